@@ -1,0 +1,206 @@
+"""The complete settings of one trial: frozen, validated, read from and written to YAML.
+
+Defaults are the paper's where it gives one. "Not in the paper" marks every choice it leaves open.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from adapert.errors import InputError, nearest
+from adapert.files import write_whole
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """Which prepared data set a trial reads, and what it makes of it."""
+
+    path: str = Field("", description="Directory of the prepared data set; not part of the digest.")
+    fingerprint: str = Field("", description="Fingerprint of the prepared data set.")
+    control: Literal["mean", "batch_mean", "cell"] = Field(
+        "mean", description="Control input: one mean profile (Fig. 2), the batch's mean, or a matched cell."
+    )
+    text_embedding: Literal["original", "shuffled"] = Field(
+        "original", description="Text embeddings as given, or permuted between genes (ablation)."
+    )
+
+
+class GraphConfig(_Section):
+    """How the network becomes the graph of Eq. 6."""
+
+    top_k: int = Field(20, ge=1, description="Highest-confidence edges kept into each gene (Table 6).")
+    edge_weight: Literal["uniform", "confidence"] = Field(
+        "uniform", description="Eq. 6's mean over neighbours, or neighbours weighted by confidence."
+    )
+    edges: Literal["original", "rewired"] = Field(
+        "original", description="The network's edges, or a degree-preserving rewiring (ablation)."
+    )
+
+
+class ModelConfig(_Section):
+    """Sizes and forms of the network's parts (Eq. 1 to 13)."""
+
+    node_features: Literal["one_hot", "text", "both"] = Field(
+        "one_hot", description="h(0) of Eq. 5: a learnable row per gene, its projected text, or their sum."
+    )
+    structural_size: int = Field(64, ge=1, description="d_s of Eq. 6. Not in the paper.")
+    latent_size: int = Field(128, ge=1, description="d of Eq. 1. Not in the paper.")
+    hidden_size: int = Field(256, ge=1, description="Hidden units of encoder and decoder. Not in the paper.")
+    n_graph_layers: int = Field(2, ge=0, description="L of Eq. 6; 0 is no message passing.")
+    graph_activation: Literal["none", "relu", "gelu"] = Field(
+        "none", description="Between graph layers; Eq. 6 has none."
+    )
+    self_loops: bool = Field(False, description="Whether each gene is its own neighbour; not in Eq. 6.")
+    residual: bool = Field(False, description="Whether a layer's input is added to its output; not in Eq. 6.")
+    score_size: int = Field(64, ge=1, description="Hidden units of the score of Eq. 10. Not in the paper.")
+    score_activation: Literal["tanh", "relu", "gelu"] = Field(
+        "tanh", description="The non-linearity of Eq. 10. Not in the paper."
+    )
+    tau: float = Field(1.0, gt=0, description="Temperature of Eq. 12.")
+    threshold: float = Field(
+        4.0, gt=0, description="T of Eq. 12 in units of 1/V, the uniform probability over V nodes."
+    )
+    selection: Literal["straight_through", "literal", "soft", "top_k"] = Field(
+        "straight_through",
+        description="Gradient through alpha; none (Eq. 13 to the letter); alpha as weight; best nodes.",
+    )
+    context: Literal["adaptive", "constant", "all_nodes", "neighbourhood", "random"] = Field(
+        "adaptive", description="Which nodes make z_context (Eq. 13); all but 'adaptive' are ablations."
+    )
+    context_size: int = Field(
+        64, ge=1, description="Nodes of a 'top_k' selection and of a 'random' context. Not in the paper."
+    )
+    predict: Literal["delta", "expression"] = Field(
+        "delta", description="Whether the decoder's output is added to the control profile (Eq. 3)."
+    )
+    offset: Literal["training_mean", "none"] = Field(
+        "training_mean", description="Whether the training mean is added to the decoder's output."
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="In encoder and decoder. Not in the paper.")
+
+
+class LossConfig(_Section):
+    """The three terms of Eq. 21."""
+
+    lambda_non: float = Field(3e-4, ge=0, description="Weight of Eq. 16.")
+    non_deg_reduction: Literal["sum", "mean"] = Field("sum", description="Over non-DEGs; Eq. 16 sums.")
+    huber_delta: float = Field(0.5, gt=0, description="delta of Eq. 17, in huber_delta_unit.")
+    huber_delta_unit: Literal["standard_deviation", "absolute"] = Field(
+        "standard_deviation", description="Of the training non-DEG deltas (text), or log1p units (Table 8)."
+    )
+    lambda_align: float = Field(1e-3, ge=0, description="Weight of Eq. 20.")
+    alignment: Literal["frozen", "paper", "contrastive"] = Field(
+        "frozen", description="g of Eq. 19: fixed random projection, trainable (can collapse), or InfoNCE."
+    )
+    contrastive_temperature: float = Field(0.1, gt=0, description="Of 'contrastive'. Not in the paper.")
+    weighting: Literal["cells", "perturbations"] = Field(
+        "cells", description="Whether rows weigh by their cells (the paper's loss) or perturbations equally."
+    )
+
+
+class TrainingConfig(_Section):
+    """The optimiser and its budget. Not in the paper."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="AdamW's.")
+    weight_decay: float = Field(1e-2, ge=0, description="AdamW's, decoupled.")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="Learning rate over epochs.")
+    minibatch_size: int = Field(64, ge=1, description="Rows (perturbations, or cells) an optimiser step.")
+    max_epochs: int = Field(60, ge=1, description="Epochs at most.")
+    patience: int = Field(20, ge=1, description="Epochs without a better validation Pearson-delta.")
+
+
+class Config(_Section):
+    """All settings of one trial but its seed."""
+
+    data: DataConfig = DataConfig()
+    graph: GraphConfig = GraphConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def flat(self) -> dict[str, Any]:
+        """List every setting under its dotted name, such as ``"loss.lambda_non"``."""
+        return {
+            f"{section}.{field}": value
+            for section, fields in self.model_dump().items()
+            for field, value in fields.items()
+        }
+
+    def with_changes(self, changes: Mapping[str, Any]) -> "Config":
+        """Apply dotted changes all at once.
+
+        Raises:
+            InputError: A field that does not exist, or a value it does not take.
+        """
+        flat = self.flat()
+        for name in changes:
+            if name not in flat:
+                raise InputError(f"Config has no field '{name}'.{nearest(name, flat)}")
+        return build_config(flat | dict(changes))
+
+    def digest(self) -> str:
+        """Identify the settings: 12 hexadecimal digits, the same wherever the data lie."""
+        settings = {name: value for name, value in self.flat().items() if name != "data.path"}
+        return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def build_config(flat: Mapping[str, Any]) -> Config:
+    """Build a config from dotted names; what is not named keeps its default.
+
+    Raises:
+        InputError: A field that does not exist, or a value it does not take.
+    """
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in flat.items():
+        section, _, field = name.partition(".")
+        nested.setdefault(section, {})[field] = value
+    return _validated(nested)
+
+
+def read_config(path: Path) -> Config:
+    """Read a config from YAML (sections of fields); what is absent keeps its default.
+
+    Raises:
+        InputError: Not YAML, a field that does not exist, or a value it does not take.
+        FileNotFoundError: No such file.
+    """
+    import yaml
+
+    if not path.is_file():
+        raise FileNotFoundError(f"A config must be a YAML file, but there is no file '{path}'.")
+    try:
+        nested = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"A config must be YAML, but '{path}' is not: {error}") from error
+    if not isinstance(nested, dict) or not all(isinstance(fields, dict) for fields in nested.values()):
+        raise InputError(
+            f"A config must be sections of fields ({', '.join(Config.model_fields)}), but '{path}' is not."
+        )
+    return _validated(nested)
+
+
+def write_config(config: Config, path: Path) -> None:
+    """Write a config as YAML."""
+    import yaml
+
+    write_whole(path, yaml.safe_dump(config.model_dump(), sort_keys=False))
+
+
+def _validated(nested: Mapping[str, Any]) -> Config:
+    try:
+        return Config.model_validate(nested)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            sections = Config().model_dump()
+            known = [*sections, *Config().flat()]
+            raise InputError(f"Config has no field '{name}'.{nearest(name, known)}") from error
+        raise InputError(f"Config field '{name}': {first['msg']}, but it is {first['input']!r}.") from error

@@ -1,0 +1,28 @@
+"""The one error that means: what the user gave is wrong."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """A rule the user's input breaks: rule, what came, cure, in one or two full sentences.
+
+    The command line prints the message without a traceback and exits with status 2.
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Suggest the known name closest to a mistyped one.
+
+    Returns:
+        ``" Did you mean 'model.dropout'?"``, or ``""`` where nothing comes near.
+    """
+    matches = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{matches[0]}'?" if matches else ""
+
+
+def name_some(names: Iterable[str], limit: int = 5) -> str:
+    """Name at most `limit` of the offenders, then count the rest."""
+    listed = list(names)
+    shown = ", ".join(f"'{name}'" for name in listed[:limit])
+    return shown if len(listed) <= limit else f"{shown} and {len(listed) - limit} more"

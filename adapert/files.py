@@ -1,0 +1,75 @@
+"""Files and directories that appear whole or not at all: written beside, then renamed."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from adapert.errors import InputError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a path to write beside `path`, renamed to it when the block ends without an error.
+
+    Raises:
+        InputError: `path` cannot be written.
+    """
+    beside = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        with suppress(OSError):  # not there, or no place where anything could be
+            beside.unlink()
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with whole_file(path) as beside:
+        beside.write_text(text)
+
+
+@contextmanager
+def whole_directory(path: Path) -> Iterator[Path]:
+    """Give a directory to fill beside `path`, renamed to it when the block ends without an error.
+
+    Raises:
+        InputError: `path` exists, or cannot be written.
+    """
+    check_new_directory(path)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_new_directory(path: Path) -> None:
+    """Refuse an output directory that exists.
+
+    Raises:
+        InputError: `path` exists.
+    """
+    if path.exists():
+        raise InputError(
+            f"The output directory must be new, but '{path}' exists. Name another, or remove it first."
+        )
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    # numpy's own error of a full disk has no errno, only "N requested and M written".
+    reason = error.strerror or str(error)
+    return InputError(
+        f"'{path}' must be writable, but: {reason}. "
+        "Nothing was written; free some space or name another place."
+    )

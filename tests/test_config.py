@@ -1,0 +1,164 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from adapert.config import Config, build_config, read_config, write_config
+from adapert.errors import InputError
+
+ALL_ELSEWHERE = {
+    "data.path": "/data/k562",
+    "data.control": "cell",
+    "graph.top_k": 7,
+    "model.self_loops": True,
+    "model.tau": 0.1 + 0.2,
+    "loss.lambda_non": 3e-05,
+    "loss.huber_delta": 1 / 3,
+    "training.learning_rate": 1e-07,
+    "training.weight_decay": 5e-324,
+}
+
+
+def test_flat_names_every_setting_once():
+    flat = Config().flat()
+    assert flat["loss.lambda_non"] == 3e-4
+    assert flat["model.tau"] == 1.0
+    assert set(flat) == {
+        f"{section}.{field}"
+        for section, model in Config().__class__.model_fields.items()
+        for field in model.annotation.model_fields
+    }
+
+
+def test_flat_settings_rebuild_the_config():
+    config = Config().with_changes(ALL_ELSEWHERE)
+    assert build_config(config.flat()) == config
+    assert build_config({}) == Config()
+
+
+def test_changes_apply_all_at_once_and_leave_the_original():
+    base = Config()
+    changed = base.with_changes({"model.tau": 0.5, "loss.lambda_non": 0.0})
+    assert (changed.model.tau, changed.loss.lambda_non) == (0.5, 0.0)
+    assert (base.model.tau, base.loss.lambda_non) == (1.0, 3e-4)
+    rest = {
+        name: value for name, value in changed.flat().items() if name not in ("model.tau", "loss.lambda_non")
+    }
+    assert rest.items() <= base.flat().items()
+
+
+def test_config_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Config().model.tau = 2.0
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("model.dropuot", "model.dropout"),
+        ("los.lambda_non", "loss.lambda_non"),
+        ("lambda_align", "loss.lambda_align"),
+    ],
+)
+def test_unknown_field_is_refused_with_the_nearest_name(name, suggestion):
+    with pytest.raises(InputError, match=rf"Config has no field '{name}'\. Did you mean '{suggestion}'\?"):
+        Config().with_changes({name: 1})
+
+
+def test_field_like_no_other_is_refused_without_a_suggestion():
+    with pytest.raises(InputError, match=r"Config has no field 'zzz\.qqq'\.$"):
+        Config().with_changes({"zzz.qqq": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("model.dropout", 1.0, "less than 1, but it is 1.0"),
+        ("model.tau", 0.0, "greater than 0, but it is 0.0"),
+        ("model.hidden_size", 2.5, "valid integer, .*, but it is 2.5"),
+        ("model.context", "adaptiv", "'adaptive', .* or 'random', but it is 'adaptiv'"),
+        ("loss.lambda_non", -1e-9, "greater than or equal to 0, but it is -1e-09"),
+        ("loss.lambda_non", float("nan"), "finite number, but it is nan"),
+        ("training.learning_rate", float("inf"), "finite number, but it is inf"),
+        ("training.max_epochs", None, "valid integer, but it is None"),
+    ],
+)
+def test_bad_value_is_refused_in_one_sentence(name, value, rule):
+    with pytest.raises(InputError, match=rf"^Config field '{name}': Input should be .*{rule}\.$"):
+        Config().with_changes({name: value})
+
+
+def test_digest_knows_every_setting_but_the_path():
+    digests = {Config().digest()}
+    others = {
+        "model.tau": 0.5,
+        "loss.lambda_non": 0.0,
+        "data.fingerprint": "abc",
+        "graph.top_k": 19,
+        "training.patience": 5,
+    }
+    for name, value in others.items():
+        digests.add(Config().with_changes({name: value}).digest())
+    assert len(digests) == 1 + len(others)
+    assert Config().with_changes({"data.path": "/elsewhere"}).digest() == Config().digest()
+
+
+def test_digest_is_that_of_the_sorted_settings():
+    settings = {name: value for name, value in Config().flat().items() if name != "data.path"}
+    text = json.dumps(dict(sorted(settings.items())))
+    assert Config().digest() == hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def test_whole_number_and_float_are_the_same_setting():
+    one, other = (Config().with_changes({"model.tau": value}) for value in (2, 2.0))
+    assert one.digest() == other.digest()
+
+
+def test_yaml_round_trip_is_exact(tmp_path):
+    config = Config().with_changes(ALL_ELSEWHERE)
+    write_config(config, tmp_path / "config.yaml")
+    again = read_config(tmp_path / "config.yaml")
+    assert again == config
+    assert again.digest() == config.digest()
+    assert {name: type(value) for name, value in again.flat().items()} == {
+        name: type(value) for name, value in config.flat().items()
+    }
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_absent_fields_keep_their_defaults(tmp_path):
+    config = read_config(write(tmp_path, "model:\n  tau: 0.5\n"))
+    assert config == Config().with_changes({"model.tau": 0.5})
+    assert read_config(write(tmp_path, "")) == Config()
+
+
+def test_float_that_yaml_calls_text_is_read(tmp_path):
+    # YAML 1.1 wants a point and a sign: to PyYAML, 3e-05 is text.
+    assert read_config(write(tmp_path, "loss:\n  lambda_non: 3e-05\n")).loss.lambda_non == 3e-05
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("modle:\n  tau: 1\n", r"Config has no field 'modle'\. Did you mean 'model'\?"),
+        ("model:\n  tua: 1\n", r"Config has no field 'model\.tua'\. Did you mean 'model\.tau'\?"),
+        ("model:\n  tau: -1\n", r"Config field 'model\.tau': .* greater than 0, but it is -1\."),
+        ("tau: 1\n", r"sections of fields \(data, graph, model, loss, training\), but '.*' is not"),
+        ("- model\n", "sections of fields"),
+        ("model: {tau: 1\n", "A config must be YAML, but '.*' is not: "),
+    ],
+)
+def test_bad_file_is_refused(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        read_config(write(tmp_path, text))
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file '.*nowhere\.yaml'"):
+        read_config(tmp_path / "nowhere.yaml")

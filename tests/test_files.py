@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import pytest
+
+from adapert.errors import InputError
+from adapert.files import check_new_directory, whole_directory, whole_file, write_whole
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.rglob("*"))
+
+
+def fail_halfway(path: Path, error: Exception) -> None:
+    path.write_text("half")
+    raise error
+
+
+def test_file_appears_with_its_text_and_nothing_beside_it(tmp_path):
+    write_whole(tmp_path / "new" / "a.txt", "one")
+    write_whole(tmp_path / "new" / "a.txt", "two")
+    assert (tmp_path / "new" / "a.txt").read_text() == "two"
+    assert names_in(tmp_path) == ["a.txt", "new"]
+
+
+def test_file_is_not_there_before_the_block_ends(tmp_path):
+    with whole_file(tmp_path / "a.parquet") as beside:
+        beside.write_text("half")
+        assert not (tmp_path / "a.parquet").exists()
+        assert beside.suffix == ".parquet"  # writers choose their format by it
+    assert (tmp_path / "a.parquet").read_text() == "half"
+
+
+def test_failed_file_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError, match="halfway"), whole_file(tmp_path / "a.txt") as beside:
+        fail_halfway(beside, RuntimeError("halfway"))
+    assert names_in(tmp_path) == []
+
+
+def test_failed_file_leaves_the_old_one(tmp_path):
+    write_whole(tmp_path / "a.txt", "old")
+    with pytest.raises(RuntimeError, match="halfway"), whole_file(tmp_path / "a.txt") as beside:
+        fail_halfway(beside, RuntimeError("halfway"))
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert names_in(tmp_path) == ["a.txt"]
+
+
+def test_full_disk_is_told_in_a_sentence(tmp_path):
+    with (
+        pytest.raises(InputError, match=r"must be writable, but: No space left on device\. Nothing was"),
+        whole_file(tmp_path / "a.txt") as beside,
+    ):
+        fail_halfway(beside, OSError(28, "No space left on device"))
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("whole", [whole_file, whole_directory])
+def test_place_below_a_file_is_told_in_a_sentence(tmp_path, whole):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="must be writable, but: "), whole(tmp_path / "file" / "new"):
+        pass
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_file_never_replaces_a_directory(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(InputError, match="must be writable, but: Is a directory"):
+        write_whole(tmp_path / "a", "text")
+    assert names_in(tmp_path) == ["a"]
+
+
+def test_directory_appears_whole(tmp_path):
+    with whole_directory(tmp_path / "new" / "data") as beside:
+        (beside / "a.txt").write_text("one")
+        assert not (tmp_path / "new" / "data").exists()
+    assert names_in(tmp_path) == ["a.txt", "data", "new"]
+
+
+def test_failed_directory_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError, match="halfway"), whole_directory(tmp_path / "data") as beside:
+        fail_halfway(beside / "a.txt", RuntimeError("halfway"))
+    assert names_in(tmp_path) == []
+
+
+def test_existing_directory_is_refused_untouched(tmp_path):
+    (tmp_path / "data").mkdir()
+    with (
+        pytest.raises(InputError, match=r"must be new, but '.*data' exists\. Name another, or remove it"),
+        whole_directory(tmp_path / "data"),
+    ):
+        pytest.fail("the block must not run")
+    with pytest.raises(InputError, match="must be new"):
+        check_new_directory(tmp_path / "data")
+    check_new_directory(tmp_path / "other")
+    assert names_in(tmp_path) == ["data"]
