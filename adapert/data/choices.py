@@ -1,0 +1,73 @@
+"""What `adapert prepare` may be told about its input, and what it decides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from adapert.data.differential import DegAdjust
+from adapert.data.effect_size import EffectSizeGroups
+from adapert.data.splits import DEFAULT_FRACTIONS, check_fractions
+from adapert.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareChoices:
+    """Every choice of a preparation; ``None`` for what is to be guessed.
+
+    Attributes:
+        kind: ``"cells"``, or ``"responses"`` for a table of perturbations by genes that holds deltas.
+        where: Rows to keep, each ``column=value``; values of the same column add up.
+        counts_layer: Layer of raw counts; ``None`` for a layer ``counts``, else ``X``. Cells only.
+        perturbation_column: Of `obs`; responses may have perturbations as the index instead.
+        control: Label of unperturbed cells; ``None`` for any usual control word.
+        batch_column: Sequencing batch. Cells only.
+        cell_line_column: Cell line. Cells only.
+        gene_column: Gene symbols, of `var`.
+        significant_layer: Layer that marks DEGs; ``None`` for a layer ``significant``. Responses only.
+        n_cells_column: Cells of each perturbation. Responses only.
+        n_genes: Highly variable (cells) or most often responding (responses) genes to keep, beside
+            the perturbed ones.
+        min_cells: Cells a perturbation must have.
+        min_batch_controls: Controls a matching group must have to be compared with its own.
+        deg_adjust: Whether p-values are adjusted. Cells only.
+        effect_size_groups: By fixed shares of the genes, or tertiles of the training perturbations.
+        split_fractions: Shares of train, validation and test.
+        split_seed: Seed of the split.
+    """
+
+    kind: Literal["cells", "responses"] = "cells"
+    where: tuple[str, ...] = ()
+    counts_layer: str | None = None
+    perturbation_column: str | None = None
+    control: str | None = None
+    batch_column: str | None = None
+    cell_line_column: str | None = None
+    gene_column: str | None = None
+    significant_layer: str | None = None
+    n_cells_column: str | None = None
+    n_genes: int = 5_000
+    min_cells: int = 10
+    min_batch_controls: int = 10
+    deg_adjust: DegAdjust = "fdr"
+    effect_size_groups: EffectSizeGroups = "fractions"
+    split_fractions: tuple[float, float, float] = DEFAULT_FRACTIONS
+    split_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for option in ("n_genes", "min_cells", "min_batch_controls"):
+            value = getattr(self, option)
+            if value < 1:
+                raise InputError(f"--{option.replace('_', '-')} must be at least 1, but it is {value}.")
+        check_fractions(self.split_fractions)
+
+    def guessed(self, found: Mapping[str, str | None]) -> dict[str, str]:
+        """Pick the columns and layers that were found without having been chosen.
+
+        Args:
+            found: Column or layer in use by the choice it stands for; ``None`` for none.
+        """
+        return {
+            choice: name
+            for choice, name in found.items()
+            if name is not None and getattr(self, choice) is None
+        }

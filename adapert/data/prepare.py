@@ -1,0 +1,306 @@
+"""Prepare a data set: cells or responses, a network and text embeddings become one fingerprinted whole."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adapert import __version__
+from adapert.data.aliases import Aliases, read_aliases
+from adapert.data.cells import measure_cells
+from adapert.data.choices import PrepareChoices
+from adapert.data.effects import Measured
+from adapert.data.embeddings import Embeddings, align_embeddings, read_embeddings
+from adapert.data.graph import build_edges, find_network_info, read_network
+from adapert.data.prepared import FORMAT_VERSION, PreparedDataset, SharedTable
+from adapert.data.responses import measure_responses
+from adapert.data.schema import (
+    EFFECT_SIZES,
+    GENE_SEPARATOR,
+    SPLITS,
+    StringArray,
+    genes_of,
+)
+from adapert.data.tables import require_file
+from adapert.errors import name_some
+
+__all__ = ["PrepareChoices", "prepare", "summarize_prepared"]
+
+INPUTS = {
+    "cells": "The cells",
+    "network": "The network",
+    "network_info": "STRING's protein info",
+    "embeddings": "The text embeddings",
+    "aliases": "The alias table",
+    "split_file": "The split list",
+}
+"""Files that a preparation may read, in the words of messages."""
+
+PACKAGES = ("anndata", "numpy", "pandas", "scanpy", "scipy")
+"""Whose versions are stored: they take part in the numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Knowledge:
+    """What is known of genes beside the data."""
+
+    network: pd.DataFrame
+    embeddings: Embeddings
+    aliases: Aliases
+
+    @property
+    def genes(self) -> set[str]:
+        in_network = {*self.network["gene_a"].unique(), *self.network["gene_b"].unique()}
+        return in_network | set(self.embeddings.symbols.tolist()) | set(self.aliases)
+
+
+def prepare(
+    cells: Path,
+    network: Path,
+    embeddings: Path,
+    choices: PrepareChoices,
+    *,
+    network_info: Path | None = None,
+    aliases: Path | None = None,
+    split_file: Path | None = None,
+    note: Callable[[str], None],
+) -> PreparedDataset:
+    """Read, check, normalise, select genes, call DEGs, split, and join network and text.
+
+    Args:
+        cells: .h5ad file of cells, or of responses.
+        network: Gene network; see `adapert.data.graph.read_network`.
+        embeddings: Text embeddings; see `adapert.data.embeddings.read_embeddings`.
+        choices: Everything else.
+        network_info: STRING's protein info, where it does not lie beside the links.
+        aliases: Pairs of symbols that name the same gene.
+        split_file: Saved split; ``None`` to draw one from ``choices.split_seed``.
+        note: Receives what was guessed or left out, a line each.
+
+    Returns:
+        The data set with all three splits. The same inputs and choices give the same fingerprint.
+
+    Raises:
+        FileNotFoundError: An input that does not exist.
+        InputError: An input that is not as it must be; the message names the cure.
+    """
+    inputs = _check_inputs(
+        {
+            "cells": cells,
+            "network": network,
+            "network_info": find_network_info(network, network_info),
+            "embeddings": embeddings,
+            "aliases": aliases,
+            "split_file": split_file,
+        }
+    )
+    knowledge = _Knowledge(
+        network=read_network(network, inputs.get("network_info")),
+        embeddings=read_embeddings(embeddings),
+        aliases=read_aliases(aliases),
+    )
+    measure = measure_cells if choices.kind == "cells" else measure_responses
+    measured = measure(cells, choices, knowledge.genes, split_file, note)
+    for choice, name in measured.guessed.items():
+        note(f"--{choice.replace('_', '-')} {name} (guessed)")
+    shared = _join(measured, knowledge)
+    _note_gaps(measured, shared, note)
+    return PreparedDataset(
+        manifest=_build_manifest(measured, shared, choices, inputs),
+        shared=shared,
+        control_cells=measured.control_cells,
+        splits=measured.splits,
+    )
+
+
+def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[str, str]]:
+    """List what a data set holds, as rows of a printed table.
+
+    Args:
+        dataset: With the splits that are to be described.
+        top_k: Edges into each gene that a trial would keep.
+
+    Returns:
+        Name and value of each row.
+    """
+    counts, coverage = dataset.manifest["counts"], dataset.manifest["coverage"]
+    shared = dataset.shared
+    n_edges = int((shared.edge_rank < top_k).sum())
+    rows = [
+        ("fingerprint", dataset.fingerprint),
+        ("cells", _describe_cells(counts)),
+        ("matching groups", _describe_batches(shared.batches)),
+        (
+            "perturbations",
+            f"{counts['perturbations']:,}, of which {counts['combinations']:,} combinations",
+        ),
+        ("splits", ", ".join(f"{name} {counts[name]:,}" for name in SPLITS)),
+        (
+            "genes",
+            f"{dataset.n_genes:,} measured, {dataset.n_nodes - dataset.n_genes:,} perturbed but not measured",
+        ),
+        *_describe_effect_sizes(dataset),
+        (f"graph edges at top-{top_k}", f"{n_edges:,} over {dataset.n_nodes:,} genes"),
+    ]
+    for source in ("network", "text"):
+        genes, perturbations = coverage[f"genes_in_{source}"], coverage[f"perturbations_in_{source}"]
+        rows.append(
+            (
+                f"covered by {source}",
+                f"{_share(genes, dataset.n_nodes)} of genes, "
+                f"{_share(perturbations, counts['perturbations'])} of perturbations",
+            )
+        )
+    return rows
+
+
+def _describe_cells(counts: Mapping[str, int]) -> str:
+    if not counts["cells"]:
+        return "none: a table of responses"
+    return f"{counts['cells']:,}, of which {counts['control_cells']:,} controls"
+
+
+def _describe_batches(batches: StringArray) -> str:
+    return f"{len(batches):,} ({name_some(batches.tolist(), 3)})"
+
+
+def _describe_effect_sizes(dataset: PreparedDataset) -> list[tuple[str, str]]:
+    rows = []
+    for effect_size in EFFECT_SIZES:
+        parts = []
+        for name, split in dataset.splits.items():
+            n_degs = split.table.n_degs[split.table.effect_size == effect_size]
+            median = f" (median {np.median(n_degs):g} DEGs)" if len(n_degs) else ""
+            parts.append(f"{name} {len(n_degs)}{median}")
+        rows.append((f"{effect_size} effects", ", ".join(parts)))
+    return rows
+
+
+def _check_inputs(paths: Mapping[str, Path | None]) -> dict[str, Path]:
+    """Refuse files that do not exist, before any is read; leave out what was not given."""
+    given = {role: path for role, path in paths.items() if path is not None}
+    for role, path in given.items():
+        require_file(path, INPUTS[role])
+    return given
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,} ({part / whole:.1%})"
+
+
+def _join(measured: Measured, knowledge: _Knowledge) -> SharedTable:
+    """Make the graph's nodes of measured and perturbed genes, with their edges and text."""
+    measured_genes = measured.gene_names.tolist()
+    perturbed = {gene for name in _perturbations(measured) for gene in genes_of(name)}
+    node_names = np.array(measured_genes + sorted(perturbed - set(measured_genes)))
+    text_embedding, has_text = align_embeddings(knowledge.embeddings, node_names, knowledge.aliases)
+    edges = build_edges(knowledge.network, node_names, knowledge.aliases)
+    return SharedTable(
+        node_names=node_names,
+        n_genes=np.array(len(measured_genes)),
+        control_mean=measured.control_mean,
+        batches=measured.batches,
+        batch_control_mean=measured.batch_control_mean,
+        edge_source=edges.edge_source,
+        edge_target=edges.edge_target,
+        edge_score=edges.edge_score,
+        edge_rank=edges.edge_rank,
+        text_embedding=text_embedding,
+        has_text=has_text,
+    )
+
+
+def _perturbations(measured: Measured) -> list[str]:
+    return [name for split in measured.splits.values() for name in split.table.perturbations.tolist()]
+
+
+def _cover(shared: SharedTable, measured: Measured) -> dict[str, int]:
+    """Count genes and perturbations that network and text know; a combination wants all its genes."""
+    in_network = np.zeros(len(shared.node_names), dtype=bool)
+    in_network[shared.edge_target] = True
+    perturbations = _perturbations(measured)
+    coverage = {}
+    for source, is_covered in (("network", in_network), ("text", shared.has_text)):
+        covered = set(shared.node_names[is_covered].tolist())
+        coverage[f"genes_in_{source}"] = len(covered)
+        coverage[f"perturbations_in_{source}"] = sum(covered.issuperset(genes_of(p)) for p in perturbations)
+    return coverage
+
+
+def _note_gaps(measured: Measured, shared: SharedTable, note: Callable[[str], None]) -> None:
+    """Note perturbed genes that nothing is known of, and effect-size groups that nobody is in."""
+    nowhere = np.ones(len(shared.node_names), dtype=bool)
+    nowhere[: int(shared.n_genes)] = False
+    nowhere[shared.edge_target] = False
+    nowhere &= ~shared.has_text
+    if nowhere.any():
+        note(
+            f"perturbed genes neither measured nor in network or text: {int(nowhere.sum())} "
+            f"({name_some(shared.node_names[nowhere].tolist())}); nothing tells them apart"
+        )
+    present = np.concatenate([split.table.effect_size for split in measured.splits.values()])
+    empty = [name for name in EFFECT_SIZES if name not in present]
+    if empty:
+        note(
+            f"no perturbation has a {' or '.join(empty)} effect by this data's DEGs; "
+            "--effect-size-groups tertiles makes three groups"
+        )
+
+
+def _build_manifest(
+    measured: Measured,
+    shared: SharedTable,
+    choices: PrepareChoices,
+    inputs: Mapping[str, Path],
+) -> dict[str, Any]:
+    resolved = asdict(choices) | dict(measured.guessed) | {"where": sorted(choices.where)}
+    hashes = {role: _hash_file(path) for role, path in inputs.items()}
+    identity = {"format_version": FORMAT_VERSION, "choices": resolved, "inputs": hashes}
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": choices.kind,
+        "fingerprint": _hash_text(json.dumps(identity, sort_keys=True)),
+        "split_seed": choices.split_seed,
+        "choices": resolved,
+        "guessed": dict(measured.guessed),
+        "inputs": {role: {"file": path.name, "hash": hashes[role]} for role, path in inputs.items()},
+        "counts": _count(measured, shared),
+        "coverage": _cover(shared, measured),
+        "versions": {
+            "adapert": __version__,
+            "python": platform.python_version(),
+            **{package: version(package) for package in PACKAGES},
+        },
+    }
+
+
+def _count(measured: Measured, shared: SharedTable) -> dict[str, int]:
+    perturbations = _perturbations(measured)
+    n_controls = len(measured.control_cells)
+    return {
+        "cells": n_controls + sum(len(split.cells) for split in measured.splits.values()),
+        "control_cells": n_controls,
+        "perturbations": len(perturbations),
+        "combinations": sum(GENE_SEPARATOR in name for name in perturbations),
+        **{name: len(split.table.perturbations) for name, split in measured.splits.items()},
+        "genes": int(shared.n_genes),
+        "nodes": len(shared.node_names),
+        "edges": len(shared.edge_source),
+        "batches": len(shared.batches),
+    }
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _hash_text(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,231 @@
+"""Response tables measured: perturbations by genes, deltas instead of cells."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from adapert.data.choices import PrepareChoices
+from adapert.data.columns import N_CELLS, PERTURBATION, filter_rows, find_column, texts
+from adapert.data.effects import Effect, Measured, build_tables
+from adapert.data.expression import AnnotatedFile, check_finite, check_layer, read_annotations, read_matrix
+from adapert.data.genes import GeneSymbols, read_symbols, select_response_genes
+from adapert.data.labels import LEFT_OUT, canonical_labels
+from adapert.data.prepared import CellTable, PreparedSplit
+from adapert.data.schema import (
+    CONTROL,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    StringArray,
+    genes_of,
+)
+from adapert.data.splits import Split, choose_split
+from adapert.errors import InputError, name_some
+
+SIGNIFICANT_LAYER = "significant"
+"""The layer that is taken to mark DEGs where none is named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledResponses:
+    """The rows that are kept, in the order of their names.
+
+    Attributes:
+        names: Canonical perturbations, sorted, (n_perturbations,).
+        rows: Row in the file of each, (n_perturbations,).
+        n_cells: Cells of each, (n_perturbations,); 1 where the file does not say.
+        dropped: Perturbations with too few cells.
+    """
+
+    names: StringArray
+    rows: IntArray
+    n_cells: IntArray
+    dropped: tuple[str, ...]
+
+
+def measure_responses(
+    path: Path,
+    choices: PrepareChoices,
+    known_genes: Collection[str],
+    split_file: Path | None,
+    note: Callable[[str], None],
+) -> Measured:
+    """Read a table of responses; there are no cells and the control profile is zero.
+
+    Args:
+        path: An .h5ad file of perturbations by genes whose ``X`` is delta.
+        choices: What the user chose.
+        known_genes: Symbols in the network or in the text, to read labels with.
+        split_file: Saved split; ``None`` to draw one.
+        note: Receives what was guessed or left out, a line each.
+
+    Raises:
+        FileNotFoundError: No such file.
+        InputError: Labels, genes or values that are not as described in the message.
+    """
+    file = read_annotations(path)
+    layer = _find_significant_layer(file, choices, note)
+    symbols = read_symbols(file.var, choices.gene_column)
+    known = {*known_genes, *symbols.names.tolist()}
+    column = find_column(file.obs, PERTURBATION, choices.perturbation_column)
+    n_cells_column = find_column(file.obs, N_CELLS, choices.n_cells_column)
+    labelled = _label_rows(file.obs, column, n_cells_column, choices, known, note)
+    split = choose_split(
+        labelled.names.tolist(),
+        known,
+        split_file,
+        choices.split_seed,
+        choices.split_fractions,
+        labelled.dropped,
+    )
+    names, delta, deg_mask = _read_deltas(file, layer, symbols, labelled, split, choices, note)
+    tables = build_tables(split, _list_effects(labelled, delta, deg_mask), choices.effect_size_groups)
+    guessed = {
+        "perturbation_column": column,
+        "n_cells_column": n_cells_column,
+        "significant_layer": layer,
+        "gene_column": symbols.column,
+    }
+    return Measured(
+        gene_names=names,
+        splits={part: PreparedSplit(table=table, cells=_no_cells()) for part, table in tables.items()},
+        control_cells=_no_cells(),
+        control_mean=np.zeros(len(names), dtype=np.float32),
+        batches=np.array(["all"]),
+        batch_control_mean=np.zeros((1, len(names)), dtype=np.float32),
+        guessed=choices.guessed(guessed),
+    )
+
+
+def _find_significant_layer(
+    file: AnnotatedFile, choices: PrepareChoices, note: Callable[[str], None]
+) -> str | None:
+    check_layer(file, choices.significant_layer, "--significant-layer")
+    if choices.significant_layer is not None:
+        return choices.significant_layer
+    if SIGNIFICANT_LAYER in file.layers:
+        return SIGNIFICANT_LAYER
+    note(f"no layer '{SIGNIFICANT_LAYER}': no gene is marked as a DEG")
+    return None
+
+
+def _label_rows(
+    obs: pd.DataFrame,
+    column: str | None,
+    n_cells_column: str | None,
+    choices: PrepareChoices,
+    known_genes: Collection[str],
+    note: Callable[[str], None],
+) -> LabelledResponses:
+    rows = np.flatnonzero(filter_rows(obs, choices.where))
+    labels = (
+        obs.index.to_numpy(dtype=str)
+        if column is None
+        else texts(obs[column]).fillna(LEFT_OUT).to_numpy(dtype=str)
+    )
+    canonical = canonical_labels(labels[rows].tolist(), known_genes, choices.control)
+    names = np.array([canonical[label] for label in labels[rows].tolist()])
+    n_cells = _read_n_cells(obs, n_cells_column)[rows]
+
+    is_control = np.isin(names, [CONTROL, LEFT_OUT])
+    if is_control.any():
+        note(f"{int(is_control.sum())} rows of controls left out: responses are already differences")
+    is_few = ~is_control & (n_cells < choices.min_cells) & (n_cells_column is not None)
+    if is_few.any():
+        note(
+            f"perturbations with fewer than {choices.min_cells} cells, left out: {int(is_few.sum())} "
+            f"({name_some(sorted(names[is_few].tolist()))})"
+        )
+    kept = np.flatnonzero(~is_control & ~is_few)
+    _refuse_repeated(names[kept])
+    order = kept[np.argsort(names[kept])]
+    return LabelledResponses(
+        names=names[order],
+        rows=rows[order],
+        n_cells=n_cells[order],
+        dropped=tuple(names[is_few].tolist()),
+    )
+
+
+def _read_n_cells(obs: pd.DataFrame, column: str | None) -> IntArray:
+    if column is None:
+        return np.ones(len(obs), dtype=np.int32)
+    numbers = pd.to_numeric(obs[column], errors="coerce")
+    if numbers.isna().any() or (numbers < 0).any():
+        raise InputError(
+            f"Numbers of cells must be whole numbers, but column '{column}' has others. Name another with "
+            f"{N_CELLS.option}."
+        )
+    return numbers.to_numpy().astype(np.int32)
+
+
+def _refuse_repeated(names: StringArray) -> None:
+    distinct, counts = np.unique(names, return_counts=True)
+    repeated = distinct[counts > 1].tolist()
+    if repeated:
+        raise InputError(
+            f"A response table must have one row a perturbation, but {len(repeated)} have several: "
+            f"{name_some(repeated)}. Average them, or keep one with --where."
+        )
+
+
+def _read_deltas(
+    file: AnnotatedFile,
+    layer: str | None,
+    symbols: GeneSymbols,
+    labelled: LabelledResponses,
+    split: Split,
+    choices: PrepareChoices,
+    note: Callable[[str], None],
+) -> tuple[StringArray, FloatArray, BoolArray]:
+    """Read deltas and DEG marks, and choose genes on the training perturbations.
+
+    Returns:
+        Names of the genes, (n_genes,); delta and DEG marks, (n_perturbations, n_genes).
+    """
+    in_file = np.argsort(labelled.rows)
+    position = np.argsort(in_file)
+    responses = read_matrix(file, None, labelled.rows[in_file])
+    check_finite(responses, symbols.names, "Responses")
+    candidates = np.flatnonzero(symbols.is_first)
+    delta = responses.toarray()[position][:, candidates]
+    deg_mask = np.zeros(delta.shape, dtype=bool)
+    if layer is not None:
+        deg_mask = read_matrix(file, layer, labelled.rows[in_file]).toarray()[position][:, candidates] != 0
+    if symbols.n_left_out:
+        note(f"{symbols.n_left_out:,} genes without a symbol, or that repeat one, left out")
+
+    training = np.flatnonzero(np.isin(labelled.names, split["train"]))
+    perturbed = {gene for name in labelled.names.tolist() for gene in genes_of(name)}
+    kept = select_response_genes(
+        delta[training], deg_mask[training], symbols.names[candidates], perturbed, choices.n_genes
+    )
+    note(f"{len(kept):,} of {len(symbols.names):,} genes kept")
+    return symbols.names[candidates][kept], delta[:, kept], deg_mask[:, kept]
+
+
+def _list_effects(labelled: LabelledResponses, delta: FloatArray, deg_mask: BoolArray) -> dict[str, Effect]:
+    return {
+        name: Effect(
+            delta=delta[row],
+            deg_mask=deg_mask[row],
+            n_cells=int(labelled.n_cells[row]),
+            group_batch_index=np.zeros(1, dtype=np.int32),
+            group_mean=delta[row : row + 1],
+            group_n_cells=labelled.n_cells[row : row + 1],
+        )
+        for row, name in enumerate(labelled.names.tolist())
+    }
+
+
+def _no_cells() -> CellTable:
+    return CellTable(
+        values=np.empty(0, dtype=np.float32),
+        gene_index=np.empty(0, dtype=np.int32),
+        row_start=np.zeros(1, dtype=np.int64),
+        perturbation_index=np.empty(0, dtype=np.int32),
+        batch_index=np.empty(0, dtype=np.int32),
+    )

@@ -1,0 +1,27 @@
+"""The words that data files, prepared data sets and tables share, each named once."""
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+IntArray: TypeAlias = NDArray[np.integer[Any]]
+BoolArray: TypeAlias = NDArray[np.bool_]
+StringArray: TypeAlias = NDArray[np.str_]
+
+SplitName: TypeAlias = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+EFFECT_SIZES = ("small", "medium", "large")
+
+CONTROL = "control"
+"""The label that stands for unperturbed cells once labels are read."""
+
+GENE_SEPARATOR = "+"
+"""Joins the genes of a combination: ``"KLF1+MAP2K6"``."""
+
+
+def genes_of(perturbation: str) -> tuple[str, ...]:
+    """Split a perturbation into the genes it targets."""
+    return tuple(perturbation.split(GENE_SEPARATOR))

@@ -1,0 +1,177 @@
+"""Splits by perturbation, never by cell: drawn from a seed, or read from a saved list."""
+
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from adapert.data.labels import canonical_labels
+from adapert.data.schema import CONTROL, SPLITS, SplitName
+from adapert.data.tables import read_table, require_file
+from adapert.errors import InputError, name_some, nearest
+from adapert.seeding import numpy_generator
+
+Split: TypeAlias = dict[SplitName, list[str]]
+"""The sorted perturbations of each split."""
+
+DEFAULT_FRACTIONS = (0.675, 0.075, 0.25)
+"""Train, validation, test: gives the 733/82/272 of K562 (Table 4)."""
+
+
+def check_fractions(fractions: tuple[float, float, float]) -> None:
+    """Refuse fractions that are no shares of a whole.
+
+    Raises:
+        InputError: A fraction outside (0, 1), or a sum other than 1.
+    """
+    if not all(0 < fraction < 1 for fraction in fractions) or not math.isclose(
+        sum(fractions), 1, abs_tol=1e-6
+    ):
+        shown = " ".join(f"{fraction:g}" for fraction in fractions)
+        raise InputError(
+            f"--split-fractions must be three positive numbers that sum to 1, but they are {shown}."
+        )
+
+
+def split_perturbations(
+    perturbations: Iterable[str], split_seed: int, fractions: tuple[float, float, float] = DEFAULT_FRACTIONS
+) -> Split:
+    """Draw a split over perturbations; their order makes no difference.
+
+    Args:
+        perturbations: Canonical names.
+        split_seed: Seed of the draw.
+        fractions: Shares of train, validation and test. Train is rounded down, test to the nearest
+            number, validation gets the rest.
+
+    Raises:
+        InputError: Fractions that are no shares, or a split without a perturbation.
+    """
+    check_fractions(fractions)
+    names = sorted(perturbations)
+    # The small addend keeps floor(0.29 * 100) from being 28.
+    n_train = math.floor(fractions[0] * len(names) + 1e-9)
+    n_test = round(fractions[2] * len(names))
+    shuffled = numpy_generator(split_seed, "split").permutation(names).tolist()
+    split: Split = {
+        "train": sorted(shuffled[:n_train]),
+        "validation": sorted(shuffled[n_train : len(names) - n_test]),
+        "test": sorted(shuffled[len(names) - n_test :]),
+    }
+    _refuse_empty(split)
+    return split
+
+
+def choose_split(
+    perturbations: Collection[str],
+    known_genes: Collection[str],
+    split_file: Path | None,
+    split_seed: int,
+    fractions: tuple[float, float, float],
+    dropped: Collection[str] = (),
+) -> Split:
+    """Read the saved split where there is one, else draw one; as `read_split` and `split_perturbations`."""
+    if split_file is None:
+        return split_perturbations(perturbations, split_seed, fractions)
+    return read_split(split_file, perturbations, known_genes, dropped)
+
+
+def read_split(
+    path: Path,
+    perturbations: Collection[str],
+    known_genes: Collection[str],
+    dropped: Collection[str] = (),
+) -> Split:
+    """Read a saved split: a table of perturbation and split, or JSON in either direction.
+
+    Args:
+        path: ``.csv``, ``.tsv``, or ``.json`` as ``{split: [perturbation, ...]}`` or
+            ``{perturbation: split}``.
+        perturbations: Canonical names that the data hold.
+        known_genes: To read the list's labels, as `canonical_labels`.
+        dropped: Perturbations of the data that were left out; the list may name them.
+
+    Raises:
+        FileNotFoundError: No such file.
+        InputError: Not a split list, a perturbation in two splits, one that the data do not hold,
+            one that the list does not name, or a split without a perturbation.
+    """
+    pairs = _read_pairs(path)
+    canonical = canonical_labels([label for label, _ in pairs], known_genes)
+    assigned: dict[str, SplitName] = {}
+    for label, split_name in pairs:
+        name = canonical[label]
+        if assigned.setdefault(name, _split_name(split_name, path)) != split_name:
+            raise InputError(
+                f"A perturbation must be in one split, but '{name}' is in two in '{path}'. Remove one line."
+            )
+    assigned = {name: where for name, where in assigned.items() if name != CONTROL and name not in dropped}
+    _refuse_mismatch(path, assigned, perturbations)
+    split: Split = {
+        part: sorted(name for name, where in assigned.items() if where == part) for part in SPLITS
+    }
+    _refuse_empty(split)
+    return split
+
+
+def _read_pairs(path: Path) -> list[tuple[str, str]]:
+    if path.suffix == ".json":
+        return _read_json_pairs(path)
+    table = read_table(path, "The split list", header="none")
+    if table.shape[1] < 2:
+        raise InputError(
+            f"The split list must have a perturbation and a split in each line, but '{path}' has one column."
+        )
+    pairs = list(zip(table[0].astype(str), table[1].astype(str), strict=True))
+    return pairs if pairs[0][1] in SPLITS else pairs[1:]
+
+
+def _read_json_pairs(path: Path) -> list[tuple[str, str]]:
+    require_file(path, "The split list")
+    try:
+        content: Any = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"The split list must be JSON, but '{path}' is not: {error}") from error
+    if not isinstance(content, Mapping):
+        raise InputError(
+            f"The split list must map splits to perturbations or the reverse, but '{path}' does not."
+        )
+    return [
+        (str(name), str(key)) if isinstance(value, list) else (str(key), str(name))
+        for key, value in content.items()
+        for name in (value if isinstance(value, list) else [value])
+    ]
+
+
+def _split_name(name: str, path: Path) -> SplitName:
+    if name not in SPLITS:
+        raise InputError(
+            f"A split must be one of {', '.join(SPLITS)}, but '{path}' names '{name}'.{nearest(name, SPLITS)}"
+        )
+    return name
+
+
+def _refuse_mismatch(path: Path, assigned: Collection[str], perturbations: Collection[str]) -> None:
+    unknown = sorted(set(assigned) - set(perturbations))
+    if unknown:
+        raise InputError(
+            f"The split list must name perturbations of the data, but {len(unknown)} of {len(assigned)} in "
+            f"'{path}' are not there: {name_some(unknown)}. Remove them from the list."
+        )
+    missing = sorted(set(perturbations) - set(assigned))
+    if missing:
+        raise InputError(
+            f"The split list must name every perturbation, but {len(missing)} of {len(perturbations)} are "
+            f"not in '{path}': {name_some(missing)}. Add them to the list."
+        )
+
+
+def _refuse_empty(split: Split) -> None:
+    empty = [name for name in SPLITS if not split[name]]
+    if empty:
+        sizes = ", ".join(f"{name} {len(split[name])}" for name in SPLITS)
+        raise InputError(
+            f"Every split must hold a perturbation, but {name_some(empty)} is empty ({sizes}). "
+            "Use more perturbations, or other --split-fractions."
+        )

@@ -1,0 +1,118 @@
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+from adapert.data.genes import read_symbols, select_cell_genes, select_response_genes
+from adapert.errors import InputError
+
+ENSEMBL = ["ENSG00000000003", "ENSG00000000005.2", "ENSG00000000419"]
+
+
+def genes(index, **columns):
+    return pd.DataFrame(columns, index=index)
+
+
+def test_index_of_symbols_is_taken():
+    symbols = read_symbols(genes(["A", "B", "C"], gene_name=["x", "y", "z"]), None)
+    assert symbols.names.tolist() == ["A", "B", "C"]
+    assert symbols.column is None
+
+
+@pytest.mark.parametrize("index", [ENSEMBL, ["0", "1", "2"]])
+def test_numbers_are_replaced_by_a_column_of_symbols(index):
+    symbols = read_symbols(genes(index, feature_name=["A", "B", "C"]), None)
+    assert symbols.names.tolist() == ["A", "B", "C"]
+    assert symbols.column == "feature_name"
+
+
+def test_genes_without_symbols_are_refused():
+    with pytest.raises(
+        InputError, match=r"genes without symbols: 'ENSG.*--gene-column; the columns are 'length'"
+    ):
+        read_symbols(genes(ENSEMBL, length=[1, 2, 3]), None)
+
+
+def test_named_column_wins():
+    assert read_symbols(genes(["a", "b", "c"], other=["A", "B", "C"]), "other").names.tolist() == [
+        "A",
+        "B",
+        "C",
+    ]
+
+
+def test_first_of_a_repeated_symbol_is_kept_and_blanks_are_not():
+    symbols = read_symbols(genes(ENSEMBL * 2, symbol=["A", "B", "A", None, "C", ""]), None)
+    assert symbols.is_first.tolist() == [True, True, False, False, True, False]
+    assert symbols.n_left_out == 3
+
+
+@pytest.fixture(scope="module")
+def counts():
+    generator = np.random.default_rng(0)
+    mean = generator.lognormal(0, 1, 80)
+    return generator.poisson(mean * generator.gamma(2, 0.5, (200, 80))).astype(np.float32)
+
+
+NAMES = np.array([f"G{number:02d}" for number in range(80)])
+
+
+@pytest.mark.parametrize(("is_counts", "flavor"), [(True, "seurat_v3"), (False, "seurat")])
+def test_variable_genes_are_scanpys(counts, is_counts, flavor):
+    import scanpy
+
+    values = counts if is_counts else np.log1p(counts)
+    kept = select_cell_genes(scipy.sparse.csr_array(values), NAMES, set(), 20, is_counts)
+    reference = anndata.AnnData(values.copy())
+    scanpy.pp.highly_variable_genes(reference, flavor=flavor, n_top_genes=20)
+    assert NAMES[kept].tolist() == NAMES[reference.var["highly_variable"]].tolist()
+
+
+def test_perturbed_genes_are_kept_even_where_nothing_was_detected(counts):
+    counts = counts.copy()
+    counts[:, 7] = 0
+    kept = select_cell_genes(scipy.sparse.csr_array(counts), NAMES, {"G07", "NOT_MEASURED"}, 20, True)
+    assert "G07" in NAMES[kept]
+    assert len(kept) == 21
+
+
+def test_undetected_genes_are_left_out(counts):
+    counts = counts.copy()
+    counts[:, 7] = 0
+    kept = select_cell_genes(scipy.sparse.csr_array(counts), NAMES, set(), 500, True)
+    assert NAMES[kept].tolist() == [name for name in NAMES.tolist() if name != "G07"]
+
+
+def test_order_of_genes_makes_no_difference(counts):
+    order = np.random.default_rng(1).permutation(80)
+    one = NAMES[select_cell_genes(scipy.sparse.csr_array(counts), NAMES, {"G00"}, 20, True)]
+    permuted = scipy.sparse.csr_array(counts[:, order])
+    other = NAMES[order][select_cell_genes(permuted, NAMES[order], {"G00"}, 20, True)]
+    assert one.tolist() == other.tolist()
+
+
+def test_variance_fit_that_fails_is_refused():
+    cells = scipy.sparse.csr_array(np.eye(5, dtype=np.float32))
+    with pytest.raises(
+        InputError, match=r"cannot be found among 5 genes in 5 cells .* Keep all of them with --n-genes 5"
+    ):
+        select_cell_genes(cells, NAMES[:5], set(), 2, True)
+
+
+def test_responding_genes_rank_by_marks_then_responses_then_size_then_name():
+    delta = np.array([[1, 1, 0, 9, 2, 2], [0, 1, 3, 0, 2, 2]])
+    marks = np.array([[1, 1, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0]], dtype=bool)
+    names = np.array(["twice_marked", "once_marked", "third", "large", "b", "a"])
+
+    def chosen(n_genes):
+        return set(names[select_response_genes(delta, marks, names, set(), n_genes)].tolist())
+
+    order = ["twice_marked", "once_marked", "a", "b", "large", "third"]
+    assert [chosen(number) for number in range(1, 7)] == [set(order[:number]) for number in range(1, 7)]
+
+
+def test_measured_perturbed_gene_is_kept_beside_the_responding_ones():
+    names = np.array(["A", "B", "C"])
+    delta, marks = np.array([[3.0, 2.0, 0.0]]), np.zeros((1, 3), dtype=bool)
+    assert names[select_response_genes(delta, marks, names, {"C"}, 1)].tolist() == ["A", "C"]

@@ -1,0 +1,132 @@
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adapert.data.graph import build_edges, find_network_info, read_network
+from adapert.errors import InputError
+
+LINES = [("A", "B", 900), ("B", "C", 800), ("A", "C", 800), ("D", "A", 700)]
+
+
+def network(lines=LINES):
+    return pd.DataFrame(lines, columns=["gene_a", "gene_b", "score"])
+
+
+def named_edges(edges, nodes):
+    return [
+        (nodes[s], nodes[t], int(score), int(rank))
+        for s, t, score, rank in zip(
+            edges.edge_source, edges.edge_target, edges.edge_score, edges.edge_rank, strict=True
+        )
+    ]
+
+
+def test_edges_run_both_ways_best_first():
+    nodes = ["A", "B", "C"]
+    assert named_edges(build_edges(network(), np.array(nodes), {}), nodes) == [
+        ("B", "A", 900, 0),
+        ("C", "A", 800, 1),
+        ("A", "B", 900, 0),
+        ("C", "B", 800, 1),
+        ("A", "C", 800, 0),
+        ("B", "C", 800, 1),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_order_of_nodes_and_edges_makes_no_difference(seed):
+    generator = np.random.default_rng(seed)
+    nodes = [f"G{number}" for number in range(12)]
+    pairs = [(a, b, int(generator.integers(1, 4))) for a in nodes for b in nodes if a < b]
+    shuffled_nodes = generator.permutation(nodes)
+    shuffled = [pairs[number] for number in generator.permutation(len(pairs))]
+    swapped = [(b, a, score) for a, b, score in shuffled]
+    one = named_edges(build_edges(network(pairs), np.array(nodes), {}), nodes)
+    other = named_edges(build_edges(network(swapped), shuffled_nodes, {}), shuffled_nodes.tolist())
+    assert sorted(one) == sorted(other)
+
+
+def test_best_score_of_repeated_pairs_counts_and_loops_do_not():
+    lines = [("A", "B", 1), ("B", "A", 5), ("A", "B", 3), ("A", "A", 9)]
+    assert named_edges(build_edges(network(lines), np.array(["A", "B"]), {}), "AB") == [
+        ("B", "A", 5, 0),
+        ("A", "B", 5, 0),
+    ]
+
+
+def test_alias_finds_the_node():
+    aliases = {"AARS1": ("AARS",), "AARS": ("AARS1",)}
+    edges = build_edges(network([("AARS1", "B", 1)]), np.array(["AARS", "B"]), aliases)
+    assert edges.edge_target.tolist() == [0, 1]
+
+
+def test_network_without_a_shared_gene_is_refused():
+    with pytest.raises(
+        InputError, match=r"of its 4 genes \('A', 'B', 'D' and 1 more\) 0 are among the data's 2"
+    ):
+        build_edges(network(), np.array(["X", "Y"]), {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gene_a\tgene_b\tcombined_score\nA\tB\t900\n",
+        "score,source,target\n900,A,B\n",
+        "from_gene,to_gene,strength\nA,B,900\n",
+        "A\tB\t900\n",
+    ],
+)
+def test_table_is_read_by_names_or_by_place(tmp_path, text):
+    path = tmp_path / "network.txt"
+    path.write_text(text)
+    assert read_network(path).to_dict("records") == [{"gene_a": "A", "gene_b": "B", "score": 900}]
+
+
+@pytest.mark.parametrize("score", ["", "high", "nan", "-1", "inf"])
+def test_bad_score_is_refused(tmp_path, score):
+    path = tmp_path / "network.csv"
+    path.write_text(f"gene_a,gene_b,score\nA,B,900\nB,C,{score}\n")
+    with pytest.raises(InputError, match="must be numbers from 0 up, but 1 of 2"):
+        read_network(path)
+
+
+def test_two_columns_are_refused(tmp_path):
+    path = tmp_path / "network.csv"
+    path.write_text("a,b\nA,B\n")
+    with pytest.raises(InputError, match="two genes and a score"):
+        read_network(path)
+
+
+def write_string(directory, with_info=True):
+    links = directory / "9606.protein.links.v12.0.txt.gz"
+    with gzip.open(links, "wt") as file:
+        file.write("protein1 protein2 combined_score\n9606.P1 9606.P2 900\n9606.P1 9606.P9 800\n")
+    if with_info:
+        with gzip.open(directory / "9606.protein.info.v12.0.txt.gz", "wt") as file:
+            file.write("#string_protein_id\tpreferred_name\tprotein_size\tannotation\n")
+            file.write('9606.P1\tKLF1\t10\t"says one\n9606.P2\tSET\t20\tx\n')
+    return links
+
+
+def test_strings_files_are_read_as_a_pair(tmp_path):
+    links = write_string(tmp_path)
+    info = find_network_info(links, None)
+    assert read_network(links, info).to_dict("records") == [{"gene_a": "KLF1", "gene_b": "SET", "score": 900}]
+
+
+def test_missing_info_file_is_asked_for(tmp_path):
+    with pytest.raises(InputError, match="name it with --network-info"):
+        find_network_info(write_string(tmp_path, with_info=False), None)
+
+
+def test_table_of_symbols_needs_no_info_file(tmp_path):
+    (tmp_path / "edges.tsv").write_text("A\tB\t1\n")
+    assert find_network_info(tmp_path / "edges.tsv", None) is None
+
+
+def test_info_file_of_another_kind_is_refused(tmp_path):
+    links = write_string(tmp_path)
+    with pytest.raises(InputError, match="must have the columns 'string_protein_id'"):
+        read_network(links, links)

@@ -1,0 +1,283 @@
+import anndata
+import numpy as np
+import pytest
+
+from adapert.data.prepare import summarize_prepared
+from adapert.data.prepared import read_prepared, write_prepared
+from adapert.data.schema import SPLITS
+from adapert.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def dataset(experiment):
+    return experiment.prepare()
+
+
+def tables(dataset):
+    """Every array of a data set, by name."""
+    found = {f"shared.{name}": value for name, value in vars(dataset.shared).items()}
+    found |= {f"controls.{name}": value for name, value in vars(dataset.control_cells).items()}
+    for part, split in dataset.splits.items():
+        found |= {f"{part}.{name}": value for name, value in vars(split.table).items()}
+        found |= {f"{part}.cells.{name}": value for name, value in vars(split.cells).items()}
+    return found
+
+
+def assert_same_tables(one, other):
+    for name, values in tables(one).items():
+        np.testing.assert_array_equal(values, tables(other)[name], err_msg=name)
+
+
+def test_second_preparation_gives_the_same_fingerprint_and_arrays(experiment, dataset):
+    again = experiment.prepare()
+    assert again.fingerprint == dataset.fingerprint
+    assert_same_tables(again, dataset)
+
+
+def test_naming_what_would_be_guessed_keeps_the_fingerprint(experiment, dataset):
+    assert experiment.prepare(batch_column="batch").fingerprint == dataset.fingerprint
+
+
+@pytest.mark.parametrize("choices", [{"split_seed": 1}, {"deg_adjust": "none"}, {"min_cells": 11}])
+def test_other_choice_gives_another_fingerprint(experiment, dataset, choices):
+    assert experiment.prepare(**choices).fingerprint != dataset.fingerprint
+
+
+def test_other_contents_give_another_fingerprint(experiment, dataset, changed_cells):
+    def add_one_count(cells):
+        cells.X[0, 0] += 1
+
+    assert experiment.prepare(cells=changed_cells(add_one_count)).fingerprint != dataset.fingerprint
+
+
+def test_order_of_cells_and_genes_makes_no_difference(experiment, dataset, changed_cells):
+    def shuffle(cells):
+        generator = np.random.default_rng(0)
+        return cells[generator.permutation(cells.n_obs), generator.permutation(cells.n_vars)].copy()
+
+    assert_same_tables(experiment.prepare(cells=changed_cells(shuffle)), dataset)
+
+
+def test_written_data_set_is_read_back(dataset, tmp_path):
+    write_prepared(dataset, tmp_path / "prepared")
+    assert_same_tables(read_prepared(tmp_path / "prepared", SPLITS), dataset)
+
+
+def test_delta_is_the_mean_difference_from_controls_of_the_same_batch(dataset):
+    table, cells = dataset.splits["train"].table, dataset.splits["train"].cells
+    expression = cells.expression(dataset.n_genes).toarray()
+    control = dataset.control_cells.expression(dataset.n_genes).toarray()
+    for batch in range(len(dataset.shared.batches)):
+        own = control[dataset.control_cells.batch_index == batch].mean(axis=0)
+        np.testing.assert_allclose(dataset.shared.batch_control_mean[batch], own, rtol=1e-4, atol=1e-5)
+    difference = expression - dataset.shared.batch_control_mean[cells.batch_index]
+    for number in range(len(table.perturbations)):
+        delta = difference[cells.perturbation_index == number].mean(axis=0)
+        np.testing.assert_allclose(table.delta[number], delta, atol=1e-5)
+
+
+def test_group_means_and_counts_add_up_to_the_cells(dataset):
+    for split in dataset.splits.values():
+        table = split.table
+        per_perturbation = np.bincount(table.group_perturbation_index, weights=table.group_n_cells)
+        assert per_perturbation.tolist() == table.n_cells.tolist()
+        assert np.bincount(split.cells.perturbation_index).tolist() == table.n_cells.tolist()
+
+
+def test_expression_of_test_cells_chooses_no_gene(experiment, changed_cells):
+    test = experiment.prepare(n_genes=40).splits["test"].table.perturbations.tolist()
+
+    def disturb(cells):
+        rows = cells.obs["perturbation"].isin(test).to_numpy()
+        disturbed = cells.X.tolil()
+        disturbed[np.flatnonzero(rows), :60] = 50
+        cells.X = disturbed.tocsr()
+
+    disturbed = experiment.prepare(n_genes=40, cells=changed_cells(disturb))
+    assert disturbed.gene_names.tolist() == experiment.prepare(n_genes=40).gene_names.tolist()
+
+
+def test_perturbed_gene_that_was_not_measured_is_a_node(experiment, changed_cells):
+    def drop_target(cells):
+        return cells[:, cells.var_names != target].copy()
+
+    target = str(experiment.prepare().splits["train"].table.perturbations[0]).split("+")[0]
+    prepared = experiment.prepare(cells=changed_cells(drop_target))
+    assert target not in prepared.gene_names
+    assert prepared.shared.node_names[prepared.n_genes :].tolist() == [target]
+
+
+def test_rare_perturbation_is_left_out_and_noted(experiment, changed_cells):
+    rare = str(experiment.prepare().splits["train"].table.perturbations[0])
+
+    def make_rare(cells):
+        rows = np.flatnonzero(cells.obs["perturbation"] == rare)
+        return cells[np.setdiff1d(np.arange(cells.n_obs), rows[5:])].copy()
+
+    notes = []
+    prepared = experiment.prepare(cells=changed_cells(make_rare), notes=notes)
+    assert prepared.manifest["counts"]["perturbations"] == 29
+    assert f"perturbations with fewer than 10 cells, left out: 1 ('{rare}')" in notes
+
+
+def test_cells_without_a_label_are_left_out_and_noted(experiment, changed_cells):
+    def unlabel(cells):
+        labels = cells.obs["perturbation"].astype(object)
+        labels.iloc[-7:] = np.nan
+        cells.obs["perturbation"] = labels
+
+    notes = []
+    prepared = experiment.prepare(cells=changed_cells(unlabel), notes=notes)
+    assert prepared.manifest["counts"]["control_cells"] == 113
+    assert notes[0].startswith("7 cells without a perturbation label")
+
+
+def test_guesses_are_noted_and_kept_in_the_manifest(experiment):
+    notes = []
+    prepared = experiment.prepare(notes=notes)
+    assert "--perturbation-column perturbation (guessed)" in notes
+    assert prepared.manifest["guessed"] == {"perturbation_column": "perturbation", "batch_column": "batch"}
+
+
+def test_counts_layer_is_found(experiment, dataset, changed_cells):
+    def log(cells):
+        cells.layers["counts"] = cells.X.copy()
+        cells.X = np.log1p(cells.X)
+
+    prepared = experiment.prepare(cells=changed_cells(log))
+    assert prepared.manifest["guessed"]["counts_layer"] == "counts"
+    np.testing.assert_array_equal(prepared.shared.control_mean, dataset.shared.control_mean)
+
+
+def test_log_values_are_taken_as_they_are(experiment, changed_cells):
+    def log(cells):
+        cells.X = np.log1p(cells.X)
+
+    path = changed_cells(log)
+    control = anndata.read_h5ad(path)
+    expected = np.asarray(control.X[(control.obs["perturbation"] == "control").to_numpy()].mean(axis=0))[0]
+    prepared = experiment.prepare(cells=path)
+    order = [control.var_names.get_loc(name) for name in prepared.gene_names]
+    np.testing.assert_allclose(prepared.shared.control_mean, expected[order], rtol=1e-4)
+
+
+def test_several_cell_lines_are_matched_and_noted(experiment, changed_cells):
+    def add_lines(cells):
+        cells.obs["cell_type"] = np.where(np.arange(cells.n_obs) % 2, "k562", "rpe1")
+
+    notes = []
+    path = changed_cells(add_lines)
+    prepared = experiment.prepare(cells=path, notes=notes)
+    assert prepared.shared.batches[0] == "k562 / batch1"
+    assert len(prepared.shared.batches) == 6
+    assert any("--where cell_type=k562" in line for line in notes)
+    one = experiment.prepare(cells=path, where=("cell_type=k562",))
+    assert len(one.shared.batches) == 3
+
+
+def test_saved_split_is_kept(experiment, tmp_path):
+    split = experiment.prepare(split_seed=5).splits
+    path = tmp_path / "split.csv"
+    path.write_text(
+        "".join(f"{name},{part}\n" for part, s in split.items() for name in s.table.perturbations.tolist())
+    )
+    again = experiment.prepare(split_file=path).splits
+    for part in SPLITS:
+        assert again[part].table.perturbations.tolist() == split[part].table.perturbations.tolist()
+
+
+def test_summary_names_what_the_data_hold(dataset):
+    rows = dict(summarize_prepared(dataset, top_k=5))
+    assert rows["cells"] == "870, of which 120 controls"
+    assert rows["perturbations"] == "30, of which 3 combinations"
+    assert rows["splits"] == "train 20, validation 2, test 8"
+    assert rows["covered by text"] == "120 of 120 (100.0%) of genes, 30 of 30 (100.0%) of perturbations"
+    assert "train" in rows["large effects"]
+    assert int(rows["graph edges at top-5"].split(" ")[0]) <= 5 * 120
+
+
+def relabel(**columns):
+    def change(cells):
+        for column, value in columns.items():
+            cells.obs[column] = value
+
+    return change
+
+
+def set_first_value(value):
+    def change(cells):
+        dense = np.log1p(cells.X.toarray())
+        dense[0, 1] = value
+        cells.X = dense
+
+    return change
+
+
+def rename_control(cells):
+    cells.obs["perturbation"] = cells.obs["perturbation"].astype(str).replace("control", "safe")
+
+
+def name_genes_by_number(cells):
+    cells.var_names = [f"ENSG{number:011d}" for number in range(cells.n_vars)]
+
+
+@pytest.mark.parametrize(
+    ("change", "choices", "message"),
+    [
+        (rename_control, {}, "there are no control cells: .* Name it with --control"),
+        (rename_control, {"control": "saef"}, r"'saef' is not\. Did you mean 'safe'\?"),
+        (relabel(), {"perturbation_column": "pertubation"}, r"Did you mean 'perturbation'\? The columns are"),
+        (relabel(), {"batch_column": "lane"}, "--batch-column must name a column, but there is no 'lane'"),
+        (relabel(), {"where": ("batch=nine",)}, "'batch' never is 'nine'"),
+        (relabel(perturbation="KLF1"), {}, "'perturbation' has only 'KLF1'"),
+        (relabel(perturbation=np.nan), {}, "'perturbation' has only missing values"),
+        (set_first_value(np.nan), {}, "1 values are NaN, the first in gene 'GENE0002'"),
+        (set_first_value(np.inf), {}, "1 values are infinite, the first in gene 'GENE0002'"),
+        (set_first_value(-1), {}, "1 values are below 0, the first in gene 'GENE0002'"),
+        (set_first_value(99.5), {}, "normalised, not logged"),
+        (name_genes_by_number, {}, "genes without symbols: 'ENSG00000000000'"),
+        (relabel(), {"counts_layer": "raw"}, "has no 'raw'.* Its layers are none"),
+        (relabel(), {"gene_column": "name"}, "--gene-column must name a column, but there is no 'name'"),
+        (relabel(), {"min_cells": 1000}, "at least 1000 cells, but none of 30 has: the largest has 25"),
+    ],
+)
+def test_bad_cells_are_refused(experiment, changed_cells, change, choices, message):
+    with pytest.raises(InputError, match=message):
+        experiment.prepare(cells=changed_cells(change), **choices)
+
+
+def test_named_control_is_found(experiment, dataset, changed_cells):
+    assert_same_tables(experiment.prepare(cells=changed_cells(rename_control), control="safe"), dataset)
+
+
+@pytest.mark.parametrize(
+    ("role", "message"),
+    [
+        ("cells", "The cells must be a file"),
+        ("network", "The network must be a file"),
+        ("embeddings", "The text embeddings must be a file"),
+        ("aliases", "The alias table must be a file"),
+        ("split_file", "The split list must be a file"),
+    ],
+)
+def test_missing_input_is_named(experiment, tmp_path, role, message):
+    with pytest.raises(FileNotFoundError, match=message):
+        experiment.prepare(**{role: tmp_path / "none"})
+
+
+def test_text_of_other_genes_is_refused(experiment, tmp_path):
+    np.savez(tmp_path / "other.npz", symbols=np.array(["X"]), embedding=np.ones((1, 4)))
+    with pytest.raises(InputError, match="must cover genes of the data"):
+        experiment.prepare(embeddings=tmp_path / "other.npz")
+
+
+def test_network_of_other_genes_is_refused(experiment, tmp_path):
+    (tmp_path / "other.tsv").write_text("X\tY\t900\n")
+    with pytest.raises(InputError, match="must connect genes of the data"):
+        experiment.prepare(network=tmp_path / "other.tsv")
+
+
+@pytest.mark.parametrize("choices", [{"n_genes": 0}, {"min_cells": 0}, {"min_batch_controls": -1}])
+def test_numbers_below_one_are_refused(experiment, choices):
+    with pytest.raises(InputError, match="must be at least 1"):
+        experiment.prepare(**choices)

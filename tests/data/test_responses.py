@@ -1,0 +1,107 @@
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from adapert.data.schema import SPLITS
+from adapert.errors import InputError
+
+PERTURBATIONS = [f"GENE{number:04d}" for number in range(1, 21)]
+GENES = [f"GENE{number:04d}" for number in range(1, 31)]
+
+
+@pytest.fixture
+def responses():
+    generator = np.random.default_rng(0)
+    delta = generator.normal(0, 1, (20, 30)).astype(np.float32)
+    obs = pd.DataFrame({"n_cells": np.arange(5, 25)}, index=PERTURBATIONS)
+    table = anndata.AnnData(delta, obs=obs, var=pd.DataFrame(index=GENES))
+    table.layers["significant"] = (np.abs(delta) > 1).astype(np.int8)
+    return table
+
+
+@pytest.fixture
+def prepare(experiment, tmp_path):
+    def prepare_table(table, notes=None, **choices):
+        table.write_h5ad(tmp_path / "responses.h5ad")
+        return experiment.prepare(cells=tmp_path / "responses.h5ad", kind="responses", notes=notes, **choices)
+
+    return prepare_table
+
+
+def by_name(dataset, field):
+    return {
+        name: value
+        for split in dataset.splits.values()
+        for name, value in zip(split.table.perturbations.tolist(), getattr(split.table, field), strict=True)
+    }
+
+
+def test_responses_are_deltas_without_cells_and_controls(prepare, responses):
+    dataset = prepare(responses, min_cells=1)
+    deltas, marks = by_name(dataset, "delta"), by_name(dataset, "deg_mask")
+    for number, name in enumerate(PERTURBATIONS):
+        np.testing.assert_array_equal(deltas[name], responses.X[number])
+        np.testing.assert_array_equal(marks[name], responses.layers["significant"][number] != 0)
+    assert len(dataset.control_cells) == 0
+    assert [len(dataset.splits[name].cells) for name in SPLITS] == [0, 0, 0]
+    assert not dataset.shared.control_mean.any()
+    np.testing.assert_array_equal(
+        dataset.splits["train"].table.group_mean, dataset.splits["train"].table.delta
+    )
+
+
+def test_numbers_of_cells_are_read_and_small_ones_left_out(prepare, responses):
+    notes = []
+    dataset = prepare(responses, notes=notes)
+    assert by_name(dataset, "n_cells")["GENE0020"] == 24
+    assert "GENE0005" not in by_name(dataset, "n_cells")
+    assert any(line.startswith("perturbations with fewer than 10 cells, left out: 5") for line in notes)
+
+
+def test_unknown_numbers_of_cells_are_one(prepare, responses):
+    del responses.obs["n_cells"]
+    assert set(by_name(prepare(responses), "n_cells").values()) == {1}
+
+
+def test_without_marks_no_gene_is_a_deg(prepare, responses):
+    del responses.layers["significant"]
+    notes = []
+    dataset = prepare(responses, notes=notes)
+    assert not any(mask.any() for mask in by_name(dataset, "deg_mask").values())
+    assert "no layer 'significant': no gene is marked as a DEG" in notes
+
+
+def test_control_rows_are_left_out(prepare, responses):
+    responses.obs_names = ["non-targeting", *PERTURBATIONS[1:]]
+    assert prepare(responses, min_cells=1).manifest["counts"]["perturbations"] == 19
+
+
+def test_order_of_rows_makes_no_difference(prepare, responses):
+    one, other = prepare(responses), prepare(responses[::-1].copy())
+    np.testing.assert_array_equal(one.splits["test"].table.delta, other.splits["test"].table.delta)
+
+
+@pytest.mark.parametrize(
+    ("change", "choices", "message"),
+    [
+        (
+            {"obs_names": ["GENE0002", *PERTURBATIONS[1:]]},
+            {},
+            "one row a perturbation, but 1 have several: 'GENE0002'",
+        ),
+        (
+            {},
+            {"significant_layer": "signif"},
+            r"--significant-layer must name a layer.*Did you mean 'significant'\?",
+        ),
+        ({}, {"n_cells_column": "cells"}, "--n-cells-column must name a column, but there is no 'cells'"),
+        ({"X": np.full((20, 30), np.nan)}, {}, "Responses must be numbers, but 600 values are NaN"),
+        ({"obs": pd.DataFrame({"n_cells": ["many"] * 20}, index=PERTURBATIONS)}, {}, "must be whole numbers"),
+    ],
+)
+def test_bad_responses_are_refused(prepare, responses, change, choices, message):
+    for name, value in change.items():
+        setattr(responses, name, value)
+    with pytest.raises(InputError, match=message):
+        prepare(responses, min_cells=1, **choices)

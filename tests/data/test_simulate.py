@@ -1,0 +1,93 @@
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.kernel_ridge import KernelRidge
+
+from adapert.data.prepare import PrepareChoices, prepare
+from adapert.data.schema import EFFECT_SIZES, genes_of
+from adapert.data.simulate import simulate
+from adapert.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    out = tmp_path_factory.mktemp("default") / "simulated"
+    simulate(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def dataset(directory):
+    files = (directory / name for name in ("cells.h5ad", "network.tsv.gz", "text.npz"))
+    return prepare(*files, PrepareChoices(), note=lambda line: None)
+
+
+def test_counts_are_whole_numbers(directory):
+    cells = anndata.read_h5ad(directory / "cells.h5ad")
+    assert not np.any(cells.X.data % 1)
+    assert (cells.obs["perturbation"] == "control").sum() == 600
+
+
+def test_every_split_has_every_effect_size(dataset):
+    for split in dataset.splits.values():
+        assert set(split.table.effect_size.tolist()) == set(EFFECT_SIZES)
+
+
+def test_measured_deltas_follow_the_true_effects(directory, dataset):
+    truth = np.load(directory / "truth.npz")
+    effects = pd.DataFrame(truth["effect"], index=truth["perturbations"], columns=truth["gene_names"])
+    table = dataset.splits["train"].table
+    true = effects.loc[table.perturbations, dataset.gene_names].to_numpy()
+    is_large = table.effect_size == "large"
+    correlations = [
+        np.corrcoef(a, b)[0, 1] for a, b in zip(table.delta[is_large], true[is_large], strict=True)
+    ]
+    assert np.median(correlations) > 0.8
+
+
+def test_unseen_effects_can_be_told_from_text_beyond_the_mean(dataset):
+    node = {name: index for index, name in enumerate(dataset.shared.node_names.tolist())}
+
+    def features(table):
+        return np.stack(
+            [
+                dataset.shared.text_embedding[[node[gene] for gene in genes_of(name)]].mean(axis=0)
+                for name in table.perturbations.tolist()
+            ]
+        )
+
+    def pearson(predicted):
+        return np.mean([np.corrcoef(p, o)[0, 1] for p, o in zip(predicted, test.delta, strict=True)])
+
+    train, test = dataset.splits["train"].table, dataset.splits["test"].table
+    mean = train.delta.mean(axis=0)
+    ridge = KernelRidge(kernel="rbf", gamma=1.0, alpha=0.3).fit(features(train), train.delta - mean)
+    assert pearson(mean + ridge.predict(features(test))) > pearson(np.tile(mean, (len(test.delta), 1))) + 0.1
+
+
+def test_same_seed_writes_the_same_cells(tmp_path):
+    for name in ("one", "two"):
+        simulate(
+            tmp_path / name, n_perturbations=6, n_genes=50, cells_per_perturbation=3, n_controls=5, seed=4
+        )
+    one, two = (anndata.read_h5ad(tmp_path / name / "cells.h5ad") for name in ("one", "two"))
+    np.testing.assert_array_equal(one.X.toarray(), two.X.toarray())
+    assert (tmp_path / "one/network.tsv.gz").read_bytes() == (tmp_path / "two/network.tsv.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"n_controls": 0}, "must have cells, controls and batches, but one is 0"),
+        ({"n_perturbations": 90, "n_genes": 50}, "to perturb 81 of 50"),
+    ],
+)
+def test_impossible_sizes_are_refused(tmp_path, sizes, message):
+    with pytest.raises(InputError, match=message):
+        simulate(tmp_path / "out", **sizes)
+
+
+def test_existing_directory_is_refused(tmp_path):
+    with pytest.raises(InputError, match="output directory must be new"):
+        simulate(tmp_path, n_perturbations=6, n_genes=50, cells_per_perturbation=3, n_controls=5)

@@ -1,0 +1,117 @@
+import json
+
+import numpy as np
+import pytest
+
+from adapert.data.splits import read_split, split_perturbations
+from adapert.errors import InputError
+
+NAMES = [f"GENE{number}" for number in range(40)]
+
+
+def sizes(n, fractions):
+    split = split_perturbations([str(number) for number in range(n)], 0, fractions)
+    return tuple(len(split[name]) for name in ("train", "validation", "test"))
+
+
+def test_default_fractions_give_the_papers_k562_sizes():
+    assert sizes(1087, (0.675, 0.075, 0.25)) == (733, 82, 272)
+
+
+def test_train_is_not_short_by_rounding():
+    assert sizes(100, (0.29, 0.31, 0.4)) == (29, 31, 40)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_split_shares_no_perturbation_and_loses_none(seed):
+    split = split_perturbations(NAMES, seed)
+    assert sorted(name for part in split.values() for name in part) == sorted(NAMES)
+
+
+def test_order_of_names_makes_no_difference():
+    assert split_perturbations(NAMES, 3) == split_perturbations(NAMES[::-1], 3)
+
+
+def test_seed_makes_a_difference():
+    assert split_perturbations(NAMES, 3) != split_perturbations(NAMES, 4)
+
+
+def test_empty_split_is_refused():
+    with pytest.raises(InputError, match=r"'validation' is empty \(train 2, validation 0, test 1\)"):
+        split_perturbations(NAMES[:3], 0, (0.7, 0.05, 0.25))
+
+
+@pytest.mark.parametrize(
+    "fractions", [(0.5, 0.2, 0.2), (1.0, 0.0, 0.0), (1.2, -0.4, 0.2), (float("nan"), 0.5, 0.5)]
+)
+def test_fractions_that_are_no_shares_are_refused(fractions):
+    with pytest.raises(InputError, match="three positive numbers that sum to 1"):
+        split_perturbations(NAMES, 0, fractions)
+
+
+SAVED = {"A": "train", "B+C": "train", "D": "validation", "E": "test"}
+
+
+def write_saved(path, saved):
+    if path.name == "by_split.json":
+        by_split = {part: [n for n, p in saved.items() if p == part] for part in set(saved.values())}
+        path.write_text(json.dumps(by_split))
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(saved))
+    else:
+        mark = "," if path.suffix == ".csv" else "\t"
+        header = f"perturbation{mark}split\n" if path.stem == "headed" else ""
+        path.write_text(header + "".join(f"{name}{mark}{part}\n" for name, part in saved.items()))
+    return path
+
+
+@pytest.mark.parametrize("name", ["headed.csv", "plain.csv", "headed.tsv", "by_split.json", "by_name.json"])
+def test_saved_split_is_read_in_every_form(tmp_path, name):
+    path = write_saved(tmp_path / name, SAVED)
+    expected = {"train": ["A", "B+C"], "validation": ["D"], "test": ["E"]}
+    assert read_split(path, list(SAVED), []) == expected
+
+
+def test_saved_labels_are_read_like_the_datas(tmp_path):
+    path = write_saved(
+        tmp_path / "s.csv", {"A+ctrl": "train", "C_B": "train", "D": "validation", "E": "test"}
+    )
+    assert read_split(path, list(SAVED), {"B", "C"})["train"] == ["A", "B+C"]
+
+
+def test_control_and_dropped_perturbations_may_be_listed(tmp_path):
+    path = write_saved(tmp_path / "s.csv", {**SAVED, "ctrl": "train", "F": "test"})
+    assert read_split(path, list(SAVED), [], dropped=["F"])["test"] == ["E"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"X": "test"}, "1 of 5 in .* are not there: 'X'"),
+        ({"D": "trian"}, r"names 'trian'\. Did you mean 'train'\?"),
+        ({"C+B": "test"}, r"'B\+C' is in two"),
+        ({"E": "train"}, "'test' is empty"),
+    ],
+)
+def test_bad_saved_split_is_refused(tmp_path, changes, message):
+    path = write_saved(tmp_path / "s.csv", SAVED | changes)
+    with pytest.raises(InputError, match=message):
+        read_split(path, list(SAVED), [])
+
+
+def test_saved_split_without_a_perturbation_of_the_data_is_refused(tmp_path):
+    path = write_saved(tmp_path / "s.csv", SAVED)
+    with pytest.raises(InputError, match=r"1 of 5 are not in .*: 'Z'"):
+        read_split(path, [*SAVED, "Z"], [])
+
+
+@pytest.mark.parametrize(("content", "message"), [("{", "must be JSON"), ("[1]", "must map splits")])
+def test_bad_json_is_refused(tmp_path, content, message):
+    path = tmp_path / "split.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_split(path, list(SAVED), [])
+
+
+def test_split_is_the_same_for_arrays_and_lists():
+    assert split_perturbations(np.array(NAMES), 1) == split_perturbations(NAMES, 1)
