@@ -1,0 +1,1 @@
+"""Models that predict deltas of perturbations; none knows of Ray, Optuna or MLflow."""

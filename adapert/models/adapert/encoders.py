@@ -1,0 +1,51 @@
+"""Encoders of controls and text, and the decoder (Eq. 1, 3, 7 and 8 of the AdaPert paper)."""
+
+import torch
+from torch import Tensor, nn
+
+
+def drop(x: Tensor, fraction: float, generator: torch.Generator | None) -> Tensor:
+    """Drop units by a generator's draws; without a generator (prediction) nothing is dropped."""
+    if generator is None or fraction == 0:
+        return x
+    kept = torch.rand(x.shape, generator=generator, device=x.device) >= fraction
+    return x * kept / (1 - fraction)
+
+
+class Perceptron(nn.Module):
+    """Two linear maps with a ReLU and dropout between: ENC of Eq. 1, DEC of Eq. 3."""
+
+    def __init__(self, n_inputs: int, hidden_size: int, n_outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.first = nn.Linear(n_inputs, hidden_size)
+        self.second = nn.Linear(hidden_size, n_outputs)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Map (n_rows, n_inputs) to (n_rows, n_outputs)."""
+        return self.second(drop(torch.relu(self.first(x)), self.dropout, generator))  # type: ignore[no-any-return]
+
+
+class TextTable(nn.Module):
+    """The text embedding s of each gene (Eq. 7), a learned vector where a gene has none."""
+
+    def __init__(self, embedding: Tensor, has_text: Tensor) -> None:
+        """Keep the table.
+
+        Args:
+            embedding: L2-normalised rows, (n_nodes, text_size).
+            has_text: Whether a gene has one, bool, (n_nodes,).
+        """
+        super().__init__()
+        self.embedding: Tensor
+        self.has_text: Tensor
+        self.register_buffer("embedding", embedding, persistent=False)
+        self.register_buffer("has_text", has_text.float().unsqueeze(1), persistent=False)
+        self.absent = nn.Parameter(torch.randn(embedding.shape[1]) / embedding.shape[1] ** 0.5)
+
+    def forward(self, nodes: Tensor | None = None) -> Tensor:
+        """Embeddings of all nodes, (n_nodes, text_size), or of (...,) nodes, (..., text_size)."""
+        embedding, has_text = self.embedding, self.has_text
+        if nodes is not None:
+            embedding, has_text = embedding[nodes], has_text[nodes]
+        return embedding + (1 - has_text) * self.absent

@@ -1,0 +1,99 @@
+"""The three terms of the training objective (Eq. 15 to 21 of the AdaPert paper).
+
+Rows are perturbations, groups or cells. A term is the weighted mean over the minibatch's rows, with
+weights that average 1 over all training rows, so that a minibatch's gradient is unbiased.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from adapert.config import LossConfig
+
+
+def reconstruction_loss(predicted_delta: Tensor, target_delta: Tensor, weight: Tensor) -> Tensor:
+    """Mean over genes of the squared error, ||x_hat - x||^2 / N (Eq. 15).
+
+    Args:
+        predicted_delta: x_hat minus control, log1p units, (n_rows, n_genes).
+        target_delta: x minus control, as `predicted_delta`.
+        weight: (n_rows,).
+
+    Returns:
+        Scalar.
+    """
+    return (weight * (predicted_delta - target_delta).square().mean(dim=1)).mean()
+
+
+def huber(residual: Tensor, delta: float) -> Tensor:
+    """r^2 / 2 within delta, delta (|r| - delta / 2) beyond (Eq. 17), as `residual`."""
+    size = residual.abs()
+    return torch.where(size <= delta, residual.square() / 2, delta * (size - delta / 2))
+
+
+def non_deg_loss(
+    predicted_delta: Tensor, non_deg: Tensor, huber_delta: float, reduction: str, weight: Tensor
+) -> Tensor:
+    """Huber penalty of predicted change in genes that do not respond (Eq. 16).
+
+    Args:
+        predicted_delta: log1p units, (n_rows, n_genes).
+        non_deg: 1 at non-DEGs, else 0, as `predicted_delta`.
+        huber_delta: delta of Eq. 17, log1p units.
+        reduction: Over a row's non-DEGs, ``"sum"`` (Eq. 16) or ``"mean"``; 0 where there are none.
+        weight: (n_rows,).
+
+    Returns:
+        Scalar.
+    """
+    penalty = (huber(predicted_delta, huber_delta) * non_deg).sum(dim=1)
+    if reduction == "mean":
+        penalty = penalty / non_deg.sum(dim=1).clamp(min=1)
+    return (weight * penalty).mean()
+
+
+def cosine_alignment(context: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """||z / |z| - t / |t|||^2 (Eq. 20).
+
+    Args:
+        context: z of each perturbation, (n_perturbations, size).
+        target: t of each perturbation (Eq. 19), (n_perturbations, size).
+        weight: 0 for perturbations without a DEG, (n_perturbations,).
+
+    Returns:
+        Scalar.
+    """
+    unit_context, unit_target = normalize(context, dim=1), normalize(target, dim=1)
+    return (weight * (unit_context - unit_target).square().sum(dim=1)).mean()
+
+
+def contrastive_alignment(context: Tensor, target: Tensor, weight: Tensor, temperature: float) -> Tensor:
+    """InfoNCE of each context with its own target against the minibatch's other targets.
+
+    Not in the paper; unlike Eq. 20 with a trainable g, one direction for all is not a minimum.
+    Arguments as `cosine_alignment`. Perturbations of weight 0 are no alternatives either.
+    """
+    logits = normalize(context, dim=1) @ normalize(target, dim=1).T / temperature
+    logits = logits.masked_fill((weight == 0).unsqueeze(0), torch.finfo(logits.dtype).min)
+    own = torch.arange(len(context), device=context.device)
+    entropy = cross_entropy(logits, own, reduction="none")
+    return (weight * torch.where(weight == 0, 0, entropy)).mean()
+
+
+def alignment_loss(config: LossConfig) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Pick L_align as `loss.alignment` says: a function of context, target and weight."""
+    if config.alignment == "contrastive":
+        return partial(contrastive_alignment, temperature=config.contrastive_temperature)
+    return cosine_alignment
+
+
+def non_deg_shrinkage(lambda_non: float, reduction: str, n_genes: int) -> float:
+    """Expected amplitude of quadratic-regime non-DEG predictions relative to lambda_non = 0.
+
+    Minimising (d - t)^2 / N + lambda d^2 / 2 gives d = t / (1 + lambda N / 2) for the sum of Eq. 16;
+    with a mean over about N non-DEGs the factor is 1 / (1 + lambda / 2).
+    """
+    return 1 / (1 + lambda_non * (n_genes if reduction == "sum" else 1) / 2)

@@ -1,0 +1,261 @@
+"""AdaPert: control encoder, perturbation-conditioned context, decoder (Figure 2 of the AdaPert paper)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor, nn
+
+from adapert.config import Config, ModelConfig
+from adapert.data.prepared import PreparedDataset
+from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
+from adapert.models.adapert.context import (
+    WEIGHTINGS,
+    NodeScorer,
+    above_threshold,
+    best_nodes,
+    gumbel_softmax,
+)
+from adapert.models.adapert.encoders import Perceptron, TextTable
+from adapert.models.adapert.message_passing import MessagePassing
+from adapert.seeding import numpy_generator, seeded_initialisation
+
+
+class Targets(NamedTuple):
+    """The genes that perturbations target, padded to the largest combination.
+
+    Attributes:
+        nodes: Graph nodes, 0 where padded, (n_perturbations, max_genes).
+        is_gene: 1 for a gene, 0 where padded, as `nodes`.
+    """
+
+    nodes: Tensor
+    is_gene: Tensor
+
+    def take(self, index: Tensor) -> "Targets":
+        """Pick perturbations."""
+        return Targets(self.nodes[index], self.is_gene[index])
+
+    def sum_rows(self, table: Tensor) -> Tensor:
+        """Sum the rows of each perturbation's genes: (n_nodes, size) to (n_perturbations, size)."""
+        return (table[self.nodes] * self.is_gene.unsqueeze(-1)).sum(dim=1)
+
+    def mark(self, n_nodes: int) -> Tensor:
+        """1 at each perturbation's genes, (n_perturbations, n_nodes)."""
+        marks = torch.zeros(len(self.nodes), n_nodes, device=self.nodes.device)
+        return marks.scatter_reduce(1, self.nodes, self.is_gene, reduce="amax")
+
+
+def build_targets(dataset: PreparedDataset, perturbations: Sequence[str], device: torch.device) -> Targets:
+    """Look up the graph nodes of perturbations.
+
+    Raises:
+        InputError: A gene that is not a node of the data set.
+    """
+    nodes = [dataset.perturbed_nodes(str(perturbation)) for perturbation in perturbations]
+    width = max(len(genes) for genes in nodes)
+    padded = np.array([genes + [0] * (width - len(genes)) for genes in nodes])
+    is_gene = np.array([[1.0] * len(genes) + [0.0] * (width - len(genes)) for genes in nodes])
+    return Targets(
+        torch.from_numpy(padded).to(device), torch.from_numpy(is_gene.astype(np.float32)).to(device)
+    )
+
+
+class Context(NamedTuple):
+    """What the graph says of each perturbation.
+
+    Attributes:
+        z: Normalised z_context (Eq. 13), (n_perturbations, structural_size).
+        h: Sum of the perturbed genes' structural embeddings, as `z`.
+        weights: What each node counts in z_context before normalisation, (n_perturbations, n_nodes);
+            None for the constant context.
+        n_selected: Nodes in the context, (n_perturbations,).
+    """
+
+    z: Tensor
+    h: Tensor
+    weights: Tensor | None
+    n_selected: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A forward pass.
+
+    Attributes:
+        delta: Predicted expression minus control, log1p units, (n_rows, n_genes).
+        context: Contexts of the distinct perturbations.
+    """
+
+    delta: Tensor
+    context: Context
+
+
+class AdaPert(nn.Module):
+    """Predict the response of control profiles to perturbations (Eq. 1 to 13)."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        message_passing: MessagePassing,
+        text: TextTable,
+        offset: Tensor,
+        fixed_context: Tensor | None,
+    ) -> None:
+        """Make the parts; parameters are drawn from torch's global generator.
+
+        Args:
+            config: Sizes and forms.
+            message_passing: Eq. 6 on the data set's graph.
+            text: Eq. 7, a row per node.
+            offset: Added to the decoder's output, (n_genes,).
+            fixed_context: For each gene the nodes that a perturbation of it selects, 0 or 1,
+                (n_nodes, n_nodes); None where selection is learned, constant or all nodes.
+        """
+        super().__init__()
+        self.config = config
+        n_nodes, text_size = text.embedding.shape
+        size, latent_size = config.structural_size, config.latent_size
+        self.message_passing = message_passing
+        self.text = text
+        self.node_table = nn.Parameter(torch.randn(n_nodes, size))
+        self.node_text = nn.Linear(text_size, size, bias=False)
+        self.text_projection = nn.Linear(text_size, size, bias=False)
+        self.scorer = NodeScorer(size, config.score_size, config.score_activation)
+        self.constant_context = nn.Parameter(torch.randn(size))
+        self.context_norm = nn.LayerNorm(size)
+        self.gene_to_latent = nn.Linear(size, latent_size)
+        self.context_to_latent = nn.Linear(size, latent_size)
+        # An untrained scorer's context is noise: it enters only as far as training finds use for it.
+        nn.init.zeros_(self.context_to_latent.weight)
+        self.encoder = Perceptron(len(offset), config.hidden_size, latent_size, config.dropout)
+        self.decoder = Perceptron(latent_size, config.hidden_size, len(offset), config.dropout)
+        self.register_buffer("offset", offset)
+        self.register_buffer("fixed_context", fixed_context, persistent=False)
+
+    def node_embeddings(self) -> Tensor:
+        """Structural embeddings h_v of all nodes (Eq. 5 and 6), (n_nodes, structural_size)."""
+        features = self.config.node_features
+        table = self.node_table if features != "text" else torch.zeros_like(self.node_table)
+        initial = table if features == "one_hot" else table + self.node_text(self.text())
+        return self.message_passing(initial)  # type: ignore[no-any-return]
+
+    def node_weights(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
+        """What each node counts in each perturbation's context, (n_perturbations, n_nodes)."""
+        config = self.config
+        is_perturbed = targets.mark(len(h))
+        if config.context == "all_nodes":
+            return torch.ones_like(is_perturbed)
+        if self.fixed_context is not None:
+            chosen = self.fixed_context[targets.nodes] * targets.is_gene.unsqueeze(-1)  # type: ignore[index]
+            return torch.maximum(chosen.amax(dim=1), is_perturbed)
+        s = targets.sum_rows(self.text())
+        alpha = gumbel_softmax(self.scorer(h, self.text_projection(s)), config.tau, generator)
+        if config.selection == "top_k":
+            is_selected = best_nodes(alpha, config.context_size, is_perturbed)
+        else:
+            is_selected = above_threshold(alpha, config.threshold, is_perturbed)
+        return WEIGHTINGS[config.selection](alpha, is_selected)
+
+    def contexts(self, targets: Targets, generator: torch.Generator | None = None) -> Context:
+        """Select nodes and sum their embeddings (Eq. 13), for each perturbation.
+
+        Args:
+            targets: Of the perturbations.
+            generator: Draws Gumbel noise; None (prediction) draws none.
+        """
+        h = self.node_embeddings()
+        own = targets.sum_rows(h)
+        if self.config.context == "constant":
+            z = self.context_norm(self.constant_context).expand(len(own), -1)
+            return Context(z, own, None, torch.zeros(len(own), device=own.device))
+        weights = self.node_weights(targets, h, generator)
+        # A selected node counts 1, also where T is out of every node's reach.
+        is_counted = weights > min(self.config.threshold / len(h), 0.5)
+        return Context(self.context_norm(weights @ h), own, weights, is_counted.sum(dim=1))
+
+    def forward(
+        self,
+        targets: Targets,
+        perturbation_row: Tensor,
+        control: Tensor,
+        control_row: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> Prediction:
+        """Predict rows: DEC(z_c + W_p h_p + W_x z_context), added to the control profile.
+
+        Args:
+            targets: Of the distinct perturbations, n_perturbations.
+            perturbation_row: Perturbation of each row, (n_rows,).
+            control: Distinct control profiles, log1p units, (n_controls, n_genes).
+            control_row: Control profile of each row, (n_rows,).
+            generator: Draws Gumbel noise and dropout; None is prediction, which is deterministic.
+        """
+        context = self.contexts(targets, generator)
+        shift = self.gene_to_latent(context.h) + self.context_to_latent(context.z)
+        latent = self.encoder(control, generator)[control_row] + shift[perturbation_row]
+        delta = self.decoder(latent, generator) + self.offset
+        if self.config.predict == "expression":
+            delta = delta - control[control_row]
+        return Prediction(delta, context)
+
+
+def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
+    """Build the untrained model of a config on a data set.
+
+    Args:
+        dataset: Its training split is read for the offset, its network and text for the graph.
+        config: The trial's.
+        seed: The trial's; draws parameters, rewiring, shuffled text and random contexts.
+    """
+    adjacency = build_adjacency(dataset.shared, config.graph, config.model.self_loops, seed)
+    with seeded_initialisation(seed):
+        message_passing = MessagePassing(
+            adjacency,
+            config.model.structural_size,
+            config.model.n_graph_layers,
+            config.model.graph_activation,
+            config.model.residual,
+        )
+        return AdaPert(
+            config.model,
+            message_passing,
+            _text_table(dataset, config, seed),
+            _offset(dataset, config),
+            _fixed_context(dataset.n_nodes, adjacency, config.model, seed),
+        )
+
+
+def _text_table(dataset: PreparedDataset, config: Config, seed: int) -> TextTable:
+    embedding, has_text = np.array(dataset.shared.text_embedding), np.array(dataset.shared.has_text)
+    if config.data.text_embedding == "shuffled":
+        order = numpy_generator(seed, "shuffled_text").permutation(len(embedding))
+        embedding, has_text = embedding[order], has_text[order]
+    return TextTable(torch.from_numpy(embedding), torch.from_numpy(has_text))
+
+
+def _offset(dataset: PreparedDataset, config: Config) -> Tensor:
+    if config.model.offset == "none":
+        return torch.zeros(dataset.n_genes)
+    mean = dataset.splits["train"].table.delta.mean(axis=0)
+    if config.model.predict == "expression":
+        mean = mean + dataset.shared.control_mean
+    return torch.from_numpy(np.asarray(mean, dtype=np.float32))
+
+
+def _fixed_context(
+    n_nodes: int, adjacency: scipy.sparse.csr_array, config: ModelConfig, seed: int
+) -> Tensor | None:
+    if config.context == "neighbourhood":
+        return torch.from_numpy(neighbourhoods(adjacency))
+    if config.context == "random":
+        draws = numpy_generator(seed, "random_context").random((n_nodes, n_nodes), dtype=np.float32)
+        size = min(config.context_size, n_nodes)
+        chosen = np.argpartition(draws, size - 1, axis=1)[:, :size]
+        marks = np.zeros((n_nodes, n_nodes), dtype=np.float32)
+        np.put_along_axis(marks, chosen, 1.0, axis=1)
+        return torch.from_numpy(marks)
+    return None

@@ -1,0 +1,1 @@
+"""Training of AdaPert: rows of sufficient statistics, the loop, checkpoints."""

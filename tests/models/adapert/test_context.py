@@ -1,0 +1,132 @@
+import math
+
+import pytest
+import torch
+from scipy.stats import kstest
+
+from adapert.models.adapert.context import (
+    WEIGHTINGS,
+    NodeScorer,
+    above_threshold,
+    best_nodes,
+    gumbel_softmax,
+)
+
+N_NODES, N_PERTURBATIONS, SIZE = 7, 3, 4
+FUNCTIONS = {"tanh": torch.tanh, "relu": torch.relu, "gelu": torch.nn.functional.gelu}
+
+
+def embeddings():
+    generator = torch.Generator().manual_seed(0)
+    return (
+        torch.randn(N_NODES, SIZE, generator=generator),
+        torch.randn(N_PERTURBATIONS, SIZE, generator=generator),
+    )
+
+
+def log_relevance():
+    scores = torch.randn(N_PERTURBATIONS, N_NODES, generator=torch.Generator().manual_seed(1))
+    return torch.log_softmax(scores, dim=1)
+
+
+@pytest.mark.parametrize("activation", FUNCTIONS)
+def test_scores_equal_a_plain_loop_over_equations_9_to_11(activation):
+    torch.manual_seed(0)
+    scorer = NodeScorer(SIZE, 5, activation)
+    h, s = embeddings()
+    concatenated_weight = torch.cat([scorer.node.weight, scorer.text.weight], dim=1)  # W_c = [W_h | W_s]
+    w = scorer.weight.weight[0]
+    for p in range(N_PERTURBATIONS):
+        a = []
+        for v in range(N_NODES):
+            c = torch.cat([h[v], s[p]])
+            a.append((w @ FUNCTIONS[activation](concatenated_weight @ c)).item())
+        total = sum(math.exp(score) for score in a)
+        expected = torch.tensor([math.exp(score) / total for score in a])
+        torch.testing.assert_close(scorer(h, s)[p].exp(), expected)
+
+
+@pytest.mark.parametrize("tau", [0.3, 1.0, 2.0])
+def test_relaxed_choice_equals_a_plain_loop_over_equation_12(tau):
+    log_alpha = log_relevance()
+    # g = -log E for E from Exponential(1) is Gumbel(0, 1).
+    exponential = torch.empty_like(log_alpha).exponential_(generator=torch.Generator().manual_seed(5))
+    relaxed = gumbel_softmax(log_alpha, tau, torch.Generator().manual_seed(5))
+    for p in range(N_PERTURBATIONS):
+        terms = [
+            math.exp((log_alpha[p, v].item() - math.log(exponential[p, v].item())) / tau)
+            for v in range(N_NODES)
+        ]
+        torch.testing.assert_close(relaxed[p], torch.tensor(terms) / sum(terms))
+
+
+def test_noise_is_gumbel():
+    # The difference of two Gumbel(0, 1) draws is Logistic(0, 1).
+    relaxed = gumbel_softmax(torch.zeros(4000, 2), 1.0, torch.Generator().manual_seed(0))
+    difference = (relaxed[:, 0].log() - relaxed[:, 1].log()).numpy()
+    assert kstest(difference, "logistic").pvalue > 0.01
+
+
+def test_choice_of_one_node_follows_alpha():
+    alpha = torch.tensor([0.6, 0.3, 0.1])
+    relaxed = gumbel_softmax(alpha.log().expand(20_000, -1), 1.0, torch.Generator().manual_seed(0))
+    shares = torch.bincount(relaxed.argmax(dim=1), minlength=3) / 20_000
+    torch.testing.assert_close(shares, alpha, atol=0.015, rtol=0)
+
+
+def test_prediction_has_no_noise():
+    log_alpha = log_relevance()
+    torch.testing.assert_close(gumbel_softmax(log_alpha, 1.0, None), log_alpha.exp())
+    torch.testing.assert_close(gumbel_softmax(log_alpha, 0.5, None), torch.softmax(2 * log_alpha, dim=1))
+
+
+def test_threshold_counts_in_units_of_the_uniform_probability():
+    alpha = torch.tensor([[0.5, 0.3, 0.15, 0.05]])
+    nobody = torch.zeros(1, 4)
+    assert above_threshold(alpha, 1.0, nobody).tolist() == [[1, 1, 0, 0]]  # T = 0.25
+    assert above_threshold(alpha, 1.6, nobody).tolist() == [[1, 0, 0, 0]]  # T = 0.4
+    assert above_threshold(alpha, 0.4, nobody).tolist() == [[1, 1, 1, 0]]  # T = 0.1
+
+
+def test_probability_at_the_threshold_is_not_selected():
+    assert above_threshold(torch.full((1, 4), 0.25), 1.0, torch.zeros(1, 4)).sum() == 0
+
+
+def test_perturbed_gene_is_always_selected():
+    alpha = torch.tensor([[0.7, 0.2, 0.1]])
+    perturbed = torch.tensor([[0.0, 0.0, 1.0]])
+    assert above_threshold(alpha, 1.5, perturbed).tolist() == [[1, 0, 1]]
+    assert above_threshold(alpha, 100.0, perturbed).tolist() == [[0, 0, 1]]
+    assert best_nodes(alpha, 1, perturbed).tolist() == [[1, 0, 1]]
+
+
+def test_best_nodes_are_the_largest_and_never_more_than_there_are():
+    alpha = torch.tensor([[0.1, 0.4, 0.2, 0.3]])
+    nobody = torch.zeros(1, 4)
+    assert best_nodes(alpha, 2, nobody).tolist() == [[0, 1, 0, 1]]
+    assert best_nodes(alpha, 9, nobody).tolist() == [[1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize("selection", ["straight_through", "top_k", "literal"])
+def test_selected_nodes_count_1_and_the_others_nothing(selection):
+    alpha, is_selected = torch.tensor([[0.7, 0.2, 0.1]]), torch.tensor([[1.0, 0.0, 1.0]])
+    assert torch.equal(WEIGHTINGS[selection](alpha, is_selected), is_selected)
+
+
+def test_soft_nodes_count_alpha():
+    alpha = torch.tensor([[0.7, 0.2, 0.1]])
+    assert torch.equal(WEIGHTINGS["soft"](alpha, torch.tensor([[1.0, 0.0, 0.0]])), alpha)
+
+
+@pytest.mark.parametrize("selection", ["straight_through", "top_k", "soft"])
+def test_gradient_passes_alpha_unchanged(selection):
+    alpha = torch.tensor([[0.7, 0.2, 0.1]], requires_grad=True)
+    downstream = torch.tensor([[1.0, 2.0, 3.0]])
+    (WEIGHTINGS[selection](alpha, torch.tensor([[1.0, 0.0, 0.0]])) * downstream).sum().backward()
+    assert torch.equal(alpha.grad, downstream)
+
+
+def test_literal_selection_has_no_gradient():
+    alpha = torch.tensor([[0.7, 0.2, 0.1]], requires_grad=True)
+    weights = WEIGHTINGS["literal"](alpha, above_threshold(alpha, 1.0, torch.zeros(1, 3)))
+    assert not weights.requires_grad

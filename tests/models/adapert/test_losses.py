@@ -1,0 +1,157 @@
+import math
+
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import mean_squared_error
+
+from adapert.config import LossConfig
+from adapert.models.adapert.losses import (
+    alignment_loss,
+    contrastive_alignment,
+    cosine_alignment,
+    huber,
+    non_deg_loss,
+    non_deg_shrinkage,
+    reconstruction_loss,
+)
+
+N_ROWS, N_GENES, SIZE = 5, 6, 4
+WEIGHT = torch.tensor([2.0, 0.5, 1.0, 0.25, 1.25])
+
+
+def draws(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_reconstruction_equals_a_plain_loop_over_equation_15():
+    predicted, target = draws(N_ROWS, N_GENES), draws(N_ROWS, N_GENES, seed=1)
+    expected = 0.0
+    for row in range(N_ROWS):
+        squares = [(predicted[row, gene] - target[row, gene]).item() ** 2 for gene in range(N_GENES)]
+        expected += WEIGHT[row].item() * sum(squares) / N_GENES / N_ROWS
+    assert reconstruction_loss(predicted, target, WEIGHT).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_reconstruction_with_equal_weights_is_the_mean_squared_error():
+    predicted, target = draws(N_ROWS, N_GENES), draws(N_ROWS, N_GENES, seed=1)
+    loss = reconstruction_loss(predicted, target, torch.ones(N_ROWS)).item()
+    assert loss == pytest.approx(mean_squared_error(target, predicted), rel=1e-5)
+
+
+def test_huber_is_quadratic_within_delta_and_linear_beyond():
+    # delta = 0.5: 0.2^2 / 2, 0.5^2 / 2, 0.5 (2 - 0.25), both signs alike
+    expected = torch.tensor([0.0, 0.02, 0.125, 0.875, 0.875])
+    torch.testing.assert_close(huber(torch.tensor([0.0, 0.2, 0.5, 2.0, -2.0]), 0.5), expected)
+
+
+@pytest.mark.parametrize("delta", [0.01, 0.5, 3.0])
+def test_huber_and_its_gradient_equal_torchs(delta):
+    residual = (2 * draws(50)).requires_grad_()
+    reference = torch.nn.functional.huber_loss(residual, torch.zeros(50), reduction="none", delta=delta)
+    torch.testing.assert_close(huber(residual, delta), reference)
+    (own,) = torch.autograd.grad(huber(residual, delta).sum(), residual)
+    (theirs,) = torch.autograd.grad(reference.sum(), residual)
+    torch.testing.assert_close(own, theirs)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_non_deg_loss_equals_a_plain_loop_over_equations_16_and_17(reduction):
+    predicted, delta = draws(N_ROWS, N_GENES), 0.4
+    non_deg = (draws(N_ROWS, N_GENES, seed=3) > 0).float()
+    expected = 0.0
+    for row in range(N_ROWS):
+        penalties = []
+        for gene in range(N_GENES):
+            r = predicted[row, gene].item()
+            if non_deg[row, gene]:
+                penalties.append(r**2 / 2 if abs(r) <= delta else delta * (abs(r) - delta / 2))
+        scale = 1 if reduction == "sum" else len(penalties)
+        expected += WEIGHT[row].item() * sum(penalties) / scale / N_ROWS
+    loss = non_deg_loss(predicted, non_deg, delta, reduction, WEIGHT)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_degs_are_never_penalised(reduction):
+    predicted = draws(N_ROWS, N_GENES).requires_grad_()
+    loss = non_deg_loss(predicted, torch.zeros(N_ROWS, N_GENES), 0.4, reduction, WEIGHT)
+    loss.backward()
+    assert loss.item() == 0
+    assert predicted.grad.abs().sum() == 0
+
+
+def test_alignment_equals_a_plain_loop_over_equation_20():
+    z, t = draws(N_ROWS, SIZE), draws(N_ROWS, SIZE, seed=1)
+    expected = 0.0
+    for p in range(N_ROWS):
+        z_norm = math.sqrt(sum(x**2 for x in z[p].tolist()))
+        t_norm = math.sqrt(sum(x**2 for x in t[p].tolist()))
+        squares = [(a / z_norm - b / t_norm) ** 2 for a, b in zip(z[p].tolist(), t[p].tolist(), strict=True)]
+        expected += WEIGHT[p].item() * sum(squares) / N_ROWS
+    assert cosine_alignment(z, t, WEIGHT).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_alignment_is_0_for_one_direction_2_for_right_angles_4_for_opposites():
+    one = torch.ones(1)
+    right = torch.tensor([[3.0, 0.0]])
+    assert cosine_alignment(right, torch.tensor([[0.1, 0.0]]), one).item() == pytest.approx(0)
+    assert cosine_alignment(right, torch.tensor([[0.0, 7.0]]), one).item() == pytest.approx(2)
+    assert cosine_alignment(right, torch.tensor([[-5.0, 0.0]]), one).item() == pytest.approx(4)
+
+
+def test_perturbation_of_weight_0_teaches_no_alignment():
+    weight = torch.tensor([1.0, 0.0, 1.0, 1.0, 1.0])
+    for align in (cosine_alignment, alignment_loss(LossConfig(alignment="contrastive"))):
+        z = draws(N_ROWS, SIZE).requires_grad_()
+        align(z, draws(N_ROWS, SIZE, seed=1), weight).backward()
+        assert z.grad[1].abs().sum() == 0
+        assert z.grad[0].abs().sum() > 0
+
+
+@pytest.mark.parametrize("alignment", ["frozen", "paper", "contrastive"])
+def test_alignment_of_zero_vectors_has_a_finite_gradient(alignment):
+    align = alignment_loss(LossConfig(alignment=alignment))
+    for weight in (torch.zeros(N_ROWS), torch.ones(N_ROWS)):
+        z = torch.zeros(N_ROWS, SIZE, requires_grad=True)
+        loss = align(z, torch.zeros(N_ROWS, SIZE), weight)
+        loss.backward()
+        assert loss.isfinite()
+        assert z.grad.isfinite().all()
+
+
+def test_contrastive_alignment_equals_a_plain_loop():
+    z, t, temperature = draws(N_ROWS, SIZE), draws(N_ROWS, SIZE, seed=1), 0.3
+    weight = torch.tensor([1.0, 0.0, 2.0, 0.5, 1.5])
+    alternatives = [p for p in range(N_ROWS) if weight[p] > 0]
+    expected = 0.0
+    for p in alternatives:
+        cosines = {q: torch.cosine_similarity(z[p], t[q], dim=0).item() for q in alternatives}
+        terms = {q: math.exp(cosine / temperature) for q, cosine in cosines.items()}
+        expected -= weight[p].item() * math.log(terms[p] / sum(terms.values())) / N_ROWS
+    loss = contrastive_alignment(z, t, weight, temperature)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_one_direction_for_all_is_no_minimum_of_contrastive_alignment_only():
+    same, weight = torch.ones(N_ROWS, SIZE), torch.ones(N_ROWS)
+    assert cosine_alignment(same, same, weight).item() == pytest.approx(0, abs=1e-6)
+    collapsed = contrastive_alignment(same, same, weight, 0.1).item()
+    assert collapsed == pytest.approx(math.log(N_ROWS))
+    distinct = torch.eye(N_ROWS)
+    assert contrastive_alignment(distinct, distinct, weight, 0.1).item() < 0.01
+
+
+@pytest.mark.parametrize("lambda_non", [0.0, 3e-4, 0.1])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_non_deg_amplitude_shrinks_as_stated(lambda_non, reduction):
+    n_genes, target = 40, 0.7
+    n_penalties = n_genes if reduction == "sum" else 1
+
+    def objective(d):
+        # Every gene alike and none a DEG, far within the quadratic range.
+        return (d - target) ** 2 + lambda_non * n_penalties * d**2 / 2
+
+    best = minimize_scalar(objective).x
+    shrinkage = non_deg_shrinkage(lambda_non, reduction, n_genes)
+    assert shrinkage == pytest.approx(best / target, rel=1e-5)

@@ -1,0 +1,49 @@
+"""Small trainings that tests of the loop, its rows and its checkpoints share."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+import torch
+
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
+from adapert.training.loop import Training
+
+SMALL = {
+    "model.structural_size": 8,
+    "model.latent_size": 8,
+    "model.hidden_size": 16,
+    "model.score_size": 6,
+    "model.context_size": 4,
+    "model.threshold": 1.2,
+    "training.minibatch_size": 3,
+    "training.max_epochs": 4,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Two threads gain nothing on a data set this small, and wait for each other on a busy machine."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture
+def small_settings() -> dict[str, Any]:
+    return dict(SMALL)
+
+
+@pytest.fixture
+def new_training(tiny_dataset: PreparedDataset) -> Callable[..., Training]:
+    """Build a small training of the tiny data set, with changes of config, data set or seed."""
+
+    def build(
+        changes: Mapping[str, Any] | None = None, dataset: PreparedDataset = tiny_dataset, seed: int = 0
+    ) -> Training:
+        config = Config().with_changes(SMALL | dict(changes or {}))
+        return Training(config, dataset, seed, torch.device("cpu"))
+
+    return build

@@ -1,0 +1,394 @@
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fixtures.dataset import N_GENES, build_tiny_dataset
+
+from adapert.data.prepared import CellTable
+from adapert.errors import InputError
+from adapert.evaluation.metrics import cheap_metrics, effective_rank
+from adapert.models.adapert.model import build_targets
+from adapert.training import loop
+from adapert.training.loop import DivergedError, align_weight, minibatch_losses, train
+
+ALL_LOSSES = {"loss_total", "loss_recon", "loss_non", "loss_align"}
+NO_NOISE = {"model.dropout": 0.0}
+STRONG = {"loss.lambda_non": 0.05, "loss.lambda_align": 0.3}
+
+
+def losses_of(training):
+    return [report.losses for report in train(training)]
+
+
+def full_minibatch(training):
+    index = np.arange(len(training.rows.perturbation_index))
+    return training.rows.minibatch(index, training.order_generator)
+
+
+def change_train(dataset, **fields):
+    train_split = dataset.splits["train"]
+    changed = replace(train_split, table=replace(train_split.table, **fields))
+    return replace(dataset, splits=dict(dataset.splits) | {"train": changed})
+
+
+def with_one_perturbation():
+    return build_tiny_dataset(splits=(1, 4, 3))
+
+
+def with_one_gene():
+    dataset = build_tiny_dataset()
+    shared = replace(
+        dataset.shared,
+        n_genes=np.array(1),
+        control_mean=dataset.shared.control_mean[:1],
+        batch_control_mean=dataset.shared.batch_control_mean[:, :1],
+    )
+    splits = {
+        name: replace(
+            split,
+            table=replace(
+                split.table,
+                delta=split.table.delta[:, :1],
+                deg_mask=split.table.deg_mask[:, :1],
+                group_mean=split.table.group_mean[:, :1],
+            ),
+        )
+        for name, split in dataset.splits.items()
+    }
+    return replace(dataset, shared=shared, splits=splits)
+
+
+def gradients(training, loss):
+    parameters = [p for p in training.parameters() if p.requires_grad]
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+
+
+def cell_losses(training, dataset, perturbation, cell, control):
+    """Eq. 15 to 20 for one cell: its squared error, its non-DEG penalty, its alignment."""
+    table, train_split = dataset.splits["train"].table, dataset.splits["train"]
+    targets = build_targets(dataset, [str(table.perturbations[perturbation])], torch.device("cpu"))
+    row = torch.zeros(1, dtype=torch.int64)
+    prediction = training.model(targets, row, torch.from_numpy(control)[None], row)
+    predicted, is_deg = prediction.delta[0], table.deg_mask[perturbation]
+    expression = train_split.cells.expression(N_GENES).toarray()[cell]
+    matched = dataset.shared.batch_control_mean[train_split.cells.batch_index[cell]]
+    recon, non, delta = 0.0, 0.0, training.resolved.huber_delta
+    y = torch.zeros(N_GENES)
+    for gene in range(N_GENES):
+        recon = recon + (predicted[gene] - float(expression[gene] - matched[gene])) ** 2 / N_GENES
+        if is_deg[gene]:
+            y[gene] = float(table.delta[perturbation, gene])
+        else:
+            r = predicted[gene].abs()
+            non = non + (r**2 / 2 if r <= delta else delta * (r - delta / 2))
+    t, z = training.target_head(y), prediction.context.z[0]
+    align = (z / z.norm() - t / t.norm()).square().sum() if is_deg.any() else None
+    return recon, non, align
+
+
+@pytest.mark.parametrize("alignment", ["frozen", "paper"])
+@pytest.mark.parametrize("control", ["mean", "batch_mean"])
+def test_gradient_of_mean_rows_equals_a_plain_loop_over_cells(new_training, tiny_dataset, control, alignment):
+    deg_mask = tiny_dataset.splits["train"].table.deg_mask.copy()
+    deg_mask[2] = False  # One perturbation without a DEG: L_align skips it.
+    dataset = change_train(tiny_dataset, deg_mask=deg_mask)
+    changes = NO_NOISE | STRONG | {"data.control": control, "loss.alignment": alignment}
+    training = new_training(changes, dataset)
+    training.generator = None
+    torch.nn.init.normal_(training.model.context_to_latent.weight, generator=torch.Generator().manual_seed(0))
+    losses, _ = minibatch_losses(training, full_minibatch(training))
+    cells = dataset.splits["train"].cells
+    recon, non, align, n_aligned = 0.0, 0.0, 0.0, 0
+    for cell, perturbation in enumerate(cells.perturbation_index):
+        own_control = dataset.shared.batch_control_mean[cells.batch_index[cell]]
+        control_input = dataset.shared.control_mean if control == "mean" else own_control
+        terms = cell_losses(training, dataset, perturbation, cell, control_input)
+        recon, non = recon + terms[0] / len(cells), non + terms[1] / len(cells)
+        if terms[2] is not None:
+            align, n_aligned = align + terms[2], n_aligned + 1
+    total = recon + 0.05 * non + 0.3 * align / n_aligned
+    assert losses["loss_non"].item() == pytest.approx(non.item(), rel=1e-4)
+    assert losses["loss_align"].item() == pytest.approx((align / n_aligned).item(), rel=1e-4)
+    assert losses["loss_recon"] < recon  # by the cells' spread around their means, which has no gradient
+    for mean_rows, over_cells in zip(
+        gradients(training, losses["loss_total"]), gradients(training, total), strict=True
+    ):
+        torch.testing.assert_close(mean_rows, over_cells, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("control", ["mean", "batch_mean", "cell"])
+def test_total_loss_is_the_weighted_sum_of_equation_21(new_training, control):
+    training = new_training(STRONG | {"data.control": control})
+    losses, _ = minibatch_losses(training, full_minibatch(training))
+    expected = losses["loss_recon"] + 0.05 * losses["loss_non"] + 0.3 * losses["loss_align"]
+    torch.testing.assert_close(losses["loss_total"], expected)
+    assert losses["loss_non"] > 0
+    assert losses["loss_align"] > 0
+
+
+def test_minibatches_together_weigh_like_the_whole(new_training):
+    training = new_training(NO_NOISE)
+    training.generator = None
+    whole, _ = minibatch_losses(training, full_minibatch(training))
+    halves = [
+        minibatch_losses(training, training.rows.minibatch(np.array(index), training.order_generator))[0]
+        for index in ([0, 3, 5, 6], [1, 2, 4, 7])
+    ]
+    for name in ALL_LOSSES:
+        torch.testing.assert_close(whole[name], (halves[0][name] + halves[1][name]) / 2)
+
+
+def test_alignment_weighs_perturbations_by_their_rows_and_skips_those_without_degs():
+    is_deg = torch.tensor([[0.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
+    weight = align_weight(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0, 2, 1, 0]), is_deg)
+    # Sums 5, 3, 2 over rows; times 3 perturbations over 4 rows.
+    assert weight.tolist() == [3.75, 0.0, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("alignment", "is_taught"), [("paper", True), ("frozen", False), ("contrastive", False)]
+)
+def test_target_head_learns_only_as_the_paper_has_it(new_training, alignment, is_taught):
+    training = new_training(STRONG | {"loss.alignment": alignment})
+    before = training.target_head.weight.clone()
+    next(train(training))
+    assert torch.equal(before, training.target_head.weight) != is_taught
+
+
+def test_scorer_of_a_new_model_learns_without_alignment(new_training):
+    # The context enters at weight 0, so the first step moves that weight and later steps the scorer.
+    training = new_training({"loss.lambda_align": 0.0, "training.weight_decay": 0.0})
+    before = training.model.scorer.text.weight.clone()
+    next(train(training))
+    assert not torch.equal(before, training.model.scorer.text.weight)
+
+
+def test_literal_scorer_never_moves(new_training):
+    training = new_training(STRONG | {"model.selection": "literal"})
+    before = {name: p.clone() for name, p in training.model.scorer.named_parameters()}
+    list(train(training))
+    assert all(torch.equal(p, before[name]) for name, p in training.model.scorer.named_parameters())
+
+
+@pytest.mark.parametrize("control", ["mean", "batch_mean", "cell"])
+def test_each_epoch_is_reported(new_training, control):
+    reports = list(train(new_training({"data.control": control})))
+    assert [report.epoch for report in reports] == [1, 2, 3, 4]
+    for report in reports:
+        assert set(report.losses) == ALL_LOSSES
+        assert all(math.isfinite(value) for value in report.flat().values())
+        assert set(report.validation) == {"pearson_delta", "pds", "rank_overlap_at_50", "mse"}
+        assert 1 <= report.n_selected <= 15
+        assert 1 <= report.context_effective_rank <= 8
+        assert report.losses.items() | report.validation.items() <= report.flat().items()
+    best = max(reports, key=lambda report: report.validation["pearson_delta"])
+    assert reports[-1].best_epoch == best.epoch
+    assert reports[-1].best_pearson_delta == best.validation["pearson_delta"]
+    assert reports[-1].best_pds == best.validation["pds"]
+
+
+def test_cells_are_learned_from(new_training):
+    changes = NO_NOISE | {"data.control": "cell", "training.max_epochs": 30, "training.minibatch_size": 16}
+    losses = losses_of(new_training(changes))
+    assert losses[-1]["loss_recon"] < 0.9 * losses[0]["loss_recon"]
+
+
+def test_training_reduces_the_loss(new_training):
+    changes = NO_NOISE | {"training.max_epochs": 60, "training.learning_rate": 0.01}
+    losses = losses_of(new_training(changes | {"training.patience": 60}))
+    assert losses[-1]["loss_recon"] < 0.2 * losses[0]["loss_recon"]
+
+
+def test_training_stops_when_patience_is_used_up(new_training, monkeypatch):
+    scores = iter([0.1, 0.3, 0.2, 0.29, 0.9])
+
+    def scripted(predicted, observed, deg_mask):
+        return cheap_metrics(predicted, observed, deg_mask) | {"pearson_delta": np.array([next(scores)])}
+
+    monkeypatch.setattr(loop, "cheap_metrics", scripted)
+    training = new_training({"training.patience": 2, "training.max_epochs": 50})
+    reports = list(train(training))
+    assert [report.best_epoch for report in reports] == [1, 2, 2, 2]
+    assert reports[-1].best_pearson_delta == 0.3
+    assert training.is_over
+
+
+def test_undefined_pearson_delta_is_never_the_best_and_uses_up_patience(new_training):
+    training = new_training({"training.patience": 3, "training.max_epochs": 50}, with_one_gene())
+    reports = list(train(training))
+    assert len(reports) == 3
+    assert reports[-1].best_epoch == 0
+    assert training.best.weights == {}
+
+
+def test_best_weights_reproduce_the_best_score(new_training, tiny_dataset):
+    training = new_training({"training.max_epochs": 12, "training.learning_rate": 0.05})
+    reports = list(train(training))
+    assert 0 < training.best.epoch < len(reports)  # so the last weights are others
+    training.model.load_state_dict(training.best.weights)
+    validation = tiny_dataset.splits["validation"].table
+    predicted = training.predict(list(validation.perturbations))
+    metrics = cheap_metrics(predicted, validation.delta, validation.deg_mask)
+    assert metrics["pearson_delta"].mean() == pytest.approx(reports[-1].best_pearson_delta, abs=1e-12)
+    assert metrics["pds"].mean() == pytest.approx(reports[-1].best_pds, abs=1e-12)
+
+
+def test_test_split_is_never_needed(new_training, tiny_dataset):
+    without = replace(
+        tiny_dataset, splits={name: tiny_dataset.splits[name] for name in ("train", "validation")}
+    )
+    assert losses_of(new_training(dataset=without)) == losses_of(new_training())
+
+
+def test_validation_perturbations_teach_nothing(new_training, tiny_dataset):
+    silent = replace(
+        tiny_dataset.splits["validation"].table,
+        delta=0 * tiny_dataset.splits["validation"].table.delta,
+    )
+    changed = replace(
+        tiny_dataset,
+        splits=dict(tiny_dataset.splits)
+        | {"validation": replace(tiny_dataset.splits["validation"], table=silent)},
+    )
+    assert losses_of(new_training(dataset=changed)) == losses_of(new_training())
+
+
+def test_same_seed_gives_the_same_losses_in_a_fresh_process(new_training, small_settings):
+    program = f"""
+import torch
+from fixtures.dataset import build_tiny_dataset
+from adapert.config import Config
+from adapert.training.loop import Training, train
+torch.manual_seed(123)
+torch.set_num_threads(1)
+config = Config().with_changes({small_settings!r})
+training = Training(config, build_tiny_dataset(), 0, torch.device("cpu"))
+print([report.losses for report in train(training)])
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}", "PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(losses_of(new_training()))
+
+
+def test_another_seed_gives_other_losses(new_training):
+    assert losses_of(new_training(seed=1))[0] != losses_of(new_training(seed=0))[0]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_learning_rate_follows_its_schedule(new_training, schedule):
+    rates = [report.learning_rate for report in train(new_training({"training.schedule": schedule}))]
+    cosine = [0.001, 0.001 * (1 + 0.5**0.5) / 2, 0.0005, 0.001 * (1 - 0.5**0.5) / 2]
+    assert rates == pytest.approx(cosine if schedule == "cosine" else [0.001] * 4)
+
+
+@pytest.mark.parametrize("learning_rate", [1e6, 1e30])
+def test_absurd_learning_rate_diverges(new_training, learning_rate):
+    changes = {"training.learning_rate": learning_rate, "training.max_epochs": 50, "training.patience": 50}
+    with pytest.raises(DivergedError, match=r"must stay finite.*Lower training\.learning_rate"):
+        list(train(new_training(changes)))
+
+
+def test_divergence_in_an_epochs_last_step_is_no_silent_nan(new_training):
+    changes = {
+        "training.learning_rate": 1e30,
+        "training.max_epochs": 1,
+        "training.minibatch_size": 64,
+    }
+    with pytest.raises(DivergedError, match="Predictions must stay finite, but those after epoch 1 are not"):
+        list(train(new_training(changes)))
+
+
+def test_nan_in_the_data_diverges(new_training, tiny_dataset):
+    delta = tiny_dataset.splits["train"].table.delta.copy()
+    delta[0, 0] = np.nan
+    with pytest.raises(DivergedError, match="must stay finite, but it is nan in epoch 1"):
+        list(train(new_training({"model.offset": "none"}, change_train(tiny_dataset, delta=delta))))
+
+
+EDGE_CASES = {
+    "no_change": lambda data: change_train(data, delta=0 * data.splits["train"].table.delta),
+    "no_degs": lambda data: change_train(data, deg_mask=data.splits["train"].table.deg_mask & False),
+    "all_degs": lambda data: change_train(data, deg_mask=data.splits["train"].table.deg_mask | True),
+    "one_perturbation": lambda data: with_one_perturbation(),
+    "one_gene": lambda data: with_one_gene(),
+}
+
+
+@pytest.mark.parametrize("alignment", ["frozen", "paper", "contrastive"])
+@pytest.mark.parametrize("case", EDGE_CASES)
+def test_losses_stay_finite(new_training, tiny_dataset, case, alignment):
+    dataset = EDGE_CASES[case](tiny_dataset)
+    losses = losses_of(new_training(STRONG | {"loss.alignment": alignment}, dataset))
+    assert all(math.isfinite(value) for epoch in losses for value in epoch.values())
+
+
+def test_absent_degs_leave_no_alignment_and_absent_non_degs_no_penalty(new_training, tiny_dataset):
+    (no_degs, *_), (all_degs, *_) = (
+        losses_of(new_training(dataset=EDGE_CASES[case](tiny_dataset))) for case in ("no_degs", "all_degs")
+    )
+    assert no_degs["loss_align"] == 0
+    assert all_degs["loss_non"] == 0
+
+
+def test_structural_embedding_of_one_number_trains(new_training):
+    losses = losses_of(new_training({"model.structural_size": 1}))
+    assert all(math.isfinite(value) for epoch in losses for value in epoch.values())
+
+
+def test_huber_delta_is_resolved_in_units_of_the_non_deg_spread(new_training, tiny_dataset):
+    table = tiny_dataset.splits["train"].table
+    spread = np.std(
+        [d for d, is_deg in zip(table.delta.flat, table.deg_mask.flat, strict=True) if not is_deg]
+    )
+    assert new_training({"loss.huber_delta": 2.0}).resolved.huber_delta == pytest.approx(2 * spread, rel=1e-5)
+    absolute = {"loss.huber_delta": 2.0, "loss.huber_delta_unit": "absolute"}
+    assert new_training(absolute).resolved.huber_delta == 2.0
+    for case in ("no_change", "all_degs"):
+        changed = EDGE_CASES[case](tiny_dataset)
+        assert new_training({"loss.huber_delta": 2.0}, changed).resolved.huber_delta > 0
+
+
+def test_resolved_parameters_count_those_that_train(new_training):
+    frozen, paper = (new_training({"loss.alignment": a}) for a in ("frozen", "paper"))
+    assert paper.resolved.n_parameters - frozen.resolved.n_parameters == N_GENES * 8
+    assert frozen.resolved.n_parameters == sum(p.numel() for p in frozen.model.parameters())
+
+
+def test_reported_rank_is_that_of_the_epochs_contexts(new_training):
+    constant = next(train(new_training({"model.context": "constant"})))
+    assert constant.context_effective_rank == pytest.approx(1, abs=0.5)
+    training = new_training(NO_NOISE | {"training.learning_rate": 1e-9, "training.minibatch_size": 64})
+    training.generator = None
+    _, prediction = minibatch_losses(training, full_minibatch(training))
+    expected = effective_rank(prediction.context.z.detach().numpy())
+    assert next(train(training)).context_effective_rank == pytest.approx(expected, rel=1e-3)
+
+
+def test_response_table_without_cells_cannot_be_trained_on_cells(new_training, tiny_dataset):
+    none = CellTable(
+        values=np.zeros(0, np.float32),
+        gene_index=np.zeros(0, np.int64),
+        row_start=np.zeros(1, np.int64),
+        perturbation_index=np.zeros(0, np.int64),
+        batch_index=np.zeros(0, np.int64),
+    )
+    train_split = replace(tiny_dataset.splits["train"], cells=none)
+    responses = replace(
+        tiny_dataset, control_cells=none, splits=dict(tiny_dataset.splits) | {"train": train_split}
+    )
+    assert losses_of(new_training(dataset=responses)) == losses_of(new_training())
+    with pytest.raises(InputError, match=r"data\.control 'cell' needs single cells"):
+        new_training({"data.control": "cell"}, responses)

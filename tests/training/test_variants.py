@@ -1,0 +1,139 @@
+"""Every variant of the extended ablation trains, and changes what its row says."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from fixtures.dataset import N_NODES
+
+from adapert.training.loop import minibatch_losses, train
+from studies.ablation_extended import VARIANTS
+
+FULL = {"training.max_epochs": 2, "loss.lambda_non": 0.05, "loss.lambda_align": 0.3}
+
+
+@pytest.fixture
+def new_variant(new_training):
+    return lambda name, **changes: new_training(FULL | VARIANTS[name] | changes)
+
+
+@pytest.fixture
+def first_step(new_variant):
+    """Losses and prediction of a variant's first minibatch: all training perturbations."""
+
+    def step(name):
+        training = new_variant(name)
+        rows = training.rows
+        index = np.arange(len(rows.perturbation_index))
+        losses, prediction = minibatch_losses(training, rows.minibatch(index, training.order_generator))
+        return training, losses, prediction
+
+    return step
+
+
+def own_genes(training):
+    return training.targets.mark(N_NODES)
+
+
+def graph_of(training):
+    return training.model.message_passing.adjacency.to_dense()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variant_trains_with_finite_numbers(new_variant, name):
+    training = new_variant(name)
+    reports = list(train(training))
+    assert [report.epoch for report in reports] == [1, 2]
+    assert all(math.isfinite(value) for report in reports for value in report.flat().values())
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "full"])
+def test_variant_learns_something_else_than_the_full_model(new_variant, name):
+    def last_losses(training):
+        return list(train(training))[-1].losses["loss_recon"]
+
+    assert last_losses(new_variant(name)) != last_losses(new_variant("full"))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variant_starts_from_the_full_models_weights(new_variant, name):
+    full, variant = (new_variant(n).model for n in ("full", name))
+    shared = set(full.state_dict()) & set(variant.state_dict())
+    assert {"node_table", "encoder.first.weight", "decoder.second.weight", "scorer.node.weight"} <= shared
+    if name != "no_graph":  # Its missing layers shift the draws that follow them.
+        assert all(torch.equal(full.state_dict()[n], variant.state_dict()[n]) for n in shared)
+
+
+@pytest.mark.parametrize("name", ["no_context", "no_context_no_non_deg"])
+def test_no_context_gives_every_perturbation_one_constant(first_step, name):
+    _, _, prediction = first_step(name)
+    assert prediction.context.weights is None
+    assert torch.equal(prediction.context.z, prediction.context.z[:1].expand(8, -1))
+
+
+@pytest.mark.parametrize(
+    ("name", "non", "align"), [("no_non_deg", 0, 0.3), ("no_context_no_non_deg", 0, 0.3)]
+)
+def test_no_non_deg_leaves_two_terms(first_step, name, non, align):
+    _, losses, _ = first_step(name)
+    expected = losses["loss_recon"] + non * losses["loss_non"] + align * losses["loss_align"]
+    torch.testing.assert_close(losses["loss_total"], expected)
+
+
+def test_no_align_leaves_two_terms(first_step):
+    _, losses, _ = first_step("no_align")
+    torch.testing.assert_close(losses["loss_total"], losses["loss_recon"] + 0.05 * losses["loss_non"])
+
+
+def test_static_graph_selects_all_nodes(first_step):
+    _, _, prediction = first_step("static_graph")
+    assert torch.equal(prediction.context.weights, torch.ones(8, N_NODES))
+    assert prediction.context.n_selected.tolist() == [N_NODES] * 8
+
+
+def test_neighbourhood_selects_the_rows_of_the_graph(first_step):
+    training, _, prediction = first_step("neighbourhood")
+    reached = own_genes(training) @ graph_of(training) + own_genes(training)
+    assert torch.equal(prediction.context.weights, (reached > 0).float())
+
+
+def test_random_context_selects_as_many_nodes_as_configured(first_step):
+    training, _, prediction = first_step("random_context")
+    is_single = training.targets.is_gene.sum(dim=1) == 1
+    others = prediction.context.weights - own_genes(training)
+    assert set(others[is_single].sum(dim=1).tolist()) <= {3.0, 4.0}
+
+
+def test_soft_context_weighs_every_node(first_step):
+    _, _, prediction = first_step("soft_context")
+    assert (prediction.context.weights > 0).all()
+    torch.testing.assert_close(prediction.context.weights.sum(dim=1), torch.ones(8))
+
+
+def test_literal_context_selects_as_the_full_model_without_a_gradient(first_step):
+    full, literal = (first_step(name)[2].context.weights for name in ("full", "literal_eq13"))
+    assert torch.equal(full.detach(), literal)
+    assert full.requires_grad
+    assert not literal.requires_grad
+
+
+def test_shuffled_text_permutes_rows_and_nothing_else(new_variant):
+    full, shuffled = (new_variant(name).model for name in ("full", "shuffled_text"))
+    rows = [sorted(map(tuple, model.text.embedding.tolist())) for model in (full, shuffled)]
+    assert rows[0] == rows[1]
+    assert not torch.equal(full.text.embedding, shuffled.text.embedding)
+    assert torch.equal(
+        full.message_passing.adjacency.to_dense(), shuffled.message_passing.adjacency.to_dense()
+    )
+
+
+def test_rewired_graph_keeps_every_genes_number_of_neighbours(new_variant):
+    full, rewired = (graph_of(new_variant(name, **{"graph.top_k": 2})) for name in ("full", "rewired_graph"))
+    assert not torch.equal(full, rewired)
+    assert torch.equal((full > 0).sum(dim=1), (rewired > 0).sum(dim=1))
+
+
+def test_no_graph_leaves_the_node_table(new_variant):
+    model = new_variant("no_graph").model
+    assert torch.equal(model.node_embeddings(), model.node_table)
