@@ -1,3 +1,3 @@
 """Fixtures that tests of several rooms share."""
 
-pytest_plugins = ["fixtures.store", "fixtures.dataset"]
+pytest_plugins = ["fixtures.store", "fixtures.dataset", "fixtures.command", "fixtures.workspace"]

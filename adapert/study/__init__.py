@@ -1,0 +1,1 @@
+"""Studies: the trials that answer one question, run on Ray Tune."""

@@ -1,0 +1,127 @@
+"""Live progress of a study in the terminal."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from adapert.config import Config
+from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
+
+COLOURS = {
+    TrialStatus.RUNNING: "cyan",
+    TrialStatus.FINISHED: "green",
+    TrialStatus.STOPPED: "yellow",
+    TrialStatus.FAILED: "red",
+    TrialStatus.INTERRUPTED: "yellow",
+}
+ROWS_SHOWN = 8
+
+
+class Progress:
+    """Show trials running, done, stopped and failed, the best so far, and the time left.
+
+    Where the output is no terminal, print a line whenever a trial ends instead.
+    """
+
+    def __init__(self, console: Console, n_trials: int, max_epochs: int) -> None:
+        self.console, self.n_trials, self.max_epochs = console, n_trials, max_epochs
+        self.records: dict[str, TrialRecord] = {}
+        self.started = time.monotonic()
+        self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
+
+    def __enter__(self) -> "Progress":
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def trial_started(self, record: TrialRecord, config: Config) -> None:
+        """Show a new trial."""
+        self.records[record.trial_id] = record
+
+    def trial_reported(self, record: TrialRecord) -> None:
+        """Nothing to do: records are shared and drawn four times a second."""
+
+    def trial_ended(self, record: TrialRecord) -> None:
+        """Print a line a trial where nothing is drawn live, and every failure's sentence."""
+        if not self.console.is_terminal:
+            line = f"{self.summary()} | {record.variant} seed {record.seed}: {describe(record)}"
+            self.console.print(line, soft_wrap=True)
+        elif record.status == TrialStatus.FAILED:
+            line = f"[red]{record.trial_id} failed:[/red] {record.message}"
+            self.console.print(line, soft_wrap=True)
+
+    def summary(self) -> str:
+        """One line: counts, best, time left."""
+        counts = Counter(record.status for record in self.records.values())
+        n_ended = sum(counts.values()) - counts[TrialStatus.RUNNING]
+        parts = [f"{n_ended}/{self.n_trials} trials"]
+        parts += [f"{counts[status]} {status}" for status in TrialStatus if counts[status]]
+        best = best_record(self.records.values())
+        if best is not None:
+            parts.append(f"best Pearson-delta {best.metrics[OBJECTIVE]:.3f}")
+        left = self.seconds_left()
+        if left is not None:
+            parts.append(f"about {format_seconds(left)} left")
+        return ", ".join(parts)
+
+    def seconds_left(self) -> float | None:
+        """Extrapolate from epochs done; a trial that was stopped counts as done. None before the first."""
+        done = sum(
+            record.n_epochs / self.max_epochs if record.status == TrialStatus.RUNNING else 1.0
+            for record in self.records.values()
+        )
+        if done == 0 or done >= self.n_trials:
+            return None
+        return (time.monotonic() - self.started) * (self.n_trials - done) / done
+
+    def render(self) -> Group:
+        """Draw the summary and the trials that run, then those that ended last."""
+        table = Table(box=None, pad_edge=False)
+        for column in ("trial", "variant", "seed", "status", "epoch", "Pearson-delta", "PDS"):
+            table.add_column(column, justify="left" if column in ("trial", "variant", "status") else "right")
+        latest = list(self.records.values())[-ROWS_SHOWN:]
+        for record in latest:
+            table.add_row(
+                record.trial_id,
+                record.variant,
+                str(record.seed),
+                Text(record.status, style=COLOURS[record.status]),
+                str(record.n_epochs),
+                _number(record.metrics.get(OBJECTIVE)),
+                _number(record.metrics.get("best_pds")),
+            )
+        return Group(Text(self.summary()), table)
+
+
+def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The record of best objective so far, if any has reported one."""
+    reported = [r for r in records if OBJECTIVE in r.metrics]
+    return max(reported, key=lambda record: record.metrics[OBJECTIVE], default=None)
+
+
+def describe(record: TrialRecord) -> str:
+    """How a trial ended, in a few words."""
+    if record.status == TrialStatus.FAILED:
+        return f"failed: {record.message}"
+    value = _number(record.metrics.get(OBJECTIVE))
+    return f"{record.status} after {record.n_epochs} epochs, Pearson-delta {value}"
+
+
+def format_seconds(seconds: float) -> str:
+    """``"45 s"``, ``"12 min"`` or ``"3.5 h"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,1 @@
+"""Search spaces: dotted config field to Optuna distribution, and nothing else."""

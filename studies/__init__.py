@@ -1,0 +1,1 @@
+"""Recipes: each module's `study(base)` returns a complete Study."""

@@ -1,0 +1,23 @@
+"""Figure 4: the full model without its context, without the non-DEG loss, and without both."""
+
+from typing import Any
+
+from adapert.config import Config
+from adapert.study.study import Design, Study
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "no_context": {"model.context": "constant"},
+    "no_non_deg": {"loss.lambda_non": 0.0},
+    "no_context_no_non_deg": {"model.context": "constant", "loss.lambda_non": 0.0},
+}
+
+
+def study(base: Config) -> Study:
+    """Four variants, three seeds each."""
+    return Study(
+        name="ablation",
+        question="What do the context and the non-DEG loss add, by effect size?",
+        base=base,
+        plan=Design(kind="ablation", variants=VARIANTS),
+    )

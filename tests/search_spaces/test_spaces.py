@@ -1,0 +1,44 @@
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+import search_spaces.adapert
+import search_spaces.adapert_wide
+from adapert.config import Config
+from adapert.study.study import Search, Study
+
+SPACES = {
+    "adapert": search_spaces.adapert.SPACE,
+    "adapert_wide": search_spaces.adapert_wide.SPACE,
+}
+
+
+def test_the_six_knobs_have_the_ranges_of_the_design():
+    assert SPACES["adapert"] == {
+        "loss.lambda_non": FloatDistribution(1e-5, 1e-1, log=True),
+        "loss.lambda_align": FloatDistribution(1e-4, 1.0, log=True),
+        "loss.huber_delta": FloatDistribution(0.1, 2.0),
+        "model.tau": FloatDistribution(0.1, 2.0, log=True),
+        "model.threshold": FloatDistribution(0.25, 32.0, log=True),
+        "graph.top_k": CategoricalDistribution((5, 10, 20, 50)),
+    }
+
+
+def test_the_wide_space_holds_the_six_knobs_as_they_are():
+    assert SPACES["adapert_wide"].items() >= SPACES["adapert"].items()
+    assert len(SPACES["adapert_wide"]) == 13
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_is_of_fields_and_values_that_a_config_takes(name):
+    assert Study(name=name, question="?", base=Config(), plan=Search(space=SPACES[name])).n_trials == 16
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_holds_the_default_config(name):
+    flat = Config().flat()
+    outside = [
+        field
+        for field, distribution in SPACES[name].items()
+        if not distribution._contains(distribution.to_internal_repr(flat[field]))
+    ]
+    assert outside == []

@@ -1,0 +1,50 @@
+import pytest
+
+from adapert.errors import InputError
+from adapert.study import resources
+from adapert.study.resources import build_resources
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def of(n_cpus, n_gpus):
+        monkeypatch.setattr(resources, "count_cpus", lambda: n_cpus)
+        monkeypatch.setattr(resources, "count_gpus", lambda: n_gpus)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "asked", "device", "expected"),
+    [
+        (0, None, "auto", (0.0, "cpu")),
+        (2, None, "auto", (1.0, "cuda")),
+        (2, None, "cpu", (0.0, "cpu")),
+        (2, 0.0, "auto", (0.0, "cpu")),
+        (2, 0.25, "auto", (0.25, "cuda")),
+        (1, None, "cuda", (1.0, "cuda")),
+    ],
+)
+def test_a_trial_gets_a_gpu_where_there_is_one(machine, n_gpus, asked, device, expected):
+    machine(8, n_gpus)
+    found = build_resources(1, asked, None, None, device)
+    assert (found.gpus_per_trial, found.device) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpus_per_trial", "gpus_per_trial", "max_concurrent", "n_at_once"),
+    [(1, 0.0, None, 8), (3, 0.0, None, 2), (1, 0.0, 4, 4), (1, 0.25, None, 8), (1, 1.0, None, 2)],
+)
+def test_as_many_trials_run_as_fit(machine, cpus_per_trial, gpus_per_trial, max_concurrent, n_at_once):
+    machine(8, 2)
+    assert (
+        build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, None, "auto").n_at_once == n_at_once
+    )
+
+
+def test_more_than_the_machine_has_is_refused(machine):
+    machine(2, 1)
+    with pytest.raises(InputError, match=r"cpus-per-trial must be at most .* is 3 and this machine has 2"):
+        build_resources(3, None, None, None, "auto")
+    with pytest.raises(InputError, match=r"gpus-per-trial must be at most .* is 2 and this machine has 1"):
+        build_resources(1, 2.0, None, None, "auto")
