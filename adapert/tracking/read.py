@@ -1,0 +1,130 @@
+"""Read studies and their trials back from the store."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from adapert.config import Config
+from adapert.errors import InputError, name_some, nearest
+from adapert.records import EXPERIMENT, Tag
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+_PAGE_SIZE = 500
+
+
+def read_trials(tracking_uri: str, study: str) -> pd.DataFrame:
+    """Read one row per trial of a study, whatever its end.
+
+    Args:
+        tracking_uri: MLflow's, such as ``"sqlite:////runs/mlflow.db"``.
+        study: Name of the study; all its launches count.
+
+    Returns:
+        Columns run, name, variant, seed, status, config_digest, then the config under its dotted names (in
+        the types of `Config`) and the last value of every metric. NaN where a trial has no such entry.
+
+    Raises:
+        InputError: No such store or study.
+    """
+    return pd.DataFrame([_trial_row(run) for run in trial_runs(tracking_uri, study)])
+
+
+def read_design(tracking_uri: str, study: str) -> str:
+    """Read what a study was designed for: ``"search"``, ``"ablation"`` or ``"sensitivity"``.
+
+    Raises:
+        InputError: No such store or study, or its launches had different designs.
+    """
+    designs = _designs(_client(tracking_uri), study)
+    if len(designs) > 1:
+        raise InputError(
+            f"A study has one design, but the launches of '{study}' have {name_some(sorted(designs))}. "
+            "Launch one of them under another name."
+        )
+    return designs.pop()
+
+
+def trial_runs(tracking_uri: str, study: str) -> list["Run"]:
+    """Find the child runs of a study, oldest first.
+
+    Raises:
+        InputError: No such store or study.
+    """
+    client = _client(tracking_uri)
+    _designs(client, study)
+    return list(_search(client, f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'"))
+
+
+def tag_of(run: "Run", tag: Tag) -> str:
+    """Read a tag; empty where the run has none."""
+    return str(run.data.tags.get(tag, ""))
+
+
+def _client(tracking_uri: str) -> "MlflowClient":
+    # mlflow costs 1.2 s at import, and creates a SQLite database that does not exist: reading must not.
+    path = tracking_uri.partition("?")[0].removeprefix("sqlite:///")
+    if path != tracking_uri and not Path(path).is_file():
+        raise InputError(
+            f"Studies are read from a tracking store, but there is no file '{path}'. "
+            "Launch a study first, or name the workspace of one with --workspace."
+        )
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=tracking_uri)
+
+
+def _search(client: "MlflowClient", filter_string: str) -> Iterator["Run"]:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    token = None
+    while experiment is not None:
+        page = client.search_runs(
+            [experiment.experiment_id],
+            filter_string,
+            max_results=_PAGE_SIZE,
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _designs(client: "MlflowClient", study: str) -> set[str]:
+    """Collect the designs of a study's launches; refuse a study that has none."""
+    designs: dict[str, set[str]] = {}
+    for run in _search(client, f"tags.`{Tag.KIND}` = 'study'"):
+        designs.setdefault(tag_of(run, Tag.STUDY), set()).add(tag_of(run, Tag.DESIGN))
+    if study in designs:
+        return designs[study]
+    existing = f"The store has {name_some(sorted(designs))}." if designs else "The store has no study yet."
+    raise InputError(f"There is no study '{study}'.{nearest(study, designs)} {existing}")
+
+
+def _trial_row(run: "Run") -> dict[str, Any]:
+    identity = {
+        "run": run.info.run_id,
+        "name": run.info.run_name,
+        "variant": tag_of(run, Tag.VARIANT),
+        "seed": int(tag_of(run, Tag.SEED)),
+        "status": tag_of(run, Tag.STATUS),
+        "config_digest": tag_of(run, Tag.CONFIG_DIGEST),
+    }
+    return identity | _typed(run.data.params) | dict(run.data.metrics)
+
+
+def _typed(params: Mapping[str, str]) -> dict[str, Any]:
+    """Give MLflow's strings the types of the config's fields; a fingerprint of digits stays a string."""
+    defaults = Config().flat()
+    return {name: _cast(text, defaults.get(name)) for name, text in params.items()}
+
+
+def _cast(text: str, like: Any) -> Any:
+    if isinstance(like, bool):
+        return text == "True"
+    return type(like)(text) if isinstance(like, int | float) else text

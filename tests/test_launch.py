@@ -1,0 +1,162 @@
+import io
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import pytest
+from fixtures.dataset import build_tiny_dataset
+from optuna.distributions import FloatDistribution
+from rich.console import Console
+
+from adapert.config import Config, write_config
+from adapert.data.prepared import write_prepared
+from adapert.errors import InputError
+from adapert.launch import (
+    build_base,
+    check_new,
+    check_rows,
+    describe_study,
+    estimate_seconds,
+    print_plan,
+    study_folder,
+)
+from adapert.study.resources import Resources
+from adapert.study.study import Design, Search, Study
+
+DESIGN = Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}, n_seeds=2)
+SEARCH = Search(space={"model.tau": FloatDistribution(0.1, 2.0, log=True)}, n_trials=3, sampler="random")
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    path = tmp_path / "prepared"
+    write_prepared(build_tiny_dataset(), path)
+    return path
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    def write(**changes):
+        path = tmp_path / "best.yaml"
+        write_config(Config().with_changes({name.replace("__", "."): v for name, v in changes.items()}), path)
+        return path
+
+    return write
+
+
+def study_of(plan, base=None):
+    return Study(name="try", question="Which one?", base=base or Config(), plan=plan)
+
+
+def test_the_base_names_its_data_absolutely_with_their_fingerprint(prepared, monkeypatch):
+    monkeypatch.chdir(prepared.parent)
+    base = build_base(prepared.relative_to(prepared.parent), None, {})
+    assert (base.data.path, base.data.fingerprint) == (str(prepared), "tiny")
+
+
+def test_changes_come_on_top_of_the_config_file(prepared, config_file):
+    path = config_file(model__tau=0.5, model__dropout=0.2)
+    base = build_base(prepared, path, {"model.tau": 0.25})
+    assert (base.model.tau, base.model.dropout) == (0.25, 0.2)
+
+
+def test_without_data_a_study_is_refused(config_file):
+    with pytest.raises(InputError, match=r"needs a prepared data set, but none was named\. Give --data DIR"):
+        build_base(None, None, {})
+    with pytest.raises(InputError, match="none was named"):
+        build_base(None, config_file(model__tau=0.5), {})
+
+
+def test_a_config_file_knows_its_data(prepared, config_file):
+    path = config_file(data__path=str(prepared), data__fingerprint="tiny")
+    assert build_base(None, path, {}).data.path == str(prepared)
+
+
+def test_a_config_whose_data_changed_is_refused(prepared, config_file):
+    path = config_file(data__path=str(prepared), data__fingerprint="older")
+    with pytest.raises(InputError, match=r"fingerprint older, but '.*prepared' now has tiny"):
+        build_base(None, path, {})
+
+
+def test_a_config_moves_to_other_data_where_they_are_named(prepared, config_file):
+    path = config_file(data__path="/elsewhere", data__fingerprint="older")
+    assert build_base(prepared, path, {}).data.fingerprint == "tiny"
+
+
+def test_a_directory_that_was_not_prepared_is_refused(tmp_path):
+    with pytest.raises(InputError, match=re.escape(f"'{tmp_path}' has no manifest.json")):
+        build_base(tmp_path, None, {})
+
+
+def test_an_unknown_field_is_refused_with_the_nearest(prepared):
+    with pytest.raises(InputError, match=r"no field 'model\.tua'\. Did you mean 'model\.tau'"):
+        build_base(prepared, None, {"model.tua": 1})
+
+
+def test_a_name_that_exists_in_the_workspace_is_refused(tmp_path):
+    study = study_of(DESIGN)
+    check_new(study, tmp_path)
+    study_folder(tmp_path, "try").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"'try' exists in '.*'\. Give another with --name"):
+        check_new(study, tmp_path)
+
+
+@pytest.mark.parametrize(("plan", "kind", "n_trials"), [(DESIGN, "ablation", 4), (SEARCH, "search", 3)])
+def test_a_study_s_description_is_plain_and_whole(plan, kind, n_trials):
+    described = json.loads(json.dumps(describe_study(study_of(plan))))
+    assert (described["name"], described["kind"], described["n_trials"]) == ("try", kind, n_trials)
+    assert described["base"] == Config().flat()
+
+
+def test_a_description_has_the_variants_or_the_space():
+    assert describe_study(study_of(DESIGN))["plan"]["variants"]["sharp"] == {"model.tau": 0.5}
+    space = describe_study(study_of(SEARCH))["plan"]["space"]
+    assert space == {"model.tau": "FloatDistribution(high=2.0, log=True, low=0.1, step=None)"}
+
+
+def test_the_estimate_grows_with_epochs_and_needs_no_test_split(prepared):
+    shutil.rmtree(prepared / "test")
+    small = {"model.latent_size": 8, "model.hidden_size": 16, "model.structural_size": 8}
+    base = build_base(prepared, None, small | {"training.max_epochs": 10})
+    resources = Resources(device="cpu")
+    few = estimate_seconds(study_of(DESIGN, base), resources)
+    longer = base.with_changes({"training.max_epochs": 100_000})
+    many = estimate_seconds(study_of(DESIGN, longer), resources)
+    assert 0 < few < many
+
+
+def printed(plan):
+    console = Console(file=io.StringIO(), width=200)
+    print_plan(study_of(plan), 42.0, console)
+    return console.file.getvalue()
+
+
+def test_the_plan_of_a_design_lists_its_variants():
+    text = printed(DESIGN)
+    assert "try: Which one?" in text
+    assert "4 trials of at most 60 epochs" in text
+    assert "2 variants x 2 seeds" in text
+    assert "full: no change" in text
+    assert "sharp: model.tau = 0.5" in text
+    assert "at most about 42 s" in text
+
+
+def test_the_plan_of_a_search_lists_its_space():
+    text = printed(SEARCH)
+    assert "sampler random, seed 0" in text
+    assert "model.tau: FloatDistribution(high=2.0, log=True, low=0.1" in text
+
+
+def test_cells_as_rows_are_refused_for_responses(tmp_path):
+    dataset = build_tiny_dataset()
+    path = tmp_path / "responses"
+    write_prepared(replace(dataset, manifest={**dataset.manifest, "kind": "responses"}), path)
+    base = build_base(path, None, {})
+    check_rows(study_of(DESIGN, base))
+    by_cell = Design(kind="ablation", variants={"cells": {"data.control": "cell"}})
+    for study in (study_of(by_cell, base), study_of(SEARCH, base.with_changes({"data.control": "cell"}))):
+        with pytest.raises(
+            InputError, match=r"needs single cells, but .* prepared from responses\. Use 'mean'"
+        ):
+            check_rows(study)

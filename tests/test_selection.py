@@ -1,0 +1,110 @@
+import pytest
+
+from adapert.config import Config
+from adapert.errors import InputError
+from adapert.records import OBJECTIVE, Tag, TrialRecord, TrialStatus
+from adapert.selection import pick
+from adapert.tracking.store import open_store, tracking_uri
+from adapert.tracking.tracker import Tracker
+
+BASE = Config().with_changes(
+    {
+        "data.path": "/data/prepared here",
+        "data.fingerprint": "0012",
+        "loss.lambda_align": 1 / 3,  # 17 digits
+        "model.self_loops": True,
+        "training.weight_decay": 1e-17,
+    }
+)
+
+
+@pytest.fixture
+def track(workspace, tmp_path):
+    """Track trials (changes, seed, best Pearson-delta, best PDS, status); give the store's address."""
+
+    def write(*trials, study="try"):
+        client, experiment = open_store(workspace)
+        tracker = Tracker(client, experiment, {Tag.STUDY: study, Tag.DESIGN: "search"}, tmp_path / "trials")
+        for number, (changes, seed, value, pds, status) in enumerate(trials):
+            record = TrialRecord(f"t{number}", "search", seed, changes, status, n_epochs=1)
+            tracker.trial_started(record, BASE.with_changes(changes))
+            if value is not None:
+                record.metrics = {OBJECTIVE: value, "best_pds": pds}
+                tracker.trial_reported(record)
+            tracker.trial_ended(record)
+        tracker.close(TrialStatus.FINISHED, {})
+        assert tracker.failures == []
+        return tracking_uri(workspace)
+
+    return write
+
+
+def finished(tau, seed=0, value=0.5, pds=0.8):
+    return {"model.tau": tau}, seed, value, pds, TrialStatus.FINISHED
+
+
+def test_the_best_mean_over_seeds_wins_and_not_the_best_seed(track):
+    uri = track(
+        finished(0.5, 0, 0.9, 0.6),
+        finished(0.5, 1, 0.1, 0.8),
+        finished(0.7, 0, 0.6, 0.9),
+        finished(0.7, 1, 0.6, 0.7),
+    )
+    picked = pick(uri, "try")
+    assert picked.config.model.tau == 0.7
+    rows = picked.candidates[["model.tau", "pearson_delta", "pds", "n_seeds"]].to_numpy().tolist()
+    assert rows[0] == pytest.approx([0.7, 0.6, 0.8, 2])
+    assert rows[1] == pytest.approx([0.5, 0.5, 0.7, 2])
+
+
+@pytest.mark.parametrize("status", [TrialStatus.STOPPED, TrialStatus.FAILED, TrialStatus.INTERRUPTED])
+def test_a_trial_that_did_not_finish_is_left_out_and_counted(track, status):
+    uri = track(finished(0.5), ({"model.tau": 0.7}, 0, 0.9, 0.9, status))
+    picked = pick(uri, "try")
+    assert picked.config.model.tau == 0.5
+    assert len(picked.candidates) == 1
+    assert picked.n_left_out == 1
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_ties_go_to_the_smallest_digest_whatever_the_order_of_runs(track, order):
+    taus = [0.5, 0.7, 0.9][::order]
+    uri = track(*(finished(tau) for tau in taus))
+    digests = sorted(BASE.with_changes({"model.tau": tau}).digest() for tau in taus)
+    picked = pick(uri, "try")
+    assert picked.candidates["config_digest"].tolist() == digests
+    assert picked.config.digest() == digests[0]
+
+
+def test_the_picked_config_is_the_trial_s_to_the_last_digit(track):
+    uri = track(finished(0.1 + 0.2))
+    config = pick(uri, "try").config
+    assert config == BASE.with_changes({"model.tau": 0.1 + 0.2})
+    assert config.digest() == BASE.with_changes({"model.tau": 0.1 + 0.2}).digest()
+
+
+def test_candidates_show_the_fields_that_differ_and_no_other(track):
+    candidates = pick(track(finished(0.5), finished(0.7)), "try").candidates
+    assert [column for column in candidates if "." in column] == ["model.tau"]
+
+
+def test_trials_of_other_studies_do_not_compete(track):
+    track(finished(0.9, value=0.99), study="other")
+    assert pick(track(finished(0.5)), "try").config.model.tau == 0.5
+
+
+@pytest.mark.parametrize(
+    ("trials", "n_trials"),
+    [
+        ([], 0),
+        ([({}, 0, 0.5, 0.5, TrialStatus.STOPPED), ({}, 1, None, None, TrialStatus.FAILED)], 2),
+    ],
+)
+def test_a_study_without_a_finished_trial_is_refused(track, trials, n_trials):
+    with pytest.raises(InputError, match=f"study 'try' has none of its {n_trials} trials finished"):
+        pick(track(*trials), "try")
+
+
+def test_an_unknown_study_is_refused_with_the_nearest(store):
+    with pytest.raises(InputError, match=r"no study 'search_wdie'\. Did you mean 'search_wide'"):
+        pick(store.uri, "search_wdie")
