@@ -1,0 +1,1 @@
+"""From tracked runs to tidy frames to figures, without torch or Ray."""

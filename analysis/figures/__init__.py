@@ -1,0 +1,5 @@
+"""The figures of a study: `summarize_` makes the tidy frame, `plot_` draws it, `write_figure` keeps both."""
+
+from analysis.figures.recipes import FIGURES, FigureRecipe, draw_figures, write_figure
+
+__all__ = ["FIGURES", "FigureRecipe", "draw_figures", "write_figure"]

@@ -1,0 +1,144 @@
+"""Figure 4: what each part of the model is worth, by effect size (Sec. 5.4)."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from analysis.estimates import summarize_by
+from analysis.figures.style import (
+    EFFECT_SIZES,
+    METRICS,
+    NO_BREAK,
+    REFERENCE_COLOUR,
+    SMALL_FONT_SIZE,
+    Colour,
+    build_figure,
+    count,
+    data_phrase,
+    drawable,
+    finish_axes,
+    group_label,
+    interval_caption,
+    palette,
+    paper_style,
+    present,
+    select_metrics,
+    value_range,
+)
+
+ABLATION_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
+
+REFERENCE = "full"
+
+VARIANT_LABELS = {
+    REFERENCE: "full model",
+    "no_context": r"w/o $\mathbf{z}_{\mathrm{context}}$",
+    "no_non_deg": r"w/o $\mathcal{L}_{\mathrm{non}}$",
+    "no_context_no_non_deg": "w/o both",
+}
+"""In the order they are drawn; any other variant follows under its own name."""
+
+
+_OTHER_COLOUR: Colour = (0.35, 0.35, 0.35)
+
+
+def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the long table by effect size and variant.
+
+    Args:
+        frame: The long table of one study and one split.
+
+    Returns:
+        study, split, effect_size, variant, metric and the estimates of `summarize_by`; groups from small to
+        large, the full model first.
+
+    Raises:
+        InputError: The frame has none of the figure's metrics.
+    """
+    selected = select_metrics(frame, ABLATION_METRICS)
+    summary = summarize_by(selected, ["study", "split", "effect_size", "variant"])
+    orders = {
+        "effect_size": present(EFFECT_SIZES, summary["effect_size"]),
+        "variant": present(VARIANT_LABELS, summary["variant"]),
+        "metric": list(ABLATION_METRICS),
+    }
+    return summary.sort_values(
+        ["effect_size", "variant", "metric"], key=lambda column: column.map(orders[str(column.name)].index)
+    ).reset_index(drop=True)
+
+
+def plot_ablation(summary: pd.DataFrame) -> Figure:
+    """Draw a row of panels for each effect-size group, a column for each metric, a dot for each variant.
+
+    Args:
+        summary: From `summarize_ablation`.
+
+    Returns:
+        A figure 7 in wide. All rows share a metric's axis; a grey line marks the full model's mean.
+
+    Raises:
+        InputError: Every value is NaN.
+    """
+    summary = drawable(summary)
+    groups = present(EFFECT_SIZES, summary["effect_size"])
+    metrics = present(ABLATION_METRICS, summary["metric"])
+    variants = present(VARIANT_LABELS, summary["variant"])
+    with paper_style():
+        figure, panels = build_figure(
+            (len(groups), len(metrics)),
+            panel_height=0.35 + 0.17 * len(variants),
+            title=f"Model variants by effect size: {data_phrase(summary)}",
+            caption=_caption(summary),
+            sharex="col",
+            sharey=True,
+        )
+        for row, group in enumerate(groups):
+            panels[row, 0].set_ylabel(group_label(group, summary), labelpad=6)
+            for column, metric in enumerate(metrics):
+                chosen = (summary["effect_size"] == group) & (summary["metric"] == metric)
+                _draw_panel(panels[row, column], summary[chosen], variants)
+        for column, metric in enumerate(metrics):
+            panels[-1, column].set_xlabel(METRICS[metric].axis_label)
+            panels[-1, column].set_xlim(value_range(summary[summary["metric"] == metric]))
+        figure.align_labels()
+    return figure
+
+
+def _colours(variants: list[str]) -> list[Colour]:
+    """Give the named variants the same colours in every study, and all others one grey."""
+    named = dict(zip(VARIANT_LABELS, palette(len(VARIANT_LABELS)), strict=True))
+    return [named.get(variant, _OTHER_COLOUR) for variant in variants]
+
+
+def _draw_panel(axes: Axes, estimates: pd.DataFrame, variants: list[str]) -> None:
+    reference = estimates.loc[estimates["variant"] == REFERENCE, "mean"]
+    if len(reference):
+        axes.axvline(float(reference.iloc[0]), color=REFERENCE_COLOUR, linewidth=0.8, dashes=(3, 2), zorder=1)
+    for position, (variant, colour) in enumerate(zip(variants, _colours(variants), strict=True)):
+        rows = estimates[estimates["variant"] == variant]
+        axes.hlines([position] * len(rows), rows["low"], rows["high"], color=colour, linewidth=1.4)
+        axes.plot(rows["mean"], [position] * len(rows), "o", color=colour, markersize=4.5, label=variant)
+    axes.set_yticks(np.arange(len(variants)), [VARIANT_LABELS.get(variant, variant) for variant in variants])
+    axes.set_ylim(len(variants) - 0.4, -0.6)  # the full model on top
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.grid(axis="x")
+    _note_smaller_count(axes, estimates)
+    finish_axes(axes)
+
+
+def _note_smaller_count(axes: Axes, estimates: pd.DataFrame) -> None:
+    """Say in a panel's corner, above the data, that a metric is undefined for part of its group."""
+    if estimates["n_perturbations"].nunique() > 1:
+        axes.set_title(
+            f"n={count(estimates['n_perturbations'])}", loc="right", size=SMALL_FONT_SIZE, color="0.35", pad=2
+        )
+
+
+def _caption(summary: pd.DataFrame) -> str:
+    line = " Dashed line: full model." if REFERENCE in set(summary["variant"]) else ""
+    return (
+        "Dots: mean over the perturbations of a group (n), each averaged over seeds. "
+        f"Lines: {interval_caption(summary)}{line} ↑{NO_BREAK}higher is better."
+    )

@@ -1,0 +1,242 @@
+"""Figure 5: how the weight of the non-DEG loss acts on small, medium and large effects (Sec. 5.5)."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.transforms import ScaledTranslation
+
+from adapert.errors import InputError
+from analysis.estimates import summarize_by
+from analysis.figures.style import (
+    EFFECT_SIZES,
+    METRICS,
+    NO_BREAK,
+    SMALL_FONT_SIZE,
+    Colour,
+    build_figure,
+    data_phrase,
+    drawable,
+    finish_axes,
+    group_label,
+    interval_caption,
+    palette,
+    paper_style,
+    present,
+    select_metrics,
+    value_range,
+)
+
+SENSITIVITY_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds", "mse")
+
+Look: TypeAlias = tuple[Colour, str]
+"""Colour and marker of an effect-size group."""
+
+_MARKERS = ("o", "s", "^", "D", "v")
+_BEST_MARKER: dict[str, Any] = {"markersize": 7.5, "markeredgecolor": "black", "markeredgewidth": 1.0}
+_EDGE = 1.5
+_DODGE_POINTS = 3.0
+_ZERO_GAP_DECADES = 0.8
+_LAMBDA_LABEL = r"$\lambda_{\mathrm{non}}$"
+
+
+def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the long table by effect size and weight of the non-DEG loss.
+
+    Args:
+        frame: The long table of one study and one split, with lambda_non.
+
+    Returns:
+        study, split, effect_size, lambda_non, metric, the estimates of `summarize_by`, and is_best: whether
+        the group's mean of that metric is best there (of equals, at the smallest lambda_non).
+
+    Raises:
+        InputError: The frame has none of the figure's metrics, or a run without its lambda_non.
+    """
+    selected = select_metrics(frame, SENSITIVITY_METRICS)
+    if selected["lambda_non"].isna().any():
+        run = selected.loc[selected["lambda_non"].isna(), "run"].iloc[0]
+        raise InputError(
+            f"The figure needs each run's parameter 'loss.lambda_non', but run '{run}' has none."
+        )
+    summary = summarize_by(selected, ["study", "split", "effect_size", "lambda_non"])
+    orders = {
+        "effect_size": present(EFFECT_SIZES, summary["effect_size"]),
+        "metric": list(SENSITIVITY_METRICS),
+    }
+    summary = summary.sort_values(
+        ["metric", "effect_size", "lambda_non"],
+        key=lambda column: column.map(orders[str(column.name)].index) if column.name in orders else column,
+    ).reset_index(drop=True)
+    return summary.assign(is_best=_is_best(summary))
+
+
+def plot_sensitivity(summary: pd.DataFrame) -> Figure:
+    """Draw a panel for each metric: its mean against lambda_non, a line for each effect-size group.
+
+    Args:
+        summary: From `summarize_sensitivity`.
+
+    Returns:
+        A figure 7 in wide; lambda_non on a logarithmic axis, with 0 left of a break.
+
+    Raises:
+        InputError: Every value is NaN.
+    """
+    summary = drawable(summary)
+    metrics = present(SENSITIVITY_METRICS, summary["metric"])
+    n_columns = min(2, len(metrics))
+    n_rows = -(-len(metrics) // n_columns)
+    looks = _looks(summary)
+    with paper_style():
+        figure, panels = build_figure(
+            (n_rows, n_columns),
+            panel_height=1.9,
+            title=f"Sensitivity to {_LAMBDA_LABEL} by effect size: {data_phrase(summary)}",
+            caption=_caption(summary),
+            n_header_lines=2,
+        )
+        for axes, metric in zip(panels.flat, metrics, strict=False):
+            _draw_panel(axes, summary[summary["metric"] == metric], looks)
+            axes.set_ylabel(METRICS[metric].axis_label)
+        for axes in panels.flat[len(metrics) :]:
+            axes.set_visible(False)
+        for axes in panels.flat[max(0, len(metrics) - n_columns) : len(metrics)]:
+            axes.set_xlabel(_LAMBDA_LABEL)
+        _draw_legend(figure, summary, looks)
+        figure.align_ylabels()
+    return figure
+
+
+def _is_best(summary: pd.DataFrame) -> pd.Series:
+    sign = summary["metric"].map(lambda metric: 1 if METRICS[metric].is_larger_better else -1)
+    score = (sign * summary["mean"]).astype(float)
+    by_group = [summary["effect_size"], summary["metric"]]
+    is_top = score == score.groupby(by_group).transform("max")
+    # Rows are sorted by lambda_non: the first of equals is the weakest weight that does as well.
+    return is_top & (is_top.groupby(by_group).cumsum() == 1)
+
+
+def _looks(summary: pd.DataFrame) -> dict[str, Look]:
+    """Give each group its colour and marker: the same in every panel and every study."""
+    groups = present(EFFECT_SIZES, summary["effect_size"])
+    order = [*EFFECT_SIZES, *(group for group in groups if group not in EFFECT_SIZES)]
+    looks = dict(zip(order, zip(palette(len(order)), cycle(_MARKERS), strict=False), strict=True))
+    return {group: looks[group] for group in groups}
+
+
+def _draw_panel(axes: Axes, estimates: pd.DataFrame, looks: dict[str, Look]) -> None:
+    for index, (group, look) in enumerate(looks.items()):
+        shift_points = _DODGE_POINTS * (index - (len(looks) - 1) / 2)
+        _draw_group(axes, estimates[estimates["effect_size"] == group], look, shift_points)
+    _scale_lambda(axes, sorted(set(estimates["lambda_non"])))
+    axes.set_ylim(value_range(estimates))
+    axes.grid(axis="y")
+    finish_axes(axes)
+
+
+def _draw_group(axes: Axes, rows: pd.DataFrame, look: Look, shift_points: float) -> None:
+    colour, marker = look
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    # The shift is in points, so that the lines' data stay the lambdas and no interval hides another.
+    to_inches = ScaledTranslation(shift_points / 72, 0, figure.dpi_scale_trans)
+    shifted: dict[str, Any] = {"transform": axes.transData + to_inches, "color": colour}
+    positive = rows[rows["lambda_non"] > 0]
+    across_break = rows.iloc[: 2 if rows["lambda_non"].min() == 0 else 0]
+    axes.vlines(rows["lambda_non"], rows["low"], rows["high"], linewidth=0.9, alpha=0.75, **shifted)
+    axes.plot(positive["lambda_non"], positive["mean"], linewidth=1.2, **shifted)
+    axes.plot(
+        across_break["lambda_non"], across_break["mean"], linewidth=1.0, linestyle=(0, (2, 2)), **shifted
+    )
+    axes.plot(rows["lambda_non"], rows["mean"], marker, markersize=4, markeredgewidth=0, **shifted)
+    best = rows[rows["is_best"]]
+    axes.plot(best["lambda_non"], best["mean"], marker, **_BEST_MARKER, **shifted)
+
+
+def _scale_lambda(axes: Axes, lambdas: Sequence[float]) -> None:
+    """Make the axis logarithmic over the positive weights and put 0, if present, left of a break."""
+    positive = [value for value in lambdas if value > 0]
+    has_zero = len(positive) < len(lambdas)
+    if not positive:
+        axes.set_xlim(-1, 1)
+    elif has_zero:
+        # symlog is linear up to the smallest weight and logarithmic from there: 0 at a fixed distance.
+        axes.set_xscale("symlog", linthresh=positive[0], linscale=_ZERO_GAP_DECADES)
+        axes.set_xlim(-0.3 * positive[0], positive[-1] * _EDGE)
+        _draw_break(axes, positive[0] / 2)
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(positive[0] / _EDGE, positive[-1] * _EDGE)
+    axes.xaxis.set_major_locator(FixedLocator([0.0] * has_zero + _ticks(positive)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _lambda_text(value)))
+
+
+def _ticks(positive: Sequence[float]) -> list[float]:
+    """Choose whole decades where there are several inside the range, the weights themselves otherwise."""
+    if not positive:
+        return []
+    first, last = np.ceil(np.log10(positive[0]) - 1e-9), np.floor(np.log10(positive[-1]) + 1e-9)
+    decades = [float(10.0**power) for power in np.arange(first, last + 1)]
+    return decades if len(decades) > 1 else list(positive)
+
+
+def _lambda_text(value: float) -> str:
+    """Write a weight: ``0``, ``10⁻³`` or ``3×10⁻⁴``."""
+    if value == 0:
+        return "0"
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    power = f"10^{{{int(exponent)}}}"
+    factor = mantissa.removesuffix(".0")
+    return f"${power}$" if factor == "1" else rf"${factor}\times{power}$"
+
+
+def _draw_break(axes: Axes, position: float) -> None:
+    axes.text(
+        position,
+        0,
+        "//",
+        transform=axes.get_xaxis_transform(),
+        ha="center",
+        va="center",
+        size=SMALL_FONT_SIZE,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.2},
+    )
+
+
+def _draw_legend(figure: Figure, summary: pd.DataFrame, looks: dict[str, Look]) -> None:
+    """Put the legend between title and panels, where no data can lie under it."""
+    handles = [
+        Line2D([], [], color=colour, marker=marker, markersize=4, label=group_label(group, summary))
+        for group, (colour, marker) in looks.items()
+    ]
+    handles.append(
+        Line2D([], [], linestyle="", marker="o", color="0.75", label="best of its group", **_BEST_MARKER)
+    )
+    height = figure.get_figheight()
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 1 - 0.2 / height),
+        ncols=len(handles),
+        frameon=False,
+        borderaxespad=0.2,
+    ).set_in_layout(False)
+
+
+def _caption(summary: pd.DataFrame) -> str:
+    lambdas = summary["lambda_non"]
+    has_break = (lambdas == 0).any() and (lambdas > 0).any()
+    gap = " The axis is logarithmic, with 0 left of the break." if has_break else ""
+    return (
+        "Points: mean over the perturbations of a group (n), each averaged over seeds; groups are set apart "
+        f"sideways for legibility. Bars: {interval_caption(summary)}{gap} "
+        f"↑{NO_BREAK}higher is better, ↓{NO_BREAK}lower is better."
+    )

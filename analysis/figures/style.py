@@ -1,0 +1,229 @@
+"""How every figure looks: sizes in inches and points for a page 7 in wide, colours, names, captions."""
+
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from adapert.errors import InputError
+from analysis.estimates import CONFIDENCE
+
+Colour: TypeAlias = tuple[float, float, float]
+
+WIDTH = 7.0
+"""Inches: two columns of a journal page, so that nothing is scaled and points are points."""
+
+FONT_SIZE = 8.0
+SMALL_FONT_SIZE = 7.0
+
+REFERENCE_COLOUR = "0.6"
+
+_LINE_HEIGHT = 0.135
+_CAPTION_WIDTH = 136
+_AXIS_LABEL_HEIGHT = 0.25
+_MARGIN = 0.06
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is named in figures, and which direction is better."""
+
+    label: str
+    is_larger_better: bool = True
+
+    @property
+    def axis_label(self) -> str:
+        """Name with an arrow towards better."""
+        return f"{self.label} {'↑' if self.is_larger_better else '↓'}"
+
+
+METRICS = {
+    "pearson_delta": Metric("Pearson-Δ"),
+    "rank_overlap_at_50": Metric("DES (rank overlap at 50)"),
+    "pds": Metric("PDS"),
+    "mse": Metric("MSE of delta", is_larger_better=False),
+}
+"""In the order of their panels."""
+
+EFFECT_SIZES = ("small", "medium", "large")
+
+_FEW = 10
+
+NO_BREAK = "\u00a0"
+"""Holds a sign and its word on one line of a caption."""
+
+
+@contextmanager
+def paper_style() -> Iterator[None]:
+    """Set matplotlib's defaults inside the block: figures are built and saved in it."""
+    import seaborn as sns
+
+    settings: Any = {
+        **sns.axes_style("ticks"),
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same figure on every machine
+        "font.size": FONT_SIZE,
+        "axes.titlesize": FONT_SIZE,
+        "axes.labelsize": FONT_SIZE,
+        "figure.titlesize": FONT_SIZE + 1,
+        "xtick.labelsize": SMALL_FONT_SIZE,
+        "ytick.labelsize": SMALL_FONT_SIZE,
+        "legend.fontsize": SMALL_FONT_SIZE,
+        "axes.linewidth": 0.6,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 3,
+        "ytick.major.size": 3,
+        "axes.edgecolor": "0.2",
+        "axes.axisbelow": True,
+        "grid.color": "0.9",
+        "grid.linewidth": 0.5,
+        "mathtext.fontset": "dejavusans",
+        "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
+        "svg.hashsalt": "adapert",  # the same frame gives the same bytes
+    }
+    with rc_context(settings):
+        yield
+
+
+def palette(n_colours: int) -> list[Colour]:
+    """List colours that stay apart for colour-blind readers; they repeat after ten."""
+    import seaborn as sns
+
+    return list(sns.color_palette("colorblind", n_colours))
+
+
+def build_figure(
+    shape: tuple[int, int],
+    panel_height: float,
+    title: str,
+    caption: str,
+    n_header_lines: int = 1,
+    **subplots: Any,
+) -> tuple[Figure, np.ndarray[Any, Any]]:
+    """Make a figure of the page's width with a title above its panels and a caption below them.
+
+    Args:
+        shape: Rows and columns of panels.
+        panel_height: Of a row, inches; the labels below the last row have their own.
+        title: One line.
+        caption: A paragraph, wrapped here.
+        n_header_lines: Lines kept free above the panels, the title's included.
+        **subplots: For matplotlib's ``Figure.subplots``.
+
+    Returns:
+        The figure on a canvas of its own (pyplot never hears of it), and its Axes, (n_rows, n_columns).
+    """
+    lines = textwrap.wrap(caption, _CAPTION_WIDTH, break_on_hyphens=False)
+    top = n_header_lines * 1.6 * _LINE_HEIGHT + _MARGIN
+    bottom = len(lines) * _LINE_HEIGHT + 2 * _MARGIN
+    height = top + shape[0] * panel_height + _AXIS_LABEL_HEIGHT + bottom
+    figure = Figure(figsize=(WIDTH, height))
+    FigureCanvasAgg(figure)
+    figure.set_layout_engine(
+        ConstrainedLayoutEngine(
+            rect=(0, bottom / height, 1, 1 - (top + bottom) / height), w_pad=_MARGIN, h_pad=_MARGIN
+        )
+    )
+    left = _MARGIN / WIDTH
+    figure.suptitle(title, x=left, y=1 - _MARGIN / height, ha="left", va="top", in_layout=False)
+    figure.text(
+        left,
+        _MARGIN / height,
+        "\n".join(lines),
+        ha="left",
+        va="bottom",
+        size=SMALL_FONT_SIZE,
+        linespacing=1.25,
+        in_layout=False,
+    )
+    return figure, figure.subplots(*shape, squeeze=False, **subplots)
+
+
+def finish_axes(axes: Axes) -> None:
+    """Take away what carries no data."""
+    import seaborn as sns
+
+    sns.despine(ax=axes)
+
+
+def drawable(summary: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows of a summary that have a mean: groups and metrics without one are not drawn.
+
+    Raises:
+        InputError: There is none.
+    """
+    rows = summary.dropna(subset=["mean"])
+    if rows.empty:
+        raise InputError(
+            "A figure needs a value to draw, but every metric of every trial is NaN. "
+            "Look at the trials' losses with `adapert ui`."
+        )
+    return rows
+
+
+def value_range(summary: pd.DataFrame) -> tuple[float, float]:
+    """Span the means and intervals of a panel, with a margin; a missing interval is skipped."""
+    values = summary[["mean", "low", "high"]].to_numpy(dtype=np.float64)
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = 0.06 * (high - low) or max(0.02, 0.06 * abs(high))
+    return low - margin, high + margin
+
+
+def present(known: tuple[str, ...] | dict[str, Any], values: pd.Series) -> list[str]:
+    """List the distinct values: those known in their order, then the others by name."""
+    found = set(values.dropna().astype(str))
+    return [name for name in known if name in found] + sorted(found - set(known))
+
+
+def select_metrics(frame: pd.DataFrame, metrics: tuple[str, ...]) -> pd.DataFrame:
+    """Keep the rows of the metrics that a figure shows.
+
+    Raises:
+        InputError: The frame has none of them.
+    """
+    selected = frame[frame["metric"].isin(metrics)]
+    if selected.empty:
+        raise InputError(
+            f"The figure shows {', '.join(metrics)}, but the long table has no row of any of them."
+        )
+    return selected
+
+
+def count(numbers: pd.Series, unit: str = "") -> str:
+    """Say a count, or the range of a ragged one: ``"3 seeds"``, ``"2–3 seeds"``, ``"1 seed"``."""
+    low, high = int(numbers.min()), int(numbers.max())
+    number = str(high) if low == high else f"{low}\u2013{high}"
+    return f"{number} {unit}{'' if high == 1 else 's'}" if unit else number
+
+
+def group_label(effect_size: str, summary: pd.DataFrame) -> str:
+    """Label an effect-size group with its number of perturbations: ``"small (n=12)"``."""
+    of_group = summary[summary["effect_size"] == effect_size]
+    return f"{effect_size} (n={int(of_group['n_perturbations'].max())})"
+
+
+def data_phrase(summary: pd.DataFrame) -> str:
+    """Say what a figure shows: ``"study 'ablation_1', validation split, 3 seeds"``."""
+    study, split = summary["study"].iloc[0], summary["split"].iloc[0]
+    return f"study '{study}', {split} split, {count(summary['n_seeds'], 'seed')}"
+
+
+def interval_caption(summary: pd.DataFrame) -> str:
+    """Say what the intervals are of, and which of them deserve no trust."""
+    counts = summary["n_perturbations"]
+    single = "; none for a single perturbation" if counts.min() < 2 else ""
+    few = f" With n below {_FEW} they are too narrow." if ((counts > 1) & (counts < _FEW)).any() else ""
+    return (
+        f"the {CONFIDENCE:.0%} percentile interval of that mean under a two-level bootstrap "
+        f"(perturbations, then seeds){single}.{few}"
+    )

@@ -1,0 +1,70 @@
+"""Load a study's long table from MLflow."""
+
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+import pandas as pd
+
+from adapert.errors import InputError, name_some
+from adapert.records import LONG_COLUMNS, PER_PERTURBATION_FILE, Tag, TrialStatus
+from adapert.tracking.read import tag_of, trial_runs
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_LAMBDA_NON = "loss.lambda_non"
+
+
+def load_per_perturbation(tracking_uri: str, study: str) -> pd.DataFrame:
+    """Load the long table (metrics.md, section 2) of a study's finished trials.
+
+    Stopped trials are left out: their values are of another fidelity.
+
+    Args:
+        tracking_uri: MLflow's.
+        study: Name of the study; all its launches count.
+
+    Returns:
+        `LONG_COLUMNS` and ``lambda_non``, the weight of Eq. 16 that the trial ran with (NaN if untracked);
+        one row per trial, perturbation and metric.
+
+    Raises:
+        InputError: No such store or study, no finished trial, or a finished trial without a readable table.
+    """
+    runs = [run for run in trial_runs(tracking_uri, study) if tag_of(run, Tag.STATUS) == TrialStatus.FINISHED]
+    if not runs:
+        raise InputError(
+            f"A study needs a finished trial to be analysed, but '{study}' has none. "
+            "Launch it again under another name."
+        )
+    return pd.concat([_long_table(run, tracking_uri) for run in runs], ignore_index=True)
+
+
+def _long_table(run: "Run", tracking_uri: str) -> pd.DataFrame:
+    table = _read_artifact(run, tracking_uri)
+    missing = [column for column in LONG_COLUMNS if column not in table]
+    if missing:
+        raise InputError(
+            f"'{PER_PERTURBATION_FILE}' must have the columns of the long table, but that of run "
+            f"'{run.info.run_id}' lacks {name_some(missing)}. Run the trial again with this version."
+        )
+    return table[list(LONG_COLUMNS)].assign(lambda_non=float(run.data.params.get(_LAMBDA_NON, "nan")))
+
+
+def _read_artifact(run: "Run", tracking_uri: str) -> pd.DataFrame:
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    uri = f"{run.info.artifact_uri}/{PER_PERTURBATION_FILE}"
+    with TemporaryDirectory() as downloads:
+        # Without a destination MLflow gives a local artifact's own path: no copy, no progress bar.
+        destination = None if urlparse(uri).scheme in ("", "file") else downloads
+        try:
+            path = download_artifacts(artifact_uri=uri, dst_path=destination, tracking_uri=tracking_uri)
+            return pd.read_parquet(path)
+        except (MlflowException, OSError) as error:
+            raise InputError(
+                f"A finished trial must have the artifact '{PER_PERTURBATION_FILE}', but that of run "
+                f"'{run.info.run_id}' cannot be read: {error}. Run the trial again, or delete the run."
+            ) from error

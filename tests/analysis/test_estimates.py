@@ -1,0 +1,150 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from adapert.seeding import numpy_generator
+from analysis.estimates import bootstrap_interval, mean_over_perturbations, summarize_by
+
+
+def _generator() -> np.random.Generator:
+    return numpy_generator(0, "test")
+
+
+def _ragged() -> np.ndarray:
+    values = _generator().normal(0.5, 0.2, size=(3, 25))
+    values[0, :5] = np.nan
+    values[2, 20:] = np.nan
+    return values
+
+
+def _plain_loop_interval(values: np.ndarray, n_resamples: int) -> np.ndarray:
+    draws = np.random.default_rng(1)
+    means = []
+    for _ in range(n_resamples):
+        perturbations = draws.integers(values.shape[1], size=values.shape[1])
+        seeds = draws.integers(values.shape[0], size=values.shape[0])
+        of_perturbations = []
+        for perturbation in perturbations:
+            known = [values[seed, perturbation] for seed in seeds if not np.isnan(values[seed, perturbation])]
+            if known:
+                of_perturbations.append(np.mean(known))
+        means.append(np.mean(of_perturbations))
+    return np.quantile(means, [0.025, 0.975])
+
+
+def test_mean_weighs_perturbations_equally_whatever_their_seeds():
+    values = np.array([[1.0, 4.0], [3.0, np.nan]])
+    assert mean_over_perturbations(values) == 3.0  # (2 + 4) / 2
+
+
+def test_mean_of_nothing_is_nan():
+    assert np.isnan(mean_over_perturbations(np.full((2, 2), np.nan)))
+    assert np.isnan(mean_over_perturbations(np.empty((0, 0))))
+
+
+def test_interval_agrees_with_a_plain_loop_on_ragged_values():
+    values = _ragged()
+    interval = bootstrap_interval(values, _generator(), n_resamples=20_000)
+    reference = _plain_loop_interval(values, 3000)
+    np.testing.assert_allclose(interval, reference, atol=0.06 * np.ptp(reference))
+
+
+def test_interval_of_one_seed_agrees_with_scipy():
+    values = _generator().gamma(2.0, 0.2, size=30)
+    interval = bootstrap_interval(values[None], _generator(), n_resamples=20_000)
+    reference = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    np.testing.assert_allclose(interval, reference, atol=0.03 * (reference.high - reference.low))
+
+
+def test_interval_covers_the_truth_when_seeds_shift_all_perturbations():
+    draws = _generator()
+    covered = 0
+    for _ in range(200):
+        perturbations = draws.normal(0.5, 0.2, size=(1, 40))
+        seeds = draws.normal(0.0, 0.03, size=(5, 1))
+        low, high = bootstrap_interval(perturbations + seeds, draws, n_resamples=500)
+        covered += low <= 0.5 <= high
+    assert 0.90 <= covered / 200 <= 0.99
+
+
+def test_interval_sees_the_variation_between_seeds():
+    values = np.zeros((4, 20)) + np.array([[0.0], [0.1], [0.2], [0.3]])
+    low, high = bootstrap_interval(values, _generator())
+    assert low < 0.06
+    assert high > 0.24
+
+
+def test_interval_ignores_seeds_and_perturbations_without_a_value():
+    values = _ragged()
+    padded = np.full((4, 27), np.nan)
+    padded[:3, 1:26] = values
+    assert bootstrap_interval(padded, _generator()) == bootstrap_interval(values, _generator())
+
+
+@pytest.mark.parametrize("values", [np.empty((0, 0)), np.array([[0.5]]), np.array([[0.4], [0.6]])])
+def test_no_interval_below_two_perturbations(values):
+    assert np.isnan(bootstrap_interval(values, _generator())).all()
+
+
+def test_constant_values_have_an_interval_of_no_width():
+    np.testing.assert_allclose(bootstrap_interval(np.full((2, 5), 0.5), _generator()), (0.5, 0.5))
+
+
+def _summary_table(make_table) -> pd.DataFrame:
+    return make_table(
+        [
+            {"perturbation": "A", "seed": 0, "value": 1.0},
+            {"perturbation": "A", "seed": 1, "value": 3.0},
+            {"perturbation": "B", "seed": 0, "value": 4.0},
+            {"perturbation": "B", "seed": 1, "value": np.nan},
+            {"perturbation": "C", "seed": 0, "variant": "no_context", "value": 5.0},
+            {"perturbation": "C", "seed": 0, "metric": "mse", "value": np.nan},
+        ]
+    )
+
+
+def test_summary_is_exact_on_a_small_table(make_table):
+    summary = summarize_by(_summary_table(make_table), ["variant"])
+    assert list(summary.columns) == [
+        "variant",
+        "metric",
+        "mean",
+        "low",
+        "high",
+        "n_perturbations",
+        "n_seeds",
+    ]
+    expected = pd.DataFrame(
+        {
+            "variant": ["full", "full", "no_context"],
+            "metric": ["mse", "pds", "pds"],
+            "mean": [np.nan, 3.0, 5.0],
+            "n_perturbations": [0, 2, 1],
+            "n_seeds": [0, 2, 1],
+        }
+    )
+    pd.testing.assert_frame_equal(summary.drop(columns=["low", "high"]), expected)
+    assert summary.loc[1, ["low", "high"]].tolist() == [1.0, 4.0]
+    assert summary.loc[[0, 2], ["low", "high"]].isna().all(axis=None)
+
+
+def test_summary_counts_a_seed_on_two_splits_as_two_replicates(make_table):
+    table = make_table([{"split_seed": split_seed, "perturbation": p} for split_seed in (0, 1) for p in "AB"])
+    assert summarize_by(table, ["variant"])["n_seeds"].tolist() == [2]
+
+
+def test_summary_depends_on_neither_row_order_nor_other_variants(make_table):
+    table = _summary_table(make_table)
+    whole = summarize_by(table, ["variant"])
+    shuffled = summarize_by(table.sample(frac=1, random_state=0), ["variant"])
+    pd.testing.assert_frame_equal(whole, shuffled)
+    alone = summarize_by(table[table["variant"] == "full"], ["variant"])
+    pd.testing.assert_frame_equal(whole.iloc[:2], alone)
+
+
+def test_summary_takes_categories_and_draws_no_empty_ones(make_table):
+    table = _summary_table(make_table).astype({"variant": "category", "metric": "category"})
+    assert len(summarize_by(table, ["variant"])) == 3

@@ -1,0 +1,304 @@
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+
+from adapert.errors import InputError
+from analysis.figures import FIGURES, draw_figures, write_figure
+from analysis.figures.ablation import plot_ablation, summarize_ablation
+from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
+
+GROUPS = {"large": ["D"], "small": ["A", "B", "C"]}
+
+
+def _rows(variants, metrics=("pds", "pearson_delta", "rank_overlap_at_50", "mse"), groups=None):
+    """Every perturbation of a variant has the variant's level."""
+    return [
+        {
+            "variant": variant,
+            "lambda_non": variant if isinstance(variant, float) else 3e-4,
+            "perturbation": name,
+            "effect_size": group,
+            "metric": metric,
+            "seed": seed,
+            "value": level,
+        }
+        for variant, level in variants.items()
+        for group, names in (groups or GROUPS).items()
+        for name in names
+        for metric in metrics
+        for seed in (0, 1)
+    ]
+
+
+@pytest.fixture
+def ablation_table(make_table):
+    return make_table(_rows({"no_graph": 0.3, "no_context": 0.4, "full": 0.5}), study="parts")
+
+
+@pytest.fixture
+def sensitivity_table(make_table):
+    return make_table(_rows({0.0: 0.4, 1e-4: 0.6, 1e-2: 0.6, 1e-1: 0.2}), study="lambda")
+
+
+def _texts(figure):
+    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+
+
+def _plotted(axes):
+    """Map each line's label to its x values."""
+    return {line.get_label(): list(line.get_xdata()) for line in axes.get_lines()}
+
+
+def test_ablation_frame_is_exact_and_ordered(ablation_table):
+    summary = summarize_ablation(ablation_table)
+    assert list(summary.columns[:5]) == ["study", "split", "effect_size", "variant", "metric"]
+    assert summary["effect_size"].unique().tolist() == ["small", "large"]
+    assert summary["variant"].unique().tolist() == ["full", "no_context", "no_graph"]
+    assert summary["metric"].unique().tolist() == ["pearson_delta", "rank_overlap_at_50", "pds"]
+    assert len(summary) == 2 * 3 * 3
+    np.testing.assert_allclose(
+        summary["mean"], summary["variant"].map({"full": 0.5, "no_context": 0.4}).fillna(0.3)
+    )
+    assert summary.groupby("effect_size")["n_perturbations"].unique().map(list).to_dict() == {
+        "large": [1],
+        "small": [3],
+    }
+
+
+def test_ablation_axes_carry_groups_metrics_and_variants(ablation_table):
+    figure = plot_ablation(summarize_ablation(ablation_table))
+    panels = np.array(figure.axes).reshape(2, 3)
+    assert [axes.get_ylabel() for axes in panels[:, 0]] == ["small (n=3)", "large (n=1)"]
+    assert [axes.get_xlabel() for axes in panels[-1]] == [
+        "Pearson-Δ ↑",
+        "DES (rank overlap at 50) ↑",
+        "PDS ↑",
+    ]
+    assert [label.get_text() for label in panels[0, 0].get_yticklabels()] == [
+        "full model",
+        r"w/o $\mathbf{z}_{\mathrm{context}}$",
+        "no_graph",
+    ]
+    lines = _plotted(panels[1, 2])
+    assert (lines["full"], lines["no_context"], lines["no_graph"]) == ([0.5], [0.4], [0.3])
+
+
+def test_ablation_says_study_split_seeds_and_interval(ablation_table):
+    texts = " ".join(_texts(plot_ablation(summarize_ablation(ablation_table)))).replace("\n", " ")
+    assert "study 'parts', validation split, 2 seeds" in texts
+    assert "95% percentile interval of that mean under a two-level bootstrap" in texts
+    assert "none for a single perturbation" in texts
+
+
+def test_ablation_draws_no_group_without_a_value(ablation_table):
+    ablation_table.loc[ablation_table["effect_size"] == "large", "value"] = np.nan
+    figure = plot_ablation(summarize_ablation(ablation_table))
+    assert [axes.get_ylabel() for axes in figure.axes] == ["small (n=3)", "", ""]
+
+
+def test_ablation_says_where_a_metric_lacks_perturbations(ablation_table):
+    undefined = (
+        (ablation_table["perturbation"] == "A")
+        & (ablation_table["metric"] == "pearson_delta")
+        & (ablation_table["variant"] == "no_graph")
+    )
+    ablation_table.loc[undefined, "value"] = np.nan
+    figure = plot_ablation(summarize_ablation(ablation_table))
+    assert [axes.get_title(loc="right") for axes in figure.axes] == ["n=2\u20133", "", "", "", "", ""]
+
+
+def test_sensitivity_frame_marks_the_best_weight_of_each_group(sensitivity_table):
+    summary = summarize_sensitivity(sensitivity_table)
+    assert summary["lambda_non"].unique().tolist() == [0.0, 1e-4, 1e-2, 1e-1]
+    best = summary[summary["is_best"]]
+    assert len(best) == 4 * 2
+    assert best.groupby("metric")["lambda_non"].unique().map(list).to_dict() == {
+        "mse": [1e-1],  # lower is better
+        "pds": [1e-4],  # of equals the smallest
+        "pearson_delta": [1e-4],
+        "rank_overlap_at_50": [1e-4],
+    }
+
+
+def test_sensitivity_axes_are_logarithmic_with_zero_in_its_place(sensitivity_table):
+    axes = plot_sensitivity(summarize_sensitivity(sensitivity_table)).axes[0]
+    assert axes.get_xscale() == "symlog"
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "0",
+        "$10^{-4}$",
+        "$10^{-3}$",
+        "$10^{-2}$",
+        "$10^{-1}$",
+    ]
+    assert "//" in [text.get_text() for text in axes.texts]
+    assert axes.get_xlim()[0] < 0
+    assert any(list(line.get_xdata()) == [0.0, 1e-4, 1e-2, 1e-1] for line in axes.get_lines())
+
+
+def test_sensitivity_without_zero_has_no_break(sensitivity_table):
+    positive = sensitivity_table[sensitivity_table["lambda_non"] > 0]
+    figure = plot_sensitivity(summarize_sensitivity(positive))
+    assert {axes.get_xscale() for axes in figure.axes} == {"log"}
+    assert not [text for axes in figure.axes for text in axes.texts]
+    assert "left of the break" not in " ".join(_texts(figure))
+
+
+def test_sensitivity_labels_the_weights_where_they_span_no_decades(make_table):
+    summary = summarize_sensitivity(make_table(_rows({2e-3: 0.5, 3.5e-3: 0.5})))
+    labels = [label.get_text() for label in plot_sensitivity(summary).axes[0].get_xticklabels()]
+    assert labels == [r"$2\times10^{-3}$", r"$3.5\times10^{-3}$"]
+
+
+def test_sensitivity_carries_metrics_and_group_counts(sensitivity_table):
+    figure = plot_sensitivity(summarize_sensitivity(sensitivity_table))
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "Pearson-Δ ↑",
+        "DES (rank overlap at 50) ↑",
+        "PDS ↑",
+        "MSE of delta ↓",
+    ]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["small (n=3)", "large (n=1)", "best of its group"]
+
+
+def test_sensitivity_legend_lies_above_all_panels(sensitivity_table):
+    figure = plot_sensitivity(summarize_sensitivity(sensitivity_table))
+    figure.canvas.draw()
+    bottom = figure.legends[0].get_window_extent().y0
+    assert all(axes.get_window_extent().y1 < bottom for axes in figure.axes)
+
+
+def test_sensitivity_needs_the_weight_of_every_run(sensitivity_table):
+    sensitivity_table.loc[0, "lambda_non"] = np.nan
+    with pytest.raises(InputError, match=r"'loss\.lambda_non', but run 'r' has none"):
+        summarize_sensitivity(sensitivity_table)
+
+
+@pytest.mark.parametrize("recipe", FIGURES.values(), ids=FIGURES)
+@pytest.mark.parametrize("n_perturbations", [1, 2, 3])
+@pytest.mark.parametrize("variants", [{0.0: 0.5}, {0.0: 0.5, 1e-3: 0.5}])
+def test_few_perturbations_of_one_group_still_draw(recipe, n_perturbations, variants, make_table):
+    rows = _rows(variants, groups={"medium": [f"G{index}" for index in range(n_perturbations)]})
+    table = make_table(rows).astype({"variant": str})
+    figure = recipe.plot(recipe.summarize(table))
+    figure.canvas.draw()
+    assert f"medium (n={n_perturbations})" in _texts(figure)
+
+
+@pytest.mark.parametrize("recipe", FIGURES.values(), ids=FIGURES)
+def test_a_table_without_the_figures_metrics_is_refused(recipe, make_table):
+    with pytest.raises(InputError, match="no row of any of them"):
+        recipe.summarize(make_table([{"metric": "other", "lambda_non": 0.1}]))
+
+
+@pytest.mark.parametrize("recipe", FIGURES.values(), ids=FIGURES)
+def test_a_table_of_nan_is_refused(recipe, make_table):
+    summary = recipe.summarize(make_table([{"value": np.nan, "lambda_non": 0.1}]))
+    with pytest.raises(InputError, match="every metric of every trial is NaN"):
+        recipe.plot(summary)
+
+
+@pytest.mark.parametrize("recipe", FIGURES.values(), ids=FIGURES)
+def test_text_stays_inside_the_figure_and_apart_at_7_points(recipe, make_table):
+    variants = ["full", "no_context", "no_context_no_non_deg", "neighbourhood"]
+    rows = _rows({name: 0.1 * index for index, name in enumerate(variants)})
+    table = make_table(rows).assign(lambda_non=lambda frame: frame["variant"].map(variants.index) * 1e-3)
+    figure = recipe.plot(recipe.summarize(table))
+    figure.canvas.draw()
+    assert figure.get_figwidth() == 7.0
+    texts = [
+        t for t in figure.findobj(lambda a: hasattr(a, "get_fontsize")) if t.get_text() and t.get_visible()
+    ]
+    assert min(text.get_fontsize() for text in texts) >= 7
+    for text in (figure.texts[0], figure._suptitle):
+        box = text.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+        assert not any(box.overlaps(axes.get_tightbbox()) for axes in figure.axes if axes.get_visible())
+
+
+def test_files_are_png_svg_pdf_and_csv(ablation_table, tmp_path):
+    paths = write_figure(FIGURES["ablation"], ablation_table, tmp_path / "figures")
+    assert [path.name for path in paths] == [
+        f"figure_4_ablation.{ending}" for ending in ("png", "svg", "pdf", "csv")
+    ]
+    assert sorted((tmp_path / "figures").iterdir()) == sorted(paths)
+    assert matplotlib.image.imread(paths[0]).shape[1] == 2100  # 7 in at 300 dpi
+    assert ElementTree.parse(paths[1]).getroot().tag.endswith("svg")
+    assert paths[2].read_bytes().startswith(b"%PDF")
+    written = pd.read_csv(paths[3])
+    pd.testing.assert_frame_equal(written, summarize_ablation(ablation_table))
+
+
+def test_the_same_table_gives_the_same_bytes(sensitivity_table, tmp_path):
+    first = write_figure(FIGURES["sensitivity"], sensitivity_table, tmp_path / "first")
+    second = write_figure(FIGURES["sensitivity"], sensitivity_table, tmp_path / "second")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_a_failed_write_leaves_the_old_file(ablation_table, tmp_path, monkeypatch):
+    old = tmp_path / "figure_4_ablation.png"
+    old.write_text("old")
+
+    def fail(*_args, **_keywords):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    with pytest.raises(InputError, match="disk full"):
+        write_figure(FIGURES["ablation"], ablation_table, tmp_path)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_drawing_leaves_pyplot_alone():
+    code = """
+import matplotlib, pandas
+from analysis.figures.style import build_figure, paper_style
+import matplotlib.pyplot as plt
+before = dict(matplotlib.rcParams)
+with paper_style():
+    build_figure((1, 1), 1.0, "title", "caption")
+assert plt.get_fignums() == []
+assert dict(matplotlib.rcParams) == before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env={"MPLBACKEND": "agg", "PATH": ""})
+
+
+def test_studies_are_drawn_by_their_design(store, tmp_path):
+    paths = draw_figures(store.uri, ["vary_lambda", "ablate_parts", "search_wide"], tmp_path)
+    assert [path.stem for path in paths] == ["figure_5_sensitivity"] * 4 + ["figure_4_ablation"] * 4
+    summary = pd.read_csv(tmp_path / "figure_4_ablation.csv")
+    full = summary[(summary["variant"] == "full") & (summary["effect_size"] == "small")]
+    np.testing.assert_allclose(full["mean"], 0.51)
+    assert set(summary["n_seeds"]) == {2}
+
+
+def test_two_studies_of_one_design_keep_their_own_files(store, tmp_path):
+    paths = draw_figures(store.uri, ["ablate_parts", "ablate_again", "ablate_parts"], tmp_path)
+    assert [path.name for path in paths[::4]] == [
+        "figure_4_ablation_ablate_parts.png",
+        "figure_4_ablation_ablate_again.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("studies", "split", "message"),
+    [
+        (["search_wide"], "validation", r"given were 'search_wide \(search\)'"),
+        ([], "validation", "given were none"),
+        (
+            ["vary_lambda", "ablate_parts"],
+            "test",
+            "'vary_lambda' has the split 'test'; they have 'validation'",
+        ),
+        (["vary_lambda", "ablate_prats"], "validation", "Did you mean 'ablate_parts'"),
+        (["vary_lambda", "start_only"], "validation", "'start_only' has none"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_is_written(store, tmp_path, studies, split, message):
+    with pytest.raises(InputError, match=message):
+        draw_figures(store.uri, studies, tmp_path, split)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,57 @@
+import subprocess
+import sys
+
+import pytest
+
+from adapert.errors import InputError
+from adapert.records import LONG_COLUMNS
+from analysis.load import load_per_perturbation
+
+
+def test_long_table_holds_finished_trials_of_the_study_only(store):
+    table = load_per_perturbation(store.uri, "ablate_parts")
+    assert list(table.columns) == [*LONG_COLUMNS, "lambda_non"]
+    assert set(table["variant"]) == {"full", "no_context"}
+    assert set(table["study"]) == {"ablate_parts"}
+    assert len(table) == 4 * 5 * 4
+
+
+def test_lambda_comes_from_the_run(store):
+    table = load_per_perturbation(store.uri, "vary_lambda")
+    by_variant = table.groupby("variant")["lambda_non"].unique().map(list).to_dict()
+    assert by_variant == {"lambda_non=0": [0.0], "lambda_non=0.001": [0.001]}
+
+
+def test_an_unknown_study_is_refused(store):
+    with pytest.raises(InputError, match=r"no study 'ablate_part'\. Did you mean 'ablate_parts'"):
+        load_per_perturbation(store.uri, "ablate_part")
+
+
+def test_a_study_without_a_finished_trial_is_refused(store):
+    with pytest.raises(InputError, match="'start_only' has none"):
+        load_per_perturbation(store.uri, "start_only")
+
+
+def test_a_finished_trial_without_its_table_is_named(store):
+    with pytest.raises(InputError, match=r"that of run '\w+' cannot be read"):
+        load_per_perturbation(store.uri, "lost_table")
+
+
+def test_a_table_of_other_columns_is_refused(store):
+    with pytest.raises(InputError, match="lacks 'split', 'value'"):
+        load_per_perturbation(store.uri, "old_table")
+
+
+def test_analysis_imports_neither_torch_nor_ray():
+    code = """
+import importlib, pkgutil, sys
+import analysis
+for module in pkgutil.walk_packages(analysis.__path__, "analysis."):
+    importlib.import_module(module.name)
+print(sorted(module.name for module in pkgutil.walk_packages(analysis.__path__, "analysis.")))
+print([name for name in ("torch", "ray", "mlflow", "optuna") if name in sys.modules])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules, heavy = result.stdout.splitlines()
+    assert "analysis.figures.recipes" in modules
+    assert heavy == "[]"
