@@ -177,7 +177,7 @@ def read_config(path: Path) -> Config:
         raise FileNotFoundError(f"A config must be a YAML file, but there is no file '{path}'.")
     try:
         nested = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"A config must be YAML, but '{path}' is not: {error}") from error
     if not isinstance(nested, dict) or not all(isinstance(fields, dict) for fields in nested.values()):
         raise InputError(

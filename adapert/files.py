@@ -1,5 +1,6 @@
 """Files and directories that appear whole or not at all: written beside, then renamed."""
 
+import errno
 import os
 import shutil
 import uuid
@@ -55,20 +56,26 @@ def whole_directory(path: Path) -> Iterator[Path]:
 
 
 def check_new_directory(path: Path) -> None:
-    """Refuse an output directory that exists.
+    """Refuse an output directory that exists or cannot be made, before the work for it begins.
 
     Raises:
-        InputError: `path` exists.
+        InputError: `path` exists, or lies where nothing can be made.
     """
     if path.exists():
         raise InputError(
             f"The output directory must be new, but '{path}' exists. Name another, or remove it first."
         )
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise InputError(f"'{path}' must be writable, but: '{above}' is no directory. Name another place.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"'{path}' must be writable, but: '{above}' is not. Name another place.")
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     # numpy's own error of a full disk has no errno, only "N requested and M written".
-    reason = error.strerror or str(error)
+    is_full = error.errno is None and " requested and " in str(error)
+    reason = os.strerror(errno.ENOSPC) if is_full else error.strerror or str(error)
     return InputError(
         f"'{path}' must be writable, but: {reason}. "
         "Nothing was written; free some space or name another place."

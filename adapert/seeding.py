@@ -47,5 +47,5 @@ def seeded_initialisation(seed: int, stream: str = "initialisation") -> Iterator
 
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would seed CUDA's global generators too, and nothing would restore them.
-        torch.random.default_generator.manual_seed(derive_seed(seed, stream))
+        torch.default_generator.manual_seed(derive_seed(seed, stream))
         yield

@@ -27,7 +27,10 @@ def read_aliases(path: Path | None) -> Aliases:
         return {}
     table = read_table(path, "The alias table", header="none")
     if table.shape[1] != 2:
-        raise InputError(f"The alias table must have two columns, but '{path}' has {table.shape[1]}.")
+        raise InputError(
+            f"The alias table must have two columns, but '{path}' has {table.shape[1]}. "
+            "Keep two symbols of the same gene in each line."
+        )
     aliases: dict[str, tuple[str, ...]] = {}
     for first, second in table.astype(str).itertuples(index=False):
         aliases[first] = (*aliases.get(first, ()), second)

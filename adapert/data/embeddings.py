@@ -1,6 +1,8 @@
 """Text embeddings of genes: read from npz, tables or GenePT's pickle, aligned to the graph's nodes."""
 
 import pickle
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +44,8 @@ def read_embeddings(path: Path) -> Embeddings:
     """
     require_file(path, "The text embeddings")
     symbols, vectors = _READERS.get(path.suffix, _read_table)(path)
+    if not vectors.size:
+        raise InputError(f"The text embeddings must not be empty, but '{path}' is.")
     bad = ~np.isfinite(vectors).all(axis=1)
     if bad.any():
         raise InputError(
@@ -90,9 +94,12 @@ def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             content = {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    # A .npy file under this name gives an array, which is no context manager: the TypeError.
+    except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        # numpy's own message would advise to load the file unsafely.
         raise InputError(
-            f"The text embeddings must be plain arrays in an .npz file, but '{path}' is not: {error}"
+            f"The text embeddings must be plain arrays in an .npz file, but '{path}' is damaged or something "
+            "else. Write it with numpy.savez(path, symbols=..., embedding=...)."
         ) from error
     symbols, vectors = content.get("symbols"), content.get("embedding")
     if symbols is None or vectors is None:
@@ -104,6 +111,11 @@ def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
         raise InputError(
             f"The text embeddings must have a row for each symbol, but 'symbols' is {symbols.shape} and "
             f"'embedding' {vectors.shape} in '{path}'."
+        )
+    if not np.issubdtype(vectors.dtype, np.number) or np.iscomplexobj(vectors):
+        raise InputError(
+            f"Text embeddings must be numbers, but 'embedding' in '{path}' is of type {vectors.dtype}. "
+            "Convert it to float32."
         )
     return symbols.astype(str), vectors.astype(np.float64)
 
@@ -147,7 +159,10 @@ def _unpickle(file: BinaryIO, path: Path) -> Any:
     except InputError:
         raise
     except Exception as error:  # a damaged pickle may raise nearly anything
-        raise InputError(f"The text embeddings must be a pickle, but '{path}' is not: {error}") from error
+        raise InputError(
+            f"The text embeddings must be a pickle, but '{path}' is damaged or something else. Copy it "
+            "again, or give them as .npz, .csv or .parquet."
+        ) from error
 
 
 def _stack(symbols: Sequence[str], rows: Sequence[Sequence[float]], path: Path) -> FloatArray:

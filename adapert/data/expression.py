@@ -1,6 +1,7 @@
 """Cells from an .h5ad file: checked, recognised as counts or log values, normalised."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,24 +47,45 @@ def read_annotations(path: Path) -> AnnotatedFile:
 
     Raises:
         FileNotFoundError: No such file.
-        InputError: Not an .h5ad file.
+        InputError: Not an .h5ad file, a damaged one, or one without cells or genes.
     """
     require_file(path, "The cells")
     if not h5py.is_hdf5(path):
         raise InputError(f"The cells must be an .h5ad file, but '{path}' is no HDF5 file.")
-    with h5py.File(path, "r") as file:
+    with _open(path) as file:
         missing = [name for name in ("X", "obs", "var") if name not in file]
         if missing:
             raise InputError(
                 f"The cells must be an .h5ad file, but '{path}' is HDF5 without {name_some(missing)}. "
                 "Write it with anndata."
             )
-        return AnnotatedFile(
-            path=path,
-            obs=read_elem(file["obs"]),
-            var=read_elem(file["var"]),
-            layers=tuple(file["layers"]) if "layers" in file else (),
+        obs, var = read_elem(file["obs"]), read_elem(file["var"])
+        layers = tuple(file["layers"]) if "layers" in file else ()
+    if not isinstance(obs, pd.DataFrame) or not isinstance(var, pd.DataFrame):
+        raise InputError(
+            f"The cells must be an .h5ad file, but 'obs' and 'var' of '{path}' are no tables. "
+            "Write it again with anndata."
         )
+    if not len(obs) or not len(var):
+        raise InputError(
+            f"The cells must have rows and genes, but '{path}' is of {len(obs)} rows x {len(var)} genes."
+        )
+    return AnnotatedFile(path=path, obs=obs, var=var, layers=layers)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # HDF5 and anndata may raise nearly anything at a damaged file
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"The cells must be a whole .h5ad file, but '{path}' is damaged: {reason}. Copy it again, or "
+            "write it again with anndata."
+        ) from error
 
 
 def check_layer(file: AnnotatedFile, layer: str | None, option: str) -> None:
@@ -89,10 +111,14 @@ def read_matrix(file: AnnotatedFile, layer: str | None, rows: IntArray) -> scipy
 
     Returns:
         float32, (n_rows, n_genes of the file).
+
+    Raises:
+        InputError: A damaged file, or a matrix of another size than its annotations.
     """
-    with h5py.File(file.path, "r") as opened:
+    with _open(file.path) as opened:
         element = opened["X"] if layer is None else opened[f"layers/{layer}"]
         source: Any = element if isinstance(element, h5py.Dataset) else sparse_dataset(element)
+        _check_size(file, source.shape)
         if getattr(source, "format", "csr") == "csc":
             # Rows of a column-wise file lie everywhere in it: one pass over the whole is faster.
             parts = [scipy.sparse.csr_array(source.to_memory(), dtype=np.float32)[rows]]
@@ -101,6 +127,15 @@ def read_matrix(file: AnnotatedFile, layer: str | None, rows: IntArray) -> scipy
     matrix = scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))
     matrix.eliminate_zeros()
     return matrix
+
+
+def _check_size(file: AnnotatedFile, shape: tuple[int, ...]) -> None:
+    if tuple(shape) != (len(file.obs), len(file.var)):
+        raise InputError(
+            f"A matrix must have a row for each cell and a column for each gene, but '{file.path}' has "
+            f"{len(file.obs)} x {len(file.var)} of these and a matrix of {' x '.join(map(str, shape))}. "
+            "Write it again with anndata."
+        )
 
 
 def _stretches(source: Any, rows: IntArray) -> Iterator[Any]:
@@ -146,7 +181,9 @@ def recognise_counts(
     check_finite(matrix, gene_names, "Expression")
     _refuse_values(matrix, matrix.data < 0, gene_names, "Expression must not be negative", "below 0")
     if not matrix.nnz:
-        raise InputError("Expression must not be zero everywhere, but it is. Name another layer.")
+        raise InputError(
+            "Expression must not be zero everywhere, but it is. Name counts with --counts-layer."
+        )
     if not np.any(matrix.data % 1):
         return True
     maximum = float(matrix.data.max())
@@ -177,9 +214,11 @@ def normalise_counts(counts: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
 def _refuse_values(
     matrix: scipy.sparse.csr_array, bad: Any, gene_names: StringArray, rule: str, found: str
 ) -> None:
-    if bad.any():
+    n_bad = int(bad.sum())
+    if n_bad:
         gene = gene_names[matrix.indices[np.argmax(bad)]]
+        values = "1 value is" if n_bad == 1 else f"{n_bad:,} values are"
         raise InputError(
-            f"{rule}, but {int(bad.sum())} values are {found}, the first in gene '{gene}'. "
+            f"{rule}, but {values} {found}, the first in gene '{gene}'. "
             "Correct the file, or name another layer with --counts-layer."
         )

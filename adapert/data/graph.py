@@ -79,8 +79,8 @@ def read_network(path: Path, network_info: Path | None = None) -> pd.DataFrame:
     table = read_table(path, "The network")
     if table.shape[1] < 3:
         raise InputError(
-            f"The network must have two genes and a score in each line, but '{path}' has "
-            f"{table.shape[1]} column(s)."
+            f"The network must have two genes and a score in each line, but '{path}' has only "
+            f"{table.shape[1]} of these three columns. Add a column of scores."
         )
     network = _choose_columns(table)
     if network_info is not None:

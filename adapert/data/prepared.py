@@ -39,13 +39,23 @@ class _Folder:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Map every field's file into memory, read-only."""
-        return cls(
-            **{
-                field.name: np.load(path / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
-                for field in fields(cls)  # type: ignore[arg-type]
-            }
-        )
+        """Map every field's file into memory, read-only.
+
+        Raises:
+            InputError: A file that is missing or damaged.
+        """
+        files = {field.name: path / f"{field.name}.npy" for field in fields(cls)}  # type: ignore[arg-type]
+        return cls(**{name: _map_array(file) for name, file in files.items()})
+
+
+def _map_array(file: Path) -> Any:
+    try:
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:  # missing; cut in its values; cut in its header
+        raise InputError(
+            f"A prepared data set must be whole, but '{file}' is missing or damaged. Run 'adapert prepare' "
+            "again, or copy the data set again."
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,18 +238,26 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """Read the manifest of a prepared data set.
 
     Raises:
-        InputError: `path` is no prepared data set, or one of another format version.
+        InputError: `path` is no prepared data set, a damaged one, or one of another format version.
     """
     file = path / "manifest.json"
     if not file.is_file():
         raise InputError(
             f"--data must be a directory made by 'adapert prepare', but '{path}' has no manifest.json."
         )
-    manifest: dict[str, Any] = json.loads(file.read_text())
-    if manifest.get("format_version") != FORMAT_VERSION:
+    try:
+        manifest: Any = json.loads(file.read_text())
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or not {"fingerprint", "format_version"} <= manifest.keys():
+        raise InputError(
+            f"A prepared data set must be whole, but '{file}' is damaged. Run 'adapert prepare' again, or "
+            "copy the data set again."
+        )
+    if manifest["format_version"] != FORMAT_VERSION:
         raise InputError(
             f"A prepared data set must have format version {FORMAT_VERSION}, but '{path}' has "
-            f"{manifest.get('format_version')}. Run 'adapert prepare' again."
+            f"{manifest['format_version']}. Run 'adapert prepare' again."
         )
     return manifest
 
@@ -248,7 +266,7 @@ def read_prepared(path: Path, splits: Collection[SplitName] = ("train", "validat
     """Map a prepared data set into memory; by default without the test split.
 
     Raises:
-        InputError: `path` is no prepared data set.
+        InputError: `path` is no prepared data set, or a damaged one.
     """
     path = path.resolve()
     return PreparedDataset(

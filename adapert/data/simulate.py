@@ -5,6 +5,7 @@ depends on the pathway, so that small, medium and large effects occur. Network a
 pathways, noisily: an effect that was never seen can be told from the effects of neighbours.
 """
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,6 +189,8 @@ def _write_cells(
 ) -> None:
     """Draw counts and write them; the last name is the control's, without an effect."""
     import anndata
+    import h5py
+    from anndata.io import write_elem
 
     n_genes = len(truth.gene_names)
     batch = generator.integers(n_batches, size=len(row_effect))
@@ -206,7 +209,11 @@ def _write_cells(
     )
     var = pd.DataFrame(index=pd.Index(truth.gene_names, name="gene_symbol"))
     cells = anndata.AnnData(scipy.sparse.csr_matrix(counts.astype(np.float32)), obs=obs, var=var)
-    cells.write_h5ad(path, compression="gzip")
+    # Through memory: on a full disk HDF5 cannot close its file, and the process crashes later.
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
+        write_elem(file, "/", cells, dataset_kwargs={"compression": "gzip"})
+    path.write_bytes(image.getbuffer())
 
 
 def _write_network(path: Path, truth: Truth, generator: np.random.Generator) -> None:

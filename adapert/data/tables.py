@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,8 @@ def require_file(path: Path, what: str) -> None:
     Raises:
         FileNotFoundError: No such file.
     """
+    if path.is_dir():
+        raise FileNotFoundError(f"{what} must be a file, but '{path}' is a directory.")
     if not path.is_file():
         raise FileNotFoundError(f"{what} must be a file, but there is no file '{path}'.")
 
@@ -44,8 +47,15 @@ def read_table(path: Path, what: str, header: Literal["guess", "none"] = "guess"
     require_file(path, what)
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_delimited(path, header)
-    except (ValueError, OSError) as error:  # pandas' parser errors, pyarrow's and codecs' are ValueErrors
-        raise InputError(f"{what} must be a table, but '{path}' cannot be read as one: {error}") from error
+    except pd.errors.EmptyDataError:
+        table = pd.DataFrame()
+    # pandas' parser errors, pyarrow's and codecs' are ValueErrors; a cut gzip file raises the last two.
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        raise InputError(
+            f"{what} must be a table, but '{path}' cannot be read as one: {reason}. "
+            "Save it again as text separated by tabs or commas, with as many fields in each line."
+        ) from error
     if table.empty:
         raise InputError(f"{what} must not be empty, but '{path}' has no rows.")
     return table

@@ -91,6 +91,14 @@ class Resolved:
     non_deg_shrinkage: float
     n_parameters: int
 
+    def flat(self) -> dict[str, float]:
+        """List the values under the names that trackers use."""
+        return {
+            "resolved_huber_delta": self.huber_delta,
+            "non_deg_shrinkage": self.non_deg_shrinkage,
+            "n_parameters": float(self.n_parameters),
+        }
+
 
 class Training:
     """One trial's model, optimiser, generators and position."""

@@ -81,7 +81,7 @@ def test_integers_are_counts_and_fractions_log_values():
     ("values", "message"),
     [
         ([[0, 1, 2], [0, np.nan, np.nan]], "must be numbers, but 2 values are NaN, the first in gene 'B'"),
-        ([[0, 1, np.inf]], "must be finite, but 1 values are infinite, the first in gene 'C'"),
+        ([[0, 1, np.inf]], "must be finite, but 1 value is infinite, the first in gene 'C'"),
         ([[-1, 1, -2]], "must not be negative, but 2 values are below 0, the first in gene 'A'"),
         (
             [[0, 1.5, 312.5]],

@@ -57,10 +57,7 @@ def loop_selection(model, h, perturbation, noise):
     ]
     s = model.text_projection.weight @ sum(text)
     weight = torch.cat([scorer.node.weight, scorer.text.weight], dim=1)
-    a = [
-        float(scorer.weight.weight[0] @ torch.tanh(weight @ torch.cat([h[v], s])))
-        for v in range(N_NODES)
-    ]
+    a = [float(scorer.weight.weight[0] @ torch.tanh(weight @ torch.cat([h[v], s]))) for v in range(N_NODES)]
     log_alpha = [score - math.log(sum(math.exp(other) for other in a)) for score in a]
     terms = [math.exp((log_alpha[v] + noise[v]) / config.tau) for v in range(N_NODES)]
     threshold = config.threshold / N_NODES

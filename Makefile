@@ -1,0 +1,30 @@
+# Needs Python 3.11 or newer with pip and venv. Everything else is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO ?= demo
+
+.PHONY: test lint types demo
+
+.venv: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch .venv
+
+test: .venv
+	$(BIN)/pytest -n 2 --dist loadfile
+
+lint: .venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv
+	$(BIN)/mypy
+
+# The main job on simulated data, from files to figures. Starts anew each time.
+demo: .venv
+	rm -rf $(DEMO)
+	$(BIN)/adapert simulate --out $(DEMO)/input
+	$(BIN)/adapert prepare $(DEMO)/input/cells.h5ad --network $(DEMO)/input/network.tsv.gz \
+		--embeddings $(DEMO)/input/text.npz --split-fractions 0.5 0.2 0.3 --out $(DEMO)/prepared
+	$(BIN)/adapert reproduce --data $(DEMO)/prepared --workspace $(DEMO)/runs \
+		--trials 12 --seeds 3 --max-epochs 40 --set training.minibatch_size=16

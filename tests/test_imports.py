@@ -1,0 +1,95 @@
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Each room may import itself and those before it.
+ROOMS = (
+    "adapert",
+    "adapert.errors",
+    "adapert.files",
+    "adapert.seeding",
+    "adapert.config",
+    "adapert.records",
+    "adapert.data",
+    "adapert.evaluation",
+    "adapert.models",
+    "adapert.training",
+    "adapert.trainable",
+    "search_spaces",
+    "adapert.study",
+    "studies",
+    "adapert.tracking",
+    "adapert.selection",
+    "adapert.launch",
+    "analysis",
+    "adapert.cli",
+)
+PACKAGES = ("adapert", "search_spaces", "studies", "analysis")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+# What a room must not need: the model knows nothing of studies, and figures redraw without torch or Ray.
+FORBIDDEN = {
+    "adapert.data": {"torch", "ray", "optuna", "mlflow"},
+    "adapert.evaluation": {"torch", "ray", "optuna", "mlflow"},
+    "adapert.models": {"ray", "optuna", "mlflow"},
+    "adapert.training": {"ray", "optuna", "mlflow"},
+    "adapert.trainable": {"optuna", "mlflow"},
+    "adapert.study": {"mlflow"},
+    "adapert.tracking": {"torch", "ray", "optuna"},
+    "adapert.selection": {"torch", "ray", "optuna"},
+    "analysis": {"torch", "ray", "optuna"},
+    "search_spaces": {"torch", "ray", "mlflow"},
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    return max((room for room in ROOMS if f"{module}.".startswith(f"{room}.")), key=len)
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            # `from adapert.data import prepare` imports a module of the room, `from x import y` a name.
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_a_room_imports_only_rooms_before_it(path):
+    here = room_of(module_name(path))
+    own = {name for name in imported(path) if name.split(".")[0] in PACKAGES}
+    forward = {name for name in own if ROOMS.index(room_of(name)) > ROOMS.index(here)}
+    assert not forward
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_a_room_does_not_need_what_later_rooms_are_made_of(path):
+    forbidden = FORBIDDEN.get(room_of(module_name(path)), set())
+    assert not {name.split(".")[0] for name in imported(path)} & forbidden
+
+
+def test_a_forward_import_is_seen():
+    assert ROOMS.index(room_of("adapert.tracking.read")) > ROOMS.index(
+        room_of("adapert.models.adapert.model")
+    )
+    assert room_of("adapert.study.run") == "adapert.study"
+
+
+def test_the_readme_names_every_room():
+    readme = (ROOT / "README.md").read_text()
+    rooms = {room.replace(".", "/") for room in ROOMS[1:] if (ROOT / room.replace(".", "/")).is_dir()}
+    missing = {room for room in rooms if not re.search(rf"`{room}/?`", readme)}
+    assert not missing

@@ -1,0 +1,370 @@
+"""From simulated files to a picked config and a figure, with the real command, Ray, Optuna and MLflow."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import psutil
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from adapert.config import read_config
+from adapert.data.prepare import PrepareChoices, prepare
+from adapert.data.prepared import read_prepared, write_prepared
+from adapert.data.simulate import simulate
+from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, Tag
+from adapert.tracking.read import read_trials, trial_runs
+from adapert.tracking.store import DATABASE, open_store, tracking_uri
+from analysis.load import load_per_perturbation
+
+# Three trials one after the other, of which the best half goes on at epochs 1 and 2.
+SEARCH = """
+from adapert.study.study import Search, Study
+from search_spaces.adapert import SPACE
+
+def study(base):
+    plan = Search(space=SPACE, n_trials=3, min_epochs=1, reduction_factor=2, seed=1)
+    return Study(name="tiny_search", question="Which?", base=base, plan=plan)
+"""
+
+DESIGN = """
+from adapert.study.study import Design, Study
+
+VARIANTS = {
+    "full": {},
+    "no_context": {"model.context": "constant"},
+    "hot": {"training.learning_rate": 1e30},  # diverges
+}
+
+def study(base):
+    plan = Design(kind="ablation", variants=VARIANTS, n_seeds=2)
+    return Study(name="tiny_design", question="Does it matter?", base=base, plan=plan)
+"""
+
+TIMES = ["run", "seconds", "total_seconds"]
+"""Columns in which two launches of the same study differ."""
+
+DEADLINE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A study that was launched, and how the command ended."""
+
+    name: str
+    workspace: Path
+    status: int
+    out: str
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        return read_trials(tracking_uri(self.workspace), self.name)
+
+    @property
+    def folder(self) -> Path:
+        return self.workspace / "studies" / self.name
+
+
+@dataclass(frozen=True)
+class World:
+    """The prepared data, and the studies on them by what they are for."""
+
+    prepared: Path
+    search: Launched
+    again: Launched
+    design: Launched
+
+
+def command(directory: Path, name: str, recipe: str, prepared: Path, *options: str) -> list[str]:
+    path = directory / f"{name} recipe.py"
+    path.write_text(recipe)
+    adapert = str(Path(sys.executable).with_name("adapert"))
+    where = ["--data", str(prepared), "--workspace", str(directory / f"{name} runs")]
+    return [adapert, "launch", str(path), *where, "--device", "cpu", *options]
+
+
+def launch(directory: Path, name: str, recipe: str, prepared: Path, *options: str) -> Launched:
+    line = command(directory, name, recipe, prepared, *options)
+    ended = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    study = "tiny_search" if recipe == SEARCH else "tiny_design"
+    return Launched(study, directory / f"{name} runs", ended.returncode, ended.stdout)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("main path")
+    made = directory / "input"
+    simulate(made, n_perturbations=24, n_genes=60, cells_per_perturbation=12, n_controls=80, n_batches=2)
+    choices = PrepareChoices(split_fractions=(0.5, 0.25, 0.25), effect_size_groups="tertiles")
+    dataset = prepare(
+        made / "cells.h5ad", made / "network.tsv.gz", made / "text.npz", choices, note=lambda _: None
+    )
+    write_prepared(dataset, directory / "prepared")
+    return directory / "prepared"
+
+
+@pytest.fixture(scope="module")
+def world(prepared):
+    one_by_one = ("--max-epochs", "4", "--max-concurrent", "1")
+    launches = {
+        "search": (SEARCH, one_by_one),
+        "design": (DESIGN, ("--max-epochs", "3")),
+        "again": (SEARCH, one_by_one),
+    }
+    with ThreadPoolExecutor(2) as two_at_once:
+        started = {
+            name: two_at_once.submit(launch, prepared.parent, name, recipe, prepared, *options)
+            for name, (recipe, options) in launches.items()
+        }
+    return World(prepared, **{name: launched.result() for name, launched in started.items()})
+
+
+def runs_in(workspace: Path):
+    client, experiment = open_store(workspace)
+    return client.search_runs([experiment])
+
+
+def test_a_study_that_ends_well_says_what_to_do_next(world):
+    assert world.search.status == 0, world.search.out
+    assert "of 3 trials in" in world.search.out
+    assert "adapert pick tiny_search --out" in world.search.out
+
+
+def test_the_store_holds_every_trial_below_its_study_and_all_have_ended(world):
+    for launched, n_trials in [(world.search, 3), (world.design, 6)]:
+        runs = runs_in(launched.workspace)
+        parents = [run for run in runs if run.data.tags[Tag.KIND] == "study"]
+        children = [run for run in runs if run.data.tags[Tag.KIND] == "trial"]
+        assert [run.info.status for run in parents] == ["FINISHED"]
+        assert len(children) == n_trials
+        assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parents[0].info.run_id}
+        assert {run.info.status for run in children} <= {"FINISHED", "KILLED", "FAILED"}
+
+
+def test_optuna_was_told_what_mlflow_says(world):
+    storage = JournalStorage(JournalFileBackend(str(world.search.folder / "optuna_journal.log")))
+    asked = optuna.load_study(study_name="tiny_search", storage=storage).trials
+    states = {trial.params["model.tau"]: trial.state.name for trial in asked}
+    trials = world.search.trials
+    expected = {"finished": "COMPLETE", "stopped": "PRUNED"}
+    assert states == {
+        tau: expected[status] for tau, status in zip(trials["model.tau"], trials["status"], strict=True)
+    }
+    assert set(states.values()) == {"COMPLETE", "PRUNED"}
+    values = {trial.params["model.tau"]: trial.value for trial in asked if trial.state.name == "COMPLETE"}
+    finished = trials[trials["status"] == "finished"]
+    assert values == dict(zip(finished["model.tau"], finished[OBJECTIVE], strict=True))
+
+
+def test_finished_trials_alone_have_a_table_whose_mean_is_their_objective(world):
+    tables = load_per_perturbation(tracking_uri(world.search.workspace), "tiny_search")
+    trials = world.search.trials
+    finished = trials[trials["status"] == "finished"]
+    validation = read_prepared(world.prepared).splits["validation"].table.perturbations
+    assert set(tables["perturbation"]) == set(validation)
+    assert set(LONG_COLUMNS) <= set(tables.columns)
+    means = tables[tables["metric"] == "pearson_delta"].groupby("config_digest")["value"].mean()
+    assert means.to_dict() == pytest.approx(
+        dict(zip(finished["config_digest"], finished[OBJECTIVE], strict=True)),
+        rel=1e-6,  # single precision
+    )
+    client, _ = open_store(world.search.workspace)
+    for run in trial_runs(tracking_uri(world.search.workspace), "tiny_search"):
+        files = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert (PER_PERTURBATION_FILE in files) == (run.data.tags[Tag.STATUS] == "finished")
+
+
+def test_a_design_gives_every_variant_the_same_seeds_and_epochs(world):
+    trials = world.design.trials
+    pairs = sorted(zip(trials["variant"], trials["seed"], strict=True))
+    assert pairs == [(variant, seed) for variant in ("full", "hot", "no_context") for seed in (0, 1)]
+    trials = trials[trials["variant"] != "hot"]
+    assert set(trials["epoch"]) == {3.0}
+    contexts = dict(zip(trials["variant"], trials["model.context"], strict=True))
+    assert contexts == {"full": "adaptive", "no_context": "constant"}
+
+
+def test_a_study_costs_what_its_trials_took(world):
+    trials = world.design.trials
+    parent = next(
+        run for run in runs_in(world.design.workspace) if run.data.tags[Tag.KIND] == "study"
+    ).data.metrics
+    assert parent["n_finished"] == 4.0
+    assert parent["trial_hours"] == pytest.approx(trials["total_seconds"].sum() / 3600)
+    assert parent["trial_hours"] > 0
+
+
+def test_nothing_of_a_trial_is_left_but_what_the_store_holds(world):
+    for launched in (world.search, world.design):
+        assert list((launched.folder / "trials").glob("*/*.parquet")) == []
+        assert list(launched.folder.rglob("checkpoint_*")) == []
+
+
+def test_the_picked_config_can_be_launched(world, adapert, tmp_path):
+    picked = adapert("pick", "tiny_search", "--out", "best.yaml", "--workspace", world.search.workspace)
+    assert picked.status == 0
+    trials = world.search.trials
+    finished = trials[trials["status"] == "finished"]
+    best = finished.loc[finished[OBJECTIVE].idxmax()]
+    assert read_config(tmp_path / "best.yaml").digest() == best["config_digest"]
+    planned = adapert("launch", "ablation", "--config", "best.yaml", "--dry-run")
+    assert planned.status == 0
+    assert "12 trials of at most 4 epochs" in planned.out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_ablation_has_its_figure(world, adapert, tmp_path):
+    drawn = adapert("figures", "tiny_design", "--workspace", world.design.workspace, "--out", "figures")
+    assert drawn.status == 0
+    files = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert files == {f"figure_4_ablation.{form}" for form in ("png", "svg", "pdf", "csv")}
+    assert set(pd.read_csv(tmp_path / "figures" / "figure_4_ablation.csv")["variant"]) >= {
+        "full",
+        "no_context",
+    }
+
+
+def test_the_same_seed_gives_the_same_configs_ends_and_numbers(world):
+    assert world.again.status == 0
+    first, again = (
+        launched.trials.drop(columns=TIMES).sort_values("model.tau", ignore_index=True)
+        for launched in (world.search, world.again)
+    )
+    pd.testing.assert_frame_equal(first, again, check_exact=True, check_like=True)
+    assert first["model.tau"].nunique() == 3
+
+
+def test_trials_that_diverge_fail_alone_with_their_sentence(world):
+    trials = world.design.trials
+    assert world.design.status == 1
+    assert set(zip(trials["variant"], trials["status"], strict=True)) == {
+        ("full", "finished"),
+        ("no_context", "finished"),
+        ("hot", "failed"),
+    }
+    runs = trial_runs(tracking_uri(world.design.workspace), "tiny_design")
+    (message,) = {run.data.tags[Tag.MESSAGE] for run in runs if run.info.status == "FAILED"}
+    assert message.startswith("DivergedError: ")
+    assert "must stay finite" in message
+    assert message.endswith("Lower training.learning_rate.")
+    assert f"First failure: {message}" in world.design.out
+    assert "Traceback" not in world.design.out
+
+
+def n_rows(database: Path, table: str) -> int:
+    """Count without MLflow, which would take part in the writing."""
+    if not database.is_file():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+            return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+    except sqlite3.OperationalError:  # the table is not there yet
+        return 0
+
+
+def wait_for_row(database: Path, table: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    tick = threading.Event()
+    while not n_rows(database, table):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, f"no row of {table} came"
+        tick.wait(0.05)
+
+
+def processes_with(mark: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("ADAPERT_TEST_MARK") == mark:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A study that was interrupted, how the command ended, and the processes of it that stayed."""
+
+    workspace: Path
+    status: int
+    out: str
+    left: list[psutil.Process]
+
+
+def interrupt(directory: Path, name: str, prepared: Path, table: str, number: signal.Signals) -> Interrupted:
+    """Launch an endless study and signal it once the store has a row of a table."""
+    endless = ("--max-epochs", "100000", "--set", "training.patience=100000")
+    slow = ("--set", "data.control=cell", "--set", "training.minibatch_size=1")
+    mark = uuid.uuid4().hex
+    process = subprocess.Popen(
+        command(directory, name, SEARCH, prepared, *endless, *slow),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"ADAPERT_TEST_MARK": mark},
+        start_new_session=True,
+    )
+    workspace = directory / f"{name} runs"
+    try:
+        wait_for_row(workspace / DATABASE, table, process)
+        # A terminal sends Ctrl-C to the whole group, a supervisor SIGTERM to the process.
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        out, _ = process.communicate(timeout=DEADLINE_SECONDS)
+        _, left = psutil.wait_procs(processes_with(mark), timeout=DEADLINE_SECONDS)
+    finally:
+        for stray in processes_with(mark):
+            stray.kill()
+    return Interrupted(workspace, process.returncode, out, left)
+
+
+INTERRUPTIONS = {
+    "ctrl_c_before_any_trial": ("runs", signal.SIGINT),
+    "ctrl_c_amid_trials": ("metrics", signal.SIGINT),
+    "terminated_amid_trials": ("metrics", signal.SIGTERM),
+}
+
+
+@pytest.fixture(scope="module")
+def interrupted(prepared):
+    with ThreadPoolExecutor(2) as two_at_once:
+        started = {
+            name: two_at_once.submit(interrupt, prepared.parent, name, prepared, *how)
+            for name, how in INTERRUPTIONS.items()
+        }
+    return {name: ended.result() for name, ended in started.items()}
+
+
+@pytest.mark.parametrize("how", INTERRUPTIONS)
+def test_an_interrupted_study_exits_130_and_leaves_no_process(interrupted, how):
+    ended = interrupted[how]
+    assert ended.status == 130, ended.out
+    assert "Traceback" not in ended.out
+    assert ended.left == []
+
+
+@pytest.mark.parametrize("how", INTERRUPTIONS)
+def test_an_interrupted_study_leaves_no_run_open(interrupted, how):
+    runs = runs_in(interrupted[how].workspace)
+    assert {(run.info.status, run.data.tags[Tag.STATUS]) for run in runs} == {("KILLED", "interrupted")}
+    kinds = {run.data.tags[Tag.KIND] for run in runs}
+    assert kinds == ({"study"} if how == "ctrl_c_before_any_trial" else {"study", "trial"})
+
+
+@pytest.mark.parametrize("how", ["ctrl_c_amid_trials", "terminated_amid_trials"])
+def test_optuna_is_told_that_interrupted_trials_failed(interrupted, how):
+    journal = interrupted[how].workspace / "studies" / "tiny_search" / "optuna_journal.log"
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    trials = optuna.load_study(study_name="tiny_search", storage=storage).trials
+    assert {trial.state.name for trial in trials} == {"FAIL"}
