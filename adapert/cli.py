@@ -107,7 +107,7 @@ def simulate(
     console.print(
         f"Wrote {out}/cells.h5ad, {out}/network.tsv.gz and {out}/text.npz. Next:\n"
         f"  adapert prepare {out}/cells.h5ad --network {out}/network.tsv.gz "
-        f"--embeddings {out}/text.npz --out {out}/prepared",
+        f"--embeddings {out}/text.npz --split-fractions 0.5 0.2 0.3 --out {out}/prepared",
         soft_wrap=True,
     )
 
@@ -282,7 +282,9 @@ def pick(
     picked = pick_config(tracking_uri(workspace), study)
     _print_candidates(picked)
     write_config(picked.config, out)
-    console.print(f"Wrote {out}. Next: adapert launch ablation --config {out}", soft_wrap=True)
+    console.print(
+        f"Wrote {out}. Next: adapert launch ablation --config {out} --workspace {workspace}", soft_wrap=True
+    )
 
 
 @app.command()

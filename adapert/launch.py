@@ -23,6 +23,9 @@ from adapert.tracking.tracker import Tracker
 
 PROBE_EPOCHS = 3
 
+START_SECONDS = 10
+"""Of Ray and its workers' imports, about."""
+
 
 def build_base(data: Path | None, config: Path | None, changes: Mapping[str, Any]) -> Config:
     """Build a study's base config: a config file or the defaults, a data set, and changes on top.
@@ -132,7 +135,8 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     built = time.perf_counter() - started
     # The first epoch also warms caches up.
     seconds = min(report.seconds for report in train(training))
-    return study.n_trials * (built + seconds * study.base.training.max_epochs) / resources.n_at_once
+    a_trial = built + seconds * study.base.training.max_epochs
+    return START_SECONDS + study.n_trials * a_trial / resources.n_at_once
 
 
 def describe_study(study: Study) -> dict[str, Any]:
@@ -158,13 +162,12 @@ def print_plan(study: Study, seconds: float, console: Console) -> None:
     if isinstance(study.plan, Design):
         console.print(f"{len(study.plan.variants)} variants x {study.plan.n_seeds} seeds:")
         for name, changes in study.plan.variants.items():
-            console.print(
-                f"  {name}: " + (", ".join(f"{k} = {v}" for k, v in changes.items()) or "no change")
-            )
+            described = ", ".join(f"{field} = {value}" for field, value in changes.items())
+            console.print(f"  {name}: {described or 'no change'}", soft_wrap=True)
     else:
         console.print(f"sampler {study.plan.sampler}, seed {study.plan.seed}, over:")
         for name, distribution in study.plan.space.items():
-            console.print(f"  {name}: {distribution}")
+            console.print(f"  {name}: {distribution}", soft_wrap=True)
     console.print(f"at most about {format_seconds(seconds)}, by a probe of {PROBE_EPOCHS} epochs")
 
 

@@ -43,6 +43,9 @@ INPUTS = {
 }
 """Files that a preparation may read, in the words of messages."""
 
+FEW_VALIDATION = 10
+"""Below this many perturbations a PDS or a mean correlation says little."""
+
 PACKAGES = ("anndata", "numpy", "pandas", "scanpy", "scipy")
 """Whose versions are stored: they take part in the numbers."""
 
@@ -235,7 +238,7 @@ def _cover(shared: SharedTable, measured: Measured) -> dict[str, int]:
 
 
 def _note_gaps(measured: Measured, shared: SharedTable, note: Callable[[str], None]) -> None:
-    """Note perturbed genes that nothing is known of, and effect-size groups that nobody is in."""
+    """Note perturbed genes that nothing is known of, empty effect-size groups, a small validation split."""
     nowhere = np.ones(len(shared.node_names), dtype=bool)
     nowhere[: int(shared.n_genes)] = False
     nowhere[shared.edge_target] = False
@@ -251,6 +254,12 @@ def _note_gaps(measured: Measured, shared: SharedTable, note: Callable[[str], No
         note(
             f"no perturbation has a {' or '.join(empty)} effect by this data's DEGs; "
             "--effect-size-groups tertiles makes three groups"
+        )
+    n_validation = len(measured.splits["validation"].table.perturbations)
+    if n_validation < FEW_VALIDATION:
+        note(
+            f"only {n_validation} validation perturbations: what they say of configs is mostly chance; "
+            "--split-fractions 0.5 0.2 0.3 gives more"
         )
 
 

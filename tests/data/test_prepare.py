@@ -281,3 +281,13 @@ def test_network_of_other_genes_is_refused(experiment, tmp_path):
 def test_numbers_below_one_are_refused(experiment, choices):
     with pytest.raises(InputError, match="must be at least 1"):
         experiment.prepare(**choices)
+
+
+def test_a_small_validation_split_is_noted(experiment):
+    small, large = [], []
+    experiment.prepare(notes=small, split_fractions=(0.675, 0.075, 0.25))
+    experiment.prepare(notes=large, split_fractions=(0.2, 0.6, 0.2))
+    assert any(
+        "validation perturbations: what they say of configs is mostly chance" in note for note in small
+    )
+    assert not any("mostly chance" in note for note in large)
