@@ -125,13 +125,14 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     """
     import torch
 
-    from adapert.training.loop import Training, pick_device, train
+    from adapert.training.loop import train
+    from adapert.training.state import Training
 
     torch.set_num_threads(resources.cpus_per_trial)
     started = time.perf_counter()
     dataset = read_prepared(Path(study.base.data.path))
     probe = study.base.with_changes({"training.max_epochs": PROBE_EPOCHS})
-    training = Training(probe, dataset, seed=0, device=pick_device(resources.device))
+    training = Training(probe, dataset, seed=0, device=torch.device(resources.device))
     built = time.perf_counter() - started
     # The first epoch also warms caches up.
     seconds = min(report.seconds for report in train(training))

@@ -17,7 +17,8 @@ from adapert.data.schema import SplitName
 from adapert.evaluation.metrics import cheap_metrics
 from adapert.records import IS_OVER, PER_PERTURBATION_FILE, WEIGHTS_FILE
 from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
-from adapert.training.loop import EpochReport, Training, pick_device, train
+from adapert.training.loop import EpochReport, train
+from adapert.training.state import Training
 
 READABLE_SPLITS: tuple[SplitName, ...] = ("train", "validation")
 
@@ -76,7 +77,7 @@ class AdaPertTrainable(tune.Trainable):  # type: ignore[misc]
         if self._dataset is None or self._dataset.path != path:
             self._dataset = read_prepared(path, READABLE_SPLITS)
         self._settings = settings
-        self._training = Training(config, self._dataset, self._seed, pick_device(settings["device"]))
+        self._training = Training(config, self._dataset, self._seed, torch.device(settings["device"]))
         self._epochs: Iterator[EpochReport] = train(self._training)
 
     def _write_results(self) -> None:

@@ -12,7 +12,8 @@ from adapert.data.prepared import read_prepared, write_prepared
 from adapert.evaluation.metrics import cheap_metrics, pearson_delta
 from adapert.records import IS_OVER, LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, WEIGHTS_FILE
 from adapert.trainable import AdaPertTrainable, trial_config
-from adapert.training.loop import Training, train
+from adapert.training.loop import train
+from adapert.training.state import Training
 
 SMALL = {
     "model.structural_size": 8,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adapert.errors import InputError
 from adapert.files import whole_file, write_whole
-from adapert.training.loop import BestEpoch, Training
+from adapert.training.state import BestEpoch, Training
 
 TENSORS_FILE = "checkpoint.safetensors"
 STATE_FILE = "checkpoint.json"

@@ -7,7 +7,8 @@ import torch
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
-from adapert.training.loop import Training, train
+from adapert.training.loop import train
+from adapert.training.state import Training
 
 
 class FittedAdaPert:

@@ -8,7 +8,7 @@ import torch
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
-from adapert.training.loop import Training
+from adapert.training.state import Training
 
 SMALL = {
     "model.structural_size": 8,

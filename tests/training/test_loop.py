@@ -15,7 +15,8 @@ from adapert.errors import InputError
 from adapert.evaluation.metrics import cheap_metrics, effective_rank
 from adapert.models.adapert.model import build_targets
 from adapert.training import loop
-from adapert.training.loop import DivergedError, align_weight, minibatch_losses, train
+from adapert.training.loop import DivergedError, train
+from adapert.training.objective import align_weight, minibatch_losses
 
 ALL_LOSSES = {"loss_total", "loss_recon", "loss_non", "loss_align"}
 NO_NOISE = {"model.dropout": 0.0}
@@ -265,7 +266,8 @@ def test_same_seed_gives_the_same_losses_in_a_fresh_process(new_training, small_
 import torch
 from fixtures.dataset import build_tiny_dataset
 from adapert.config import Config
-from adapert.training.loop import Training, train
+from adapert.training.loop import train
+from adapert.training.state import Training
 torch.manual_seed(123)
 torch.set_num_threads(1)
 config = Config().with_changes({small_settings!r})

@@ -7,7 +7,8 @@ import pytest
 import torch
 from fixtures.dataset import N_NODES
 
-from adapert.training.loop import minibatch_losses, train
+from adapert.training.loop import train
+from adapert.training.objective import minibatch_losses
 from studies.ablation_extended import VARIANTS
 
 FULL = {"training.max_epochs": 2, "loss.lambda_non": 0.05, "loss.lambda_align": 0.3}

@@ -8,7 +8,7 @@ from fixtures.dataset import N_GENES, N_NODES, build_tiny_dataset
 
 from adapert.errors import InputError
 from adapert.models.adapert.model import build_targets
-from adapert.training.loop import predict
+from adapert.training.prediction import predict
 
 CPU = torch.device("cpu")
 DATASET = build_tiny_dataset()
