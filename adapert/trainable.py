@@ -35,9 +35,14 @@ def trial_config(settings: Mapping[str, Any]) -> tuple[Config, str, int]:
         The trial's whole config, its variant and its seed.
     """
     assignment = settings["assignment"]
-    suggested = {name: value for name, value in settings.items() if "." in name}
+    suggested = {name: round_suggestion(value) for name, value in settings.items() if "." in name}
     config = build_config(settings["base"] | assignment["changes"] | suggested)
     return config, assignment["variant"], assignment["seed"]
+
+
+def round_suggestion(value: Any) -> Any:
+    """Keep four significant digits of a suggested number, so that people can read and retype a config."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 class AdaPertTrainable(tune.Trainable):  # type: ignore[misc]

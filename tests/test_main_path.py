@@ -26,6 +26,7 @@ from adapert.data.simulate import simulate
 from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, Tag
 from adapert.tracking.read import read_trials, trial_runs
 from adapert.tracking.store import DATABASE, open_store, tracking_uri
+from adapert.trainable import round_suggestion
 from analysis.load import load_per_perturbation
 
 # Three trials one after the other, of which the best half goes on at epochs 1 and 2.
@@ -155,14 +156,15 @@ def test_the_store_holds_every_trial_below_its_study_and_all_have_ended(world):
 def test_optuna_was_told_what_mlflow_says(world):
     storage = JournalStorage(JournalFileBackend(str(world.search.folder / "optuna_journal.log")))
     asked = optuna.load_study(study_name="tiny_search", storage=storage).trials
-    states = {trial.params["model.tau"]: trial.state.name for trial in asked}
+    taus = {trial.number: round_suggestion(trial.params["model.tau"]) for trial in asked}
+    states = {taus[trial.number]: trial.state.name for trial in asked}
     trials = world.search.trials
     expected = {"finished": "COMPLETE", "stopped": "PRUNED"}
     assert states == {
         tau: expected[status] for tau, status in zip(trials["model.tau"], trials["status"], strict=True)
     }
     assert set(states.values()) == {"COMPLETE", "PRUNED"}
-    values = {trial.params["model.tau"]: trial.value for trial in asked if trial.state.name == "COMPLETE"}
+    values = {taus[trial.number]: trial.value for trial in asked if trial.state.name == "COMPLETE"}
     finished = trials[trials["status"] == "finished"]
     assert values == dict(zip(finished["model.tau"], finished[OBJECTIVE], strict=True))
 
@@ -359,7 +361,8 @@ def test_an_interrupted_study_leaves_no_run_open(interrupted, how):
     runs = runs_in(interrupted[how].workspace)
     assert {(run.info.status, run.data.tags[Tag.STATUS]) for run in runs} == {("KILLED", "interrupted")}
     kinds = {run.data.tags[Tag.KIND] for run in runs}
-    assert kinds == ({"study"} if how == "ctrl_c_before_any_trial" else {"study", "trial"})
+    # On a busy machine the first trial may begin before an early Ctrl-C arrives.
+    assert kinds == {"study", "trial"} or (how == "ctrl_c_before_any_trial" and kinds == {"study"})
 
 
 @pytest.mark.parametrize("how", ["ctrl_c_amid_trials", "terminated_amid_trials"])

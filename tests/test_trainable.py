@@ -76,6 +76,12 @@ def test_a_config_is_base_then_assignment_then_suggestion(settings):
     assert (variant, seed) == ("full", 3)
 
 
+def test_suggestions_are_rounded_to_what_people_can_read(settings):
+    suggested = {"model.tau": 1.23456789, "loss.lambda_non": 9.08315195914e-05, "graph.top_k": 50}
+    config, _, _ = trial_config(settings(**suggested))
+    assert (config.model.tau, config.loss.lambda_non, config.graph.top_k) == (1.235, 9.083e-05, 50)
+
+
 def test_reports_are_those_of_the_training_loop(settings, prepared):
     trainable = AdaPertTrainable(config=settings(seed=2))
     config, _, _ = trial_config(settings())
