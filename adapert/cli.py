@@ -221,11 +221,13 @@ def launch(
         print_plan(built, estimate_seconds(built, resources), console)
         return
     check_new(built, workspace)
-    _launch(built, workspace, resources)
+    n_failed = _launch(built, workspace, resources)
     if built.plan.kind == "search":
         console.print(f"Next: adapert pick {built.name} --out best.yaml --workspace {workspace}")
     else:
         console.print(f"Next: adapert figures {built.name} --workspace {workspace}")
+    if n_failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -254,18 +256,21 @@ def reproduce(
     resources = _resources(cpus_per_trial, gpus_per_trial, max_concurrent, None, device)
     for recipe in ("search", "ablation", "sensitivity"):
         check_new(build_study(recipe, base), workspace)
-    _launch(build_study("search", base).with_budget(trials, None, None, None), workspace, resources)
+    search = build_study("search", base).with_budget(trials, None, None, None)
+    n_failed = _launch(search, workspace, resources)
     picked = pick_config(tracking_uri(workspace), "search")
     best = workspace / "best.yaml"
     write_config(picked.config, best)
     _print_candidates(picked)
     for recipe in ("ablation", "sensitivity"):
         study = build_study(recipe, picked.config).with_budget(None, seeds, None, None)
-        _launch(study, workspace, resources)
+        n_failed += _launch(study, workspace, resources)
     paths = draw_figures(tracking_uri(workspace), ["ablation", "sensitivity"], workspace / "figures")
     console.print(f"Picked config: {best}")
     _print_figures(paths)
     console.print(f"All runs: adapert ui --workspace {workspace}", soft_wrap=True)
+    if n_failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -367,7 +372,8 @@ def _parse_duration(text: str) -> float:
     return seconds
 
 
-def _launch(study: "Study", workspace: Path, resources: "Resources") -> None:
+def _launch(study: "Study", workspace: Path, resources: "Resources") -> int:
+    """Run a study and say how it ended; return its number of failed trials."""
     from adapert.launch import launch as launch_study
     from adapert.records import TrialStatus
     from adapert.study.progress import format_seconds
@@ -381,7 +387,7 @@ def _launch(study: "Study", workspace: Path, resources: "Resources") -> None:
     if result.count(TrialStatus.FAILED):
         first = next(record for record in result.records if record.status == TrialStatus.FAILED)
         console.print(f"[red]First failure:[/red] {first.message}", soft_wrap=True)
-        raise typer.Exit(1)
+    return result.count(TrialStatus.FAILED)
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
