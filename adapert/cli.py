@@ -177,7 +177,7 @@ def prepare(
         network_info=network_info,
         aliases=aliases,
         split_file=split_file,
-        note=lambda line: console.print(f"[dim]{line}[/dim]", soft_wrap=True),
+        note=lambda line: console.print(line, style="dim", soft_wrap=True, markup=False),
     )
     write_prepared(dataset, out)
     _print_rows(preparing.summarize_prepared(dataset))
@@ -378,7 +378,7 @@ def _launch(study: "Study", workspace: Path, resources: "Resources") -> int:
     from adapert.records import TrialStatus
     from adapert.study.progress import format_seconds
 
-    console.print(f"[bold]{study.name}[/bold]: {study.question}", soft_wrap=True)
+    console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True, markup=False)
     result = launch_study(study, workspace, resources, console)
     ends = ", ".join(f"{result.count(end)} {end}" for end in TrialStatus if result.count(end))
     console.print(f"{study.name}: {ends} of {study.n_trials} trials in {format_seconds(result.seconds)}.")
@@ -386,7 +386,7 @@ def _launch(study: "Study", workspace: Path, resources: "Resources") -> int:
         raise typer.Exit(130)
     if result.count(TrialStatus.FAILED):
         first = next(record for record in result.records if record.status == TrialStatus.FAILED)
-        console.print(f"[red]First failure:[/red] {first.message}", soft_wrap=True)
+        console.print(f"First failure: {first.message}", soft_wrap=True, markup=False)
     return result.count(TrialStatus.FAILED)
 
 

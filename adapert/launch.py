@@ -114,7 +114,7 @@ def launch(study: Study, workspace: Path, resources: Resources, console: Console
     finally:
         tracker.close(status, summary)
     for failure in tracker.failures[:3]:
-        console.print(f"[yellow]Tracking:[/yellow] {failure}")
+        console.print(f"Tracking: {failure}", soft_wrap=True, markup=False)
     return result
 
 
@@ -158,7 +158,7 @@ def describe_study(study: Study) -> dict[str, Any]:
 
 def print_plan(study: Study, seconds: float, console: Console) -> None:
     """Print what a study would run, and for how long."""
-    console.print(f"[bold]{study.name}[/bold]: {study.question}")
+    console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True, markup=False)
     console.print(f"{study.n_trials} trials of at most {study.base.training.max_epochs} epochs")
     if isinstance(study.plan, Design):
         console.print(f"{len(study.plan.variants)} variants x {study.plan.n_seeds} seeds:")

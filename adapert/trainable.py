@@ -49,44 +49,48 @@ class AdaPertTrainable(tune.Trainable):  # type: ignore[misc]
     """Train AdaPert, one epoch a step; a reused actor equals a fresh one."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Start the trial of a fresh actor."""
+        """Take a fresh actor's first trial."""
         self._dataset: PreparedDataset | None = None
-        self._start(config)
+        self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Start another trial in this actor."""
-        self._start(new_config)
+        """Take another trial in this actor."""
+        # Built in its first step: an error while an actor is made would reach the study without its cause.
+        self._settings = new_config
+        self._training: Training | None = None
         return True
 
     def step(self) -> dict[str, float | bool]:
         """Train one epoch; after the last one, leave the trial's results in its folder."""
+        training = self._begin()
         report = next(self._epochs)
-        if self._training.is_over:
-            self._write_results()
-        is_over = self._training.is_over
-        resolved = self._training.resolved.flat() if report.epoch == 1 else {}
+        is_over = training.is_over
+        if is_over:
+            self._write_results(training)
+        resolved = training.resolved.flat() if report.epoch == 1 else {}
         return report.flat() | resolved | {IS_OVER: is_over, "done": is_over}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write all that the next epoch depends on."""
-        write_checkpoint(self._training, Path(checkpoint_dir))
+        write_checkpoint(self._begin(), Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Go on from a checkpoint."""
-        restore_checkpoint(self._training, Path(checkpoint_dir))
+        restore_checkpoint(self._begin(), Path(checkpoint_dir))
 
-    def _start(self, settings: dict[str, Any]) -> None:
-        torch.set_num_threads(settings["n_threads"])
-        config, self._variant, self._seed = trial_config(settings)
-        path = Path(config.data.path)
-        if self._dataset is None or self._dataset.path != path:
-            self._dataset = read_prepared(path, READABLE_SPLITS)
-        self._settings = settings
-        self._training = Training(config, self._dataset, self._seed, torch.device(settings["device"]))
-        self._epochs: Iterator[EpochReport] = train(self._training)
+    def _begin(self) -> Training:
+        if self._training is None:
+            torch.set_num_threads(self._settings["n_threads"])
+            config, self._variant, self._seed = trial_config(self._settings)
+            path = Path(config.data.path)
+            if self._dataset is None or self._dataset.path != path:
+                self._dataset = read_prepared(path, READABLE_SPLITS)
+            device = torch.device(self._settings["device"])
+            self._training = Training(config, self._dataset, self._seed, device)
+            self._epochs: Iterator[EpochReport] = train(self._training)
+        return self._training
 
-    def _write_results(self) -> None:
-        training = self._training
+    def _write_results(self, training: Training) -> None:
         folder = Path(self._settings["trial_folder"]) / self.trial_id
         if training.best.weights:
             training.model.load_state_dict(training.best.weights)

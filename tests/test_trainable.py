@@ -188,6 +188,7 @@ def reloaded(settings, folder, prepared):
 
 def test_a_trial_holds_no_test_split(settings):
     trainable = AdaPertTrainable(config=settings())
+    trainable.train()
     assert set(trainable._dataset.splits) == {"train", "validation"}
 
 
@@ -222,3 +223,11 @@ def test_what_a_config_amounts_to_is_reported_once(settings):
     assert first["non_deg_shrinkage"] == pytest.approx(1 / (1 + 0.5 * 12 / 2))
     assert first["resolved_huber_delta"] > 0
     assert "resolved_huber_delta" not in second
+
+
+def test_an_error_in_building_a_model_comes_with_the_first_step(settings):
+    trainable = AdaPertTrainable(config=settings({"model.hidden_size": 10**10}))
+    with pytest.raises(RuntimeError, match="allocate"):
+        trainable.step()
+    trainable.reset_config(settings())
+    assert trainable.step()["epoch"] == 1

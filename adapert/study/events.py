@@ -68,7 +68,8 @@ class TrialEvents(tune.Callback):  # type: ignore[misc]
         self._end(record, trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Record that a trial failed, and why."""
+        """Record that a trial failed, and why; one that could not be set up never started."""
+        self.on_trial_start(iteration, trials, trial)
         record = self.records[trial.trial_id]
         record.status, record.message = TrialStatus.FAILED, _reason(trial)
         self._end(record, trial)

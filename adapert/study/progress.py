@@ -54,10 +54,10 @@ class Progress:
         """Print a line a trial where nothing is drawn live, and every failure's sentence."""
         if not self.console.is_terminal:
             line = f"{self.summary()} | {record.variant} seed {record.seed}: {describe(record)}"
-            self.console.print(line, soft_wrap=True)
+            self.console.print(line, soft_wrap=True, markup=False)
         elif record.status == TrialStatus.FAILED:
-            line = f"[red]{record.trial_id} failed:[/red] {record.message}"
-            self.console.print(line, soft_wrap=True)
+            line = f"{record.trial_id} failed: {record.message}"
+            self.console.print(line, soft_wrap=True, markup=False)
 
     def summary(self) -> str:
         """One line: counts, best, time left."""
