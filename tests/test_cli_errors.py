@@ -648,7 +648,7 @@ def test_gpus_that_the_machine_does_not_have_are_refused(launch, monkeypatch, wa
 
 
 def test_cores_that_the_machine_does_not_have_are_refused(launch, monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("adapert.study.resources.count_cpus", lambda: 2)
     message = launch("ablation", "--cpus-per-trial", "3")
     assert "--cpus-per-trial" in message
     assert "has 2" in message

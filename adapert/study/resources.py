@@ -1,6 +1,5 @@
 """What a study may use of the machine it runs on."""
 
-import os
 from dataclasses import dataclass
 
 from adapert.errors import InputError
@@ -78,8 +77,10 @@ def build_resources(
 
 
 def count_cpus() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Cores that this process may use: by affinity and by the limits of a container."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def count_gpus() -> int:
