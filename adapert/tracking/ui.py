@@ -1,9 +1,11 @@
 """Serve MLflow's pages over a workspace's store."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -38,12 +40,15 @@ def serve(workspace: Path, port: int, console: Console) -> int:
     command += ["--uvicorn-opts", "--log-level warning"]
     # Without its job runner the server starts in half the time and memory; nothing here runs jobs.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    with subprocess.Popen(command, env=environment) as server:
+    # In a session of its own, the terminal's Ctrl-C reaches only this process: the server prints a traceback.
+    with subprocess.Popen(command, env=environment, start_new_session=True) as server:
         try:
             return server.wait()
         except KeyboardInterrupt:
-            server.terminate()
             return 0
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
 
 
 def _check_port(port: int) -> None:

@@ -1,5 +1,13 @@
+import contextlib
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
 
 import pytest
 from rich.console import Console
@@ -30,3 +38,42 @@ def test_a_view_opens_the_run_table_and_not_the_pages_for_agents(view):
     address = view_address("1", 5000, view)
     assert address.startswith("http://127.0.0.1:5000/#/experiments/1/runs?")
     assert "workflowType=machine_learning" in address
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_served(port, process, deadline_seconds=90):
+    tick, started = threading.Event(), time.monotonic()
+    while time.monotonic() - started < deadline_seconds:
+        assert process.poll() is None
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).status
+        tick.wait(0.1)
+    raise AssertionError("the page never came")
+
+
+def test_pages_are_served_until_ctrl_c_which_ends_them_quietly(workspace):
+    port = free_port()
+    words = ["ui", "--workspace", str(workspace), "--port", str(port)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from adapert.cli import main; main()", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert wait_until_served(port, process) == 200
+        os.killpg(process.pid, signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "viewStateShareKey=leaderboard" in printed
+    assert "Traceback" not in printed
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
