@@ -210,8 +210,6 @@ def launch(
     from adapert.launch import check_new, estimate_seconds, print_plan
     from adapert.study.recipes import build_study
 
-    if sampler is not None:
-        _one_of("--sampler", sampler, ("tpe", "random", "grid"))
     built = build_study(study, _base(data, config, changes, max_epochs))
     built = replace(built, name=built.name if name is None else name).with_budget(
         trials, seeds, sampler, seed

@@ -65,7 +65,7 @@ def check_new(study: Study, workspace: Path) -> None:
     if study_folder(workspace, study.name).exists():
         raise InputError(
             f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}'. "
-            "Give another with --name, or another --workspace."
+            "Give another --workspace, or launch it under another --name."
         )
 
 
@@ -121,7 +121,7 @@ def launch(study: Study, workspace: Path, resources: Resources, console: Console
 def estimate_seconds(study: Study, resources: Resources) -> float:
     """Estimate a study's wall time from a few epochs of its base config, trained here and now.
 
-    Early stopping of trials makes it shorter: an upper bound of sorts.
+    An upper bound, about: trials that are stopped early make it shorter.
     """
     import torch
 

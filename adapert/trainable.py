@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from ray import tune
 
@@ -15,7 +16,8 @@ from adapert.config import Config, build_config
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.data.schema import SplitName
 from adapert.evaluation.metrics import cheap_metrics
-from adapert.records import IS_OVER, PER_PERTURBATION_FILE, WEIGHTS_FILE
+from adapert.files import whole_file
+from adapert.records import IS_OVER, LONG_COLUMNS, PER_PERTURBATION_FILE, WEIGHTS_FILE
 from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
 from adapert.training.loop import EpochReport, train
 from adapert.training.state import Training
@@ -113,11 +115,6 @@ def write_per_perturbation(training: Training, identity: Mapping[str, Any], path
         identity: The columns that say whose values these are.
         path: Parquet file.
     """
-    import pandas as pd
-
-    from adapert.files import whole_file
-    from adapert.records import LONG_COLUMNS
-
     table = training.dataset.splits["validation"].table
     predicted = training.predict(list(table.perturbations))
     metrics = cheap_metrics(predicted, table.delta, table.deg_mask)

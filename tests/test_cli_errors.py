@@ -620,7 +620,7 @@ def test_a_workspace_that_is_a_file_is_refused(launch, tmp_path):
 
 def test_a_study_that_exists_is_refused(launch, tmp_path):
     (tmp_path / "runs" / "studies" / "ablation").mkdir(parents=True)
-    assert "Give another with --name" in launch("ablation")
+    assert "under another --name" in launch("ablation")
 
 
 # launch: what the machine does not have; Ray would wait for it for ever

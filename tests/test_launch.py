@@ -98,7 +98,10 @@ def test_a_name_that_exists_in_the_workspace_is_refused(tmp_path):
     study = study_of(DESIGN)
     check_new(study, tmp_path)
     study_folder(tmp_path, "try").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"'try' exists in '.*'\. Give another with --name"):
+    with pytest.raises(
+        InputError,
+        match=r"'try' exists in '.*'\. Give another --workspace, or launch it under another --name",
+    ):
         check_new(study, tmp_path)
 
 

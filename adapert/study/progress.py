@@ -61,11 +61,12 @@ class Progress:
 
     def summary(self) -> str:
         """One line: counts, best, time left."""
-        counts = Counter(record.status for record in self.records.values())
+        records = self._snapshot()
+        counts = Counter(record.status for record in records)
         n_ended = sum(counts.values()) - counts[TrialStatus.RUNNING]
         parts = [f"{n_ended}/{self.n_trials} trials"]
         parts += [f"{counts[status]} {status}" for status in TrialStatus if counts[status]]
-        best = best_record(self.records.values())
+        best = best_record(records)
         if best is not None:
             parts.append(f"best Pearson-delta {best.metrics[OBJECTIVE]:.3f}")
         left = self.seconds_left()
@@ -77,19 +78,23 @@ class Progress:
         """Extrapolate from epochs done; a trial that was stopped counts as done. None before the first."""
         done = sum(
             record.n_epochs / self.max_epochs if record.status == TrialStatus.RUNNING else 1.0
-            for record in self.records.values()
+            for record in self._snapshot()
         )
         if done == 0 or done >= self.n_trials:
             return None
         return (time.monotonic() - self.started) * (self.n_trials - done) / done
 
+    def _snapshot(self) -> list[TrialRecord]:
+        # The terminal is drawn by a thread of its own while trials are added.
+        return list(self.records.values())
+
     def render(self) -> Group:
-        """Draw the summary and the trials that run, then those that ended last."""
+        """Draw the summary, the trials that ended last, and below them those that run."""
         table = Table(box=None, pad_edge=False)
         for column in ("trial", "variant", "seed", "status", "epoch", "Pearson-delta", "PDS"):
             table.add_column(column, justify="left" if column in ("trial", "variant", "status") else "right")
-        latest = list(self.records.values())[-ROWS_SHOWN:]
-        for record in latest:
+        by_end = sorted(self._snapshot(), key=lambda record: record.status == TrialStatus.RUNNING)
+        for record in by_end[-ROWS_SHOWN:]:
             table.add_row(
                 record.trial_id,
                 record.variant,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import BoolArray, FloatArray
-from adapert.models.adapert.model import AdaPert, Targets, build_targets
+from adapert.models.adapert.model import AdaPert, build_targets
 
 PREDICTION_CHUNK = 64
 """Perturbations predicted at once: bounds the memory of scores at chunk x nodes x score_size."""
@@ -37,7 +37,7 @@ def predict(
     chunks = []
     for chunk in torch.split(torch.arange(len(perturbations), device=device), PREDICTION_CHUNK):
         rows = torch.arange(len(chunk), device=device)
-        chunks.append(model(Targets(*targets).take(chunk), rows, control, torch.zeros_like(rows)).delta)
+        chunks.append(model(targets.take(chunk), rows, control, torch.zeros_like(rows)).delta)
     deltas: FloatArray = torch.cat(chunks).cpu().numpy()
     return deltas
 

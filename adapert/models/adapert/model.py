@@ -139,9 +139,10 @@ class AdaPert(nn.Module):
     def node_embeddings(self) -> Tensor:
         """Structural embeddings h_v of all nodes (Eq. 5 and 6), (n_nodes, structural_size)."""
         features = self.config.node_features
-        table = self.node_table if features != "text" else torch.zeros_like(self.node_table)
-        initial = table if features == "one_hot" else table + self.node_text(self.text())
-        return self.message_passing(initial)  # type: ignore[no-any-return]
+        if features == "one_hot":
+            return self.message_passing(self.node_table)  # type: ignore[no-any-return]
+        text = self.node_text(self.text())
+        return self.message_passing(text if features == "text" else self.node_table + text)  # type: ignore[no-any-return]
 
     def node_weights(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
         """What each node counts in each perturbation's context, (n_perturbations, n_nodes)."""
