@@ -16,7 +16,7 @@ from adapert.tracking.views import VIEWS, share_views, view_address
 
 
 def serve(workspace: Path, port: int, console: Console) -> int:
-    """Run MLflow's server on 127.0.0.1 until Ctrl-C.
+    """Run MLflow's server on 127.0.0.1 until Ctrl-C, SIGTERM or the terminal's end.
 
     Returns:
         The server's exit status; 0 after Ctrl-C.
@@ -40,7 +40,10 @@ def serve(workspace: Path, port: int, console: Console) -> int:
     command += ["--uvicorn-opts", "--log-level warning"]
     # Without its job runner the server starts in half the time and memory; nothing here runs jobs.
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    # In a session of its own, the terminal's Ctrl-C reaches only this process: the server prints a traceback.
+    # In a session of its own, so that Ctrl-C reaches only this process (the server would print a traceback);
+    # then whatever else ends this process must end the server too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with subprocess.Popen(command, env=environment, start_new_session=True) as server:
         try:
             return server.wait()

@@ -56,7 +56,8 @@ def wait_until_served(port, process, deadline_seconds=90):
     raise AssertionError("the page never came")
 
 
-def test_pages_are_served_until_ctrl_c_which_ends_them_quietly(workspace):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_pages_are_served_until_a_signal_ends_them_quietly(workspace, number):
     port = free_port()
     words = ["ui", "--workspace", str(workspace), "--port", str(port)]
     process = subprocess.Popen(
@@ -68,7 +69,7 @@ def test_pages_are_served_until_ctrl_c_which_ends_them_quietly(workspace):
     )
     try:
         assert wait_until_served(port, process) == 200
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         printed, _ = process.communicate(timeout=60)
     finally:
         process.kill()
