@@ -1,5 +1,6 @@
 """Run a study on Ray Tune."""
 
+import gc
 import logging
 import os
 import signal
@@ -109,8 +110,23 @@ def local_ray() -> Iterator[None]:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         yield
     finally:
-        ray.shutdown()
+        with _garbage_collected_before():
+            ray.shutdown()
         signal.signal(signal.SIGTERM, on_terminate)
+
+
+@contextmanager
+def _garbage_collected_before() -> Iterator[None]:
+    """Collect garbage before the block and none within it.
+
+    Ray ends the process where another thread's collection frees a reference of it while it shuts down.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @contextmanager

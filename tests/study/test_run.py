@@ -1,0 +1,28 @@
+import gc
+import weakref
+from typing import Any
+
+import pytest
+import ray
+
+from adapert.study.run import local_ray
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_no_collection_frees_a_ray_object_while_ray_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ray ends the process where another thread drops a reference then; any thread may run a collection.
+    shutdown, seen = ray.shutdown, []
+
+    def observe(**options: Any) -> None:
+        seen.append((garbage() is None, gc.isenabled()))
+        shutdown(**options)
+
+    monkeypatch.setattr(ray, "shutdown", observe)
+    with local_ray():
+        garbage = weakref.ref(Cycle())
+    assert seen == [(True, False)]
+    assert gc.isenabled()
