@@ -16,7 +16,7 @@ from adapert.files import write_whole
 from adapert.records import Tag, TrialStatus
 from adapert.study.progress import Progress, format_seconds
 from adapert.study.resources import Resources
-from adapert.study.run import StudyResult, run_study
+from adapert.study.run import StudyResult, deferred_interrupt, run_study
 from adapert.study.study import Design, Search, Study
 from adapert.tracking.store import open_store
 from adapert.tracking.tracker import Tracker
@@ -103,16 +103,22 @@ def launch(study: Study, workspace: Path, resources: Resources, console: Console
     folder.mkdir(parents=True)
     write_whole(folder / "study.json", json.dumps(describe_study(study), indent=2, default=str))
     client, experiment_id = open_store(workspace)
-    tracker = Tracker(client, experiment_id, _parent_tags(study), folder / "trials")
+    tracker: Tracker | None = None
     status, summary = TrialStatus.FAILED, {}
     try:
+        with deferred_interrupt():  # A run that is in the store must be closed.
+            tracker = Tracker(client, experiment_id, _parent_tags(study), folder / "trials")
         with Progress(console, study.n_trials, study.base.training.max_epochs) as progress:
             result = run_study(study, folder, resources, [tracker, progress])
         status = TrialStatus.INTERRUPTED if result.is_interrupted else TrialStatus.FINISHED
         summary = {f"n_{end}": float(result.count(end)) for end in TrialStatus if end != TrialStatus.RUNNING}
         summary["trial_hours"] = sum(r.metrics.get("total_seconds", 0.0) for r in result.records) / 3600
+    except KeyboardInterrupt:
+        status = TrialStatus.INTERRUPTED
+        raise
     finally:
-        tracker.close(status, summary)
+        if tracker:
+            tracker.close(status, summary)
     for failure in tracker.failures[:3]:
         console.print(f"Tracking: {failure}", soft_wrap=True, markup=False)
     return result

@@ -96,7 +96,7 @@ def local_ray() -> Iterator[None]:
 
     on_terminate = signal.getsignal(signal.SIGTERM)
     try:
-        with _deferred_interrupt():
+        with deferred_interrupt():
             ray.init(
                 address="local",
                 num_cpus=count_cpus(),
@@ -130,7 +130,7 @@ def _garbage_collected_before() -> Iterator[None]:
 
 
 @contextmanager
-def _deferred_interrupt() -> Iterator[None]:
+def deferred_interrupt() -> Iterator[None]:
     """Let Ctrl-C wait for the block's end; a second one does not.
 
     Python drops a KeyboardInterrupt that comes while a process is forked, and Ray would be half started.
