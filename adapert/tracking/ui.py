@@ -46,12 +46,19 @@ def serve(workspace: Path, port: int, console: Console) -> int:
         signal.signal(number, signal.default_int_handler)
     with subprocess.Popen(command, env=environment, start_new_session=True) as server:
         try:
-            return server.wait()
+            return _wait(server)
         except KeyboardInterrupt:
             return 0
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
+
+
+def _wait(server: subprocess.Popen[bytes]) -> int:
+    # A signal that the system gives to another thread only sets a flag, which this thread must wake to see.
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return server.wait(timeout=0.5)
 
 
 def _check_port(port: int) -> None:
