@@ -5,14 +5,27 @@ Defaults are the paper's where it gives one. "Not in the paper" marks every choi
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from adapert.errors import InputError, nearest
 from adapert.files import write_whole
+
+ModelName: TypeAlias = Literal[
+    "adapert",
+    "control",
+    "mean",
+    "additive",
+    "neighbour",
+    "ridge_text",
+    "ridge_network",
+    "ridge_both",
+]
+"""Every model by name; `adapert.registry` builds them."""
 
 
 class _Section(BaseModel):
@@ -45,10 +58,14 @@ class GraphConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """Sizes and forms of the network's parts (Eq. 1 to 13)."""
+    """Which model, and the sizes and forms of AdaPert's parts (Eq. 1 to 13)."""
 
+    name: ModelName = Field(
+        "adapert", description="AdaPert, or a reference model, which reads no other setting."
+    )
     node_features: Literal["one_hot", "text", "both"] = Field(
-        "one_hot", description="h(0) of Eq. 5: a learnable row per gene, its projected text, or their sum."
+        "both",
+        description="h(0): a learnable row per gene (Eq. 5), its projected text, or the sum of the two.",
     )
     structural_size: int = Field(64, ge=1, description="d_s of Eq. 6. Not in the paper.")
     latent_size: int = Field(128, ge=1, description="d of Eq. 1. Not in the paper.")
@@ -112,6 +129,9 @@ class TrainingConfig(_Section):
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's, decoupled.")
     schedule: Literal["constant", "cosine"] = Field("constant", description="Learning rate over epochs.")
     minibatch_size: int = Field(64, ge=1, description="Rows (perturbations, or cells) an optimiser step.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of the products of a training step: autocast to bfloat16 pays on GPUs."
+    )
     max_epochs: int = Field(60, ge=1, description="Epochs at most.")
     patience: int = Field(20, ge=1, description="Epochs without a better validation Pearson-delta.")
 
@@ -203,4 +223,8 @@ def _validated(nested: Mapping[str, Any]) -> Config:
             sections = Config().model_dump()
             known = [*sections, *Config().flat()]
             raise InputError(f"Config has no field '{name}'.{nearest(name, known)}") from error
-        raise InputError(f"Config field '{name}': {first['msg']}, but it is {first['input']!r}.") from error
+        allowed = re.findall(r"'([^']*)'", first["msg"]) if first["type"] == "literal_error" else []
+        raise InputError(
+            f"Config field '{name}': {first['msg']}, but it is {first['input']!r}."
+            f"{nearest(str(first['input']), allowed)}"
+        ) from error

@@ -17,13 +17,15 @@ def minibatch_losses(training: Training, minibatch: Minibatch) -> tuple[dict[str
     table = training.dataset.splits["train"].table
     distinct, row = np.unique(minibatch.perturbation_index, return_inverse=True)
     perturbation_row = torch.from_numpy(row).to(device)
-    prediction: Prediction = training.model(
-        training.targets.take(torch.from_numpy(distinct).to(device)),
-        perturbation_row,
-        to_tensor(minibatch.control, device),
-        torch.from_numpy(minibatch.control_row).to(device),
-        training.generator,
-    )
+    is_half = training.config.training.precision == "bfloat16"
+    with torch.autocast(device.type, torch.bfloat16, enabled=is_half):
+        prediction: Prediction = training.model(
+            training.targets.take(torch.from_numpy(distinct).to(device)),
+            perturbation_row,
+            to_tensor(minibatch.control, device),
+            torch.from_numpy(minibatch.control_row).to(device),
+            training.generator,
+        )
     weight = to_tensor(minibatch.weight, device)
     is_deg = to_tensor(table.deg_mask[distinct], device)
     recon = reconstruction_loss(prediction.delta, to_tensor(minibatch.target_delta, device), weight)

@@ -112,6 +112,15 @@ def test_training_reduces_the_loss(new_training):
     assert losses[-1]["loss_recon"] < 0.2 * losses[0]["loss_recon"]
 
 
+def test_bfloat16_changes_losses_by_its_rounding_and_keeps_weights_in_float32(new_training):
+    full, half = new_training(NO_NOISE), new_training(NO_NOISE | {"training.precision": "bfloat16"})
+    one, other = (next(train(training)).losses for training in (full, half))
+    assert one["loss_recon"] == pytest.approx(other["loss_recon"], rel=0.02)
+    assert one != other
+    assert {p.dtype for p in half.parameters()} == {torch.float32}
+    assert half.predict(["G01"]).dtype == np.float32
+
+
 def test_training_stops_when_patience_is_used_up(new_training, monkeypatch):
     scores = iter([0.1, 0.3, 0.2, 0.29, 0.9])
 

@@ -136,5 +136,5 @@ def test_rewired_graph_keeps_every_genes_number_of_neighbours(new_variant):
 
 
 def test_no_graph_leaves_the_node_table(new_variant):
-    model = new_variant("no_graph").model
+    model = new_variant("no_graph", **{"model.node_features": "one_hot"}).model
     assert torch.equal(model.node_embeddings(), model.node_table)

@@ -60,11 +60,15 @@ class MessagePassing(nn.Module):
             h(L), (n_nodes, size).
         """
         for layer, weight in enumerate(self.weights):
-            message = _SparseProduct.apply(self.adjacency, self.transposed, weight(h))  # type: ignore[no-untyped-call]
+            message = self._aggregate(weight(h))
             if layer < len(self.weights) - 1:
                 message = self.activation(message)
             h = h + message if self.residual else message
         return h
+
+    def _aggregate(self, h: Tensor) -> Tensor:
+        with torch.autocast(h.device.type, enabled=False):  # Sparse products are float32 only.
+            return _SparseProduct.apply(self.adjacency, self.transposed, h.float())  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _csr_tensor(matrix: scipy.sparse.sparray) -> Tensor:

@@ -23,6 +23,10 @@ from adapert.models.adapert.encoders import Perceptron, TextTable
 from adapert.models.adapert.message_passing import MessagePassing
 from adapert.seeding import numpy_generator, seeded_initialisation
 
+TEXT_FEATURE_SD = 0.5
+"""SD of an untrained gene's projected text, where a row of the learnable table has 1; averaging over
+neighbours shrinks the table's independent rows more than text, which neighbours share. Not in the paper."""
+
 
 class Targets(NamedTuple):
     """The genes that perturbations target, padded to the largest combination.
@@ -123,6 +127,8 @@ class AdaPert(nn.Module):
         self.text = text
         self.node_table = nn.Parameter(torch.randn(n_nodes, size))
         self.node_text = nn.Linear(text_size, size, bias=False)
+        # By torch's default L2-normalised text would hardly be heard beside the table.
+        nn.init.normal_(self.node_text.weight, std=TEXT_FEATURE_SD)
         self.text_projection = nn.Linear(text_size, size, bias=False)
         self.scorer = NodeScorer(size, config.score_size, config.score_activation)
         self.constant_context = nn.Parameter(torch.randn(size))
@@ -153,7 +159,7 @@ class AdaPert(nn.Module):
         if self.fixed_context is not None:
             chosen = self.fixed_context[targets.nodes] * targets.is_gene.unsqueeze(-1)  # type: ignore[index]
             return torch.maximum(chosen.amax(dim=1), is_perturbed)
-        s = targets.sum_rows(self.text())
+        s = (self.text(targets.nodes) * targets.is_gene.unsqueeze(-1)).sum(dim=1)
         alpha = gumbel_softmax(self.scorer(h, self.text_projection(s)), config.tau, generator)
         if config.selection == "top_k":
             is_selected = best_nodes(alpha, config.context_size, is_perturbed)
@@ -176,7 +182,7 @@ class AdaPert(nn.Module):
         weights = self.node_weights(targets, h, generator)
         # A selected node counts 1, also where T is out of every node's reach.
         is_counted = weights > min(self.config.threshold / len(h), 0.5)
-        return Context(self.context_norm(weights @ h), own, weights, is_counted.sum(dim=1))
+        return Context(self.context_norm((weights @ h).float()), own, weights, is_counted.sum(dim=1))
 
     def forward(
         self,
@@ -198,7 +204,7 @@ class AdaPert(nn.Module):
         context = self.contexts(targets, generator)
         shift = self.gene_to_latent(context.h) + self.context_to_latent(context.z)
         latent = self.encoder(control, generator)[control_row] + shift[perturbation_row]
-        delta = self.decoder(latent, generator) + self.offset
+        delta = self.decoder(latent, generator).float() + self.offset
         if self.config.predict == "expression":
             delta = delta - control[control_row]
         return Prediction(delta, context)

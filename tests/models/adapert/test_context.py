@@ -24,13 +24,12 @@ def embeddings():
     )
 
 
-def log_relevance():
-    scores = torch.randn(N_PERTURBATIONS, N_NODES, generator=torch.Generator().manual_seed(1))
-    return torch.log_softmax(scores, dim=1)
+def random_scores():
+    return torch.randn(N_PERTURBATIONS, N_NODES, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("activation", FUNCTIONS)
-def test_scores_equal_a_plain_loop_over_equations_9_to_11(activation):
+def test_scores_equal_a_plain_loop_over_equations_9_and_10(activation):
     torch.manual_seed(0)
     scorer = NodeScorer(SIZE, 5, activation)
     h, s = embeddings()
@@ -41,22 +40,19 @@ def test_scores_equal_a_plain_loop_over_equations_9_to_11(activation):
         for v in range(N_NODES):
             c = torch.cat([h[v], s[p]])
             a.append((w @ FUNCTIONS[activation](concatenated_weight @ c)).item())
-        total = sum(math.exp(score) for score in a)
-        expected = torch.tensor([math.exp(score) / total for score in a])
-        torch.testing.assert_close(scorer(h, s)[p].exp(), expected)
+        torch.testing.assert_close(scorer(h, s)[p], torch.tensor(a))
 
 
 @pytest.mark.parametrize("tau", [0.3, 1.0, 2.0])
-def test_relaxed_choice_equals_a_plain_loop_over_equation_12(tau):
-    log_alpha = log_relevance()
-    # g = -log E for E from Exponential(1) is Gumbel(0, 1).
-    exponential = torch.empty_like(log_alpha).exponential_(generator=torch.Generator().manual_seed(5))
-    relaxed = gumbel_softmax(log_alpha, tau, torch.Generator().manual_seed(5))
+def test_relaxed_choice_equals_a_plain_loop_over_equations_11_and_12(tau):
+    score = random_scores()
+    uniform = torch.rand(score.shape, generator=torch.Generator().manual_seed(5))
+    relaxed = gumbel_softmax(score, tau, torch.Generator().manual_seed(5))
     for p in range(N_PERTURBATIONS):
-        terms = [
-            math.exp((log_alpha[p, v].item() - math.log(exponential[p, v].item())) / tau)
-            for v in range(N_NODES)
-        ]
+        total = sum(math.exp(a) for a in score[p].tolist())
+        log_alpha = [math.log(math.exp(a) / total) for a in score[p].tolist()]
+        noise = [-math.log(-math.log(u)) for u in uniform[p].tolist()]
+        terms = [math.exp((log_alpha[v] + noise[v]) / tau) for v in range(N_NODES)]
         torch.testing.assert_close(relaxed[p], torch.tensor(terms) / sum(terms))
 
 
@@ -75,9 +71,9 @@ def test_choice_of_one_node_follows_alpha():
 
 
 def test_prediction_has_no_noise():
-    log_alpha = log_relevance()
-    torch.testing.assert_close(gumbel_softmax(log_alpha, 1.0, None), log_alpha.exp())
-    torch.testing.assert_close(gumbel_softmax(log_alpha, 0.5, None), torch.softmax(2 * log_alpha, dim=1))
+    score = random_scores()
+    torch.testing.assert_close(gumbel_softmax(score, 1.0, None), torch.softmax(score, dim=1))
+    torch.testing.assert_close(gumbel_softmax(score, 0.5, None), torch.softmax(2 * score, dim=1))
 
 
 def test_threshold_counts_in_units_of_the_uniform_probability():

@@ -7,7 +7,7 @@ import torch
 from fixtures.dataset import N_GENES, N_NODES, build_tiny_dataset
 
 from adapert.errors import InputError
-from adapert.models.adapert.model import build_targets
+from adapert.models.adapert.model import TEXT_FEATURE_SD, build_targets
 from adapert.training.prediction import predict
 
 CPU = torch.device("cpu")
@@ -67,10 +67,10 @@ def loop_selection(model, h, perturbation, noise):
 @pytest.mark.parametrize("has_noise", [True, False])
 @pytest.mark.parametrize("tau", [0.5, 1.0])
 def test_contexts_equal_a_plain_loop_over_equations_5_to_13(small_model, has_noise, tau):
-    model = small_model({"model.tau": tau})
+    model = small_model({"model.tau": tau, "model.node_features": "one_hot"})
     noise = torch.zeros(len(MIXED), N_NODES)
     if has_noise:
-        noise = -torch.empty_like(noise).exponential_(generator=torch.Generator().manual_seed(3)).log()
+        noise = -(-torch.rand(noise.shape, generator=torch.Generator().manual_seed(3)).log()).log()
     context = contexts_of(model, MIXED, torch.Generator().manual_seed(3) if has_noise else None)
     with torch.no_grad():
         h = loop_embeddings(model)
@@ -245,6 +245,14 @@ def test_node_features_are_a_table_the_projected_text_or_their_sum(small_model):
         )
         torch.testing.assert_close(text[3], projection.weight @ forms["text"].text.absent)
         torch.testing.assert_close(both, table + text)
+
+
+def test_untrained_text_is_heard_beside_the_table(small_model):
+    model = small_model(
+        {"model.node_features": "text", "model.n_graph_layers": 0, "model.structural_size": 512}
+    )
+    with torch.no_grad():
+        assert model.node_embeddings()[0].std() == pytest.approx(TEXT_FEATURE_SD, rel=0.15)
 
 
 def test_shuffled_text_is_a_permutation_of_genes(small_model):
