@@ -13,7 +13,9 @@ from adapert import __version__
 from adapert.errors import InputError
 
 if TYPE_CHECKING:
+    from adapert.comparison import ComparisonPlan
     from adapert.config import Config
+    from adapert.data.prepared import PreparedDataset
     from adapert.selection import Pick
     from adapert.study.resources import Resources
     from adapert.study.study import Study
@@ -133,6 +135,7 @@ def prepare(
     n_genes: Annotated[int, typer.Option(help="Genes kept beside the perturbed ones.")] = 5000,
     min_cells: Annotated[int, typer.Option(help="Cells a perturbation must have.")] = 10,
     min_batch_controls: Annotated[int, typer.Option(help="Controls a batch must have.")] = 10,
+    deg_test: Annotated[str, typer.Option(help="mann_whitney, or welch.")] = "mann_whitney",
     deg_adjust: Annotated[str, typer.Option(help="fdr (Benjamini-Hochberg), or none (Eq. 14).")] = "fdr",
     effect_size_groups: Annotated[
         str, typer.Option(help="fractions (5 and 10 %), or tertiles.")
@@ -146,7 +149,6 @@ def prepare(
 ) -> None:
     """Read, check and normalise cells (or responses), a network and text into one data set."""
     from adapert.data import prepare as preparing
-    from adapert.data.prepared import write_prepared
     from adapert.files import check_new_directory
 
     check_new_directory(out)
@@ -164,6 +166,7 @@ def prepare(
         n_genes=n_genes,
         min_cells=min_cells,
         min_batch_controls=min_batch_controls,
+        deg_test=_one_of("--deg-test", deg_test, ("mann_whitney", "welch")),
         deg_adjust=_one_of("--deg-adjust", deg_adjust, ("fdr", "none")),
         effect_size_groups=_one_of("--effect-size-groups", effect_size_groups, ("fractions", "tertiles")),
         split_fractions=split_fractions,
@@ -177,9 +180,9 @@ def prepare(
         network_info=network_info,
         aliases=aliases,
         split_file=split_file,
-        note=lambda line: console.print(line, style="dim", soft_wrap=True, markup=False),
+        out=out,
+        note=_note,
     )
-    write_prepared(dataset, out)
     _print_rows(preparing.summarize_prepared(dataset))
     console.print(f"Wrote {out}. Next: adapert reproduce --data {out}", soft_wrap=True)
 
@@ -291,6 +294,55 @@ def pick(
 
 
 @app.command()
+def evaluate(
+    config: Annotated[Path | None, typer.Argument(help="YAML config; the defaults otherwise.")] = None,
+    data: Data = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    changes: Changes = None,
+    models: Annotated[
+        str | None, typer.Option("--models", help="Such as adapert,mean,ridge_both; else all.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Fits of a model that has chance.")] = 3,
+    split: Annotated[str, typer.Option("--split", help="test, or validation.")] = "test",
+    ensemble: Annotated[bool, typer.Option("--ensemble", help="Add the seeds' mean prediction.")] = False,
+    emission: Annotated[
+        str, typer.Option("--emission", help="Cells from deltas: control_shift, tiled.")
+    ] = "control_shift",
+    emit: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option("--emit", metavar="<path x2>", help="Predicted and real cells, for cell-eval."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="New directory; in WORKSPACE/evaluations by default.")
+    ] = None,
+    max_epochs: MaxEpochs = None,
+    device: Device = "auto",
+) -> None:
+    """Refit models and open a split: every metric, beside reference models."""
+    from adapert.comparison import ComparisonPlan, check_emitted, new_folder
+    from adapert.data.prepared import read_prepared
+    from adapert.files import check_new_directory
+
+    chosen = {} if models is None else {"models": [name.strip() for name in models.split(",")]}
+    plan = ComparisonPlan(
+        **chosen,
+        split=_one_of("--split", split, ("test", "validation")),
+        n_seeds=seeds,
+        use_ensembles=ensemble,
+        emission=_one_of("--emission", emission, ("control_shift", "tiled")),
+        device=_resources(1, None, None, None, device).device,
+    )
+    base = _base(data, config, changes, max_epochs)
+    dataset = read_prepared(Path(base.data.path), {"train", "validation", plan.split})
+    if emit:
+        check_emitted(plan, dataset, emit)
+    folder = out or new_folder(workspace, split)
+    check_new_directory(folder)
+    _print_opening(plan, dataset)
+    _compare(plan, base, dataset, folder, emit)
+
+
+@app.command()
 def figures(
     studies: Annotated[list[str], typer.Argument(help="Names of ablation and sensitivity studies.")],
     out: Annotated[
@@ -388,6 +440,57 @@ def _launch(study: "Study", workspace: Path, resources: "Resources") -> int:
     return result.count(TrialStatus.FAILED)
 
 
+def _print_opening(plan: "ComparisonPlan", dataset: "PreparedDataset") -> None:
+    n_perturbations = len(dataset.splits[plan.split].table.perturbations)
+    line = f"Opened: the {plan.split} split of data {dataset.fingerprint}, {n_perturbations} perturbations."
+    closed = " The test split stays closed." if plan.split == "validation" else ""
+    console.print(f"{line}{closed}", style="bold", soft_wrap=True)
+
+
+def _compare(
+    plan: "ComparisonPlan",
+    config: "Config",
+    dataset: "PreparedDataset",
+    folder: Path,
+    emit: tuple[Path, Path] | None,
+) -> None:
+    """Fit, score, write and print."""
+    from adapert.comparison import (
+        build_comparison_table,
+        compare,
+        describe_comparison,
+        measure_ceilings,
+        write_emitted,
+    )
+    from adapert.tracking.provenance import git_commit
+    from adapert.training.loop import DivergedError
+    from analysis.comparison import CAPTION, build_tables, summarize_comparison, write_comparison
+
+    try:
+        scored = compare(plan, config, dataset, _note)
+    except DivergedError as error:
+        _print_error(str(error))
+        raise typer.Exit(1) from error
+    emitted = scored[-1]
+    scored += measure_ceilings(plan, dataset, _note)
+    frame = build_comparison_table(scored, dataset, plan.split)
+    summary = summarize_comparison(frame)
+    record = describe_comparison(plan, config, dataset, scored) | {"git_commit": git_commit()}
+    write_comparison(folder, frame, summary, record)
+    for table in build_tables(summary, plan.split):
+        console.print(table)
+        console.print()
+    console.print(CAPTION, markup=False)
+    console.print(f"Wrote {folder}", soft_wrap=True)
+    if emit and emitted.model is not None:
+        write_emitted(emitted.model, emitted.seed, plan, dataset, emit)
+        console.print(f"Wrote {emit[0]} and {emit[1]}", soft_wrap=True)
+
+
+def _note(line: str) -> None:
+    console.print(line, style="dim", soft_wrap=True, markup=False)
+
+
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
     from adapert.errors import nearest
 
@@ -420,7 +523,7 @@ def _print_candidates(picked: "Pick", n_shown: int = 5) -> None:
         table.add_row(column, *(_short(value) for value in shown[column]))
     console.print(table)
     if picked.n_left_out:
-        console.print(f"{picked.n_left_out} trials that did not finish are left out.")
+        console.print(f"{picked.n_left_out} trials without a final Pearson-delta are left out.")
 
 
 def _short(value: Any) -> str:

@@ -45,6 +45,7 @@ def whole_directory(path: Path) -> Iterator[Path]:
     """
     check_new_directory(path)
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    new_parents = [parent for parent in path.parents if not parent.exists()]
     try:
         beside.mkdir(parents=True)
         yield beside
@@ -53,6 +54,9 @@ def whole_directory(path: Path) -> Iterator[Path]:
         raise _unwritable(path, error) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        with suppress(OSError):  # filled, or never made
+            for parent in new_parents:
+                parent.rmdir()
 
 
 def check_new_directory(path: Path) -> None:

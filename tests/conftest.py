@@ -1,3 +1,9 @@
 """Fixtures that tests of several rooms share."""
 
-pytest_plugins = ["fixtures.store", "fixtures.dataset", "fixtures.command", "fixtures.workspace"]
+pytest_plugins = [
+    "fixtures.store",
+    "fixtures.dataset",
+    "fixtures.command",
+    "fixtures.workspace",
+    "fixtures.real_data",
+]

@@ -172,6 +172,7 @@ def test_an_unknown_column_is_answered_with_the_nearest(prepare, option, meant):
         (["--counts-layer", "raw"], "--counts-layer must name a layer"),
         (["--kind", "cell"], "Did you mean 'cells'?"),
         (["--deg-adjust", "fdrr"], "Did you mean 'fdr'?"),
+        (["--deg-test", "welsh"], "Did you mean 'welch'?"),
         (["--effect-size-groups", "tertile"], "Did you mean 'tertiles'?"),
         (["--kind", "responses"], "one row a perturbation"),
         (["--min-cells", "1000"], "Lower --min-cells"),
@@ -664,6 +665,53 @@ def test_reproduce_refuses_a_workspace_with_one_of_its_studies(refused, simulate
     (tmp_path / "runs" / "studies" / "sensitivity").mkdir(parents=True)
     message = refused("reproduce", "--data", simulated.prepared)
     assert "'sensitivity' exists" in message
+
+
+# evaluate
+
+
+@pytest.fixture
+def evaluate(refused: Refused, simulated: Simulated) -> Launch:
+    """Run an `evaluate` that must be refused on the prepared data set."""
+
+    def run(*words: object) -> str:
+        return refused("evaluate", *words, "--data", simulated.prepared)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["no.yaml"], "there is no file 'no.yaml'"),
+        (["--set", "model.dropuot=0.1"], "Did you mean 'model.dropout'?"),
+        (["--models", "mean,rigde_both"], "There is no model 'rigde_both'. Did you mean 'ridge_both'?"),
+        (["--models", ""], "There is no model ''"),
+        (["--split", "tset"], "Did you mean 'test'?"),
+        (["--emission", "titled"], "Did you mean 'tiled'?"),
+        (["--seeds", "0"], "--seeds"),
+        (["--ensemble", "--seeds", "1"], "--seeds is 1"),
+        (["--ensemble", "--models", "mean"], "add adapert to --models"),
+        (["--emit", "p.h5ad", "r.h5ad"], "Name one of them"),
+        (["--models", "adapert", "--emit", "p.h5ad", "r.h5ad"], "--ensemble to emit"),
+        (["--models", "mean", "--emit", "p.h5ad", "p.h5ad"], "both are 'p.h5ad'"),
+        (["--out", "."], "'.' exists"),
+        (["--device", "tpu"], "--device must be one of auto, cpu, cuda"),
+    ],
+)
+def test_a_wrong_evaluation_is_refused(evaluate, words, says):
+    assert says in evaluate(*words)
+
+
+def test_an_evaluation_without_data_is_refused(refused):
+    assert "Give --data DIR" in refused("evaluate")
+
+
+def test_an_evaluation_on_data_without_its_test_split_is_refused(refused, simulated, tmp_path):
+    shutil.copytree(simulated.prepared, tmp_path / "data")
+    shutil.rmtree(tmp_path / "data" / "test")
+    message = refused("evaluate", "--data", "data", "--models", "mean")
+    assert "missing or damaged" in message
 
 
 # pick, figures, ui

@@ -1,80 +1,66 @@
-"""Single cells measured: labelled, split, normalised, compared with their controls."""
+"""Single cells measured: labelled, split, normalised, compared with their controls.
 
-from collections.abc import Callable, Collection, Mapping
+Whatever has a size that grows with the cells lies on disk, and a stretch of it at a time in memory.
+"""
+
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import scipy.sparse
 
+from adapert.data.array_folder import FolderWriter
 from adapert.data.choices import PrepareChoices
-from adapert.data.columns import (
-    BATCH,
-    CELL_LINE,
-    PERTURBATION,
-    filter_rows,
-    find_column,
-    require_column,
-    text_array,
-    texts,
-)
-from adapert.data.differential import DegAdjust, call_degs, mann_whitney_p_values, sort_controls
+from adapert.data.differential import DEG_TESTS, call_degs
+from adapert.data.effect_size import effect_size_bounds
 from adapert.data.effects import (
     Effect,
+    GroupSums,
     MatchedControls,
     Measured,
-    build_tables,
     match_controls,
     measure_effect,
+    write_effects,
 )
-from adapert.data.expression import (
-    AnnotatedFile,
-    check_layer,
-    normalise_counts,
-    read_annotations,
-    read_matrix,
-    recognise_counts,
-)
+from adapert.data.expression import StoredExpression, ValueCheck, scale_counts
 from adapert.data.genes import GeneSymbols, read_symbols, select_cell_genes
-from adapert.data.labels import LEFT_OUT, canonical_labels
-from adapert.data.prepared import CellTable, PreparedSplit
-from adapert.data.schema import CONTROL, IntArray, StringArray, genes_of
+from adapert.data.labelled import LabelledCells, find_columns, label_cells
+from adapert.data.matrices import AnnotatedFile, MatrixFile, check_layer, read_annotations, read_stretches
+from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellWriter, read_cells
+from adapert.data.schema import CONTROL, SPLITS, BoolArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
-from adapert.errors import InputError, name_some, nearest
+from adapert.data.stored import StoredRows
+from adapert.errors import InputError
 
 COUNTS_LAYER = "counts"
 """The layer that is taken for raw counts where none is named."""
 
+TESTED_AT_ONCE = 2**25
+"""Values of control cells in memory while DEGs are called: the genes are tested in blocks of so many."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledCells:
-    """The cells that are kept, in the order of their names.
+class Kept:
+    """What of a file is kept, decided before any value is read.
 
     Attributes:
-        rows: Row in the file of each cell, (n_cells,).
-        perturbation: Canonical label, `CONTROL` for controls, (n_cells,).
-        batches: Names of the matching groups, (n_batches,).
-        batch_lines: Cell line of each matching group, (n_batches,).
-        batch_index: Matching group of each cell, (n_cells,).
-        dropped: Perturbations with too few cells.
+        file: The file.
+        layer: The layer that is read; ``None`` for ``X``.
+        columns: Columns in use, by the choice they stand for.
+        symbols: Of the file's genes.
+        cells: Their labels and matching groups.
+        split: Of the perturbations.
     """
 
-    rows: IntArray
-    perturbation: StringArray
-    batches: StringArray
-    batch_lines: StringArray
-    batch_index: IntArray
-    dropped: tuple[str, ...]
-
-    @property
-    def perturbations(self) -> list[str]:
-        """Sorted names of the perturbations, without the control."""
-        return sorted(set(self.perturbation.tolist()) - {CONTROL})
-
-    def cells_of(self, labels: Collection[str]) -> IntArray:
-        """Numbers of the cells that have one of the labels, ascending."""
-        return np.flatnonzero(np.isin(self.perturbation, list(labels)))
+    file: MatrixFile
+    layer: str | None
+    columns: Mapping[str, str | None]
+    symbols: GeneSymbols
+    cells: LabelledCells
+    split: Split
 
 
 def measure_cells(
@@ -82,27 +68,63 @@ def measure_cells(
     choices: PrepareChoices,
     known_genes: Collection[str],
     split_file: Path | None,
+    folder: Path,
     note: Callable[[str], None],
 ) -> Measured:
-    """Read single cells and measure each perturbation's effect.
+    """Read single cells, measure each perturbation's effect, write cells and effects.
 
     Args:
         path: An .h5ad file of cells by genes.
         choices: What the user chose.
         known_genes: Symbols in the network or in the text, to read labels with.
         split_file: Saved split; ``None`` to draw one.
+        folder: The data set's; gets the control cells and the splits.
         note: Receives what was guessed or left out, a line each.
 
     Raises:
         FileNotFoundError: No such file.
         InputError: Cells, labels, genes or values that are not as described in the message.
     """
+    kept = _choose_cells(path, choices, known_genes, split_file, note)
+    cells, split = kept.cells, kept.split
+    with tempfile.TemporaryDirectory(dir=folder, prefix="scratch_") as scratch:
+        names, expression = _store_expression(kept, choices, Path(scratch), note)
+        matched = _write_controls(folder / CONTROL_FOLDER, expression, cells, choices.min_batch_controls)
+        _note_controls(matched, len(cells.batches), choices, note)
+        deg_masks = _call_all_degs(expression, cells, choices)
+        training_n_degs = np.array([deg_masks[name].sum() for name in split["train"]])
+        bounds = effect_size_bounds(choices.effect_size_groups, len(names), training_n_degs)
+        for part in SPLITS:
+            with FolderWriter(folder / part) as table, CellWriter(folder / part / CELL_FOLDER) as written:
+                effects = _measure_effects(split[part], expression, cells, matched, deg_masks, written)
+                write_effects(table, split[part], effects, bounds)
+    control_cells, splits = read_cells(folder, SPLITS)
+    return Measured(
+        gene_names=names,
+        splits=splits,
+        control_cells=control_cells,
+        control_mean=matched.mean,
+        batches=cells.batches,
+        batch_control_mean=matched.batch_mean,
+        guessed=choices.guessed(
+            {**kept.columns, "counts_layer": kept.layer, "gene_column": kept.symbols.column}
+        ),
+    )
+
+
+def _choose_cells(
+    path: Path,
+    choices: PrepareChoices,
+    known_genes: Collection[str],
+    split_file: Path | None,
+    note: Callable[[str], None],
+) -> Kept:
     file = read_annotations(path)
     layer = _find_counts_layer(file, choices)
     symbols = read_symbols(file.var, choices.gene_column)
     known = {*known_genes, *symbols.names.tolist()}
-    columns = _find_columns(file.obs, choices)
-    cells = _label_cells(file.obs, columns, choices, known, note)
+    columns = find_columns(file.obs, choices)
+    cells = label_cells(file.obs, columns, choices, known, note)
     split = choose_split(
         cells.perturbations,
         known,
@@ -111,26 +133,7 @@ def measure_cells(
         choices.split_fractions,
         cells.dropped,
     )
-    names, expression = _read_expression(file, layer, symbols, cells, split, choices, note)
-    controls = cells.cells_of([CONTROL])
-    matched = match_controls(
-        expression[controls], cells.batch_index[controls], cells.batch_lines, choices.min_batch_controls
-    )
-    _note_controls(matched, len(cells.batches), choices, note)
-    effects = _measure_effects(expression, cells, matched, choices.deg_adjust)
-    tables = build_tables(split, effects, choices.effect_size_groups)
-    return Measured(
-        gene_names=names,
-        splits={
-            part: PreparedSplit(table=table, cells=_cell_table(expression, cells, split[part]))
-            for part, table in tables.items()
-        },
-        control_cells=_cell_table(expression, cells, [CONTROL]),
-        control_mean=matched.mean,
-        batches=cells.batches,
-        batch_control_mean=matched.batch_mean,
-        guessed=choices.guessed({**columns, "counts_layer": layer, "gene_column": symbols.column}),
-    )
+    return Kept(file=file.matrices, layer=layer, columns=columns, symbols=symbols, cells=cells, split=split)
 
 
 def _find_counts_layer(file: AnnotatedFile, choices: PrepareChoices) -> str | None:
@@ -140,141 +143,40 @@ def _find_counts_layer(file: AnnotatedFile, choices: PrepareChoices) -> str | No
     return choices.counts_layer
 
 
-def _find_columns(obs: pd.DataFrame, choices: PrepareChoices) -> dict[str, str | None]:
-    return {
-        "perturbation_column": require_column(obs, PERTURBATION, choices.perturbation_column),
-        "batch_column": find_column(obs, BATCH, choices.batch_column),
-        "cell_line_column": find_column(obs, CELL_LINE, choices.cell_line_column),
-    }
-
-
-def _label_cells(
-    obs: pd.DataFrame,
-    columns: Mapping[str, str | None],
-    choices: PrepareChoices,
-    known_genes: Collection[str],
-    note: Callable[[str], None],
-) -> LabelledCells:
-    column = str(columns["perturbation_column"])
-    rows = np.flatnonzero(filter_rows(obs, choices.where))
-    labels = texts(obs[column].iloc[rows])
-    _check_labels(labels, column, choices.control)
-    canonical = canonical_labels(labels.dropna().unique().tolist(), known_genes, choices.control)
-    perturbation = labels.map(canonical).fillna(LEFT_OUT)
-    n_left_out = int((perturbation == LEFT_OUT).sum())
-    if n_left_out:
-        note(f"{n_left_out:,} cells without a perturbation label, or under another control word, left out")
-    _check_controls(perturbation, canonical, column)
-    dropped = _find_rare(perturbation, choices.min_cells, note)
-    is_kept = ~perturbation.isin([LEFT_OUT, *dropped]).to_numpy()
-    return _group_cells(obs, rows[is_kept], perturbation.to_numpy(dtype=str)[is_kept], columns, dropped, note)
-
-
-def _check_labels(labels: "pd.Series[str]", column: str, control: str | None) -> None:
-    values = sorted(set(labels.dropna()))
-    if len(values) < 2:
-        raise InputError(
-            f"A perturbation column must tell perturbations from controls, but '{column}' has only "
-            f"{name_some(values) or 'missing values'}. Name another with --perturbation-column."
-        )
-    if control is not None and control not in values:
-        raise InputError(
-            f"--control must be a label in '{column}', but '{control}' is not.{nearest(control, values)} "
-            f"Its labels are {name_some(values)}."
-        )
-
-
-def _check_controls(perturbation: "pd.Series[str]", canonical: Mapping[str, str], column: str) -> None:
-    if not (perturbation == CONTROL).any():
-        raise InputError(
-            f"Effects are measured against controls, but there are no control cells: no label in '{column}' "
-            f"({name_some(sorted(canonical))}) is a usual control word. Name it with --control, or use "
-            "--kind responses for a table of perturbations by genes."
-        )
-
-
-def _find_rare(
-    perturbation: "pd.Series[str]", min_cells: int, note: Callable[[str], None]
-) -> tuple[str, ...]:
-    counts = perturbation.value_counts().drop([CONTROL, LEFT_OUT], errors="ignore")
-    rare = tuple(sorted(counts.index[counts < min_cells]))
-    if len(rare) == len(counts):
-        raise InputError(
-            f"Perturbations must have at least {min_cells} cells, but none of {len(counts)} has: the largest "
-            f"has {counts.max() if len(counts) else 0}. Lower --min-cells."
-        )
-    if rare:
-        note(f"perturbations with fewer than {min_cells} cells, left out: {len(rare)} ({name_some(rare)})")
-    return rare
-
-
-def _group_cells(
-    obs: pd.DataFrame,
-    rows: IntArray,
-    perturbation: StringArray,
-    columns: Mapping[str, str | None],
-    dropped: tuple[str, ...],
-    note: Callable[[str], None],
-) -> LabelledCells:
-    """Form the matching groups: cell line by sequencing batch."""
-    obs = obs.iloc[rows]
-    lines = _values(obs, columns["cell_line_column"])
-    groups = pd.MultiIndex.from_arrays([lines, _values(obs, columns["batch_column"])])
-    batch_index, distinct = groups.factorize(sort=True)
-    names = np.unique(lines).tolist()
-    if len(names) > 1:
-        note(
-            f"cells of {len(names)} cell lines ({name_some(names)}): perturbations are averaged over "
-            f"them; keep one with --where {columns['cell_line_column']}={names[0]}"
-        )
-    # By name, so that the order of cells in the file makes no difference to any sum.
-    order = np.argsort(obs.index.to_numpy(dtype=str), kind="stable")
-    return LabelledCells(
-        rows=rows[order],
-        perturbation=perturbation[order],
-        batches=np.array([" / ".join(part for part in group if part) or "all" for group in distinct]),
-        batch_lines=np.array([line for line, _ in distinct]),
-        batch_index=batch_index[order].astype(np.int32),
-        dropped=dropped,
-    )
-
-
-def _values(obs: pd.DataFrame, column: str | None) -> StringArray:
-    return np.full(len(obs), "") if column is None else text_array(obs[column])
-
-
-def _read_expression(
-    file: AnnotatedFile,
-    layer: str | None,
-    symbols: GeneSymbols,
-    cells: LabelledCells,
-    split: Split,
-    choices: PrepareChoices,
-    note: Callable[[str], None],
-) -> tuple[StringArray, scipy.sparse.csr_array]:
-    """Read the kept cells, choose genes, normalise.
+def _store_expression(
+    kept: Kept, choices: PrepareChoices, scratch: Path, note: Callable[[str], None]
+) -> tuple[StringArray, StoredExpression]:
+    """Copy the kept cells to where any of them can be read, and choose genes.
 
     Returns:
-        Names of the genes, (n_genes,), and expression, log1p units, (n_cells, n_genes).
+        Names of the genes, (n_genes,), and expression.
     """
-    in_file = np.argsort(cells.rows)
-    position = np.argsort(in_file)
-    matrix = read_matrix(file, layer, cells.rows[in_file])
-    is_counts = recognise_counts(matrix, symbols.names, file.layers)
-    _note_values(is_counts, layer, choices, note)
+    symbols, cells = kept.symbols, kept.cells
+    check, library_sizes = ValueCheck(), []
+
+    def read() -> Iterator[scipy.sparse.csr_array]:
+        for part in read_stretches(kept.file, kept.layer, np.sort(cells.rows), scratch):
+            check.add(part)
+            library_sizes.append(part.sum(axis=1, dtype=np.float64))
+            yield part
+
+    rows = StoredRows.write(scratch / "cells", read(), len(symbols.names))
+    is_counts = check.is_counts(symbols.names, kept.file.layers)
+    _note_values(is_counts, kept.layer, choices, note)
     if symbols.n_left_out:
         note(f"{symbols.n_left_out:,} genes without a symbol, or that repeat one, left out")
 
-    candidates = np.flatnonzero(symbols.is_first)
-    reference = np.sort(position[cells.cells_of([CONTROL, *split["train"]])])
+    row_index = np.argsort(np.argsort(cells.rows))
+    reference = np.sort(row_index[cells.cells_of_all([CONTROL, *kept.split["train"]])])
     perturbed = {gene for name in cells.perturbations for gene in genes_of(name)}
-    chosen = select_cell_genes(
-        matrix[reference][:, candidates], symbols.names[candidates], perturbed, choices.n_genes, is_counts
+    chosen = select_cell_genes(rows.some(reference), symbols, perturbed, choices.n_genes, is_counts)
+    note(f"{len(chosen):,} of {len(symbols.names):,} genes kept")
+    gene_index = np.full(len(symbols.names), -1, dtype=np.int32)
+    gene_index[chosen] = np.arange(len(chosen))
+    scale = scale_counts(np.concatenate(library_sizes)) if is_counts else None
+    return symbols.names[chosen], StoredExpression(
+        rows=rows, row_index=row_index, gene_index=gene_index, n_genes=len(chosen), scale=scale
     )
-    kept = candidates[chosen]
-    expression = normalise_counts(matrix) if is_counts else matrix
-    note(f"{len(kept):,} of {len(symbols.names):,} genes kept")
-    return symbols.names[kept], expression[:, kept][position]
 
 
 def _note_values(
@@ -289,6 +191,19 @@ def _note_values(
     note(f"{where} holds {'counts: normalised and logged' if is_counts else 'log values: taken as they are'}")
 
 
+def _write_controls(
+    folder: Path, expression: StoredExpression, cells: LabelledCells, min_batch_controls: int
+) -> MatchedControls:
+    controls = cells.cells_of(CONTROL)
+    batch_index = cells.batch_index[controls]
+    sums = GroupSums.zeros(len(cells.batches), expression.n_genes)
+    with CellWriter(folder) as written:
+        for stretch, part in expression.stretches(controls):
+            written.append(part, 0, batch_index[stretch])
+            sums.add(part, batch_index[stretch])
+    return match_controls(sums, cells.batch_lines, min_batch_controls)
+
+
 def _note_controls(
     matched: MatchedControls, n_batches: int, choices: PrepareChoices, note: Callable[[str], None]
 ) -> None:
@@ -299,40 +214,56 @@ def _note_controls(
         )
 
 
+def _call_all_degs(
+    expression: StoredExpression, cells: LabelledCells, choices: PrepareChoices
+) -> dict[str, BoolArray]:
+    """Call every perturbation's DEGs against the controls of the cell lines it occurs in."""
+    p_values = {name: np.ones(expression.n_genes) for name in cells.perturbations}
+    for controls, names in _comparisons(cells):
+        groups = [controls, *(cells.cells_of(name) for name in names)]
+        for genes in _cut_genes(expression, max(map(expression.n_values, groups))):
+            test = DEG_TESTS[choices.deg_test](expression.of(controls, genes))
+            for name in names:
+                own_cells = expression.of(cells.cells_of(name), genes)
+                p_values[name][genes] = test(own_cells).p_values
+    return {name: call_degs(p_values[name], choices.deg_adjust) for name in p_values}
+
+
+def _comparisons(cells: LabelledCells) -> Iterator[tuple[IntArray, list[str]]]:
+    """Yield control cells, and the perturbations that are tested against them."""
+    by_lines: dict[frozenset[str], list[str]] = {}
+    for name in cells.perturbations:
+        own = np.unique(cells.batch_index[cells.cells_of(name)])
+        by_lines.setdefault(frozenset(cells.batch_lines[own].tolist()), []).append(name)
+    controls = cells.cells_of(CONTROL)
+    control_lines = cells.batch_lines[cells.batch_index[controls]]
+    for lines, names in by_lines.items():
+        is_own = np.isin(control_lines, sorted(lines))
+        yield controls[is_own] if is_own.any() else controls, names
+
+
+def _cut_genes(expression: StoredExpression, n_values: int) -> Iterator[slice]:
+    """Cut the genes into blocks in which the largest group of cells has `TESTED_AT_ONCE` values or so."""
+    n_blocks = min(1 + n_values // TESTED_AT_ONCE, expression.n_genes)
+    edges = np.linspace(0, expression.n_genes, n_blocks + 1).astype(int).tolist()
+    for start, stop in pairwise(edges):
+        yield slice(start, stop)
+
+
 def _measure_effects(
-    expression: scipy.sparse.csr_array,
+    names: Sequence[str],
+    expression: StoredExpression,
     cells: LabelledCells,
     matched: MatchedControls,
-    deg_adjust: DegAdjust,
-) -> dict[str, Effect]:
-    """Measure every perturbation against the controls of the cell lines it occurs in."""
-    control_rows = cells.cells_of([CONTROL])
-    control_lines = cells.batch_lines[cells.batch_index[control_rows]]
-    by_lines = {}
-    effects = {}
-    for name in cells.perturbations:
-        rows = cells.cells_of([name])
-        batch_index = cells.batch_index[rows]
-        lines = frozenset(cells.batch_lines[batch_index].tolist())
-        if lines not in by_lines:
-            own = np.isin(control_lines, sorted(lines))
-            by_lines[lines] = sort_controls(expression[control_rows[own] if own.any() else control_rows])
-        own_cells = expression[rows]
-        degs = call_degs(mann_whitney_p_values(own_cells, by_lines[lines]), deg_adjust)
-        effects[name] = measure_effect(own_cells, batch_index, matched.batch_mean, degs)
-    return effects
-
-
-def _cell_table(expression: scipy.sparse.csr_array, cells: LabelledCells, names: list[str]) -> CellTable:
-    rows = cells.cells_of(names)
-    # A split's names are sorted, so a label's place among them is its perturbation's number.
-    perturbation_index = np.searchsorted(names, cells.perturbation[rows]).astype(np.int32)
-    order = np.argsort(perturbation_index, kind="stable")
-    chosen = expression[rows[order]]
-    return CellTable(
-        values=chosen.data,
-        gene_index=chosen.indices.astype(np.int32),
-        row_start=chosen.indptr.astype(np.int64),
-        perturbation_index=perturbation_index[order],
-        batch_index=cells.batch_index[rows[order]],
-    )
+    deg_masks: Mapping[str, BoolArray],
+    written: CellWriter,
+) -> Iterator[Effect]:
+    """Measure perturbations one after the other, and write their cells on the way."""
+    for number, name in enumerate(names):
+        own = cells.cells_of(name)
+        batches, group = np.unique(cells.batch_index[own], return_inverse=True)
+        sums = GroupSums.zeros(len(batches), expression.n_genes)
+        for stretch, part in expression.stretches(own):
+            written.append(part, number, cells.batch_index[own[stretch]])
+            sums.add(part, group[stretch])
+        yield measure_effect(sums, batches, matched.batch_mean, deg_masks[name])

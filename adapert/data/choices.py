@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from adapert.data.differential import DegAdjust
+from adapert.data.differential import DegAdjust, DegTest
 from adapert.data.effect_size import EffectSizeGroups
 from adapert.data.splits import DEFAULT_FRACTIONS, check_fractions
 from adapert.errors import InputError
@@ -29,6 +29,7 @@ class PrepareChoices:
             the perturbed ones.
         min_cells: Cells a perturbation must have.
         min_batch_controls: Controls a matching group must have to be compared with its own.
+        deg_test: Mann-Whitney, or Welch's t. Cells only.
         deg_adjust: Whether p-values are adjusted. Cells only.
         effect_size_groups: By fixed shares of the genes, or tertiles of the training perturbations.
         split_fractions: Shares of train, validation and test.
@@ -48,6 +49,7 @@ class PrepareChoices:
     n_genes: int = 5_000
     min_cells: int = 10
     min_batch_controls: int = 10
+    deg_test: DegTest = "mann_whitney"
     deg_adjust: DegAdjust = "fdr"
     effect_size_groups: EffectSizeGroups = "fractions"
     split_fractions: tuple[float, float, float] = DEFAULT_FRACTIONS

@@ -1,15 +1,15 @@
 """What each perturbation's cells say, against the controls matched to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse
 
-from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds, group_effect_sizes
-from adapert.data.prepared import CellTable, PerturbationTable, PreparedSplit
-from adapert.data.schema import SPLITS, BoolArray, FloatArray, IntArray, SplitName, StringArray
-from adapert.data.splits import Split
+from adapert.data.array_folder import FolderWriter
+from adapert.data.effect_size import group_effect_sizes
+from adapert.data.prepared import CellTable, PreparedSplit
+from adapert.data.schema import BoolArray, FloatArray, IntArray, SplitName, StringArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,28 +71,48 @@ class MatchedControls:
     n_matched_outside: int
 
 
-def match_controls(
-    expression: scipy.sparse.csr_array,
-    batch_index: IntArray,
-    batch_lines: StringArray,
-    min_batch_controls: int,
-) -> MatchedControls:
+@dataclass(frozen=True, kw_only=True)
+class GroupSums:
+    """Sums of expression over the cells of each group, to which cells are added in stretches.
+
+    Attributes:
+        sums: log1p units, (n_groups, n_genes).
+        n_cells: Cells of each group, (n_groups,).
+    """
+
+    sums: FloatArray
+    n_cells: IntArray
+
+    @classmethod
+    def zeros(cls, n_groups: int, n_genes: int) -> "GroupSums":
+        """Start with no cells."""
+        return cls(sums=np.zeros((n_groups, n_genes)), n_cells=np.zeros(n_groups, dtype=np.int64))
+
+    def add(self, expression: scipy.sparse.csr_array, group: IntArray) -> None:
+        """Add cells, one after the other: the same cells in any stretches give the same sums.
+
+        Args:
+            expression: log1p units, (n_cells, n_genes).
+            group: Of each cell, (n_cells,).
+        """
+        n_genes = self.sums.shape[1]
+        place = np.repeat(group.astype(np.int64) * n_genes, np.diff(expression.indptr)) + expression.indices
+        np.add.at(self.sums.reshape(-1), place, expression.data.astype(np.float64))
+        np.add.at(self.n_cells, group, 1)
+
+
+def match_controls(controls: GroupSums, batch_lines: StringArray, min_batch_controls: int) -> MatchedControls:
     """Find each matching group's control profile.
 
     A group with fewer controls than asked for takes those of its cell line, and if these are too
     few as well, all.
 
     Args:
-        expression: Control cells, log1p units, (n_controls, n_genes).
-        batch_index: Matching group of each control, (n_controls,).
+        controls: Sums of the control cells of each matching group.
         batch_lines: Cell line of each matching group, (n_batches,).
         min_batch_controls: Controls that are enough.
     """
-    n_batches = len(batch_lines)
-    sums = np.zeros((n_batches, expression.shape[1]))
-    for batch in np.unique(batch_index):
-        sums[batch] = expression[batch_index == batch].sum(axis=0, dtype=np.float64)
-    counts = np.bincount(batch_index, minlength=n_batches)
+    sums, counts, n_batches = controls.sums, controls.n_cells, len(batch_lines)
     batch_mean = np.empty(sums.shape, dtype=np.float32)
     for batch in range(n_batches):
         same_line = batch_lines == batch_lines[batch]
@@ -107,22 +127,18 @@ def match_controls(
 
 
 def measure_effect(
-    expression: scipy.sparse.csr_array,
-    batch_index: IntArray,
-    batch_control_mean: FloatArray,
-    deg_mask: BoolArray,
+    groups: GroupSums, batches: IntArray, batch_control_mean: FloatArray, deg_mask: BoolArray
 ) -> Effect:
     """Average a perturbation's cells by matching group, and their difference from controls over cells.
 
     Args:
-        expression: The perturbation's cells, log1p units, (n_cells, n_genes).
-        batch_index: Matching group of each cell, (n_cells,).
+        groups: Sums of the perturbation's cells of each matching group that it occurs in.
+        batches: These matching groups, (n_groups,).
         batch_control_mean: From `match_controls`, (n_batches, n_genes).
         deg_mask: Differentially expressed genes, (n_genes,).
     """
-    batches, counts = np.unique(batch_index, return_counts=True)
-    sums = np.stack([expression[batch_index == batch].sum(axis=0, dtype=np.float64) for batch in batches])
-    means = sums / counts[:, None]
+    counts = groups.n_cells
+    means = groups.sums / counts[:, None]
     delta = counts @ (means - batch_control_mean[batches]) / counts.sum()
     return Effect(
         delta=delta.astype(np.float32),
@@ -134,35 +150,25 @@ def measure_effect(
     )
 
 
-def build_tables(
-    split: Split, effects: Mapping[str, Effect], groups: EffectSizeGroups
-) -> dict[SplitName, PerturbationTable]:
-    """Stack the effects of each split's perturbations and name their effect-size groups.
+def write_effects(
+    writer: FolderWriter, names: Sequence[str], effects: Iterable[Effect], bounds: tuple[float, float]
+) -> None:
+    """Write one split's perturbations as they are measured, as a `PerturbationTable`.
 
     Args:
-        split: The perturbations of each split, in order.
-        effects: Effect of every perturbation.
-        groups: What makes an effect small, medium or large.
+        writer: Of the split's folder.
+        names: The split's perturbations, in order.
+        effects: Effect of each.
+        bounds: From `effect_size_bounds`.
     """
-    training = [effects[name].deg_mask for name in split["train"]]
-    bounds = effect_size_bounds(groups, len(training[0]), np.sum(training, axis=1))
-    return {part: _build_table(split[part], effects, bounds) for part in SPLITS}
-
-
-def _build_table(
-    names: Sequence[str], effects: Mapping[str, Effect], bounds: tuple[float, float]
-) -> PerturbationTable:
-    chosen = [effects[name] for name in names]
-    deg_mask = np.stack([effect.deg_mask for effect in chosen])
-    n_groups = [len(effect.group_n_cells) for effect in chosen]
-    return PerturbationTable(
-        perturbations=np.array(names, dtype=str),
-        delta=np.stack([effect.delta for effect in chosen]),
-        deg_mask=deg_mask,
-        n_cells=np.array([effect.n_cells for effect in chosen], dtype=np.int32),
-        effect_size=group_effect_sizes(deg_mask.sum(axis=1), bounds),
-        group_perturbation_index=np.repeat(np.arange(len(chosen), dtype=np.int32), n_groups),
-        group_batch_index=np.concatenate([effect.group_batch_index for effect in chosen]),
-        group_mean=np.concatenate([effect.group_mean for effect in chosen]),
-        group_n_cells=np.concatenate([effect.group_n_cells for effect in chosen]),
-    )
+    for number, effect in enumerate(effects):
+        n_groups = len(effect.group_n_cells)
+        writer.append("delta", effect.delta[None])
+        writer.append("deg_mask", effect.deg_mask[None])
+        writer.append("n_cells", np.array([effect.n_cells], dtype=np.int32))
+        writer.append("effect_size", group_effect_sizes(effect.deg_mask.sum()[None], bounds))
+        writer.append("group_perturbation_index", np.full(n_groups, number, dtype=np.int32))
+        writer.append("group_batch_index", effect.group_batch_index)
+        writer.append("group_mean", effect.group_mean)
+        writer.append("group_n_cells", effect.group_n_cells)
+    writer.append("perturbations", np.array(names, dtype=str))

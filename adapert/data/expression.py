@@ -1,20 +1,15 @@
-"""Cells from an .h5ad file: checked, recognised as counts or log values, normalised."""
+"""Expression of cells: recognised as counts or log values, normalised as it is read."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
-import h5py
 import numpy as np
-import pandas as pd
 import scipy.sparse
-from anndata.io import read_elem, sparse_dataset
 
-from adapert.data.schema import IntArray, StringArray
-from adapert.data.tables import require_file
-from adapert.errors import InputError, name_some, nearest
+from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
+from adapert.data.stored import StoredRows
+from adapert.data.stretches import starts_of
+from adapert.errors import InputError, name_some
 
 LIBRARY_SIZE = 4_000
 """Counts a cell is scaled to before log1p: TxPert's representation."""
@@ -22,203 +17,185 @@ LIBRARY_SIZE = 4_000
 LOG_MAXIMUM = 20.0
 """Above any log1p or log2 of a share of a million; values beyond it were not logged."""
 
-ROWS_AT_ONCE = 2_048
+
+@dataclass
+class Refused:
+    """Values of a kind that no expression has.
+
+    Attributes:
+        is_bad: Tells them.
+        found: What they are, in the words of messages.
+        n_values: How many were seen.
+        first_gene: Column of the first.
+    """
+
+    is_bad: Callable[[FloatArray], BoolArray]
+    found: str
+    n_values: int = 0
+    first_gene: int = 0
+
+
+@dataclass
+class ValueCheck:
+    """What values are, seen a stretch at a time: counts, log values, or nothing to work with.
+
+    Attributes:
+        has_values: Whether any value is not zero.
+        is_whole: Whether all are whole numbers.
+        maximum: The largest finite one.
+    """
+
+    has_values: bool = False
+    is_whole: bool = True
+    maximum: float = 0.0
+    nan: Refused = field(default_factory=lambda: Refused(np.isnan, "NaN"))
+    infinite: Refused = field(default_factory=lambda: Refused(np.isinf, "infinite"))
+    negative: Refused = field(default_factory=lambda: Refused(lambda values: values < 0, "below 0"))
+
+    def add(self, matrix: scipy.sparse.csr_array) -> None:
+        """See the next values, (n_rows of the stretch, n_genes)."""
+        if not matrix.nnz:
+            return
+        self.has_values = True
+        lowest, highest = matrix.data.min(), matrix.data.max()
+        if not 0 <= lowest <= highest < np.inf:  # not so either where one is NaN
+            for refused in (self.nan, self.infinite, self.negative):
+                _count_refused(refused, matrix)
+        else:
+            self.maximum = max(self.maximum, float(highest))
+            self.is_whole = self.is_whole and bool((np.rint(matrix.data) == matrix.data).all())
+
+    def check_finite(self, gene_names: StringArray, what: str) -> None:
+        """Refuse NaN and infinite values, with their count and the first gene.
+
+        Args:
+            gene_names: (n_genes,).
+            what: What the values are, to begin the sentence.
+
+        Raises:
+            InputError: NaN or infinite values.
+        """
+        _refuse(self.nan, gene_names, f"{what} must be numbers")
+        _refuse(self.infinite, gene_names, f"{what} must be finite")
+
+    def is_counts(self, gene_names: StringArray, layers: tuple[str, ...]) -> bool:
+        """Tell counts from log values, and refuse everything else.
+
+        Args:
+            gene_names: (n_genes,).
+            layers: The file's layers, to name in an error.
+
+        Returns:
+            Whether the values are counts (all integers), not log values (none above `LOG_MAXIMUM`).
+
+        Raises:
+            InputError: NaN, infinite or negative values, nothing but zeros, or values that were
+                normalised but not logged.
+        """
+        self.check_finite(gene_names, "Expression")
+        _refuse(self.negative, gene_names, "Expression must not be negative")
+        if not self.has_values:
+            raise InputError(
+                "Expression must not be zero everywhere, but it is. Name counts with --counts-layer."
+            )
+        if not self.is_whole and self.maximum > LOG_MAXIMUM:
+            has = f"the layers are {name_some(layers)}" if layers else "the file has no layers"
+            raise InputError(
+                f"Expression must be raw counts or log values, but these are fractions of up to "
+                f"{self.maximum:g}: normalised, not logged. Apply log1p first, or name raw counts with "
+                f"--counts-layer ({has})."
+            )
+        return self.is_whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnnotatedFile:
-    """An .h5ad file without its matrices.
+class StoredExpression:
+    """Expression of the kept cells and genes, normalised as it is read from disk.
 
     Attributes:
-        path: The file.
-        obs: Annotations of the cells, or of the perturbations of a response table.
-        var: Annotations of the genes.
-        layers: Names of the layers.
+        rows: Values of the kept cells over all genes of the file.
+        row_index: Row of each cell, (n_cells,).
+        gene_index: Kept gene of each gene of the file, -1 for the others, (n_genes of the file,).
+        n_genes: Number of kept genes.
+        scale: What scales each row's counts to `LIBRARY_SIZE`, (n_rows,); ``None`` for log values.
     """
 
-    path: Path
-    obs: pd.DataFrame
-    var: pd.DataFrame
-    layers: tuple[str, ...]
+    rows: StoredRows
+    row_index: IntArray
+    gene_index: IntArray
+    n_genes: int
+    scale: FloatArray | None
 
+    def of(self, cells: IntArray, genes: slice = slice(None)) -> scipy.sparse.csr_array:
+        """Read expression of some cells.
 
-def read_annotations(path: Path) -> AnnotatedFile:
-    """Read what an .h5ad file says of its cells and genes, and none of its values.
+        Args:
+            cells: Numbers of the cells, (n_chosen,).
+            genes: A stretch of the kept genes.
 
-    Raises:
-        FileNotFoundError: No such file.
-        InputError: Not an .h5ad file, a damaged one, or one without cells or genes.
-    """
-    require_file(path, "The cells")
-    if not h5py.is_hdf5(path):
-        raise InputError(f"The cells must be an .h5ad file, but '{path}' is no HDF5 file.")
-    with _open(path) as file:
-        missing = [name for name in ("X", "obs", "var") if name not in file]
-        if missing:
-            raise InputError(
-                f"The cells must be an .h5ad file, but '{path}' is HDF5 without {name_some(missing)}. "
-                "Write it with anndata."
-            )
-        obs, var = read_elem(file["obs"]), read_elem(file["var"])
-        layers = tuple(file["layers"]) if "layers" in file else ()
-    if not isinstance(obs, pd.DataFrame) or not isinstance(var, pd.DataFrame):
-        raise InputError(
-            f"The cells must be an .h5ad file, but 'obs' and 'var' of '{path}' are no tables. "
-            "Write it again with anndata."
-        )
-    if not len(obs) or not len(var):
-        raise InputError(
-            f"The cells must have rows and genes, but '{path}' is of {len(obs)} rows x {len(var)} genes."
-        )
-    return AnnotatedFile(path=path, obs=obs, var=var, layers=layers)
+        Returns:
+            log1p units, float32, (n_chosen, n_genes of the stretch).
+        """
+        parts = [part for _, part in self.stretches(cells, genes)]
+        if len(parts) == 1:
+            return parts[0]
+        return scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))
 
+    def stretches(
+        self, cells: IntArray, genes: slice = slice(None)
+    ) -> Iterator[tuple[slice, scipy.sparse.csr_array]]:
+        """Read expression of some cells, a stretch of them at a time; as `of`.
 
-@contextmanager
-def _open(path: Path) -> Iterator[h5py.File]:
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:  # HDF5 and anndata may raise nearly anything at a damaged file
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"The cells must be a whole .h5ad file, but '{path}' is damaged: {reason}. Copy it again, or "
-            "write it again with anndata."
-        ) from error
+        Yields:
+            Place of the stretch in `cells`, and its expression.
+        """
+        rows = self.row_index[cells]
+        for start, stop in self.rows.cut(rows):
+            yield slice(start, stop), self._read(rows[start:stop], genes)
 
+    def n_values(self, cells: IntArray) -> int:
+        """Count the values of some cells over all genes of the file."""
+        return int(self.rows.lengths(self.row_index[cells]).sum())
 
-def check_layer(file: AnnotatedFile, layer: str | None, option: str) -> None:
-    """Refuse a layer that the file does not have; ``None`` is ``X``.
-
-    Raises:
-        InputError: No such layer.
-    """
-    if layer is not None and layer not in file.layers:
-        raise InputError(
-            f"{option} must name a layer, but '{file.path}' has no '{layer}'.{nearest(layer, file.layers)} "
-            f"Its layers are {name_some(file.layers) or 'none'}."
+    def _read(self, rows: IntArray, genes: slice) -> scipy.sparse.csr_array:
+        first, stop, _ = genes.indices(self.n_genes)
+        stored = self.rows.take(rows)
+        gene = self.gene_index[stored.indices]
+        is_kept = (gene >= first) & (gene < stop)
+        lengths = np.diff(starts_of(is_kept)[stored.indptr])
+        values = stored.data[is_kept]
+        if self.scale is not None:
+            values = np.log1p(values * np.repeat(self.scale[rows], lengths)).astype(np.float32)
+        return scipy.sparse.csr_array(
+            (values, gene[is_kept] - first, starts_of(lengths)), shape=(len(rows), stop - first)
         )
 
 
-def read_matrix(file: AnnotatedFile, layer: str | None, rows: IntArray) -> scipy.sparse.csr_array:
-    """Read some rows of a matrix, a stretch of the file at a time.
+def scale_counts(library_sizes: FloatArray) -> FloatArray:
+    """Give the factors that scale cells to `LIBRARY_SIZE` counts.
 
     Args:
-        file: From `read_annotations`.
-        layer: The layer; ``None`` for ``X``.
-        rows: Ascending row numbers, (n_rows,).
+        library_sizes: Counts of each cell over all genes that were measured, (n_cells,).
 
     Returns:
-        float32, (n_rows, n_genes of the file).
-
-    Raises:
-        InputError: A damaged file, or a matrix of another size than its annotations.
+        (n_cells,); finite for a cell without counts, which stays zeros.
     """
-    with _open(file.path) as opened:
-        element = opened["X"] if layer is None else opened[f"layers/{layer}"]
-        source: Any = element if isinstance(element, h5py.Dataset) else sparse_dataset(element)
-        _check_size(file, source.shape)
-        if getattr(source, "format", "csr") == "csc":
-            # Rows of a column-wise file lie everywhere in it: one pass over the whole is faster.
-            parts = [scipy.sparse.csr_array(source.to_memory(), dtype=np.float32)[rows]]
-        else:
-            parts = [scipy.sparse.csr_array(part, dtype=np.float32) for part in _stretches(source, rows)]
-    matrix = scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))
-    matrix.eliminate_zeros()
-    return matrix
+    scale: FloatArray = LIBRARY_SIZE / np.where(library_sizes > 0, library_sizes, 1)
+    return scale
 
 
-def _check_size(file: AnnotatedFile, shape: tuple[int, ...]) -> None:
-    if tuple(shape) != (len(file.obs), len(file.var)):
-        raise InputError(
-            f"A matrix must have a row for each cell and a column for each gene, but '{file.path}' has "
-            f"{len(file.obs)} x {len(file.var)} of these and a matrix of {' x '.join(map(str, shape))}. "
-            "Write it again with anndata."
-        )
+def _count_refused(refused: Refused, matrix: scipy.sparse.csr_array) -> None:
+    is_bad = refused.is_bad(matrix.data)
+    if not refused.n_values:
+        refused.first_gene = int(matrix.indices[np.argmax(is_bad)])
+    refused.n_values += int(is_bad.sum())
 
 
-def _stretches(source: Any, rows: IntArray) -> Iterator[Any]:
-    for start in range(0, source.shape[0], ROWS_AT_ONCE):
-        stop = min(start + ROWS_AT_ONCE, source.shape[0])
-        inside = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
-        if len(inside):
-            yield source[start:stop][inside]
-
-
-def check_finite(matrix: scipy.sparse.csr_array, gene_names: StringArray, what: str) -> None:
-    """Refuse NaN and infinite values, with their count and the first gene.
-
-    Args:
-        matrix: Values, (n_rows, n_genes).
-        gene_names: (n_genes,).
-        what: What the values are, to begin the sentence.
-
-    Raises:
-        InputError: NaN or infinite values.
-    """
-    _refuse_values(matrix, np.isnan(matrix.data), gene_names, f"{what} must be numbers", "NaN")
-    _refuse_values(matrix, np.isinf(matrix.data), gene_names, f"{what} must be finite", "infinite")
-
-
-def recognise_counts(
-    matrix: scipy.sparse.csr_array, gene_names: StringArray, layers: tuple[str, ...]
-) -> bool:
-    """Tell counts from log values, and refuse everything else.
-
-    Args:
-        matrix: Values of the cells, (n_cells, n_genes).
-        gene_names: (n_genes,).
-        layers: The file's layers, to name in an error.
-
-    Returns:
-        Whether the values are counts (all integers), not log values (none above `LOG_MAXIMUM`).
-
-    Raises:
-        InputError: NaN, infinite or negative values, nothing but zeros, or values that were normalised
-            but not logged.
-    """
-    check_finite(matrix, gene_names, "Expression")
-    _refuse_values(matrix, matrix.data < 0, gene_names, "Expression must not be negative", "below 0")
-    if not matrix.nnz:
-        raise InputError(
-            "Expression must not be zero everywhere, but it is. Name counts with --counts-layer."
-        )
-    if not np.any(matrix.data % 1):
-        return True
-    maximum = float(matrix.data.max())
-    if maximum > LOG_MAXIMUM:
-        has = f"the layers are {name_some(layers)}" if layers else "the file has no layers"
-        raise InputError(
-            f"Expression must be raw counts or log values, but these are fractions of up to {maximum:g}: "
-            f"normalised, not logged. Apply log1p first, or name raw counts with --counts-layer ({has})."
-        )
-    return False
-
-
-def normalise_counts(counts: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
-    """Scale each cell to `LIBRARY_SIZE` counts and take log1p.
-
-    Args:
-        counts: Over all genes that were measured, (n_cells, n_genes).
-
-    Returns:
-        Expression, log1p units, float32, (n_cells, n_genes); a cell without counts stays zeros.
-    """
-    library_sizes = counts.sum(axis=1, dtype=np.float64)
-    scale = LIBRARY_SIZE / np.where(library_sizes > 0, library_sizes, 1)
-    values = np.log1p(counts.data * np.repeat(scale, np.diff(counts.indptr))).astype(np.float32)
-    return scipy.sparse.csr_array((values, counts.indices, counts.indptr), shape=counts.shape)
-
-
-def _refuse_values(
-    matrix: scipy.sparse.csr_array, bad: Any, gene_names: StringArray, rule: str, found: str
-) -> None:
-    n_bad = int(bad.sum())
+def _refuse(refused: Refused, gene_names: StringArray, rule: str) -> None:
+    n_bad = refused.n_values
     if n_bad:
-        gene = gene_names[matrix.indices[np.argmax(bad)]]
         values = "1 value is" if n_bad == 1 else f"{n_bad:,} values are"
         raise InputError(
-            f"{rule}, but {values} {found}, the first in gene '{gene}'. "
+            f"{rule}, but {values} {refused.found}, the first in gene '{gene_names[refused.first_gene]}'. "
             "Correct the file, or name another layer with --counts-layer."
         )

@@ -1,6 +1,7 @@
 """Gene symbols of a file, and which genes a prepared data set keeps."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import scipy.sparse
 
 from adapert.data.columns import GENE_SYMBOL, find_column
 from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
+from adapert.data.variability import measure_moments, score_counts, score_log_values
 from adapert.errors import InputError, name_some
 
 NO_SYMBOL = re.compile(r"(ENS[A-Z]*G\d+(\.\d+)?|\d+|)")
@@ -61,8 +63,8 @@ def read_symbols(var: pd.DataFrame, explicit: str | None) -> GeneSymbols:
 
 
 def select_cell_genes(
-    matrix: scipy.sparse.csr_array,
-    gene_names: StringArray,
+    cells: Iterable[scipy.sparse.csr_array],
+    symbols: GeneSymbols,
     perturbed_genes: set[str],
     n_genes: int,
     is_counts: bool,
@@ -70,9 +72,9 @@ def select_cell_genes(
     """Choose the highly variable genes, and every perturbed gene that was measured.
 
     Args:
-        matrix: Counts or log values of the control and training cells only, so that test data
-            choose nothing, (n_cells, n_candidates).
-        gene_names: (n_candidates,).
+        cells: Counts or log values of the control and training cells only, so that test data choose
+            nothing, in stretches, (n_cells of the stretch, n_genes of the file); iterated up to twice.
+        symbols: Of the file's genes; those without a symbol, or that repeat one, are not chosen.
         perturbed_genes: Genes that are kept in any case.
         n_genes: Highly variable genes to keep; all that were detected where there are no more.
         is_counts: Whether the values are counts (`seurat_v3`) or log values (`seurat`).
@@ -83,11 +85,17 @@ def select_cell_genes(
     Raises:
         InputError: Too few cells for the variance fit of `seurat_v3`.
     """
-    detected = np.flatnonzero(np.bincount(matrix.indices, minlength=len(gene_names)))
-    if len(detected) > n_genes:
-        score = _variability(matrix[:, detected], is_counts)
-        detected = detected[np.lexsort((gene_names[detected], -score))[:n_genes]]
-    return _with_perturbed(detected, gene_names, perturbed_genes)
+    moments = measure_moments(cells, len(symbols.names), is_counts)
+    chosen = np.flatnonzero(symbols.is_first & (moments.n_detected > 0))
+    if len(chosen) > n_genes:
+        score = (
+            score_counts(cells, moments, chosen) if is_counts else score_log_values(moments.of_genes(chosen))
+        )
+        # Ties are broken by name, so that the order of genes makes no difference.
+        order = np.lexsort((symbols.names[chosen], -np.nan_to_num(score, nan=-np.inf)))
+        chosen = chosen[order[:n_genes]]
+    is_perturbed = symbols.is_first & np.isin(symbols.names, sorted(perturbed_genes))
+    return _sort_by_name(np.union1d(chosen, np.flatnonzero(is_perturbed)), symbols.names)
 
 
 def select_response_genes(
@@ -122,7 +130,8 @@ def select_response_genes(
             -np.count_nonzero(is_significant[:, detected], axis=0),
         )
     )
-    return _with_perturbed(detected[order[:n_genes]], gene_names, perturbed_genes)
+    is_perturbed = np.isin(gene_names, sorted(perturbed_genes))
+    return _sort_by_name(np.union1d(detected[order[:n_genes]], np.flatnonzero(is_perturbed)), gene_names)
 
 
 def _are_symbols(names: StringArray) -> bool:
@@ -130,27 +139,6 @@ def _are_symbols(names: StringArray) -> bool:
     return n_without < len(names) / 2
 
 
-def _with_perturbed(chosen: IntArray, gene_names: StringArray, perturbed_genes: set[str]) -> IntArray:
-    perturbed = np.flatnonzero(np.isin(gene_names, sorted(perturbed_genes)))
-    kept = np.union1d(chosen, perturbed)
-    by_name: IntArray = kept[np.argsort(gene_names[kept])]
+def _sort_by_name(genes: IntArray, gene_names: StringArray) -> IntArray:
+    by_name: IntArray = genes[np.argsort(gene_names[genes])]
     return by_name
-
-
-def _variability(matrix: scipy.sparse.csr_array, is_counts: bool) -> FloatArray:
-    """Score genes by scanpy's normalised variance (`seurat_v3`) or dispersion (`seurat`)."""
-    import anndata
-    import scanpy
-
-    cells = anndata.AnnData(scipy.sparse.csr_matrix(matrix))
-    flavor, column = ("seurat_v3", "variances_norm") if is_counts else ("seurat", "dispersions_norm")
-    try:
-        # The score is what is wanted here; its ties are broken by name, so scanpy's own choice is not.
-        table = scanpy.pp.highly_variable_genes(cells, flavor=flavor, n_top_genes=1, inplace=False)
-    except ValueError as error:  # the loess fit of too few distinct means
-        raise InputError(
-            f"Highly variable genes cannot be found among {matrix.shape[1]} genes in {matrix.shape[0]} cells "
-            f"({error}). Keep all of them with --n-genes {matrix.shape[1]}."
-        ) from error
-    score: FloatArray = np.nan_to_num(table[column].to_numpy(np.float64), nan=-np.inf)
-    return score

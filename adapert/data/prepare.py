@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -19,7 +20,13 @@ from adapert.data.choices import PrepareChoices
 from adapert.data.effects import Measured
 from adapert.data.embeddings import Embeddings, align_embeddings, read_embeddings
 from adapert.data.graph import build_edges, find_network_info, read_network
-from adapert.data.prepared import FORMAT_VERSION, PreparedDataset, SharedTable
+from adapert.data.prepared import (
+    FORMAT_VERSION,
+    PreparedDataset,
+    SharedTable,
+    read_prepared,
+    write_rest,
+)
 from adapert.data.responses import measure_responses
 from adapert.data.schema import (
     EFFECT_SIZES,
@@ -30,6 +37,7 @@ from adapert.data.schema import (
 )
 from adapert.data.tables import require_file
 from adapert.errors import name_some
+from adapert.files import whole_directory
 
 __all__ = ["PrepareChoices", "prepare", "summarize_prepared"]
 
@@ -46,7 +54,10 @@ INPUTS = {
 FEW_VALIDATION = 10
 """Below this many perturbations a PDS or a mean correlation says little."""
 
-PACKAGES = ("anndata", "numpy", "pandas", "scanpy", "scipy")
+LATER_CHOICES = {"deg_test": "mann_whitney"}
+"""Choices that came after data sets had been prepared: at these values they change no fingerprint."""
+
+PACKAGES = ("anndata", "numpy", "pandas", "scikit-misc", "scipy")
 """Whose versions are stored: they take part in the numbers."""
 
 
@@ -73,9 +84,13 @@ def prepare(
     network_info: Path | None = None,
     aliases: Path | None = None,
     split_file: Path | None = None,
+    out: Path | None = None,
     note: Callable[[str], None],
 ) -> PreparedDataset:
-    """Read, check, normalise, select genes, call DEGs, split, and join network and text.
+    """Read, check, normalise, select genes, call DEGs, split, join network and text, and write.
+
+    Cells pass through memory a stretch at a time, and lie beside `out` meanwhile: memory grows with
+    genes and perturbations, not with cells.
 
     Args:
         cells: .h5ad file of cells, or of responses.
@@ -85,14 +100,16 @@ def prepare(
         network_info: STRING's protein info, where it does not lie beside the links.
         aliases: Pairs of symbols that name the same gene.
         split_file: Saved split; ``None`` to draw one from ``choices.split_seed``.
+        out: New directory, written whole or not at all; ``None`` to keep a small data set in memory.
         note: Receives what was guessed or left out, a line each.
 
     Returns:
-        The data set with all three splits. The same inputs and choices give the same fingerprint.
+        The data set with all three splits, mapped from `out`. The same inputs and choices give the
+        same fingerprint.
 
     Raises:
         FileNotFoundError: An input that does not exist.
-        InputError: An input that is not as it must be; the message names the cure.
+        InputError: An input that is not as it must be, or `out` exists; the message names the cure.
     """
     inputs = _check_inputs(
         {
@@ -110,17 +127,16 @@ def prepare(
         aliases=read_aliases(aliases),
     )
     measure = measure_cells if choices.kind == "cells" else measure_responses
-    measured = measure(cells, choices, knowledge.genes, split_file, note)
-    for choice, name in measured.guessed.items():
-        note(f"--{choice.replace('_', '-')} {name} (guessed)")
-    shared = _join(measured, knowledge)
-    _note_gaps(measured, shared, note)
-    return PreparedDataset(
-        manifest=_build_manifest(measured, shared, choices, inputs),
-        shared=shared,
-        control_cells=measured.control_cells,
-        splits=measured.splits,
-    )
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "prepared" if out is None else out
+        with whole_directory(path) as folder:
+            measured = measure(cells, choices, knowledge.genes, split_file, folder, note)
+            for choice, name in measured.guessed.items():
+                note(f"--{choice.replace('_', '-')} {name} (guessed)")
+            shared = _join(measured, knowledge)
+            _note_gaps(measured, shared, note)
+            write_rest(folder, shared, _build_manifest(measured, shared, choices, inputs))
+        return read_prepared(path, SPLITS, is_mapped=out is not None)
 
 
 def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[str, str]]:
@@ -271,7 +287,8 @@ def _build_manifest(
 ) -> dict[str, Any]:
     resolved = asdict(choices) | dict(measured.guessed) | {"where": sorted(choices.where)}
     hashes = {role: _hash_file(path) for role, path in inputs.items()}
-    identity = {"format_version": FORMAT_VERSION, "choices": resolved, "inputs": hashes}
+    telling = {name: value for name, value in resolved.items() if (name, value) not in LATER_CHOICES.items()}
+    identity = {"format_version": FORMAT_VERSION, "choices": telling, "inputs": hashes}
     return {
         "format_version": FORMAT_VERSION,
         "kind": choices.kind,

@@ -6,7 +6,7 @@ open the test split's expression.
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse
 
+from adapert.data.array_folder import ArrayFolder, FolderWriter
 from adapert.data.schema import (
     BoolArray,
     FloatArray,
@@ -27,39 +28,13 @@ from adapert.files import whole_directory
 
 FORMAT_VERSION = 1
 
-
-class _Folder:
-    """A dataclass of arrays that is written as one ``.npy`` file a field."""
-
-    def write(self, path: Path) -> None:
-        """Write every field as ``<field>.npy`` into a new directory."""
-        path.mkdir()
-        for field in fields(self):  # type: ignore[arg-type]
-            np.save(path / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Map every field's file into memory, read-only.
-
-        Raises:
-            InputError: A file that is missing or damaged.
-        """
-        files = {field.name: path / f"{field.name}.npy" for field in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{name: _map_array(file) for name, file in files.items()})
-
-
-def _map_array(file: Path) -> Any:
-    try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:  # missing; cut in its values; cut in its header
-        raise InputError(
-            f"A prepared data set must be whole, but '{file}' is missing or damaged. Run 'adapert prepare' "
-            "again, or copy the data set again."
-        ) from error
+CONTROL_FOLDER = "control_cells"
+CELL_FOLDER = "cells"
+MANIFEST_FILE = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellTable(_Folder):
+class CellTable(ArrayFolder):
     """Cells of one kind as sparse rows; no rows where the input was a response table.
 
     Attributes:
@@ -86,8 +61,42 @@ class CellTable(_Folder):
         )
 
 
+class CellWriter:
+    """Writes a `CellTable` in stretches of cells; a context manager as `FolderWriter` is."""
+
+    def __init__(self, path: Path) -> None:
+        self._folder = FolderWriter(path)
+        self._folder.append("row_start", np.zeros(1, dtype=np.int64))
+        self._n_values = 0
+
+    def append(
+        self, expression: scipy.sparse.csr_array, perturbation_number: int, batch_index: IntArray
+    ) -> None:
+        """Write the next cells of one perturbation.
+
+        Args:
+            expression: log1p units, float32, (n_cells, n_genes).
+            perturbation_number: Into the split's perturbations; 0 for control cells.
+            batch_index: Matching group of each, (n_cells,).
+        """
+        n_cells = expression.shape[0]
+        self._folder.append("values", expression.data)
+        self._folder.append("gene_index", expression.indices.astype(np.int32))
+        self._folder.append("row_start", expression.indptr[1:].astype(np.int64) + self._n_values)
+        self._folder.append("perturbation_index", np.full(n_cells, perturbation_number, dtype=np.int32))
+        self._folder.append("batch_index", batch_index.astype(np.int32))
+        self._n_values += expression.nnz
+
+    def __enter__(self) -> Self:
+        self._folder.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._folder.__exit__(*raised)
+
+
 @dataclass(frozen=True, kw_only=True)
-class PerturbationTable(_Folder):
+class PerturbationTable(ArrayFolder):
     """Sufficient statistics of one split's perturbations.
 
     A group is one perturbation in one matching group (cell line and sequencing batch).
@@ -122,7 +131,7 @@ class PerturbationTable(_Folder):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SharedTable(_Folder):
+class SharedTable(ArrayFolder):
     """What all splits share: genes, controls, network, text.
 
     Attributes:
@@ -226,12 +235,17 @@ def write_prepared(dataset: PreparedDataset, path: Path) -> None:
         InputError: `path` exists.
     """
     with whole_directory(path) as beside:
-        dataset.shared.write(beside / "shared")
-        dataset.control_cells.write(beside / "control_cells")
+        dataset.control_cells.write(beside / CONTROL_FOLDER)
         for name, split in dataset.splits.items():
             split.table.write(beside / name)
-            split.cells.write(beside / name / "cells")
-        (beside / "manifest.json").write_text(json.dumps(dataset.manifest, indent=2))
+            split.cells.write(beside / name / CELL_FOLDER)
+        write_rest(beside, dataset.shared, dataset.manifest)
+
+
+def write_rest(path: Path, shared: SharedTable, manifest: Mapping[str, Any]) -> None:
+    """Write what is known last of a data set into its directory: what the splits share, the manifest."""
+    shared.write(path / "shared")
+    (path / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2))
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -240,7 +254,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     Raises:
         InputError: `path` is no prepared data set, a damaged one, or one of another format version.
     """
-    file = path / "manifest.json"
+    file = path / MANIFEST_FILE
     if not file.is_file():
         raise InputError(
             f"--data must be a directory made by 'adapert prepare', but '{path}' has no manifest.json."
@@ -262,22 +276,39 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_prepared(path: Path, splits: Collection[SplitName] = ("train", "validation")) -> PreparedDataset:
-    """Map a prepared data set into memory; by default without the test split.
+def read_prepared(
+    path: Path, splits: Collection[SplitName] = ("train", "validation"), is_mapped: bool = True
+) -> PreparedDataset:
+    """Read a prepared data set; by default mapped into memory, and without the test split.
 
     Raises:
         InputError: `path` is no prepared data set, or a damaged one.
     """
     path = path.resolve()
+    manifest = read_manifest(path)
+    control_cells, parts = read_cells(path, splits, is_mapped)
     return PreparedDataset(
-        manifest=read_manifest(path),
-        shared=SharedTable.read(path / "shared"),
-        control_cells=CellTable.read(path / "control_cells"),
-        splits={
-            name: PreparedSplit(
-                table=PerturbationTable.read(path / name), cells=CellTable.read(path / name / "cells")
-            )
-            for name in splits
-        },
-        path=path,
+        manifest=manifest,
+        shared=SharedTable.read(path / "shared", is_mapped),
+        control_cells=control_cells,
+        splits=parts,
+        path=path if is_mapped else None,
     )
+
+
+def read_cells(
+    path: Path, splits: Collection[SplitName], is_mapped: bool = True
+) -> tuple[CellTable, dict[SplitName, PreparedSplit]]:
+    """Read the parts of a data set that hold cells and their effects: controls, and some splits.
+
+    Raises:
+        InputError: A file that is missing or damaged.
+    """
+    control_cells = CellTable.read(path / CONTROL_FOLDER, is_mapped)
+    return control_cells, {
+        name: PreparedSplit(
+            table=PerturbationTable.read(path / name, is_mapped),
+            cells=CellTable.read(path / name / CELL_FOLDER, is_mapped),
+        )
+        for name in splits
+    }

@@ -1,21 +1,26 @@
 """Response tables measured: perturbations by genes, deltas instead of cells."""
 
-from collections.abc import Callable, Collection
+import tempfile
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from adapert.data.array_folder import FolderWriter
 from adapert.data.choices import PrepareChoices
 from adapert.data.columns import N_CELLS, PERTURBATION, filter_rows, find_column, texts
-from adapert.data.effects import Effect, Measured, build_tables
-from adapert.data.expression import AnnotatedFile, check_finite, check_layer, read_annotations, read_matrix
+from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds
+from adapert.data.effects import Effect, Measured, write_effects
+from adapert.data.expression import ValueCheck
 from adapert.data.genes import GeneSymbols, read_symbols, select_response_genes
 from adapert.data.labels import LEFT_OUT, canonical_labels
-from adapert.data.prepared import CellTable, PreparedSplit
+from adapert.data.matrices import AnnotatedFile, check_layer, read_annotations, read_matrix
+from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellTable, read_cells
 from adapert.data.schema import (
     CONTROL,
+    SPLITS,
     BoolArray,
     FloatArray,
     IntArray,
@@ -51,15 +56,17 @@ def measure_responses(
     choices: PrepareChoices,
     known_genes: Collection[str],
     split_file: Path | None,
+    folder: Path,
     note: Callable[[str], None],
 ) -> Measured:
-    """Read a table of responses; there are no cells and the control profile is zero.
+    """Read a table of responses and write it; there are no cells and the control profile is zero.
 
     Args:
         path: An .h5ad file of perturbations by genes whose ``X`` is delta.
         choices: What the user chose.
         known_genes: Symbols in the network or in the text, to read labels with.
         split_file: Saved split; ``None`` to draw one.
+        folder: The data set's; gets the splits, and controls without a cell.
         note: Receives what was guessed or left out, a line each.
 
     Raises:
@@ -81,8 +88,12 @@ def measure_responses(
         choices.split_fractions,
         labelled.dropped,
     )
-    names, delta, deg_mask = _read_deltas(file, layer, symbols, labelled, split, choices, note)
-    tables = build_tables(split, _list_effects(labelled, delta, deg_mask), choices.effect_size_groups)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="scratch_") as scratch:
+        names, delta, deg_mask = _read_deltas(
+            file, layer, symbols, labelled, split, choices, Path(scratch), note
+        )
+    _write_responses(folder, split, _list_effects(labelled, delta, deg_mask), choices.effect_size_groups)
+    control_cells, splits = read_cells(folder, SPLITS)
     guessed = {
         "perturbation_column": column,
         "n_cells_column": n_cells_column,
@@ -91,8 +102,8 @@ def measure_responses(
     }
     return Measured(
         gene_names=names,
-        splits={part: PreparedSplit(table=table, cells=_no_cells()) for part, table in tables.items()},
-        control_cells=_no_cells(),
+        splits=splits,
+        control_cells=control_cells,
         control_mean=np.zeros(len(names), dtype=np.float32),
         batches=np.array(["all"]),
         batch_control_mean=np.zeros((1, len(names)), dtype=np.float32),
@@ -179,6 +190,7 @@ def _read_deltas(
     labelled: LabelledResponses,
     split: Split,
     choices: PrepareChoices,
+    scratch: Path,
     note: Callable[[str], None],
 ) -> tuple[StringArray, FloatArray, BoolArray]:
     """Read deltas and DEG marks, and choose genes on the training perturbations.
@@ -188,13 +200,16 @@ def _read_deltas(
     """
     in_file = np.argsort(labelled.rows)
     position = np.argsort(in_file)
-    responses = read_matrix(file, None, labelled.rows[in_file])
-    check_finite(responses, symbols.names, "Responses")
+    responses = read_matrix(file.matrices, None, labelled.rows[in_file], scratch)
+    check = ValueCheck()
+    check.add(responses)
+    check.check_finite(symbols.names, "Responses")
     candidates = np.flatnonzero(symbols.is_first)
     delta = responses.toarray()[position][:, candidates]
     deg_mask = np.zeros(delta.shape, dtype=bool)
     if layer is not None:
-        deg_mask = read_matrix(file, layer, labelled.rows[in_file]).toarray()[position][:, candidates] != 0
+        marks = read_matrix(file.matrices, layer, labelled.rows[in_file], scratch)
+        deg_mask = marks.toarray()[position][:, candidates] != 0
     if symbols.n_left_out:
         note(f"{symbols.n_left_out:,} genes without a symbol, or that repeat one, left out")
 
@@ -219,6 +234,18 @@ def _list_effects(labelled: LabelledResponses, delta: FloatArray, deg_mask: Bool
         )
         for row, name in enumerate(labelled.names.tolist())
     }
+
+
+def _write_responses(
+    folder: Path, split: Split, effects: Mapping[str, Effect], groups: EffectSizeGroups
+) -> None:
+    training = [effects[name].deg_mask for name in split["train"]]
+    bounds = effect_size_bounds(groups, len(training[0]), np.sum(training, axis=1))
+    _no_cells().write(folder / CONTROL_FOLDER)
+    for part in SPLITS:
+        with FolderWriter(folder / part) as table:
+            write_effects(table, split[part], (effects[name] for name in split[part]), bounds)
+        _no_cells().write(folder / part / CELL_FOLDER)
 
 
 def _no_cells() -> CellTable:

@@ -6,6 +6,7 @@ pathways, noisily: an effect that was never seen can be told from the effects of
 """
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,10 @@ DISPERSION = 0.1
 """Of the negative binomial: variance = mean + dispersion * mean^2."""
 
 
+VALUES_AT_ONCE = 2**22
+"""Counts drawn at once: the memory of a simulation does not grow with its cells."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Truth:
     """What is true in a simulated experiment.
@@ -42,7 +47,8 @@ class Truth:
         gene_names: (n_genes,).
         pathway: Pathway of each gene, (n_genes,).
         downstream: Signed strength with which a pathway moves another, (n_pathways, n_pathways).
-        gene_effect: Effect of knocking each gene down, log units, (n_genes, n_genes).
+        perturbed: Genes that are knocked down, ascending, (n_perturbed,).
+        gene_effect: Effect of knocking each of them down, log units, (n_perturbed, n_genes).
         common_effect: Effect of any perturbation, log units, (n_genes,).
         baseline: Expected share of a control cell's counts, (n_genes,).
     """
@@ -50,13 +56,15 @@ class Truth:
     gene_names: StringArray
     pathway: IntArray
     downstream: FloatArray
+    perturbed: IntArray
     gene_effect: FloatArray
     common_effect: FloatArray
     baseline: FloatArray
 
     def effect(self, perturbation_genes: list[int]) -> FloatArray:
         """Sum the effects of a perturbation's genes, log units, (n_genes,)."""
-        total: FloatArray = self.gene_effect[perturbation_genes].sum(axis=0) + self.common_effect
+        rows = np.searchsorted(self.perturbed, perturbation_genes)
+        total: FloatArray = self.gene_effect[rows].sum(axis=0) + self.common_effect
         return total
 
 
@@ -68,32 +76,42 @@ def simulate(
     cells_per_perturbation: int = 60,
     n_controls: int = 600,
     n_batches: int = 3,
+    n_pathways: int | None = None,
+    is_shuffled: bool = False,
     seed: int = 0,
 ) -> None:
     """Write a simulated experiment: cells, network, text embeddings and the truth behind them.
+
+    Memory grows with genes and perturbations, not with cells.
 
     Args:
         out: New directory; gets ``cells.h5ad`` (integer counts, obs ``perturbation`` and ``batch``),
             ``network.tsv.gz``, ``text.npz`` and ``truth.npz`` (``perturbations``, ``gene_names``,
             ``effect`` in log units).
         n_perturbations: A tenth of them are combinations of two genes that are perturbed alone too.
-        n_genes: Genes measured, a pathway for every 25.
+        n_genes: Genes measured.
         cells_per_perturbation: Cells of each perturbation.
         n_controls: Unperturbed cells.
         n_batches: Sequencing batches, each with its own shift of every gene.
+        n_pathways: Pathways; ``None`` for one for every 25 genes.
+        is_shuffled: Whether a perturbation's cells lie scattered in the file, as they do in a real one.
         seed: Of everything that is drawn.
 
     Raises:
         InputError: `out` exists, or numbers that do not fit together.
     """
-    _check_sizes(n_perturbations, n_genes, cells_per_perturbation, n_controls, n_batches)
-    truth = _draw_truth(n_genes, numpy_generator(seed, "simulated effects"))
-    targets = _draw_targets(truth, n_perturbations, numpy_generator(seed, "simulated targets"))
+    n_pathways = max(2, n_genes // PATHWAY_SIZE) if n_pathways is None else n_pathways
+    _check_sizes(n_perturbations, n_genes, cells_per_perturbation, n_controls, n_batches, n_pathways)
+    targets = _draw_targets(n_genes, n_perturbations, numpy_generator(seed, "simulated targets"))
+    perturbed = np.unique(np.concatenate(targets))
+    truth = _draw_truth(n_genes, n_pathways, perturbed, numpy_generator(seed, "simulated effects"))
     names = [GENE_SEPARATOR.join(truth.gene_names[genes]) for genes in targets]
     effects = np.stack([truth.effect(genes) for genes in targets])
     row_effect = np.repeat(
         np.arange(n_perturbations + 1), [cells_per_perturbation] * n_perturbations + [n_controls]
     )
+    if is_shuffled:
+        row_effect = numpy_generator(seed, "simulated order").permutation(row_effect)
     with whole_directory(out) as beside:
         generator = numpy_generator(seed, "simulated cells")
         _write_cells(beside / CELLS_FILE, truth, [*names, CONTROL], effects, row_effect, n_batches, generator)
@@ -103,7 +121,12 @@ def simulate(
 
 
 def _check_sizes(
-    n_perturbations: int, n_genes: int, cells_per_perturbation: int, n_controls: int, n_batches: int
+    n_perturbations: int,
+    n_genes: int,
+    cells_per_perturbation: int,
+    n_controls: int,
+    n_batches: int,
+    n_pathways: int,
 ) -> None:
     smallest = min(cells_per_perturbation, n_controls, n_batches)
     if smallest < 1:
@@ -116,18 +139,22 @@ def _check_sizes(
             "A simulated experiment must perturb at least 2 genes and no more than it measures, but it is "
             f"to perturb {n_single} of {n_genes}. Change n_perturbations or n_genes."
         )
+    if not 2 <= n_pathways <= n_genes:
+        raise InputError(
+            "A simulated experiment must have at least 2 pathways and no more than genes, but it is to have "
+            f"{n_pathways} of {n_genes} genes. Change n_pathways or n_genes."
+        )
 
 
-def _draw_truth(n_genes: int, generator: np.random.Generator) -> Truth:
-    n_pathways = max(2, n_genes // PATHWAY_SIZE)
+def _draw_truth(n_genes: int, n_pathways: int, perturbed: IntArray, generator: np.random.Generator) -> Truth:
     pathway = np.sort(np.arange(n_genes) % n_pathways)
     downstream = _draw_downstream(n_pathways, generator)
     # How each gene answers when its pathway is moved; its sign belongs to the gene.
     answer = generator.choice([-1.0, 1.0], n_genes) * generator.uniform(0.4, 1.0, n_genes)
     strength = generator.uniform(0.75, 1.25, n_genes)
-    gene_effect = strength[:, None] * downstream[pathway][:, pathway] * answer
-    gene_effect += _draw_specific(n_genes, generator)
-    np.fill_diagonal(gene_effect, -2.0)  # the knock-down itself
+    gene_effect = strength[perturbed, None] * downstream[pathway[perturbed]][:, pathway] * answer
+    gene_effect += _draw_specific(n_genes, perturbed, generator)
+    gene_effect[np.arange(len(perturbed)), perturbed] = -2.0  # the knock-down itself
     common_effect = np.zeros(n_genes)
     common_effect[generator.choice(n_genes, COMMON_GENES, replace=False)] = generator.normal(
         0, 0.6, COMMON_GENES
@@ -137,6 +164,7 @@ def _draw_truth(n_genes: int, generator: np.random.Generator) -> Truth:
         gene_names=np.array([f"GENE{number + 1:04d}" for number in range(n_genes)]),
         pathway=pathway,
         downstream=downstream,
+        perturbed=perturbed,
         gene_effect=gene_effect,
         common_effect=common_effect,
         baseline=baseline / baseline.sum(),
@@ -158,17 +186,27 @@ def _draw_downstream(n_pathways: int, generator: np.random.Generator) -> FloatAr
     return downstream
 
 
-def _draw_specific(n_genes: int, generator: np.random.Generator) -> FloatArray:
-    """Draw effects that only one gene has, on a hundredth of the genes, which nothing predicts."""
-    is_hit = generator.random((n_genes, n_genes)) < 0.01
-    specific: FloatArray = np.where(is_hit, generator.normal(0, 0.6, (n_genes, n_genes)), 0.0)
+def _draw_specific(n_genes: int, perturbed: IntArray, generator: np.random.Generator) -> FloatArray:
+    """Draw effects that only one gene has, on a hundredth of the genes, which nothing predicts.
+
+    They are drawn for every gene, so that a gene's effects do not depend on which others are perturbed.
+
+    Returns:
+        Of the perturbed genes, (n_perturbed, n_genes).
+    """
+    hits = [np.flatnonzero(generator.random(n_genes) < 0.01) for _ in range(n_genes)]
+    row_of = {gene: row for row, gene in enumerate(perturbed.tolist())}
+    specific = np.zeros((len(perturbed), n_genes))
+    for gene, own_hits in enumerate(hits):
+        strengths = generator.normal(0, 0.6, n_genes)
+        if gene in row_of:
+            specific[row_of[gene], own_hits] = strengths[own_hits]
     return specific
 
 
-def _draw_targets(truth: Truth, n_perturbations: int, generator: np.random.Generator) -> list[list[int]]:
+def _draw_targets(n_genes: int, n_perturbations: int, generator: np.random.Generator) -> list[list[int]]:
     """Choose perturbed genes, then pairs of them."""
     n_combinations = round(COMBINATION_FRACTION * n_perturbations)
-    n_genes = len(truth.gene_names)
     single = np.sort(generator.choice(n_genes, n_perturbations - n_combinations, replace=False))
     pairs: set[tuple[int, int]] = set()
     n_possible = len(single) * (len(single) - 1) // 2
@@ -188,18 +226,21 @@ def _write_cells(
     generator: np.random.Generator,
 ) -> None:
     """Draw counts and write them; the last name is the control's, without an effect."""
-    import anndata
-    import h5py
-    from anndata.io import write_elem
-
     n_genes = len(truth.gene_names)
     batch = generator.integers(n_batches, size=len(row_effect))
     batch_effect = generator.normal(0, 0.2, (n_batches, n_genes))
     library_size = generator.lognormal(np.log(MEAN_COUNTS), 0.25, len(row_effect))
     all_effects = np.vstack([effects, np.zeros(n_genes)])
-    share = truth.baseline * np.exp(all_effects[row_effect] + batch_effect[batch])
-    mean = share / share.sum(axis=1, keepdims=True) * library_size[:, None]
-    counts = generator.poisson(generator.gamma(1 / DISPERSION, DISPERSION * mean))
+
+    def draw_counts() -> Iterator[scipy.sparse.csr_matrix]:
+        n_at_once = max(1, VALUES_AT_ONCE // n_genes)
+        for start in range(0, len(row_effect), n_at_once):
+            rows = slice(start, start + n_at_once)
+            share = truth.baseline * np.exp(all_effects[row_effect[rows]] + batch_effect[batch[rows]])
+            mean = share / share.sum(axis=1, keepdims=True) * library_size[rows, None]
+            counts = generator.poisson(generator.gamma(1 / DISPERSION, DISPERSION * mean))
+            yield scipy.sparse.csr_matrix(counts.astype(np.float32))
+
     obs = pd.DataFrame(
         {
             "perturbation": pd.Categorical(np.array(names)[row_effect]),
@@ -208,29 +249,52 @@ def _write_cells(
         index=[f"CELL{number + 1:06d}" for number in range(len(row_effect))],
     )
     var = pd.DataFrame(index=pd.Index(truth.gene_names, name="gene_symbol"))
-    cells = anndata.AnnData(scipy.sparse.csr_matrix(counts.astype(np.float32)), obs=obs, var=var)
+    _write_h5ad(path, draw_counts(), obs, var)
+
+
+def _write_h5ad(
+    path: Path, parts: Iterator[scipy.sparse.csr_matrix], obs: pd.DataFrame, var: pd.DataFrame
+) -> None:
+    """Write cells part by part; the first part with everything else, as anndata would."""
+    import anndata
+    import h5py
+    from anndata.io import sparse_dataset, write_elem
+
+    first = next(parts)
+    is_whole = first.shape[0] == len(obs)
+    if not is_whole:
+        first.indptr = first.indptr.astype(np.int64)  # parts to come may hold more values than 32 bits count
     # Through memory: on a full disk HDF5 cannot close its file, and the process crashes later.
     image = io.BytesIO()
-    with h5py.File(image, "w") as file:
+    with h5py.File(image if is_whole else path, "w") as file:
+        cells = anndata.AnnData(first, obs=obs.iloc[: first.shape[0]], var=var)
         write_elem(file, "/", cells, dataset_kwargs={"compression": "gzip"})
-    path.write_bytes(image.getbuffer())
+        for part in parts:
+            sparse_dataset(file["X"]).append(part)
+        if not is_whole:
+            write_elem(file, "obs", obs, dataset_kwargs={"compression": "gzip"})
+    if is_whole:
+        path.write_bytes(image.getbuffer())
 
 
 def _write_network(path: Path, truth: Truth, generator: np.random.Generator) -> None:
     """Write edges within pathways, fewer down from pathway to pathway, and some that mean nothing."""
-    first, second = np.triu_indices(len(truth.gene_names), k=1)
-    one, other = truth.pathway[first], truth.pathway[second]
-    is_downstream = (truth.downstream[one, other] != 0) | (truth.downstream[other, one] != 0)
-    chance = np.where(one == other, 0.35, np.where(is_downstream, 0.02, 0.005))
-    lowest = np.where(one == other, 600, np.where(is_downstream, 400, 200))
-    score = lowest + generator.integers(0, 300, len(first))
-    is_edge = generator.random(len(first)) < chance
+    n_genes = len(truth.gene_names)
+    # Every pair of genes has a score and a chance, drawn gene by gene: at size they fill the memory.
+    above_lowest = [generator.integers(0, 300, n_genes - gene).astype(np.int16) for gene in range(1, n_genes)]
+    is_downstream = (truth.downstream != 0) | (truth.downstream.T != 0)
+    edges = []
+    for gene in range(n_genes - 1):
+        own, others = truth.pathway[gene], truth.pathway[gene + 1 :]
+        is_near = is_downstream[own, others]
+        chance = np.where(own == others, 0.35, np.where(is_near, 0.02, 0.005))
+        lowest = np.where(own == others, 600, np.where(is_near, 400, 200))
+        chosen = np.flatnonzero(generator.random(len(others)) < chance)
+        score = lowest[chosen] + above_lowest[gene][chosen]
+        edges.append(np.stack([np.full(len(chosen), gene), gene + 1 + chosen, score]))
+    first, second, score = np.concatenate(edges, axis=1)
     pd.DataFrame(
-        {
-            "gene_a": truth.gene_names[first[is_edge]],
-            "gene_b": truth.gene_names[second[is_edge]],
-            "score": score[is_edge],
-        }
+        {"gene_a": truth.gene_names[first], "gene_b": truth.gene_names[second], "score": score}
     ).to_csv(path, sep="\t", index=False, compression={"method": "gzip", "mtime": 0})
 
 

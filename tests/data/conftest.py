@@ -1,6 +1,5 @@
 """A small simulated experiment, and the means to change its cells."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ class Experiment:
         embeddings: Path | None = None,
         aliases: Path | None = None,
         split_file: Path | None = None,
+        out: Path | None = None,
         notes: list[str] | None = None,
         **choices: object,
     ) -> PreparedDataset:
@@ -40,6 +40,7 @@ class Experiment:
             PrepareChoices(**choices),
             aliases=aliases,
             split_file=split_file,
+            out=out,
             note=(notes if notes is not None else []).append,
         )
 
@@ -69,12 +70,3 @@ def changed_cells(
         return path
 
     return write
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    beside = Path(__file__).parents[3] / "shared" / "data"
-    directory = Path(os.environ.get("ADAPERT_DATA", beside))
-    if not (directory / "norman_mcfaline_cells.h5ad").is_file():
-        pytest.skip("real data are not here: set ADAPERT_DATA to their directory")
-    return directory

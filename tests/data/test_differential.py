@@ -3,7 +3,15 @@ import pytest
 import scipy.sparse
 import scipy.stats
 
-from adapert.data.differential import call_degs, mann_whitney_p_values, sort_controls
+from adapert.data import differential
+from adapert.data.differential import (
+    call_degs,
+    mann_whitney,
+    mann_whitney_p_values,
+    sort_controls,
+    sum_cells,
+    welch,
+)
 
 
 def sparse(values):
@@ -15,27 +23,132 @@ def draw_cells(generator, n_cells, n_genes, shift):
     return np.log1p(counts * generator.choice([0.5, 1.0, 2.0], (n_cells, 1))).astype(np.float32)
 
 
+def assert_scipys(tested, cells, controls):
+    """Equal to scipy's answer on the same values; in float64, whose precision it would lose otherwise."""
+    reference = scipy.stats.mannwhitneyu(
+        np.asarray(cells, dtype=np.float64), np.asarray(controls, dtype=np.float64), method="asymptotic"
+    )
+    np.testing.assert_allclose(tested.statistic, reference.statistic, rtol=1e-12)
+    np.testing.assert_allclose(tested.p_values, reference.pvalue, rtol=1e-9)
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_p_values_are_scipys(seed):
+@pytest.mark.parametrize(("n_cells", "n_controls", "n_genes"), [(31, 90, 40), (1, 7, 3), (200, 3_000, 12)])
+@pytest.mark.parametrize("form", [sparse, np.asarray])
+def test_mann_whitney_is_scipys(seed, n_cells, n_controls, n_genes, form):
     generator = np.random.default_rng(seed)
-    controls, cells = draw_cells(generator, 90, 40, 0), draw_cells(generator, 31, 40, 0.4)
-    expected = [
-        # In float64: scipy's answer has the precision of its input.
-        scipy.stats.mannwhitneyu(
-            cells[:, gene].astype(float), controls[:, gene].astype(float), method="asymptotic"
-        ).pvalue
-        for gene in range(40)
-    ]
-    p_values = mann_whitney_p_values(sparse(cells), sort_controls(sparse(controls)))
-    np.testing.assert_allclose(p_values, expected, rtol=1e-10)
+    controls, cells = (draw_cells(generator, n, n_genes, s) for n, s in ((n_controls, 0), (n_cells, 0.4)))
+    assert_scipys(mann_whitney(form(cells), sort_controls(form(controls))), cells, controls)
+
+
+def test_p_values_are_those_of_the_test():
+    generator = np.random.default_rng(0)
+    controls, cells = sort_controls(draw_cells(generator, 50, 9, 0)), draw_cells(generator, 20, 9, 0.4)
+    np.testing.assert_array_equal(
+        mann_whitney_p_values(cells, controls), mann_whitney(cells, controls).p_values
+    )
 
 
 def test_values_without_ties_are_scipys():
     generator = np.random.default_rng(0)
     controls, cells = generator.random((50, 3)).round(5), generator.random((20, 3)).round(5)
-    expected = scipy.stats.mannwhitneyu(cells, controls, method="asymptotic").pvalue
-    p_values = mann_whitney_p_values(sparse(cells), sort_controls(sparse(controls)))
-    np.testing.assert_allclose(p_values, expected, rtol=1e-10)
+    assert_scipys(mann_whitney(sparse(cells), sort_controls(sparse(controls))), cells, controls)
+
+
+def test_values_that_differ_beyond_float32_are_told_apart():
+    controls, cells = np.ones((9, 1)), np.full((5, 1), 1 + 1e-12)
+    assert mann_whitney(cells, sort_controls(controls)).statistic.tolist() == [45]
+    assert_scipys(mann_whitney(cells, sort_controls(controls)), cells, controls)
+
+
+def test_values_below_zero_are_scipys():
+    generator = np.random.default_rng(0)
+    controls = generator.integers(-2, 3, (60, 8)).astype(np.float64)
+    cells = generator.integers(-3, 4, (25, 8)).astype(np.float64)
+    assert_scipys(mann_whitney(cells, sort_controls(controls)), cells, controls)
+
+
+def test_whole_numbers_are_scipys():
+    generator = np.random.default_rng(0)
+    controls, cells = generator.poisson(1, (60, 8)), generator.poisson(1.5, (25, 8))
+    assert_scipys(mann_whitney(cells, sort_controls(controls)), cells, controls)
+
+
+@pytest.mark.parametrize("form", [sparse, np.asarray])
+def test_blocks_of_genes_make_no_difference(monkeypatch, form):
+    generator = np.random.default_rng(0)
+    controls, cells = draw_cells(generator, 90, 40, 0), draw_cells(generator, 31, 40, 0.4)
+    whole = mann_whitney(form(cells), sort_controls(form(controls)))
+    monkeypatch.setattr(differential, "VALUES_AT_ONCE", 200)
+    blocks = mann_whitney(form(cells), sort_controls(form(controls)))
+    np.testing.assert_array_equal(blocks.statistic, whole.statistic)
+    np.testing.assert_array_equal(blocks.p_values, whole.p_values)
+
+
+def test_cells_are_left_as_they_are():
+    generator = np.random.default_rng(0)
+    cells = np.asfortranarray(draw_cells(generator, 30, 6, 0))
+    before = cells.copy()
+    mann_whitney(cells, sort_controls(cells))
+    np.testing.assert_array_equal(cells, before)
+
+
+@pytest.mark.parametrize("form", [sparse, np.asarray])
+def test_mann_whitney_is_pdexs(form):
+    pdex = pytest.importorskip("pdex")
+    import anndata
+    import pandas as pd
+
+    generator = np.random.default_rng(0)
+    controls, cells = draw_cells(generator, 90, 40, 0), draw_cells(generator, 31, 40, 0.4)
+    values = np.concatenate([controls, cells])
+    adata = anndata.AnnData(
+        scipy.sparse.csr_matrix(values) if form is sparse else values,
+        obs=pd.DataFrame({"guide": ["control"] * 90 + ["A"] * 31}, index=[f"c{n}" for n in range(121)]),
+        var=pd.DataFrame(index=[f"g{n}" for n in range(40)]),
+    )
+    reference = pdex.pdex(adata, "guide", reference="control", is_log1p=True, threads=1, as_pandas=True)
+    tested = mann_whitney(form(cells), sort_controls(form(controls)))
+    assert reference["feature"].tolist() == adata.var_names.tolist()
+    np.testing.assert_allclose(tested.statistic, reference["statistic"], rtol=1e-12)
+    np.testing.assert_allclose(tested.p_values, reference["p_value"], rtol=1e-9)
+    adjusted = scipy.stats.false_discovery_control(tested.p_values)
+    np.testing.assert_allclose(adjusted, reference["fdr"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("form", [sparse, np.asarray])
+def test_welch_is_scipys(seed, form):
+    generator = np.random.default_rng(seed)
+    controls, cells = draw_cells(generator, 900, 40, 0), draw_cells(generator, 31, 40, 0.4)
+    reference = scipy.stats.ttest_ind(cells.astype(float), controls.astype(float), equal_var=False)
+    tested = welch(sum_cells(form(cells)), sum_cells(form(controls)))
+    np.testing.assert_allclose(tested.statistic, reference.statistic, rtol=1e-9)
+    np.testing.assert_allclose(tested.p_values, reference.pvalue, rtol=1e-9)
+
+
+def test_sums_of_parts_are_the_sums_of_all():
+    cells = draw_cells(np.random.default_rng(0), 30, 6, 0)
+    parts = sum_cells(sparse(cells[:11])) + sum_cells(sparse(cells[11:]))
+    whole = sum_cells(cells)
+    assert parts.n_cells == whole.n_cells
+    np.testing.assert_allclose(parts.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(parts.variance, cells.astype(float).var(axis=0, ddof=1), rtol=1e-9)
+
+
+def test_welch_of_constant_genes_has_p_of_one_where_they_agree_and_zero_where_not():
+    # 0.1 is no float32, and its sums are not exact.
+    cells, controls = np.full((7, 2), np.float32(0.1)), np.full((9, 2), np.float32(0.1))
+    controls[:, 1] = 0
+    tested = welch(sum_cells(cells), sum_cells(controls))
+    assert tested.p_values.tolist() == [1, 0]
+    assert np.isnan(tested.statistic[0])
+    assert tested.statistic[1] == np.inf
+
+
+def test_welch_of_one_cell_has_p_of_one():
+    tested = welch(sum_cells(np.ones((1, 2))), sum_cells(draw_cells(np.random.default_rng(0), 20, 2, 0)))
+    assert tested.p_values.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("value", [0.0, 1.5])
@@ -47,9 +160,7 @@ def test_constant_gene_has_p_of_one(value):
 def test_one_odd_cell_among_many_is_scipys():
     controls, cells = np.zeros((20_000, 1)), np.zeros((10, 1))
     cells[0] = 1
-    expected = scipy.stats.mannwhitneyu(cells, controls, method="asymptotic").pvalue
-    p_values = mann_whitney_p_values(sparse(cells), sort_controls(sparse(controls)))
-    np.testing.assert_allclose(p_values, expected, rtol=1e-8)
+    assert_scipys(mann_whitney(sparse(cells), sort_controls(sparse(controls))), cells, controls)
 
 
 def test_order_of_cells_and_genes_makes_no_difference():

@@ -1,18 +1,11 @@
 import anndata
-import h5py
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.sparse
 
-from adapert.data import expression
-from adapert.data.expression import (
-    check_layer,
-    normalise_counts,
-    read_annotations,
-    read_matrix,
-    recognise_counts,
-)
+from adapert.data import stretches
+from adapert.data.expression import StoredExpression, ValueCheck, scale_counts
+from adapert.data.stored import StoredRows
 from adapert.errors import InputError
 
 GENES = np.array(["A", "B", "C"])
@@ -22,59 +15,42 @@ def sparse(values):
     return scipy.sparse.csr_array(np.array(values, dtype=np.float32))
 
 
-def write(path, matrix, layers=None):
-    obs = pd.DataFrame(index=[f"c{number}" for number in range(matrix.shape[0])])
-    var = pd.DataFrame(index=[f"g{number}" for number in range(matrix.shape[1])])
-    anndata.AnnData(matrix, obs=obs, var=var, layers=layers).write_h5ad(path)
-    return path
+def check(*parts):
+    seen = ValueCheck()
+    for part in parts:
+        seen.add(sparse(part))
+    return seen.is_counts(GENES, ())
 
 
-@pytest.mark.parametrize("form", [np.asarray, scipy.sparse.csr_matrix, scipy.sparse.csc_matrix])
-def test_rows_are_read_from_every_form(tmp_path, monkeypatch, form):
-    monkeypatch.setattr(expression, "ROWS_AT_ONCE", 4)
-    values = np.random.default_rng(0).poisson(1, (11, 5)).astype(np.float64)
-    file = read_annotations(write(tmp_path / "x.h5ad", form(values)))
-    rows = np.array([0, 3, 4, 9])
-    matrix = read_matrix(file, None, rows)
-    np.testing.assert_array_equal(matrix.toarray(), values[rows])
-    assert matrix.dtype == np.float32
-    assert matrix.nnz == np.count_nonzero(values[rows])
+def store(folder, counts, **changes):
+    """Expression of all cells and genes in their order, but for what is given."""
+    n_cells, n_genes = counts.shape
+    fields = {
+        "rows": StoredRows.write(folder / "cells", [sparse(counts)], n_genes),
+        "row_index": np.arange(n_cells),
+        "gene_index": np.arange(n_genes, dtype=np.int32),
+        "n_genes": n_genes,
+        "scale": scale_counts(counts.sum(axis=1)),
+    }
+    return StoredExpression(**fields | changes)
 
 
-def test_layer_is_read(tmp_path):
-    file = read_annotations(write(tmp_path / "x.h5ad", np.zeros((2, 2)), {"counts": np.ones((2, 2))}))
-    assert read_matrix(file, "counts", np.array([1])).toarray().tolist() == [[1, 1]]
+def normalised(counts):
+    return np.log1p(counts * (4000 / counts.sum(axis=1))[:, None])
 
 
-def test_unknown_layer_is_answered_with_the_nearest(tmp_path):
-    file = read_annotations(write(tmp_path / "x.h5ad", np.zeros((2, 2)), {"counts": np.ones((2, 2))}))
-    with pytest.raises(InputError, match=r"has no 'count'\. Did you mean 'counts'\? Its layers are 'counts'"):
-        check_layer(file, "count", "--counts-layer")
-
-
-def test_missing_file_is_named(tmp_path):
-    with pytest.raises(
-        FileNotFoundError, match=r"The cells must be a file, but there is no file '.*x\.h5ad'"
-    ):
-        read_annotations(tmp_path / "x.h5ad")
-
-
-def test_other_bytes_are_no_h5ad(tmp_path):
-    (tmp_path / "x.h5ad").write_text("cells")
-    with pytest.raises(InputError, match="is no HDF5 file"):
-        read_annotations(tmp_path / "x.h5ad")
-
-
-def test_other_hdf5_is_no_h5ad(tmp_path):
-    with h5py.File(tmp_path / "x.h5ad", "w") as file:
-        file["X"] = np.zeros(3)
-    with pytest.raises(InputError, match="HDF5 without 'obs', 'var'"):
-        read_annotations(tmp_path / "x.h5ad")
+@pytest.fixture
+def counts():
+    return np.random.default_rng(0).poisson(2, (20, 15)).astype(np.float32)
 
 
 def test_integers_are_counts_and_fractions_log_values():
-    assert recognise_counts(sparse([[0, 1, 250]]), GENES, ())
-    assert not recognise_counts(sparse([[0, 1.5, 7.25]]), GENES, ())
+    assert check([[0, 1, 250]])
+    assert not check([[0, 1.5, 7.25]])
+
+
+def test_one_fraction_anywhere_makes_log_values():
+    assert not check([[0, 1, 2]], [[0, 1.5, 0]], [[3, 0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -92,19 +68,59 @@ def test_integers_are_counts_and_fractions_log_values():
 )
 def test_other_values_are_refused(values, message):
     with pytest.raises(InputError, match=message):
-        recognise_counts(sparse(values), GENES, ())
+        check(values)
 
 
-def test_counts_are_scaled_to_4000_and_logged():
-    normalised = normalise_counts(sparse([[1, 0, 3], [0, 0, 0]])).toarray()
-    np.testing.assert_allclose(normalised, [[np.log(1001), 0, np.log(3001)], [0, 0, 0]], rtol=1e-6)
+def test_bad_values_are_counted_over_all_stretches():
+    with pytest.raises(InputError, match="3 values are NaN, the first in gene 'B'"):
+        check([[1, 2, 3]], [[0, np.nan, 1]], [[np.nan, 0, np.nan]])
 
 
-def test_normalisation_is_scanpys():
+def test_counts_are_scaled_to_4000_and_logged(tmp_path):
+    expression = store(tmp_path, np.array([[1, 0, 3], [0, 0, 0]]))
+    np.testing.assert_allclose(
+        expression.of(np.arange(2)).toarray(), [[np.log(1001), 0, np.log(3001)], [0, 0, 0]], rtol=1e-6
+    )
+
+
+def test_normalisation_is_scanpys(tmp_path, counts):
     import scanpy
 
-    counts = np.random.default_rng(0).poisson(2, (20, 15)).astype(np.float32)
     reference = anndata.AnnData(counts.copy())
     scanpy.pp.normalize_total(reference, target_sum=4000)
     scanpy.pp.log1p(reference)
-    np.testing.assert_allclose(normalise_counts(sparse(counts)).toarray(), reference.X, rtol=1e-5)
+    expression = store(tmp_path, counts)
+    np.testing.assert_allclose(expression.of(np.arange(20)).toarray(), reference.X, rtol=1e-5)
+
+
+def test_log_values_are_taken_as_they_are(tmp_path, counts):
+    expression = store(tmp_path, np.log1p(counts), scale=None)
+    np.testing.assert_array_equal(expression.of(np.arange(20)).toarray(), np.log1p(counts))
+
+
+def test_library_size_counts_genes_that_are_not_kept(tmp_path, counts):
+    gene_index = np.full(15, -1, dtype=np.int32)
+    gene_index[[9, 4]] = [0, 1]
+    expression = store(tmp_path, counts, gene_index=gene_index, n_genes=2)
+    np.testing.assert_allclose(
+        expression.of(np.arange(20)).toarray(), normalised(counts)[:, [9, 4]], rtol=1e-6
+    )
+
+
+def test_cells_come_in_the_order_asked_for(tmp_path, counts):
+    row_index = np.random.default_rng(1).permutation(20)
+    expression = store(tmp_path, counts, row_index=row_index)
+    cells = np.array([7, 2, 13])
+    np.testing.assert_allclose(
+        expression.of(cells).toarray(), normalised(counts)[row_index[cells]], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("values_at_once", [1, 30])
+def test_stretches_make_no_difference(tmp_path, monkeypatch, counts, values_at_once):
+    expression, cells = store(tmp_path, counts), np.arange(20)[::-1]
+    whole = expression.of(cells, slice(3, 9)).toarray()
+    monkeypatch.setattr(stretches, "VALUES_AT_ONCE", values_at_once)
+    np.testing.assert_array_equal(expression.of(cells, slice(3, 9)).toarray(), whole)
+    for stretch, part in expression.stretches(cells, slice(3, 9)):
+        np.testing.assert_array_equal(part.toarray(), whole[stretch])

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from adapert.data.genes import read_symbols, select_cell_genes, select_response_genes
+from adapert.data.genes import GeneSymbols, read_symbols, select_cell_genes, select_response_genes
 from adapert.errors import InputError
 
 ENSEMBL = ["ENSG00000000003", "ENSG00000000005.2", "ENSG00000000419"]
@@ -58,12 +58,23 @@ def counts():
 NAMES = np.array([f"G{number:02d}" for number in range(80)])
 
 
+def select(values, perturbed_genes, n_genes, is_counts, names=NAMES, is_first=None):
+    """Select among genes that all have a symbol, from cells in two stretches."""
+    symbols = GeneSymbols(
+        names=names,
+        is_first=np.ones(len(names), dtype=bool) if is_first is None else is_first,
+        column=None,
+    )
+    cells = [scipy.sparse.csr_array(values[rows]) for rows in (slice(0, 70), slice(70, None))]
+    return select_cell_genes(cells, symbols, perturbed_genes, n_genes, is_counts)
+
+
 @pytest.mark.parametrize(("is_counts", "flavor"), [(True, "seurat_v3"), (False, "seurat")])
 def test_variable_genes_are_scanpys(counts, is_counts, flavor):
     import scanpy
 
     values = counts if is_counts else np.log1p(counts)
-    kept = select_cell_genes(scipy.sparse.csr_array(values), NAMES, set(), 20, is_counts)
+    kept = select(values, set(), 20, is_counts)
     reference = anndata.AnnData(values.copy())
     scanpy.pp.highly_variable_genes(reference, flavor=flavor, n_top_genes=20)
     assert NAMES[kept].tolist() == NAMES[reference.var["highly_variable"]].tolist()
@@ -72,7 +83,7 @@ def test_variable_genes_are_scanpys(counts, is_counts, flavor):
 def test_perturbed_genes_are_kept_even_where_nothing_was_detected(counts):
     counts = counts.copy()
     counts[:, 7] = 0
-    kept = select_cell_genes(scipy.sparse.csr_array(counts), NAMES, {"G07", "NOT_MEASURED"}, 20, True)
+    kept = select(counts, {"G07", "NOT_MEASURED"}, 20, True)
     assert "G07" in NAMES[kept]
     assert len(kept) == 21
 
@@ -80,24 +91,21 @@ def test_perturbed_genes_are_kept_even_where_nothing_was_detected(counts):
 def test_undetected_genes_are_left_out(counts):
     counts = counts.copy()
     counts[:, 7] = 0
-    kept = select_cell_genes(scipy.sparse.csr_array(counts), NAMES, set(), 500, True)
+    kept = select(counts, set(), 500, True)
     assert NAMES[kept].tolist() == [name for name in NAMES.tolist() if name != "G07"]
 
 
 def test_order_of_genes_makes_no_difference(counts):
     order = np.random.default_rng(1).permutation(80)
-    one = NAMES[select_cell_genes(scipy.sparse.csr_array(counts), NAMES, {"G00"}, 20, True)]
-    permuted = scipy.sparse.csr_array(counts[:, order])
-    other = NAMES[order][select_cell_genes(permuted, NAMES[order], {"G00"}, 20, True)]
+    one = NAMES[select(counts, {"G00"}, 20, True)]
+    other = NAMES[order][select(counts[:, order], {"G00"}, 20, True, names=NAMES[order])]
     assert one.tolist() == other.tolist()
 
 
-def test_variance_fit_that_fails_is_refused():
-    cells = scipy.sparse.csr_array(np.eye(5, dtype=np.float32))
-    with pytest.raises(
-        InputError, match=r"cannot be found among 5 genes in 5 cells .* Keep all of them with --n-genes 5"
-    ):
-        select_cell_genes(cells, NAMES[:5], set(), 2, True)
+def test_gene_without_a_symbol_of_its_own_is_not_chosen(counts):
+    is_first = np.arange(80) != 11
+    kept = select(counts, {"G11"}, 500, True, is_first=is_first)
+    assert NAMES[kept].tolist() == [name for name in NAMES.tolist() if name != "G11"]
 
 
 def test_responding_genes_rank_by_marks_then_responses_then_size_then_name():

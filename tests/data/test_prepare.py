@@ -1,10 +1,13 @@
 import anndata
 import numpy as np
 import pytest
+import scipy.stats
 
+from adapert.data import cells, differential, stretches
 from adapert.data.prepare import summarize_prepared
 from adapert.data.prepared import read_prepared, write_prepared
 from adapert.data.schema import SPLITS
+from adapert.data.simulate import simulate
 from adapert.errors import InputError
 
 
@@ -58,6 +61,82 @@ def test_order_of_cells_and_genes_makes_no_difference(experiment, dataset, chang
     assert_same_tables(experiment.prepare(cells=changed_cells(shuffle)), dataset)
 
 
+@pytest.mark.parametrize("form", ["csr", "csc", "dense"])
+def test_what_is_in_memory_at_once_makes_no_difference(
+    experiment, dataset, changed_cells, monkeypatch, tmp_path, form
+):
+    def reform(cells):
+        cells.X = cells.X.toarray() if form == "dense" else cells.X.asformat(form)
+
+    path = changed_cells(reform)
+    monkeypatch.setattr(stretches, "VALUES_AT_ONCE", 2_000)
+    monkeypatch.setattr(cells, "TESTED_AT_ONCE", 3_000)
+    monkeypatch.setattr(differential, "VALUES_AT_ONCE", 1_000)
+    out = tmp_path / "prepared"
+    assert_same_tables(experiment.prepare(cells=path, out=out), dataset)
+    assert sorted(file.name for file in out.iterdir()) == [
+        "control_cells",
+        "manifest.json",
+        "shared",
+        "test",
+        "train",
+        "validation",
+    ]
+
+
+def test_other_test_calls_other_degs_and_has_another_fingerprint(experiment, dataset):
+    prepared = experiment.prepare(deg_test="welch")
+    assert prepared.fingerprint != dataset.fingerprint
+    one, other = prepared.splits["train"].table, dataset.splits["train"].table
+    np.testing.assert_array_equal(one.delta, other.delta)
+    agreement = np.mean(one.deg_mask == other.deg_mask)
+    assert 0.9 < agreement < 1
+
+
+@pytest.mark.parametrize("test", ["mann_whitney", "welch"])
+def test_degs_are_those_of_scipy_on_the_prepared_cells(experiment, test):
+    prepared = experiment.prepare(deg_test=test)
+    train = prepared.splits["train"]
+    controls, expression = (
+        table.expression(prepared.n_genes).toarray().astype(np.float64)
+        for table in (prepared.control_cells, train.cells)
+    )
+    for number in range(3):
+        own = expression[train.cells.perturbation_index == number]
+        if test == "welch":
+            p_values = scipy.stats.ttest_ind(own, controls, equal_var=False).pvalue
+        else:
+            p_values = scipy.stats.mannwhitneyu(own, controls, method="asymptotic").pvalue
+        degs = scipy.stats.false_discovery_control(p_values) < 0.05
+        np.testing.assert_array_equal(train.table.deg_mask[number], degs)
+
+
+def test_default_data_set_keeps_the_fingerprint_it_had(experiment, tmp_path):
+    # Written down before `deg_test` was a choice: data sets that were prepared earlier stay known.
+    simulate(tmp_path / "simulated")
+    files = {"cells": "cells.h5ad", "network": "network.tsv.gz", "embeddings": "text.npz"}
+    paths = {role: tmp_path / "simulated" / name for role, name in files.items()}
+    assert experiment.prepare(**paths, split_fractions=(0.5, 0.2, 0.3)).fingerprint == "8df69b554afe9711"
+
+
+def test_failed_preparation_leaves_nothing_behind(experiment, tmp_path, changed_cells):
+    path = changed_cells(set_first_value(np.nan))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="1 value is NaN"):
+        experiment.prepare(cells=path, out=tmp_path / "new" / "prepared")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_mapped_and_written_data_sets_are_the_same(experiment, dataset, tmp_path):
+    mapped = experiment.prepare(out=tmp_path / "prepared")
+    assert mapped.path == tmp_path / "prepared"
+    write_prepared(dataset, tmp_path / "written")
+    files = sorted(path.relative_to(mapped.path) for path in mapped.path.rglob("*.npy"))
+    assert files == sorted(p.relative_to(tmp_path / "written") for p in (tmp_path / "written").rglob("*.npy"))
+    for file in files:
+        assert (mapped.path / file).read_bytes() == (tmp_path / "written" / file).read_bytes()
+
+
 def test_written_data_set_is_read_back(dataset, tmp_path):
     write_prepared(dataset, tmp_path / "prepared")
     assert_same_tables(read_prepared(tmp_path / "prepared", SPLITS), dataset)
@@ -65,15 +144,15 @@ def test_written_data_set_is_read_back(dataset, tmp_path):
 
 def test_delta_is_the_mean_difference_from_controls_of_the_same_batch(dataset):
     table, cells = dataset.splits["train"].table, dataset.splits["train"].cells
-    expression = cells.expression(dataset.n_genes).toarray()
-    control = dataset.control_cells.expression(dataset.n_genes).toarray()
+    expression = cells.expression(dataset.n_genes).toarray().astype(np.float64)
+    control = dataset.control_cells.expression(dataset.n_genes).toarray().astype(np.float64)
     for batch in range(len(dataset.shared.batches)):
         own = control[dataset.control_cells.batch_index == batch].mean(axis=0)
-        np.testing.assert_allclose(dataset.shared.batch_control_mean[batch], own, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(dataset.shared.batch_control_mean[batch], own, rtol=1e-6, atol=1e-7)
     difference = expression - dataset.shared.batch_control_mean[cells.batch_index]
     for number in range(len(table.perturbations)):
         delta = difference[cells.perturbation_index == number].mean(axis=0)
-        np.testing.assert_allclose(table.delta[number], delta, atol=1e-5)
+        np.testing.assert_allclose(table.delta[number], delta, rtol=1e-6, atol=1e-7)
 
 
 def test_group_means_and_counts_add_up_to_the_cells(dataset):

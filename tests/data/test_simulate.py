@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from sklearn.kernel_ridge import KernelRidge
 
+from adapert.data import simulate as simulating
 from adapert.data.prepare import PrepareChoices, prepare
 from adapert.data.schema import EFFECT_SIZES, genes_of
 from adapert.data.simulate import simulate
@@ -76,10 +77,51 @@ def test_same_seed_writes_the_same_cells(tmp_path):
     assert (tmp_path / "one/network.tsv.gz").read_bytes() == (tmp_path / "two/network.tsv.gz").read_bytes()
 
 
+SMALL = {"n_perturbations": 6, "n_genes": 50, "cells_per_perturbation": 30, "n_controls": 50}
+
+
+def test_counts_drawn_in_parts_are_counts_of_the_same_experiment(tmp_path, monkeypatch):
+    simulate(tmp_path / "whole", **SMALL)
+    monkeypatch.setattr(simulating, "VALUES_AT_ONCE", 1_000)
+    simulate(tmp_path / "parts", **SMALL)
+    whole, parts = (anndata.read_h5ad(tmp_path / name / "cells.h5ad") for name in ("whole", "parts"))
+    pd.testing.assert_frame_equal(parts.obs, whole.obs)
+    assert parts.var_names.tolist() == whole.var_names.tolist()
+    assert not np.any(parts.X.data % 1)
+    np.testing.assert_allclose(parts.X.mean(), whole.X.mean(), rtol=0.02)
+    for name in ("network.tsv.gz", "text.npz", "truth.npz"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_shuffled_cells_of_a_perturbation_lie_scattered(tmp_path):
+    simulate(tmp_path / "in_order", **SMALL)
+    simulate(tmp_path / "shuffled", **SMALL, is_shuffled=True)
+    labels = [
+        anndata.read_h5ad(tmp_path / name / "cells.h5ad").obs["perturbation"].astype(str)
+        for name in ("in_order", "shuffled")
+    ]
+    assert labels[0].is_monotonic_increasing or (labels[0] != labels[0].shift()).sum() == 7
+    assert (labels[1] != labels[1].shift()).sum() > 100
+    assert labels[0].value_counts().to_dict() == labels[1].value_counts().to_dict()
+
+
+def test_effects_of_a_gene_do_not_depend_on_the_others_perturbed(tmp_path):
+    truths = []
+    for n_perturbations in (6, 40):
+        simulate(tmp_path / str(n_perturbations), **SMALL | {"n_perturbations": n_perturbations})
+        truth = np.load(tmp_path / str(n_perturbations) / "truth.npz")
+        truths.append(dict(zip(truth["perturbations"].tolist(), truth["effect"], strict=True)))
+    shared = truths[0].keys() & truths[1].keys()
+    assert shared
+    for name in shared:
+        np.testing.assert_array_equal(truths[0][name], truths[1][name])
+
+
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
         ({"n_controls": 0}, "must have cells, controls and batches, but one is 0"),
+        ({"n_genes": 200, "n_pathways": 1}, "at least 2 pathways and no more than genes"),
         ({"n_perturbations": 90, "n_genes": 50}, "to perturb 81 of 50"),
     ],
 )

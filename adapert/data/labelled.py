@@ -1,0 +1,193 @@
+"""Which cells of a file are kept: their perturbations and matching groups."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from adapert.data.choices import PrepareChoices
+from adapert.data.columns import (
+    BATCH,
+    CELL_LINE,
+    PERTURBATION,
+    filter_rows,
+    find_column,
+    require_column,
+    text_array,
+    texts,
+)
+from adapert.data.labels import LEFT_OUT, canonical_labels
+from adapert.data.schema import CONTROL, IntArray, StringArray
+from adapert.errors import InputError, name_some, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledCells:
+    """The cells that are kept, in the order of their names.
+
+    Attributes:
+        rows: Row in the file of each cell, (n_cells,).
+        labels: Sorted names of the perturbations, and `CONTROL`, (n_labels,).
+        label_index: Of each cell, (n_cells,).
+        batches: Names of the matching groups, (n_batches,).
+        batch_lines: Cell line of each matching group, (n_batches,).
+        batch_index: Matching group of each cell, (n_cells,).
+        dropped: Perturbations with too few cells.
+    """
+
+    rows: IntArray
+    labels: StringArray
+    label_index: IntArray
+    batches: StringArray
+    batch_lines: StringArray
+    batch_index: IntArray
+    dropped: tuple[str, ...]
+
+    @property
+    def perturbations(self) -> list[str]:
+        """Sorted names of the perturbations, without the control."""
+        return [label for label in self.labels.tolist() if label != CONTROL]
+
+    def cells_of(self, label: str) -> IntArray:
+        """Numbers of the cells that have a label, ascending."""
+        return self._cells_by_label[label]
+
+    def cells_of_all(self, labels: Iterable[str]) -> IntArray:
+        """Numbers of the cells that have one of the labels, ascending."""
+        return np.sort(np.concatenate([self.cells_of(label) for label in labels]))
+
+    @cached_property
+    def _cells_by_label(self) -> dict[str, IntArray]:
+        by_label = np.argsort(self.label_index, kind="stable")
+        ends = np.cumsum(np.bincount(self.label_index, minlength=len(self.labels)))
+        return dict(zip(self.labels.tolist(), np.split(by_label, ends[:-1]), strict=True))
+
+
+def find_columns(obs: pd.DataFrame, choices: PrepareChoices) -> dict[str, str | None]:
+    """Find the columns that say each cell's perturbation, batch and cell line.
+
+    Args:
+        obs: Annotations of the cells.
+        choices: Columns that the user names; the others are guessed.
+
+    Returns:
+        Column by the choice it stands for; ``None`` where there is none.
+
+    Raises:
+        InputError: No such column, or none for the perturbation.
+    """
+    return {
+        "perturbation_column": require_column(obs, PERTURBATION, choices.perturbation_column),
+        "batch_column": find_column(obs, BATCH, choices.batch_column),
+        "cell_line_column": find_column(obs, CELL_LINE, choices.cell_line_column),
+    }
+
+
+def label_cells(
+    obs: pd.DataFrame,
+    columns: Mapping[str, str | None],
+    choices: PrepareChoices,
+    known_genes: Collection[str],
+    note: Callable[[str], None],
+) -> LabelledCells:
+    """Read each cell's perturbation and matching group, and leave out what cannot be used.
+
+    Args:
+        obs: Annotations of the cells.
+        columns: From `find_columns`.
+        choices: What the user chose.
+        known_genes: Symbols to read labels with.
+        note: Receives what was left out, a line each.
+
+    Raises:
+        InputError: No controls, no perturbation with enough cells, or wrong conditions.
+    """
+    column = str(columns["perturbation_column"])
+    rows = np.flatnonzero(filter_rows(obs, choices.where))
+    labels = texts(obs[column].iloc[rows])
+    _check_labels(labels, column, choices.control)
+    canonical = canonical_labels(labels.dropna().unique().tolist(), known_genes, choices.control)
+    perturbation = labels.map(canonical).fillna(LEFT_OUT)
+    n_left_out = int((perturbation == LEFT_OUT).sum())
+    if n_left_out:
+        note(f"{n_left_out:,} cells without a perturbation label, or under another control word, left out")
+    _check_controls(perturbation, canonical, column)
+    dropped = _find_rare(perturbation, choices.min_cells, note)
+    is_kept = ~perturbation.isin([LEFT_OUT, *dropped]).to_numpy()
+    return _group_cells(obs, rows[is_kept], perturbation.to_numpy(dtype=str)[is_kept], columns, dropped, note)
+
+
+def _check_labels(labels: "pd.Series[str]", column: str, control: str | None) -> None:
+    values = sorted(set(labels.dropna()))
+    if len(values) < 2:
+        raise InputError(
+            f"A perturbation column must tell perturbations from controls, but '{column}' has only "
+            f"{name_some(values) or 'missing values'}. Name another with --perturbation-column."
+        )
+    if control is not None and control not in values:
+        raise InputError(
+            f"--control must be a label in '{column}', but '{control}' is not.{nearest(control, values)} "
+            f"Its labels are {name_some(values)}."
+        )
+
+
+def _check_controls(perturbation: "pd.Series[str]", canonical: Mapping[str, str], column: str) -> None:
+    if not (perturbation == CONTROL).any():
+        raise InputError(
+            f"Effects are measured against controls, but there are no control cells: no label in '{column}' "
+            f"({name_some(sorted(canonical))}) is a usual control word. Name it with --control, or use "
+            "--kind responses for a table of perturbations by genes."
+        )
+
+
+def _find_rare(
+    perturbation: "pd.Series[str]", min_cells: int, note: Callable[[str], None]
+) -> tuple[str, ...]:
+    counts = perturbation.value_counts().drop([CONTROL, LEFT_OUT], errors="ignore")
+    rare = tuple(sorted(counts.index[counts < min_cells]))
+    if len(rare) == len(counts):
+        raise InputError(
+            f"Perturbations must have at least {min_cells} cells, but none of {len(counts)} has: the largest "
+            f"has {counts.max() if len(counts) else 0}. Lower --min-cells."
+        )
+    if rare:
+        note(f"perturbations with fewer than {min_cells} cells, left out: {len(rare)} ({name_some(rare)})")
+    return rare
+
+
+def _group_cells(
+    obs: pd.DataFrame,
+    rows: IntArray,
+    perturbation: StringArray,
+    columns: Mapping[str, str | None],
+    dropped: tuple[str, ...],
+    note: Callable[[str], None],
+) -> LabelledCells:
+    """Form the matching groups: cell line by sequencing batch."""
+    lines = _values(obs, columns["cell_line_column"], rows)
+    groups = pd.MultiIndex.from_arrays([lines, _values(obs, columns["batch_column"], rows)])
+    batch_index, distinct = groups.factorize(sort=True)
+    names = np.unique(lines).tolist()
+    if len(names) > 1:
+        note(
+            f"cells of {len(names)} cell lines ({name_some(names)}): perturbations are averaged over "
+            f"them; keep one with --where {columns['cell_line_column']}={names[0]}"
+        )
+    # By name, so that the order of cells in the file makes no difference to any sum.
+    order = np.argsort(obs.index[rows].to_numpy(dtype=str), kind="stable")
+    labels, label_index = np.unique(perturbation[order], return_inverse=True)
+    return LabelledCells(
+        rows=rows[order],
+        labels=labels,
+        label_index=label_index.astype(np.int32),
+        batches=np.array([" / ".join(part for part in group if part) or "all" for group in distinct]),
+        batch_lines=np.array([line for line, _ in distinct]),
+        batch_index=batch_index[order].astype(np.int32),
+        dropped=dropped,
+    )
+
+
+def _values(obs: pd.DataFrame, column: str | None, rows: IntArray) -> StringArray:
+    return np.full(len(rows), "") if column is None else text_array(obs[column].iloc[rows])

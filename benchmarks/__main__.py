@@ -1,0 +1,53 @@
+"""Run benchmarks and hold them against their targets.
+
+python -m benchmarks core                 the table of speed and memory, an hour on 2 cores
+python -m benchmarks epoch mann_whitney   some of its rows
+python -m benchmarks parity               agreement with cell-eval, a line a metric
+
+Prints ``NAME measured target ok|short`` a line a target, and exits 0 only if none is short.
+"""
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+GROUPS = {"core": ("epoch", "context", "evaluation", "mann_whitney", "prepare", "reading")}
+"""Name of a group to its benchmarks; a benchmark is the function `measure` of its module here."""
+
+SINGLE = ("parity",)
+"""Benchmarks of no group."""
+
+
+def main() -> None:
+    """Run the benchmarks that were named."""
+    names = {*SINGLE, *(name for group in GROUPS.values() for name in group)}
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="+", choices=[*GROUPS, *sorted(names)], metavar="NAME")
+    parser.add_argument(
+        "--scratch", type=Path, default=Path("benchmark-data"), help="where simulated data are kept"
+    )
+    arguments = parser.parse_args()
+    chosen = dict.fromkeys(part for name in arguments.names for part in GROUPS.get(name, (name,)))
+    print(
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}, "
+        f"torch {torch.__version__}",
+        flush=True,
+    )
+    is_ok = True
+    for name in chosen:
+        for measurement in importlib.import_module(f"benchmarks.{name}").measure(arguments.scratch):
+            print(measurement, flush=True)
+            is_ok &= measurement.is_ok
+    sys.exit(0 if is_ok else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Data of the size of Replogle K562, made by the simulator once and kept for later runs.
+
+1,088 perturbations (734 in training), 8,500 genes of which `prepare` keeps 5,000 and the perturbed ones,
+a network over all of them, 8 batches, counts of which three in ten are not zero.
+"""
+
+from pathlib import Path
+
+from adapert.data.choices import PrepareChoices
+from adapert.data.prepare import prepare
+from adapert.data.simulate import CELLS_FILE, NETWORK_FILE, TEXT_FILE, simulate
+
+N_CELLS = 160_000
+N_PERTURBATIONS = 1_088
+N_GENES = 8_500
+N_BATCHES = 8
+N_PATHWAYS = 20
+"""As many as in the simulator's small experiment: small, medium and large effects occur."""
+
+CONTROL_FRACTION = 0.06
+
+
+def input_files(scratch: Path, n_cells: int = N_CELLS) -> tuple[Path, Path, Path]:
+    """Simulate an experiment, unless an earlier run did.
+
+    Args:
+        scratch: Folder that later runs use again.
+        n_cells: Cells, of which 6 % and what does not divide by perturbations are controls.
+
+    Returns:
+        Cells, network, text embeddings.
+    """
+    folder = scratch / f"simulated_{n_cells}"
+    if not folder.exists():
+        cells_per_perturbation = round((1 - CONTROL_FRACTION) * n_cells / N_PERTURBATIONS)
+        simulate(
+            folder,
+            n_perturbations=N_PERTURBATIONS,
+            n_genes=N_GENES,
+            cells_per_perturbation=cells_per_perturbation,
+            n_controls=n_cells - N_PERTURBATIONS * cells_per_perturbation,
+            n_batches=N_BATCHES,
+            n_pathways=N_PATHWAYS,
+            is_shuffled=True,
+        )
+    return folder / CELLS_FILE, folder / NETWORK_FILE, folder / TEXT_FILE
+
+
+def prepared(scratch: Path) -> Path:
+    """Prepare the simulated experiment, unless an earlier run did; return the data set's folder."""
+    folder = scratch / f"prepared_{N_CELLS}"
+    if not folder.exists():
+        cells, network, text = input_files(scratch)
+        prepare(cells, network, text, PrepareChoices(), out=folder, note=lambda _: None)
+    return folder
