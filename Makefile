@@ -7,7 +7,7 @@ DEMO ?= demo
 
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,parity]"
 	touch .venv
 
 test: .venv

@@ -7,7 +7,9 @@ from adapert.data.schema import BoolArray, FloatArray, IntArray
 
 
 def pearson_delta(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatArray:
-    """Correlate predicted with observed effects, perturbation by perturbation (Eq. 23).
+    """Correlate predicted with observed effects over all genes, perturbation by perturbation (Eq. 23).
+
+    cell-eval 0.8.2: ``pearson_delta``.
 
     Args:
         predicted_delta: Predicted minus control expression, log1p units, (n_perturbations, n_genes).
@@ -31,7 +33,11 @@ def pds(
     """Score how well each prediction finds its own perturbation (Eq. 24 to 26).
 
     d_pt = ||predicted_p - observed_t||_1 over all evaluated perturbations t; the rank r_p counts those
-    nearer than t = p, and ties share the mean rank; PDS = 1 - (r_p - 1) / n_perturbations.
+    nearer than t = p, and ties share the mean rank; PDS = 1 - (r_p - 1) / n_perturbations. A constant
+    prediction scores above chance: print the mean baseline's PDS beside a model's.
+
+    cell-eval 0.8.2's ``discrimination_score_l1``, except that it ranks ties in no stated order, and that
+    of a combination it leaves no gene out.
 
     Args:
         predicted_delta: log1p units, (n_perturbations, n_genes).
@@ -42,15 +48,38 @@ def pds(
     Returns:
         (n_perturbations,), in (0, 1]; 1 for a single perturbation.
     """
-    distance = cdist(predicted_delta, observed_delta, "cityblock")
-    if target_mask is not None:
-        for row, mask in enumerate(target_mask):
-            distance[row] -= np.abs(predicted_delta[row, mask] - observed_delta[:, mask]).sum(axis=1)
+    if target_mask is None:
+        distance = cdist(predicted_delta, observed_delta, "cityblock")
+    else:
+        distance = _distance_without_targets(predicted_delta, observed_delta, target_mask)
     own = np.diagonal(distance)[:, None]
     n_nearer = (distance < own).sum(axis=1)
     n_tied = (distance == own).sum(axis=1) - 1
     score: FloatArray = 1 - (n_nearer + n_tied / 2) / len(distance)
     return score
+
+
+def retrieval(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatArray:
+    """Share of the other perturbations that the prediction resembles no more than its own.
+
+    TxPert's normalised retrieval: 1 / (N - 1) sum over q != p of
+    1[Pearson(predicted_p, observed_p) >= Pearson(predicted_p, observed_q)]. Chance is a half.
+
+    Args:
+        predicted_delta: log1p units, (n_perturbations, n_genes).
+        observed_delta: As `predicted_delta`.
+
+    Returns:
+        (n_perturbations,), in [0, 1]; NaN where a correlation with the own effect is undefined, and for a
+        single perturbation. Perturbations of constant observed delta are not among the others.
+    """
+    predicted, observed = _standardised(predicted_delta), _standardised(observed_delta)
+    r = predicted @ observed.T
+    own = np.diagonal(r)[:, None]
+    n_others = (~np.isnan(r)).sum(axis=1) - 1
+    n_not_above = (own >= r).sum(axis=1) - 1
+    share: FloatArray = n_not_above / np.where(np.isnan(own[:, 0]) | (n_others < 1), np.nan, n_others)
+    return share
 
 
 def rank_overlap_at_k(
@@ -68,19 +97,79 @@ def rank_overlap_at_k(
         (n_perturbations,), in [0, 1]; NaN where there is no DEG. Ties go to the earlier gene.
     """
     overlap = np.full(len(predicted_delta), np.nan)
-    for row, mask in enumerate(deg_mask):
-        n_kept = int(mask.sum()) if k is None else min(k, int(mask.sum()))
-        if n_kept:
-            degs = np.flatnonzero(mask)
-            true = degs[_strongest(observed_delta[row, degs], n_kept)]
-            overlap[row] = len(np.intersect1d(true, _strongest(predicted_delta[row], n_kept))) / n_kept
+    for row in np.flatnonzero(deg_mask.any(axis=1)):
+        true = strongest_degs(observed_delta[row], deg_mask[row], k)
+        predicted = strongest(predicted_delta[row], len(true))
+        overlap[row] = len(np.intersect1d(true, predicted)) / len(true)
     return overlap
 
 
 def mse(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatArray:
-    """Mean over genes of the squared error of delta, squared log1p units, (n_perturbations,)."""
+    """Mean over genes of the squared error of delta (cell-eval 0.8.2: ``mse_delta``).
+
+    Args:
+        predicted_delta: log1p units, (n_perturbations, n_genes).
+        observed_delta: As `predicted_delta`.
+
+    Returns:
+        Squared log1p units, (n_perturbations,).
+    """
     error: FloatArray = np.square(predicted_delta - observed_delta).mean(axis=1)
     return error
+
+
+def mae(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatArray:
+    """Mean over genes of the absolute error of delta (cell-eval 0.8.2: ``mae_delta``).
+
+    Args:
+        predicted_delta: log1p units, (n_perturbations, n_genes).
+        observed_delta: As `predicted_delta`.
+
+    Returns:
+        log1p units, (n_perturbations,).
+    """
+    error: FloatArray = np.abs(predicted_delta - observed_delta).mean(axis=1)
+    return error
+
+
+def l2_top_expressed(
+    predicted_delta: FloatArray, observed_delta: FloatArray, control_mean: FloatArray, n_top: int = 1_000
+) -> FloatArray:
+    """L2 distance over the genes of highest control expression: the APP paper's metric.
+
+    Args:
+        predicted_delta: log1p units, (n_perturbations, n_genes).
+        observed_delta: As `predicted_delta`.
+        control_mean: Mean control profile, log1p units, (n_genes,); ties go to the earlier gene.
+        n_top: Number of genes; all where there are fewer.
+
+    Returns:
+        log1p units, (n_perturbations,).
+    """
+    top = np.argsort(-control_mean, kind="stable")[:n_top]
+    distance: FloatArray = np.linalg.norm((predicted_delta - observed_delta)[:, top], axis=1)
+    return distance
+
+
+def rmse_top_degs(
+    predicted_delta: FloatArray, observed_delta: FloatArray, deg_mask: BoolArray, k: int
+) -> FloatArray:
+    """Root mean squared error over the k strongest true DEGs (GEARS: 20; PerturbedVAE: 10).
+
+    Args:
+        predicted_delta: log1p units, (n_perturbations, n_genes).
+        observed_delta: As `predicted_delta`; its size ranks the DEGs, ties going to the earlier gene.
+        deg_mask: True DEGs, as `predicted_delta`.
+        k: At most this many genes; all DEGs where there are fewer.
+
+    Returns:
+        log1p units, (n_perturbations,); NaN where there is no DEG.
+    """
+    rmse = np.full(len(predicted_delta), np.nan)
+    for row in np.flatnonzero(deg_mask.any(axis=1)):
+        top = strongest_degs(observed_delta[row], deg_mask[row], k)
+        rmse[row] = np.sqrt(np.square(predicted_delta[row, top] - observed_delta[row, top]).mean())
+    return rmse
 
 
 def cheap_metrics(
@@ -122,10 +211,40 @@ def effective_rank(contexts: FloatArray) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
+def strongest(effect: FloatArray, n_genes: int) -> IntArray:
+    """Find the genes of largest absolute effect, ties going to the earlier gene, (at most n_genes,)."""
+    return np.argsort(-np.abs(effect), kind="stable")[:n_genes]
+
+
+def strongest_degs(effect: FloatArray, is_deg: BoolArray, k: int | None) -> IntArray:
+    """Find the k DEGs of largest absolute effect, or all where there are fewer or `k` is None."""
+    degs = np.flatnonzero(is_deg)
+    return degs[strongest(effect[degs], len(degs) if k is None else k)]
+
+
+def _distance_without_targets(
+    predicted_delta: FloatArray, observed_delta: FloatArray, target_mask: BoolArray
+) -> FloatArray:
+    """L1 distances of each prediction to all observed deltas, its own targets left out."""
+    distance = np.empty((len(predicted_delta), len(observed_delta)))
+    observed = observed_delta.astype(np.float64)
+    for row, mask in enumerate(target_mask):
+        # A term of exactly 0 leaves the sum as it is. Taking the term off afterwards would not: ties broke.
+        observed[:, mask] = predicted_delta[row, mask]
+        distance[row] = cdist(predicted_delta[row : row + 1], observed, "cityblock")[0]
+        observed[:, mask] = observed_delta[:, mask]
+    return distance
+
+
 def _centred(delta: FloatArray) -> FloatArray:
     centred: FloatArray = delta - delta.mean(axis=1, keepdims=True)
     return centred
 
 
-def _strongest(delta: FloatArray, n_genes: int) -> IntArray:
-    return np.argsort(-np.abs(delta), kind="stable")[:n_genes]
+def _standardised(delta: FloatArray) -> FloatArray:
+    """Centre each row and divide it by its length; NaN where it is constant."""
+    centred = _centred(delta.astype(np.float64))
+    norm = np.linalg.norm(centred, axis=1, keepdims=True)
+    norm[np.ptp(delta, axis=1) == 0] = np.nan
+    standardised: FloatArray = centred / norm
+    return standardised

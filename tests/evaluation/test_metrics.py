@@ -3,16 +3,20 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
-from sklearn.metrics import mean_squared_error
+from sklearn.metrics import mean_absolute_error, mean_squared_error
 
 from adapert.evaluation.metrics import (
     cheap_metrics,
     effective_rank,
+    l2_top_expressed,
+    mae,
     mean_over_perturbations,
     mse,
     pds,
     pearson_delta,
     rank_overlap_at_k,
+    retrieval,
+    rmse_top_degs,
 )
 
 N_PERTURBATIONS, N_GENES = 7, 20
@@ -132,6 +136,49 @@ def test_pds_of_identical_perturbations_is_their_mean_rank():
     assert pds(same, same).tolist() == [1 - 1.5 / 4] * 4
 
 
+def test_perturbations_that_differ_in_the_left_out_gene_only_tie_exactly():
+    generator = np.random.default_rng(0)
+    observed = np.tile(generator.normal(size=(1, 500)), (6, 1)).astype(np.float32)
+    targets = np.eye(6, 500, dtype=bool) | np.eye(6, 500, k=1, dtype=bool)
+    left_out = np.flatnonzero(targets.any(axis=0))
+    observed[:, left_out] = 100 * generator.normal(size=(6, len(left_out)))
+    predicted = generator.normal(size=observed.shape).astype(np.float32)
+    everywhere = np.tile(targets.any(axis=0), (6, 1))
+    assert pds(predicted, observed, everywhere).tolist() == [1 - 2.5 / 6] * 6
+
+
+def loop_retrieval(predicted, observed):
+    shares = []
+    for p in range(len(predicted)):
+        r = [np.corrcoef(predicted[p], o)[0, 1] for o in observed]
+        shares.append(np.mean([r[p] >= r[q] for q in range(len(observed)) if q != p]))
+    return shares
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_retrieval_equals_a_plain_loop(seed):
+    predicted, observed = deltas(seed), deltas(seed + 100)
+    np.testing.assert_allclose(retrieval(predicted, observed), loop_retrieval(predicted, observed))
+
+
+def test_retrieval_of_a_perfect_prediction_is_1_and_of_its_opposite_0():
+    assert retrieval(deltas(0), deltas(0)).tolist() == [1.0] * N_PERTURBATIONS
+    assert retrieval(-deltas(0), deltas(0)).tolist() == [0.0] * N_PERTURBATIONS
+
+
+def test_retrieval_leaves_perturbations_without_a_correlation_out():
+    predicted, observed = deltas(0), deltas(0)
+    observed[2] = 0.0
+    predicted[3] = 0.0
+    expected = [1.0] * N_PERTURBATIONS
+    expected[2] = expected[3] = math.nan
+    np.testing.assert_array_equal(retrieval(predicted, observed), expected)
+
+
+def test_retrieval_of_a_single_perturbation_is_undefined():
+    assert np.isnan(retrieval(deltas(0)[:1], deltas(0)[:1])).all()
+
+
 def overlap(predicted, observed, is_deg, k):
     return rank_overlap_at_k(
         np.array([predicted]), np.array([observed]), np.array([is_deg], dtype=bool), k
@@ -172,6 +219,28 @@ def test_mse_equals_sklearns():
     predicted, observed = deltas(0), deltas(1)
     expected = mean_squared_error(observed.T, predicted.T, multioutput="raw_values")
     np.testing.assert_allclose(mse(predicted, observed), expected)
+
+
+def test_mae_equals_sklearns():
+    predicted, observed = deltas(0), deltas(1)
+    expected = mean_absolute_error(observed.T, predicted.T, multioutput="raw_values")
+    np.testing.assert_allclose(mae(predicted, observed), expected)
+
+
+def test_l2_counts_the_highest_expressed_genes_only():
+    predicted, observed = np.array([[3.0, 9.0, 4.0, 9.0]]), np.zeros((1, 4))
+    control_mean = np.array([2.0, 0.5, 1.0, 0.1])
+    assert l2_top_expressed(predicted, observed, control_mean, n_top=2).tolist() == [5.0]
+    assert l2_top_expressed(predicted, observed, control_mean) == pytest.approx(np.sqrt(187))
+
+
+def test_rmse_counts_the_strongest_degs_only():
+    observed = np.array([[3.0, -2.0, 9.0, 0.5], [1.0, 1.0, 1.0, 1.0]])
+    predicted = observed + np.array([[1.0, 7.0, 100.0, 50.0], [0.0, 0.0, 0.0, 0.0]])
+    deg_mask = np.array([[True, True, False, True], [False] * 4])
+    one, none = rmse_top_degs(predicted, observed, deg_mask, k=2)
+    assert one == pytest.approx(5.0)  # of 1 and 7
+    assert math.isnan(none)
 
 
 def test_cheap_metrics_are_one_value_a_perturbation():

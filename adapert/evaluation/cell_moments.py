@@ -1,0 +1,85 @@
+"""Real cells of a split's perturbations, and their sums."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse
+
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import FloatArray, IntArray, SplitName
+
+
+def cells_by_perturbation(dataset: PreparedDataset, split: SplitName) -> Iterator[scipy.sparse.csr_array]:
+    """Give the cells of one perturbation after the other, log1p units, (n_cells, n_genes) each."""
+    part = dataset.splits[split]
+    expression = part.cells.expression(dataset.n_genes)
+    for perturbation in range(len(part.table.perturbations)):
+        yield expression[np.flatnonzero(part.cells.perturbation_index == perturbation)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellMoments:
+    """Sums over the cells of each perturbation.
+
+    Attributes:
+        n_cells: (n_perturbations,).
+        sums: Of expression, log1p units, (n_perturbations, n_genes).
+        square_sums: Of its square, as `sums`.
+    """
+
+    n_cells: IntArray
+    sums: FloatArray
+    square_sums: FloatArray
+
+    @property
+    def means(self) -> FloatArray:
+        """Mean expression, log1p units, (n_perturbations, n_genes)."""
+        means: FloatArray = self.sums / self.n_cells[:, None]
+        return means
+
+
+def sum_cells(cells: Iterable[scipy.sparse.csr_array]) -> CellMoments:
+    """Sum each perturbation's cells in double precision.
+
+    Args:
+        cells: Expression of each perturbation's cells, log1p units, (n_cells, n_genes) each.
+    """
+    n_cells, sums, square_sums = [], [], []
+    for expression in cells:
+        n_cells.append(expression.shape[0])
+        sums.append(expression.sum(axis=0, dtype=np.float64))
+        values = expression.data.astype(np.float64)
+        squares = np.bincount(expression.indices, weights=values**2, minlength=expression.shape[1])
+        square_sums.append(squares)
+    return CellMoments(n_cells=np.array(n_cells), sums=np.stack(sums), square_sums=np.stack(square_sums))
+
+
+def t_against_rest(moments: CellMoments) -> FloatArray:
+    """Score how far a perturbation's cells lie from those of all others: the DEG score of Mejia et al. 2025.
+
+    Welch's t with the number of the perturbation's cells in both terms (scanpy: ``t-test_overestim_var``),
+    the rest being the cells of the other perturbations.
+
+    Returns:
+        (n_perturbations, n_genes); 0 for a gene without variance, and for a single perturbation.
+    """
+    n = moments.n_cells[:, None].astype(np.float64)
+    n_rest = n.sum() - n
+    if not n_rest.all():
+        return np.zeros_like(moments.sums)
+    rest_sums = moments.sums.sum(axis=0) - moments.sums
+    variance = _variance(n, moments.sums, moments.square_sums)
+    rest_variance = _variance(n_rest, rest_sums, moments.square_sums.sum(axis=0) - moments.square_sums)
+    squared_error = (variance + rest_variance) / n
+    distance = moments.sums / n - rest_sums / n_rest
+    is_constant = squared_error <= 0
+    t: FloatArray = np.where(is_constant, 0.0, distance / np.sqrt(np.where(is_constant, 1.0, squared_error)))
+    return t
+
+
+def _variance(n: FloatArray, sums: FloatArray, square_sums: FloatArray) -> FloatArray:
+    excess = square_sums - sums**2 / n
+    excess[excess < 1e-12 * square_sums] = 0.0  # what rounding leaves of a constant gene
+    variance: FloatArray = excess / np.maximum(n - 1, 1)
+    return variance

@@ -1,0 +1,87 @@
+"""Cells of perturbations, emitted or real, tested against the control cells that `prepare` tests against."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse
+
+from adapert.data.differential import DEG_TESTS, DegAdjust, DegTest, TestCells, call_degs
+from adapert.data.prepared import PerturbationTable, PreparedDataset
+from adapert.data.schema import FloatArray
+from adapert.evaluation.controls import cells_per_batch, control_cells
+from adapert.evaluation.de_metrics import DifferentialExpression, log2_fold_change
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Controls of the same cell lines, averaged and sorted once for all perturbations in these."""
+
+    expression: scipy.sparse.csr_array
+    deg_test: DegTest
+
+    @cached_property
+    def mean(self) -> FloatArray:
+        return mean_expression(self.expression)
+
+    @cached_property
+    def test(self) -> TestCells:
+        return DEG_TESTS[self.deg_test](self.expression)
+
+
+class ControlTests:
+    """Compare cells of a split's perturbations with the controls of their cell lines.
+
+    The test and its adjustment are those that the data set's own DEGs were called with: by default
+    Mann-Whitney, false discovery rate per perturbation.
+
+    Args:
+        dataset: Prepared from cells.
+        table: The split's perturbations.
+    """
+
+    def __init__(self, dataset: PreparedDataset, table: PerturbationTable) -> None:
+        controls, pools = control_cells(dataset), dict[bytes, _Pool]()
+        choices = dataset.manifest.get("choices", {})
+        self._adjust: DegAdjust = choices.get("deg_adjust", "fdr")
+        deg_test: DegTest = choices.get("deg_test", "mann_whitney")
+        self._pools = []
+        for perturbation in range(len(table.perturbations)):
+            rows = controls.tested_rows(cells_per_batch(table, perturbation))
+            if rows.tobytes() not in pools:
+                pools[rows.tobytes()] = _Pool(controls.expression[rows], deg_test)
+            self._pools.append(pools[rows.tobytes()])
+
+    def fold_changes(self, means: Iterable[FloatArray]) -> FloatArray:
+        """Compare mean profiles with the controls'.
+
+        Args:
+            means: Mean expression of each perturbation, log1p units, float64, (n_genes,) each.
+
+        Returns:
+            From `log2_fold_change`, (n_perturbations, n_genes).
+        """
+        pairs = zip(means, self._pools, strict=True)
+        return np.stack([log2_fold_change(mean, pool.mean) for mean, pool in pairs])
+
+    def differential_expression(
+        self, cells: Iterable[FloatArray | scipy.sparse.csr_array]
+    ) -> DifferentialExpression:
+        """Test each perturbation's cells.
+
+        Args:
+            cells: Expression of each perturbation's cells, log1p units, (n_cells, n_genes) each; one at a
+                time is held.
+        """
+        means, deg_mask = [], []
+        for expression, pool in zip(cells, self._pools, strict=True):
+            deg_mask.append(call_degs(pool.test(expression).p_values, self._adjust))
+            means.append(mean_expression(expression))
+        return DifferentialExpression(log2_fold_change=self.fold_changes(means), deg_mask=np.stack(deg_mask))
+
+
+def mean_expression(cells: FloatArray | scipy.sparse.csr_array) -> FloatArray:
+    """Average cells in double precision: log1p units, (n_cells, n_genes) to (n_genes,)."""
+    mean: FloatArray = cells.sum(axis=0, dtype=np.float64) / cells.shape[0]
+    return mean

@@ -1,0 +1,136 @@
+"""Every metric of a model's predictions for one split."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+import numpy as np
+
+from adapert.data.prepared import PerturbationTable, PreparedDataset
+from adapert.data.schema import FloatArray, SplitName
+from adapert.evaluation.cell_moments import cells_by_perturbation, sum_cells, t_against_rest
+from adapert.evaluation.cell_tests import ControlTests
+from adapert.evaluation.de_metrics import DifferentialExpression, de_metrics, spearman_n_degs
+from adapert.evaluation.delta_metrics import delta_metrics, perturbed_genes
+from adapert.evaluation.emission import EmissionName, EmittedCells, emit_cells
+from adapert.evaluation.metrics import l2_top_expressed
+
+DEFINITIONS = "0.8.2"
+"""Version of cell-eval whose definitions are followed; it changed its multiple-testing scope at 0.7.0."""
+
+
+def versions() -> dict[str, str]:
+    """List what takes part in the numbers, to store with every score."""
+    packages = {package: version(package) for package in ("adapert", "numpy", "scipy")}
+    return packages | {"cell-eval definitions": DEFINITIONS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What predictions are worth.
+
+    Attributes:
+        per_perturbation: Metric to its values, (n_perturbations,) each, in the order of the split's table.
+        scalars: Metric to its value over all perturbations.
+        emission: How cells were made from predictions; None where the data have no cells.
+        clip_fraction: Share of the emitted values that were below 0 and clipped; None as `emission`.
+        versions: Of packages, and of the definitions that were followed.
+    """
+
+    per_perturbation: Mapping[str, FloatArray]
+    scalars: Mapping[str, float]
+    emission: EmissionName | None
+    clip_fraction: float | None
+    versions: Mapping[str, str] = field(default_factory=versions)
+
+
+def evaluate(
+    predicted_delta: FloatArray,
+    dataset: PreparedDataset,
+    split: SplitName,
+    *,
+    emission: EmissionName = "control_shift",
+    generator: np.random.Generator,
+) -> Evaluation:
+    """Compute every metric of a split's predictions.
+
+    PDS, retrieval and the metrics against the centroid compare with all perturbations of the split: group
+    the values afterwards. Metrics of delta are those of `predicted_delta` as it is; metrics of differential
+    expression are those of cells emitted from it. Data prepared from responses have no cells, and so no
+    metrics of differential expression and no `l2_top_1000`.
+
+    Args:
+        predicted_delta: log1p units, (n_perturbations, n_genes), in the order of the split's table.
+        dataset: With the split.
+        split: Which perturbations.
+        emission: How cells are made from predictions; see `adapert.evaluation.emission`.
+        generator: Draws the emitted cells.
+
+    Raises:
+        ValueError: Predictions of another shape than the split, or that are not finite.
+        InputError: An unknown way of emission.
+    """
+    table = dataset.splits[split].table
+    _check_predictions(predicted_delta, table)
+    if dataset.manifest["kind"] == "responses":
+        return _evaluate_responses(predicted_delta, dataset, table)
+    emitted = emit_cells(predicted_delta, dataset, split, emission, generator)
+    return _evaluate_cells(predicted_delta, emitted, dataset, split, emission)
+
+
+def _evaluate_responses(
+    predicted_delta: FloatArray, dataset: PreparedDataset, table: PerturbationTable
+) -> Evaluation:
+    # Responses are scores already: what differs from the mean response is the DEG score.
+    deg_score = table.delta - table.delta.mean(axis=0)
+    targets = perturbed_genes(table.perturbations, dataset)
+    metrics = delta_metrics(predicted_delta, table.delta, table.deg_mask, targets, deg_score)
+    return Evaluation(per_perturbation=metrics, scalars={}, emission=None, clip_fraction=None)
+
+
+def _evaluate_cells(
+    predicted_delta: FloatArray,
+    emitted: Iterator[EmittedCells],
+    dataset: PreparedDataset,
+    split: SplitName,
+    emission: EmissionName,
+) -> Evaluation:
+    table = dataset.splits[split].table
+    moments = sum_cells(cells_by_perturbation(dataset, split))
+    targets = perturbed_genes(table.perturbations, dataset)
+    metrics = delta_metrics(predicted_delta, table.delta, table.deg_mask, targets, t_against_rest(moments))
+    metrics["l2_top_1000"] = l2_top_expressed(predicted_delta, table.delta, dataset.shared.control_mean)
+
+    tests, clip_fractions = ControlTests(dataset, table), list[float]()
+    predicted = tests.differential_expression(_expression_of(emitted, clip_fractions))
+    observed = DifferentialExpression(
+        log2_fold_change=tests.fold_changes(moments.means), deg_mask=table.deg_mask
+    )
+    return Evaluation(
+        per_perturbation=metrics | de_metrics(predicted, observed),
+        scalars={"spearman_n_degs": spearman_n_degs(predicted, observed)},
+        emission=emission,
+        clip_fraction=float(np.average(clip_fractions, weights=table.n_cells)),
+    )
+
+
+def _expression_of(emitted: Iterable[EmittedCells], clip_fractions: list[float]) -> Iterator[FloatArray]:
+    """Pass cells on one perturbation at a time, and keep the shares that were clipped."""
+    for cells in emitted:
+        clip_fractions.append(cells.clip_fraction)
+        yield cells.expression
+
+
+def _check_predictions(predicted_delta: FloatArray, table: PerturbationTable) -> None:
+    n_perturbations, n_genes = table.delta.shape
+    if predicted_delta.shape != (n_perturbations, n_genes):
+        raise ValueError(
+            f"Predictions must be deltas of {n_perturbations:,} perturbations x {n_genes:,} genes, but their "
+            f"shape is {predicted_delta.shape}. Predict the split's perturbations, in its order."
+        )
+    n_bad = int((~np.isfinite(predicted_delta)).any(axis=1).sum())
+    if n_bad:
+        raise ValueError(
+            f"Predicted deltas must be finite, but those of {n_bad:,} perturbations are not. "
+            "The model diverged: lower its learning rate."
+        )

@@ -1,0 +1,230 @@
+"""How well the experiment reproduces itself: ceiling rows beside models (TxPert's methods).
+
+Two replicates of every perturbation's cells are made; one stands for the prediction, the other for the
+observation. Neither way is a bound: halves have half the cells, and resampled counts vary between cells by
+counting alone.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import scipy.sparse
+
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import FloatArray, IntArray, SplitName
+from adapert.errors import InputError, name_some
+from adapert.evaluation.cell_moments import CellMoments, sum_cells, t_against_rest
+from adapert.evaluation.cell_tests import ControlTests
+from adapert.evaluation.de_metrics import DifferentialExpression, de_metrics, spearman_n_degs
+from adapert.evaluation.delta_metrics import delta_metrics, perturbed_genes
+from adapert.evaluation.evaluate import Evaluation
+from adapert.evaluation.metrics import l2_top_expressed
+
+ReplicateName: TypeAlias = Literal["split_half", "resampled"]
+
+WHOLE_COUNT = 0.05
+"""How far from a whole number a count may be that was read back from float32 log values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupedCells:
+    """Cells of one perturbation.
+
+    Attributes:
+        expression: log1p units, (n_cells, n_genes).
+        batch_index: Matching group of each, (n_cells,).
+    """
+
+    expression: scipy.sparse.csr_array
+    batch_index: IntArray
+
+
+def reproducibility(
+    dataset: PreparedDataset,
+    split: SplitName,
+    *,
+    replicates: ReplicateName = "split_half",
+    n_repeats: int = 5,
+    generator: np.random.Generator,
+) -> Evaluation:
+    """Score one replicate of each perturbation's cells against another, as `evaluate` scores a model.
+
+    TxPert: Reproduce(p, c, b) = Metric(mean of S1, mean of S2), averaged over repeats. Here cells of all
+    matching groups of a perturbation are averaged as in its delta, and metrics of differential expression
+    test the replicates' own cells. Nothing is corrected to the full number of cells.
+
+    Args:
+        dataset: Prepared from cells, with the split.
+        split: Which perturbations.
+        replicates: ``"split_half"``: the cells in two random halves, each group by itself;
+            ``"resampled"``: two sets of as many cells, each cell with its own number of counts, drawn from
+            the multinomial over genes that is most likely for its group.
+        n_repeats: Times that replicates are made and scored.
+        generator: Makes the replicates.
+
+    Returns:
+        Values averaged over the repeats where they are defined; no emission.
+
+    Raises:
+        InputError: Data prepared from responses; perturbations of one cell, for halves; values that are
+            not logarithms of scaled counts, for resampling.
+    """
+    if dataset.manifest["kind"] == "responses":
+        raise InputError(
+            "Reproducibility is measured on cells, but the data set was prepared from responses. "
+            "Prepare it from cells."
+        )
+    runs = [
+        _score(dataset, split, REPLICATES[replicates](dataset, split, stream))
+        for stream in generator.spawn(n_repeats)
+    ]
+    per_perturbation = {
+        name: _mean_where_defined([metrics[name] for metrics, _ in runs]) for name in runs[0][0]
+    }
+    scalars = {name: float(_mean_where_defined([values[name] for _, values in runs])) for name in runs[0][1]}
+    return Evaluation(per_perturbation=per_perturbation, scalars=scalars, emission=None, clip_fraction=None)
+
+
+def split_halves(
+    dataset: PreparedDataset, split: SplitName, generator: np.random.Generator
+) -> tuple[Iterator[GroupedCells], Iterator[GroupedCells]]:
+    """Divide each perturbation's cells into two halves, each matching group as equally as it can be.
+
+    Raises:
+        InputError: A perturbation of a single cell.
+    """
+    table, cells = dataset.splits[split].table, dataset.splits[split].cells
+    single = table.perturbations[table.n_cells < 2].tolist()
+    if single:
+        raise InputError(
+            f"Halves need two cells a perturbation, but {len(single)} have one: {name_some(single)}. "
+            "Prepare the data with --min-cells 2."
+        )
+    halves = []
+    for perturbation in range(len(table.perturbations)):
+        rows = generator.permutation(np.flatnonzero(cells.perturbation_index == perturbation))
+        rows = rows[np.argsort(cells.batch_index[rows], kind="stable")]
+        halves.append((rows[::2], rows[1::2]))
+    first, second = zip(*halves, strict=True)
+    return _select(dataset, split, first), _select(dataset, split, second)
+
+
+def resamples(
+    dataset: PreparedDataset, split: SplitName, generator: np.random.Generator
+) -> tuple[Iterator[GroupedCells], Iterator[GroupedCells]]:
+    """Draw each perturbation's counts again, twice.
+
+    Raises:
+        InputError: While it is iterated, values that are not logarithms of scaled counts.
+    """
+    one, other = generator.spawn(2)
+    return _resample(dataset, split, one), _resample(dataset, split, other)
+
+
+_Replicates: TypeAlias = Callable[
+    [PreparedDataset, SplitName, np.random.Generator],
+    tuple[Iterator[GroupedCells], Iterator[GroupedCells]],
+]
+
+REPLICATES: Mapping[ReplicateName, _Replicates] = {"split_half": split_halves, "resampled": resamples}
+"""Way to the function that makes two replicates of a split's cells."""
+
+
+def _select(dataset: PreparedDataset, split: SplitName, rows: Iterable[IntArray]) -> Iterator[GroupedCells]:
+    cells = dataset.splits[split].cells
+    expression = cells.expression(dataset.n_genes)
+    for own in rows:
+        yield GroupedCells(expression=expression[own], batch_index=cells.batch_index[own])
+
+
+def _resample(
+    dataset: PreparedDataset, split: SplitName, generator: np.random.Generator
+) -> Iterator[GroupedCells]:
+    index = dataset.splits[split].cells.perturbation_index
+    rows = [np.flatnonzero(index == p) for p in range(len(dataset.splits[split].table.perturbations))]
+    for cells in _select(dataset, split, rows):
+        counts, unit = _read_counts(cells.expression)
+        drawn = np.empty(counts.shape)
+        for batch in np.unique(cells.batch_index):
+            own = cells.batch_index == batch
+            drawn[own] = _draw_counts(counts[own], generator)
+        expression = np.log1p(drawn * unit[:, None]).astype(np.float32)
+        yield GroupedCells(expression=scipy.sparse.csr_array(expression), batch_index=cells.batch_index)
+
+
+def _read_counts(expression: scipy.sparse.csr_array) -> tuple[FloatArray, FloatArray]:
+    """Read counts back from log values, whose smallest in a cell is taken for one count.
+
+    Returns:
+        Counts, (n_cells, n_genes), and what one count was scaled to, (n_cells,); 1 in an empty cell.
+    """
+    scaled = np.expm1(expression.toarray().astype(np.float64))
+    unit = np.where(scaled > 0, scaled, np.inf).min(axis=1)
+    unit[np.isinf(unit)] = 1.0
+    counts: FloatArray = scaled / unit[:, None]
+    n_odd = np.count_nonzero(np.abs(counts - np.rint(counts)) > WHOLE_COUNT)
+    if n_odd > WHOLE_COUNT * np.count_nonzero(counts):
+        raise InputError(
+            "Resampling draws counts, but the data set's values are not logarithms of scaled counts. "
+            "Take halves of the cells instead, or prepare the data from raw counts."
+        )
+    return np.rint(counts), unit
+
+
+def _draw_counts(counts: FloatArray, generator: np.random.Generator) -> IntArray:
+    """Draw each cell's number of counts from the multinomial most likely for the group, as `counts`."""
+    gene_counts = counts.sum(axis=0)
+    if not gene_counts.any():
+        return np.zeros(counts.shape, dtype=np.int64)
+    return generator.multinomial(counts.sum(axis=1).astype(np.int64), gene_counts / gene_counts.sum())
+
+
+def _score(
+    dataset: PreparedDataset,
+    split: SplitName,
+    replicates: tuple[Iterator[GroupedCells], Iterator[GroupedCells]],
+) -> tuple[dict[str, FloatArray], dict[str, float]]:
+    table = dataset.splits[split].table
+    tests = ControlTests(dataset, table)
+    (predicted, predicted_delta, _), (observed, observed_delta, moments) = (
+        _measure(dataset, tests, cells) for cells in replicates
+    )
+    targets = perturbed_genes(table.perturbations, dataset)
+    metrics = delta_metrics(
+        predicted_delta, observed_delta, observed.deg_mask, targets, t_against_rest(moments)
+    )
+    metrics["l2_top_1000"] = l2_top_expressed(predicted_delta, observed_delta, dataset.shared.control_mean)
+    scalars = {"spearman_n_degs": spearman_n_degs(predicted, observed)}
+    return metrics | de_metrics(predicted, observed), scalars
+
+
+def _measure(
+    dataset: PreparedDataset, tests: ControlTests, cells: Iterable[GroupedCells]
+) -> tuple[DifferentialExpression, FloatArray, CellMoments]:
+    """Test and sum each perturbation's cells, one perturbation in memory at a time."""
+    moments, control_means = list[CellMoments](), list[FloatArray]()
+
+    def pass_on() -> Iterator[scipy.sparse.csr_array]:
+        for own in cells:
+            moments.append(sum_cells([own.expression]))
+            batches, n_cells = np.unique(own.batch_index, return_counts=True)
+            profiles = dataset.shared.batch_control_mean[batches].astype(np.float64)
+            control_means.append(np.average(profiles, axis=0, weights=n_cells))
+            yield own.expression
+
+    tested = tests.differential_expression(pass_on())
+    joined = CellMoments(
+        n_cells=np.concatenate([one.n_cells for one in moments]),
+        sums=np.concatenate([one.sums for one in moments]),
+        square_sums=np.concatenate([one.square_sums for one in moments]),
+    )
+    return tested, joined.means - np.stack(control_means), joined
+
+
+def _mean_where_defined(values: Sequence[FloatArray | float]) -> FloatArray:
+    stacked = np.array(values, dtype=np.float64)
+    n_defined = (~np.isnan(stacked)).sum(axis=0)
+    mean: FloatArray = np.nansum(stacked, axis=0) / np.where(n_defined == 0, np.nan, n_defined)
+    return mean

@@ -1,0 +1,157 @@
+"""Full evaluation at the size of Replogle K562's test split, and cell-eval's full profile beside it.
+
+    python -m benchmarks evaluation
+
+272 perturbations x 5,000 genes, 140 cells a perturbation, 10,000 controls, three values in ten not zero;
+made in memory. cell-eval's part takes more than nine minutes of a core; it is left out where the extra
+``parity`` is not installed.
+"""
+
+import importlib.util
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+
+from adapert.data.prepared import (
+    CellTable,
+    PerturbationTable,
+    PreparedDataset,
+    PreparedSplit,
+    SharedTable,
+)
+from adapert.data.schema import FloatArray
+from adapert.evaluation.cell_moments import cells_by_perturbation, sum_cells
+from adapert.evaluation.cell_tests import ControlTests, mean_expression
+from adapert.evaluation.emission import EMISSIONS
+from adapert.evaluation.emitted_files import write_emitted_pair
+from adapert.evaluation.evaluate import evaluate
+from adapert.evaluation.reproducibility import reproducibility
+from adapert.seeding import numpy_generator
+from benchmarks.measurement import Measurement
+
+N_PERTURBATIONS, N_GENES, N_CELLS, N_CONTROLS = 272, 5_000, 140, 10_000
+SIZE = f"{N_PERTURBATIONS} x {N_GENES:,} genes, {N_CELLS} cells each, {N_CONTROLS:,} controls"
+LIBRARY_SIZE = 4_000
+GENES = np.array([f"G{number:04d}" for number in range(N_GENES)])
+
+
+def simulate_in_memory(seed: int = 0) -> PreparedDataset:
+    """Make a data set of one split; one in fifty genes responds to each perturbation."""
+    generator = numpy_generator(seed, "evaluation benchmark")
+    baseline = generator.gamma(0.35, 2.0, N_GENES)
+    responds = generator.random((N_PERTURBATIONS, N_GENES)) < 0.02
+    log_change = np.where(responds, generator.normal(0, 1.0, responds.shape), 0.0)
+    controls = _sample_cells([baseline], N_CONTROLS, generator)
+    part = PreparedSplit(
+        table=_empty_table(), cells=_sample_cells(baseline * np.exp(log_change), N_CELLS, generator)
+    )
+    dataset = PreparedDataset(
+        manifest={"kind": "cells", "fingerprint": "in memory"},
+        shared=_shared(mean_expression(controls.expression(N_GENES)).astype(np.float32)),
+        control_cells=controls,
+        splits={"test": part},
+    )
+    moments = sum_cells(cells_by_perturbation(dataset, "test"))
+    tested = ControlTests(dataset, part.table).differential_expression(cells_by_perturbation(dataset, "test"))
+    delta = (moments.means - dataset.shared.control_mean).astype(np.float32)
+    table = replace(part.table, delta=delta, deg_mask=tested.deg_mask)
+    return replace(dataset, splits={"test": replace(part, table=table)})
+
+
+def measure(scratch: Path) -> Iterator[Measurement]:
+    """Time the evaluation of noisy predictions, then cell-eval's of the same cells."""
+    dataset = simulate_in_memory()
+    observed = dataset.splits["test"].table.delta
+    noise = numpy_generator(0, "noise").normal(0, 0.02, observed.shape)
+    predicted = (0.6 * observed + noise).astype(np.float32)
+    for emission in EMISSIONS:
+        started = time.perf_counter()
+        stream = numpy_generator(0, "emission")
+        evaluation = evaluate(predicted, dataset, "test", emission=emission, generator=stream)
+        seconds = time.perf_counter() - started
+        n_metrics = len(evaluation.per_perturbation) + len(evaluation.scalars)
+        note = f"{SIZE}; {n_metrics} metrics; {evaluation.clip_fraction:.0%} of values clipped"
+        yield Measurement(name=f"evaluation_{emission}", value=seconds, unit="s", target=60, note=note)
+    yield Measurement(name="evaluation_peak_memory", value=_peak_memory(), unit="GB", note="with the data")
+    started = time.perf_counter()
+    reproducibility(dataset, "test", n_repeats=1, generator=numpy_generator(0, "halves"))
+    seconds = time.perf_counter() - started
+    yield Measurement(name="reproducibility", value=seconds, unit="s", note="split halves, one repeat")
+    if importlib.util.find_spec("cell_eval"):
+        yield from _measure_cell_eval(predicted, dataset)
+
+
+def _measure_cell_eval(predicted: FloatArray, dataset: PreparedDataset) -> Iterator[Measurement]:
+    with tempfile.TemporaryDirectory() as directory:
+        files = {"predicted_file": Path(directory) / "pred.h5ad", "real_file": Path(directory) / "real.h5ad"}
+        started = time.perf_counter()
+        write_emitted_pair(predicted, dataset, "test", **files, generator=numpy_generator(0, "emission"))
+        seconds = time.perf_counter() - started
+        gigabytes = sum(file.stat().st_size for file in files.values()) / 1e9
+        yield Measurement(name="emit_pair", value=seconds, unit="s", note=f"{gigabytes:.1f} GB of files")
+        command = [str(Path(sys.executable).with_name("cell-eval")), "run", "--num-threads", "2"]
+        paths = ["-ap", files["predicted_file"], "-ar", files["real_file"], "-o", Path(directory) / "out"]
+        started = time.perf_counter()
+        subprocess.run([*command, *map(str, paths)], check=True, capture_output=True)
+        seconds = time.perf_counter() - started
+        yield Measurement(name="cell_eval_full", value=seconds, unit="s", note="cell-eval 0.8.2, same cells")
+
+
+def _sample_cells(rates: Sequence[FloatArray], n_cells: int, generator: np.random.Generator) -> CellTable:
+    blocks = []
+    for rate in rates:
+        counts = generator.poisson(rate, (n_cells, len(rate)))
+        expression = np.log1p(LIBRARY_SIZE * counts / counts.sum(axis=1, keepdims=True))
+        blocks.append(scipy.sparse.csr_array(expression.astype(np.float32)))
+    cells = scipy.sparse.vstack(blocks, format="csr")
+    return CellTable(
+        values=cells.data,
+        gene_index=cells.indices,
+        row_start=cells.indptr,
+        perturbation_index=np.repeat(np.arange(len(blocks)), n_cells),
+        batch_index=np.zeros(cells.shape[0], dtype=np.int32),
+    )
+
+
+def _empty_table() -> PerturbationTable:
+    nothing = np.zeros((N_PERTURBATIONS, N_GENES), dtype=np.float32)
+    return PerturbationTable(
+        perturbations=GENES[:N_PERTURBATIONS],
+        delta=nothing,
+        deg_mask=nothing > 0,
+        n_cells=np.full(N_PERTURBATIONS, N_CELLS),
+        effect_size=np.full(N_PERTURBATIONS, "small"),
+        group_perturbation_index=np.arange(N_PERTURBATIONS),
+        group_batch_index=np.zeros(N_PERTURBATIONS, dtype=np.int32),
+        group_mean=nothing,
+        group_n_cells=np.full(N_PERTURBATIONS, N_CELLS),
+    )
+
+
+def _shared(control_mean: FloatArray) -> SharedTable:
+    no_edges = np.zeros(0, dtype=np.int32)
+    return SharedTable(
+        node_names=GENES,
+        n_genes=np.array(N_GENES),
+        control_mean=control_mean,
+        batches=np.array(["all"]),
+        batch_control_mean=control_mean[None],
+        edge_source=no_edges,
+        edge_target=no_edges,
+        edge_score=no_edges,
+        edge_rank=no_edges,
+        text_embedding=np.zeros((N_GENES, 1), dtype=np.float32),
+        has_text=np.zeros(N_GENES, dtype=bool),
+    )
+
+
+def _peak_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -1,0 +1,144 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from adapert.errors import InputError
+from adapert.evaluation.cell_moments import cells_by_perturbation
+from adapert.evaluation.cell_tests import ControlTests
+from adapert.evaluation.emission import emit_cells
+from adapert.evaluation.emitted_files import write_emitted_pair
+from adapert.evaluation.evaluate import evaluate
+from adapert.evaluation.metrics import mae, mse, pds, pearson_delta
+
+SKIPPED = "clustering_agreement,pearson_edistance"
+
+
+def generator():
+    return np.random.default_rng(3)
+
+
+@pytest.fixture
+def tested_dataset(tiny_dataset):
+    """The tiny data set with DEGs that were called from its cells."""
+    part = tiny_dataset.splits["validation"]
+    tested = ControlTests(tiny_dataset, part.table).differential_expression(
+        cells_by_perturbation(tiny_dataset, "validation")
+    )
+    part = replace(part, table=replace(part.table, deg_mask=tested.deg_mask))
+    return replace(tiny_dataset, splits={"validation": part})
+
+
+@pytest.fixture
+def predicted(tested_dataset):
+    delta = tested_dataset.splits["validation"].table.delta
+    return 0.5 * delta + 0.2 * np.random.default_rng(0).normal(size=delta.shape)
+
+
+@pytest.fixture
+def pair(tested_dataset, predicted, tmp_path):
+    files = tmp_path / "pred.h5ad", tmp_path / "real.h5ad"
+    write_emitted_pair(
+        predicted,
+        tested_dataset,
+        "validation",
+        predicted_file=files[0],
+        real_file=files[1],
+        generator=generator(),
+    )
+    return files
+
+
+def test_files_hold_all_controls_and_each_perturbations_cells(tested_dataset, predicted, pair):
+    part = tested_dataset.splits["validation"]
+    emitted = emit_cells(predicted, tested_dataset, "validation", "control_shift", generator())
+    cells = {
+        "pred": [one.expression for one in emitted],
+        "real": [one.toarray() for one in cells_by_perturbation(tested_dataset, "validation")],
+    }
+    for path in pair:
+        data = anndata.read_h5ad(path)
+        assert data.var_names.tolist() == tested_dataset.gene_names.tolist()
+        labels = data.obs["target_gene"].to_numpy(dtype=str)
+        controls = tested_dataset.control_cells.expression(tested_dataset.n_genes).toarray()
+        np.testing.assert_array_equal(data.X[labels == "non-targeting"].toarray(), controls)
+        for name, expected in zip(part.table.perturbations, cells[path.stem], strict=True):
+            np.testing.assert_array_equal(data.X[labels == name].toarray(), expected)
+
+
+def test_unknown_way_of_emission_leaves_no_file(tested_dataset, predicted, tmp_path):
+    with pytest.raises(InputError, match="must be emitted in a known way"):
+        write_emitted_pair(
+            predicted,
+            tested_dataset,
+            "validation",
+            predicted_file=tmp_path / "pred.h5ad",
+            real_file=tmp_path / "real.h5ad",
+            emission="tile",
+            generator=generator(),
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_file_for_both_sides_is_refused(tested_dataset, predicted, tmp_path):
+    with pytest.raises(InputError, match="must go to two files, but both are"):
+        write_emitted_pair(
+            predicted,
+            tested_dataset,
+            "validation",
+            predicted_file=tmp_path / "cells.h5ad",
+            real_file=tmp_path / "cells.h5ad",
+            generator=generator(),
+        )
+
+
+def means(path):
+    """Deltas of a file's cells against its controls, in the order of the names."""
+    data = anndata.read_h5ad(path)
+    frame = pd.DataFrame(data.X.toarray()).groupby(data.obs["target_gene"].to_numpy(dtype=str)).mean()
+    control = frame.loc["non-targeting"].to_numpy()
+    frame = frame.drop(index="non-targeting")
+    return frame.index.to_numpy(dtype=str), frame.to_numpy() - control
+
+
+def test_cell_eval_takes_the_pair_as_it_is_and_finds_the_same_numbers(
+    tested_dataset, predicted, pair, tmp_path
+):
+    pytest.importorskip("cell_eval", reason="the extra 'parity' is not installed")
+    command = [str(Path(sys.executable).with_name("cell-eval")), "run", "--skip-metrics", SKIPPED]
+    files = ["-ap", str(pair[0]), "-ar", str(pair[1]), "-o", str(tmp_path / "out")]
+    # To compile takes longer than to test so few cells.
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    subprocess.run([*command, *files], check=True, capture_output=True, env=environment)
+    results = pd.read_csv(tmp_path / "out" / "results.csv", index_col="perturbation")
+
+    table = tested_dataset.splits["validation"].table
+    ours = evaluate(predicted, tested_dataset, "validation", generator=generator())
+    of_cells = {
+        "overlap_at_50": "overlap_at_50",
+        "overlap_at_100": "overlap_at_100",
+        "overlap_at_N": "overlap_at_N",
+        "deg_recall": "de_sig_genes_recall",
+        "direction_match": "de_direction_match",
+        "spearman_lfc": "de_spearman_lfc_sig",
+    }
+    for own, theirs in of_cells.items():
+        expected = results.loc[table.perturbations, theirs]
+        np.testing.assert_allclose(ours.per_perturbation[own], expected, atol=1e-9, err_msg=own)
+    assert ours.scalars["spearman_n_degs"] == pytest.approx(results["de_spearman_sig"].iloc[0], abs=1e-9)
+
+    names, predicted_delta = means(pair[0])
+    _, observed_delta = means(pair[1])
+    of_deltas = {"pearson_delta": pearson_delta, "mse_delta": mse, "mae_delta": mae}
+    for theirs, metric in of_deltas.items():
+        expected = results.loc[names, theirs]
+        np.testing.assert_allclose(metric(predicted_delta, observed_delta), expected, atol=1e-9)
+    targets = names[:, None] == tested_dataset.gene_names
+    expected = results.loc[names, "discrimination_score_l1"]
+    np.testing.assert_allclose(pds(predicted_delta, observed_delta, targets), expected, atol=1e-9)

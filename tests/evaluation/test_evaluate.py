@@ -1,0 +1,138 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import false_discovery_control, mannwhitneyu, ttest_ind
+
+from adapert.evaluation.cell_moments import cells_by_perturbation
+from adapert.evaluation.cell_tests import ControlTests
+from adapert.evaluation.emission import EMISSIONS
+from adapert.evaluation.evaluate import evaluate
+from adapert.evaluation.metrics import cheap_metrics
+
+DE_METRICS = {
+    "overlap_at_50",
+    "overlap_at_100",
+    "overlap_at_N",
+    "deg_recall",
+    "direction_match",
+    "spearman_lfc",
+}
+
+
+def generator():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def table(tiny_dataset):
+    return tiny_dataset.splits["validation"].table
+
+
+@pytest.fixture
+def predicted(table):
+    return (0.5 * table.delta + 0.1 * np.random.default_rng(1).normal(size=table.delta.shape)).astype(
+        np.float32
+    )
+
+
+@pytest.fixture
+def responses(tiny_dataset):
+    """The tiny data set as if its deltas had been given without cells."""
+    return replace(tiny_dataset, manifest={**tiny_dataset.manifest, "kind": "responses"})
+
+
+@pytest.mark.parametrize("emission", EMISSIONS)
+def test_every_metric_has_a_value_a_perturbation(tiny_dataset, table, predicted, emission):
+    evaluation = evaluate(predicted, tiny_dataset, "validation", emission=emission, generator=generator())
+    for name, values in evaluation.per_perturbation.items():
+        assert values.shape == (len(table.perturbations),), name
+    assert evaluation.per_perturbation.keys() > DE_METRICS
+    assert set(evaluation.scalars) == {"spearman_n_degs"}
+    assert evaluation.emission == emission
+    assert 0 <= evaluation.clip_fraction <= 1
+    assert evaluation.versions.keys() == {"adapert", "numpy", "scipy", "cell-eval definitions"}
+
+
+def test_cheap_metrics_are_among_them(tiny_dataset, table, predicted):
+    evaluation = evaluate(predicted, tiny_dataset, "validation", generator=generator())
+    for name, values in cheap_metrics(predicted, table.delta, table.deg_mask).items():
+        np.testing.assert_allclose(evaluation.per_perturbation[name], values, rtol=1e-5)
+
+
+def test_same_generator_gives_the_same_numbers(tiny_dataset, predicted):
+    one, other = (evaluate(predicted, tiny_dataset, "validation", generator=generator()) for _ in range(2))
+    for name, values in one.per_perturbation.items():
+        np.testing.assert_array_equal(values, other.per_perturbation[name])
+    assert one.scalars == other.scalars
+
+
+def test_order_of_genes_matters_to_no_metric_of_delta(responses, predicted):
+    order = np.random.default_rng(2).permutation(responses.n_genes)
+    part = responses.splits["validation"]
+    shuffled_table = replace(
+        part.table, delta=part.table.delta[:, order], deg_mask=part.table.deg_mask[:, order]
+    )
+    names = np.concatenate([responses.gene_names[order], responses.shared.node_names[responses.n_genes :]])
+    shuffled = replace(
+        responses,
+        shared=replace(responses.shared, node_names=names),
+        splits={"validation": replace(part, table=shuffled_table)},
+    )
+    one = evaluate(predicted, responses, "validation", generator=generator())
+    other = evaluate(predicted[:, order], shuffled, "validation", generator=generator())
+    for name, values in one.per_perturbation.items():
+        np.testing.assert_allclose(other.per_perturbation[name], values, err_msg=name)
+
+
+def test_responses_have_no_metric_that_needs_cells(responses, predicted):
+    evaluation = evaluate(predicted, responses, "validation", generator=generator())
+    assert not {*DE_METRICS, "l2_top_1000"} & evaluation.per_perturbation.keys()
+    assert evaluation.scalars == {}
+    assert evaluation.emission is None
+    assert evaluation.clip_fraction is None
+
+
+def test_cells_are_tested_as_scipy_tests_them(tiny_dataset, table):
+    controls = tiny_dataset.control_cells.expression(tiny_dataset.n_genes).toarray()
+    cells = [one.toarray() for one in cells_by_perturbation(tiny_dataset, "validation")]
+    tested = ControlTests(tiny_dataset, table).differential_expression(cells)
+    for row, own in enumerate(cells):
+        p_values = mannwhitneyu(own, controls, method="asymptotic").pvalue
+        assert (tested.deg_mask[row] == (false_discovery_control(p_values) < 0.05)).all()
+        with np.errstate(divide="ignore"):
+            change = np.log2(np.expm1(own.mean(axis=0)) / np.expm1(controls.mean(axis=0)))
+        np.testing.assert_allclose(tested.log2_fold_change[row], change, rtol=1e-3, atol=1e-5)
+
+
+def test_cells_are_tested_by_the_data_sets_own_test(tiny_dataset, table):
+    controls = tiny_dataset.control_cells.expression(tiny_dataset.n_genes).toarray()
+    cells = [one.toarray() for one in cells_by_perturbation(tiny_dataset, "validation")]
+    choices = {"deg_test": "welch", "deg_adjust": "none"}
+    welch = replace(tiny_dataset, manifest={**tiny_dataset.manifest, "choices": choices})
+    tested = ControlTests(welch, table).differential_expression(cells)
+    p_values = [ttest_ind(own, controls, equal_var=False).pvalue for own in cells]
+    np.testing.assert_array_equal(tested.deg_mask, np.array(p_values) < 0.05)
+
+
+def test_degs_are_adjusted_as_the_data_sets_own(tiny_dataset):
+    part = tiny_dataset.splits["train"]
+    cells = list(cells_by_perturbation(tiny_dataset, "train"))
+    unadjusted = replace(tiny_dataset, manifest={**tiny_dataset.manifest, "choices": {"deg_adjust": "none"}})
+    with_fdr, without = (
+        ControlTests(dataset, part.table).differential_expression(cells)
+        for dataset in (tiny_dataset, unadjusted)
+    )
+    assert (with_fdr.deg_mask <= without.deg_mask).all()
+    assert with_fdr.deg_mask.sum() < without.deg_mask.sum()
+
+
+def test_predictions_of_another_shape_are_refused(tiny_dataset, predicted):
+    with pytest.raises(ValueError, match="must be deltas of 4 perturbations x 12 genes"):
+        evaluate(predicted[:3], tiny_dataset, "validation", generator=generator())
+
+
+def test_predictions_that_are_not_finite_are_refused(tiny_dataset, predicted):
+    predicted[2, 3] = np.nan
+    with pytest.raises(ValueError, match="must be finite, but those of 1 perturbations"):
+        evaluate(predicted, tiny_dataset, "validation", generator=generator())

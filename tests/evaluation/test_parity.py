@@ -1,0 +1,93 @@
+"""Agreement with cell-eval 0.8.2 on pdex 0.3.0, from the same cells."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from adapert.evaluation.metrics import pds
+from benchmarks.parity import (
+    OVERLAPS,
+    TOLERANCE,
+    Case,
+    cell_eval_values,
+    constant_case,
+    differences,
+    no_change_case,
+    nothing_true_case,
+    own_values,
+    random_case,
+    real_case,
+    ties_at_k,
+)
+
+pytest.importorskip("cell_eval", reason="the extra 'parity' is not installed")
+
+SHAPES = [(3, 20, 15, 30), (8, 60, 25, 40), (12, 130, 30, 200), (5, 250, 60, 90)]
+
+
+def assert_agreement(case: Case) -> None:
+    assert {name: value for name, value in differences(case).items() if value > TOLERANCE} == {}
+
+
+@pytest.mark.parametrize(("seed", "shape"), enumerate(SHAPES))
+def test_metrics_agree_on_random_cells(seed, shape):
+    case = random_case(seed, *shape)
+    assert own_values(case)["n_true_degs"].any()
+    assert not any(ties_at_k(case, k).any() for k in OVERLAPS.values())
+    assert_agreement(case)
+
+
+@pytest.mark.parametrize("cell_type", ["k562", "A172"])
+def test_metrics_agree_on_real_cells(real_data, cell_type):
+    assert_agreement(real_case(real_data, cell_type, seed=0))
+
+
+def test_metrics_agree_where_one_mean_profile_is_predicted_for_all():
+    assert_agreement(constant_case(4, 8, 60, 30))
+
+
+@pytest.mark.filterwarnings("ignore:An input array is constant")
+def test_metrics_agree_where_no_change_is_predicted():
+    case = no_change_case(5, 8, 60, 30)
+    values = own_values(case)
+    assert np.isnan(values["pearson_delta"]).all()
+    assert not values["n_predicted_degs"].any()
+    assert_agreement(case)
+
+
+def test_metrics_agree_where_no_deg_is_true():
+    case = nothing_true_case(6, 8, 60, 30)
+    values = own_values(case)
+    assert not values["n_true_degs"].any()
+    assert values["n_predicted_degs"].all()
+    assert_agreement(case)
+
+
+def test_cases_have_infinite_fold_changes_and_perturbations_without_degs():
+    case = random_case(1, *SHAPES[1])
+    controls, perturbed = (case.real[(case.labels == "non-targeting") == side] for side in (True, False))
+    assert not controls[:, 1].any()
+    assert perturbed[:, 1].any()
+    assert controls[:, 2].any()
+    assert not perturbed[:, 2].any()
+    assert not nothing_true_case(6, 8, 60, 30).target_mask[1].any()  # a combination
+
+
+def test_leaving_the_target_out_is_what_makes_pds_agree():
+    case = random_case(1, *SHAPES[1])
+    is_control = case.labels == "non-targeting"
+    real, predicted = case.real.copy(), np.tile(case.real[is_control].mean(axis=0), (len(case.labels), 1))
+    predicted[is_control] = case.real[is_control]
+    for row, name in enumerate(case.perturbations):  # a prediction that knows its target, and no more
+        own_target = np.ix_(case.labels == name, case.target_mask[row])
+        real[own_target] = predicted[own_target] = 6.5
+    case = replace(case, real=real, predicted=predicted)
+    deltas = [
+        np.stack([cells[case.labels == name].mean(axis=0) for name in case.perturbations])
+        - cells[is_control].mean(axis=0)
+        for cells in (predicted, real)
+    ]
+    theirs = cell_eval_values(case)["pds"]
+    np.testing.assert_allclose(pds(*deltas, case.target_mask), theirs, atol=TOLERANCE)
+    assert (pds(*deltas) > theirs).any()
