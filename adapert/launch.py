@@ -131,18 +131,23 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     """
     import torch
 
-    from adapert.training.loop import train
-    from adapert.training.state import Training
+    from adapert.models.protocol import TrainedInEpochs
+    from adapert.registry import build_model
+    from adapert.training.fit import begin_fit
 
     torch.set_num_threads(resources.cpus_per_trial)
     started = time.perf_counter()
     dataset = read_prepared(Path(study.base.data.path))
     probe = study.base.with_changes({"training.max_epochs": PROBE_EPOCHS})
-    training = Training(probe, dataset, seed=0, device=torch.device(resources.device))
+    model = build_model(probe, seed=0, device=torch.device(resources.device))
+    fit = begin_fit(model, dataset)
     built = time.perf_counter() - started
+    seconds = []
+    while not fit.is_over:
+        seconds.append(fit.step()["seconds"])
+    n_epochs = study.base.training.max_epochs if isinstance(model, TrainedInEpochs) else 1
     # The first epoch also warms caches up.
-    seconds = min(report.seconds for report in train(training))
-    a_trial = built + seconds * study.base.training.max_epochs
+    a_trial = built + min(seconds) * n_epochs
     return START_SECONDS + study.n_trials * a_trial / resources.n_at_once
 
 

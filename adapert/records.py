@@ -1,5 +1,6 @@
 """What a study writes and analysis reads: trials, their ends, and the names both sides use."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -41,9 +42,18 @@ class TrialRecord:
     n_epochs: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def objective(self) -> float:
+        """Value of `OBJECTIVE`; minus infinity where it is NaN or none was reported."""
+        value = self.metrics.get(OBJECTIVE, math.nan)
+        return -math.inf if math.isnan(value) else value
+
 
 OBJECTIVE = "best_pearson_delta"
 """What studies optimise and `pick` ranks by, larger is better: the best epoch's validation Pearson-delta."""
+
+EVALUATED = ("retrieval", "centroid_pearson", "overlap_at_50", "overlap_at_100", "spearman_n_degs")
+"""Metrics that are computed at a trial's end alone, tracked as ``best_...``: they are the best epoch's."""
 
 EXPERIMENT = "adapert"
 """The MLflow experiment of every study."""

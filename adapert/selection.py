@@ -18,7 +18,7 @@ class Pick:
         config: The best one.
         candidates: Finished configs, best first: config_digest, variant, pearson_delta (mean over seeds),
             pds at the same epochs, n_seeds, and the fields that differ between the trials.
-        n_left_out: Trials that did not finish: stopped early, failed or interrupted.
+        n_left_out: Trials stopped early, failed or interrupted, and those whose Pearson-delta is undefined.
     """
 
     config: Config

@@ -4,23 +4,25 @@ The actor is given a path, never data: it maps the prepared training and validat
 and has no way to the test split's expression.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from ray import tune
 
+from adapert.comparison import evaluate_model
 from adapert.config import Config, build_config
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.data.schema import SplitName
-from adapert.evaluation.metrics import cheap_metrics
-from adapert.files import whole_file
-from adapert.records import IS_OVER, LONG_COLUMNS, PER_PERTURBATION_FILE, WEIGHTS_FILE
-from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
-from adapert.training.loop import EpochReport, train
-from adapert.training.state import Training
+from adapert.evaluation.evaluate import Evaluation
+from adapert.evaluation.metrics import mean_over_perturbations
+from adapert.long_table import build_long_table, write_long_table
+from adapert.models.protocol import Fit
+from adapert.records import EVALUATED, IS_OVER, PER_PERTURBATION_FILE, WEIGHTS_FILE
+from adapert.registry import build_model
+from adapert.training.fit import begin_fit
 
 READABLE_SPLITS: tuple[SplitName, ...] = ("train", "validation")
 
@@ -47,8 +49,8 @@ def round_suggestion(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-class AdaPertTrainable(tune.Trainable):  # type: ignore[misc]
-    """Train AdaPert, one epoch a step; a reused actor equals a fresh one."""
+class TrialTrainable(tune.Trainable):  # type: ignore[misc]
+    """Fit the model that a trial's config names, one epoch a step; a reused actor equals a fresh one."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take a fresh actor's first trial."""
@@ -59,78 +61,58 @@ class AdaPertTrainable(tune.Trainable):  # type: ignore[misc]
         """Take another trial in this actor."""
         # Built in its first step: an error while an actor is made would reach the study without its cause.
         self._settings = new_config
-        self._training: Training | None = None
+        self._fit: Fit | None = None
         return True
 
     def step(self) -> dict[str, float | bool]:
         """Train one epoch; after the last one, leave the trial's results in its folder."""
-        training = self._begin()
-        report = next(self._epochs)
-        is_over = training.is_over
-        if is_over:
-            self._write_results(training)
-        resolved = training.resolved.flat() if report.epoch == 1 else {}
-        return report.flat() | resolved | {IS_OVER: is_over, "done": is_over}
+        fit = self._begin()
+        report = fit.step()
+        if fit.is_over:
+            fit.finish()
+            report |= self._write_results(fit)
+        return report | {IS_OVER: fit.is_over, "done": fit.is_over}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write all that the next epoch depends on."""
-        write_checkpoint(self._begin(), Path(checkpoint_dir))
+        self._begin().write_checkpoint(Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Go on from a checkpoint."""
-        restore_checkpoint(self._begin(), Path(checkpoint_dir))
+        self._begin().restore_checkpoint(Path(checkpoint_dir))
 
-    def _begin(self) -> Training:
-        if self._training is None:
+    def _begin(self) -> Fit:
+        if self._fit is None:
             torch.set_num_threads(self._settings["n_threads"])
-            config, self._variant, self._seed = trial_config(self._settings)
+            config, variant, seed = trial_config(self._settings)
             path = Path(config.data.path)
             if self._dataset is None or self._dataset.path != path:
                 self._dataset = read_prepared(path, READABLE_SPLITS)
-            device = torch.device(self._settings["device"])
-            self._training = Training(config, self._dataset, self._seed, device)
-            self._epochs: Iterator[EpochReport] = train(self._training)
-        return self._training
+            self._model = build_model(config, seed, torch.device(self._settings["device"]))
+            self._fit = begin_fit(self._model, self._dataset)
+            self._identity = {
+                "run": self.trial_id,
+                "study": self._settings["study"],
+                "variant": variant,
+                "config_digest": config.digest(),
+                "seed": seed,
+            }
+        return self._fit
 
-    def _write_results(self, training: Training) -> None:
+    def _write_results(self, fit: Fit) -> dict[str, float]:
+        """Leave weights and the long table in the trial's folder, and return what is tracked of them."""
+        assert self._dataset is not None
         folder = Path(self._settings["trial_folder"]) / self.trial_id
-        if training.best.weights:
-            training.model.load_state_dict(training.best.weights)
-            write_weights(training.best.weights, folder / WEIGHTS_FILE)
-        identity = {
-            "run": self.trial_id,
-            "study": self._settings["study"],
-            "variant": self._variant,
-            "config_digest": training.config.digest(),
-            "seed": self._seed,
-        }
-        write_per_perturbation(training, identity, folder / PER_PERTURBATION_FILE)
+        fit.write_weights(folder / WEIGHTS_FILE)
+        evaluation = evaluate_model(self._model, self._dataset, "validation", self._identity["seed"])
+        long = build_long_table(self._identity, self._dataset, "validation", evaluation.per_perturbation)
+        write_long_table(long, folder / PER_PERTURBATION_FILE)
+        return tracked_metrics(evaluation)
 
 
-def write_per_perturbation(training: Training, identity: Mapping[str, Any], path: Path) -> None:
-    """Write the validation perturbations' metrics as a long table, a row a perturbation and metric.
-
-    Args:
-        training: With the weights to evaluate.
-        identity: The columns that say whose values these are.
-        path: Parquet file.
-    """
-    table = training.dataset.splits["validation"].table
-    predicted = training.predict(list(table.perturbations))
-    metrics = cheap_metrics(predicted, table.delta, table.deg_mask)
-    perturbations = pd.DataFrame(
-        {
-            **identity,
-            "split_seed": training.dataset.manifest["split_seed"],
-            "split": "validation",
-            "perturbation": table.perturbations,
-            "effect_size": table.effect_size,
-            "n_cells": table.n_cells,
-            "n_degs": table.n_degs,
-            **metrics,
-        }
-    )
-    fixed = [column for column in LONG_COLUMNS if column not in ("metric", "value")]
-    long = perturbations.melt(fixed, list(metrics), "metric", "value")
-    with whole_file(path) as beside:
-        long.to_parquet(beside, index=False)
+def tracked_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """Name the means and scalars of `EVALUATED` as a tracker has them; those without a value are left out."""
+    per_perturbation = evaluation.per_perturbation.items()
+    means = {name: mean_over_perturbations(values) for name, values in per_perturbation}
+    values = means | dict(evaluation.scalars)
+    return {f"best_{name}": values[name] for name in EVALUATED if not math.isnan(values.get(name, math.nan))}

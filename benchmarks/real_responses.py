@@ -1,79 +1,103 @@
-"""Test metrics of AdaPert beside reference models on a prepared data set.
+"""AdaPert, its seed ensemble and the reference models on real data, over several splits and seeds.
 
-    python -m benchmarks.real_responses DATA [--seeds 3] [--config CONFIG.yaml] [--set FIELD=VALUE]
+    python -m benchmarks.real_responses [OPTIONS] -- RESPONSES.h5ad --kind responses ...
 
-Trains on the training split, chooses epochs and penalties on validation, and scores on test.
+Everything after ``--`` is given to `adapert prepare` (network and text too), once a split seed. Models are
+fitted on the training split, epochs and settings chosen on validation, and the split that `--split` names
+is scored.
 """
 
 import argparse
 import os
 import platform
-import time
+import subprocess
+import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import torch
 import yaml
+from rich.console import Console
 
+from adapert.comparison import ComparisonPlan, build_comparison_table, compare, measure_ceilings
 from adapert.config import Config, read_config
-from adapert.data.prepared import PreparedDataset, read_prepared
-from adapert.data.schema import SPLITS, FloatArray
-from adapert.evaluation.metrics import cheap_metrics, mean_over_perturbations
-from adapert.models.protocol import PerturbationModel
-from adapert.models.reference import REFERENCE_MODELS
-from adapert.training.fit import FittedAdaPert
+from adapert.data.prepared import read_prepared
+from analysis.comparison import CAPTION, build_tables, summarize_comparison
 
-METRICS = ("pearson_delta", "pds", "rank_overlap_at_50")
+MODELS = "control,mean,neighbour,ridge_text,ridge_network,ridge_both,adapert"
 
 
-def score(model: PerturbationModel, dataset: PreparedDataset, split: str) -> FloatArray:
-    """Average each of `METRICS` over a split's perturbations."""
-    table = dataset.splits[split].table
-    predicted = model.predict(list(table.perturbations))
-    metrics = cheap_metrics(predicted, table.delta, table.deg_mask)
-    return np.array([mean_over_perturbations(metrics[name]) for name in METRICS])
+def prepare(words: Sequence[str], split_seed: int, out: Path) -> None:
+    """Prepare the data with a split of its own."""
+    adapert = [sys.executable, "-c", "from adapert.cli import main; main()", "prepare", *words]
+    command = [*adapert, "--split-seed", str(split_seed), "--out", str(out)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        sys.exit(ended.stderr)
 
 
-def print_row(name: str, scores: Sequence[FloatArray], seconds: float) -> None:
-    """Print a model's mean and SD over seeds."""
-    mean = np.mean(scores, axis=0)
-    spread = np.std(scores, axis=0, ddof=1) if len(scores) > 1 else np.zeros(len(METRICS))
-    cells = "  ".join(f"{m:.3f} ±{s:.3f}" for m, s in zip(mean, spread, strict=True))
-    print(f"{name:<16}{cells}  {seconds:6.1f} s")
+def score_split(plan: ComparisonPlan, config: Config, data: Path, name: str) -> pd.DataFrame:
+    """Fit and score every model on one split; the long table."""
+    dataset = read_prepared(data, {"train", "validation", plan.split})
+
+    def note(line: str) -> None:
+        print(f"{name}: {line}", file=sys.stderr, flush=True)
+
+    rows = compare(plan, config, dataset, note) + measure_ceilings(plan, dataset, note)
+    return build_comparison_table(rows, dataset, plan.split)
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.real_responses",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("prepare", nargs="+", help="what 'adapert prepare' is given")
+    parser.add_argument("--split", default="validation", choices=["validation", "test"])
+    parser.add_argument("--split-seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--models", default=MODELS)
+    parser.add_argument("--config", type=Path, help="of AdaPert; the defaults otherwise")
+    parser.add_argument("--set", action="append", default=[], dest="changes", metavar="FIELD=VALUE")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--out", type=Path, help="CSV for the summary")
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Fit and score every model."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--config", type=Path, help="a picked config; the defaults otherwise")
-    parser.add_argument("--split", default="test", choices=["validation", "test"])
-    parser.add_argument("--set", action="append", default=[], dest="changes")
-    arguments = parser.parse_args()
-    changes = {name: yaml.safe_load(value) for name, value in (c.split("=") for c in arguments.changes)}
-    base = read_config(arguments.config) if arguments.config else Config()
-    config = base.with_changes(changes)
-    dataset = read_prepared(arguments.data, SPLITS)
-    table = dataset.splits[arguments.split].table
-    print(
-        f"{len(table.perturbations)} {arguments.split} perturbations x {dataset.n_genes} genes, "
-        f"{dataset.n_nodes} nodes; {os.cpu_count()} cores, torch {torch.__version__}, "
-        f"Python {platform.python_version()}; ± is the SD over {arguments.seeds} seeds"
+    """Prepare every split, fit and score, and print the tables."""
+    arguments = read_arguments()
+    changes = {name: yaml.safe_load(value) for name, value in (c.split("=", 1) for c in arguments.changes)}
+    config = (read_config(arguments.config) if arguments.config else Config()).with_changes(changes)
+    plan = ComparisonPlan(
+        models=arguments.models.split(","),
+        split=arguments.split,
+        n_seeds=arguments.seeds,
+        use_ensembles=arguments.seeds > 1,
+        device=arguments.device,
     )
-    print(f"{'model':<16}{'Pearson-delta':<15}{'PDS':<15}rank overlap at 50")
-    for name, build in REFERENCE_MODELS.items():
-        started = time.perf_counter()
-        model = build()
-        model.fit(dataset)
-        print_row(name, [score(model, dataset, arguments.split)], time.perf_counter() - started)
-    started, scores = time.perf_counter(), []
-    for seed in range(arguments.seeds):
-        adapert = FittedAdaPert(config, seed, torch.device("cpu"))
-        adapert.fit(dataset)
-        scores.append(score(adapert, dataset, arguments.split))
-    print_row("adapert", scores, time.perf_counter() - started)
+    console = Console(highlight=False, width=100)
+    console.print(
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}; "
+        f"{arguments.split_seeds} splits x {arguments.seeds} seeds, {arguments.split} perturbations"
+    )
+    tables = []
+    with tempfile.TemporaryDirectory() as directory:
+        for split_seed in range(arguments.split_seeds):
+            data = Path(directory) / f"split_{split_seed}"
+            prepare(arguments.prepare, split_seed, data)
+            tables.append(score_split(plan, config, data, data.name))
+    summary = summarize_comparison(pd.concat(tables, ignore_index=True))
+    for table in build_tables(summary, arguments.split):
+        console.print(table)
+        console.print()
+    console.print(CAPTION, markup=False)
+    if arguments.out:
+        summary.to_csv(arguments.out, index=False)
 
 
 if __name__ == "__main__":

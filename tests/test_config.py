@@ -77,7 +77,7 @@ def test_field_like_no_other_is_refused_without_a_suggestion():
         ("model.dropout", 1.0, "less than 1, but it is 1.0"),
         ("model.tau", 0.0, "greater than 0, but it is 0.0"),
         ("model.hidden_size", 2.5, "valid integer, .*, but it is 2.5"),
-        ("model.context", "adaptiv", "'adaptive', .* or 'random', but it is 'adaptiv'"),
+        ("model.context", "zzz", "'adaptive', .* or 'random', but it is 'zzz'"),
         ("loss.lambda_non", -1e-9, "greater than or equal to 0, but it is -1e-09"),
         ("loss.lambda_non", float("nan"), "finite number, but it is nan"),
         ("training.learning_rate", float("inf"), "finite number, but it is inf"),
@@ -86,6 +86,19 @@ def test_field_like_no_other_is_refused_without_a_suggestion():
 )
 def test_bad_value_is_refused_in_one_sentence(name, value, rule):
     with pytest.raises(InputError, match=rf"^Config field '{name}': Input should be .*{rule}\.$"):
+        Config().with_changes({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "suggestion"),
+    [
+        ("model.name", "rigde_both", "ridge_both"),
+        ("model.name", "AdaPert", "adapert"),
+        ("model.context", "adaptiv", "adaptive"),
+    ],
+)
+def test_a_word_that_is_no_choice_is_refused_with_the_nearest(name, value, suggestion):
+    with pytest.raises(InputError, match=rf"but it is '{value}'\. Did you mean '{suggestion}'\?$"):
         Config().with_changes({name: value})
 
 

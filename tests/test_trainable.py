@@ -9,9 +9,13 @@ from safetensors.torch import load_file
 
 from adapert.config import Config
 from adapert.data.prepared import read_prepared, write_prepared
-from adapert.evaluation.metrics import cheap_metrics, pearson_delta
+from adapert.evaluation.evaluate import evaluate
+from adapert.evaluation.metrics import pearson_delta
+from adapert.models.reference import REFERENCE_MODELS
 from adapert.records import IS_OVER, LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, WEIGHTS_FILE
-from adapert.trainable import AdaPertTrainable, trial_config
+from adapert.seeding import numpy_generator
+from adapert.study.events import REPORTED
+from adapert.trainable import TrialTrainable, trial_config
 from adapert.training.loop import train
 from adapert.training.state import Training
 
@@ -83,7 +87,7 @@ def test_suggestions_are_rounded_to_what_people_can_read(settings):
 
 
 def test_reports_are_those_of_the_training_loop(settings, prepared):
-    trainable = AdaPertTrainable(config=settings(seed=2))
+    trainable = TrialTrainable(config=settings(seed=2))
     config, _, _ = trial_config(settings())
     training = Training(config, read_prepared(prepared), 2, torch.device("cpu"))
     for report in train(training):
@@ -93,50 +97,50 @@ def test_reports_are_those_of_the_training_loop(settings, prepared):
 
 
 def test_the_last_epoch_says_that_the_trial_is_over(settings):
-    reports = reports_of(AdaPertTrainable(config=settings()))
+    reports = reports_of(TrialTrainable(config=settings()))
     assert [report["epoch"] for report in reports] == [1, 2, 3, 4]
     assert [report[IS_OVER] for report in reports] == [False, False, False, True]
     assert [report["done"] for report in reports] == [False, False, False, True]
 
 
 def test_a_reused_actor_equals_a_fresh_one_bit_for_bit(settings):
-    reused = AdaPertTrainable(config=settings({"model.hidden_size": 8}, seed=5))
+    reused = TrialTrainable(config=settings({"model.hidden_size": 8}, seed=5))
     reports_of(reused, 2)  # left in the middle, as a stopped trial is
     assert reused.reset(settings({"model.dropout": 0.3}, seed=1))
-    fresh = AdaPertTrainable(config=settings({"model.dropout": 0.3}, seed=1))
+    fresh = TrialTrainable(config=settings({"model.dropout": 0.3}, seed=1))
     assert reports_of(reused) == reports_of(fresh)
-    for name, value in fresh._training.model.state_dict().items():
-        assert torch.equal(reused._training.model.state_dict()[name], value)
+    for name, value in fresh._model.training.model.state_dict().items():
+        assert torch.equal(reused._model.training.model.state_dict()[name], value)
 
 
 def test_a_reused_actor_reads_another_data_set_where_the_config_names_one(settings, tmp_path):
     other = tmp_path / "other"
     write_prepared(build_tiny_dataset(seed=1), other)
-    reused = AdaPertTrainable(config=settings())
+    reused = TrialTrainable(config=settings())
     reused.reset(settings(path=other))
-    assert reports_of(reused) == reports_of(AdaPertTrainable(config=settings(path=other)))
+    assert reports_of(reused) == reports_of(TrialTrainable(config=settings(path=other)))
 
 
 @pytest.mark.parametrize("control", ["mean", "cell"])
 def test_a_restored_trial_goes_on_like_an_unbroken_one(settings, tmp_path, control):
     made = settings({"data.control": control, "model.dropout": 0.3})
-    unbroken = reports_of(AdaPertTrainable(config=made))
-    first = AdaPertTrainable(config=made)
+    unbroken = reports_of(TrialTrainable(config=made))
+    first = TrialTrainable(config=made)
     assert reports_of(first, 2) == unbroken[:2]
     first.save(str(tmp_path / "checkpoint"))
-    second = AdaPertTrainable(config=made)
+    second = TrialTrainable(config=made)
     second.restore(str(tmp_path / "checkpoint"))
     assert reports_of(second, 2) == unbroken[2:]
 
 
 def finished(settings, tmp_path, **options):
-    trainable = AdaPertTrainable(config=settings(**options))
+    trainable = TrialTrainable(config=settings(**options))
     reports = reports_of(trainable)
     return reports[-1], tmp_path / "trials" / trainable.trial_id
 
 
 def test_nothing_is_left_before_the_trial_is_over(settings, tmp_path):
-    reports_of(AdaPertTrainable(config=settings()), 3)
+    reports_of(TrialTrainable(config=settings()), 3)
     assert not (tmp_path / "trials").exists()
 
 
@@ -145,8 +149,8 @@ def test_the_long_table_has_a_row_a_validation_perturbation_and_metric(settings,
     long = pd.read_parquet(folder / PER_PERTURBATION_FILE)
     table = read_prepared(prepared).splits["validation"].table
     assert tuple(long.columns) == LONG_COLUMNS
-    assert set(long["metric"]) == {"pearson_delta", "pds", "rank_overlap_at_50", "mse"}
-    assert len(long) == 4 * len(table.perturbations)
+    assert set(long["metric"]) >= {"pearson_delta", "pds", "rank_overlap_at_50", "mse", "overlap_at_50"}
+    assert (long.groupby("metric").size() == len(table.perturbations)).all()
     one = long[long["metric"] == "pds"]
     assert one["perturbation"].tolist() == table.perturbations.tolist()
     assert one["n_cells"].tolist() == table.n_cells.tolist()
@@ -166,9 +170,20 @@ def test_the_long_table_s_values_are_the_best_epoch_s(settings, tmp_path, prepar
     assert report["best_epoch"] < report["epoch"]
     long = pd.read_parquet(folder / PER_PERTURBATION_FILE)
     training, table = reloaded(settings, folder, prepared)
-    direct = cheap_metrics(training.predict(list(table.perturbations)), table.delta, table.deg_mask)
+    predicted = training.predict(list(table.perturbations))
+    generator = numpy_generator(0, "emission")
+    direct = evaluate(predicted, training.dataset, "validation", generator=generator).per_perturbation
     for metric, values in direct.items():
         np.testing.assert_array_equal(long.loc[long["metric"] == metric, "value"], values)
+
+
+def test_means_of_the_last_evaluation_are_reported_with_the_last_epoch(settings, tmp_path):
+    report, folder = finished(settings, tmp_path)
+    long = pd.read_parquet(folder / PER_PERTURBATION_FILE)
+    for metric in ("retrieval", "overlap_at_50"):
+        expected = long.loc[long["metric"] == metric, "value"].mean()
+        assert report[f"best_{metric}"] == pytest.approx(expected)
+    assert set(report) <= {"done", *REPORTED} | {IS_OVER}
 
 
 def test_the_weights_give_the_best_pearson_delta_again(settings, tmp_path, prepared):
@@ -187,7 +202,7 @@ def reloaded(settings, folder, prepared):
 
 
 def test_a_trial_holds_no_test_split(settings):
-    trainable = AdaPertTrainable(config=settings())
+    trainable = TrialTrainable(config=settings())
     trainable.train()
     assert set(trainable._dataset.splits) == {"train", "validation"}
 
@@ -218,7 +233,7 @@ def test_nothing_of_a_trial_depends_on_the_test_split(settings, tmp_path, prepar
 
 
 def test_what_a_config_amounts_to_is_reported_once(settings):
-    trainable = AdaPertTrainable(config=settings({"loss.lambda_non": 0.5}))
+    trainable = TrialTrainable(config=settings({"loss.lambda_non": 0.5}))
     first, second = trainable.train(), trainable.train()
     assert first["non_deg_shrinkage"] == pytest.approx(1 / (1 + 0.5 * 12 / 2))
     assert first["resolved_huber_delta"] > 0
@@ -226,8 +241,30 @@ def test_what_a_config_amounts_to_is_reported_once(settings):
 
 
 def test_an_error_in_building_a_model_comes_with_the_first_step(settings):
-    trainable = AdaPertTrainable(config=settings({"model.hidden_size": 10**10}))
+    trainable = TrialTrainable(config=settings({"model.hidden_size": 10**10}))
     with pytest.raises(RuntimeError, match="allocate"):
         trainable.step()
     trainable.reset_config(settings())
     assert trainable.step()["epoch"] == 1
+
+
+def test_a_trial_of_a_reference_model_is_one_epoch_with_its_own_table(settings, tmp_path, prepared):
+    trainable = TrialTrainable(config=settings({"model.name": "ridge_both"}))
+    (report,) = reports_of(trainable, 1)
+    assert (report["epoch"], report[IS_OVER], report["done"]) == (1, True, True)
+    folder = tmp_path / "trials" / trainable.trial_id
+    long = pd.read_parquet(folder / PER_PERTURBATION_FILE)
+    model = REFERENCE_MODELS["ridge_both"]()
+    model.fit(read_prepared(prepared))
+    table = read_prepared(prepared).splits["validation"].table
+    expected = pearson_delta(model.predict(list(table.perturbations)), table.delta)
+    np.testing.assert_allclose(long.loc[long["metric"] == "pearson_delta", "value"], expected, atol=1e-6)
+    assert report[OBJECTIVE] == expected.mean()
+    assert not (folder / WEIGHTS_FILE).exists()
+
+
+def test_an_actor_goes_from_one_model_to_another(settings):
+    trainable = TrialTrainable(config=settings({"model.name": "control"}))
+    reports_of(trainable, 1)
+    trainable.reset(settings())
+    assert reports_of(trainable) == reports_of(TrialTrainable(config=settings()))

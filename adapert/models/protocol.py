@@ -1,17 +1,63 @@
-"""What every model offers, so that studies, tables and figures take any of them by name."""
+"""What every model offers, so that studies, `evaluate`, tables and figures take any of them by name."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
 
 
 class PerturbationModel(Protocol):
-    """A model of the transcriptional response to a perturbation."""
+    """A model of the transcriptional response to a perturbation.
+
+    Attributes:
+        is_seeded: Whether another seed gives another fit.
+    """
+
+    is_seeded: bool
 
     def fit(self, dataset: PreparedDataset) -> None:
         """Learn from the training split; the validation split may choose, the test split is never read."""
 
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""
+
+
+class Fit(Protocol):
+    """A fit in progress: whoever runs it may report, checkpoint or stop after each epoch."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the fit's own rules end it here."""
+
+    def step(self) -> dict[str, float]:
+        """Train one epoch.
+
+        Returns:
+            Its report: ``epoch``, ``seconds``, the validation means of the cheap metrics, and
+            ``best_epoch``, ``best_pearson_delta``, ``best_pds``; more where the model has more to tell.
+
+        Raises:
+            DivergedError: The loss or a validation prediction became NaN or infinite.
+        """
+
+    def finish(self) -> None:
+        """Let the model predict as after its best epoch."""
+
+    def write_checkpoint(self, directory: Path) -> None:
+        """Write all that the next epoch depends on."""
+
+    def restore_checkpoint(self, directory: Path) -> None:
+        """Go on from a checkpoint of the same config and seed."""
+
+    def write_weights(self, path: Path) -> None:
+        """Write what the best epoch's predictions need; nothing where fitting again is as quick."""
+
+
+@runtime_checkable
+class TrainedInEpochs(PerturbationModel, Protocol):
+    """A model whose fit is a matter of epochs: trials of it can be stopped early and gone on with."""
+
+    def begin(self, dataset: PreparedDataset) -> Fit:
+        """Start a fit; when it is finished, `predict` is that of its best epoch."""

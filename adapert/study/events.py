@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ray import cloudpickle, tune
 
 from adapert.config import Config
-from adapert.records import IS_OVER, TrialRecord, TrialStatus
+from adapert.records import EVALUATED, IS_OVER, TrialRecord, TrialStatus
 from adapert.trainable import trial_config
 
 
@@ -110,6 +110,7 @@ REPORTED = (
     "resolved_huber_delta",
     "non_deg_shrinkage",
     "n_parameters",
+    *(f"best_{metric}" for metric in EVALUATED),
 )
 """What of a report is kept; the rest of Ray's result is its own bookkeeping."""
 

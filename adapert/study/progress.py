@@ -1,5 +1,6 @@
 """Live progress of a study in the terminal."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -109,8 +110,8 @@ class Progress:
 
 def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """The record of best objective so far, if any has reported one."""
-    reported = [r for r in records if OBJECTIVE in r.metrics]
-    return max(reported, key=lambda record: record.metrics[OBJECTIVE], default=None)
+    reported = [record for record in records if record.objective > -math.inf]
+    return max(reported, key=lambda record: record.objective, default=None)
 
 
 def describe(record: TrialRecord) -> str:
@@ -118,7 +119,8 @@ def describe(record: TrialRecord) -> str:
     if record.status == TrialStatus.FAILED:
         return f"failed: {record.message}"
     value = _number(record.metrics.get(OBJECTIVE))
-    return f"{record.status} after {record.n_epochs} epochs, Pearson-delta {value}"
+    epochs = "1 epoch" if record.n_epochs == 1 else f"{record.n_epochs} epochs"
+    return f"{record.status} after {epochs}, Pearson-delta {value}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -158,11 +158,11 @@ def is_sampled(study: Study) -> bool:
 def _build_tuner(study: Study, folder: Path, resources: Resources, events: TrialEvents) -> Any:
     from ray import tune
 
-    from adapert.trainable import AdaPertTrainable
+    from adapert.trainable import TrialTrainable
 
     return tune.Tuner(
         tune.with_resources(
-            AdaPertTrainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+            TrialTrainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
         ),
         param_space=_param_space(study, folder, resources),
         tune_config=tune.TuneConfig(

@@ -1,5 +1,6 @@
 """The one writer: a study's runs in MLflow, written by a thread so that no trial waits for it."""
 
+import math
 import queue
 import shutil
 import threading
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from adapert.config import Config, write_config
 from adapert.records import (
     CONFIG_FILE,
-    OBJECTIVE,
     PER_PERTURBATION_FILE,
     WEIGHTS_FILE,
     Tag,
@@ -85,9 +85,8 @@ class Tracker:
 
     def trial_ended(self, record: TrialRecord) -> None:
         """Queue the run's end and the files that the trial left."""
-        if record.status == TrialStatus.FINISHED and (
-            self.best is None or _value(record) > _value(self.best)
-        ):
+        best = -math.inf if self.best is None else self.best.objective
+        if record.status == TrialStatus.FINISHED and record.objective > best:
             self.best = record
         self._ends[record.trial_id] = record.status, record.message
         self._jobs.put(partial(self._end_run, record.trial_id, record.status, record.message))
@@ -188,7 +187,3 @@ def _trial_tags(record: TrialRecord, config: Config) -> dict[str, Any]:
         Tag.CONFIG_DIGEST: config.digest(),
         Tag.DATA_FINGERPRINT: config.data.fingerprint,
     }
-
-
-def _value(record: TrialRecord) -> float:
-    return record.metrics.get(OBJECTIVE, float("-inf"))

@@ -1,21 +1,34 @@
-"""AdaPert as a model like any other: fit on a data set, predict perturbations."""
+"""Fits in steps: AdaPert by its training loop, any other model at once."""
 
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
-from adapert.training.loop import train
+from adapert.evaluation.metrics import cheap_metrics, mean_over_perturbations
+from adapert.models.protocol import Fit, PerturbationModel, TrainedInEpochs
+from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
+from adapert.training.loop import DivergedError, train
 from adapert.training.state import Training
 
 
 class FittedAdaPert:
     """One config and seed of AdaPert, trained to its best validation epoch."""
 
+    is_seeded = True
+
     def __init__(self, config: Config, seed: int, device: torch.device) -> None:
         self.config, self.seed, self.device = config, seed, device
+
+    def begin(self, dataset: PreparedDataset) -> "AdaPertFit":
+        """Build the untrained state."""
+        self.training = Training(self.config, dataset, self.seed, self.device)
+        return AdaPertFit(self.training)
 
     def fit(self, dataset: PreparedDataset) -> None:
         """Train and keep the weights of the best epoch.
@@ -23,12 +36,96 @@ class FittedAdaPert:
         Raises:
             DivergedError: The loss became NaN or infinite.
         """
-        self.training = Training(self.config, dataset, self.seed, self.device)
-        for _ in train(self.training):
-            pass
-        if self.training.best.weights:
-            self.training.model.load_state_dict(self.training.best.weights)
+        fit = self.begin(dataset)
+        while not fit.is_over:
+            fit.step()
+        fit.finish()
 
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""
         return self.training.predict(perturbations)
+
+
+class AdaPertFit:
+    """AdaPert's training, an epoch a step."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self._epochs = train(training)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the epochs or the patience are used up."""
+        return self.training.is_over
+
+    def step(self) -> dict[str, float]:
+        """Train an epoch; its report, and after the first what the config amounts to on these data."""
+        report = next(self._epochs)
+        return report.flat() | (self.training.resolved.flat() if report.epoch == 1 else {})
+
+    def finish(self) -> None:
+        """Load the best epoch's weights; the last epoch's stay where none had a Pearson-delta."""
+        if self.training.best.weights:
+            self.training.model.load_state_dict(self.training.best.weights)
+
+    def write_checkpoint(self, directory: Path) -> None:
+        """Write all that the next epoch depends on."""
+        write_checkpoint(self.training, directory)
+
+    def restore_checkpoint(self, directory: Path) -> None:
+        """Go on from a checkpoint."""
+        restore_checkpoint(self.training, directory)
+
+    def write_weights(self, path: Path) -> None:
+        """Write the best epoch's weights, where there are any."""
+        if self.training.best.weights:
+            write_weights(self.training.best.weights, path)
+
+
+class SingleFit:
+    """The fit of a model that knows no epochs: one step, reported as one epoch."""
+
+    def __init__(self, model: PerturbationModel, dataset: PreparedDataset) -> None:
+        self.model, self.dataset = model, dataset
+        self.is_over = False
+
+    def step(self) -> dict[str, float]:
+        """Fit, and score on validation."""
+        started = time.perf_counter()
+        self.model.fit(self.dataset)
+        validation = self.dataset.splits["validation"].table
+        predicted = self.model.predict(list(validation.perturbations))
+        if not np.isfinite(predicted).all():
+            raise DivergedError("Predictions must stay finite, but those on validation are not.")
+        metrics = cheap_metrics(predicted, validation.delta, validation.deg_mask)
+        scores = {name: mean_over_perturbations(values) for name, values in metrics.items()}
+        self.is_over = True
+        return scores | {
+            "epoch": 1,
+            "seconds": time.perf_counter() - started,
+            "best_epoch": 1,
+            "best_pearson_delta": scores["pearson_delta"],
+            "best_pds": scores["pds"],
+        }
+
+    def finish(self) -> None:
+        """There is one epoch, and it is the best."""
+
+    def write_checkpoint(self, directory: Path) -> None:
+        """A fit that is interrupted begins anew."""
+
+    def restore_checkpoint(self, directory: Path) -> None:
+        """A fit that is interrupted begins anew."""
+
+    def write_weights(self, path: Path) -> None:
+        """Fitting again is as quick as reading."""
+
+
+def begin_fit(model: PerturbationModel, dataset: PreparedDataset) -> Fit:
+    """Start a model's fit, by epochs where it has any.
+
+    Args:
+        model: Untrained.
+        dataset: With its training and validation splits.
+    """
+    return model.begin(dataset) if isinstance(model, TrainedInEpochs) else SingleFit(model, dataset)

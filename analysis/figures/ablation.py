@@ -40,6 +40,16 @@ VARIANT_LABELS = {
 }
 """In the order they are drawn; any other variant follows under its own name."""
 
+REFERENCE_MODEL_LABELS = {
+    "control": "no change",
+    "mean": "mean change",
+    "additive": "sum of genes",
+    "neighbour": "nearest neighbours",
+    "ridge_text": "ridge on text",
+    "ridge_network": "ridge on network",
+    "ridge_both": "ridge on both",
+}
+"""Models that are no variants of the full one; below the variants, in this order, as hollow dots."""
 
 _OTHER_COLOUR: Colour = (0.35, 0.35, 0.35)
 
@@ -61,7 +71,7 @@ def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
     summary = summarize_by(selected, ["study", "split", "effect_size", "variant"])
     orders = {
         "effect_size": present(EFFECT_SIZES, summary["effect_size"]),
-        "variant": present(VARIANT_LABELS, summary["variant"]),
+        "variant": _ordered_variants(summary),
         "metric": list(ABLATION_METRICS),
     }
     return summary.sort_values(
@@ -84,7 +94,7 @@ def plot_ablation(summary: pd.DataFrame) -> Figure:
     summary = drawable(summary)
     groups = present(EFFECT_SIZES, summary["effect_size"])
     metrics = present(ABLATION_METRICS, summary["metric"])
-    variants = present(VARIANT_LABELS, summary["variant"])
+    variants = _ordered_variants(summary)
     with paper_style():
         figure, panels = build_figure(
             (len(groups), len(metrics)),
@@ -106,6 +116,12 @@ def plot_ablation(summary: pd.DataFrame) -> Figure:
     return figure
 
 
+def _ordered_variants(summary: pd.DataFrame) -> list[str]:
+    is_reference = summary["variant"].isin(REFERENCE_MODEL_LABELS)
+    variants = present(VARIANT_LABELS, summary.loc[~is_reference, "variant"])
+    return variants + present(REFERENCE_MODEL_LABELS, summary.loc[is_reference, "variant"])
+
+
 def _colours(variants: list[str]) -> list[Colour]:
     """Give the named variants the same colours in every study, and all others one grey."""
     named = dict(zip(VARIANT_LABELS, palette(len(VARIANT_LABELS)), strict=True))
@@ -119,8 +135,18 @@ def _draw_panel(axes: Axes, estimates: pd.DataFrame, variants: list[str]) -> Non
     for position, (variant, colour) in enumerate(zip(variants, _colours(variants), strict=True)):
         rows = estimates[estimates["variant"] == variant]
         axes.hlines([position] * len(rows), rows["low"], rows["high"], color=colour, linewidth=1.4)
-        axes.plot(rows["mean"], [position] * len(rows), "o", color=colour, markersize=4.5, label=variant)
-    axes.set_yticks(np.arange(len(variants)), [VARIANT_LABELS.get(variant, variant) for variant in variants])
+        fill = "white" if variant in REFERENCE_MODEL_LABELS else colour
+        axes.plot(
+            rows["mean"],
+            [position] * len(rows),
+            "o",
+            color=colour,
+            markerfacecolor=fill,
+            markersize=4.5,
+            label=variant,
+        )
+    labels = VARIANT_LABELS | REFERENCE_MODEL_LABELS
+    axes.set_yticks(np.arange(len(variants)), [labels.get(variant, variant) for variant in variants])
     axes.set_ylim(len(variants) - 0.4, -0.6)  # the full model on top
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.grid(axis="x")
@@ -137,8 +163,10 @@ def _note_smaller_count(axes: Axes, estimates: pd.DataFrame) -> None:
 
 
 def _caption(summary: pd.DataFrame) -> str:
-    line = " Dashed line: full model." if REFERENCE in set(summary["variant"]) else ""
+    variants = set(summary["variant"])
+    line = " Dashed line: full model." if REFERENCE in variants else ""
+    hollow = " Hollow: reference models." if variants & set(REFERENCE_MODEL_LABELS) else ""
     return (
         "Dots: mean over the perturbations of a group (n), each averaged over seeds. "
-        f"Lines: {interval_caption(summary)}{line} ↑{NO_BREAK}higher is better."
+        f"Lines: {interval_caption(summary)}{line}{hollow} ↑{NO_BREAK}higher is better."
     )

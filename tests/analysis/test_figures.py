@@ -95,6 +95,20 @@ def test_ablation_says_study_split_seeds_and_interval(ablation_table):
     assert "none for a single perturbation" in texts
 
 
+def test_reference_models_follow_the_variants_as_hollow_dots(make_table):
+    levels = {"ridge_both": 0.6, "control": 0.1, "no_graph": 0.3, "full": 0.5}
+    summary = summarize_ablation(make_table(_rows(levels)))
+    assert summary["variant"].unique().tolist() == ["full", "no_graph", "control", "ridge_both"]
+    figure = plot_ablation(summary)
+    axes = figure.axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["full model", "no_graph", "no change", "ridge on both"]
+    fills = {line.get_label(): line.get_markerfacecolor() for line in axes.get_lines()}
+    assert fills["control"] == fills["ridge_both"] == "white"
+    assert fills["no_graph"] != "white"
+    assert "Hollow: reference models." in " ".join(_texts(figure)).replace("\n", " ")
+
+
 def test_ablation_draws_no_group_without_a_value(ablation_table):
     ablation_table.loc[ablation_table["effect_size"] == "large", "value"] = np.nan
     figure = plot_ablation(summarize_ablation(ablation_table))

@@ -1,6 +1,8 @@
+from typing import get_args
+
 import pytest
 
-from adapert.config import Config
+from adapert.config import Config, ModelName
 from adapert.study.recipes import build_study, recipe_names
 from adapert.study.study import Design, Search
 from studies.ablation import VARIANTS
@@ -37,6 +39,7 @@ def test_no_two_variants_are_the_same_config(recipe):
         ("search_wide", "search"),
         ("ablation", "ablation"),
         ("ablation_extended", "ablation"),
+        ("references", "ablation"),
         ("sensitivity", "sensitivity"),
     ],
 )
@@ -52,6 +55,12 @@ def test_figure_4_crosses_context_and_non_deg_loss():
         "no_context_no_non_deg": {"model.context": "constant", "loss.lambda_non": 0.0},
     }
     assert EXTENDED.items() >= VARIANTS.items()
+
+
+def test_every_reference_model_stands_beside_the_full_model():
+    variants = build_study("references", Config()).plan.variants
+    assert variants.pop("full") == {}
+    assert variants == {name: {"model.name": name} for name in get_args(ModelName) if name != "adapert"}
 
 
 def test_figure_5_spans_no_penalty_to_the_strongest_by_name():

@@ -35,6 +35,13 @@ def test_the_summary_counts_ends_and_names_the_best():
     assert shown.summary().startswith(expected)
 
 
+def test_a_trial_without_an_objective_is_never_the_best():
+    shown = progress_of(record("a", TrialStatus.FINISHED, float("nan")))
+    assert "best" not in shown.summary()
+    shown.trial_started(record("b", TrialStatus.FINISHED, 0.5), Config())
+    assert "best Pearson-delta 0.500" in shown.summary()
+
+
 def test_time_left_is_extrapolated_from_epochs(monkeypatch):
     shown = progress_of(record("a", TrialStatus.FINISHED), record("b", TrialStatus.RUNNING, n_epochs=10))
     monkeypatch.setattr("adapert.study.progress.time.monotonic", lambda: shown.started + 30)

@@ -25,6 +25,7 @@ def test_bundled_recipes_are_found_by_name():
         "ablation",
         "ablation_extended",
         "quickstart",
+        "references",
         "search",
         "search_wide",
         "sensitivity",

@@ -167,6 +167,7 @@ def test_a_failed_trial_says_why(tracker):
 
 def test_the_parent_has_the_best_finished_trial_and_the_summary(tracker):
     for trial_id, value, status in [
+        ("no_objective", math.nan, TrialStatus.FINISHED),
         ("t0", 0.5, TrialStatus.FINISHED),
         ("t1", 0.7, TrialStatus.FINISHED),
         ("t2", 0.9, TrialStatus.STOPPED),

@@ -11,6 +11,8 @@ from adapert.data.schema import FloatArray
 class ControlModel:
     """Predict the control profile: every delta is 0."""
 
+    is_seeded = False
+
     def fit(self, dataset: PreparedDataset) -> None:
         """Learn the number of genes."""
         self._n_genes = dataset.n_genes

@@ -1,0 +1,49 @@
+"""The long table (metrics.md, section 2): a row a perturbation and metric, in `LONG_COLUMNS`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import FloatArray, SplitName
+from adapert.files import whole_file
+from adapert.records import LONG_COLUMNS
+
+
+def build_long_table(
+    identity: Mapping[str, Any], dataset: PreparedDataset, split: SplitName, metrics: Mapping[str, FloatArray]
+) -> pd.DataFrame:
+    """Lay out one model's metrics on a split.
+
+    Args:
+        identity: ``run``, ``study``, ``variant``, ``config_digest`` and ``seed``: whose values these are.
+        dataset: With the split.
+        split: Which perturbations.
+        metrics: Name to values, (n_perturbations,) each.
+
+    Returns:
+        `LONG_COLUMNS`, the perturbations of a metric below each other.
+    """
+    table = dataset.splits[split].table
+    wide = pd.DataFrame(
+        {
+            **identity,
+            "split_seed": dataset.manifest["split_seed"],
+            "split": split,
+            "perturbation": table.perturbations,
+            "effect_size": table.effect_size,
+            "n_cells": table.n_cells,
+            "n_degs": table.n_degs,
+            **metrics,
+        }
+    )
+    fixed = [column for column in LONG_COLUMNS if column not in ("metric", "value")]
+    return wide.melt(fixed, list(metrics), "metric", "value")
+
+
+def write_long_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a long table as Parquet, whole or not at all."""
+    with whole_file(path) as beside:
+        table.to_parquet(beside, index=False)

@@ -1,0 +1,33 @@
+"""Every model by its name: what `model.name` of a config stands for."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import torch
+
+from adapert.config import Config, ModelName
+from adapert.models.protocol import PerturbationModel
+from adapert.models.reference import REFERENCE_MODELS
+from adapert.training.fit import FittedAdaPert
+
+ModelBuilder: TypeAlias = Callable[[Config, int, torch.device], PerturbationModel]
+"""From a config, a seed and a device to an untrained model."""
+
+
+def _without_settings(
+    build: Callable[[], PerturbationModel], config: Config, seed: int, device: torch.device
+) -> PerturbationModel:
+    return build()
+
+
+MODELS: dict[ModelName, ModelBuilder] = {
+    "adapert": FittedAdaPert,
+    **{name: partial(_without_settings, build) for name, build in REFERENCE_MODELS.items()},
+}
+"""Name to builder; a further model is a line here, and its name in `adapert.config.ModelName`."""
+
+
+def build_model(config: Config, seed: int, device: torch.device) -> PerturbationModel:
+    """Build the untrained model that a config names."""
+    return MODELS[config.model.name](config, seed, device)

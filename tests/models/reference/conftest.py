@@ -1,0 +1,42 @@
+"""A data set with enough training perturbations to have neighbours, and what the references embed."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from fixtures.dataset import build_tiny_dataset
+
+from adapert.data.prepared import PreparedDataset
+from adapert.models.reference.embedding import embedding_table
+
+Embed = Callable[[str, Sequence[str]], np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def dataset() -> PreparedDataset:
+    """Ten training perturbations, two of them combinations; without its test split."""
+    made = build_tiny_dataset(splits=(10, 5, 3))
+    del made.splits["test"]
+    return made
+
+
+@pytest.fixture(scope="session")
+def embed(dataset: PreparedDataset) -> Embed:
+    """Embed perturbations by a loop over their genes."""
+
+    def rows(features: str, perturbations: Sequence[str]) -> np.ndarray:
+        table = embedding_table(dataset.shared, features)
+        names = dataset.shared.node_names.tolist()
+        return np.array([sum(table[names.index(gene)] for gene in p.split("+")) for p in perturbations])
+
+    return rows
+
+
+def mean_pearson(predicted: np.ndarray, observed: np.ndarray) -> float:
+    pairs = zip(predicted, observed, strict=True)
+    return float(np.mean([np.corrcoef(one, other)[0, 1] for one, other in pairs]))
+
+
+@pytest.fixture(scope="session", name="mean_pearson")
+def mean_pearson_fixture() -> Callable[[np.ndarray, np.ndarray], float]:
+    return mean_pearson

@@ -1,0 +1,87 @@
+"""What holds for every model that a config can name."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from fixtures.dataset import build_tiny_dataset
+
+from adapert.config import Config, ModelName
+from adapert.models.protocol import TrainedInEpochs
+from adapert.registry import MODELS, build_model
+from adapert.training.fit import begin_fit
+
+SMALL = {
+    "model.structural_size": 8,
+    "model.latent_size": 8,
+    "model.hidden_size": 16,
+    "model.score_size": 6,
+    "training.minibatch_size": 3,
+    "training.max_epochs": 2,
+}
+REPORTED = {
+    "epoch",
+    "seconds",
+    "pearson_delta",
+    "pds",
+    "rank_overlap_at_50",
+    "mse",
+    "best_epoch",
+    "best_pearson_delta",
+    "best_pds",
+}
+
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+@pytest.fixture
+def dataset():
+    made = build_tiny_dataset()
+    del made.splits["test"]
+    return made
+
+
+def build(name, seed=0):
+    return build_model(Config().with_changes(SMALL | {"model.name": name}), seed, torch.device("cpu"))
+
+
+def test_a_config_can_name_every_model_and_no_other():
+    assert tuple(MODELS) == get_args(ModelName)
+
+
+@every_model
+def test_a_model_reports_each_epoch_and_then_predicts(dataset, name):
+    model = build(name)
+    fit = begin_fit(model, dataset)
+    n_epochs = 0
+    while not fit.is_over:
+        n_epochs += 1
+        report = fit.step()
+        assert set(report) >= REPORTED
+        assert report["epoch"] == n_epochs
+    fit.finish()
+    assert n_epochs == (2 if isinstance(model, TrainedInEpochs) else 1)
+    predicted = model.predict(["G00", "G14", "G00+G03"])
+    assert predicted.shape == (3, dataset.n_genes)
+    assert np.isfinite(predicted).all()
+
+
+@every_model
+def test_a_fit_at_once_equals_one_in_steps(dataset, name):
+    at_once, in_steps = build(name), build(name)
+    at_once.fit(dataset)
+    fit = begin_fit(in_steps, dataset)
+    while not fit.is_over:
+        fit.step()
+    fit.finish()
+    np.testing.assert_array_equal(at_once.predict(["G00", "G02"]), in_steps.predict(["G00", "G02"]))
+
+
+@every_model
+def test_another_seed_changes_the_fit_of_seeded_models_alone(dataset, name):
+    first, second = build(name, seed=0), build(name, seed=1)
+    first.fit(dataset)
+    second.fit(dataset)
+    is_same = np.array_equal(first.predict(["G00", "G02"]), second.predict(["G00", "G02"]))
+    assert is_same != first.is_seeded
