@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
+from adapert.data import differential
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray, SplitName
 
@@ -45,14 +46,12 @@ def sum_cells(cells: Iterable[scipy.sparse.csr_array]) -> CellMoments:
     Args:
         cells: Expression of each perturbation's cells, log1p units, (n_cells, n_genes) each.
     """
-    n_cells, sums, square_sums = [], [], []
-    for expression in cells:
-        n_cells.append(expression.shape[0])
-        sums.append(expression.sum(axis=0, dtype=np.float64))
-        values = expression.data.astype(np.float64)
-        squares = np.bincount(expression.indices, weights=values**2, minlength=expression.shape[1])
-        square_sums.append(squares)
-    return CellMoments(n_cells=np.array(n_cells), sums=np.stack(sums), square_sums=np.stack(square_sums))
+    summed = [differential.sum_cells(expression) for expression in cells]
+    return CellMoments(
+        n_cells=np.array([one.n_cells for one in summed]),
+        sums=np.stack([one.sums for one in summed]),
+        square_sums=np.stack([one.square_sums for one in summed]),
+    )
 
 
 def t_against_rest(moments: CellMoments) -> FloatArray:

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse
 
-from adapert.data.differential import DEG_TESTS, DegAdjust, DegTest, TestCells, call_degs
+from adapert.data.differential import DEG_TESTS, DegAdjust, DegTest, TestCells, call_degs, sum_cells
 from adapert.data.prepared import PerturbationTable, PreparedDataset
 from adapert.data.schema import FloatArray
 from adapert.evaluation.controls import cells_per_batch, control_cells
@@ -83,5 +83,6 @@ class ControlTests:
 
 def mean_expression(cells: FloatArray | scipy.sparse.csr_array) -> FloatArray:
     """Average cells in double precision: log1p units, (n_cells, n_genes) to (n_genes,)."""
-    mean: FloatArray = cells.sum(axis=0, dtype=np.float64) / cells.shape[0]
+    summed = sum_cells(cells)
+    mean: FloatArray = summed.sums / summed.n_cells
     return mean
