@@ -13,16 +13,12 @@ import numpy as np
 from adapert.data.schema import FloatArray
 
 BLOCK_NODES = 512
-"""Nodes whose values stay in a core's cache. Sums are by block, so that threads do not change them."""
+"""Nodes whose values stay in a core's cache."""
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    options: dict[str, Any] = {
-        "parallel": True,
-        # Sums may be reordered into vectors; NaN and infinities keep their meaning.
-        "fastmath": {"contract", "reassoc", "nsz"},
-        "error_model": "numpy",
-    }
+    # Sums may be reordered, divisions estimated and refined. Nothing compares, so NaN passes through.
+    options: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError:  # no folder to cache in, as on a read-only system
@@ -40,8 +36,7 @@ def sum_reciprocals(e: FloatArray, f: FloatArray, w: FloatArray, sums: FloatArra
         sums: float32, (n_perturbations, n_nodes).
     """
     score_size, n_nodes = e.shape
-    for block in numba.prange((n_nodes + BLOCK_NODES - 1) // BLOCK_NODES):
-        start = block * BLOCK_NODES
+    for start in range(0, n_nodes, BLOCK_NODES):
         stop = min(start + BLOCK_NODES, n_nodes)
         e_block = np.ascontiguousarray(e[:, start:stop])
         total = np.empty(stop - start, np.float32)
@@ -70,12 +65,11 @@ def sum_slopes(
         f: As in `sum_reciprocals`.
         gradient: g, float32, (n_perturbations, n_nodes).
         to_node: Filled with sums over p, (score_size, n_nodes).
-        to_text: Filled with sums over the nodes of a block, (n_blocks, n_perturbations, score_size).
-        to_w: Zeros; sums over p and the nodes of a block are added, (n_blocks, score_size).
+        to_text: Zeros; sums over v are added, (n_perturbations, score_size).
+        to_w: Zeros; sums over p and v are added, (score_size,).
     """
     score_size, n_nodes = e.shape
-    for block in numba.prange(len(to_w)):
-        start = block * BLOCK_NODES
+    for start in range(0, n_nodes, BLOCK_NODES):
         stop = min(start + BLOCK_NODES, n_nodes)
         e_block = np.ascontiguousarray(e[:, start:stop])
         node_block = np.zeros((score_size, stop - start), np.float32)
@@ -91,6 +85,6 @@ def sum_slopes(
                     r_sum += g_r
                     slope_sum += g_slope
                     node_k[v] += g_slope
-                to_text[block, p, k] = slope_sum
-                to_w[block, k] += r_sum
+                to_text[p, k] += slope_sum
+                to_w[k] += r_sum
         to_node[:, start:stop] = node_block

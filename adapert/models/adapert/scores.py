@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-import numba
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from adapert.models.adapert.kernels import BLOCK_NODES, sum_reciprocals, sum_slopes
+from adapert.data.schema import FloatArray
+from adapert.models.adapert.kernels import sum_reciprocals, sum_slopes
 from adapert.models.adapert.message_passing import ACTIVATIONS
 
 Score: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -54,29 +54,21 @@ class _FusedTanhScore(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, node: Tensor, text: Tensor, w: Tensor) -> Tensor:
-        ctx.save_for_backward(node, text, w)
+        e, f = (-2 * node.T).exp_().contiguous(), (2 * text).exp_()
+        ctx.save_for_backward(e, f, w)
         sums = torch.empty(len(text), len(node))
-        _run(sum_reciprocals, *_exponentials(node, text), w, sums)
+        sum_reciprocals(*_arrays(e, f, w, sums))
         return w.sum() - 2 * sums
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        (gradient,) = gradients  # (n_perturbations, n_nodes)
-        node, text, w = ctx.saved_tensors
-        n_blocks = -(-len(node) // BLOCK_NODES)
-        to_node = torch.empty(node.T.shape)
-        to_text, to_w = torch.empty(n_blocks, *text.shape), torch.zeros(n_blocks, len(w))
-        _run(sum_slopes, *_exponentials(node, text), gradient, to_node, to_text, to_w)
+        e, f, w = ctx.saved_tensors
+        to_node, to_text, to_w = torch.empty_like(e), torch.zeros_like(f), torch.zeros_like(w)
+        sum_slopes(*_arrays(e, f, gradients[0], to_node, to_text, to_w))
         # d tanh(x) / dx = 4 (r - r^2)
-        to_node, to_text = 4 * w.unsqueeze(1) * to_node, 4 * w * to_text.sum(dim=0)
-        return to_node.T, to_text, gradient.sum() - 2 * to_w.sum(dim=0)
+        to_node, to_text = to_node.mul_(4 * w.unsqueeze(1)), 4 * w * to_text
+        return to_node.T, to_text, gradients[0].sum() - 2 * to_w
 
 
-def _exponentials(node: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    return (-2 * node.T).exp_(), (2 * text).exp_()
-
-
-def _run(kernel: Callable[..., None], *tensors: Tensor) -> None:
-    n_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    numba.set_num_threads(n_threads)
-    kernel(*(tensor.detach().contiguous().numpy() for tensor in tensors))
+def _arrays(*tensors: Tensor) -> list[FloatArray]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
