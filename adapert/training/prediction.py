@@ -11,7 +11,7 @@ from adapert.data.schema import BoolArray, FloatArray
 from adapert.models.adapert.model import AdaPert, build_targets
 
 PREDICTION_CHUNK = 64
-"""Perturbations predicted at once: bounds the memory of scores at chunk x nodes x score_size."""
+"""Perturbations predicted at once: bounds the memory of scores at chunk x nodes."""
 
 
 @torch.no_grad()
