@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
+from adapert.data.differential import sum_cells
 from adapert.data.prepared import (
     CellTable,
     PerturbationTable,
@@ -28,8 +29,8 @@ from adapert.data.prepared import (
     SharedTable,
 )
 from adapert.data.schema import FloatArray
-from adapert.evaluation.cell_moments import cells_by_perturbation, sum_cells
-from adapert.evaluation.cell_tests import ControlTests, mean_expression
+from adapert.evaluation.cell_moments import cells_by_perturbation, measure_moments
+from adapert.evaluation.cell_tests import ControlTests
 from adapert.evaluation.emission import EMISSIONS
 from adapert.evaluation.emitted_files import write_emitted_pair
 from adapert.evaluation.evaluate import evaluate
@@ -55,11 +56,11 @@ def simulate_in_memory(seed: int = 0) -> PreparedDataset:
     )
     dataset = PreparedDataset(
         manifest={"kind": "cells", "fingerprint": "in memory"},
-        shared=_shared(mean_expression(controls.expression(N_GENES)).astype(np.float32)),
+        shared=_shared(sum_cells(controls.expression(N_GENES)).mean.astype(np.float32)),
         control_cells=controls,
         splits={"test": part},
     )
-    moments = sum_cells(cells_by_perturbation(dataset, "test"))
+    moments = measure_moments(cells_by_perturbation(dataset, "test"))
     tested = ControlTests(dataset, part.table).differential_expression(cells_by_perturbation(dataset, "test"))
     delta = (moments.means - dataset.shared.control_mean).astype(np.float32)
     table = replace(part.table, delta=delta, deg_mask=tested.deg_mask)

@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
-from adapert.data.differential import call_degs, mann_whitney_p_values, sort_controls
+from adapert.data.differential import call_degs, mann_whitney_p_values, sort_controls, sum_cells
 from adapert.data.schema import GENE_SEPARATOR, BoolArray, FloatArray, IntArray, StringArray
-from adapert.evaluation.cell_tests import mean_expression
 from adapert.evaluation.de_metrics import (
     DifferentialExpression,
     de_metrics,
@@ -279,8 +278,8 @@ def measure(scratch: Path) -> Iterator[Measurement]:
 
 
 def _deltas(case: Case, cells: FloatArray) -> FloatArray:
-    control = mean_expression(cells[case.labels == CONTROL])
-    return np.stack([mean_expression(cells[case.labels == name]) - control for name in case.perturbations])
+    control = sum_cells(cells[case.labels == CONTROL]).mean
+    return np.stack([sum_cells(cells[case.labels == name]).mean - control for name in case.perturbations])
 
 
 def _test(case: Case, cells: FloatArray) -> DifferentialExpression:
@@ -291,7 +290,7 @@ def _test(case: Case, cells: FloatArray) -> DifferentialExpression:
         own = cells[case.labels == name]
         p_values = mann_whitney_p_values(scipy.sparse.csr_array(own), sorted_controls)
         degs.append(call_degs(p_values, "fdr"))
-        changes.append(log2_fold_change(mean_expression(own), mean_expression(controls)))
+        changes.append(log2_fold_change(sum_cells(own).mean, sum_cells(controls).mean))
     return DifferentialExpression(log2_fold_change=np.stack(changes), deg_mask=np.stack(degs))
 
 

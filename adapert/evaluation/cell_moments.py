@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
-from adapert.data import differential
+from adapert.data.differential import sum_cells
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray, SplitName
 
@@ -40,13 +40,13 @@ class CellMoments:
         return means
 
 
-def sum_cells(cells: Iterable[scipy.sparse.csr_array]) -> CellMoments:
+def measure_moments(cells: Iterable[scipy.sparse.csr_array]) -> CellMoments:
     """Sum each perturbation's cells in double precision.
 
     Args:
         cells: Expression of each perturbation's cells, log1p units, (n_cells, n_genes) each.
     """
-    summed = [differential.sum_cells(expression) for expression in cells]
+    summed = [sum_cells(expression) for expression in cells]
     return CellMoments(
         n_cells=np.array([one.n_cells for one in summed]),
         sums=np.stack([one.sums for one in summed]),

@@ -23,7 +23,7 @@ class _Pool:
 
     @cached_property
     def mean(self) -> FloatArray:
-        return mean_expression(self.expression)
+        return sum_cells(self.expression).mean
 
     @cached_property
     def test(self) -> TestCells:
@@ -77,12 +77,5 @@ class ControlTests:
         means, deg_mask = [], []
         for expression, pool in zip(cells, self._pools, strict=True):
             deg_mask.append(call_degs(pool.test(expression).p_values, self._adjust))
-            means.append(mean_expression(expression))
+            means.append(sum_cells(expression).mean)
         return DifferentialExpression(log2_fold_change=self.fold_changes(means), deg_mask=np.stack(deg_mask))
-
-
-def mean_expression(cells: FloatArray | scipy.sparse.csr_array) -> FloatArray:
-    """Average cells in double precision: log1p units, (n_cells, n_genes) to (n_genes,)."""
-    summed = sum_cells(cells)
-    mean: FloatArray = summed.sums / summed.n_cells
-    return mean

@@ -8,7 +8,7 @@ import numpy as np
 
 from adapert.data.prepared import PerturbationTable, PreparedDataset
 from adapert.data.schema import FloatArray, SplitName
-from adapert.evaluation.cell_moments import cells_by_perturbation, sum_cells, t_against_rest
+from adapert.evaluation.cell_moments import cells_by_perturbation, measure_moments, t_against_rest
 from adapert.evaluation.cell_tests import ControlTests
 from adapert.evaluation.de_metrics import DifferentialExpression, de_metrics, spearman_n_degs
 from adapert.evaluation.delta_metrics import delta_metrics, perturbed_genes
@@ -96,7 +96,7 @@ def _evaluate_cells(
     emission: EmissionName,
 ) -> Evaluation:
     table = dataset.splits[split].table
-    moments = sum_cells(cells_by_perturbation(dataset, split))
+    moments = measure_moments(cells_by_perturbation(dataset, split))
     targets = perturbed_genes(table.perturbations, dataset)
     metrics = delta_metrics(predicted_delta, table.delta, table.deg_mask, targets, t_against_rest(moments))
     metrics["l2_top_1000"] = l2_top_expressed(predicted_delta, table.delta, dataset.shared.control_mean)

@@ -15,7 +15,7 @@ import scipy.sparse
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray, SplitName
 from adapert.errors import InputError, name_some
-from adapert.evaluation.cell_moments import CellMoments, sum_cells, t_against_rest
+from adapert.evaluation.cell_moments import CellMoments, measure_moments, t_against_rest
 from adapert.evaluation.cell_tests import ControlTests
 from adapert.evaluation.de_metrics import DifferentialExpression, de_metrics, spearman_n_degs
 from adapert.evaluation.delta_metrics import delta_metrics, perturbed_genes
@@ -208,7 +208,7 @@ def _measure(
 
     def pass_on() -> Iterator[scipy.sparse.csr_array]:
         for own in cells:
-            moments.append(sum_cells([own.expression]))
+            moments.append(measure_moments([own.expression]))
             batches, n_cells = np.unique(own.batch_index, return_counts=True)
             profiles = dataset.shared.batch_control_mean[batches].astype(np.float64)
             control_means.append(np.average(profiles, axis=0, weights=n_cells))

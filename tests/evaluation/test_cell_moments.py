@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adapert.evaluation.cell_moments import cells_by_perturbation, sum_cells, t_against_rest
+from adapert.evaluation.cell_moments import cells_by_perturbation, measure_moments, t_against_rest
 
 
 @pytest.fixture
@@ -12,7 +12,7 @@ def cells(tiny_dataset):
 
 @pytest.fixture
 def moments(tiny_dataset):
-    return sum_cells(cells_by_perturbation(tiny_dataset, "train"))
+    return measure_moments(cells_by_perturbation(tiny_dataset, "train"))
 
 
 def test_moments_equal_numpys(cells, moments):
@@ -38,9 +38,9 @@ def test_t_equals_scanpys_against_the_rest(cells, moments):
 
 def test_gene_without_variance_has_no_score(tiny_dataset):
     constant = [one * 0 + 0 for one in cells_by_perturbation(tiny_dataset, "train")]
-    assert not t_against_rest(sum_cells(constant)).any()
+    assert not t_against_rest(measure_moments(constant)).any()
 
 
 def test_single_perturbation_has_no_rest(tiny_dataset):
     one = next(cells_by_perturbation(tiny_dataset, "train"))
-    assert not t_against_rest(sum_cells([one])).any()
+    assert not t_against_rest(measure_moments([one])).any()
