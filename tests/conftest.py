@@ -4,6 +4,7 @@ pytest_plugins = [
     "fixtures.store",
     "fixtures.dataset",
     "fixtures.command",
+    "fixtures.launched",
     "fixtures.workspace",
     "fixtures.real_data",
 ]

@@ -1,43 +1,24 @@
 """From simulated files to a picked config and a figure, with the real command, Ray, Optuna and MLflow."""
 
-import os
-import signal
-import sqlite3
 import subprocess
-import sys
-import threading
-import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 import pandas as pd
-import psutil
 import pytest
+from fixtures.launched import SEARCH, command, runs_in
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from adapert.config import read_config
-from adapert.data.prepare import PrepareChoices, prepare
-from adapert.data.prepared import read_prepared, write_prepared
-from adapert.data.simulate import simulate
+from adapert.data.prepared import read_prepared
 from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, Tag
 from adapert.tracking.read import read_trials, trial_runs
-from adapert.tracking.store import DATABASE, open_store, tracking_uri
+from adapert.tracking.store import open_store, tracking_uri
 from adapert.trainable import round_suggestion
 from analysis.load import load_per_perturbation
-
-# Three trials one after the other, of which the best half goes on at epochs 1 and 2.
-SEARCH = """
-from adapert.study.study import Search, Study
-from search_spaces.adapert import SPACE
-
-def study(base):
-    plan = Search(space=SPACE, n_trials=3, min_epochs=1, reduction_factor=2, seed=1)
-    return Study(name="tiny_search", question="Which?", base=base, plan=plan)
-"""
 
 DESIGN = """
 from adapert.study.study import Design, Study
@@ -56,8 +37,6 @@ def study(base):
 
 TIMES = ["run", "seconds", "total_seconds"]
 """Columns in which two launches of the same study differ."""
-
-DEADLINE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -88,14 +67,6 @@ class World:
     design: Launched
 
 
-def command(directory: Path, name: str, recipe: str, prepared: Path, *options: str) -> list[str]:
-    path = directory / f"{name} recipe.py"
-    path.write_text(recipe)
-    adapert = str(Path(sys.executable).with_name("adapert"))
-    where = ["--data", str(prepared), "--workspace", str(directory / f"{name} runs")]
-    return [adapert, "launch", str(path), *where, "--device", "cpu", *options]
-
-
 def launch(directory: Path, name: str, recipe: str, prepared: Path, *options: str) -> Launched:
     line = command(directory, name, recipe, prepared, *options)
     ended = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -104,20 +75,7 @@ def launch(directory: Path, name: str, recipe: str, prepared: Path, *options: st
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("main path")
-    made = directory / "input"
-    simulate(made, n_perturbations=24, n_genes=60, cells_per_perturbation=12, n_controls=80, n_batches=2)
-    choices = PrepareChoices(split_fractions=(0.5, 0.25, 0.25), effect_size_groups="tertiles")
-    dataset = prepare(
-        made / "cells.h5ad", made / "network.tsv.gz", made / "text.npz", choices, note=lambda _: None
-    )
-    write_prepared(dataset, directory / "prepared")
-    return directory / "prepared"
-
-
-@pytest.fixture(scope="module")
-def world(prepared):
+def world(launchable):
     one_by_one = ("--max-epochs", "4", "--max-concurrent", "1")
     launches = {
         "search": (SEARCH, one_by_one),
@@ -126,15 +84,10 @@ def world(prepared):
     }
     with ThreadPoolExecutor(2) as two_at_once:
         started = {
-            name: two_at_once.submit(launch, prepared.parent, name, recipe, prepared, *options)
+            name: two_at_once.submit(launch, launchable.parent, name, recipe, launchable, *options)
             for name, (recipe, options) in launches.items()
         }
-    return World(prepared, **{name: launched.result() for name, launched in started.items()})
-
-
-def runs_in(workspace: Path):
-    client, experiment = open_store(workspace)
-    return client.search_runs([experiment])
+    return World(launchable, **{name: launched.result() for name, launched in started.items()})
 
 
 def test_a_study_that_ends_well_says_what_to_do_next(world):
@@ -267,112 +220,3 @@ def test_trials_that_diverge_fail_alone_with_their_sentence(world):
     assert message.endswith("Lower training.learning_rate.")
     assert f"First failure: {message}" in world.design.out
     assert "Traceback" not in world.design.out
-
-
-def n_rows(database: Path, table: str) -> int:
-    """Count without MLflow, which would take part in the writing."""
-    if not database.is_file():
-        return 0
-    try:
-        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-            return int(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
-    except sqlite3.OperationalError:  # the table is not there yet
-        return 0
-
-
-def wait_for_row(database: Path, table: str, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    tick = threading.Event()
-    while not n_rows(database, table):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, f"no row of {table} came"
-        tick.wait(0.05)
-
-
-def processes_with(mark: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("ADAPERT_TEST_MARK") == mark:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """A study that was interrupted, how the command ended, and the processes of it that stayed."""
-
-    workspace: Path
-    status: int
-    out: str
-    left: list[psutil.Process]
-
-
-def interrupt(directory: Path, name: str, prepared: Path, table: str, number: signal.Signals) -> Interrupted:
-    """Launch an endless study and signal it once the store has a row of a table."""
-    endless = ("--max-epochs", "100000", "--set", "training.patience=100000")
-    slow = ("--set", "data.control=cell", "--set", "training.minibatch_size=1")
-    mark = uuid.uuid4().hex
-    process = subprocess.Popen(
-        command(directory, name, SEARCH, prepared, *endless, *slow),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"ADAPERT_TEST_MARK": mark},
-        start_new_session=True,
-    )
-    workspace = directory / f"{name} runs"
-    try:
-        wait_for_row(workspace / DATABASE, table, process)
-        # A terminal sends Ctrl-C to the whole group, a supervisor SIGTERM to the process.
-        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-        out, _ = process.communicate(timeout=DEADLINE_SECONDS)
-        _, left = psutil.wait_procs(processes_with(mark), timeout=DEADLINE_SECONDS)
-    finally:
-        for stray in processes_with(mark):
-            stray.kill()
-    return Interrupted(workspace, process.returncode, out, left)
-
-
-INTERRUPTIONS = {
-    "ctrl_c_before_any_trial": ("runs", signal.SIGINT),
-    "ctrl_c_amid_trials": ("metrics", signal.SIGINT),
-    "terminated_amid_trials": ("metrics", signal.SIGTERM),
-}
-
-
-@pytest.fixture(scope="module")
-def interrupted(prepared):
-    with ThreadPoolExecutor(2) as two_at_once:
-        started = {
-            name: two_at_once.submit(interrupt, prepared.parent, name, prepared, *how)
-            for name, how in INTERRUPTIONS.items()
-        }
-    return {name: ended.result() for name, ended in started.items()}
-
-
-@pytest.mark.parametrize("how", INTERRUPTIONS)
-def test_an_interrupted_study_exits_130_and_leaves_no_process(interrupted, how):
-    ended = interrupted[how]
-    assert ended.status == 130, ended.out
-    assert "Traceback" not in ended.out
-    assert ended.left == []
-
-
-@pytest.mark.parametrize("how", INTERRUPTIONS)
-def test_an_interrupted_study_leaves_no_run_open(interrupted, how):
-    runs = runs_in(interrupted[how].workspace)
-    assert {(run.info.status, run.data.tags[Tag.STATUS]) for run in runs} == {("KILLED", "interrupted")}
-    kinds = {run.data.tags[Tag.KIND] for run in runs}
-    # On a busy machine the first trial may begin before an early Ctrl-C arrives.
-    assert kinds == {"study", "trial"} or (how == "ctrl_c_before_any_trial" and kinds == {"study"})
-
-
-@pytest.mark.parametrize("how", ["ctrl_c_amid_trials", "terminated_amid_trials"])
-def test_optuna_is_told_that_interrupted_trials_failed(interrupted, how):
-    journal = interrupted[how].workspace / "studies" / "tiny_search" / "optuna_journal.log"
-    storage = JournalStorage(JournalFileBackend(str(journal)))
-    trials = optuna.load_study(study_name="tiny_search", storage=storage).trials
-    assert {trial.state.name for trial in trials} == {"FAIL"}

@@ -1,9 +1,10 @@
-"""What a user can get wrong on the command line: one sentence, status 2, nothing left behind."""
+"""Commands that make data: what a user can get wrong is one sentence, status 2, nothing left behind."""
 
 import gzip
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -15,13 +16,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from fixtures.command import RunCommand, Simulated
-from fixtures.store import Store
+from fixtures.command import Refused, RunCommand, Simulated
 
-Refused = Callable[..., str]
 Prepare = Callable[..., str]
-Launch = Callable[..., str]
 ChangeCells = Callable[[Callable[[anndata.AnnData], anndata.AnnData | None]], Path]
 
 
@@ -33,16 +30,6 @@ def prepare(refused: Refused, simulated: Simulated) -> Prepare:
         files = {"network": simulated.network, "embeddings": simulated.embeddings, "out": "out"} | inputs
         named = [word for name, value in files.items() for word in (f"--{name}", value)]
         return refused("prepare", cells or simulated.cells, *named, *options)
-
-    return run
-
-
-@pytest.fixture
-def launch(refused: Refused, simulated: Simulated) -> Launch:
-    """Run a `launch` that must be refused on the prepared data set."""
-
-    def run(*words: object) -> str:
-        return refused("launch", *words, "--data", simulated.prepared)
 
     return run
 
@@ -64,7 +51,16 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-# prepare: files
+def test_prepare_tells_what_it_guessed(adapert: RunCommand, simulated: Simulated):
+    files = ["--network", simulated.network, "--embeddings", simulated.embeddings, "--out", "out"]
+    ended = adapert("prepare", simulated.cells, *files, "--split-fractions", "0.5", "0.2", "0.3")
+    assert (ended.status, ended.err) == (0, "")
+    assert "--perturbation-column perturbation (guessed)" in ended.out
+    assert "X holds counts: normalised and logged" in ended.out
+    assert re.search(r"splits +train 6, validation 2, test 4", ended.out)
+
+
+# files
 
 
 @pytest.mark.parametrize(
@@ -143,7 +139,7 @@ def test_matrix_of_another_size_than_its_annotations_is_refused(prepare, simulat
     assert "220 x 40" in prepare(cells=path)
 
 
-# prepare: labels and columns
+# labels and columns
 
 
 def test_cells_without_controls_are_refused(prepare, changed_cells):
@@ -208,7 +204,7 @@ def test_a_perturbation_column_of_missing_values_is_refused(prepare, changed_cel
     assert "has only missing values" in prepare(cells=changed_cells(relabel))
 
 
-# prepare: values and genes
+# values and genes
 
 
 @pytest.mark.parametrize(
@@ -258,7 +254,7 @@ def test_cells_without_rows_are_refused(prepare, changed_cells):
     assert "cells" in prepare(cells=changed_cells(lambda cells: cells[:0].copy()))
 
 
-# prepare: network, text, aliases
+# network, text, aliases
 
 
 @pytest.mark.parametrize(
@@ -386,7 +382,7 @@ def test_aliases_of_three_columns_are_refused(prepare, tmp_path):
     assert "must have two columns" in prepare("--aliases", "aliases.tsv")
 
 
-# prepare: numbers and splits
+# numbers and splits
 
 
 @pytest.mark.parametrize(
@@ -433,7 +429,7 @@ def test_a_split_list_that_lacks_perturbations_is_refused_with_five_names(prepar
     assert "and 1 more" in message
 
 
-# prepare: output
+# output
 
 
 def test_an_output_directory_that_exists_is_refused(prepare, tmp_path):
@@ -482,297 +478,3 @@ def test_a_full_disk_leaves_no_simulated_data(refused, small_disk):
 def test_simulate_refuses_a_directory_that_exists(refused, tmp_path):
     (tmp_path / "out").mkdir()
     assert "'out' exists" in refused("simulate", "--out", "out")
-
-
-# launch: the data
-
-
-def test_a_study_without_data_is_refused(refused):
-    assert "Give --data DIR" in refused("launch", "quickstart")
-
-
-@pytest.mark.parametrize("is_there", [False, True])
-def test_data_that_were_not_prepared_are_refused(refused, tmp_path, is_there):
-    if is_there:
-        (tmp_path / "data").mkdir()
-    assert "made by 'adapert prepare'" in refused("launch", "quickstart", "--data", "data")
-
-
-def _remove_array(data: Path) -> None:
-    (data / "train" / "delta.npy").unlink()
-
-
-def _cut_array(data: Path) -> None:
-    path = data / "train" / "delta.npy"
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def _empty_array(data: Path) -> None:
-    (data / "shared" / "node_names.npy").write_bytes(b"")
-
-
-def _cut_manifest(data: Path) -> None:
-    (data / "manifest.json").write_text('{"format_version": 1, ')
-
-
-def _change_version(data: Path) -> None:
-    (data / "manifest.json").write_text('{"format_version": 99, "fingerprint": "0"}')
-
-
-def _drop_fingerprint(data: Path) -> None:
-    (data / "manifest.json").write_text('{"format_version": 1}')
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"),
-    [
-        (_remove_array, "delta.npy"),
-        (_cut_array, "delta.npy"),
-        (_empty_array, "node_names.npy"),
-        (_cut_manifest, "manifest.json"),
-        (_change_version, "has 99"),
-        (_drop_fingerprint, "manifest.json"),
-    ],
-)
-def test_damaged_data_are_refused_before_a_trial(refused, simulated, tmp_path, damage, says):
-    shutil.copytree(simulated.prepared, tmp_path / "data")
-    damage(tmp_path / "data")
-    message = refused("launch", "quickstart", "--data", "data")
-    assert says in message
-    assert "'adapert prepare'" in message
-
-
-# launch: recipes, configs and budgets
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["quikstart"], "Did you mean 'quickstart'?"),
-        (["mine.py"], "there is no file 'mine.py'"),
-        (["ablation", "--set", "model.dropuot=0.2"], "Did you mean 'model.dropout'?"),
-        (["ablation", "--set", "model.tau=abc"], "Config field 'model.tau'"),
-        (["ablation", "--set", "model.tau=-1"], "greater than 0, but it is -1"),
-        (["ablation", "--set", "model.tau=.nan"], "finite number"),
-        (["ablation", "--set", "model.tau=[1"], "--set must be FIELD=VALUE"),
-        (["ablation", "--set", "model.tau"], "--set must be FIELD=VALUE"),
-        (["ablation", "--set", "=1"], "--set must be FIELD=VALUE"),
-        (["ablation", "--config", "no.yaml"], "there is no file 'no.yaml'"),
-        (["ablation", "--time-budget", ""], "--time-budget"),
-        (["ablation", "--time-budget", "2"], "--time-budget"),
-        (["ablation", "--time-budget", "h"], "--time-budget"),
-        (["ablation", "--time-budget", "-2h"], "--time-budget"),
-        (["ablation", "--time-budget", "0s"], "--time-budget"),
-        (["ablation", "--time-budget", "²h"], "--time-budget"),
-        (["ablation", "--trials", "4"], "Use --seeds"),
-        (["ablation", "--sampler", "tpe"], "--sampler"),
-        (["search", "--seeds", "4"], "Use --trials"),
-        (["search", "--sampler", "grid"], "'loss.lambda_non' is a continuous range"),
-        (["search", "--sampler", "tpa"], "Did you mean 'tpe'?"),
-        (["search", "--trials", "0"], "--trials"),
-        (["search", "--max-epochs", "0"], "--max-epochs"),
-        (["search", "--name", "a/b"], "'a/b'"),
-        (["search", "--name", ""], "it is ''"),
-        (["search", "--device", "tpu"], "--device must be one of auto, cpu, cuda"),
-    ],
-)
-def test_a_wrong_launch_is_refused(launch, words, says):
-    assert says in launch(*words)
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("study = 1", "must define study(base)"),
-        ("def study(base): return 1", "returned int"),
-        ("import no_such_module", "No module named 'no_such_module'"),
-        ("def study(base", "SyntaxError"),
-    ],
-)
-def test_a_broken_recipe_is_refused(launch, tmp_path, text, says):
-    write_text(tmp_path / "mine.py", text)
-    assert says in launch("mine.py")
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("model: {dropuot: 0.1}", "Did you mean 'model.dropout'?"),
-        ("modle: {dropout: 0.1}", "Did you mean 'model'?"),
-        ("model: {tau: abc}", "Config field 'model.tau'"),
-        ("model: [", "A config must be YAML"),
-        ("- 1", "sections of fields"),
-    ],
-)
-def test_a_wrong_config_is_refused(launch, tmp_path, text, says):
-    write_text(tmp_path / "config.yaml", text)
-    assert says in launch("ablation", "--config", "config.yaml")
-
-
-def test_a_config_of_other_data_is_refused(refused, simulated, tmp_path):
-    write_text(tmp_path / "config.yaml", f"data: {{path: {simulated.prepared}, fingerprint: other}}")
-    assert "fingerprint other" in refused("launch", "ablation", "--config", "config.yaml")
-
-
-def test_a_workspace_that_is_a_file_is_refused(launch, tmp_path):
-    write_text(tmp_path / "file", "")
-    assert "file/studies" in launch("ablation", "--workspace", "file")
-
-
-def test_a_study_that_exists_is_refused(launch, tmp_path):
-    (tmp_path / "runs" / "studies" / "ablation").mkdir(parents=True)
-    assert "under another --name" in launch("ablation")
-
-
-# launch: what the machine does not have; Ray would wait for it for ever
-
-
-def test_cuda_on_a_machine_without_it_is_refused(launch, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    for device in ("cuda", "gpu"):
-        assert "--device cpu" in launch("ablation", "--device", device)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "n_gpus", "says"),
-    [
-        ("1", 0, "this machine has 0"),
-        ("0.25", 0, "this machine has 0"),
-        ("2", 1, "this machine has 1"),
-        ("1.5", 4, "whole number"),
-        ("-1", 1, "--gpus-per-trial"),
-    ],
-)
-def test_gpus_that_the_machine_does_not_have_are_refused(launch, monkeypatch, wanted, n_gpus, says):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
-    assert says in launch("ablation", "--gpus-per-trial", wanted)
-
-
-def test_cores_that_the_machine_does_not_have_are_refused(launch, monkeypatch):
-    monkeypatch.setattr("adapert.study.resources.count_cpus", lambda: 2)
-    message = launch("ablation", "--cpus-per-trial", "3")
-    assert "--cpus-per-trial" in message
-    assert "has 2" in message
-
-
-def test_reproduce_refuses_what_launch_refuses(refused, simulated, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    message = refused("reproduce", "--data", simulated.prepared, "--device", "cuda")
-    assert "--device cpu" in message
-
-
-def test_reproduce_refuses_a_workspace_with_one_of_its_studies(refused, simulated, tmp_path):
-    (tmp_path / "runs" / "studies" / "sensitivity").mkdir(parents=True)
-    message = refused("reproduce", "--data", simulated.prepared)
-    assert "'sensitivity' exists" in message
-
-
-# evaluate
-
-
-@pytest.fixture
-def evaluate(refused: Refused, simulated: Simulated) -> Launch:
-    """Run an `evaluate` that must be refused on the prepared data set."""
-
-    def run(*words: object) -> str:
-        return refused("evaluate", *words, "--data", simulated.prepared)
-
-    return run
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["no.yaml"], "there is no file 'no.yaml'"),
-        (["--set", "model.dropuot=0.1"], "Did you mean 'model.dropout'?"),
-        (["--models", "mean,rigde_both"], "There is no model 'rigde_both'. Did you mean 'ridge_both'?"),
-        (["--models", ""], "There is no model ''"),
-        (["--split", "tset"], "Did you mean 'test'?"),
-        (["--emission", "titled"], "Did you mean 'tiled'?"),
-        (["--seeds", "0"], "--seeds"),
-        (["--ensemble", "--seeds", "1"], "--seeds is 1"),
-        (["--ensemble", "--models", "mean"], "add adapert to --models"),
-        (["--emit", "p.h5ad", "r.h5ad"], "Name one of them"),
-        (["--models", "adapert", "--emit", "p.h5ad", "r.h5ad"], "--ensemble to emit"),
-        (["--models", "mean", "--emit", "p.h5ad", "p.h5ad"], "both are 'p.h5ad'"),
-        (["--out", "."], "'.' exists"),
-        (["--device", "tpu"], "--device must be one of auto, cpu, cuda"),
-    ],
-)
-def test_a_wrong_evaluation_is_refused(evaluate, words, says):
-    assert says in evaluate(*words)
-
-
-def test_an_evaluation_without_data_is_refused(refused):
-    assert "Give --data DIR" in refused("evaluate")
-
-
-def test_an_evaluation_on_data_without_its_test_split_is_refused(refused, simulated, tmp_path):
-    shutil.copytree(simulated.prepared, tmp_path / "data")
-    shutil.rmtree(tmp_path / "data" / "test")
-    message = refused("evaluate", "--data", "data", "--models", "mean")
-    assert "missing or damaged" in message
-
-
-# pick, figures, ui
-
-
-@pytest.mark.parametrize("words", [["pick", "search", "--out", "best.yaml"], ["figures", "ablation"], ["ui"]])
-def test_a_workspace_without_a_store_is_refused(refused, words):
-    message = refused(*words)
-    assert "mlflow.db" in message
-    assert "--workspace" in message
-
-
-@pytest.mark.parametrize("words", [["pick", "vary_lamda", "--out", "best.yaml"], ["figures", "vary_lamda"]])
-def test_an_unknown_study_is_answered_with_the_nearest(refused, store: Store, words):
-    assert "Did you mean 'vary_lambda'?" in refused(*words, "--workspace", store.directory)
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["figures", "search_wide"], "search_wide (search)"),
-        (["figures", "ablate_parts", "--split", "tset"], "Did you mean 'test'?"),
-        (["figures", "ablate_parts", "--split", "test"], "has the split 'test'"),
-        (["figures", "start_only"], "'start_only' has none"),
-        (["pick", "start_only", "--out", "best.yaml"], "'start_only' has none"),
-        (["figures"], "Missing argument"),
-        (["pick", "search_wide"], "Missing option '--out'"),
-    ],
-)
-def test_wrong_questions_to_a_store_are_refused(refused, store: Store, words, says):
-    assert says in refused(*words, "--workspace", store.directory)
-
-
-def test_pick_makes_the_directory_of_its_file(adapert: RunCommand, store: Store, tmp_path):
-    ended = adapert("pick", "search_wide", "--out", "a/b/best.yaml", "--workspace", store.directory)
-    assert ended.status == 0
-    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["best.yaml"]
-
-
-def test_pick_refuses_a_directory_in_place_of_its_file(refused, store: Store, tmp_path):
-    (tmp_path / "best").mkdir()
-    message = refused("pick", "search_wide", "--out", "best", "--workspace", store.directory)
-    assert "'best'" in message
-
-
-# usage
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["prepar"], "Did you mean 'prepare'?"),
-        (["launch"], "Missing argument"),
-        (["launch", "ablation", "--sede", "1"], "--sede"),
-        (["simulate"], "Missing option '--out'"),
-        (["simulate", "--out", "x", "--seed", "one"], "--seed"),
-        (["ui", "--port", "0"], "--port"),
-        (["ui", "--port", "70000"], "--port"),
-    ],
-)
-def test_a_wrong_word_is_refused_with_where_to_look(refused, words, says):
-    message = refused(*words)
-    assert says in message
-    assert "--help" in message

@@ -1,0 +1,28 @@
+"""The `adapert` command: one module for the commands of each kind.
+
+Everything heavy is imported inside the command that needs it, so that help and refusals come at once.
+"""
+
+from collections.abc import Callable
+
+from adapert.cli.data import prepare, simulate
+from adapert.cli.entry import app, main
+from adapert.cli.results import evaluate, figures, pick, ui
+from adapert.cli.studies import launch, reproduce
+
+__all__ = ["app", "main"]
+
+COMMANDS: tuple[Callable[..., None], ...] = (
+    simulate,
+    prepare,
+    launch,
+    reproduce,
+    pick,
+    evaluate,
+    figures,
+    ui,
+)
+"""In the order of the help."""
+
+for command in COMMANDS:
+    app.command()(command)

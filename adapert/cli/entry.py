@@ -1,0 +1,64 @@
+"""The entry point: what every command shares, and how each ends."""
+
+import re
+import sys
+from typing import Annotated
+
+import typer
+
+from adapert import __version__
+from adapert.cli.printing import console, print_error
+from adapert.errors import InputError
+
+app = typer.Typer(
+    name="adapert",
+    help="Search, ablate and compare configs of AdaPert, a model of responses to unseen perturbations.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command: a user's mistake is one sentence and status 2, never a traceback."""
+    try:
+        status = app(standalone_mode=False)
+    except typer.TyperException as error:
+        status = error.exit_code
+        # Without any argument the help was printed, and there is no message.
+        if error.format_message():
+            command = getattr(
+                getattr(error, "ctx", None), "command_path", " ".join(["adapert", *sys.argv[1:2]])
+            )
+            print_error(f"{_sentence(error.format_message())} See '{command} --help'.")
+    except InputError as error:
+        status = 2
+        print_error(_sentence(str(error)))
+    except OSError as error:
+        status = 2
+        if error.filename is not None:
+            print_error(
+                f"Files must be open to this user, but '{error.filename}' is not: {error.strerror}. "
+                "Change its permissions, or name another place."
+            )
+        elif isinstance(error, FileNotFoundError):
+            print_error(_sentence(str(error)))
+        else:
+            raise
+    sys.exit(status)
+
+
+def _sentence(message: str) -> str:
+    """Put a message on one line and end it: parsers' own messages have several lines and no full stop."""
+    line = re.sub(r"\s*\n\s*", " ", message.strip())
+    return line if line.endswith((".", "?", "!")) else f"{line}."
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        console.print(f"adapert {__version__}")
+        raise typer.Exit

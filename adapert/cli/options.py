@@ -1,0 +1,94 @@
+"""Options that several commands share, and what their words mean."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from adapert.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from adapert.config import Config
+    from adapert.study.resources import Resources
+
+Data = Annotated[Path | None, typer.Option("--data", help="Directory made by 'adapert prepare'.")]
+Workspace = Annotated[Path, typer.Option("--workspace", help="Where studies and the MLflow store lie.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML config to start from.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a field: model.tau=0.5. Repeatable.")
+]
+MaxEpochs = Annotated[int | None, typer.Option("--max-epochs", min=1, help="Epochs a trial gets at most.")]
+Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Configs that a search tries.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds of each variant of a design.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+CpusPerTrial = Annotated[int, typer.Option("--cpus-per-trial", min=1, help="Cores and threads of a trial.")]
+GpusPerTrial = Annotated[
+    float | None, typer.Option("--gpus-per-trial", min=0, help="May be a fraction: 0.25; else one if any.")
+]
+MaxConcurrent = Annotated[int | None, typer.Option("--max-concurrent", min=1, help="Trials at once at most.")]
+
+DEFAULT_WORKSPACE = Path("runs")
+
+
+def parse_base(
+    data: Path | None, config: Path | None, changes: list[str] | None, max_epochs: int | None
+) -> "Config":
+    """Read the config that trials start from, and refuse data that are damaged before any trial."""
+    from adapert.data.prepared import read_prepared
+    from adapert.launch import build_base
+
+    parsed = dict(_parse_change(change) for change in changes or ())
+    if max_epochs is not None:
+        parsed["training.max_epochs"] = max_epochs
+    base = build_base(data, config, parsed)
+    read_prepared(Path(base.data.path))
+    return base
+
+
+def _parse_change(change: str) -> tuple[str, Any]:
+    import yaml
+
+    name, _, value = change.partition("=")
+    try:
+        if name and value:
+            return name, yaml.safe_load(value)
+    except yaml.YAMLError:
+        pass
+    raise InputError(f"--set must be FIELD=VALUE, such as model.tau=0.5, but it is '{change}'.")
+
+
+def parse_resources(
+    cpus_per_trial: int,
+    gpus_per_trial: float | None,
+    max_concurrent: int | None,
+    time_budget: str | None,
+    device: str,
+) -> "Resources":
+    """Build what a study may use, of what this machine has."""
+    from adapert.study.resources import build_resources
+
+    # What many call it; the nearest word would be 'cpu'.
+    device = one_of("--device", "cuda" if device == "gpu" else device, ("auto", "cpu", "cuda"))
+    seconds = None if time_budget is None else _parse_duration(time_budget)
+    return build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, seconds, device)
+
+
+def _parse_duration(text: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    duration = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?)([smhd])", text)
+    seconds = float(duration[1]) * units[duration[2]] if duration else 0
+    if not seconds:
+        raise InputError(
+            f"--time-budget must be a number above 0 and s, m, h or d, such as 2h, but it is '{text}'."
+        )
+    return seconds
+
+
+def one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
+    """Return the value of an option, or refuse it with the nearest that is allowed."""
+    if value not in allowed:
+        raise InputError(
+            f"{option} must be one of {', '.join(allowed)}, but it is '{value}'.{nearest(value, allowed)}"
+        )
+    return value

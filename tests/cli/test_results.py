@@ -1,0 +1,153 @@
+"""Commands about results: what they print and write, and what a user can get wrong."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+
+import anndata
+import pandas as pd
+import pytest
+from fixtures.command import Refused, RunCommand, Simulated
+from fixtures.store import Store
+
+from adapert.records import LONG_COLUMNS
+
+Evaluate = Callable[..., str]
+
+
+# evaluate
+
+
+@pytest.fixture
+def evaluate(refused: Refused, simulated: Simulated) -> Evaluate:
+    """Run an `evaluate` that must be refused on the prepared data set."""
+
+    def run(*words: object) -> str:
+        return refused("evaluate", *words, "--data", simulated.prepared)
+
+    return run
+
+
+def test_evaluate_prints_and_writes_every_model_beside_the_ceilings(
+    adapert: RunCommand, simulated: Simulated, tmp_path
+):
+    words = ["--data", simulated.prepared, "--models", "control,ridge_both", "--device", "cpu"]
+    ended = adapert("evaluate", *words)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.startswith("Opened: the test split of data ")
+    assert "4 test perturbations" in ended.out
+    for row in ("control", "ridge_both", "ceiling: split halves"):
+        assert re.search(rf"^{row} .*±", ended.out, re.MULTILINE), row
+    folder = tmp_path / "runs" / "evaluations" / "test_001"
+    assert f"Wrote {folder.relative_to(tmp_path)}" in ended.out
+    table = pd.read_parquet(folder / "per_perturbation.parquet")
+    assert tuple(table.columns) == LONG_COLUMNS
+    assert set(table["variant"]) >= {"control", "ridge_both", "split_half"}
+    record = json.loads((folder / "evaluation.json").read_text())
+    assert record["opened"]["split"] == "test"
+    assert record["git_commit"]
+
+
+def test_evaluate_on_validation_needs_no_test_split(adapert: RunCommand, simulated: Simulated, tmp_path):
+    shutil.copytree(simulated.prepared, tmp_path / "data")
+    shutil.rmtree(tmp_path / "data" / "test")
+    words = ["--data", "data", "--models", "mean", "--split", "validation", "--out", "here"]
+    ended = adapert("evaluate", *words, "--device", "cpu")
+    assert (ended.status, ended.err) == (0, "")
+    assert "The test split stays closed." in ended.out.splitlines()[0]
+    assert (tmp_path / "here" / "summary.csv").is_file()
+
+
+def test_evaluate_emits_a_pair_for_cell_eval(adapert: RunCommand, simulated: Simulated, tmp_path):
+    words = ["--data", simulated.prepared, "--models", "mean", "--emission", "tiled"]
+    ended = adapert("evaluate", *words, "--emit", "predicted.h5ad", "real.h5ad", "--device", "cpu")
+    assert (ended.status, ended.err) == (0, "")
+    assert "Wrote predicted.h5ad and real.h5ad" in ended.out
+    shapes = {anndata.read_h5ad(tmp_path / name).shape for name in ("predicted.h5ad", "real.h5ad")}
+    assert len(shapes) == 1
+
+
+def test_evaluate_of_a_model_that_diverges_ends_with_1(adapert: RunCommand, simulated: Simulated, tmp_path):
+    words = ["--data", simulated.prepared, "--models", "adapert", "--seeds", "1", "--device", "cpu"]
+    ended = adapert("evaluate", *words, "--set", "training.learning_rate=1e30")
+    assert ended.status == 1
+    assert re.fullmatch(r"Error: .* must stay finite.*\n", ended.err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["no.yaml"], "there is no file 'no.yaml'"),
+        (["--set", "model.dropuot=0.1"], "Did you mean 'model.dropout'?"),
+        (["--models", "mean,rigde_both"], "There is no model 'rigde_both'. Did you mean 'ridge_both'?"),
+        (["--models", ""], "There is no model ''"),
+        (["--split", "tset"], "Did you mean 'test'?"),
+        (["--emission", "titled"], "Did you mean 'tiled'?"),
+        (["--seeds", "0"], "--seeds"),
+        (["--ensemble", "--seeds", "1"], "--seeds is 1"),
+        (["--ensemble", "--models", "mean"], "add adapert to --models"),
+        (["--emit", "p.h5ad", "r.h5ad"], "Name one of them"),
+        (["--models", "adapert", "--emit", "p.h5ad", "r.h5ad"], "--ensemble to emit"),
+        (["--models", "mean", "--emit", "p.h5ad", "p.h5ad"], "both are 'p.h5ad'"),
+        (["--out", "."], "'.' exists"),
+        (["--device", "tpu"], "--device must be one of auto, cpu, cuda"),
+    ],
+)
+def test_a_wrong_evaluation_is_refused(evaluate, words, says):
+    assert says in evaluate(*words)
+
+
+def test_an_evaluation_without_data_is_refused(refused):
+    assert "Give --data DIR" in refused("evaluate")
+
+
+def test_an_evaluation_on_data_without_its_test_split_is_refused(refused, simulated, tmp_path):
+    shutil.copytree(simulated.prepared, tmp_path / "data")
+    shutil.rmtree(tmp_path / "data" / "test")
+    message = refused("evaluate", "--data", "data", "--models", "mean")
+    assert "missing or damaged" in message
+
+
+# pick, figures, ui
+
+
+@pytest.mark.parametrize("words", [["pick", "search", "--out", "best.yaml"], ["figures", "ablation"], ["ui"]])
+def test_a_workspace_without_a_store_is_refused(refused, words):
+    message = refused(*words)
+    assert "mlflow.db" in message
+    assert "--workspace" in message
+
+
+@pytest.mark.parametrize("words", [["pick", "vary_lamda", "--out", "best.yaml"], ["figures", "vary_lamda"]])
+def test_an_unknown_study_is_answered_with_the_nearest(refused, store: Store, words):
+    assert "Did you mean 'vary_lambda'?" in refused(*words, "--workspace", store.directory)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["figures", "search_wide"], "search_wide (search)"),
+        (["figures", "ablate_parts", "--split", "tset"], "Did you mean 'test'?"),
+        (["figures", "ablate_parts", "--split", "test"], "has the split 'test'"),
+        (["figures", "start_only"], "'start_only' has none"),
+        (["pick", "start_only", "--out", "best.yaml"], "'start_only' has none"),
+        (["figures"], "Missing argument"),
+        (["pick", "search_wide"], "Missing option '--out'"),
+    ],
+)
+def test_wrong_questions_to_a_store_are_refused(refused, store: Store, words, says):
+    assert says in refused(*words, "--workspace", store.directory)
+
+
+def test_pick_makes_the_directory_of_its_file(adapert: RunCommand, store: Store, tmp_path):
+    ended = adapert("pick", "search_wide", "--out", "a/b/best.yaml", "--workspace", store.directory)
+    assert ended.status == 0
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["best.yaml"]
+
+
+def test_pick_refuses_a_directory_in_place_of_its_file(refused, store: Store, tmp_path):
+    (tmp_path / "best").mkdir()
+    message = refused("pick", "search_wide", "--out", "best", "--workspace", store.directory)
+    assert "'best'" in message
