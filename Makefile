@@ -3,15 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 
-.PHONY: test lint types demo
+.PHONY: test test-slow lint types demo
 
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,parity]"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,parity,cluster]"
 	touch .venv
 
 test: .venv
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# Minutes: starts clusters, servers and databases, and kills what it started.
+test-slow: .venv
+	$(BIN)/pytest -m slow
 
 lint: .venv
 	$(BIN)/ruff check .
@@ -27,4 +31,4 @@ demo: .venv
 	$(BIN)/adapert prepare $(DEMO)/input/cells.h5ad --network $(DEMO)/input/network.tsv.gz \
 		--embeddings $(DEMO)/input/text.npz --split-fractions 0.5 0.2 0.3 --out $(DEMO)/prepared
 	$(BIN)/adapert reproduce --data $(DEMO)/prepared --workspace $(DEMO)/runs \
-		--trials 12 --seeds 3 --max-epochs 40 --set training.minibatch_size=16
+		--trials 12 --seeds 3 --max-epochs 40 --min-epochs 30 --set training.minibatch_size=16

@@ -3,23 +3,30 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from adapert.config import Config, read_config
 from adapert.data.prepared import read_manifest, read_prepared
 from adapert.errors import InputError
-from adapert.files import write_whole
-from adapert.records import Tag, TrialStatus
-from adapert.study.progress import Progress, format_seconds
+from adapert.operation import StudyResult, operate, study_folder
+from adapert.study.definition import describe_origin, describe_study
+from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
+from adapert.study.limits import Limits
+from adapert.study.progress import format_seconds
 from adapert.study.resources import Resources
-from adapert.study.run import StudyResult, deferred_interrupt, run_study
-from adapert.study.study import Design, Search, Study
-from adapert.tracking.store import open_store
-from adapert.tracking.tracker import Tracker
+from adapert.study.search import check_owner, open_storage
+from adapert.study.state import fold
+from adapert.study.study import Design, Study
+from adapert.tracking.provenance import git_commit, package_versions
+from adapert.tracking.store import ADDRESS_FILE, name_store, open_store, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+    from optuna.storages import BaseStorage
 
 PROBE_EPOCHS = 3
 
@@ -51,22 +58,35 @@ def build_base(data: Path | None, config: Path | None, changes: Mapping[str, Any
     return base.with_changes({**changes, "data.path": str(path.resolve()), "data.fingerprint": fingerprint})
 
 
-def study_folder(workspace: Path, name: str) -> Path:
-    """Folder of a study, absolute."""
-    return workspace.resolve() / "studies" / name
-
-
 def check_new(study: Study, workspace: Path) -> None:
     """Refuse a name that the workspace has.
 
     Raises:
         InputError: A study of this name exists.
     """
-    if study_folder(workspace, study.name).exists():
+    if (study_folder(workspace, study.name) / LEDGER_FILE).exists():
         raise InputError(
-            f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}'. "
-            "Give another --workspace, or launch it under another --name."
+            f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}'. Go "
+            f"on with it by 'adapert resume {study.name}', add to it by 'adapert extend {study.name}', or "
+            "launch under another --name."
         )
+
+
+def is_begun(study: Study, workspace: Path) -> bool:
+    """Whether the workspace has this very study, so that it can be gone on with.
+
+    Raises:
+        InputError: It has another of this name.
+    """
+    ledger = study_folder(workspace, study.name) / LEDGER_FILE
+    if not ledger.exists():
+        return False
+    if fold(read_events(ledger)).definition["study"] != json.loads(json.dumps(describe_study(study))):
+        raise InputError(
+            f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}' with "
+            "another config, plan or data. Give another --workspace, or the options that it was begun with."
+        )
+    return True
 
 
 def check_rows(study: Study) -> None:
@@ -85,43 +105,96 @@ def check_rows(study: Study) -> None:
         )
 
 
-def launch(study: Study, workspace: Path, resources: Resources, console: Console) -> StudyResult:
-    """Run a study in a workspace, tracked and shown.
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Where a study is tracked and its search remembered; empty is in the workspace.
+
+    Attributes:
+        tracking_uri: Of an MLflow server or database.
+        optuna_storage: Of a database.
+    """
+
+    tracking_uri: str = ""
+    optuna_storage: str = ""
+
+
+def launch(
+    study: Study,
+    workspace: Path,
+    resources: Resources,
+    limits: Limits,
+    console: Console,
+    stores: Stores | None = None,
+    recipe: str = "",
+) -> StudyResult:
+    """Run a new study in a workspace, tracked and shown.
 
     Args:
         study: What to run.
         workspace: Where the store and the study's folder lie; made where missing.
         resources: What the study may use.
+        limits: When it ends early.
         console: Where progress is shown.
+        stores: Other than the workspace's own.
+        recipe: That the study was built by, to be compared when it is gone on with.
 
     Raises:
-        InputError: A study of this name exists.
+        InputError: A study of this name exists, or a store cannot be opened.
     """
     check_new(study, workspace)
     check_rows(study)
-    folder = study_folder(workspace, study.name)
-    folder.mkdir(parents=True)
-    write_whole(folder / "study.json", json.dumps(describe_study(study), indent=2, default=str))
-    client, experiment_id = open_store(workspace)
-    tracker: Tracker | None = None
-    status, summary = TrialStatus.FAILED, {}
+    stores = stores or Stores()
+    is_named = bool(stores.tracking_uri) and name_store(workspace, stores.tracking_uri)
     try:
-        with deferred_interrupt():  # A run that is in the store must be closed.
-            tracker = Tracker(client, experiment_id, _parent_tags(study), folder / "trials")
-        with Progress(console, study.n_trials, study.base.training.max_epochs) as progress:
-            result = run_study(study, folder, resources, [tracker, progress])
-        status = TrialStatus.INTERRUPTED if result.is_interrupted else TrialStatus.FINISHED
-        summary = {f"n_{end}": float(result.count(end)) for end in TrialStatus if end != TrialStatus.RUNNING}
-        summary["trial_hours"] = sum(r.metrics.get("total_seconds", 0.0) for r in result.records) / 3600
-    except KeyboardInterrupt:
-        status = TrialStatus.INTERRUPTED
+        store = _open(workspace)
+    except InputError:
+        if is_named:  # a store that was never opened does not bind the workspace
+            (workspace / ADDRESS_FILE).unlink()
         raise
-    finally:
-        if tracker:
-            tracker.close(status, summary)
-    for failure in tracker.failures[:3]:
-        console.print(f"Tracking: {failure}", soft_wrap=True, markup=False)
-    return result
+    folder = study_folder(workspace, study.name)
+    if stores.optuna_storage and study.is_sampled:
+        check_owner(study.name, _open_storage(stores.optuna_storage, folder), str(folder))
+    with held(folder):
+        ledger = Ledger(folder / LEDGER_FILE)
+        ledger.append(
+            EventKind.STUDY,
+            format=FORMAT,
+            study=describe_study(study),
+            origin=describe_origin(study),
+            recipe=recipe,
+            optuna_storage=stores.optuna_storage,
+            git_commit=git_commit(),
+            packages=package_versions(),
+        )
+        ledger.close()
+        return operate(folder, resources, limits, console, lambda: store)
+
+
+def _open(workspace: Path) -> tuple["MlflowClient", str]:
+    try:
+        return open_store(workspace)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a server or database that is not there raises
+        raise InputError(
+            f"A study is tracked in a store that can be opened, but {tracking_uri(workspace)} cannot: "
+            f"{_first_line(error)} Start the server, or give another --workspace or --tracking-uri."
+        ) from error
+
+
+def _open_storage(address: str, folder: Path) -> "BaseStorage":
+    try:
+        return open_storage(address, folder)
+    except Exception as error:  # whatever SQLAlchemy or a driver raises
+        raise InputError(
+            f"--optuna-storage must be a database that can be opened, but {_first_line(error)} Start it, "
+            "or leave the option out."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return line if line.endswith(".") else f"{line}."
 
 
 def estimate_seconds(study: Study, resources: Resources) -> float:
@@ -148,23 +221,7 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     n_epochs = study.base.training.max_epochs if isinstance(model, TrainedInEpochs) else 1
     # The first epoch also warms caches up.
     a_trial = built + min(seconds) * n_epochs
-    return START_SECONDS + study.n_trials * a_trial / resources.n_at_once
-
-
-def describe_study(study: Study) -> dict[str, Any]:
-    """List a study's definition in words and numbers, for its folder and for a dry run."""
-    plan = study.plan
-    described = asdict(replace(plan, space={})) if isinstance(plan, Search) else asdict(plan)
-    if isinstance(plan, Search):
-        described["space"] = {name: str(distribution) for name, distribution in plan.space.items()}
-    return {
-        "name": study.name,
-        "question": study.question,
-        "kind": plan.kind,
-        "n_trials": study.n_trials,
-        "plan": described,
-        "base": study.base.flat(),
-    }
+    return START_SECONDS + study.n_trials * a_trial / (resources.n_at_once or 1)
 
 
 def print_plan(study: Study, seconds: float, console: Console) -> None:
@@ -181,13 +238,3 @@ def print_plan(study: Study, seconds: float, console: Console) -> None:
         for name, distribution in study.plan.space.items():
             console.print(f"  {name}: {distribution}", soft_wrap=True)
     console.print(f"at most about {format_seconds(seconds)}, by a probe of {PROBE_EPOCHS} epochs")
-
-
-def _parent_tags(study: Study) -> dict[str, str]:
-    return {
-        Tag.STUDY: study.name,
-        Tag.DESIGN: study.plan.kind,
-        Tag.STATUS: TrialStatus.RUNNING,
-        Tag.DATA_FINGERPRINT: study.base.data.fingerprint,
-        "mlflow.note.content": study.question,
-    }

@@ -18,29 +18,64 @@ class TrialStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class EndReason(StrEnum):
+    """Why a trial ended."""
+
+    EPOCHS = "epochs"
+    """By its own rules: its epochs or its patience were used up."""
+    RUNG = "rung"
+    """The scheduler compared it with others."""
+    REQUEST = "request"
+    """Somebody asked for it."""
+    LIMIT = "limit"
+    """A limit of the study was reached."""
+    DIVERGED = "diverged"
+    """Its loss or its predictions became NaN or infinite."""
+    MEMORY = "memory"
+    """It needs more memory than there is."""
+    ERROR = "error"
+    """It raised an exception."""
+    WORKER = "worker"
+    """Its worker was lost, more often than is retried."""
+
+
 @dataclass
 class TrialRecord:
     """One config, one seed, trained once.
 
     Attributes:
         trial_id: Unique in its study.
+        number: Of its config, from 0; seeds of one config share it.
         variant: Named change from the base config; ``"full"`` where there is none.
         seed: Of the trial.
         changes: Dotted fields that differ from the study's base config.
+        suggested: What a sampler suggested, before it was rounded to `changes`.
         status: Where it stands.
-        message: Why it failed; empty otherwise.
+        reason: Why it ended; None while it has not.
+        message: Why, in a sentence; empty where `reason` says it all.
         n_epochs: Epochs reported so far.
         metrics: The last report.
+        seconds: Of work, over all attempts.
+        host: Where it last ran.
+        n_lost: Workers that were lost under it.
+        is_over: Whether its last report was the last by its own rules.
     """
 
     trial_id: str
+    number: int
     variant: str
     seed: int
     changes: Mapping[str, Any]
+    suggested: Mapping[str, Any] = field(default_factory=dict)
     status: TrialStatus = TrialStatus.RUNNING
+    reason: EndReason | None = None
     message: str = ""
     n_epochs: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    host: str = ""
+    n_lost: int = 0
+    is_over: bool = False
 
     @property
     def objective(self) -> float:
@@ -55,6 +90,39 @@ OBJECTIVE = "best_pearson_delta"
 EVALUATED = ("retrieval", "centroid_pearson", "overlap_at_50", "overlap_at_100", "spearman_n_degs")
 """Metrics that are computed at a trial's end alone, tracked as ``best_...``: they are the best epoch's."""
 
+SYSTEM = (
+    "system/cpu_utilization_percentage",
+    "system/process_memory_megabytes",
+    "system/gpu_memory_megabytes",
+    "system/gpu_utilization_percentage",
+)
+"""What a trial uses of its machine, under names that MLflow shows on its page of system metrics."""
+
+REPORTED = (
+    "epoch",
+    "loss_total",
+    "loss_recon",
+    "loss_non",
+    "loss_align",
+    "pearson_delta",
+    "pds",
+    "rank_overlap_at_50",
+    "mse",
+    "n_selected",
+    "context_effective_rank",
+    "learning_rate",
+    "seconds",
+    "best_epoch",
+    "best_pearson_delta",
+    "best_pds",
+    "resolved_huber_delta",
+    "non_deg_shrinkage",
+    "n_parameters",
+    *SYSTEM,
+    *(f"best_{metric}" for metric in EVALUATED),
+)
+"""What of a report is kept; the rest of Ray's result is its own bookkeeping."""
+
 EXPERIMENT = "adapert"
 """The MLflow experiment of every study."""
 
@@ -66,6 +134,12 @@ CONFIG_FILE = "config.yaml"
 
 WEIGHTS_FILE = "weights.safetensors"
 """Artifact of each finished trial: the best epoch's weights."""
+
+FAILURE, MESSAGE, DISK = "failure", "message", "disk"
+"""Reported in place of an epoch: an `EndReason` and a sentence; `DISK` is the whole study's trouble."""
+
+ERROR_FILE = "error.txt"
+"""Artifact of each trial that raised an exception: where."""
 
 IS_OVER = "is_over"
 """Reported with every epoch: whether it was the trial's last by its own rules, not by a scheduler's."""
@@ -95,6 +169,7 @@ class Tag(StrEnum):
     DESIGN = "adapert.design"  # "search", "ablation" or "sensitivity", on the parent run
     STATUS = "adapert.status"
     MESSAGE = "adapert.message"
+    REASON = "adapert.reason"
     TRIAL = "adapert.trial"
     VARIANT = "variant"
     SEED = "seed"

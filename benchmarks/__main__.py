@@ -2,7 +2,10 @@
 
 python -m benchmarks core                 the table of speed and memory, an hour on 2 cores
 python -m benchmarks epoch mann_whitney   some of its rows
+python -m benchmarks studies              what orchestration and tracking cost, a quarter of an hour
 python -m benchmarks parity               agreement with cell-eval, a line a metric
+python -m benchmarks search_quality       speed-up of samplers and early stopping; has options of its own
+python -m benchmarks kills                a study killed at random moments equals one left alone
 
 Prints ``NAME measured target ok|short`` a line a target, and exits 0 only if none is short.
 """
@@ -17,15 +20,24 @@ from pathlib import Path
 import numpy as np
 import torch
 
-GROUPS = {"core": ("epoch", "context", "evaluation", "mann_whitney", "prepare", "reading")}
+GROUPS = {
+    "core": ("epoch", "context", "evaluation", "mann_whitney", "prepare", "reading"),
+    "studies": ("scheduling", "tracking"),
+}
 """Name of a group to its benchmarks; a benchmark is the function `measure` of its module here."""
 
 SINGLE = ("parity",)
 """Benchmarks of no group."""
 
+WITH_OPTIONS = ("search_quality", "kills")
+"""Benchmarks with a command line of their own, `main` of their module; each is run alone."""
+
 
 def main() -> None:
     """Run the benchmarks that were named."""
+    if sys.argv[1:2] and sys.argv[1] in WITH_OPTIONS:
+        importlib.import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
+        return
     names = {*SINGLE, *(name for group in GROUPS.values() for name in group)}
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -17,7 +17,8 @@ import psutil
 
 SAMPLE_SECONDS = 0.25
 SPLIT = ("--split-fractions", "0.5", "0.2", "0.3")
-BUDGET = ("--trials", "12", "--seeds", "3", "--max-epochs", "40", "--set", "training.minibatch_size=16")
+BUDGET = ("--trials", "12", "--seeds", "3", "--max-epochs", "40", "--min-epochs", "30")
+BUDGET += ("--set", "training.minibatch_size=16")
 
 
 def commands(directory: Path) -> list[list[str]]:

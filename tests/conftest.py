@@ -7,4 +7,6 @@ pytest_plugins = [
     "fixtures.launched",
     "fixtures.workspace",
     "fixtures.real_data",
+    "fixtures.servers",
+    "fixtures.ledger",
 ]

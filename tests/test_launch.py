@@ -1,5 +1,4 @@
 import io
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -13,16 +12,22 @@ from adapert.config import Config, write_config
 from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
 from adapert.launch import (
+    Stores,
     build_base,
     check_new,
     check_rows,
-    describe_study,
     estimate_seconds,
+    is_begun,
+    launch,
     print_plan,
-    study_folder,
 )
+from adapert.operation import study_folder
+from adapert.study.definition import restore_study
+from adapert.study.ledger import LEDGER_FILE, held, read_events
+from adapert.study.limits import Limits
 from adapert.study.resources import Resources
 from adapert.study.study import Design, Search, Study
+from adapert.tracking.store import tracking_uri
 
 DESIGN = Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}, n_seeds=2)
 SEARCH = Search(space={"model.tau": FloatDistribution(0.1, 2.0, log=True)}, n_trials=3, sampler="random")
@@ -94,28 +99,80 @@ def test_an_unknown_field_is_refused_with_the_nearest(prepared):
         build_base(prepared, None, {"model.tua": 1})
 
 
-def test_a_name_that_exists_in_the_workspace_is_refused(tmp_path):
+def test_a_name_that_exists_in_the_workspace_is_refused(tmp_path, make_ledger):
     study = study_of(DESIGN)
-    check_new(study, tmp_path)
-    study_folder(tmp_path, "try").mkdir(parents=True)
+    check_new(study, tmp_path / "runs")
+    make_ledger()
     with pytest.raises(
         InputError,
-        match=r"'try' exists in '.*'\. Give another --workspace, or launch it under another --name",
+        match=r"'try' exists in '.*'\. Go on with it by 'adapert resume try', .* under another --name",
     ):
-        check_new(study, tmp_path)
+        check_new(study, tmp_path / "runs")
 
 
-@pytest.mark.parametrize(("plan", "kind", "n_trials"), [(DESIGN, "ablation", 4), (SEARCH, "search", 3)])
-def test_a_study_s_description_is_plain_and_whole(plan, kind, n_trials):
-    described = json.loads(json.dumps(describe_study(study_of(plan))))
-    assert (described["name"], described["kind"], described["n_trials"]) == ("try", kind, n_trials)
-    assert described["base"] == Config().flat()
+def test_a_folder_without_a_ledger_is_no_study(tmp_path):
+    study_folder(tmp_path, "try").mkdir(parents=True)
+    check_new(study_of(DESIGN), tmp_path)
+    assert not is_begun(study_of(DESIGN), tmp_path)
 
 
-def test_a_description_has_the_variants_or_the_space():
-    assert describe_study(study_of(DESIGN))["plan"]["variants"]["sharp"] == {"model.tau": 0.5}
-    space = describe_study(study_of(SEARCH))["plan"]["space"]
-    assert space == {"model.tau": "FloatDistribution(high=2.0, log=True, low=0.1, step=None)"}
+@pytest.mark.parametrize("plan", [DESIGN, SEARCH])
+def test_the_very_study_is_known_again(tmp_path, make_ledger, plan):
+    make_ledger(plan=plan)
+    assert is_begun(study_of(plan), tmp_path / "runs")
+
+
+def test_another_study_of_the_same_name_is_refused(tmp_path, make_ledger):
+    make_ledger(plan=DESIGN)
+    for other in (study_of(SEARCH), study_of(DESIGN, Config().with_changes({"model.tau": 0.5}))):
+        with pytest.raises(InputError, match=r"'try' exists in '.*' with another config, plan or data"):
+            is_begun(other, tmp_path / "runs")
+
+
+def launch_in(workspace, prepared, monkeypatch, **options):
+    """Write a study's first line; nothing is run."""
+    monkeypatch.setattr("adapert.launch.operate", lambda *args: args)
+    study = study_of(DESIGN, build_base(prepared, None, {}))
+    return launch(study, workspace, Resources(), Limits(), Console(file=io.StringIO()), **options)
+
+
+def test_a_ledger_begins_with_all_that_the_study_can_be_rebuilt_from(workspace, prepared, monkeypatch):
+    folder, *_ = launch_in(workspace, prepared, monkeypatch, recipe="ablation")
+    (first,) = read_events(folder / LEDGER_FILE)
+    study = restore_study(first["study"])
+    assert study == study_of(DESIGN, build_base(prepared, None, {}))
+    assert first["origin"]["data"] == "tiny"
+    assert first["recipe"] == "ablation"
+    assert first["git_commit"]
+    assert "torch" in first["packages"]
+
+
+def test_a_store_and_a_searcher_s_storage_elsewhere_are_remembered(
+    workspace, prepared, tmp_path, monkeypatch
+):
+    address = tracking_uri(workspace)
+    stores = Stores(tracking_uri=address, optuna_storage="sqlite:///other.db")
+    folder, *_ = launch_in(tmp_path / "other", prepared, monkeypatch, stores=stores)
+    assert tracking_uri(tmp_path / "other") == address
+    assert read_events(folder / LEDGER_FILE)[0]["optuna_storage"] == "sqlite:///other.db"
+
+
+@pytest.mark.parametrize("address", ["nonsense://here", "sqlite:////dev/null/mlflow.db"])
+def test_a_store_that_cannot_be_opened_is_refused_and_does_not_bind_the_workspace(
+    prepared, tmp_path, monkeypatch, address
+):
+    with pytest.raises(InputError, match=r"store that can be opened, but .* cannot: .* --tracking-uri"):
+        launch_in(tmp_path / "runs", prepared, monkeypatch, stores=Stores(tracking_uri=address))
+    assert tracking_uri(tmp_path / "runs").startswith("sqlite:///")
+    assert not (tmp_path / "runs" / "studies").exists()
+
+
+def test_a_study_that_another_process_runs_is_left_alone(workspace, prepared, monkeypatch):
+    with (
+        held(study_folder(workspace, "try")),
+        pytest.raises(InputError, match="One process at a time runs a study"),
+    ):
+        launch_in(workspace, prepared, monkeypatch)
 
 
 def test_the_estimate_grows_with_epochs_and_needs_no_test_split(prepared):

@@ -2,11 +2,15 @@ import pytest
 
 from adapert.config import Config
 from adapert.errors import InputError
-from adapert.records import OBJECTIVE, Tag, TrialRecord, TrialStatus
+from adapert.records import EndReason, TrialStatus
 from adapert.selection import pick
+from adapert.study.ledger import Ledger
+from adapert.study.study import Search
 from adapert.tracking.store import open_store, tracking_uri
 from adapert.tracking.tracker import Tracker
+from search_spaces.adapert import SPACE
 
+SEARCH = Search(space=SPACE)
 BASE = Config().with_changes(
     {
         "data.path": "/data/prepared here",
@@ -19,21 +23,25 @@ BASE = Config().with_changes(
 
 
 @pytest.fixture
-def track(workspace, tmp_path):
+def track(workspace, make_ledger):
     """Track trials (changes, seed, best Pearson-delta, best PDS, status); give the store's address."""
 
     def write(*trials, study="try"):
-        client, experiment = open_store(workspace)
-        tracker = Tracker(client, experiment, {Tag.STUDY: study, Tag.DESIGN: "search"}, tmp_path / "trials")
+        made = make_ledger(study, SEARCH, BASE, workspace)
+        made.opened()
         for number, (changes, seed, value, pds, status) in enumerate(trials):
-            record = TrialRecord(f"t{number}", "search", seed, changes, status, n_epochs=1)
-            tracker.trial_started(record, BASE.with_changes(changes))
+            trial = f"{number:03d}"
+            made.asked(trial, "search", seed, changes)
             if value is not None:
-                record.metrics = {OBJECTIVE: value, "best_pds": pds}
-                tracker.trial_reported(record)
-            tracker.trial_ended(record)
-        tracker.close(TrialStatus.FINISHED, {})
-        assert tracker.failures == []
+                made.reported(trial, 1, value, best_pds=pds)
+            if status != TrialStatus.INTERRUPTED:
+                made.ended(trial, status, EndReason.EPOCHS)
+        made.closed(TrialStatus.INTERRUPTED)
+        ledger = Ledger(made.path)
+        store = open_store(workspace)
+        tracker = Tracker(made.study, ledger, made.events, lambda: store, made.folder / "trials")
+        assert (tracker.close(), tracker.trouble, tracker.refused) == (0, "", [])
+        ledger.close()
         return tracking_uri(workspace)
 
     return write

@@ -1,3 +1,4 @@
+import errno
 import shutil
 
 import numpy as np
@@ -7,15 +8,30 @@ import torch
 from fixtures.dataset import build_tiny_dataset
 from safetensors.torch import load_file
 
-from adapert.config import Config
+from adapert.config import Config, build_config
 from adapert.data.prepared import read_prepared, write_prepared
+from adapert.data.shipping import ShippedFolder
 from adapert.evaluation.evaluate import evaluate
 from adapert.evaluation.metrics import pearson_delta
+from adapert.machine import NoMemoryError
 from adapert.models.reference import REFERENCE_MODELS
-from adapert.records import IS_OVER, LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, WEIGHTS_FILE
+from adapert.records import (
+    DISK,
+    ERROR_FILE,
+    FAILURE,
+    IS_OVER,
+    LONG_COLUMNS,
+    MESSAGE,
+    OBJECTIVE,
+    PER_PERTURBATION_FILE,
+    REPORTED,
+    SYSTEM,
+    WEIGHTS_FILE,
+    EndReason,
+)
 from adapert.seeding import numpy_generator
-from adapert.study.events import REPORTED
-from adapert.trainable import TrialTrainable, trial_config
+from adapert.trainable import TrialSettings, TrialTrainable
+from adapert.training.kept import kept_checkpoints
 from adapert.training.loop import train
 from adapert.training.state import Training
 
@@ -44,28 +60,33 @@ def prepared(tmp_path):
 
 @pytest.fixture
 def settings(tmp_path, prepared):
-    """What Tune hands to a trial, with changes."""
+    """What Tune hands to a trial."""
 
-    def make(changes=None, seed=0, path=prepared, **suggested):
-        return {
-            "base": Config().with_changes(SMALL | {"data.path": str(path)}).flat(),
-            "study": "try",
-            "trial_folder": str(tmp_path / "trials"),
-            "device": "cpu",
-            "n_threads": 1,
-            "assignment": {"variant": "full", "seed": seed, "changes": changes or {}},
-            **suggested,
-        }
+    def make(changes=None, seed=0, path=prepared, trial="001"):
+        config = Config().with_changes(SMALL | {"data.path": str(path)} | (changes or {}))
+        made = TrialSettings(
+            trial_id=trial,
+            study="try",
+            variant="full",
+            seed=seed,
+            config=config.flat(),
+            folder=str(tmp_path / "trials" / trial),
+        )
+        return {"settings": made.to_text()}
 
     return make
 
 
+def config_of(made):
+    return build_config(TrialSettings.from_text(made["settings"]).config)
+
+
 def reports_of(trainable, n_epochs=4):
-    return [values_of(trainable.train()) for _ in range(n_epochs)]
+    return [values_of(trainable.step()) for _ in range(n_epochs)]
 
 
 def values_of(report):
-    kept = ("epoch", IS_OVER, "done", "learning_rate", "n_selected", "context_effective_rank")
+    kept = ("epoch", IS_OVER, "learning_rate", "n_selected", "context_effective_rank")
     return {
         name: value
         for name, value in report.items()
@@ -73,41 +94,21 @@ def values_of(report):
     }
 
 
-def test_a_config_is_base_then_assignment_then_suggestion(settings):
-    made = settings({"model.tau": 0.5, "model.dropout": 0.2}, seed=3, **{"model.tau": 0.25})
-    config, variant, seed = trial_config(made)
-    assert (config.model.tau, config.model.dropout, config.model.hidden_size) == (0.25, 0.2, 16)
-    assert (variant, seed) == ("full", 3)
-
-
-def test_suggestions_are_rounded_to_what_people_can_read(settings):
-    suggested = {"model.tau": 1.23456789, "loss.lambda_non": 9.08315195914e-05, "graph.top_k": 50}
-    config, _, _ = trial_config(settings(**suggested))
-    assert (config.model.tau, config.loss.lambda_non, config.graph.top_k) == (1.235, 9.083e-05, 50)
-
-
 def test_reports_are_those_of_the_training_loop(settings, prepared):
     trainable = TrialTrainable(config=settings(seed=2))
-    config, _, _ = trial_config(settings())
+    config = config_of(settings())
     training = Training(config, read_prepared(prepared), 2, torch.device("cpu"))
     for report in train(training):
         expected = {name: value for name, value in report.flat().items() if name != "seconds"}
-        reported = trainable.train()
+        reported = trainable.step()
         assert {name: reported[name] for name in expected} == expected
-
-
-def test_the_last_epoch_says_that_the_trial_is_over(settings):
-    reports = reports_of(TrialTrainable(config=settings()))
-    assert [report["epoch"] for report in reports] == [1, 2, 3, 4]
-    assert [report[IS_OVER] for report in reports] == [False, False, False, True]
-    assert [report["done"] for report in reports] == [False, False, False, True]
 
 
 def test_a_reused_actor_equals_a_fresh_one_bit_for_bit(settings):
     reused = TrialTrainable(config=settings({"model.hidden_size": 8}, seed=5))
     reports_of(reused, 2)  # left in the middle, as a stopped trial is
-    assert reused.reset(settings({"model.dropout": 0.3}, seed=1))
-    fresh = TrialTrainable(config=settings({"model.dropout": 0.3}, seed=1))
+    assert reused.reset(settings({"model.dropout": 0.3}, seed=1, trial="002"))
+    fresh = TrialTrainable(config=settings({"model.dropout": 0.3}, seed=1, trial="003"))
     assert reports_of(reused) == reports_of(fresh)
     for name, value in fresh._model.training.model.state_dict().items():
         assert torch.equal(reused._model.training.model.state_dict()[name], value)
@@ -121,22 +122,9 @@ def test_a_reused_actor_reads_another_data_set_where_the_config_names_one(settin
     assert reports_of(reused) == reports_of(TrialTrainable(config=settings(path=other)))
 
 
-@pytest.mark.parametrize("control", ["mean", "cell"])
-def test_a_restored_trial_goes_on_like_an_unbroken_one(settings, tmp_path, control):
-    made = settings({"data.control": control, "model.dropout": 0.3})
-    unbroken = reports_of(TrialTrainable(config=made))
-    first = TrialTrainable(config=made)
-    assert reports_of(first, 2) == unbroken[:2]
-    first.save(str(tmp_path / "checkpoint"))
-    second = TrialTrainable(config=made)
-    second.restore(str(tmp_path / "checkpoint"))
-    assert reports_of(second, 2) == unbroken[2:]
-
-
 def finished(settings, tmp_path, **options):
-    trainable = TrialTrainable(config=settings(**options))
-    reports = reports_of(trainable)
-    return reports[-1], tmp_path / "trials" / trainable.trial_id
+    reports = reports_of(TrialTrainable(config=settings(**options)))
+    return reports[-1], tmp_path / "trials" / "001"
 
 
 def test_nothing_is_left_before_the_trial_is_over(settings, tmp_path):
@@ -157,7 +145,7 @@ def test_the_long_table_has_a_row_a_validation_perturbation_and_metric(settings,
     assert one["n_degs"].tolist() == table.n_degs.tolist()
     assert one["effect_size"].tolist() == table.effect_size.tolist()
     identity = one[["study", "variant", "config_digest", "seed", "split_seed", "split"]].drop_duplicates()
-    digest = trial_config(settings())[0].digest()
+    digest = config_of(settings()).digest()
     assert identity.to_numpy().tolist() == [["try", "full", digest, 2, 0, "validation"]]
 
 
@@ -183,7 +171,7 @@ def test_means_of_the_last_evaluation_are_reported_with_the_last_epoch(settings,
     for metric in ("retrieval", "overlap_at_50"):
         expected = long.loc[long["metric"] == metric, "value"].mean()
         assert report[f"best_{metric}"] == pytest.approx(expected)
-    assert set(report) <= {"done", *REPORTED} | {IS_OVER}
+    assert set(report) <= {*REPORTED, IS_OVER}
 
 
 def test_the_weights_give_the_best_pearson_delta_again(settings, tmp_path, prepared):
@@ -196,14 +184,14 @@ def test_the_weights_give_the_best_pearson_delta_again(settings, tmp_path, prepa
 def reloaded(settings, folder, prepared):
     """Build the model anew, in another seed's state, and load what the trial left."""
     dataset = read_prepared(prepared)
-    training = Training(trial_config(settings())[0], dataset, 99, torch.device("cpu"))
+    training = Training(config_of(settings()), dataset, 99, torch.device("cpu"))
     training.model.load_state_dict(load_file(folder / WEIGHTS_FILE))
     return training, dataset.splits["validation"].table
 
 
 def test_a_trial_holds_no_test_split(settings):
     trainable = TrialTrainable(config=settings())
-    trainable.train()
+    trainable.step()
     assert set(trainable._dataset.splits) == {"train", "validation"}
 
 
@@ -234,25 +222,17 @@ def test_nothing_of_a_trial_depends_on_the_test_split(settings, tmp_path, prepar
 
 def test_what_a_config_amounts_to_is_reported_once(settings):
     trainable = TrialTrainable(config=settings({"loss.lambda_non": 0.5}))
-    first, second = trainable.train(), trainable.train()
+    first, second = trainable.step(), trainable.step()
     assert first["non_deg_shrinkage"] == pytest.approx(1 / (1 + 0.5 * 12 / 2))
     assert first["resolved_huber_delta"] > 0
     assert "resolved_huber_delta" not in second
 
 
-def test_an_error_in_building_a_model_comes_with_the_first_step(settings):
-    trainable = TrialTrainable(config=settings({"model.hidden_size": 10**10}))
-    with pytest.raises(RuntimeError, match="allocate"):
-        trainable.step()
-    trainable.reset_config(settings())
-    assert trainable.step()["epoch"] == 1
-
-
 def test_a_trial_of_a_reference_model_is_one_epoch_with_its_own_table(settings, tmp_path, prepared):
     trainable = TrialTrainable(config=settings({"model.name": "ridge_both"}))
     (report,) = reports_of(trainable, 1)
-    assert (report["epoch"], report[IS_OVER], report["done"]) == (1, True, True)
-    folder = tmp_path / "trials" / trainable.trial_id
+    assert (report["epoch"], report[IS_OVER]) == (1, True)
+    folder = tmp_path / "trials" / "001"
     long = pd.read_parquet(folder / PER_PERTURBATION_FILE)
     model = REFERENCE_MODELS["ridge_both"]()
     model.fit(read_prepared(prepared))
@@ -268,3 +248,196 @@ def test_an_actor_goes_from_one_model_to_another(settings):
     reports_of(trainable, 1)
     trainable.reset(settings())
     assert reports_of(trainable) == reports_of(TrialTrainable(config=settings()))
+
+
+def test_the_last_epoch_says_that_the_trial_is_over(settings):
+    reports = reports_of(TrialTrainable(config=settings()))
+    assert [(report["epoch"], report[IS_OVER]) for report in reports] == [
+        (1, False),
+        (2, False),
+        (3, False),
+        (4, True),
+    ]
+
+
+def test_every_report_says_what_the_trial_uses_of_its_machine(settings):
+    trainable = TrialTrainable(config=settings())
+    for _ in range(2):
+        report = trainable.step()
+        assert set(report) >= set(SYSTEM[:2])
+        assert report["system/process_memory_megabytes"] > 10
+
+
+def test_settings_come_back_from_text(settings):
+    text = settings({"model.tau": 0.25}, seed=3)["settings"]
+    assert TrialSettings.from_text(text).to_text() == text
+    assert TrialSettings.from_text(text).config["model.tau"] == 0.25
+
+
+def test_a_node_that_does_not_see_the_data_unpacks_what_was_shipped(
+    settings, prepared, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "node"))
+    (tmp_path / "node").mkdir()
+    expected = reports_of(TrialTrainable(config=settings()))
+    shipped = ShippedFolder.pack(prepared)
+    prepared.rename(tmp_path / "gone")
+    made = settings({"data.fingerprint": "tiny"}, trial="002")
+    trainable = TrialTrainable(config=made)
+    trainable.setup(made, shipped)
+    assert reports_of(trainable) == expected
+    assert trainable._dataset.path.parent == tmp_path / "node"
+
+
+# killed and begun anew
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """Keep a checkpoint every second epoch."""
+    monkeypatch.setattr("adapert.trainable.CHECKPOINT_EVERY", 2)
+
+
+LONG = {"training.max_epochs": 6, "model.dropout": 0.3}
+
+
+def run_to_its_end(made):
+    trainable, reports = TrialTrainable(config=made), []
+    while not reports or not reports[-1][IS_OVER]:
+        reports.append(values_of(trainable.step()))
+    return reports
+
+
+@pytest.mark.parametrize("control", ["mean", "cell"])
+def test_a_trial_that_is_killed_after_any_epoch_reports_the_same_when_begun_anew(settings, often, control):
+    changes = LONG | {"data.control": control}
+    unbroken = run_to_its_end(settings(changes, trial="unbroken"))
+    for n_epochs in range(1, 6):
+        made = settings(changes, trial=str(n_epochs))
+        assert reports_of(TrialTrainable(config=made), n_epochs) == unbroken[:n_epochs]
+        again = run_to_its_end(made)
+        assert again == unbroken[-len(again) :]
+        # Never ahead of what was reported, and never far behind.
+        assert n_epochs <= len(unbroken) - len(again) + 2
+        assert len(unbroken) - len(again) <= n_epochs
+
+
+def test_a_trial_that_is_killed_again_and_again_still_ends_alike(settings, often):
+    unbroken = run_to_its_end(settings(LONG, trial="unbroken"))
+    made, seen = settings(LONG), []
+    while not seen or not seen[-1][IS_OVER]:
+        for report in reports_of(TrialTrainable(config=made), min(3, 7 - len(seen))):
+            seen = [*seen[: report["epoch"] - 1], report]
+            if report[IS_OVER]:
+                break
+    assert seen == unbroken
+
+
+def test_a_checkpoint_is_written_before_the_next_epoch_and_not_with_a_report(settings, often, tmp_path):
+    trainable = TrialTrainable(config=settings(LONG))
+    epochs_kept = []
+    for _ in range(6):
+        trainable.step()
+        epochs_kept.append([int(path.name[-6:]) for path in kept_checkpoints(tmp_path / "trials" / "001")])
+    assert epochs_kept == [[], [], [2], [2], [4, 2], [4, 2]]
+
+
+def test_slow_epochs_are_all_kept(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("adapert.trainable.CHECKPOINT_SECONDS", 0.0)
+    reports_of(TrialTrainable(config=settings()), 3)
+    assert [path.name[-1] for path in kept_checkpoints(tmp_path / "trials" / "001")] == ["2", "1"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 100])
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "checkpoint.json"])
+def test_a_torn_checkpoint_gives_way_to_the_one_before_it(settings, often, tmp_path, name, content):
+    unbroken = run_to_its_end(settings(LONG, trial="unbroken"))
+    made = settings(LONG)
+    reports_of(TrialTrainable(config=made), 5)
+    newest, _ = kept_checkpoints(tmp_path / "trials" / "001")
+    (newest / name).write_bytes(content)
+    again = run_to_its_end(made)
+    assert again == unbroken[2:]
+
+
+# failures are reports
+
+
+def failed(trainable):
+    report = trainable.step()
+    assert set(report) == {FAILURE, MESSAGE}
+    assert "\n" not in report[MESSAGE]
+    return report[FAILURE], report[MESSAGE]
+
+
+def raising(monkeypatch, error):
+    def build(*_):
+        raise error
+
+    monkeypatch.setattr("adapert.trainable.build_model", build)
+
+
+def test_a_trial_that_diverges_says_so(settings):
+    trainable = TrialTrainable(config=settings({"training.learning_rate": 1e30}))
+    reason, message = failed(trainable)
+    assert reason == EndReason.DIVERGED
+    assert "must stay finite" in message
+
+
+def test_a_model_that_is_too_large_for_the_machine_says_so(settings, tmp_path):
+    reason, message = failed(TrialTrainable(config=settings({"model.hidden_size": 10**10})))
+    assert reason == EndReason.MEMORY
+    assert message.startswith("RuntimeError: ")
+    assert not (tmp_path / "trials" / "001" / ERROR_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("no"), MemoryError(), torch.OutOfMemoryError("CUDA out of memory")]
+)
+def test_a_lack_of_memory_says_so(settings, monkeypatch, error):
+    raising(monkeypatch, error)
+    assert failed(TrialTrainable(config=settings()))[0] == EndReason.MEMORY
+
+
+def test_an_exception_is_told_in_a_line_and_its_traceback_left_in_a_file(settings, monkeypatch, tmp_path):
+    raising(monkeypatch, ValueError("no\nnever"))
+    assert failed(TrialTrainable(config=settings())) == (EndReason.ERROR, "ValueError: no")
+    text = (tmp_path / "trials" / "001" / ERROR_FILE).read_text()
+    assert text.startswith("Traceback")
+    assert text.endswith("ValueError: no\nnever\n")
+
+
+def test_a_full_disk_is_the_study_s_trouble(settings, often, monkeypatch):
+    trainable = TrialTrainable(config=settings(LONG))
+    reports_of(trainable, 2)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("adapert.files.os.replace", full)
+        reason, message = failed(trainable)
+    assert reason == DISK
+    assert "No space left on device" in message
+
+
+def test_a_full_disk_that_python_itself_reports_is_the_study_s_trouble_too(settings, monkeypatch):
+    raising(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    assert failed(TrialTrainable(config=settings()))[0] == DISK
+
+
+def test_memory_that_others_use_is_no_failure_of_the_trial(settings, monkeypatch):
+    trainable = TrialTrainable(config=settings())
+    with monkeypatch.context() as machine:
+        machine.setattr("adapert.machine.LEAST_MEMORY", 2**60)
+        with pytest.raises(NoMemoryError, match="must find"):
+            trainable.step()
+    assert trainable.step()["epoch"] == 1
+
+
+def test_an_actor_takes_the_next_trial_after_a_failure(settings, monkeypatch):
+    expected = reports_of(TrialTrainable(config=settings()))
+    trainable = TrialTrainable(config=settings({"training.learning_rate": 1e30}, trial="002"))
+    failed(trainable)
+    trainable.reset(settings(trial="003"))
+    assert reports_of(trainable) == expected

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from adapert.cli.data import prepare, simulate
 from adapert.cli.entry import app, main
+from adapert.cli.machine import doctor
 from adapert.cli.results import evaluate, figures, pick, ui
-from adapert.cli.studies import launch, reproduce
+from adapert.cli.studies import extend, launch, reproduce, resume, status, stop, sync
 
 __all__ = ["app", "main"]
 
@@ -16,11 +17,17 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     simulate,
     prepare,
     launch,
+    status,
+    resume,
+    extend,
+    stop,
+    sync,
     reproduce,
     pick,
     evaluate,
     figures,
     ui,
+    doctor,
 )
 """In the order of the help."""
 

@@ -1,5 +1,6 @@
 """The entry point: what every command shares, and how each ends."""
 
+import errno
 import re
 import sys
 from typing import Annotated
@@ -37,7 +38,9 @@ def main() -> None:
         print_error(_sentence(str(error)))
     except OSError as error:
         status = 2
-        if error.filename is not None:
+        if error.errno == errno.ENOSPC:
+            print_error(f"The disk of '{error.filename}' is full. Free some space and try again.")
+        elif error.filename is not None:
             print_error(
                 f"Files must be open to this user, but '{error.filename}' is not: {error.strerror}. "
                 "Change its permissions, or name another place."

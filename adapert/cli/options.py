@@ -19,6 +19,9 @@ Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change a field: model.tau=0.5. Repeatable.")
 ]
 MaxEpochs = Annotated[int | None, typer.Option("--max-epochs", min=1, help="Epochs a trial gets at most.")]
+MinEpochs = Annotated[
+    int | None, typer.Option("--min-epochs", min=1, help="Epochs before a search may stop a trial; 10.")
+]
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Configs that a search tries.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds of each variant of a design.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
@@ -26,6 +29,18 @@ CpusPerTrial = Annotated[int, typer.Option("--cpus-per-trial", min=1, help="Core
 GpusPerTrial = Annotated[
     float | None, typer.Option("--gpus-per-trial", min=0, help="May be a fraction: 0.25; else one if any.")
 ]
+TimeBudget = Annotated[str | None, typer.Option("--time-budget", help="Wall time: 90s, 30m, 2h.")]
+TrialHours = Annotated[
+    float | None, typer.Option("--trial-hours", min=0, help="Hours of work, summed over trials.")
+]
+Target = Annotated[float | None, typer.Option("--target", help="Pearson-delta that is good enough.")]
+Address = Annotated[
+    str | None, typer.Option("--address", help="Of a Ray cluster: auto, HOST:6379; else this machine.")
+]
+MaxFailures = Annotated[
+    int | None, typer.Option("--max-failures", min=0, help="Times a trial outlives its worker; 3.")
+]
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study.")]
 MaxConcurrent = Annotated[int | None, typer.Option("--max-concurrent", min=1, help="Trials at once at most.")]
 
 DEFAULT_WORKSPACE = Path("runs")
@@ -62,19 +77,27 @@ def parse_resources(
     cpus_per_trial: int,
     gpus_per_trial: float | None,
     max_concurrent: int | None,
-    time_budget: str | None,
     device: str,
+    **cluster: Any,
 ) -> "Resources":
-    """Build what a study may use, of what this machine has."""
+    """Build what a study may use, of what this machine or a cluster has."""
     from adapert.study.resources import build_resources
 
     # What many call it; the nearest word would be 'cpu'.
     device = one_of("--device", "cuda" if device == "gpu" else device, ("auto", "cpu", "cuda"))
-    seconds = None if time_budget is None else _parse_duration(time_budget)
-    return build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, seconds, device)
+    return build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device, **cluster)
 
 
-def _parse_duration(text: str) -> float:
+def parse_limits(
+    time_budget: str | None, trial_hours: float | None = None, target: float | None = None
+) -> dict[str, float | None]:
+    """Read when a study ends early, as fields of `Limits`."""
+    return {"seconds": _parse_duration(time_budget), "trial_hours": trial_hours, "target": target}
+
+
+def _parse_duration(text: str | None) -> float | None:
+    if text is None:
+        return None
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     duration = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?)([smhd])", text)
     seconds = float(duration[1]) * units[duration[2]] if duration else 0

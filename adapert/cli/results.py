@@ -79,7 +79,7 @@ def evaluate(
         n_seeds=seeds,
         use_ensembles=ensemble,
         emission=one_of("--emission", emission, ("control_shift", "tiled")),
-        device=parse_resources(1, None, None, None, device).device,
+        device=parse_resources(1, None, None, device).device,
     )
     base = parse_base(data, config, changes, max_epochs)
     dataset = read_prepared(Path(base.data.path), {"train", "validation", plan.split})

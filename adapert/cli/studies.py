@@ -1,5 +1,6 @@
-"""Commands that run studies: launch, reproduce."""
+"""Commands that run studies: launch, reproduce, and all that is done with one that exists."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
+    Address,
     Changes,
     ConfigFile,
     CpusPerTrial,
@@ -15,17 +17,28 @@ from adapert.cli.options import (
     GpusPerTrial,
     MaxConcurrent,
     MaxEpochs,
+    MaxFailures,
+    MinEpochs,
     Seeds,
+    StudyName,
+    Target,
+    TimeBudget,
+    TrialHours,
     Trials,
     Workspace,
     parse_base,
+    parse_limits,
     parse_resources,
 )
-from adapert.cli.printing import console, print_candidates, print_figures
+from adapert.cli.printing import console, print_candidates, print_error, print_figures
 
 if TYPE_CHECKING:
+    from adapert.operation import StudyResult
     from adapert.study.resources import Resources
     from adapert.study.study import Study
+
+COHORT_SIZE = 4
+"""Configs that a deterministic search asks for at once."""
 
 
 def launch(
@@ -37,38 +50,155 @@ def launch(
     changes: Changes = None,
     trials: Trials = None,
     seeds: Seeds = None,
+    seeds_per_trial: Annotated[
+        int | None, typer.Option("--seeds-per-trial", min=1, help="Of each config of a search, that leads.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of a search and its trials.")] = None,
     sampler: Annotated[str | None, typer.Option("--sampler", help="tpe, random or grid.")] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same configs, whatever runs side by side.")
+    ] = False,
     max_epochs: MaxEpochs = None,
-    time_budget: Annotated[str | None, typer.Option("--time-budget", help="Wall time: 90s, 30m, 2h.")] = None,
+    min_epochs: MinEpochs = None,
+    time_budget: TimeBudget = None,
+    trial_hours: TrialHours = None,
+    target: Target = None,
     cpus_per_trial: CpusPerTrial = 1,
     gpus_per_trial: GpusPerTrial = None,
     max_concurrent: MaxConcurrent = None,
+    max_failures: MaxFailures = 3,
     device: Device = "auto",
+    address: Address = None,
+    ship_data: Annotated[
+        bool, typer.Option("--ship-data", help="Send the data to nodes that do not see their path.")
+    ] = False,
+    tracking_uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow server; else WORKSPACE/mlflow.db.")
+    ] = None,
+    optuna_storage: Annotated[
+        str | None, typer.Option("--optuna-storage", help="Database of Optuna; else a file.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; run nothing.")] = False,
 ) -> None:
-    """Run a study: its trials on Ray Tune, its runs in MLflow. Ctrl-C ends it cleanly."""
+    """Run a study: its trials on Ray Tune, its runs in MLflow. Ctrl-C leaves it to 'adapert resume'."""
     from dataclasses import replace
 
-    from adapert.launch import check_new, estimate_seconds, print_plan
+    from adapert.launch import Stores, check_new, estimate_seconds, print_plan
+    from adapert.launch import launch as launch_study
+    from adapert.study.limits import Limits
     from adapert.study.recipes import build_study
 
     built = build_study(study, parse_base(data, config, changes, max_epochs))
     built = replace(built, name=built.name if name is None else name).with_budget(
-        trials, seeds, sampler, seed
+        n_trials=trials,
+        n_seeds=seeds,
+        sampler=sampler,
+        seed=seed,
+        min_epochs=min_epochs,
+        seeds_per_config=seeds_per_trial,
+        cohort_size=COHORT_SIZE if deterministic else None,
     )
-    resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, time_budget, device)
+    limits = Limits(**parse_limits(time_budget, trial_hours, target))
+    resources = parse_resources(
+        cpus_per_trial,
+        gpus_per_trial,
+        max_concurrent,
+        device,
+        address=address or "",
+        ships_data=ship_data,
+        max_failures=max_failures,
+    )
     if dry_run:
         print_plan(built, estimate_seconds(built, resources), console)
         return
     check_new(built, workspace)
-    n_failed = _launch(built, workspace, resources)
-    if built.plan.kind == "search":
-        console.print(f"Next: adapert pick {built.name} --out best.yaml --workspace {workspace}")
+    _print_question(built)
+    stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
+    recipe = str(Path(study).resolve()) if study.endswith(".py") else study
+    _finish(launch_study(built, workspace, resources, limits, console, stores, recipe), workspace)
+
+
+def resume(
+    study: StudyName,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on although code or data have changed.")
+    ] = False,
+    time_budget: TimeBudget = None,
+    trial_hours: TrialHours = None,
+    target: Target = None,
+    max_concurrent: MaxConcurrent = None,
+    max_failures: MaxFailures = None,
+    address: Address = None,
+) -> None:
+    """Go on with a study after Ctrl-C, a crash or a reboot, as if it had not been interrupted."""
+    from adapert.resume import resume as resume_study
+
+    resources = {"max_concurrent": max_concurrent, "max_failures": max_failures, "address": address}
+    limits = parse_limits(time_budget, trial_hours, target)
+    _finish(resume_study(workspace, study, console, resources, limits, accept_changes), workspace)
+
+
+def extend(
+    study: StudyName,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="More configs of a search.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="More seeds of a design.")] = None,
+) -> None:
+    """Add trials to a study, whether it runs or has ended."""
+    from adapert.resume import extend as extend_study
+
+    result = extend_study(workspace, study, console, trials, seeds)
+    if result is None:
+        console.print(f"The process that runs '{study}' goes on with more.", soft_wrap=True)
     else:
-        console.print(f"Next: adapert figures {built.name} --workspace {workspace}")
-    if n_failed:
+        _finish(result, workspace)
+
+
+def stop(
+    study: StudyName,
+    trial: Annotated[str | None, typer.Argument(help="Id of a trial; all without one.")] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """End one trial of a running study after its epoch, or the whole study now."""
+    from adapert.resume import stop as stop_study
+
+    stop_study(workspace, study, trial)
+    console.print(f"Asked to stop: {study if trial is None else f'trial {trial} of {study}'}.")
+
+
+def status(
+    study: Annotated[str | None, typer.Argument(help="Name of a study; all without one.")] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """List studies, or a study's trials: state, epoch, best, seconds, host, cost."""
+    from adapert.status import (
+        build_studies_table,
+        build_trials_table,
+        describe_status,
+        read_status,
+        read_statuses,
+    )
+
+    if study is None:
+        statuses = read_statuses(workspace)
+        console.print(build_studies_table(statuses) if statuses else f"'{workspace}' has no study yet.")
+        return
+    read = read_status(workspace, study)
+    for line in describe_status(read):
+        console.print(line, soft_wrap=True, markup=False)
+    console.print(build_trials_table(read))
+
+
+def sync(study: StudyName, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+    """Deliver to MLflow what it could not take while a study ran, and end runs of one that was killed."""
+    from adapert.resume import sync as sync_study
+
+    n_waiting, trouble = sync_study(workspace, study)
+    if n_waiting:
+        print_error(f"{n_waiting} lines of '{study}' still wait for MLflow: {trouble}")
         raise typer.Exit(1)
+    console.print(f"MLflow has all of '{study}'.")
 
 
 def reproduce(
@@ -79,32 +209,33 @@ def reproduce(
     trials: Trials = None,
     seeds: Seeds = None,
     max_epochs: MaxEpochs = None,
+    min_epochs: MinEpochs = None,
     cpus_per_trial: CpusPerTrial = 1,
     gpus_per_trial: GpusPerTrial = None,
     max_concurrent: MaxConcurrent = None,
     device: Device = "auto",
 ) -> None:
-    """The main job: search, pick, then ablation and sensitivity of the pick, Figures 4 and 5."""
+    """The main job: search, pick, then ablation and sensitivity of the pick, Figures 4 and 5.
+
+    Typed again after a crash, it goes on where it was.
+    """
     from adapert.config import write_config
-    from adapert.launch import check_new
     from adapert.selection import pick as pick_config
     from adapert.study.recipes import build_study
     from adapert.tracking.store import tracking_uri
     from analysis.figures.recipes import draw_figures
 
     base = parse_base(data, config, changes, max_epochs)
-    resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, None, device)
-    for recipe in ("search", "ablation", "sensitivity"):
-        check_new(build_study(recipe, base), workspace)
-    search = build_study("search", base).with_budget(trials, None, None, None)
-    n_failed = _launch(search, workspace, resources)
+    resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device)
+    search = build_study("search", base).with_budget(n_trials=trials, min_epochs=min_epochs)
+    n_failed = _run_or_resume(search, workspace, resources)
     picked = pick_config(tracking_uri(workspace), "search")
     best = workspace / "best.yaml"
     write_config(picked.config, best)
     print_candidates(picked)
     for recipe in ("ablation", "sensitivity"):
-        study = build_study(recipe, picked.config).with_budget(None, seeds, None, None)
-        n_failed += _launch(study, workspace, resources)
+        study = build_study(recipe, picked.config).with_budget(n_seeds=seeds)
+        n_failed += _run_or_resume(study, workspace, resources)
     paths = draw_figures(tracking_uri(workspace), ["ablation", "sensitivity"], workspace / "figures")
     console.print(f"Picked config: {best}")
     print_figures(paths)
@@ -113,19 +244,73 @@ def reproduce(
         raise typer.Exit(1)
 
 
-def _launch(study: "Study", workspace: Path, resources: "Resources") -> int:
-    """Run a study and say how it ended; return its number of failed trials."""
+def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> int:
+    """Run a study of the main job, or go on with it; return its number of failed trials."""
+    from adapert.launch import is_begun
     from adapert.launch import launch as launch_study
+    from adapert.records import TrialStatus
+    from adapert.resume import resume as resume_study
+    from adapert.study.limits import Limits
+
+    _print_question(study)
+    if is_begun(study, workspace):
+        result = resume_study(workspace, study.name, console, {}, {})
+    else:
+        result = launch_study(study, workspace, resources, Limits(), console, recipe=study.name)
+    _print_result(result, workspace)
+    if result.closing.status == TrialStatus.INTERRUPTED:
+        raise typer.Exit(130)
+    return result.count(TrialStatus.FAILED)
+
+
+def _print_question(study: "Study") -> None:
+    console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True, markup=False)
+
+
+def _finish(result: "StudyResult", workspace: Path) -> None:
+    """Say how a study was left, and end the command accordingly."""
+    from adapert.records import TrialStatus
+
+    _print_result(result, workspace)
+    name = result.study.name
+    if result.closing.status == TrialStatus.INTERRUPTED:
+        raise typer.Exit(130)
+    if result.count(TrialStatus.FINISHED):
+        is_search = result.study.plan.kind == "search"
+        words = ["pick", name, "--out", "best.yaml"] if is_search else ["figures", name]
+        console.print(f"Next: {_command(workspace, *words)}", soft_wrap=True)
+    if result.closing.status == TrialStatus.FAILED or result.count(TrialStatus.FAILED):
+        raise typer.Exit(1)
+
+
+def _print_result(result: "StudyResult", workspace: Path) -> None:
+    from collections import Counter
+
     from adapert.records import TrialStatus
     from adapert.study.progress import format_seconds
 
-    console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True, markup=False)
-    result = launch_study(study, workspace, resources, console)
+    name = result.study.name
     ends = ", ".join(f"{result.count(end)} {end}" for end in TrialStatus if result.count(end))
-    console.print(f"{study.name}: {ends} of {study.n_trials} trials in {format_seconds(result.seconds)}.")
-    if result.is_interrupted:
-        raise typer.Exit(130)
-    if result.count(TrialStatus.FAILED):
-        first = next(record for record in result.records if record.status == TrialStatus.FAILED)
-        console.print(f"First failure: {first.message}", soft_wrap=True, markup=False)
-    return result.count(TrialStatus.FAILED)
+    console.print(
+        f"{name}: {ends or 'none'} of {result.n_asked} trials in {format_seconds(result.seconds)}.",
+        soft_wrap=True,
+    )
+    if result.closing.message:
+        console.print(result.closing.message, soft_wrap=True, markup=False)
+    failures = Counter(r.message for r in result.records if r.status == TrialStatus.FAILED)
+    for message, count in failures.most_common(5):
+        console.print(f"{count} failed: {message}", soft_wrap=True, markup=False)
+    is_left = any(record.status == TrialStatus.RUNNING for record in result.records)
+    if is_left or result.closing.status == TrialStatus.INTERRUPTED:
+        console.print(f"Go on with: {_command(workspace, 'resume', name)}", soft_wrap=True)
+    if result.trouble:
+        console.print(f"Tracking: {result.trouble}", soft_wrap=True, markup=False)
+    if result.n_undelivered:
+        sync_it = _command(workspace, "sync", name)
+        line = f"{result.n_undelivered} lines wait for MLflow. Deliver them with: {sync_it}"
+        console.print(line, soft_wrap=True)
+
+
+def _command(workspace: Path, *words: str) -> str:
+    """A command line to be typed as it is."""
+    return shlex.join(["adapert", *words, "--workspace", str(workspace)])

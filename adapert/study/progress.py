@@ -10,8 +10,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from adapert.config import Config
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
+from adapert.study.ledger import Event, EventKind
+from adapert.study.state import StudyState, count_asked
+from adapert.study.study import Study
 
 COLOURS = {
     TrialStatus.RUNNING: "cyan",
@@ -29,10 +31,10 @@ class Progress:
     Where the output is no terminal, print a line whenever a trial ends instead.
     """
 
-    def __init__(self, console: Console, n_trials: int, max_epochs: int) -> None:
-        self.console, self.n_trials, self.max_epochs = console, n_trials, max_epochs
-        self.records: dict[str, TrialRecord] = {}
+    def __init__(self, console: Console, study: Study, state: StudyState) -> None:
+        self.console, self.study, self.state = console, study, state
         self.started = time.monotonic()
+        self._done_before = self._done()
         self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
 
     def __enter__(self) -> "Progress":
@@ -44,21 +46,25 @@ class Progress:
         if self.console.is_terminal:
             self.live.stop()
 
-    def trial_started(self, record: TrialRecord, config: Config) -> None:
-        """Show a new trial."""
-        self.records[record.trial_id] = record
-
-    def trial_reported(self, record: TrialRecord) -> None:
-        """Nothing to do: records are shared and drawn four times a second."""
-
-    def trial_ended(self, record: TrialRecord) -> None:
-        """Print a line a trial where nothing is drawn live, and every failure's sentence."""
+    def saw(self, event: Event, state: StudyState) -> None:
+        """Print a line for a trial that ended where nothing is drawn live, and every failure's sentence."""
+        self.state = state
+        if event["event"] == EventKind.LOST:
+            self.console.print(f"{event['trial']} lost its worker and goes on in another.", soft_wrap=True)
+        if event["event"] != EventKind.ENDED:
+            return
+        record = state.records[event["trial"]]
         if not self.console.is_terminal:
             line = f"{self.summary()} | {record.variant} seed {record.seed}: {describe(record)}"
             self.console.print(line, soft_wrap=True, markup=False)
         elif record.status == TrialStatus.FAILED:
             line = f"{record.trial_id} failed: {record.message}"
             self.console.print(line, soft_wrap=True, markup=False)
+
+    @property
+    def n_trials(self) -> int:
+        """Trials that are asked for, at most."""
+        return count_asked(self.study, self.state)
 
     def summary(self) -> str:
         """One line: counts, best, time left."""
@@ -77,17 +83,21 @@ class Progress:
 
     def seconds_left(self) -> float | None:
         """Extrapolate from epochs done; a trial that was stopped counts as done. None before the first."""
-        done = sum(
-            record.n_epochs / self.max_epochs if record.status == TrialStatus.RUNNING else 1.0
+        done = self._done()
+        if done <= self._done_before or done >= self.n_trials:
+            return None
+        return (time.monotonic() - self.started) * (self.n_trials - done) / (done - self._done_before)
+
+    def _done(self) -> float:
+        max_epochs = self.study.base.training.max_epochs
+        return sum(
+            record.n_epochs / max_epochs if record.status == TrialStatus.RUNNING else 1.0
             for record in self._snapshot()
         )
-        if done == 0 or done >= self.n_trials:
-            return None
-        return (time.monotonic() - self.started) * (self.n_trials - done) / done
 
     def _snapshot(self) -> list[TrialRecord]:
         # The terminal is drawn by a thread of its own while trials are added.
-        return list(self.records.values())
+        return list(self.state.records.values())
 
     def render(self) -> Group:
         """Draw the summary, the trials that ended last, and below them those that run."""

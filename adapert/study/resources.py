@@ -1,5 +1,6 @@
 """What a study may use of the machine it runs on."""
 
+import math
 from dataclasses import dataclass
 
 from adapert.errors import InputError
@@ -13,19 +14,25 @@ class Resources:
         cpus_per_trial: Cores, and threads, of a trial.
         gpus_per_trial: May be a fraction.
         max_concurrent: Trials at once at most; None is as many as fit.
-        time_budget_seconds: Wall time after which no trial goes on; None is no limit.
         device: ``"cpu"`` or ``"cuda"``.
+        address: Of a Ray cluster; empty for this machine alone.
+        ships_data: Whether the prepared data travel to nodes of a cluster that do not see their path.
+        max_failures: Times that a trial whose worker was lost is gone on with.
     """
 
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
     max_concurrent: int | None = None
-    time_budget_seconds: float | None = None
     device: str = "cpu"
+    address: str = ""
+    ships_data: bool = False
+    max_failures: int = 3
 
     @property
-    def n_at_once(self) -> int:
-        """Trials that run side by side on this machine."""
+    def n_at_once(self) -> int | None:
+        """Trials that run side by side; None where a cluster decides."""
+        if self.address:
+            return self.max_concurrent
         fitting = count_cpus() // self.cpus_per_trial
         if self.gpus_per_trial:
             fitting = min(fitting, int(count_gpus() / self.gpus_per_trial))
@@ -36,8 +43,10 @@ def build_resources(
     cpus_per_trial: int,
     gpus_per_trial: float | None,
     max_concurrent: int | None,
-    time_budget_seconds: float | None,
     device: str,
+    address: str = "",
+    ships_data: bool = False,
+    max_failures: int = 3,
 ) -> Resources:
     """Check what was asked for against this machine, and decide what was left open.
 
@@ -45,34 +54,38 @@ def build_resources(
         cpus_per_trial: Cores, and threads, of a trial.
         gpus_per_trial: May be a fraction; None is a whole GPU where there is one and `device` allows it.
         max_concurrent: Trials at once at most; None is as many as fit.
-        time_budget_seconds: None is no limit.
         device: ``"auto"`` is CUDA where trials get a share of a GPU.
+        address: Of a Ray cluster, whose nodes are not looked at here; empty for this machine alone.
+        ships_data: Whether the prepared data travel to the cluster's nodes.
+        max_failures: Times that a trial whose worker was lost is gone on with.
 
     Raises:
         InputError: More than the machine has: Ray would wait for it for ever.
     """
     n_cpus, n_gpus = count_cpus(), count_gpus()
-    if cpus_per_trial > n_cpus:
+    if not address and cpus_per_trial > n_cpus:
         raise InputError(
             f"--cpus-per-trial must be at most the machine's cores, but it is {cpus_per_trial} and this "
             f"machine has {n_cpus}. Give a smaller one."
         )
-    if device == "cuda" and not n_gpus:
+    if not address and device == "cuda" and not n_gpus:
         raise InputError(
             "--device cuda needs an NVIDIA GPU that torch can use, but this machine has none. "
             "Give --device cpu, or auto."
         )
     if gpus_per_trial is None:
         gpus_per_trial = 1.0 if n_gpus and device != "cpu" else 0.0
-    _check_gpus(gpus_per_trial, n_gpus)
+    _check_gpus(gpus_per_trial, math.inf if address else n_gpus)
     if device == "auto":
         device = "cuda" if gpus_per_trial else "cpu"
     return Resources(
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
-        time_budget_seconds=time_budget_seconds,
         device=device,
+        address=address,
+        ships_data=ships_data,
+        max_failures=max_failures,
     )
 
 
@@ -90,7 +103,7 @@ def count_gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _check_gpus(gpus_per_trial: float, n_gpus: int) -> None:
+def _check_gpus(gpus_per_trial: float, n_gpus: float) -> None:
     if gpus_per_trial > n_gpus:
         raise InputError(
             f"--gpus-per-trial must be at most the machine's GPUs, but it is {gpus_per_trial:g} and this "

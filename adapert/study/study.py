@@ -1,8 +1,7 @@
 """What a study is: its question, base config, and either a search space or a design."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any, Literal, get_args
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -10,17 +9,52 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from adapert.config import Config
 from adapert.errors import InputError, nearest
 
-SearchSpace = Mapping[str, BaseDistribution]
+BUDGET_OPTIONS = {
+    "n_trials": "--trials",
+    "n_seeds": "--seeds",
+    "sampler": "--sampler",
+    "seed": "--seed",
+    "seeds_per_config": "--seeds-per-trial",
+    "min_epochs": "--min-epochs",
+    "cohort_size": "--deterministic",
+}
+"""Field of a plan to the option that sets it."""
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """A field that is only varied where another field of the space, named before it, has one of some values.
+
+    Attributes:
+        field: The other, dotted.
+        values: For which this one is varied; else it keeps the base config's value.
+        distribution: Of this field.
+    """
+
+    field: str
+    values: tuple[Any, ...]
+    distribution: BaseDistribution
+
+
+SearchSpace = Mapping[str, BaseDistribution | Conditional]
 
 Sampler = Literal["tpe", "random", "grid"]
 DesignKind = Literal["ablation", "sensitivity"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
 DESIGNS: tuple[str, ...] = get_args(DesignKind)
 
-_LEAST = {"n_trials": 1, "n_seeds": 1, "min_epochs": 1, "reduction_factor": 2, "seed": 0}
+_LEAST = {
+    "n_trials": 1,
+    "n_seeds": 1,
+    "min_epochs": 1,
+    "reduction_factor": 2,
+    "seed": 0,
+    "seeds_per_config": 1,
+    "cohort_size": 0,
+}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Assignment:
     """One trial of a design: a named change and a seed."""
 
@@ -37,19 +71,35 @@ class Search:
         space: Dotted config field to Optuna distribution.
         n_trials: Configs to try.
         sampler: Tree-structured Parzen estimator, random, or every point of a grid.
+        n_startup: Random configs before the estimator's first; None is a third of the trials, 4 to 10.
+        initial_points: Dotted fields of the first configs, tried before any other; fields left out are drawn.
         min_epochs: ASHA's first rung: no trial is stopped before.
         reduction_factor: ASHA's: at each rung the best of this many go on.
-        seed: Of the sampler, and of every trial, so that configs differ in nothing else.
+        seed: Of the sampler, and of every config's first trial, so that configs differ in nothing else.
+        seeds_per_config: Seeds that a config is trained with; its objective is their mean. ASHA judges the
+            first; a config whose seeds so far are clearly behind gets no more.
+        cohort_size: Configs that are asked for at once and all end before the next are: nothing then depends
+            on who came first, and the same seed tries the same configs whatever runs side by side. 0 asks for
+            the next as soon as a place is free.
     """
 
     space: SearchSpace
     n_trials: int = 16
     sampler: Sampler = "tpe"
+    n_startup: int | None = None
+    initial_points: Sequence[Mapping[str, Any]] = ()
     min_epochs: int = 10
     reduction_factor: int = 3
     seed: int = 0
+    seeds_per_config: int = 1
+    cohort_size: int = 0
 
     kind = "search"
+
+    @property
+    def n_startup_trials(self) -> int:
+        """Random configs before the estimator's first."""
+        return min(10, max(4, self.n_trials // 3)) if self.n_startup is None else self.n_startup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +144,7 @@ class Study:
                 self.base.with_changes(changes)
         else:
             _check_space(self.plan.space, self.base)
+            _check_points(self.plan)
             if self.plan.sampler == "grid":
                 grid_variants(self.plan.space)
 
@@ -102,10 +153,11 @@ class Study:
         """All trials of a design or grid, seeds within variants; empty where a sampler decides."""
         if isinstance(self.plan, Design):
             variants, seeds = self.plan.variants, range(self.plan.n_seeds)
-        elif self.plan.sampler == "grid":
-            variants, seeds = grid_variants(self.plan.space), range(self.plan.seed, self.plan.seed + 1)
-        else:
+        elif self.is_sampled:
             return []
+        else:
+            first = self.plan.seed
+            variants, seeds = grid_variants(self.plan.space), range(first, first + self.plan.seeds_per_config)
         return [
             Assignment(variant=name, seed=seed, changes=changes)
             for name, changes in variants.items()
@@ -114,33 +166,43 @@ class Study:
 
     @property
     def n_trials(self) -> int:
-        """Trials the study asks for."""
-        if isinstance(self.plan, Search) and self.plan.sampler != "grid":
-            return self.plan.n_trials
+        """Trials the study asks for; with several seeds a config, at most."""
+        if isinstance(self.plan, Search) and self.is_sampled:
+            return self.plan.n_trials * self.plan.seeds_per_config
         return len(self.assignments)
 
-    def with_budget(
-        self, n_trials: int | None, n_seeds: int | None, sampler: str | None, seed: int | None
-    ) -> "Study":
+    @property
+    def is_sampled(self) -> bool:
+        """Whether a sampler chooses the configs, rather than a list of them."""
+        return isinstance(self.plan, Search) and self.plan.sampler != "grid"
+
+    def with_more_seeds(self, n_more: int) -> "Study":
+        """Add seeds to a design; any other study stays as it is."""
+        if not n_more or not isinstance(self.plan, Design):
+            return self
+        return replace(self, plan=replace(self.plan, n_seeds=self.plan.n_seeds + n_more))
+
+    def with_budget(self, **budget: Any) -> "Study":
         """Change what the command line may change of a plan.
 
+        Args:
+            budget: ``n_trials``, ``sampler``, ``seed``, ``min_epochs``, ``seeds_per_config``, ``cohort_size``
+                of a search, or ``n_seeds`` of a design; None leaves a field as it is.
+
         Raises:
-            InputError: A number of trials or a sampler for a design, or of seeds for a search.
+            InputError: What the plan does not have.
         """
-        given: dict[str, Any] = {"n_trials": n_trials, "sampler": sampler, "seed": seed, "n_seeds": n_seeds}
-        given = {name: value for name, value in given.items() if value is not None}
+        given = {name: value for name, value in budget.items() if value is not None}
         for name in given:
             if not hasattr(self.plan, name):
                 is_search = isinstance(self.plan, Search)
-                rule = (
-                    "A search trains each config once" if is_search else "A design's trials are its variants"
-                )
-                cure = "--trials" if is_search else "--seeds"
+                rule = "A search has seeds per config" if is_search else "A design's trials are its variants"
+                cure = "--trials or --seeds-per-trial" if is_search else "--seeds"
                 raise InputError(
-                    f"{rule}, but study '{self.name}' was given --{name.removeprefix('n_')}. Use {cure}."
+                    f"{rule}, but study '{self.name}' was given {BUDGET_OPTIONS[name]}. Use {cure}."
                 )
         changed = replace(self, plan=replace(self.plan, **given))
-        if n_trials is not None and changed.assignments:
+        if "n_trials" in given and changed.assignments:
             raise InputError(
                 f"A grid's trials are all its {changed.n_trials} points, but study '{self.name}' was given "
                 "--trials. Leave it out, or use --sampler random."
@@ -154,11 +216,27 @@ def grid_variants(space: SearchSpace) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: A field with a continuous range.
     """
-    choices = {name: _choices(name, distribution) for name, distribution in space.items()}
-    points = [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
+    points: list[dict[str, Any]] = [{}]
+    for name, choice in space.items():
+        values = _choices(name, distribution_of(choice))
+        points = [
+            point | changed
+            for point in points
+            for changed in ([{name: value} for value in values] if is_varied(choice, point) else [{}])
+        ]
     return {
         ",".join(f"{name.split('.')[-1]}={value}" for name, value in point.items()): point for point in points
     }
+
+
+def distribution_of(choice: BaseDistribution | Conditional) -> BaseDistribution:
+    """What a field is drawn from where it is varied."""
+    return choice.distribution if isinstance(choice, Conditional) else choice
+
+
+def is_varied(choice: BaseDistribution | Conditional, point: Mapping[str, Any]) -> bool:
+    """Whether a field is varied at a point of the fields before it."""
+    return not isinstance(choice, Conditional) or point.get(choice.field) in choice.values
 
 
 def _choices(name: str, distribution: BaseDistribution) -> list[Any]:
@@ -193,11 +271,42 @@ def _check_plan(plan: Search | Design) -> None:
         raise InputError(f"A {plan.kind} study needs {'a field to vary' if is_search else 'a variant'}.")
 
 
+def _check_points(plan: Search) -> None:
+    for point in plan.initial_points:
+        for name, value in point.items():
+            if name not in plan.space:
+                raise InputError(
+                    f"An initial point sets fields of the space, but '{name}' is not among them."
+                    f"{nearest(name, plan.space)}"
+                )
+            distribution = distribution_of(plan.space[name])
+            # Optuna would only warn, and try a value that its models do not know.
+            if not _is_within(value, distribution):
+                raise InputError(
+                    f"An initial point must lie in the space, but '{name}' is {value} and the space has "
+                    f"{distribution}."
+                )
+
+
+def _is_within(value: Any, distribution: BaseDistribution) -> bool:
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # of another type, or none of the choices
+        return False
+
+
 def _check_space(space: SearchSpace, base: Config) -> None:
     flat = base.flat()
-    for name, distribution in space.items():
+    for index, (name, choice) in enumerate(space.items()):
         if name not in flat:
             raise InputError(f"Config has no field '{name}'.{nearest(name, flat)}")
+        before = list(space)[:index]
+        if isinstance(choice, Conditional) and choice.field not in before:
+            raise InputError(
+                f"The condition of '{name}' must be on a field of the space that is named before it, but it "
+                f"is on '{choice.field}'.{nearest(choice.field, before)}"
+            )
+        distribution = distribution_of(choice)
         if isinstance(distribution, CategoricalDistribution):
             ends = list(distribution.choices)
         else:

@@ -1,189 +1,247 @@
-"""The one writer: a study's runs in MLflow, written by a thread so that no trial waits for it."""
+"""Carries a study's ledger to MLflow, in a thread, so that no trial waits for it.
 
-import math
-import queue
-import shutil
+The ledger is the spool. How many of its lines MLflow has is kept in a file beside it, so a store that is
+slow, full or gone costs nothing but time: lines are delivered later, in order. One that is delivered twice,
+since the process was killed before it could count, changes nothing.
+"""
+
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from adapert.config import Config, write_config
-from adapert.records import (
-    CONFIG_FILE,
-    PER_PERTURBATION_FILE,
-    WEIGHTS_FILE,
-    Tag,
-    TrialRecord,
-    TrialStatus,
-)
-from adapert.tracking.provenance import git_commit, package_versions
+from adapert.files import write_whole
+from adapert.records import Tag, TrialStatus
+from adapert.study.ledger import Event, EventKind, Ledger
+from adapert.study.state import StudyState, fold
+from adapert.study.study import Study
+from adapert.tracking.runs import STUDY, Connect, NotYetError, Runs, is_lasting
+from adapert.tracking.summary import best_record, config_of, describe_state, summarize_state
 
-if TYPE_CHECKING:
-    from mlflow.entities import Metric
-    from mlflow.tracking import MlflowClient
+DELIVERED_FILE = "delivered.json"
+"""Beside the ledger: how many of its lines, `EventKind.TRACKED` ones aside, MLflow has."""
 
-# MLflow has no status for a trial that a scheduler stopped; KILLED is shown apart from FINISHED and FAILED.
-RUN_STATUS = {
-    TrialStatus.FINISHED: "FINISHED",
-    TrialStatus.STOPPED: "KILLED",
-    TrialStatus.FAILED: "FAILED",
-    TrialStatus.INTERRUPTED: "KILLED",
-}
+RETRY_SECONDS = 1.0, 60.0
+"""Wait before trying an unreachable store again: at first, and at most."""
 
-_NEVER_ENDED = TrialStatus.INTERRUPTED, ""
+PATIENCE_SECONDS = 20.0
+"""How long the end of a study waits for a store that does not answer."""
 
-MAX_PARAM = 6000
-"""Characters of a param that MLflow stores."""
+PAUSE_SECONDS = 0.5
+"""Between two deliveries: what comes meanwhile goes in one call a run."""
+
+Job = Callable[[], Any]
 
 
 class Tracker:
-    """Write a study and its trials as a parent run and child runs."""
+    """An observer of a study that brings every line to MLflow, in order and once."""
 
     def __init__(
-        self, client: "MlflowClient", experiment_id: str, tags: dict[str, str], trial_folder: Path
+        self, study: Study, ledger: Ledger, events: Sequence[Event], connect: Connect, trial_folders: Path
     ) -> None:
-        """Start the parent run and the writing thread.
+        """Take up what is not delivered yet, and begin to write.
 
         Args:
-            client: Of the store.
-            experiment_id: Where runs go.
-            tags: Of the parent run; `Tag.STUDY` and `Tag.DESIGN` among them.
-            trial_folder: Where trials leave their results, a folder a trial.
+            study: As its ledger defines it.
+            ledger: Held by this process.
+            events: Its lines so far.
+            connect: Opens the store, by the writing thread.
+            trial_folders: Folder of the trials' folders.
         """
-        self.client, self.experiment_id = client, experiment_id
-        self.study, self.design = tags[Tag.STUDY], tags[Tag.DESIGN]
-        self.shared_tags = {
-            Tag.STUDY: self.study,
-            Tag.GIT_COMMIT: git_commit(),
-            Tag.VERSIONS: package_versions(),
-        }
-        self.trial_folder = trial_folder
-        self.run_ids: dict[str, str] = {}
-        self.failures: list[str] = []
-        self.best: TrialRecord | None = None
-        parent = client.create_run(
-            experiment_id, run_name=self.study, tags=self.shared_tags | tags | {Tag.KIND: "study"}
-        )
-        self.parent_id: str = parent.info.run_id
-        self._ends: dict[str, tuple[TrialStatus, str]] = {}
-        self._ended: set[str] = set()
-        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
+        self._study, self._folder, self._trial_folders = study, ledger.path.parent, trial_folders
+        n_delivered = read_delivered(self._folder)
+        is_new = all(event["event"] == EventKind.STUDY for event in events)
+        self._runs = Runs(connect, ledger, fold(events).run_ids, is_new)
+        self._jobs: deque[list[Job]] = deque()
+        self._n_delivered = n_delivered
+        self._came = threading.Condition()
+        self._deadline: float | None = None
+        self.refused: list[str] = []
+        self.trouble = ""
+        state = StudyState()
+        for number, event in enumerate(line for line in events if line["event"] != EventKind.TRACKED):
+            state.see(event)
+            if number >= n_delivered:
+                self._jobs.append(self._jobs_of(event, state))
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
         self._thread.start()
 
-    def trial_started(self, record: TrialRecord, config: Config) -> None:
-        """Queue the child run with its params, tags and config file."""
-        self._jobs.put(partial(self._create_run, record.trial_id, _trial_tags(record, config), config))
+    def saw(self, event: Event, state: StudyState) -> None:
+        """Queue what a line means for MLflow."""
+        with self._came:
+            self._jobs.append(self._jobs_of(event, state))
+            self._came.notify()
 
-    def trial_reported(self, record: TrialRecord) -> None:
-        """Queue an epoch's metrics as one batch."""
-        metrics = to_metrics(record.metrics, record.n_epochs)
-        self._jobs.put(partial(self._log_metrics, record.trial_id, metrics))
-
-    def trial_ended(self, record: TrialRecord) -> None:
-        """Queue the run's end and the files that the trial left."""
-        best = -math.inf if self.best is None else self.best.objective
-        if record.status == TrialStatus.FINISHED and record.objective > best:
-            self.best = record
-        self._ends[record.trial_id] = record.status, record.message
-        self._jobs.put(partial(self._end_run, record.trial_id, record.status, record.message))
-
-    def close(self, status: TrialStatus, summary: dict[str, float]) -> None:
-        """Write what is queued, then end the parent run.
+    def close(self, patience_seconds: float = PATIENCE_SECONDS) -> int:
+        """Deliver what waits.
 
         Args:
-            status: Of the study.
-            summary: Metrics of the parent run.
+            patience_seconds: Wait for a store that does not answer.
+
+        Returns:
+            Number of lines that still wait; `trouble` says why.
         """
-        self._jobs.put(None)
-        self._thread.join()
-        for trial_id in self.run_ids.keys() - self._ended:  # the store failed, or the study did
-            self._try(partial(self._end_run, trial_id, *self._ends.get(trial_id, _NEVER_ENDED)))
-        self._try(partial(self._summarize, summary))
-        self._try(partial(self._terminate, self.parent_id, status))
+        with self._came:
+            self._deadline = time.monotonic() + patience_seconds
+            self._came.notify()
+        self._thread.join(patience_seconds + PATIENCE_SECONDS)
+        return len(self._jobs)
+
+    # In the writing thread.
 
     def _write(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            self._try(job)
+        wait = RETRY_SECONDS[0]
+        while self._wait_for_jobs():
+            try:
+                self._deliver()
+                self.trouble, wait = "", RETRY_SECONDS[0]
+                self._pause(PAUSE_SECONDS)
+            except Exception as error:  # whatever the store does, trials go on
+                self.trouble = _describe(error)
+                if self._deadline and time.monotonic() >= self._deadline:
+                    return
+                self._pause(wait)
+                wait = min(2 * wait, RETRY_SECONDS[1])
 
-    def _try(self, job: Callable[[], None]) -> None:
+    def _wait_for_jobs(self) -> bool:
+        with self._came:
+            self._came.wait_for(lambda: self._jobs or self._deadline)
+            return bool(self._jobs)
+
+    def _pause(self, seconds: float) -> None:
+        with self._came:
+            if self._deadline is None:
+                self._came.wait_for(lambda: self._deadline is not None, timeout=seconds)
+            elif self.trouble:
+                left = self._deadline - time.monotonic()
+                self._came.wait_for(lambda: False, timeout=max(0.0, min(seconds, left)))
+
+    def _deliver(self) -> None:
+        n_lines = len(self._jobs)
+        self._runs.forget_metrics()  # of a delivery that failed
+        for jobs in [self._jobs[index] for index in range(n_lines)]:
+            for job in jobs:
+                self._try(job)
+        self._try(self._runs.flush)
+        self._n_delivered += n_lines
+        write_whole(self._folder / DELIVERED_FILE, json.dumps({"lines": self._n_delivered}))
+        for _ in range(n_lines):
+            self._jobs.popleft()
+
+    def _try(self, job: Job) -> None:
         try:
             job()
-        except Exception as error:  # whatever the store does, trials go on
-            self.failures.append(f"{type(error).__name__}: {error}")
+        except Exception as error:
+            if not is_lasting(error):
+                raise
+            if (refusal := _describe(error)) not in self.refused:
+                self.refused.append(refusal)
 
-    def _create_run(self, trial_id: str, tags: dict[str, str], config: Config) -> None:
-        from mlflow.entities import Param
+    # What a line means.
 
-        parent = {"mlflow.parentRunId": self.parent_id}
-        run = self.client.create_run(
-            self.experiment_id,
-            run_name=self._run_name(tags),
-            tags=self.shared_tags | parent | tags,
-        )
-        run_id = run.info.run_id
-        self.run_ids[trial_id] = run_id
-        params = [Param(name, str(value)[:MAX_PARAM]) for name, value in config.flat().items()]
-        self.client.log_batch(run_id, params=params)
-        file = self.trial_folder / trial_id / CONFIG_FILE
-        write_config(config, file)
-        self.client.log_artifact(run_id, str(file))
+    def _jobs_of(self, event: Event, state: StudyState) -> list[Job]:
+        make = _JOBS.get(EventKind(event["event"]))
+        return make(self, event, state) if make else []
 
-    def _run_name(self, tags: dict[str, str]) -> str:
-        if self.design == "search":
-            return f"{self.study} {len(self.run_ids) + 1:03d}"
-        return f"{tags[Tag.VARIANT]} seed {tags[Tag.SEED]}"
+    def _on_study(self, event: Event, state: StudyState) -> list[Job]:
+        tags = self._shared_tags(event) | {
+            Tag.KIND: "study",
+            Tag.DESIGN: self._study.plan.kind,
+            Tag.STATUS: TrialStatus.RUNNING,
+            Tag.DATA_FINGERPRINT: self._study.base.data.fingerprint,
+            "mlflow.note.content": self._study.question,
+        }
+        return [partial(self._runs.create, STUDY, self._study.name, tags, event["time"])]
 
-    def _log_metrics(self, trial_id: str, metrics: list["Metric"]) -> None:
-        if trial_id in self.run_ids:  # else the failure to create it is listed
-            self.client.log_batch(self.run_ids[trial_id], metrics=metrics)
+    def _on_opened(self, event: Event, state: StudyState) -> list[Job]:
+        again = [STUDY, *(record.trial_id for record in state.running)]
+        return [partial(self._runs.reopen, trial_id) for trial_id in again]
 
-    def _end_run(self, trial_id: str, status: TrialStatus, message: str) -> None:
-        if trial_id not in self.run_ids:
-            return
-        run_id, folder = self.run_ids[trial_id], self.trial_folder / trial_id
-        try:
-            for name in (PER_PERTURBATION_FILE, WEIGHTS_FILE):
-                if (folder / name).is_file():
-                    self.client.log_artifact(run_id, str(folder / name))
-        finally:  # an artifact that cannot be kept must not leave the run open
-            if message:
-                self.client.set_tag(run_id, Tag.MESSAGE, message)
-            self._terminate(run_id, status)
-            self._ended.add(trial_id)
-        shutil.rmtree(folder, ignore_errors=True)
+    def _on_asked(self, event: Event, state: StudyState) -> list[Job]:
+        record = state.records[event["trial"]]
+        config = self._study.base.with_changes(record.changes)
+        tags = self._shared_tags(state.definition) | {
+            Tag.KIND: "trial",
+            Tag.TRIAL: record.trial_id,
+            Tag.STATUS: TrialStatus.RUNNING,
+            Tag.VARIANT: record.variant,
+            Tag.SEED: str(record.seed),
+            Tag.CONFIG_DIGEST: event["config_digest"],
+            Tag.DATA_FINGERPRINT: config.data.fingerprint,
+        }
+        is_search = self._study.plan.kind == "search"
+        in_search, in_design = f"{self._study.name} {record.trial_id}", f"{record.variant} seed {record.seed}"
+        name = in_search if is_search else in_design
+        return [
+            partial(self._runs.create, record.trial_id, name, tags, event["time"]),
+            partial(self._runs.log_config, record.trial_id, config, self._trial_folders / record.trial_id),
+        ]
 
-    def _summarize(self, summary: dict[str, float]) -> None:
-        if self.best is not None:
-            summary = summary | {
-                name: value for name, value in self.best.metrics.items() if name.startswith("best_")
-            }
-            self.client.set_tag(self.parent_id, "best_trial", self.best.trial_id)
-        self.client.log_batch(self.parent_id, metrics=to_metrics(summary, 0))
+    def _on_reported(self, event: Event, state: StudyState) -> list[Job]:
+        values = dict(state.records[event["trial"]].metrics)
+        return [partial(self._runs.log_metrics, event["trial"], values, event["epoch"], event["time"])]
 
-    def _terminate(self, run_id: str, status: TrialStatus) -> None:
-        self.client.set_tag(run_id, Tag.STATUS, status)
-        self.client.set_terminated(run_id, RUN_STATUS[status])
+    def _on_ended(self, event: Event, state: StudyState) -> list[Job]:
+        record = state.records[event["trial"]]
+        tags: dict[str, str] = {Tag.MESSAGE: record.message, Tag.REASON: str(record.reason)}
+        cost = {"total_seconds": record.seconds}
+        return [
+            partial(self._runs.log_metrics, record.trial_id, cost, record.n_epochs, event["time"]),
+            self._runs.flush,
+            partial(self._runs.keep_files, record.trial_id, self._trial_folders / record.trial_id),
+            partial(self._runs.end, record.trial_id, record.status, tags, event["time"]),
+        ]
+
+    def _on_closed(self, event: Event, state: StudyState) -> list[Job]:
+        tags: dict[str, str] = {Tag.MESSAGE: event["message"], "mlflow.note.content": describe_state(state)}
+        best = best_record(state)
+        jobs: list[Job] = [
+            partial(self._runs.end, record.trial_id, TrialStatus.INTERRUPTED, {}, event["time"])
+            for record in state.running
+        ]
+        if best is not None:
+            tags["best_trial"] = best.trial_id
+            jobs.append(partial(self._runs.log_best, config_of(state, best)))
+        summary = partial(self._runs.log_metrics, STUDY, summarize_state(state), 0, event["time"])
+        end = partial(self._runs.end, STUDY, TrialStatus(event["status"]), tags, event["time"])
+        return [*jobs, summary, self._runs.flush, end]
+
+    def _shared_tags(self, definition: Any) -> dict[str, str]:
+        return {
+            Tag.STUDY: self._study.name,
+            Tag.GIT_COMMIT: definition["git_commit"],
+            Tag.VERSIONS: definition["packages"],
+        }
 
 
-def to_metrics(values: dict[str, float], step: int) -> list["Metric"]:
-    """Turn a report into MLflow's metrics; NaN stays NaN."""
-    from mlflow.entities import Metric
+_JOBS: dict[EventKind, Callable[[Tracker, Event, StudyState], list[Job]]] = {
+    EventKind.STUDY: Tracker._on_study,
+    EventKind.OPENED: Tracker._on_opened,
+    EventKind.ASKED: Tracker._on_asked,
+    EventKind.REPORTED: Tracker._on_reported,
+    EventKind.ENDED: Tracker._on_ended,
+    EventKind.CLOSED: Tracker._on_closed,
+}
 
-    now = int(time.time() * 1000)
-    return [Metric(name, float(value), now, step) for name, value in values.items()]
+
+def _describe(error: Exception) -> str:
+    said = str(error) if isinstance(error, NotYetError) else f"{type(error).__name__}: {error}"
+    return said.splitlines()[0]
 
 
-def _trial_tags(record: TrialRecord, config: Config) -> dict[str, Any]:
-    return {
-        Tag.KIND: "trial",
-        Tag.TRIAL: record.trial_id,
-        Tag.STATUS: record.status,
-        Tag.VARIANT: record.variant,
-        Tag.SEED: str(record.seed),
-        Tag.CONFIG_DIGEST: config.digest(),
-        Tag.DATA_FINGERPRINT: config.data.fingerprint,
-    }
+def read_delivered(folder: Path) -> int:
+    """How many lines of a study's ledger MLflow has."""
+    try:
+        return int(json.loads((folder / DELIVERED_FILE).read_text())["lines"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def count_waiting(folder: Path, events: Sequence[Event]) -> int:
+    """How many of a study's lines MLflow does not have."""
+    n_lines = len([event for event in events if event["event"] != EventKind.TRACKED])
+    return n_lines - read_delivered(folder)

@@ -14,7 +14,22 @@ from fixtures.command import RunCommand, Simulated
 from adapert import __version__
 from adapert.cli import app
 
-COMMANDS = ("simulate", "prepare", "launch", "reproduce", "pick", "evaluate", "figures", "ui")
+COMMANDS = (
+    "simulate",
+    "prepare",
+    "launch",
+    "status",
+    "resume",
+    "extend",
+    "stop",
+    "sync",
+    "reproduce",
+    "pick",
+    "evaluate",
+    "figures",
+    "ui",
+    "doctor",
+)
 HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas", "scanpy", "anndata", "numpy", "sklearn", "matplotlib")
 
 

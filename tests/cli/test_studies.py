@@ -1,12 +1,26 @@
 """Commands that run studies, up to their first trial; `test_main_path.py` runs them."""
 
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 from fixtures.command import Refused, RunCommand, Simulated
+from fixtures.ledger import HandMade, MakeLedger
+
+from adapert.cli.studies import COHORT_SIZE
+from adapert.errors import InputError
+from adapert.launch import Stores, build_base
+from adapert.operation import StudyResult
+from adapert.records import EndReason, TrialStatus
+from adapert.study.conductor import Closing
+from adapert.study.ledger import held
+from adapert.study.limits import Limits
+from adapert.study.resources import Resources
+from adapert.tracking.store import DATABASE
 
 Launch = Callable[..., str]
 
@@ -119,6 +133,13 @@ def test_damaged_data_are_refused_before_a_trial(refused, simulated, tmp_path, d
         (["search", "--max-epochs", "0"], "--max-epochs"),
         (["search", "--name", "a/b"], "'a/b'"),
         (["search", "--name", ""], "it is ''"),
+        (["search", "--trial-hours", "-1"], "--trial-hours"),
+        (["search", "--trial-hours", "2h"], "--trial-hours"),
+        (["search", "--target", "good"], "--target"),
+        (["search", "--max-failures", "-1"], "--max-failures"),
+        (["search", "--seeds-per-trial", "0"], "--seeds-per-trial"),
+        (["ablation", "--seeds-per-trial", "2"], "--seeds-per-trial"),
+        (["ablation", "--deterministic"], "--deterministic"),
         (["search", "--device", "tpu"], "--device must be one of auto, cpu, cuda"),
     ],
 )
@@ -162,12 +183,16 @@ def test_a_config_of_other_data_is_refused(refused, simulated, tmp_path):
 
 def test_a_workspace_that_is_a_file_is_refused(launch, tmp_path):
     (tmp_path / "file").write_text("")
-    assert "file/studies" in launch("ablation", "--workspace", "file")
+    message = launch("ablation", "--workspace", "file")
+    assert "'file'" in message
+    assert "give another --workspace" in message
 
 
-def test_a_study_that_exists_is_refused(launch, tmp_path):
-    (tmp_path / "runs" / "studies" / "ablation").mkdir(parents=True)
-    assert "under another --name" in launch("ablation")
+def test_a_study_that_exists_is_refused(launch, make_ledger):
+    make_ledger("ablation")
+    message = launch("ablation")
+    assert "'adapert resume ablation'" in message
+    assert "under another --name" in message
 
 
 # what the machine does not have; Ray would wait for it for ever
@@ -207,7 +232,221 @@ def test_reproduce_refuses_what_launch_refuses(refused, simulated, monkeypatch):
     assert "--device cpu" in message
 
 
-def test_reproduce_refuses_a_workspace_with_one_of_its_studies(refused, simulated, tmp_path):
-    (tmp_path / "runs" / "studies" / "sensitivity").mkdir(parents=True)
-    message = refused("reproduce", "--data", simulated.prepared)
-    assert "'sensitivity' exists" in message
+def test_reproduce_refuses_a_workspace_where_its_study_is_another(adapert, simulated, make_ledger):
+    make_ledger("search")
+    ended = adapert("reproduce", "--data", simulated.prepared, "--device", "cpu")
+    assert ended.status == 2
+    assert "'search' exists in 'runs' with another config, plan or data" in ended.err
+
+
+# a study that exists
+
+
+@pytest.fixture
+def told(adapert: RunCommand) -> Launch:
+    """Run a command that must be refused in one sentence; it may leave a lock in the study's folder."""
+
+    def run(*words: object) -> str:
+        ended = adapert(*words)
+        assert ended.status == 2, ended
+        assert re.fullmatch(r"Error: [^\n]*[.?]\n", ended.err), ended.err
+        return ended.err
+
+    return run
+
+
+@pytest.fixture
+def begun(make_ledger: MakeLedger, simulated: Simulated) -> HandMade:
+    """A study that a process took up and was killed in, with one trial that ended and one that had not."""
+    base = build_base(simulated.prepared, None, {})
+    made = make_ledger("compare_parts", base=base)
+    made.opened(resources=asdict(Resources()), limits=asdict(Limits()))
+    for trial in ("001", "002"):
+        made.asked(trial)
+        made.reported(trial, 1, 0.5)
+    made.ended("001")
+    return made
+
+
+@pytest.mark.parametrize("command", ["resume", "extend", "stop", "status", "sync"])
+def test_an_unknown_study_is_answered_with_the_nearest_by_every_command(refused, begun, command):
+    message = refused(command, "compare_part")
+    assert "There is no study 'compare_part' in 'runs'. Did you mean 'compare_parts'?" in message
+    assert "--workspace" in message
+
+
+@pytest.mark.parametrize("command", ["resume", "extend", "stop", "sync"])
+def test_a_command_without_its_study_is_refused(refused, command):
+    assert "Missing argument 'STUDY'" in refused(command)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["stop"], "none runs 'compare_parts'"),
+        (["stop", "002"], "none runs 'compare_parts'"),
+        (["extend"], "A design is extended by --seeds"),
+        (["extend", "--trials", "3"], "Add --seeds N"),
+        (["extend", "--seeds", "0"], "--seeds"),
+        (["extend", "--trials", "few"], "--trials"),
+        (["resume", "--max-failures", "-1"], "--max-failures"),
+        (["resume", "--max-concurrent", "0"], "--max-concurrent"),
+        (["resume", "--time-budget", "2"], "--time-budget must be a number above 0"),
+        (["resume", "--trial-hours", "-1"], "--trial-hours"),
+        (["resume", "--target", "good"], "--target"),
+    ],
+)
+def test_a_wrong_word_about_a_study_is_refused(told, begun, words, says):
+    command, *rest = words
+    assert says in told(command, "compare_parts", *rest)
+
+
+@pytest.mark.parametrize("trial", ["001", "009"])
+def test_a_trial_that_does_not_run_is_not_stopped(told, begun, trial):
+    with held(begun.folder):
+        message = told("stop", "compare_parts", trial)
+    assert f"'{trial}' of 'compare_parts' does not. Running are '002'" in message
+
+
+def test_stop_says_what_it_asked_for(adapert, begun, monkeypatch):
+    monkeypatch.setattr("adapert.resume.has_requests", lambda _: False)
+    with held(begun.folder):
+        assert adapert("stop", "compare_parts", "002").out == "Asked to stop: trial 002 of compare_parts.\n"
+        assert adapert("stop", "compare_parts").out == "Asked to stop: compare_parts.\n"
+
+
+def test_extend_says_that_the_running_process_goes_on_with_more(adapert, begun, monkeypatch):
+    monkeypatch.setattr("adapert.resume.has_requests", lambda _: False)
+    with held(begun.folder):
+        ended = adapert("extend", "compare_parts", "--seeds", "1")
+    assert (ended.status, ended.out) == (0, "The process that runs 'compare_parts' goes on with more.\n")
+
+
+def test_changed_code_is_refused_until_it_is_accepted(adapert, told, begun, monkeypatch):
+    first = begun.events[0]
+    begun.change_first(origin=first["origin"] | {"code": first["origin"]["code"] | {"models": "other"}})
+    message = told("resume", "compare_parts")
+    assert "the code of adapert/models is another" in message
+    assert "--accept-changes" in message
+    operated(monkeypatch, begun)
+    assert "Accepted: the code of" in adapert("resume", "compare_parts", "--accept-changes").out
+
+
+def operated(monkeypatch, made, closing=None):
+    """Let the process leave the study at once, with its trials as the ledger has them."""
+    given = []
+
+    def operate(folder, resources, limits, console, connect):
+        given.append((resources, limits))
+        closed = closing or Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
+        records = list(made.state.records.values())
+        return StudyResult(made.study, records, 4, closed, 1.0, 0.0, n_undelivered=3, trouble="gone")
+
+    monkeypatch.setattr("adapert.resume.operate", operate)
+    return given
+
+
+def test_resume_goes_on_with_what_it_is_given(adapert, begun, monkeypatch):
+    given = operated(monkeypatch, begun)
+    words = ["--trial-hours", "1.5", "--target", "0.7", "--time-budget", "2m", "--max-concurrent", "1"]
+    adapert("resume", "compare_parts", *words, "--max-failures", "5")
+    assert given == [
+        (Resources(max_concurrent=1, max_failures=5), Limits(seconds=120, trial_hours=1.5, target=0.7))
+    ]
+
+
+def test_an_interrupted_study_says_how_to_go_on_and_ends_with_130(adapert, begun, monkeypatch):
+    operated(monkeypatch, begun)
+    ended = adapert("resume", "compare_parts")
+    assert (ended.status, ended.err) == (130, "")
+    assert ended.out.splitlines() == [
+        "compare_parts: 1 running, 1 finished of 4 trials in 1 s.",
+        "It was interrupted.",
+        "Go on with: adapert resume compare_parts --workspace runs",
+        "Tracking: gone",
+        "3 lines wait for MLflow. Deliver them with: adapert sync compare_parts --workspace runs",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [(TrialStatus.FINISHED, 0), (TrialStatus.STOPPED, 0), (TrialStatus.FAILED, 1)]
+)
+def test_a_study_s_end_is_the_command_s(adapert, begun, monkeypatch, end, status):
+    operated(monkeypatch, begun, Closing(end))
+    ended = adapert("resume", "compare_parts")
+    assert ended.status == status
+    assert "Next: adapert figures compare_parts --workspace runs" in ended.out
+
+
+def test_a_failed_trial_is_told_and_ends_the_command_with_1(adapert, begun, monkeypatch):
+    begun.ended("002", TrialStatus.FAILED, EndReason.ERROR, "ValueError: [no]")
+    operated(monkeypatch, begun, Closing(TrialStatus.FINISHED))
+    ended = adapert("resume", "compare_parts")
+    assert ended.status == 1
+    assert "1 failed: ValueError: [no]" in ended.out
+
+
+def test_status_lists_studies(adapert, begun):
+    ended = adapert("status")
+    assert (ended.status, ended.err) == (0, "")
+    header, row = ended.out.splitlines()
+    assert header.split()[:3] == ["study", "state", "trials"]
+    assert row.split()[:3] == ["compare_parts", "killed", "1/4"]
+
+
+def test_status_of_a_study_lists_its_trials(adapert, begun):
+    ended = adapert("status", "compare_parts")
+    assert ended.status == 0
+    told, waiting, header, *rows = ended.out.splitlines()
+    assert told.startswith("compare_parts: killed (last by pid unknown on unknown), 1 of 4 trials")
+    assert waiting == "9 lines wait for MLflow: adapert sync compare_parts"
+    assert header.split()[:2] == ["trial", "variant"]
+    assert [row.split()[3] for row in rows] == ["finished", "interrupted"]
+
+
+def test_status_of_a_workspace_without_studies_says_so(adapert):
+    ended = adapert("status")
+    assert (ended.status, ended.out) == (0, "'runs' has no study yet.\n")
+
+
+def test_sync_says_that_mlflow_has_all(adapert, begun, workspace):
+    shutil.copy(workspace / DATABASE, begun.folder.parents[1])
+    ended = adapert("sync", "compare_parts")
+    assert (ended.status, ended.out, ended.err) == (0, "MLflow has all of 'compare_parts'.\n", "")
+
+
+def test_sync_that_cannot_deliver_ends_with_1(adapert, begun, monkeypatch):
+    monkeypatch.setattr("adapert.resume.sync", lambda *_: (7, "ConnectionError: refused"))
+    ended = adapert("sync", "compare_parts")
+    assert ended.status == 1
+    assert ended.err == "Error: 7 lines of 'compare_parts' still wait for MLflow: ConnectionError: refused\n"
+
+
+def test_launch_hands_its_options_over(adapert, simulated, monkeypatch):
+    given = []
+
+    def launch(study, workspace, resources, limits, console, stores, recipe):
+        given.append((study, resources, limits, stores, recipe))
+        raise InputError("Enough.")
+
+    monkeypatch.setattr("adapert.launch.launch", launch)
+    words = ["--data", simulated.prepared, "--device", "cpu", "--seeds-per-trial", "3", "--deterministic"]
+    words += [
+        "--trial-hours",
+        "2",
+        "--target",
+        "0.5",
+        "--max-failures",
+        "1",
+        "--ship-data",
+        "--address",
+        "auto",
+    ]
+    words += ["--tracking-uri", "http://server", "--optuna-storage", "sqlite:///o.db", "--seed", "7"]
+    assert adapert("launch", "search", *words).status == 2
+    ((study, resources, limits, stores, recipe),) = given
+    assert (study.plan.seeds_per_config, study.plan.cohort_size, study.plan.seed) == (3, COHORT_SIZE, 7)
+    assert resources == Resources(device="cpu", address="auto", ships_data=True, max_failures=1)
+    assert limits == Limits(trial_hours=2, target=0.5)
+    assert stores == Stores(tracking_uri="http://server", optuna_storage="sqlite:///o.db")
+    assert recipe == "search"

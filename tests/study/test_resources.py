@@ -27,7 +27,7 @@ def machine(monkeypatch):
 )
 def test_a_trial_gets_a_gpu_where_there_is_one(machine, n_gpus, asked, device, expected):
     machine(8, n_gpus)
-    found = build_resources(1, asked, None, None, device)
+    found = build_resources(1, asked, None, device)
     assert (found.gpus_per_trial, found.device) == expected
 
 
@@ -37,14 +37,36 @@ def test_a_trial_gets_a_gpu_where_there_is_one(machine, n_gpus, asked, device, e
 )
 def test_as_many_trials_run_as_fit(machine, cpus_per_trial, gpus_per_trial, max_concurrent, n_at_once):
     machine(8, 2)
-    assert (
-        build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, None, "auto").n_at_once == n_at_once
-    )
+    assert build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, "auto").n_at_once == n_at_once
 
 
 def test_more_than_the_machine_has_is_refused(machine):
     machine(2, 1)
     with pytest.raises(InputError, match=r"cpus-per-trial must be at most .* is 3 and this machine has 2"):
-        build_resources(3, None, None, None, "auto")
+        build_resources(3, None, None, "auto")
     with pytest.raises(InputError, match=r"gpus-per-trial must be at most .* is 2 and this machine has 1"):
-        build_resources(1, 2.0, None, None, "auto")
+        build_resources(1, 2.0, None, "auto")
+
+
+def test_cuda_without_a_gpu_is_refused(machine):
+    machine(2, 0)
+    with pytest.raises(InputError, match=r"--device cuda needs an NVIDIA GPU .* Give --device cpu"):
+        build_resources(1, None, None, "cuda")
+
+
+def test_a_part_of_several_gpus_is_refused(machine):
+    machine(2, 4)
+    with pytest.raises(InputError, match=r"whole number or a fraction of one GPU, but it is 1\.5\. Give 1"):
+        build_resources(1, 1.5, None, "auto")
+
+
+def test_a_cluster_s_nodes_are_not_looked_at_here(machine):
+    machine(1, 0)
+    found = build_resources(32, 2.0, None, "cuda", address="auto", ships_data=True)
+    assert (found.cpus_per_trial, found.gpus_per_trial, found.device) == (32, 2.0, "cuda")
+    assert (found.ships_data, found.n_at_once) == (True, None)
+
+
+def test_of_a_cluster_too_no_more_are_taken_than_is_allowed(machine):
+    machine(1, 0)
+    assert build_resources(1, None, 40, "cpu", address="auto").n_at_once == 40

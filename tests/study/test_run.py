@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import ray
 
-from adapert.study.run import local_ray
+from adapert.study.run import started_ray
 
 
 class Cycle:
@@ -22,7 +22,7 @@ def test_no_collection_frees_a_ray_object_while_ray_shuts_down(monkeypatch: pyte
         shutdown(**options)
 
     monkeypatch.setattr(ray, "shutdown", observe)
-    with local_ray():
+    with started_ray():
         garbage = weakref.ref(Cycle())
     assert seen == [(True, False)]
     assert gc.isenabled()

@@ -5,7 +5,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from adapert.config import Config
 from adapert.errors import InputError
-from adapert.study.study import Assignment, Design, Search, Study, grid_variants
+from adapert.study.study import Assignment, Conditional, Design, Search, Study, grid_variants
 
 
 def study_of(plan, name="try"):
@@ -64,6 +64,8 @@ def test_a_name_that_makes_no_folder_is_refused(name):
         (search_of(n_trials=0), "n_trials of a plan must be at least 1, but it is 0"),
         (search_of(min_epochs=0), "min_epochs of a plan must be at least 1, but it is 0"),
         (search_of(reduction_factor=1), "reduction_factor of a plan must be at least 2, but it is 1"),
+        (search_of(seeds_per_config=0), "seeds_per_config of a plan must be at least 1, but it is 0"),
+        (search_of(cohort_size=-1), "cohort_size of a plan must be at least 0, but it is -1"),
         (search_of(seed=-1), "seed of a plan must be at least 0, but it is -1"),
         (search_of(sampler="tpee"), r"one of tpe, random, grid, but it is 'tpee'\. Did you mean 'tpe'"),
         (Search(space={}), "search study needs a field to vary"),
@@ -111,7 +113,7 @@ def test_a_grid_refuses_a_number_of_trials():
     space = {"graph.top_k": CategoricalDistribution((5, 10, 20))}
     study = study_of(search_of(space))
     with pytest.raises(InputError, match=r"all its 3 points, but study .* was given --trials"):
-        study.with_budget(2, None, "grid", None)
+        study.with_budget(n_trials=2, sampler="grid")
 
 
 def test_grid_variants_are_named_points_in_order():
@@ -148,12 +150,13 @@ def test_a_budget_changes_a_search_s_plan_and_nothing_else():
 
 
 def test_a_budget_changes_a_design_s_seeds():
-    assert study_of(design_of()).with_budget(None, 5, None, None).plan.n_seeds == 5
+    assert study_of(design_of()).with_budget(n_seeds=5).plan.n_seeds == 5
 
 
 def test_an_empty_budget_changes_nothing():
     study = study_of(design_of())
-    assert study.with_budget(None, None, None, None) == study
+    nothing = dict.fromkeys(("n_trials", "n_seeds", "sampler", "seed", "seeds_per_config", "cohort_size"))
+    assert study.with_budget(**nothing) == study
 
 
 @pytest.mark.parametrize(
@@ -162,10 +165,70 @@ def test_an_empty_budget_changes_nothing():
         (design_of(), {"n_trials": 3}, r"design's trials are its variants.*given --trials\. Use --seeds\."),
         (design_of(), {"sampler": "tpe"}, r"design's trials are its variants.*given --sampler\."),
         (design_of(), {"seed": 1}, r"design's trials are its variants.*given --seed\."),
-        (search_of(), {"n_seeds": 3}, r"search trains each config once.*given --seeds\. Use --trials\."),
+        (
+            search_of(),
+            {"n_seeds": 3},
+            r"seeds per config.*given --seeds\. Use --trials or --seeds-per-trial",
+        ),
     ],
 )
 def test_a_budget_that_a_plan_does_not_have_is_refused(plan, budget, sentence):
-    nothing = dict.fromkeys(("n_trials", "n_seeds", "sampler", "seed"))
     with pytest.raises(InputError, match=sentence):
-        study_of(plan).with_budget(**(nothing | budget))
+        study_of(plan).with_budget(**budget)
+
+
+def contrastive_space(values=("contrastive",), field="loss.alignment", order=1):
+    space = {
+        "loss.alignment": CategoricalDistribution(("frozen", "contrastive")),
+        "loss.contrastive_temperature": Conditional(field, values, FloatDistribution(0.1, 0.2, step=0.1)),
+    }
+    return dict(list(space.items())[::order])
+
+
+def test_a_grid_has_a_conditional_field_only_where_its_condition_holds():
+    assert list(grid_variants(contrastive_space()).values()) == [
+        {"loss.alignment": "frozen"},
+        {"loss.alignment": "contrastive", "loss.contrastive_temperature": 0.1},
+        {"loss.alignment": "contrastive", "loss.contrastive_temperature": 0.2},
+    ]
+
+
+@pytest.mark.parametrize(
+    "space", [contrastive_space(order=-1), contrastive_space(field="model.tau")], ids=["later", "elsewhere"]
+)
+def test_a_condition_on_a_field_that_is_not_named_before_is_refused(space):
+    with pytest.raises(InputError, match=r"condition of 'loss\.contrastive_temperature' must be on a field"):
+        study_of(search_of(space))
+
+
+@pytest.mark.parametrize(
+    ("point", "sentence"),
+    [
+        ({"model.tua": 1.0}, r"'model\.tua' is not among them\. Did you mean 'model\.tau'"),
+        ({"model.tau": 9.0}, r"must lie in the space, but 'model\.tau' is 9\.0 and the space has FloatDist"),
+        ({"model.tau": "warm"}, r"must lie in the space, but 'model\.tau' is warm"),
+        ({"graph.top_k": 7}, r"must lie in the space, but 'graph\.top_k' is 7 and the space has Categorical"),
+    ],
+)
+def test_an_initial_point_outside_the_space_is_refused(point, sentence):
+    space = {"model.tau": FloatDistribution(0.5, 2.0), "graph.top_k": CategoricalDistribution((5, 10))}
+    with pytest.raises(InputError, match=sentence):
+        study_of(search_of(space, initial_points=(point,)))
+
+
+def test_a_search_with_several_seeds_a_config_has_as_many_trials_at_most():
+    assert study_of(search_of(n_trials=7, seeds_per_config=3)).n_trials == 21
+
+
+def test_a_grid_with_several_seeds_has_each_point_with_each():
+    space = {"graph.top_k": CategoricalDistribution((5, 10))}
+    study = study_of(search_of(space, sampler="grid", seed=3, seeds_per_config=2))
+    given = [(assignment.variant, assignment.seed) for assignment in study.assignments]
+    assert given == [("top_k=5", 3), ("top_k=5", 4), ("top_k=10", 3), ("top_k=10", 4)]
+
+
+def test_more_seeds_of_a_design_continue_those_it_has():
+    more = study_of(design_of(n_seeds=2)).with_more_seeds(1)
+    assert [assignment.seed for assignment in more.assignments] == [0, 1, 2]
+    search = study_of(search_of())
+    assert search.with_more_seeds(1) is search

@@ -1,246 +1,557 @@
+import json
 import math
-import shutil
-import threading
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
+from fixtures.ledger import BEGIN
+from fixtures.servers import MlflowServer
 
 from adapert.config import Config, read_config
 from adapert.records import (
     CONFIG_FILE,
+    ERROR_FILE,
     OBJECTIVE,
     PER_PERTURBATION_FILE,
     WEIGHTS_FILE,
+    EndReason,
     Tag,
-    TrialRecord,
     TrialStatus,
 )
-from adapert.tracking.store import DATABASE, open_store
-from adapert.tracking.tracker import RUN_STATUS, Tracker
+from adapert.study.ledger import EventKind, Ledger
+from adapert.study.state import StudyState
+from adapert.tracking.runs import BEST_CONFIG_FILE
+from adapert.tracking.store import DATABASE, name_store, open_store
+from adapert.tracking.tracker import DELIVERED_FILE, Tracker, count_waiting, read_delivered
 
-CONFIG = Config().with_changes({"model.tau": 0.123456789012345, "data.fingerprint": "0012"})
+BASE = Config().with_changes({"data.fingerprint": "0012"})
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr("adapert.tracking.tracker.RETRY_SECONDS", (0.001, 0.01))
+    monkeypatch.setattr("adapert.tracking.tracker.PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture
-def new_tracker(workspace, tmp_path):
-    def build(study="try"):
-        client, experiment = open_store(workspace)
-        tags = {Tag.STUDY: study, Tag.DESIGN: "ablation", Tag.STATUS: TrialStatus.RUNNING}
-        return Tracker(client, experiment, tags, tmp_path / "trials")
-
-    return build
+def made(make_ledger, workspace):
+    return make_ledger(base=BASE, workspace=workspace)
 
 
-@pytest.fixture
-def tracker(new_tracker):
-    return new_tracker()
+def ways_to_end(made):
+    """A trial of each end, interrupted once, in two processes."""
+    made.opened()
+    for trial, variant, changes in [
+        ("001", "full", {}),
+        ("002", "sharp", {"model.tau": 0.5}),
+        ("003", "full", {}),
+        ("004", "sharp", {"model.tau": 0.5}),
+    ]:
+        made.asked(trial, variant, int(trial) // 3, changes)
+    leave_results(made, "001")
+    for epoch, value in enumerate([0.1, 0.3, 0.3], start=1):
+        made.reported("001", epoch, value, loss_total=1 / epoch)
+    made.reported("002", 1, 0.7)
+    made.ended("001")
+    made.ended("002", TrialStatus.STOPPED, EndReason.RUNG, "It was below 0.9 at epoch 1.")
+    made.closed(TrialStatus.INTERRUPTED, "It was interrupted.")
+    made.opened()
+    made.reported("003", 1, None)
+    (made.folder / "trials" / "003").mkdir(parents=True, exist_ok=True)
+    (made.folder / "trials" / "003" / ERROR_FILE).write_text("Traceback")
+    made.ended("003", TrialStatus.FAILED, EndReason.ERROR, "ValueError: no")
+    made.reported("004", 1, 0.2)
+    made.ended("004")
+    made.closed()
+    return made
 
 
-def start(tracker, trial_id="t0", variant="full", seed=0):
-    record = TrialRecord(trial_id, variant, seed, {})
-    tracker.trial_started(record, CONFIG)
-    return record
+def one_trial(made):
+    """A trial that ended in a second process."""
+    leave_results(made, "001")
+    made.opened()
+    made.asked("001")
+    made.reported("001", 1, 0.1)
+    made.closed(TrialStatus.INTERRUPTED)
+    made.opened()
+    made.reported("001", 2, 0.2)
+    made.ended("001")
+    made.closed()
+    return made
 
 
-def report(tracker, record, **metrics):
-    record.n_epochs += 1
-    record.metrics = {"epoch": float(record.n_epochs), **metrics}
-    tracker.trial_reported(record)
-
-
-def end(tracker, record, status=TrialStatus.FINISHED, message=""):
-    record.status, record.message = status, message
-    tracker.trial_ended(record)
-
-
-def leave_results(tracker, record):
-    folder = tracker.trial_folder / record.trial_id
-    folder.mkdir(parents=True, exist_ok=True)
+def leave_results(made, trial):
+    folder = made.folder / "trials" / trial
+    folder.mkdir(parents=True)
     (folder / PER_PERTURBATION_FILE).write_text("table")
     (folder / WEIGHTS_FILE).write_text("weights")
-    return folder
 
 
-def run_of(tracker, record):
-    return tracker.client.get_run(tracker.run_ids[record.trial_id])
+@contextmanager
+def tracking(made, connect):
+    """A tracker over a ledger, as a process that takes the study up makes it; to be closed."""
+    ledger = Ledger(made.path)
+    yield Tracker(made.study, ledger, made.events, connect, made.folder / "trials")
+    ledger.close()
 
 
-def all_runs(tracker):
-    return tracker.client.search_runs([tracker.experiment_id])
+def deliver(made, workspace, connect=None):
+    with tracking(made, connect or partial(open_store, workspace)) as tracker:
+        assert tracker.close() == 0, tracker.trouble
+    return tracker
 
 
-def test_trials_are_children_of_their_study(tracker):
-    record = start(tracker, "t0", "no_context", 1)
-    end(tracker, record)
-    tracker.close(TrialStatus.FINISHED, {})
-    child, parent = run_of(tracker, record), tracker.client.get_run(tracker.parent_id)
+def runs_of(workspace):
+    """Runs of a store by trial id; the study's own is ``""``."""
+    client, experiment = open_store(workspace)
+    runs = client.search_runs([experiment])
+    by_trial = {run.data.tags.get(Tag.TRIAL, ""): run for run in runs}
+    assert len(by_trial) == len(runs), "a second run of a trial"
+    return by_trial
+
+
+def everything_in(workspace):
+    client, _ = open_store(workspace)
+    return {
+        trial: {
+            "run": run.info.run_id,
+            "status": run.info.status,
+            "times": (run.info.start_time, run.info.end_time),
+            "tags": run.data.tags,
+            "params": run.data.params,
+            "history": {
+                name: [
+                    (m.step, m.timestamp, m.value) for m in client.get_metric_history(run.info.run_id, name)
+                ]
+                for name in run.data.metrics
+                if not math.isnan(run.data.metrics[name])
+            },
+            "metrics": sorted(run.data.metrics),
+            "files": sorted(file.path for file in client.list_artifacts(run.info.run_id)),
+        }
+        for trial, run in runs_of(workspace).items()
+    }
+
+
+def without_ids(found):
+    """What does not differ between two stores of the same study."""
+    kept = {}
+    for trial, run in found.items():
+        tags = {name: value for name, value in run["tags"].items() if name != "mlflow.parentRunId"}
+        kept[trial] = run | {"run": "", "tags": tags}
+    return kept
+
+
+# what a study's lines become
+
+
+def test_trials_are_children_of_their_study_with_tags_that_find_them(made, workspace):
+    deliver(ways_to_end(made), workspace)
+    runs = runs_of(workspace)
+    parent, child = runs[""], runs["002"]
+    assert sorted(runs) == ["", "001", "002", "003", "004"]
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert {name: child.data.tags[name] for name in (Tag.KIND, Tag.STUDY, Tag.TRIAL)} == {
+    expected = {
         Tag.KIND: "trial",
         Tag.STUDY: "try",
-        Tag.TRIAL: "t0",
+        Tag.TRIAL: "002",
+        Tag.VARIANT: "sharp",
+        Tag.SEED: "0",
+        Tag.CONFIG_DIGEST: BASE.with_changes({"model.tau": 0.5}).digest(),
+        Tag.DATA_FINGERPRINT: "0012",
+        Tag.GIT_COMMIT: "abc",
+        Tag.VERSIONS: "torch 2.0",
     }
-    assert (child.data.tags[Tag.VARIANT], child.data.tags[Tag.SEED]) == ("no_context", "1")
-    assert child.data.tags[Tag.CONFIG_DIGEST] == CONFIG.digest()
-    assert child.data.tags[Tag.DATA_FINGERPRINT] == "0012"
+    assert {name: child.data.tags[name] for name in expected} == expected
     assert (parent.data.tags[Tag.KIND], parent.data.tags[Tag.DESIGN]) == ("study", "ablation")
+    assert child.info.run_name == "sharp seed 0"
 
 
-def test_every_run_says_what_code_it_comes_from(tracker):
-    record = start(tracker)
-    end(tracker, record)
-    tracker.close(TrialStatus.FINISHED, {})
-    for run in all_runs(tracker):
-        assert run.data.tags[Tag.GIT_COMMIT]
-        assert "torch 2." in run.data.tags[Tag.VERSIONS]
+def test_params_are_the_whole_config_flat(made, workspace):
+    deliver(ways_to_end(made), workspace)
+    params = runs_of(workspace)["002"].data.params
+    assert params == {
+        name: str(value) for name, value in BASE.with_changes({"model.tau": 0.5}).flat().items()
+    }
 
 
-def test_params_are_the_whole_config_flat(tracker):
-    record = start(tracker)
-    end(tracker, record)
-    tracker.close(TrialStatus.FINISHED, {})
-    params = run_of(tracker, record).data.params
-    assert params == {name: str(value) for name, value in CONFIG.flat().items()}
-    assert params["model.tau"] == "0.123456789012345"
+def test_metrics_have_the_step_and_the_time_of_their_line(made, workspace):
+    made.opened()
+    made.asked("001")
+    at = [made.reported("001", epoch, 0.1 * epoch)["time"] for epoch in (1, 2, 3)]
+    deliver(made, workspace)
+    history = everything_in(workspace)["001"]["history"][OBJECTIVE]
+    assert [(step, time) for step, time, _ in history] == [
+        (epoch + 1, round(second * 1000)) for epoch, second in enumerate(at)
+    ]
+    assert [value for *_, value in history] == pytest.approx([0.1, 0.2, 0.3])
 
 
-def test_metrics_are_kept_epoch_by_epoch(tracker):
-    record = start(tracker)
-    for value in (0.1, 0.3, 0.2):
-        report(tracker, record, pearson_delta=value, best_pearson_delta=max(0.1, value))
-    end(tracker, record)
-    tracker.close(TrialStatus.FINISHED, {})
-    history = tracker.client.get_metric_history(tracker.run_ids["t0"], "pearson_delta")
-    assert [(metric.step, metric.value) for metric in history] == [(1, 0.1), (2, 0.3), (3, 0.2)]
+def test_an_undefined_metric_stays_undefined(made, workspace):
+    made.opened()
+    made.asked("001")
+    made.reported("001", 1, 0.5, pds=None)
+    assert deliver(made, workspace).refused == []
+    assert math.isnan(runs_of(workspace)["001"].data.metrics["pds"])
 
 
-def test_an_undefined_metric_stays_undefined(tracker):
-    record = start(tracker)
-    report(tracker, record, pds=math.nan)
-    end(tracker, record)
-    tracker.close(TrialStatus.FINISHED, {})
-    assert tracker.failures == []
-    assert math.isnan(run_of(tracker, record).data.metrics["pds"])
+def test_results_become_artifacts_and_the_folders_of_ended_trials_go(made, workspace, tmp_path):
+    deliver(ways_to_end(made), workspace)
+    found = everything_in(workspace)
+    assert found["001"]["files"] == sorted([CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE])
+    assert found["003"]["files"] == sorted([CONFIG_FILE, ERROR_FILE])
+    assert found[""]["files"] == [BEST_CONFIG_FILE]
+    assert list((made.folder / "trials").iterdir()) == []
+    client, _ = open_store(workspace)
+    path = client.download_artifacts(found["002"]["run"], CONFIG_FILE, str(tmp_path))
+    assert read_config(tmp_path / CONFIG_FILE) == BASE.with_changes({"model.tau": 0.5}), path
 
 
-def test_config_table_and_weights_become_artifacts_and_leave_the_folder(tracker):
-    record = start(tracker)
-    folder = leave_results(tracker, record)
-    end(tracker, record)
-    tracker.close(TrialStatus.FINISHED, {})
-    run_id = tracker.run_ids["t0"]
-    files = {file.path for file in tracker.client.list_artifacts(run_id)}
-    assert files == {CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE}
-    assert not folder.exists()
+def test_the_folder_of_a_trial_that_goes_on_stays(made, workspace):
+    made.opened()
+    made.asked("001")
+    checkpoint = made.folder / "trials" / "001" / "checkpoint_000010"
+    checkpoint.mkdir(parents=True)
+    made.closed(TrialStatus.INTERRUPTED)
+    deliver(made, workspace)
+    assert checkpoint.is_dir()
 
 
-def test_the_config_artifact_reads_as_the_trial_s_config(tracker, tmp_path):
-    record = start(tracker)
-    end(tracker, record)
-    tracker.close(TrialStatus.FINISHED, {})
-    path = tracker.client.download_artifacts(tracker.run_ids["t0"], CONFIG_FILE, str(tmp_path))
-    assert read_config(tmp_path / CONFIG_FILE) == CONFIG
-    assert str(tmp_path) in path
+def test_an_end_is_mlflow_s_status_and_the_study_s_own_tags(made, workspace):
+    deliver(ways_to_end(made), workspace)
+    ends = {
+        trial: (run.info.status, *(run.data.tags.get(tag) for tag in (Tag.STATUS, Tag.REASON, Tag.MESSAGE)))
+        for trial, run in runs_of(workspace).items()
+    }
+    assert ends == {
+        "": ("FINISHED", "finished", None, ""),
+        "001": ("FINISHED", "finished", "epochs", None),
+        "002": ("KILLED", "stopped", "rung", "It was below 0.9 at epoch 1."),
+        "003": ("FAILED", "failed", "error", "ValueError: no"),
+        "004": ("FINISHED", "finished", "epochs", ""),
+    }
 
 
-@pytest.mark.parametrize("status", RUN_STATUS)
-def test_an_end_is_mlflow_s_status_and_the_study_s_own_tag(tracker, status):
-    record = start(tracker)
-    end(tracker, record, status)
-    tracker.close(TrialStatus.FINISHED, {})
-    run = run_of(tracker, record)
-    assert (run.info.status, run.data.tags[Tag.STATUS]) == (RUN_STATUS[status], status)
+def test_runs_begin_and_end_when_their_lines_say(made, workspace):
+    made.opened()
+    made.asked("001")
+    end = made.ended("001")["time"]
+    deliver(made, workspace)
+    run = runs_of(workspace)["001"]
+    assert (run.info.start_time, run.info.end_time) == ((BEGIN + 2) * 1000, end * 1000)
 
 
-@pytest.mark.parametrize("status", RUN_STATUS)
-def test_the_parent_ends_as_the_study_did(tracker, status):
-    tracker.close(status, {})
-    parent = tracker.client.get_run(tracker.parent_id)
-    assert (parent.info.status, parent.data.tags[Tag.STATUS]) == (RUN_STATUS[status], status)
+def test_trials_of_an_interrupted_study_are_interrupted_and_run_again_when_it_is_resumed(made, workspace):
+    def ends():
+        runs = runs_of(workspace)
+        return {trial: (run.info.status, run.data.tags[Tag.STATUS]) for trial, run in runs.items()}
+
+    made.opened()
+    made.asked("001")
+    made.closed(TrialStatus.INTERRUPTED, "It was interrupted.")
+    deliver(made, workspace)
+    assert ends() == {"": ("KILLED", "interrupted"), "001": ("KILLED", "interrupted")}
+    made.opened()
+    deliver(made, workspace)
+    assert ends() == {"": ("RUNNING", "running"), "001": ("RUNNING", "running")}
+    made.ended("001")
+    made.closed()
+    deliver(made, workspace)
+    assert ends() == {"": ("FINISHED", "finished"), "001": ("FINISHED", "finished")}
+    assert runs_of(workspace)[""].data.tags[Tag.MESSAGE] == ""
 
 
-def test_a_failed_trial_says_why(tracker):
-    record = start(tracker)
-    end(tracker, record, TrialStatus.FAILED, "DivergedError: The loss must stay finite.")
-    tracker.close(TrialStatus.FINISHED, {})
-    assert run_of(tracker, record).data.tags[Tag.MESSAGE] == "DivergedError: The loss must stay finite."
+def test_a_study_that_was_interrupted_before_its_first_trial_runs_again_too(made, workspace):
+    made.opened()
+    made.closed(TrialStatus.INTERRUPTED)
+    made.opened()
+    deliver(made, workspace)
+    assert runs_of(workspace)[""].info.status == "RUNNING"
 
 
-def test_the_parent_has_the_best_finished_trial_and_the_summary(tracker):
-    for trial_id, value, status in [
-        ("no_objective", math.nan, TrialStatus.FINISHED),
-        ("t0", 0.5, TrialStatus.FINISHED),
-        ("t1", 0.7, TrialStatus.FINISHED),
-        ("t2", 0.9, TrialStatus.STOPPED),
-    ]:
-        record = start(tracker, trial_id)
-        report(tracker, record, **{OBJECTIVE: value, "pds": 0.1})
-        end(tracker, record, status)
-    tracker.close(TrialStatus.FINISHED, {"n_finished": 2.0})
-    parent = tracker.client.get_run(tracker.parent_id)
-    assert parent.data.metrics == {OBJECTIVE: 0.7, "n_finished": 2.0}
-    assert parent.data.tags["best_trial"] == "t1"
+def test_the_study_s_own_run_sums_up(made, workspace):
+    deliver(ways_to_end(made), workspace)
+    parent = runs_of(workspace)[""]
+    assert parent.data.tags["best_trial"] == "001"
+    assert parent.data.metrics[OBJECTIVE] == 0.3
+    assert (parent.data.metrics["n_finished"], parent.data.metrics["n_failed"]) == (2, 1)
+    assert parent.data.tags["mlflow.note.content"].startswith("Which one?\n")
 
 
-def test_nothing_is_left_running_after_close(tracker):
-    start(tracker, "t0")
-    report(tracker, start(tracker, "t1"), pds=0.5)
-    tracker.close(TrialStatus.FAILED, {})
-    ends = {run.data.tags.get(Tag.TRIAL, "study"): run.info.status for run in all_runs(tracker)}
-    assert ends == {"t0": "KILLED", "t1": "KILLED", "study": "FAILED"}
+def test_a_message_longer_than_mlflow_takes_is_cut(made, workspace):
+    made.opened()
+    made.asked("001")
+    made.ended("001", TrialStatus.FAILED, EndReason.ERROR, "x" * 20_000)
+    made.closed(TrialStatus.FAILED)
+    assert deliver(made, workspace).refused == []
+    assert runs_of(workspace)["001"].data.tags[Tag.MESSAGE].startswith("xxx")
 
 
-def test_artifacts_that_cannot_be_kept_are_listed_and_the_run_ends(tracker, workspace):
-    record = start(tracker)
-    (workspace / "artifacts").write_text("a file where a directory should be")
-    folder = leave_results(tracker, record)
-    end(tracker, record)
-    tracker.close(TrialStatus.FINISHED, {})
-    assert run_of(tracker, record).info.status == "FINISHED"
-    assert any("artifacts" in failure for failure in tracker.failures)
-    assert (folder / WEIGHTS_FILE).is_file()
+# in order and once
 
 
-def test_a_store_that_breaks_in_the_middle_never_raises(tracker, workspace):
-    first = start(tracker)
-    report(tracker, first, pds=0.5)
-    wait_until_written(tracker)
-    spoil(workspace / DATABASE)
-    report(tracker, first, pds=0.6)
-    end(tracker, first)
-    end(tracker, start(tracker, "t1"))
-    tracker.close(TrialStatus.FINISHED, {"n_finished": 2.0})
-    assert tracker.failures
+def live(made, tracker, n_seen):
+    """Tell a tracker the lines after the first `n_seen`, as a conductor does."""
+    state = StudyState()
+    for number, event in enumerate(e for e in made.events if e["event"] != EventKind.TRACKED):
+        state.see(event)
+        if number >= n_seen:
+            tracker.saw(event, state)
 
 
-def test_a_store_that_recovers_has_every_end(tracker, workspace, tmp_path):
-    first = start(tracker)
-    wait_until_written(tracker)
-    shutil.copy(workspace / DATABASE, tmp_path / "kept.db")
-    spoil(workspace / DATABASE)
-    end(tracker, first, TrialStatus.FAILED, "Why.")
-    wait_until_written(tracker)
-    shutil.copyfile(tmp_path / "kept.db", workspace / DATABASE)
-    tracker.close(TrialStatus.FINISHED, {})
-    run = run_of(tracker, first)
-    assert (run.info.status, run.data.tags[Tag.MESSAGE]) == ("FAILED", "Why.")
+def test_a_study_is_tracked_alike_while_it_runs_and_afterwards(made, workspace, make_ledger, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / DATABASE).write_bytes((workspace / DATABASE).read_bytes())
+    afterwards = ways_to_end(make_ledger(base=BASE, workspace=other))
+    deliver(afterwards, other)
+    with tracking(made, partial(open_store, workspace)) as tracker:
+        ways_to_end(made)
+        live(made, tracker, n_seen=1)
+        assert tracker.close() == 0
+    assert count_waiting(made.folder, made.events) == 0
+    assert without_ids(everything_in(workspace)) == without_ids(everything_in(other))
 
 
-def spoil(database):
-    """Overwrite in place: connections that are open meet it too."""
-    with database.open("r+b") as file:
-        file.write(b"no database " * 1000)
+class Killed(BaseException):
+    """Ends the writing thread where it is, as a SIGKILL does."""
 
 
-def wait_until_written(tracker):
-    """Queue a job behind all others, and wait for it."""
-    done = threading.Event()
-    tracker._jobs.put(done.set)
-    assert done.wait(60)
+class Breaking:
+    """A client whose writes do what `after` says once they have been done."""
+
+    def __init__(self, client, after, before=lambda: None):
+        self._client, self._after, self._before = client, after, before
+
+    def __getattr__(self, name):
+        method = getattr(self._client, name)
+        if name in ("search_runs", "get_run"):
+            return method
+
+        def call(*args, **options):
+            self._before()
+            result = method(*args, **options)
+            self._after()
+            return result
+
+        return call
 
 
-def test_two_launches_share_the_experiment(new_tracker):
-    first, second = new_tracker("one"), new_tracker("two")
-    for tracker in (first, second):
-        tracker.close(TrialStatus.FINISHED, {})
-    assert first.experiment_id == second.experiment_id
-    assert sorted(run.data.tags[Tag.STUDY] for run in all_runs(first)) == ["one", "two"]
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_killed_after_any_call_a_tracker_goes_on_without_a_second_run_or_point(made, workspace):
+    # One process after the other, each of which is killed one call later than the one before it.
+    one_trial(made)
+    store, n_kills = open_store(workspace), 0
+    while True:
+        n_left = [n_kills + 1]
+
+        def kill(n_left=n_left):
+            n_left[0] -= 1
+            if not n_left[0]:
+                raise Killed
+
+        client = Breaking(store[0], kill)
+        with tracking(made, lambda client=client: (client, store[1])) as tracker:
+            if tracker.close() == 0:
+                break
+        n_kills += 1
+    assert n_kills > 25
+    found = everything_in(workspace)
+    assert {trial: run["status"] for trial, run in found.items()} == {"": "FINISHED", "001": "FINISHED"}
+    assert [(step, value) for step, _, value in found["001"]["history"][OBJECTIVE]] == [(1, 0.1), (2, 0.2)]
+    assert found["001"]["files"] == sorted([CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE])
+
+
+def test_any_number_of_lines_delivered_again_changes_nothing(made, workspace):
+    deliver(ways_to_end(made), workspace)
+    expected = everything_in(workspace)
+    whole = made.path.read_text().splitlines()
+    said = [json.loads(line) for line in whole]
+    lines = [event for event in said if event["event"] != EventKind.TRACKED]
+    for n_delivered in range(len(lines)):
+        known = {event.get("trial", "") for event in lines[:n_delivered]}
+        # A run whose creation was not counted may not have been recorded either.
+        kept = [e for e in said if e["event"] != EventKind.TRACKED or (n_delivered and e["trial"] in known)]
+        made.path.write_text("".join(f"{json.dumps(event)}\n" for event in kept))
+        (made.folder / DELIVERED_FILE).write_text(json.dumps({"lines": n_delivered}))
+        deliver(made, workspace)
+        assert everything_in(workspace) == expected, n_delivered
+
+
+def test_a_study_of_the_same_name_in_another_workspace_keeps_its_runs(made, workspace, make_ledger, tmp_path):
+    deliver(ways_to_end(made), workspace)
+    second = make_ledger(base=BASE, workspace=tmp_path / "other", begin=BEGIN + 1000)
+    second.opened()
+    second.asked("001")
+    deliver(second, workspace)
+    client, experiment = open_store(workspace)
+    assert len(client.search_runs([experiment])) == 5 + 2
+
+
+# stores that do not answer, or refuse
+
+
+def test_a_store_that_cannot_be_opened_for_a_while_delays(made, workspace):
+    ways_to_end(made)
+    n_tries = 0
+
+    def connect():
+        nonlocal n_tries
+        n_tries += 1
+        if n_tries < 4:
+            raise ConnectionError("refused")
+        return open_store(workspace)
+
+    tracker = deliver(made, workspace, connect)
+    assert (n_tries, tracker.trouble, tracker.refused) == (4, "", [])
+    assert len(runs_of(workspace)) == 5
+
+
+def test_a_store_that_fails_now_and_then_loses_and_doubles_nothing(made, workspace, make_ledger, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / DATABASE).write_bytes((workspace / DATABASE).read_bytes())
+    smooth = one_trial(make_ledger(base=BASE, workspace=other))
+    deliver(smooth, other)
+    # Each call fails the first time it is tried, before it is done or after.
+    n_calls, reached = 0, 0
+
+    def fail_when_new(is_after):
+        nonlocal n_calls, reached
+        n_calls += not is_after
+        if n_calls > reached and is_after == n_calls % 2:
+            reached, n_calls = n_calls, 0
+            raise ConnectionError("gone")
+
+    client, experiment = open_store(workspace)
+    breaking = Breaking(client, lambda: fail_when_new(1), lambda: fail_when_new(0))
+    tracker = deliver(one_trial(made), workspace, lambda: (breaking, experiment))
+    assert tracker.refused == []
+    assert reached > 25
+    assert without_ids(everything_in(workspace)) == without_ids(everything_in(other))
+
+
+def test_a_metric_that_mlflow_refuses_is_noted_and_keeps_nothing_else_back(made, workspace):
+    made.opened()
+    made.asked("001")
+    made.asked("002")
+    made.reported("001", 1, 0.5, **{"a+b": 1.0})
+    made.reported("002", 1, 0.6)
+    made.reported("001", 2, 0.7)
+    made.ended("001")
+    made.closed()
+    tracker = deliver(made, workspace)
+    (refusal,) = tracker.refused
+    assert "a+b" in refusal
+    found = everything_in(workspace)
+    assert [value for *_, value in found["001"]["history"][OBJECTIVE]] == [0.5, 0.7]
+    assert [value for *_, value in found["002"]["history"][OBJECTIVE]] == [0.6]
+    assert found["001"]["status"] == "FINISHED"
+
+
+def test_a_run_that_somebody_deleted_keeps_no_other_back(made, workspace):
+    made.opened()
+    made.asked("001")
+    made.asked("002")
+    deliver(made, workspace)
+    client, _ = open_store(workspace)
+    client.delete_run(runs_of(workspace)["001"].info.run_id)
+    for trial in ("001", "002"):
+        made.reported(trial, 1, 0.5)
+        made.ended(trial)
+    assert deliver(made, workspace).refused
+    assert runs_of(workspace)["002"].info.status == "FINISHED"
+
+
+def test_lines_wait_for_an_experiment_that_somebody_deleted(made, workspace):
+    client, experiment = open_store(workspace)
+    client.delete_experiment(experiment)
+    ways_to_end(made)
+    with tracking(made, partial(open_store, workspace)) as tracker:
+        assert tracker.close(patience_seconds=0.05) == len(made.events)
+        assert "active" in tracker.trouble
+    client.restore_experiment(experiment)
+    deliver(made, workspace)
+    assert len(runs_of(workspace)) == 5
+
+
+def test_a_dead_store_holds_an_end_up_no_longer_than_its_patience_and_loses_nothing(made, workspace):
+    def refuse():
+        raise ConnectionError("refused")
+
+    ways_to_end(made)
+    with tracking(made, refuse) as tracker:
+        assert tracker.close(patience_seconds=0.05) == len(made.events)
+    assert tracker.trouble == "ConnectionError: refused"
+    assert count_waiting(made.folder, made.events) == len(made.events)
+    deliver(made, workspace)
+    assert count_waiting(made.folder, made.events) == 0
+    assert len(runs_of(workspace)) == 5
+
+
+def test_retries_keep_no_more_in_memory_each_time(made, workspace):
+    client, experiment = open_store(workspace)
+    n_metrics = []
+
+    class Refusing(Breaking):
+        def log_batch(self, run_id, metrics=(), params=()):
+            if metrics and len(n_metrics) < 5:
+                n_metrics.append(len(metrics))
+                raise ConnectionError("gone")
+            client.log_batch(run_id, metrics=metrics, params=params)
+
+    made.opened()
+    made.asked("001")
+    made.reported("001", 1, 0.5)
+    deliver(made, workspace, lambda: (Refusing(client, lambda: None), experiment))
+    assert len(n_metrics) == 5
+    assert len(set(n_metrics)) == 1
+
+
+@pytest.mark.parametrize("text", ["", "no", "[1]", '{"lines": null}', "{}"])
+def test_a_damaged_count_delivers_all_again(tmp_path, text):
+    (tmp_path / DELIVERED_FILE).write_text(text)
+    assert read_delivered(tmp_path) == 0
+
+
+def test_two_workspaces_have_stores_of_their_own(made, workspace, make_ledger, tmp_path):
+    other = tmp_path / "other"
+    second = make_ledger("second", base=BASE, workspace=other)
+    (other / DATABASE).write_bytes((workspace / DATABASE).read_bytes())
+    second.opened()
+    deliver(second, other)
+    deliver(ways_to_end(made), workspace)
+    assert len(runs_of(workspace)) == 5
+    assert runs_of(other)[""].data.tags[Tag.STUDY] == "second"
+
+
+@pytest.mark.slow
+def test_a_real_server_that_is_killed_and_comes_back_has_every_line_once(
+    made, workspace, tmp_path, monkeypatch
+):
+    server = MlflowServer(f"sqlite:///{workspace / DATABASE}", tmp_path)
+    server.start()
+    (workspace / DATABASE).touch()
+    monkeypatch.setattr("adapert.tracking.store.DATABASE", "none")
+    name_store(workspace, server.address)
+    with tracking(made, partial(open_store, workspace)) as tracker:
+        ways_to_end(made)
+        *first, last = [event for event in made.events if event["event"] != EventKind.TRACKED]
+        state = StudyState()
+        for number, event in enumerate([*first, last]):
+            state.see(event)
+            if number == len(first) // 2:
+                server.kill()
+            if number:
+                tracker.saw(event, state)
+        assert tracker.close(patience_seconds=0.1) > 0
+        assert tracker.trouble
+    server.start()
+    try:
+        deliver(made, workspace)
+        found = everything_in(workspace)
+    finally:
+        server.kill()
+    assert sorted(found) == ["", "001", "002", "003", "004"]
+    assert [step for step, *_ in found["001"]["history"][OBJECTIVE]] == [1, 2, 3]
+    assert "RUNNING" not in {run["status"] for run in found.values()}

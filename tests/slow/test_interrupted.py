@@ -21,6 +21,7 @@ from optuna.storages.journal import JournalFileBackend
 from adapert.records import Tag
 from adapert.tracking.store import DATABASE
 
+pytestmark = pytest.mark.slow
 DEADLINE_SECONDS = 120
 
 
@@ -114,6 +115,12 @@ def test_an_interrupted_study_exits_130_and_leaves_no_process(interrupted, how):
     assert ended.status == 130, ended.out
     assert "Traceback" not in ended.out
     assert ended.left == []
+
+
+@pytest.mark.parametrize("how", INTERRUPTIONS)
+def test_an_interrupted_study_says_how_to_go_on(interrupted, how):
+    ended = interrupted[how]
+    assert f"adapert resume tiny_search --workspace '{ended.workspace}'" in ended.out
 
 
 @pytest.mark.parametrize("how", INTERRUPTIONS)

@@ -1,0 +1,48 @@
+"""A prepared data set for machines that do not see its folder: packed once, unpacked once a node."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from adapert.files import whole_directory
+
+
+@dataclass(frozen=True)
+class ShippedFolder:
+    """Files of a folder as arrays of bytes, which Ray shares among the processes of a node.
+
+    Attributes:
+        files: Path within the folder to its bytes.
+    """
+
+    files: Mapping[str, NDArray[np.uint8]]
+
+    @classmethod
+    def pack(cls, folder: Path) -> "ShippedFolder":
+        """Read a folder's files."""
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return cls({str(path.relative_to(folder)): np.fromfile(path, dtype=np.uint8) for path in files})
+
+    def unpack(self, fingerprint: str) -> Path:
+        """Write the files to this machine's temporary folder, where no other process has.
+
+        Args:
+            fingerprint: Of the data set; names the folder.
+
+        Returns:
+            The folder.
+        """
+        folder = Path(tempfile.gettempdir()) / f"adapert-{os.getuid()}-{fingerprint}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                with whole_directory(folder) as beside:
+                    for name, content in self.files.items():
+                        (beside / name).parent.mkdir(parents=True, exist_ok=True)
+                        content.tofile(beside / name)
+        return folder

@@ -1,0 +1,63 @@
+"""Examine what a study needs of this machine, and say the cure for what is wrong.
+
+Nothing is changed: no folder is made, no database migrated.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapert.doctor.findings import Finding, State
+from adapert.doctor.installed import check_packages, check_python
+from adapert.doctor.machine import check_cores, check_gpus, check_memory, check_ray, check_shared_memory
+from adapert.doctor.workspace import check_data, check_disk, check_store, check_studies
+from adapert.errors import InputError
+
+if TYPE_CHECKING:
+    pass
+
+Check = Callable[[Path | None, Path], Finding]
+
+
+def examine(data: Path | None, workspace: Path, checks: Mapping[str, Check] | None = None) -> list[Finding]:
+    """Run every check; one that raises is a problem of its own.
+
+    Args:
+        data: Prepared data set; None leaves it unchecked.
+        workspace: Where studies and the MLflow store lie, or will.
+        checks: By subject; None is `CHECKS`.
+    """
+    checks = CHECKS if checks is None else checks
+    return [_run(subject, check, data, workspace) for subject, check in checks.items()]
+
+
+def _run(subject: str, check: Check, data: Path | None, workspace: Path) -> Finding:
+    try:
+        return check(data, workspace)
+    except InputError as error:
+        sentence = str(error)
+    except OSError as error:
+        place = error.filename or "a file or device"
+        sentence = f"This user must be able to read '{place}', but cannot: {error.strerror or error}. "
+        sentence += "Change its permissions, or name another place."
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no message"
+        sentence = f"This must be possible to check, but came {type(error).__name__}: {reason}"
+        sentence = f"{sentence.rstrip('.')}. Cure that, or report it as an error of adapert."
+    return Finding(subject, State.PROBLEM, sentence)
+
+
+CHECKS: Mapping[str, Check] = {
+    "Python": lambda _data, _workspace: check_python(),
+    "packages": lambda _data, _workspace: check_packages(),
+    "cores": lambda _data, _workspace: check_cores(),
+    "memory": lambda _data, _workspace: check_memory(),
+    "/dev/shm": lambda _data, _workspace: check_shared_memory(),
+    "GPUs": lambda _data, _workspace: check_gpus(),
+    "Ray": lambda _data, _workspace: check_ray(),
+    "store": lambda _data, workspace: check_store(workspace),
+    "disk": lambda _data, workspace: check_disk(workspace),
+    "data": lambda data, _workspace: check_data(data),
+    "studies": lambda _data, workspace: check_studies(workspace),
+}
+"""Every check, by the subject of its finding, in the order of their lines."""

@@ -1,0 +1,88 @@
+"""Python and packages: are they what adapert was made for?"""
+
+import platform
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from adapert.doctor.findings import Finding, State
+from adapert.errors import name_some
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
+SHOWN_PACKAGES = ("adapert", "torch", "ray", "optuna", "mlflow", "numpy", "pandas", "anndata")
+
+
+def check_python(version: str | None = None, required: str | None = None) -> Finding:
+    """Compare Python's version with what adapert needs; None is this Python, and adapert's own metadata."""
+    from packaging.specifiers import SpecifierSet
+
+    version = version or platform.python_version()
+    required = required or _metadata_of_adapert("Requires-Python") or ">=3.11"
+    if SpecifierSet(required).contains(version, prereleases=True):
+        return Finding("Python", State.OK, f"{version}, {sys.executable}")
+    return Finding(
+        "Python",
+        State.PROBLEM,
+        f"Python must be {required}, but this is {version}. Install adapert under such a Python.",
+    )
+
+
+def check_packages(requirements: Sequence[str] | None = None) -> Finding:
+    """Compare installed versions with adapert's requirements.
+
+    Args:
+        requirements: As in ``pyproject.toml``; None is those that adapert was installed with.
+    """
+    from packaging.requirements import Requirement
+
+    if requirements is None:
+        if _metadata_of_adapert("Version") is None:
+            return Finding(
+                "packages",
+                State.WARNING,
+                "adapert must be installed for its requirements to be known, but it only lies on the path. "
+                "Run in its folder: python -m pip install -e .",
+            )
+        requirements = metadata.requires("adapert") or []
+    parsed = [Requirement(text) for text in requirements]
+    needed = [need for need in parsed if need.marker is None or need.marker.evaluate({"extra": ""})]
+    versions = {need.name: _version_of(need.name) for need in needed}
+    wrong = {
+        need: f"{need.name} {versions[need.name] or 'missing'} (needs {need.specifier or 'any'})"
+        for need in needed
+        if not _is_within(versions[need.name], need.specifier)
+    }
+    if not wrong:
+        shown = ((name, _version_of(name)) for name in SHOWN_PACKAGES)
+        return Finding(
+            "packages", State.OK, ", ".join(f"{name} {version}" for name, version in shown if version)
+        )
+    command = " ".join(["python -m pip install", *(shlex.quote(str(need).split(";")[0]) for need in wrong)])
+    return Finding(
+        "packages",
+        State.PROBLEM,
+        f"Installed packages must be those that adapert needs, but {len(wrong)} of {len(needed)} are not: "
+        f"{name_some(wrong.values())}. Run: {command}",
+    )
+
+
+def _metadata_of_adapert(field: str) -> str | None:
+    try:
+        return metadata.metadata("adapert")[field]
+    except (metadata.PackageNotFoundError, KeyError):
+        return None
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _is_within(version: str | None, specifier: "SpecifierSet") -> bool:
+    return version is not None and specifier.contains(version, prereleases=True)

@@ -1,0 +1,202 @@
+"""Store, disk, data set and studies: can a study work with them?"""
+
+import json
+import os
+import shlex
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from importlib import metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapert.doctor.findings import GB, Finding, State, describe_size
+from adapert.errors import InputError, name_some
+from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind
+
+if TYPE_CHECKING:
+    pass
+
+LOW_DISK = 5 * GB
+
+MIN_DISK = GB // 5
+
+LOCK_SECONDS = 1.0
+"""How long another process may keep the store locked."""
+
+MAX_LEDGER_LINE = 10_000_000
+"""Bytes; a file without line ends is no ledger, and not to be read whole."""
+
+
+def check_store(workspace: Path) -> Finding:
+    """Check that the MLflow store is whole, free to write, and of the installed MLflow's schema."""
+    from adapert.tracking.store import DATABASE, tracking_uri
+
+    file = workspace.resolve() / DATABASE
+    # SQLite takes an empty file for an empty database.
+    if not file.exists() or file.stat().st_size == 0:
+        return Finding("store", State.OK, f"'{file}' will be made")
+    if not os.access(file, os.W_OK):
+        return Finding("store", State.PROBLEM, _unusable(file, "this user may not write it"))
+    try:
+        revision = _read_revision(file)
+    except sqlite3.Error as error:
+        return Finding("store", State.PROBLEM, _explain_database_error(file, error))
+    return _judge_revision(file, tracking_uri(workspace), revision)
+
+
+def _read_revision(file: Path) -> str | None:
+    # Not mode=ro: SQLite must be free to roll back what a killed process left half written.
+    address = f"{file.as_uri()}?mode=rw"
+    with closing(
+        sqlite3.connect(address, uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+    ) as connection:
+        connection.execute("BEGIN IMMEDIATE")  # takes the lock of a writer, and writes nothing
+        connection.execute("ROLLBACK")
+        [damage] = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if damage != "ok":
+            raise sqlite3.DatabaseError(damage)
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(row[0]) if row else None
+
+
+def _explain_database_error(file: Path, error: sqlite3.Error) -> str:
+    reason = " ".join(str(error).split()).rstrip(".")
+    kind = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")  # quick_check's finding has none
+    if kind.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return (
+            f"The store must be free to write, but another process kept '{file}' locked for {LOCK_SECONDS:g} "
+            "s. Wait for that process or end it; on a network disk, give a --workspace on a local one."
+        )
+    if kind.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return (
+            f"The store must be a whole SQLite database, but '{file}' is not: {reason}. Put a backup in its "
+            "place; or move it away, and the next study makes a new one."
+        )
+    return _unusable(file, reason)
+
+
+def _unusable(file: Path, reason: str) -> str:
+    return (
+        f"The store must be a file that this user may read and write, but '{file}' is not: {reason}. Change "
+        "its permissions, or give another --workspace."
+    )
+
+
+def _judge_revision(file: Path, address: str, revision: str | None) -> Finding:
+    version = metadata.version("mlflow")
+    # Newest first.
+    revisions = _known_revisions()
+    if revision == revisions[0]:
+        return Finding(
+            "store", State.OK, f"'{file}', {describe_size(file.stat().st_size)}, of MLflow {version}'s schema"
+        )
+    if revision is None:
+        return Finding(
+            "store",
+            State.WARNING,
+            f"'{file}' should hold MLflow's tables, but it has no schema revision: it is another program's, "
+            "or was cut while it was made. If no study starts, move it away.",
+        )
+    rule = f"The store's schema must be revision {revisions[0]}, that of MLflow {version}, but '{file}' has"
+    if revision in revisions:
+        cure = f"Copy the file as a backup, then run: mlflow db upgrade {shlex.quote(address)}"
+        return Finding("store", State.PROBLEM, f"{rule} the older {revision}. {cure}")
+    cure = "Give another --workspace, or the environment of the MLflow that wrote it."
+    return Finding(
+        "store", State.PROBLEM, f"{rule} {revision}, which that does not know: a newer one's. {cure}"
+    )
+
+
+def _known_revisions() -> list[str]:
+    from alembic.script import ScriptDirectory
+
+    package = util.find_spec("mlflow")
+    assert package is not None
+    assert package.origin is not None
+    scripts = ScriptDirectory(str(Path(package.origin).parent / "store" / "db_migrations"))
+    return [script.revision for script in scripts.walk_revisions()]
+
+
+def check_disk(workspace: Path, free: int | None = None) -> Finding:
+    """Check that the workspace can be written, and that its disk has room.
+
+    Args:
+        workspace: May be missing; then its nearest parent is checked.
+        free: Bytes; None is measured.
+    """
+    workspace = workspace.absolute()
+    above = next(folder for folder in (workspace, *workspace.parents) if folder.exists())
+    try:
+        # Unnamed, so nothing is seen or left of it; a quota tells only when something is written.
+        with tempfile.TemporaryFile(dir=above) as probe:
+            probe.write(b"\0" * 4096)
+    except OSError as error:
+        return Finding(
+            "disk",
+            State.PROBLEM,
+            f"The workspace must be writable, but '{workspace}' is not: '{above}' says '{error.strerror}'. "
+            "Free some space, change its permissions, or give another --workspace.",
+        )
+    free = shutil.disk_usage(above).free if free is None else free
+    if free >= LOW_DISK:
+        return Finding("disk", State.OK, f"{describe_size(free)} free for '{workspace}'")
+    state, word, least = (
+        (State.PROBLEM, "must", MIN_DISK) if free < MIN_DISK else (State.WARNING, "should", LOW_DISK)
+    )
+    return Finding(
+        "disk",
+        state,
+        f"The workspace's disk {word} have {describe_size(least)} free, but {describe_size(free)} are left "
+        f"for '{workspace}'. Free some space, or give a --workspace on another disk.",
+    )
+
+
+def check_data(data: Path | None) -> Finding:
+    """Read the prepared data set, as a trial would, and then the test split; None is nothing to check."""
+    from adapert.data.prepared import read_cells, read_prepared
+
+    if data is None:
+        return Finding("data", State.OK, "not checked: give --data DIR")
+    dataset = read_prepared(data)
+    try:
+        read_cells(data, ["test"])
+    except InputError as error:
+        return Finding("data", State.WARNING, f"Studies run, but 'adapert evaluate' would not. {error}")
+    counts = ", ".join(f"{name} {len(split.table.perturbations):,}" for name, split in dataset.splits.items())
+    return Finding(
+        "data",
+        State.OK,
+        f"fingerprint {dataset.fingerprint}, {dataset.n_genes:,} genes, perturbations: {counts}",
+    )
+
+
+def check_studies(workspace: Path) -> Finding:
+    """Check that every study's folder begins with a ledger that can be read."""
+    studies = workspace.resolve() / "studies"
+    if not studies.is_dir():
+        return Finding("studies", State.OK, f"none yet in '{workspace}'")
+    folders = sorted(path for path in studies.iterdir() if path.is_dir() and not path.name.startswith("."))
+    unreadable = [folder.name for folder in folders if not _begins_ledger(folder / LEDGER_FILE)]
+    if not unreadable:
+        return Finding("studies", State.OK, f"{len(folders)} in '{studies}'")
+    found = f"{len(unreadable)} of {len(folders)} in '{studies}' do not: {name_some(unreadable)}"
+    return Finding(
+        "studies",
+        State.PROBLEM,
+        f"A study's folder must hold a {LEDGER_FILE} whose first line names a study of format "
+        f"{FORMAT}, but {found}. Move them away, put a backup in their place, or use the "
+        "adapert that wrote them.",
+    )
+
+
+def _begins_ledger(file: Path) -> bool:
+    try:
+        with file.open("rb") as lines:
+            first = json.loads(lines.readline(MAX_LEDGER_LINE))
+    except (OSError, ValueError):
+        return False
+    return isinstance(first, dict) and first.get("event") == EventKind.STUDY and first.get("format") == FORMAT

@@ -1,0 +1,116 @@
+"""One process at work on a study: it holds the ledger, runs trials, tracks them and shows progress."""
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from adapert.records import TrialRecord, TrialStatus
+from adapert.study.conductor import Closing, Conductor
+from adapert.study.definition import restore_study
+from adapert.study.ledger import LEDGER_FILE, Ledger, read_events
+from adapert.study.limits import Limits
+from adapert.study.progress import Progress
+from adapert.study.resources import Resources
+from adapert.study.run import run_trials
+from adapert.study.search import Suggestions, open_storage
+from adapert.study.sources import ListedTrials, SampledTrials, TrialSource
+from adapert.study.state import StudyState, count_asked, fold
+from adapert.study.study import Search, Study
+from adapert.tracking.runs import Connect
+from adapert.tracking.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """How a process left a study.
+
+    Attributes:
+        study: As its ledger defines it.
+        records: Every trial that was asked for.
+        n_asked: Trials that the study asks for, at most.
+        closing: Why the process left.
+        seconds: Wall time of the process.
+        trial_hours: Cost of the study, over all processes.
+        n_undelivered: Lines that MLflow does not have yet.
+        trouble: What kept MLflow from taking them, or what it refused.
+    """
+
+    study: Study
+    records: Sequence[TrialRecord]
+    n_asked: int
+    closing: Closing
+    seconds: float
+    trial_hours: float
+    n_undelivered: int = 0
+    trouble: str = ""
+
+    def count(self, status: TrialStatus) -> int:
+        """Number of trials that ended so."""
+        return sum(record.status == status for record in self.records)
+
+
+def study_folder(workspace: Path, name: str) -> Path:
+    """Folder of a study, absolute."""
+    return workspace.resolve() / "studies" / name
+
+
+def operate(
+    folder: Path, resources: Resources, limits: Limits, console: Console, connect: Connect
+) -> StudyResult:
+    """Go on with a study until it is done, or something ends the process's work.
+
+    Args:
+        folder: The study's, absolute, held by this process; its ledger has its first line.
+        resources: What the study may use.
+        limits: Of the study.
+        console: Where progress is shown.
+        connect: Opens the store.
+
+    Raises:
+        InputError: Ray, or the searcher's storage, cannot be had.
+    """
+    started = time.monotonic()
+    events = read_events(folder / LEDGER_FILE)
+    ledger = Ledger(folder / LEDGER_FILE)
+    state = fold(events)
+    study = restore_study(state.definition["study"])
+    source = _build_source(study, state, folder)
+    tracker = Tracker(study, ledger, events, connect, folder / "trials")
+    progress = Progress(console, study, state)
+    try:
+        conductor = Conductor(study, ledger, state, source, limits, [tracker, progress])
+        conductor.open(
+            pid=os.getpid(), host=socket.gethostname(), resources=asdict(resources), limits=asdict(limits)
+        )
+        try:
+            if not conductor.is_done:
+                with progress:
+                    run_trials(conductor, resources)
+        finally:
+            closing = conductor.close()
+    finally:
+        n_undelivered = tracker.close()
+        ledger.close()
+    return StudyResult(
+        study=study,
+        records=list(state.records.values()),
+        n_asked=count_asked(study, state),
+        closing=closing,
+        seconds=time.monotonic() - started,
+        trial_hours=state.trial_hours,
+        n_undelivered=n_undelivered,
+        trouble=tracker.trouble or "; ".join(tracker.refused[:3]),
+    )
+
+
+def _build_source(study: Study, state: StudyState, folder: Path) -> TrialSource:
+    if not study.is_sampled:
+        return ListedTrials(study)
+    assert isinstance(study.plan, Search)
+    storage = open_storage(state.definition["optuna_storage"], folder)
+    return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage, str(folder)), state)

@@ -1,0 +1,229 @@
+"""Go on with a study that exists: resume, extend, stop it, and deliver what waits for MLflow."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from adapert.data.prepared import read_manifest
+from adapert.errors import InputError, name_some, nearest
+from adapert.operation import StudyResult, operate, study_folder
+from adapert.records import TrialStatus
+from adapert.study.definition import describe_origin, describe_study, find_changes, restore_study
+from adapert.study.ledger import LEDGER_FILE, EventKind, Ledger, held, is_held, read_events
+from adapert.study.limits import Limits
+from adapert.study.recipes import build_study
+from adapert.study.requests import has_requests, write_request
+from adapert.study.resources import Resources, build_resources
+from adapert.study.state import StudyState, fold
+from adapert.study.study import Design, Search, Study
+from adapert.tracking.store import open_store
+from adapert.tracking.tracker import Tracker
+
+TAKEN_SECONDS = 10.0
+"""How long a request waits for the process that runs a study to take it up."""
+
+
+def find_study(workspace: Path, name: str) -> Path:
+    """Find a study's folder.
+
+    Raises:
+        InputError: The workspace has no study of this name.
+    """
+    folder = study_folder(workspace, name)
+    if not (folder / LEDGER_FILE).is_file():
+        names = study_names(workspace)
+        existing = f"It has {name_some(names)}." if names else "It has no study yet."
+        raise InputError(
+            f"There is no study '{name}' in '{workspace}'.{nearest(name, names)} {existing} Launch one, or "
+            "name its workspace with --workspace."
+        )
+    return folder
+
+
+def study_names(workspace: Path) -> list[str]:
+    """Studies of a workspace, by name."""
+    return sorted(path.parent.name for path in (workspace / "studies").glob(f"*/{LEDGER_FILE}"))
+
+
+def resume(
+    workspace: Path,
+    name: str,
+    console: Console,
+    resources: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    is_accepted: bool = False,
+) -> StudyResult:
+    """Go on with a study where its ledger leaves it.
+
+    Args:
+        workspace: Of the study.
+        name: Of the study.
+        console: Where progress is shown.
+        resources: Fields of `Resources` to have anew; the others are as they were.
+        limits: Fields of `Limits`, likewise.
+        is_accepted: Whether to go on although code, data or recipe have changed.
+
+    Raises:
+        InputError: No such study, another process runs it, something has changed, or this machine has less
+            than the study uses.
+    """
+    folder = find_study(workspace, name)
+    with held(folder):
+        state = fold(read_events(folder / LEDGER_FILE))
+        _check_unchanged(state, folder, is_accepted, console)
+        return operate(
+            folder,
+            build_resources(**asdict(_same_but(Resources(**state.session.get("resources", {})), resources))),
+            _same_but(Limits(**state.session.get("limits", {})), limits),
+            console,
+            partial(open_store, workspace),
+        )
+
+
+def extend(
+    workspace: Path, name: str, console: Console, n_trials: int | None, n_seeds: int | None
+) -> StudyResult | None:
+    """Add trials to a search, or seeds to a design, and run them.
+
+    Returns:
+        None where another process runs the study and has taken the request up.
+
+    Raises:
+        InputError: No such study, or what was asked for is not what its plan has.
+    """
+    folder = find_study(workspace, name)
+    state = fold(read_events(folder / LEDGER_FILE))
+    _check_extension(restore_study(state.definition["study"]), n_trials, n_seeds)
+    if not is_held(folder):  # else a request would wait that was refused
+        _check_unchanged(state, folder, False, console)
+    write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
+    if _is_taken(folder):
+        return None
+    return resume(workspace, name, console, {}, {})
+
+
+def stop(workspace: Path, name: str, trial: str | None) -> None:
+    """Ask the process that runs a study to end one trial, or all.
+
+    Raises:
+        InputError: No such study or trial, or one that does not run.
+    """
+    folder = find_study(workspace, name)
+    if not is_held(folder):
+        raise InputError(
+            f"A study is stopped while a process runs it, but none runs '{name}'. See 'adapert status "
+            f"{name}'."
+        )
+    records = fold(read_events(folder / LEDGER_FILE)).records
+    if trial is not None and (trial not in records or records[trial].status != TrialStatus.RUNNING):
+        running = [record.trial_id for record in records.values() if record.status == TrialStatus.RUNNING]
+        raise InputError(
+            f"A trial is stopped while it runs, but '{trial}' of '{name}' does not. Running are "
+            f"{name_some(running, 10) or 'none'}."
+        )
+    write_request(folder, "stop", trial=trial)
+    if not _is_taken(folder):
+        raise InputError(
+            f"The process that runs '{name}' should take a request up within {TAKEN_SECONDS:g} s, but has "
+            "not; it will when it can. See 'adapert status'."
+        )
+
+
+def sync(workspace: Path, name: str) -> tuple[int, str]:
+    """Deliver to MLflow what a study could not, and end the runs of one that was killed.
+
+    Returns:
+        Number of lines that still wait, and what keeps them.
+
+    Raises:
+        InputError: No such study, or a process runs it (which delivers).
+    """
+    folder = find_study(workspace, name)
+    with held(folder):
+        ledger = Ledger(folder / LEDGER_FILE)
+        events = read_events(folder / LEDGER_FILE)
+        state = fold(events)
+        if state.session and state.closed is None:
+            # When it was last seen: the time since then is nobody's work.
+            said = {
+                "status": TrialStatus.INTERRUPTED,
+                "message": "It was killed.",
+                "time": events[-1]["time"],
+            }
+            events.append(ledger.append(EventKind.CLOSED, **said))
+        study = restore_study(state.definition["study"])
+        tracker = Tracker(study, ledger, events, partial(open_store, workspace), folder / "trials")
+        n_waiting = tracker.close()
+        ledger.close()
+    return n_waiting, tracker.trouble or "; ".join(tracker.refused[:3])
+
+
+def _check_unchanged(state: StudyState, folder: Path, is_accepted: bool, console: Console) -> None:
+    study = restore_study(state.definition["study"])
+    before = {"varied": _varied(study)} | dict(state.accepted or state.definition["origin"])
+    now = describe_origin(study) | {
+        "data": read_manifest(Path(study.base.data.path))["fingerprint"],
+        "varied": _varied_now(study, state.definition["recipe"]),
+    }
+    changes = find_changes(before, now)
+    if before["varied"] != now["varied"]:
+        what = "space" if isinstance(study.plan, Search) else "variants"
+        changes.append(f"the {what} of the recipe '{state.definition['recipe']}' is another")
+    if not changes:
+        return
+    if not is_accepted:
+        raise InputError(
+            f"A study goes on with the code and data it began with, but {'; '.join(changes)}. Put them "
+            "back, or accept that trials are not alike with --accept-changes."
+        )
+    console.print(f"Accepted: {'; '.join(changes)}.", soft_wrap=True, markup=False)
+    ledger = Ledger(folder / LEDGER_FILE)
+    ledger.append(EventKind.ACCEPTED, origin=now, changes=changes)
+    ledger.close()
+
+
+def _varied_now(study: Study, recipe: str) -> Any:
+    """What a recipe would vary now; one that is gone cannot differ: the ledger has the study."""
+    try:
+        return _varied(build_study(recipe, study.base) if recipe else study)
+    except (InputError, FileNotFoundError):
+        return _varied(study)
+
+
+def _varied(study: Study) -> Any:
+    plan = describe_study(study)["plan"]
+    return json.loads(json.dumps(plan["space" if isinstance(study.plan, Search) else "variants"]))
+
+
+def _check_extension(study: Study, n_trials: int | None, n_seeds: int | None) -> None:
+    is_design = isinstance(study.plan, Design)
+    if not is_design and not study.is_sampled:
+        raise InputError(f"A grid has all its points, but '{study.name}' was to be extended. Launch another.")
+    if (n_seeds if is_design else n_trials) is None:
+        takes, what = ("--seeds", "design") if is_design else ("--trials", "search")
+        raise InputError(
+            f"A {what} is extended by {takes}, but '{study.name}' was given none. Add {takes} N."
+        )
+    if (n_trials if is_design else n_seeds) is not None:
+        takes, what = ("--seeds", "design") if is_design else ("--trials", "search")
+        raise InputError(f"A {what} is extended by {takes} alone, but '{study.name}' was given more.")
+
+
+def _is_taken(folder: Path) -> bool:
+    """Wait until the process that runs a study has taken all requests up; False where none runs it."""
+    deadline = time.monotonic() + TAKEN_SECONDS
+    while has_requests(folder):
+        if time.monotonic() > deadline or not is_held(folder):
+            return not has_requests(folder)
+        time.sleep(0.1)
+    return True
+
+
+def _same_but(like: Any, given: Mapping[str, Any]) -> Any:
+    return replace(like, **{name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,111 @@
+"""A study as plain JSON, for its ledger, and back; and what has changed since it was written."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+
+from adapert.config import build_config
+from adapert.study.study import Conditional, Design, Search, Study
+
+CODE = (
+    "config.py",
+    "seeding.py",
+    "data/array_folder.py",
+    "data/prepared.py",
+    "evaluation",
+    "models",
+    "training",
+    "registry.py",
+    "comparison.py",
+    "long_table.py",
+    "trainable.py",
+)
+"""Rooms whose code changes a trial's numbers."""
+
+PACKAGES = ("torch", "numpy", "scipy", "numba", "optuna")
+"""Packages whose versions do."""
+
+
+def describe_study(study: Study) -> dict[str, Any]:
+    """Put a study's definition into JSON's types."""
+    plan = study.plan
+    described = {entry.name: getattr(plan, entry.name) for entry in fields(plan)}
+    if isinstance(plan, Search):
+        described["space"] = {name: _describe_choice(choice) for name, choice in plan.space.items()}
+        described["initial_points"] = [dict(point) for point in plan.initial_points]
+    else:
+        described["variants"] = {name: dict(changes) for name, changes in plan.variants.items()}
+    return {
+        "name": study.name,
+        "question": study.question,
+        "plan_of": "search" if isinstance(plan, Search) else "design",
+        "plan": described,
+        "base": study.base.flat(),
+    }
+
+
+def restore_study(described: Mapping[str, Any]) -> Study:
+    """Build the study that `describe_study` described."""
+    plan = dict(described["plan"])
+    if described["plan_of"] == "search":
+        plan["space"] = {name: _restore_choice(choice) for name, choice in plan["space"].items()}
+        plan["initial_points"] = tuple(plan["initial_points"])
+    kind = Search if described["plan_of"] == "search" else Design
+    return Study(
+        name=described["name"],
+        question=described["question"],
+        base=build_config(described["base"]),
+        plan=kind(**plan),
+    )
+
+
+def describe_origin(study: Study) -> dict[str, Any]:
+    """Fingerprint all that a trial's numbers come from beside its config: data, code, packages."""
+    return {
+        "data": study.base.data.fingerprint,
+        "code": {part: _digest(part) for part in CODE},
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+
+
+def find_changes(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two origins, each in a few words."""
+    changes = []
+    if recorded["data"] != now["data"]:
+        changes.append(f"the data's fingerprint was {recorded['data']} and is {now['data']}")
+    code = [part for part in CODE if recorded["code"].get(part) != now["code"][part]]
+    if code:
+        changes.append(f"the code of adapert/{', adapert/'.join(code)} is another")
+    for package, is_now in now["versions"].items():
+        was = recorded["versions"].get(package, "unknown")
+        if was != is_now:
+            changes.append(f"{package} was {was} and is {is_now}")
+    return changes
+
+
+def _describe_choice(choice: BaseDistribution | Conditional) -> dict[str, Any]:
+    if isinstance(choice, Conditional):
+        described = asdict(choice) | {"distribution": distribution_to_json(choice.distribution)}
+        return described | {"values": list(choice.values)}
+    return {"distribution": distribution_to_json(choice)}
+
+
+def _restore_choice(described: Mapping[str, Any]) -> BaseDistribution | Conditional:
+    distribution = json_to_distribution(described["distribution"])
+    if "field" not in described:
+        return distribution
+    return Conditional(described["field"], tuple(described["values"]), distribution)
+
+
+def _digest(part: str) -> str:
+    root = Path(__file__).resolve().parents[1] / part
+    files = sorted(root.rglob("*.py")) if root.is_dir() else [root]
+    digest = hashlib.blake2b(digest_size=6)
+    for file in files:
+        digest.update(str(file.relative_to(root.parent)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

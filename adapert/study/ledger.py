@@ -1,0 +1,196 @@
+"""The ledger of a study: an append-only file of JSON lines that everything else is rebuilt from.
+
+A line is written, and is on the disk, before the searcher, the scheduler, MLflow or the user hears of what it
+says. A process that is killed leaves at most one line torn, which counts as never written.
+"""
+
+import errno
+import json
+import math
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from adapert.errors import InputError
+from adapert.files import write_whole
+
+LEDGER_FILE = "ledger.jsonl"
+LOCK_FILE = "lock"
+HOLDER_FILE = "holder.json"
+
+FORMAT = 1
+"""Of the lines; one that is not this is refused."""
+
+_PATIENCE_SECONDS = 0.5
+"""For a process that only looks whether the study is held."""
+
+Event = dict[str, Any]
+"""A line: ``event`` (an `EventKind`), ``time`` (seconds since 1970), and what the kind says."""
+
+
+class EventKind(StrEnum):
+    """What a line records."""
+
+    STUDY = "study"
+    """The first line: what is asked, of which data and code, and the format."""
+    OPENED = "opened"
+    """A process took the study up: pid, host, resources, limits."""
+    ASKED = "asked"
+    """A trial got its config and seed."""
+    STARTED = "started"
+    """A worker took a trial up, for the first time or again."""
+    REPORTED = "reported"
+    """A trial finished an epoch."""
+    JUDGED = "judged"
+    """A rung compared a trial with others."""
+    LOST = "lost"
+    """A trial's worker was lost; the trial goes on in another."""
+    ENDED = "ended"
+    """A trial ended."""
+    SETTLED = "settled"
+    """A config has all the seeds it gets, and this is what Optuna is told of it."""
+    TRACKED = "tracked"
+    """A run of MLflow stands for a trial, or for the study where none is named."""
+    EXTENDED = "extended"
+    """More trials, or seeds, were asked for, from another terminal."""
+    STOPPING = "stopping"
+    """A trial is to end after its epoch, as another terminal asked."""
+    ACCEPTED = "accepted"
+    """The study was gone on with although code, data or recipe had changed."""
+    CLOSED = "closed"
+    """A process left the study: done, interrupted, stopped or failed."""
+
+
+class Ledger:
+    """Appends lines; safe for the threads of one process. `held` keeps other processes out."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a ledger for appending; a torn last line is cut off."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_torn_line(path)
+        self._file = path.open("ab", buffering=0)
+        self._lock = threading.Lock()
+
+    def append(self, kind: EventKind, **said: Any) -> Event:
+        """Write a line and wait until it is on the disk.
+
+        Raises:
+            OSError: The disk is full or gone; what was written of the line is taken back.
+        """
+        event = {"event": str(kind), "time": round(time.time(), 3)} | said
+        line = (json.dumps(_without_nan(event), allow_nan=False) + "\n").encode()
+        with self._lock:
+            end = self._file.seek(0, os.SEEK_END)
+            try:
+                if self._file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fdatasync(self._file.fileno())
+            except OSError as error:
+                with suppress(OSError):
+                    os.ftruncate(self._file.fileno(), end)
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
+        return event
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_events(path: Path) -> list[Event]:
+    """Read a ledger's whole lines, oldest first; also while another process appends to it.
+
+    Raises:
+        InputError: No ledger, one of another format, or one that is damaged before its last line.
+    """
+    if not path.is_file():
+        raise InputError(f"A study's folder must have a ledger, but there is no file '{path}'.")
+    events = []
+    *lines, _torn = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            events.append(dict(json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"Each line of a ledger must be JSON, but line {number} of '{path}' is not. Put back a "
+                "copy of the file, or remove that line."
+            ) from error
+    first = events[0] if events else {}
+    if first.get("event") != EventKind.STUDY or first.get("format") != FORMAT:
+        raise InputError(
+            f"A ledger must begin with its study, in format {FORMAT}, but '{path}' does not. Use the "
+            "version of adapert that wrote it, or launch the study under another name."
+        )
+    return events
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a study while the block runs; a killed process lets go at once.
+
+    Raises:
+        InputError: Another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=_PATIENCE_SECONDS)
+    except Timeout as error:
+        holder = read_holder(folder)
+        raise InputError(
+            f"One process at a time runs a study, but '{folder.name}' is run by process {holder['pid']} on "
+            f"{holder['host']}. Watch it with 'adapert status {folder.name}', end it with 'adapert stop "
+            f"{folder.name}', or launch another under another name."
+        ) from error
+    try:
+        write_whole(folder / HOLDER_FILE, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process runs the study now."""
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def read_holder(folder: Path) -> Mapping[str, Any]:
+    """Which process runs the study, or ran it last: pid and host."""
+    try:
+        holder: Mapping[str, Any] = json.loads((folder / HOLDER_FILE).read_text())
+    except (OSError, ValueError):
+        return {"pid": "unknown", "host": "unknown"}
+    return holder
+
+
+def _cut_torn_line(path: Path) -> None:
+    if path.is_file():
+        whole = path.read_bytes()
+        end = whole.rfind(b"\n") + 1
+        if end < len(whole):
+            os.truncate(path, end)
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN and no infinities: null stands for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value

@@ -1,0 +1,147 @@
+"""Ray Tune as the executor: its searcher, scheduler, stopper and callback all ask the conductor."""
+
+from pathlib import Path
+from typing import Any
+
+from ray import cloudpickle, tune
+from ray.exceptions import OutOfMemoryError
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from adapert.records import EndReason, TrialRecord
+from adapert.study.conductor import Conductor
+from adapert.study.resources import Resources
+from adapert.study.study import Study
+from adapert.trainable import TrialSettings
+
+
+class OfThisProcess:
+    """What Tune pickles beside its own state, and nobody reads: files and threads must stay here."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+
+class ConductedSearch(OfThisProcess, Searcher):  # type: ignore[misc]
+    """Hands the conductor's trials to Tune."""
+
+    def __init__(self, conductor: Conductor, resources: Resources) -> None:
+        super().__init__(metric=None, mode=None)
+        self._conductor, self._resources = conductor, resources
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's settings; None where Tune is to ask again later."""
+        conductor = self._conductor
+        if self._resources.n_at_once and conductor.n_running >= self._resources.n_at_once:
+            return None
+        record = conductor.next_trial()
+        if record is not None:
+            settings = trial_settings(record, conductor.study, conductor.folder, self._resources)
+            return {"trial": record.trial_id, "settings": settings.to_text()}
+        # Tune waits for an answer where nothing runs, and takes FINISHED as for ever.
+        return None if conductor.n_running else Searcher.FINISHED
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """The conductor knows."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """The ledger has it."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """The ledger has it."""
+
+
+class ConductedSchedule(OfThisProcess, FIFOScheduler):  # type: ignore[misc]
+    """Lets the conductor decide after each epoch."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__()
+        self._conductor = conductor
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Stop or go on, as the conductor says."""
+        goes_on = self._conductor.reported(trial.config["trial"], result)
+        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+
+
+class ConductedStop(OfThisProcess, tune.Stopper):  # type: ignore[misc]
+    """Ends everything when the conductor wants to leave."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Single trials are the scheduler's."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Asked between any two events."""
+        return self._conductor.should_close()
+
+
+class WorkerEvents(OfThisProcess, tune.Callback):  # type: ignore[misc]
+    """Tells the conductor when workers take trials up, and when they are lost."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker took a trial up."""
+        self._conductor.started(trial.config["trial"])
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker was lost, and Tune begins the trial anew: it goes on from its checkpoint."""
+        self._conductor.lost(trial.config["trial"], _failure_of(trial)[1])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A worker was lost once more than is retried."""
+        self._conductor.failed(trial.config["trial"], *_failure_of(trial))
+
+
+def trial_settings(record: TrialRecord, study: Study, folder: Path, resources: Resources) -> TrialSettings:
+    """What a trial needs to know.
+
+    Args:
+        record: Of the trial.
+        study: Whose base config it changes.
+        folder: The study's, absolute.
+        resources: Of each trial.
+    """
+    return TrialSettings(
+        trial_id=record.trial_id,
+        study=study.name,
+        variant=record.variant,
+        seed=record.seed,
+        config=study.base.with_changes(record.changes).flat(),
+        folder=str(trial_folder(folder, record.trial_id)),
+        device=resources.device,
+        n_threads=resources.cpus_per_trial,
+        gpu_share=resources.gpus_per_trial,
+    )
+
+
+def trial_folder(folder: Path, trial_id: str) -> Path:
+    """Folder of a trial's checkpoints and results.
+
+    Args:
+        folder: The study's.
+        trial_id: Of the trial.
+    """
+    return folder / "trials" / trial_id
+
+
+def _failure_of(trial: Any) -> tuple[EndReason, str]:
+    # Trial.get_error() reads the storage, where Ray copies this file only after the callback.
+    file = trial.pickled_error_file
+    if not file or not Path(file).is_file():
+        return EndReason.WORKER, "Its worker was lost."
+    error = cloudpickle.loads(Path(file).read_bytes())
+    cause = getattr(error, "cause", None) or error
+    if isinstance(cause, OutOfMemoryError):
+        return EndReason.MEMORY, "The machine ran out of memory, and Ray ended its worker."
+    if type(cause).__module__.startswith("ray."):
+        return EndReason.WORKER, "Its worker was lost."
+    return EndReason.ERROR, f"{type(cause).__name__}: {cause}".strip().splitlines()[0]

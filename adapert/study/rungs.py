@@ -1,0 +1,71 @@
+"""Which trials go on: asynchronous successive halving over epochs (Li et al., 2020, algorithm 2)."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a trial's value at a rung meant.
+
+    Attributes:
+        rung: Epoch of the rung.
+        cutoff: What the value had to reach; None where nothing was there to compare with.
+        is_stopped: Whether the trial ends here.
+    """
+
+    rung: int
+    cutoff: float | None
+    is_stopped: bool
+
+
+class Rungs:
+    """Values of trials at epochs ``min_epochs * reduction_factor ** k``, and who of them goes on.
+
+    A trial is compared with those that reached the rung before it. Trials of one cohort run side by side:
+    where cohorts are given, only earlier cohorts count, so that nothing depends on who came first.
+    """
+
+    def __init__(self, min_epochs: int, max_epochs: int, reduction_factor: int) -> None:
+        self.epochs: list[int] = []
+        epoch = min_epochs
+        while epoch < max_epochs:
+            self.epochs.append(epoch)
+            epoch *= reduction_factor
+        self._kept_share = 1 / reduction_factor
+        self._values: dict[int, dict[str, tuple[int, float]]] = {epoch: {} for epoch in self.epochs}
+
+    def judge(self, trial: str, epoch: int, value: float, cohort: int | None = None) -> Judgement | None:
+        """Record a trial's value and decide whether it goes on.
+
+        Args:
+            trial: Its id; a rung judges a trial once.
+            epoch: Of the report.
+            value: Objective, larger is better; minus infinity where it is undefined.
+            cohort: Number of the trial's cohort, from 0; None compares with all that came before.
+
+        Returns:
+            None where the epoch reaches no new rung.
+        """
+        # The highest rung reached: one that a report skips cannot be judged by it.
+        reached = [rung for rung in self.epochs if rung <= epoch]
+        if not reached or trial in self._values[reached[-1]]:
+            return None
+        rung = reached[-1]
+        recorded = self._values[rung]
+        before = [other for its, other in recorded.values() if cohort is None or its < cohort]
+        cutoff = self._cutoff(before) if before else None
+        self.record(trial, rung, value, cohort)
+        return Judgement(rung, cutoff, cutoff is not None and value < cutoff)
+
+    def record(self, trial: str, rung: int, value: float, cohort: int | None = None) -> None:
+        """Put a value that was judged before back to its rung."""
+        self._values[rung][trial] = (0 if cohort is None else cohort, value)
+
+    def _cutoff(self, values: list[float]) -> float:
+        with np.errstate(invalid="ignore"):
+            cutoff = float(np.percentile(values, 100 * (1 - self._kept_share)))
+        # Between minus infinity and a number lies no number: then none is stopped.
+        return -math.inf if math.isnan(cutoff) else cutoff

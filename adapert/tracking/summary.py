@@ -1,0 +1,59 @@
+"""What a study's own run shows: counts, cost, the best config, in numbers and in words."""
+
+import math
+from collections import Counter
+
+from adapert.config import Config, build_config
+from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
+from adapert.study.state import StudyState
+
+N_FAILURES_SHOWN = 5
+
+
+def best_record(state: StudyState) -> TrialRecord | None:
+    """The finished trial of best objective, if any has one."""
+    finished = [
+        r for r in state.records.values() if r.status == TrialStatus.FINISHED and r.objective > -math.inf
+    ]
+    return max(finished, key=lambda record: record.objective, default=None)
+
+
+def config_of(state: StudyState, record: TrialRecord) -> Config:
+    """A trial's whole config."""
+    return build_config(state.definition["study"]["base"]).with_changes(record.changes)
+
+
+def summarize_state(state: StudyState) -> dict[str, float]:
+    """Count trials by their end, sum their cost, and repeat the best one's metrics."""
+    counts = Counter(record.status for record in state.records.values())
+    best = best_record(state)
+    values = {} if best is None else {k: v for k, v in best.metrics.items() if k.startswith("best_")}
+    return values | {
+        **{f"n_{end}": float(counts[end]) for end in TrialStatus if end != TrialStatus.RUNNING},
+        "trial_hours": state.trial_hours,
+        "wall_hours": state.seconds / 3600,
+    }
+
+
+def describe_state(state: StudyState) -> str:
+    """Tell in Markdown what was asked and what came of it."""
+    lines = [state.definition["study"]["question"], ""]
+    counts = Counter(record.status for record in state.records.values())
+    ends = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    lines += [f"{ends or 'no trial yet'}; {state.trial_hours:.2f} trial-hours."]
+    if state.closed and state.closed["message"]:
+        lines += ["", state.closed["message"]]
+    best = best_record(state)
+    if best is not None:
+        lines += [
+            "",
+            f"Best: trial {best.trial_id}, validation Pearson-delta {best.metrics[OBJECTIVE]:.4f}",
+            "",
+        ]
+        lines += ["| field | value |", "|---|---|"]
+        lines += [f"| {name} | {value} |" for name, value in best.changes.items()]
+    failures = Counter(r.message for r in state.records.values() if r.status == TrialStatus.FAILED)
+    if failures:
+        lines += ["", "| failures | what |", "|---|---|"]
+        lines += [f"| {count} | {message} |" for message, count in failures.most_common(N_FAILURES_SHOWN)]
+    return "\n".join(lines)

@@ -1,0 +1,74 @@
+import multiprocessing
+import shutil
+
+import pytest
+
+from adapert.data.shipping import ShippedFolder
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    """Another machine's temporary folder."""
+    path = tmp_path / "node"
+    path.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(path))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "prepared"
+    (path / "train" / "deep").mkdir(parents=True)
+    (path / "manifest.json").write_text('{"name": "Ü"}')
+    (path / "empty").write_bytes(b"")
+    (path / "train" / "deep" / "delta.npy").write_bytes(bytes(range(256)) * 100)
+    return path
+
+
+def content_of(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def test_what_is_unpacked_equals_what_was_packed(folder, node):
+    shipped, expected = ShippedFolder.pack(folder), content_of(folder)
+    shutil.rmtree(folder)
+    unpacked = shipped.unpack("0123")
+    assert unpacked.parent == node
+    assert content_of(unpacked) == expected
+
+
+def test_each_data_set_has_a_folder_of_its_own(folder, node):
+    shipped = ShippedFolder.pack(folder)
+    assert shipped.unpack("0123") != shipped.unpack("4567")
+
+
+def test_a_node_unpacks_once(folder, node):
+    shipped = ShippedFolder.pack(folder)
+    first = shipped.unpack("0123")
+    (first / "mark").write_text("first")
+    assert shipped.unpack("0123") == first
+    assert (first / "mark").is_file()
+
+
+def unpack(shipped, node, barrier, unpacked):
+    import tempfile
+
+    tempfile.tempdir = str(node)
+    barrier.wait(60)
+    path = shipped.unpack("0123")
+    unpacked.put((content_of(path), path.stat().st_ino))
+
+
+def test_processes_that_unpack_at_once_get_the_same_whole_folder(folder, node):
+    fork = multiprocessing.get_context("fork")
+    barrier, unpacked = fork.Barrier(2), fork.Queue()
+    shipped = ShippedFolder.pack(folder)
+    processes = [fork.Process(target=unpack, args=(shipped, node, barrier, unpacked)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    first, second = unpacked.get(timeout=60), unpacked.get(timeout=60)
+    for process in processes:
+        process.join(60)
+    assert first == second
+    assert first[0] == content_of(folder)

@@ -1,0 +1,84 @@
+import io
+import sqlite3
+from contextlib import closing
+
+import pytest
+from fixtures.dataset import build_tiny_dataset
+from rich.console import Console
+
+from adapert.data.prepared import write_prepared
+from adapert.doctor.examine import CHECKS, examine
+from adapert.doctor.findings import Finding, State, build_table, has_problem
+from adapert.errors import InputError
+
+
+def assert_found(finding, state, *parts):
+    missing = [part for part in parts if part not in finding.sentence]
+    assert (finding.state, missing) == (state, []), finding.sentence
+
+
+def execute(database, statement):
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(statement)
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    path = tmp_path / "prepared"
+    write_prepared(build_tiny_dataset(), path)
+    return path
+
+
+def test_a_check_that_raises_is_a_problem_and_the_rest_still_run(tmp_path):
+    def refuse(data, workspace):
+        raise InputError("A workspace must be blue, but it is red. Paint it.")
+
+    def fail(data, workspace):
+        raise KeyError("a\nb")
+
+    def be_denied(data, workspace):
+        raise PermissionError(13, "Permission denied", "/secret")
+
+    found = examine(
+        None,
+        tmp_path,
+        {
+            "colour": refuse,
+            "code": fail,
+            "file": be_denied,
+            "last": lambda data, workspace: Finding("last", State.OK, "fine"),
+        },
+    )
+    assert [finding.state for finding in found] == ["problem", "problem", "problem", "ok"]
+    assert found[0].sentence == "A workspace must be blue, but it is red. Paint it."
+    assert_found(found[1], "problem", "KeyError")
+    assert_found(found[2], "problem", "'/secret'", "Permission denied")
+
+
+def test_every_check_has_a_line_under_its_subject_and_leaves_nothing_behind(tmp_path, prepared):
+    import ray
+
+    found = examine(prepared, tmp_path / "runs")
+    assert [finding.subject for finding in found] == list(CHECKS)
+    assert {finding.subject: finding.sentence for finding in found if finding.state == "problem"} == {}
+    assert not (tmp_path / "runs").exists()
+    ray_finding = found[list(CHECKS).index("Ray")]
+    assert_found(ray_finding, "ok", "started in", "first task in")
+    assert not ray.is_initialized()
+
+
+def test_only_a_problem_would_stop_a_study():
+    ok, warning = Finding("a", State.OK, ""), Finding("b", State.WARNING, "")
+    assert not has_problem([ok, warning])
+    assert has_problem([ok, Finding("c", State.PROBLEM, "")])
+
+
+def test_the_table_shows_brackets_as_they_are():
+    console = Console(width=100, file=io.StringIO())
+    console.print(build_table([Finding("packages", State.PROBLEM, "Run: python -m pip install 'ray[tune]'")]))
+    words = console.file.getvalue().split(maxsplit=2)
+    assert [word.strip() for word in words] == [
+        "packages",
+        "problem",
+        "Run: python -m pip install 'ray[tune]'",
+    ]

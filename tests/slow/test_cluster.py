@@ -1,0 +1,90 @@
+"""A study on a simulated Ray cluster of several nodes with pretended GPUs."""
+
+import os
+import threading
+import time
+
+import pytest
+from rich.console import Console
+
+from adapert.launch import build_base, launch
+from adapert.operation import study_folder
+from adapert.records import TrialStatus
+from adapert.study.ledger import LEDGER_FILE, EventKind, read_events
+from adapert.study.limits import Limits
+from adapert.study.resources import Resources
+from adapert.study.study import Design, Study
+
+pytestmark = pytest.mark.slow
+
+N_SEEDS = 5
+"""More than there are GPUs."""
+
+N_EPOCHS = 60
+SLOW = {
+    "training.max_epochs": N_EPOCHS,
+    "training.patience": N_EPOCHS,
+    "data.control": "cell",
+    "training.minibatch_size": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def survived(launchable, tmp_path_factory):
+    """Run a study on two nodes of two GPUs, a quarter of one a trial, and remove a node in its middle."""
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [cluster.add_node(num_cpus=8, num_gpus=2) for _ in range(2)]
+    workspace = tmp_path_factory.mktemp("cluster") / "runs"
+    base = build_base(launchable, None, SLOW)
+    plan = Design(kind="ablation", variants={"full": {}}, n_seeds=N_SEEDS)
+    study = Study(name="spread", question="Does it end whole?", base=base, plan=plan)
+    ledger = study_folder(workspace, study.name) / LEDGER_FILE
+
+    def remove_a_node() -> None:
+        while not (ledger.is_file() and ledger.read_bytes().count(b'"started"') >= N_SEEDS):
+            time.sleep(0.05)
+        cluster.remove_node(nodes[0])
+
+    removing = threading.Thread(target=remove_a_node)
+    removing.start()
+    resources = Resources(gpus_per_trial=0.25, address=cluster.address)
+    try:
+        result = launch(study, workspace, resources, Limits(), Console(quiet=True))
+    finally:
+        removing.join()
+        cluster.shutdown()
+    return result, read_events(ledger)
+
+
+def test_a_study_ends_whole_although_a_node_was_removed(survived):
+    result, _ = survived
+    assert result.count(TrialStatus.FINISHED) == N_SEEDS
+    assert {record.n_epochs for record in result.records} == {N_EPOCHS}
+
+
+def test_fractions_of_gpus_let_several_trials_run_at_once(survived):
+    _, events = survived
+    running, most = set(), 0
+    for event in events:
+        if event["event"] == EventKind.STARTED:
+            running.add(event["trial"])
+        elif event["event"] in (EventKind.ENDED, EventKind.LOST):
+            running.discard(event["trial"])
+        most = max(most, len(running))
+    assert most == N_SEEDS
+
+
+def test_every_epoch_is_reported_once(survived):
+    _, events = survived
+    reported = [(e["trial"], e["epoch"]) for e in events if e["event"] == EventKind.REPORTED]
+    assert len(reported) == len(set(reported)) == N_EPOCHS * N_SEEDS
+
+
+def test_trials_that_lost_their_worker_went_on_from_a_checkpoint(survived):
+    result, events = survived
+    lost = {event["trial"] for event in events if event["event"] == EventKind.LOST}
+    assert lost
+    assert lost <= {record.trial_id for record in result.records if record.status == TrialStatus.FINISHED}

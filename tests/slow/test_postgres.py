@@ -1,0 +1,86 @@
+"""A study whose MLflow server and search storage are on PostgreSQL, with the server gone for a while."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from fixtures.launched import SEARCH, command
+from fixtures.servers import MlflowServer
+from mlflow.tracking import MlflowClient
+
+from adapert.records import EXPERIMENT, Tag
+from adapert.study.ledger import LEDGER_FILE, read_events
+from adapert.study.state import fold
+from adapert.tracking.tracker import count_waiting
+
+pytestmark = pytest.mark.slow
+SLOW_ENOUGH = ("--max-epochs", "30", "--set", "data.control=cell", "--set", "training.minibatch_size=2")
+
+
+@pytest.fixture(scope="module")
+def studied(launchable, postgres, tmp_path_factory):
+    """Run a study whose MLflow server is killed in its middle and comes back; then deliver what is left."""
+    folder = tmp_path_factory.mktemp("postgres")
+    server = MlflowServer(f"{postgres}mlflow", folder)
+    server.start()
+    stores = ("--tracking-uri", server.address, "--optuna-storage", f"{postgres}optuna")
+    process = subprocess.Popen(
+        command(folder, "pg", SEARCH, launchable, "--device", "cpu", *stores, *SLOW_ENOUGH),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    workspace = folder / "pg runs"
+    ledger = workspace / "studies" / "tiny_search" / LEDGER_FILE
+    while not (ledger.is_file() and ledger.read_bytes().count(b'"reported"') > 5):
+        assert process.poll() is None, process.communicate()[0]
+    server.kill()
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    events = read_events(ledger)
+    n_waiting = count_waiting(ledger.parent, events)
+    server.start()
+    sync = [
+        str(Path(sys.executable).with_name("adapert")),
+        "sync",
+        "tiny_search",
+        "--workspace",
+        str(workspace),
+    ]
+    synced = subprocess.run(sync, capture_output=True, text=True)
+    yield out, n_waiting, synced, server.address, ledger
+    server.kill()
+
+
+def test_a_study_ends_whole_while_its_tracking_server_is_gone(studied):
+    out, n_waiting, _, _, ledger = studied
+    assert n_waiting > 0
+    assert f"{n_waiting} lines wait for MLflow. Deliver them with: adapert sync tiny_search" in out
+    assert len(fold(read_events(ledger)).running) == 0
+
+
+def test_sync_delivers_every_report_once_and_in_order(studied):
+    *_, synced, address, ledger = studied
+    assert synced.returncode == 0, synced.stdout + synced.stderr
+    client = MlflowClient(address)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = client.search_runs([experiment.experiment_id])
+    state = fold(read_events(ledger))
+    assert sorted(run.data.tags[Tag.TRIAL] for run in runs if Tag.TRIAL in run.data.tags) == sorted(
+        state.records
+    )
+    assert "RUNNING" not in {run.info.status for run in runs}
+    for run in runs:
+        if Tag.TRIAL in run.data.tags:
+            record = state.records[run.data.tags[Tag.TRIAL]]
+            history = client.get_metric_history(run.info.run_id, "best_pearson_delta")
+            assert [metric.step for metric in history] == list(range(1, record.n_epochs + 1))
+
+
+def test_optuna_has_the_study_in_its_database(studied, postgres):
+    ledger = studied[-1]
+    study = optuna.load_study(study_name="tiny_search", storage=f"{postgres}optuna")
+    assert len(study.trials) == len(fold(read_events(ledger)).settled) == 3
+    assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}

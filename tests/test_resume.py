@@ -1,0 +1,379 @@
+import io
+from dataclasses import asdict
+
+import pytest
+from fixtures.dataset import build_tiny_dataset
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from rich.console import Console
+
+from adapert.config import Config
+from adapert.data.prepared import write_prepared
+from adapert.errors import InputError
+from adapert.records import EndReason, TrialStatus
+from adapert.resume import extend, find_study, resume, stop, study_names, sync
+from adapert.study.definition import describe_origin
+from adapert.study.ledger import EventKind, held
+from adapert.study.limits import Limits
+from adapert.study.requests import has_requests
+from adapert.study.resources import Resources
+from adapert.study.study import Design, Search
+from adapert.tracking.store import open_store
+from adapert.tracking.tracker import Tracker, count_waiting
+
+SEARCH = Search(space={"model.tau": FloatDistribution(0.1, 2.0, log=True)}, n_trials=3)
+GRID = Search(space={"graph.top_k": CategoricalDistribution([5, 10])}, sampler="grid")
+DESIGN = Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}, n_seeds=2)
+
+
+@pytest.fixture
+def begun(make_ledger, tmp_path, workspace):
+    """A study of some data that a process has taken up and left."""
+    write_prepared(build_tiny_dataset(), tmp_path / "prepared")
+
+    def make(plan=DESIGN, name="try", **options):
+        base = Config().with_changes({"data.path": str(tmp_path / "prepared"), "data.fingerprint": "tiny"})
+        made = make_ledger(name, plan, base, workspace, **options)
+        made.opened(resources=asdict(Resources(max_concurrent=1)), limits=asdict(Limits(target=0.9)))
+        return made
+
+    return make
+
+
+@pytest.fixture
+def operated(monkeypatch):
+    """With what a study was gone on with, instead of doing so."""
+    calls = []
+
+    def operate(folder, resources, limits, console, connect):
+        calls.append((folder, resources, limits, has_requests(folder)))
+        return "gone on with"
+
+    monkeypatch.setattr("adapert.resume.operate", operate)
+    return calls
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=300)
+
+
+# which study
+
+
+def test_an_unknown_study_is_answered_with_the_nearest_and_all_there_are(begun, workspace):
+    begun(name="search_wide")
+    begun(name="ablation")
+    assert study_names(workspace) == ["ablation", "search_wide"]
+    with pytest.raises(
+        InputError,
+        match=r"no study 'serch_wide' .*Did you mean 'search_wide'\? It has 'ablation', 'search_wide'",
+    ):
+        find_study(workspace, "serch_wide")
+
+
+def test_a_workspace_without_studies_says_so(tmp_path):
+    with pytest.raises(InputError, match=r"no study 'try' in '.*'\. It has no study yet\. .* --workspace"):
+        find_study(tmp_path, "try")
+
+
+# resume
+
+
+def test_a_study_goes_on_with_what_it_was_last_given(begun, workspace, operated, console):
+    made = begun()
+    assert resume(workspace, "try", console, {"max_concurrent": None}, {"target": None}) == "gone on with"
+    assert operated == [(made.folder, Resources(max_concurrent=1), Limits(target=0.9), False)]
+
+
+def test_what_is_given_anew_takes_the_place_of_what_was(begun, workspace, operated, console):
+    begun()
+    resume(workspace, "try", console, {"max_concurrent": 2, "max_failures": 0}, {"seconds": 60.0})
+    _, resources, limits, _ = operated[0]
+    assert resources == Resources(max_concurrent=2, max_failures=0)
+    assert limits == Limits(seconds=60.0, target=0.9)
+
+
+def test_a_study_that_was_killed_before_it_was_opened_goes_on(
+    make_ledger, begun, workspace, operated, console
+):
+    made = begun()
+    made.path.write_text(made.path.read_text().splitlines()[0] + "\n")
+    resume(workspace, "try", console, {}, {})
+    assert operated[0][1:3] == (Resources(), Limits())
+
+
+def test_a_machine_with_less_than_the_study_uses_is_refused(begun, workspace, operated, console, monkeypatch):
+    made = begun()
+    made.opened(resources=asdict(Resources(gpus_per_trial=1.0, device="cuda")), limits={})
+    monkeypatch.setattr("adapert.study.resources.count_gpus", lambda: 0)
+    with pytest.raises(InputError, match="this machine has none"):
+        resume(workspace, "try", console, {}, {})
+    assert operated == []
+
+
+def test_a_study_that_another_process_runs_is_refused(begun, workspace, operated, console):
+    made = begun()
+    with held(made.folder), pytest.raises(InputError, match=r"run by process \d+ on .* 'adapert status try'"):
+        resume(workspace, "try", console, {}, {})
+
+
+# what has changed
+
+
+def other_code(made):
+    origin = describe_origin(made.study)
+    made.change_first(origin=origin | {"code": origin["code"] | {"training": "other"}})
+
+
+def other_versions(made):
+    origin = describe_origin(made.study)
+    made.change_first(origin=origin | {"versions": origin["versions"] | {"torch": "1.0"}})
+
+
+def other_data(made):
+    made.change_first(origin=describe_origin(made.study) | {"data": "0123"})
+
+
+CHANGES = [
+    (other_code, "the code of adapert/training is another"),
+    (other_versions, "torch was 1.0 and is"),
+    (other_data, "the data's fingerprint was 0123 and is tiny"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), CHANGES)
+def test_a_change_is_refused_by_name(begun, workspace, operated, console, change, says):
+    change(begun())
+    with pytest.raises(InputError, match=f"{says}.*--accept-changes"):
+        resume(workspace, "try", console, {}, {})
+    assert operated == []
+
+
+@pytest.mark.parametrize(("change", "says"), CHANGES)
+def test_a_change_that_was_accepted_once_is_not_asked_about_again(
+    begun, workspace, operated, console, change, says
+):
+    made = begun()
+    change(made)
+    resume(workspace, "try", console, {}, {}, is_accepted=True)
+    assert f"Accepted: {says}" in console.file.getvalue()
+    assert made.events[-1]["event"] == EventKind.ACCEPTED
+    assert says in made.events[-1]["changes"][0]
+    resume(workspace, "try", console, {}, {})
+    assert len(operated) == 2
+
+
+def test_data_that_were_prepared_anew_are_refused(begun, workspace, operated, console, tmp_path):
+    begun()
+    manifest = tmp_path / "prepared" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"tiny"', '"other"'))
+    with pytest.raises(InputError, match="the data's fingerprint was tiny and is other"):
+        resume(workspace, "try", console, {}, {})
+
+
+def test_data_that_are_gone_are_refused(begun, workspace, operated, console, tmp_path):
+    begun()
+    (tmp_path / "prepared").rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"prepared' has no manifest\.json"):
+        resume(workspace, "try", console, {}, {})
+
+
+RECIPE = """
+from optuna.distributions import FloatDistribution
+from adapert.study.study import Search, Study
+
+def study(base):
+    space = {"model.tau": FloatDistribution(0.1, 2.0, log=True)}
+    return Study(name="try", question="Which one?", base=base, plan=Search(space=space))
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "recipe.py"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_a_recipe_that_is_the_same_or_gone_is_no_change(begun, workspace, operated, console, recipe):
+    begun(SEARCH, recipe=str(recipe))
+    resume(workspace, "try", console, {}, {})
+    recipe.unlink()
+    resume(workspace, "try", console, {}, {})
+    assert len(operated) == 2
+
+
+def test_a_recipe_of_another_space_is_refused_until_it_is_accepted(
+    begun, workspace, operated, console, recipe
+):
+    begun(SEARCH, recipe=str(recipe))
+    recipe.write_text(RECIPE.replace("2.0", "3.0"))
+    with pytest.raises(InputError, match=r"the space of the recipe '.*recipe\.py' is another"):
+        resume(workspace, "try", console, {}, {})
+    resume(workspace, "try", console, {}, {}, is_accepted=True)
+    resume(workspace, "try", console, {}, {})
+    recipe.write_text(RECIPE.replace("2.0", "4.0"))
+    with pytest.raises(InputError, match="is another"):
+        resume(workspace, "try", console, {}, {})
+
+
+# extend
+
+
+@pytest.mark.parametrize(
+    ("plan", "n_trials", "n_seeds", "says"),
+    [
+        (SEARCH, None, 2, r"A search is extended by --trials, but 'try' was given none\. Add --trials N"),
+        (SEARCH, None, None, "A search is extended by --trials"),
+        (SEARCH, 2, 2, "A search is extended by --trials alone"),
+        (DESIGN, 2, None, r"A design is extended by --seeds, but 'try' was given none\. Add --seeds N"),
+        (DESIGN, None, None, "A design is extended by --seeds"),
+        (DESIGN, 2, 2, "A design is extended by --seeds alone"),
+        (GRID, 2, None, r"A grid has all its points, .*Launch another"),
+        (GRID, None, 2, "A grid has all its points"),
+    ],
+)
+def test_what_a_plan_does_not_have_extends_no_study(
+    begun, workspace, operated, console, plan, n_trials, n_seeds, says
+):
+    made = begun(plan)
+    with pytest.raises(InputError, match=says):
+        extend(workspace, "try", console, n_trials, n_seeds)
+    assert (operated, has_requests(made.folder)) == ([], False)
+
+
+@pytest.mark.parametrize(("plan", "more"), [(SEARCH, (2, None)), (DESIGN, (None, 2))])
+def test_a_study_that_nobody_runs_is_gone_on_with_by_the_request(
+    begun, workspace, operated, console, plan, more
+):
+    begun(plan)
+    assert extend(workspace, "try", console, *more) == "gone on with"
+    assert operated[0][-1]
+
+
+def test_a_request_that_is_refused_does_not_wait_for_the_next_process(begun, workspace, operated, console):
+    made = begun()
+    other_code(made)
+    with pytest.raises(InputError, match="is another"):
+        extend(workspace, "try", console, None, 2)
+    assert not has_requests(made.folder)
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """A process that takes every request up at once."""
+    requests = []
+    monkeypatch.setattr(
+        "adapert.resume.write_request", lambda _, kind, **said: requests.append({"kind": kind} | said)
+    )
+    return requests
+
+
+def test_the_process_that_runs_a_study_takes_more_up_itself(begun, workspace, operated, console, taken):
+    made = begun()
+    with held(made.folder):
+        assert extend(workspace, "try", console, None, 2) is None
+    assert taken == [{"kind": "extend", "n_trials": None, "n_seeds": 2}]
+    assert operated == []
+
+
+# stop
+
+
+def test_a_study_that_nobody_runs_is_not_stopped(begun, workspace):
+    made = begun()
+    with pytest.raises(InputError, match=r"none runs 'try'\. See 'adapert status try'"):
+        stop(workspace, "try", None)
+    assert not has_requests(made.folder)
+
+
+@pytest.mark.parametrize("trial", ["001", "009"])
+def test_a_trial_that_does_not_run_is_not_stopped(begun, workspace, trial):
+    made = begun()
+    for known in ("001", "002", "003"):
+        made.asked(known)
+    made.ended("001")
+    with (
+        held(made.folder),
+        pytest.raises(InputError, match=rf"but '{trial}' of 'try' does not\. Running are '002', '003'"),
+    ):
+        stop(workspace, "try", trial)
+    assert not has_requests(made.folder)
+
+
+@pytest.mark.parametrize("trial", [None, "001"])
+def test_the_process_that_runs_a_study_is_asked_to_stop(begun, workspace, taken, trial):
+    made = begun()
+    made.asked("001")
+    with held(made.folder):
+        stop(workspace, "try", trial)
+    assert taken == [{"kind": "stop", "trial": trial}]
+
+
+def test_a_process_that_does_not_answer_is_told(begun, workspace, monkeypatch):
+    monkeypatch.setattr("adapert.resume.TAKEN_SECONDS", 0.0)
+    made = begun()
+    with held(made.folder), pytest.raises(InputError, match="it will when it can"):
+        stop(workspace, "try", None)
+    assert has_requests(made.folder)
+
+
+# sync
+
+
+@pytest.fixture
+def no_patience(monkeypatch):
+    monkeypatch.setattr("adapert.tracking.tracker.RETRY_SECONDS", (0.001, 0.01))
+    monkeypatch.setattr("adapert.tracking.tracker.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(Tracker.close, "__defaults__", (0.05,))
+
+
+def test_a_killed_study_s_runs_are_delivered_and_ended(begun, workspace, no_patience):
+    made = begun()
+    made.asked("001")
+    made.reported("001", 1, 0.5)
+    assert sync(workspace, "try") == (0, "")
+    client, experiment = open_store(workspace)
+    assert [run.info.status for run in client.search_runs([experiment])] == ["KILLED", "KILLED"]
+    assert made.state.closed["status"] == TrialStatus.INTERRUPTED
+    assert count_waiting(made.folder, made.events) == 0
+
+
+def test_the_time_since_a_study_was_killed_is_not_its_cost(begun, workspace, no_patience):
+    made = begun()
+    made.asked("001")
+    made.reported("001", 1, 0.5)
+    before = made.state
+    sync(workspace, "try")
+    assert made.state.seconds == before.seconds == 3
+    assert made.state.trial_hours == before.trial_hours
+
+
+def test_an_ended_study_has_no_line_added(begun, workspace, no_patience):
+    made = begun()
+    made.asked("001")
+    made.ended("001", TrialStatus.FAILED, EndReason.ERROR, "no")
+    made.closed(TrialStatus.FAILED)
+    n_seen = made.state.n_events
+    for _ in range(2):
+        assert sync(workspace, "try") == (0, "")
+    assert len([event for event in made.events if event["event"] != EventKind.TRACKED]) == n_seen
+
+
+def test_a_store_that_still_is_not_there_leaves_the_lines_waiting(begun, workspace, no_patience, monkeypatch):
+    made = begun()
+
+    def refuse(_):
+        raise ConnectionError("refused")
+
+    with monkeypatch.context() as store:
+        store.setattr("adapert.resume.open_store", refuse)
+        assert sync(workspace, "try") == (3, "ConnectionError: refused")
+    assert count_waiting(made.folder, made.events) == 3
+    assert sync(workspace, "try") == (0, "")
+
+
+def test_a_running_study_delivers_by_itself(begun, workspace):
+    made = begun()
+    with held(made.folder), pytest.raises(InputError, match="One process at a time"):
+        sync(workspace, "try")

@@ -1,0 +1,111 @@
+from functools import partial
+
+import pytest
+
+from adapert.config import Config
+from adapert.records import Tag
+from adapert.study.ledger import EventKind, Ledger, read_events
+from adapert.tracking.runs import MAX_METRICS, STUDY, NotYetError, Runs, is_lasting
+from adapert.tracking.store import open_store
+
+TAGS = {Tag.KIND: "study", Tag.STUDY: "try"}
+
+
+@pytest.fixture
+def made(make_ledger, workspace):
+    return make_ledger(workspace=workspace)
+
+
+@pytest.fixture
+def new_runs(made, workspace):
+    """Runs as a process knows them that takes the study up."""
+    ledgers = []
+
+    def build(run_ids=None, is_new=False, connect=None):
+        ledgers.append(Ledger(made.path))
+        return Runs(connect or partial(open_store, workspace), ledgers[-1], run_ids or {}, is_new)
+
+    yield build
+    for ledger in ledgers:
+        ledger.close()
+
+
+def found_in(workspace):
+    client, experiment = open_store(workspace)
+    return client.search_runs([experiment])
+
+
+def test_the_store_is_opened_by_its_first_use(new_runs):
+    def refuse():
+        raise ConnectionError("refused")
+
+    runs = new_runs(connect=refuse)
+    with pytest.raises(NotYetError, match="ConnectionError: refused"):
+        runs.create(STUDY, "try", TAGS, at=1.0)
+
+
+def test_a_new_run_is_recorded_in_the_ledger(new_runs, made, workspace):
+    new_runs(is_new=True).create(STUDY, "try", TAGS, at=1.5)
+    (run,) = found_in(workspace)
+    *_, line = read_events(made.path)
+    assert (line["event"], line["trial"], line["run"]) == (EventKind.TRACKED, STUDY, run.info.run_id)
+    assert (run.info.run_name, run.info.start_time) == ("try", 1500)
+
+
+def test_a_run_that_the_ledger_does_not_name_is_found_again(new_runs, workspace):
+    for _ in range(2):
+        new_runs().create(STUDY, "try", TAGS, at=1.5)
+    assert len(found_in(workspace)) == 1
+
+
+def test_a_run_of_another_beginning_is_another_study_s(new_runs, workspace):
+    for at in (1.5, 2.5):
+        new_runs().create(STUDY, "try", TAGS, at=at)
+    assert len(found_in(workspace)) == 2
+
+
+def test_more_metrics_than_mlflow_takes_at_once_are_all_kept(new_runs, workspace):
+    runs = new_runs(is_new=True)
+    runs.create(STUDY, "try", TAGS, at=1.0)
+    n_steps = MAX_METRICS // 2 + 10
+    for step in range(n_steps):
+        runs.log_metrics(STUDY, {"one": 1.0 * step, "two": 2.0 * step}, step, at=float(step))
+    runs.flush()
+    client, _ = open_store(workspace)
+    history = client.get_metric_history(found_in(workspace)[0].info.run_id, "two")
+    assert [metric.value for metric in history] == [2.0 * step for step in range(n_steps)]
+
+
+def test_metrics_wait_until_they_are_flushed(new_runs, workspace):
+    runs = new_runs(is_new=True)
+    runs.create(STUDY, "try", TAGS, at=1.0)
+    runs.log_metrics(STUDY, {"one": 1.0}, step=1, at=1.0)
+    assert found_in(workspace)[0].data.metrics == {}
+    runs.forget_metrics()
+    runs.flush()
+    assert found_in(workspace)[0].data.metrics == {}
+
+
+@pytest.mark.parametrize(("name", "is_for_good"), [("a+b", True), ("fine", False)])
+def test_what_mlflow_refuses_for_good_is_told_from_what_it_cannot_do_now(
+    new_runs, workspace, name, is_for_good
+):
+    runs = new_runs(is_new=True)
+    runs.create(STUDY, "try", TAGS, at=1.0)
+    runs.log_metrics(STUDY, {name: 1.0}, step=1, at=1.0)
+    if not is_for_good:
+        (workspace / "mlflow.db").write_bytes(b"no database " * 1000)
+    with pytest.raises(Exception, match=r".") as refusal:
+        runs.flush()
+    assert is_lasting(refusal.value) is is_for_good
+
+
+def test_a_config_becomes_params_and_a_file(new_runs, workspace, tmp_path):
+    runs = new_runs(is_new=True)
+    runs.create(STUDY, "try", TAGS, at=1.0)
+    config = Config().with_changes({"model.tau": 0.123456789012345})
+    for _ in range(2):
+        runs.log_config(STUDY, config, tmp_path / "trial")
+    (run,) = found_in(workspace)
+    assert run.data.params["model.tau"] == "0.123456789012345"
+    assert set(run.data.params) == set(config.flat())

@@ -1,0 +1,84 @@
+import math
+
+from adapert.config import Config
+from adapert.records import OBJECTIVE, EndReason, TrialStatus
+from adapert.tracking.summary import best_record, config_of, describe_state, summarize_state
+
+
+def make_state(make_ledger):
+    """Two trials finished, of two and one seconds, one was stopped and better, two failed alike."""
+    made = make_ledger(base=Config().with_changes({"model.dropout": 0.25}))
+    made.opened()
+    for trial, value, changes in [("001", 0.25, {}), ("002", 0.5, {"model.tau": 0.5, "graph.top_k": 10})]:
+        made.asked(trial, "sharp" if changes else "full", changes=changes)
+        made.reported(trial, 1, value, best_pds=0.125, loss_total=3.0)
+        made.ended(trial)
+    made.asked("003")
+    made.reported("003", 1, 0.9)
+    made.ended("003", TrialStatus.STOPPED, EndReason.RUNG)
+    for trial in ("004", "005"):
+        made.asked(trial)
+        made.ended(trial, TrialStatus.FAILED, EndReason.ERROR, "ValueError: no")
+    made.closed(TrialStatus.STOPPED, "It was asked to stop.")
+    return made.state
+
+
+def test_the_best_is_the_finished_trial_of_highest_objective(make_ledger):
+    assert best_record(make_state(make_ledger)).trial_id == "002"
+
+
+def test_without_a_finished_trial_of_an_objective_none_is_best(make_ledger):
+    made = make_ledger()
+    made.asked("001")
+    made.reported("001", 1, None)
+    made.ended("001")
+    assert best_record(made.state) is None
+    assert OBJECTIVE not in summarize_state(made.state)
+
+
+def test_a_trial_s_config_is_the_base_with_its_changes(make_ledger):
+    state = make_state(make_ledger)
+    config = config_of(state, best_record(state))
+    assert (config.model.tau, config.graph.top_k, config.model.dropout) == (0.5, 10, 0.25)
+
+
+def test_numbers_are_counts_costs_and_the_best_trial_s(make_ledger):
+    numbers = summarize_state(make_state(make_ledger))
+    # A second between two lines: a trial that reports costs two, one that fails at once costs one.
+    assert math.isclose(numbers.pop("trial_hours"), (2 + 2 + 2 + 1 + 1) / 3600)
+    assert math.isclose(numbers.pop("wall_hours"), 19 / 3600)
+    assert numbers == {
+        OBJECTIVE: 0.5,
+        "best_pds": 0.125,
+        "n_finished": 2,
+        "n_stopped": 1,
+        "n_failed": 2,
+        "n_interrupted": 0,
+    }
+
+
+def test_words_are_the_question_the_ends_the_best_config_and_the_failures(make_ledger):
+    assert describe_state(make_state(make_ledger)).splitlines() == [
+        "Which one?",
+        "",
+        "2 failed, 2 finished, 1 stopped; 0.00 trial-hours.",
+        "",
+        "It was asked to stop.",
+        "",
+        "Best: trial 002, validation Pearson-delta 0.5000",
+        "",
+        "| field | value |",
+        "|---|---|",
+        "| model.tau | 0.5 |",
+        "| graph.top_k | 10 |",
+        "",
+        "| failures | what |",
+        "|---|---|",
+        "| 2 | ValueError: no |",
+    ]
+
+
+def test_a_study_without_trials_says_so(make_ledger):
+    made = make_ledger()
+    made.opened()
+    assert describe_state(made.state) == "Which one?\n\nno trial yet; 0.00 trial-hours."
