@@ -1,0 +1,242 @@
+"""The files of deploy/ name commands, options and versions that exist, and the scripts do what they say."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from adapert.cli import app
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+YAML_FILES = sorted(DEPLOY.rglob("*.yaml"))
+SCRIPTS = [DEPLOY / "launch_or_resume.sh", DEPLOY / "slurm" / "adapert.sbatch"]
+COMMANDS = typer.main.get_command(app).commands
+
+
+def documents(name):
+    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+
+
+def code_of(path):
+    """The lines of a file that a shell runs, and what its prose and comments have in backticks."""
+    text = path.read_text().replace("\\\n", " ")
+    fence = re.compile(r"^```.*?$(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+    code = "\n".join(fence.findall(text)) if path.suffix == ".md" else text
+    return [
+        *re.sub(r"(^|\s)#.*$", "", code, flags=re.MULTILINE).splitlines(),
+        *re.findall(r"`([^`\n]+)`", fence.sub("", text)),
+    ]
+
+
+def commands_in(path):
+    """Every `adapert COMMAND`, and every study that launch_or_resume.sh launches, with its options."""
+    for line in code_of(path):
+        for command, rest in re.findall(
+            r"(?:^|exec|&&|['\"/])\s*(?:adapert +([a-z]+)\b|launch_or_resume\.sh\"? +\S+)([^|;&]*)", line
+        ):
+            yield command or "launch", re.findall(r"(?<=\s)--[a-z-]+", rest)
+
+
+def written_commands():
+    suffixes = {".sh", ".sbatch", ".yaml"}
+    paths = [path for path in sorted(DEPLOY.rglob("*")) if path.suffix in suffixes]
+    for path in [*paths, ROOT / "docs" / "clusters.md"]:
+        for command, options in commands_in(path):
+            yield pytest.param(command, options, id=f"{path.name}-{command}-{len(options)}")
+
+
+@pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_yaml_files_parse(path):
+    assert all(isinstance(document, dict) for document in yaml.safe_load_all(path.read_text()))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_parse(path):
+    subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_study_script_of_kuberay_parses():
+    subprocess.run(
+        ["bash", "-n"], input=documents("kuberay/rayjob.yaml")[0]["data"]["run.sh"], text=True, check=True
+    )
+
+
+@pytest.mark.parametrize(("command", "options"), written_commands())
+def test_written_commands_and_options_exist(command, options):
+    assert command in COMMANDS
+    known = {name for parameter in COMMANDS[command].params for name in parameter.opts}
+    assert set(options) <= known
+
+
+def test_pages_and_files_name_the_main_commands():
+    assert {"launch", "resume", "status", "stop"} <= {parameter.values[0] for parameter in written_commands()}
+
+
+def test_cluster_file_passes_rays_schema():
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = prepare_config(documents("ray_up/cluster.yaml")[0])
+    validate_config(config)
+    assert {name: node["max_workers"] for name, node in config["available_node_types"].items()} == {
+        "head": 0,
+        "gpu": 8,
+    }
+
+
+def test_cluster_file_sends_files_that_exist():
+    sent = documents("ray_up/cluster.yaml")[0]["file_mounts"].values()
+    here = [path for path in sent if not path.startswith("~") and path != "dist"]  # `pip wheel` makes dist
+    assert here
+    assert all((ROOT / path).is_file() for path in here)
+
+
+def test_pods_of_the_ray_job_mount_the_same_volume_at_the_same_path():
+    cluster = documents("kuberay/rayjob.yaml")[1]["spec"]["rayClusterSpec"]
+    mounts = set()
+    for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
+        pod = group["template"]["spec"]
+        claims = {
+            v["name"]: v["persistentVolumeClaim"]["claimName"]
+            for v in pod["volumes"]
+            if v["name"] == "shared"
+        }
+        mounts |= {
+            (claims[m["name"]], m["mountPath"])
+            for m in pod["containers"][0]["volumeMounts"]
+            if m["name"] in claims
+        }
+    assert mounts == {(documents("kuberay/pvc.yaml")[0]["metadata"]["name"], "/shared")}
+
+
+def test_python_and_versions_agree_with_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    constraints = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().split())
+    dockerfile = (DEPLOY / "Dockerfile").read_text()
+    python = re.search(r"^FROM python:([\d.]+)-slim", dockerfile, flags=re.MULTILINE)[1]
+    assert Version(python) in Requirement(f"python{project['requires-python']}").specifier
+    assert f"--python {python} " in (DEPLOY / "ray_up" / "cluster.yaml").read_text()
+    assert documents("kuberay/rayjob.yaml")[1]["spec"]["rayClusterSpec"]["rayVersion"] == constraints["ray"]
+    for requirement in map(Requirement, project["dependencies"]):
+        assert Version(constraints[requirement.name]) in requirement.specifier
+    assert set(re.findall(r"adapert(?:-tracking)?:([\d.]+)", "".join(p.read_text() for p in YAML_FILES))) == {
+        project["version"]
+    }
+
+
+def test_image_is_built_by_the_constraints_from_files_that_it_can_see():
+    dockerfile = (DEPLOY / "Dockerfile").read_text()
+    installs = re.findall(r"pip install (.*)", dockerfile)
+    assert installs
+    assert all(line.startswith("-c constraints.txt ") for line in installs)
+    seen = re.findall(r"^!(\S+)", (DEPLOY / "Dockerfile.dockerignore").read_text(), flags=re.MULTILINE)
+    copied = [
+        word
+        for line in re.findall(r"^COPY (.*) \S+$", dockerfile, flags=re.MULTILINE)
+        for word in line.split()
+    ]
+    assert set(copied) == set(seen)
+    assert all((ROOT / path).exists() for path in copied)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A folder of stand-ins that write down how they were called."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    stand_ins = {
+        # Ends when Ray has been started twice, as it would need its nodes.
+        "adapert": """
+            until [ "$(grep -c '^ray start' "$CALLS")" -ge 2 ]; do sleep 0.01; done
+            trap 'kill $!; exit 130' TERM
+            echo "SigIgn $(grep SigIgn /proc/self/status)" >> "$CALLS"
+            echo began
+            if [ -n "$SLOW" ]; then sleep 9 >&- & wait; fi""",
+        "ray": '[ "$1" != start ] || exec sleep 10',
+        "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
+        "scontrol": '[ "$1" != show ] || printf "node1\\nnode2\\nnode3\\n"',
+        "hostname": "echo 10.0.0.1 10.1.0.1",
+    }
+    for name, body in stand_ins.items():
+        script = commands / name
+        script.write_text(f'#!/usr/bin/env bash\necho "{name} $*" >> "$CALLS"\n{body}\n')
+        script.chmod(0o755)
+    return {
+        "PATH": f"{commands}:{os.environ['PATH']}",
+        "CALLS": str(tmp_path / "calls"),
+        "SLOW": "",
+        "ENVIRONMENT": str(tmp_path),
+        "WORKSPACE": str(tmp_path / "runs"),
+        "DATA": "/shared/data",
+        "OPTIONS": "--trials 4 --gpus-per-trial 0.25",
+        "SLURM_SUBMIT_DIR": str(ROOT),
+        "SLURM_JOB_NODELIST": "node[1-3]",
+        "SLURM_JOB_ID": "17",
+        "SLURM_CPUS_PER_TASK": "8",
+    }
+
+
+def calls(machine, name):
+    path = Path(machine["CALLS"])
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [shlex.split(line)[1:] for line in lines if line.split()[0] == name]
+
+
+def end_early(machine, sign):
+    script = DEPLOY / "slurm" / "adapert.sbatch"
+    with subprocess.Popen(["bash", script], env=machine | {"SLOW": "1"}, stdout=subprocess.PIPE) as job:
+        assert job.stdout.readline() == b"began\n"
+        job.send_signal(sign)
+        return job.wait(timeout=10)
+
+
+def test_slurm_job_launches_over_all_its_nodes(machine):
+    subprocess.run(["bash", DEPLOY / "slurm" / "adapert.sbatch"], env=machine, check=True)
+    workspace = machine["WORKSPACE"]
+    launch = f"launch search --data /shared/data {machine['OPTIONS']} --name search --workspace {workspace}"
+    assert calls(machine, "adapert") == [f"{launch} --address 10.0.0.1:6379".split()]
+    starts = [call for call in calls(machine, "srun") if "ray" in call]
+    n_nodes = [next(word for word in call if word.startswith("--nodes=")) for call in starts]
+    assert sorted(n_nodes) == ["--nodes=1", "--nodes=2"]
+    assert calls(machine, "scontrol") == [["show", "hostnames", "node[1-3]"]]
+
+
+def test_slurm_job_launches_with_options_that_exist(machine):
+    del machine["OPTIONS"]
+    subprocess.run(["bash", DEPLOY / "slurm" / "adapert.sbatch"], env=machine, check=True)
+    options = {word for word in calls(machine, "adapert")[0] if word.startswith("--")}
+    assert options <= {name for parameter in COMMANDS["launch"].params for name in parameter.opts}
+
+
+def test_slurm_job_resumes_a_study_that_its_workspace_has(machine):
+    ledger = Path(machine["WORKSPACE"]) / "studies" / "search" / "ledger.jsonl"
+    ledger.parent.mkdir(parents=True)
+    ledger.touch()
+    subprocess.run(["bash", DEPLOY / "slurm" / "adapert.sbatch"], env=machine, check=True)
+    resume = f"resume search --workspace {machine['WORKSPACE']} --address 10.0.0.1:6379"
+    assert calls(machine, "adapert") == [resume.split()]
+
+
+def test_slurm_warning_ends_the_study_and_puts_the_job_back(machine):
+    assert end_early(machine, signal.SIGUSR1) == 130
+    assert calls(machine, "scontrol")[-1] == ["requeue", "17"]
+
+
+def test_slurm_job_leaves_ctrl_c_to_the_command(machine):
+    subprocess.run(["bash", DEPLOY / "slurm" / "adapert.sbatch"], env=machine, check=True)
+    ((_, mask),) = calls(machine, "SigIgn")
+    assert not int(mask, 16) & 1 << (signal.SIGINT - 1)
+
+
+def test_slurm_cancellation_ends_the_study_for_good(machine):
+    assert end_early(machine, signal.SIGTERM) == 130
+    assert all(call[0] != "requeue" for call in calls(machine, "scontrol"))
