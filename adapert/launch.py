@@ -221,7 +221,7 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     n_epochs = study.base.training.max_epochs if isinstance(model, TrainedInEpochs) else 1
     # The first epoch also warms caches up.
     a_trial = built + min(seconds) * n_epochs
-    return START_SECONDS + study.n_trials * a_trial / (resources.n_at_once or 1)
+    return START_SECONDS + study.n_trials * a_trial / resources.n_at_once
 
 
 def print_plan(study: Study, seconds: float, console: Console) -> None:

@@ -16,7 +16,7 @@ from adapert.config import read_config
 from adapert.data.prepared import read_prepared
 from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, Tag
 from adapert.study.search import round_suggestion
-from adapert.tracking.read import read_trials, trial_runs
+from adapert.tracking.read import read_trials, study_run, trial_runs
 from adapert.tracking.store import open_store, tracking_uri
 from analysis.load import load_per_perturbation
 from search_spaces.adapert import SPACE
@@ -194,6 +194,11 @@ def test_an_ablation_has_its_figure(world, adapert, tmp_path):
         "full",
         "no_context",
     }
+    client, _ = open_store(world.design.workspace)
+    parent = study_run(tracking_uri(world.design.workspace), "tiny_design").info.run_id
+    assert [file.path for file in client.list_artifacts(parent, "figures")] == [
+        "figures/figure_4_ablation.png"
+    ]
 
 
 def test_the_same_seed_gives_the_same_configs_ends_and_numbers(world):

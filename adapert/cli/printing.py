@@ -1,6 +1,7 @@
 """What the commands print."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,8 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def print_figures(paths: list[Path]) -> None:
-    """Print where figures lie."""
-    for path in paths:
-        console.print(f"Wrote {path}", soft_wrap=True)
+def print_figures(drawn: Mapping[str, list[Path]]) -> None:
+    """Print where the figures of studies lie."""
+    for paths in drawn.values():
+        for path in paths:
+            console.print(f"Wrote {path}", soft_wrap=True)

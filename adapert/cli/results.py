@@ -100,11 +100,15 @@ def figures(
     split: Annotated[str, typer.Option("--split", help="validation or test perturbations.")] = "validation",
 ) -> None:
     """Draw Figure 4 of ablations and Figure 5 of sensitivity studies, from MLflow alone."""
+    from adapert.tracking.runs import keep_figures
     from adapert.tracking.store import tracking_uri
     from analysis.figures.recipes import draw_figures
 
     one_of("--split", split, ("validation", "test"))
-    print_figures(draw_figures(tracking_uri(workspace), studies, out or workspace / "figures", split))
+    uri = tracking_uri(workspace)
+    drawn = draw_figures(uri, studies, out or workspace / "figures", split)
+    keep_figures(uri, drawn)
+    print_figures(drawn)
 
 
 def ui(

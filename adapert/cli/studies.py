@@ -26,6 +26,7 @@ from adapert.cli.options import (
     TrialHours,
     Trials,
     Workspace,
+    one_of,
     parse_base,
     parse_limits,
     parse_resources,
@@ -127,14 +128,29 @@ def resume(
     time_budget: TimeBudget = None,
     trial_hours: TrialHours = None,
     target: Target = None,
+    cpus_per_trial: Annotated[int | None, typer.Option("--cpus-per-trial", min=1, help="As before.")] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option("--gpus-per-trial", min=0, help="As before.")
+    ] = None,
     max_concurrent: MaxConcurrent = None,
     max_failures: MaxFailures = None,
+    device: Annotated[str | None, typer.Option("--device", help="As before.")] = None,
     address: Address = None,
 ) -> None:
-    """Go on with a study after Ctrl-C, a crash or a reboot, as if it had not been interrupted."""
+    """Go on with a study after Ctrl-C, a crash or a reboot, as if it had not been interrupted.
+
+    What is not given stays as it was.
+    """
     from adapert.resume import resume as resume_study
 
-    resources = {"max_concurrent": max_concurrent, "max_failures": max_failures, "address": address}
+    resources = {
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "max_concurrent": max_concurrent,
+        "max_failures": max_failures,
+        "device": device and one_of("--device", device, ("auto", "cpu", "cuda")),
+        "address": address,
+    }
     limits = parse_limits(time_budget, trial_hours, target)
     _finish(resume_study(workspace, study, console, resources, limits, accept_changes), workspace)
 
@@ -222,6 +238,7 @@ def reproduce(
     from adapert.config import write_config
     from adapert.selection import pick as pick_config
     from adapert.study.recipes import build_study
+    from adapert.tracking.runs import keep_figures
     from adapert.tracking.store import tracking_uri
     from analysis.figures.recipes import draw_figures
 
@@ -236,9 +253,11 @@ def reproduce(
     for recipe in ("ablation", "sensitivity"):
         study = build_study(recipe, picked.config).with_budget(n_seeds=seeds)
         n_failed += _run_or_resume(study, workspace, resources)
-    paths = draw_figures(tracking_uri(workspace), ["ablation", "sensitivity"], workspace / "figures")
+    uri = tracking_uri(workspace)
+    drawn = draw_figures(uri, ["ablation", "sensitivity"], workspace / "figures")
+    keep_figures(uri, drawn)
     console.print(f"Picked config: {best}")
-    print_figures(paths)
+    print_figures(drawn)
     console.print(f"All runs: adapert ui --workspace {workspace}", soft_wrap=True)
     if n_failed:
         raise typer.Exit(1)

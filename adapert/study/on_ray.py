@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import cloudpickle, tune
 from ray.exceptions import OutOfMemoryError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -33,7 +34,7 @@ class ConductedSearch(OfThisProcess, Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's settings; None where Tune is to ask again later."""
         conductor = self._conductor
-        if self._resources.n_at_once and conductor.n_running >= self._resources.n_at_once:
+        if conductor.n_running >= self._n_places():
             return None
         record = conductor.next_trial()
         if record is not None:
@@ -41,6 +42,13 @@ class ConductedSearch(OfThisProcess, Searcher):  # type: ignore[misc]
             return {"trial": record.trial_id, "settings": settings.to_text()}
         # Tune waits for an answer where nothing runs, and takes FINISHED as for ever.
         return None if conductor.n_running else Searcher.FINISHED
+
+    def _n_places(self) -> int:
+        """Trials that find a place now; on a cluster one more, so that it knows to grow."""
+        if not self._resources.address:
+            return self._resources.n_at_once
+        n_fitting = self._resources.count_fitting(ray.cluster_resources()) + 1
+        return min(n_fitting, self._resources.max_concurrent or n_fitting)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -1,6 +1,7 @@
 """What a study may use of the machine it runs on."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapert.errors import InputError
@@ -29,14 +30,21 @@ class Resources:
     max_failures: int = 3
 
     @property
-    def n_at_once(self) -> int | None:
-        """Trials that run side by side; None where a cluster decides."""
-        if self.address:
-            return self.max_concurrent
-        fitting = count_cpus() // self.cpus_per_trial
-        if self.gpus_per_trial:
-            fitting = min(fitting, int(count_gpus() / self.gpus_per_trial))
+    def n_at_once(self) -> int:
+        """Trials that run side by side on this machine."""
+        fitting = self.count_fitting({"CPU": count_cpus(), "GPU": count_gpus()})
         return max(1, min(fitting, self.max_concurrent or fitting))
+
+    def count_fitting(self, machine: Mapping[str, float]) -> int:
+        """Count the trials that fit into cores and GPUs.
+
+        Args:
+            machine: ``CPU`` and ``GPU``, as Ray counts them.
+        """
+        fitting = int(machine.get("CPU", 0)) // self.cpus_per_trial
+        if not self.gpus_per_trial:
+            return fitting
+        return min(fitting, int(machine.get("GPU", 0) / self.gpus_per_trial))
 
 
 def build_resources(

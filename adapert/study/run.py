@@ -30,6 +30,9 @@ RAY_SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 
+MAX_PENDING = 256
+"""Actors that Tune makes at once."""
+
 PACKAGES = ("adapert", "search_spaces", "studies")
 """Code that is shipped to the workers of a cluster."""
 
@@ -156,6 +159,8 @@ def _build_tuner(conductor: Conductor, resources: Resources, scratch: Path) -> A
     from adapert.study.on_ray import ConductedSchedule, ConductedSearch, ConductedStop, WorkerEvents
     from adapert.trainable import TrialTrainable
 
+    # By default Tune makes one actor after the other; how many trials there are is the searcher's to say.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MAX_PENDING)
     trainable: Any = TrialTrainable
     if resources.ships_data:
         shipped = ShippedFolder.pack(Path(conductor.study.base.data.path))

@@ -60,6 +60,17 @@ def trial_runs(tracking_uri: str, study: str) -> list["Run"]:
     return list(_search(client, f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'"))
 
 
+def study_run(tracking_uri: str, study: str) -> "Run":
+    """Find a study's own run; of its launches the last.
+
+    Raises:
+        InputError: No such store or study.
+    """
+    client = _client(tracking_uri)
+    _designs(client, study)
+    return list(_search(client, f"tags.`{Tag.KIND}` = 'study' AND tags.`{Tag.STUDY}` = '{study}'"))[-1]
+
+
 def tag_of(run: "Run", tag: Tag) -> str:
     """Read a tag; empty where the run has none."""
     return str(run.data.tags.get(tag, ""))

@@ -1,7 +1,7 @@
 """A study's runs in MLflow: a parent run and a child run a trial. Every call may be repeated."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from adapert.config import Config, write_config
 from adapert.records import CONFIG_FILE, ERROR_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE, Tag, TrialStatus
 from adapert.study.ledger import EventKind, Ledger
+from adapert.tracking.read import study_run
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -198,6 +199,21 @@ def _waited_for() -> Iterator[None]:
         yield
     except Exception as error:
         raise NotYetError(f"{type(error).__name__}: {error}") from error
+
+
+def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None:
+    """Keep each study's PNG figures with its own run, where MLflow shows them.
+
+    Args:
+        tracking_uri: MLflow's.
+        drawn: Study to its files.
+    """
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri)
+    for study, paths in drawn.items():
+        for path in (path for path in paths if path.suffix == ".png"):
+            client.log_artifact(study_run(tracking_uri, study).info.run_id, str(path), "figures")
 
 
 def _milliseconds(at: float) -> int:

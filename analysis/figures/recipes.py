@@ -46,7 +46,7 @@ FIGURES = {
 
 def draw_figures(
     tracking_uri: str, studies: Sequence[str], directory: Path, split: str = "validation"
-) -> list[Path]:
+) -> dict[str, list[Path]]:
     """Draw the figure of each study that has one, from what MLflow holds.
 
     Everything is read and checked before the first file is written. Where two studies share a design, the
@@ -59,7 +59,7 @@ def draw_figures(
         split: Which perturbations.
 
     Returns:
-        The files, in the order of `studies`.
+        Study to its files, the PNG first, in the order of `studies`.
 
     Raises:
         InputError: No such store or study, no finished trial, no run of that split, or no study with a
@@ -76,11 +76,11 @@ def draw_figures(
     frames = {
         study: _select_split(load_per_perturbation(tracking_uri, study), study, split) for study in drawn
     }
-    paths: list[Path] = []
+    paths: dict[str, list[Path]] = {}
     for study, design in drawn.items():
         is_shared = list(drawn.values()).count(design) > 1
         stem = f"{FIGURES[design].stem}_{study}" if is_shared else None
-        paths += write_figure(FIGURES[design], frames[study], directory, stem)
+        paths[study] = write_figure(FIGURES[design], frames[study], directory, stem)
     return paths
 
 

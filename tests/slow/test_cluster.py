@@ -1,8 +1,11 @@
 """A study on a simulated Ray cluster of several nodes with pretended GPUs."""
 
 import os
+import shutil
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -30,13 +33,20 @@ SLOW = {
 
 
 @pytest.fixture(scope="module")
-def survived(launchable, tmp_path_factory):
-    """Run a study on two nodes of two GPUs, a quarter of one a trial, and remove a node in its middle."""
+def cluster():
+    """A head, and two nodes that pretend to have two GPUs each."""
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_AUTH_MODE"] = "disabled"
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    nodes = [cluster.add_node(num_cpus=8, num_gpus=2) for _ in range(2)]
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made.nodes = [made.add_node(num_cpus=8, num_gpus=2) for _ in range(2)]
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture(scope="module")
+def survived(cluster, launchable, tmp_path_factory):
+    """Run a study, a quarter of a GPU a trial, and remove a node in its middle."""
     workspace = tmp_path_factory.mktemp("cluster") / "runs"
     base = build_base(launchable, None, SLOW)
     plan = Design(kind="ablation", variants={"full": {}}, n_seeds=N_SEEDS)
@@ -46,7 +56,7 @@ def survived(launchable, tmp_path_factory):
     def remove_a_node() -> None:
         while not (ledger.is_file() and ledger.read_bytes().count(b'"started"') >= N_SEEDS):
             time.sleep(0.05)
-        cluster.remove_node(nodes[0])
+        cluster.remove_node(cluster.nodes[0])
 
     removing = threading.Thread(target=remove_a_node)
     removing.start()
@@ -55,7 +65,6 @@ def survived(launchable, tmp_path_factory):
         result = launch(study, workspace, resources, Limits(), Console(quiet=True))
     finally:
         removing.join()
-        cluster.shutdown()
     return result, read_events(ledger)
 
 
@@ -88,3 +97,31 @@ def test_trials_that_lost_their_worker_went_on_from_a_checkpoint(survived):
     lost = {event["trial"] for event in events if event["event"] == EventKind.LOST}
     assert lost
     assert lost <= {record.trial_id for record in result.records if record.status == TrialStatus.FINISHED}
+
+
+def test_nodes_that_do_not_see_the_data_are_sent_them(cluster, survived, launchable, tmp_path):
+    data = tmp_path / "prepared"
+    shutil.copytree(launchable, data)
+    base = build_base(data, None, {"training.max_epochs": 2})
+    unpacked = Path(tempfile.gettempdir()) / f"adapert-{os.getuid()}-{base.data.fingerprint}"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    plan = Design(kind="ablation", variants={"full": {}}, n_seeds=2)
+    study = Study(name="shipped", question="Do the data arrive?", base=base, plan=plan)
+    ledger = study_folder(tmp_path / "runs", study.name) / LEDGER_FILE
+
+    def hide_the_data() -> None:
+        while not (ledger.is_file() and b'"asked"' in ledger.read_bytes()):
+            time.sleep(0.01)
+        data.rename(tmp_path / "hidden")
+
+    hiding = threading.Thread(target=hide_the_data)
+    hiding.start()
+    resources = Resources(gpus_per_trial=0.25, address=cluster.address, ships_data=True)
+    try:
+        result = launch(study, tmp_path / "runs", resources, Limits(), Console(quiet=True))
+    finally:
+        hiding.join()
+        made = unpacked.is_dir()
+        shutil.rmtree(unpacked, ignore_errors=True)
+    assert [record.status for record in result.records] == [TrialStatus.FINISHED] * 2, result.records
+    assert made

@@ -64,9 +64,21 @@ def test_a_cluster_s_nodes_are_not_looked_at_here(machine):
     machine(1, 0)
     found = build_resources(32, 2.0, None, "cuda", address="auto", ships_data=True)
     assert (found.cpus_per_trial, found.gpus_per_trial, found.device) == (32, 2.0, "cuda")
-    assert (found.ships_data, found.n_at_once) == (True, None)
+    assert found.ships_data
 
 
-def test_of_a_cluster_too_no_more_are_taken_than_is_allowed(machine):
-    machine(1, 0)
-    assert build_resources(1, None, 40, "cpu", address="auto").n_at_once == 40
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "cluster", "n"),
+    [
+        (2, 0.0, {"CPU": 9.0}, 4),
+        (1, 0.25, {"CPU": 16.0, "GPU": 2.0}, 8),
+        (1, 0.5, {"CPU": 3.0, "GPU": 2.0}, 3),
+    ],
+)
+def test_as_many_trials_fit_as_their_scarcest_resource_allows(cpus, gpus, cluster, n):
+    resources = Resources(cpus_per_trial=cpus, gpus_per_trial=gpus, address="auto")
+    assert resources.count_fitting(cluster) == n
+
+
+def test_trials_on_a_gpu_find_no_place_where_there_is_none():
+    assert Resources(gpus_per_trial=1.0, address="auto").count_fitting({"CPU": 8.0}) == 0
