@@ -2,7 +2,7 @@ import pytest
 
 from adapert.errors import InputError
 from adapert.study import resources
-from adapert.study.resources import build_resources
+from adapert.study.resources import Resources, build_resources
 
 
 @pytest.fixture
