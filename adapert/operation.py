@@ -83,7 +83,9 @@ def operate(
     tracker = Tracker(study, ledger, events, connect, folder / "trials")
     progress = Progress(console, study, state)
     try:
-        conductor = Conductor(study, ledger, state, source, limits, [tracker, progress])
+        conductor = Conductor(
+            study, ledger, state, source, limits, [tracker, progress], resources.max_failures
+        )
         conductor.open(
             pid=os.getpid(), host=socket.gethostname(), resources=asdict(resources), limits=asdict(limits)
         )

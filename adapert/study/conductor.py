@@ -1,7 +1,7 @@
 """Decides what a study does next: writes its ledger, and decides the same after any crash.
 
-Nothing here knows of Ray. Whoever executes trials asks `next_trial`, and tells `started`, `reported`, `lost`
-and `failed`; each is in the ledger before anybody else hears of it.
+Nothing here knows of Ray. Whoever executes trials asks `next_trial`, and tells `started`, `reported` and
+`failed`; each is in the ledger before anybody else hears of it.
 """
 
 import math
@@ -66,6 +66,7 @@ class Conductor:
         source: TrialSource,
         limits: Limits | None = None,
         observers: Sequence[StudyObserver] = (),
+        max_failures: int = 0,
     ) -> None:
         """Take a study up where its ledger leaves it.
 
@@ -76,9 +77,11 @@ class Conductor:
             source: Of trials; in the same state.
             limits: Of the study.
             observers: Told of each new line.
+            max_failures: Workers that a trial may lose before it fails.
         """
         self.study, self.ledger, self.state, self.source = study, ledger, state, source
         self.limits, self.observers = limits or Limits(), observers
+        self.max_failures = max_failures
         self.closing: Closing | None = None
         self._waiting: deque[TrialRecord] = deque()
         self._rungs = _build_rungs(study)
@@ -147,18 +150,17 @@ class Conductor:
             return self._take_report(record, report)
         return False
 
-    def lost(self, trial_id: str, message: str) -> None:
-        """A trial's worker was lost; it goes on in another."""
-        with self._closing_where_unwritable():
-            self._write(EventKind.LOST, trial=trial_id, message=message)
-
     def failed(self, trial_id: str, reason: EndReason, message: str) -> None:
-        """A trial ended without a value."""
+        """A trial's attempt came to nothing: it is handed out again where its worker was lost, or it ends."""
         record = self.state.records[trial_id]
         if self.closing or record.status != TrialStatus.RUNNING:
             return
         with self._closing_where_unwritable():
-            self._end(record, TrialStatus.FAILED, reason, message)
+            if reason == EndReason.WORKER and record.n_lost < self.max_failures:
+                self._write(EventKind.LOST, trial=trial_id, message=message)
+                self._waiting.appendleft(record)
+            else:
+                self._end(record, TrialStatus.FAILED, reason, message)
 
     def should_close(self) -> bool:
         """Look for requests and limits; called many times a second.

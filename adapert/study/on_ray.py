@@ -9,6 +9,7 @@ from ray.exceptions import OutOfMemoryError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from adapert.machine import NoMemoryError
 from adapert.records import EndReason, TrialRecord
 from adapert.study.conductor import Conductor
 from adapert.study.resources import Resources
@@ -100,12 +101,8 @@ class WorkerEvents(OfThisProcess, tune.Callback):  # type: ignore[misc]
         """A worker took a trial up."""
         self._conductor.started(trial.config["trial"])
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker was lost, and Tune begins the trial anew: it goes on from its checkpoint."""
-        self._conductor.lost(trial.config["trial"], _failure_of(trial)[1])
-
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker was lost once more than is retried."""
+        """A worker was lost, or could not be had; the conductor hands the trial out again."""
         self._conductor.failed(trial.config["trial"], *_failure_of(trial))
 
 
@@ -150,6 +147,8 @@ def _failure_of(trial: Any) -> tuple[EndReason, str]:
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, OutOfMemoryError):
         return EndReason.MEMORY, "The machine ran out of memory, and Ray ended its worker."
+    if isinstance(cause, NoMemoryError):
+        return EndReason.WORKER, str(cause)
     if type(cause).__module__.startswith("ray."):
         return EndReason.WORKER, "Its worker was lost."
     return EndReason.ERROR, f"{type(cause).__name__}: {cause}".strip().splitlines()[0]

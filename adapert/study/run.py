@@ -173,14 +173,13 @@ def _build_tuner(conductor: Conductor, resources: Resources, scratch: Path) -> A
             scheduler=ConductedSchedule(conductor),
             reuse_actors=True,
             trial_name_creator=_name_of,
-            trial_dirname_creator=_name_of,
+            trial_dirname_creator=_folder_of,
         ),
         run_config=tune.RunConfig(
             name="ray",
             storage_path=str(scratch.parent),
             callbacks=[WorkerEvents(conductor)],
             stop=ConductedStop(conductor),
-            failure_config=tune.FailureConfig(max_failures=resources.max_failures),
             # Trials keep their own: Tune's copies are not written whole.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             verbose=0,
@@ -190,3 +189,8 @@ def _build_tuner(conductor: Conductor, resources: Resources, scratch: Path) -> A
 
 def _name_of(trial: Any) -> str:
     return str(trial.config["trial"])
+
+
+def _folder_of(trial: Any) -> str:
+    # A trial that is handed out again is another one to Tune.
+    return f"{trial.config['trial']}_{trial.trial_id}"

@@ -99,14 +99,14 @@ class Heard:
         self.kinds.append(event["event"])
 
 
-def take_up(path, limits=None, observers=()):
+def take_up(path, limits=None, observers=(), max_failures=0):
     """Rebuild all from the ledger, as `adapert.operation.operate` does."""
     state = fold(read_events(path))
     study = restore_study(state.definition["study"])
     source = ListedTrials(study)
     if study.is_sampled:
         source = SampledTrials(study.plan, Suggestions(study.plan, study.name, InMemoryStorage()), state)
-    conductor = Conductor(study, Ledger(path), state, source, limits, observers)
+    conductor = Conductor(study, Ledger(path), state, source, limits, observers, max_failures)
     conductor.open(pid=1, host="here")
     return conductor
 
@@ -582,17 +582,39 @@ def test_optuna_hears_of_memory_that_a_config_is_infeasible_and_else_that_it_fai
 
 def test_epochs_that_a_new_worker_repeats_are_written_once(ledger_path):
     begin(ledger_path, "design")
-    conductor = take_up(ledger_path)
+    conductor = take_up(ledger_path, max_failures=1)
     record = conductor.next_trial()
     for epoch in (1, 2):
         conductor.reported(record.trial_id, learn(record, epoch))
-    conductor.lost(record.trial_id, "Its worker was lost.")
+    conductor.failed(record.trial_id, EndReason.WORKER, "Its worker was lost.")
+    assert conductor.next_trial() is record
     conductor.started(record.trial_id)
     for epoch in (1, 2, 3):
         assert conductor.reported(record.trial_id, learn(record, epoch))
     reported = [event["epoch"] for event in read_events(ledger_path) if event["event"] == "reported"]
     assert reported == [1, 2, 3]
     assert (record.n_epochs, record.n_lost) == (3, 1)
+
+
+def test_a_trial_fails_that_loses_more_workers_than_are_allowed_over_all_processes(ledger_path):
+    begin(ledger_path, "design")
+    for n_lost in (1, 2):
+        conductor = take_up(ledger_path, max_failures=2)
+        record = conductor.next_trial()
+        conductor.failed(record.trial_id, EndReason.WORKER, "Its worker was lost.")
+        assert (record.trial_id, record.n_lost, record.status) == ("001", n_lost, TrialStatus.RUNNING)
+    record = conductor.next_trial()
+    conductor.failed(record.trial_id, EndReason.WORKER, "Its worker was lost.")
+    assert (record.trial_id, record.status, record.reason) == ("001", TrialStatus.FAILED, EndReason.WORKER)
+
+
+@pytest.mark.parametrize("reason", [EndReason.ERROR, EndReason.MEMORY, EndReason.DIVERGED])
+def test_what_trying_again_would_not_cure_is_not_tried_again(ledger_path, reason):
+    begin(ledger_path, "design")
+    conductor = take_up(ledger_path, max_failures=3)
+    record = conductor.next_trial()
+    conductor.failed(record.trial_id, reason, "It failed.")
+    assert record.status == TrialStatus.FAILED
 
 
 def test_what_is_told_of_a_trial_that_has_ended_changes_nothing(ledger_path):
@@ -653,7 +675,7 @@ def test_a_ledger_that_takes_no_more_lines_closes_the_study_and_nothing_is_lost(
     [
         lambda conductor: conductor.started("001"),
         lambda conductor: conductor.reported("001", learn(conductor.state.records["001"], 2)),
-        lambda conductor: conductor.lost("001", "Its worker was lost."),
+        lambda conductor: conductor.failed("001", EndReason.WORKER, "Its worker was lost."),
         lambda conductor: conductor.failed("001", EndReason.ERROR, "ValueError: no"),
         lambda conductor: conductor.next_trial(),
     ],
