@@ -10,7 +10,7 @@ from adapert.study.state import StudyState
 N_FAILURES_SHOWN = 5
 
 
-def best_record(state: StudyState) -> TrialRecord | None:
+def best_finished(state: StudyState) -> TrialRecord | None:
     """The finished trial of best objective, if any has one."""
     finished = [
         r for r in state.records.values() if r.status == TrialStatus.FINISHED and r.objective > -math.inf
@@ -26,7 +26,7 @@ def config_of(state: StudyState, record: TrialRecord) -> Config:
 def summarize_state(state: StudyState) -> dict[str, float]:
     """Count trials by their end, sum their cost, and repeat the best one's metrics."""
     counts = Counter(record.status for record in state.records.values())
-    best = best_record(state)
+    best = best_finished(state)
     values = {} if best is None else {k: v for k, v in best.metrics.items() if k.startswith("best_")}
     return values | {
         **{f"n_{end}": float(counts[end]) for end in TrialStatus if end != TrialStatus.RUNNING},
@@ -43,7 +43,7 @@ def describe_state(state: StudyState) -> str:
     lines += [f"{ends or 'no trial yet'}; {state.trial_hours:.2f} trial-hours."]
     if state.closed and state.closed["message"]:
         lines += ["", state.closed["message"]]
-    best = best_record(state)
+    best = best_finished(state)
     if best is not None:
         lines += [
             "",

@@ -20,7 +20,7 @@ from adapert.study.ledger import Event, EventKind, Ledger
 from adapert.study.state import StudyState, fold
 from adapert.study.study import Study
 from adapert.tracking.runs import STUDY, Connect, NotYetError, Runs, is_lasting
-from adapert.tracking.summary import best_record, config_of, describe_state, summarize_state
+from adapert.tracking.summary import best_finished, config_of, describe_state, summarize_state
 
 DELIVERED_FILE = "delivered.json"
 """Beside the ledger: how many of its lines, `EventKind.TRACKED` ones aside, MLflow has."""
@@ -198,7 +198,7 @@ class Tracker:
 
     def _on_closed(self, event: Event, state: StudyState) -> list[Job]:
         tags: dict[str, str] = {Tag.MESSAGE: event["message"], "mlflow.note.content": describe_state(state)}
-        best = best_record(state)
+        best = best_finished(state)
         jobs: list[Job] = [
             partial(self._runs.end, record.trial_id, TrialStatus.INTERRUPTED, {}, event["time"])
             for record in state.running

@@ -2,7 +2,7 @@ import math
 
 from adapert.config import Config
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
-from adapert.tracking.summary import best_record, config_of, describe_state, summarize_state
+from adapert.tracking.summary import best_finished, config_of, describe_state, summarize_state
 
 
 def make_state(make_ledger):
@@ -24,7 +24,7 @@ def make_state(make_ledger):
 
 
 def test_the_best_is_the_finished_trial_of_highest_objective(make_ledger):
-    assert best_record(make_state(make_ledger)).trial_id == "002"
+    assert best_finished(make_state(make_ledger)).trial_id == "002"
 
 
 def test_without_a_finished_trial_of_an_objective_none_is_best(make_ledger):
@@ -32,13 +32,13 @@ def test_without_a_finished_trial_of_an_objective_none_is_best(make_ledger):
     made.asked("001")
     made.reported("001", 1, None)
     made.ended("001")
-    assert best_record(made.state) is None
+    assert best_finished(made.state) is None
     assert OBJECTIVE not in summarize_state(made.state)
 
 
 def test_a_trial_s_config_is_the_base_with_its_changes(make_ledger):
     state = make_state(make_ledger)
-    config = config_of(state, best_record(state))
+    config = config_of(state, best_finished(state))
     assert (config.model.tau, config.graph.top_k, config.model.dropout) == (0.5, 10, 0.25)
 
 
