@@ -1,6 +1,7 @@
 """Launch a study in a workspace: its folder, its runs in MLflow, its progress in the terminal."""
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -167,7 +168,12 @@ def launch(
             packages=package_versions(),
         )
         ledger.close()
-        return operate(folder, resources, limits, console, lambda: store)
+        try:
+            return operate(folder, resources, limits, console, lambda: store)
+        except InputError:  # such as no cluster at the address: the name stays free
+            if not fold(read_events(folder / LEDGER_FILE)).records:
+                shutil.rmtree(folder)
+            raise
 
 
 def _open(workspace: Path) -> tuple["MlflowClient", str]:

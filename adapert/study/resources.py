@@ -1,10 +1,13 @@
 """What a study may use of the machine it runs on."""
 
 import math
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapert.errors import InputError
+
+CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +71,10 @@ def build_resources(
         max_failures: Times that a trial whose worker was lost is gone on with.
 
     Raises:
-        InputError: More than the machine has: Ray would wait for it for ever.
+        InputError: More than the machine has, for which Ray would wait for ever, or no cluster at the
+            address.
     """
+    _check_address(address)
     n_cpus, n_gpus = count_cpus(), count_gpus()
     if not address and cpus_per_trial > n_cpus:
         raise InputError(
@@ -109,6 +114,21 @@ def count_gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address where nothing listens: Ray would wait for minutes, and end the process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # none, or "auto"
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise InputError(
+            f"--address must be that of a Ray cluster, but nothing answers at '{address}': "
+            f"{error.strerror or error}. Start one with 'ray start --head', or leave it out to use this "
+            "machine alone."
+        ) from error
 
 
 def _check_gpus(gpus_per_trial: float, n_gpus: float) -> None:

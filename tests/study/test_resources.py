@@ -1,4 +1,5 @@
 import pytest
+from fixtures.servers import free_port
 
 from adapert.errors import InputError
 from adapert.study import resources
@@ -78,6 +79,13 @@ def test_a_cluster_s_nodes_are_not_looked_at_here(machine):
 def test_as_many_trials_fit_as_their_scarcest_resource_allows(cpus, gpus, cluster, n):
     resources = Resources(cpus_per_trial=cpus, gpus_per_trial=gpus, address="auto")
     assert resources.count_fitting(cluster) == n
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_an_address_where_nothing_listens_is_refused(address):
+    given = address.format(free_port())
+    with pytest.raises(InputError, match=f"nothing answers at '{given}': Connection refused. Start one"):
+        build_resources(1, None, None, "cpu", address=given)
 
 
 def test_trials_on_a_gpu_find_no_place_where_there_is_none():
