@@ -10,7 +10,10 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from adapert.data.schema import SplitName
 from adapert.files import whole_directory
+
+TEST: SplitName = "test"
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class ShippedFolder:
 
     @classmethod
     def pack(cls, folder: Path) -> "ShippedFolder":
-        """Read a folder's files."""
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        """Read a prepared data set's files, those of the test split aside: no trial is to have them."""
+        paths = (path for path in folder.rglob("*") if path.relative_to(folder).parts[0] != TEST)
+        files = sorted(path for path in paths if path.is_file())
         return cls({str(path.relative_to(folder)): np.fromfile(path, dtype=np.uint8) for path in files})
 
     def unpack(self, fingerprint: str) -> Path:

@@ -30,6 +30,18 @@ def content_of(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
+def test_the_test_split_never_leaves_the_machine(folder):
+    (folder / "test").mkdir()
+    (folder / "test" / "delta.npy").write_bytes(b"secret")
+    (folder / "train" / "test").write_bytes(b"no split")
+    assert set(ShippedFolder.pack(folder).files) == {
+        "manifest.json",
+        "empty",
+        "train/deep/delta.npy",
+        "train/test",
+    }
+
+
 def test_what_is_unpacked_equals_what_was_packed(folder, node):
     shipped, expected = ShippedFolder.pack(folder), content_of(folder)
     shutil.rmtree(folder)
