@@ -202,16 +202,17 @@ def _varied(study: Study) -> Any:
 
 
 def _check_extension(study: Study, n_trials: int | None, n_seeds: int | None) -> None:
-    is_design = isinstance(study.plan, Design)
-    if not is_design and not study.is_sampled:
+    if isinstance(study.plan, Design):
+        what, takes, given, other = "design", "--seeds", n_seeds, n_trials
+    elif study.is_sampled:
+        what, takes, given, other = "search", "--trials", n_trials, n_seeds
+    else:
         raise InputError(f"A grid has all its points, but '{study.name}' was to be extended. Launch another.")
-    if (n_seeds if is_design else n_trials) is None:
-        takes, what = ("--seeds", "design") if is_design else ("--trials", "search")
+    if given is None:
         raise InputError(
             f"A {what} is extended by {takes}, but '{study.name}' was given none. Add {takes} N."
         )
-    if (n_trials if is_design else n_seeds) is not None:
-        takes, what = ("--seeds", "design") if is_design else ("--trials", "search")
+    if other is not None:
         raise InputError(f"A {what} is extended by {takes} alone, but '{study.name}' was given more.")
 
 

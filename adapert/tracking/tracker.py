@@ -17,7 +17,7 @@ from typing import Any
 from adapert.files import write_whole
 from adapert.records import Tag, TrialStatus
 from adapert.study.ledger import Event, EventKind, Ledger
-from adapert.study.state import StudyState, fold
+from adapert.study.state import StudyState
 from adapert.study.study import Study
 from adapert.tracking.runs import STUDY, Connect, NotYetError, Runs, is_lasting
 from adapert.tracking.summary import best_finished, config_of, describe_state, summarize_state
@@ -30,6 +30,9 @@ RETRY_SECONDS = 1.0, 60.0
 
 PATIENCE_SECONDS = 20.0
 """How long the end of a study waits for a store that does not answer."""
+
+MAX_LINES = 500
+"""Of a delivery: what was taken is counted before the next one."""
 
 PAUSE_SECONDS = 0.5
 """Between two deliveries: what comes meanwhile goes in one call a run."""
@@ -53,11 +56,11 @@ class Tracker:
             trial_folders: Folder of the trials' folders.
         """
         self._study, self._folder, self._trial_folders = study, ledger.path.parent, trial_folders
-        n_delivered = read_delivered(self._folder)
+        self._n_delivered = read_delivered(self._folder)
         is_new = all(event["event"] == EventKind.STUDY for event in events)
-        self._runs = Runs(connect, ledger, fold(events).run_ids, is_new)
+        run_ids = {event["trial"]: event["run"] for event in events if event["event"] == EventKind.TRACKED}
+        self._runs = Runs(connect, ledger, run_ids, is_new)
         self._jobs: deque[list[Job]] = deque()
-        self._n_delivered = n_delivered
         self._came = threading.Condition()
         self._deadline: float | None = None
         self.refused: list[str] = []
@@ -65,7 +68,7 @@ class Tracker:
         state = StudyState()
         for number, event in enumerate(line for line in events if line["event"] != EventKind.TRACKED):
             state.see(event)
-            if number >= n_delivered:
+            if number >= self._n_delivered:
                 self._jobs.append(self._jobs_of(event, state))
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
         self._thread.start()
@@ -88,7 +91,11 @@ class Tracker:
         with self._came:
             self._deadline = time.monotonic() + patience_seconds
             self._came.notify()
-        self._thread.join(patience_seconds + PATIENCE_SECONDS)
+        n_waiting = len(self._jobs) + 1
+        # A store that is only slow is waited for as long as it takes something.
+        while self._thread.is_alive() and len(self._jobs) < n_waiting:
+            n_waiting = len(self._jobs)
+            self._thread.join(patience_seconds + PATIENCE_SECONDS)
         return len(self._jobs)
 
     # In the writing thread.
@@ -121,7 +128,7 @@ class Tracker:
                 self._came.wait_for(lambda: False, timeout=max(0.0, min(seconds, left)))
 
     def _deliver(self) -> None:
-        n_lines = len(self._jobs)
+        n_lines = min(len(self._jobs), MAX_LINES)
         self._runs.forget_metrics()  # of a delivery that failed
         for jobs in [self._jobs[index] for index in range(n_lines)]:
             for job in jobs:

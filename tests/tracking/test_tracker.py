@@ -8,6 +8,7 @@ from fixtures.ledger import BEGIN
 from fixtures.servers import MlflowServer
 
 from adapert.config import Config, read_config
+from adapert.files import write_whole
 from adapert.records import (
     CONFIG_FILE,
     ERROR_FILE,
@@ -311,6 +312,25 @@ def test_a_study_is_tracked_alike_while_it_runs_and_afterwards(made, workspace, 
         assert tracker.close() == 0
     assert count_waiting(made.folder, made.events) == 0
     assert without_ids(everything_in(workspace)) == without_ids(everything_in(other))
+
+
+def test_a_long_backlog_is_counted_piece_by_piece_and_delivered_alike(
+    made, workspace, make_ledger, tmp_path, monkeypatch
+):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / DATABASE).write_bytes((workspace / DATABASE).read_bytes())
+    deliver(ways_to_end(make_ledger(base=BASE, workspace=other)), other)
+    monkeypatch.setattr("adapert.tracking.tracker.MAX_LINES", 2)
+    counted = []
+    monkeypatch.setattr(
+        "adapert.tracking.tracker.write_whole",
+        lambda path, text: (counted.append(json.loads(text)["lines"]), write_whole(path, text)),
+    )
+    deliver(ways_to_end(made), workspace)
+    assert without_ids(everything_in(workspace)) == without_ids(everything_in(other))
+    assert counted[:-1] == list(range(2, counted[-1], 2))
+    assert counted[-1] == len([event for event in made.events if event["event"] != "tracked"])
 
 
 class Killed(BaseException):
