@@ -52,7 +52,7 @@ FORBIDDEN = {
     "adapert.study": {"mlflow"},
     "adapert.tracking": {"torch", "ray", "optuna"},
     "adapert.selection": {"torch", "ray", "optuna"},
-    "analysis": {"torch", "ray", "optuna"},
+    "analysis": {"torch", "ray"},
     "search_spaces": {"torch", "ray", "mlflow"},
 }
 

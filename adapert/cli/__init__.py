@@ -5,10 +5,12 @@ Everything heavy is imported inside the command that needs it, so that help and 
 
 from collections.abc import Callable
 
+from adapert.cli.choice import pick
 from adapert.cli.data import prepare, simulate
 from adapert.cli.entry import app, main
+from adapert.cli.evaluation import evaluate
 from adapert.cli.machine import doctor
-from adapert.cli.results import evaluate, figures, pick, ui
+from adapert.cli.showing import figures, ui
 from adapert.cli.studies import extend, launch, reproduce, resume, status, stop, sync
 
 __all__ = ["app", "main"]

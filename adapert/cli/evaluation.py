@@ -1,6 +1,5 @@
-"""Commands about results: pick, evaluate, figures, ui."""
+"""The command that opens a split: evaluate."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,30 +16,12 @@ from adapert.cli.options import (
     parse_base,
     parse_resources,
 )
-from adapert.cli.printing import console, note, print_candidates, print_error, print_figures
+from adapert.cli.printing import console, note, print_error
 
 if TYPE_CHECKING:
     from adapert.comparison import ComparisonPlan
     from adapert.config import Config
     from adapert.data.prepared import PreparedDataset
-
-
-def pick(
-    study: Annotated[str, typer.Argument(help="Name of a study.")],
-    out: Annotated[Path, typer.Option("--out", help="YAML file for the picked config.")],
-    workspace: Workspace = DEFAULT_WORKSPACE,
-) -> None:
-    """Pick the config of best validation Pearson-delta; print it beside the next four."""
-    from adapert.config import write_config
-    from adapert.selection import pick as pick_config
-    from adapert.tracking.store import tracking_uri
-
-    picked = pick_config(tracking_uri(workspace), study)
-    print_candidates(picked)
-    write_config(picked.config, out)
-    console.print(
-        f"Wrote {out}. Next: adapert launch ablation --config {out} --workspace {workspace}", soft_wrap=True
-    )
 
 
 def evaluate(
@@ -89,36 +70,6 @@ def evaluate(
     check_new_directory(folder)
     _print_opening(plan, dataset)
     _compare(plan, base, dataset, folder, emit)
-
-
-def figures(
-    studies: Annotated[list[str], typer.Argument(help="Names of ablation and sensitivity studies.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Directory; WORKSPACE/figures by default.")
-    ] = None,
-    workspace: Workspace = DEFAULT_WORKSPACE,
-    split: Annotated[str, typer.Option("--split", help="validation or test perturbations.")] = "validation",
-) -> None:
-    """Draw Figure 4 of ablations and Figure 5 of sensitivity studies, from MLflow alone."""
-    from adapert.tracking.runs import keep_figures
-    from adapert.tracking.store import tracking_uri
-    from analysis.figures.recipes import draw_figures
-
-    one_of("--split", split, ("validation", "test"))
-    uri = tracking_uri(workspace)
-    drawn = draw_figures(uri, studies, out or workspace / "figures", split)
-    keep_figures(uri, drawn)
-    print_figures(drawn)
-
-
-def ui(
-    workspace: Workspace = DEFAULT_WORKSPACE,
-    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Of the page, on 127.0.0.1.")] = 5000,
-) -> None:
-    """Serve MLflow's pages of a workspace on 127.0.0.1."""
-    from adapert.tracking.ui import serve
-
-    sys.exit(serve(workspace, port, console))
 
 
 def _print_opening(plan: "ComparisonPlan", dataset: "PreparedDataset") -> None:

@@ -1,4 +1,4 @@
-"""Commands about results: what they print and write, and what a user can get wrong."""
+"""`adapert evaluate`: what it prints and writes, and what a user can get wrong."""
 
 import json
 import re
@@ -9,14 +9,10 @@ import anndata
 import pandas as pd
 import pytest
 from fixtures.command import Refused, RunCommand, Simulated
-from fixtures.store import Store
 
 from adapert.records import LONG_COLUMNS
 
 Evaluate = Callable[..., str]
-
-
-# evaluate
 
 
 @pytest.fixture
@@ -108,46 +104,3 @@ def test_an_evaluation_on_data_without_its_test_split_is_refused(refused, simula
     shutil.rmtree(tmp_path / "data" / "test")
     message = refused("evaluate", "--data", "data", "--models", "mean")
     assert "missing or damaged" in message
-
-
-# pick, figures, ui
-
-
-@pytest.mark.parametrize("words", [["pick", "search", "--out", "best.yaml"], ["figures", "ablation"], ["ui"]])
-def test_a_workspace_without_a_store_is_refused(refused, words):
-    message = refused(*words)
-    assert "mlflow.db" in message
-    assert "--workspace" in message
-
-
-@pytest.mark.parametrize("words", [["pick", "vary_lamda", "--out", "best.yaml"], ["figures", "vary_lamda"]])
-def test_an_unknown_study_is_answered_with_the_nearest(refused, store: Store, words):
-    assert "Did you mean 'vary_lambda'?" in refused(*words, "--workspace", store.directory)
-
-
-@pytest.mark.parametrize(
-    ("words", "says"),
-    [
-        (["figures", "search_wide"], "search_wide (search)"),
-        (["figures", "ablate_parts", "--split", "tset"], "Did you mean 'test'?"),
-        (["figures", "ablate_parts", "--split", "test"], "has the split 'test'"),
-        (["figures", "start_only"], "'start_only' has none"),
-        (["pick", "start_only", "--out", "best.yaml"], "'start_only' has none"),
-        (["figures"], "Missing argument"),
-        (["pick", "search_wide"], "Missing option '--out'"),
-    ],
-)
-def test_wrong_questions_to_a_store_are_refused(refused, store: Store, words, says):
-    assert says in refused(*words, "--workspace", store.directory)
-
-
-def test_pick_makes_the_directory_of_its_file(adapert: RunCommand, store: Store, tmp_path):
-    ended = adapert("pick", "search_wide", "--out", "a/b/best.yaml", "--workspace", store.directory)
-    assert ended.status == 0
-    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["best.yaml"]
-
-
-def test_pick_refuses_a_directory_in_place_of_its_file(refused, store: Store, tmp_path):
-    (tmp_path / "best").mkdir()
-    message = refused("pick", "search_wide", "--out", "best", "--workspace", store.directory)
-    assert "'best'" in message
