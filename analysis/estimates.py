@@ -1,30 +1,24 @@
 """Estimates over perturbations and seeds, each with the interval it is entitled to."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from adapert.seeding import numpy_generator
+from analysis.two_level import CONFIDENCE as CONFIDENCE
+from analysis.two_level import (
+    N_RESAMPLES,
+    NO_INTERVAL,
+    FloatArray,
+    Interval,
+    Resampled,
+    draw_counts,
+    find_interval,
+)
 
-FloatArray: TypeAlias = npt.NDArray[np.float64]
-
-CONFIDENCE = 0.95
-"""Of every interval."""
-
-N_RESAMPLES = 2000
-"""Of every bootstrap: from stream to stream an end of the interval moves by about 2 % of its width."""
-
-_REPLICATE = ["split_seed", "seed"]
-
-
-class Interval(NamedTuple):
-    """A percentile interval; NaN on both sides where there is none."""
-
-    low: float
-    high: float
+REPLICATE = ["split_seed", "seed"]
+"""Columns of the long table that say which replicate a value is of."""
 
 
 def mean_over_perturbations(values: FloatArray) -> float:
@@ -36,9 +30,8 @@ def mean_over_perturbations(values: FloatArray) -> float:
     Returns:
         The mean over perturbations with a value; NaN if there is none.
     """
-    seeds = np.ones((1, len(values)))
-    perturbations = np.ones((1, values.shape[1]))
-    return float(_weighted_means(values, seeds, perturbations)[0])
+    known = drop_unknown(values)
+    return float(np.nanmean(known, axis=0).mean()) if known.size else np.nan
 
 
 def bootstrap_interval(
@@ -46,11 +39,9 @@ def bootstrap_interval(
 ) -> Interval:
     """Bound `mean_over_perturbations` as it would be on other perturbations and other training seeds.
 
-    A two-level bootstrap: perturbations are drawn with replacement, then seeds, and the mean is taken of
-    the drawn rows and columns. A draw of seeds holds for all perturbations of a resample, because one
-    trained model predicts them all and its luck is shared (the pigeonhole bootstrap of Owen, 2007, which
-    errs on the wide side); drawn anew in each perturbation, the noise of training would average out.
-    Percentile intervals are too narrow for fewer than about ten perturbations.
+    A two-level bootstrap (`analysis.two_level`). In simulations with 30 or more perturbations it covers 94 to
+    97 % from 5 seeds on, and 92 to 97 % with 3. Two seeds know too little of their luck (down to 87 %), one
+    knows nothing of it, and 10 perturbations of skewed values are covered by 90 %.
 
     Args:
         values: One metric, (n_seeds, n_perturbations); NaN where a seed has no value.
@@ -61,16 +52,43 @@ def bootstrap_interval(
         The central `CONFIDENCE` interval; NaN below two perturbations with a value, which say nothing
         about other perturbations. One seed leaves the variation between seeds out.
     """
-    values = values[:, ~np.isnan(values).all(axis=0)]
-    values = values[~np.isnan(values).all(axis=1)]
-    n_seeds, n_perturbations = values.shape
-    if n_perturbations < 2:
-        return Interval(np.nan, np.nan)
-    perturbations = _draw_counts(n_perturbations, generator, n_resamples)
-    seeds = _draw_counts(n_seeds, generator, n_resamples)
-    means = _weighted_means(values, seeds, perturbations)
-    low, high = np.nanquantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(float(low), float(high))
+    resampled = resample_mean(values, generator, n_resamples)
+    return find_interval(resampled, generator) if resampled else NO_INTERVAL
+
+
+def resample_mean(
+    values: FloatArray, generator: np.random.Generator, n_resamples: int = N_RESAMPLES
+) -> Resampled | None:
+    """Compute `mean_over_perturbations` on resampled perturbations; arguments as in `bootstrap_interval`.
+
+    How often each perturbation was drawn turns resampling into two matrix products: no
+    (n_resamples, n_seeds, n_perturbations) array.
+
+    Returns:
+        The mean and its resamples; None below two perturbations with a value.
+    """
+    known = drop_unknown(values)
+    n = known.shape[1]
+    if n < 2:
+        return None
+    counts = draw_counts(n, generator, n_resamples)
+    is_known = ~np.isnan(known)
+    sums = counts @ np.where(is_known, known, 0.0).T  # (n_resamples, n_seeds)
+    n_values = counts @ is_known.T
+    means = np.nanmean(known, axis=0)
+    return Resampled(
+        estimate=float(means.mean()),
+        draws=counts @ means / n,
+        by_seed=np.nanmean(known, axis=1),
+        by_seed_draws=np.divide(sums, n_values, out=np.full_like(sums, np.nan), where=n_values > 0),
+        n_perturbations=n,
+    )
+
+
+def drop_unknown(values: FloatArray) -> FloatArray:
+    """Drop seeds and perturbations without a value."""
+    known = values[:, ~np.isnan(values).all(axis=0)]
+    return known[~np.isnan(known).all(axis=1)]
 
 
 def summarize_by(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) -> pd.DataFrame:
@@ -90,47 +108,25 @@ def summarize_by(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) -> pd.
     """
     grouping = [*keys, "metric"]
     rows = [
-        dict(zip(grouping, names, strict=True)) | _summary(group, numpy_generator(seed, _stream(names)))
+        dict(zip(grouping, names, strict=True)) | _summary(group, numpy_generator(seed, stream_name(names)))
         for names, group in frame.groupby(grouping, observed=True)
     ]
     columns = [*grouping, "mean", "low", "high", "n_perturbations", "n_seeds"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _draw_counts(n: int, generator: np.random.Generator, n_resamples: int) -> FloatArray:
-    """Draw n of n with replacement, as how often each was drawn, (n_resamples, n)."""
-    return generator.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
+def pivot_replicates(frame: pd.DataFrame) -> pd.DataFrame:
+    """Lay one metric out as a row a replicate and a column a perturbation; equal replicates are averaged.
 
-
-def _weighted_means(values: FloatArray, seeds: FloatArray, perturbations: FloatArray) -> FloatArray:
-    """Average as `mean_over_perturbations` does, for each row of weights.
-
-    Weights turn resampling into two matrix products: no (n_resamples, n_seeds, n_perturbations) array.
-
-    Args:
-        values: (n_seeds, n_perturbations), NaN where missing.
-        seeds: How often each seed counts, (n_resamples, n_seeds).
-        perturbations: How often each perturbation counts, (n_resamples, n_perturbations).
-
-    Returns:
-        Means, (n_resamples,); NaN where nothing with a weight has a value.
+    Values of NaN are dropped, so that counting rows and columns counts those with a value.
     """
-    is_known = ~np.isnan(values)
-    n_values = seeds @ is_known  # (n_resamples, n_perturbations)
-    perturbation_means = (seeds @ np.where(is_known, values, 0.0)) / np.maximum(n_values, 1)
-    weights = perturbations * (n_values > 0)
-    totals = weights.sum(axis=1)
-    means: FloatArray = np.full(len(totals), np.nan)
-    np.divide((weights * perturbation_means).sum(axis=1), totals, out=means, where=totals > 0)
-    return means
+    return frame.dropna(subset=["value"]).pivot_table(
+        index=REPLICATE, columns="perturbation", values="value", aggfunc="mean", observed=True
+    )
 
 
 def _summary(group: pd.DataFrame, generator: np.random.Generator) -> dict[str, float]:
-    known = group.dropna(subset=["value"])
-    table = known.pivot_table(
-        index=_REPLICATE, columns="perturbation", values="value", aggfunc="mean", observed=True
-    )
-    values = table.to_numpy(dtype=np.float64)
+    values = pivot_replicates(group).to_numpy(dtype=np.float64)
     interval = bootstrap_interval(values, generator)
     return {
         "mean": mean_over_perturbations(values),
@@ -141,5 +137,6 @@ def _summary(group: pd.DataFrame, generator: np.random.Generator) -> dict[str, f
     }
 
 
-def _stream(names: tuple[object, ...]) -> str:
+def stream_name(names: tuple[object, ...]) -> str:
+    """Name a random stream after what it resamples."""
     return "bootstrap/" + "/".join(map(str, names))

@@ -6,6 +6,8 @@ python -m benchmarks studies              what orchestration and tracking cost, 
 python -m benchmarks parity               agreement with cell-eval, a line a metric
 python -m benchmarks search_quality       speed-up of samplers and early stopping; has options of its own
 python -m benchmarks kills                a study killed at random moments equals one left alone
+python -m benchmarks importance           importance intervals cover what is known
+python -m benchmarks coverage             how often intervals cover a known truth, and tests err
 
 Prints ``NAME measured target ok|short`` a line a target, and exits 0 only if none is short.
 """
@@ -29,7 +31,7 @@ GROUPS = {
 SINGLE = ("parity",)
 """Benchmarks of no group."""
 
-WITH_OPTIONS = ("search_quality", "kills")
+WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage")
 """Benchmarks with a command line of their own, `main` of their module; each is run alone."""
 
 

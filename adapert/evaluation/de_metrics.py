@@ -154,7 +154,8 @@ def de_metrics(predicted: DifferentialExpression, observed: DifferentialExpressi
         observed: Of real cells.
 
     Returns:
-        Name to (n_perturbations,).
+        Name to (n_perturbations,). The number of predicted DEGs is among them, not a score but what
+        `spearman_n_degs` is computed from on any part of the perturbations.
     """
     return {
         "overlap_at_50": overlap_at_k(predicted, observed, 50),
@@ -163,6 +164,7 @@ def de_metrics(predicted: DifferentialExpression, observed: DifferentialExpressi
         "deg_recall": deg_recall(predicted, observed),
         "direction_match": direction_match(predicted, observed),
         "spearman_lfc": spearman_lfc(predicted, observed),
+        "n_predicted_degs": predicted.n_degs.astype(np.float64),
     }
 
 

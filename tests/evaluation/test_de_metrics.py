@@ -40,7 +40,9 @@ def test_fold_change_is_infinite_for_one_sided_zeros_and_0_for_two():
 
 def test_perfect_prediction_scores_1():
     perfect = random_side(0)
-    for name, values in de_metrics(perfect, perfect).items():
+    scores = de_metrics(perfect, perfect)
+    assert scores.pop("n_predicted_degs").tolist() == perfect.n_degs.tolist()
+    for name, values in scores.items():
         np.testing.assert_allclose(values, 1, err_msg=name)
     assert spearman_n_degs(perfect, perfect) == pytest.approx(1)
 
@@ -103,6 +105,7 @@ def test_perturbations_without_true_degs_have_no_recall_but_an_overlap_of_0():
     assert values.pop("overlap_at_50").tolist() == [0.0] * 5
     assert values.pop("overlap_at_100").tolist() == [0.0] * 5
     assert values.pop("overlap_at_N").tolist() == [0.0] * 5
+    assert values.pop("n_predicted_degs").tolist() == predicted.n_degs.tolist()
     for name, undefined in values.items():
         assert np.isnan(undefined).all(), name
     assert spearman_n_degs(predicted, nothing) == 1.0
