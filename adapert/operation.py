@@ -14,13 +14,14 @@ from adapert.study.conductor import Closing, Conductor
 from adapert.study.definition import restore_study
 from adapert.study.ledger import LEDGER_FILE, Ledger, read_events
 from adapert.study.limits import Limits
+from adapert.study.path import PathTrials
 from adapert.study.progress import Progress
 from adapert.study.resources import Resources
 from adapert.study.run import run_trials
 from adapert.study.search import Suggestions, open_storage
 from adapert.study.sources import ListedTrials, SampledTrials, TrialSource
 from adapert.study.state import StudyState, count_asked, fold
-from adapert.study.study import Search, Study
+from adapert.study.study import AblationPath, Search, Study
 from adapert.tracking.runs import Connect
 from adapert.tracking.tracker import Tracker
 
@@ -111,6 +112,8 @@ def operate(
 
 
 def _build_source(study: Study, state: StudyState, folder: Path) -> TrialSource:
+    if isinstance(study.plan, AblationPath):
+        return PathTrials(study.plan)
     if not study.is_sampled:
         return ListedTrials(study)
     assert isinstance(study.plan, Search)

@@ -21,9 +21,12 @@ from adapert.study.recipes import build_study
 from adapert.study.requests import has_requests, write_request
 from adapert.study.resources import Resources, build_resources
 from adapert.study.state import StudyState, fold
-from adapert.study.study import Design, Search, Study
+from adapert.study.study import AblationPath, Design, Search, Study
 from adapert.tracking.store import open_store
 from adapert.tracking.tracker import Tracker
+
+_VARIED = {Search: "space", Design: "variants", AblationPath: "start"}
+"""Kind of plan to the field that says what its trials vary."""
 
 TAKEN_SECONDS = 10.0
 """How long a request waits for the process that runs a study to take it up."""
@@ -173,8 +176,9 @@ def _check_unchanged(state: StudyState, folder: Path, is_accepted: bool, console
     }
     changes = find_changes(before, now)
     if before["varied"] != now["varied"]:
-        what = "space" if isinstance(study.plan, Search) else "variants"
-        changes.append(f"the {what} of the recipe '{state.definition['recipe']}' is another")
+        changes.append(
+            f"the {_VARIED[type(study.plan)]} of the recipe '{state.definition['recipe']}' is another"
+        )
     if not changes:
         return
     if not is_accepted:
@@ -198,7 +202,7 @@ def _varied_now(study: Study, recipe: str) -> Any:
 
 def _varied(study: Study) -> Any:
     plan = describe_study(study)["plan"]
-    return json.loads(json.dumps(plan["space" if isinstance(study.plan, Search) else "variants"]))
+    return json.loads(json.dumps(plan[_VARIED[type(study.plan)]]))
 
 
 def _check_extension(study: Study, n_trials: int | None, n_seeds: int | None) -> None:
@@ -207,7 +211,8 @@ def _check_extension(study: Study, n_trials: int | None, n_seeds: int | None) ->
     elif study.is_sampled:
         what, takes, given, other = "search", "--trials", n_trials, n_seeds
     else:
-        raise InputError(f"A grid has all its points, but '{study.name}' was to be extended. Launch another.")
+        what = "grid has all its points" if isinstance(study.plan, Search) else "path has all its steps"
+        raise InputError(f"A {what}, but '{study.name}' was to be extended. Launch another.")
     if given is None:
         raise InputError(
             f"A {what} is extended by {takes}, but '{study.name}' was given none. Add {takes} N."

@@ -3,14 +3,12 @@
 from typing import Any
 
 from adapert.config import Config
+from adapert.study.designs import all_combinations
 from adapert.study.study import Design, Study
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "full": {},
-    "no_context": {"model.context": "constant"},
-    "no_non_deg": {"loss.lambda_non": 0.0},
-    "no_context_no_non_deg": {"model.context": "constant", "loss.lambda_non": 0.0},
-}
+VARIANTS: dict[str, dict[str, Any]] = all_combinations(
+    {"context": {"model.context": "constant"}, "non_deg": {"loss.lambda_non": 0.0}}
+)
 
 
 def study(base: Config) -> Study:

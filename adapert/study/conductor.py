@@ -353,9 +353,9 @@ class Conductor:
 
 
 def _build_rungs(study: Study) -> Rungs:
-    """Those of a search; a design's trials all run to their end."""
+    """Those of a search that stops trials early; all others run to their end."""
     max_epochs = study.base.training.max_epochs
-    if isinstance(study.plan, Search):
+    if isinstance(study.plan, Search) and not study.plan.is_full_fidelity:
         return Rungs(study.plan.min_epochs, max_epochs, study.plan.reduction_factor)
     return Rungs(max_epochs, max_epochs, 2)
 

@@ -10,18 +10,19 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 
 from adapert.config import build_config
-from adapert.study.study import Conditional, Design, Search, Study
+from adapert.study.study import AblationPath, Conditional, Design, Plan, Search, Study
 
 CODE = (
     "config.py",
     "seeding.py",
     "data/array_folder.py",
     "data/prepared.py",
+    "data/regroup.py",
     "evaluation",
     "models",
     "training",
     "registry.py",
-    "comparison.py",
+    "comparison",
     "long_table.py",
     "trainable.py",
 )
@@ -29,6 +30,8 @@ CODE = (
 
 PACKAGES = ("torch", "numpy", "scipy", "numba", "optuna")
 """Packages whose versions do."""
+
+PLANS: dict[str, type[Plan]] = {"search": Search, "design": Design, "path": AblationPath}
 
 
 def describe_study(study: Study) -> dict[str, Any]:
@@ -38,12 +41,14 @@ def describe_study(study: Study) -> dict[str, Any]:
     if isinstance(plan, Search):
         described["space"] = {name: _describe_choice(choice) for name, choice in plan.space.items()}
         described["initial_points"] = [dict(point) for point in plan.initial_points]
-    else:
+    elif isinstance(plan, Design):
         described["variants"] = {name: dict(changes) for name, changes in plan.variants.items()}
+    else:
+        described["start"] = dict(plan.start)
     return {
         "name": study.name,
         "question": study.question,
-        "plan_of": "search" if isinstance(plan, Search) else "design",
+        "plan_of": next(name for name, kind in PLANS.items() if isinstance(plan, kind)),
         "plan": described,
         "base": study.base.flat(),
     }
@@ -55,19 +60,22 @@ def restore_study(described: Mapping[str, Any]) -> Study:
     if described["plan_of"] == "search":
         plan["space"] = {name: _restore_choice(choice) for name, choice in plan["space"].items()}
         plan["initial_points"] = tuple(plan["initial_points"])
-    kind = Search if described["plan_of"] == "search" else Design
     return Study(
         name=described["name"],
         question=described["question"],
         base=build_config(described["base"]),
-        plan=kind(**plan),
+        plan=PLANS[described["plan_of"]](**plan),
     )
 
 
 def describe_origin(study: Study) -> dict[str, Any]:
     """Fingerprint all that a trial's numbers come from beside its config: data, code, packages."""
+    return {"data": study.base.data.fingerprint} | describe_code()
+
+
+def describe_code() -> dict[str, Any]:
+    """Fingerprint the code and the packages that change a trial's numbers."""
     return {
-        "data": study.base.data.fingerprint,
         "code": {part: _digest(part) for part in CODE},
         "versions": {package: version(package) for package in PACKAGES},
     }

@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
@@ -83,11 +83,38 @@ class ConfigEnd:
         return {MEMORY: 1.0} if self.is_infeasible else {}
 
 
+class SobolPoint(QMCSampler):
+    """Suggest one point of a scrambled Sobol sequence.
+
+    Optuna's own sampler draws at random until a trial has ended, and keeps its position in the storage,
+    where trials that are put back after a crash leave none: here the number is the position.
+    """
+
+    def __init__(self, plan: Search, number: int) -> None:
+        """Choose the point of this number, from 0, in the sequence of the plan's seed."""
+        seed = derive_seed(plan.seed, "quasi-random") % 2**32
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # of the class
+            super().__init__(qmc_type="sobol", scramble=True, seed=seed, warn_independent_sampling=False)
+        # By name: a space that comes back from a ledger has the same coordinates, whatever its order.
+        self._space = {field: distribution_of(plan.space[field]) for field in sorted(plan.space)}
+        self._number = number
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        """Take all fields as coordinates; those of a condition that does not hold are not asked for."""
+        return self._space
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:
+        return self._number
+
+
 def build_sampler(plan: Search, number: int) -> BaseSampler:
     """Build the sampler of one suggestion; TPE's options are pinned, since Optuna 5 changed their defaults.
 
     A sampler of its own for each suggestion, seeded by the number, has no position that a crash could lose.
     """
+    if plan.sampler == "quasi_random":
+        return SobolPoint(plan, number)
     seed = derive_seed(plan.seed, f"suggestion {number}") % 2**32
     if plan.sampler == "random":
         return RandomSampler(seed=seed)

@@ -158,16 +158,18 @@ class SampledTrials:
         changes = {
             name: round_suggestion(value, distribution_of(space[name])) for name, value in suggested.items()
         }
-        return Proposal(number, Assignment("search", self._plan.seed, changes), suggested)
+        return Proposal(number, Assignment(self._plan.kind, self._plan.seed, changes), suggested)
 
     def _next_seed(self, number: int, records: Sequence[TrialRecord]) -> Proposal:
         seed = self._plan.seed + len(records)
-        return Proposal(number, Assignment("search", seed, records[0].changes))
+        return Proposal(number, Assignment(self._plan.kind, seed, records[0].changes))
 
     def _deserves_seed(self, records: Sequence[TrialRecord], state: StudyState) -> bool:
         is_whole = all(record.status == TrialStatus.FINISHED for record in records)
         if not is_whole or len(records) >= self._plan.seeds_per_config:
             return False
+        if self._plan.is_full_fidelity:
+            return True
         # Only settled configs are compared with, which those are is in the ledger; and none of the same
         # cohort, of which a killed process may have settled a part.
         size, own = self._plan.cohort_size, records[0].number

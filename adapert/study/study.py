@@ -1,7 +1,7 @@
 """What a study is: its question, base config, and either a search space or a design."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -38,9 +38,11 @@ class Conditional:
 
 SearchSpace = Mapping[str, BaseDistribution | Conditional]
 
-Sampler = Literal["tpe", "random", "grid"]
-DesignKind = Literal["ablation", "sensitivity"]
+Sampler = Literal["tpe", "random", "quasi_random", "grid"]
+SearchKind = Literal["search", "importance"]
+DesignKind = Literal["ablation", "sensitivity", "reevaluation"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
+SEARCHES: tuple[str, ...] = get_args(SearchKind)
 DESIGNS: tuple[str, ...] = get_args(DesignKind)
 
 _LEAST = {
@@ -49,6 +51,7 @@ _LEAST = {
     "min_epochs": 1,
     "reduction_factor": 2,
     "seed": 0,
+    "first_seed": 0,
     "seeds_per_config": 1,
     "cohort_size": 0,
 }
@@ -65,12 +68,15 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """Look for the best config of a space.
+    """Look for the best config of a space, or learn what matters in it.
 
     Attributes:
         space: Dotted config field to Optuna distribution.
+        kind: ``"importance"`` trains every config with every seed at full fidelity and lets no result choose
+            the next one; a search stops what is behind.
         n_trials: Configs to try.
-        sampler: Tree-structured Parzen estimator, random, or every point of a grid.
+        sampler: Tree-structured Parzen estimator, random, quasi-random (the points of one scrambled Sobol
+            sequence, best at a power of two), or every point of a grid.
         n_startup: Random configs before the estimator's first; None is a third of the trials, 4 to 10.
         initial_points: Dotted fields of the first configs, tried before any other; fields left out are drawn.
         min_epochs: ASHA's first rung: no trial is stopped before.
@@ -84,6 +90,7 @@ class Search:
     """
 
     space: SearchSpace
+    kind: SearchKind = "search"
     n_trials: int = 16
     sampler: Sampler = "tpe"
     n_startup: int | None = None
@@ -94,7 +101,10 @@ class Search:
     seeds_per_config: int = 1
     cohort_size: int = 0
 
-    kind = "search"
+    @property
+    def is_full_fidelity(self) -> bool:
+        """Whether every config is trained to its end, with every seed."""
+        return self.kind == "importance"
 
     @property
     def n_startup_trials(self) -> int:
@@ -109,12 +119,43 @@ class Design:
     Attributes:
         kind: Which figure reads it.
         variants: Name to dotted changes of the base config.
-        n_seeds: Seeds 0, 1, ... of each variant.
+        n_seeds: Seeds of each variant: `first_seed` and those after it.
+        first_seed: Not 0 where seeds must be new.
+        n_seeds_of: Variants that get another number of seeds.
     """
 
     kind: DesignKind
     variants: Mapping[str, Mapping[str, Any]]
     n_seeds: int = 3
+    first_seed: int = 0
+    n_seeds_of: Mapping[str, int] = field(default_factory=dict)
+
+    def seeds_of(self, variant: str) -> range:
+        """Seeds that a variant is trained with."""
+        return range(self.first_seed, self.first_seed + self.n_seeds_of.get(variant, self.n_seeds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationPath:
+    """Go from another config to the base config, one field a step, each time the one that helps most.
+
+    Attributes:
+        start: Dotted fields that differ at the path's start, and their values there.
+        n_seeds: Seeds 0, 1, ... of each config.
+    """
+
+    start: Mapping[str, Any]
+    n_seeds: int = 3
+
+    kind = "path"
+
+    @property
+    def n_configs(self) -> int:
+        """Configs that are tried: the start, and at each step one for each field that is left."""
+        return 1 + len(self.start) * (len(self.start) + 1) // 2
+
+
+Plan = Search | Design | AblationPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +170,7 @@ class Study:
     name: str
     question: str
     base: Config
-    plan: Search | Design
+    plan: Plan
 
     def __post_init__(self) -> None:
         # The name is a folder's: "." and ".." are not.
@@ -142,6 +183,8 @@ class Study:
         if isinstance(self.plan, Design):
             for changes in self.plan.variants.values():
                 self.base.with_changes(changes)
+        elif isinstance(self.plan, AblationPath):
+            self.base.with_changes(self.plan.start)
         else:
             _check_space(self.plan.space, self.base)
             _check_points(self.plan)
@@ -150,18 +193,20 @@ class Study:
 
     @property
     def assignments(self) -> list[Assignment]:
-        """All trials of a design or grid, seeds within variants; empty where a sampler decides."""
-        if isinstance(self.plan, Design):
-            variants, seeds = self.plan.variants, range(self.plan.n_seeds)
-        elif self.is_sampled:
+        """All trials of a design or grid, seeds within variants; empty where earlier trials decide."""
+        plan = self.plan
+        if isinstance(plan, Design):
+            seeds = {name: plan.seeds_of(name) for name in plan.variants}
+            variants: Mapping[str, Mapping[str, Any]] = plan.variants
+        elif isinstance(plan, AblationPath) or self.is_sampled:
             return []
         else:
-            first = self.plan.seed
-            variants, seeds = grid_variants(self.plan.space), range(first, first + self.plan.seeds_per_config)
+            variants = grid_variants(plan.space)
+            seeds = dict.fromkeys(variants, range(plan.seed, plan.seed + plan.seeds_per_config))
         return [
             Assignment(variant=name, seed=seed, changes=changes)
             for name, changes in variants.items()
-            for seed in seeds
+            for seed in seeds[name]
         ]
 
     @property
@@ -169,6 +214,8 @@ class Study:
         """Trials the study asks for; with several seeds a config, at most."""
         if isinstance(self.plan, Search) and self.is_sampled:
             return self.plan.n_trials * self.plan.seeds_per_config
+        if isinstance(self.plan, AblationPath):
+            return self.plan.n_configs * self.plan.n_seeds
         return len(self.assignments)
 
     @property
@@ -196,11 +243,16 @@ class Study:
         for name in given:
             if not hasattr(self.plan, name):
                 is_search = isinstance(self.plan, Search)
-                rule = "A search has seeds per config" if is_search else "A design's trials are its variants"
+                rule = _RULES[type(self.plan)]
                 cure = "--trials or --seeds-per-trial" if is_search else "--seeds"
                 raise InputError(
                     f"{rule}, but study '{self.name}' was given {BUDGET_OPTIONS[name]}. Use {cure}."
                 )
+        if "min_epochs" in given and isinstance(self.plan, Search) and self.plan.is_full_fidelity:
+            raise InputError(
+                f"An importance study stops no trial early, but study '{self.name}' was given "
+                "--min-epochs. Leave it out."
+            )
         changed = replace(self, plan=replace(self.plan, **given))
         if "n_trials" in given and changed.assignments:
             raise InputError(
@@ -208,6 +260,13 @@ class Study:
                 "--trials. Leave it out, or use --sampler random."
             )
         return changed
+
+
+_RULES = {
+    Search: "A search has seeds per config",
+    Design: "A design's trials are its variants",
+    AblationPath: "A path's trials are its steps",
+}
 
 
 def grid_variants(space: SearchSpace) -> dict[str, dict[str, Any]]:
@@ -254,11 +313,18 @@ def _choices(name: str, distribution: BaseDistribution) -> list[Any]:
     )
 
 
-def _check_plan(plan: Search | Design) -> None:
+def _check_plan(plan: Plan) -> None:
     for name, least in _LEAST.items():
         value = getattr(plan, name, least)
         if value < least:
             raise InputError(f"{name} of a plan must be at least {least}, but it is {value}.")
+    if isinstance(plan, AblationPath):
+        if not plan.start:
+            raise InputError(
+                "An ablation path leads to a config that differs from the defaults, but this one does not. "
+                "Give a picked one with --config."
+            )
+        return
     is_search = isinstance(plan, Search)
     name, allowed = ("sampler", SAMPLERS) if is_search else ("kind", DESIGNS)
     value = getattr(plan, name)
@@ -269,6 +335,21 @@ def _check_plan(plan: Search | Design) -> None:
         )
     if not (plan.space if isinstance(plan, Search) else plan.variants):
         raise InputError(f"A {plan.kind} study needs {'a field to vary' if is_search else 'a variant'}.")
+    if isinstance(plan, Search):
+        _check_search(plan)
+
+
+def _check_search(plan: Search) -> None:
+    if plan.kind not in SEARCHES:
+        raise InputError(
+            f"kind of a search must be one of {', '.join(SEARCHES)}, but it is '{plan.kind}'."
+            f"{nearest(plan.kind, SEARCHES)}"
+        )
+    if plan.kind == "importance" and plan.sampler == "tpe":
+        raise InputError(
+            "An importance study needs configs that no result has chosen, but its sampler is 'tpe'. "
+            "Use --sampler quasi_random."
+        )
 
 
 def _check_points(plan: Search) -> None:

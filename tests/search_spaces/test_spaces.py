@@ -2,6 +2,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 import search_spaces.adapert
+import search_spaces.adapert_forms
 import search_spaces.adapert_wide
 from adapert.config import Config
 from adapert.study.study import Search, Study
@@ -9,6 +10,7 @@ from adapert.study.study import Search, Study
 SPACES = {
     "adapert": search_spaces.adapert.SPACE,
     "adapert_wide": search_spaces.adapert_wide.SPACE,
+    "adapert_forms": search_spaces.adapert_forms.SPACE,
 }
 
 
@@ -26,6 +28,10 @@ def test_the_six_knobs_have_the_ranges_of_the_design():
 def test_the_wide_space_holds_the_six_knobs_as_they_are():
     assert SPACES["adapert_wide"].items() >= SPACES["adapert"].items()
     assert len(SPACES["adapert_wide"]) == 13
+
+
+def test_the_space_of_forms_varies_all_that_the_wide_one_does():
+    assert SPACES["adapert_forms"].keys() >= SPACES["adapert_wide"].keys()
 
 
 @pytest.mark.parametrize("name", SPACES)

@@ -3,15 +3,18 @@ from typing import get_args
 import pytest
 
 from adapert.config import Config, ModelName
+from adapert.errors import InputError
 from adapert.study.recipes import build_study, recipe_names
 from adapert.study.study import Design, Search
 from studies.ablation import VARIANTS
 from studies.ablation_extended import VARIANTS as EXTENDED
 
+PICKED = Config().with_changes({"model.dropout": 0.25, "training.max_epochs": 7})
+
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_is_a_whole_study_under_its_own_name(recipe):
-    study = build_study(recipe, Config())
+    study = build_study(recipe, PICKED)
     assert study.name == recipe
     assert study.question.endswith("?")
     assert study.n_trials > 0
@@ -19,13 +22,12 @@ def test_every_recipe_is_a_whole_study_under_its_own_name(recipe):
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_keeps_the_base_it_is_given(recipe):
-    base = Config().with_changes({"model.dropout": 0.25, "training.max_epochs": 7})
-    assert build_study(recipe, base).base == base
+    assert build_study(recipe, PICKED).base == PICKED
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_no_two_variants_are_the_same_config(recipe):
-    plan = build_study(recipe, Config()).plan
+    plan = build_study(recipe, PICKED).plan
     if isinstance(plan, Design):
         digests = [Config().with_changes(changes).digest() for changes in plan.variants.values()]
         assert len(set(digests)) == len(digests)
@@ -36,15 +38,21 @@ def test_no_two_variants_are_the_same_config(recipe):
     [
         ("quickstart", "search"),
         ("search", "search"),
+        ("search_forms", "search"),
         ("search_wide", "search"),
+        ("importance", "importance"),
         ("ablation", "ablation"),
         ("ablation_extended", "ablation"),
         ("references", "ablation"),
+        ("leave_one_out", "ablation"),
+        ("add_one_in", "ablation"),
+        ("combinations", "ablation"),
         ("sensitivity", "sensitivity"),
+        ("ablation_path", "path"),
     ],
 )
 def test_each_recipe_has_the_design_that_its_figure_reads(recipe, kind):
-    assert build_study(recipe, Config()).plan.kind == kind
+    assert build_study(recipe, PICKED).plan.kind == kind
 
 
 def test_figure_4_crosses_context_and_non_deg_loss():
@@ -76,3 +84,20 @@ def test_quickstart_is_short_whatever_the_base():
     plan = build_study("quickstart", Config())
     assert isinstance(plan.plan, Search)
     assert (plan.n_trials, plan.base.training.max_epochs) == (4, 10)
+
+
+def test_importance_covers_the_six_knobs_evenly_and_stops_no_trial():
+    plan = build_study("importance", Config()).plan
+    assert isinstance(plan, Search)
+    assert (plan.sampler, plan.n_trials, plan.is_full_fidelity) == ("quasi_random", 128, True)
+    assert list(plan.space) == list(build_study("search", Config()).plan.space)
+
+
+def test_the_ablation_path_starts_at_the_defaults_and_leaves_data_and_budget_alone():
+    base = PICKED.with_changes({"graph.top_k": 5, "data.fingerprint": "1", "training.patience": 3})
+    assert build_study("ablation_path", base).plan.start == {"graph.top_k": 20, "model.dropout": 0.1}
+
+
+def test_an_ablation_path_from_the_defaults_to_themselves_is_refused():
+    with pytest.raises(InputError, match=r"differs from the defaults.*--config"):
+        build_study("ablation_path", Config())

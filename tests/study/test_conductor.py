@@ -53,6 +53,9 @@ PLANS = {
         seeds_per_config=3,
         cohort_size=4,
     ),
+    "importance": Search(
+        kind="importance", space=SPACE, sampler="quasi_random", n_trials=6, min_epochs=1, seeds_per_config=2
+    ),
     "design": Design(
         kind="ablation",
         variants={"full": {}, "sharp": {"model.tau": 0.2}, "flat": {"model.tau": 5.0}},
@@ -212,6 +215,7 @@ def statuses(conductor):
         ("deterministic", 3),
         ("seeds", 1),
         ("deterministic seeds", 2),
+        ("importance", 1),
         ("design", 1),
         ("deterministic grid", 2),
     ],
@@ -760,6 +764,26 @@ def test_a_config_that_another_one_leaves_behind_is_settled_with_it(ledger_path)
     assert sorted(conductor.state.settled) == [0, 1, 2]
     assert conductor.next_trial() is None
     assert conductor.is_done
+
+
+def test_an_importance_study_trains_every_config_with_every_seed_to_its_end(ledger_path):
+    begin(ledger_path, "importance")
+    conductor = take_up(ledger_path)
+    finish(conductor, n_at_once=3, behave=learn)
+    assert statuses(conductor) == [(TrialStatus.FINISHED, EndReason.EPOCHS)] * 12
+    assert conductor.state.judged == []
+
+
+def test_quasi_random_configs_are_the_same_whatever_runs_side_by_side(ledger_path):
+    def suggested(n_at_once):
+        ledger_path.unlink(missing_ok=True)
+        begin(ledger_path, "importance")
+        conductor = take_up(ledger_path)
+        finish(conductor, n_at_once=n_at_once)
+        records = sorted(conductor.state.records.values(), key=lambda record: record.number)
+        return {record.number: record.changes for record in records}
+
+    assert suggested(3) == suggested(1)
 
 
 def test_a_design_s_trials_are_never_compared(ledger_path):

@@ -44,6 +44,7 @@ PLANS = {
         seeds_per_config=2,
         cohort_size=4,
     ),
+    "importance": Search(kind="importance", space=SPACE, sampler="quasi_random", n_trials=8),
     "design": Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.2}}, n_seeds=5),
 }
 
@@ -66,7 +67,7 @@ def test_a_study_comes_back_from_json_as_it_was(plan):
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_comes_back_from_json_as_it_was(recipe):
-    study = build_study(recipe, Config())
+    study = build_study(recipe, Config().with_changes({"model.dropout": 0.25}))
     assert through_json(study) == study
     assert through_json(study).assignments == study.assignments
 

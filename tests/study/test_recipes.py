@@ -24,9 +24,15 @@ def test_bundled_recipes_are_found_by_name():
     assert recipe_names() == [
         "ablation",
         "ablation_extended",
+        "ablation_path",
+        "add_one_in",
+        "combinations",
+        "importance",
+        "leave_one_out",
         "quickstart",
         "references",
         "search",
+        "search_forms",
         "search_wide",
         "sensitivity",
     ]

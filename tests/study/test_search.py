@@ -1,6 +1,7 @@
 import json
 import math
 import warnings
+from collections import Counter
 
 import optuna
 import pytest
@@ -9,8 +10,10 @@ from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import TrialState
+from scipy.stats.qmc import Sobol
 
 from adapert.errors import InputError
+from adapert.seeding import derive_seed
 from adapert.study.search import (
     JOURNAL_FILE,
     ConfigEnd,
@@ -110,7 +113,7 @@ def test_suggestions_are_of_the_space_under_dotted_names():
     assert suggested["graph.top_k"] in (5, 10, 20, 50)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "quasi_random"])
 def test_a_field_is_suggested_only_where_its_condition_holds(sampler):
     suggestions = begin(Search(space=CONDITIONAL_SPACE, sampler=sampler, n_startup=3, seed=2))
     n_varied = 0
@@ -161,6 +164,7 @@ PLANS = {
     "tpe": Search(space=SPACE, n_startup=3, seed=3),
     "random": Search(space=SPACE, sampler="random", seed=3),
     "conditional": Search(space=CONDITIONAL_SPACE, n_startup=3, seed=3),
+    "quasi_random": Search(kind="importance", space=CONDITIONAL_SPACE, sampler="quasi_random", seed=3),
     "points": Search(
         space=CONDITIONAL_SPACE,
         n_startup=0,
@@ -184,7 +188,7 @@ def test_suggestions_after_any_break_are_those_of_an_unbroken_sampler(plan):
         assert as_data(again.trials) == as_data(unbroken.trials)
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "quasi_random"])
 def test_the_same_seed_suggests_the_same_configs_in_the_same_order(sampler):
     def suggested(seed):
         plan = Search(space=SPACE, sampler=sampler, seed=seed, n_startup=3)
@@ -218,6 +222,34 @@ def test_samplers_are_what_the_plan_says_with_pinned_options():
         False,
         7,
     )
+
+
+def test_quasi_random_configs_are_the_points_of_one_scrambled_sobol_sequence():
+    plan = Search(kind="importance", space=SPACE, sampler="quasi_random", seed=7)
+    suggestions = begin(plan)
+    suggested = [suggestions.suggest(number) for number in range(16)]  # all at once: none has ended
+    seed = derive_seed(7, "quasi-random") % 2**32
+    points = Sobol(2, scramble=True, seed=seed).random(16)
+    # The fields by name: graph.top_k, then model.tau on its logarithmic scale.
+    assert [each["graph.top_k"] for each in suggested] == [(5, 10, 20, 50)[int(4 * u)] for u, _ in points]
+    assert [each["model.tau"] for each in suggested] == pytest.approx([0.1 * 20**v for _, v in points])
+    assert Counter(each["graph.top_k"] for each in suggested) == {5: 4, 10: 4, 20: 4, 50: 4}
+    assert len({each["model.tau"] for each in suggested}) == 16
+
+
+def test_the_order_of_the_fields_does_not_move_quasi_random_points():
+    def first(space):
+        return begin(Search(kind="importance", space=space, sampler="quasi_random")).suggest(0)
+
+    assert first(SPACE) == first(dict(reversed(SPACE.items())))
+
+
+def test_quasi_random_points_come_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        suggestions = begin(Search(kind="importance", space=CONDITIONAL_SPACE, sampler="quasi_random"))
+        for number in range(3):
+            suggestions.suggest(number)
 
 
 def test_a_conditional_space_is_sampled_in_groups_without_a_warning():

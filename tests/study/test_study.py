@@ -67,7 +67,10 @@ def test_a_name_that_makes_no_folder_is_refused(name):
         (search_of(seeds_per_config=0), "seeds_per_config of a plan must be at least 1, but it is 0"),
         (search_of(cohort_size=-1), "cohort_size of a plan must be at least 0, but it is -1"),
         (search_of(seed=-1), "seed of a plan must be at least 0, but it is -1"),
-        (search_of(sampler="tpee"), r"one of tpe, random, grid, but it is 'tpee'\. Did you mean 'tpe'"),
+        (
+            search_of(sampler="tpee"),
+            r"one of tpe, random, quasi_random, grid, but it is 'tpee'\. Did you mean 'tpe'",
+        ),
         (Search(space={}), "search study needs a field to vary"),
         (design_of(n_seeds=0), "n_seeds of a plan must be at least 1, but it is 0"),
         (Design(kind="ablations", variants={"full": {}}), "but it is 'ablations'. Did you mean 'ablation'"),
@@ -170,6 +173,16 @@ def test_an_empty_budget_changes_nothing():
             {"n_seeds": 3},
             r"seeds per config.*given --seeds\. Use --trials or --seeds-per-trial",
         ),
+        (
+            search_of(kind="importance", sampler="random"),
+            {"min_epochs": 3},
+            r"importance study stops no trial early.*given --min-epochs\. Leave it out",
+        ),
+        (
+            search_of(kind="importance", sampler="random"),
+            {"sampler": "tpe"},
+            r"no result has chosen, but its sampler is 'tpe'\. Use --sampler quasi_random",
+        ),
     ],
 )
 def test_a_budget_that_a_plan_does_not_have_is_refused(plan, budget, sentence):
@@ -232,3 +245,15 @@ def test_more_seeds_of_a_design_continue_those_it_has():
     assert [assignment.seed for assignment in more.assignments] == [0, 1, 2]
     search = study_of(search_of())
     assert search.with_more_seeds(1) is search
+
+
+def test_a_design_s_seeds_may_be_new_ones_and_fewer_for_some_variants():
+    variants = {"one": {}, "two": {"data.split_seed": 1}}
+    design = Design(kind="reevaluation", variants=variants, n_seeds=2, first_seed=5, n_seeds_of={"two": 1})
+    asked = [(each.variant, each.seed) for each in study_of(design).assignments]
+    assert asked == [("one", 5), ("one", 6), ("two", 5)]
+
+
+def test_seeds_below_zero_are_refused():
+    with pytest.raises(InputError, match="first_seed of a plan must be at least 0, but it is -1"):
+        study_of(Design(kind="ablation", variants={"full": {}}, first_seed=-1))

@@ -1,0 +1,298 @@
+"""Which config fields matter, alone and in pairs, with intervals, from a study that was made for it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from adapert.errors import InputError
+from adapert.records import OBJECTIVE, TrialStatus
+from adapert.seeding import numpy_generator
+from adapert.tracking.read import read_design, read_trials
+from analysis.estimates import CONFIDENCE
+from analysis.load import NothingToShowError
+from analysis.two_level import FloatArray
+from analysis.variance_shares import build_parts, sample_variances
+
+if TYPE_CHECKING:
+    import optuna
+
+MAIN, PAIR, REST = "main", "interaction", "rest"
+"""Kinds of rows: a field alone, two fields beyond the sum of their effects, and what is left."""
+
+REST_LABEL = "noise and higher order"
+
+LEAST_CONFIGS = 32
+"""Fewer say next to nothing of pairs."""
+
+MAX_CHOICES = 8
+"""A field of at most so many values is a choice; of more, a range in which trials lie evenly."""
+
+KEPT_DRAWS = 0.97
+"""Central share of posterior draws in an interval of 95 %: 95 % of the draws would cover the known truth a
+little less often (`python -m benchmarks importance`), since absent parts take some of the noise."""
+
+COLUMNS = [
+    "study",
+    "field",
+    "other",
+    "kind",
+    "importance",
+    "low",
+    "high",
+    "probability",
+    "n_configs",
+    "n_left_out",
+]
+
+
+def load_importance(tracking_uri: str, study: str) -> pd.DataFrame:
+    """Load the trials of an importance study, one row each, whatever their end.
+
+    Args:
+        tracking_uri: MLflow's.
+        study: Name of the study; all its launches count.
+
+    Returns:
+        The columns of `adapert.tracking.read.read_trials`, after ``study``.
+
+    Raises:
+        NothingToShowError: No trial has finished.
+        InputError: No such store or study, or its trials were not made for this.
+    """
+    check_design(read_design(tracking_uri, study), study)
+    trials = read_trials(tracking_uri, study)
+    if OBJECTIVE not in trials or not (trials["status"] == TrialStatus.FINISHED).any():
+        raise NothingToShowError(
+            f"Importance needs finished trials, but study '{study}' has none yet. Wait for its first."
+        )
+    trials.insert(0, "study", study)
+    return trials
+
+
+def check_design(design: str, study: str) -> None:
+    """Refuse trials that were chosen by their results, or that compare named configs.
+
+    Args:
+        design: From `adapert.tracking.read.read_design`.
+        study: Its name, for the message.
+
+    Raises:
+        InputError: The study was not made for importance.
+    """
+    if design == "importance":
+        return
+    reason = (
+        "a search's sampler chooses configs by result and its rungs stop those behind, so that a setting "
+        "which only learns faster would seem several times as important as it is"
+        if design == "search"
+        else f"the trials of a study of design '{design}' compare configs that were chosen by hand"
+    )
+    raise InputError(
+        "Importance is estimated from configs that cover a space evenly and were all trained to their end, "
+        f"but '{study}' has no such trials: {reason}. Launch a study with `adapert launch importance`."
+    )
+
+
+def summarize_importance(
+    trials: pd.DataFrame, fields: Sequence[str] | None = None, metric: str = OBJECTIVE, seed: int = 0
+) -> pd.DataFrame:
+    """Estimate which share of a metric's variance over the space each field and each pair of fields causes.
+
+    The denominator is the variance over all configs of the space, the noise of training included: shares of
+    all rows sum to 1, and the last row (`REST`) is noise and what more than two fields do together. The
+    trials' own distribution weighs the space. Intervals hold the central `KEPT_DRAWS` of posterior draws
+    (`analysis.variance_shares`): they reach 0 where the data do not exclude that there is no effect, and up
+    to what the draws that have one exclude.
+
+    Args:
+        trials: From `load_importance`; those that did not finish, or have no finite value, are left out, and
+            the seeds of a config are averaged.
+        fields: Dotted, to be taken apart; None takes those in which trials differ.
+        metric: A column of `trials`.
+        seed: Of the draws.
+
+    Returns:
+        study, field, other (of a pair, else empty), kind, importance (a share, from 0 to 1), low, high,
+        probability (that there is an effect), n_configs, n_left_out (trials); fields by importance, then
+        pairs by importance, then the rest.
+
+    Raises:
+        NothingToShowError: Fewer than 32 configs have a value, or all have the same.
+    """
+    known = _known_trials(trials, metric)
+    names = list(fields) if fields is not None else _varied_fields(known)
+    configs = known.groupby(names, sort=False)[metric].mean().reset_index()
+    _check_configs(configs, metric, trials)
+    positions = np.column_stack([field_positions(configs[name]) for name in names])
+    parts = build_parts(positions, [_is_ordered(configs[name]) for name in names])
+    generator = numpy_generator(seed, f"importance/{metric}")
+    response = configs[metric].to_numpy(dtype=np.float64)
+    variances, rest = sample_variances(parts, response, generator)
+    shares = np.column_stack([variances, rest])
+    shares /= shares.sum(axis=1, keepdims=True)
+    labels = [tuple(names[index] for index in part.fields) for part in parts]
+    summary = pd.DataFrame(
+        [_row(label, drawn) for label, drawn in zip([*labels, ()], shares.T, strict=True)]
+    ).assign(study=trials["study"].iloc[0], n_configs=len(configs), n_left_out=len(trials) - len(known))
+    return _in_order(summary)[COLUMNS]
+
+
+def summarize_best_tenth(
+    trials: pd.DataFrame,
+    fields: Sequence[str] | None = None,
+    metric: str = OBJECTIVE,
+    seed: int = 0,
+    n_resamples: int = 100,
+) -> pd.DataFrame:
+    """Ask Optuna's PED-ANOVA what a config must get right to be among the best tenth (Watanabe et al. 2023).
+
+    Another question than `summarize_importance`'s, and another unit: how far the best tenth are from uniform
+    in each field, as shares of the sum over fields. Finite samples are never uniform, so that a field of no
+    effect has a share too: intervals say how stable the ranking is, not what more trials would give.
+
+    Args:
+        trials: As `summarize_importance`.
+        fields: As there.
+        metric: As there.
+        seed: Of the bootstrap.
+        n_resamples: Bootstrap resamples of configs.
+
+    Returns:
+        study, field, importance, low, high (percentiles of the bootstrap over configs); by importance.
+
+    Raises:
+        NothingToShowError: As `summarize_importance`.
+    """
+    known = _known_trials(trials, metric)
+    names = list(fields) if fields is not None else _varied_fields(known)
+    configs = known.groupby(names, sort=False)[metric].mean().reset_index()
+    _check_configs(configs, metric, trials)
+    generator = numpy_generator(seed, f"best tenth/{metric}")
+    whole = evaluate_best_tenth(configs, names, metric)
+    draws = np.array(
+        [
+            evaluate_best_tenth(configs.iloc[drawn], names, metric)
+            for drawn in generator.integers(len(configs), size=(n_resamples, len(configs)))
+        ]
+    )
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
+    summary = pd.DataFrame({"field": names, "importance": whole, "low": low, "high": high})
+    summary.insert(0, "study", trials["study"].iloc[0])
+    return summary.sort_values("importance", ascending=False, ignore_index=True)
+
+
+def evaluate_best_tenth(configs: pd.DataFrame, fields: Sequence[str], metric: str) -> FloatArray:
+    """Compute Optuna's PED-ANOVA importances, as shares of their sum, (n_fields,)."""
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+
+    found = get_param_importances(
+        build_optuna_study(configs, fields, metric), evaluator=PedAnovaImportanceEvaluator()
+    )
+    return np.array([found[field] for field in fields])
+
+
+def build_optuna_study(configs: pd.DataFrame, fields: Sequence[str], metric: str) -> "optuna.Study":
+    """Put configs into a study of Optuna's in memory: ranges by their rank from 0 to 1, choices as they are.
+
+    Args:
+        configs: One row each.
+        fields: Dotted.
+        metric: Larger is better.
+    """
+    import optuna
+    from optuna.trial import create_trial
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(direction="maximize")
+    distributions = {field: _distribution(configs[field]) for field in fields}
+    columns = {
+        field: field_positions(configs[field])
+        if isinstance(distributions[field], optuna.distributions.FloatDistribution)
+        else configs[field].tolist()
+        for field in fields
+    }
+    study.add_trials(
+        create_trial(
+            value=value,
+            params={field: columns[field][index] for field in fields},
+            distributions=distributions,
+        )
+        for index, value in enumerate(configs[metric])
+    )
+    return study
+
+
+def field_positions(values: pd.Series) -> FloatArray:
+    """Place a field's values between 0 and 1 so that trials lie evenly, whatever scale they were drawn on.
+
+    Args:
+        values: Of one field, (n_configs,): a choice by its place among the values, a range by its rank.
+    """
+    if _is_choice(values):
+        codes, distinct = pd.factorize(values, sort=True)
+        return np.asarray((codes + 0.5) / len(distinct), dtype=np.float64)
+    return np.asarray((values.rank() - 0.5) / len(values), dtype=np.float64)
+
+
+def _known_trials(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
+    is_finite = np.isfinite(trials[metric].astype(float))
+    return trials[is_finite & (trials["status"] == TrialStatus.FINISHED)]
+
+
+def _varied_fields(trials: pd.DataFrame) -> list[str]:
+    from analysis.figures.fields import varied_fields  # the figures import this module
+
+    return varied_fields(trials)
+
+
+def _check_configs(configs: pd.DataFrame, metric: str, trials: pd.DataFrame) -> None:
+    if len(configs) < LEAST_CONFIGS or configs[metric].nunique() < 2:
+        raise NothingToShowError(
+            f"Importance needs at least {LEAST_CONFIGS} finished configs of different {metric}, but study "
+            f"'{trials['study'].iloc[0]}' has {len(configs)} configs of {configs[metric].nunique()} values. "
+            "Resume it, or extend it with --trials."
+        )
+
+
+def _is_choice(values: pd.Series) -> bool:
+    is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    return not is_number or values.nunique() <= MAX_CHOICES
+
+
+def _is_ordered(values: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(values))
+
+
+def _distribution(values: pd.Series) -> "optuna.distributions.BaseDistribution":
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    return (
+        CategoricalDistribution(sorted(values.unique().tolist()))
+        if _is_choice(values)
+        else FloatDistribution(0, 1)
+    )
+
+
+def _row(fields: tuple[str, ...], drawn: FloatArray) -> dict[str, object]:
+    tail = (1 - KEPT_DRAWS) / 2
+    low = np.quantile(drawn, tail)
+    # How large it may be if it is there: how rare effects are elsewhere must not hide a weak one.
+    high = np.quantile(drawn[drawn > 0], 1 - tail) if drawn.any() else 0.0
+    return {
+        "field": fields[0] if fields else REST_LABEL,
+        "other": fields[1] if len(fields) > 1 else "",
+        "kind": (REST, MAIN, PAIR)[len(fields)],
+        "importance": float(drawn.mean()),
+        "low": float(low),
+        "high": float(high),
+        "probability": float((drawn > 0).mean()),
+    }
+
+
+def _in_order(summary: pd.DataFrame) -> pd.DataFrame:
+    place = summary["kind"].map({MAIN: 0, PAIR: 1, REST: 2})
+    ordered = summary.assign(place=place).sort_values(["place", "importance"], ascending=[True, False])
+    return ordered.drop(columns="place").reset_index(drop=True)

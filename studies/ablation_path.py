@@ -1,0 +1,29 @@
+"""The ablation path from the default config to a picked one: which of its changes matter?"""
+
+from typing import Any
+
+from adapert.config import Config
+from adapert.study.study import AblationPath, Study
+
+BUDGET = ("training.max_epochs", "training.patience")
+"""Fields that say how long a trial may train, the same all along the path."""
+
+
+def study(base: Config) -> Study:
+    """A round of configs a step, three seeds each."""
+    return Study(
+        name="ablation_path",
+        question="Which changes from the default config made the picked one better?",
+        base=base,
+        plan=AblationPath(start=default_values(base)),
+    )
+
+
+def default_values(config: Config) -> dict[str, Any]:
+    """Fields in which a config differs from the defaults, data and budget aside, as they are by default."""
+    defaults = Config().flat()
+    return {
+        field: defaults[field]
+        for field, value in config.flat().items()
+        if value != defaults[field] and field not in BUDGET and not field.startswith("data.")
+    }

@@ -1,0 +1,15 @@
+"""Which of the six knobs matters, alone and together?"""
+
+from adapert.config import Config
+from adapert.study.study import Search, Study
+from search_spaces.adapert import SPACE
+
+
+def study(base: Config) -> Study:
+    """A Sobol sequence over the six knobs, every config trained to its end."""
+    return Study(
+        name="importance",
+        question="Which of the six knobs matters most, and which pairs of them act together?",
+        base=base,
+        plan=Search(kind="importance", space=SPACE, sampler="quasi_random", n_trials=128),
+    )
