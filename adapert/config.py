@@ -43,6 +43,9 @@ class DataConfig(_Section):
     text_embedding: Literal["original", "shuffled"] = Field(
         "original", description="Text embeddings as given, or permuted between genes (ablation)."
     )
+    split_seed: int = Field(
+        0, ge=0, description="0: training and validation as prepared; above: redrawn among the two by it."
+    )
 
 
 class GraphConfig(_Section):

@@ -13,7 +13,9 @@ from rich.console import Console
 from adapert.config import Config, read_config
 from adapert.data.prepared import read_manifest, read_prepared
 from adapert.errors import InputError
+from adapert.files import write_whole
 from adapert.operation import StudyResult, operate, study_folder
+from adapert.records import CODE_DIFF_FILE
 from adapert.study.definition import describe_origin, describe_study
 from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
 from adapert.study.limits import Limits
@@ -21,8 +23,8 @@ from adapert.study.progress import format_seconds
 from adapert.study.resources import Resources
 from adapert.study.search import check_owner, open_storage
 from adapert.study.state import fold
-from adapert.study.study import Design, Study
-from adapert.tracking.provenance import git_commit, package_versions
+from adapert.study.study import AblationPath, Design, Study
+from adapert.tracking.provenance import code_diff, git_commit, package_versions
 from adapert.tracking.store import ADDRESS_FILE, name_store, open_store, tracking_uri
 
 if TYPE_CHECKING:
@@ -155,18 +157,20 @@ def launch(
     folder = study_folder(workspace, study.name)
     if stores.optuna_storage and study.is_sampled:
         check_owner(study.name, _open_storage(stores.optuna_storage, folder), str(folder))
+    definition = {
+        "format": FORMAT,
+        "study": describe_study(study),
+        "origin": describe_origin(study),
+        "recipe": recipe,
+        "optuna_storage": stores.optuna_storage,
+        "git_commit": git_commit(),
+        "packages": package_versions(),
+    }
     with held(folder):
+        if diff := code_diff():
+            write_whole(folder / CODE_DIFF_FILE, diff)
         ledger = Ledger(folder / LEDGER_FILE)
-        ledger.append(
-            EventKind.STUDY,
-            format=FORMAT,
-            study=describe_study(study),
-            origin=describe_origin(study),
-            recipe=recipe,
-            optuna_storage=stores.optuna_storage,
-            git_commit=git_commit(),
-            packages=package_versions(),
-        )
+        ledger.append(EventKind.STUDY, **definition)
         ledger.close()
         try:
             return operate(folder, resources, limits, console, lambda: store)
@@ -239,6 +243,10 @@ def print_plan(study: Study, seconds: float, console: Console) -> None:
         for name, changes in study.plan.variants.items():
             described = ", ".join(f"{field} = {value}" for field, value in changes.items())
             console.print(f"  {name}: {described or 'no change'}", soft_wrap=True)
+    elif isinstance(study.plan, AblationPath):
+        console.print(f"{study.plan.n_configs} configs x {study.plan.n_seeds} seeds, from:")
+        for field, value in study.plan.start.items():
+            console.print(f"  {field}: {value} to {study.base.flat()[field]}", soft_wrap=True)
     else:
         console.print(f"sampler {study.plan.sampler}, seed {study.plan.seed}, over:")
         for name, distribution in study.plan.space.items():

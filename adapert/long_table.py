@@ -17,6 +17,9 @@ def build_long_table(
 ) -> pd.DataFrame:
     """Lay out one model's metrics on a split.
 
+    ``split_seed`` is the manifest's: the prepared split's seed, or, below zero, the negative of the seed by
+    which training and validation were redrawn (`adapert.data.regroup`).
+
     Args:
         identity: ``run``, ``study``, ``variant``, ``config_digest`` and ``seed``: whose values these are.
         dataset: With the split.

@@ -135,6 +135,12 @@ CONFIG_FILE = "config.yaml"
 WEIGHTS_FILE = "weights.safetensors"
 """Artifact of each finished trial: the best epoch's weights."""
 
+CODE_DIFF_FILE = "code.diff"
+"""Artifact of a study whose code differed from its commit: how, cut where it is very long."""
+
+ORIGIN_FILE = "origin.json"
+"""Artifact of a study: fingerprints of the data, code and package versions that it was launched with."""
+
 FAILURE, MESSAGE, DISK = "failure", "message", "disk"
 """Reported in place of an epoch: an `EndReason` and a sentence; `DISK` is the whole study's trouble."""
 
@@ -164,7 +170,7 @@ LONG_COLUMNS = (
 class Tag(StrEnum):
     """Tags of MLflow runs."""
 
-    KIND = "adapert.kind"  # "study" (parent run) or "trial" (child run)
+    KIND = "adapert.kind"  # "study" (parent run), "trial" (child run) or "rerun" (of a trial)
     STUDY = "adapert.study"
     DESIGN = "adapert.design"  # "search", "ablation" or "sensitivity", on the parent run
     STATUS = "adapert.status"
@@ -177,3 +183,10 @@ class Tag(StrEnum):
     DATA_FINGERPRINT = "data_fingerprint"
     GIT_COMMIT = "git_commit"
     VERSIONS = "versions"
+    DEVICE = "device"
+    N_THREADS = "n_threads"
+    HOST = "host"
+    ORIGINAL = "adapert.original"  # the run that a rerun repeats
+    PICKED_MODEL = "adapert.picked_model"  # on the parent run: address of the model of its picked config
+    PICKED_RUNS = "adapert.picked_runs"  # the trials' runs that it was made of
+    TEST_OPENINGS = "adapert.test_openings"  # on the parent run: how often the test split was opened

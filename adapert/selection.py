@@ -1,66 +1,250 @@
-"""Pick a config on validation Pearson-delta."""
+"""Rank a study's configs by what their trials reached on validation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from adapert.config import Config, build_config
-from adapert.errors import InputError
-from adapert.records import OBJECTIVE, TrialStatus
+from adapert.data.schema import BoolArray, FloatArray
+from adapert.errors import InputError, nearest
+from adapert.records import EVALUATED, TrialStatus
 from adapert.tracking.read import read_trials
 
+METRICS = ("pearson_delta", "pds", *EVALUATED)
+"""What configs can be ranked by: tracked as ``best_...``, and of all of them larger is better."""
 
-@dataclass(frozen=True)
+PARETO = "pareto"
+"""Objective that weighs Pearson-delta against PDS."""
+
+WHY_PARETO = (
+    "A config is on the Pareto front if no other is at least as good in both Pearson-delta and PDS and "
+    "better in one: Pearson-delta alone can be won by predicting the mean."
+)
+
+FRONT = ("pearson_delta", "pds")
+"""Metrics of the Pareto front."""
+
+OBJECTIVES = (*METRICS, PARETO)
+
+SPLIT_SEED = "data.split_seed"
+
+_NO_KNOB = ("data.path", SPLIT_SEED)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pick:
     """The picked config and how it compares.
 
     Attributes:
         config: The best one.
-        candidates: Finished configs, best first: config_digest, variant, pearson_delta (mean over seeds),
-            pds at the same epochs, n_seeds, and the fields that differ between the trials.
-        n_left_out: Trials stopped early, failed or interrupted, and those whose Pearson-delta is undefined.
+        candidates: Finished configs, best first: config_digest, variant, the metrics (means over seeds, at
+            the same epochs: pearson_delta, pds and the objective), is_on_front where that is ``"pareto"``,
+            n_seeds, and the fields that differ between the trials.
+        n_left_out: Trials stopped early, failed or interrupted, and those whose objective is undefined.
+        objective: What they are ranked by.
+        configs: Of the candidates, in their order.
+        next_seed: Above every seed that a trial of the study had.
+        run_ids: Finished MLflow runs of the picked config on the study's own split, the study's first.
+        run_ids_of: Finished runs of each candidate in the study.
+        reevaluated: A row a candidate that was trained anew (`adapert.reevaluation`); None where none was.
+        trials: The trials behind it: config_digest (of the candidate), kind (``"fresh seeds"`` or
+            ``"redrawn splits"``), value of `metric`, split_seed, seed, run.
+        reason: Why this one, in a sentence.
+        notes: What a reader of the table must know, in sentences.
+        n_failed: Trials of the re-evaluation that failed.
     """
 
     config: Config
     candidates: pd.DataFrame
     n_left_out: int
+    objective: str = "pearson_delta"
+    configs: tuple[Config, ...] = ()
+    next_seed: int = 0
+    run_ids: tuple[str, ...] = ()
+    run_ids_of: tuple[tuple[str, ...], ...] = ()
+    reevaluated: pd.DataFrame | None = None
+    trials: pd.DataFrame | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    n_failed: int = 0
+
+    @property
+    def metric(self) -> str:
+        """The objective, or Pearson-delta where that is ``"pareto"``."""
+        return main_metric(self.objective)
+
+    @property
+    def rank(self) -> int:
+        """Of the picked config in the study, from 1."""
+        return self.configs.index(self.config) + 1
 
 
-def pick(tracking_uri: str, study: str) -> Pick:
-    """Rank a study's finished configs by validation Pearson-delta, averaged over their seeds.
+def pick(tracking_uri: str, study: str, objective: str = "pearson_delta") -> Pick:
+    """Rank a study's finished configs by a validation metric, averaged over their seeds.
 
     Trials that the scheduler stopped were not given the same epochs and are left out.
 
     Args:
         tracking_uri: MLflow's.
         study: Name of the study.
+        objective: One of `OBJECTIVES`; see `rank_candidates`.
 
     Raises:
-        InputError: No such study, or no finished trial in it.
+        InputError: An unknown objective, no such study, no finished trial in it, or trials on different
+            splits, which do not compare.
     """
+    check_objective(objective)
     trials = read_trials(tracking_uri, study)
-    finished = trials[trials["status"] == TrialStatus.FINISHED] if len(trials) else trials
-    finished = finished.dropna(subset=[OBJECTIVE]) if OBJECTIVE in finished else finished.iloc[:0]
+    finished = keep_finished(trials, objective)
     if finished.empty:
         raise InputError(
             f"A config is picked among finished trials, but study '{study}' has none of its {len(trials)} "
             "trials finished. Launch it again under another name."
         )
-    fields = [name for name in Config().flat() if name in finished and name != "data.path"]
-    varied = [name for name in fields if trials[name].nunique(dropna=False) > 1]
-    candidates = (
-        finished.groupby("config_digest", sort=False)
-        .agg(
-            variant=("variant", "first"),
-            pearson_delta=(OBJECTIVE, "mean"),
-            pds=("best_pds", "mean"),
-            n_seeds=("seed", "nunique"),
-            **{name: (name, "first") for name in varied},
+    if finished[SPLIT_SEED].nunique() > 1:
+        raise InputError(
+            f"Configs are compared on one split, but the trials of '{study}' have several. Pick from the "
+            "study whose configs it trained anew."
         )
-        .reset_index()
-        # The digest breaks ties, so that the order of runs in the store does not.
-        .sort_values(["pearson_delta", "config_digest"], ascending=[False, True], ignore_index=True)
+    candidates = rank_candidates(_summarize_configs(finished, objective), objective)
+    by_digest = finished.groupby("config_digest")
+    of_config = [by_digest.get_group(digest) for digest in candidates["config_digest"]]
+    configs = tuple(config_of(trials.iloc[0]) for trials in of_config)
+    run_ids_of = tuple(tuple(trials["run"]) for trials in of_config)
+    return Pick(
+        config=configs[0],
+        candidates=candidates,
+        n_left_out=len(trials) - len(finished),
+        objective=objective,
+        configs=configs,
+        next_seed=int(trials["seed"].max()) + 1,
+        run_ids=run_ids_of[0],
+        run_ids_of=run_ids_of,
+        reason=f"Rank 1 is picked, the best of {len(configs)} by {describe_objective(objective)} in the "
+        "study; it was not trained anew on fresh seeds and splits, so part of its lead may be luck.",
+        notes=(WHY_PARETO,) if objective == PARETO else (),
     )
-    best = finished[finished["config_digest"] == candidates["config_digest"][0]].iloc[0]
-    config = build_config({name: best[name] for name in [*fields, "data.path"]})
-    return Pick(config, candidates, len(trials) - len(finished))
+
+
+def check_objective(objective: str) -> None:
+    """Refuse what configs cannot be ranked by.
+
+    Raises:
+        InputError: An unknown objective.
+    """
+    if objective not in OBJECTIVES:
+        raise InputError(
+            f"--objective must be one of {', '.join(OBJECTIVES)}, but it is '{objective}'."
+            f"{nearest(objective, OBJECTIVES)}"
+        )
+
+
+def metrics_of(objective: str) -> tuple[str, ...]:
+    """Metrics that are shown of candidates: Pearson-delta, PDS, and the objective where it is another."""
+    return tuple(dict.fromkeys((*FRONT, *([] if objective == PARETO else [objective]))))
+
+
+def main_metric(objective: str) -> str:
+    """The metric of an objective that is shown first and whose interval is drawn."""
+    return "pearson_delta" if objective == PARETO else objective
+
+
+def describe_objective(objective: str) -> str:
+    """Say an objective in words."""
+    if objective == PARETO:
+        return "mean rank in Pearson-delta and PDS on their Pareto front"
+    return {"pearson_delta": "Pearson-delta", "pds": "PDS"}.get(objective, objective)
+
+
+def keep_finished(trials: pd.DataFrame, objective: str) -> pd.DataFrame:
+    """Keep the finished trials that have the objective.
+
+    Args:
+        trials: From `read_trials`.
+        objective: One of `OBJECTIVES`.
+
+    Returns:
+        Their rows, with `METRICS` under their own names and every field of the config: what an older version
+        did not track has the default.
+    """
+    metrics = {name: f"best_{name}" for name in METRICS}
+    finished = trials[trials["status"] == TrialStatus.FINISHED] if len(trials) else trials
+    named = finished.assign(
+        **{
+            name: finished.get(tracked, pd.Series(np.nan, finished.index))
+            for name, tracked in metrics.items()
+        }
+    )
+    return _with_defaults(named.dropna(subset=list(FRONT) if objective == PARETO else [objective]))
+
+
+def rank_candidates(candidates: pd.DataFrame, objective: str) -> pd.DataFrame:
+    """Put the best config first.
+
+    By a metric, the largest is. By ``"pareto"``, those on the front of Pearson-delta and PDS come before
+    all others, and the one whose ranks in the two have the best mean leads: neither metric's scale then
+    decides. Equal ones are ordered by their digest, so that the order of runs in the store does not decide.
+
+    Args:
+        candidates: A row a config: config_digest and the objective's metrics.
+        objective: One of `OBJECTIVES`.
+
+    Returns:
+        The rows in their order, numbered anew, with is_on_front where the objective is ``"pareto"``.
+    """
+    if objective != PARETO:
+        order = {objective: False, "config_digest": True}
+        return candidates.sort_values(list(order), ascending=list(order.values()), ignore_index=True)
+    front = list(FRONT)
+    mean_rank = candidates[front].rank(ascending=False).mean(axis=1)
+    marked = candidates.assign(is_on_front=find_front(candidates[front].to_numpy()), _mean_rank=mean_rank)
+    order = {"is_on_front": False, "_mean_rank": True, "config_digest": True}
+    ranked = marked.sort_values(list(order), ascending=list(order.values()), ignore_index=True)
+    return ranked.drop(columns="_mean_rank")
+
+
+def find_front(values: FloatArray) -> BoolArray:
+    """Find the rows that no other is at least as good as in every column and better in one.
+
+    Args:
+        values: Larger is better, (n_rows, n_metrics).
+
+    Returns:
+        Whether a row is on the front, (n_rows,).
+    """
+    others, each = values[None], values[:, None]
+    is_as_good = np.all(others >= each, axis=2)
+    is_better = np.any(others > each, axis=2)
+    is_on_front: BoolArray = ~np.any(is_as_good & is_better, axis=1)
+    return is_on_front
+
+
+def config_of(trial: pd.Series) -> Config:
+    """Build the config of a row of `keep_finished`."""
+    # Typed again: a column of whole numbers that had a gap is one of floats.
+    return build_config({name: type(like)(trial[name]) for name, like in Config().flat().items()})
+
+
+def _with_defaults(trials: pd.DataFrame) -> pd.DataFrame:
+    """Give trials of an older version the fields that it did not have."""
+    fields = Config().flat()
+    known = {name: trials[name] if name in trials else pd.Series(None, trials.index) for name in fields}
+    filled = {
+        name: values.astype(object).where(values.notna(), fields[name]) for name, values in known.items()
+    }
+    return trials.assign(**filled)
+
+
+def _summarize_configs(finished: pd.DataFrame, objective: str) -> pd.DataFrame:
+    varied = [name for name in Config().flat() if name not in _NO_KNOB and finished[name].nunique() > 1]
+    named: Mapping[str, Any] = {
+        "variant": ("variant", "first"),
+        **{name: (name, "mean") for name in metrics_of(objective)},
+        "n_seeds": ("seed", "nunique"),
+        **{name: (name, "first") for name in varied},
+    }
+    summary: pd.DataFrame = finished.groupby("config_digest", sort=False).agg(**named).reset_index()
+    return summary

@@ -20,8 +20,9 @@ import torch
 from ray import tune
 
 from adapert.comparison import evaluate_model
-from adapert.config import build_config
+from adapert.config import Config, build_config
 from adapert.data.prepared import PreparedDataset, read_prepared
+from adapert.data.regroup import redraw
 from adapert.data.schema import SplitName
 from adapert.data.shipping import ShippedFolder
 from adapert.errors import InputError
@@ -107,7 +108,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             config: ``settings``: of `TrialSettings`, as text.
             shipped: The prepared data set, for nodes that do not see its path.
         """
-        self._dataset: PreparedDataset | None = None
+        self._prepared: PreparedDataset | None = None
         self._shipped = shipped
         self.reset_config(config)
 
@@ -145,11 +146,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             torch.set_num_threads(settings.n_threads)
             take_share(self._device, settings.gpu_share)
             config = build_config(settings.config)
-            path = Path(config.data.path)
-            if self._shipped is not None and not path.exists():
-                path = self._shipped.unpack(config.data.fingerprint)
-            if self._dataset is None or self._dataset.path != path:
-                self._dataset = read_prepared(path, READABLE_SPLITS)
+            self._dataset = self._read_dataset(config)
             self._model = build_model(config, settings.seed, self._device)
             self._fit = begin_fit(self._model, self._dataset)
             self._epoch = restore_newest(self._fit, Path(settings.folder))
@@ -163,6 +160,15 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
             }
         return self._fit
 
+    def _read_dataset(self, config: Config) -> PreparedDataset:
+        """Map the prepared data set, unless it is mapped, and redraw its splits as the config says."""
+        path = Path(config.data.path)
+        if self._shipped is not None and not path.exists():
+            path = self._shipped.unpack(config.data.fingerprint)
+        if self._prepared is None or self._prepared.path != path:
+            self._prepared = read_prepared(path, READABLE_SPLITS)
+        return redraw(self._prepared, config.data.split_seed, config.data.control == "cell")
+
     def _keep_checkpoint(self, fit: Fit) -> None:
         # Before an epoch, not after one: all that a checkpoint holds has then reached the study's ledger.
         is_due = self._epoch - self._kept_epoch >= CHECKPOINT_EVERY
@@ -173,7 +179,6 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _write_results(self, fit: Fit) -> dict[str, float]:
         """Leave weights and the long table in the trial's folder, and return what is tracked of them."""
-        assert self._dataset is not None
         folder = Path(self._settings.folder)
         fit.write_weights(folder / WEIGHTS_FILE)
         evaluation = evaluate_model(self._model, self._dataset, "validation", self._settings.seed)

@@ -1,7 +1,7 @@
 """Models beside each other: the long table of a comparison as estimates, and as tables to read."""
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,17 @@ from rich.table import Table
 
 from adapert.files import whole_directory
 from analysis.estimates import CONFIDENCE, summarize_by
+from analysis.paired import PAIRED_COLUMNS, summarize_paired
+from analysis.pairs import CEILINGS, WITHOUT_CHANCE
 
 CAPTION = (
     f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, then fits. "
     "Among n perturbations, the same prediction for all has a PDS of .5 + 1/(2n)."
+)
+
+PAIRED_CAPTION = (
+    f"Paired by perturbation: mean difference, ± half its {CONFIDENCE:.0%} interval, and p after Holm's "
+    "correction over models and effect sizes."
 )
 
 MAIN_METRICS = {
@@ -29,6 +36,12 @@ LABELS = {"split_half": "ceiling: split halves", "resampled": "ceiling: resample
 
 ALL = "all"
 """Stands for every effect-size group together."""
+
+PAIRED_METRICS = (*MAIN_METRICS, "retrieval", "centroid_pearson", "mse", "collapse_ratio")
+"""Metrics of `summarize_differences`: all 22 would take a minute on a slow core."""
+
+N_PAIRED_METRICS = 3
+"""Columns of a table of differences, so that it fits into 80 characters."""
 
 EFFECT_SIZES = (ALL, "small", "medium", "large")
 
@@ -54,6 +67,88 @@ def summarize_comparison(frame: pd.DataFrame) -> pd.DataFrame:
     return summary.sort_values(
         list(orders), key=lambda column: column.map(orders[str(column.name)].index)
     ).reset_index(drop=True)
+
+
+def summarize_differences(frame: pd.DataFrame) -> pd.DataFrame:
+    """Compare each model that has chance, and each ensemble, with every reference model.
+
+    Args:
+        frame: The long table of one comparison and one split.
+
+    Returns:
+        Columns ``variant`` and ``reference``, then effect_size and those of `summarize_paired`, all said of
+        variant minus reference, for `PAIRED_METRICS`; without rows where the frame lacks either side. The
+        family of ``p_holm`` is the rows of one variant and metric: reference models times groups.
+    """
+    selected = frame[frame["metric"].isin(PAIRED_METRICS)]
+    variants = list(dict.fromkeys(frame["variant"]))
+    references = [name for name in variants if name in WITHOUT_CHANCE]
+    tables = [
+        _subtract(selected[selected["variant"].isin([variant, *references])], variant)
+        for variant in variants
+        if references and _is_model(variant)
+    ]
+    columns = ["variant", "reference", "effect_size", *PAIRED_COLUMNS[1:]]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def _is_model(variant: str) -> bool:
+    """Whether a variant is a model with chance or an ensemble: no reference model, no ceiling."""
+    return variant not in WITHOUT_CHANCE | CEILINGS
+
+
+def _subtract(frame: pd.DataFrame, variant: str) -> pd.DataFrame:
+    """Turn "each reference minus the variant" round, so that one variant's differences share a family."""
+    turned = summarize_paired(frame, reference=variant).rename(
+        columns={"variant": "reference", "low": "high", "high": "low", "wins": "losses", "losses": "wins"}
+    )
+    for column in ("difference", "low", "high", "standardized_difference"):
+        turned[column] = -turned[column]
+    orders = {
+        "effect_size": EFFECT_SIZES,
+        "metric": PAIRED_METRICS,
+        "reference": list(dict.fromkeys(frame["variant"])),
+    }
+    return turned.assign(variant=variant).sort_values(
+        list(orders), key=lambda column: column.map(orders[str(column.name)].index), ignore_index=True
+    )
+
+
+def build_paired_tables(paired: pd.DataFrame) -> list[Table]:
+    """Build a table of differences for each variant: a row a reference model, over all perturbations.
+
+    Args:
+        paired: From `summarize_differences`.
+
+    Returns:
+        Tables that fit into 80 columns; none where nothing was compared.
+    """
+    everywhere = paired[paired["effect_size"] == ALL]
+    return [_build_paired_table(rows, str(name)) for name, rows in everywhere.groupby("variant", sort=False)]
+
+
+def _build_paired_table(rows: pd.DataFrame, variant: str) -> Table:
+    title = f"{variant} minus each model"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("model")
+    metrics = [metric for metric in MAIN_METRICS if metric in set(rows["metric"])][:N_PAIRED_METRICS]
+    for metric in metrics:
+        table.add_column(MAIN_METRICS[metric])
+    for reference, compared in rows.groupby("reference", sort=False):
+        cells = {row["metric"]: _paired_cell(row) for row in compared.to_dict("records")}
+        table.add_row(str(reference), *(cells.get(metric, "-") for metric in metrics))
+    return table
+
+
+def _paired_cell(compared: dict[Hashable, Any]) -> str:
+    if pd.isna(compared["difference"]):
+        return "-"
+    half_width = (compared["high"] - compared["low"]) / 2
+    interval = "" if pd.isna(half_width) else f" ±{_short(half_width)}"
+    p = compared["p_holm"]
+    said = "" if pd.isna(p) else " p<.001" if p < 0.001 else f" p={_short(p)}"
+    sign = "+" if compared["difference"] >= 0 else ""
+    return f"{sign}{_short(compared['difference'])}{interval}{said}"
 
 
 def build_tables(summary: pd.DataFrame, split: str) -> list[Table]:
@@ -110,15 +205,23 @@ def _short(value: float) -> str:
 
 
 def write_comparison(
-    directory: Path, frame: pd.DataFrame, summary: pd.DataFrame, record: Mapping[str, Any]
+    directory: Path,
+    frame: pd.DataFrame,
+    summary: pd.DataFrame,
+    paired: pd.DataFrame,
+    record: Mapping[str, Any],
+    write_more: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a comparison as a new directory, whole or not at all.
 
     Args:
-        directory: For ``per_perturbation.parquet`` and ``.csv``, ``summary.csv`` and ``evaluation.json``.
+        directory: For ``per_perturbation.parquet`` and ``.csv``, ``summary.csv``, ``paired.csv`` and
+            ``evaluation.json``.
         frame: The long table.
         summary: From `summarize_comparison`.
+        paired: From `summarize_differences`.
         record: What was opened, when, with which code and settings.
+        write_more: Writes into the directory what else belongs there.
 
     Raises:
         InputError: `directory` exists, or cannot be written.
@@ -127,4 +230,7 @@ def write_comparison(
         frame.to_parquet(beside / "per_perturbation.parquet", index=False)
         frame.to_csv(beside / "per_perturbation.csv", index=False)
         summary.to_csv(beside / "summary.csv", index=False)
+        paired.to_csv(beside / "paired.csv", index=False)
         (beside / "evaluation.json").write_text(json.dumps(record, indent=2))
+        if write_more:
+            write_more(beside)

@@ -1,4 +1,4 @@
-"""Load a study's long table from MLflow."""
+"""Load from MLflow what figures of a study are made of: its long table, its trials, their learning curves."""
 
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -6,14 +6,22 @@ from urllib.parse import urlparse
 
 import pandas as pd
 
+from adapert.config import Config
 from adapert.errors import InputError, name_some
-from adapert.records import LONG_COLUMNS, PER_PERTURBATION_FILE, Tag, TrialStatus
-from adapert.tracking.read import tag_of, trial_runs
+from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, Tag, TrialStatus
+from adapert.tracking.read import read_histories, read_trials, tag_of, trial_runs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _LAMBDA_NON = "loss.lambda_non"
+
+CURVE_METRIC = "pearson_delta"
+"""Reported at every epoch; its best epoch is the objective."""
+
+
+class NothingToShowError(InputError):
+    """A study that is sound, but has not (yet) what a figure shows."""
 
 
 def load_per_perturbation(tracking_uri: str, study: str) -> pd.DataFrame:
@@ -30,15 +38,66 @@ def load_per_perturbation(tracking_uri: str, study: str) -> pd.DataFrame:
         one row per trial, perturbation and metric.
 
     Raises:
-        InputError: No such store or study, no finished trial, or a finished trial without a readable table.
+        NothingToShowError: No finished trial.
+        InputError: No such store or study, or a finished trial without a readable table.
     """
     runs = [run for run in trial_runs(tracking_uri, study) if tag_of(run, Tag.STATUS) == TrialStatus.FINISHED]
     if not runs:
-        raise InputError(
+        raise NothingToShowError(
             f"A study needs a finished trial to be analysed, but '{study}' has none. "
             "Launch it again under another name."
         )
     return pd.concat([_long_table(run, tracking_uri) for run in runs], ignore_index=True)
+
+
+def load_search(tracking_uri: str, study: str) -> pd.DataFrame:
+    """Load the trials of a search, one row each, whatever their end.
+
+    Args:
+        tracking_uri: MLflow's.
+        study: Name of the study; all its launches count.
+
+    Returns:
+        study, number (from 1, in the order they began), run, name, seed, status, reason, epoch (the last that
+        was reported), objective (validation Pearson-delta of the best epoch so far), then the config under
+        its dotted names. NaN where a trial reported nothing.
+
+    Raises:
+        NothingToShowError: No trial has an objective.
+        InputError: No such store or study.
+    """
+    trials = read_trials(tracking_uri, study)
+    if OBJECTIVE not in trials or trials[OBJECTIVE].isna().all():
+        raise NothingToShowError(
+            f"A search is drawn from the objective of its trials, but study '{study}' has none yet. "
+            "Wait for its first epochs, or look at its failures with `adapert ui`."
+        )
+    identity = trials[["run", "name", "seed", "status", "reason"]]
+    reached = trials.reindex(columns=["epoch", OBJECTIVE]).set_axis(["epoch", "objective"], axis="columns")
+    fields = trials[[name for name in Config().flat() if name in trials]]
+    loaded = pd.concat([identity, reached, fields], axis="columns")
+    loaded.insert(0, "study", study)
+    loaded.insert(1, "number", range(1, len(loaded) + 1))
+    return loaded
+
+
+def load_curves(tracking_uri: str, study: str) -> pd.DataFrame:
+    """Load the validation Pearson-delta of a search's trials epoch by epoch.
+
+    Args:
+        tracking_uri: MLflow's.
+        study: Name of the study; all its launches count.
+
+    Returns:
+        study, number, status, reason and objective as `load_search`, epoch, value; one row an epoch.
+
+    Raises:
+        NothingToShowError: No trial has an objective.
+        InputError: No such store or study.
+    """
+    trials = load_search(tracking_uri, study)[["study", "number", "run", "status", "reason", "objective"]]
+    curves = read_histories(tracking_uri, study, [CURVE_METRIC]).drop(columns="metric")
+    return trials.merge(curves, on="run").drop(columns="run")
 
 
 def _long_table(run: "Run", tracking_uri: str) -> pd.DataFrame:

@@ -9,4 +9,5 @@ pytest_plugins = [
     "fixtures.real_data",
     "fixtures.servers",
     "fixtures.ledger",
+    "fixtures.trained",
 ]

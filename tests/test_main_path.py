@@ -173,7 +173,8 @@ def test_nothing_of_a_trial_is_left_but_what_the_store_holds(world):
 
 
 def test_the_picked_config_can_be_launched(world, adapert, tmp_path):
-    picked = adapert("pick", "tiny_search", "--out", "best.yaml", "--workspace", world.search.workspace)
+    where = ("--out", "best.yaml", "--workspace", world.search.workspace)
+    picked = adapert("pick", "tiny_search", *where, "--no-reevaluation")
     assert picked.status == 0
     trials = world.search.trials
     finished = trials[trials["status"] == "finished"]
@@ -189,7 +190,8 @@ def test_an_ablation_has_its_figure(world, adapert, tmp_path):
     drawn = adapert("figures", "tiny_design", "--workspace", world.design.workspace, "--out", "figures")
     assert drawn.status == 0
     files = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert files == {f"figure_4_ablation.{form}" for form in ("png", "svg", "pdf", "csv")}
+    figure = {f"figure_4_ablation.{form}" for form in ("png", "svg", "pdf", "csv")}
+    assert files == figure | {f"claims.{form}" for form in ("csv", "md", "tex")}
     assert set(pd.read_csv(tmp_path / "figures" / "figure_4_ablation.csv")["variant"]) >= {
         "full",
         "no_context",
@@ -211,6 +213,15 @@ def test_the_same_seed_gives_the_same_configs_ends_and_numbers(world):
     )
     pd.testing.assert_frame_equal(first, again, check_exact=True, check_like=True)
     assert first["model.tau"].nunique() == 3
+
+
+def test_a_trial_that_is_run_again_in_one_process_has_ray_s_numbers(world, adapert):
+    trials = world.search.trials
+    assert set(trials["status"]) == {"finished", "stopped"}
+    for run in trials["run"]:
+        ended = adapert("rerun", run, "--workspace", world.search.workspace)
+        assert ended.status == 0, ended.out
+    assert len(world.search.trials) == 3
 
 
 def test_trials_that_diverge_fail_alone_with_their_sentence(world):

@@ -1,5 +1,6 @@
 """What holds for every model that a config can name."""
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from fixtures.dataset import build_tiny_dataset
 
 from adapert.config import Config, ModelName
+from adapert.data.regroup import join_splits
 from adapert.models.protocol import TrainedInEpochs
 from adapert.registry import MODELS, build_model
 from adapert.training.fit import begin_fit
@@ -76,6 +78,31 @@ def test_a_fit_at_once_equals_one_in_steps(dataset, name):
         fit.step()
     fit.finish()
     np.testing.assert_array_equal(at_once.predict(["G00", "G02"]), in_steps.predict(["G00", "G02"]))
+
+
+def with_joined_training(dataset):
+    joined = join_splits(dataset.splits["train"], dataset.splits["validation"])
+    return replace(dataset, splits={"train": joined})
+
+
+@every_model
+def test_a_refit_learns_from_what_was_validation_before(dataset, name):
+    model = build(name)
+    model.fit(dataset)
+    before = model.predict(["G00", "G14", "G00+G03"])
+    model.refit(with_joined_training(dataset))
+    after = model.predict(["G00", "G14", "G00+G03"])
+    assert np.isfinite(after).all()
+    assert np.array_equal(before, after) == (name == "control")
+
+
+@every_model
+def test_a_refit_on_the_same_perturbations_keeps_what_was_chosen(dataset, name):
+    model = build(name)
+    model.fit(dataset)
+    before = model.predict(["G00", "G14"])
+    model.refit(replace(dataset, splits={"train": dataset.splits["train"]}))
+    np.testing.assert_array_equal(before, model.predict(["G00", "G14"]))
 
 
 @every_model

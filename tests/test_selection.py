@@ -1,9 +1,13 @@
+import numpy as np
+import optuna
+import pandas as pd
 import pytest
 
+from adapert import selection
 from adapert.config import Config
 from adapert.errors import InputError
 from adapert.records import EndReason, TrialStatus
-from adapert.selection import pick
+from adapert.selection import METRICS, OBJECTIVES, find_front, pick, rank_candidates
 from adapert.study.ledger import Ledger
 from adapert.study.study import Search
 from adapert.tracking.store import open_store, tracking_uri
@@ -111,6 +115,86 @@ def test_trials_of_other_studies_do_not_compete(track):
 def test_a_study_without_a_finished_trial_is_refused(track, trials, n_trials):
     with pytest.raises(InputError, match=f"study 'try' has none of its {n_trials} trials finished"):
         pick(track(*trials), "try")
+
+
+def test_a_study_on_several_splits_is_refused(track):
+    redrawn = {"model.tau": 0.5, "data.split_seed": 1}, 0, 0.9, 0.9, TrialStatus.FINISHED
+    with pytest.raises(InputError, match="compared on one split, but the trials of 'try' have several"):
+        pick(track(finished(0.5), redrawn), "try")
+
+
+def test_trials_of_a_version_without_the_split_s_seed_are_read_as_on_the_prepared_split(track, monkeypatch):
+    uri = track(finished(0.5), finished(0.7, value=0.4))
+    read = selection.read_trials
+    monkeypatch.setattr(selection, "read_trials", lambda *given: read(*given).drop(columns="data.split_seed"))
+    assert pick(uri, "try").config == BASE.with_changes({"model.tau": 0.5})
+
+    def with_gap(*given):
+        trials = read(*given)
+        return trials.assign(**{"data.split_seed": [np.nan, 0.0]})
+
+    monkeypatch.setattr(selection, "read_trials", with_gap)
+    assert pick(uri, "try").config == BASE.with_changes({"model.tau": 0.5})
+
+
+def test_a_seed_is_fresh_that_no_trial_had_whatever_its_end(track):
+    failed = {"model.tau": 0.7}, 6, None, None, TrialStatus.FAILED
+    assert pick(track(finished(0.5, seed=2), failed), "try").next_seed == 7
+
+
+def test_the_runs_of_the_pick_are_its_finished_trials(track):
+    uri = track(finished(0.5, 0), finished(0.5, 1), finished(0.7, 0, 0.1))
+    picked = pick(uri, "try")
+    trials = selection.read_trials(uri, "try")
+    assert list(picked.run_ids) == trials.loc[trials["model.tau"] == 0.5, "run"].tolist()
+
+
+def test_another_objective_ranks_by_its_own_metric(track):
+    uri = track(finished(0.5, value=0.9, pds=0.6), finished(0.7, value=0.1, pds=0.8))
+    picked = pick(uri, "try", "pds")
+    assert picked.config.model.tau == 0.7
+    assert picked.candidates["pds"].tolist() == [0.8, 0.6]
+
+
+def test_a_trial_without_the_objective_is_left_out(track):
+    uri = track(finished(0.5, value=0.9, pds=None), finished(0.7, value=0.1, pds=0.8))
+    picked = pick(uri, "try", "pareto")
+    assert (picked.config.model.tau, picked.n_left_out) == (0.7, 1)
+
+
+def test_an_unknown_objective_is_refused_with_the_nearest(store):
+    with pytest.raises(InputError, match=r"it is 'parto'\. Did you mean 'pareto'\?"):
+        pick(store.uri, "search_wide", "parto")
+
+
+def test_the_front_is_optuna_s():
+    generator = np.random.default_rng(0)
+    values = generator.integers(0, 8, size=(40, 2)) / 8  # with ties
+    study = optuna.create_study(directions=["maximize", "maximize"])
+    for row in values:
+        study.add_trial(optuna.trial.create_trial(values=row.tolist()))
+    assert np.flatnonzero(find_front(values)).tolist() == [trial.number for trial in study.best_trials]
+
+
+def test_the_front_comes_first_and_the_best_mean_rank_leads_it():
+    # Mean ranks: c (1 + 5) / 2 = 3, b (2 + 2) / 2 = 2, a (5 + 1) / 2 = 3; d and e are dominated by b.
+    frame = pd.DataFrame(
+        {
+            "config_digest": list("abcde"),
+            "pearson_delta": [0.1, 0.8, 0.9, 0.7, 0.2],
+            "pds": [0.9, 0.8, 0.1, 0.7, 0.2],
+        }
+    )
+    ranked = rank_candidates(frame, "pareto")
+    assert ranked["config_digest"].tolist() == ["b", "a", "c", "d", "e"]
+    assert ranked["is_on_front"].tolist() == [True, True, True, False, False]
+
+
+def test_of_every_metric_of_choice_larger_is_better():
+    from analysis.directions import is_larger_better
+
+    assert all(is_larger_better(metric) for metric in METRICS)
+    assert set(OBJECTIVES) == {*METRICS, "pareto"}
 
 
 def test_an_unknown_study_is_refused_with_the_nearest(store):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from adapert.config import Config, build_config
 from adapert.data.prepared import read_prepared, write_prepared
+from adapert.data.regroup import redraw
 from adapert.data.shipping import ShippedFolder
 from adapert.evaluation.evaluate import evaluate
 from adapert.evaluation.metrics import pearson_delta
@@ -120,6 +121,32 @@ def test_a_reused_actor_reads_another_data_set_where_the_config_names_one(settin
     reused = TrialTrainable(config=settings())
     reused.reset(settings(path=other))
     assert reports_of(reused) == reports_of(TrialTrainable(config=settings(path=other)))
+
+
+REDRAWN = {"data.split_seed": 2}
+
+
+def test_a_redrawn_trial_is_trained_and_judged_on_the_redrawn_splits(settings, prepared, tmp_path):
+    trainable = TrialTrainable(config=settings(REDRAWN, seed=1))
+    reported = reports_of(trainable)
+    dataset = redraw(read_prepared(prepared), 2)
+    training = Training(config_of(settings(REDRAWN)), dataset, 1, torch.device("cpu"))
+    expected = [report.flat()["pearson_delta"] for report in train(training)]
+    assert [report["pearson_delta"] for report in reported] == expected
+    long = pd.read_parquet(tmp_path / "trials" / "001" / PER_PERTURBATION_FILE)
+    assert set(long["perturbation"]) == set(dataset.splits["validation"].table.perturbations)
+    assert set(long["split_seed"]) == {-2}
+
+
+@pytest.mark.parametrize("changes", [({}, REDRAWN), (REDRAWN, {}), (REDRAWN, {"data.split_seed": 1})])
+@pytest.mark.parametrize("control", ["mean", "cell"])
+def test_a_reused_actor_forgets_the_split_of_the_trial_before(settings, changes, control):
+    before, after = ({"data.control": control} | change for change in changes)
+    reused = TrialTrainable(config=settings(before))
+    reports_of(reused, 1)
+    reused.reset(settings(after, trial="002"))
+    fresh = TrialTrainable(config=settings(after, trial="003"))
+    assert reports_of(reused) == reports_of(fresh)
 
 
 def finished(settings, tmp_path, **options):

@@ -10,6 +10,8 @@ from adapert.cli.data import prepare, simulate
 from adapert.cli.entry import app, main
 from adapert.cli.evaluation import evaluate
 from adapert.cli.machine import doctor
+from adapert.cli.reporting import report
+from adapert.cli.runs import predict, rerun
 from adapert.cli.showing import figures, ui
 from adapert.cli.studies import extend, launch, reproduce, resume, status, stop, sync
 
@@ -27,7 +29,10 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     reproduce,
     pick,
     evaluate,
+    predict,
+    rerun,
     figures,
+    report,
     ui,
     doctor,
 )

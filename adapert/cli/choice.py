@@ -1,27 +1,83 @@
 """The command that chooses: pick."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from adapert.cli.options import DEFAULT_WORKSPACE, Workspace
-from adapert.cli.printing import console, print_candidates
+from adapert.cli.options import (
+    DEFAULT_WORKSPACE,
+    FreshSeeds,
+    MaxConcurrent,
+    Redraws,
+    Top,
+    Workspace,
+    one_of,
+)
+from adapert.cli.printing import console, print_candidates, print_error
+from adapert.errors import InputError
 
 
 def pick(
     study: Annotated[str, typer.Argument(help="Name of a study.")],
     out: Annotated[Path, typer.Option("--out", help="YAML file for the picked config.")],
     workspace: Workspace = DEFAULT_WORKSPACE,
+    objective: Annotated[
+        str, typer.Option("--objective", help="pearson_delta, pds, another metric, or pareto.")
+    ] = "pearson_delta",
+    top: Top = 3,
+    fresh_seeds: FreshSeeds = 3,
+    redraws: Redraws = 2,
+    no_reevaluation: Annotated[
+        bool, typer.Option("--no-reevaluation", help="Name the study's best at once; train nothing.")
+    ] = False,
+    cpus_per_trial: Annotated[
+        int | None, typer.Option("--cpus-per-trial", min=1, help="As the study's.")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option("--gpus-per-trial", min=0, help="As the study's.")
+    ] = None,
+    max_concurrent: MaxConcurrent = None,
+    device: Annotated[str | None, typer.Option("--device", help="As the study's.")] = None,
 ) -> None:
-    """Pick the config of best validation Pearson-delta; print it beside the next four."""
+    """Pick the best config on validation, once its best few are trained anew on fresh seeds and splits.
+
+    Typed again, it goes on where it was, or reuses what was trained.
+    """
     from adapert.config import write_config
-    from adapert.selection import pick as pick_config
+    from adapert.records import TrialStatus
+    from adapert.reevaluation import ReevaluationPlan, UnfinishedError, add_intervals, pick_config
+    from adapert.selection import pick as pick_at_once
     from adapert.tracking.store import tracking_uri
 
-    picked = pick_config(tracking_uri(workspace), study)
+    resources = {
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "max_concurrent": max_concurrent,
+        "device": device and one_of("--device", device, ("auto", "cpu", "cuda")),
+    }
+    _check_file(out)
+    if no_reevaluation:
+        uri = tracking_uri(workspace)
+        picked = add_intervals(pick_at_once(uri, study, objective), uri, study)
+    else:
+        plan = ReevaluationPlan(top=top, n_fresh_seeds=fresh_seeds, n_redraws=redraws)
+        try:
+            picked = pick_config(workspace, study, objective, plan, resources, console)
+        except UnfinishedError as error:
+            print_error(str(error))
+            raise typer.Exit(130 if error.status == TrialStatus.INTERRUPTED else 1) from error
     print_candidates(picked)
     write_config(picked.config, out)
-    console.print(
-        f"Wrote {out}. Next: adapert launch ablation --config {out} --workspace {workspace}", soft_wrap=True
-    )
+    following = ["adapert", "launch", "ablation", "--config", str(out), "--workspace", str(workspace)]
+    console.print(f"Wrote {out}. Next: {shlex.join(following)}", soft_wrap=True, markup=False)
+
+
+def _check_file(out: Path) -> None:
+    """Refuse what cannot be written before anything is trained for it."""
+    above = next(parent for parent in out.absolute().parents if parent.exists())
+    if out.is_dir() or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "it is a directory" if out.is_dir() else f"'{above}' is no directory to write in"
+        raise InputError(f"'{out}' must be writable, but {what}. Name another file with --out.")

@@ -19,9 +19,7 @@ from adapert.cli.options import (
 from adapert.cli.printing import console, note, print_error
 
 if TYPE_CHECKING:
-    from adapert.comparison import ComparisonPlan
-    from adapert.config import Config
-    from adapert.data.prepared import PreparedDataset
+    from adapert.assessment import Assessment
 
 
 def evaluate(
@@ -46,12 +44,17 @@ def evaluate(
         Path | None, typer.Option("--out", help="New directory; in WORKSPACE/evaluations by default.")
     ] = None,
     max_epochs: MaxEpochs = None,
+    refit: Annotated[
+        str,
+        typer.Option("--refit", help="train, or train+validation with the epoch (or penalty) fixed."),
+    ] = "train",
+    again: Annotated[bool, typer.Option("--again", help="Open a test split that was opened before.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Refit models and open a split: every metric, beside reference models."""
-    from adapert.comparison import ComparisonPlan, check_emitted, new_folder
-    from adapert.data.prepared import read_prepared
-    from adapert.files import check_new_directory
+    """Refit models and open a split: every metric, beside reference models; test openings are counted."""
+    from adapert.assessment import evaluate_config
+    from adapert.comparison import REFITS, ComparisonPlan
+    from adapert.training.loop import DivergedError
 
     chosen = {} if models is None else {"models": [name.strip() for name in models.split(",")]}
     plan = ComparisonPlan(
@@ -61,59 +64,33 @@ def evaluate(
         use_ensembles=ensemble,
         emission=one_of("--emission", emission, ("control_shift", "tiled")),
         device=parse_resources(1, None, None, device).device,
+        refit=one_of("--refit", refit, REFITS),
     )
     base = parse_base(data, config, changes, max_epochs)
-    dataset = read_prepared(Path(base.data.path), {"train", "validation", plan.split})
-    if emit:
-        check_emitted(plan, dataset, emit)
-    folder = out or new_folder(workspace, split)
-    check_new_directory(folder)
-    _print_opening(plan, dataset)
-    _compare(plan, base, dataset, folder, emit)
-
-
-def _print_opening(plan: "ComparisonPlan", dataset: "PreparedDataset") -> None:
-    n_perturbations = len(dataset.splits[plan.split].table.perturbations)
-    line = f"Opened: the {plan.split} split of data {dataset.fingerprint}, {n_perturbations} perturbations."
-    closed = " The test split stays closed." if plan.split == "validation" else ""
-    console.print(f"{line}{closed}", style="bold", soft_wrap=True)
-
-
-def _compare(
-    plan: "ComparisonPlan",
-    config: "Config",
-    dataset: "PreparedDataset",
-    folder: Path,
-    emit: tuple[Path, Path] | None,
-) -> None:
-    """Fit, score, write and print."""
-    from adapert.comparison import (
-        build_comparison_table,
-        compare,
-        describe_comparison,
-        measure_ceilings,
-        write_emitted,
-    )
-    from adapert.tracking.provenance import git_commit
-    from adapert.training.loop import DivergedError
-    from analysis.comparison import CAPTION, build_tables, summarize_comparison, write_comparison
-
     try:
-        scored = compare(plan, config, dataset, note)
+        assessment = evaluate_config(base, plan, workspace, again=again, out=out, emit=emit, note=note)
     except DivergedError as error:
         print_error(str(error))
         raise typer.Exit(1) from error
-    emitted = scored[-1]
-    scored += measure_ceilings(plan, dataset, note)
-    frame = build_comparison_table(scored, dataset, plan.split)
-    summary = summarize_comparison(frame)
-    record = describe_comparison(plan, config, dataset, scored) | {"git_commit": git_commit()}
-    write_comparison(folder, frame, summary, record)
-    for table in build_tables(summary, plan.split):
-        console.print(table)
-        console.print()
-    console.print(CAPTION, markup=False)
-    console.print(f"Wrote {folder}", soft_wrap=True)
-    if emit and emitted.model is not None:
-        write_emitted(emitted.model, emitted.seed, plan, dataset, emit)
-        console.print(f"Wrote {emit[0]} and {emit[1]}", soft_wrap=True)
+    _print_tables(assessment, split)
+    console.print(f"Wrote {assessment.folder}", soft_wrap=True, markup=False)
+    if emit:
+        console.print(f"Wrote {emit[0]} and {emit[1]}", soft_wrap=True, markup=False)
+    if assessment.opening:
+        console.print(assessment.opening.describe(), style="bold", soft_wrap=True, markup=False)
+
+
+def _print_tables(assessment: "Assessment", split: str) -> None:
+    from analysis.comparison import CAPTION, PAIRED_CAPTION, build_paired_tables, build_tables
+
+    captioned = [
+        (build_tables(assessment.summary, split), CAPTION),
+        (build_paired_tables(assessment.paired), PAIRED_CAPTION),
+    ]
+    for tables, caption in captioned:
+        for table in tables:
+            console.print(table)
+            console.print()
+        if tables:
+            console.print(caption, markup=False)
+            console.print()

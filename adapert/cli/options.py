@@ -42,6 +42,9 @@ MaxFailures = Annotated[
 ]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study.")]
 MaxConcurrent = Annotated[int | None, typer.Option("--max-concurrent", min=1, help="Trials at once at most.")]
+Top = Annotated[int, typer.Option("--top", min=1, help="Best configs that are trained anew.")]
+FreshSeeds = Annotated[int, typer.Option("--fresh-seeds", min=1, help="Seeds of each that are new.")]
+Redraws = Annotated[int, typer.Option("--redraws", min=0, help="Redrawn splits of each.")]
 
 DEFAULT_WORKSPACE = Path("runs")
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
     from adapert.selection import Pick
 
 console = Console(highlight=False)
@@ -35,24 +37,88 @@ def print_rows(rows: list[tuple[str, str]]) -> None:
 
 
 def print_candidates(picked: "Pick", n_shown: int = 5) -> None:
-    """Print the best configs side by side, the picked one first."""
-    shown = picked.candidates.head(n_shown)
-    fields = [str(column) for column in shown.columns if "." in str(column)]
+    """Print the best configs side by side, how those that were trained anew did, and which is picked."""
+    from adapert.selection import describe_objective
+
+    words = describe_objective(picked.metric)
+    columns = build_candidate_rows(picked, n_shown)
     console.print("Best configs on validation:")
     table = Table(box=None, pad_edge=False)
     table.add_column("rank")
-    for rank in range(1, len(shown) + 1):
+    for rank in range(1, len(next(iter(columns.values()))) + 1):
         table.add_column(str(rank), justify="right")
-    counts = ["n_seeds"] if shown["n_seeds"].max() > 1 else []
-    for column in ("pearson_delta", "pds", *counts, *fields):
-        table.add_row(column, *(_short(value) for value in shown[column]))
+    for name, values in columns.items():
+        table.add_row(name, *values)
     console.print(table)
     if picked.n_left_out:
-        console.print(f"{picked.n_left_out} trials without a final Pearson-delta are left out.")
+        console.print(f"{picked.n_left_out} trials without a final {words} are left out.")
+    for line in picked.notes:
+        console.print(line, style="dim", soft_wrap=True, markup=False)
+    console.print(picked.reason, soft_wrap=True, markup=False)
+
+
+def build_candidate_rows(picked: "Pick", n_shown: int = 5) -> dict[str, list[str]]:
+    """Lay out the best configs as text.
+
+    Args:
+        picked: With any number of candidates.
+        n_shown: How many of them, at most; all that were trained anew are.
+
+    Returns:
+        What a row is called, and its value of each config.
+    """
+    n_again = 0 if picked.reevaluated is None else int(picked.reevaluated["rank"].max())
+    shown = picked.candidates.head(max(n_shown, n_again))
+    rows = {picked.metric: _shorten(shown[picked.metric])}
+    if "low" in shown and shown["low"].notna().any():
+        rows["95 % interval"] = _intervals(shown)
+    rows |= {name: _shorten(shown[name]) for name in ("pearson_delta", "pds") if name != picked.metric}
+    for name in ("is_on_front", "n_seeds"):
+        if name in shown and (name != "n_seeds" or shown[name].max() > 1):
+            rows[name] = _shorten(shown[name])
+    if picked.reevaluated is not None:
+        again = picked.reevaluated.set_index("rank").reindex(range(1, len(shown) + 1))
+        rows |= _again_rows(again, picked)
+    return rows | {str(name): _shorten(shown[name]) for name in shown if "." in str(name)}
+
+
+def _again_rows(again: "DataFrame", picked: "Pick") -> dict[str, list[str]]:
+    rows = {
+        "fresh seeds ± SD": _spread(again, "fresh"),
+        "redrawn splits ± SD": _spread(again, "redrawn"),
+        "drop on fresh seeds": ["" if drop != drop else f"{drop:.2g}" for drop in again["drop"]],
+        f"{picked.metric}, mean of splits": _shorten(again[picked.metric]),
+    }
+    others = [name for name in ("pearson_delta", "pds") if name != picked.metric]
+    rows |= {f"{name}, mean of splits": _shorten(again[name]) for name in others}
+    is_picked = again.index == picked.rank
+    return rows | {"picked": ["*" if mark else "" for mark in is_picked]}
+
+
+def _intervals(shown: "DataFrame") -> list[str]:
+    bounds = zip(shown["low"], shown["high"], strict=True)
+    return ["" if low != low else f"{low:.3f}-{high:.3f}" for low, high in bounds]
+
+
+def _spread(frame: "DataFrame", name: str) -> list[str]:
+    """Means with their standard deviations, where there are several values."""
+    return [
+        mean if deviation != deviation else f"{mean} ± {deviation:.2g}"
+        for mean, deviation in zip(_shorten(frame[name]), frame[f"{name}_sd"], strict=True)
+    ]
+
+
+def _shorten(values: "Series") -> list[str]:
+    return [_short(value) for value in values]
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """Four digits; nothing where there is no value."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    return str(value)
 
 
 def print_figures(drawn: Mapping[str, list[Path]]) -> None:

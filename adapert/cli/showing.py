@@ -2,32 +2,121 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, one_of
-from adapert.cli.printing import console, print_figures
+from adapert.cli.printing import console, note, print_figures
+from adapert.errors import InputError, name_some
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def figures(
-    studies: Annotated[list[str], typer.Argument(help="Names of ablation and sensitivity studies.")],
+    studies: Annotated[
+        list[str] | None, typer.Argument(help="Names of searches, ablations, sensitivity studies.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Directory; WORKSPACE/figures by default.")
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     split: Annotated[str, typer.Option("--split", help="validation or test perturbations.")] = "validation",
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Prepared data set: Figures 6 to 8, Tables 4 to 6.")
+    ] = None,
+    evaluation: Annotated[
+        Path | None, typer.Option("--evaluation", help="Of 'evaluate': Figures 1 and 9, Tables 1 to 3.")
+    ] = None,
+    perturbation: Annotated[
+        str | None, typer.Option("--perturbation", help="Of Figures 1 and 9; else one is chosen.")
+    ] = None,
+    pathways: Annotated[
+        Path | None, typer.Option("--pathways", help="GMT file of gene sets, for Figure 9.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Name of a figure or table: claims. Repeatable.")
+    ] = None,
 ) -> None:
-    """Draw Figure 4 of ablations and Figure 5 of sensitivity studies, from MLflow alone."""
-    from adapert.tracking.runs import keep_figures
-    from adapert.tracking.store import tracking_uri
-    from analysis.figures.recipes import draw_figures
+    """Draw the figures and tables of studies, from MLflow alone, of a data set, or of an evaluation."""
+    from analysis.figures.recipes import figure_stems
+    from analysis.sources import TABLE_STEMS, draw_data, draw_evaluation
 
     one_of("--split", split, ("validation", "test"))
+    _check_sources(studies, data, evaluation, perturbation, pathways)
+    wanted = tuple(only or ())
+    for stem in wanted:
+        one_of("--only", stem, (*figure_stems(), *TABLE_STEMS))
+    directory = out or workspace / "figures"
+    paths: list[Path] = []
+    if studies:
+        paths += _draw_studies(studies, directory, workspace, split, wanted)
+    if data is not None:
+        paths += draw_data(data, directory, wanted, note)
+    if evaluation is not None:
+        paths += draw_evaluation(evaluation, directory, perturbation, pathways, wanted, note)
+    if not paths:
+        raise InputError(
+            f"None of the sources has {name_some(wanted)}. Leave --only out to see what they have."
+        )
+    print_figures({"": paths})
+
+
+def _check_sources(
+    studies: list[str] | None,
+    data: Path | None,
+    evaluation: Path | None,
+    perturbation: str | None,
+    pathways: Path | None,
+) -> None:
+    if not studies and data is None and evaluation is None:
+        raise InputError(
+            "Figures need a source, but none was named. "
+            "Name studies, or a folder with --data or --evaluation."
+        )
+    for option, value in (("--perturbation", perturbation), ("--pathways", pathways)):
+        if value is not None and evaluation is None:
+            raise InputError(f"{option} is about an evaluation, but none was named. Add --evaluation FOLDER.")
+
+
+def _draw_studies(
+    studies: list[str], directory: Path, workspace: Path, split: str, only: tuple[str, ...]
+) -> list[Path]:
+    """Draw studies' figures, keep them with their runs, and print what became of the paper's claims."""
+    from adapert.tracking.runs import keep_figures
+    from adapert.tracking.store import tracking_uri
+    from analysis.claims import CLAIMS_STEM
+    from analysis.figures.recipes import draw_figures, figure_stems
+    from analysis.sources import summarize_study_claims, write_claims
+
     uri = tracking_uri(workspace)
-    drawn = draw_figures(uri, studies, out or workspace / "figures", split)
-    keep_figures(uri, drawn)
-    print_figures(drawn)
+    paths: list[Path] = []
+    if not only or set(only) & set(figure_stems()):
+        drawn = draw_figures(uri, studies, directory, split, only, note)
+        keep_figures(uri, drawn)
+        paths += [path for files in drawn.values() for path in files]
+    claims = None if only and CLAIMS_STEM not in only else summarize_study_claims(uri, studies, split)
+    if claims is not None:
+        paths += write_claims(claims, directory)
+        _print_claims(claims)
+    return paths
+
+
+def _print_claims(claims: "DataFrame") -> None:
+    """Print the claims on the first metric; the files have them all."""
+    from rich.table import Table
+
+    from analysis.claims import build_claims_table
+
+    shown = build_claims_table(claims[claims["metric"] == claims["metric"].iloc[0]]).cells
+    console.print(f"The paper's claims about Figures 4 and 5, {shown['Metric'].iloc[0]}:")
+    table = Table(box=None, pad_edge=False)
+    for head in (columns := [name for name in shown if name != "Metric"]):
+        table.add_column(str(head))
+    for row in shown[columns].itertuples(index=False):
+        table.add_row(*row)
+    console.print(table)
 
 
 def ui(

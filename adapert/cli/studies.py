@@ -14,15 +14,18 @@ from adapert.cli.options import (
     CpusPerTrial,
     Data,
     Device,
+    FreshSeeds,
     GpusPerTrial,
     MaxConcurrent,
     MaxEpochs,
     MaxFailures,
     MinEpochs,
+    Redraws,
     Seeds,
     StudyName,
     Target,
     TimeBudget,
+    Top,
     TrialHours,
     Trials,
     Workspace,
@@ -55,7 +58,7 @@ def launch(
         int | None, typer.Option("--seeds-per-trial", min=1, help="Of each config of a search, that leads.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Of a search and its trials.")] = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", help="tpe, random or grid.")] = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", help="tpe, random, quasi_random, grid.")] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="The same configs, whatever runs side by side.")
     ] = False,
@@ -230,13 +233,17 @@ def reproduce(
     gpus_per_trial: GpusPerTrial = None,
     max_concurrent: MaxConcurrent = None,
     device: Device = "auto",
+    top: Top = 3,
+    fresh_seeds: FreshSeeds = 3,
+    redraws: Redraws = 2,
 ) -> None:
     """The main job: search, pick, then ablation and sensitivity of the pick, Figures 4 and 5.
 
     Typed again after a crash, it goes on where it was.
     """
     from adapert.config import write_config
-    from adapert.selection import pick as pick_config
+    from adapert.records import TrialStatus
+    from adapert.reevaluation import ReevaluationPlan, UnfinishedError, pick_config
     from adapert.study.recipes import build_study
     from adapert.tracking.runs import keep_figures
     from adapert.tracking.store import tracking_uri
@@ -246,7 +253,13 @@ def reproduce(
     resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device)
     search = build_study("search", base).with_budget(n_trials=trials, min_epochs=min_epochs)
     n_failed = _run_or_resume(search, workspace, resources)
-    picked = pick_config(tracking_uri(workspace), "search")
+    plan = ReevaluationPlan(top=top, n_fresh_seeds=fresh_seeds, n_redraws=redraws)
+    try:
+        picked = pick_config(workspace, "search", plan=plan, console=console)
+    except UnfinishedError as error:
+        print_error(str(error))
+        raise typer.Exit(130 if error.status == TrialStatus.INTERRUPTED else 1) from error
+    n_failed += picked.n_failed
     best = workspace / "best.yaml"
     write_config(picked.config, best)
     print_candidates(picked)
@@ -288,6 +301,7 @@ def _print_question(study: "Study") -> None:
 
 def _finish(result: "StudyResult", workspace: Path) -> None:
     """Say how a study was left, and end the command accordingly."""
+    from adapert.judgement import SUFFIX
     from adapert.records import TrialStatus
 
     _print_result(result, workspace)
@@ -295,8 +309,8 @@ def _finish(result: "StudyResult", workspace: Path) -> None:
     if result.closing.status == TrialStatus.INTERRUPTED:
         raise typer.Exit(130)
     if result.count(TrialStatus.FINISHED):
-        is_search = result.study.plan.kind == "search"
-        words = ["pick", name, "--out", "best.yaml"] if is_search else ["figures", name]
+        searched = {"search": name, "reevaluation": name.partition(SUFFIX)[0]}.get(result.study.plan.kind)
+        words = ["pick", searched, "--out", "best.yaml"] if searched else ["figures", name]
         console.print(f"Next: {_command(workspace, *words)}", soft_wrap=True)
     if result.closing.status == TrialStatus.FAILED or result.count(TrialStatus.FAILED):
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from adapert.data.prepared import PerturbationTable, PreparedDataset
 from adapert.data.schema import FloatArray, SplitName
+from adapert.errors import InputError
 from adapert.evaluation.cell_moments import cells_by_perturbation, measure_moments, t_against_rest
 from adapert.evaluation.cell_tests import ControlTests
 from adapert.evaluation.de_metrics import DifferentialExpression, de_metrics, spearman_n_degs
@@ -67,8 +68,8 @@ def evaluate(
         generator: Draws the emitted cells.
 
     Raises:
-        ValueError: Predictions of another shape than the split, or that are not finite.
-        InputError: An unknown way of emission.
+        InputError: Predictions of another shape than the split, or that are not finite; an unknown way of
+            emission.
     """
     table = dataset.splits[split].table
     _check_predictions(predicted_delta, table)
@@ -124,13 +125,13 @@ def _expression_of(emitted: Iterable[EmittedCells], clip_fractions: list[float])
 def _check_predictions(predicted_delta: FloatArray, table: PerturbationTable) -> None:
     n_perturbations, n_genes = table.delta.shape
     if predicted_delta.shape != (n_perturbations, n_genes):
-        raise ValueError(
+        raise InputError(
             f"Predictions must be deltas of {n_perturbations:,} perturbations x {n_genes:,} genes, but their "
             f"shape is {predicted_delta.shape}. Predict the split's perturbations, in its order."
         )
     n_bad = int((~np.isfinite(predicted_delta)).any(axis=1).sum())
     if n_bad:
-        raise ValueError(
+        raise InputError(
             f"Predicted deltas must be finite, but those of {n_bad:,} perturbations are not. "
             "The model diverged: lower its learning rate."
         )

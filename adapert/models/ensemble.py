@@ -26,6 +26,11 @@ class Ensemble:
         for member in self.members:
             member.fit(dataset)
 
+    def refit(self, dataset: PreparedDataset) -> None:
+        """Refit every member, each with what its own fit chose."""
+        for member in self.members:
+            member.refit(dataset)
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""
         mean: FloatArray = np.mean([member.predict(perturbations) for member in self.members], axis=0)

@@ -20,6 +20,17 @@ class PerturbationModel(Protocol):
     def fit(self, dataset: PreparedDataset) -> None:
         """Learn from the training split; the validation split may choose, the test split is never read."""
 
+    def refit(self, dataset: PreparedDataset) -> None:
+        """Learn anew from more perturbations, with what `fit` chose: penalty, neighbours, epochs.
+
+        Args:
+            dataset: Its one split is the training split, which has the validation perturbations too:
+                nothing is left to choose by.
+
+        Raises:
+            DivergedError: The loss became NaN or infinite.
+        """
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""
 

@@ -1,10 +1,14 @@
-"""Where results come from: git commit and package versions."""
+"""Where results come from: git commit, what differs from it, and package versions."""
 
+import hashlib
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("adapert", "torch", "ray", "optuna", "mlflow", "anndata", "numpy", "scipy")
+
+MAX_DIFF = 1_000_000
+"""Characters of a diff that are kept."""
 
 
 def git_commit() -> str:
@@ -21,6 +25,26 @@ def git_commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{commit}{'-dirty' if is_dirty else ''}" if tracked else "unknown"
+
+
+def code_diff() -> str:
+    """Tell how tracked files differ from the commit, as git's patch; two that are cut still compare.
+
+    Returns:
+        Empty where nothing differs, or where there is no commit. Beyond `MAX_DIFF` characters a last line
+        says how long the whole is, and its digest.
+    """
+    if not git_commit().endswith("-dirty"):
+        return ""
+    folder = Path(__file__).resolve().parent
+    plain = ("--no-color", "--no-ext-diff", "--no-textconv")  # whatever the user's git is set to
+    # The patch of a file in another encoding must not keep a study from starting.
+    command = ["git", "-C", str(folder), "diff", *plain, "HEAD"]
+    whole = subprocess.run(command, capture_output=True, check=True).stdout.decode(errors="replace")
+    if len(whole) <= MAX_DIFF:
+        return whole
+    digest = hashlib.blake2b(whole.encode(), digest_size=6).hexdigest()
+    return f"{whole[:MAX_DIFF]}\n(cut here: {len(whole):,} characters in all, BLAKE2 digest {digest})\n"
 
 
 def package_versions() -> str:

@@ -1,6 +1,6 @@
 """Read studies and their trials back from the store."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from adapert.errors import InputError, name_some, nearest
 from adapert.records import EXPERIMENT, Tag
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Metric, Run
     from mlflow.tracking import MlflowClient
 
 _PAGE_SIZE = 500
@@ -25,13 +25,41 @@ def read_trials(tracking_uri: str, study: str) -> pd.DataFrame:
         study: Name of the study; all its launches count.
 
     Returns:
-        Columns run, name, variant, seed, status, config_digest, then the config under its dotted names (in
-        the types of `Config`) and the last value of every metric. NaN where a trial has no such entry.
+        Columns run, name, variant, seed, status, config_digest, reason (an `EndReason`, empty where none is
+        tracked), then the config under its dotted names (in the types of `Config`) and the last value of
+        every metric. NaN where a trial has no such entry. Oldest trial first.
 
     Raises:
         InputError: No such store or study.
     """
     return pd.DataFrame([_trial_row(run) for run in trial_runs(tracking_uri, study)])
+
+
+def read_histories(tracking_uri: str, study: str, metrics: Sequence[str]) -> pd.DataFrame:
+    """Read what the trials of a study reported epoch by epoch.
+
+    Args:
+        tracking_uri: MLflow's.
+        study: Name of the study; all its launches count.
+        metrics: Names of reported metrics.
+
+    Returns:
+        Columns run, metric, epoch, value; a trial without a metric has no row of it. Of an epoch that was
+        trained twice, since a worker was lost, the later report.
+
+    Raises:
+        InputError: No such store or study.
+    """
+    client = open_client(tracking_uri)
+    # One query a run and metric costs 2 ms; MLflow's public interface has none for several runs.
+    rows = [
+        (run.info.run_id, metric, epoch, value)
+        for run in trial_runs(tracking_uri, study)
+        for metric in metrics
+        if metric in run.data.metrics
+        for epoch, value in _latest_by_epoch(client.get_metric_history(run.info.run_id, metric))
+    ]
+    return pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
 
 
 def read_design(tracking_uri: str, study: str) -> str:
@@ -40,7 +68,7 @@ def read_design(tracking_uri: str, study: str) -> str:
     Raises:
         InputError: No such store or study, or its launches had different designs.
     """
-    designs = _designs(_client(tracking_uri), study)
+    designs = _designs(open_client(tracking_uri), study)
     if len(designs) > 1:
         raise InputError(
             f"A study has one design, but the launches of '{study}' have {name_some(sorted(designs))}. "
@@ -55,7 +83,7 @@ def trial_runs(tracking_uri: str, study: str) -> list["Run"]:
     Raises:
         InputError: No such store or study.
     """
-    client = _client(tracking_uri)
+    client = open_client(tracking_uri)
     _designs(client, study)
     return list(_search(client, f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'"))
 
@@ -66,9 +94,27 @@ def study_run(tracking_uri: str, study: str) -> "Run":
     Raises:
         InputError: No such store or study.
     """
-    client = _client(tracking_uri)
+    client = open_client(tracking_uri)
     _designs(client, study)
     return list(_search(client, f"tags.`{Tag.KIND}` = 'study' AND tags.`{Tag.STUDY}` = '{study}'"))[-1]
+
+
+def find_studies(tracking_uri: str, config_digest: str) -> list[str]:
+    """Name the studies that tried a config, the one with the oldest trial of it first.
+
+    Args:
+        tracking_uri: MLflow's.
+        config_digest: Of the config (`Config.digest`).
+
+    Returns:
+        Empty where no study did, or where there is no store.
+    """
+    try:
+        client = open_client(tracking_uri)
+    except InputError:
+        return []
+    runs = _search(client, f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.CONFIG_DIGEST}` = '{config_digest}'")
+    return list(dict.fromkeys(tag_of(run, Tag.STUDY) for run in runs))
 
 
 def tag_of(run: "Run", tag: Tag) -> str:
@@ -76,7 +122,17 @@ def tag_of(run: "Run", tag: Tag) -> str:
     return str(run.data.tags.get(tag, ""))
 
 
-def _client(tracking_uri: str) -> "MlflowClient":
+def _latest_by_epoch(reports: "Iterable[Metric]") -> list[tuple[int, float]]:
+    latest = {report.step: report.value for report in sorted(reports, key=lambda report: report.timestamp)}
+    return sorted(latest.items())
+
+
+def open_client(tracking_uri: str) -> "MlflowClient":
+    """Open a store for reading.
+
+    Raises:
+        InputError: No such store.
+    """
     # mlflow costs 1.2 s at import, and creates a SQLite database that does not exist: reading must not.
     path = tracking_uri.partition("?")[0].removeprefix("sqlite:///")
     if path != tracking_uri and not Path(path).is_file():
@@ -125,6 +181,7 @@ def _trial_row(run: "Run") -> dict[str, Any]:
         "seed": int(tag_of(run, Tag.SEED)),
         "status": tag_of(run, Tag.STATUS),
         "config_digest": tag_of(run, Tag.CONFIG_DIGEST),
+        "reason": tag_of(run, Tag.REASON),
     }
     return identity | _typed(run.data.params) | dict(run.data.metrics)
 

@@ -4,10 +4,19 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapert.config import Config, write_config
-from adapert.records import CONFIG_FILE, ERROR_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE, Tag, TrialStatus
+from adapert.records import (
+    CODE_DIFF_FILE,
+    CONFIG_FILE,
+    ERROR_FILE,
+    ORIGIN_FILE,
+    PER_PERTURBATION_FILE,
+    WEIGHTS_FILE,
+    Tag,
+    TrialStatus,
+)
 from adapert.study.ledger import EventKind, Ledger
 from adapert.tracking.read import study_run
 
@@ -34,6 +43,12 @@ MAX_METRICS = 1000
 """Metrics that MLflow takes in one call."""
 
 BEST_CONFIG_FILE = "best_config.yaml"
+
+REPORT_FILE = "report/report.html"
+"""Artifact of a study that a report was made of: the last one."""
+
+EVALUATION_FILES = ("summary.csv", "paired.csv", "evaluation.json")
+"""What MLflow gets of an evaluation; the rest of its folder is large."""
 
 Connect = Callable[[], tuple["MlflowClient", str]]
 """Opens a store: its client, and the id of the experiment."""
@@ -162,6 +177,13 @@ class Runs:
                 self.client.log_artifact(self._run_ids[trial_id], str(folder / name))
         shutil.rmtree(folder, ignore_errors=True)
 
+    def keep_origin(self, origin: Mapping[str, Any], folder: Path) -> None:
+        """Keep what a study was launched with: fingerprints, and its code's diff where there is one."""
+        run_id = self._run_ids[STUDY]
+        self.client.log_dict(run_id, dict(origin), ORIGIN_FILE)
+        if (folder / CODE_DIFF_FILE).is_file():
+            self.client.log_artifact(run_id, str(folder / CODE_DIFF_FILE))
+
     def log_best(self, config: Config) -> None:
         """Keep the best config with the study's own run."""
         import yaml
@@ -214,6 +236,40 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None
     for study, paths in drawn.items():
         for path in (path for path in paths if path.suffix == ".png"):
             client.log_artifact(study_run(tracking_uri, study).info.run_id, str(path), "figures")
+
+
+def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_openings: int | None) -> None:
+    """Keep what came of an evaluation with its study's own run.
+
+    Args:
+        tracking_uri: MLflow's.
+        study: Whose config was evaluated.
+        folder: That the evaluation was written into; its small files are kept below ``evaluation``.
+        n_openings: How often the study's test split was opened so far; None where it stayed closed.
+    """
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri)
+    run_id = study_run(tracking_uri, study).info.run_id
+    if n_openings is not None:
+        client.set_tag(run_id, Tag.TEST_OPENINGS, str(n_openings))
+    for name in EVALUATION_FILES:
+        client.log_artifact(run_id, str(folder / name), f"evaluation/{folder.name}")
+
+
+def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
+    """Keep a report with the own run of each study that it is about, where MLflow shows it.
+
+    Args:
+        tracking_uri: MLflow's.
+        studies: Their names.
+        page: HTML.
+    """
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri)
+    for study in dict.fromkeys(studies):
+        client.log_text(study_run(tracking_uri, study).info.run_id, page, REPORT_FILE)
 
 
 def _milliseconds(at: float) -> int:

@@ -18,7 +18,7 @@ from adapert.files import write_whole
 from adapert.records import Tag, TrialStatus
 from adapert.study.ledger import Event, EventKind, Ledger
 from adapert.study.state import StudyState
-from adapert.study.study import Study
+from adapert.study.study import Search, Study
 from adapert.tracking.runs import STUDY, Connect, NotYetError, Runs, is_lasting
 from adapert.tracking.summary import best_finished, config_of, describe_state, summarize_state
 
@@ -162,7 +162,10 @@ class Tracker:
             Tag.DATA_FINGERPRINT: self._study.base.data.fingerprint,
             "mlflow.note.content": self._study.question,
         }
-        return [partial(self._runs.create, STUDY, self._study.name, tags, event["time"])]
+        return [
+            partial(self._runs.create, STUDY, self._study.name, tags, event["time"]),
+            partial(self._runs.keep_origin, event.get("origin", {}), self._folder),
+        ]
 
     def _on_opened(self, event: Event, state: StudyState) -> list[Job]:
         again = [STUDY, *(record.trial_id for record in state.running)]
@@ -179,8 +182,9 @@ class Tracker:
             Tag.SEED: str(record.seed),
             Tag.CONFIG_DIGEST: event["config_digest"],
             Tag.DATA_FINGERPRINT: config.data.fingerprint,
+            **_machine_tags(state),
         }
-        is_search = self._study.plan.kind == "search"
+        is_search = isinstance(self._study.plan, Search)
         in_search, in_design = f"{self._study.name} {record.trial_id}", f"{record.variant} seed {record.seed}"
         name = in_search if is_search else in_design
         return [
@@ -194,7 +198,11 @@ class Tracker:
 
     def _on_ended(self, event: Event, state: StudyState) -> list[Job]:
         record = state.records[event["trial"]]
-        tags: dict[str, str] = {Tag.MESSAGE: record.message, Tag.REASON: str(record.reason)}
+        tags: dict[str, str] = {
+            Tag.MESSAGE: record.message,
+            Tag.REASON: str(record.reason),
+            Tag.HOST: record.host,
+        }
         cost = {"total_seconds": record.seconds}
         return [
             partial(self._runs.log_metrics, record.trial_id, cost, record.n_epochs, event["time"]),
@@ -233,6 +241,13 @@ _JOBS: dict[EventKind, Callable[[Tracker, Event, StudyState], list[Job]]] = {
     EventKind.ENDED: Tracker._on_ended,
     EventKind.CLOSED: Tracker._on_closed,
 }
+
+
+def _machine_tags(state: StudyState) -> dict[str, str]:
+    """What a trial's numbers may depend on beside config, data and code."""
+    resources = state.session.get("resources", {})
+    named = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
+    return {tag: str(value) for tag, value in named.items() if value is not None}
 
 
 def _describe(error: Exception) -> str:

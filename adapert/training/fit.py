@@ -13,7 +13,7 @@ from adapert.data.schema import FloatArray
 from adapert.evaluation.metrics import cheap_metrics, mean_over_perturbations
 from adapert.models.protocol import Fit, PerturbationModel, TrainedInEpochs
 from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
-from adapert.training.loop import DivergedError, train
+from adapert.training.loop import DivergedError, train, train_to
 from adapert.training.state import Training
 
 
@@ -40,6 +40,19 @@ class FittedAdaPert:
         while not fit.is_over:
             fit.step()
         fit.finish()
+
+    def refit(self, dataset: PreparedDataset) -> None:
+        """Train anew, for as many epochs as `fit` found best, and keep the last one's weights.
+
+        Each epoch has the learning rate that it had in `fit`. Where no epoch had a Pearson-delta, all are
+        trained.
+
+        Raises:
+            DivergedError: The loss became NaN or infinite.
+        """
+        n_epochs = self.training.best.epoch or self.training.epoch
+        self.training = Training(self.config, dataset, self.seed, self.device)
+        train_to(self.training, n_epochs)
 
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""

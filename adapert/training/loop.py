@@ -94,6 +94,22 @@ def train(training: Training) -> Iterator[EpochReport]:
         )
 
 
+def train_to(training: Training, n_epochs: int) -> None:
+    """Train until an epoch is reached, without validation: nothing is scored, kept or chosen.
+
+    Args:
+        training: Its data set needs a training split alone.
+        n_epochs: Where to end; neither patience nor the config's epochs count.
+
+    Raises:
+        DivergedError: The loss became NaN or infinite.
+    """
+    while training.epoch < n_epochs:
+        training.epoch += 1
+        set_learning_rate(training)
+        train_epoch(training)
+
+
 def train_epoch(training: Training) -> tuple[dict[str, float], FloatArray, float]:
     """Take every training row once, in a drawn order.
 

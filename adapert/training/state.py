@@ -59,7 +59,7 @@ class Training:
 
         Args:
             config: The trial's.
-            dataset: With its training and validation splits.
+            dataset: With its training split; `train` scores on its validation split.
             seed: The trial's.
             device: Where the model lives.
         """

@@ -1,4 +1,4 @@
-"""The figures of a study: `summarize_` makes the tidy frame, `plot_` draws it, `write_figure` keeps both."""
+"""Figures: `summarize_` makes the tidy frame, `plot_` draws it, `write_figure` keeps both."""
 
 from analysis.figures.recipes import FIGURES, FigureRecipe, draw_figures, write_figure
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.estimates import summarize_by
+from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.style import (
     EFFECT_SIZES,
     METRICS,
@@ -61,8 +62,8 @@ def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
         frame: The long table of one study and one split.
 
     Returns:
-        study, split, effect_size, variant, metric and the estimates of `summarize_by`; groups from small to
-        large, the full model first.
+        study, split, effect_size, variant, metric, the estimates of `summarize_by` and the comparison with
+        the full model of `add_paired`; groups from small to large, the full model first.
 
     Raises:
         InputError: The frame has none of the figure's metrics.
@@ -74,9 +75,10 @@ def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
         "variant": _ordered_variants(summary),
         "metric": list(ABLATION_METRICS),
     }
-    return summary.sort_values(
+    ordered = summary.sort_values(
         ["effect_size", "variant", "metric"], key=lambda column: column.map(orders[str(column.name)].index)
-    ).reset_index(drop=True)
+    )
+    return add_paired(ordered, selected, REFERENCE)
 
 
 def plot_ablation(summary: pd.DataFrame) -> Figure:
@@ -145,6 +147,7 @@ def _draw_panel(axes: Axes, estimates: pd.DataFrame, variants: list[str]) -> Non
             markersize=4.5,
             label=variant,
         )
+        _mark(axes, rows[rows["is_different"]], position)
     labels = VARIANT_LABELS | REFERENCE_MODEL_LABELS
     axes.set_yticks(np.arange(len(variants)), [labels.get(variant, variant) for variant in variants])
     axes.set_ylim(len(variants) - 0.4, -0.6)  # the full model on top
@@ -152,6 +155,20 @@ def _draw_panel(axes: Axes, estimates: pd.DataFrame, variants: list[str]) -> Non
     axes.grid(axis="x")
     _note_smaller_count(axes, estimates)
     finish_axes(axes)
+
+
+def _mark(axes: Axes, different: pd.DataFrame, position: int) -> None:
+    """Put an asterisk above the dot of a variant that differs from the full model."""
+    for mean in different["mean"]:
+        axes.annotate(
+            "*",
+            (float(mean), position),
+            xytext=(0, 0.5),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            annotation_clip=False,
+        )
 
 
 def _note_smaller_count(axes: Axes, estimates: pd.DataFrame) -> None:
@@ -166,7 +183,8 @@ def _caption(summary: pd.DataFrame) -> str:
     variants = set(summary["variant"])
     line = " Dashed line: full model." if REFERENCE in variants else ""
     hollow = " Hollow: reference models." if variants & set(REFERENCE_MODEL_LABELS) else ""
+    mark = f" Asterisk: {mark_caption('the full model')}" if summary["is_different"].any() else ""
     return (
         "Dots: mean over the perturbations of a group (n), each averaged over seeds. "
-        f"Lines: {interval_caption(summary)}{line}{hollow} ↑{NO_BREAK}higher is better."
+        f"Lines: {interval_caption(summary)}{line}{hollow}{mark} ↑{NO_BREAK}higher is better."
     )

@@ -1,125 +1,234 @@
-"""Which design has which figure, and the files that a figure becomes."""
+"""Which study, prepared data set or evaluation has which figures, and how they are drawn together."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from adapert.errors import InputError, name_some
-from adapert.files import whole_file
 from adapert.tracking.read import read_design
 from analysis.figures.ablation import plot_ablation, summarize_ablation
+from analysis.figures.ablation_path import plot_path, summarize_path
+from analysis.figures.contours import plot_contours, summarize_contours
+from analysis.figures.deg_counts import plot_deg_counts, summarize_deg_counts
+from analysis.figures.expression import plot_expression, summarize_expression
+from analysis.figures.graph_coverage import plot_graph_coverage, summarize_graph_coverage
+from analysis.figures.history import plot_history, summarize_history
+from analysis.figures.importance import plot_importance
+from analysis.figures.learning_curves import plot_learning_curves, summarize_learning_curves
+from analysis.figures.parallel import plot_parallel, summarize_parallel
+from analysis.figures.pathways import plot_pathways, summarize_pathways
+from analysis.figures.prediction import plot_prediction, summarize_prediction
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
-from analysis.figures.style import paper_style
-from analysis.load import load_per_perturbation
+from analysis.figures.slices import plot_slices, summarize_slices
+from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing, write_figure
+from analysis.importance import load_importance, summarize_importance
+from analysis.load import NothingToShowError, load_curves, load_search
+from analysis.predictions import Predictions
 
-RESOLUTION = 300
-"""Dots per inch of the PNG."""
+__all__ = [
+    "DATA_FIGURES",
+    "EVALUATION_FIGURES",
+    "FIGURES",
+    "Evaluation",
+    "FigureRecipe",
+    "draw_figures",
+    "draw_source",
+    "figure_stems",
+    "write_figure",
+]
 
-# Without their dates the files of the same frame are the same, byte for byte.
-_METADATA = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+Note = Callable[[str], None]
+"""Takes a sentence about a figure that is left out."""
 
 
 @dataclass(frozen=True)
-class FigureRecipe:
-    """How the long table of a study becomes a figure.
+class Evaluation:
+    """What the figures of an evaluation are made of.
 
     Attributes:
-        stem: Of the files' names.
-        summarize: Long table to tidy frame, which is also the CSV.
-        plot: Tidy frame to figure.
+        predictions: Its predictions.
+        perturbation: Which one Figures 1 and 9 show; None lets them choose.
+        gene_sets: Pathway to genes, of Figure 9; None has no Figure 9.
     """
 
-    stem: str
-    summarize: Callable[[pd.DataFrame], pd.DataFrame]
-    plot: Callable[[pd.DataFrame], Figure]
+    predictions: Predictions
+    perturbation: str | None = None
+    gene_sets: Mapping[str, list[str]] | None = None
 
 
-FIGURES = {
-    "ablation": FigureRecipe("figure_4_ablation", summarize_ablation, plot_ablation),
-    "sensitivity": FigureRecipe("figure_5_sensitivity", summarize_sensitivity, plot_sensitivity),
+def _summarize_prediction(evaluation: Evaluation) -> pd.DataFrame:
+    return summarize_prediction(evaluation.predictions, evaluation.perturbation)
+
+
+def _summarize_pathways(evaluation: Evaluation) -> pd.DataFrame:
+    if evaluation.gene_sets is None:
+        raise InputError("Figure 9 needs gene sets, but none were given. Name a GMT file with --pathways.")
+    return summarize_pathways(evaluation.predictions, evaluation.gene_sets, evaluation.perturbation)
+
+
+FIGURES: dict[str, tuple[FigureRecipe, ...]] = {
+    "ablation": (FigureRecipe("figure_4_ablation", summarize_ablation, plot_ablation),),
+    "sensitivity": (FigureRecipe("figure_5_sensitivity", summarize_sensitivity, plot_sensitivity),),
+    "path": (FigureRecipe("ablation_path", summarize_path, plot_path),),
+    "importance": (FigureRecipe("importance", summarize_importance, plot_importance, load_importance),),
+    "search": (
+        FigureRecipe("search_history", summarize_history, plot_history, load_search),
+        FigureRecipe("search_parallel", summarize_parallel, plot_parallel, load_search),
+        FigureRecipe("search_slices", summarize_slices, plot_slices, load_search),
+        FigureRecipe("search_contours", summarize_contours, plot_contours, load_search),
+        FigureRecipe("search_curves", summarize_learning_curves, plot_learning_curves, load_curves),
+    ),
 }
-"""Design of a study to its figure; a further figure is a line here."""
+"""Design of a study to its figures; a further figure is a line here."""
+
+DATA_FIGURES = (
+    FigureRecipe("figure_6_expression", summarize_expression, plot_expression),
+    FigureRecipe("figure_7_deg_counts", summarize_deg_counts, plot_deg_counts),
+    FigureRecipe("figure_8_graph_coverage", summarize_graph_coverage, plot_graph_coverage),
+)
+"""Figures of a prepared data set; their `summarize` takes a `PreparedDataset`."""
+
+EVALUATION_FIGURES = (
+    FigureRecipe("figure_1_prediction", _summarize_prediction, plot_prediction),
+    FigureRecipe("figure_9_pathways", _summarize_pathways, plot_pathways),
+)
+"""Figures of an evaluation; their `summarize` takes an `Evaluation`."""
+
+
+def figure_stems() -> list[str]:
+    """List the names of all figures."""
+    recipes = [recipe for of_design in FIGURES.values() for recipe in of_design]
+    return [recipe.stem for recipe in (*recipes, *DATA_FIGURES, *EVALUATION_FIGURES)]
 
 
 def draw_figures(
-    tracking_uri: str, studies: Sequence[str], directory: Path, split: str = "validation"
+    tracking_uri: str,
+    studies: Sequence[str],
+    directory: Path,
+    split: str = "validation",
+    only: Collection[str] = (),
+    note: Note | None = None,
 ) -> dict[str, list[Path]]:
-    """Draw the figure of each study that has one, from what MLflow holds.
+    """Draw the figures of each study that has some, from what MLflow holds.
 
-    Everything is read and checked before the first file is written. Where two studies share a design, the
-    files' names end in the study's.
+    Everything is read, checked and drawn before the first file is written. Where two studies share a design,
+    the files' names end in the study's. A figure that a study has no data for is left out beside others.
 
     Args:
         tracking_uri: MLflow's.
         studies: Their names; those whose design has no figure are passed over beside others that have.
         directory: Of the files; created if need be, files of the same name are replaced.
-        split: Which perturbations.
+        split: Which perturbations, where a figure shows perturbations of one split.
+        only: Stems of the figures to draw; empty draws all.
+        note: Told of each figure that is left out, and why.
 
     Returns:
-        Study to its files, the PNG first, in the order of `studies`.
+        Study to its files, each figure's PNG first, in the order of `studies`.
 
     Raises:
-        InputError: No such store or study, no finished trial, no run of that split, or no study with a
-            figure.
+        InputError: No such store or study, a damaged one, or no figure that could be drawn.
     """
     designs = {study: read_design(tracking_uri, study) for study in studies}
-    drawn = {study: design for study, design in designs.items() if design in FIGURES}
-    if not drawn:
+    wanted = {study: _select(FIGURES.get(design, ()), only) for study, design in designs.items()}
+    if not any(wanted.values()):
         raise InputError(
-            f"Figures are drawn of studies whose design is {' or '.join(FIGURES)}, but given were "
+            f"Figures are drawn of studies whose design is {', '.join(FIGURES)}, but given were "
             f"{name_some(f'{study} ({design})' for study, design in designs.items()) or 'none'}. "
-            "Launch an ablation or a sensitivity study."
+            "Launch a search, an ablation or a sensitivity study."
         )
-    frames = {
-        study: _select_split(load_per_perturbation(tracking_uri, study), study, split) for study in drawn
-    }
-    paths: dict[str, list[Path]] = {}
-    for study, design in drawn.items():
-        is_shared = list(drawn.values()).count(design) > 1
-        stem = f"{FIGURES[design].stem}_{study}" if is_shared else None
-        paths[study] = write_figure(FIGURES[design], frames[study], directory, stem)
-    return paths
+    attempts = _Attempts(note)
+    for study, recipes in wanted.items():
+        is_shared = list(designs.values()).count(designs[study]) > 1
+        load = _cached_load(tracking_uri, study, split)
+        for recipe in recipes:
+            stem = f"{recipe.stem}_{study}" if is_shared else recipe.stem
+            attempts.draw(study, recipe, load, stem)
+    return attempts.write(directory)
 
 
-def write_figure(
-    recipe: FigureRecipe, frame: pd.DataFrame, directory: Path, stem: str | None = None
+def draw_source(
+    recipes: Sequence[FigureRecipe],
+    source: Any,
+    directory: Path,
+    only: Collection[str] = (),
+    note: Note | None = None,
 ) -> list[Path]:
-    """Write a figure as PNG, SVG and PDF, and its tidy frame as CSV, each whole or not at all.
+    """Draw the figures of a prepared data set or of an evaluation.
 
     Args:
-        recipe: Which figure.
-        frame: The long table of one study and one split.
-        directory: Of the files.
-        stem: Of the files' names; the recipe's if None.
+        recipes: `DATA_FIGURES` or `EVALUATION_FIGURES`.
+        source: What their `summarize` takes.
+        directory: Of the files; created if need be, files of the same name are replaced.
+        only: Stems of the figures to draw; empty draws all.
+        note: Told of each figure that is left out, and why.
 
     Returns:
-        The four paths.
+        The files, each figure's PNG first; none where `only` names none of them.
 
     Raises:
-        InputError: The frame has nothing that the figure shows.
+        InputError: None of the figures could be drawn.
     """
-    summary = recipe.summarize(frame)
-    figure = recipe.plot(summary)
-    target = directory / (stem or recipe.stem)
-    paths = [_save(figure, target.with_name(f"{target.name}.{form}"), form) for form in _METADATA]
-    table = target.with_name(f"{target.name}.csv")
-    with whole_file(table) as beside:
-        summary.to_csv(beside, index=False)
-    return [*paths, table]
+    attempts = _Attempts(note)
+    for recipe in _select(recipes, only):
+        attempts.draw("", recipe, lambda _: source, recipe.stem)
+    return attempts.write(directory).get("", [])
 
 
-def _save(figure: Figure, path: Path, form: str) -> Path:
-    with whole_file(path) as beside, paper_style():
-        figure.savefig(beside, format=form, dpi=RESOLUTION, metadata=_METADATA[form])
-    return path
+@dataclass
+class _Attempts:
+    """Draws figure after figure, and writes none before all are drawn."""
+
+    note: Note | None
+    drawings: dict[str, list[Drawing]] = field(default_factory=dict)
+    reasons: list[tuple[str, InputError]] = field(default_factory=list)
+
+    def draw(self, study: str, recipe: FigureRecipe, load: Callable[[FigureRecipe], Any], stem: str) -> None:
+        try:
+            source = load(recipe)
+        except NothingToShowError as error:
+            self.reasons.append((stem, error))
+            return
+        try:
+            self.drawings.setdefault(study, []).append(draw_figure(recipe, source, stem))
+        except InputError as error:
+            self.reasons.append((stem, error))
+
+    def write(self, directory: Path) -> dict[str, list[Path]]:
+        if self.reasons and not any(self.drawings.values()):
+            raise self.reasons[0][1]
+        for stem, reason in self.reasons if self.note else ():
+            assert self.note is not None
+            self.note(f"Left out {stem}: {reason}")
+        return {
+            study: [path for drawing in drawings for path in write_drawing(drawing, directory)]
+            for study, drawings in self.drawings.items()
+            if drawings
+        }
+
+
+def _select(recipes: Sequence[FigureRecipe], only: Collection[str]) -> list[FigureRecipe]:
+    return [recipe for recipe in recipes if not only or recipe.stem in only]
+
+
+def _cached_load(tracking_uri: str, study: str, split: str) -> Callable[[FigureRecipe], pd.DataFrame]:
+    """Load a study's frames, each once however many figures it serves."""
+    loaded: dict[Any, pd.DataFrame] = {}
+
+    def load(recipe: FigureRecipe) -> pd.DataFrame:
+        if recipe.load not in loaded:
+            loaded[recipe.load] = recipe.load(tracking_uri, study)
+        frame = loaded[recipe.load]
+        return _select_split(frame, study, split) if "split" in frame else frame
+
+    return load
 
 
 def _select_split(frame: pd.DataFrame, study: str, split: str) -> pd.DataFrame:
     selected = frame[frame["split"] == split]
     if selected.empty:
         known = name_some(sorted(set(frame["split"].astype(str))))
-        raise InputError(f"No run of study '{study}' has the split '{split}'; they have {known}.")
+        raise NothingToShowError(f"No run of study '{study}' has the split '{split}'; they have {known}.")
     return selected

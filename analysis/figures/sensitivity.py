@@ -14,6 +14,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from adapert.errors import InputError
 from analysis.estimates import summarize_by
+from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.style import (
     EFFECT_SIZES,
     METRICS,
@@ -39,7 +40,13 @@ Look: TypeAlias = tuple[Colour, str]
 """Colour and marker of an effect-size group."""
 
 _MARKERS = ("o", "s", "^", "D", "v")
-_BEST_MARKER: dict[str, Any] = {"markersize": 7.5, "markeredgecolor": "black", "markeredgewidth": 1.0}
+_BEST_MARKER: dict[str, Any] = {
+    "markersize": 9,
+    "markerfacecolor": "none",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.9,
+}
+_DOT: dict[str, Any] = {"markersize": 4, "markeredgewidth": 0.9}
 _EDGE = 1.5
 _DODGE_POINTS = 3.0
 _ZERO_GAP_DECADES = 0.8
@@ -53,8 +60,9 @@ def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
         frame: The long table of one study and one split, with lambda_non.
 
     Returns:
-        study, split, effect_size, lambda_non, metric, the estimates of `summarize_by`, and is_best: whether
-        the group's mean of that metric is best there (of equals, at the smallest lambda_non).
+        study, split, effect_size, lambda_non, metric, the estimates of `summarize_by`, is_best: whether the
+        group's mean of that metric is best there (of equals, at the smallest lambda_non), and the comparison
+        with the smallest lambda_non, by rights 0, of `add_paired`.
 
     Raises:
         InputError: The frame has none of the figure's metrics, or a run without its lambda_non.
@@ -74,7 +82,9 @@ def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
         ["metric", "effect_size", "lambda_non"],
         key=lambda column: column.map(orders[str(column.name)].index) if column.name in orders else column,
     ).reset_index(drop=True)
-    return summary.assign(is_best=_is_best(summary))
+    summary = summary.assign(is_best=_is_best(summary), variant=summary["lambda_non"].map(_name))
+    named = selected.assign(variant=selected["lambda_non"].map(_name))
+    return add_paired(summary, named, _name(selected["lambda_non"].min())).drop(columns="variant")
 
 
 def plot_sensitivity(summary: pd.DataFrame) -> Figure:
@@ -112,6 +122,10 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
         _draw_legend(figure, summary, looks)
         figure.align_ylabels()
     return figure
+
+
+def _name(lambda_non: float) -> str:
+    return f"{lambda_non:g}"
 
 
 def _is_best(summary: pd.DataFrame) -> pd.Series:
@@ -155,9 +169,11 @@ def _draw_group(axes: Axes, rows: pd.DataFrame, look: Look, shift_points: float)
     axes.plot(
         across_break["lambda_non"], across_break["mean"], linewidth=1.0, linestyle=(0, (2, 2)), **shifted
     )
-    axes.plot(rows["lambda_non"], rows["mean"], marker, markersize=4, markeredgewidth=0, **shifted)
+    for is_different, fill in ((True, colour), (False, "white")):
+        of_kind = rows[rows["is_different"] == is_different]
+        axes.plot(of_kind["lambda_non"], of_kind["mean"], marker, markerfacecolor=fill, **_DOT, **shifted)
     best = rows[rows["is_best"]]
-    axes.plot(best["lambda_non"], best["mean"], marker, **_BEST_MARKER, **shifted)
+    axes.plot(best["lambda_non"], best["mean"], "o", **_BEST_MARKER, **shifted)
 
 
 def _scale_lambda(axes: Axes, lambdas: Sequence[float]) -> None:
@@ -217,9 +233,7 @@ def _draw_legend(figure: Figure, summary: pd.DataFrame, looks: dict[str, Look]) 
         Line2D([], [], color=colour, marker=marker, markersize=4, label=group_label(group, summary))
         for group, (colour, marker) in looks.items()
     ]
-    handles.append(
-        Line2D([], [], linestyle="", marker="o", color="0.75", label="best of its group", **_BEST_MARKER)
-    )
+    handles.append(Line2D([], [], linestyle="", marker="o", label="best of its group", **_BEST_MARKER))
     height = figure.get_figheight()
     figure.legend(
         handles=handles,
@@ -234,9 +248,10 @@ def _draw_legend(figure: Figure, summary: pd.DataFrame, looks: dict[str, Look]) 
 def _caption(summary: pd.DataFrame) -> str:
     lambdas = summary["lambda_non"]
     has_break = (lambdas == 0).any() and (lambdas > 0).any()
+    reference = f"{_LAMBDA_LABEL} = {_lambda_text(float(lambdas.min()))}"
     gap = " The axis is logarithmic, with 0 left of the break." if has_break else ""
     return (
         "Points: mean over the perturbations of a group (n), each averaged over seeds; groups are set apart "
-        f"sideways for legibility. Bars: {interval_caption(summary)}{gap} "
+        f"sideways for legibility. Filled: {mark_caption(reference)} Bars: {interval_caption(summary)}{gap} "
         f"↑{NO_BREAK}higher is better, ↓{NO_BREAK}lower is better."
     )

@@ -28,7 +28,7 @@ SMALL_FONT_SIZE = 7.0
 REFERENCE_COLOUR = "0.6"
 
 _LINE_HEIGHT = 0.135
-_CAPTION_WIDTH = 136
+_CAPTION_WIDTH = 126
 _AXIS_LABEL_HEIGHT = 0.25
 _MARGIN = 0.06
 
@@ -57,6 +57,7 @@ METRICS = {
 EFFECT_SIZES = ("small", "medium", "large")
 
 _FEW = 10
+_LEAST_ROOM = 0.25
 
 NO_BREAK = "\u00a0"
 """Holds a sign and its word on one line of a caption."""
@@ -172,11 +173,26 @@ def drawable(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def value_range(summary: pd.DataFrame) -> tuple[float, float]:
-    """Span the means and intervals of a panel, with a margin; a missing interval is skipped."""
+    """Span the means and intervals of a panel, with a margin; a missing interval is skipped.
+
+    Few perturbations can have intervals many times as wide as all that there is to see: beyond the means'
+    own span on either side, they are cut off at the panel's edge (`has_cut_interval`).
+    """
+    means = summary["mean"].to_numpy(dtype=np.float64)
+    room = max(float(np.ptp(means)), _LEAST_ROOM * float(np.abs(means).max()))
     values = summary[["mean", "low", "high"]].to_numpy(dtype=np.float64)
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    low = max(float(np.nanmin(values)), float(means.min()) - room)
+    high = min(float(np.nanmax(values)), float(means.max()) + room)
     margin = 0.06 * (high - low) or max(0.02, 0.06 * abs(high))
     return low - margin, high + margin
+
+
+def has_cut_interval(summary: pd.DataFrame) -> bool:
+    """Whether an interval of some panel leaves it; panels are metrics."""
+    ranges = {metric: value_range(rows) for metric, rows in summary.groupby("metric")}
+    lowest = summary["metric"].map({metric: low for metric, (low, _) in ranges.items()})
+    highest = summary["metric"].map({metric: high for metric, (_, high) in ranges.items()})
+    return bool(((summary["low"] < lowest) | (summary["high"] > highest)).any())
 
 
 def present(known: tuple[str, ...] | dict[str, Any], values: pd.Series) -> list[str]:
@@ -222,8 +238,9 @@ def interval_caption(summary: pd.DataFrame) -> str:
     """Say what the intervals are of, and which of them deserve no trust."""
     counts = summary["n_perturbations"]
     single = "; none for a single perturbation" if counts.min() < 2 else ""
-    few = f" With n below {_FEW} they are too narrow." if ((counts > 1) & (counts < _FEW)).any() else ""
+    few = f" With n below {_FEW} they are rough." if ((counts > 1) & (counts < _FEW)).any() else ""
+    cut = " Some reach beyond the panel." if has_cut_interval(summary) else ""
     return (
-        f"the {CONFIDENCE:.0%} percentile interval of that mean under a two-level bootstrap "
-        f"(perturbations, then seeds){single}.{few}"
+        f"the {CONFIDENCE:.0%} interval of that mean under a two-level bootstrap "
+        f"(perturbations, then seeds){single}.{few}{cut}"
     )

@@ -6,6 +6,7 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from adapert.errors import InputError
 from analysis.figures import FIGURES, draw_figures, write_figure
@@ -13,6 +14,8 @@ from analysis.figures.ablation import plot_ablation, summarize_ablation
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 
 GROUPS = {"large": ["D"], "small": ["A", "B", "C"]}
+(FIGURE_4,), (FIGURE_5,) = FIGURES["ablation"], FIGURES["sensitivity"]
+BY_EFFECT_SIZE = pytest.mark.parametrize("recipe", [FIGURE_4, FIGURE_5], ids=["ablation", "sensitivity"])
 
 
 def _rows(variants, metrics=("pds", "pearson_delta", "rank_overlap_at_50", "mse"), groups=None):
@@ -91,7 +94,7 @@ def test_ablation_axes_carry_groups_metrics_and_variants(ablation_table):
 def test_ablation_says_study_split_seeds_and_interval(ablation_table):
     texts = " ".join(_texts(plot_ablation(summarize_ablation(ablation_table)))).replace("\n", " ")
     assert "study 'parts', validation split, 2 seeds" in texts
-    assert "95% percentile interval of that mean under a two-level bootstrap" in texts
+    assert "95% interval of that mean under a two-level bootstrap" in texts
     assert "none for a single perturbation" in texts
 
 
@@ -193,7 +196,59 @@ def test_sensitivity_needs_the_weight_of_every_run(sensitivity_table):
         summarize_sensitivity(sensitivity_table)
 
 
-@pytest.mark.parametrize("recipe", FIGURES.values(), ids=FIGURES)
+@pytest.fixture
+def clear_ablation(make_table):
+    """Twelve perturbations, of which each does worse without its context, and no seed differs."""
+    names = [f"G{index}" for index in range(12)]
+    rows = _rows({"full": 0.5, "no_context": 0.5, "no_graph": 0.5}, groups={"small": names})
+    table = make_table(rows, study="parts")
+    loss = table["perturbation"].map({name: 0.1 + 0.001 * place for place, name in enumerate(names)})
+    return table.assign(value=table["value"] - loss.where(table["variant"] == "no_context", 0.0))
+
+
+def test_ablation_marks_what_differs_from_the_full_model(clear_ablation):
+    summary = summarize_ablation(clear_ablation)
+    assert set(summary.loc[summary["is_different"], "variant"]) == {"no_context"}
+    row = summary[(summary["variant"] == "no_context") & (summary["metric"] == "pds")].iloc[0]
+    assert row["difference"] == pytest.approx(-0.1055)
+    assert (row["wins"], row["losses"]) == (0, 12)
+    assert summary.loc[summary["variant"] == "full", "difference"].isna().all()
+    figure = plot_ablation(summary)
+    assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["*", "*", "*"]
+    assert "Asterisk: differs from the full model" in " ".join(_texts(figure)).replace("\n", " ")
+
+
+def test_the_unadjusted_p_of_a_mark_is_scipys(clear_ablation):
+    summary = summarize_ablation(clear_ablation)
+    row = summary[(summary["variant"] == "no_context") & (summary["metric"] == "pds")].iloc[0]
+    wide = clear_ablation[clear_ablation["metric"] == "pds"].pivot_table(
+        index="perturbation", columns="variant", values="value"
+    )
+    p = scipy.stats.wilcoxon(wide["no_context"] - wide["full"]).pvalue
+    assert row["p_holm"] == pytest.approx(4 * p)  # two variants, in the group and in all groups together
+
+
+def test_sensitivity_fills_what_differs_from_no_loss(clear_ablation):
+    weights = {"full": 0.0, "no_context": 0.1, "no_graph": 0.01}
+    table = clear_ablation.assign(lambda_non=clear_ablation["variant"].map(weights))
+    summary = summarize_sensitivity(table)
+    assert set(summary.loc[summary["is_different"], "lambda_non"]) == {0.1}
+    axes = plot_sensitivity(summary).axes[0]
+    fills = {tuple(line.get_xdata()): line.get_markerfacecolor() for line in axes.get_lines()}
+    assert fills[(0.0, 0.01)] == "white"
+    assert fills[(0.1,)] != "white"
+
+
+def test_an_interval_beyond_all_there_is_to_see_is_cut_and_said(ablation_table):
+    summary = summarize_ablation(ablation_table)
+    wide = summary.assign(low=-50.0, high=50.0)
+    figure = plot_ablation(wide)
+    assert all(np.diff(axes.get_xlim()) < 1 for axes in figure.axes)
+    assert "Some reach beyond the panel." in " ".join(_texts(figure)).replace("\n", " ")
+    assert "beyond the panel" not in " ".join(_texts(plot_ablation(summary)))
+
+
+@BY_EFFECT_SIZE
 @pytest.mark.parametrize("n_perturbations", [1, 2, 3])
 @pytest.mark.parametrize("variants", [{0.0: 0.5}, {0.0: 0.5, 1e-3: 0.5}])
 def test_few_perturbations_of_one_group_still_draw(recipe, n_perturbations, variants, make_table):
@@ -204,20 +259,20 @@ def test_few_perturbations_of_one_group_still_draw(recipe, n_perturbations, vari
     assert f"medium (n={n_perturbations})" in _texts(figure)
 
 
-@pytest.mark.parametrize("recipe", FIGURES.values(), ids=FIGURES)
+@BY_EFFECT_SIZE
 def test_a_table_without_the_figures_metrics_is_refused(recipe, make_table):
     with pytest.raises(InputError, match="no row of any of them"):
         recipe.summarize(make_table([{"metric": "other", "lambda_non": 0.1}]))
 
 
-@pytest.mark.parametrize("recipe", FIGURES.values(), ids=FIGURES)
+@BY_EFFECT_SIZE
 def test_a_table_of_nan_is_refused(recipe, make_table):
     summary = recipe.summarize(make_table([{"value": np.nan, "lambda_non": 0.1}]))
     with pytest.raises(InputError, match="every metric of every trial is NaN"):
         recipe.plot(summary)
 
 
-@pytest.mark.parametrize("recipe", FIGURES.values(), ids=FIGURES)
+@BY_EFFECT_SIZE
 def test_text_stays_inside_the_figure_and_apart_at_7_points(recipe, make_table):
     variants = ["full", "no_context", "no_context_no_non_deg", "neighbourhood"]
     rows = _rows({name: 0.1 * index for index, name in enumerate(variants)})
@@ -236,7 +291,7 @@ def test_text_stays_inside_the_figure_and_apart_at_7_points(recipe, make_table):
 
 
 def test_files_are_png_svg_pdf_and_csv(ablation_table, tmp_path):
-    paths = write_figure(FIGURES["ablation"], ablation_table, tmp_path / "figures")
+    paths = write_figure(FIGURE_4, ablation_table, tmp_path / "figures")
     assert [path.name for path in paths] == [
         f"figure_4_ablation.{ending}" for ending in ("png", "svg", "pdf", "csv")
     ]
@@ -249,8 +304,8 @@ def test_files_are_png_svg_pdf_and_csv(ablation_table, tmp_path):
 
 
 def test_the_same_table_gives_the_same_bytes(sensitivity_table, tmp_path):
-    first = write_figure(FIGURES["sensitivity"], sensitivity_table, tmp_path / "first")
-    second = write_figure(FIGURES["sensitivity"], sensitivity_table, tmp_path / "second")
+    first = write_figure(FIGURE_5, sensitivity_table, tmp_path / "first")
+    second = write_figure(FIGURE_5, sensitivity_table, tmp_path / "second")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
@@ -263,7 +318,7 @@ def test_a_failed_write_leaves_the_old_file(ablation_table, tmp_path, monkeypatc
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     with pytest.raises(InputError, match="disk full"):
-        write_figure(FIGURES["ablation"], ablation_table, tmp_path)
+        write_figure(FIGURE_4, ablation_table, tmp_path)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
@@ -282,13 +337,35 @@ assert dict(matplotlib.rcParams) == before
 
 
 def test_studies_are_drawn_by_their_design(store, tmp_path):
-    paths = draw_figures(store.uri, ["vary_lambda", "ablate_parts", "search_wide"], tmp_path)
+    studies = ["vary_lambda", "ablate_parts", "search_wide", "fresh_seeds"]
+    notes = []
+    paths = draw_figures(store.uri, studies, tmp_path, note=notes.append)
     stems = {study: {path.stem for path in files} for study, files in paths.items()}
-    assert stems == {"vary_lambda": {"figure_5_sensitivity"}, "ablate_parts": {"figure_4_ablation"}}
+    assert stems == {
+        "vary_lambda": {"figure_5_sensitivity"},
+        "ablate_parts": {"figure_4_ablation"},
+        "search_wide": {"search_history", "search_curves"},
+    }
     summary = pd.read_csv(tmp_path / "figure_4_ablation.csv")
     full = summary[(summary["variant"] == "full") & (summary["effect_size"] == "small")]
     np.testing.assert_allclose(full["mean"], 0.51)
     assert set(summary["n_seeds"]) == {2}
+    assert [note.split(":")[0] for note in notes] == [
+        f"Left out search_{name}" for name in ("parallel", "slices", "contours")
+    ]
+
+
+def test_a_study_without_anything_to_show_is_left_out_beside_others(store, tmp_path):
+    notes = []
+    paths = draw_figures(store.uri, ["start_only", "ablate_parts"], tmp_path, note=notes.append)
+    assert list(paths) == ["ablate_parts"]
+    assert "Left out figure_4_ablation_start_only: A study needs a finished trial" in notes[0]
+
+
+def test_only_the_named_figures_are_drawn(store, tmp_path):
+    paths = draw_figures(store.uri, ["search_wide", "vary_lambda"], tmp_path, only=["search_history"])
+    assert {path.stem for path in tmp_path.iterdir()} == {"search_history"}
+    assert list(paths) == ["search_wide"]
 
 
 def test_two_studies_of_one_design_keep_their_own_files(store, tmp_path):
@@ -302,7 +379,7 @@ def test_two_studies_of_one_design_keep_their_own_files(store, tmp_path):
 @pytest.mark.parametrize(
     ("studies", "split", "message"),
     [
-        (["search_wide"], "validation", r"given were 'search_wide \(search\)'"),
+        (["fresh_seeds"], "validation", r"given were 'fresh_seeds \(reevaluation\)'"),
         ([], "validation", "given were none"),
         (
             ["vary_lambda", "ablate_parts"],
@@ -310,7 +387,8 @@ def test_two_studies_of_one_design_keep_their_own_files(store, tmp_path):
             "'vary_lambda' has the split 'test'; they have 'validation'",
         ),
         (["vary_lambda", "ablate_prats"], "validation", "Did you mean 'ablate_parts'"),
-        (["vary_lambda", "start_only"], "validation", "'start_only' has none"),
+        (["start_only"], "validation", "'start_only' has none"),
+        (["vary_lambda", "lost_table"], "validation", "of run .* cannot be read"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_written(store, tmp_path, studies, split, message):

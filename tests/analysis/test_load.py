@@ -5,7 +5,7 @@ import pytest
 
 from adapert.errors import InputError
 from adapert.records import LONG_COLUMNS
-from analysis.load import load_per_perturbation
+from analysis.load import load_curves, load_per_perturbation, load_search
 
 
 def test_long_table_holds_finished_trials_of_the_study_only(store):
@@ -20,6 +20,23 @@ def test_lambda_comes_from_the_run(store):
     table = load_per_perturbation(store.uri, "vary_lambda")
     by_variant = table.groupby("variant")["lambda_non"].unique().map(list).to_dict()
     assert by_variant == {"lambda_non=0": [0.0], "lambda_non=0.001": [0.001]}
+
+
+def test_trials_of_a_search_are_numbered_in_their_order(store):
+    trials = load_search(store.uri, "ablate_parts")
+    assert list(trials.columns[:9]) == [
+        "study", "number", "run", "name", "seed", "status", "reason", "epoch", "objective",
+    ]  # fmt: skip
+    assert trials["number"].tolist() == [1, 2, 3, 4, 5]
+    assert set(trials["objective"]) == {0.4}
+    assert set(trials["epoch"]) == {2.0}
+    assert set(trials["graph.top_k"]) == {20}
+
+
+def test_curves_have_a_row_an_epoch_and_trial(store):
+    curves = load_curves(store.uri, "search_wide")
+    assert curves[["number", "epoch", "value"]].to_numpy().tolist() == [[1, 1, 0.3], [1, 2, 0.4]]
+    assert curves["objective"].tolist() == [0.4, 0.4]
 
 
 def test_an_unknown_study_is_refused(store):
@@ -49,7 +66,7 @@ import analysis
 for module in pkgutil.walk_packages(analysis.__path__, "analysis."):
     importlib.import_module(module.name)
 print(sorted(module.name for module in pkgutil.walk_packages(analysis.__path__, "analysis.")))
-print([name for name in ("torch", "ray", "mlflow", "optuna") if name in sys.modules])
+print([name for name in ("torch", "ray", "mlflow") if name in sys.modules])
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules, heavy = result.stdout.splitlines()

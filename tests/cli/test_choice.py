@@ -1,16 +1,134 @@
-"""`adapert pick`: what it writes, and what a user can get wrong."""
+"""`adapert pick`: what it prints and writes, and what a user can get wrong."""
 
+from dataclasses import replace
+
+import pandas as pd
+import pytest
 from fixtures.command import RunCommand
 from fixtures.store import Store
 
+from adapert import reevaluation
+from adapert.cli.printing import build_candidate_rows
+from adapert.config import Config, read_config
+from adapert.records import TrialStatus
+from adapert.reevaluation import ReevaluationPlan, UnfinishedError
+from adapert.selection import Pick
 
-def test_pick_makes_the_directory_of_its_file(adapert: RunCommand, store: Store, tmp_path):
-    ended = adapert("pick", "search_wide", "--out", "a/b/best.yaml", "--workspace", store.directory)
+
+def test_pick_at_once_says_that_nothing_was_trained_anew(adapert: RunCommand, store: Store, tmp_path):
+    where = ("--out", "a/b/best.yaml", "--workspace", store.directory)
+    ended = adapert("pick", "search_wide", *where, "--no-reevaluation")
     assert ended.status == 0
+    assert "it was not trained anew" in ended.out
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["best.yaml"]
 
 
 def test_pick_refuses_a_directory_in_place_of_its_file(refused, store: Store, tmp_path):
     (tmp_path / "best").mkdir()
     message = refused("pick", "search_wide", "--out", "best", "--workspace", store.directory)
-    assert "'best'" in message
+    assert "'best' must be writable, but it is a directory" in message
+
+
+def test_pick_refuses_a_file_below_a_file_before_anything_is_trained(refused, store: Store, tmp_path):
+    (tmp_path / "file").write_text("")
+    message = refused("pick", "search_wide", "--out", "file/best.yaml", "--workspace", store.directory)
+    assert "is no directory to write in" in message
+
+
+def test_pick_refuses_an_objective_that_is_none(refused, store: Store):
+    where = ("--out", "best.yaml", "--workspace", store.directory)
+    message = refused("pick", "search_wide", *where, "--objective", "peto")
+    assert "--objective must be one of pearson_delta, pds" in message
+
+
+def test_pick_refuses_a_study_whose_data_are_gone(refused, store: Store):
+    message = refused("pick", "search_wide", "--out", "best.yaml", "--workspace", store.directory)
+    assert "or pick without re-evaluation by --no-reevaluation" in message
+
+
+CONFIGS = tuple(Config().with_changes({"model.tau": tau}) for tau in (0.5, 0.7))
+
+
+def picked_of() -> Pick:
+    candidates = pd.DataFrame(
+        {
+            "config_digest": [config.digest() for config in CONFIGS],
+            "pearson_delta": [0.7, 0.6],
+            "pds": [0.8, 0.9],
+            "n_seeds": [1, 1],
+            "model.tau": [0.5, 0.7],
+            "low": [0.65, float("nan")],
+            "high": [0.75, float("nan")],
+        }
+    )
+    again = pd.DataFrame(
+        {
+            "rank": [2],
+            "fresh": [0.59],
+            "fresh_sd": [0.01],
+            "redrawn": [0.55],
+            "redrawn_sd": [float("nan")],
+            "drop": [0.01],
+            "pearson_delta": [0.57],
+            "pds": [0.88],
+        }
+    )
+    return Pick(
+        config=CONFIGS[1],
+        candidates=candidates,
+        n_left_out=3,
+        configs=CONFIGS,
+        reevaluated=again,
+        reason="Because.",
+        notes=("Mind this.",),
+    )
+
+
+def test_the_rows_are_told_side_by_side_and_the_pick_is_marked():
+    assert build_candidate_rows(picked_of()) == {
+        "pearson_delta": ["0.7", "0.6"],
+        "95 % interval": ["0.650-0.750", ""],
+        "pds": ["0.8", "0.9"],
+        "fresh seeds ± SD": ["", "0.59 ± 0.01"],
+        "redrawn splits ± SD": ["", "0.55"],
+        "drop on fresh seeds": ["", "0.01"],
+        "pearson_delta, mean of splits": ["", "0.57"],
+        "pds, mean of splits": ["", "0.88"],
+        "picked": ["", "*"],
+        "model.tau": ["0.5", "0.7"],
+    }
+
+
+def test_the_rows_of_a_pick_at_once_are_those_of_its_study():
+    rows = build_candidate_rows(replace(picked_of(), reevaluated=None))
+    assert list(rows) == ["pearson_delta", "95 % interval", "pds", "model.tau"]
+
+
+def test_pick_hands_its_options_on_and_writes_the_config(adapert: RunCommand, tmp_path, monkeypatch):
+    given = []
+
+    def pick_config(*words):
+        given.extend(words)
+        return picked_of()
+
+    monkeypatch.setattr(reevaluation, "pick_config", pick_config)
+    options = ("--top", 2, "--fresh-seeds", 4, "--redraws", 0, "--max-concurrent", 1, "--device", "cpu")
+    ended = adapert("pick", "s", "--out", "best.yaml", "--objective", "pds", *options)
+    assert ended.status == 0
+    assert given[1:4] == ["s", "pds", ReevaluationPlan(top=2, n_fresh_seeds=4, n_redraws=0)]
+    used = {"cpus_per_trial": None, "gpus_per_trial": None, "max_concurrent": 1, "device": "cpu"}
+    assert given[4] == used
+    for told in ("3 trials without a final Pearson-delta", "Mind this.", "Because.", "Wrote best.yaml"):
+        assert told in ended.out
+    assert read_config(tmp_path / "best.yaml") == CONFIGS[1]
+
+
+@pytest.mark.parametrize(("left", "status"), [(TrialStatus.INTERRUPTED, 130), (TrialStatus.FAILED, 1)])
+def test_a_pick_that_was_left_writes_nothing(adapert: RunCommand, tmp_path, monkeypatch, left, status):
+    def pick_config(*_):
+        raise UnfinishedError("It was left.", left)
+
+    monkeypatch.setattr(reevaluation, "pick_config", pick_config)
+    ended = adapert("pick", "s", "--out", "best.yaml")
+    assert (ended.status, ended.err) == (status, "Error: It was left.\n")
+    assert list(tmp_path.iterdir()) == []

@@ -26,7 +26,10 @@ COMMANDS = (
     "reproduce",
     "pick",
     "evaluate",
+    "predict",
+    "rerun",
     "figures",
+    "report",
     "ui",
     "doctor",
 )
@@ -144,7 +147,7 @@ def test_an_error_of_the_system_is_told_in_a_sentence(adapert: RunCommand, monke
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["prepar"], "Did you mean 'prepare'?"),
+        (["prepar"], "Did you mean 'prepare'"),
         (["launch"], "Missing argument"),
         (["launch", "ablation", "--sede", "1"], "--sede"),
         (["simulate"], "Missing option '--out'"),

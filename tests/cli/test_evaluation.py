@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Callable
 
 import anndata
+import numpy as np
 import pandas as pd
 import pytest
 from fixtures.command import Refused, RunCommand, Simulated
 
+from adapert.models.reference import MeanModel
 from adapert.records import LONG_COLUMNS
 
 Evaluate = Callable[..., str]
@@ -31,8 +33,9 @@ def test_evaluate_prints_and_writes_every_model_beside_the_ceilings(
     words = ["--data", simulated.prepared, "--models", "control,ridge_both", "--device", "cpu"]
     ended = adapert("evaluate", *words)
     assert (ended.status, ended.err) == (0, "")
-    assert ended.out.startswith("Opened: the test split of data ")
+    assert "Opened: the test split of data " in ended.out
     assert "4 test perturbations" in ended.out
+    assert ended.out.endswith("This is opening 1 of the test split of these data (no study).\n")
     for row in ("control", "ridge_both", "ceiling: split halves"):
         assert re.search(rf"^{row} .*±", ended.out, re.MULTILINE), row
     folder = tmp_path / "runs" / "evaluations" / "test_001"
@@ -51,8 +54,9 @@ def test_evaluate_on_validation_needs_no_test_split(adapert: RunCommand, simulat
     words = ["--data", "data", "--models", "mean", "--split", "validation", "--out", "here"]
     ended = adapert("evaluate", *words, "--device", "cpu")
     assert (ended.status, ended.err) == (0, "")
-    assert "The test split stays closed." in ended.out.splitlines()[0]
+    assert "The test split stays closed." in ended.out
     assert (tmp_path / "here" / "summary.csv").is_file()
+    assert not (tmp_path / "runs").exists()
 
 
 def test_evaluate_emits_a_pair_for_cell_eval(adapert: RunCommand, simulated: Simulated, tmp_path):
@@ -62,6 +66,41 @@ def test_evaluate_emits_a_pair_for_cell_eval(adapert: RunCommand, simulated: Sim
     assert "Wrote predicted.h5ad and real.h5ad" in ended.out
     shapes = {anndata.read_h5ad(tmp_path / name).shape for name in ("predicted.h5ad", "real.h5ad")}
     assert len(shapes) == 1
+
+
+def test_evaluate_prints_what_adapert_is_beside_each_model(
+    adapert: RunCommand, simulated: Simulated, tmp_path
+):
+    words = ["--data", simulated.prepared, "--models", "adapert,mean,ridge_both", "--seeds", "1"]
+    ended = adapert("evaluate", *words, "--max-epochs", "1", "--refit", "train+validation", "--device", "cpu")
+    assert (ended.status, ended.err) == (0, "")
+    below = ended.out.partition("adapert minus each model")[2]
+    for row in ("mean", "ridge_both"):
+        assert re.search(rf"^{row} +[+-]\S+ ±\S+ p=\S+", below, re.MULTILINE), row
+    folder = tmp_path / "runs" / "evaluations" / "test_001"
+    assert set(pd.read_csv(folder / "paired.csv")["reference"]) == {"mean", "ridge_both"}
+    assert json.loads((folder / "evaluation.json").read_text())["refit"] == "train+validation"
+
+
+def test_the_test_split_is_opened_again_only_where_that_is_meant(
+    adapert: RunCommand, refused: Refused, simulated: Simulated
+):
+    words = ["evaluate", "--data", simulated.prepared, "--models", "control", "--device", "cpu"]
+    assert adapert(*words).status == 0
+    message = refused(*words)
+    assert "Give --again to open it all the same" in message
+    assert adapert(*words, "--split", "validation").status == 0
+    ended = adapert(*words, "--again")
+    assert ended.out.endswith("This is opening 2 of the test split of these data (no study).\n")
+
+
+def test_predictions_that_are_no_numbers_end_in_one_sentence(
+    adapert: RunCommand, simulated: Simulated, monkeypatch
+):
+    monkeypatch.setattr(MeanModel, "predict", lambda self, names: np.full((len(names), 40), np.nan))
+    ended = adapert("evaluate", "--data", simulated.prepared, "--models", "mean", "--device", "cpu")
+    assert ended.status == 1
+    assert re.fullmatch(r"Error: Predictions must stay finite.*\n", ended.err)
 
 
 def test_evaluate_of_a_model_that_diverges_ends_with_1(adapert: RunCommand, simulated: Simulated, tmp_path):
@@ -81,6 +120,8 @@ def test_evaluate_of_a_model_that_diverges_ends_with_1(adapert: RunCommand, simu
         (["--models", ""], "There is no model ''"),
         (["--split", "tset"], "Did you mean 'test'?"),
         (["--emission", "titled"], "Did you mean 'tiled'?"),
+        (["--refit", "train+validaton"], "Did you mean 'train+validation'?"),
+        (["--refit", "train+validation", "--split", "validation"], "Leave one of the two out"),
         (["--seeds", "0"], "--seeds"),
         (["--ensemble", "--seeds", "1"], "--seeds is 1"),
         (["--ensemble", "--models", "mean"], "add adapert to --models"),

@@ -1,7 +1,10 @@
 """Commands that show results, and how they and `pick` refuse a store without an answer."""
 
+import pandas as pd
 import pytest
 from fixtures.store import Store
+
+from adapert.data.prepared import write_prepared
 
 
 @pytest.mark.parametrize("words", [["pick", "search", "--out", "best.yaml"], ["figures", "ablation"], ["ui"]])
@@ -19,14 +22,42 @@ def test_an_unknown_study_is_answered_with_the_nearest(refused, store: Store, wo
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["figures", "search_wide"], "search_wide (search)"),
+        (["figures", "fresh_seeds"], "fresh_seeds (reevaluation)"),
         (["figures", "ablate_parts", "--split", "tset"], "Did you mean 'test'?"),
         (["figures", "ablate_parts", "--split", "test"], "has the split 'test'"),
         (["figures", "start_only"], "'start_only' has none"),
         (["pick", "start_only", "--out", "best.yaml"], "'start_only' has none"),
-        (["figures"], "Missing argument"),
+        (["figures"], "Name studies, or a folder with --data or --evaluation."),
+        (["figures", "ablate_parts", "--only", "serch_history"], "Did you mean 'search_history'?"),
+        (["figures", "ablate_parts", "--perturbation", "A"], "Add --evaluation FOLDER."),
+        (["figures", "vary_lambda", "--pathways", "sets.gmt"], "Add --evaluation FOLDER."),
+        (["figures", "search_wide", "--only", "claims"], "None of the sources has 'claims'"),
+        (["figures", "--data", "nowhere"], "adapert prepare"),
+        (["figures", "--evaluation", "nowhere"], "adapert evaluate"),
         (["pick", "search_wide"], "Missing option '--out'"),
     ],
 )
 def test_wrong_questions_to_a_store_are_refused(refused, store: Store, words, says):
     assert says in refused(*words, "--workspace", store.directory)
+
+
+def test_figures_of_an_ablation_come_with_the_papers_claims(adapert, store: Store, tmp_path):
+    words = ["figures", "ablate_parts", "--only", "claims", "--workspace", store.directory, "--out", tmp_path]
+    ended = adapert(*words)
+    assert ended.status == 0
+    assert "the context helps" in ended.out
+    assert {path.name for path in tmp_path.iterdir()} == {"claims.csv", "claims.md", "claims.tex"}
+    claims = pd.read_csv(tmp_path / "claims.csv")
+    assert claims.loc[claims["group"] == "small", "estimate"].tolist() == pytest.approx([0.1, 0.1, 0.1])
+
+
+def test_a_data_set_has_tables_and_figures(adapert, tiny_dataset, tmp_path):
+    write_prepared(tiny_dataset, tmp_path / "data")
+    out = tmp_path / "out"
+    ended = adapert("figures", "--data", tmp_path / "data", "--only", "table_4_data", "--out", out)
+    assert ended.status == 0
+    assert {path.name for path in out.iterdir()} == {
+        f"table_4_data.{ending}" for ending in ("csv", "md", "tex")
+    }
+    adapert("figures", "--data", tmp_path / "data", "--only", "figure_7_deg_counts", "--out", out)
+    assert (out / "figure_7_deg_counts.png").is_file()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, mannwhitneyu, ttest_ind
 
+from adapert.errors import InputError
 from adapert.evaluation.cell_moments import cells_by_perturbation
 from adapert.evaluation.cell_tests import ControlTests
 from adapert.evaluation.emission import EMISSIONS
@@ -17,6 +18,7 @@ DE_METRICS = {
     "deg_recall",
     "direction_match",
     "spearman_lfc",
+    "n_predicted_degs",
 }
 
 
@@ -128,11 +130,11 @@ def test_degs_are_adjusted_as_the_data_sets_own(tiny_dataset):
 
 
 def test_predictions_of_another_shape_are_refused(tiny_dataset, predicted):
-    with pytest.raises(ValueError, match="must be deltas of 4 perturbations x 12 genes"):
+    with pytest.raises(InputError, match="must be deltas of 4 perturbations x 12 genes"):
         evaluate(predicted[:3], tiny_dataset, "validation", generator=generator())
 
 
 def test_predictions_that_are_not_finite_are_refused(tiny_dataset, predicted):
     predicted[2, 3] = np.nan
-    with pytest.raises(ValueError, match="must be finite, but those of 1 perturbations"):
+    with pytest.raises(InputError, match="must be finite, but those of 1 perturbations"):
         evaluate(predicted, tiny_dataset, "validation", generator=generator())

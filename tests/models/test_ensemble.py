@@ -16,6 +16,9 @@ class Constant:
     def fit(self, dataset):
         self.is_fitted = True
 
+    def refit(self, dataset):
+        self.value, self.is_fitted = self.value + 1, True
+
     def predict(self, perturbations):
         assert self.is_fitted
         return np.full((len(perturbations), 4), float(self.value))
@@ -31,6 +34,12 @@ def test_members_that_are_fitted_already_are_used_as_they_are():
     member = Constant(1)
     member.fit(DATASET)
     assert Ensemble([member]).predict(["A"]).tolist() == [[1.0] * 4]
+
+
+def test_a_refit_of_an_ensemble_refits_every_member():
+    members = [Constant(1), Constant(5)]
+    Ensemble(members).refit(DATASET)
+    assert Ensemble(members).predict(["A"]).tolist() == [[4.0] * 4]
 
 
 def test_an_ensemble_of_models_without_chance_has_none():

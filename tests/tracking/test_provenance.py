@@ -2,6 +2,7 @@ import importlib.util
 import shutil
 import subprocess
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -29,11 +30,15 @@ def checkout(tmp_path):
     return folder
 
 
-def commit_seen_in(folder):
+def copied_in(folder):
     spec = importlib.util.spec_from_file_location("copied", folder / "provenance.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.git_commit()
+    return module
+
+
+def commit_seen_in(folder):
+    return copied_in(folder).git_commit()
 
 
 def test_the_commit_is_the_checkout_s(checkout):
@@ -66,6 +71,44 @@ def test_outside_a_repository_there_is_no_commit(tmp_path):
 def test_without_git_there_is_no_commit(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_commit() == "unknown"
+
+
+def test_a_clean_checkout_has_no_diff(checkout, tmp_path):
+    (checkout / "notes.txt").write_text("mine")
+    assert copied_in(checkout).code_diff() == ""
+    shutil.copy(provenance.__file__, tmp_path / "provenance.py")
+    assert copied_in(tmp_path).code_diff() == ""
+
+
+def test_the_diff_is_a_patch_that_git_applies(checkout):
+    changed = (checkout / "provenance.py").read_text() + "# changed ü\n"
+    (checkout / "provenance.py").write_text(changed)
+    git(checkout, "config", "color.ui", "always")
+    diff = copied_in(checkout).code_diff()
+    assert diff.endswith("+# changed ü\n")
+    git(checkout, "checkout", "--quiet", ".")
+    (checkout / "it.patch").write_text(diff)
+    git(checkout, "apply", "it.patch")
+    assert (checkout / "provenance.py").read_text() == changed
+
+
+def test_a_long_diff_is_cut_and_says_so_and_still_tells_two_apart(checkout):
+    cut = []
+    for last in ("one", "two"):
+        (checkout / "provenance.py").write_text(f"{'x' * 5000}\n{last}\n")
+        module = copied_in_text(checkout)
+        module.MAX_DIFF = 1000
+        cut.append(module.code_diff())
+    assert all(len(diff) < 1100 and "\n(cut here: " in diff for diff in cut)
+    first, second = (diff.splitlines()[-1] for diff in cut)
+    assert first != second
+
+
+def copied_in_text(folder):
+    """The module, for a folder where its own file was overwritten."""
+    module = copied_in(Path(provenance.__file__).parent)
+    module.__file__ = str(folder / "provenance.py")
+    return module
 
 
 def test_versions_are_those_installed():

@@ -5,8 +5,16 @@ import pytest
 from adapert.config import Config
 from adapert.records import Tag
 from adapert.study.ledger import EventKind, Ledger, read_events
-from adapert.tracking.runs import MAX_METRICS, STUDY, NotYetError, Runs, is_lasting
-from adapert.tracking.store import open_store
+from adapert.tracking.runs import (
+    EVALUATION_FILES,
+    MAX_METRICS,
+    STUDY,
+    NotYetError,
+    Runs,
+    is_lasting,
+    keep_evaluation,
+)
+from adapert.tracking.store import open_store, tracking_uri
 
 TAGS = {Tag.KIND: "study", Tag.STUDY: "try"}
 
@@ -109,3 +117,20 @@ def test_a_config_becomes_params_and_a_file(new_runs, workspace, tmp_path):
     (run,) = found_in(workspace)
     assert run.data.params["model.tau"] == "0.123456789012345"
     assert set(run.data.params) == set(config.flat())
+
+
+@pytest.mark.parametrize(("n_openings", "tag"), [(2, "2"), (None, None)])
+def test_an_evaluation_is_kept_with_its_study_and_counted_where_test_was_opened(
+    new_runs, workspace, tmp_path, n_openings, tag
+):
+    new_runs(is_new=True).create(STUDY, "try", TAGS, at=1.0)
+    folder = tmp_path / "test_001"
+    folder.mkdir()
+    for name in (*EVALUATION_FILES, "predictions.h5ad"):
+        (folder / name).write_text(name)
+    keep_evaluation(tracking_uri(workspace), "try", folder, n_openings)
+    (run,) = found_in(workspace)
+    assert run.data.tags.get(Tag.TEST_OPENINGS) == tag
+    client, _ = open_store(workspace)
+    kept = client.list_artifacts(run.info.run_id, "evaluation/test_001")
+    assert {file.path for file in kept} == {f"evaluation/test_001/{name}" for name in EVALUATION_FILES}

@@ -2,6 +2,7 @@ import json
 import math
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 from fixtures.ledger import BEGIN
@@ -10,9 +11,11 @@ from fixtures.servers import MlflowServer
 from adapert.config import Config, read_config
 from adapert.files import write_whole
 from adapert.records import (
+    CODE_DIFF_FILE,
     CONFIG_FILE,
     ERROR_FILE,
     OBJECTIVE,
+    ORIGIN_FILE,
     PER_PERTURBATION_FILE,
     WEIGHTS_FILE,
     EndReason,
@@ -201,11 +204,34 @@ def test_results_become_artifacts_and_the_folders_of_ended_trials_go(made, works
     found = everything_in(workspace)
     assert found["001"]["files"] == sorted([CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE])
     assert found["003"]["files"] == sorted([CONFIG_FILE, ERROR_FILE])
-    assert found[""]["files"] == [BEST_CONFIG_FILE]
+    assert found[""]["files"] == [BEST_CONFIG_FILE, ORIGIN_FILE]
     assert list((made.folder / "trials").iterdir()) == []
     client, _ = open_store(workspace)
     path = client.download_artifacts(found["002"]["run"], CONFIG_FILE, str(tmp_path))
     assert read_config(tmp_path / CONFIG_FILE) == BASE.with_changes({"model.tau": 0.5}), path
+
+
+def test_a_study_keeps_its_code_s_diff_and_fingerprints(made, workspace, tmp_path):
+    (made.folder / CODE_DIFF_FILE).write_text("+# changed ü\n")
+    made.opened()
+    deliver(made, workspace)
+    client, _ = open_store(workspace)
+    run = runs_of(workspace)[""].info.run_id
+    read = {
+        name: Path(client.download_artifacts(run, name)).read_text() for name in (CODE_DIFF_FILE, ORIGIN_FILE)
+    }
+    assert read[CODE_DIFF_FILE] == "+# changed ü\n"
+    assert json.loads(read[ORIGIN_FILE]) == made.events[0]["origin"]
+
+
+def test_a_trial_says_on_what_it_ran(made, workspace):
+    made.opened(resources={"cpus_per_trial": 2, "device": "cuda"})
+    made.asked("001")
+    made.reported("001", 1, 0.1)
+    made.ended("001")
+    deliver(made, workspace)
+    tags = runs_of(workspace)["001"].data.tags
+    assert [tags[tag] for tag in (Tag.DEVICE, Tag.N_THREADS, Tag.HOST)] == ["cuda", "2", "node"]
 
 
 def test_the_folder_of_a_trial_that_goes_on_stays(made, workspace):

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from adapert.config import Config
+from adapert.data.regroup import join_splits
 from adapert.evaluation.metrics import pearson_delta
 from adapert.models.reference import REFERENCE_MODELS
 from adapert.training.fit import FittedAdaPert, begin_fit
-from adapert.training.loop import DivergedError
+from adapert.training.loop import DivergedError, train
+from adapert.training.state import Training
 
 
 def test_fitted_model_predicts_with_its_best_epochs_weights(tiny_dataset, small_settings):
@@ -30,6 +32,68 @@ def test_fitted_model_predicts_unseen_perturbations(tiny_dataset, small_settings
     predicted = model.predict(unseen)
     assert predicted.shape == (3, tiny_dataset.n_genes)
     assert np.isfinite(predicted).all()
+
+
+def joined(dataset):
+    parts = (dataset.splits[name] for name in ("train", "validation"))
+    return replace(dataset, splits={"train": join_splits(*parts)})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data.control": "batch_mean", "training.schedule": "cosine"},
+        {"data.control": "cell", "loss.huber_delta_unit": "standard_deviation"},
+    ],
+)
+def test_a_refit_equals_plain_training_of_as_many_epochs_on_all(tiny_dataset, small_settings, changes):
+    settings = small_settings | {"training.max_epochs": 8, "training.learning_rate": 0.05}
+    config = Config().with_changes(settings | changes)
+    model = FittedAdaPert(config, 0, torch.device("cpu"))
+    model.fit(tiny_dataset)
+    n_epochs = model.training.best.epoch
+    model.refit(joined(tiny_dataset))
+    # An ordinary training whose validation split is of no consequence: it never stops before its epochs.
+    everything = replace(
+        joined(tiny_dataset), splits=joined(tiny_dataset).splits | {"validation": tiny_dataset.splits["test"]}
+    )
+    plain = Training(config, everything, 0, torch.device("cpu"))
+    for _ in zip(range(n_epochs), train(plain), strict=False):
+        pass
+    assert model.training.epoch == plain.epoch == n_epochs > 1
+    names = list(tiny_dataset.splits["test"].table.perturbations)
+    np.testing.assert_array_equal(model.predict(names), plain.predict(names))
+
+
+def test_a_refit_resolves_anew_what_depends_on_the_training_data(tiny_dataset, small_settings):
+    model = FittedAdaPert(Config().with_changes(small_settings), 0, torch.device("cpu"))
+    model.fit(tiny_dataset)
+    before = model.training.resolved.huber_delta
+    everything = joined(tiny_dataset)
+    model.refit(everything)
+    table = everything.splits["train"].table
+    assert model.training.resolved.huber_delta == pytest.approx(0.5 * table.delta[~table.deg_mask].std())
+    assert model.training.resolved.huber_delta != before
+    np.testing.assert_allclose(model.training.model.offset.numpy(), table.delta.mean(axis=0), atol=1e-6)
+
+
+def test_a_refit_without_a_best_epoch_takes_all_epochs(tiny_dataset, small_settings):
+    constant = replace(tiny_dataset.splits["validation"].table, delta=np.zeros((4, 12), dtype=np.float32))
+    blind = replace(tiny_dataset.splits["validation"], table=constant)
+    model = FittedAdaPert(Config().with_changes(small_settings), 0, torch.device("cpu"))
+    model.fit(replace(tiny_dataset, splits=dict(tiny_dataset.splits) | {"validation": blind}))
+    assert model.training.best.epoch == 0
+    model.refit(joined(tiny_dataset))
+    assert model.training.epoch == 4
+
+
+def test_a_refit_that_diverges_says_so(tiny_dataset, small_settings):
+    model = FittedAdaPert(Config().with_changes(small_settings), 0, torch.device("cpu"))
+    model.fit(tiny_dataset)
+    model.config = model.config.with_changes({"training.learning_rate": 1e30})
+    model.training.best.epoch = 3
+    with pytest.raises(DivergedError, match="The loss must stay finite"):
+        model.refit(joined(tiny_dataset))
 
 
 class Broken:

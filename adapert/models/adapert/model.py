@@ -1,6 +1,6 @@
 """AdaPert: control encoder, perturbation-conditioned context, decoder (Figure 2 of the AdaPert paper)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -159,13 +159,17 @@ class AdaPert(nn.Module):
         if self.fixed_context is not None:
             chosen = self.fixed_context[targets.nodes] * targets.is_gene.unsqueeze(-1)  # type: ignore[index]
             return torch.maximum(chosen.amax(dim=1), is_perturbed)
-        s = (self.text(targets.nodes) * targets.is_gene.unsqueeze(-1)).sum(dim=1)
-        alpha = gumbel_softmax(self.scorer(h, self.text_projection(s)), config.tau, generator)
+        alpha = self.node_relevance(targets, h, generator)
         if config.selection == "top_k":
             is_selected = best_nodes(alpha, config.context_size, is_perturbed)
         else:
             is_selected = above_threshold(alpha, config.threshold, is_perturbed)
         return WEIGHTINGS[config.selection](alpha, is_selected)
+
+    def node_relevance(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
+        """How much each node matters to each perturbation: alpha of Eq. 12, (n_perturbations, n_nodes)."""
+        s = (self.text(targets.nodes) * targets.is_gene.unsqueeze(-1)).sum(dim=1)
+        return gumbel_softmax(self.scorer(h, self.text_projection(s)), self.config.tau, generator)
 
     def contexts(self, targets: Targets, generator: torch.Generator | None = None) -> Context:
         """Select nodes and sum their embeddings (Eq. 13), for each perturbation.
@@ -180,9 +184,13 @@ class AdaPert(nn.Module):
             z = self.context_norm(self.constant_context).expand(len(own), -1)
             return Context(z, own, None, torch.zeros(len(own), device=own.device))
         weights = self.node_weights(targets, h, generator)
+        n_selected = self.is_counted(weights).sum(dim=1)
+        return Context(self.context_norm((weights @ h).float()), own, weights, n_selected)
+
+    def is_counted(self, weights: Tensor) -> Tensor:
+        """Which nodes are selected, by what each counts; bool, as `weights`."""
         # A selected node counts 1, also where T is out of every node's reach.
-        is_counted = weights > min(self.config.threshold / len(h), 0.5)
-        return Context(self.context_norm((weights @ h).float()), own, weights, is_counted.sum(dim=1))
+        return weights > min(self.config.threshold / weights.shape[1], 0.5)
 
     def forward(
         self,
@@ -218,6 +226,29 @@ def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
         config: The trial's.
         seed: The trial's; draws parameters, rewiring, shuffled text and random contexts.
     """
+    return _assemble(dataset, config, seed, _offset(dataset, config))
+
+
+def restore_model(
+    dataset: PreparedDataset, config: Config, seed: int, weights: Mapping[str, Tensor]
+) -> AdaPert:
+    """Build the trained model of a trial from its weights.
+
+    Args:
+        dataset: Its network and text are read, and no split: the weights hold what training took of them.
+        config: The trial's.
+        seed: The trial's; draws rewiring, shuffled text and random contexts as it did in training.
+        weights: The model's state after its best epoch.
+
+    Raises:
+        RuntimeError: Weights of another config or data set.
+    """
+    model = _assemble(dataset, config, seed, torch.zeros(dataset.n_genes))
+    model.load_state_dict(dict(weights))
+    return model
+
+
+def _assemble(dataset: PreparedDataset, config: Config, seed: int, offset: Tensor) -> AdaPert:
     adjacency = build_adjacency(dataset.shared, config.graph, config.model.self_loops, seed)
     with seeded_initialisation(seed):
         message_passing = MessagePassing(
@@ -231,7 +262,7 @@ def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
             config.model,
             message_passing,
             _text_table(dataset, config, seed),
-            _offset(dataset, config),
+            offset,
             _fixed_context(dataset.n_nodes, adjacency, config.model, seed),
         )
 

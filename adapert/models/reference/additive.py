@@ -27,6 +27,10 @@ class AdditiveModel:
         self._mean_gene = (delta / n_genes[:, None]).mean(axis=0)
         self._single = {str(table.perturbations[row]): delta[row] for row in np.flatnonzero(n_genes == 1)}
 
+    def refit(self, dataset: PreparedDataset) -> None:
+        """Learn anew: validation chose nothing."""
+        self.fit(dataset)
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict the sums, log1p units, (n_perturbations, n_genes)."""
         return np.stack([add_genes(name, self._single, self._mean_gene) for name in perturbations])

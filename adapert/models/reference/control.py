@@ -17,6 +17,10 @@ class ControlModel:
         """Learn the number of genes."""
         self._n_genes = dataset.n_genes
 
+    def refit(self, dataset: PreparedDataset) -> None:
+        """Learn anew: validation chose nothing."""
+        self.fit(dataset)
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict zeros, (n_perturbations, n_genes)."""
         return np.zeros((len(perturbations), self._n_genes), dtype=np.float32)

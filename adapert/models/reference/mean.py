@@ -33,6 +33,10 @@ class MeanModel:
         self._seen = {str(name): row for name, row in zip(table.perturbations, delta, strict=True)}
         self._mean: FloatArray = np.average(delta, axis=0, weights=np.asarray(table.n_cells))
 
+    def refit(self, dataset: PreparedDataset) -> None:
+        """Learn anew: validation chose nothing."""
+        self.fit(dataset)
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict the means, log1p units, (n_perturbations, n_genes)."""
         return np.stack(

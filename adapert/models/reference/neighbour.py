@@ -34,11 +34,9 @@ class NeighbourModel:
 
     def fit(self, dataset: PreparedDataset) -> None:
         """Keep the training perturbations, and choose embedding and k on validation."""
-        train, validation = dataset.splits["train"].table, dataset.splits["validation"].table
-        self._delta = train.delta
-        self._embeddings = {features: PerturbationEmbedding(dataset, features) for features in FEATURES}
-        seen, wanted = list(train.perturbations), list(validation.perturbations)
-        self._train = {features: embed(seen) for features, embed in self._embeddings.items()}
+        validation = dataset.splits["validation"].table
+        self._keep_neighbours(dataset)
+        wanted = list(validation.perturbations)
         counts = [k for k in N_NEIGHBOURS if k < len(self._delta)] or [1]
         self.features, self.n_neighbours = best_on_validation(
             product(FEATURES, counts),
@@ -46,9 +44,20 @@ class NeighbourModel:
             validation.delta,
         )
 
+    def refit(self, dataset: PreparedDataset) -> None:
+        """Keep more neighbours, with the embedding and the k that `fit` chose."""
+        self._keep_neighbours(dataset)
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""
         return self._average(perturbations, self.features, self.n_neighbours)
+
+    def _keep_neighbours(self, dataset: PreparedDataset) -> None:
+        train = dataset.splits["train"].table
+        self._delta = train.delta
+        self._embeddings = {features: PerturbationEmbedding(dataset, features) for features in FEATURES}
+        seen = list(train.perturbations)
+        self._train = {features: embed(seen) for features, embed in self._embeddings.items()}
 
     def _average(self, perturbations: Sequence[str], features: Features, n_neighbours: int) -> FloatArray:
         embedded = self._embeddings[features](perturbations)

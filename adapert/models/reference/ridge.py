@@ -1,6 +1,6 @@
 """The reference that regresses deltas on gene embeddings: kernel ridge, its penalty chosen on validation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -32,16 +32,9 @@ class RidgeModel:
 
     def fit(self, dataset: PreparedDataset) -> None:
         """Fit on training perturbations with each penalty, and keep the best on validation."""
-        train, validation = dataset.splits["train"].table, dataset.splits["validation"].table
-        self._embed = PerturbationEmbedding(dataset, self._features)
-        self._mean = np.asarray(train.delta).mean(axis=0)
-        embedded, wanted = (self._embed(list(table.perturbations)) for table in (train, validation))
-        centred = train.delta - self._mean
-
-        def solve(penalty: float) -> FloatArray:
-            kernel = embedded @ embedded.T + penalty * np.eye(len(embedded))
-            solved: FloatArray = embedded.T @ np.linalg.solve(kernel, centred)
-            return solved
+        validation = dataset.splits["validation"].table
+        solve = self._learn(dataset)
+        wanted = self._embed(list(validation.perturbations))
 
         def predict(penalty: float) -> FloatArray:
             predicted: FloatArray = wanted @ solve(penalty) + self._mean
@@ -50,7 +43,25 @@ class RidgeModel:
         self.penalty = best_on_validation(PENALTIES, predict, validation.delta)
         self._coefficients = solve(self.penalty)
 
+    def refit(self, dataset: PreparedDataset) -> None:
+        """Fit with the penalty that `fit` chose."""
+        self._coefficients = self._learn(dataset)(self.penalty)
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""
         predicted: FloatArray = self._embed(perturbations) @ self._coefficients + self._mean
         return predicted
+
+    def _learn(self, dataset: PreparedDataset) -> Callable[[float], FloatArray]:
+        """Keep embedding and training mean; return what solves for the coefficients of a penalty."""
+        train = dataset.splits["train"].table
+        self._embed = PerturbationEmbedding(dataset, self._features)
+        self._mean = np.asarray(train.delta).mean(axis=0)
+        embedded, centred = self._embed(list(train.perturbations)), train.delta - self._mean
+
+        def solve(penalty: float) -> FloatArray:
+            kernel = embedded @ embedded.T + penalty * np.eye(len(embedded))
+            solved: FloatArray = embedded.T @ np.linalg.solve(kernel, centred)
+            return solved
+
+        return solve
