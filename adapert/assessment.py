@@ -1,0 +1,279 @@
+"""Assess a config: fit it beside reference models, open a split, score, keep all, count the opening."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from adapert.comparison import (
+    ComparisonPlan,
+    Fitted,
+    Note,
+    build_comparison_table,
+    describe_comparison,
+    emission_generator,
+    fit_models,
+    mean_predictions,
+    measure_ceilings,
+    score,
+)
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset, read_prepared
+from adapert.data.regroup import redraw
+from adapert.errors import InputError
+from adapert.evaluation.emitted_files import write_emitted_pair
+from adapert.evaluation.predictions import build_predictions, write_predictions
+from adapert.files import check_new_directory
+from adapert.openings import (
+    NO_STUDY,
+    Opening,
+    RecordedOpening,
+    check_unopened,
+    next_folder,
+    record_opening,
+)
+from adapert.tracking.provenance import git_commit
+from adapert.tracking.read import find_studies
+from adapert.tracking.runs import keep_evaluation
+from adapert.tracking.store import tracking_uri
+from analysis.comparison import summarize_comparison, summarize_differences, write_comparison
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+EmittedFiles = tuple[Path, Path]
+"""For predicted and for observed cells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """What an evaluation found, and where it lies.
+
+    Attributes:
+        frame: The long table: a row a fit, perturbation and metric.
+        summary: Means by effect size and variant (`analysis.comparison.summarize_comparison`).
+        paired: Each model minus each reference model (`analysis.comparison.summarize_differences`).
+        folder: With all of it, and every prediction.
+        study: Whose config was evaluated; empty where no study of the workspace tried it.
+        opening: Of the test split, and its number; None where it stayed closed.
+    """
+
+    frame: pd.DataFrame
+    summary: pd.DataFrame
+    paired: pd.DataFrame
+    folder: Path
+    study: str
+    opening: RecordedOpening | None
+
+
+def ignore(line: str) -> None:
+    """Take a line and say nothing."""
+
+
+def evaluate_config(
+    config: Config,
+    plan: ComparisonPlan,
+    workspace: Path,
+    *,
+    again: bool = False,
+    out: Path | None = None,
+    emit: EmittedFiles | None = None,
+    note: Note = ignore,
+) -> Assessment:
+    """Fit models, open a split, and write what came of it; a first look at the test split is recorded.
+
+    Whatever can be refused is refused before the first fit. The test split is opened, and the opening
+    recorded, once every fit is done and every prediction finite.
+
+    Args:
+        config: Of AdaPert, with ``data.path``; `adapert.launch.build_base` makes one of file and changes.
+        plan: Models, split, seeds, refit, emission, device.
+        workspace: Whose studies may have tried the config, and whose ledger counts openings.
+        again: Whether to open a test split that was opened before.
+        out: New directory for the results; else the next free one of the workspace.
+        emit: New files for the cells of the one model that is compared, for cell-eval.
+        note: Told of each fit, and of the opening.
+
+    Raises:
+        InputError: No data set, a test split that was opened before, or an output that exists.
+        DivergedError: A loss or prediction became NaN or infinite.
+    """
+    dataset = read_dataset(config, plan)
+    study = name_study(workspace, config)
+    _check(plan, dataset, study, workspace, again, out, emit)
+    fitted = fit_models(plan, config, dataset, note)
+    opening = None
+    if plan.split == "test":
+        opening = record_opening(workspace, _describe_opening(config, plan, dataset, study, out), again)
+    note(describe_opened(plan, dataset, opening))
+    scored = score(plan, fitted, dataset) + measure_ceilings(plan, dataset, note)
+    frame = build_comparison_table(scored, dataset, plan.split)
+    assessment = Assessment(
+        frame=frame,
+        summary=summarize_comparison(frame),
+        paired=summarize_differences(frame),
+        folder=out or workspace / (opening.opening.folder if opening else next_folder(workspace, plan.split)),
+        study=study,
+        opening=opening,
+    )
+    record = describe_comparison(plan, config, dataset, scored) | {"git_commit": git_commit()}
+    _write(assessment, record, build_predictions(dataset, plan.split, mean_predictions(fitted)))
+    if emit:
+        _write_emitted(fitted[-1], plan, dataset, emit)
+    _tell_mlflow(assessment, workspace, note)
+    return assessment
+
+
+def read_dataset(config: Config, plan: ComparisonPlan) -> PreparedDataset:
+    """Map the splits that a plan needs into memory; training and validation are drawn as the config says.
+
+    Raises:
+        InputError: No data set, a damaged one, or another than the config's.
+    """
+    if not config.data.path:
+        raise InputError("An evaluation needs a prepared data set, but the config has no data.path. Set it.")
+    dataset = read_prepared(Path(config.data.path), {"train", "validation", plan.split})
+    if config.data.fingerprint not in ("", dataset.fingerprint):
+        raise InputError(
+            f"A config is evaluated on its own data, of fingerprint {config.data.fingerprint}, but "
+            f"'{config.data.path}' has {dataset.fingerprint}. Name the data set that it was picked on."
+        )
+    return redraw(dataset, config.data.split_seed, config.data.control == "cell")
+
+
+def name_study(workspace: Path, config: Config) -> str:
+    """Name the study that tried a config first; `NO_STUDY` where none of the workspace did.
+
+    Raises:
+        InputError: The workspace's store cannot be read: whether the test split was opened is then unknown.
+    """
+    try:
+        studies = find_studies(tracking_uri(workspace), config.digest())
+    except Exception as error:  # MLflow's, the database's or the network's
+        raise InputError(
+            "Openings of the test split are counted by study, but the store that knows the studies cannot be "
+            f"read: {_first_line(error)} Start its server, or give another --workspace."
+        ) from error
+    return studies[0] if studies else NO_STUDY
+
+
+def describe_opened(plan: ComparisonPlan, dataset: PreparedDataset, opening: RecordedOpening | None) -> str:
+    """Say which split is open now, and for the test split how often it was."""
+    n_perturbations = len(dataset.splits[plan.split].table.perturbations)
+    opened = f"Opened: the {plan.split} split of data {dataset.fingerprint}, {n_perturbations} perturbations."
+    return f"{opened} {opening.describe() if opening else 'The test split stays closed.'}"
+
+
+def _check(
+    plan: ComparisonPlan,
+    dataset: PreparedDataset,
+    study: str,
+    workspace: Path,
+    again: bool,
+    out: Path | None,
+    emit: EmittedFiles | None,
+) -> None:
+    """Refuse what would fail at the end, before the first fit."""
+    if emit:
+        check_emitted(plan, dataset, emit)
+    check_new_directory(workspace / next_folder(workspace, plan.split))
+    if out:
+        check_new_directory(out)
+    if plan.split == "test" and not again:
+        check_unopened(workspace, study, dataset.fingerprint)
+
+
+def _describe_opening(
+    config: Config, plan: ComparisonPlan, dataset: PreparedDataset, study: str, out: Path | None
+) -> Opening:
+    return Opening(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        study=study,
+        config_digest=config.digest(),
+        config=config.flat(),
+        git_commit=git_commit(),
+        data_fingerprint=dataset.fingerprint,
+        models=list(dict.fromkeys(plan.models)),
+        n_seeds=plan.n_seeds,
+        refit=plan.refit,
+        folder=str(out.absolute()) if out else "",
+    )
+
+
+def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnData") -> None:
+    if recorded := assessment.opening:
+        counted = {
+            "at": recorded.opening.at,
+            "study": assessment.study,
+            "number": recorded.number,
+            "data_number": recorded.data_number,
+        }
+        record = {**record, "opened": record["opened"] | counted}
+    write_comparison(
+        assessment.folder,
+        assessment.frame,
+        assessment.summary,
+        assessment.paired,
+        record,
+        lambda beside: write_predictions(predictions, beside),
+    )
+
+
+def _tell_mlflow(assessment: Assessment, workspace: Path, note: Note) -> None:
+    """Keep the result with the study's run too; the folder has it already, so that nothing fails here."""
+    if assessment.study == NO_STUDY:
+        return
+    n_openings = assessment.opening.number if assessment.opening else None
+    try:
+        keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_openings)
+    except Exception as error:
+        note(f"MLflow did not take the evaluation: {_first_line(error)} It is in {assessment.folder}.")
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if line.endswith(".") else f"{line}."
+
+
+def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles) -> None:
+    """Refuse to emit what is not one prediction of cells, before any model is fitted.
+
+    Raises:
+        InputError: Responses, several predictions, the same file twice, or a file that exists.
+    """
+    n_models = len(set(plan.models))
+    if dataset.manifest["kind"] == "responses":
+        raise InputError(
+            "--emit writes cells, but the data set was prepared from responses. Leave it out, or name a data "
+            "set of cells."
+        )
+    if n_models > 1:
+        raise InputError(f"--emit writes one model's cells, but --models names {n_models}. Name one of them.")
+    if plan.n_seeds > 1 and plan.has_chance(plan.models[0]) and not plan.use_ensembles:
+        raise InputError(
+            f"--emit writes one prediction, but --seeds is {plan.n_seeds}. Give --seeds 1, or --ensemble to "
+            "emit the seeds' mean."
+        )
+    if files[0].absolute() == files[1].absolute():
+        raise InputError(f"--emit needs two files, predicted and real, but both are '{files[0]}'.")
+    for path in files:
+        if path.exists():
+            raise InputError(f"Emitted cells go into new files, but '{path}' exists. Name another.")
+
+
+def _write_emitted(
+    fitted: Fitted, plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles
+) -> None:
+    """Write the cells that a model was scored by, and the observed ones, as .h5ad files."""
+    write_emitted_pair(
+        fitted.predicted_delta,
+        dataset,
+        plan.split,
+        predicted_file=files[0],
+        real_file=files[1],
+        emission=plan.emission,
+        generator=emission_generator(fitted.seed),
+    )

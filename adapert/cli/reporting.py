@@ -1,0 +1,35 @@
+"""The command that tells all of it on one page: report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, one_of
+from adapert.cli.printing import console
+
+
+def report(
+    studies: Annotated[list[str], typer.Argument(help="Names of studies.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="HTML file; WORKSPACE/report.html by default.")
+    ] = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    split: Annotated[
+        str, typer.Option("--split", help="validation or test perturbations, in figures and tables.")
+    ] = "validation",
+) -> None:
+    """Tell what studies asked, ran, found and cost, on one HTML page that needs no network."""
+    from adapert.tracking.runs import keep_report
+    from adapert.tracking.store import tracking_uri
+    from analysis.report.content import build_report
+    from analysis.report.page import write_page
+
+    one_of("--split", split, ("validation", "test"))
+    path = out or workspace / "report.html"
+    if path.is_dir():
+        raise typer.BadParameter(f"'{path}' is a directory; name an HTML file.", param_hint="--out")
+    uri = tracking_uri(workspace)
+    page = write_page(build_report(uri, workspace, studies, split), path)
+    keep_report(uri, studies, page)
+    console.print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).", soft_wrap=True)

@@ -1,0 +1,138 @@
+"""Commands about one tracked run: predict, rerun."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace
+from adapert.cli.printing import console, note, print_error
+from adapert.errors import InputError
+
+if TYPE_CHECKING:
+    from pandas import Series
+
+    from adapert.prediction.predictions import Predictions
+    from adapert.rerun import RerunResult
+
+N_STRONGEST = 10
+"""Genes shown of each perturbation, up and down."""
+
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="An MLflow run id, STUDY/TRIAL such as search/007, or STUDY.")
+]
+
+
+def predict(
+    run: RunName,
+    genes: Annotated[list[str], typer.Argument(metavar="GENE...", help="Genes; KLF1+MAP2K6 for several.")],
+    out: Annotated[Path | None, typer.Option("--out", help=".csv, .parquet or .h5ad of the deltas.")] = None,
+    contexts: Annotated[
+        Path | None, typer.Option("--contexts", help="CSV of the genes that the model selected.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="PNG, SVG or PDF of the first perturbation's context.")
+    ] = None,
+    data: Data = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+) -> None:
+    """Predict perturbations by a study's picked model, or by one trial; nothing observed is read."""
+    from adapert.files import whole_file
+    from adapert.prediction.files import check_form, write_deltas
+    from adapert.prediction.tracked import predict_run
+
+    if out:
+        check_form(out)
+    if picture:
+        _check_picture(picture)
+    predictions = predict_run(workspace, run, genes, data)
+    if (contexts or picture) and predictions.contexts.empty:
+        raise InputError(
+            f"--contexts and --picture need a model that selects genes, but {predictions.source} does not. "
+            "Leave them out."
+        )
+    _print_predictions(predictions, is_shown=out is None)
+    if out:
+        write_deltas(predictions.deltas, out)
+    if contexts:
+        with whole_file(contexts) as beside:
+            predictions.contexts.to_csv(beside, index=False)
+    if picture:
+        _draw(predictions, picture)
+    for path in (out, contexts, picture):
+        if path:
+            console.print(f"Wrote {path}", soft_wrap=True, markup=False)
+
+
+def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
+    """Run a tracked trial again, and compare its metrics; exit status 1 where any differs."""
+    from adapert.rerun import describe_result, rerun_trial
+    from adapert.training.loop import DivergedError
+
+    try:
+        result = rerun_trial(workspace, run, data, note)
+    except DivergedError as error:
+        print_error(str(error))
+        raise typer.Exit(1) from error
+    _print_comparison(result)
+    console.print(describe_result(result), soft_wrap=True, markup=False)
+    console.print(f"Tracked as run {result.rerun}.", soft_wrap=True)
+    if not result.is_same:
+        raise typer.Exit(1)
+
+
+def _check_picture(path: Path) -> None:
+    if path.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"A picture is written as .png, .svg or .pdf, but --picture is '{path}'.")
+
+
+def _print_predictions(predictions: "Predictions", is_shown: bool) -> None:
+    n_models = f", mean of {predictions.n_models} seeds" if predictions.n_models > 1 else ""
+    console.print(f"Predicted by {predictions.source}{n_models}.", soft_wrap=True, markup=False)
+    for sentence in predictions.notes:
+        console.print(f"Note: {sentence}", soft_wrap=True, markup=False)
+    for name, deltas in predictions.deltas.iterrows() if is_shown else ():
+        console.print(f"\n{name}", style="bold", markup=False)
+        _print_strongest(deltas.sort_values())
+        _print_context(predictions, str(name))
+
+
+def _print_strongest(ascending: "Series[float]") -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("up", "delta", "down", "delta"):
+        table.add_column(column, justify="right" if column == "delta" else "left")
+    up, down = ascending[::-1][:N_STRONGEST], ascending[:N_STRONGEST]
+    for (gene, value), (other, lower) in zip(up.items(), down.items(), strict=True):
+        table.add_row(str(gene), f"{value:+.3f}", str(other), f"{lower:+.3f}")
+    console.print(table)
+
+
+def _print_context(predictions: "Predictions", perturbation: str) -> None:
+    of_this = predictions.contexts["perturbation"] == perturbation
+    selected = predictions.contexts[of_this & predictions.contexts["is_selected"].astype(bool)]
+    others = selected.loc[~selected["is_perturbed"].astype(bool), "gene"]
+    if len(selected):
+        named = f": {', '.join(others[:N_STRONGEST])}" if len(others) else ""
+        more = ", ..." if len(others) > N_STRONGEST else ""
+        console.print(f"{len(others)} context genes{named}{more}", soft_wrap=True, markup=False)
+
+
+def _draw(predictions: "Predictions", path: Path) -> None:
+    from analysis.figures.context import plot_context, summarize_context, write_picture
+
+    perturbation = str(predictions.deltas.index[0])
+    nodes = summarize_context(predictions.contexts, predictions.deltas, perturbation)
+    write_picture(plot_context(nodes, predictions.edges), path)
+
+
+def _print_comparison(result: "RerunResult") -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in result.metrics.columns:
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for row in result.metrics.itertuples(index=False):
+        table.add_row(str(row.metric), f"{row.tracked:.9g}", f"{row.again:.9g}", f"{row.difference:.3g}")
+    console.print(table)

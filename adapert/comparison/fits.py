@@ -1,0 +1,138 @@
+"""Fit models by name, several seeds of those that have chance, and predict what is compared."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from adapert.comparison.plan import ComparisonPlan, Note
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
+from adapert.data.regroup import join_splits, without_cells
+from adapert.data.schema import FloatArray
+from adapert.models.ensemble import Ensemble
+from adapert.models.protocol import PerturbationModel
+from adapert.training.loop import DivergedError
+
+ENSEMBLE_SUFFIX = "_ensemble"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A fitted model and what it predicts.
+
+    Attributes:
+        variant: Name of the model, or of its ensemble.
+        seed: Of the fit; 0 for a model without chance, and the first one's for an ensemble.
+        config_digest: Of the config that names the model.
+        model: Fitted.
+        predicted_delta: Of the plan's split, log1p units, (n_perturbations, n_genes).
+    """
+
+    variant: str
+    seed: int
+    config_digest: str
+    model: PerturbationModel
+    predicted_delta: FloatArray
+
+
+def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset, note: Note) -> list[Fitted]:
+    """Fit, and predict the plan's perturbations; of its split only their names are read.
+
+    Args:
+        plan: What is compared.
+        config: Of AdaPert; reference models read no setting of it.
+        dataset: With training and validation split, which fits may read, and the plan's, which they cannot.
+        note: Told of each fit.
+
+    Returns:
+        A row a model and seed, in the plan's order, each model's ensemble after its seeds.
+
+    Raises:
+        DivergedError: A loss or prediction became NaN or infinite.
+    """
+    readable = replace(dataset, splits={name: dataset.splits[name] for name in ("train", "validation")})
+    joined = join_training(readable, config) if plan.refit != "train" else None
+    if joined is not None:
+        note(
+            "Each model learns from train, then anew from train+validation with what it chose by validation."
+        )
+    wanted = [str(name) for name in dataset.splits[plan.split].table.perturbations]
+    fitted = []
+    for name in dict.fromkeys(plan.models):
+        digest = config.with_changes({"model.name": name}).digest()
+        for variant, seed, model in _fit(plan, config, name, (readable, joined), note):
+            predicted = predict_finite(model, wanted, f"{variant} seed {seed}")
+            row = Fitted(
+                variant=variant, seed=seed, config_digest=digest, model=model, predicted_delta=predicted
+            )
+            fitted.append(row)
+    return fitted
+
+
+def join_training(dataset: PreparedDataset, config: Config) -> PreparedDataset:
+    """Make one training split of training and validation perturbations, and leave no other.
+
+    Args:
+        dataset: With both.
+        config: Says whether a model trains on cells; else they are left out, since joined ones are copies.
+    """
+    parts = [dataset.splits[name] for name in ("train", "validation")]
+    if config.data.control != "cell":
+        parts = [without_cells(part) for part in parts]
+    return replace(dataset, splits={"train": join_splits(*parts)})
+
+
+def mean_predictions(fitted: Sequence[Fitted]) -> dict[str, FloatArray]:
+    """Average each variant's predictions over its seeds, (n_perturbations, n_genes) each."""
+    by_variant: dict[str, list[FloatArray]] = {}
+    for row in fitted:
+        by_variant.setdefault(row.variant, []).append(row.predicted_delta)
+    return {variant: np.mean(deltas, axis=0) for variant, deltas in by_variant.items()}
+
+
+def predict_finite(model: PerturbationModel, perturbations: Sequence[str], name: str = "") -> FloatArray:
+    """Predict deltas, log1p units, (n_perturbations, n_genes), and refuse what is no number.
+
+    Args:
+        model: Fitted.
+        perturbations: To predict.
+        name: Of the model, for the refusal.
+
+    Raises:
+        DivergedError: A prediction is NaN or infinite.
+    """
+    predicted = model.predict(perturbations)
+    n_bad = int((~np.isfinite(predicted)).any(axis=1).sum())
+    if n_bad:
+        whose = f" of {name}" if name else ""
+        raise DivergedError(
+            f"Predictions must stay finite, but those{whose} for {n_bad:,} of {len(perturbations):,} "
+            "perturbations are not. Lower training.learning_rate."
+        )
+    return predicted
+
+
+def _fit(
+    plan: ComparisonPlan,
+    config: Config,
+    name: str,
+    datasets: tuple[PreparedDataset, PreparedDataset | None],
+    note: Note,
+) -> Iterator[tuple[str, int, PerturbationModel]]:
+    """Fit every seed of a model; yield name, seed and model, and last the ensemble where one is wanted."""
+    dataset, joined = datasets
+    has_chance = plan.has_chance(name)
+    members = []
+    for seed in range(plan.n_seeds if has_chance else 1):
+        model = plan.build(config, name, seed)
+        started = time.perf_counter()
+        model.fit(dataset)
+        if joined is not None:
+            model.refit(joined)
+        note(f"{name}{f' seed {seed}' if has_chance else ''}: {time.perf_counter() - started:.1f} s")
+        members.append(model)
+        yield name, seed, model
+    if plan.use_ensembles and has_chance:
+        yield f"{name}{ENSEMBLE_SUFFIX}", 0, Ensemble(members)

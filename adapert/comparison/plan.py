@@ -1,0 +1,85 @@
+"""What is compared, and how."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import torch
+
+from adapert.config import Config
+from adapert.data.schema import SplitName
+from adapert.errors import InputError, nearest
+from adapert.evaluation.emission import EMISSIONS, EmissionName
+from adapert.models.protocol import PerturbationModel
+from adapert.registry import MODELS, build_model
+
+Refit: TypeAlias = Literal["train", "train+validation"]
+REFITS: tuple[Refit, ...] = get_args(Refit)
+
+Note = Callable[[str], None]
+"""Takes a line on what was just done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonPlan:
+    """What is compared, and how.
+
+    Attributes:
+        models: Names in the registry.
+        split: Whose perturbations are predicted.
+        n_seeds: Seeds 0, 1, ... of each model that has chance.
+        use_ensembles: Whether the mean prediction of a model's seeds is compared too.
+        emission: How cells are made from predictions, for metrics that test cells.
+        device: Where models are trained.
+        refit: What the scored models learned from: training perturbations, of which validation chooses epoch
+            and penalty, or then both again with that choice fixed.
+
+    Raises:
+        InputError: An unknown model or way of emission, no model, an ensemble of one seed, ensembles of
+            models without chance, or validation perturbations that were learned from.
+    """
+
+    models: Sequence[str] = tuple(MODELS)
+    split: SplitName
+    n_seeds: int = 3
+    use_ensembles: bool = False
+    emission: EmissionName = "control_shift"
+    device: str = "cpu"
+    refit: Refit = "train"
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise InputError(f"A comparison needs a model. Models are {', '.join(MODELS)}.")
+        _check_known("model", self.models, tuple(MODELS))
+        _check_known("way of emission", [self.emission], tuple(EMISSIONS))
+        _check_known("--refit", [self.refit], REFITS)
+        if self.refit != "train" and self.split != "test":
+            raise InputError(
+                "Scores are of perturbations that no model learned from, but --refit train+validation learns "
+                f"from those of --split {self.split}. Leave one of the two out."
+            )
+        if self.use_ensembles and self.n_seeds < 2:
+            raise InputError(
+                "An ensemble is the mean of several seeds, but --seeds is 1. Give --seeds 2 or more."
+            )
+        if self.use_ensembles and not any(self.has_chance(name) for name in self.models):
+            raise InputError(
+                "An ensemble is the mean of several seeds, but no seed changes "
+                f"{', '.join(self.models)}. Leave --ensemble out, or add adapert to --models."
+            )
+
+    def has_chance(self, name: str) -> bool:
+        """Whether a model's fits differ by seed."""
+        return self.build(Config(), name, seed=0).is_seeded
+
+    def build(self, config: Config, name: str, seed: int) -> PerturbationModel:
+        """Build an untrained model."""
+        return build_model(config.with_changes({"model.name": name}), seed, torch.device(self.device))
+
+
+def _check_known(what: str, given: Sequence[str], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise InputError(
+                f"There is no {what} '{name}'.{nearest(name, known)} Known are {', '.join(known)}."
+            )

@@ -1,0 +1,65 @@
+"""A comparison as the long table, and as a record of what was opened."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adapert.comparison.plan import ComparisonPlan
+from adapert.comparison.scores import Scored
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import SplitName
+from adapert.long_table import build_long_table
+
+STUDY = "evaluate"
+"""What the long table has in place of a study's name."""
+
+
+def build_comparison_table(
+    scored: Sequence[Scored], dataset: PreparedDataset, split: SplitName
+) -> pd.DataFrame:
+    """Lay out every row's metrics below each other, in `LONG_COLUMNS`."""
+    tables = []
+    for row in scored:
+        identity = {
+            "run": f"{row.variant} seed {row.seed}",
+            "study": STUDY,
+            "variant": row.variant,
+            "config_digest": row.config_digest,
+            "seed": row.seed,
+        }
+        tables.append(build_long_table(identity, dataset, split, row.evaluation.per_perturbation))
+    return pd.concat(tables, ignore_index=True)
+
+
+def describe_comparison(
+    plan: ComparisonPlan, config: Config, dataset: PreparedDataset, scored: Sequence[Scored]
+) -> dict[str, Any]:
+    """List what was opened and how it was scored, in words and numbers that JSON can hold."""
+    first = scored[0].evaluation
+    return {
+        "opened": {
+            "split": plan.split,
+            "n_perturbations": len(dataset.splits[plan.split].table.perturbations),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "data_fingerprint": dataset.fingerprint,
+        },
+        "config": config.flat(),
+        "refit": plan.refit,
+        "emission": first.emission,
+        "versions": dict(first.versions),
+        "models": [
+            {
+                "variant": row.variant,
+                "seed": row.seed,
+                "config_digest": row.config_digest,
+                "clip_fraction": row.evaluation.clip_fraction,
+                # JSON has no NaN.
+                **{name: None if np.isnan(v) else v for name, v in row.evaluation.scalars.items()},
+            }
+            for row in scored
+        ],
+    }

@@ -1,0 +1,81 @@
+"""The file of an evaluation's predictions: what every compared model said of every perturbation."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import FloatArray, SplitName
+from adapert.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+PREDICTIONS_FILE = "predictions.h5ad"
+"""In the folder of an evaluation."""
+
+DEG_LAYER = "is_deg"
+"""The one layer that is no variant's prediction."""
+
+
+def build_predictions(
+    dataset: PreparedDataset, split: SplitName, predicted_delta: Mapping[str, FloatArray]
+) -> "AnnData":
+    """Lay predictions beside what was observed, perturbations by genes.
+
+    Args:
+        dataset: With the split.
+        split: Whose perturbations were predicted.
+        predicted_delta: Variant to log1p units, (n_perturbations, n_genes), in the split's order.
+
+    Returns:
+        ``X`` is the observed delta, ``layers["is_deg"]`` the DEGs, and ``layers[VARIANT]`` a prediction each;
+        ``obs`` has effect_size, n_cells and n_degs, ``uns`` the data set's fingerprint and the split.
+    """
+    from anndata import AnnData
+
+    table = dataset.splits[split].table
+    observed = {
+        "effect_size": table.effect_size.astype(object),
+        "n_cells": np.asarray(table.n_cells),
+        "n_degs": np.asarray(table.n_degs),
+    }
+    layers = {name: delta.astype(np.float32) for name, delta in predicted_delta.items()}
+    return AnnData(
+        X=np.array(table.delta, dtype=np.float32),
+        obs=pd.DataFrame(observed, index=pd.Index(table.perturbations.astype(object), name="perturbation")),
+        var=pd.DataFrame(index=pd.Index(dataset.gene_names.astype(object), name="gene")),
+        layers={DEG_LAYER: np.array(table.deg_mask, dtype=bool), **layers},
+        uns={"fingerprint": dataset.fingerprint, "split": split},
+    )
+
+
+def write_predictions(predictions: "AnnData", folder: Path) -> None:
+    """Write predictions into the folder of an evaluation."""
+    predictions.write_h5ad(folder / PREDICTIONS_FILE, compression="gzip")
+
+
+def read_predictions(folder: Path) -> "AnnData":
+    """Read the predictions of an evaluation, as `build_predictions` lays them out.
+
+    Args:
+        folder: That `adapert evaluate` wrote.
+
+    Raises:
+        InputError: It has no predictions, or a damaged file.
+    """
+    from anndata import read_h5ad
+
+    path = folder / PREDICTIONS_FILE
+    if not path.is_file():
+        raise InputError(
+            f"An evaluation keeps its predictions in '{PREDICTIONS_FILE}', but '{folder}' has no such file. "
+            "Name a folder that 'adapert evaluate' wrote."
+        )
+    try:
+        return read_h5ad(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"'{path}' must be an .h5ad file, but cannot be read: {error}.") from error

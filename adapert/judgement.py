@@ -1,0 +1,213 @@
+"""Judge a study's best configs by trials on fresh seeds and redrawn splits.
+
+The best of many trials is in part the luckiest: in its seed, and in the validation perturbations that all
+trials were compared on. Fresh seeds take the first kind of luck away. The second is what overtunes: a config
+that was chosen for one validation set is judged kindly by it for ever, and only a redrawn split can tell. So
+every split counts alike: the study's own, by the mean over its fresh seeds, and each redrawn one. All
+candidates get the same splits and seeds, so that an easy split favours none of them.
+"""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from adapert.errors import InputError
+from adapert.records import TrialStatus
+from adapert.selection import (
+    PARETO,
+    SPLIT_SEED,
+    Pick,
+    config_of,
+    describe_objective,
+    keep_finished,
+    main_metric,
+    metrics_of,
+    pick,
+    rank_candidates,
+)
+from adapert.tracking.read import read_trials
+
+SUFFIX = "_reevaluation"
+"""Of the study that trains another one's best configs anew."""
+
+_REPLICATE = [SPLIT_SEED, "seed"]
+
+
+def name_reevaluation(study: str, number: int) -> str:
+    """Name a study's re-evaluation; from the second on they are numbered."""
+    return f"{study}{SUFFIX}" if number == 1 else f"{study}{SUFFIX}_{number}"
+
+
+def pick_reevaluated(tracking_uri: str, study: str, objective: str = "pearson_delta") -> Pick:
+    """Pick as `adapert pick` last did, without training anything.
+
+    Args:
+        tracking_uri: MLflow's.
+        study: Name of the study that searched.
+        objective: One of `OBJECTIVES`.
+
+    Returns:
+        The pick by the last re-evaluation of the study; by the study itself where it has none, and then
+        `Pick.reevaluated` is None.
+
+    Raises:
+        InputError: As `pick`.
+    """
+    picked = pick(tracking_uri, study, objective)
+    trials = _read_last(tracking_uri, study)
+    return picked if keep_finished(trials, objective).empty else judge(picked, trials)
+
+
+def judge(picked: Pick, trials: pd.DataFrame) -> Pick:
+    """Name the config that does best when trained anew.
+
+    Candidates are compared on the splits and seeds that all of them finished; one without any is dropped,
+    with a note.
+
+    Args:
+        picked: Ranking of the study that searched.
+        trials: Of its re-evaluation, from `read_trials`.
+
+    Returns:
+        The pick of the best. Its `reevaluated` has a row a candidate, the best first: rank (in the study),
+        config_digest, searched (value of the objective in the study; of Pearson-delta where that is
+        ``"pareto"``), fresh and fresh_sd (mean and SD over the fresh seeds on the study's own split),
+        redrawn and redrawn_sd (over the redrawn splits), drop (searched minus fresh), the metrics (means
+        over splits, each the mean over its seeds), is_on_front where the objective is ``"pareto"``,
+        n_trials. NaN where there are too few trials for a value.
+
+    Raises:
+        InputError: No candidate has a finished trial.
+    """
+    results = _match(picked, keep_finished(trials, picked.objective))
+    if results.empty:
+        raise InputError(
+            f"A re-evaluation is judged by finished trials, but it has none of {len(trials)}. See 'adapert "
+            "status', or pick without one by --no-reevaluation."
+        )
+    shared, notes = _keep_shared(results)
+    table = rank_candidates(_summarize(picked, shared), picked.objective)
+    best = int(table["rank"][0]) - 1
+    config = picked.configs[best]
+    on_own_split = results[(results["rank"] == best + 1) & (results[SPLIT_SEED] == config.data.split_seed)]
+    n_failed = int((trials["status"] == TrialStatus.FAILED).sum())
+    if n_failed:
+        notes.append(f"{n_failed} of {len(trials)} trials of the re-evaluation failed.")
+    return replace(
+        picked,
+        config=config,
+        run_ids=(*picked.run_ids_of[best], *on_own_split["run"]),
+        reevaluated=table,
+        trials=_list_trials(picked, shared),
+        reason=_give_reason(table, shared, picked.objective),
+        notes=(*picked.notes, *notes),
+        n_failed=n_failed,
+    )
+
+
+def _read_last(tracking_uri: str, study: str) -> pd.DataFrame:
+    """Read the trials of the last re-evaluation; none where there is none."""
+    trials, number = pd.DataFrame(), 1
+    while True:
+        try:
+            found = read_trials(tracking_uri, name_reevaluation(study, number))
+        except InputError:
+            return trials
+        trials, number = found if len(found) else trials, number + 1
+
+
+def _match(picked: Pick, finished: pd.DataFrame) -> pd.DataFrame:
+    """Find the candidate of each trial: the same settings, whatever the split.
+
+    Returns:
+        The trials of candidates, one a split and seed, with rank.
+    """
+    own = {SPLIT_SEED: picked.configs[0].data.split_seed}
+    rank_of = {config.digest(): rank for rank, config in enumerate(picked.configs, 1)}
+    digests = [config_of(trial).with_changes(own).digest() for _, trial in finished.iterrows()]
+    ranked = finished.assign(rank=[rank_of.get(digest, 0) for digest in digests])
+    # A trial that was tracked twice is the same trial.
+    return ranked[ranked["rank"] > 0].drop_duplicates(["rank", *_REPLICATE])
+
+
+def _keep_shared(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Keep the splits and seeds that all candidates have, dropping those with fewest until there are some."""
+    notes = []
+    while True:
+        n_candidates = results["rank"].nunique()
+        n_have = results.groupby(_REPLICATE)["rank"].transform("count")
+        if (n_have == n_candidates).any():
+            break
+        counts = results["rank"].value_counts().sort_index()
+        fewest = counts[counts == counts.min()].index[-1]
+        notes.append(f"Rank {fewest} is left out: it finished too few trials to be compared.")
+        results = results[results["rank"] != fewest]
+    n_left_out = int((n_have < n_candidates).sum())
+    if n_left_out:
+        notes.append(
+            f"Left out, since not all candidates have their split and seed: {_count(n_left_out, 'trial')}."
+        )
+    return results[n_have == n_candidates], notes
+
+
+def _list_trials(picked: Pick, shared: pd.DataFrame) -> pd.DataFrame:
+    is_own = shared[SPLIT_SEED] == picked.configs[0].data.split_seed
+    return pd.DataFrame(
+        {
+            "config_digest": picked.candidates["config_digest"].to_numpy()[shared["rank"].to_numpy() - 1],
+            "kind": is_own.map({True: "fresh seeds", False: "redrawn splits"}).to_numpy(),
+            "value": shared[picked.metric].to_numpy(),
+            "split_seed": shared[SPLIT_SEED].to_numpy(),
+            "seed": shared["seed"].to_numpy(),
+            "run": shared["run"].to_numpy(),
+        }
+    )
+
+
+def _summarize(picked: Pick, shared: pd.DataFrame) -> pd.DataFrame:
+    metrics = list(metrics_of(picked.objective))
+    main = picked.metric
+    rows = []
+    for rank in sorted({int(rank) for rank in shared["rank"]}):
+        trials = shared[shared["rank"] == rank]
+        before = float(picked.candidates[main].iloc[rank - 1])
+        is_own = trials[SPLIT_SEED] == picked.configs[0].data.split_seed
+        fresh = trials.loc[is_own, main]
+        redrawn = trials[~is_own].groupby(SPLIT_SEED)[main].mean()
+        rows.append(
+            {
+                "rank": rank,
+                "config_digest": picked.candidates["config_digest"].iloc[rank - 1],
+                "searched": before,
+                "fresh": fresh.mean(),
+                "fresh_sd": fresh.std(),
+                "redrawn": redrawn.mean(),
+                "redrawn_sd": redrawn.std(),
+                "drop": before - fresh.mean(),
+                **trials.groupby(SPLIT_SEED)[metrics].mean().mean().to_dict(),
+                "n_trials": len(trials),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _give_reason(table: pd.DataFrame, shared: pd.DataFrame, objective: str) -> str:
+    main = main_metric(objective)
+    best = table.iloc[0]
+    said = f"Rank {best['rank']:.0f} is picked: its {describe_objective(objective)}"
+    over = f"over {_count(shared[SPLIT_SEED].nunique(), 'split')}, {_count(best['n_trials'], 'trial')} in all"
+    if len(table) == 1:
+        return f"{said} is {best[main]:.4f} {over}; no other config was trained anew."
+    second = table.iloc[1]
+    values = shared.set_index([*_REPLICATE, "rank"])[main].unstack("rank")
+    n_ahead = int((values[best["rank"]] > values[second["rank"]]).sum())
+    unit = " in Pearson-delta" if objective == PARETO else ""
+    is_best = "is the best" if objective == PARETO else f"of {best[main]:.4f} is the best of {len(table)}"
+    return (
+        f"{said} {is_best} {over}. Rank {second['rank']:.0f} is next with {second[main]:.4f}{unit}; the "
+        f"pick is ahead of it in {n_ahead} of {_count(len(values), 'paired trial')}."
+    )
+
+
+def _count(n: float, word: str) -> str:
+    return f"{n:.0f} {word}{'' if n == 1 else 's'}"

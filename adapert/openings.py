@@ -1,0 +1,190 @@
+"""The ledger of a workspace's openings of the test split: when, of which study, by which config and code.
+
+A test split is worth something as long as nothing was chosen by it, so each look is counted, and a second one
+for the same study has to be meant. A line is on the disk before any test number is computed: an opening
+counts also where what follows fails.
+"""
+
+import errno
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from adapert.errors import InputError
+
+OPENINGS_FILE = "test_openings.jsonl"
+LOCK_FILE = ".test_openings.lock"
+
+NO_STUDY = ""
+"""The study of a config that no study of the workspace has tried."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """One look at the test split.
+
+    Attributes:
+        at: UTC, ISO 8601.
+        study: Whose config it was; `NO_STUDY` where no study tried it.
+        config_digest: Of the config.
+        config: Whole, flat.
+        git_commit: Of the code.
+        data_fingerprint: Of the data set.
+        models: That were scored.
+        n_seeds: Of each model that has chance.
+        refit: What the scored models had learned from: ``"train"`` or ``"train+validation"``.
+        folder: Of the results, as seen from the workspace; where it is empty, the ledger names the next free.
+    """
+
+    at: str
+    study: str
+    config_digest: str
+    config: Mapping[str, Any]
+    git_commit: str
+    data_fingerprint: str
+    models: Sequence[str]
+    n_seeds: int
+    refit: str
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class RecordedOpening:
+    """An opening in the ledger.
+
+    Attributes:
+        opening: As it was written.
+        number: Its number, from 1, among the study's; without a study among all of the data set.
+        data_number: Its number among all of the data set.
+    """
+
+    opening: Opening
+    number: int
+    data_number: int
+
+    def describe(self) -> str:
+        """Say the count in a sentence."""
+        if self.opening.study == NO_STUDY:
+            return f"This is opening {self.number} of the test split of these data (no study)."
+        others = f", and opening {self.data_number} of these data" if self.data_number > self.number else ""
+        return f"This is opening {self.number} of the test split of study {self.opening.study}{others}."
+
+
+def read_openings(workspace: Path) -> list[Opening]:
+    """Read the ledger, oldest opening first; empty where there is none.
+
+    Raises:
+        InputError: A line that is damaged; a torn last one counts as never written.
+    """
+    path = workspace / OPENINGS_FILE
+    *lines, _torn = path.read_bytes().split(b"\n") if path.is_file() else [b""]
+    return [_parse(line, number, path) for number, line in enumerate(lines, start=1)]
+
+
+def check_unopened(workspace: Path, study: str, data_fingerprint: str) -> None:
+    """Refuse a second look at a test split, before any work for it.
+
+    Args:
+        workspace: With the ledger, or without one.
+        study: `NO_STUDY` where no study tried the config: any opening of the data set then counts, since
+            what was seen of it may have led to the config.
+        data_fingerprint: Of the data set.
+
+    Raises:
+        InputError: The test split was opened before.
+    """
+    _refuse(earlier_openings(read_openings(workspace), study, data_fingerprint), study)
+
+
+def earlier_openings(openings: Sequence[Opening], study: str, data_fingerprint: str) -> list[Opening]:
+    """Choose the openings that count for a study, or, without one, for a data set."""
+    if study == NO_STUDY:
+        return [opening for opening in openings if opening.data_fingerprint == data_fingerprint]
+    return [opening for opening in openings if opening.study == study]
+
+
+def record_opening(workspace: Path, opening: Opening, again: bool = False) -> RecordedOpening:
+    """Write an opening, and wait until it is on the disk; processes that open at once take turns.
+
+    Args:
+        workspace: Made where it is missing.
+        opening: What is about to be opened.
+        again: Whether an earlier opening is no objection.
+
+    Returns:
+        The opening as written, with its folder, and its numbers.
+
+    Raises:
+        InputError: The test split was opened before, and not `again`.
+        OSError: The disk takes no more.
+    """
+    workspace.mkdir(parents=True, exist_ok=True)
+    with FileLock(workspace / LOCK_FILE):
+        openings = read_openings(workspace)
+        earlier = earlier_openings(openings, opening.study, opening.data_fingerprint)
+        if not again:
+            _refuse(earlier, opening.study)
+        folder = opening.folder or str(next_folder(workspace, "test", {one.folder for one in openings}))
+        recorded = replace(opening, folder=folder)
+        _append(workspace / OPENINGS_FILE, recorded)
+    of_data = earlier_openings(openings, NO_STUDY, opening.data_fingerprint)
+    return RecordedOpening(recorded, len(earlier) + 1, len(of_data) + 1)
+
+
+def next_folder(workspace: Path, split: str, taken: Collection[str] = ()) -> Path:
+    """Name the next free folder for results on a split, as seen from the workspace.
+
+    Args:
+        workspace: Its ``evaluations`` are numbered by split.
+        split: Whose results.
+        taken: Folders that are promised, though they may not exist.
+    """
+    numbered = (Path("evaluations") / f"{split}_{number:03d}" for number in count(1))
+    return next(path for path in numbered if str(path) not in taken and not (workspace / path).exists())
+
+
+def _refuse(earlier: Sequence[Opening], study: str) -> None:
+    if not earlier:
+        return
+    first = earlier[0]
+    whose = f"study '{study}'" if study else f"data {first.data_fingerprint} (no study tried this config)"
+    since = f", and {len(earlier) - 1} more times since" if len(earlier) > 1 else ""
+    raise InputError(
+        f"The test split is opened once a study, but that of {whose} was opened at {first.at} with config "
+        f"{first.config_digest}{since}. Give --again to open it all the same, which is counted, or --split "
+        "validation."
+    )
+
+
+def _parse(line: bytes, number: int, path: Path) -> Opening:
+    try:
+        found = json.loads(line)
+        # A later version may say more.
+        return Opening(**{field.name: found[field.name] for field in fields(Opening)})
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"Each line of '{path}' must be an opening of the test split in JSON, but line {number} is not. "
+            "Put back a copy of the file."
+        ) from error
+
+
+def _append(path: Path, opening: Opening) -> None:
+    line = (json.dumps(asdict(opening)) + "\n").encode()
+    with path.open("ab", buffering=0) as file:
+        end = path.read_bytes().rfind(b"\n") + 1
+        file.truncate(end)  # a process that was killed may have left a torn line
+        try:
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                file.truncate(end)
+            raise OSError(error.errno, error.strerror, str(path)) from error

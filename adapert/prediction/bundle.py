@@ -1,0 +1,144 @@
+"""All that a trained AdaPert needs to predict, in one folder: config, weights, network, text, controls.
+
+Nothing of any split is in it, so it can be given to others without the experiment.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from adapert.config import Config, read_config, write_config
+from adapert.data.prepared import CellTable, PreparedDataset, SharedTable
+from adapert.errors import InputError
+from adapert.files import whole_directory
+from adapert.models.adapert.model import AdaPert, restore_model
+from adapert.training.checkpoints import write_weights
+
+FORMAT = 1
+"""Of a bundle's folder; another is refused."""
+
+BUNDLE_FILE, CONFIG_FILE, SHARED_FOLDER = "bundle.json", "config.yaml", "shared"
+
+DEVICE = torch.device("cpu")
+"""Predictions of thousands of perturbations take seconds."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained trial.
+
+    Attributes:
+        run: Of MLflow.
+        seed: Of the trial.
+        weights: The model's state after its best epoch.
+    """
+
+    run: str
+    seed: int
+    weights: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Trained trials of one config; several seeds predict their mean.
+
+    Attributes:
+        config: Of all members.
+        shared: Of the data set that they were trained on: genes, controls, network, text.
+        members: One at least.
+    """
+
+    config: Config
+    shared: SharedTable
+    members: Sequence[Member]
+
+    @cached_property
+    def dataset(self) -> PreparedDataset:
+        """The data set as far as a trained model needs it: without cells and splits."""
+        no_values, no_index = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64)
+        nobody = CellTable(
+            values=no_values,
+            gene_index=no_index,
+            row_start=np.zeros(1, dtype=np.int64),
+            perturbation_index=no_index,
+            batch_index=no_index,
+        )
+        manifest = {"fingerprint": self.config.data.fingerprint}
+        return PreparedDataset(manifest=manifest, shared=self.shared, control_cells=nobody, splits={})
+
+    @cached_property
+    def models(self) -> list[AdaPert]:
+        """The members' models.
+
+        Raises:
+            InputError: Weights that do not fit config and data.
+        """
+        return [self._restore(member) for member in self.members]
+
+    def _restore(self, member: Member) -> AdaPert:
+        try:
+            return restore_model(self.dataset, self.config, member.seed, member.weights).to(DEVICE)
+        except RuntimeError as error:  # torch names every entry that does not fit
+            raise InputError(
+                f"Weights must be of the model that the config describes, but those of run '{member.run}' "
+                "are of another. Use the version of adapert that trained it, or run the trial again."
+            ) from error
+
+
+def without_batches(shared: SharedTable) -> SharedTable:
+    """Drop the controls of single batches, which predictions do not need."""
+    return replace(shared, batches=shared.batches[:0], batch_control_mean=shared.batch_control_mean[:0])
+
+
+def write_bundle(bundle: Bundle, path: Path) -> None:
+    """Write a bundle as a directory, whole or not at all.
+
+    Raises:
+        InputError: `path` exists.
+    """
+    with whole_directory(path) as beside:
+        # Where the data set lies is nobody's business but this machine's.
+        write_config(bundle.config.with_changes({"data.path": ""}), beside / CONFIG_FILE)
+        without_batches(bundle.shared).write(beside / SHARED_FOLDER)
+        for member in bundle.members:
+            write_weights(dict(member.weights), beside / _weights_file(member.run))
+        members = [{"run": member.run, "seed": member.seed} for member in bundle.members]
+        described = {"format": FORMAT, "members": members}
+        (beside / BUNDLE_FILE).write_text(json.dumps(described, indent=2))
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read a bundle.
+
+    Raises:
+        InputError: No bundle, a damaged one, or one of another format.
+    """
+    try:
+        described = json.loads((path / BUNDLE_FILE).read_text())
+        found = described["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"A model's folder must hold a whole {BUNDLE_FILE}, but '{path}' does not. Log the model again."
+        ) from error
+    if found != FORMAT:
+        raise InputError(
+            f"A model's folder must have format {FORMAT}, but '{path}' has {found}. Log the model again."
+        )
+    members = [
+        Member(entry["run"], entry["seed"], load_file(path / _weights_file(entry["run"])))
+        for entry in described["members"]
+    ]
+    # Copied, since what is served may outlive the folder that it came in.
+    shared = SharedTable.read(path / SHARED_FOLDER, is_mapped=False)
+    return Bundle(read_config(path / CONFIG_FILE), shared, members)
+
+
+def _weights_file(run: str) -> str:
+    return f"weights_{run}.safetensors"

@@ -1,0 +1,49 @@
+"""Predicted deltas as a file: CSV, Parquet or AnnData."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from adapert.errors import InputError
+from adapert.files import whole_file
+
+FORMS = (".csv", ".parquet", ".h5ad")
+
+
+def check_form(path: Path) -> None:
+    """Refuse a file of another form than `FORMS`, before any work is done for it.
+
+    Raises:
+        InputError: Another suffix.
+    """
+    if path.suffix not in FORMS:
+        raise InputError(f"Predictions are written as {', '.join(FORMS)}, but --out is '{path}'.")
+
+
+def write_deltas(deltas: pd.DataFrame, path: Path) -> None:
+    """Write deltas, a row a perturbation: CSV and Parquet with a column a gene, AnnData with genes as var.
+
+    Args:
+        deltas: log1p units, (n_perturbations, n_genes).
+        path: Ends in one of `FORMS`; replaced where it exists.
+
+    Raises:
+        InputError: Another suffix, or a place that cannot be written.
+    """
+    check_form(path)
+    with whole_file(path) as beside:
+        if path.suffix == ".csv":
+            deltas.to_csv(beside)
+        elif path.suffix == ".parquet":
+            deltas.reset_index().to_parquet(beside, index=False)
+        else:
+            _write_anndata(deltas, beside)
+
+
+def _write_anndata(deltas: pd.DataFrame, path: Path) -> None:
+    import anndata
+
+    obs = pd.DataFrame(index=deltas.index.astype(str))
+    var = pd.DataFrame(index=pd.Index(deltas.columns.astype(str), name="gene"))
+    unit = {"values": "predicted delta: expression minus control, log1p units"}
+    anndata.AnnData(X=deltas.to_numpy(), obs=obs, var=var, uns=unit).write_h5ad(path)

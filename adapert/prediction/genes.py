@@ -1,0 +1,71 @@
+"""Which perturbations a model can be asked for, and of which it cannot know much."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+import numpy as np
+
+from adapert.config import GraphConfig
+from adapert.data.prepared import SharedTable
+from adapert.data.schema import GENE_SEPARATOR, genes_of
+from adapert.errors import InputError, name_some
+
+N_SUGGESTED = 5
+"""Genes for which near names are looked up."""
+
+
+def check_perturbations(perturbations: Iterable[str], node_names: Iterable[str]) -> list[str]:
+    """Check what a model is asked for.
+
+    Args:
+        perturbations: Genes, or genes joined by ``+``; spaces around names are dropped.
+        node_names: Genes of the model's graph.
+
+    Returns:
+        Each perturbation once, in the order of asking.
+
+    Raises:
+        InputError: No perturbation, one without a gene or with a gene twice, or unknown genes.
+    """
+    asked = [GENE_SEPARATOR.join(gene.strip() for gene in genes_of(name)) for name in perturbations]
+    if not asked:
+        raise InputError("A prediction needs a perturbation, but none was named. Name genes, such as KLF1.")
+    for name in asked:
+        genes = genes_of(name)
+        if "" in genes or len(set(genes)) < len(genes):
+            what = "has an empty one" if "" in genes else "names one twice"
+            raise InputError(f"A perturbation is genes joined by '+', each once, but '{name}' {what}.")
+    _check_known([gene for name in asked for gene in genes_of(name)], list(map(str, node_names)))
+    return list(dict.fromkeys(asked))
+
+
+def indistinct_genes(shared: SharedTable, config: GraphConfig, perturbations: Sequence[str]) -> list[str]:
+    """List the perturbed genes that have neither text nor edges: a model cannot tell them apart."""
+    has_edge = np.zeros(len(shared.node_names), dtype=bool)
+    has_edge[np.asarray(shared.edge_target)[np.asarray(shared.edge_rank) < config.top_k]] = True
+    is_blank = ~has_edge & ~np.asarray(shared.has_text)
+    blank = set(map(str, np.asarray(shared.node_names)[is_blank]))
+    genes = dict.fromkeys(gene for name in perturbations for gene in genes_of(name))
+    return [gene for gene in genes if gene in blank]
+
+
+def _check_known(genes: Sequence[str], known: Sequence[str]) -> None:
+    unknown = list(dict.fromkeys(gene for gene in genes if gene not in set(known)))
+    if not unknown:
+        return
+    near = [
+        f"'{_nearest(gene, known)}' for '{gene}'" for gene in unknown[:N_SUGGESTED] if _nearest(gene, known)
+    ]
+    verb = "is" if len(unknown) == 1 else "are"
+    hint = f" Did you mean {', '.join(near)}?" if near else " Write symbols as the prepared data do."
+    raise InputError(
+        f"A perturbed gene must be one of the {len(known):,} genes of the model's graph, but "
+        f"{name_some(unknown)} {verb} not.{hint}"
+    )
+
+
+def _nearest(gene: str, known: Sequence[str]) -> str:
+    """The known gene of the same letters in another case, else the most similar, else none."""
+    by_capitals = {name.upper(): name for name in known}
+    near = get_close_matches(gene.upper(), by_capitals, n=1, cutoff=0.6)
+    return by_capitals[near[0]] if near else ""

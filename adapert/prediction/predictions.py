@@ -1,0 +1,142 @@
+"""What a trained model says of perturbations: deltas, the context that it selected, and the network there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from adapert.data.schema import genes_of
+from adapert.models.adapert.adjacency import build_adjacency
+from adapert.models.adapert.model import AdaPert, build_targets
+from adapert.prediction.bundle import DEVICE, Bundle
+from adapert.prediction.genes import check_perturbations, indistinct_genes
+from adapert.training.prediction import PREDICTION_CHUNK, predict
+
+CONTEXT_COLUMNS = (
+    "perturbation",
+    "gene",
+    "is_perturbed",
+    "is_selected",
+    "selected_fraction",
+    "alpha",
+    "weight",
+)
+
+EDGE_COLUMNS = ("source", "target")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What a model says of perturbations.
+
+    Attributes:
+        deltas: Predicted expression minus control, log1p units; a row a perturbation, a column a gene.
+        contexts: `CONTEXT_COLUMNS`, one row per perturbation and gene that any of the models counts: whether
+            most of them select it, the share of them that do, their mean alpha (Eq. 12; NaN where the config
+            selects without scores), and the mean of what it counts in the context (Eq. 13). Empty for models
+            without a context.
+        edges: `EDGE_COLUMNS`: the network among the genes of `contexts`, as the model had it.
+        n_models: Whose mean it is.
+        notes: What a reader must know of some perturbations, in sentences.
+        source: What predicted, in words.
+    """
+
+    deltas: pd.DataFrame
+    contexts: pd.DataFrame
+    edges: pd.DataFrame
+    n_models: int = 1
+    notes: Sequence[str] = ()
+    source: str = ""
+
+
+def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
+    """Predict perturbations on the mean control profile, by the mean of a bundle's models.
+
+    Args:
+        bundle: Trained.
+        perturbations: Genes, or genes joined by ``+``.
+
+    Raises:
+        InputError: Perturbations that the model cannot be asked for, see `check_perturbations`.
+    """
+    asked = check_perturbations(perturbations, bundle.shared.node_names)
+    contexts = build_contexts(bundle, asked)
+    blank = indistinct_genes(bundle.shared, bundle.config.graph, asked)
+    notes = (f"{', '.join(blank)}: without text or network edges, nothing tells it apart." if blank else "",)
+    return Predictions(
+        deltas=predict_deltas(bundle, asked),
+        contexts=contexts,
+        edges=build_edges(bundle, set(contexts["gene"])),
+        n_models=len(bundle.members),
+        notes=tuple(note for note in notes if note),
+    )
+
+
+def predict_deltas(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame:
+    """Predict deltas alone, log1p units: a row a perturbation, a column a gene."""
+    by_model = [predict(model, bundle.dataset, perturbations, DEVICE) for model in bundle.models]
+    index = pd.Index(perturbations, name="perturbation")
+    genes = list(map(str, bundle.dataset.gene_names))
+    return pd.DataFrame(np.mean(by_model, axis=0), index=index, columns=genes)
+
+
+def build_contexts(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame:
+    """Lay out what each model counts in its contexts, averaged; see `Predictions.contexts`."""
+    if bundle.config.model.context == "constant":
+        return pd.DataFrame(columns=list(CONTEXT_COLUMNS))
+    chunks = [
+        _contexts_of(bundle, perturbations[start : start + PREDICTION_CHUNK])
+        for start in range(0, len(perturbations), PREDICTION_CHUNK)
+    ]
+    return pd.concat(chunks, ignore_index=True)
+
+
+def build_edges(bundle: Bundle, genes: set[str]) -> pd.DataFrame:
+    """List the edges among genes on which the first model passed messages, each pair once."""
+    config = bundle.config
+    adjacency = build_adjacency(bundle.shared, config.graph, False, bundle.members[0].seed)
+    names = np.asarray(bundle.shared.node_names).astype(str)
+    is_shown = np.isin(names, sorted(genes))
+    target, source = adjacency[is_shown][:, is_shown].nonzero()
+    pairs = np.unique(np.sort(np.stack([source, target], axis=1), axis=1), axis=0)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    return pd.DataFrame(names[is_shown][pairs], columns=list(EDGE_COLUMNS))
+
+
+def _contexts_of(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame:
+    by_model = [_weights_of(model, bundle, perturbations) for model in bundle.models]
+    weight, alpha, is_selected = (np.mean(values, axis=0) for values in zip(*by_model, strict=True))
+    row, node = np.nonzero((weight > 0) | (is_selected > 0))
+    names = np.asarray(bundle.shared.node_names).astype(str)
+    frame = pd.DataFrame(
+        {
+            "perturbation": np.asarray(perturbations, dtype=object)[row],
+            "gene": names[node].astype(object),
+            "is_selected": is_selected[row, node] >= 0.5,
+            "selected_fraction": is_selected[row, node],
+            "alpha": alpha[row, node],
+            "weight": weight[row, node],
+        }
+    )
+    targets = {(name, gene) for name in perturbations for gene in genes_of(name)}
+    pairs = zip(frame["perturbation"], frame["gene"], strict=True)
+    frame["is_perturbed"] = [pair in targets for pair in pairs]
+    order = pd.Series(range(len(perturbations)), index=list(perturbations))
+    frame["order"] = frame["perturbation"].map(order)
+    frame = frame.sort_values(["order", "weight", "alpha"], ascending=[True, False, False], kind="stable")
+    return frame[list(CONTEXT_COLUMNS)]
+
+
+@torch.no_grad()
+def _weights_of(
+    model: AdaPert, bundle: Bundle, perturbations: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each node counts, its alpha and whether it is selected, (n_perturbations, n_nodes) each."""
+    targets = build_targets(bundle.dataset, perturbations, DEVICE)
+    h = model.node_embeddings()
+    weights = model.node_weights(targets, h, None)
+    has_scores = model.config.context == "adaptive"
+    alpha = model.node_relevance(targets, h, None) if has_scores else torch.full_like(weights, torch.nan)
+    return weights.numpy(), alpha.numpy(), model.is_counted(weights).float().numpy()

@@ -1,0 +1,107 @@
+"""A bundle as MLflow serves it: named by this module in the logged model, so no pickled code is ever run."""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from packaging.version import Version
+
+from adapert.errors import InputError
+from adapert.prediction.bundle import Bundle, read_bundle
+from adapert.prediction.genes import check_perturbations
+from adapert.prediction.predictions import predict_deltas
+
+if TYPE_CHECKING:
+    from mlflow.models.model import Model
+
+INPUT_COLUMN = "perturbation"
+
+OUTPUT_COLUMNS = ("perturbation", "gene", "predicted_delta")
+
+PACKAGES = ("adapert", "mlflow", "torch", "numpy", "scipy", "pandas", "safetensors")
+"""Of the environment that a server of the model needs."""
+
+BUNDLE_NAME = "bundle"
+
+
+class ServedModel:
+    """What `mlflow.pyfunc.load_model` wraps."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    def predict(self, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """Predict deltas, log1p units.
+
+        Args:
+            model_input: With a column ``perturbation``: genes, or genes joined by ``+``.
+            params: MLflow's; the model takes none.
+
+        Returns:
+            `OUTPUT_COLUMNS`, one row per perturbation and gene. Not a column a gene: the signature is the
+            same for every data set, whatever its thousands of genes.
+
+        Raises:
+            InputError: No such column, or perturbations that the model cannot be asked for.
+        """
+        if INPUT_COLUMN not in model_input:
+            raise InputError(
+                f"The model's input needs a column '{INPUT_COLUMN}', but it has "
+                f"{', '.join(map(str, model_input.columns)) or 'none'}."
+            )
+        asked = check_perturbations(map(str, model_input[INPUT_COLUMN]), self.bundle.shared.node_names)
+        deltas = predict_deltas(self.bundle, asked)
+        n_perturbations, n_genes = deltas.shape
+        columns = (
+            np.repeat(deltas.index.to_numpy(), n_genes),
+            np.tile(deltas.columns.to_numpy(), n_perturbations),
+            deltas.to_numpy().ravel(),
+        )
+        return pd.DataFrame(dict(zip(OUTPUT_COLUMNS, columns, strict=True)))
+
+
+def _load_pyfunc(path: str) -> ServedModel:
+    """Load the model, as MLflow's pyfunc flavour calls it."""
+    return ServedModel(read_bundle(Path(path)))
+
+
+def save_served(bundle: Path, example: Sequence[str], path: Path, described: "Model") -> None:
+    """Write an MLflow model around a bundle.
+
+    Args:
+        bundle: Folder of the bundle, named `BUNDLE_NAME`.
+        example: Perturbations that show what the model takes.
+        path: New folder.
+        described: MLflow's description of the model, to be completed.
+    """
+    import mlflow.pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    inputs = Schema([ColSpec("string", INPUT_COLUMN)])
+    types = ("string", "string", "float")
+    outputs = Schema([ColSpec(kind, name) for kind, name in zip(types, OUTPUT_COLUMNS, strict=True)])
+    mlflow.pyfunc.save_model(
+        path=str(path),
+        loader_module=__name__,
+        data_path=str(bundle),
+        mlflow_model=described,
+        signature=ModelSignature(inputs=inputs, outputs=outputs),
+        input_example=pd.DataFrame({INPUT_COLUMN: list(example)}),
+        # Given, so that MLflow neither guesses them nor asks an index for them.
+        pip_requirements=requirements(),
+    )
+
+
+def requirements() -> list[str]:
+    """Pin what a server of the model needs, without the local parts of versions such as 2.13.0+cpu."""
+    pinned = []
+    for package in PACKAGES:
+        try:
+            pinned.append(f"{package}=={Version(version(package)).public}")
+        except PackageNotFoundError:  # a source tree that is on the path but not installed
+            continue
+    return pinned

@@ -1,0 +1,265 @@
+"""Pick a config: rank a study's, train the best few anew, and name the one that holds."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from adapert.data.prepared import read_manifest
+from adapert.errors import InputError
+from adapert.judgement import judge, name_reevaluation
+from adapert.launch import launch
+from adapert.operation import StudyResult, study_folder
+from adapert.records import TrialRecord, TrialStatus
+from adapert.resume import resume
+from adapert.selection import SPLIT_SEED, Pick, pick
+from adapert.study.definition import restore_study
+from adapert.study.ledger import LEDGER_FILE, read_events
+from adapert.study.limits import Limits
+from adapert.study.resources import Resources, build_resources
+from adapert.study.state import count_asked, fold
+from adapert.study.study import Design, Study
+from adapert.tracking.read import read_trials
+from adapert.tracking.store import tracking_uri
+from analysis.estimates import summarize_by
+from analysis.load import load_per_perturbation
+
+
+class UnfinishedError(Exception):
+    """A re-evaluation was left before its end; picking again goes on with it.
+
+    Attributes:
+        status: How it was left: interrupted, or failed.
+    """
+
+    def __init__(self, message: str, status: TrialStatus) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReevaluationPlan:
+    """How the best configs are trained anew.
+
+    Attributes:
+        top: Configs, at most.
+        n_fresh_seeds: Seeds of each on the study's own split, above every seed that the study had.
+        n_redraws: Redrawn splits, on which each is trained with the first of those seeds.
+
+    Raises:
+        InputError: No config, no seed, or a negative number of redraws.
+    """
+
+    top: int = 3
+    n_fresh_seeds: int = 3
+    n_redraws: int = 2
+
+    def __post_init__(self) -> None:
+        least = {"top": 1, "n_fresh_seeds": 1, "n_redraws": 0}
+        for name, value in asdict(self).items():
+            if value < least[name]:
+                raise InputError(f"{name} of a re-evaluation must be at least {least[name]}, but is {value}.")
+
+
+def pick_config(
+    workspace: Path,
+    study: str,
+    objective: str = "pearson_delta",
+    plan: ReevaluationPlan | None = None,
+    resources: Mapping[str, Any] | None = None,
+    console: Console | None = None,
+) -> Pick:
+    """Pick a study's best config, with a re-evaluation of its best few before one is named.
+
+    The re-evaluation is a study of its own, ``STUDY_reevaluation``: it survives a crash, and picking again
+    goes on with it, or reuses it as long as the candidates are the same; other ones get a further study.
+
+    Args:
+        workspace: Of the study.
+        study: Its name.
+        objective: One of `adapert.selection.OBJECTIVES`.
+        plan: How the best are trained anew; the default plan where None.
+        resources: Fields of `Resources` to use; the others are as the study had them.
+        console: Where progress is shown; nowhere if None.
+
+    Returns:
+        The pick of `adapert.judgement.judge`, with low and high among the candidates' columns.
+
+    Raises:
+        InputError: As `pick` and `adapert.launch.launch`, or the data set is not what the study had.
+        UnfinishedError: The re-evaluation was interrupted, or could not go on.
+    """
+    uri = tracking_uri(workspace)
+    picked = add_intervals(pick(uri, study, objective), uri, study)
+    wanted = build_reevaluation(picked, study, plan or ReevaluationPlan())
+    name = train_anew(wanted, study, workspace, resources or {}, console or Console(quiet=True))
+    return judge(picked, read_trials(uri, name))
+
+
+def add_intervals(picked: Pick, uri: str, study: str) -> Pick:
+    """Give candidates the interval of their metric, over perturbations and seeds.
+
+    Args:
+        picked: From `pick`.
+        uri: MLflow's.
+        study: Whose trials' long tables are read.
+
+    Returns:
+        The pick with candidates' columns low and high, 95 %, of the objective (of Pearson-delta where that
+        is ``"pareto"``); NaN, and a note, where a table is missing or the metric has no value by
+        perturbation.
+    """
+    try:
+        long = load_per_perturbation(uri, study)
+    except InputError as error:
+        candidates = picked.candidates.assign(low=float("nan"), high=float("nan"))
+        return replace(picked, candidates=candidates, notes=(*picked.notes, f"No intervals: {error}"))
+    estimates = summarize_by(long[long["metric"] == picked.metric], ["config_digest"])
+    intervals = estimates[["config_digest", "low", "high"]]
+    candidates = picked.candidates.merge(intervals, on="config_digest", how="left")
+    return replace(picked, candidates=candidates)
+
+
+def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Study:
+    """Build the study that trains the best configs anew.
+
+    Variant ``rank_1`` is the study's best on fresh seeds, ``rank_1_split_1`` the same on a redrawn split
+    with the first of these seeds, and so on.
+    """
+    configs = picked.configs[: plan.top]
+    base = configs[0].flat()
+    own = configs[0].data.split_seed
+    redraws = [seed for seed in range(1, plan.n_redraws + 2) if seed != own][: plan.n_redraws]
+    variants = {}
+    for rank, config in enumerate(configs, 1):
+        changes = {field: value for field, value in config.flat().items() if value != base[field]}
+        variants[f"rank_{rank}"] = changes
+        variants |= {f"rank_{rank}_split_{seed}": changes | {SPLIT_SEED: seed} for seed in redraws}
+    return Study(
+        name=name_reevaluation(study, 1),
+        question=f"Do the best configs of '{study}' hold on fresh seeds and redrawn splits?",
+        base=configs[0],
+        plan=Design(
+            kind="reevaluation",
+            variants=variants,
+            n_seeds=plan.n_fresh_seeds,
+            first_seed=picked.next_seed,
+            n_seeds_of={name: 1 for name, changes in variants.items() if changes.get(SPLIT_SEED, own) != own},
+        ),
+    )
+
+
+def train_anew(
+    wanted: Study, study: str, workspace: Path, resources: Mapping[str, Any], console: Console
+) -> str:
+    """Run a re-evaluation, go on with it, or find it done.
+
+    Args:
+        wanted: From `build_reevaluation`.
+        study: That it is of.
+        workspace: Of both.
+        resources: Fields of `Resources`; the others are as `study` had them.
+        console: Where progress is shown.
+
+    Returns:
+        Its name.
+
+    Raises:
+        InputError: The data set is not the study's, or as `launch` and `resume`.
+        UnfinishedError: It was left before its end.
+    """
+    named, is_begun = _find(wanted, study, workspace)
+    if is_begun and _is_done(workspace, named.name):
+        console.print(f"Re-evaluated before, in '{named.name}'.", style="dim", soft_wrap=True)
+        return named.name
+    _check_data(named)
+    console.print(f"{named.name}: {named.question}", style="bold", soft_wrap=True, markup=False)
+    console.print(_describe(named), soft_wrap=True)
+    if is_begun:
+        result = resume(workspace, named.name, console, resources, {})
+    else:
+        result = launch(named, workspace, _build_resources(workspace, study, resources), Limits(), console)
+    _check_finished(result, study)
+    return named.name
+
+
+def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, bool]:
+    """Find the first re-evaluation that asks all of this, maybe more, or the next free name for it."""
+    for number in count(1):
+        name = name_reevaluation(study, number)
+        ledger = study_folder(workspace, name) / LEDGER_FILE
+        if not ledger.exists():
+            break
+        begun = restore_study(fold(read_events(ledger)).definition["study"])
+        if _identify_trials(wanted) <= _identify_trials(begun):
+            return begun, True
+    return replace(wanted, name=name), False
+
+
+def _identify_trials(study: Study) -> set[tuple[str, int]]:
+    """Config digest, which knows data and split, and seed of each trial."""
+    digests = {each.variant: study.base.with_changes(each.changes).digest() for each in study.assignments}
+    return {(digests[each.variant], each.seed) for each in study.assignments}
+
+
+def _is_done(workspace: Path, name: str) -> bool:
+    """Whether all its trials have ended: their numbers stay, whatever has become of code and data since."""
+    state = fold(read_events(study_folder(workspace, name) / LEDGER_FILE))
+    n_asked = count_asked(restore_study(state.definition["study"]), state)
+    return _have_ended(state.records.values(), n_asked)
+
+
+def _describe(study: Study) -> str:
+    assert isinstance(study.plan, Design)
+    n_redrawn = len(study.plan.n_seeds_of)
+    n_configs = len(study.plan.variants) - n_redrawn
+    return (
+        f"{study.n_trials} trials of the configs of rank 1 to {n_configs}; of each {study.plan.n_seeds} on "
+        f"fresh seeds and {n_redrawn // n_configs} on redrawn splits."
+    )
+
+
+def _check_data(study: Study) -> None:
+    data = study.base.data
+    cure = "Put it back, or pick without re-evaluation by --no-reevaluation."
+    try:
+        fingerprint = read_manifest(Path(data.path))["fingerprint"]
+    except InputError as error:
+        raise InputError(
+            f"A re-evaluation needs the data set of the study, but there is none in '{data.path}'. {cure}"
+        ) from error
+    if fingerprint != data.fingerprint:
+        raise InputError(
+            f"A re-evaluation needs the data set of the study, of fingerprint {data.fingerprint}, but "
+            f"'{data.path}' now has {fingerprint}. {cure}"
+        )
+
+
+def _build_resources(workspace: Path, study: str, given: Mapping[str, Any]) -> Resources:
+    """Decide what may be used: what is given, and for the rest what the study had."""
+    ledger = study_folder(workspace, study) / LEDGER_FILE
+    had = fold(read_events(ledger)).session.get("resources", {}) if ledger.exists() else {}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    like = {"cpus_per_trial": 1, "gpus_per_trial": None, "max_concurrent": None, "device": "auto"} | had
+    if "device" in chosen:
+        like["gpus_per_trial"] = None  # of another device, or none
+    return build_resources(**like | chosen)
+
+
+def _check_finished(result: StudyResult, study: str) -> None:
+    if _have_ended(result.records, result.n_asked):
+        return
+    cause = f" {result.closing.message}" if result.closing.message else ""
+    raise UnfinishedError(
+        f"The re-evaluation was left before its end.{cause} Go on with it by the same command, or pick "
+        f"without it: adapert pick {study} --no-reevaluation.",
+        result.closing.status,
+    )
+
+
+def _have_ended(records: Collection[TrialRecord], n_asked: int) -> bool:
+    is_running = any(record.status == TrialStatus.RUNNING for record in records)
+    return len(records) == n_asked and not is_running

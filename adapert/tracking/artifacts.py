@@ -1,0 +1,61 @@
+"""Read the files that runs keep: where they lie, or from a server."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+from adapert.errors import InputError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+@contextmanager
+def artifact(run: "Run", tracking_uri: str, name: str) -> Iterator[Path]:
+    """Give the path of a run's artifact while the block runs.
+
+    Args:
+        run: Whose.
+        tracking_uri: MLflow's.
+        name: Path among the run's artifacts.
+
+    Raises:
+        InputError: The run has none of this name, or the store cannot be reached.
+    """
+    with downloaded(f"{run.info.artifact_uri}/{name}", tracking_uri) as path:
+        yield path
+
+
+@contextmanager
+def downloaded(uri: str, tracking_uri: str) -> Iterator[Path]:
+    """Give the path of a file or directory at an address that MLflow knows, while the block runs.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    with TemporaryDirectory() as folder:
+        # Without a destination MLflow gives a local artifact's own path: no copy, no progress bar.
+        destination = None if urlparse(uri).scheme in ("", "file") else folder
+        try:
+            path = Path(download_artifacts(artifact_uri=uri, dst_path=destination, tracking_uri=tracking_uri))
+        except (MlflowException, OSError) as error:
+            raise InputError(
+                f"What a run keeps must be readable, but '{uri}' is not: {str(error).splitlines()[0]} Put "
+                "it back, or name another run."
+            ) from error
+        yield path
+
+
+def read_text(run: "Run", tracking_uri: str, name: str) -> str:
+    """Read a text artifact; empty where the run has none of this name."""
+    try:
+        with artifact(run, tracking_uri, name) as path:
+            return path.read_text()
+    except InputError:
+        return ""

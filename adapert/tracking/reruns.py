@@ -1,0 +1,86 @@
+"""The runs of trials that were run again: beside their originals, and no part of any study."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from adapert.config import Config
+from adapert.records import Tag
+from adapert.tracking.find import name_of
+from adapert.tracking.provenance import git_commit, package_versions
+from adapert.tracking.read import tag_of
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+KIND = "rerun"
+
+COMPARISON_FILE = "rerun.csv"
+"""Artifact of a rerun: each metric as it was tracked, and again."""
+
+KEPT_TAGS = (Tag.STUDY, Tag.TRIAL, Tag.VARIANT, Tag.SEED, Tag.CONFIG_DIGEST, Tag.DATA_FINGERPRINT)
+
+
+class Rerun:
+    """Writes one rerun's run."""
+
+    def __init__(self, client: "MlflowClient", run_id: str) -> None:
+        self._client, self.run_id = client, run_id
+
+    def log_epoch(self, metrics: Mapping[str, float]) -> None:
+        """Keep what an epoch, or the end of training, reported."""
+        from mlflow.entities import Metric
+
+        at, step = int(time.time() * 1000), int(metrics.get("epoch", 0))
+        entries = [Metric(name, float(value), at, step) for name, value in metrics.items()]
+        self._client.log_batch(self.run_id, metrics=entries)
+
+    def log_comparison(self, comparison: pd.DataFrame, summary: str) -> None:
+        """Keep the comparison with the original, and in words what came of it."""
+        self._client.log_text(self.run_id, comparison.to_csv(index=False), COMPARISON_FILE)
+        self._client.set_tag(self.run_id, "mlflow.note.content", summary)
+
+    def log_file(self, path: Path) -> None:
+        """Keep a file."""
+        self._client.log_artifact(self.run_id, str(path))
+
+
+@contextmanager
+def tracked_rerun(
+    client: "MlflowClient", original: "Run", config: Config, machine: Mapping[str, str]
+) -> Iterator[Rerun]:
+    """Track a trial that is run again in the block, whatever its end.
+
+    Args:
+        client: Of the store.
+        original: The trial's run.
+        config: That it runs with.
+        machine: Tags of where it runs.
+    """
+    from mlflow.entities import Param
+
+    tags = {str(tag): tag_of(original, tag) for tag in KEPT_TAGS} | dict(machine)
+    tags |= {
+        Tag.KIND: KIND,
+        Tag.ORIGINAL: original.info.run_id,
+        Tag.GIT_COMMIT: git_commit(),
+        Tag.VERSIONS: package_versions(),
+    }
+    parent = original.data.tags.get("mlflow.parentRunId")
+    tags |= {"mlflow.parentRunId": parent} if parent else {}
+    run = client.create_run(original.info.experiment_id, tags=tags, run_name=f"{name_of(original)} again")
+    run_id = str(run.info.run_id)
+    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in config.flat().items()])
+    try:
+        yield Rerun(client, run_id)
+    except BaseException as error:
+        is_killed = isinstance(error, KeyboardInterrupt)
+        client.set_tag(run_id, Tag.MESSAGE, str(error) or type(error).__name__)
+        client.set_terminated(run_id, "KILLED" if is_killed else "FAILED")
+        raise
+    client.set_terminated(run_id, "FINISHED")

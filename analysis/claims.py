@@ -1,0 +1,240 @@
+"""What the paper says of Figures 4 and 5, claim by claim, and what a user's own runs say of it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.best_weight import NEAR, NOT_SUPPORTED, SUPPORTED, UNDECIDED, locate_best
+from analysis.directions import is_larger_better
+from analysis.figures.style import EFFECT_SIZES, METRICS
+from analysis.paired import summarize_paired
+from analysis.tables.table import PaperTable
+from analysis.two_level import CONFIDENCE
+
+CLAIM_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
+"""All of one scale, from 0 or -1 to 1, and larger is better."""
+
+DIFFERENCE, BEST = "difference", "best lambda_non"
+"""What an estimate is of."""
+
+LEVEL = 0.05
+"""Of a Holm-adjusted p."""
+
+LITTLE = 0.02
+"""The largest change of a metric that counts as little."""
+
+TOO_LARGE = 0.1
+
+CLAIMS_STEM = "claims"
+"""Of the table's files."""
+
+CLAIM_COLUMNS = (
+    "study",
+    "split",
+    "claim",
+    "group",
+    "metric",
+    "quantity",
+    "estimate",
+    "low",
+    "high",
+    "p_holm",
+    "verdict",
+)
+
+_SMALL_AND_MEDIUM = ("small", "medium")
+_GROUPS = EFFECT_SIZES
+_LEVEL_NAME = "lambda_non="
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A claim about the difference of two variants.
+
+    Attributes:
+        claim: In words.
+        groups: Effect sizes that it is about.
+        variant: Compared with the reference: the full model, or no non-DEG loss.
+        sign: Of the difference that is reported: 1 for variant minus reference, -1 for the reverse.
+        judge: Estimate's interval and p to verdict.
+    """
+
+    claim: str
+    groups: tuple[str, ...]
+    variant: str
+    sign: int
+    judge: Callable[[float, float, float], str]
+
+
+def judge_gain(low: float, high: float, p_holm: float) -> str:
+    """Judge that a difference is above 0.
+
+    Args:
+        low: End of the difference's interval.
+        high: Its other end.
+        p_holm: Of the paired test.
+
+    Returns:
+        Supported where the interval lies above 0 and p is below `LEVEL`; not supported where a difference of
+        more than `LITTLE` lies outside the interval; else undecided, as is anything without an interval.
+    """
+    if low > 0 and p_holm < LEVEL:
+        return SUPPORTED
+    return NOT_SUPPORTED if high < LITTLE else UNDECIDED
+
+
+def judge_loss(low: float, high: float, p_holm: float) -> str:
+    """Judge that a difference is below 0; the mirror of `judge_gain`."""
+    return judge_gain(-high, -low, p_holm)
+
+
+def judge_little(low: float, high: float, p_holm: float) -> str:
+    """Judge that a difference is little.
+
+    Returns:
+        Supported where the whole interval lies within `LITTLE` of 0, as in a test of equivalence; not
+        supported where none of it does; else undecided.
+    """
+    if low > -LITTLE and high < LITTLE:
+        return SUPPORTED
+    return NOT_SUPPORTED if low > LITTLE or high < -LITTLE else UNDECIDED
+
+
+ABLATION_CLAIMS = (
+    Comparison("the context helps", _GROUPS, "no_context", -1, judge_gain),
+    Comparison("the non-DEG loss helps", _SMALL_AND_MEDIUM, "no_non_deg", -1, judge_gain),
+    Comparison("the non-DEG loss does little", ("large",), "no_non_deg", -1, judge_little),
+)
+"""Section 5.4 of the AdaPert paper: estimates are the full model minus the model without the part."""
+
+SENSITIVITY_CLAIMS = (
+    Comparison(f"lambda_non of {TOO_LARGE:g} hurts", _GROUPS, f"{_LEVEL_NAME}{TOO_LARGE:g}", 1, judge_loss),
+)
+"""Section 5.5: the estimate is with that weight minus without the loss."""
+
+
+def summarize_claims(
+    ablation: pd.DataFrame | None,
+    sensitivity: pd.DataFrame | None,
+    metrics: Sequence[str] = CLAIM_METRICS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Set the paper's claims beside what a user's runs say.
+
+    Args:
+        ablation: The long table of an ablation's one split, or None.
+        sensitivity: The long table of a sensitivity study's one split, with lambda_non, or None.
+        metrics: Those that are looked at; larger must be better.
+        seed: Of the bootstraps.
+
+    Returns:
+        `CLAIM_COLUMNS`, a row a claim, group of effect sizes and metric. ``estimate``, ``low`` and ``high``
+        are a difference of means of `summarize_paired`, or the best lambda_non with the central interval of
+        `resample_best`, which has no p. Claims on variants, weights or groups without runs are left out.
+    """
+    rows: list[dict[str, object]] = []
+    if ablation is not None:
+        chosen = _select(ablation, metrics)
+        rows += _compare(chosen, "full", ABLATION_CLAIMS, seed)
+    if sensitivity is not None:
+        chosen = _select(sensitivity, metrics)
+        named = chosen.assign(variant=_LEVEL_NAME + chosen["lambda_non"].map("{:g}".format))
+        rows += _compare(named, f"{_LEVEL_NAME}0", SENSITIVITY_CLAIMS, seed)
+        rows += [
+            _identity(chosen, best.claim, best.group, metric)
+            | {"quantity": BEST, "estimate": best.estimate, "low": best.low, "high": best.high}
+            | {"verdict": best.verdict}
+            for metric in metrics
+            for best in locate_best(chosen[chosen["metric"] == metric], seed, f"claims/{metric}")
+        ]
+    table = pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
+    order = {metric: place for place, metric in enumerate(metrics)}
+    return table.sort_values("metric", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def build_claims_table(claims: pd.DataFrame) -> PaperTable:
+    """Lay claims out as they are read.
+
+    Args:
+        claims: From `summarize_claims`, of any number of studies.
+    """
+    cells = pd.DataFrame(
+        {
+            "Claim": claims["claim"],
+            "Effects": claims["group"],
+            "Metric": [METRICS[name].label if name in METRICS else name for name in claims["metric"]],
+            "Estimate": _numbers(claims, "estimate"),
+            f"{CONFIDENCE:.0%} interval": [
+                f"{low} to {high}" if low else ""
+                for low, high in zip(_numbers(claims, "low"), _numbers(claims, "high"), strict=True)
+            ],
+            "p": ["" if np.isnan(value) else f"{value:.3f}" for value in claims["p_holm"].astype(float)],
+            "On these data": claims["verdict"],
+        }
+    )
+    study = ", ".join(dict.fromkeys(claims["study"]))
+    split = ", ".join(dict.fromkeys(claims["split"]))
+    title = f"The paper's claims about Figures 4 and 5 on {study}, {split} split"
+    return PaperTable(
+        stem=CLAIMS_STEM, title=title, caption=_CAPTION, frame=claims, cells=cells.astype(str), n_names=3
+    )
+
+
+_CAPTION = (
+    "An estimate is a paired difference of means over perturbations, of the full model minus the model "
+    "without a part, or of a weight minus no weight; or it is the best weight. "
+    f"Intervals are of {CONFIDENCE:.0%}; p is Holm's, over the comparisons of a metric here. "
+    f"A difference is supported where its interval excludes 0 and p is below {LEVEL:g}; it is not where its "
+    f"interval excludes one of {LITTLE:g}, which is also what counts as little. "
+    f"The best weight is near .01 from {NEAR[0]:g} to {NEAR[1]:g}, and smaller for large effects where "
+    f"{CONFIDENCE:.0%} of the resamples say so. Undecided: the data allow both."
+)
+
+
+def _select(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    assert all(is_larger_better(metric) for metric in metrics)
+    return frame[frame["metric"].isin(metrics)]
+
+
+def _compare(
+    frame: pd.DataFrame, reference: str, claims: Sequence[Comparison], seed: int
+) -> Iterator[dict[str, object]]:
+    if not (frame["variant"] == reference).any():
+        return
+    # Holm's family is what was asked beforehand: of a study's variants those that a claim is about.
+    is_asked = frame["variant"].isin([reference, *(claim.variant for claim in claims)])
+    paired = summarize_paired(frame[is_asked], reference, seed=seed)
+    for claim in claims:
+        for group in claim.groups:
+            is_meant = (paired["variant"] == claim.variant) & (paired["effect_size"] == group)
+            for row in paired[is_meant & paired["difference"].notna()].to_dict("records"):
+                low, high = sorted((claim.sign * row["low"], claim.sign * row["high"]))
+                yield {
+                    **_identity(frame, claim.claim, group, row["metric"]),
+                    "quantity": DIFFERENCE,
+                    "estimate": claim.sign * row["difference"],
+                    "low": low,
+                    "high": high,
+                    "p_holm": row["p_holm"],
+                    "verdict": claim.judge(low, high, row["p_holm"]),
+                }
+
+
+def _identity(frame: pd.DataFrame, claim: str, group: str, metric: str) -> dict[str, object]:
+    return {
+        "study": frame["study"].iloc[0],
+        "split": frame["split"].iloc[0],
+        "claim": claim,
+        "group": group,
+        "metric": metric,
+    }
+
+
+def _numbers(claims: pd.DataFrame, column: str) -> list[str]:
+    """Write differences with three decimals and weights as they are; nothing where there is none."""
+    return [
+        "" if np.isnan(value) else f"{value:.3f}" if quantity == DIFFERENCE else f"{value:g}"
+        for value, quantity in zip(claims[column].astype(float), claims["quantity"], strict=True)
+    ]

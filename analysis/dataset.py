@@ -1,0 +1,71 @@
+"""What figures and tables say of a prepared data set beside its numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import SPLITS, SplitName
+
+
+def name_dataset(dataset: PreparedDataset) -> str:
+    """Name a data set by the file it was prepared from and its fingerprint."""
+    cells = dataset.manifest.get("inputs", {}).get("cells")
+    return f"{Path(cells['file']).stem} ({dataset.fingerprint})" if cells else dataset.fingerprint
+
+
+def describe_perturbations(dataset: PreparedDataset) -> pd.DataFrame:
+    """List the perturbations of the splits that a data set was read with.
+
+    Returns:
+        split, perturbation, effect_size, n_cells, n_degs and n_genes (measured), splits below each other.
+    """
+    parts = [_describe_split(dataset, name) for name in SPLITS if name in dataset.splits]
+    return pd.concat(parts, ignore_index=True)
+
+
+def count_perturbations(dataset: PreparedDataset) -> pd.DataFrame:
+    """Count perturbations and cells of every split by effect size, and open no split's expression.
+
+    Of a split that the data set was read without, the two files with the numbers of cells and the names
+    of the groups are read; `adapert prepare` prints these counts.
+
+    Args:
+        dataset: Read from disk, or with all its splits.
+
+    Returns:
+        split, effect_size, n_perturbations and n_cells; groups without a perturbation have no row.
+    """
+    rows = [
+        {"split": split, "effect_size": effect_sizes, "n_perturbations": 1, "n_cells": n_cells}
+        for split in SPLITS
+        for effect_sizes, n_cells in _groups_and_cells(dataset, split)
+    ]
+    frame = pd.DataFrame(rows, columns=["split", "effect_size", "n_perturbations", "n_cells"])
+    return frame.groupby(["split", "effect_size"], as_index=False, sort=False).sum()
+
+
+def _describe_split(dataset: PreparedDataset, split: SplitName) -> pd.DataFrame:
+    table = dataset.splits[split].table
+    return pd.DataFrame(
+        {
+            "split": split,
+            "perturbation": table.perturbations,
+            "effect_size": table.effect_size,
+            "n_cells": table.n_cells,
+            "n_degs": table.n_degs,
+            "n_genes": dataset.n_genes,
+        }
+    )
+
+
+def _groups_and_cells(dataset: PreparedDataset, split: SplitName) -> list[tuple[str, int]]:
+    if split in dataset.splits:
+        table = dataset.splits[split].table
+        return list(zip(table.effect_size.tolist(), table.n_cells.tolist(), strict=True))
+    if dataset.path is None:
+        return []
+    folder: Path = dataset.path / split
+    effect_size, n_cells = (np.load(folder / f"{name}.npy").tolist() for name in ("effect_size", "n_cells"))
+    return list(zip(effect_size, n_cells, strict=True))

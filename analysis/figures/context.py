@@ -1,0 +1,207 @@
+"""The context of one perturbation: the genes that a model selected for it, and the network among them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from adapert.files import whole_file
+from adapert.seeding import numpy_generator
+from analysis.figures.style import FONT_SIZE, SMALL_FONT_SIZE, paper_style
+
+MOST_GENES = 25
+"""Context genes that a picture has room for."""
+
+RESOLUTION = 300
+"""Dots per inch of the PNG."""
+
+_SIZES = 60.0, 420.0
+"""Areas of the least and the most relevant gene's dot, points squared."""
+
+_ONE_RING = 12
+"""Context genes that have room on one ring."""
+
+_UNMEASURED = "0.85"
+_INK = "0.2"
+
+
+def summarize_context(
+    contexts: pd.DataFrame, deltas: pd.DataFrame, perturbation: str, n_genes: int = MOST_GENES
+) -> pd.DataFrame:
+    """Choose the genes of a picture: the perturbed ones, and the most relevant of those selected.
+
+    Args:
+        contexts: perturbation, gene, is_perturbed, is_selected, alpha, weight (`adapert.prediction`).
+        deltas: Predicted, log1p units, a row a perturbation and a column a gene.
+        perturbation: Which.
+        n_genes: Context genes at most.
+
+    Returns:
+        perturbation, gene, is_perturbed, relevance (alpha, or the weight where the model has no alpha),
+        predicted_delta (NaN where a gene was not measured), and n_selected, the context genes that there
+        are, repeated. Perturbed genes first, then by falling relevance.
+    """
+    rows = contexts[(contexts["perturbation"] == perturbation) & contexts["is_selected"].astype(bool)]
+    relevance = rows["alpha"].astype(float).fillna(rows["weight"].astype(float))
+    rows = rows.assign(relevance=relevance).sort_values("relevance", ascending=False, kind="stable")
+    is_perturbed = rows["is_perturbed"].astype(bool)
+    shown = pd.concat([rows[is_perturbed], rows[~is_perturbed].head(n_genes)], ignore_index=True)
+    shown["predicted_delta"] = deltas.loc[perturbation].reindex(shown["gene"]).to_numpy(dtype=float)
+    shown["n_selected"] = int((~is_perturbed).sum())
+    return shown[["perturbation", "gene", "is_perturbed", "relevance", "predicted_delta", "n_selected"]]
+
+
+def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame) -> Figure:
+    """Draw the genes of a context: perturbed ones in the middle, the others around them.
+
+    Args:
+        nodes: From `summarize_context`.
+        edges: source, target: the model's network; edges between other genes are left out.
+
+    Returns:
+        A figure 5 in wide: dots grow with relevance, and are coloured by predicted delta.
+    """
+    names = list(nodes["gene"])
+    among = edges[edges["source"].isin(names) & edges["target"].isin(names)]
+    place = place_genes(nodes, among)
+    bound = float(np.nanmax(np.abs(nodes["predicted_delta"]), initial=0.0)) or 1.0
+    with paper_style():
+        figure = Figure(figsize=(5.0, 4.9), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        _draw_edges(axes, among, place)
+        colours = ScalarMappable(Normalize(-bound, bound), "RdBu_r")
+        _draw_nodes(axes, nodes, place, colours)
+        bar = figure.colorbar(colours, ax=axes, shrink=0.5, aspect=28, pad=0.02)
+        bar.set_label("predicted delta (log1p units)")
+        bar.outline.set_visible(False)
+        axes.set_title(_title(nodes), loc="left", size=FONT_SIZE + 1)
+        figure.supxlabel(_caption(nodes), size=SMALL_FONT_SIZE, x=0.02, ha="left")
+    return figure
+
+
+def place_genes(nodes: pd.DataFrame, edges: pd.DataFrame) -> dict[str, tuple[float, float]]:
+    """Place genes: perturbed ones near (0, 0), the others on rings, neighbours in the network side by side.
+
+    Args:
+        nodes: gene, is_perturbed.
+        edges: source, target, among them.
+
+    Returns:
+        Gene to its place, within the unit circle.
+    """
+    is_perturbed = nodes["is_perturbed"].astype(bool)
+    inner, outer = list(nodes.loc[is_perturbed, "gene"]), list(nodes.loc[~is_perturbed, "gene"])
+    ordered = _side_by_side(outer, edges)
+    # Many alternate between two rings, so that names have room; an odd number leaves one place free.
+    radii = (1.0, 0.68) if len(ordered) > _ONE_RING else (0.85, 0.85)
+    n_places = max(len(ordered) + len(ordered) % 2, 1)
+    place = {}
+    for number, gene in enumerate(ordered):
+        angle, radius = np.pi / 2 + 2 * np.pi * number / n_places, radii[number % 2]
+        place[gene] = (radius * np.cos(angle), radius * np.sin(angle))
+    spread = 0.0 if len(inner) == 1 else 0.2
+    turns = 2 * np.pi * np.arange(len(inner)) / max(len(inner), 1)
+    own = zip(inner, turns, strict=True)
+    return place | {gene: (-spread * np.cos(turn), -spread * np.sin(turn)) for gene, turn in own}
+
+
+def write_picture(figure: Figure, path: Path) -> None:
+    """Write a figure as the file's suffix says, whole or not at all.
+
+    Args:
+        figure: Any.
+        path: Ends in ``.png``, ``.svg`` or ``.pdf``; replaced where it exists.
+    """
+    with whole_file(path) as beside, paper_style():
+        figure.savefig(beside, format=path.suffix.removeprefix("."), dpi=RESOLUTION)
+
+
+def _side_by_side(genes: list[str], edges: pd.DataFrame) -> list[str]:
+    """Order genes on a circle so that connected ones are near each other, by swaps that shorten edges."""
+    at = {gene: number for number, gene in enumerate(genes)}
+    ends = zip(edges["source"], edges["target"], strict=True)
+    known = [(at[source], at[target]) for source, target in ends if source in at and target in at]
+    pairs = np.array(known, dtype=np.int64).reshape(-1, 2)
+    position = np.arange(len(genes))
+
+    def length(position: np.ndarray[Any, Any]) -> float:
+        apart = np.abs(position[pairs[:, 0]] - position[pairs[:, 1]])
+        return float(np.minimum(apart, len(genes) - apart).sum())
+
+    generator = numpy_generator(0, "places in a picture")
+    shortest = length(position)
+    for first, second in generator.integers(len(genes), size=(2000, 2)) if len(pairs) else ():
+        swapped = position.copy()
+        swapped[[first, second]] = position[[second, first]]
+        if (tried := length(swapped)) < shortest:
+            position, shortest = swapped, tried
+    return [genes[number] for number in np.argsort(position)]
+
+
+def _draw_edges(axes: Axes, edges: pd.DataFrame, place: dict[str, tuple[float, float]]) -> None:
+    for source, target in zip(edges["source"], edges["target"], strict=True):
+        (x, y), (x_end, y_end) = place[source], place[target]
+        axes.plot([x, x_end], [y, y_end], color="0.72", linewidth=0.7, zorder=1)
+
+
+def _draw_nodes(
+    axes: Axes, nodes: pd.DataFrame, place: dict[str, tuple[float, float]], colours: ScalarMappable
+) -> None:
+    xy = np.array([place[gene] for gene in nodes["gene"]])
+    is_perturbed = nodes["is_perturbed"].to_numpy(dtype=bool)
+    fills = [_UNMEASURED if np.isnan(v) else tuple(colours.to_rgba(v)) for v in nodes["predicted_delta"]]
+    axes.scatter(
+        xy[:, 0],
+        xy[:, 1],
+        s=_areas(nodes),
+        c=fills,
+        edgecolors=[_INK] * len(nodes),
+        linewidths=[1.8 if is_own else 0.5 for is_own in is_perturbed],
+        zorder=2,
+    )
+    areas = _areas(nodes)
+    for (x, y), gene, is_own, area in zip(xy, nodes["gene"], is_perturbed, areas, strict=True):
+        weight = "bold" if is_own else "normal"
+        axes.annotate(
+            gene,
+            (x, y),
+            xytext=(0, -(np.sqrt(area / np.pi) + 2)),  # below the dot
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            size=FONT_SIZE if is_own else SMALL_FONT_SIZE,
+            weight=weight,
+            zorder=3,
+            bbox={"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
+        )
+    axes.set(xlim=(-1.2, 1.2), ylim=(-1.25, 1.15), aspect="equal")
+    axes.set_axis_off()
+
+
+def _areas(nodes: pd.DataFrame) -> np.ndarray[Any, Any]:
+    """Areas of dots: linear in a context gene's relevance; perturbed genes, always selected, are alike."""
+    relevance = nodes["relevance"].to_numpy(dtype=float)
+    is_perturbed = nodes["is_perturbed"].to_numpy(dtype=bool)
+    least, most = _SIZES
+    highest = relevance[~is_perturbed].max(initial=0.0)
+    share = relevance / highest if highest else np.ones(len(relevance))
+    return np.where(is_perturbed, most, least + (most - least) * share)
+
+
+def _title(nodes: pd.DataFrame) -> str:
+    n_selected, n_shown = int(nodes["n_selected"].iloc[0]), int((~nodes["is_perturbed"].astype(bool)).sum())
+    genes = f"{n_selected or 'no'} gene{'' if n_selected == 1 else 's'} selected"
+    which = f", {n_shown} most relevant shown" if n_shown < n_selected else ""
+    return f"Context of {nodes['perturbation'].iloc[0]}: {genes}{which}"
+
+
+def _caption(nodes: pd.DataFrame) -> str:
+    grey = " Grey: not measured." if nodes["predicted_delta"].isna().any() else ""
+    return f"Thick rim: perturbed. Area: relevance (alpha). Lines: the model's network.{grey}"

@@ -1,0 +1,162 @@
+"""Contours of a search: the objective over pairs of the fields along which it differed most."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from adapert.errors import InputError
+from analysis.figures.fields import association, build_scale, field_label, varied_fields
+from analysis.figures.style import build_figure, finish_axes, paper_style
+from analysis.figures.trials import (
+    BEST_COLOUR,
+    FAINT,
+    FINISHED,
+    colour_map,
+    draw_colourbar,
+    trials_phrase,
+    with_objective,
+)
+from analysis.two_level import FloatArray
+
+N_FIELDS = 4
+"""Fields that are paired: six panels."""
+
+LEAST_TRIALS = 10
+"""Finished trials without which there is no surface to speak of."""
+
+_N_COLUMNS = 3
+_N_CELLS = 41
+_BANDWIDTH = 0.12
+_LEAST_WEIGHT = 0.6
+_N_LEVELS = 9
+_IDENTITY = ["study", "number", "status", "objective", "is_best"]
+
+
+def summarize_contours(trials: pd.DataFrame, n_fields: int = N_FIELDS) -> pd.DataFrame:
+    """Smooth the objective over pairs of fields.
+
+    The surface is the mean of the finished trials' objectives, weighted by a Gaussian kernel of their
+    distance on the axes of `build_scale` (its standard deviation is .12 of an axis), on a grid of 41 x 41.
+
+    Args:
+        trials: From `load_search`.
+        n_fields: How many fields are paired: ranges before choices, those of largest `association` first.
+
+    Returns:
+        study, x_field, y_field, kind (``"trial"`` or ``"surface"``), x and y (positions on the fields' axes,
+        0 to 1), objective; of trials also number, status, is_best, x_value and y_value. The surface is NaN
+        where fewer than .6 trials are near, as the kernel counts.
+
+    Raises:
+        InputError: No trial has an objective, fewer than `LEAST_TRIALS` are finished, or fewer than two
+            fields vary.
+    """
+    known = with_objective(trials)
+    finished = known[known["status"] == FINISHED]
+    fields = varied_fields(known)
+    if len(fields) < 2 or len(finished) < LEAST_TRIALS:
+        raise InputError(
+            f"Contours need two fields in which trials differ and {LEAST_TRIALS} finished trials, but study "
+            f"'{known['study'].iloc[0]}' has {len(fields)} and {len(finished)}. Look at its slices."
+        )
+    strength = {field: association(finished[field], finished["objective"]) for field in fields}
+    # Between choices there is nothing to draw a contour through: ranges come first.
+    is_choice = {field: build_scale(known[field]).kind == "choices" for field in fields}
+    shown = sorted(fields, key=lambda field: (is_choice[field], -strength[field]))[:n_fields]
+    return pd.concat([_summarize_pair(known, x, y) for x, y in combinations(shown, 2)], ignore_index=True)
+
+
+def plot_contours(summary: pd.DataFrame) -> Figure:
+    """Draw a panel for each pair of fields: the smoothed objective, and the trials on top.
+
+    Args:
+        summary: From `summarize_contours`.
+
+    Returns:
+        A figure 7 in wide; all panels share the colours.
+    """
+    pairs = list(dict.fromkeys(zip(summary["x_field"], summary["y_field"], strict=True)))
+    n_columns = min(_N_COLUMNS, len(pairs))
+    surface = summary.loc[summary["kind"] == "surface", "objective"]
+    scale = Normalize(float(surface.quantile(0.05)), float(surface.max()))
+    trials = summary[summary["kind"] == "trial"]
+    with paper_style():
+        figure, panels = build_figure(
+            (-(-len(pairs) // n_columns), n_columns),
+            panel_height=1.75,
+            title=f"Contours: {trials_phrase(trials)}",
+            caption=_CAPTION,
+        )
+        for axes, (x, y) in zip(panels.flat, pairs, strict=False):
+            of_pair = summary[(summary["x_field"] == x) & (summary["y_field"] == y)]
+            _draw_surface(axes, of_pair[of_pair["kind"] == "surface"], scale)
+            _draw_trials(axes, of_pair[of_pair["kind"] == "trial"])
+        for axes in panels.flat[len(pairs) :]:
+            axes.set_visible(False)
+        draw_colourbar(figure, scale, list(panels.flat), "mean validation Pearson-Δ ↑")
+    return figure
+
+
+def _summarize_pair(known: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
+    places = {field: build_scale(known[field]).positions(known[field]) for field in (x, y)}
+    trials = known[_IDENTITY].assign(
+        kind="trial",
+        x=places[x],
+        y=places[y],
+        x_value=known[x].astype(object),
+        y_value=known[y].astype(object),
+    )
+    is_finished = (known["status"] == FINISHED).to_numpy()
+    objective = known.loc[is_finished, "objective"].to_numpy(dtype=np.float64)
+    surface = _smooth(places[x][is_finished], places[y][is_finished], objective)
+    both = pd.concat([trials, surface.assign(kind="surface", study=known["study"].iloc[0])])
+    return both.assign(x_field=x, y_field=y)
+
+
+def _smooth(x: FloatArray, y: FloatArray, objective: FloatArray) -> pd.DataFrame:
+    cells = np.linspace(0, 1, _N_CELLS)
+    # A Gaussian of two coordinates is the product of two, so no (cells, cells, trials) array is made.
+    along_x, along_y = (np.exp(-(((cells[:, None] - at) / _BANDWIDTH) ** 2) / 2) for at in (x, y))
+    weights = along_y @ along_x.T
+    totals = (along_y * objective) @ along_x.T
+    means = np.where(weights >= _LEAST_WEIGHT, totals / np.maximum(weights, 1e-300), np.nan)
+    grid_x, grid_y = np.meshgrid(cells, cells)
+    return pd.DataFrame({"x": grid_x.ravel(), "y": grid_y.ravel(), "objective": means.ravel()})
+
+
+def _draw_surface(axes: Axes, surface: pd.DataFrame, scale: Normalize) -> None:
+    table = surface.pivot(index="y", columns="x", values="objective")
+    levels = np.linspace(float(scale.vmin or 0), float(scale.vmax or 0), _N_LEVELS)
+    if levels[0] < levels[-1]:
+        axes.contourf(
+            table.columns, table.index, np.ma.masked_invalid(table.to_numpy()), levels,
+            cmap=colour_map(), norm=scale, extend="min", alpha=0.85,
+        )  # fmt: skip
+
+
+def _draw_trials(axes: Axes, trials: pd.DataFrame) -> None:
+    is_finished = trials["status"] == FINISHED
+    others, finished, best = trials[~is_finished], trials[is_finished], trials[trials["is_best"]]
+    axes.plot(others["x"], others["y"], "o", color=FAINT, markersize=2.5, markerfacecolor="none")
+    axes.plot(finished["x"], finished["y"], "o", color="black", markersize=3, markeredgecolor="white",
+              markeredgewidth=0.4)  # fmt: skip
+    axes.plot(best["x"], best["y"], "o", markersize=6, color=BEST_COLOUR, markeredgecolor="white")
+    for letter, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
+        ticks = build_scale(trials[f"{letter}_value"].infer_objects()).ticks()
+        axis.set_ticks([position for position, _ in ticks], [text for _, text in ticks])
+        axis.set_label_text(field_label(str(trials[f"{letter}_field"].iloc[0])))
+    axes.set_xlim(-0.05, 1.05)
+    axes.set_ylim(-0.05, 1.05)
+    finish_axes(axes)
+
+
+_CAPTION = (
+    "Colour: objective of the finished trials near a point, averaged by a Gaussian kernel of .12 of an axis; "
+    "blank where no trial is near. Dots: finished trials; large: the best; hollow: trials that ended before "
+    "their time, which the colours leave out. Shown are the ranges along which the finished trials' ranks "
+    "differ most, all other fields free: a map of what was tried, not a measure of importance."
+)

@@ -1,0 +1,168 @@
+"""Fields of a config on a figure's axes: their labels, the scale they are drawn on, which of them matter."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from adapert.config import Config
+from analysis.two_level import FloatArray
+
+KNOBS = {
+    "loss.lambda_non": r"$\lambda_{\mathrm{non}}$",
+    "loss.lambda_align": r"$\lambda_{\mathrm{align}}$",
+    "loss.huber_delta": r"Huber $\delta$",
+    "model.tau": r"$\tau$",
+    "model.threshold": r"threshold $T$",
+    "graph.top_k": "edges per gene",
+}
+"""The six knobs in the order they are drawn; any other field follows in the config's order."""
+
+_MAX_CHOICES = 6
+_LEAST_RATIO = 10
+_N_GROUPS = 4
+_LEAST_TRIALS = 8
+_PLAIN = 1e-2
+
+_NO_SETTINGS = ("data.path", "data.fingerprint")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where the values of a field lie on an axis from 0 to 1.
+
+    Attributes:
+        kind: Values evenly spaced in their order, a linear or a logarithmic axis.
+        choices: The values of the first kind.
+        low: Smallest value of the others.
+        high: Largest.
+    """
+
+    kind: Literal["choices", "linear", "log"]
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 1.0
+
+    def positions(self, values: Iterable[Any]) -> FloatArray:
+        """Place values, (n_values,)."""
+        if self.kind == "choices":
+            last = max(1, len(self.choices) - 1)
+            return np.array([self.choices.index(value) / last for value in values], dtype=np.float64)
+        numbers = np.array(list(values), dtype=np.float64)
+        return self._unit(numbers)
+
+    def ticks(self, n_at_most: int = 4) -> list[tuple[float, str]]:
+        """List positions and labels of ticks."""
+        if self.kind == "choices":
+            shown = [_text(value) for value in self.choices]
+            return list(zip(self.positions(self.choices).tolist(), shown, strict=True))
+        values = _nice_values(self, n_at_most)
+        shown = [_text(float(value), in_powers=self.kind == "log" and self.low < _PLAIN) for value in values]
+        return list(zip(self._unit(values).tolist(), shown, strict=True))
+
+    def _unit(self, numbers: FloatArray) -> FloatArray:
+        if self.kind == "log":
+            unit = np.log(numbers / self.low) / np.log(self.high / self.low)
+        else:
+            unit = (numbers - self.low) / (self.high - self.low)
+        return np.asarray(unit, dtype=np.float64)
+
+
+def field_label(field: str) -> str:
+    """Label a field: its symbol in the paper, or its name in words."""
+    return KNOBS.get(field, field.rpartition(".")[2].removeprefix("n_").replace("_", " "))
+
+
+def varied_fields(trials: pd.DataFrame) -> list[str]:
+    """List the config fields in which trials differ, the six knobs first."""
+    known = [*KNOBS, *(name for name in Config().flat() if name not in (*KNOBS, *_NO_SETTINGS))]
+    return [name for name in known if name in trials and trials[name].nunique() > 1]
+
+
+def build_scale(values: pd.Series) -> Scale:
+    """Choose how a field is drawn.
+
+    Words, switches and few whole numbers are choices. Other numbers lie on whichever of a linear and a
+    logarithmic axis their distribution is nearer to uniform (Kolmogorov-Smirnov distance): the scale they
+    were drawn on, where they were drawn evenly, and in any case the one that shows them best.
+
+    Args:
+        values: Of one field over the trials, with at least two that differ.
+    """
+    distinct = sorted(values.dropna().unique().tolist())
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        return Scale("choices", tuple(distinct))
+    if len(distinct) <= _MAX_CHOICES and pd.api.types.is_integer_dtype(values):
+        return Scale("choices", tuple(distinct))
+    low, high = float(distinct[0]), float(distinct[-1])
+    is_log = low > 0 and high / low >= _LEAST_RATIO and _is_nearer_to_log_uniform(values, low, high)
+    return Scale("log" if is_log else "linear", low=low, high=high)
+
+
+def association(values: pd.Series, objective: pd.Series) -> float:
+    """Measure how far the objective differs between the values of a field, from 0 to 1.
+
+    The share of the variance of ranks that lies between choices, or between quarters of a range, adjusted
+    for their number (the epsilon-squared of a Kruskal-Wallis test). It orders the panels of a figure;
+    trials that a sampler chose and a scheduler stopped do not make it an importance.
+
+    Returns:
+        0 for fewer than 8 trials or a field without two groups.
+    """
+    from scipy.stats import kruskal
+
+    is_known = values.notna() & objective.notna()
+    values, objective = values[is_known], objective[is_known]
+    if len(values) < _LEAST_TRIALS or objective.nunique() < 2:
+        return 0.0
+    is_range = pd.api.types.is_numeric_dtype(values) and values.nunique() > _N_GROUPS
+    groups = pd.qcut(values, _N_GROUPS, labels=False, duplicates="drop") if is_range else values
+    samples = [group.to_numpy() for _, group in objective.groupby(groups)]
+    if len(samples) < 2:
+        return 0.0
+    statistic = float(kruskal(*samples).statistic)
+    return max(0.0, (statistic - len(samples) + 1) / max(1, len(objective) - len(samples)))
+
+
+def _is_nearer_to_log_uniform(values: pd.Series, low: float, high: float) -> bool:
+    from scipy.stats import kstest
+
+    numbers = values.dropna().to_numpy(dtype=np.float64)
+    distances = {
+        kind: float(kstest(Scale(kind, low=low, high=high).positions(numbers), "uniform").statistic)
+        for kind in ("linear", "log")
+    }
+    return distances["log"] < distances["linear"]
+
+
+def _nice_values(scale: Scale, n_at_most: int) -> FloatArray:
+    """Round numbers inside the range: decades, or 1, 2 and 5 of them where there are too few."""
+    for locator in _locators(scale.kind, n_at_most):
+        values = np.asarray(locator.tick_values(scale.low, scale.high))
+        inside = values[(values >= scale.low * (1 - 1e-9)) & (values <= scale.high * (1 + 1e-9))]
+        if len(inside) > 1:
+            break
+    step = -(-len(inside) // n_at_most)
+    return np.asarray(inside[:: max(1, step)], dtype=np.float64)
+
+
+def _locators(kind: str, n_at_most: int) -> list[Any]:
+    linear = MaxNLocator(max(1, n_at_most - 1), steps=[1, 2, 5, 10])
+    if kind == "linear":
+        return [linear]
+    decades, parts = LogLocator(numticks=99), LogLocator(subs=(1.0, 2.0, 5.0), numticks=99)
+    return [decades, parts, linear]
+
+
+def _text(value: Any, in_powers: bool = False) -> str:
+    """Write a value: ``0.05``, ``10⁻³``, ``2×10⁻⁵`` or a word."""
+    if not isinstance(value, float):
+        return str(value)
+    if value == 0 or (_PLAIN <= abs(value) < 1e4 and not in_powers):
+        return f"{value:g}"
+    mantissa, _, exponent = f"{value:.0e}".partition("e")
+    power = f"10^{{{int(exponent)}}}"
+    return f"${power}$" if mantissa == "1" else rf"${mantissa}\times{power}$"

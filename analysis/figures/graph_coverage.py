@@ -1,0 +1,236 @@
+"""Figure 8: how near to the perturbed gene its DEGs lie in the network (App. A.2)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from adapert.data.prepared import PreparedDataset, SharedTable
+from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
+from adapert.errors import InputError
+from adapert.seeding import numpy_generator
+from analysis.dataset import name_dataset
+from analysis.estimates import CONFIDENCE, bootstrap_interval
+from analysis.figures.prediction import model_label
+from analysis.figures.style import build_figure, finish_axes, palette, paper_style
+from analysis.predictions import Predictions
+
+GRAPHS = (10, 20)
+"""Edges kept into each gene: a panel each."""
+
+MAX_HOPS = 3
+
+DEGS, ALL_GENES = "DEGs", "all genes"
+
+_TOP_GENES = (10, 20)
+_MARKERS = ("o", "s", "^", "D", "v")
+
+
+def summarize_graph_coverage(
+    dataset: PreparedDataset,
+    predictions: Predictions | None = None,
+    variant: str | None = None,
+    graphs: Sequence[int] = GRAPHS,
+) -> pd.DataFrame:
+    """Measure the share of a perturbation's DEGs that lies within 1, 2 and 3 hops of the perturbed gene.
+
+    Hops go along edges in either direction. The perturbed gene itself counts nowhere: it is a DEG nearly
+    always, and 0 hops away. `ALL_GENES` is what genes drawn at random would reach on average.
+
+    Args:
+        dataset: With the network, and the splits whose DEGs count.
+        predictions: Of an evaluation on this data set; its perturbations and DEGs then replace the
+            splits'.
+        variant: Whose genes of largest absolute predicted delta are followed too; none if None.
+        graphs: Numbers of edges kept into each gene.
+
+    Returns:
+        dataset, graph_top_k, gene_set (`DEGs`, ``"top 10 of VARIANT"``, `ALL_GENES`), n_hops, the mean over
+        perturbations, low and high (`bootstrap_interval` of that mean), n_perturbations, and those left
+        out of every set: n_isolated, whose genes no edge of this graph touches, and n_without_degs.
+
+    Raises:
+        InputError: Predictions of other genes or perturbations than the data set's, or of no such variant.
+    """
+    perturbations, gene_sets = _gene_sets(dataset, predictions, variant)
+    targets = [dataset.perturbed_nodes(name) for name in perturbations.tolist()]
+    rows = [row for top_k in graphs for row in _summarize_graph(dataset, top_k, targets, gene_sets)]
+    frame = pd.DataFrame(rows)
+    frame.insert(0, "dataset", name_dataset(dataset))
+    return frame
+
+
+def plot_graph_coverage(summary: pd.DataFrame) -> Figure:
+    """Draw a panel a graph: mean coverage against hops, a line a set of genes.
+
+    Args:
+        summary: From `summarize_graph_coverage`.
+
+    Returns:
+        A figure 7 in wide; the grey line is what random genes give.
+
+    Raises:
+        InputError: No perturbation has both an edge and a DEG.
+    """
+    if summary["mean"].isna().all():
+        raise InputError(
+            "The figure needs a perturbation with DEGs whose gene has an edge in the network, but there is "
+            "none. Prepare the data with another network, or with --deg-adjust none."
+        )
+    graphs = list(dict.fromkeys(summary["graph_top_k"]))
+    with paper_style():
+        figure, panels = build_figure(
+            (1, len(graphs)),
+            panel_height=2.3,
+            title=f"Genes near the perturbed gene: {summary['dataset'].iloc[0]}",
+            caption=_caption(summary),
+            sharey=True,
+        )
+        for axes, top_k in zip(panels.flat, graphs, strict=True):
+            of_graph = summary[summary["graph_top_k"] == top_k]
+            _draw_panel(axes, of_graph)
+            axes.set_title(
+                f"top-{top_k} edges of each gene (n={of_graph['n_perturbations'].max():,})", loc="left"
+            )
+        panels[0, 0].set_ylim(0, min(1.03, 1.15 * float(summary[["mean", "high"]].max().max())))
+        panels[0, 0].set_ylabel("share of genes within reach")
+        panels[0, 0].legend(loc="upper left", frameon=False)
+    return figure
+
+
+def hop_distances(shared: SharedTable, top_k: int, targets: Sequence[Sequence[int]]) -> FloatArray:
+    """Count the hops from each perturbation's genes to every node of the graph.
+
+    Args:
+        shared: With the network.
+        top_k: Edges kept into each gene.
+        targets: Nodes of the genes of each perturbation; of several, the nearest counts.
+
+    Returns:
+        (n_perturbations, n_nodes); infinite beyond `MAX_HOPS`.
+    """
+    from scipy.sparse.csgraph import dijkstra
+
+    is_kept = np.asarray(shared.edge_rank) < top_k
+    n_nodes = len(shared.node_names)
+    ends = (np.asarray(shared.edge_target)[is_kept], np.asarray(shared.edge_source)[is_kept])
+    graph = scipy.sparse.csr_array((np.ones(is_kept.sum()), ends), shape=(n_nodes, n_nodes))
+    sources = sorted({node for nodes in targets for node in nodes})
+    distance = dijkstra(graph, directed=False, indices=sources, unweighted=True, limit=MAX_HOPS)
+    place = {node: row for row, node in enumerate(sources)}
+    return np.stack([distance[[place[node] for node in nodes]].min(axis=0) for nodes in targets])
+
+
+def _gene_sets(
+    dataset: PreparedDataset, predictions: Predictions | None, variant: str | None
+) -> tuple[StringArray, dict[str, BoolArray]]:
+    """Name perturbations, and mark the genes of each set, (n_perturbations, n_genes)."""
+    if predictions is None:
+        tables = [split.table for split in dataset.splits.values()]
+        names = np.concatenate([table.perturbations for table in tables])
+        return names, {DEGS: np.concatenate([table.deg_mask for table in tables])}
+    if predictions.gene_names.tolist() != dataset.gene_names.tolist():
+        raise InputError(
+            f"Predictions must be of the data set's {dataset.n_genes:,} genes, but these are of "
+            f"{len(predictions.gene_names):,} genes, in another order or of other names. "
+            "Name the data set that was evaluated."
+        )
+    sets = {DEGS: predictions.deg_mask}
+    if variant is not None:
+        size = np.abs(predictions.prediction_of(variant))
+        label = model_label(variant)
+        sets |= {f"top {n} of {label}": _mark_largest(size, n) for n in _TOP_GENES}
+    return predictions.perturbations, sets
+
+
+def _mark_largest(size: FloatArray, n: int) -> BoolArray:
+    """Mark each row's n largest values; of equal ones the first."""
+    mask = np.zeros(size.shape, dtype=bool)
+    np.put_along_axis(mask, np.argsort(-size, axis=1, kind="stable")[:, :n], True, axis=1)
+    return mask
+
+
+def _summarize_graph(
+    dataset: PreparedDataset,
+    top_k: int,
+    targets: Sequence[Sequence[int]],
+    gene_sets: Mapping[str, BoolArray],
+) -> list[dict[str, Any]]:
+    distance = hop_distances(dataset.shared, top_k, targets)
+    genes = distance[:, : dataset.n_genes]
+    is_other = genes > 0
+    is_joined = (distance == 1).any(axis=1)
+    has_degs = (gene_sets[DEGS] & is_other).any(axis=1)
+    counts = {"n_isolated": (~is_joined).sum(), "n_without_degs": (is_joined & ~has_degs).sum()}
+    sets = dict(gene_sets) | {ALL_GENES: np.ones_like(is_other)}
+    return [
+        {"graph_top_k": top_k, "gene_set": name, "n_hops": n_hops}
+        | _estimate(
+            _share(mask & is_other, genes <= n_hops)[is_joined & has_degs], f"{top_k}/{name}/{n_hops}"
+        )
+        | counts
+        for name, mask in sets.items()
+        for n_hops in range(1, MAX_HOPS + 1)
+    ]
+
+
+def _share(members: BoolArray, is_near: BoolArray) -> FloatArray:
+    """Share of each row's members that are near; NaN where there is none."""
+    n_members: IntArray = members.sum(axis=1)
+    share: FloatArray = (members & is_near).sum(axis=1) / np.where(n_members == 0, np.nan, n_members)
+    return share
+
+
+def _estimate(shares: FloatArray, stream: str) -> dict[str, float]:
+    known = shares[~np.isnan(shares)].astype(np.float64)
+    interval = bootstrap_interval(known[None], numpy_generator(0, f"coverage/{stream}"))
+    mean = float(known.mean()) if len(known) else float("nan")
+    return {"mean": mean, "low": interval.low, "high": interval.high, "n_perturbations": len(known)}
+
+
+def _draw_panel(axes: Axes, summary: pd.DataFrame) -> None:
+    names = list(dict.fromkeys(summary["gene_set"]))
+    colours = palette(len(names))
+    for number, name in enumerate(names):
+        rows = summary[summary["gene_set"] == name]
+        is_baseline = name == ALL_GENES
+        colour: Any = "0.5" if is_baseline else colours[number]
+        shift = 0.05 * (number - (len(names) - 1) / 2)
+        axes.vlines(rows["n_hops"] + shift, rows["low"], rows["high"], color=colour, linewidth=1.2)
+        axes.plot(
+            rows["n_hops"] + shift,
+            rows["mean"],
+            marker=_MARKERS[number % len(_MARKERS)],
+            markersize=4,
+            color=colour,
+            linestyle="--" if is_baseline else "-",
+            linewidth=1.1,
+            label="all genes (chance)" if is_baseline else name,
+        )
+    axes.set_xticks(range(1, MAX_HOPS + 1))
+    axes.set_xlim(0.7, MAX_HOPS + 0.3)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+    axes.set_xlabel("hops from the perturbed gene, at most")
+    axes.grid(axis="y")
+    finish_axes(axes)
+
+
+def _caption(summary: pd.DataFrame) -> str:
+    first = summary.iloc[0]
+    note = (
+        f" Left out at top-{first['graph_top_k']}: {first['n_isolated']} perturbations without an edge, "
+        f"{first['n_without_degs']} without a DEG."
+        if first["n_isolated"] + first["n_without_degs"]
+        else ""
+    )
+    return (
+        f"Dots: mean over perturbations; lines: the {CONFIDENCE:.0%} interval of that mean under a bootstrap "
+        "of perturbations. Edges lead both ways; the perturbed gene itself is not counted. The grey line is "
+        "the share of all measured genes within reach, which is what random genes give: a set above it is "
+        f"nearer than chance.{note}"
+    )

@@ -1,0 +1,218 @@
+"""Figure 9: enrichment of pathways in predicted against that in observed changes (Sec. 5.6, App. G)."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from adapert.data.schema import FloatArray
+from adapert.errors import InputError
+from analysis.figures.prediction import model_label
+from analysis.figures.style import (
+    REFERENCE_COLOUR,
+    SMALL_FONT_SIZE,
+    build_figure,
+    finish_axes,
+    palette,
+    paper_style,
+)
+from analysis.pathways import (
+    N_PERMUTATIONS,
+    SIGNIFICANT_FDR,
+    STATUSES,
+    GeneSets,
+    compare_pathways,
+    correlate_pathways,
+)
+from analysis.predictions import Predictions, choose_perturbation, choose_variants
+
+STATUS_COLOURS = dict(zip(STATUSES, ("0.7", "#3b75af", "#f4a582", "#b2182b"), strict=True))
+"""The paper's: gray, blue, coral, red."""
+
+MAX_LABELS = 14
+
+_ONE_SIDED_SHARE = 0.9
+_ONE_SIDED_CAPTION = (
+    " Nearly all observed NES have one sign, as where the data say only which genes rise: they gather about "
+    "1, and r says little."
+)
+
+_LABEL_X = 1.06
+_LABEL_GAP = 0.052
+_LABEL_LOWEST = 0.3  # above the legend
+
+
+def summarize_pathways(
+    predictions: Predictions,
+    gene_sets: GeneSets,
+    perturbation: str | None = None,
+    variant: str | None = None,
+    seed: int = 0,
+    n_permutations: int = N_PERMUTATIONS,
+) -> pd.DataFrame:
+    """Enrich one perturbation's observed delta and one variant's prediction of it.
+
+    Args:
+        predictions: Of one evaluation.
+        gene_sets: From `analysis.pathways.read_gene_sets`.
+        perturbation: Which; by default that of `choose_perturbation`, as in Figure 1.
+        variant: Whose prediction; by default the first of `choose_variants`.
+        seed: Of the permutations.
+        n_permutations: Of the genes, behind NES and FDR.
+
+    Returns:
+        As `compare_pathways`.
+
+    Raises:
+        InputError: No such perturbation or variant, gseapy is not installed, or no set has enough genes.
+    """
+    chosen = variant or choose_variants(predictions)[0]
+    name = perturbation or choose_perturbation(predictions, chosen)
+    return compare_pathways(predictions, gene_sets, name, [chosen], seed, n_permutations)
+
+
+def plot_pathways(summary: pd.DataFrame) -> Figure:
+    """Draw predicted against observed NES, a dot a pathway, names of those significant in both at the right.
+
+    Args:
+        summary: From `summarize_pathways`.
+
+    Returns:
+        A figure 7 in wide, with the diagonal and the regression line.
+
+    Raises:
+        InputError: No pathway has an NES on both sides.
+    """
+    known = summary.dropna(subset=["observed_nes", "predicted_nes"])
+    if known.empty:
+        raise InputError(
+            "The figure needs normalised enrichment scores of observed and predicted changes, but no pathway "
+            "has both. Use gene sets that share more genes with the data."
+        )
+    first = known.iloc[0]
+    with paper_style():
+        figure, panels = build_figure(
+            (1, 2),
+            panel_height=3.4,
+            title=(
+                f"Pathway enrichment, predicted against observed: {first['perturbation']}, "
+                f"{model_label(first['variant'])}, evaluation '{first['evaluation']}'"
+            ),
+            caption=_caption(summary),
+            width_ratios=(1.25, 1),
+        )
+        panels[0, 1].set_axis_off()
+        _draw(panels[0, 0], known)
+    return figure
+
+
+def _draw(axes: Axes, known: pd.DataFrame) -> None:
+    scores = correlate_pathways(known)
+    axes.axline((0, 0), slope=1, color=REFERENCE_COLOUR, linewidth=0.8, dashes=(4, 3), zorder=1)
+    for status, colour in STATUS_COLOURS.items():
+        rows = known[known["status"] == status]
+        axes.scatter(
+            rows["observed_nes"], rows["predicted_nes"], s=16, color=colour, label=f"{status} ({len(rows)})"
+        )
+    _set_limits(axes, known)
+    if not np.isnan(scores["r"]):
+        slope, intercept = np.polyfit(known["observed_nes"], known["predicted_nes"], 1)
+        axes.axline(
+            (0, intercept), slope=slope, color=palette(1)[0], linewidth=1.0, dashes=(2, 1.5), zorder=1
+        )
+    axes.set_title(_headline(scores), loc="left")
+    axes.set_xlabel("observed NES")
+    axes.set_ylabel("predicted NES")
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(_LABEL_X - 0.03, -0.02),
+        frameon=False,
+        handletextpad=0.2,
+        title=f"FDR < {SIGNIFICANT_FDR:g} in",
+        alignment="left",
+        title_fontsize=SMALL_FONT_SIZE,
+    )
+    _label(axes, known[known["status"] == "both"])
+    finish_axes(axes)
+
+
+def _set_limits(axes: Axes, known: pd.DataFrame) -> None:
+    """Keep both axes symmetric and alike, so that the diagonal is one."""
+    largest = float(known[["observed_nes", "predicted_nes"]].abs().to_numpy().max())
+    limit = 1.08 * largest or 1.0
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    for line in (axes.axhline, axes.axvline):
+        line(0, color="0.9", linewidth=0.6, zorder=0)
+
+
+def _headline(scores: dict[str, Any]) -> str:
+    n = scores["n_pathways"]
+    if np.isnan(scores["r"]):
+        return f"{n} pathway{'' if n == 1 else 's'}; r is undefined"
+    p_value = scores["p_value"]
+    p_text = "p < .001" if p_value < 0.001 else f"p = {p_value:.3f}".replace("0.", ".")
+    return f"{n} pathways: r = {scores['r']:.2f}, {p_text}"
+
+
+def _label(axes: Axes, rows: pd.DataFrame) -> None:
+    """Name pathways in a column beside the panel, in the order of their dots, so that no names overlap."""
+    strength = rows[["observed_nes", "predicted_nes"]].abs().min(axis=1)
+    shown = rows.loc[strength.nlargest(MAX_LABELS).index].sort_values("predicted_nes", ascending=False)
+    low, high = axes.get_ylim()
+    heights = _spread((shown["predicted_nes"].to_numpy() - low) / (high - low))
+    for height, pathway in zip(heights, shown.to_dict("records"), strict=True):
+        label = axes.annotate(
+            _short_name(pathway["pathway"]),
+            xy=(pathway["observed_nes"], pathway["predicted_nes"]),
+            xytext=(_LABEL_X, height),
+            textcoords="axes fraction",
+            va="center",
+            size=SMALL_FONT_SIZE,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "0.6",
+                "linewidth": 0.5,
+                "relpos": (0, 0.5),
+                "shrinkB": 2,
+            },
+            annotation_clip=False,
+        )
+        label.set_in_layout(False)  # the panel keeps its width whatever the names
+
+
+def _spread(heights: FloatArray) -> list[float]:
+    """Move falling heights as little as keeps them apart and above the legend."""
+    placed: list[float] = []
+    for height in heights.tolist():
+        placed.append(min(height, placed[-1] - _LABEL_GAP if placed else 1.0))
+    floor = _LABEL_LOWEST
+    for number in reversed(range(len(placed))):
+        placed[number] = max(placed[number], floor)
+        floor = placed[number] + _LABEL_GAP
+    return placed
+
+
+def _short_name(pathway: str) -> str:
+    name = pathway.removeprefix("HALLMARK_").replace("_", " ")
+    return name if len(name) <= 34 else f"{name[:33]}…"
+
+
+def _caption(summary: pd.DataFrame) -> str:
+    n_both = int((summary["status"] == "both").sum())
+    hidden = n_both - MAX_LABELS
+    names = f"the {MAX_LABELS} strongest of {n_both}" if hidden > 0 else "all"
+    return (
+        "A dot is a gene set, NES its normalised enrichment score by preranked GSEA (gseapy; genes ranked by "
+        f"delta, {summary['n_genes'].min()} to {summary['n_genes'].max()} measured genes a set). Named: sets "
+        f"significant in both ({names}). Grey dashes: predicted = observed; blue: least squares. Sets share "
+        "genes, so p is smaller than it should be."
+        f"{_ONE_SIDED_CAPTION if _is_one_sided(summary) else ''}"
+    )
+
+
+def _is_one_sided(summary: pd.DataFrame) -> bool:
+    known = summary["observed_nes"].dropna()
+    share = float((known > 0).mean())
+    return len(known) > 1 and not 1 - _ONE_SIDED_SHARE < share < _ONE_SIDED_SHARE

@@ -1,0 +1,107 @@
+"""From a frame to files: what a figure's recipe is, and the files that a figure becomes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from adapert.files import whole_file
+from analysis.figures.style import paper_style
+from analysis.load import load_per_perturbation
+
+RESOLUTION = 300
+"""Dots per inch of the PNG."""
+
+# Without their dates the files of the same frame are the same, byte for byte.
+_METADATA = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+@dataclass(frozen=True)
+class FigureRecipe:
+    """How what a figure is made of becomes that figure.
+
+    Attributes:
+        stem: Of the files' names.
+        summarize: What `load` gives, or a prepared data set or an evaluation, to a tidy frame, which is also
+            the CSV.
+        plot: Tidy frame to figure.
+        load: Address of MLflow and name of a study to what `summarize` takes; where it has a column
+            ``split``, the rows of one split are selected. Recipes of data sets and evaluations have no use
+            for it.
+    """
+
+    stem: str
+    summarize: Callable[[Any], pd.DataFrame]
+    plot: Callable[[pd.DataFrame], Figure]
+    load: Callable[[str, str], pd.DataFrame] = load_per_perturbation
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that is drawn, but not yet written.
+
+    Attributes:
+        stem: Of the files' names.
+        summary: What it shows.
+        figure: The drawing.
+    """
+
+    stem: str
+    summary: pd.DataFrame
+    figure: Figure
+
+
+def draw_figure(recipe: FigureRecipe, source: Any, stem: str | None = None) -> Drawing:
+    """Draw a figure in memory.
+
+    Args:
+        recipe: Which figure.
+        source: What its `summarize` takes.
+        stem: Of the files' names; the recipe's if None.
+
+    Raises:
+        InputError: The source has nothing that the figure shows.
+    """
+    summary = recipe.summarize(source)
+    return Drawing(stem or recipe.stem, summary, recipe.plot(summary))
+
+
+def write_drawing(drawing: Drawing, directory: Path) -> list[Path]:
+    """Write a figure as PNG, SVG and PDF, and its tidy frame as CSV, each whole or not at all.
+
+    Returns:
+        The four paths, the PNG first.
+    """
+    target = directory / drawing.stem
+    paths = [_save(drawing.figure, target.with_name(f"{target.name}.{form}"), form) for form in _METADATA]
+    table = target.with_name(f"{target.name}.csv")
+    with whole_file(table) as beside:
+        drawing.summary.to_csv(beside, index=False)
+    return [*paths, table]
+
+
+def write_figure(recipe: FigureRecipe, source: Any, directory: Path, stem: str | None = None) -> list[Path]:
+    """Draw a figure and write its files.
+
+    Args:
+        recipe: Which figure.
+        source: What its `summarize` takes: of a study's figure the frame of one study and one split.
+        directory: Of the files; created if need be, files of the same name are replaced.
+        stem: Of the files' names; the recipe's if None.
+
+    Returns:
+        The four paths, the PNG first.
+
+    Raises:
+        InputError: The source has nothing that the figure shows.
+    """
+    return write_drawing(draw_figure(recipe, source, stem), directory)
+
+
+def _save(figure: Figure, path: Path, form: str) -> Path:
+    with whole_file(path) as beside, paper_style():
+        figure.savefig(beside, format=form, dpi=RESOLUTION, metadata=_METADATA[form])
+    return path

@@ -1,0 +1,249 @@
+"""Enrichment of gene sets in observed and in predicted changes (Sec. 5.6, App. G), by gseapy's prerank."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adapert.data.schema import FloatArray, StringArray
+from adapert.errors import InputError, name_some
+from adapert.seeding import derive_seed, numpy_generator
+from analysis.predictions import Predictions
+
+GeneSets = Mapping[str, list[str]]
+"""Pathway to its genes."""
+
+N_PERMUTATIONS = 1000
+MIN_GENES, MAX_GENES = 15, 500
+"""Of a pathway's genes among the measured ones: GSEA's own defaults."""
+
+SIGNIFICANT_FDR = 0.25
+
+STATUSES = ("neither", "observed only", "predicted only", "both")
+"""In which of the two a pathway is significant."""
+
+
+def read_gene_sets(path: Path) -> dict[str, list[str]]:
+    """Read gene sets from a GMT file, such as MSigDB's Hallmark sets.
+
+    Args:
+        path: A set a line: name, description and genes, with tabs between.
+
+    Raises:
+        InputError: No such file, or one that is no GMT.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"Gene sets must be a GMT file, but '{path}' does not exist. "
+            "MSigDB has such files; download the Hallmark sets as gene symbols."
+        )
+    lines = [line.split("\t") for line in path.read_text().splitlines() if line.strip()]
+    n_short = sum(len(fields) < 3 for fields in lines)
+    if n_short or not lines:
+        raise InputError(
+            "A GMT file has a name, a description and genes in each line, with tabs between, but "
+            f"{n_short} of the {len(lines)} lines of '{path}' have not. Name a GMT file."
+        )
+    return {fields[0]: [gene for gene in fields[2:] if gene] for fields in lines}
+
+
+def enrich(
+    delta: FloatArray,
+    gene_names: StringArray,
+    gene_sets: GeneSets,
+    seed: int = 0,
+    n_permutations: int = N_PERMUTATIONS,
+) -> pd.DataFrame:
+    """Find the gene sets whose genes gather at either end of a ranking by delta.
+
+    The same genes, deltas and seed give the same result in any order of genes. Genes of equal delta are
+    ranked by lot: by name, families of genes would stand together and look enriched.
+
+    Args:
+        delta: log1p units, (n_genes,).
+        gene_names: (n_genes,).
+        gene_sets: From `read_gene_sets`; those with too few or too many of these genes are left out.
+        seed: Of the permutations.
+        n_permutations: Of the genes, behind NES and FDR.
+
+    Returns:
+        pathway, n_genes, nes and fdr, sorted by pathway; nes is 0 and fdr 1 where all deltas are equal.
+
+    Raises:
+        InputError: gseapy is not installed, or no set has enough of the genes.
+    """
+    prerank = _import_prerank()
+    sizes = _sizes(gene_sets, gene_names)
+    if np.ptp(delta) == 0:
+        return pd.DataFrame({"pathway": sizes.index, "n_genes": sizes.to_numpy(), "nes": 0.0, "fdr": 1.0})
+    result = prerank(
+        rnk=_rank(delta, gene_names, seed),
+        gene_sets={name: list(gene_sets[name]) for name in sizes.index},
+        min_size=MIN_GENES,
+        max_size=MAX_GENES,
+        permutation_num=n_permutations,
+        seed=derive_seed(seed, "pathways") % 2**31,
+        threads=1,
+        outdir=None,
+        no_plot=True,
+        verbose=False,
+    ).res2d
+    table = result.set_index("Term").reindex(sizes.index)
+    return pd.DataFrame(
+        {
+            "pathway": sizes.index,
+            "n_genes": sizes.to_numpy(),
+            "nes": table["NES"].to_numpy(np.float64),
+            "fdr": table["FDR q-val"].to_numpy(np.float64),
+        }
+    )
+
+
+def compare_pathways(
+    predictions: Predictions,
+    gene_sets: GeneSets,
+    perturbation: str,
+    variants: Sequence[str],
+    seed: int = 0,
+    n_permutations: int = N_PERMUTATIONS,
+) -> pd.DataFrame:
+    """Enrich one perturbation's observed and predicted deltas.
+
+    Args:
+        predictions: Of one evaluation.
+        gene_sets: From `read_gene_sets`.
+        perturbation: One of the evaluated ones.
+        variants: Whose predictions.
+        seed: Of the permutations, the same on both sides.
+        n_permutations: Of the genes.
+
+    Returns:
+        evaluation, perturbation, variant, pathway, n_genes, observed_nes, observed_fdr, predicted_nes,
+        predicted_fdr and status (of `STATUSES`); a variant's pathways below each other, sorted by name.
+
+    Raises:
+        InputError: No such perturbation or variant, gseapy is not installed, or no set has enough genes.
+    """
+    row = predictions.row_of(perturbation)
+    predicted = {variant: predictions.prediction_of(variant)[row] for variant in variants}
+
+    def enrich_side(delta: FloatArray) -> pd.DataFrame:
+        return enrich(delta, predictions.gene_names, gene_sets, seed, n_permutations)
+
+    observed = enrich_side(predictions.observed_delta[row]).rename(
+        columns={"nes": "observed_nes", "fdr": "observed_fdr"}
+    )
+    parts = []
+    for variant, delta in predicted.items():
+        side = enrich_side(delta)
+        both = observed.assign(predicted_nes=side["nes"], predicted_fdr=side["fdr"])
+        identity = {"evaluation": predictions.name, "perturbation": perturbation, "variant": variant}
+        for place, (column, value) in enumerate(identity.items()):
+            both.insert(place, column, value)
+        parts.append(both.assign(status=_status(both)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def correlate_pathways(comparison: pd.DataFrame) -> dict[str, Any]:
+    """Correlate predicted with observed NES over pathways.
+
+    Pathways share genes, so they are not independent and p is too small.
+
+    Args:
+        comparison: One variant's rows from `compare_pathways`.
+
+    Returns:
+        Pearson ``r`` and its two-sided ``p_value``, NaN where either side is constant or there are fewer than
+        three pathways; ``n_pathways``, and how many are significant: ``n_observed``, ``n_predicted`` and
+        ``n_both``.
+    """
+    from scipy.stats import pearsonr
+
+    known = comparison.dropna(subset=["observed_nes", "predicted_nes"])
+    observed, predicted = known["observed_nes"].to_numpy(), known["predicted_nes"].to_numpy()
+    is_defined = len(known) > 2 and np.ptp(observed) > 0 and np.ptp(predicted) > 0
+    r, p_value = pearsonr(observed, predicted) if is_defined else (np.nan, np.nan)
+    counts = comparison["status"].value_counts()
+    n_both = int(counts.get("both", 0))
+    return {
+        "r": float(r),
+        "p_value": float(p_value),
+        "n_pathways": len(known),
+        "n_observed": int(counts.get("observed only", 0)) + n_both,
+        "n_predicted": int(counts.get("predicted only", 0)) + n_both,
+        "n_both": n_both,
+    }
+
+
+def summarize_pathway_agreement(
+    predictions: Predictions,
+    gene_sets: GeneSets,
+    variants: Sequence[str],
+    seed: int = 0,
+    n_permutations: int = 100,
+) -> pd.DataFrame:
+    """Correlate pathways of every perturbation: how Figure 9 would look for each.
+
+    Args:
+        predictions: Of one evaluation.
+        gene_sets: From `read_gene_sets`.
+        variants: Whose predictions.
+        seed: Of the permutations.
+        n_permutations: Of the genes; fewer than for one perturbation, since only NES matters much here.
+
+    Returns:
+        variant, perturbation, effect_size and what `correlate_pathways` gives; perturbations in their order.
+
+    Raises:
+        InputError: As `compare_pathways`.
+    """
+    rows = []
+    for name, effect_size in zip(predictions.perturbations, predictions.effect_size, strict=True):
+        compared = compare_pathways(predictions, gene_sets, str(name), variants, seed, n_permutations)
+        for variant, pathways in compared.groupby("variant", sort=False):
+            identity = {"variant": variant, "perturbation": str(name), "effect_size": str(effect_size)}
+            rows.append(identity | correlate_pathways(pathways))
+    return pd.DataFrame(rows)
+
+
+def _import_prerank() -> Any:
+    try:
+        from gseapy import prerank
+    except ImportError as error:
+        raise InputError(
+            "Pathway enrichment needs gseapy, but it is not installed. Install it with "
+            "`pip install 'adapert[pathways]'`."
+        ) from error
+    return prerank
+
+
+def _rank(delta: FloatArray, gene_names: StringArray, seed: int) -> "pd.Series[float]":
+    """Order genes by falling delta, ties by lot, and set ties apart by less than matters."""
+    by_name = pd.Series(delta.astype(np.float64), index=gene_names).sort_index()
+    drawn = by_name.iloc[numpy_generator(seed, "pathways/ties").permutation(len(by_name))]
+    ordered = drawn.sort_values(ascending=False, kind="stable")
+    # gseapy sorts again, and ties anyhow.
+    apart = 1e-9 * float(ordered.abs().max()) * np.arange(len(ordered)) / len(ordered)
+    return ordered - apart
+
+
+def _sizes(gene_sets: GeneSets, gene_names: StringArray) -> "pd.Series[int]":
+    """Count each set's measured genes, sets of usable size only, sorted by name."""
+    measured = set(gene_names.tolist())
+    sizes = pd.Series({name: len(measured.intersection(genes)) for name, genes in sorted(gene_sets.items())})
+    usable = sizes[(sizes >= MIN_GENES) & (sizes <= MAX_GENES)]
+    if usable.empty:
+        raise InputError(
+            f"A gene set must have {MIN_GENES} to {MAX_GENES} of the {len(measured):,} measured genes, but "
+            f"the {len(sizes)} sets have at most {sizes.max()} "
+            f"({name_some(gene_names.tolist(), 3)}). Use sets of gene symbols, or prepare more genes."
+        )
+    return usable
+
+
+def _status(frame: pd.DataFrame) -> "pd.Series[str]":
+    is_observed = (frame["observed_fdr"] < SIGNIFICANT_FDR).astype(int)
+    is_predicted = (frame["predicted_fdr"] < SIGNIFICANT_FDR).astype(int)
+    return (is_observed + 2 * is_predicted).map(dict(enumerate(STATUSES)))

@@ -1,0 +1,142 @@
+"""The section on a search's picked config: how it compares, and how it did when it was trained anew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from adapert.config import Config
+from adapert.errors import InputError
+from adapert.judgement import pick_reevaluated
+from adapert.selection import Pick
+from analysis.estimates import CONFIDENCE, summarize_by
+from analysis.load import load_per_perturbation
+from analysis.report.elements import Code, Column, PageTable, Paragraph, Part, build_page_table
+from analysis.report.reading import StudyReading
+from analysis.report.results import METRICS
+
+N_RUNNERS_UP = 4
+
+_COLUMNS = METRICS | {
+    "config_digest": Column("config"),
+    "low": Column("low", n_decimals=4),
+    "high": Column("high", n_decimals=4),
+}
+
+_AGAIN_COLUMNS = _COLUMNS | {
+    "searched": Column("searched", n_decimals=4),
+    "fresh": Column("fresh seeds", n_decimals=4),
+    "fresh_sd": Column("sd over seeds", n_decimals=4),
+    "redrawn": Column("redrawn splits", n_decimals=4),
+    "redrawn_sd": Column("sd over splits", n_decimals=4),
+    "drop": Column("drop", n_decimals=4),
+    "n_trials": Column("trials"),
+}
+
+
+@dataclass(frozen=True)
+class ReadPick:
+    """What was picked from a study.
+
+    Attributes:
+        study: Its name.
+        pick: None where nothing can be picked.
+        reason: Why nothing can, in a sentence.
+    """
+
+    study: str
+    pick: Pick | None
+    reason: str = ""
+
+    @property
+    def run(self) -> str:
+        """A run of the picked config; empty where there is none."""
+        return self.pick.run_ids[0] if self.pick is not None and self.pick.run_ids else ""
+
+
+def read_pick(tracking_uri: str, study: str) -> ReadPick:
+    """Read what `adapert pick` last named, or would name without training anything anew."""
+    try:
+        return ReadPick(study, pick_reevaluated(tracking_uri, study))
+    except InputError as error:
+        return ReadPick(study, None, str(error))
+
+
+def build_choice(tracking_uri: str, reading: StudyReading, read: ReadPick) -> list[Part]:
+    """Lay out the picked config beside its runners-up, and how they did when trained anew."""
+    if read.pick is None:
+        return [Paragraph(read.reason)]
+    picked = read.pick
+    shown = picked.candidates.head(1 + N_RUNNERS_UP).copy()
+    shown.insert(0, "rank", range(1, len(shown) + 1))
+    fields = [str(name) for name in shown.columns if "." in str(name)]
+    parts: list[Part] = [Paragraph(" ".join([picked.reason, *picked.notes]).strip())]
+    if picked.reevaluated is not None:
+        parts.append(_again_table(picked.reevaluated, reading.name))
+    scores = shown[[name for name in shown.columns if name not in fields and name != "variant"]]
+    parts.append(_scores_table(_with_intervals(scores, tracking_uri, reading.name), picked.n_left_out))
+    if fields:
+        parts.append(_settings_table(shown, fields))
+    parts.append(Code(f"The config picked from {reading.name}, YAML", config_yaml(picked.config)))
+    return parts
+
+
+def _again_table(reevaluated: pd.DataFrame, study: str) -> PageTable:
+    return build_page_table(
+        reevaluated,
+        f"The best configs of {study}, trained anew; the first one is picked",
+        _AGAIN_COLUMNS,
+        "Rank: in the search. Validation Pearson-delta: searched is the value that ranked it; fresh seeds "
+        "are means over seeds that the search did not use, on its own split; redrawn splits are means over "
+        "other draws of training and validation perturbations; drop is searched minus fresh seeds. "
+        "Pearson-delta and PDS: means over splits, each the mean over its seeds.",
+    )
+
+
+def _with_intervals(scores: pd.DataFrame, tracking_uri: str, study: str) -> pd.DataFrame:
+    try:
+        long = load_per_perturbation(tracking_uri, study)
+    except InputError:  # a trial without its table: the means stand alone
+        return scores
+    is_shown = long["config_digest"].isin(scores["config_digest"]) & (long["split"] == "validation")
+    estimates = summarize_by(long[is_shown & (long["metric"] == "pearson_delta")], ["config_digest"])
+    if estimates.empty:
+        return scores
+    merged = scores.merge(estimates[["config_digest", "low", "high"]], on="config_digest", how="left")
+    beside = list(scores.columns)
+    at = beside.index("pearson_delta") + 1
+    return merged[[*beside[:at], "low", "high", *beside[at:]]]
+
+
+def _scores_table(scores: pd.DataFrame, n_left_out: int) -> PageTable:
+    interval = (
+        f" Low and high: {CONFIDENCE:.0%} interval of Pearson-delta's mean, by bootstrap of perturbations, "
+        "then seeds."
+        if "low" in scores
+        else ""
+    )
+    left_out = f" {n_left_out} trials without a final Pearson-delta are left out." if n_left_out else ""
+    return build_page_table(
+        scores,
+        "The best configs of the search",
+        _COLUMNS,
+        f"Validation Pearson-delta, mean over seeds, and PDS at the same epochs.{interval}{left_out}",
+    )
+
+
+def _settings_table(shown: pd.DataFrame, fields: Sequence[str]) -> PageTable:
+    default = Config().flat()
+    rows = [
+        {"field": name, "default": default[name]}
+        | {f"rank {rank}": value for rank, value in zip(shown["rank"], shown[name], strict=True)}
+        for name in fields
+    ]
+    frame = pd.DataFrame(rows, dtype=object)
+    return build_page_table(frame, "Settings in which the trials differ", note="Default: the package's own.")
+
+
+def config_yaml(config: Config) -> str:
+    """Write a config as the commands read it."""
+    import yaml
+
+    return str(yaml.safe_dump(config.model_dump(), sort_keys=False))

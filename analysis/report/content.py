@@ -1,0 +1,125 @@
+"""What the page says: every section, read from MLflow, the workspace and the prepared data's manifest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from adapert.openings import read_openings
+from adapert.records import OBJECTIVE, TrialStatus
+from analysis.report.choice import build_choice, read_pick
+from analysis.report.drawings import DrawnStudy, draw_study
+from analysis.report.effects import build_effects
+from analysis.report.elements import Drawings, Heading, Paragraph, Part, Section, join_words
+from analysis.report.evaluations import build_evaluations, build_openings
+from analysis.report.provenance import build_commands, build_data, build_versions
+from analysis.report.reading import StudyReading, read_study
+from analysis.report.results import build_cost_table, build_failures, build_leaderboard
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a page says.
+
+    Attributes:
+        title: Of the page.
+        made_at: When, UTC.
+        questions: Study and the question that it was to answer.
+        findings: The answer in a few sentences.
+        sections: In their order.
+    """
+
+    title: str
+    made_at: str
+    questions: tuple[tuple[str, str], ...]
+    findings: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+
+def build_report(
+    tracking_uri: str, workspace: Path, studies: Sequence[str], split: str = "validation"
+) -> Report:
+    """Gather what is known of studies.
+
+    Args:
+        tracking_uri: MLflow's.
+        workspace: With the studies' ledgers, evaluations and the ledger of test openings; each may be absent.
+        studies: Their names.
+        split: Which perturbations the figures show.
+
+    Raises:
+        InputError: No such store or study, a study of several designs, or a damaged ledger of openings.
+    """
+    names = list(dict.fromkeys(studies))
+    readings = [read_study(tracking_uri, workspace, name) for name in names]
+    openings = read_openings(workspace)
+    drawn = [draw_study(tracking_uri, r.name, r.design, split) for r in readings]
+    searches = [reading for reading in readings if reading.design == "search"]
+    picks = {reading.name: read_pick(tracking_uri, reading.name) for reading in searches}
+    fingerprints = {reading.fingerprint for reading in readings}
+    sections = [
+        _section("Data", build_data(readings)),
+        _section("What was run, and what it cost", [build_cost_table(readings)]),
+        _section("Leaderboard", _by_study(readings, {r.name: build_leaderboard(r) for r in readings})),
+        _section(
+            "Picked config and runners-up",
+            _by_study(searches, {r.name: build_choice(tracking_uri, r, picks[r.name]) for r in searches}),
+        ),
+        _section("Figures", _gather_figures(drawn)),
+        _section(
+            "Tables", _by_study(readings, {r.name: build_effects(tracking_uri, r, split) for r in readings})
+        ),
+        _section("Evaluations", build_evaluations(workspace, openings, fingerprints)),
+        _section(
+            "Failed and stopped trials", _by_study(readings, {r.name: build_failures(r) for r in readings})
+        ),
+        _section("Openings of the test split", build_openings(openings)),
+        _section("Versions", [build_versions(readings)]),
+        _section("How to run it again", build_commands(readings, workspace, list(picks.values()))),
+    ]
+    return Report(
+        title=f"Report on {join_words(names)}",
+        made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        questions=tuple((r.name, r.question or "Its question was not recorded.") for r in readings),
+        findings=tuple(_findings(readings, sum(one.data_fingerprint in fingerprints for one in openings))),
+        sections=tuple(section for section in sections if section.parts),
+    )
+
+
+def _section(title: str, parts: Sequence[Part]) -> Section:
+    anchor = "".join(letter if letter.isalnum() else "-" for letter in title.lower())
+    return Section(anchor.replace("--", "-"), title, tuple(parts))
+
+
+def _by_study(readings: Sequence[StudyReading], parts: dict[str, list[Part]]) -> list[Part]:
+    """Put each study's parts below its name, where there are several."""
+    told = [reading.name for reading in readings if parts[reading.name]]
+    headings: dict[str, list[Part]] = {name: [Heading(name)] if len(readings) > 1 else [] for name in told}
+    return [part for name in told for part in (*headings[name], *parts[name])]
+
+
+def _gather_figures(drawn: Sequence[DrawnStudy]) -> list[Part]:
+    """Put the figures of all studies beside each other, since each says whose it is."""
+    drawings = tuple(drawing for study in drawn for drawing in study.drawings)
+    reasons: list[Part] = [Paragraph(reason) for study in drawn for reason in study.reasons]
+    return [Drawings(drawings), *reasons] if drawings else reasons
+
+
+def _findings(readings: Sequence[StudyReading], n_openings: int) -> list[str]:
+    found = [_finding(reading) for reading in readings]
+    if not n_openings:
+        return [*found, "The test split of these data was not opened."]
+    times = "once" if n_openings == 1 else f"{n_openings} times"
+    return [*found, f"The test split of these data was opened {times}."]
+
+
+def _finding(reading: StudyReading) -> str:
+    counts = join_words([f"{n} {end}" for end in TrialStatus if (n := reading.count(end))] or ["none"])
+    told = f"{reading.name}: {len(reading.trials)} trials ({counts})"
+    finished = reading.finished
+    scored = finished.dropna(subset=[OBJECTIVE]) if OBJECTIVE in finished else finished.iloc[:0]
+    if scored.empty:
+        return f"{told}; none with a final Pearson-delta."
+    best = scored.nlargest(1, OBJECTIVE)
+    name = str(best["trial" if reading.design == "search" else "variant"].iloc[0])
+    return f"{told}; best validation Pearson-delta {best[OBJECTIVE].iloc[0]:.4f} ({name})."

@@ -1,0 +1,149 @@
+"""Figures of studies as SVG that may stand beside others inside one HTML page."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import StringIO
+from xml.etree import ElementTree
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from adapert.errors import InputError
+from analysis.figures.recipes import FIGURES
+from analysis.figures.style import paper_style
+from analysis.figures.writing import FigureRecipe, draw_figure
+from analysis.report.elements import Drawing, build_page_table
+
+MAX_ROWS = 200
+"""Of a figure's numbers that the page repeats; more are a plot's points, not a table to read."""
+
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_HREF = f"{{{_XLINK}}}href"
+
+
+@dataclass(frozen=True)
+class DrawnStudy:
+    """What is drawn of a study.
+
+    Attributes:
+        drawings: Its figures.
+        reasons: Why figures are left out, a sentence each.
+    """
+
+    drawings: tuple[Drawing, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+def draw_study(tracking_uri: str, study: str, design: str, split: str) -> DrawnStudy:
+    """Draw the figures of a study's design; one that cannot be drawn is left out, with the reason.
+
+    Args:
+        tracking_uri: MLflow's.
+        study: Its name.
+        design: Its design.
+        split: Which perturbations, where a figure shows perturbations of one split.
+    """
+    recipes = FIGURES.get(design, ())
+    if not recipes:
+        return DrawnStudy(reasons=(f"Studies of the design '{design}', as {study}, have no figure.",))
+    drawings: list[Drawing] = []
+    reasons: dict[str, str] = {}  # by their own words: what keeps one figure off the page keeps others off
+    loaded: dict[Callable[[str, str], pd.DataFrame], pd.DataFrame] = {}
+    for recipe in recipes:
+        try:
+            if recipe.load not in loaded:
+                loaded[recipe.load] = recipe.load(tracking_uri, study)
+            drawings.append(_draw(recipe, loaded[recipe.load], study, split))
+        except InputError as error:
+            reason = f"Left out of study {study}, {title_of(recipe.stem)}: {error}"
+            reasons.setdefault(str(error), reason)
+    return DrawnStudy(tuple(drawings), tuple(reasons.values()))
+
+
+def _draw(recipe: FigureRecipe, frame: pd.DataFrame, study: str, split: str) -> Drawing:
+    caption = f"{title_of(recipe.stem)}, study {study}"
+    if "split" in frame:
+        frame, caption = frame[frame["split"] == split], f"{caption}, {split} perturbations"
+        if frame.empty:
+            raise InputError(f"No trial has the split '{split}'.")
+    drawn = draw_figure(recipe, frame)
+    svg = embed_svg(_save_svg(drawn.figure), _identifier(f"{recipe.stem}-{study}"), _read_text(drawn.figure))
+    if len(drawn.summary) > MAX_ROWS:
+        note = f"It draws {len(drawn.summary):,} rows: 'adapert figures {study}' writes {recipe.stem}.csv."
+        return Drawing(caption, svg, note=note)
+    return Drawing(caption, svg, build_page_table(drawn.summary, f"Numbers of {caption}"))
+
+
+def _save_svg(figure: Figure) -> str:
+    file = StringIO()
+    with paper_style():
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def _read_text(figure: Figure) -> str:
+    """A figure's own title and caption, to be read aloud: as drawn they are no text, but shapes."""
+    return " ".join(" ".join(text.get_text().split()) for text in figure.texts)
+
+
+def title_of(stem: str) -> str:
+    """Read a title off a figure's name: ``figure_4_ablation`` is ``Figure 4: ablation``."""
+    numbered = re.fullmatch(r"figure_([0-9]+)_(.*)", stem)
+    words = (numbered[2] if numbered else stem).replace("_", " ")
+    return f"Figure {numbered[1]}: {words}" if numbered else words.capitalize()
+
+
+def embed_svg(text: str, prefix: str, title: str) -> str:
+    """Make an SVG file an element that may stand beside others on a page.
+
+    Clip paths and glyphs are referred to by ids, and those of a page are shared: two figures of the same
+    ids would be drawn with each other's. Style sheets reach over the whole page, too.
+
+    Args:
+        text: The file's.
+        prefix: Of its ids; another for each figure of a page.
+        title: Read aloud in place of the drawing.
+
+    Returns:
+        Markup of one ``<svg>`` element without metadata, as wide as it is made for, narrower where the page
+        is.
+    """
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _XLINK)
+    root = ElementTree.fromstring(text)
+    for metadata in root.findall(f"{{{_SVG}}}metadata"):
+        root.remove(metadata)
+    for element in root.iter():
+        _rename_ids(element, prefix)
+        if element.tag == f"{{{_SVG}}}style":
+            element.text = _scope_styles(element.text or "", prefix)
+    root.set("id", prefix)
+    root.set("role", "img")
+    root.set("aria-label", title)
+    root.set("style", f"width: {root.get('width', '504pt')}")
+    for size in ("width", "height"):
+        root.attrib.pop(size, None)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _rename_ids(element: ElementTree.Element, prefix: str) -> None:
+    for name, value in element.attrib.items():
+        if name == "id":
+            element.set(name, f"{prefix}-{value}")
+        elif name in ("href", _HREF) and value.startswith("#"):
+            element.set(name, f"#{prefix}-{value[1:]}")
+        elif "url(#" in value:
+            element.set(name, value.replace("url(#", f"url(#{prefix}-"))
+
+
+def _scope_styles(sheet: str, prefix: str) -> str:
+    return re.sub(
+        r"([^{}]+)\{",
+        lambda found: ", ".join(f"#{prefix} {part.strip()}" for part in found[1].split(",")) + " {",
+        sheet,
+    )
+
+
+def _identifier(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

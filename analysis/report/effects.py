@@ -1,0 +1,73 @@
+"""The section of tables: what each variant of an ablation is worth, paired with the full model."""
+
+import pandas as pd
+
+from adapert.errors import InputError
+from analysis.comparison import MAIN_METRICS
+from analysis.load import load_per_perturbation
+from analysis.paired import summarize_paired
+from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
+from analysis.report.reading import StudyReading
+from analysis.two_level import CONFIDENCE
+
+REFERENCE = "full"
+"""Variant that the others are compared with."""
+
+_SHOWN = {
+    "effect_size": Column("effect size"),
+    "metric": Column("metric"),
+    "variant": Column("variant"),
+    "reference": Column("reference"),
+    "difference": Column("difference", n_decimals=4),
+    "low": Column("low", n_decimals=4),
+    "high": Column("high", n_decimals=4),
+    "p": Column("p"),
+    "p_holm": Column("p, Holm"),
+    "wins": Column("wins"),
+    "ties": Column("ties"),
+    "losses": Column("losses"),
+    "standardized_difference": Column("Cohen's d", n_decimals=2),
+    "n_perturbations": Column("perturbations"),
+    "n_seeds": Column("replicates"),
+}
+
+
+def build_effects(tracking_uri: str, reading: StudyReading, split: str) -> list[Part]:
+    """Lay out paired differences of an ablation's variants; nothing for a study without a full model.
+
+    Args:
+        tracking_uri: MLflow's.
+        reading: Of the study.
+        split: Which perturbations.
+    """
+    variants = set(reading.finished["variant"]) if len(reading.finished) else set()
+    if REFERENCE not in variants or len(variants) < 2:
+        return []
+    try:
+        long = load_per_perturbation(tracking_uri, reading.name)
+        chosen = long[(long["split"] == split) & long["metric"].isin(list(MAIN_METRICS))]
+        table = summarize_paired(chosen, REFERENCE)
+    except InputError as error:
+        return [Paragraph(f"No paired differences of {reading.name}: {error}")]
+    caption = f"Paired differences in {reading.name}, {split} perturbations"
+    told = f"Each variant minus '{REFERENCE}' on the same perturbations, seeds and splits."
+    return [build_paired_table(table, caption, told)]
+
+
+def build_paired_table(table: pd.DataFrame, caption: str, told: str) -> PageTable:
+    """Lay out paired differences.
+
+    Args:
+        table: With effect_size, the columns of `summarize_paired`, and reference where that differs by row.
+        caption: What the rows are.
+        told: What is subtracted from what.
+    """
+    shown = table[[name for name in _SHOWN if name in table]]
+    note = (
+        f"{told} Low and high: {CONFIDENCE:.0%} interval of the mean difference over perturbations and "
+        "replicates. p: two-sided, about other seeds too; corrected by Holm over the rows of a family. Wins: "
+        "perturbations on which the variant is better. Cohen's d: mean over standard deviation of the "
+        "perturbations' differences."
+    )
+    labelled = shown.assign(metric=shown["metric"].map(lambda metric: MAIN_METRICS.get(metric, metric)))
+    return build_page_table(labelled, caption, _SHOWN, note)

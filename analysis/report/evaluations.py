@@ -1,0 +1,140 @@
+"""Sections on what was scored beside reference models, and on how often the test split was opened."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from adapert.openings import Opening
+from analysis.comparison import CAPTION, LABELS, MAIN_METRICS
+from analysis.report.effects import build_paired_table
+from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part, build_page_table
+
+RECORD_FILE, SUMMARY_FILE, PAIRED_FILE = "evaluation.json", "summary.csv", "paired.csv"
+
+HALF_WIDTH = "± "
+"""Before the head of a column of half-widths."""
+
+
+def build_evaluations(
+    workspace: Path, openings: Sequence[Opening], fingerprints: Collection[str]
+) -> list[Part]:
+    """Lay out the evaluations that are of the studies' data.
+
+    Args:
+        workspace: Of the studies, with folders of evaluations.
+        openings: They name the folders that lie elsewhere.
+        fingerprints: Of the studies' data.
+    """
+    inside = sorted((workspace / "evaluations").glob("*"))
+    elsewhere = [workspace / opening.folder for opening in openings]
+    records = {folder: _read_record(folder) for folder in dict.fromkeys([*inside, *elsewhere])}
+    parts: list[Part] = []
+    for folder, record in records.items():
+        if record and record["opened"]["data_fingerprint"] in fingerprints:
+            parts += [Heading(folder.name), *_build_evaluation(folder, record)]
+    n_headings = sum(isinstance(part, Heading) for part in parts)
+    if n_others := len(records) - n_headings:
+        parts.append(
+            Paragraph(f"{n_others} more in this workspace are of other data, unfinished or damaged.")
+        )
+    return parts or [
+        Paragraph("Nothing was evaluated beside reference models yet: 'adapert evaluate' does it.")
+    ]
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    """Read what was opened; None where an evaluation is unfinished or damaged."""
+    try:
+        record = json.loads((folder / RECORD_FILE).read_text())
+        is_whole = "data_fingerprint" in record["opened"] and (folder / SUMMARY_FILE).is_file()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return dict(record) if is_whole else None
+
+
+def _build_evaluation(folder: Path, record: dict[str, Any]) -> list[Part]:
+    opened = record["opened"]
+    told = (
+        f"{opened['n_perturbations']} {opened['split']} perturbations of data {opened['data_fingerprint']}, "
+        f"scored {opened['at']}, commit {record.get('git_commit', 'unknown')}."
+    )
+    return [Paragraph(told), _score_table(folder, opened["split"]), *_paired_tables(folder, opened["split"])]
+
+
+def _paired_tables(folder: Path, split: str) -> list[Part]:
+    file = folder / PAIRED_FILE
+    paired = pd.read_csv(file) if file.is_file() and file.stat().st_size > 1 else pd.DataFrame()
+    if paired.empty:
+        return []
+    caption = f"Paired differences between models on {split} perturbations ({folder.name})"
+    return [
+        build_paired_table(paired, caption, "Each variant minus the reference on the same perturbations.")
+    ]
+
+
+def _score_table(folder: Path, split: str) -> PageTable:
+    summary = pd.read_csv(folder / SUMMARY_FILE)
+    metrics = [metric for metric in MAIN_METRICS if metric in set(summary["metric"])]
+    rows = [
+        _evaluation_row(estimates, str(group), str(variant), metrics)
+        for (group, variant), estimates in summary.groupby(["effect_size", "variant"], sort=False)
+    ]
+    columns = {metric: Column(MAIN_METRICS[metric], n_decimals=3) for metric in metrics}
+    columns |= {
+        f"{HALF_WIDTH}{metric}": Column(f"{HALF_WIDTH}{MAIN_METRICS[metric]}", n_decimals=3)
+        for metric in metrics
+    }
+    frame = pd.DataFrame(rows).rename(columns={"effect_size": "effect size"})
+    caption = f"Models on {split} perturbations, by effect size ({folder.name})"
+    return build_page_table(frame, caption, columns, CAPTION)
+
+
+def _evaluation_row(
+    estimates: pd.DataFrame, group: str, variant: str, metrics: Sequence[str]
+) -> dict[str, object]:
+    row: dict[str, object] = {
+        "effect_size": group,
+        "model": LABELS.get(variant, variant),
+        "perturbations": int(estimates["n_perturbations"].max()),
+        "fits": int(estimates["n_seeds"].max()),
+    }
+    of_metric = {known["metric"]: known for known in estimates.to_dict("records")}
+    for metric in metrics:
+        known = of_metric.get(metric)
+        row[metric] = None if known is None else known["mean"]
+        row[f"{HALF_WIDTH}{metric}"] = None if known is None else (known["high"] - known["low"]) / 2
+    return row
+
+
+_OPENING_COLUMNS = (
+    "at",
+    "study",
+    "models",
+    "n_seeds",
+    "refit",
+    "config_digest",
+    "data_fingerprint",
+    "git_commit",
+    "folder",
+)
+
+
+def build_openings(openings: Sequence[Opening]) -> list[Part]:
+    """Lay out when the test split was opened, for what, and by which code."""
+    if not openings:
+        return [Paragraph("The test split was not opened in this workspace.")]
+    rows = [asdict(opening) | {"models": ", ".join(opening.models)} for opening in openings]
+    frame = pd.DataFrame(rows)[list(_OPENING_COLUMNS)]
+    columns = {
+        "at": Column("at", "UTC"),
+        "n_seeds": Column("seeds"),
+        "refit": Column("learned from"),
+        "config_digest": Column("config"),
+        "data_fingerprint": Column("data"),
+    }
+    frame["git_commit"] = frame["git_commit"].str[:12]
+    return [build_page_table(frame, "Openings of the test split, the first one first", columns)]

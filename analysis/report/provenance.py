@@ -1,0 +1,213 @@
+"""Sections on where numbers come from: data, code, packages, and the commands that make them again."""
+
+import json
+import platform
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from adapert.config import Config, build_config
+from adapert.data.prepared import read_manifest
+from adapert.errors import InputError
+from adapert.records import Tag
+from adapert.study.recipes import build_study, recipe_names
+from adapert.study.state import StudyState
+from adapert.study.study import BUDGET_OPTIONS
+from adapert.tracking.provenance import git_commit, package_versions
+from adapert.tracking.read import tag_of
+from analysis.report.choice import ReadPick, config_yaml
+from analysis.report.elements import (
+    Code,
+    Facts,
+    Heading,
+    PageTable,
+    Paragraph,
+    Part,
+    build_page_table,
+    join_words,
+)
+from analysis.report.reading import StudyReading
+
+DIRTY = "-dirty"
+
+MAX_SETS = 4
+"""Fields that a command line sets before a file of settings reads better."""
+
+_COUNTS = ("cells", "control_cells", "genes", "nodes", "edges", "batches")
+
+
+def build_data(readings: Sequence[StudyReading]) -> list[Part]:
+    """Say which data the studies ran on, a list of facts for each data set."""
+    sets: dict[str, list[StudyReading]] = {}
+    for reading in readings:
+        sets.setdefault(reading.fingerprint or "unknown", []).append(reading)
+    parts: list[Part] = []
+    for fingerprint, members in sets.items():
+        if len(sets) > 1:
+            parts.append(Heading(f"Data of {join_words([member.name for member in members])}"))
+        path = next((member.data_path for member in members if member.data_path), "")
+        parts += _describe_data(fingerprint, path)
+    return parts
+
+
+def _describe_data(fingerprint: str, path: str) -> list[Part]:
+    facts = (("fingerprint", fingerprint), ("directory", path or "unknown"))
+    if not path:
+        return [Facts(facts), Paragraph("No trial recorded where these data lie.")]
+    try:
+        manifest = read_manifest(Path(path))
+    except InputError:
+        missing = "The prepared directory is not there any more, so that only its fingerprint is known."
+        return [Facts(facts), Paragraph(missing)]
+    if manifest["fingerprint"] != fingerprint:
+        other = f"The directory now holds other data, of fingerprint {manifest['fingerprint']}."
+        return [Facts(facts), Paragraph(other)]
+    return [Facts((*facts, *_manifest_facts(manifest)))]
+
+
+def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    counts, choices = manifest.get("counts", {}), manifest.get("choices", {})
+    facts = [("kind", str(manifest.get("kind", "unknown")))]
+    if "perturbations" in counts:
+        combinations = f", {counts['combinations']:,} of them combinations" if counts["combinations"] else ""
+        facts.append(("perturbations", f"{counts['perturbations']:,}{combinations}"))
+        splits = ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test"))
+        facts.append(("splits", f"{splits}; drawn with split seed {manifest.get('split_seed')}"))
+    facts += [(name.replace("_", " "), f"{counts[name]:,}") for name in _COUNTS if counts.get(name)]
+    if choices.get("deg_test"):
+        facts.append(("DEG test", f"{choices['deg_test']}, adjusted by {choices.get('deg_adjust')}"))
+    facts += [
+        (f"from ({name})", f"{source['file']}, hash {source['hash']}")
+        for name, source in manifest.get("inputs", {}).items()
+        if isinstance(source, dict) and {"file", "hash"} <= source.keys()
+    ]
+    return facts
+
+
+def build_versions(readings: Sequence[StudyReading]) -> PageTable:
+    """Lay out code and packages: of each study as it ran, and of this page as it was made."""
+    rows = {reading.name: _versions_row(_commit(reading), _packages(reading)) for reading in readings}
+    here = _versions_row(git_commit(), package_versions()) | {"Python": platform.python_version()}
+    frame = pd.DataFrame(rows | {"this page": here})
+    frame = frame.astype(object).where(frame.notna(), None).rename_axis("what").reset_index()
+    return build_page_table(
+        frame,
+        "Code and packages, by study",
+        note="Uncommitted changes: whether tracked files differed from the git commit.",
+    )
+
+
+def _commit(reading: StudyReading) -> str:
+    return tag_of(reading.run, Tag.GIT_COMMIT)
+
+
+def _packages(reading: StudyReading) -> str:
+    return tag_of(reading.run, Tag.VERSIONS)
+
+
+def _versions_row(commit: str, packages: str) -> dict[str, str]:
+    is_known = commit not in ("", "unknown")
+    changed = ("yes" if commit.endswith(DIRTY) else "no") if is_known else "unknown"
+    row = {"git commit": commit.removesuffix(DIRTY)[:12] or "unknown", "uncommitted changes": changed}
+    pairs = (entry.split(" ", 1) for entry in packages.split(", ") if " " in entry)
+    return row | dict(pairs)
+
+
+def build_commands(
+    readings: Sequence[StudyReading], workspace: Path, picks: Sequence[ReadPick]
+) -> list[Part]:
+    """Write the command lines that do all of it again.
+
+    Args:
+        readings: The studies.
+        workspace: Of the studies.
+        picks: Of those that search.
+    """
+    lines: list[str] = []
+    bases: list[Part] = []
+    for reading in readings:
+        if reading.state is None:
+            lines.append(f"# {reading.name}: its ledger is not in this workspace, so its recipe is not known")
+            continue
+        launched, base = _launch_line(reading, reading.state, workspace)
+        lines += [launched, *_extend_lines(reading, reading.state, workspace)]
+        if base is not None:
+            bases.append(Code(f"What {reading.name} starts from: {_base_file(reading)}", base))
+    for read in picks:
+        lines += _pick_lines(read, workspace)
+    names = [reading.name for reading in readings]
+    lines.append(_line(workspace, "report", *names, "--out", "report.html"))
+    return [Code("Commands, in their order", "\n".join(lines)), *bases]
+
+
+def _pick_lines(read: ReadPick, workspace: Path) -> list[str]:
+    """Write how a config is picked, evaluated, and its trial run again."""
+    if read.pick is None:
+        return []
+    file = f"{read.study}_best.yaml"
+    is_again = read.pick.reevaluated is not None
+    return [
+        _line(workspace, "pick", read.study, *([] if is_again else ["--no-reevaluation"]), "--out", file),
+        _line(workspace, "evaluate", file, "--seeds", "5"),
+        *([_line(workspace, "rerun", read.run)] if read.run else []),
+    ]
+
+
+def _base_file(reading: StudyReading) -> str:
+    return f"{reading.name}_base.yaml"
+
+
+def _launch_line(reading: StudyReading, state: StudyState, workspace: Path) -> tuple[str, str | None]:
+    """Write a study's launch, and the YAML of its base config where that is not short."""
+    study, recipe = state.definition["study"], str(state.definition.get("recipe") or reading.name)
+    base = build_config(study["base"])
+    words = ["launch", recipe, "--data", base.data.path]
+    default = Config().flat()
+    changed = {
+        name: value
+        for name, value in base.flat().items()
+        if value != default[name] and name not in ("data.path", "data.fingerprint")
+    }
+    is_long = len(changed) > MAX_SETS
+    if is_long:
+        words += ["--config", _base_file(reading)]
+    else:
+        words += [word for name, value in changed.items() for word in ("--set", f"{name}={_scalar(value)}")]
+    words += _budget_words(study, recipe, base)
+    words += ["--name", reading.name]
+    return _line(workspace, *words), config_yaml(base) if is_long else None
+
+
+def _budget_words(study: dict[str, Any], recipe: str, base: Config) -> list[str]:
+    """Options for what a plan has and its recipe, as it is now, has not."""
+    plan = study["plan"]
+    # Only recipes that come with the package are run here: a page about a study must not run users' code.
+    own = build_study(recipe, base).plan if recipe in recipe_names() else None
+    words = []
+    for name, option in BUDGET_OPTIONS.items():
+        if name not in plan or (own is not None and getattr(own, name, None) == plan[name]):
+            continue
+        if name == "cohort_size":  # an option without a value
+            words += [option] if plan[name] else []
+        else:
+            words += [option, str(plan[name])]
+    return words
+
+
+def _extend_lines(reading: StudyReading, state: StudyState, workspace: Path) -> list[str]:
+    more = {"--trials": state.n_more_trials, "--seeds": state.n_more_seeds}
+    return [_line(workspace, "extend", reading.name, option, str(n)) for option, n in more.items() if n]
+
+
+def _scalar(value: Any) -> str:
+    """As YAML reads it back: a float keeps its point, which 1e-05 lacks."""
+    return (
+        repr(value) if isinstance(value, float) and "e" not in repr(value) else json.dumps(value).strip('"')
+    )
+
+
+def _line(workspace: Path, *words: str) -> str:
+    return shlex.join(["adapert", *words, "--workspace", str(workspace)])

@@ -1,0 +1,132 @@
+"""All that is drawn of a source: the figures and tables of a data set, an evaluation, and studies' claims."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from adapert.data.prepared import read_prepared
+from adapert.tracking.read import read_design
+from analysis.claims import CLAIMS_STEM, build_claims_table, summarize_claims
+from analysis.figures.recipes import DATA_FIGURES, EVALUATION_FIGURES, Evaluation, Note, draw_source
+from analysis.load import NothingToShowError, load_per_perturbation
+from analysis.pathways import read_gene_sets
+from analysis.predictions import PREDICTIONS_FILE, read_predictions
+from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
+from analysis.tables.evaluation import read_evaluation
+
+TABLE_STEMS = (
+    "table_1_performance",
+    "table_2_differential_expression",
+    "table_3_effect_sizes",
+    "table_4_data",
+    "table_5_effect_sizes",
+    "table_6_network",
+    "table_10_differential_expression",
+    CLAIMS_STEM,
+)
+"""Names of all tables."""
+
+
+def draw_data(
+    folder: Path, directory: Path, only: Collection[str] = (), note: Note | None = None
+) -> list[Path]:
+    """Draw Figures 6, 7 and 8 and write Tables 4, 5 and 6 of a prepared data set, its test split unopened.
+
+    Args:
+        folder: That `adapert prepare` wrote.
+        directory: Of the files; created if need be, files of the same name are replaced.
+        only: Stems of the figures and tables; empty takes all.
+        note: Told of each figure that is left out, and why.
+
+    Returns:
+        The files, each figure's PNG first.
+
+    Raises:
+        InputError: No prepared data set, or a damaged one.
+    """
+    dataset = read_prepared(folder)
+    tables = _select(build_data_tables(dataset), only)
+    return [
+        *draw_source(DATA_FIGURES, dataset, directory, only, note),
+        *(path for table in tables for path in write_table(table, directory)),
+    ]
+
+
+def draw_evaluation(
+    folder: Path,
+    directory: Path,
+    perturbation: str | None = None,
+    pathways: Path | None = None,
+    only: Collection[str] = (),
+    note: Note | None = None,
+) -> list[Path]:
+    """Draw Figures 1 and 9 and write Tables 1, 2 and 3 of an evaluation.
+
+    Args:
+        folder: That `adapert evaluate` wrote.
+        directory: Of the files; created if need be, files of the same name are replaced.
+        perturbation: Which one the figures show; None lets them choose.
+        pathways: GMT file of Figure 9's gene sets; None leaves Figure 9 out.
+        only: Stems of the figures and tables; empty takes all.
+        note: Told of each figure that is left out, and why.
+
+    Returns:
+        The files, each figure's PNG first.
+
+    Raises:
+        InputError: No evaluation, a damaged one, no such perturbation, or no GMT file.
+    """
+    tables = _select(build_evaluation_tables(*read_evaluation(folder)), only)
+    gene_sets = None if pathways is None else read_gene_sets(pathways)
+    paths: list[Path] = []
+    if (folder / PREDICTIONS_FILE).is_file():
+        evaluation = Evaluation(read_predictions(folder / PREDICTIONS_FILE), perturbation, gene_sets)
+        if perturbation is not None:
+            evaluation.predictions.row_of(perturbation)
+        paths = draw_source(EVALUATION_FIGURES, evaluation, directory, only, note)
+    elif note is not None:
+        note(f"Left out Figures 1 and 9: '{folder}' has no '{PREDICTIONS_FILE}'.")
+    return [*paths, *(path for table in tables for path in write_table(table, directory))]
+
+
+def summarize_study_claims(
+    tracking_uri: str, studies: Sequence[str], split: str = "validation"
+) -> pd.DataFrame | None:
+    """Judge the paper's claims by the ablations and sensitivity studies among some studies.
+
+    Args:
+        tracking_uri: MLflow's.
+        studies: Their names; those of other designs, or without a finished trial of the split, are passed
+            over.
+        split: Which perturbations.
+
+    Returns:
+        As `summarize_claims`, study by study; None where no claim can be judged.
+
+    Raises:
+        InputError: No such store or study, or a damaged one.
+    """
+    parts = []
+    for study in dict.fromkeys(studies):
+        design = read_design(tracking_uri, study)
+        if design not in ("ablation", "sensitivity"):
+            continue
+        try:
+            frame = load_per_perturbation(tracking_uri, study)
+        except NothingToShowError:
+            continue
+        selected = frame[frame["split"] == split]
+        is_ablation = design == "ablation"
+        parts.append(summarize_claims(selected if is_ablation else None, None if is_ablation else selected))
+    claims = [part for part in parts if len(part)]
+    return pd.concat(claims, ignore_index=True) if claims else None
+
+
+def write_claims(claims: pd.DataFrame, directory: Path) -> list[Path]:
+    """Write claims as CSV, Markdown and LaTeX; returns the three paths."""
+    return write_table(build_claims_table(claims), directory)
+
+
+def _select(tables: Sequence[PaperTable], only: Collection[str]) -> list[PaperTable]:
+    return [table for table in tables if not only or table.stem in only]

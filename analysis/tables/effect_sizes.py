@@ -1,0 +1,200 @@
+"""Table 3: two models beside each other, by effect size (Sec. 5.3)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adapert.errors import InputError, name_some, nearest
+from analysis.comparison import ALL, EFFECT_SIZES, LABELS
+from analysis.estimates import CONFIDENCE
+from analysis.figures.prediction import model_label
+from analysis.paired import summarize_paired
+from analysis.predictions import MODEL
+from analysis.tables.performance import describe_evaluation
+from analysis.tables.table import MISSING, PaperTable, decimal
+
+DES, RANK_OVERLAP = "overlap_at_N", "rank_overlap_at_N"
+
+SIGNIFICANCE = 0.05
+"""Of p after Holm's correction, which a star marks."""
+
+_ENSEMBLE = "_ensemble"
+
+_STAND_IN_CAPTION = (
+    "These data have no cells to test: rank overlap at k = N, by predicted deltas, stands in for DES."
+)
+
+_COLUMNS = [
+    "effect_size",
+    "metric",
+    "model",
+    "baseline",
+    "model_mean",
+    "baseline_mean",
+    "difference",
+    "low",
+    "high",
+    "p_holm",
+    "improvement_percent",
+    "improvement_percent_low",
+    "improvement_percent_high",
+    "n_perturbations",
+    "n_seeds",
+]
+
+
+def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.DataFrame:
+    """Compare two models on the same perturbations, by effect size.
+
+    Args:
+        frame: The long table of one evaluation.
+        model: Variant that should be better.
+        baseline: Variant that it is compared with.
+
+    Returns:
+        effect_size (`ALL` last), metric, model, baseline, model_mean, baseline_mean, the paired difference
+        with low, high and p_holm, improvement_percent with its low and high (the difference in percent of
+        the baseline's mean, NaN where that is 0), n_perturbations and n_seeds.
+
+    Raises:
+        InputError: A variant that the evaluation does not have, or the same twice.
+    """
+    _check_variants(frame, model, baseline)
+    rows = frame[frame["variant"].isin([model, baseline]) & frame["metric"].isin(_metrics(frame))]
+    paired = summarize_paired(rows, baseline, ("effect_size",))
+    paired = paired[paired["variant"] == model]
+    means = _means(rows)
+    for role, variant in (("model", model), ("baseline", baseline)):
+        of_variant = means[means["variant"] == variant].rename(columns={"mean": f"{role}_mean"})
+        columns = ["effect_size", "metric", f"{role}_mean"]
+        paired = paired.merge(of_variant[columns], on=["effect_size", "metric"], how="left")
+    size = paired["baseline_mean"].abs().replace(0, np.nan)
+    for name, source in (("", "difference"), ("_low", "low"), ("_high", "high")):
+        paired[f"improvement_percent{name}"] = 100 * paired[source] / size
+    return _order(paired.assign(model=model, baseline=baseline), frame)
+
+
+def build_effect_size_table(
+    frame: pd.DataFrame,
+    record: Mapping[str, Any],
+    model: str | None = None,
+    baseline: str | None = None,
+) -> PaperTable | None:
+    """Build Table 3: two models and the improvement, by effect size.
+
+    Args:
+        frame: The long table of one evaluation.
+        record: What ``evaluation.json`` holds.
+        model: Variant; by default AdaPert.
+        baseline: Variant; by default the best other by mean Pearson-delta.
+
+    Returns:
+        The table; None where only one model was evaluated.
+
+    Raises:
+        InputError: A variant that the evaluation does not have, or the same twice.
+    """
+    model, other = _choose(frame, model, baseline)
+    if other is None:
+        return None
+    summary = summarize_improvement(frame, model, other)
+    metrics = _metrics(frame)
+    des = "DES" if DES in metrics else "Rank overlap@N"
+    heads = dict(zip(metrics, ("Pearson-Δ", des, "PDS"), strict=True))
+    groups = summary.groupby("effect_size", sort=False)
+    pair = f"{model_label(model)} against {model_label(other)}"
+    return PaperTable(
+        stem="table_3_effect_sizes",
+        title=f"{pair} by effect size, {describe_evaluation(record)}",
+        caption=_caption(metrics, is_chosen=baseline is None),
+        frame=summary,
+        cells=pd.DataFrame([row for group, part in groups for row in _rows(str(group), part, heads)]),
+        n_names=2,
+    )
+
+
+def _metrics(frame: pd.DataFrame) -> tuple[str, str, str]:
+    has_tests = (frame["metric"] == DES).any()
+    return ("pearson_delta", DES if has_tests else RANK_OVERLAP, "pds")
+
+
+def _check_variants(frame: pd.DataFrame, model: str, baseline: str) -> None:
+    known = list(dict.fromkeys(frame["variant"]))
+    for variant in (model, baseline):
+        if variant not in known:
+            raise InputError(
+                f"There is no variant '{variant}' in this evaluation.{nearest(variant, known)} "
+                f"It has {name_some(known)}."
+            )
+    if model == baseline:
+        raise InputError(f"A model is compared with another, but both are '{model}'. Name two variants.")
+
+
+def _choose(frame: pd.DataFrame, model: str | None, baseline: str | None) -> tuple[str, str | None]:
+    variants = [name for name in dict.fromkeys(frame["variant"]) if name not in LABELS]
+    chosen = model or (MODEL if MODEL in variants else variants[0])
+    if baseline is not None:
+        return chosen, baseline
+    others = [name for name in variants if name.removesuffix(_ENSEMBLE) != chosen.removesuffix(_ENSEMBLE)]
+    is_other = frame["variant"].isin(others) & (frame["metric"] == "pearson_delta")
+    means = frame[is_other].groupby("variant", sort=False)["value"].mean().dropna()
+    return chosen, str(means.idxmax()) if len(means) else None
+
+
+def _means(rows: pd.DataFrame) -> pd.DataFrame:
+    pooled = pd.concat([rows, rows.assign(effect_size=ALL)])
+    means = pooled.groupby(["effect_size", "variant", "metric", "perturbation"], observed=True)[
+        "value"
+    ].mean()
+    return means.groupby(level=[0, 1, 2]).mean().rename("mean").reset_index()
+
+
+def _order(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    groups = [*EFFECT_SIZES[1:], ALL]
+    if summary["effect_size"].nunique() == 2:  # all perturbations are of one group
+        summary = summary[summary["effect_size"] != ALL]
+    orders = {"effect_size": groups, "metric": list(_metrics(frame))}
+    ordered = summary.sort_values(list(orders), key=lambda column: column.map(orders[str(column.name)].index))
+    return ordered[_COLUMNS].reset_index(drop=True)
+
+
+def _rows(group: str, part: pd.DataFrame, heads: Mapping[str, str]) -> list[dict[str, str]]:
+    """Write a group's three rows: baseline, model, improvement."""
+    by_metric = {row["metric"]: row for row in part.to_dict("records")}
+    first = part.iloc[0]
+    label = f"{group} (n={int(part['n_perturbations'].max())})"
+    names = (model_label(first["baseline"]), model_label(first["model"]), "improvement")
+    write: tuple[Callable[[Mapping[Any, Any]], str], ...] = (
+        lambda row: decimal(row["baseline_mean"]),
+        lambda row: decimal(row["model_mean"]),
+        _improvement,
+    )
+    return [
+        {"Effect size": "" if number else label, "Model": name}
+        | {head: form(by_metric[metric]) for metric, head in heads.items()}
+        for number, (name, form) in enumerate(zip(names, write, strict=True))
+    ]
+
+
+def _improvement(row: Mapping[Any, Any]) -> str:
+    percent = float(row["improvement_percent"])
+    if np.isnan(percent):
+        return MISSING
+    low, high = row["improvement_percent_low"], row["improvement_percent_high"]
+    interval = "" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]"
+    star = " *" if row["p_holm"] < SIGNIFICANCE else ""
+    return f"{percent:+.1f} %{interval}{star}"
+
+
+def _caption(metrics: tuple[str, str, str], is_chosen: bool) -> str:
+    chosen = " The other model is the one of best mean Pearson-Δ beside it." if is_chosen else ""
+    stand_in = "" if DES in metrics else f" {_STAND_IN_CAPTION}"
+    return (
+        "Means over perturbations, each averaged over fits. Improvement: mean difference on the same "
+        "perturbations, in percent of the other model's mean, with the "
+        f"{CONFIDENCE:.0%} interval of that difference in brackets (two-level bootstrap); * p < "
+        f"{SIGNIFICANCE:g}, signed-rank test, corrected by Holm over the groups of a metric."
+        f"{chosen}{stand_in}"
+    )

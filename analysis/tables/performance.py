@@ -1,0 +1,180 @@
+"""Tables 1, 2 and 10: every model's scores over all evaluated perturbations (Sec. 5.1, 5.2, App. D)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from adapert.data.schema import BoolArray
+from analysis.comparison import LABELS
+from analysis.estimates import CONFIDENCE, summarize_by
+from analysis.figures.prediction import model_label
+from analysis.tables.table import PaperTable, decimal
+
+Spread = Literal["sd", "interval"]
+"""What "±" is of: the SD over perturbations, as in the paper, or half the interval of the mean."""
+
+GLOBAL_METRICS = {"pearson_delta": "Pearson-Δ ↑", "pds": "PDS ↑"}
+"""Of Table 1: metric to its column's head."""
+
+DE_METRICS = {
+    "overlap_at_50": "DES@50 ↑",
+    "overlap_at_100": "DES@100 ↑",
+    "spearman_n_degs": "Spearman of DEG counts ↑",
+    "spearman_lfc": "Spearman of log fold changes ↑",
+    "direction_match": "Direction match ↑",
+}
+"""Of Tables 2 and 10."""
+
+STAND_INS = {
+    "overlap_at_50": ("rank_overlap_at_50", "Rank overlap@50 ↑"),
+    "overlap_at_100": ("rank_overlap_at_100", "Rank overlap@100 ↑"),
+}
+"""What is shown of data without cells, which cannot be tested for differential expression."""
+
+_SCALAR = "spearman_n_degs"
+_SCALAR_CAPTION = "Spearman of DEG counts is one number over all perturbations, so it has no ±."
+_STAND_IN_CAPTION = (
+    "These data have no cells to test, so DES@k and what needs predicted DEGs are missing. Rank overlap@k "
+    "stands in: the share of the true DEGs of largest change, at most k, found among as many genes of "
+    "largest predicted change. It is not comparable with DES@k."
+)
+
+
+def summarize_performance(
+    frame: pd.DataFrame, metrics: Sequence[str], record: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Summarise the long table by variant.
+
+    Args:
+        frame: The long table of one evaluation.
+        metrics: Which; those that it lacks have no rows.
+        record: What ``evaluation.json`` holds, for the metric with one value over all perturbations.
+
+    Returns:
+        variant (in the frame's order), metric (in the order given), mean, sd (over perturbations, each
+        averaged over its fits), low and high (of the mean), n_perturbations and n_seeds. Of the metric over
+        all perturbations, mean is that over fits, and there is no sd or interval.
+    """
+    selected = frame[frame["metric"].isin(list(metrics))]
+    summary = summarize_by(selected, ["variant"])
+    by_perturbation = selected.groupby(["variant", "metric", "perturbation"], observed=True)["value"].mean()
+    sd = by_perturbation.groupby(level=["variant", "metric"]).std().rename("sd").reset_index()
+    summary = summary.merge(sd, on=["variant", "metric"], how="left")
+    if record and _SCALAR in metrics:
+        summary = pd.concat([summary, _summarize_scalar(record)], ignore_index=True)
+    orders = {"variant": list(dict.fromkeys(frame["variant"])), "metric": list(metrics)}
+    summary = summary[summary["variant"].isin(orders["variant"])].sort_values(
+        list(orders), key=lambda column: column.map(orders[str(column.name)].index)
+    )
+    columns = ["variant", "metric", "mean", "sd", "low", "high", "n_perturbations", "n_seeds"]
+    return summary[columns].reset_index(drop=True)
+
+
+def build_performance_table(
+    frame: pd.DataFrame, record: Mapping[str, Any], spread: Spread = "sd"
+) -> PaperTable:
+    """Build Table 1: Pearson-delta and PDS of every model.
+
+    Args:
+        frame: The long table of one evaluation.
+        record: What ``evaluation.json`` holds.
+        spread: What "±" is of.
+    """
+    summary = summarize_performance(frame, list(GLOBAL_METRICS))
+    n = int(summary["n_perturbations"].max())
+    note = f"The same prediction for all {n} perturbations has a PDS of {0.5 + 0.5 / n:.3f}."
+    return _build(
+        "table_1_performance",
+        f"Performance, {describe_evaluation(record)}",
+        f"{spread_caption(spread)} {note}",
+        summary,
+        GLOBAL_METRICS,
+        spread,
+    )
+
+
+def build_de_table(
+    frame: pd.DataFrame, record: Mapping[str, Any], spread: Spread = "sd", number: int = 2
+) -> PaperTable:
+    """Build Table 2, which Table 10 is for another data set: how well models find and rank the DEGs.
+
+    Args:
+        frame: The long table of one evaluation.
+        record: What ``evaluation.json`` holds.
+        spread: What "±" is of.
+        number: Of the table, in the files' name.
+    """
+    is_tested = frame["metric"].isin(list(STAND_INS)).any()
+    heads = DE_METRICS if is_tested else _with_stand_ins()
+    note = _SCALAR_CAPTION if is_tested else _STAND_IN_CAPTION
+    caption = f"{spread_caption(spread)} {note}"
+    summary = summarize_performance(frame, list(heads), record)
+    title = f"Differential expression, {describe_evaluation(record)}"
+    return _build(f"table_{number}_differential_expression", title, caption, summary, heads, spread)
+
+
+def describe_evaluation(record: Mapping[str, Any]) -> str:
+    """Say what was evaluated: ``"test split of data 8df6, 36 perturbations"``."""
+    opened = record["opened"]
+    n = opened["n_perturbations"]
+    return f"{opened['split']} split of data {opened['data_fingerprint']}, {n} perturbations"
+
+
+def spread_caption(spread: Spread) -> str:
+    """Say what "±" is of."""
+    if spread == "sd":
+        return (
+            "± is the SD over perturbations, each averaged over its model's fits: how much perturbations "
+            "differ, not how sure the mean is."
+        )
+    return f"± is half the width of the mean's {CONFIDENCE:.0%} interval (two-level bootstrap)."
+
+
+def _with_stand_ins() -> dict[str, str]:
+    pairs = [STAND_INS.get(metric, (metric, head)) for metric, head in DE_METRICS.items()]
+    return dict(pairs)
+
+
+def _summarize_scalar(record: Mapping[str, Any]) -> pd.DataFrame:
+    fits = pd.DataFrame(record.get("models", []), columns=["variant", "seed", _SCALAR])
+    known = fits.astype({_SCALAR: float}).dropna(subset=[_SCALAR])
+    means = known.groupby("variant", sort=False)[_SCALAR].agg(["mean", "size"]).reset_index()
+    return means.rename(columns={"size": "n_seeds"}).assign(metric=_SCALAR)
+
+
+def _build(
+    stem: str, title: str, caption: str, summary: pd.DataFrame, heads: Mapping[str, str], spread: Spread
+) -> PaperTable:
+    variants = list(dict.fromkeys(summary["variant"]))
+    halved = summary.assign(interval=(summary["high"] - summary["low"]) / 2)
+    means, sizes = (_widen(halved, column, variants, list(heads)) for column in ("mean", spread))
+    columns = {
+        heads[metric]: [decimal(mean, size) for mean, size in zip(means[metric], sizes[metric], strict=True)]
+        for metric in heads
+    }
+    cells = pd.DataFrame({"Model": [_name(variant, summary) for variant in variants]} | columns)
+    return PaperTable(
+        stem=stem, title=title, caption=caption, frame=summary, cells=cells, is_best=_mark_best(means)
+    )
+
+
+def _widen(summary: pd.DataFrame, column: str, variants: list[str], metrics: list[str]) -> pd.DataFrame:
+    wide = summary.pivot(index="variant", columns="metric", values=column)
+    return wide.reindex(index=variants, columns=metrics).astype(float)
+
+
+def _name(variant: str, summary: pd.DataFrame) -> str:
+    n_fits = int(summary.loc[summary["variant"] == variant, "n_seeds"].max())
+    label = LABELS.get(variant, model_label(variant))
+    return f"{label} ({n_fits} fits)" if n_fits > 1 else label
+
+
+def _mark_best(means: pd.DataFrame) -> BoolArray:
+    """Mark each column's best model, with a column for names; no ceiling is a model."""
+    values = means.to_numpy(copy=True)
+    values[means.index.isin(list(LABELS))] = np.nan
+    has_rival = (~np.isnan(values)).sum(axis=0) > 1
+    is_best = has_rival & (values == np.fmax.reduce(values, axis=0))
+    return np.column_stack([np.zeros(len(values), dtype=bool), is_best])

@@ -1,0 +1,171 @@
+"""Tables 4, 5 and 6: what a prepared data set holds (App. A)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import EFFECT_SIZES, SPLITS, IntArray
+from analysis.dataset import count_perturbations, name_dataset
+from analysis.figures.graph_coverage import GRAPHS
+from analysis.tables.table import PaperTable, whole
+
+_NO_CELLS = " The data are a table of responses that says no numbers of cells."
+
+
+def build_data_tables(dataset: PreparedDataset, network: pd.DataFrame | None = None) -> list[PaperTable]:
+    """Build Tables 4, 5 and 6.
+
+    Args:
+        dataset: With any of its splits; the others are counted without opening their expression.
+        network: The whole network that the data set was prepared with, from
+            `adapert.data.graph.read_network`; without it Table 6 has no row of it.
+    """
+    return [build_split_table(dataset), build_group_table(dataset), build_network_table(dataset, network)]
+
+
+def build_split_table(dataset: PreparedDataset) -> PaperTable:
+    """Build Table 4: cells, perturbations and genes of each split."""
+    counts = count_perturbations(dataset)
+    by_split = counts.groupby("split", sort=False)[["n_cells", "n_perturbations"]].sum().reindex(list(SPLITS))
+    frame = by_split.rename_axis("split").reset_index().assign(n_genes=dataset.n_genes)
+    controls = {"split": "control", "n_cells": len(dataset.control_cells), "n_genes": dataset.n_genes}
+    frame = pd.concat([frame, pd.DataFrame([controls])], ignore_index=True)
+    if not _has_cell_counts(dataset):
+        frame["n_cells"] = np.nan
+    frame.insert(0, "dataset", name_dataset(dataset))
+    heads = {"n_cells": "Cells", "n_perturbations": "Perturbations", "n_genes": "Genes"}
+    return PaperTable(
+        stem="table_4_data",
+        title=f"Data set {name_dataset(dataset)}",
+        caption="Splits share no perturbation, but the control cells. Genes: measured and kept."
+        + ("" if _has_cell_counts(dataset) else _NO_CELLS),
+        frame=frame,
+        cells=_cells(frame, {"split": "Split"}, heads),
+    )
+
+
+def build_group_table(dataset: PreparedDataset) -> PaperTable:
+    """Build Table 5: perturbations and cells of each split by effect size."""
+    every = pd.MultiIndex.from_product([SPLITS, EFFECT_SIZES], names=["split", "effect_size"])
+    counts = count_perturbations(dataset).set_index(["split", "effect_size"])
+    known = set(counts.index.get_level_values("split"))
+    frame = counts.reindex(every[every.get_level_values("split").isin(list(known))]).fillna(0).reset_index()
+    if not _has_cell_counts(dataset):
+        frame["n_cells"] = np.nan
+    frame.insert(0, "dataset", name_dataset(dataset))
+    return PaperTable(
+        stem="table_5_effect_sizes",
+        title=f"Perturbations by effect size, {name_dataset(dataset)}",
+        caption=_group_rule(dataset) + ("" if _has_cell_counts(dataset) else _NO_CELLS),
+        frame=frame,
+        cells=_cells(
+            frame,
+            {"split": "Split", "effect_size": "Effect size"},
+            {"n_perturbations": "Perturbations", "n_cells": "Cells"},
+        ),
+        n_names=2,
+    )
+
+
+def summarize_network(dataset: PreparedDataset, network: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Count nodes and edges of the whole network, of the data's genes, and of its top-k graphs.
+
+    Args:
+        dataset: With the network.
+        network: As in `build_data_tables`.
+
+    Returns:
+        dataset, graph, n_nodes (with an edge), n_isolated (genes of the data without one), n_edges (each
+        direction counts), mean_degree and median_degree (edges into and out of a node with an edge).
+    """
+    rows = [
+        {"graph": name} | _count_edges(source, target, n_genes)
+        for name, source, target, n_genes in _graphs(dataset, network)
+    ]
+    frame = pd.DataFrame(rows)
+    frame.insert(0, "dataset", name_dataset(dataset))
+    return frame
+
+
+def build_network_table(dataset: PreparedDataset, network: pd.DataFrame | None = None) -> PaperTable:
+    """Build Table 6: the network, whole and as the model sees it; arguments as `summarize_network`."""
+    frame = summarize_network(dataset, network)
+    text = {
+        column: frame[column].map(lambda value: f"{value:,.1f}")
+        for column in ("mean_degree", "median_degree")
+    }
+    cells = _cells(
+        frame,
+        {"graph": "Graph"},
+        {"n_nodes": "Nodes", "n_edges": "Edges", "n_isolated": "Genes without an edge"},
+    ).assign(**{"Mean degree": text["mean_degree"], "Median degree": text["median_degree"]})
+    return PaperTable(
+        stem="table_6_network",
+        title=f"Network of {name_dataset(dataset)}",
+        caption=(
+            "Nodes are genes with an edge. As in the paper, both directions of a pair count as edges, and "
+            "the degree of a node is of edges into and out of it: twice its number of neighbours where "
+            "nothing is cut. Top-k keeps the k edges of highest confidence into each gene."
+            + ("" if network is not None else " The prepared data set does not hold the whole network.")
+        ),
+        frame=frame,
+        cells=cells,
+    )
+
+
+def _graphs(
+    dataset: PreparedDataset, network: pd.DataFrame | None
+) -> Iterator[tuple[str, IntArray, IntArray, float]]:
+    """Yield each graph's name, edges and how many genes it is of (NaN: those that it has)."""
+    if network is not None:
+        yield "whole network", *_both_directions(network), np.nan
+    shared = dataset.shared
+    source, target, rank = (
+        np.asarray(array) for array in (shared.edge_source, shared.edge_target, shared.edge_rank)
+    )
+    yield "genes of the data", source, target, dataset.n_nodes
+    for top_k in sorted(GRAPHS, reverse=True):
+        is_kept = rank < top_k
+        yield f"genes of the data, top-{top_k}", source[is_kept], target[is_kept], dataset.n_nodes
+
+
+def _both_directions(network: pd.DataFrame) -> tuple[IntArray, IntArray]:
+    codes, _ = pd.factorize(pd.concat([network["gene_a"], network["gene_b"]]))
+    one, other = np.split(codes, 2)
+    pairs = np.unique(np.stack([np.minimum(one, other), np.maximum(one, other)]), axis=1)
+    low, high = pairs[:, pairs[0] != pairs[1]]
+    return np.concatenate([low, high]), np.concatenate([high, low])
+
+
+def _count_edges(source: IntArray, target: IntArray, n_genes: float) -> dict[str, Any]:
+    degree = np.bincount(np.concatenate([source, target]))
+    degree = degree[degree > 0]
+    return {
+        "n_nodes": len(degree),
+        "n_isolated": n_genes - len(degree),
+        "n_edges": len(source),
+        "mean_degree": float(degree.mean()) if len(degree) else np.nan,
+        "median_degree": float(np.median(degree)) if len(degree) else np.nan,
+    }
+
+
+def _cells(frame: pd.DataFrame, names: dict[str, str], counts: dict[str, str]) -> pd.DataFrame:
+    text = {head: frame[column].astype(str) for column, head in names.items()}
+    return pd.DataFrame(
+        text | {head: frame[column].astype(float).map(whole) for column, head in counts.items()}
+    )
+
+
+def _has_cell_counts(dataset: PreparedDataset) -> bool:
+    is_cells = dataset.manifest["kind"] == "cells"
+    return is_cells or bool(dataset.manifest.get("choices", {}).get("n_cells_column"))
+
+
+def _group_rule(dataset: PreparedDataset) -> str:
+    return {
+        "fractions": "Small: less than 5 % of the genes differentially expressed; large: more than 10 %.",
+        "tertiles": "Groups are tertiles of the training perturbations' number of DEGs.",
+    }.get(str(dataset.manifest.get("choices", {}).get("effect_size_groups")), "")

@@ -1,0 +1,123 @@
+"""A table as numbers and as it is read: CSV, Markdown, LaTeX."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from adapert.data.schema import BoolArray
+from adapert.files import whole_file, write_whole
+
+MISSING = "-"
+"""Where the data have no such value."""
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperTable:
+    """A table of numbers, and how it is read.
+
+    Attributes:
+        stem: Of the files' names.
+        title: One line.
+        caption: What the numbers are, what "±" is of, what is missing and why.
+        frame: The numbers, tidy; these are the CSV.
+        cells: The same as text, a column a head.
+        is_best: Cells to set in bold, as `cells`; none if None.
+        n_names: Columns at the left that hold names, not numbers.
+    """
+
+    stem: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    cells: pd.DataFrame
+    is_best: BoolArray | None = None
+    n_names: int = 1
+
+    def to_markdown(self) -> str:
+        """Lay the table out in Markdown, title above and caption below."""
+        cells = self._emphasised("**{}**").map(lambda text: text.replace("|", r"\|"))
+        heads = [str(head).replace("|", r"\|") for head in cells.columns]
+        rules = [":--" if column < self.n_names else "--:" for column in range(len(heads))]
+        rows = [heads, rules, *cells.to_numpy().tolist()]
+        lines = ["| " + " | ".join(row) + " |" for row in rows]
+        return "\n".join([f"**{self.title}**", "", *lines, "", self.caption, ""])
+
+    def to_latex(self) -> str:
+        """Lay the table out in LaTeX with booktabs, caption and label included."""
+        escaped = self.cells.map(escape_latex).rename(columns=escape_latex)
+        n_numbers = len(escaped.columns) - self.n_names
+        return _emphasise(escaped, self.is_best, r"\textbf{{{}}}").to_latex(
+            index=False,
+            escape=False,
+            caption=escape_latex(f"{self.title}. {self.caption}"),
+            label=f"tab:{self.stem}",
+            column_format="l" * self.n_names + "r" * n_numbers,
+        )
+
+    def _emphasised(self, form: str) -> pd.DataFrame:
+        return _emphasise(self.cells, self.is_best, form)
+
+
+def write_table(table: PaperTable, directory: Path, stem: str | None = None) -> list[Path]:
+    """Write a table as CSV, Markdown and LaTeX, each whole or not at all.
+
+    Args:
+        table: Which.
+        directory: Of the files; created if need be, files of the same name are replaced.
+        stem: Of the files' names; the table's own if None.
+
+    Returns:
+        The three paths.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
+    target = directory / (stem or table.stem)
+    csv, markdown, latex = (target.with_name(f"{target.name}.{ending}") for ending in ("csv", "md", "tex"))
+    with whole_file(csv) as beside:
+        table.frame.to_csv(beside, index=False)
+    write_whole(markdown, table.to_markdown())
+    write_whole(latex, table.to_latex())
+    return [csv, markdown, latex]
+
+
+def escape_latex(text: str) -> str:
+    """Write text so that LaTeX prints it as it is."""
+    return "".join(_LATEX.get(letter, letter) for letter in str(text))
+
+
+def decimal(value: float, spread: float = np.nan) -> str:
+    """Write three decimals, with what "±" is of where there is one: ``0.619 ± 0.262``."""
+    if np.isnan(value):
+        return MISSING
+    return f"{value:.3f}" if np.isnan(spread) else f"{value:.3f} ± {spread:.3f}"
+
+
+def whole(value: float) -> str:
+    """Write a count: ``111,770``; `MISSING` where it is NaN."""
+    return MISSING if np.isnan(value) else f"{value:,.0f}"
+
+
+def _emphasise(cells: pd.DataFrame, is_best: BoolArray | None, form: str) -> pd.DataFrame:
+    return cells if is_best is None else cells.mask(is_best, cells.map(form.format))

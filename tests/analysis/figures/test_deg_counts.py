@@ -1,0 +1,48 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fixtures.dataset import change_train
+
+from analysis.figures.deg_counts import plot_deg_counts, summarize_deg_counts
+
+
+def test_frame_counts_the_degs_of_the_splits_that_were_read(tiny_dataset):
+    part = replace(tiny_dataset, splits={name: tiny_dataset.splits[name] for name in ("train", "validation")})
+    summary = summarize_deg_counts(part)
+    assert summary["split"].value_counts().to_dict() == {"train": 8, "validation": 4}
+    assert summary["effect_size"].unique().tolist() == ["small", "medium", "large"]
+    table = part.splits["train"].table
+    expected = dict(zip(table.perturbations.tolist(), table.deg_mask.sum(axis=1).tolist(), strict=True))
+    of_train = summary[summary["split"] == "train"]
+    assert dict(zip(of_train["perturbation"], of_train["n_degs"], strict=True)) == expected
+
+
+def test_bars_carry_their_mean_numbers_and_reach_all_genes(tiny_dataset):
+    summary = summarize_deg_counts(tiny_dataset)
+    axes = plot_deg_counts(summary).axes[0]
+    tops = {patch.get_y() + patch.get_height() for patch in axes.patches[3:]}
+    assert tops == {12.0}
+    texts = [text.get_text() for text in axes.texts]
+    mean = summary.loc[summary["effect_size"] == "small", "n_degs"].mean()
+    assert texts[:2] == [f"{mean:,.0f} ({mean / 12:.1%})", f"{12 - mean:,.0f}"]
+
+
+def test_the_histogram_holds_every_perturbation(tiny_dataset):
+    axes = plot_deg_counts(summarize_deg_counts(tiny_dataset)).axes[1]
+    assert sum(patch.get_height() for patch in axes.patches) == pytest.approx(15)
+
+
+@pytest.mark.parametrize("has_degs", [True, False])
+def test_one_group_still_draws(tiny_dataset, has_degs):
+    table = tiny_dataset.splits["train"].table
+    changed = change_train(
+        tiny_dataset,
+        effect_size=np.full(8, "small"),
+        deg_mask=table.deg_mask & has_degs,
+    )
+    figure = plot_deg_counts(
+        summarize_deg_counts(replace(changed, splits={"train": changed.splits["train"]}))
+    )
+    figure.canvas.draw()
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["small\n(n=8)"]

@@ -1,0 +1,114 @@
+from collections import deque
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fixtures.predictions import build_predictions
+
+from adapert.errors import InputError
+from analysis.figures.graph_coverage import hop_distances, plot_graph_coverage, summarize_graph_coverage
+
+
+def _hops_by_plain_search(shared, top_k, start):
+    """Breadth-first search, edge by edge."""
+    neighbours = {}
+    for source, target, rank in zip(shared.edge_source, shared.edge_target, shared.edge_rank, strict=True):
+        if rank < top_k:
+            neighbours.setdefault(int(source), set()).add(int(target))
+            neighbours.setdefault(int(target), set()).add(int(source))
+    hops, queue = dict.fromkeys(start, 0), deque(start)
+    while queue:
+        node = queue.popleft()
+        for other in neighbours.get(node, ()):
+            if other not in hops:
+                hops[other] = hops[node] + 1
+                queue.append(other)
+    return [hops[node] if hops.get(node, 9) <= 3 else np.inf for node in range(len(shared.node_names))]
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 10])
+def test_hops_are_those_of_a_plain_search(tiny_dataset, top_k):
+    targets = [[0], [3, 5], [14], [7]]
+    distance = hop_distances(tiny_dataset.shared, top_k, targets)
+    expected = [_hops_by_plain_search(tiny_dataset.shared, top_k, nodes) for nodes in targets]
+    np.testing.assert_array_equal(distance, expected)
+
+
+def test_coverage_is_the_share_of_degs_within_reach(tiny_dataset):
+    one = replace(tiny_dataset, splits={"train": tiny_dataset.splits["train"]})
+    summary = summarize_graph_coverage(one, graphs=(2,)).set_index(["gene_set", "n_hops"])
+    table = one.splits["train"].table
+    shares = []
+    for name, degs in zip(table.perturbations.tolist(), table.deg_mask, strict=True):
+        targets = one.perturbed_nodes(name)
+        hops = np.array(_hops_by_plain_search(one.shared, 2, targets))
+        members = degs & (hops[:12] > 0)
+        if (hops == 1).any() and members.any():
+            shares.append((hops[:12][members] <= 2).mean())
+    row = summary.loc[("DEGs", 2)]
+    assert row["mean"] == pytest.approx(np.mean(shares))
+    assert row["n_perturbations"] == len(shares)
+    assert row["low"] <= row["mean"] <= row["high"]
+
+
+def test_every_set_is_averaged_over_the_same_perturbations(tiny_dataset):
+    tiny_dataset.splits["train"].table.deg_mask[:3] = False
+    summary = summarize_graph_coverage(tiny_dataset)
+    assert summary.groupby("graph_top_k")["n_perturbations"].nunique().tolist() == [1, 1]
+    counted = summary["n_perturbations"] + summary["n_isolated"] + summary["n_without_degs"]
+    assert set(counted) == {15}
+    assert (summary["n_isolated"] >= 1).all()  # the last node has no edge
+
+
+def _predictions_of(dataset, variant="adapert"):
+    table = dataset.splits["test"].table
+    return replace(
+        build_predictions(),
+        perturbations=table.perturbations,
+        gene_names=dataset.gene_names,
+        observed_delta=table.delta,
+        deg_mask=table.deg_mask,
+        effect_size=table.effect_size,
+        predicted_delta={variant: table.delta},
+    )
+
+
+def test_an_evaluation_brings_its_perturbations_and_its_top_genes(tiny_dataset):
+    closed = replace(tiny_dataset, splits={"train": tiny_dataset.splits["train"]})
+    summary = summarize_graph_coverage(closed, _predictions_of(tiny_dataset), "adapert")
+    assert summary["gene_set"].unique().tolist() == [
+        "DEGs",
+        "top 10 of AdaPert",
+        "top 20 of AdaPert",
+        "all genes",
+    ]
+    assert summary["n_perturbations"].max() <= 3
+
+
+def test_predictions_of_other_genes_or_perturbations_are_refused(tiny_dataset):
+    of_other_genes = replace(_predictions_of(tiny_dataset), gene_names=tiny_dataset.gene_names[::-1])
+    with pytest.raises(InputError, match="must be of the data set's 12 genes"):
+        summarize_graph_coverage(tiny_dataset, of_other_genes)
+    no_node = replace(_predictions_of(tiny_dataset), perturbations=np.array(["G00", "X1", "G02"]))
+    with pytest.raises(InputError, match="must be a node of the prepared graph, but 'X1' is not"):
+        summarize_graph_coverage(tiny_dataset, no_node)
+
+
+def test_axes_carry_graphs_and_sets(tiny_dataset):
+    figure = plot_graph_coverage(summarize_graph_coverage(tiny_dataset))
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert [title.split(" (")[0] for title in titles] == [
+        "top-10 edges of each gene",
+        "top-20 edges of each gene",
+    ]
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["DEGs", "all genes (chance)"]
+
+
+def test_data_without_a_deg_are_refused(tiny_dataset):
+    for split in tiny_dataset.splits.values():
+        split.table.deg_mask[:] = False
+    summary = summarize_graph_coverage(tiny_dataset)
+    assert summary["mean"].isna().all()
+    with pytest.raises(InputError, match="has an edge in the network, but there is none"):
+        plot_graph_coverage(summary)

@@ -1,0 +1,67 @@
+import json
+
+import pandas as pd
+
+from adapert.openings import Opening
+from analysis.comparison import summarize_comparison
+from analysis.report.elements import Heading, PageTable, Paragraph
+from analysis.report.evaluations import build_evaluations, build_openings
+
+OPENING = Opening(
+    at="2026-01-02T03:04:05+00:00",
+    study="tune",
+    config_digest="123456789012",
+    config={},
+    git_commit="0123456789abcdef",
+    data_fingerprint="0012",
+    models=["adapert", "mean"],
+    n_seeds=3,
+    refit="train",
+    folder="elsewhere",
+)
+
+
+def write_evaluation(folder, make_table, fingerprint="0012"):
+    folder.mkdir(parents=True)
+    opened = {"split": "test", "n_perturbations": 2, "at": "now", "data_fingerprint": fingerprint}
+    (folder / "evaluation.json").write_text(json.dumps({"opened": opened, "git_commit": "abc"}))
+    rows = [{"perturbation": name, "value": value} for name, value in (("A", 0.2), ("B", 0.6))]
+    summarize_comparison(make_table(rows)).to_csv(folder / "summary.csv", index=False)
+
+
+def test_an_evaluation_shows_each_models_mean(tmp_path, make_table):
+    write_evaluation(tmp_path / "evaluations" / "test_001", make_table)
+    heading, told, table = build_evaluations(tmp_path, [], {"0012"})
+    assert (heading.text, told.text[:22]) == ("test_001", "2 test perturbations o")
+    cells = dict(zip((column.label for column in table.columns), table.rows[0], strict=True))
+    assert (cells["model"].text, cells["PDS"].text, cells["fits"].text) == ("full", "0.400", "1")
+
+
+def test_evaluations_of_other_data_and_damaged_ones_are_only_counted(tmp_path, make_table):
+    write_evaluation(tmp_path / "evaluations" / "test_001", make_table, "ffff")
+    (tmp_path / "evaluations" / "test_002").mkdir()
+    (tmp_path / "evaluations" / "test_002" / "evaluation.json").write_text("{")
+    (told,) = build_evaluations(tmp_path, [], {"0012"})
+    assert told == Paragraph("2 more in this workspace are of other data, unfinished or damaged.")
+
+
+def test_an_evaluation_outside_the_workspace_is_found_by_its_opening(tmp_path, make_table):
+    write_evaluation(tmp_path / "elsewhere", make_table)
+    assert Heading("elsewhere") in build_evaluations(tmp_path, [OPENING], {"0012"})
+
+
+def test_paired_differences_are_laid_out_where_there_are_some(tmp_path, make_table):
+    folder = tmp_path / "evaluations" / "test_001"
+    write_evaluation(folder, make_table)
+    paired = {"variant": ["adapert"], "reference": ["mean"], "effect_size": ["all"], "metric": ["pds"]}
+    pd.DataFrame(paired | {"difference": [0.1]}).to_csv(folder / "paired.csv", index=False)
+    table = build_evaluations(tmp_path, [], {"0012"})[-1]
+    assert isinstance(table, PageTable)
+    assert [cell.text for cell in table.rows[0]] == ["all", "PDS", "adapert", "mean", "0.1000"]
+
+
+def test_every_opening_is_listed_and_none_is_said(tmp_path):
+    (table,) = build_openings([OPENING, OPENING])
+    assert len(table.rows) == 2
+    assert table.rows[0][2].text == "adapert, mean"
+    assert "was not opened" in build_openings([])[0].text

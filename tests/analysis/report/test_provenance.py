@@ -1,0 +1,92 @@
+import json
+import shlex
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import yaml
+
+from adapert.config import Config, build_config
+from adapert.study.definition import describe_study
+from adapert.study.recipes import build_study
+from adapert.study.state import StudyState
+from analysis.report.choice import ReadPick
+from analysis.report.elements import Facts, Paragraph
+from analysis.report.provenance import build_commands, build_data, build_versions
+from analysis.report.reading import StudyReading
+
+TAGS = {"git_commit": "0123456789abcdef-dirty", "versions": "torch 2.13.0+cpu, ray 2.60.0"}
+
+
+def reading(recipe="search", changes=None, budget=None, path="data", **state):
+    study = build_study(recipe, Config().with_changes({"data.path": path} | (changes or {})))
+    study = study.with_budget(**(budget or {}))
+    definition = {"study": json.loads(json.dumps(describe_study(study))), "recipe": recipe}
+    trials = pd.DataFrame([{"data.path": path, "data.fingerprint": "0012", "run": "r"}])
+    run = SimpleNamespace(data=SimpleNamespace(tags=TAGS))
+    return StudyReading(recipe, "search", run, trials, StudyState(definition=definition, **state))
+
+
+def commands(given, workspace, picks=()):
+    return build_commands([given], workspace, picks)[0].text.splitlines()
+
+
+def test_a_launch_is_written_with_what_differs_from_its_recipe(tmp_path):
+    given = reading(changes={"loss.lambda_non": 1e-5}, budget={"n_trials": 80}, n_more_trials=4)
+    words, extended, _ = (shlex.split(line) for line in commands(given, tmp_path))
+    assert words[:5] == ["adapert", "launch", "search", "--data", "data"]
+    assert words[words.index("--trials") + 1] == "80"
+    assert "--seed" not in words
+    field, _, value = words[words.index("--set") + 1].partition("=")
+    assert Config().with_changes({field: yaml.safe_load(value)}).loss.lambda_non == 1e-5
+    assert extended[1:5] == ["extend", "search", "--trials", "4"]
+
+
+def test_many_changes_become_a_file_of_the_same_config(tmp_path):
+    changes = {"model.tau": 0.5, "model.dropout": 0.2, "graph.top_k": 5, "training.max_epochs": 9}
+    given = reading(changes=changes | {"loss.huber_delta": 0.1})
+    lines, base = build_commands([given], tmp_path, [])
+    assert "--config search_base.yaml" in lines.text
+    flat = {f"{s}.{name}": v for s, fields in yaml.safe_load(base.text).items() for name, v in fields.items()}
+    assert build_config(flat) == build_config(given.state.definition["study"]["base"])
+
+
+def test_without_a_ledger_the_recipe_is_not_guessed(tmp_path):
+    given = reading()
+    lost = StudyReading(given.name, given.design, given.run, given.trials, None)
+    assert commands(lost, tmp_path)[0].startswith("# search: its ledger is not in this workspace")
+
+
+def test_a_pick_is_followed_by_its_evaluation_and_the_same_trial_again(tmp_path):
+    picked = SimpleNamespace(reevaluated=None, run_ids=("abc",))
+    verbs = [shlex.split(line)[1] for line in commands(reading(), tmp_path, [ReadPick("search", picked)])]
+    assert verbs == ["launch", "pick", "evaluate", "rerun", "report"]
+
+
+def test_versions_tell_a_commit_from_one_with_changes():
+    table = build_versions([reading()])
+    cells = {row[0].text: row[1].text for row in table.rows}
+    assert cells["git commit"] == "0123456789ab"
+    assert cells["uncommitted changes"] == "yes"
+    assert cells["torch"] == "2.13.0+cpu"
+
+
+def test_data_that_are_gone_are_told_by_their_fingerprint():
+    facts, told = build_data([reading(path="/nowhere")])
+    assert dict(facts.rows) == {"fingerprint": "0012", "directory": "/nowhere"}
+    assert isinstance(told, Paragraph)
+
+
+@pytest.mark.parametrize("fingerprint", ["0012", "ffff"])
+def test_data_are_described_by_their_manifest_only_where_they_are_the_same(tmp_path, fingerprint):
+    counts = {"perturbations": 9, "combinations": 2, "train": 5, "validation": 2, "test": 2, "genes": 40}
+    manifest = {"format_version": 1, "fingerprint": fingerprint, "split_seed": 3, "counts": counts}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    parts = build_data([reading(path=str(tmp_path))])
+    assert isinstance(parts[0], Facts)
+    facts = dict(parts[0].rows)
+    if fingerprint == "0012":
+        assert facts["perturbations"] == "9, 2 of them combinations"
+        assert facts["splits"] == "5 train, 2 validation, 2 test; drawn with split seed 3"
+    else:
+        assert "fingerprint ffff" in parts[1].text

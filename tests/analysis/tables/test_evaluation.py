@@ -1,0 +1,150 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adapert.errors import InputError
+from analysis.tables import build_evaluation_tables
+from analysis.tables.effect_sizes import build_effect_size_table, summarize_improvement
+from analysis.tables.evaluation import read_evaluation
+from analysis.tables.performance import build_de_table, build_performance_table, summarize_performance
+
+GROUPS = {"small": ["A", "B", "C", "D"], "large": ["W", "X", "Y", "Z"]}
+LEVELS = {"mean": 0.2, "ridge_both": 0.4, "adapert": 0.5, "split_half": 0.9}
+CELL_METRICS = ("overlap_at_50", "overlap_at_100", "overlap_at_N", "spearman_lfc", "direction_match")
+DELTA_METRICS = ("pearson_delta", "pds", "rank_overlap_at_50", "rank_overlap_at_100", "rank_overlap_at_N")
+RECORD = {
+    "opened": {"split": "test", "data_fingerprint": "f00", "n_perturbations": 8},
+    "models": [
+        {"variant": "adapert", "seed": 0, "spearman_n_degs": 0.5},
+        {"variant": "adapert", "seed": 1, "spearman_n_degs": 0.7},
+        {"variant": "mean", "seed": 0, "spearman_n_degs": None},
+    ],
+}
+
+
+def _frame(make_table, metrics):
+    """Values rise from perturbation to perturbation; AdaPert has two fits."""
+    rows = [
+        {
+            "variant": variant,
+            "effect_size": group,
+            "perturbation": name,
+            "metric": metric,
+            "seed": seed,
+            "value": level + 0.01 * number + 0.02 * seed,
+        }
+        for variant, level in LEVELS.items()
+        for seed in ((0, 1) if variant == "adapert" else (0,))
+        for group, names in GROUPS.items()
+        for number, name in enumerate(names)
+        for metric in metrics
+    ]
+    return make_table(rows, study="evaluate", split="test")
+
+
+@pytest.fixture
+def of_cells(make_table):
+    return _frame(make_table, DELTA_METRICS + CELL_METRICS)
+
+
+@pytest.fixture
+def of_responses(make_table):
+    return _frame(make_table, DELTA_METRICS)
+
+
+def test_mean_and_sd_are_over_perturbations_averaged_over_fits(of_cells):
+    summary = summarize_performance(of_cells, ["pearson_delta", "pds"]).set_index(["variant", "metric"])
+    values = np.array([0.51 + 0.01 * number for number in range(4)] * 2)
+    row = summary.loc[("adapert", "pds")]
+    assert row["mean"] == pytest.approx(values.mean())
+    assert row["sd"] == pytest.approx(values.std(ddof=1))
+    assert (row["n_perturbations"], row["n_seeds"]) == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("spread", "said"), [("sd", "± is the SD over perturbations"), ("interval", "± is half")]
+)
+def test_table_1_says_what_plus_minus_is_of(of_cells, spread, said):
+    table = build_performance_table(of_cells, RECORD, spread)
+    assert said in table.caption
+    assert table.title == "Performance, test split of data f00, 8 perturbations"
+    assert list(table.cells.columns) == ["Model", "Pearson-Δ ↑", "PDS ↑"]
+    summary = summarize_performance(of_cells, ["pds"]).set_index("variant").loc["ridge_both"]
+    size = summary["sd"] if spread == "sd" else (summary["high"] - summary["low"]) / 2
+    assert table.cells.loc[1, "PDS ↑"] == f"{summary['mean']:.3f} ± {size:.3f}"
+
+
+def test_the_best_model_is_bold_and_no_ceiling(of_cells):
+    table = build_performance_table(of_cells, RECORD)
+    names = table.cells["Model"].tolist()
+    assert names == ["mean change", "ridge on both", "AdaPert (2 fits)", "ceiling: split halves"]
+    assert table.is_best.tolist() == [[False] * 3] * 2 + [[False, True, True], [False] * 3]
+
+
+def test_table_2_has_one_number_for_the_counts_of_degs(of_cells):
+    table = build_de_table(of_cells, RECORD)
+    assert table.stem == "table_2_differential_expression"
+    counts = dict(zip(table.cells["Model"], table.cells["Spearman of DEG counts ↑"], strict=True))
+    assert counts["AdaPert (2 fits)"] == "0.600"
+    assert counts["mean change"] == "-"
+    assert build_de_table(of_cells, RECORD, number=10).stem == "table_10_differential_expression"
+
+
+def test_rank_overlap_stands_in_where_there_are_no_cells(of_responses):
+    table = build_de_table(of_responses, {**RECORD, "models": []})
+    assert list(table.cells.columns)[1:3] == ["Rank overlap@50 ↑", "Rank overlap@100 ↑"]
+    assert set(table.cells["Direction match ↑"]) == {"-"}
+    assert "stands in" in table.caption
+    three = build_effect_size_table(of_responses, RECORD)
+    assert list(three.cells.columns) == ["Effect size", "Model", "Pearson-Δ", "Rank overlap@N", "PDS"]
+    assert "stands in for DES" in three.caption
+
+
+def test_improvement_is_the_paired_difference_in_percent_of_the_baseline(of_cells):
+    summary = summarize_improvement(of_cells, "adapert", "ridge_both").set_index(["effect_size", "metric"])
+    row = summary.loc[("small", "pds")]
+    assert row["difference"] == pytest.approx(0.11)
+    assert row["improvement_percent"] == pytest.approx(100 * 0.11 / 0.415)
+    assert row["improvement_percent_low"] <= row["improvement_percent"] <= row["improvement_percent_high"]
+    assert summary.index.get_level_values(0).unique().tolist() == ["small", "large", "all"]
+
+
+def test_table_3_is_against_the_best_other_model(of_cells):
+    table = build_effect_size_table(of_cells, RECORD)
+    assert table.cells["Model"].tolist() == ["ridge on both", "AdaPert", "improvement"] * 3
+    assert table.cells["Effect size"].tolist()[::3] == ["small (n=4)", "large (n=4)", "all (n=8)"]
+    assert table.cells.loc[2, "PDS"].startswith("+26.5 % [")
+    assert "best mean Pearson-Δ beside it" in table.caption
+
+
+def test_one_group_alone_is_shown_once(of_cells):
+    small = of_cells[of_cells["effect_size"] == "small"]
+    table = build_effect_size_table(small, RECORD, baseline="mean")
+    assert table.cells["Effect size"].tolist() == ["small (n=4)", "", ""]
+    assert "best mean" not in table.caption
+
+
+def test_one_model_alone_has_no_table_3(of_cells):
+    alone = of_cells[of_cells["variant"].isin(["adapert", "split_half"])]
+    assert [table.stem[:7] for table in build_evaluation_tables(alone, RECORD)] == ["table_1", "table_2"]
+    assert not build_performance_table(alone, RECORD).is_best.any()
+
+
+@pytest.mark.parametrize(
+    ("baseline", "message"), [("rigde_both", "Did you mean 'ridge_both'"), ("adapert", "both are 'adapert'")]
+)
+def test_wrong_variants_are_refused(of_cells, baseline, message):
+    with pytest.raises(InputError, match=message):
+        build_evaluation_tables(of_cells, RECORD, baseline=baseline)
+
+
+def test_an_evaluation_is_read_back(of_cells, tmp_path):
+    with pytest.raises(InputError, match="Name a folder that 'adapert evaluate' wrote"):
+        read_evaluation(tmp_path)
+    of_cells.to_parquet(tmp_path / "per_perturbation.parquet")
+    (tmp_path / "evaluation.json").write_text(json.dumps(RECORD))
+    frame, record = read_evaluation(tmp_path)
+    pd.testing.assert_frame_equal(frame, of_cells)
+    assert record == RECORD

@@ -1,0 +1,65 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adapert.data.prepared import read_prepared, write_prepared
+from analysis.tables import build_data_tables
+from analysis.tables.prepared import summarize_network
+
+
+def test_tables_4_5_and_6_are_built_without_the_test_split(tiny_dataset, tmp_path):
+    write_prepared(tiny_dataset, tmp_path / "prepared")
+    splits, groups, network = build_data_tables(read_prepared(tmp_path / "prepared"))
+    assert [splits.stem, groups.stem, network.stem] == [
+        "table_4_data",
+        "table_5_effect_sizes",
+        "table_6_network",
+    ]
+    n_cells = [int(tiny_dataset.splits[name].table.n_cells.sum()) for name in ("train", "validation", "test")]
+    assert splits.cells["Split"].tolist() == ["train", "validation", "test", "control"]
+    assert splits.frame["n_cells"].tolist() == [*n_cells, 20]
+    assert splits.cells["Perturbations"].tolist() == ["8", "4", "3", "-"]
+    assert groups.frame.groupby("split")["n_perturbations"].sum().to_dict() == {
+        "test": 3,
+        "train": 8,
+        "validation": 4,
+    }
+
+
+def test_responses_have_no_numbers_of_cells(tiny_dataset):
+    responses = replace(tiny_dataset, manifest={**tiny_dataset.manifest, "kind": "responses"})
+    splits, groups, _ = build_data_tables(responses)
+    assert set(splits.cells["Cells"]) == set(groups.cells["Cells"]) == {"-"}
+    assert "says no numbers of cells" in splits.caption
+
+
+def test_degrees_are_those_of_a_plain_count(tiny_dataset):
+    shared = tiny_dataset.shared
+    summary = summarize_network(tiny_dataset).set_index("graph")
+    for graph, top_k in (("genes of the data", 10**9), ("genes of the data, top-10", 10)):
+        degree = dict.fromkeys(range(15), 0)
+        for source, target, rank in zip(
+            shared.edge_source, shared.edge_target, shared.edge_rank, strict=True
+        ):
+            if rank < top_k:
+                degree[int(source)] += 1
+                degree[int(target)] += 1
+        present = [count for count in degree.values() if count]
+        row = summary.loc[graph]
+        assert (row["n_nodes"], row["n_isolated"]) == (len(present), 15 - len(present))
+        assert row["n_edges"] == sum(present) / 2
+        assert row["mean_degree"] == pytest.approx(np.mean(present))
+        assert row["median_degree"] == np.median(present)
+
+
+def test_the_whole_network_counts_each_pair_once_in_both_directions(tiny_dataset):
+    network = pd.DataFrame({"gene_a": ["A", "B", "A", "C"], "gene_b": ["B", "A", "C", "C"], "score": 1.0})
+    whole = summarize_network(tiny_dataset, network).iloc[0]
+    assert whole["graph"] == "whole network"
+    assert (whole["n_nodes"], whole["n_edges"]) == (3, 4)  # A-B and A-C; C-C is no edge
+    assert whole["mean_degree"] == pytest.approx(8 / 3)
+    table = build_data_tables(tiny_dataset, network)[2]
+    assert table.cells["Genes without an edge"].tolist()[0] == "-"
+    assert "does not hold the whole network" not in table.caption

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+
+from analysis.best_weight import resample_best
+from analysis.claims import (
+    build_claims_table,
+    judge_gain,
+    judge_little,
+    judge_loss,
+    summarize_claims,
+)
+
+NAMES = {"small": "AB", "medium": "CD", "large": "EF"}
+WEIGHTS = (0.0, 0.001, 0.01, 0.1)
+
+
+def _rows(values, n=12, groups=NAMES):
+    """Every perturbation has its own level, shared by variants; (variant, group) adds to it."""
+    return [
+        {
+            "variant": variant,
+            "lambda_non": variant if isinstance(variant, float) else 3e-4,
+            "perturbation": f"{group}{index}",
+            "effect_size": group,
+            "metric": "pearson_delta",
+            "seed": seed,
+            "value": 0.3 + 0.01 * index + gain * (1 + 0.02 * index),
+        }
+        for (variant, group), gain in values.items()
+        for index in range(n)
+        for seed in (0, 1, 2)
+    ]
+
+
+@pytest.fixture
+def ablation(make_table):
+    losses = {"full": {}, "no_context": {"small": -0.1, "medium": -0.1, "large": -0.1}}
+    losses["no_non_deg"] = {"small": -0.1, "medium": 0.1, "large": -0.001}
+    return make_table(
+        _rows({(name, group): of.get(group, 0.0) for name, of in losses.items() for group in NAMES}),
+        study="parts",
+    )
+
+
+@pytest.fixture
+def sensitivity(make_table):
+    best = {"small": 0.01, "medium": 0.001, "large": 0.001}
+    gains = {(weight, group): 0.05 * (weight == best[group]) for weight in WEIGHTS for group in NAMES}
+    gains |= {(0.1, group): -0.2 for group in NAMES}
+    return make_table(_rows(gains), study="weights").astype({"variant": str})
+
+
+def _verdicts(claims):
+    return {(row.claim, row.group): row.verdict for row in claims.itertuples()}
+
+
+def test_claims_of_an_ablation_are_judged_by_group(ablation):
+    claims = summarize_claims(ablation, None)
+    assert _verdicts(claims) == {
+        ("the context helps", "small"): "supported",
+        ("the context helps", "medium"): "supported",
+        ("the context helps", "large"): "supported",
+        ("the non-DEG loss helps", "small"): "supported",
+        ("the non-DEG loss helps", "medium"): "not supported",
+        ("the non-DEG loss does little", "large"): "supported",
+    }
+    context = claims[claims["claim"] == "the context helps"].iloc[0]
+    assert context["estimate"] == pytest.approx(0.1 * (1 + 0.02 * 5.5))  # full minus without
+    assert context["low"] < context["estimate"] < context["high"]
+
+
+def test_claims_of_a_sensitivity_study_are_judged_by_group(sensitivity):
+    claims = summarize_claims(None, sensitivity)
+    assert _verdicts(claims) == {
+        ("lambda_non of 0.1 hurts", "small"): "supported",
+        ("lambda_non of 0.1 hurts", "medium"): "supported",
+        ("lambda_non of 0.1 hurts", "large"): "supported",
+        ("the best lambda_non is near .01", "small"): "supported",
+        ("the best lambda_non is near .01", "medium"): "not supported",
+        ("the best lambda_non is smaller", "large"): "not supported",  # medium's is as small
+    }
+    best = claims[claims["quantity"] == "best lambda_non"]
+    assert best["estimate"].tolist() == [0.01, 0.001, 0.001]
+
+
+def test_claims_without_their_runs_are_left_out(ablation, sensitivity):
+    assert summarize_claims(None, None).empty
+    no_context = ablation[ablation["variant"] != "no_non_deg"]
+    assert set(summarize_claims(no_context, None)["claim"]) == {"the context helps"}
+    assert summarize_claims(ablation[ablation["variant"] != "full"], None).empty
+    no_zero = summarize_claims(None, sensitivity[sensitivity["lambda_non"] > 0])
+    assert "lambda_non of 0.1 hurts" not in set(no_zero["claim"])
+    of_large = summarize_claims(None, sensitivity[sensitivity["effect_size"] == "large"])
+    assert set(of_large["claim"]) == {"lambda_non of 0.1 hurts"}
+
+
+def test_a_single_perturbation_decides_nothing(make_table):
+    rows = _rows({("full", "small"): 0.0, ("no_context", "small"): -0.1}, n=1, groups={"small": "A"})
+    claims = summarize_claims(make_table(rows), None)
+    assert claims["verdict"].tolist() == ["undecided"]
+    assert claims["low"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "verdict"),
+    [
+        (0.01, 0.05, 0.01, "supported"),
+        (0.01, 0.05, 0.20, "undecided"),
+        (-0.01, 0.05, 0.01, "undecided"),
+        (-0.01, 0.01, 0.01, "not supported"),
+        (-0.05, -0.01, 0.01, "not supported"),
+        (np.nan, np.nan, np.nan, "undecided"),
+    ],
+)
+def test_a_gain_needs_interval_and_test_and_a_loss_is_its_mirror(low, high, p, verdict):
+    assert judge_gain(low, high, p) == verdict
+    assert judge_loss(-high, -low, p) == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (-0.01, 0.015, "supported"),
+        (-0.03, 0.01, "undecided"),
+        (0.03, 0.1, "not supported"),
+        (-0.1, -0.03, "not supported"),
+        (np.nan, np.nan, "undecided"),
+    ],
+)
+def test_little_is_a_test_of_equivalence(low, high, verdict):
+    assert judge_little(low, high, 1.0) == verdict
+
+
+def test_the_best_weight_is_that_of_a_plain_loop_over_resamples(make_table):
+    generator = np.random.default_rng(3)
+    rows = _rows({(weight, "small"): 0.0 for weight in WEIGHTS}, n=5, groups={"small": "A"})
+    table = make_table(rows)
+    table["value"] = generator.normal(size=len(table))
+    drawn = resample_best(table, np.random.default_rng(0))
+    values = {
+        weight: rows.pivot_table(index="seed", columns="perturbation", values="value").to_numpy()
+        for weight, rows in table.groupby("lambda_non")
+    }
+    assert drawn[0] == max(values, key=lambda weight: values[weight].mean())
+    plain = np.random.default_rng(1)
+    counts = dict.fromkeys(WEIGHTS, 0)
+    for _ in range(1000):
+        seeds, names = plain.integers(0, 3, 3), plain.integers(0, 5, 5)
+        means = {weight: table[np.ix_(seeds, names)].mean() for weight, table in values.items()}
+        counts[max(means, key=means.get)] += 1
+    for weight, count in counts.items():
+        assert (drawn[1:] == weight).mean() == pytest.approx(count / 1000, abs=0.06)
+
+
+def test_claims_read_as_a_table(ablation, sensitivity):
+    table = build_claims_table(summarize_claims(ablation, sensitivity))
+    text = table.to_markdown()
+    assert "| the context helps | small | Pearson-Δ | 0.111 |" in text
+    assert (
+        "| the best lambda_non is near .01 | small | Pearson-Δ | 0.01 | 0.01 to 0.01 |  | supported |" in text
+    )
+    assert "Undecided: the data allow both." in text

@@ -1,0 +1,153 @@
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures.predictions import build_predictions
+from scipy.stats import pearsonr
+
+from adapert.errors import InputError
+from adapert.seeding import derive_seed
+from analysis.pathways import (
+    compare_pathways,
+    correlate_pathways,
+    enrich,
+    read_gene_sets,
+    summarize_pathway_agreement,
+)
+
+N_PERMUTATIONS = 50
+
+
+@pytest.fixture
+def predictions():
+    return build_predictions()
+
+
+@pytest.fixture
+def gene_sets():
+    """Two sets of usable size, one of too few genes."""
+    return {
+        "UP": [f"G{gene:02d}" for gene in range(20)],
+        "ANY": [f"G{gene:02d}" for gene in range(1, 60, 3)],
+        "FEW": ["G00", "G01", "ELSEWHERE"],
+    }
+
+
+@pytest.fixture
+def gseapy():
+    return pytest.importorskip("gseapy")
+
+
+def _delta(generator):
+    delta = generator.normal(0, 0.1, size=60)
+    delta[:20] += 1
+    return delta
+
+
+def test_gene_sets_are_read_from_a_gmt_file(tmp_path):
+    (tmp_path / "sets.gmt").write_text("ONE\thttp://x\tA\tB\t\nTWO\t\tC\n\n")
+    assert read_gene_sets(tmp_path / "sets.gmt") == {"ONE": ["A", "B"], "TWO": ["C"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "must be a GMT file, but '.*' does not exist"),
+        ("", "with tabs between, but 0 of the 0 lines"),
+        ("ONE\tx\tA\nTWO,x,B\n", "1 of the 2 lines"),
+    ],
+)
+def test_files_that_are_no_gmt_are_refused(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "sets.gmt").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_gene_sets(tmp_path / "sets.gmt")
+
+
+def test_a_set_of_raised_genes_is_enriched(gseapy, predictions, gene_sets):
+    table = enrich(_delta(np.random.default_rng(0)), predictions.gene_names, gene_sets, 0, N_PERMUTATIONS)
+    assert table["pathway"].tolist() == ["ANY", "UP"]
+    assert table["n_genes"].tolist() == [20, 20]
+    scores = table.set_index("pathway")
+    assert scores.loc["UP", "nes"] > 1.5
+    assert scores.loc["UP", "fdr"] < 0.05 < scores.loc["ANY", "fdr"]
+
+
+def test_without_ties_the_ranking_is_gseapys_own(gseapy, predictions, gene_sets):
+    delta = _delta(np.random.default_rng(1))
+    ours = enrich(delta, predictions.gene_names, gene_sets, 3, N_PERMUTATIONS).set_index("pathway")
+    theirs = gseapy.prerank(
+        rnk=pd.Series(delta, index=predictions.gene_names).sort_values(ascending=False),
+        gene_sets=gene_sets,
+        min_size=15,
+        permutation_num=N_PERMUTATIONS,
+        seed=derive_seed(3, "pathways") % 2**31,
+        outdir=None,
+        no_plot=True,
+    ).res2d.set_index("Term")
+    np.testing.assert_allclose(ours["nes"], theirs["NES"].astype(float).reindex(ours.index), rtol=1e-6)
+
+
+def test_the_order_of_genes_changes_nothing_even_with_ties(gseapy, predictions, gene_sets):
+    delta = np.round(_delta(np.random.default_rng(2)), 1)
+    order = np.random.default_rng(3).permutation(60)
+    first = enrich(delta, predictions.gene_names, gene_sets, 0, N_PERMUTATIONS)
+    second = enrich(delta[order], predictions.gene_names[order], gene_sets, 0, N_PERMUTATIONS)
+    assert first.equals(second)
+
+
+def test_equal_deltas_enrich_nothing(gseapy, predictions, gene_sets):
+    table = enrich(np.zeros(60), predictions.gene_names, gene_sets)
+    assert (table["nes"].tolist(), table["fdr"].tolist()) == ([0.0, 0.0], [1.0, 1.0])
+
+
+def test_sets_of_other_genes_are_refused(gseapy, predictions):
+    with pytest.raises(InputError, match="must have 15 to 500 of the 60 measured genes, but the 1 sets have"):
+        enrich(np.arange(60.0), predictions.gene_names, {"MOUSE": ["Actb", "Gapdh"]})
+
+
+def test_without_gseapy_the_cure_is_said(predictions, gene_sets, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gseapy", None)
+    with pytest.raises(InputError, match=r"needs gseapy, but it is not installed. .*adapert\[pathways\]"):
+        enrich(np.arange(60.0), predictions.gene_names, gene_sets)
+
+
+def test_a_perfect_prediction_has_the_observed_pathways(gseapy, predictions, gene_sets):
+    perfect = replace(predictions, predicted_delta={"perfect": predictions.observed_delta})
+    frame = compare_pathways(perfect, gene_sets, "G02", ["perfect"], 0, N_PERMUTATIONS)
+    assert frame["observed_nes"].equals(frame["predicted_nes"].rename("observed_nes"))
+    assert set(frame["status"]) <= {"neither", "both"}
+
+
+def test_status_says_where_a_pathway_is_significant(gseapy, predictions, gene_sets):
+    deltas = predictions.observed_delta.copy()
+    deltas[2] = _delta(np.random.default_rng(0))
+    flat = np.zeros_like(deltas)
+    for observed, predicted, status in ((deltas, flat, "observed only"), (flat, deltas, "predicted only")):
+        case = replace(predictions, observed_delta=observed, predicted_delta={"x": predicted})
+        frame = compare_pathways(case, gene_sets, "G02", ["x"], 0, N_PERMUTATIONS)
+        assert frame.set_index("pathway").loc["UP", "status"] == status
+
+
+def test_correlation_is_pearsons():
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "observed_nes": generator.normal(size=8),
+            "predicted_nes": generator.normal(size=8),
+            "status": ["both"] * 2 + ["observed only"] * 3 + ["neither"] * 3,
+        }
+    )
+    scores = correlate_pathways(frame)
+    expected = pearsonr(frame["observed_nes"], frame["predicted_nes"])
+    assert (scores["r"], scores["p_value"]) == pytest.approx((expected.statistic, expected.pvalue))
+    assert (scores["n_observed"], scores["n_predicted"], scores["n_both"]) == (5, 2, 2)
+    assert np.isnan(correlate_pathways(frame.assign(predicted_nes=0.0))["r"])
+
+
+def test_agreement_has_a_row_a_variant_and_perturbation(gseapy, predictions, gene_sets):
+    table = summarize_pathway_agreement(predictions, gene_sets, ["adapert", "mean"], 0, 10)
+    assert table.groupby("variant", sort=False).size().to_dict() == {"adapert": 6, "mean": 6}
+    assert table["perturbation"].unique().tolist() == predictions.perturbations.tolist()

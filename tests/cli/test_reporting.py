@@ -1,0 +1,47 @@
+"""The command that writes the page."""
+
+from pathlib import Path
+
+import pytest
+from fixtures.copied import copy_store
+from fixtures.store import Store
+
+from adapert.tracking.read import study_run
+
+
+@pytest.fixture
+def workspace(store: Store, tmp_path: Path) -> Path:
+    """A copy of the tests' store, in which a page may be kept."""
+    copy_store(store, tmp_path / "runs")
+    return tmp_path / "runs"
+
+
+def test_report_writes_one_page_and_keeps_it_with_every_study(adapert, workspace: Path):
+    from mlflow.artifacts import load_text
+
+    ended = adapert("report", "start_only", "lost_table", "--workspace", workspace, "--out", "here/page.html")
+    assert ended.status == 0, ended
+    assert "Wrote here/page.html (" in ended.out
+    page = Path("here/page.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    for study in ("start_only", "lost_table"):
+        run = study_run(f"sqlite:///{workspace}/mlflow.db", study)
+        assert load_text(f"{run.info.artifact_uri}/report/report.html") == page
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["report", "vary_lamda"], "Did you mean 'vary_lambda'?"),
+        (["report", "ablate_parts", "--split", "tset"], "Did you mean 'test'?"),
+        (["report", "two_designs"], "A study has one design"),
+        (["report", "ablate_parts", "--out", "."], "'.' is a directory"),
+        (["report"], "Missing argument"),
+    ],
+)
+def test_wrong_questions_are_refused(refused, store: Store, words, says):
+    assert says in refused(*words, "--workspace", store.directory)
+
+
+def test_a_workspace_without_a_store_is_refused(refused):
+    assert "mlflow.db" in refused("report", "search")

@@ -1,0 +1,87 @@
+import pandas as pd
+import pytest
+
+from adapert.prediction.predictions import CONTEXT_COLUMNS
+from adapert.tracking.store import open_store
+
+GENE = "GENE0001"
+
+
+@pytest.fixture
+def where(trained):
+    return ("--workspace", trained.workspace)
+
+
+def test_predict_prints_the_strongest_genes_of_each_perturbation(adapert, where):
+    ended = adapert("predict", "forms/001", GENE, f"{GENE}+GENE0002", *where)
+    assert ended.status == 0
+    lines = ended.out.splitlines()
+    assert lines[0] == "Predicted by trial forms/001."
+    start = lines.index(f"{GENE}+GENE0002")
+    assert lines[start + 1].split() == ["up", "delta", "down", "delta"]
+    rows = [line.split() for line in lines[start + 2 : start + 12]]
+    ups = [float(row[1]) for row in rows]
+    assert ups == sorted(ups, reverse=True)
+    assert "context genes: " in lines[start + 12]
+
+
+def test_predict_writes_deltas_contexts_and_a_picture(adapert, where, tmp_path):
+    files = ("--out", "deltas.csv", "--contexts", "contexts.csv", "--picture", "context.png")
+    ended = adapert("predict", "forms/001", GENE, "GENE0002", *files, *where)
+    assert ended.status == 0
+    assert [line for line in ended.out.splitlines() if line.startswith("Wrote ")] == [
+        f"Wrote {name}" for name in files[1::2]
+    ]
+    deltas = pd.read_csv(tmp_path / "deltas.csv", index_col="perturbation")
+    assert list(deltas.index) == [GENE, "GENE0002"]
+    contexts = pd.read_csv(tmp_path / "contexts.csv")
+    assert list(contexts.columns) == list(CONTEXT_COLUMNS)
+    assert (tmp_path / "context.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("forms/001", "gene0001"), "Did you mean 'GENE0001' for 'gene0001'?"),
+        (("froms", GENE), "Did you mean 'forms'?"),
+        (("forms/003", GENE), "'forms/003' is stopped"),
+        (("forms/001", GENE, "--out", "x.xlsx"), "written as .csv, .parquet, .h5ad, but --out is 'x.xlsx'"),
+        (("forms/001", GENE, "--picture", "x.gif"), "--picture is 'x.gif'"),
+        (("forms/004", GENE, "--contexts", "x.csv"), "trial forms/004 does not. Leave them out."),
+        (("forms/005", GENE, "--picture", "x.png"), "ridge_both of trial forms/005, fitted again does not"),
+        (("forms/001", GENE, "--data", "nowhere"), "but 'nowhere' has no manifest.json"),
+        (("forms/001",), "Missing argument"),
+    ],
+)
+def test_predict_refuses_in_a_sentence(refused, where, words, said):
+    assert said in refused("predict", *words, *where)
+
+
+def test_rerun_prints_each_metric_twice_and_ends_well_where_all_agree(adapert, where):
+    ended = adapert("rerun", "forms/005", *where)
+    assert ended.status == 0, ended.out
+    header = next(line for line in ended.out.splitlines() if line.startswith("metric"))
+    assert header.split() == ["metric", "tracked", "again", "difference"]
+    (row,) = [line.split() for line in ended.out.splitlines() if line.startswith("best_pearson_delta")]
+    assert row[1] == row[2]
+    assert float(row[3]) == 0
+    assert "metrics are exactly those of forms/005." in ended.out
+    assert "Not as then: the commit was abc" in ended.out
+
+
+def test_rerun_ends_with_1_where_a_metric_differs(adapert, where, trained):
+    client, _ = open_store(trained.workspace)
+    from adapert.tracking.find import find_trial
+
+    run = find_trial(trained.uri, "forms/005")
+    right = run.data.metrics["best_retrieval"]
+    client.log_metric(run.info.run_id, "best_retrieval", right + 0.25, step=1)
+    ended = adapert("rerun", "forms/005", *where)
+    client.log_metric(run.info.run_id, "best_retrieval", right, step=1)
+    assert ended.status == 1
+    assert "metrics differ from those of forms/005, by 0.25 at most." in ended.out
+
+
+def test_rerun_refuses_in_a_sentence(refused, where):
+    assert "'forms/006' reported no epoch" in refused("rerun", "forms/006", *where)
+    assert "There is no study" in refused("rerun", "nothing", *where)

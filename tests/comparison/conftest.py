@@ -1,0 +1,45 @@
+"""Small comparisons on the tiny data set."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from adapert.comparison import ComparisonPlan
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
+
+SMALL = {
+    "model.structural_size": 8,
+    "model.latent_size": 8,
+    "model.hidden_size": 16,
+    "model.score_size": 6,
+    "training.minibatch_size": 3,
+    "training.max_epochs": 2,
+}
+
+PlanOf = Callable[..., ComparisonPlan]
+
+
+@pytest.fixture
+def small_config() -> Config:
+    return Config().with_changes(SMALL)
+
+
+@pytest.fixture
+def plan_of() -> PlanOf:
+    def build(*models: str, **changes: Any) -> ComparisonPlan:
+        return ComparisonPlan(models=models, **({"split": "test"} | changes))
+
+    return build
+
+
+@pytest.fixture
+def responses(tiny_dataset: PreparedDataset) -> PreparedDataset:
+    return replace(tiny_dataset, manifest=dict(tiny_dataset.manifest) | {"kind": "responses"})
+
+
+@pytest.fixture
+def ignore() -> Callable[[str], None]:
+    return lambda line: None

@@ -1,0 +1,21 @@
+import pytest
+
+from adapert.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("models", "changes", "says"),
+    [
+        ((), {}, "A comparison needs a model"),
+        (("mean", "rigde_both"), {}, "There is no model 'rigde_both'. Did you mean 'ridge_both'?"),
+        (("mean",), {"emission": "titled"}, "no way of emission 'titled'. Did you mean 'tiled'?"),
+        (("adapert",), {"n_seeds": 1, "use_ensembles": True}, "--seeds is 1"),
+        (("mean", "control"), {"use_ensembles": True}, "no seed changes mean, control"),
+        (("mean",), {"refit": "tran"}, "no --refit 'tran'. Did you mean 'train'?"),
+        (("mean",), {"refit": "train+validation", "split": "validation"}, "from those of --split validation"),
+    ],
+)
+def test_a_wrong_plan_is_refused(plan_of, models, changes, says):
+    with pytest.raises(InputError) as error:
+        plan_of(*models, **changes)
+    assert says in str(error.value)

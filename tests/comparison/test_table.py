@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+
+from adapert.comparison import build_comparison_table, compare, describe_comparison
+from adapert.records import LONG_COLUMNS
+
+
+def values_of(table, variant, metric="pearson_delta", seed=0):
+    rows = table[(table["variant"] == variant) & (table["metric"] == metric) & (table["seed"] == seed)]
+    return rows["value"].to_numpy()
+
+
+def test_a_model_with_chance_is_fitted_once_a_seed_and_others_once(
+    tiny_dataset, small_config, plan_of, ignore
+):
+    rows = compare(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset, ignore)
+    assert [(row.variant, row.seed) for row in rows] == [("mean", 0), ("adapert", 0), ("adapert", 1)]
+    table = build_comparison_table(rows, tiny_dataset, "test")
+    assert (values_of(table, "adapert", seed=0) != values_of(table, "adapert", seed=1)).all()
+
+
+def test_an_ensemble_is_scored_on_the_mean_prediction_of_the_seeds(
+    tiny_dataset, small_config, plan_of, ignore
+):
+    plan = plan_of("mean", "adapert", n_seeds=2, use_ensembles=True)
+    rows = compare(plan, small_config, tiny_dataset, ignore)
+    assert [row.variant for row in rows] == ["mean", "adapert", "adapert", "adapert_ensemble"]
+    names = list(tiny_dataset.splits["test"].table.perturbations)
+    one, other = (row.model.predict(names) for row in rows[1:3])
+    observed = tiny_dataset.splits["test"].table.delta
+    pairs = zip((one + other) / 2, observed, strict=True)
+    expected = [np.corrcoef(predicted, delta)[0, 1] for predicted, delta in pairs]
+    table = build_comparison_table(rows, tiny_dataset, "test")
+    np.testing.assert_allclose(values_of(table, "adapert_ensemble"), expected, atol=1e-6)
+
+
+def test_the_table_has_every_metric_of_every_row_and_perturbation(
+    tiny_dataset, small_config, plan_of, ignore
+):
+    rows = compare(plan_of("mean", "ridge_both"), small_config, tiny_dataset, ignore)
+    table = build_comparison_table(rows, tiny_dataset, "test")
+    assert tuple(table.columns) == LONG_COLUMNS
+    sizes = table.groupby(["variant", "metric"]).size()
+    assert (sizes == 3).all()
+    assert set(table["metric"]) == set(rows[0].evaluation.per_perturbation)
+    digests = table.groupby("variant")["config_digest"].unique()
+    assert digests["ridge_both"].tolist() == [
+        small_config.with_changes({"model.name": "ridge_both"}).digest()
+    ]
+    assert set(table["split"]) == {"test"}
+
+
+def test_the_record_says_what_was_opened_and_is_json(tiny_dataset, small_config, plan_of, ignore):
+    plan = plan_of("control", "mean")
+    rows = compare(plan, small_config, tiny_dataset, ignore)
+    record = json.loads(
+        json.dumps(describe_comparison(plan, small_config, tiny_dataset, rows), allow_nan=False)
+    )
+    assert record["opened"] | {"at": ""} == {
+        "split": "test",
+        "n_perturbations": 3,
+        "at": "",
+        "data_fingerprint": "tiny",
+    }
+    assert record["emission"] == "control_shift"
+    assert [row["variant"] for row in record["models"]] == ["control", "mean"]
+    assert "cell-eval definitions" in record["versions"]

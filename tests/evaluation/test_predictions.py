@@ -1,0 +1,60 @@
+"""The file of predictions, read as others read it."""
+
+import anndata
+import numpy as np
+import pytest
+
+from adapert.errors import InputError
+from adapert.evaluation.predictions import (
+    PREDICTIONS_FILE,
+    build_predictions,
+    read_predictions,
+    write_predictions,
+)
+from analysis import predictions as figures
+
+
+@pytest.fixture
+def written(tiny_dataset, tmp_path):
+    table = tiny_dataset.splits["test"].table
+    predicted = {"adapert": table.delta.astype(np.float64) / 2, "mean": np.zeros_like(table.delta)}
+    write_predictions(build_predictions(tiny_dataset, "test", predicted), tmp_path)
+    return tmp_path
+
+
+def test_predictions_lie_beside_what_was_observed(written, tiny_dataset):
+    table = tiny_dataset.splits["test"].table
+    found = anndata.read_h5ad(written / PREDICTIONS_FILE)
+    assert found.obs_names.tolist() == table.perturbations.tolist()
+    assert found.var_names.tolist() == tiny_dataset.gene_names.tolist()
+    np.testing.assert_array_equal(found.X, table.delta)
+    np.testing.assert_array_equal(found.layers["adapert"], table.delta / 2)
+    np.testing.assert_array_equal(found.layers["is_deg"], table.deg_mask)
+    assert found.X.dtype == found.layers["adapert"].dtype == np.float32
+    assert found.obs["effect_size"].tolist() == table.effect_size.tolist()
+    assert found.obs["n_cells"].tolist() == table.n_cells.tolist()
+    assert found.obs["n_degs"].tolist() == table.deg_mask.sum(axis=1).tolist()
+    assert dict(found.uns) == {"fingerprint": "tiny", "split": "test"}
+
+
+def test_a_folder_of_an_evaluation_is_read_with_all_its_variants(written):
+    assert set(read_predictions(written).layers) == {"adapert", "mean", "is_deg"}
+
+
+def test_figures_read_what_evaluations_write(written, tiny_dataset):
+    table = tiny_dataset.splits["test"].table
+    read = figures.read_predictions(written)
+    assert read.variants == ["adapert", "mean"]
+    np.testing.assert_array_equal(read.observed_delta, table.delta)
+    np.testing.assert_array_equal(read.deg_mask, table.deg_mask)
+
+
+def test_a_folder_without_predictions_is_refused(tmp_path):
+    with pytest.raises(InputError, match="has no such file"):
+        read_predictions(tmp_path)
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    (tmp_path / PREDICTIONS_FILE).write_text("damaged")
+    with pytest.raises(InputError, match=r"must be an \.h5ad file"):
+        read_predictions(tmp_path)

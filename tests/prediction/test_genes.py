@@ -1,0 +1,44 @@
+from dataclasses import replace
+
+import pytest
+
+from adapert.config import GraphConfig
+from adapert.errors import InputError
+from adapert.prediction.genes import check_perturbations, indistinct_genes
+
+KNOWN = ["KLF1", "MAP2K6", "CEBPA", "C1orf112"]
+
+
+def test_each_perturbation_comes_once_in_the_order_of_asking():
+    asked = ["MAP2K6", "KLF1+MAP2K6", "KLF1 + MAP2K6", "MAP2K6"]
+    assert check_perturbations(asked, KNOWN) == ["MAP2K6", "KLF1+MAP2K6"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "match"),
+    [
+        (["klf1"], r"'klf1' is not. Did you mean 'KLF1' for 'klf1'\?$"),
+        (["C1ORF112"], r"Did you mean 'C1orf112' for 'C1ORF112'\?$"),
+        (["KLF1+KLF2", "MAP2K7"], r"'KLF2', 'MAP2K7' are not. Did you mean 'KLF1' for 'KLF2', 'MAP2K6' for"),
+        (["?"], r"one of the 4 genes of the model's graph, but '\?' is not. Write symbols as"),
+        (["KLF1+"], r"but 'KLF1\+' has an empty one"),
+        (["KLF1+KLF1"], r"but 'KLF1\+KLF1' names one twice"),
+        ([], "none was named"),
+    ],
+)
+def test_what_no_model_can_answer_is_refused_in_a_sentence(asked, match):
+    with pytest.raises(InputError, match=match):
+        check_perturbations(asked, KNOWN)
+
+
+def test_many_unknown_genes_are_counted():
+    with pytest.raises(InputError, match="'X0', 'X1', 'X2', 'X3', 'X4' and 2 more are not"):
+        check_perturbations([f"X{number}" for number in range(7)], KNOWN)
+
+
+def test_a_gene_is_indistinct_where_it_has_neither_text_nor_edges(tiny_dataset):
+    # The last node is isolated and has no text; node 3 has no text, but edges.
+    asked = ["G03", "G14", "G00+G14"]
+    assert indistinct_genes(tiny_dataset.shared, GraphConfig(), asked) == ["G14"]
+    with_text = replace(tiny_dataset.shared, has_text=tiny_dataset.shared.has_text | True)
+    assert indistinct_genes(with_text, GraphConfig(), asked) == []

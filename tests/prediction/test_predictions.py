@@ -1,0 +1,151 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from adapert.config import Config
+from adapert.errors import InputError
+from adapert.models.adapert.model import build_model, build_targets
+from adapert.prediction.bundle import BUNDLE_FILE, DEVICE, Bundle, Member, read_bundle, write_bundle
+from adapert.prediction.files import write_deltas
+from adapert.prediction.predictions import predict_bundle
+from adapert.training.prediction import predict
+
+SMALL = {
+    "model.structural_size": 8,
+    "model.latent_size": 8,
+    "model.hidden_size": 8,
+    "data.fingerprint": "tiny",
+    "data.path": "/somebody/s/place",
+}
+ASKED = ["G00", "G01+G13", "G14"]
+
+FORMS = {
+    "straight_through": {"model.threshold": 1.0},
+    "top_k": {"model.selection": "top_k", "model.context_size": 4},
+    "soft": {"model.selection": "soft"},
+    "all_nodes": {"model.context": "all_nodes"},
+    "neighbourhood": {"model.context": "neighbourhood"},
+    "random": {"model.context": "random", "model.context_size": 4},
+    "constant": {"model.context": "constant"},
+    "rewired": {"graph.edges": "rewired", "data.text_embedding": "shuffled"},
+    "expression": {"model.predict": "expression"},
+}
+
+
+def build(dataset, changes, seeds=(0,)):
+    """Models with the weights of an untrained one, and their bundle."""
+    config = Config().with_changes(SMALL | changes)
+    models = [build_model(dataset, config, seed) for seed in seeds]
+    members = [
+        Member(f"r{seed}", seed, model.state_dict()) for seed, model in zip(seeds, models, strict=True)
+    ]
+    return models, Bundle(config, dataset.shared, members)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_bundle_predicts_as_its_model_without_any_split(tiny_dataset, tmp_path, form):
+    (model,), bundle = build(tiny_dataset, FORMS[form], seeds=(3,))
+    write_bundle(bundle, tmp_path / "bundle")
+    deltas = predict_bundle(read_bundle(tmp_path / "bundle"), ASKED).deltas
+    np.testing.assert_array_equal(deltas, predict(model, tiny_dataset, ASKED, DEVICE))
+    assert list(deltas.index) == ASKED
+    assert list(deltas.columns) == list(tiny_dataset.gene_names)
+
+
+def test_a_bundle_does_not_say_where_its_data_lay(tiny_dataset, tmp_path):
+    write_bundle(build(tiny_dataset, {})[1], tmp_path / "bundle")
+    assert read_bundle(tmp_path / "bundle").config.data.path == ""
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "constant"])
+def test_contexts_are_what_the_model_sums(tiny_dataset, form):
+    (model,), bundle = build(tiny_dataset, FORMS[form])
+    predictions = predict_bundle(bundle, ASKED)
+    targets = build_targets(tiny_dataset, ASKED, DEVICE)
+    with torch.no_grad():
+        context, h = model.contexts(targets), model.node_embeddings()
+        names = list(tiny_dataset.shared.node_names)
+        for row, name in enumerate(ASKED):
+            rows = predictions.contexts[predictions.contexts["perturbation"] == name]
+            summed = sum(
+                weight * h[names.index(gene)]
+                for gene, weight in zip(rows["gene"], rows["weight"], strict=True)
+            )
+            torch.testing.assert_close(model.context_norm(summed), context.z[row], atol=1e-4, rtol=1e-4)
+            assert rows["is_selected"].sum() == context.n_selected[row]
+            assert set(rows.loc[rows["is_perturbed"], "gene"]) == set(name.split("+"))
+            is_scored = bundle.config.model.context == "adaptive"
+            assert rows["alpha"].notna().all() == is_scored
+
+
+def test_several_seeds_are_a_mean_and_say_how_many_select_a_gene(tiny_dataset):
+    models, bundle = build(tiny_dataset, FORMS["top_k"], seeds=(0, 1, 2))
+    predictions = predict_bundle(bundle, ASKED)
+    single = [predict(model, tiny_dataset, ASKED, DEVICE) for model in models]
+    np.testing.assert_allclose(predictions.deltas, np.mean(single, axis=0), rtol=1e-6)
+    targets = build_targets(tiny_dataset, ASKED, DEVICE)
+    with torch.no_grad():
+        weights = np.mean([model.contexts(targets).weights.numpy() for model in models], axis=0)
+    names = list(tiny_dataset.shared.node_names)
+    found = predictions.contexts.set_index(["perturbation", "gene"])["selected_fraction"]
+    for row, name in enumerate(ASKED):
+        expected = {names[node]: weights[row, node] for node in np.flatnonzero(weights[row])}
+        assert found.loc[name].to_dict() == pytest.approx(expected)
+    assert (predictions.contexts["is_selected"] == (predictions.contexts["selected_fraction"] >= 0.5)).all()
+
+
+def test_edges_are_those_of_the_graph_each_pair_once(tiny_dataset):
+    _, bundle = build(tiny_dataset, FORMS["all_nodes"] | {"graph.top_k": 2})
+    edges = predict_bundle(bundle, ["G00"]).edges
+    shared = tiny_dataset.shared
+    kept = shared.edge_rank < 2
+    names = shared.node_names
+    expected = {
+        frozenset((names[s], names[t]))
+        for s, t in zip(shared.edge_source[kept], shared.edge_target[kept], strict=True)
+    }
+    assert {frozenset(pair) for pair in edges.itertuples(index=False)} == expected
+    assert len(edges) == len(expected)
+
+
+def test_genes_that_nothing_tells_apart_are_told(tiny_dataset):
+    _, bundle = build(tiny_dataset, {})
+    (note,) = predict_bundle(bundle, ASKED).notes
+    assert note == "G14: without text or network edges, nothing tells it apart."
+    assert predict_bundle(bundle, ASKED[:2]).notes == ()
+
+
+def test_weights_of_another_config_are_refused(tiny_dataset):
+    _, bundle = build(tiny_dataset, {})
+    other = replace(bundle, config=bundle.config.with_changes({"model.hidden_size": 9}))
+    with pytest.raises(InputError, match="those of run 'r0' are of another"):
+        predict_bundle(other, ASKED)
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(InputError, match=f"must hold a whole {BUNDLE_FILE}"):
+        read_bundle(tmp_path)
+    (tmp_path / BUNDLE_FILE).write_text('{"format": 99, "members": []}')
+    with pytest.raises(InputError, match=r"must have format 1, but .* has 99"):
+        read_bundle(tmp_path)
+
+
+def test_every_file_holds_the_same_deltas(tiny_dataset, tmp_path):
+    import anndata
+    import pandas as pd
+
+    deltas = predict_bundle(build(tiny_dataset, {})[1], ASKED).deltas
+    for form in ("csv", "parquet", "h5ad"):
+        write_deltas(deltas, tmp_path / f"deltas.{form}")
+    read = anndata.read_h5ad(tmp_path / "deltas.h5ad")
+    tables = [
+        pd.read_csv(tmp_path / "deltas.csv").set_index("perturbation"),
+        pd.read_parquet(tmp_path / "deltas.parquet").set_index("perturbation"),
+        read.to_df(),
+    ]
+    for table in tables:
+        pd.testing.assert_frame_equal(
+            table, deltas, check_dtype=False, check_names=False, check_index_type=False
+        )
