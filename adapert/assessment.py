@@ -89,7 +89,7 @@ def evaluate_config(
     recorded, once every fit is done and every prediction finite.
 
     Args:
-        config: Of AdaPert, with ``data.path``; `adapert.launch.build_base` makes one of file and changes.
+        config: Of AdaPert, with ``data.path``; `adapert.launching.build_base` makes one of file and changes.
         plan: Models, split, seeds, refit, emission, device.
         workspace: Whose studies may have tried the config, and whose ledger counts openings.
         again: Whether to open a test split that was opened before.

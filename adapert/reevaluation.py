@@ -11,7 +11,7 @@ from rich.console import Console
 from adapert.data.prepared import read_manifest
 from adapert.errors import InputError
 from adapert.judgement import judge, name_reevaluation
-from adapert.launch import launch
+from adapert.launching import launch
 from adapert.operation import StudyResult, study_folder
 from adapert.records import TrialRecord, TrialStatus
 from adapert.resume import resume
@@ -89,7 +89,7 @@ def pick_config(
         The pick of `adapert.judgement.judge`, with low and high among the candidates' columns.
 
     Raises:
-        InputError: As `pick` and `adapert.launch.launch`, or the data set is not what the study had.
+        InputError: As `pick` and `adapert.launching.launch`, or the data set is not what the study had.
         UnfinishedError: The re-evaluation was interrupted, or could not go on.
     """
     uri = tracking_uri(workspace)

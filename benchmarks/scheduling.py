@@ -16,7 +16,7 @@ import optuna
 import psutil
 from rich.console import Console
 
-from adapert.launch import build_base, launch
+from adapert.launching import build_base, launch
 from adapert.operation import StudyResult, study_folder
 from adapert.records import IS_OVER
 from adapert.study.ledger import LEDGER_FILE, EventKind, read_events

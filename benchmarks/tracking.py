@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from adapert.launch import build_base, launch
+from adapert.launching import build_base, launch
 from adapert.records import IS_OVER, REPORTED
 from adapert.study.conductor import Conductor
 from adapert.study.limits import Limits

@@ -31,15 +31,16 @@ ROOMS = (
     "adapert.selection",
     "adapert.judgement",
     "adapert.prediction",
-    "adapert.rerun",
+    "adapert.rerunning",
     "adapert.operation",
-    "adapert.launch",
+    "adapert.launching",
     "adapert.resume",
     "adapert.status",
     "adapert.doctor",
     "analysis",
     "adapert.reevaluation",
     "adapert.assessment",
+    "adapert.api",
     "adapert.cli",
 )
 PACKAGES = ("adapert", "search_spaces", "studies", "analysis")

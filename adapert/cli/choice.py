@@ -16,7 +16,7 @@ from adapert.cli.options import (
     Workspace,
     one_of,
 )
-from adapert.cli.printing import console, print_candidates, print_error
+from adapert.cli.printing import console, note, print_candidates, print_error
 from adapert.errors import InputError
 
 
@@ -46,11 +46,10 @@ def pick(
 
     Typed again, it goes on where it was, or reuses what was trained.
     """
+    from adapert.api import pick as pick_config
     from adapert.config import write_config
     from adapert.records import TrialStatus
-    from adapert.reevaluation import ReevaluationPlan, UnfinishedError, add_intervals, pick_config
-    from adapert.selection import pick as pick_at_once
-    from adapert.tracking.store import tracking_uri
+    from adapert.reevaluation import ReevaluationPlan, UnfinishedError
 
     resources = {
         "cpus_per_trial": cpus_per_trial,
@@ -59,16 +58,20 @@ def pick(
         "device": device and one_of("--device", device, ("auto", "cpu", "cuda")),
     }
     _check_file(out)
-    if no_reevaluation:
-        uri = tracking_uri(workspace)
-        picked = add_intervals(pick_at_once(uri, study, objective), uri, study)
-    else:
-        plan = ReevaluationPlan(top=top, n_fresh_seeds=fresh_seeds, n_redraws=redraws)
-        try:
-            picked = pick_config(workspace, study, objective, plan, resources, console)
-        except UnfinishedError as error:
-            print_error(str(error))
-            raise typer.Exit(130 if error.status == TrialStatus.INTERRUPTED else 1) from error
+    try:
+        picked = pick_config(
+            study,
+            workspace,
+            objective=objective,
+            plan=ReevaluationPlan(top=top, n_fresh_seeds=fresh_seeds, n_redraws=redraws),
+            is_reevaluated=not no_reevaluation,
+            resources=resources,
+            console=console,
+            note=note,
+        )
+    except UnfinishedError as error:
+        print_error(str(error))
+        raise typer.Exit(130 if error.status == TrialStatus.INTERRUPTED else 1) from error
     print_candidates(picked)
     write_config(picked.config, out)
     following = ["adapert", "launch", "ablation", "--config", str(out), "--workspace", str(workspace)]

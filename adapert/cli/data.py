@@ -58,11 +58,18 @@ def prepare(
     split_file: Annotated[Path | None, typer.Option(help="Saved split: perturbation, split.")] = None,
 ) -> None:
     """Read, check and normalise cells (or responses), a network and text into one data set."""
-    from adapert.data import prepare as preparing
-    from adapert.files import check_new_directory
+    from adapert.api import prepare as prepare_data
+    from adapert.data.prepare import summarize_prepared
 
-    check_new_directory(out)
-    choices = preparing.PrepareChoices(
+    dataset = prepare_data(
+        cells,
+        network,
+        embeddings,
+        out,
+        network_info=network_info,
+        aliases=aliases,
+        split_file=split_file,
+        note=note,
         kind=one_of("--kind", kind, ("cells", "responses")),
         where=tuple(where or ()),
         counts_layer=counts_layer,
@@ -82,16 +89,5 @@ def prepare(
         split_fractions=split_fractions,
         split_seed=split_seed,
     )
-    dataset = preparing.prepare(
-        cells,
-        network,
-        embeddings,
-        choices,
-        network_info=network_info,
-        aliases=aliases,
-        split_file=split_file,
-        out=out,
-        note=note,
-    )
-    print_rows(preparing.summarize_prepared(dataset))
+    print_rows(summarize_prepared(dataset))
     console.print(f"Wrote {out}. Next: adapert reproduce --data {out}", soft_wrap=True)

@@ -13,7 +13,7 @@ from adapert.cli.options import (
     MaxEpochs,
     Workspace,
     one_of,
-    parse_base,
+    parse_changes,
     parse_resources,
 )
 from adapert.cli.printing import console, note, print_error
@@ -52,7 +52,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Refit models and open a split: every metric, beside reference models; test openings are counted."""
-    from adapert.assessment import evaluate_config
+    from adapert.api import evaluate as evaluate_config
     from adapert.comparison import REFITS, ComparisonPlan
     from adapert.training.loop import DivergedError
 
@@ -66,9 +66,11 @@ def evaluate(
         device=parse_resources(1, None, None, device).device,
         refit=one_of("--refit", refit, REFITS),
     )
-    base = parse_base(data, config, changes, max_epochs)
+    changed = parse_changes(changes, max_epochs)
     try:
-        assessment = evaluate_config(base, plan, workspace, again=again, out=out, emit=emit, note=note)
+        assessment = evaluate_config(
+            config, data, workspace, plan=plan, changes=changed, again=again, out=out, emit=emit, note=note
+        )
     except DivergedError as error:
         print_error(str(error))
         raise typer.Exit(1) from error

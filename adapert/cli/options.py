@@ -54,14 +54,17 @@ def parse_base(
 ) -> "Config":
     """Read the config that trials start from, and refuse data that are damaged before any trial."""
     from adapert.data.prepared import read_prepared
-    from adapert.launch import build_base
+    from adapert.launching import build_base
 
-    parsed = dict(_parse_change(change) for change in changes or ())
-    if max_epochs is not None:
-        parsed["training.max_epochs"] = max_epochs
-    base = build_base(data, config, parsed)
+    base = build_base(data, config, parse_changes(changes, max_epochs))
     read_prepared(Path(base.data.path))
     return base
+
+
+def parse_changes(changes: list[str] | None, max_epochs: int | None) -> dict[str, Any]:
+    """Read what changes a config, as dotted fields."""
+    parsed = dict(_parse_change(change) for change in changes or ())
+    return parsed if max_epochs is None else parsed | {"training.max_epochs": max_epochs}
 
 
 def _parse_change(change: str) -> tuple[str, Any]:

@@ -1,7 +1,7 @@
 """What the commands print."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,8 +121,11 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def print_figures(drawn: Mapping[str, list[Path]]) -> None:
-    """Print where the figures of studies lie."""
-    for paths in drawn.values():
-        for path in paths:
-            console.print(f"Wrote {path}", soft_wrap=True)
+def print_figures(paths: Sequence[Path]) -> None:
+    """Print where figures and tables lie: of each the first of its files, with the forms of the others."""
+    forms: dict[Path, list[str]] = {}
+    for path in paths:
+        forms.setdefault(path.with_suffix(""), []).append(path.suffix[1:])
+    for stem, (first, *others) in forms.items():
+        also = f" ({', '.join(others)})" if others else ""
+        console.print(f"Wrote {stem}.{first}{also}", soft_wrap=True, markup=False)

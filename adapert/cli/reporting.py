@@ -20,16 +20,10 @@ def report(
     ] = "validation",
 ) -> None:
     """Tell what studies asked, ran, found and cost, on one HTML page that needs no network."""
-    from adapert.tracking.runs import keep_report
-    from adapert.tracking.store import tracking_uri
-    from analysis.report.content import build_report
-    from analysis.report.page import write_page
+    from adapert.api import write_report
 
     one_of("--split", split, ("validation", "test"))
-    path = out or workspace / "report.html"
-    if path.is_dir():
-        raise typer.BadParameter(f"'{path}' is a directory; name an HTML file.", param_hint="--out")
-    uri = tracking_uri(workspace)
-    page = write_page(build_report(uri, workspace, studies, split), path)
-    keep_report(uri, studies, page)
+    if out and out.is_dir():
+        raise typer.BadParameter(f"'{out}' is a directory; name an HTML file.", param_hint="--out")
+    path = write_report(studies, workspace, out, split=split)
     console.print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).", soft_wrap=True)

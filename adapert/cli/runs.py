@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pandas import Series
 
     from adapert.prediction.predictions import Predictions
-    from adapert.rerun import RerunResult
+    from adapert.rerunning import RerunResult
 
 N_STRONGEST = 10
 """Genes shown of each perturbation, up and down."""
@@ -37,15 +37,15 @@ def predict(
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """Predict perturbations by a study's picked model, or by one trial; nothing observed is read."""
+    from adapert.api import predict as predict_run
     from adapert.files import whole_file
     from adapert.prediction.files import check_form, write_deltas
-    from adapert.prediction.tracked import predict_run
 
     if out:
         check_form(out)
     if picture:
         _check_picture(picture)
-    predictions = predict_run(workspace, run, genes, data)
+    predictions = predict_run(run, genes, workspace, data=data)
     if (contexts or picture) and predictions.contexts.empty:
         raise InputError(
             f"--contexts and --picture need a model that selects genes, but {predictions.source} does not. "
@@ -66,11 +66,12 @@ def predict(
 
 def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Run a tracked trial again, and compare its metrics; exit status 1 where any differs."""
-    from adapert.rerun import describe_result, rerun_trial
+    from adapert.api import rerun as rerun_trial
+    from adapert.rerunning import describe_result
     from adapert.training.loop import DivergedError
 
     try:
-        result = rerun_trial(workspace, run, data, note)
+        result = rerun_trial(run, workspace, data=data, note=note)
     except DivergedError as error:
         print_error(str(error))
         raise typer.Exit(1) from error

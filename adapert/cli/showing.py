@@ -40,67 +40,36 @@ def figures(
     ] = None,
 ) -> None:
     """Draw the figures and tables of studies, from MLflow alone, of a data set, or of an evaluation."""
+    from adapert.api import draw_figures as draw_all
     from analysis.figures.recipes import figure_stems
-    from analysis.sources import TABLE_STEMS, draw_data, draw_evaluation
+    from analysis.sources import TABLE_STEMS
 
     one_of("--split", split, ("validation", "test"))
-    _check_sources(studies, data, evaluation, perturbation, pathways)
-    wanted = tuple(only or ())
-    for stem in wanted:
-        one_of("--only", stem, (*figure_stems(), *TABLE_STEMS))
-    directory = out or workspace / "figures"
-    paths: list[Path] = []
-    if studies:
-        paths += _draw_studies(studies, directory, workspace, split, wanted)
-    if data is not None:
-        paths += draw_data(data, directory, wanted, note)
-    if evaluation is not None:
-        paths += draw_evaluation(evaluation, directory, perturbation, pathways, wanted, note)
-    if not paths:
-        raise InputError(
-            f"None of the sources has {name_some(wanted)}. Leave --only out to see what they have."
-        )
-    print_figures({"": paths})
-
-
-def _check_sources(
-    studies: list[str] | None,
-    data: Path | None,
-    evaluation: Path | None,
-    perturbation: str | None,
-    pathways: Path | None,
-) -> None:
-    if not studies and data is None and evaluation is None:
-        raise InputError(
-            "Figures need a source, but none was named. "
-            "Name studies, or a folder with --data or --evaluation."
-        )
     for option, value in (("--perturbation", perturbation), ("--pathways", pathways)):
         if value is not None and evaluation is None:
             raise InputError(f"{option} is about an evaluation, but none was named. Add --evaluation FOLDER.")
-
-
-def _draw_studies(
-    studies: list[str], directory: Path, workspace: Path, split: str, only: tuple[str, ...]
-) -> list[Path]:
-    """Draw studies' figures, keep them with their runs, and print what became of the paper's claims."""
-    from adapert.tracking.runs import keep_figures
-    from adapert.tracking.store import tracking_uri
-    from analysis.claims import CLAIMS_STEM
-    from analysis.figures.recipes import draw_figures, figure_stems
-    from analysis.sources import summarize_study_claims, write_claims
-
-    uri = tracking_uri(workspace)
-    paths: list[Path] = []
-    if not only or set(only) & set(figure_stems()):
-        drawn = draw_figures(uri, studies, directory, split, only, note)
-        keep_figures(uri, drawn)
-        paths += [path for files in drawn.values() for path in files]
-    claims = None if only and CLAIMS_STEM not in only else summarize_study_claims(uri, studies, split)
-    if claims is not None:
-        paths += write_claims(claims, directory)
-        _print_claims(claims)
-    return paths
+    wanted = tuple(only or ())
+    for stem in wanted:
+        one_of("--only", stem, (*figure_stems(), *TABLE_STEMS))
+    drawn = draw_all(
+        studies or (),
+        workspace,
+        out,
+        split=split,
+        data=data,
+        evaluation=evaluation,
+        perturbation=perturbation,
+        pathways=pathways,
+        only=wanted,
+        note=note,
+    )
+    if drawn.claims is not None:
+        _print_claims(drawn.claims)
+    if not drawn.paths:
+        raise InputError(
+            f"None of the sources has {name_some(wanted)}. Leave --only out to see what they have."
+        )
+    print_figures(drawn.paths)
 
 
 def _print_claims(claims: "DataFrame") -> None:

@@ -34,7 +34,7 @@ from adapert.cli.options import (
     parse_limits,
     parse_resources,
 )
-from adapert.cli.printing import console, print_candidates, print_error, print_figures
+from adapert.cli.printing import console, note, print_candidates, print_error, print_figures
 
 if TYPE_CHECKING:
     from adapert.operation import StudyResult
@@ -87,8 +87,8 @@ def launch(
     """Run a study: its trials on Ray Tune, its runs in MLflow. Ctrl-C leaves it to 'adapert resume'."""
     from dataclasses import replace
 
-    from adapert.launch import Stores, check_new, estimate_seconds, print_plan
-    from adapert.launch import launch as launch_study
+    from adapert.api import launch as launch_study
+    from adapert.launching import Stores, check_new, estimate_seconds, print_plan
     from adapert.study.limits import Limits
     from adapert.study.recipes import build_study
 
@@ -119,7 +119,16 @@ def launch(
     _print_question(built)
     stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
     recipe = str(Path(study).resolve()) if study.endswith(".py") else study
-    _finish(launch_study(built, workspace, resources, limits, console, stores, recipe), workspace)
+    result = launch_study(
+        built,
+        workspace=workspace,
+        resources=resources,
+        limits=limits,
+        stores=stores,
+        console=console,
+        recipe=recipe,
+    )
+    _finish(result, workspace)
 
 
 def resume(
@@ -241,13 +250,12 @@ def reproduce(
 
     Typed again after a crash, it goes on where it was.
     """
+    from adapert.api import draw_figures, write_report
+    from adapert.api import pick as pick_config
     from adapert.config import write_config
     from adapert.records import TrialStatus
-    from adapert.reevaluation import ReevaluationPlan, UnfinishedError, pick_config
+    from adapert.reevaluation import ReevaluationPlan, UnfinishedError
     from adapert.study.recipes import build_study
-    from adapert.tracking.runs import keep_figures
-    from adapert.tracking.store import tracking_uri
-    from analysis.figures.recipes import draw_figures
 
     base = parse_base(data, config, changes, max_epochs)
     resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device)
@@ -255,7 +263,7 @@ def reproduce(
     n_failed = _run_or_resume(search, workspace, resources)
     plan = ReevaluationPlan(top=top, n_fresh_seeds=fresh_seeds, n_redraws=redraws)
     try:
-        picked = pick_config(workspace, "search", plan=plan, console=console)
+        picked = pick_config("search", workspace, plan=plan, console=console, note=note)
     except UnfinishedError as error:
         print_error(str(error))
         raise typer.Exit(130 if error.status == TrialStatus.INTERRUPTED else 1) from error
@@ -266,11 +274,12 @@ def reproduce(
     for recipe in ("ablation", "sensitivity"):
         study = build_study(recipe, picked.config).with_budget(n_seeds=seeds)
         n_failed += _run_or_resume(study, workspace, resources)
-    uri = tracking_uri(workspace)
-    drawn = draw_figures(uri, ["ablation", "sensitivity"], workspace / "figures")
-    keep_figures(uri, drawn)
+    studies = ["search", "ablation", "sensitivity"]
+    drawn = draw_figures(studies, workspace, note=note)
+    report = write_report(studies, workspace)
     console.print(f"Picked config: {best}")
-    print_figures(drawn)
+    print_figures(drawn.paths)
+    console.print(f"All of it on one page: {report}", soft_wrap=True, markup=False)
     console.print(f"All runs: adapert ui --workspace {workspace}", soft_wrap=True)
     if n_failed:
         raise typer.Exit(1)
@@ -278,17 +287,11 @@ def reproduce(
 
 def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> int:
     """Run a study of the main job, or go on with it; return its number of failed trials."""
-    from adapert.launch import is_begun
-    from adapert.launch import launch as launch_study
+    from adapert.api import launch as launch_study
     from adapert.records import TrialStatus
-    from adapert.resume import resume as resume_study
-    from adapert.study.limits import Limits
 
     _print_question(study)
-    if is_begun(study, workspace):
-        result = resume_study(workspace, study.name, console, {}, {})
-    else:
-        result = launch_study(study, workspace, resources, Limits(), console, recipe=study.name)
+    result = launch_study(study, workspace=workspace, resources=resources, console=console, recipe=study.name)
     _print_result(result, workspace)
     if result.closing.status == TrialStatus.INTERRUPTED:
         raise typer.Exit(130)

@@ -1,6 +1,6 @@
 """Predictions from what MLflow tracks: a study's picked model, or one trial's weights."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +105,20 @@ def log_picked_model(tracking_uri: str, run_ids: Sequence[str], data: Path | Non
     client.set_tag(study.info.run_id, Tag.PICKED_MODEL, address)
     client.set_tag(study.info.run_id, Tag.PICKED_RUNS, joined)
     return address
+
+
+def keep_picked_model(tracking_uri: str, run_ids: Sequence[str], note: Callable[[str], None]) -> None:
+    """Log a picked config's model where it has one; a reference model is fitted again in no time.
+
+    Args:
+        tracking_uri: MLflow's.
+        run_ids: As `log_picked_model` takes them.
+        note: Told where the model is, or why there is none.
+    """
+    try:
+        note(f"Its model, of {len(run_ids)} seeds: {log_picked_model(tracking_uri, run_ids)}")
+    except InputError as error:
+        note(f"No model is logged with MLflow: {error}")
 
 
 def bundle_runs(tracking_uri: str, runs: "Sequence[Run]", data: Path | None = None) -> Bundle:

@@ -13,7 +13,7 @@ from fixtures.ledger import HandMade, MakeLedger
 
 from adapert.cli.studies import COHORT_SIZE
 from adapert.errors import InputError
-from adapert.launch import Stores, build_base
+from adapert.launching import Stores, build_base
 from adapert.operation import StudyResult
 from adapert.records import EndReason, TrialStatus
 from adapert.study.conductor import Closing
@@ -429,7 +429,7 @@ def test_launch_hands_its_options_over(adapert, simulated, monkeypatch):
         given.append((study, resources, limits, stores, recipe))
         raise InputError("Enough.")
 
-    monkeypatch.setattr("adapert.launch.launch", launch)
+    monkeypatch.setattr("adapert.launching.launch", launch)
     words = ["--data", simulated.prepared, "--device", "cpu", "--seeds-per-trial", "3", "--deterministic"]
     words += [
         "--trial-hours",

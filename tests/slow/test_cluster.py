@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from adapert.launch import build_base, launch
+from adapert.launching import build_base, launch
 from adapert.operation import study_folder
 from adapert.records import TrialStatus
 from adapert.study.ledger import LEDGER_FILE, EventKind, read_events

@@ -7,7 +7,7 @@ import pytest
 from adapert.data.prepared import MANIFEST_FILE
 from adapert.errors import InputError
 from adapert.records import PER_PERTURBATION_FILE, WEIGHTS_FILE, Tag
-from adapert.rerun import COMPARED, compare_metrics, compare_origins, describe_result, rerun_trial
+from adapert.rerunning import COMPARED, compare_metrics, compare_origins, describe_result, rerun_trial
 from adapert.tracking.find import find_trial
 from adapert.tracking.read import read_trials, tag_of, trial_runs
 from adapert.tracking.reruns import COMPARISON_FILE, KIND
@@ -99,9 +99,9 @@ def test_data_may_lie_elsewhere(trained, tmp_path):
 
 def test_what_differs_from_then_is_named(trained, monkeypatch):
     original = find_trial(trained.uri, "forms/001")
-    monkeypatch.setattr("adapert.rerun.git_commit", lambda: "def")
-    monkeypatch.setattr("adapert.rerun.package_versions", lambda: "torch 3.0")
-    monkeypatch.setattr("adapert.rerun.socket.gethostname", lambda: "elsewhere")
+    monkeypatch.setattr("adapert.rerunning.git_commit", lambda: "def")
+    monkeypatch.setattr("adapert.rerunning.package_versions", lambda: "torch 3.0")
+    monkeypatch.setattr("adapert.rerunning.socket.gethostname", lambda: "elsewhere")
     changes = compare_origins(trained.uri, original, "cuda")
     assert changes[:2] == ["the commit was abc and is def", "the device was cpu and is cuda"]
     assert changes[2].endswith(" and is elsewhere")
@@ -109,8 +109,8 @@ def test_what_differs_from_then_is_named(trained, monkeypatch):
 
 
 def test_nothing_is_named_where_nothing_differs(trained, monkeypatch):
-    monkeypatch.setattr("adapert.rerun.git_commit", lambda: "abc")
-    monkeypatch.setattr("adapert.rerun.package_versions", lambda: "torch 2.0")
+    monkeypatch.setattr("adapert.rerunning.git_commit", lambda: "abc")
+    monkeypatch.setattr("adapert.rerunning.package_versions", lambda: "torch 2.0")
     assert compare_origins(trained.uri, find_trial(trained.uri, "forms/001"), "cpu") == []
 
 

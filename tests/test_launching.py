@@ -11,7 +11,7 @@ from rich.console import Console
 from adapert.config import Config, write_config
 from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
-from adapert.launch import (
+from adapert.launching import (
     Stores,
     build_base,
     check_new,
@@ -131,7 +131,7 @@ def test_another_study_of_the_same_name_is_refused(tmp_path, make_ledger):
 
 def launch_in(workspace, prepared, monkeypatch, **options):
     """Write a study's first line; nothing is run."""
-    monkeypatch.setattr("adapert.launch.operate", lambda *args: args)
+    monkeypatch.setattr("adapert.launching.operate", lambda *args: args)
     study = study_of(DESIGN, build_base(prepared, None, {}))
     return launch(study, workspace, Resources(), Limits(), Console(file=io.StringIO()), **options)
 

@@ -1,0 +1,426 @@
+"""What the commands do, as ten functions for Python: ``import adapert; adapert.launch(...)``.
+
+Each takes paths as strings or `pathlib.Path`, says nothing unless it is given a console or a note, and raises
+`adapert.errors.InputError` where the command would print one sentence and exit with status 2.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapert.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from adapert.assessment import Assessment, EmittedFiles
+    from adapert.comparison import ComparisonPlan
+    from adapert.data.prepared import PreparedDataset
+    from adapert.launching import Stores
+    from adapert.operation import StudyResult
+    from adapert.prediction.predictions import Predictions
+    from adapert.reevaluation import ReevaluationPlan
+    from adapert.rerunning import RerunResult
+    from adapert.selection import Pick
+    from adapert.study.limits import Limits
+    from adapert.study.resources import Resources
+    from adapert.study.study import Study
+
+# Torch, Ray and MLflow take seconds to import: each function imports what it needs, when it is called.
+
+Note = Callable[[str], None]
+"""Takes a line on what was just done."""
+
+AnyPath = str | Path
+
+WORKSPACE = "runs"
+"""Where studies and the MLflow store lie, unless another place is named."""
+
+
+def _ignore(line: str) -> None:
+    """Take a line and say nothing."""
+
+
+def prepare(
+    cells: AnyPath,
+    network: AnyPath,
+    embeddings: AnyPath,
+    out: AnyPath,
+    *,
+    network_info: AnyPath | None = None,
+    aliases: AnyPath | None = None,
+    split_file: AnyPath | None = None,
+    note: Note = _ignore,
+    **choices: Any,
+) -> "PreparedDataset":
+    """Read, check and normalise cells (or responses), a network and text into one data set.
+
+    Args:
+        cells: .h5ad of cells, or of responses with ``kind="responses"``.
+        network: Table ``gene_a gene_b score``, or STRING's links file.
+        embeddings: .npz, csv, tsv, parquet, or GenePT's pickle.
+        out: New directory for the data set.
+        network_info: STRING's info file; found beside the links.
+        aliases: Table of two symbols of the same gene.
+        split_file: Saved split, instead of a drawn one.
+        note: Told what was guessed and found.
+        **choices: Fields of `PrepareChoices`, such as ``split_seed=1``.
+
+    Returns:
+        The data set with all its splits; studies read it from `out`, and never the test split.
+
+    Raises:
+        InputError: A file that is not there or not what it should be, or `out` exists.
+    """
+    from adapert.data.choices import PrepareChoices
+    from adapert.data.prepare import prepare as prepare_data
+    from adapert.files import check_new_directory
+
+    check_new_directory(Path(out))
+    return prepare_data(
+        Path(cells),
+        Path(network),
+        Path(embeddings),
+        PrepareChoices(**choices),
+        network_info=_path(network_info),
+        aliases=_path(aliases),
+        split_file=_path(split_file),
+        out=Path(out),
+        note=note,
+    )
+
+
+def launch(
+    study: "str | Study",
+    data: AnyPath | None = None,
+    workspace: AnyPath = WORKSPACE,
+    *,
+    config: AnyPath | None = None,
+    changes: Mapping[str, Any] | None = None,
+    budget: Mapping[str, Any] | None = None,
+    resources: "Resources | None" = None,
+    limits: "Limits | None" = None,
+    stores: "Stores | None" = None,
+    console: "Console | None" = None,
+    recipe: str = "",
+) -> "StudyResult":
+    """Run a study, or go on with it where it was begun: its trials on Ray Tune, its runs in MLflow.
+
+    Args:
+        study: A recipe's name, the path of a recipe (.py), or a whole `Study`, whose base has its data.
+        data: Prepared data set; else the one that `config` names.
+        workspace: Where the study and the MLflow store lie.
+        config: YAML config to start from.
+        changes: Dotted config fields on top: ``{"model.tau": 0.5}``.
+        budget: Fields of `Study.with_budget`, such as ``{"n_trials": 32}`` of a search.
+        resources: What the study may use; a core a trial, or a GPU if there is one.
+        limits: When it ends early.
+        stores: Of MLflow and Optuna, other than the workspace's own.
+        console: Where progress is shown; nowhere if None.
+        recipe: Of a `Study`: what it was built by, to be compared when it is gone on with.
+
+    Raises:
+        InputError: No such recipe or data, a wrong field, or another study of this name.
+    """
+    from rich.console import Console
+
+    from adapert.launching import build_base, is_begun
+    from adapert.launching import launch as launch_study
+    from adapert.resume import resume as resume_study
+    from adapert.study.limits import Limits
+    from adapert.study.recipes import build_study
+    from adapert.study.resources import build_resources
+    from adapert.study.study import Study
+
+    if not isinstance(study, Study):
+        base = build_base(_path(data), _path(config), changes or {})
+        recipe = str(Path(study).resolve()) if study.endswith(".py") else study
+        study = build_study(study, base).with_budget(**(budget or {}))
+    shown = console or Console(quiet=True)
+    if is_begun(study, Path(workspace)):
+        return resume_study(Path(workspace), study.name, shown, {}, {})
+    used = resources or build_resources(1, None, None, "auto")
+    return launch_study(study, Path(workspace), used, limits or Limits(), shown, stores, recipe)
+
+
+def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
+    """Load a row a trial: its config under dotted names, its status, the last value of every metric.
+
+    Args:
+        study: Its name.
+        workspace: Where it lies.
+
+    Raises:
+        InputError: No such store or study.
+    """
+    from adapert.tracking.read import read_trials
+    from adapert.tracking.store import tracking_uri
+
+    return read_trials(tracking_uri(Path(workspace)), study)
+
+
+def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
+    """Load the long table of a study's finished trials: a row a trial, perturbation and metric.
+
+    Args:
+        study: Its name.
+        workspace: Where it lies.
+
+    Returns:
+        `adapert.records.LONG_COLUMNS` and ``lambda_non``.
+
+    Raises:
+        InputError: No such store or study, or no finished trial.
+    """
+    from adapert.tracking.store import tracking_uri
+    from analysis.load import load_per_perturbation
+
+    return load_per_perturbation(tracking_uri(Path(workspace)), study)
+
+
+def pick(
+    study: str,
+    workspace: AnyPath = WORKSPACE,
+    *,
+    objective: str = "pearson_delta",
+    plan: "ReevaluationPlan | None" = None,
+    is_reevaluated: bool = True,
+    resources: Mapping[str, Any] | None = None,
+    console: "Console | None" = None,
+    note: Note = _ignore,
+) -> "Pick":
+    """Pick a study's best config on validation, and log its model with MLflow.
+
+    Args:
+        study: Its name.
+        workspace: Where it lies.
+        objective: One of `adapert.selection.OBJECTIVES`.
+        plan: How the best few are trained anew before one is named; 3 configs, 3 seeds and 2 splits if None.
+        is_reevaluated: Whether they are; else the best so far is named at once.
+        resources: Fields of `Resources` for that; the others are as the study had them.
+        console: Where progress is shown; nowhere if None.
+        note: Told why no model could be logged, where none was.
+
+    Raises:
+        InputError: No such study, or no finished trial in it.
+        UnfinishedError: Training anew was interrupted; picking again goes on with it.
+    """
+    from adapert.prediction.tracked import keep_picked_model
+    from adapert.reevaluation import add_intervals, pick_config
+    from adapert.selection import pick as rank_configs
+    from adapert.tracking.store import tracking_uri
+
+    folder = Path(workspace)
+    uri = tracking_uri(folder)
+    if is_reevaluated:
+        picked = pick_config(folder, study, objective, plan, resources, console)
+    else:
+        picked = add_intervals(rank_configs(uri, study, objective), uri, study)
+    keep_picked_model(uri, picked.run_ids, note)
+    return picked
+
+
+def evaluate(
+    config: AnyPath | None = None,
+    data: AnyPath | None = None,
+    workspace: AnyPath = WORKSPACE,
+    *,
+    plan: "ComparisonPlan | None" = None,
+    changes: Mapping[str, Any] | None = None,
+    again: bool = False,
+    out: AnyPath | None = None,
+    emit: "EmittedFiles | None" = None,
+    note: Note = _ignore,
+) -> "Assessment":
+    """Refit models and open a split: every metric, beside reference models; test openings are counted.
+
+    Args:
+        config: YAML config; the defaults otherwise.
+        data: Prepared data set; else the one that `config` names.
+        workspace: Whose studies may have tried the config, and whose ledger counts openings.
+        plan: Models, split, seeds, refit; three seeds of every model on the test split if None.
+        changes: Dotted config fields on top.
+        again: Whether to open a test split that was opened before.
+        out: New directory for the results; else the next free one of the workspace.
+        emit: New files for the cells of the one model that is compared, for cell-eval.
+        note: Told of each fit, and of the opening.
+
+    Raises:
+        InputError: No data set, a test split that was opened before, or an output that exists.
+        DivergedError: A loss or prediction became NaN or infinite.
+    """
+    from adapert.assessment import evaluate_config
+    from adapert.comparison import ComparisonPlan
+    from adapert.data.prepared import read_prepared
+    from adapert.launching import build_base
+
+    base = build_base(_path(data), _path(config), changes or {})
+    read_prepared(Path(base.data.path))  # damaged data are refused before any fit
+    return evaluate_config(
+        base,
+        plan or ComparisonPlan(split="test"),
+        Path(workspace),
+        again=again,
+        out=_path(out),
+        emit=emit,
+        note=note,
+    )
+
+
+def predict(
+    run: str, perturbations: Sequence[str], workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = None
+) -> "Predictions":
+    """Predict perturbations by a tracked model; nothing observed of them is read.
+
+    Args:
+        run: A trial's run id, ``"search/007"``, or a study's name: its picked model, else its best trial.
+        perturbations: Genes, or genes joined by ``+``.
+        workspace: Where the study lies.
+        data: Prepared data set of the trial, where it no longer lies where it was.
+
+    Raises:
+        InputError: No such store or run, or a gene that the model does not know.
+    """
+    from adapert.prediction.tracked import predict_run
+
+    return predict_run(Path(workspace), run, perturbations, _path(data))
+
+
+def rerun(
+    run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = None, note: Note = _ignore
+) -> "RerunResult":
+    """Run a tracked trial again, and compare its metrics with what was tracked.
+
+    Args:
+        run: A trial's run id, ``"search/007"``, or a study's name, which stands for its best trial.
+        workspace: Where the study lies.
+        data: Prepared data set of the trial, where it no longer lies where it was.
+        note: Told what differs from then.
+
+    Raises:
+        InputError: No such store or run, or other data than the trial's.
+        DivergedError: The loss, or a prediction, became NaN or infinite.
+    """
+    from adapert.rerunning import rerun_trial
+
+    return rerun_trial(Path(workspace), run, _path(data), note)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Figures and tables that were written.
+
+    Attributes:
+        paths: Of the files, each figure's PNG first.
+        claims: The paper's claims beside the estimates; None without an ablation or sensitivity study.
+    """
+
+    paths: list[Path] = field(default_factory=list)
+    claims: "pd.DataFrame | None" = None
+
+
+def draw_figures(
+    studies: Sequence[str] = (),
+    workspace: AnyPath = WORKSPACE,
+    out: AnyPath | None = None,
+    *,
+    split: str = "validation",
+    data: AnyPath | None = None,
+    evaluation: AnyPath | None = None,
+    perturbation: str | None = None,
+    pathways: AnyPath | None = None,
+    only: Collection[str] = (),
+    note: Note = _ignore,
+) -> Drawn:
+    """Draw the figures and tables of studies, of a data set, or of an evaluation.
+
+    Args:
+        studies: Their names; their figures are kept with them in MLflow too.
+        workspace: Where they lie.
+        out: Directory; ``figures`` in the workspace if None.
+        split: Which perturbations the studies' figures show.
+        data: Prepared data set: Figures 6 to 8, Tables 4 to 6.
+        evaluation: Folder of an evaluation: Figures 1 and 9, Tables 1 to 3.
+        perturbation: Of Figures 1 and 9; else one is chosen by a rule that their captions state.
+        pathways: GMT file of gene sets, for Figure 9.
+        only: Names of figures and tables; empty takes all.
+        note: Told of each figure that is left out, and why.
+
+    Raises:
+        InputError: No source, or one that has nothing to show.
+    """
+    from adapert.tracking.store import tracking_uri
+    from analysis.sources import draw_data, draw_evaluation
+
+    if not studies and data is None and evaluation is None:
+        raise InputError(
+            "Figures need a source, but none was named. "
+            "Name studies, or a folder with --data or --evaluation."
+        )
+    directory, wanted = _path(out) or Path(workspace) / "figures", tuple(only)
+    paths, claims = list[Path](), None
+    if studies:
+        paths, claims = _draw_studies(tracking_uri(Path(workspace)), studies, directory, split, wanted, note)
+    if data is not None:
+        paths += draw_data(Path(data), directory, wanted, note)
+    if evaluation is not None:
+        paths += draw_evaluation(Path(evaluation), directory, perturbation, _path(pathways), wanted, note)
+    return Drawn(paths, claims)
+
+
+def write_report(
+    studies: Sequence[str],
+    workspace: AnyPath = WORKSPACE,
+    out: AnyPath | None = None,
+    *,
+    split: str = "validation",
+) -> Path:
+    """Tell what studies asked, ran, found and cost, on one HTML page that needs no network.
+
+    Args:
+        studies: Their names; the page is kept with each of them in MLflow too.
+        workspace: Where they lie.
+        out: HTML file; ``report.html`` in the workspace if None.
+        split: Which perturbations figures and tables show.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: No such store or study, or a file that cannot be written.
+    """
+    from adapert.tracking.runs import keep_report
+    from adapert.tracking.store import tracking_uri
+    from analysis.report.content import build_report
+    from analysis.report.page import write_page
+
+    path, uri = _path(out) or Path(workspace) / "report.html", tracking_uri(Path(workspace))
+    page = write_page(build_report(uri, Path(workspace), studies, split), path)
+    keep_report(uri, studies, page)
+    return path
+
+
+def _draw_studies(
+    uri: str, studies: Sequence[str], directory: Path, split: str, only: tuple[str, ...], note: Note
+) -> "tuple[list[Path], pd.DataFrame | None]":
+    from adapert.tracking.runs import keep_figures
+    from analysis.claims import CLAIMS_STEM
+    from analysis.figures.recipes import draw_figures as draw_study_figures
+    from analysis.figures.recipes import figure_stems
+    from analysis.sources import summarize_study_claims, write_claims
+
+    paths: list[Path] = []
+    if not only or set(only) & set(figure_stems()):
+        drawn = draw_study_figures(uri, studies, directory, split, only, note)
+        keep_figures(uri, drawn)
+        paths += [path for files in drawn.values() for path in files]
+    claims = None if only and CLAIMS_STEM not in only else summarize_study_claims(uri, studies, split)
+    if claims is not None:
+        paths += write_claims(claims, directory)
+    return paths, claims
+
+
+def _path(path: AnyPath | None) -> Path | None:
+    return None if path is None else Path(path)

@@ -1,0 +1,87 @@
+"""The functions of `adapert.api`, as a notebook calls them."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+from fixtures.command import Simulated
+from fixtures.copied import copy_store
+from fixtures.store import Store
+
+import adapert
+from adapert.errors import InputError
+from adapert.records import LONG_COLUMNS
+from adapert.tracking.read import read_trials
+
+FUNCTIONS = [name for name in adapert.__all__ if not name.startswith("_")]
+
+
+def test_there_are_ten_functions_and_each_says_what_it_takes_and_raises():
+    assert len(FUNCTIONS) == 10
+    for name in FUNCTIONS:
+        function = getattr(adapert, name)
+        described = inspect.getdoc(function)
+        missing = [word for word in inspect.signature(function).parameters if f"{word}:" not in described]
+        assert missing == [], name
+        assert "Raises:" in described, name
+
+
+def test_importing_adapert_imports_nothing_heavy():
+    code = "import sys, adapert; print([n for n in ('torch', 'ray', 'mlflow', 'pandas') if n in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
+    assert set(FUNCTIONS) <= set(dir(adapert))
+
+
+def test_a_name_that_is_none_of_them_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'lunch'"):
+        adapert.lunch  # noqa: B018
+
+
+def test_results_are_data_frames(store: Store):
+    trials = adapert.load_trials("ablate_parts", store.directory)
+    assert trials.equals(read_trials(store.uri, "ablate_parts"))
+    metrics = adapert.load_metrics("ablate_parts", str(store.directory))
+    assert tuple(metrics.columns) == (*LONG_COLUMNS, "lambda_non")
+    assert set(metrics["variant"]) == set(trials.loc[trials["status"] == "finished", "variant"])
+
+
+def test_figures_and_a_report_are_written_where_they_are_asked_for(store: Store, tmp_path):
+    copied = tmp_path / "runs"
+    copy_store(store, copied)
+    drawn = adapert.draw_figures(["ablate_parts"], copied, tmp_path / "here", only=["claims"])
+    assert [path.name for path in drawn.paths] == ["claims.csv", "claims.md", "claims.tex"]
+    assert set(drawn.claims["verdict"]) <= {"supported", "not supported", "undecided"}
+    page = adapert.write_report(["ablate_parts"], copied, tmp_path / "page.html")
+    assert page.read_text().lower().startswith("<!doctype html>")
+
+
+def test_a_split_is_evaluated_and_counted(simulated: Simulated, tmp_path):
+    from adapert.comparison import ComparisonPlan
+
+    plan = ComparisonPlan(split="test", models=("control", "mean"))
+    found = adapert.evaluate(data=simulated.prepared, workspace=tmp_path, plan=plan)
+    assert set(found.summary["variant"]) >= {"control", "mean"}
+    assert found.opening.number == 1
+    with pytest.raises(InputError, match="--again"):
+        adapert.evaluate(data=simulated.prepared, workspace=tmp_path, plan=plan)
+
+
+def test_a_data_set_is_prepared_as_by_the_command(simulated: Simulated, tmp_path):
+    dataset = adapert.prepare(
+        simulated.cells,
+        simulated.network,
+        simulated.embeddings,
+        tmp_path / "data",
+        split_fractions=(0.5, 0.2, 0.3),
+    )
+    assert (tmp_path / "data" / "manifest.json").is_file()
+    assert dataset.manifest["split_seed"] == 0
+
+
+def test_mistakes_are_the_sentences_of_the_commands(store: Store):
+    with pytest.raises(InputError, match="Did you mean 'ablate_parts'"):
+        adapert.load_trials("ablate_part", store.directory)
+    with pytest.raises(InputError, match="Figures need a source"):
+        adapert.draw_figures()
