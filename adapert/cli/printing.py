@@ -36,7 +36,7 @@ def print_rows(rows: list[tuple[str, str]]) -> None:
     console.print(table)
 
 
-def print_candidates(picked: "Pick", n_shown: int = 5) -> None:
+def print_candidates(picked: "Pick", n_shown: int = 4) -> None:
     """Print the best configs side by side, how those that were trained anew did, and which is picked."""
     from adapert.selection import describe_objective
 
@@ -44,12 +44,14 @@ def print_candidates(picked: "Pick", n_shown: int = 5) -> None:
     columns = build_candidate_rows(picked, n_shown)
     console.print("Best configs on validation:")
     table = Table(box=None, pad_edge=False)
-    table.add_column("rank")
+    table.add_column("rank", no_wrap=True)
     for rank in range(1, len(next(iter(columns.values()))) + 1):
-        table.add_column(str(rank), justify="right")
+        table.add_column(str(rank), justify="right", no_wrap=True)
     for name, values in columns.items():
         table.add_row(name, *values)
     console.print(table)
+    if picked.reevaluated is not None:
+        console.print("± is the standard deviation over trials; the interval is of the search's own mean.")
     if picked.n_left_out:
         console.print(f"{picked.n_left_out} trials without a final {words} are left out.")
     for line in picked.notes:
@@ -57,7 +59,7 @@ def print_candidates(picked: "Pick", n_shown: int = 5) -> None:
     console.print(picked.reason, soft_wrap=True, markup=False)
 
 
-def build_candidate_rows(picked: "Pick", n_shown: int = 5) -> dict[str, list[str]]:
+def build_candidate_rows(picked: "Pick", n_shown: int = 4) -> dict[str, list[str]]:
     """Lay out the best configs as text.
 
     Args:
@@ -84,13 +86,13 @@ def build_candidate_rows(picked: "Pick", n_shown: int = 5) -> dict[str, list[str
 
 def _again_rows(again: "DataFrame", picked: "Pick") -> dict[str, list[str]]:
     rows = {
-        "fresh seeds ± SD": _spread(again, "fresh"),
-        "redrawn splits ± SD": _spread(again, "redrawn"),
-        "drop on fresh seeds": ["" if drop != drop else f"{drop:.2g}" for drop in again["drop"]],
-        f"{picked.metric}, mean of splits": _shorten(again[picked.metric]),
+        "on fresh seeds": _spread(again, "fresh"),
+        "on redrawn splits": _spread(again, "redrawn"),
+        "drop, fresh seeds": ["" if drop != drop else f"{drop:.3f}" for drop in again["drop"]],
+        "mean of splits": _shorten(again[picked.metric]),
     }
     others = [name for name in ("pearson_delta", "pds") if name != picked.metric]
-    rows |= {f"{name}, mean of splits": _shorten(again[name]) for name in others}
+    rows |= {f"{name} of splits": _shorten(again[name]) for name in others}
     is_picked = again.index == picked.rank
     return rows | {"picked": ["*" if mark else "" for mark in is_picked]}
 
@@ -103,8 +105,8 @@ def _intervals(shown: "DataFrame") -> list[str]:
 def _spread(frame: "DataFrame", name: str) -> list[str]:
     """Means with their standard deviations, where there are several values."""
     return [
-        mean if deviation != deviation else f"{mean} ± {deviation:.2g}"
-        for mean, deviation in zip(_shorten(frame[name]), frame[f"{name}_sd"], strict=True)
+        _short(mean) if deviation != deviation else f"{mean:.3f}±{deviation:.3f}"
+        for mean, deviation in zip(frame[name], frame[f"{name}_sd"], strict=True)
     ]
 
 

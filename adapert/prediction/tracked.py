@@ -116,7 +116,8 @@ def keep_picked_model(tracking_uri: str, run_ids: Sequence[str], note: Callable[
         note: Told where the model is, or why there is none.
     """
     try:
-        note(f"Its model, of {len(run_ids)} seeds: {log_picked_model(tracking_uri, run_ids)}")
+        address = log_picked_model(tracking_uri, run_ids)
+        note(f"Logged the picked config's model, the mean of {len(run_ids)} fits: {address}")
     except InputError as error:
         note(f"No model is logged with MLflow: {error}")
 

@@ -13,6 +13,7 @@ from analysis.report.effects import build_effects
 from analysis.report.elements import Drawings, Heading, Paragraph, Part, Section, join_words
 from analysis.report.evaluations import build_evaluations, build_openings
 from analysis.report.provenance import build_commands, build_data, build_versions
+from analysis.report.questions import build_claims, build_importance
 from analysis.report.reading import StudyReading, read_study
 from analysis.report.results import build_cost_table, build_failures, build_leaderboard
 
@@ -66,9 +67,7 @@ def build_report(
             _by_study(searches, {r.name: build_choice(tracking_uri, r, picks[r.name]) for r in searches}),
         ),
         _section("Figures", _gather_figures(drawn)),
-        _section(
-            "Tables", _by_study(readings, {r.name: build_effects(tracking_uri, r, split) for r in readings})
-        ),
+        _section("Tables", _build_tables(tracking_uri, readings, split)),
         _section("Evaluations", build_evaluations(workspace, openings, fingerprints)),
         _section(
             "Failed and stopped trials", _by_study(readings, {r.name: build_failures(r) for r in readings})
@@ -96,6 +95,15 @@ def _by_study(readings: Sequence[StudyReading], parts: dict[str, list[Part]]) ->
     told = [reading.name for reading in readings if parts[reading.name]]
     headings: dict[str, list[Part]] = {name: [Heading(name)] if len(readings) > 1 else [] for name in told}
     return [part for name in told for part in (*headings[name], *parts[name])]
+
+
+def _build_tables(tracking_uri: str, readings: Sequence[StudyReading], split: str) -> list[Part]:
+    """The claims first, which several studies judge together; then each study's own."""
+    own = {
+        r.name: build_effects(tracking_uri, r, split) + build_importance(tracking_uri, r) for r in readings
+    }
+    names = [reading.name for reading in readings]
+    return build_claims(tracking_uri, names, split) + _by_study(readings, own)
 
 
 def _gather_figures(drawn: Sequence[DrawnStudy]) -> list[Part]:

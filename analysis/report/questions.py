@@ -1,0 +1,57 @@
+"""Tables that answer a study's question at once: the paper's claims, and which fields matter."""
+
+from collections.abc import Sequence
+
+from analysis.claims import build_claims_table
+from analysis.importance import load_importance, summarize_importance
+from analysis.load import NothingToShowError
+from analysis.report.elements import Column, Paragraph, Part, build_page_table
+from analysis.report.reading import StudyReading
+from analysis.sources import summarize_study_claims
+
+_IMPORTANCE = {
+    "field": Column("field"),
+    "other": Column("and"),
+    "kind": Column("kind"),
+    "importance": Column("share of variance", n_decimals=3),
+    "low": Column("low", n_decimals=3),
+    "high": Column("high", n_decimals=3),
+    "probability": Column("probability of an effect", n_decimals=2),
+}
+
+
+def build_claims(tracking_uri: str, studies: Sequence[str], split: str) -> list[Part]:
+    """Lay out the paper's claims about Figures 4 and 5; nothing where no study can judge them.
+
+    Args:
+        tracking_uri: MLflow's.
+        studies: Their names.
+        split: Which perturbations.
+    """
+    claims = summarize_study_claims(tracking_uri, studies, split)
+    if claims is None:
+        return []
+    table = build_claims_table(claims)
+    return [build_page_table(table.cells, table.title, note=table.caption)]
+
+
+def build_importance(tracking_uri: str, reading: StudyReading) -> list[Part]:
+    """Lay out which fields and pairs of fields matter; nothing for a study of another design.
+
+    Args:
+        tracking_uri: MLflow's.
+        reading: Of the study.
+    """
+    if reading.design != "importance":
+        return []
+    try:
+        summary = summarize_importance(load_importance(tracking_uri, reading.name))
+    except NothingToShowError as error:
+        return [Paragraph(f"No importance of {reading.name}: {error}")]
+    n_configs, n_left_out = int(summary["n_configs"].iloc[0]), int(summary["n_left_out"].iloc[0])
+    note = (
+        f"Shares of the variance of Pearson-delta over the space, {n_configs} configs, {n_left_out} "
+        "unfinished trials left out; noise of training is in the last row. Low and high: 95% interval."
+    )
+    shown = summary[list(_IMPORTANCE)]
+    return [build_page_table(shown, f"What matters in {reading.name}", _IMPORTANCE, note)]
