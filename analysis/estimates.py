@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from adapert.seeding import numpy_generator
+from analysis.directions import range_of
 from analysis.two_level import CONFIDENCE as CONFIDENCE
 from analysis.two_level import (
     N_RESAMPLES,
@@ -128,10 +129,12 @@ def pivot_replicates(frame: pd.DataFrame) -> pd.DataFrame:
 def _summary(group: pd.DataFrame, generator: np.random.Generator) -> dict[str, float]:
     values = pivot_replicates(group).to_numpy(dtype=np.float64)
     interval = bootstrap_interval(values, generator)
+    # From few perturbations it would reach beyond what the metric can be.
+    low, high = np.clip(interval, *range_of(str(group["metric"].iloc[0])))
     return {
         "mean": mean_over_perturbations(values),
-        "low": interval.low,
-        "high": interval.high,
+        "low": float(low),
+        "high": float(high),
         "n_perturbations": values.shape[1],
         "n_seeds": values.shape[0],
     }

@@ -242,5 +242,5 @@ def interval_caption(summary: pd.DataFrame) -> str:
     cut = " Some reach beyond the panel." if has_cut_interval(summary) else ""
     return (
         f"the {CONFIDENCE:.0%} interval of that mean under a two-level bootstrap "
-        f"(perturbations, then seeds){single}.{few}{cut}"
+        f"(perturbations, with the luck of seeds){single}.{few}{cut}"
     )

@@ -111,7 +111,7 @@ def _with_intervals(scores: pd.DataFrame, tracking_uri: str, study: str) -> pd.D
 def _scores_table(scores: pd.DataFrame, n_left_out: int) -> PageTable:
     interval = (
         f" Low and high: {CONFIDENCE:.0%} interval of Pearson-delta's mean, by bootstrap of perturbations, "
-        "then seeds."
+        "with the luck of seeds."
         if "low" in scores
         else ""
     )

@@ -1,7 +1,11 @@
+import math
+
 import numpy as np
+import pandas as pd
 
 from adapert.evaluation.delta_metrics import delta_metrics
-from analysis.directions import SMALLER_IS_BETTER, WITHOUT_DIRECTION, is_larger_better
+from analysis.directions import SMALLER_IS_BETTER, WITHOUT_DIRECTION, is_larger_better, range_of
+from analysis.estimates import summarize_by
 from analysis.figures.style import METRICS
 
 
@@ -25,3 +29,13 @@ def test_figures_draw_their_arrows_in_these_directions():
 
 def test_a_number_of_predicted_degs_is_neither_good_nor_bad():
     assert is_larger_better("n_predicted_degs") is None
+
+
+def test_intervals_stay_within_what_a_metric_can_be():
+    assert range_of("pds") == range_of("overlap_at_100") == range_of("rank_overlap_at_50") == (0, 1)
+    assert range_of("pearson_delta") == (-1, 1)
+    assert range_of("mse") == (0, math.inf)
+    assert range_of("of_ones_own") == (-math.inf, math.inf)
+    rows = {"split_seed": 0, "seed": 0, "metric": "pds", "perturbation": ["A", "B"], "value": [0.2, 1.0]}
+    summary = summarize_by(pd.DataFrame(rows).assign(group="all"), ["group"])
+    assert (summary["low"][0], summary["high"][0]) == (0, 1)

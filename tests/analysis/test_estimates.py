@@ -119,11 +119,11 @@ def test_constant_values_have_an_interval_of_no_width():
 def _summary_table(make_table) -> pd.DataFrame:
     return make_table(
         [
-            {"perturbation": "A", "seed": 0, "value": 1.0},
-            {"perturbation": "A", "seed": 1, "value": 3.0},
-            {"perturbation": "B", "seed": 0, "value": 4.0},
+            {"perturbation": "A", "seed": 0, "value": 0.1},
+            {"perturbation": "A", "seed": 1, "value": 0.3},
+            {"perturbation": "B", "seed": 0, "value": 0.4},
             {"perturbation": "B", "seed": 1, "value": np.nan},
-            {"perturbation": "C", "seed": 0, "variant": "no_context", "value": 5.0},
+            {"perturbation": "C", "seed": 0, "variant": "no_context", "value": 0.5},
             {"perturbation": "C", "seed": 0, "metric": "mse", "value": np.nan},
         ]
     )
@@ -144,13 +144,13 @@ def test_summary_is_exact_on_a_small_table(make_table):
         {
             "variant": ["full", "full", "no_context"],
             "metric": ["mse", "pds", "pds"],
-            "mean": [np.nan, 3.0, 5.0],
+            "mean": [np.nan, 0.3, 0.5],
             "n_perturbations": [0, 2, 1],
             "n_seeds": [0, 2, 1],
         }
     )
     pd.testing.assert_frame_equal(summary.drop(columns=["low", "high"]), expected)
-    assert summary.loc[1, "low"] < 2.0 < 4.0 < summary.loc[1, "high"]
+    assert summary.loc[1, "low"] < 0.2 < 0.4 < summary.loc[1, "high"]
     assert summary.loc[[0, 2], ["low", "high"]].isna().all(axis=None)
 
 
