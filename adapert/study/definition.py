@@ -10,7 +10,8 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 
 from adapert.config import build_config
-from adapert.study.study import AblationPath, Conditional, Design, Plan, Search, Study
+from adapert.study.space import Conditional
+from adapert.study.study import AblationPath, Design, Plan, Search, Study
 
 CODE = (
     "config.py",

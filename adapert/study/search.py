@@ -17,7 +17,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from adapert.errors import InputError
 from adapert.seeding import derive_seed
-from adapert.study.study import Conditional, Search, distribution_of, is_varied
+from adapert.study.space import Conditional, distribution_of, is_varied
+from adapert.study.study import Search
 
 JOURNAL_FILE = "optuna_journal.log"
 """Optuna's storage where no database is named: a mirror of the ledger, for Optuna's own tools."""

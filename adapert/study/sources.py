@@ -11,8 +11,9 @@ from optuna.trial import TrialState
 from adapert.records import EndReason, TrialRecord, TrialStatus
 from adapert.study.racing import is_clearly_behind, pool_spread
 from adapert.study.search import ConfigEnd, Suggestions, round_suggestion
+from adapert.study.space import distribution_of
 from adapert.study.state import StudyState
-from adapert.study.study import Assignment, Search, Study, distribution_of
+from adapert.study.study import Assignment, Search, Study
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-
 from adapert.config import Config
 from adapert.errors import InputError, nearest
+from adapert.study.space import SearchSpace, check_space, distribution_of, grid_variants, is_within
 
 BUDGET_OPTIONS = {
     "n_trials": "--trials",
@@ -20,23 +19,6 @@ BUDGET_OPTIONS = {
 }
 """Field of a plan to the option that sets it."""
 
-
-@dataclass(frozen=True)
-class Conditional:
-    """A field that is only varied where another field of the space, named before it, has one of some values.
-
-    Attributes:
-        field: The other, dotted.
-        values: For which this one is varied; else it keeps the base config's value.
-        distribution: Of this field.
-    """
-
-    field: str
-    values: tuple[Any, ...]
-    distribution: BaseDistribution
-
-
-SearchSpace = Mapping[str, BaseDistribution | Conditional]
 
 Sampler = Literal["tpe", "random", "quasi_random", "grid"]
 SearchKind = Literal["search", "importance"]
@@ -186,7 +168,7 @@ class Study:
         elif isinstance(self.plan, AblationPath):
             self.base.with_changes(self.plan.start)
         else:
-            _check_space(self.plan.space, self.base)
+            check_space(self.plan.space, self.base)
             _check_points(self.plan)
             if self.plan.sampler == "grid":
                 grid_variants(self.plan.space)
@@ -269,50 +251,6 @@ _RULES = {
 }
 
 
-def grid_variants(space: SearchSpace) -> dict[str, dict[str, Any]]:
-    """Name every point of a space of finite choices.
-
-    Raises:
-        InputError: A field with a continuous range.
-    """
-    points: list[dict[str, Any]] = [{}]
-    for name, choice in space.items():
-        values = _choices(name, distribution_of(choice))
-        points = [
-            point | changed
-            for point in points
-            for changed in ([{name: value} for value in values] if is_varied(choice, point) else [{}])
-        ]
-    return {
-        ",".join(f"{name.split('.')[-1]}={value}" for name, value in point.items()): point for point in points
-    }
-
-
-def distribution_of(choice: BaseDistribution | Conditional) -> BaseDistribution:
-    """What a field is drawn from where it is varied."""
-    return choice.distribution if isinstance(choice, Conditional) else choice
-
-
-def is_varied(choice: BaseDistribution | Conditional, point: Mapping[str, Any]) -> bool:
-    """Whether a field is varied at a point of the fields before it."""
-    return not isinstance(choice, Conditional) or point.get(choice.field) in choice.values
-
-
-def _choices(name: str, distribution: BaseDistribution) -> list[Any]:
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    if isinstance(distribution, IntDistribution) and not distribution.log:
-        return list(range(distribution.low, distribution.high + 1, distribution.step))
-    if isinstance(distribution, FloatDistribution) and distribution.step:
-        n_steps = round((distribution.high - distribution.low) / distribution.step)
-        # Rounded, since 3 steps of 0.1 are 0.30000000000000004.
-        return [float(f"{distribution.low + step * distribution.step:.12g}") for step in range(n_steps + 1)]
-    raise InputError(
-        f"A grid needs finite choices, but '{name}' is a continuous range. Give it a step or a list of "
-        "choices, or use --sampler tpe."
-    )
-
-
 def _check_plan(plan: Plan) -> None:
     for name, least in _LEAST.items():
         value = getattr(plan, name, least)
@@ -362,35 +300,8 @@ def _check_points(plan: Search) -> None:
                 )
             distribution = distribution_of(plan.space[name])
             # Optuna would only warn, and try a value that its models do not know.
-            if not _is_within(value, distribution):
+            if not is_within(value, distribution):
                 raise InputError(
                     f"An initial point must lie in the space, but '{name}' is {value} and the space has "
                     f"{distribution}."
                 )
-
-
-def _is_within(value: Any, distribution: BaseDistribution) -> bool:
-    try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except ValueError:  # of another type, or none of the choices
-        return False
-
-
-def _check_space(space: SearchSpace, base: Config) -> None:
-    flat = base.flat()
-    for index, (name, choice) in enumerate(space.items()):
-        if name not in flat:
-            raise InputError(f"Config has no field '{name}'.{nearest(name, flat)}")
-        before = list(space)[:index]
-        if isinstance(choice, Conditional) and choice.field not in before:
-            raise InputError(
-                f"The condition of '{name}' must be on a field of the space that is named before it, but it "
-                f"is on '{choice.field}'.{nearest(choice.field, before)}"
-            )
-        distribution = distribution_of(choice)
-        if isinstance(distribution, CategoricalDistribution):
-            ends = list(distribution.choices)
-        else:
-            ends = [distribution.low, distribution.high]  # type: ignore[attr-defined]
-        for value in ends:
-            base.with_changes({name: value})

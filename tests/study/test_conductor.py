@@ -21,8 +21,9 @@ from adapert.study.limits import Limits
 from adapert.study.requests import has_requests, read_requests, write_request
 from adapert.study.search import Suggestions
 from adapert.study.sources import ListedTrials, SampledTrials
+from adapert.study.space import Conditional
 from adapert.study.state import fold
-from adapert.study.study import Conditional, Design, Search, Study
+from adapert.study.study import Design, Search, Study
 
 MAX_EPOCHS = 4
 

@@ -13,7 +13,8 @@ from adapert.study.definition import (
     restore_study,
 )
 from adapert.study.recipes import build_study, recipe_names
-from adapert.study.study import Conditional, Design, Search, Study
+from adapert.study.space import Conditional
+from adapert.study.study import Design, Search, Study
 
 SPACE = {
     "model.tau": FloatDistribution(0.1, 2.0, log=True),

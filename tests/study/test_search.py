@@ -22,7 +22,8 @@ from adapert.study.search import (
     open_storage,
     round_suggestion,
 )
-from adapert.study.study import Conditional, Search
+from adapert.study.space import Conditional
+from adapert.study.study import Search
 
 SPACE = {
     "model.tau": FloatDistribution(0.1, 2.0, log=True),

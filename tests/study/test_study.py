@@ -5,7 +5,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from adapert.config import Config
 from adapert.errors import InputError
-from adapert.study.study import Assignment, Conditional, Design, Search, Study, grid_variants
+from adapert.study.space import Conditional, grid_variants
+from adapert.study.study import Assignment, Design, Search, Study
 
 
 def study_of(plan, name="try"):

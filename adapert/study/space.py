@@ -1,0 +1,105 @@
+"""What a search varies: dotted config fields, and what each is drawn from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from adapert.config import Config
+from adapert.errors import InputError, nearest
+
+
+@dataclass(frozen=True)
+class Conditional:
+    """A field that is only varied where another field of the space, named before it, has one of some values.
+
+    Attributes:
+        field: The other, dotted.
+        values: For which this one is varied; else it keeps the base config's value.
+        distribution: Of this field.
+    """
+
+    field: str
+    values: tuple[Any, ...]
+    distribution: BaseDistribution
+
+
+SearchSpace = Mapping[str, BaseDistribution | Conditional]
+
+
+def grid_variants(space: SearchSpace) -> dict[str, dict[str, Any]]:
+    """Name every point of a space of finite choices.
+
+    Raises:
+        InputError: A field with a continuous range.
+    """
+    points: list[dict[str, Any]] = [{}]
+    for name, choice in space.items():
+        values = _choices(name, distribution_of(choice))
+        points = [
+            point | changed
+            for point in points
+            for changed in ([{name: value} for value in values] if is_varied(choice, point) else [{}])
+        ]
+    return {
+        ",".join(f"{name.split('.')[-1]}={value}" for name, value in point.items()): point for point in points
+    }
+
+
+def distribution_of(choice: BaseDistribution | Conditional) -> BaseDistribution:
+    """What a field is drawn from where it is varied."""
+    return choice.distribution if isinstance(choice, Conditional) else choice
+
+
+def is_varied(choice: BaseDistribution | Conditional, point: Mapping[str, Any]) -> bool:
+    """Whether a field is varied at a point of the fields before it."""
+    return not isinstance(choice, Conditional) or point.get(choice.field) in choice.values
+
+
+def _choices(name: str, distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if isinstance(distribution, IntDistribution) and not distribution.log:
+        return list(range(distribution.low, distribution.high + 1, distribution.step))
+    if isinstance(distribution, FloatDistribution) and distribution.step:
+        n_steps = round((distribution.high - distribution.low) / distribution.step)
+        # Rounded, since 3 steps of 0.1 are 0.30000000000000004.
+        return [float(f"{distribution.low + step * distribution.step:.12g}") for step in range(n_steps + 1)]
+    raise InputError(
+        f"A grid needs finite choices, but '{name}' is a continuous range. Give it a step or a list of "
+        "choices, or use --sampler tpe."
+    )
+
+
+def is_within(value: Any, distribution: BaseDistribution) -> bool:
+    """Whether a distribution can draw a value."""
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # of another type, or none of the choices
+        return False
+
+
+def check_space(space: SearchSpace, base: Config) -> None:
+    """Refuse a space that no trial could draw from.
+
+    Raises:
+        InputError: A field that does not exist, a value it does not take, or a condition on a later field.
+    """
+    flat = base.flat()
+    for index, (name, choice) in enumerate(space.items()):
+        if name not in flat:
+            raise InputError(f"Config has no field '{name}'.{nearest(name, flat)}")
+        before = list(space)[:index]
+        if isinstance(choice, Conditional) and choice.field not in before:
+            raise InputError(
+                f"The condition of '{name}' must be on a field of the space that is named before it, but it "
+                f"is on '{choice.field}'.{nearest(choice.field, before)}"
+            )
+        distribution = distribution_of(choice)
+        if isinstance(distribution, CategoricalDistribution):
+            ends = list(distribution.choices)
+        else:
+            ends = [distribution.low, distribution.high]  # type: ignore[attr-defined]
+        for value in ends:
+            base.with_changes({name: value})
