@@ -14,8 +14,8 @@ from analysis.paired import PAIRED_COLUMNS, summarize_paired
 from analysis.pairs import CEILINGS, WITHOUT_CHANCE
 
 CAPTION = (
-    f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, with the luck of "
-    "fits. Among n perturbations, the same prediction for all has a PDS of .5 + 1/(2n)."
+    f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, with the luck "
+    "of fits. Among n perturbations, the same prediction for all has a PDS of .5 + 1/(2n)."
 )
 
 PAIRED_CAPTION = (
