@@ -1,11 +1,12 @@
 """What the commands do, as ten functions for Python: ``import adapert; adapert.launch(...)``.
 
 Each takes paths as strings or `pathlib.Path`, says nothing unless it is given a console or a note, and raises
-`adapert.errors.InputError` where the command would print one sentence and exit with status 2.
+`adapert.errors.InputError` where the command would print one sentence and exit with status 2. Only `launch`
+does more than its command: a study that was begun alike is gone on with, where the command asks for `resume`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +118,7 @@ def launch(
         budget: Fields of `Study.with_budget`, such as ``{"n_trials": 32}`` of a search.
         resources: What the study may use; a core a trial, or a GPU if there is one.
         limits: When it ends early.
-        stores: Of MLflow and Optuna, other than the workspace's own.
+        stores: Of MLflow and Optuna, other than the workspace's own; of a new study only.
         console: Where progress is shown; nowhere if None.
         recipe: Of a `Study`: what it was built by, to be compared when it is gone on with.
 
@@ -140,9 +141,10 @@ def launch(
         study = build_study(study, base).with_budget(**(budget or {}))
     shown = console or Console(quiet=True)
     if is_begun(study, Path(workspace)):
-        return resume_study(Path(workspace), study.name, shown, {}, {})
-    used = resources or build_resources(1, None, None, "auto")
-    return launch_study(study, Path(workspace), used, limits or Limits(), shown, stores, recipe)
+        used, ends = (asdict(part) if part else {} for part in (resources, limits))
+        return resume_study(Path(workspace), study.name, shown, used, ends)
+    anew = resources or build_resources(1, None, None, "auto")
+    return launch_study(study, Path(workspace), anew, limits or Limits(), shown, stores, recipe)
 
 
 def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":

@@ -27,6 +27,7 @@ from adapert.errors import InputError
 from adapert.evaluation.emitted_files import write_emitted_pair
 from adapert.evaluation.predictions import build_predictions, write_predictions
 from adapert.files import check_new_directory
+from adapert.judgement import searched_study
 from adapert.openings import (
     NO_STUDY,
     Opening,
@@ -147,11 +148,14 @@ def read_dataset(config: Config, plan: ComparisonPlan) -> PreparedDataset:
 def name_study(workspace: Path, config: Config) -> str:
     """Name the study that tried a config first; `NO_STUDY` where none of the workspace did.
 
+    A re-evaluation's configs are those of the study that was searched, on whatever split.
+
     Raises:
         InputError: The workspace's store cannot be read: whether the test split was opened is then unknown.
     """
     try:
-        studies = find_studies(tracking_uri(workspace), config.digest())
+        uri = tracking_uri(workspace)
+        studies = [searched_study(uri, study) for study in find_studies(uri, config.digest())[:1]]
     except Exception as error:  # MLflow's, the database's or the network's
         raise InputError(
             "Openings of the test split are counted by study, but the store that knows the studies cannot be "

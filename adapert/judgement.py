@@ -25,7 +25,7 @@ from adapert.selection import (
     pick,
     rank_candidates,
 )
-from adapert.tracking.read import read_trials
+from adapert.tracking.read import read_design, read_trials
 
 SUFFIX = "_reevaluation"
 """Of the study that trains another one's best configs anew."""
@@ -36,6 +36,16 @@ _REPLICATE = [SPLIT_SEED, "seed"]
 def name_reevaluation(study: str, number: int) -> str:
     """Name a study's re-evaluation; from the second on they are numbered."""
     return f"{study}{SUFFIX}" if number == 1 else f"{study}{SUFFIX}_{number}"
+
+
+def searched_study(tracking_uri: str, study: str) -> str:
+    """Name the study whose configs a re-evaluation trains anew; any other study is its own.
+
+    Raises:
+        InputError: No such store or study.
+    """
+    is_anew = SUFFIX in study and read_design(tracking_uri, study) == "reevaluation"
+    return study.rpartition(SUFFIX)[0] if is_anew else study
 
 
 def pick_reevaluated(tracking_uri: str, study: str, objective: str = "pearson_delta") -> Pick:

@@ -1,4 +1,4 @@
-"""The long table (metrics.md, section 2): a row a perturbation and metric, in `LONG_COLUMNS`."""
+"""The long table: a row a perturbation and metric, in `LONG_COLUMNS`."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -127,7 +127,7 @@ EXPERIMENT = "adapert"
 """The MLflow experiment of every study."""
 
 PER_PERTURBATION_FILE = "metrics_per_perturbation.parquet"
-"""Artifact of each finished trial: the long table of metrics.md section 2, in `LONG_COLUMNS`."""
+"""Artifact of each finished trial: the long table, in `LONG_COLUMNS`."""
 
 CONFIG_FILE = "config.yaml"
 """Artifact of each trial: its whole config."""

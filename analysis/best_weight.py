@@ -63,8 +63,11 @@ def locate_best(frame: pd.DataFrame, seed: int, stream: str) -> Iterator[BestWei
         low, high = _central(values)
         best = float(values[0])
         if group != _STRONG_EFFECTS:
-            claim, verdict = "the best lambda_non is near .01", _judge_near(low, high)
-        elif weak:
+            claim = "the best lambda_non is near .01"
+            tried = frame["lambda_non"]
+            is_open = tried.min() < NEAR[0] and tried.max() > NEAR[1]  # else it has no choice
+            verdict = _judge_near(low, high) if is_open else UNDECIDED
+        elif len(weak) == len(_WEAK_EFFECTS):
             is_smaller = (values < np.min(weak, axis=0))[1:]
             claim, verdict = "the best lambda_non is smaller", _judge_share(float(is_smaller.mean()))
         else:
@@ -81,7 +84,7 @@ def resample_best(frame: pd.DataFrame, generator: np.random.Generator) -> FloatA
 
     Returns:
         Best weights, (1 + N_RESAMPLES,): first that of the means themselves; of equals the smallest. Empty
-        for fewer than two perturbations that all weights have in common.
+        for fewer than two perturbations, or seeds, that all weights have in common.
     """
     weights = np.sort(frame["lambda_non"].unique()).astype(np.float64)
     values = _align(frame, weights)
@@ -114,9 +117,11 @@ def _align(frame: pd.DataFrame, weights: FloatArray) -> FloatArray | None:
     seeds, perturbations = tables[0].index, tables[0].columns
     for table in tables[1:]:
         seeds, perturbations = seeds.intersection(table.index), perturbations.intersection(table.columns)
-    if len(seeds) < 1 or len(perturbations) < 2:
+    if len(seeds) < 2:
         return None
-    return np.stack([table.loc[seeds, perturbations].to_numpy(dtype=np.float64) for table in tables])
+    values = np.stack([table.loc[seeds, perturbations].to_numpy(dtype=np.float64) for table in tables])
+    values = values[:, :, ~np.isnan(values).all(axis=1).any(axis=0)]
+    return values if values.shape[2] > 1 else None
 
 
 def _judge_near(low: float, high: float) -> str:

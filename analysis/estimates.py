@@ -40,8 +40,8 @@ def bootstrap_interval(
 ) -> Interval:
     """Bound `mean_over_perturbations` as it would be on other perturbations and other training seeds.
 
-    A two-level bootstrap (`analysis.two_level`). In simulations with 30 or more perturbations it covers 94 to
-    97 % from 5 seeds on, and 92 to 97 % with 3. Two seeds know too little of their luck (down to 87 %), one
+    A two-level bootstrap (`analysis.two_level`). In simulations with 30 or more perturbations it covers 93 to
+    97 % from 5 seeds on, and 91 to 97 % with 3. Two seeds know too little of their luck (down to 87 %), one
     knows nothing of it, and 10 perturbations of skewed values are covered by 90 %.
 
     Args:

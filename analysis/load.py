@@ -25,7 +25,7 @@ class NothingToShowError(InputError):
 
 
 def load_per_perturbation(tracking_uri: str, study: str) -> pd.DataFrame:
-    """Load the long table (metrics.md, section 2) of a study's finished trials.
+    """Load the long table of a study's finished trials.
 
     Stopped trials are left out: their values are of another fidelity.
 

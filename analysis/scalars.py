@@ -184,7 +184,7 @@ def _p(resampled: Resampled) -> float:
     spread = measure_spread(resampled)
     if not spread.perturbations:
         return 1.0 if resampled.estimate == 0 else np.nan
-    return p_with_luck(resampled.estimate / np.sqrt(spread.perturbations), spread)
+    return p_with_luck(resampled.estimate, spread)
 
 
 def _counts(resampled: Resampled) -> dict[str, int]:

@@ -14,7 +14,8 @@ def signed_rank_p(differences: FloatArray, spread: Spread) -> tuple[float, float
     """Test paired differences by Wilcoxon's signed ranks, without and with the luck of the seeds.
 
     The test takes perturbations for independent, but all those of a seed share the luck of one training,
-    which alone makes equal models differ. `p_with_luck` reckons with it.
+    which alone makes equal models differ. Signed ranks cannot weigh that luck against an effect's size, so p
+    is no smaller than that of the mean with it (`p_with_luck`): an effect must pass both.
 
     Args:
         differences: Averaged over seeds, (n_perturbations,). Zeros are dropped and ties share their mean
@@ -23,17 +24,19 @@ def signed_rank_p(differences: FloatArray, spread: Spread) -> tuple[float, float
         spread: Of their mean.
 
     Returns:
-        `scipy.stats.wilcoxon`'s p, and that p reckoned with seeds; both 1 where all differences are 0,
-        and the same for one seed.
+        `scipy.stats.wilcoxon`'s p, and the larger of it and `p_with_luck`; both 1 where all differences are
+        0, and the same for one seed.
     """
     if not differences.any():
         return 1.0, 1.0
     plain = float(stats.wilcoxon(differences).pvalue)
-    return plain, p_with_luck(stats.norm.isf(plain / 2), spread) if spread.between_seeds else plain
+    return plain, max(
+        plain, p_with_luck(float(differences.mean()), spread)
+    ) if spread.between_seeds else plain
 
 
-def p_with_luck(z: float, spread: Spread) -> float:
-    """Find the two-sided p of an effect, measured in SE over perturbations, reckoning with the seeds' luck.
+def p_with_luck(effect: float, spread: Spread) -> float:
+    """Find the two-sided p of a mean effect, reckoning with the seeds' luck.
 
     Luck widens the SE, but a few seeds hardly tell by how much: in 2 of 100 cases three of them show less
     than a fiftieth of its variance. So p is averaged over what the variance can be: `between_seeds` times
@@ -41,15 +44,15 @@ def p_with_luck(z: float, spread: Spread) -> float:
     freedom (a generalized p value; Weerahandi, 1993). With luck alone, that is Student's test.
 
     Args:
-        z: The effect over the square root of `spread.perturbations`.
-        spread: Of the effect.
+        effect: Mean over perturbations and seeds.
+        spread: Of that mean.
     """
     scale, weights = _variance_scales(max(spread.n_seeds - 1, 1))
     luck = np.maximum(spread.between_seeds * scale - spread.interaction, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        widening = np.sqrt(1 + luck / spread.perturbations)
-    p = 2 * stats.norm.sf(abs(z) / np.where(np.isnan(widening), 1.0, widening))
-    return float(np.average(p, weights=weights))
+    error = np.sqrt(spread.perturbations + luck)
+    # Perturbations that all differ alike have no error of their own: without luck either, any effect is real.
+    z = np.divide(abs(effect), error, out=np.full_like(error, np.inf), where=error > 0)
+    return float(np.average(2 * stats.norm.sf(z), weights=weights))
 
 
 @lru_cache

@@ -14,7 +14,7 @@ from adapert.cli.options import (
     Redraws,
     Top,
     Workspace,
-    one_of,
+    parse_device,
 )
 from adapert.cli.printing import console, note, print_candidates, print_error
 from adapert.errors import InputError
@@ -55,7 +55,7 @@ def pick(
         "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial,
         "max_concurrent": max_concurrent,
-        "device": device and one_of("--device", device, ("auto", "cpu", "cuda")),
+        "device": device and parse_device(device),
     }
     _check_file(out)
     try:

@@ -89,9 +89,14 @@ def parse_resources(
     """Build what a study may use, of what this machine or a cluster has."""
     from adapert.study.resources import build_resources
 
+    return build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, parse_device(device), **cluster)
+
+
+def parse_device(device: str) -> str:
+    """Read a device, or refuse it."""
     # What many call it; the nearest word would be 'cpu'.
-    device = one_of("--device", "cuda" if device == "gpu" else device, ("auto", "cpu", "cuda"))
-    return build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device, **cluster)
+    word = "cuda" if device == "gpu" else device
+    return str(one_of("--device", word, ("auto", "cpu", "cuda")))
 
 
 def parse_limits(

@@ -29,8 +29,8 @@ from adapert.cli.options import (
     TrialHours,
     Trials,
     Workspace,
-    one_of,
     parse_base,
+    parse_device,
     parse_limits,
     parse_resources,
 )
@@ -160,7 +160,7 @@ def resume(
         "gpus_per_trial": gpus_per_trial,
         "max_concurrent": max_concurrent,
         "max_failures": max_failures,
-        "device": device and one_of("--device", device, ("auto", "cpu", "cuda")),
+        "device": device and parse_device(device),
         "address": address,
     }
     limits = parse_limits(time_budget, trial_hours, target)

@@ -50,7 +50,8 @@ def indistinct_genes(shared: SharedTable, config: GraphConfig, perturbations: Se
 
 
 def _check_known(genes: Sequence[str], known: Sequence[str]) -> None:
-    unknown = list(dict.fromkeys(gene for gene in genes if gene not in set(known)))
+    is_known = set(known)
+    unknown = list(dict.fromkeys(gene for gene in genes if gene not in is_known))
     if not unknown:
         return
     near = [

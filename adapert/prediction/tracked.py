@@ -1,7 +1,7 @@
 """Predictions from what MLflow tracks: a study's picked model, or one trial's weights."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -118,8 +118,18 @@ def keep_picked_model(tracking_uri: str, run_ids: Sequence[str], note: Callable[
     try:
         address = log_picked_model(tracking_uri, run_ids)
         note(f"Logged the picked config's model, the mean of {len(run_ids)} fits: {address}")
-    except InputError as error:
+    except Exception as error:  # the pick itself stands, whatever the store does
+        with suppress(Exception):
+            _forget_picked_model(tracking_uri, run_ids[0])
         note(f"No model is logged with MLflow: {error}")
+
+
+def _forget_picked_model(tracking_uri: str, run_id: str) -> None:
+    """Take an earlier pick's model away from a study: it is not of the config that is picked now."""
+    client = open_client(tracking_uri)
+    study = study_run(tracking_uri, tag_of(client.get_run(run_id), Tag.STUDY))
+    for tag in (Tag.PICKED_RUNS, Tag.PICKED_MODEL):
+        client.set_tag(study.info.run_id, tag, "")
 
 
 def bundle_runs(tracking_uri: str, runs: "Sequence[Run]", data: Path | None = None) -> Bundle:

@@ -26,8 +26,8 @@ def find_trial(tracking_uri: str, name: str) -> "Run":
     """
     if is_study_name(name):
         return best_trial(tracking_uri, name)
-    study, _, trial = name.partition("/")
-    if trial:
+    study, slash, trial = name.partition("/")
+    if slash:
         return _numbered(trial_runs(tracking_uri, study), study, trial)
     run = _run_of_id(tracking_uri, name)
     kind = tag_of(run, Tag.KIND)

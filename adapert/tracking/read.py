@@ -9,6 +9,7 @@ import pandas as pd
 from adapert.config import Config
 from adapert.errors import InputError, name_some, nearest
 from adapert.records import EXPERIMENT, Tag
+from adapert.tracking.store import quiet_mlflow
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -142,10 +143,23 @@ def open_client(tracking_uri: str) -> "MlflowClient":
         )
     from mlflow.tracking import MlflowClient
 
+    quiet_mlflow()
     return MlflowClient(tracking_uri=tracking_uri)
 
 
 def _search(client: "MlflowClient", filter_string: str) -> Iterator["Run"]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield from _read_pages(client, filter_string)
+    except MlflowException as error:
+        raise InputError(
+            "Studies are read from a tracking store, but it cannot be read: "
+            f"{str(error).splitlines()[0].rstrip('.')}. Start its server, or give another --workspace."
+        ) from error
+
+
+def _read_pages(client: "MlflowClient", filter_string: str) -> Iterator["Run"]:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     token = None
     while experiment is not None:

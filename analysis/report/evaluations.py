@@ -29,8 +29,8 @@ def build_evaluations(
         openings: They name the folders that lie elsewhere.
         fingerprints: Of the studies' data.
     """
-    inside = sorted((workspace / "evaluations").glob("*"))
-    elsewhere = [workspace / opening.folder for opening in openings]
+    inside = sorted((workspace.resolve() / "evaluations").glob("[!.]*"))
+    elsewhere = [(workspace / opening.folder).resolve() for opening in openings]
     records = {folder: _read_record(folder) for folder in dict.fromkeys([*inside, *elsewhere])}
     parts: list[Part] = []
     for folder, record in records.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from adapert.errors import InputError
 from analysis.claims import build_claims_table
 from analysis.importance import load_importance, summarize_importance
 from analysis.load import NothingToShowError
@@ -28,7 +29,10 @@ def build_claims(tracking_uri: str, studies: Sequence[str], split: str) -> list[
         studies: Their names.
         split: Which perturbations.
     """
-    claims = summarize_study_claims(tracking_uri, studies, split)
+    try:
+        claims = summarize_study_claims(tracking_uri, studies, split)
+    except InputError as error:
+        return [Paragraph(f"The paper's claims are not judged: {error}")]
     if claims is None:
         return []
     table = build_claims_table(claims)

@@ -10,6 +10,7 @@ from adapert.data.schema import BoolArray
 from analysis.comparison import LABELS
 from analysis.estimates import CONFIDENCE, summarize_by
 from analysis.figures.prediction import model_label
+from analysis.scalars import summarize_scalar
 from analysis.tables.table import PaperTable, decimal
 
 Spread = Literal["sd", "interval"]
@@ -34,7 +35,7 @@ STAND_INS = {
 """What is shown of data without cells, which cannot be tested for differential expression."""
 
 _SCALAR = "spearman_n_degs"
-_SCALAR_CAPTION = "Spearman of DEG counts is one number over all perturbations, so it has no ±."
+_SCALAR_CAPTION = "Spearman of DEG counts is one number over all perturbations, so it has no SD."
 _STAND_IN_CAPTION = (
     "These data have no cells to test, so DES@k and what needs predicted DEGs are missing. Rank overlap@k "
     "stands in: the share of the true DEGs of largest change, at most k, found among as many genes of "
@@ -55,15 +56,17 @@ def summarize_performance(
     Returns:
         variant (in the frame's order), metric (in the order given), mean, sd (over perturbations, each
         averaged over its fits), low and high (of the mean), n_perturbations and n_seeds. Of the metric over
-        all perturbations, mean is that over fits, and there is no sd or interval.
+        all perturbations, mean is that over fits, and there is no sd.
     """
     selected = frame[frame["metric"].isin(list(metrics))]
     summary = summarize_by(selected, ["variant"])
     by_perturbation = selected.groupby(["variant", "metric", "perturbation"], observed=True)["value"].mean()
     sd = by_perturbation.groupby(level=["variant", "metric"]).std().rename("sd").reset_index()
     summary = summary.merge(sd, on=["variant", "metric"], how="left")
-    if record and _SCALAR in metrics:
-        summary = pd.concat([summary, _summarize_scalar(record)], ignore_index=True)
+    if _SCALAR in metrics:
+        resampled = summarize_scalar(frame, ["variant"])
+        recorded = _summarize_scalar(record or {})  # of an evaluation that kept no numbers of DEGs
+        summary = pd.concat([summary, recorded if resampled.empty else resampled], ignore_index=True)
     orders = {"variant": list(dict.fromkeys(frame["variant"])), "metric": list(metrics)}
     summary = summary[summary["variant"].isin(orders["variant"])].sort_values(
         list(orders), key=lambda column: column.map(orders[str(column.name)].index)

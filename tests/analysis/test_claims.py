@@ -159,4 +159,4 @@ def test_claims_read_as_a_table(ablation, sensitivity):
     assert (
         "| the best lambda_non is near .01 | small | Pearson-Δ | 0.01 | 0.01 to 0.01 |  | supported |" in text
     )
-    assert "Undecided: the data allow both." in text
+    assert "Undecided: the data allow both" in text

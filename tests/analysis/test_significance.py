@@ -26,7 +26,7 @@ def test_p_of_luck_alone_is_students():
     spread = _spread(0.25, n_seeds=4, perturbations=1e-12)
     effect = 1.7
     expected = 2 * stats.t.sf(effect / np.sqrt(0.25), 3)
-    assert p_with_luck(effect / np.sqrt(1e-12), spread) == pytest.approx(expected, rel=1e-3)
+    assert p_with_luck(effect, spread) == pytest.approx(expected, rel=1e-3)
 
 
 def test_p_without_luck_is_the_normal_one():
@@ -37,6 +37,18 @@ def test_p_is_averaged_over_what_the_luck_can_be():
     draws = np.random.default_rng(0).chisquare(2, 400_000)
     expected = np.mean(2 * stats.norm.sf(3 / np.sqrt(1 + 0.3 * 2 / draws)))
     assert p_with_luck(3.0, _spread(0.3, 3)) == pytest.approx(expected, rel=0.01)
+
+
+def test_a_large_effect_on_every_perturbation_is_significant_beside_a_small_luck():
+    # Signed ranks alone cannot tell .1 on all from .001 on all, so luck must be weighed against the mean.
+    differences = np.linspace(0.08, 0.12, 88)
+    spread = _spread(0.01**2 / 3, n_seeds=3, perturbations=differences.var(ddof=1) / 88)
+    _, p = signed_rank_p(differences, spread)
+    assert stats.wilcoxon(differences).pvalue < p < 0.01
+
+
+def test_an_effect_without_any_spread_is_real():
+    assert p_with_luck(0.1, _spread(0.0, 3, perturbations=0.0)) == 0
 
 
 def test_equal_variants_have_a_p_of_1():
