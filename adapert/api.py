@@ -212,6 +212,7 @@ def pick(
     from adapert.prediction.tracked import keep_picked_model
     from adapert.reevaluation import add_intervals, pick_config
     from adapert.selection import pick as rank_configs
+    from adapert.tracking.runs import keep_pick
     from adapert.tracking.store import tracking_uri
 
     folder = Path(workspace)
@@ -220,6 +221,7 @@ def pick(
         picked = pick_config(folder, study, objective, plan, resources, console)
     else:
         picked = add_intervals(rank_configs(uri, study, objective), uri, study)
+    keep_pick(uri, study, objective, picked.reevaluation)
     keep_picked_model(uri, picked.run_ids, note)
     return picked
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pandas as pd
 
 from adapert.errors import InputError
-from adapert.records import TrialStatus
+from adapert.records import Tag, TrialStatus
 from adapert.selection import (
     PARETO,
     SPLIT_SEED,
@@ -25,7 +25,7 @@ from adapert.selection import (
     pick,
     rank_candidates,
 )
-from adapert.tracking.read import read_design, read_trials
+from adapert.tracking.read import read_design, read_trials, study_run, tag_of
 
 SUFFIX = "_reevaluation"
 """Of the study that trains another one's best configs anew."""
@@ -48,24 +48,27 @@ def searched_study(tracking_uri: str, study: str) -> str:
     return study.rpartition(SUFFIX)[0] if is_anew else study
 
 
-def pick_reevaluated(tracking_uri: str, study: str, objective: str = "pearson_delta") -> Pick:
+def pick_reevaluated(tracking_uri: str, study: str) -> Pick:
     """Pick as `adapert pick` last did, without training anything.
 
     Args:
         tracking_uri: MLflow's.
         study: Name of the study that searched.
-        objective: One of `OBJECTIVES`.
 
     Returns:
-        The pick by the last re-evaluation of the study; by the study itself where it has none, and then
-        `Pick.reevaluated` is None.
+        The pick as it was last made; of a study that was not picked from, by its last re-evaluation. Where
+        there is none, `Pick.reevaluated` is None.
 
     Raises:
         InputError: As `pick`.
     """
-    picked = pick(tracking_uri, study, objective)
-    trials = _read_last(tracking_uri, study)
-    return picked if keep_finished(trials, objective).empty else judge(picked, trials)
+    objective, _, name = tag_of(study_run(tracking_uri, study), Tag.PICKED_BY).partition(" ")
+    picked = pick(tracking_uri, study, objective or "pearson_delta")
+    if objective and not name:
+        return picked
+    trials = read_trials(tracking_uri, name) if name else _read_last(tracking_uri, study)
+    is_finished = len(keep_finished(trials, picked.objective)) > 0
+    return replace(judge(picked, trials), reevaluation=name) if is_finished else picked
 
 
 def judge(picked: Pick, trials: pd.DataFrame) -> Pick:

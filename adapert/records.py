@@ -188,5 +188,6 @@ class Tag(StrEnum):
     HOST = "host"
     ORIGINAL = "adapert.original"  # the run that a rerun repeats
     PICKED_MODEL = "adapert.picked_model"  # on the parent run: address of the model of its picked config
+    PICKED_BY = "adapert.picked_by"  # objective of the last pick, then the study that trained its best anew
     PICKED_RUNS = "adapert.picked_runs"  # the trials' runs that it was made of
     TEST_OPENINGS = "adapert.test_openings"  # on the parent run: how often the test split was opened

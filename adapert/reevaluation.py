@@ -96,7 +96,7 @@ def pick_config(
     picked = add_intervals(pick(uri, study, objective), uri, study)
     wanted = build_reevaluation(picked, study, plan or ReevaluationPlan())
     name = train_anew(wanted, study, workspace, resources or {}, console or Console(quiet=True))
-    return judge(picked, read_trials(uri, name))
+    return replace(judge(picked, read_trials(uri, name)), reevaluation=name)
 
 
 def add_intervals(picked: Pick, uri: str, study: str) -> Pick:

@@ -55,6 +55,7 @@ class Pick:
         reason: Why this one, in a sentence.
         notes: What a reader of the table must know, in sentences.
         n_failed: Trials of the re-evaluation that failed.
+        reevaluation: Name of the study that trained the best anew; empty where none did.
     """
 
     config: Config
@@ -70,6 +71,7 @@ class Pick:
     reason: str = ""
     notes: tuple[str, ...] = ()
     n_failed: int = 0
+    reevaluation: str = ""
 
     @property
     def metric(self) -> str:

@@ -9,6 +9,7 @@ from fixtures.dataset import build_tiny_dataset
 from fixtures.ledger import HandMade
 
 from adapert import reevaluation
+from adapert.api import pick as pick_through_api
 from adapert.config import Config
 from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
@@ -176,6 +177,17 @@ def test_other_candidates_get_a_further_re_evaluation_and_the_last_one_counts(wo
     assert pick_config(workspace, "s", plan=two).config.model.tau == 0.7
     assert len(launched) == 2  # the first has what two need
     assert pick_reevaluated(tracking_uri(workspace), "s").config.model.tau == 0.5
+
+
+def test_what_is_read_is_the_last_pick(workspace, searched, launched):
+    uri, plan = tracking_uri(workspace), ReevaluationPlan(n_fresh_seeds=1, n_redraws=0)
+    picked = pick_through_api("s", workspace, objective="pds", plan=plan)
+    read = pick_reevaluated(uri, "s")
+    assert (read.objective, read.reevaluation) == ("pds", "s_reevaluation")
+    assert read.config == picked.config
+    at_once = pick_through_api("s", workspace, is_reevaluated=False)
+    assert pick_reevaluated(uri, "s").reevaluated is None
+    assert pick_reevaluated(uri, "s").config == at_once.config
 
 
 def test_a_re_evaluation_that_was_left_is_gone_on_with(workspace, searched, launched, monkeypatch):

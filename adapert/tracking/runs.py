@@ -238,6 +238,21 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None
             client.log_artifact(study_run(tracking_uri, study).info.run_id, str(path), "figures")
 
 
+def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str) -> None:
+    """Remember how a study's config was last picked.
+
+    Args:
+        tracking_uri: MLflow's.
+        study: That was picked from.
+        objective: By which.
+        reevaluation: The study that trained the best anew; empty where none did.
+    """
+    from mlflow.tracking import MlflowClient
+
+    run_id = study_run(tracking_uri, study).info.run_id
+    MlflowClient(tracking_uri).set_tag(run_id, Tag.PICKED_BY, f"{objective} {reevaluation}".strip())
+
+
 def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_openings: int | None) -> None:
     """Keep what came of an evaluation with its study's own run.
 

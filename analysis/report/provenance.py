@@ -148,9 +148,11 @@ def _pick_lines(read: ReadPick, workspace: Path) -> list[str]:
     if read.pick is None:
         return []
     file = f"{read.study}_best.yaml"
-    is_again = read.pick.reevaluated is not None
+    options = [] if read.pick.reevaluated is not None else ["--no-reevaluation"]
+    if read.pick.objective != "pearson_delta":
+        options += ["--objective", read.pick.objective]
     return [
-        _line(workspace, "pick", read.study, *([] if is_again else ["--no-reevaluation"]), "--out", file),
+        _line(workspace, "pick", read.study, *options, "--out", file),
         _line(workspace, "evaluate", file, "--seeds", "5"),
         *([_line(workspace, "rerun", read.run)] if read.run else []),
     ]
