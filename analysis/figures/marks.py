@@ -47,6 +47,6 @@ def mark_caption(reference: str) -> str:
     """Say what a marked row's test was, after a word on how it is marked."""
     rule = f"p{NO_BREAK}<{NO_BREAK}.05 after Holm's correction over the comparisons of a metric"
     return (
-        f"differs from {reference} on the same perturbations and seeds (Wilcoxon's signed ranks, widened by "
-        f"the spread of seeds; {rule})."
+        f"differs from {reference} on the same perturbations and seeds (Wilcoxon's signed ranks, reckoned "
+        f"with the luck of seeds; {rule})."
     )

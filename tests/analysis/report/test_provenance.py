@@ -58,7 +58,7 @@ def test_without_a_ledger_the_recipe_is_not_guessed(tmp_path):
 
 
 def test_a_pick_is_followed_by_its_evaluation_and_the_same_trial_again(tmp_path):
-    picked = SimpleNamespace(reevaluated=None, run_ids=("abc",))
+    picked = SimpleNamespace(objective="pearson_delta", reevaluated=None, run_ids=("abc",))
     verbs = [shlex.split(line)[1] for line in commands(reading(), tmp_path, [ReadPick("search", picked)])]
     assert verbs == ["launch", "pick", "evaluate", "rerun", "report"]
 
