@@ -111,7 +111,6 @@ def judge(picked: Pick, trials: pd.DataFrame) -> Pick:
         config=config,
         run_ids=(*picked.run_ids_of[best], *on_own_split["run"]),
         reevaluated=table,
-        trials=_list_trials(picked, shared),
         reason=_give_reason(table, shared, picked.objective),
         notes=(*picked.notes, *notes),
         n_failed=n_failed,
@@ -161,20 +160,6 @@ def _keep_shared(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             f"Left out, since not all candidates have their split and seed: {_count(n_left_out, 'trial')}."
         )
     return results[n_have == n_candidates], notes
-
-
-def _list_trials(picked: Pick, shared: pd.DataFrame) -> pd.DataFrame:
-    is_own = shared[SPLIT_SEED] == picked.configs[0].data.split_seed
-    return pd.DataFrame(
-        {
-            "config_digest": picked.candidates["config_digest"].to_numpy()[shared["rank"].to_numpy() - 1],
-            "kind": is_own.map({True: "fresh seeds", False: "redrawn splits"}).to_numpy(),
-            "value": shared[picked.metric].to_numpy(),
-            "split_seed": shared[SPLIT_SEED].to_numpy(),
-            "seed": shared["seed"].to_numpy(),
-            "run": shared["run"].to_numpy(),
-        }
-    )
 
 
 def _summarize(picked: Pick, shared: pd.DataFrame) -> pd.DataFrame:

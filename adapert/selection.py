@@ -50,8 +50,6 @@ class Pick:
         run_ids: Finished MLflow runs of the picked config on the study's own split, the study's first.
         run_ids_of: Finished runs of each candidate in the study.
         reevaluated: A row a candidate that was trained anew (`adapert.reevaluation`); None where none was.
-        trials: The trials behind it: config_digest (of the candidate), kind (``"fresh seeds"`` or
-            ``"redrawn splits"``), value of `metric`, split_seed, seed, run.
         reason: Why this one, in a sentence.
         notes: What a reader of the table must know, in sentences.
         n_failed: Trials of the re-evaluation that failed.
@@ -67,7 +65,6 @@ class Pick:
     run_ids: tuple[str, ...] = ()
     run_ids_of: tuple[tuple[str, ...], ...] = ()
     reevaluated: pd.DataFrame | None = None
-    trials: pd.DataFrame | None = None
     reason: str = ""
     notes: tuple[str, ...] = ()
     n_failed: int = 0

@@ -6,7 +6,6 @@ from adapert.config import Config
 from adapert.errors import InputError
 from adapert.judgement import judge, name_reevaluation, pick_reevaluated
 from adapert.selection import Pick, keep_finished
-from analysis.overtuning import summarize_overtuning
 
 TAUS = (0.5, 0.7, 0.9)
 """Of the candidates, in the order of their rank."""
@@ -68,17 +67,6 @@ def test_the_table_says_what_a_config_lost_and_how_its_trials_vary():
     assert row["redrawn"] == pytest.approx(0.4)
     assert row["redrawn_sd"] == pytest.approx(0.1)
     assert row["drop"] == pytest.approx(0.3)
-
-
-def test_the_trials_behind_the_table_say_what_overtuning_says():
-    judged = judge(picked_of(0.9, 0.8), trials_of({1: ([0.5, 0.7], [0.3]), 2: ([0.6, 0.6], [0.2])}))
-    searched = judged.candidates.assign(value=judged.candidates["pearson_delta"])
-    overtuning = summarize_overtuning(searched, judged.trials).set_index("config_digest")
-    table = judged.reevaluated.set_index("config_digest")
-    for ours, theirs in (("drop", "fresh_drop"), ("fresh", "fresh_mean"), ("redrawn", "redrawn_mean")):
-        pd.testing.assert_series_equal(
-            table[ours].sort_index(), overtuning[theirs].sort_index(), check_names=False
-        )
 
 
 def test_candidates_are_compared_on_what_all_of_them_finished():

@@ -13,6 +13,7 @@ from adapert.config import Config, read_config
 from adapert.records import TrialStatus
 from adapert.reevaluation import ReevaluationPlan, UnfinishedError
 from adapert.selection import Pick
+from adapert.tracking import runs
 
 
 def test_pick_at_once_says_that_nothing_was_trained_anew(adapert: RunCommand, store: Store, tmp_path):
@@ -112,6 +113,7 @@ def test_pick_hands_its_options_on_and_writes_the_config(adapert: RunCommand, tm
         return picked_of()
 
     monkeypatch.setattr(reevaluation, "pick_config", pick_config)
+    monkeypatch.setattr(runs, "keep_pick", lambda *_: None)  # there is no store
     options = ("--top", 2, "--fresh-seeds", 4, "--redraws", 0, "--max-concurrent", 1, "--device", "cpu")
     ended = adapert("pick", "s", "--out", "best.yaml", "--objective", "pds", *options)
     assert ended.status == 0
