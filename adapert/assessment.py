@@ -23,7 +23,7 @@ from adapert.comparison import (
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.data.regroup import redraw
-from adapert.errors import InputError
+from adapert.errors import InputError, first_line
 from adapert.evaluation.emitted_files import write_emitted_pair
 from adapert.evaluation.predictions import build_predictions, write_predictions
 from adapert.files import check_new_directory
@@ -159,7 +159,7 @@ def name_study(workspace: Path, config: Config) -> str:
     except Exception as error:  # MLflow's, the database's or the network's
         raise InputError(
             "Openings of the test split are counted by study, but the store that knows the studies cannot be "
-            f"read: {_first_line(error)} Start its server, or give another --workspace."
+            f"read: {first_line(error)} Start its server, or give another --workspace."
         ) from error
     return studies[0] if studies else NO_STUDY
 
@@ -234,12 +234,7 @@ def _tell_mlflow(assessment: Assessment, workspace: Path, note: Note) -> None:
     try:
         keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_openings)
     except Exception as error:
-        note(f"MLflow did not take the evaluation: {_first_line(error)} It is in {assessment.folder}.")
-
-
-def _first_line(error: Exception) -> str:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return line if line.endswith(".") else f"{line}."
+        note(f"MLflow did not take the evaluation: {first_line(error)} It is in {assessment.folder}.")
 
 
 def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles) -> None:

@@ -26,3 +26,9 @@ def name_some(names: Iterable[str], limit: int = 5) -> str:
     listed = list(names)
     shown = ", ".join(f"'{name}'" for name in listed[:limit])
     return shown if len(listed) <= limit else f"{shown} and {len(listed) - limit} more"
+
+
+def first_line(error: Exception) -> str:
+    """Put what another package's error says into one sentence."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if line.endswith(".") else f"{line}."

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from adapert.config import Config, read_config
 from adapert.data.prepared import read_manifest, read_prepared
-from adapert.errors import InputError
+from adapert.errors import InputError, first_line
 from adapert.files import write_whole
 from adapert.operation import StudyResult, operate, study_folder
 from adapert.records import CODE_DIFF_FILE
@@ -188,7 +188,7 @@ def _open(workspace: Path) -> tuple["MlflowClient", str]:
     except Exception as error:  # whatever a server or database that is not there raises
         raise InputError(
             f"A study is tracked in a store that can be opened, but {tracking_uri(workspace)} cannot: "
-            f"{_first_line(error)} Start the server, or give another --workspace or --tracking-uri."
+            f"{first_line(error)} Start the server, or give another --workspace or --tracking-uri."
         ) from error
 
 
@@ -197,14 +197,9 @@ def _open_storage(address: str, folder: Path) -> "BaseStorage":
         return open_storage(address, folder)
     except Exception as error:  # whatever SQLAlchemy or a driver raises
         raise InputError(
-            f"--optuna-storage must be a database that can be opened, but {_first_line(error)} Start it, "
+            f"--optuna-storage must be a database that can be opened, but {first_line(error)} Start it, "
             "or leave the option out."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    line = (str(error) or type(error).__name__).splitlines()[0]
-    return line if line.endswith(".") else f"{line}."
 
 
 def estimate_seconds(study: Study, resources: Resources) -> float:

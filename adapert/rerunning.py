@@ -33,7 +33,7 @@ from adapert.study.definition import describe_code, find_changes
 from adapert.tracking.artifacts import read_text
 from adapert.tracking.find import find_trial, name_of
 from adapert.tracking.inputs import find_data, read_run_config
-from adapert.tracking.provenance import code_diff, git_commit, package_versions
+from adapert.tracking.provenance import DIRTY, code_diff, git_commit, package_versions
 from adapert.tracking.read import open_client, tag_of
 from adapert.tracking.reruns import Rerun, tracked_rerun
 from adapert.tracking.store import quiet_mlflow, tracking_uri
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
 
 COMPARED = tuple(metric for metric in REPORTED if metric not in (*SYSTEM, "seconds"))
 """What a trial's numbers are: all that it reported but the time and the machine that it took."""
-
-DIRTY = "-dirty"
-"""Ends a commit from which tracked files differ."""
 
 COLUMNS = ("metric", "tracked", "again", "difference")
 

@@ -5,6 +5,9 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+DIRTY = "-dirty"
+"""Ends a commit whose files were changed."""
+
 PACKAGES = ("adapert", "torch", "ray", "optuna", "mlflow", "anndata", "numpy", "scipy")
 
 MAX_DIFF = 1_000_000
@@ -24,7 +27,7 @@ def git_commit() -> str:
         is_dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return f"{commit}{'-dirty' if is_dirty else ''}" if tracked else "unknown"
+    return f"{commit}{DIRTY if is_dirty else ''}" if tracked else "unknown"
 
 
 def code_diff() -> str:
@@ -34,7 +37,7 @@ def code_diff() -> str:
         Empty where nothing differs, or where there is no commit. Beyond `MAX_DIFF` characters a last line
         says how long the whole is, and its digest.
     """
-    if not git_commit().endswith("-dirty"):
+    if not git_commit().endswith(DIRTY):
         return ""
     folder = Path(__file__).resolve().parent
     plain = ("--no-color", "--no-ext-diff", "--no-textconv")  # whatever the user's git is set to

@@ -16,7 +16,7 @@ from adapert.records import Tag
 from adapert.study.recipes import build_study, recipe_names
 from adapert.study.state import StudyState
 from adapert.study.study import BUDGET_OPTIONS
-from adapert.tracking.provenance import git_commit, package_versions
+from adapert.tracking.provenance import DIRTY, git_commit, package_versions
 from adapert.tracking.read import tag_of
 from analysis.report.choice import ReadPick, config_yaml
 from analysis.report.elements import (
@@ -30,8 +30,6 @@ from analysis.report.elements import (
     join_words,
 )
 from analysis.report.reading import StudyReading
-
-DIRTY = "-dirty"
 
 MAX_SETS = 4
 """Fields that a command line sets before a file of settings reads better."""
