@@ -24,8 +24,8 @@ from adapert.study.state import count_asked, fold
 from adapert.study.study import Design, Study
 from adapert.tracking.read import read_trials
 from adapert.tracking.store import tracking_uri
-from analysis.estimates import summarize_by
 from analysis.load import load_per_perturbation
+from analysis.statistics.estimates import summarize_by
 
 
 class UnfinishedError(Exception):

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.best_weight import NEAR, NOT_SUPPORTED, SUPPORTED, UNDECIDED, locate_best
-from analysis.directions import is_larger_better
 from analysis.figures.style import EFFECT_SIZES, METRICS
-from analysis.paired import summarize_paired
+from analysis.statistics.best_weight import NEAR, NOT_SUPPORTED, SUPPORTED, UNDECIDED, locate_best
+from analysis.statistics.directions import is_larger_better
+from analysis.statistics.paired import summarize_paired
+from analysis.statistics.two_level import CONFIDENCE
 from analysis.tables.table import PaperTable
-from analysis.two_level import CONFIDENCE
 
 CLAIM_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
 """All of one scale, from 0 or -1 to 1, and larger is better."""

@@ -9,9 +9,9 @@ import pandas as pd
 from rich.table import Table
 
 from adapert.files import whole_directory
-from analysis.estimates import CONFIDENCE, summarize_by
-from analysis.paired import PAIRED_COLUMNS, summarize_paired
-from analysis.pairs import CEILINGS, WITHOUT_CHANCE
+from analysis.statistics.estimates import CONFIDENCE, summarize_by
+from analysis.statistics.paired import PAIRED_COLUMNS, summarize_paired
+from analysis.statistics.pairs import CEILINGS, WITHOUT_CHANCE
 
 CAPTION = (
     f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, with the luck "

@@ -10,10 +10,10 @@ from adapert.errors import InputError
 from adapert.records import OBJECTIVE, TrialStatus
 from adapert.seeding import numpy_generator
 from adapert.tracking.read import read_design, read_trials
-from analysis.estimates import CONFIDENCE
 from analysis.load import NothingToShowError
-from analysis.two_level import FloatArray
-from analysis.variance_shares import build_parts, sample_variances
+from analysis.statistics.estimates import CONFIDENCE
+from analysis.statistics.two_level import FloatArray
+from analysis.statistics.variance_shares import build_parts, sample_variances
 
 if TYPE_CHECKING:
     import optuna
@@ -103,8 +103,8 @@ def summarize_importance(
     The denominator is the variance over all configs of the space, the noise of training included: shares of
     all rows sum to 1, and the last row (`REST`) is noise and what more than two fields do together. The
     trials' own distribution weighs the space. Intervals hold the central `KEPT_DRAWS` of posterior draws
-    (`analysis.variance_shares`): they reach 0 where the data do not exclude that there is no effect, and up
-    to what the draws that have one exclude.
+    (`analysis.statistics.variance_shares`): they reach 0 where the data do not exclude that there is no
+    effect, and up to what the draws that have one exclude.
 
     Args:
         trials: From `load_importance`; those that did not finish, or have no finite value, are left out, and

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from scipy import stats
 
 from adapert.seeding import numpy_generator
-from analysis.paired import compare_pairs
-from analysis.significance import holm
-from analysis.two_level import CONFIDENCE
+from analysis.statistics.paired import compare_pairs
+from analysis.statistics.significance import holm
+from analysis.statistics.two_level import CONFIDENCE
 
 FloatArray = npt.NDArray[np.float64]
 

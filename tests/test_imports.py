@@ -37,6 +37,7 @@ ROOMS = (
     "adapert.resume",
     "adapert.status",
     "adapert.doctor",
+    "analysis.statistics",
     "analysis",
     "adapert.reevaluation",
     "adapert.assessment",
@@ -61,6 +62,7 @@ FORBIDDEN = {
     "adapert.selection": {"torch", "ray", "optuna"},
     "adapert.judgement": {"torch", "ray", "optuna"},
     "adapert.openings": {"torch", "ray", "optuna", "mlflow"},
+    "analysis.statistics": {"torch", "ray", "optuna", "mlflow"},
     "analysis": {"torch", "ray"},
     "search_spaces": {"torch", "ray", "mlflow"},
 }

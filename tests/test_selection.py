@@ -191,7 +191,7 @@ def test_the_front_comes_first_and_the_best_mean_rank_leads_it():
 
 
 def test_of_every_metric_of_choice_larger_is_better():
-    from analysis.directions import is_larger_better
+    from analysis.statistics.directions import is_larger_better
 
     assert all(is_larger_better(metric) for metric in METRICS)
     assert set(OBJECTIVES) == {*METRICS, "pareto"}

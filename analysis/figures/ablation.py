@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.estimates import summarize_by
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.style import (
     EFFECT_SIZES,
@@ -28,6 +27,7 @@ from analysis.figures.style import (
     select_metrics,
     value_range,
 )
+from analysis.statistics.estimates import summarize_by
 
 ABLATION_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
 

@@ -4,7 +4,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.estimates import summarize_by
 from analysis.figures.style import (
     METRICS,
     REFERENCE_COLOUR,
@@ -18,6 +17,7 @@ from analysis.figures.style import (
     present,
     select_metrics,
 )
+from analysis.statistics.estimates import summarize_by
 
 PATH_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
 

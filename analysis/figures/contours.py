@@ -20,7 +20,7 @@ from analysis.figures.trials import (
     trials_phrase,
     with_objective,
 )
-from analysis.two_level import FloatArray
+from analysis.statistics.two_level import FloatArray
 
 N_FIELDS = 4
 """Fields that are paired: six panels."""

@@ -19,7 +19,7 @@ from analysis.figures.trials import (
     trials_phrase,
     with_objective,
 )
-from analysis.two_level import FloatArray
+from analysis.statistics.two_level import FloatArray
 
 _COLUMNS = ["study", "number", "status", "reason", "objective", "epoch", "value"]
 _LOWEST_SHOWN = 0.02

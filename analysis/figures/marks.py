@@ -3,7 +3,7 @@
 import pandas as pd
 
 from analysis.figures.style import NO_BREAK
-from analysis.paired import summarize_paired
+from analysis.statistics.paired import summarize_paired
 
 LEVEL = 0.05
 """Of the marks: a Holm-adjusted p below it."""

@@ -19,7 +19,7 @@ from analysis.figures.trials import (
     trials_phrase,
     with_objective,
 )
-from analysis.two_level import FloatArray
+from analysis.statistics.two_level import FloatArray
 
 _IDENTITY = ["study", "number", "status", "epoch", "objective", "is_best"]
 _N_STEPS = 24

@@ -13,7 +13,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from adapert.errors import InputError
-from analysis.estimates import summarize_by
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.style import (
     EFFECT_SIZES,
@@ -33,6 +32,7 @@ from analysis.figures.style import (
     select_metrics,
     value_range,
 )
+from analysis.statistics.estimates import summarize_by
 
 SENSITIVITY_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds", "mse")
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from adapert.errors import InputError
-from analysis.estimates import CONFIDENCE
+from analysis.statistics.estimates import CONFIDENCE
 
 Colour: TypeAlias = tuple[float, float, float]
 

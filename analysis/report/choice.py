@@ -9,11 +9,11 @@ from adapert.config import Config
 from adapert.errors import InputError
 from adapert.judgement import pick_reevaluated
 from adapert.selection import Pick
-from analysis.estimates import CONFIDENCE, summarize_by
 from analysis.load import load_per_perturbation
 from analysis.report.elements import Code, Column, PageTable, Paragraph, Part, build_page_table
 from analysis.report.reading import StudyReading
 from analysis.report.results import METRICS
+from analysis.statistics.estimates import CONFIDENCE, summarize_by
 
 N_RUNNERS_UP = 4
 

@@ -5,10 +5,10 @@ import pandas as pd
 from adapert.errors import InputError
 from analysis.comparison import MAIN_METRICS
 from analysis.load import load_per_perturbation
-from analysis.paired import summarize_paired
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
 from analysis.report.reading import StudyReading
-from analysis.two_level import CONFIDENCE
+from analysis.statistics.paired import summarize_paired
+from analysis.statistics.two_level import CONFIDENCE
 
 REFERENCE = "full"
 """Variant that the others are compared with."""

@@ -8,10 +8,10 @@ import pandas as pd
 
 from adapert.errors import InputError, name_some, nearest
 from analysis.comparison import ALL, EFFECT_SIZES, LABELS
-from analysis.estimates import CONFIDENCE
 from analysis.figures.prediction import model_label
-from analysis.paired import summarize_paired
 from analysis.predictions import MODEL
+from analysis.statistics.estimates import CONFIDENCE
+from analysis.statistics.paired import summarize_paired
 from analysis.tables.performance import describe_evaluation
 from analysis.tables.table import MISSING, PaperTable, decimal
 

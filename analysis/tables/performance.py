@@ -8,9 +8,9 @@ import pandas as pd
 
 from adapert.data.schema import BoolArray
 from analysis.comparison import LABELS
-from analysis.estimates import CONFIDENCE, summarize_by
 from analysis.figures.prediction import model_label
-from analysis.scalars import summarize_scalar
+from analysis.statistics.estimates import CONFIDENCE, summarize_by
+from analysis.statistics.scalars import summarize_scalar
 from analysis.tables.table import PaperTable, decimal
 
 Spread = Literal["sd", "interval"]

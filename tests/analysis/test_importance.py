@@ -20,7 +20,7 @@ from analysis.importance import (
     summarize_importance,
 )
 from analysis.load import NothingToShowError
-from analysis.variance_shares import build_parts, orthonormal_basis, sample_variances
+from analysis.statistics.variance_shares import build_parts, orthonormal_basis, sample_variances
 from benchmarks.importance import FIELDS, FUNCTIONS, draw_trials, known_shares, sobol_g
 
 NOISE = 0.2
@@ -29,8 +29,8 @@ NOISE = 0.2
 @pytest.fixture(scope="module", autouse=True)
 def few_draws():
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("analysis.variance_shares.N_SWEEPS", 400)
-        patched.setattr("analysis.variance_shares.N_BURNED", 100)
+        patched.setattr("analysis.statistics.variance_shares.N_SWEEPS", 400)
+        patched.setattr("analysis.statistics.variance_shares.N_BURNED", 100)
         yield
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from adapert.errors import InputError, nearest
-from analysis.estimates import pivot_replicates
-from analysis.two_level import FloatArray
+from analysis.statistics.estimates import pivot_replicates
+from analysis.statistics.two_level import FloatArray
 
 ALL = "all"
 """Stands for every effect-size group together."""

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from adapert.seeding import numpy_generator
-from analysis.directions import is_larger_better
-from analysis.estimates import drop_unknown, resample_mean, stream_name
-from analysis.pairs import Arms, align_pairs, iterate_arms
-from analysis.significance import holm, signed_rank_p
-from analysis.two_level import N_RESAMPLES, FloatArray, find_interval, measure_spread
+from analysis.statistics.directions import is_larger_better
+from analysis.statistics.estimates import drop_unknown, resample_mean, stream_name
+from analysis.statistics.pairs import Arms, align_pairs, iterate_arms
+from analysis.statistics.significance import holm, signed_rank_p
+from analysis.statistics.two_level import N_RESAMPLES, FloatArray, find_interval, measure_spread
 
 PAIRED_COLUMNS = (
     "variant",

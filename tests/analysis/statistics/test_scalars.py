@@ -4,9 +4,9 @@ from scipy.stats import rankdata, spearmanr
 
 from adapert.evaluation.de_metrics import DifferentialExpression, spearman_n_degs
 from adapert.seeding import numpy_generator
-from analysis.estimates import summarize_by
-from analysis.paired import PAIRED_COLUMNS
-from analysis.scalars import summarize_paired_scalar, summarize_scalar, weighted_spearman
+from analysis.statistics.estimates import summarize_by
+from analysis.statistics.paired import PAIRED_COLUMNS
+from analysis.statistics.scalars import summarize_paired_scalar, summarize_scalar, weighted_spearman
 
 
 def _table(make_table, noise, n=30, n_seeds=2):

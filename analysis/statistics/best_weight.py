@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from adapert.seeding import numpy_generator
-from analysis.estimates import pivot_replicates
-from analysis.two_level import CONFIDENCE, FloatArray
+from analysis.statistics.estimates import pivot_replicates
+from analysis.statistics.two_level import CONFIDENCE, FloatArray
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 

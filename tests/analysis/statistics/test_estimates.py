@@ -4,8 +4,13 @@ import pytest
 from scipy import stats
 
 from adapert.seeding import numpy_generator
-from analysis.estimates import bootstrap_interval, mean_over_perturbations, resample_mean, summarize_by
-from analysis.two_level import measure_spread
+from analysis.statistics.estimates import (
+    bootstrap_interval,
+    mean_over_perturbations,
+    resample_mean,
+    summarize_by,
+)
+from analysis.statistics.two_level import measure_spread
 
 
 def _generator() -> np.random.Generator:

@@ -4,8 +4,8 @@ import pytest
 from scipy import stats
 
 from adapert.seeding import numpy_generator
-from analysis.estimates import bootstrap_interval
-from analysis.paired import PAIRED_COLUMNS, compare_pairs, summarize_paired
+from analysis.statistics.estimates import bootstrap_interval
+from analysis.statistics.paired import PAIRED_COLUMNS, compare_pairs, summarize_paired
 
 EFFECTS = {"A": 0.1, "B": 0.2, "C": 0.0, "D": -0.1}
 

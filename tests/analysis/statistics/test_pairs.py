@@ -6,8 +6,8 @@ from adapert.comparison.fits import ENSEMBLE_SUFFIX
 from adapert.errors import InputError
 from adapert.evaluation.reproducibility import REPLICATES
 from adapert.registry import MODELS
-from analysis import pairs
-from analysis.pairs import align_pairs, has_one_fit, iterate_arms
+from analysis.statistics import pairs
+from analysis.statistics.pairs import align_pairs, has_one_fit, iterate_arms
 
 
 def _rows(make_table, variant, values, split_seed=0):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.significance import holm, p_with_luck, signed_rank_p
-from analysis.two_level import Spread
+from analysis.statistics.significance import holm, p_with_luck, signed_rank_p
+from analysis.statistics.two_level import Spread
 
 
 def _spread(between_seeds: float, n_seeds: int, perturbations: float = 1.0) -> Spread:

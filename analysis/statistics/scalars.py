@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from adapert.seeding import numpy_generator
-from analysis.estimates import pivot_replicates, stream_name
-from analysis.paired import PAIRED_COLUMNS, correct_family
-from analysis.pairs import Arms, align_pairs, iterate_arms
-from analysis.significance import p_with_luck
-from analysis.two_level import (
+from analysis.statistics.estimates import pivot_replicates, stream_name
+from analysis.statistics.paired import PAIRED_COLUMNS, correct_family
+from analysis.statistics.pairs import Arms, align_pairs, iterate_arms
+from analysis.statistics.significance import p_with_luck
+from analysis.statistics.two_level import (
     NO_INTERVAL,
     FloatArray,
     Resampled,

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from adapert.evaluation.delta_metrics import delta_metrics
-from analysis.directions import SMALLER_IS_BETTER, WITHOUT_DIRECTION, is_larger_better, range_of
-from analysis.estimates import summarize_by
 from analysis.figures.style import METRICS
+from analysis.statistics.directions import SMALLER_IS_BETTER, WITHOUT_DIRECTION, is_larger_better, range_of
+from analysis.statistics.estimates import summarize_by
 
 
 def test_a_perfect_prediction_is_better_in_the_stated_direction():

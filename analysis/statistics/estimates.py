@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from adapert.seeding import numpy_generator
-from analysis.directions import range_of
-from analysis.two_level import CONFIDENCE as CONFIDENCE
-from analysis.two_level import (
+from analysis.statistics.directions import range_of
+from analysis.statistics.two_level import CONFIDENCE as CONFIDENCE
+from analysis.statistics.two_level import (
     N_RESAMPLES,
     NO_INTERVAL,
     FloatArray,
@@ -40,9 +40,9 @@ def bootstrap_interval(
 ) -> Interval:
     """Bound `mean_over_perturbations` as it would be on other perturbations and other training seeds.
 
-    A two-level bootstrap (`analysis.two_level`). In simulations with 30 or more perturbations it covers 93 to
-    97 % from 5 seeds on, and 91 to 97 % with 3. Two seeds know too little of their luck (down to 87 %), one
-    knows nothing of it, and 10 perturbations of skewed values are covered by 90 %.
+    A two-level bootstrap (`analysis.statistics.two_level`). In simulations with 30 or more perturbations it
+    covers 93 to 97 % from 5 seeds on, and 91 to 97 % with 3. Two seeds know too little of their luck (down
+    to 87 %), one knows nothing of it, and 10 perturbations of skewed values are covered by 90 %.
 
     Args:
         values: One metric, (n_seeds, n_perturbations); NaN where a seed has no value.

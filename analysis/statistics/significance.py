@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from analysis.two_level import FloatArray, Spread
+from analysis.statistics.two_level import FloatArray, Spread
 
 _N_STEPS = 500
 

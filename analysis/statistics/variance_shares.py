@@ -15,7 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
-from analysis.two_level import FloatArray
+from analysis.statistics.two_level import FloatArray
 
 MAX_DEGREE = 8
 """Of a field's own polynomial: enough for a threshold that lies somewhere in the range."""
