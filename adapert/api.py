@@ -346,9 +346,10 @@ def draw_figures(
         out: Directory; ``figures`` in the workspace if None.
         split: Which perturbations the studies' figures show.
         data: Prepared data set: Figures 6 to 8, Tables 4 to 6.
-        evaluation: Folder of an evaluation: Figures 1 and 9, Tables 1 to 3.
+        evaluation: Folder of an evaluation: Figures 1 and 9, Tables 1 to 3. With its `data` named too,
+            Figure 8 follows its model's strongest genes.
         perturbation: Of Figures 1 and 9; else one is chosen by a rule that their captions state.
-        pathways: GMT file of gene sets, for Figure 9.
+        pathways: GMT file of gene sets, for Figure 9 and a table of all perturbations.
         only: Names of figures and tables; empty takes all.
         note: Told of each figure that is left out, and why.
 
@@ -368,7 +369,7 @@ def draw_figures(
     if studies:
         paths, claims = _draw_studies(tracking_uri(Path(workspace)), studies, directory, split, wanted, note)
     if data is not None:
-        paths += draw_data(Path(data), directory, wanted, note)
+        paths += draw_data(Path(data), directory, _path(evaluation), wanted, note)
     if evaluation is not None:
         paths += draw_evaluation(Path(evaluation), directory, perturbation, _path(pathways), wanted, note)
     return Drawn(paths, claims)

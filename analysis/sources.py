@@ -1,19 +1,29 @@
 """All that is drawn of a source: the figures and tables of a data set, an evaluation, and studies' claims."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from adapert.data.prepared import read_prepared
+from adapert.data.prepared import PreparedDataset, read_prepared
+from adapert.errors import InputError
 from adapert.tracking.read import read_design
 from analysis.claims import CLAIMS_STEM, build_claims_table, summarize_claims
-from analysis.figures.recipes import DATA_FIGURES, EVALUATION_FIGURES, Evaluation, Note, draw_source
+from analysis.figures.recipes import (
+    DATA_FIGURES,
+    EVALUATION_FIGURES,
+    Evaluation,
+    Note,
+    Prepared,
+    draw_source,
+)
 from analysis.load import NothingToShowError, load_per_perturbation
-from analysis.pathways import read_gene_sets
-from analysis.predictions import PREDICTIONS_FILE, read_predictions
+from analysis.pathways import GeneSets, read_gene_sets, summarize_pathway_agreement
+from analysis.predictions import PREDICTIONS_FILE, Predictions, choose_variants, read_predictions
 from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
 from analysis.tables.evaluation import read_evaluation
+from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
 
 TABLE_STEMS = (
     "table_1_performance",
@@ -23,19 +33,26 @@ TABLE_STEMS = (
     "table_5_effect_sizes",
     "table_6_network",
     "table_10_differential_expression",
+    PATHWAYS_STEM,
     CLAIMS_STEM,
 )
 """Names of all tables."""
 
 
 def draw_data(
-    folder: Path, directory: Path, only: Collection[str] = (), note: Note | None = None
+    folder: Path,
+    directory: Path,
+    evaluation: Path | None = None,
+    only: Collection[str] = (),
+    note: Note | None = None,
 ) -> list[Path]:
     """Draw Figures 6, 7 and 8 and write Tables 4, 5 and 6 of a prepared data set, its test split unopened.
 
     Args:
         folder: That `adapert prepare` wrote.
         directory: Of the files; created if need be, files of the same name are replaced.
+        evaluation: Folder of an evaluation on these data: Figure 8 is of its perturbations, and follows the
+            genes of its model's largest predicted changes too.
         only: Stems of the figures and tables; empty takes all.
         note: Told of each figure that is left out, and why.
 
@@ -43,12 +60,13 @@ def draw_data(
         The files, each figure's PNG first.
 
     Raises:
-        InputError: No prepared data set, or a damaged one.
+        InputError: No prepared data set or evaluation, a damaged one, or one of other data.
     """
     dataset = read_prepared(folder)
     tables = _select(build_data_tables(dataset), only)
+    predictions = None if evaluation is None else _read_predictions_of(dataset, evaluation)
     return [
-        *draw_source(DATA_FIGURES, dataset, directory, only, note),
+        *draw_source(DATA_FIGURES, Prepared(dataset, predictions), directory, only, note),
         *(path for table in tables for path in write_table(table, directory)),
     ]
 
@@ -61,13 +79,13 @@ def draw_evaluation(
     only: Collection[str] = (),
     note: Note | None = None,
 ) -> list[Path]:
-    """Draw Figures 1 and 9 and write Tables 1, 2 and 3 of an evaluation.
+    """Draw Figures 1 and 9 and write Tables 1, 2 and 3 and that of pathways of an evaluation.
 
     Args:
         folder: That `adapert evaluate` wrote.
         directory: Of the files; created if need be, files of the same name are replaced.
         perturbation: Which one the figures show; None lets them choose.
-        pathways: GMT file of Figure 9's gene sets; None leaves Figure 9 out.
+        pathways: GMT file of the gene sets of Figure 9 and its table; None leaves both out.
         only: Stems of the figures and tables; empty takes all.
         note: Told of each figure that is left out, and why.
 
@@ -77,7 +95,8 @@ def draw_evaluation(
     Raises:
         InputError: No evaluation, a damaged one, no such perturbation, or no GMT file.
     """
-    tables = _select(build_evaluation_tables(*read_evaluation(folder)), only)
+    frame, record = read_evaluation(folder)
+    tables = _select(build_evaluation_tables(frame, record), only)
     gene_sets = None if pathways is None else read_gene_sets(pathways)
     paths: list[Path] = []
     if (folder / PREDICTIONS_FILE).is_file():
@@ -85,6 +104,8 @@ def draw_evaluation(
         if perturbation is not None:
             evaluation.predictions.row_of(perturbation)
         paths = draw_source(EVALUATION_FIGURES, evaluation, directory, only, note)
+        if gene_sets is not None and (not only or PATHWAYS_STEM in only):
+            tables.append(_build_pathways(evaluation.predictions, gene_sets, record))
     elif note is not None:
         note(f"Left out Figures 1 and 9: '{folder}' has no '{PREDICTIONS_FILE}'.")
     return [*paths, *(path for table in tables for path in write_table(table, directory))]
@@ -126,6 +147,24 @@ def summarize_study_claims(
 def write_claims(claims: pd.DataFrame, directory: Path) -> list[Path]:
     """Write claims as CSV, Markdown and LaTeX; returns the three paths."""
     return write_table(build_claims_table(claims), directory)
+
+
+def _read_predictions_of(dataset: PreparedDataset, folder: Path) -> Predictions | None:
+    """Read an evaluation's predictions, if it has some, and refuse those on other data."""
+    _, record = read_evaluation(folder)
+    fingerprint = record["opened"]["data_fingerprint"]
+    if fingerprint != dataset.fingerprint:
+        raise InputError(
+            "Figure 8 follows an evaluated model's genes through the network of the data it was evaluated "
+            f"on, but '{folder}' is of data {fingerprint}, and the data set given is {dataset.fingerprint}. "
+            "Name the evaluation's own data, or draw the two one after the other."
+        )
+    return read_predictions(folder) if (folder / PREDICTIONS_FILE).is_file() else None
+
+
+def _build_pathways(predictions: Predictions, gene_sets: GeneSets, record: Mapping[str, Any]) -> PaperTable:
+    variants = [variant for variant in choose_variants(predictions) if variant is not None]
+    return build_pathway_table(summarize_pathway_agreement(predictions, gene_sets, variants), record)
 
 
 def _select(tables: Sequence[PaperTable], only: Collection[str]) -> list[PaperTable]:

@@ -33,7 +33,7 @@ def figures(
         str | None, typer.Option("--perturbation", help="Of Figures 1 and 9; else one is chosen.")
     ] = None,
     pathways: Annotated[
-        Path | None, typer.Option("--pathways", help="GMT file of gene sets, for Figure 9.")
+        Path | None, typer.Option("--pathways", help="GMT file of gene sets: Figure 9 and its table.")
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Name of a figure or table: claims. Repeatable.")

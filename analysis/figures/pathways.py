@@ -66,7 +66,7 @@ def summarize_pathways(
         As `compare_pathways`.
 
     Raises:
-        InputError: No such perturbation or variant, gseapy is not installed, or no set has enough genes.
+        InputError: No such perturbation or variant, or no set has enough genes.
     """
     chosen = variant or choose_variants(predictions)[0]
     name = perturbation or choose_perturbation(predictions, chosen)

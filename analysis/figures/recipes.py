@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError, name_some
 from adapert.tracking.read import read_design
 from analysis.figures.ablation import plot_ablation, summarize_ablation
@@ -26,7 +27,7 @@ from analysis.figures.slices import plot_slices, summarize_slices
 from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing, write_figure
 from analysis.importance import load_importance, summarize_importance
 from analysis.load import NothingToShowError, load_curves, load_search
-from analysis.predictions import Predictions
+from analysis.predictions import Predictions, choose_variants
 
 __all__ = [
     "DATA_FIGURES",
@@ -34,6 +35,7 @@ __all__ = [
     "FIGURES",
     "Evaluation",
     "FigureRecipe",
+    "Prepared",
     "draw_figures",
     "draw_source",
     "figure_stems",
@@ -42,6 +44,19 @@ __all__ = [
 
 Note = Callable[[str], None]
 """Takes a sentence about a figure that is left out."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the figures of a prepared data set are made of.
+
+    Attributes:
+        dataset: The data set.
+        predictions: Of an evaluation on it, whose strongest genes Figure 8 follows too; None has none.
+    """
+
+    dataset: PreparedDataset
+    predictions: Predictions | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,12 @@ class Evaluation:
     predictions: Predictions
     perturbation: str | None = None
     gene_sets: Mapping[str, list[str]] | None = None
+
+
+def _summarize_graph_coverage(source: Prepared) -> pd.DataFrame:
+    predictions = source.predictions
+    variant = None if predictions is None else choose_variants(predictions)[0]
+    return summarize_graph_coverage(source.dataset, predictions, variant)
 
 
 def _summarize_prediction(evaluation: Evaluation) -> pd.DataFrame:
@@ -85,11 +106,11 @@ FIGURES: dict[str, tuple[FigureRecipe, ...]] = {
 """Design of a study to its figures; a further figure is a line here."""
 
 DATA_FIGURES = (
-    FigureRecipe("figure_6_expression", summarize_expression, plot_expression),
-    FigureRecipe("figure_7_deg_counts", summarize_deg_counts, plot_deg_counts),
-    FigureRecipe("figure_8_graph_coverage", summarize_graph_coverage, plot_graph_coverage),
+    FigureRecipe("figure_6_expression", lambda source: summarize_expression(source.dataset), plot_expression),
+    FigureRecipe("figure_7_deg_counts", lambda source: summarize_deg_counts(source.dataset), plot_deg_counts),
+    FigureRecipe("figure_8_graph_coverage", _summarize_graph_coverage, plot_graph_coverage),
 )
-"""Figures of a prepared data set; their `summarize` takes a `PreparedDataset`."""
+"""Figures of a prepared data set; their `summarize` takes a `Prepared`."""
 
 EVALUATION_FIGURES = (
     FigureRecipe("figure_1_prediction", _summarize_prediction, plot_prediction),

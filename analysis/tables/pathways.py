@@ -10,6 +10,8 @@ from analysis.pathways import SIGNIFICANT_FDR
 from analysis.tables.performance import describe_evaluation
 from analysis.tables.table import PaperTable, decimal, whole
 
+PATHWAYS_STEM = "table_pathways"
+
 
 def summarize_agreement(agreement: pd.DataFrame) -> pd.DataFrame:
     """Summarise pathway agreement by variant.
@@ -43,7 +45,7 @@ def build_pathway_table(agreement: pd.DataFrame, record: Mapping[str, Any]) -> P
         **{head: frame[column].astype(float).map(whole) for column, head in heads.items()},
     }
     return PaperTable(
-        stem="table_pathways",
+        stem=PATHWAYS_STEM,
         title=f"Pathway enrichment, {describe_evaluation(record)}",
         caption=(
             "r: Pearson correlation of predicted with observed NES over pathways, mean ± SD over "

@@ -1,6 +1,6 @@
-import sys
 from dataclasses import replace
 
+import gseapy
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,11 +35,6 @@ def gene_sets():
     }
 
 
-@pytest.fixture
-def gseapy():
-    return pytest.importorskip("gseapy")
-
-
 def _delta(generator):
     delta = generator.normal(0, 0.1, size=60)
     delta[:20] += 1
@@ -66,7 +61,7 @@ def test_files_that_are_no_gmt_are_refused(tmp_path, text, message):
         read_gene_sets(tmp_path / "sets.gmt")
 
 
-def test_a_set_of_raised_genes_is_enriched(gseapy, predictions, gene_sets):
+def test_a_set_of_raised_genes_is_enriched(predictions, gene_sets):
     table = enrich(_delta(np.random.default_rng(0)), predictions.gene_names, gene_sets, 0, N_PERMUTATIONS)
     assert table["pathway"].tolist() == ["ANY", "UP"]
     assert table["n_genes"].tolist() == [20, 20]
@@ -75,7 +70,7 @@ def test_a_set_of_raised_genes_is_enriched(gseapy, predictions, gene_sets):
     assert scores.loc["UP", "fdr"] < 0.05 < scores.loc["ANY", "fdr"]
 
 
-def test_without_ties_the_ranking_is_gseapys_own(gseapy, predictions, gene_sets):
+def test_without_ties_the_ranking_is_gseapys_own(predictions, gene_sets):
     delta = _delta(np.random.default_rng(1))
     ours = enrich(delta, predictions.gene_names, gene_sets, 3, N_PERMUTATIONS).set_index("pathway")
     theirs = gseapy.prerank(
@@ -90,7 +85,7 @@ def test_without_ties_the_ranking_is_gseapys_own(gseapy, predictions, gene_sets)
     np.testing.assert_allclose(ours["nes"], theirs["NES"].astype(float).reindex(ours.index), rtol=1e-6)
 
 
-def test_the_order_of_genes_changes_nothing_even_with_ties(gseapy, predictions, gene_sets):
+def test_the_order_of_genes_changes_nothing_even_with_ties(predictions, gene_sets):
     delta = np.round(_delta(np.random.default_rng(2)), 1)
     order = np.random.default_rng(3).permutation(60)
     first = enrich(delta, predictions.gene_names, gene_sets, 0, N_PERMUTATIONS)
@@ -98,30 +93,24 @@ def test_the_order_of_genes_changes_nothing_even_with_ties(gseapy, predictions, 
     assert first.equals(second)
 
 
-def test_equal_deltas_enrich_nothing(gseapy, predictions, gene_sets):
+def test_equal_deltas_enrich_nothing(predictions, gene_sets):
     table = enrich(np.zeros(60), predictions.gene_names, gene_sets)
     assert (table["nes"].tolist(), table["fdr"].tolist()) == ([0.0, 0.0], [1.0, 1.0])
 
 
-def test_sets_of_other_genes_are_refused(gseapy, predictions):
+def test_sets_of_other_genes_are_refused(predictions):
     with pytest.raises(InputError, match="must have 15 to 500 of the 60 measured genes, but the 1 sets have"):
         enrich(np.arange(60.0), predictions.gene_names, {"MOUSE": ["Actb", "Gapdh"]})
 
 
-def test_without_gseapy_the_cure_is_said(predictions, gene_sets, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gseapy", None)
-    with pytest.raises(InputError, match=r"needs gseapy, but it is not installed. .*adapert\[pathways\]"):
-        enrich(np.arange(60.0), predictions.gene_names, gene_sets)
-
-
-def test_a_perfect_prediction_has_the_observed_pathways(gseapy, predictions, gene_sets):
+def test_a_perfect_prediction_has_the_observed_pathways(predictions, gene_sets):
     perfect = replace(predictions, predicted_delta={"perfect": predictions.observed_delta})
     frame = compare_pathways(perfect, gene_sets, "G02", ["perfect"], 0, N_PERMUTATIONS)
     assert frame["observed_nes"].equals(frame["predicted_nes"].rename("observed_nes"))
     assert set(frame["status"]) <= {"neither", "both"}
 
 
-def test_status_says_where_a_pathway_is_significant(gseapy, predictions, gene_sets):
+def test_status_says_where_a_pathway_is_significant(predictions, gene_sets):
     deltas = predictions.observed_delta.copy()
     deltas[2] = _delta(np.random.default_rng(0))
     flat = np.zeros_like(deltas)
@@ -147,7 +136,7 @@ def test_correlation_is_pearsons():
     assert np.isnan(correlate_pathways(frame.assign(predicted_nes=0.0))["r"])
 
 
-def test_agreement_has_a_row_a_variant_and_perturbation(gseapy, predictions, gene_sets):
+def test_agreement_has_a_row_a_variant_and_perturbation(predictions, gene_sets):
     table = summarize_pathway_agreement(predictions, gene_sets, ["adapert", "mean"], 0, 10)
     assert table.groupby("variant", sort=False).size().to_dict() == {"adapert": 6, "mean": 6}
     assert table["perturbation"].unique().tolist() == predictions.perturbations.tolist()

@@ -1,0 +1,87 @@
+"""What is drawn of a prepared data set and of an evaluation, from folders as the commands write them."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from fixtures.predictions import build_predictions, write_predictions
+
+from adapert.data.prepared import write_prepared
+from adapert.errors import InputError
+from analysis.sources import draw_data, draw_evaluation
+
+FIGURE_8 = "figure_8_graph_coverage"
+
+
+def _write_evaluation(folder, predictions, make_table, fingerprint):
+    """Write what 'adapert evaluate' writes, with made-up scores."""
+    rows = [
+        {"variant": variant, "perturbation": name, "effect_size": group, "metric": metric, "value": 0.5}
+        for variant in predictions.variants
+        for name, group in zip(predictions.perturbations, predictions.effect_size, strict=True)
+        for metric in ("pearson_delta", "pds", "rank_overlap_at_50", "rank_overlap_at_N")
+    ]
+    write_predictions(predictions, folder)
+    make_table(rows, study="evaluate", split="test").to_parquet(folder / "per_perturbation.parquet")
+    opened = {
+        "split": "test",
+        "data_fingerprint": fingerprint,
+        "n_perturbations": len(predictions.perturbations),
+    }
+    (folder / "evaluation.json").write_text(json.dumps({"opened": opened, "models": []}))
+    return folder
+
+
+@pytest.fixture
+def prepared(tiny_dataset, tmp_path):
+    write_prepared(tiny_dataset, tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def evaluate_as(tiny_dataset, make_table, tmp_path):
+    """Write an evaluation of the tiny data set's test split, as of data with a fingerprint."""
+    table = tiny_dataset.splits["test"].table
+    predictions = replace(
+        build_predictions(),
+        perturbations=table.perturbations,
+        gene_names=tiny_dataset.gene_names,
+        observed_delta=table.delta,
+        deg_mask=table.deg_mask,
+        effect_size=table.effect_size,
+        predicted_delta={"adapert": table.delta, "mean": 0 * table.delta},
+    )
+    return lambda fingerprint: _write_evaluation(tmp_path / "test_001", predictions, make_table, fingerprint)
+
+
+def test_figure_8_follows_an_evaluated_models_genes(prepared, tiny_dataset, evaluate_as, tmp_path):
+    folder = evaluate_as(tiny_dataset.fingerprint)
+    draw_data(prepared, tmp_path / "with", folder, only=[FIGURE_8])
+    draw_data(prepared, tmp_path / "without", only=[FIGURE_8])
+    sets = {
+        name: set(pd.read_csv(tmp_path / name / f"{FIGURE_8}.csv")["gene_set"])
+        for name in ("with", "without")
+    }
+    assert sets["with"] - sets["without"] == {"top 10 of AdaPert", "top 20 of AdaPert"}
+
+
+def test_an_evaluation_of_other_data_is_refused_before_anything_is_drawn(prepared, evaluate_as, tmp_path):
+    with pytest.raises(InputError, match=r"is of data f00, .* Name the evaluation's own data"):
+        draw_data(prepared, tmp_path / "out", evaluate_as("f00"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_gene_sets_bring_a_table_of_all_perturbations(make_table, tmp_path):
+    predictions = build_predictions()
+    folder = _write_evaluation(tmp_path / "test_001", predictions, make_table, "f00")
+    sets = {"UP": range(20), "ANY": range(1, 60, 3), "LAST": range(40, 60)}
+    lines = ["\t".join([name, "", *(f"G{gene:02d}" for gene in genes)]) for name, genes in sets.items()]
+    (tmp_path / "sets.gmt").write_text("\n".join(lines))
+    stems = ["table_pathways"]
+    paths = draw_evaluation(folder, tmp_path / "out", pathways=tmp_path / "sets.gmt", only=stems)
+    assert [path.name for path in paths] == [f"table_pathways.{ending}" for ending in ("csv", "md", "tex")]
+    table = pd.read_csv(paths[0]).set_index("variant")
+    assert table.index.tolist() == ["adapert", "mean"]
+    assert table.loc["adapert", "mean_r"] > 0.5
+    assert draw_evaluation(folder, tmp_path / "none", only=stems) == []
