@@ -13,7 +13,7 @@ from adapert.cli.machine import doctor
 from adapert.cli.reporting import report
 from adapert.cli.runs import predict, rerun
 from adapert.cli.showing import figures, ui
-from adapert.cli.studies import extend, launch, reproduce, resume, status, stop, sync
+from adapert.cli.studies import extend, launch, reproduce, resume, status, stop, sync, train
 
 __all__ = ["app", "main"]
 
@@ -21,6 +21,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     simulate,
     prepare,
     launch,
+    train,
     status,
     resume,
     extend,

@@ -131,6 +131,40 @@ def launch(
     _finish(result, workspace)
 
 
+def train(
+    config: Annotated[
+        Path,
+        typer.Argument(metavar="CONFIG.yaml", help="Written by 'pick', or by you."),
+    ],
+    data: Data = None,
+    workspace: Workspace = DEFAULT_WORKSPACE,
+    name: Annotated[str | None, typer.Option("--name", help="Of its study; the file's by default.")] = None,
+    changes: Changes = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="It is trained with each.")] = 1,
+    max_epochs: MaxEpochs = None,
+    cpus_per_trial: CpusPerTrial = 1,
+    gpus_per_trial: GpusPerTrial = None,
+    max_concurrent: MaxConcurrent = None,
+    device: Device = "auto",
+) -> None:
+    """Train one config, tracked as a study of its own: 'predict', 'rerun' and 'report' take it from there."""
+    from dataclasses import replace
+
+    from adapert.api import launch as launch_study
+    from adapert.launching import check_new
+    from adapert.study.recipes import build_study
+
+    built = build_study("single", parse_base(data, config, changes, max_epochs)).with_budget(n_seeds=seeds)
+    built = replace(built, name=config.stem if name is None else name)
+    resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device)
+    check_new(built, workspace)
+    _print_question(built)
+    _finish(
+        launch_study(built, workspace=workspace, resources=resources, console=console, recipe="single"),
+        workspace,
+    )
+
+
 def resume(
     study: StudyName,
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -304,19 +338,28 @@ def _print_question(study: "Study") -> None:
 
 def _finish(result: "StudyResult", workspace: Path) -> None:
     """Say how a study was left, and end the command accordingly."""
-    from adapert.judgement import SUFFIX
     from adapert.records import TrialStatus
 
     _print_result(result, workspace)
-    name = result.study.name
     if result.closing.status == TrialStatus.INTERRUPTED:
         raise typer.Exit(130)
     if result.count(TrialStatus.FINISHED):
-        searched = {"search": name, "reevaluation": name.partition(SUFFIX)[0]}.get(result.study.plan.kind)
-        words = ["pick", searched, "--out", "best.yaml"] if searched else ["figures", name]
-        console.print(f"Next: {_command(workspace, *words)}", soft_wrap=True)
+        console.print(f"Next: {_command(workspace, *_next_words(result.study))}", soft_wrap=True)
     if result.closing.status == TrialStatus.FAILED or result.count(TrialStatus.FAILED):
         raise typer.Exit(1)
+
+
+def _next_words(study: "Study") -> list[str]:
+    """The command that reads what a study was made for."""
+    from adapert.judgement import SUFFIX
+    from adapert.study.study import Design
+
+    searched = {"search": study.name, "reevaluation": study.name.partition(SUFFIX)[0]}.get(study.plan.kind)
+    if searched:
+        return ["pick", searched, "--out", "best.yaml"]
+    if isinstance(study.plan, Design) and len(study.plan.variants) == 1:
+        return ["predict", study.name, "GENE"]
+    return ["figures", study.name]
 
 
 def _print_result(result: "StudyResult", workspace: Path) -> None:

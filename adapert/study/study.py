@@ -159,7 +159,7 @@ class Study:
         if not self.name[:1].isalnum() or not all(part.isalnum() or part in "._-" for part in self.name):
             raise InputError(
                 "A study's name must be of letters, digits, '.', '_' and '-' and begin with a letter or "
-                f"digit, but it is '{self.name}'."
+                f"digit, but it is '{self.name}'. Give another name."
             )
         _check_plan(self.plan)
         if isinstance(self.plan, Design):

@@ -18,6 +18,7 @@ COMMANDS = (
     "simulate",
     "prepare",
     "launch",
+    "train",
     "status",
     "resume",
     "extend",

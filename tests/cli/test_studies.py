@@ -102,6 +102,20 @@ def test_damaged_data_are_refused_before_a_trial(refused, simulated, tmp_path, d
     assert "'adapert prepare'" in message
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["my best.yaml"], "it is 'my best'. Give another name."),
+        (["my best.yaml", "--name", "mine", "--set", "model.tua=1"], "Did you mean 'model.tau'?"),
+        (["no.yaml"], "there is no file 'no.yaml'"),
+    ],
+)
+def test_a_config_that_cannot_be_trained_is_refused(refused, simulated, tmp_path, words, says):
+    (tmp_path / "my best.yaml").write_text("{}")
+    assert says in refused("train", *words, "--data", simulated.prepared)
+    assert not (tmp_path / "runs").exists()
+
+
 # recipes, configs and budgets
 
 

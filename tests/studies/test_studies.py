@@ -47,6 +47,7 @@ def test_no_two_variants_are_the_same_config(recipe):
         ("leave_one_out", "ablation"),
         ("add_one_in", "ablation"),
         ("combinations", "ablation"),
+        ("single", "ablation"),
         ("sensitivity", "sensitivity"),
         ("ablation_path", "path"),
     ],

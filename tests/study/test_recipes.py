@@ -35,6 +35,7 @@ def test_bundled_recipes_are_found_by_name():
         "search_forms",
         "search_wide",
         "sensitivity",
+        "single",
     ]
     assert build_study("search", Config()).name == "search"
 
