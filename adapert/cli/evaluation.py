@@ -48,6 +48,9 @@ def evaluate(
         str,
         typer.Option("--refit", help="train, or train+validation with the epoch (or penalty) fixed."),
     ] = "train",
+    cpus_per_fit: Annotated[
+        int, typer.Option("--cpus-per-fit", min=1, help="Threads of a fit, as a trial's.")
+    ] = 1,
     again: Annotated[bool, typer.Option("--again", help="Open a test split that was opened before.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -65,6 +68,7 @@ def evaluate(
         emission=one_of("--emission", emission, ("control_shift", "tiled")),
         device=parse_resources(1, None, None, device).device,
         refit=one_of("--refit", refit, REFITS),
+        n_threads=cpus_per_fit,
     )
     changed = parse_changes(changes, max_epochs)
     try:

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from adapert.comparison.plan import ComparisonPlan, Note
 from adapert.config import Config
@@ -58,17 +60,38 @@ def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset, n
         note(
             "Each model learns from train, then anew from train+validation with what it chose by validation."
         )
+    with _threads(plan.n_threads):
+        return _fit_all(plan, config, dataset, (readable, joined), note)
+
+
+def _fit_all(
+    plan: ComparisonPlan,
+    config: Config,
+    dataset: PreparedDataset,
+    learned_from: tuple[PreparedDataset, PreparedDataset | None],
+    note: Note,
+) -> list[Fitted]:
     wanted = [str(name) for name in dataset.splits[plan.split].table.perturbations]
     fitted = []
     for name in dict.fromkeys(plan.models):
         digest = config.with_changes({"model.name": name}).digest()
-        for variant, seed, model in _fit(plan, config, name, (readable, joined), note):
+        for variant, seed, model in _fit(plan, config, name, learned_from, note):
             predicted = predict_finite(model, wanted, f"{variant} seed {seed}")
             row = Fitted(
                 variant=variant, seed=seed, config_digest=digest, model=model, predicted_delta=predicted
             )
             fitted.append(row)
     return fitted
+
+
+@contextmanager
+def _threads(n_threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def join_training(dataset: PreparedDataset, config: Config) -> PreparedDataset:

@@ -33,6 +33,8 @@ class ComparisonPlan:
         device: Where models are trained.
         refit: What the scored models learned from: training perturbations, of which validation chooses epoch
             and penalty, or then both again with that choice fixed.
+        n_threads: Torch's, of a fit; as many as a trial's, so that numbers can be the same. Threads that wait
+            for each other on a busy machine make a fit many times slower.
 
     Raises:
         InputError: An unknown model or way of emission, no model, an ensemble of one seed, ensembles of
@@ -46,6 +48,7 @@ class ComparisonPlan:
     emission: EmissionName = "control_shift"
     device: str = "cpu"
     refit: Refit = "train"
+    n_threads: int = 1
 
     def __post_init__(self) -> None:
         if not self.models:

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from adapert.comparison import compare, fit_models, mean_predictions
 from adapert.comparison.fits import join_training, predict_finite
@@ -30,6 +31,28 @@ def test_fits_cannot_read_the_split_that_is_opened(tiny_dataset, monkeypatch, sm
     monkeypatch.setitem(MODELS, "mean", lambda *_: Curious())
     compare(plan_of("mean"), small_config, tiny_dataset, ignore)
     assert seen == [{"train", "validation"}]
+
+
+def test_fits_have_the_plan_s_threads_and_the_caller_keeps_its_own(
+    tiny_dataset, monkeypatch, small_config, plan_of, ignore
+):
+    seen = []
+
+    class Counting:
+        is_seeded = False
+
+        def fit(self, dataset):
+            seen.append(torch.get_num_threads())
+
+        def predict(self, perturbations):
+            return np.zeros((len(perturbations), 12))
+
+    monkeypatch.setitem(MODELS, "mean", lambda *_: Counting())
+    own = torch.get_num_threads()
+    for plan in (plan_of("mean"), plan_of("mean", n_threads=own + 1)):
+        fit_models(plan, small_config, tiny_dataset, ignore)
+    assert seen == [1, own + 1]
+    assert torch.get_num_threads() == own
 
 
 def test_fitting_reads_names_and_no_value_of_the_split_that_is_opened(
