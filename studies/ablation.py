@@ -5,9 +5,10 @@ from typing import Any
 from adapert.config import Config
 from adapert.study.designs import all_combinations
 from adapert.study.study import Design, Study
+from studies.leave_one_out import COMPONENTS
 
 VARIANTS: dict[str, dict[str, Any]] = all_combinations(
-    {"context": {"model.context": "constant"}, "non_deg": {"loss.lambda_non": 0.0}}
+    {name: COMPONENTS[name] for name in ("context", "non_deg")}
 )
 
 

@@ -5,17 +5,18 @@ from typing import Any
 from adapert.config import Config
 from adapert.study.study import Design, Study
 from studies.ablation import VARIANTS as FIGURE_4
+from studies.leave_one_out import COMPONENTS
 
 VARIANTS: dict[str, dict[str, Any]] = FIGURE_4 | {
-    "no_align": {"loss.lambda_align": 0.0},
+    "no_align": COMPONENTS["align"],
     "static_graph": {"model.context": "all_nodes"},
     "neighbourhood": {"model.context": "neighbourhood"},
     "random_context": {"model.context": "random"},
     "soft_context": {"model.selection": "soft"},
     "literal_eq13": {"model.selection": "literal"},
-    "shuffled_text": {"data.text_embedding": "shuffled"},
+    "shuffled_text": COMPONENTS["text"],
     "rewired_graph": {"graph.edges": "rewired"},
-    "no_graph": {"model.n_graph_layers": 0},
+    "no_graph": COMPONENTS["graph"],
 }
 
 
