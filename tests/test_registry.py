@@ -100,9 +100,10 @@ def test_a_refit_learns_from_what_was_validation_before(dataset, name):
 def test_a_refit_on_the_same_perturbations_keeps_what_was_chosen(dataset, name):
     model = build(name)
     model.fit(dataset)
-    before = model.predict(["G00", "G14"])
+    before, chosen = model.predict(["G00", "G14"]), model.chosen()
     model.refit(replace(dataset, splits={"train": dataset.splits["train"]}))
     np.testing.assert_array_equal(before, model.predict(["G00", "G14"]))
+    assert model.chosen() == chosen
 
 
 @every_model

@@ -56,6 +56,7 @@ def describe_comparison(
                 "variant": row.variant,
                 "seed": row.seed,
                 "config_digest": row.config_digest,
+                "chosen": {} if row.model is None else row.model.chosen(),
                 "clip_fraction": row.evaluation.clip_fraction,
                 # JSON has no NaN.
                 **{name: None if np.isnan(v) else v for name, v in row.evaluation.scalars.items()},

@@ -31,6 +31,10 @@ class Ensemble:
         for member in self.members:
             member.refit(dataset)
 
+    def chosen(self) -> dict[str, float | str]:
+        """Nothing of its own: each member has chosen for itself."""
+        return {}
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""
         mean: FloatArray = np.mean([member.predict(perturbations) for member in self.members], axis=0)

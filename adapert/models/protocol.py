@@ -17,11 +17,14 @@ class PerturbationModel(Protocol):
 
     is_seeded: bool
 
+    def chosen(self) -> dict[str, float | str]:
+        """What `fit` chose by validation, name to value: penalty, neighbours, epochs; and `refit` keeps."""
+
     def fit(self, dataset: PreparedDataset) -> None:
         """Learn from the training split; the validation split may choose, the test split is never read."""
 
     def refit(self, dataset: PreparedDataset) -> None:
-        """Learn anew from more perturbations, with what `fit` chose: penalty, neighbours, epochs.
+        """Learn anew from more perturbations, with what `fit` chose.
 
         Args:
             dataset: Its one split is the training split, which has the validation perturbations too:

@@ -50,9 +50,17 @@ class FittedAdaPert:
         Raises:
             DivergedError: The loss became NaN or infinite.
         """
-        n_epochs = self.training.best.epoch or self.training.epoch
+        n_epochs = self._n_epochs
         self.training = Training(self.config, dataset, self.seed, self.device)
         train_to(self.training, n_epochs)
+
+    def chosen(self) -> dict[str, float | str]:
+        """The epochs trained for: those to the best one, or all where none had a Pearson-delta."""
+        return {"n_epochs": self._n_epochs}
+
+    @property
+    def _n_epochs(self) -> int:
+        return self.training.best.epoch or self.training.epoch
 
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""

@@ -52,7 +52,7 @@ def test_the_table_has_every_metric_of_every_row_and_perturbation(
 
 
 def test_the_record_says_what_was_opened_and_is_json(tiny_dataset, small_config, plan_of, ignore):
-    plan = plan_of("control", "mean")
+    plan = plan_of("control", "ridge_both", "adapert", n_seeds=1, refit="train+validation")
     rows = compare(plan, small_config, tiny_dataset, ignore)
     record = json.loads(
         json.dumps(describe_comparison(plan, small_config, tiny_dataset, rows), allow_nan=False)
@@ -64,5 +64,9 @@ def test_the_record_says_what_was_opened_and_is_json(tiny_dataset, small_config,
         "data_fingerprint": "tiny",
     }
     assert record["emission"] == "control_shift"
-    assert [row["variant"] for row in record["models"]] == ["control", "mean"]
+    assert {row["variant"]: row["chosen"] for row in record["models"]} == {
+        "control": {},
+        "ridge_both": {"penalty": rows[1].model.penalty},
+        "adapert": {"n_epochs": rows[2].model.training.epoch},
+    }
     assert "cell-eval definitions" in record["versions"]

@@ -31,6 +31,10 @@ class AdditiveModel:
         """Learn anew: validation chose nothing."""
         self.fit(dataset)
 
+    def chosen(self) -> dict[str, float | str]:
+        """Nothing: validation has no say."""
+        return {}
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict the sums, log1p units, (n_perturbations, n_genes)."""
         return np.stack([add_genes(name, self._single, self._mean_gene) for name in perturbations])

@@ -21,6 +21,10 @@ class ControlModel:
         """Learn anew: validation chose nothing."""
         self.fit(dataset)
 
+    def chosen(self) -> dict[str, float | str]:
+        """Nothing: validation has no say."""
+        return {}
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict zeros, (n_perturbations, n_genes)."""
         return np.zeros((len(perturbations), self._n_genes), dtype=np.float32)

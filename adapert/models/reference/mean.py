@@ -37,6 +37,10 @@ class MeanModel:
         """Learn anew: validation chose nothing."""
         self.fit(dataset)
 
+    def chosen(self) -> dict[str, float | str]:
+        """Nothing: validation has no say."""
+        return {}
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict the means, log1p units, (n_perturbations, n_genes)."""
         return np.stack(

@@ -48,6 +48,10 @@ class NeighbourModel:
         """Keep more neighbours, with the embedding and the k that `fit` chose."""
         self._keep_neighbours(dataset)
 
+    def chosen(self) -> dict[str, float | str]:
+        """The embedding and the number of neighbours."""
+        return {"features": self.features, "n_neighbours": self.n_neighbours}
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""
         return self._average(perturbations, self.features, self.n_neighbours)

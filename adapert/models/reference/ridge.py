@@ -47,6 +47,10 @@ class RidgeModel:
         """Fit with the penalty that `fit` chose."""
         self._coefficients = self._learn(dataset)(self.penalty)
 
+    def chosen(self) -> dict[str, float | str]:
+        """The penalty."""
+        return {"penalty": self.penalty}
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas, log1p units, (n_perturbations, n_genes)."""
         predicted: FloatArray = self._embed(perturbations) @ self._coefficients + self._mean
