@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 GROUPS = {
-    "core": ("epoch", "context", "evaluation", "mann_whitney", "prepare", "reading"),
+    "core": ("epoch", "denormals", "context", "evaluation", "mann_whitney", "prepare", "reading"),
     "studies": ("scheduling", "tracking"),
 }
 """Name of a group to its benchmarks; a benchmark is the function `measure` of its module here."""

@@ -308,3 +308,30 @@ def test_response_table_without_cells_cannot_be_trained_on_cells(new_training, t
     assert losses_of(new_training(dataset=responses)) == losses_of(new_training())
     with pytest.raises(InputError, match=r"data\.control 'cell' needs single cells"):
         new_training({"data.control": "cell"}, responses)
+
+
+def keeps_denormals():
+    return float(torch.full((), 1e-39) * 1) > 0
+
+
+def test_an_epoch_takes_denormals_for_0_and_its_caller_keeps_them(new_training, monkeypatch):
+    seen = []
+
+    def spy(*arguments):
+        seen.append(keeps_denormals())
+        return minibatch_losses(*arguments)
+
+    monkeypatch.setattr(loop, "minibatch_losses", spy)
+    next(train(new_training()))
+    assert set(seen) == {False}
+    assert keeps_denormals()
+
+
+def test_denormals_stay_flushed_where_they_were():
+    torch.set_flush_denormal(True)
+    try:
+        with loop.flushed_denormals():
+            pass
+        assert not keeps_denormals()
+    finally:
+        torch.set_flush_denormal(False)

@@ -1,0 +1,57 @@
+"""How much longer an epoch of a sharply selecting config takes where denormal gradients are kept."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from adapert.config import Config
+from adapert.data.choices import PrepareChoices
+from adapert.data.prepare import prepare
+from adapert.data.prepared import read_prepared
+from adapert.data.simulate import CELLS_FILE, NETWORK_FILE, TEXT_FILE, simulate
+from adapert.training.loop import train_epoch, train_to
+from adapert.training.state import Training
+from benchmarks.measurement import Measurement
+
+SHARP = {"model.tau": 0.15, "model.threshold": 19.0}
+"""As searches on K562 picked it."""
+
+N_BEFORE = 60
+"""Epochs after which the selection has saturated."""
+
+N_EPOCHS = 5
+"""Measured of each kind, in turn."""
+
+
+def measure(scratch: Path) -> Iterator[Measurement]:
+    """Train until the selection has saturated, then epochs with and without denormals in turn."""
+    dataset = read_prepared(_prepared(scratch))
+    training = Training(Config().with_changes(SHARP), dataset, 0, torch.device("cpu"))
+    train_to(training, N_BEFORE)
+    kept: Callable[[Training], object] = train_epoch.__wrapped__
+    pairs = [(_seconds(train_epoch, training), _seconds(kept, training)) for _ in range(N_EPOCHS)]
+    flushed, with_denormals = (sorted(times)[N_EPOCHS // 2] for times in zip(*pairs, strict=True))
+    yield Measurement(
+        name="denormals",
+        value=with_denormals / flushed,
+        unit="times",
+        note=f"{with_denormals:.2f} s with denormals, {flushed:.2f} s without, after {N_BEFORE} epochs",
+    )
+
+
+def _prepared(scratch: Path) -> Path:
+    """Simulate and prepare 500 perturbations of 2,000 genes, unless an earlier run did."""
+    folder = scratch / "denormals"
+    if not folder.exists():
+        simulate(folder, n_perturbations=500, n_genes=2_000, cells_per_perturbation=20, n_controls=1_000)
+        files = (folder / CELLS_FILE, folder / NETWORK_FILE, folder / TEXT_FILE)
+        prepare(*files, PrepareChoices(), out=folder / "prepared", note=lambda _: None)
+    return folder / "prepared"
+
+
+def _seconds(epoch: Callable[[Training], object], training: Training) -> float:
+    started = time.perf_counter()
+    epoch(training)
+    return time.perf_counter() - started
