@@ -1,5 +1,6 @@
 """How much longer an epoch of a sharply selecting config takes where denormal gradients are kept."""
 
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ def measure(scratch: Path) -> Iterator[Measurement]:
     dataset = read_prepared(_prepared(scratch))
     training = Training(Config().with_changes(SHARP), dataset, 0, torch.device("cpu"))
     train_to(training, N_BEFORE)
-    kept: Callable[[Training], object] = train_epoch.__wrapped__
+    kept = inspect.unwrap(train_epoch)
     pairs = [(_seconds(train_epoch, training), _seconds(kept, training)) for _ in range(N_EPOCHS)]
     flushed, with_denormals = (sorted(times)[N_EPOCHS // 2] for times in zip(*pairs, strict=True))
     yield Measurement(

@@ -33,6 +33,7 @@ __all__ = [
     "DATA_FIGURES",
     "EVALUATION_FIGURES",
     "FIGURES",
+    "FIGURE_1",
     "Evaluation",
     "FigureRecipe",
     "Prepared",
@@ -112,8 +113,10 @@ DATA_FIGURES = (
 )
 """Figures of a prepared data set; their `summarize` takes a `Prepared`."""
 
+FIGURE_1 = FigureRecipe("figure_1_prediction", _summarize_prediction, plot_prediction)
+
 EVALUATION_FIGURES = (
-    FigureRecipe("figure_1_prediction", _summarize_prediction, plot_prediction),
+    FIGURE_1,
     FigureRecipe("figure_9_pathways", _summarize_pathways, plot_pathways),
 )
 """Figures of an evaluation; their `summarize` takes an `Evaluation`."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from adapert.openings import read_openings
 from adapert.records import OBJECTIVE, TrialStatus
 from analysis.report.choice import build_choice, read_pick
-from analysis.report.drawings import DrawnStudy, draw_study
+from analysis.report.drawings import draw_study, gather_figures
 from analysis.report.effects import build_effects
-from analysis.report.elements import Drawings, Heading, Paragraph, Part, Section, join_words
+from analysis.report.elements import Heading, Part, Section, join_words
 from analysis.report.evaluations import build_evaluations, build_openings
 from analysis.report.provenance import build_commands, build_data, build_versions
 from analysis.report.questions import build_claims, build_importance
@@ -66,7 +66,7 @@ def build_report(
             "Picked config and runners-up",
             _by_study(searches, {r.name: build_choice(tracking_uri, r, picks[r.name]) for r in searches}),
         ),
-        _section("Figures", _gather_figures(drawn)),
+        _section("Figures", gather_figures(drawn)),
         _section("Tables", _build_tables(tracking_uri, readings, split)),
         _section("Evaluations", build_evaluations(workspace, openings, fingerprints)),
         _section(
@@ -104,13 +104,6 @@ def _build_tables(tracking_uri: str, readings: Sequence[StudyReading], split: st
     }
     names = [reading.name for reading in readings]
     return build_claims(tracking_uri, names, split) + _by_study(readings, own)
-
-
-def _gather_figures(drawn: Sequence[DrawnStudy]) -> list[Part]:
-    """Put the figures of all studies beside each other, since each says whose it is."""
-    drawings = tuple(drawing for study in drawn for drawing in study.drawings)
-    reasons: list[Part] = [Paragraph(reason) for study in drawn for reason in study.reasons]
-    return [Drawings(drawings), *reasons] if drawings else reasons
 
 
 def _findings(readings: Sequence[StudyReading], n_openings: int) -> list[str]:

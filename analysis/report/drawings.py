@@ -1,19 +1,22 @@
-"""Figures of studies as SVG that may stand beside others inside one HTML page."""
+"""Figures of studies and evaluations as SVG that may stand beside others inside one HTML page."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from adapert.errors import InputError
-from analysis.figures.recipes import FIGURES
+from analysis.figures.recipes import FIGURE_1, FIGURES, Evaluation
 from analysis.figures.style import paper_style
 from analysis.figures.writing import FigureRecipe, draw_figure
-from analysis.report.elements import Drawing, build_page_table
+from analysis.predictions import read_predictions
+from analysis.report.elements import Drawing, Drawings, Paragraph, Part, build_page_table
 
 MAX_ROWS = 200
 """Of a figure's numbers that the page repeats; more are a plot's points, not a table to read."""
@@ -23,8 +26,8 @@ _HREF = f"{{{_XLINK}}}href"
 
 
 @dataclass(frozen=True)
-class DrawnStudy:
-    """What is drawn of a study.
+class Drawn:
+    """What is drawn of a study or an evaluation.
 
     Attributes:
         drawings: Its figures.
@@ -35,7 +38,7 @@ class DrawnStudy:
     reasons: tuple[str, ...] = ()
 
 
-def draw_study(tracking_uri: str, study: str, design: str, split: str) -> DrawnStudy:
+def draw_study(tracking_uri: str, study: str, design: str, split: str) -> Drawn:
     """Draw the figures of a study's design; one that cannot be drawn is left out, with the reason.
 
     Args:
@@ -46,7 +49,7 @@ def draw_study(tracking_uri: str, study: str, design: str, split: str) -> DrawnS
     """
     recipes = FIGURES.get(design, ())
     if not recipes:
-        return DrawnStudy(reasons=(f"Studies of the design '{design}', as {study}, have no figure.",))
+        return Drawn(reasons=(f"Studies of the design '{design}', as {study}, have no figure.",))
     drawings: list[Drawing] = []
     reasons: dict[str, str] = {}  # by their own words: what keeps one figure off the page keeps others off
     loaded: dict[Callable[[str, str], pd.DataFrame], pd.DataFrame] = {}
@@ -54,23 +57,43 @@ def draw_study(tracking_uri: str, study: str, design: str, split: str) -> DrawnS
         try:
             if recipe.load not in loaded:
                 loaded[recipe.load] = recipe.load(tracking_uri, study)
-            drawings.append(_draw(recipe, loaded[recipe.load], study, split))
+            drawings.append(_draw_of_study(recipe, loaded[recipe.load], study, split))
         except InputError as error:
             reason = f"Left out of study {study}, {title_of(recipe.stem)}: {error}"
             reasons.setdefault(str(error), reason)
-    return DrawnStudy(tuple(drawings), tuple(reasons.values()))
+    return Drawn(tuple(drawings), tuple(reasons.values()))
 
 
-def _draw(recipe: FigureRecipe, frame: pd.DataFrame, study: str, split: str) -> Drawing:
+def draw_evaluation(folder: Path, shown: str) -> Drawn:
+    """Draw Figure 1 of an evaluation's predictions, or say why it cannot be drawn.
+
+    Args:
+        folder: That `adapert evaluate` wrote.
+        shown: The folder as its reader would type it.
+    """
+    title = f"{title_of(FIGURE_1.stem)}, evaluation {folder.name}"
+    try:
+        source = Evaluation(read_predictions(folder))
+        return Drawn((_draw(FIGURE_1, source, title, folder.name, f"--evaluation {shown}"),))
+    except InputError as error:
+        return Drawn(reasons=(f"Left out, {title}: {error}",))
+
+
+def _draw_of_study(recipe: FigureRecipe, frame: pd.DataFrame, study: str, split: str) -> Drawing:
     caption = f"{title_of(recipe.stem)}, study {study}"
     if "split" in frame:
         frame, caption = frame[frame["split"] == split], f"{caption}, {split} perturbations"
         if frame.empty:
             raise InputError(f"No trial has the split '{split}'.")
-    drawn = draw_figure(recipe, frame)
-    svg = embed_svg(_save_svg(drawn.figure), _identifier(f"{recipe.stem}-{study}"), _read_text(drawn.figure))
+    return _draw(recipe, frame, caption, study, study)
+
+
+def _draw(recipe: FigureRecipe, source: Any, caption: str, name: str, words: str) -> Drawing:
+    """Draw a figure of a source with a name, which `adapert figures` takes as these words."""
+    drawn = draw_figure(recipe, source)
+    svg = embed_svg(_save_svg(drawn.figure), _identifier(f"{recipe.stem}-{name}"), _read_text(drawn.figure))
     if len(drawn.summary) > MAX_ROWS:
-        note = f"It draws {len(drawn.summary):,} rows: 'adapert figures {study}' writes {recipe.stem}.csv."
+        note = f"It draws {len(drawn.summary):,} rows: 'adapert figures {words}' writes {recipe.stem}.csv."
         return Drawing(caption, svg, note=note)
     return Drawing(caption, svg, build_page_table(drawn.summary, f"Numbers of {caption}"))
 
@@ -85,6 +108,13 @@ def _save_svg(figure: Figure) -> str:
 def _read_text(figure: Figure) -> str:
     """A figure's own title and caption, to be read aloud: as drawn they are no text, but shapes."""
     return " ".join(" ".join(text.get_text().split()) for text in figure.texts)
+
+
+def gather_figures(drawn: Sequence[Drawn]) -> list[Part]:
+    """Put figures beside each other, since each says whose it is, and below them why others are left out."""
+    drawings = tuple(drawing for one in drawn for drawing in one.drawings)
+    reasons: list[Part] = [Paragraph(reason) for one in drawn for reason in one.reasons]
+    return [Drawings(drawings), *reasons] if drawings else reasons
 
 
 def title_of(stem: str) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from adapert.openings import Opening
 from analysis.comparison import CAPTION, LABELS, MAIN_METRICS
+from analysis.report.drawings import draw_evaluation, gather_figures
 from analysis.report.effects import build_paired_table
 from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part, build_page_table
 
@@ -35,7 +36,7 @@ def build_evaluations(
     parts: list[Part] = []
     for folder, record in records.items():
         if record and record["opened"]["data_fingerprint"] in fingerprints:
-            parts += [Heading(folder.name), *_build_evaluation(folder, record)]
+            parts += [Heading(folder.name), *_build_evaluation(folder, record, _shown(folder, workspace))]
     n_headings = sum(isinstance(part, Heading) for part in parts)
     if n_others := len(records) - n_headings:
         parts.append(
@@ -56,13 +57,24 @@ def _read_record(folder: Path) -> dict[str, Any] | None:
     return dict(record) if is_whole else None
 
 
-def _build_evaluation(folder: Path, record: dict[str, Any]) -> list[Part]:
+def _shown(folder: Path, workspace: Path) -> str:
+    """Name a folder as whoever named the workspace would."""
+    inside = workspace.resolve()
+    return str(workspace / folder.relative_to(inside) if folder.is_relative_to(inside) else folder)
+
+
+def _build_evaluation(folder: Path, record: dict[str, Any], shown: str) -> list[Part]:
     opened = record["opened"]
     told = (
         f"{opened['n_perturbations']} {opened['split']} perturbations of data {opened['data_fingerprint']}, "
         f"scored {opened['at']}, commit {record.get('git_commit', 'unknown')}."
     )
-    return [Paragraph(told), _score_table(folder, opened["split"]), *_paired_tables(folder, opened["split"])]
+    return [
+        Paragraph(told),
+        _score_table(folder, opened["split"]),
+        *_paired_tables(folder, opened["split"]),
+        *gather_figures([draw_evaluation(folder, shown)]),
+    ]
 
 
 def _paired_tables(folder: Path, split: str) -> list[Part]:

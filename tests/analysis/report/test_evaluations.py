@@ -1,6 +1,7 @@
 import json
 
 import pandas as pd
+from fixtures.predictions import build_predictions, write_predictions
 
 from adapert.openings import Opening
 from analysis.comparison import summarize_comparison
@@ -31,10 +32,21 @@ def write_evaluation(folder, make_table, fingerprint="0012"):
 
 def test_an_evaluation_shows_each_models_mean(tmp_path, make_table):
     write_evaluation(tmp_path / "evaluations" / "test_001", make_table)
-    heading, told, table = build_evaluations(tmp_path, [], {"0012"})
+    heading, told, table, left_out = build_evaluations(tmp_path, [], {"0012"})
     assert (heading.text, told.text[:22]) == ("test_001", "2 test perturbations o")
     cells = dict(zip((column.label for column in table.columns), table.rows[0], strict=True))
     assert (cells["model"].text, cells["PDS"].text, cells["fits"].text) == ("full", "0.400", "1")
+    assert "Left out, Figure 1" in left_out.text
+
+
+def test_an_evaluation_shows_figure_1_of_its_predictions(tmp_path, make_table):
+    folder = tmp_path / "evaluations" / "test_001"
+    write_evaluation(folder, make_table)
+    write_predictions(build_predictions(), folder)
+    (drawing,) = build_evaluations(tmp_path, [], {"0012"})[-1].drawings
+    assert drawing.caption == "Figure 1: prediction, evaluation test_001"
+    assert "data:image/png;base64" in drawing.svg
+    assert "collapse ratio" in drawing.svg.lower()
 
 
 def test_evaluations_of_other_data_and_damaged_ones_are_only_counted(tmp_path, make_table):
@@ -55,7 +67,7 @@ def test_paired_differences_are_laid_out_where_there_are_some(tmp_path, make_tab
     write_evaluation(folder, make_table)
     paired = {"variant": ["adapert"], "reference": ["mean"], "effect_size": ["all"], "metric": ["pds"]}
     pd.DataFrame(paired | {"difference": [0.1]}).to_csv(folder / "paired.csv", index=False)
-    table = build_evaluations(tmp_path, [], {"0012"})[-1]
+    table = build_evaluations(tmp_path, [], {"0012"})[-2]
     assert isinstance(table, PageTable)
     assert [cell.text for cell in table.rows[0]] == ["all", "PDS", "adapert", "mean", "0.1000"]
 
