@@ -25,6 +25,7 @@ from adapert.study.search import check_owner, open_storage
 from adapert.study.state import fold
 from adapert.study.study import AblationPath, Design, Study
 from adapert.tracking.provenance import code_diff, git_commit, package_versions
+from adapert.tracking.read import has_trials
 from adapert.tracking.store import ADDRESS_FILE, name_store, open_store, tracking_uri
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def launch(
         recipe: That the study was built by, to be compared when it is gone on with.
 
     Raises:
-        InputError: A study of this name exists, or a store cannot be opened.
+        InputError: A study of this name exists in the workspace or in MLflow, or a store cannot be opened.
     """
     check_new(study, workspace)
     check_rows(study)
@@ -150,6 +151,7 @@ def launch(
     is_named = bool(stores.tracking_uri) and name_store(workspace, stores.tracking_uri)
     try:
         store = _open(workspace)
+        _check_untracked(study.name, workspace)
     except InputError:
         if is_named:  # a store that was never opened does not bind the workspace
             (workspace / ADDRESS_FILE).unlink()
@@ -178,6 +180,16 @@ def launch(
             if not fold(read_events(folder / LEDGER_FILE)).records:
                 shutil.rmtree(folder)
             raise
+
+
+def _check_untracked(name: str, workspace: Path) -> None:
+    """Refuse a name under which MLflow has another study's trials: readers could not tell them apart."""
+    if has_trials(tracking_uri(workspace), name):
+        raise InputError(
+            f"A study's name must be new where it is tracked, but {tracking_uri(workspace)} has trials of "
+            f"'{name}' that were launched from another workspace, or whose folder is gone. Launch under "
+            "another --name."
+        )
 
 
 def _open(workspace: Path) -> tuple["MlflowClient", str]:

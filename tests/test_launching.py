@@ -167,6 +167,15 @@ def test_a_store_that_cannot_be_opened_is_refused_and_does_not_bind_the_workspac
     assert not (tmp_path / "runs" / "studies").exists()
 
 
+def test_a_name_that_the_store_has_from_another_workspace_is_refused(store, prepared, tmp_path):
+    study = replace(study_of(DESIGN, build_base(prepared, None, {})), name="ablate_parts")
+    quiet, stores = Console(file=io.StringIO()), Stores(tracking_uri=store.uri)
+    with pytest.raises(InputError, match=r"has trials of 'ablate_parts' .* Launch under another --name"):
+        launch(study, tmp_path / "runs", Resources(), Limits(), quiet, stores)
+    assert tracking_uri(tmp_path / "runs") != store.uri
+    assert not (tmp_path / "runs" / "studies").exists()
+
+
 def test_a_study_that_another_process_runs_is_left_alone(workspace, prepared, monkeypatch):
     with (
         held(study_folder(workspace, "try")),

@@ -89,6 +89,16 @@ def trial_runs(tracking_uri: str, study: str) -> list["Run"]:
     return list(_search(client, f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'"))
 
 
+def has_trials(tracking_uri: str, study: str) -> bool:
+    """Whether a store has a trial of a study of this name.
+
+    Raises:
+        InputError: The store cannot be read.
+    """
+    filter_string = f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'"
+    return next(_search(open_client(tracking_uri), filter_string), None) is not None
+
+
 def study_run(tracking_uri: str, study: str) -> "Run":
     """Find a study's own run; of its launches the last.
 
