@@ -1,6 +1,7 @@
 """Where results come from: git commit, what differs from it, and package versions."""
 
 import hashlib
+import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,8 +52,8 @@ def code_diff() -> str:
 
 
 def package_versions() -> str:
-    """List the versions that numbers depend on, as ``"torch 2.13.0, ..."``."""
-    found = []
+    """List the versions that numbers depend on, as ``"Python 3.11.7, torch 2.13.0, ..."``."""
+    found = [f"Python {platform.python_version()}"]
     for package in PACKAGES:
         try:
             found.append(f"{package} {version(package)}")

@@ -1,7 +1,6 @@
 """Sections on where numbers come from: data, code, packages, and the commands that make them again."""
 
 import json
-import platform
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,7 +87,7 @@ def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
 def build_versions(readings: Sequence[StudyReading]) -> PageTable:
     """Lay out code and packages: of each study as it ran, and of this page as it was made."""
     rows = {reading.name: _versions_row(_commit(reading), _packages(reading)) for reading in readings}
-    here = _versions_row(git_commit(), package_versions()) | {"Python": platform.python_version()}
+    here = _versions_row(git_commit(), package_versions())
     frame = pd.DataFrame(rows | {"this page": here})
     frame = frame.astype(object).where(frame.notna(), None).rename_axis("what").reset_index()
     return build_page_table(

@@ -1,4 +1,5 @@
 import importlib.util
+import platform
 import shutil
 import subprocess
 from importlib.metadata import version
@@ -113,5 +114,6 @@ def copied_in_text(folder):
 
 def test_versions_are_those_installed():
     listed = package_versions().split(", ")
+    assert f"Python {platform.python_version()}" in listed
     assert f"torch {version('torch')}" in listed
     assert f"mlflow {version('mlflow')}" in listed
