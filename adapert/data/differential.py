@@ -105,10 +105,21 @@ class CellSums:
     @property
     def variance(self) -> FloatArray:
         """Unbiased variance of two cells or more, (n_genes,); exactly 0 for a constant gene."""
-        deviations = self.square_sums - self.sums * self.mean
-        deviations[deviations < NO_SPREAD * self.square_sums] = 0.0
-        variance: FloatArray = deviations / (self.n_cells - 1)
-        return variance
+        return variance_of(self.n_cells, self.sums, self.square_sums)
+
+
+def variance_of(n_cells: int | FloatArray, sums: FloatArray, square_sums: FloatArray) -> FloatArray:
+    """Compute unbiased variances from sums over cells, and exactly 0 for a constant gene or a single cell.
+
+    Args:
+        n_cells: Number of cells; anything that `sums` broadcasts with.
+        sums: Of expression.
+        square_sums: Of its square, as `sums`.
+    """
+    deviations = square_sums - sums * (sums / n_cells)
+    deviations[deviations < NO_SPREAD * square_sums] = 0.0  # what rounding leaves
+    variance: FloatArray = deviations / np.maximum(n_cells - 1, 1)
+    return variance
 
 
 def mann_whitney_p_values(expression: Expression, controls: SortedControls) -> FloatArray:

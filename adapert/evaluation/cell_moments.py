@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
-from adapert.data.differential import sum_cells
+from adapert.data.differential import sum_cells, variance_of
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray, SplitName
 
@@ -68,17 +68,10 @@ def t_against_rest(moments: CellMoments) -> FloatArray:
     if not n_rest.all():
         return np.zeros_like(moments.sums)
     rest_sums = moments.sums.sum(axis=0) - moments.sums
-    variance = _variance(n, moments.sums, moments.square_sums)
-    rest_variance = _variance(n_rest, rest_sums, moments.square_sums.sum(axis=0) - moments.square_sums)
+    variance = variance_of(n, moments.sums, moments.square_sums)
+    rest_variance = variance_of(n_rest, rest_sums, moments.square_sums.sum(axis=0) - moments.square_sums)
     squared_error = (variance + rest_variance) / n
     distance = moments.sums / n - rest_sums / n_rest
     is_constant = squared_error <= 0
     t: FloatArray = np.where(is_constant, 0.0, distance / np.sqrt(np.where(is_constant, 1.0, squared_error)))
     return t
-
-
-def _variance(n: FloatArray, sums: FloatArray, square_sums: FloatArray) -> FloatArray:
-    excess = square_sums - sums**2 / n
-    excess[excess < 1e-12 * square_sums] = 0.0  # what rounding leaves of a constant gene
-    variance: FloatArray = excess / np.maximum(n - 1, 1)
-    return variance
