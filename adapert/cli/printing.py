@@ -44,9 +44,9 @@ def print_candidates(picked: "Pick", n_shown: int = 4) -> None:
     columns = build_candidate_rows(picked, n_shown)
     console.print("Best configs on validation:")
     table = Table(box=None, pad_edge=False)
-    table.add_column("rank", no_wrap=True)
+    table.add_column("rank", overflow="fold")  # what does not fit goes on in the next line, whole
     for rank in range(1, len(next(iter(columns.values()))) + 1):
-        table.add_column(str(rank), justify="right", no_wrap=True)
+        table.add_column(str(rank), justify="right", overflow="fold")
     for name, values in columns.items():
         table.add_row(name, *values)
     console.print(table)

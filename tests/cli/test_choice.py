@@ -1,13 +1,16 @@
 """`adapert pick`: what it prints and writes, and what a user can get wrong."""
 
+import io
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 from fixtures.command import RunCommand
 from fixtures.store import Store
+from rich.console import Console
 
 from adapert import reevaluation
+from adapert.cli import printing
 from adapert.cli.printing import build_candidate_rows
 from adapert.config import Config, read_config
 from adapert.records import TrialStatus
@@ -98,6 +101,17 @@ def test_the_rows_are_told_side_by_side_and_the_pick_is_marked():
         "picked": ["", "*"],
         "model.tau": ["0.5", "0.7"],
     }
+
+
+def test_no_value_is_cut_short_where_the_terminal_is_narrow(monkeypatch):
+    printed = Console(file=io.StringIO(), width=80)
+    monkeypatch.setattr(printing, "console", printed)
+    pick = picked_of()
+    seven = pd.concat([pick.candidates.iloc[:1]] * 7).assign(**{"training.learning_rate": 0.0001234})
+    printing.print_candidates(replace(pick, candidates=seven, reevaluated=None), n_shown=7)
+    text = printed.file.getvalue()
+    assert "…" not in text
+    assert text.count("0.000123") == 7
 
 
 def test_the_rows_of_a_pick_at_once_are_those_of_its_study():
