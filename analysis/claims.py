@@ -172,7 +172,7 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
                 f"{low} to {high}" if low else ""
                 for low, high in zip(_numbers(claims, "low"), _numbers(claims, "high"), strict=True)
             ],
-            "p": ["" if np.isnan(value) else f"{value:.3f}" for value in claims["p_holm"].astype(float)],
+            "p": [_p_value(value) for value in claims["p_holm"].astype(float)],
             "On these data": claims["verdict"],
         }
     )
@@ -236,9 +236,16 @@ def _identity(frame: pd.DataFrame, claim: str, group: str, metric: str) -> dict[
     }
 
 
+def _p_value(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _numbers(claims: pd.DataFrame, column: str) -> list[str]:
     """Write differences with three decimals and weights as they are; nothing where there is none."""
     return [
-        "" if np.isnan(value) else f"{value:.3f}" if quantity == DIFFERENCE else f"{value:g}"
+        # Zero is added so that nothing is written as -0.000.
+        "" if np.isnan(value) else f"{round(value, 3) + 0:.3f}" if quantity == DIFFERENCE else f"{value:g}"
         for value, quantity in zip(claims[column].astype(float), claims["quantity"], strict=True)
     ]

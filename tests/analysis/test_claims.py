@@ -160,3 +160,14 @@ def test_claims_read_as_a_table(ablation, sensitivity):
         "| the best lambda_non is near .01 | small | Pearson-Δ | 0.01 | 0.01 to 0.01 |  | supported |" in text
     )
     assert "Undecided: the data allow both" in text
+
+
+def test_small_p_and_small_losses_are_written_as_what_they_are(ablation):
+    claims = (
+        summarize_claims(ablation, None)
+        .iloc[:3]
+        .assign(p_holm=[1e-5, 0.0123, np.nan], estimate=[-1e-4, 0.1, -0.1])
+    )
+    cells = build_claims_table(claims).cells
+    assert cells["p"].tolist() == ["< 0.001", "0.012", ""]
+    assert cells["Estimate"].tolist() == ["0.000", "0.100", "-0.100"]
