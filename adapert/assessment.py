@@ -204,6 +204,7 @@ def _describe_opening(
         n_seeds=plan.n_seeds,
         refit=plan.refit,
         folder=str(out.absolute()) if out else "",
+        use_ensembles=plan.use_ensembles,
     )
 
 

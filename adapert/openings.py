@@ -41,6 +41,7 @@ class Opening:
         n_seeds: Of each model that has chance.
         refit: What the scored models had learned from: ``"train"`` or ``"train+validation"``.
         folder: Of the results, as seen from the workspace; where it is empty, the ledger names the next free.
+        use_ensembles: Whether the seeds' mean predictions were scored too.
     """
 
     at: str
@@ -53,6 +54,7 @@ class Opening:
     n_seeds: int
     refit: str
     folder: str = ""
+    use_ensembles: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,8 @@ def _refuse(earlier: Sequence[Opening], study: str) -> None:
 def _parse(line: bytes, number: int, path: Path) -> Opening:
     try:
         found = json.loads(line)
-        # A later version may say more.
-        return Opening(**{field.name: found[field.name] for field in fields(Opening)})
+        # A later version may say more, an earlier one less.
+        return Opening(**{field.name: found[field.name] for field in fields(Opening) if field.name in found})
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"Each line of '{path}' must be an opening of the test split in JSON, but line {number} is not. "

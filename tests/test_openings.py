@@ -103,6 +103,13 @@ def test_what_a_later_version_says_more_is_no_damage(tmp_path):
     assert read_openings(tmp_path)[0].folder == "x"
 
 
+def test_what_an_earlier_version_did_not_say_is_no_damage(tmp_path):
+    said = asdict(opening_of())
+    del said["use_ensembles"]
+    (tmp_path / OPENINGS_FILE).write_text(json.dumps(said) + "\n")
+    assert read_openings(tmp_path) == [opening_of()]
+
+
 def test_folders_are_numbered_by_split_and_never_promised_twice(tmp_path):
     assert str(next_folder(tmp_path, "test")) == "evaluations/test_001"
     first = record_opening(tmp_path, opening_of())  # which crashes before it writes the folder

@@ -74,7 +74,7 @@ def build_report(
         ),
         _section("Openings of the test split", build_openings(openings)),
         _section("Versions", [build_versions(readings)]),
-        _section("How to run it again", build_commands(readings, workspace, list(picks.values()))),
+        _section("How to run it again", build_commands(readings, workspace, list(picks.values()), openings)),
     ]
     return Report(
         title=f"Report on {join_words(names)}",

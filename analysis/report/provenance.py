@@ -11,7 +11,9 @@ import pandas as pd
 from adapert.config import Config, build_config
 from adapert.data.prepared import read_manifest
 from adapert.errors import InputError
+from adapert.openings import Opening
 from adapert.records import Tag
+from adapert.selection import Pick
 from adapert.study.recipes import build_study, recipe_names
 from adapert.study.state import StudyState
 from adapert.study.study import BUDGET_OPTIONS
@@ -28,7 +30,7 @@ from analysis.report.elements import (
     build_page_table,
     join_words,
 )
-from analysis.report.reading import StudyReading
+from analysis.report.reading import StudyReading, read_state
 
 MAX_SETS = 4
 """Fields that a command line sets before a file of settings reads better."""
@@ -114,7 +116,10 @@ def _versions_row(commit: str, packages: str) -> dict[str, str]:
 
 
 def build_commands(
-    readings: Sequence[StudyReading], workspace: Path, picks: Sequence[ReadPick]
+    readings: Sequence[StudyReading],
+    workspace: Path,
+    picks: Sequence[ReadPick],
+    openings: Sequence[Opening],
 ) -> list[Part]:
     """Write the command lines that do all of it again.
 
@@ -122,6 +127,7 @@ def build_commands(
         readings: The studies.
         workspace: Of the studies.
         picks: Of those that search.
+        openings: Of the test split, in the workspace.
     """
     lines: list[str] = []
     bases: list[Part] = []
@@ -134,25 +140,49 @@ def build_commands(
         if base is not None:
             bases.append(Code(f"What {reading.name} starts from: {_base_file(reading)}", base))
     for read in picks:
-        lines += _pick_lines(read, workspace)
+        lines += _pick_lines(read, workspace, openings)
     names = [reading.name for reading in readings]
     lines.append(_line(workspace, "report", *names, "--out", "report.html"))
     return [Code("Commands, in their order", "\n".join(lines)), *bases]
 
 
-def _pick_lines(read: ReadPick, workspace: Path) -> list[str]:
-    """Write how a config is picked, evaluated, and its trial run again."""
+def _pick_lines(read: ReadPick, workspace: Path, openings: Sequence[Opening]) -> list[str]:
+    """Write how a config is picked, evaluated as it was, or as it may be, and its trial run again."""
     if read.pick is None:
         return []
     file = f"{read.study}_best.yaml"
-    options = [] if read.pick.reevaluated is not None else ["--no-reevaluation"]
+    options = _reevaluation_words(read.pick, workspace)
     if read.pick.objective != "pearson_delta":
         options += ["--objective", read.pick.objective]
+    digest = read.pick.config.digest()
+    evaluated = [_evaluation_words(one) for one in openings if one.config_digest == digest]
     return [
         _line(workspace, "pick", read.study, *options, "--out", file),
-        _line(workspace, "evaluate", file, "--seeds", "5"),
+        *(
+            _line(workspace, "evaluate", file, *words, *(["--again"] if number else []))
+            for number, words in enumerate(evaluated or [["--seeds", "5"]])
+        ),
         *([_line(workspace, "rerun", read.run)] if read.run else []),
     ]
+
+
+def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
+    """Options of the re-evaluation that a pick is judged by, as far as its ledger is there."""
+    if pick.reevaluated is None:
+        return ["--no-reevaluation"]
+    state = read_state(workspace, pick.reevaluation)
+    if state is None:
+        return []
+    plan = state.definition["study"]["plan"]
+    n_redrawn = len(plan["n_seeds_of"])
+    n_configs = len(plan["variants"]) - n_redrawn
+    options = {"top": n_configs, "fresh-seeds": plan["n_seeds"], "redraws": n_redrawn // n_configs}
+    return [word for name, n in options.items() for word in (f"--{name}", str(n))]
+
+
+def _evaluation_words(opening: Opening) -> list[str]:
+    words = ["--models", ",".join(opening.models), "--seeds", str(opening.n_seeds), "--refit", opening.refit]
+    return [*words, "--ensemble"] if opening.use_ensembles else words
 
 
 def _base_file(reading: StudyReading) -> str:

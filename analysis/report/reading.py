@@ -103,7 +103,7 @@ def read_study(tracking_uri: str, workspace: Path, name: str) -> StudyReading:
         design=read_design(tracking_uri, name),
         run=study_run(tracking_uri, name),
         trials=trials,
-        state=_read_state(workspace, name),
+        state=read_state(workspace, name),
     )
 
 
@@ -118,7 +118,8 @@ def metric_of(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
     return frame[name] if name in frame else pd.Series(float("nan"), index=frame.index)
 
 
-def _read_state(workspace: Path, name: str) -> StudyState | None:
+def read_state(workspace: Path, name: str) -> StudyState | None:
+    """Fold a study's ledger; None where the workspace has none, or a damaged one."""
     try:
         return fold(read_events(workspace / "studies" / name / LEDGER_FILE))
     except InputError:  # tracked from another workspace, or damaged: MLflow has the rest

@@ -1,5 +1,6 @@
 import json
 import shlex
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -7,9 +8,12 @@ import pytest
 import yaml
 
 from adapert.config import Config, build_config
+from adapert.openings import Opening
 from adapert.study.definition import describe_study
+from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger
 from adapert.study.recipes import build_study
 from adapert.study.state import StudyState
+from adapert.study.study import Design, Study
 from analysis.report.choice import ReadPick
 from analysis.report.elements import Facts, Paragraph
 from analysis.report.provenance import build_commands, build_data, build_versions
@@ -27,8 +31,13 @@ def reading(recipe="search", changes=None, budget=None, path="data", **state):
     return StudyReading(recipe, "search", run, trials, StudyState(definition=definition, **state))
 
 
-def commands(given, workspace, picks=()):
-    return build_commands([given], workspace, picks)[0].text.splitlines()
+def pick_of(**changes):
+    known = {"objective": "pearson_delta", "reevaluated": None, "run_ids": ("abc",), "config": Config()}
+    return SimpleNamespace(**(known | changes))
+
+
+def commands(given, workspace, picks=(), openings=()):
+    return build_commands([given], workspace, picks, openings)[0].text.splitlines()
 
 
 def test_a_launch_is_written_with_what_differs_from_its_recipe(tmp_path):
@@ -45,7 +54,7 @@ def test_a_launch_is_written_with_what_differs_from_its_recipe(tmp_path):
 def test_many_changes_become_a_file_of_the_same_config(tmp_path):
     changes = {"model.tau": 0.5, "model.dropout": 0.2, "graph.top_k": 5, "training.max_epochs": 9}
     given = reading(changes=changes | {"loss.huber_delta": 0.1})
-    lines, base = build_commands([given], tmp_path, [])
+    lines, base = build_commands([given], tmp_path, [], [])
     assert "--config search_base.yaml" in lines.text
     flat = {f"{s}.{name}": v for s, fields in yaml.safe_load(base.text).items() for name, v in fields.items()}
     assert build_config(flat) == build_config(given.state.definition["study"]["base"])
@@ -58,9 +67,39 @@ def test_without_a_ledger_the_recipe_is_not_guessed(tmp_path):
 
 
 def test_a_pick_is_followed_by_its_evaluation_and_the_same_trial_again(tmp_path):
-    picked = SimpleNamespace(objective="pearson_delta", reevaluated=None, run_ids=("abc",))
+    picked = pick_of()
     verbs = [shlex.split(line)[1] for line in commands(reading(), tmp_path, [ReadPick("search", picked)])]
     assert verbs == ["launch", "pick", "evaluate", "rerun", "report"]
+
+
+def test_a_pick_and_its_evaluation_are_written_with_their_options(tmp_path):
+    variants = {"rank_1": {}, "rank_2": {}, "rank_1_split_1": {}, "rank_2_split_1": {}}
+    redrawn = dict.fromkeys(list(variants)[2:], 1)
+    plan = Design(kind="reevaluation", variants=variants, n_seeds=4, n_seeds_of=redrawn)
+    study = Study(name="search_reevaluation", question="Do they hold?", base=Config(), plan=plan)
+    folder = tmp_path / "studies" / "search_reevaluation"
+    ledger = Ledger(folder / LEDGER_FILE)
+    ledger.append(EventKind.STUDY, format=FORMAT, study=describe_study(study))
+    ledger.close()
+    picked = pick_of(reevaluated=pd.DataFrame(), reevaluation="search_reevaluation")
+    opening = Opening(
+        at="now",
+        study="search",
+        config_digest=Config().digest(),
+        config={},
+        git_commit="",
+        data_fingerprint="",
+        models=["adapert", "mean"],
+        n_seeds=5,
+        refit="train+validation",
+        use_ensembles=True,
+    )
+    openings = [opening, replace(opening, config_digest="of another"), opening]
+    _, pick, first, second, *_ = commands(reading(), tmp_path, [ReadPick("search", picked)], openings)
+    assert "--top 2 --fresh-seeds 4 --redraws 1 --out search_best.yaml" in pick
+    words = "--models adapert,mean --seeds 5 --refit train+validation --ensemble"
+    assert f"adapert evaluate search_best.yaml {words} --workspace" in first
+    assert f"{words} --again" in second
 
 
 def test_versions_tell_a_commit_from_one_with_changes():
