@@ -4,11 +4,11 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
-from adapert.config import Config, build_config
+from adapert.config import Config, ModelName, build_config
 from adapert.data.prepared import read_manifest
 from adapert.errors import InputError
 from adapert.openings import Opening
@@ -181,7 +181,9 @@ def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
 
 
 def _evaluation_words(opening: Opening) -> list[str]:
-    words = ["--models", ",".join(opening.models), "--seeds", str(opening.n_seeds), "--refit", opening.refit]
+    are_all = set(opening.models) == set(get_args(ModelName))
+    words = [] if are_all else ["--models", ",".join(opening.models)]
+    words += ["--seeds", str(opening.n_seeds), "--refit", opening.refit]
     return [*words, "--ensemble"] if opening.use_ensembles else words
 
 
