@@ -66,7 +66,6 @@ class World:
     search: Launched
     again: Launched
     design: Launched
-    trained: Launched
 
 
 def launch(directory: Path, name: str, recipe: str, prepared: Path, *options: str) -> Launched:
@@ -74,17 +73,6 @@ def launch(directory: Path, name: str, recipe: str, prepared: Path, *options: st
     ended = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     study = "tiny_search" if recipe == SEARCH else "tiny_design"
     return Launched(study, directory / f"{name} runs", ended.returncode, ended.stdout)
-
-
-def train(directory: Path, prepared: Path) -> Launched:
-    config, workspace = directory / "mine.yaml", directory / "trained runs"
-    config.write_text("model: {tau: 0.7}\ntraining: {max_epochs: 2}\n")
-    adapert = command(directory, "unused", SEARCH, prepared)[0]
-    line = [adapert, "train", str(config), "--data", str(prepared), "--workspace", str(workspace)]
-    ended = subprocess.run(
-        [*line, "--seeds", "2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    return Launched("mine", workspace, ended.returncode, ended.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +88,6 @@ def world(launchable):
             name: two_at_once.submit(launch, launchable.parent, name, recipe, launchable, *options)
             for name, (recipe, options) in launches.items()
         }
-        started["trained"] = two_at_once.submit(train, launchable.parent, launchable)
     return World(launchable, **{name: launched.result() for name, launched in started.items()})
 
 
@@ -214,23 +201,6 @@ def test_an_ablation_has_its_figure(world, adapert, tmp_path):
     assert [file.path for file in client.list_artifacts(parent, "figures")] == [
         "figures/figure_4_ablation.png"
     ]
-
-
-def test_a_config_of_ones_own_is_trained_and_predicts(world, adapert):
-    assert world.trained.status == 0, world.trained.out
-    trials = world.trained.trials
-    assert sorted(zip(trials["seed"], trials["model.tau"], trials["epoch"], strict=True)) == [
-        (0, 0.7, 2.0),
-        (1, 0.7, 2.0),
-    ]
-    where = ("--workspace", world.trained.workspace)
-    assert f"Next: adapert predict mine GENE --workspace '{where[1]}'" in world.trained.out
-    gene = read_prepared(world.prepared).shared.node_names[0]
-    predicted = adapert("predict", "mine", gene, *where)
-    assert predicted.status == 0
-    assert "Predicted by trial mine/00" in predicted.out
-    again = adapert("rerun", "mine/001", *where)
-    assert again.status == 0, again.out
 
 
 def test_the_same_seed_gives_the_same_configs_ends_and_numbers(world):

@@ -15,11 +15,13 @@ from adapert.cli.studies import COHORT_SIZE
 from adapert.errors import InputError
 from adapert.launching import Stores, build_base
 from adapert.operation import StudyResult
-from adapert.records import EndReason, TrialStatus
+from adapert.records import EndReason, TrialRecord, TrialStatus
 from adapert.study.conductor import Closing
-from adapert.study.ledger import held
+from adapert.study.definition import restore_study
+from adapert.study.ledger import LEDGER_FILE, held, read_events
 from adapert.study.limits import Limits
 from adapert.study.resources import Resources
+from adapert.study.state import fold
 from adapert.tracking.store import DATABASE
 
 Launch = Callable[..., str]
@@ -100,6 +102,21 @@ def test_damaged_data_are_refused_before_a_trial(refused, simulated, tmp_path, d
     message = refused("launch", "quickstart", "--data", "data")
     assert says in message
     assert "'adapert prepare'" in message
+
+
+def test_train_runs_the_config_as_it_is_under_the_file_s_name(adapert, simulated, tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("model: {tau: 0.7}")
+
+    def operate(folder, *_):
+        study = restore_study(fold(read_events(folder / LEDGER_FILE)).definition["study"])
+        finished = TrialRecord("001", 0, "full", 0, {}, status=TrialStatus.FINISHED)
+        assert (study.name, study.base.model.tau, study.plan.seeds_of("full")) == ("mine", 0.7, range(2))
+        return StudyResult(study, [finished], 2, Closing(TrialStatus.FINISHED), 1.0, 0.0)
+
+    monkeypatch.setattr("adapert.launching.operate", operate)
+    ended = adapert("train", "mine.yaml", "--data", simulated.prepared, "--seeds", "2")
+    assert (ended.status, ended.err) == (0, "")
+    assert "Next: adapert predict mine GENE --workspace runs" in ended.out
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""`adapert train`: one config, on Ray, and what the other commands make of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from adapert.data.prepared import read_prepared
+from adapert.tracking.read import read_trials
+from adapert.tracking.store import tracking_uri
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_config_of_ones_own_is_trained_predicts_and_is_run_again(launchable, adapert, tmp_path):
+    (tmp_path / "mine.yaml").write_text("model: {tau: 0.7}\ntraining: {max_epochs: 2}\n")
+    command = str(Path(sys.executable).with_name("adapert"))
+    words = ["train", "mine.yaml", "--data", str(launchable), "--seeds", "2"]
+    trained = subprocess.run([command, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert trained.returncode == 0, trained.stderr
+    assert "Next: adapert predict mine GENE --workspace runs" in trained.stdout
+    trials = read_trials(tracking_uri(tmp_path / "runs"), "mine")
+    assert sorted(zip(trials["seed"], trials["model.tau"], trials["epoch"], strict=True)) == [
+        (0, 0.7, 2.0),
+        (1, 0.7, 2.0),
+    ]
+    gene = read_prepared(launchable).shared.node_names[0]
+    predicted = adapert("predict", "mine", gene)
+    assert predicted.status == 0
+    assert "Predicted by trial mine/00" in predicted.out
+    again = adapert("rerun", "mine/001")
+    assert again.status == 0, again.out
+    assert adapert("report", "mine").status == 0
