@@ -14,7 +14,7 @@ from adapert.judgement import judge, name_reevaluation
 from adapert.launching import launch
 from adapert.operation import StudyResult, study_folder
 from adapert.records import TrialRecord, TrialStatus
-from adapert.resume import resume
+from adapert.resume import resume, sync
 from adapert.selection import SPLIT_SEED, Pick, pick
 from adapert.study.definition import restore_study
 from adapert.study.ledger import LEDGER_FILE, read_events
@@ -173,6 +173,7 @@ def train_anew(
     """
     named, is_begun = _find(wanted, study, workspace)
     if is_begun and _is_done(workspace, named.name):
+        _deliver(workspace, named.name)
         console.print(f"Re-evaluated before, in '{named.name}'.", style="dim", soft_wrap=True)
         return named.name
     _check_data(named)
@@ -210,6 +211,16 @@ def _is_done(workspace: Path, name: str) -> bool:
     state = fold(read_events(study_folder(workspace, name) / LEDGER_FILE))
     n_asked = count_asked(restore_study(state.definition["study"]), state)
     return _have_ended(state.records.values(), n_asked)
+
+
+def _deliver(workspace: Path, name: str) -> None:
+    """Tell MLflow the ends that a process which was killed had no time to tell: numbers are read there."""
+    n_waiting, trouble = sync(workspace, name)
+    if n_waiting:
+        raise InputError(
+            f"A re-evaluation is judged by what MLflow has of it, but {n_waiting} lines of '{name}' still "
+            f"wait: {trouble}. Try 'adapert sync {name}' again."
+        )
 
 
 def _describe(study: Study) -> str:

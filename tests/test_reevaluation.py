@@ -99,13 +99,15 @@ def base(workspace):
 def track(workspace):
     """Put a study with finished trials (changes, seed, value) into the workspace; say how it was left."""
 
-    def write(study, trials):
+    def write(study, trials, is_killed=False):
         made = HandMade(study_folder(workspace, study.name), study)
         made.opened()
         for number, (changes, seed, value) in enumerate(trials):
             made.asked(f"{number:03d}", f"v{number}", seed, changes)
             made.reported(f"{number:03d}", 1, value, best_pds=0.6)
             made.ended(f"{number:03d}")
+        if is_killed:
+            raise RuntimeError("killed before MLflow was told")
         made.closed()
         ledger = Ledger(made.path)
         store = open_store(workspace)
@@ -206,6 +208,22 @@ def test_a_re_evaluation_that_was_left_is_gone_on_with(workspace, searched, laun
     with pytest.raises(UnfinishedError, match="again"):
         pick_config(workspace, "s")
     assert resumed == ["s_reevaluation"]
+
+
+def test_what_a_killed_process_had_no_time_to_tell_mlflow_is_told(
+    workspace, searched, launched, monkeypatch, track
+):
+    def killed(study, *_):
+        trials = [(dict(each.changes), each.seed, 0.5) for each in study.assignments]
+        track(study, trials, is_killed=True)
+
+    monkeypatch.setattr(reevaluation, "launch", killed)
+    plan = ReevaluationPlan(n_fresh_seeds=1, n_redraws=1)
+    with pytest.raises(RuntimeError, match="killed"):
+        pick_config(workspace, "s", plan=plan)
+    picked = pick_config(workspace, "s", plan=plan)
+    assert len(picked.reevaluated) == 3
+    assert picked.reevaluated["n_trials"].tolist() == [2, 2, 2]
 
 
 def test_an_interrupted_re_evaluation_names_no_config(workspace, searched, launched, monkeypatch):
