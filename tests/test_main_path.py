@@ -36,9 +36,6 @@ def study(base):
     return Study(name="tiny_design", question="Does it matter?", base=base, plan=plan)
 """
 
-TIMES = r"run|seconds|total_seconds|system/.*"
-"""Columns in which two launches of the same study differ."""
-
 
 @dataclass(frozen=True)
 class Launched:
@@ -64,7 +61,6 @@ class World:
 
     prepared: Path
     search: Launched
-    again: Launched
     design: Launched
 
 
@@ -81,7 +77,6 @@ def world(launchable):
     launches = {
         "search": (SEARCH, one_by_one),
         "design": (DESIGN, ("--max-epochs", "3")),
-        "again": (SEARCH, one_by_one),
     }
     with ThreadPoolExecutor(2) as two_at_once:
         started = {
@@ -201,18 +196,6 @@ def test_an_ablation_has_its_figure(world, adapert, tmp_path):
     assert [file.path for file in client.list_artifacts(parent, "figures")] == [
         "figures/figure_4_ablation.png"
     ]
-
-
-def test_the_same_seed_gives_the_same_configs_ends_and_numbers(world):
-    assert world.again.status == 0
-    first, again = (
-        launched.trials.drop(columns=launched.trials.filter(regex=f"^({TIMES})$")).sort_values(
-            "model.tau", ignore_index=True
-        )
-        for launched in (world.search, world.again)
-    )
-    pd.testing.assert_frame_equal(first, again, check_exact=True, check_like=True)
-    assert first["model.tau"].nunique() == 3
 
 
 def test_a_trial_that_is_run_again_in_one_process_has_ray_s_numbers(world, adapert):

@@ -1,0 +1,29 @@
+"""A search that is launched twice with the same seed."""
+
+import subprocess
+
+import pandas as pd
+import pytest
+from fixtures.launched import SEARCH, command
+
+from adapert.tracking.read import read_trials
+from adapert.tracking.store import tracking_uri
+
+pytestmark = pytest.mark.slow
+
+TIMES = r"run|seconds|total_seconds|system/.*"
+"""Columns in which two launches of the same study differ."""
+
+
+def launch(directory, name, prepared):
+    line = command(directory, name, SEARCH, prepared, "--max-epochs", "4", "--max-concurrent", "1")
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+    trials = read_trials(tracking_uri(directory / f"{name} runs"), "tiny_search")
+    named = trials.drop(columns=trials.filter(regex=f"^({TIMES})$"))
+    return named.sort_values("model.tau", ignore_index=True)
+
+
+def test_the_same_seed_gives_the_same_configs_ends_and_numbers(launchable):
+    first, again = (launch(launchable.parent, name, launchable) for name in ("first", "again"))
+    pd.testing.assert_frame_equal(first, again, check_exact=True, check_like=True)
+    assert first["model.tau"].nunique() == 3
