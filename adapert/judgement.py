@@ -25,6 +25,7 @@ from adapert.selection import (
     pick,
     rank_candidates,
 )
+from adapert.study.study import Design
 from adapert.tracking.read import read_design, read_trials, study_run, tag_of
 
 SUFFIX = "_reevaluation"
@@ -46,6 +47,13 @@ def searched_study(tracking_uri: str, study: str) -> str:
     """
     is_anew = SUFFIX in study and read_design(tracking_uri, study) == "reevaluation"
     return study.rpartition(SUFFIX)[0] if is_anew else study
+
+
+def count_retrained(plan: Design) -> tuple[int, int]:
+    """Count the configs that a re-evaluation trains anew, and the redrawn splits that each is trained on."""
+    n_redrawn = len(plan.n_seeds_of)
+    n_configs = len(plan.variants) - n_redrawn
+    return n_configs, n_redrawn // n_configs
 
 
 def pick_reevaluated(tracking_uri: str, study: str) -> Pick:

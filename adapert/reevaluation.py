@@ -10,7 +10,7 @@ from rich.console import Console
 
 from adapert.data.prepared import read_manifest
 from adapert.errors import InputError
-from adapert.judgement import judge, name_reevaluation
+from adapert.judgement import count_retrained, judge, name_reevaluation
 from adapert.launching import launch
 from adapert.operation import StudyResult, study_folder
 from adapert.records import TrialRecord, TrialStatus
@@ -225,11 +225,10 @@ def _deliver(workspace: Path, name: str) -> None:
 
 def _describe(study: Study) -> str:
     assert isinstance(study.plan, Design)
-    n_redrawn = len(study.plan.n_seeds_of)
-    n_configs = len(study.plan.variants) - n_redrawn
+    n_configs, n_redraws = count_retrained(study.plan)
     return (
         f"{study.n_trials} trials of the configs of rank 1 to {n_configs}; of each {study.plan.n_seeds} on "
-        f"fresh seeds and {n_redrawn // n_configs} on redrawn splits."
+        f"fresh seeds and {n_redraws} on redrawn splits."
     )
 
 

@@ -6,11 +6,11 @@ import sys
 from dataclasses import asdict, replace
 
 import pytest
+from fixtures.openings import build_opening
 
 from adapert.errors import InputError
 from adapert.openings import (
     OPENINGS_FILE,
-    Opening,
     check_unopened,
     next_folder,
     read_openings,
@@ -19,17 +19,7 @@ from adapert.openings import (
 
 
 def opening_of(study="search", data="data_a", digest="c1", at="2026-01-01T00:00:00+00:00"):
-    return Opening(
-        at=at,
-        study=study,
-        config_digest=digest,
-        config={"model.tau": 0.5},
-        git_commit="abc",
-        data_fingerprint=data,
-        models=["adapert", "mean"],
-        n_seeds=3,
-        refit="train",
-    )
+    return build_opening(at=at, study=study, config_digest=digest, data_fingerprint=data)
 
 
 def test_an_opening_is_read_back_as_it_was_written(tmp_path):

@@ -49,7 +49,7 @@ def evaluate(
         typer.Option("--refit", help="train, or train+validation with the epoch (or penalty) fixed."),
     ] = "train",
     cpus_per_fit: Annotated[
-        int, typer.Option("--cpus-per-fit", min=1, help="Threads of a fit, as a trial's.")
+        int, typer.Option("--cpus-per-fit", min=1, help="Cores and threads of a fit.")
     ] = 1,
     again: Annotated[bool, typer.Option("--again", help="Open a test split that was opened before.")] = False,
     device: Device = "auto",

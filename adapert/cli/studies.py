@@ -132,10 +132,7 @@ def launch(
 
 
 def train(
-    config: Annotated[
-        Path,
-        typer.Argument(metavar="CONFIG.yaml", help="Written by 'pick', or by you."),
-    ],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Written by 'pick', or by you.")],
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     name: Annotated[str | None, typer.Option("--name", help="Of its study; the file's by default.")] = None,

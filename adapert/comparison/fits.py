@@ -86,6 +86,7 @@ def _fit_all(
 
 @contextmanager
 def _threads(n_threads: int) -> Iterator[None]:
+    """Give torch a number of threads for a while: it has one setting for the whole process."""
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:

@@ -86,7 +86,7 @@ def trial_runs(tracking_uri: str, study: str) -> list["Run"]:
     """
     client = open_client(tracking_uri)
     _designs(client, study)
-    return list(_search(client, f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'"))
+    return list(_search(client, _trials_of(study)))
 
 
 def has_trials(tracking_uri: str, study: str) -> bool:
@@ -95,8 +95,7 @@ def has_trials(tracking_uri: str, study: str) -> bool:
     Raises:
         InputError: The store cannot be read.
     """
-    filter_string = f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'"
-    return next(_search(open_client(tracking_uri), filter_string), None) is not None
+    return next(_search(open_client(tracking_uri), _trials_of(study)), None) is not None
 
 
 def study_run(tracking_uri: str, study: str) -> "Run":
@@ -155,6 +154,11 @@ def open_client(tracking_uri: str) -> "MlflowClient":
 
     quiet_mlflow()
     return MlflowClient(tracking_uri=tracking_uri)
+
+
+def _trials_of(study: str) -> str:
+    """MLflow's filter for a study's trials."""
+    return f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'"
 
 
 def _search(client: "MlflowClient", filter_string: str) -> Iterator["Run"]:

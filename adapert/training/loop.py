@@ -116,8 +116,8 @@ def flushed_denormals() -> Iterator[None]:
     """Take numbers below 1e-38 for 0 on this thread, and leave it as it was.
 
     A sharp selection saturates, so that gradients of unselected nodes are that small; a CPU multiplies
-    such numbers many times slower than others (``python -m benchmarks denormals``), and they move no weight.
-    Where torch has several threads, its others keep them.
+    such numbers many times slower than others (``python -m benchmarks denormals``), and they change next to
+    nothing. Where torch has several threads, its others keep them.
     """
     was_on = float(torch.full((), 1e-39) * 1) == 0
     torch.set_flush_denormal(True)

@@ -11,12 +11,14 @@ import pandas as pd
 from adapert.config import Config, ModelName, build_config
 from adapert.data.prepared import read_manifest
 from adapert.errors import InputError
+from adapert.judgement import count_retrained
 from adapert.openings import Opening
 from adapert.records import Tag
 from adapert.selection import Pick
+from adapert.study.definition import restore_study
 from adapert.study.recipes import build_study, recipe_names
 from adapert.study.state import StudyState
-from adapert.study.study import BUDGET_OPTIONS
+from adapert.study.study import BUDGET_OPTIONS, Design
 from adapert.tracking.provenance import DIRTY, git_commit, package_versions
 from adapert.tracking.read import tag_of
 from analysis.report.choice import ReadPick, config_yaml
@@ -173,10 +175,10 @@ def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
     state = read_state(workspace, pick.reevaluation)
     if state is None:
         return []
-    plan = state.definition["study"]["plan"]
-    n_redrawn = len(plan["n_seeds_of"])
-    n_configs = len(plan["variants"]) - n_redrawn
-    options = {"top": n_configs, "fresh-seeds": plan["n_seeds"], "redraws": n_redrawn // n_configs}
+    plan = restore_study(state.definition["study"]).plan
+    assert isinstance(plan, Design)
+    n_configs, n_redraws = count_retrained(plan)
+    options = {"top": n_configs, "fresh-seeds": plan.n_seeds, "redraws": n_redraws}
     return [word for name, n in options.items() for word in (f"--{name}", str(n))]
 
 

@@ -1,11 +1,10 @@
 """What is drawn of a prepared data set and of an evaluation, from folders as the commands write them."""
 
 import json
-from dataclasses import replace
 
 import pandas as pd
 import pytest
-from fixtures.predictions import build_predictions, write_predictions
+from fixtures.predictions import build_predictions, predict_test_split, write_predictions
 
 from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
@@ -42,16 +41,7 @@ def prepared(tiny_dataset, tmp_path):
 @pytest.fixture
 def evaluate_as(tiny_dataset, make_table, tmp_path):
     """Write an evaluation of the tiny data set's test split, as of data with a fingerprint."""
-    table = tiny_dataset.splits["test"].table
-    predictions = replace(
-        build_predictions(),
-        perturbations=table.perturbations,
-        gene_names=tiny_dataset.gene_names,
-        observed_delta=table.delta,
-        deg_mask=table.deg_mask,
-        effect_size=table.effect_size,
-        predicted_delta={"adapert": table.delta, "mean": 0 * table.delta},
-    )
+    predictions = predict_test_split(tiny_dataset, ("adapert", "mean"))
     return lambda fingerprint: _write_evaluation(tmp_path / "test_001", predictions, make_table, fingerprint)
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fixtures.predictions import build_predictions
+from fixtures.predictions import predict_test_split
 
 from adapert.errors import InputError
 from analysis.figures.graph_coverage import hop_distances, plot_graph_coverage, summarize_graph_coverage
@@ -60,22 +60,9 @@ def test_every_set_is_averaged_over_the_same_perturbations(tiny_dataset):
     assert (summary["n_isolated"] >= 1).all()  # the last node has no edge
 
 
-def _predictions_of(dataset, variant="adapert"):
-    table = dataset.splits["test"].table
-    return replace(
-        build_predictions(),
-        perturbations=table.perturbations,
-        gene_names=dataset.gene_names,
-        observed_delta=table.delta,
-        deg_mask=table.deg_mask,
-        effect_size=table.effect_size,
-        predicted_delta={variant: table.delta},
-    )
-
-
 def test_an_evaluation_brings_its_perturbations_and_its_top_genes(tiny_dataset):
     closed = replace(tiny_dataset, splits={"train": tiny_dataset.splits["train"]})
-    summary = summarize_graph_coverage(closed, _predictions_of(tiny_dataset), "adapert")
+    summary = summarize_graph_coverage(closed, predict_test_split(tiny_dataset), "adapert")
     assert summary["gene_set"].unique().tolist() == [
         "DEGs",
         "top 10 of AdaPert",
@@ -86,10 +73,10 @@ def test_an_evaluation_brings_its_perturbations_and_its_top_genes(tiny_dataset):
 
 
 def test_predictions_of_other_genes_or_perturbations_are_refused(tiny_dataset):
-    of_other_genes = replace(_predictions_of(tiny_dataset), gene_names=tiny_dataset.gene_names[::-1])
+    of_other_genes = replace(predict_test_split(tiny_dataset), gene_names=tiny_dataset.gene_names[::-1])
     with pytest.raises(InputError, match="must be of the data set's 12 genes"):
         summarize_graph_coverage(tiny_dataset, of_other_genes)
-    no_node = replace(_predictions_of(tiny_dataset), perturbations=np.array(["G00", "X1", "G02"]))
+    no_node = replace(predict_test_split(tiny_dataset), perturbations=np.array(["G00", "X1", "G02"]))
     with pytest.raises(InputError, match="must be a node of the prepared graph, but 'X1' is not"):
         summarize_graph_coverage(tiny_dataset, no_node)
 

@@ -1,24 +1,15 @@
 import json
 
 import pandas as pd
+from fixtures.openings import build_opening
 from fixtures.predictions import build_predictions, write_predictions
 
-from adapert.openings import Opening
 from analysis.comparison import summarize_comparison
 from analysis.report.elements import Heading, PageTable, Paragraph
 from analysis.report.evaluations import build_evaluations, build_openings
 
-OPENING = Opening(
-    at="2026-01-02T03:04:05+00:00",
-    study="tune",
-    config_digest="123456789012",
-    config={},
-    git_commit="0123456789abcdef",
-    data_fingerprint="0012",
-    models=["adapert", "mean"],
-    n_seeds=3,
-    refit="train",
-    folder="elsewhere",
+OPENING = build_opening(
+    config_digest="123456789012", git_commit="0123456789abcdef", data_fingerprint="0012", folder="elsewhere"
 )
 
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import yaml
+from fixtures.openings import build_opening
 
 from adapert.config import Config, build_config
-from adapert.openings import Opening
 from adapert.study.definition import describe_study
 from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger
 from adapert.study.recipes import build_study
@@ -82,18 +82,8 @@ def test_a_pick_and_its_evaluation_are_written_with_their_options(tmp_path):
     ledger.append(EventKind.STUDY, format=FORMAT, study=describe_study(study))
     ledger.close()
     picked = pick_of(reevaluated=pd.DataFrame(), reevaluation="search_reevaluation")
-    opening = Opening(
-        at="now",
-        study="search",
-        config_digest=Config().digest(),
-        config={},
-        git_commit="",
-        data_fingerprint="",
-        models=["adapert", "mean"],
-        n_seeds=5,
-        refit="train+validation",
-        use_ensembles=True,
-    )
+    digest = Config().digest()
+    opening = build_opening(config_digest=digest, n_seeds=5, refit="train+validation", use_ensembles=True)
     openings = [opening, replace(opening, config_digest="of another"), opening]
     _, pick, first, second, *_ = commands(reading(), tmp_path, [ReadPick("search", picked)], openings)
     assert "--top 2 --fresh-seeds 4 --redraws 1 --out search_best.yaml" in pick
