@@ -10,6 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 
 from adapert.config import build_config
+from adapert.errors import InputError, first_line
 from adapert.study.space import Conditional
 from adapert.study.study import AblationPath, Design, Plan, Search, Study
 
@@ -56,7 +57,24 @@ def describe_study(study: Study) -> dict[str, Any]:
 
 
 def restore_study(described: Mapping[str, Any]) -> Study:
-    """Build the study that `describe_study` described."""
+    """Build the study that `describe_study` described.
+
+    Raises:
+        InputError: Something else is described, such as a field that this version does not know.
+    """
+    try:
+        return _restore(described)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a foreign value makes a config, a plan or Optuna raise
+        raise InputError(
+            "A study is restored from what its ledger's first line says, but that line does not describe "
+            f"one: {type(error).__name__}: {first_line(error)} Put back a copy of the ledger, or use the "
+            "version of adapert that wrote it."
+        ) from error
+
+
+def _restore(described: Mapping[str, Any]) -> Study:
     plan = dict(described["plan"])
     if described["plan_of"] == "search":
         plan["space"] = {name: _restore_choice(choice) for name, choice in plan["space"].items()}

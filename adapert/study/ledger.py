@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,52 +20,31 @@ from filelock import FileLock, Timeout
 
 from adapert.errors import InputError
 from adapert.files import write_whole
+from adapert.study.events import Event, EventKind, find_fault, is_known
 
 LEDGER_FILE = "ledger.jsonl"
 LOCK_FILE = "lock"
 HOLDER_FILE = "holder.json"
 
-FORMAT = 1
-"""Of the lines; one that is not this is refused."""
+FORMAT = 2
+"""Of the lines, and of what trials leave beside them; one that is not this is refused."""
+
+__all__ = [
+    "FORMAT",
+    "HOLDER_FILE",
+    "LEDGER_FILE",
+    "LOCK_FILE",
+    "Event",
+    "EventKind",
+    "Ledger",
+    "held",
+    "is_held",
+    "read_events",
+    "read_holder",
+]
 
 _PATIENCE_SECONDS = 0.5
 """For a process that only looks whether the study is held."""
-
-Event = dict[str, Any]
-"""A line: ``event`` (an `EventKind`), ``time`` (seconds since 1970), and what the kind says."""
-
-
-class EventKind(StrEnum):
-    """What a line records."""
-
-    STUDY = "study"
-    """The first line: what is asked, of which data and code, and the format."""
-    OPENED = "opened"
-    """A process took the study up: pid, host, resources, limits."""
-    ASKED = "asked"
-    """A trial got its config and seed."""
-    STARTED = "started"
-    """A worker took a trial up, for the first time or again."""
-    REPORTED = "reported"
-    """A trial finished an epoch."""
-    JUDGED = "judged"
-    """A rung compared a trial with others."""
-    LOST = "lost"
-    """A trial's worker was lost; the trial goes on in another."""
-    ENDED = "ended"
-    """A trial ended."""
-    SETTLED = "settled"
-    """A config has all the seeds it gets, and this is what Optuna is told of it."""
-    TRACKED = "tracked"
-    """A run of MLflow stands for a trial, or for the study where none is named."""
-    EXTENDED = "extended"
-    """More trials, or seeds, were asked for, from another terminal."""
-    STOPPING = "stopping"
-    """A trial is to end after its epoch, as another terminal asked."""
-    ACCEPTED = "accepted"
-    """The study was gone on with although code, data or recipe had changed."""
-    CLOSED = "closed"
-    """A process left the study: done, interrupted, stopped or failed."""
 
 
 class Ledger:
@@ -108,28 +86,42 @@ class Ledger:
 def read_events(path: Path) -> list[Event]:
     """Read a ledger's whole lines, oldest first; also while another process appends to it.
 
+    Lines of a kind that this version does not know are passed over: a later one may have written them.
+
     Raises:
         InputError: No ledger, one of another format, or one that is damaged before its last line.
     """
     if not path.is_file():
         raise InputError(f"A study's folder must have a ledger, but there is no file '{path}'.")
-    events = []
     *lines, _torn = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        try:
-            events.append(dict(json.loads(line)))
-        except (ValueError, TypeError) as error:
+    read = [_read_json(line) for line in lines]  # None where it is no JSON
+    _check_format(read[0] if read else None, path)
+    asked: set[str] = set()
+    for number, event in enumerate(read, start=1):
+        if fault := find_fault(event, asked):
             raise InputError(
-                f"Each line of a ledger must be JSON, but line {number} of '{path}' is not. Put back a "
-                "copy of the file, or remove that line."
-            ) from error
-    first = events[0] if events else {}
-    if first.get("event") != EventKind.STUDY or first.get("format") != FORMAT:
+                f"A ledger's lines must be as adapert wrote them, but in line {number} of '{path}' {fault}. "
+                "Put back a copy of the file, or remove that line."
+            )
+        if event["event"] == EventKind.ASKED:
+            asked.add(event["trial"])
+    return [event for event in read if is_known(event)]
+
+
+def _read_json(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _check_format(first: Any, path: Path) -> None:
+    found = first.get("format") if isinstance(first, dict) and first.get("event") == EventKind.STUDY else None
+    if found != FORMAT:
         raise InputError(
             f"A ledger must begin with its study, in format {FORMAT}, but '{path}' does not. Use the "
             "version of adapert that wrote it, or launch the study under another name."
         )
-    return events
 
 
 @contextmanager

@@ -1,15 +1,35 @@
 """What another terminal asks of a running study: a file each, taken up between two events."""
 
 import json
+import logging
 import uuid
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import PositiveInt, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from adapert.files import write_whole
 
 REQUESTS_FOLDER = "requests"
 
 RequestKind = Literal["stop", "extend"]
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class _Stop(TypedDict):
+    kind: Literal["stop"]
+    trial: str | None
+
+
+class _Extend(TypedDict):
+    kind: Literal["extend"]
+    n_trials: PositiveInt | None
+    n_seeds: PositiveInt | None
+
+
+_REQUEST: TypeAdapter[Any] = TypeAdapter(_Stop | _Extend)
 
 
 def write_request(folder: Path, kind: RequestKind, **said: Any) -> None:
@@ -29,10 +49,25 @@ def has_requests(folder: Path) -> bool:
 
 
 def read_requests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Read the requests that wait, oldest first, each with its file: to be removed once the ledger has it."""
+    """Read the requests that wait, oldest first, each with its file: to be removed once the ledger has it.
+
+    A file that is no request is set aside under another name, with a warning: it must not stop a study.
+    """
     # Called many times a second; a study has the folder from its beginning.
     files = sorted(_waiting(folder), key=lambda file: file.stat().st_mtime_ns)
-    return [(file, json.loads(file.read_text())) for file in files]
+    read = [(file, _read_request(file)) for file in files]
+    for file in [file for file, request in read if request is None]:
+        aside = file.replace(file.with_suffix(".unreadable"))
+        _LOGGER.warning("A request must be as 'adapert stop' or 'extend' writes it, but '%s' is not.", aside)
+    return [(file, request) for file, request in read if request is not None]
+
+
+def _read_request(file: Path) -> dict[str, Any] | None:
+    try:
+        request: dict[str, Any] = _REQUEST.validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return request
 
 
 def _waiting(folder: Path) -> list[Path]:

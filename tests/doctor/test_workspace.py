@@ -9,9 +9,10 @@ from adapert.data.prepared import write_prepared
 from adapert.doctor.examine import CHECKS, examine
 from adapert.doctor.findings import GB
 from adapert.doctor.workspace import check_data, check_disk, check_store, check_studies
+from adapert.study.ledger import FORMAT
 from adapert.tracking.store import DATABASE, tracking_uri
 
-FIRST_LINE = json.dumps({"event": "study", "format": 1, "name": "search"}) + "\n"
+FIRST_LINE = json.dumps({"event": "study", "format": FORMAT, "name": "search"}) + "\n"
 
 
 def assert_found(finding, state, *parts):
@@ -139,7 +140,7 @@ def test_studies_are_counted_by_their_ledgers(tmp_path):
         b"",
         b'{"event": "stu',
         b'{"event": "trial"}\n',
-        b'{"event": "study", "format": 2}\n',
+        b'{"event": "study", "format": 1}\n',
         b"[]\n",
         b"\xff\xfe\n",
     ],

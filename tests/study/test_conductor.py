@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict, replace
 
 import pytest
+from fixtures.ledger import first_line
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
@@ -15,8 +16,8 @@ from adapert.config import Config
 from adapert.records import DISK, FAILURE, IS_OVER, MESSAGE, OBJECTIVE, EndReason, TrialStatus
 from adapert.seeding import derive_seed
 from adapert.study.conductor import Conductor
-from adapert.study.definition import describe_study, restore_study
-from adapert.study.ledger import FORMAT, EventKind, Ledger, held, read_events
+from adapert.study.definition import restore_study
+from adapert.study.ledger import EventKind, Ledger, held, read_events
 from adapert.study.limits import Limits
 from adapert.study.requests import has_requests, read_requests, write_request
 from adapert.study.search import Suggestions
@@ -91,7 +92,7 @@ def begin(path, plan):
     plan = PLANS[plan] if isinstance(plan, str) else plan
     study = Study(name="try", question="?", base=base, plan=plan)
     ledger = Ledger(path)
-    ledger.append(EventKind.STUDY, format=FORMAT, study=describe_study(study))
+    ledger.append(EventKind.STUDY, **first_line(study))
     ledger.close()
 
 
@@ -483,7 +484,7 @@ def test_a_study_that_reached_its_limit_goes_on_under_a_larger_one(ledger_path, 
 def test_time_counts_over_all_processes(ledger_path):
     begin(ledger_path, "search")
     ledger = Ledger(ledger_path)
-    ledger.append(EventKind.OPENED, time=1000.0)
+    ledger.append(EventKind.OPENED, time=1000.0, pid=1, host="here")
     ledger.append(EventKind.CLOSED, time=1090.0, status="interrupted", message="")
     ledger.close()
     conductor = take_up(ledger_path, Limits(seconds=90.0))

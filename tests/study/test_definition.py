@@ -4,6 +4,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from adapert.config import Config
+from adapert.errors import InputError
 from adapert.study.definition import (
     CODE,
     PACKAGES,
@@ -114,3 +115,13 @@ def test_changed_packages_are_named_by_both_versions(origin):
 
 def test_all_that_has_changed_is_named(origin):
     assert len(find_changes({"data": "", "code": {}, "versions": {}}, origin)) == 1 + 1 + len(PACKAGES)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"plan": {}}, {"plan_of": "dance"}, {"base": {"model.dropuot": 1}}, {"base": None}, {"plan": []}],
+)
+def test_a_description_of_something_else_is_refused(changes):
+    described = describe_study(Study(name="try", question="?", base=Config(), plan=PLANS["search"]))
+    with pytest.raises(InputError, match=r"Put back a copy of the ledger|Config has no field"):
+        restore_study(described | changes)

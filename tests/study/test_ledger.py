@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,26 @@ from adapert.study.ledger import (
     read_holder,
 )
 
+STUDY = {
+    "format": FORMAT,
+    "study": {},
+    "origin": {},
+    "recipe": "",
+    "optuna_storage": "",
+    "git_commit": "",
+    "packages": "",
+}
+ASKED = {
+    "trial": "001",
+    "number": 0,
+    "variant": "full",
+    "seed": 0,
+    "changes": {},
+    "suggested": {},
+    "config_digest": "d",
+}
+REPORTED = {"trial": "001", "epoch": 1, "host": "h", "is_over": False, "metrics": {}}
+
 
 @pytest.fixture
 def path(tmp_path):
@@ -31,7 +52,7 @@ def path(tmp_path):
 @pytest.fixture
 def ledger(path):
     ledger = Ledger(path)
-    ledger.append(EventKind.STUDY, format=FORMAT)
+    ledger.append(EventKind.STUDY, **STUDY)
     yield ledger
     ledger.close()
 
@@ -55,28 +76,30 @@ def test_a_line_is_json_of_an_event_and_its_time(ledger, path):
 
 
 def test_lines_are_read_as_they_were_appended(ledger, path):
-    appended = [ledger.append(EventKind.STARTED, trial=f"{n:03d}") for n in range(3)]
+    appended = [ledger.append(EventKind.ASKED, **ASKED | {"trial": f"{n:03d}"}) for n in range(3)]
     assert read_events(path)[1:] == appended
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_that_json_does_not_have_become_null(ledger, path, value):
-    ledger.append(EventKind.REPORTED, metrics={"mse": value}, values=[value, 1.0], pair=(value,))
-    read = read_events(path)[1]
+    ledger.append(EventKind.ASKED, **ASKED)
+    said = REPORTED | {"metrics": {"mse": value}, "values": [value, 1.0], "pair": (value,)}
+    ledger.append(EventKind.REPORTED, **said)
+    read = read_events(path)[2]
     assert (read["metrics"], read["values"], read["pair"]) == ({"mse": None}, [None, 1.0], [None])
     assert not {"NaN", "Infinity"} & set(path.read_text().replace(":", " ").split())
 
 
 def test_a_line_that_is_torn_anywhere_is_as_if_never_written(ledger, path):
     before = path.read_bytes()
-    ledger.append(EventKind.ASKED, trial="001", variant="größer\n")
+    ledger.append(EventKind.ASKED, **ASKED | {"variant": "größer\n"})
     whole = path.read_bytes()
     for size in range(len(before), len(whole)):
         path.write_bytes(whole[:size])
         assert [event["event"] for event in read_events(path)] == ["study"]
         again = Ledger(path)
         assert path.read_bytes() == before
-        again.append(EventKind.OPENED, pid=1)
+        again.append(EventKind.OPENED, pid=1, host="h")
         again.close()
         assert [event["event"] for event in read_events(path)] == ["study", "opened"]
 
@@ -87,13 +110,54 @@ def test_a_whole_ledger_is_opened_as_it_is(ledger, path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("damaged", [b'{"event": "as\n', b"\n", b"\0\0\0\0\n", b"\xff\xfe\n", b"3\n"])
-def test_a_line_that_is_damaged_before_the_last_is_refused_by_its_number(ledger, path, damaged):
+@pytest.mark.parametrize("damaged", ['{"event": "as', "", "\0\0", "\xff\xfe", "null", "[" * 100_000, "NaN"])
+def test_a_line_that_is_no_json_is_refused_by_its_number(ledger, path, damaged):
     with path.open("ab") as file:
-        file.write(damaged)
-    ledger.append(EventKind.CLOSED)
-    with pytest.raises(InputError, match=r"must be JSON, but line 2 of '.*ledger\.jsonl' is not\. Put back"):
+        file.write(damaged.encode("latin-1") + b"\n")
+    ledger.append(EventKind.CLOSED, status="finished", message="")
+    with pytest.raises(InputError, match=r"but in line 2 of '.*ledger\.jsonl' no event is named"):
         read_events(path)
+
+
+ENDED = {"event": "ended", "time": 1, "trial": "001", "status": "finished", "reason": "epochs", "message": ""}
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ([1, 2], "no event is named"),
+        ("asked", "no event is named"),
+        ({"time": 1.0}, "no event is named"),
+        ({"event": None, "time": 1.0}, "no event is named"),
+        ({"event": "asked", "time": 1.0} | ASKED, "trial '001' is asked for a second time"),
+        (ENDED | {"trial": "009"}, "'ended' is about trial '009', which no line before it asks for"),
+        ({key: value for key, value in ENDED.items() if key != "reason"}, "'ended' has no 'reason'"),
+        ({key: value for key, value in ENDED.items() if key != "time"}, "'ended' has no 'time'"),
+        (ENDED | {"time": None}, "'ended' has a wrong 'time': input should be a valid number"),
+        (ENDED | {"time": "now"}, "'ended' has a wrong 'time'"),
+        (ENDED | {"trial": 1}, "'ended' has a wrong 'trial'"),
+        (ENDED | {"status": "done"}, "'ended' has a wrong 'status'"),
+        ({"event": "reported", "time": 1} | REPORTED | {"epoch": "2"}, "'reported' has a wrong 'epoch'"),
+        (
+            {"event": "reported", "time": 1} | REPORTED | {"metrics": {"mse": "0"}},
+            "'reported' has a wrong 'metrics.mse'",
+        ),
+        ({"event": "opened", "time": 1, "pid": 1}, "'opened' has no 'host'"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_refused_by_its_number(ledger, path, line, fault):
+    ledger.append(EventKind.ASKED, **ASKED)
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match=re.escape(f"but in line 3 of '{path}' {fault}")):
+        read_events(path)
+
+
+def test_what_a_later_version_adds_to_a_ledger_is_passed_over(ledger, path):
+    with path.open("a") as file:
+        file.write(json.dumps({"event": "weighed", "by": "a later version"}) + "\n")
+    ledger.append(EventKind.CLOSED, status="finished", message="", more=[1])
+    assert [event["event"] for event in read_events(path)] == ["study", "closed"]
 
 
 @pytest.mark.parametrize(
@@ -104,13 +168,13 @@ def test_a_line_that_is_damaged_before_the_last_is_refused_by_its_number(ledger,
         b"[]\n",
         b'{"event": "opened", "time": 1.0}\n',
         b'{"event": "study", "time": 1.0}\n',
-        b'{"event": "study", "time": 1.0, "format": 2}\n',
+        b'{"event": "study", "time": 1.0, "format": 1}\n',
     ],
 )
 def test_a_file_that_does_not_begin_with_a_study_of_this_format_is_refused(path, first):
     path.parent.mkdir()
     path.write_bytes(first)
-    with pytest.raises(InputError, match=r"must begin with its study, in format 1, but .* Use the version"):
+    with pytest.raises(InputError, match=r"must begin with its study, in format 2, but .* Use the version"):
         read_events(path)
 
 
@@ -122,7 +186,7 @@ def test_a_folder_without_a_ledger_is_refused(path):
 def test_lines_of_several_threads_never_mix(ledger, path):
     def append(number):
         for _ in range(20):
-            ledger.append(EventKind.TRACKED, trial=str(number) * 50)
+            ledger.append(EventKind.TRACKED, trial=str(number) * 50, run="r")
 
     threads = [threading.Thread(target=append, args=[number]) for number in range(4)]
     for thread in threads:
@@ -154,7 +218,7 @@ for room in (0, 1, 40):
     except OSError as error:
         print(room, type(error).__name__, path.read_bytes() == before)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-ledger.append(EventKind.ASKED, trial="002")
+ledger.append(EventKind.TRACKED, trial="002", run="r")
 """
 
 

@@ -42,3 +42,17 @@ def test_a_request_that_is_still_being_written_is_not_taken(tmp_path, text):
     write_request(tmp_path, "stop", trial=None)
     (tmp_path / REQUESTS_FOLDER / ".abc.def.json").write_text(text)
     assert said(tmp_path) == [{"kind": "stop", "trial": None}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"kind": "dance"}', '{"kind": "stop"}', '{"kind": "extend", "n_trials": -1}'],
+)
+def test_a_file_that_is_no_request_is_set_aside_with_a_warning(tmp_path, caplog, text):
+    write_request(tmp_path, "stop", trial=None)
+    foreign = tmp_path / REQUESTS_FOLDER / "foreign.json"
+    foreign.write_text(text)
+    assert said(tmp_path) == [{"kind": "stop", "trial": None}]
+    assert foreign.with_suffix(".unreadable").read_text() == text
+    assert "foreign.unreadable' is not" in caplog.text
+    assert len(read_requests(tmp_path)) == 1

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import yaml
+from fixtures.ledger import first_line
 from fixtures.openings import build_opening
 
 from adapert.config import Config, build_config
 from adapert.study.definition import describe_study
-from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger
+from adapert.study.ledger import LEDGER_FILE, EventKind, Ledger
 from adapert.study.recipes import build_study
 from adapert.study.state import StudyState
 from adapert.study.study import Design, Study
@@ -79,7 +80,7 @@ def test_a_pick_and_its_evaluation_are_written_with_their_options(tmp_path):
     study = Study(name="search_reevaluation", question="Do they hold?", base=Config(), plan=plan)
     folder = tmp_path / "studies" / "search_reevaluation"
     ledger = Ledger(folder / LEDGER_FILE)
-    ledger.append(EventKind.STUDY, format=FORMAT, study=describe_study(study))
+    ledger.append(EventKind.STUDY, **first_line(study))
     ledger.close()
     picked = pick_of(reevaluated=pd.DataFrame(), reevaluation="search_reevaluation")
     digest = Config().digest()
