@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from adapert.prediction.predictions import Predictions
     from adapert.reevaluation import ReevaluationPlan
     from adapert.rerunning import RerunResult
+    from adapert.results.study import StudyResults
     from adapert.selection import Pick
     from adapert.study.limits import Limits
     from adapert.study.resources import Resources
@@ -152,15 +153,17 @@ def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
 
     Args:
         study: Its name.
-        workspace: Where it lies.
+        workspace: Where it lies, or whose MLflow store has it.
+
+    Returns:
+        As `adapert.results.study.StudyResults.frame`.
 
     Raises:
-        InputError: No such store or study.
+        InputError: No such study, or a damaged ledger.
     """
-    from adapert.tracking.read import read_trials
-    from adapert.tracking.store import tracking_uri
+    from adapert.results.find import open_study
 
-    return read_trials(tracking_uri(Path(workspace)), study)
+    return open_study(Path(workspace), study).frame.copy()
 
 
 def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
@@ -168,18 +171,18 @@ def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
 
     Args:
         study: Its name.
-        workspace: Where it lies.
+        workspace: Where it lies, or whose MLflow store has it.
 
     Returns:
         `adapert.records.LONG_COLUMNS` and ``lambda_non``.
 
     Raises:
-        InputError: No such store or study, or no finished trial.
+        InputError: No such study, or no finished trial.
     """
-    from adapert.tracking.store import tracking_uri
+    from adapert.results.find import open_study
     from analysis.load import load_per_perturbation
 
-    return load_per_perturbation(tracking_uri(Path(workspace)), study)
+    return load_per_perturbation(open_study(Path(workspace), study))
 
 
 def pick(
@@ -203,26 +206,25 @@ def pick(
         is_reevaluated: Whether they are; else the best so far is named at once.
         resources: Fields of `Resources` for that; the others are as the study had them.
         console: Where progress is shown; nowhere if None.
-        note: Told why no model could be logged, where none was.
+        note: Told of the model, and of what MLflow did not take.
 
     Raises:
         InputError: No such study, or no finished trial in it.
         UnfinishedError: Training anew was interrupted; picking again goes on with it.
     """
     from adapert.prediction.tracked import keep_picked_model
-    from adapert.reevaluation import add_intervals, pick_config
+    from adapert.reevaluation import add_intervals, keep_pick, pick_config
+    from adapert.results.find import open_study
     from adapert.selection import pick as rank_configs
-    from adapert.tracking.runs import keep_pick
-    from adapert.tracking.store import tracking_uri
 
     folder = Path(workspace)
-    uri = tracking_uri(folder)
     if is_reevaluated:
         picked = pick_config(folder, study, objective, plan, resources, console)
     else:
-        picked = add_intervals(rank_configs(uri, study, objective), uri, study)
-    keep_pick(uri, study, objective, picked.reevaluation)
-    keep_picked_model(uri, picked.run_ids, note)
+        results = open_study(folder, study)
+        picked = add_intervals(rank_configs(results, objective), results)
+    keep_pick(folder, study, picked, note)
+    keep_picked_model(folder, study, picked.trials, note)
     return picked
 
 
@@ -356,7 +358,7 @@ def draw_figures(
     Raises:
         InputError: No source, or one that has nothing to show.
     """
-    from adapert.tracking.store import tracking_uri
+    from adapert.results.find import open_study
     from analysis.sources import draw_data, draw_evaluation
 
     if not studies and data is None and evaluation is None:
@@ -367,7 +369,8 @@ def draw_figures(
     directory, wanted = _path(out) or Path(workspace) / "figures", tuple(only)
     paths, claims = list[Path](), None
     if studies:
-        paths, claims = _draw_studies(tracking_uri(Path(workspace)), studies, directory, split, wanted, note)
+        opened = [open_study(Path(workspace), name) for name in dict.fromkeys(studies)]
+        paths, claims = _draw_studies(Path(workspace), opened, directory, split, wanted, note)
     if data is not None:
         paths += draw_data(Path(data), directory, _path(evaluation), wanted, note)
     if evaluation is not None:
@@ -401,16 +404,22 @@ def write_report(
     from analysis.report.content import build_report
     from analysis.report.page import write_page
 
-    path, uri = _path(out) or Path(workspace) / "report.html", tracking_uri(Path(workspace))
-    page = write_page(build_report(uri, Path(workspace), studies, split), path)
-    keep_report(uri, studies, page)
+    path = _path(out) or Path(workspace) / "report.html"
+    page = write_page(build_report(Path(workspace), studies, split), path)
+    keep_report(tracking_uri(Path(workspace)), studies, page)
     return path
 
 
 def _draw_studies(
-    uri: str, studies: Sequence[str], directory: Path, split: str, only: tuple[str, ...], note: Note
+    workspace: Path,
+    studies: "Sequence[StudyResults]",
+    directory: Path,
+    split: str,
+    only: tuple[str, ...],
+    note: Note,
 ) -> "tuple[list[Path], pd.DataFrame | None]":
     from adapert.tracking.runs import keep_figures
+    from adapert.tracking.store import tracking_uri
     from analysis.claims import CLAIMS_STEM
     from analysis.figures.recipes import draw_figures as draw_study_figures
     from analysis.figures.recipes import figure_stems
@@ -418,10 +427,10 @@ def _draw_studies(
 
     paths: list[Path] = []
     if not only or set(only) & set(figure_stems()):
-        drawn = draw_study_figures(uri, studies, directory, split, only, note)
-        keep_figures(uri, drawn)
+        drawn = draw_study_figures(studies, directory, split, only, note)
+        keep_figures(tracking_uri(workspace), drawn)
         paths += [path for files in drawn.values() for path in files]
-    claims = None if only and CLAIMS_STEM not in only else summarize_study_claims(uri, studies, split)
+    claims = None if only and CLAIMS_STEM not in only else summarize_study_claims(studies, split)
     if claims is not None:
         paths += write_claims(claims, directory)
     return paths, claims

@@ -36,8 +36,8 @@ from adapert.openings import (
     next_folder,
     record_opening,
 )
+from adapert.results.find import find_studies
 from adapert.tracking.provenance import git_commit
-from adapert.tracking.read import find_studies
 from adapert.tracking.runs import keep_evaluation
 from adapert.tracking.store import tracking_uri
 from analysis.comparison import summarize_comparison, summarize_differences, write_comparison
@@ -154,8 +154,7 @@ def name_study(workspace: Path, config: Config) -> str:
         InputError: The workspace's store cannot be read: whether the test split was opened is then unknown.
     """
     try:
-        uri = tracking_uri(workspace)
-        studies = [searched_study(uri, study) for study in find_studies(uri, config.digest())[:1]]
+        studies = [searched_study(workspace, name) for name in find_studies(workspace, config.digest())[:1]]
     except Exception as error:  # MLflow's, the database's or the network's
         raise InputError(
             "Openings of the test split are counted by study, but the store that knows the studies cannot be "

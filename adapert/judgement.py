@@ -8,11 +8,15 @@ candidates get the same splits and seeds, so that an easy split favours none of 
 """
 
 from dataclasses import replace
+from itertools import count
+from pathlib import Path
 
 import pandas as pd
 
 from adapert.errors import InputError
-from adapert.records import Tag, TrialStatus
+from adapert.records import TrialStatus
+from adapert.results.find import open_study
+from adapert.results.study import StudyResults
 from adapert.selection import (
     PARETO,
     SPLIT_SEED,
@@ -26,7 +30,6 @@ from adapert.selection import (
     rank_candidates,
 )
 from adapert.study.study import Design
-from adapert.tracking.read import read_design, read_trials, study_run, tag_of
 
 SUFFIX = "_reevaluation"
 """Of the study that trains another one's best configs anew."""
@@ -39,13 +42,13 @@ def name_reevaluation(study: str, number: int) -> str:
     return f"{study}{SUFFIX}" if number == 1 else f"{study}{SUFFIX}_{number}"
 
 
-def searched_study(tracking_uri: str, study: str) -> str:
-    """Name the study whose configs a re-evaluation trains anew; any other study is its own.
+def searched_study(workspace: Path, study: str) -> str:
+    """Name the study whose configs a re-evaluation trains again; any other study is its own.
 
     Raises:
-        InputError: No such store or study.
+        InputError: No such study.
     """
-    is_anew = SUFFIX in study and read_design(tracking_uri, study) == "reevaluation"
+    is_anew = SUFFIX in study and open_study(workspace, study).design == "reevaluation"
     return study.rpartition(SUFFIX)[0] if is_anew else study
 
 
@@ -56,12 +59,12 @@ def count_retrained(plan: Design) -> tuple[int, int]:
     return n_configs, n_redrawn // n_configs
 
 
-def pick_reevaluated(tracking_uri: str, study: str) -> Pick:
+def pick_reevaluated(workspace: Path, study: StudyResults) -> Pick:
     """Pick as `adapert pick` last did, without training anything.
 
     Args:
-        tracking_uri: MLflow's.
-        study: Name of the study that searched.
+        workspace: Where re-evaluations lie.
+        study: That searched.
 
     Returns:
         The pick as it was last made; of a study that was not picked from, by its last re-evaluation. Where
@@ -70,11 +73,12 @@ def pick_reevaluated(tracking_uri: str, study: str) -> Pick:
     Raises:
         InputError: As `pick`.
     """
-    objective, _, name = tag_of(study_run(tracking_uri, study), Tag.PICKED_BY).partition(" ")
-    picked = pick(tracking_uri, study, objective or "pearson_delta")
-    if objective and not name:
+    record = study.picked
+    picked = pick(study, record.objective if record else "pearson_delta")
+    name = record.reevaluation if record else _last_reevaluation(workspace, study.name)
+    if not name:
         return picked
-    trials = read_trials(tracking_uri, name) if name else _read_last(tracking_uri, study)
+    trials = open_study(workspace, name).frame
     is_finished = len(keep_finished(trials, picked.objective)) > 0
     return replace(judge(picked, trials), reevaluation=name) if is_finished else picked
 
@@ -87,7 +91,7 @@ def judge(picked: Pick, trials: pd.DataFrame) -> Pick:
 
     Args:
         picked: Ranking of the study that searched.
-        trials: Of its re-evaluation, from `read_trials`.
+        trials: Of its re-evaluation, from `StudyResults.frame`.
 
     Returns:
         The pick of the best. Its `reevaluated` has a row a candidate, the best first: rank (in the study),
@@ -117,7 +121,7 @@ def judge(picked: Pick, trials: pd.DataFrame) -> Pick:
     return replace(
         picked,
         config=config,
-        run_ids=(*picked.run_ids_of[best], *on_own_split["run"]),
+        trials=(*picked.trials_of[best], *on_own_split["run"]),
         reevaluated=table,
         reason=_give_reason(table, shared, picked.objective),
         notes=(*picked.notes, *notes),
@@ -125,15 +129,17 @@ def judge(picked: Pick, trials: pd.DataFrame) -> Pick:
     )
 
 
-def _read_last(tracking_uri: str, study: str) -> pd.DataFrame:
-    """Read the trials of the last re-evaluation; none where there is none."""
-    trials, number = pd.DataFrame(), 1
-    while True:
+def _last_reevaluation(workspace: Path, study: str) -> str:
+    """Name the last re-evaluation that has a trial; empty where there is none."""
+    last = ""
+    for number in count(1):
+        name = name_reevaluation(study, number)
         try:
-            found = read_trials(tracking_uri, name_reevaluation(study, number))
+            trials = open_study(workspace, name).trials
         except InputError:
-            return trials
-        trials, number = found if len(found) else trials, number + 1
+            return last
+        last = name if trials else last
+    return last
 
 
 def _match(picked: Pick, finished: pd.DataFrame) -> pd.DataFrame:

@@ -14,9 +14,10 @@ from adapert.config import Config, read_config
 from adapert.data.prepared import read_manifest, read_prepared
 from adapert.errors import InputError, first_line
 from adapert.files import write_whole
-from adapert.operation import StudyResult, operate, study_folder
+from adapert.operation import StudyResult, operate
 from adapert.records import CODE_DIFF_FILE
 from adapert.study.definition import describe_origin, describe_study
+from adapert.study.folders import study_folder
 from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
 from adapert.study.limits import Limits
 from adapert.study.progress import format_seconds

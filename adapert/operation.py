@@ -55,11 +55,6 @@ class StudyResult:
         return sum(record.status == status for record in self.records)
 
 
-def study_folder(workspace: Path, name: str) -> Path:
-    """Folder of a study, absolute."""
-    return workspace.resolve() / "studies" / name
-
-
 def operate(
     folder: Path, resources: Resources, limits: Limits, console: Console, connect: Connect
 ) -> StudyResult:

@@ -54,7 +54,7 @@ class TrialRecord:
         reason: Why it ended; None while it has not.
         message: Why, in a sentence; empty where `reason` says it all.
         n_epochs: Epochs reported so far.
-        metrics: The last report.
+        metrics: The last value of each.
         seconds: Of work, over all attempts.
         host: Where it last ran.
         n_lost: Workers that were lost under it.

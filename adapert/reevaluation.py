@@ -1,6 +1,6 @@
 """Pick a config: rank a study's, train the best few anew, and name the one that holds."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -9,23 +9,30 @@ from typing import Any
 from rich.console import Console
 
 from adapert.data.prepared import read_manifest
-from adapert.errors import InputError
+from adapert.errors import InputError, first_line
 from adapert.judgement import count_retrained, judge, name_reevaluation
 from adapert.launching import launch
-from adapert.operation import StudyResult, study_folder
+from adapert.operation import StudyResult
 from adapert.records import TrialRecord, TrialStatus
-from adapert.resume import resume, sync
+from adapert.results.find import open_study
+from adapert.results.ledger import write_pick
+from adapert.results.study import PickRecord, StudyResults
+from adapert.resume import resume
 from adapert.selection import SPLIT_SEED, Pick, pick
 from adapert.study.definition import restore_study
+from adapert.study.folders import study_folder
 from adapert.study.ledger import LEDGER_FILE, read_events
 from adapert.study.limits import Limits
 from adapert.study.resources import Resources, build_resources
 from adapert.study.state import count_asked, fold
 from adapert.study.study import Design, Study
-from adapert.tracking.read import read_trials
+from adapert.tracking.runs import keep_pick as track_pick
 from adapert.tracking.store import tracking_uri
 from analysis.load import load_per_perturbation
 from analysis.statistics.estimates import summarize_by
+
+Note = Callable[[str], None]
+"""Takes a line on what was just done."""
 
 
 class UnfinishedError(Exception):
@@ -92,19 +99,18 @@ def pick_config(
         InputError: As `pick` and `adapert.launching.launch`, or the data set is not what the study had.
         UnfinishedError: The re-evaluation was interrupted, or could not go on.
     """
-    uri = tracking_uri(workspace)
-    picked = add_intervals(pick(uri, study, objective), uri, study)
+    results = open_study(workspace, study)
+    picked = add_intervals(pick(results, objective), results)
     wanted = build_reevaluation(picked, study, plan or ReevaluationPlan())
     name = train_anew(wanted, study, workspace, resources or {}, console or Console(quiet=True))
-    return replace(judge(picked, read_trials(uri, name)), reevaluation=name)
+    return replace(judge(picked, open_study(workspace, name).frame), reevaluation=name)
 
 
-def add_intervals(picked: Pick, uri: str, study: str) -> Pick:
+def add_intervals(picked: Pick, study: StudyResults) -> Pick:
     """Give candidates the interval of their metric, over perturbations and seeds.
 
     Args:
         picked: From `pick`.
-        uri: MLflow's.
         study: Whose trials' long tables are read.
 
     Returns:
@@ -113,7 +119,7 @@ def add_intervals(picked: Pick, uri: str, study: str) -> Pick:
         perturbation.
     """
     try:
-        long = load_per_perturbation(uri, study)
+        long = load_per_perturbation(study)
     except InputError as error:
         candidates = picked.candidates.assign(low=float("nan"), high=float("nan"))
         return replace(picked, candidates=candidates, notes=(*picked.notes, f"No intervals: {error}"))
@@ -121,6 +127,24 @@ def add_intervals(picked: Pick, uri: str, study: str) -> Pick:
     intervals = estimates[["config_digest", "low", "high"]]
     candidates = picked.candidates.merge(intervals, on="config_digest", how="left")
     return replace(picked, candidates=candidates)
+
+
+def keep_pick(workspace: Path, study: str, picked: Pick, note: Note) -> None:
+    """Remember how a study's config was picked: in its folder, and with its run in MLflow.
+
+    Args:
+        workspace: Of the study.
+        study: That was picked from.
+        picked: How.
+        note: Told why MLflow did not take it, where it did not.
+    """
+    folder = study_folder(workspace, study)
+    if (folder / LEDGER_FILE).is_file():
+        write_pick(folder, PickRecord(picked.objective, picked.reevaluation))
+    try:
+        track_pick(tracking_uri(workspace), study, picked.objective, picked.reevaluation)
+    except Exception as error:  # the pick itself stands, whatever the store does
+        note(f"MLflow has not got the pick: {first_line(error)}")
 
 
 def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Study:
@@ -173,7 +197,6 @@ def train_anew(
     """
     named, is_begun = _find(wanted, study, workspace)
     if is_begun and _is_done(workspace, named.name):
-        _deliver(workspace, named.name)
         console.print(f"Re-evaluated before, in '{named.name}'.", style="dim", soft_wrap=True)
         return named.name
     _check_data(named)
@@ -211,16 +234,6 @@ def _is_done(workspace: Path, name: str) -> bool:
     state = fold(read_events(study_folder(workspace, name) / LEDGER_FILE))
     n_asked = count_asked(restore_study(state.definition["study"]), state)
     return _have_ended(state.records.values(), n_asked)
-
-
-def _deliver(workspace: Path, name: str) -> None:
-    """Tell MLflow the ends that a process which was killed had no time to tell: numbers are read there."""
-    n_waiting, trouble = sync(workspace, name)
-    if n_waiting:
-        raise InputError(
-            f"A re-evaluation is judged by what MLflow has of it, but {n_waiting} lines of '{name}' still "
-            f"wait: {trouble}. Try 'adapert sync {name}' again."
-        )
 
 
 def _describe(study: Study) -> str:

@@ -1,13 +1,11 @@
 """Run a tracked trial again, in this process, and compare every metric with what was tracked."""
 
-import json
 import math
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -21,7 +19,6 @@ from adapert.long_table import build_long_table, write_long_table
 from adapert.models.protocol import Fit, PerturbationModel
 from adapert.records import (
     CODE_DIFF_FILE,
-    ORIGIN_FILE,
     PER_PERTURBATION_FILE,
     REPORTED,
     SYSTEM,
@@ -29,19 +26,16 @@ from adapert.records import (
     Tag,
 )
 from adapert.registry import build_model
+from adapert.results.find import find_trial
+from adapert.results.inputs import find_data
+from adapert.results.study import StudyResults
+from adapert.results.trial import TrialResult
 from adapert.study.definition import describe_code, find_changes
-from adapert.tracking.artifacts import read_text
-from adapert.tracking.find import find_trial, name_of
-from adapert.tracking.inputs import find_data, read_run_config
 from adapert.tracking.provenance import DIRTY, code_diff, git_commit, package_versions
-from adapert.tracking.read import open_client, tag_of
 from adapert.tracking.reruns import Rerun, tracked_rerun
-from adapert.tracking.store import quiet_mlflow, tracking_uri
+from adapert.tracking.store import open_store
 from adapert.trainable import READABLE_SPLITS, tracked_metrics
 from adapert.training.fit import begin_fit
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
 
 COMPARED = tuple(metric for metric in REPORTED if metric not in (*SYSTEM, "seconds"))
 """What a trial's numbers are: all that it reported but the time and the machine that it took."""
@@ -58,15 +52,13 @@ class RerunResult:
 
     Attributes:
         name: Of the trial: ``"search/007"``.
-        run: Its run.
-        rerun: The run of this time.
+        rerun: Its run in MLflow this time.
         metrics: `COLUMNS`, one row a metric; NaN where one side has none, and differences of 0 where the two
             are equal, NaN included.
         changes: What differs between then and now, each in a few words.
     """
 
     name: str
-    run: str
     rerun: str
     metrics: pd.DataFrame
     changes: Sequence[str]
@@ -80,13 +72,14 @@ class RerunResult:
 def rerun_trial(
     workspace: Path, run: str, data: Path | None = None, note: Note = lambda line: None
 ) -> RerunResult:
-    """Run a trial again from its run in MLflow, for as many epochs as it had.
+    """Run a trial again, for as many epochs as it had.
 
     The rerun is tracked as a run of its own, which is part of no study.
 
     Args:
         workspace: Where the study lies.
-        run: A run's id, ``"search/007"``, or a study's name, which stands for its best finished trial.
+        run: A run's id in MLflow, ``"search/007"``, or a study's name, which stands for its best finished
+            trial.
         data: Prepared data set of the trial, where it no longer lies where it was.
         note: Told what differs from then, and of the training.
 
@@ -94,26 +87,24 @@ def rerun_trial(
         InputError: No such store or run, a trial without an epoch, or other data than the trial's.
         DivergedError: The loss, or a prediction, became NaN or infinite.
     """
-    quiet_mlflow()
-    uri = tracking_uri(workspace)
-    original = find_trial(uri, run)
+    study, original = find_trial(workspace, run)
     n_epochs = _count_epochs(original)
-    config = read_run_config(uri, original)
+    config = original.build_config()
     config = config.with_changes({"data.path": str(find_data(config, data))})
     device = _device_of(original)
-    changes = compare_origins(uri, original, device)
+    changes = compare_origins(study, original, device)
     for change in changes:
         note(f"Not as then: {change}.")
-    machine: dict[str, str] = {
+    tags = _tags_of(original, config, study.run_id) | {
         Tag.DEVICE: device,
         Tag.N_THREADS: str(_set_threads(original)),
         Tag.HOST: socket.gethostname(),
     }
-    with tracked_rerun(open_client(uri), original, config, machine) as rerun:
-        note(f"Training {name_of(original)} again: {n_epochs} epochs at most, on {device}.")
+    with tracked_rerun(open_store(workspace), original.name, config, tags) as rerun:
+        note(f"Training {original.name} again: {n_epochs} epochs at most, on {device}.")
         again = _train(config, original, torch.device(device), n_epochs, rerun)
-        metrics = compare_metrics(original.data.metrics, again)
-        result = RerunResult(name_of(original), original.info.run_id, rerun.run_id, metrics, changes)
+        metrics = compare_metrics(original.metrics, again)
+        result = RerunResult(original.name, rerun.run_id, metrics, changes)
         rerun.log_comparison(metrics, describe_result(result))
     return result
 
@@ -129,30 +120,25 @@ def compare_metrics(tracked: Mapping[str, float], again: Mapping[str, float]) ->
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def compare_origins(tracking_uri: str, original: "Run", device: str) -> list[str]:
+def compare_origins(study: StudyResults, original: TrialResult, device: str) -> list[str]:
     """Name what a trial's numbers may depend on and is not as it was, each in a few words.
 
     Args:
-        tracking_uri: MLflow's.
-        original: The trial's run.
+        study: The trial's.
+        original: The trial.
         device: Where it is run again.
     """
-    was = {tag: tag_of(original, tag) for tag in (Tag.GIT_COMMIT, Tag.DEVICE, Tag.HOST)}
-    commit = git_commit()
     pairs = [
-        ("the commit", was[Tag.GIT_COMMIT], commit),
-        ("the device", was[Tag.DEVICE], device),
-        ("the machine", was[Tag.HOST], socket.gethostname()),
+        ("the commit", original.git_commit, git_commit()),
+        ("the device", original.device, device),
+        ("the machine", original.host, socket.gethostname()),
     ]
     changes = [f"{what} was {before} and is {now}" for what, before, now in pairs if before and before != now]
-    origin, diff = _study_files(tracking_uri, original)
-    if was[Tag.GIT_COMMIT].endswith(DIRTY) and diff != code_diff():
-        changes.append(
-            f"the code's changes since that commit are others: see {CODE_DIFF_FILE} of the study's run"
-        )
-    if origin:
-        changes += find_changes(origin | {"data": ""}, describe_code() | {"data": ""})
-    return changes + _compare_versions(tag_of(original, Tag.VERSIONS), changes)
+    if original.git_commit.endswith(DIRTY) and study.code_diff != code_diff():
+        changes.append(f"the code's changes since that commit are others: see the study's {CODE_DIFF_FILE}")
+    if study.origin:
+        changes += find_changes({**study.origin, "data": ""}, describe_code() | {"data": ""})
+    return changes + _compare_versions(original.packages, changes)
 
 
 def describe_result(result: RerunResult) -> str:
@@ -169,36 +155,39 @@ def describe_result(result: RerunResult) -> str:
     return told + reasons
 
 
-def _count_epochs(original: "Run") -> int:
-    n_epochs = int(original.data.metrics.get("epoch", 0))
+def _tags_of(original: TrialResult, config: Config, parent: str) -> dict[str, str]:
+    """What a rerun's run says of its original, whose study's run is its parent where MLflow has one."""
+    tags: dict[str, str] = {
+        Tag.STUDY: original.study,
+        Tag.TRIAL: original.trial_id,
+        Tag.VARIANT: original.variant,
+        Tag.SEED: str(original.seed),
+        Tag.CONFIG_DIGEST: original.config_digest,
+        Tag.DATA_FINGERPRINT: config.data.fingerprint,
+    }
+    return tags | ({"mlflow.parentRunId": parent} if parent else {})
+
+
+def _count_epochs(original: TrialResult) -> int:
+    n_epochs = int(original.metrics.get("epoch", 0))
     if not n_epochs:
         raise InputError(
-            f"A trial is run again to compare what it reported, but '{name_of(original)}' reported no epoch. "
+            f"A trial is run again to compare what it reported, but '{original.name}' reported no epoch. "
             "Name another trial."
         )
     return n_epochs
 
 
-def _device_of(original: "Run") -> str:
-    is_on_gpu = tag_of(original, Tag.DEVICE) == "cuda" and torch.cuda.is_available()
+def _device_of(original: TrialResult) -> str:
+    is_on_gpu = original.device == "cuda" and torch.cuda.is_available()
     return "cuda" if is_on_gpu else "cpu"
 
 
-def _set_threads(original: "Run") -> int:
+def _set_threads(original: TrialResult) -> int:
     """Take as many threads as the trial had, where that is tracked: sums may depend on their number."""
-    n_threads = int(tag_of(original, Tag.N_THREADS) or 1)
+    n_threads = original.n_threads or 1
     torch.set_num_threads(n_threads)
     return n_threads
-
-
-def _study_files(tracking_uri: str, original: "Run") -> tuple[dict[str, object], str]:
-    """What the study kept of its origin, and its code's diff; empty where it kept none."""
-    parent = original.data.tags.get("mlflow.parentRunId")
-    if not parent:
-        return {}, ""
-    study = open_client(tracking_uri).get_run(parent)
-    text = read_text(study, tracking_uri, ORIGIN_FILE)
-    return json.loads(text or "{}"), read_text(study, tracking_uri, CODE_DIFF_FILE)
 
 
 def _compare_versions(tracked: str, known: Sequence[str]) -> list[str]:
@@ -214,13 +203,12 @@ def _compare_versions(tracked: str, known: Sequence[str]) -> list[str]:
 
 
 def _train(
-    config: Config, original: "Run", device: torch.device, n_epochs: int, rerun: Rerun
+    config: Config, original: TrialResult, device: torch.device, n_epochs: int, rerun: Rerun
 ) -> dict[str, float]:
     """Train and evaluate as a study's worker does; return the last value of every metric."""
-    seed = int(tag_of(original, Tag.SEED))
     prepared = read_prepared(Path(config.data.path), READABLE_SPLITS)
     dataset = redraw(prepared, config.data.split_seed, config.data.control == "cell")
-    model = build_model(config, seed, device)
+    model = build_model(config, original.seed, device)
     fit = begin_fit(model, dataset)
     metrics: dict[str, float] = {}
     for _ in range(n_epochs):
@@ -236,15 +224,15 @@ def _train(
 
 
 def _evaluate(
-    model: PerturbationModel, fit: Fit, dataset: PreparedDataset, original: "Run", rerun: Rerun
+    model: PerturbationModel, fit: Fit, dataset: PreparedDataset, original: TrialResult, rerun: Rerun
 ) -> dict[str, float]:
-    evaluation = evaluate_model(model, dataset, "validation", int(tag_of(original, Tag.SEED)))
+    evaluation = evaluate_model(model, dataset, "validation", original.seed)
     identity = {
         "run": rerun.run_id,
-        "study": tag_of(original, Tag.STUDY),
-        "variant": tag_of(original, Tag.VARIANT),
-        "config_digest": tag_of(original, Tag.CONFIG_DIGEST),
-        "seed": int(tag_of(original, Tag.SEED)),
+        "study": original.study,
+        "variant": original.variant,
+        "config_digest": original.config_digest,
+        "seed": original.seed,
     }
     with TemporaryDirectory() as folder:
         table, weights = Path(folder) / PER_PERTURBATION_FILE, Path(folder) / WEIGHTS_FILE

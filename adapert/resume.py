@@ -11,10 +11,11 @@ from typing import Any
 from rich.console import Console
 
 from adapert.data.prepared import read_manifest
-from adapert.errors import InputError, name_some, nearest
-from adapert.operation import StudyResult, operate, study_folder
+from adapert.errors import InputError, name_some
+from adapert.operation import StudyResult, operate
 from adapert.records import TrialStatus
 from adapert.study.definition import describe_origin, describe_study, find_changes, restore_study
+from adapert.study.folders import find_study
 from adapert.study.ledger import LEDGER_FILE, EventKind, Ledger, held, is_held, read_events
 from adapert.study.limits import Limits
 from adapert.study.recipes import build_study
@@ -30,28 +31,6 @@ _VARIED = {Search: "space", Design: "variants", AblationPath: "start"}
 
 TAKEN_SECONDS = 10.0
 """How long a request waits for the process that runs a study to take it up."""
-
-
-def find_study(workspace: Path, name: str) -> Path:
-    """Find a study's folder.
-
-    Raises:
-        InputError: The workspace has no study of this name.
-    """
-    folder = study_folder(workspace, name)
-    if not (folder / LEDGER_FILE).is_file():
-        names = study_names(workspace)
-        existing = f"It has {name_some(names)}." if names else "It has no study yet."
-        raise InputError(
-            f"There is no study '{name}' in '{workspace}'.{nearest(name, names)} {existing} Launch one, or "
-            "name its workspace with --workspace."
-        )
-    return folder
-
-
-def study_names(workspace: Path) -> list[str]:
-    """Studies of a workspace, by name."""
-    return sorted(path.parent.name for path in (workspace / "studies").glob(f"*/{LEDGER_FILE}"))
 
 
 def resume(

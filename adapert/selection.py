@@ -11,7 +11,7 @@ from adapert.config import Config, build_config
 from adapert.data.schema import BoolArray, FloatArray
 from adapert.errors import InputError, nearest
 from adapert.records import EVALUATED, TrialStatus
-from adapert.tracking.read import read_trials
+from adapert.results.study import StudyResults
 
 METRICS = ("pearson_delta", "pds", *EVALUATED)
 """What configs can be ranked by: tracked as ``best_...``, and of all of them larger is better."""
@@ -47,8 +47,9 @@ class Pick:
         objective: What they are ranked by.
         configs: Of the candidates, in their order.
         next_seed: Above every seed that a trial of the study had.
-        run_ids: Finished MLflow runs of the picked config on the study's own split, the study's first.
-        run_ids_of: Finished runs of each candidate in the study.
+        trials: Finished trials of the picked config on the study's own split, ``"search/007"``, the study's
+            first.
+        trials_of: Finished trials of each candidate in the study.
         reevaluated: A row a candidate that was trained anew (`adapert.reevaluation`); None where none was.
         reason: Why this one, in a sentence.
         notes: What a reader of the table must know, in sentences.
@@ -62,8 +63,8 @@ class Pick:
     objective: str = "pearson_delta"
     configs: tuple[Config, ...] = ()
     next_seed: int = 0
-    run_ids: tuple[str, ...] = ()
-    run_ids_of: tuple[tuple[str, ...], ...] = ()
+    trials: tuple[str, ...] = ()
+    trials_of: tuple[tuple[str, ...], ...] = ()
     reevaluated: pd.DataFrame | None = None
     reason: str = ""
     notes: tuple[str, ...] = ()
@@ -81,38 +82,37 @@ class Pick:
         return self.configs.index(self.config) + 1
 
 
-def pick(tracking_uri: str, study: str, objective: str = "pearson_delta") -> Pick:
+def pick(study: StudyResults, objective: str = "pearson_delta") -> Pick:
     """Rank a study's finished configs by a validation metric, averaged over their seeds.
 
     Trials that the scheduler stopped were not given the same epochs and are left out.
 
     Args:
-        tracking_uri: MLflow's.
-        study: Name of the study.
+        study: That tried them.
         objective: One of `OBJECTIVES`; see `rank_candidates`.
 
     Raises:
-        InputError: An unknown objective, no such study, no finished trial in it, or trials on different
-            splits, which do not compare.
+        InputError: An unknown objective, no finished trial in the study, or trials on different splits, which
+            do not compare.
     """
     check_objective(objective)
-    trials = read_trials(tracking_uri, study)
+    trials = study.frame
     finished = keep_finished(trials, objective)
     if finished.empty:
         raise InputError(
-            f"A config is picked among finished trials, but study '{study}' has none of its {len(trials)} "
-            "trials finished. Launch it again under another name."
+            f"A config is picked among finished trials, but study '{study.name}' has none of its "
+            f"{len(trials)} trials finished. Launch it again under another name."
         )
     if finished[SPLIT_SEED].nunique() > 1:
         raise InputError(
-            f"Configs are compared on one split, but the trials of '{study}' have several. Pick from the "
-            "study whose configs it trained anew."
+            f"Configs are compared on one split, but the trials of '{study.name}' have several. Pick from "
+            "the study whose configs it trained anew."
         )
     candidates = rank_candidates(_summarize_configs(finished, objective), objective)
     by_digest = finished.groupby("config_digest")
     of_config = [by_digest.get_group(digest) for digest in candidates["config_digest"]]
     configs = tuple(config_of(trials.iloc[0]) for trials in of_config)
-    run_ids_of = tuple(tuple(trials["run"]) for trials in of_config)
+    trials_of = tuple(tuple(trials["run"]) for trials in of_config)
     return Pick(
         config=configs[0],
         candidates=candidates,
@@ -120,8 +120,8 @@ def pick(tracking_uri: str, study: str, objective: str = "pearson_delta") -> Pic
         objective=objective,
         configs=configs,
         next_seed=int(trials["seed"].max()) + 1,
-        run_ids=run_ids_of[0],
-        run_ids_of=run_ids_of,
+        trials=trials_of[0],
+        trials_of=trials_of,
         reason=f"Rank 1 is picked, the best of {len(configs)} by {describe_objective(objective)} in the "
         "study; it was not trained anew on fresh seeds and splits, so part of its lead may be luck.",
         notes=(WHY_PARETO,) if objective == PARETO else (),
@@ -162,7 +162,7 @@ def keep_finished(trials: pd.DataFrame, objective: str) -> pd.DataFrame:
     """Keep the finished trials that have the objective.
 
     Args:
-        trials: From `read_trials`.
+        trials: From `StudyResults.frame`.
         objective: One of `OBJECTIVES`.
 
     Returns:

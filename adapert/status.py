@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
-from adapert.resume import find_study, study_names
 from adapert.study.definition import restore_study
+from adapert.study.folders import find_study, study_names
 from adapert.study.ledger import LEDGER_FILE, is_held, read_events, read_holder
 from adapert.study.progress import best_record, format_seconds
 from adapert.study.state import StudyState, count_asked, fold

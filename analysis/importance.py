@@ -8,8 +8,8 @@ import pandas as pd
 
 from adapert.errors import InputError
 from adapert.records import OBJECTIVE, TrialStatus
+from adapert.results.study import StudyResults
 from adapert.seeding import numpy_generator
-from adapert.tracking.read import read_design, read_trials
 from analysis.load import NothingToShowError
 from analysis.statistics.estimates import CONFIDENCE
 from analysis.statistics.two_level import FloatArray
@@ -47,35 +47,33 @@ COLUMNS = [
 ]
 
 
-def load_importance(tracking_uri: str, study: str) -> pd.DataFrame:
+def load_importance(study: StudyResults) -> pd.DataFrame:
     """Load the trials of an importance study, one row each, whatever their end.
 
     Args:
-        tracking_uri: MLflow's.
-        study: Name of the study; all its launches count.
+        study: That was made for it.
 
     Returns:
-        The columns of `adapert.tracking.read.read_trials`, after ``study``.
+        The columns of `StudyResults.frame`, after ``study``.
 
     Raises:
         NothingToShowError: No trial has finished.
-        InputError: No such store or study, or its trials were not made for this.
+        InputError: Its trials were not made for this.
     """
-    check_design(read_design(tracking_uri, study), study)
-    trials = read_trials(tracking_uri, study)
+    check_design(study.design, study.name)
+    trials = study.frame
     if OBJECTIVE not in trials or not (trials["status"] == TrialStatus.FINISHED).any():
         raise NothingToShowError(
-            f"Importance needs finished trials, but study '{study}' has none yet. Wait for its first."
+            f"Importance needs finished trials, but study '{study.name}' has none yet. Wait for its first."
         )
-    trials.insert(0, "study", study)
-    return trials
+    return pd.concat([pd.Series(study.name, trials.index, name="study"), trials], axis="columns")
 
 
 def check_design(design: str, study: str) -> None:
     """Refuse trials that were chosen by their results, or that compare named configs.
 
     Args:
-        design: From `adapert.tracking.read.read_design`.
+        design: The study's.
         study: Its name, for the message.
 
     Raises:

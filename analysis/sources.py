@@ -8,7 +8,7 @@ import pandas as pd
 
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.errors import InputError
-from adapert.tracking.read import read_design
+from adapert.results.study import StudyResults
 from analysis.claims import CLAIMS_STEM, build_claims_table, summarize_claims
 from analysis.figures.recipes import (
     DATA_FIGURES,
@@ -111,14 +111,11 @@ def draw_evaluation(
     return [*paths, *(path for table in tables for path in write_table(table, directory))]
 
 
-def summarize_study_claims(
-    tracking_uri: str, studies: Sequence[str], split: str = "validation"
-) -> pd.DataFrame | None:
+def summarize_study_claims(studies: Sequence[StudyResults], split: str = "validation") -> pd.DataFrame | None:
     """Judge the paper's claims by the ablations and sensitivity studies among some studies.
 
     Args:
-        tracking_uri: MLflow's.
-        studies: Their names; those of other designs, or without a finished trial of the split, are passed
+        studies: Those of other designs, or without a finished trial of the split, are passed
             over.
         split: Which perturbations.
 
@@ -126,15 +123,15 @@ def summarize_study_claims(
         As `summarize_claims`, study by study; None where no claim can be judged.
 
     Raises:
-        InputError: No such store or study, or a damaged one.
+        InputError: A damaged study.
     """
     parts = []
-    for study in dict.fromkeys(studies):
-        design = read_design(tracking_uri, study)
+    for study in studies:
+        design = study.design
         if design not in ("ablation", "sensitivity"):
             continue
         try:
-            frame = load_per_perturbation(tracking_uri, study)
+            frame = load_per_perturbation(study)
         except NothingToShowError:
             continue
         selected = frame[frame["split"] == split]

@@ -17,8 +17,9 @@ import psutil
 from rich.console import Console
 
 from adapert.launching import build_base, launch
-from adapert.operation import StudyResult, study_folder
+from adapert.operation import StudyResult
 from adapert.records import IS_OVER
+from adapert.study.folders import study_folder
 from adapert.study.ledger import LEDGER_FILE, EventKind, read_events
 from adapert.study.limits import Limits
 from adapert.study.resources import Resources

@@ -12,7 +12,6 @@ from fixtures.store import Store
 import adapert
 from adapert.errors import InputError
 from adapert.records import LONG_COLUMNS
-from adapert.tracking.read import read_trials
 
 FUNCTIONS = [name for name in adapert.__all__ if not name.startswith("_")]
 
@@ -41,7 +40,7 @@ def test_a_name_that_is_none_of_them_is_an_attribute_error():
 
 def test_results_are_data_frames(store: Store):
     trials = adapert.load_trials("ablate_parts", store.directory)
-    assert trials.equals(read_trials(store.uri, "ablate_parts"))
+    assert trials.equals(store.study("ablate_parts").frame)
     metrics = adapert.load_metrics("ablate_parts", str(store.directory))
     assert tuple(metrics.columns) == (*LONG_COLUMNS, "lambda_non")
     assert set(metrics["variant"]) == set(trials.loc[trials["status"] == "finished", "variant"])

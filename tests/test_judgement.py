@@ -20,15 +20,15 @@ def picked_of(*values, objective="pearson_delta", pds=None):
             "pds": pds or [0.6] * len(values),
         }
     )
-    run_ids = tuple((f"search {rank}",) for rank in range(1, len(values) + 1))
+    trials = tuple((f"search/{rank}",) for rank in range(1, len(values) + 1))
     return Pick(
         config=configs[0],
         candidates=candidates,
         n_left_out=0,
         objective=objective,
         configs=configs,
-        run_ids=run_ids[0],
-        run_ids_of=run_ids,
+        trials=trials[0],
+        trials_of=trials,
     )
 
 
@@ -108,7 +108,7 @@ def test_trials_of_other_configs_do_not_compete():
 
 def test_the_runs_of_the_pick_are_those_on_the_study_s_own_split():
     trials = trials_of({1: ([0.5, 0.5], [0.5]), 2: ([0.6, 0.6], [0.6])})
-    assert judge(picked_of(0.9, 0.8), trials).run_ids == ("search 2", "2/0/1", "2/0/2")
+    assert judge(picked_of(0.9, 0.8), trials).trials == ("search/2", "2/0/1", "2/0/2")
 
 
 def test_another_objective_decides_by_its_own_metric():
@@ -140,6 +140,6 @@ def test_re_evaluations_are_numbered_from_the_second_on():
 
 
 def test_a_study_that_was_not_re_evaluated_is_picked_from_itself(store):
-    picked = pick_reevaluated(store.uri, "search_wide")
+    picked = pick_reevaluated(store.directory, store.study("search_wide"))
     assert picked.reevaluated is None
     assert keep_finished(pd.DataFrame(), "pds").empty

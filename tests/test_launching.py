@@ -21,8 +21,8 @@ from adapert.launching import (
     launch,
     print_plan,
 )
-from adapert.operation import study_folder
 from adapert.study.definition import restore_study
+from adapert.study.folders import study_folder
 from adapert.study.ledger import LEDGER_FILE, held, read_events
 from adapert.study.limits import Limits
 from adapert.study.resources import Resources

@@ -15,8 +15,10 @@ from optuna.storages.journal import JournalFileBackend
 from adapert.config import read_config
 from adapert.data.prepared import read_prepared
 from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, Tag
+from adapert.results.find import open_study
+from adapert.results.tracked import TrackedResults
 from adapert.study.search import round_suggestion
-from adapert.tracking.read import read_trials, study_run, trial_runs
+from adapert.tracking.read import study_run, trial_runs
 from adapert.tracking.store import open_store, tracking_uri
 from analysis.load import load_per_perturbation
 from search_spaces.adapert import SPACE
@@ -48,7 +50,7 @@ class Launched:
 
     @property
     def trials(self) -> pd.DataFrame:
-        return read_trials(tracking_uri(self.workspace), self.name)
+        return open_study(self.workspace, self.name).frame
 
     @property
     def folder(self) -> Path:
@@ -103,7 +105,14 @@ def test_the_store_holds_every_trial_below_its_study_and_all_have_ended(world):
         assert {run.info.status for run in children} <= {"FINISHED", "KILLED", "FAILED"}
 
 
-def test_optuna_was_told_what_mlflow_says(world):
+@pytest.mark.parametrize("kind", ["search", "design"])
+def test_mlflow_says_what_the_ledger_says(world, kind):
+    launched = getattr(world, kind)
+    tracked = TrackedResults(tracking_uri(launched.workspace), launched.name)
+    pd.testing.assert_frame_equal(launched.trials, tracked.frame, check_exact=True, check_like=True)
+
+
+def test_optuna_was_told_what_the_ledger_says(world):
     storage = JournalStorage(JournalFileBackend(str(world.search.folder / "optuna_journal.log")))
     asked = optuna.load_study(study_name="tiny_search", storage=storage).trials
     tau = SPACE["model.tau"]
@@ -121,7 +130,7 @@ def test_optuna_was_told_what_mlflow_says(world):
 
 
 def test_finished_trials_alone_have_a_table_whose_mean_is_their_objective(world):
-    tables = load_per_perturbation(tracking_uri(world.search.workspace), "tiny_search")
+    tables = load_per_perturbation(open_study(world.search.workspace, "tiny_search"))
     trials = world.search.trials
     finished = trials[trials["status"] == "finished"]
     validation = read_prepared(world.prepared).splits["validation"].table.perturbations

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from fixtures.dataset import build_tiny_dataset
 from fixtures.ledger import HandMade
+from fixtures.results import KnownResults
 
 from adapert import reevaluation
 from adapert.api import pick as pick_through_api
@@ -14,7 +15,7 @@ from adapert.config import Config
 from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
 from adapert.judgement import pick_reevaluated
-from adapert.operation import StudyResult, study_folder
+from adapert.operation import StudyResult
 from adapert.records import TrialStatus
 from adapert.reevaluation import (
     ReevaluationPlan,
@@ -23,11 +24,13 @@ from adapert.reevaluation import (
     build_reevaluation,
     pick_config,
 )
+from adapert.results.find import open_study
 from adapert.selection import Pick, pick
 from adapert.study.conductor import Closing
+from adapert.study.folders import study_folder
 from adapert.study.ledger import LEDGER_FILE, Ledger
 from adapert.study.study import Search, Study
-from adapert.tracking.store import open_store, tracking_uri
+from adapert.tracking.store import open_store
 from adapert.tracking.tracker import Tracker
 from search_spaces.adapert import SPACE
 
@@ -156,7 +159,7 @@ def test_the_config_that_holds_is_picked_and_not_the_search_s_best(workspace, se
     assert [name for name, _ in launched] == ["s_reevaluation"]
     assert picked.config.model.tau == 0.5
     assert picked.reevaluated["rank"].tolist() == [3, 2, 1]
-    assert len(picked.run_ids) == 2
+    assert len(picked.trials) == 2
 
 
 def test_picking_again_trains_nothing_where_the_candidates_are_the_same(workspace, searched, launched):
@@ -165,7 +168,7 @@ def test_picking_again_trains_nothing_where_the_candidates_are_the_same(workspac
     assert len(launched) == 1
     assert again.config == first.config
     pd.testing.assert_frame_equal(again.reevaluated, first.reevaluated)
-    read = pick_reevaluated(tracking_uri(workspace), "s")
+    read = pick_reevaluated(workspace, open_study(workspace, "s"))
     assert read.config == first.config
     assert read.reason == first.reason
 
@@ -178,18 +181,18 @@ def test_other_candidates_get_a_further_re_evaluation_and_the_last_one_counts(wo
     assert [name for name, _ in launched] == ["s_reevaluation", "s_reevaluation_2"]
     assert pick_config(workspace, "s", plan=two).config.model.tau == 0.7
     assert len(launched) == 2  # the first has what two need
-    assert pick_reevaluated(tracking_uri(workspace), "s").config.model.tau == 0.5
+    assert pick_reevaluated(workspace, open_study(workspace, "s")).config.model.tau == 0.5
 
 
 def test_what_is_read_is_the_last_pick(workspace, searched, launched):
-    uri, plan = tracking_uri(workspace), ReevaluationPlan(n_fresh_seeds=1, n_redraws=0)
+    plan = ReevaluationPlan(n_fresh_seeds=1, n_redraws=0)
     picked = pick_through_api("s", workspace, objective="pds", plan=plan)
-    read = pick_reevaluated(uri, "s")
+    read = pick_reevaluated(workspace, open_study(workspace, "s"))
     assert (read.objective, read.reevaluation) == ("pds", "s_reevaluation")
     assert read.config == picked.config
     at_once = pick_through_api("s", workspace, is_reevaluated=False)
-    assert pick_reevaluated(uri, "s").reevaluated is None
-    assert pick_reevaluated(uri, "s").config == at_once.config
+    assert pick_reevaluated(workspace, open_study(workspace, "s")).reevaluated is None
+    assert pick_reevaluated(workspace, open_study(workspace, "s")).config == at_once.config
 
 
 def test_a_re_evaluation_that_was_left_is_gone_on_with(workspace, searched, launched, monkeypatch):
@@ -273,15 +276,15 @@ def test_candidates_have_the_interval_of_their_long_tables(monkeypatch, make_tab
     monkeypatch.setattr(reevaluation, "load_per_perturbation", lambda *_: make_table(rows))
     candidates = pd.DataFrame({"config_digest": ["a", "b"], "pearson_delta": [0.25, 0.2]})
     picked = replace(picked_of(2), candidates=candidates)
-    bounded = add_intervals(picked, "", "s").candidates
+    bounded = add_intervals(picked, KnownResults("s")).candidates
     # All perturbations are alike: there is nothing to be unsure of.
     assert bounded[["low", "high"]].to_numpy()[0].tolist() == pytest.approx([0.25, 0.25])
     assert bounded[["low", "high"]].iloc[1].isna().all()
-    by_pds = add_intervals(replace(picked, objective="pds"), "", "s").candidates
+    by_pds = add_intervals(replace(picked, objective="pds"), KnownResults("s")).candidates
     assert by_pds["low"][0] == pytest.approx(0.75)
 
 
 def test_a_missing_table_costs_the_intervals_and_not_the_pick(store):
-    picked = add_intervals(pick(store.uri, "lost_table"), store.uri, "lost_table")
+    picked = add_intervals(pick(store.study("lost_table")), store.study("lost_table"))
     assert picked.candidates[["low", "high"]].isna().all(axis=None)
-    assert picked.notes[0].startswith("No intervals: A finished trial must have the artifact")
+    assert picked.notes[0].startswith("No intervals: What a run keeps must be readable")

@@ -8,8 +8,7 @@ from adapert.data.prepared import MANIFEST_FILE
 from adapert.errors import InputError
 from adapert.records import PER_PERTURBATION_FILE, WEIGHTS_FILE, Tag
 from adapert.rerunning import COMPARED, compare_metrics, compare_origins, describe_result, rerun_trial
-from adapert.tracking.find import find_trial
-from adapert.tracking.read import read_trials, tag_of, trial_runs
+from adapert.tracking.read import tag_of, trial_runs
 from adapert.tracking.reruns import COMPARISON_FILE, KIND
 from adapert.tracking.store import open_store
 
@@ -35,7 +34,7 @@ def test_the_perturbations_of_a_rerun_have_the_same_values_too(trained, again):
     client, _ = open_store(trained.workspace)
     first, second = (
         pd.read_parquet(client.download_artifacts(run, PER_PERTURBATION_FILE)).drop(columns="run")
-        for run in (again.run, again.rerun)
+        for run in (trained.study.trial("001").run_id, again.rerun)
     )
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
@@ -43,8 +42,8 @@ def test_the_perturbations_of_a_rerun_have_the_same_values_too(trained, again):
 def test_a_rerun_is_tracked_below_its_study_and_is_no_part_of_it(trained, again):
     run = run_of(trained, again.rerun)
     assert run.info.status == "FINISHED"
-    assert (tag_of(run, Tag.KIND), tag_of(run, Tag.ORIGINAL)) == (KIND, again.run)
-    original = run_of(trained, again.run)
+    assert (tag_of(run, Tag.KIND), tag_of(run, Tag.ORIGINAL)) == (KIND, "forms/001")
+    original = run_of(trained, trained.study.trial("001").run_id)
     assert run.data.tags["mlflow.parentRunId"] == original.data.tags["mlflow.parentRunId"]
     assert {name: run.data.metrics[name] for name in again.metrics["metric"]} == dict(
         zip(again.metrics["metric"], again.metrics["again"], strict=True)
@@ -52,11 +51,11 @@ def test_a_rerun_is_tracked_below_its_study_and_is_no_part_of_it(trained, again)
     files = {file.path for file in open_store(trained.workspace)[0].list_artifacts(again.rerun)}
     assert files == {PER_PERTURBATION_FILE, WEIGHTS_FILE, COMPARISON_FILE}
     assert again.rerun not in {run.info.run_id for run in trial_runs(trained.uri, "forms")}
-    assert len(read_trials(trained.uri, "forms")) == 6
+    assert len(trained.tracked.trials) == 6
 
 
 def test_a_rerun_is_not_run_again_itself(trained, again):
-    with pytest.raises(InputError, match=f"repeats {again.run}: give that one"):
+    with pytest.raises(InputError, match="repeats forms/001: give that one"):
         rerun_trial(trained.workspace, again.rerun)
 
 
@@ -70,7 +69,7 @@ def test_a_trial_is_run_again_for_as_many_epochs_as_it_had(trained, trial, epoch
 
 
 def test_a_run_id_names_a_trial(trained):
-    run_id = find_trial(trained.uri, "forms/005").info.run_id
+    run_id = trained.study.trial("005").run_id
     assert rerun_trial(trained.workspace, run_id).name == "forms/005"
 
 
@@ -83,7 +82,7 @@ def test_other_data_are_refused(trained, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(trained.prepared, other)
     manifest = other / MANIFEST_FILE
-    fingerprint = find_trial(trained.uri, "forms/001").data.params["data.fingerprint"]
+    fingerprint = trained.study.fingerprint
     manifest.write_text(manifest.read_text().replace(fingerprint, "0123"))
     with pytest.raises(InputError, match=r"has fingerprint .* but '.*other' has 0123.*--data DIR"):
         rerun_trial(trained.workspace, "forms/001", data=other)
@@ -98,11 +97,11 @@ def test_data_may_lie_elsewhere(trained, tmp_path):
 
 
 def test_what_differs_from_then_is_named(trained, monkeypatch):
-    original = find_trial(trained.uri, "forms/001")
+    original = trained.study.trial("001")
     monkeypatch.setattr("adapert.rerunning.git_commit", lambda: "def")
     monkeypatch.setattr("adapert.rerunning.package_versions", lambda: "torch 3.0")
     monkeypatch.setattr("adapert.rerunning.socket.gethostname", lambda: "elsewhere")
-    changes = compare_origins(trained.uri, original, "cuda")
+    changes = compare_origins(trained.study, original, "cuda")
     assert changes[:2] == ["the commit was abc and is def", "the device was cpu and is cuda"]
     assert changes[2].endswith(" and is elsewhere")
     assert changes[3:] == ["torch was 2.0 and is 3.0"]
@@ -111,13 +110,13 @@ def test_what_differs_from_then_is_named(trained, monkeypatch):
 def test_nothing_is_named_where_nothing_differs(trained, monkeypatch):
     monkeypatch.setattr("adapert.rerunning.git_commit", lambda: "abc")
     monkeypatch.setattr("adapert.rerunning.package_versions", lambda: "torch 2.0")
-    assert compare_origins(trained.uri, find_trial(trained.uri, "forms/001"), "cpu") == []
+    assert compare_origins(trained.study, trained.study.trial("001"), "cpu") == []
 
 
 def test_code_that_differs_is_named(trained, monkeypatch):
-    original = find_trial(trained.uri, "forms/001")
+    original = trained.study.trial("001")
     monkeypatch.setattr("adapert.study.definition._digest", lambda part: f"another {part}"[:9])
-    (change,) = [c for c in compare_origins(trained.uri, original, "cpu") if "code" in c]
+    (change,) = [c for c in compare_origins(trained.study, original, "cpu") if "code" in c]
     assert change.startswith("the code of adapert/config.py, adapert/seeding.py")
 
 

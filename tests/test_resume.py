@@ -10,8 +10,9 @@ from adapert.config import Config
 from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
 from adapert.records import EndReason, TrialStatus
-from adapert.resume import extend, find_study, resume, stop, study_names, sync
+from adapert.resume import extend, resume, stop, sync
 from adapert.study.definition import describe_origin
+from adapert.study.folders import find_study, study_names
 from adapert.study.ledger import EventKind, held
 from adapert.study.limits import Limits
 from adapert.study.requests import has_requests

@@ -39,7 +39,7 @@ def figures(
         list[str] | None, typer.Option("--only", help="Name of a figure or table: claims. Repeatable.")
     ] = None,
 ) -> None:
-    """Draw the figures and tables of studies, from MLflow alone, of a data set, or of an evaluation."""
+    """Draw the figures and tables of studies, of a data set, or of an evaluation."""
     from adapert.api import draw_figures as draw_all
     from analysis.figures.recipes import figure_stems
     from analysis.sources import TABLE_STEMS

@@ -35,7 +35,7 @@ class Member:
     """One trained trial.
 
     Attributes:
-        run: Of MLflow.
+        run: Its name: ``"search/007"``.
         seed: Of the trial.
         weights: The model's state after its best epoch.
     """
@@ -87,7 +87,7 @@ class Bundle:
             return restore_model(self.dataset, self.config, member.seed, member.weights).to(DEVICE)
         except RuntimeError as error:  # torch names every entry that does not fit
             raise InputError(
-                f"Weights must be of the model that the config describes, but those of run '{member.run}' "
+                f"Weights must be of the model that the config describes, but those of trial '{member.run}' "
                 "are of another. Use the version of adapert that trained it, or run the trial again."
             ) from error
 
@@ -141,4 +141,4 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def _weights_file(run: str) -> str:
-    return f"weights_{run}.safetensors"
+    return f"weights_{run.replace('/', '_')}.safetensors"

@@ -1,7 +1,8 @@
-"""Predictions from what MLflow tracks: a study's picked model, or one trial's weights."""
+"""Predictions from what studies left: a study's picked model, or one trial's weights."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,24 +14,25 @@ from safetensors.torch import load_file
 from adapert.config import Config
 from adapert.data.prepared import SharedTable, read_prepared
 from adapert.data.regroup import redraw
-from adapert.errors import InputError
+from adapert.errors import InputError, first_line
 from adapert.prediction.bundle import BUNDLE_FILE, DEVICE, Bundle, Member, read_bundle, write_bundle
 from adapert.prediction.genes import check_perturbations
 from adapert.prediction.predictions import CONTEXT_COLUMNS, EDGE_COLUMNS, Predictions, predict_bundle
 from adapert.prediction.served import BUNDLE_NAME, save_served
 from adapert.records import WEIGHTS_FILE, Tag
 from adapert.registry import build_model
-from adapert.tracking.artifacts import artifact, downloaded
-from adapert.tracking.find import find_trial, is_finished, is_study_name, name_of
-from adapert.tracking.inputs import find_data, read_run_config
+from adapert.results.find import find_trial, is_study_name, open_study
+from adapert.results.inputs import find_data
+from adapert.results.study import StudyResults
+from adapert.results.tracked import MODELS
+from adapert.results.trial import TrialResult
+from adapert.study.folders import PICKED_MODEL_FOLDER, study_folder
+from adapert.study.ledger import LEDGER_FILE
 from adapert.tracking.read import open_client, study_run, tag_of
 from adapert.tracking.store import quiet_mlflow, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-MODELS = "models:/"
-"""Addresses of logged models begin so."""
 
 MODEL_NAME = "model"
 """Of the picked model among its run's models: ``runs:/RUN/model``."""
@@ -52,123 +54,138 @@ def predict_run(
         InputError: No such store or run, a trial without a model, other data than the trial's, or
             perturbations that the model cannot be asked for.
     """
-    uri = tracking_uri(workspace)
-    if picked := picked_model(uri, run):
-        with _logged_files(uri, picked) as folder:
+    if is_study_name(run) and (logged := open_study(workspace, run).picked_model()):
+        with logged as folder:
             predictions = predict_bundle(_read_logged(folder), perturbations)
         return replace(predictions, source=f"the picked model of study '{run}'")
-    trial = find_trial(uri, run)
-    config = read_run_config(uri, trial)
-    source = f"trial {name_of(trial)}"
+    study, trial = find_trial(workspace, run)
+    config = trial.build_config()
+    source = f"trial {trial.name}"
     if config.model.name != "adapert":
         return replace(
             _refit(config, perturbations, data), source=f"{config.model.name} of {source}, fitted again"
         )
-    return replace(predict_bundle(bundle_runs(uri, [trial], data), perturbations), source=source)
+    return replace(predict_bundle(bundle_trials([(study, trial)], data), perturbations), source=source)
 
 
-def picked_model(tracking_uri: str, study: str) -> str:
-    """Address of a study's picked model; empty where none is logged, or the name is a trial's.
+def keep_picked_model(
+    workspace: Path, study: str, trials: Sequence[str], note: Callable[[str], None], data: Path | None = None
+) -> None:
+    """Keep the model of a picked config: in the study's folder, and as an MLflow pyfunc.
 
-    Raises:
-        InputError: No such store or study.
-    """
-    return tag_of(study_run(tracking_uri, study), Tag.PICKED_MODEL) if is_study_name(study) else ""
-
-
-def log_picked_model(tracking_uri: str, run_ids: Sequence[str], data: Path | None = None) -> str:
-    """Log the model of a picked config as an MLflow pyfunc of the first run; several seeds are an ensemble.
-
-    The same runs logged again give the model that there is. MLflow's global state is left as it is.
+    Several seeds are an ensemble. A reference model has none: it is fitted again in no time.
 
     Args:
-        tracking_uri: MLflow's.
-        run_ids: All finished trials of the picked config, the best first.
+        workspace: Where the study lies.
+        study: That was picked from.
+        trials: All finished trials of the picked config, ``"search/007"``, the best first.
+        note: Told where the model is, or why there is none.
         data: Prepared data set of the trials, where it no longer lies where it was.
+    """
+    folder = study_folder(workspace, study)
+    kept = folder / PICKED_MODEL_FOLDER
+    if _is_of(kept, trials):
+        bundle = read_bundle(kept)
+    else:
+        # One of an earlier pick is not of the config that is picked now.
+        shutil.rmtree(kept, ignore_errors=True)
+        try:
+            bundle = bundle_trials([find_trial(workspace, trial) for trial in trials], data)
+        except InputError as error:
+            note(f"No model is kept of the picked config: {error}")
+            _untrack_model(workspace, study)
+            return
+        if (folder / LEDGER_FILE).is_file():
+            write_bundle(bundle, kept)
+    try:
+        address = track_model(workspace, study, bundle)
+        note(f"Logged the picked config's model, the mean of {len(trials)} fits: {address}")
+    except Exception as error:  # the pick itself stands, whatever the store does
+        note(f"MLflow has not got the picked model: {first_line(error)}")
+
+
+def track_model(workspace: Path, study: str, bundle: Bundle) -> str:
+    """Log a picked config's model as an MLflow pyfunc of its study's run, and leave its global state alone.
+
+    The same trials logged again give the model that there is.
 
     Returns:
         The model's address: ``mlflow.pyfunc.load_model`` takes it once the tracking address is set.
 
     Raises:
-        InputError: No run, one without weights (such as a reference model's), runs of several configs, or
-            other data than theirs.
+        InputError: MLflow has no run of the study.
     """
-    client = open_client(tracking_uri)
-    if not run_ids:
-        raise InputError("A picked model is made of a config's finished trials, but no run was given.")
-    runs = [client.get_run(run_id) for run_id in run_ids]
-    study = study_run(tracking_uri, tag_of(runs[0], Tag.STUDY))
-    joined = ",".join(sorted(run_ids))
-    if tag_of(study, Tag.PICKED_RUNS) == joined:
-        return tag_of(study, Tag.PICKED_MODEL)
-    address = _log_bundle(tracking_uri, runs[0], bundle_runs(tracking_uri, runs, data))
-    client.set_tag(study.info.run_id, Tag.PICKED_MODEL, address)
-    client.set_tag(study.info.run_id, Tag.PICKED_RUNS, joined)
+    uri = tracking_uri(workspace)
+    run, joined = study_run(uri, study), ",".join(sorted(member.run for member in bundle.members))
+    if tag_of(run, Tag.PICKED_RUNS) == joined:
+        return tag_of(run, Tag.PICKED_MODEL)
+    address = _log_bundle(uri, run, bundle)
+    client = open_client(uri)
+    client.set_tag(run.info.run_id, Tag.PICKED_MODEL, address)
+    client.set_tag(run.info.run_id, Tag.PICKED_RUNS, joined)
     return address
 
 
-def keep_picked_model(tracking_uri: str, run_ids: Sequence[str], note: Callable[[str], None]) -> None:
-    """Log a picked config's model where it has one; a reference model is fitted again in no time.
+def _untrack_model(workspace: Path, study: str) -> None:
+    """Take an earlier pick's model away from a study's run."""
+    with suppress(Exception):  # nothing is lost where the store does not answer
+        uri = tracking_uri(workspace)
+        run_id = study_run(uri, study).info.run_id
+        for tag in (Tag.PICKED_RUNS, Tag.PICKED_MODEL):
+            open_client(uri).set_tag(run_id, tag, "")
 
-    Args:
-        tracking_uri: MLflow's.
-        run_ids: As `log_picked_model` takes them.
-        note: Told where the model is, or why there is none.
-    """
+
+def _is_of(kept: Path, trials: Sequence[str]) -> bool:
+    """Whether a kept model is the mean of these trials."""
     try:
-        address = log_picked_model(tracking_uri, run_ids)
-        note(f"Logged the picked config's model, the mean of {len(run_ids)} fits: {address}")
-    except Exception as error:  # the pick itself stands, whatever the store does
-        with suppress(Exception):
-            _forget_picked_model(tracking_uri, run_ids[0])
-        note(f"No model is logged with MLflow: {error}")
+        return {member.run for member in read_bundle(kept).members} == set(trials)
+    except InputError:  # none, or a damaged one
+        return False
 
 
-def _forget_picked_model(tracking_uri: str, run_id: str) -> None:
-    """Take an earlier pick's model away from a study: it is not of the config that is picked now."""
-    client = open_client(tracking_uri)
-    study = study_run(tracking_uri, tag_of(client.get_run(run_id), Tag.STUDY))
-    for tag in (Tag.PICKED_RUNS, Tag.PICKED_MODEL):
-        client.set_tag(study.info.run_id, tag, "")
-
-
-def bundle_runs(tracking_uri: str, runs: "Sequence[Run]", data: Path | None = None) -> Bundle:
+def bundle_trials(trials: Sequence[tuple[StudyResults, TrialResult]], data: Path | None = None) -> Bundle:
     """Collect what trained trials of one config need to predict.
 
+    Args:
+        trials: Each with its study.
+        data: Prepared data set of the trials, where it no longer lies where it was.
+
     Raises:
-        InputError: A trial that has no weights, several configs, or other data than the trials'.
+        InputError: No trial, one that has no weights (such as a reference model's), several configs, or
+            other data than the trials'.
     """
-    configs = [read_run_config(tracking_uri, run) for run in runs]
+    if not trials:
+        raise InputError("A model is made of a config's finished trials, but none was given.")
+    configs = [trial.build_config() for _, trial in trials]
     config = configs[0]
     digests = {other.digest() for other in configs}
     if len(digests) > 1:
         raise InputError(
-            f"An ensemble is of one config's seeds, but the runs are of {len(digests)} configs. Give runs "
-            "of one."
+            f"An ensemble is of one config's seeds, but the trials are of {len(digests)} configs. Give "
+            "trials of one."
         )
-    for run in runs:
-        _check_has_weights(config, run)
+    for _, trial in trials:
+        _check_has_weights(config, trial)
     shared = SharedTable.read(find_data(config, data) / "shared")
-    return Bundle(config, shared, [_read_member(tracking_uri, run) for run in runs])
+    return Bundle(config, shared, [_read_member(study, trial) for study, trial in trials])
 
 
-def _check_has_weights(config: Config, run: "Run") -> None:
+def _check_has_weights(config: Config, trial: TrialResult) -> None:
     if config.model.name != "adapert":
         raise InputError(
-            f"A logged model needs weights, but trial '{name_of(run)}' is of the reference model "
+            f"A kept model needs weights, but trial '{trial.name}' is of the reference model "
             f"'{config.model.name}', which has none: 'adapert predict' fits it again."
         )
-    if not is_finished(run):
+    if not trial.is_finished:
         raise InputError(
-            f"Predictions need the weights of a finished trial, but '{name_of(run)}' is "
-            f"{tag_of(run, Tag.STATUS) or 'unfinished'}. Name a finished one, or the study alone for its "
-            "best."
+            f"Predictions need the weights of a finished trial, but '{trial.name}' is {trial.status}. Name a "
+            "finished one, or the study alone for its best."
         )
 
 
-def _read_member(tracking_uri: str, run: "Run") -> Member:
-    with artifact(run, tracking_uri, WEIGHTS_FILE) as path:
-        return Member(run.info.run_id, int(tag_of(run, Tag.SEED)), load_file(path))
+def _read_member(study: StudyResults, trial: TrialResult) -> Member:
+    with study.file(trial, WEIGHTS_FILE) as path:
+        return Member(trial.name, trial.seed, load_file(path))
 
 
 def _refit(config: Config, perturbations: Sequence[str], data: Path | None) -> Predictions:
@@ -186,22 +203,6 @@ def _refit(config: Config, perturbations: Sequence[str], data: Path | None) -> P
         contexts=pd.DataFrame(columns=list(CONTEXT_COLUMNS)),
         edges=pd.DataFrame(columns=list(EDGE_COLUMNS)),
     )
-
-
-@contextmanager
-def _logged_files(tracking_uri: str, address: str) -> Iterator[Path]:
-    """Give a logged model's folder; MLflow would look its address up in the global store alone."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        logged = open_client(tracking_uri).get_logged_model(address.removeprefix(MODELS))
-    except MlflowException as error:
-        raise InputError(
-            f"The study's picked model is '{address}', but the store cannot give it: {error.message} Pick "
-            "again."
-        ) from error
-    with downloaded(logged.artifact_location, tracking_uri) as folder:
-        yield folder
 
 
 def _read_logged(folder: Path) -> Bundle:

@@ -146,7 +146,7 @@ def _see_reported(state: StudyState, event: Event) -> None:
     record = state._spend(event)
     record.n_epochs = event["epoch"]
     seconds = record.seconds
-    record.metrics = {
+    record.metrics |= {
         name: math.nan if value is None else float(value) for name, value in event["metrics"].items()
     }
     record.metrics["total_seconds"] = seconds

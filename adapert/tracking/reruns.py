@@ -10,20 +10,15 @@ import pandas as pd
 
 from adapert.config import Config
 from adapert.records import Tag
-from adapert.tracking.find import name_of
 from adapert.tracking.provenance import git_commit, package_versions
-from adapert.tracking.read import tag_of
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 KIND = "rerun"
 
 COMPARISON_FILE = "rerun.csv"
 """Artifact of a rerun: each metric as it was tracked, and again."""
-
-KEPT_TAGS = (Tag.STUDY, Tag.TRIAL, Tag.VARIANT, Tag.SEED, Tag.CONFIG_DIGEST, Tag.DATA_FINGERPRINT)
 
 
 class Rerun:
@@ -52,28 +47,27 @@ class Rerun:
 
 @contextmanager
 def tracked_rerun(
-    client: "MlflowClient", original: "Run", config: Config, machine: Mapping[str, str]
+    store: "tuple[MlflowClient, str]", original: str, config: Config, tags: Mapping[str, str]
 ) -> Iterator[Rerun]:
     """Track a trial that is run again in the block, whatever its end.
 
     Args:
-        client: Of the store.
-        original: The trial's run.
+        store: Its client, and the experiment's id.
+        original: The trial's name: ``"search/007"``.
         config: That it runs with.
-        machine: Tags of where it runs.
+        tags: Of the trial, and of where it runs now.
     """
     from mlflow.entities import Param
 
-    tags = {str(tag): tag_of(original, tag) for tag in KEPT_TAGS} | dict(machine)
-    tags |= {
+    client, experiment = store
+    all_tags = {
+        **tags,
         Tag.KIND: KIND,
-        Tag.ORIGINAL: original.info.run_id,
+        Tag.ORIGINAL: original,
         Tag.GIT_COMMIT: git_commit(),
         Tag.VERSIONS: package_versions(),
     }
-    parent = original.data.tags.get("mlflow.parentRunId")
-    tags |= {"mlflow.parentRunId": parent} if parent else {}
-    run = client.create_run(original.info.experiment_id, tags=tags, run_name=f"{name_of(original)} again")
+    run = client.create_run(experiment, tags=all_tags, run_name=f"{original} again")
     run_id = str(run.info.run_id)
     client.log_batch(run_id, params=[Param(name, str(value)) for name, value in config.flat().items()])
     try:

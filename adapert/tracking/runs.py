@@ -1,6 +1,5 @@
 """A study's runs in MLflow: a parent run and a child run a trial. Every call may be repeated."""
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,7 +174,6 @@ class Runs:
         for name in (PER_PERTURBATION_FILE, WEIGHTS_FILE, ERROR_FILE):
             if (folder / name).is_file():
                 self.client.log_artifact(self._run_ids[trial_id], str(folder / name))
-        shutil.rmtree(folder, ignore_errors=True)
 
     def keep_origin(self, origin: Mapping[str, Any], folder: Path) -> None:
         """Keep what a study was launched with: fingerprints, and its code's diff where there is one."""

@@ -29,6 +29,11 @@ def tracking_uri(workspace: Path) -> str:
     return named.read_text().strip() if named.is_file() else f"sqlite:///{workspace.resolve() / DATABASE}"
 
 
+def has_store(workspace: Path) -> bool:
+    """Whether a workspace has a store, or names another one."""
+    return (workspace / ADDRESS_FILE).is_file() or (workspace / DATABASE).is_file()
+
+
 def name_store(workspace: Path, address: str) -> bool:
     """Let a workspace's studies go to another store, such as an MLflow server.
 
@@ -42,14 +47,14 @@ def name_store(workspace: Path, address: str) -> bool:
     Raises:
         InputError: The workspace has another store: its studies would be scattered.
     """
-    has_store = (workspace / ADDRESS_FILE).is_file() or (workspace / DATABASE).is_file()
-    if has_store and tracking_uri(workspace) != address:
+    is_new = not has_store(workspace)
+    if not is_new and tracking_uri(workspace) != address:
         raise InputError(
             f"A workspace has one tracking store, but '{workspace}' has {tracking_uri(workspace)} and was "
             f"given {address}. Give another --workspace, or leave --tracking-uri out."
         )
     write_whole(workspace / ADDRESS_FILE, f"{address}\n")
-    return not has_store
+    return is_new
 
 
 def open_store(workspace: Path) -> tuple["MlflowClient", str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError, name_some
-from adapert.tracking.read import read_design
+from adapert.results.study import StudyResults
 from analysis.figures.ablation import plot_ablation, summarize_ablation
 from analysis.figures.ablation_path import plot_path, summarize_path
 from analysis.figures.contours import plot_contours, summarize_contours
@@ -129,34 +129,32 @@ def figure_stems() -> list[str]:
 
 
 def draw_figures(
-    tracking_uri: str,
-    studies: Sequence[str],
+    studies: Sequence[StudyResults],
     directory: Path,
     split: str = "validation",
     only: Collection[str] = (),
     note: Note | None = None,
 ) -> dict[str, list[Path]]:
-    """Draw the figures of each study that has some, from what MLflow holds.
+    """Draw the figures of each study that has some.
 
     Everything is read, checked and drawn before the first file is written. Where two studies share a design,
     the files' names end in the study's. A figure that a study has no data for is left out beside others.
 
     Args:
-        tracking_uri: MLflow's.
-        studies: Their names; those whose design has no figure are passed over beside others that have.
+        studies: Those whose design has no figure are passed over beside others that have.
         directory: Of the files; created if need be, files of the same name are replaced.
         split: Which perturbations, where a figure shows perturbations of one split.
         only: Stems of the figures to draw; empty draws all.
         note: Told of each figure that is left out, and why.
 
     Returns:
-        Study to its files, each figure's PNG first, in the order of `studies`.
+        Name of a study to its files, each figure's PNG first, in the order of `studies`.
 
     Raises:
-        InputError: No such store or study, a damaged one, or no figure that could be drawn.
+        InputError: A damaged study, or no figure that could be drawn.
     """
-    designs = {study: read_design(tracking_uri, study) for study in studies}
-    wanted = {study: _select(FIGURES.get(design, ()), only) for study, design in designs.items()}
+    designs = {study.name: study.design for study in studies}
+    wanted = {study.name: _select(FIGURES.get(study.design, ()), only) for study in studies}
     if not any(wanted.values()):
         raise InputError(
             f"Figures are drawn of studies whose design is {', '.join(FIGURES)}, but given were "
@@ -164,12 +162,12 @@ def draw_figures(
             "Launch a search, an ablation or a sensitivity study."
         )
     attempts = _Attempts(note)
-    for study, recipes in wanted.items():
-        is_shared = list(designs.values()).count(designs[study]) > 1
-        load = _cached_load(tracking_uri, study, split)
-        for recipe in recipes:
-            stem = f"{recipe.stem}_{study}" if is_shared else recipe.stem
-            attempts.draw(study, recipe, load, stem)
+    for study in studies:
+        is_shared = list(designs.values()).count(study.design) > 1
+        load = _cached_load(study, split)
+        for recipe in wanted[study.name]:
+            stem = f"{recipe.stem}_{study.name}" if is_shared else recipe.stem
+            attempts.draw(study.name, recipe, load, stem)
     return attempts.write(directory)
 
 
@@ -237,15 +235,15 @@ def _select(recipes: Sequence[FigureRecipe], only: Collection[str]) -> list[Figu
     return [recipe for recipe in recipes if not only or recipe.stem in only]
 
 
-def _cached_load(tracking_uri: str, study: str, split: str) -> Callable[[FigureRecipe], pd.DataFrame]:
+def _cached_load(study: StudyResults, split: str) -> Callable[[FigureRecipe], pd.DataFrame]:
     """Load a study's frames, each once however many figures it serves."""
     loaded: dict[Any, pd.DataFrame] = {}
 
     def load(recipe: FigureRecipe) -> pd.DataFrame:
         if recipe.load not in loaded:
-            loaded[recipe.load] = recipe.load(tracking_uri, study)
+            loaded[recipe.load] = recipe.load(study)
         frame = loaded[recipe.load]
-        return _select_split(frame, study, split) if "split" in frame else frame
+        return _select_split(frame, study.name, split) if "split" in frame else frame
 
     return load
 

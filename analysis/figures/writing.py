@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from adapert.files import whole_file
+from adapert.results.study import StudyResults
 from analysis.figures.style import paper_style
 from analysis.load import load_per_perturbation
 
@@ -28,15 +29,14 @@ class FigureRecipe:
         summarize: What `load` gives, or a prepared data set or an evaluation, to a tidy frame, which is also
             the CSV.
         plot: Tidy frame to figure.
-        load: Address of MLflow and name of a study to what `summarize` takes; where it has a column
-            ``split``, the rows of one split are selected. Recipes of data sets and evaluations have no use
-            for it.
+        load: A study to what `summarize` takes; where it has a column ``split``, the rows of one split are
+            selected. Recipes of data sets and evaluations have no use for it.
     """
 
     stem: str
     summarize: Callable[[Any], pd.DataFrame]
     plot: Callable[[pd.DataFrame], Figure]
-    load: Callable[[str, str], pd.DataFrame] = load_per_perturbation
+    load: Callable[[StudyResults], pd.DataFrame] = load_per_perturbation
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from adapert.config import Config
 from adapert.errors import InputError
 from adapert.judgement import pick_reevaluated
+from adapert.results.study import StudyResults
 from adapert.selection import Pick
 from analysis.load import load_per_perturbation
 from analysis.report.elements import Code, Column, PageTable, Paragraph, Part, build_page_table
@@ -49,20 +51,20 @@ class ReadPick:
     reason: str = ""
 
     @property
-    def run(self) -> str:
-        """A run of the picked config; empty where there is none."""
-        return self.pick.run_ids[0] if self.pick is not None and self.pick.run_ids else ""
+    def trial(self) -> str:
+        """A trial of the picked config, ``"search/007"``; empty where there is none."""
+        return self.pick.trials[0] if self.pick is not None and self.pick.trials else ""
 
 
-def read_pick(tracking_uri: str, study: str) -> ReadPick:
+def read_pick(workspace: Path, study: StudyResults) -> ReadPick:
     """Read what `adapert pick` last named, or would name without training anything anew."""
     try:
-        return ReadPick(study, pick_reevaluated(tracking_uri, study))
+        return ReadPick(study.name, pick_reevaluated(workspace, study))
     except InputError as error:
-        return ReadPick(study, None, str(error))
+        return ReadPick(study.name, None, str(error))
 
 
-def build_choice(tracking_uri: str, reading: StudyReading, read: ReadPick) -> list[Part]:
+def build_choice(reading: StudyReading, read: ReadPick) -> list[Part]:
     """Lay out the picked config beside its runners-up, and how they did when trained anew."""
     if read.pick is None:
         return [Paragraph(read.reason)]
@@ -74,7 +76,7 @@ def build_choice(tracking_uri: str, reading: StudyReading, read: ReadPick) -> li
     if picked.reevaluated is not None:
         parts.append(_again_table(picked.reevaluated, reading.name))
     scores = shown[[name for name in shown.columns if name not in fields and name != "variant"]]
-    parts.append(_scores_table(_with_intervals(scores, tracking_uri, reading.name), picked.n_left_out))
+    parts.append(_scores_table(_with_intervals(scores, reading.results), picked.n_left_out))
     if fields:
         parts.append(_settings_table(shown, fields))
     parts.append(Code(f"The config picked from {reading.name}, YAML", config_yaml(picked.config)))
@@ -93,9 +95,9 @@ def _again_table(reevaluated: pd.DataFrame, study: str) -> PageTable:
     )
 
 
-def _with_intervals(scores: pd.DataFrame, tracking_uri: str, study: str) -> pd.DataFrame:
+def _with_intervals(scores: pd.DataFrame, study: StudyResults) -> pd.DataFrame:
     try:
-        long = load_per_perturbation(tracking_uri, study)
+        long = load_per_perturbation(study)
     except InputError:  # a trial without its table: the means stand alone
         return scores
     is_shown = long["config_digest"].isin(scores["config_digest"]) & (long["split"] == "validation")

@@ -1,4 +1,4 @@
-"""What the page says: every section, read from MLflow, the workspace and the prepared data's manifest."""
+"""What the page says: every section, read from the workspace (or MLflow) and the prepared data's manifest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,14 +37,11 @@ class Report:
     sections: tuple[Section, ...]
 
 
-def build_report(
-    tracking_uri: str, workspace: Path, studies: Sequence[str], split: str = "validation"
-) -> Report:
+def build_report(workspace: Path, studies: Sequence[str], split: str = "validation") -> Report:
     """Gather what is known of studies.
 
     Args:
-        tracking_uri: MLflow's.
-        workspace: With the studies' ledgers, evaluations and the ledger of test openings; each may be absent.
+        workspace: With the studies, their evaluations and the ledger of test openings; each may be absent.
         studies: Their names.
         split: Which perturbations the figures show.
 
@@ -52,11 +49,11 @@ def build_report(
         InputError: No such store or study, a study of several designs, or a damaged ledger of openings.
     """
     names = list(dict.fromkeys(studies))
-    readings = [read_study(tracking_uri, workspace, name) for name in names]
+    readings = [read_study(workspace, name) for name in names]
     openings = read_openings(workspace)
-    drawn = [draw_study(tracking_uri, r.name, r.design, split) for r in readings]
+    drawn = [draw_study(r.results, split) for r in readings]
     searches = [reading for reading in readings if reading.design == "search"]
-    picks = {reading.name: read_pick(tracking_uri, reading.name) for reading in searches}
+    picks = {reading.name: read_pick(workspace, reading.results) for reading in searches}
     fingerprints = {reading.fingerprint for reading in readings}
     sections = [
         _section("Data", build_data(readings)),
@@ -64,10 +61,10 @@ def build_report(
         _section("Leaderboard", _by_study(readings, {r.name: build_leaderboard(r) for r in readings})),
         _section(
             "Picked config and runners-up",
-            _by_study(searches, {r.name: build_choice(tracking_uri, r, picks[r.name]) for r in searches}),
+            _by_study(searches, {r.name: build_choice(r, picks[r.name]) for r in searches}),
         ),
         _section("Figures", gather_figures(drawn)),
-        _section("Tables", _build_tables(tracking_uri, readings, split)),
+        _section("Tables", _build_tables(readings, split)),
         _section("Evaluations", build_evaluations(workspace, openings, fingerprints)),
         _section(
             "Failed and stopped trials", _by_study(readings, {r.name: build_failures(r) for r in readings})
@@ -97,13 +94,10 @@ def _by_study(readings: Sequence[StudyReading], parts: dict[str, list[Part]]) ->
     return [part for name in told for part in (*headings[name], *parts[name])]
 
 
-def _build_tables(tracking_uri: str, readings: Sequence[StudyReading], split: str) -> list[Part]:
+def _build_tables(readings: Sequence[StudyReading], split: str) -> list[Part]:
     """The claims first, which several studies judge together; then each study's own."""
-    own = {
-        r.name: build_effects(tracking_uri, r, split) + build_importance(tracking_uri, r) for r in readings
-    }
-    names = [reading.name for reading in readings]
-    return build_claims(tracking_uri, names, split) + _by_study(readings, own)
+    own = {r.name: build_effects(r, split) + build_importance(r) for r in readings}
+    return build_claims([reading.results for reading in readings], split) + _by_study(readings, own)
 
 
 def _findings(readings: Sequence[StudyReading], n_openings: int) -> list[str]:

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from adapert.errors import InputError
+from adapert.results.study import StudyResults
 from analysis.figures.recipes import FIGURE_1, FIGURES, Evaluation
 from analysis.figures.style import paper_style
 from analysis.figures.writing import FigureRecipe, draw_figure
@@ -38,28 +39,26 @@ class Drawn:
     reasons: tuple[str, ...] = ()
 
 
-def draw_study(tracking_uri: str, study: str, design: str, split: str) -> Drawn:
+def draw_study(study: StudyResults, split: str) -> Drawn:
     """Draw the figures of a study's design; one that cannot be drawn is left out, with the reason.
 
     Args:
-        tracking_uri: MLflow's.
-        study: Its name.
-        design: Its design.
+        study: Whose.
         split: Which perturbations, where a figure shows perturbations of one split.
     """
-    recipes = FIGURES.get(design, ())
+    recipes = FIGURES.get(study.design, ())
     if not recipes:
-        return Drawn(reasons=(f"Studies of the design '{design}', as {study}, have no figure.",))
+        return Drawn(reasons=(f"Studies of the design '{study.design}', as {study.name}, have no figure.",))
     drawings: list[Drawing] = []
     reasons: dict[str, str] = {}  # by their own words: what keeps one figure off the page keeps others off
-    loaded: dict[Callable[[str, str], pd.DataFrame], pd.DataFrame] = {}
+    loaded: dict[Callable[[StudyResults], pd.DataFrame], pd.DataFrame] = {}
     for recipe in recipes:
         try:
             if recipe.load not in loaded:
-                loaded[recipe.load] = recipe.load(tracking_uri, study)
-            drawings.append(_draw_of_study(recipe, loaded[recipe.load], study, split))
+                loaded[recipe.load] = recipe.load(study)
+            drawings.append(_draw_of_study(recipe, loaded[recipe.load], study.name, split))
         except InputError as error:
-            reason = f"Left out of study {study}, {title_of(recipe.stem)}: {error}"
+            reason = f"Left out of study {study.name}, {title_of(recipe.stem)}: {error}"
             reasons.setdefault(str(error), reason)
     return Drawn(tuple(drawings), tuple(reasons.values()))
 

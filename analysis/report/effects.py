@@ -32,11 +32,10 @@ _SHOWN = {
 }
 
 
-def build_effects(tracking_uri: str, reading: StudyReading, split: str) -> list[Part]:
+def build_effects(reading: StudyReading, split: str) -> list[Part]:
     """Lay out paired differences of an ablation's variants; nothing for a study without a full model.
 
     Args:
-        tracking_uri: MLflow's.
         reading: Of the study.
         split: Which perturbations.
     """
@@ -44,7 +43,7 @@ def build_effects(tracking_uri: str, reading: StudyReading, split: str) -> list[
     if REFERENCE not in variants or len(variants) < 2:
         return []
     try:
-        long = load_per_perturbation(tracking_uri, reading.name)
+        long = load_per_perturbation(reading.results)
         chosen = long[(long["split"] == split) & long["metric"].isin(list(MAIN_METRICS))]
         table = summarize_paired(chosen, REFERENCE)
     except InputError as error:

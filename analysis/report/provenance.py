@@ -13,14 +13,12 @@ from adapert.data.prepared import read_manifest
 from adapert.errors import InputError
 from adapert.judgement import count_retrained
 from adapert.openings import Opening
-from adapert.records import Tag
 from adapert.selection import Pick
 from adapert.study.definition import restore_study
 from adapert.study.recipes import build_study, recipe_names
 from adapert.study.state import StudyState
 from adapert.study.study import BUDGET_OPTIONS, Design
 from adapert.tracking.provenance import DIRTY, git_commit, package_versions
-from adapert.tracking.read import tag_of
 from analysis.report.choice import ReadPick, config_yaml
 from analysis.report.elements import (
     Code,
@@ -90,7 +88,7 @@ def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
 
 def build_versions(readings: Sequence[StudyReading]) -> PageTable:
     """Lay out code and packages: of each study as it ran, and of this page as it was made."""
-    rows = {reading.name: _versions_row(_commit(reading), _packages(reading)) for reading in readings}
+    rows = {r.name: _versions_row(r.results.git_commit, r.results.packages) for r in readings}
     here = _versions_row(git_commit(), package_versions())
     frame = pd.DataFrame(rows | {"this page": here})
     frame = frame.astype(object).where(frame.notna(), None).rename_axis("what").reset_index()
@@ -99,14 +97,6 @@ def build_versions(readings: Sequence[StudyReading]) -> PageTable:
         "Code and packages, by study",
         note="Uncommitted changes: whether tracked files differed from the git commit.",
     )
-
-
-def _commit(reading: StudyReading) -> str:
-    return tag_of(reading.run, Tag.GIT_COMMIT)
-
-
-def _packages(reading: StudyReading) -> str:
-    return tag_of(reading.run, Tag.VERSIONS)
 
 
 def _versions_row(commit: str, packages: str) -> dict[str, str]:
@@ -164,7 +154,7 @@ def _pick_lines(read: ReadPick, workspace: Path, openings: Sequence[Opening]) ->
             _line(workspace, "evaluate", file, *words, *(["--again"] if number else []))
             for number, words in enumerate(evaluated or [["--seeds", "5"]])
         ),
-        *([_line(workspace, "rerun", read.run)] if read.run else []),
+        *([_line(workspace, "rerun", read.trial)] if read.trial else []),
     ]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from adapert.errors import InputError
+from adapert.results.study import StudyResults
 from analysis.claims import build_claims_table
 from analysis.importance import load_importance, summarize_importance
 from analysis.load import NothingToShowError
@@ -21,16 +22,15 @@ _IMPORTANCE = {
 }
 
 
-def build_claims(tracking_uri: str, studies: Sequence[str], split: str) -> list[Part]:
+def build_claims(studies: Sequence[StudyResults], split: str) -> list[Part]:
     """Lay out the paper's claims about Figures 4 and 5; nothing where no study can judge them.
 
     Args:
-        tracking_uri: MLflow's.
         studies: Their names.
         split: Which perturbations.
     """
     try:
-        claims = summarize_study_claims(tracking_uri, studies, split)
+        claims = summarize_study_claims(studies, split)
     except InputError as error:
         return [Paragraph(f"The paper's claims are not judged: {error}")]
     if claims is None:
@@ -39,17 +39,16 @@ def build_claims(tracking_uri: str, studies: Sequence[str], split: str) -> list[
     return [build_page_table(table.cells, table.title, note=table.caption)]
 
 
-def build_importance(tracking_uri: str, reading: StudyReading) -> list[Part]:
+def build_importance(reading: StudyReading) -> list[Part]:
     """Lay out which fields and pairs of fields matter; nothing for a study of another design.
 
     Args:
-        tracking_uri: MLflow's.
         reading: Of the study.
     """
     if reading.design != "importance":
         return []
     try:
-        summary = summarize_importance(load_importance(tracking_uri, reading.name))
+        summary = summarize_importance(load_importance(reading.results))
     except NothingToShowError as error:
         return [Paragraph(f"No importance of {reading.name}: {error}")]
     n_configs, n_left_out = int(summary["n_configs"].iloc[0]), int(summary["n_left_out"].iloc[0])

@@ -1,25 +1,18 @@
-"""What is known of one study: from MLflow, and from its ledger where that lies in the workspace."""
+"""What a report asks of one study."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from adapert.config import Config
 from adapert.errors import InputError
-from adapert.records import Tag, TrialStatus
+from adapert.records import TrialStatus
+from adapert.results.find import open_study
+from adapert.results.study import StudyResults
+from adapert.study.folders import study_folder
 from adapert.study.ledger import LEDGER_FILE, read_events
 from adapert.study.state import StudyState, fold
-from adapert.tracking.read import read_design, read_trials, study_run, tag_of, trial_runs
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-
-NOTE_TAG = "mlflow.note.content"
-"""Of a study's own run: its question, then what came of it."""
-
-_OF_TAGS = {"trial": Tag.TRIAL, "message": Tag.MESSAGE, "host": Tag.HOST}
 
 
 @dataclass(frozen=True)
@@ -27,31 +20,40 @@ class StudyReading:
     """What is known of one study.
 
     Attributes:
-        name: Of the study.
-        design: What it was made for.
-        run: Its own run in MLflow.
-        trials: From `read_trials`, and trial, message and host of each; empty where it has none.
-        state: Its ledger, folded; None where the workspace has not got it.
+        results: Where it is read from.
     """
 
-    name: str
-    design: str
-    run: "Run"
-    trials: pd.DataFrame
-    state: StudyState | None
+    results: StudyResults
+
+    @property
+    def name(self) -> str:
+        """Of the study."""
+        return self.results.name
+
+    @property
+    def design(self) -> str:
+        """What it was made for."""
+        return self.results.design
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """From `StudyResults.frame`."""
+        return self.results.frame
+
+    @property
+    def state(self) -> StudyState | None:
+        """Its ledger, folded; None where the workspace has not got it."""
+        return self.results.state
 
     @property
     def question(self) -> str:
         """What the study was to answer; empty where nobody said."""
-        if self.state is not None:
-            return str(self.state.definition["study"]["question"])
-        note = str(self.run.data.tags.get(NOTE_TAG, "")).strip()
-        return note.partition("\n\n")[0]
+        return self.results.question
 
     @property
     def fingerprint(self) -> str:
         """Of its data; empty where it was not recorded."""
-        return tag_of(self.run, Tag.DATA_FINGERPRINT) or _first(self.trials, "data.fingerprint")
+        return self.results.fingerprint or _first(self.trials, "data.fingerprint")
 
     @property
     def data_path(self) -> str:
@@ -61,9 +63,7 @@ class StudyReading:
     @property
     def hosts(self) -> list[str]:
         """Where its trials ran; empty where nobody recorded it."""
-        records = self.state.records.values() if self.state else ()
-        tracked = set(self.trials["host"]) if len(self.trials) else set()
-        return sorted((tracked | {record.host for record in records}) - {""})
+        return sorted(set(self.trials["host"]) - {""}) if len(self.trials) else []
 
     @property
     def finished(self) -> pd.DataFrame:
@@ -84,27 +84,15 @@ class StudyReading:
         return float(self.trials[metric].sum()) if metric in self.trials else 0.0
 
 
-def read_study(tracking_uri: str, workspace: Path, name: str) -> StudyReading:
-    """Read what MLflow and the workspace know of a study.
+def read_study(workspace: Path, name: str) -> StudyReading:
+    """Read what the workspace, or else MLflow, knows of a study.
 
     Raises:
-        InputError: No such store or study, or one whose launches had different designs.
+        InputError: No such study, or one whose launches had different designs.
     """
-    trials = read_trials(tracking_uri, name)
-    runs = {run.info.run_id: run for run in trial_runs(tracking_uri, name)}
-    if len(trials):
-        of_tags = {
-            column: [tag_of(runs[run_id], tag) for run_id in trials["run"]]
-            for column, tag in _OF_TAGS.items()
-        }
-        trials = trials.assign(**of_tags)
-    return StudyReading(
-        name=name,
-        design=read_design(tracking_uri, name),
-        run=study_run(tracking_uri, name),
-        trials=trials,
-        state=read_state(workspace, name),
-    )
+    reading = StudyReading(open_study(workspace, name))
+    reading.design  # noqa: B018  an ambiguous one is refused at once
+    return reading
 
 
 def find_varied(trials: pd.DataFrame) -> list[str]:
@@ -121,7 +109,7 @@ def metric_of(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
 def read_state(workspace: Path, name: str) -> StudyState | None:
     """Fold a study's ledger; None where the workspace has none, or a damaged one."""
     try:
-        return fold(read_events(workspace / "studies" / name / LEDGER_FILE))
+        return fold(read_events(study_folder(workspace, name) / LEDGER_FILE))
     except InputError:  # tracked from another workspace, or damaged: MLflow has the rest
         return None
 

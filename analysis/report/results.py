@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from adapert.records import OBJECTIVE, EndReason, Tag, TrialStatus
-from adapert.tracking.read import tag_of
+from adapert.records import OBJECTIVE, EndReason, TrialStatus
 from analysis.report.elements import (
     Column,
     PageTable,
@@ -67,18 +66,16 @@ def build_cost_table(readings: Sequence[StudyReading]) -> PageTable:
 
 
 def _cost_row(reading: StudyReading) -> dict[str, object]:
-    metrics = reading.run.data.metrics
-    seconds = reading.state.seconds if reading.state else float("nan")
-    started = datetime.fromtimestamp(reading.run.info.start_time / 1000, UTC)
+    started = datetime.fromtimestamp(reading.results.started_at, UTC)
     return {
         "study": reading.name,
         "design": reading.design,
-        "state": tag_of(reading.run, Tag.STATUS) or "unknown",
+        "state": reading.results.status,
         "trials": len(reading.trials),
         **{str(end): reading.count(end) for end in ENDS},
         "epochs": int(reading.total("epoch")),
-        "trial_hours": metrics.get("trial_hours", reading.total("total_seconds") / 3600),
-        "wall_hours": metrics.get("wall_hours", seconds / 3600),
+        "trial_hours": reading.results.trial_hours,
+        "wall_hours": reading.results.wall_seconds / 3600,
         "started": f"{started:%Y-%m-%d %H:%M}",
         "hosts": ", ".join(reading.hosts),
     }
@@ -115,7 +112,7 @@ def _leaderboard_row(rows: pd.DataFrame, varied: Sequence[str]) -> dict[str, obj
     rows = rows[rows["status"] == status]
     objective = metric_of(rows, OBJECTIVE)
     return {
-        "trials": ", ".join(rows["trial"].where(rows["trial"] != "", rows["name"]).astype(str)),
+        "trials": ", ".join(rows["trial"]),
         "variant": rows["variant"].iloc[0],
         "config": rows["config_digest"].iloc[0],
         "status": str(status),

@@ -135,7 +135,7 @@ def test_trials_of_another_design_are_refused_with_the_reason(design):
 
 def test_trials_of_a_search_are_refused_when_loaded(store):
     with pytest.raises(InputError, match="'search_wide' has no such trials: a search's sampler"):
-        load_importance(store.uri, "search_wide")
+        load_importance(store.study("search_wide"))
 
 
 def test_optuna_finds_the_field_that_the_best_tenth_agree_on():

@@ -43,5 +43,5 @@ def test_wrong_questions_are_refused(refused, store: Store, words, says):
     assert says in refused(*words, "--workspace", store.directory)
 
 
-def test_a_workspace_without_a_store_is_refused(refused):
-    assert "mlflow.db" in refused("report", "search")
+def test_a_workspace_without_a_study_is_refused(refused):
+    assert "There is no study 'search' in 'runs'. It has no study yet." in refused("report", "search")

@@ -1,8 +1,11 @@
+import json
+import shutil
+
 import pandas as pd
 import pytest
 
 from adapert.prediction.predictions import CONTEXT_COLUMNS
-from adapert.tracking.store import open_store
+from adapert.study.ledger import LEDGER_FILE
 
 GENE = "GENE0001"
 
@@ -69,15 +72,15 @@ def test_rerun_prints_each_metric_twice_and_ends_well_where_all_agree(adapert, w
     assert "Not as then: the commit was abc" in ended.out
 
 
-def test_rerun_ends_with_1_where_a_metric_differs(adapert, where, trained):
-    client, _ = open_store(trained.workspace)
-    from adapert.tracking.find import find_trial
-
-    run = find_trial(trained.uri, "forms/005")
-    right = run.data.metrics["best_retrieval"]
-    client.log_metric(run.info.run_id, "best_retrieval", right + 0.25, step=1)
-    ended = adapert("rerun", "forms/005", *where)
-    client.log_metric(run.info.run_id, "best_retrieval", right, step=1)
+def test_rerun_ends_with_1_where_a_metric_differs(adapert, trained, tmp_path):
+    workspace = tmp_path / "own runs"
+    shutil.copytree(trained.workspace, workspace)
+    ledger = workspace / "studies" / "forms" / LEDGER_FILE
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    (last,) = (line for line in lines if line["event"] == "reported" and line["trial"] == "005")
+    last["metrics"]["best_retrieval"] += 0.25
+    ledger.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    ended = adapert("rerun", "forms/005", "--workspace", workspace)
     assert ended.status == 1
     assert "metrics differ from those of forms/005, by 0.25 at most." in ended.out
 

@@ -7,9 +7,15 @@ from fixtures.store import Store
 from adapert.data.prepared import write_prepared
 
 
-@pytest.mark.parametrize("words", [["pick", "search", "--out", "best.yaml"], ["figures", "ablation"], ["ui"]])
-def test_a_workspace_without_a_store_is_refused(refused, words):
+@pytest.mark.parametrize("words", [["pick", "search", "--out", "best.yaml"], ["figures", "search"]])
+def test_a_workspace_without_a_study_is_refused(refused, words):
     message = refused(*words)
+    assert "There is no study 'search' in 'runs'. It has no study yet." in message
+    assert "--workspace" in message
+
+
+def test_pages_of_a_workspace_without_a_store_are_refused(refused):
+    message = refused("ui")
     assert "mlflow.db" in message
     assert "--workspace" in message
 

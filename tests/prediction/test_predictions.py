@@ -120,7 +120,7 @@ def test_genes_that_nothing_tells_apart_are_told(tiny_dataset):
 def test_weights_of_another_config_are_refused(tiny_dataset):
     _, bundle = build(tiny_dataset, {})
     other = replace(bundle, config=bundle.config.with_changes({"model.hidden_size": 9}))
-    with pytest.raises(InputError, match="those of run 'r0' are of another"):
+    with pytest.raises(InputError, match="those of trial 'r0' are of another"):
         predict_bundle(other, ASKED)
 
 

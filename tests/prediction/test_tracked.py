@@ -10,10 +10,10 @@ from adapert.errors import InputError
 from adapert.models.reference import REFERENCE_MODELS
 from adapert.prediction.bundle import DEVICE
 from adapert.prediction.predictions import CONTEXT_COLUMNS
-from adapert.prediction.tracked import bundle_runs, log_picked_model, picked_model, predict_run
-from adapert.records import PER_PERTURBATION_FILE
-from adapert.tracking.find import find_trial
-from adapert.tracking.store import ARTIFACTS, DATABASE, open_store
+from adapert.prediction.tracked import keep_picked_model, predict_run
+from adapert.records import PER_PERTURBATION_FILE, Tag
+from adapert.tracking.read import study_run, tag_of
+from adapert.tracking.store import ARTIFACTS, DATABASE, tracking_uri
 from adapert.training.fit import FittedAdaPert
 
 
@@ -22,18 +22,30 @@ def genes(trained):
     return list(map(str, read_prepared(trained.prepared).gene_names[:3]))
 
 
+@pytest.fixture
+def own(trained, tmp_path):
+    """A copy of the workspace, to be written into."""
+    workspace = tmp_path / "own runs ü"
+    shutil.copytree(trained.workspace, workspace)
+    return workspace
+
+
+def pick_model(workspace, *trials):
+    """Keep the model of a picked config; what was said of it."""
+    notes = []
+    keep_picked_model(workspace, "forms", [f"forms/{trial}" for trial in trials], notes.append)
+    return " ".join(notes)
+
+
 @pytest.fixture(scope="module")
 def picked(trained, tmp_path_factory):
-    """A copy of the workspace in which both seeds of a config are the picked model; its address."""
-    client, _ = open_store(trained.workspace)
-    runs = [find_trial(trained.uri, f"forms/{trial}").info.run_id for trial in ("001", "002")]
+    """A copy of the workspace in which both seeds of a config are the picked model."""
+    workspace = tmp_path_factory.mktemp("picked") / "runs"
+    shutil.copytree(trained.workspace, workspace)
     before = mlflow.get_tracking_uri()
-    address = log_picked_model(trained.uri, runs)
+    assert "the mean of 2 fits: models:/" in pick_model(workspace, "001", "002")
     assert mlflow.get_tracking_uri() == before
-    yield address, runs
-    study = client.get_run(client.get_run(runs[0]).data.tags["mlflow.parentRunId"])
-    for tag in ("adapert.picked_model", "adapert.picked_runs"):
-        client.delete_tag(study.info.run_id, tag)
+    return workspace
 
 
 def test_a_trial_predicts_what_it_was_scored_by(trained):
@@ -42,9 +54,8 @@ def test_a_trial_predicts_what_it_was_scored_by(trained):
     table = dataset.splits["validation"].table
     predicted = predict_run(trained.workspace, "forms/001", list(map(str, table.perturbations)))
     assert predicted.source == "trial forms/001"
-    client, _ = open_store(trained.workspace)
-    run = find_trial(trained.uri, "forms/001").info.run_id
-    long = pd.read_parquet(client.download_artifacts(run, PER_PERTURBATION_FILE))
+    with trained.study.file(trained.study.trial("001"), PER_PERTURBATION_FILE) as path:
+        long = pd.read_parquet(path)
     tracked = long[long["metric"] == "pearson_delta"].set_index("perturbation")["value"]
     again = [
         np.corrcoef(predicted.deltas.loc[name], observed)[0, 1]
@@ -54,8 +65,7 @@ def test_a_trial_predicts_what_it_was_scored_by(trained):
 
 
 def test_a_trial_predicts_as_the_model_that_was_trained(trained, genes):
-    run = find_trial(trained.uri, "forms/002")
-    config = bundle_runs(trained.uri, [run]).config
+    config = trained.study.trial("002").build_config()
     model = FittedAdaPert(config, 1, DEVICE)
     model.fit(read_prepared(trained.prepared))
     asked = [genes[0], f"{genes[1]}+{genes[2]}"]
@@ -90,34 +100,45 @@ def test_a_stopped_trial_has_nothing_to_predict_with(trained, genes):
         predict_run(trained.workspace, "forms/003", genes)
 
 
-def test_the_seeds_of_a_picked_config_predict_their_mean(trained, picked, genes):
-    address, _ = picked
-    assert picked_model(trained.uri, "forms") == address
-    ensemble = predict_run(trained.workspace, "forms", genes)
+@pytest.mark.parametrize("reader", ["ledger", "MLflow"])
+def test_the_seeds_of_a_picked_config_predict_their_mean(picked, genes, tmp_path, reader):
+    workspace = tmp_path / "runs"
+    shutil.copytree(picked, workspace)
+    if reader == "MLflow":
+        shutil.rmtree(workspace / "studies")
+    else:
+        (workspace / DATABASE).unlink()
+        shutil.rmtree(workspace / ARTIFACTS)
+    ensemble = predict_run(workspace, "forms", genes)
     assert ensemble.n_models == 2
     assert ensemble.source == "the picked model of study 'forms'"
-    members = [predict_run(trained.workspace, f"forms/{trial}", genes).deltas for trial in ("001", "002")]
+    members = [predict_run(picked, f"forms/{trial}", genes).deltas for trial in ("001", "002")]
     np.testing.assert_allclose(ensemble.deltas, (members[0] + members[1]) / 2, rtol=1e-6)
 
 
-def test_a_picked_model_needs_neither_the_data_nor_their_place(trained, picked, genes, tmp_path):
-    folder = trained.workspace / ARTIFACTS / "models"
-    described = "".join(path.read_text() for path in folder.rglob("*") if path.suffix in (".yaml", ".json"))
+@pytest.mark.parametrize("place", [ARTIFACTS, "studies/forms/picked_model"])
+def test_a_picked_model_needs_neither_the_data_nor_their_place(trained, picked, place):
+    found = [
+        path for path in (picked / place).rglob("*") if "picked_model" in place or "models" in path.parts
+    ]
+    described = "".join(path.read_text() for path in found if path.suffix in (".yaml", ".json"))
+    assert "latent_size" in described
     assert str(trained.prepared) not in described
-    names = {path.name for path in folder.rglob("*")}
-    assert not names & {"train", "validation", "test", "control_cells", "cells"}
+    assert not {path.name for path in found} & {"train", "validation", "test", "control_cells", "cells"}
 
 
-def test_mlflow_loads_the_picked_model_by_its_address_and_by_its_run(trained, picked, genes, monkeypatch):
-    address, runs = picked
+def test_mlflow_loads_the_picked_model_by_its_address_and_by_its_study_s_run(trained, picked, genes):
+    uri = tracking_uri(picked)
+    run = study_run(uri, "forms")
     asked = [genes[0], f"{genes[1]}+{genes[2]}"]
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(trained.uri)
+    mlflow.set_tracking_uri(uri)
     try:
-        models = [mlflow.pyfunc.load_model(uri) for uri in (address, f"runs:/{runs[0]}/model")]
+        addresses = (tag_of(run, Tag.PICKED_MODEL), f"runs:/{run.info.run_id}/model")
+        models = [mlflow.pyfunc.load_model(address) for address in addresses]
     finally:
         mlflow.set_tracking_uri(before)
-    expected = predict_run(trained.workspace, "forms", asked).deltas
+    expected = predict_run(picked, "forms", asked).deltas
     for model in models:
         tidy = model.predict(pd.DataFrame({"perturbation": asked}))
         assert list(tidy.columns) == model.metadata.signature.outputs.input_names()
@@ -127,24 +148,25 @@ def test_mlflow_loads_the_picked_model_by_its_address_and_by_its_run(trained, pi
     assert len(models[0].predict(models[0].input_example)) == 2 * len(expected.columns)
 
 
-def test_the_same_runs_are_logged_once(trained, picked):
-    address, runs = picked
-    assert log_picked_model(trained.uri, runs[::-1]) == address
-    assert (trained.workspace / DATABASE).is_file()
+def test_the_same_trials_are_logged_once(own):
+    assert pick_model(own, "001", "002") == pick_model(own, "002", "001")
 
 
-def test_an_ensemble_is_of_one_config(trained):
-    runs = [find_trial(trained.uri, f"forms/{trial}").info.run_id for trial in ("001", "004")]
-    with pytest.raises(InputError, match="of one config's seeds, but the runs are of 2 configs"):
-        log_picked_model(trained.uri, runs)
+def test_a_model_is_kept_that_mlflow_does_not_take(own, genes):
+    (own / DATABASE).unlink()
+    assert "MLflow has not got the picked model" in pick_model(own, "001")
+    assert predict_run(own, "forms", genes).source == "the picked model of study 'forms'"
 
 
-def test_a_reference_model_is_not_logged(trained):
-    run = find_trial(trained.uri, "forms/005").info.run_id
-    with pytest.raises(InputError, match="'forms/005' is of the reference model 'ridge_both'"):
-        log_picked_model(trained.uri, [run])
-
-
-def test_a_model_is_made_of_runs(trained):
-    with pytest.raises(InputError, match="no run was given"):
-        log_picked_model(trained.uri, [])
+@pytest.mark.parametrize(
+    ("trials", "why"),
+    [
+        (["001", "004"], "of one config's seeds, but the trials are of 2 configs"),
+        (["005"], "'forms/005' is of the reference model 'ridge_both'"),
+    ],
+)
+def test_an_earlier_pick_s_model_is_not_kept_where_the_pick_has_none(own, genes, trials, why):
+    pick_model(own, "001")
+    assert why in pick_model(own, *trials)
+    assert predict_run(own, "forms", genes).source.startswith(("trial", "ridge"))
+    assert tag_of(study_run(tracking_uri(own), "forms"), Tag.PICKED_MODEL) == ""

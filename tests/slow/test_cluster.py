@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from adapert.launching import build_base, launch
-from adapert.operation import study_folder
 from adapert.records import TrialStatus
+from adapert.study.folders import study_folder
 from adapert.study.ledger import LEDGER_FILE, EventKind, read_events
 from adapert.study.limits import Limits
 from adapert.study.resources import Resources

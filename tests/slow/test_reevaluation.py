@@ -12,8 +12,7 @@ from fixtures.launched import SEARCH, command
 
 from adapert.config import read_config
 from adapert.judgement import pick_reevaluated
-from adapert.tracking.read import read_trials
-from adapert.tracking.store import tracking_uri
+from adapert.results.find import open_study
 
 pytestmark = pytest.mark.slow
 
@@ -48,9 +47,9 @@ def test_a_pick_that_was_killed_and_typed_again_is_that_of_one_left_alone(launch
     killed.wait()
     assert not (workspaces[1] / "best.yaml").exists()
     assert start(workspaces[1], adapert).wait() == 0
-    whole, broken = (pick_reevaluated(tracking_uri(each), "tiny_search") for each in workspaces)
+    whole, broken = (pick_reevaluated(each, open_study(each, "tiny_search")) for each in workspaces)
     pd.testing.assert_frame_equal(whole.reevaluated, broken.reevaluated)
     assert whole.config == broken.config == read_config(workspaces[1] / "best.yaml")
-    trials = read_trials(tracking_uri(workspaces[1]), "tiny_search_reevaluation")
+    trials = open_study(workspaces[1], "tiny_search_reevaluation").frame
     assert len(trials) == N_TRIALS
     assert not trials.duplicated(["variant", "seed"]).any()

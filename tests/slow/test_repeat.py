@@ -6,19 +6,18 @@ import pandas as pd
 import pytest
 from fixtures.launched import SEARCH, command
 
-from adapert.tracking.read import read_trials
-from adapert.tracking.store import tracking_uri
+import adapert
 
 pytestmark = pytest.mark.slow
 
-TIMES = r"run|seconds|total_seconds|system/.*"
+TIMES = r"seconds|total_seconds|system/.*"
 """Columns in which two launches of the same study differ."""
 
 
 def launch(directory, name, prepared):
     line = command(directory, name, SEARCH, prepared, "--max-epochs", "4", "--max-concurrent", "1")
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
-    trials = read_trials(tracking_uri(directory / f"{name} runs"), "tiny_search")
+    trials = adapert.load_trials("tiny_search", directory / f"{name} runs")
     named = trials.drop(columns=trials.filter(regex=f"^({TIMES})$"))
     return named.sort_values("model.tau", ignore_index=True)
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from adapert.data.prepared import read_prepared
-from adapert.tracking.read import read_trials
-from adapert.tracking.store import tracking_uri
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +18,7 @@ def test_a_config_of_ones_own_is_trained_predicts_and_is_run_again(launchable, a
     trained = subprocess.run([command, *words], cwd=tmp_path, capture_output=True, text=True)
     assert trained.returncode == 0, trained.stderr
     assert "Next: adapert predict mine GENE --workspace runs" in trained.stdout
-    trials = read_trials(tracking_uri(tmp_path / "runs"), "mine")
+    trials = adapert.load_trials("mine", tmp_path / "runs")
     assert sorted(zip(trials["seed"], trials["model.tau"], trials["epoch"], strict=True)) == [
         (0, 0.7, 2.0),
         (1, 0.7, 2.0),

@@ -37,4 +37,4 @@ def own_store(store: Store, tmp_path_factory: pytest.TempPathFactory) -> OwnStor
 def page(own_store: OwnStore) -> str:
     """Of an ablation and a search."""
     names = ["ablate_parts", "search_wide"]
-    return render_page(build_report(own_store.uri, own_store.directory, names))
+    return render_page(build_report(own_store.directory, names))

@@ -9,24 +9,24 @@ from analysis.report.elements import Code, PageTable
 from analysis.report.reading import read_study
 
 
-def test_the_picked_config_is_printed_as_commands_read_it(store, tmp_path):
-    read = read_pick(store.uri, "search_wide")
-    parts = build_choice(store.uri, read_study(store.uri, tmp_path, "search_wide"), read)
+def test_the_picked_config_is_printed_as_commands_read_it(store):
+    read = read_pick(store.directory, store.study("search_wide"))
+    parts = build_choice(read_study(store.directory, "search_wide"), read)
     assert isinstance(parts[-1], Code)
     assert Config.model_validate(yaml.safe_load(parts[-1].text)) == read.pick.config
 
 
-def test_what_configs_reached_when_trained_anew_comes_before_the_search(store, tmp_path):
-    read = read_pick(store.uri, "search_wide")
+def test_what_configs_reached_when_trained_anew_comes_before_the_search(store):
+    read = read_pick(store.directory, store.study("search_wide"))
     again = pd.DataFrame({"rank": [1], "searched": [0.4], "fresh": [0.35], "drop": [0.05], "n_trials": [5]})
     picked = replace(read, pick=replace(read.pick, reevaluated=again))
-    parts = build_choice(store.uri, read_study(store.uri, tmp_path, "search_wide"), picked)
+    parts = build_choice(read_study(store.directory, "search_wide"), picked)
     first, second = (part for part in parts if isinstance(part, PageTable))
     assert [cell.text for cell in first.rows[0]] == ["1", "0.4000", "0.3500", "0.0500", "5"]
     assert "of the search" in second.caption
 
 
-def test_without_a_finished_trial_the_reason_stands_alone(store, tmp_path):
-    read = read_pick(store.uri, "start_only")
-    (part,) = build_choice(store.uri, read_study(store.uri, tmp_path, "start_only"), read)
+def test_without_a_finished_trial_the_reason_stands_alone(store):
+    read = read_pick(store.directory, store.study("start_only"))
+    (part,) = build_choice(read_study(store.directory, "start_only"), read)
     assert "'start_only' has none" in part.text

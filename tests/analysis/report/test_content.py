@@ -10,33 +10,33 @@ def section(report, title):
 
 
 @pytest.mark.parametrize("study", ["start_only", "search_wide"])
-def test_any_study_gives_a_report(store, tmp_path, study):
-    report = build_report(store.uri, tmp_path, [study])
+def test_any_study_gives_a_report(store, study):
+    report = build_report(store.directory, [study])
     assert report.findings[0].startswith(f"{study}: 1 trials (1 ")
     assert section(report, "Versions").parts
 
 
 def test_a_question_is_read_from_the_studys_own_run(own_store):
-    report = build_report(own_store.uri, own_store.directory, ["ablate_parts"])
+    report = build_report(own_store.directory, ["ablate_parts"])
     assert report.questions[0][1].endswith('"worth" it?')
 
 
-def test_a_study_named_twice_is_told_once(store, tmp_path):
-    assert len(build_report(store.uri, tmp_path, ["start_only", "start_only"]).questions) == 1
+def test_a_study_named_twice_is_told_once(store):
+    assert len(build_report(store.directory, ["start_only", "start_only"]).questions) == 1
 
 
 def test_with_several_studies_each_part_says_whose_it_is(own_store):
-    report = build_report(own_store.uri, own_store.directory, ["start_only", "search_wide"])
+    report = build_report(own_store.directory, ["start_only", "search_wide"])
     parts = section(report, "Leaderboard").parts
     assert [part.text for part in parts if isinstance(part, Heading)] == ["start_only", "search_wide"]
 
 
-def test_parts_that_have_nothing_say_so_in_a_sentence(store, tmp_path):
-    report = build_report(store.uri, tmp_path, ["search_wide"])
+def test_parts_that_have_nothing_say_so_in_a_sentence(store):
+    report = build_report(store.directory, ["search_wide"])
     for title in ("Evaluations", "Openings of the test split", "Failed and stopped trials"):
         assert isinstance(section(report, title).parts[0], Paragraph)
 
 
-def test_an_unknown_study_is_refused_with_the_nearest(store, tmp_path):
+def test_an_unknown_study_is_refused_with_the_nearest(store):
     with pytest.raises(InputError, match="Did you mean 'search_wide'"):
-        build_report(store.uri, tmp_path, ["serch_wide"])
+        build_report(store.directory, ["serch_wide"])

@@ -56,11 +56,11 @@ def test_a_title_is_read_off_a_name(stem, title):
 
 
 def test_a_study_without_a_finished_trial_has_one_reason_and_no_figure(store):
-    found = draw_study(store.uri, "start_only", "ablation", "validation")
+    found = draw_study(store.study("start_only"), "validation")
     assert found.drawings == ()
     assert len(found.reasons) == 1
     assert "has none" in found.reasons[0]
 
 
 def test_a_design_without_figures_says_so(store):
-    assert "have no figure" in draw_study(store.uri, "search_wide", "reevaluation", "validation").reasons[0]
+    assert "have no figure" in draw_study(store.study("fresh_seeds"), "validation").reasons[0]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from fixtures.ledger import first_line
 from fixtures.openings import build_opening
+from fixtures.results import KnownResults
 
 from adapert.config import Config, build_config
 from adapert.study.definition import describe_study
@@ -20,20 +21,20 @@ from analysis.report.elements import Facts, Paragraph
 from analysis.report.provenance import build_commands, build_data, build_versions
 from analysis.report.reading import StudyReading
 
-TAGS = {"git_commit": "0123456789abcdef-dirty", "versions": "torch 2.13.0+cpu, ray 2.60.0"}
+CODE = {"git_commit": "0123456789abcdef-dirty", "packages": "torch 2.13.0+cpu, ray 2.60.0"}
 
 
 def reading(recipe="search", changes=None, budget=None, path="data", **state):
     study = build_study(recipe, Config().with_changes({"data.path": path} | (changes or {})))
     study = study.with_budget(**(budget or {}))
     definition = {"study": json.loads(json.dumps(describe_study(study))), "recipe": recipe}
-    trials = pd.DataFrame([{"data.path": path, "data.fingerprint": "0012", "run": "r"}])
-    run = SimpleNamespace(data=SimpleNamespace(tags=TAGS))
-    return StudyReading(recipe, "search", run, trials, StudyState(definition=definition, **state))
+    trials = [{"data.path": path, "data.fingerprint": "0012", "run": "r"}]
+    folded = StudyState(definition=definition, **state)
+    return StudyReading(KnownResults(recipe, trials, state=folded, **CODE))
 
 
 def pick_of(**changes):
-    known = {"objective": "pearson_delta", "reevaluated": None, "run_ids": ("abc",), "config": Config()}
+    known = {"objective": "pearson_delta", "reevaluated": None, "trials": ("search/001",), "config": Config()}
     return SimpleNamespace(**(known | changes))
 
 
@@ -62,8 +63,7 @@ def test_many_changes_become_a_file_of_the_same_config(tmp_path):
 
 
 def test_without_a_ledger_the_recipe_is_not_guessed(tmp_path):
-    given = reading()
-    lost = StudyReading(given.name, given.design, given.run, given.trials, None)
+    lost = StudyReading(KnownResults("search"))
     assert commands(lost, tmp_path)[0].startswith("# search: its ledger is not in this workspace")
 
 

@@ -6,20 +6,20 @@ from fixtures.store import Store
 from analysis.claims import build_claims_table
 from analysis.report import questions
 from analysis.report.questions import build_claims, build_importance
-from analysis.report.reading import read_study
+from analysis.report.reading import StudyReading, read_study
 from analysis.sources import summarize_study_claims
 
 
 def test_the_claims_are_those_of_the_figures(store: Store):
-    (table,) = build_claims(store.uri, ["ablate_parts", "search_wide"], "validation")
-    cells = build_claims_table(summarize_study_claims(store.uri, ["ablate_parts"])).cells
+    (table,) = build_claims([store.study("ablate_parts"), store.study("search_wide")], "validation")
+    cells = build_claims_table(summarize_study_claims([store.study("ablate_parts")])).cells
     assert [column.label for column in table.columns] == list(cells.columns)
     assert [row[0].text for row in table.rows] == list(cells.iloc[:, 0])
 
 
 def test_a_search_judges_no_claim_and_has_no_importance(store: Store):
-    assert build_claims(store.uri, ["search_wide"], "validation") == []
-    assert build_importance(store.uri, read_study(store.uri, store.directory, "search_wide")) == []
+    assert build_claims([store.study("search_wide")], "validation") == []
+    assert build_importance(read_study(store.directory, "search_wide")) == []
 
 
 def test_importance_is_a_row_for_each_part_of_the_variance(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -35,10 +35,10 @@ def test_importance_is_a_row_for_each_part_of_the_variance(store: Store, monkeyp
             "best_pearson_delta": tau + 0.01 * generator.standard_normal(64),
         }
     )
-    monkeypatch.setattr(questions, "load_importance", lambda uri, study: trials)
-    reading = read_study(store.uri, store.directory, "search_wide")
-    object.__setattr__(reading, "design", "importance")
-    (table,) = build_importance(store.uri, reading)
+    monkeypatch.setattr(questions, "load_importance", lambda study: trials)
+    reading = read_study(store.directory, "search_wide")
+    monkeypatch.setattr(StudyReading, "design", "importance")
+    (table,) = build_importance(reading)
     assert table.rows[0][0].text == "model.tau"
     assert float(table.rows[0][3].text) > 0.9
     assert table.rows[-1][2].text == "rest"

@@ -1,7 +1,6 @@
 import statistics
-from types import SimpleNamespace
 
-import pandas as pd
+from fixtures.results import KnownResults
 
 from adapert.records import TrialStatus
 from analysis.report.reading import StudyReading
@@ -11,15 +10,14 @@ VALUES = {"a": [0.4, 0.5, 0.42], "b": [0.6, 0.1, 0.2]}
 
 
 def trial(digest, seed, status, value, **said):
-    shared = {"run": f"{digest}{seed}", "name": f"{digest} {seed}", "trial": "", "host": "", "message": ""}
+    shared = {"run": f"{digest}{seed}", "trial": f"{seed:03d}", "host": "", "message": ""}
     shared |= {"variant": "full", "config_digest": digest, "seed": seed, "status": status, "reason": ""}
     return shared | {"best_pearson_delta": value, "epoch": 10.0, "total_seconds": 3.6} | said
 
 
 def reading(trials, design="search"):
-    data = SimpleNamespace(tags={"adapert.status": "finished"}, metrics={})
-    run = SimpleNamespace(data=data, info=SimpleNamespace(start_time=0, run_id="r"))
-    return StudyReading("tune", design, run, pd.DataFrame(trials), None)
+    hours = sum(row["total_seconds"] for row in trials) / 3600
+    return StudyReading(KnownResults("tune", trials, design=design, trial_hours=hours))
 
 
 TUNED = [trial(d, s, TrialStatus.FINISHED, v) for d, values in VALUES.items() for s, v in enumerate(values)]

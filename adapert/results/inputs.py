@@ -1,26 +1,10 @@
-"""What a tracked trial was trained with: its config, and the data set that is looked for where it lay."""
+"""What a trial was trained on: the data set, which is looked for where it lay."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from adapert.config import Config, read_config
+from adapert.config import Config
 from adapert.data.prepared import read_manifest
 from adapert.errors import InputError
-from adapert.records import CONFIG_FILE
-from adapert.tracking.artifacts import artifact
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-
-
-def read_run_config(tracking_uri: str, run: "Run") -> Config:
-    """Read the config that a trial ran with.
-
-    Raises:
-        InputError: The run has none, or one of fields that this version does not know.
-    """
-    with artifact(run, tracking_uri, CONFIG_FILE) as path:
-        return read_config(path)
 
 
 def find_data(config: Config, data: Path | None) -> Path:

@@ -1,0 +1,182 @@
+"""What can be read of a study, whichever place it is read from."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from adapert.errors import InputError, name_some
+from adapert.records import TrialStatus
+from adapert.results.trial import TrialResult
+from adapert.study.state import StudyState
+
+
+@dataclass(frozen=True)
+class PickRecord:
+    """How a study's config was last picked.
+
+    Attributes:
+        objective: By which.
+        reevaluation: The study that trained its best again; empty where none did.
+    """
+
+    objective: str
+    reevaluation: str = ""
+
+
+class StudyResults(ABC):
+    """A study that was launched, with all that its trials left.
+
+    Attributes:
+        name: Of the study.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def design(self) -> str:
+        """What it was made for: ``"search"``, ``"ablation"``, ``"sensitivity"``, ...
+
+        Raises:
+            InputError: It is not known.
+        """
+
+    @property
+    @abstractmethod
+    def question(self) -> str:
+        """What it was to answer; empty where that is not known."""
+
+    @property
+    @abstractmethod
+    def status(self) -> str:
+        """Where it stands: a `TrialStatus`, or ``"unknown"``."""
+
+    @property
+    @abstractmethod
+    def started_at(self) -> float:
+        """When it was launched, seconds since 1970."""
+
+    @property
+    @abstractmethod
+    def wall_seconds(self) -> float:
+        """Time with a process at work on it; NaN where that is not known."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Of its data; empty where that is not known."""
+
+    @property
+    @abstractmethod
+    def git_commit(self) -> str:
+        """Of the code it was launched with; empty where that is not known."""
+
+    @property
+    @abstractmethod
+    def packages(self) -> str:
+        """Versions it was launched with: ``"torch 2.13.0, ..."``; empty where they are not known."""
+
+    @property
+    @abstractmethod
+    def origin(self) -> Mapping[str, Any]:
+        """Fingerprints of its code and packages (`describe_code`); empty where they are not known."""
+
+    @property
+    @abstractmethod
+    def code_diff(self) -> str:
+        """How its code differed from the commit; empty where it did not."""
+
+    @property
+    @abstractmethod
+    def picked(self) -> PickRecord | None:
+        """How its config was last picked; None where none was."""
+
+    @property
+    @abstractmethod
+    def run_id(self) -> str:
+        """Its own run in MLflow; empty where it has none."""
+
+    @property
+    def state(self) -> StudyState | None:
+        """Its ledger, folded; None where it is read from MLflow."""
+        return None
+
+    @cached_property
+    @abstractmethod
+    def trials(self) -> Sequence[TrialResult]:
+        """Every trial, whatever its end, in the order in which they were asked for."""
+
+    @abstractmethod
+    def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
+        """Read what trials reported epoch by epoch.
+
+        Args:
+            metrics: Names of reported metrics.
+
+        Returns:
+            Columns run, metric, epoch, value; a trial without a metric has no row of it. Of an epoch that was
+            trained twice, since a worker was lost, the later report.
+        """
+
+    @abstractmethod
+    def file(self, trial: TrialResult, name: str) -> AbstractContextManager[Path]:
+        """Give the path of a file that a trial left, while the block runs.
+
+        Raises:
+            InputError: It left none of this name, or it cannot be read.
+        """
+
+    @abstractmethod
+    def picked_model(self) -> AbstractContextManager[Path] | None:
+        """Give the folder with the bundle of its picked config's model while the block runs; None without."""
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """A row a trial, in the order of asking; not to be changed.
+
+        Columns run (``"search/007"``), trial, variant, seed, status, config_digest, reason (an `EndReason`),
+        message, host, then the config under its dotted names and the last value of every metric. NaN where a
+        trial has no such entry.
+        """
+        return pd.DataFrame([trial.to_row() for trial in self.trials])
+
+    @property
+    def trial_hours(self) -> float:
+        """Cost: hours of work, summed over trials."""
+        return sum(trial.metrics.get("total_seconds", 0.0) for trial in self.trials) / 3600
+
+    def trial(self, number: str) -> TrialResult:
+        """Find a trial by its id, with or without leading zeros.
+
+        Raises:
+            InputError: There is none.
+        """
+        by_number = {trial.trial_id.lstrip("0"): trial for trial in self.trials}
+        if number.lstrip("0") not in by_number:
+            known = name_some(trial.trial_id for trial in self.trials)
+            raise InputError(f"Study '{self.name}' has no trial '{number}'. It has {known or 'none yet'}.")
+        return by_number[number.lstrip("0")]
+
+    def best_trial(self) -> TrialResult:
+        """Find the finished trial of best validation Pearson-delta.
+
+        Raises:
+            InputError: None is finished.
+        """
+        finished = [trial for trial in self.trials if trial.is_finished]
+        if not finished:
+            raise InputError(
+                f"A study's name stands for its best finished trial, but '{self.name}' has none. Name a "
+                f"trial, such as '{self.name}/001', or launch the study again under another name."
+            )
+        return max(finished, key=lambda trial: trial.objective)
+
+    def count(self, status: TrialStatus) -> int:
+        """Number of trials that stand so."""
+        return sum(trial.status == status for trial in self.trials)

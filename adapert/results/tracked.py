@@ -1,0 +1,204 @@
+"""A study as MLflow has it: of a workspace that is elsewhere, such as a colleague's on a server."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from adapert.config import Config
+from adapert.errors import InputError, name_some
+from adapert.records import CODE_DIFF_FILE, ORIGIN_FILE, Tag, TrialStatus
+from adapert.results.study import PickRecord, StudyResults
+from adapert.results.trial import TrialResult
+from adapert.tracking.artifacts import artifact, downloaded, read_text
+from adapert.tracking.read import open_client, study_runs, tag_of, trial_runs
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric, Run
+
+NOTE_TAG = "mlflow.note.content"
+"""Of a study's own run: its question, then what came of it."""
+
+MODELS = "models:/"
+"""Addresses of logged models begin so."""
+
+
+class TrackedResults(StudyResults):
+    """A study of an MLflow store; all its launches count, and of two trials of one number the later."""
+
+    def __init__(self, tracking_uri: str, name: str) -> None:
+        """Find a study's own runs.
+
+        Args:
+            tracking_uri: MLflow's, such as ``"sqlite:////runs/mlflow.db"``.
+            name: Of the study.
+
+        Raises:
+            InputError: No such store or study.
+        """
+        self.tracking_uri, self.name = tracking_uri, name
+        self._launches = study_runs(tracking_uri, name)
+
+    @property
+    def design(self) -> str:
+        """What it was made for."""
+        designs = {tag_of(run, Tag.DESIGN) for run in self._launches}
+        if len(designs) > 1:
+            raise InputError(
+                f"A study has one design, but the launches of '{self.name}' have "
+                f"{name_some(sorted(designs))}. Launch one of them under another name."
+            )
+        return designs.pop()
+
+    @property
+    def question(self) -> str:
+        """What it was to answer."""
+        return str(self._run.data.tags.get(NOTE_TAG, "")).strip().partition("\n\n")[0]
+
+    @property
+    def status(self) -> str:
+        """Where it stands."""
+        return tag_of(self._run, Tag.STATUS) or "unknown"
+
+    @property
+    def started_at(self) -> float:
+        """When it was launched."""
+        return float(self._run.info.start_time) / 1000
+
+    @property
+    def wall_seconds(self) -> float:
+        """Time with a process at work on it."""
+        return 3600 * float(self._run.data.metrics.get("wall_hours", math.nan))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its data."""
+        return tag_of(self._run, Tag.DATA_FINGERPRINT)
+
+    @property
+    def git_commit(self) -> str:
+        """Of the code it was launched with."""
+        return tag_of(self._run, Tag.GIT_COMMIT)
+
+    @property
+    def packages(self) -> str:
+        """Versions it was launched with."""
+        return tag_of(self._run, Tag.VERSIONS)
+
+    @cached_property
+    def origin(self) -> Mapping[str, Any]:
+        """Fingerprints of its code and packages."""
+        text = read_text(self._run, self.tracking_uri, ORIGIN_FILE)
+        origin: Mapping[str, Any] = json.loads(text) if text else {}
+        return origin
+
+    @cached_property
+    def code_diff(self) -> str:
+        """How its code differed from the commit."""
+        return read_text(self._run, self.tracking_uri, CODE_DIFF_FILE)
+
+    @property
+    def picked(self) -> PickRecord | None:
+        """How its config was last picked."""
+        objective, _, reevaluation = tag_of(self._run, Tag.PICKED_BY).partition(" ")
+        return PickRecord(objective, reevaluation) if objective else None
+
+    @property
+    def run_id(self) -> str:
+        """Its own run."""
+        return str(self._run.info.run_id)
+
+    @cached_property
+    def trials(self) -> Sequence[TrialResult]:
+        """Every trial."""
+        runs = {tag_of(run, Tag.TRIAL): run for run in trial_runs(self.tracking_uri, self.name)}
+        return [_result_of(run) for run in runs.values()]
+
+    def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
+        """Read what trials reported epoch by epoch."""
+        client = open_client(self.tracking_uri)
+        # One query a run and metric costs 2 ms; MLflow's public interface has none for several runs.
+        rows = [
+            (trial.name, metric, epoch, value)
+            for trial in self.trials
+            for metric in metrics
+            if metric in trial.metrics
+            for epoch, value in _latest_by_epoch(client.get_metric_history(trial.run_id, metric))
+        ]
+        return pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
+
+    @contextmanager
+    def file(self, trial: TrialResult, name: str) -> Iterator[Path]:
+        """Give the path of a file that a trial left."""
+        run = open_client(self.tracking_uri).get_run(trial.run_id)
+        with artifact(run, self.tracking_uri, name) as path:
+            yield path
+
+    def picked_model(self) -> AbstractContextManager[Path] | None:
+        """Give the folder of its picked config's model, somewhere in which its bundle lies."""
+        address = tag_of(self._run, Tag.PICKED_MODEL)
+        return self._logged_files(address) if address else None
+
+    @property
+    def _run(self) -> "Run":
+        """Its own run; of several launches the last."""
+        return self._launches[-1]
+
+    @contextmanager
+    def _logged_files(self, address: str) -> Iterator[Path]:
+        """Give a logged model's folder; MLflow would look its address up in the global store alone."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            logged = open_client(self.tracking_uri).get_logged_model(address.removeprefix(MODELS))
+        except MlflowException as error:
+            raise InputError(
+                f"The study's picked model is '{address}', but the store cannot give it: {error.message} "
+                "Pick again."
+            ) from error
+        with downloaded(logged.artifact_location, self.tracking_uri) as folder:
+            yield folder
+
+
+def _result_of(run: "Run") -> TrialResult:
+    return TrialResult(
+        study=tag_of(run, Tag.STUDY),
+        trial_id=tag_of(run, Tag.TRIAL),
+        variant=tag_of(run, Tag.VARIANT),
+        seed=int(tag_of(run, Tag.SEED)),
+        status=TrialStatus(tag_of(run, Tag.STATUS)),
+        reason=tag_of(run, Tag.REASON),
+        message=tag_of(run, Tag.MESSAGE),
+        host=tag_of(run, Tag.HOST),
+        config_digest=tag_of(run, Tag.CONFIG_DIGEST),
+        config=_typed(run.data.params),
+        metrics=dict(run.data.metrics),
+        device=tag_of(run, Tag.DEVICE),
+        n_threads=int(tag_of(run, Tag.N_THREADS) or 0),
+        git_commit=tag_of(run, Tag.GIT_COMMIT),
+        packages=tag_of(run, Tag.VERSIONS),
+        run_id=str(run.info.run_id),
+    )
+
+
+def _typed(params: Mapping[str, str]) -> dict[str, Any]:
+    """Give MLflow's strings the types of the config's fields; a fingerprint of digits stays a string."""
+    defaults = Config().flat()
+    ordered = {name: params[name] for name in (*defaults, *params) if name in params}
+    return {name: _cast(text, defaults.get(name)) for name, text in ordered.items()}
+
+
+def _cast(text: str, like: Any) -> Any:
+    if isinstance(like, bool):
+        return text == "True"
+    return type(like)(text) if isinstance(like, int | float) else text
+
+
+def _latest_by_epoch(reports: "Iterable[Metric]") -> list[tuple[int, float]]:
+    latest = {report.step: report.value for report in sorted(reports, key=lambda report: report.timestamp)}
+    return sorted(latest.items())

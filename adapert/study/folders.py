@@ -1,0 +1,44 @@
+"""Where a workspace's studies lie, and what a study's folder holds."""
+
+from pathlib import Path
+
+from adapert.errors import InputError, name_some, nearest
+from adapert.study.ledger import LEDGER_FILE
+
+PICK_FILE = "pick.json"
+"""How the study's config was last picked."""
+
+PICKED_MODEL_FOLDER = "picked_model"
+"""The bundle of the picked config's model."""
+
+
+def study_folder(workspace: Path, name: str) -> Path:
+    """Folder of a study, absolute."""
+    return workspace.resolve() / "studies" / name
+
+
+def trial_folder(study: Path, trial_id: str) -> Path:
+    """Folder of a trial below its study's: what it left."""
+    return study / "trials" / trial_id
+
+
+def study_names(workspace: Path) -> list[str]:
+    """Studies of a workspace, by name."""
+    return sorted(path.parent.name for path in (workspace / "studies").glob(f"*/{LEDGER_FILE}"))
+
+
+def find_study(workspace: Path, name: str) -> Path:
+    """Find a study's folder.
+
+    Raises:
+        InputError: The workspace has no study of this name.
+    """
+    folder = study_folder(workspace, name)
+    if not (folder / LEDGER_FILE).is_file():
+        names = study_names(workspace)
+        existing = f"It has {name_some(names)}." if names else "It has no study yet."
+        raise InputError(
+            f"There is no study '{name}' in '{workspace}'.{nearest(name, names)} {existing} Launch one, or "
+            "name its workspace with --workspace."
+        )
+    return folder
