@@ -1,7 +1,7 @@
 """Pick a config: rank a study's, train the best few anew, and name the one that holds."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -264,7 +264,9 @@ def _check_data(study: Study) -> None:
 def _build_resources(workspace: Path, study: str, given: Mapping[str, Any]) -> Resources:
     """Decide what may be used: what is given, and for the rest what the study had."""
     ledger = study_folder(workspace, study) / LEDGER_FILE
-    had = fold(read_events(ledger)).session.get("resources", {}) if ledger.exists() else {}
+    session = fold(read_events(ledger)).session if ledger.exists() else {}
+    said = session.get("resources", {})
+    had = {entry.name: said[entry.name] for entry in fields(Resources) if entry.name in said}
     chosen = {name: value for name, value in given.items() if value is not None}
     like = {"cpus_per_trial": 1, "gpus_per_trial": None, "max_concurrent": None, "device": "auto"} | had
     if "device" in chosen:

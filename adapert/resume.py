@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,8 @@ def resume(
         _check_unchanged(state, folder, is_accepted, console)
         return operate(
             folder,
-            build_resources(**asdict(_same_but(Resources(**state.session.get("resources", {})), resources))),
-            _same_but(Limits(**state.session.get("limits", {})), limits),
+            build_resources(**asdict(_restore(Resources, state.session.get("resources", {}), resources))),
+            _restore(Limits, state.session.get("limits", {}), limits),
             console,
             partial(open_store, workspace),
         )
@@ -210,5 +210,7 @@ def _is_taken(folder: Path) -> bool:
     return True
 
 
-def _same_but(like: Any, given: Mapping[str, Any]) -> Any:
-    return replace(like, **{name: value for name, value in given.items() if value is not None})
+def _restore(kind: type[Any], had: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """Build what the last process had, with what is given on top; fields of a later version are dropped."""
+    known = {entry.name: had[entry.name] for entry in fields(kind) if entry.name in had}
+    return kind(**known | {name: value for name, value in given.items() if value is not None})

@@ -257,7 +257,7 @@ def test_a_re_evaluation_uses_what_the_study_used_unless_told_otherwise(workspac
     ledger = study_folder(workspace, "s") / LEDGER_FILE
     used = {"max_concurrent": 1, "device": "cpu", "gpus_per_trial": 0.0}
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
-    lines[1]["resources"] = used | {"max_failures": 5}
+    lines[1]["resources"] = used | {"max_failures": 5, "of_a_later_version": True}
     ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
     pick_config(workspace, "s", resources={"max_concurrent": 2, "device": None})
     ((_, resources),) = launched

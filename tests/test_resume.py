@@ -34,7 +34,8 @@ def begun(make_ledger, tmp_path, workspace):
     def make(plan=DESIGN, name="try", **options):
         base = Config().with_changes({"data.path": str(tmp_path / "prepared"), "data.fingerprint": "tiny"})
         made = make_ledger(name, plan, base, workspace, **options)
-        made.opened(resources=asdict(Resources(max_concurrent=1)), limits=asdict(Limits(target=0.9)))
+        had = asdict(Resources(max_concurrent=1)) | {"of_a_later_version": 1}
+        made.opened(resources=had, limits=asdict(Limits(target=0.9)))
         return made
 
     return make

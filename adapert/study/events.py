@@ -67,11 +67,27 @@ class _Study(_Line):
     packages: str
 
 
+class _Resources(TypedDict, total=False):
+    cpus_per_trial: int
+    gpus_per_trial: float
+    max_concurrent: int | None
+    device: str
+    address: str
+    ships_data: bool
+    max_failures: int
+
+
+class _Limits(TypedDict, total=False):
+    seconds: float | None
+    trial_hours: float | None
+    target: float | None
+
+
 class _Opened(_Line):
     pid: int
     host: str
-    resources: NotRequired[dict[str, Any]]
-    limits: NotRequired[dict[str, Any]]
+    resources: NotRequired[_Resources]
+    limits: NotRequired[_Limits]
 
 
 class _Started(_Line):

@@ -143,6 +143,10 @@ ENDED = {"event": "ended", "time": 1, "trial": "001", "status": "finished", "rea
             "'reported' has a wrong 'metrics.mse'",
         ),
         ({"event": "opened", "time": 1, "pid": 1}, "'opened' has no 'host'"),
+        (
+            {"event": "opened", "time": 1, "pid": 1, "host": "h", "resources": {"cpus_per_trial": "all"}},
+            "'opened' has a wrong 'resources.cpus_per_trial'",
+        ),
     ],
 )
 def test_a_line_that_makes_no_sense_is_refused_by_its_number(ledger, path, line, fault):
