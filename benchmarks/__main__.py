@@ -3,6 +3,7 @@
 python -m benchmarks core                 the table of speed and memory, an hour on 2 cores
 python -m benchmarks epoch mann_whitney   some of its rows
 python -m benchmarks studies              what orchestration and tracking cost, a quarter of an hour
+python -m benchmarks at_scale             reading commands over 1,000 trials and 20 studies
 python -m benchmarks parity               agreement with cell-eval, a line a metric
 python -m benchmarks search_quality       speed-up of samplers and early stopping; has options of its own
 python -m benchmarks kills                a study killed at random moments equals one left alone
@@ -28,7 +29,7 @@ GROUPS = {
 }
 """Name of a group to its benchmarks; a benchmark is the function `measure` of its module here."""
 
-SINGLE = ("parity",)
+SINGLE = ("at_scale", "parity")
 """Benchmarks of no group."""
 
 WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage")
