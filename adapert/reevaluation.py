@@ -35,6 +35,10 @@ Note = Callable[[str], None]
 """Takes a line on what was just done."""
 
 
+N_WITH_INTERVAL = 20
+"""Candidates that get an interval: a table and a bootstrap each."""
+
+
 class UnfinishedError(Exception):
     """A re-evaluation was left before its end; picking again goes on with it.
 
@@ -107,7 +111,7 @@ def pick_config(
 
 
 def add_intervals(picked: Pick, study: StudyResults) -> Pick:
-    """Give candidates the interval of their metric, over perturbations and seeds.
+    """Give the best `N_WITH_INTERVAL` candidates the interval of their metric, over perturbations and seeds.
 
     Args:
         picked: From `pick`.
@@ -119,7 +123,8 @@ def add_intervals(picked: Pick, study: StudyResults) -> Pick:
         perturbation.
     """
     try:
-        long = load_per_perturbation(study)
+        best = [name for names in picked.trials_of[:N_WITH_INTERVAL] for name in names]
+        long = load_per_perturbation(study, best)
     except InputError as error:
         candidates = picked.candidates.assign(low=float("nan"), high=float("nan"))
         return replace(picked, candidates=candidates, notes=(*picked.notes, f"No intervals: {error}"))

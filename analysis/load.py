@@ -1,5 +1,8 @@
 """Load what figures of a study are made of: its long table, its trials, their learning curves."""
 
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from adapert.config import Config
@@ -7,6 +10,9 @@ from adapert.errors import InputError, name_some
 from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, TrialStatus
 from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
+
+if TYPE_CHECKING:
+    from pyarrow import Table
 
 _LAMBDA_NON = "loss.lambda_non"
 
@@ -18,13 +24,14 @@ class NothingToShowError(InputError):
     """A study that is sound, but has not (yet) what a figure shows."""
 
 
-def load_per_perturbation(study: StudyResults) -> pd.DataFrame:
+def load_per_perturbation(study: StudyResults, trials: Collection[str] | None = None) -> pd.DataFrame:
     """Load the long table of a study's finished trials.
 
     Stopped trials are left out: their values are of another fidelity.
 
     Args:
         study: Whose.
+        trials: Names of those to load, ``"search/007"``; all where None.
 
     Returns:
         `LONG_COLUMNS` and ``lambda_non``, the weight of Eq. 16 that the trial ran with (NaN if unknown); one
@@ -40,7 +47,8 @@ def load_per_perturbation(study: StudyResults) -> pd.DataFrame:
             f"A study needs a finished trial to be analysed, but '{study.name}' has none. "
             "Launch it again under another name."
         )
-    return pd.concat([_long_table(study, trial) for trial in finished], ignore_index=True)
+    chosen = [trial for trial in finished if trials is None or trial.name in trials]
+    return _join([_long_table(study, trial) for trial in chosen])
 
 
 def load_search(study: StudyResults) -> pd.DataFrame:
@@ -89,21 +97,34 @@ def load_curves(study: StudyResults) -> pd.DataFrame:
     return trials.merge(curves, on="run").drop(columns="run")
 
 
-def _long_table(study: StudyResults, trial: TrialResult) -> pd.DataFrame:
+def _join(tables: "Sequence[Table]") -> pd.DataFrame:
+    """Put tables below each other; as Arrow's, which takes a tenth of pandas' time for a thousand."""
+    from pyarrow import concat_tables
+
+    joined: pd.DataFrame = concat_tables(tables, promote_options="permissive").to_pandas()
+    return joined
+
+
+def _long_table(study: StudyResults, trial: TrialResult) -> "Table":
+    import pyarrow
+
     table = _read_table(study, trial)
-    missing = [column for column in LONG_COLUMNS if column not in table]
+    missing = [column for column in LONG_COLUMNS if column not in table.column_names]
     if missing:
         raise InputError(
             f"'{PER_PERTURBATION_FILE}' must have the columns of the long table, but that of trial "
             f"'{trial.name}' lacks {name_some(missing)}. Run the trial again with this version."
         )
-    return table[list(LONG_COLUMNS)].assign(lambda_non=float(trial.config.get(_LAMBDA_NON, "nan")))
+    weight = pyarrow.array([float(trial.config.get(_LAMBDA_NON, "nan"))] * len(table))
+    return table.select(list(LONG_COLUMNS)).append_column("lambda_non", weight)
 
 
-def _read_table(study: StudyResults, trial: TrialResult) -> pd.DataFrame:
+def _read_table(study: StudyResults, trial: TrialResult) -> "Table":
+    from pyarrow.parquet import ParquetFile
+
     with study.file(trial, PER_PERTURBATION_FILE) as path:
         try:
-            return pd.read_parquet(path)
+            return ParquetFile(path).read(use_threads=False)
         except (OSError, ValueError) as error:  # pyarrow's errors are both
             raise InputError(
                 f"A finished trial must have left a table of its metrics, but '{path}' cannot be read: "
