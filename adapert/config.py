@@ -173,6 +173,12 @@ class Config(_Section):
         settings = {name: value for name, value in self.flat().items() if name != "data.path"}
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
 
+    def to_yaml(self) -> str:
+        """Write all settings as YAML, as `read_config` takes it."""
+        import yaml
+
+        return str(yaml.safe_dump(self.model_dump(), sort_keys=False))
+
 
 def build_config(flat: Mapping[str, Any]) -> Config:
     """Build a config from dotted names; what is not named keeps its default.
@@ -211,9 +217,7 @@ def read_config(path: Path) -> Config:
 
 def write_config(config: Config, path: Path) -> None:
     """Write a config as YAML."""
-    import yaml
-
-    write_whole(path, yaml.safe_dump(config.model_dump(), sort_keys=False))
+    write_whole(path, config.to_yaml())
 
 
 def _validated(nested: Mapping[str, Any]) -> Config:

@@ -14,10 +14,20 @@ from optuna.storages.journal import JournalFileBackend
 
 from adapert.config import read_config
 from adapert.data.prepared import read_prepared
-from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, Tag
+from adapert.records import (
+    CONFIG_FILE,
+    LONG_COLUMNS,
+    OBJECTIVE,
+    PER_PERTURBATION_FILE,
+    WEIGHTS_FILE,
+    Tag,
+    TrialStatus,
+)
 from adapert.results.find import open_study
 from adapert.results.tracked import TrackedResults
+from adapert.study.ledger import LEDGER_FILE, read_events
 from adapert.study.search import round_suggestion
+from adapert.study.state import fold
 from adapert.tracking.read import study_run, trial_runs
 from adapert.tracking.store import open_store, tracking_uri
 from analysis.load import load_per_perturbation
@@ -170,10 +180,12 @@ def test_a_study_costs_what_its_trials_took(world):
     assert parent["trial_hours"] > 0
 
 
-def test_nothing_of_a_trial_is_left_but_what_the_store_holds(world):
+def test_of_each_trial_its_results_stay_and_nothing_else(world):
     for launched in (world.search, world.design):
-        assert list((launched.folder / "trials").glob("*/*.parquet")) == []
-        assert list(launched.folder.rglob("checkpoint_*")) == []
+        for record in fold(read_events(launched.folder / LEDGER_FILE)).records.values():
+            found = {path.name for path in (launched.folder / "trials" / record.trial_id).iterdir()}
+            results = {PER_PERTURBATION_FILE} if record.status == TrialStatus.FINISHED else set()
+            assert found - {WEIGHTS_FILE} == {CONFIG_FILE} | results
 
 
 def test_the_picked_config_can_be_launched(world, adapert, tmp_path):

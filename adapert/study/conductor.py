@@ -22,6 +22,7 @@ from adapert.study.rungs import Judgement, Rungs
 from adapert.study.sources import Proposal, TrialSource
 from adapert.study.state import StudyState
 from adapert.study.study import Search, Study
+from adapert.study.trial_files import clear_trial, write_trial_config
 
 ALIKE = 3
 """Trials that fail alike, with none that did not fail, before a study gives up."""
@@ -204,6 +205,9 @@ class Conductor:
             value = -math.inf if line["value"] is None else line["value"]
             cohort = self._cohort(self.state.records[line["trial"]])
             self._rungs.record(line["trial"], line["rung"], value, cohort)
+        for record in self.state.records.values():
+            if record.status != TrialStatus.RUNNING:
+                clear_trial(self.folder, record.trial_id)
         stopped = {line["trial"]: line for line in self.state.judged if line["is_stopped"]}
         for record in self.state.running:
             if record.is_over:
@@ -270,6 +274,7 @@ class Conductor:
 
     def _end(self, record: TrialRecord, status: TrialStatus, reason: EndReason, message: str = "") -> None:
         self._write(EventKind.ENDED, trial=record.trial_id, status=status, reason=reason, message=message)
+        clear_trial(self.folder, record.trial_id)
         if record in self._waiting:
             self._waiting.remove(record)
         self._settle()
@@ -324,6 +329,9 @@ class Conductor:
     def _ask(self, proposal: Proposal) -> None:
         trial_id = f"{len(self.state.records) + 1:03d}"
         assignment = proposal.assignment
+        config = self.study.base.with_changes(assignment.changes)
+        # Before its line: a trial that the ledger names has its config, whatever happens next.
+        write_trial_config(self.folder, trial_id, config)
         self._write(
             EventKind.ASKED,
             trial=trial_id,
@@ -332,7 +340,7 @@ class Conductor:
             seed=assignment.seed,
             changes=dict(assignment.changes),
             suggested=dict(proposal.suggested),
-            config_digest=self.study.base.with_changes(assignment.changes).digest(),
+            config_digest=config.digest(),
         )
         self._waiting.append(self.state.records[trial_id])
 

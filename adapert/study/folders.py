@@ -17,11 +17,6 @@ def study_folder(workspace: Path, name: str) -> Path:
     return workspace.resolve() / "studies" / name
 
 
-def trial_folder(study: Path, trial_id: str) -> Path:
-    """Folder of a trial below its study's: what it left."""
-    return study / "trials" / trial_id
-
-
 def study_names(workspace: Path) -> list[str]:
     """Studies of a workspace, by name."""
     return sorted(path.parent.name for path in (workspace / "studies").glob(f"*/{LEDGER_FILE}"))

@@ -14,6 +14,7 @@ from adapert.records import EndReason, TrialRecord
 from adapert.study.conductor import Conductor
 from adapert.study.resources import Resources
 from adapert.study.study import Study
+from adapert.study.trial_files import trial_folder
 from adapert.trainable import TrialSettings
 
 
@@ -126,16 +127,6 @@ def trial_settings(record: TrialRecord, study: Study, folder: Path, resources: R
         n_threads=resources.cpus_per_trial,
         gpu_share=resources.gpus_per_trial,
     )
-
-
-def trial_folder(folder: Path, trial_id: str) -> Path:
-    """Folder of a trial's checkpoints and results.
-
-    Args:
-        folder: The study's.
-        trial_id: Of the trial.
-    """
-    return folder / "trials" / trial_id
 
 
 def _failure_of(trial: Any) -> tuple[EndReason, str]:

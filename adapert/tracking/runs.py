@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapert.config import Config, write_config
+from adapert.config import Config
 from adapert.records import (
     CODE_DIFF_FILE,
     CONFIG_FILE,
@@ -123,15 +123,14 @@ class Runs:
         self._run_ids[trial_id] = run.info.run_id
         self._ledger.append(EventKind.TRACKED, trial=trial_id, run=run.info.run_id)
 
-    def log_config(self, trial_id: str, config: Config, folder: Path) -> None:
+    def log_config(self, trial_id: str, config: Config) -> None:
         """Keep a trial's config: as params, and as a file that commands take."""
         from mlflow.entities import Param
 
         run_id = self._run_ids[trial_id]
         params = [Param(name, str(value)[:MAX_PARAM]) for name, value in config.flat().items()]
         self.client.log_batch(run_id, params=params)
-        write_config(config, folder / CONFIG_FILE)
-        self.client.log_artifact(run_id, str(folder / CONFIG_FILE))
+        self.client.log_text(run_id, config.to_yaml(), CONFIG_FILE)
 
     def log_metrics(self, trial_id: str, values: Mapping[str, float], step: int, at: float) -> None:
         """Keep metrics for the next `flush`; what has the same time and step as before changes nothing."""
@@ -170,7 +169,7 @@ class Runs:
         self.client.set_terminated(run_id, RUN_STATUS[status], _milliseconds(at))
 
     def keep_files(self, trial_id: str, folder: Path) -> None:
-        """Keep what an ended trial left in its folder, and remove the folder: nobody goes on from it."""
+        """Keep what an ended trial left in its folder."""
         for name in (PER_PERTURBATION_FILE, WEIGHTS_FILE, ERROR_FILE):
             if (folder / name).is_file():
                 self.client.log_artifact(self._run_ids[trial_id], str(folder / name))
@@ -184,10 +183,7 @@ class Runs:
 
     def log_best(self, config: Config) -> None:
         """Keep the best config with the study's own run."""
-        import yaml
-
-        text = yaml.safe_dump(config.model_dump(), sort_keys=False)
-        self.client.log_text(self._run_ids[STUDY], text, BEST_CONFIG_FILE)
+        self.client.log_text(self._run_ids[STUDY], config.to_yaml(), BEST_CONFIG_FILE)
 
     def _write_metrics(self, run_id: str, metrics: "list[Metric]") -> list[Exception]:
         """Write metrics in one call, or name by name where one is refused; return the refusals."""

@@ -189,7 +189,7 @@ class Tracker:
         name = in_search if is_search else in_design
         return [
             partial(self._runs.create, record.trial_id, name, tags, event["time"]),
-            partial(self._runs.log_config, record.trial_id, config, self._trial_folders / record.trial_id),
+            partial(self._runs.log_config, record.trial_id, config),
         ]
 
     def _on_reported(self, event: Event, state: StudyState) -> list[Job]:

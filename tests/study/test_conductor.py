@@ -12,8 +12,18 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from adapert.config import Config
-from adapert.records import DISK, FAILURE, IS_OVER, MESSAGE, OBJECTIVE, EndReason, TrialStatus
+from adapert.config import Config, read_config
+from adapert.records import (
+    CONFIG_FILE,
+    DISK,
+    FAILURE,
+    IS_OVER,
+    MESSAGE,
+    OBJECTIVE,
+    WEIGHTS_FILE,
+    EndReason,
+    TrialStatus,
+)
 from adapert.seeding import derive_seed
 from adapert.study.conductor import Conductor
 from adapert.study.definition import restore_study
@@ -633,6 +643,58 @@ def test_what_is_told_of_a_trial_that_has_ended_changes_nothing(ledger_path):
     assert not conductor.reported(record.trial_id, learn(record, MAX_EPOCHS + 1))
     assert len(lines_of(ledger_path)) == n_lines
     assert record.status == TrialStatus.FINISHED
+
+
+# What stays of a trial
+
+
+def take_up_new(path, plan):
+    begin(path, plan)
+    return take_up(path)
+
+
+def leave_checkpoint(conductor, trial):
+    folder = conductor.folder / "trials" / trial
+    (folder / "checkpoint_000001").mkdir(parents=True)
+    (folder / "checkpoint_000001" / "model.safetensors").write_text("model")
+    (folder / ".weights.0123.safetensors").write_text("torn")
+    (folder / WEIGHTS_FILE).write_text("weights")
+    return folder
+
+
+def test_a_trial_has_its_config_in_its_folder_before_it_runs(ledger_path):
+    conductor = take_up_new(ledger_path, "design")
+    records = [conductor.next_trial() for _ in range(6)]
+    for record in records:
+        kept = read_config(conductor.folder / "trials" / record.trial_id / CONFIG_FILE)
+        assert kept == conductor.study.base.with_changes(record.changes)
+
+
+def test_an_ended_trial_keeps_config_and_results_and_no_checkpoint(ledger_path):
+    conductor = take_up_new(ledger_path, "design")
+    first, second = conductor.next_trial(), conductor.next_trial()
+    folders = [leave_checkpoint(conductor, record.trial_id) for record in (first, second)]
+    conductor.reported(first.trial_id, learn(first, MAX_EPOCHS))
+    assert {path.name for path in folders[0].iterdir()} == {CONFIG_FILE, WEIGHTS_FILE}
+    assert (folders[1] / "checkpoint_000001").is_dir()
+
+
+def test_what_a_killed_process_had_not_cleared_is_cleared_by_the_next(ledger_path):
+    conductor = take_up_new(ledger_path, "design")
+    first = conductor.next_trial()
+    conductor.reported(first.trial_id, learn(first, MAX_EPOCHS))
+    folder = leave_checkpoint(conductor, first.trial_id)
+    conductor.ledger.close()
+    take_up(ledger_path)
+    assert {path.name for path in folder.iterdir()} == {CONFIG_FILE, WEIGHTS_FILE}
+
+
+def test_a_config_that_the_disk_does_not_take_closes_the_study_before_the_trial_exists(ledger_path):
+    conductor = take_up_new(ledger_path, "design")
+    (conductor.folder / "trials").write_text("no folder")
+    assert conductor.next_trial() is None
+    assert conductor.state.records == {}
+    assert conductor.close().status == TrialStatus.FAILED
 
 
 # A disk that takes no more

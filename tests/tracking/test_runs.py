@@ -108,12 +108,12 @@ def test_what_mlflow_refuses_for_good_is_told_from_what_it_cannot_do_now(
     assert is_lasting(refusal.value) is is_for_good
 
 
-def test_a_config_becomes_params_and_a_file(new_runs, workspace, tmp_path):
+def test_a_config_becomes_params_and_a_file(new_runs, workspace):
     runs = new_runs(is_new=True)
     runs.create(STUDY, "try", TAGS, at=1.0)
     config = Config().with_changes({"model.tau": 0.123456789012345})
     for _ in range(2):
-        runs.log_config(STUDY, config, tmp_path / "trial")
+        runs.log_config(STUDY, config)
     (run,) = found_in(workspace)
     assert run.data.params["model.tau"] == "0.123456789012345"
     assert set(run.data.params) == set(config.flat())

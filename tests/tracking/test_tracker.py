@@ -86,7 +86,7 @@ def one_trial(made):
 
 def leave_results(made, trial):
     folder = made.folder / "trials" / trial
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / PER_PERTURBATION_FILE).write_text("table")
     (folder / WEIGHTS_FILE).write_text("weights")
 
@@ -199,13 +199,14 @@ def test_an_undefined_metric_stays_undefined(made, workspace):
     assert math.isnan(runs_of(workspace)["001"].data.metrics["pds"])
 
 
-def test_results_become_artifacts_and_the_folders_of_ended_trials_go(made, workspace, tmp_path):
+def test_results_become_artifacts_and_stay_in_the_workspace(made, workspace, tmp_path):
     deliver(ways_to_end(made), workspace)
     found = everything_in(workspace)
     assert found["001"]["files"] == sorted([CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE])
     assert found["003"]["files"] == sorted([CONFIG_FILE, ERROR_FILE])
     assert found[""]["files"] == [BEST_CONFIG_FILE, ORIGIN_FILE]
-    assert list((made.folder / "trials").iterdir()) == []
+    kept = {path.name for path in (made.folder / "trials" / "001").iterdir()}
+    assert kept == {CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE}
     client, _ = open_store(workspace)
     path = client.download_artifacts(found["002"]["run"], CONFIG_FILE, str(tmp_path))
     assert read_config(tmp_path / CONFIG_FILE) == BASE.with_changes({"model.tau": 0.5}), path
