@@ -9,7 +9,16 @@ import pandas as pd
 from analysis.figures.style import EFFECT_SIZES, METRICS
 from analysis.statistics.best_weight import NEAR, NOT_SUPPORTED, SUPPORTED, UNDECIDED, locate_best
 from analysis.statistics.directions import is_larger_better
-from analysis.statistics.paired import summarize_paired
+from analysis.statistics.families import (
+    LEVEL,
+    REFERENCE,
+    TEST,
+    VARIANTS,
+    WEIGHTS,
+    compare_variants,
+    compare_weights,
+    name_weight,
+)
 from analysis.statistics.two_level import CONFIDENCE
 from analysis.tables.table import PaperTable
 
@@ -18,9 +27,6 @@ CLAIM_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
 
 DIFFERENCE, BEST = "difference", "best lambda_non"
 """What an estimate is of."""
-
-LEVEL = 0.05
-"""Of a Holm-adjusted p."""
 
 LITTLE = 0.02
 """The largest change of a metric that counts as little."""
@@ -46,7 +52,6 @@ CLAIM_COLUMNS = (
 
 _SMALL_AND_MEDIUM = ("small", "medium")
 _GROUPS = EFFECT_SIZES
-_LEVEL_NAME = "lambda_non="
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ ABLATION_CLAIMS = (
 """Section 5.4 of the AdaPert paper: estimates are the full model minus the model without the part."""
 
 SENSITIVITY_CLAIMS = (
-    Comparison(f"lambda_non of {TOO_LARGE:g} hurts", _GROUPS, f"{_LEVEL_NAME}{TOO_LARGE:g}", 1, judge_loss),
+    Comparison(f"lambda_non of {TOO_LARGE:g} hurts", _GROUPS, name_weight(TOO_LARGE), 1, judge_loss),
 )
 """Section 5.5: the estimate is with that weight minus without the loss."""
 
@@ -131,19 +136,21 @@ def summarize_claims(
 
     Returns:
         `CLAIM_COLUMNS`, a row a claim, group of effect sizes and metric. ``estimate``, ``low`` and ``high``
-        are a difference of means of `summarize_paired`, or the best lambda_non with the central interval of
-        `resample_best`, which has no p. Claims on variants, weights or groups without runs are left out.
+        are a difference of means and ``p_holm`` its p, of `compare_variants` or `compare_weights`, or the
+        best lambda_non with the central interval of `resample_best`, which has no p. Claims on variants,
+        weights or groups without runs are left out.
     """
     rows: list[dict[str, object]] = []
     if ablation is not None:
         chosen = _select(ablation, metrics)
-        if (chosen.loc[chosen["variant"] == "full", "lambda_non"] == 0).all():
-            chosen = chosen[chosen["variant"] != "no_non_deg"]  # which is the full model then
-        rows += _compare(chosen, "full", ABLATION_CLAIMS, seed)
+        is_full_without = (chosen.loc[chosen["variant"] == REFERENCE, "lambda_non"] == 0).all()
+        # Without the loss the full model has nothing to be compared with: that variant is the same model.
+        judged = [claim for claim in ABLATION_CLAIMS if claim.variant != "no_non_deg" or not is_full_without]
+        rows += _judge(chosen, compare_variants(chosen, seed), judged)
     if sensitivity is not None:
         chosen = _select(sensitivity, metrics)
-        named = chosen.assign(variant=_LEVEL_NAME + chosen["lambda_non"].map("{:g}".format))
-        rows += _compare(named, f"{_LEVEL_NAME}0", SENSITIVITY_CLAIMS, seed)
+        if (chosen["lambda_non"] == 0).any():
+            rows += _judge(chosen, compare_weights(chosen, seed), SENSITIVITY_CLAIMS)
         rows += [
             _identity(chosen, best.claim, best.group, metric)
             | {"quantity": BEST, "estimate": best.estimate, "low": best.low, "high": best.high}
@@ -187,7 +194,8 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
 _CAPTION = (
     "An estimate is a paired difference of means over perturbations, of the full model minus the model "
     "without a part, or of a weight minus no weight; or it is the best weight. "
-    f"Intervals are of {CONFIDENCE:.0%}; p is Holm's, over the comparisons of a metric here. "
+    f"Intervals are of {CONFIDENCE:.0%}. p is that of Figures 4 and 5: {TEST}; Holm's correction over the "
+    f"comparisons of a metric, of an ablation {VARIANTS.family}; of a sensitivity study {WEIGHTS.family}. "
     f"A difference is supported where its interval excludes 0 and p is below {LEVEL:g}; it is not where its "
     f"interval excludes one of {LITTLE:g}, which is also what counts as little. "
     f"The best weight is near .01 from {NEAR[0]:g} to {NEAR[1]:g}, and smaller for large effects where "
@@ -202,14 +210,9 @@ def _select(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     return frame[frame["metric"].isin(metrics)]
 
 
-def _compare(
-    frame: pd.DataFrame, reference: str, claims: Sequence[Comparison], seed: int
+def _judge(
+    frame: pd.DataFrame, paired: pd.DataFrame, claims: Sequence[Comparison]
 ) -> Iterator[dict[str, object]]:
-    if not (frame["variant"] == reference).any():
-        return
-    # Holm's family is what was asked beforehand: of a study's variants those that a claim is about.
-    is_asked = frame["variant"].isin([reference, *(claim.variant for claim in claims)])
-    paired = summarize_paired(frame[is_asked], reference, seed=seed)
     for claim in claims:
         for group in claim.groups:
             is_meant = (paired["variant"] == claim.variant) & (paired["effect_size"] == group)

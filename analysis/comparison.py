@@ -10,8 +10,7 @@ from rich.table import Table
 
 from adapert.files import whole_directory
 from analysis.statistics.estimates import CONFIDENCE, summarize_by
-from analysis.statistics.paired import PAIRED_COLUMNS, summarize_paired
-from analysis.statistics.pairs import CEILINGS, WITHOUT_CHANCE
+from analysis.statistics.families import MODELS, compare_models
 
 CAPTION = (
     f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, with the luck "
@@ -19,8 +18,7 @@ CAPTION = (
 )
 
 PAIRED_CAPTION = (
-    f"Paired by perturbation: mean difference, ± half its {CONFIDENCE:.0%} interval, and p after Holm's "
-    "correction over models and effect sizes."
+    f"Paired by perturbation: mean difference, ± half its {CONFIDENCE:.0%} interval, and p ({MODELS.rule})."
 )
 
 MAIN_METRICS = {
@@ -76,40 +74,18 @@ def summarize_differences(frame: pd.DataFrame) -> pd.DataFrame:
         frame: The long table of one comparison and one split.
 
     Returns:
-        Columns ``variant`` and ``reference``, then effect_size and those of `summarize_paired`, all said of
-        variant minus reference, for `PAIRED_METRICS`; without rows where the frame lacks either side. The
-        family of ``p_holm`` is the rows of one variant and metric: reference models times groups.
+        `compare_models` for `PAIRED_METRICS`, in the order in which tables show it; without rows where the
+        frame lacks either side.
     """
-    selected = frame[frame["metric"].isin(PAIRED_METRICS)]
     variants = list(dict.fromkeys(frame["variant"]))
-    references = [name for name in variants if name in WITHOUT_CHANCE]
-    tables = [
-        _subtract(selected[selected["variant"].isin([variant, *references])], variant)
-        for variant in variants
-        if references and _is_model(variant)
-    ]
-    columns = ["variant", "reference", "effect_size", *PAIRED_COLUMNS[1:]]
-    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
-
-
-def _is_model(variant: str) -> bool:
-    """Whether a variant is a model with chance or an ensemble: no reference model, no ceiling."""
-    return variant not in WITHOUT_CHANCE | CEILINGS
-
-
-def _subtract(frame: pd.DataFrame, variant: str) -> pd.DataFrame:
-    """Turn "each reference minus the variant" round, so that one variant's differences share a family."""
-    turned = summarize_paired(frame, reference=variant).rename(
-        columns={"variant": "reference", "low": "high", "high": "low", "wins": "losses", "losses": "wins"}
-    )
-    for column in ("difference", "low", "high", "standardized_difference"):
-        turned[column] = -turned[column]
     orders = {
+        "variant": variants,
         "effect_size": EFFECT_SIZES,
         "metric": PAIRED_METRICS,
-        "reference": list(dict.fromkeys(frame["variant"])),
+        "reference": variants,
     }
-    return turned.assign(variant=variant).sort_values(
+    compared = compare_models(frame[frame["metric"].isin(PAIRED_METRICS)])
+    return compared.sort_values(
         list(orders), key=lambda column: column.map(orders[str(column.name)].index), ignore_index=True
     )
 

@@ -28,10 +28,9 @@ from analysis.figures.style import (
     value_range,
 )
 from analysis.statistics.estimates import summarize_by
+from analysis.statistics.families import REFERENCE, VARIANTS, compare_variants
 
 ABLATION_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
-
-REFERENCE = "full"
 
 VARIANT_LABELS = {
     REFERENCE: "full model",
@@ -78,7 +77,7 @@ def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
     ordered = summary.sort_values(
         ["effect_size", "variant", "metric"], key=lambda column: column.map(orders[str(column.name)].index)
     )
-    return add_paired(ordered, selected, REFERENCE)
+    return add_paired(ordered, compare_variants(selected))
 
 
 def plot_ablation(summary: pd.DataFrame) -> Figure:
@@ -183,7 +182,7 @@ def _caption(summary: pd.DataFrame) -> str:
     variants = set(summary["variant"])
     line = " Dashed line: full model." if REFERENCE in variants else ""
     hollow = " Hollow: reference models." if variants & set(REFERENCE_MODEL_LABELS) else ""
-    mark = f" Asterisk: {mark_caption('the full model')}" if summary["is_different"].any() else ""
+    mark = f" Asterisk: {mark_caption('the full model', VARIANTS)}" if summary["is_different"].any() else ""
     return (
         "Dots: mean over the perturbations of a group (n), each averaged over seeds. "
         f"Lines: {interval_caption(summary)}{line}{hollow}{mark} ↑{NO_BREAK}higher is better."

@@ -3,10 +3,7 @@
 import pandas as pd
 
 from analysis.figures.style import NO_BREAK
-from analysis.statistics.paired import summarize_paired
-
-LEVEL = 0.05
-"""Of the marks: a Holm-adjusted p below it."""
+from analysis.statistics.families import LEVEL, Question
 
 _NAMES = {
     "difference": "difference",
@@ -20,33 +17,29 @@ _NAMES = {
 _GROUP = ["effect_size", "variant", "metric"]
 
 
-def add_paired(summary: pd.DataFrame, frame: pd.DataFrame, reference: str) -> pd.DataFrame:
+def add_paired(summary: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
     """Put beside each estimate how it differs from the reference on the same perturbations and seeds.
 
     Args:
         summary: A row a group, variant and metric, with the columns effect_size, variant and metric.
-        frame: The long table that it summarises, of the figure's metrics alone: they are Holm's families.
-        reference: The variant that is subtracted.
+        paired: From a function of `analysis.statistics.families`.
 
     Returns:
-        `summary` with difference, difference_low, difference_high, p_holm, wins, ties and losses of
-        `summarize_paired` (NaN for the reference itself, and everywhere if the frame has none), and
-        is_different: whether p_holm is below `LEVEL`.
+        `summary` with difference, difference_low, difference_high, p_holm, wins, ties and losses (NaN for the
+        reference itself, and everywhere where nothing was compared), and is_different: whether p_holm is
+        below `LEVEL`.
     """
-    if (frame["variant"] == reference).any() and frame["variant"].nunique() > 1:
-        paired = summarize_paired(frame, reference)[[*_GROUP, *_NAMES]].rename(columns=_NAMES)
-    else:
-        paired = pd.DataFrame(columns=[*_GROUP, *_NAMES.values()])
-    merged = summary.merge(paired, on=_GROUP, how="left")
+    merged = summary.merge(
+        paired[[*_GROUP, *_NAMES]].rename(columns=_NAMES).astype({"variant": object}), on=_GROUP, how="left"
+    )
     for column in _NAMES.values():
         merged[column] = merged[column].astype(float)
     return merged.assign(is_different=merged["p_holm"] < LEVEL)
 
 
-def mark_caption(reference: str) -> str:
+def mark_caption(reference: str, question: Question) -> str:
     """Say what a marked row's test was, after a word on how it is marked."""
-    rule = f"p{NO_BREAK}<{NO_BREAK}.05 after Holm's correction over the comparisons of a metric"
     return (
-        f"differs from {reference} on the same perturbations and seeds (Wilcoxon's signed ranks, reckoned "
-        f"with the luck of seeds; {rule})."
+        f"differs from {reference} on the same perturbations and seeds, p{NO_BREAK}<{NO_BREAK}{LEVEL:g} "
+        f"({question.rule})."
     )

@@ -33,6 +33,7 @@ from analysis.figures.style import (
     value_range,
 )
 from analysis.statistics.estimates import summarize_by
+from analysis.statistics.families import WEIGHTS, compare_weights, name_weight
 
 SENSITIVITY_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds", "mse")
 
@@ -82,9 +83,8 @@ def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
         ["metric", "effect_size", "lambda_non"],
         key=lambda column: column.map(orders[str(column.name)].index) if column.name in orders else column,
     ).reset_index(drop=True)
-    summary = summary.assign(is_best=_is_best(summary), variant=summary["lambda_non"].map(_name))
-    named = selected.assign(variant=selected["lambda_non"].map(_name))
-    return add_paired(summary, named, _name(selected["lambda_non"].min())).drop(columns="variant")
+    summary = summary.assign(is_best=_is_best(summary), variant=summary["lambda_non"].map(name_weight))
+    return add_paired(summary, compare_weights(selected)).drop(columns="variant")
 
 
 def plot_sensitivity(summary: pd.DataFrame) -> Figure:
@@ -122,10 +122,6 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
         _draw_legend(figure, summary, looks)
         figure.align_ylabels()
     return figure
-
-
-def _name(lambda_non: float) -> str:
-    return f"{lambda_non:g}"
 
 
 def _is_best(summary: pd.DataFrame) -> pd.Series:
@@ -252,6 +248,6 @@ def _caption(summary: pd.DataFrame) -> str:
     gap = " The axis is logarithmic, with 0 left of the break." if has_break else ""
     return (
         "Points: mean over the perturbations of a group (n), each averaged over seeds; groups are set apart "
-        f"sideways for legibility. Filled: {mark_caption(reference)} Bars: {interval_caption(summary)}{gap} "
-        f"↑{NO_BREAK}higher is better, ↓{NO_BREAK}lower is better."
+        f"sideways for legibility. Filled: {mark_caption(reference, WEIGHTS)} "
+        f"Bars: {interval_caption(summary)}{gap} ↑{NO_BREAK}higher is better, ↓{NO_BREAK}lower is better."
     )

@@ -7,11 +7,8 @@ from analysis.comparison import MAIN_METRICS
 from analysis.load import load_per_perturbation
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
 from analysis.report.reading import StudyReading
-from analysis.statistics.paired import summarize_paired
+from analysis.statistics.families import REFERENCE, VARIANTS, Question, compare_variants
 from analysis.statistics.two_level import CONFIDENCE
-
-REFERENCE = "full"
-"""Variant that the others are compared with."""
 
 _SHOWN = {
     "effect_size": Column("effect size"),
@@ -45,28 +42,28 @@ def build_effects(reading: StudyReading, split: str) -> list[Part]:
     try:
         long = load_per_perturbation(reading.results)
         chosen = long[(long["split"] == split) & long["metric"].isin(list(MAIN_METRICS))]
-        table = summarize_paired(chosen, REFERENCE)
+        table = compare_variants(chosen)
     except InputError as error:
         return [Paragraph(f"No paired differences of {reading.name}: {error}")]
     caption = f"Paired differences in {reading.name}, {split} perturbations"
     told = f"Each variant minus '{REFERENCE}' on the same perturbations, seeds and splits."
-    return [build_paired_table(table, caption, told)]
+    return [build_paired_table(table, caption, told, VARIANTS)]
 
 
-def build_paired_table(table: pd.DataFrame, caption: str, told: str) -> PageTable:
+def build_paired_table(table: pd.DataFrame, caption: str, told: str, question: Question) -> PageTable:
     """Lay out paired differences.
 
     Args:
-        table: With effect_size, the columns of `summarize_paired`, and reference where that differs by row.
+        table: With effect_size, `PAIRED_COLUMNS`, and reference where that differs by row.
         caption: What the rows are.
         told: What is subtracted from what.
+        question: Which the rows answer.
     """
     shown = table[[name for name in _SHOWN if name in table]]
     note = (
         f"{told} Low and high: {CONFIDENCE:.0%} interval of the mean difference over perturbations and "
-        "replicates. p: two-sided, about other seeds too; corrected by Holm over the rows of a family. Wins: "
-        "perturbations on which the variant is better. Cohen's d: mean over standard deviation of the "
-        "perturbations' differences."
+        f"replicates. p: before and after correction ({question.rule}). Wins: perturbations on which the "
+        "variant is better. Cohen's d: mean over standard deviation of the perturbations' differences."
     )
     labelled = shown.assign(metric=shown["metric"].map(lambda metric: MAIN_METRICS.get(metric, metric)))
     return build_page_table(labelled, caption, _SHOWN, note)

@@ -13,6 +13,7 @@ from analysis.comparison import CAPTION, LABELS, MAIN_METRICS
 from analysis.report.drawings import draw_evaluation, gather_figures
 from analysis.report.effects import build_paired_table
 from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part, build_page_table
+from analysis.statistics.families import MODELS
 
 RECORD_FILE, SUMMARY_FILE, PAIRED_FILE = "evaluation.json", "summary.csv", "paired.csv"
 
@@ -83,9 +84,8 @@ def _paired_tables(folder: Path, split: str) -> list[Part]:
     if paired.empty:
         return []
     caption = f"Paired differences between models on {split} perturbations ({folder.name})"
-    return [
-        build_paired_table(paired, caption, "Each variant minus the reference on the same perturbations.")
-    ]
+    told = "Each variant minus the reference on the same perturbations."
+    return [build_paired_table(paired, caption, told, MODELS)]
 
 
 def _score_table(folder: Path, split: str) -> PageTable:

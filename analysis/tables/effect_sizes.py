@@ -11,14 +11,11 @@ from analysis.comparison import ALL, EFFECT_SIZES, LABELS
 from analysis.figures.prediction import model_label
 from analysis.predictions import MODEL
 from analysis.statistics.estimates import CONFIDENCE
-from analysis.statistics.paired import summarize_paired
+from analysis.statistics.families import LEVEL, MODELS, compare_two_models
 from analysis.tables.performance import describe_evaluation
 from analysis.tables.table import MISSING, PaperTable, decimal
 
 DES, RANK_OVERLAP = "overlap_at_N", "rank_overlap_at_N"
-
-SIGNIFICANCE = 0.05
-"""Of p after Holm's correction, which a star marks."""
 
 _ENSEMBLE = "_ensemble"
 
@@ -62,9 +59,8 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
         InputError: A variant that the evaluation does not have, or the same twice.
     """
     _check_variants(frame, model, baseline)
-    rows = frame[frame["variant"].isin([model, baseline]) & frame["metric"].isin(_metrics(frame))]
-    paired = summarize_paired(rows, baseline, ("effect_size",))
-    paired = paired[paired["variant"] == model]
+    rows = frame[frame["metric"].isin(_metrics(frame))]
+    paired = compare_two_models(rows, model, baseline)
     means = _means(rows)
     for role, variant in (("model", model), ("baseline", baseline)):
         of_variant = means[means["variant"] == variant].rename(columns={"mean": f"{role}_mean"})
@@ -184,7 +180,7 @@ def _improvement(row: Mapping[Any, Any]) -> str:
         return MISSING
     low, high = row["improvement_percent_low"], row["improvement_percent_high"]
     interval = "" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]"
-    star = " *" if row["p_holm"] < SIGNIFICANCE else ""
+    star = " *" if row["p_holm"] < LEVEL else ""
     return f"{percent:+.1f} %{interval}{star}"
 
 
@@ -195,6 +191,6 @@ def _caption(metrics: tuple[str, str, str], is_chosen: bool) -> str:
         "Means over perturbations, each averaged over fits. Improvement: mean difference on the same "
         "perturbations, in percent of the other model's mean, with the "
         f"{CONFIDENCE:.0%} interval of that difference in brackets (two-level bootstrap); * p < "
-        f"{SIGNIFICANCE:g}, signed-rank test, corrected by Holm over the groups of a metric."
+        f"{LEVEL:g} ({MODELS.rule})."
         f"{chosen}{stand_in}"
     )
