@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.figures.style import EFFECT_SIZES, METRICS
+from analysis.figures.style import EFFECT_SIZES
+from analysis.metric_labels import label_metric
 from analysis.statistics.best_weight import NEAR, NOT_SUPPORTED, SUPPORTED, UNDECIDED, locate_best
 from analysis.statistics.directions import is_larger_better
 from analysis.statistics.families import (
@@ -173,7 +174,7 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
         {
             "Claim": claims["claim"],
             "Effects": claims["group"],
-            "Metric": [METRICS[name].label if name in METRICS else name for name in claims["metric"]],
+            "Metric": claims["metric"].map(label_metric),
             "Estimate": _numbers(claims, "estimate"),
             f"{CONFIDENCE:.0%} interval": [
                 f"{low} to {high}" if low else ""

@@ -9,6 +9,7 @@ import pandas as pd
 from rich.table import Table
 
 from adapert.files import whole_directory
+from analysis.metric_labels import label_metric
 from analysis.statistics.estimates import CONFIDENCE, summarize_by
 from analysis.statistics.families import MODELS, compare_models
 
@@ -22,10 +23,7 @@ PAIRED_CAPTION = (
 )
 
 MAIN_METRICS = {
-    "pearson_delta": "Pearson-delta",
-    "pds": "PDS",
-    "rank_overlap_at_50": "rank overlap@50",
-    "overlap_at_50": "DES@50",
+    metric: label_metric(metric) for metric in ("pearson_delta", "pds", "rank_overlap_at_50", "overlap_at_50")
 }
 """Metric to its column's head, in their order; metrics that the data do not have get no column."""
 

@@ -9,7 +9,6 @@ from matplotlib.ticker import MaxNLocator
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.style import (
     EFFECT_SIZES,
-    METRICS,
     NO_BREAK,
     REFERENCE_COLOUR,
     SMALL_FONT_SIZE,
@@ -27,6 +26,7 @@ from analysis.figures.style import (
     select_metrics,
     value_range,
 )
+from analysis.metric_labels import label_direction
 from analysis.statistics.estimates import summarize_by
 from analysis.statistics.families import REFERENCE, VARIANTS, compare_variants
 
@@ -111,7 +111,7 @@ def plot_ablation(summary: pd.DataFrame) -> Figure:
                 chosen = (summary["effect_size"] == group) & (summary["metric"] == metric)
                 _draw_panel(panels[row, column], summary[chosen], variants)
         for column, metric in enumerate(metrics):
-            panels[-1, column].set_xlabel(METRICS[metric].axis_label)
+            panels[-1, column].set_xlabel(label_direction(metric))
             panels[-1, column].set_xlim(value_range(summary[summary["metric"] == metric]))
         figure.align_labels()
     return figure

@@ -5,7 +5,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.style import (
-    METRICS,
     REFERENCE_COLOUR,
     build_figure,
     data_phrase,
@@ -17,6 +16,7 @@ from analysis.figures.style import (
     present,
     select_metrics,
 )
+from analysis.metric_labels import label_direction
 from analysis.statistics.estimates import summarize_by
 
 PATH_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
@@ -72,7 +72,7 @@ def plot_path(summary: pd.DataFrame) -> Figure:
         )
         for axes, metric in zip(panels[0], metrics, strict=True):
             _draw_panel(axes, summary[summary["metric"] == metric])
-            axes.set_xlabel(METRICS[metric].axis_label)
+            axes.set_xlabel(label_direction(metric))
         panels[0, 0].set_yticks(
             labels.index, ["start" if step == 0 else f"+ {f}" for step, f in labels.items()]
         )
@@ -103,7 +103,7 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _caption(summary: pd.DataFrame) -> str:
     return (
-        "Each step moves one field from its default to its picked value: the one of best mean Pearson-Δ, "
+        "Each step moves one field from its default to its picked value: the one of best mean Pearson-delta, "
         "chosen on these very perturbations. Filled dots: the path; hollow: fields that were not chosen. "
         f"Lines: {interval_caption(summary)}"
     )

@@ -97,7 +97,7 @@ def plot_contours(summary: pd.DataFrame) -> Figure:
             _draw_trials(axes, of_pair[of_pair["kind"] == "trial"])
         for axes in panels.flat[len(pairs) :]:
             axes.set_visible(False)
-        draw_colourbar(figure, scale, list(panels.flat), "mean validation Pearson-Δ ↑")
+        draw_colourbar(figure, scale, list(panels.flat), "mean validation Pearson-delta ↑")
     return figure
 
 

@@ -120,7 +120,7 @@ def _caption(summary: pd.DataFrame) -> str:
         " Dashed: rungs, where the scheduler compares trials and stops the weaker." if rungs(summary) else ""
     )
     return (
-        "Above: each trial's objective, its best epoch's validation Pearson-Δ over all perturbations. "
+        "Above: each trial's objective, its best epoch's validation Pearson-delta over all perturbations. "
         "Filled: finished. Hollow: ended before its time, so its value is of fewer epochs. "
         f"Line: best finished trial so far.{outside_phrase(summary)} "
         f"Below: epochs each trial was trained for.{dashed}"

@@ -89,7 +89,7 @@ def _estimate_text(estimate: float, low: float, high: float) -> str:
 def _title(summary: pd.DataFrame) -> str:
     first = summary.iloc[0]
     shown = f"study '{first['study']}', {first['n_configs']} configs"
-    return f"What the validation Pearson-Δ depends on: {shown}"
+    return f"What the validation Pearson-delta depends on: {shown}"
 
 
 def _caption(summary: pd.DataFrame) -> str:

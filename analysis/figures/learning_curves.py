@@ -126,7 +126,7 @@ def _caption(summary: pd.DataFrame) -> str:
     thick = f" Thick: trial {best.iloc[0]}, the best; its dot is its best epoch." if len(best) else ""
     dashed = " Dashed: rungs, where the scheduler compares trials." if rungs(_last_epochs(summary)) else ""
     return (
-        "Validation Pearson-Δ, mean over perturbations, at every epoch. Coloured: finished trials. "
+        "Validation Pearson-delta, mean over perturbations, at every epoch. Coloured: finished trials. "
         f"Grey, with a hollow end: trials that ended before their time.{thick}{dashed} "
         f"The axis leaves out the lowest {_LOWEST_SHOWN:.0%} of the values."
     )

@@ -17,10 +17,10 @@ _DEG_COLOUR = 3  # of the palette
 _OTHER_COLOUR = "0.72"
 
 _CAPTION = (
-    "A dot is a gene. r: Pearson-Δ, over all genes. Collapse ratio: SD of the predicted over SD of the "
+    "A dot is a gene. r: Pearson-delta, over all genes. Collapse ratio: SD of the predicted over SD of the "
     "observed delta, on DEGs; 1 is the right amplitude, 0 the same change of every gene. Dashed: predicted = "
-    "observed. The perturbation, unless named, is the one of median Pearson-Δ under the first model among "
-    "the largest effects."
+    "observed. The perturbation, unless named, is the one of median Pearson-delta under the first model "
+    "among the largest effects."
 )
 
 

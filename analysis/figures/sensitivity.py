@@ -16,7 +16,6 @@ from adapert.errors import InputError
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.style import (
     EFFECT_SIZES,
-    METRICS,
     NO_BREAK,
     SMALL_FONT_SIZE,
     Colour,
@@ -32,6 +31,8 @@ from analysis.figures.style import (
     select_metrics,
     value_range,
 )
+from analysis.metric_labels import label_direction
+from analysis.statistics.directions import is_larger_better
 from analysis.statistics.estimates import summarize_by
 from analysis.statistics.families import WEIGHTS, compare_weights, name_weight
 
@@ -114,7 +115,7 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
         )
         for axes, metric in zip(panels.flat, metrics, strict=False):
             _draw_panel(axes, summary[summary["metric"] == metric], looks)
-            axes.set_ylabel(METRICS[metric].axis_label)
+            axes.set_ylabel(label_direction(metric))
         for axes in panels.flat[len(metrics) :]:
             axes.set_visible(False)
         for axes in panels.flat[max(0, len(metrics) - n_columns) : len(metrics)]:
@@ -125,7 +126,7 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
 
 
 def _is_best(summary: pd.DataFrame) -> pd.Series:
-    sign = summary["metric"].map(lambda metric: 1 if METRICS[metric].is_larger_better else -1)
+    sign = summary["metric"].map(lambda metric: 1 if is_larger_better(metric) else -1)
     score = (sign * summary["mean"]).astype(float)
     by_group = [summary["effect_size"], summary["metric"]]
     is_top = score == score.groupby(by_group).transform("max")

@@ -88,7 +88,7 @@ def plot_slices(summary: pd.DataFrame) -> Figure:
         for axes in panels.flat[len(fields) :]:
             axes.set_visible(False)
         for axes in panels[:, 0]:
-            axes.set_ylabel("Pearson-Δ ↑")
+            axes.set_ylabel("Pearson-delta ↑")
         panels[0, 0].set_ylim(low, high)
         draw_colourbar(figure, order, list(panels.flat), "trial", extend="neither")
     return figure

@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,27 +31,6 @@ _CAPTION_WIDTH = 126
 _AXIS_LABEL_HEIGHT = 0.25
 _MARGIN = 0.06
 
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is named in figures, and which direction is better."""
-
-    label: str
-    is_larger_better: bool = True
-
-    @property
-    def axis_label(self) -> str:
-        """Name with an arrow towards better."""
-        return f"{self.label} {'↑' if self.is_larger_better else '↓'}"
-
-
-METRICS = {
-    "pearson_delta": Metric("Pearson-Δ"),
-    "rank_overlap_at_50": Metric("DES (rank overlap at 50)"),
-    "pds": Metric("PDS"),
-    "mse": Metric("MSE of delta", is_larger_better=False),
-}
-"""In the order of their panels."""
 
 EFFECT_SIZES = ("small", "medium", "large")
 

@@ -13,7 +13,7 @@ from adapert.errors import InputError
 from adapert.records import EndReason, TrialStatus
 from analysis.figures.style import NO_BREAK, SMALL_FONT_SIZE
 
-OBJECTIVE_LABEL = "validation Pearson-Δ ↑"
+OBJECTIVE_LABEL = "validation Pearson-delta ↑"
 
 BEST_COLOUR = (0.84, 0.37, 0.0)
 """Of the best finished trial in every figure."""

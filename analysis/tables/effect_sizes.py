@@ -9,6 +9,7 @@ import pandas as pd
 from adapert.errors import InputError, name_some, nearest
 from analysis.comparison import ALL, EFFECT_SIZES, LABELS
 from analysis.figures.prediction import model_label
+from analysis.metric_labels import METRIC_LABELS, label_metric
 from analysis.predictions import MODEL
 from analysis.statistics.estimates import CONFIDENCE
 from analysis.statistics.families import LEVEL, MODELS, compare_two_models
@@ -20,7 +21,8 @@ DES, RANK_OVERLAP = "overlap_at_N", "rank_overlap_at_N"
 _ENSEMBLE = "_ensemble"
 
 _STAND_IN_CAPTION = (
-    "These data have no cells to test: rank overlap at k = N, by predicted deltas, stands in for DES."
+    f"These data have no cells to test: {METRIC_LABELS[RANK_OVERLAP]}, by predicted deltas, stands in for "
+    f"{METRIC_LABELS[DES]}."
 )
 
 _COLUMNS = [
@@ -97,8 +99,7 @@ def build_effect_size_table(
         return None
     summary = summarize_improvement(frame, model, other)
     metrics = _metrics(frame)
-    des = "DES" if DES in metrics else "Rank overlap@N"
-    heads = dict(zip(metrics, ("Pearson-Δ", des, "PDS"), strict=True))
+    heads = {metric: label_metric(metric) for metric in metrics}
     groups = summary.groupby("effect_size", sort=False)
     pair = f"{model_label(model)} against {model_label(other)}"
     return PaperTable(
@@ -185,7 +186,7 @@ def _improvement(row: Mapping[Any, Any]) -> str:
 
 
 def _caption(metrics: tuple[str, str, str], is_chosen: bool) -> str:
-    chosen = " The other model is the one of best mean Pearson-Δ beside it." if is_chosen else ""
+    chosen = " The other model is the one of best mean Pearson-delta beside it." if is_chosen else ""
     stand_in = "" if DES in metrics else f" {_STAND_IN_CAPTION}"
     return (
         "Means over perturbations, each averaged over fits. Improvement: mean difference on the same "

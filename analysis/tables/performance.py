@@ -9,6 +9,7 @@ import pandas as pd
 from adapert.data.schema import BoolArray
 from analysis.comparison import LABELS
 from analysis.figures.prediction import model_label
+from analysis.metric_labels import label_direction
 from analysis.statistics.estimates import CONFIDENCE, summarize_by
 from analysis.statistics.scalars import summarize_scalar
 from analysis.tables.table import PaperTable, decimal
@@ -16,22 +17,13 @@ from analysis.tables.table import PaperTable, decimal
 Spread = Literal["sd", "interval"]
 """What "±" is of: the SD over perturbations, as in the paper, or half the interval of the mean."""
 
-GLOBAL_METRICS = {"pearson_delta": "Pearson-Δ ↑", "pds": "PDS ↑"}
-"""Of Table 1: metric to its column's head."""
+GLOBAL_METRICS = ("pearson_delta", "pds")
+"""Of Table 1."""
 
-DE_METRICS = {
-    "overlap_at_50": "DES@50 ↑",
-    "overlap_at_100": "DES@100 ↑",
-    "spearman_n_degs": "Spearman of DEG counts ↑",
-    "spearman_lfc": "Spearman of log fold changes ↑",
-    "direction_match": "Direction match ↑",
-}
+DE_METRICS = ("overlap_at_50", "overlap_at_100", "spearman_n_degs", "spearman_lfc", "direction_match")
 """Of Tables 2 and 10."""
 
-STAND_INS = {
-    "overlap_at_50": ("rank_overlap_at_50", "Rank overlap@50 ↑"),
-    "overlap_at_100": ("rank_overlap_at_100", "Rank overlap@100 ↑"),
-}
+STAND_INS = {"overlap_at_50": "rank_overlap_at_50", "overlap_at_100": "rank_overlap_at_100"}
 """What is shown of data without cells, which cannot be tested for differential expression."""
 
 _SCALAR = "spearman_n_degs"
@@ -85,7 +77,7 @@ def build_performance_table(
         record: What ``evaluation.json`` holds.
         spread: What "±" is of.
     """
-    summary = summarize_performance(frame, list(GLOBAL_METRICS))
+    summary = summarize_performance(frame, GLOBAL_METRICS)
     n = int(summary["n_perturbations"].max())
     note = f"The same prediction for all {n} perturbations has a PDS of {0.5 + 0.5 / n:.3f}."
     return _build(
@@ -110,12 +102,12 @@ def build_de_table(
         number: Of the table, in the files' name.
     """
     is_tested = frame["metric"].isin(list(STAND_INS)).any()
-    heads = DE_METRICS if is_tested else _with_stand_ins()
+    metrics = DE_METRICS if is_tested else [STAND_INS.get(metric, metric) for metric in DE_METRICS]
     note = _SCALAR_CAPTION if is_tested else _STAND_IN_CAPTION
     caption = f"{spread_caption(spread)} {note}"
-    summary = summarize_performance(frame, list(heads), record)
+    summary = summarize_performance(frame, metrics, record)
     title = f"Differential expression, {describe_evaluation(record)}"
-    return _build(f"table_{number}_differential_expression", title, caption, summary, heads, spread)
+    return _build(f"table_{number}_differential_expression", title, caption, summary, metrics, spread)
 
 
 def describe_evaluation(record: Mapping[str, Any]) -> str:
@@ -135,11 +127,6 @@ def spread_caption(spread: Spread) -> str:
     return f"± is half the width of the mean's {CONFIDENCE:.0%} interval (two-level bootstrap)."
 
 
-def _with_stand_ins() -> dict[str, str]:
-    pairs = [STAND_INS.get(metric, (metric, head)) for metric, head in DE_METRICS.items()]
-    return dict(pairs)
-
-
 def _summarize_scalar(record: Mapping[str, Any]) -> pd.DataFrame:
     fits = pd.DataFrame(record.get("models", []), columns=["variant", "seed", _SCALAR])
     known = fits.astype({_SCALAR: float}).dropna(subset=[_SCALAR])
@@ -148,14 +135,16 @@ def _summarize_scalar(record: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _build(
-    stem: str, title: str, caption: str, summary: pd.DataFrame, heads: Mapping[str, str], spread: Spread
+    stem: str, title: str, caption: str, summary: pd.DataFrame, metrics: Sequence[str], spread: Spread
 ) -> PaperTable:
     variants = list(dict.fromkeys(summary["variant"]))
     halved = summary.assign(interval=(summary["high"] - summary["low"]) / 2)
-    means, sizes = (_widen(halved, column, variants, list(heads)) for column in ("mean", spread))
+    means, sizes = (_widen(halved, column, variants, list(metrics)) for column in ("mean", spread))
     columns = {
-        heads[metric]: [decimal(mean, size) for mean, size in zip(means[metric], sizes[metric], strict=True)]
-        for metric in heads
+        label_direction(metric): [
+            decimal(mean, size) for mean, size in zip(means[metric], sizes[metric], strict=True)
+        ]
+        for metric in metrics
     }
     cells = pd.DataFrame({"Model": [_name(variant, summary) for variant in variants]} | columns)
     return PaperTable(

@@ -51,7 +51,7 @@ def test_configs_that_were_not_chosen_stay_in_the_frame(summary):
 
 def test_the_figure_reads_from_the_start_downwards(summary):
     axes = plot_path(summary).axes
-    assert [axis.get_xlabel() for axis in axes] == ["Pearson-Δ ↑", "PDS ↑"]
+    assert [axis.get_xlabel() for axis in axes] == ["Pearson-delta ↑", "PDS ↑"]
     assert [label.get_text() for label in axes[0].get_yticklabels()] == [
         "start",
         "+ model.dropout",

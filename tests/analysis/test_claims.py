@@ -155,9 +155,10 @@ def test_the_best_weight_is_that_of_a_plain_loop_over_resamples(make_table):
 def test_claims_read_as_a_table(ablation, sensitivity):
     table = build_claims_table(summarize_claims(ablation, sensitivity))
     text = table.to_markdown()
-    assert "| the context helps | small | Pearson-Δ | 0.111 |" in text
+    assert "| the context helps | small | Pearson-delta | 0.111 |" in text
     assert (
-        "| the best lambda_non is near .01 | small | Pearson-Δ | 0.01 | 0.01 to 0.01 |  | supported |" in text
+        "| the best lambda_non is near .01 | small | Pearson-delta | 0.01 | 0.01 to 0.01 |  | supported |"
+        in text
     )
     assert "Undecided: the data allow both" in text
 

@@ -78,8 +78,8 @@ def test_ablation_axes_carry_groups_metrics_and_variants(ablation_table):
     panels = np.array(figure.axes).reshape(2, 3)
     assert [axes.get_ylabel() for axes in panels[:, 0]] == ["small (n=3)", "large (n=1)"]
     assert [axes.get_xlabel() for axes in panels[-1]] == [
-        "Pearson-Δ ↑",
-        "DES (rank overlap at 50) ↑",
+        "Pearson-delta ↑",
+        "Rank overlap@50 ↑",
         "PDS ↑",
     ]
     assert [label.get_text() for label in panels[0, 0].get_yticklabels()] == [
@@ -174,8 +174,8 @@ def test_sensitivity_labels_the_weights_where_they_span_no_decades(make_table):
 def test_sensitivity_carries_metrics_and_group_counts(sensitivity_table):
     figure = plot_sensitivity(summarize_sensitivity(sensitivity_table))
     assert [axes.get_ylabel() for axes in figure.axes] == [
-        "Pearson-Δ ↑",
-        "DES (rank overlap at 50) ↑",
+        "Pearson-delta ↑",
+        "Rank overlap@50 ↑",
         "PDS ↑",
         "MSE of delta ↓",
     ]

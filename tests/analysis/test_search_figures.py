@@ -75,7 +75,7 @@ def test_history_follows_the_best_finished_trial(trials):
 
 def test_history_shows_rungs_and_stopped_trials_hollow(trials):
     figure = plot_history(summarize_history(trials))
-    assert [axes.get_ylabel() for axes in figure.axes] == ["validation Pearson-Δ ↑", "epochs"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["validation Pearson-delta ↑", "epochs"]
     assert "rung 2" in _texts(figure)
     assert "study 'wide', 24 trials (16 finished, 8 stopped early)" in _texts(figure)
     hollow = [line for line in figure.axes[0].get_lines() if line.get_markerfacecolor() == "white"]

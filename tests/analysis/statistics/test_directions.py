@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from adapert.evaluation.delta_metrics import delta_metrics
-from analysis.figures.style import METRICS
 from analysis.statistics.directions import SMALLER_IS_BETTER, WITHOUT_DIRECTION, is_larger_better, range_of
 from analysis.statistics.estimates import summarize_by
 
@@ -20,11 +19,6 @@ def test_a_perfect_prediction_is_better_in_the_stated_direction():
         gain = perfect[name].mean() - poor[name].mean()
         assert (gain if is_larger_better(name) else -gain) >= 0, name
     assert perfect.keys() >= SMALLER_IS_BETTER - {"l2_top_1000"}
-
-
-def test_figures_draw_their_arrows_in_these_directions():
-    for name, metric in METRICS.items():
-        assert metric.is_larger_better == (is_larger_better(name) is not False), name
 
 
 def test_a_number_of_predicted_degs_is_neither_good_nor_bad():

@@ -70,7 +70,7 @@ def test_table_1_says_what_plus_minus_is_of(of_cells, spread, said):
     table = build_performance_table(of_cells, RECORD, spread)
     assert said in table.caption
     assert table.title == "Performance, test split of data f00, 8 perturbations"
-    assert list(table.cells.columns) == ["Model", "Pearson-Δ ↑", "PDS ↑"]
+    assert list(table.cells.columns) == ["Model", "Pearson-delta ↑", "PDS ↑"]
     summary = summarize_performance(of_cells, ["pds"]).set_index("variant").loc["ridge_both"]
     size = summary["sd"] if spread == "sd" else (summary["high"] - summary["low"]) / 2
     assert table.cells.loc[1, "PDS ↑"] == f"{summary['mean']:.3f} ± {size:.3f}"
@@ -98,8 +98,8 @@ def test_rank_overlap_stands_in_where_there_are_no_cells(of_responses):
     assert set(table.cells["Direction match ↑"]) == {"-"}
     assert "stands in" in table.caption
     three = build_effect_size_table(of_responses, RECORD)
-    assert list(three.cells.columns) == ["Effect size", "Model", "Pearson-Δ", "Rank overlap@N", "PDS"]
-    assert "stands in for DES" in three.caption
+    assert list(three.cells.columns) == ["Effect size", "Model", "Pearson-delta", "Rank overlap@N", "PDS"]
+    assert "Rank overlap@N, by predicted deltas, stands in for DES@N." in three.caption
 
 
 def test_improvement_is_the_paired_difference_in_percent_of_the_baseline(of_cells):
@@ -116,7 +116,7 @@ def test_table_3_is_against_the_best_other_model(of_cells):
     assert table.cells["Model"].tolist() == ["ridge on both", "AdaPert", "improvement"] * 3
     assert table.cells["Effect size"].tolist()[::3] == ["small (n=4)", "large (n=4)", "all (n=8)"]
     assert table.cells.loc[2, "PDS"].startswith("+26.5 % [")
-    assert "best mean Pearson-Δ beside it" in table.caption
+    assert "best mean Pearson-delta beside it" in table.caption
 
 
 def test_one_group_alone_is_shown_once(of_cells):
