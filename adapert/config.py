@@ -113,7 +113,8 @@ class LossConfig(_Section):
     non_deg_reduction: Literal["sum", "mean"] = Field("sum", description="Over non-DEGs; Eq. 16 sums.")
     huber_delta: float = Field(0.5, gt=0, description="delta of Eq. 17, in huber_delta_unit.")
     huber_delta_unit: Literal["standard_deviation", "absolute"] = Field(
-        "standard_deviation", description="Of the training non-DEG deltas (text), or log1p units (Table 8)."
+        "standard_deviation",
+        description="Of the training non-DEG deltas (text), or the units of deltas (Table 8).",
     )
     lambda_align: float = Field(1e-3, ge=0, description="Weight of Eq. 20.")
     alignment: Literal["frozen", "paper", "contrastive"] = Field(

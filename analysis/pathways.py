@@ -62,7 +62,7 @@ def enrich(
     ranked by lot: by name, families of genes would stand together and look enriched.
 
     Args:
-        delta: log1p units, (n_genes,).
+        delta: Of one perturbation, (n_genes,).
         gene_names: (n_genes,).
         gene_sets: From `read_gene_sets`; those with too few or too many of these genes are left out.
         seed: Of the permutations.

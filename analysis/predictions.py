@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
+from adapert.data.units import LOG1P_UNITS
 from adapert.errors import InputError, name_some, nearest
 from adapert.evaluation.metrics import pearson_delta
 from adapert.evaluation.predictions import DEG_LAYER, PREDICTIONS_FILE
@@ -35,10 +36,11 @@ class Predictions:
         name: Of the evaluation: its folder's.
         perturbations: Names, (n_perturbations,).
         gene_names: Measured genes, (n_genes,).
-        observed_delta: log1p units, (n_perturbations, n_genes).
+        observed_delta: In `units`, (n_perturbations, n_genes).
         deg_mask: True DEGs, as `observed_delta`.
         effect_size: ``"small"``, ``"medium"`` or ``"large"``, (n_perturbations,).
         predicted_delta: Variant to its prediction, the mean over its seeds, as `observed_delta`.
+        units: Of deltas.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Predictions:
     deg_mask: BoolArray
     effect_size: StringArray
     predicted_delta: Mapping[str, FloatArray]
+    units: str = LOG1P_UNITS
 
     @property
     def variants(self) -> list[str]:
@@ -117,6 +120,7 @@ def read_predictions(path: Path) -> Predictions:
         deg_mask=_dense(table.layers[DEG_LAYER]).astype(bool),
         effect_size=table.obs["effect_size"].to_numpy(str),
         predicted_delta={name: _dense(table.layers[name]) for name in variants},
+        units=str(table.uns.get("units", LOG1P_UNITS)),
     )
 
 

@@ -53,7 +53,7 @@ def predict(
         )
     _print_predictions(predictions, is_shown=out is None)
     if out:
-        write_deltas(predictions.deltas, out)
+        write_deltas(predictions.deltas, out, predictions.units)
     if contexts:
         with whole_file(contexts) as beside:
             predictions.contexts.to_csv(beside, index=False)
@@ -89,7 +89,11 @@ def _check_picture(path: Path) -> None:
 
 def _print_predictions(predictions: "Predictions", is_shown: bool) -> None:
     n_models = f", mean of {predictions.n_models} seeds" if predictions.n_models > 1 else ""
-    console.print(f"Predicted by {predictions.source}{n_models}.", soft_wrap=True, markup=False)
+    console.print(
+        f"Predicted by {predictions.source}{n_models}; deltas in {predictions.units}.",
+        soft_wrap=True,
+        markup=False,
+    )
     for sentence in predictions.notes:
         console.print(f"Note: {sentence}", soft_wrap=True, markup=False)
     for name, deltas in predictions.deltas.iterrows() if is_shown else ():
@@ -125,7 +129,7 @@ def _draw(predictions: "Predictions", path: Path) -> None:
 
     perturbation = str(predictions.deltas.index[0])
     nodes = summarize_context(predictions.contexts, predictions.deltas, perturbation)
-    write_picture(plot_context(nodes, predictions.edges), path)
+    write_picture(plot_context(nodes, predictions.edges, predictions.units), path)
 
 
 def _print_comparison(result: "RerunResult") -> None:

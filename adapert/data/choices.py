@@ -9,6 +9,9 @@ from adapert.data.effect_size import EffectSizeGroups
 from adapert.data.splits import DEFAULT_FRACTIONS, check_fractions
 from adapert.errors import InputError
 
+MAX_UNITS = 40
+"""Characters: they stand in labels of axes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareChoices:
@@ -25,6 +28,7 @@ class PrepareChoices:
         gene_column: Gene symbols, of `var`.
         significant_layer: Layer that marks DEGs; ``None`` for a layer ``significant``. Responses only.
         n_cells_column: Cells of each perturbation. Responses only.
+        units: Of the values, for labels and captions. Responses only; those of cells are log1p units.
         n_genes: Highly variable (cells) or most often responding (responses) genes to keep, beside
             the perturbed ones.
         min_cells: Cells a perturbation must have.
@@ -46,6 +50,7 @@ class PrepareChoices:
     gene_column: str | None = None
     significant_layer: str | None = None
     n_cells_column: str | None = None
+    units: str | None = None
     n_genes: int = 5_000
     min_cells: int = 10
     min_batch_controls: int = 10
@@ -61,6 +66,24 @@ class PrepareChoices:
             if value < 1:
                 raise InputError(f"--{option.replace('_', '-')} must be at least 1, but it is {value}.")
         check_fractions(self.split_fractions)
+        self._check_units()
+
+    def _check_units(self) -> None:
+        if self.units is None:
+            return
+        if self.kind == "cells":
+            raise InputError(
+                f"--units names the units of responses, but cells are prepared to log1p units, not to "
+                f"'{self.units}'. Leave it out, or add --kind responses."
+            )
+        # It becomes part of a figure's label, in which a dollar sign begins a formula.
+        if not (
+            0 < len(self.units.strip()) <= MAX_UNITS and self.units.isprintable() and "$" not in self.units
+        ):
+            raise InputError(
+                f"--units must be 1 to {MAX_UNITS} printable characters without '$', but it is "
+                f"{self.units!r}. Shorten it, such as 'log2 fold change'."
+            )
 
     def guessed(self, found: Mapping[str, str | None]) -> dict[str, str]:
         """Pick the columns and layers that were found without having been chosen.

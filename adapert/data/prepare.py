@@ -36,6 +36,7 @@ from adapert.data.schema import (
     genes_of,
 )
 from adapert.data.tables import require_file
+from adapert.data.units import describe_degs, describe_units
 from adapert.errors import name_some
 from adapert.files import whole_directory
 
@@ -56,6 +57,9 @@ FEW_VALIDATION = 10
 
 LATER_CHOICES = {"deg_test": "mann_whitney"}
 """Choices that came after data sets had been prepared: at these values they change no fingerprint."""
+
+LABELS = frozenset({"units"})
+"""Choices that change no number, and so no fingerprint."""
 
 PACKAGES = ("anndata", "numpy", "pandas", "scikit-misc", "scipy")
 """Whose versions are stored: they take part in the numbers."""
@@ -155,6 +159,7 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
     rows = [
         ("fingerprint", dataset.fingerprint),
         ("cells", _describe_cells(counts)),
+        ("units of deltas", describe_units(dataset.manifest)),
         ("matching groups", _describe_batches(shared.batches)),
         (
             "perturbations",
@@ -165,6 +170,7 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
             "genes",
             f"{dataset.n_genes:,} measured, {dataset.n_nodes - dataset.n_genes:,} perturbed but not measured",
         ),
+        ("DEGs", describe_degs(dataset.manifest)),
         *_describe_effect_sizes(dataset),
         (f"graph edges at top-{top_k}", f"{n_edges:,} over {dataset.n_nodes:,} genes"),
     ]
@@ -287,7 +293,11 @@ def _build_manifest(
 ) -> dict[str, Any]:
     resolved = asdict(choices) | dict(measured.guessed) | {"where": sorted(choices.where)}
     hashes = {role: _hash_file(path) for role, path in inputs.items()}
-    telling = {name: value for name, value in resolved.items() if (name, value) not in LATER_CHOICES.items()}
+    telling = {
+        name: value
+        for name, value in resolved.items()
+        if name not in LABELS and (name, value) not in LATER_CHOICES.items()
+    }
     identity = {"format_version": FORMAT_VERSION, "choices": telling, "inputs": hashes}
     return {
         "format_version": FORMAT_VERSION,

@@ -103,7 +103,8 @@ class PerturbationTable(ArrayFolder):
 
     Attributes:
         perturbations: Names, genes of a combination joined by ``+``, (n_perturbations,).
-        delta: Mean perturbed minus mean matched control, log1p units, (n_perturbations, n_genes).
+        delta: Mean perturbed minus mean matched control, log1p units, or a response as it was,
+            (n_perturbations, n_genes).
         deg_mask: Differentially expressed genes, as `delta`.
         n_cells: Cells of each perturbation, (n_perturbations,); 1 where the input does not say.
         effect_size: ``"small"``, ``"medium"`` or ``"large"``, (n_perturbations,).

@@ -28,6 +28,7 @@ from adapert.data.schema import (
     genes_of,
 )
 from adapert.data.splits import Split, choose_split
+from adapert.data.units import RESPONSE_UNITS
 from adapert.errors import InputError, name_some
 
 SIGNIFICANT_LAYER = "significant"
@@ -75,6 +76,8 @@ def measure_responses(
     """
     file = read_annotations(path)
     layer = _find_significant_layer(file, choices, note)
+    if choices.units is None:
+        note(f"captions say '{RESPONSE_UNITS}': name them with --units, such as --units 'log2 fold change'")
     symbols = read_symbols(file.var, choices.gene_column)
     known = {*known_genes, *symbols.names.tolist()}
     column = find_column(file.obs, PERTURBATION, choices.perturbation_column)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, SplitName
+from adapert.data.units import describe_units
 from adapert.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ def build_predictions(
     Args:
         dataset: With the split.
         split: Whose perturbations were predicted.
-        predicted_delta: Variant to log1p units, (n_perturbations, n_genes), in the split's order.
+        predicted_delta: Variant to deltas, (n_perturbations, n_genes), in the split's order.
 
     Returns:
         ``X`` is the observed delta, ``layers["is_deg"]`` the DEGs, and ``layers[VARIANT]`` a prediction each;
-        ``obs`` has effect_size, n_cells and n_degs, ``uns`` the data set's fingerprint and the split.
+        ``obs`` has effect_size, n_cells and n_degs, ``uns`` the data set's fingerprint, the
+        split and the deltas' units.
     """
     from anndata import AnnData
 
@@ -49,7 +51,11 @@ def build_predictions(
         obs=pd.DataFrame(observed, index=pd.Index(table.perturbations.astype(object), name="perturbation")),
         var=pd.DataFrame(index=pd.Index(dataset.gene_names.astype(object), name="gene")),
         layers={DEG_LAYER: np.array(table.deg_mask, dtype=bool), **layers},
-        uns={"fingerprint": dataset.fingerprint, "split": split},
+        uns={
+            "fingerprint": dataset.fingerprint,
+            "split": split,
+            "units": describe_units(dataset.manifest),
+        },
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from adapert.config import Config, read_config, write_config
 from adapert.data.prepared import CellTable, PreparedDataset, SharedTable
+from adapert.data.units import LOG1P_UNITS
 from adapert.errors import InputError
 from adapert.files import whole_directory
 from adapert.models.adapert.model import AdaPert, restore_model
@@ -53,11 +54,13 @@ class Bundle:
         config: Of all members.
         shared: Of the data set that they were trained on: genes, controls, network, text.
         members: One at least.
+        units: Of deltas.
     """
 
     config: Config
     shared: SharedTable
     members: Sequence[Member]
+    units: str = LOG1P_UNITS
 
     @cached_property
     def dataset(self) -> PreparedDataset:
@@ -110,7 +113,7 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         for member in bundle.members:
             write_weights(dict(member.weights), beside / _weights_file(member.run))
         members = [{"run": member.run, "seed": member.seed} for member in bundle.members]
-        described = {"format": FORMAT, "members": members}
+        described = {"format": FORMAT, "members": members, "units": bundle.units}
         (beside / BUNDLE_FILE).write_text(json.dumps(described, indent=2))
 
 
@@ -137,7 +140,8 @@ def read_bundle(path: Path) -> Bundle:
     ]
     # Copied, since what is served may outlive the folder that it came in.
     shared = SharedTable.read(path / SHARED_FOLDER, is_mapped=False)
-    return Bundle(read_config(path / CONFIG_FILE), shared, members)
+    units = str(described.get("units", LOG1P_UNITS))
+    return Bundle(read_config(path / CONFIG_FILE), shared, members, units)
 
 
 def _weights_file(run: str) -> str:

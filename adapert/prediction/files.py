@@ -20,12 +20,13 @@ def check_form(path: Path) -> None:
         raise InputError(f"Predictions are written as {', '.join(FORMS)}, but --out is '{path}'.")
 
 
-def write_deltas(deltas: pd.DataFrame, path: Path) -> None:
+def write_deltas(deltas: pd.DataFrame, path: Path, units: str) -> None:
     """Write deltas, a row a perturbation: CSV and Parquet with a column a gene, AnnData with genes as var.
 
     Args:
-        deltas: log1p units, (n_perturbations, n_genes).
+        deltas: (n_perturbations, n_genes).
         path: Ends in one of `FORMS`; replaced where it exists.
+        units: Of `deltas`; only AnnData has a place for them, ``uns["values"]``.
 
     Raises:
         InputError: Another suffix, or a place that cannot be written.
@@ -37,13 +38,13 @@ def write_deltas(deltas: pd.DataFrame, path: Path) -> None:
         elif path.suffix == ".parquet":
             deltas.reset_index().to_parquet(beside, index=False)
         else:
-            _write_anndata(deltas, beside)
+            _write_anndata(deltas, beside, units)
 
 
-def _write_anndata(deltas: pd.DataFrame, path: Path) -> None:
+def _write_anndata(deltas: pd.DataFrame, path: Path, units: str) -> None:
     import anndata
 
     obs = pd.DataFrame(index=deltas.index.astype(str))
     var = pd.DataFrame(index=pd.Index(deltas.columns.astype(str), name="gene"))
-    unit = {"values": "predicted delta: expression minus control, log1p units"}
-    anndata.AnnData(X=deltas.to_numpy(), obs=obs, var=var, uns=unit).write_h5ad(path)
+    described = {"values": f"predicted delta, {units}"}
+    anndata.AnnData(X=deltas.to_numpy(), obs=obs, var=var, uns=described).write_h5ad(path)

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 
 from adapert.data.schema import genes_of
+from adapert.data.units import LOG1P_UNITS
 from adapert.models.adapert.adjacency import build_adjacency
 from adapert.models.adapert.model import AdaPert, build_targets
 from adapert.prediction.bundle import DEVICE, Bundle
@@ -32,7 +33,7 @@ class Predictions:
     """What a model says of perturbations.
 
     Attributes:
-        deltas: Predicted expression minus control, log1p units; a row a perturbation, a column a gene.
+        deltas: Predicted expression minus control, in `units`; a row a perturbation, a column a gene.
         contexts: `CONTEXT_COLUMNS`, one row per perturbation and gene that any of the models counts: whether
             most of them select it, the share of them that do, their mean alpha (Eq. 12; NaN where the config
             selects without scores), and the mean of what it counts in the context (Eq. 13). Empty for models
@@ -41,6 +42,7 @@ class Predictions:
         n_models: Whose mean it is.
         notes: What a reader must know of some perturbations, in sentences.
         source: What predicted, in words.
+        units: Of deltas: those of the data that the model was trained on.
     """
 
     deltas: pd.DataFrame
@@ -49,6 +51,7 @@ class Predictions:
     n_models: int = 1
     notes: Sequence[str] = ()
     source: str = ""
+    units: str = LOG1P_UNITS
 
 
 def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
@@ -71,11 +74,12 @@ def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
         edges=build_edges(bundle, set(contexts["gene"])),
         n_models=len(bundle.members),
         notes=tuple(note for note in notes if note),
+        units=bundle.units,
     )
 
 
 def predict_deltas(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame:
-    """Predict deltas alone, log1p units: a row a perturbation, a column a gene."""
+    """Predict deltas alone, in the bundle's units: a row a perturbation, a column a gene."""
     by_model = [predict(model, bundle.dataset, perturbations, DEVICE) for model in bundle.models]
     index = pd.Index(perturbations, name="perturbation")
     genes = list(map(str, bundle.dataset.gene_names))

@@ -34,7 +34,7 @@ class ServedModel:
         self.bundle = bundle
 
     def predict(self, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """Predict deltas, log1p units.
+        """Predict deltas, in the bundle's units.
 
         Args:
             model_input: With a column ``perturbation``: genes, or genes joined by ``+``.

@@ -12,8 +12,9 @@ import pandas as pd
 from safetensors.torch import load_file
 
 from adapert.config import Config
-from adapert.data.prepared import SharedTable, read_prepared
+from adapert.data.prepared import SharedTable, read_manifest, read_prepared
 from adapert.data.regroup import redraw
+from adapert.data.units import describe_units
 from adapert.errors import InputError, first_line
 from adapert.prediction.bundle import BUNDLE_FILE, DEVICE, Bundle, Member, read_bundle, write_bundle
 from adapert.prediction.genes import check_perturbations
@@ -166,8 +167,9 @@ def bundle_trials(trials: Sequence[tuple[StudyResults, TrialResult]], data: Path
         )
     for _, trial in trials:
         _check_has_weights(config, trial)
-    shared = SharedTable.read(find_data(config, data) / "shared")
-    return Bundle(config, shared, [_read_member(study, trial) for study, trial in trials])
+    folder = find_data(config, data)
+    members = [_read_member(study, trial) for study, trial in trials]
+    return Bundle(config, SharedTable.read(folder / "shared"), members, describe_units(read_manifest(folder)))
 
 
 def _check_has_weights(config: Config, trial: TrialResult) -> None:
@@ -202,6 +204,7 @@ def _refit(config: Config, perturbations: Sequence[str], data: Path | None) -> P
         ),
         contexts=pd.DataFrame(columns=list(CONTEXT_COLUMNS)),
         edges=pd.DataFrame(columns=list(EDGE_COLUMNS)),
+        units=describe_units(dataset.manifest),
     )
 
 

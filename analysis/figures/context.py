@@ -38,7 +38,7 @@ def summarize_context(
 
     Args:
         contexts: perturbation, gene, is_perturbed, is_selected, alpha, weight (`adapert.prediction`).
-        deltas: Predicted, log1p units, a row a perturbation and a column a gene.
+        deltas: Predicted, a row a perturbation and a column a gene.
         perturbation: Which.
         n_genes: Context genes at most.
 
@@ -57,12 +57,13 @@ def summarize_context(
     return shown[["perturbation", "gene", "is_perturbed", "relevance", "predicted_delta", "n_selected"]]
 
 
-def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame) -> Figure:
+def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure:
     """Draw the genes of a context: perturbed ones in the middle, the others around them.
 
     Args:
         nodes: From `summarize_context`.
         edges: source, target: the model's network; edges between other genes are left out.
+        units: Of the deltas.
 
     Returns:
         A figure 5 in wide: dots grow with relevance, and are coloured by predicted delta.
@@ -79,7 +80,7 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame) -> Figure:
         colours = ScalarMappable(Normalize(-bound, bound), "RdBu_r")
         _draw_nodes(axes, nodes, place, colours)
         bar = figure.colorbar(colours, ax=axes, shrink=0.5, aspect=28, pad=0.02)
-        bar.set_label("predicted delta (log1p units)")
+        bar.set_label(f"predicted delta ({units})")
         bar.outline.set_visible(False)
         axes.set_title(_title(nodes), loc="left", size=FONT_SIZE + 1)
         figure.supxlabel(_caption(nodes), size=SMALL_FONT_SIZE, x=0.02, ha="left")

@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
+from adapert.data.units import describe_degs
 from analysis.dataset import describe_perturbations, name_dataset
 from analysis.figures.style import (
     EFFECT_SIZES,
@@ -30,13 +31,14 @@ def summarize_deg_counts(dataset: PreparedDataset) -> pd.DataFrame:
         dataset: By default read without its test split, which then takes no part.
 
     Returns:
-        dataset, effect_size_groups (how groups were made), split, perturbation, effect_size, n_degs and
-        n_genes; groups from small to large.
+        dataset, effect_size_groups (how groups were made), deg_source (what called DEGs), split,
+        perturbation, effect_size, n_degs and n_genes; groups from small to large.
     """
     frame = describe_perturbations(dataset).drop(columns="n_cells")
     groups = dataset.manifest.get("choices", {}).get("effect_size_groups", "")
     frame.insert(0, "dataset", name_dataset(dataset))
     frame.insert(1, "effect_size_groups", groups)
+    frame.insert(2, "deg_source", describe_degs(dataset.manifest))
     order = present(EFFECT_SIZES, frame["effect_size"])
     return frame.sort_values(
         "effect_size", key=lambda column: column.map(order.index), kind="stable"
@@ -123,5 +125,5 @@ def _caption(summary: pd.DataFrame) -> str:
     }.get(str(summary["effect_size_groups"].iloc[0]), "")
     return (
         f"{len(summary):,} perturbations of {splits}, {summary['n_genes'].iloc[0]:,} genes. {rule} "
-        "Numbers: mean number of genes, and the share of all."
+        f"DEGs: {summary['deg_source'].iloc[0]}. Numbers: mean number of genes, and the share of all."
     )

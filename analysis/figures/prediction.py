@@ -40,8 +40,8 @@ def summarize_prediction(
         variants: Which to draw, side by side; by default those of `choose_variants`.
 
     Returns:
-        evaluation, perturbation, effect_size, variant, gene, observed_delta and predicted_delta (log1p
-        units), is_deg, and of each variant its pearson_delta (all genes) and collapse_ratio (DEGs), repeated.
+        evaluation, perturbation, effect_size, variant, gene, observed_delta and predicted_delta, units,
+        is_deg, and of each variant its pearson_delta (all genes) and collapse_ratio (DEGs), repeated.
 
     Raises:
         InputError: No such perturbation or variant, or none can be chosen.
@@ -74,7 +74,11 @@ def plot_prediction(summary: pd.DataFrame) -> Figure:
         )
         for axes, variant in zip(panels.flat, variants, strict=True):
             _draw_panel(axes, summary[summary["variant"] == variant])
-        panels[0, 0].set(xlim=_limits(summary), ylim=_limits(summary), ylabel="predicted delta")
+        panels[0, 0].set(
+            xlim=_limits(summary),
+            ylim=_limits(summary),
+            ylabel=f"predicted delta ({summary['units'].iloc[0]})",
+        )
         panels[0, 0].legend(loc="upper left", frameon=False, handletextpad=0.2)
     return figure
 
@@ -100,6 +104,7 @@ def _summarize_variant(predictions: Predictions, row: int, variant: str) -> pd.D
             "gene": predictions.gene_names,
             "observed_delta": observed[0],
             "predicted_delta": predicted[0],
+            "units": predictions.units,
             "is_deg": is_deg[0],
             "pearson_delta": pearson_delta(predicted, observed)[0],
             "collapse_ratio": collapse_ratio(predicted, observed, is_deg)[0],
@@ -131,7 +136,7 @@ def _draw_panel(axes: Axes, genes: pd.DataFrame) -> None:
         loc="left",
     )
     axes.set_box_aspect(1)
-    axes.set_xlabel("observed delta")
+    axes.set_xlabel(f"observed delta ({genes['units'].iloc[0]})")
     finish_axes(axes)
 
 

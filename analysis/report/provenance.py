@@ -10,6 +10,7 @@ import pandas as pd
 
 from adapert.config import Config, ModelName, build_config
 from adapert.data.prepared import read_manifest
+from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
 from adapert.judgement import count_retrained
 from adapert.openings import Opening
@@ -68,7 +69,7 @@ def _describe_data(fingerprint: str, path: str) -> list[Part]:
 
 
 def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
-    counts, choices = manifest.get("counts", {}), manifest.get("choices", {})
+    counts = manifest.get("counts", {})
     facts = [("kind", str(manifest.get("kind", "unknown")))]
     if "perturbations" in counts:
         combinations = f", {counts['combinations']:,} of them combinations" if counts["combinations"] else ""
@@ -76,8 +77,7 @@ def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
         splits = ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test"))
         facts.append(("splits", f"{splits}; drawn with split seed {manifest.get('split_seed')}"))
     facts += [(name.replace("_", " "), f"{counts[name]:,}") for name in _COUNTS if counts.get(name)]
-    if choices.get("deg_test"):
-        facts.append(("DEG test", f"{choices['deg_test']}, adjusted by {choices.get('deg_adjust')}"))
+    facts += [("units of deltas", describe_units(manifest)), ("DEGs", describe_degs(manifest))]
     facts += [
         (f"from ({name})", f"{source['file']}, hash {source['hash']}")
         for name, source in manifest.get("inputs", {}).items()

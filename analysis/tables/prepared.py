@@ -8,6 +8,7 @@ import pandas as pd
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import EFFECT_SIZES, SPLITS, IntArray
+from adapert.data.units import describe_degs
 from analysis.dataset import count_perturbations, name_dataset
 from analysis.figures.graph_coverage import GRAPHS
 from analysis.tables.table import PaperTable, whole
@@ -59,7 +60,8 @@ def build_group_table(dataset: PreparedDataset) -> PaperTable:
     return PaperTable(
         stem="table_5_effect_sizes",
         title=f"Perturbations by effect size, {name_dataset(dataset)}",
-        caption=_group_rule(dataset) + ("" if _has_cell_counts(dataset) else _NO_CELLS),
+        caption=f"{_group_rule(dataset)} DEGs: {describe_degs(dataset.manifest)}.".lstrip()
+        + ("" if _has_cell_counts(dataset) else _NO_CELLS),
         frame=frame,
         cells=_cells(
             frame,

@@ -45,7 +45,7 @@ def test_without_alpha_the_weight_counts(contexts, deltas):
 
 def test_the_picture_names_every_gene_and_draws_the_edges_among_them(contexts, deltas):
     nodes = summarize_context(contexts, deltas, "A+B")
-    figure = plot_context(nodes, EDGES)
+    figure = plot_context(nodes, EDGES, "rank")
     axes = figure.axes[0]
     assert {text.get_text() for text in axes.texts} == set(nodes["gene"])
     assert len(axes.lines) == 3  # G28 is not shown
@@ -53,11 +53,11 @@ def test_the_picture_names_every_gene_and_draws_the_edges_among_them(contexts, d
     (dots,) = axes.collections
     areas = dict(zip(nodes["gene"], dots.get_sizes(), strict=True))
     assert areas["G00"] > areas["G10"] > areas["G24"]
-    assert figure.axes[1].get_ylabel() == "predicted delta (log1p units)"
+    assert figure.axes[1].get_ylabel() == "predicted delta (rank)"
 
 
 def test_a_perturbation_that_selects_nothing_is_drawn_alone(contexts, deltas, tmp_path):
-    figure = plot_context(summarize_context(contexts, deltas, "C"), EDGES)
+    figure = plot_context(summarize_context(contexts, deltas, "C"), EDGES, "rank")
     assert figure.axes[0].get_title(loc="left") == "Context of C: no genes selected"
     write_picture(figure, tmp_path / "c.svg")
     assert b"<svg" in (tmp_path / "c.svg").read_bytes()

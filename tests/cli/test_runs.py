@@ -19,7 +19,7 @@ def test_predict_prints_the_strongest_genes_of_each_perturbation(adapert, where)
     ended = adapert("predict", "forms/001", GENE, f"{GENE}+GENE0002", *where)
     assert ended.status == 0
     lines = ended.out.splitlines()
-    assert lines[0] == "Predicted by trial forms/001."
+    assert lines[0] == "Predicted by trial forms/001; deltas in log1p units."
     start = lines.index(f"{GENE}+GENE0002")
     assert lines[start + 1].split() == ["up", "delta", "down", "delta"]
     rows = [line.split() for line in lines[start + 2 : start + 12]]

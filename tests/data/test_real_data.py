@@ -4,6 +4,7 @@ import pytest
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.prepare import prepare
+from adapert.data.units import describe_degs, describe_units
 
 
 @pytest.fixture
@@ -29,8 +30,12 @@ def test_norman_k562_cells_are_prepared(prepare_real):
 
 
 def test_replogle_responses_are_prepared(prepare_real):
-    dataset = prepare_real("replogle_k562_responses.h5ad", kind="responses", n_genes=2000)
+    dataset = prepare_real(
+        "replogle_k562_responses.h5ad", kind="responses", n_genes=2000, units="up-regulation rank"
+    )
     counts = dataset.manifest["counts"]
     assert (counts["train"], counts["validation"], counts["test"]) == (394, 45, 146)
     assert dataset.manifest["coverage"]["perturbations_in_network"] == 567
     assert 2000 <= dataset.n_genes < 2000 + 585
+    assert describe_units(dataset.manifest) == "up-regulation rank"
+    assert describe_degs(dataset.manifest) == "marked by the responses' layer 'significant'"

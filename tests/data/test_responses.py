@@ -3,7 +3,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adapert.data.prepare import summarize_prepared
 from adapert.data.schema import SPLITS
+from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
 
 PERTURBATIONS = [f"GENE{number:04d}" for number in range(1, 21)]
@@ -70,6 +72,24 @@ def test_without_marks_no_gene_is_a_deg(prepare, responses):
     dataset = prepare(responses, notes=notes)
     assert not any(mask.any() for mask in by_name(dataset, "deg_mask").values())
     assert "no layer 'significant': no gene is marked as a DEG" in notes
+
+
+def test_units_and_the_layer_of_marks_are_kept_and_change_no_number(prepare, responses):
+    notes, plain = [], prepare(responses)
+    named = prepare(responses, notes=notes, units="log2 fold change")
+    assert describe_units(named.manifest) == "log2 fold change"
+    assert describe_degs(named.manifest) == "marked by the responses' layer 'significant'"
+    assert named.fingerprint == plain.fingerprint
+    rows = dict(summarize_prepared(named))
+    assert rows["units of deltas"] == "log2 fold change"
+    assert rows["DEGs"] == "marked by the responses' layer 'significant'"
+    assert not any("--units" in line for line in notes)
+
+
+def test_responses_without_units_are_noted_and_called_so(prepare, responses):
+    notes = []
+    assert describe_units(prepare(responses, notes=notes).manifest) == "units of the responses"
+    assert any("name them with --units" in line for line in notes)
 
 
 def test_control_rows_are_left_out(prepare, responses):

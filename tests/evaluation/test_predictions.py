@@ -1,5 +1,7 @@
 """The file of predictions, read as others read it."""
 
+from dataclasses import replace
+
 import anndata
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from adapert.evaluation.predictions import (
     write_predictions,
 )
 from analysis import predictions as figures
+from analysis.figures.prediction import plot_prediction, summarize_prediction
 
 
 @pytest.fixture
@@ -34,11 +37,21 @@ def test_predictions_lie_beside_what_was_observed(written, tiny_dataset):
     assert found.obs["effect_size"].tolist() == table.effect_size.tolist()
     assert found.obs["n_cells"].tolist() == table.n_cells.tolist()
     assert found.obs["n_degs"].tolist() == table.deg_mask.sum(axis=1).tolist()
-    assert dict(found.uns) == {"fingerprint": "tiny", "split": "test"}
+    assert dict(found.uns) == {"fingerprint": "tiny", "split": "test", "units": "log1p units"}
 
 
 def test_a_folder_of_an_evaluation_is_read_with_all_its_variants(written):
     assert set(read_predictions(written).layers) == {"adapert", "mean", "is_deg"}
+
+
+def test_predictions_of_responses_are_in_their_units(tiny_dataset, tmp_path):
+    manifest = {**tiny_dataset.manifest, "kind": "responses", "choices": {"units": "rank"}}
+    table = tiny_dataset.splits["test"].table
+    predictions = build_predictions(replace(tiny_dataset, manifest=manifest), "test", {"mean": table.delta})
+    write_predictions(predictions, tmp_path)
+    figure = plot_prediction(summarize_prediction(figures.read_predictions(tmp_path)))
+    assert figure.axes[0].get_xlabel() == "observed delta (rank)"
+    assert figure.axes[0].get_ylabel() == "predicted delta (rank)"
 
 
 def test_figures_read_what_evaluations_write(written, tiny_dataset):

@@ -132,14 +132,21 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
         read_bundle(tmp_path)
 
 
+def test_a_bundle_keeps_its_units(tiny_dataset, tmp_path):
+    bundle = replace(build(tiny_dataset, {})[1], units="rank")
+    write_bundle(bundle, tmp_path / "bundle")
+    assert predict_bundle(read_bundle(tmp_path / "bundle"), ASKED).units == "rank"
+
+
 def test_every_file_holds_the_same_deltas(tiny_dataset, tmp_path):
     import anndata
     import pandas as pd
 
     deltas = predict_bundle(build(tiny_dataset, {})[1], ASKED).deltas
     for form in ("csv", "parquet", "h5ad"):
-        write_deltas(deltas, tmp_path / f"deltas.{form}")
+        write_deltas(deltas, tmp_path / f"deltas.{form}", "rank")
     read = anndata.read_h5ad(tmp_path / "deltas.h5ad")
+    assert read.uns["values"] == "predicted delta, rank"
     tables = [
         pd.read_csv(tmp_path / "deltas.csv").set_index("perturbation"),
         pd.read_parquet(tmp_path / "deltas.parquet").set_index("perturbation"),

@@ -107,6 +107,16 @@ def test_data_that_are_gone_are_told_by_their_fingerprint():
     assert isinstance(told, Paragraph)
 
 
+def test_responses_are_said_to_be_in_their_own_units_and_not_tested(tmp_path):
+    choices = {"units": "rank", "significant_layer": "up", "deg_test": "mann_whitney", "deg_adjust": "fdr"}
+    manifest = {"format_version": 1, "fingerprint": "0012", "kind": "responses", "choices": choices}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    facts = dict(build_data([reading(path=str(tmp_path))])[0].rows)
+    assert facts["units of deltas"] == "rank"
+    assert facts["DEGs"] == "marked by the responses' layer 'up'"
+    assert not any("mann" in value.lower() for value in facts.values())
+
+
 @pytest.mark.parametrize("fingerprint", ["0012", "ffff"])
 def test_data_are_described_by_their_manifest_only_where_they_are_the_same(tmp_path, fingerprint):
     counts = {"perturbations": 9, "combinations": 2, "train": 5, "validation": 2, "test": 2, "genes": 40}

@@ -1,0 +1,39 @@
+import pytest
+
+from adapert.data.choices import PrepareChoices
+from adapert.data.units import describe_degs, describe_units
+from adapert.errors import InputError
+
+RESPONSES = {
+    "kind": "responses",
+    "choices": {"units": "rank", "significant_layer": "up", "deg_test": "welch"},
+}
+
+
+def test_cells_are_in_log1p_units_and_say_their_test():
+    cells = {"kind": "cells", "choices": {"deg_test": "welch", "deg_adjust": "none"}}
+    assert describe_units(cells) == "log1p units"
+    assert describe_degs(cells) == "Welch's t-test, p below 0.05, not adjusted"
+    assert describe_degs({"kind": "cells"}) == "Mann-Whitney test, Benjamini-Hochberg, FDR below 0.05"
+
+
+def test_responses_say_their_own_units_and_layer():
+    assert describe_units(RESPONSES) == "rank"
+    assert describe_degs(RESPONSES) == "marked by the responses' layer 'up'"
+    unnamed = {"kind": "responses", "choices": {"units": None, "significant_layer": None}}
+    assert describe_units(unnamed) == "units of the responses"
+    assert describe_degs(unnamed) == "none: the responses mark no gene"
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"units": "rank"}, "cells are prepared to log1p units, not to 'rank'. Leave it out, or add --kind"),
+        ({"kind": "responses", "units": " "}, "--units must be 1 to 40 printable characters"),
+        ({"kind": "responses", "units": "$x$"}, r"without '\$', but it is '\$x\$'"),
+        ({"kind": "responses", "units": "a" * 41}, "Shorten it, such as 'log2 fold change'"),
+    ],
+)
+def test_wrong_units_are_refused(choices, message):
+    with pytest.raises(InputError, match=message):
+        PrepareChoices(**choices)
