@@ -21,7 +21,7 @@ from adapert.comparison import (
     score,
 )
 from adapert.config import Config
-from adapert.data.prepared import PreparedDataset, read_prepared
+from adapert.data.prepared import PreparedDataset, check_values, read_prepared
 from adapert.data.regroup import redraw
 from adapert.errors import InputError, first_line
 from adapert.evaluation.emitted_files import write_emitted_pair
@@ -142,6 +142,7 @@ def read_dataset(config: Config, plan: ComparisonPlan) -> PreparedDataset:
             f"A config is evaluated on its own data, of fingerprint {config.data.fingerprint}, but "
             f"'{config.data.path}' has {dataset.fingerprint}. Name the data set that it was picked on."
         )
+    check_values(dataset)
     return redraw(dataset, config.data.split_seed, config.data.control == "cell")
 
 

@@ -1,12 +1,14 @@
 """Files and directories that appear whole or not at all: written beside, then renamed."""
 
 import errno
+import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from adapert.errors import InputError
 
@@ -34,6 +36,18 @@ def write_whole(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole_file(path) as beside:
         beside.write_text(text)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON that may be anybody's.
+
+    Raises:
+        ValueError: Not JSON, no text, or nested deeper than this process could read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 @contextmanager

@@ -53,11 +53,11 @@ def parse_base(
     data: Path | None, config: Path | None, changes: list[str] | None, max_epochs: int | None
 ) -> "Config":
     """Read the config that trials start from, and refuse data that are damaged before any trial."""
-    from adapert.data.prepared import read_prepared
+    from adapert.data.prepared import check_values, read_prepared
     from adapert.launching import build_base
 
     base = build_base(data, config, parse_changes(changes, max_epochs))
-    read_prepared(Path(base.data.path))
+    check_values(read_prepared(Path(base.data.path)))
     return base
 
 

@@ -1,47 +1,221 @@
-"""A folder of ``.npy`` files, one a field: read into memory maps, written whole or in pieces."""
+"""A folder of ``.npy`` files, one a field: checked when read into memory maps, written whole or in pieces."""
 
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Literal, Self, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adapert.errors import InputError
 
+Kind = Literal["float", "int", "bool", "text"]
+
+DTYPES: Mapping[Kind, tuple[str, ...]] = {
+    "float": ("<f4", "<f8"),
+    "int": ("<i4", "<i8"),
+    "bool": ("|b1",),
+    "text": ("<U",),
+}
+"""Of the arrays of each kind; all that reads them takes any of these."""
+
+VALUES_AT_ONCE = 2**22
+"""Of a large array that is checked."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an array of a folder must be.
+
+    Attributes:
+        kind: Of its values; numbers are finite.
+        shape: Names of its sizes, the same in all arrays of a data set; ``"n_cells + 1"`` is one more.
+        least: Of whole numbers.
+        below: Name of the size that whole numbers lie below.
+        is_size: Whether the array is one number that gives the size of its field's name.
+        is_distinct: Whether no text is empty, or there twice.
+        is_large: Whether its values are only checked by `ArrayFolder.check_values`: every trial reads the
+            folder, and need not go through gigabytes for it.
+    """
+
+    kind: Kind
+    shape: tuple[str, ...]
+    least: int = 0
+    below: str = ""
+    is_size: bool = False
+    is_distinct: bool = False
+    is_large: bool = False
+
+
+class DamagedError(InputError):
+    """An array that is not what it must be; `found` names file and fault, to go into another sentence."""
+
+    def __init__(self, file: Path, fault: str) -> None:
+        self.found = f"'{file}' {fault}"
+        super().__init__(
+            f"A prepared data set must be whole, but {self.found}. Run 'adapert prepare' again, or copy the "
+            "data set again."
+        )
+
 
 class ArrayFolder:
-    """A dataclass of arrays that is written as one ``.npy`` file a field."""
+    """A dataclass of arrays, each annotated with its `Rule`, that is written as one ``.npy`` file a field."""
 
     def write(self, path: Path) -> None:
         """Write every field as ``<field>.npy`` into a new directory."""
         path.mkdir()
-        for field in fields(self):  # type: ignore[arg-type]
-            np.save(path / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
+        for name in self._rules():
+            np.save(path / f"{name}.npy", getattr(self, name), allow_pickle=False)
 
     @classmethod
-    def read(cls, path: Path, is_mapped: bool = True) -> Self:
-        """Read every field's file.
+    def read(cls, path: Path, is_mapped: bool = True, sizes: Mapping[str, int] | None = None) -> Self:
+        """Read every field's file, and check it against its rule; large ones but for their values.
 
         Args:
             path: The directory.
             is_mapped: Whether to map the files into memory, read-only, not to load them.
+            sizes: That are known from elsewhere, by name.
 
         Raises:
-            InputError: A file that is missing or damaged.
+            InputError: A file that is missing, damaged, or not what it must be.
         """
-        files = {field.name: path / f"{field.name}.npy" for field in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{name: _read_array(file, is_mapped) for name, file in files.items()})
+        known = dict(sizes or {})
+        arrays = {}
+        for name, rule in cls._rules().items():
+            file = path / f"{name}.npy"
+            arrays[name] = _read_array(file, is_mapped)
+            if fault := _find_form_fault(arrays[name], rule, known):
+                raise DamagedError(file, fault)
+            if rule.is_size:
+                if fault := _find_value_fault([arrays[name]], rule, known):
+                    raise DamagedError(file, fault)
+                known[name] = int(arrays[name])
+        for name, rule in cls._rules().items():
+            if not rule.is_large and (fault := _find_value_fault([arrays[name]], rule, known)):
+                raise DamagedError(path / f"{name}.npy", fault)
+        table = cls(**arrays)
+        if broken := table.find_fault(known):
+            name, fault = broken
+            raise DamagedError(path / f"{name}.npy", fault)
+        return table
+
+    def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
+        """Find what is wrong between arrays: field and fault; overridden where there are such rules."""
+        return None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes that the arrays have, by name."""
+        sizes: dict[str, int] = {}
+        for name, rule in self._rules().items():
+            array = getattr(self, name)
+            for size, length in zip(rule.shape, array.shape, strict=True):
+                plain, _, more = size.partition(" + ")
+                sizes[plain] = length - int(more or 0)
+            if rule.is_size:
+                sizes[name] = int(array)
+        return sizes
+
+    def check_values(self, path: Path, sizes: Mapping[str, int]) -> None:
+        """Check the values of the large arrays, through ordinary reads: mapped pages would count as memory.
+
+        Args:
+            path: The directory that was read.
+            sizes: By name.
+
+        Raises:
+            InputError: A value that is not what it must be.
+        """
+        for name, rule in self._rules().items():
+            if rule.is_large:
+                file = path / f"{name}.npy"
+                if fault := _find_value_fault(_pieces(file, getattr(self, name)), rule, sizes):
+                    raise DamagedError(file, fault)
+
+    @classmethod
+    @cache
+    def _rules(cls) -> dict[str, Rule]:
+        hints = get_type_hints(cls, include_extras=True)
+        return {name: hint.__metadata__[0] for name, hint in hints.items()}
+
+
+def find_index_fault(index: NDArray[Any], size: int) -> str:
+    """Say which numbers of an array are no index below a size; empty where all are."""
+    return _find_value_fault([index], Rule("int", (), below="size"), {"size": size})
 
 
 def _read_array(file: Path, is_mapped: bool) -> Any:
+    # A data set is copied and shipped as a folder: what a link leads to elsewhere is none of it.
+    if not file.resolve().is_relative_to(file.parent.resolve()):
+        raise DamagedError(file, "is a link that leaves the folder")
     try:
-        return np.load(file, mmap_mode="r" if is_mapped else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:  # missing; cut in its values; cut in its header
-        raise InputError(
-            f"A prepared data set must be whole, but '{file}' is missing or damaged. Run 'adapert prepare' "
-            "again, or copy the data set again."
-        ) from error
+        with np.errstate(over="ignore"):  # of declared sizes
+            # Mapped first in any case: a file shorter than it declares is then refused, not made room for.
+            array = np.lib.format.open_memmap(file, mode="r")
+    except Exception as error:  # a damaged header may raise nearly anything
+        raise DamagedError(file, "is missing or damaged") from error
+    return array if is_mapped else np.array(array)
+
+
+def _find_form_fault(array: Any, rule: Rule, sizes: dict[str, int]) -> str:
+    """Check type and shape; sizes that are met for the first time become known."""
+    dtype = array.dtype.str
+    if not dtype.startswith(DTYPES[rule.kind]):
+        return f"holds values of type {array.dtype}, not {rule.kind}"
+    if array.ndim != len(rule.shape):
+        return f"has {array.ndim} dimensions in place of {len(rule.shape)}"
+    for size, length in zip(rule.shape, array.shape, strict=True):
+        plain, _, more = size.partition(" + ")
+        wanted = sizes.setdefault(plain, length - int(more or 0)) + int(more or 0)
+        if length != wanted or sizes[plain] < 0:
+            return f"has shape {array.shape}, which does not fit the other arrays: {size} is {wanted}"
+    return ""
+
+
+def _find_value_fault(pieces: Iterable[NDArray[Any]], rule: Rule, sizes: Mapping[str, int]) -> str:
+    for values in pieces:
+        if rule.kind == "float" and not np.isfinite(values).all():
+            return "holds values that are no finite numbers"
+        if rule.kind == "int" and values.size:
+            least, most = int(values.min()), int(values.max())
+            limit = sizes.get(rule.below)
+            if least < rule.least:
+                return f"holds {least}, but its numbers begin at {rule.least}"
+            if limit is not None and most >= limit:
+                return f"holds {most}, but its numbers lie below {limit}"
+        if rule.kind == "text" and (fault := _find_text_fault(values, rule.is_distinct)):
+            return fault
+    return ""
+
+
+def _find_text_fault(values: NDArray[Any], is_distinct: bool) -> str:
+    try:
+        texts = values.tolist()
+        "".join(texts).encode()
+    except ValueError:  # numbers that stand for no letter
+        return "holds names that are no text"
+    if is_distinct and "" in texts:
+        return "holds an empty name"
+    if is_distinct and len(set(texts)) < len(texts):
+        return "holds a name twice"
+    return ""
+
+
+def _pieces(file: Path, array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    if not isinstance(array, np.memmap):
+        yield array
+        return
+    left = array.size
+    with file.open("rb") as opened:
+        opened.seek(array.offset)
+        while left:
+            values = np.fromfile(opened, dtype=array.dtype, count=min(left, VALUES_AT_ONCE))
+            if not len(values):  # cut since it was mapped
+                raise DamagedError(file, "is missing or damaged")
+            left -= len(values)
+            yield values
 
 
 class FolderWriter:

@@ -4,18 +4,29 @@ Each split has a folder of its own, so a trial that is given train and validatio
 open the test split's expression.
 """
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import scipy.sparse
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
-from adapert.data.array_folder import ArrayFolder, FolderWriter
+from adapert.data.array_folder import (
+    ArrayFolder,
+    DamagedError,
+    FolderWriter,
+    Rule,
+    find_index_fault,
+)
+from adapert.data.differential import DegAdjust, DegTest
+from adapert.data.effect_size import EffectSizeGroups
 from adapert.data.schema import (
+    EFFECT_SIZES,
     BoolArray,
     FloatArray,
     IntArray,
@@ -24,13 +35,15 @@ from adapert.data.schema import (
     genes_of,
 )
 from adapert.errors import InputError, name_some
-from adapert.files import whole_directory
+from adapert.files import parse_json, whole_directory
 
 FORMAT_VERSION = 1
 
 CONTROL_FOLDER = "control_cells"
 CELL_FOLDER = "cells"
+SHARED_FOLDER = "shared"
 MANIFEST_FILE = "manifest.json"
+CHECKSUM_FILE = "checksums.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +58,33 @@ class CellTable(ArrayFolder):
         batch_index: Matching group (cell line and sequencing batch), (n_cells,).
     """
 
-    values: FloatArray
-    gene_index: IntArray
-    row_start: IntArray
-    perturbation_index: IntArray
-    batch_index: IntArray
+    values: Annotated[FloatArray, Rule("float", ("n_values",), is_large=True)]
+    gene_index: Annotated[IntArray, Rule("int", ("n_values",), below="n_genes", is_large=True)]
+    row_start: Annotated[IntArray, Rule("int", ("n_cells + 1",))]
+    perturbation_index: Annotated[IntArray, Rule("int", ("n_cells",), below="n_perturbations")]
+    batch_index: Annotated[IntArray, Rule("int", ("n_cells",), below="n_batches")]
 
     def __len__(self) -> int:
         return len(self.row_start) - 1
 
+    def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
+        """Find rows that do not lie one after the other among the values."""
+        starts = np.asarray(self.row_start)
+        if starts[0] or starts[-1] != len(self.values) or (starts[1:] < starts[:-1]).any():
+            return "row_start", f"does not ascend from 0 to the {len(self.values):,} values of the cells"
+        return None
+
     def expression(self, n_genes: int) -> scipy.sparse.csr_array:
-        """Expression of all cells, log1p units, (n_cells, n_genes), on the memory maps."""
+        """Expression of all cells, log1p units, (n_cells, n_genes), on the memory maps.
+
+        Raises:
+            InputError: A gene index outside the genes: scipy would read and write other memory.
+        """
+        if fault := find_index_fault(self.gene_index, n_genes):
+            raise InputError(
+                f"Cells must be of the data set's {n_genes:,} genes, but their gene_index {fault}. Run "
+                "'adapert prepare' again, or copy the data set again."
+            )
         return scipy.sparse.csr_array(
             (self.values, self.gene_index, self.row_start), shape=(len(self), n_genes), copy=False
         )
@@ -114,15 +143,24 @@ class PerturbationTable(ArrayFolder):
         group_n_cells: Cells of each group, (n_groups,).
     """
 
-    perturbations: StringArray
-    delta: FloatArray
-    deg_mask: BoolArray
-    n_cells: IntArray
-    effect_size: StringArray
-    group_perturbation_index: IntArray
-    group_batch_index: IntArray
-    group_mean: FloatArray
-    group_n_cells: IntArray
+    perturbations: Annotated[StringArray, Rule("text", ("n_perturbations",), is_distinct=True)]
+    delta: Annotated[FloatArray, Rule("float", ("n_perturbations", "n_genes"), is_large=True)]
+    deg_mask: Annotated[BoolArray, Rule("bool", ("n_perturbations", "n_genes"))]
+    n_cells: Annotated[IntArray, Rule("int", ("n_perturbations",), least=1)]
+    effect_size: Annotated[StringArray, Rule("text", ("n_perturbations",))]
+    group_perturbation_index: Annotated[IntArray, Rule("int", ("n_groups",), below="n_perturbations")]
+    group_batch_index: Annotated[IntArray, Rule("int", ("n_groups",), below="n_batches")]
+    group_mean: Annotated[FloatArray, Rule("float", ("n_groups", "n_genes"), is_large=True)]
+    group_n_cells: Annotated[IntArray, Rule("int", ("n_groups",), least=1)]
+
+    def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
+        """Find a split of nothing, and effect sizes that no table knows."""
+        if not len(self.perturbations):
+            return "perturbations", "holds none"
+        unknown = set(self.effect_size.tolist()) - set(EFFECT_SIZES)
+        if unknown:
+            return "effect_size", f"holds {name_some(sorted(unknown))}, not {', '.join(EFFECT_SIZES)}"
+        return None
 
     @property
     def n_degs(self) -> IntArray:
@@ -150,17 +188,27 @@ class SharedTable(ArrayFolder):
         has_text: Whether a gene has an embedding, (n_nodes,).
     """
 
-    node_names: StringArray
-    n_genes: IntArray
-    control_mean: FloatArray
-    batches: StringArray
-    batch_control_mean: FloatArray
-    edge_source: IntArray
-    edge_target: IntArray
-    edge_score: FloatArray
-    edge_rank: IntArray
-    text_embedding: FloatArray
-    has_text: BoolArray
+    node_names: Annotated[StringArray, Rule("text", ("n_nodes",), is_distinct=True)]
+    n_genes: Annotated[IntArray, Rule("int", (), least=1, is_size=True)]
+    control_mean: Annotated[FloatArray, Rule("float", ("n_genes",))]
+    batches: Annotated[StringArray, Rule("text", ("n_batches",), is_distinct=True)]
+    batch_control_mean: Annotated[FloatArray, Rule("float", ("n_batches", "n_genes"))]
+    edge_source: Annotated[IntArray, Rule("int", ("n_edges",), below="n_nodes")]
+    edge_target: Annotated[IntArray, Rule("int", ("n_edges",), below="n_nodes")]
+    edge_score: Annotated[FloatArray, Rule("float", ("n_edges",))]
+    edge_rank: Annotated[IntArray, Rule("int", ("n_edges",))]
+    text_embedding: Annotated[FloatArray, Rule("float", ("n_nodes", "text_size"))]
+    has_text: Annotated[BoolArray, Rule("bool", ("n_nodes",))]
+
+    def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
+        """Find more measured genes than nodes, scores below 0, and text without numbers."""
+        if self.n_genes > len(self.node_names):
+            return "n_genes", f"is {self.n_genes}, more than the {len(self.node_names)} nodes"
+        if (np.asarray(self.edge_score) < 0).any():
+            return "edge_score", "holds scores below 0"
+        if not self.text_embedding.shape[1]:
+            return "text_embedding", "has no columns"
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,9 +292,42 @@ def write_prepared(dataset: PreparedDataset, path: Path) -> None:
 
 
 def write_rest(path: Path, shared: SharedTable, manifest: Mapping[str, Any]) -> None:
-    """Write what is known last of a data set into its directory: what the splits share, the manifest."""
-    shared.write(path / "shared")
+    """Write what is known last of a data set: what the splits share, the manifest, all files' checksums."""
+    shared.write(path / SHARED_FOLDER)
     (path / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2))
+    files = sorted(file.relative_to(path) for file in path.rglob("*.*") if file.is_file())
+    checksums = {str(file): _hash(path / file) for file in files}
+    (path / CHECKSUM_FILE).write_text(json.dumps(checksums, indent=2))
+
+
+class _Choices(BaseModel):
+    """What is read of the choices after the preparation."""
+
+    cell_line_column: str | None = None
+    batch_column: str | None = None
+    n_cells_column: str | None = None
+    min_batch_controls: PositiveInt = 1
+    deg_test: DegTest = "mann_whitney"
+    deg_adjust: DegAdjust = "fdr"
+    effect_size_groups: EffectSizeGroups = "fractions"
+
+
+class _Input(BaseModel):
+    file: str
+
+
+class _Manifest(BaseModel):
+    """What is read of a manifest; what is only for people may be anything."""
+
+    # It names folders.
+    fingerprint: str = Field(pattern=r"^\w{1,64}$")
+    format_version: int
+    kind: Literal["cells", "responses"]
+    split_seed: int
+    choices: _Choices = _Choices()
+    inputs: dict[str, _Input] = {}
+    counts: dict[str, NonNegativeInt] = {}
+    coverage: dict[str, NonNegativeInt] = {}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -261,19 +342,23 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"--data must be a directory made by 'adapert prepare', but '{path}' has no manifest.json."
         )
     try:
-        manifest: Any = json.loads(file.read_text())
+        text = file.read_bytes()
+        manifest: Any = parse_json(text)
     except ValueError:
         manifest = None
     if not isinstance(manifest, dict) or not {"fingerprint", "format_version"} <= manifest.keys():
-        raise InputError(
-            f"A prepared data set must be whole, but '{file}' is damaged. Run 'adapert prepare' again, or "
-            "copy the data set again."
-        )
+        raise DamagedError(file, "is damaged")
     if manifest["format_version"] != FORMAT_VERSION:
         raise InputError(
             f"A prepared data set must have format version {FORMAT_VERSION}, but '{path}' has "
-            f"{manifest['format_version']}. Run 'adapert prepare' again."
+            f"{str(manifest['format_version'])[:20]}. Run 'adapert prepare' again."
         )
+    try:
+        _Manifest.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise DamagedError(file, f"is damaged: {where}: {first['msg']}") from error
     return manifest
 
 
@@ -282,34 +367,124 @@ def read_prepared(
 ) -> PreparedDataset:
     """Read a prepared data set; by default mapped into memory, and without the test split.
 
+    All is checked but the values of the large arrays, for which there is `check_values`.
+
     Raises:
         InputError: `path` is no prepared data set, or a damaged one.
     """
     path = path.resolve()
     manifest = read_manifest(path)
-    control_cells, parts = read_cells(path, splits, is_mapped)
-    return PreparedDataset(
+    shared = SharedTable.read(path / SHARED_FOLDER, is_mapped)
+    control_cells, parts = read_cells(path, splits, is_mapped, shared.sizes)
+    dataset = PreparedDataset(
         manifest=manifest,
-        shared=SharedTable.read(path / "shared", is_mapped),
+        shared=shared,
         control_cells=control_cells,
         splits=parts,
         path=path if is_mapped else None,
     )
+    _check_counts(dataset, path)
+    _check_perturbations(dataset, path)
+    return dataset
 
 
 def read_cells(
-    path: Path, splits: Collection[SplitName], is_mapped: bool = True
+    path: Path,
+    splits: Collection[SplitName],
+    is_mapped: bool = True,
+    sizes: Mapping[str, int] | None = None,
 ) -> tuple[CellTable, dict[SplitName, PreparedSplit]]:
     """Read the parts of a data set that hold cells and their effects: controls, and some splits.
+
+    Args:
+        path: Of the data set.
+        splits: Which.
+        is_mapped: As `ArrayFolder.read` takes it.
+        sizes: Of what the splits share, where it is known.
 
     Raises:
         InputError: A file that is missing or damaged.
     """
-    control_cells = CellTable.read(path / CONTROL_FOLDER, is_mapped)
-    return control_cells, {
-        name: PreparedSplit(
-            table=PerturbationTable.read(path / name, is_mapped),
-            cells=CellTable.read(path / name / CELL_FOLDER, is_mapped),
+    known = dict(sizes or {})
+    control_cells = CellTable.read(path / CONTROL_FOLDER, is_mapped, known | {"n_perturbations": 1})
+    parts: dict[SplitName, PreparedSplit] = {}
+    for name in splits:
+        table = PerturbationTable.read(path / name, is_mapped, known)
+        own = known | {"n_perturbations": len(table.perturbations)}
+        parts[name] = PreparedSplit(
+            table=table, cells=CellTable.read(path / name / CELL_FOLDER, is_mapped, own)
         )
-        for name in splits
-    }
+    return control_cells, parts
+
+
+def check_values(dataset: PreparedDataset) -> None:
+    """Check the values of the large arrays too, once before much is done with a data set.
+
+    Args:
+        dataset: Mapped from its folder.
+
+    Raises:
+        InputError: Values that are no finite numbers, or a gene index that is of no gene.
+    """
+    path, sizes = dataset.path, dataset.shared.sizes
+    assert path is not None, "only what lies on a disk is checked"
+    dataset.control_cells.check_values(path / CONTROL_FOLDER, sizes)
+    for name, split in dataset.splits.items():
+        split.table.check_values(path / name, sizes)
+        split.cells.check_values(path / name / CELL_FOLDER, sizes)
+
+
+def check_content(path: Path) -> bool:
+    """Compare every file of a prepared data set with its checksum.
+
+    Returns:
+        Whether there are checksums; data sets of earlier versions have none.
+
+    Raises:
+        InputError: A file that is not as it was written.
+    """
+    file = path / CHECKSUM_FILE
+    if not file.is_file():
+        return False
+    try:
+        checksums = TypeAdapter(dict[str, str]).validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise DamagedError(file, "is damaged") from error
+    for name, checksum in checksums.items():
+        written = path / name
+        if ".." in Path(name).parts or not written.is_file() or _hash(written) != checksum:
+            raise DamagedError(written, "is not as it was written")
+    return True
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _check_counts(dataset: PreparedDataset, path: Path) -> None:
+    """Hold the manifest's counts against the arrays."""
+    sizes = dataset.shared.sizes
+    found = {name: sizes[f"n_{name}"] for name in ("genes", "nodes", "edges", "batches")}
+    found |= {name: len(split.table.perturbations) for name, split in dataset.splits.items()}
+    for name, count in dataset.manifest.get("counts", {}).items():
+        if found.get(name, count) != count:
+            raise DamagedError(path / MANIFEST_FILE, f"counts {count} as {name}, but there are {found[name]}")
+
+
+def _check_perturbations(dataset: PreparedDataset, path: Path) -> None:
+    """Refuse perturbations without nodes or in two splits, and numbers of cells that the cells have not."""
+    nodes, seen = set(dataset.shared.node_names.tolist()), set[str]()
+    for split, part in dataset.splits.items():
+        names, file = part.table.perturbations.tolist(), path / split / "perturbations.npy"
+        unknown = [name for name in names if not nodes.issuperset(genes_of(name))]
+        if unknown:
+            raise DamagedError(file, f"names genes that are no nodes: {name_some(unknown)}")
+        if twice := seen.intersection(names):
+            raise DamagedError(file, f"repeats perturbations of another split: {name_some(sorted(twice))}")
+        seen.update(names)
+        counted = np.bincount(part.cells.perturbation_index, minlength=len(names))
+        if dataset.manifest["kind"] == "cells" and not np.array_equal(counted, part.table.n_cells):
+            raise DamagedError(path / split / "n_cells.npy", "does not count the split's cells")
+    if dataset.manifest["kind"] == "cells" and not len(dataset.control_cells):
+        raise DamagedError(path / CONTROL_FOLDER / "row_start.npy", "holds no cell")

@@ -156,21 +156,24 @@ def check_disk(workspace: Path, free: int | None = None) -> Finding:
 
 
 def check_data(data: Path | None) -> Finding:
-    """Read the prepared data set, as a trial would, and then the test split; None is nothing to check."""
-    from adapert.data.prepared import read_cells, read_prepared
+    """Read all of a prepared data set, first as a trial would; None is nothing to check."""
+    from adapert.data.prepared import check_content, check_values, read_prepared
+    from adapert.data.schema import SPLITS
 
     if data is None:
         return Finding("data", State.OK, "not checked: give --data DIR")
     dataset = read_prepared(data)
+    check_values(dataset)
     try:
-        read_cells(data, ["test"])
+        check_values(read_prepared(data, SPLITS))
     except InputError as error:
         return Finding("data", State.WARNING, f"Studies run, but 'adapert evaluate' would not. {error}")
+    checked = "every file as written" if check_content(data) else "no checksums: of an earlier version"
     counts = ", ".join(f"{name} {len(split.table.perturbations):,}" for name, split in dataset.splits.items())
     return Finding(
         "data",
         State.OK,
-        f"fingerprint {dataset.fingerprint}, {dataset.n_genes:,} genes, perturbations: {counts}",
+        f"fingerprint {dataset.fingerprint}, {dataset.n_genes:,} genes, perturbations: {counts}; {checked}",
     )
 
 

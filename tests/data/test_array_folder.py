@@ -1,7 +1,12 @@
+import struct
+from dataclasses import dataclass
+from typing import Annotated
+
 import numpy as np
 import pytest
 
-from adapert.data.array_folder import FolderWriter
+from adapert.data.array_folder import ArrayFolder, FolderWriter, Rule
+from adapert.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -26,3 +31,52 @@ def test_rows_of_another_type_are_refused(tmp_path):
     writer.append("field", np.zeros((2, 3), dtype=np.float32))
     with pytest.raises(TypeError, match=r"must be of float32 and shape \[3\], but these are of float64"):
         writer.append("field", np.zeros((2, 3)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers(ArrayFolder):
+    index: Annotated[np.ndarray, Rule("int", ("n",), below="n")]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    Numbers(index=np.arange(3)).write(tmp_path / "numbers")
+    return tmp_path / "numbers"
+
+
+@pytest.mark.parametrize("is_mapped", [True, False])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (1000000000000,), }",
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (9223372036854775807, 9), }",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (3,), }",
+        "(" * 5000,
+        "__import__('os')",
+    ],
+)
+def test_a_header_that_declares_what_the_file_has_not_is_refused(folder, header, is_mapped):
+    written = header.encode() + b"\n"
+    (folder / "index.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + struct.pack("<H", len(written)) + written + bytes(24)
+    )
+    with pytest.raises(InputError, match=r"index\.npy' is missing or damaged"):
+        Numbers.read(folder, is_mapped)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04N."])
+def test_a_file_that_is_no_array_is_refused(folder, content):
+    (folder / "index.npy").write_bytes(content)
+    with pytest.raises(InputError, match=r"index\.npy' is missing or damaged"):
+        Numbers.read(folder)
+
+
+def test_a_link_that_leaves_the_folder_is_refused(folder, tmp_path):
+    (folder / "index.npy").rename(tmp_path / "index.npy")
+    (folder / "index.npy").symlink_to(tmp_path / "index.npy")
+    with pytest.raises(InputError, match=r"index\.npy' is a link that leaves the folder"):
+        Numbers.read(folder)
+
+
+def test_what_is_written_is_read_back(folder):
+    assert Numbers.read(folder).index.tolist() == [0, 1, 2]

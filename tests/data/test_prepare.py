@@ -75,6 +75,7 @@ def test_what_is_in_memory_at_once_makes_no_difference(
     out = tmp_path / "prepared"
     assert_same_tables(experiment.prepare(cells=path, out=out), dataset)
     assert sorted(file.name for file in out.iterdir()) == [
+        "checksums.json",
         "control_cells",
         "manifest.json",
         "shared",
