@@ -6,7 +6,9 @@ Defaults are the paper's where it gives one. "Not in the paper" marks every choi
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -28,6 +30,26 @@ ModelName: TypeAlias = Literal[
 """Every model by name; `adapert.registry` builds them."""
 
 
+MOST_UNITS = 16_384
+"""Of a layer: beyond, a weight matrix of 20,000 genes alone takes more than a gigabyte."""
+MOST_LAYERS = 64
+MOST_NODES = 1_000_000
+"""More than any organism has genes."""
+MOST_ROWS = 1_000_000
+"""Of a minibatch: as many cells of 5,000 genes take 20 GB."""
+MOST_EPOCHS = 1_000_000
+MOST_SEED = 2**31 - 1
+
+MOST_BYTES = 100_000
+"""Of a config's file, fifty times what one takes."""
+MOST_ALIASES = 16
+"""Of YAML, so that lists of lists of aliases cannot multiply."""
+MOST_LEVELS = 20
+"""Of nested YAML; a config has two."""
+MOST_SHOWN = 300
+"""Letters of somebody's words in a message."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -44,14 +66,19 @@ class DataConfig(_Section):
         "original", description="Text embeddings as given, or permuted between genes (ablation)."
     )
     split_seed: int = Field(
-        0, ge=0, description="0: training and validation as prepared; above: redrawn among the two by it."
+        0,
+        ge=0,
+        le=MOST_SEED,
+        description="0: training and validation as prepared; above: redrawn among the two by it.",
     )
 
 
 class GraphConfig(_Section):
     """How the network becomes the graph of Eq. 6."""
 
-    top_k: int = Field(20, ge=1, description="Highest-confidence edges kept into each gene (Table 6).")
+    top_k: int = Field(
+        20, ge=1, le=MOST_NODES, description="Highest-confidence edges kept into each gene (Table 6)."
+    )
     edge_weight: Literal["uniform", "confidence"] = Field(
         "uniform", description="Eq. 6's mean over neighbours, or neighbours weighted by confidence."
     )
@@ -70,16 +97,20 @@ class ModelConfig(_Section):
         "both",
         description="h(0): a learnable row per gene (Eq. 5), its projected text, or the sum of the two.",
     )
-    structural_size: int = Field(64, ge=1, description="d_s of Eq. 6. Not in the paper.")
-    latent_size: int = Field(128, ge=1, description="d of Eq. 1. Not in the paper.")
-    hidden_size: int = Field(256, ge=1, description="Hidden units of encoder and decoder. Not in the paper.")
-    n_graph_layers: int = Field(2, ge=0, description="L of Eq. 6; 0 is no message passing.")
+    structural_size: int = Field(64, ge=1, le=MOST_UNITS, description="d_s of Eq. 6. Not in the paper.")
+    latent_size: int = Field(128, ge=1, le=MOST_UNITS, description="d of Eq. 1. Not in the paper.")
+    hidden_size: int = Field(
+        256, ge=1, le=MOST_UNITS, description="Hidden units of encoder and decoder. Not in the paper."
+    )
+    n_graph_layers: int = Field(2, ge=0, le=MOST_LAYERS, description="L of Eq. 6; 0 is no message passing.")
     graph_activation: Literal["none", "relu", "gelu"] = Field(
         "none", description="Between graph layers; Eq. 6 has none."
     )
     self_loops: bool = Field(False, description="Whether each gene is its own neighbour; not in Eq. 6.")
     residual: bool = Field(False, description="Whether a layer's input is added to its output; not in Eq. 6.")
-    score_size: int = Field(64, ge=1, description="Hidden units of the score of Eq. 10. Not in the paper.")
+    score_size: int = Field(
+        64, ge=1, le=MOST_UNITS, description="Hidden units of the score of Eq. 10. Not in the paper."
+    )
     score_activation: Literal["tanh", "relu", "gelu"] = Field(
         "tanh", description="The non-linearity of Eq. 10. Not in the paper."
     )
@@ -95,7 +126,10 @@ class ModelConfig(_Section):
         "adaptive", description="Which nodes make z_context (Eq. 13); all but 'adaptive' are ablations."
     )
     context_size: int = Field(
-        64, ge=1, description="Nodes of a 'top_k' selection and of a 'random' context. Not in the paper."
+        64,
+        ge=1,
+        le=MOST_NODES,
+        description="Nodes of a 'top_k' selection and of a 'random' context. Not in the paper.",
     )
     predict: Literal["delta", "expression"] = Field(
         "delta", description="Whether the decoder's output is added to the control profile (Eq. 3)."
@@ -132,12 +166,16 @@ class TrainingConfig(_Section):
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's.")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's, decoupled.")
     schedule: Literal["constant", "cosine"] = Field("constant", description="Learning rate over epochs.")
-    minibatch_size: int = Field(64, ge=1, description="Rows (perturbations, or cells) an optimiser step.")
+    minibatch_size: int = Field(
+        64, ge=1, le=MOST_ROWS, description="Rows (perturbations, or cells) an optimiser step."
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the products of a training step: autocast to bfloat16 pays on GPUs."
     )
-    max_epochs: int = Field(60, ge=1, description="Epochs at most.")
-    patience: int = Field(20, ge=1, description="Epochs without a better validation Pearson-delta.")
+    max_epochs: int = Field(60, ge=1, le=MOST_EPOCHS, description="Epochs at most.")
+    patience: int = Field(
+        20, ge=1, le=MOST_EPOCHS, description="Epochs without a better validation Pearson-delta."
+    )
 
 
 class Config(_Section):
@@ -201,19 +239,67 @@ def read_config(path: Path) -> Config:
         InputError: Not YAML, a field that does not exist, or a value it does not take.
         FileNotFoundError: No such file.
     """
-    import yaml
-
     if not path.is_file():
         raise FileNotFoundError(f"A config must be a YAML file, but there is no file '{path}'.")
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise InputError(
+            f"A config takes at most {MOST_BYTES:,} bytes, but '{path}' has {size:,}. Name another file."
+        )
     try:
-        nested = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        nested = parse_yaml(path.read_bytes())
+    except ValueError as error:
         raise InputError(f"A config must be YAML, but '{path}' is not: {error}") from error
+    nested = {} if nested is None else nested
     if not isinstance(nested, dict) or not all(isinstance(fields, dict) for fields in nested.values()):
         raise InputError(
             f"A config must be sections of fields ({', '.join(Config.model_fields)}), but '{path}' is not."
         )
     return _validated(nested)
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """Parse YAML that may be anybody's: plain data, each key a text and there once, no deeper than needed.
+
+    Args:
+        text: As bytes also with a byte order mark, of UTF-8 or UTF-16.
+
+    Raises:
+        ValueError: Not such YAML.
+    """
+    import yaml
+
+    try:
+        n_aliases, n_levels = 0, 0
+        for event in yaml.parse(text, yaml.SafeLoader):  # none of these events is nested in another
+            n_aliases += isinstance(event, yaml.AliasEvent)
+            n_levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+                event, yaml.CollectionEndEvent
+            )
+            if n_aliases > MOST_ALIASES or n_levels > MOST_LEVELS:
+                raise ValueError(f"it has more than {MOST_LEVELS} levels, or {MOST_ALIASES} aliases")
+        return _build_loader()(text).get_single_data()
+    # PyYAML lets through what Python says of its words: a date that is none, a number of nothing.
+    except Exception as error:
+        raise ValueError(_shorten(str(error) or type(error).__name__)) from error
+
+
+@cache
+def _build_loader() -> type[Any]:
+    """Make a safe loader that refuses keys which are there twice, or are no text."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+            if any(key.tag != "tag:yaml.org,2002:str" for key in keys):
+                raise ValueError("a key is no text")
+            twice = [name for name, count in Counter(key.value for key in keys).items() if count > 1]
+            if twice:
+                raise ValueError(f"'{_shorten(twice[0])}' is there twice")
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def write_config(config: Config, path: Path) -> None:
@@ -226,13 +312,26 @@ def _validated(nested: Mapping[str, Any]) -> Config:
         return Config.model_validate(nested)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name = _shorten(".".join(str(part) for part in first["loc"]))
         if first["type"] == "extra_forbidden":
             sections = Config().model_dump()
             known = [*sections, *Config().flat()]
             raise InputError(f"Config has no field '{name}'.{nearest(name, known)}") from error
         allowed = re.findall(r"'([^']*)'", first["msg"]) if first["type"] == "literal_error" else []
+        found = _describe(first["input"])
         raise InputError(
-            f"Config field '{name}': {first['msg']}, but it is {first['input']!r}."
-            f"{nearest(str(first['input']), allowed)}"
+            f"Config field '{name}': {first['msg']}, but it is {found}.{nearest(found, allowed)}"
         ) from error
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, list | dict | tuple):
+        return "a list" if isinstance(value, list | tuple) else "a mapping"
+    try:
+        return _shorten(repr(value))
+    except ValueError:  # Python does not write whole numbers of thousands of digits
+        return "too large a number"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."

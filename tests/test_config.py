@@ -175,3 +175,83 @@ def test_bad_file_is_refused(tmp_path, text, message):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file '.*nowhere\.yaml'"):
         read_config(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: " + "[" * 50_000,
+        "model: " + "{a: " * 20_000,
+        "- " * 20_000,
+        "a: &a [x]\n" + "\n".join(f"k{n}: [*a]" for n in range(17)),
+        "model:\n  tau: 1\n  tau: 2\n",
+        "model: {tau: 1}\nmodel: {tau: 2}\n",
+        "1: {tau: 1}\n",
+        "model: {yes: 1}\n",
+        "? [a, b]\n: {tau: 1}\n",
+        "model: {tau: 2001-99-99}\n",
+        "model: {tau: !!int ''}\n",
+        "model: {tau: !!float ''}\n",
+        "model: {tau: !!timestamp x}\n",
+        "model: {tau: !!python/object/apply:os.getcwd []}\n",
+        "model: {tau: " + "9" * 5000 + "}\n",
+        "model: {tau: *nowhere}\n",
+        "--- {}\n--- {}\n",
+        "model: '\x00'\n",
+    ],
+)
+def test_hostile_yaml_is_refused_in_one_sentence(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"A config must be YAML, but '.*' is not: ") as refused:
+        read_config(tmp_path / "config.yaml")
+    assert len(str(refused.value)) < 800
+
+
+def test_aliases_that_multiply_are_refused(tmp_path):
+    lines = ["a: &a {x: 1}"]
+    lines += [
+        f"{chr(98 + n)}: &{chr(98 + n)} {{<<: [{', '.join([f'*{chr(97 + n)}'] * 9)}]}}" for n in range(9)
+    ]
+    (tmp_path / "config.yaml").write_text("\n".join(lines))
+    with pytest.raises(InputError, match="more than 20 levels, or 16 aliases"):
+        read_config(tmp_path / "config.yaml")
+
+
+def test_a_value_may_be_named_and_used_again(tmp_path):
+    (tmp_path / "config.yaml").write_text("model: {tau: &half 0.5}\nloss: {huber_delta: *half}\n")
+    config = read_config(tmp_path / "config.yaml")
+    assert (config.model.tau, config.loss.huber_delta) == (0.5, 0.5)
+
+
+def test_a_file_too_large_for_a_config_is_refused(tmp_path):
+    (tmp_path / "config.yaml").write_text("\n" * 100_001)
+    with pytest.raises(InputError, match=r"at most 100,000 bytes, but '.*' has 100,001"):
+        read_config(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_config_may_have_a_byte_order_mark(tmp_path, encoding):
+    (tmp_path / "config.yaml").write_bytes("data: {path: größe}\n".encode(encoding))
+    assert read_config(tmp_path / "config.yaml").data.path == "größe"
+
+
+@pytest.mark.parametrize("value", [[], {"x": [1, 2]}, 10**400, "x" * 100_000])
+def test_a_value_that_is_long_to_write_is_not_written(value):
+    with pytest.raises(InputError, match=r"^Config field 'model\.tau': ") as refused:
+        build_config({"model.tau": value})
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, value in Config().flat().items()
+        if isinstance(value, int) and not isinstance(value, bool)
+    ],
+)
+def test_every_whole_number_has_an_upper_bound(name):
+    with pytest.raises(
+        InputError, match=rf"'{name}': Input should be less than or equal to \d+, but it is 1"
+    ):
+        build_config({name: 10**12})

@@ -411,8 +411,11 @@ def test_a_trial_that_diverges_says_so(settings):
     assert "must stay finite" in message
 
 
-def test_a_model_that_is_too_large_for_the_machine_says_so(settings, tmp_path):
-    reason, message = failed(TrialTrainable(config=settings({"model.hidden_size": 10**10})))
+def test_a_model_that_is_too_large_for_the_machine_says_so(settings, tmp_path, monkeypatch):
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(10**15)
+    raising(monkeypatch, refused.value)
+    reason, message = failed(TrialTrainable(config=settings()))
     assert reason == EndReason.MEMORY
     assert message.startswith("RuntimeError: ")
     assert not (tmp_path / "trials" / "001" / ERROR_FILE).exists()

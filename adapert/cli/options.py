@@ -68,13 +68,13 @@ def parse_changes(changes: list[str] | None, max_epochs: int | None) -> dict[str
 
 
 def _parse_change(change: str) -> tuple[str, Any]:
-    import yaml
+    from adapert.config import parse_yaml
 
     name, _, value = change.partition("=")
     try:
         if name and value:
-            return name, yaml.safe_load(value)
-    except yaml.YAMLError:
+            return name, parse_yaml(value)
+    except ValueError:
         pass
     raise InputError(f"--set must be FIELD=VALUE, such as model.tau=0.5, but it is '{change}'.")
 

@@ -11,18 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from adapert.config import Config, read_config, write_config
+from adapert.data.array_folder import DamagedError
 from adapert.data.prepared import CellTable, PreparedDataset, SharedTable
 from adapert.data.units import LOG1P_UNITS
 from adapert.errors import InputError
-from adapert.files import whole_directory
+from adapert.files import parse_json, whole_directory
 from adapert.models.adapert.model import AdaPert, restore_model
-from adapert.training.checkpoints import write_weights
+from adapert.training.checkpoints import read_weights, write_weights
 
-FORMAT = 1
+FORMAT = 2
 """Of a bundle's folder; another is refused."""
 
 BUNDLE_FILE, CONFIG_FILE, SHARED_FOLDER = "bundle.json", "config.yaml", "shared"
@@ -87,12 +88,14 @@ class Bundle:
 
     def _restore(self, member: Member) -> AdaPert:
         try:
-            return restore_model(self.dataset, self.config, member.seed, member.weights).to(DEVICE)
+            model = restore_model(self.dataset, self.config, member.seed, member.weights).to(DEVICE)
         except RuntimeError as error:  # torch names every entry that does not fit
-            raise InputError(
-                f"Weights must be of the model that the config describes, but those of trial '{member.run}' "
-                "are of another. Use the version of adapert that trained it, or run the trial again."
-            ) from error
+            raise _of_another(member) from error
+        state = model.state_dict()
+        # torch would turn numbers of another type into its own.
+        if any(state[name].dtype != tensor.dtype for name, tensor in member.weights.items()):
+            raise _of_another(member)
+        return model
 
 
 def without_batches(shared: SharedTable) -> SharedTable:
@@ -110,8 +113,8 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         # Where the data set lies is nobody's business but this machine's.
         write_config(bundle.config.with_changes({"data.path": ""}), beside / CONFIG_FILE)
         without_batches(bundle.shared).write(beside / SHARED_FOLDER)
-        for member in bundle.members:
-            write_weights(dict(member.weights), beside / _weights_file(member.run))
+        for number, member in enumerate(bundle.members):
+            write_weights(dict(member.weights), beside / _weights_file(number))
         members = [{"run": member.run, "seed": member.seed} for member in bundle.members]
         described = {"format": FORMAT, "members": members, "units": bundle.units}
         (beside / BUNDLE_FILE).write_text(json.dumps(described, indent=2))
@@ -123,26 +126,62 @@ def read_bundle(path: Path) -> Bundle:
     Raises:
         InputError: No bundle, a damaged one, or one of another format.
     """
+    described = _read_description(path)
     try:
-        described = json.loads((path / BUNDLE_FILE).read_text())
-        found = described["format"]
+        # Copied, since what is served may outlive the folder that it came in.
+        shared = SharedTable.read(path / SHARED_FOLDER, is_mapped=False)
+    except DamagedError as error:
+        raise _unsound(error.found) from error
+    members = [
+        Member(entry.run, entry.seed, read_weights(path / _weights_file(number)))
+        for number, entry in enumerate(described.members)
+    ]
+    config = read_config(path / CONFIG_FILE)
+    if config.model.name != "adapert":
+        raise _unsound(f"its {CONFIG_FILE} is of the model '{config.model.name}', which has no weights")
+    return Bundle(config, shared, members, described.units)
+
+
+class _Entry(BaseModel):
+    run: str = Field(max_length=1000)
+    seed: int = Field(ge=0, lt=2**63)
+
+
+class _Description(BaseModel):
+    format: int
+    units: str = Field(max_length=1000)
+    members: list[_Entry] = Field(min_length=1, max_length=1000)
+
+
+def _read_description(path: Path) -> _Description:
+    file = path / BUNDLE_FILE
+    try:
+        content = parse_json(file.read_bytes())
+        found = content["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"A model's folder must hold a whole {BUNDLE_FILE}, but '{path}' does not. Log the model again."
-        ) from error
+        raise _unsound(f"'{file}' is missing or damaged") from error
     if found != FORMAT:
         raise InputError(
-            f"A model's folder must have format {FORMAT}, but '{path}' has {found}. Log the model again."
+            f"A model's folder must have format {FORMAT}, but '{path}' has {str(found)[:20]}. Log the model "
+            "again."
         )
-    members = [
-        Member(entry["run"], entry["seed"], load_file(path / _weights_file(entry["run"])))
-        for entry in described["members"]
-    ]
-    # Copied, since what is served may outlive the folder that it came in.
-    shared = SharedTable.read(path / SHARED_FOLDER, is_mapped=False)
-    units = str(described.get("units", LOG1P_UNITS))
-    return Bundle(read_config(path / CONFIG_FILE), shared, members, units)
+    try:
+        return _Description.model_validate(content, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _unsound(f"'{file}' has {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def _weights_file(run: str) -> str:
-    return f"weights_{run.replace('/', '_')}.safetensors"
+def _unsound(found: str) -> InputError:
+    return InputError(f"A model's folder must be whole, but {found}. Log the model again.")
+
+
+def _of_another(member: Member) -> InputError:
+    return InputError(
+        f"Weights must be of the model that the config describes, but those of trial '{member.run}' are of "
+        "another. Use the version of adapert that trained it, or run the trial again."
+    )
+
+
+def _weights_file(number: int) -> str:
+    return f"weights_{number}.safetensors"

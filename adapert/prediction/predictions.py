@@ -9,6 +9,7 @@ import torch
 
 from adapert.data.schema import genes_of
 from adapert.data.units import LOG1P_UNITS
+from adapert.errors import InputError
 from adapert.models.adapert.adjacency import build_adjacency
 from adapert.models.adapert.model import AdaPert, build_targets
 from adapert.prediction.bundle import DEVICE, Bundle
@@ -79,8 +80,17 @@ def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
 
 
 def predict_deltas(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame:
-    """Predict deltas alone, in the bundle's units: a row a perturbation, a column a gene."""
+    """Predict deltas alone, in the bundle's units: a row a perturbation, a column a gene.
+
+    Raises:
+        InputError: Predictions that are no finite numbers.
+    """
     by_model = [predict(model, bundle.dataset, perturbations, DEVICE) for model in bundle.models]
+    if not np.isfinite(by_model).all():
+        raise InputError(
+            "A trained model predicts finite numbers, but this one does not: its weights or its data are "
+            "damaged. Run the trial again, or pick again."
+        )
     index = pd.Index(perturbations, name="perturbation")
     genes = list(map(str, bundle.dataset.gene_names))
     return pd.DataFrame(np.mean(by_model, axis=0), index=index, columns=genes)

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from safetensors.torch import load_file
 
 from adapert.config import Config
 from adapert.data.prepared import SharedTable, read_manifest, read_prepared
@@ -31,6 +30,7 @@ from adapert.study.folders import PICKED_MODEL_FOLDER, study_folder
 from adapert.study.ledger import LEDGER_FILE
 from adapert.tracking.read import open_client, study_run, tag_of
 from adapert.tracking.store import quiet_mlflow, tracking_uri
+from adapert.training.checkpoints import read_weights
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -187,7 +187,7 @@ def _check_has_weights(config: Config, trial: TrialResult) -> None:
 
 def _read_member(study: StudyResults, trial: TrialResult) -> Member:
     with study.file(trial, WEIGHTS_FILE) as path:
-        return Member(trial.name, trial.seed, load_file(path))
+        return Member(trial.name, trial.seed, read_weights(path))
 
 
 def _refit(config: Config, perturbations: Sequence[str], data: Path | None) -> Predictions:

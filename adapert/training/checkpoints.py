@@ -2,15 +2,18 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, NonNegativeInt
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from adapert.errors import InputError
-from adapert.files import whole_file, write_whole
+from adapert.errors import InputError, name_some
+from adapert.files import parse_json, whole_file, write_whole
 from adapert.training.state import BestEpoch, Training
 
 TENSORS_FILE = "checkpoint.safetensors"
@@ -49,32 +52,74 @@ def write_checkpoint(training: Training, directory: Path) -> None:
 def restore_checkpoint(training: Training, directory: Path) -> None:
     """Bring a freshly built training to where a checkpoint was written.
 
+    All is read and checked before anything is changed: a training that is refused a checkpoint is as it was.
+
     Raises:
-        InputError: The checkpoint is of another config or seed.
+        InputError: The checkpoint is of another config or seed, or damaged.
     """
-    state: dict[str, Any] = json.loads((directory / STATE_FILE).read_text())
-    own, found = (training.config.digest(), training.seed), (state["config_digest"], state["seed"])
+    state = _read_state(directory / STATE_FILE)
+    own, found = (training.config.digest(), training.seed), (state.config_digest, state.seed)
     if own != found:
         raise InputError(
             f"A checkpoint must be of the trial's config {own[0]} and seed {own[1]}, but '{directory}' is of "
             f"config {found[0]} and seed {found[1]}."
         )
-    tensors = load_file(directory / TENSORS_FILE, device=str(training.device))
-    training.model.load_state_dict(_with_prefix("model", tensors))
-    training.target_head.load_state_dict(_with_prefix("target_head", tensors))
-    optimizer = training.optimizer.state_dict()
-    optimizer["state"] = _optimizer_state(tensors)
-    training.optimizer.load_state_dict(optimizer)
+    tensors = read_weights(directory / TENSORS_FILE, training.device)
+    moments = _read_moments(training, tensors, directory)
+    _check_generators(training, tensors, state, directory)
+    model, head, best = (_with_prefix(part, tensors) for part in ("model", "target_head", "best"))
+    expected = training.model.state_dict()
+    check_weights(model, expected, directory)
+    check_weights(best, expected if best else {}, directory)
+    check_weights(head, training.target_head.state_dict(), directory)
+    training.model.load_state_dict(model)
+    training.target_head.load_state_dict(head)
+    training.optimizer.load_state_dict(training.optimizer.state_dict() | {"state": moments})
     training.generator.set_state(tensors["generator"].cpu())
-    training.order_generator.bit_generator.state = state["order_generator"]
-    training.epoch = state["epoch"]
-    best = state["best"]
+    training.order_generator.bit_generator.state = state.order_generator
+    training.epoch = state.epoch
     training.best = BestEpoch(
-        best["epoch"],
-        -math.inf if best["pearson_delta"] is None else best["pearson_delta"],
-        math.nan if best["pds"] is None else best["pds"],
-        _with_prefix("best", tensors),
+        state.best.epoch,
+        -math.inf if state.best.pearson_delta is None else state.best.pearson_delta,
+        math.nan if state.best.pds is None else state.best.pds,
+        best,
     )
+
+
+def read_weights(path: Path, device: torch.device | None = None) -> dict[str, Tensor]:
+    """Read tensors from safetensors.
+
+    Raises:
+        InputError: A file that is missing or damaged, or numbers that are not finite.
+    """
+    try:
+        tensors: dict[str, Tensor] = load_file(path, device=str(device or "cpu"))
+    # A type that torch has not is a KeyError, a size beyond any memory a ValueError or RuntimeError.
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, MemoryError) as error:
+        raise _unsound(path, "is missing or damaged") from error
+    bad = [
+        name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()
+    ]
+    if bad:
+        raise _unsound(path, f"has values that are no finite numbers in {name_some(bad)}")
+    return tensors
+
+
+def check_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], place: Path | str) -> None:
+    """Compare names, shapes and types of tensors with those of the model that is to have them.
+
+    Raises:
+        InputError: They differ.
+    """
+    if names := found.keys() ^ expected.keys():
+        raise _unsound(place, f"has not the tensors of the config's model: {name_some(sorted(names), 3)}")
+    for name, tensor in expected.items():
+        if (found[name].shape, found[name].dtype) != (tensor.shape, tensor.dtype):
+            raise _unsound(
+                place,
+                f"has '{name}' as {found[name].dtype} of {tuple(found[name].shape)}, where the config's "
+                f"model has {tensor.dtype} of {tuple(tensor.shape)}",
+            )
 
 
 def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
@@ -92,13 +137,59 @@ def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
-def _optimizer_state(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+class _Best(BaseModel):
+    epoch: NonNegativeInt
+    pearson_delta: float | None
+    pds: float | None
+
+
+class _State(BaseModel):
+    config_digest: str
+    seed: int
+    epoch: NonNegativeInt
+    order_generator: dict[str, Any]
+    best: _Best
+
+
+def _read_state(file: Path) -> _State:
+    try:
+        return _State.model_validate(parse_json(file.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise _unsound(file, "is missing or damaged") from error
+
+
+def _read_moments(
+    training: Training, tensors: dict[str, Tensor], place: Path
+) -> dict[int, dict[str, Tensor]]:
+    """Read the optimiser's state: of each parameter two moments of its shape, and a number of steps."""
+    parameters = training.optimizer.param_groups[0]["params"]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in _with_prefix("optimizer", tensors).items():
-        parameter, moment = name.split("/")
+        number, _, moment = name.partition("/")
+        is_known = number.isdecimal() and int(number) < len(parameters)
+        if not is_known or value.shape != (() if moment == "step" else parameters[int(number)].shape):
+            raise _unsound(place, f"has an optimiser's '{name}' that fits no parameter")
         # The step counter stays where AdamW keeps it; fused AdamW keeps it on the parameter's device.
-        state.setdefault(int(parameter), {})[moment] = torch.as_tensor(value)
+        state.setdefault(int(number), {})[moment] = value
+    if any(moments.keys() != {"step", "exp_avg", "exp_avg_sq"} for moments in state.values()):
+        raise _unsound(place, "lacks some of the optimiser's state")
     return state
+
+
+def _check_generators(training: Training, tensors: Mapping[str, Tensor], state: _State, place: Path) -> None:
+    """Set the states of generators that nobody uses, which take no others than ours do."""
+    try:
+        torch.Generator(training.device).set_state(tensors["generator"].cpu())
+        type(training.order_generator.bit_generator)().state = state.order_generator
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise _unsound(place, "has no state of the generators") from error
+
+
+def _unsound(place: Path | str, fault: str) -> InputError:
+    return InputError(
+        f"Weights must be whole and of the config's model, but '{place}' {fault}. Copy the file again, or "
+        "run the trial again."
+    )
 
 
 def _finite_or_none(value: float) -> float | None:

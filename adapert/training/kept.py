@@ -3,8 +3,6 @@
 import shutil
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from adapert.files import whole_directory
 from adapert.models.protocol import Fit
 
@@ -44,7 +42,7 @@ def restore_newest(fit: Fit, folder: Path) -> int:
     for path in kept_checkpoints(folder):
         try:
             fit.restore_checkpoint(path)
-        except (OSError, ValueError, KeyError, SafetensorError):
+        except (OSError, ValueError, KeyError, RuntimeError):
             # Torn by a machine that went down: the one before it, or the beginning, leads to the same end.
             shutil.rmtree(path, ignore_errors=True)
         else:

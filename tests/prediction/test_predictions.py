@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from adapert.config import Config
 from adapert.errors import InputError
@@ -125,7 +126,7 @@ def test_weights_of_another_config_are_refused(tiny_dataset):
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
-    with pytest.raises(InputError, match=f"must hold a whole {BUNDLE_FILE}"):
+    with pytest.raises(InputError, match=rf"folder must be whole, but .*{BUNDLE_FILE}' is missing"):
         read_bundle(tmp_path)
     (tmp_path / BUNDLE_FILE).write_text('{"format": 99, "members": []}')
     with pytest.raises(InputError, match=r"must have format 1, but .* has 99"):
@@ -136,6 +137,62 @@ def test_a_bundle_keeps_its_units(tiny_dataset, tmp_path):
     bundle = replace(build(tiny_dataset, {})[1], units="rank")
     write_bundle(bundle, tmp_path / "bundle")
     assert predict_bundle(read_bundle(tmp_path / "bundle"), ASKED).units == "rank"
+
+
+@pytest.fixture
+def written(tiny_dataset, tmp_path):
+    """A bundle's folder."""
+    _, bundle = build(tiny_dataset, {})
+    write_bundle(bundle, tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+@pytest.mark.parametrize(
+    ("described", "fault"),
+    [
+        ("[" * 100_000, "is missing or damaged"),
+        ('{"format": 2, "units": ""}', "has members: Field required"),
+        ('{"format": 2, "units": "", "members": []}', "has members: "),
+        ('{"format": 2, "units": "", "members": [{"run": 7, "seed": 0}]}', "has members.0.run: "),
+        ('{"format": 2, "units": "", "members": [{"run": "r0", "seed": "0"}]}', "has members.0.seed: "),
+        ('{"format": 2, "units": "", "members": [{"run": "r0", "seed": -1}]}', "has members.0.seed: "),
+    ],
+)
+def test_a_description_of_other_types_is_refused(written, described, fault):
+    (written / BUNDLE_FILE).write_text(described)
+    with pytest.raises(InputError, match=rf"folder must be whole, but '.*{BUNDLE_FILE}' {fault}"):
+        read_bundle(written)
+
+
+def test_a_bundle_says_what_is_damaged_in_its_network(written):
+    np.save(written / "shared/edge_source.npy", np.array([-1]))
+    with pytest.raises(InputError, match=r"folder must be whole, but '.*edge_.*\. Log the model again"):
+        read_bundle(written)
+
+
+def change_weights(written, change):
+    file = next(written.glob("*.safetensors"))
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda w: w["context_norm.weight"].fill_(np.nan), "no finite numbers in 'context_norm.weight'"),
+        (lambda w: w.pop("context_norm.weight"), "are of another"),
+        (lambda w: w.update({"context_norm.weight": w["context_norm.weight"].int()}), "are of another"),
+        (
+            lambda w: [w[name].fill_(3e38) for name in ("offset", "decoder.second.bias")],
+            "predicts finite numbers",
+        ),
+    ],
+)
+def test_weights_that_do_not_predict_are_refused(written, change, fault):
+    change_weights(written, change)
+    with pytest.raises(InputError, match=fault):
+        predict_bundle(read_bundle(written), ASKED)
 
 
 def test_every_file_holds_the_same_deltas(tiny_dataset, tmp_path):

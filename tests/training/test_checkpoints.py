@@ -6,7 +6,12 @@ import torch
 from safetensors.torch import load_file
 
 from adapert.errors import InputError
-from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
+from adapert.training.checkpoints import (
+    read_weights,
+    restore_checkpoint,
+    write_checkpoint,
+    write_weights,
+)
 from adapert.training.loop import train
 
 FORMS = [
@@ -109,3 +114,85 @@ def test_files_are_safetensors_and_json_only(new_training, tmp_path, changes):
         assert header[8:9] == b"{"  # safetensors: 8 bytes of length, then JSON; pickles start otherwise
     restored = load_file(tmp_path / "weights.safetensors")
     training.model.load_state_dict(restored)
+
+
+def state_of(training):
+    return {name: value.clone() for name, value in training.model.state_dict().items()}
+
+
+def change_tensors(directory, change):
+    tensors = load_file(directory / "checkpoint.safetensors")
+    change(tensors)
+    write_weights(tensors, directory / "checkpoint.safetensors")
+
+
+def change_state(directory, change):
+    file = directory / "checkpoint.json"
+    state = json.loads(file.read_text())
+    change(state)
+    file.write_text(json.dumps(state))
+
+
+def first(tensors, start):
+    return next(name for name in tensors if name.startswith(start))
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda t: t.pop(first(t, "model/")), "has not the tensors of the config's model"),
+        (
+            lambda t: t.update({"model/more": torch.zeros(1)}),
+            "has not the tensors of the config's model: 'more'",
+        ),
+        (lambda t: t.update({first(t, "best/"): torch.zeros(1)}), r"as torch.float32 of \(1,\), where"),
+        (lambda t: t["model/context_norm.weight"].fill_(math.nan), "values that are no finite numbers"),
+        (lambda t: t.pop(first(t, "optimizer/")), "lacks some of the optimiser's state"),
+        (lambda t: t.update({"optimizer/999/step": torch.tensor(1.0)}), "fits no parameter"),
+        (lambda t: t.update({"optimizer/x": torch.tensor(1.0)}), "fits no parameter"),
+        (lambda t: t.pop("generator"), "no state of the generators"),
+        (lambda t: t.update({"generator": torch.zeros(3, dtype=torch.uint8)}), "no state of the generators"),
+    ],
+)
+def test_a_damaged_checkpoint_leaves_a_training_as_it_was(new_training, tmp_path, change, fault):
+    trained = new_training()
+    next(train(trained))
+    write_checkpoint(trained, tmp_path)
+    change_tensors(tmp_path, change)
+    fresh = new_training()
+    before = state_of(fresh)
+    with pytest.raises(InputError, match=fault):
+        restore_checkpoint(fresh, tmp_path)
+    assert all(torch.equal(before[name], value) for name, value in fresh.model.state_dict().items())
+    assert (fresh.epoch, fresh.best.epoch) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.pop("best"),
+        lambda state: state.update(epoch=-1),
+        lambda state: state.update(epoch="x"),
+        lambda state: state.update(order_generator={"bit_generator": "MT19937"}),
+        lambda state: state.update(order_generator=5),
+    ],
+)
+def test_a_damaged_state_leaves_a_training_as_it_was(new_training, tmp_path, change):
+    trained = new_training()
+    next(train(trained))
+    write_checkpoint(trained, tmp_path)
+    change_state(tmp_path, change)
+    fresh = new_training()
+    before = state_of(fresh)
+    with pytest.raises(InputError, match="Weights must be whole"):
+        restore_checkpoint(fresh, tmp_path)
+    assert all(torch.equal(before[name], value) for name, value in fresh.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff" * 8, b"\x03" + bytes(7) + b"{}", b"\x02" + bytes(7) + b"[]"]
+)
+def test_a_file_that_is_no_safetensors_is_refused(tmp_path, content):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=r"w\.safetensors' is missing or damaged"):
+        read_weights(tmp_path / "w.safetensors")
