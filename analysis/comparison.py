@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from adapert.csv_files import write_csv
 from adapert.files import whole_directory
 from analysis.metric_labels import label_metric
 from analysis.statistics.estimates import CONFIDENCE, summarize_by
@@ -202,9 +203,9 @@ def write_comparison(
     """
     with whole_directory(directory) as beside:
         frame.to_parquet(beside / "per_perturbation.parquet", index=False)
-        frame.to_csv(beside / "per_perturbation.csv", index=False)
-        summary.to_csv(beside / "summary.csv", index=False)
-        paired.to_csv(beside / "paired.csv", index=False)
+        write_csv(frame, beside / "per_perturbation.csv")
+        write_csv(summary, beside / "summary.csv")
+        write_csv(paired, beside / "paired.csv")
         (beside / "evaluation.json").write_text(json.dumps(record, indent=2))
         if write_more:
             write_more(beside)

@@ -38,6 +38,7 @@ def predict(
 ) -> None:
     """Predict perturbations by a study's picked model, or by one trial; nothing observed is read."""
     from adapert.api import predict as predict_run
+    from adapert.csv_files import write_csv
     from adapert.files import whole_file
     from adapert.prediction.files import check_form, write_deltas
 
@@ -56,7 +57,7 @@ def predict(
         write_deltas(predictions.deltas, out, predictions.units)
     if contexts:
         with whole_file(contexts) as beside:
-            predictions.contexts.to_csv(beside, index=False)
+            write_csv(predictions.contexts, beside)
     if picture:
         _draw(predictions, picture)
     for path in (out, contexts, picture):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from adapert.csv_files import write_csv
 from adapert.errors import InputError
 from adapert.files import whole_file
 
@@ -34,7 +35,7 @@ def write_deltas(deltas: pd.DataFrame, path: Path, units: str) -> None:
     check_form(path)
     with whole_file(path) as beside:
         if path.suffix == ".csv":
-            deltas.to_csv(beside)
+            write_csv(deltas, beside, has_index=True)
         elif path.suffix == ".parquet":
             deltas.reset_index().to_parquet(beside, index=False)
         else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from adapert.config import Config
+from adapert.csv_files import write_csv
 from adapert.records import Tag
 from adapert.tracking.provenance import git_commit, package_versions
 
@@ -37,7 +38,7 @@ class Rerun:
 
     def log_comparison(self, comparison: pd.DataFrame, summary: str) -> None:
         """Keep the comparison with the original, and in words what came of it."""
-        self._client.log_text(self.run_id, comparison.to_csv(index=False), COMPARISON_FILE)
+        self._client.log_text(self.run_id, write_csv(comparison), COMPARISON_FILE)
         self._client.set_tag(self.run_id, "mlflow.note.content", summary)
 
     def log_file(self, path: Path) -> None:

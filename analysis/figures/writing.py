@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from adapert.csv_files import write_csv
 from adapert.files import whole_file
 from adapert.results.study import StudyResults
 from analysis.figures.style import paper_style
@@ -79,7 +80,7 @@ def write_drawing(drawing: Drawing, directory: Path) -> list[Path]:
     paths = [_save(drawing.figure, target.with_name(f"{target.name}.{form}"), form) for form in _METADATA]
     table = target.with_name(f"{target.name}.csv")
     with whole_file(table) as beside:
-        drawing.summary.to_csv(beside, index=False)
+        write_csv(drawing.summary, beside)
     return [*paths, table]
 
 

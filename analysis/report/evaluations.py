@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from adapert.csv_files import read_csv
 from adapert.openings import Opening
 from analysis.comparison import CAPTION, LABELS, MAIN_METRICS
 from analysis.report.drawings import draw_evaluation, gather_figures
@@ -80,7 +81,7 @@ def _build_evaluation(folder: Path, record: dict[str, Any], shown: str) -> list[
 
 def _paired_tables(folder: Path, split: str) -> list[Part]:
     file = folder / PAIRED_FILE
-    paired = pd.read_csv(file) if file.is_file() and file.stat().st_size > 1 else pd.DataFrame()
+    paired = read_csv(file) if file.is_file() and file.stat().st_size > 1 else pd.DataFrame()
     if paired.empty:
         return []
     caption = f"Paired differences between models on {split} perturbations ({folder.name})"
@@ -89,7 +90,7 @@ def _paired_tables(folder: Path, split: str) -> list[Part]:
 
 
 def _score_table(folder: Path, split: str) -> PageTable:
-    summary = pd.read_csv(folder / SUMMARY_FILE)
+    summary = read_csv(folder / SUMMARY_FILE)
     metrics = [metric for metric in MAIN_METRICS if metric in set(summary["metric"])]
     rows = [
         _evaluation_row(estimates, str(group), str(variant), metrics)

@@ -1,11 +1,13 @@
 """A table as numbers and as it is read: CSV, Markdown, LaTeX."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from adapert.csv_files import write_csv
 from adapert.data.schema import BoolArray
 from adapert.files import whole_file, write_whole
 
@@ -56,8 +58,8 @@ class PaperTable:
 
     def to_markdown(self) -> str:
         """Lay the table out in Markdown, title above and caption below."""
-        cells = self._emphasised("**{}**").map(lambda text: text.replace("|", r"\|"))
-        heads = [str(head).replace("|", r"\|") for head in cells.columns]
+        cells = _emphasise(self.cells.map(escape_markdown), self.is_best, "**{}**")
+        heads = [escape_markdown(head) for head in cells.columns]
         rules = [":--" if column < self.n_names else "--:" for column in range(len(heads))]
         rows = [heads, rules, *cells.to_numpy().tolist()]
         lines = ["| " + " | ".join(row) + " |" for row in rows]
@@ -74,9 +76,6 @@ class PaperTable:
             label=f"tab:{self.stem}",
             column_format="l" * self.n_names + "r" * n_numbers,
         )
-
-    def _emphasised(self, form: str) -> pd.DataFrame:
-        return _emphasise(self.cells, self.is_best, form)
 
 
 def write_table(table: PaperTable, directory: Path, stem: str | None = None) -> list[Path]:
@@ -96,7 +95,7 @@ def write_table(table: PaperTable, directory: Path, stem: str | None = None) -> 
     target = directory / (stem or table.stem)
     csv, markdown, latex = (target.with_name(f"{target.name}.{ending}") for ending in ("csv", "md", "tex"))
     with whole_file(csv) as beside:
-        table.frame.to_csv(beside, index=False)
+        write_csv(table.frame, beside)
     write_whole(markdown, table.to_markdown())
     write_whole(latex, table.to_latex())
     return [csv, markdown, latex]
@@ -104,7 +103,12 @@ def write_table(table: PaperTable, directory: Path, stem: str | None = None) -> 
 
 def escape_latex(text: str) -> str:
     """Write text so that LaTeX prints it as it is."""
-    return "".join(_LATEX.get(letter, letter) for letter in str(text))
+    return "".join(_LATEX.get(letter, letter) for letter in re.sub(r"\s+", " ", str(text)))
+
+
+def escape_markdown(text: str) -> str:
+    """Write text so that a cell of a Markdown table shows it as it is, on one line."""
+    return re.sub(r"([\\|*`<\[])", r"\\\1", re.sub(r"\s+", " ", str(text)))
 
 
 def decimal(value: float, spread: float = np.nan) -> str:

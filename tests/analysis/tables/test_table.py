@@ -4,7 +4,7 @@ import pytest
 
 from adapert.errors import InputError
 from analysis.tables import PaperTable, write_table
-from analysis.tables.table import decimal, escape_latex, whole
+from analysis.tables.table import decimal, escape_latex, escape_markdown, whole
 
 
 @pytest.fixture
@@ -64,3 +64,8 @@ def test_every_sign_of_latex_is_escaped():
     assert escape_latex(r"a_b&c%d#e{f}~^\<") == (
         r"a\_b\&c\%d\#e\{f\}\textasciitilde{}\textasciicircum{}\textbackslash{}$<$"
     )
+
+
+def test_names_neither_break_a_cell_nor_format_it():
+    assert escape_markdown("a|b *c* `d` [e](f) <g>\nh\\i") == r"a\|b \*c\* \`d\` \[e](f) \<g> h\\i"
+    assert escape_latex("a\nb\t_c") == r"a b \_c"
