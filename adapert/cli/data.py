@@ -36,7 +36,16 @@ def prepare(
     network_info: Annotated[Path | None, typer.Option(help="STRING's info file; found beside.")] = None,
     counts_layer: Annotated[str | None, typer.Option(help="Layer of raw counts.")] = None,
     perturbation_column: Annotated[str | None, typer.Option(help="Column of obs; guessed.")] = None,
-    control: Annotated[str | None, typer.Option(help="Label of unperturbed cells; guessed.")] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(help="Label of unperturbed cells, or pattern: 'NegCtrl*'. Repeatable; guessed."),
+    ] = None,
+    missing_is_control: Annotated[
+        bool, typer.Option("--missing-is-control", help="Cells without a label are controls.")
+    ] = False,
+    group_guides: Annotated[
+        bool, typer.Option("--group-guides", help="Put guides of a gene together: A2M_1, A2M_2.")
+    ] = False,
     batch_column: Annotated[str | None, typer.Option(help="Sequencing batch; guessed.")] = None,
     cell_line_column: Annotated[str | None, typer.Option(help="Cell line; guessed.")] = None,
     gene_column: Annotated[str | None, typer.Option(help="Gene symbols, of var; guessed.")] = None,
@@ -75,7 +84,9 @@ def prepare(
         where=tuple(where or ()),
         counts_layer=counts_layer,
         perturbation_column=perturbation_column,
-        control=control,
+        control=tuple(control or ()),
+        missing_is_control=missing_is_control,
+        group_guides=group_guides,
         batch_column=batch_column,
         cell_line_column=cell_line_column,
         gene_column=gene_column,

@@ -4,7 +4,7 @@ Whatever has a size that grows with the cells lies on disk, and a stretch of it 
 """
 
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -28,11 +28,13 @@ from adapert.data.effects import (
 from adapert.data.expression import StoredExpression, ValueCheck, scale_counts
 from adapert.data.genes import GeneSymbols, read_symbols, select_cell_genes
 from adapert.data.labelled import LabelledCells, find_columns, label_cells
+from adapert.data.labels import LabelRule
 from adapert.data.matrices import AnnotatedFile, MatrixFile, check_layer, read_annotations, read_stretches
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellWriter, read_cells
 from adapert.data.schema import CONTROL, SPLITS, BoolArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
 from adapert.data.stored import StoredRows
+from adapert.data.understood import note_dates
 from adapert.errors import InputError
 
 COUNTS_LAYER = "counts"
@@ -66,7 +68,7 @@ class Kept:
 def measure_cells(
     path: Path,
     choices: PrepareChoices,
-    known_genes: Collection[str],
+    rule: LabelRule,
     split_file: Path | None,
     folder: Path,
     note: Callable[[str], None],
@@ -76,7 +78,7 @@ def measure_cells(
     Args:
         path: An .h5ad file of cells by genes.
         choices: What the user chose.
-        known_genes: Symbols in the network or in the text, to read labels with.
+        rule: To read labels by, without the file's genes.
         split_file: Saved split; ``None`` to draw one.
         folder: The data set's; gets the control cells and the splits.
         note: Receives what was guessed or left out, a line each.
@@ -85,7 +87,7 @@ def measure_cells(
         FileNotFoundError: No such file.
         InputError: Cells, labels, genes or values that are not as described in the message.
     """
-    kept = _choose_cells(path, choices, known_genes, split_file, note)
+    kept = _choose_cells(path, choices, rule, split_file, note)
     cells, split = kept.cells, kept.split
     with tempfile.TemporaryDirectory(dir=folder, prefix="scratch_") as scratch:
         names, expression = _store_expression(kept, choices, Path(scratch), note)
@@ -106,6 +108,7 @@ def measure_cells(
         control_mean=matched.mean,
         batches=cells.batches,
         batch_control_mean=matched.batch_mean,
+        understood=cells.understood,
         guessed=choices.guessed(
             {**kept.columns, "counts_layer": kept.layer, "gene_column": kept.symbols.column}
         ),
@@ -115,19 +118,20 @@ def measure_cells(
 def _choose_cells(
     path: Path,
     choices: PrepareChoices,
-    known_genes: Collection[str],
+    rule: LabelRule,
     split_file: Path | None,
     note: Callable[[str], None],
 ) -> Kept:
     file = read_annotations(path)
     layer = _find_counts_layer(file, choices)
     symbols = read_symbols(file.var, choices.gene_column)
-    known = {*known_genes, *symbols.names.tolist()}
+    note_dates(symbols.names, rule, note)
+    rule = rule.with_genes(symbols.names.tolist(), symbols.ids)
     columns = find_columns(file.obs, choices)
-    cells = label_cells(file.obs, columns, choices, known, note)
+    cells = label_cells(file.obs, columns, choices, rule, note)
     split = choose_split(
         cells.perturbations,
-        known,
+        rule,
         split_file,
         choices.split_seed,
         choices.split_fractions,

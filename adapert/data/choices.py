@@ -6,6 +6,7 @@ from typing import Literal
 
 from adapert.data.differential import DegAdjust, DegTest
 from adapert.data.effect_size import EffectSizeGroups
+from adapert.data.labels import strip_blanks
 from adapert.data.splits import DEFAULT_FRACTIONS, check_fractions
 from adapert.errors import InputError
 
@@ -22,7 +23,10 @@ class PrepareChoices:
         where: Rows to keep, each ``column=value``; values of the same column add up.
         counts_layer: Layer of raw counts; ``None`` for a layer ``counts``, else ``X``. Cells only.
         perturbation_column: Of `obs`; responses may have perturbations as the index instead.
-        control: Label of unperturbed cells; ``None`` for any usual control word.
+        control: Label of unperturbed cells or a pattern of such (``NegCtrl*``), or several; ``None`` for
+            any usual control word.
+        missing_is_control: Whether cells without a label are controls. Cells only.
+        group_guides: Whether guides of one gene (``A2M_1``, ``A2M_2``) are put together. Cells only.
         batch_column: Sequencing batch. Cells only.
         cell_line_column: Cell line. Cells only.
         gene_column: Gene symbols, of `var`.
@@ -44,7 +48,9 @@ class PrepareChoices:
     where: tuple[str, ...] = ()
     counts_layer: str | None = None
     perturbation_column: str | None = None
-    control: str | None = None
+    control: str | tuple[str, ...] | None = None
+    missing_is_control: bool = False
+    group_guides: bool = False
     batch_column: str | None = None
     cell_line_column: str | None = None
     gene_column: str | None = None
@@ -67,6 +73,17 @@ class PrepareChoices:
                 raise InputError(f"--{option.replace('_', '-')} must be at least 1, but it is {value}.")
         check_fractions(self.split_fractions)
         self._check_units()
+        for option in ("group_guides", "missing_is_control"):
+            if self.kind == "responses" and getattr(self, option):
+                raise InputError(
+                    f"--{option.replace('_', '-')} must be left out with --kind responses: such a table has "
+                    "neither cells to put together nor controls. Change its rows instead."
+                )
+
+        # One form of each choice, so that it has one fingerprint.
+        named = (self.control,) if isinstance(self.control, str) else self.control or ()
+        controls = tuple(sorted({strip_blanks(label) for label in named}))
+        object.__setattr__(self, "control", controls[0] if len(controls) == 1 else controls or None)
 
     def _check_units(self) -> None:
         if self.units is None:
@@ -84,6 +101,11 @@ class PrepareChoices:
                 f"--units must be 1 to {MAX_UNITS} printable characters without '$', but it is "
                 f"{self.units!r}. Shorten it, such as 'log2 fold change'."
             )
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Labels and patterns of `control`."""
+        return (self.control,) if isinstance(self.control, str) else self.control or ()
 
     def guessed(self, found: Mapping[str, str | None]) -> dict[str, str]:
         """Pick the columns and layers that were found without having been chosen.

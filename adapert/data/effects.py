@@ -10,6 +10,7 @@ from adapert.data.array_folder import FolderWriter
 from adapert.data.effect_size import group_effect_sizes
 from adapert.data.prepared import CellTable, PreparedSplit
 from adapert.data.schema import BoolArray, FloatArray, IntArray, SplitName, StringArray
+from adapert.data.understood import Understood
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class Measured:
         batches: Names of the matching groups, (n_batches,).
         batch_control_mean: Mean of the controls matched to each group, (n_batches, n_genes).
         guessed: Columns and layers that were guessed, by the choice they stand for.
+        understood: What the labels were taken for.
     """
 
     gene_names: StringArray
@@ -54,6 +56,7 @@ class Measured:
     batches: StringArray
     batch_control_mean: FloatArray
     guessed: Mapping[str, str]
+    understood: Understood
 
 
 @dataclass(frozen=True, kw_only=True)

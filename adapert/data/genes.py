@@ -1,14 +1,15 @@
 """Gene symbols of a file, and which genes a prepared data set keeps."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import scipy.sparse
 
-from adapert.data.columns import GENE_SYMBOL, find_column
+from adapert.data.columns import GENE_SYMBOL, find_column, texts
+from adapert.data.label_words import ENSEMBL_ID
 from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
 from adapert.data.variability import measure_moments, score_counts, score_log_values
 from adapert.errors import InputError, name_some
@@ -25,11 +26,13 @@ class GeneSymbols:
         names: Symbol of each gene, (n_genes,).
         is_first: Whether a gene has a symbol and is the first of that symbol, (n_genes,).
         column: Column they come from; ``None`` for the index.
+        ids: Symbol by Ensembl number without version, where the annotations have both.
     """
 
     names: StringArray
     is_first: BoolArray
     column: str | None
+    ids: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_left_out(self) -> int:
@@ -51,6 +54,7 @@ def read_symbols(var: pd.DataFrame, explicit: str | None) -> GeneSymbols:
     index = var.index.to_numpy(dtype=str)
     column = find_column(var, GENE_SYMBOL, explicit) if explicit or not _are_symbols(index) else None
     names = index if column is None else var[column].astype(object).fillna("").to_numpy(dtype=str)
+    names = np.char.strip(names)
     if not _are_symbols(names):
         raise InputError(
             "Genes must have symbols, but these are genes without symbols: "
@@ -58,7 +62,10 @@ def read_symbols(var: pd.DataFrame, explicit: str | None) -> GeneSymbols:
             f"{name_some(map(str, var.columns)) or 'none'}."
         )
     return GeneSymbols(
-        names=names, is_first=(names != "") & ~pd.Series(names).duplicated().to_numpy(), column=column
+        names=names,
+        is_first=(names != "") & ~pd.Series(names).duplicated().to_numpy(),
+        column=column,
+        ids=_find_ids(var, names),
     )
 
 
@@ -132,6 +139,17 @@ def select_response_genes(
     )
     is_perturbed = np.isin(gene_names, sorted(perturbed_genes))
     return _sort_by_name(np.union1d(detected[order[:n_genes]], np.flatnonzero(is_perturbed)), gene_names)
+
+
+def _find_ids(var: pd.DataFrame, names: StringArray) -> dict[str, str]:
+    """Find the Ensembl numbers of the genes: in the index, or in the first column that has most of them."""
+    columns = [var.index.astype(str), *(texts(var[column]).fillna("") for column in var.columns)]
+    for column in columns:
+        numbers = [ENSEMBL_ID.fullmatch(value) for value in column]
+        if sum(number is not None for number in numbers) > len(names) / 2:
+            pairs = zip(numbers, names.tolist(), strict=True)
+            return {number["id"]: name for number, name in pairs if number and name}
+    return {}
 
 
 def _are_symbols(names: StringArray) -> bool:

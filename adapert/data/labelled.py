@@ -1,7 +1,8 @@
 """Which cells of a file are kept: their perturbations and matching groups."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 
 import numpy as np
@@ -18,9 +19,15 @@ from adapert.data.columns import (
     text_array,
     texts,
 )
-from adapert.data.labels import LEFT_OUT, canonical_labels
+from adapert.data.labels import LEFT_OUT, LabelRule, strip_blanks
 from adapert.data.schema import CONTROL, IntArray, StringArray
+from adapert.data.understood import Understood, check_covered, refuse_apart, understand
 from adapert.errors import InputError, name_some, nearest
+
+FEW_CONTROLS = 20
+"""Below this many control cells every effect carries the noise of their mean."""
+
+GUIDE_CURE = "Group them with --group-guides, or name a column of genes with --perturbation-column."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +42,7 @@ class LabelledCells:
         batch_lines: Cell line of each matching group, (n_batches,).
         batch_index: Matching group of each cell, (n_cells,).
         dropped: Perturbations with too few cells.
+        understood: What the labels of all cells were taken for.
     """
 
     rows: IntArray
@@ -44,6 +52,7 @@ class LabelledCells:
     batch_lines: StringArray
     batch_index: IntArray
     dropped: tuple[str, ...]
+    understood: Understood
 
     @property
     def perturbations(self) -> list[str]:
@@ -89,7 +98,7 @@ def label_cells(
     obs: pd.DataFrame,
     columns: Mapping[str, str | None],
     choices: PrepareChoices,
-    known_genes: Collection[str],
+    rule: LabelRule,
     note: Callable[[str], None],
 ) -> LabelledCells:
     """Read each cell's perturbation and matching group, and leave out what cannot be used.
@@ -98,7 +107,7 @@ def label_cells(
         obs: Annotations of the cells.
         columns: From `find_columns`.
         choices: What the user chose.
-        known_genes: Symbols to read labels with.
+        rule: To read labels by.
         note: Receives what was left out, a line each.
 
     Raises:
@@ -107,38 +116,49 @@ def label_cells(
     column = str(columns["perturbation_column"])
     rows = np.flatnonzero(filter_rows(obs, choices.where))
     labels = texts(obs[column].iloc[rows])
-    _check_labels(labels, column, choices.control)
-    canonical = canonical_labels(labels.dropna().unique().tolist(), known_genes, choices.control)
-    perturbation = labels.map(canonical).fillna(LEFT_OUT)
-    n_left_out = int((perturbation == LEFT_OUT).sum())
-    if n_left_out:
-        note(f"{n_left_out:,} cells without a perturbation label, or under another control word, left out")
-    _check_controls(perturbation, canonical, column)
-    dropped = _find_rare(perturbation, choices.min_cells, note)
-    is_kept = ~perturbation.isin([LEFT_OUT, *dropped]).to_numpy()
-    return _group_cells(obs, rows[is_kept], perturbation.to_numpy(dtype=str)[is_kept], columns, dropped, note)
+    _check_labels(labels, column, rule)
+    understood = understand(labels, rule)
+    if not choices.group_guides:
+        refuse_apart(understood.guides, GUIDE_CURE)
+    for line in understood.notes("cells"):
+        note(line)
+    check_covered(understood.names, rule.known_genes, lambda _: None)
+    _check_controls(understood, column, note)
+    perturbation = understood.names_of(labels)
+    dropped = _find_rare(pd.Series(perturbation), choices.min_cells, note)
+    is_kept = ~np.isin(perturbation, [LEFT_OUT, *dropped])
+    return _group_cells(obs, rows[is_kept], perturbation[is_kept], columns, dropped, understood, note)
 
 
-def _check_labels(labels: "pd.Series[str]", column: str, control: str | None) -> None:
-    values = sorted(set(labels.dropna()))
-    if len(values) < 2:
+def _check_labels(labels: "pd.Series[str]", column: str, rule: LabelRule) -> None:
+    values = sorted({strip_blanks(label) for label in set(labels.dropna())})
+    if len(values) + (rule.is_missing_control and labels.isna().any()) < 2:
         raise InputError(
             f"A perturbation column must tell perturbations from controls, but '{column}' has only "
             f"{name_some(values) or 'missing values'}. Name another with --perturbation-column."
         )
-    if control is not None and control not in values:
+    for control in rule.controls:
+        if not any(value == control or fnmatchcase(value, control) for value in values):
+            raise InputError(
+                f"--control must be a label in '{column}', but '{control}' is not."
+                f"{nearest(control, values)} Its labels are {name_some(values)}."
+            )
+
+
+def _check_controls(understood: Understood, column: str, note: Callable[[str], None]) -> None:
+    if understood.n_controls < 2:
+        one = understood.n_controls
+        found = "is only one control cell: no other" if one else "are no control cells: no"
+        missing = ", or take cells without a label with --missing-is-control" if understood.n_missing else ""
         raise InputError(
-            f"--control must be a label in '{column}', but '{control}' is not.{nearest(control, values)} "
-            f"Its labels are {name_some(values)}."
+            f"Effects are measured against controls, but there {found} label in '{column}' "
+            f"({name_some(understood.names)}) is a usual control word. Name it with --control"
+            f"{missing}, or use --kind responses for a table of perturbations by genes."
         )
-
-
-def _check_controls(perturbation: "pd.Series[str]", canonical: Mapping[str, str], column: str) -> None:
-    if not (perturbation == CONTROL).any():
-        raise InputError(
-            f"Effects are measured against controls, but there are no control cells: no label in '{column}' "
-            f"({name_some(sorted(canonical))}) is a usual control word. Name it with --control, or use "
-            "--kind responses for a table of perturbations by genes."
+    if understood.n_controls < FEW_CONTROLS:
+        note(
+            f"only {understood.n_controls} control cells: the noise of their mean is part of every effect; "
+            "name more labels with --control"
         )
 
 
@@ -163,6 +183,7 @@ def _group_cells(
     perturbation: StringArray,
     columns: Mapping[str, str | None],
     dropped: tuple[str, ...],
+    understood: Understood,
     note: Callable[[str], None],
 ) -> LabelledCells:
     """Form the matching groups: cell line by sequencing batch."""
@@ -186,6 +207,7 @@ def _group_cells(
         batch_lines=np.array([line for line, _ in distinct]),
         batch_index=batch_index[order].astype(np.int32),
         dropped=dropped,
+        understood=understood,
     )
 
 

@@ -20,6 +20,7 @@ from adapert.data.choices import PrepareChoices
 from adapert.data.effects import Measured
 from adapert.data.embeddings import Embeddings, align_embeddings, read_embeddings
 from adapert.data.graph import build_edges, find_network_info, read_network
+from adapert.data.labels import LabelRule
 from adapert.data.prepared import (
     FORMAT_VERSION,
     PreparedDataset,
@@ -36,6 +37,7 @@ from adapert.data.schema import (
     genes_of,
 )
 from adapert.data.tables import require_file
+from adapert.data.understood import check_covered
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import name_some
 from adapert.files import whole_directory
@@ -55,11 +57,14 @@ INPUTS = {
 FEW_VALIDATION = 10
 """Below this many perturbations a PDS or a mean correlation says little."""
 
-LATER_CHOICES = {"deg_test": "mann_whitney"}
+LATER_CHOICES = {"deg_test": "mann_whitney", "group_guides": False, "missing_is_control": False}
 """Choices that came after data sets had been prepared: at these values they change no fingerprint."""
 
 LABELS = frozenset({"units"})
 """Choices that change no number, and so no fingerprint."""
+
+IDENTITY_VERSION = 1
+"""Of what a fingerprint covers; not of the folder, so that a data set prepared again is the same."""
 
 PACKAGES = ("anndata", "numpy", "pandas", "scikit-misc", "scipy")
 """Whose versions are stored: they take part in the numbers."""
@@ -134,10 +139,17 @@ def prepare(
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "prepared" if out is None else out
         with whole_directory(path) as folder:
-            measured = measure(cells, choices, knowledge.genes, split_file, folder, note)
+            rule = LabelRule(
+                known_genes=knowledge.genes,
+                aliases=knowledge.aliases,
+                controls=choices.controls,
+                is_missing_control=choices.missing_is_control,
+            )
+            measured = measure(cells, choices, rule, split_file, folder, note)
             for choice, name in measured.guessed.items():
                 note(f"--{choice.replace('_', '-')} {name} (guessed)")
             shared = _join(measured, knowledge)
+            check_covered(measured.understood.names, _covered(shared), note)
             _note_gaps(measured, shared, note)
             write_rest(folder, shared, _build_manifest(measured, shared, choices, inputs))
         return read_prepared(path, SPLITS, is_mapped=out is not None)
@@ -165,6 +177,7 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
             "perturbations",
             f"{counts['perturbations']:,}, of which {counts['combinations']:,} combinations",
         ),
+        *_describe_labels(dataset.manifest["labels"]),
         ("splits", ", ".join(f"{name} {counts[name]:,}" for name in SPLITS)),
         (
             "genes",
@@ -190,6 +203,13 @@ def _describe_cells(counts: Mapping[str, int]) -> str:
     if not counts["cells"]:
         return "none: a table of responses"
     return f"{counts['cells']:,}, of which {counts['control_cells']:,} controls"
+
+
+def _describe_labels(labels: Mapping[str, Any]) -> list[tuple[str, str]]:
+    left_out = ", ".join(f"{number:,} {reason}" for reason, number in labels["left_out"].items())
+    n_guides = labels["grouped_guides"]
+    rows = [("left out", left_out), ("guides grouped", f"{n_guides:,}" if n_guides else "")]
+    return [(name, value) for name, value in rows if value]
 
 
 def _describe_batches(batches: StringArray) -> str:
@@ -246,6 +266,13 @@ def _perturbations(measured: Measured) -> list[str]:
     return [name for split in measured.splits.values() for name in split.table.perturbations.tolist()]
 
 
+def _covered(shared: SharedTable) -> set[str]:
+    """List the genes that have an edge or a text."""
+    has_edge = np.zeros(len(shared.node_names), dtype=bool)
+    has_edge[shared.edge_target] = True
+    return set(shared.node_names[has_edge | shared.has_text].tolist())
+
+
 def _cover(shared: SharedTable, measured: Measured) -> dict[str, int]:
     """Count genes and perturbations that network and text know; a combination wants all its genes."""
     in_network = np.zeros(len(shared.node_names), dtype=bool)
@@ -298,7 +325,13 @@ def _build_manifest(
         for name, value in resolved.items()
         if name not in LABELS and (name, value) not in LATER_CHOICES.items()
     }
-    identity = {"format_version": FORMAT_VERSION, "choices": telling, "inputs": hashes}
+    identity: dict[str, Any] = {
+        "format_version": IDENTITY_VERSION,
+        "choices": telling,
+        "inputs": hashes,
+    }
+    if measured.understood.reinterpreted:
+        identity["labels"] = measured.understood.reinterpreted
     return {
         "format_version": FORMAT_VERSION,
         "kind": choices.kind,
@@ -308,6 +341,7 @@ def _build_manifest(
         "guessed": dict(measured.guessed),
         "inputs": {role: {"file": path.name, "hash": hashes[role]} for role, path in inputs.items()},
         "counts": _count(measured, shared),
+        "labels": measured.understood.record(),
         "coverage": _cover(shared, measured),
         "versions": {
             "adapert": __version__,

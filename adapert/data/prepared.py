@@ -37,7 +37,8 @@ from adapert.data.schema import (
 from adapert.errors import InputError, name_some
 from adapert.files import parse_json, whole_directory
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of the folder. Those of version 1 may hold one gene, spelt in two ways, in two splits."""
 
 CONTROL_FOLDER = "control_cells"
 CELL_FOLDER = "cells"

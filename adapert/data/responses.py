@@ -1,7 +1,7 @@
 """Response tables measured: perturbations by genes, deltas instead of cells."""
 
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds
 from adapert.data.effects import Effect, Measured, write_effects
 from adapert.data.expression import ValueCheck
 from adapert.data.genes import GeneSymbols, read_symbols, select_response_genes
-from adapert.data.labels import LEFT_OUT, canonical_labels
+from adapert.data.labels import LEFT_OUT, LabelRule
 from adapert.data.matrices import AnnotatedFile, check_layer, read_annotations, read_matrix
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellTable, read_cells
 from adapert.data.schema import (
@@ -28,11 +28,14 @@ from adapert.data.schema import (
     genes_of,
 )
 from adapert.data.splits import Split, choose_split
+from adapert.data.understood import Understood, check_covered, note_dates, refuse_apart, understand
 from adapert.data.units import RESPONSE_UNITS
 from adapert.errors import InputError, name_some
 
 SIGNIFICANT_LAYER = "significant"
 """The layer that is taken to mark DEGs where none is named."""
+
+REPEATED_CURE = "Average their rows, or keep one of each with --where."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +47,20 @@ class LabelledResponses:
         rows: Row in the file of each, (n_perturbations,).
         n_cells: Cells of each, (n_perturbations,); 1 where the file does not say.
         dropped: Perturbations with too few cells.
+        understood: What the labels of all rows were taken for.
     """
 
     names: StringArray
     rows: IntArray
     n_cells: IntArray
     dropped: tuple[str, ...]
+    understood: Understood
 
 
 def measure_responses(
     path: Path,
     choices: PrepareChoices,
-    known_genes: Collection[str],
+    rule: LabelRule,
     split_file: Path | None,
     folder: Path,
     note: Callable[[str], None],
@@ -65,7 +70,7 @@ def measure_responses(
     Args:
         path: An .h5ad file of perturbations by genes whose ``X`` is delta.
         choices: What the user chose.
-        known_genes: Symbols in the network or in the text, to read labels with.
+        rule: To read labels by, without the file's genes.
         split_file: Saved split; ``None`` to draw one.
         folder: The data set's; gets the splits, and controls without a cell.
         note: Receives what was guessed or left out, a line each.
@@ -79,13 +84,14 @@ def measure_responses(
     if choices.units is None:
         note(f"captions say '{RESPONSE_UNITS}': name them with --units, such as --units 'log2 fold change'")
     symbols = read_symbols(file.var, choices.gene_column)
-    known = {*known_genes, *symbols.names.tolist()}
+    note_dates(symbols.names, rule, note)
+    rule = rule.with_genes(symbols.names.tolist(), symbols.ids)
     column = find_column(file.obs, PERTURBATION, choices.perturbation_column)
     n_cells_column = find_column(file.obs, N_CELLS, choices.n_cells_column)
-    labelled = _label_rows(file.obs, column, n_cells_column, choices, known, note)
+    labelled = _label_rows(file.obs, column, n_cells_column, choices, rule, note)
     split = choose_split(
         labelled.names.tolist(),
-        known,
+        rule,
         split_file,
         choices.split_seed,
         choices.split_fractions,
@@ -110,6 +116,7 @@ def measure_responses(
         control_mean=np.zeros(len(names), dtype=np.float32),
         batches=np.array(["all"]),
         batch_control_mean=np.zeros((1, len(names)), dtype=np.float32),
+        understood=labelled.understood,
         guessed=choices.guessed(guessed),
     )
 
@@ -131,22 +138,22 @@ def _label_rows(
     column: str | None,
     n_cells_column: str | None,
     choices: PrepareChoices,
-    known_genes: Collection[str],
+    rule: LabelRule,
     note: Callable[[str], None],
 ) -> LabelledResponses:
     rows = np.flatnonzero(filter_rows(obs, choices.where))
-    labels = (
-        obs.index.to_numpy(dtype=str)
-        if column is None
-        else texts(obs[column]).fillna(LEFT_OUT).to_numpy(dtype=str)
-    )
-    canonical = canonical_labels(labels[rows].tolist(), known_genes, choices.control)
-    names = np.array([canonical[label] for label in labels[rows].tolist()])
+    labels = texts(obs.index.to_series() if column is None else obs[column]).iloc[rows]
+    understood = understand(labels, rule)
+    refuse_apart(understood.guides, REPEATED_CURE)
+    for line in understood.notes("rows"):
+        note(line)
+    check_covered(understood.names, rule.known_genes, lambda _: None)
+    names = understood.names_of(labels)
     n_cells = _read_n_cells(obs, n_cells_column)[rows]
 
     is_control = np.isin(names, [CONTROL, LEFT_OUT])
-    if is_control.any():
-        note(f"{int(is_control.sum())} rows of controls left out: responses are already differences")
+    if understood.n_controls:
+        note("rows of controls are left out: responses are already differences")
     is_few = ~is_control & (n_cells < choices.min_cells) & (n_cells_column is not None)
     if is_few.any():
         note(
@@ -161,6 +168,7 @@ def _label_rows(
         rows=rows[order],
         n_cells=n_cells[order],
         dropped=tuple(names[is_few].tolist()),
+        understood=understood,
     )
 
 
@@ -182,7 +190,7 @@ def _refuse_repeated(names: StringArray) -> None:
     if repeated:
         raise InputError(
             f"A response table must have one row a perturbation, but {len(repeated)} have several: "
-            f"{name_some(repeated)}. Average them, or keep one with --where."
+            f"{name_some(repeated)}. {REPEATED_CURE}"
         )
 
 

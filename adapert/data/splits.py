@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from adapert.data.labels import canonical_labels
-from adapert.data.schema import CONTROL, SPLITS, SplitName
+from adapert.data.labels import LabelRule
+from adapert.data.schema import SPLITS, SplitName, genes_of
+from adapert.data.spellings import Spellings
 from adapert.data.tables import read_table, require_file
 from adapert.errors import InputError, name_some, nearest
 from adapert.seeding import numpy_generator
@@ -65,7 +66,7 @@ def split_perturbations(
 
 def choose_split(
     perturbations: Collection[str],
-    known_genes: Collection[str],
+    rule: LabelRule,
     split_file: Path | None,
     split_seed: int,
     fractions: tuple[float, float, float],
@@ -74,13 +75,13 @@ def choose_split(
     """Read the saved split where there is one, else draw one; as `read_split` and `split_perturbations`."""
     if split_file is None:
         return split_perturbations(perturbations, split_seed, fractions)
-    return read_split(split_file, perturbations, known_genes, dropped)
+    return read_split(split_file, perturbations, rule, dropped)
 
 
 def read_split(
     path: Path,
     perturbations: Collection[str],
-    known_genes: Collection[str],
+    rule: LabelRule,
     dropped: Collection[str] = (),
 ) -> Split:
     """Read a saved split: a table of perturbation and split, or JSON in either direction.
@@ -89,7 +90,7 @@ def read_split(
         path: ``.csv``, ``.tsv``, or ``.json`` as ``{split: [perturbation, ...]}`` or
             ``{perturbation: split}``.
         perturbations: Canonical names that the data hold.
-        known_genes: To read the list's labels, as `canonical_labels`.
+        rule: By which the data's labels were read.
         dropped: Perturbations of the data that were left out; the list may name them.
 
     Raises:
@@ -97,16 +98,22 @@ def read_split(
         InputError: Not a split list, a perturbation in two splits, one that the data do not hold,
             one that the list does not name, or a split without a perturbation.
     """
-    pairs = _read_pairs(path)
-    canonical = canonical_labels([label for label, _ in pairs], known_genes)
+    genes = {gene for name in (*perturbations, *dropped) for gene in genes_of(name)}
+    rule = rule.with_genes({*rule.measured, *genes}, rule.gene_ids)
+    spellings = Spellings(genes, rule.aliases)
     assigned: dict[str, SplitName] = {}
-    for label, split_name in pairs:
-        name = canonical[label]
-        if assigned.setdefault(name, _split_name(split_name, path)) != split_name:
+    first_label: dict[str, str] = {}
+    for label, split_name in _read_pairs(path):
+        part = _split_name(split_name, path)
+        name = spellings.name_of(rule.read(label).genes)
+        if not name or name in dropped:
+            continue
+        if assigned.setdefault(name, part) != part:
             raise InputError(
-                f"A perturbation must be in one split, but '{name}' is in two in '{path}'. Remove one line."
+                f"A perturbation must be in one split, but '{name}' is in two in '{path}': as "
+                f"'{first_label[name]}' in {assigned[name]}, as '{label}' in {part}. Remove one line."
             )
-    assigned = {name: where for name, where in assigned.items() if name != CONTROL and name not in dropped}
+        first_label.setdefault(name, label)
     _refuse_mismatch(path, assigned, perturbations)
     split: Split = {
         part: sorted(name for name, where in assigned.items() if where == part) for part in SPLITS
@@ -123,7 +130,7 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
         raise InputError(
             f"The split list must have a perturbation and a split in each line, but '{path}' has one column."
         )
-    pairs = list(zip(table[0].astype(str), table[1].astype(str), strict=True))
+    pairs = list(zip(table[0].astype(str), table[1].astype(str).str.strip(), strict=True))
     return pairs if pairs[0][1] in SPLITS else pairs[1:]
 
 

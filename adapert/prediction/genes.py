@@ -6,6 +6,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from adapert.config import GraphConfig
+from adapert.data.labels import LabelRule, strip_blanks
 from adapert.data.prepared import SharedTable
 from adapert.data.schema import GENE_SEPARATOR, genes_of
 from adapert.errors import InputError, name_some
@@ -18,25 +19,36 @@ def check_perturbations(perturbations: Iterable[str], node_names: Iterable[str])
     """Check what a model is asked for.
 
     Args:
-        perturbations: Genes, or genes joined by ``+``; spaces around names are dropped.
+        perturbations: As labels of a data file; see `adapert.data.labels.LabelRule`.
         node_names: Genes of the model's graph.
 
     Returns:
-        Each perturbation once, in the order of asking.
+        Each perturbation once, in the order of asking, its genes sorted.
 
     Raises:
-        InputError: No perturbation, one without a gene or with a gene twice, or unknown genes.
+        InputError: No perturbation, one without a gene or with a gene twice, a word for controls or
+            unassigned cells, or unknown genes (one in another case is answered with the known one).
     """
-    asked = [GENE_SEPARATOR.join(gene.strip() for gene in genes_of(name)) for name in perturbations]
+    nodes = list(map(str, node_names))
+    rule = LabelRule(known_genes=nodes)
+    asked = [_read(name, rule) for name in perturbations]
     if not asked:
         raise InputError("A prediction needs a perturbation, but none was named. Name genes, such as KLF1.")
-    for name in asked:
-        genes = genes_of(name)
-        if "" in genes or len(set(genes)) < len(genes):
-            what = "has an empty one" if "" in genes else "names one twice"
-            raise InputError(f"A perturbation is genes joined by '+', each once, but '{name}' {what}.")
-    _check_known([gene for name in asked for gene in genes_of(name)], list(map(str, node_names)))
-    return list(dict.fromkeys(asked))
+    _check_known([gene for genes in asked for gene in genes], nodes)
+    return list(dict.fromkeys(GENE_SEPARATOR.join(genes) for genes in asked))
+
+
+def _read(name: str, rule: LabelRule) -> tuple[str, ...]:
+    """Read what is asked for by the rule of the data's labels; what it would guess at is refused."""
+    parts = [strip_blanks(part) for part in name.split(GENE_SEPARATOR)]
+    if "" in parts or len(set(parts)) < len(parts):
+        what = "has an empty one" if "" in parts else "names one twice"
+        raise InputError(f"A perturbation is genes joined by '+', each once, but '{name}' {what}.")
+    reading = rule.read(name)
+    if not reading.genes:
+        what = "names unperturbed cells" if reading.is_control else f"is a word for cells {reading.left_out}"
+        raise InputError(f"A perturbation is genes joined by '+', but '{name}' {what}. Name genes.")
+    return tuple(parts) if reading.is_other_case else reading.genes
 
 
 def indistinct_genes(shared: SharedTable, config: GraphConfig, perturbations: Sequence[str]) -> list[str]:

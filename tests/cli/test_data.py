@@ -178,6 +178,65 @@ def test_a_wrong_choice_is_refused(prepare, words, says):
     assert says in prepare(*words)
 
 
+def relabelled(change_cells: ChangeCells, relabel: Callable[[str, int], object]) -> Path:
+    """Write the cells again, with labels made of each cell's label and its number."""
+
+    def change(cells):
+        labels = cells.obs["perturbation"].astype(str)
+        cells.obs["perturbation"] = pd.Categorical([relabel(label, n) for n, label in enumerate(labels)])
+
+    return change_cells(change)
+
+
+def guides(label: str, number: int) -> str:
+    return label if label == "control" else f"{label.replace('+', f'_{number % 2}+')}_{number % 2}"
+
+
+def test_guides_of_a_gene_are_refused_with_the_cure(prepare, changed_cells):
+    message = prepare(cells=relabelled(changed_cells, guides))
+    assert "Guides of one gene must be one perturbation" in message
+    assert "Group them with --group-guides" in message
+
+
+@pytest.mark.parametrize(
+    ("relabel", "options", "says"),
+    [
+        (guides, ["--group-guides"], r"guides grouped +24"),
+        (lambda label, n: f"safe{n % 3}" if label == "control" else label, ["--control", "safe*"], ""),
+        (
+            lambda label, n: f"{'ab'[n % 2]}_off" if label == "control" else label,
+            ["--control", "a_off", "--control", "b_off"],
+            r"controls: 40 cells \('a_off', 'b_off'\)",
+        ),
+        (
+            lambda label, n: None if label == "control" else label,
+            ["--missing-is-control"],
+            r"controls: 40 cells \(without a label\)",
+        ),
+        (lambda label, n: f" {label} " if n % 2 else label, [], ""),
+    ],
+)
+def test_labels_in_another_form_give_the_same_data_set(
+    adapert, simulated, changed_cells, tmp_path, relabel, options, says
+):
+    files = ["--network", simulated.network, "--embeddings", simulated.embeddings, "--out", "out"]
+    cells = relabelled(changed_cells, relabel)
+    ended = adapert("prepare", cells, *files, "--split-fractions", "0.5", "0.2", "0.3", *options)
+    assert (ended.status, ended.err) == (0, "")
+    assert re.search(says, ended.out)
+    for part in ("train", "validation", "test"):
+        for name in ("perturbations", "delta"):
+            one, other = (
+                np.load(path / part / f"{name}.npy") for path in (tmp_path / "out", simulated.prepared)
+            )
+            np.testing.assert_array_equal(one, other)
+
+
+def test_labels_that_no_network_and_no_text_know_are_refused(prepare, changed_cells):
+    cells = relabelled(changed_cells, lambda label, n: label.replace("GENE", "hit "))
+    assert "they know none of" in prepare(cells=cells)
+
+
 def test_responses_refuse_a_layer_that_is_not_there(prepare):
     message = prepare("--kind", "responses", "--significant-layer", "no")
     assert "--significant-layer must name a layer" in message

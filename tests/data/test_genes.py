@@ -124,3 +124,28 @@ def test_measured_perturbed_gene_is_kept_beside_the_responding_ones():
     names = np.array(["A", "B", "C"])
     delta, marks = np.array([[3.0, 2.0, 0.0]]), np.zeros((1, 3), dtype=bool)
     assert names[select_response_genes(delta, marks, names, {"C"}, 1)].tolist() == ["A", "C"]
+
+
+@pytest.mark.parametrize(
+    "var",
+    [
+        genes(ENSEMBL, gene_name=["A", "B", "C"]),
+        genes(["A", "B", "C"], length=[1, 2, 3], gene_ids=ENSEMBL),
+    ],
+)
+def test_ensembl_numbers_are_found_in_the_index_or_a_column(var):
+    assert read_symbols(var, None).ids == {
+        "ENSG00000000003": "A",
+        "ENSG00000000005": "B",
+        "ENSG00000000419": "C",
+    }
+
+
+def test_genes_without_ensembl_numbers_have_none():
+    assert read_symbols(genes(["A", "B", "C"], length=[1, 2, 3]), None).ids == {}
+
+
+def test_blanks_around_symbols_are_dropped():
+    symbols = read_symbols(genes(["A ", " B", "A"]), None)
+    assert symbols.names.tolist() == ["A", "B", "A"]
+    assert symbols.is_first.tolist() == [True, True, False]

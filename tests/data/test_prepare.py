@@ -209,7 +209,7 @@ def test_cells_without_a_label_are_left_out_and_noted(experiment, changed_cells)
     notes = []
     prepared = experiment.prepare(cells=changed_cells(unlabel), notes=notes)
     assert prepared.manifest["counts"]["control_cells"] == 113
-    assert notes[0].startswith("7 cells without a perturbation label")
+    assert "left out: 7 cells without a label" in notes
 
 
 def test_guesses_are_noted_and_kept_in_the_manifest(experiment):

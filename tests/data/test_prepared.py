@@ -175,3 +175,14 @@ def test_a_data_set_without_checksums_is_read(prepared):
     (prepared / "checksums.json").unlink()
     assert not check_content(prepared)
     assert read_prepared(prepared).n_genes == 12
+
+
+def test_folder_of_an_earlier_version_is_refused_with_the_cure(tiny_dataset, tmp_path):
+    # Before version 2 a gene could be in two splits, spelt in two ways.
+    write_prepared(tiny_dataset, tmp_path / "tiny")
+    manifest = tmp_path / "tiny" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format_version": 1}))
+    with pytest.raises(
+        InputError, match=r"must have format version 2, but .* has 1\. Run 'adapert prepare' again"
+    ):
+        read_prepared(tmp_path / "tiny")

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from adapert.data.labels import LabelRule
 from adapert.data.splits import read_split, split_perturbations
 from adapert.errors import InputError
 
@@ -69,19 +70,19 @@ def write_saved(path, saved):
 def test_saved_split_is_read_in_every_form(tmp_path, name):
     path = write_saved(tmp_path / name, SAVED)
     expected = {"train": ["A", "B+C"], "validation": ["D"], "test": ["E"]}
-    assert read_split(path, list(SAVED), []) == expected
+    assert read_split(path, list(SAVED), LabelRule()) == expected
 
 
 def test_saved_labels_are_read_like_the_datas(tmp_path):
     path = write_saved(
         tmp_path / "s.csv", {"A+ctrl": "train", "C_B": "train", "D": "validation", "E": "test"}
     )
-    assert read_split(path, list(SAVED), {"B", "C"})["train"] == ["A", "B+C"]
+    assert read_split(path, list(SAVED), LabelRule())["train"] == ["A", "B+C"]
 
 
 def test_control_and_dropped_perturbations_may_be_listed(tmp_path):
     path = write_saved(tmp_path / "s.csv", {**SAVED, "ctrl": "train", "F": "test"})
-    assert read_split(path, list(SAVED), [], dropped=["F"])["test"] == ["E"]
+    assert read_split(path, list(SAVED), LabelRule(), dropped=["F"])["test"] == ["E"]
 
 
 @pytest.mark.parametrize(
@@ -89,20 +90,41 @@ def test_control_and_dropped_perturbations_may_be_listed(tmp_path):
     [
         ({"X": "test"}, "1 of 5 in .* are not there: 'X'"),
         ({"D": "trian"}, r"names 'trian'\. Did you mean 'train'\?"),
-        ({"C+B": "test"}, r"'B\+C' is in two"),
+        ({"C+B": "test"}, r"'B\+C' is in two in '.*': as 'B\+C' in train, as 'C\+B' in test"),
+        ({" D ": "test"}, "'D' is in two"),
+        ({"ctrl+D": "test"}, "'D' is in two"),
+        ({"D_1": "train"}, "'D' is in two"),
+        ({"d": "test"}, "'D' is in two"),
+        ({"OLD_E": "train"}, "'E' is in two"),
         ({"E": "train"}, "'test' is empty"),
     ],
 )
 def test_bad_saved_split_is_refused(tmp_path, changes, message):
     path = write_saved(tmp_path / "s.csv", SAVED | changes)
     with pytest.raises(InputError, match=message):
-        read_split(path, list(SAVED), [])
+        read_split(path, list(SAVED), LabelRule(aliases={"OLD_E": ("E",), "E": ("OLD_E",)}))
+
+
+def test_saved_split_may_spell_a_set_in_two_ways_in_one_split(tmp_path):
+    path = write_saved(tmp_path / "s.csv", {**SAVED, "e": "test", "E_2": "test", "C;B": "train"})
+    assert read_split(path, list(SAVED), LabelRule())["test"] == ["E"]
+
+
+def test_saved_split_finds_the_datas_spelling_by_alias(tmp_path):
+    path = write_saved(tmp_path / "s.csv", {"A": "train", "B+C": "train", "D": "validation", "OLD_E": "test"})
+    rule = LabelRule(aliases={"OLD_E": ("E",), "E": ("OLD_E",)})
+    assert read_split(path, list(SAVED), rule)["test"] == ["E"]
+
+
+def test_words_for_controls_and_unassigned_cells_may_be_listed(tmp_path):
+    path = write_saved(tmp_path / "s.csv", {**SAVED, "NT": "train", "*": "test", "unassigned": "test"})
+    assert read_split(path, list(SAVED), LabelRule(controls=("safe",)))["train"] == ["A", "B+C"]
 
 
 def test_saved_split_without_a_perturbation_of_the_data_is_refused(tmp_path):
     path = write_saved(tmp_path / "s.csv", SAVED)
     with pytest.raises(InputError, match=r"1 of 5 are not in .*: 'Z'"):
-        read_split(path, [*SAVED, "Z"], [])
+        read_split(path, [*SAVED, "Z"], LabelRule())
 
 
 @pytest.mark.parametrize(("content", "message"), [("{", "must be JSON"), ("[1]", "must map splits")])
@@ -110,7 +132,7 @@ def test_bad_json_is_refused(tmp_path, content, message):
     path = tmp_path / "split.json"
     path.write_text(content)
     with pytest.raises(InputError, match=message):
-        read_split(path, list(SAVED), [])
+        read_split(path, list(SAVED), LabelRule())
 
 
 def test_split_is_the_same_for_arrays_and_lists():

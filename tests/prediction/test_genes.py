@@ -15,8 +15,27 @@ def test_each_perturbation_comes_once_in_the_order_of_asking():
 
 
 @pytest.mark.parametrize(
+    ("asked", "name"),
+    [
+        (" KLF1 ", "KLF1"),
+        ("KLF1+ctrl", "KLF1"),
+        ("ctrl+KLF1", "KLF1"),
+        ("MAP2K6+KLF1", "KLF1+MAP2K6"),
+        ("MAP2K6_KLF1", "KLF1+MAP2K6"),
+        ("KLF1_NegCtrl0__KLF1_NegCtrl0", "KLF1"),
+        ("KLF1_2", "KLF1"),
+    ],
+)
+def test_what_is_asked_for_is_read_as_labels_of_data_are(asked, name):
+    assert check_perturbations([asked], KNOWN) == [name]
+
+
+@pytest.mark.parametrize(
     ("asked", "match"),
     [
+        (["ctrl"], "'ctrl' names unperturbed cells"),
+        (["unassigned"], "'unassigned' is a word for cells not assigned to a perturbation"),
+        (["nan"], "'nan' is a word for cells without a label"),
         (["klf1"], r"'klf1' is not. Did you mean 'KLF1' for 'klf1'\?$"),
         (["C1ORF112"], r"Did you mean 'C1orf112' for 'C1ORF112'\?$"),
         (["KLF1+KLF2", "MAP2K7"], r"'KLF2', 'MAP2K7' are not. Did you mean 'KLF1' for 'KLF2', 'MAP2K6' for"),

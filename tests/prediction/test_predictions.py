@@ -129,7 +129,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
     with pytest.raises(InputError, match=rf"folder must be whole, but .*{BUNDLE_FILE}' is missing"):
         read_bundle(tmp_path)
     (tmp_path / BUNDLE_FILE).write_text('{"format": 99, "members": []}')
-    with pytest.raises(InputError, match=r"must have format 1, but .* has 99"):
+    with pytest.raises(InputError, match=r"must have format 2, but .* has 99"):
         read_bundle(tmp_path)
 
 
