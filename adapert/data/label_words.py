@@ -43,6 +43,7 @@ UNASSIGNED_WORDS = frozenset(
         "multiple",
         "multiplet",
         "multiplets",
+        "negative",
         "noassignment",
         "nogrna",
         "noguide",
@@ -76,7 +77,7 @@ GUIDE_FORMS = tuple(
 )
 """Forms of a guide's name, each around the name ``of`` what it targets."""
 
-ROW_FORM = re.compile(r"\d+_(?P<of>.+)_[^_]+_(?P<id>ENS[A-Z]*G\d+|non-targeting)")
+ROW_FORM = re.compile(r"\d+_(?P<of>.+)_[^_]+_(?P<id>ENS[A-Z]*G\d+|non-targeting|nan)")
 """Rows of Replogle 2022 in bulk: ``0_KLF1_P1P2_ENSG00000105610``."""
 
 ENSEMBL_ID = re.compile(r"(?P<id>ENS[A-Z]*G\d+)(?:\.\d+)?")

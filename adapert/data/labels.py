@@ -23,6 +23,9 @@ from adapert.data.schema import CONTROL, GENE_SEPARATOR
 LEFT_OUT = ""
 """Canonical label of cells that are neither perturbed nor controls."""
 
+LONGEST_GUIDE = 100
+"""Letters of a guide's name: longer ones are not looked at, however many numbers they end in."""
+
 Reason: TypeAlias = Literal["without a label", "not assigned to a perturbation", "under another control word"]
 """Why a label is left out."""
 
@@ -180,7 +183,7 @@ class LabelRule:
         return reading.is_known or (separator == GENE_SEPARATOR and bool(SYMBOL_FORM.fullmatch(text)))
 
     def _as_guide(self, text: str) -> Reading | None:
-        if is_date(text):
+        if is_date(text) or len(text) > LONGEST_GUIDE:
             return None
         for form in GUIDE_FORMS:
             guide = form.fullmatch(text)

@@ -39,11 +39,11 @@ class Spellings:
         self._chosen = {gene: min(self._same_or_refuse(gene), key=order.__getitem__) for gene in occurring}
 
     def of(self, gene: str) -> str:
-        """Give the spelling that stands for a gene; one that does not occur in the data stays."""
+        """Give the spelling that stands for a gene; one that is of none in the data, or of several, stays."""
         if gene in self._chosen:
             return self._chosen[gene]
-        same = self._same(gene)
-        return self._chosen[same[0]] if same else gene
+        found = {self._chosen[same] for same in self._same(gene)}
+        return found.pop() if len(found) == 1 else gene
 
     def name_of(self, genes: Iterable[str]) -> str:
         """Name a set of genes: their spellings, each once, sorted, joined by ``+``."""

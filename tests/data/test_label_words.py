@@ -42,7 +42,18 @@ def test_words_for_no_value_are_known(label):
 
 
 @pytest.mark.parametrize(
-    "label", ["*", "unassigned", "Multiplet", "multiplet_2", "doublet", "Unknown", "ambiguous", "no guide"]
+    "label",
+    [
+        "*",
+        "unassigned",
+        "Multiplet",
+        "multiplet_2",
+        "doublet",
+        "Unknown",
+        "ambiguous",
+        "no guide",
+        "Negative",
+    ],
 )
 def test_words_for_unassigned_cells_are_known(label):
     assert is_unassigned_word(label)

@@ -1,3 +1,6 @@
+import itertools
+
+import pandas as pd
 import pytest
 
 from adapert.data.labels import LEFT_OUT, NO_LABEL, OTHER_CONTROL, UNASSIGNED, LabelRule, fold
@@ -56,6 +59,7 @@ RULE = LabelRule(known_genes=KNOWN, gene_ids={"ENSG00000105610": "KLF1"})
         ("NegCtrl0_KLF1__NegCtrl0_KLF1", "KLF1"),
         ("SET_KLF1__SET_KLF1", "KLF1+SET"),
         ("NegCtrl0_NegCtrl10__NegCtrl0_NegCtrl10", CONTROL),
+        ("KLF1_NegCtrl0__KLF1_NegCtrl0_2", "KLF1"),
         # `+` in a name that is no combination of genes.
         ("2i (LIF+MEKi+GSK3i)", "2i (LIF&MEKi&GSK3i)"),
         # Guides.
@@ -82,6 +86,7 @@ RULE = LabelRule(known_genes=KNOWN, gene_ids={"ENSG00000105610": "KLF1"})
         # Rows of Replogle in bulk.
         ("0_KLF1_P1P2_ENSG00000105610", "KLF1"),
         ("0_EKLF_P1P2_ENSG00000105610", "KLF1"),
+        ("101_KLF1_P1_nan", "KLF1"),
         ("7_NOBODY_P1_ENSG00000000007", "NOBODY"),
         ("10752_non-targeting_non-targeting_non-targeting", CONTROL),
         # Ensembl's numbers.
@@ -193,11 +198,28 @@ def test_spellings_of_a_symbol_fold_to_one(one, other):
     assert fold(one) == fold(other)
 
 
+@pytest.mark.parametrize("separator", ["+", ";", ",", "|", "&", "/"])
+def test_combinations_are_those_of_pandas_indicators(separator):
+    genes = ["A2M", "CEBPA", "KLF1", "LIF", "SET"]
+    pairs = [pair for size in (1, 2, 3) for pair in itertools.permutations([*genes, "ctrl"], size)]
+    labels = pd.Series([separator.join(pair) for pair in pairs])
+    indicators = labels.str.get_dummies(separator)[genes].to_numpy(dtype=bool)
+    expected = [tuple(gene for gene, is_in in zip(genes, row, strict=True) if is_in) for row in indicators]
+    assert [RULE.read(label).genes for label in labels] == expected
+
+
 def test_reading_does_not_depend_on_what_was_read_before():
     labels = ["KLF1", "A2M_1", "ctrl+KLF1", "2i (LIF+MEKi+GSK3i)", "*"]
     rule = LabelRule(known_genes=KNOWN)
     forward = [rule.read(label) for label in labels]
     assert forward == [LabelRule(known_genes=KNOWN).read(label) for label in reversed(labels)][::-1]
+
+
+@pytest.mark.parametrize(
+    "label", ["KLF1" + "_1" * 5_000, "_".join(["KLF1"] * 5_000) + "_x", "+" * 5_000 + "x"]
+)
+def test_label_of_any_length_is_read(label):
+    assert RULE.read(label).genes
 
 
 def test_name_is_read_as_itself():
