@@ -14,6 +14,10 @@ CONTROL_WORDS = frozenset(
         "3xnegctrl",
         "nontargeting",
         "nontargetingcontrol",
+        "nontargetingcontrolguideforhuman",
+        "nontargetingcontrolguideformouse",
+        "nontargetinghuman",
+        "nontargetingmouse",
         "notarget",
         "nt",
         "ntc",
@@ -102,9 +106,9 @@ def is_control_word(label: str, known_genes: Collection[str] = ()) -> bool:
     word = _letters(label)
     if word in CONTROL_WORDS:
         return True
-    is_numbered = word.rstrip("0123456789") in CONTROL_WORDS or word.startswith("nontargeting")
-    # Adamson 2016 marks its control guides: 62(mod), Gal4-4(mod).
-    return label not in known_genes and (is_numbered or word.endswith("(mod)"))
+    is_numbered = word.rstrip("0123456789") in CONTROL_WORDS
+    # Adamson 2016: 62(mod), 63(mod), Gal4-4(mod).
+    return label not in known_genes and (is_numbered or re.fullmatch(r"(gal4)?\d+\(mod\)", word) is not None)
 
 
 def is_missing_word(label: str) -> bool:

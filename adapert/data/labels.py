@@ -69,10 +69,10 @@ class LabelRule:
     (``KLF1+ctrl``); a guide of such (``A2M_1``); and else the name of something unknown.
 
     Attributes:
-        known_genes: Symbols in the network, in the text, or with an alias.
+        known_genes: Symbols in the network or in the text.
         measured: Symbols of the data file, which count as known too.
         gene_ids: Symbol by Ensembl number without version.
-        aliases: Other names of a symbol.
+        aliases: Other names of a symbol; whatever has one is known.
         controls: Labels of the unperturbed cells, or patterns such as ``NegCtrl*``; none for the usual
             words. A pattern never matches what is read as genes.
         is_missing_control: Whether cells without a label are controls.
@@ -102,12 +102,13 @@ class LabelRule:
 
     @cached_property
     def _known(self) -> frozenset[str]:
-        return frozenset(gene for gene in (*self.known_genes, *self.measured) if GENE_SEPARATOR not in gene)
+        genes = (*self.known_genes, *self.measured, *self.aliases)
+        return frozenset(gene for gene in genes if GENE_SEPARATOR not in gene)
 
     @cached_property
     def _by_fold(self) -> dict[str, str]:
         """The known gene of each folded name: of several a measured one, else the first."""
-        preferred = (*sorted(self.measured), *sorted(self.known_genes))
+        preferred = (*sorted(self.measured), *sorted(self.known_genes), *sorted(self.aliases))
         return {fold(gene): gene for gene in reversed(preferred) if gene in self._known}
 
     def _read_text(self, text: str) -> Reading:

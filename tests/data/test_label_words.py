@@ -26,7 +26,9 @@ def test_control_words_of_public_screens_are_known(label):
     assert is_control_word(label)
 
 
-@pytest.mark.parametrize("label", ["NT5E", "KLF1", "CTRL+KLF1", "site", "model", "GFP"])
+@pytest.mark.parametrize(
+    "label", ["NT5E", "KLF1", "CTRL+KLF1", "site", "GFP", "non-targeting_KLF1", "KLF1+62(mod)"]
+)
 def test_other_words_are_no_controls(label):
     assert not is_control_word(label)
 
