@@ -76,10 +76,13 @@ GUIDE_FORMS = tuple(
         r"(?P<of>.+)_P\d(?:P\d)?",  # Horlbeck 2016, a promoter: KLF1_P1P2
         r"(?P<of>.+)[-_][ACGT]{17,24}",  # a protospacer
         r"(?P<of>.+?)[-_.]?(?:g|sg|gRNA|sgRNA|guide)[-_.]?\d+",  # Papalexi 2021: IFNGR1g2
-        r"(?P<of>.+)[-_.]\d{1,5}",  # A2M_1
+        r"(?P<of>.+)_\d{1,5}",  # A2M_1
     )
 )
 """Forms of a guide's name, each around the name ``of`` what it targets."""
+
+NUMBERED_FORM = re.compile(r"(?P<of>.+)[-.]\d{1,5}")
+"""A guide's name, or a gene's: A2M-1, NKX2-1."""
 
 ROW_FORM = re.compile(r"\d+_(?P<of>.+)_[^_]+_(?P<id>ENS[A-Z]*G\d+|non-targeting|nan)")
 """Rows of Replogle 2022 in bulk: ``0_KLF1_P1P2_ENSG00000105610``."""

@@ -10,6 +10,7 @@ from adapert.data.aliases import Aliases
 from adapert.data.label_words import (
     ENSEMBL_ID,
     GUIDE_FORMS,
+    NUMBERED_FORM,
     ROW_FORM,
     SEPARATORS,
     SYMBOL_FORM,
@@ -186,11 +187,22 @@ class LabelRule:
     def _as_guide(self, text: str) -> Reading | None:
         if is_date(text) or len(text) > LONGEST_GUIDE:
             return None
-        for form in GUIDE_FORMS:
+        for form in (*GUIDE_FORMS, NUMBERED_FORM):
             guide = form.fullmatch(text)
             if guide and (reading := self.read(guide["of"])).is_known:
                 return replace(reading, is_guide=True)
         return None
+
+
+def guide_target(label: str) -> str | None:
+    """Find what a guide of an unknown gene targets: ``NOBODY`` of ``sgNOBODY_2``; ``None`` for no guide."""
+    for form in GUIDE_FORMS:
+        guide = form.fullmatch(label) if len(label) <= LONGEST_GUIDE else None
+        if guide:
+            target = guide_target(guide["of"]) or guide["of"]
+            if SYMBOL_FORM.fullmatch(target):
+                return target
+    return None
 
 
 def fold(gene: str) -> str:

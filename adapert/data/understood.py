@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from adapert.data.label_words import is_date
-from adapert.data.labels import LEFT_OUT, LabelRule, Reading, Reason, strip_blanks
+from adapert.data.label_words import SYMBOL_FORM, is_date
+from adapert.data.labels import LEFT_OUT, LabelRule, Reading, Reason, guide_target, strip_blanks
 from adapert.data.schema import CONTROL, GENE_SEPARATOR, StringArray, genes_of
 from adapert.data.spellings import Spellings
 from adapert.errors import InputError, name_some
@@ -168,6 +168,10 @@ def understand(labels: "pd.Series[str]", rule: LabelRule) -> Understood:
     """
     counts = labels.value_counts()
     readings = {label: rule.read(label) for label in sorted(counts.index)}
+    unknown = _find_unknown_genes(readings)
+    if unknown:
+        rule = rule.with_genes({*rule.measured, *unknown}, rule.gene_ids)
+        readings = {label: rule.read(label) for label in readings}
     known, measured = frozenset(rule.known_genes), frozenset(rule.measured)
     spellings = Spellings(
         (gene for reading in readings.values() for gene in reading.genes),
@@ -184,6 +188,21 @@ def understand(labels: "pd.Series[str]", rule: LabelRule) -> Understood:
         missing=rule.read(None),
         n_missing=int(labels.isna().sum()),
     )
+
+
+def _find_unknown_genes(readings: Mapping[str, Reading]) -> set[str]:
+    """List what labels name as genes, though nothing else knows it: other labels may name it too.
+
+    Names of guides count where other labels are guides of known genes; they tell what they target.
+    """
+    has_guides = any(reading.is_guide and reading.genes for reading in readings.values())
+    genes = set()
+    for label, reading in readings.items():
+        for part in () if reading.is_known else map(strip_blanks, label.split(GENE_SEPARATOR)):
+            gene = (guide_target(part) if has_guides else None) or part
+            if SYMBOL_FORM.fullmatch(gene) and not is_date(gene):
+                genes.add(gene)
+    return genes
 
 
 def note_dates(symbols: StringArray, rule: LabelRule, note: Callable[[str], None]) -> None:

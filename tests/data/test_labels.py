@@ -3,7 +3,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from adapert.data.labels import LEFT_OUT, NO_LABEL, OTHER_CONTROL, UNASSIGNED, LabelRule, fold
+from adapert.data.labels import LEFT_OUT, NO_LABEL, OTHER_CONTROL, UNASSIGNED, LabelRule, fold, guide_target
 from adapert.data.schema import CONTROL
 
 KNOWN = {"KLF1", "MAP2K6", "SET", "CTRL", "H2A_X", "A2M", "HLA-A", "LIF", "Ifngr1", "CEBPA"}
@@ -188,6 +188,25 @@ def test_gene_that_is_named_as_control_is_one():
 
 def test_a_number_is_no_gene_of_a_combination():
     assert LabelRule(known_genes={"A2M", "1"}).read("A2M_1").name == "A2M"
+
+
+@pytest.mark.parametrize(
+    ("label", "target"),
+    [
+        ("NOBODY_1", "NOBODY"),
+        ("sgNOBODY_2", "NOBODY"),
+        ("p_sgNOBODY_2", "NOBODY"),
+        ("NOBODYg1", "NOBODY"),
+        ("NOBODY_pDS255", "NOBODY"),
+        ("NOBODY", None),
+        ("NKX2-1", None),
+        ("AC012345.1", None),
+        ("hit no_1", None),
+        ("X" * 200 + "_1", None),
+    ],
+)
+def test_target_of_an_unknown_guide_is_found_where_no_gene_is_written_so(label, target):
+    assert guide_target(label) == target
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,22 @@ def test_guides_are_several_labels_of_one_set(labels, guides):
     assert read(*labels).guides == guides
 
 
+def test_guides_of_unknown_genes_are_guides_where_others_are():
+    understood = read("A2M_1", "NOBODY_1", "NOBODY_2", "NOBODY_1+A2M_1", "NKX9-1", "NKX9-2")
+    assert understood.names["NOBODY_1+A2M_1"] == "A2M+NOBODY"
+    assert understood.guides == {"NOBODY": ["NOBODY_1", "NOBODY_2"]}
+    assert {understood.names[label] for label in ("NKX9-1", "NKX9-2")} == {"NKX9-1", "NKX9-2"}
+
+
+def test_a_gene_that_only_labels_know_is_the_same_in_combinations():
+    understood = read("NOBODY", "NOBODY;KLF1", "KLF1_NOBODY", "KLF1+NOBODY", "nobody")
+    assert set(understood.names.values()) == {"NOBODY", "KLF1+NOBODY"}
+
+
+def test_names_that_end_in_numbers_are_no_guides_where_no_known_gene_has_one():
+    assert read("A2M", "NOBODY_1", "NOBODY_2", "NT_1", "NT_2").guides == {}
+
+
 def test_guides_apart_are_refused_with_the_cure_that_is_given():
     with pytest.raises(InputError, match=r"1 perturbations have several .* 'A2M' has 'A', 'B'\. Do this\."):
         refuse_apart({"A2M": ["A", "B"]}, "Do this.")
