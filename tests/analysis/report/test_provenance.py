@@ -11,6 +11,7 @@ from fixtures.openings import build_opening
 from fixtures.results import KnownResults
 
 from adapert.config import Config, build_config
+from adapert.data.prepared import FORMAT_VERSION
 from adapert.study.definition import describe_study
 from adapert.study.ledger import LEDGER_FILE, EventKind, Ledger
 from adapert.study.recipes import build_study
@@ -120,7 +121,12 @@ def test_responses_are_said_to_be_in_their_own_units_and_not_tested(tmp_path):
 @pytest.mark.parametrize("fingerprint", ["0012", "ffff"])
 def test_data_are_described_by_their_manifest_only_where_they_are_the_same(tmp_path, fingerprint):
     counts = {"perturbations": 9, "combinations": 2, "train": 5, "validation": 2, "test": 2, "genes": 40}
-    manifest = {"format_version": 1, "fingerprint": fingerprint, "split_seed": 3, "counts": counts}
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": fingerprint,
+        "split_seed": 3,
+        "counts": counts,
+    }
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     parts = build_data([reading(path=str(tmp_path))])
     assert isinstance(parts[0], Facts)
