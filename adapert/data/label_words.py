@@ -11,9 +11,12 @@ CONTROL_WORDS = frozenset(
         "negativecontrol",
         "negcontrol",
         "negctrl",
+        "negativectrl",
         "3xnegctrl",
         "nontargeting",
+        "nontarget",
         "nontargetingcontrol",
+        "nontargetingcontrols",
         "nontargetingcontrolguideforhuman",
         "nontargetingcontrolguideformouse",
         "nontargetinghuman",
@@ -34,7 +37,7 @@ CONTROL_WORDS = frozenset(
 )
 """Names of unperturbed cells, in lower case, without blanks, hyphens and underscores."""
 
-MISSING_WORDS = frozenset({"none", "nan", "na", "n/a", "<na>", "null"})
+MISSING_WORDS = frozenset({"-", "none", "nan", "na", "n/a", "<na>", "null"})
 """Words that files hold in place of no value, in lower case."""
 
 UNASSIGNED_WORDS = frozenset(

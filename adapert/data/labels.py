@@ -25,7 +25,7 @@ LEFT_OUT = ""
 """Canonical label of cells that are neither perturbed nor controls."""
 
 LONGEST_GUIDE = 100
-"""Letters of a guide's name: longer ones are not looked at, however many numbers they end in."""
+"""Letters of a guide's or a row's name: longer labels are none, however many numbers they end in."""
 
 Reason: TypeAlias = Literal["without a label", "not assigned to a perturbation", "under another control word"]
 """Why a label is left out."""
@@ -160,7 +160,7 @@ class LabelRule:
 
     def _as_row(self, text: str) -> Reading | None:
         row = ROW_FORM.fullmatch(text)
-        if row is None:
+        if row is None or len(text) > LONGEST_GUIDE:
             return None
         reading = self.read(row["of"])
         if not reading.is_known:

@@ -225,7 +225,8 @@ def check_covered(names: Mapping[str, str], covered: Collection[str], note: Call
     """
     perturbations = {label: name for label, name in names.items() if name not in (CONTROL, LEFT_OUT)}
     perturbed = {gene for name in perturbations.values() for gene in genes_of(name)}
-    n_known = len(perturbed.intersection(covered))
+    known = perturbed.intersection(covered)
+    n_known = len(known)
     if n_known >= len(perturbed) / 2:
         return
     unknown = {
@@ -258,9 +259,10 @@ def refuse_apart(guides: Mapping[str, Sequence[str]], cure: str) -> None:
     """
     if guides:
         name, labels = next(iter(guides.items()))
+        more = f", and {len(guides) - 1:,} more perturbations have several" if len(guides) > 1 else ""
         raise InputError(
-            f"Guides of one gene must be one perturbation, or a gene is in training and test alike, but "
-            f"{len(guides)} perturbations have several labels: '{name}' has {name_some(labels)}. {cure}"
+            "Guides of one gene must be one perturbation, or a gene is in training and test alike, but "
+            f"'{name}' has the labels {name_some(labels)}{more}. {cure}"
         )
 
 

@@ -38,7 +38,7 @@ def test_gene_that_looks_like_a_numbered_control_stays_a_gene():
     assert is_control_word("NT5")
 
 
-@pytest.mark.parametrize("label", ["None", "nan", "NaN", "NA", "N/A", "<NA>", "null"])
+@pytest.mark.parametrize("label", ["None", "-", "nan", "NaN", "NA", "N/A", "<NA>", "null"])
 def test_words_for_no_value_are_known(label):
     assert is_missing_word(label)
 

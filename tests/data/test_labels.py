@@ -235,7 +235,13 @@ def test_reading_does_not_depend_on_what_was_read_before():
 
 
 @pytest.mark.parametrize(
-    "label", ["KLF1" + "_1" * 5_000, "_".join(["KLF1"] * 5_000) + "_x", "+" * 5_000 + "x"]
+    "label",
+    [
+        "KLF1" + "_1" * 5_000,
+        "_".join(["KLF1"] * 5_000) + "_x",
+        "+" * 5_000 + "x",
+        "0_" * 2_000 + "A" + "_P1_ENSG1" * 2_000,
+    ],
 )
 def test_label_of_any_length_is_read(label):
     assert RULE.read(label).genes
