@@ -50,11 +50,6 @@ class ReadPick:
     pick: Pick | None
     reason: str = ""
 
-    @property
-    def trial(self) -> str:
-        """A trial of the picked config, ``"search/007"``; empty where there is none."""
-        return self.pick.trials[0] if self.pick is not None and self.pick.trials else ""
-
 
 def read_pick(workspace: Path, study: StudyResults) -> ReadPick:
     """Read what `adapert pick` last named, or would name without training anything anew."""

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +13,7 @@ from adapert.data.prepared import read_manifest
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
 from adapert.judgement import count_retrained
-from adapert.openings import Opening
+from adapert.openings import Opening, earlier_openings
 from adapert.selection import Pick
 from adapert.study.definition import restore_study
 from adapert.study.recipes import build_study, recipe_names
@@ -113,49 +113,113 @@ def build_commands(
     picks: Sequence[ReadPick],
     openings: Sequence[Opening],
 ) -> list[Part]:
-    """Write the command lines that do all of it again.
+    """Write the command lines that do all of it again: what was run, each after what it needs.
 
     Args:
         readings: The studies.
         workspace: Of the studies.
-        picks: Of those that search.
+        picks: Of those that search; one that was not made yet has no line.
         openings: Of the test split, in the workspace.
     """
+    searches = {reading.name: reading for reading in readings}
+    made = [read for read in picks if _is_made(read, searches.get(read.study))]
+    files = {read.pick.config.digest(): _pick_file(read) for read in made if read.pick is not None}
     lines: list[str] = []
-    bases: list[Part] = []
-    for reading in readings:
-        if reading.state is None:
-            lines.append(f"# {reading.name}: its ledger is not in this workspace, so its recipe is not known")
-            continue
-        launched, base = _launch_line(reading, reading.state, workspace)
-        lines += [launched, *_extend_lines(reading, reading.state, workspace)]
+    parts: list[Part] = []
+    for reading in _in_order(readings, made):
+        own, base = _study_lines(reading, workspace, files)
+        lines += own
+        lines += [
+            line for read in made if read.study == reading.name for line in _pick_lines(read, workspace)
+        ]
         if base is not None:
-            bases.append(Code(f"What {reading.name} starts from: {_base_file(reading)}", base))
-    for read in picks:
-        lines += _pick_lines(read, workspace, openings)
+            parts.append(Code(f"What {reading.name} starts from: {_base_file(reading)}", base))
+    evaluated, configs = _evaluate_lines(readings, workspace, openings, files)
     names = [reading.name for reading in readings]
-    lines.append(_line(workspace, "report", *names, "--out", "report.html"))
-    return [Code("Commands, in their order", "\n".join(lines)), *bases]
+    lines += [*evaluated, _line(workspace, "report", *names, "--out", "report.html")]
+    return [
+        Code("Commands, in their order; a new --workspace leaves these results alone", "\n".join(lines)),
+        *parts,
+        *configs,
+    ]
 
 
-def _pick_lines(read: ReadPick, workspace: Path, openings: Sequence[Opening]) -> list[str]:
-    """Write how a config is picked, evaluated as it was, or as it may be, and its trial run again."""
+def _is_made(read: ReadPick, reading: StudyReading | None) -> bool:
+    """Whether `adapert pick` has named this config; else it is what it would name."""
     if read.pick is None:
-        return []
-    file = f"{read.study}_best.yaml"
+        return False
+    return read.pick.reevaluated is not None or bool(reading and reading.results.picked)
+
+
+def _in_order(readings: Sequence[StudyReading], made: Sequence[ReadPick]) -> list[StudyReading]:
+    """Put each study after the one whose picked config it starts from, as far as the page is about that."""
+    studies = {reading.name: reading for reading in readings}
+    source = {read.pick.config.digest(): read.study for read in made if read.pick is not None}
+    ordered: dict[str, StudyReading] = {}
+    begun: set[str] = set()
+
+    def place(reading: StudyReading) -> None:
+        if reading.name in begun:
+            return
+        begun.add(reading.name)
+        needed = source.get(_base_of(reading.state).digest(), "") if reading.state else ""
+        if needed in studies:
+            place(studies[needed])
+        ordered[reading.name] = reading
+
+    for reading in readings:
+        place(reading)
+    return list(ordered.values())
+
+
+def _study_lines(
+    reading: StudyReading, workspace: Path, files: Mapping[str, str]
+) -> tuple[list[str], str | None]:
+    """Write how a study was launched and extended, and the YAML of its base config where it needs a file."""
+    if reading.state is None:
+        return [f"# {reading.name}: its ledger is not in this workspace, so its recipe is not known"], None
+    if reading.design == "reevaluation":
+        return [f"# {reading.name}: 'adapert pick' ran it"], None
+    recipe = str(reading.state.definition.get("recipe") or "")
+    if recipe not in recipe_names() and not recipe.endswith(".py"):
+        return [f"# {reading.name}: it was launched from Python, by no recipe"], None
+    launched, base = _launch_line(reading, reading.state, recipe, workspace, files)
+    return [launched, *_extend_lines(reading, reading.state, workspace)], base
+
+
+def _pick_file(read: ReadPick) -> str:
+    return f"{read.study}_best.yaml"
+
+
+def _pick_lines(read: ReadPick, workspace: Path) -> list[str]:
+    """Write how a config was picked."""
+    assert read.pick is not None
     options = _reevaluation_words(read.pick, workspace)
     if read.pick.objective != "pearson_delta":
         options += ["--objective", read.pick.objective]
-    digest = read.pick.config.digest()
-    evaluated = [_evaluation_words(one) for one in openings if one.config_digest == digest]
-    return [
-        _line(workspace, "pick", read.study, *options, "--out", file),
-        *(
-            _line(workspace, "evaluate", file, *words, *(["--again"] if number else []))
-            for number, words in enumerate(evaluated or [["--seeds", "5"]])
-        ),
-        *([_line(workspace, "rerun", read.trial)] if read.trial else []),
-    ]
+    return [_line(workspace, "pick", read.study, *options, "--out", _pick_file(read))]
+
+
+def _evaluate_lines(
+    readings: Sequence[StudyReading],
+    workspace: Path,
+    openings: Sequence[Opening],
+    files: Mapping[str, str],
+) -> tuple[list[str], list[Part]]:
+    """Write how the test split of the studies' data was opened, and the configs that no pick writes."""
+    fingerprints = {reading.fingerprint for reading in readings}
+    opened = [one for one in openings if one.data_fingerprint in fingerprints]
+    lines: list[str] = []
+    configs: dict[str, Part] = {}
+    for number, opening in enumerate(opened):
+        file = files.get(opening.config_digest) or f"evaluated_{opening.config_digest}.yaml"
+        if opening.config_digest not in files:
+            yaml = config_yaml(build_config(opening.config))
+            configs[file] = Code(f"What was evaluated: {file}", yaml)
+        again = earlier_openings(opened[:number], opening.study, opening.data_fingerprint)
+        words = [*_evaluation_words(opening), *(["--again"] if again else [])]
+        lines.append(_line(workspace, "evaluate", file, *words))
+    return lines, list(configs.values())
 
 
 def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
@@ -183,10 +247,15 @@ def _base_file(reading: StudyReading) -> str:
     return f"{reading.name}_base.yaml"
 
 
-def _launch_line(reading: StudyReading, state: StudyState, workspace: Path) -> tuple[str, str | None]:
-    """Write a study's launch, and the YAML of its base config where that is not short."""
-    study, recipe = state.definition["study"], str(state.definition.get("recipe") or reading.name)
-    base = build_config(study["base"])
+def _base_of(state: StudyState) -> Config:
+    return build_config(state.definition["study"]["base"])
+
+
+def _launch_line(
+    reading: StudyReading, state: StudyState, recipe: str, workspace: Path, files: Mapping[str, str]
+) -> tuple[str, str | None]:
+    """Write a study's launch, and the YAML of its base config where neither that is short nor a pick's."""
+    study, base = state.definition["study"], _base_of(state)
     words = ["launch", recipe, "--data", base.data.path]
     default = Config().flat()
     changed = {
@@ -194,8 +263,11 @@ def _launch_line(reading: StudyReading, state: StudyState, workspace: Path) -> t
         for name, value in base.flat().items()
         if value != default[name] and name not in ("data.path", "data.fingerprint")
     }
-    is_long = len(changed) > MAX_SETS
-    if is_long:
+    picked = files.get(base.digest())
+    is_long = picked is None and len(changed) > MAX_SETS
+    if picked is not None:
+        words += ["--config", picked]
+    elif is_long:
         words += ["--config", _base_file(reading)]
     else:
         words += [word for name, value in changed.items() for word in ("--set", f"{name}={_scalar(value)}")]

@@ -5,13 +5,16 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import typer
 import yaml
 from fixtures.ledger import first_line
 from fixtures.openings import build_opening
 from fixtures.results import KnownResults
 
+from adapert.cli import app
 from adapert.config import Config, build_config
 from adapert.data.prepared import FORMAT_VERSION
+from adapert.results.study import PickRecord
 from adapert.study.definition import describe_study
 from adapert.study.ledger import LEDGER_FILE, EventKind, Ledger
 from adapert.study.recipes import build_study
@@ -22,6 +25,7 @@ from analysis.report.elements import Facts, Paragraph
 from analysis.report.provenance import build_commands, build_data, build_versions
 from analysis.report.reading import StudyReading
 
+MANIFEST = {"format_version": FORMAT_VERSION, "fingerprint": "0012", "kind": "cells", "split_seed": 3}
 CODE = {"git_commit": "0123456789abcdef-dirty", "packages": "torch 2.13.0+cpu, ray 2.60.0"}
 
 
@@ -68,10 +72,66 @@ def test_without_a_ledger_the_recipe_is_not_guessed(tmp_path):
     assert commands(lost, tmp_path)[0].startswith("# search: its ledger is not in this workspace")
 
 
-def test_a_pick_is_followed_by_its_evaluation_and_the_same_trial_again(tmp_path):
-    picked = pick_of()
-    verbs = [shlex.split(line)[1] for line in commands(reading(), tmp_path, [ReadPick("search", picked)])]
-    assert verbs == ["launch", "pick", "evaluate", "rerun", "report"]
+def parse(line):
+    """The command of a line, parsed by the real command line, and its arguments."""
+    _, name, *words = shlex.split(line)
+    found = typer.main.get_command(app).commands[name]
+    return name, found.make_context(name, words).params
+
+
+def test_every_line_is_a_command_and_comes_after_what_it_needs(tmp_path):
+    best = Config().with_changes({"data.path": "data", "model.tau": 0.4, "graph.top_k": 7})
+    ablation = reading("ablation", {"model.tau": 0.4, "graph.top_k": 7})
+    given = [ablation, reading("sensitivity"), reading(budget={"n_trials": 9}, n_more_trials=3)]
+    picked = pick_of(config=best, reevaluated=pd.DataFrame(), reevaluation="gone")
+    openings = [build_opening(config_digest=best.digest(), data_fingerprint="0012")]
+    parts = build_commands(given, tmp_path, [ReadPick("search", picked)], openings)
+    parsed = [parse(line) for line in parts[0].text.splitlines()]
+    assert [name for name, _ in parsed] == [
+        *("launch", "extend", "pick", "launch", "launch", "evaluate", "report")
+    ]
+    written = {"ablation_base.yaml", "sensitivity_base.yaml"} & {part.label.split(": ")[-1] for part in parts}
+    for _name, arguments in parsed:
+        config = arguments.get("config")
+        assert config is None or str(config) in written
+        written.add(str(arguments.get("out")))
+    launched = [arguments["name"] for name, arguments in parsed if name == "launch"]
+    assert launched == ["search", "ablation", "sensitivity"]
+    assert str(parsed[3][1]["config"]) == "search_best.yaml"  # it starts from what was picked
+    assert parsed[4][1]["config"] is None
+
+
+def test_what_was_not_run_is_not_listed(tmp_path):
+    verbs = [shlex.split(line)[1] for line in commands(reading(), tmp_path, [ReadPick("search", pick_of())])]
+    assert verbs == ["launch", "report"]
+
+
+def test_a_pick_without_training_is_listed_where_the_study_knows_of_it(tmp_path):
+    given = reading()
+    given.results.picked = PickRecord("pds")
+    _, line, _ = commands(given, tmp_path, [ReadPick("search", pick_of(objective="pds"))])
+    assert parse(line)[1]["no_reevaluation"] is True
+    assert parse(line)[1]["objective"] == "pds"
+
+
+def test_a_config_that_no_pick_wrote_is_evaluated_from_a_file_of_its_own(tmp_path):
+    other = Config().with_changes({"model.tau": 0.3})
+    openings = [
+        build_opening(config_digest=other.digest(), config=other.flat(), data_fingerprint="0012", study=""),
+        build_opening(config_digest="of other data"),
+    ]
+    lines, shown = build_commands([reading()], tmp_path, [], openings)
+    _, evaluated, _ = (parse(line) for line in lines.text.splitlines())
+    assert str(evaluated[1]["config"]) == f"evaluated_{other.digest()}.yaml"
+    assert yaml.safe_load(shown.text)["model"]["tau"] == 0.3
+
+
+def test_what_no_recipe_launched_is_said_and_no_command(tmp_path):
+    given = reading()
+    again = StudyReading(KnownResults("search_reevaluation", state=given.state, design="reevaluation"))
+    given.results.state = replace(given.state, definition={**given.state.definition, "recipe": ""})
+    assert commands(given, tmp_path)[0].startswith("# search: it was launched from Python")
+    assert commands(again, tmp_path)[0] == "# search_reevaluation: 'adapert pick' ran it"
 
 
 def test_a_pick_and_its_evaluation_are_written_with_their_options(tmp_path):
@@ -85,8 +145,14 @@ def test_a_pick_and_its_evaluation_are_written_with_their_options(tmp_path):
     ledger.close()
     picked = pick_of(reevaluated=pd.DataFrame(), reevaluation="search_reevaluation")
     digest = Config().digest()
-    opening = build_opening(config_digest=digest, n_seeds=5, refit="train+validation", use_ensembles=True)
-    openings = [opening, replace(opening, config_digest="of another"), opening]
+    opening = build_opening(
+        config_digest=digest,
+        data_fingerprint="0012",
+        n_seeds=5,
+        refit="train+validation",
+        use_ensembles=True,
+    )
+    openings = [opening, replace(opening, data_fingerprint="of another"), opening]
     _, pick, first, second, *_ = commands(reading(), tmp_path, [ReadPick("search", picked)], openings)
     assert "--top 2 --fresh-seeds 4 --redraws 1 --out search_best.yaml" in pick
     words = "--models adapert,mean --seeds 5 --refit train+validation --ensemble"
@@ -110,7 +176,7 @@ def test_data_that_are_gone_are_told_by_their_fingerprint():
 
 def test_responses_are_said_to_be_in_their_own_units_and_not_tested(tmp_path):
     choices = {"units": "rank", "significant_layer": "up", "deg_test": "mann_whitney", "deg_adjust": "fdr"}
-    manifest = {"format_version": 1, "fingerprint": "0012", "kind": "responses", "choices": choices}
+    manifest = MANIFEST | {"kind": "responses", "choices": choices}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     facts = dict(build_data([reading(path=str(tmp_path))])[0].rows)
     assert facts["units of deltas"] == "rank"
@@ -121,12 +187,7 @@ def test_responses_are_said_to_be_in_their_own_units_and_not_tested(tmp_path):
 @pytest.mark.parametrize("fingerprint", ["0012", "ffff"])
 def test_data_are_described_by_their_manifest_only_where_they_are_the_same(tmp_path, fingerprint):
     counts = {"perturbations": 9, "combinations": 2, "train": 5, "validation": 2, "test": 2, "genes": 40}
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "fingerprint": fingerprint,
-        "split_seed": 3,
-        "counts": counts,
-    }
+    manifest = MANIFEST | {"fingerprint": fingerprint, "counts": counts}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     parts = build_data([reading(path=str(tmp_path))])
     assert isinstance(parts[0], Facts)
