@@ -8,8 +8,21 @@ does more than its command: a study that was begun alike is gone on with, where 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
+from adapert.arguments import (
+    AnyPath,
+    Budget,
+    check_fields,
+    check_file,
+    check_folder,
+    check_kind,
+    check_mapping,
+    check_names,
+    check_optional,
+    check_split,
+    check_word,
+)
 from adapert.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,8 +47,6 @@ if TYPE_CHECKING:
 
 Note = Callable[[str], None]
 """Takes a line on what was just done."""
-
-AnyPath = str | Path
 
 WORKSPACE = "runs"
 """Where studies and the MLflow store lie, unless another place is named."""
@@ -68,40 +79,44 @@ def prepare(
         aliases: Table of two symbols of the same gene.
         split_file: Saved split, instead of a drawn one.
         note: Told what was guessed and found.
-        **choices: Fields of `PrepareChoices`, such as ``split_seed=1``.
+        **choices: Fields of `PrepareChoices`, such as ``split_seed=1``; ``where`` may be one condition.
 
     Returns:
         The data set with all its splits; studies read it from `out`, and never the test split.
 
     Raises:
-        InputError: A file that is not there or not what it should be, or `out` exists.
+        InputError: A file that is not there or not what it should be, a choice that does not exist, or `out`
+            exists.
     """
     from adapert.data.choices import PrepareChoices
     from adapert.data.prepare import prepare as prepare_data
     from adapert.files import check_new_directory
 
-    check_new_directory(Path(out))
+    if isinstance(where := choices.get("where"), str):
+        choices["where"] = (where,)
+    chosen = check_fields("choices", choices, get_type_hints(PrepareChoices))
+    check_new_directory(folder := check_folder("out", out))
     return prepare_data(
-        Path(cells),
-        Path(network),
-        Path(embeddings),
-        PrepareChoices(**choices),
-        network_info=_path(network_info),
-        aliases=_path(aliases),
-        split_file=_path(split_file),
-        out=Path(out),
+        check_file("cells", cells),
+        check_file("network", network),
+        check_file("embeddings", embeddings),
+        PrepareChoices(**chosen),
+        network_info=_file("network_info", network_info),
+        aliases=_file("aliases", aliases),
+        split_file=_file("split_file", split_file),
+        out=folder,
         note=note,
     )
 
 
 def launch(
-    study: "str | Study",
+    study: "AnyPath | Study",
     data: AnyPath | None = None,
     workspace: AnyPath = WORKSPACE,
     *,
     config: AnyPath | None = None,
     changes: Mapping[str, Any] | None = None,
-    budget: Mapping[str, Any] | None = None,
+    budget: Budget | None = None,
     resources: "Resources | None" = None,
     limits: "Limits | None" = None,
     stores: "Stores | None" = None,
@@ -116,7 +131,7 @@ def launch(
         workspace: Where the study and the MLflow store lie.
         config: YAML config to start from.
         changes: Dotted config fields on top: ``{"model.tau": 0.5}``.
-        budget: Fields of `Study.with_budget`, such as ``{"n_trials": 32}`` of a search.
+        budget: How much is tried, such as ``{"n_trials": 32}`` of a search.
         resources: What the study may use; a core a trial, or a GPU if there is one.
         limits: When it ends early.
         stores: Of MLflow and Optuna, other than the workspace's own; of a new study only.
@@ -124,28 +139,51 @@ def launch(
         recipe: Of a `Study`: what it was built by, to be compared when it is gone on with.
 
     Raises:
-        InputError: No such recipe or data, a wrong field, or another study of this name.
+        InputError: No such recipe or data, a wrong field, what a whole `Study` has itself, or another study
+            of this name.
     """
     from rich.console import Console
 
-    from adapert.launching import build_base, is_begun
+    from adapert.config import Config
+    from adapert.launching import Stores, build_base, is_begun
     from adapert.launching import launch as launch_study
     from adapert.resume import resume as resume_study
     from adapert.study.limits import Limits
     from adapert.study.recipes import build_study
-    from adapert.study.resources import build_resources
+    from adapert.study.resources import Resources, build_resources
     from adapert.study.study import Study
 
-    if not isinstance(study, Study):
-        base = build_base(_path(data), _path(config), changes or {})
-        recipe = str(Path(study).resolve()) if study.endswith(".py") else study
-        study = build_study(study, base).with_budget(**(budget or {}))
+    check_optional("resources", resources, Resources, "Make them by adapert.study.resources.build_resources.")
+    check_optional("limits", limits, Limits, "Make them by adapert.study.limits.Limits(seconds=3600).")
+    check_optional("stores", stores, Stores, "Make them by adapert.launching.Stores(tracking_uri=...).")
+    check_kind(
+        "study", study, (str, Path, Study), "Name a recipe, such as 'search', or the path of your own."
+    )
+    folder = check_folder("workspace", workspace)
+    changed = check_mapping("changes", changes)
+    tried = check_fields("budget", budget, get_type_hints(Budget), list(Config().flat()))
+    if isinstance(study, Study):
+        _refuse_beside_study({"data": data, "config": config, "changes": changes, "budget": budget})
+    else:
+        base = build_base(_folder("data", data), _file("config", config), changed)
+        name = str(study)
+        recipe = str(Path(name).resolve()) if name.endswith(".py") else name
+        study = build_study(name, base).with_budget(**tried)
     shown = console or Console(quiet=True)
-    if is_begun(study, Path(workspace)):
+    if is_begun(study, folder):
         used, ends = (asdict(part) if part else {} for part in (resources, limits))
-        return resume_study(Path(workspace), study.name, shown, used, ends)
+        return resume_study(folder, study.name, shown, used, ends)
     anew = resources or build_resources(1, None, None, "auto")
-    return launch_study(study, Path(workspace), anew, limits or Limits(), shown, stores, recipe)
+    return launch_study(study, folder, anew, limits or Limits(), shown, stores, recipe)
+
+
+def _refuse_beside_study(given: Mapping[str, Any]) -> None:
+    """Refuse what a recipe's study is built from: a whole one would not look at it."""
+    if names := [name for name, value in given.items() if value]:
+        raise InputError(
+            f"A whole Study has its own data, config and budget, but {', '.join(names)} came beside it. "
+            "Change its base by Config.with_changes and its plan by Study.with_budget, or name a recipe."
+        )
 
 
 def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
@@ -163,7 +201,7 @@ def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """
     from adapert.results.find import open_study
 
-    return open_study(Path(workspace), study).frame.copy()
+    return open_study(check_folder("workspace", workspace), _name("study", study)).frame.copy()
 
 
 def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
@@ -182,7 +220,7 @@ def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     from adapert.results.find import open_study
     from analysis.load import load_per_perturbation
 
-    return load_per_perturbation(open_study(Path(workspace), study))
+    return load_per_perturbation(open_study(check_folder("workspace", workspace), _name("study", study)))
 
 
 def pick(
@@ -213,13 +251,17 @@ def pick(
         UnfinishedError: Training anew was interrupted; picking again goes on with it.
     """
     from adapert.prediction.tracked import keep_picked_model
-    from adapert.reevaluation import add_intervals, keep_pick, pick_config
+    from adapert.reevaluation import ReevaluationPlan, add_intervals, keep_pick, pick_config
     from adapert.results.find import open_study
     from adapert.selection import pick as rank_configs
+    from adapert.study.resources import Resources
 
-    folder = Path(workspace)
+    check_optional("plan", plan, ReevaluationPlan, "Make it by adapert.reevaluation.ReevaluationPlan(top=3).")
+    used = check_fields("resources", resources, get_type_hints(Resources))
+    folder = check_folder("workspace", workspace)
+    study = _name("study", study)
     if is_reevaluated:
-        picked = pick_config(folder, study, objective, plan, resources, console)
+        picked = pick_config(folder, study, objective, plan, used, console)
     else:
         results = open_study(folder, study)
         picked = add_intervals(rank_configs(results, objective), results)
@@ -262,27 +304,39 @@ def evaluate(
     from adapert.data.prepared import read_prepared
     from adapert.launching import build_base
 
-    base = build_base(_path(data), _path(config), changes or {})
+    check_optional(
+        "plan", plan, ComparisonPlan, "Make it by adapert.comparison.ComparisonPlan(split='test')."
+    )
+    if plan is not None:
+        check_word("split", plan.split, ("test", "validation"))
+    check_optional("emit", emit, tuple, "Give two new files, of predicted and of real cells.")
+    changed = check_mapping("changes", changes)
+    folder = check_folder("workspace", workspace)
+    base = build_base(_folder("data", data), _file("config", config), changed)
     read_prepared(Path(base.data.path))  # damaged data are refused before any fit
     return evaluate_config(
         base,
         plan or ComparisonPlan(split="test"),
-        Path(workspace),
+        folder,
         again=again,
-        out=_path(out),
+        out=_folder("out", out),
         emit=emit,
         note=note,
     )
 
 
 def predict(
-    run: str, perturbations: Sequence[str], workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = None
+    run: str,
+    perturbations: str | Sequence[str],
+    workspace: AnyPath = WORKSPACE,
+    *,
+    data: AnyPath | None = None,
 ) -> "Predictions":
     """Predict perturbations by a tracked model; nothing observed of them is read.
 
     Args:
         run: A trial's run id, ``"search/007"``, or a study's name: its picked model, else its best trial.
-        perturbations: Genes, or genes joined by ``+``.
+        perturbations: Genes, or genes joined by ``+``; one alone may be a string.
         workspace: Where the study lies.
         data: Prepared data set of the trial, where it no longer lies where it was.
 
@@ -291,7 +345,8 @@ def predict(
     """
     from adapert.prediction.tracked import predict_run
 
-    return predict_run(Path(workspace), run, perturbations, _path(data))
+    asked = check_names("perturbations", perturbations)
+    return predict_run(check_folder("workspace", workspace), _name("run", run), asked, _folder("data", data))
 
 
 def rerun(
@@ -311,7 +366,7 @@ def rerun(
     """
     from adapert.rerunning import rerun_trial
 
-    return rerun_trial(Path(workspace), run, _path(data), note)
+    return rerun_trial(check_folder("workspace", workspace), _name("run", run), _folder("data", data), note)
 
 
 @dataclass(frozen=True)
@@ -328,7 +383,7 @@ class Drawn:
 
 
 def draw_figures(
-    studies: Sequence[str] = (),
+    studies: str | Sequence[str] = (),
     workspace: AnyPath = WORKSPACE,
     out: AnyPath | None = None,
     *,
@@ -337,49 +392,61 @@ def draw_figures(
     evaluation: AnyPath | None = None,
     perturbation: str | None = None,
     pathways: AnyPath | None = None,
-    only: Collection[str] = (),
+    only: str | Collection[str] = (),
     note: Note = _ignore,
 ) -> Drawn:
     """Draw the figures and tables of studies, of a data set, or of an evaluation.
 
     Args:
-        studies: Their names; their figures are kept with them in MLflow too.
+        studies: Their names, or one; their figures are kept with them in MLflow too.
         workspace: Where they lie.
         out: Directory; ``figures`` in the workspace if None.
-        split: Which perturbations the studies' figures show.
+        split: Which perturbations the studies' figures show: validation.
         data: Prepared data set: Figures 6 to 8, Tables 4 to 6.
         evaluation: Folder of an evaluation: Figures 1 and 9, Tables 1 to 3. With its `data` named too,
             Figure 8 follows its model's strongest genes.
         perturbation: Of Figures 1 and 9; else one is chosen by a rule that their captions state.
         pathways: GMT file of gene sets, for Figure 9 and a table of all perturbations.
-        only: Names of figures and tables; empty takes all.
+        only: Names of figures and tables, or one; empty takes all.
         note: Told of each figure that is left out, and why.
 
     Raises:
-        InputError: No source, or one that has nothing to show.
+        InputError: No source, one that has nothing to show, an option without what it is about, or a name
+            that no figure or table has.
     """
     from adapert.results.find import open_study
-    from analysis.sources import draw_data, draw_evaluation
+    from analysis.figures.recipes import figure_stems
+    from analysis.sources import TABLE_STEMS, draw_data, draw_evaluation
 
+    check_split(split)
+    studies, wanted = check_names("studies", studies), tuple(check_names("only", only))
+    for stem in wanted:
+        check_word("only", stem, (*figure_stems(), *TABLE_STEMS))
+    for name, value in (("perturbation", perturbation), ("pathways", pathways)):
+        if value is not None and evaluation is None:
+            raise InputError(f"--{name} is about an evaluation, but none was named. Add --evaluation FOLDER.")
     if not studies and data is None and evaluation is None:
         raise InputError(
             "Figures need a source, but none was named. "
             "Name studies, or a folder with --data or --evaluation."
         )
-    directory, wanted = _path(out) or Path(workspace) / "figures", tuple(only)
+    folder = check_folder("workspace", workspace)
+    directory = _folder("out", out) or folder / "figures"
+    prepared, evaluated = _folder("data", data), _folder("evaluation", evaluation)
+    gene_sets = _file("pathways", pathways)
     paths, claims = list[Path](), None
     if studies:
-        opened = [open_study(Path(workspace), name) for name in dict.fromkeys(studies)]
-        paths, claims = _draw_studies(Path(workspace), opened, directory, split, wanted, note)
-    if data is not None:
-        paths += draw_data(Path(data), directory, _path(evaluation), wanted, note)
-    if evaluation is not None:
-        paths += draw_evaluation(Path(evaluation), directory, perturbation, _path(pathways), wanted, note)
+        opened = [open_study(folder, name) for name in dict.fromkeys(studies)]
+        paths, claims = _draw_studies(folder, opened, directory, split, wanted, note)
+    if prepared is not None:
+        paths += draw_data(prepared, directory, evaluated, wanted, note)
+    if evaluated is not None:
+        paths += draw_evaluation(evaluated, directory, perturbation, gene_sets, wanted, note)
     return Drawn(paths, claims)
 
 
 def write_report(
-    studies: Sequence[str],
+    studies: str | Sequence[str],
     workspace: AnyPath = WORKSPACE,
     out: AnyPath | None = None,
     *,
@@ -388,25 +455,30 @@ def write_report(
     """Tell what studies asked, ran, found and cost, on one HTML page that needs no network.
 
     Args:
-        studies: Their names; the page is kept with each of them in MLflow too.
+        studies: Their names, or one; the page is kept with each of them in MLflow too.
         workspace: Where they lie.
         out: HTML file; ``report.html`` in the workspace if None.
-        split: Which perturbations figures and tables show.
+        split: Which perturbations figures and tables show: validation.
 
     Returns:
         The file.
 
     Raises:
-        InputError: No such store or study, or a file that cannot be written.
+        InputError: No such store or study, none at all, another split, or a file that cannot be written.
     """
     from adapert.tracking.runs import keep_report
     from adapert.tracking.store import tracking_uri
     from analysis.report.content import build_report
     from analysis.report.page import write_page
 
-    path = _path(out) or Path(workspace) / "report.html"
-    page = write_page(build_report(Path(workspace), studies, split), path)
-    keep_report(tracking_uri(Path(workspace)), studies, page)
+    check_split(split)
+    studies = check_names("studies", studies)
+    if not studies:
+        raise InputError("A report is about studies, but none was named. Name one.")
+    folder = check_folder("workspace", workspace)
+    path = _file("out", out) or folder / "report.html"
+    page = write_page(build_report(folder, studies, split), path)
+    keep_report(tracking_uri(folder), studies, page)
     return path
 
 
@@ -436,5 +508,14 @@ def _draw_studies(
     return paths, claims
 
 
-def _path(path: AnyPath | None) -> Path | None:
-    return None if path is None else Path(path)
+def _name(what: str, given: object) -> str:
+    check_kind(what, given, str, "Give one name.")
+    return str(given)
+
+
+def _file(what: str, path: AnyPath | None) -> Path | None:
+    return None if path is None else check_file(what, path)
+
+
+def _folder(what: str, path: AnyPath | None) -> Path | None:
+    return None if path is None else check_folder(what, path)

@@ -42,6 +42,7 @@ ROOMS = (
     "analysis",
     "adapert.reevaluation",
     "adapert.assessment",
+    "adapert.arguments",
     "adapert.api",
     "adapert.cli",
 )

@@ -16,7 +16,7 @@ def report(
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     split: Annotated[
-        str, typer.Option("--split", help="validation or test perturbations, in figures and tables.")
+        str, typer.Option("--split", help="validation; for test see 'evaluate'.")
     ] = "validation",
 ) -> None:
     """Tell what studies asked, ran, found and cost, on one HTML page that needs no network."""

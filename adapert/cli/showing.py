@@ -22,7 +22,9 @@ def figures(
         Path | None, typer.Option("--out", help="Directory; WORKSPACE/figures by default.")
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
-    split: Annotated[str, typer.Option("--split", help="validation or test perturbations.")] = "validation",
+    split: Annotated[
+        str, typer.Option("--split", help="validation; for test see --evaluation.")
+    ] = "validation",
     data: Annotated[
         Path | None, typer.Option("--data", help="Prepared data set: Figures 6 to 8, Tables 4 to 6.")
     ] = None,
@@ -45,9 +47,6 @@ def figures(
     from analysis.sources import TABLE_STEMS
 
     one_of("--split", split, ("validation", "test"))
-    for option, value in (("--perturbation", perturbation), ("--pathways", pathways)):
-        if value is not None and evaluation is None:
-            raise InputError(f"{option} is about an evaluation, but none was named. Add --evaluation FOLDER.")
     wanted = tuple(only or ())
     for stem in wanted:
         one_of("--only", stem, (*figure_stems(), *TABLE_STEMS))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from adapert.config import Config
-from adapert.errors import InputError, nearest
+from adapert.errors import InputError, name_some, nearest
 from adapert.study.space import SearchSpace, check_space, distribution_of, grid_variants, is_within
 
 BUDGET_OPTIONS = {
@@ -223,6 +223,11 @@ class Study:
         """
         given = {name: value for name, value in budget.items() if value is not None}
         for name in given:
+            if name not in BUDGET_OPTIONS:
+                raise InputError(
+                    f"A budget has no field '{name}'.{nearest(name, BUDGET_OPTIONS)} "
+                    f"It has {name_some(BUDGET_OPTIONS, len(BUDGET_OPTIONS))}."
+                )
             if not hasattr(self.plan, name):
                 is_search = isinstance(self.plan, Search)
                 rule = _RULES[type(self.plan)]

@@ -216,7 +216,7 @@ def test_a_workspace_that_is_a_file_is_refused(launch, tmp_path):
     (tmp_path / "file").write_text("")
     message = launch("ablation", "--workspace", "file")
     assert "'file'" in message
-    assert "give another --workspace" in message
+    assert "Name another place" in message
 
 
 def test_a_study_that_exists_is_refused(launch, make_ledger):

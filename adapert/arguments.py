@@ -1,0 +1,183 @@
+"""What the Python functions are given: what cannot be meant is refused in a sentence, before any work."""
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from adapert.errors import InputError, name_some, nearest
+
+AnyPath = str | os.PathLike[str]
+
+
+class Budget(TypedDict, total=False):
+    """How much a study tries: what `Study.with_budget` takes."""
+
+    n_trials: int
+    """Configs that a search tries."""
+    n_seeds: int
+    """Seeds of each variant of a design."""
+    sampler: Literal["tpe", "random", "quasi_random", "grid"]
+    seed: int
+    """Of a search and its trials."""
+    min_epochs: int
+    """Before a search may stop a trial."""
+    seeds_per_config: int
+    cohort_size: int
+    """Configs that a search asks for at once."""
+
+
+def check_names(what: str, given: str | Iterable[str]) -> list[str]:
+    """Read names; one alone, as a string, is one name and not its letters.
+
+    Raises:
+        InputError: Anything but strings, or an empty one.
+    """
+    names = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else None
+    if names is None or not all(isinstance(name, str) and name.strip() for name in names):
+        raise InputError(
+            f"'{what}' must be a name or a list of names, but it is {_show(given)}. Give strings, such as "
+            "['KLF1'] for genes or ['search'] for studies."
+        )
+    return names
+
+
+def check_fields(
+    what: str, given: object, hints: Mapping[str, Any], elsewhere: Collection[str] = ()
+) -> dict[str, Any]:
+    """Read a mapping of fields, each of its type; None as a value leaves a field out.
+
+    Args:
+        what: The argument's name.
+        given: A mapping, or None for none.
+        hints: Field to its type.
+        elsewhere: Dotted fields of a config, which an argument `changes` takes.
+
+    Raises:
+        InputError: No mapping, a field that does not exist, or a value of another type.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    fields = check_mapping(what, given)
+    for name in fields.keys() - hints.keys():
+        owner = next((field for field in elsewhere if name in (field, field.partition(".")[2])), "")
+        cure = (
+            f" It is a field of the config: changes={{'{owner}': {fields[name]!r}}}."
+            if owner
+            else nearest(name, hints) + f" It has {name_some(hints, len(hints))}."
+        )
+        raise InputError(f"'{what}' has no field '{name}'.{cure}")
+    for name, value in fields.items():
+        fields[name] = tuple(value) if isinstance(value, list) else value
+        if value is None:
+            continue
+        try:
+            TypeAdapter(hints[name], config=ConfigDict(strict=True)).validate_python(fields[name])
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"Field '{name}' of '{what}': {first['msg']}, but it is {_show(value)}."
+            ) from error
+    return fields
+
+
+def check_mapping(what: str, given: object) -> dict[str, Any]:
+    """Read a mapping from names to values; None is empty.
+
+    Raises:
+        InputError: Anything else, such as ``["model.tau=0.5"]``.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise InputError(
+            f"'{what}' must map names of fields to their values, but it is {_show(given)}. "
+            "Give a dictionary, such as {'model.tau': 0.5} for changes of a config."
+        )
+    return dict(given)
+
+
+def check_kind(what: str, given: object, kind: type | tuple[type, ...], cure: str) -> None:
+    """Refuse an object of another class, and None.
+
+    Raises:
+        InputError: Another class.
+    """
+    if not isinstance(given, kind):
+        names = [one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,))]
+        raise InputError(f"'{what}' must be a {' or '.join(names)}, but it is {_show(given)}. {cure}")
+
+
+def check_optional(what: str, given: object, kind: type, cure: str) -> None:
+    """Refuse an object of another class; None stands for the default.
+
+    Raises:
+        InputError: Another class.
+    """
+    if given is not None:
+        check_kind(what, given, kind, cure)
+
+
+def check_word(what: str, given: object, known: Collection[str]) -> None:
+    """Refuse a word that is not among the known ones.
+
+    Raises:
+        InputError: It is not; with the nearest that is.
+    """
+    if given not in known:
+        raise InputError(
+            f"'{what}' must be one of {', '.join(known)}, but it is {_show(given)}."
+            f"{nearest(str(given), known)}"
+        )
+
+
+def check_split(split: object) -> None:
+    """Refuse all but validation: no trial of a study has seen another split.
+
+    Raises:
+        InputError: The test split, or a word that names none.
+    """
+    if split == "test":
+        raise InputError(
+            "Trials of studies are scored on validation perturbations only, so that figures and reports of "
+            "studies have none of the test split. Open it with 'adapert evaluate', and show that by 'adapert "
+            "figures --evaluation FOLDER'; reports of the study then show it too."
+        )
+    check_word("split", split, ("validation",))
+
+
+def check_file(what: str, path: object) -> Path:
+    """Read a file's path; whether it exists is the reader's business.
+
+    Raises:
+        InputError: No path, or that of a directory.
+    """
+    found = _check_path(what, path)
+    if found.is_dir():
+        raise InputError(f"'{what}' must be a file, but '{found}' is a directory. Name a file in it.")
+    return found
+
+
+def check_folder(what: str, path: object) -> Path:
+    """Read a directory's path; whether it exists is the reader's business.
+
+    Raises:
+        InputError: No path, or that of a file.
+    """
+    found = _check_path(what, path)
+    if found.is_file():
+        raise InputError(f"'{what}' must be a directory, but '{found}' is a file. Name another place.")
+    return found
+
+
+def _check_path(what: str, path: object) -> Path:
+    if not isinstance(path, (str, os.PathLike)) or not str(path):
+        raise InputError(
+            f"'{what}' must be a path, but it is {_show(path)}. Give a string or a pathlib.Path."
+        )
+    return Path(path)
+
+
+def _show(given: object) -> str:
+    shown = repr(given)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
