@@ -192,11 +192,15 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
     )
 
 
+P_CAPTION = (
+    f"p is that of Figures 4 and 5: {TEST}; Holm's correction over the comparisons of a metric, of an "
+    f"ablation {VARIANTS.family}; of a sensitivity study {WEIGHTS.family}."
+)
+
 _CAPTION = (
     "An estimate is a paired difference of means over perturbations, of the full model minus the model "
     "without a part, or of a weight minus no weight; or it is the best weight. "
-    f"Intervals are of {CONFIDENCE:.0%}. p is that of Figures 4 and 5: {TEST}; Holm's correction over the "
-    f"comparisons of a metric, of an ablation {VARIANTS.family}; of a sensitivity study {WEIGHTS.family}. "
+    f"Intervals are of {CONFIDENCE:.0%}. {P_CAPTION} "
     f"A difference is supported where its interval excludes 0 and p is below {LEVEL:g}; it is not where its "
     f"interval excludes one of {LITTLE:g}, which is also what counts as little. "
     f"The best weight is near .01 from {NEAR[0]:g} to {NEAR[1]:g}, and smaller for large effects where "

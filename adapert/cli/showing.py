@@ -75,7 +75,7 @@ def _print_claims(claims: "DataFrame") -> None:
     """Print the claims on the first metric; the files have them all."""
     from rich.table import Table
 
-    from analysis.claims import build_claims_table
+    from analysis.claims import P_CAPTION, build_claims_table
 
     shown = build_claims_table(claims[claims["metric"] == claims["metric"].iloc[0]]).cells
     console.print(f"The paper's claims about Figures 4 and 5, {shown['Metric'].iloc[0]}:")
@@ -85,6 +85,7 @@ def _print_claims(claims: "DataFrame") -> None:
     for row in shown[columns].itertuples(index=False):
         table.add_row(*row)
     console.print(table)
+    console.print(P_CAPTION, markup=False)
 
 
 def ui(

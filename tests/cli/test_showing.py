@@ -5,6 +5,7 @@ import pytest
 from fixtures.store import Store
 
 from adapert.data.prepared import write_prepared
+from analysis.statistics.families import VARIANTS
 
 
 @pytest.mark.parametrize("words", [["pick", "search", "--out", "best.yaml"], ["figures", "search"]])
@@ -53,6 +54,7 @@ def test_figures_of_an_ablation_come_with_the_papers_claims(adapert, store: Stor
     assert ended.status == 0
     assert "the context helps" in ended.out
     assert {path.name for path in tmp_path.iterdir()} == {"claims.csv", "claims.md", "claims.tex"}
+    assert VARIANTS.family in " ".join(ended.out.split())
     claims = pd.read_csv(tmp_path / "claims.csv")
     assert claims.loc[claims["group"] == "small", "estimate"].tolist() == pytest.approx([0.1, 0.1, 0.1])
 
