@@ -42,6 +42,13 @@ def test_predict_writes_deltas_contexts_and_a_picture(adapert, where, tmp_path):
     assert (tmp_path / "context.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_predict_reads_names_as_labels_are_read(adapert, where, tmp_path):
+    names = (f" {GENE} ", f"{GENE}+ctrl", f"GENE0002+{GENE}", f"{GENE}_GENE0002")
+    assert adapert("predict", "forms/001", *names, "--out", "deltas.csv", *where).status == 0
+    deltas = pd.read_csv(tmp_path / "deltas.csv", index_col="perturbation")
+    assert list(deltas.index) == [GENE, f"{GENE}+GENE0002"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -53,6 +60,7 @@ def test_predict_writes_deltas_contexts_and_a_picture(adapert, where, tmp_path):
         (("forms/004", GENE, "--contexts", "x.csv"), "trial forms/004 does not. Leave them out."),
         (("forms/005", GENE, "--picture", "x.png"), "ridge_both of trial forms/005, fitted again does not"),
         (("forms/001", GENE, "--data", "nowhere"), "but 'nowhere' has no manifest.json"),
+        (("forms/001", "ctrl"), "'ctrl' names unperturbed cells"),
         (("forms/001",), "Missing argument"),
     ],
 )
