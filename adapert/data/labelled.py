@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 
 import numpy as np
@@ -21,8 +20,14 @@ from adapert.data.columns import (
 )
 from adapert.data.labels import LEFT_OUT, LabelRule, strip_blanks
 from adapert.data.schema import CONTROL, IntArray, StringArray
-from adapert.data.understood import Understood, check_covered, refuse_apart, understand
-from adapert.errors import InputError, name_some, nearest
+from adapert.data.understood import (
+    Understood,
+    check_covered,
+    refuse_apart,
+    require_controls,
+    understand,
+)
+from adapert.errors import InputError, name_some
 
 FEW_CONTROLS = 20
 """Below this many control cells every effect carries the noise of their mean."""
@@ -137,12 +142,7 @@ def _check_labels(labels: "pd.Series[str]", column: str, rule: LabelRule) -> Non
             f"A perturbation column must tell perturbations from controls, but '{column}' has only "
             f"{name_some(values) or 'missing values'}. Name another with --perturbation-column."
         )
-    for control in rule.controls:
-        if not any(value == control or fnmatchcase(value, control) for value in values):
-            raise InputError(
-                f"--control must be a label in '{column}', but '{control}' is not."
-                f"{nearest(control, values)} Its labels are {name_some(values)}."
-            )
+    require_controls(values, rule, f"'{column}'")
 
 
 def _check_controls(understood: Understood, column: str, note: Callable[[str], None]) -> None:

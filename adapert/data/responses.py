@@ -15,7 +15,7 @@ from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds
 from adapert.data.effects import Effect, Measured, write_effects
 from adapert.data.expression import ValueCheck
 from adapert.data.genes import GeneSymbols, read_symbols, select_response_genes
-from adapert.data.labels import LEFT_OUT, LabelRule
+from adapert.data.labels import LEFT_OUT, LabelRule, strip_blanks
 from adapert.data.matrices import AnnotatedFile, check_layer, read_annotations, read_matrix
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellTable, read_cells
 from adapert.data.schema import (
@@ -28,7 +28,14 @@ from adapert.data.schema import (
     genes_of,
 )
 from adapert.data.splits import Split, choose_split
-from adapert.data.understood import Understood, check_covered, note_dates, refuse_apart, understand
+from adapert.data.understood import (
+    Understood,
+    check_covered,
+    note_dates,
+    refuse_apart,
+    require_controls,
+    understand,
+)
 from adapert.data.units import RESPONSE_UNITS
 from adapert.errors import InputError, name_some
 
@@ -143,6 +150,8 @@ def _label_rows(
 ) -> LabelledResponses:
     rows = np.flatnonzero(filter_rows(obs, choices.where))
     labels = texts(obs.index.to_series() if column is None else obs[column]).iloc[rows]
+    values = {strip_blanks(label) for label in set(labels.dropna())}
+    require_controls(values, rule, "the index" if column is None else f"'{column}'")
     understood = understand(labels, rule)
     refuse_apart(understood.guides, REPEATED_CURE)
     for line in understood.notes("rows"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from adapert.data.label_words import SYMBOL_FORM, is_date
 from adapert.data.labels import LEFT_OUT, LabelRule, Reading, Reason, guide_target, strip_blanks
 from adapert.data.schema import CONTROL, GENE_SEPARATOR, StringArray, genes_of
 from adapert.data.spellings import Spellings
-from adapert.errors import InputError, name_some
+from adapert.errors import InputError, name_some, nearest
 
 N_RECORDED = 20
 """Examples of each kind that a manifest keeps."""
@@ -245,6 +246,25 @@ def check_covered(names: Mapping[str, str], covered: Collection[str], note: Call
         f"network and text know only {n_known} of {len(perturbed)} perturbed genes, and nothing tells the "
         f"others apart: {_show(unknown)}. {cure}"
     )
+
+
+def require_controls(labels: Collection[str], rule: LabelRule, where: str) -> None:
+    """Refuse controls that are named and match no label.
+
+    Args:
+        labels: Without blanks.
+        rule: Holds the controls that were named.
+        where: The labels' column, in the words of messages.
+
+    Raises:
+        InputError: One that matches none.
+    """
+    for control in rule.controls:
+        if not any(label == control or fnmatchcase(label, control) for label in labels):
+            raise InputError(
+                f"--control must be a label in {where}, but '{control}' is not."
+                f"{nearest(control, labels)} Its labels are {name_some(sorted(labels))}."
+            )
 
 
 def refuse_apart(guides: Mapping[str, Sequence[str]], cure: str) -> None:

@@ -392,6 +392,11 @@ def test_every_named_control_must_be_there(prepare_labels):
         prepare_labels(labels, control=("control", "safe*"))
 
 
+def test_every_named_control_of_responses_must_be_there(prepare_labels):
+    with pytest.raises(InputError, match="must be a label in the index, but 'safe' is not"):
+        prepare_labels(BULK, column=None, kind="responses", control="safe")
+
+
 def test_order_and_blanks_of_named_controls_make_no_difference():
     assert PrepareChoices(control=("b", " a ")) == PrepareChoices(control=("a", "b"))
     assert PrepareChoices(control=("a",)) == PrepareChoices(control="a")
