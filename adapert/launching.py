@@ -225,6 +225,7 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     from adapert.models.protocol import TrainedInEpochs
     from adapert.registry import build_model
     from adapert.training.fit import begin_fit
+    from adapert.training.loop import DivergedError
 
     torch.set_num_threads(resources.cpus_per_trial)
     started = time.perf_counter()
@@ -234,8 +235,11 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     fit = begin_fit(model, dataset)
     built = time.perf_counter() - started
     seconds = []
-    while not fit.is_over:
-        seconds.append(fit.step()["seconds"])
+    try:
+        while not fit.is_over:
+            seconds.append(fit.step()["seconds"])
+    except DivergedError as error:
+        raise InputError(f"The probe of {PROBE_EPOCHS} epochs must train, but: {error}") from error
     n_epochs = study.base.training.max_epochs if isinstance(model, TrainedInEpochs) else 1
     # The first epoch also warms caches up.
     a_trial = built + min(seconds) * n_epochs

@@ -10,14 +10,16 @@ import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from pydantic import TypeAdapter
 
 from adapert.errors import InputError
+from adapert.files import parse_json
 
 OPENINGS_FILE = "test_openings.jsonl"
 LOCK_FILE = ".test_openings.lock"
@@ -167,10 +169,9 @@ def _refuse(earlier: Sequence[Opening], study: str) -> None:
 
 def _parse(line: bytes, number: int, path: Path) -> Opening:
     try:
-        found = json.loads(line)
         # A later version may say more, an earlier one less.
-        return Opening(**{field.name: found[field.name] for field in fields(Opening) if field.name in found})
-    except (ValueError, TypeError, KeyError) as error:
+        return TypeAdapter(Opening).validate_python(parse_json(line))
+    except ValueError as error:
         raise InputError(
             f"Each line of '{path}' must be an opening of the test split in JSON, but line {number} is not. "
             "Put back a copy of the file."

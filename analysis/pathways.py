@@ -39,7 +39,13 @@ def read_gene_sets(path: Path) -> dict[str, list[str]]:
             f"Gene sets must be a GMT file, but '{path}' does not exist. "
             "MSigDB has such files; download the Hallmark sets as gene symbols."
         )
-    lines = [line.split("\t") for line in path.read_text().splitlines() if line.strip()]
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"A GMT file must be text in UTF-8, but '{path}' is not: {error.reason}. Save it again as UTF-8."
+        ) from error
+    lines = [line.split("\t") for line in text.splitlines() if line.strip()]
     n_short = sum(len(fields) < 3 for fields in lines)
     if n_short or not lines:
         raise InputError(

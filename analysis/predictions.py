@@ -112,6 +112,13 @@ def read_predictions(path: Path) -> Predictions:
             f"but those in '{folder}' have the layers {name_some(table.layers) or 'none'} and the columns "
             f"{name_some(table.obs) or 'none'}. Run 'adapert evaluate' with this version."
         )
+    for name, matrix in {"X": table.X, **table.layers}.items():
+        numbers = _dense(matrix)
+        if numbers.dtype.kind not in "biuf" or not np.isfinite(numbers).all():
+            raise InputError(
+                f"Predictions must be finite numbers, but '{name}' of those in '{folder}' is not. Run "
+                "'adapert evaluate' again."
+            )
     return Predictions(
         name=folder.absolute().name,
         perturbations=table.obs_names.to_numpy(str),

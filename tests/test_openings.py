@@ -80,7 +80,7 @@ def test_a_torn_line_counts_as_never_written_and_is_cut_off(tmp_path):
     assert [opening.study for opening in read_openings(tmp_path)] == ["one", "two"]
 
 
-@pytest.mark.parametrize("line", ["no json", "[]", '{"at": "now"}'])
+@pytest.mark.parametrize("line", ["no json", "[]", '{"at": "now"}', "[" * 100_000, "null", "\xff"])
 def test_a_damaged_line_is_refused_rather_than_not_counted(tmp_path, line):
     (tmp_path / OPENINGS_FILE).write_text(f"{line}\n")
     with pytest.raises(InputError, match="line 1 is not"):
@@ -137,3 +137,11 @@ def test_nothing_is_opened_where_the_ledger_cannot_be_written(tmp_path, monkeypa
         record_opening(tmp_path, opening_of())
     assert error.value.filename == str(tmp_path / OPENINGS_FILE)
     assert read_openings(tmp_path) == []
+
+
+@pytest.mark.parametrize("changes", [{"study": 5}, {"models": None}, {"config": []}, {"n_seeds": "many"}])
+def test_an_opening_of_other_types_is_refused(tmp_path, changes):
+    said = asdict(opening_of()) | changes
+    (tmp_path / OPENINGS_FILE).write_text(json.dumps(said) + "\n")
+    with pytest.raises(InputError, match="line 1 is not"):
+        read_openings(tmp_path)

@@ -1,8 +1,8 @@
 """Text embeddings of genes: read from npz, tables or GenePT's pickle, aligned to the graph's nodes."""
 
+import math
 import pickle
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 
 from adapert.data.aliases import Aliases, match_names
 from adapert.data.schema import BoolArray, FloatArray, StringArray
-from adapert.data.tables import read_table, require_file
+from adapert.data.tables import MOST_TIMES, SMALL_BYTES, read_table, require_file
 from adapert.errors import InputError, name_some
 
 
@@ -92,10 +92,12 @@ def align_embeddings(
 
 def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
     try:
+        _check_declared(path)
         with np.load(path, allow_pickle=False) as arrays:
             content = {name: arrays[name] for name in arrays.files}
-    # A .npy file under this name gives an array, which is no context manager: the TypeError.
-    except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive may raise nearly anything
         # numpy's own message would advise to load the file unsafely.
         raise InputError(
             f"The text embeddings must be plain arrays in an .npz file, but '{path}' is damaged or something "
@@ -118,6 +120,30 @@ def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
             "Convert it to float32."
         )
     return symbols.astype(str), vectors.astype(np.float64)
+
+
+def _check_declared(path: Path) -> None:
+    """Refuse arrays that would fill the memory: room is made for what they declare."""
+    n_bytes = 0
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                # A version without one of these is of arrays of structures: the KeyError.
+                read_header = _HEADERS[np.lib.format.read_magic(file)]
+                shape, _, dtype = read_header(file)
+                n_bytes += math.prod(shape) * dtype.itemsize
+    limit = max(SMALL_BYTES, MOST_TIMES * path.stat().st_size)
+    if n_bytes > limit:
+        raise InputError(
+            f"The text embeddings must be a file of names and numbers, but '{path}' declares {n_bytes:,} "
+            f"bytes in {path.stat().st_size:,}. See what it is."
+        )
+
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def _read_table(path: Path) -> tuple[StringArray, FloatArray]:

@@ -14,6 +14,7 @@ import scipy.sparse
 from anndata.io import read_elem, sparse_dataset
 
 from adapert.data import stretches
+from adapert.data.hdf5 import check_hdf5
 from adapert.data.schema import FloatArray, IntArray
 from adapert.data.stretches import cut_rows
 from adapert.data.tables import require_file
@@ -73,6 +74,7 @@ def read_annotations(path: Path) -> AnnotatedFile:
     if not h5py.is_hdf5(path):
         raise InputError(f"The cells must be an .h5ad file, but '{path}' is no HDF5 file.")
     with _open(path) as file:
+        check_hdf5(file, path, "The cells")
         missing = [name for name in ("X", "obs", "var") if name not in file]
         if missing:
             raise InputError(

@@ -11,6 +11,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from adapert.data.schema import SplitName
+from adapert.errors import InputError
 from adapert.files import whole_directory
 
 TEST: SplitName = "test"
@@ -30,7 +31,9 @@ class ShippedFolder:
     def pack(cls, folder: Path) -> "ShippedFolder":
         """Read a prepared data set's files, those of the test split aside: no trial is to have them."""
         paths = (path for path in folder.rglob("*") if path.relative_to(folder).parts[0] != TEST)
-        files = sorted(path for path in paths if path.is_file())
+        # What a link leads to elsewhere on this machine is none of the data set.
+        inside = (path for path in paths if path.resolve().is_relative_to(folder.resolve()))
+        files = sorted(path for path in inside if path.is_file())
         return cls({str(path.relative_to(folder)): np.fromfile(path, dtype=np.uint8) for path in files})
 
     def unpack(self, fingerprint: str) -> Path:
@@ -41,8 +44,16 @@ class ShippedFolder:
 
         Returns:
             The folder.
+
+        Raises:
+            InputError: Another user has made a folder of this name.
         """
         folder = Path(tempfile.gettempdir()) / f"adapert-{os.getuid()}-{fingerprint}"
+        if folder.is_symlink() or (folder.exists() and folder.stat().st_uid != os.getuid()):
+            raise InputError(
+                f"Shipped data must lie in a folder of this user, but '{folder}' is another's. Set TMPDIR to "
+                "a folder of your own."
+            )
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
                 with whole_directory(folder) as beside:

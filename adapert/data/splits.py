@@ -1,6 +1,5 @@
 """Splits by perturbation, never by cell: drawn from a seed, or read from a saved list."""
 
-import json
 import math
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from adapert.data.schema import SPLITS, SplitName, genes_of
 from adapert.data.spellings import Spellings
 from adapert.data.tables import read_table, require_file
 from adapert.errors import InputError, name_some, nearest
+from adapert.files import parse_json
 from adapert.seeding import numpy_generator
 
 Split: TypeAlias = dict[SplitName, list[str]]
@@ -137,7 +137,7 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
 def _read_json_pairs(path: Path) -> list[tuple[str, str]]:
     require_file(path, "The split list")
     try:
-        content: Any = json.loads(path.read_text())
+        content: Any = parse_json(path.read_bytes())
     except ValueError as error:
         raise InputError(f"The split list must be JSON, but '{path}' is not: {error}") from error
     if not isinstance(content, Mapping):

@@ -3,12 +3,19 @@
 import csv
 import gzip
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
 from adapert.errors import InputError
+
+SMALL_BYTES = 200_000_000
+"""Of a table once it is unpacked: fewer are read, whatever the file's size."""
+
+MOST_TIMES = 40
+"""Bytes of a table for each of the file's."""
 
 
 def require_file(path: Path, what: str) -> None:
@@ -45,12 +52,15 @@ def read_table(path: Path, what: str, header: Literal["guess", "none"] = "guess"
         InputError: Not a table, or an empty one.
     """
     require_file(path, what)
+    check_inflated(path, what)
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_delimited(path, header)
+        table = _read_parquet(path, what) if path.suffix == ".parquet" else _read_delimited(path, header)
     except pd.errors.EmptyDataError:
         table = pd.DataFrame()
-    # pandas' parser errors, pyarrow's and codecs' are ValueErrors; a cut gzip file raises the last two.
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+    except InputError:
+        raise
+    # Parsers', codecs' and compressions' own errors; pyarrow may raise nearly anything at a damaged file.
+    except Exception as error:
         reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
         raise InputError(
             f"{what} must be a table, but '{path}' cannot be read as one: {reason}. "
@@ -59,6 +69,46 @@ def read_table(path: Path, what: str, header: Literal["guess", "none"] = "guess"
     if table.empty:
         raise InputError(f"{what} must not be empty, but '{path}' has no rows.")
     return table
+
+
+def check_inflated(path: Path, what: str) -> None:
+    """Refuse a gzip file that would fill the memory: names and numbers become a tenth, no thousandth.
+
+    Raises:
+        InputError: It holds more than `MOST_TIMES` its size, and more than `SMALL_BYTES`.
+    """
+    limit = max(SMALL_BYTES, MOST_TIMES * path.stat().st_size)
+    # No gzip packs better than this; smaller files cannot reach the limit.
+    if path.suffix != ".gz" or path.stat().st_size * 1_040 < limit:
+        return
+    n_bytes = 0
+    with (
+        suppress(OSError, EOFError, zlib.error),
+        gzip.open(path) as file,
+    ):  # damaged ones are told by who reads
+        while block := file.read(2**20):
+            n_bytes += len(block)
+            if n_bytes > limit:
+                raise InputError(
+                    f"{what} must be a file of names and numbers, but '{path}' holds more than {limit:,} "
+                    f"bytes in {path.stat().st_size:,}. Unpack it, and see what it is."
+                )
+
+
+def _read_parquet(path: Path, what: str) -> pd.DataFrame:
+    import pyarrow.parquet
+
+    metadata = pyarrow.parquet.read_metadata(path)
+    n_bytes = 8 * metadata.num_rows * metadata.num_columns
+    limit = max(SMALL_BYTES, MOST_TIMES * path.stat().st_size)
+    if n_bytes > limit:
+        raise InputError(
+            f"{what} must be a file of names and numbers, but '{path}' declares {metadata.num_rows:,} rows "
+            f"of {metadata.num_columns:,} columns in {path.stat().st_size:,} bytes. See what it is."
+        )
+    table = pd.read_parquet(path)
+    first = table.iloc[:, :1].map(lambda value: value.decode() if isinstance(value, bytes) else value)
+    return pd.concat([first, table.iloc[:, 1:]], axis="columns")
 
 
 def _read_delimited(path: Path, header: Literal["guess", "none"]) -> pd.DataFrame:

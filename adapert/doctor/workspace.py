@@ -1,6 +1,5 @@
 """Store, disk, data set and studies: can a study work with them?"""
 
-import json
 import os
 import shlex
 import shutil
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from adapert.doctor.findings import GB, Finding, State, describe_size
 from adapert.errors import InputError, name_some
+from adapert.files import parse_json
 from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def check_studies(workspace: Path) -> Finding:
 def _begins_ledger(file: Path) -> bool:
     try:
         with file.open("rb") as lines:
-            first = json.loads(lines.readline(MAX_LEDGER_LINE))
+            first = parse_json(lines.readline(MAX_LEDGER_LINE))
     except (OSError, ValueError):
         return False
     return isinstance(first, dict) and first.get("event") == EventKind.STUDY and first.get("format") == FORMAT

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from adapert.data.hdf5 import check_hdf5
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, SplitName
 from adapert.data.units import describe_units
-from adapert.errors import InputError
+from adapert.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -73,6 +74,7 @@ def read_predictions(folder: Path) -> "AnnData":
     Raises:
         InputError: It has no predictions, or a damaged file.
     """
+    import h5py
     from anndata import read_h5ad
 
     path = folder / PREDICTIONS_FILE
@@ -82,6 +84,13 @@ def read_predictions(folder: Path) -> "AnnData":
             "Name a folder that 'adapert evaluate' wrote."
         )
     try:
+        with h5py.File(path, "r") as file:
+            check_hdf5(file, path, "Predictions", ("obs", "var", "X", "layers"))
         return read_h5ad(path)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"'{path}' must be an .h5ad file, but cannot be read: {error}.") from error
+    except InputError:
+        raise
+    except Exception as error:  # HDF5 and anndata may raise nearly anything at a damaged file
+        raise InputError(
+            f"Predictions must be a whole .h5ad file, but '{path}' is damaged: {first_line(error)} Run "
+            "'adapert evaluate' again."
+        ) from error

@@ -6,7 +6,7 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
-from adapert.config import Config
+from adapert.config import MOST_SHOWN, Config
 from adapert.errors import InputError, nearest
 from adapert.study.study import Study
 
@@ -34,8 +34,8 @@ def build_study(recipe: str, base: Config) -> Study:
         study = module.study(base)
     except InputError:
         raise
-    except Exception as error:
-        raise InputError(f"The recipe '{recipe}' must run, but {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"The recipe '{recipe}' must run, but {_describe(error)}") from error
     if not isinstance(study, Study):
         raise InputError(f"study(base) must return a Study, but '{recipe}' returned {type(study).__name__}.")
     return study
@@ -60,6 +60,11 @@ def _load_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"The recipe '{path}' must import, but {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise InputError(f"The recipe '{path}' must import, but {_describe(error)}") from error
     return module
+
+
+def _describe(error: BaseException) -> str:
+    lines, kind = str(error).strip().splitlines(), type(error).__name__
+    return f"{kind}: {lines[0][:MOST_SHOWN]}" if lines else f"it raised {kind}"

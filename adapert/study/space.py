@@ -25,6 +25,9 @@ class Conditional:
     distribution: BaseDistribution
 
 
+MOST_POINTS = 100_000
+"""Of a grid: as many trials of a minute take two months."""
+
 SearchSpace = Mapping[str, BaseDistribution | Conditional]
 
 
@@ -32,10 +35,16 @@ def grid_variants(space: SearchSpace) -> dict[str, dict[str, Any]]:
     """Name every point of a space of finite choices.
 
     Raises:
-        InputError: A field with a continuous range.
+        InputError: A field with a continuous range, or more than `MOST_POINTS` points.
     """
     points: list[dict[str, Any]] = [{}]
     for name, choice in space.items():
+        n_values = _count_choices(distribution_of(choice))
+        if len(points) * n_values > MOST_POINTS:
+            raise InputError(
+                f"A grid has at most {MOST_POINTS:,} points, but with '{name}' there are more. Give it fewer "
+                "choices or a larger step, or use --sampler random."
+            )
         values = _choices(name, distribution_of(choice))
         points = [
             point | changed
@@ -55,6 +64,14 @@ def distribution_of(choice: BaseDistribution | Conditional) -> BaseDistribution:
 def is_varied(choice: BaseDistribution | Conditional, point: Mapping[str, Any]) -> bool:
     """Whether a field is varied at a point of the fields before it."""
     return not isinstance(choice, Conditional) or point.get(choice.field) in choice.values
+
+
+def _count_choices(distribution: BaseDistribution) -> float:
+    if isinstance(distribution, IntDistribution) or (
+        isinstance(distribution, FloatDistribution) and distribution.step
+    ):
+        return (distribution.high - distribution.low) / distribution.step + 1  # type: ignore[operator]
+    return len(distribution.choices) if isinstance(distribution, CategoricalDistribution) else 1
 
 
 def _choices(name: str, distribution: BaseDistribution) -> list[Any]:

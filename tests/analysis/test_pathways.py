@@ -140,3 +140,15 @@ def test_agreement_has_a_row_a_variant_and_perturbation(predictions, gene_sets):
     table = summarize_pathway_agreement(predictions, gene_sets, ["adapert", "mean"], 0, 10)
     assert table.groupby("variant", sort=False).size().to_dict() == {"adapert": 6, "mean": 6}
     assert table["perturbation"].unique().tolist() == predictions.perturbations.tolist()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_gmt_file_of_another_encoding_is_refused(tmp_path, encoding):
+    (tmp_path / "sets.gmt").write_bytes("SÄT\thttps://x\tA\tB\n".encode(encoding))
+    with pytest.raises(InputError, match=r"A GMT file must be text in UTF-8, but '.*sets\.gmt' is not"):
+        read_gene_sets(tmp_path / "sets.gmt")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_set_s_name(tmp_path):
+    (tmp_path / "sets.gmt").write_bytes("SET\thttps://x\tA\tB\n".encode("utf-8-sig"))
+    assert read_gene_sets(tmp_path / "sets.gmt") == {"SET": ["A", "B"]}

@@ -44,7 +44,7 @@ def test_files_that_are_no_predictions_are_refused(predictions, tmp_path):
     with pytest.raises(InputError, match=r"keeps its predictions in 'predictions\.h5ad', but"):
         read_predictions(tmp_path)
     (tmp_path / "predictions.h5ad").write_text("no h5ad")
-    with pytest.raises(InputError, match=r"must be an \.h5ad file, but cannot be read"):
+    with pytest.raises(InputError, match=r"must be a whole \.h5ad file, but '.*' is damaged"):
         read_predictions(tmp_path)
     write_predictions(replace(predictions, predicted_delta={}), tmp_path)
     with pytest.raises(InputError, match="Predictions must have the layer 'is_deg', a layer a variant"):
@@ -80,3 +80,12 @@ def test_no_perturbation_is_chosen_without_degs(predictions):
 def test_adapert_is_drawn_beside_the_mean(predictions, variants, chosen):
     delta = predictions.observed_delta
     assert choose_variants(replace(predictions, predicted_delta=dict.fromkeys(variants, delta))) == chosen
+
+
+@pytest.mark.parametrize("name", ["observed_delta", "predicted_delta"])
+def test_predictions_that_are_no_numbers_are_refused(predictions, tmp_path, name):
+    nan = np.full_like(predictions.observed_delta, np.nan)
+    changed = nan if name == "observed_delta" else {"mean": nan}
+    write_predictions(replace(predictions, **{name: changed}), tmp_path)
+    with pytest.raises(InputError, match=r"Predictions must be finite numbers, but '(X|mean)'"):
+        read_predictions(tmp_path)

@@ -1,4 +1,6 @@
 import pickle
+import struct
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -139,3 +141,12 @@ def test_text_without_a_shared_gene_is_refused(tmp_path):
     embeddings = read_embeddings(write(tmp_path / "t.npz"))
     with pytest.raises(InputError, match="must cover genes of the data, but of their 3 symbols"):
         align_embeddings(embeddings, np.array(["X"]), {})
+
+
+@pytest.mark.parametrize("n_rows", [2**20, 2**50])
+def test_an_archive_that_declares_more_than_it_holds_is_refused(tmp_path, n_rows):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({n_rows}, 512), }}\n".encode()
+    with zipfile.ZipFile(tmp_path / "t.npz", "w") as archive:
+        archive.writestr("embedding.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+    with pytest.raises(InputError, match=rf"declares {n_rows * 512 * 8:,} bytes in \d+"):
+        read_embeddings(tmp_path / "t.npz")

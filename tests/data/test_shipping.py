@@ -1,9 +1,11 @@
 import multiprocessing
+import os
 import shutil
 
 import pytest
 
 from adapert.data.shipping import ShippedFolder
+from adapert.errors import InputError
 
 
 @pytest.fixture
@@ -84,3 +86,17 @@ def test_processes_that_unpack_at_once_get_the_same_whole_folder(folder, node):
         process.join(60)
     assert first == second
     assert first[0] == content_of(folder)
+
+
+def test_a_folder_that_is_a_link_of_somebody_s_is_refused(folder, node, tmp_path):
+    shipped = ShippedFolder.pack(folder)
+    (tmp_path / "elsewhere").mkdir()
+    (node / f"adapert-{os.getuid()}-0123").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="must lie in a folder of this user"):
+        shipped.unpack("0123")
+
+
+def test_what_a_link_leads_to_elsewhere_is_not_shipped(folder, tmp_path):
+    (tmp_path / "secret").write_text("key")
+    (folder / "train" / "link").symlink_to(tmp_path / "secret")
+    assert "train/link" not in ShippedFolder.pack(folder).files

@@ -1,5 +1,6 @@
 import gzip
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -56,3 +57,35 @@ def test_missing_file_is_named(tmp_path):
         FileNotFoundError, match=r"The network must be a file, but there is no file '.*none\.tsv'"
     ):
         require_file(tmp_path / "none.tsv", "The network")
+
+
+def test_a_gzip_file_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("adapert.data.tables.SMALL_BYTES", 100_000)
+    (tmp_path / "t.tsv.gz").write_bytes(gzip.compress(b"A\tB\t1\n" * 100_000))
+    with pytest.raises(InputError, match=r"'.*t\.tsv\.gz' holds more than 100,000 bytes in"):
+        read_table(tmp_path / "t.tsv.gz", "The network")
+
+
+def test_a_parquet_file_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("adapert.data.tables.SMALL_BYTES", 1000)
+    frame = pd.DataFrame({"gene": pd.Categorical(["A"] * 100_000), "x": 0.0})
+    frame.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="declares 100,000 rows of 2 columns"):
+        read_table(tmp_path / "t.parquet", "The text embeddings")
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"\xc3"])
+def test_a_parquet_file_of_bad_utf_8_is_refused(tmp_path, content):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    offsets = pa.py_buffer(np.array([0, len(content)], np.int32))
+    bad = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(content)])
+    pq.write_table(pa.table({"gene": bad, "x": [1.0]}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="The text embeddings must be a table, but"):
+        read_table(tmp_path / "t.parquet", "The text embeddings")
+
+
+def test_names_of_bytes_in_a_parquet_file_are_text(tmp_path):
+    pd.DataFrame({"gene": [b"KLF1"], "x": [1.0]}).to_parquet(tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet", "The text embeddings")["gene"].tolist() == ["KLF1"]

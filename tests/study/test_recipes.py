@@ -90,3 +90,18 @@ def test_a_recipe_that_fails_is_refused_with_its_reason(tmp_path):
     path = recipe(tmp_path, "def study(base):\n    return base.no_such_field\n")
     with pytest.raises(InputError, match=r"must run, but AttributeError: .*no_such_field"):
         build_study(path, Config())
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("raise SystemExit(0)", "must import, but SystemExit: 0"),
+        ("raise KeyError", "must import, but it raised KeyError"),
+        ("raise ValueError('a\\nb')", "must import, but ValueError: a$"),
+        ("def study(base):\n    raise SystemExit('bye')", "must run, but SystemExit: bye"),
+        ("def study(base):\n    return study(base)", "must run, but RecursionError: "),
+    ],
+)
+def test_a_recipe_ends_in_one_sentence_whatever_it_raises(tmp_path, text, error):
+    with pytest.raises(InputError, match=error):
+        build_study(recipe(tmp_path, text), Config())

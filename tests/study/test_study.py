@@ -258,3 +258,19 @@ def test_a_design_s_seeds_may_be_new_ones_and_fewer_for_some_variants():
 def test_seeds_below_zero_are_refused():
     with pytest.raises(InputError, match="first_seed of a plan must be at least 0, but it is -1"):
         study_of(Design(kind="ablation", variants={"full": {}}, first_seed=-1))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"model.hidden_size": IntDistribution(1, 10**9)},
+        {"model.dropout": FloatDistribution(0.0, 0.9, step=1e-9)},
+        {
+            "model.dropout": FloatDistribution(0.0, 0.9, step=1e-3),
+            "model.hidden_size": IntDistribution(1, 999),
+        },
+    ],
+)
+def test_a_grid_of_more_points_than_anybody_runs_is_refused(space):
+    with pytest.raises(InputError, match="A grid has at most 100,000 points"):
+        grid_variants(space)

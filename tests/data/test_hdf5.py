@@ -1,0 +1,52 @@
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from adapert.data.matrices import read_annotations
+from adapert.errors import InputError
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "cells.h5ad"
+    obs = pd.DataFrame({"perturbation": ["a", "b"]}, index=["c1", "c2"])
+    anndata.AnnData(np.ones((2, 3), dtype=np.float32), obs=obs).write_h5ad(file)
+    return file
+
+
+def external(file):
+    file["uns/more"] = h5py.ExternalLink("/etc/other.h5", "/X")
+
+
+def soft(file):
+    file["obsm/more"] = h5py.SoftLink("/")
+
+
+def stored_elsewhere(file):
+    file.create_dataset("uns/more", (32,), dtype="u1", external=[("/etc/passwd", 0, 32)])
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout((4,), dtype="f4")
+    layout[:] = h5py.VirtualSource("/etc/other.h5", "X", (4,))
+    file.create_virtual_dataset("uns/more", layout)
+
+
+@pytest.mark.parametrize("reach_out", [external, soft, stored_elsewhere, virtual])
+def test_a_file_that_reaches_out_of_itself_is_refused(path, reach_out):
+    assert read_annotations(path).obs["perturbation"].tolist() == ["a", "b"]
+    with h5py.File(path, "r+") as file:
+        reach_out(file)
+    with pytest.raises(
+        InputError, match=r"must lie in one file, but '.*more' of '.*cells\.h5ad' is a link or"
+    ):
+        read_annotations(path)
+
+
+def test_annotations_larger_than_the_file_could_hold_are_refused(path):
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("obs/more", (2**40,), dtype="f8", chunks=(1024,))
+    with pytest.raises(InputError, match="declares 8,796,093,022,"):
+        read_annotations(path)
