@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from adapert.data.prepared import PreparedDataset
+from adapert.data.prepared import PerturbationTable, PreparedDataset
 from adapert.data.schema import SPLITS, SplitName
 
 
@@ -67,5 +66,5 @@ def _groups_and_cells(dataset: PreparedDataset, split: SplitName) -> list[tuple[
     if dataset.path is None:
         return []
     folder: Path = dataset.path / split
-    effect_size, n_cells = (np.load(folder / f"{name}.npy").tolist() for name in ("effect_size", "n_cells"))
-    return list(zip(effect_size, n_cells, strict=True))
+    effect_size, n_cells = PerturbationTable.read_fields(folder, "effect_size", "n_cells")
+    return list(zip(effect_size.tolist(), n_cells.tolist(), strict=True))

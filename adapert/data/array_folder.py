@@ -101,6 +101,23 @@ class ArrayFolder:
             raise DamagedError(path / f"{name}.npy", fault)
         return table
 
+    @classmethod
+    def read_fields(cls, path: Path, *names: str) -> list[NDArray[Any]]:
+        """Read some fields into memory, checked against their rules and each other's shapes.
+
+        Raises:
+            InputError: A file that is missing, damaged, or not what it must be.
+        """
+        sizes: dict[str, int] = {}
+        arrays: list[NDArray[Any]] = []
+        for name in names:
+            file, rule = path / f"{name}.npy", cls._rules()[name]
+            array = _read_array(file, is_mapped=False)
+            if fault := _find_form_fault(array, rule, sizes) or _find_value_fault([array], rule, sizes):
+                raise DamagedError(file, fault)
+            arrays.append(array)
+        return arrays
+
     def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
         """Find what is wrong between arrays: field and fault; overridden where there are such rules."""
         return None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from adapert.data.array_folder import ArrayFolder, FolderWriter, Rule
+from adapert.data.prepared import PerturbationTable
 from adapert.errors import InputError
 
 
@@ -80,3 +81,18 @@ def test_a_link_that_leaves_the_folder_is_refused(folder, tmp_path):
 
 def test_what_is_written_is_read_back(folder):
     assert Numbers.read(folder).index.tolist() == [0, 1, 2]
+
+
+def test_fields_that_are_read_alone_are_checked(folder):
+    [index] = Numbers.read_fields(folder, "index")
+    assert index.tolist() == [0, 1, 2]
+    np.save(folder / "index.npy", np.array([0.5]))
+    with pytest.raises(InputError, match="holds values of type float64, not int"):
+        Numbers.read_fields(folder, "index")
+
+
+def test_fields_that_are_read_together_fit_each_other(tiny_dataset, tmp_path):
+    tiny_dataset.splits["train"].table.write(tmp_path / "train")
+    np.save(tmp_path / "train/n_cells.npy", np.arange(1, 4))
+    with pytest.raises(InputError, match=r"n_cells\.npy' has shape \(3,\), which does not fit"):
+        PerturbationTable.read_fields(tmp_path / "train", "effect_size", "n_cells")
