@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any, Literal, get_args
 
-from adapert.config import Config
+from adapert.config import MOST_EPOCHS, MOST_SHOWN, Config
 from adapert.errors import InputError, name_some, nearest
 from adapert.study.space import SearchSpace, check_space, distribution_of, grid_variants, is_within
 
@@ -27,16 +28,23 @@ SAMPLERS: tuple[str, ...] = get_args(Sampler)
 SEARCHES: tuple[str, ...] = get_args(SearchKind)
 DESIGNS: tuple[str, ...] = get_args(DesignKind)
 
-_LEAST = {
-    "n_trials": 1,
-    "n_seeds": 1,
-    "min_epochs": 1,
-    "reduction_factor": 2,
-    "seed": 0,
-    "first_seed": 0,
-    "seeds_per_config": 1,
-    "cohort_size": 0,
+MOST_TRIALS = 1_000_000
+"""Of a study: as many of a minute take two years on one core."""
+
+_MOST_SEED = 2**32 - 1
+"""Optuna's samplers take no larger one."""
+
+_BOUNDS = {
+    "n_trials": (1, MOST_TRIALS),
+    "n_seeds": (1, MOST_TRIALS),
+    "min_epochs": (1, MOST_EPOCHS),
+    "reduction_factor": (2, MOST_TRIALS),
+    "seed": (0, _MOST_SEED),
+    "first_seed": (0, _MOST_SEED),
+    "seeds_per_config": (1, MOST_TRIALS),
+    "cohort_size": (0, MOST_TRIALS),
 }
+"""Of the whole numbers of a plan."""
 
 
 @dataclass(frozen=True)
@@ -257,10 +265,8 @@ _RULES = {
 
 
 def _check_plan(plan: Plan) -> None:
-    for name, least in _LEAST.items():
-        value = getattr(plan, name, least)
-        if value < least:
-            raise InputError(f"{name} of a plan must be at least {least}, but it is {value}.")
+    for name, (least, most) in _BOUNDS.items():
+        _check_number(name, getattr(plan, name, least), least, most)
     if isinstance(plan, AblationPath):
         if not plan.start:
             raise InputError(
@@ -280,6 +286,23 @@ def _check_plan(plan: Plan) -> None:
         raise InputError(f"A {plan.kind} study needs {'a field to vary' if is_search else 'a variant'}.")
     if isinstance(plan, Search):
         _check_search(plan)
+        return
+    for variant, n_seeds in plan.n_seeds_of.items():
+        _check_number(f"n_seeds_of '{variant}'", n_seeds, 0, MOST_TRIALS)
+    n_trials = sum(len(plan.seeds_of(variant)) for variant in plan.variants)
+    _check_number("the number of trials", n_trials, 0, MOST_TRIALS)
+
+
+def _check_number(name: str, value: Any, least: int, most: int) -> None:
+    # numpy's whole numbers too, and no truth value, which Python counts among them.
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise InputError(f"{name} of a plan must be a whole number, but it is {str(value)[:MOST_SHOWN]!r}.")
+    value = int(value)
+    if value < least:
+        raise InputError(f"{name} of a plan must be at least {least}, but it is {value}.")
+    if value > most:
+        found = f"{value:.6g}" if value < 10**300 else "far more"
+        raise InputError(f"{name} of a plan must be at most {most:,}, but it is {found}.")
 
 
 def _check_search(plan: Search) -> None:

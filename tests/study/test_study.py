@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -274,3 +275,31 @@ def test_seeds_below_zero_are_refused():
 def test_a_grid_of_more_points_than_anybody_runs_is_refused(space):
     with pytest.raises(InputError, match="A grid has at most 100,000 points"):
         grid_variants(space)
+
+
+@pytest.mark.parametrize(
+    ("plan", "rule"),
+    [
+        (
+            lambda: search_of(n_trials=10**12),
+            r"n_trials of a plan must be at most 1,000,000, but it is 1e\+12",
+        ),
+        (lambda: search_of(n_trials=1.5), "n_trials of a plan must be a whole number, but it is '1.5'"),
+        (lambda: search_of(n_trials=10**400), "must be at most 1,000,000, but it is far more"),
+        (lambda: search_of(n_trials="3"), "n_trials of a plan must be a whole number, but it is '3'"),
+        (lambda: search_of(n_trials=True), "must be a whole number, but it is 'True'"),
+        (lambda: search_of(seed=2**32), "seed of a plan must be at most 4,294,967,295"),
+        (lambda: design_of(n_seeds=10**15), "n_seeds of a plan must be at most 1,000,000"),
+        (
+            lambda: design_of({"a": {}, "b": {}}, n_seeds=10**6),
+            "the number of trials of a plan must be at most 1,000,000",
+        ),
+        (
+            lambda: replace(design_of(), n_seeds_of={"a": "x"}),
+            "n_seeds_of 'a' of a plan must be a whole number",
+        ),
+    ],
+)
+def test_a_plan_that_nobody_could_run_is_refused(plan, rule):
+    with pytest.raises(InputError, match=rule):
+        Study(name="try", question="?", base=Config(), plan=plan())
