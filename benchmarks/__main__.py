@@ -7,6 +7,7 @@ python -m benchmarks at_scale             reading commands over 1,000 trials and
 python -m benchmarks parity               agreement with cell-eval, a line a metric
 python -m benchmarks search_quality       speed-up of samplers and early stopping; has options of its own
 python -m benchmarks kills                a study killed at random moments equals one left alone
+python -m benchmarks fuzz                 damaged inputs are read, or refused in one sentence
 python -m benchmarks importance           importance intervals cover what is known
 python -m benchmarks coverage             how often intervals cover a known truth, and tests err
 
@@ -32,7 +33,7 @@ GROUPS = {
 SINGLE = ("at_scale", "parity")
 """Benchmarks of no group."""
 
-WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage")
+WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage", "fuzz")
 """Benchmarks with a command line of their own, `main` of their module; each is run alone."""
 
 
