@@ -1,12 +1,11 @@
 """Find the runs of studies and of their trials in a store."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapert.errors import InputError, name_some, nearest
 from adapert.records import EXPERIMENT, Tag
-from adapert.tracking.store import quiet_mlflow
+from adapert.tracking.store import quiet_mlflow, settle_artifacts, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -115,8 +114,8 @@ def open_client(tracking_uri: str) -> "MlflowClient":
         InputError: No such store.
     """
     # mlflow costs 1.2 s at import, and creates a SQLite database that does not exist: reading must not.
-    path = tracking_uri.partition("?")[0].removeprefix("sqlite:///")
-    if path != tracking_uri and not Path(path).is_file():
+    path = sqlite_file(tracking_uri)
+    if path is not None and not path.is_file():
         raise InputError(
             f"Studies are read from a tracking store, but there is no file '{path}'. "
             "Launch a study first, or name the workspace of one with --workspace."
@@ -124,6 +123,7 @@ def open_client(tracking_uri: str) -> "MlflowClient":
     from mlflow.tracking import MlflowClient
 
     quiet_mlflow()
+    settle_artifacts(tracking_uri)
     return MlflowClient(tracking_uri=tracking_uri)
 
 

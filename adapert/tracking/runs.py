@@ -17,7 +17,7 @@ from adapert.records import (
     TrialStatus,
 )
 from adapert.study.ledger import EventKind, Ledger
-from adapert.tracking.read import study_run
+from adapert.tracking.read import open_client, study_run
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -224,9 +224,7 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None
         tracking_uri: MLflow's.
         drawn: Study to its files.
     """
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri)
+    client = open_client(tracking_uri)
     for study, paths in drawn.items():
         for path in (path for path in paths if path.suffix == ".png"):
             client.log_artifact(study_run(tracking_uri, study).info.run_id, str(path), "figures")
@@ -241,10 +239,8 @@ def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str) 
         objective: By which.
         reevaluation: The study that trained the best anew; empty where none did.
     """
-    from mlflow.tracking import MlflowClient
-
     run_id = study_run(tracking_uri, study).info.run_id
-    MlflowClient(tracking_uri).set_tag(run_id, Tag.PICKED_BY, f"{objective} {reevaluation}".strip())
+    open_client(tracking_uri).set_tag(run_id, Tag.PICKED_BY, f"{objective} {reevaluation}".strip())
 
 
 def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_openings: int | None) -> None:
@@ -256,9 +252,7 @@ def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_openings: int
         folder: That the evaluation was written into; its small files are kept below ``evaluation``.
         n_openings: How often the study's test split was opened so far; None where it stayed closed.
     """
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri)
+    client = open_client(tracking_uri)
     run_id = study_run(tracking_uri, study).info.run_id
     if n_openings is not None:
         client.set_tag(run_id, Tag.TEST_OPENINGS, str(n_openings))
@@ -274,9 +268,7 @@ def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
         studies: Their names.
         page: HTML.
     """
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri)
+    client = open_client(tracking_uri)
     for study in dict.fromkeys(studies):
         client.log_text(study_run(tracking_uri, study).info.run_id, page, REPORT_FILE)
 

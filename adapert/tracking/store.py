@@ -1,10 +1,16 @@
-"""The MLflow store of a workspace: SQLite with absolute paths, made once, by the driver; or a server."""
+"""The MLflow store of a workspace: SQLite with absolute paths, made once, by the driver; or a server.
+
+MLflow writes absolute artifact addresses into its database. Those of a SQLite store lie beside the database,
+so a store that was moved or copied is told its new place when it is next opened.
+"""
 
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlparse
 
 from filelock import FileLock
 
@@ -19,6 +25,18 @@ DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"
 ADDRESS_FILE = "tracking_uri"
 
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Without it MLflow 3.17 may open its pages for agents in place of the run table."""
+
+ADDRESSED = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Tables and columns in which MLflow keeps addresses of artifacts."""
+
 
 def tracking_uri(workspace: Path) -> str:
     """Address of a workspace's store: SQLite in it, or the one that its first study named.
@@ -26,7 +44,25 @@ def tracking_uri(workspace: Path) -> str:
     Absolute, since workers may change directory.
     """
     named = workspace / ADDRESS_FILE
-    return named.read_text().strip() if named.is_file() else f"sqlite:///{workspace.resolve() / DATABASE}"
+    return named.read_text().strip() if named.is_file() else sqlite_address(workspace.resolve() / DATABASE)
+
+
+def sqlite_address(file: Path) -> str:
+    """Address of a SQLite database; a path that is no URL is quoted."""
+    if not set(str(file)) & set("?#%"):
+        return f"sqlite:///{file}"
+    # MLflow takes the path of "sqlite:///" as it stands for a folder to make; the driver's name spares that.
+    return f"sqlite+pysqlite:///{quote(str(file))}"
+
+
+def sqlite_file(address: str) -> Path | None:
+    """Path of the SQLite database that an address names; None where it names something else."""
+    if not address.startswith(("sqlite:", "sqlite+")):
+        return None
+    from sqlalchemy.engine import make_url
+
+    database = make_url(address).database
+    return Path(database).absolute() if database else None
 
 
 def has_store(workspace: Path) -> bool:
@@ -70,13 +106,104 @@ def open_store(workspace: Path) -> tuple["MlflowClient", str]:
     address = tracking_uri(workspace)
     # Two processes that create a SQLite database at once damage it for good.
     with FileLock(workspace / ".store.lock"):
+        settle_artifacts(address)
         client = MlflowClient(tracking_uri=address)
         experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None:
-            return client, str(experiment.experiment_id)
-        is_server = address.startswith(("http://", "https://"))  # which knows where its artifacts lie
-        artifacts = None if is_server else "file://" + quote(str(workspace.resolve() / ARTIFACTS))
-        return client, str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+        if experiment is None:
+            is_server = address.startswith(("http://", "https://"))  # which knows where its artifacts lie
+            folder = _artifact_folder(sqlite_file(address) or workspace.resolve() / DATABASE)
+            if not is_server:
+                folder.mkdir(exist_ok=True)
+            location = None if is_server else _file_address(folder)
+            experiment_id = client.create_experiment(EXPERIMENT, location, tags=EXPERIMENT_TAGS)
+        else:
+            experiment_id = experiment.experiment_id
+            for name, value in EXPERIMENT_TAGS.items():
+                if name not in experiment.tags:
+                    client.set_experiment_tag(experiment_id, name, value)
+    return client, str(experiment_id)
+
+
+def settle_artifacts(address: str) -> None:
+    """Tell a SQLite store that was moved or copied that its artifacts lie beside it, in one transaction.
+
+    Every other store, and one that lies where it lay, is left as it is.
+
+    Args:
+        address: Of the store.
+
+    Raises:
+        InputError: It was moved, and cannot be written: its artifacts would go to the old place.
+    """
+    from mlflow.tracking._tracking_service import utils
+
+    file = sqlite_file(address)
+    if file is None or not file.is_file() or not file.stat().st_size:
+        return
+    # MLflow remembers where a run's artifacts lie by the run's id, which a copied store shares.
+    utils._artifact_repos_cache.clear()
+    folder = _artifact_folder(file)
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        try:
+            is_moved = _is_moved(database, folder)
+        except sqlite3.Error:  # damaged or no database at all: MLflow says so to whoever uses it
+            return
+        try:
+            if is_moved:
+                _readdress(database, folder)
+        except sqlite3.Error as error:
+            raise InputError(
+                f"A workspace that was moved must be writable when its MLflow store is next opened, but "
+                f"'{file}' is not: {error}. Change its permissions, or wait for the process that uses it."
+            ) from error
+
+
+def _is_moved(database: sqlite3.Connection, folder: Path) -> bool:
+    location = _location(database)
+    if location == _file_address(folder) or urlparse(location).scheme not in ("", "file"):
+        return False
+    # A store that somebody let keep its artifacts elsewhere has none beside it.
+    before = Path(unquote(urlparse(location).path))
+    return bool(location) and (folder.is_dir() or not before.is_dir())
+
+
+def _location(database: sqlite3.Connection) -> str:
+    """Where the store's experiment has its artifacts; empty where there is no experiment yet."""
+    if "experiments" not in _tables(database):
+        return ""
+    query = "SELECT artifact_location FROM experiments WHERE name = ?"
+    row = database.execute(query, (EXPERIMENT,)).fetchone()
+    return str(row[0]) if row and row[0] else ""
+
+
+def _readdress(database: sqlite3.Connection, folder: Path) -> None:
+    """Let every address below the old place of the artifacts be one below their folder."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        before, now = _location(database), _file_address(folder)  # another process may have been faster
+        for table, column in ADDRESSED:
+            if table in _tables(database):
+                database.execute(
+                    f"UPDATE {table} SET {column} = :now || substr({column}, length(:before) + 1) "
+                    f"WHERE {column} = :before OR substr({column}, 1, length(:before) + 1) = :before || '/'",
+                    {"now": now, "before": before},
+                )
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _tables(database: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _artifact_folder(file: Path) -> Path:
+    return file.resolve().parent / ARTIFACTS
+
+
+def _file_address(folder: Path) -> str:
+    return "file://" + quote(str(folder))
 
 
 def quiet_mlflow() -> None:

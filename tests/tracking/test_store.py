@@ -1,3 +1,7 @@
+import shutil
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -5,12 +9,22 @@ import pytest
 
 from adapert.errors import InputError
 from adapert.records import EXPERIMENT
-from adapert.tracking.store import DATABASE, name_store, open_store, tracking_uri
+from adapert.tracking.read import open_client
+from adapert.tracking.store import (
+    ARTIFACTS,
+    DATABASE,
+    name_store,
+    open_store,
+    settle_artifacts,
+    sqlite_address,
+    sqlite_file,
+    tracking_uri,
+)
 
 
 def test_the_store_s_address_is_absolute_wherever_one_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert tracking_uri(Path("my runs")) == f"sqlite:///{tmp_path}/my runs/{DATABASE}"
+    assert sqlite_file(tracking_uri(Path("my runs"))) == tmp_path / "my runs" / DATABASE
 
 
 def test_opening_makes_database_and_experiment_with_absolute_artifacts(workspace, monkeypatch):
@@ -71,3 +85,179 @@ def test_two_workspaces_may_share_a_named_store(workspace, tmp_path):
     for name in ("one", "two"):
         name_store(tmp_path / name, address)
     assert open_store(tmp_path / "one")[1] == open_store(tmp_path / "two")[1] == open_store(workspace)[1]
+
+
+# paths that are no URLs
+
+
+AWKWARD = ["a?b", "a#b", "a%b", "a%20b", "a b", "ü", "a'b", "a&b=c;d+e", "%3F?#'ü %"]
+
+
+@pytest.fixture
+def awkward(request, workspace):
+    """A workspace of an awkward name, with an empty store."""
+    return workspace.rename(workspace.parent / request.param)
+
+
+def log_text(workspace, text):
+    client, experiment = open_store(workspace)
+    run_id = client.create_run(experiment).info.run_id
+    client.log_text(run_id, text, "kept.txt")
+    return run_id
+
+
+def kept_text(workspace, run_id):
+    """As it lies on the disk below a workspace."""
+    return (workspace / ARTIFACTS / run_id / "artifacts" / "kept.txt").read_text()
+
+
+@pytest.mark.parametrize("awkward", AWKWARD, indirect=True)
+def test_database_and_artifacts_lie_in_the_workspace_whatever_it_is_called(awkward):
+    run_id = log_text(awkward, "text")
+    assert kept_text(awkward, run_id) == "text"
+    with sqlite3.connect(awkward / DATABASE) as database:
+        assert database.execute("SELECT run_uuid FROM runs").fetchall() == [(run_id,)]
+    assert {path.name for path in awkward.parent.iterdir()} == {awkward.name}
+
+
+@pytest.mark.parametrize("awkward", AWKWARD, indirect=True)
+def test_mlflow_reads_an_artifact_back_whatever_its_workspace_is_called(awkward):
+    run_id = log_text(awkward, "text")
+    client = open_client(tracking_uri(awkward))
+    assert [file.path for file in client.list_artifacts(run_id)] == ["kept.txt"]
+    assert Path(client.download_artifacts(run_id, "kept.txt")).read_text() == "text"
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_an_address_names_its_file(tmp_path, name):
+    file = tmp_path / name / DATABASE
+    assert sqlite_file(sqlite_address(file)) == file
+
+
+@pytest.mark.parametrize("address", ["http://server:5000", "postgresql://host/name", "sqlite://"])
+def test_other_addresses_name_no_file(address):
+    assert sqlite_file(address) is None
+
+
+# workspaces that move
+
+
+@pytest.mark.parametrize("name", ["moved", *AWKWARD])
+def test_the_artifacts_of_a_moved_workspace_are_found_and_written_below_it(workspace, name):
+    run_id = log_text(workspace, "before")
+    moved = workspace.rename(workspace.parent / f"to {name}")
+    client, _ = open_store(moved)
+    assert Path(client.download_artifacts(run_id, "kept.txt")).read_text() == "before"
+    client.log_text(run_id, "after", "kept.txt")
+    assert kept_text(moved, run_id) == "after"
+    assert kept_text(moved, log_text(moved, "new")) == "new"
+    assert not workspace.exists()
+
+
+def test_a_moved_workspace_is_known_by_whoever_only_reads_it(workspace):
+    run_id = log_text(workspace, "before")
+    moved = workspace.rename(workspace.parent / "moved")
+    client = open_client(tracking_uri(moved))
+    assert Path(client.download_artifacts(run_id, "kept.txt")).read_text() == "before"
+
+
+def test_a_copied_workspace_writes_nothing_into_the_original_nor_the_other_way_round(workspace):
+    run_id = log_text(workspace, "original")
+    copy = workspace.parent / "copy"
+    shutil.copytree(workspace, copy)
+    for place in (copy, workspace, copy, workspace):
+        client, _ = open_store(place)
+        client.log_text(run_id, place.name, "kept.txt")
+        assert kept_text(place, run_id) == place.name
+    assert (kept_text(copy, run_id), kept_text(workspace, run_id)) == ("copy", workspace.name)
+
+
+def test_logged_models_move_with_their_workspace(workspace):
+    client, experiment = open_store(workspace)
+    model = client.create_logged_model(experiment, name="model")
+    moved = workspace.rename(workspace.parent / "moved")
+    location = open_store(moved)[0].get_logged_model(model.model_id).artifact_location
+    assert unquote(urlparse(location).path).startswith(f"{moved}/{ARTIFACTS}/")
+
+
+def test_a_workspace_of_a_similar_name_is_another(workspace):
+    """An address that only begins with the same letters is not below the old place."""
+    log_text(workspace, "text")
+    with sqlite3.connect(workspace / DATABASE) as database:
+        database.execute(
+            "UPDATE runs SET artifact_uri = (SELECT artifact_location || '_2/run' FROM experiments "
+            "WHERE name = ?)",
+            (EXPERIMENT,),
+        )
+    moved = workspace.rename(workspace.parent / "moved")
+    settle_artifacts(tracking_uri(moved))
+    with sqlite3.connect(moved / DATABASE) as database:
+        ((kept,),) = database.execute("SELECT artifact_uri FROM runs").fetchall()
+    assert unquote(urlparse(kept).path) == f"{workspace}/{ARTIFACTS}_2/run"
+
+
+def test_a_process_killed_while_a_store_is_told_its_new_place_leaves_all_or_nothing(workspace):
+    run_id = log_text(workspace, "before")
+    moved = workspace.rename(workspace.parent / "moved")
+    killed = """
+import os, sqlite3, sys
+from adapert.tracking import store
+store.ADDRESSED = (*store.ADDRESSED[:1], ("runs", "killed"))
+class Database(sqlite3.Connection):
+    def execute(self, query, *more):
+        if "killed" in query:
+            os.kill(os.getpid(), 9)
+        return super().execute(query, *more)
+connect = sqlite3.connect
+store.sqlite3.connect = lambda *given, **named: connect(*given, **named, factory=Database)
+store.settle_artifacts(sys.argv[1])
+"""
+    address = tracking_uri(moved)
+    assert subprocess.run([sys.executable, "-c", killed, address]).returncode == -9
+    client = open_client(address)
+    assert Path(client.download_artifacts(run_id, "kept.txt")).read_text() == "before"
+
+
+def test_a_store_that_lies_where_it_lay_is_not_written(workspace):
+    log_text(workspace, "text")
+    (workspace / DATABASE).chmod(0o400)
+    before = (workspace / DATABASE).stat().st_mtime_ns
+    settle_artifacts(tracking_uri(workspace))
+    assert (workspace / DATABASE).stat().st_mtime_ns == before
+
+
+def test_a_store_with_artifacts_elsewhere_keeps_them_there(workspace, tmp_path):
+    """One that adapert did not make, such as a server's with its own artifact root."""
+    (tmp_path / "elsewhere").mkdir()
+    client = open_client(tracking_uri(workspace))
+    experiment = client.create_experiment(EXPERIMENT, f"file://{tmp_path}/elsewhere")
+    run_id = client.create_run(experiment).info.run_id
+    open_store(workspace)[0].log_text(run_id, "text", "kept.txt")
+    assert (tmp_path / "elsewhere" / run_id / "artifacts" / "kept.txt").read_text() == "text"
+
+
+def test_a_locked_store_that_was_moved_is_refused(workspace, monkeypatch):
+    log_text(workspace, "text")
+    moved = workspace.rename(workspace.parent / "moved")
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        "adapert.tracking.store.sqlite3.connect", lambda *a, **named: connect(*a, timeout=0.01, **named)
+    )
+    with connect(moved / DATABASE, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(InputError, match=r"that was moved must be writable .* locked\. Change"):
+            settle_artifacts(tracking_uri(moved))
+        other.execute("ROLLBACK")
+    settle_artifacts(tracking_uri(moved))
+
+
+def test_pages_open_in_the_view_of_trained_models(workspace):
+    client, experiment = open_store(workspace)
+    assert client.get_experiment(experiment).tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_an_experiment_that_was_made_without_the_view_gets_it(workspace):
+    client = open_client(tracking_uri(workspace))
+    client.create_experiment(EXPERIMENT)
+    client, experiment = open_store(workspace)
+    assert "mlflow.experimentKind" in client.get_experiment(experiment).tags
