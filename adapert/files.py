@@ -1,16 +1,85 @@
-"""Files and directories that appear whole or not at all: written beside, then renamed."""
+"""Files and directories that appear whole or not at all: written beside, then renamed.
+
+What is written beside is named after its process, so that the next writer sweeps what a killed one left.
+"""
 
 import errno
+import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from adapert.errors import InputError
+
+MARK = re.compile(r"(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<started>\d+)-[0-9a-f]{8}")
+"""In a temporary name: whose it is, and since when that process runs, hundredths of a second."""
+
+
+MAX_NAME = 200
+"""Bytes of a file's name; file systems take 255, of which the mark needs some."""
+
+
+def mark_temporary() -> str:
+    """Name this process, and a random number, for the name of what is gone when it ends."""
+    pid = os.getpid()
+    return f"{_host()}-{pid}-{_started(pid)}-{uuid.uuid4().hex[:8]}"
+
+
+def sweep(folder: Path, before: str, after: str = "") -> None:
+    """Remove what killed processes left in a folder; what a running one writes, or one elsewhere, stays.
+
+    Args:
+        folder: May be missing.
+        before: Of the names, before the mark of `mark_temporary`.
+        after: Of the names, after it.
+    """
+    with suppress(OSError):  # not there, or not to be read: then nothing of ours is in it
+        for entry in list(os.scandir(folder)):
+            inner = entry.name.removeprefix(before).removesuffix(after)
+            found = MARK.fullmatch(inner)
+            if found and entry.name == before + inner + after and _is_gone(found):
+                _remove(Path(entry.path))
+
+
+def _is_gone(found: re.Match[str]) -> bool:
+    return found["host"] == _host() and _started(int(found["pid"])) != int(found["started"])
+
+
+def _started(pid: int) -> int:
+    """When a process began; -1 where none has this number."""
+    import psutil
+
+    try:
+        return round(psutil.Process(pid).create_time() * 100)
+    except psutil.NoSuchProcess:
+        return -1
+
+
+@cache
+def _host() -> str:
+    """Tell apart machines and containers, whose processes are not seen here."""
+    parts = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/etc/machine-id").read_text(encoding="utf-8"))
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=4).hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 @contextmanager
@@ -20,9 +89,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         InputError: `path` cannot be written.
     """
-    beside = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    _check_name(path)
+    beside = path.with_name(f".{path.stem}.{mark_temporary()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, f".{path.stem}.", path.suffix)
         yield beside
         os.replace(beside, path)
     except OSError as error:
@@ -35,7 +106,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 def write_whole(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole_file(path) as beside:
-        beside.write_text(text)
+        beside.write_text(text, encoding="utf-8")
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -58,7 +129,8 @@ def whole_directory(path: Path) -> Iterator[Path]:
         InputError: `path` exists, or cannot be written.
     """
     check_new_directory(path)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    beside = path.with_name(f".{path.name}.{mark_temporary()}")
+    sweep(path.parent, f".{path.name}.")
     new_parents = [parent for parent in path.parents if not parent.exists()]
     try:
         beside.mkdir(parents=True)
@@ -79,6 +151,7 @@ def check_new_directory(path: Path) -> None:
     Raises:
         InputError: `path` exists, or lies where nothing can be made.
     """
+    _check_name(path)
     if path.exists():
         raise InputError(
             f"The output directory must be new, but '{path}' exists. Name another, or remove it first."
@@ -88,6 +161,15 @@ def check_new_directory(path: Path) -> None:
         raise InputError(f"'{path}' must be writable, but: '{above}' is no directory. Name another place.")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"'{path}' must be writable, but: '{above}' is not. Name another place.")
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a name that leaves no room for the mark of what is written beside."""
+    if len(os.fsencode(path.name)) > MAX_NAME:
+        raise InputError(
+            f"A file's name must have at most {MAX_NAME} bytes, but '{path.name[:20]}...' has "
+            f"{len(os.fsencode(path.name))}. Give a shorter one."
+        )
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +95,63 @@ def test_existing_directory_is_refused_untouched(tmp_path):
         check_new_directory(tmp_path / "data")
     check_new_directory(tmp_path / "other")
     assert names_in(tmp_path) == ["data"]
+
+
+LEAVE_HALF = """
+import os, signal, sys
+from pathlib import Path
+from adapert.files import whole_directory, whole_file
+folder = Path(sys.argv[1])
+with whole_directory(folder / "new [x]") as beside, whole_file(folder / "a.txt") as half:
+    (beside / "large").write_text("half")
+    half.write_text("half")
+    if sys.argv[2] == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def leave_half(folder: Path, how: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", LEAVE_HALF, str(folder), how]
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(("whole", "name"), [(whole_directory, "new [x]"), (whole_file, "a.txt")])
+def test_what_a_killed_process_left_is_swept_by_the_next_one(tmp_path, whole, name):
+    leave_half(tmp_path, "dies").communicate()
+    left = set(names_in(tmp_path))
+    assert len(left) == 3  # a file, and a directory with one
+    with whole(tmp_path / name) as beside:
+        inside = {path for path in left if path.startswith(f".{Path(name).stem}.")}
+        assert inside
+        assert not inside & set(names_in(tmp_path))
+        if whole is whole_file:
+            beside.write_text("whole")
+    assert (tmp_path / name).exists()
+
+
+def test_what_a_running_process_writes_is_never_swept(tmp_path):
+    with leave_half(tmp_path, "waits") as process:
+        assert process.stdout.readline() == "writing\n"
+        before = set(names_in(tmp_path))
+        write_whole(tmp_path / "a.txt", "mine")
+        with pytest.raises(RuntimeError, match="halfway"), whole_directory(tmp_path / "new [x]") as beside:
+            fail_halfway(beside / "file", RuntimeError("halfway"))
+        assert set(names_in(tmp_path)) == before | {"a.txt"}
+        process.communicate("")
+
+
+def test_what_another_machine_left_is_not_swept(tmp_path):
+    elsewhere = tmp_path / ".a.00000000-1-1-00000000.txt"
+    elsewhere.write_text("theirs")
+    write_whole(tmp_path / "a.txt", "mine")
+    assert elsewhere.exists()
+
+
+def test_a_files_name_without_room_for_another_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"at most 200 bytes, but 'xxxxxxxxxxxxxxxxxxxx\.\.\.' has 300\."):
+        write_whole(tmp_path / ("x" * 300), "")
+    with pytest.raises(InputError, match="at most 200 bytes"):
+        check_new_directory(tmp_path / ("x" * 300))
+    assert os.listdir(tmp_path) == []
