@@ -254,13 +254,13 @@ def print_plan(study: Study, seconds: float, console: Console) -> None:
         console.print(f"{len(study.plan.variants)} variants x {study.plan.n_seeds} seeds:")
         for name, changes in study.plan.variants.items():
             described = ", ".join(f"{field} = {value}" for field, value in changes.items())
-            console.print(f"  {name}: {described or 'no change'}", soft_wrap=True)
+            console.print(f"  {name}: {described or 'no change'}", soft_wrap=True, markup=False)
     elif isinstance(study.plan, AblationPath):
         console.print(f"{study.plan.n_configs} configs x {study.plan.n_seeds} seeds, from:")
         for field, value in study.plan.start.items():
-            console.print(f"  {field}: {value} to {study.base.flat()[field]}", soft_wrap=True)
+            console.print(f"  {field}: {value} to {study.base.flat()[field]}", soft_wrap=True, markup=False)
     else:
         console.print(f"sampler {study.plan.sampler}, seed {study.plan.seed}, over:")
         for name, distribution in study.plan.space.items():
-            console.print(f"  {name}: {distribution}", soft_wrap=True)
+            console.print(f"  {name}: {distribution}", soft_wrap=True, markup=False)
     console.print(f"at most about {format_seconds(seconds)}, by a probe of {PROBE_EPOCHS} epochs")

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
 from adapert.study.definition import restore_study
@@ -79,7 +79,7 @@ def build_studies_table(statuses: list[StudyStatus]) -> Table:
         counts = Counter(_word(record, status.is_running) for record in records)
         best = best_record(ended)
         table.add_row(
-            status.name,
+            Text(status.name),
             status.word,
             f"{len(ended)}/{status.n_asked}",
             ", ".join(f"{count} {word}" for word, count in sorted(counts.items())),
@@ -100,14 +100,14 @@ def build_trials_table(status: StudyStatus) -> Table:
         value = record.metrics.get(OBJECTIVE)
         table.add_row(
             record.trial_id,
-            escape(record.variant),
+            Text(record.variant),
             str(record.seed),
             _word(record, status.is_running),
             str(record.n_epochs),
             "-" if value is None else f"{value:.3f}",
             f"{record.seconds:.1f}",
-            record.host,
-            escape(record.message),
+            Text(record.host),
+            Text(record.message),
         )
     return table
 

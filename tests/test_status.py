@@ -151,3 +151,12 @@ def test_a_damaged_ledger_is_refused_by_its_line(make_ledger, runs):
 
 def test_a_workspace_without_studies_has_none(runs):
     assert read_statuses(runs) == []
+
+
+def test_variants_and_messages_with_brackets_are_shown_as_they_are(make_ledger, runs):
+    made = make_ledger()
+    made.opened()
+    made.asked("001", "full")
+    made.ended("001", TrialStatus.FAILED, EndReason.ERROR, "[/x]: [bold]no[/bold]")
+    _, row = rows_of(build_trials_table(read_status(runs, "try")))
+    assert row[-2:] == ["[/x]:", "[bold]no[/bold]"]

@@ -75,7 +75,7 @@ def pick(
     print_candidates(picked)
     write_config(picked.config, out)
     following = ["adapert", "launch", "ablation", "--config", str(out), "--workspace", str(workspace)]
-    console.print(f"Wrote {out}. Next: {shlex.join(following)}", soft_wrap=True, markup=False)
+    console.print(f"Wrote {out}. Next: {shlex.join(following)}", soft_wrap=True)
 
 
 def _check_file(out: Path) -> None:

@@ -79,11 +79,11 @@ def evaluate(
         print_error(str(error))
         raise typer.Exit(1) from error
     _print_tables(assessment, split)
-    console.print(f"Wrote {assessment.folder}", soft_wrap=True, markup=False)
+    console.print(f"Wrote {assessment.folder}", soft_wrap=True)
     if emit:
-        console.print(f"Wrote {emit[0]} and {emit[1]}", soft_wrap=True, markup=False)
+        console.print(f"Wrote {emit[0]} and {emit[1]}", soft_wrap=True)
     if assessment.opening:
-        console.print(assessment.opening.describe(), style="bold", soft_wrap=True, markup=False)
+        console.print(assessment.opening.describe(), style="bold", soft_wrap=True)
 
 
 def _print_tables(assessment: "Assessment", split: str) -> None:
@@ -98,5 +98,5 @@ def _print_tables(assessment: "Assessment", split: str) -> None:
             console.print(table)
             console.print()
         if tables:
-            console.print(caption, markup=False)
+            console.print(caption)
             console.print()

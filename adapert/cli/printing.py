@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""What the commands print: text as it is, so that brackets in a name are never taken for markup."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from adapert.selection import Pick
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)
 
 
 def print_error(sentence: str) -> None:
@@ -23,7 +23,7 @@ def print_error(sentence: str) -> None:
 
 def note(line: str) -> None:
     """Print what long work tells on its way."""
-    console.print(line, style="dim", soft_wrap=True, markup=False)
+    console.print(line, style="dim", soft_wrap=True)
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:
@@ -55,8 +55,8 @@ def print_candidates(picked: "Pick", n_shown: int = 4) -> None:
     if picked.n_left_out:
         console.print(f"{picked.n_left_out} trials without a final {words} are left out.")
     for line in picked.notes:
-        console.print(line, style="dim", soft_wrap=True, markup=False)
-    console.print(picked.reason, soft_wrap=True, markup=False)
+        console.print(line, style="dim", soft_wrap=True)
+    console.print(picked.reason, soft_wrap=True)
 
 
 def build_candidate_rows(picked: "Pick", n_shown: int = 4) -> dict[str, list[str]]:
@@ -130,4 +130,4 @@ def print_figures(paths: Sequence[Path]) -> None:
         forms.setdefault(path.with_suffix(""), []).append(path.suffix[1:])
     for stem, (first, *others) in forms.items():
         also = f" ({', '.join(others)})" if others else ""
-        console.print(f"Wrote {stem}.{first}{also}", soft_wrap=True, markup=False)
+        console.print(f"Wrote {stem}.{first}{also}", soft_wrap=True)

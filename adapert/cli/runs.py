@@ -62,7 +62,7 @@ def predict(
         _draw(predictions, picture)
     for path in (out, contexts, picture):
         if path:
-            console.print(f"Wrote {path}", soft_wrap=True, markup=False)
+            console.print(f"Wrote {path}", soft_wrap=True)
 
 
 def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
@@ -77,7 +77,7 @@ def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSP
         print_error(str(error))
         raise typer.Exit(1) from error
     _print_comparison(result)
-    console.print(describe_result(result), soft_wrap=True, markup=False)
+    console.print(describe_result(result), soft_wrap=True)
     console.print(f"Tracked as run {result.rerun}.", soft_wrap=True)
     if not result.is_same:
         raise typer.Exit(1)
@@ -91,14 +91,12 @@ def _check_picture(path: Path) -> None:
 def _print_predictions(predictions: "Predictions", is_shown: bool) -> None:
     n_models = f", mean of {predictions.n_models} seeds" if predictions.n_models > 1 else ""
     console.print(
-        f"Predicted by {predictions.source}{n_models}; deltas in {predictions.units}.",
-        soft_wrap=True,
-        markup=False,
+        f"Predicted by {predictions.source}{n_models}; deltas in {predictions.units}.", soft_wrap=True
     )
     for sentence in predictions.notes:
-        console.print(f"Note: {sentence}", soft_wrap=True, markup=False)
+        console.print(f"Note: {sentence}", soft_wrap=True)
     for name, deltas in predictions.deltas.iterrows() if is_shown else ():
-        console.print(f"\n{name}", style="bold", markup=False)
+        console.print(f"\n{name}", style="bold")
         _print_strongest(deltas.sort_values())
         _print_context(predictions, str(name))
 
@@ -122,7 +120,7 @@ def _print_context(predictions: "Predictions", perturbation: str) -> None:
     if len(selected):
         named = f": {', '.join(others[:N_STRONGEST])}" if len(others) else ""
         more = ", ..." if len(others) > N_STRONGEST else ""
-        console.print(f"{len(others)} context genes{named}{more}", soft_wrap=True, markup=False)
+        console.print(f"{len(others)} context genes{named}{more}", soft_wrap=True)
 
 
 def _draw(predictions: "Predictions", path: Path) -> None:

@@ -245,7 +245,7 @@ def status(
         return
     read = read_status(workspace, study)
     for line in describe_status(read):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
     console.print(build_trials_table(read))
 
 
@@ -310,7 +310,7 @@ def reproduce(
     report = write_report(studies, workspace)
     console.print(f"Picked config: {best}")
     print_figures(drawn.paths)
-    console.print(f"All of it on one page: {report}", soft_wrap=True, markup=False)
+    console.print(f"All of it on one page: {report}", soft_wrap=True)
     console.print(f"All runs: adapert ui --workspace {workspace}", soft_wrap=True)
     if n_failed:
         raise typer.Exit(1)
@@ -330,7 +330,7 @@ def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> i
 
 
 def _print_question(study: "Study") -> None:
-    console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True, markup=False)
+    console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True)
 
 
 def _finish(result: "StudyResult", workspace: Path) -> None:
@@ -372,15 +372,15 @@ def _print_result(result: "StudyResult", workspace: Path) -> None:
         soft_wrap=True,
     )
     if result.closing.message:
-        console.print(result.closing.message, soft_wrap=True, markup=False)
+        console.print(result.closing.message, soft_wrap=True)
     failures = Counter(r.message for r in result.records if r.status == TrialStatus.FAILED)
     for message, count in failures.most_common(5):
-        console.print(f"{count} failed: {message}", soft_wrap=True, markup=False)
+        console.print(f"{count} failed: {message}", soft_wrap=True)
     is_left = any(record.status == TrialStatus.RUNNING for record in result.records)
     if is_left or result.closing.status == TrialStatus.INTERRUPTED:
         console.print(f"Go on with: {_command(workspace, 'resume', name)}", soft_wrap=True)
     if result.trouble:
-        console.print(f"Tracking: {result.trouble}", soft_wrap=True, markup=False)
+        console.print(f"Tracking: {result.trouble}", soft_wrap=True)
     if result.n_undelivered:
         sync_it = _command(workspace, "sync", name)
         line = f"{result.n_undelivered} lines wait for MLflow. Deliver them with: {sync_it}"

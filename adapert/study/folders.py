@@ -4,6 +4,7 @@ from pathlib import Path
 
 from adapert.errors import InputError, name_some, nearest
 from adapert.study.ledger import LEDGER_FILE
+from adapert.study.study import MAX_DERIVED_NAME, check_name
 
 PICK_FILE = "pick.json"
 """How the study's config was last picked."""
@@ -13,7 +14,12 @@ PICKED_MODEL_FOLDER = "picked_model"
 
 
 def study_folder(workspace: Path, name: str) -> Path:
-    """Folder of a study, absolute."""
+    """Folder of a study, absolute.
+
+    Raises:
+        InputError: A name that leads elsewhere, or is too long.
+    """
+    check_name(name, MAX_DERIVED_NAME)
     return workspace.resolve() / "studies" / name
 
 

@@ -108,7 +108,7 @@ class Progress:
         for record in by_end[-ROWS_SHOWN:]:
             table.add_row(
                 record.trial_id,
-                record.variant,
+                Text(record.variant),
                 str(record.seed),
                 Text(record.status, style=COLOURS[record.status]),
                 str(record.n_epochs),

@@ -47,6 +47,37 @@ _BOUNDS = {
 """Of the whole numbers of a plan."""
 
 
+MAX_NAME = 120
+"""Bytes of a study's name: it is a folder's, and part of others."""
+
+MAX_DERIVED_NAME = MAX_NAME + 30
+"""Bytes with what a re-evaluation adds to the name of its study."""
+
+
+def check_name(name: str, n_bytes: int = MAX_NAME) -> None:
+    """Refuse what makes no folder of its own: "..", a path, or a name too long for a file system.
+
+    Args:
+        name: Of a study.
+        n_bytes: That it may have.
+
+    Raises:
+        InputError: It does not.
+    """
+    if not name[:1].isalnum() or not all(part.isalnum() or part in "._-" for part in name):
+        escaped = "".join(part if part.isprintable() else ascii(part)[1:-1] for part in name)
+        shown = escaped if len(escaped) <= MAX_NAME else f"{escaped[:20]}..."
+        raise InputError(
+            "A study's name must be of letters, digits, '.', '_' and '-' and begin with a letter or "
+            f"digit, but it is '{shown}'. Give another name."
+        )
+    if len(name.encode()) > n_bytes:
+        raise InputError(
+            f"A study's name must have at most {n_bytes} bytes, but '{name[:20]}...' has "
+            f"{len(name.encode())}. Give a shorter one."
+        )
+
+
 @dataclass(frozen=True)
 class Assignment:
     """One trial of a design: a named change and a seed."""
@@ -163,12 +194,7 @@ class Study:
     plan: Plan
 
     def __post_init__(self) -> None:
-        # The name is a folder's: "." and ".." are not.
-        if not self.name[:1].isalnum() or not all(part.isalnum() or part in "._-" for part in self.name):
-            raise InputError(
-                "A study's name must be of letters, digits, '.', '_' and '-' and begin with a letter or "
-                f"digit, but it is '{self.name}'. Give another name."
-            )
+        check_name(self.name, MAX_DERIVED_NAME if self.plan.kind == "reevaluation" else MAX_NAME)
         _check_plan(self.plan)
         if isinstance(self.plan, Design):
             for changes in self.plan.variants.values():

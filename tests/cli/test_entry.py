@@ -161,3 +161,48 @@ def test_a_wrong_word_is_refused_with_where_to_look(refused, words, says):
     message = refused(*words)
     assert says in message
     assert "--help" in message
+
+
+# text is printed as text
+
+MARKUP = "my [/x] :smile: [bold]data[/bold]"
+
+
+def test_prepare_prints_a_name_with_brackets_as_it_is(adapert: RunCommand, simulated: Simulated, tmp_path):
+    inputs = ["--network", simulated.network, "--embeddings", simulated.embeddings]
+    fractions = ["--split-fractions", 0.5, 0.2, 0.3]
+    ended = adapert("prepare", simulated.cells, *inputs, *fractions, "--out", MARKUP)
+    assert (ended.status, ended.err) == (0, "")
+    assert f"Wrote {MARKUP}. Next: adapert reproduce --data {MARKUP}" in ended.out
+    assert (tmp_path / MARKUP / "manifest.json").is_file()
+
+
+def test_simulate_prints_a_name_with_brackets_as_it_is(adapert: RunCommand):
+    ended = adapert("simulate", "--out", MARKUP)
+    assert ended.status == 0
+    assert f"Wrote {MARKUP}/cells.h5ad" in ended.out
+
+
+def test_status_prints_a_workspace_with_brackets_as_it_is(adapert: RunCommand):
+    ended = adapert("status", "--workspace", MARKUP)
+    assert (ended.status, ended.out) == (0, f"'{MARKUP}' has no study yet.\n")
+
+
+def test_a_plan_prints_variants_with_brackets_as_they_are(
+    adapert: RunCommand, simulated: Simulated, tmp_path
+):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(
+        "from adapert.study.study import Design, Study\n"
+        "def study(base):\n"
+        f"    plan = Design(kind='ablation', variants={{{MARKUP!r}: {{}}}})\n"
+        f"    return Study(name='mine', question={MARKUP!r}, base=base, plan=plan)\n"
+    )
+    ended = adapert("launch", recipe, "--data", simulated.prepared, "--dry-run", "--device", "cpu")
+    assert (ended.status, ended.err) == (0, "")
+    assert f"mine: {MARKUP}\n" in ended.out
+    assert f"  {MARKUP}: no change\n" in ended.out
+
+
+def test_a_refusal_prints_a_name_with_brackets_as_it_is(refused):
+    assert f"'{MARKUP}" in refused("launch", "quickstart", "--data", MARKUP)

@@ -481,3 +481,37 @@ def test_launch_hands_its_options_over(adapert, simulated, monkeypatch):
     assert limits == Limits(trial_hours=2, target=0.5)
     assert stores == Stores(tracking_uri="http://server", optuna_storage="sqlite:///o.db")
     assert recipe == "search"
+
+
+# names of studies
+
+AS_A_PATH = {
+    "status": ["status"],
+    "resume": ["resume"],
+    "extend": ["extend", "--trials", "1"],
+    "stop": ["stop"],
+    "sync": ["sync"],
+}
+
+
+@pytest.mark.parametrize("name", ["../../x", "..", ".hidden", "a/b", "a\\b", "a\nb", "", "a[/x]"])
+@pytest.mark.parametrize("words", AS_A_PATH.values(), ids=AS_A_PATH)
+def test_a_name_that_would_leave_the_workspace_is_refused(refused, words, name):
+    command, *options = words
+    assert "A study's name must be of letters" in refused(command, name, *options)
+
+
+def test_a_ledger_outside_the_workspace_is_never_read(make_ledger: MakeLedger, refused, tmp_path):
+    make_ledger(name="try").opened()
+    assert (tmp_path / "runs" / "studies" / "try" / LEDGER_FILE).is_file()
+    assert "A study's name must be" in refused("status", "../../runs/studies/try", "--workspace", "runs")
+
+
+@pytest.mark.parametrize("words", AS_A_PATH.values(), ids=AS_A_PATH)
+def test_a_name_of_300_letters_is_refused_wherever_it_is_looked_up(refused, words):
+    command, *options = words
+    assert "at most 150 bytes, but 'nnnnnnnnnnnnnnnnnnnn...' has 300" in refused(command, "n" * 300, *options)
+
+
+def test_a_name_of_300_letters_is_refused_before_anything_is_written(launch):
+    assert "at most 120 bytes" in launch("quickstart", "--name", "n" * 300)
