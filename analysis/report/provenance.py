@@ -32,6 +32,7 @@ from analysis.report.elements import (
     join_words,
 )
 from analysis.report.reading import StudyReading, read_state
+from analysis.statistics.pairs import ENSEMBLE_SUFFIX
 
 MAX_SETS = 4
 """Fields that a command line sets before a file of settings reads better."""
@@ -206,9 +207,10 @@ def _evaluate_lines(
     openings: Sequence[Opening],
     files: Mapping[str, str],
 ) -> tuple[list[str], list[Part]]:
-    """Write how the test split of the studies' data was opened, and the configs that no pick writes."""
+    """Write how the studies' data were evaluated, and the configs that no pick writes."""
     fingerprints = {reading.fingerprint for reading in readings}
-    opened = [one for one in openings if one.data_fingerprint in fingerprints]
+    every = [*openings, *_read_validated(workspace)]
+    opened = sorted((one for one in every if one.data_fingerprint in fingerprints), key=lambda one: one.at)
     lines: list[str] = []
     configs: dict[str, Part] = {}
     for number, opening in enumerate(opened):
@@ -216,10 +218,47 @@ def _evaluate_lines(
         if opening.config_digest not in files:
             yaml = config_yaml(build_config(opening.config))
             configs[file] = Code(f"What was evaluated: {file}", yaml)
-        again = earlier_openings(opened[:number], opening.study, opening.data_fingerprint)
-        words = [*_evaluation_words(opening), *(["--again"] if again else [])]
+        words = _evaluation_words(opening)
+        if opening not in openings:
+            words += ["--split", "validation"]
+        elif earlier_openings(
+            [one for one in opened[:number] if one in openings], opening.study, opening.data_fingerprint
+        ):
+            words += ["--again"]
         lines.append(_line(workspace, "evaluate", file, *words))
     return lines, list(configs.values())
+
+
+def _read_validated(workspace: Path) -> list[Opening]:
+    """Read how validation perturbations were evaluated, which no ledger counts."""
+    found = []
+    for file in sorted((workspace / "evaluations").glob("validation_*/evaluation.json")):
+        try:
+            record = json.loads(file.read_text())
+            config, variants = build_config(record["config"]), [row["variant"] for row in record["models"]]
+            found.append(
+                Opening(
+                    at=record["opened"]["at"],
+                    study="",
+                    config_digest=config.digest(),
+                    config=config.flat(),
+                    git_commit=record["git_commit"],
+                    data_fingerprint=record["opened"]["data_fingerprint"],
+                    models=[name for name in get_args(ModelName) if name in variants],
+                    n_seeds=max(map(variants.count, variants)),
+                    refit=record["refit"],
+                    folder=str(file.parent),
+                    use_ensembles=any(name.endswith(ENSEMBLE_SUFFIX) for name in variants),
+                )
+            )
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # unfinished or damaged: the page says so elsewhere
+            continue
+    return found
 
 
 def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:

@@ -126,6 +126,29 @@ def test_a_config_that_no_pick_wrote_is_evaluated_from_a_file_of_its_own(tmp_pat
     assert yaml.safe_load(shown.text)["model"]["tau"] == 0.3
 
 
+def test_an_evaluation_on_validation_is_listed_as_one(tmp_path):
+    models = [{"variant": "adapert", "seed": seed} for seed in (0, 1)]
+    record = {
+        "opened": {"at": "2025-01-01T00:00:00+00:00", "data_fingerprint": "0012", "split": "validation"},
+        "config": Config().flat(),
+        "models": [*models, {"variant": "adapert_ensemble", "seed": 0}, {"variant": "split_half", "seed": 0}],
+        "git_commit": "abc",
+        "refit": "train",
+    }
+    folder = tmp_path / "evaluations" / "validation_001"
+    folder.mkdir(parents=True)
+    (folder / "evaluation.json").write_text(json.dumps(record))
+    (folder.with_name("validation_002")).mkdir()
+    (folder.with_name("validation_002") / "evaluation.json").write_text("{")
+    test_opening = build_opening(config_digest="c1", data_fingerprint="0012")
+    _, validated, tested, _ = (parse(line) for line in commands(reading(), tmp_path, [], [test_opening]))
+    asked = {name: validated[1][name] for name in ("split", "models", "seeds", "ensemble", "again")}
+    assert asked == {
+        **{"split": "validation", "models": "adapert", "seeds": 2, "ensemble": True, "again": False}
+    }
+    assert (tested[1]["split"], tested[1]["again"]) == ("test", False)
+
+
 def test_what_no_recipe_launched_is_said_and_no_command(tmp_path):
     given = reading()
     again = StudyReading(KnownResults("search_reevaluation", state=given.state, design="reevaluation"))
