@@ -500,7 +500,7 @@ def _draw_studies(
     paths: list[Path] = []
     if not only or set(only) & set(figure_stems()):
         drawn = draw_study_figures(studies, directory, split, only, note)
-        keep_figures(tracking_uri(workspace), drawn)
+        keep_figures(tracking_uri(workspace), drawn, note)
         paths += [path for files in drawn.values() for path in files]
     claims = None if only and CLAIMS_STEM not in only else summarize_study_claims(studies, split)
     if claims is not None:

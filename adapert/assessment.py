@@ -232,10 +232,7 @@ def _tell_mlflow(assessment: Assessment, workspace: Path, note: Note) -> None:
     if assessment.study == NO_STUDY:
         return
     n_openings = assessment.opening.number if assessment.opening else None
-    try:
-        keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_openings)
-    except Exception as error:
-        note(f"MLflow did not take the evaluation: {first_line(error)} It is in {assessment.folder}.")
+    keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_openings, note)
 
 
 def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles) -> None:

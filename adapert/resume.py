@@ -118,10 +118,12 @@ def stop(workspace: Path, name: str, trial: str | None) -> None:
 
 
 def sync(workspace: Path, name: str) -> tuple[int, str]:
-    """Deliver to MLflow what a study could not, and end the runs of one that was killed.
+    """Bring MLflow to what a study's ledger says, and end the runs of one that was killed.
+
+    The store is asked what it has; a run that was deleted or lost is delivered again.
 
     Returns:
-        Number of lines that still wait, and what keeps them.
+        Number of lines that still wait, and what keeps them, or what MLflow refused for good.
 
     Raises:
         InputError: No such study, or a process runs it (which delivers).

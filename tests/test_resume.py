@@ -1,4 +1,6 @@
 import io
+import json
+import shutil
 from dataclasses import asdict
 
 import pytest
@@ -9,7 +11,7 @@ from rich.console import Console
 from adapert.config import Config
 from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
-from adapert.records import EndReason, TrialStatus
+from adapert.records import EndReason, Tag, TrialStatus
 from adapert.resume import extend, resume, stop, sync
 from adapert.study.definition import describe_origin
 from adapert.study.folders import find_study, study_names
@@ -18,7 +20,8 @@ from adapert.study.limits import Limits
 from adapert.study.requests import has_requests
 from adapert.study.resources import Resources
 from adapert.study.study import Design, Search
-from adapert.tracking.store import open_store
+from adapert.tracking.runs import EVALUATION_FILES
+from adapert.tracking.store import ARTIFACTS, DATABASE, open_store
 from adapert.tracking.tracker import Tracker, count_waiting
 
 SEARCH = Search(space={"model.tau": FloatDistribution(0.1, 2.0, log=True)}, n_trials=3)
@@ -379,3 +382,85 @@ def test_a_running_study_delivers_by_itself(begun, workspace):
     made = begun()
     with held(made.folder), pytest.raises(InputError, match="One process at a time"):
         sync(workspace, "try")
+
+
+def finished(begun):
+    made = begun(name="try")
+    made.asked("001")
+    made.reported("001", 1, 0.5)
+    made.ended("001")
+    made.closed()
+    return made
+
+
+def runs_in(workspace):
+    client, experiment = open_store(workspace)
+    return client.search_runs([experiment])
+
+
+def test_a_store_of_which_nothing_is_left_is_filled_again(begun, workspace, no_patience):
+    made = finished(begun)
+    sync(workspace, "try")
+    (workspace / DATABASE).unlink()
+    shutil.rmtree(workspace / ARTIFACTS)
+    assert sync(workspace, "try") == (0, "")
+    runs = runs_in(workspace)
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "FINISHED"]
+    assert {run.info.run_id for run in runs} == set(made.state.run_ids.values())
+    lines = len(made.events)
+    assert sync(workspace, "try") == (0, "")
+    assert (len(runs_in(workspace)), len(made.events)) == (2, lines)
+
+
+def test_a_store_that_was_lost_and_is_away_is_not_said_to_have_all(
+    begun, workspace, no_patience, monkeypatch
+):
+    finished(begun)
+    sync(workspace, "try")
+
+    def refuse(_):
+        raise ConnectionError
+
+    monkeypatch.setattr("adapert.resume.open_store", refuse)
+    n_waiting, reason = sync(workspace, "try")
+    assert n_waiting >= 1
+    assert "ConnectionError" in reason
+
+
+def write_evaluation(workspace, name, record):
+    folder = workspace / "evaluations" / name
+    folder.mkdir(parents=True)
+    for file in EVALUATION_FILES:
+        (folder / file).write_text(file)
+    (folder / "evaluation.json").write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize(
+    ("opened", "is_of_study"),
+    [
+        ({"split": "test", "study": "try", "number": 2}, True),
+        ({"split": "validation"}, True),
+        ({"split": "test", "study": "other", "number": 1}, False),
+        ({"split": "test", "study": "", "number": 1}, False),
+    ],
+)
+def test_an_evaluation_that_was_killed_before_mlflow_had_it_is_delivered(
+    begun, workspace, no_patience, opened, is_of_study
+):
+    made = finished(begun)
+    write_evaluation(workspace, "test_001", {"opened": opened, "config": made.study.base.flat()})
+    assert sync(workspace, "try") == (0, "")
+    (study,) = [run for run in runs_in(workspace) if run.data.tags[Tag.KIND] == "study"]
+    client, _ = open_store(workspace)
+    kept = client.list_artifacts(study.info.run_id, "evaluation/test_001")
+    assert len(kept) == (3 if is_of_study else 0)
+    n_openings = str(opened["number"]) if is_of_study and "number" in opened else None
+    assert study.data.tags.get(Tag.TEST_OPENINGS) == n_openings
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"opened": 1}', '{"opened": {}, "config": {"no": 1}}'])
+def test_an_evaluation_that_is_damaged_is_left_out(begun, workspace, no_patience, text):
+    finished(begun)
+    write_evaluation(workspace, "test_001", {})
+    (workspace / "evaluations" / "test_001" / "evaluation.json").write_text(text)
+    assert sync(workspace, "try") == (0, "")

@@ -250,14 +250,16 @@ def status(
 
 
 def sync(study: StudyName, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
-    """Deliver to MLflow what it could not take while a study ran, and end runs of one that was killed."""
+    """Deliver to MLflow what it lacks of a study, whatever it lost, and end runs of one that was killed."""
     from adapert.resume import sync as sync_study
 
     n_waiting, trouble = sync_study(workspace, study)
     if n_waiting:
         print_error(f"{n_waiting} lines of '{study}' still wait for MLflow: {trouble}")
         raise typer.Exit(1)
-    console.print(f"MLflow has all of '{study}'.")
+    console.print(f"MLflow has all of '{study}'{' but what it refused' if trouble else ''}.", markup=False)
+    if trouble:
+        console.print(f"Refused: {trouble}", soft_wrap=True, markup=False)
 
 
 def reproduce(

@@ -1,30 +1,32 @@
 """A study's runs in MLflow: a parent run and a child run a trial. Every call may be repeated."""
 
+import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlparse
 
 from adapert.config import Config
+from adapert.errors import first_line
 from adapert.records import (
-    CODE_DIFF_FILE,
     CONFIG_FILE,
     ERROR_FILE,
     ORIGIN_FILE,
     PER_PERTURBATION_FILE,
     WEIGHTS_FILE,
+    EndReason,
     Tag,
     TrialStatus,
 )
 from adapert.study.ledger import EventKind, Ledger
+from adapert.tracking.expected import STUDY
 from adapert.tracking.read import open_client, study_run
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
     from mlflow.tracking import MlflowClient
-
-STUDY = ""
-"""In place of a trial's id: the study's own run."""
 
 # MLflow has no status for a trial that was stopped; KILLED is shown apart from FINISHED and FAILED.
 RUN_STATUS = {
@@ -35,8 +37,17 @@ RUN_STATUS = {
     TrialStatus.INTERRUPTED: "KILLED",
 }
 
+RESULT_FILES = (PER_PERTURBATION_FILE, WEIGHTS_FILE, ERROR_FILE)
+"""What MLflow gets of an ended trial's folder, beside its config."""
+
 MAX_PARAM = 6000
 """Characters of a param that MLflow stores."""
+
+MAX_TAG = 8000
+"""Characters of a tag that MLflow stores."""
+
+PAGE_SIZE = 500
+"""Runs that are asked for at once."""
 
 MAX_METRICS = 1000
 """Metrics that MLflow takes in one call."""
@@ -48,6 +59,9 @@ REPORT_FILE = "report/report.html"
 
 EVALUATION_FILES = ("summary.csv", "paired.csv", "evaluation.json")
 """What MLflow gets of an evaluation; the rest of its folder is large."""
+
+Note = Callable[[str], None]
+"""Takes a sentence on what was not done."""
 
 Connect = Callable[[], tuple["MlflowClient", str]]
 """Opens a store: its client, and the id of the experiment."""
@@ -70,6 +84,30 @@ def is_lasting(error: Exception) -> bool:
     return getattr(error, "error_code", "") in LASTING_ERRORS
 
 
+def run_status(status: TrialStatus, reason: EndReason | None = None) -> str:
+    """MLflow's status of a run; a trial that a rung compared ended as it should, and its tags say how."""
+    return "FINISHED" if reason == EndReason.RUNG else RUN_STATUS[status]
+
+
+class Counted:
+    """A client that counts the calls that the store has answered."""
+
+    def __init__(self, client: "MlflowClient") -> None:
+        self._client = client
+        self.n_answered = 0
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        """A method of the client."""
+        method = getattr(self._client, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            answer = method(*arguments, **options)
+            self.n_answered += 1
+            return answer
+
+        return call
+
+
 class Runs:
     """Writes runs. Metrics wait until `flush`, so that several epochs go in one call."""
 
@@ -83,7 +121,7 @@ class Runs:
             is_new: Whether the store cannot have runs that the ledger does not name.
         """
         self._connect, self._ledger, self._run_ids, self._is_new = connect, ledger, dict(run_ids), is_new
-        self._client: MlflowClient | None = None
+        self._client: Counted | None = None
         self._experiment_id = ""
         self._metrics: dict[str, list[Metric]] = {}
 
@@ -92,8 +130,62 @@ class Runs:
         """Of the store, opened by its first use."""
         if self._client is None:
             with _waited_for():
-                self._client, self._experiment_id = self._connect()
-        return self._client
+                client, self._experiment_id = self._connect()
+            self._client = Counted(client)
+        return cast("MlflowClient", self._client)
+
+    @property
+    def n_answered(self) -> int:
+        """Calls that the store has answered so far."""
+        return self._client.n_answered if self._client else 0
+
+    def run_id(self, trial_id: str) -> str:
+        """MLflow's id of a run; empty where there is none yet."""
+        return self._run_ids.get(trial_id, "")
+
+    def find_all(self, study: str, starts: Mapping[str, float]) -> "dict[str, Run]":
+        """Ask the store which runs it has of a study, deleted ones too, and forget all others.
+
+        Args:
+            study: Its name.
+            starts: Trial id to the start of its run, which tells it from one of another workspace's study.
+
+        Returns:
+            Trial id to run.
+
+        Raises:
+            NotYetError: The store does not answer.
+        """
+        client = self.client
+        found: dict[str, Run] = {}
+        with _waited_for():
+            for run in self._search_all(client, study):
+                trial = run.data.tags.get(Tag.TRIAL, STUDY)
+                is_known = self._run_ids.get(trial) == run.info.run_id
+                is_meant = trial in starts and run.info.start_time == milliseconds(starts[trial])
+                if is_known or (is_meant and trial not in found):
+                    found[trial] = run
+        for trial, run in found.items():
+            self._name(trial, run.info.run_id)
+        self._run_ids = {trial: run.info.run_id for trial, run in found.items()}
+        self._is_new = True
+        return found
+
+    def _search_all(self, client: "MlflowClient", study: str) -> "Iterator[Run]":
+        from mlflow.entities import ViewType
+
+        query, token = f"tags.`{Tag.STUDY}` = '{study}'", None
+        while True:
+            page = client.search_runs([self._experiment_id], query, ViewType.ALL, PAGE_SIZE, page_token=token)
+            yield from (run for run in page if run.data.tags.get(Tag.KIND) in ("study", "trial"))
+            token = page.token
+            if not token:
+                return
+
+    def _name(self, trial_id: str, run_id: str) -> None:
+        if self._run_ids.get(trial_id) != run_id:
+            self._run_ids[trial_id] = run_id
+            self._ledger.append(EventKind.TRACKED, trial=trial_id, run=run_id)
 
     def create(self, trial_id: str, name: str, tags: Mapping[str, str], at: float) -> None:
         """Create a run, unless the store has it.
@@ -114,30 +206,62 @@ class Runs:
             run = None if self._is_new else self._find(tags, at)
             if run is None:
                 parent = {} if trial_id == STUDY else {"mlflow.parentRunId": self._run_ids[STUDY]}
+                is_new, self._is_new = self._is_new, False  # one that fails may have been created
                 run = client.create_run(
                     self._experiment_id,
                     run_name=name,
                     tags=dict(tags) | parent,
-                    start_time=_milliseconds(at),
+                    start_time=milliseconds(at),
                 )
-        self._run_ids[trial_id] = run.info.run_id
-        self._ledger.append(EventKind.TRACKED, trial=trial_id, run=run.info.run_id)
+                self._is_new = is_new
+        self._name(trial_id, run.info.run_id)
+
+    def restore(self, trial_id: str) -> None:
+        """Take a run back that somebody deleted."""
+        self.client.restore_run(self._run_ids[trial_id])
+
+    def set_tags(self, trial_id: str, tags: Mapping[str, str]) -> None:
+        """Give a run tags, in one call; a child run knows the study's own run as it is now."""
+        from mlflow.entities import RunTag
+
+        parent = "mlflow.parentRunId"
+        named = dict(tags) | ({parent: self._run_ids[STUDY]} if parent in tags else {})
+        self.client.log_batch(
+            self._run_ids[trial_id], tags=[RunTag(str(name), text[:MAX_TAG]) for name, text in named.items()]
+        )
+
+    def log_data(self, trial_id: str, config: Config) -> None:
+        """Keep which data set a run used: its name, and its fingerprint as digest."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        path = Path(config.data.path)
+        source = json.dumps({"uri": str(path)})
+        dataset = Dataset(path.name or "prepared", config.data.fingerprint, "local", source)
+        context = InputTag("mlflow.data.context", "training")
+        self.client.log_inputs(self._run_ids[trial_id], [DatasetInput(dataset, [context])])
 
     def log_config(self, trial_id: str, config: Config) -> None:
         """Keep a trial's config: as params, and as a file that commands take."""
+        self.log_params(trial_id, config)
+        self.log_config_file(trial_id, config)
+
+    def log_params(self, trial_id: str, config: Config) -> None:
+        """Keep a trial's config as params."""
         from mlflow.entities import Param
 
-        run_id = self._run_ids[trial_id]
         params = [Param(name, str(value)[:MAX_PARAM]) for name, value in config.flat().items()]
-        self.client.log_batch(run_id, params=params)
-        self.client.log_text(run_id, config.to_yaml(), CONFIG_FILE)
+        self.client.log_batch(self._run_ids[trial_id], params=params)
+
+    def log_config_file(self, trial_id: str, config: Config) -> None:
+        """Keep a trial's config as a file."""
+        self.client.log_text(self._run_ids[trial_id], config.to_yaml(), CONFIG_FILE)
 
     def log_metrics(self, trial_id: str, values: Mapping[str, float], step: int, at: float) -> None:
         """Keep metrics for the next `flush`; what has the same time and step as before changes nothing."""
         from mlflow.entities import Metric
 
         waiting = self._metrics.setdefault(trial_id, [])
-        waiting += [Metric(name, float(value), _milliseconds(at), step) for name, value in values.items()]
+        waiting += [Metric(name, float(value), milliseconds(at), step) for name, value in values.items()]
 
     def forget_metrics(self) -> None:
         """Drop the metrics that wait: they are to be logged anew."""
@@ -155,31 +279,47 @@ class Runs:
 
     def reopen(self, trial_id: str) -> None:
         """Mark a run as running again."""
-        run_id = self._run_ids[trial_id]
-        self.client.set_tag(run_id, Tag.STATUS, TrialStatus.RUNNING)
-        self.client.set_tag(run_id, Tag.MESSAGE, "")
-        self.client.update_run(run_id, status=RUN_STATUS[TrialStatus.RUNNING])
+        self.set_tags(trial_id, {Tag.STATUS: TrialStatus.RUNNING, Tag.MESSAGE: ""})
+        self.client.update_run(self._run_ids[trial_id], status=RUN_STATUS[TrialStatus.RUNNING])
 
-    def end(self, trial_id: str, status: TrialStatus, tags: Mapping[str, str], at: float) -> None:
-        """End a run; tags without a value are left out."""
-        run_id = self._run_ids[trial_id]
-        for name, value in {**tags, Tag.STATUS: status}.items():
-            if value:
-                self.client.set_tag(run_id, name, value)
-        self.client.set_terminated(run_id, RUN_STATUS[status], _milliseconds(at))
+    def end(
+        self,
+        trial_id: str,
+        status: TrialStatus,
+        tags: Mapping[str, str],
+        at: float,
+        reason: EndReason | None = None,
+    ) -> None:
+        """End a run; of its tags those without a value are emptied."""
+        self.set_tags(trial_id, {**tags, Tag.STATUS: status})
+        self.terminate(trial_id, status, at, reason)
+
+    def terminate(
+        self, trial_id: str, status: TrialStatus, at: float, reason: EndReason | None = None
+    ) -> None:
+        """Give a run MLflow's own status of its end."""
+        self.client.set_terminated(self._run_ids[trial_id], run_status(status, reason), milliseconds(at))
+
+    def keep_file(self, trial_id: str, path: Path, folder: str | None = None) -> None:
+        """Keep a file, in a folder of the run's artifacts where one is named."""
+        self.client.log_artifact(self._run_ids[trial_id], str(path), folder)
 
     def keep_files(self, trial_id: str, folder: Path) -> None:
         """Keep what an ended trial left in its folder."""
-        for name in (PER_PERTURBATION_FILE, WEIGHTS_FILE, ERROR_FILE):
-            if (folder / name).is_file():
-                self.client.log_artifact(self._run_ids[trial_id], str(folder / name))
+        for path in (folder / name for name in RESULT_FILES):
+            if path.is_file():
+                self.keep_file(trial_id, path)
 
-    def keep_origin(self, origin: Mapping[str, Any], folder: Path) -> None:
-        """Keep what a study was launched with: fingerprints, and its code's diff where there is one."""
-        run_id = self._run_ids[STUDY]
-        self.client.log_dict(run_id, dict(origin), ORIGIN_FILE)
-        if (folder / CODE_DIFF_FILE).is_file():
-            self.client.log_artifact(run_id, str(folder / CODE_DIFF_FILE))
+    def keep_origin(self, origin: Mapping[str, Any]) -> None:
+        """Keep fingerprints of what a study was launched with."""
+        self.client.log_dict(self._run_ids[STUDY], dict(origin), ORIGIN_FILE)
+
+    def has_artifact(self, run: "Run", name: str) -> bool:
+        """Whether a run has an artifact; a server is asked."""
+        if is_local(run):
+            return has_file(run, name)
+        folder = name.rpartition("/")[0]
+        return name in {file.path for file in self.client.list_artifacts(run.info.run_id, folder)}
 
     def log_best(self, config: Config) -> None:
         """Keep the best config with the study's own run."""
@@ -204,9 +344,29 @@ class Runs:
         wanted = [name for name in (Tag.KIND, Tag.STUDY, Tag.TRIAL) if name in tags]
         query = " AND ".join(f"tags.`{name}` = '{tags[name]}'" for name in wanted)
         # A server may have studies of the same name from other workspaces.
-        query += f" AND attributes.start_time = {_milliseconds(at)}"
+        query += f" AND attributes.start_time = {milliseconds(at)}"
         found = self.client.search_runs([self._experiment_id], query, max_results=1)
         return found[0] if found else None
+
+
+def is_local(run: "Run") -> bool:
+    """Whether a run's artifacts are files of this machine."""
+    return urlparse(run.info.artifact_uri).scheme in ("", "file")
+
+
+def has_file(run: "Run", name: str, like: Path | str | None = None) -> bool:
+    """Whether a run whose artifacts are files of this machine has one.
+
+    Args:
+        run: Whose.
+        name: Path among its artifacts.
+        like: A file or text that it must be as long as.
+    """
+    path = Path(unquote(urlparse(run.info.artifact_uri).path)) / name
+    if not path.is_file() or like is None:
+        return path.is_file()
+    length = like.stat().st_size if isinstance(like, Path) else len(like.encode())
+    return path.stat().st_size == length
 
 
 @contextmanager
@@ -217,20 +377,34 @@ def _waited_for() -> Iterator[None]:
         raise NotYetError(f"{type(error).__name__}: {error}") from error
 
 
-def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None:
+KEEP_SECONDS = 60.0
+"""How long a command waits for a store that is to keep what the workspace has already."""
+
+
+def ignore(line: str) -> None:
+    """Take a line and say nothing."""
+
+
+def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]], note: Note = ignore) -> None:
     """Keep each study's PNG figures with its own run, where MLflow shows them.
 
     Args:
         tracking_uri: MLflow's.
         drawn: Study to its files.
+        note: Told where the store did not take them.
     """
-    client = open_client(tracking_uri)
-    for study, paths in drawn.items():
-        for path in (path for path in paths if path.suffix == ".png"):
-            client.log_artifact(study_run(tracking_uri, study).info.run_id, str(path), "figures")
+
+    def keep() -> None:
+        client = open_client(tracking_uri)
+        for study, paths in drawn.items():
+            run_id = study_run(tracking_uri, study).info.run_id
+            for path in (path for path in paths if path.suffix == ".png"):
+                client.log_artifact(run_id, str(path), "figures")
+
+    _try_to_keep("the figures", keep, note)
 
 
-def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str) -> None:
+def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str, note: Note = ignore) -> None:
     """Remember how a study's config was last picked.
 
     Args:
@@ -238,40 +412,78 @@ def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str) 
         study: That was picked from.
         objective: By which.
         reevaluation: The study that trained the best anew; empty where none did.
+        note: Told where the store did not take it.
     """
-    run_id = study_run(tracking_uri, study).info.run_id
-    open_client(tracking_uri).set_tag(run_id, Tag.PICKED_BY, f"{objective} {reevaluation}".strip())
+
+    def keep() -> None:
+        run_id = study_run(tracking_uri, study).info.run_id
+        open_client(tracking_uri).set_tag(run_id, Tag.PICKED_BY, f"{objective} {reevaluation}".strip())
+
+    _try_to_keep("how the config was picked", keep, note)
 
 
-def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_openings: int | None) -> None:
-    """Keep what came of an evaluation with its study's own run.
+def keep_evaluation(
+    tracking_uri: str, study: str, folder: Path, n_openings: int | None, note: Note = ignore
+) -> None:
+    """Keep what came of an evaluation with its study's own run; ``adapert sync`` does so later, too.
 
     Args:
         tracking_uri: MLflow's.
         study: Whose config was evaluated.
         folder: That the evaluation was written into; its small files are kept below ``evaluation``.
         n_openings: How often the study's test split was opened so far; None where it stayed closed.
+        note: Told where the store did not take it.
     """
-    client = open_client(tracking_uri)
-    run_id = study_run(tracking_uri, study).info.run_id
-    if n_openings is not None:
-        client.set_tag(run_id, Tag.TEST_OPENINGS, str(n_openings))
-    for name in EVALUATION_FILES:
-        client.log_artifact(run_id, str(folder / name), f"evaluation/{folder.name}")
+
+    def keep() -> None:
+        client = open_client(tracking_uri)
+        run_id = study_run(tracking_uri, study).info.run_id
+        if n_openings is not None:
+            client.set_tag(run_id, Tag.TEST_OPENINGS, str(n_openings))
+        for name in EVALUATION_FILES:
+            client.log_artifact(run_id, str(folder / name), f"evaluation/{folder.name}")
+
+    _try_to_keep("the evaluation", keep, note)
 
 
-def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
+def keep_report(tracking_uri: str, studies: Sequence[str], page: str, note: Note = ignore) -> None:
     """Keep a report with the own run of each study that it is about, where MLflow shows it.
 
     Args:
         tracking_uri: MLflow's.
         studies: Their names.
         page: HTML.
+        note: Told where the store did not take it.
     """
-    client = open_client(tracking_uri)
-    for study in dict.fromkeys(studies):
-        client.log_text(study_run(tracking_uri, study).info.run_id, page, REPORT_FILE)
+
+    def keep() -> None:
+        client = open_client(tracking_uri)
+        for study in dict.fromkeys(studies):
+            client.log_text(study_run(tracking_uri, study).info.run_id, page, REPORT_FILE)
+
+    _try_to_keep("the report", keep, note)
 
 
-def _milliseconds(at: float) -> int:
+def _try_to_keep(what: str, keep: Callable[[], None], note: Note) -> None:
+    """Give the store something that the workspace has already; whatever it does, the command goes on."""
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            keep()
+        except Exception as error:  # MLflow's, the database's or the network's
+            errors.append(error)
+
+    # MLflow tries a database that is away for minutes, and nothing makes it stop.
+    thread = threading.Thread(target=work, name="mlflow-keeper", daemon=True)
+    thread.start()
+    thread.join(KEEP_SECONDS)
+    if thread.is_alive():
+        note(f"MLflow did not take {what} within {KEEP_SECONDS:g} s. The workspace has it.")
+    elif errors:
+        note(f"MLflow did not take {what}: {first_line(errors[0])} The workspace has it.")
+
+
+def milliseconds(at: float) -> int:
+    """Time as MLflow has it."""
     return int(at * 1000)

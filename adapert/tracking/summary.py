@@ -1,6 +1,7 @@
 """What a study's own run shows: counts, cost, the best config, in numbers and in words."""
 
 import math
+import re
 from collections import Counter
 
 from adapert.config import Config, build_config
@@ -8,6 +9,12 @@ from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
 from adapert.study.state import StudyState
 
 N_FAILURES_SHOWN = 5
+
+
+def escape_markdown(text: str) -> str:
+    """Let MLflow's page show a text as it is: on one line, and none of its characters as Markdown or HTML."""
+    line = " ".join(str(text).split())
+    return re.sub(r"^([-+]|\d+[.)])(?=\s|$)", r"\\\1", re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", line))
 
 
 def best_finished(state: StudyState) -> TrialRecord | None:
@@ -37,12 +44,12 @@ def summarize_state(state: StudyState) -> dict[str, float]:
 
 def describe_state(state: StudyState) -> str:
     """Tell in Markdown what was asked and what came of it."""
-    lines = [state.definition["study"]["question"], ""]
+    lines = [escape_markdown(state.definition["study"]["question"]), ""]
     counts = Counter(record.status for record in state.records.values())
     ends = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     lines += [f"{ends or 'no trial yet'}; {state.trial_hours:.2f} trial-hours."]
     if state.closed and state.closed["message"]:
-        lines += ["", state.closed["message"]]
+        lines += ["", escape_markdown(state.closed["message"])]
     best = best_finished(state)
     if best is not None:
         lines += [
@@ -51,9 +58,15 @@ def describe_state(state: StudyState) -> str:
             "",
         ]
         lines += ["| field | value |", "|---|---|"]
-        lines += [f"| {name} | {value} |" for name, value in best.changes.items()]
+        lines += [
+            f"| {escape_markdown(name)} | {escape_markdown(str(value))} |"
+            for name, value in best.changes.items()
+        ]
     failures = Counter(r.message for r in state.records.values() if r.status == TrialStatus.FAILED)
     if failures:
         lines += ["", "| failures | what |", "|---|---|"]
-        lines += [f"| {count} | {message} |" for message, count in failures.most_common(N_FAILURES_SHOWN)]
+        lines += [
+            f"| {count} | {escape_markdown(message)} |"
+            for message, count in failures.most_common(N_FAILURES_SHOWN)
+        ]
     return "\n".join(lines)

@@ -1,26 +1,37 @@
 """Carries a study's ledger to MLflow, in a thread, so that no trial waits for it.
 
-The ledger is the spool. How many of its lines MLflow has is kept in a file beside it, so a store that is
-slow, full or gone costs nothing but time: lines are delivered later, in order. One that is delivered twice,
-since the process was killed before it could count, changes nothing.
+The ledger is the spool. First the store is asked what it has of the study (`adapert.tracking.mirror`), and
+what it lacks is delivered run by run; then each new line goes in order; at the end the store is asked once
+more. So one that is slow, full, gone or lost costs nothing but time, and what it took is not delivered again.
+How many lines it has is kept in a file beside the ledger, for `adapert status`.
 """
 
 import json
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from adapert.files import write_whole
-from adapert.records import Tag, TrialStatus
-from adapert.study.ledger import Event, EventKind, Ledger
+from adapert.records import CODE_DIFF_FILE, TrialStatus
+from adapert.study.ledger import Event, EventKind, Ledger, read_events
 from adapert.study.state import StudyState
-from adapert.study.study import Search, Study
-from adapert.tracking.runs import STUDY, Connect, NotYetError, Runs, is_lasting
-from adapert.tracking.summary import best_finished, config_of, describe_state, summarize_state
+from adapert.study.study import Study
+from adapert.tracking.expected import (
+    NOTE,
+    STUDY,
+    closing_tags,
+    end_tags,
+    study_tags,
+    trial_name,
+    trial_tags,
+)
+from adapert.tracking.mirror import Delivery, Job, Mirror
+from adapert.tracking.runs import Connect, NotYetError, Runs, is_lasting
+from adapert.tracking.summary import best_finished, config_of, escape_markdown, summarize_state
 
 DELIVERED_FILE = "delivered.json"
 """Beside the ledger: how many of its lines, `EventKind.TRACKED` ones aside, MLflow has."""
@@ -31,13 +42,11 @@ RETRY_SECONDS = 1.0, 60.0
 PATIENCE_SECONDS = 20.0
 """How long the end of a study waits for a store that does not answer."""
 
-MAX_LINES = 500
+MAX_LINES = 100
 """Of a delivery: what was taken is counted before the next one."""
 
 PAUSE_SECONDS = 0.5
 """Between two deliveries: what comes meanwhile goes in one call a run."""
-
-Job = Callable[[], Any]
 
 
 class Tracker:
@@ -46,7 +55,7 @@ class Tracker:
     def __init__(
         self, study: Study, ledger: Ledger, events: Sequence[Event], connect: Connect, trial_folders: Path
     ) -> None:
-        """Take up what is not delivered yet, and begin to write.
+        """Compare what MLflow has with the ledger, and begin to write.
 
         Args:
             study: As its ledger defines it.
@@ -55,21 +64,29 @@ class Tracker:
             connect: Opens the store, by the writing thread.
             trial_folders: Folder of the trials' folders.
         """
-        self._study, self._folder, self._trial_folders = study, ledger.path.parent, trial_folders
-        self._n_delivered = read_delivered(self._folder)
+        self._study, self._ledger, self._trial_folders = study, ledger, trial_folders
+        self._folder = ledger.path.parent
+        self._n_delivered, self._n_lines = read_delivered(self._folder), count_lines(events)
         is_new = all(event["event"] == EventKind.STUDY for event in events)
         run_ids = {event["trial"]: event["run"] for event in events if event["event"] == EventKind.TRACKED}
         self._runs = Runs(connect, ledger, run_ids, is_new)
+        self._mirror = Mirror(study, self._runs, self._folder)
         self._jobs: deque[list[Job]] = deque()
+        self._missing: deque[Delivery] | None = None
+        """What runs lack; None where the store is to be asked."""
+        self._events: Sequence[Event] = events
+        self._is_asked = self._is_checked = False
+        self._fewest, self._progressed_at = math.inf, 0.0
         self._came = threading.Condition()
         self._deadline: float | None = None
+        self._patience = PATIENCE_SECONDS
         self.refused: list[str] = []
         self.trouble = ""
-        state = StudyState()
-        for number, event in enumerate(line for line in events if line["event"] != EventKind.TRACKED):
-            state.see(event)
-            if number >= self._n_delivered:
-                self._jobs.append(self._jobs_of(event, state))
+        if is_new:
+            state = StudyState()
+            state.see(events[0])
+            self._missing = deque()
+            self._jobs.append(self._jobs_of(events[0], state))
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
         self._thread.start()
 
@@ -77,67 +94,127 @@ class Tracker:
         """Queue what a line means for MLflow."""
         with self._came:
             self._jobs.append(self._jobs_of(event, state))
+            self._n_lines += 1
             self._came.notify()
 
     def close(self, patience_seconds: float = PATIENCE_SECONDS) -> int:
-        """Deliver what waits.
+        """Deliver what waits, and ask the store whether it has all.
+
+        A store that is only slow is waited for as long as it answers.
 
         Args:
             patience_seconds: Wait for a store that does not answer.
 
         Returns:
-            Number of lines that still wait; `trouble` says why.
+            Number of lines that still wait, at least 1 where the store could not be asked; then `trouble`
+            says why.
         """
         with self._came:
+            self._patience = patience_seconds
             self._deadline = time.monotonic() + patience_seconds
             self._came.notify()
-        n_waiting = len(self._jobs) + 1
-        # A store that is only slow is waited for as long as it takes something.
-        while self._thread.is_alive() and len(self._jobs) < n_waiting:
-            n_waiting = len(self._jobs)
+        n_answered = -1
+        while self._thread.is_alive() and n_answered < self._runs.n_answered:
+            n_answered = self._runs.n_answered
             self._thread.join(patience_seconds + PATIENCE_SECONDS)
-        return len(self._jobs)
+        if self._is_checked:
+            return 0
+        seconds = patience_seconds + PATIENCE_SECONDS
+        self.trouble = self.trouble or f"The store did not answer within {seconds:g} s."
+        return max(1, self._n_lines - self._n_delivered)
 
     # In the writing thread.
 
     def _write(self) -> None:
         wait = RETRY_SECONDS[0]
-        while self._wait_for_jobs():
+        while self._wait_for_work():
             try:
-                self._deliver()
+                is_live = self._work()
                 self.trouble, wait = "", RETRY_SECONDS[0]
-                self._pause(PAUSE_SECONDS)
+                if is_live:
+                    self._pause(PAUSE_SECONDS)
             except Exception as error:  # whatever the store does, trials go on
                 self.trouble = _describe(error)
-                if self._deadline and time.monotonic() >= self._deadline:
+                if self._is_given_up():
                     return
                 self._pause(wait)
                 wait = min(2 * wait, RETRY_SECONDS[1])
 
-    def _wait_for_jobs(self) -> bool:
+    def _is_given_up(self) -> bool:
+        if self._deadline is None:
+            return False
+        return time.monotonic() >= max(self._deadline, self._progressed_at + self._patience)
+
+    def _wait_for_work(self) -> bool:
+        """Wait until something is to be done; False where all is, and the study is closed."""
         with self._came:
-            self._came.wait_for(lambda: self._jobs or self._deadline)
-            return bool(self._jobs)
+            self._came.wait_for(
+                lambda: self._missing is None or self._missing or self._jobs or self._deadline is not None
+            )
+            return not (self._is_checked and not self._jobs)
 
     def _pause(self, seconds: float) -> None:
         with self._came:
             if self._deadline is None:
                 self._came.wait_for(lambda: self._deadline is not None, timeout=seconds)
             elif self.trouble:
-                left = self._deadline - time.monotonic()
+                left = max(self._deadline - time.monotonic(), RETRY_SECONDS[0])
                 self._came.wait_for(lambda: False, timeout=max(0.0, min(seconds, left)))
 
-    def _deliver(self) -> None:
+    def _work(self) -> bool:
+        """Do one piece of what is to be done, and count it; True where it was of new lines."""
+        if self._missing is None:
+            self._compare()
+        elif self._missing:
+            self._deliver_missing(self._missing)
+        elif self._jobs:
+            self._deliver_lines()
+            return True
+        elif not self._is_asked:  # lines came since
+            self._events, self._missing = read_events(self._ledger.path), None
+        else:
+            self._is_checked = True
+        return False
+
+    def _compare(self) -> None:
+        n_lines = count_lines(self._events)
+        missing = deque(self._mirror.find_missing(self._events))
+        self._runs.forget_metrics()
+        self.refused.clear()
+        self._count(n_lines - sum(delivery.n_lines for delivery in missing))
+        self._missing, self._is_asked = missing, True
+        n_jobs = sum(len(delivery.jobs) for delivery in missing)
+        if n_jobs < self._fewest:  # a delivery that failed had brought something
+            self._fewest, self._progressed_at = n_jobs, time.monotonic()
+
+    def _deliver_missing(self, missing: deque[Delivery]) -> None:
+        try:
+            for job in missing[0].jobs:
+                self._try(job)
+            self._try(self._runs.flush)
+        except Exception:
+            self._missing = None  # a call that failed may have been taken: the store knows
+            raise
+        self._count(self._n_delivered + missing.popleft().n_lines)
+        self._fewest, self._progressed_at = math.inf, time.monotonic()
+
+    def _deliver_lines(self) -> None:
         n_lines = min(len(self._jobs), MAX_LINES)
+        self._is_asked = self._is_checked = False
         self._runs.forget_metrics()  # of a delivery that failed
         for jobs in [self._jobs[index] for index in range(n_lines)]:
             for job in jobs:
                 self._try(job)
         self._try(self._runs.flush)
-        self._n_delivered += n_lines
-        write_whole(self._folder / DELIVERED_FILE, json.dumps({"lines": self._n_delivered}))
+        self._count(self._n_delivered + n_lines)
+        self._progressed_at = time.monotonic()
         for _ in range(n_lines):
             self._jobs.popleft()
+
+    def _count(self, n_delivered: int) -> None:
+        if n_delivered != self._n_delivered:
+            write_whole(self._folder / DELIVERED_FILE, json.dumps({"lines": n_delivered}))
+            self._n_delivered = n_delivered
 
     def _try(self, job: Job) -> None:
         try:
@@ -155,16 +232,13 @@ class Tracker:
         return make(self, event, state) if make else []
 
     def _on_study(self, event: Event, state: StudyState) -> list[Job]:
-        tags = self._shared_tags(event) | {
-            Tag.KIND: "study",
-            Tag.DESIGN: self._study.plan.kind,
-            Tag.STATUS: TrialStatus.RUNNING,
-            Tag.DATA_FINGERPRINT: self._study.base.data.fingerprint,
-            "mlflow.note.content": self._study.question,
-        }
+        diff = self._folder / CODE_DIFF_FILE
+        tags = study_tags(self._study, event) | {NOTE: escape_markdown(self._study.question)}
         return [
             partial(self._runs.create, STUDY, self._study.name, tags, event["time"]),
-            partial(self._runs.keep_origin, event.get("origin", {}), self._folder),
+            partial(self._runs.log_data, STUDY, self._study.base),
+            partial(self._runs.keep_origin, event.get("origin", {})),
+            *([partial(self._runs.keep_file, STUDY, diff)] if diff.is_file() else []),
         ]
 
     def _on_opened(self, event: Event, state: StudyState) -> list[Job]:
@@ -174,22 +248,12 @@ class Tracker:
     def _on_asked(self, event: Event, state: StudyState) -> list[Job]:
         record = state.records[event["trial"]]
         config = self._study.base.with_changes(record.changes)
-        tags = self._shared_tags(state.definition) | {
-            Tag.KIND: "trial",
-            Tag.TRIAL: record.trial_id,
-            Tag.STATUS: TrialStatus.RUNNING,
-            Tag.VARIANT: record.variant,
-            Tag.SEED: str(record.seed),
-            Tag.CONFIG_DIGEST: event["config_digest"],
-            Tag.DATA_FINGERPRINT: config.data.fingerprint,
-            **_machine_tags(state),
-        }
-        is_search = isinstance(self._study.plan, Search)
-        in_search, in_design = f"{self._study.name} {record.trial_id}", f"{record.variant} seed {record.seed}"
-        name = in_search if is_search else in_design
+        tags = trial_tags(self._study, state, record, event["config_digest"])
+        name = trial_name(self._study, record)
         return [
             partial(self._runs.create, record.trial_id, name, tags, event["time"]),
             partial(self._runs.log_config, record.trial_id, config),
+            partial(self._runs.log_data, record.trial_id, config),
         ]
 
     def _on_reported(self, event: Event, state: StudyState) -> list[Job]:
@@ -198,39 +262,27 @@ class Tracker:
 
     def _on_ended(self, event: Event, state: StudyState) -> list[Job]:
         record = state.records[event["trial"]]
-        tags: dict[str, str] = {
-            Tag.MESSAGE: record.message,
-            Tag.REASON: str(record.reason),
-            Tag.HOST: record.host,
-        }
         cost = {"total_seconds": record.seconds}
+        end = partial(self._runs.end, record.trial_id, record.status, end_tags(record), event["time"])
         return [
             partial(self._runs.log_metrics, record.trial_id, cost, record.n_epochs, event["time"]),
             self._runs.flush,
             partial(self._runs.keep_files, record.trial_id, self._trial_folders / record.trial_id),
-            partial(self._runs.end, record.trial_id, record.status, tags, event["time"]),
+            partial(end, reason=record.reason),
         ]
 
     def _on_closed(self, event: Event, state: StudyState) -> list[Job]:
-        tags: dict[str, str] = {Tag.MESSAGE: event["message"], "mlflow.note.content": describe_state(state)}
         best = best_finished(state)
         jobs: list[Job] = [
             partial(self._runs.end, record.trial_id, TrialStatus.INTERRUPTED, {}, event["time"])
             for record in state.running
         ]
         if best is not None:
-            tags["best_trial"] = best.trial_id
             jobs.append(partial(self._runs.log_best, config_of(state, best)))
         summary = partial(self._runs.log_metrics, STUDY, summarize_state(state), 0, event["time"])
-        end = partial(self._runs.end, STUDY, TrialStatus(event["status"]), tags, event["time"])
+        status = TrialStatus(event["status"])
+        end = partial(self._runs.end, STUDY, status, closing_tags(state), event["time"])
         return [*jobs, summary, self._runs.flush, end]
-
-    def _shared_tags(self, definition: Any) -> dict[str, str]:
-        return {
-            Tag.STUDY: self._study.name,
-            Tag.GIT_COMMIT: definition["git_commit"],
-            Tag.VERSIONS: definition["packages"],
-        }
 
 
 _JOBS: dict[EventKind, Callable[[Tracker, Event, StudyState], list[Job]]] = {
@@ -243,16 +295,9 @@ _JOBS: dict[EventKind, Callable[[Tracker, Event, StudyState], list[Job]]] = {
 }
 
 
-def _machine_tags(state: StudyState) -> dict[str, str]:
-    """What a trial's numbers may depend on beside config, data and code."""
-    resources = state.session.get("resources", {})
-    named = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
-    return {tag: str(value) for tag, value in named.items() if value is not None}
-
-
 def _describe(error: Exception) -> str:
     said = str(error) if isinstance(error, NotYetError) else f"{type(error).__name__}: {error}"
-    return said.splitlines()[0]
+    return next((line for line in said.splitlines() if line.strip()), type(error).__name__)
 
 
 def read_delivered(folder: Path) -> int:
@@ -264,6 +309,10 @@ def read_delivered(folder: Path) -> int:
 
 
 def count_waiting(folder: Path, events: Sequence[Event]) -> int:
-    """How many of a study's lines MLflow does not have."""
-    n_lines = len([event for event in events if event["event"] != EventKind.TRACKED])
-    return n_lines - read_delivered(folder)
+    """How many of a study's lines MLflow did not have when it was last asked."""
+    return count_lines(events) - read_delivered(folder)
+
+
+def count_lines(events: Sequence[Event]) -> int:
+    """Lines that mean something for MLflow."""
+    return sum(event["event"] != EventKind.TRACKED for event in events)

@@ -446,6 +446,16 @@ def test_sync_says_that_mlflow_has_all(adapert, begun, workspace):
     assert (ended.status, ended.out, ended.err) == (0, "MLflow has all of 'compare_parts'.\n", "")
 
 
+def test_sync_names_what_mlflow_refused(adapert, begun, monkeypatch):
+    monkeypatch.setattr("adapert.resume.sync", lambda *_: (0, "Invalid metric name: 'a+b'"))
+    ended = adapert("sync", "compare_parts")
+    assert ended.status == 0
+    assert ended.out.splitlines() == [
+        "MLflow has all of 'compare_parts' but what it refused.",
+        "Refused: Invalid metric name: 'a+b'",
+    ]
+
+
 def test_sync_that_cannot_deliver_ends_with_1(adapert, begun, monkeypatch):
     monkeypatch.setattr("adapert.resume.sync", lambda *_: (7, "ConnectionError: refused"))
     ended = adapert("sync", "compare_parts")

@@ -1,4 +1,6 @@
+import threading
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,9 @@ from adapert.tracking.runs import (
     Runs,
     is_lasting,
     keep_evaluation,
+    keep_figures,
+    keep_pick,
+    keep_report,
 )
 from adapert.tracking.store import open_store, tracking_uri
 
@@ -134,3 +139,43 @@ def test_an_evaluation_is_kept_with_its_study_and_counted_where_test_was_opened(
     client, _ = open_store(workspace)
     kept = client.list_artifacts(run.info.run_id, "evaluation/test_001")
     assert {file.path for file in kept} == {f"evaluation/test_001/{name}" for name in EVALUATION_FILES}
+
+
+KEEPERS = [
+    (keep_pick, ("try", "pearson_delta", "")),
+    (keep_figures, ({"try": [Path("figure.png")]},)),
+    (keep_report, (["try"], "<html>")),
+    (keep_evaluation, ("try", Path("test_001"), 1)),
+]
+
+
+@pytest.mark.parametrize(("keep", "given"), KEEPERS)
+@pytest.mark.parametrize("address", ["sqlite:////nowhere/mlflow.db", "http://127.0.0.1:9", "nonsense://"])
+def test_a_store_that_is_away_costs_a_sentence_and_no_error(keep, given, address):
+    said = []
+    keep(address, *given, note=said.append)
+    (line,) = said
+    assert line.startswith("MLflow did not take ")
+    assert line.endswith(". The workspace has it.")
+    keep(address, *given)
+
+
+def test_a_store_that_never_answers_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("adapert.tracking.runs.KEEP_SECONDS", 0.01)
+    answered, said = threading.Event(), []
+    monkeypatch.setattr("adapert.tracking.runs.study_run", lambda *_: answered.wait(5))
+    keep_pick("http://127.0.0.1:9", "try", "pds", "", said.append)
+    answered.set()
+    assert said == ["MLflow did not take how the config was picked within 0.01 s. The workspace has it."]
+
+
+def test_a_run_names_its_data_set(new_runs, workspace):
+    runs = new_runs(is_new=True)
+    runs.create(STUDY, "try", TAGS, at=1.0)
+    config = Config().with_changes({"data.path": "/data/replogle", "data.fingerprint": "0012"})
+    for _ in range(2):
+        runs.log_data(STUDY, config)
+    (run,) = found_in(workspace)
+    (used,) = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("replogle", "0012")
+    assert used.tags[0].value == "training"

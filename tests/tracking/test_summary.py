@@ -1,8 +1,16 @@
 import math
 
+import pytest
+
 from adapert.config import Config
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
-from adapert.tracking.summary import best_finished, config_of, describe_state, summarize_state
+from adapert.tracking.summary import (
+    best_finished,
+    config_of,
+    describe_state,
+    escape_markdown,
+    summarize_state,
+)
 
 
 def make_state(make_ledger):
@@ -70,7 +78,7 @@ def test_words_are_the_question_the_ends_the_best_config_and_the_failures(make_l
         "| field | value |",
         "|---|---|",
         "| model.tau | 0.5 |",
-        "| graph.top_k | 10 |",
+        r"| graph.top\_k | 10 |",
         "",
         "| failures | what |",
         "|---|---|",
@@ -82,3 +90,28 @@ def test_a_study_without_trials_says_so(make_ledger):
     made = make_ledger()
     made.opened()
     assert describe_state(made.state) == "Which one?\n\nno trial yet; 0.00 trial-hours."
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("Which one? 50 % of 3 (or 4).", "Which one? 50 % of 3 (or 4)."),
+        ("a|b", r"a\|b"),
+        ("<img src=x>", r"\<img src=x\>"),
+        ("[click](http://x)", r"\[click\](http://x)"),
+        ("# no title", r"\# no title"),
+        ("- no item", r"\- no item"),
+        ("1. no item", r"\1. no item"),
+        ("two\n\nlines", "two lines"),
+        ("*a* _b_ `c` ~~d~~", r"\*a\* \_b\_ \`c\` \~\~d\~\~"),
+    ],
+)
+def test_text_is_shown_as_it_is(text, escaped):
+    assert escape_markdown(text) == escaped
+
+
+def test_a_message_breaks_no_table(make_ledger):
+    made = make_ledger()
+    made.asked("001")
+    made.ended("001", TrialStatus.FAILED, EndReason.ERROR, "a | b\n| c |")
+    assert r"| 1 | a \| b \| c \| |" in describe_state(made.state).splitlines()

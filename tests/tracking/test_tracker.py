@@ -1,5 +1,8 @@
 import json
 import math
+import shutil
+import sqlite3
+import threading
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +28,7 @@ from adapert.records import (
 from adapert.study.ledger import EventKind, Ledger
 from adapert.study.state import StudyState
 from adapert.tracking.runs import BEST_CONFIG_FILE
-from adapert.tracking.store import DATABASE, name_store, open_store
+from adapert.tracking.store import ARTIFACTS, DATABASE, name_store, open_store
 from adapert.tracking.tracker import DELIVERED_FILE, Tracker, count_waiting, read_delivered
 
 BASE = Config().with_changes({"data.fingerprint": "0012"})
@@ -253,8 +256,8 @@ def test_an_end_is_mlflow_s_status_and_the_study_s_own_tags(made, workspace):
     }
     assert ends == {
         "": ("FINISHED", "finished", None, ""),
-        "001": ("FINISHED", "finished", "epochs", None),
-        "002": ("KILLED", "stopped", "rung", "It was below 0.9 at epoch 1."),
+        "001": ("FINISHED", "finished", "epochs", ""),
+        "002": ("FINISHED", "stopped", "rung", "It was below 0.9 at epoch 1."),
         "003": ("FAILED", "failed", "error", "ValueError: no"),
         "004": ("FINISHED", "finished", "epochs", ""),
     }
@@ -341,22 +344,15 @@ def test_a_study_is_tracked_alike_while_it_runs_and_afterwards(made, workspace, 
     assert without_ids(everything_in(workspace)) == without_ids(everything_in(other))
 
 
-def test_a_long_backlog_is_counted_piece_by_piece_and_delivered_alike(
-    made, workspace, make_ledger, tmp_path, monkeypatch
-):
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / DATABASE).write_bytes((workspace / DATABASE).read_bytes())
-    deliver(ways_to_end(make_ledger(base=BASE, workspace=other)), other)
-    monkeypatch.setattr("adapert.tracking.tracker.MAX_LINES", 2)
+def test_a_backlog_is_counted_run_by_run(made, workspace, monkeypatch):
     counted = []
     monkeypatch.setattr(
         "adapert.tracking.tracker.write_whole",
         lambda path, text: (counted.append(json.loads(text)["lines"]), write_whole(path, text)),
     )
     deliver(ways_to_end(made), workspace)
-    assert without_ids(everything_in(workspace)) == without_ids(everything_in(other))
-    assert counted[:-1] == list(range(2, counted[-1], 2))
+    assert counted == sorted(set(counted))
+    assert len(counted) == 5  # four trials and the study
     assert counted[-1] == len([event for event in made.events if event["event"] != "tracked"])
 
 
@@ -386,23 +382,20 @@ class Breaking:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_killed_after_any_call_a_tracker_goes_on_without_a_second_run_or_point(made, workspace):
-    # One process after the other, each of which is killed one call later than the one before it.
+    # One process after the other, each of which is killed by its first write.
     one_trial(made)
     store, n_kills = open_store(workspace), 0
+
+    def kill():
+        raise Killed
+
     while True:
-        n_left = [n_kills + 1]
-
-        def kill(n_left=n_left):
-            n_left[0] -= 1
-            if not n_left[0]:
-                raise Killed
-
         client = Breaking(store[0], kill)
         with tracking(made, lambda client=client: (client, store[1])) as tracker:
             if tracker.close() == 0:
                 break
         n_kills += 1
-    assert n_kills > 25
+    assert n_kills > 12
     found = everything_in(workspace)
     assert {trial: run["status"] for trial, run in found.items()} == {"": "FINISHED", "001": "FINISHED"}
     assert [(step, value) for step, _, value in found["001"]["history"][OBJECTIVE]] == [(1, 0.1), (2, 0.2)]
@@ -460,21 +453,21 @@ def test_a_store_that_fails_now_and_then_loses_and_doubles_nothing(made, workspa
     (other / DATABASE).write_bytes((workspace / DATABASE).read_bytes())
     smooth = one_trial(make_ledger(base=BASE, workspace=other))
     deliver(smooth, other)
-    # Each call fails the first time it is tried, before it is done or after.
-    n_calls, reached = 0, 0
+    # Of four calls one fails before it is done, and one after.
+    n_calls, n_failed = 0, 0
 
-    def fail_when_new(is_after):
-        nonlocal n_calls, reached
-        n_calls += not is_after
-        if n_calls > reached and is_after == n_calls % 2:
-            reached, n_calls = n_calls, 0
+    def fail(when):
+        nonlocal n_calls, n_failed
+        n_calls += when == 0
+        if n_calls % 4 == when:
+            n_failed += 1
             raise ConnectionError("gone")
 
     client, experiment = open_store(workspace)
-    breaking = Breaking(client, lambda: fail_when_new(1), lambda: fail_when_new(0))
+    breaking = Breaking(client, lambda: fail(1), lambda: fail(0))
     tracker = deliver(one_trial(made), workspace, lambda: (breaking, experiment))
     assert tracker.refused == []
-    assert reached > 25
+    assert n_failed > 8
     assert without_ids(everything_in(workspace)) == without_ids(everything_in(other))
 
 
@@ -496,18 +489,185 @@ def test_a_metric_that_mlflow_refuses_is_noted_and_keeps_nothing_else_back(made,
     assert found["001"]["status"] == "FINISHED"
 
 
-def test_a_run_that_somebody_deleted_keeps_no_other_back(made, workspace):
+def test_a_run_that_somebody_deleted_meanwhile_is_taken_back_with_all_it_lacks(made, workspace):
+    with tracking(made, partial(open_store, workspace)) as tracker:
+        made.opened()
+        made.asked("001")
+        live(made, tracker, n_seen=1)
+        while not runs_of(workspace).get("001"):
+            pass
+        n_seen = made.state.n_events - len(made.state.run_ids)
+        client, _ = open_store(workspace)
+        client.delete_run(runs_of(workspace)["001"].info.run_id)
+        made.reported("001", 1, 0.5)
+        made.ended("001")
+        made.closed()
+        live(made, tracker, n_seen=n_seen)
+        assert tracker.close() == 0
+    found = everything_in(workspace)["001"]
+    assert (found["status"], tracker.refused) == ("FINISHED", [])
+    assert [value for *_, value in found["history"][OBJECTIVE]] == [0.5]
+
+
+# stores that lost something
+
+
+def lose_one_run(client, workspace):
+    client.delete_run(runs_of(workspace)["001"].info.run_id)
+
+
+def lose_all_runs(client, workspace):
+    for run in runs_of(workspace).values():
+        client.delete_run(run.info.run_id)
+
+
+def lose_runs_for_good(client, workspace):
+    with sqlite3.connect(workspace / DATABASE) as database:
+        tables = ["latest_metrics", "metrics", "params", "tags", "inputs", "runs"]
+        for table in tables:
+            database.execute(f"DELETE FROM {table}")
+
+
+def lose_the_database(client, workspace):
+    (workspace / DATABASE).unlink()
+
+
+def lose_the_artifacts(client, workspace):
+    shutil.rmtree(workspace / ARTIFACTS)
+
+
+def lose_a_tag(client, workspace):
+    client.set_tag(runs_of(workspace)["001"].info.run_id, Tag.STATUS, "running")
+
+
+def lose_an_end(client, workspace):
+    client.update_run(runs_of(workspace)[""].info.run_id, status="RUNNING")
+
+
+def lose_metrics(client, workspace):
+    with sqlite3.connect(workspace / DATABASE) as database:
+        for table in ("metrics", "latest_metrics"):
+            database.execute(f"DELETE FROM {table} WHERE key = ?", (OBJECTIVE,))
+
+
+def lose_params(client, workspace):
+    with sqlite3.connect(workspace / DATABASE) as database:
+        database.execute("DELETE FROM params")
+
+
+LOSSES = [
+    lose_one_run,
+    lose_all_runs,
+    lose_runs_for_good,
+    lose_the_database,
+    lose_the_artifacts,
+    lose_a_tag,
+    lose_an_end,
+    lose_metrics,
+    lose_params,
+]
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_whatever_a_store_lost_is_there_again(made, workspace, lose):
+    deliver(ways_to_end(made), workspace)
+    expected = without_ids(everything_in(workspace))
+    lose(open_store(workspace)[0], workspace)
+    deliver(made, workspace)
+    assert without_ids(everything_in(workspace)) == expected
+    parent = runs_of(workspace)[""].info.run_id
+    children = [run for trial, run in runs_of(workspace).items() if trial]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent}
+
+
+def test_an_older_backup_of_the_database_is_brought_up_to_date(made, workspace, tmp_path):
     made.opened()
     made.asked("001")
-    made.asked("002")
+    made.reported("001", 1, 0.1)
     deliver(made, workspace)
-    client, _ = open_store(workspace)
-    client.delete_run(runs_of(workspace)["001"].info.run_id)
-    for trial in ("001", "002"):
-        made.reported(trial, 1, 0.5)
-        made.ended(trial)
-    assert deliver(made, workspace).refused
-    assert runs_of(workspace)["002"].info.status == "FINISHED"
+    shutil.copy(workspace / DATABASE, tmp_path / "backup.db")
+    made.reported("001", 2, 0.2)
+    made.ended("001")
+    made.asked("002")
+    made.closed()
+    deliver(made, workspace)
+    expected = without_ids(everything_in(workspace))
+    shutil.copy(tmp_path / "backup.db", workspace / DATABASE)
+    deliver(made, workspace)
+    assert without_ids(everything_in(workspace)) == expected
+
+
+def test_a_store_that_has_all_is_written_nothing(made, workspace):
+    deliver(ways_to_end(made), workspace)
+    n_tracked = len(made.events)
+    client, experiment = open_store(workspace)
+
+    def refuse():
+        raise AssertionError("a write")
+
+    deliver(made, workspace, lambda: (Breaking(client, lambda: None, refuse), experiment))
+    assert len(made.events) == n_tracked
+
+
+class Slow:
+    """A store that takes longer for each call than a study's end waits for one that does not answer."""
+
+    def __init__(self, client, seconds):
+        self._client, self._tick, self._seconds = client, threading.Event(), seconds
+
+    def __getattr__(self, name):
+        method = getattr(self._client, name)
+
+        def call(*args, **options):
+            self._tick.wait(self._seconds)
+            return method(*args, **options)
+
+        return call
+
+
+def test_a_slow_store_is_waited_for_as_long_as_it_takes_something(made, workspace, monkeypatch):
+    ways_to_end(made)
+    client, experiment = open_store(workspace)
+    monkeypatch.setattr("adapert.tracking.tracker.PATIENCE_SECONDS", 0.03)
+    with tracking(made, lambda: (Slow(client, 0.02), experiment)) as tracker:
+        assert tracker.close(patience_seconds=0.02) == 0
+    assert len(runs_of(workspace)) == 5
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_a_slow_store_took_before_it_fell_silent_is_kept(made, workspace, monkeypatch):
+    ways_to_end(made)
+    client, experiment = open_store(workspace)
+    monkeypatch.setattr("adapert.tracking.tracker.PATIENCE_SECONDS", 0.05)
+    waiting = []
+    while not waiting or waiting[-1]:
+        n_calls, silent = [0], threading.Event()
+
+        def fall_silent(n_calls=n_calls, silent=silent):
+            n_calls[0] += 1
+            if n_calls[0] == 9:
+                silent.wait(1)
+                raise Killed
+
+        breaking = Breaking(client, lambda: None, fall_silent)
+        with tracking(made, lambda breaking=breaking: (breaking, experiment)) as tracker:
+            waiting.append(tracker.close(patience_seconds=0.05))
+            silent.set()
+            tracker._thread.join()
+        assert bool(waiting[-1]) == bool(tracker.trouble)
+    assert waiting == sorted(waiting, reverse=True)
+    assert len(waiting) > 3
+    assert len(runs_of(workspace)) == 5
+
+
+def test_a_store_that_cannot_be_asked_is_never_said_to_have_all(made, workspace):
+    def refuse():
+        raise ConnectionError
+
+    deliver(ways_to_end(made), workspace)
+    with tracking(made, refuse) as tracker:
+        assert tracker.close(patience_seconds=0.05) == 1
+    assert tracker.trouble
 
 
 def test_lines_wait_for_an_experiment_that_somebody_deleted(made, workspace):

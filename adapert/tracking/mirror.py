@@ -1,0 +1,223 @@
+"""Compares MLflow's runs of a study with its ledger, and says what to deliver so that MLflow has all of it.
+
+What a store has is asked of the store, never remembered: one that was lost, emptied or put back from an older
+backup is filled again, and whatever it has taken is not delivered twice.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapert.config import build_config
+from adapert.errors import InputError
+from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag
+from adapert.study.ledger import Event
+from adapert.study.study import Design, Study
+from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_runs
+from adapert.tracking.runs import (
+    BEST_CONFIG_FILE,
+    EVALUATION_FILES,
+    MAX_TAG,
+    RESULT_FILES,
+    Runs,
+    has_file,
+    is_local,
+    milliseconds,
+    run_status,
+)
+from adapert.tracking.summary import escape_markdown
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+Job = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a run lacks.
+
+    Attributes:
+        n_lines: Of the ledger that wait for it.
+        jobs: In order; each may be repeated.
+    """
+
+    n_lines: int
+    jobs: Sequence[Job]
+
+
+class Mirror:
+    """What MLflow lacks of a study."""
+
+    def __init__(self, study: Study, runs: Runs, folder: Path) -> None:
+        """Compare nothing yet.
+
+        Args:
+            study: As its ledger defines it.
+            runs: Of the store.
+            folder: The study's.
+        """
+        self._study, self._runs, self._folder = study, runs, folder
+
+    def find_missing(self, events: Sequence[Event]) -> list[Delivery]:
+        """Ask the store what it has.
+
+        Args:
+            events: The ledger's lines.
+
+        Returns:
+            A delivery for each run that lacks something; the study's own run is made first, and ended last.
+
+        Raises:
+            NotYetError: The store does not answer.
+        """
+        expected = expect_runs(self._study, events)
+        found = self._runs.find_all(self._study.name, {trial: run.at for trial, run in expected.items()})
+        parent = expected.pop(STUDY)
+        made = [*self._of_creation(parent, found.get(STUDY))]
+        origin = events[0].get("origin", {})
+        rest = [
+            *self._of_content(parent, found.get(STUDY)),
+            *self._of_study_files(parent, origin, found.get(STUDY)),
+            *self._of_evaluations(events, found.get(STUDY)),
+            *self._of_end(parent, found.get(STUDY)),
+        ]
+        deliveries = [Delivery(0, made)] if made else []
+        for trial, run in expected.items():
+            has = found.get(trial)
+            jobs = [
+                *self._of_creation(run, has),
+                *self._of_content(run, has),
+                *self._of_results(run, has),
+                *self._of_end(run, has),
+            ]
+            deliveries += [Delivery(run.n_lines, jobs)] if jobs else []
+        return [*deliveries, Delivery(parent.n_lines, rest)] if made or rest else deliveries
+
+    def _of_creation(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
+        """The run itself, its tags, its data set and, of a trial, its config."""
+        if found is None:
+            note = {NOTE: escape_markdown(self._study.question)} if run.trial == STUDY else {}
+            yield partial(self._runs.create, run.trial, run.name, run.tags | note, run.at)
+        elif found.info.lifecycle_stage == "deleted":
+            yield partial(self._runs.restore, run.trial)
+        if found is not None:
+            yield from self._of_tags(run, found)
+        if found is None or not found.inputs.dataset_inputs:
+            yield partial(self._runs.log_data, run.trial, self._study.base)
+        if run.trial != STUDY:
+            yield from self._of_config(run, found)
+
+    def _of_tags(self, run: ExpectedRun, found: "Run") -> Iterator[Job]:
+        wanted = {name: value for name, value in run.tags.items() if name != Tag.STATUS}
+        if run.trial != STUDY:
+            wanted["mlflow.parentRunId"] = self._runs.run_id(STUDY)
+        if wanted.items() - found.data.tags.items():
+            # Anew when it is done: the study's own run may have been made by then.
+            yield partial(self._runs.set_tags, run.trial, wanted)
+
+    def _of_config(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
+        has_params = found is not None and set(self._study.base.flat()) <= set(found.data.params)
+        has_config = found is not None and self._has_file(run, found, CONFIG_FILE)
+        if has_params and has_config:
+            return
+        config = self._study.base.with_changes(run.changes or {})
+        if not has_params:
+            yield partial(self._runs.log_params, run.trial, config)
+        if not has_config:
+            yield partial(self._runs.log_config_file, run.trial, config)
+
+    def _of_content(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
+        has = {} if found is None else found.data.metrics
+        if any(not _is_same(value, has.get(name)) for name, value in run.latest.items()):
+            for values, step, at in run.points:
+                known = {name: math.nan if value is None else value for name, value in values.items()}
+                yield partial(self._runs.log_metrics, run.trial, known, step, at)
+            yield self._runs.flush
+
+    def _of_results(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
+        if run.reason is None:
+            return
+        folder = self._folder / "trials" / run.trial
+        for path in (folder / name for name in RESULT_FILES):
+            if path.is_file() and not (found and self._has_file(run, found, path.name, path)):
+                yield partial(self._runs.keep_file, run.trial, path)
+
+    def _of_study_files(
+        self, run: ExpectedRun, origin: Mapping[str, Any], found: "Run | None"
+    ) -> Iterator[Job]:
+        if not (found and self._has_file(run, found, ORIGIN_FILE)):
+            yield partial(self._runs.keep_origin, origin)
+        diff = self._folder / CODE_DIFF_FILE
+        if diff.is_file() and not (found and self._has_file(run, found, diff.name, diff)):
+            yield partial(self._runs.keep_file, STUDY, diff)
+        if run.changes is not None:
+            best = self._study.base.with_changes(run.changes)
+            if not (found and self._has_file(run, found, BEST_CONFIG_FILE, best.to_yaml())):
+                yield partial(self._runs.log_best, best)
+
+    def _has_file(self, run: ExpectedRun, found: "Run", name: str, like: Path | str | None = None) -> bool:
+        """Whether a run has a file; a server whose run has its end was given all before."""
+        if is_local(found):
+            return has_file(found, name, like)
+        return run.ended_at is not None and self._has_end(run, found)
+
+    def _of_evaluations(self, events: Sequence[Event], found: "Run | None") -> Iterator[Job]:
+        """Evaluations of the study's configs whose process ended between their files and MLflow."""
+        digests = {event["config_digest"] for event in events if "config_digest" in event}
+        evaluations = self._folder.parents[1] / "evaluations"
+        n_openings = 0
+        for folder in sorted(evaluations.glob("*/")):
+            opened = _read_opened(folder, self._study, digests)
+            if opened is None:
+                continue
+            n_openings = max(n_openings, int(opened.get("number") or 0))
+            for name in EVALUATION_FILES:
+                kept = f"evaluation/{folder.name}/{name}"
+                if not (found and self._runs.has_artifact(found, kept)):
+                    yield partial(self._runs.keep_file, STUDY, folder / name, f"evaluation/{folder.name}")
+        said = "" if found is None else found.data.tags.get(Tag.TEST_OPENINGS, "")
+        if n_openings > int(said or 0):
+            yield partial(self._runs.set_tags, STUDY, {Tag.TEST_OPENINGS: str(n_openings)})
+
+    def _of_end(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
+        if run.ended_at is None:
+            if found is not None and not self._has_end(run, found):
+                yield partial(self._runs.reopen, run.trial)
+            return
+        if found is None or not _has_end_tags(run, found):
+            yield partial(self._runs.set_tags, run.trial, {**run.end_tags, Tag.STATUS: run.status})
+        if found is None or not self._has_end(run, found):
+            yield partial(self._runs.terminate, run.trial, run.status, run.ended_at, run.reason)
+
+    def _has_end(self, run: ExpectedRun, found: "Run") -> bool:
+        ended_at = None if run.ended_at is None else milliseconds(run.ended_at)
+        is_ended_so = found.info.status == run_status(run.status, run.reason)
+        return is_ended_so and (found.info.end_time or None) == ended_at and _has_end_tags(run, found)
+
+
+def _has_end_tags(run: ExpectedRun, found: "Run") -> bool:
+    tags = {name: value for name, value in run.end_tags.items() if name != NOTE} | {Tag.STATUS: run.status}
+    return all(found.data.tags.get(name, "") == value[:MAX_TAG] for name, value in tags.items())
+
+
+def _is_same(value: float, other: float | None) -> bool:
+    return other is not None and (value == other or (math.isnan(value) and math.isnan(other)))
+
+
+def _read_opened(folder: Path, study: Study, digests: set[str]) -> Mapping[str, Any] | None:
+    """What an evaluation opened; None where it is not of this study, or not written whole."""
+    if isinstance(study.plan, Design) and study.plan.kind == "reevaluation":
+        return None  # its configs are those of the study that was searched
+    try:
+        record = json.loads((folder / EVALUATION_FILES[-1]).read_text())
+        opened: Mapping[str, Any] = record["opened"]
+        of_study = opened.get("study")
+        is_of_study = build_config(record["config"]).digest() in digests if of_study is None else False
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
+        return None
+    return opened if is_of_study or of_study == study.name else None
