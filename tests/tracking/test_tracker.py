@@ -628,9 +628,9 @@ class Slow:
 def test_a_slow_store_is_waited_for_as_long_as_it_takes_something(made, workspace, monkeypatch):
     ways_to_end(made)
     client, experiment = open_store(workspace)
-    monkeypatch.setattr("adapert.tracking.tracker.PATIENCE_SECONDS", 0.03)
+    monkeypatch.setattr("adapert.tracking.tracker.PATIENCE_SECONDS", 0.3)
     with tracking(made, lambda: (Slow(client, 0.02), experiment)) as tracker:
-        assert tracker.close(patience_seconds=0.02) == 0
+        assert tracker.close(patience_seconds=0.3) == 0
     assert len(runs_of(workspace)) == 5
 
 
