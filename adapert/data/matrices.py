@@ -231,7 +231,8 @@ def _read_columns(file: MatrixFile, layer: str | None) -> Iterator[tuple[IntArra
 
 
 def _read_starts(group: Any, n_lines: int) -> IntArray:
-    starts: IntArray = group["indptr"][:].astype(np.int64)
+    # Of its declared size before any room is made for it.
+    starts: IntArray = group["indptr"][: n_lines + 2].astype(np.int64)
     if len(starts) != n_lines + 1 or starts[0] != 0 or (np.diff(starts) < 0).any():
         raise ValueError("its row pointers do not ascend")
     return starts

@@ -3,8 +3,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 
-from adapert.data.matrices import read_annotations
+from adapert.data.matrices import read_annotations, read_matrix
 from adapert.errors import InputError
 
 
@@ -50,3 +51,14 @@ def test_annotations_larger_than_the_file_could_hold_are_refused(path):
         file.create_dataset("obs/more", (2**40,), dtype="f8", chunks=(1024,))
     with pytest.raises(InputError, match="declares 8,796,093,022,"):
         read_annotations(path)
+
+
+def test_row_pointers_of_a_huge_declared_size_are_refused(path, tmp_path):
+    cells = anndata.read_h5ad(path)
+    cells.X = scipy.sparse.csr_matrix(cells.X)
+    cells.write_h5ad(path)
+    with h5py.File(path, "r+") as file:
+        del file["X/indptr"]
+        file["X"].create_dataset("indptr", (2**40,), dtype="i4", chunks=(1024,))
+    with pytest.raises(InputError, match="its row pointers do not ascend"):
+        read_matrix(read_annotations(path).matrices, None, np.arange(2), tmp_path)
