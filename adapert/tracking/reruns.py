@@ -11,7 +11,9 @@ import pandas as pd
 from adapert.config import Config
 from adapert.csv_files import write_csv
 from adapert.records import Tag
+from adapert.tracking.expected import NOTE
 from adapert.tracking.provenance import git_commit, package_versions
+from adapert.tracking.summary import escape_markdown
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -39,7 +41,7 @@ class Rerun:
     def log_comparison(self, comparison: pd.DataFrame, summary: str) -> None:
         """Keep the comparison with the original, and in words what came of it."""
         self._client.log_text(self.run_id, write_csv(comparison), COMPARISON_FILE)
-        self._client.set_tag(self.run_id, "mlflow.note.content", summary)
+        self._client.set_tag(self.run_id, NOTE, escape_markdown(summary))
 
     def log_file(self, path: Path) -> None:
         """Keep a file."""

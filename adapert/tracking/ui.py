@@ -12,7 +12,10 @@ from rich.console import Console
 
 from adapert.errors import InputError
 from adapert.tracking.store import DATABASE, open_store, tracking_uri
-from adapert.tracking.views import VIEWS, share_views, view_address
+from adapert.tracking.views import share_views, view_address
+
+N_SHOWN = 6
+"""Addresses that are printed: of all studies, and of the newest ones' leaderboards."""
 
 
 def serve(workspace: Path, port: int, console: Console) -> int:
@@ -31,9 +34,11 @@ def serve(workspace: Path, port: int, console: Console) -> int:
         )
     _check_port(port)
     client, experiment_id = open_store(workspace)
-    share_views(client, experiment_id)
-    for view in VIEWS:
-        console.print(f"{view}: {view_address(experiment_id, port, view)}", soft_wrap=True)
+    views = share_views(client, experiment_id)
+    for view in views[:N_SHOWN]:
+        console.print(f"{view}: {view_address(experiment_id, port, view)}", soft_wrap=True, markup=False)
+    if len(views) > N_SHOWN:
+        console.print(f"{len(views) - N_SHOWN} older studies: put the study's name in place of the last one.")
     console.print("Ctrl-C ends it.")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri(workspace)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]

@@ -26,26 +26,51 @@ WIDTHS = {
     "metrics.`best_pearson_delta`": 140,
     "metrics.`best_pds`": 80,
     f"tags.`{Tag.STATUS}`": 110,
+    f"tags.`{Tag.REASON}`": 90,
     f"tags.`{Tag.STUDY}`": 110,
+    f"tags.`{Tag.VARIANT}`": 110,
     "metrics.`epoch`": 60,
     **{f"params.`{knob}`": 125 for knob in KNOBS},
     f"tags.`{Tag.MESSAGE}`": 200,
 }
 """Column to its width in pixels, in the table's order."""
 
-VIEWS = {
-    "studies": {"orderByKey": "attributes.start_time", "searchFilter": ""},
-    "leaderboard": {
-        "orderByKey": "metrics.`best_pearson_delta`",
-        "searchFilter": f"tags.`{Tag.KIND}` = 'trial'",
-    },
-}
-"""Trials below their studies, newest first; all trials, best first."""
+STUDIES = "studies"
+"""The view of all trials below their studies, newest first."""
+
+N_STUDIES = 100
+"""Whose leaderboards are shared: the newest."""
 
 
-def share_views(client: "MlflowClient", experiment_id: str) -> None:
-    """Keep the views with the experiment."""
-    for name, view in VIEWS.items():
+def find_views(client: "MlflowClient", experiment_id: str) -> dict[str, dict[str, str]]:
+    """Name the views of a store: `STUDIES`, and each study's trials, best first, the newest study first.
+
+    Trials of several studies are not ranked together: searches, ablations and trials on redrawn splits do not
+    compare.
+    """
+    views = {STUDIES: {"orderByKey": "attributes.start_time", "searchFilter": ""}}
+    for run in client.search_runs(
+        [experiment_id],
+        f"tags.`{Tag.KIND}` = 'study'",
+        max_results=N_STUDIES,
+        order_by=["attributes.start_time DESC"],
+    ):
+        study = run.data.tags[Tag.STUDY]
+        views[f"leaderboard of {study}"] = {
+            "orderByKey": "metrics.`best_pearson_delta`",
+            "searchFilter": f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'",
+        }
+    return views
+
+
+def share_views(client: "MlflowClient", experiment_id: str) -> list[str]:
+    """Keep the views with the experiment.
+
+    Returns:
+        Their names.
+    """
+    views = find_views(client, experiment_id)
+    for name, view in views.items():
         state = view | {
             "orderByAsc": False,
             "startTime": "ALL",
@@ -55,7 +80,13 @@ def share_views(client: "MlflowClient", experiment_id: str) -> None:
             "columnOrder": list(WIDTHS),
             "columnWidths": WIDTHS,
         }
-        client.set_experiment_tag(experiment_id, f"mlflow.sharedViewState.{name}", json.dumps(state))
+        client.set_experiment_tag(experiment_id, f"mlflow.sharedViewState.{_key(name)}", json.dumps(state))
+    return list(views)
+
+
+def _key(view: str) -> str:
+    """Under which MLflow keeps a view."""
+    return view.replace(" of ", ".")
 
 
 def view_address(experiment_id: str, port: int, view: str) -> str:
@@ -64,7 +95,7 @@ def view_address(experiment_id: str, port: int, view: str) -> str:
         {
             "workflowType": "machine_learning",
             "compareRunsMode": "TABLE",
-            "viewStateShareKey": view,
+            "viewStateShareKey": _key(view),
         }
     )
     return f"http://127.0.0.1:{port}/#/experiments/{experiment_id}/runs?{query}"

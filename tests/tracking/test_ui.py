@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import re
 import signal
@@ -13,9 +14,10 @@ import pytest
 from rich.console import Console
 
 from adapert.errors import InputError
-from adapert.tracking.store import DATABASE
+from adapert.records import Tag
+from adapert.tracking.store import DATABASE, open_store
 from adapert.tracking.ui import serve
-from adapert.tracking.views import VIEWS, view_address
+from adapert.tracking.views import share_views, view_address
 
 
 def test_a_workspace_without_a_store_is_refused_and_left_as_it_is(tmp_path):
@@ -33,7 +35,44 @@ def test_a_port_that_is_taken_is_refused(workspace):
             serve(workspace, port, Console())
 
 
-@pytest.mark.parametrize("view", VIEWS)
+def views_of(workspace, *studies):
+    """Views that are kept with an experiment of these studies, by the key in their address."""
+    client, experiment = open_store(workspace)
+    for number, study in enumerate(studies):
+        tags = {Tag.KIND: "study", Tag.STUDY: study}
+        client.create_run(experiment, tags=tags, start_time=number + 1)
+    names = share_views(client, experiment)
+    tags = client.get_experiment(experiment).tags
+    prefix = "mlflow.sharedViewState."
+    kept = {name.removeprefix(prefix): json.loads(text) for name, text in tags.items() if prefix in name}
+    return names, kept
+
+
+def test_each_study_has_a_leaderboard_of_its_own(workspace):
+    names, kept = views_of(workspace, "search", "ablation")
+    assert names == ["studies", "leaderboard of ablation", "leaderboard of search"]
+    assert sorted(kept) == ["leaderboard.ablation", "leaderboard.search", "studies"]
+    view = kept["leaderboard.search"]
+    assert view["orderByKey"] == "metrics.`best_pearson_delta`"
+    assert view["searchFilter"] == f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = 'search'"
+
+
+def test_a_leaderboard_s_filter_finds_the_trials_of_its_study_alone(workspace):
+    _, kept = views_of(workspace, "search", "ablation")
+    client, experiment = open_store(workspace)
+    for study in ("search", "ablation"):
+        client.create_run(experiment, tags={Tag.KIND: "trial", Tag.STUDY: study}, run_name=study)
+    found = client.search_runs([experiment], kept["leaderboard.search"]["searchFilter"])
+    assert [run.info.run_name for run in found] == ["search"]
+
+
+def test_a_leaderboard_says_how_each_trial_ended(workspace):
+    _, kept = views_of(workspace, "search")
+    columns = kept["leaderboard.search"]["selectedColumns"]
+    assert {f"tags.`{Tag.STATUS}`", f"tags.`{Tag.REASON}`", f"tags.`{Tag.VARIANT}`"} <= set(columns)
+
+
+@pytest.mark.parametrize("view", ["studies", "leaderboard of search"])
 def test_a_view_opens_the_run_table_and_not_the_pages_for_agents(view):
     address = view_address("1", 5000, view)
     assert address.startswith("http://127.0.0.1:5000/#/experiments/1/runs?")
@@ -77,7 +116,7 @@ def test_pages_are_served_until_a_signal_ends_them_quietly(workspace, number):
     finally:
         process.kill()
     assert process.returncode == 0
-    assert "viewStateShareKey=leaderboard" in printed
+    assert "viewStateShareKey=studies" in printed
     assert "Traceback" not in printed
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0

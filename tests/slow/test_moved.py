@@ -1,0 +1,100 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+from fixtures.launched import SEARCH, command, runs_in
+
+from adapert.records import CONFIG_FILE, Tag
+from adapert.study.ledger import LEDGER_FILE, read_events
+from adapert.study.state import fold
+from adapert.tracking.store import ARTIFACTS
+
+pytestmark = pytest.mark.slow
+
+ADAPERT = str(Path(sys.executable).with_name("adapert"))
+
+
+def run(*words):
+    ended = subprocess.run([ADAPERT, *map(str, words)], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def launch(folder, prepared):
+    ended = subprocess.run(command(folder, "first", SEARCH, prepared), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return folder / "first runs"
+
+
+def files_of(workspace):
+    return {path: path.stat().st_mtime_ns for path in workspace.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["a?b#c", "50 % of 'ü'%20"])
+def test_a_study_in_an_awkward_place_is_moved_and_extended_there(launchable, tmp_path, name):
+    place = tmp_path / name
+    place.mkdir()
+    workspace = launch(place, launchable)
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+    moved = workspace.rename(tmp_path / f"moved {name}")
+    run("extend", "tiny_search", "--trials", 1, "--workspace", moved)
+    assert not workspace.exists()
+    state = fold(read_events(moved / "studies" / "tiny_search" / LEDGER_FILE))
+    assert len(state.records) == 4
+    runs = {run.data.tags.get(Tag.TRIAL, ""): run for run in runs_in(moved)}
+    assert sorted(runs) == ["", "001", "002", "003", "004"]
+    for trial, kept in runs.items():
+        folder = Path(unquote(urlparse(kept.info.artifact_uri).path))
+        assert folder == moved / ARTIFACTS / kept.info.run_id / "artifacts"
+        assert (folder / CONFIG_FILE).is_file() == bool(trial)
+    assert run("sync", "tiny_search", "--workspace", moved) == "MLflow has all of 'tiny_search'.\n"
+
+
+def test_a_copied_workspace_goes_on_without_touching_the_original(launchable, tmp_path):
+    workspace = launch(tmp_path, launchable)
+    copy = tmp_path / "copy"
+    shutil.copytree(workspace, copy)
+    before = files_of(workspace)
+    run("extend", "tiny_search", "--trials", 1, "--workspace", copy)
+    assert files_of(workspace) == before
+    assert len(runs_in(copy)) == len(runs_in(workspace)) + 1
+
+
+def test_a_moved_workspace_s_pages_show_its_artifacts(launchable, tmp_path):
+    import signal
+    import urllib.request
+
+    from fixtures.servers import free_port
+
+    workspace = launch(tmp_path, launchable)
+    moved = workspace.rename(tmp_path / "moved ?#%")
+    port = free_port()
+    words = [ADAPERT, "ui", "--workspace", str(moved), "--port", str(port)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    try:
+        assert any("Ctrl-C" in line for line in process.stdout)
+        (trial, *_) = [one for one in runs_in(moved) if one.data.tags.get(Tag.TRIAL) == "001"]
+        address = f"http://127.0.0.1:{port}/get-artifact?path={CONFIG_FILE}&run_uuid={trial.info.run_id}"
+        page = wait_for(address, process, urllib.request.urlopen)
+        assert page == (moved / "studies" / "tiny_search" / "trials" / "001" / CONFIG_FILE).read_text()
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+
+
+def wait_for(address, process, open_address):
+    import threading
+
+    for _ in range(300):
+        assert process.poll() is None
+        try:
+            with open_address(address, timeout=30) as answer:
+                return answer.read().decode()
+        except OSError:
+            threading.Event().wait(0.2)
+    raise AssertionError("the page never came")
