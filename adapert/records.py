@@ -172,6 +172,7 @@ class Tag(StrEnum):
 
     KIND = "adapert.kind"  # "study" (parent run), "trial" (child run) or "rerun" (of a trial)
     STUDY = "adapert.study"
+    QUESTION = "adapert.question"  # on the parent run: what the study was to answer
     DESIGN = "adapert.design"  # "search", "ablation" or "sensitivity", on the parent run
     STATUS = "adapert.status"
     MESSAGE = "adapert.message"

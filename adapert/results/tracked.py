@@ -21,9 +21,6 @@ from adapert.tracking.read import open_client, study_runs, tag_of, trial_runs
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
-NOTE_TAG = "mlflow.note.content"
-"""Of a study's own run: its question, then what came of it."""
-
 MODELS = "models:/"
 """Addresses of logged models begin so."""
 
@@ -58,7 +55,7 @@ class TrackedResults(StudyResults):
     @property
     def question(self) -> str:
         """What it was to answer."""
-        return str(self._run.data.tags.get(NOTE_TAG, "")).strip().partition("\n\n")[0]
+        return tag_of(self._run, Tag.QUESTION)
 
     @property
     def status(self) -> str:

@@ -87,6 +87,7 @@ def study_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
     return _shared_tags(study, definition) | {
         Tag.KIND: "study",
         Tag.DESIGN: study.plan.kind,
+        Tag.QUESTION: study.question,
         Tag.STATUS: TrialStatus.RUNNING,
         Tag.DATA_FINGERPRINT: study.base.data.fingerprint,
     }

@@ -7,6 +7,7 @@ import pytest
 from fixtures.copied import copy_store
 from fixtures.store import Store
 
+from adapert.records import Tag
 from adapert.tracking.read import study_run
 from analysis.report.content import build_report
 from analysis.report.page import render_page
@@ -29,7 +30,7 @@ def own_store(store: Store, tmp_path_factory: pytest.TempPathFactory) -> OwnStor
     directory = tmp_path_factory.mktemp("report") / "runs"
     uri = copy_store(store, directory)
     run = study_run(uri, "ablate_parts").info.run_id
-    MlflowClient(uri).set_tag(run, "mlflow.note.content", f"{QUESTION}\n\n4 finished.")
+    MlflowClient(uri).set_tag(run, Tag.QUESTION, QUESTION)
     return OwnStore(directory, uri)
 
 
