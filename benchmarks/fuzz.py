@@ -45,7 +45,7 @@ class Case:
         kind: Of the input.
         way: File, and what was done to it.
         outcome: One of `GOOD` or `BAD`.
-        said: The sentence it was refused with, or the end of the traceback.
+        said: All that it printed of errors; at last the sentence, or what ended the traceback.
     """
 
     number: int
@@ -136,13 +136,12 @@ def _judge(number: int, kind: str, folder: Path, outcome: str, status: int, usag
     errors = (folder / "stderr").read_text(errors="replace") if (folder / "stderr").is_file() else ""
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _BROKEN:
         raise RuntimeError(f"case {number} ({kind}) could not be made: {errors}")
-    lines = errors.strip().splitlines() or [""]
     peak = usage.ru_maxrss * 1024  # type: ignore[attr-defined]
     if not outcome:
         outcome = outcome_of(status, errors, peak)
     if outcome in GOOD and _is_half_written(folder, outcome):
         outcome = "half-written"
-    said = lines[-1] if outcome != "crash" else f"signal {os.WTERMSIG(status)}"
+    said = f"{errors.strip()}\nsignal {os.WTERMSIG(status)}" if outcome == "crash" else errors.strip()
     return Case(number, kind, way, outcome, said)
 
 
@@ -191,7 +190,9 @@ def main(words: list[str]) -> None:
         for case in run_cases(Path(directory), arguments.seed, numbers, arguments.jobs, arguments.kinds):
             counts[case.kind, case.outcome] += 1
             if case.outcome in BAD or arguments.verbose or arguments.case is not None:
-                print(f"{case.number:>4} {case.outcome:<12} {case.kind:<10} {case.way}: {case.said[:300]}")
+                last = (case.said.splitlines() or [""])[-1][:300]
+                said = last if arguments.case is None else f"\n{case.said}"
+                print(f"{case.number:>4} {case.outcome:<12} {case.kind:<10} {case.way}: {said}")
     width = max(map(len, KINDS))
     print(f"{'kind':<{width}}" + "".join(f"{outcome:>14}" for outcome in (*GOOD, *BAD)))
     for kind in arguments.kinds:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 from anndata.io import read_elem, sparse_dataset
+from pandas.api.types import is_scalar
 
 from adapert.data import stretches
 from adapert.data.hdf5 import check_hdf5
@@ -83,7 +84,8 @@ def read_annotations(path: Path) -> AnnotatedFile:
             )
         obs, var = read_elem(file["obs"]), read_elem(file["var"])
         layers = tuple(file["layers"]) if "layers" in file else ()
-    if not isinstance(obs, pd.DataFrame) or not isinstance(var, pd.DataFrame):
+    # A matrix in place of the names makes an index of arrays.
+    if not all(isinstance(each, pd.DataFrame) and all(map(is_scalar, each.index)) for each in (obs, var)):
         raise InputError(
             f"The cells must be an .h5ad file, but 'obs' and 'var' of '{path}' are no tables. "
             "Write it again with anndata."

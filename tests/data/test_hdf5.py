@@ -62,3 +62,13 @@ def test_row_pointers_of_a_huge_declared_size_are_refused(path, tmp_path):
         file["X"].create_dataset("indptr", (2**40,), dtype="i4", chunks=(1024,))
     with pytest.raises(InputError, match="its row pointers do not ascend"):
         read_matrix(read_annotations(path).matrices, None, np.arange(2), tmp_path)
+
+
+def test_a_matrix_in_place_of_the_names_is_refused(path):
+    with h5py.File(path, "r+") as file:
+        attributes = dict(file["var/_index"].attrs)
+        del file["var/_index"]
+        file["var/_index"] = np.array([[b"A"], [b"B"], [b"C"]], dtype=h5py.string_dtype())
+        file["var/_index"].attrs.update(attributes)
+    with pytest.raises(InputError, match=r"'obs' and 'var' of '.*' are no tables"):
+        read_annotations(path)
