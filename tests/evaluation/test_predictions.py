@@ -69,5 +69,5 @@ def test_a_folder_without_predictions_is_refused(tmp_path):
 
 def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / PREDICTIONS_FILE).write_text("damaged")
-    with pytest.raises(InputError, match=r"must be an \.h5ad file"):
+    with pytest.raises(InputError, match=r"must be a whole \.h5ad file, but .* is damaged"):
         read_predictions(tmp_path)
