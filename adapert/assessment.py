@@ -1,6 +1,7 @@
 """Assess a config: fit it beside reference models, open a split, score, keep all, count the opening."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,14 +34,16 @@ from adapert.openings import (
     Opening,
     RecordedOpening,
     check_unopened,
+    find_left,
     next_folder,
-    record_opening,
+    opened,
 )
 from adapert.results.find import find_studies
 from adapert.tracking.provenance import git_commit
 from adapert.tracking.runs import keep_evaluation
 from adapert.tracking.store import tracking_uri
 from analysis.comparison import summarize_comparison, summarize_differences, write_comparison
+from analysis.tables.evaluation import read_evaluation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -87,7 +90,8 @@ def evaluate_config(
     """Fit models, open a split, and write what came of it; a first look at the test split is recorded.
 
     Whatever can be refused is refused before the first fit. The test split is opened, and the opening
-    recorded, once every fit is done and every prediction finite.
+    recorded, once every fit is done and every prediction finite. The same evaluation goes on under that
+    opening where it was left before its end, and fits nothing where its folder was written.
 
     Args:
         config: Of AdaPert, with ``data.path``; `adapert.launching.build_base` makes one of file and changes.
@@ -104,27 +108,30 @@ def evaluate_config(
     """
     dataset = read_dataset(config, plan)
     study = name_study(workspace, config)
-    _check(plan, dataset, study, workspace, again, out, emit)
-    fitted = fit_models(plan, config, dataset, note)
-    opening = None
-    if plan.split == "test":
-        opening = record_opening(workspace, _describe_opening(config, plan, dataset, study, out), again)
-    note(describe_opened(plan, dataset, opening))
-    scored = score(plan, fitted, dataset) + measure_ceilings(plan, dataset, note)
-    frame = build_comparison_table(scored, dataset, plan.split)
-    assessment = Assessment(
-        frame=frame,
-        summary=summarize_comparison(frame),
-        paired=summarize_differences(frame),
-        folder=out or workspace / (opening.opening.folder if opening else next_folder(workspace, plan.split)),
-        study=study,
-        opening=opening,
-    )
-    record = describe_comparison(plan, config, dataset, scored) | {"git_commit": git_commit()}
-    _write(assessment, record, build_predictions(dataset, plan.split, mean_predictions(fitted)))
-    if emit:
-        _write_emitted(fitted[-1], plan, dataset, emit)
-    _tell_mlflow(assessment, workspace, note)
+    opening = _describe_opening(config, plan, dataset, study, out, emit) if plan.split == "test" else None
+    left = find_left(workspace, opening) if opening else None
+    if left is None:  # else all was checked when it was begun, and some of it may be there
+        _check(plan, dataset, study, workspace, again, out, emit)
+    # Of the same evaluation, killed after its folder was written; MLflow may not have it.
+    is_written = left is not None and (workspace / left.opening.folder).exists()
+    fitted = [] if is_written else fit_models(plan, config, dataset, note)
+    with opened(workspace, opening, again) if opening else nullcontext() as recorded:
+        note(describe_opened(plan, dataset, recorded))
+        folder = out or workspace / (
+            recorded.opening.folder if recorded else next_folder(workspace, plan.split)
+        )
+        if is_written:
+            assessment = _summarize(read_evaluation(folder)[0], folder, study, recorded)
+        else:
+            scored = score(plan, fitted, dataset) + measure_ceilings(plan, dataset, note)
+            frame = build_comparison_table(scored, dataset, plan.split)
+            assessment = _summarize(frame, folder, study, recorded)
+            if emit:
+                _write_emitted(fitted[-1], plan, dataset, emit)
+            record = describe_comparison(plan, config, dataset, scored) | {"git_commit": git_commit()}
+            # Last: an evaluation is made once its folder is there.
+            _write(assessment, record, build_predictions(dataset, plan.split, mean_predictions(fitted)))
+        _tell_mlflow(assessment, workspace, note)
     return assessment
 
 
@@ -190,8 +197,24 @@ def _check(
         check_unopened(workspace, study, dataset.fingerprint)
 
 
+def _summarize(frame: pd.DataFrame, folder: Path, study: str, recorded: RecordedOpening | None) -> Assessment:
+    return Assessment(
+        frame=frame,
+        summary=summarize_comparison(frame),
+        paired=summarize_differences(frame),
+        folder=folder,
+        study=study,
+        opening=recorded,
+    )
+
+
 def _describe_opening(
-    config: Config, plan: ComparisonPlan, dataset: PreparedDataset, study: str, out: Path | None
+    config: Config,
+    plan: ComparisonPlan,
+    dataset: PreparedDataset,
+    study: str,
+    out: Path | None,
+    emit: EmittedFiles | None,
 ) -> Opening:
     return Opening(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -205,6 +228,8 @@ def _describe_opening(
         refit=plan.refit,
         folder=str(out.absolute()) if out else "",
         use_ensembles=plan.use_ensembles,
+        emission=plan.emission,
+        emitted=[str(path.absolute()) for path in emit or ()],
     )
 
 

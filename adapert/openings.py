@@ -3,23 +3,27 @@
 A test split is worth something as long as nothing was chosen by it, so each look is counted, and a second one
 for the same study has to be meant. A line is on the disk before any test number is computed: an opening
 counts also where what follows fails.
+
+An evaluation that was left before its end, killed or failed, is remembered beside the ledger until the same
+one has been made: it goes on under the opening that is counted already.
 """
 
 import errno
+import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 from adapert.errors import InputError
-from adapert.files import parse_json
+from adapert.files import parse_json, write_whole
 
 OPENINGS_FILE = "test_openings.jsonl"
 LOCK_FILE = ".test_openings.lock"
@@ -44,6 +48,8 @@ class Opening:
         refit: What the scored models had learned from: ``"train"`` or ``"train+validation"``.
         folder: Of the results, as seen from the workspace; where it is empty, the ledger names the next free.
         use_ensembles: Whether the seeds' mean predictions were scored too.
+        emission: How cells were made from predictions.
+        emitted: Files that they were written to; empty where none were.
     """
 
     at: str
@@ -57,6 +63,8 @@ class Opening:
     refit: str
     folder: str = ""
     use_ensembles: bool = False
+    emission: str = ""
+    emitted: Sequence[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -138,8 +146,91 @@ def record_opening(workspace: Path, opening: Opening, again: bool = False) -> Re
         folder = opening.folder or str(next_folder(workspace, "test", {one.folder for one in openings}))
         recorded = replace(opening, folder=folder)
         _append(workspace / OPENINGS_FILE, recorded)
-    of_data = earlier_openings(openings, NO_STUDY, opening.data_fingerprint)
-    return RecordedOpening(recorded, len(earlier) + 1, len(of_data) + 1)
+    return _number([*openings, recorded])
+
+
+@contextmanager
+def opened(workspace: Path, opening: Opening, again: bool = False) -> Iterator[RecordedOpening]:
+    """Record an opening and look in the block, or go on where the block of the same opening was left.
+
+    Args:
+        workspace: Made where it is missing.
+        opening: What is about to be opened.
+        again: Whether an earlier opening is no objection.
+
+    Raises:
+        InputError: As `record_opening`, or another process makes the very same evaluation.
+        OSError: The disk takes no more.
+    """
+    workspace.mkdir(parents=True, exist_ok=True)
+    mark = _mark_of(workspace, opening)
+    lock = FileLock(mark.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(
+            "A config's test split is opened by one process at a time, but another one makes this very "
+            "evaluation now. Wait for it: its results will be in the workspace's 'evaluations', or in --out."
+        ) from error
+    try:
+        recorded = find_left(workspace, opening)
+        if recorded is None:
+            # Before the ledger has the line, so that no kill comes between.
+            write_whole(mark, json.dumps({"n_before": len(read_openings(workspace))}))
+            try:
+                recorded = record_opening(workspace, opening, again)
+            except InputError:
+                mark.unlink()
+                raise
+        yield recorded
+        mark.unlink()
+        Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def find_left(workspace: Path, opening: Opening) -> RecordedOpening | None:
+    """Find the recorded opening of the same evaluation, if that was left before its end.
+
+    Args:
+        workspace: With the ledger, or without one.
+        opening: What is about to be opened; at another time, with the same config, code, data and options.
+
+    Raises:
+        InputError: A damaged ledger.
+    """
+    try:
+        n_before = int(parse_json(_mark_of(workspace, opening).read_text(encoding="utf-8"))["n_before"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    openings = read_openings(workspace)
+    same = [place for place in range(n_before, len(openings)) if _is_same(openings[place], opening)]
+    return _number(openings[: same[-1] + 1]) if same else None
+
+
+def _mark_of(workspace: Path, opening: Opening) -> Path:
+    """Name the file that remembers an evaluation until it has ended."""
+    digest = hashlib.blake2b(_identify(opening).encode(), digest_size=8).hexdigest()
+    return workspace / f".test_opening_{digest}.json"
+
+
+def _identify(opening: Opening) -> str:
+    return json.dumps(asdict(opening) | {"at": ""}, sort_keys=True)
+
+
+def _is_same(recorded: Opening, opening: Opening) -> bool:
+    """Whether an opening is the one that was recorded, its folder named by the ledger or not."""
+    return _identify(opening) == _identify(replace(recorded, folder=opening.folder)) and (
+        opening.folder in ("", recorded.folder)
+    )
+
+
+def _number(openings: Sequence[Opening]) -> RecordedOpening:
+    """Count the last opening of a ledger among those before it."""
+    *before, last = openings
+    of_study = earlier_openings(before, last.study, last.data_fingerprint)
+    of_data = earlier_openings(before, NO_STUDY, last.data_fingerprint)
+    return RecordedOpening(last, len(of_study) + 1, len(of_data) + 1)
 
 
 def next_folder(workspace: Path, split: str, taken: Collection[str] = ()) -> Path:

@@ -140,7 +140,9 @@ def test_validation_records_nothing_and_may_be_looked_at_again(config, plan_of, 
     assert read_openings(tmp_path) == []
 
 
-def test_an_opening_counts_although_what_follows_fails(config, plan_of, tmp_path, monkeypatch):
+def test_an_opening_counts_although_what_follows_fails_and_is_gone_on_with(
+    config, plan_of, tmp_path, monkeypatch
+):
     def crash(*_):
         assert len(read_openings(tmp_path)) == 1
         raise RuntimeError("power cut")
@@ -149,8 +151,30 @@ def test_an_opening_counts_although_what_follows_fails(config, plan_of, tmp_path
     with pytest.raises(RuntimeError, match="power cut"):
         evaluate_config(config, plan_of(), tmp_path)
     monkeypatch.undo()
-    found = evaluate_config(config, plan_of(), tmp_path, again=True)
-    assert (found.opening.number, found.folder.name) == (2, "test_002")
+    with pytest.raises(InputError, match="The test split is opened once a study"):
+        evaluate_config(config, plan_of("mean"), tmp_path)
+    found = evaluate_config(config, plan_of(), tmp_path)
+    assert (found.opening.number, found.folder.name) == (1, "test_001")
+    assert len(read_openings(tmp_path)) == 1
+    with pytest.raises(InputError, match="The test split is opened once a study"):
+        evaluate_config(config, plan_of(), tmp_path)
+
+
+def test_an_evaluation_that_was_left_after_its_folder_was_written_reads_it_back(
+    config, plan_of, tmp_path, monkeypatch
+):
+    def crash(*_):
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(assessment, "_tell_mlflow", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        evaluate_config(config, plan_of(), tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(assessment, "fit_models", crash)
+    found = evaluate_config(config, plan_of(), tmp_path)
+    assert (found.opening.number, found.folder) == (1, tmp_path / "evaluations" / "test_001")
+    pd.testing.assert_frame_equal(found.frame, pd.read_parquet(found.folder / "per_perturbation.parquet"))
+    assert sorted(path.name for path in tmp_path.glob(".test_opening_*")) == []
 
 
 def test_a_divergence_opens_nothing(config, plan_of, tmp_path, monkeypatch):
