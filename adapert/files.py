@@ -82,6 +82,14 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
+def remove_whole(path: Path) -> None:
+    """Remove a directory, if it is there, so that nobody sees a part of it; the next writer sweeps the rest."""
+    beside = path.with_name(f".{path.name}.{mark_temporary()}")
+    with suppress(FileNotFoundError):
+        path.rename(beside)
+    _remove(beside)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a path to write beside `path`, renamed to it when the block ends without an error.

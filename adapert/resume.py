@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,10 @@ from adapert.operation import StudyResult, operate
 from adapert.records import TrialStatus
 from adapert.study.definition import describe_origin, describe_study, find_changes, restore_study
 from adapert.study.folders import find_study
-from adapert.study.ledger import LEDGER_FILE, EventKind, Ledger, held, is_held, read_events
+from adapert.study.ledger import LEDGER_FILE, Event, EventKind, Ledger, held, is_held, read_events
 from adapert.study.limits import Limits
 from adapert.study.recipes import build_study
-from adapert.study.requests import has_requests, write_request
+from adapert.study.requests import has_requests, read_requests, write_request
 from adapert.study.resources import Resources, build_resources
 from adapert.study.state import StudyState, fold
 from adapert.study.study import AblationPath, Design, Search, Study
@@ -73,6 +73,8 @@ def extend(
 ) -> StudyResult | None:
     """Add trials to a search, or seeds to a design, and run them.
 
+    The same extension goes on where it was killed or interrupted; nothing is added twice.
+
     Returns:
         None where another process runs the study and has taken the request up.
 
@@ -80,10 +82,19 @@ def extend(
         InputError: No such study, or what was asked for is not what its plan has.
     """
     folder = find_study(workspace, name)
-    state = fold(read_events(folder / LEDGER_FILE))
+    events = read_events(folder / LEDGER_FILE)
+    state = fold(events)
     _check_extension(restore_study(state.definition["study"]), n_trials, n_seeds)
     if not is_held(folder):  # else a request would wait that was refused
         _check_unchanged(state, folder, False, console)
+        if _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
+            console.print(
+                f"'{name}' was extended so before, and goes on with that. When it is done, it can be "
+                "extended again.",
+                soft_wrap=True,
+                markup=False,
+            )
+            return resume(workspace, name, console, {}, {})
     write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
     if _is_taken(folder):
         return None
@@ -200,6 +211,19 @@ def _check_extension(study: Study, n_trials: int | None, n_seeds: int | None) ->
         )
     if other is not None:
         raise InputError(f"A {what} is extended by {takes} alone, but '{study.name}' was given more.")
+
+
+def _was_left(folder: Path, events: Sequence[Event], more: Mapping[str, int | None]) -> bool:
+    """Whether the very same extension was asked for, and its process killed or interrupted."""
+    if any(request == {"kind": "extend", **more} for _, request in read_requests(folder)):
+        return True
+    last: Mapping[str, Any] = {}
+    for event in events:
+        if event["event"] == EventKind.EXTENDED:
+            last = event
+        elif event["event"] == EventKind.CLOSED and event["status"] != TrialStatus.INTERRUPTED:
+            last = {}
+    return bool(last) and all(last.get(name) == n for name, n in more.items())
 
 
 def _is_taken(folder: Path) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adapert.errors import InputError
-from adapert.files import check_new_directory, whole_directory, whole_file, write_whole
+from adapert.files import check_new_directory, remove_whole, whole_directory, whole_file, write_whole
 
 
 def names_in(directory: Path) -> list[str]:
@@ -155,3 +155,11 @@ def test_a_files_name_without_room_for_another_is_refused(tmp_path):
     with pytest.raises(InputError, match="at most 200 bytes"):
         check_new_directory(tmp_path / ("x" * 300))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_directory_is_removed_whole_and_one_that_is_not_there_is_no_error(tmp_path):
+    with whole_directory(tmp_path / "gone") as beside:
+        (beside / "file").write_text("whole")
+    for _ in range(2):
+        remove_whole(tmp_path / "gone")
+        assert names_in(tmp_path) == []

@@ -17,7 +17,7 @@ from adapert.study.definition import describe_origin
 from adapert.study.folders import find_study, study_names
 from adapert.study.ledger import EventKind, held
 from adapert.study.limits import Limits
-from adapert.study.requests import has_requests
+from adapert.study.requests import has_requests, read_requests, write_request
 from adapert.study.resources import Resources
 from adapert.study.study import Design, Search
 from adapert.tracking.runs import EVALUATION_FILES
@@ -262,6 +262,35 @@ def test_a_request_that_is_refused_does_not_wait_for_the_next_process(begun, wor
     with pytest.raises(InputError, match="is another"):
         extend(workspace, "try", console, None, 2)
     assert not has_requests(made.folder)
+
+
+@pytest.mark.parametrize("is_taken_up", [True, False])
+def test_an_extension_that_was_killed_and_typed_again_is_gone_on_with(
+    begun, workspace, operated, console, is_taken_up
+):
+    made = begun()
+    write_request(made.folder, "extend", n_trials=None, n_seeds=2)
+    if is_taken_up:
+        ((file, _),) = read_requests(made.folder)
+        made.say(EventKind.EXTENDED, request=file.stem, n_trials=None, n_seeds=2)
+        file.unlink()
+    assert extend(workspace, "try", console, None, 2) == "gone on with"
+    assert len(read_requests(made.folder)) == (0 if is_taken_up else 1)
+    assert "was extended so before" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "status"), [(1, TrialStatus.INTERRUPTED), (2, TrialStatus.FINISHED)], ids=["other", "done"]
+)
+def test_another_extension_or_one_after_the_end_adds_more(
+    begun, workspace, operated, console, n_seeds, status
+):
+    made = begun()
+    made.say(EventKind.EXTENDED, request="one", n_trials=None, n_seeds=2)
+    made.say(EventKind.CLOSED, status=status, message="")
+    extend(workspace, "try", console, None, n_seeds)
+    ((_, request),) = read_requests(made.folder)
+    assert request["n_seeds"] == n_seeds
 
 
 @pytest.fixture

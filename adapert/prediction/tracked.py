@@ -1,6 +1,5 @@
 """Predictions from what studies left: a study's picked model, or one trial's weights."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +14,7 @@ from adapert.data.prepared import SharedTable, read_manifest, read_prepared
 from adapert.data.regroup import redraw
 from adapert.data.units import describe_units
 from adapert.errors import InputError, first_line
+from adapert.files import remove_whole
 from adapert.prediction.bundle import BUNDLE_FILE, DEVICE, Bundle, Member, read_bundle, write_bundle
 from adapert.prediction.genes import check_perturbations
 from adapert.prediction.predictions import CONTEXT_COLUMNS, EDGE_COLUMNS, Predictions, predict_bundle
@@ -89,7 +89,7 @@ def keep_picked_model(
         bundle = read_bundle(kept)
     else:
         # One of an earlier pick is not of the config that is picked now.
-        shutil.rmtree(kept, ignore_errors=True)
+        remove_whole(kept)
         try:
             bundle = bundle_trials([find_trial(workspace, trial) for trial in trials], data)
         except InputError as error:
