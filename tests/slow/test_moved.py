@@ -1,12 +1,16 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import urllib.request
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import pytest
 from fixtures.launched import SEARCH, command, runs_in
+from fixtures.servers import free_port
 
 from adapert.records import CONFIG_FILE, Tag
 from adapert.study.ledger import LEDGER_FILE, read_events
@@ -65,11 +69,6 @@ def test_a_copied_workspace_goes_on_without_touching_the_original(launchable, tm
 
 
 def test_a_moved_workspace_s_pages_show_its_artifacts(launchable, tmp_path):
-    import signal
-    import urllib.request
-
-    from fixtures.servers import free_port
-
     workspace = launch(tmp_path, launchable)
     moved = workspace.rename(tmp_path / "moved ?#%")
     port = free_port()
@@ -80,20 +79,18 @@ def test_a_moved_workspace_s_pages_show_its_artifacts(launchable, tmp_path):
         assert any("Ctrl-C" in line for line in process.stdout)
         (trial, *_) = [one for one in runs_in(moved) if one.data.tags.get(Tag.TRIAL) == "001"]
         address = f"http://127.0.0.1:{port}/get-artifact?path={CONFIG_FILE}&run_uuid={trial.info.run_id}"
-        page = wait_for(address, process, urllib.request.urlopen)
+        page = wait_for(address, process)
         assert page == (moved / "studies" / "tiny_search" / "trials" / "001" / CONFIG_FILE).read_text()
     finally:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(60)
 
 
-def wait_for(address, process, open_address):
-    import threading
-
+def wait_for(address, process):
     for _ in range(300):
         assert process.poll() is None
         try:
-            with open_address(address, timeout=30) as answer:
+            with urllib.request.urlopen(address, timeout=30) as answer:
                 return answer.read().decode()
         except OSError:
             threading.Event().wait(0.2)
