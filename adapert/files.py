@@ -83,7 +83,7 @@ def _remove(path: Path) -> None:
 
 
 def remove_whole(path: Path) -> None:
-    """Remove a directory, if it is there, so that nobody sees a part of it; the next writer sweeps the rest."""
+    """Remove a directory, if it is there, at once for whoever looks; the next writer sweeps what is left."""
     beside = path.with_name(f".{path.name}.{mark_temporary()}")
     with suppress(FileNotFoundError):
         path.rename(beside)

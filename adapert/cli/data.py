@@ -34,7 +34,7 @@ def prepare(
     where: Annotated[list[str] | None, typer.Option(help="Keep rows: cell_type=k562. Repeatable.")] = None,
     aliases: Annotated[Path | None, typer.Option(help="Table of two symbols of the same gene.")] = None,
     network_info: Annotated[Path | None, typer.Option(help="STRING's info file; found beside.")] = None,
-    counts_layer: Annotated[str | None, typer.Option(help="Layer of raw counts.")] = None,
+    counts_layer: Annotated[str | None, typer.Option(help="Layer of raw counts, or raw.X.")] = None,
     perturbation_column: Annotated[str | None, typer.Option(help="Column of obs; guessed.")] = None,
     control: Annotated[
         list[str] | None,

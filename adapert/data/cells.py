@@ -29,7 +29,15 @@ from adapert.data.expression import StoredExpression, ValueCheck, scale_counts
 from adapert.data.genes import GeneSymbols, read_symbols, select_cell_genes
 from adapert.data.labelled import LabelledCells, find_columns, label_cells
 from adapert.data.labels import LabelRule
-from adapert.data.matrices import AnnotatedFile, MatrixFile, check_layer, read_annotations, read_stretches
+from adapert.data.matrices import (
+    RAW,
+    AnnotatedFile,
+    MatrixFile,
+    check_layer,
+    describe_layer,
+    read_annotations,
+    read_stretches,
+)
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellWriter, read_cells
 from adapert.data.schema import CONTROL, SPLITS, BoolArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
@@ -123,8 +131,8 @@ def _choose_cells(
     note: Callable[[str], None],
 ) -> Kept:
     file = read_annotations(path)
-    layer = _find_counts_layer(file, choices)
-    symbols = read_symbols(file.var, choices.gene_column)
+    layer = _find_counts_layer(file, choices, note)
+    symbols = read_symbols(file.genes_of(layer), choices.gene_column)
     note_dates(symbols.names, rule, note)
     rule = rule.with_genes(symbols.names.tolist(), symbols.ids)
     columns = find_columns(file.obs, choices)
@@ -137,14 +145,25 @@ def _choose_cells(
         choices.split_fractions,
         cells.dropped,
     )
-    return Kept(file=file.matrices, layer=layer, columns=columns, symbols=symbols, cells=cells, split=split)
+    return Kept(
+        file=file.matrices(layer), layer=layer, columns=columns, symbols=symbols, cells=cells, split=split
+    )
 
 
-def _find_counts_layer(file: AnnotatedFile, choices: PrepareChoices) -> str | None:
-    check_layer(file, choices.counts_layer, "--counts-layer")
-    if choices.counts_layer is None and COUNTS_LAYER in file.layers:
-        return COUNTS_LAYER
-    return choices.counts_layer
+def _find_counts_layer(
+    file: AnnotatedFile, choices: PrepareChoices, note: Callable[[str], None]
+) -> str | None:
+    layer = choices.counts_layer
+    if layer is None and COUNTS_LAYER in file.layers:
+        layer = COUNTS_LAYER
+    elif layer is None and not file.has_x and RAW in file.layers:
+        layer = RAW
+    check_layer(file, layer, "--counts-layer")
+    if not file.has_x:
+        note(f"X holds nothing: {describe_layer(layer)} is read")
+    elif layer != RAW and RAW in file.layers:
+        note(f"{RAW} is there too, of {len(file.genes_of(RAW)):,} genes: --counts-layer {RAW} reads it")
+    return layer
 
 
 def _store_expression(
@@ -165,7 +184,8 @@ def _store_expression(
             yield part
 
     rows = StoredRows.write(scratch / "cells", read(), len(symbols.names))
-    is_counts = check.is_counts(symbols.names, kept.file.layers)
+    others = [layer for layer in kept.file.layers if layer != kept.layer]
+    is_counts = check.is_counts(symbols.names, others)
     _note_values(is_counts, kept.layer, choices, note)
     if symbols.n_left_out:
         note(f"{symbols.n_left_out:,} genes without a symbol, or that repeat one, left out")
@@ -186,13 +206,14 @@ def _store_expression(
 def _note_values(
     is_counts: bool, layer: str | None, choices: PrepareChoices, note: Callable[[str], None]
 ) -> None:
-    where = "X" if layer is None else f"layer '{layer}'"
-    if choices.counts_layer is not None and not is_counts:
+    # scanpy keeps log values of all genes in .raw, beside a scaled X that is of no use.
+    if choices.counts_layer not in (None, RAW) and not is_counts:
         raise InputError(
             f"--counts-layer must hold raw counts, but '{choices.counts_layer}' holds fractions. Name "
-            "another layer, or leave it out to use the log values in X."
+            "a layer of whole numbers; for log values, make them X and name no layer."
         )
-    note(f"{where} holds {'counts: normalised and logged' if is_counts else 'log values: taken as they are'}")
+    values = "counts: normalised and logged" if is_counts else "log values: taken as they are"
+    note(f"{describe_layer(layer)} holds {values}")
 
 
 def _write_controls(

@@ -21,7 +21,7 @@ class PrepareChoices:
     Attributes:
         kind: ``"cells"``, or ``"responses"`` for a table of perturbations by genes that holds deltas.
         where: Rows to keep, each ``column=value``; values of the same column add up.
-        counts_layer: Layer of raw counts; ``None`` for a layer ``counts``, else ``X``. Cells only.
+        counts_layer: Of raw counts, or ``raw.X``; ``None`` for a layer ``counts``, else ``X``. Cells only.
         perturbation_column: Of `obs`; responses may have perturbations as the index instead.
         control: Label of unperturbed cells or a pattern of such (``NegCtrl*``), or several; ``None`` for
             any usual control word.

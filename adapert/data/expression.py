@@ -1,6 +1,6 @@
 """Expression of cells: recognised as counts or log values, normalised as it is read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,25 +65,26 @@ class ValueCheck:
             self.maximum = max(self.maximum, float(highest))
             self.is_whole = self.is_whole and bool((np.rint(matrix.data) == matrix.data).all())
 
-    def check_finite(self, gene_names: StringArray, what: str) -> None:
+    def check_finite(self, gene_names: StringArray, what: str, cure: str) -> None:
         """Refuse NaN and infinite values, with their count and the first gene.
 
         Args:
             gene_names: (n_genes,).
             what: What the values are, to begin the sentence.
+            cure: Sentence that says what helps.
 
         Raises:
             InputError: NaN or infinite values.
         """
-        _refuse(self.nan, gene_names, f"{what} must be numbers")
-        _refuse(self.infinite, gene_names, f"{what} must be finite")
+        _refuse(self.nan, gene_names, f"{what} must be numbers", cure)
+        _refuse(self.infinite, gene_names, f"{what} must be finite", cure)
 
-    def is_counts(self, gene_names: StringArray, layers: tuple[str, ...]) -> bool:
+    def is_counts(self, gene_names: StringArray, layers: Sequence[str]) -> bool:
         """Tell counts from log values, and refuse everything else.
 
         Args:
             gene_names: (n_genes,).
-            layers: The file's layers, to name in an error.
+            layers: The file's other layers, to name in an error.
 
         Returns:
             Whether the values are counts (all integers), not log values (none above `LOG_MAXIMUM`).
@@ -92,18 +93,16 @@ class ValueCheck:
             InputError: NaN, infinite or negative values, nothing but zeros, or values that were
                 normalised but not logged.
         """
-        self.check_finite(gene_names, "Expression")
-        _refuse(self.negative, gene_names, "Expression must not be negative")
+        other = f"or read another layer with --counts-layer ({name_some(layers)})" if layers else ""
+        cure = f"Correct the file{f', {other}' if other else ''}."
+        self.check_finite(gene_names, "Expression", cure)
+        _refuse(self.negative, gene_names, "Expression must not be negative", cure)
         if not self.has_values:
-            raise InputError(
-                "Expression must not be zero everywhere, but it is. Name counts with --counts-layer."
-            )
+            raise InputError(f"Expression must not be zero everywhere, but it is. {cure}")
         if not self.is_whole and self.maximum > LOG_MAXIMUM:
-            has = f"the layers are {name_some(layers)}" if layers else "the file has no layers"
             raise InputError(
                 f"Expression must be raw counts or log values, but these are fractions of up to "
-                f"{self.maximum:g}: normalised, not logged. Apply log1p first, or name raw counts with "
-                f"--counts-layer ({has})."
+                f"{self.maximum:g}: normalised, not logged. Apply log1p first{f', {other}' if other else ''}."
             )
         return self.is_whole
 
@@ -191,11 +190,11 @@ def _count_refused(refused: Refused, matrix: scipy.sparse.csr_array) -> None:
     refused.n_values += int(is_bad.sum())
 
 
-def _refuse(refused: Refused, gene_names: StringArray, rule: str) -> None:
+def _refuse(refused: Refused, gene_names: StringArray, rule: str, cure: str) -> None:
     n_bad = refused.n_values
     if n_bad:
         values = "1 value is" if n_bad == 1 else f"{n_bad:,} values are"
         raise InputError(
             f"{rule}, but {values} {refused.found}, the first in gene '{gene_names[refused.first_gene]}'. "
-            "Correct the file, or name another layer with --counts-layer."
+            f"{cure}"
         )

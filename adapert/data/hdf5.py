@@ -15,10 +15,10 @@ MOST_TIMES = 20
 
 
 def check_hdf5(file: h5py.File, path: Path, what: str, tables: tuple[str, ...] = ("obs", "var")) -> None:
-    """Refuse links, data that lie in other files, and tables larger than the file could hold.
+    """Refuse data that lie in other files, and tables larger than the file could hold.
 
-    HDF5 opens whatever file of this user a link or an external storage names; and room for a table is made by
-    its declared size, which may be anything.
+    HDF5 opens whatever file of this user an external link or an external storage names; and room for a table
+    is made by its declared size, which may be anything.
 
     Args:
         file: Opened; none of its values are read.
@@ -33,7 +33,7 @@ def check_hdf5(file: h5py.File, path: Path, what: str, tables: tuple[str, ...] =
     n_bytes = 0
 
     def see_link(name: str, link: Any) -> None:
-        if not isinstance(link, h5py.HardLink):
+        if isinstance(link, h5py.ExternalLink):
             outside.append(name)
 
     def see_item(name: str, item: Any) -> None:
@@ -48,7 +48,7 @@ def check_hdf5(file: h5py.File, path: Path, what: str, tables: tuple[str, ...] =
     file.visititems(see_item)
     if outside:
         raise InputError(
-            f"{what} must lie in one file, but '{outside[0]}' of '{path}' is a link or lies in another file. "
+            f"{what} must lie in one file, but '{outside[0]}' of '{path}' lies in another file. "
             "Write it with anndata: read_h5ad, then write_h5ad."
         )
     limit = max(SMALL_BYTES, MOST_TIMES * path.stat().st_size)

@@ -16,7 +16,7 @@ from adapert.data.effects import Effect, Measured, write_effects
 from adapert.data.expression import ValueCheck
 from adapert.data.genes import GeneSymbols, read_symbols, select_response_genes
 from adapert.data.labels import LEFT_OUT, LabelRule, strip_blanks
-from adapert.data.matrices import AnnotatedFile, check_layer, read_annotations, read_matrix
+from adapert.data.matrices import RAW, AnnotatedFile, check_layer, read_annotations, read_matrix
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellTable, read_cells
 from adapert.data.schema import (
     CONTROL,
@@ -128,10 +128,22 @@ def measure_responses(
     )
 
 
+def _check_matrices(file: AnnotatedFile, choices: PrepareChoices) -> None:
+    if not file.has_x:
+        raise InputError(
+            f"Responses must be X of the file, but '{file.path}' has none. Make them X and write it again "
+            "with anndata."
+        )
+    layer = choices.significant_layer
+    check_layer(file, layer, "--significant-layer")
+    if layer == RAW:
+        raise InputError(f"--significant-layer must name a layer of X's genes, but {RAW} has its own.")
+
+
 def _find_significant_layer(
     file: AnnotatedFile, choices: PrepareChoices, note: Callable[[str], None]
 ) -> str | None:
-    check_layer(file, choices.significant_layer, "--significant-layer")
+    _check_matrices(file, choices)
     if choices.significant_layer is not None:
         return choices.significant_layer
     if SIGNIFICANT_LAYER in file.layers:
@@ -220,15 +232,15 @@ def _read_deltas(
     """
     in_file = np.argsort(labelled.rows)
     position = np.argsort(in_file)
-    responses = read_matrix(file.matrices, None, labelled.rows[in_file], scratch)
+    responses = read_matrix(file.matrices(None), None, labelled.rows[in_file], scratch)
     check = ValueCheck()
     check.add(responses)
-    check.check_finite(symbols.names, "Responses")
+    check.check_finite(symbols.names, "Responses", "Correct or leave out these values in the file.")
     candidates = np.flatnonzero(symbols.is_first)
     delta = responses.toarray()[position][:, candidates]
     deg_mask = np.zeros(delta.shape, dtype=bool)
     if layer is not None:
-        marks = read_matrix(file.matrices, layer, labelled.rows[in_file], scratch)
+        marks = read_matrix(file.matrices(layer), layer, labelled.rows[in_file], scratch)
         deg_mask = marks.toarray()[position][:, candidates] != 0
     if symbols.n_left_out:
         note(f"{symbols.n_left_out:,} genes without a symbol, or that repeat one, left out")

@@ -1,13 +1,41 @@
-"""How much of a matrix is in memory at once."""
+"""How much of a file is in memory at once."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import psutil
 
 from adapert.data.schema import IntArray
+from adapert.errors import InputError
 
 VALUES_AT_ONCE = 2**22
 """Values that a stretch of rows holds at most: non-zeros of a sparse matrix, all of a dense one."""
+
+HARMLESS = 2**28
+"""Bytes that any file may declare."""
+
+MAX_PACKING = 100
+"""Times its own size that a larger file may declare: a real one is packed far less."""
+
+
+def require_memory(n_bytes: int, what: str, path: Path) -> None:
+    """Refuse what a file declares to be so large that it was made to exhaust memory, before it is read.
+
+    Args:
+        n_bytes: As declared.
+        what: What is that large, to begin a sentence in the middle.
+        path: The file.
+
+    Raises:
+        InputError: More than `HARMLESS` bytes, and more than a real file packs or than memory has room for.
+    """
+    room = min(MAX_PACKING * path.stat().st_size, psutil.virtual_memory().available)
+    if n_bytes > max(HARMLESS, room):
+        raise InputError(
+            f"A file must hold no more than fits into memory, but {what} in '{path}' declares "
+            f"{n_bytes / 1e9:,.1f} GB. Write the file again from its source."
+        )
 
 
 def cut_rows(row_start: IntArray) -> Iterator[tuple[int, int]]:

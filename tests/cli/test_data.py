@@ -104,7 +104,7 @@ def test_cells_that_are_text_are_refused(prepare, tmp_path):
 def test_hdf5_that_is_no_anndata_is_refused(prepare, tmp_path):
     with h5py.File(tmp_path / "other.h5ad", "w") as file:
         file["matrix"] = np.zeros(3)
-    assert "without 'X', 'obs', 'var'" in prepare(cells="other.h5ad")
+    assert "without 'obs', 'var'" in prepare(cells="other.h5ad")
 
 
 @pytest.mark.filterwarnings("ignore::anndata.OldFormatWarning")
@@ -235,6 +235,32 @@ def test_labels_in_another_form_give_the_same_data_set(
 def test_labels_that_no_network_and_no_text_know_are_refused(prepare, changed_cells):
     cells = relabelled(changed_cells, lambda label, n: label.replace("GENE", "hit "))
     assert "they know none of" in prepare(cells=cells)
+
+
+def test_responses_name_no_option_of_cells_where_a_value_is_nan(prepare, changed_cells):
+    def average(cells):
+        means = cells[~cells.obs["perturbation"].duplicated().to_numpy()].copy()
+        means.X = np.full(means.shape, np.nan)
+        return means
+
+    message = prepare("--kind", "responses", cells=changed_cells(average))
+    assert "Responses must be numbers" in message
+    assert "--" not in message
+
+
+def test_responses_without_x_are_refused(prepare, changed_cells):
+    def move(cells):
+        cells.layers["delta"], cells.X = cells.X.copy(), None
+
+    assert "Responses must be X of the file" in prepare("--kind", "responses", cells=changed_cells(move))
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, 30.5])
+def test_wrong_values_without_layers_name_no_option_that_cannot_help(prepare, changed_cells, value):
+    def change(cells):
+        cells.X = np.full(cells.shape, value)
+
+    assert "--counts-layer" not in prepare(cells=changed_cells(change))
 
 
 def test_responses_refuse_a_layer_that_is_not_there(prepare):

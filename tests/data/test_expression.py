@@ -19,7 +19,7 @@ def check(*parts):
     seen = ValueCheck()
     for part in parts:
         seen.add(sparse(part))
-    return seen.is_counts(GENES, ())
+    return seen.is_counts(GENES, ["umis"])
 
 
 def store(folder, counts, **changes):
@@ -61,7 +61,7 @@ def test_one_fraction_anywhere_makes_log_values():
         ([[-1, 1, -2]], "must not be negative, but 2 values are below 0, the first in gene 'A'"),
         (
             [[0, 1.5, 312.5]],
-            "fractions of up to 312.5: normalised, not logged. Apply log1p first, or .*counts-layer",
+            r"fractions of up to 312.5: normalised, not logged. Apply log1p first, or .*layer \('umis'\)",
         ),
         ([[0, 0, 0]], "must not be zero everywhere"),
     ],

@@ -21,10 +21,6 @@ def external(file):
     file["uns/more"] = h5py.ExternalLink("/etc/other.h5", "/X")
 
 
-def soft(file):
-    file["obsm/more"] = h5py.SoftLink("/")
-
-
 def stored_elsewhere(file):
     file.create_dataset("uns/more", (32,), dtype="u1", external=[("/etc/passwd", 0, 32)])
 
@@ -35,13 +31,13 @@ def virtual(file):
     file.create_virtual_dataset("uns/more", layout)
 
 
-@pytest.mark.parametrize("reach_out", [external, soft, stored_elsewhere, virtual])
+@pytest.mark.parametrize("reach_out", [external, stored_elsewhere, virtual])
 def test_a_file_that_reaches_out_of_itself_is_refused(path, reach_out):
     assert read_annotations(path).obs["perturbation"].tolist() == ["a", "b"]
     with h5py.File(path, "r+") as file:
         reach_out(file)
     with pytest.raises(
-        InputError, match=r"must lie in one file, but '.*more' of '.*cells\.h5ad' is a link or"
+        InputError, match=r"must lie in one file, but '.*more' of '.*cells\.h5ad' lies in another"
     ):
         read_annotations(path)
 
@@ -61,7 +57,7 @@ def test_row_pointers_of_a_huge_declared_size_are_refused(path, tmp_path):
         del file["X/indptr"]
         file["X"].create_dataset("indptr", (2**40,), dtype="i4", chunks=(1024,))
     with pytest.raises(InputError, match="its row pointers do not ascend"):
-        read_matrix(read_annotations(path).matrices, None, np.arange(2), tmp_path)
+        read_matrix(read_annotations(path).matrices(None), None, np.arange(2), tmp_path)
 
 
 def test_a_matrix_in_place_of_the_names_is_refused(path):
@@ -70,5 +66,5 @@ def test_a_matrix_in_place_of_the_names_is_refused(path):
         del file["var/_index"]
         file["var/_index"] = np.array([[b"A"], [b"B"], [b"C"]], dtype=h5py.string_dtype())
         file["var/_index"].attrs.update(attributes)
-    with pytest.raises(InputError, match=r"'obs' and 'var' of '.*' are no tables"):
+    with pytest.raises(InputError, match=r"'var' of '.*' is no table that this anndata writes"):
         read_annotations(path)

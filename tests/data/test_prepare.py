@@ -371,3 +371,81 @@ def test_a_small_validation_split_is_noted(experiment):
         "validation perturbations: what they say of configs is mostly chance" in note for note in small
     )
     assert not any("mostly chance" in note for note in large)
+
+
+def test_counts_layer_stands_in_for_an_x_of_nothing(experiment, changed_cells):
+    def move(cells):
+        cells.layers["counts"], cells.X = cells.X.copy(), None
+
+    notes = []
+    dataset = experiment.prepare(cells=changed_cells(move), notes=notes)
+    assert "X holds nothing: layer 'counts' is read" in notes
+    np.testing.assert_array_equal(dataset.shared.control_mean, experiment.prepare().shared.control_mean)
+
+
+def test_x_of_nothing_without_counts_is_answered_with_the_layers(experiment, changed_cells):
+    def move(cells):
+        cells.layers["umis"], cells.X = cells.X.copy(), None
+
+    path = changed_cells(move)
+    with pytest.raises(InputError, match=r"where --counts-layer names no other.*Its layers are 'umis'"):
+        experiment.prepare(cells=path)
+    assert experiment.prepare(cells=path, counts_layer="umis").manifest["counts"]["cells"]
+
+
+def scale(cells):
+    """Make X what scanpy's `scale` leaves, with the counts of all genes in `.raw`."""
+    cells.raw = cells
+    scaled = cells[:, :80].copy()
+    scaled.X = scaled.X.toarray() - 1.0
+    return scaled
+
+
+def test_scaled_values_are_refused_with_the_raw_counts_that_help(experiment, changed_cells):
+    path = changed_cells(scale)
+    with pytest.raises(InputError, match=r"or read another layer with --counts-layer \('raw\.X'\)"):
+        experiment.prepare(cells=path)
+    notes = []
+    dataset = experiment.prepare(cells=path, counts_layer="raw.X", notes=notes)
+    assert "raw.X holds counts: normalised and logged" in notes
+    np.testing.assert_array_equal(dataset.shared.control_mean, experiment.prepare().shared.control_mean)
+
+
+def test_raw_log_values_are_taken(experiment, changed_cells):
+    def log(cells):
+        cells.X = cells.X.log1p()
+        return scale(cells)
+
+    notes = []
+    experiment.prepare(cells=changed_cells(log), counts_layer="raw.X", notes=notes)
+    assert "raw.X holds log values: taken as they are" in notes
+
+
+def test_raw_is_read_where_x_holds_nothing(experiment, changed_cells):
+    def move(cells):
+        cells.raw = cells
+        cells.X = None
+
+    notes = []
+    experiment.prepare(cells=changed_cells(move), notes=notes)
+    assert "X holds nothing: raw.X is read" in notes
+
+
+def test_raw_that_is_not_read_is_mentioned(experiment, changed_cells):
+    def keep(cells):
+        cells.raw = cells
+
+    notes = []
+    experiment.prepare(cells=changed_cells(keep), notes=notes)
+    assert "raw.X is there too, of 120 genes: --counts-layer raw.X reads it" in notes
+
+
+def test_repeated_names_of_cells_and_genes_do_no_harm(experiment, changed_cells):
+    def repeat(cells):
+        cells.obs_names = ["cell"] * cells.n_obs
+        cells.var_names = [*cells.var_names[:-1], cells.var_names[0]]
+
+    notes = []
+    dataset = experiment.prepare(cells=changed_cells(repeat), notes=notes)
+    assert "1 genes without a symbol, or that repeat one, left out" in notes
+    assert dataset.n_genes == 119
