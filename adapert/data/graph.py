@@ -1,5 +1,7 @@
-"""The gene network: read from a table or from STRING's files, restricted to the graph's nodes."""
+"""The gene network: read from a table, STRING's files or BioGRID's, restricted to the graph's nodes."""
 
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,19 @@ from adapert.errors import InputError, name_some
 FIRST_GENE_COLUMNS = ("gene_a", "gene_1", "gene1", "source", "protein1", "node1", "from")
 SECOND_GENE_COLUMNS = ("gene_b", "gene_2", "gene2", "target", "protein2", "node2", "to")
 SCORE_COLUMNS = ("score", "combined_score", "confidence", "weight", "importance")
+BIOGRID_COLUMNS = ("official symbol interactor a", "official symbol interactor b")
+
+STRING_LINKS = re.compile(r"(.+)\.protein\.(?:physical\.)?links\.(?:detailed\.|full\.)?(v\d+(?:\.\d+)*)?")
+"""Name of a file of STRING's links: species and version."""
+
+PROTEIN = re.compile(r"\d{3,}\.\S+|ENS[A-Z]*P\d+(\.\d+)?")
+SPECIES = re.compile(r"(\d+)\.")
+PROTEIN_ID_COLUMNS = ("string_protein_id", "protein_external_id")
+"""STRING's proteins, the species before them, and the column of its info files: now, and until version 11.0."""
+
+
+def _ignore(line: str) -> None:
+    """Take a note that nobody reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +52,8 @@ def find_network_info(path: Path, network_info: Path | None) -> Path | None:
     """Find the file that gives STRING's proteins their gene symbols.
 
     Args:
-        path: The network; only STRING's ``*.protein.links.*`` needs the other file.
+        path: The network; only STRING's ``*.protein.links.*`` and ``*.protein.physical.links.*`` need
+            the other file.
         network_info: ``*.protein.info.*`` as the user names it; ``None`` to look beside the links.
 
     Raises:
@@ -48,33 +64,39 @@ def find_network_info(path: Path, network_info: Path | None) -> Path | None:
         require_file(network_info, "STRING's protein info")
         return network_info
     require_file(path, "The network")
-    prefix, links, _ = path.name.partition(".protein.links.")
+    links = STRING_LINKS.match(path.name)
     if not links:
         return None
+    prefix, version = links.groups()
     found = sorted(path.parent.glob(f"{prefix}.protein.info.*"))
     if not found:
         raise InputError(
             f"STRING's links name proteins, but no '{prefix}.protein.info.*' lies beside '{path}'. "
             "Download it too, or name it with --network-info."
         )
-    return found[-1]
+    return next((info for info in found if f".{version}." in info.name), found[-1])
 
 
-def read_network(path: Path, network_info: Path | None = None) -> pd.DataFrame:
+def read_network(
+    path: Path, network_info: Path | None = None, note: Callable[[str], None] = _ignore
+) -> pd.DataFrame:
     """Read a network as pairs of gene symbols with a score.
 
     Args:
         path: Table with a header of usual names (such as ``gene_a gene_b score``), or whose first
-            three columns are these; or STRING's ``*.protein.links.*``.
+            three columns are these; STRING's ``*.protein.links.*``; or BioGRID's ``tab2`` or ``tab3``,
+            of which a pair's score is the number of its lines.
         network_info: STRING's ``*.protein.info.*``, from `find_network_info`; ``None`` for a table
             of gene symbols.
+        note: Receives what was left out or counted, a line each.
 
     Returns:
         Columns ``gene_a``, ``gene_b``, ``score``; a row for each line of the file.
 
     Raises:
         FileNotFoundError: No such file.
-        InputError: Not such a table, or scores that are no numbers from 0 up.
+        InputError: Not such a table, scores that are no numbers from 0 up or of two scales, or
+            proteins without their symbols.
     """
     table = read_table(path, "The network")
     if table.shape[1] < 3:
@@ -82,22 +104,24 @@ def read_network(path: Path, network_info: Path | None = None) -> pd.DataFrame:
             f"The network must have two genes and a score in each line, but '{path}' has only "
             f"{table.shape[1]} of these three columns. Add a column of scores."
         )
-    network = _choose_columns(table)
+    network = _choose_columns(table, note)
     if network_info is not None:
-        symbols = _read_string_symbols(network_info)
-        network["gene_a"] = network["gene_a"].map(symbols)
-        network["gene_b"] = network["gene_b"].map(symbols)
-        network = network.dropna(subset=["gene_a", "gene_b"])
-    n_bad = int((~np.isfinite(network["score"]) | (network["score"] < 0)).sum())
-    if n_bad:
+        network = _name_genes(network, path, network_info, note)
+    elif network["gene_a"].iloc[:100].str.fullmatch(PROTEIN).all():
         raise InputError(
-            f"A network's scores must be numbers from 0 up, but {n_bad} of {len(network)} in '{path}' are "
-            "not. Correct or remove them."
+            f"The network must name genes by symbol, but '{path}' has proteins such as "
+            f"'{network['gene_a'].iloc[0]}'. Name STRING's '*.protein.info.*' with --network-info."
         )
+    _check_scores(network["score"], path)
     return network
 
 
-def build_edges(network: pd.DataFrame, node_names: StringArray, aliases: Aliases) -> Edges:
+def build_edges(
+    network: pd.DataFrame,
+    node_names: StringArray,
+    aliases: Aliases,
+    note: Callable[[str], None] = _ignore,
+) -> Edges:
     """Restrict a network to the graph's nodes, in both directions, and rank each node's edges.
 
     Of repeated pairs the highest score counts; self-loops are dropped. Ties of score are ranked by
@@ -107,6 +131,7 @@ def build_edges(network: pd.DataFrame, node_names: StringArray, aliases: Aliases
         network: From `read_network`.
         node_names: Genes of the graph, (n_nodes,).
         aliases: Other names of a symbol.
+        note: Receives what was dropped, a line each.
 
     Raises:
         InputError: The network connects none of the nodes.
@@ -117,16 +142,22 @@ def build_edges(network: pd.DataFrame, node_names: StringArray, aliases: Aliases
     pairs = pd.DataFrame(
         {"a": network["gene_a"].map(names), "b": network["gene_b"].map(names), "score": network["score"]}
     ).dropna()
-    pairs = pairs.loc[pairs["a"] != pairs["b"]]
+    is_loop = pairs["a"] == pairs["b"]
+    pairs = pairs.loc[~is_loop]
     if pairs.empty:
         raise InputError(
             f"The network must connect genes of the data, but of its {len(genes)} genes "
             f"({name_some(genes, 3)}) {len(names)} are among the data's {len(nodes)} "
-            f"({name_some(nodes, 3)}), and no edge joins two of these. "
-            "Use a network of gene symbols, or give --aliases."
+            f"({name_some(nodes, 3)}), and no edge joins two of these. {_find_cure(genes, nodes)}"
         )
+    if is_loop.any():
+        note(f"{int(is_loop.sum()):,} edges of a gene with itself, left out")
     reversed_pairs = pairs.rename(columns={"a": "b", "b": "a"})
-    both = pd.concat([pairs, reversed_pairs]).groupby(["a", "b"])["score"].max().reset_index()
+    scores = pd.concat([pairs, reversed_pairs]).groupby(["a", "b"])["score"]
+    n_unequal = int((scores.max() > scores.min()).sum()) // 2
+    if n_unequal:
+        note(f"{n_unequal:,} pairs of genes with several scores: the highest counts")
+    both = scores.max().reset_index()
     return _rank_edges(both, {name: index for index, name in enumerate(nodes)})
 
 
@@ -142,23 +173,101 @@ def _rank_edges(pairs: pd.DataFrame, node_index: dict[str, int]) -> Edges:
     )
 
 
-def _choose_columns(table: pd.DataFrame) -> pd.DataFrame:
-    by_lower = {str(column).casefold().lstrip("#"): column for column in table.columns}
+def _find_cure(genes: list[str], nodes: list[str]) -> str:
+    if {gene.casefold() for gene in genes} & {node.casefold() for node in nodes}:
+        return (
+            "They differ in case, as between species (mouse 'Klf1'): use the network of the data's species."
+        )
+    return "Use a network of gene symbols, or give --aliases."
+
+
+def _choose_columns(table: pd.DataFrame, note: Callable[[str], None]) -> pd.DataFrame:
+    by_lower = {str(column).casefold().lstrip("#").strip(): column for column in table.columns}
+    if all(name in by_lower for name in BIOGRID_COLUMNS):
+        return _count_lines(table[[by_lower[name] for name in BIOGRID_COLUMNS]], note)
     usual = (FIRST_GENE_COLUMNS, SECOND_GENE_COLUMNS, SCORE_COLUMNS)
     named = [next((by_lower[name] for name in names if name in by_lower), None) for names in usual]
     columns = list(table.columns[:3]) if None in named else named
     network = table[columns].set_axis(["gene_a", "gene_b", "score"], axis=1)
     scores = pd.to_numeric(network["score"], errors="coerce")
-    return network.astype({"gene_a": str, "gene_b": str}).assign(score=scores)
+    return network.assign(
+        gene_a=_symbols(network["gene_a"]), gene_b=_symbols(network["gene_b"]), score=scores
+    )
+
+
+def _symbols(column: "pd.Series[str]") -> "pd.Series[str]":
+    return column.astype(str).str.strip()
+
+
+def _count_lines(pairs: pd.DataFrame, note: Callable[[str], None]) -> pd.DataFrame:
+    """Give BioGRID's pairs the number of their lines: its scores are of many kinds, and mostly missing."""
+    network = pairs.set_axis(["gene_a", "gene_b"], axis=1).apply(_symbols)
+    first, second = network.min(axis=1), network.max(axis=1)
+    note("the network is BioGRID's: a pair's score is the number of its lines")
+    return network.assign(score=network.groupby([first, second])["gene_a"].transform("size").astype(float))
+
+
+def _check_scores(scores: "pd.Series[float]", path: Path) -> None:
+    n_bad = int((~np.isfinite(scores) | (scores < 0)).sum())
+    if n_bad:
+        raise InputError(
+            f"A network's scores must be numbers from 0 up, but {n_bad} of {len(scores)} in '{path}' are "
+            "not. Correct or remove them."
+        )
+    is_fraction = (scores > 0) & (scores < 1)
+    is_thousandth = (scores >= 100) & (scores <= 1000) & (scores % 1 == 0)
+    if is_fraction.any() and is_thousandth.any() and (is_fraction | is_thousandth | (scores <= 1)).all():
+        raise InputError(
+            f"A network's scores must be on one scale, but of those in '{path}' {int(is_fraction.sum()):,} "
+            f"lie between 0 and 1 and {int(is_thousandth.sum()):,} between 100 and 1000. Multiply the former "
+            "by 1000."
+        )
+
+
+def _name_genes(
+    network: pd.DataFrame, path: Path, network_info: Path, note: Callable[[str], None]
+) -> pd.DataFrame:
+    """Give STRING's proteins their symbols; drop edges of proteins that have none."""
+    symbols = _read_string_symbols(network_info)
+    links = pd.concat([network["gene_a"], network["gene_b"]]).unique().tolist()
+    species, known_species = _species(links), _species(symbols)
+    if not species or not known_species:  # files without '9606.' before the protein
+        symbols = {SPECIES.sub("", protein, 1): symbol for protein, symbol in symbols.items()}
+        proteins = {name: symbols.get(SPECIES.sub("", name, 1)) for name in links}
+    else:
+        proteins = {name: symbols.get(name) for name in links}
+    named = network.assign(gene_a=network["gene_a"].map(proteins), gene_b=network["gene_b"].map(proteins))
+    named = named.dropna(subset=["gene_a", "gene_b"])
+    if named.empty:
+        of_species = f" (species {name_some(species)})" if species else ""
+        of_info = f" (species {name_some(known_species)})" if known_species else ""
+        raise InputError(
+            f"STRING's protein info must name the network's proteins, but '{network_info}'{of_info} has "
+            f"none of the pairs in '{path}'{of_species}, such as {name_some(links[:2])}. Use the two "
+            "files of one species and version, or leave out --network-info for a network of symbols."
+        )
+    if len(named) < len(network):
+        note(
+            f"{len(network) - len(named):,} of {len(network):,} edges of proteins without a symbol in "
+            f"'{network_info.name}', left out"
+        )
+    return named
+
+
+def _species(proteins: Iterable[str]) -> list[str]:
+    """Species of STRING's proteins, such as 9606; none where they come without."""
+    return sorted({found[1] for protein in proteins if (found := SPECIES.match(protein))})
 
 
 def _read_string_symbols(path: Path) -> dict[str, str]:
     table = read_table(path, "STRING's protein info")
     by_lower = {str(column).lstrip("#"): column for column in table.columns}
-    if "string_protein_id" not in by_lower or "preferred_name" not in by_lower:
+    identity = next((name for name in PROTEIN_ID_COLUMNS if name in by_lower), None)
+    if identity is None or "preferred_name" not in by_lower:
         raise InputError(
-            "STRING's protein info must have the columns 'string_protein_id' and 'preferred_name', "
-            f"but '{path}' has {name_some(map(str, table.columns))}."
+            f"STRING's protein info must have the columns '{PROTEIN_ID_COLUMNS[0]}' and 'preferred_name', "
+            f"but '{path}' has {name_some(map(str, table.columns))}. Name its '*.protein.info.*' with "
+            "--network-info."
         )
-    proteins = table[by_lower["string_protein_id"]].astype(str)
-    return dict(zip(proteins, table[by_lower["preferred_name"]].astype(str), strict=True))
+    proteins = table[by_lower[identity]].astype(str)
+    return dict(zip(proteins, _symbols(table[by_lower["preferred_name"]]), strict=True))

@@ -131,7 +131,7 @@ def prepare(
         }
     )
     knowledge = _Knowledge(
-        network=read_network(network, inputs.get("network_info")),
+        network=read_network(network, inputs.get("network_info"), note),
         embeddings=read_embeddings(embeddings),
         aliases=read_aliases(aliases),
     )
@@ -148,7 +148,7 @@ def prepare(
             measured = measure(cells, choices, rule, split_file, folder, note)
             for choice, name in measured.guessed.items():
                 note(f"--{choice.replace('_', '-')} {name} (guessed)")
-            shared = _join(measured, knowledge)
+            shared = _join(measured, knowledge, note)
             check_covered(measured.understood.names, _covered(shared), note)
             _note_gaps(measured, shared, note)
             write_rest(folder, shared, _build_manifest(measured, shared, choices, inputs))
@@ -240,13 +240,13 @@ def _share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({part / whole:.1%})"
 
 
-def _join(measured: Measured, knowledge: _Knowledge) -> SharedTable:
+def _join(measured: Measured, knowledge: _Knowledge, note: Callable[[str], None]) -> SharedTable:
     """Make the graph's nodes of measured and perturbed genes, with their edges and text."""
     measured_genes = measured.gene_names.tolist()
     perturbed = {gene for name in _perturbations(measured) for gene in genes_of(name)}
     node_names = np.array(measured_genes + sorted(perturbed - set(measured_genes)))
     text_embedding, has_text = align_embeddings(knowledge.embeddings, node_names, knowledge.aliases)
-    edges = build_edges(knowledge.network, node_names, knowledge.aliases)
+    edges = build_edges(knowledge.network, node_names, knowledge.aliases, note)
     return SharedTable(
         node_names=node_names,
         n_genes=np.array(len(measured_genes)),

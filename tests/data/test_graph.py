@@ -116,6 +116,111 @@ def test_strings_files_are_read_as_a_pair(tmp_path):
     assert read_network(links, info).to_dict("records") == [{"gene_a": "KLF1", "gene_b": "SET", "score": 900}]
 
 
+LINKS = "protein1 protein2 combined_score\n9606.P1 9606.P2 900\n"
+INFO = "#string_protein_id\tpreferred_name\n9606.P1\tKLF1\n9606.P2\tSET\n"
+KLF1_SET = [{"gene_a": "KLF1", "gene_b": "SET", "score": 900}]
+
+
+def read_string(directory, links=LINKS, info=INFO, name="9606.protein.links.v12.0.txt", notes=None):
+    (directory / name).write_text(links)
+    (directory / "9606.protein.info.v12.0.txt").write_text(info)
+    found = find_network_info(directory / name, None)
+    return read_network(directory / name, found, (notes if notes is not None else []).append)
+
+
+@pytest.mark.parametrize("form", ["", ".detailed", ".full"])
+@pytest.mark.parametrize("kind", ["links", "physical.links"])
+def test_every_file_of_strings_links_finds_its_info(tmp_path, kind, form):
+    network = read_string(tmp_path, name=f"9606.protein.{kind}{form}.v11.5.txt")
+    assert network.to_dict("records") == KLF1_SET
+
+
+def test_info_of_the_links_version_is_preferred(tmp_path):
+    for version in ("11.0", "11.5", "12.0"):
+        for name in (f"9606.protein.links.v{version}.txt", f"9606.protein.info.v{version}.txt.gz"):
+            (tmp_path / name).touch()
+    for version in ("11.0", "11.5", "12.0"):
+        info = find_network_info(tmp_path / f"9606.protein.links.v{version}.txt", None)
+        assert info.name == f"9606.protein.info.v{version}.txt.gz"
+
+
+@pytest.mark.parametrize(
+    ("links", "info"),
+    [
+        (LINKS, INFO.replace("#string_protein_id", "protein_external_id")),
+        (LINKS.replace("9606.", ""), INFO),
+        (LINKS, INFO.replace("9606.", "")),
+        (LINKS.replace("protein2", "protein2 experiments").replace("P2 900", "P2 5 900"), INFO),
+        (LINKS + "10090.P1 10090.P2 800\n", INFO),
+    ],
+)
+def test_every_spelling_of_strings_proteins_is_read(tmp_path, links, info):
+    assert read_string(tmp_path, links, info).to_dict("records") == KLF1_SET
+
+
+def test_proteins_of_another_species_are_refused_by_name(tmp_path):
+    with pytest.raises(
+        InputError, match=r"species '9606'\) has none of .* \(species '10090'\), such as '10090.P1'"
+    ):
+        read_string(tmp_path, links=LINKS.replace("9606", "10090"))
+
+
+def test_edges_of_proteins_without_a_symbol_are_counted(tmp_path):
+    notes = []
+    read_string(tmp_path, LINKS + "9606.P1 9606.P7 800\n", notes=notes)
+    assert notes == ["1 of 2 edges of proteins without a symbol in '9606.protein.info.v12.0.txt', left out"]
+
+
+@pytest.mark.parametrize("protein", ["9606.ENSP00000000233", "ENSP00000000233", "4932.YAL001C"])
+def test_proteins_under_another_file_name_ask_for_the_info_file(tmp_path, protein):
+    (tmp_path / "network.txt").write_text(f"protein1 protein2 combined_score\n{protein} {protein} 900\n")
+    with pytest.raises(InputError, match=f"has proteins such as '{protein}'.* with --network-info"):
+        read_network(tmp_path / "network.txt")
+
+
+@pytest.mark.parametrize("mark", ["#BioGRID Interaction ID", "BioGRID Interaction ID"])
+def test_biogrids_pairs_are_scored_by_their_lines(tmp_path, mark):
+    header = f"{mark}\tOfficial Symbol Interactor A\tOfficial Symbol Interactor B\tScore\n"
+    (tmp_path / "human.tab3.txt").write_text(header + "1\tA\tB\t-\n2\tB\tA\t0.3\n3\tA\tC\t-7.5\n")
+    notes = []
+    network = read_network(tmp_path / "human.tab3.txt", note=notes.append)
+    assert network["score"].tolist() == [2, 2, 1]
+    assert notes == ["the network is BioGRID's: a pair's score is the number of its lines"]
+
+
+def test_blanks_around_genes_are_no_part_of_them(tmp_path):
+    (tmp_path / "network.tsv").write_text("gene_a\tgene_b\tscore\n A\tB \t1\n")
+    assert read_network(tmp_path / "network.tsv").iloc[0].tolist() == ["A", "B", 1]
+
+
+def test_scores_of_two_scales_are_refused(tmp_path):
+    (tmp_path / "network.tsv").write_text("A\tB\t0.9\nB\tC\t900\nA\tC\t0.5\n")
+    with pytest.raises(InputError, match="2 lie between 0 and 1 and 1 between 100 and 1000"):
+        read_network(tmp_path / "network.tsv")
+
+
+@pytest.mark.parametrize("scores", [("0.5", "7", "300"), ("0", "1", "999"), ("0.1", "0.9", "1")])
+def test_scores_of_one_scale_are_taken_as_they_are(tmp_path, scores):
+    first, second, third = scores
+    (tmp_path / "network.tsv").write_text(f"A\tB\t{first}\nB\tC\t{second}\nA\tC\t{third}\n")
+    assert read_network(tmp_path / "network.tsv")["score"].tolist() == [float(score) for score in scores]
+
+
+def test_loops_and_pairs_of_several_scores_are_counted():
+    notes = []
+    lines = [("A", "B", 1), ("B", "A", 5), ("A", "A", 9), ("B", "C", 2), ("C", "B", 2)]
+    build_edges(network(lines), np.array(["A", "B", "C"]), {}, notes.append)
+    assert notes == [
+        "1 edges of a gene with itself, left out",
+        "1 pairs of genes with several scores: the highest counts",
+    ]
+
+
+def test_a_network_that_differs_in_case_is_another_species():
+    with pytest.raises(InputError, match="differ in case, as between species"):
+        build_edges(network([("Klf1", "Set", 1)]), np.array(["KLF1", "SET"]), {})
+
+
 def test_missing_info_file_is_asked_for(tmp_path):
     with pytest.raises(InputError, match="name it with --network-info"):
         find_network_info(write_string(tmp_path, with_info=False), None)
