@@ -27,8 +27,10 @@ def simulate(
 
 def prepare(
     cells: Annotated[Path, typer.Argument(help=".h5ad of cells, or of responses with --kind responses.")],
-    network: Annotated[Path, typer.Option("--network", help="gene_a gene_b score, or STRING's links file.")],
-    embeddings: Annotated[Path, typer.Option("--embeddings", help=".npz, csv, tsv, parquet, GenePT pickle.")],
+    network: Annotated[Path, typer.Option("--network", help="gene_a gene_b score, STRING's links, BioGRID.")],
+    embeddings: Annotated[
+        Path, typer.Option("--embeddings", help=".npz, csv, parquet, GenePT pickle or json.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="New directory for the prepared data set.")],
     kind: Annotated[str, typer.Option(help="cells, or responses: a table of deltas.")] = "cells",
     where: Annotated[list[str] | None, typer.Option(help="Keep rows: cell_type=k562. Repeatable.")] = None,

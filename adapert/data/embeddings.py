@@ -1,20 +1,31 @@
 """Text embeddings of genes: read from npz, tables or GenePT's pickle, aligned to the graph's nodes."""
 
+import io
+import json
 import math
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from pathlib import Path, PurePath
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from adapert.data.aliases import Aliases, match_names
 from adapert.data.schema import BoolArray, FloatArray, StringArray
-from adapert.data.tables import MOST_TIMES, SMALL_BYTES, read_table, require_file
+from adapert.data.stretches import require_memory
+from adapert.data.tables import open_binary, read_table, require_file
 from adapert.errors import InputError, name_some
+
+NPZ_ARRAYS = ("symbols", "embedding")
+
+PLAIN_OPERATIONS = re.compile(
+    rb"(?:(?:G.{8})++|[Kqh].|M..|[Jj].{4}|\x80.|\x95.{8}|[]}()euastN\x85-\x89\x94])*+", re.DOTALL
+)
+"""Operations of a pickle of dicts, lists and numbers that have arguments of fixed size and need no memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +41,14 @@ class Embeddings:
     vectors: FloatArray
 
 
-def read_embeddings(path: Path) -> Embeddings:
+def read_embeddings(path: Path, note: Callable[[str], None] | None = None) -> Embeddings:
     """Read text embeddings; of a repeated symbol the first row counts.
 
     Args:
-        path: ``.npz`` of ``symbols`` and ``embedding``; a pickled dict of gene to list of numbers
-            (GenePT); or a table (``.csv``, ``.tsv``, ``.parquet``) whose first column is the symbol.
+        path: ``.npz`` of ``symbols`` and ``embedding``; a dict of gene to list of numbers (GenePT) as
+            ``.pickle``, ``.pkl`` or ``.json``; or a table (``.csv``, ``.tsv``, ``.parquet``) whose first
+            column is the symbol. All but ``.npz`` may be gzipped.
+        note: Receives what was left out, a line each.
 
     Raises:
         FileNotFoundError: No such file.
@@ -43,7 +56,9 @@ def read_embeddings(path: Path) -> Embeddings:
             pickle that would execute code.
     """
     require_file(path, "The text embeddings")
-    symbols, vectors = _READERS.get(path.suffix, _read_table)(path)
+    form = PurePath(path.name.casefold().removesuffix(".gz")).suffix
+    symbols, vectors = _READERS.get(form, _read_table)(path)
+    symbols = np.strings.strip(symbols)
     if not vectors.size:
         raise InputError(f"The text embeddings must not be empty, but '{path}' is.")
     bad = ~np.isfinite(vectors).all(axis=1)
@@ -52,7 +67,11 @@ def read_embeddings(path: Path) -> Embeddings:
             f"Text embeddings must be finite numbers, but {int(bad.sum())} of {len(symbols)} rows in "
             f"'{path}' are not: {name_some(symbols[bad].tolist())}. Remove these rows."
         )
-    _, first = np.unique(symbols, return_index=True)
+    _, first, place = np.unique(symbols, return_index=True, return_inverse=True)
+    differs = (vectors != vectors[first[place]]).any(axis=1)
+    if note is not None and differs.any():
+        repeated = np.unique(symbols[differs]).tolist()
+        note(f"symbols with several text embeddings, of which the first counts: {name_some(repeated)}")
     return Embeddings(symbols=symbols[first], vectors=vectors[first])
 
 
@@ -92,27 +111,26 @@ def align_embeddings(
 
 def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
     try:
-        _check_declared(path)
-        with np.load(path, allow_pickle=False) as arrays:
-            content = {name: arrays[name] for name in arrays.files}
+        with zipfile.ZipFile(path) as archive:
+            held = [name.removesuffix(".npy") for name in archive.namelist()]
+            if not set(NPZ_ARRAYS).issubset(held):
+                raise InputError(
+                    f"An .npz of text embeddings must hold 'symbols' and 'embedding', but '{path}' holds "
+                    f"{name_some(held) or 'nothing'}. Write it with "
+                    "numpy.savez(path, symbols=..., embedding=...)."
+                )
+            symbols, vectors = (_read_array(archive, name, path) for name in NPZ_ARRAYS)
     except InputError:
         raise
-    except Exception as error:  # a damaged archive may raise nearly anything
-        # numpy's own message would advise to load the file unsafely.
+    except Exception as error:  # zipfile and numpy may raise nearly anything at a damaged file
         raise InputError(
             f"The text embeddings must be plain arrays in an .npz file, but '{path}' is damaged or something "
             "else. Write it with numpy.savez(path, symbols=..., embedding=...)."
         ) from error
-    symbols, vectors = content.get("symbols"), content.get("embedding")
-    if symbols is None or vectors is None:
-        raise InputError(
-            f"An .npz of text embeddings must hold 'symbols' and 'embedding', but '{path}' holds "
-            f"{name_some(content)}."
-        )
     if symbols.ndim != 1 or vectors.ndim != 2 or len(symbols) != len(vectors):
         raise InputError(
             f"The text embeddings must have a row for each symbol, but 'symbols' is {symbols.shape} and "
-            f"'embedding' {vectors.shape} in '{path}'."
+            f"'embedding' {vectors.shape} in '{path}'. Make them (n,) and (n, size)."
         )
     if not np.issubdtype(vectors.dtype, np.number) or np.iscomplexobj(vectors):
         raise InputError(
@@ -122,28 +140,27 @@ def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
     return symbols.astype(str), vectors.astype(np.float64)
 
 
-def _check_declared(path: Path) -> None:
-    """Refuse arrays that would fill the memory: room is made for what they declare."""
-    n_bytes = 0
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            with archive.open(member) as file:
-                # A version without one of these is of arrays of structures: the KeyError.
-                read_header = _HEADERS[np.lib.format.read_magic(file)]
-                shape, _, dtype = read_header(file)
-                n_bytes += math.prod(shape) * dtype.itemsize
-    limit = max(SMALL_BYTES, MOST_TIMES * path.stat().st_size)
-    if n_bytes > limit:
-        raise InputError(
-            f"The text embeddings must be a file of names and numbers, but '{path}' declares {n_bytes:,} "
-            f"bytes in {path.stat().st_size:,}. See what it is."
+def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
+    """Read an array whose header tells of no objects, and of no more bytes than are there and fit."""
+    member = f"{name}.npy"
+    with archive.open(member) as file:
+        is_first_version = np.lib.format.read_magic(file) == (1, 0)
+        read_header = (
+            np.lib.format.read_array_header_1_0 if is_first_version else np.lib.format.read_array_header_2_0
         )
-
-
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+        shape, _, dtype = read_header(file)
+        n_bytes = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject:
+            raise InputError(
+                f"The text embeddings must be plain arrays, but '{name}' in '{path}' holds Python objects, "
+                f"which only code could read. Write it with numpy.savez(..., {name}={name}.astype("
+                f"{'str' if name == 'symbols' else 'float'}))."
+            )
+        if n_bytes != archive.getinfo(member).file_size - file.tell():
+            raise ValueError(f"'{name}' has other bytes than it declares")
+        require_memory(max(n_bytes, 8 * math.prod(shape)), f"'{name}'", path)
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _read_table(path: Path) -> tuple[StringArray, FloatArray]:
@@ -152,12 +169,16 @@ def _read_table(path: Path) -> tuple[StringArray, FloatArray]:
         raise InputError(
             f"A table of text embeddings must have a symbol and then numbers, but '{path}' has one column."
         )
+    if table.shape[1] == 2 and isinstance(table.iloc[0, 1], list | np.ndarray):
+        return _read_dict(
+            dict(zip(table.iloc[:, 0].astype(str), map(list, table.iloc[:, 1]), strict=True)), path
+        )
     # A blank cell, or a word among the numbers, becomes NaN and is refused with the others.
     vectors = table.iloc[:, 1:].apply(pd.to_numeric, errors="coerce")
     return table.iloc[:, 0].to_numpy(dtype=str), vectors.to_numpy(np.float64)
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class _Plain:
     """Reads dicts, lists and numbers; whatever needs a class or a function is refused."""
 
     def find_class(self, module: str, name: str) -> NoReturn:
@@ -168,20 +189,20 @@ class _PlainUnpickler(pickle.Unpickler):
         )
 
 
+class _FastUnpickler(_Plain, pickle.Unpickler):
+    """For pickles that `_is_plain` knows: a number in others makes it take any amount of memory."""
+
+
+class _FrugalUnpickler(_Plain, pickle._Unpickler):
+    """For all others: Python's own, which is slow, and takes no more memory than there is content."""
+
+
 def _read_pickle(path: Path) -> tuple[StringArray, FloatArray]:
-    with path.open("rb") as file:
-        content = _unpickle(file, path)
-    if not isinstance(content, dict) or not all(isinstance(row, list | tuple) for row in content.values()):
-        raise InputError(f"A pickle of text embeddings must be a dict of gene to list, but '{path}' is not.")
-    if not content:
-        raise InputError(f"The text embeddings must not be empty, but '{path}' is.")
-    symbols = [str(symbol) for symbol in content]
-    return np.array(symbols), _stack(symbols, list(content.values()), path)
-
-
-def _unpickle(file: BinaryIO, path: Path) -> Any:
     try:
-        return _PlainUnpickler(file).load()
+        with open_binary(path) as file:
+            data = file.read()
+        unpickler = _FastUnpickler if _is_plain(data) else _FrugalUnpickler
+        content = unpickler(io.BytesIO(data)).load()
     except InputError:
         raise
     except Exception as error:  # a damaged pickle may raise nearly anything
@@ -189,6 +210,52 @@ def _unpickle(file: BinaryIO, path: Path) -> Any:
             f"The text embeddings must be a pickle, but '{path}' is damaged or something else. Copy it "
             "again, or give them as .npz, .csv or .parquet."
         ) from error
+    return _read_dict(content, path)
+
+
+def _is_plain(data: bytes) -> bool:
+    """Tell whether a pickle has but texts, numbers, lists and dicts, and numbers them as Python does."""
+    position = 0
+    while True:
+        match = PLAIN_OPERATIONS.match(data, position)
+        position = len(data) if match is None else match.end()
+        operation, argument = data[position : position + 1], data[position + 1 : position + 5]
+        if operation == b"\x8c" or operation == b"\x8a":
+            position += 2 + int.from_bytes(argument[:1], "little")
+        elif operation == b"X":
+            position += 5 + int.from_bytes(argument, "little")
+        elif operation == b"r" and int.from_bytes(argument, "little") < position:
+            position += 5
+        else:
+            return operation == b"."
+
+
+def _read_json(path: Path) -> tuple[StringArray, FloatArray]:
+    try:
+        with open_binary(path) as file:
+            content = json.load(file)
+    except InputError:
+        raise
+    except (ValueError, OSError, EOFError, RecursionError, zlib.error) as error:
+        raise InputError(
+            f"The text embeddings must be JSON, but '{path}' is damaged or something else. Copy it again, or "
+            "give them as .npz, .csv or .parquet."
+        ) from error
+    return _read_dict(content, path)
+
+
+def _read_dict(content: Any, path: Path) -> tuple[StringArray, FloatArray]:
+    if not isinstance(content, dict) or not all(
+        isinstance(symbol, str) and isinstance(row, list | tuple) for symbol, row in content.items()
+    ):
+        raise InputError(
+            f"Text embeddings as a pickle or JSON must be a dict of gene to list, but '{path}' is not. "
+            "Convert it to {symbol: [number, ...]}."
+        )
+    if not content:
+        raise InputError(f"The text embeddings must not be empty, but '{path}' is.")
+    symbols = list(content)
+    return np.array(symbols), _stack(symbols, list(content.values()), path)
 
 
 def _stack(symbols: Sequence[str], rows: Sequence[Sequence[float]], path: Path) -> FloatArray:
@@ -199,14 +266,23 @@ def _stack(symbols: Sequence[str], rows: Sequence[Sequence[float]], path: Path) 
             f"Text embeddings must all have one length, but of {len(rows)} rows in '{path}' {len(ragged)} "
             f"have another than the first's {length}: {name_some(ragged)}."
         )
+    require_memory(8 * len(rows) * length, "the table of embeddings", path)
+    vectors = np.empty((len(rows), length))
     try:
-        return np.array(rows, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Text embeddings must be numbers, but '{path}' has others: {error}") from error
+        for place, row in enumerate(rows):  # row by row: lists within a row would become a larger array
+            vectors[place] = np.fromiter(row, np.float64, length)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"Text embeddings must be numbers, but '{symbols[place]}' in '{path}' has others: {error}. "
+            "Remove or convert them."
+        ) from error
+    return vectors
 
 
 _READERS: dict[str, Callable[[Path], tuple[StringArray, FloatArray]]] = {
     ".npz": _read_npz,
+    ".npy": _read_npz,
+    ".json": _read_json,
     ".pkl": _read_pickle,
     ".pickle": _read_pickle,
 }

@@ -24,7 +24,7 @@ STRING_LINKS = re.compile(r"(.+)\.protein\.(?:physical\.)?links\.(?:detailed\.|f
 PROTEIN = re.compile(r"\d{3,}\.\S+|ENS[A-Z]*P\d+(\.\d+)?")
 SPECIES = re.compile(r"(\d+)\.")
 PROTEIN_ID_COLUMNS = ("string_protein_id", "protein_external_id")
-"""STRING's proteins, the species before them, and the column of its info files: now, and until version 11.0."""
+"""STRING's proteins, the species before one, and the column of its info files: now, and up to 11.0."""
 
 
 def _ignore(line: str) -> None:

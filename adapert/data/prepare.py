@@ -132,7 +132,7 @@ def prepare(
     )
     knowledge = _Knowledge(
         network=read_network(network, inputs.get("network_info"), note),
-        embeddings=read_embeddings(embeddings),
+        embeddings=read_embeddings(embeddings, note),
         aliases=read_aliases(aliases),
     )
     measure = measure_cells if choices.kind == "cells" else measure_responses

@@ -50,13 +50,6 @@ class Dialect:
         return is_counter or all(number is None for number in numbers)
 
 
-SMALL_BYTES = 200_000_000
-"""Of a table once it is unpacked: fewer are read, whatever the file's size."""
-
-MOST_TIMES = 40
-"""Bytes of a table for each of the file's."""
-
-
 def require_file(path: Path, what: str) -> None:
     """Refuse a path that is no file, before anything is read.
 
