@@ -1,6 +1,7 @@
 """Launch a study in a workspace: its folder, its runs in MLflow, its progress in the terminal."""
 
 import json
+import shlex
 import shutil
 import time
 from collections.abc import Mapping
@@ -70,10 +71,11 @@ def check_new(study: Study, workspace: Path) -> None:
         InputError: A study of this name exists.
     """
     if (study_folder(workspace, study.name) / LEDGER_FILE).exists():
+        named = f"{study.name} --workspace {shlex.quote(str(workspace))}"
         raise InputError(
             f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}'. Go "
-            f"on with it by 'adapert resume {study.name}', add to it by 'adapert extend {study.name}', or "
-            "launch under another --name."
+            f"on with it by 'adapert resume {named}', add to it by 'adapert extend {named}', or launch under "
+            "another --name."
         )
 
 
@@ -189,7 +191,7 @@ def _check_untracked(name: str, workspace: Path) -> None:
         raise InputError(
             f"A study's name must be new where it is tracked, but {tracking_uri(workspace)} has trials of "
             f"'{name}' that were launched from another workspace, or whose folder is gone. Launch under "
-            "another --name."
+            "another --name, or in another --workspace."
         )
 
 
@@ -201,7 +203,7 @@ def _open(workspace: Path) -> tuple["MlflowClient", str]:
     except Exception as error:  # whatever a server or database that is not there raises
         raise InputError(
             f"A study is tracked in a store that can be opened, but {tracking_uri(workspace)} cannot: "
-            f"{first_line(error)} Start the server, or give another --workspace or --tracking-uri."
+            f"{first_line(error)} Start the server, or give another --workspace or (launch) --tracking-uri."
         ) from error
 
 

@@ -176,7 +176,7 @@ def _check_unchanged(state: StudyState, folder: Path, is_accepted: bool, console
     if not is_accepted:
         raise InputError(
             f"A study goes on with the code and data it began with, but {'; '.join(changes)}. Put them "
-            "back, or accept that trials are not alike with --accept-changes."
+            "back, or accept that trials are not alike with 'adapert resume --accept-changes' first."
         )
     console.print(f"Accepted: {'; '.join(changes)}.", soft_wrap=True, markup=False)
     ledger = Ledger(folder / LEDGER_FILE)

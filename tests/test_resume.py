@@ -154,6 +154,14 @@ def test_a_change_is_refused_by_name(begun, workspace, operated, console, change
     assert operated == []
 
 
+def test_extending_after_a_change_names_the_command_that_accepts_it(begun, workspace, operated, console):
+    other_code(begun())
+    with pytest.raises(InputError, match="with 'adapert resume --accept-changes' first"):
+        extend(workspace, "try", console, None, 2)
+    resume(workspace, "try", console, {}, {}, is_accepted=True)
+    assert extend(workspace, "try", console, None, 2) == "gone on with"
+
+
 @pytest.mark.parametrize(("change", "says"), CHANGES)
 def test_a_change_that_was_accepted_once_is_not_asked_about_again(
     begun, workspace, operated, console, change, says

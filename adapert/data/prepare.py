@@ -150,7 +150,7 @@ def prepare(
                 note(f"--{choice.replace('_', '-')} {name} (guessed)")
             shared = _join(measured, knowledge, note)
             check_covered(measured.understood.names, _covered(shared), note)
-            _note_gaps(measured, shared, note)
+            _note_gaps(measured, shared, choices, split_file, note)
             write_rest(folder, shared, _build_manifest(measured, shared, choices, inputs))
         return read_prepared(path, SPLITS, is_mapped=out is not None)
 
@@ -286,7 +286,13 @@ def _cover(shared: SharedTable, measured: Measured) -> dict[str, int]:
     return coverage
 
 
-def _note_gaps(measured: Measured, shared: SharedTable, note: Callable[[str], None]) -> None:
+def _note_gaps(
+    measured: Measured,
+    shared: SharedTable,
+    choices: PrepareChoices,
+    split_file: Path | None,
+    note: Callable[[str], None],
+) -> None:
     """Note perturbed genes that nothing is known of, empty effect-size groups, a small validation split."""
     nowhere = np.ones(len(shared.node_names), dtype=bool)
     nowhere[: int(shared.n_genes)] = False
@@ -300,15 +306,17 @@ def _note_gaps(measured: Measured, shared: SharedTable, note: Callable[[str], No
     present = np.concatenate([split.table.effect_size for split in measured.splits.values()])
     empty = [name for name in EFFECT_SIZES if name not in present]
     if empty:
+        cure = "--effect-size-groups tertiles makes three groups"
         note(
-            f"no perturbation has a {' or '.join(empty)} effect by this data's DEGs; "
-            "--effect-size-groups tertiles makes three groups"
+            f"no perturbation has a {' or '.join(empty)} effect by this data's DEGs"
+            f"{f'; {cure}' if choices.effect_size_groups != 'tertiles' else ''}"
         )
     n_validation = len(measured.splits["validation"].table.perturbations)
     if n_validation < FEW_VALIDATION:
+        is_helped = split_file is None and choices.split_fractions[1] < 0.2
         note(
-            f"only {n_validation} validation perturbations: what they say of configs is mostly chance; "
-            "--split-fractions 0.5 0.2 0.3 gives more"
+            f"only {n_validation} validation perturbations: what they say of configs is mostly chance"
+            f"{'; --split-fractions 0.5 0.2 0.3 gives more' if is_helped else ''}"
         )
 
 

@@ -60,7 +60,7 @@ def split_perturbations(
         "validation": sorted(shuffled[n_train : len(names) - n_test]),
         "test": sorted(shuffled[len(names) - n_test :]),
     }
-    _refuse_empty(split)
+    _refuse_empty(split, "Use more perturbations, or other --split-fractions.")
     return split
 
 
@@ -118,7 +118,7 @@ def read_split(
     split: Split = {
         part: sorted(name for name, where in assigned.items() if where == part) for part in SPLITS
     }
-    _refuse_empty(split)
+    _refuse_empty(split, f"Move some there in '{path}'.")
     return split
 
 
@@ -174,11 +174,10 @@ def _refuse_mismatch(path: Path, assigned: Collection[str], perturbations: Colle
         )
 
 
-def _refuse_empty(split: Split) -> None:
+def _refuse_empty(split: Split, cure: str) -> None:
     empty = [name for name in SPLITS if not split[name]]
     if empty:
         sizes = ", ".join(f"{name} {len(split[name])}" for name in SPLITS)
         raise InputError(
-            f"Every split must hold a perturbation, but {name_some(empty)} is empty ({sizes}). "
-            "Use more perturbations, or other --split-fractions."
+            f"Every split must hold a perturbation, but {name_some(empty)} is empty ({sizes}). {cure}"
         )

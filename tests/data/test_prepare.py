@@ -449,3 +449,10 @@ def test_repeated_names_of_cells_and_genes_do_no_harm(experiment, changed_cells)
     dataset = experiment.prepare(cells=changed_cells(repeat), notes=notes)
     assert "1 genes without a symbol, or that repeat one, left out" in notes
     assert dataset.n_genes == 119
+
+
+def test_notes_advise_no_choice_that_was_made(experiment):
+    notes = []
+    experiment.prepare(effect_size_groups="tertiles", split_fractions=(0.5, 0.2, 0.3), notes=notes)
+    assert not any("--effect-size-groups" in note or "--split-fractions" in note for note in notes)
+    assert any("only 6 validation perturbations" in note for note in notes)

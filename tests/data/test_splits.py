@@ -137,3 +137,9 @@ def test_bad_json_is_refused(tmp_path, content, message):
 
 def test_split_is_the_same_for_arrays_and_lists():
     assert split_perturbations(np.array(NAMES), 1) == split_perturbations(NAMES, 1)
+
+
+def test_a_list_without_a_split_advises_no_option_of_a_drawn_one(tmp_path):
+    (tmp_path / "split.json").write_text(json.dumps({"train": ["A", "B"], "test": ["C"]}))
+    with pytest.raises(InputError, match=r"'validation' is empty .*Move some there in '.*split\.json'"):
+        read_split(tmp_path / "split.json", ["A", "B", "C"], [])
