@@ -32,7 +32,8 @@ def read_aliases(path: Path | None) -> Aliases:
             "Keep two symbols of the same gene in each line."
         )
     aliases: dict[str, tuple[str, ...]] = {}
-    for first, second in table.astype(str).itertuples(index=False):
+    for pair in table.astype(str).itertuples(index=False):
+        first, second = map(str.strip, pair)
         aliases[first] = (*aliases.get(first, ()), second)
         aliases[second] = (*aliases.get(second, ()), first)
     return aliases

@@ -130,7 +130,7 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
         raise InputError(
             f"The split list must have a perturbation and a split in each line, but '{path}' has one column."
         )
-    pairs = list(zip(table[0].astype(str), table[1].astype(str).str.strip(), strict=True))
+    pairs = list(zip(table.iloc[:, 0].astype(str), table.iloc[:, 1].astype(str).str.strip(), strict=True))
     return pairs if pairs[0][1] in SPLITS else pairs[1:]
 
 

@@ -33,3 +33,11 @@ def test_three_columns_are_refused(tmp_path):
     path.write_text("a,b,c\n")
     with pytest.raises(InputError, match=r"must have two columns, but .* has 3"):
         read_aliases(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["AARS1;AARS\n", "AARS1, AARS \n", "# changed\n\nAARS1\tAARS\n", '"AARS1","AARS"\n']
+)
+def test_every_dialect_gives_the_same_pair(tmp_path, text):
+    (tmp_path / "aliases.csv").write_text(text)
+    assert read_aliases(tmp_path / "aliases.csv") == {"AARS1": ("AARS",), "AARS": ("AARS1",)}
