@@ -1,3 +1,4 @@
+import gzip
 from dataclasses import replace
 
 import gseapy
@@ -47,11 +48,33 @@ def test_gene_sets_are_read_from_a_gmt_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        b"ONE\tx\tA\tB\tA\t\t\r\n\r\n\t\nNONE\tx\nNONE\tx\t\n",
+        b"\xef\xbb\xbfONE\tx\t A\tB \nONE\tx\tA\tB\n",
+        gzip.compress(b"ONE\tx\tA\tB\n"),
+    ],
+)
+def test_odd_lines_of_a_gmt_file_do_no_harm(tmp_path, content):
+    (tmp_path / "sets.gmt").write_bytes(content)
+    assert read_gene_sets(tmp_path / "sets.gmt") == {"ONE": ["A", "B"]}
+
+
+@pytest.mark.parametrize("content", [b"ONE\tx\t\xb5\n", b"\x1f\x8bcut"])
+def test_a_gmt_file_that_is_no_text_is_refused(tmp_path, content):
+    (tmp_path / "sets.gmt").write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read as text"):
+        read_gene_sets(tmp_path / "sets.gmt")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (None, "must be a GMT file, but '.*' does not exist"),
         ("", "with tabs between, but 0 of the 0 lines"),
         ("ONE\tx\tA\nTWO,x,B\n", "1 of the 2 lines"),
+        ("ONE\tx\n", "with tabs between, but 0 of the 1 lines"),
+        ("ONE\tx\tA\nTWO\tx\tB\nONE\tx\tB\n", "1 in '.*' name several sets: 'ONE'"),
     ],
 )
 def test_files_that_are_no_gmt_are_refused(tmp_path, text, message):
@@ -145,7 +168,9 @@ def test_agreement_has_a_row_a_variant_and_perturbation(predictions, gene_sets):
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_a_gmt_file_of_another_encoding_is_refused(tmp_path, encoding):
     (tmp_path / "sets.gmt").write_bytes("SÄT\thttps://x\tA\tB\n".encode(encoding))
-    with pytest.raises(InputError, match=r"A GMT file must be text in UTF-8, but '.*sets\.gmt' is not"):
+    with pytest.raises(
+        InputError, match=r"Gene sets must be a GMT file, but '.*sets\.gmt' cannot be read as text"
+    ):
         read_gene_sets(tmp_path / "sets.gmt")
 
 

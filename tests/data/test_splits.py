@@ -143,11 +143,11 @@ def test_split_is_the_same_for_arrays_and_lists():
 def test_a_list_without_a_split_advises_no_option_of_a_drawn_one(tmp_path):
     (tmp_path / "split.json").write_text(json.dumps({"train": ["A", "B"], "test": ["C"]}))
     with pytest.raises(InputError, match=r"'validation' is empty .*Move some there in '.*split\.json'"):
-        read_split(tmp_path / "split.json", ["A", "B", "C"], [])
+        read_split(tmp_path / "split.json", ["A", "B", "C"], LabelRule(known_genes=["A", "B", "C"]))
 
 
 def test_a_list_is_read_from_parquet(tmp_path):
     pairs = {"perturbation": ["A", "B", "C"], "split": ["train", "validation", "test"]}
     pd.DataFrame(pairs).to_parquet(tmp_path / "split.parquet")
-    split = read_split(tmp_path / "split.parquet", ["A", "B", "C"], [])
+    split = read_split(tmp_path / "split.parquet", ["A", "B", "C"], LabelRule(known_genes=["A", "B", "C"]))
     assert split == {"train": ["A"], "validation": ["B"], "test": ["C"]}
