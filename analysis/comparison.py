@@ -206,6 +206,6 @@ def write_comparison(
         write_csv(frame, beside / "per_perturbation.csv")
         write_csv(summary, beside / "summary.csv")
         write_csv(paired, beside / "paired.csv")
-        (beside / "evaluation.json").write_text(json.dumps(record, indent=2))
+        (beside / "evaluation.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
         if write_more:
             write_more(beside)

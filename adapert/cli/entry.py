@@ -1,6 +1,7 @@
 """The entry point: what every command shares, and how each ends."""
 
 import errno
+import io
 import re
 import sys
 from typing import Annotated
@@ -23,6 +24,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command: a user's mistake is one sentence and status 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # in an ASCII locale, a name or a ± must not end a command
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = app(standalone_mode=False)
     except typer.TyperException as error:

@@ -295,10 +295,10 @@ def write_prepared(dataset: PreparedDataset, path: Path) -> None:
 def write_rest(path: Path, shared: SharedTable, manifest: Mapping[str, Any]) -> None:
     """Write what is known last of a data set: what the splits share, the manifest, all files' checksums."""
     shared.write(path / SHARED_FOLDER)
-    (path / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2))
+    (path / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     files = sorted(file.relative_to(path) for file in path.rglob("*.*") if file.is_file())
     checksums = {str(file): _hash(path / file) for file in files}
-    (path / CHECKSUM_FILE).write_text(json.dumps(checksums, indent=2))
+    (path / CHECKSUM_FILE).write_text(json.dumps(checksums, indent=2), encoding="utf-8")
 
 
 class _Choices(BaseModel):

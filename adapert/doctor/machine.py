@@ -94,7 +94,7 @@ def measure_memory(
 def _limiting_groups(cgroups: Path, membership: Path) -> Iterator[tuple[Path, str, str]]:
     if not membership.is_file():
         return
-    for line in membership.read_text().splitlines():
+    for line in membership.read_text(encoding="utf-8").splitlines():
         _, controllers, group = line.split(":", 2)
         for controller in CGROUP_FILES.keys() & controllers.split(","):
             root = cgroups / controller
@@ -109,13 +109,13 @@ def _reclaimable(folder: Path) -> int:
     file = folder / "memory.stat"
     if not file.is_file():
         return 0
-    counts = dict(line.split(" ", 1) for line in file.read_text().splitlines())
+    counts = dict(line.split(" ", 1) for line in file.read_text(encoding="utf-8").splitlines())
     return int(counts.get("total_inactive_file", counts.get("inactive_file", 0)))
 
 
 def _read_int(file: Path) -> int | None:
     try:
-        return int(file.read_text())
+        return int(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 
@@ -218,7 +218,8 @@ def _cuda_error() -> str:
 def has_nvidia_card(devices: Path = Path("/sys/bus/pci/devices")) -> bool:
     """Whether Linux sees a display or compute card of NVIDIA's, with a driver or without."""
     return any(
-        (card / "vendor").read_text().strip() == "0x10de" and (card / "class").read_text().startswith("0x03")
+        (card / "vendor").read_text(encoding="utf-8").strip() == "0x10de"
+        and (card / "class").read_text(encoding="utf-8").startswith("0x03")
         for card in (devices.iterdir() if devices.is_dir() else ())
     )
 

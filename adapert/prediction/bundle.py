@@ -117,7 +117,7 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
             write_weights(dict(member.weights), beside / _weights_file(number))
         members = [{"run": member.run, "seed": member.seed} for member in bundle.members]
         described = {"format": FORMAT, "members": members, "units": bundle.units}
-        (beside / BUNDLE_FILE).write_text(json.dumps(described, indent=2))
+        (beside / BUNDLE_FILE).write_text(json.dumps(described, indent=2), encoding="utf-8")
 
 
 def read_bundle(path: Path) -> Bundle:

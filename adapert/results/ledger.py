@@ -97,7 +97,7 @@ class LedgerResults(StudyResults):
     def code_diff(self) -> str:
         """How its code differed from the commit."""
         path = self.folder / CODE_DIFF_FILE
-        return path.read_text() if path.is_file() else ""
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     @property
     def picked(self) -> PickRecord | None:
@@ -106,7 +106,7 @@ class LedgerResults(StudyResults):
         if not path.is_file():
             return None
         try:
-            said = json.loads(path.read_text())
+            said = json.loads(path.read_text(encoding="utf-8"))
             if said["format"] == PICK_FORMAT:
                 return PickRecord(said["objective"], said["reevaluation"])
         except (ValueError, KeyError, TypeError):

@@ -163,7 +163,7 @@ def is_held(folder: Path) -> bool:
 def read_holder(folder: Path) -> Mapping[str, Any]:
     """Which process runs the study, or ran it last: pid and host."""
     try:
-        holder: Mapping[str, Any] = json.loads((folder / HOLDER_FILE).read_text())
+        holder: Mapping[str, Any] = json.loads((folder / HOLDER_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {"pid": "unknown", "host": "unknown"}
     return holder

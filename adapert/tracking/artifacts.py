@@ -56,6 +56,6 @@ def read_text(run: "Run", tracking_uri: str, name: str) -> str:
     """Read a text artifact; empty where the run has none of this name."""
     try:
         with artifact(run, tracking_uri, name) as path:
-            return path.read_text()
+            return path.read_text(encoding="utf-8")
     except InputError:
         return ""

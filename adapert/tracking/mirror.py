@@ -214,7 +214,7 @@ def _read_opened(folder: Path, study: Study, digests: set[str]) -> Mapping[str, 
     if isinstance(study.plan, Design) and study.plan.kind == "reevaluation":
         return None  # its configs are those of the study that was searched
     try:
-        record = json.loads((folder / EVALUATION_FILES[-1]).read_text())
+        record = json.loads((folder / EVALUATION_FILES[-1]).read_text(encoding="utf-8"))
         opened: Mapping[str, Any] = record["opened"]
         of_study = opened.get("study")
         is_of_study = build_config(record["config"]).digest() in digests if of_study is None else False

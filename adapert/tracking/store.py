@@ -44,7 +44,11 @@ def tracking_uri(workspace: Path) -> str:
     Absolute, since workers may change directory.
     """
     named = workspace / ADDRESS_FILE
-    return named.read_text().strip() if named.is_file() else sqlite_address(workspace.resolve() / DATABASE)
+    return (
+        named.read_text(encoding="utf-8").strip()
+        if named.is_file()
+        else sqlite_address(workspace.resolve() / DATABASE)
+    )
 
 
 def sqlite_address(file: Path) -> str:

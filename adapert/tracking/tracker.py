@@ -303,7 +303,7 @@ def _describe(error: Exception) -> str:
 def read_delivered(folder: Path) -> int:
     """How many lines of a study's ledger MLflow has."""
     try:
-        return int(json.loads((folder / DELIVERED_FILE).read_text())["lines"])
+        return int(json.loads((folder / DELIVERED_FILE).read_text(encoding="utf-8"))["lines"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0
 

@@ -52,7 +52,7 @@ def build_evaluations(
 def _read_record(folder: Path) -> dict[str, Any] | None:
     """Read what was opened; None where an evaluation is unfinished or damaged."""
     try:
-        record = json.loads((folder / RECORD_FILE).read_text())
+        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
         is_whole = "data_fingerprint" in record["opened"] and (folder / SUMMARY_FILE).is_file()
     except (OSError, ValueError, KeyError, TypeError):
         return None

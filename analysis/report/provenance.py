@@ -234,7 +234,7 @@ def _read_validated(workspace: Path) -> list[Opening]:
     found = []
     for file in sorted((workspace / "evaluations").glob("validation_*/evaluation.json")):
         try:
-            record = json.loads(file.read_text())
+            record = json.loads(file.read_text(encoding="utf-8"))
             config, variants = build_config(record["config"]), [row["variant"] for row in record["models"]]
             found.append(
                 Opening(

@@ -25,7 +25,7 @@ def read_evaluation(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         InputError: A file that is missing or damaged.
     """
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD_FILE).read_text())
+        record: dict[str, Any] = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
         return pd.read_parquet(folder / TABLE_FILE), record
     except (OSError, ValueError) as error:
         raise InputError(

@@ -206,3 +206,26 @@ def test_a_plan_prints_variants_with_brackets_as_they_are(
 
 def test_a_refusal_prints_a_name_with_brackets_as_it_is(refused):
     assert f"'{MARKUP}" in refused("launch", "quickstart", "--data", MARKUP)
+
+
+def test_files_are_utf8_in_an_ascii_locale(simulated: Simulated, tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("# Zürich\nmodel:\n  tau: 0.5\n", encoding="utf-8")
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(
+        "from adapert.study.study import Design, Study\n"
+        "def study(base):\n"
+        "    plan = Design(kind='ablation', variants={'größer': {}})\n"
+        "    return Study(name='mine', question='±?', base=base, plan=plan)\n",
+        encoding="utf-8",
+    )
+    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = ["launch", str(recipe), "--config", str(config), "--data", str(simulated.prepared), "--dry-run"]
+    ended = subprocess.run(
+        [sys.executable, "-c", "from adapert.cli import main; main()", *words, "--device", "cpu"],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONIOENCODING"} | ascii_alone,
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "gr\\xf6\\xdfer: no change" in ended.stdout
