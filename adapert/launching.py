@@ -5,12 +5,13 @@ import shlex
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from adapert.addresses import passwords, take_apart
 from adapert.config import Config, read_config
 from adapert.data.prepared import read_manifest, read_prepared
 from adapert.errors import InputError, first_line
@@ -116,13 +117,15 @@ def check_rows(study: Study) -> None:
 class Stores:
     """Where a study is tracked and its search remembered; empty is in the workspace.
 
+    A password in an address is used, and written nowhere.
+
     Attributes:
         tracking_uri: Of an MLflow server or database.
         optuna_storage: Of a database.
     """
 
-    tracking_uri: str = ""
-    optuna_storage: str = ""
+    tracking_uri: str = field(default="", repr=False)
+    optuna_storage: str = field(default="", repr=False)
 
 
 def launch(
@@ -151,6 +154,22 @@ def launch(
     check_new(study, workspace)
     check_rows(study)
     stores = stores or Stores()
+    tracking = take_apart("--tracking-uri", stores.tracking_uri)
+    storage = take_apart("--optuna-storage", stores.optuna_storage)
+    bare = Stores(tracking_uri=tracking.address, optuna_storage=storage.address)
+    with passwords(tracking, storage):
+        return _launch(study, workspace, resources, limits, console, bare, recipe)
+
+
+def _launch(
+    study: Study,
+    workspace: Path,
+    resources: Resources,
+    limits: Limits,
+    console: Console,
+    stores: Stores,
+    recipe: str,
+) -> StudyResult:
     is_named = bool(stores.tracking_uri) and name_store(workspace, stores.tracking_uri)
     try:
         store = _open(workspace)
@@ -213,7 +232,7 @@ def _open_storage(address: str, folder: Path) -> "BaseStorage":
     except Exception as error:  # whatever SQLAlchemy or a driver raises
         raise InputError(
             f"--optuna-storage must be a database that can be opened, but {first_line(error)} Start it, "
-            "or leave the option out."
+            "give its password in PGPASSWORD or ~/.pgpass, or leave the option out."
         ) from error
 
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from optuna.storages import BaseStorage
 from rich.console import Console
 
+from adapert.errors import first_line
 from adapert.records import TrialRecord, TrialStatus
 from adapert.study.conductor import Closing, Conductor
 from adapert.study.definition import restore_study
@@ -75,7 +77,7 @@ def operate(
     ledger = Ledger(folder / LEDGER_FILE)
     state = fold(events)
     study = restore_study(state.definition["study"])
-    source = _build_source(study, state, folder)
+    source = _build_source(study, state, folder, console)
     tracker = Tracker(study, ledger, events, connect, folder / "trials")
     progress = Progress(console, study, state)
     try:
@@ -106,11 +108,26 @@ def operate(
     )
 
 
-def _build_source(study: Study, state: StudyState, folder: Path) -> TrialSource:
+def _build_source(study: Study, state: StudyState, folder: Path, console: Console) -> TrialSource:
     if isinstance(study.plan, AblationPath):
         return PathTrials(study.plan)
     if not study.is_sampled:
         return ListedTrials(study)
     assert isinstance(study.plan, Search)
-    storage = open_storage(state.definition["optuna_storage"], folder)
+    storage = _open_storage(state.definition["optuna_storage"], folder, console)
     return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage, str(folder)), state)
+
+
+def _open_storage(address: str, folder: Path, console: Console) -> BaseStorage:
+    """Open Optuna's database; without it a file does, since the ledger rebuilds what Optuna knows."""
+    try:
+        return open_storage(address, folder)
+    except Exception as error:  # whatever SQLAlchemy or a driver raises
+        console.print(
+            f"Optuna's database cannot be opened: {first_line(error)} The study goes on with a file, rebuilt "
+            "from its ledger. To have it in the database again, start that (its password in PGPASSWORD or "
+            "~/.pgpass) and resume.",
+            soft_wrap=True,
+            markup=False,
+        )
+        return open_storage("", folder)

@@ -240,3 +240,26 @@ def test_slurm_job_leaves_ctrl_c_to_the_command(machine):
 def test_slurm_cancellation_ends_the_study_for_good(machine):
     assert end_early(machine, signal.SIGTERM) == 130
     assert all(call[0] != "requeue" for call in calls(machine, "scontrol"))
+
+
+@pytest.mark.parametrize("path", [*YAML_FILES, *SCRIPTS], ids=lambda path: path.name)
+def test_no_address_has_a_password(path):
+    assert re.findall(r"://[^\s/@]*:[^\s/@]*@", path.read_text()) == []
+
+
+def test_the_tracking_container_of_compose_reads_its_password_from_a_file(tmp_path):
+    service = documents("compose.yaml")[0]["services"]["mlflow"]
+    assert service["secrets"] == ["postgres_password"]
+    shell, flag, script, *rest = [word.replace("$$", "$") for word in service["entrypoint"]]
+    secret = tmp_path / "secret"
+    secret.write_text("p@ss word\n")
+    (tmp_path / "mlflow").write_text('#!/bin/sh\necho "$PGPASSWORD|$*"\n')
+    (tmp_path / "mlflow").chmod(0o755)
+    said = subprocess.run(
+        [shell, flag, script.replace("/run/secrets/postgres_password", str(secret)), *rest, "--port=5000"],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said == "p@ss word|server --port=5000\n"

@@ -16,6 +16,7 @@ from adapert.study.state import fold
 from adapert.tracking.tracker import count_waiting
 
 pytestmark = pytest.mark.slow
+PASSWORD = "never%20written"
 SLOW_ENOUGH = ("--max-epochs", "30", "--set", "data.control=cell", "--set", "training.minibatch_size=2")
 
 
@@ -25,7 +26,8 @@ def studied(launchable, postgres, tmp_path_factory):
     folder = tmp_path_factory.mktemp("postgres")
     server = MlflowServer(f"{postgres}mlflow", folder)
     server.start()
-    stores = ("--tracking-uri", server.address, "--optuna-storage", f"{postgres}optuna")
+    with_password = f"{postgres}optuna".replace("adapert@", f"adapert:{PASSWORD}@")
+    stores = ("--tracking-uri", server.address, "--optuna-storage", with_password)
     process = subprocess.Popen(
         command(folder, "pg", SEARCH, launchable, "--device", "cpu", *stores, *SLOW_ENOUGH),
         stdout=subprocess.PIPE,
@@ -84,3 +86,13 @@ def test_optuna_has_the_study_in_its_database(studied, postgres):
     study = optuna.load_study(study_name="tiny_search", storage=f"{postgres}optuna")
     assert len(study.trials) == len(fold(read_events(ledger)).settled) == 3
     assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
+
+
+def test_a_password_of_the_searchs_storage_is_written_nowhere(studied, postgres):
+    out, *_, ledger = studied
+    spellings = (PASSWORD.encode(), PASSWORD.replace("%20", " ").encode())
+    files = [path for path in ledger.parents[2].rglob("*") if path.is_file()]
+    assert ledger in files
+    assert [path for path in files if any(each in path.read_bytes() for each in spellings)] == []
+    assert not any(each.decode() in out for each in spellings)
+    assert fold(read_events(ledger)).definition["optuna_storage"] == f"{postgres}optuna"
