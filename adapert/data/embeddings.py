@@ -144,7 +144,7 @@ def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
 def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
     """Read an array whose header tells of no objects, and of no more bytes than are there and fit."""
     member = f"{name}.npy"
-    with archive.open(member, encoding="utf-8") as file:
+    with archive.open(member) as file:
         is_first_version = np.lib.format.read_magic(file) == (1, 0)
         read_header = (
             np.lib.format.read_array_header_1_0 if is_first_version else np.lib.format.read_array_header_2_0
@@ -160,7 +160,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
         if n_bytes != archive.getinfo(member).file_size - file.tell():
             raise ValueError(f"'{name}' has other bytes than it declares")
         require_memory(max(n_bytes, 8 * math.prod(shape)), f"'{name}'", path)
-    with archive.open(member, encoding="utf-8") as file:
+    with archive.open(member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
