@@ -17,6 +17,18 @@ from adapert.tracking.views import share_views, view_address
 N_SHOWN = 6
 """Addresses that are printed: of all studies, and of the newest ones' leaderboards."""
 
+GUARD = """
+import os, signal, subprocess, sys, threading
+
+def end_with_parent():
+    sys.stdin.buffer.read()  # until the pipe's other end is gone, however that process ended
+    os.killpg(0, signal.SIGTERM)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+sys.exit(subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL))
+"""
+"""Runs a command, and ends it and all that it started when the process that runs this is gone."""
+
 
 def serve(workspace: Path, port: int, console: Console) -> int:
     """Run MLflow's server on 127.0.0.1 until Ctrl-C, SIGTERM or the terminal's end.
@@ -49,7 +61,8 @@ def serve(workspace: Path, port: int, console: Console) -> int:
     # then whatever else ends this process must end the server too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    with subprocess.Popen(command, env=environment, start_new_session=True) as server:
+    guarded = [sys.executable, "-S", "-c", GUARD, *command]
+    with subprocess.Popen(guarded, env=environment, stdin=subprocess.PIPE, start_new_session=True) as server:
         try:
             return _wait(server)
         except KeyboardInterrupt:

@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -120,3 +121,19 @@ def test_pages_are_served_until_a_signal_ends_them_quietly(workspace, number):
     assert "Traceback" not in printed
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_no_server(workspace):
+    port = free_port()
+    words = ["ui", "--workspace", str(workspace), "--port", str(port)]
+    process = subprocess.Popen([sys.executable, "-c", "from adapert.cli import main; main()", *words])
+    wait_until_served(port, process)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    _, left = psutil.wait_procs(started, timeout=60)
+    for stray in left:
+        stray.kill()
+    assert len(started) > 1
+    assert left == []
