@@ -75,7 +75,7 @@ class Tracker:
         self._missing: deque[Delivery] | None = None
         """What runs lack; None where the store is to be asked."""
         self._events: Sequence[Event] = events
-        self._is_asked = self._is_checked = False
+        self._is_asked = self._is_checked = self._is_left = False
         self._fewest, self._progressed_at = math.inf, 0.0
         self._came = threading.Condition()
         self._deadline: float | None = None
@@ -117,11 +117,13 @@ class Tracker:
         while self._thread.is_alive() and n_answered < self._runs.n_answered:
             n_answered = self._runs.n_answered
             self._thread.join(patience_seconds + PATIENCE_SECONDS)
-        if self._is_checked:
-            return 0
-        seconds = patience_seconds + PATIENCE_SECONDS
-        self.trouble = self.trouble or f"The store did not answer within {seconds:g} s."
-        return max(1, self._n_lines - self._n_delivered)
+        with self._came:  # what the thread still does, if it is waited for no longer, changes no answer
+            self._is_left = True
+            if self._is_checked:
+                return 0
+            seconds = patience_seconds + PATIENCE_SECONDS
+            self.trouble = self.trouble or f"The store did not answer within {seconds:g} s."
+            return max(1, self._n_lines - self._n_delivered)
 
     # In the writing thread.
 
@@ -130,15 +132,20 @@ class Tracker:
         while self._wait_for_work():
             try:
                 is_live = self._work()
-                self.trouble, wait = "", RETRY_SECONDS[0]
+                self._set_trouble("")
+                wait = RETRY_SECONDS[0]
                 if is_live:
                     self._pause(PAUSE_SECONDS)
             except Exception as error:  # whatever the store does, trials go on
-                self.trouble = _describe(error)
+                self._set_trouble(_describe(error))
                 if self._is_given_up():
                     return
                 self._pause(wait)
                 wait = min(2 * wait, RETRY_SECONDS[1])
+
+    def _set_trouble(self, trouble: str) -> None:
+        with self._came:
+            self.trouble = self.trouble if self._is_left else trouble
 
     def _is_given_up(self) -> bool:
         if self._deadline is None:
