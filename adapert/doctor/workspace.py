@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,9 +87,10 @@ def _unusable(file: Path, reason: str) -> str:
 
 
 def _judge_revision(file: Path, address: str, revision: str | None) -> Finding:
+    from adapert.tracking.store import known_revisions
+
     version = metadata.version("mlflow")
-    # Newest first.
-    revisions = _known_revisions()
+    revisions = known_revisions()
     if revision == revisions[0]:
         return Finding(
             "store", State.OK, f"'{file}', {describe_size(file.stat().st_size)}, of MLflow {version}'s schema"
@@ -109,16 +110,6 @@ def _judge_revision(file: Path, address: str, revision: str | None) -> Finding:
     return Finding(
         "store", State.PROBLEM, f"{rule} {revision}, which that does not know: a newer one's. {cure}"
     )
-
-
-def _known_revisions() -> list[str]:
-    from alembic.script import ScriptDirectory
-
-    package = util.find_spec("mlflow")
-    assert package is not None
-    assert package.origin is not None
-    scripts = ScriptDirectory(str(Path(package.origin).parent / "store" / "db_migrations"))
-    return [script.revision for script in scripts.walk_revisions()]
 
 
 def check_disk(workspace: Path, free: int | None = None) -> Finding:

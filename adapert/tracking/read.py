@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from adapert.errors import InputError, name_some, nearest
 from adapert.records import EXPERIMENT, Tag
-from adapert.tracking.store import quiet_mlflow, settle_artifacts, sqlite_file
+from adapert.tracking.store import make_client, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -111,7 +111,7 @@ def open_client(tracking_uri: str) -> "MlflowClient":
     """Open a store for reading.
 
     Raises:
-        InputError: No such store.
+        InputError: No such store, or one of another MLflow's schema.
     """
     # mlflow costs 1.2 s at import, and creates a SQLite database that does not exist: reading must not.
     path = sqlite_file(tracking_uri)
@@ -120,11 +120,7 @@ def open_client(tracking_uri: str) -> "MlflowClient":
             f"Studies are read from a tracking store, but there is no file '{path}'. "
             "Launch a study first, or name the workspace of one with --workspace."
         )
-    from mlflow.tracking import MlflowClient
-
-    quiet_mlflow()
-    settle_artifacts(tracking_uri)
-    return MlflowClient(tracking_uri=tracking_uri)
+    return make_client(tracking_uri)
 
 
 def _trials_of(study: str) -> str:

@@ -6,8 +6,11 @@ so a store that was moved or copied is told its new place when it is next opened
 
 import logging
 import os
+import re
+import shlex
 import sqlite3
 from contextlib import closing
+from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlparse
@@ -102,16 +105,15 @@ def open_store(workspace: Path) -> tuple["MlflowClient", str]:
 
     Returns:
         The client and the experiment's id.
-    """
-    from mlflow.tracking import MlflowClient
 
-    quiet_mlflow()
+    Raises:
+        InputError: The store has the schema of another MLflow.
+    """
     workspace.mkdir(parents=True, exist_ok=True)
     address = tracking_uri(workspace)
     # Two processes that create a SQLite database at once damage it for good.
     with FileLock(workspace / ".store.lock"):
-        settle_artifacts(address)
-        client = MlflowClient(tracking_uri=address)
+        client = make_client(address)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             is_server = address.startswith(("http://", "https://"))  # which knows where its artifacts lie
@@ -208,6 +210,51 @@ def _artifact_folder(file: Path) -> Path:
 
 def _file_address(folder: Path) -> str:
     return "file://" + quote(str(folder))
+
+
+def make_client(address: str) -> "MlflowClient":
+    """Make a client of a store that exists, or that MLflow is to make.
+
+    Raises:
+        InputError: The store has the schema of another MLflow.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    quiet_mlflow()
+    settle_artifacts(address)
+    try:
+        return MlflowClient(tracking_uri=address)
+    except MlflowException as error:
+        found = re.search(r"out-of-date database schema \(found version (\w+)", str(error))
+        if not found:
+            raise
+        raise _explain_schema(address, found[1]) from error
+
+
+def _explain_schema(address: str, revision: str) -> InputError:
+    """MLflow itself says "upgrade", also where the store is the newer one."""
+    is_older = revision in known_revisions()
+    cure = (
+        f"Run: mlflow db upgrade {shlex.quote(address)} (after a backup of the database)."
+        if is_older
+        else "Use the environment of the MLflow that wrote it, or give another --workspace."
+    )
+    return InputError(
+        f"A store must have the schema of MLflow {metadata.version('mlflow')}, but {address} is of "
+        f"{'an older' if is_older else 'a newer'} one (revision {revision}). {cure}"
+    )
+
+
+def known_revisions() -> list[str]:
+    """Schema revisions that the installed MLflow knows, newest first."""
+    from alembic.script import ScriptDirectory
+
+    package = util.find_spec("mlflow")
+    assert package is not None
+    assert package.origin is not None
+    scripts = ScriptDirectory(str(Path(package.origin).parent / "store" / "db_migrations"))
+    return [script.revision for script in scripts.walk_revisions()]
 
 
 def quiet_mlflow() -> None:

@@ -1,3 +1,6 @@
+import contextlib
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -13,6 +16,7 @@ from adapert.tracking.read import open_client
 from adapert.tracking.store import (
     ARTIFACTS,
     DATABASE,
+    known_revisions,
     name_store,
     open_store,
     settle_artifacts,
@@ -261,3 +265,31 @@ def test_an_experiment_that_was_made_without_the_view_gets_it(workspace):
     client.create_experiment(EXPERIMENT)
     client, experiment = open_store(workspace)
     assert "mlflow.experimentKind" in client.get_experiment(experiment).tags
+
+
+# stores of another MLflow
+
+
+@pytest.fixture(
+    params=[open_store, lambda workspace: open_client(tracking_uri(workspace))], ids=["write", "read"]
+)
+def opening(request):
+    return request.param
+
+
+def set_revision(database, revision):
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+
+
+def test_a_store_of_a_newer_mlflow_is_not_told_to_be_upgraded(workspace, opening):
+    set_revision(workspace / DATABASE, "ffffffffffff")
+    with pytest.raises(InputError, match=r"is of a newer one .*Use the environment of the MLflow that wrote"):
+        opening(workspace)
+
+
+def test_a_store_of_an_older_mlflow_is_told_the_command_that_upgrades_it(workspace, opening):
+    set_revision(workspace / DATABASE, known_revisions()[3])
+    command = re.escape(f"mlflow db upgrade {shlex.quote(tracking_uri(workspace))}")
+    with pytest.raises(InputError, match=f"is of an older one .*Run: {command} "):
+        opening(workspace)
