@@ -8,9 +8,9 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -19,8 +19,8 @@ from typing import Any
 
 from adapert.errors import InputError
 
-MARK = re.compile(r"(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<started>\d+)-[0-9a-f]{8}")
-"""In a temporary name: whose it is, and since when that process runs, hundredths of a second."""
+MARK = re.compile(r"(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-(?P<started>[0-9a-f]+)-[0-9a-f]{4}")
+"""In a temporary name: whose it is, and since when that process runs, hundredths of a second, cut."""
 
 
 MAX_NAME = 200
@@ -30,7 +30,7 @@ MAX_NAME = 200
 def mark_temporary() -> str:
     """Name this process, and a random number, for the name of what is gone when it ends."""
     pid = os.getpid()
-    return f"{_host()}-{pid}-{_started(pid)}-{uuid.uuid4().hex[:8]}"
+    return f"{_host()}-{pid}-{_started(pid):x}-{secrets.token_hex(2)}"
 
 
 def sweep(folder: Path, before: str, after: str = "") -> None:
@@ -50,15 +50,15 @@ def sweep(folder: Path, before: str, after: str = "") -> None:
 
 
 def _is_gone(found: re.Match[str]) -> bool:
-    return found["host"] == _host() and _started(int(found["pid"])) != int(found["started"])
+    return found["host"] == _host() and _started(int(found["pid"])) != int(found["started"], 16)
 
 
 def _started(pid: int) -> int:
-    """When a process began; -1 where none has this number."""
+    """When a process began, short enough for the names of sockets; -1 where none has this number."""
     import psutil
 
     try:
-        return round(psutil.Process(pid).create_time() * 100)
+        return round(psutil.Process(pid).create_time() * 100) % 16**6
     except psutil.NoSuchProcess:
         return -1
 
@@ -71,7 +71,7 @@ def _host() -> str:
         parts.append(Path("/etc/machine-id").read_text(encoding="utf-8"))
     with suppress(OSError):
         parts.append(os.readlink("/proc/self/ns/pid"))
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=4).hexdigest()
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=3).hexdigest()
 
 
 def _remove(path: Path) -> None:

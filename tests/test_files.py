@@ -143,7 +143,7 @@ def test_what_a_running_process_writes_is_never_swept(tmp_path):
 
 
 def test_what_another_machine_left_is_not_swept(tmp_path):
-    elsewhere = tmp_path / ".a.00000000-1-1-00000000.txt"
+    elsewhere = tmp_path / ".a.000000-1-1-0000.txt"
     elsewhere.write_text("theirs")
     write_whole(tmp_path / "a.txt", "mine")
     assert elsewhere.exists()

@@ -328,6 +328,8 @@ def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> i
     _print_result(result, workspace)
     if result.closing.status == TrialStatus.INTERRUPTED:
         raise typer.Exit(130)
+    if result.count(TrialStatus.RUNNING):  # Ray was lost, or the disk is full: what follows needs them all
+        raise typer.Exit(1)
     return result.count(TrialStatus.FAILED)
 
 

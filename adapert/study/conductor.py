@@ -104,6 +104,14 @@ class Conductor:
         """Leave the study; what runs is gone on with by the next process."""
         self.closing = self.closing or Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
 
+    def lose_ray(self, part: str) -> None:
+        """Leave the study since a part of Ray no longer answers; what runs is left to be resumed."""
+        message = (
+            f"Ray's {part} no longer answers, without which no trial runs. Nothing is lost: go on with "
+            f"'adapert resume {self.study.name}'."
+        )
+        self.closing = self.closing or Closing(TrialStatus.FAILED, message=message)
+
     def next_trial(self) -> TrialRecord | None:
         """Hand out the next trial to run; None where there is none now."""
         if self.closing:

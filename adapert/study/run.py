@@ -5,8 +5,9 @@ import logging
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,21 @@ from typing import Any
 from adapert.data.shipping import ShippedFolder
 from adapert.errors import InputError
 from adapert.study.conductor import Conductor
+from adapert.study.ray_head import (
+    CLUSTER_PATIENCE,
+    LOCAL_PATIENCE,
+    Processes,
+    Watch,
+    abandon,
+    draw_token,
+    environment,
+    find_parts,
+    private_folder,
+    run_watched,
+)
 from adapert.study.resources import Resources, count_cpus
 
-RAY_SETTINGS = {
+RAY_SETTINGS: dict[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Relative paths of the user's stay true in workers.
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -28,10 +41,9 @@ RAY_SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Actors made at once: by default one after the other; how many trials there are is the searcher's to say.
+    "TUNE_MAX_PENDING_TRIALS_PG": "256",
 }
-
-MAX_PENDING = 256
-"""Actors that Tune makes at once."""
 
 PACKAGES = ("adapert", "search_spaces", "studies")
 """Code that is shipped to the workers of a cluster."""
@@ -49,23 +61,27 @@ def run_trials(conductor: Conductor, resources: Resources) -> None:
     """
     scratch = conductor.folder / "ray"
     try:
-        with _leaving_on_signals(conductor) as take_signals, started_ray(resources.address):
+        with _leaving_on_signals(conductor) as take_signals, started_ray(resources.address) as head:
             take_signals()  # Ray has just set handlers of its own
             if not conductor.should_close():
-                _build_tuner(conductor, resources, scratch).fit()
+                tuner = _build_tuner(conductor, resources, scratch)
+                head.lost = run_watched(tuner.fit, head.watch(), head.processes.note)
+                if head.lost:
+                    conductor.lose_ray(head.lost)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager
 def _leaving_on_signals(conductor: Conductor) -> Iterator[Callable[[], None]]:
-    """Let Ctrl-C and SIGTERM end the study between two events; a second one ends it at once.
+    """Let Ctrl-C, SIGTERM and SIGHUP end the study between two events; a second one ends it at once.
 
     A handler that only sets a flag loses nothing: Python drops a KeyboardInterrupt that comes while a process
     is forked, and Ray would be half started.
     """
-    numbers = signal.SIGINT, signal.SIGTERM
-    usual = {number: signal.getsignal(number) for number in numbers}
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # Under nohup a study outlives its terminal.
+    numbers = [number for number, handler in usual.items() if handler != signal.SIG_IGN]
 
     def leave(number: int, frame: object) -> None:
         if conductor.closing:
@@ -84,36 +100,67 @@ def _leaving_on_signals(conductor: Conductor) -> Iterator[Callable[[], None]]:
             signal.signal(number, handler)
 
 
+class Head:
+    """The Ray that a block runs on.
+
+    Attributes:
+        address: Of a cluster; empty for this machine alone.
+        lost: The part of it that no longer answers; empty while all do.
+        processes: That it consists of, where they are this process's own.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address, self.lost = address, ""
+        self.processes = Processes()
+
+    def watch(self) -> Watch:
+        """Watch what this process cannot do without."""
+        # Ray's client has a patience of its own.
+        parts = {} if self.address.startswith("ray://") else find_parts()
+        return Watch(parts, CLUSTER_PATIENCE if self.address else LOCAL_PATIENCE)
+
+
 @contextmanager
-def started_ray(address: str = "") -> Iterator[None]:
+def started_ray(address: str = "") -> Iterator[Head]:
     """Start Ray on this machine and leave no process of it behind, or join a cluster.
+
+    The process's environment is afterwards as it was.
 
     Args:
         address: Of a cluster; empty for this machine alone.
 
     Raises:
-        InputError: There is no cluster at the address.
+        InputError: There is no cluster at the address, or this process has a Ray of its own.
     """
-    os.environ.update(RAY_SETTINGS)
-    import ray
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+        raise InputError(
+            "A study starts and ends its own Ray, but this process already has one. Call ray.shutdown() "
+            "before, or run the study in a process of its own."
+        )
+    head, token = Head(address), {} if address else draw_token()
+    breakpoint_of_ray = {"PYTHONBREAKPOINT": os.environ.get("PYTHONBREAKPOINT")}
+    with environment(RAY_SETTINGS | token | breakpoint_of_ray):
+        import ray
 
-    try:
-        _join(address) if address else _start()
-        # A failed trial is recorded with its message; Tune would print its traceback as well.
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-        yield
-    finally:
-        with _garbage_collected_before():
-            ray.shutdown()
+        with nullcontext() if address else private_folder() as folder:
+            try:
+                _start(folder) if folder else _join(address)
+                # A failed trial is recorded with its message; Tune would print its traceback as well.
+                logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+                yield head
+            finally:
+                with _garbage_collected_before():
+                    abandon() if head.lost else ray.shutdown()
+                if head.lost and not address:
+                    head.processes.kill()
 
 
-def _start() -> None:
-    # A head of this machine alone needs no token, and a token would be written into HOME.
-    os.environ["RAY_AUTH_MODE"] = "disabled"
+def _start(folder: Path) -> None:
     import ray
 
     ray.init(
         address="local",
+        _temp_dir=str(folder),
         num_cpus=count_cpus(),
         include_dashboard=False,
         log_to_driver=False,
@@ -159,8 +206,6 @@ def _build_tuner(conductor: Conductor, resources: Resources, scratch: Path) -> A
     from adapert.study.on_ray import ConductedSchedule, ConductedSearch, ConductedStop, WorkerEvents
     from adapert.trainable import TrialTrainable
 
-    # By default Tune makes one actor after the other; how many trials there are is the searcher's to say.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MAX_PENDING)
     trainable: Any = TrialTrainable
     if resources.ships_data:
         shipped = ShippedFolder.pack(Path(conductor.study.base.data.path))

@@ -96,6 +96,7 @@ INTERRUPTIONS = {
     "ctrl_c_before_any_trial": ("runs", signal.SIGINT),
     "ctrl_c_amid_trials": ("metrics", signal.SIGINT),
     "terminated_amid_trials": ("metrics", signal.SIGTERM),
+    "hung_up_amid_trials": ("metrics", signal.SIGHUP),
 }
 
 
