@@ -340,7 +340,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST_FILE
     if not file.is_file():
         raise InputError(
-            f"--data must be a directory made by 'adapert prepare', but '{path}' has no manifest.json."
+            f"A prepared data set must be a directory made by 'adapert prepare', but '{path}' has no "
+            "manifest.json. Name another, or put it back."
         )
     try:
         text = file.read_bytes()

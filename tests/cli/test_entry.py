@@ -119,7 +119,8 @@ def test_installed_command_refuses_in_one_sentence(tmp_path):
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr == (
-        "Error: --data must be a directory made by 'adapert prepare', but 'no' has no manifest.json.\n"
+        "Error: A prepared data set must be a directory made by 'adapert prepare', but 'no' has no "
+        "manifest.json. Name another, or put it back.\n"
     )
     assert list(tmp_path.iterdir()) == []
 
