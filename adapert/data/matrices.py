@@ -129,9 +129,13 @@ def check_layer(file: AnnotatedFile, layer: str | None, option: str) -> None:
             f"Its layers are {name_some(file.layers) or 'none'}."
         )
     if layer is None and not file.has_x:
+        cure = (
+            f"Its layers are {name_some(file.layers)}."
+            if file.layers
+            else "Write a file that has one; of a MuData file, one modality."
+        )
         raise InputError(
-            f"X must hold a matrix where {option} names no other, but '{file.path}' has none. "
-            f"Its layers are {name_some(file.layers) or 'none'}."
+            f"X must hold a matrix where {option} names no other, but '{file.path}' has none. {cure}"
         )
 
 

@@ -306,3 +306,11 @@ def test_a_chunk_declared_larger_than_memory_is_refused_unread(tmp_path):
         file["X"].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     with pytest.raises(InputError, match=r"a chunk of X in .* declares 1\.1 GB"):
         read(path, [0, 1], tmp_path)
+
+
+def test_a_file_without_any_matrix_is_refused(tmp_path):
+    path = write(tmp_path / "x.h5ad", np.eye(2))
+    with h5py.File(path, "a") as file:
+        del file["X"]
+    with pytest.raises(InputError, match="Write a file that has one; of a MuData file, one modality"):
+        check_layer(read_annotations(path), None, "--counts-layer")
