@@ -194,10 +194,10 @@ def _describe_other(path: Path) -> str:
 
 def _read_frame(file: h5py.File, name: str) -> pd.DataFrame:
     """Read annotations that fit into memory."""
-    group = file[name]
+    frame, group = None, file[name]
     if isinstance(group, h5py.Group):
-        require_memory(_declared_bytes(group), f"'{name}'", Path(file.filename))
-    frame = read_elem(group)
+        require_memory(_declared_bytes(group, {}), f"'{name}'", Path(file.filename))
+        frame = read_elem(group)
     # A matrix in place of the names makes an index of arrays.
     if not isinstance(frame, pd.DataFrame) or not all(map(is_scalar, frame.index)):
         raise InputError(
@@ -207,15 +207,21 @@ def _read_frame(file: h5py.File, name: str) -> pd.DataFrame:
     return frame
 
 
-def _declared_bytes(group: h5py.Group, depth: int = 0) -> int:
+def _declared_bytes(group: h5py.Group, known: dict[int, int], depth: int = 0) -> int:
+    """Add up what the datasets of a group declare; `known` has the sum of each group that was seen."""
     if depth > MAX_DEPTH:
         raise ValueError(f"its '{group.name}' is too deep")
-    # By name: a soft link may lead to what lies elsewhere in the file.
-    members = [group[name] for name in group]
-    return sum(
-        _declared_bytes(member, depth + 1) if isinstance(member, h5py.Group) else (member.nbytes or 0)
-        for member in members
-    )
+    address = h5py.h5o.get_info(group.id).addr
+    if address not in known:
+        # By name: a soft link may lead to what lies elsewhere in the file.
+        members = [group[name] for name in group]
+        known[address] = sum(
+            _declared_bytes(member, known, depth + 1)
+            if isinstance(member, h5py.Group)
+            else (member.nbytes or 0)
+            for member in members
+        )
+    return known[address]
 
 
 @contextmanager

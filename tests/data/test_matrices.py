@@ -314,3 +314,16 @@ def test_a_file_without_any_matrix_is_refused(tmp_path):
         del file["X"]
     with pytest.raises(InputError, match="Write a file that has one; of a MuData file, one modality"):
         check_layer(read_annotations(path), None, "--counts-layer")
+
+
+def test_groups_linked_many_times_are_counted_in_time(tmp_path):
+    path = write(tmp_path / "x.h5ad", np.eye(2))
+    with h5py.File(path, "a") as file:
+        inner = file.create_group("uns/0")
+        for level in range(1, 7):
+            outer = file.create_group(f"uns/{level}")
+            for number in range(60):
+                outer[str(number)] = inner
+            inner = outer
+        file["obs/more"] = inner
+    assert len(read_annotations(path).obs) == 2
