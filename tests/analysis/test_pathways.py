@@ -52,7 +52,7 @@ def test_gene_sets_are_read_from_a_gmt_file(tmp_path):
     [
         b"ONE\tx\tA\tB\tA\t\t\r\n\r\n\t\nNONE\tx\nNONE\tx\t\n",
         b"\xef\xbb\xbfONE\tx\t A\tB \nONE\tx\tA\tB\n",
-        gzip.compress(b"ONE\tx\tA\tB\n"),
+        gzip.compress(b"ONE\tx\tA\tB\n", mtime=0),
     ],
 )
 def test_odd_lines_of_a_gmt_file_do_no_harm(tmp_path, content):
