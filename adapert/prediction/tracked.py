@@ -34,6 +34,7 @@ from adapert.training.checkpoints import read_weights
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
 
 MODEL_NAME = "model"
 """Of the picked model among its run's models: ``runs:/RUN/model``."""
@@ -214,6 +215,14 @@ def _read_logged(folder: Path) -> Bundle:
     return read_bundle(found.parent)
 
 
+def _drop_unfinished(client: "MlflowClient", run: "Run") -> None:
+    """Delete models of a run that a killed process began to log."""
+    of_run = f"source_run_id = '{run.info.run_id}'"
+    for model in client.search_logged_models([run.info.experiment_id], of_run):
+        if model.status == "PENDING":  # a database does not find them by this word
+            client.delete_logged_model(model.model_id)
+
+
 def _log_bundle(tracking_uri: str, run: "Run", bundle: Bundle) -> str:
     """Log a model by an explicit client: `mlflow.pyfunc.log_model` takes the store from global state."""
     from mlflow.entities import LoggedModelOutput
@@ -221,6 +230,7 @@ def _log_bundle(tracking_uri: str, run: "Run", bundle: Bundle) -> str:
 
     quiet_mlflow()
     client = open_client(tracking_uri)
+    _drop_unfinished(client, run)
     first, second = (str(name) for name in bundle.shared.node_names[:2])
     with TemporaryDirectory() as folder:
         write_bundle(bundle, Path(folder) / BUNDLE_NAME)

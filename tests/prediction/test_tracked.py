@@ -12,7 +12,7 @@ from adapert.prediction.bundle import DEVICE
 from adapert.prediction.predictions import CONTEXT_COLUMNS
 from adapert.prediction.tracked import keep_picked_model, predict_run
 from adapert.records import PER_PERTURBATION_FILE, Tag
-from adapert.tracking.read import study_run, tag_of
+from adapert.tracking.read import open_client, study_run, tag_of
 from adapert.tracking.store import ARTIFACTS, DATABASE, tracking_uri
 from adapert.training.fit import FittedAdaPert
 
@@ -150,6 +150,15 @@ def test_mlflow_loads_the_picked_model_by_its_address_and_by_its_study_s_run(tra
 
 def test_the_same_trials_are_logged_once(own):
     assert pick_model(own, "001", "002") == pick_model(own, "002", "001")
+
+
+def test_a_model_that_a_killed_process_began_to_log_is_logged_once(own):
+    uri = tracking_uri(own)
+    run, client = study_run(uri, "forms"), open_client(uri)
+    begun = client.create_logged_model(run.info.experiment_id, "model", source_run_id=run.info.run_id)
+    pick_model(own, "001")
+    (model,) = client.search_logged_models([run.info.experiment_id])
+    assert (model.model_id == begun.model_id, model.status) == (False, "READY")
 
 
 def test_a_model_is_kept_that_mlflow_does_not_take(own, genes):
