@@ -262,6 +262,22 @@ def test_what_cannot_be_emitted_is_refused(tiny_dataset, tmp_path, models, chang
     assert says in str(error.value)
 
 
+def test_an_evaluation_that_was_left_emits_its_cells_anew(config, plan_of, tmp_path, monkeypatch):
+    def crash(*_):
+        raise RuntimeError("power cut")
+
+    files = tmp_path / "predicted.h5ad", tmp_path / "real.h5ad"
+    monkeypatch.setattr(assessment, "_write", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        evaluate_config(config, plan_of("mean"), tmp_path, emit=files)
+    assert all(path.is_file() for path in files)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="The test split is opened once a study"):
+        evaluate_config(config, plan_of("mean"), tmp_path)  # another command, without --emit
+    found = evaluate_config(config, plan_of("mean"), tmp_path, emit=files)
+    assert (found.opening.number, found.folder.is_dir()) == (1, True)
+
+
 def test_an_ensemble_of_several_seeds_can_be_emitted(tiny_dataset, tmp_path, plan_of):
     plan = plan_of("adapert", n_seeds=2, use_ensembles=True)
     check_emitted(plan, tiny_dataset, (tmp_path / "p", tmp_path / "r"))
