@@ -1,0 +1,391 @@
+"""Commands killed at three moments each, and typed again: they go on, and nothing half-written is seen."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from fixtures.launched import SEARCH, command, runs_in
+
+from adapert.config import Config, read_config, write_config
+from adapert.data.prepared import check_values, read_manifest, read_prepared
+from adapert.data.schema import SPLITS
+from adapert.data.simulate import simulate
+from adapert.files import MARK
+from adapert.openings import read_openings
+from adapert.records import Tag
+from adapert.results.find import open_study
+from adapert.resume import sync
+from adapert.study.folders import study_names
+from adapert.study.ledger import LEDGER_FILE
+from adapert.tracking.store import DATABASE
+
+pytestmark = pytest.mark.slow
+
+DEADLINE_SECONDS = 240
+ADAPERT = str(Path(sys.executable).with_name("adapert"))
+STUDY = "tiny_search"
+
+Sign = Callable[[psutil.Process, str], bool]
+"""Whether a command is at a moment, from its process and what it has printed."""
+
+
+def run(words: Sequence[str]) -> str:
+    """Run a command that must succeed, and give what it printed."""
+    done = subprocess.run([ADAPERT, *words], capture_output=True, text=True, timeout=DEADLINE_SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def kill_at(words: Sequence[str], sign: Sign, log: Path) -> None:
+    """Start a command, and kill it with all that it started once it is at a moment."""
+    mark = uuid.uuid4().hex
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [ADAPERT, *words],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"ADAPERT_TEST_MARK": mark, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+    deadline, tick = time.monotonic() + DEADLINE_SECONDS, threading.Event()
+    try:
+        watched = psutil.Process(process.pid)
+        while not sign(watched, log.read_text()):
+            assert process.poll() is None, f"It ended before the moment came: {log.read_text()}"
+            assert time.monotonic() < deadline, f"The moment did not come: {log.read_text()}"
+            tick.wait(0.001)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        for stray in _processes_with(mark):  # in sessions of their own
+            stray.kill()
+    assert process.wait() == -signal.SIGKILL, log.read_text()
+
+
+def _processes_with(mark: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("ADAPERT_TEST_MARK") == mark:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def break_off(
+    words: Sequence[str], moments: Mapping[str, Sign], check: Callable[[str], None], log: Path
+) -> None:
+    """Kill a command at each moment, look at what is there each time, and let it end at last."""
+    for name, sign in moments.items():
+        kill_at(words, sign, log)
+        check(name)
+    run(words)
+
+
+def exists(path: Path) -> Sign:
+    return lambda process, out: path.exists()
+
+
+def has_loaded(library: str) -> Sign:
+    """The process has a library in memory: it is at the work that needs it."""
+
+    def sign(process: psutil.Process, out: str) -> bool:
+        return any(library in entry.path for entry in process.memory_maps())
+
+    return sign
+
+
+def has_printed(words: str) -> Sign:
+    return lambda process, out: words in out
+
+
+def has_lines(ledger: Path, event: str, n: int) -> Sign:
+    """A ledger has as many lines of a kind."""
+    return lambda process, out: ledger.is_file() and count_lines(ledger)[event] >= n
+
+
+def count_lines(ledger: Path) -> Counter[str]:
+    whole = ledger.read_text().rpartition("\n")[0].splitlines()
+    return Counter(json.loads(line)["event"] for line in whole)
+
+
+def has_rows(database: Path, query: str, n: int) -> Sign:
+    """A query of MLflow's database counts as many."""
+
+    def sign(process: psutil.Process, out: str) -> bool:
+        if not database.is_file():
+            return False
+        try:
+            with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+                return bool(connection.execute(query).fetchone()[0] >= n)
+        except sqlite3.OperationalError:  # the table is not there yet
+            return False
+
+    return sign
+
+
+def left_beside(folder: Path) -> list[Path]:
+    """What killed processes left under temporary names, or for Ray, anywhere below a folder."""
+    return [path for path in folder.rglob("*") if MARK.search(path.name) or path.name == "ray"]
+
+
+ENDS = {".png": b"IEND\xaeB`\x82", ".svg": b"</svg>", ".pdf": b"%%EOF", ".html": b"</html>"}
+
+
+def assert_whole_files(workspace: Path) -> None:
+    """Every file that can be seen in a workspace can be read to its end, but for MLflow's and Ray's own."""
+    for path in workspace.rglob("*"):
+        parts = path.relative_to(workspace).parts
+        is_others = {"artifacts", "ray"} & set(parts) or any(part.startswith(".") for part in parts)
+        if path.is_dir() or is_others:
+            continue
+        if path.suffix in ENDS:
+            assert path.read_bytes().rstrip().endswith(ENDS[path.suffix]), path
+        elif path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix == ".parquet":
+            assert len(pd.read_parquet(path)), path
+        elif path.suffix == ".yaml":
+            read_config(path)
+        elif path.suffix in (".safetensors", ".md", ".tex", ".csv"):
+            assert path.stat().st_size, path
+
+
+def ledger_of(workspace: Path, study: str = STUDY) -> Path:
+    return workspace / "studies" / study / LEDGER_FILE
+
+
+def trials_of(workspace: Path, study: str) -> pd.DataFrame:
+    """A study's trials without what no two runs share."""
+    frame = open_study(workspace, study).frame
+    numbers = [name for name in frame if name.startswith(("last_", "best_")) and "seconds" not in name]
+    numbers = [name for name in numbers if "system" not in name]
+    return frame[["trial", "variant", "seed", "status", "reason", "config_digest", *numbers]]
+
+
+def assert_same_study(workspace: Path, whole: Path, study: str) -> None:
+    """No trial is lost, none is there twice, and each has the numbers of the unbroken run."""
+    found = trials_of(workspace, study)
+    assert not found.duplicated("trial").any()
+    assert not found.duplicated(["variant", "seed", "config_digest"]).any()
+    pd.testing.assert_frame_equal(found, trials_of(whole, study))
+
+
+def assert_told_once(workspace: Path) -> None:
+    """MLflow has every run of every study once, and each has ended."""
+    studies = study_names(workspace)
+    for study in studies:
+        assert sync(workspace, study) == (0, "")
+    tags = [run.data.tags for run in runs_in(workspace)]
+    told = Counter((each[Tag.STUDY], each.get(Tag.TRIAL, "")) for each in tags)
+    trials = [(study, trial) for study in studies for trial in open_study(workspace, study).frame["trial"]]
+    assert told == Counter([*trials, *((study, "") for study in studies)])
+    assert {run.info.status for run in runs_in(workspace)} == {"FINISHED"}
+
+
+def both(one: Callable[[], object], other: Callable[[], object]) -> None:
+    """Run an unbroken command beside a broken one."""
+    with ThreadPoolExecutor(2) as two_at_once:
+        for started in [two_at_once.submit(one), two_at_once.submit(other)]:
+            started.result()
+
+
+@pytest.fixture(scope="module")
+def searched(launchable):
+    """A workspace with a finished search; to be copied."""
+    options = ("--max-epochs", "4", "--max-concurrent", "1")
+    line = command(launchable.parent, "searched", SEARCH, launchable, *options)
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+    return launchable.parent / "searched runs"
+
+
+@pytest.fixture
+def copied(searched, tmp_path):
+    """Two copies of it: one for what is broken off, one for what is not."""
+    broken, whole = tmp_path / "broken runs", tmp_path / "whole runs"
+    for workspace in (broken, whole):
+        shutil.copytree(searched, workspace)
+    return broken, whole
+
+
+def test_a_killed_prepare_leaves_no_data_set_and_the_next_one_sweeps_what_it_left(tmp_path):
+    made = tmp_path / "input"
+    simulate(made, n_perturbations=60, n_genes=400, cells_per_perturbation=60, n_controls=400)
+    inputs = [str(made / "cells.h5ad"), "--network", str(made / "network.tsv.gz")]
+    words = ["prepare", *inputs, "--embeddings", str(made / "text.npz"), "--effect-size-groups", "tertiles"]
+    places = {name: tmp_path / name / "prepared" for name in ("broken", "whole")}
+    beside = places["broken"].parent
+
+    def has_written(name: str) -> Sign:
+        return lambda process, out: any(beside.glob(f".prepared.*/{name}"))
+
+    def check(moment: str) -> None:
+        assert not places["broken"].exists()
+        assert len(left_beside(beside)) == 1, moment
+
+    moments = {
+        "early": lambda process, out: bool(left_beside(beside)),
+        "middle": has_written("train/deg_mask.npy"),
+        "late": has_written("manifest.json"),
+    }
+    both(
+        lambda: run([*words, "--out", str(places["whole"])]),
+        lambda: break_off([*words, "--out", str(places["broken"])], moments, check, tmp_path / "log"),
+    )
+    assert [path.name for path in beside.iterdir()] == ["prepared"]
+    check_values(read_prepared(places["broken"], SPLITS))
+    manifests = [read_manifest(place) for place in places.values()]
+    assert manifests[0]["fingerprint"] == manifests[1]["fingerprint"]
+
+
+def test_a_killed_extend_adds_its_trials_once(copied):
+    broken, whole = copied
+
+    def words(workspace: Path) -> list[str]:
+        return ["extend", STUDY, "--trials", "1", "--workspace", str(workspace)]
+
+    ledger = ledger_of(broken)
+    before = count_lines(ledger)
+
+    def check(moment: str) -> None:
+        assert count_lines(ledger)["extended"] == (0 if moment == "early" else 1)
+        assert_whole_files(broken)
+
+    moments = {
+        "early": lambda process, out: any((ledger.parent / "requests").glob("[!.]*.json")),
+        "middle": has_lines(ledger, "reported", before["reported"] + 1),
+        "late": has_lines(ledger, "ended", before["ended"] + 1),
+    }
+    both(lambda: run(words(whole)), lambda: break_off(words(broken), moments, check, broken.with_name("log")))
+    assert len(trials_of(broken, STUDY)) == before["asked"] + 1
+    assert_same_study(broken, whole, STUDY)
+    assert left_beside(broken) == []
+    assert_told_once(broken)
+
+
+def test_a_killed_evaluate_opens_the_test_split_once_and_writes_the_same(copied):
+    broken, whole = copied
+
+    def words(workspace: Path) -> list[str]:
+        config = workspace / "best.yaml"
+        write_config(best_config(workspace), config)
+        options = ["--models", "adapert,mean,ridge_text", "--seeds", "2"]
+        return ["evaluate", str(config), *options, "--workspace", str(workspace)]
+
+    folder = broken / "evaluations" / "test_001"
+
+    def check(moment: str) -> None:
+        assert len(read_openings(broken)) == (0 if moment == "early" else 1)
+        assert folder.exists() == (moment == "late")
+        assert_whole_files(broken)
+
+    moments = {
+        "early": has_printed("mean"),
+        "middle": exists(broken / "test_openings.jsonl"),
+        "late": exists(folder),
+    }
+    both(lambda: run(words(whole)), lambda: break_off(words(broken), moments, check, broken.with_name("log")))
+    assert [opening.folder for opening in read_openings(broken)] == ["evaluations/test_001"]
+    assert [path.name for path in folder.parent.iterdir()] == ["test_001"]
+    expected = whole / "evaluations" / "test_001"
+    for name in ("per_perturbation.csv", "summary.csv", "paired.csv"):
+        assert (folder / name).read_text() == (expected / name).read_text()
+    assert [path.name for path in broken.glob(".test_opening_*")] == []
+    assert_told_once(broken)
+    assert {run.data.tags.get(Tag.TEST_OPENINGS) for run in runs_in(broken)} == {"1", None}
+
+
+def best_config(workspace: Path) -> Config:
+    from adapert.selection import pick
+
+    return pick(open_study(workspace, STUDY)).config
+
+
+def test_a_killed_report_is_absent_or_whole(copied):
+    broken, whole = copied
+
+    def words(workspace: Path) -> list[str]:
+        return ["report", STUDY, "--workspace", str(workspace)]
+
+    page = broken / "report.html"
+
+    def check(moment: str) -> None:
+        assert page.exists() == (moment == "late")
+        assert_whole_files(broken)
+
+    moments = {"early": has_loaded("libparquet"), "middle": has_loaded("ft2font"), "late": exists(page)}
+    both(lambda: run(words(whole)), lambda: break_off(words(broken), moments, check, broken.with_name("log")))
+    assert tell(broken) == tell(whole)
+    assert left_beside(broken) == []
+    assert_told_once(broken)
+
+
+def tell(workspace: Path) -> str:
+    """A workspace's page without where and when it was written."""
+    page = (workspace / "report.html").read_text().replace(workspace.name, "")
+    return re.sub(r"\d\d-\d\d \d\d:\d\d UTC", "", page)
+
+
+def test_a_killed_sync_goes_on_and_delivers_nothing_twice(copied):
+    broken, whole = copied
+    database = broken / DATABASE
+    database.unlink()
+    shutil.rmtree(broken / "artifacts")
+
+    def words(workspace: Path) -> list[str]:
+        return ["sync", STUDY, "--workspace", str(workspace)]
+
+    before = count_lines(ledger_of(broken))
+
+    def check(moment: str) -> None:
+        # Only what MLflow calls its runs is written down.
+        assert set(count_lines(ledger_of(broken)) - before) <= {"tracked"}
+        assert_whole_files(broken)
+
+    ended = "SELECT COUNT(*) FROM runs WHERE status = 'FINISHED'"
+    moments = {
+        "early": has_rows(database, "SELECT COUNT(*) FROM runs", 1),
+        "middle": has_rows(database, "SELECT COUNT(*) FROM metrics", 10),
+        "late": has_rows(database, ended, 2),
+    }
+    break_off(words(broken), moments, check, broken.with_name("log"))
+    assert_told_once(broken)
+    assert describe_runs(broken) == describe_runs(whole)
+
+
+def describe_runs(workspace: Path) -> list[tuple[object, ...]]:
+    """What a workspace's store holds, without ids."""
+    from adapert.tracking.store import open_store
+
+    client, _ = open_store(workspace)
+    return sorted(
+        (
+            run.data.tags.get(Tag.TRIAL, ""),
+            run.info.status,
+            run.data.params,
+            [
+                (metric.step, metric.value)
+                for metric in client.get_metric_history(run.info.run_id, "pearson_delta")
+            ],
+            sorted(file.path for file in client.list_artifacts(run.info.run_id)),
+            len(run.inputs.dataset_inputs),
+        )
+        for run in runs_in(workspace)
+    )
