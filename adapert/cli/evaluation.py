@@ -54,7 +54,10 @@ def evaluate(
     again: Annotated[bool, typer.Option("--again", help="Open a test split that was opened before.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Refit models and open a split: every metric, beside reference models; test openings are counted."""
+    """Refit models and open a split: every metric, beside reference models; test openings are counted.
+
+    Typed again after a crash, it goes on under the opening that was counted.
+    """
     from adapert.api import evaluate as evaluate_config
     from adapert.comparison import REFITS, ComparisonPlan
     from adapert.training.loop import DivergedError

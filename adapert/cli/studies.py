@@ -204,7 +204,10 @@ def extend(
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="More configs of a search.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="More seeds of a design.")] = None,
 ) -> None:
-    """Add trials to a study, whether it runs or has ended."""
+    """Add trials to a study, whether it runs or has ended.
+
+    Typed again after a crash, it goes on with those that it added.
+    """
     from adapert.resume import extend as extend_study
 
     result = extend_study(workspace, study, console, trials, seeds)
