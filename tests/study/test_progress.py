@@ -145,3 +145,11 @@ def test_one_epoch_is_told_as_one(made):
 @pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12_600, "3.5 h")])
 def test_seconds_are_told_in_one_unit(seconds, text):
     assert format_seconds(seconds) == text
+
+
+def test_variants_with_brackets_are_drawn_as_they_are_on_any_console(make_ledger):
+    made = make_ledger(plan=Design(kind="ablation", variants={"[/x] [bold]": {}}, n_seeds=1))
+    made.asked("001", "[/x] [bold]")
+    shown = shown_for(made)
+    shown.console.print(shown.render())
+    assert "[/x] [bold]" in printed(shown)
