@@ -255,6 +255,41 @@ def test_a_killed_prepare_leaves_no_data_set_and_the_next_one_sweeps_what_it_lef
     assert manifests[0]["fingerprint"] == manifests[1]["fingerprint"]
 
 
+def test_a_killed_pick_goes_on_and_picks_the_same_config(copied):
+    broken, whole = copied
+    few = ["--top", "2", "--fresh-seeds", "2", "--redraws", "1", "--max-concurrent", "1"]
+
+    def words(workspace: Path) -> list[str]:
+        return ["pick", STUDY, *few, "--out", str(workspace / "best.yaml"), "--workspace", str(workspace)]
+
+    again, folder = ledger_of(broken, f"{STUDY}_reevaluation"), ledger_of(broken).parent
+
+    def check(moment: str) -> None:
+        assert not (broken / "best.yaml").exists()
+        assert (folder / "pick.json").exists() == (moment == "late")
+        assert not (folder / "picked_model").exists()
+        assert_whole_files(broken)
+
+    moments = {
+        "early": has_lines(again, "asked", 1),
+        "middle": has_lines(again, "ended", 2),
+        "late": exists(folder / "pick.json"),
+    }
+    both(lambda: run(words(whole)), lambda: break_off(words(broken), moments, check, broken.with_name("log")))
+    assert_same_study(broken, whole, again.parent.name)
+    assert read_config(broken / "best.yaml") == read_config(whole / "best.yaml")
+    for name in ("pick.json", "picked_model/bundle.json"):
+        assert (folder / name).read_text() == (ledger_of(whole).parent / name).read_text()
+    assert "picked model" in run(["predict", STUDY, gene_of(broken), "--workspace", str(broken)])
+    assert left_beside(broken) == []
+    assert_told_once(broken)
+
+
+def gene_of(workspace: Path) -> str:
+    """A gene of a workspace's data."""
+    return str(read_prepared(Path(open_study(workspace, STUDY).frame["data.path"][0])).gene_names[0])
+
+
 def test_a_killed_extend_adds_its_trials_once(copied):
     broken, whole = copied
 
@@ -389,3 +424,37 @@ def describe_runs(workspace: Path) -> list[tuple[object, ...]]:
         )
         for run in runs_in(workspace)
     )
+
+
+def test_a_killed_reproduce_goes_on_with_what_is_done(launchable, tmp_path):
+    broken, whole = tmp_path / "broken runs", tmp_path / "whole runs"
+    size = ["--trials", "2", "--seeds", "1", "--max-epochs", "1", "--min-epochs", "1", "--device", "cpu"]
+    few = ["--top", "1", "--fresh-seeds", "1", "--redraws", "0"]
+
+    def words(workspace: Path) -> list[str]:
+        return ["reproduce", "--data", str(launchable), *size, *few, "--workspace", str(workspace)]
+
+    def check(moment: str) -> None:
+        assert (broken / "best.yaml").exists() == (moment != "early")
+        assert (broken / "figures").exists() == (moment == "late")
+        assert not (broken / "report.html").exists()
+        assert_whole_files(broken)
+
+    moments = {
+        "early": has_lines(ledger_of(broken, "search"), "reported", 1),
+        "middle": has_lines(ledger_of(broken, "ablation"), "ended", 2),
+        "late": exists(broken / "figures"),
+    }
+    both(lambda: run(words(whole)), lambda: break_off(words(broken), moments, check, tmp_path / "log"))
+    for study in ("search", "search_reevaluation", "ablation", "sensitivity"):
+        assert_same_study(broken, whole, study)
+    assert study_names(broken) == study_names(whole)
+    assert read_config(broken / "best.yaml") == read_config(whole / "best.yaml")
+    assert names_in(broken / "figures") == names_in(whole / "figures")
+    assert_whole_files(broken)
+    assert left_beside(broken) == []
+    assert_told_once(broken)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
