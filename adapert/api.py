@@ -173,8 +173,8 @@ def launch(
     if is_begun(study, folder):
         used, ends = (asdict(part) if part else {} for part in (resources, limits))
         return resume_study(folder, study.name, shown, used, ends)
-    anew = resources or build_resources(1, None, None, "auto")
-    return launch_study(study, folder, anew, limits or Limits(), shown, stores, recipe)
+    chosen = resources or build_resources(1, None, None, "auto")
+    return launch_study(study, folder, chosen, limits or Limits(), shown, stores, recipe)
 
 
 def _refuse_beside_study(given: Mapping[str, Any]) -> None:
@@ -451,6 +451,7 @@ def write_report(
     out: AnyPath | None = None,
     *,
     split: str = "validation",
+    note: Note = _ignore,
 ) -> Path:
     """Tell what studies asked, ran, found and cost, on one HTML page that needs no network.
 
@@ -459,12 +460,13 @@ def write_report(
         workspace: Where they lie.
         out: HTML file; ``report.html`` in the workspace if None.
         split: Which perturbations figures and tables show: validation.
+        note: Told where MLflow did not take the page.
 
     Returns:
         The file.
 
     Raises:
-        InputError: No such store or study, none at all, another split, or a file that cannot be written.
+        InputError: No such study, none at all, another split, or a file that cannot be written.
     """
     from adapert.tracking.runs import keep_report
     from adapert.tracking.store import tracking_uri
@@ -478,7 +480,7 @@ def write_report(
     folder = check_folder("workspace", workspace)
     path = _file("out", out) or folder / "report.html"
     page = write_page(build_report(folder, studies, split), path)
-    keep_report(tracking_uri(folder), studies, page)
+    keep_report(tracking_uri(folder), studies, page, note)
     return path
 
 

@@ -159,10 +159,13 @@ def name_study(workspace: Path, config: Config) -> str:
     A re-evaluation's configs are those of the study that was searched, on whatever split.
 
     Raises:
-        InputError: The workspace's store cannot be read: whether the test split was opened is then unknown.
+        InputError: A damaged ledger, or a store that cannot be read: whether the test split was opened is
+            then unknown.
     """
     try:
         studies = [searched_study(workspace, name) for name in find_studies(workspace, config.digest())[:1]]
+    except InputError:
+        raise
     except Exception as error:  # MLflow's, the database's or the network's
         raise InputError(
             "Openings of the test split are counted by study, but the store that knows the studies cannot be "

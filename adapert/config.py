@@ -318,9 +318,9 @@ def _validated(nested: Mapping[str, Any]) -> Config:
             known = [*sections, *Config().flat()]
             raise InputError(f"Config has no field '{name}'.{nearest(name, known)}") from error
         allowed = re.findall(r"'([^']*)'", first["msg"]) if first["type"] == "literal_error" else []
-        found = _describe(first["input"])
+        meant = nearest(str(first["input"]), allowed)
         raise InputError(
-            f"Config field '{name}': {first['msg']}, but it is {found}.{nearest(found, allowed)}"
+            f"Config field '{name}': {first['msg']}, but it is {_describe(first['input'])}.{meant}"
         ) from error
 
 

@@ -74,9 +74,9 @@ def check_new(study: Study, workspace: Path) -> None:
     if (study_folder(workspace, study.name) / LEDGER_FILE).exists():
         named = f"{study.name} --workspace {shlex.quote(str(workspace))}"
         raise InputError(
-            f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}'. Go "
-            f"on with it by 'adapert resume {named}', add to it by 'adapert extend {named}', or launch under "
-            "another --name."
+            f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}'. "
+            f"Launch under another --name, or go on: adapert resume {named}, or add to it: adapert extend "
+            f"{named}"
         )
 
 

@@ -187,8 +187,8 @@ class Tag(StrEnum):
     DEVICE = "device"
     N_THREADS = "n_threads"
     HOST = "host"
-    ORIGINAL = "adapert.original"  # the run that a rerun repeats
+    ORIGINAL = "adapert.original"  # name of the trial that a rerun repeats: "search/007"
     PICKED_MODEL = "adapert.picked_model"  # on the parent run: address of the model of its picked config
     PICKED_BY = "adapert.picked_by"  # objective of the last pick, then the study that trained its best anew
-    PICKED_RUNS = "adapert.picked_runs"  # the trials' runs that it was made of
+    PICKED_RUNS = "adapert.picked_runs"  # names of the trials that it was made of
     TEST_OPENINGS = "adapert.test_openings"  # on the parent run: how often the test split was opened

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from adapert.data.prepared import read_manifest
-from adapert.errors import InputError, first_line
+from adapert.errors import InputError
 from adapert.judgement import count_retrained, judge, name_reevaluation
 from adapert.launching import launch
 from adapert.operation import StudyResult
@@ -146,10 +146,7 @@ def keep_pick(workspace: Path, study: str, picked: Pick, note: Note) -> None:
     folder = study_folder(workspace, study)
     if (folder / LEDGER_FILE).is_file():
         write_pick(folder, PickRecord(picked.objective, picked.reevaluation))
-    try:
-        track_pick(tracking_uri(workspace), study, picked.objective, picked.reevaluation)
-    except Exception as error:  # the pick itself stands, whatever the store does
-        note(f"MLflow has not got the pick: {first_line(error)}")
+    track_pick(tracking_uri(workspace), study, picked.objective, picked.reevaluation, note)
 
 
 def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Study:

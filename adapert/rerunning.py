@@ -1,4 +1,4 @@
-"""Run a tracked trial again, in this process, and compare every metric with what was tracked."""
+"""Run a study's trial again, in this process, and compare every metric with what it reported."""
 
 import math
 import socket
@@ -84,7 +84,7 @@ def rerun_trial(
         note: Told what differs from then, and of the training.
 
     Raises:
-        InputError: No such store or run, a trial without an epoch, or other data than the trial's.
+        InputError: No such study, trial or run, a trial without an epoch, or other data than the trial's.
         DivergedError: The loss, or a prediction, became NaN or infinite.
     """
     study, original = find_trial(workspace, run)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, one_of
-from adapert.cli.printing import console
+from adapert.cli.options import DEFAULT_WORKSPACE, Workspace
+from adapert.cli.printing import console, note
 
 
 def report(
@@ -22,8 +22,7 @@ def report(
     """Tell what studies asked, ran, found and cost, on one HTML page that needs no network."""
     from adapert.api import write_report
 
-    one_of("--split", split, ("validation", "test"))
     if out and out.is_dir():
         raise typer.BadParameter(f"'{out}' is a directory; name an HTML file.", param_hint="--out")
-    path = write_report(studies, workspace, out, split=split)
+    path = write_report(studies, workspace, out, split=split, note=note)
     console.print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).", soft_wrap=True)

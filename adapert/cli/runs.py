@@ -1,4 +1,4 @@
-"""Commands about one tracked run: predict, rerun."""
+"""Commands about one trial: predict, rerun."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -46,7 +46,6 @@ def figures(
     from analysis.figures.recipes import figure_stems
     from analysis.sources import TABLE_STEMS
 
-    one_of("--split", split, ("validation", "test"))
     wanted = tuple(only or ())
     for stem in wanted:
         one_of("--only", stem, (*figure_stems(), *TABLE_STEMS))
@@ -85,7 +84,7 @@ def _print_claims(claims: "DataFrame") -> None:
     for row in shown[columns].itertuples(index=False):
         table.add_row(*row)
     console.print(table)
-    console.print(P_CAPTION, markup=False)
+    console.print(P_CAPTION)
 
 
 def ui(

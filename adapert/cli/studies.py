@@ -260,9 +260,9 @@ def sync(study: StudyName, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     if n_waiting:
         print_error(f"{n_waiting} lines of '{study}' still wait for MLflow: {trouble}")
         raise typer.Exit(1)
-    console.print(f"MLflow has all of '{study}'{' but what it refused' if trouble else ''}.", markup=False)
+    console.print(f"MLflow has all of '{study}'{' but what it refused' if trouble else ''}.")
     if trouble:
-        console.print(f"Refused: {trouble}", soft_wrap=True, markup=False)
+        console.print(f"Refused: {trouble}", soft_wrap=True)
 
 
 def reproduce(

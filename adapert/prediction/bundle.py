@@ -162,8 +162,8 @@ def _read_description(path: Path) -> _Description:
         raise _unsound(f"'{file}' is missing or damaged") from error
     if found != FORMAT:
         raise InputError(
-            f"A model's folder must have format {FORMAT}, but '{path}' has {str(found)[:20]}. Log the model "
-            "again."
+            f"A model's folder must have format {FORMAT}, but '{path}' has {str(found)[:20]}. Run "
+            "'adapert pick' again."
         )
     try:
         return _Description.model_validate(content, strict=True)
@@ -173,7 +173,7 @@ def _read_description(path: Path) -> _Description:
 
 
 def _unsound(found: str) -> InputError:
-    return InputError(f"A model's folder must be whole, but {found}. Log the model again.")
+    return InputError(f"A model's folder must be whole, but {found}. Run 'adapert pick' again.")
 
 
 def _of_another(member: Member) -> InputError:

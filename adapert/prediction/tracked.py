@@ -1,8 +1,8 @@
 """Predictions from what studies left: a study's picked model, or one trial's weights."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from adapert.config import Config
 from adapert.data.prepared import SharedTable, read_manifest, read_prepared
 from adapert.data.regroup import redraw
 from adapert.data.units import describe_units
-from adapert.errors import InputError, first_line
+from adapert.errors import InputError
 from adapert.files import remove_whole
 from adapert.prediction.bundle import BUNDLE_FILE, DEVICE, Bundle, Member, read_bundle, write_bundle
 from adapert.prediction.genes import check_perturbations
@@ -29,6 +29,7 @@ from adapert.results.trial import TrialResult
 from adapert.study.folders import PICKED_MODEL_FOLDER, study_folder
 from adapert.study.ledger import LEDGER_FILE
 from adapert.tracking.read import open_client, study_run, tag_of
+from adapert.tracking.runs import try_to_keep
 from adapert.tracking.store import quiet_mlflow, tracking_uri
 from adapert.training.checkpoints import read_weights
 
@@ -95,15 +96,16 @@ def keep_picked_model(
             bundle = bundle_trials([find_trial(workspace, trial) for trial in trials], data)
         except InputError as error:
             note(f"No model is kept of the picked config: {error}")
-            _untrack_model(workspace, study)
+            try_to_keep("that it has no picked model", partial(_untrack_model, workspace, study), note)
             return
         if (folder / LEDGER_FILE).is_file():
             write_bundle(bundle, kept)
-    try:
+
+    def track() -> None:
         address = track_model(workspace, study, bundle)
         note(f"Logged the picked config's model, the mean of {len(trials)} fits: {address}")
-    except Exception as error:  # the pick itself stands, whatever the store does
-        note(f"MLflow has not got the picked model: {first_line(error)}")
+
+    try_to_keep("the picked model", track, note)
 
 
 def track_model(workspace: Path, study: str, bundle: Bundle) -> str:
@@ -130,11 +132,10 @@ def track_model(workspace: Path, study: str, bundle: Bundle) -> str:
 
 def _untrack_model(workspace: Path, study: str) -> None:
     """Take an earlier pick's model away from a study's run."""
-    with suppress(Exception):  # nothing is lost where the store does not answer
-        uri = tracking_uri(workspace)
-        run_id = study_run(uri, study).info.run_id
-        for tag in (Tag.PICKED_RUNS, Tag.PICKED_MODEL):
-            open_client(uri).set_tag(run_id, tag, "")
+    uri = tracking_uri(workspace)
+    run_id = study_run(uri, study).info.run_id
+    for tag in (Tag.PICKED_RUNS, Tag.PICKED_MODEL):
+        open_client(uri).set_tag(run_id, tag, "")
 
 
 def _is_of(kept: Path, trials: Sequence[str]) -> bool:

@@ -112,7 +112,8 @@ class LedgerResults(StudyResults):
         except (ValueError, KeyError, TypeError):
             pass
         raise InputError(
-            f"'{path}' must say how a config was picked, in format {PICK_FORMAT}, but does not. Pick again."
+            f"'{path}' must say how a config was picked, in format {PICK_FORMAT}, but does not. Run "
+            "'adapert pick' again."
         )
 
     @property

@@ -16,7 +16,7 @@ from adapert.records import CODE_DIFF_FILE, ORIGIN_FILE, Tag, TrialStatus
 from adapert.results.study import PickRecord, StudyResults
 from adapert.results.trial import TrialResult
 from adapert.tracking.artifacts import artifact, downloaded, read_text
-from adapert.tracking.read import open_client, study_runs, tag_of, trial_runs
+from adapert.tracking.read import find_run, open_client, reading_store, study_runs, tag_of, trial_runs
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -119,21 +119,21 @@ class TrackedResults(StudyResults):
     def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Read what trials reported epoch by epoch."""
         client = open_client(self.tracking_uri)
-        # One query a run and metric costs 2 ms; MLflow's public interface has none for several runs.
-        rows = [
-            (trial.name, metric, epoch, value)
-            for trial in self.trials
-            for metric in metrics
-            if metric in trial.metrics
-            for epoch, value in _latest_by_epoch(client.get_metric_history(trial.run_id, metric))
-        ]
+        with reading_store():
+            # One query a run and metric costs 2 ms; MLflow's public interface has none for several runs.
+            rows = [
+                (trial.name, metric, epoch, value)
+                for trial in self.trials
+                for metric in metrics
+                if metric in trial.metrics
+                for epoch, value in _latest_by_epoch(client.get_metric_history(trial.run_id, metric))
+            ]
         return pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
 
     @contextmanager
     def file(self, trial: TrialResult, name: str) -> Iterator[Path]:
         """Give the path of a file that a trial left."""
-        run = open_client(self.tracking_uri).get_run(trial.run_id)
-        with artifact(run, self.tracking_uri, name) as path:
+        with artifact(find_run(self.tracking_uri, trial.run_id), self.tracking_uri, name) as path:
             yield path
 
     def picked_model(self) -> AbstractContextManager[Path] | None:
@@ -156,7 +156,7 @@ class TrackedResults(StudyResults):
         except MlflowException as error:
             raise InputError(
                 f"The study's picked model is '{address}', but the store cannot give it: {error.message} "
-                "Pick again."
+                "Run 'adapert pick' again."
             ) from error
         with downloaded(logged.artifact_location, self.tracking_uri) as folder:
             yield folder

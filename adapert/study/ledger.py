@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from adapert.errors import InputError
-from adapert.files import write_whole
+from adapert.files import parse_json, write_whole
 from adapert.study.events import Event, EventKind, find_fault, is_known
 
 LEDGER_FILE = "ledger.jsonl"
@@ -110,8 +110,8 @@ def read_events(path: Path) -> list[Event]:
 
 def _read_json(line: bytes) -> Any:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
+        return parse_json(line)
+    except ValueError:
         return None
 
 
@@ -163,10 +163,10 @@ def is_held(folder: Path) -> bool:
 def read_holder(folder: Path) -> Mapping[str, Any]:
     """Which process runs the study, or ran it last: pid and host."""
     try:
-        holder: Mapping[str, Any] = json.loads((folder / HOLDER_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        holder = parse_json((folder / HOLDER_FILE).read_bytes())
+        return {"pid": holder["pid"], "host": holder["host"]}
+    except (OSError, ValueError, TypeError, KeyError):
         return {"pid": "unknown", "host": "unknown"}
-    return holder
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -144,7 +144,7 @@ class Watch:
 def run_watched(work: Callable[[], object], watch: Watch, look: Callable[[], None]) -> str:
     """Run what waits for Ray, in a thread of its own, and leave it there where a part of Ray is lost.
 
-    Ray's driver waits for ever for a node manager that is gone, and for a minute for the control service,
+    Ray's driver waits indefinitely for a node manager that is gone, and for a minute for the control service,
     where no signal wakes it; then it ends the process.
 
     Args:

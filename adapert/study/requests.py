@@ -57,7 +57,10 @@ def read_requests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     files = sorted(_waiting(folder), key=lambda file: file.stat().st_mtime_ns)
     read = [(file, _read_request(file)) for file in files]
     for file in [file for file, request in read if request is None]:
-        aside = file.replace(file.with_suffix(".unreadable"))
+        try:
+            aside = file.replace(file.with_suffix(".unreadable"))
+        except FileNotFoundError:  # another process was faster
+            continue
         _LOGGER.warning("A request must be as 'adapert stop' or 'extend' writes it, but '%s' is not.", aside)
     return [(file, request) for file, request in read if request is not None]
 

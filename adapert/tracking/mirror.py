@@ -117,7 +117,7 @@ class Mirror:
         if run.trial != STUDY:
             wanted["mlflow.parentRunId"] = self._runs.run_id(STUDY)
         if wanted.items() - found.data.tags.items():
-            # Anew when it is done: the study's own run may have been made by then.
+            # Read again when the job runs: the study's own run may have been made by then.
             yield partial(self._runs.set_tags, run.trial, wanted)
 
     def _of_config(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:

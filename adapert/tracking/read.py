@@ -1,6 +1,7 @@
 """Find the runs of studies and of their trials in a store."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from adapert.errors import InputError, name_some, nearest
@@ -67,18 +68,37 @@ def find_run(tracking_uri: str, run_id: str) -> "Run":
     """Find a run by MLflow's id.
 
     Raises:
-        InputError: No such store or run.
+        InputError: No such run, or a store that cannot be read.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with reading_store():
+        try:
+            return open_client(tracking_uri).get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise InputError(
+                f"The store has no run '{run_id}'. Give a run's id as MLflow shows it, or STUDY/TRIAL, such "
+                "as search/007; 'adapert status' lists the studies."
+            ) from error
+
+
+@contextmanager
+def reading_store() -> Iterator[None]:
+    """Say in a sentence that a store cannot be read, where the block meets that.
+
+    Raises:
+        InputError: It cannot.
     """
     from mlflow.exceptions import MlflowException
 
     try:
-        return open_client(tracking_uri).get_run(run_id)
+        yield
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
         raise InputError(
-            f"The store has no run '{run_id}'. Give a run's id as MLflow shows it, or STUDY/TRIAL, such as "
-            "search/007; 'adapert status' lists the studies."
+            "A study that the workspace has no ledger of is read from MLflow, but its store cannot be read: "
+            f"{str(error).splitlines()[0].rstrip('.')}. Start its server, or give another --workspace."
         ) from error
 
 
@@ -117,7 +137,7 @@ def open_client(tracking_uri: str) -> "MlflowClient":
     path = sqlite_file(tracking_uri)
     if path is not None and not path.is_file():
         raise InputError(
-            f"Studies are read from a tracking store, but there is no file '{path}'. "
+            f"What a workspace does not have is read from MLflow, but there is no file '{path}'. "
             "Launch a study first, or name the workspace of one with --workspace."
         )
     return make_client(tracking_uri)
@@ -129,15 +149,8 @@ def _trials_of(study: str) -> str:
 
 
 def _search(client: "MlflowClient", filter_string: str) -> Iterator["Run"]:
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with reading_store():
         yield from _read_pages(client, filter_string)
-    except MlflowException as error:
-        raise InputError(
-            "Studies are read from a tracking store, but it cannot be read: "
-            f"{str(error).splitlines()[0].rstrip('.')}. Start its server, or give another --workspace."
-        ) from error
 
 
 def _read_pages(client: "MlflowClient", filter_string: str) -> Iterator["Run"]:

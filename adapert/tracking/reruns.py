@@ -13,6 +13,7 @@ from adapert.csv_files import write_csv
 from adapert.records import Tag
 from adapert.tracking.expected import NOTE
 from adapert.tracking.provenance import git_commit, package_versions
+from adapert.tracking.runs import MAX_PARAM, MAX_TAG
 from adapert.tracking.summary import escape_markdown
 
 if TYPE_CHECKING:
@@ -72,12 +73,14 @@ def tracked_rerun(
     }
     run = client.create_run(experiment, tags=all_tags, run_name=f"{original} again")
     run_id = str(run.info.run_id)
-    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in config.flat().items()])
+    client.log_batch(
+        run_id, params=[Param(name, str(value)[:MAX_PARAM]) for name, value in config.flat().items()]
+    )
     try:
         yield Rerun(client, run_id)
     except BaseException as error:
         is_killed = isinstance(error, KeyboardInterrupt)
-        client.set_tag(run_id, Tag.MESSAGE, str(error) or type(error).__name__)
+        client.set_tag(run_id, Tag.MESSAGE, (str(error) or type(error).__name__)[:MAX_TAG])
         client.set_terminated(run_id, "KILLED" if is_killed else "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")

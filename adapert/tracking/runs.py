@@ -401,7 +401,7 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]], note: N
             for path in (path for path in paths if path.suffix == ".png"):
                 client.log_artifact(run_id, str(path), "figures")
 
-    _try_to_keep("the figures", keep, note)
+    try_to_keep("the figures", keep, note)
 
 
 def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str, note: Note = ignore) -> None:
@@ -419,7 +419,7 @@ def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str, 
         run_id = study_run(tracking_uri, study).info.run_id
         open_client(tracking_uri).set_tag(run_id, Tag.PICKED_BY, f"{objective} {reevaluation}".strip())
 
-    _try_to_keep("how the config was picked", keep, note)
+    try_to_keep("how the config was picked", keep, note)
 
 
 def keep_evaluation(
@@ -443,7 +443,7 @@ def keep_evaluation(
         for name in EVALUATION_FILES:
             client.log_artifact(run_id, str(folder / name), f"evaluation/{folder.name}")
 
-    _try_to_keep("the evaluation", keep, note)
+    try_to_keep("the evaluation", keep, note)
 
 
 def keep_report(tracking_uri: str, studies: Sequence[str], page: str, note: Note = ignore) -> None:
@@ -461,11 +461,17 @@ def keep_report(tracking_uri: str, studies: Sequence[str], page: str, note: Note
         for study in dict.fromkeys(studies):
             client.log_text(study_run(tracking_uri, study).info.run_id, page, REPORT_FILE)
 
-    _try_to_keep("the report", keep, note)
+    try_to_keep("the report", keep, note)
 
 
-def _try_to_keep(what: str, keep: Callable[[], None], note: Note) -> None:
-    """Give the store something that the workspace has already; whatever it does, the command goes on."""
+def try_to_keep(what: str, keep: Callable[[], None], note: Note) -> None:
+    """Give the store something that the workspace has already; whatever it does, the command goes on.
+
+    Args:
+        what: Is kept, for the sentence that says it was not.
+        keep: Gives it to the store.
+        note: Told where the store did not take it.
+    """
     errors: list[Exception] = []
 
     def work() -> None:

@@ -264,7 +264,9 @@ class Tracker:
         ]
 
     def _on_reported(self, event: Event, state: StudyState) -> list[Job]:
-        values = dict(state.records[event["trial"]].metrics)
+        cost = {"total_seconds": state.records[event["trial"]].seconds}
+        known = {name: math.nan if value is None else value for name, value in event["metrics"].items()}
+        values = known | cost
         return [partial(self._runs.log_metrics, event["trial"], values, event["epoch"], event["time"])]
 
     def _on_ended(self, event: Event, state: StudyState) -> list[Job]:

@@ -74,7 +74,7 @@ def build_choice(reading: StudyReading, read: ReadPick) -> list[Part]:
     parts.append(_scores_table(_with_intervals(scores, reading.results), picked.n_left_out))
     if fields:
         parts.append(_settings_table(shown, fields))
-    parts.append(Code(f"The config picked from {reading.name}, YAML", config_yaml(picked.config)))
+    parts.append(Code(f"The config picked from {reading.name}, YAML", picked.config.to_yaml()))
     return parts
 
 
@@ -130,10 +130,3 @@ def _settings_table(shown: pd.DataFrame, fields: Sequence[str]) -> PageTable:
     ]
     frame = pd.DataFrame(rows, dtype=object)
     return build_page_table(frame, "Settings in which the trials differ", note="Default: the package's own.")
-
-
-def config_yaml(config: Config) -> str:
-    """Write a config as the commands read it."""
-    import yaml
-
-    return str(yaml.safe_dump(config.model_dump(), sort_keys=False))

@@ -20,7 +20,7 @@ from adapert.study.recipes import build_study, recipe_names
 from adapert.study.state import StudyState
 from adapert.study.study import BUDGET_OPTIONS, Design
 from adapert.tracking.provenance import DIRTY, git_commit, package_versions
-from analysis.report.choice import ReadPick, config_yaml
+from analysis.report.choice import ReadPick
 from analysis.report.elements import (
     Code,
     Facts,
@@ -216,7 +216,7 @@ def _evaluate_lines(
     for number, opening in enumerate(opened):
         file = files.get(opening.config_digest) or f"evaluated_{opening.config_digest}.yaml"
         if opening.config_digest not in files:
-            yaml = config_yaml(build_config(opening.config))
+            yaml = build_config(opening.config).to_yaml()
             configs[file] = Code(f"What was evaluated: {file}", yaml)
         words = _evaluation_words(opening)
         if opening not in openings:
@@ -312,7 +312,7 @@ def _launch_line(
         words += [word for name, value in changed.items() for word in ("--set", f"{name}={_scalar(value)}")]
     words += _budget_words(study, recipe, base)
     words += ["--name", reading.name]
-    return _line(workspace, *words), config_yaml(base) if is_long else None
+    return _line(workspace, *words), base.to_yaml() if is_long else None
 
 
 def _budget_words(study: dict[str, Any], recipe: str, base: Config) -> list[str]:

@@ -33,7 +33,7 @@ def test_report_writes_one_page_and_keeps_it_with_every_study(adapert, workspace
     ("words", "says"),
     [
         (["report", "vary_lamda"], "Did you mean 'vary_lambda'?"),
-        (["report", "ablate_parts", "--split", "tset"], "Did you mean 'test'?"),
+        (["report", "ablate_parts", "--split", "tset"], "must be one of validation, but it is 'tset'"),
         (["report", "ablate_parts", "--split", "test"], "figures --evaluation FOLDER"),
         (["report", "two_designs"], "A study has one design"),
         (["report", "ablate_parts", "--out", "."], "'.' is a directory"),

@@ -30,7 +30,7 @@ def test_an_unknown_study_is_answered_with_the_nearest(refused, store: Store, wo
     ("words", "says"),
     [
         (["figures", "fresh_seeds"], "fresh_seeds (reevaluation)"),
-        (["figures", "ablate_parts", "--split", "tset"], "Did you mean 'test'?"),
+        (["figures", "ablate_parts", "--split", "tset"], "must be one of validation, but it is 'tset'"),
         (["figures", "ablate_parts", "--split", "test"], "scored on validation perturbations only"),
         (["figures", "start_only"], "'start_only' has none"),
         (["pick", "start_only", "--out", "best.yaml"], "'start_only' has none"),

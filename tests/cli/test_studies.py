@@ -222,7 +222,7 @@ def test_a_workspace_that_is_a_file_is_refused(launch, tmp_path):
 def test_a_study_that_exists_is_refused(launch, make_ledger):
     make_ledger("ablation")
     message = launch("ablation")
-    assert "'adapert resume ablation --workspace runs'" in message
+    assert "adapert resume ablation --workspace runs" in message
     assert "under another --name" in message
 
 

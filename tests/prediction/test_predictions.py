@@ -166,7 +166,7 @@ def test_a_description_of_other_types_is_refused(written, described, fault):
 
 def test_a_bundle_says_what_is_damaged_in_its_network(written):
     np.save(written / "shared/edge_source.npy", np.array([-1]))
-    with pytest.raises(InputError, match=r"folder must be whole, but '.*edge_.*\. Log the model again"):
+    with pytest.raises(InputError, match=r"folder must be whole, but '.*edge_.*\. Run 'adapert pick' again"):
         read_bundle(written)
 
 

@@ -163,7 +163,7 @@ def test_a_model_that_a_killed_process_began_to_log_is_logged_once(own):
 
 def test_a_model_is_kept_that_mlflow_does_not_take(own, genes):
     (own / DATABASE).unlink()
-    assert "MLflow has not got the picked model" in pick_model(own, "001")
+    assert "MLflow did not take the picked model" in pick_model(own, "001")
     assert predict_run(own, "forms", genes).source == "the picked model of study 'forms'"
 
 

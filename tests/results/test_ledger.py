@@ -49,5 +49,7 @@ def test_how_a_config_was_picked_is_read_as_it_was_written(make_ledger):
 def test_a_pick_that_says_something_else_is_refused(make_ledger, text):
     made = make_ledger()
     (made.folder / PICK_FILE).write_text(text)
-    with pytest.raises(InputError, match=r"pick\.json' must say how a config was picked.* Pick again"):
+    with pytest.raises(
+        InputError, match=r"pick\.json' must say how a config was picked.* Run 'adapert pick' again"
+    ):
         LedgerResults(made.folder).picked  # noqa: B018
