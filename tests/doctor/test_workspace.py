@@ -177,4 +177,4 @@ def test_a_damaged_test_split_stops_no_study(prepared):
 
 def test_a_directory_that_is_no_data_set_is_a_problem(tmp_path):
     [finding] = examine(tmp_path, tmp_path, {"data": CHECKS["data"]})
-    assert_found(finding, "problem", "manifest.json", "--data")
+    assert_found(finding, "problem", "manifest.json", "adapert prepare")

@@ -1,5 +1,4 @@
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -34,10 +33,6 @@ def launch(folder, prepared):
     return folder / "first runs"
 
 
-def files_of(workspace):
-    return {path: path.stat().st_mtime_ns for path in workspace.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("name", ["a?b#c", "50 % of 'ü'%20"])
 def test_a_study_in_an_awkward_place_is_moved_and_extended_there(launchable, tmp_path, name):
     place = tmp_path / name
@@ -56,16 +51,6 @@ def test_a_study_in_an_awkward_place_is_moved_and_extended_there(launchable, tmp
         assert folder == moved / ARTIFACTS / kept.info.run_id / "artifacts"
         assert (folder / CONFIG_FILE).is_file() == bool(trial)
     assert run("sync", "tiny_search", "--workspace", moved) == "MLflow has all of 'tiny_search'.\n"
-
-
-def test_a_copied_workspace_goes_on_without_touching_the_original(launchable, tmp_path):
-    workspace = launch(tmp_path, launchable)
-    copy = tmp_path / "copy"
-    shutil.copytree(workspace, copy)
-    before = files_of(workspace)
-    run("extend", "tiny_search", "--trials", 1, "--workspace", copy)
-    assert files_of(workspace) == before
-    assert len(runs_in(copy)) == len(runs_in(workspace)) + 1
 
 
 def test_a_moved_workspace_s_pages_show_its_artifacts(launchable, tmp_path):

@@ -96,10 +96,8 @@ def wait_until_served(port, process, deadline_seconds=90):
     raise AssertionError("the page never came")
 
 
-SLOW_TOO = [pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP)]
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, *SLOW_TOO])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_pages_are_served_until_a_signal_ends_them_quietly(workspace, number):
     port = free_port()
     words = ["ui", "--workspace", str(workspace), "--port", str(port)]

@@ -33,6 +33,8 @@ from adapert.tracking.store import open_store, tracking_uri
 from analysis.load import load_per_perturbation
 from search_spaces.adapert import SPACE
 
+pytestmark = pytest.mark.slow
+
 DESIGN = """
 from adapert.study.study import Design, Study
 
