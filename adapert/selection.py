@@ -101,7 +101,7 @@ def pick(study: StudyResults, objective: str = "pearson_delta") -> Pick:
     if finished.empty:
         raise InputError(
             f"A config is picked among finished trials, but study '{study.name}' has none of its "
-            f"{len(trials)} trials finished. Launch it again under another name."
+            f"{len(trials)} trials finished. {study.how_to_finish}"
         )
     if finished[SPLIT_SEED].nunique() > 1:
         raise InputError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from adapert.errors import InputError
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
 from adapert.study.definition import restore_study
 from adapert.study.folders import find_study, study_names
@@ -63,9 +64,20 @@ def read_status(workspace: Path, name: str) -> StudyStatus:
     )
 
 
-def read_statuses(workspace: Path) -> list[StudyStatus]:
-    """Read where all studies of a workspace stand, by name."""
-    return [read_status(workspace, name) for name in study_names(workspace)]
+def read_statuses(workspace: Path) -> tuple[list[StudyStatus], list[str]]:
+    """Read where all studies of a workspace stand, by name.
+
+    Returns:
+        Those that can be read, and a sentence for each that cannot.
+    """
+    statuses: list[StudyStatus] = []
+    faults: list[str] = []
+    for name in study_names(workspace):
+        try:
+            statuses.append(read_status(workspace, name))
+        except InputError as error:
+            faults.append(str(error))
+    return statuses, faults
 
 
 def build_studies_table(statuses: list[StudyStatus]) -> Table:

@@ -45,7 +45,7 @@ def load_per_perturbation(study: StudyResults, trials: Collection[str] | None = 
     if not finished:
         raise NothingToShowError(
             f"A study needs a finished trial to be analysed, but '{study.name}' has none. "
-            "Launch it again under another name."
+            f"{study.how_to_finish}"
         )
     chosen = [trial for trial in finished if trials is None or trial.name in trials]
     return _join([_long_table(study, trial) for trial in chosen])
@@ -69,7 +69,7 @@ def load_search(study: StudyResults) -> pd.DataFrame:
     if OBJECTIVE not in trials or trials[OBJECTIVE].isna().all():
         raise NothingToShowError(
             f"A search is drawn from the objective of its trials, but study '{study.name}' has none yet. "
-            "Wait for its first epochs, or look at its failures with `adapert status`."
+            f"{study.how_to_finish}"
         )
     identity = trials[["run", "seed", "status", "reason"]]
     reached = trials.reindex(columns=["epoch", OBJECTIVE]).set_axis(["epoch", "objective"], axis="columns")

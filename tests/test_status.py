@@ -71,7 +71,7 @@ def test_studies_are_a_line_each_by_name(make_ledger, runs):
     made.asked("001")
     made.ended("001")
     made.closed()
-    header, *rows = rows_of(build_studies_table(read_statuses(runs)))
+    header, *rows = rows_of(build_studies_table(read_statuses(runs)[0]))
     assert header == ["study", "state", "trials", "ends", "best", "trial-hours"]
     ends = ["1", "failed,", "1", "finished,", "1", "interrupted,", "1", "stopped"]
     assert rows == [
@@ -150,7 +150,15 @@ def test_a_damaged_ledger_is_refused_by_its_line(make_ledger, runs):
 
 
 def test_a_workspace_without_studies_has_none(runs):
-    assert read_statuses(runs) == []
+    assert read_statuses(runs) == ([], [])
+
+
+def test_a_damaged_ledger_hides_no_other_study(make_ledger, runs):
+    some_trials(make_ledger("whole"))
+    make_ledger("bad").path.write_text("[1]\n")
+    statuses, (fault,) = read_statuses(runs)
+    assert [status.name for status in statuses] == ["whole"]
+    assert "line 1 of" in fault
 
 
 def test_variants_and_messages_with_brackets_are_shown_as_they_are(make_ledger, runs):

@@ -243,8 +243,13 @@ def status(
     )
 
     if study is None:
-        statuses = read_statuses(workspace)
-        console.print(build_studies_table(statuses) if statuses else f"'{workspace}' has no study yet.")
+        statuses, faults = read_statuses(workspace)
+        if statuses or not faults:
+            console.print(build_studies_table(statuses) if statuses else f"'{workspace}' has no study yet.")
+        for fault in faults:
+            print_error(fault)
+        if faults:
+            raise typer.Exit(2)
         return
     read = read_status(workspace, study)
     for line in describe_status(read):

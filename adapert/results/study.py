@@ -172,10 +172,19 @@ class StudyResults(ABC):
         finished = [trial for trial in self.trials if trial.is_finished]
         if not finished:
             raise InputError(
-                f"A study's name stands for its best finished trial, but '{self.name}' has none. Name a "
-                f"trial, such as '{self.name}/001', or launch the study again under another name."
+                f"A study's name stands for its best finished trial, but '{self.name}' has none. "
+                f"{self.how_to_finish}"
             )
         return max(finished, key=lambda trial: trial.objective)
+
+    @property
+    def how_to_finish(self) -> str:
+        """How it gets a finished trial, in a sentence."""
+        if self.status == TrialStatus.RUNNING:
+            return f"Wait for its first: 'adapert status {self.name}'."
+        if self.status in (TrialStatus.INTERRUPTED, TrialStatus.STOPPED):
+            return f"Go on with it: adapert resume {self.name}"
+        return f"See why with 'adapert status {self.name}', or launch it again under another name."
 
     def count(self, status: TrialStatus) -> int:
         """Number of trials that stand so."""

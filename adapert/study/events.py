@@ -175,6 +175,9 @@ _LINES: dict[EventKind, type[Any]] = {
 }
 _CHECKS = {kind: TypeAdapter(line) for kind, line in _LINES.items()}
 
+RESTORE = "Put back a copy of the file."
+REMOVE = "Put back a copy of the file, or remove that line."
+
 _OF_ANY_TRIAL = (EventKind.ASKED, EventKind.TRACKED)
 """Lines whose trial need not have been asked for: the first of a trial, and one of the study's own run."""
 
@@ -187,10 +190,13 @@ def find_fault(event: Any, asked: Collection[str]) -> str:
         asked: Trials that the lines before it asked for.
 
     Returns:
-        A clause, such as ``"'ended' has no 'trial'"``; empty where nothing is wrong.
+        What, and the cure: ``"'ended' has no 'trial'. Put back a copy of the file."``; empty where nothing is
+        wrong.
     """
+    if event is None:
+        return f"there is no JSON. {REMOVE}"
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        return "no event is named"
+        return f"no event is named. {REMOVE}"
     if not is_known(event):
         return ""
     kind = EventKind(event["event"])
@@ -200,13 +206,13 @@ def find_fault(event: Any, asked: Collection[str]) -> str:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
-            return f"'{kind}' has no '{field}'"
-        return f"'{kind}' has a wrong '{field}': {first['msg'].lower()}"
+            return f"'{kind}' has no '{field}'. {RESTORE}"
+        return f"'{kind}' has a wrong '{field}': {first['msg'].lower()}. {RESTORE}"
     trial = event.get("trial")
     if kind == EventKind.ASKED and trial in asked:
-        return f"trial '{trial}' is asked for a second time"
+        return f"trial '{trial}' is asked for a second time. {REMOVE}"
     if trial is not None and trial not in asked and kind not in _OF_ANY_TRIAL:
-        return f"'{kind}' is about trial '{trial}', which no line before it asks for"
+        return f"'{kind}' is about trial '{trial}', which no line before it asks for. {REMOVE}"
     return ""
 
 

@@ -100,8 +100,7 @@ def read_events(path: Path) -> list[Event]:
     for number, event in enumerate(read, start=1):
         if fault := find_fault(event, asked):
             raise InputError(
-                f"A ledger's lines must be as adapert wrote them, but in line {number} of '{path}' {fault}. "
-                "Put back a copy of the file, or remove that line."
+                f"A ledger's lines must be as adapert wrote them, but in line {number} of '{path}' {fault}"
             )
         if event["event"] == EventKind.ASKED:
             asked.add(event["trial"])
@@ -116,10 +115,15 @@ def _read_json(line: bytes) -> Any:
 
 
 def _check_format(first: Any, path: Path) -> None:
-    found = first.get("format") if isinstance(first, dict) and first.get("event") == EventKind.STUDY else None
-    if found != FORMAT:
+    is_study = isinstance(first, dict) and first.get("event") == EventKind.STUDY
+    if not is_study or "format" not in first:
         raise InputError(
-            f"A ledger must begin with its study, in format {FORMAT}, but '{path}' does not. Use the "
+            f"A ledger must begin with its study, but line 1 of '{path}' is damaged or missing. Put back a "
+            "copy of the file, or launch the study under another name."
+        )
+    if first["format"] != FORMAT:
+        raise InputError(
+            f"A ledger must have format {FORMAT}, but '{path}' has {str(first['format'])[:20]}. Use the "
             "version of adapert that wrote it, or launch the study under another name."
         )
 

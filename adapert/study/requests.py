@@ -61,7 +61,12 @@ def read_requests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
             aside = file.replace(file.with_suffix(".unreadable"))
         except FileNotFoundError:  # another process was faster
             continue
-        _LOGGER.warning("A request must be as 'adapert stop' or 'extend' writes it, but '%s' is not.", aside)
+        _LOGGER.warning(
+            "A request must be as 'adapert stop' or 'extend' writes it, but '%s' is not. The study goes on "
+            "without it; it is now called '%s'.",
+            file,
+            aside.name,
+        )
     return [(file, request) for file, request in read if request is not None]
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
@@ -72,10 +73,15 @@ def run_trials(conductor: Conductor, resources: Resources) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+SAME_SECONDS = 1.0
+"""Between two signals that are one request to end."""
+
+
 @contextmanager
 def _leaving_on_signals(conductor: Conductor) -> Iterator[Callable[[], None]]:
     """Let Ctrl-C, SIGTERM and SIGHUP end the study between two events; a second one ends it at once.
 
+    One that follows within `SAME_SECONDS` is the same: `timeout` signals the process, then its whole group.
     A handler that only sets a flag loses nothing: Python drops a KeyboardInterrupt that comes while a process
     is forked, and Ray would be half started.
     """
@@ -83,9 +89,15 @@ def _leaving_on_signals(conductor: Conductor) -> Iterator[Callable[[], None]]:
     # Under nohup a study outlives its terminal.
     numbers = [number for number, handler in usual.items() if handler != signal.SIG_IGN]
 
+    first: list[float] = []
+
     def leave(number: int, frame: object) -> None:
+        now = time.monotonic()
+        if first and now - first[0] < SAME_SECONDS:
+            return
         if conductor.closing:
             raise KeyboardInterrupt
+        first.append(now)
         conductor.interrupt()
 
     def take() -> None:
@@ -147,12 +159,27 @@ def started_ray(address: str = "") -> Iterator[Head]:
                 _start(folder) if folder else _join(address)
                 # A failed trial is recorded with its message; Tune would print its traceback as well.
                 logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-                yield head
+                with _no_other_ray():
+                    yield head
             finally:
                 with _garbage_collected_before():
                     abandon() if head.lost else ray.shutdown()
                 if head.lost and not address:
                     head.processes.kill()
+
+
+@contextmanager
+def _no_other_ray() -> Iterator[None]:
+    """Keep a call that comes late, once Ray is shut down, from starting another one without a token."""
+    hook: Any = import_module("ray._private.auto_init_hook")
+    before, hook.enable_auto_connect = hook.enable_auto_connect, False
+    try:
+        yield
+    except Exception:
+        hook.enable_auto_connect = before
+        raise
+    # Not after a second Ctrl-C: Tune's thread may still be at work.
+    hook.enable_auto_connect = before
 
 
 def _start(folder: Path) -> None:

@@ -115,7 +115,9 @@ def test_a_line_that_is_no_json_is_refused_by_its_number(ledger, path, damaged):
     with path.open("ab") as file:
         file.write(damaged.encode("latin-1") + b"\n")
     ledger.append(EventKind.CLOSED, status="finished", message="")
-    with pytest.raises(InputError, match=r"but in line 2 of '.*ledger\.jsonl' no event is named"):
+    with pytest.raises(
+        InputError, match=r"but in line 2 of '.*ledger\.jsonl' (there is no JSON|no event is named)"
+    ):
         read_events(path)
 
 
@@ -164,21 +166,29 @@ def test_what_a_later_version_adds_to_a_ledger_is_passed_over(ledger, path):
     assert [event["event"] for event in read_events(path)] == ["study", "closed"]
 
 
+DAMAGED = (
+    b"",
+    b'{"event": "stu',
+    b"[]\n",
+    b'{"event": "opened", "time": 1.0}\n',
+    b'{"event": "study", "time": 1.0}\n',
+)
+
+
 @pytest.mark.parametrize(
-    "first",
+    ("first", "says"),
     [
-        b"",
-        b'{"event": "stu',
-        b"[]\n",
-        b'{"event": "opened", "time": 1.0}\n',
-        b'{"event": "study", "time": 1.0}\n',
-        b'{"event": "study", "time": 1.0, "format": 1}\n',
+        *((first, "line 1 of .* is damaged or missing. Put back a copy") for first in DAMAGED),
+        (
+            b'{"event": "study", "time": 1.0, "format": 1}\n',
+            "must have format 2, but .* has 1. Use the version",
+        ),
     ],
 )
-def test_a_file_that_does_not_begin_with_a_study_of_this_format_is_refused(path, first):
+def test_a_file_that_does_not_begin_with_a_study_of_this_format_is_refused(path, first, says):
     path.parent.mkdir()
     path.write_bytes(first)
-    with pytest.raises(InputError, match=r"must begin with its study, in format 2, but .* Use the version"):
+    with pytest.raises(InputError, match=says):
         read_events(path)
 
 
