@@ -19,7 +19,7 @@ from adapert.study.limits import Limits
 from adapert.study.path import PathTrials
 from adapert.study.progress import Progress
 from adapert.study.resources import Resources
-from adapert.study.run import run_trials
+from adapert.study.run import clear_scratch, run_trials
 from adapert.study.search import Suggestions, open_storage
 from adapert.study.sources import ListedTrials, SampledTrials, TrialSource
 from adapert.study.state import StudyState, count_asked, fold
@@ -73,6 +73,7 @@ def operate(
         InputError: Ray, or the searcher's storage, cannot be had.
     """
     started = time.monotonic()
+    clear_scratch(folder)
     events = read_events(folder / LEDGER_FILE)
     ledger = Ledger(folder / LEDGER_FILE)
     state = fold(events)

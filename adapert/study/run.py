@@ -46,6 +46,9 @@ RAY_SETTINGS: dict[str, str] = {
     "TUNE_MAX_PENDING_TRIALS_PG": "256",
 }
 
+SCRATCH = "ray"
+"""Of Ray Tune, below a study's folder: nobody reads it."""
+
 PACKAGES = ("adapert", "search_spaces", "studies")
 """Code that is shipped to the workers of a cluster."""
 
@@ -60,17 +63,21 @@ def run_trials(conductor: Conductor, resources: Resources) -> None:
     Raises:
         InputError: There is no cluster at the address.
     """
-    scratch = conductor.folder / "ray"
     try:
         with _leaving_on_signals(conductor) as take_signals, started_ray(resources.address) as head:
             take_signals()  # Ray has just set handlers of its own
             if not conductor.should_close():
-                tuner = _build_tuner(conductor, resources, scratch)
+                tuner = _build_tuner(conductor, resources, conductor.folder / SCRATCH)
                 head.lost = run_watched(tuner.fit, head.watch(), head.processes.note)
                 if head.lost:
                     conductor.lose_ray(head.lost)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        clear_scratch(conductor.folder)
+
+
+def clear_scratch(folder: Path) -> None:
+    """Remove what Ray Tune wrote into a study's folder, also for a process that was killed."""
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
 
 
 SAME_SECONDS = 1.0
