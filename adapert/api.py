@@ -244,7 +244,7 @@ def pick(
         is_reevaluated: Whether they are; else the best so far is named at once.
         resources: Fields of `Resources` for that; the others are as the study had them.
         console: Where progress is shown; nowhere if None.
-        note: Told of the model, and of what MLflow did not take.
+        note: Receives where the model is, and what MLflow did not take.
 
     Raises:
         InputError: No such study, or no finished trial in it.

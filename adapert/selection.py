@@ -106,7 +106,7 @@ def pick(study: StudyResults, objective: str = "pearson_delta") -> Pick:
     if finished[SPLIT_SEED].nunique() > 1:
         raise InputError(
             f"Configs are compared on one split, but the trials of '{study.name}' have several. Pick from "
-            "the study whose configs it trained anew."
+            "the study whose configs it trained again."
         )
     candidates = rank_candidates(_summarize_configs(finished, objective), objective)
     by_digest = finished.groupby("config_digest")

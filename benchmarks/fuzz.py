@@ -203,10 +203,10 @@ def main(words: list[str]) -> None:
 
 
 def make_sound(folder: Path) -> None:
-    """Write the sound inputs, quietly; what they import and compile is then warm for every case."""
+    """Write the undamaged inputs quietly, so that imports and compiled code are ready for every case."""
     import torch
 
-    torch.set_num_threads(1)  # a fork of a process with torch's threads would wait for them for ever
+    torch.set_num_threads(1)  # a fork would wait indefinitely for torch's threads
     here, streams = os.getcwd(), (os.dup(1), os.dup(2))
     quiet = os.open(os.devnull, os.O_WRONLY)
     sys.stdout.flush()

@@ -33,7 +33,7 @@ class EventKind(StrEnum):
     ENDED = "ended"
     """A trial ended."""
     SETTLED = "settled"
-    """A config has all the seeds it gets, and this is what Optuna is told of it."""
+    """A config has all the seeds it gets, and this is reported to Optuna."""
     TRACKED = "tracked"
     """A run of MLflow stands for a trial, or for the study where none is named."""
     EXTENDED = "extended"

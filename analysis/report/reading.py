@@ -42,7 +42,7 @@ class StudyReading:
 
     @property
     def state(self) -> StudyState | None:
-        """Its ledger, folded; None where the workspace has not got it."""
+        """Its ledger, folded; None where the workspace does not have it."""
         return self.results.state
 
     @property
