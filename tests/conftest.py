@@ -10,4 +10,5 @@ pytest_plugins = [
     "fixtures.servers",
     "fixtures.ledger",
     "fixtures.trained",
+    "fixtures.edited",
 ]

@@ -113,11 +113,12 @@ def test_nothing_is_named_where_nothing_differs(trained, monkeypatch):
     assert compare_origins(trained.study, trained.study.trial("001"), "cpu") == []
 
 
-def test_code_that_differs_is_named(trained, monkeypatch):
-    original = trained.study.trial("001")
-    monkeypatch.setattr("adapert.study.definition._digest", lambda part: f"another {part}"[:9])
-    (change,) = [c for c in compare_origins(trained.study, original, "cpu") if "code" in c]
-    assert change.startswith("the code of adapert/config.py, adapert/seeding.py")
+@pytest.mark.slow
+def test_an_edited_module_of_the_package_is_named(trained, package_copy):
+    package_copy.edit("data/splits.py")
+    ended = package_copy.run("rerun", "forms/005", "--workspace", str(trained.workspace))
+    assert ended.returncode == 0, ended.stderr
+    assert "the code of 'adapert.data.splits' has changed" in " ".join(ended.stdout.split())
 
 
 def test_metrics_differ_where_one_side_has_none_or_another_value():

@@ -127,7 +127,7 @@ def test_a_study_that_another_process_runs_is_refused(begun, workspace, operated
 
 def other_code(made):
     origin = describe_origin(made.study)
-    made.change_first(origin=origin | {"code": origin["code"] | {"training": "other"}})
+    made.change_first(origin=origin | {"code": origin["code"] | {"adapert.training.loop": "other"}})
 
 
 def other_versions(made):
@@ -140,7 +140,7 @@ def other_data(made):
 
 
 CHANGES = [
-    (other_code, "the code of adapert/training is another"),
+    (other_code, "the code of 'adapert.training.loop' has changed"),
     (other_versions, "torch was 1.0 and is"),
     (other_data, "the data's fingerprint was 0123 and is tiny"),
 ]
@@ -152,6 +152,14 @@ def test_a_change_is_refused_by_name(begun, workspace, operated, console, change
     with pytest.raises(InputError, match=f"{says}.*--accept-changes"):
         resume(workspace, "try", console, {}, {})
     assert operated == []
+
+
+def test_an_edited_module_of_the_package_is_refused(begun, workspace, package_copy):
+    begun()
+    package_copy.edit("data/differential.py")
+    ended = package_copy.run("resume", "try", "--workspace", str(workspace))
+    assert ended.returncode == 2
+    assert "the code of 'adapert.data.differential' has changed" in " ".join(ended.stderr.split())
 
 
 def test_extending_after_a_change_names_the_command_that_accepts_it(begun, workspace, operated, console):
@@ -226,7 +234,7 @@ def test_a_recipe_of_another_space_is_refused_until_it_is_accepted(
     resume(workspace, "try", console, {}, {}, is_accepted=True)
     resume(workspace, "try", console, {}, {})
     recipe.write_text(RECIPE.replace("2.0", "4.0"))
-    with pytest.raises(InputError, match="is another"):
+    with pytest.raises(InputError, match="has changed"):
         resume(workspace, "try", console, {}, {})
 
 
@@ -267,7 +275,7 @@ def test_a_study_that_nobody_runs_is_gone_on_with_by_the_request(
 def test_a_request_that_is_refused_does_not_wait_for_the_next_process(begun, workspace, operated, console):
     made = begun()
     other_code(made)
-    with pytest.raises(InputError, match="is another"):
+    with pytest.raises(InputError, match="has changed"):
         extend(workspace, "try", console, None, 2)
     assert not has_requests(made.folder)
 

@@ -1,37 +1,23 @@
 """A study as plain JSON, for its ledger, and back; and what has changed since it was written."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 
 from adapert.config import build_config
-from adapert.errors import InputError, first_line
+from adapert.errors import InputError, first_line, name_some
+from adapert.study.import_closure import digest_closure
 from adapert.study.space import Conditional
 from adapert.study.study import AblationPath, Design, Plan, Search, Study
 
-CODE = (
-    "config.py",
-    "seeding.py",
-    "data/array_folder.py",
-    "data/prepared.py",
-    "data/regroup.py",
-    "evaluation",
-    "models",
-    "training",
-    "registry.py",
-    "comparison",
-    "long_table.py",
-    "trainable.py",
-)
-"""Rooms whose code changes a trial's numbers."""
+TRAINABLE = "adapert.trainable"
+"""The module that runs a trial: what it imports is what changes a trial's numbers."""
 
 PACKAGES = ("torch", "numpy", "scipy", "numba", "optuna")
-"""Packages whose versions do."""
+"""Packages whose versions change them too."""
 
 PLANS: dict[str, type[Plan]] = {"search": Search, "design": Design, "path": AblationPath}
 
@@ -95,7 +81,7 @@ def describe_origin(study: Study) -> dict[str, Any]:
 def describe_code() -> dict[str, Any]:
     """Fingerprint the code and the packages that change a trial's numbers."""
     return {
-        "code": {part: _digest(part) for part in CODE},
+        "code": digest_closure(TRAINABLE),
         "versions": {package: version(package) for package in PACKAGES},
     }
 
@@ -105,9 +91,10 @@ def find_changes(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
     changes = []
     if recorded["data"] != now["data"]:
         changes.append(f"the data's fingerprint was {recorded['data']} and is {now['data']}")
-    code = [part for part in CODE if recorded["code"].get(part) != now["code"][part]]
+    modules = sorted(recorded["code"].keys() | now["code"].keys())
+    code = [name for name in modules if recorded["code"].get(name) != now["code"].get(name)]
     if code:
-        changes.append(f"the code of adapert/{', adapert/'.join(code)} is another")
+        changes.append(f"the code of {name_some(code)} has changed")
     for package, is_now in now["versions"].items():
         was = recorded["versions"].get(package, "unknown")
         if was != is_now:
@@ -127,12 +114,3 @@ def _restore_choice(described: Mapping[str, Any]) -> BaseDistribution | Conditio
     if "field" not in described:
         return distribution
     return Conditional(described["field"], tuple(described["values"]), distribution)
-
-
-def _digest(part: str) -> str:
-    root = Path(__file__).resolve().parents[1] / part
-    files = sorted(root.rglob("*.py")) if root.is_dir() else [root]
-    digest = hashlib.blake2b(digest_size=6)
-    for file in files:
-        digest.update(str(file.relative_to(root.parent)).encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()

@@ -354,10 +354,10 @@ def test_extend_says_that_the_running_process_goes_on_with_more(adapert, begun, 
 
 
 def test_changed_code_is_refused_until_it_is_accepted(adapert, told, begun, monkeypatch):
-    first = begun.events[0]
-    begun.change_first(origin=first["origin"] | {"code": first["origin"]["code"] | {"models": "other"}})
+    origin = begun.events[0]["origin"]
+    begun.change_first(origin=origin | {"code": origin["code"] | {"adapert.config": "other"}})
     message = told("resume", "compare_parts")
-    assert "the code of adapert/models is another" in message
+    assert "the code of 'adapert.config' has changed" in message
     assert "--accept-changes" in message
     operated(monkeypatch, begun)
     assert "Accepted: the code of" in adapert("resume", "compare_parts", "--accept-changes").out
