@@ -4,13 +4,13 @@ A password travels in the environment of the process, where the drivers look for
 (beside ~/.pgpass), and in MLflow's own variables.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from adapert.errors import InputError
+from adapert.process import environment
 
 WEB = ("http", "https")
 LIBPQ = ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
@@ -99,13 +99,5 @@ def passwords(*addresses: Apart) -> Iterator[None]:
                 f"Two addresses with two passwords need two places, but both would be {name}. Put the "
                 "passwords into ~/.pgpass, and leave them out of the addresses."
             )
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
+    with environment(wanted):
         yield
-    finally:
-        for name, found in before.items():
-            if found is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = found

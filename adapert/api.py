@@ -24,6 +24,7 @@ from adapert.arguments import (
     check_word,
 )
 from adapert.errors import InputError
+from adapert.process import settings_put_back
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,7 @@ def _ignore(line: str) -> None:
     """Take a line and say nothing."""
 
 
+@settings_put_back()
 def prepare(
     cells: AnyPath,
     network: AnyPath,
@@ -109,6 +111,7 @@ def prepare(
     )
 
 
+@settings_put_back()
 def launch(
     study: "AnyPath | Study",
     data: AnyPath | None = None,
@@ -186,6 +189,7 @@ def _refuse_beside_study(given: Mapping[str, Any]) -> None:
         )
 
 
+@settings_put_back()
 def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """Load a row a trial: its config under dotted names, its status, the last value of every metric.
 
@@ -204,6 +208,7 @@ def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     return open_study(check_folder("workspace", workspace), _name("study", study)).frame.copy()
 
 
+@settings_put_back()
 def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """Load the long table of a study's finished trials: a row a trial, perturbation and metric.
 
@@ -223,6 +228,7 @@ def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     return load_per_perturbation(open_study(check_folder("workspace", workspace), _name("study", study)))
 
 
+@settings_put_back()
 def pick(
     study: str,
     workspace: AnyPath = WORKSPACE,
@@ -270,6 +276,7 @@ def pick(
     return picked
 
 
+@settings_put_back()
 def evaluate(
     config: AnyPath | None = None,
     data: AnyPath | None = None,
@@ -325,6 +332,7 @@ def evaluate(
     )
 
 
+@settings_put_back()
 def predict(
     run: str,
     perturbations: str | Sequence[str],
@@ -349,6 +357,7 @@ def predict(
     return predict_run(check_folder("workspace", workspace), _name("run", run), asked, _folder("data", data))
 
 
+@settings_put_back()
 def rerun(
     run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = None, note: Note = _ignore
 ) -> "RerunResult":
@@ -382,6 +391,7 @@ class Drawn:
     claims: "pd.DataFrame | None" = None
 
 
+@settings_put_back()
 def draw_figures(
     studies: str | Sequence[str] = (),
     workspace: AnyPath = WORKSPACE,
@@ -445,6 +455,7 @@ def draw_figures(
     return Drawn(paths, claims)
 
 
+@settings_put_back()
 def write_report(
     studies: str | Sequence[str],
     workspace: AnyPath = WORKSPACE,

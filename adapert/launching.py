@@ -247,20 +247,21 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     from adapert.registry import build_model
     from adapert.training.fit import begin_fit
     from adapert.training.loop import DivergedError
+    from adapert.training.threads import torch_threads
 
-    torch.set_num_threads(resources.cpus_per_trial)
-    started = time.perf_counter()
-    dataset = read_prepared(Path(study.base.data.path))
-    probe = study.base.with_changes({"training.max_epochs": PROBE_EPOCHS})
-    model = build_model(probe, seed=0, device=torch.device(resources.device))
-    fit = begin_fit(model, dataset)
-    built = time.perf_counter() - started
-    seconds = []
-    try:
-        while not fit.is_over:
-            seconds.append(fit.step()["seconds"])
-    except DivergedError as error:
-        raise InputError(f"The probe of {PROBE_EPOCHS} epochs must train, but: {error}") from error
+    with torch_threads(resources.cpus_per_trial):
+        started = time.perf_counter()
+        dataset = read_prepared(Path(study.base.data.path))
+        probe = study.base.with_changes({"training.max_epochs": PROBE_EPOCHS})
+        model = build_model(probe, seed=0, device=torch.device(resources.device))
+        fit = begin_fit(model, dataset)
+        built = time.perf_counter() - started
+        seconds = []
+        try:
+            while not fit.is_over:
+                seconds.append(fit.step()["seconds"])
+        except DivergedError as error:
+            raise InputError(f"The probe of {PROBE_EPOCHS} epochs must train, but: {error}") from error
     n_epochs = study.base.training.max_epochs if isinstance(model, TrainedInEpochs) else 1
     # The first epoch also warms caches up.
     a_trial = built + min(seconds) * n_epochs

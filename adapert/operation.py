@@ -1,5 +1,6 @@
 """One process at work on a study: it holds the ledger, runs trials, tracks them and shows progress."""
 
+import logging
 import os
 import socket
 import time
@@ -11,6 +12,7 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from adapert.errors import first_line
+from adapert.process import log_levels
 from adapert.records import TrialRecord, TrialStatus
 from adapert.study.conductor import Closing, Conductor
 from adapert.study.definition import restore_study
@@ -72,6 +74,14 @@ def operate(
     Raises:
         InputError: Ray, or the searcher's storage, cannot be had.
     """
+    # Optuna's notes of every trial would go between the lines of progress.
+    with log_levels({"optuna": logging.ERROR}):
+        return _operate(folder, resources, limits, console, connect)
+
+
+def _operate(
+    folder: Path, resources: Resources, limits: Limits, console: Console, connect: Connect
+) -> StudyResult:
     started = time.monotonic()
     clear_scratch(folder)
     events = read_events(folder / LEDGER_FILE)

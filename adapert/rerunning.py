@@ -36,6 +36,7 @@ from adapert.tracking.reruns import Rerun, tracked_rerun
 from adapert.tracking.store import open_store
 from adapert.trainable import READABLE_SPLITS, tracked_metrics
 from adapert.training.fit import begin_fit
+from adapert.training.threads import torch_threads
 
 COMPARED = tuple(metric for metric in REPORTED if metric not in (*SYSTEM, "seconds"))
 """What a trial's numbers are: all that it reported but the time and the machine that it took."""
@@ -95,14 +96,17 @@ def rerun_trial(
     changes = compare_origins(study, original, device)
     for change in changes:
         note(f"Not as then: {change}.")
+    # As many as the trial had, where that is tracked: sums may depend on their number.
+    n_threads = original.n_threads or 1
     tags = _tags_of(original, config, study.run_id) | {
         Tag.DEVICE: device,
-        Tag.N_THREADS: str(_set_threads(original)),
+        Tag.N_THREADS: str(n_threads),
         Tag.HOST: socket.gethostname(),
     }
     with tracked_rerun(open_store(workspace), original.name, config, tags) as rerun:
         note(f"Training {original.name} again: {n_epochs} epochs at most, on {device}.")
-        again = _train(config, original, torch.device(device), n_epochs, rerun)
+        with torch_threads(n_threads):
+            again = _train(config, original, torch.device(device), n_epochs, rerun)
         metrics = compare_metrics(original.metrics, again)
         result = RerunResult(original.name, rerun.run_id, metrics, changes)
         rerun.log_comparison(metrics, describe_result(result))
@@ -181,13 +185,6 @@ def _count_epochs(original: TrialResult) -> int:
 def _device_of(original: TrialResult) -> str:
     is_on_gpu = original.device == "cuda" and torch.cuda.is_available()
     return "cuda" if is_on_gpu else "cpu"
-
-
-def _set_threads(original: TrialResult) -> int:
-    """Take as many threads as the trial had, where that is tracked: sums may depend on their number."""
-    n_threads = original.n_threads or 1
-    torch.set_num_threads(n_threads)
-    return n_threads
 
 
 def _compare_versions(tracked: str, known: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Which config fields matter, alone and in pairs, with intervals, from a study that was made for it."""
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from adapert.errors import InputError
+from adapert.process import log_levels
 from adapert.records import OBJECTIVE, TrialStatus
 from adapert.results.study import StudyResults
 from adapert.seeding import numpy_generator
@@ -203,8 +205,8 @@ def build_optuna_study(configs: pd.DataFrame, fields: Sequence[str], metric: str
     import optuna
     from optuna.trial import create_trial
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(direction="maximize")
+    with log_levels({"optuna": logging.ERROR}):  # else it would say that it made a study
+        study = optuna.create_study(direction="maximize")
     distributions = {field: _distribution(configs[field]) for field in fields}
     columns = {
         field: field_positions(configs[field])

@@ -11,4 +11,5 @@ pytest_plugins = [
     "fixtures.ledger",
     "fixtures.trained",
     "fixtures.edited",
+    "fixtures.process",
 ]

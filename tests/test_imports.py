@@ -11,6 +11,7 @@ ROOMS = (
     "adapert",
     "adapert.errors",
     "adapert.files",
+    "adapert.process",
     "adapert.addresses",
     "adapert.seeding",
     "adapert.config",

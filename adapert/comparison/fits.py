@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from adapert.comparison.plan import ComparisonPlan, Note
 from adapert.config import Config
@@ -16,6 +14,7 @@ from adapert.data.schema import FloatArray
 from adapert.models.ensemble import Ensemble
 from adapert.models.protocol import PerturbationModel
 from adapert.training.loop import DivergedError
+from adapert.training.threads import torch_threads
 
 ENSEMBLE_SUFFIX = "_ensemble"
 
@@ -60,7 +59,7 @@ def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset, n
         note(
             "Each model learns from train, then anew from train+validation with what it chose by validation."
         )
-    with _threads(plan.n_threads):
+    with torch_threads(plan.n_threads):
         return _fit_all(plan, config, dataset, (readable, joined), note)
 
 
@@ -82,17 +81,6 @@ def _fit_all(
             )
             fitted.append(row)
     return fitted
-
-
-@contextmanager
-def _threads(n_threads: int) -> Iterator[None]:
-    """Give torch a number of threads for a while: it has one setting for the whole process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def join_training(dataset: PreparedDataset, config: Config) -> PreparedDataset:

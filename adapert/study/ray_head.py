@@ -23,6 +23,7 @@ import psutil
 
 from adapert.errors import InputError
 from adapert.files import mark_temporary, sweep
+from adapert.process import environment
 
 FOLDER_PREFIX = "ray-"
 
@@ -54,26 +55,22 @@ def draw_token() -> dict[str, str | None]:
 
 
 @contextmanager
-def environment(settings: Mapping[str, str | None]) -> Iterator[None]:
+def ray_environment(settings: Mapping[str, str | None]) -> Iterator[None]:
     """Change environment variables while the block runs, also for Ray, which remembers its token.
 
     Args:
         settings: Name to value; None unsets one.
     """
-    before = {name: os.environ.get(name) for name in settings}
-    _set(settings)
     try:
-        yield
+        with environment(settings):
+            _read_again()
+            yield
     finally:
-        _set(before)
+        _read_again()
 
 
-def _set(settings: Mapping[str, str | None]) -> None:
-    for name, value in settings.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+def _read_again() -> None:
+    """Let Ray read its settings and its token from the environment again."""
     raylet: Any = import_module("ray._raylet")
     # In this order: a thread of Ray's that is still at work reads the token while the mode asks for one.
     raylet.Config.initialize("")

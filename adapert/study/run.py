@@ -15,6 +15,7 @@ from typing import Any
 
 from adapert.data.shipping import ShippedFolder
 from adapert.errors import InputError
+from adapert.process import log_levels, set_handlers, signal_handlers
 from adapert.study.conductor import Conductor
 from adapert.study.ray_head import (
     CLUSTER_PATIENCE,
@@ -23,9 +24,9 @@ from adapert.study.ray_head import (
     Watch,
     abandon,
     draw_token,
-    environment,
     find_parts,
     private_folder,
+    ray_environment,
     run_watched,
 )
 from adapert.study.resources import Resources, count_cpus
@@ -45,6 +46,13 @@ RAY_SETTINGS: dict[str, str] = {
     # Actors made at once: by default one after the other; how many trials there are is the searcher's to say.
     "TUNE_MAX_PENDING_TRIALS_PG": "256",
 }
+
+RAY_LEVELS = {
+    "ray": logging.ERROR,
+    # A failed trial is recorded with its message; Tune would print its traceback as well.
+    "ray.tune": logging.CRITICAL,
+}
+"""Of what Ray logs in this process."""
 
 SCRATCH = "ray"
 """Of Ray Tune, below a study's folder: nobody reads it."""
@@ -92,10 +100,6 @@ def _leaving_on_signals(conductor: Conductor) -> Iterator[Callable[[], None]]:
     A handler that only sets a flag loses nothing: Python drops a KeyboardInterrupt that comes while a process
     is forked, and Ray would be half started.
     """
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    # Under nohup a study outlives its terminal.
-    numbers = [number for number, handler in usual.items() if handler != signal.SIG_IGN]
-
     first: list[float] = []
 
     def leave(number: int, frame: object) -> None:
@@ -107,16 +111,11 @@ def _leaving_on_signals(conductor: Conductor) -> Iterator[Callable[[], None]]:
         first.append(now)
         conductor.interrupt()
 
-    def take() -> None:
-        for number in numbers:
-            signal.signal(number, leave)
-
-    take()
-    try:
-        yield take
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # Under nohup a study outlives its terminal.
+    leaving = {number: leave if handler != signal.SIG_IGN else handler for number, handler in usual.items()}
+    with signal_handlers(leaving):
+        yield lambda: set_handlers(leaving)
 
 
 class Head:
@@ -143,7 +142,7 @@ class Head:
 def started_ray(address: str = "") -> Iterator[Head]:
     """Start Ray on this machine and leave no process of it behind, or join a cluster.
 
-    The process's environment is afterwards as it was.
+    The process's environment and log levels are afterwards as they were.
 
     Args:
         address: Of a cluster; empty for this machine alone.
@@ -158,14 +157,12 @@ def started_ray(address: str = "") -> Iterator[Head]:
         )
     head, token = Head(address), {} if address else draw_token()
     breakpoint_of_ray = {"PYTHONBREAKPOINT": os.environ.get("PYTHONBREAKPOINT")}
-    with environment(RAY_SETTINGS | token | breakpoint_of_ray):
+    with ray_environment(RAY_SETTINGS | token | breakpoint_of_ray):
         import ray
 
-        with nullcontext() if address else private_folder() as folder:
+        with nullcontext() if address else private_folder() as folder, log_levels(RAY_LEVELS):
             try:
                 _start(folder) if folder else _join(address)
-                # A failed trial is recorded with its message; Tune would print its traceback as well.
-                logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
                 with _no_other_ray():
                     yield head
             finally:
@@ -198,7 +195,7 @@ def _start(folder: Path) -> None:
         num_cpus=count_cpus(),
         include_dashboard=False,
         log_to_driver=False,
-        logging_level=logging.ERROR,
+        logging_level=RAY_LEVELS["ray"],
     )
 
 
@@ -210,7 +207,7 @@ def _join(address: str) -> None:
         ray.init(
             address=address,
             log_to_driver=False,
-            logging_level=logging.ERROR,
+            logging_level=RAY_LEVELS["ray"],
             runtime_env={"py_modules": modules, "env_vars": RAY_SETTINGS},
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -226,12 +223,14 @@ def _garbage_collected_before() -> Iterator[None]:
 
     Ray ends the process where another thread's collection frees a reference of it while it shuts down.
     """
+    was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 def _build_tuner(conductor: Conductor, resources: Resources, scratch: Path) -> Any:

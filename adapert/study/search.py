@@ -149,8 +149,6 @@ class Suggestions:
         Raises:
             InputError: The storage has another study of this name.
         """
-        # Its notes of every trial would go between the lines of progress.
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
         check_owner(name, storage, owner)
         if name in optuna.get_all_study_names(storage):
             optuna.delete_study(study_name=name, storage=storage)

@@ -9,7 +9,8 @@ import os
 import re
 import shlex
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from filelock import FileLock
 
 from adapert.errors import InputError
 from adapert.files import write_whole
+from adapert.process import environment, log_levels, set_until_block_ends
 from adapert.records import EXPERIMENT
 
 if TYPE_CHECKING:
@@ -260,10 +262,15 @@ def known_revisions() -> list[str]:
 def quiet_mlflow() -> None:
     """Keep MLflow's and its database migrations' notices out of the user's terminal.
 
-    To be called after MLflow's import, which sets the levels anew.
+    To be called after MLflow's import, which sets levels of its own.
     """
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    set_until_block_ends(_quiet)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
     # The writer tries again by itself; MLflow's seven tries of two minutes would hold a study's end up.
-    for name, value in {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}.items():
-        os.environ.setdefault(name, value)
+    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    missing = {name: value for name, value in patience.items() if name not in os.environ}
+    with log_levels({"alembic": logging.WARNING, "mlflow": logging.WARNING}), environment(missing):
+        yield

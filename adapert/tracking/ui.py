@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from adapert.errors import InputError
+from adapert.process import signal_handlers
 from adapert.tracking.store import DATABASE, open_store, tracking_uri
 from adapert.tracking.views import share_views, view_address
 
@@ -59,10 +60,12 @@ def serve(workspace: Path, port: int, console: Console) -> int:
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
     # In a session of its own, so that Ctrl-C reaches only this process (the server would print a traceback);
     # then whatever else ends this process must end the server too.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    ending = dict.fromkeys((signal.SIGTERM, signal.SIGHUP), signal.default_int_handler)
     guarded = [sys.executable, "-S", "-c", GUARD, *command]
-    with subprocess.Popen(guarded, env=environment, stdin=subprocess.PIPE, start_new_session=True) as server:
+    with (
+        signal_handlers(ending),
+        subprocess.Popen(guarded, env=environment, stdin=subprocess.PIPE, start_new_session=True) as server,
+    ):
         try:
             return _wait(server)
         except KeyboardInterrupt:

@@ -15,8 +15,8 @@ from adapert.study.ray_head import (
     Processes,
     Watch,
     draw_token,
-    environment,
     private_folder,
+    ray_environment,
     run_watched,
 )
 
@@ -41,7 +41,7 @@ def test_each_start_has_a_token_of_its_own():
 def test_the_environment_is_put_back(monkeypatch):
     monkeypatch.setenv("ADAPERT_A", "mine")
     monkeypatch.delenv("ADAPERT_B", raising=False)
-    with environment({"ADAPERT_A": None, "ADAPERT_B": "theirs"}):
+    with ray_environment({"ADAPERT_A": None, "ADAPERT_B": "theirs"}):
         assert "ADAPERT_A" not in os.environ
         assert os.environ["ADAPERT_B"] == "theirs"
     assert os.environ["ADAPERT_A"] == "mine"
