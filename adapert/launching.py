@@ -13,7 +13,7 @@ from rich.console import Console
 
 from adapert.addresses import passwords, take_apart
 from adapert.config import Config, read_config
-from adapert.data.prepared import read_manifest, read_prepared
+from adapert.data.prepared import check_values, read_manifest, read_prepared
 from adapert.errors import InputError, first_line
 from adapert.files import write_whole
 from adapert.operation import StudyResult, operate
@@ -97,20 +97,21 @@ def is_begun(study: Study, workspace: Path) -> bool:
     return True
 
 
-def check_rows(study: Study) -> None:
-    """Refuse cells as training rows where the data set has none, before any trial is spent.
+def check_data(study: Study) -> None:
+    """Refuse data that a study's trials cannot be trained on, before any of them is spent.
 
     Raises:
-        InputError: A config of the study has ``data.control: "cell"``, but the data are responses.
+        InputError: The data set is damaged, or has no cells and a config has ``data.control: "cell"``.
     """
+    dataset = read_prepared(Path(study.base.data.path))
     changes = study.plan.variants.values() if isinstance(study.plan, Design) else [{}]
     configs = [study.base.with_changes(change) for change in changes]
-    is_responses = read_manifest(Path(study.base.data.path))["kind"] == "responses"
-    if is_responses and any(config.data.control == "cell" for config in configs):
+    if dataset.manifest["kind"] == "responses" and any(config.data.control == "cell" for config in configs):
         raise InputError(
             "data.control 'cell' needs single cells, but the data set was prepared from responses. "
             "Use 'mean'."
         )
+    check_values(dataset)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +150,11 @@ def launch(
         recipe: That the study was built by, to be compared when it is gone on with.
 
     Raises:
-        InputError: A study of this name exists in the workspace or in MLflow, or a store cannot be opened.
+        InputError: A study of this name exists in the workspace or in MLflow, its data are damaged, or a
+            store cannot be opened.
     """
     check_new(study, workspace)
-    check_rows(study)
+    check_data(study)
     stores = stores or Stores()
     tracking = take_apart("--tracking-uri", stores.tracking_uri)
     storage = take_apart("--optuna-storage", stores.optuna_storage)
@@ -240,6 +242,9 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     """Estimate a study's wall time from a few epochs of its base config, trained here and now.
 
     An upper bound, about: trials that are stopped early make it shorter.
+
+    Raises:
+        InputError: The data set is damaged, or its config cannot be trained on it.
     """
     import torch
 
@@ -249,6 +254,7 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     from adapert.training.loop import DivergedError
     from adapert.training.threads import torch_threads
 
+    check_data(study)
     with torch_threads(resources.cpus_per_trial):
         started = time.perf_counter()
         dataset = read_prepared(Path(study.base.data.path))

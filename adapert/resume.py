@@ -12,6 +12,7 @@ from rich.console import Console
 
 from adapert.data.prepared import read_manifest
 from adapert.errors import InputError, name_some
+from adapert.launching import check_data
 from adapert.operation import StudyResult, operate
 from adapert.records import TrialStatus
 from adapert.study.definition import describe_origin, describe_study, find_changes, restore_study
@@ -52,13 +53,14 @@ def resume(
         is_accepted: Whether to go on although code, data or recipe have changed.
 
     Raises:
-        InputError: No such study, another process runs it, something has changed, or this machine has less
-            than the study uses.
+        InputError: No such study, another process runs it, something has changed, its data are damaged, or
+            this machine has less than the study uses.
     """
     folder = find_study(workspace, name)
     with held(folder):
         state = fold(read_events(folder / LEDGER_FILE))
         _check_unchanged(state, folder, is_accepted, console)
+        check_data(restore_study(state.definition["study"]))
         return operate(
             folder,
             build_resources(**asdict(_restore(Resources, state.session.get("resources", {}), resources))),

@@ -1,9 +1,11 @@
 """The functions of `adapert.api`, as a notebook calls them."""
 
 import inspect
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from fixtures.command import Simulated
 from fixtures.copied import copy_store
@@ -65,6 +67,16 @@ def test_a_split_is_evaluated_and_counted(simulated: Simulated, tmp_path):
     assert found.opening.number == 1
     with pytest.raises(InputError, match="--again"):
         adapert.evaluate(data=simulated.prepared, workspace=tmp_path, plan=plan)
+
+
+def test_a_study_is_not_launched_on_data_with_a_damaged_value(simulated: Simulated, tmp_path):
+    data = shutil.copytree(simulated.prepared, tmp_path / "data")
+    delta = np.load(data / "validation" / "delta.npy")
+    delta[0, 0] = np.inf
+    np.save(data / "validation" / "delta.npy", delta)
+    with pytest.raises(InputError, match=r"delta\.npy' holds values that are no finite numbers"):
+        adapert.launch("quickstart", data, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_data_set_is_prepared_as_by_the_command(simulated: Simulated, tmp_path):

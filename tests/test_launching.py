@@ -3,6 +3,7 @@ import re
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from fixtures.dataset import build_tiny_dataset
 from optuna.distributions import FloatDistribution
@@ -14,8 +15,8 @@ from adapert.errors import InputError
 from adapert.launching import (
     Stores,
     build_base,
+    check_data,
     check_new,
-    check_rows,
     estimate_seconds,
     is_begun,
     launch,
@@ -195,6 +196,27 @@ def test_the_estimate_grows_with_epochs_and_needs_no_test_split(prepared):
     assert 0 < few < many
 
 
+def put_nan(data):
+    """Damage one value of a large array, which keeps the sizes that all readers check."""
+    delta = np.load(data / "train" / "delta.npy")
+    delta[0, 0] = np.nan
+    np.save(data / "train" / "delta.npy", delta)
+
+
+def test_a_damaged_value_is_refused_before_anything_is_written(prepared, tmp_path):
+    put_nan(prepared)
+    study = study_of(DESIGN, build_base(prepared, None, {}))
+    with pytest.raises(InputError, match=r"delta\.npy' holds values that are no finite numbers"):
+        launch(study, tmp_path / "runs", Resources(), Limits(), Console(quiet=True))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_damaged_value_is_refused_before_a_probe_is_trained(prepared):
+    put_nan(prepared)
+    with pytest.raises(InputError, match=r"delta\.npy' holds values that are no finite numbers"):
+        estimate_seconds(study_of(DESIGN, build_base(prepared, None, {})), Resources(device="cpu"))
+
+
 def printed(plan):
     console = Console(file=io.StringIO(), width=200)
     print_plan(study_of(plan), 42.0, console)
@@ -222,10 +244,10 @@ def test_cells_as_rows_are_refused_for_responses(tmp_path):
     path = tmp_path / "responses"
     write_prepared(replace(dataset, manifest={**dataset.manifest, "kind": "responses"}), path)
     base = build_base(path, None, {})
-    check_rows(study_of(DESIGN, base))
+    check_data(study_of(DESIGN, base))
     by_cell = Design(kind="ablation", variants={"cells": {"data.control": "cell"}})
     for study in (study_of(by_cell, base), study_of(SEARCH, base.with_changes({"data.control": "cell"}))):
         with pytest.raises(
             InputError, match=r"needs single cells, but .* prepared from responses\. Use 'mean'"
         ):
-            check_rows(study)
+            check_data(study)

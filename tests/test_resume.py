@@ -3,6 +3,7 @@ import json
 import shutil
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 from fixtures.dataset import build_tiny_dataset
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -190,6 +191,17 @@ def test_data_that_were_prepared_anew_are_refused(begun, workspace, operated, co
     manifest.write_text(manifest.read_text().replace('"tiny"', '"other"'))
     with pytest.raises(InputError, match="the data's fingerprint was tiny and is other"):
         resume(workspace, "try", console, {}, {})
+
+
+def test_data_whose_values_were_damaged_are_refused(begun, workspace, operated, console, tmp_path):
+    begun()
+    delta = np.load(tmp_path / "prepared" / "train" / "delta.npy")
+    delta[0, 0] = np.nan
+    np.save(tmp_path / "prepared" / "train" / "delta.npy", delta)
+    for is_accepted in (False, True):
+        with pytest.raises(InputError, match=r"delta\.npy' holds values that are no finite numbers"):
+            resume(workspace, "try", console, {}, {}, is_accepted)
+    assert operated == []
 
 
 def test_data_that_are_gone_are_refused(begun, workspace, operated, console, tmp_path):

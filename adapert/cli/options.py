@@ -52,13 +52,10 @@ DEFAULT_WORKSPACE = Path("runs")
 def parse_base(
     data: Path | None, config: Path | None, changes: list[str] | None, max_epochs: int | None
 ) -> "Config":
-    """Read the config that trials start from, and refuse data that are damaged before any trial."""
-    from adapert.data.prepared import check_values, read_prepared
+    """Read the config that trials start from."""
     from adapert.launching import build_base
 
-    base = build_base(data, config, parse_changes(changes, max_epochs))
-    check_values(read_prepared(Path(base.data.path)))
-    return base
+    return build_base(data, config, parse_changes(changes, max_epochs))
 
 
 def parse_changes(changes: list[str] | None, max_epochs: int | None) -> dict[str, Any]:
