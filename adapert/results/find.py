@@ -11,11 +11,13 @@ from adapert.results.tracked import TrackedResults
 from adapert.results.trial import TrialResult
 from adapert.study.folders import study_folder, study_names
 from adapert.study.ledger import LEDGER_FILE, EventKind, read_events
+from adapert.study.study import make_printable
 from adapert.tracking.read import find_run, tag_of, tracked_names
 from adapert.tracking.read import find_studies as find_tracked_studies
 from adapert.tracking.store import has_store, tracking_uri
 
 RUN_ID = re.compile(r"[0-9a-f]{32}")
+TRIAL_NAME = re.compile(r"([^\W_][\w.-]*)/([0-9]+)")
 
 
 def open_study(workspace: Path, name: str) -> StudyResults:
@@ -52,13 +54,22 @@ def find_trial(workspace: Path, name: str) -> tuple[StudyResults, TrialResult]:
             trial.
 
     Raises:
-        InputError: No such study, trial or run, a run of something else, or no finished trial.
+        InputError: No such study, trial or run, a run of something else, or no finished trial; or what is
+            no name of a trial.
     """
     if RUN_ID.fullmatch(name):
         return _find_run(workspace, name)
-    study, slash, number = name.partition("/")
-    results = open_study(workspace, study)
-    return results, results.trial(number) if slash else results.best_trial()
+    if "/" not in name:
+        results = open_study(workspace, name)
+        return results, results.best_trial()
+    named = TRIAL_NAME.fullmatch(name)
+    if named is None:
+        raise InputError(
+            "A trial is named by its study and number, such as 'search/007', but it is "
+            f"'{make_printable(name)}'. 'adapert status STUDY' lists a study's trials."
+        )
+    results = open_study(workspace, named[1])
+    return results, results.trial(named[2])
 
 
 def find_studies(workspace: Path, config_digest: str) -> list[str]:

@@ -65,17 +65,21 @@ def check_name(name: str, n_bytes: int = MAX_NAME) -> None:
         InputError: It does not.
     """
     if not name[:1].isalnum() or not all(part.isalnum() or part in "._-" for part in name):
-        escaped = "".join(part if part.isprintable() else ascii(part)[1:-1] for part in name)
-        shown = escaped if len(escaped) <= MAX_NAME else f"{escaped[:20]}..."
         raise InputError(
             "A study's name must be of letters, digits, '.', '_' and '-' and begin with a letter or "
-            f"digit, but it is '{shown}'. Give another name."
+            f"digit, but it is '{make_printable(name)}'. Give another name."
         )
     if len(name.encode()) > n_bytes:
         raise InputError(
             f"A study's name must have at most {n_bytes} bytes, but '{name[:20]}...' has "
             f"{len(name.encode())}. Give a shorter one."
         )
+
+
+def make_printable(name: str) -> str:
+    """Put what a user gave as a name into one line: no control characters, and not at any length."""
+    escaped = "".join(part if part.isprintable() else ascii(part)[1:-1] for part in name)
+    return escaped if len(escaped) <= MAX_NAME else f"{escaped[:20]}..."
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from adapert.config import Config
@@ -32,6 +34,23 @@ def test_a_study_s_name_and_its_own_run_stand_for_its_best_finished_trial(traine
 )
 def test_what_is_not_there_is_refused(trained, name, match):
     with pytest.raises(InputError, match=match):
+        find_trial(trained.workspace, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("[/x]", "[/x]"),
+        ("forms/", "forms/"),
+        ("forms/001/x", "forms/001/x"),
+        ("/001", "/001"),
+        ("[/001", "[/001"),
+        ("forms/1\n", r"forms/1\n"),
+        (f"forms/{'x' * 200}", f"forms/{'x' * 14}..."),
+    ],
+)
+def test_what_is_no_trial_s_name_is_not_cut_at_its_slash(trained, name, shown):
+    with pytest.raises(InputError, match=rf"such as 'search/007', but it is '{re.escape(shown)}'\. "):
         find_trial(trained.workspace, name)
 
 
