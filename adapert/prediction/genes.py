@@ -10,6 +10,7 @@ from adapert.data.labels import LabelRule, strip_blanks
 from adapert.data.prepared import SharedTable
 from adapert.data.schema import GENE_SEPARATOR, genes_of
 from adapert.errors import InputError, name_some
+from adapert.models.adapert.adjacency import select_edges
 
 N_SUGGESTED = 5
 """Genes for which near names are looked up."""
@@ -54,7 +55,8 @@ def _read(name: str, rule: LabelRule) -> tuple[str, ...]:
 def indistinct_genes(shared: SharedTable, config: GraphConfig, perturbations: Sequence[str]) -> list[str]:
     """List the perturbed genes that have neither text nor edges: a model cannot tell them apart."""
     has_edge = np.zeros(len(shared.node_names), dtype=bool)
-    has_edge[np.asarray(shared.edge_target)[np.asarray(shared.edge_rank) < config.top_k]] = True
+    _, target, _ = select_edges(shared, config)
+    has_edge[target] = True
     is_blank = ~has_edge & ~np.asarray(shared.has_text)
     blank = set(map(str, np.asarray(shared.node_names)[is_blank]))
     genes = dict.fromkeys(gene for name in perturbations for gene in genes_of(name))

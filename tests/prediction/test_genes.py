@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from adapert.config import GraphConfig
@@ -61,3 +62,10 @@ def test_a_gene_is_indistinct_where_it_has_neither_text_nor_edges(tiny_dataset):
     assert indistinct_genes(tiny_dataset.shared, GraphConfig(), asked) == ["G14"]
     with_text = replace(tiny_dataset.shared, has_text=tiny_dataset.shared.has_text | True)
     assert indistinct_genes(with_text, GraphConfig(), asked) == []
+
+
+def test_edges_that_carry_no_message_tell_no_gene_apart(tiny_dataset):
+    shared = tiny_dataset.shared
+    without = replace(shared, edge_score=shared.edge_score * 0, has_text=np.zeros_like(shared.has_text))
+    assert indistinct_genes(without, GraphConfig(edge_weight="confidence"), ["G00"]) == ["G00"]
+    assert indistinct_genes(without, GraphConfig(), ["G00"]) == []

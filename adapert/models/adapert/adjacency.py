@@ -14,7 +14,8 @@ def build_adjacency(
 ) -> scipy.sparse.csr_array:
     """Build A with A[v, u] = weight of the message from u to v; each row sums to 1.
 
-    A gene without neighbours is its own only neighbour, where Eq. 6 would divide 0 by 0.
+    A gene without neighbours is its own only neighbour, where Eq. 6 would divide 0 by 0; so is one whose
+    neighbours all have weight 0.
 
     Args:
         shared: The data set's network.
@@ -26,9 +27,7 @@ def build_adjacency(
         Row-stochastic matrix, (n_nodes, n_nodes).
     """
     n_nodes = len(shared.node_names)
-    kept = np.flatnonzero(shared.edge_rank < config.top_k)
-    source, target = np.asarray(shared.edge_source[kept]), np.asarray(shared.edge_target[kept])
-    weight = np.ones(len(kept)) if config.edge_weight == "uniform" else np.asarray(shared.edge_score[kept])
+    source, target, weight = select_edges(shared, config)
     if config.edges == "rewired":
         source = rewire_sources(source, target, numpy_generator(seed, "rewiring"))
     own = np.arange(n_nodes) if self_loops else np.setdiff1d(np.arange(n_nodes), target)
@@ -38,6 +37,24 @@ def build_adjacency(
     rows, columns = np.concatenate([target, own]), np.concatenate([source, own])
     adjacency = scipy.sparse.csr_array((entries, (rows, columns)), shape=(n_nodes, n_nodes))
     return scipy.sparse.csr_array(scipy.sparse.diags_array(1 / adjacency.sum(axis=1)) @ adjacency)
+
+
+def select_edges(shared: SharedTable, config: GraphConfig) -> tuple[IntArray, IntArray, FloatArray]:
+    """Select the edges that carry a message: the top k into each gene, of a weight above 0.
+
+    Args:
+        shared: The data set's network.
+        config: Edges kept, and their weights.
+
+    Returns:
+        Source, target and weight of each, (n_edges,).
+    """
+    is_kept = np.asarray(shared.edge_rank) < config.top_k
+    if config.edge_weight == "confidence":
+        is_kept &= np.asarray(shared.edge_score) > 0
+    kept = np.flatnonzero(is_kept)
+    weight = np.ones(len(kept)) if config.edge_weight == "uniform" else np.asarray(shared.edge_score[kept])
+    return np.asarray(shared.edge_source[kept]), np.asarray(shared.edge_target[kept]), weight
 
 
 def rewire_sources(

@@ -49,6 +49,36 @@ def test_confidence_weights_are_shares_of_the_scores():
     np.testing.assert_allclose(adjacency(top_k=3, edge_weight="confidence"), expected, rtol=1e-6)
 
 
+def with_scores_of_zero():
+    """Gene 0 with edges of score 0 alone, gene 1 with one such edge among others."""
+    score = SHARED.edge_score.copy()
+    score[SHARED.edge_target == 0] = 0
+    score[np.flatnonzero(SHARED.edge_target == 1)[0]] = 0
+    return replace(SHARED, edge_score=score)
+
+
+@pytest.mark.parametrize("self_loops", [False, True])
+def test_edges_of_score_zero_carry_no_message_by_confidence(self_loops):
+    shared = with_scores_of_zero()
+    edges = list(zip(shared.edge_source, shared.edge_target, shared.edge_score, strict=True))
+    largest = max(score for *_, score in edges)
+    expected = np.zeros((N_NODES, N_NODES))
+    for node in range(N_NODES):
+        for source, target, score in edges:
+            if target == node:
+                expected[node, source] = score
+        if self_loops or expected[node].sum() == 0:
+            expected[node, node] = largest
+        expected[node] /= expected[node].sum()
+    rows = adjacency(shared, self_loops, top_k=20, edge_weight="confidence")
+    np.testing.assert_allclose(rows, expected, rtol=1e-6)
+    assert np.flatnonzero(rows[0]).tolist() == [0]
+
+
+def test_edges_of_score_zero_count_where_weights_are_uniform():
+    assert np.array_equal(adjacency(with_scores_of_zero(), top_k=20), adjacency(top_k=20))
+
+
 def test_top_k_keeps_the_best_edges_into_each_gene():
     best = adjacency(top_k=1)
     for node in range(N_NODES - 1):
