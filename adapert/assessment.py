@@ -24,7 +24,7 @@ from adapert.comparison import (
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset, check_values, read_prepared
 from adapert.data.regroup import redraw
-from adapert.errors import InputError, first_line
+from adapert.errors import InputError, first_line, format_count
 from adapert.evaluation.emitted_files import write_emitted_pair
 from adapert.evaluation.predictions import build_predictions, write_predictions
 from adapert.files import check_new_directory
@@ -176,8 +176,8 @@ def name_study(workspace: Path, config: Config) -> str:
 
 def describe_opened(plan: ComparisonPlan, dataset: PreparedDataset, opening: RecordedOpening | None) -> str:
     """Say which split is open now, and for the test split how often it was."""
-    n_perturbations = len(dataset.splits[plan.split].table.perturbations)
-    opened = f"Opened: the {plan.split} split of data {dataset.fingerprint}, {n_perturbations} perturbations."
+    perturbations = format_count(len(dataset.splits[plan.split].table.perturbations), "perturbation")
+    opened = f"Opened: the {plan.split} split of data {dataset.fingerprint}, {perturbations}."
     return f"{opened} {opening.describe() if opening else 'The test split stays closed.'}"
 
 

@@ -28,6 +28,11 @@ def name_some(names: Iterable[str], limit: int = 5) -> str:
     return shown if len(listed) <= limit else f"{shown} and {len(listed) - limit} more"
 
 
+def format_count(n: float, noun: str) -> str:
+    """Say how many there are of what a noun names that takes an s: ``"1 trial"``, ``"1,200 trials"``."""
+    return f"{n:,.0f} {noun}{'' if n == 1 else 's'}"
+
+
 def first_line(error: Exception) -> str:
     """Put what another package's error says into one sentence."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0]

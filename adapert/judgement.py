@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from adapert.records import TrialStatus
 from adapert.results.find import open_study
 from adapert.results.study import StudyResults
@@ -117,7 +117,7 @@ def judge(picked: Pick, trials: pd.DataFrame) -> Pick:
     on_own_split = results[(results["rank"] == best + 1) & (results[SPLIT_SEED] == config.data.split_seed)]
     n_failed = int((trials["status"] == TrialStatus.FAILED).sum())
     if n_failed:
-        notes.append(f"{n_failed} of {len(trials)} trials of the re-evaluation failed.")
+        notes.append(f"{n_failed} of {format_count(len(trials), 'trial')} of the re-evaluation failed.")
     return replace(
         picked,
         config=config,
@@ -171,7 +171,8 @@ def _keep_shared(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     n_left_out = int((n_have < n_candidates).sum())
     if n_left_out:
         notes.append(
-            f"Left out, since not all candidates have their split and seed: {_count(n_left_out, 'trial')}."
+            "Left out, since not all candidates have their split and seed: "
+            f"{format_count(n_left_out, 'trial')}."
         )
     return results[n_have == n_candidates], notes
 
@@ -207,7 +208,8 @@ def _give_reason(table: pd.DataFrame, shared: pd.DataFrame, objective: str) -> s
     main = main_metric(objective)
     best = table.iloc[0]
     said = f"Rank {best['rank']:.0f} is picked: its {describe_objective(objective)}"
-    over = f"over {_count(shared[SPLIT_SEED].nunique(), 'split')}, {_count(best['n_trials'], 'trial')} in all"
+    n_splits = shared[SPLIT_SEED].nunique()
+    over = f"over {format_count(n_splits, 'split')}, {format_count(best['n_trials'], 'trial')} in all"
     if len(table) == 1:
         return f"{said} is {best[main]:.4f} {over}; no other config was trained anew."
     second = table.iloc[1]
@@ -217,9 +219,5 @@ def _give_reason(table: pd.DataFrame, shared: pd.DataFrame, objective: str) -> s
     is_best = "is the best" if objective == PARETO else f"of {best[main]:.4f} is the best of {len(table)}"
     return (
         f"{said} {is_best} {over}. Rank {second['rank']:.0f} is next with {second[main]:.4f}{unit}; the "
-        f"pick is ahead of it in {n_ahead} of {_count(len(values), 'paired trial')}."
+        f"pick is ahead of it in {n_ahead} of {format_count(len(values), 'paired trial')}."
     )
-
-
-def _count(n: float, word: str) -> str:
-    return f"{n:.0f} {word}{'' if n == 1 else 's'}"

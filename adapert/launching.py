@@ -14,7 +14,7 @@ from rich.console import Console
 from adapert.addresses import passwords, take_apart
 from adapert.config import Config, read_config
 from adapert.data.prepared import check_values, read_manifest, read_prepared
-from adapert.errors import InputError, first_line
+from adapert.errors import InputError, first_line, format_count
 from adapert.files import write_whole
 from adapert.operation import StudyResult, operate
 from adapert.records import CODE_DIFF_FILE
@@ -277,14 +277,19 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
 def print_plan(study: Study, seconds: float, console: Console) -> None:
     """Print what a study would run, and for how long."""
     console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True, markup=False)
-    console.print(f"{study.n_trials} trials of at most {study.base.training.max_epochs} epochs")
+    console.print(
+        f"{format_count(study.n_trials, 'trial')} of at most "
+        f"{format_count(study.base.training.max_epochs, 'epoch')}"
+    )
     if isinstance(study.plan, Design):
-        console.print(f"{len(study.plan.variants)} variants x {study.plan.n_seeds} seeds:")
+        seeds = format_count(study.plan.n_seeds, "seed")
+        console.print(f"{format_count(len(study.plan.variants), 'variant')} x {seeds}:")
         for name, changes in study.plan.variants.items():
             described = ", ".join(f"{field} = {value}" for field, value in changes.items())
             console.print(f"  {name}: {described or 'no change'}", soft_wrap=True, markup=False)
     elif isinstance(study.plan, AblationPath):
-        console.print(f"{study.plan.n_configs} configs x {study.plan.n_seeds} seeds, from:")
+        seeds = format_count(study.plan.n_seeds, "seed")
+        console.print(f"{format_count(study.plan.n_configs, 'config')} x {seeds}, from:")
         for field, value in study.plan.start.items():
             console.print(f"  {field}: {value} to {study.base.flat()[field]}", soft_wrap=True, markup=False)
     else:

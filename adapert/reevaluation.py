@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from adapert.data.prepared import read_manifest
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from adapert.judgement import count_retrained, judge, name_reevaluation
 from adapert.launching import launch
 from adapert.operation import StudyResult
@@ -242,8 +242,8 @@ def _describe(study: Study) -> str:
     assert isinstance(study.plan, Design)
     n_configs, n_redraws = count_retrained(study.plan)
     return (
-        f"{study.n_trials} trials of the configs of rank 1 to {n_configs}; of each {study.plan.n_seeds} on "
-        f"fresh seeds and {n_redraws} on redrawn splits."
+        f"{format_count(study.n_trials, 'trial')} of the configs of rank 1 to {n_configs}; of each "
+        f"{study.plan.n_seeds} on fresh seeds and {n_redraws} on redrawn splits."
     )
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from adapert.config import Config, build_config
 from adapert.data.schema import BoolArray, FloatArray
-from adapert.errors import InputError, nearest
+from adapert.errors import InputError, format_count, nearest
 from adapert.records import EVALUATED, TrialStatus
 from adapert.results.study import StudyResults
 
@@ -101,7 +101,7 @@ def pick(study: StudyResults, objective: str = "pearson_delta") -> Pick:
     if finished.empty:
         raise InputError(
             f"A config is picked among finished trials, but study '{study.name}' has none of its "
-            f"{len(trials)} trials finished. {study.how_to_finish}"
+            f"{format_count(len(trials), 'trial')} finished. {study.how_to_finish}"
         )
     if finished[SPLIT_SEED].nunique() > 1:
         raise InputError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
 from adapert.study.definition import restore_study
 from adapert.study.folders import find_study, study_names
@@ -130,13 +130,13 @@ def describe_status(status: StudyStatus) -> list[str]:
     n_ended = sum(record.status != TrialStatus.RUNNING for record in records)
     now = f"by {status.holder}" if status.is_running else f"last by {status.holder}"
     lines = [
-        f"{status.name}: {status.word} ({now}), {n_ended} of {status.n_asked} trials, "
+        f"{status.name}: {status.word} ({now}), {n_ended} of {format_count(status.n_asked, 'trial')}, "
         f"{status.state.trial_hours:.2f} trial-hours, {format_seconds(status.state.seconds)} at work"
     ]
     if status.state.closed and status.state.closed["message"]:
         lines.append(status.state.closed["message"])
     if status.n_waiting and not status.is_running:
-        lines.append(f"{status.n_waiting} lines wait for MLflow: adapert sync {status.name}")
+        lines.append(f"MLflow lacks {format_count(status.n_waiting, 'line')}: adapert sync {status.name}")
     return lines
 
 

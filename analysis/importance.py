@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from adapert.process import log_levels
 from adapert.records import OBJECTIVE, TrialStatus
 from adapert.results.study import StudyResults
@@ -252,8 +252,8 @@ def _check_configs(configs: pd.DataFrame, metric: str, trials: pd.DataFrame) -> 
     if len(configs) < LEAST_CONFIGS or configs[metric].nunique() < 2:
         raise NothingToShowError(
             f"Importance needs at least {LEAST_CONFIGS} finished configs of different {metric}, but study "
-            f"'{trials['study'].iloc[0]}' has {len(configs)} configs of {configs[metric].nunique()} values. "
-            "Resume it, or extend it with --trials."
+            f"'{trials['study'].iloc[0]}' has {format_count(len(configs), 'config')} of "
+            f"{format_count(configs[metric].nunique(), 'value')}. Resume it, or extend it with --trials."
         )
 
 

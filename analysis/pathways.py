@@ -10,7 +10,7 @@ import pandas as pd
 
 from adapert.data.schema import FloatArray, StringArray
 from adapert.data.tables import open_binary
-from adapert.errors import InputError, first_line, name_some
+from adapert.errors import InputError, first_line, format_count, name_some
 from adapert.seeding import derive_seed, numpy_generator
 from analysis.predictions import Predictions
 
@@ -48,7 +48,7 @@ def read_gene_sets(path: Path) -> dict[str, list[str]]:
     if n_short or not any(len(fields) > 2 for fields in lines):
         raise InputError(
             "A GMT file has a name, a description and genes in each line, with tabs between, but "
-            f"{n_short} of the {len(lines)} lines of '{path}' have not. Name a GMT file."
+            f"{n_short} of {format_count(len(lines), 'line')} of '{path}' have not. Name a GMT file."
         )
     sets: dict[str, list[str]] = {}
     unlike = set()
@@ -255,7 +255,7 @@ def _sizes(gene_sets: GeneSets, gene_names: StringArray) -> "pd.Series[int]":
     if usable.empty:
         raise InputError(
             f"A gene set must have {MIN_GENES} to {MAX_GENES} of the {len(measured):,} measured genes, but "
-            f"the {len(sizes)} sets have at most {sizes.max()} "
+            f"the largest of {format_count(len(sizes), 'set')} has {sizes.max()} "
             f"({name_some(gene_names.tolist(), 3)}). Use sets of gene symbols, or prepare more genes."
         )
     return usable

@@ -124,7 +124,7 @@ def test_lines_that_wait_for_mlflow_are_counted_with_their_cure(make_ledger, run
     (made.folder / DELIVERED_FILE).write_text('{"lines": 10}')
     status = read_status(runs, "try")
     assert status.n_waiting == len(made.events) - 1 - 10
-    assert describe_status(status)[-1] == f"{status.n_waiting} lines wait for MLflow: adapert sync try"
+    assert describe_status(status)[-1] == f"MLflow lacks {status.n_waiting} lines: adapert sync try"
 
 
 def test_a_study_whose_lines_were_all_delivered_says_nothing_of_it(make_ledger, runs):

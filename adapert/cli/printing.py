@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from adapert.errors import format_count
+
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
@@ -53,7 +55,7 @@ def print_candidates(picked: "Pick", n_shown: int = 4) -> None:
     if picked.reevaluated is not None:
         console.print("± is the standard deviation over trials; the interval is of the search's own mean.")
     if picked.n_left_out:
-        console.print(f"{picked.n_left_out} trials without a final {words} are left out.")
+        console.print(f"Left out: {format_count(picked.n_left_out, 'trial')} without a final {words}.")
     for line in picked.notes:
         console.print(line, style="dim", soft_wrap=True)
     console.print(picked.reason, soft_wrap=True)

@@ -7,7 +7,7 @@ import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace
 from adapert.cli.printing import console, note, print_error
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -120,7 +120,7 @@ def _print_context(predictions: "Predictions", perturbation: str) -> None:
     if len(selected):
         named = f": {', '.join(others[:N_STRONGEST])}" if len(others) else ""
         more = ", ..." if len(others) > N_STRONGEST else ""
-        console.print(f"{len(others)} context genes{named}{more}", soft_wrap=True)
+        console.print(f"{format_count(len(others), 'context gene')}{named}{more}", soft_wrap=True)
 
 
 def _draw(predictions: "Predictions", path: Path) -> None:

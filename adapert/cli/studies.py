@@ -35,6 +35,7 @@ from adapert.cli.options import (
     parse_resources,
 )
 from adapert.cli.printing import console, note, print_candidates, print_error, print_figures
+from adapert.errors import format_count
 
 if TYPE_CHECKING:
     from adapert.operation import StudyResult
@@ -263,7 +264,7 @@ def sync(study: StudyName, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
 
     n_waiting, trouble = sync_study(workspace, study)
     if n_waiting:
-        print_error(f"{n_waiting} lines of '{study}' still wait for MLflow: {trouble}")
+        print_error(f"MLflow still lacks {format_count(n_waiting, 'line')} of '{study}': {trouble}")
         raise typer.Exit(1)
     console.print(f"MLflow has all of '{study}'{' but what it refused' if trouble else ''}.")
     if trouble:
@@ -380,7 +381,8 @@ def _print_result(result: "StudyResult", workspace: Path) -> None:
     name = result.study.name
     ends = ", ".join(f"{result.count(end)} {end}" for end in TrialStatus if result.count(end))
     console.print(
-        f"{name}: {ends or 'none'} of {result.n_asked} trials in {format_seconds(result.seconds)}.",
+        f"{name}: {ends or 'none'} of {format_count(result.n_asked, 'trial')} in "
+        f"{format_seconds(result.seconds)}.",
         soft_wrap=True,
     )
     if result.closing.message:
@@ -395,7 +397,7 @@ def _print_result(result: "StudyResult", workspace: Path) -> None:
         console.print(f"Tracking: {result.trouble}", soft_wrap=True)
     if result.n_undelivered:
         sync_it = _command(workspace, "sync", name)
-        line = f"{result.n_undelivered} lines wait for MLflow. Deliver them with: {sync_it}"
+        line = f"MLflow lacks {format_count(result.n_undelivered, 'line')}. Deliver with: {sync_it}"
         console.print(line, soft_wrap=True)
 
 

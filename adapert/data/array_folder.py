@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Literal, Self, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 
 Kind = Literal["float", "int", "bool", "text"]
 
@@ -182,7 +182,7 @@ def _find_form_fault(array: Any, rule: Rule, sizes: dict[str, int]) -> str:
     if not dtype.startswith(DTYPES[rule.kind]):
         return f"holds values of type {array.dtype}, not {rule.kind}"
     if array.ndim != len(rule.shape):
-        return f"has {array.ndim} dimensions in place of {len(rule.shape)}"
+        return f"has {format_count(array.ndim, 'dimension')} in place of {len(rule.shape)}"
     for size, length in zip(rule.shape, array.shape, strict=True):
         plain, _, more = size.partition(" + ")
         wanted = sizes.setdefault(plain, length - int(more or 0)) + int(more or 0)

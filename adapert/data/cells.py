@@ -43,7 +43,7 @@ from adapert.data.schema import CONTROL, SPLITS, BoolArray, IntArray, StringArra
 from adapert.data.splits import Split, choose_split
 from adapert.data.stored import StoredRows
 from adapert.data.understood import note_dates
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 
 COUNTS_LAYER = "counts"
 """The layer that is taken for raw counts where none is named."""
@@ -162,7 +162,10 @@ def _find_counts_layer(
     if not file.has_x:
         note(f"X holds nothing: {describe_layer(layer)} is read")
     elif layer != RAW and RAW in file.layers:
-        note(f"{RAW} is there too, of {len(file.genes_of(RAW)):,} genes: --counts-layer {RAW} reads it")
+        note(
+            f"{RAW} is there too, of {format_count(len(file.genes_of(RAW)), 'gene')}: --counts-layer {RAW} "
+            "reads it"
+        )
     return layer
 
 
@@ -188,13 +191,13 @@ def _store_expression(
     is_counts = check.is_counts(symbols.names, others)
     _note_values(is_counts, kept.layer, choices, note)
     if symbols.n_left_out:
-        note(f"{symbols.n_left_out:,} genes without a symbol, or that repeat one, left out")
+        note(f"{format_count(symbols.n_left_out, 'gene')} without a symbol or with a repeated one, left out")
 
     row_index = np.argsort(np.argsort(cells.rows))
     reference = np.sort(row_index[cells.cells_of_all([CONTROL, *kept.split["train"]])])
     perturbed = {gene for name in cells.perturbations for gene in genes_of(name)}
     chosen = select_cell_genes(rows.some(reference), symbols, perturbed, choices.n_genes, is_counts)
-    note(f"{len(chosen):,} of {len(symbols.names):,} genes kept")
+    note(f"{len(chosen):,} of {format_count(len(symbols.names), 'gene')} kept")
     gene_index = np.full(len(symbols.names), -1, dtype=np.int32)
     gene_index[chosen] = np.arange(len(chosen))
     scale = scale_counts(np.concatenate(library_sizes)) if is_counts else None
@@ -235,7 +238,7 @@ def _note_controls(
     if matched.n_matched_outside:
         note(
             f"{matched.n_matched_outside} of {n_batches} matching groups have fewer than "
-            f"{choices.min_batch_controls} controls: those of the cell line, or all, stand in"
+            f"{format_count(choices.min_batch_controls, 'control')}: those of the cell line, or all, stand in"
         )
 
 

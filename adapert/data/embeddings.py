@@ -19,7 +19,7 @@ from adapert.data.aliases import Aliases, match_names
 from adapert.data.schema import BoolArray, FloatArray, StringArray
 from adapert.data.stretches import require_memory
 from adapert.data.tables import open_binary, read_table, require_file
-from adapert.errors import InputError, name_some
+from adapert.errors import InputError, format_count, name_some
 
 NPZ_ARRAYS = ("symbols", "embedding")
 
@@ -65,8 +65,9 @@ def read_embeddings(path: Path, note: Callable[[str], None] | None = None) -> Em
     bad = ~np.isfinite(vectors).all(axis=1)
     if bad.any():
         raise InputError(
-            f"Text embeddings must be finite numbers, but {int(bad.sum())} of {len(symbols)} rows in "
-            f"'{path}' are not: {name_some(symbols[bad].tolist())}. Remove these rows."
+            f"Text embeddings must be finite numbers, but {int(bad.sum())} of "
+            f"{format_count(len(symbols), 'row')} in '{path}' are not: {name_some(symbols[bad].tolist())}. "
+            "Remove these rows."
         )
     _, first, place = np.unique(symbols, return_index=True, return_inverse=True)
     differs = (vectors != vectors[first[place]]).any(axis=1)
@@ -264,7 +265,7 @@ def _stack(symbols: Sequence[str], rows: Sequence[Sequence[float]], path: Path) 
     ragged = [symbol for symbol, row in zip(symbols, rows, strict=True) if len(row) != length]
     if ragged:
         raise InputError(
-            f"Text embeddings must all have one length, but of {len(rows)} rows in '{path}' {len(ragged)} "
+            f"Text embeddings must all have one length, but of {len(rows)} in '{path}' {len(ragged)} "
             f"have another than the first's {length}: {name_some(ragged)}."
         )
     require_memory(8 * len(rows) * length, "the table of embeddings", path)

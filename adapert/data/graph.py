@@ -11,7 +11,7 @@ import pandas as pd
 from adapert.data.aliases import Aliases, match_names
 from adapert.data.schema import FloatArray, IntArray, StringArray
 from adapert.data.tables import read_table, require_file
-from adapert.errors import InputError, name_some
+from adapert.errors import InputError, format_count, name_some
 
 FIRST_GENE_COLUMNS = ("gene_a", "gene_1", "gene1", "source", "protein1", "node1", "from")
 SECOND_GENE_COLUMNS = ("gene_b", "gene_2", "gene2", "target", "protein2", "node2", "to")
@@ -151,12 +151,12 @@ def build_edges(
             f"({name_some(nodes, 3)}), and no edge joins two of these. {_find_cure(genes, nodes)}"
         )
     if is_loop.any():
-        note(f"{int(is_loop.sum()):,} edges of a gene with itself, left out")
+        note(f"{format_count(is_loop.sum(), 'edge')} of a gene with itself, left out")
     reversed_pairs = pairs.rename(columns={"a": "b", "b": "a"})
     scores = pd.concat([pairs, reversed_pairs]).groupby(["a", "b"])["score"]
     n_unequal = int((scores.max() > scores.min()).sum()) // 2
     if n_unequal:
-        note(f"{n_unequal:,} pairs of genes with several scores: the highest counts")
+        note(f"{format_count(n_unequal, 'pair')} of genes with several scores: the highest counts")
     both = scores.max().reset_index()
     return _rank_edges(both, {name: index for index, name in enumerate(nodes)})
 
@@ -248,8 +248,8 @@ def _name_genes(
         )
     if len(named) < len(network):
         note(
-            f"{len(network) - len(named):,} of {len(network):,} edges of proteins without a symbol in "
-            f"'{network_info.name}', left out"
+            f"{len(network) - len(named):,} of {format_count(len(network), 'edge')} of proteins without a "
+            f"symbol in '{network_info.name}', left out"
         )
     return named
 

@@ -27,7 +27,7 @@ from adapert.data.understood import (
     require_controls,
     understand,
 )
-from adapert.errors import InputError, name_some
+from adapert.errors import InputError, format_count, name_some
 
 FEW_CONTROLS = 20
 """Below this many control cells every effect carries the noise of their mean."""
@@ -125,7 +125,7 @@ def label_cells(
     understood = understand(labels, rule)
     if not choices.group_guides:
         refuse_apart(understood.guides, GUIDE_CURE)
-    for line in understood.notes("cells"):
+    for line in understood.notes("cell"):
         note(line)
     check_covered(understood.names, rule.known_genes, lambda _: None)
     _check_controls(understood, column, note)
@@ -169,11 +169,14 @@ def _find_rare(
     rare = tuple(sorted(counts.index[counts < min_cells]))
     if len(rare) == len(counts):
         raise InputError(
-            f"Perturbations must have at least {min_cells} cells, but none of {len(counts)} has: the largest "
-            f"has {counts.max() if len(counts) else 0}. Lower --min-cells."
+            f"Perturbations must have at least {format_count(min_cells, 'cell')}, but none of "
+            f"{len(counts)} has: the largest has {counts.max() if len(counts) else 0}. Lower --min-cells."
         )
     if rare:
-        note(f"perturbations with fewer than {min_cells} cells, left out: {len(rare)} ({name_some(rare)})")
+        note(
+            f"perturbations with fewer than {format_count(min_cells, 'cell')}, left out: {len(rare)} "
+            f"({name_some(rare)})"
+        )
     return rare
 
 

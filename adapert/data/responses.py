@@ -37,7 +37,7 @@ from adapert.data.understood import (
     understand,
 )
 from adapert.data.units import RESPONSE_UNITS
-from adapert.errors import InputError, name_some
+from adapert.errors import InputError, format_count, name_some
 
 SIGNIFICANT_LAYER = "significant"
 """The layer that is taken to mark DEGs where none is named."""
@@ -166,7 +166,7 @@ def _label_rows(
     require_controls(values, rule, "the index" if column is None else f"'{column}'")
     understood = understand(labels, rule)
     refuse_apart(understood.guides, REPEATED_CURE)
-    for line in understood.notes("rows"):
+    for line in understood.notes("row"):
         note(line)
     check_covered(understood.names, rule.known_genes, lambda _: None)
     names = understood.names_of(labels)
@@ -178,8 +178,8 @@ def _label_rows(
     is_few = ~is_control & (n_cells < choices.min_cells) & (n_cells_column is not None)
     if is_few.any():
         note(
-            f"perturbations with fewer than {choices.min_cells} cells, left out: {int(is_few.sum())} "
-            f"({name_some(sorted(names[is_few].tolist()))})"
+            f"perturbations with fewer than {format_count(choices.min_cells, 'cell')}, left out: "
+            f"{int(is_few.sum())} ({name_some(sorted(names[is_few].tolist()))})"
         )
     kept = np.flatnonzero(~is_control & ~is_few)
     _refuse_repeated(names[kept])
@@ -243,14 +243,14 @@ def _read_deltas(
         marks = read_matrix(file.matrices(layer), layer, labelled.rows[in_file], scratch)
         deg_mask = marks.toarray()[position][:, candidates] != 0
     if symbols.n_left_out:
-        note(f"{symbols.n_left_out:,} genes without a symbol, or that repeat one, left out")
+        note(f"{format_count(symbols.n_left_out, 'gene')} without a symbol or with a repeated one, left out")
 
     training = np.flatnonzero(np.isin(labelled.names, split["train"]))
     perturbed = {gene for name in labelled.names.tolist() for gene in genes_of(name)}
     kept = select_response_genes(
         delta[training], deg_mask[training], symbols.names[candidates], perturbed, choices.n_genes
     )
-    note(f"{len(kept):,} of {len(symbols.names):,} genes kept")
+    note(f"{len(kept):,} of {format_count(len(symbols.names), 'gene')} kept")
     return symbols.names[candidates][kept], delta[:, kept], deg_mask[:, kept]
 
 

@@ -13,7 +13,7 @@ from adapert.data.label_words import SYMBOL_FORM, is_date
 from adapert.data.labels import LEFT_OUT, LabelRule, Reading, Reason, guide_target, strip_blanks
 from adapert.data.schema import CONTROL, GENE_SEPARATOR, StringArray, genes_of
 from adapert.data.spellings import Spellings
-from adapert.errors import InputError, name_some, nearest
+from adapert.errors import InputError, format_count, name_some, nearest
 
 N_RECORDED = 20
 """Examples of each kind that a manifest keeps."""
@@ -114,25 +114,25 @@ class Understood:
             "examples": dict(list(self.changed.items())[:N_RECORDED]),
         }
 
-    def notes(self, rows: str) -> Iterator[str]:
+    def notes(self, row: str) -> Iterator[str]:
         """Say what was understood, a line each.
 
         Args:
-            rows: What a row is: ``"cells"``.
+            row: What a row is: ``"cell"``.
         """
         if self.n_controls:
             labels = name_some(self._labels("controls"), N_SHOWN)
-            yield f"controls: {self.n_controls:,} {rows} ({labels or 'without a label'})"
+            yield f"controls: {format_count(self.n_controls, row)} ({labels or 'without a label'})"
         for reason, n_rows in self.n_left_out.items():
             labels = name_some(self._labels(reason), N_SHOWN)
-            yield f"left out: {n_rows:,} {rows} {reason}{f' ({labels})' if labels else ''}"
+            yield f"left out: {format_count(n_rows, row)} {reason}{f' ({labels})' if labels else ''}"
         if self.changed:
             yield f"labels read as genes: {len(self.changed):,} ({_show(self.changed)})"
         if self.guides:
             n_guides = sum(map(len, self.guides.values()))
             name, guides = next(iter(self.guides.items()))
             yield (
-                f"guides grouped: {n_guides:,} into {len(self.guides):,} perturbations "
+                f"guides grouped: {n_guides:,} into {format_count(len(self.guides), 'perturbation')} "
                 f"({name_some(guides, N_SHOWN)} into '{name}')"
             )
         other_case = {label: self.names[label] for label, r in self.readings.items() if r.is_other_case}

@@ -132,6 +132,6 @@ def _check_predictions(predicted_delta: FloatArray, table: PerturbationTable) ->
     n_bad = int((~np.isfinite(predicted_delta)).any(axis=1).sum())
     if n_bad:
         raise InputError(
-            f"Predicted deltas must be finite, but those of {n_bad:,} perturbations are not. "
+            f"Predicted deltas must be finite, but those of {n_bad:,} of {n_perturbations:,} are not. "
             "The model diverged: lower its learning rate."
         )

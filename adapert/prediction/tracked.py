@@ -13,7 +13,7 @@ from adapert.config import Config
 from adapert.data.prepared import SharedTable, read_manifest, read_prepared
 from adapert.data.regroup import redraw
 from adapert.data.units import describe_units
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from adapert.files import remove_whole
 from adapert.prediction.bundle import BUNDLE_FILE, DEVICE, Bundle, Member, read_bundle, write_bundle
 from adapert.prediction.genes import check_perturbations
@@ -103,7 +103,7 @@ def keep_picked_model(
 
     def track() -> None:
         address = track_model(workspace, study, bundle)
-        note(f"Logged the picked config's model, the mean of {len(trials)} fits: {address}")
+        note(f"Logged the picked config's model, the mean of {format_count(len(trials), 'fit')}: {address}")
 
     try_to_keep("the picked model", track, note)
 

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from adapert.errors import format_count
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
 from adapert.study.ledger import Event, EventKind
 from adapert.study.state import StudyState, count_asked
@@ -71,7 +72,7 @@ class Progress:
         records = self._snapshot()
         counts = Counter(record.status for record in records)
         n_ended = sum(counts.values()) - counts[TrialStatus.RUNNING]
-        parts = [f"{n_ended}/{self.n_trials} trials"]
+        parts = [f"{n_ended}/{format_count(self.n_trials, 'trial')}"]
         parts += [f"{counts[status]} {status}" for status in TrialStatus if counts[status]]
         best = best_record(records)
         if best is not None:
@@ -129,8 +130,7 @@ def describe(record: TrialRecord) -> str:
     if record.status == TrialStatus.FAILED:
         return f"failed: {record.message}"
     value = _number(record.metrics.get(OBJECTIVE))
-    epochs = "1 epoch" if record.n_epochs == 1 else f"{record.n_epochs} epochs"
-    return f"{record.status} after {epochs}, Pearson-delta {value}"
+    return f"{record.status} after {format_count(record.n_epochs, 'epoch')}, Pearson-delta {value}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
 from adapert.data.units import describe_degs
+from adapert.errors import format_count
 from analysis.dataset import describe_perturbations, name_dataset
 from analysis.figures.style import (
     EFFECT_SIZES,
@@ -124,6 +125,7 @@ def _caption(summary: pd.DataFrame) -> str:
         "tertiles": "Groups: tertiles of the training perturbations' number of DEGs.",
     }.get(str(summary["effect_size_groups"].iloc[0]), "")
     return (
-        f"{len(summary):,} perturbations of {splits}, {summary['n_genes'].iloc[0]:,} genes. {rule} "
+        f"{format_count(len(summary), 'perturbation')} of {splits}, "
+        f"{format_count(summary['n_genes'].iloc[0], 'gene')}. {rule} "
         f"DEGs: {summary['deg_source'].iloc[0]}. Numbers: mean number of genes, and the share of all."
     )

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter
 
 from adapert.data.prepared import PreparedDataset, SharedTable
 from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from adapert.seeding import numpy_generator
 from analysis.dataset import name_dataset
 from analysis.figures.prediction import model_label
@@ -223,8 +223,8 @@ def _draw_panel(axes: Axes, summary: pd.DataFrame) -> None:
 def _caption(summary: pd.DataFrame) -> str:
     first = summary.iloc[0]
     note = (
-        f" Left out at top-{first['graph_top_k']}: {first['n_isolated']} perturbations without an edge, "
-        f"{first['n_without_degs']} without a DEG."
+        f" Left out at top-{first['graph_top_k']}: {format_count(first['n_isolated'], 'perturbation')} "
+        f"without an edge, {first['n_without_degs']} without a DEG."
         if first["n_isolated"] + first["n_without_degs"]
         else ""
     )

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adapert.errors import format_count
 from analysis.figures.fields import field_label
 from analysis.figures.style import (
     NO_BREAK,
@@ -88,14 +89,14 @@ def _estimate_text(estimate: float, low: float, high: float) -> str:
 
 def _title(summary: pd.DataFrame) -> str:
     first = summary.iloc[0]
-    shown = f"study '{first['study']}', {first['n_configs']} configs"
+    shown = f"study '{first['study']}', {format_count(first['n_configs'], 'config')}"
     return f"What the validation Pearson-delta depends on: {shown}"
 
 
 def _caption(summary: pd.DataFrame) -> str:
     n_pairs, n_left_out = int((summary["kind"] == PAIR).sum()), int(summary["n_left_out"].iloc[0])
     shown = f" Of {n_pairs} pairs the {N_PAIRS} strongest are drawn." if n_pairs > N_PAIRS else ""
-    left_out = f" Left out: {n_left_out} trials without a value." if n_left_out else ""
+    left_out = f" Left out: {format_count(n_left_out, 'trial')} without a value." if n_left_out else ""
     return (
         "Bars: posterior mean of the share of the variance over configs that cover the space evenly, noise "
         "of training included; all sum to 1. Lines: 95% intervals of the posterior, which reach 0 where "

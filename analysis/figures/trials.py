@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from adapert.records import EndReason, TrialStatus
 from analysis.figures.style import NO_BREAK, SMALL_FONT_SIZE
 
@@ -60,8 +60,7 @@ def trials_phrase(trials: pd.DataFrame) -> str:
     """Say what a figure shows: ``"study 'search', 80 trials (41 finished, 39 stopped early)"``."""
     status = trials.drop_duplicates("number")["status"]
     counts = [f"{(status == end).sum()} {word}" for end, word in _WORDS.items() if (status == end).any()]
-    plural = "" if len(status) == 1 else "s"
-    return f"study '{trials['study'].iloc[0]}', {len(status)} trial{plural} ({', '.join(counts)})"
+    return f"study '{trials['study'].iloc[0]}', {format_count(len(status), 'trial')} ({', '.join(counts)})"
 
 
 def rungs(trials: pd.DataFrame) -> list[int]:
@@ -140,5 +139,8 @@ def draw_outside(axes: Axes, places: pd.Series, objective: pd.Series, low: float
 def outside_phrase(trials: pd.DataFrame) -> str:
     """Say how many trials lie below the axis; empty where none does."""
     n_outside = int((trials["objective"] < objective_range(trials)[0]).sum())
-    plural = "" if n_outside == 1 else "s"
-    return f" Triangles: {n_outside}{NO_BREAK}trial{plural} below the axis." if n_outside else ""
+    return (
+        f" Triangles: {format_count(n_outside, 'trial').replace(' ', NO_BREAK)} below the axis."
+        if n_outside
+        else ""
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from adapert.config import Config
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from adapert.judgement import pick_reevaluated
 from adapert.results.study import StudyResults
 from adapert.selection import Pick
@@ -112,7 +112,9 @@ def _scores_table(scores: pd.DataFrame, n_left_out: int) -> PageTable:
         if "low" in scores
         else ""
     )
-    left_out = f" {n_left_out} trials without a final Pearson-delta are left out." if n_left_out else ""
+    left_out = (
+        f" Left out: {format_count(n_left_out, 'trial')} without a final Pearson-delta." if n_left_out else ""
+    )
     return build_page_table(
         scores,
         "The best configs of the search",

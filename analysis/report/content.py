@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from adapert.errors import format_count
 from adapert.openings import read_openings
 from adapert.records import OBJECTIVE, TrialStatus
 from analysis.report.choice import build_choice, read_pick
@@ -110,7 +111,7 @@ def _findings(readings: Sequence[StudyReading], n_openings: int) -> list[str]:
 
 def _finding(reading: StudyReading) -> str:
     counts = join_words([f"{n} {end}" for end in TrialStatus if (n := reading.count(end))] or ["none"])
-    told = f"{reading.name}: {len(reading.trials)} trials ({counts})"
+    told = f"{reading.name}: {format_count(len(reading.trials), 'trial')} ({counts})"
     finished = reading.finished
     scored = finished.dropna(subset=[OBJECTIVE]) if OBJECTIVE in finished else finished.iloc[:0]
     if scored.empty:

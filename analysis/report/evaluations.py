@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from adapert.csv_files import read_csv
+from adapert.errors import format_count
 from adapert.openings import Opening
 from analysis.comparison import CAPTION, LABELS, MAIN_METRICS
 from analysis.report.drawings import draw_evaluation, gather_figures
@@ -67,8 +68,9 @@ def _shown(folder: Path, workspace: Path) -> str:
 
 def _build_evaluation(folder: Path, record: dict[str, Any], shown: str) -> list[Part]:
     opened = record["opened"]
+    perturbations = format_count(opened["n_perturbations"], f"{opened['split']} perturbation")
     told = (
-        f"{opened['n_perturbations']} {opened['split']} perturbations of data {opened['data_fingerprint']}, "
+        f"{perturbations} of data {opened['data_fingerprint']}, "
         f"scored {opened['at']}, commit {record.get('git_commit', 'unknown')}."
     )
     return [

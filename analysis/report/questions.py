@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from adapert.results.study import StudyResults
 from analysis.claims import build_claims_table
 from analysis.importance import load_importance, summarize_importance
@@ -53,8 +53,9 @@ def build_importance(reading: StudyReading) -> list[Part]:
         return [Paragraph(f"No importance of {reading.name}: {error}")]
     n_configs, n_left_out = int(summary["n_configs"].iloc[0]), int(summary["n_left_out"].iloc[0])
     note = (
-        f"Shares of the variance of Pearson-delta over the space, {n_configs} configs, {n_left_out} "
-        "unfinished trials left out; noise of training is in the last row. Low and high: 95% interval."
+        f"Shares of the variance of Pearson-delta over the space, {format_count(n_configs, 'config')}, "
+        f"{format_count(n_left_out, 'unfinished trial')} left out; noise of training is in the last row. "
+        "Low and high: 95% interval."
     )
     shown = summary[list(_IMPORTANCE)]
     return [build_page_table(shown, f"What matters in {reading.name}", _IMPORTANCE, note)]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from adapert.data.schema import BoolArray
+from adapert.errors import format_count
 from analysis.comparison import LABELS
 from analysis.figures.prediction import model_label
 from analysis.metric_labels import label_direction
@@ -114,7 +115,7 @@ def describe_evaluation(record: Mapping[str, Any]) -> str:
     """Say what was evaluated: ``"test split of data 8df6, 36 perturbations"``."""
     opened = record["opened"]
     n = opened["n_perturbations"]
-    return f"{opened['split']} split of data {opened['data_fingerprint']}, {n} perturbations"
+    return f"{opened['split']} split of data {opened['data_fingerprint']}, {format_count(n, 'perturbation')}"
 
 
 def spread_caption(spread: Spread) -> str:

@@ -395,7 +395,7 @@ def test_an_interrupted_study_says_how_to_go_on_and_ends_with_130(adapert, begun
         "It was interrupted.",
         "Go on with: adapert resume compare_parts --workspace runs",
         "Tracking: gone",
-        "3 lines wait for MLflow. Deliver them with: adapert sync compare_parts --workspace runs",
+        "MLflow lacks 3 lines. Deliver with: adapert sync compare_parts --workspace runs",
     ]
 
 
@@ -430,7 +430,7 @@ def test_status_of_a_study_lists_its_trials(adapert, begun):
     assert ended.status == 0
     told, waiting, header, *rows = ended.out.splitlines()
     assert told.startswith("compare_parts: killed (last by pid unknown on unknown), 1 of 4 trials")
-    assert waiting == "9 lines wait for MLflow: adapert sync compare_parts"
+    assert waiting == "MLflow lacks 9 lines: adapert sync compare_parts"
     assert header.split()[:2] == ["trial", "variant"]
     assert [row.split()[3] for row in rows] == ["finished", "interrupted"]
 
@@ -460,7 +460,7 @@ def test_sync_that_cannot_deliver_ends_with_1(adapert, begun, monkeypatch):
     monkeypatch.setattr("adapert.resume.sync", lambda *_: (7, "ConnectionError: refused"))
     ended = adapert("sync", "compare_parts")
     assert ended.status == 1
-    assert ended.err == "Error: 7 lines of 'compare_parts' still wait for MLflow: ConnectionError: refused\n"
+    assert ended.err == "Error: MLflow still lacks 7 lines of 'compare_parts': ConnectionError: refused\n"
 
 
 def test_launch_hands_its_options_over(adapert, simulated, monkeypatch):

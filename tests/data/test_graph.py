@@ -211,8 +211,8 @@ def test_loops_and_pairs_of_several_scores_are_counted():
     lines = [("A", "B", 1), ("B", "A", 5), ("A", "A", 9), ("B", "C", 2), ("C", "B", 2)]
     build_edges(network(lines), np.array(["A", "B", "C"]), {}, notes.append)
     assert notes == [
-        "1 edges of a gene with itself, left out",
-        "1 pairs of genes with several scores: the highest counts",
+        "1 edge of a gene with itself, left out",
+        "1 pair of genes with several scores: the highest counts",
     ]
 
 

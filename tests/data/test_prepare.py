@@ -318,7 +318,7 @@ def name_genes_by_number(cells):
         (name_genes_by_number, {}, "genes without symbols: 'ENSG00000000000'"),
         (relabel(), {"counts_layer": "raw"}, "has no 'raw'.* Its layers are none"),
         (relabel(), {"gene_column": "name"}, "--gene-column must name a column, but there is no 'name'"),
-        (relabel(), {"min_cells": 1000}, "at least 1000 cells, but none of 30 has: the largest has 25"),
+        (relabel(), {"min_cells": 1000}, "at least 1,000 cells, but none of 30 has: the largest has 25"),
     ],
 )
 def test_bad_cells_are_refused(experiment, changed_cells, change, choices, message):
@@ -447,7 +447,7 @@ def test_repeated_names_of_cells_and_genes_do_no_harm(experiment, changed_cells)
 
     notes = []
     dataset = experiment.prepare(cells=changed_cells(repeat), notes=notes)
-    assert "1 genes without a symbol, or that repeat one, left out" in notes
+    assert "1 gene without a symbol or with a repeated one, left out" in notes
     assert dataset.n_genes == 119
 
 

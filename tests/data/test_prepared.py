@@ -75,7 +75,7 @@ def put(index, value):
         ("shared/edge_target", put(0, -1), "holds -1, but its numbers begin at 0"),
         ("shared/edge_score", put(0, -1), "holds scores below 0"),
         ("shared/edge_rank", lambda a: a[:-1], r"has shape \(\d+,\), which does not fit the other arrays"),
-        ("shared/text_embedding", lambda a: a[:, 0], "has 1 dimensions in place of 2"),
+        ("shared/text_embedding", lambda a: a[:, 0], "has 1 dimension in place of 2"),
         ("shared/has_text", lambda a: a.astype(">f4"), "holds values of type >f4, not bool"),
         ("train/delta", lambda a: a[:, :-1], r"has shape \(8, 11\)"),
         ("train/effect_size", lambda a: np.full_like(a, "huge"), "holds 'huge', not small, medium, large"),

@@ -68,12 +68,12 @@ def test_rows_get_their_names():
 
 def test_notes_tell_counts_reasons_and_examples():
     notes = list(
-        read("KLF1_pDS255", "A2M_1", "A2M_2", "elk1", "EKLF", "1-Mar", "NT", "*", None).notes("cells")
+        read("KLF1_pDS255", "A2M_1", "A2M_2", "elk1", "EKLF", "1-Mar", "NT", "*", None).notes("cell")
     )
     assert notes[:3] == [
-        "controls: 1 cells ('NT')",
-        "left out: 1 cells not assigned to a perturbation ('*')",
-        "left out: 1 cells without a label",
+        "controls: 1 cell ('NT')",
+        "left out: 1 cell not assigned to a perturbation ('*')",
+        "left out: 1 cell without a label",
     ]
     assert "guides grouped: 4 into 2 perturbations ('A2M_1', 'A2M_2' into 'A2M')" in notes
     assert "labels known in another case only: 1 ('elk1' as 'ELK1')" in notes

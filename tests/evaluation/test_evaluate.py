@@ -136,5 +136,5 @@ def test_predictions_of_another_shape_are_refused(tiny_dataset, predicted):
 
 def test_predictions_that_are_not_finite_are_refused(tiny_dataset, predicted):
     predicted[2, 3] = np.nan
-    with pytest.raises(InputError, match="must be finite, but those of 1 perturbations"):
+    with pytest.raises(InputError, match=r"must be finite, but those of 1 of [0-9]+ are not"):
         evaluate(predicted, tiny_dataset, "validation", generator=generator())

@@ -59,7 +59,7 @@ def studied(launchable, postgres, tmp_path_factory):
 def test_a_study_ends_whole_while_its_tracking_server_is_gone(studied):
     out, n_waiting, _, _, ledger = studied
     assert n_waiting > 0
-    assert f"{n_waiting} lines wait for MLflow. Deliver them with: adapert sync tiny_search" in out
+    assert f"MLflow lacks {n_waiting:,} lines. Deliver with: adapert sync tiny_search" in out
     assert len(fold(read_events(ledger)).running) == 0
 
 

@@ -12,7 +12,7 @@ def section(report, title):
 @pytest.mark.parametrize("study", ["start_only", "search_wide"])
 def test_any_study_gives_a_report(store, study):
     report = build_report(store.directory, [study])
-    assert report.findings[0].startswith(f"{study}: 1 trials (1 ")
+    assert report.findings[0].startswith(f"{study}: 1 trial (1 ")
     assert section(report, "Versions").parts
 
 
