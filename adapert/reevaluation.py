@@ -19,6 +19,7 @@ from adapert.results.ledger import write_pick
 from adapert.results.study import PickRecord, StudyResults
 from adapert.resume import resume
 from adapert.selection import SPLIT_SEED, Pick, pick
+from adapert.study.conductor import Closing
 from adapert.study.definition import restore_study
 from adapert.study.folders import study_folder
 from adapert.study.ledger import LEDGER_FILE, read_events
@@ -43,12 +44,12 @@ class UnfinishedError(Exception):
     """A re-evaluation was left before its end; picking again goes on with it.
 
     Attributes:
-        status: How it was left: interrupted, or failed.
+        closing: Why it was left.
     """
 
-    def __init__(self, message: str, status: TrialStatus) -> None:
+    def __init__(self, message: str, closing: Closing) -> None:
         super().__init__(message)
-        self.status = status
+        self.closing = closing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,7 +284,7 @@ def _check_finished(result: StudyResult, study: str) -> None:
     raise UnfinishedError(
         f"The re-evaluation was left before its end.{cause} Go on with it by the same command, or pick "
         f"without it: adapert pick {study} --no-reevaluation.",
-        result.closing.status,
+        result.closing,
     )
 
 

@@ -205,7 +205,7 @@ def test_a_re_evaluation_that_was_left_is_gone_on_with(workspace, searched, laun
 
     def resume(workspace, name, *_):
         resumed.append(name)
-        raise UnfinishedError("again", TrialStatus.INTERRUPTED)
+        raise UnfinishedError("again", Closing(TrialStatus.INTERRUPTED))
 
     monkeypatch.setattr(reevaluation, "resume", resume)
     with pytest.raises(UnfinishedError, match="again"):

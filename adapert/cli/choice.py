@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from adapert.cli.entry import exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
     FreshSeeds,
@@ -48,7 +49,6 @@ def pick(
     """
     from adapert.api import pick as pick_config
     from adapert.config import write_config
-    from adapert.records import TrialStatus
     from adapert.reevaluation import ReevaluationPlan, UnfinishedError
 
     resources = {
@@ -71,7 +71,7 @@ def pick(
         )
     except UnfinishedError as error:
         print_error(str(error))
-        raise typer.Exit(130 if error.status == TrialStatus.INTERRUPTED else 1) from error
+        raise typer.Exit(exit_status(error.closing) or 1) from error
     print_candidates(picked)
     write_config(picked.config, out)
     following = ["adapert", "launch", "ablation", "--config", str(out), "--workspace", str(workspace)]

@@ -4,13 +4,16 @@ import errno
 import io
 import re
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from adapert import __version__
 from adapert.cli.printing import console, print_error
 from adapert.errors import InputError
+
+if TYPE_CHECKING:
+    from adapert.study.conductor import Closing
 
 app = typer.Typer(
     name="adapert",
@@ -20,6 +23,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+RAY_LOST = 75
+"""Exit status where Ray was lost: EX_TEMPFAIL of sysexits.h, another start goes on."""
+
+INTERRUPTED = 130
+
+
+def exit_status(closing: "Closing") -> int:
+    """The status of a command that left a study so: 0 where it came to an end that was asked for."""
+    from adapert.records import TrialStatus
+
+    if closing.is_ray_lost:
+        return RAY_LOST
+    return {TrialStatus.INTERRUPTED: INTERRUPTED, TrialStatus.FAILED: 1}.get(closing.status, 0)
 
 
 def main() -> None:

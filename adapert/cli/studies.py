@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapert.cli.entry import INTERRUPTED, RAY_LOST, exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
     Address,
@@ -295,7 +296,6 @@ def reproduce(
     from adapert.api import draw_figures, write_report
     from adapert.api import pick as pick_config
     from adapert.config import write_config
-    from adapert.records import TrialStatus
     from adapert.reevaluation import ReevaluationPlan, UnfinishedError
     from adapert.study.recipes import build_study
 
@@ -308,7 +308,7 @@ def reproduce(
         picked = pick_config("search", workspace, plan=plan, console=console, note=note)
     except UnfinishedError as error:
         print_error(str(error))
-        raise typer.Exit(130 if error.status == TrialStatus.INTERRUPTED else 1) from error
+        raise typer.Exit(exit_status(error.closing) or 1) from error
     n_failed += picked.n_failed
     best = workspace / "best.yaml"
     write_config(picked.config, best)
@@ -335,10 +335,10 @@ def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> i
     _print_question(study)
     result = launch_study(study, workspace=workspace, resources=resources, console=console, recipe=study.name)
     _print_result(result, workspace)
-    if result.closing.status == TrialStatus.INTERRUPTED:
-        raise typer.Exit(130)
-    if result.count(TrialStatus.RUNNING):  # Ray was lost, or the disk is full: what follows needs them all
-        raise typer.Exit(1)
+    status = exit_status(result.closing)
+    # Interrupted, Ray was lost, or the disk is full: what follows needs them all.
+    if status in (INTERRUPTED, RAY_LOST) or result.count(TrialStatus.RUNNING):
+        raise typer.Exit(status or 1)
     return result.count(TrialStatus.FAILED)
 
 
@@ -351,11 +351,12 @@ def _finish(result: "StudyResult", workspace: Path) -> None:
     from adapert.records import TrialStatus
 
     _print_result(result, workspace)
-    if result.closing.status == TrialStatus.INTERRUPTED:
-        raise typer.Exit(130)
+    status = exit_status(result.closing)
+    if status in (INTERRUPTED, RAY_LOST):
+        raise typer.Exit(status)
     if result.count(TrialStatus.FINISHED):
         console.print(f"Next: {_command(workspace, *_next_words(result.study))}", soft_wrap=True)
-    if result.closing.status == TrialStatus.FAILED or result.count(TrialStatus.FAILED):
+    if status or result.count(TrialStatus.FAILED):
         raise typer.Exit(1)
 
 

@@ -49,11 +49,13 @@ class Closing:
             FAILED.
         reason: With which running trials end; None leaves them to be gone on with.
         message: A sentence.
+        is_ray_lost: Whether it FAILED since a part of Ray no longer answers: another start goes on.
     """
 
     status: TrialStatus
     reason: EndReason | None = None
     message: str = ""
+    is_ray_lost: bool = False
 
 
 class Conductor:
@@ -110,7 +112,7 @@ class Conductor:
             f"Ray's {part} no longer answers, without which no trial runs. Nothing is lost: go on with "
             f"'adapert resume {self.study.name}'."
         )
-        self.closing = self.closing or Closing(TrialStatus.FAILED, message=message)
+        self.closing = self.closing or Closing(TrialStatus.FAILED, message=message, is_ray_lost=True)
 
     def next_trial(self) -> TrialRecord | None:
         """Hand out the next trial to run; None where there is none now."""

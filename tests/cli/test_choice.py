@@ -16,6 +16,7 @@ from adapert.config import Config, read_config
 from adapert.records import TrialStatus
 from adapert.reevaluation import ReevaluationPlan, UnfinishedError
 from adapert.selection import Pick
+from adapert.study.conductor import Closing
 from adapert.tracking import runs
 
 
@@ -139,7 +140,15 @@ def test_pick_hands_its_options_on_and_writes_the_config(adapert: RunCommand, tm
     assert read_config(tmp_path / "best.yaml") == CONFIGS[1]
 
 
-@pytest.mark.parametrize(("left", "status"), [(TrialStatus.INTERRUPTED, 130), (TrialStatus.FAILED, 1)])
+@pytest.mark.parametrize(
+    ("left", "status"),
+    [
+        (Closing(TrialStatus.INTERRUPTED), 130),
+        (Closing(TrialStatus.FAILED), 1),
+        (Closing(TrialStatus.FAILED, is_ray_lost=True), 75),
+        (Closing(TrialStatus.STOPPED), 1),
+    ],
+)
 def test_a_pick_that_was_left_writes_nothing(adapert: RunCommand, tmp_path, monkeypatch, left, status):
     def pick_config(*_):
         raise UnfinishedError("It was left.", left)

@@ -409,6 +409,15 @@ def test_a_study_s_end_is_the_command_s(adapert, begun, monkeypatch, end, status
     assert "Next: adapert figures compare_parts --workspace runs" in ended.out
 
 
+def test_a_study_that_lost_ray_says_how_to_go_on_and_ends_with_75(adapert, begun, monkeypatch):
+    operated(monkeypatch, begun, Closing(TrialStatus.FAILED, message="Ray's GCS is gone.", is_ray_lost=True))
+    ended = adapert("resume", "compare_parts")
+    assert (ended.status, ended.err) == (75, "")
+    assert "Ray's GCS is gone." in ended.out
+    assert "Go on with: adapert resume compare_parts --workspace runs" in ended.out
+    assert "Next:" not in ended.out
+
+
 def test_a_failed_trial_is_told_and_ends_the_command_with_1(adapert, begun, monkeypatch):
     begun.ended("002", TrialStatus.FAILED, EndReason.ERROR, "ValueError: [no]")
     operated(monkeypatch, begun, Closing(TrialStatus.FINISHED))

@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from adapert.cli import app
+from adapert.cli.entry import INTERRUPTED, RAY_LOST
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -157,10 +158,11 @@ def machine(tmp_path):
         # Ends when Ray has been started twice, as it would need its nodes.
         "adapert": """
             until [ "$(grep -c '^ray start' "$CALLS")" -ge 2 ]; do sleep 0.01; done
-            trap 'kill $!; exit 130' TERM
+            trap 'kill $!; exit ${STATUS_AFTER_SIGNAL:-130}' TERM
             echo "SigIgn $(grep SigIgn /proc/self/status)" >> "$CALLS"
             echo began
-            if [ -n "$SLOW" ]; then sleep 9 >&- & wait; fi""",
+            if [ -n "$SLOW" ]; then sleep 9 >&- & wait; fi
+            exit "${STATUS:-0}" """,
         "ray": '[ "$1" != start ] || exec sleep 10',
         "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
         "scontrol": '[ "$1" != show ] || printf "node1\\nnode2\\nnode3\\n"',
@@ -240,6 +242,54 @@ def test_slurm_job_leaves_ctrl_c_to_the_command(machine):
 def test_slurm_cancellation_ends_the_study_for_good(machine):
     assert end_early(machine, signal.SIGTERM) == 130
     assert all(call[0] != "requeue" for call in calls(machine, "scontrol"))
+
+
+@pytest.mark.parametrize(
+    ("status", "n_restarts", "is_put_back"),
+    [
+        (75, 0, True),
+        (75, 2, True),
+        (75, 3, False),
+        (0, 0, False),
+        (1, 0, False),
+        (2, 0, False),
+        (130, 0, False),
+    ],
+)
+def test_slurm_job_that_was_not_warned_is_put_back_where_ray_was_lost(
+    machine, status, n_restarts, is_put_back
+):
+    ended = {"STATUS": str(status), "SLURM_RESTART_COUNT": str(n_restarts)}
+    job = subprocess.run(["bash", DEPLOY / "slurm" / "adapert.sbatch"], env=machine | ended)
+    assert job.returncode == status
+    assert (calls(machine, "scontrol")[-1] == ["requeue", "17"]) == is_put_back
+
+
+@pytest.mark.parametrize(("sign", "is_put_back"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
+def test_slurm_job_that_lost_ray_after_a_signal_does_what_the_signal_asks(machine, sign, is_put_back):
+    assert end_early(machine | {"STATUS_AFTER_SIGNAL": "75"}, sign) == 75
+    assert (calls(machine, "scontrol")[-1] == ["requeue", "17"]) == is_put_back
+
+
+@pytest.mark.parametrize(("status", "job"), [(0, 0), (1, 0), (2, 2), (75, 75), (130, 130)])
+def test_ray_job_is_retried_where_the_study_is_worth_another_start(tmp_path, status, job):
+    script = documents("kuberay/rayjob.yaml")[0]["data"]["run.sh"]
+    stand_in = tmp_path / "launch_or_resume.sh"
+    stand_in.write_text(f"#!/bin/sh\nexit {status}\n")
+    stand_in.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    assert subprocess.run(["bash", "-c", script], env=path).returncode == job
+
+
+def test_scripts_and_pages_name_the_statuses_of_the_command():
+    for path in (
+        "deploy/slurm/adapert.sbatch",
+        "deploy/kuberay/rayjob.yaml",
+        "docs/clusters.md",
+        "README.md",
+    ):
+        numbers = set(re.findall(r"\b\d+\b", (ROOT / path).read_text()))
+        assert {str(RAY_LOST), str(INTERRUPTED)} <= numbers, path
 
 
 @pytest.mark.parametrize("path", [*YAML_FILES, *SCRIPTS], ids=lambda path: path.name)
