@@ -13,7 +13,6 @@ from adapert.records import OBJECTIVE, TrialStatus
 from adapert.results.study import StudyResults
 from adapert.seeding import numpy_generator
 from analysis.load import NothingToShowError
-from analysis.statistics.estimates import CONFIDENCE
 from analysis.statistics.two_level import FloatArray
 from analysis.statistics.variance_shares import build_parts, sample_variances
 
@@ -137,61 +136,6 @@ def summarize_importance(
         [_row(label, drawn) for label, drawn in zip([*labels, ()], shares.T, strict=True)]
     ).assign(study=trials["study"].iloc[0], n_configs=len(configs), n_left_out=len(trials) - len(known))
     return _in_order(summary)[COLUMNS]
-
-
-def summarize_best_tenth(
-    trials: pd.DataFrame,
-    fields: Sequence[str] | None = None,
-    metric: str = OBJECTIVE,
-    seed: int = 0,
-    n_resamples: int = 100,
-) -> pd.DataFrame:
-    """Ask Optuna's PED-ANOVA what a config must get right to be among the best tenth (Watanabe et al. 2023).
-
-    Another question than `summarize_importance`'s, and another unit: how far the best tenth are from uniform
-    in each field, as shares of the sum over fields. Finite samples are never uniform, so that a field of no
-    effect has a share too: intervals say how stable the ranking is, not what more trials would give.
-
-    Args:
-        trials: As `summarize_importance`.
-        fields: As there.
-        metric: As there.
-        seed: Of the bootstrap.
-        n_resamples: Bootstrap resamples of configs.
-
-    Returns:
-        study, field, importance, low, high (percentiles of the bootstrap over configs); by importance.
-
-    Raises:
-        NothingToShowError: As `summarize_importance`.
-    """
-    known = _known_trials(trials, metric)
-    names = list(fields) if fields is not None else _varied_fields(known)
-    configs = known.groupby(names, sort=False)[metric].mean().reset_index()
-    _check_configs(configs, metric, trials)
-    generator = numpy_generator(seed, f"best tenth/{metric}")
-    whole = evaluate_best_tenth(configs, names, metric)
-    draws = np.array(
-        [
-            evaluate_best_tenth(configs.iloc[drawn], names, metric)
-            for drawn in generator.integers(len(configs), size=(n_resamples, len(configs)))
-        ]
-    )
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    summary = pd.DataFrame({"field": names, "importance": whole, "low": low, "high": high})
-    summary.insert(0, "study", trials["study"].iloc[0])
-    return summary.sort_values("importance", ascending=False, ignore_index=True)
-
-
-def evaluate_best_tenth(configs: pd.DataFrame, fields: Sequence[str], metric: str) -> FloatArray:
-    """Compute Optuna's PED-ANOVA importances, as shares of their sum, (n_fields,)."""
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
-    found = get_param_importances(
-        build_optuna_study(configs, fields, metric), evaluator=PedAnovaImportanceEvaluator()
-    )
-    return np.array([found[field] for field in fields])
 
 
 def build_optuna_study(configs: pd.DataFrame, fields: Sequence[str], metric: str) -> "optuna.Study":

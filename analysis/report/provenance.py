@@ -14,6 +14,7 @@ from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
 from adapert.judgement import count_retrained
 from adapert.openings import Opening, earlier_openings
+from adapert.results.find import open_study
 from adapert.selection import Pick
 from adapert.study.definition import restore_study
 from adapert.study.recipes import build_study, recipe_names
@@ -31,7 +32,7 @@ from analysis.report.elements import (
     build_page_table,
     join_words,
 )
-from analysis.report.reading import StudyReading, read_state
+from analysis.report.reading import StudyReading
 from analysis.statistics.pairs import ENSEMBLE_SUFFIX
 
 MAX_SETS = 4
@@ -265,7 +266,10 @@ def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
     """Options of the re-evaluation that a pick is judged by, as far as its ledger is there."""
     if pick.reevaluated is None:
         return ["--no-reevaluation"]
-    state = read_state(workspace, pick.reevaluation)
+    try:
+        state = open_study(workspace, pick.reevaluation).state
+    except InputError:  # it is gone, or damaged
+        return []
     if state is None:
         return []
     plan = restore_study(state.definition["study"]).plan

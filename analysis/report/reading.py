@@ -6,13 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from adapert.config import Config
-from adapert.errors import InputError
 from adapert.records import TrialStatus
 from adapert.results.find import open_study
 from adapert.results.study import StudyResults
-from adapert.study.folders import study_folder
-from adapert.study.ledger import LEDGER_FILE, read_events
-from adapert.study.state import StudyState, fold
+from adapert.study.state import StudyState
 
 
 @dataclass(frozen=True)
@@ -104,14 +101,6 @@ def find_varied(trials: pd.DataFrame) -> list[str]:
 def metric_of(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
     """A column of a frame, or NaN where it has no such column."""
     return frame[name] if name in frame else pd.Series(float("nan"), index=frame.index)
-
-
-def read_state(workspace: Path, name: str) -> StudyState | None:
-    """Fold a study's ledger; None where the workspace has none, or a damaged one."""
-    try:
-        return fold(read_events(study_folder(workspace, name) / LEDGER_FILE))
-    except InputError:  # tracked from another workspace, or damaged: MLflow has the rest
-        return None
 
 
 def _first(trials: pd.DataFrame, column: str) -> str:

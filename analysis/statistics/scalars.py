@@ -7,16 +7,12 @@ import pandas as pd
 
 from adapert.seeding import numpy_generator
 from analysis.statistics.estimates import pivot_replicates, stream_name
-from analysis.statistics.paired import PAIRED_COLUMNS, correct_family
-from analysis.statistics.pairs import Arms, align_pairs, iterate_arms
-from analysis.statistics.significance import p_with_luck
 from analysis.statistics.two_level import (
     NO_INTERVAL,
     FloatArray,
     Resampled,
     draw_counts,
     find_interval,
-    measure_spread,
 )
 
 SCALAR = "spearman_n_degs"
@@ -50,35 +46,10 @@ def summarize_scalar(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) ->
         generator = numpy_generator(seed, stream_name((*names, SCALAR)))
         tables = (pivot_replicates(rows) for rows in (group, _observed(group)))
         predicted, observed = (table.to_numpy(dtype=np.float64) for table in tables)
-        resampled = _resample([predicted], observed, generator)
+        resampled = _resample(predicted, observed, generator)
         estimate = {"metric": SCALAR, "mean": resampled.estimate, **_interval(resampled, generator)}
         rows.append(dict(zip(keys, names, strict=True)) | estimate | _counts(resampled))
     return pd.DataFrame(rows, columns=[*keys, "metric", "mean", "low", "high", "n_perturbations", "n_seeds"])
-
-
-def summarize_paired_scalar(
-    frame: pd.DataFrame, reference: str = "full", keys: Sequence[str] = ("effect_size",), seed: int = 0
-) -> pd.DataFrame:
-    """Compare each variant's `SCALAR` with the reference's on the same perturbations, seeds and splits.
-
-    Args:
-        frame: As in `summarize_scalar`, with variant.
-        reference: Variant that is subtracted.
-        keys: As in `summarize_paired`.
-        seed: Of the bootstrap.
-
-    Returns:
-        The columns of `summarize_paired`. ``p`` is that of the difference over its SE (`p_with_luck`); what
-        needs a value a perturbation is missing: ``p_wilcoxon``, ``standardized_difference`` and ``wins``,
-        ``ties``, ``losses``. Empty where the frame has no `SOURCE`.
-
-    Raises:
-        InputError: The frame has rows of `SOURCE`, but none of them of the reference.
-    """
-    own = frame[frame["metric"] == SOURCE]
-    rows = [_compare(arms, seed) for arms in iterate_arms(own, reference, keys)] if len(own) else []
-    table = pd.DataFrame(rows, columns=[*keys, *PAIRED_COLUMNS])
-    return correct_family(table).sort_values([*keys, "variant"], ignore_index=True)
 
 
 def weighted_spearman(one: FloatArray, other: FloatArray, counts: FloatArray) -> FloatArray:
@@ -101,30 +72,15 @@ def weighted_spearman(one: FloatArray, other: FloatArray, counts: FloatArray) ->
     return rho
 
 
-def _compare(arms: Arms, seed: int) -> dict[str, object]:
-    ours, theirs = align_pairs(arms.rows, arms.reference_rows)
-    observed, _ = align_pairs(_observed(arms.rows), arms.reference_rows)
-    identity = {**arms.identity, "metric": SCALAR}
-    generator = numpy_generator(seed, stream_name(tuple(identity.values())))
-    resampled = _resample([ours, theirs], observed, generator)
-    interval = _interval(resampled, generator)
-    return {**identity, "difference": resampled.estimate, **interval, **_counts(resampled)} | {
-        "p": _p(resampled),
-        **dict.fromkeys(("wins", "ties", "losses"), pd.NA),
-    }
-
-
 def _observed(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(value=rows["n_degs"].where(rows["value"].notna()))
 
 
-def _resample(
-    predicted: Sequence[FloatArray], observed: FloatArray, generator: np.random.Generator
-) -> Resampled:
-    """Compute the mean over seeds of `SCALAR`, or of its difference between two, on the same resamples.
+def _resample(predicted: FloatArray, observed: FloatArray, generator: np.random.Generator) -> Resampled:
+    """Compute the mean over seeds of `SCALAR`, and that of resamples.
 
     Args:
-        predicted: Numbers of DEGs of one or two variants, (n_seeds, n_perturbations); NaN where missing.
+        predicted: Numbers of DEGs, (n_seeds, n_perturbations); NaN where missing.
         observed: As `predicted`, NaN in the same places.
         generator: Draws the resamples.
     """
@@ -134,8 +90,7 @@ def _resample(
     observed = observed[:, is_usable]
     # The first row is the perturbations as they are.
     rows = np.vstack([np.ones((1, n)), counts])
-    first, *others = (_spearman_by_seed(one[:, is_usable], observed, rows) for one in predicted)
-    values = first - others[0] if others else first
+    values = _spearman_by_seed(predicted[:, is_usable], observed, rows)
     has_value = ~np.isnan(values[0])
     by_seed, by_seed_draws = values[0, has_value], values[1:, has_value]
     by_seed_draws = by_seed_draws[~np.isnan(by_seed_draws).all(axis=1)]
@@ -176,15 +131,6 @@ def _is_enough(resampled: Resampled) -> bool:
 def _interval(resampled: Resampled, generator: np.random.Generator) -> dict[str, float]:
     interval = find_interval(resampled, generator) if _is_enough(resampled) else NO_INTERVAL
     return interval._asdict()
-
-
-def _p(resampled: Resampled) -> float:
-    if not _is_enough(resampled):
-        return np.nan
-    spread = measure_spread(resampled)
-    if not spread.perturbations:
-        return 1.0 if resampled.estimate == 0 else np.nan
-    return p_with_luck(resampled.estimate, spread)
 
 
 def _counts(resampled: Resampled) -> dict[str, int]:

@@ -16,7 +16,6 @@ from analysis.importance import (
     check_design,
     field_positions,
     load_importance,
-    summarize_best_tenth,
     summarize_importance,
 )
 from analysis.load import NothingToShowError
@@ -136,14 +135,6 @@ def test_trials_of_another_design_are_refused_with_the_reason(design):
 def test_trials_of_a_search_are_refused_when_loaded(store):
     with pytest.raises(InputError, match="'search_wide' has no such trials: a search's sampler"):
         load_importance(store.study("search_wide"))
-
-
-def test_optuna_finds_the_field_that_the_best_tenth_agree_on():
-    trials = draw_trials(FUNCTIONS["additive"], 0.1, seed=0)
-    summary = summarize_best_tenth(trials, n_resamples=2)
-    assert summary["importance"].sum() == pytest.approx(1)
-    assert summary.loc[0, "field"] == "loss.lambda_non"
-    assert (summary["low"] <= summary["high"]).all()
 
 
 def test_a_basis_is_orthonormal_over_the_trials():

@@ -5,8 +5,7 @@ from scipy.stats import rankdata, spearmanr
 from adapert.evaluation.de_metrics import DifferentialExpression, spearman_n_degs
 from adapert.seeding import numpy_generator
 from analysis.statistics.estimates import summarize_by
-from analysis.statistics.paired import PAIRED_COLUMNS
-from analysis.statistics.scalars import summarize_paired_scalar, summarize_scalar, weighted_spearman
+from analysis.statistics.scalars import summarize_scalar, weighted_spearman
 
 
 def _table(make_table, noise, n=30, n_seeds=2):
@@ -82,15 +81,6 @@ def test_interval_holds_the_truth_of_correlated_counts(make_table):
 def test_columns_are_those_of_other_metrics(make_table):
     table = _table(make_table, {"full": 10.0})
     assert list(summarize_scalar(table, ["variant"])) == list(summarize_by(table, ["variant"]))
-    assert list(summarize_paired_scalar(table)) == ["effect_size", *PAIRED_COLUMNS]
-
-
-def test_a_worse_variant_is_found_on_the_same_perturbations(make_table):
-    table = _table(make_table, {"full": 2.0, "worse": 60.0, "same": 2.0}, n_seeds=5)
-    summary = summarize_paired_scalar(table).set_index(["effect_size", "variant"])
-    assert summary.loc[("all", "worse"), "high"] < 0
-    assert summary.loc[("all", "worse"), "p_holm"] < 0.05
-    assert summary.loc[("all", "same"), "p"] > 0.05
 
 
 @pytest.mark.parametrize("n_degs", [0, 5])
@@ -98,9 +88,7 @@ def test_equal_or_no_observed_counts_have_no_correlation(make_table, n_degs):
     table = _table(make_table, {"full": 2.0, "a": 2.0}).assign(n_degs=n_degs)
     row = summarize_scalar(table, ["variant"]).iloc[0]
     assert row[["mean", "low", "high"]].isna().all()
-    assert summarize_paired_scalar(table)["p"].isna().all()
 
 
 def test_data_without_cells_have_no_rows(make_table):
     assert summarize_scalar(make_table([{}]), ["variant"]).empty
-    assert summarize_paired_scalar(make_table([{}])).empty
