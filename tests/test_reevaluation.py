@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from fixtures.dataset import build_tiny_dataset
+from fixtures.dataset import build_tiny_dataset, write_prepared
 from fixtures.ledger import HandMade
 from fixtures.results import KnownResults
 
 from adapert import reevaluation
 from adapert.api import pick as pick_through_api
 from adapert.config import Config
-from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
 from adapert.judgement import pick_reevaluated
 from adapert.operation import StudyResult

@@ -5,12 +5,11 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from fixtures.dataset import build_tiny_dataset
+from fixtures.dataset import build_tiny_dataset, write_prepared
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from rich.console import Console
 
 from adapert.config import Config
-from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
 from adapert.records import EndReason, Tag, TrialStatus
 from adapert.resume import extend, resume, stop, sync

@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fixtures.dataset import build_tiny_dataset
+from fixtures.dataset import build_tiny_dataset, write_prepared
 from safetensors.torch import load_file
 
 from adapert.config import Config, build_config
-from adapert.data.prepared import read_prepared, write_prepared
+from adapert.data.prepared import read_prepared
 from adapert.data.regroup import redraw
 from adapert.data.shipping import ShippedFolder
 from adapert.evaluation.evaluate import evaluate

@@ -35,7 +35,7 @@ from adapert.data.schema import (
     genes_of,
 )
 from adapert.errors import InputError, name_some
-from adapert.files import parse_json, whole_directory
+from adapert.files import parse_json
 
 FORMAT_VERSION = 2
 """Of the folder. Those of version 1 may hold one gene, spelt in two ways, in two splits."""
@@ -276,20 +276,6 @@ class PreparedDataset:
                 "Prepare the data with this perturbation."
             )
         return [self._node_index[gene] for gene in genes_of(perturbation)]
-
-
-def write_prepared(dataset: PreparedDataset, path: Path) -> None:
-    """Write a data set as a directory, whole or not at all.
-
-    Raises:
-        InputError: `path` exists.
-    """
-    with whole_directory(path) as beside:
-        dataset.control_cells.write(beside / CONTROL_FOLDER)
-        for name, split in dataset.splits.items():
-            split.table.write(beside / name)
-            split.cells.write(beside / name / CELL_FOLDER)
-        write_rest(beside, dataset.shared, dataset.manifest)
 
 
 def write_rest(path: Path, shared: SharedTable, manifest: Mapping[str, Any]) -> None:

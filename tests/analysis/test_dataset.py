@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fixtures.dataset import write_prepared
 
-from adapert.data.prepared import read_prepared, write_prepared
+from adapert.data.prepared import read_prepared
 from analysis.dataset import count_perturbations, describe_perturbations, name_dataset
 
 

@@ -4,9 +4,9 @@ import json
 
 import pandas as pd
 import pytest
+from fixtures.dataset import write_prepared
 from fixtures.predictions import build_predictions, predict_test_split, write_predictions
 
-from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
 from analysis.sources import draw_data, draw_evaluation
 

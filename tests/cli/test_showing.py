@@ -2,9 +2,9 @@
 
 import pandas as pd
 import pytest
+from fixtures.dataset import write_prepared
 from fixtures.store import Store
 
-from adapert.data.prepared import write_prepared
 from analysis.statistics.families import VARIANTS
 
 

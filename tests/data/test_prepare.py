@@ -2,10 +2,11 @@ import anndata
 import numpy as np
 import pytest
 import scipy.stats
+from fixtures.dataset import write_prepared
 
 from adapert.data import cells, differential, stretches
 from adapert.data.prepare import summarize_prepared
-from adapert.data.prepared import read_prepared, write_prepared
+from adapert.data.prepared import read_prepared
 from adapert.data.schema import SPLITS
 from adapert.data.simulate import simulate
 from adapert.errors import InputError

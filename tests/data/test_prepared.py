@@ -4,16 +4,10 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse
+from fixtures.dataset import write_prepared
 
 from adapert.data import array_folder
-from adapert.data.prepared import (
-    CellTable,
-    CellWriter,
-    check_content,
-    check_values,
-    read_prepared,
-    write_prepared,
-)
+from adapert.data.prepared import CellTable, CellWriter, check_content, check_values, read_prepared
 from adapert.errors import InputError
 
 

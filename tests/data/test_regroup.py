@@ -2,9 +2,9 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from fixtures.dataset import N_GENES, build_tiny_dataset
+from fixtures.dataset import N_GENES, build_tiny_dataset, write_prepared
 
-from adapert.data.prepared import CellTable, PreparedSplit, read_prepared, write_prepared
+from adapert.data.prepared import CellTable, PreparedSplit, read_prepared
 from adapert.data.regroup import join_splits, redraw, take_perturbations
 
 

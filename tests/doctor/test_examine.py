@@ -3,10 +3,9 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from fixtures.dataset import build_tiny_dataset
+from fixtures.dataset import build_tiny_dataset, write_prepared
 from rich.console import Console
 
-from adapert.data.prepared import write_prepared
 from adapert.doctor.examine import CHECKS, examine
 from adapert.doctor.findings import Finding, State, build_table, has_problem
 from adapert.errors import InputError

@@ -3,9 +3,8 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from fixtures.dataset import build_tiny_dataset
+from fixtures.dataset import build_tiny_dataset, write_prepared
 
-from adapert.data.prepared import write_prepared
 from adapert.doctor.examine import CHECKS, examine
 from adapert.doctor.findings import GB
 from adapert.doctor.workspace import check_data, check_disk, check_store, check_studies

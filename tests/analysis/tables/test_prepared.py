@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.dataset import write_prepared
 
-from adapert.data.prepared import read_prepared, write_prepared
+from adapert.data.prepared import read_prepared
 from analysis.tables import build_data_tables
 from analysis.tables.prepared import summarize_network
 
