@@ -11,8 +11,12 @@ from adapert.cli.entry import exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
     FreshSeeds,
+    KeptCpusPerTrial,
+    KeptDevice,
+    KeptGpusPerTrial,
     MaxConcurrent,
     Redraws,
+    StudyName,
     Top,
     Workspace,
     parse_device,
@@ -22,7 +26,7 @@ from adapert.errors import InputError
 
 
 def pick(
-    study: Annotated[str, typer.Argument(help="Name of a study.")],
+    study: StudyName,
     out: Annotated[Path, typer.Option("--out", help="YAML file for the picked config.")],
     workspace: Workspace = DEFAULT_WORKSPACE,
     objective: Annotated[
@@ -34,14 +38,10 @@ def pick(
     no_reevaluation: Annotated[
         bool, typer.Option("--no-reevaluation", help="Name the study's best at once; train nothing.")
     ] = False,
-    cpus_per_trial: Annotated[
-        int | None, typer.Option("--cpus-per-trial", min=1, help="As the study's.")
-    ] = None,
-    gpus_per_trial: Annotated[
-        float | None, typer.Option("--gpus-per-trial", min=0, help="As the study's.")
-    ] = None,
+    cpus_per_trial: KeptCpusPerTrial = None,
+    gpus_per_trial: KeptGpusPerTrial = None,
     max_concurrent: MaxConcurrent = None,
-    device: Annotated[str | None, typer.Option("--device", help="As the study's.")] = None,
+    device: KeptDevice = None,
 ) -> None:
     """Pick the best config on validation, once its best few are trained anew on fresh seeds and splits.
 

@@ -29,6 +29,14 @@ CpusPerTrial = Annotated[int, typer.Option("--cpus-per-trial", min=1, help="Core
 GpusPerTrial = Annotated[
     float | None, typer.Option("--gpus-per-trial", min=0, help="May be a fraction: 0.25; else one if any.")
 ]
+_KEPT = "Else as the study's."
+KeptDevice = Annotated[str | None, typer.Option("--device", help=f"auto, cpu or cuda. {_KEPT}")]
+KeptCpusPerTrial = Annotated[
+    int | None, typer.Option("--cpus-per-trial", min=1, help=f"Cores and threads of a trial. {_KEPT}")
+]
+KeptGpusPerTrial = Annotated[
+    float | None, typer.Option("--gpus-per-trial", min=0, help=f"May be a fraction: 0.25. {_KEPT}")
+]
 TimeBudget = Annotated[str | None, typer.Option("--time-budget", help="Wall time: 90s, 30m, 2h.")]
 TrialHours = Annotated[
     float | None, typer.Option("--trial-hours", min=0, help="Hours of work, summed over trials.")

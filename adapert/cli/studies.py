@@ -17,6 +17,9 @@ from adapert.cli.options import (
     Device,
     FreshSeeds,
     GpusPerTrial,
+    KeptCpusPerTrial,
+    KeptDevice,
+    KeptGpusPerTrial,
     MaxConcurrent,
     MaxEpochs,
     MaxFailures,
@@ -173,13 +176,11 @@ def resume(
     time_budget: TimeBudget = None,
     trial_hours: TrialHours = None,
     target: Target = None,
-    cpus_per_trial: Annotated[int | None, typer.Option("--cpus-per-trial", min=1, help="As before.")] = None,
-    gpus_per_trial: Annotated[
-        float | None, typer.Option("--gpus-per-trial", min=0, help="As before.")
-    ] = None,
+    cpus_per_trial: KeptCpusPerTrial = None,
+    gpus_per_trial: KeptGpusPerTrial = None,
     max_concurrent: MaxConcurrent = None,
     max_failures: MaxFailures = None,
-    device: Annotated[str | None, typer.Option("--device", help="As before.")] = None,
+    device: KeptDevice = None,
     address: Address = None,
 ) -> None:
     """Go on with a study after Ctrl-C, a crash or a reboot, as if it had not been interrupted.

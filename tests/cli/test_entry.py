@@ -1,10 +1,12 @@
 """The command as a whole: help, version, and how it ends."""
 
+import ast
 import json
 import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from fixtures.command import RunCommand, Simulated
 
 from adapert import __version__
 from adapert.cli import app
+
+ROOT = Path(__file__).parents[2]
 
 COMMANDS = (
     "simulate",
@@ -84,6 +88,7 @@ def test_version_is_printed(adapert: RunCommand):
 def test_help_imports_nothing_heavy():
     program = f"""
 import sys
+from collections import Counter
 from adapert.cli import main
 sys.argv = ["adapert", "prepare", "--help"]
 try:
@@ -230,3 +235,14 @@ def test_files_are_utf8_in_an_ascii_locale(simulated: Simulated, tmp_path):
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "gr\\xf6\\xdfer: no change" in ended.stdout
+
+
+def test_an_option_that_commands_share_is_declared_once():
+    declared = [
+        ast.unparse(node)
+        for path in sorted((ROOT / "adapert" / "cli").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.Option", "typer.Argument")
+    ]
+    assert len(declared) > 50
+    assert [each for each, n in Counter(declared).items() if n > 1] == []
