@@ -109,10 +109,10 @@ def pick(study: StudyResults, objective: str = "pearson_delta") -> Pick:
             "the study whose configs it trained again."
         )
     candidates = rank_candidates(_summarize_configs(finished, objective), objective)
-    by_digest = finished.groupby("config_digest")
-    of_config = [by_digest.get_group(digest) for digest in candidates["config_digest"]]
-    configs = tuple(config_of(trials.iloc[0]) for trials in of_config)
-    trials_of = tuple(tuple(trials["run"]) for trials in of_config)
+    ranked = candidates["config_digest"]
+    first_of = finished.drop_duplicates("config_digest").set_index("config_digest")[list(Config().flat())]
+    configs = tuple(config_of(row) for row in first_of.loc[ranked].to_dict("records"))
+    trials_of = tuple(finished.groupby("config_digest")["run"].agg(tuple)[ranked])
     return Pick(
         config=configs[0],
         candidates=candidates,
@@ -221,7 +221,7 @@ def find_front(values: FloatArray) -> BoolArray:
     return is_on_front
 
 
-def config_of(trial: pd.Series) -> Config:
+def config_of(trial: "Mapping[Any, Any] | pd.Series[Any]") -> Config:
     """Build the config of a row of `keep_finished`."""
     # Typed again: a column of whole numbers that had a gap is one of floats.
     return build_config({name: type(like)(trial[name]) for name, like in Config().flat().items()})
