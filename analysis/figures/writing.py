@@ -77,6 +77,7 @@ def write_drawing(drawing: Drawing, directory: Path) -> list[Path]:
         The four paths, the PNG first.
     """
     target = directory / drawing.stem
+    _lay_out(drawing.figure)
     paths = [_save(drawing.figure, target.with_name(f"{target.name}.{form}"), form) for form in _METADATA]
     table = target.with_name(f"{target.name}.csv")
     with whole_file(table) as beside:
@@ -100,6 +101,16 @@ def write_figure(recipe: FigureRecipe, source: Any, directory: Path, stem: str |
         InputError: The source has nothing that the figure shows.
     """
     return write_drawing(draw_figure(recipe, source, stem), directory)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Give a figure's panels their places for good: saving would find them anew for each file, twice."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        with paper_style():
+            figure.set_dpi(RESOLUTION)
+            engine.execute(figure)
+            figure.set_layout_engine(None)
 
 
 def _save(figure: Figure, path: Path, form: str) -> Path:
