@@ -11,7 +11,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import scipy.sparse
 import scipy.special
-import scipy.stats
 
 from adapert.data.schema import BoolArray, FloatArray, IntArray
 from adapert.data.stretches import starts_of
@@ -251,8 +250,11 @@ def call_degs(p_values: FloatArray, adjust: DegAdjust) -> BoolArray:
     Returns:
         Whether each gene is a DEG, (n_genes,).
     """
-    adjusted = scipy.stats.false_discovery_control(p_values) if adjust == "fdr" else p_values
-    degs: BoolArray = adjusted < DEG_LEVEL
+    if adjust == "fdr":
+        from scipy.stats import false_discovery_control  # takes half a second, and only this needs it
+
+        p_values = false_discovery_control(p_values)
+    degs: BoolArray = p_values < DEG_LEVEL
     return degs
 
 

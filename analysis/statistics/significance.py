@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy.special import gammaincinv, ndtr
 
 from analysis.statistics.two_level import FloatArray, Spread
 
@@ -29,6 +29,8 @@ def signed_rank_p(differences: FloatArray, spread: Spread) -> tuple[float, float
     """
     if not differences.any():
         return 1.0, 1.0
+    from scipy import stats  # takes half a second, and only this needs it
+
     plain = float(stats.wilcoxon(differences).pvalue)
     return plain, max(
         plain, p_with_luck(float(differences.mean()), spread)
@@ -52,7 +54,7 @@ def p_with_luck(effect: float, spread: Spread) -> float:
     error = np.sqrt(spread.perturbations + luck)
     # Perturbations that all differ alike have no error of their own: without luck either, any effect is real.
     z = np.divide(abs(effect), error, out=np.full_like(error, np.inf), where=error > 0)
-    return float(np.average(2 * stats.norm.sf(z), weights=weights))
+    return float(np.average(2 * ndtr(-z), weights=weights))
 
 
 @lru_cache
@@ -60,7 +62,7 @@ def _variance_scales(freedom: int) -> tuple[FloatArray, FloatArray]:
     """List values of freedom / U, with U of the chi-squared distribution, and how much each weighs."""
     steps = (np.arange(_N_STEPS) + 0.5) / _N_STEPS
     # Quantiles at the fourth powers: small p come from small U.
-    return freedom / stats.chi2.ppf(steps**4, freedom), steps**3
+    return freedom / (2 * gammaincinv(freedom / 2, steps**4)), steps**3
 
 
 def holm(p: FloatArray) -> FloatArray:

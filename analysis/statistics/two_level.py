@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
@@ -140,6 +140,6 @@ def find_interval(resampled: Resampled, generator: np.random.Generator) -> Inter
     luck = np.sqrt(spread.seeds) * generator.standard_normal(len(resampled.draws))
     deviations = np.sqrt(n / (n - 1)) * (resampled.draws - resampled.draws.mean()) + luck
     tails = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    widening = stats.t.ppf(tails[1], spread.degrees_of_freedom) / stats.norm.ppf(tails[1])
+    widening = stdtrit(spread.degrees_of_freedom, tails[1]) / ndtri(tails[1])
     low, high = resampled.estimate + widening * np.quantile(deviations, tails)
     return Interval(float(low), float(high))
