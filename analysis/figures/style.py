@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle, islice
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -41,13 +43,24 @@ NO_BREAK = "\u00a0"
 """Holds a sign and its word on one line of a caption."""
 
 
+_COLOUR_BLIND = (
+    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc",
+    "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9",
+)  # fmt: skip
+"""The palette that seaborn 0.13 calls "colorblind"; seaborn itself takes a second to import."""
+
+
 @contextmanager
 def paper_style() -> Iterator[None]:
     """Set matplotlib's defaults inside the block: figures are built and saved in it."""
-    import seaborn as sns
-
     settings: Any = {
-        **sns.axes_style("ticks"),
+        "axes.labelcolor": "0.15",
+        "xtick.color": "0.15",
+        "ytick.color": "0.15",
+        "text.color": "0.15",
+        "lines.solid_capstyle": "round",
+        "patch.edgecolor": "w",
+        "patch.force_edgecolor": True,
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same figure on every machine
         "font.size": FONT_SIZE,
@@ -76,9 +89,7 @@ def paper_style() -> Iterator[None]:
 
 def palette(n_colours: int) -> list[Colour]:
     """List colours that stay apart for colour-blind readers; they repeat after ten."""
-    import seaborn as sns
-
-    return list(sns.color_palette("colorblind", n_colours))
+    return [to_rgb(colour) for colour in islice(cycle(_COLOUR_BLIND), n_colours)]
 
 
 def build_figure(
@@ -130,9 +141,7 @@ def build_figure(
 
 def finish_axes(axes: Axes) -> None:
     """Take away what carries no data."""
-    import seaborn as sns
-
-    sns.despine(ax=axes)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def drawable(summary: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from adapert.errors import InputError, format_count
@@ -30,6 +30,11 @@ _WORDS = {
     TrialStatus.INTERRUPTED: "interrupted",
     TrialStatus.RUNNING: "running",
 }
+_CREST = (
+    "#a5cd90", "#94c591", "#84bd91", "#73b590", "#64ad90", "#57a490", "#4c9b90", "#42928f", "#388a8e",
+    "#2f818d", "#25788c", "#1e6f8a", "#1c6589", "#1e5b86", "#225182", "#27477d", "#2a3c77", "#2c3172",
+)  # fmt: skip
+"""Steps of the map that seaborn 0.13 calls "crest"."""
 _LOWEST_COLOURED = 0.1
 _ROOM_BELOW = 2.0
 _ENOUGH = 5
@@ -71,10 +76,7 @@ def rungs(trials: pd.DataFrame) -> list[int]:
 
 def colour_map() -> Colormap:
     """Map light to dark, so that on white the best are seen first."""
-    import seaborn as sns
-
-    colours: Colormap = sns.color_palette("crest", as_cmap=True)
-    return colours
+    return LinearSegmentedColormap.from_list("crest", _CREST)
 
 
 def objective_scale(trials: pd.DataFrame) -> Normalize:
