@@ -407,7 +407,8 @@ def write_bundle_of(folder: Path) -> None:
 
     config, dataset = read_config(folder / "config.yaml"), read_prepared(folder / "prepared")
     states = [Training(config, dataset, seed, torch.device("cpu")).model.state_dict() for seed in (0, 1)]
-    members = [Member(f"{seed}abc", seed, state) for seed, state in enumerate(states)]
+    arrays = [{name: tensor.numpy() for name, tensor in state.items()} for state in states]
+    members = [Member(f"{seed}abc", seed, weights) for seed, weights in enumerate(arrays)]
     write_bundle(Bundle(config, dataset.shared, members), folder / "bundle")
 
 

@@ -8,28 +8,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from pydantic import BaseModel, Field, ValidationError
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from adapert.config import Config, read_config, write_config
 from adapert.data.array_folder import DamagedError
 from adapert.data.prepared import CellTable, PreparedDataset, SharedTable
 from adapert.data.units import LOG1P_UNITS
-from adapert.errors import InputError
+from adapert.errors import InputError, name_some
 from adapert.files import parse_json, whole_directory
-from adapert.models.adapert.model import AdaPert, restore_model
-from adapert.training.checkpoints import read_weights, write_weights
+
+if TYPE_CHECKING:
+    from adapert.models.adapert.model import AdaPert
+
+# Torch takes seconds to import, and a model is kept without it: what predicts imports it.
 
 FORMAT = 2
 """Of a bundle's folder; another is refused."""
 
 BUNDLE_FILE, CONFIG_FILE, SHARED_FOLDER = "bundle.json", "config.yaml", "shared"
 
-DEVICE = torch.device("cpu")
-"""Predictions of thousands of perturbations take seconds."""
+Weights = dict[str, npt.NDArray[Any]]
+"""Name of a tensor to its values."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Member:
 
     run: str
     seed: int
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Bundle:
         return PreparedDataset(manifest=manifest, shared=self.shared, control_cells=nobody, splits={})
 
     @cached_property
-    def models(self) -> list[AdaPert]:
+    def models(self) -> "list[AdaPert]":
         """The members' models.
 
         Raises:
@@ -86,14 +91,19 @@ class Bundle:
         """
         return [self._restore(member) for member in self.members]
 
-    def _restore(self, member: Member) -> AdaPert:
+    def _restore(self, member: Member) -> "AdaPert":
+        import torch
+
+        from adapert.models.adapert.model import restore_model
+
         try:
-            model = restore_model(self.dataset, self.config, member.seed, member.weights).to(DEVICE)
-        except RuntimeError as error:  # torch names every entry that does not fit
+            weights = {name: torch.tensor(values) for name, values in member.weights.items()}
+            model = restore_model(self.dataset, self.config, member.seed, weights)
+        except (RuntimeError, TypeError) as error:  # torch names every entry that does not fit
             raise _of_another(member) from error
         state = model.state_dict()
         # torch would turn numbers of another type into its own.
-        if any(state[name].dtype != tensor.dtype for name, tensor in member.weights.items()):
+        if any(state[name].dtype != tensor.dtype for name, tensor in weights.items()):
             raise _of_another(member)
         return model
 
@@ -114,7 +124,7 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         write_config(bundle.config.with_changes({"data.path": ""}), beside / CONFIG_FILE)
         without_batches(bundle.shared).write(beside / SHARED_FOLDER)
         for number, member in enumerate(bundle.members):
-            write_weights(dict(member.weights), beside / _weights_file(number))
+            save_file(dict(member.weights), beside / _weights_file(number))
         members = [{"run": member.run, "seed": member.seed} for member in bundle.members]
         described = {"format": FORMAT, "members": members, "units": bundle.units}
         (beside / BUNDLE_FILE).write_text(json.dumps(described, indent=2), encoding="utf-8")
@@ -140,6 +150,34 @@ def read_bundle(path: Path) -> Bundle:
     if config.model.name != "adapert":
         raise _unsound(f"its {CONFIG_FILE} is of the model '{config.model.name}', which has no weights")
     return Bundle(config, shared, members, described.units)
+
+
+def read_weights(path: Path) -> Weights:
+    """Read the weights of a trained model, as `adapert.training.checkpoints.write_weights` wrote them.
+
+    Raises:
+        InputError: A file that is missing or damaged, or numbers that are not finite.
+    """
+    try:
+        weights: Weights = load_file(path)
+    # A type that numpy has not is a KeyError or AttributeError, a size beyond any memory a ValueError.
+    except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError, MemoryError) as error:
+        raise _bad_weights(path, "is missing or damaged") from error
+    bad = [
+        name
+        for name, values in weights.items()
+        if np.issubdtype(values.dtype, np.inexact) and not np.isfinite(values).all()
+    ]
+    if bad:
+        raise _bad_weights(path, f"has values that are no finite numbers in {name_some(bad)}")
+    return weights
+
+
+def _bad_weights(path: Path, fault: str) -> InputError:
+    return InputError(
+        f"Weights must be whole and of the config's model, but '{path}' {fault}. Copy the file again, or "
+        "run the trial again."
+    )
 
 
 class _Entry(BaseModel):

@@ -12,7 +12,7 @@ from adapert.data.units import LOG1P_UNITS
 from adapert.errors import InputError
 from adapert.models.adapert.adjacency import build_adjacency
 from adapert.models.adapert.model import AdaPert, build_targets
-from adapert.prediction.bundle import DEVICE, Bundle
+from adapert.prediction.bundle import Bundle
 from adapert.prediction.genes import check_perturbations, indistinct_genes
 from adapert.training.prediction import PREDICTION_CHUNK, predict
 
@@ -27,6 +27,9 @@ CONTEXT_COLUMNS = (
 )
 
 EDGE_COLUMNS = ("source", "target")
+
+DEVICE = torch.device("cpu")
+"""Predictions of thousands of perturbations take seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ from packaging.version import Version
 from adapert.errors import InputError
 from adapert.prediction.bundle import Bundle, read_bundle
 from adapert.prediction.genes import check_perturbations
-from adapert.prediction.predictions import predict_deltas
 
 if TYPE_CHECKING:
     from mlflow.models.model import Model
@@ -47,6 +46,8 @@ class ServedModel:
         Raises:
             InputError: No such column, or perturbations that the model cannot be asked for.
         """
+        from adapert.prediction.predictions import predict_deltas  # needs torch, which a kept model does not
+
         if INPUT_COLUMN not in model_input:
             raise InputError(
                 f"The model's input needs a column '{INPUT_COLUMN}', but it has "

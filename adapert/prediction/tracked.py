@@ -15,12 +15,10 @@ from adapert.data.regroup import redraw
 from adapert.data.units import describe_units
 from adapert.errors import InputError, format_count
 from adapert.files import remove_whole
-from adapert.prediction.bundle import BUNDLE_FILE, DEVICE, Bundle, Member, read_bundle, write_bundle
+from adapert.prediction.bundle import BUNDLE_FILE, Bundle, Member, read_bundle, read_weights, write_bundle
 from adapert.prediction.genes import check_perturbations
-from adapert.prediction.predictions import CONTEXT_COLUMNS, EDGE_COLUMNS, Predictions, predict_bundle
 from adapert.prediction.served import BUNDLE_NAME, save_served
 from adapert.records import WEIGHTS_FILE, Tag
-from adapert.registry import build_model
 from adapert.results.find import find_trial, is_study_name, open_study
 from adapert.results.inputs import find_data
 from adapert.results.study import StudyResults
@@ -31,11 +29,14 @@ from adapert.study.ledger import LEDGER_FILE
 from adapert.tracking.read import open_client, study_run, tag_of
 from adapert.tracking.runs import try_to_keep
 from adapert.tracking.store import quiet_mlflow, tracking_uri
-from adapert.training.checkpoints import read_weights
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
+
+    from adapert.prediction.predictions import Predictions
+
+# What predicts needs torch, which takes seconds to import: `pick` keeps a model without it.
 
 MODEL_NAME = "model"
 """Of the picked model among its run's models: ``runs:/RUN/model``."""
@@ -43,7 +44,7 @@ MODEL_NAME = "model"
 
 def predict_run(
     workspace: Path, run: str, perturbations: Sequence[str], data: Path | None = None
-) -> Predictions:
+) -> "Predictions":
     """Predict perturbations by a tracked model; no split's observed expression is read.
 
     Args:
@@ -57,6 +58,8 @@ def predict_run(
         InputError: No such store or run, a trial without a model, other data than the trial's, or
             perturbations that the model cannot be asked for.
     """
+    from adapert.prediction.predictions import predict_bundle
+
     if is_study_name(run) and (logged := open_study(workspace, run).picked_model()):
         with logged as folder:
             predictions = predict_bundle(_read_logged(folder), perturbations)
@@ -192,8 +195,11 @@ def _read_member(study: StudyResults, trial: TrialResult) -> Member:
         return Member(trial.name, trial.seed, read_weights(path))
 
 
-def _refit(config: Config, perturbations: Sequence[str], data: Path | None) -> Predictions:
+def _refit(config: Config, perturbations: Sequence[str], data: Path | None) -> "Predictions":
     """Fit a reference model again, which takes seconds, on the splits that it may read."""
+    from adapert.prediction.predictions import CONTEXT_COLUMNS, DEVICE, EDGE_COLUMNS, Predictions
+    from adapert.registry import build_model
+
     dataset = redraw(read_prepared(find_data(config, data)), config.data.split_seed)
     asked = check_perturbations(perturbations, dataset.shared.node_names)
     model = build_model(config, 0, DEVICE)

@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 from adapert.config import Config
 from adapert.errors import InputError
 from adapert.models.adapert.model import build_model, build_targets
-from adapert.prediction.bundle import BUNDLE_FILE, DEVICE, Bundle, Member, read_bundle, write_bundle
+from adapert.prediction.bundle import BUNDLE_FILE, Bundle, Member, read_bundle, write_bundle
 from adapert.prediction.files import write_deltas
-from adapert.prediction.predictions import predict_bundle
+from adapert.prediction.predictions import DEVICE, predict_bundle
 from adapert.training.prediction import predict
 
 SMALL = {
@@ -40,7 +40,8 @@ def build(dataset, changes, seeds=(0,)):
     config = Config().with_changes(SMALL | changes)
     models = [build_model(dataset, config, seed) for seed in seeds]
     members = [
-        Member(f"r{seed}", seed, model.state_dict()) for seed, model in zip(seeds, models, strict=True)
+        Member(f"r{seed}", seed, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+        for seed, model in zip(seeds, models, strict=True)
     ]
     return models, Bundle(config, dataset.shared, members)
 

@@ -8,8 +8,7 @@ import pytest
 from adapert.data.prepared import read_prepared
 from adapert.errors import InputError
 from adapert.models.reference import REFERENCE_MODELS
-from adapert.prediction.bundle import DEVICE
-from adapert.prediction.predictions import CONTEXT_COLUMNS
+from adapert.prediction.predictions import CONTEXT_COLUMNS, DEVICE
 from adapert.prediction.tracked import keep_picked_model, predict_run
 from adapert.records import PER_PERTURBATION_FILE, Tag
 from adapert.tracking.read import open_client, study_run, tag_of
