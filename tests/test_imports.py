@@ -1,5 +1,7 @@
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,18 @@ def test_a_room_imports_only_rooms_before_it(path):
 def test_a_room_does_not_need_what_later_rooms_are_made_of(path):
     forbidden = FORBIDDEN.get(room_of(module_name(path)), set())
     assert not {name.split(".")[0] for name in imported(path)} & forbidden
+
+
+def test_commands_that_read_results_begin_without_what_takes_seconds_to_import():
+    """Each of these costs as much as reading a thousand trials does."""
+    code = (
+        "import sys, adapert.api, adapert.prediction.tracked, adapert.reevaluation, adapert.results.find, "
+        "analysis.figures.recipes, analysis.sources, adapert.tracking.runs\n"
+        "slow = {'torch', 'numba', 'ray', 'mlflow', 'seaborn', 'scipy.stats', 'matplotlib.pyplot'}\n"
+        "print(sorted(slow & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_forward_import_is_seen():

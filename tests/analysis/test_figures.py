@@ -12,6 +12,8 @@ from adapert.errors import InputError
 from analysis.figures import FIGURES, draw_figures, write_figure
 from analysis.figures.ablation import plot_ablation, summarize_ablation
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
+from analysis.figures.style import paper_style
+from analysis.figures.writing import RESOLUTION, draw_figure
 
 GROUPS = {"large": ["D"], "small": ["A", "B", "C"]}
 (FIGURE_4,), (FIGURE_5,) = FIGURES["ablation"], FIGURES["sensitivity"]
@@ -301,6 +303,18 @@ def test_files_are_png_svg_pdf_and_csv(ablation_table, tmp_path):
     assert paths[2].read_bytes().startswith(b"%PDF")
     written = pd.read_csv(paths[3])
     pd.testing.assert_frame_equal(written, summarize_ablation(ablation_table))
+
+
+@BY_EFFECT_SIZE
+def test_a_figure_is_laid_out_as_matplotlib_would_when_it_saves_it(
+    recipe, ablation_table, sensitivity_table, tmp_path
+):
+    table = ablation_table if recipe is FIGURE_4 else sensitivity_table
+    written, *_ = write_figure(recipe, table, tmp_path)
+    with paper_style():
+        draw_figure(recipe, table).figure.savefig(tmp_path / "saved.png", dpi=RESOLUTION)
+    images = (matplotlib.image.imread(path) for path in (written, tmp_path / "saved.png"))
+    np.testing.assert_allclose(*images, atol=2 / 255)
 
 
 def test_the_same_table_gives_the_same_bytes(sensitivity_table, tmp_path):
