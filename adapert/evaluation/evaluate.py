@@ -100,7 +100,8 @@ def _evaluate_cells(
     moments = measure_moments(cells_by_perturbation(dataset, split))
     targets = perturbed_genes(table.perturbations, dataset)
     metrics = delta_metrics(predicted_delta, table.delta, table.deg_mask, targets, t_against_rest(moments))
-    metrics["l2_top_1000"] = l2_top_expressed(predicted_delta, table.delta, dataset.shared.control_mean)
+    doubles = (predicted_delta.astype(np.float64), table.delta.astype(np.float64))
+    metrics["l2_top_1000"] = l2_top_expressed(*doubles, dataset.shared.control_mean)
 
     tests, clip_fractions = ControlTests(dataset, table), list[float]()
     predicted = tests.differential_expression(_expression_of(emitted, clip_fractions))

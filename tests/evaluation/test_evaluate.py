@@ -62,6 +62,15 @@ def test_cheap_metrics_are_among_them(tiny_dataset, table, predicted):
         np.testing.assert_allclose(evaluation.per_perturbation[name], values, rtol=1e-5)
 
 
+def test_every_metric_of_delta_is_computed_in_double_precision(tiny_dataset, table, predicted):
+    evaluation = evaluate(predicted, tiny_dataset, "validation", generator=generator())
+    error = predicted.astype(np.float64) - table.delta.astype(np.float64)
+    distance = evaluation.per_perturbation["l2_top_1000"]
+    np.testing.assert_allclose(distance, np.linalg.norm(error, axis=1), rtol=1e-13)
+    for name, values in evaluation.per_perturbation.items():
+        assert values.dtype == np.float64, name
+
+
 def test_same_generator_gives_the_same_numbers(tiny_dataset, predicted):
     one, other = (evaluate(predicted, tiny_dataset, "validation", generator=generator()) for _ in range(2))
     for name, values in one.per_perturbation.items():
