@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from adapert.errors import InputError, format_count
+from adapert.evaluation.catalogue import find_metric
 from adapert.records import TrialStatus
 from adapert.results.find import open_study
 from adapert.results.study import StudyResults
@@ -214,8 +215,9 @@ def _give_reason(table: pd.DataFrame, shared: pd.DataFrame, objective: str) -> s
         return f"{said} is {best[main]:.4f} {over}; no other config was trained anew."
     second = table.iloc[1]
     values = shared.set_index([*_REPLICATE, "rank"])[main].unstack("rank")
-    n_ahead = int((values[best["rank"]] > values[second["rank"]]).sum())
-    unit = " in Pearson-delta" if objective == PARETO else ""
+    lead = find_metric(main).gain * (values[best["rank"]] - values[second["rank"]])
+    n_ahead = int((lead > 0).sum())
+    unit = f" in {find_metric(main).label}" if objective == PARETO else ""
     is_best = "is the best" if objective == PARETO else f"of {best[main]:.4f} is the best of {len(table)}"
     return (
         f"{said} {is_best} {over}. Rank {second['rank']:.0f} is next with {second[main]:.4f}{unit}; the "

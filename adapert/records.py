@@ -87,9 +87,6 @@ class TrialRecord:
 OBJECTIVE = "best_pearson_delta"
 """What studies optimise and `pick` ranks by, larger is better: the best epoch's validation Pearson-delta."""
 
-EVALUATED = ("retrieval", "centroid_pearson", "overlap_at_50", "overlap_at_100", "spearman_n_degs")
-"""Metrics that are computed at a trial's end alone, tracked as ``best_...``: they are the best epoch's."""
-
 SYSTEM = (
     "system/cpu_utilization_percentage",
     "system/process_memory_megabytes",
@@ -97,31 +94,6 @@ SYSTEM = (
     "system/gpu_utilization_percentage",
 )
 """What a trial uses of its machine, under names that MLflow shows on its page of system metrics."""
-
-REPORTED = (
-    "epoch",
-    "loss_total",
-    "loss_recon",
-    "loss_non",
-    "loss_align",
-    "pearson_delta",
-    "pds",
-    "rank_overlap_at_50",
-    "mse",
-    "n_selected",
-    "context_effective_rank",
-    "learning_rate",
-    "seconds",
-    "best_epoch",
-    "best_pearson_delta",
-    "best_pds",
-    "resolved_huber_delta",
-    "non_deg_shrinkage",
-    "n_parameters",
-    *SYSTEM,
-    *(f"best_{metric}" for metric in EVALUATED),
-)
-"""What of a report is kept; the rest of Ray's result is its own bookkeeping."""
 
 EXPERIMENT = "adapert"
 """The MLflow experiment of every study."""

@@ -20,7 +20,6 @@ from adapert.models.protocol import Fit, PerturbationModel
 from adapert.records import (
     CODE_DIFF_FILE,
     PER_PERTURBATION_FILE,
-    REPORTED,
     SYSTEM,
     WEIGHTS_FILE,
     Tag,
@@ -31,6 +30,7 @@ from adapert.results.inputs import find_data
 from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
 from adapert.study.definition import describe_code, find_changes
+from adapert.study.reports import REPORTED
 from adapert.tracking.provenance import DIRTY, code_diff, git_commit, package_versions
 from adapert.tracking.reruns import Rerun, tracked_rerun
 from adapert.tracking.store import open_store

@@ -10,11 +10,9 @@ import pandas as pd
 from adapert.config import Config, build_config
 from adapert.data.schema import BoolArray, FloatArray
 from adapert.errors import InputError, format_count, nearest
-from adapert.records import EVALUATED, TrialStatus
+from adapert.evaluation.catalogue import find_metric, metrics_at_end
+from adapert.records import TrialStatus
 from adapert.results.study import StudyResults
-
-METRICS = ("pearson_delta", "pds", *EVALUATED)
-"""What configs can be ranked by: tracked as ``best_...``, and of all of them larger is better."""
 
 PARETO = "pareto"
 """Objective that weighs Pearson-delta against PDS."""
@@ -25,7 +23,10 @@ WHY_PARETO = (
 )
 
 FRONT = ("pearson_delta", "pds")
-"""Metrics of the Pareto front."""
+"""Metrics of the Pareto front, of both of which larger is better."""
+
+METRICS = (*FRONT, *(name for name in metrics_at_end() if find_metric(name).better != "neither"))
+"""What configs can be ranked by: tracked as ``best_...``."""
 
 OBJECTIVES = (*METRICS, PARETO)
 
@@ -154,8 +155,8 @@ def main_metric(objective: str) -> str:
 def describe_objective(objective: str) -> str:
     """Say an objective in words."""
     if objective == PARETO:
-        return "mean rank in Pearson-delta and PDS on their Pareto front"
-    return {"pearson_delta": "Pearson-delta", "pds": "PDS"}.get(objective, objective)
+        return f"mean rank in {' and '.join(find_metric(name).label for name in FRONT)} on their Pareto front"
+    return find_metric(objective).label
 
 
 def keep_finished(trials: pd.DataFrame, objective: str) -> pd.DataFrame:
@@ -183,9 +184,10 @@ def keep_finished(trials: pd.DataFrame, objective: str) -> pd.DataFrame:
 def rank_candidates(candidates: pd.DataFrame, objective: str) -> pd.DataFrame:
     """Put the best config first.
 
-    By a metric, the largest is. By ``"pareto"``, those on the front of Pearson-delta and PDS come before
-    all others, and the one whose ranks in the two have the best mean leads: neither metric's scale then
-    decides. Equal ones are ordered by their digest, so that the order of runs in the store does not decide.
+    By a metric, that is the one of best value. By ``"pareto"``, those on the front of Pearson-delta and PDS
+    come before all others, and the one whose ranks in the two have the best mean leads: neither metric's
+    scale then decides. Equal ones are ordered by their digest, so that the order of runs in the store does
+    not decide.
 
     Args:
         candidates: A row a config: config_digest and the objective's metrics.
@@ -195,7 +197,7 @@ def rank_candidates(candidates: pd.DataFrame, objective: str) -> pd.DataFrame:
         The rows in their order, numbered anew, with is_on_front where the objective is ``"pareto"``.
     """
     if objective != PARETO:
-        order = {objective: False, "config_digest": True}
+        order = {objective: find_metric(objective).better == "smaller", "config_digest": True}
         return candidates.sort_values(list(order), ascending=list(order.values()), ignore_index=True)
     front = list(FRONT)
     mean_rank = candidates[front].rank(ascending=False).mean(axis=1)

@@ -26,6 +26,7 @@ from adapert.data.regroup import redraw
 from adapert.data.schema import SplitName
 from adapert.data.shipping import ShippedFolder
 from adapert.errors import InputError
+from adapert.evaluation.catalogue import metrics_at_end
 from adapert.evaluation.evaluate import Evaluation
 from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.files import write_whole
@@ -35,7 +36,6 @@ from adapert.models.protocol import Fit
 from adapert.records import (
     DISK,
     ERROR_FILE,
-    EVALUATED,
     FAILURE,
     IS_OVER,
     MESSAGE,
@@ -218,8 +218,9 @@ def _reason(error: BaseException | None) -> str:
 
 
 def tracked_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """Name the means and scalars of `EVALUATED` as a tracker has them; those without a value are left out."""
+    """Name the values of `metrics_at_end` as a tracker has them; those without a value are left out."""
     per_perturbation = evaluation.per_perturbation.items()
     means = {name: mean_over_perturbations(values) for name, values in per_perturbation}
     values = means | dict(evaluation.scalars)
-    return {f"best_{name}": values[name] for name in EVALUATED if not math.isnan(values.get(name, math.nan))}
+    names = metrics_at_end()
+    return {f"best_{name}": values[name] for name in names if not math.isnan(values.get(name, math.nan))}

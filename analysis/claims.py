@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from adapert.errors import InputError, name_some
+from adapert.evaluation.catalogue import find_metric
 from analysis.figures.style import EFFECT_SIZES
-from analysis.metric_labels import label_metric
 from analysis.statistics.best_weight import NEAR, NOT_SUPPORTED, SUPPORTED, UNDECIDED, locate_best
-from analysis.statistics.directions import is_larger_better
 from analysis.statistics.families import (
     LEVEL,
     REFERENCE,
@@ -132,7 +132,7 @@ def summarize_claims(
     Args:
         ablation: The long table of an ablation's one split, with lambda_non, or None.
         sensitivity: The long table of a sensitivity study's one split, with lambda_non, or None.
-        metrics: Those that are looked at; larger must be better.
+        metrics: Those that are looked at; 1 must be the best value.
         seed: Of the bootstraps.
 
     Returns:
@@ -140,6 +140,9 @@ def summarize_claims(
         are a difference of means and ``p_holm`` its p, of `compare_variants` or `compare_weights`, or the
         best lambda_non with the central interval of `resample_best`, which has no p. Claims on variants,
         weights or groups without runs are left out.
+
+    Raises:
+        InputError: A metric whose best value is not 1: what counts as little is on that scale.
     """
     rows: list[dict[str, object]] = []
     if ablation is not None:
@@ -174,7 +177,7 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
         {
             "Claim": claims["claim"],
             "Effects": claims["group"],
-            "Metric": claims["metric"].map(label_metric),
+            "Metric": [find_metric(name).label for name in claims["metric"]],
             "Estimate": _numbers(claims, "estimate"),
             f"{CONFIDENCE:.0%} interval": [
                 f"{low} to {high}" if low else ""
@@ -211,7 +214,12 @@ _CAPTION = (
 
 
 def _select(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    assert all(is_larger_better(metric) for metric in metrics)
+    refused = [name for name in metrics if find_metric(name).best != 1.0]
+    if refused:
+        raise InputError(
+            f"Claims are judged on metrics whose best value is 1, but that of {name_some(refused)} is not. "
+            "Compare variants by analysis.statistics.paired.summarize_paired."
+        )
     return frame[frame["metric"].isin(metrics)]
 
 

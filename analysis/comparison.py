@@ -9,8 +9,8 @@ import pandas as pd
 from rich.table import Table
 
 from adapert.csv_files import write_csv
+from adapert.evaluation.catalogue import find_metric
 from adapert.files import whole_directory
-from analysis.metric_labels import label_metric
 from analysis.statistics.estimates import CONFIDENCE, summarize_by
 from analysis.statistics.families import MODELS, compare_models
 
@@ -24,7 +24,8 @@ PAIRED_CAPTION = (
 )
 
 MAIN_METRICS = {
-    metric: label_metric(metric) for metric in ("pearson_delta", "pds", "rank_overlap_at_50", "overlap_at_50")
+    metric: find_metric(metric).label
+    for metric in ("pearson_delta", "pds", "rank_overlap_at_50", "overlap_at_50")
 }
 """Metric to its column's head, in their order; metrics that the data do not have get no column."""
 
@@ -35,7 +36,7 @@ ALL = "all"
 """Stands for every effect-size group together."""
 
 PAIRED_METRICS = (*MAIN_METRICS, "retrieval", "centroid_pearson", "mse", "collapse_ratio")
-"""Metrics of `summarize_differences`: all 22 would take a minute on a slow core."""
+"""Metrics of `summarize_differences`: all would take a minute on a slow core."""
 
 N_PAIRED_METRICS = 3
 """Columns of a table of differences, so that it fits into 80 characters."""

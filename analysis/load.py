@@ -7,6 +7,7 @@ import pandas as pd
 
 from adapert.config import Config
 from adapert.errors import InputError, name_some
+from adapert.evaluation.catalogue import check_metrics
 from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, TrialStatus
 from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
@@ -39,7 +40,7 @@ def load_per_perturbation(study: StudyResults, trials: Collection[str] | None = 
 
     Raises:
         NothingToShowError: No finished trial.
-        InputError: A finished trial without a readable table.
+        InputError: A finished trial without a readable table, or a metric that the catalogue does not have.
     """
     finished = [trial for trial in study.trials if trial.status == TrialStatus.FINISHED]
     if not finished:
@@ -48,7 +49,9 @@ def load_per_perturbation(study: StudyResults, trials: Collection[str] | None = 
             f"{study.how_to_finish}"
         )
     chosen = [trial for trial in finished if trials is None or trial.name in trials]
-    return _join([_long_table(study, trial) for trial in chosen])
+    frame = _join([_long_table(study, trial) for trial in chosen])
+    check_metrics(frame["metric"].unique(), f"the long table of study '{study.name}'")
+    return frame
 
 
 def load_search(study: StudyResults) -> pd.DataFrame:

@@ -18,31 +18,14 @@ import scipy.sparse
 
 from adapert.data.differential import call_degs, mann_whitney_p_values, sort_controls, sum_cells
 from adapert.data.schema import GENE_SEPARATOR, BoolArray, FloatArray, IntArray, StringArray
-from adapert.evaluation.de_metrics import (
-    DifferentialExpression,
-    de_metrics,
-    log2_fold_change,
-    spearman_n_degs,
-)
-from adapert.evaluation.metrics import mae, mse, pds, pearson_delta
+from adapert.evaluation.catalogue import METRICS, compute_metrics
+from adapert.evaluation.de_metrics import DifferentialExpression, log2_fold_change
 from benchmarks.measurement import Measurement
 
 CONTROL = "non-targeting"
 
-COUNTERPARTS = {
-    "pearson_delta": "pearson_delta",
-    "mse": "mse_delta",
-    "mae": "mae_delta",
-    "pds": "discrimination_score_l1",
-    "overlap_at_50": "overlap_at_50",
-    "overlap_at_100": "overlap_at_100",
-    "overlap_at_N": "overlap_at_N",
-    "deg_recall": "de_sig_genes_recall",
-    "direction_match": "de_direction_match",
-    "spearman_lfc": "de_spearman_lfc_sig",
-    "spearman_n_degs": "de_spearman_sig",
-    "n_true_degs": "de_nsig_counts_real",
-    "n_predicted_degs": "de_nsig_counts_pred",
+COUNTERPARTS = {name: metric.cell_eval for name, metric in METRICS.items() if metric.cell_eval} | {
+    "n_true_degs": "de_nsig_counts_real"
 }
 """Metric here to metric there."""
 
@@ -88,17 +71,16 @@ def own_values(case: Case) -> dict[str, FloatArray]:
     """Score a case here: metric to (n_perturbations,), a scalar repeated."""
     predicted, observed = (_test(case, cells) for cells in (case.predicted, case.real))
     deltas = [_deltas(case, cells) for cells in (case.predicted, case.real)]
-    n = len(case.perturbations)
-    return {
-        "pearson_delta": pearson_delta(*deltas),
-        "mse": mse(*deltas),
-        "mae": mae(*deltas),
-        "pds": pds(*deltas, case.target_mask),
-        "spearman_n_degs": np.full(n, spearman_n_degs(predicted, observed)),
-        "n_true_degs": observed.n_degs.astype(float),
-        "n_predicted_degs": predicted.n_degs.astype(float),
-        **de_metrics(predicted, observed),
+    given = {
+        "predicted_delta": deltas[0],
+        "observed_delta": deltas[1],
+        "target_mask": case.target_mask,
+        "predicted_cells": predicted,
+        "observed_cells": observed,
     }
+    by_perturbation, scalars = compute_metrics(given, COUNTERPARTS)
+    repeated = {name: np.full(len(case.perturbations), value) for name, value in scalars.items()}
+    return by_perturbation | repeated | {"n_true_degs": observed.n_degs.astype(float)}
 
 
 def cell_eval_values(case: Case) -> dict[str, FloatArray]:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from adapert.launching import build_base, launch
-from adapert.records import IS_OVER, REPORTED
+from adapert.records import IS_OVER
 from adapert.study.conductor import Conductor
 from adapert.study.limits import Limits
+from adapert.study.reports import REPORTED
 from adapert.study.resources import Resources
 from adapert.study.run import started_ray
 from adapert.study.study import Search, Study

@@ -172,10 +172,13 @@ def test_the_front_comes_first_and_the_best_mean_rank_leads_it():
     assert ranked["is_on_front"].tolist() == [True, True, True, False, False]
 
 
-def test_of_every_metric_of_choice_larger_is_better():
-    from analysis.statistics.directions import is_larger_better
+def test_a_metric_of_which_smaller_is_better_ranks_the_smallest_first():
+    frame = pd.DataFrame({"config_digest": list("abc"), "mse": [0.2, 0.1, 0.3], "pds": [0.2, 0.1, 0.3]})
+    assert rank_candidates(frame, "mse")["config_digest"].tolist() == ["b", "a", "c"]
+    assert rank_candidates(frame, "pds")["config_digest"].tolist() == ["c", "a", "b"]
 
-    assert all(is_larger_better(metric) for metric in METRICS)
+
+def test_every_metric_of_choice_is_an_objective():
     assert set(OBJECTIVES) == {*METRICS, "pareto"}
 
 

@@ -25,12 +25,12 @@ from adapert.records import (
     MESSAGE,
     OBJECTIVE,
     PER_PERTURBATION_FILE,
-    REPORTED,
     SYSTEM,
     WEIGHTS_FILE,
     EndReason,
 )
 from adapert.seeding import numpy_generator
+from adapert.study.reports import REPORTED
 from adapert.trainable import TrialSettings, TrialTrainable
 from adapert.training.kept import kept_checkpoints
 from adapert.training.loop import train

@@ -7,7 +7,6 @@ perturbations without DEGs.
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 
 from adapert.data.schema import BoolArray, FloatArray, IntArray
 from adapert.evaluation.metrics import strongest_degs
@@ -146,26 +145,15 @@ def spearman_n_degs(predicted: DifferentialExpression, observed: DifferentialExp
     return _spearman(predicted.n_degs[has_degs], observed.n_degs[has_degs])
 
 
-def de_metrics(predicted: DifferentialExpression, observed: DifferentialExpression) -> dict[str, FloatArray]:
-    """Compute every metric of differential expression that has a value a perturbation.
+def n_predicted_degs(predicted: DifferentialExpression) -> FloatArray:
+    """Number of predicted DEGs, (n_perturbations,): not a score, but what `spearman_n_degs` ranks.
+
+    cell-eval 0.8.2: ``de_nsig_counts_pred``.
 
     Args:
         predicted: Of emitted cells.
-        observed: Of real cells.
-
-    Returns:
-        Name to (n_perturbations,). The number of predicted DEGs is among them, not a score but what
-        `spearman_n_degs` is computed from on any part of the perturbations.
     """
-    return {
-        "overlap_at_50": overlap_at_k(predicted, observed, 50),
-        "overlap_at_100": overlap_at_k(predicted, observed, 100),
-        "overlap_at_N": overlap_at_k(predicted, observed, None),
-        "deg_recall": deg_recall(predicted, observed),
-        "direction_match": direction_match(predicted, observed),
-        "spearman_lfc": spearman_lfc(predicted, observed),
-        "n_predicted_degs": predicted.n_degs.astype(np.float64),
-    }
+    return predicted.n_degs.astype(np.float64)
 
 
 def _mean_over_degs(values: BoolArray, deg_mask: BoolArray) -> FloatArray:
@@ -178,4 +166,7 @@ def _spearman(one: FloatArray | IntArray, other: FloatArray | IntArray) -> float
     """Pearson's r of ranks; infinite values rank first or last. NaN where either side is constant."""
     if len(one) < 2 or np.all(one == one[0]) or np.all(other == other[0]):
         return float("nan")
-    return float(np.corrcoef(scipy.stats.rankdata(one), scipy.stats.rankdata(other))[0, 1])
+    # Here, not above: scipy's import takes longer than commands that only name metrics.
+    from scipy.stats import rankdata
+
+    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])

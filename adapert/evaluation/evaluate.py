@@ -9,12 +9,12 @@ import numpy as np
 from adapert.data.prepared import PerturbationTable, PreparedDataset
 from adapert.data.schema import FloatArray, SplitName
 from adapert.errors import InputError
+from adapert.evaluation.catalogue import compute_metrics
 from adapert.evaluation.cell_moments import cells_by_perturbation, measure_moments, t_against_rest
 from adapert.evaluation.cell_tests import ControlTests
-from adapert.evaluation.de_metrics import DifferentialExpression, de_metrics, spearman_n_degs
-from adapert.evaluation.delta_metrics import delta_metrics, perturbed_genes
+from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.emission import EmissionName, EmittedCells, emit_cells
-from adapert.evaluation.metrics import l2_top_expressed
+from adapert.evaluation.inputs import gather_cell_inputs, gather_delta_inputs, perturbed_genes
 
 DEFINITIONS = "0.8.2"
 """Version of cell-eval whose definitions are followed; it changed its multiple-testing scope at 0.7.0."""
@@ -85,8 +85,9 @@ def _evaluate_responses(
     # Responses are scores already: what differs from the mean response is the DEG score.
     deg_score = table.delta - table.delta.mean(axis=0)
     targets = perturbed_genes(table.perturbations, dataset)
-    metrics = delta_metrics(predicted_delta, table.delta, table.deg_mask, targets, deg_score)
-    return Evaluation(per_perturbation=metrics, scalars={}, emission=None, clip_fraction=None)
+    given = gather_delta_inputs(predicted_delta, table.delta, table.deg_mask, targets, deg_score)
+    metrics, scalars = compute_metrics(given)
+    return Evaluation(per_perturbation=metrics, scalars=scalars, emission=None, clip_fraction=None)
 
 
 def _evaluate_cells(
@@ -99,18 +100,18 @@ def _evaluate_cells(
     table = dataset.splits[split].table
     moments = measure_moments(cells_by_perturbation(dataset, split))
     targets = perturbed_genes(table.perturbations, dataset)
-    metrics = delta_metrics(predicted_delta, table.delta, table.deg_mask, targets, t_against_rest(moments))
-    doubles = (predicted_delta.astype(np.float64), table.delta.astype(np.float64))
-    metrics["l2_top_1000"] = l2_top_expressed(*doubles, dataset.shared.control_mean)
+    deg_score = t_against_rest(moments)
+    given = gather_delta_inputs(predicted_delta, table.delta, table.deg_mask, targets, deg_score)
 
     tests, clip_fractions = ControlTests(dataset, table), list[float]()
     predicted = tests.differential_expression(_expression_of(emitted, clip_fractions))
     observed = DifferentialExpression(
         log2_fold_change=tests.fold_changes(moments.means), deg_mask=table.deg_mask
     )
+    metrics, scalars = compute_metrics(given | gather_cell_inputs(dataset, predicted, observed))
     return Evaluation(
-        per_perturbation=metrics | de_metrics(predicted, observed),
-        scalars={"spearman_n_degs": spearman_n_degs(predicted, observed)},
+        per_perturbation=metrics,
+        scalars=scalars,
         emission=emission,
         clip_fraction=float(np.average(clip_fractions, weights=table.n_cells)),
     )

@@ -1,7 +1,6 @@
 """Metrics of predicted against observed deltas, perturbation by perturbation (the paper's appendix B)."""
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from adapert.data.schema import BoolArray, FloatArray, IntArray
 
@@ -49,7 +48,7 @@ def pds(
         (n_perturbations,), in (0, 1]; 1 for a single perturbation.
     """
     if target_mask is None:
-        distance = cdist(predicted_delta, observed_delta, "cityblock")
+        distance = _l1_distances(predicted_delta, observed_delta)
     else:
         distance = _distance_without_targets(predicted_delta, observed_delta, target_mask)
     own = np.diagonal(distance)[:, None]
@@ -172,24 +171,6 @@ def rmse_top_degs(
     return rmse
 
 
-def cheap_metrics(
-    predicted_delta: FloatArray, observed_delta: FloatArray, deg_mask: BoolArray
-) -> dict[str, FloatArray]:
-    """Compute the metrics that every epoch can afford: name to (n_perturbations,).
-
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`.
-        deg_mask: True DEGs, as `predicted_delta`.
-    """
-    return {
-        "pearson_delta": pearson_delta(predicted_delta, observed_delta),
-        "pds": pds(predicted_delta, observed_delta),
-        "rank_overlap_at_50": rank_overlap_at_k(predicted_delta, observed_delta, deg_mask, k=50),
-        "mse": mse(predicted_delta, observed_delta),
-    }
-
-
 def mean_over_perturbations(values: FloatArray) -> float:
     """Average a metric over the perturbations where it is defined; NaN where it is nowhere."""
     defined = values[~np.isnan(values)]
@@ -231,9 +212,18 @@ def _distance_without_targets(
     for row, mask in enumerate(target_mask):
         # A term of exactly 0 leaves the sum as it is. Taking the term off afterwards would not: ties broke.
         observed[:, mask] = predicted_delta[row, mask]
-        distance[row] = cdist(predicted_delta[row : row + 1], observed, "cityblock")[0]
+        distance[row] = _l1_distances(predicted_delta[row : row + 1], observed)[0]
         observed[:, mask] = observed_delta[:, mask]
     return distance
+
+
+def _l1_distances(ones: FloatArray, others: FloatArray) -> FloatArray:
+    """Distance of each row to each of the others, (n_ones, n_others)."""
+    # Here, not above: scipy's import takes longer than commands that only name metrics.
+    from scipy.spatial.distance import cdist
+
+    distances: FloatArray = cdist(ones, others, "cityblock")
+    return distances
 
 
 def _centred(delta: FloatArray) -> FloatArray:

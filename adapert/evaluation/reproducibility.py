@@ -15,12 +15,12 @@ import scipy.sparse
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray, SplitName
 from adapert.errors import InputError, name_some
+from adapert.evaluation.catalogue import compute_metrics
 from adapert.evaluation.cell_moments import CellMoments, measure_moments, t_against_rest
 from adapert.evaluation.cell_tests import ControlTests
-from adapert.evaluation.de_metrics import DifferentialExpression, de_metrics, spearman_n_degs
-from adapert.evaluation.delta_metrics import delta_metrics, perturbed_genes
+from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.evaluate import Evaluation
-from adapert.evaluation.metrics import l2_top_expressed
+from adapert.evaluation.inputs import gather_cell_inputs, gather_delta_inputs, perturbed_genes
 
 ReplicateName: TypeAlias = Literal["split_half", "resampled"]
 
@@ -192,12 +192,10 @@ def _score(
         _measure(dataset, tests, cells) for cells in replicates
     )
     targets = perturbed_genes(table.perturbations, dataset)
-    metrics = delta_metrics(
+    given = gather_delta_inputs(
         predicted_delta, observed_delta, observed.deg_mask, targets, t_against_rest(moments)
     )
-    metrics["l2_top_1000"] = l2_top_expressed(predicted_delta, observed_delta, dataset.shared.control_mean)
-    scalars = {"spearman_n_degs": spearman_n_degs(predicted, observed)}
-    return metrics | de_metrics(predicted, observed), scalars
+    return compute_metrics(given | gather_cell_inputs(dataset, predicted, observed))
 
 
 def _measure(

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from adapert.records import DISK, FAILURE, IS_OVER, MESSAGE, REPORTED, EndReason, TrialRecord, TrialStatus
+from adapert.records import DISK, FAILURE, IS_OVER, MESSAGE, EndReason, TrialRecord, TrialStatus
 from adapert.study.ledger import HOLDER_FILE, Event, EventKind, Ledger
 from adapert.study.limits import Limits
+from adapert.study.reports import REPORTED
 from adapert.study.requests import read_requests
 from adapert.study.rungs import Judgement, Rungs
 from adapert.study.sources import Proposal, TrialSource

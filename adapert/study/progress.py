@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from adapert.errors import format_count
+from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
 from adapert.study.ledger import Event, EventKind
 from adapert.study.state import StudyState, count_asked
@@ -103,7 +104,8 @@ class Progress:
     def render(self) -> Group:
         """Draw the summary, the trials that ended last, and below them those that run."""
         table = Table(box=None, pad_edge=False)
-        for column in ("trial", "variant", "seed", "status", "epoch", "Pearson-delta", "PDS"):
+        metrics = (find_metric(name).label for name in ("pearson_delta", "pds"))
+        for column in ("trial", "variant", "seed", "status", "epoch", *metrics):
             table.add_column(column, justify="left" if column in ("trial", "variant", "status") else "right")
         by_end = sorted(self._snapshot(), key=lambda record: record.status == TrialStatus.RUNNING)
         for record in by_end[-ROWS_SHOWN:]:

@@ -10,7 +10,8 @@ import torch
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
-from adapert.evaluation.metrics import cheap_metrics, mean_over_perturbations
+from adapert.evaluation.catalogue import cheap_metrics
+from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.models.protocol import Fit, PerturbationModel, TrainedInEpochs
 from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
 from adapert.training.loop import DivergedError, train, train_to

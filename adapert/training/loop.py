@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from adapert.data.schema import FloatArray
-from adapert.evaluation.metrics import cheap_metrics, effective_rank, mean_over_perturbations
+from adapert.evaluation.catalogue import cheap_metrics
+from adapert.evaluation.metrics import effective_rank, mean_over_perturbations
 from adapert.training.objective import minibatch_losses
 from adapert.training.state import BestEpoch, Training
 

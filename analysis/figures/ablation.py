@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from adapert.evaluation.catalogue import find_metric
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.style import (
     EFFECT_SIZES,
@@ -26,7 +27,6 @@ from analysis.figures.style import (
     select_metrics,
     value_range,
 )
-from analysis.metric_labels import label_direction
 from analysis.statistics.estimates import summarize_by
 from analysis.statistics.families import REFERENCE, VARIANTS, compare_variants
 
@@ -111,7 +111,7 @@ def plot_ablation(summary: pd.DataFrame) -> Figure:
                 chosen = (summary["effect_size"] == group) & (summary["metric"] == metric)
                 _draw_panel(panels[row, column], summary[chosen], variants)
         for column, metric in enumerate(metrics):
-            panels[-1, column].set_xlabel(label_direction(metric))
+            panels[-1, column].set_xlabel(find_metric(metric).directed_label)
             panels[-1, column].set_xlim(value_range(summary[summary["metric"] == metric]))
         figure.align_labels()
     return figure

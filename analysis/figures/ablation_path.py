@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adapert.evaluation.catalogue import find_metric
 from analysis.figures.style import (
     REFERENCE_COLOUR,
     build_figure,
@@ -16,7 +17,6 @@ from analysis.figures.style import (
     present,
     select_metrics,
 )
-from analysis.metric_labels import label_direction
 from analysis.statistics.estimates import summarize_by
 
 PATH_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
@@ -72,7 +72,7 @@ def plot_path(summary: pd.DataFrame) -> Figure:
         )
         for axes, metric in zip(panels[0], metrics, strict=True):
             _draw_panel(axes, summary[summary["metric"] == metric])
-            axes.set_xlabel(label_direction(metric))
+            axes.set_xlabel(find_metric(metric).directed_label)
         panels[0, 0].set_yticks(
             labels.index, ["start" if step == 0 else f"+ {f}" for step, f in labels.items()]
         )

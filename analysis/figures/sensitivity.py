@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from adapert.errors import InputError
+from adapert.evaluation.catalogue import find_metric
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.style import (
     EFFECT_SIZES,
@@ -31,8 +32,6 @@ from analysis.figures.style import (
     select_metrics,
     value_range,
 )
-from analysis.metric_labels import label_direction
-from analysis.statistics.directions import is_larger_better
 from analysis.statistics.estimates import summarize_by
 from analysis.statistics.families import WEIGHTS, compare_weights, name_weight
 
@@ -115,7 +114,7 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
         )
         for axes, metric in zip(panels.flat, metrics, strict=False):
             _draw_panel(axes, summary[summary["metric"] == metric], looks)
-            axes.set_ylabel(label_direction(metric))
+            axes.set_ylabel(find_metric(metric).directed_label)
         for axes in panels.flat[len(metrics) :]:
             axes.set_visible(False)
         for axes in panels.flat[max(0, len(metrics) - n_columns) : len(metrics)]:
@@ -126,8 +125,8 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
 
 
 def _is_best(summary: pd.DataFrame) -> pd.Series:
-    sign = summary["metric"].map(lambda metric: 1 if is_larger_better(metric) else -1)
-    score = (sign * summary["mean"]).astype(float)
+    gain = summary["metric"].map(lambda metric: find_metric(metric).gain)
+    score = (gain * summary["mean"]).astype(float)
     by_group = [summary["effect_size"], summary["metric"]]
     is_top = score == score.groupby(by_group).transform("max")
     # Rows are sorted by lambda_non: the first of equals is the weakest weight that does as well.

@@ -10,10 +10,11 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from adapert.errors import InputError, format_count
+from adapert.evaluation.catalogue import find_metric
 from adapert.records import EndReason, TrialStatus
 from analysis.figures.style import NO_BREAK, SMALL_FONT_SIZE
 
-OBJECTIVE_LABEL = "validation Pearson-delta ↑"
+OBJECTIVE_LABEL = f"validation {find_metric('pearson_delta').directed_label}"
 
 BEST_COLOUR = (0.84, 0.37, 0.0)
 """Of the best finished trial in every figure."""

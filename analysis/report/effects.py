@@ -3,9 +3,9 @@
 import pandas as pd
 
 from adapert.errors import InputError
+from adapert.evaluation.catalogue import find_metric
 from analysis.comparison import MAIN_METRICS
 from analysis.load import load_per_perturbation
-from analysis.metric_labels import label_metric
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
 from analysis.report.reading import StudyReading
 from analysis.statistics.families import REFERENCE, VARIANTS, Question, compare_variants
@@ -66,5 +66,5 @@ def build_paired_table(table: pd.DataFrame, caption: str, told: str, question: Q
         f"replicates. p: before and after correction ({question.rule}). Wins: perturbations on which the "
         "variant is better. Cohen's d: mean over standard deviation of the perturbations' differences."
     )
-    labelled = shown.assign(metric=shown["metric"].map(label_metric))
+    labelled = shown.assign(metric=[find_metric(name).label for name in shown["metric"]])
     return build_page_table(labelled, caption, _SHOWN, note)

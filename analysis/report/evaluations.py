@@ -10,6 +10,7 @@ import pandas as pd
 
 from adapert.csv_files import read_csv
 from adapert.errors import format_count
+from adapert.evaluation.catalogue import check_metrics
 from adapert.openings import Opening
 from analysis.comparison import CAPTION, LABELS, MAIN_METRICS
 from analysis.report.drawings import draw_evaluation, gather_figures
@@ -86,6 +87,7 @@ def _paired_tables(folder: Path, split: str) -> list[Part]:
     paired = read_csv(file) if file.is_file() and file.stat().st_size > 1 else pd.DataFrame()
     if paired.empty:
         return []
+    check_metrics(paired["metric"], f"'{file}'")
     caption = f"Paired differences between models on {split} perturbations ({folder.name})"
     told = "Each variant minus the reference on the same perturbations."
     return [build_paired_table(paired, caption, told, MODELS)]

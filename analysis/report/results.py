@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
-from analysis.metric_labels import METRIC_LABELS
 from analysis.report.elements import (
     Column,
     PageTable,
@@ -37,9 +37,9 @@ STOPPED_BY = {
 }
 
 METRICS = {
-    "pearson_delta": Column(METRIC_LABELS["pearson_delta"], n_decimals=4),
+    "pearson_delta": Column(find_metric("pearson_delta").label, n_decimals=4),
     "sd_over_seeds": Column("sd over seeds", n_decimals=4),
-    "pds": Column(METRIC_LABELS["pds"], n_decimals=4),
+    "pds": Column(find_metric("pds").label, n_decimals=4),
     "epochs": Column("epochs", n_decimals=0),
     "best_epoch": Column("best epoch", n_decimals=0),
     "seconds": Column("time", "s", 1),

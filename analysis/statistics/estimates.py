@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from adapert.evaluation.catalogue import find_metric
 from adapert.seeding import numpy_generator
-from analysis.statistics.directions import range_of
 from analysis.statistics.two_level import CONFIDENCE as CONFIDENCE
 from analysis.statistics.two_level import (
     N_RESAMPLES,
@@ -130,7 +130,7 @@ def _summary(group: pd.DataFrame, generator: np.random.Generator) -> dict[str, f
     values = pivot_replicates(group).to_numpy(dtype=np.float64)
     interval = bootstrap_interval(values, generator)
     # From few perturbations it would reach beyond what the metric can be.
-    low, high = np.clip(interval, *range_of(str(group["metric"].iloc[0])))
+    low, high = np.clip(interval, *find_metric(str(group["metric"].iloc[0])).bounds)
     return {
         "mean": mean_over_perturbations(values),
         "low": float(low),

@@ -6,8 +6,8 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
+from adapert.evaluation.catalogue import find_metric
 from adapert.seeding import numpy_generator
-from analysis.statistics.directions import is_larger_better
 from analysis.statistics.estimates import drop_unknown, resample_mean, stream_name
 from analysis.statistics.pairs import Arms, align_pairs, iterate_arms
 from analysis.statistics.significance import holm, signed_rank_p
@@ -128,14 +128,16 @@ def correct_family(table: pd.DataFrame) -> pd.DataFrame:
 def _compare(arms: Arms, seed: int) -> dict[str, object]:
     ours, theirs = align_pairs(arms.rows, arms.reference_rows)
     generator = numpy_generator(seed, stream_name(tuple(arms.identity.values())))
-    counts = _count_wins(average_over_seeds(drop_unknown(ours - theirs)), is_larger_better(arms.metric))
+    means = average_over_seeds(drop_unknown(ours - theirs))
+    counts = _count_wins(means, find_metric(arms.metric).gain)
     return {**arms.identity, **compare_pairs(ours - theirs, generator), **counts}
 
 
-def _count_wins(differences: FloatArray, is_larger_better: bool | None) -> dict[str, object]:
-    if is_larger_better is None:
+def _count_wins(differences: FloatArray, gain: float) -> dict[str, object]:
+    """Count; nothing is won or lost in a metric without a direction."""
+    if np.isnan(gain):
         return {"wins": pd.NA, "ties": pd.NA, "losses": pd.NA}
-    gains = differences if is_larger_better else -differences
+    gains = gain * differences
     return {"wins": int((gains > 0).sum()), "ties": int((gains == 0).sum()), "losses": int((gains < 0).sum())}
 
 

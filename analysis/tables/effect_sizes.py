@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from adapert.errors import InputError, name_some, nearest
+from adapert.evaluation.catalogue import find_metric
 from analysis.comparison import ALL, EFFECT_SIZES, LABELS
 from analysis.figures.prediction import model_label
-from analysis.metric_labels import METRIC_LABELS, label_metric
 from analysis.predictions import MODEL
 from analysis.statistics.estimates import CONFIDENCE
 from analysis.statistics.families import LEVEL, MODELS, compare_two_models
@@ -21,8 +21,8 @@ DES, RANK_OVERLAP = "overlap_at_N", "rank_overlap_at_N"
 _ENSEMBLE = "_ensemble"
 
 _STAND_IN_CAPTION = (
-    f"These data have no cells to test: {METRIC_LABELS[RANK_OVERLAP]}, by predicted deltas, stands in for "
-    f"{METRIC_LABELS[DES]}."
+    f"These data have no cells to test: {find_metric(RANK_OVERLAP).label}, by predicted deltas, stands in "
+    f"for {find_metric(DES).label}."
 )
 
 _COLUMNS = [
@@ -54,8 +54,8 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
 
     Returns:
         effect_size (`ALL` last), metric, model, baseline, model_mean, baseline_mean, the paired difference
-        with low, high and p_holm, improvement_percent with its low and high (the difference in percent of
-        the baseline's mean, NaN where that is 0), n_perturbations and n_seeds.
+        with low, high and p_holm, improvement_percent with its low and high (the gain in percent of the
+        baseline's mean, NaN where that is 0), n_perturbations and n_seeds.
 
     Raises:
         InputError: A variant that the evaluation does not have, or the same twice.
@@ -68,9 +68,12 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
         of_variant = means[means["variant"] == variant].rename(columns={"mean": f"{role}_mean"})
         columns = ["effect_size", "metric", f"{role}_mean"]
         paired = paired.merge(of_variant[columns], on=["effect_size", "metric"], how="left")
+    gain = paired["metric"].map(lambda metric: find_metric(metric).gain)
     size = paired["baseline_mean"].abs().replace(0, np.nan)
-    for name, source in (("", "difference"), ("_low", "low"), ("_high", "high")):
-        paired[f"improvement_percent{name}"] = 100 * paired[source] / size
+    ends = ["improvement_percent_low", "improvement_percent_high"]
+    for name, source in zip(["improvement_percent", *ends], ["difference", "low", "high"], strict=True):
+        paired[name] = 100 * gain * paired[source] / size
+    paired[ends] = np.sort(paired[ends], axis=1)  # a gain in an error is a negative difference
     return _order(paired.assign(model=model, baseline=baseline), frame)
 
 
@@ -99,7 +102,7 @@ def build_effect_size_table(
         return None
     summary = summarize_improvement(frame, model, other)
     metrics = _metrics(frame)
-    heads = {metric: label_metric(metric) for metric in metrics}
+    heads = {metric: find_metric(metric).label for metric in metrics}
     groups = summary.groupby("effect_size", sort=False)
     pair = f"{model_label(model)} against {model_label(other)}"
     return PaperTable(

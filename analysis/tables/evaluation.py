@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from adapert.errors import InputError
+from adapert.evaluation.catalogue import check_metrics
 from analysis.tables.effect_sizes import build_effect_size_table
 from analysis.tables.performance import Spread, build_de_table, build_performance_table
 from analysis.tables.table import PaperTable
@@ -22,16 +23,18 @@ def read_evaluation(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         folder: That `adapert evaluate` wrote.
 
     Raises:
-        InputError: A file that is missing or damaged.
+        InputError: A file that is missing or damaged, or a metric that the catalogue does not have.
     """
     try:
         record: dict[str, Any] = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        return pd.read_parquet(folder / TABLE_FILE), record
+        frame = pd.read_parquet(folder / TABLE_FILE)
     except (OSError, ValueError) as error:
         raise InputError(
             f"An evaluation's folder must have '{TABLE_FILE}' and '{RECORD_FILE}', but in '{folder}' they "
             f"cannot be read: {error}. Name a folder that 'adapert evaluate' wrote."
         ) from error
+    check_metrics(frame["metric"].unique(), f"'{folder / TABLE_FILE}'")
+    return frame, record
 
 
 def build_evaluation_tables(

@@ -8,9 +8,9 @@ import pandas as pd
 
 from adapert.data.schema import BoolArray
 from adapert.errors import format_count
+from adapert.evaluation.catalogue import find_metric
 from analysis.comparison import LABELS
 from analysis.figures.prediction import model_label
-from analysis.metric_labels import label_direction
 from analysis.statistics.estimates import CONFIDENCE, summarize_by
 from analysis.statistics.scalars import summarize_scalar
 from analysis.tables.table import PaperTable, decimal
@@ -142,7 +142,7 @@ def _build(
     halved = summary.assign(interval=(summary["high"] - summary["low"]) / 2)
     means, sizes = (_widen(halved, column, variants, list(metrics)) for column in ("mean", spread))
     columns = {
-        label_direction(metric): [
+        find_metric(metric).directed_label: [
             decimal(mean, size) for mean, size in zip(means[metric], sizes[metric], strict=True)
         ]
         for metric in metrics
@@ -166,7 +166,7 @@ def _name(variant: str, summary: pd.DataFrame) -> str:
 
 def _mark_best(means: pd.DataFrame) -> BoolArray:
     """Mark each column's best model, with a column for names; no ceiling is a model."""
-    values = means.to_numpy(copy=True)
+    values = means.to_numpy(copy=True) * [find_metric(str(metric)).gain for metric in means.columns]
     values[means.index.isin(list(LABELS))] = np.nan
     has_rival = (~np.isnan(values)).sum(axis=0) > 1
     is_best = has_rival & (values == np.fmax.reduce(values, axis=0))

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from adapert.errors import InputError
+from adapert.evaluation.catalogue import METRICS
 from adapert.records import LONG_COLUMNS
 from analysis.load import load_curves, load_per_perturbation, load_search
 
@@ -57,6 +58,12 @@ def test_a_finished_trial_without_its_table_is_named(store):
 def test_a_table_of_other_columns_is_refused(store):
     with pytest.raises(InputError, match="lacks 'split', 'value'"):
         load_per_perturbation(store.study("old_table"))
+
+
+def test_a_metric_that_the_catalogue_lacks_is_refused(store, monkeypatch):
+    monkeypatch.delitem(METRICS, "rank_overlap_at_50")
+    with pytest.raises(InputError, match=r"study 'ablate_parts' has 'rank_overlap_at_50'\. Did you"):
+        load_per_perturbation(store.study("ablate_parts"))
 
 
 def test_analysis_imports_neither_torch_nor_ray():

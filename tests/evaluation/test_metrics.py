@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import pearsonr
 from sklearn.metrics import mean_absolute_error, mean_squared_error
 
+from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import (
-    cheap_metrics,
     effective_rank,
     l2_top_expressed,
     mae,

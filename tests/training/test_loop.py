@@ -12,7 +12,8 @@ from fixtures.dataset import N_GENES, build_tiny_dataset, change_train
 
 from adapert.data.prepared import CellTable
 from adapert.errors import InputError
-from adapert.evaluation.metrics import cheap_metrics, effective_rank
+from adapert.evaluation.catalogue import cheap_metrics
+from adapert.evaluation.metrics import effective_rank
 from adapert.training import loop
 from adapert.training.loop import DivergedError, train
 from adapert.training.objective import minibatch_losses

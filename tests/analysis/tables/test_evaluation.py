@@ -148,3 +148,10 @@ def test_an_evaluation_is_read_back(of_cells, tmp_path):
     frame, record = read_evaluation(tmp_path)
     pd.testing.assert_frame_equal(frame, of_cells)
     assert record == RECORD
+
+
+def test_an_evaluation_with_a_metric_that_the_catalogue_lacks_is_refused(of_cells, tmp_path):
+    of_cells.replace("pds", "pdss").to_parquet(tmp_path / "per_perturbation.parquet")
+    (tmp_path / "evaluation.json").write_text(json.dumps(RECORD))
+    with pytest.raises(InputError, match=r"parquet' has 'pdss'\. Did you mean 'pds'\?"):
+        read_evaluation(tmp_path)

@@ -1,0 +1,60 @@
+"""Lists of metrics that are shown, ranked by or tracked name metrics of the catalogue, as it calls them."""
+
+import re
+
+import pytest
+
+from adapert import selection
+from adapert.evaluation.catalogue import METRICS
+from adapert.records import OBJECTIVE
+from adapert.study.reports import REPORTED
+from adapert.tracking.views import WIDTHS
+from analysis import claims, comparison, load
+from analysis.figures import ablation, ablation_path, sensitivity, trials
+from analysis.report import results
+from analysis.statistics import scalars
+from analysis.tables import effect_sizes, performance
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        selection.METRICS,
+        claims.CLAIM_METRICS,
+        comparison.MAIN_METRICS,
+        comparison.PAIRED_METRICS,
+        ablation.ABLATION_METRICS,
+        ablation_path.PATH_METRICS,
+        sensitivity.SENSITIVITY_METRICS,
+        performance.GLOBAL_METRICS,
+        performance.DE_METRICS,
+        [*performance.STAND_INS, *performance.STAND_INS.values()],
+        [effect_sizes.DES, effect_sizes.RANK_OVERLAP],
+        [scalars.SCALAR, scalars.SOURCE],
+        [load.CURVE_METRIC, ablation_path.CHOOSES],
+    ],
+)
+def test_a_list_names_metrics_of_the_catalogue(listed):
+    assert set(listed) <= METRICS.keys()
+
+
+def test_what_is_tracked_of_the_best_epoch_is_a_metric():
+    best = {name.removeprefix("best_") for name in REPORTED if name.startswith("best_")} - {"epoch"}
+    assert best == set(selection.METRICS)
+    columns = [match[1] for column in WIDTHS if (match := re.fullmatch(r"metrics\.`best_(\w+)`", column))]
+    assert set(columns) <= best
+    assert OBJECTIVE.removeprefix("best_") in best
+
+
+def test_configs_are_ranked_by_metrics_with_a_direction():
+    assert all(METRICS[name].better != "neither" for name in selection.METRICS)
+    assert {METRICS[name].better for name in selection.FRONT} == {"larger"}
+
+
+def test_the_page_and_the_terminal_call_metrics_as_figures_do():
+    assert {name: results.METRICS[name].label for name in ("pearson_delta", "pds")} == {
+        name: METRICS[name].label for name in ("pearson_delta", "pds")
+    }
+    assert dict(comparison.MAIN_METRICS) == {name: METRICS[name].label for name in comparison.MAIN_METRICS}
+    assert f"validation {METRICS['pearson_delta'].directed_label}" == trials.OBJECTIVE_LABEL
+    assert selection.describe_objective("overlap_at_50") == METRICS["overlap_at_50"].label
