@@ -151,8 +151,8 @@ def test_an_opening_of_other_types_is_refused(tmp_path, changes):
 def test_an_opening_whose_block_failed_goes_on_at_another_time_and_counts_once(tmp_path):
     record_opening(tmp_path, opening_of("other"))
     for _ in range(2):
-        with pytest.raises(RuntimeError), opened(tmp_path, opening_of()) as left:
-            raise RuntimeError
+        with pytest.raises(RuntimeError, match="power cut"), opened(tmp_path, opening_of()) as left:
+            raise RuntimeError("power cut")
     with opened(tmp_path, opening_of(at="2026-01-02T00:00:00+00:00")) as went_on:
         assert went_on == left
     assert (went_on.number, went_on.data_number) == (1, 2)
@@ -163,8 +163,8 @@ def test_an_opening_whose_block_failed_goes_on_at_another_time_and_counts_once(t
 
 
 def test_an_opening_by_another_config_is_refused_although_the_first_was_left(tmp_path):
-    with pytest.raises(RuntimeError), opened(tmp_path, opening_of()):
-        raise RuntimeError
+    with pytest.raises(RuntimeError, match="power cut"), opened(tmp_path, opening_of()):
+        raise RuntimeError("power cut")
     with pytest.raises(InputError, match="was opened at"), opened(tmp_path, opening_of(digest="c2")):
         pass
     with opened(tmp_path, opening_of()) as went_on:
@@ -174,8 +174,8 @@ def test_an_opening_by_another_config_is_refused_although_the_first_was_left(tmp
 def test_the_second_meant_opening_that_failed_goes_on_too(tmp_path):
     with opened(tmp_path, opening_of()):
         pass
-    with pytest.raises(RuntimeError), opened(tmp_path, opening_of(), again=True):
-        raise RuntimeError
+    with pytest.raises(RuntimeError, match="power cut"), opened(tmp_path, opening_of(), again=True):
+        raise RuntimeError("power cut")
     with opened(tmp_path, opening_of(), again=True) as went_on:
         assert (went_on.number, went_on.opening.folder) == (2, "evaluations/test_002")
     assert len(read_openings(tmp_path)) == 2

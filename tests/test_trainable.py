@@ -412,7 +412,7 @@ def test_a_trial_that_diverges_says_so(settings):
 
 
 def test_a_model_that_is_too_large_for_the_machine_says_so(settings, tmp_path, monkeypatch):
-    with pytest.raises(RuntimeError) as refused:
+    with pytest.raises(RuntimeError, match="memory") as refused:
         torch.empty(10**15)
     raising(monkeypatch, refused.value)
     reason, message = failed(TrialTrainable(config=settings()))

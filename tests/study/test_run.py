@@ -60,5 +60,5 @@ def test_two_signals_at_once_are_one_request_to_end(number: signal.Signals) -> N
 
 def test_a_later_signal_ends_a_study_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "SAME_SECONDS", 0.0)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         signal_twice(signal.SIGTERM)
