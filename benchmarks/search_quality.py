@@ -15,7 +15,6 @@ as low as random's at its end. Intervals are 95 % bootstraps over seeds, the sam
 """
 
 import argparse
-import heapq
 import math
 import sys
 import time
@@ -37,10 +36,12 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from adapert.records import OBJECTIVE, TrialRecord
 from adapert.seeding import derive_seed, numpy_generator
 from adapert.study.rungs import Rungs
 from adapert.study.search import ConfigEnd, Suggestions
 from adapert.study.study import Search
+from adapert.testing import SimulatedWorkers
 from benchmarks.learning_curves import (
     Array,
     Surrogate,
@@ -309,6 +310,48 @@ class Finished:
     value: float
 
 
+class SearchInProgress:
+    """A search as an engine of `adapert.testing`: suggestions and rungs alone, without a ledger."""
+
+    def __init__(self, problem: Problem, suggestions: Suggester, rungs: Rungs | None, seed: int) -> None:
+        self._problem, self._suggestions, self._rungs, self._seed = problem, suggestions, rungs, seed
+        self._curves: list[Curve] = []
+        self.finished: list[Finished] = []
+        self.clock: Callable[[], float] = lambda: 0.0
+
+    def next_trial(self) -> TrialRecord:
+        """Ask for a config; there is always another."""
+        number = len(self._curves)
+        config = self._suggestions.suggest(number)
+        self._curves.append(self._problem.curve(config, self._seed))
+        return TrialRecord(str(number), number, "search", self._seed, config)
+
+    def started(self, trial_id: str) -> None:
+        """Nobody waits for it."""
+
+    def report(self, record: TrialRecord, epoch: int) -> dict[str, Any]:
+        """Look a trial's epoch up in its curve."""
+        return {OBJECTIVE: float(self._curves[record.number].reported[epoch - 1]), "epoch": epoch}
+
+    def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
+        """Tell how a trial ended, where it did."""
+        number, value, epoch = int(trial_id), report[OBJECTIVE], report["epoch"]
+        curve = self._curves[number]
+        judgement = self._rungs.judge(trial_id, epoch, value) if self._rungs else None
+        if epoch == len(curve.reported):
+            self._suggestions.tell(number, ConfigEnd(TrialState.COMPLETE, value, epoch))
+            self.finished.append(Finished(self.clock(), value, curve.value))
+            return False
+        if judgement and judgement.is_stopped:
+            self._suggestions.tell(number, ConfigEnd(TrialState.PRUNED, value, epoch))
+            return False
+        return True
+
+    def should_close(self) -> bool:
+        """The clock says when."""
+        return False
+
+
 def simulate(
     problem: Problem, suggestions: Suggester, rungs: Rungs | None, seed: int, n_workers: int = N_WORKERS
 ) -> list[Finished]:
@@ -324,32 +367,15 @@ def simulate(
     Returns:
         The trials that ran to their ends, as they did.
     """
-    curves: list[Curve] = []
-    events: list[tuple[float, int, int]] = []  # when which trial reports which epoch
-    finished: list[Finished] = []
+    search = SearchInProgress(problem, suggestions, rungs, seed)
+    workers = SimulatedWorkers(search, search.report, n_workers, _epoch_time)
+    search.clock = lambda: workers.now
+    workers.run(until=problem.horizon)
+    return search.finished
 
-    def start(now: float) -> None:
-        number = len(curves)
-        curves.append(problem.curve(suggestions.suggest(number), seed))
-        heapq.heappush(events, (now + START_EPOCHS + 1, number, 1))
 
-    for _ in range(n_workers):
-        start(0.0)
-    while events[0][0] <= problem.horizon:
-        now, number, epoch = heapq.heappop(events)
-        curve = curves[number]
-        reported = float(curve.reported[epoch - 1])
-        judgement = rungs.judge(str(number), epoch, reported) if rungs else None
-        if epoch == len(curve.reported):
-            suggestions.tell(number, ConfigEnd(TrialState.COMPLETE, reported, epoch))
-            finished.append(Finished(now, reported, curve.value))
-            start(now)
-        elif judgement and judgement.is_stopped:
-            suggestions.tell(number, ConfigEnd(TrialState.PRUNED, reported, epoch))
-            start(now)
-        else:
-            heapq.heappush(events, (now + 1, number, epoch + 1))
-    return finished
+def _epoch_time(record: TrialRecord, epoch: int) -> float:
+    return 1.0 + START_EPOCHS * (epoch == 1)
 
 
 def read_times() -> Array:
