@@ -199,7 +199,7 @@ def binomial_error(rate: float, n: int) -> float:
 def _draw(shape: str, size: tuple[int, int], generator: np.random.Generator) -> FloatArray:
     """Draw values of mean 0 and SD 1."""
     if shape == "heavy":
-        return generator.standard_t(3, size) / np.sqrt(3)
+        return np.asarray(generator.standard_t(3, size) / np.sqrt(3))
     if shape == "skewed":
         return generator.standard_exponential(size) - 1
     return generator.standard_normal(size)

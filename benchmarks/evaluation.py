@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,21 +92,28 @@ def measure(scratch: Path) -> Iterator[Measurement]:
 
 def _measure_cell_eval(predicted: FloatArray, dataset: PreparedDataset) -> Iterator[Measurement]:
     with tempfile.TemporaryDirectory() as directory:
-        files = {"predicted_file": Path(directory) / "pred.h5ad", "real_file": Path(directory) / "real.h5ad"}
+        predicted_file, real_file = Path(directory) / "pred.h5ad", Path(directory) / "real.h5ad"
         started = time.perf_counter()
-        write_emitted_pair(predicted, dataset, "test", **files, generator=numpy_generator(0, "emission"))
+        write_emitted_pair(
+            predicted,
+            dataset,
+            "test",
+            predicted_file=predicted_file,
+            real_file=real_file,
+            generator=numpy_generator(0, "emission"),
+        )
         seconds = time.perf_counter() - started
-        gigabytes = sum(file.stat().st_size for file in files.values()) / 1e9
+        gigabytes = sum(file.stat().st_size for file in (predicted_file, real_file)) / 1e9
         yield Measurement(name="emit_pair", value=seconds, unit="s", note=f"{gigabytes:.1f} GB of files")
         command = [str(Path(sys.executable).with_name("cell-eval")), "run", "--num-threads", "2"]
-        paths = ["-ap", files["predicted_file"], "-ar", files["real_file"], "-o", Path(directory) / "out"]
+        paths = ["-ap", predicted_file, "-ar", real_file, "-o", Path(directory) / "out"]
         started = time.perf_counter()
         subprocess.run([*command, *map(str, paths)], check=True, capture_output=True)
         seconds = time.perf_counter() - started
         yield Measurement(name="cell_eval_full", value=seconds, unit="s", note="cell-eval 0.8.2, same cells")
 
 
-def _sample_cells(rates: Sequence[FloatArray], n_cells: int, generator: np.random.Generator) -> CellTable:
+def _sample_cells(rates: Iterable[FloatArray], n_cells: int, generator: np.random.Generator) -> CellTable:
     blocks = []
     for rate in rates:
         counts = generator.poisson(rate, (n_cells, len(rate)))
@@ -147,7 +154,7 @@ def _shared(control_mean: FloatArray) -> SharedTable:
         batch_control_mean=control_mean[None],
         edge_source=no_edges,
         edge_target=no_edges,
-        edge_score=no_edges,
+        edge_score=np.zeros(0, dtype=np.float32),
         edge_rank=no_edges,
         text_embedding=np.zeros((N_GENES, 1), dtype=np.float32),
         has_text=np.zeros(N_GENES, dtype=bool),

@@ -65,7 +65,8 @@ def run_cases(sound: Path, seed: int, numbers: list[int], n_jobs: int, kinds: li
         n_jobs: Processes at once.
         kinds: That the cases take in turn.
     """
-    waiting, running = list(numbers), {}
+    waiting = list(numbers)
+    running: dict[int, tuple[int, str, Path, float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         while waiting or running:
             while waiting and len(running) < n_jobs:
@@ -131,12 +132,14 @@ def _list(folder: Path) -> list[str]:
     return sorted(path for path in found if not path.endswith(("lock", "__pycache__", ".pyc")))
 
 
-def _judge(number: int, kind: str, folder: Path, outcome: str, status: int, usage: object) -> Case:
+def _judge(
+    number: int, kind: str, folder: Path, outcome: str, status: int, usage: resource.struct_rusage
+) -> Case:
     way = (folder / "way").read_text() if (folder / "way").is_file() else "?"
     errors = (folder / "stderr").read_text(errors="replace") if (folder / "stderr").is_file() else ""
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _BROKEN:
         raise RuntimeError(f"case {number} ({kind}) could not be made: {errors}")
-    peak = usage.ru_maxrss * 1024  # type: ignore[attr-defined]
+    peak = usage.ru_maxrss * 1024
     if not outcome:
         outcome = outcome_of(status, errors, peak)
     if outcome in GOOD and _is_half_written(folder, outcome):

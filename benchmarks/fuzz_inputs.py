@@ -172,7 +172,7 @@ def run_reader(reader: Callable[[], object]) -> None:
         reader()
         return 0
 
-    entry.app = call
+    entry.app = call  # type: ignore[assignment]  # all that `main` does with it is to call it
     entry.main()
 
 

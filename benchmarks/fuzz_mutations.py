@@ -391,16 +391,14 @@ def change_array(array: np.ndarray, generator: np.random.Generator) -> np.ndarra
         dtype = np.dtype(_pick(DTYPES, generator))
         return np.resize(np.frombuffer(generator.bytes(dtype.itemsize * 16), dtype), array.shape)
     if way == "shape":
-        return _pick(
-            (
-                array[None],
-                array.reshape(-1),
-                array[..., None],
-                np.array(3),
-                array[:0] if array.ndim else array,
-            ),
-            generator,
+        shapes = (
+            array[None],
+            array.reshape(-1),
+            array[..., None],
+            np.array(3),
+            array[:0] if array.ndim else array,
         )
+        return shapes[int(generator.integers(len(shapes)))]
     if way == "length" and array.ndim:
         return np.resize(array, (max(0, len(array) + int(generator.integers(-3, 4))), *array.shape[1:]))
     if way == "order":
@@ -564,7 +562,7 @@ def inflate_parquet(file: Path, _: np.random.Generator) -> None:
 
     part = pa.table({"gene": pa.array(["A"] * 10_000_000).dictionary_encode(), "x": np.zeros(10_000_000)})
     with pq.ParquetWriter(file, part.schema) as writer:
-        for _ in range(12):
+        for _part in range(12):
             writer.write_table(part)
 
 

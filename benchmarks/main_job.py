@@ -18,12 +18,13 @@ import psutil
 SAMPLE_SECONDS = 0.25
 SPLIT = ("--split-fractions", "0.5", "0.2", "0.3")
 BUDGET = ("--trials", "12", "--seeds", "3", "--max-epochs", "40", "--min-epochs", "30")
-BUDGET += ("--set", "training.minibatch_size=16")
+SETTINGS = ("--set", "training.minibatch_size=16")
 
 
 def commands(directory: Path) -> list[list[str]]:
     """List the job's commands, each in a directory of its own."""
     cells, prepared = directory / "input", directory / "prepared"
+    runs = str(directory / "runs")
     files = [
         str(cells / "cells.h5ad"),
         "--network",
@@ -34,7 +35,7 @@ def commands(directory: Path) -> list[list[str]]:
     return [
         ["simulate", "--out", str(cells)],
         ["prepare", *files, *SPLIT, "--out", str(prepared)],
-        ["reproduce", "--data", str(prepared), "--workspace", str(directory / "runs"), *BUDGET],
+        ["reproduce", "--data", str(prepared), "--workspace", runs, *BUDGET, *SETTINGS],
     ]
 
 

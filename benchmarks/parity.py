@@ -249,10 +249,11 @@ def measure(scratch: Path) -> Iterator[Measurement]:
     table = pd.DataFrame({case.name: differences(case) for case in cases})
     by_kind = table.T.groupby(lambda name: name.split(",")[0], sort=False).max().T
     print(by_kind.to_string(float_format=lambda value: f"{value:.0e}"))
+    worst = table.max(axis=1)
     for name in COUNTERPARTS:
         yield Measurement(
             name=f"parity_{name}",
-            value=float(table.loc[name].max()),
+            value=float(worst[name]),
             unit="",
             target=TOLERANCE,
             note=f"cell-eval's {COUNTERPARTS[name]}, worst in '{table.loc[name].idxmax()}'",

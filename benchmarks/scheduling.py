@@ -95,7 +95,7 @@ def time_ray_tune(data: Path, folder: Path) -> float:
     """Wall seconds of the trials under Ray Tune as it comes, with reused actors."""
     from ray import tune
 
-    class Plain(TrialTrainable):  # type: ignore[misc]
+    class Plain(TrialTrainable):
         def step(self):  # type: ignore[no-untyped-def]
             report = super().step()
             return report | {"done": report[IS_OVER]}
@@ -129,7 +129,7 @@ def time_optuna(data: Path, folder: Path) -> float:
 
     def objective(trial: optuna.Trial) -> float:
         for name, distribution in SPACE.items():
-            trial._suggest(name, distribution)  # type: ignore[arg-type]
+            trial._suggest(name, distribution)
         trainable.reset_config({"settings": settings(data, folder, next(numbers))})
         return run(trainable)
 
@@ -166,7 +166,7 @@ class _MemoryConsole(Console):
         super().__init__(quiet=True)
         self._memory, self._process = memory, psutil.Process()
 
-    def print(self, *objects: object, **options: object) -> None:  # type: ignore[override]
+    def print(self, *objects: object, **options: object) -> None:
         self._memory.append(self._process.memory_info().rss / 2**20)
 
 

@@ -99,7 +99,7 @@ def time_callback(data: Path, folder: Path, address: str) -> list[float]:
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-    class Plain(TrialTrainable):  # type: ignore[misc]
+    class Plain(TrialTrainable):
         def step(self) -> dict[str, Any]:
             report = super().step()
             kept = {name: report[name] for name in REPORTED if name in report}
