@@ -1,0 +1,46 @@
+"""Files about the project, which no command of it reads: what they name must exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text()
+NAMING_TARGETS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    ".ci/run",
+    ".github/pull_request_template.md",
+    ".github/workflows/tests.yaml",
+)
+
+
+@pytest.mark.parametrize("name", NAMING_TARGETS)
+def test_every_make_target_that_a_file_names_exists(name: str) -> None:
+    targets = set(re.findall(r"^([\w.-]+):", MAKEFILE, re.MULTILINE))
+    lines = re.findall(r"(?:^|`|run: )make ([\w. -]+)", (ROOT / name).read_text(), re.MULTILINE)
+    named = {word for line in lines for word in line.split()}
+    assert named
+    assert named <= targets
+
+
+def test_hooks_run_programs_that_make_runs_too() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    programs = {hook["entry"].split()[0] for repo in config["repos"] for hook in repo["hooks"]}
+    of_make = {f".venv/bin/{name}" for name in re.findall(r"\$\(BIN\)/(\S+)", MAKEFILE)}
+    assert {".venv/bin/ruff", ".venv/bin/mypy"} <= programs <= of_make
+
+
+def test_the_workflow_covers_the_oldest_python_that_is_allowed() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/tests.yaml").read_text())["jobs"]
+    oldest = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())
+    assert oldest is not None
+    assert oldest[1] in jobs["pinned"]["strategy"]["matrix"]["python"]
+    lowest = [
+        one
+        for one in jobs["versions"]["strategy"]["matrix"]["include"]
+        if one["resolution"] == "lowest-direct"
+    ]
+    assert [one["python"] for one in lowest] == [oldest[1]]
