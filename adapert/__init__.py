@@ -7,7 +7,7 @@ same name does.
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _FUNCTIONS = (
     "prepare",
