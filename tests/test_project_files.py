@@ -6,8 +6,17 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adapert import __version__
+
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text()
+NAMING_IMAGES = (
+    "deploy/compose.yaml",
+    "deploy/Dockerfile",
+    "deploy/kuberay/rayjob.yaml",
+    "deploy/kuberay/tracking.yaml",
+    "docs/clusters.md",
+)
 NAMING_TARGETS = (
     "README.md",
     "CONTRIBUTING.md",
@@ -44,3 +53,14 @@ def test_the_workflow_covers_the_oldest_python_that_is_allowed() -> None:
         if one["resolution"] == "lowest-direct"
     ]
     assert [one["python"] for one in lowest] == [oldest[1]]
+
+
+def test_a_citation_names_the_version_that_is_installed() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+
+
+@pytest.mark.parametrize("name", NAMING_IMAGES)
+def test_images_are_tagged_with_the_version(name: str) -> None:
+    tags = set(re.findall(r"adapert(?:-tracking)?:(\d[\w.]*)", (ROOT / name).read_text()))
+    assert tags == {__version__}
