@@ -125,7 +125,7 @@ def settings_put_back() -> Iterator[None]:
 
 
 def set_until_block_ends(setting: Setting) -> None:
-    """Enter a setting, once, that lasts until `settings_put_back` ends; outside of it, as long as the process.
+    """Enter a setting once, until `settings_put_back` ends; outside of it, as long as the process lives.
 
     For what can only be set once a package is imported, somewhere within a call.
     """
