@@ -4,6 +4,8 @@ import inspect
 import shutil
 import subprocess
 import sys
+from importlib import metadata, resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,3 +98,13 @@ def test_mistakes_are_the_sentences_of_the_commands(store: Store):
         adapert.load_trials("ablate_part", store.directory)
     with pytest.raises(InputError, match="Figures need a source"):
         adapert.draw_figures()
+
+
+def test_the_version_is_stated_once():
+    assert metadata.version("adapert") == adapert.__version__
+    assert 'dynamic = ["version"]' in (Path(__file__).parents[1] / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("package", ["adapert", "analysis", "search_spaces", "studies"])
+def test_each_package_tells_type_checkers_that_it_is_typed(package):
+    assert resources.files(package).joinpath("py.typed").is_file()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import create_trial
 
 from adapert.config import Config
 from adapert.errors import InputError, nearest
@@ -92,9 +93,10 @@ def _choices(name: str, distribution: BaseDistribution) -> list[Any]:
 def is_within(value: Any, distribution: BaseDistribution) -> bool:
     """Whether a distribution can draw a value."""
     try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except ValueError:  # of another type, or none of the choices
+        create_trial(params={"it": value}, distributions={"it": distribution}, value=0.0)
+    except ValueError:  # beyond its bounds, of another type, or none of the choices
         return False
+    return True
 
 
 def check_space(space: SearchSpace, base: Config) -> None:
