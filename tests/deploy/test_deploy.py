@@ -14,6 +14,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from adapert import __version__
 from adapert.cli import app
 from adapert.cli.entry import INTERRUPTED, RAY_LOST
 
@@ -130,7 +131,7 @@ def test_python_and_versions_agree_with_the_package():
     for requirement in map(Requirement, project["dependencies"]):
         assert Version(constraints[requirement.name]) in requirement.specifier
     assert set(re.findall(r"adapert(?:-tracking)?:([\d.]+)", "".join(p.read_text() for p in YAML_FILES))) == {
-        project["version"]
+        __version__
     }
 
 
