@@ -168,14 +168,14 @@ def launch(
     if isinstance(study, Study):
         _refuse_beside_study({"data": data, "config": config, "changes": changes, "budget": budget})
     else:
-        base = build_base(_folder("data", data), _file("config", config), changed)
+        base = build_base(_folder("data", data), _file("config", config), changed, folder)
         name = str(study)
         recipe = str(Path(name).resolve()) if name.endswith(".py") else name
         study = build_study(name, base).with_budget(**tried)
     shown = console or Console(quiet=True)
     if is_begun(study, folder):
         used, ends = (asdict(part) if part else {} for part in (resources, limits))
-        return resume_study(folder, study.name, shown, used, ends)
+        return resume_study(folder, study.name, shown, used, ends, data=Path(study.base.data.path))
     chosen = resources or build_resources(1, None, None, "auto")
     return launch_study(study, folder, chosen, limits or Limits(), shown, stores, recipe)
 
@@ -237,6 +237,7 @@ def pick(
     plan: "ReevaluationPlan | None" = None,
     is_reevaluated: bool = True,
     resources: Mapping[str, Any] | None = None,
+    data: AnyPath | None = None,
     console: "Console | None" = None,
     note: Note = _ignore,
 ) -> "Pick":
@@ -249,6 +250,7 @@ def pick(
         plan: How the best few are trained anew before one is named; 3 configs, 3 seeds and 2 splits if None.
         is_reevaluated: Whether they are; else the best so far is named at once.
         resources: Fields of `Resources` for that; the others are as the study had them.
+        data: Prepared data set of the study, where it is not found by itself.
         console: Where progress is shown; nowhere if None.
         note: Receives where the model is, and what MLflow did not take.
 
@@ -265,14 +267,14 @@ def pick(
     check_optional("plan", plan, ReevaluationPlan, "Make it by adapert.reevaluation.ReevaluationPlan(top=3).")
     used = check_fields("resources", resources, get_type_hints(Resources))
     folder = check_folder("workspace", workspace)
-    study = _name("study", study)
+    study, place = _name("study", study), _folder("data", data)
     if is_reevaluated:
-        picked = pick_config(folder, study, objective, plan, used, console)
+        picked = pick_config(folder, study, objective, plan, used, console, place)
     else:
         results = open_study(folder, study)
         picked = add_intervals(rank_configs(results, objective), results)
     keep_pick(folder, study, picked, note)
-    keep_picked_model(folder, study, picked.trials, note)
+    keep_picked_model(folder, study, picked.trials, note, place)
     return picked
 
 
@@ -319,7 +321,7 @@ def evaluate(
     check_optional("emit", emit, tuple, "Give two new files, of predicted and of real cells.")
     changed = check_mapping("changes", changes)
     folder = check_folder("workspace", workspace)
-    base = build_base(_folder("data", data), _file("config", config), changed)
+    base = build_base(_folder("data", data), _file("config", config), changed, folder)
     read_prepared(Path(base.data.path))  # damaged data are refused before any fit
     return evaluate_config(
         base,

@@ -18,6 +18,7 @@ from adapert.errors import InputError, first_line, format_count
 from adapert.files import write_whole
 from adapert.operation import StudyResult, operate
 from adapert.records import CODE_DIFF_FILE
+from adapert.results.inputs import find_data
 from adapert.study.definition import describe_origin, describe_study
 from adapert.study.folders import study_folder
 from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
@@ -41,27 +42,26 @@ START_SECONDS = 10
 """Of Ray and its workers' imports, about."""
 
 
-def build_base(data: Path | None, config: Path | None, changes: Mapping[str, Any]) -> Config:
+def build_base(
+    data: Path | None, config: Path | None, changes: Mapping[str, Any], workspace: Path = Path()
+) -> Config:
     """Build a study's base config: a config file or the defaults, a data set, and changes on top.
 
     Args:
         data: Prepared data set; None takes the one that the config file names.
         config: YAML file; None is the defaults.
         changes: Dotted fields.
+        workspace: That the config may have been picked in: its data may have been moved together with it.
 
     Raises:
-        InputError: No data set is named, or one of another fingerprint than the config's; or a wrong field.
+        InputError: No data set is named or found, or one of another fingerprint than the config's; or a
+            wrong field.
     """
     base = read_config(config) if config else Config()
-    path = data or (Path(base.data.path) if base.data.path else None)
-    if path is None:
+    if data is None and not base.data.path:
         raise InputError("A study needs a prepared data set, but none was named. Give --data DIR.")
+    path = data or find_data(base, workspace)
     fingerprint = read_manifest(path)["fingerprint"]
-    if data is None and base.data.fingerprint != fingerprint:
-        raise InputError(
-            f"'{config}' was picked on data of fingerprint {base.data.fingerprint}, but '{path}' now has "
-            f"{fingerprint}. Name the data set to use with --data DIR."
-        )
     return base.with_changes({**changes, "data.path": str(path.resolve()), "data.fingerprint": fingerprint})
 
 
@@ -89,7 +89,9 @@ def is_begun(study: Study, workspace: Path) -> bool:
     ledger = study_folder(workspace, study.name) / LEDGER_FILE
     if not ledger.exists():
         return False
-    if fold(read_events(ledger)).definition["study"] != json.loads(json.dumps(describe_study(study))):
+    begun = fold(read_events(ledger)).definition["study"]
+    # Wherever its data lie now: their fingerprint says whether they are the same.
+    if _placeless(begun) != _placeless(json.loads(json.dumps(describe_study(study)))):
         raise InputError(
             f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}' with "
             "another config, plan or data. Give another --workspace, or the options that it was begun with."
@@ -97,13 +99,22 @@ def is_begun(study: Study, workspace: Path) -> bool:
     return True
 
 
-def check_data(study: Study) -> None:
+def _placeless(described: Mapping[str, Any]) -> dict[str, Any]:
+    base = {name: value for name, value in described["base"].items() if name != "data.path"}
+    return {**described, "base": base}
+
+
+def check_data(study: Study, data: Path) -> None:
     """Refuse data that a study's trials cannot be trained on, before any of them is spent.
+
+    Args:
+        study: Whose configs would be trained.
+        data: Folder of the prepared data set, which may have moved since the study was defined.
 
     Raises:
         InputError: The data set is damaged, or has no cells and a config has ``data.control: "cell"``.
     """
-    dataset = read_prepared(Path(study.base.data.path))
+    dataset = read_prepared(data)
     changes = study.plan.variants.values() if isinstance(study.plan, Design) else [{}]
     configs = [study.base.with_changes(change) for change in changes]
     if dataset.manifest["kind"] == "responses" and any(config.data.control == "cell" for config in configs):
@@ -154,7 +165,7 @@ def launch(
             store cannot be opened.
     """
     check_new(study, workspace)
-    check_data(study)
+    check_data(study, Path(study.base.data.path))
     stores = stores or Stores()
     tracking = take_apart("--tracking-uri", stores.tracking_uri)
     storage = take_apart("--optuna-storage", stores.optuna_storage)
@@ -254,7 +265,7 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     from adapert.training.loop import DivergedError
     from adapert.training.threads import torch_threads
 
-    check_data(study)
+    check_data(study, Path(study.base.data.path))
     with torch_threads(resources.cpus_per_trial):
         started = time.perf_counter()
         dataset = read_prepared(Path(study.base.data.path))

@@ -215,7 +215,9 @@ def _mark_of(workspace: Path, opening: Opening) -> Path:
 
 
 def _identify(opening: Opening) -> str:
-    return json.dumps(asdict(opening) | {"at": ""}, sort_keys=True)
+    # Wherever the data lie now: their fingerprint says which they are.
+    config = {name: value for name, value in opening.config.items() if name != "data.path"}
+    return json.dumps(asdict(opening) | {"at": "", "config": config}, sort_keys=True)
 
 
 def _is_same(recorded: Opening, opening: Opening) -> bool:

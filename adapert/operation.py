@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from optuna.storages import BaseStorage
@@ -60,7 +60,12 @@ class StudyResult:
 
 
 def operate(
-    folder: Path, resources: Resources, limits: Limits, console: Console, connect: Connect
+    folder: Path,
+    resources: Resources,
+    limits: Limits,
+    console: Console,
+    connect: Connect,
+    data: Path | None = None,
 ) -> StudyResult:
     """Go on with a study until it is done, or something ends the process's work.
 
@@ -70,6 +75,7 @@ def operate(
         limits: Of the study.
         console: Where progress is shown.
         connect: Opens the store.
+        data: Where its data set lies now; where its ledger says if None.
 
     Raises:
         InputError: Ray, or the searcher's storage, cannot be had.
@@ -90,13 +96,20 @@ def _operate(
     study = restore_study(state.definition["study"])
     source = _build_source(study, state, folder, console)
     tracker = Tracker(study, ledger, events, connect, folder / "trials")
+    placed = study
+    if data is not None:
+        placed = replace(study, base=study.base.with_changes({"data.path": str(data)}))
     progress = Progress(console, study, state)
     try:
         conductor = Conductor(
-            study, ledger, state, source, limits, [tracker, progress], resources.max_failures
+            placed, ledger, state, source, limits, [tracker, progress], resources.max_failures
         )
         conductor.open(
-            pid=os.getpid(), host=socket.gethostname(), resources=asdict(resources), limits=asdict(limits)
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            resources=asdict(resources),
+            limits=asdict(limits),
+            data=placed.base.data.path,
         )
         try:
             if not conductor.is_done:

@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
-from adapert.data.prepared import read_manifest
 from adapert.errors import InputError, format_count
 from adapert.judgement import count_retrained, judge, name_reevaluation
 from adapert.launching import launch
 from adapert.operation import StudyResult
 from adapert.records import TrialRecord, TrialStatus
 from adapert.results.find import open_study
+from adapert.results.inputs import find_data
 from adapert.results.ledger import write_pick
 from adapert.results.study import PickRecord, StudyResults
 from adapert.resume import resume
@@ -83,6 +83,7 @@ def pick_config(
     plan: ReevaluationPlan | None = None,
     resources: Mapping[str, Any] | None = None,
     console: Console | None = None,
+    data: Path | None = None,
 ) -> Pick:
     """Pick a study's best config, with a re-evaluation of its best few before one is named.
 
@@ -96,6 +97,7 @@ def pick_config(
         plan: How the best are trained anew; the default plan where None.
         resources: Fields of `Resources` to use; the others are as the study had them.
         console: Where progress is shown; nowhere if None.
+        data: Where the study's data set lies, where it is not found by itself.
 
     Returns:
         The pick of `adapert.judgement.judge`, with low and high among the candidates' columns.
@@ -107,7 +109,7 @@ def pick_config(
     results = open_study(workspace, study)
     picked = add_intervals(pick(results, objective), results)
     wanted = build_reevaluation(picked, study, plan or ReevaluationPlan())
-    name = train_anew(wanted, study, workspace, resources or {}, console or Console(quiet=True))
+    name = train_anew(wanted, study, workspace, resources or {}, console or Console(quiet=True), data)
     return replace(judge(picked, open_study(workspace, name).frame), reevaluation=name)
 
 
@@ -180,7 +182,12 @@ def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Stud
 
 
 def train_anew(
-    wanted: Study, study: str, workspace: Path, resources: Mapping[str, Any], console: Console
+    wanted: Study,
+    study: str,
+    workspace: Path,
+    resources: Mapping[str, Any],
+    console: Console,
+    data: Path | None = None,
 ) -> str:
     """Run a re-evaluation, go on with it, or find it done.
 
@@ -190,6 +197,7 @@ def train_anew(
         workspace: Of both.
         resources: Fields of `Resources`; the others are as `study` had them.
         console: Where progress is shown.
+        data: Where the data set lies, where it is not found by itself.
 
     Returns:
         Its name.
@@ -202,12 +210,13 @@ def train_anew(
     if is_begun and _is_done(workspace, named.name):
         console.print(f"Re-evaluated before, in '{named.name}'.", style="dim", soft_wrap=True)
         return named.name
-    _check_data(named)
+    place = _find_data(named, workspace, data)
     console.print(f"{named.name}: {named.question}", style="bold", soft_wrap=True, markup=False)
     console.print(_describe(named), soft_wrap=True)
     if is_begun:
-        result = resume(workspace, named.name, console, resources, {})
+        result = resume(workspace, named.name, console, resources, {}, data=place)
     else:
+        named = replace(named, base=named.base.with_changes({"data.path": str(place)}))
         result = launch(named, workspace, _build_resources(workspace, study, resources), Limits(), console)
     _check_finished(result, study)
     return named.name
@@ -248,20 +257,11 @@ def _describe(study: Study) -> str:
     )
 
 
-def _check_data(study: Study) -> None:
-    data = study.base.data
-    cure = "Put it back, or pick without re-evaluation by --no-reevaluation."
+def _find_data(study: Study, workspace: Path, data: Path | None) -> Path:
     try:
-        fingerprint = read_manifest(Path(data.path))["fingerprint"]
+        return find_data(study.base, workspace, data)
     except InputError as error:
-        raise InputError(
-            f"A re-evaluation needs the data set of the study, but there is none in '{data.path}'. {cure}"
-        ) from error
-    if fingerprint != data.fingerprint:
-        raise InputError(
-            f"A re-evaluation needs the data set of the study, of fingerprint {data.fingerprint}, but "
-            f"'{data.path}' now has {fingerprint}. {cure}"
-        )
+        raise InputError(f"{error} Or pick without re-evaluation by --no-reevaluation.") from error
 
 
 def _build_resources(workspace: Path, study: str, given: Mapping[str, Any]) -> Resources:

@@ -91,7 +91,7 @@ def rerun_trial(
     study, original = find_trial(workspace, run)
     n_epochs = _count_epochs(original)
     config = original.build_config()
-    config = config.with_changes({"data.path": str(find_data(config, data))})
+    config = config.with_changes({"data.path": str(find_data(config, workspace, data))})
     device = _device_of(original)
     changes = compare_origins(study, original, device)
     for change in changes:

@@ -15,6 +15,7 @@ from adapert.errors import InputError, name_some
 from adapert.launching import check_data
 from adapert.operation import StudyResult, operate
 from adapert.records import TrialStatus
+from adapert.results.inputs import find_data
 from adapert.study.definition import describe_origin, describe_study, find_changes, restore_study
 from adapert.study.folders import find_study
 from adapert.study.ledger import LEDGER_FILE, Event, EventKind, Ledger, held, is_held, read_events
@@ -41,6 +42,7 @@ def resume(
     resources: Mapping[str, Any],
     limits: Mapping[str, Any],
     is_accepted: bool = False,
+    data: Path | None = None,
 ) -> StudyResult:
     """Go on with a study where its ledger leaves it.
 
@@ -51,27 +53,35 @@ def resume(
         resources: Fields of `Resources` to have anew; the others are as they were.
         limits: Fields of `Limits`, likewise.
         is_accepted: Whether to go on although code, data or recipe have changed.
+        data: Where its data set lies, where it is not found by itself.
 
     Raises:
-        InputError: No such study, another process runs it, something has changed, its data are damaged, or
-            this machine has less than the study uses.
+        InputError: No such study or data set, another process runs it, something has changed, its data are
+            damaged, or this machine has less than the study uses.
     """
     folder = find_study(workspace, name)
     with held(folder):
         state = fold(read_events(folder / LEDGER_FILE))
-        _check_unchanged(state, folder, is_accepted, console)
-        check_data(restore_study(state.definition["study"]))
+        place = _find_data(state, workspace, data)
+        _check_unchanged(state, folder, place, is_accepted, console)
+        check_data(restore_study(state.definition["study"]), place)
         return operate(
             folder,
             build_resources(**asdict(_restore(Resources, state.session.get("resources", {}), resources))),
             _restore(Limits, state.session.get("limits", {}), limits),
             console,
             partial(open_store, workspace),
+            place,
         )
 
 
 def extend(
-    workspace: Path, name: str, console: Console, n_trials: int | None, n_seeds: int | None
+    workspace: Path,
+    name: str,
+    console: Console,
+    n_trials: int | None,
+    n_seeds: int | None,
+    data: Path | None = None,
 ) -> StudyResult | None:
     """Add trials to a search, or seeds to a design, and run them.
 
@@ -88,7 +98,7 @@ def extend(
     state = fold(events)
     _check_extension(restore_study(state.definition["study"]), n_trials, n_seeds)
     if not is_held(folder):  # else a request would wait that was refused
-        _check_unchanged(state, folder, False, console)
+        _check_unchanged(state, folder, _find_data(state, workspace, data), False, console)
         if _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
             console.print(
                 f"'{name}' was extended so before, and goes on with that. When it is done, it can be "
@@ -96,11 +106,11 @@ def extend(
                 soft_wrap=True,
                 markup=False,
             )
-            return resume(workspace, name, console, {}, {})
+            return resume(workspace, name, console, {}, {}, data=data)
     write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
     if _is_taken(folder):
         return None
-    return resume(workspace, name, console, {}, {})
+    return resume(workspace, name, console, {}, {}, data=data)
 
 
 def stop(workspace: Path, name: str, trial: str | None) -> None:
@@ -161,11 +171,29 @@ def sync(workspace: Path, name: str) -> tuple[int, str]:
     return n_waiting, tracker.trouble or "; ".join(tracker.refused[:3])
 
 
-def _check_unchanged(state: StudyState, folder: Path, is_accepted: bool, console: Console) -> None:
+def _find_data(state: StudyState, workspace: Path, data: Path | None) -> Path:
+    """Find a study's data set, or one of another fingerprint where it was: whether that is taken is asked."""
+    if data is not None:
+        return data.resolve()
+    base = restore_study(state.definition["study"]).base
+    origin = state.accepted or state.definition["origin"]
+    last = state.session.get("data") or base.data.path
+    expected = base.with_changes({"data.path": last, "data.fingerprint": origin["data"]})
+    try:
+        return find_data(expected, workspace)
+    except InputError:
+        if Path(last).is_dir():
+            return Path(last)
+        raise
+
+
+def _check_unchanged(
+    state: StudyState, folder: Path, data: Path, is_accepted: bool, console: Console
+) -> None:
     study = restore_study(state.definition["study"])
     before = {"varied": _varied(study)} | dict(state.accepted or state.definition["origin"])
     now = describe_origin(study) | {
-        "data": read_manifest(Path(study.base.data.path))["fingerprint"],
+        "data": read_manifest(data)["fingerprint"],
         "varied": _varied_now(study, state.definition["recipe"]),
     }
     changes = find_changes(before, now)

@@ -80,8 +80,15 @@ def test_a_config_file_knows_its_data(prepared, config_file):
 
 def test_a_config_whose_data_changed_is_refused(prepared, config_file):
     path = config_file(data__path=str(prepared), data__fingerprint="older")
-    with pytest.raises(InputError, match=r"fingerprint older, but '.*prepared' now has tiny"):
+    with pytest.raises(InputError, match=r"of fingerprint older, but '.*prepared' now has tiny"):
         build_base(None, path, {})
+
+
+def test_a_config_s_data_that_moved_with_the_workspace_are_found(prepared, config_file, tmp_path):
+    path = config_file(data__path=str(prepared), data__fingerprint="tiny")
+    (tmp_path / "moved").mkdir()
+    moved = prepared.rename(tmp_path / "moved" / "prepared")
+    assert build_base(None, path, {}, tmp_path / "moved" / "runs").data.path == str(moved)
 
 
 def test_a_config_moves_to_other_data_where_they_are_named(prepared, config_file):
@@ -117,9 +124,10 @@ def test_a_folder_without_a_ledger_is_no_study(tmp_path):
 
 
 @pytest.mark.parametrize("plan", [DESIGN, SEARCH])
-def test_the_very_study_is_known_again(tmp_path, make_ledger, plan):
+def test_the_very_study_is_known_again_wherever_its_data_lie(tmp_path, make_ledger, plan):
     make_ledger(plan=plan)
-    assert is_begun(study_of(plan), tmp_path / "runs")
+    for base in (Config(), Config().with_changes({"data.path": "/moved"})):
+        assert is_begun(study_of(plan, base), tmp_path / "runs")
 
 
 def test_another_study_of_the_same_name_is_refused(tmp_path, make_ledger):
@@ -243,10 +251,10 @@ def test_cells_as_rows_are_refused_for_responses(tmp_path):
     path = tmp_path / "responses"
     write_prepared(replace(dataset, manifest={**dataset.manifest, "kind": "responses"}), path)
     base = build_base(path, None, {})
-    check_data(study_of(DESIGN, base))
+    check_data(study_of(DESIGN, base), Path(base.data.path))
     by_cell = Design(kind="ablation", variants={"cells": {"data.control": "cell"}})
     for study in (study_of(by_cell, base), study_of(SEARCH, base.with_changes({"data.control": "cell"}))):
         with pytest.raises(
             InputError, match=r"needs single cells, but .* prepared from responses\. Use 'mean'"
         ):
-            check_data(study)
+            check_data(study, Path(study.base.data.path))

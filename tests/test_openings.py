@@ -12,6 +12,7 @@ from adapert.errors import InputError
 from adapert.openings import (
     OPENINGS_FILE,
     check_unopened,
+    find_left,
     next_folder,
     opened,
     read_openings,
@@ -186,3 +187,12 @@ def test_the_same_evaluation_is_made_by_one_process_at_a_time(tmp_path):
     with opened(tmp_path, opening_of()), refused, opened(tmp_path, opening_of(), again=True):
         pass
     assert len(read_openings(tmp_path)) == 1
+
+
+def test_an_evaluation_goes_on_where_its_data_were_moved_meanwhile(tmp_path):
+    first = build_opening(config={"data.path": "/old/prepared", "model.tau": 0.5})
+    with pytest.raises(RuntimeError, match="killed"), opened(tmp_path, first):
+        raise RuntimeError("killed")
+    moved = replace(first, config={"data.path": "/new/prepared", "model.tau": 0.5})
+    assert find_left(tmp_path, moved) is not None
+    assert find_left(tmp_path, replace(first, config={"model.tau": 0.6})) is None

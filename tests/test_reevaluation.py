@@ -27,7 +27,7 @@ from adapert.results.find import open_study
 from adapert.selection import Pick, pick
 from adapert.study.conductor import Closing
 from adapert.study.folders import study_folder
-from adapert.study.ledger import LEDGER_FILE, Ledger
+from adapert.study.ledger import LEDGER_FILE, Ledger, read_events
 from adapert.study.study import Search, Study
 from adapert.tracking.store import open_store
 from adapert.tracking.tracker import Tracker
@@ -202,7 +202,7 @@ def test_a_re_evaluation_that_was_left_is_gone_on_with(workspace, searched, laun
     ledger.write_text("\n".join(lines[: asked[-1]]) + "\n")
     resumed = []
 
-    def resume(workspace, name, *_):
+    def resume(workspace, name, *_, data):
         resumed.append(name)
         raise UnfinishedError("again", Closing(TrialStatus.INTERRUPTED))
 
@@ -247,9 +247,17 @@ def test_data_that_are_gone_or_others_are_refused_before_any_trial(workspace, se
     with pytest.raises(InputError, match=r"of fingerprint tiny, but .* now has other"):
         pick_config(workspace, "s")
     manifest.unlink()
-    with pytest.raises(InputError, match=r"there is none in .*prepared'\. Put it back"):
+    with pytest.raises(InputError, match=r"prepared' is not there, .* --data DIR\. Or pick without .*-reev"):
         pick_config(workspace, "s")
     assert launched == []
+
+
+def test_a_re_evaluation_is_launched_where_the_data_are_now(workspace, searched, launched):
+    moved = (workspace / "prepared").rename(workspace / "away")
+    pick_config(workspace, "s", data=moved)
+    (first, *_) = read_events(study_folder(workspace, "s_reevaluation") / LEDGER_FILE)
+    assert first["study"]["base"]["data.path"] == str(moved)
+    assert len(launched) == 1
 
 
 def test_a_re_evaluation_uses_what_the_study_used_unless_told_otherwise(workspace, searched, launched):

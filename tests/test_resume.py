@@ -49,8 +49,8 @@ def operated(monkeypatch):
     """With what a study was gone on with, instead of doing so."""
     calls = []
 
-    def operate(folder, resources, limits, console, connect):
-        calls.append((folder, resources, limits, has_requests(folder)))
+    def operate(folder, resources, limits, console, connect, data):
+        calls.append((folder, resources, limits, data, has_requests(folder)))
         return "gone on with"
 
     monkeypatch.setattr("adapert.resume.operate", operate)
@@ -84,16 +84,18 @@ def test_a_workspace_without_studies_says_so(tmp_path):
 # resume
 
 
-def test_a_study_goes_on_with_what_it_was_last_given(begun, workspace, operated, console):
+def test_a_study_goes_on_with_what_it_was_last_given(begun, workspace, operated, console, tmp_path):
     made = begun()
     assert resume(workspace, "try", console, {"max_concurrent": None}, {"target": None}) == "gone on with"
-    assert operated == [(made.folder, Resources(max_concurrent=1), Limits(target=0.9), False)]
+    assert operated == [
+        (made.folder, Resources(max_concurrent=1), Limits(target=0.9), tmp_path / "prepared", False)
+    ]
 
 
 def test_what_is_given_anew_takes_the_place_of_what_was(begun, workspace, operated, console):
     begun()
     resume(workspace, "try", console, {"max_concurrent": 2, "max_failures": 0}, {"seconds": 60.0})
-    _, resources, limits, _ = operated[0]
+    _, resources, limits, *_ = operated[0]
     assert resources == Resources(max_concurrent=2, max_failures=0)
     assert limits == Limits(seconds=60.0, target=0.9)
 
@@ -203,11 +205,56 @@ def test_data_whose_values_were_damaged_are_refused(begun, workspace, operated, 
     assert operated == []
 
 
-def test_data_that_are_gone_are_refused(begun, workspace, operated, console, tmp_path):
+COMMANDS = {
+    "resume": lambda workspace, console, data: resume(workspace, "try", console, {}, {}, data=data),
+    "extend": lambda workspace, console, data: extend(workspace, "try", console, None, 2, data),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_data_that_are_gone_are_refused_with_the_option_that_finds_them(
+    begun, workspace, operated, console, tmp_path, command
+):
+    made = begun()
+    away = (tmp_path / "prepared").rename(tmp_path / "away")
+    with pytest.raises(InputError, match=r"prepared' is not there, .* Say where it lies with --data DIR\."):
+        COMMANDS[command](workspace, console, None)
+    assert (operated, has_requests(made.folder)) == ([], False)
+    assert COMMANDS[command](workspace, console, away) == "gone on with"
+    assert operated[0][3] == away
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_data_that_moved_together_with_the_workspace_are_found(
+    begun, workspace, operated, console, tmp_path, command
+):
     begun()
-    (tmp_path / "prepared").rename(tmp_path / "moved")
-    with pytest.raises(InputError, match=r"prepared' has no manifest\.json"):
-        resume(workspace, "try", console, {}, {})
+    moved = workspace / "prepared"
+    shutil.move(tmp_path / "prepared", moved)
+    COMMANDS[command](workspace, console, None)
+    assert operated[0][3] == moved
+
+
+def test_where_data_were_last_named_is_remembered(begun, workspace, operated, console, tmp_path):
+    made = begun()
+    away = (tmp_path / "prepared").rename(tmp_path / "away")
+    made.opened(data=str(away))
+    resume(workspace, "try", console, {}, {})
+    assert operated[0][3] == away
+
+
+def test_other_data_that_are_named_are_refused_until_they_are_accepted(
+    begun, workspace, operated, console, tmp_path
+):
+    begun()
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "prepared", other)
+    manifest = other / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"tiny"', '"other"'))
+    with pytest.raises(InputError, match="the data's fingerprint was tiny and is other"):
+        resume(workspace, "try", console, {}, {}, data=other)
+    resume(workspace, "try", console, {}, {}, is_accepted=True, data=other)
+    assert operated[0][3] == other
 
 
 RECIPE = """

@@ -15,6 +15,7 @@ from adapert.cli.options import (
     KeptDevice,
     KeptGpusPerTrial,
     MaxConcurrent,
+    MovedData,
     Redraws,
     StudyName,
     Top,
@@ -42,6 +43,7 @@ def pick(
     gpus_per_trial: KeptGpusPerTrial = None,
     max_concurrent: MaxConcurrent = None,
     device: KeptDevice = None,
+    data: MovedData = None,
 ) -> None:
     """Pick the best config on validation, once its best few are trained anew on fresh seeds and splits.
 
@@ -66,6 +68,7 @@ def pick(
             plan=ReevaluationPlan(top=top, n_fresh_seeds=fresh_seeds, n_redraws=redraws),
             is_reevaluated=not no_reevaluation,
             resources=resources,
+            data=data,
             console=console,
             note=note,
         )

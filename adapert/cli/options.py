@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from adapert.study.resources import Resources
 
 Data = Annotated[Path | None, typer.Option("--data", help="Directory made by 'adapert prepare'.")]
+MovedData = Annotated[Path | None, typer.Option("--data", help="Where the data were moved to.")]
 Workspace = Annotated[Path, typer.Option("--workspace", help="Where studies and the MLflow store lie.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML config to start from.")]
 Changes = Annotated[
@@ -58,12 +59,16 @@ DEFAULT_WORKSPACE = Path("runs")
 
 
 def parse_base(
-    data: Path | None, config: Path | None, changes: list[str] | None, max_epochs: int | None
+    data: Path | None,
+    config: Path | None,
+    changes: list[str] | None,
+    max_epochs: int | None,
+    workspace: Path,
 ) -> "Config":
     """Read the config that trials start from."""
     from adapert.launching import build_base
 
-    return build_base(data, config, parse_changes(changes, max_epochs))
+    return build_base(data, config, parse_changes(changes, max_epochs), workspace)
 
 
 def parse_changes(changes: list[str] | None, max_epochs: int | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from adapert.cli.options import (
     MaxEpochs,
     MaxFailures,
     MinEpochs,
+    MovedData,
     Redraws,
     Seeds,
     StudyName,
@@ -97,7 +98,7 @@ def launch(
     from adapert.study.limits import Limits
     from adapert.study.recipes import build_study
 
-    built = build_study(study, parse_base(data, config, changes, max_epochs))
+    built = build_study(study, parse_base(data, config, changes, max_epochs, workspace))
     built = replace(built, name=built.name if name is None else name).with_budget(
         n_trials=trials,
         n_seeds=seeds,
@@ -156,7 +157,9 @@ def train(
     from adapert.launching import check_new
     from adapert.study.recipes import build_study
 
-    built = build_study("single", parse_base(data, config, changes, max_epochs)).with_budget(n_seeds=seeds)
+    built = build_study("single", parse_base(data, config, changes, max_epochs, workspace)).with_budget(
+        n_seeds=seeds
+    )
     built = replace(built, name=config.stem if name is None else name)
     resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device)
     check_new(built, workspace)
@@ -173,6 +176,7 @@ def resume(
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Go on although code or data have changed.")
     ] = False,
+    data: MovedData = None,
     time_budget: TimeBudget = None,
     trial_hours: TrialHours = None,
     target: Target = None,
@@ -198,7 +202,7 @@ def resume(
         "address": address,
     }
     limits = parse_limits(time_budget, trial_hours, target)
-    _finish(resume_study(workspace, study, console, resources, limits, accept_changes), workspace)
+    _finish(resume_study(workspace, study, console, resources, limits, accept_changes, data), workspace)
 
 
 def extend(
@@ -206,6 +210,7 @@ def extend(
     workspace: Workspace = DEFAULT_WORKSPACE,
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="More configs of a search.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="More seeds of a design.")] = None,
+    data: MovedData = None,
 ) -> None:
     """Add trials to a study, whether it runs or has ended.
 
@@ -213,7 +218,7 @@ def extend(
     """
     from adapert.resume import extend as extend_study
 
-    result = extend_study(workspace, study, console, trials, seeds)
+    result = extend_study(workspace, study, console, trials, seeds, data)
     if result is None:
         console.print(f"The process that runs '{study}' goes on with more.", soft_wrap=True)
     else:
@@ -300,7 +305,7 @@ def reproduce(
     from adapert.reevaluation import ReevaluationPlan, UnfinishedError
     from adapert.study.recipes import build_study
 
-    base = parse_base(data, config, changes, max_epochs)
+    base = parse_base(data, config, changes, max_epochs, workspace)
     resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device)
     search = build_study("search", base).with_budget(n_trials=trials, min_epochs=min_epochs)
     n_failed = _run_or_resume(search, workspace, resources)

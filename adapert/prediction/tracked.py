@@ -69,9 +69,12 @@ def predict_run(
     source = f"trial {trial.name}"
     if config.model.name != "adapert":
         return replace(
-            _refit(config, perturbations, data), source=f"{config.model.name} of {source}, fitted again"
+            _refit(config, perturbations, workspace, data),
+            source=f"{config.model.name} of {source}, fitted again",
         )
-    return replace(predict_bundle(bundle_trials([(study, trial)], data), perturbations), source=source)
+    return replace(
+        predict_bundle(bundle_trials([(study, trial)], workspace, data), perturbations), source=source
+    )
 
 
 def keep_picked_model(
@@ -96,7 +99,7 @@ def keep_picked_model(
         # One of an earlier pick is not of the config that is picked now.
         remove_whole(kept)
         try:
-            bundle = bundle_trials([find_trial(workspace, trial) for trial in trials], data)
+            bundle = bundle_trials([find_trial(workspace, trial) for trial in trials], workspace, data)
         except InputError as error:
             note(f"No model is kept of the picked config: {error}")
             try_to_keep("that it has no picked model", partial(_untrack_model, workspace, study), note)
@@ -149,11 +152,14 @@ def _is_of(kept: Path, trials: Sequence[str]) -> bool:
         return False
 
 
-def bundle_trials(trials: Sequence[tuple[StudyResults, TrialResult]], data: Path | None = None) -> Bundle:
+def bundle_trials(
+    trials: Sequence[tuple[StudyResults, TrialResult]], workspace: Path, data: Path | None = None
+) -> Bundle:
     """Collect what trained trials of one config need to predict.
 
     Args:
         trials: Each with its study.
+        workspace: Of the studies.
         data: Prepared data set of the trials, where it no longer lies where it was.
 
     Raises:
@@ -172,7 +178,7 @@ def bundle_trials(trials: Sequence[tuple[StudyResults, TrialResult]], data: Path
         )
     for _, trial in trials:
         _check_has_weights(config, trial)
-    folder = find_data(config, data)
+    folder = find_data(config, workspace, data)
     members = [_read_member(study, trial) for study, trial in trials]
     return Bundle(config, SharedTable.read(folder / "shared"), members, describe_units(read_manifest(folder)))
 
@@ -195,12 +201,12 @@ def _read_member(study: StudyResults, trial: TrialResult) -> Member:
         return Member(trial.name, trial.seed, read_weights(path))
 
 
-def _refit(config: Config, perturbations: Sequence[str], data: Path | None) -> "Predictions":
+def _refit(config: Config, perturbations: Sequence[str], workspace: Path, data: Path | None) -> "Predictions":
     """Fit a reference model again, which takes seconds, on the splits that it may read."""
     from adapert.prediction.predictions import CONTEXT_COLUMNS, DEVICE, EDGE_COLUMNS, Predictions
     from adapert.registry import build_model
 
-    dataset = redraw(read_prepared(find_data(config, data)), config.data.split_seed)
+    dataset = redraw(read_prepared(find_data(config, workspace, data)), config.data.split_seed)
     asked = check_perturbations(perturbations, dataset.shared.node_names)
     model = build_model(config, 0, DEVICE)
     model.fit(dataset)

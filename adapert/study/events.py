@@ -19,7 +19,7 @@ class EventKind(StrEnum):
     STUDY = "study"
     """The first line: what is asked, of which data and code, and the format."""
     OPENED = "opened"
-    """A process took the study up: pid, host, resources, limits."""
+    """A process took the study up: pid, host, resources, limits, where the data lay."""
     ASKED = "asked"
     """A trial got its config and seed."""
     STARTED = "started"
@@ -88,6 +88,7 @@ class _Opened(_Line):
     host: str
     resources: NotRequired[_Resources]
     limits: NotRequired[_Limits]
+    data: NotRequired[str]
 
 
 class _Started(_Line):

@@ -48,7 +48,7 @@ def test_pick_refuses_an_objective_that_is_none(refused, store: Store):
 
 def test_pick_refuses_a_study_whose_data_are_gone(refused, store: Store):
     message = refused("pick", "search_wide", "--out", "best.yaml", "--workspace", store.directory)
-    assert "or pick without re-evaluation by --no-reevaluation" in message
+    assert "Or pick without re-evaluation by --no-reevaluation" in message
 
 
 CONFIGS = tuple(Config().with_changes({"model.tau": tau}) for tau in (0.5, 0.7))

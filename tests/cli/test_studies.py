@@ -367,7 +367,7 @@ def operated(monkeypatch, made, closing=None):
     """Let the process leave the study at once, with its trials as the ledger has them."""
     given = []
 
-    def operate(folder, resources, limits, console, connect):
+    def operate(folder, resources, limits, console, connect, data):
         given.append((resources, limits))
         closed = closing or Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
         records = list(made.state.records.values())
