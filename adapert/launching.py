@@ -25,7 +25,7 @@ from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, r
 from adapert.study.limits import Limits
 from adapert.study.progress import format_seconds
 from adapert.study.resources import Resources
-from adapert.study.search import check_owner, open_storage
+from adapert.study.search import Owner, check_owner, open_storage
 from adapert.study.state import fold
 from adapert.study.study import AblationPath, Design, Study
 from adapert.tracking.provenance import code_diff, git_commit, package_versions
@@ -193,7 +193,7 @@ def _launch(
         raise
     folder = study_folder(workspace, study.name)
     if stores.optuna_storage and study.is_sampled:
-        check_owner(study.name, _open_storage(stores.optuna_storage, folder), str(folder))
+        check_owner(study.name, _open_storage(stores.optuna_storage, folder), Owner(str(folder)))
     definition = {
         "format": FORMAT,
         "study": describe_study(study),

@@ -11,18 +11,18 @@ from pathlib import Path
 from optuna.storages import BaseStorage
 from rich.console import Console
 
-from adapert.errors import first_line
+from adapert.errors import InputError, first_line
 from adapert.process import log_levels
 from adapert.records import TrialRecord, TrialStatus
 from adapert.study.conductor import Closing, Conductor
 from adapert.study.definition import restore_study
-from adapert.study.ledger import LEDGER_FILE, Ledger, read_events
+from adapert.study.ledger import LEDGER_FILE, Ledger, read_events, read_identity
 from adapert.study.limits import Limits
 from adapert.study.path import PathTrials
 from adapert.study.progress import Progress
 from adapert.study.resources import Resources
 from adapert.study.run import clear_scratch, run_trials
-from adapert.study.search import Suggestions, open_storage
+from adapert.study.search import Owner, Suggestions, check_owner, open_storage
 from adapert.study.sources import ListedTrials, SampledTrials, TrialSource
 from adapert.study.state import StudyState, count_asked, fold
 from adapert.study.study import AblationPath, Search, Study
@@ -82,11 +82,16 @@ def operate(
     """
     # Optuna's notes of every trial would go between the lines of progress.
     with log_levels({"optuna": logging.ERROR}):
-        return _operate(folder, resources, limits, console, connect)
+        return _operate(folder, resources, limits, console, connect, data)
 
 
 def _operate(
-    folder: Path, resources: Resources, limits: Limits, console: Console, connect: Connect
+    folder: Path,
+    resources: Resources,
+    limits: Limits,
+    console: Console,
+    connect: Connect,
+    data: Path | None,
 ) -> StudyResult:
     started = time.monotonic()
     clear_scratch(folder)
@@ -138,14 +143,25 @@ def _build_source(study: Study, state: StudyState, folder: Path, console: Consol
     if not study.is_sampled:
         return ListedTrials(study)
     assert isinstance(study.plan, Search)
-    storage = _open_storage(state.definition["optuna_storage"], folder, console)
-    return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage, str(folder)), state)
+    owner = Owner(str(folder), read_identity(folder))
+    storage = _open_storage(state.definition["optuna_storage"], folder, study.name, owner, console)
+    return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage, owner), state)
 
 
-def _open_storage(address: str, folder: Path, console: Console) -> BaseStorage:
+def _open_storage(address: str, folder: Path, name: str, owner: Owner, console: Console) -> BaseStorage:
     """Open Optuna's database; without it a file does, since the ledger rebuilds what Optuna knows."""
     try:
-        return open_storage(address, folder)
+        storage = open_storage(address, folder)
+        check_owner(name, storage, owner)
+        return storage
+    except InputError:
+        console.print(
+            f"'{name}' in Optuna's database is another study's, such as the one that this is a copy of, and "
+            "stays as it is. This study goes on with a file of its own, rebuilt from its ledger.",
+            soft_wrap=True,
+            markup=False,
+        )
+        return open_storage("", folder)
     except Exception as error:  # whatever SQLAlchemy or a driver raises
         console.print(
             f"Optuna's database cannot be opened: {first_line(error)} The study goes on with a file, rebuilt "

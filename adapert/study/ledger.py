@@ -5,6 +5,7 @@ says. A process that is killed leaves at most one line torn, which counts as nev
 """
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -41,6 +42,7 @@ __all__ = [
     "is_held",
     "read_events",
     "read_holder",
+    "read_identity",
 ]
 
 _PATIENCE_SECONDS = 0.5
@@ -105,6 +107,22 @@ def read_events(path: Path) -> list[Event]:
         if event["event"] == EventKind.ASKED:
             asked.add(event["trial"])
     return [event for event in read if is_known(event)]
+
+
+def read_identity(folder: Path) -> str:
+    """Identify a study by its ledger's first line, which it keeps wherever its folder is moved or copied.
+
+    Args:
+        folder: The study's.
+
+    Returns:
+        A digest; empty where there is no ledger.
+    """
+    try:
+        with (folder / LEDGER_FILE).open("rb") as file:
+            return hashlib.blake2b(file.readline(), digest_size=16).hexdigest()
+    except OSError:
+        return ""
 
 
 def _read_json(line: bytes) -> Any:

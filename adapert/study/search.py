@@ -17,20 +17,48 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from adapert.errors import InputError
 from adapert.seeding import derive_seed
+from adapert.study.ledger import read_identity
 from adapert.study.space import Conditional, distribution_of, is_varied
 from adapert.study.study import Search
 
 JOURNAL_FILE = "optuna_journal.log"
 """Optuna's storage where no database is named: a mirror of the ledger, for Optuna's own tools."""
 
-OWNER = "adapert.folder"
-"""Attribute of a study of Optuna's: the folder that it mirrors."""
+OWNER, IDENTITY = "adapert.folder", "adapert.identity"
+"""Attributes of a study of Optuna's: the folder that it mirrors, and the identity of the ledger there."""
 
 MEMORY = "memory"
 """The constraint that a config which does not fit into memory breaks."""
 
 _DRAWN = "tpe:relative_params:0"
 """Where TPE keeps what it drew for a running trial; empty makes it look at the trial's values alone."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a study of Optuna's is.
+
+    Attributes:
+        folder: Of the study, absolute.
+        identity: Of its ledger (`read_identity`), which moves with the folder; empty before a study is begun.
+    """
+
+    folder: str = ""
+    identity: str = ""
+
+    def owns(self, attributes: Mapping[str, Any]) -> bool:
+        """Whether a study of Optuna's is this one's: begun in this folder, or moved here since.
+
+        A copy has the identity of its original, but that is still where it was.
+        """
+        if attributes.get(OWNER) == self.folder:
+            return True
+        is_same = bool(self.identity) and attributes.get(IDENTITY) == self.identity
+        return is_same and read_identity(Path(attributes[OWNER])) != self.identity
+
+
+NOBODY = Owner()
+"""Of a storage that is not shared."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +165,14 @@ class Suggestions:
     of Optuna's.
     """
 
-    def __init__(self, plan: Search, name: str, storage: BaseStorage, owner: str = "") -> None:
+    def __init__(self, plan: Search, name: str, storage: BaseStorage, owner: Owner = NOBODY) -> None:
         """Begin anew: a study of this name and owner in the storage is replaced.
 
         Args:
             plan: What to vary, and how.
             name: Of the study.
             storage: Optuna's.
-            owner: Folder of the study, which others that share a database do not have.
+            owner: What tells the study from others that share a database.
 
         Raises:
             InputError: The storage has another study of this name.
@@ -154,7 +182,8 @@ class Suggestions:
             optuna.delete_study(study_name=name, storage=storage)
         self.plan = plan
         self._study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
-        self._study.set_user_attr(OWNER, owner)
+        self._study.set_user_attr(OWNER, owner.folder)
+        self._study.set_user_attr(IDENTITY, owner.identity)
         self._trials: dict[int, Trial] = {}
 
     def suggest(self, number: int) -> dict[str, Any]:
@@ -225,18 +254,18 @@ class Suggestions:
         return self._study.get_trials()
 
 
-def check_owner(name: str, storage: BaseStorage, owner: str) -> None:
+def check_owner(name: str, storage: BaseStorage, owner: Owner) -> None:
     """Refuse a storage that has somebody else's study of this name, which would be lost.
 
     Raises:
         InputError: It has.
     """
     if name in optuna.get_all_study_names(storage):
-        found = optuna.load_study(study_name=name, storage=storage).user_attrs.get(OWNER)
-        if found != owner:
+        found = optuna.load_study(study_name=name, storage=storage).user_attrs
+        if not owner.owns(found):
             raise InputError(
                 f"A study's name must be new in Optuna's storage, but '{name}' there is of "
-                f"'{found or 'another program'}'. Launch it under another --name."
+                f"'{found.get(OWNER) or 'another program'}'. Launch it under another --name."
             )
 
 

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 import warnings
 from collections import Counter
 
@@ -14,11 +15,14 @@ from scipy.stats.qmc import Sobol
 
 from adapert.errors import InputError
 from adapert.seeding import derive_seed
+from adapert.study.ledger import read_identity
 from adapert.study.search import (
     JOURNAL_FILE,
     ConfigEnd,
+    Owner,
     Suggestions,
     build_sampler,
+    check_owner,
     open_storage,
     round_suggestion,
 )
@@ -283,10 +287,41 @@ def test_a_rounded_suggestion_stays_within_its_bounds():
 
 def test_another_workspace_s_study_in_the_same_storage_is_never_replaced():
     storage = InMemoryStorage()
-    Suggestions(Search(space=SPACE), "try", storage, "/one").suggest(0)
+    Suggestions(Search(space=SPACE), "try", storage, Owner("/one", "1")).suggest(0)
     with pytest.raises(InputError, match=r"'try' there is of '/one'\. Launch it under another --name"):
-        Suggestions(Search(space=SPACE), "try", storage, "/other")
-    assert Suggestions(Search(space=SPACE), "try", storage, "/one").trials == []
+        Suggestions(Search(space=SPACE), "try", storage, Owner("/other", "2"))
+    assert Suggestions(Search(space=SPACE), "try", storage, Owner("/one", "1")).trials == []
+
+
+def owner_of(folder):
+    return Owner(str(folder), read_identity(folder))
+
+
+def test_a_study_whose_folder_was_moved_keeps_its_place_in_a_shared_storage(make_ledger, tmp_path):
+    storage, before = InMemoryStorage(), make_ledger().folder
+    Suggestions(Search(space=SPACE), "try", storage, owner_of(before)).suggest(0)
+    moved = before.rename(tmp_path / "moved")
+    for _ in range(2):
+        assert Suggestions(Search(space=SPACE), "try", storage, owner_of(moved)).trials == []
+
+
+def test_a_copy_never_replaces_its_original_in_a_shared_storage(make_ledger, tmp_path):
+    storage, original = InMemoryStorage(), make_ledger().folder
+    Suggestions(Search(space=SPACE), "try", storage, owner_of(original)).suggest(0)
+    copied = shutil.copytree(original, tmp_path / "copied")
+    with pytest.raises(InputError, match=f"there is of '{original}'"):
+        check_owner("try", storage, owner_of(copied))
+    check_owner("try", storage, owner_of(original))
+
+
+def test_of_copies_whose_original_is_gone_the_first_takes_its_place(make_ledger, tmp_path):
+    storage, original = InMemoryStorage(), make_ledger().folder
+    Suggestions(Search(space=SPACE), "try", storage, owner_of(original))
+    copies = [shutil.copytree(original, tmp_path / name) for name in ("first", "second")]
+    shutil.rmtree(original)
+    Suggestions(Search(space=SPACE), "try", storage, owner_of(copies[0]))
+    with pytest.raises(InputError, match=r"there is of '.*first'"):
+        check_owner("try", storage, owner_of(copies[1]))
 
 
 # Storages
