@@ -273,8 +273,9 @@ def pick(
     else:
         results = open_study(folder, study)
         picked = add_intervals(rank_configs(results, objective), results)
-    keep_pick(folder, study, picked, note)
+    # What says how it was picked comes last: a pick that was killed before is none.
     keep_picked_model(folder, study, picked.trials, note, place)
+    keep_pick(folder, study, picked, note)
     return picked
 
 
@@ -481,6 +482,7 @@ def write_report(
     Raises:
         InputError: No such study, none at all, another split, or a file that cannot be written.
     """
+    from adapert.study.folders import copy_report, study_folder
     from adapert.tracking.runs import keep_report
     from adapert.tracking.store import tracking_uri
     from analysis.report.content import build_report
@@ -493,6 +495,8 @@ def write_report(
     folder = check_folder("workspace", workspace)
     path = _file("out", out) or folder / "report.html"
     page = write_page(build_report(folder, studies, split), path)
+    for study in studies:
+        copy_report(study_folder(folder, study), page)
     keep_report(tracking_uri(folder), studies, page, note)
     return path
 
@@ -505,6 +509,7 @@ def _draw_studies(
     only: tuple[str, ...],
     note: Note,
 ) -> "tuple[list[Path], pd.DataFrame | None]":
+    from adapert.study.folders import copy_figures, study_folder
     from adapert.tracking.runs import keep_figures
     from adapert.tracking.store import tracking_uri
     from analysis.claims import CLAIMS_STEM
@@ -515,6 +520,8 @@ def _draw_studies(
     paths: list[Path] = []
     if not only or set(only) & set(figure_stems()):
         drawn = draw_study_figures(studies, directory, split, only, note)
+        for study, files in drawn.items():
+            copy_figures(study_folder(workspace, study), files)
         keep_figures(tracking_uri(workspace), drawn, note)
         paths += [path for files in drawn.values() for path in files]
     claims = None if only and CLAIMS_STEM not in only else summarize_study_claims(studies, split)

@@ -14,6 +14,7 @@ from adapert.data.prepared import read_manifest
 from adapert.errors import InputError, name_some
 from adapert.launching import check_data
 from adapert.operation import StudyResult, operate
+from adapert.prediction.logged import PickedModels
 from adapert.records import TrialStatus
 from adapert.results.inputs import find_data
 from adapert.study.definition import describe_origin, describe_study, find_changes, restore_study
@@ -143,7 +144,8 @@ def stop(workspace: Path, name: str, trial: str | None) -> None:
 def sync(workspace: Path, name: str) -> tuple[int, str]:
     """Bring MLflow to what a study's ledger says, and end the runs of one that was killed.
 
-    The store is asked what it has; a run that was deleted or lost is delivered again.
+    The store is asked what it has; a run that was deleted or lost is delivered again, with the figures, the
+    report and the picked model that the study's folder has.
 
     Returns:
         Number of lines that still wait, and what keeps them, or what MLflow refused for good.
@@ -165,7 +167,9 @@ def sync(workspace: Path, name: str) -> tuple[int, str]:
             }
             events.append(ledger.append(EventKind.CLOSED, **said))
         study = restore_study(state.definition["study"])
-        tracker = Tracker(study, ledger, events, partial(open_store, workspace), folder / "trials")
+        tracker = Tracker(
+            study, ledger, events, partial(open_store, workspace), folder / "trials", PickedModels()
+        )
         n_waiting = tracker.close()
         ledger.close()
     return n_waiting, tracker.trouble or "; ".join(tracker.refused[:3])

@@ -12,9 +12,11 @@ from rich.console import Console
 from adapert.config import Config
 from adapert.errors import InputError
 from adapert.records import EndReason, Tag, TrialStatus
+from adapert.results.ledger import write_pick
+from adapert.results.study import PickRecord
 from adapert.resume import extend, resume, stop, sync
 from adapert.study.definition import describe_origin
-from adapert.study.folders import find_study, study_names
+from adapert.study.folders import PICK_FILE, copy_figures, copy_report, find_study, study_names
 from adapert.study.ledger import EventKind, held
 from adapert.study.limits import Limits
 from adapert.study.requests import has_requests, read_requests, write_request
@@ -567,3 +569,67 @@ def test_an_evaluation_that_is_damaged_is_left_out(begun, workspace, no_patience
     write_evaluation(workspace, "test_001", {})
     (workspace / "evaluations" / "test_001" / "evaluation.json").write_text(text)
     assert sync(workspace, "try") == (0, "")
+
+
+def show(made):
+    """What was drawn of a study, and how its config was picked, in its folder."""
+    figures = [made.folder.parents[1] / "figures" / f"history{suffix}" for suffix in (".png", ".pdf")]
+    for path in figures:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("drawn")
+    copy_figures(made.folder, figures)
+    copy_report(made.folder, "<html>")
+    write_pick(made.folder, PickRecord("pds", "try_reevaluation"))
+
+
+def shown_in(workspace):
+    """What the store shows of a study's own run."""
+    client, _ = open_store(workspace)
+    (run,) = [run for run in runs_in(workspace) if run.data.tags[Tag.KIND] == "study"]
+    kept = [file for name in ("figures", "report") for file in client.list_artifacts(run.info.run_id, name)]
+    return {file.path: file.file_size for file in kept}, run.data.tags.get(Tag.PICKED_BY)
+
+
+SHOWN = {"figures/history.png": 5, "report/report.html": 6}, "pds try_reevaluation"
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_figures_report_and_pick_are_delivered_again(begun, workspace, no_patience, is_lost):
+    made = finished(begun)
+    show(made)
+    sync(workspace, "try")
+    if is_lost:
+        (workspace / DATABASE).unlink()
+        shutil.rmtree(workspace / ARTIFACTS)
+        shutil.rmtree(workspace / "figures")
+    assert sync(workspace, "try") == (0, "")
+    assert shown_in(workspace) == SHOWN
+    lines = len(made.events)
+    assert sync(workspace, "try") == (0, "")
+    assert (shown_in(workspace), len(made.events)) == (SHOWN, lines)
+
+
+def test_a_report_that_was_written_again_since_replaces_the_one_that_was_delivered(
+    begun, workspace, no_patience
+):
+    made = finished(begun)
+    show(made)
+    sync(workspace, "try")
+    copy_report(made.folder, "<html>more")
+    sync(workspace, "try")
+    assert shown_in(workspace)[0]["report/report.html"] == len("<html>more")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"objective": "pds"}'])
+def test_a_damaged_record_of_a_pick_keeps_nothing_back(begun, workspace, no_patience, text):
+    made = finished(begun)
+    (made.folder / PICK_FILE).write_text(text)
+    assert sync(workspace, "try") == (0, "")
+    assert shown_in(workspace) == ({}, None)
+
+
+def test_a_study_that_lies_elsewhere_gets_no_folder_for_what_is_drawn_of_it(tmp_path):
+    (tmp_path / "a.png").write_text("drawn")
+    copy_figures(tmp_path / "try", [tmp_path / "a.png"])
+    copy_report(tmp_path / "try", "<html>")
+    assert not (tmp_path / "try").exists()

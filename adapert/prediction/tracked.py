@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,29 +15,22 @@ from adapert.errors import InputError, format_count
 from adapert.files import remove_whole
 from adapert.prediction.bundle import BUNDLE_FILE, Bundle, Member, read_bundle, read_weights, write_bundle
 from adapert.prediction.genes import check_perturbations
-from adapert.prediction.served import BUNDLE_NAME, save_served
+from adapert.prediction.logged import log_model
 from adapert.records import WEIGHTS_FILE, Tag
 from adapert.results.find import find_trial, is_study_name, open_study
 from adapert.results.inputs import find_data
 from adapert.results.study import StudyResults
-from adapert.results.tracked import MODELS
 from adapert.results.trial import TrialResult
-from adapert.study.folders import PICKED_MODEL_FOLDER, study_folder
+from adapert.study.folders import PICK_FILE, PICKED_MODEL_FOLDER, study_folder
 from adapert.study.ledger import LEDGER_FILE
-from adapert.tracking.read import open_client, study_run, tag_of
+from adapert.tracking.read import open_client, study_run
 from adapert.tracking.runs import try_to_keep
-from adapert.tracking.store import quiet_mlflow, tracking_uri
+from adapert.tracking.store import tracking_uri
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
-    from mlflow.tracking import MlflowClient
-
     from adapert.prediction.predictions import Predictions
 
 # What predicts needs torch, which takes seconds to import: `pick` keeps a model without it.
-
-MODEL_NAME = "model"
-"""Of the picked model among its run's models: ``runs:/RUN/model``."""
 
 
 def predict_run(
@@ -96,7 +87,8 @@ def keep_picked_model(
     if _is_of(kept, trials):
         bundle = read_bundle(kept)
     else:
-        # One of an earlier pick is not of the config that is picked now.
+        # One of an earlier pick is not of the config that is picked now, and neither is what is said of it.
+        (folder / PICK_FILE).unlink(missing_ok=True)
         remove_whole(kept)
         try:
             bundle = bundle_trials([find_trial(workspace, trial) for trial in trials], workspace, data)
@@ -126,14 +118,7 @@ def track_model(workspace: Path, study: str, bundle: Bundle) -> str:
         InputError: MLflow has no run of the study.
     """
     uri = tracking_uri(workspace)
-    run, joined = study_run(uri, study), ",".join(sorted(member.run for member in bundle.members))
-    if tag_of(run, Tag.PICKED_RUNS) == joined:
-        return tag_of(run, Tag.PICKED_MODEL)
-    address = _log_bundle(uri, run, bundle)
-    client = open_client(uri)
-    client.set_tag(run.info.run_id, Tag.PICKED_MODEL, address)
-    client.set_tag(run.info.run_id, Tag.PICKED_RUNS, joined)
-    return address
+    return log_model(open_client(uri), study_run(uri, study), bundle)
 
 
 def _untrack_model(workspace: Path, study: str) -> None:
@@ -226,37 +211,3 @@ def _read_logged(folder: Path) -> Bundle:
     """Read the bundle within a logged model, wherever MLflow put it there."""
     found = next(folder.rglob(BUNDLE_FILE), folder / BUNDLE_FILE)
     return read_bundle(found.parent)
-
-
-def _drop_unfinished(client: "MlflowClient", run: "Run") -> None:
-    """Delete models of a run that a killed process began to log."""
-    of_run = f"source_run_id = '{run.info.run_id}'"
-    for model in client.search_logged_models([run.info.experiment_id], of_run):
-        if model.status == "PENDING":  # a database does not find them by this word
-            client.delete_logged_model(model.model_id)
-
-
-def _log_bundle(tracking_uri: str, run: "Run", bundle: Bundle) -> str:
-    """Log a model by an explicit client: `mlflow.pyfunc.log_model` takes the store from global state."""
-    from mlflow.entities import LoggedModelOutput
-    from mlflow.models.model import Model
-
-    quiet_mlflow()
-    client = open_client(tracking_uri)
-    _drop_unfinished(client, run)
-    first, second = (str(name) for name in bundle.shared.node_names[:2])
-    with TemporaryDirectory() as folder:
-        write_bundle(bundle, Path(folder) / BUNDLE_NAME)
-        logged = client.create_logged_model(
-            run.info.experiment_id, name=MODEL_NAME, source_run_id=run.info.run_id, model_type="adapert"
-        )
-        described = Model(
-            artifact_path=logged.artifact_location, run_id=run.info.run_id, model_id=logged.model_id
-        )
-        save_served(
-            Path(folder) / BUNDLE_NAME, [first, f"{first}+{second}"], Path(folder) / MODEL_NAME, described
-        )
-        client.log_model_artifacts(logged.model_id, str(Path(folder) / MODEL_NAME))
-    client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(run.info.run_id, models=[LoggedModelOutput(logged.model_id, step=0)])
-    return f"{MODELS}{logged.model_id}"

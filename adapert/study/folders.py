@@ -1,8 +1,11 @@
 """Where a workspace's studies lie, and what a study's folder holds."""
 
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from adapert.errors import InputError, name_some, nearest
+from adapert.files import whole_file, write_whole
 from adapert.study.ledger import LEDGER_FILE
 from adapert.study.study import MAX_DERIVED_NAME, check_name
 
@@ -11,6 +14,9 @@ PICK_FILE = "pick.json"
 
 PICKED_MODEL_FOLDER = "picked_model"
 """The bundle of the picked config's model."""
+
+FIGURES_FOLDER, REPORT_FILE = "figures", "report.html"
+"""Copies of what MLflow shows of the study, as they were last drawn, wherever the originals are now."""
 
 
 def study_folder(workspace: Path, name: str) -> Path:
@@ -43,3 +49,27 @@ def find_study(workspace: Path, name: str) -> Path:
             "name its workspace with --workspace."
         )
     return folder
+
+
+def copy_figures(folder: Path, files: Iterable[Path]) -> None:
+    """Copy a study's PNG figures into its folder, each whole; a study that lies elsewhere has none.
+
+    Args:
+        folder: The study's.
+        files: Of its figures, in any format.
+    """
+    if (folder / LEDGER_FILE).is_file():
+        for file in (file for file in files if file.suffix == ".png"):
+            with whole_file(folder / FIGURES_FOLDER / file.name) as beside:
+                shutil.copyfile(file, beside)
+
+
+def copy_report(folder: Path, page: str) -> None:
+    """Copy a report into the folder of a study that it is about; a study that lies elsewhere has none.
+
+    Args:
+        folder: The study's.
+        page: HTML.
+    """
+    if (folder / LEDGER_FILE).is_file():
+        write_whole(folder / REPORT_FILE, page)

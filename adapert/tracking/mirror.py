@@ -10,29 +10,34 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from adapert.config import build_config
 from adapert.errors import InputError
 from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag
+from adapert.study.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
 from adapert.study.ledger import Event
 from adapert.study.study import Design, Study
 from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_runs
 from adapert.tracking.runs import (
     BEST_CONFIG_FILE,
     EVALUATION_FILES,
+    FIGURES,
     MAX_TAG,
+    REPORT_FOLDER,
     RESULT_FILES,
     Runs,
     has_file,
     is_local,
     milliseconds,
+    picked_by,
     run_status,
 )
 from adapert.tracking.summary import escape_markdown
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
 
 Job = Callable[[], Any]
 
@@ -50,18 +55,29 @@ class Delivery:
     jobs: Sequence[Job]
 
 
+class Models(Protocol):
+    """Keeps the model of a picked config with its study's run (`adapert.prediction.logged`)."""
+
+    def has(self, client: "MlflowClient", run: "Run", folder: Path) -> bool:
+        """Whether a study's run has the model of a bundle's folder."""
+
+    def log(self, client: "MlflowClient", run_id: str, folder: Path) -> None:
+        """Log it."""
+
+
 class Mirror:
     """What MLflow lacks of a study."""
 
-    def __init__(self, study: Study, runs: Runs, folder: Path) -> None:
+    def __init__(self, study: Study, runs: Runs, folder: Path, models: Models | None = None) -> None:
         """Compare nothing yet.
 
         Args:
             study: As its ledger defines it.
             runs: Of the store.
             folder: The study's.
+            models: For its picked model, which is left out if None.
         """
-        self._study, self._runs, self._folder = study, runs, folder
+        self._study, self._runs, self._folder, self._models = study, runs, folder, models
 
     def find_missing(self, events: Sequence[Event]) -> list[Delivery]:
         """Ask the store what it has.
@@ -84,8 +100,11 @@ class Mirror:
             *self._of_content(parent, found.get(STUDY)),
             *self._of_study_files(parent, origin, found.get(STUDY)),
             *self._of_evaluations(events, found.get(STUDY)),
+            *self._of_shown(found.get(STUDY)),
+            *self._of_pick(found.get(STUDY)),
             *self._of_end(parent, found.get(STUDY)),
         ]
+        model = [*self._of_model(found.get(STUDY))]
         deliveries = [Delivery(0, made)] if made else []
         for trial, run in expected.items():
             has = found.get(trial)
@@ -96,7 +115,8 @@ class Mirror:
                 *self._of_end(run, has),
             ]
             deliveries += [Delivery(run.n_lines, jobs)] if jobs else []
-        return [*deliveries, Delivery(parent.n_lines, rest)] if made or rest else deliveries
+        deliveries += [Delivery(parent.n_lines, rest)] if made or rest else []
+        return [*deliveries, Delivery(0, model)] if model else deliveries
 
     def _of_creation(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         """The run itself, its tags, its data set and, of a trial, its config."""
@@ -184,6 +204,26 @@ class Mirror:
         if n_openings > int(said or 0):
             yield partial(self._runs.set_tags, STUDY, {Tag.TEST_OPENINGS: str(n_openings)})
 
+    def _of_shown(self, found: "Run | None") -> Iterator[Job]:
+        """Figures and the report as they were last drawn."""
+        shown = [(path, FIGURES) for path in sorted((self._folder / FIGURES_FOLDER).glob("[!.]*.png"))]
+        page = self._folder / REPORT_FILE
+        for path, kept in [*shown, *([(page, REPORT_FOLDER)] if page.is_file() else [])]:
+            if not (found and self._runs.has_artifact(found, f"{kept}/{path.name}", path)):
+                yield partial(self._runs.keep_file, STUDY, path, kept)
+
+    def _of_pick(self, found: "Run | None") -> Iterator[Job]:
+        said = _read_pick(self._folder / PICK_FILE)
+        if said and said != ("" if found is None else found.data.tags.get(Tag.PICKED_BY)):
+            yield partial(self._runs.set_tags, STUDY, {Tag.PICKED_BY: said})
+
+    def _of_model(self, found: "Run | None") -> Iterator[Job]:
+        folder = self._folder / PICKED_MODEL_FOLDER
+        if self._models is None or not folder.is_dir():
+            return
+        if found is None or not self._models.has(self._runs.client, found, folder):
+            yield partial(self._runs.keep_model, self._models.log, folder)
+
     def _of_end(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         if run.ended_at is None:
             if found is not None and not self._has_end(run, found):
@@ -207,6 +247,15 @@ def _has_end_tags(run: ExpectedRun, found: "Run") -> bool:
 
 def _is_same(value: float, other: float | None) -> bool:
     return other is not None and (value == other or (math.isnan(value) and math.isnan(other)))
+
+
+def _read_pick(path: Path) -> str:
+    """How a config was picked, as its tag says it; empty where none was, or the file is damaged."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return picked_by(said["objective"], said["reevaluation"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _read_opened(folder: Path, study: Study, digests: set[str]) -> Mapping[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlparse
 
 from adapert.config import Config
-from adapert.errors import first_line
+from adapert.errors import InputError, first_line
 from adapert.records import (
     CONFIG_FILE,
     ERROR_FILE,
@@ -54,7 +54,10 @@ MAX_METRICS = 1000
 
 BEST_CONFIG_FILE = "best_config.yaml"
 
-REPORT_FILE = "report/report.html"
+FIGURES, REPORT_FOLDER = "figures", "report"
+"""Artifacts of a study: its figures, and the last report on it."""
+
+REPORT_FILE = f"{REPORT_FOLDER}/report.html"
 """Artifact of a study that a report was made of: the last one."""
 
 EVALUATION_FILES = ("summary.csv", "paired.csv", "evaluation.json")
@@ -81,7 +84,7 @@ class NotYetError(RuntimeError):
 
 def is_lasting(error: Exception) -> bool:
     """Whether the store would refuse the same again."""
-    return getattr(error, "error_code", "") in LASTING_ERRORS
+    return isinstance(error, InputError) or getattr(error, "error_code", "") in LASTING_ERRORS
 
 
 def run_status(status: TrialStatus, reason: EndReason | None = None) -> str:
@@ -314,12 +317,17 @@ class Runs:
         """Keep fingerprints of what a study was launched with."""
         self.client.log_dict(self._run_ids[STUDY], dict(origin), ORIGIN_FILE)
 
-    def has_artifact(self, run: "Run", name: str) -> bool:
-        """Whether a run has an artifact; a server is asked."""
+    def has_artifact(self, run: "Run", name: str, like: Path | None = None) -> bool:
+        """Whether a run has an artifact, as long as a file where one is given; a server is asked."""
         if is_local(run):
-            return has_file(run, name)
+            return has_file(run, name, like)
         folder = name.rpartition("/")[0]
-        return name in {file.path for file in self.client.list_artifacts(run.info.run_id, folder)}
+        sizes = {file.path: file.file_size for file in self.client.list_artifacts(run.info.run_id, folder)}
+        return name in sizes and (like is None or sizes[name] == like.stat().st_size)
+
+    def keep_model(self, log: "Callable[[MlflowClient, str, Path], None]", folder: Path) -> None:
+        """Keep the picked model with the study's own run."""
+        log(self.client, self._run_ids[STUDY], folder)
 
     def log_best(self, config: Config) -> None:
         """Keep the best config with the study's own run."""
@@ -399,7 +407,7 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]], note: N
         for study, paths in drawn.items():
             run_id = study_run(tracking_uri, study).info.run_id
             for path in (path for path in paths if path.suffix == ".png"):
-                client.log_artifact(run_id, str(path), "figures")
+                client.log_artifact(run_id, str(path), FIGURES)
 
     try_to_keep("the figures", keep, note)
 
@@ -417,9 +425,14 @@ def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str, 
 
     def keep() -> None:
         run_id = study_run(tracking_uri, study).info.run_id
-        open_client(tracking_uri).set_tag(run_id, Tag.PICKED_BY, f"{objective} {reevaluation}".strip())
+        open_client(tracking_uri).set_tag(run_id, Tag.PICKED_BY, picked_by(objective, reevaluation))
 
     try_to_keep("how the config was picked", keep, note)
+
+
+def picked_by(objective: str, reevaluation: str) -> str:
+    """Value of `Tag.PICKED_BY`."""
+    return f"{objective} {reevaluation}".strip()
 
 
 def keep_evaluation(

@@ -29,7 +29,7 @@ from adapert.tracking.expected import (
     trial_name,
     trial_tags,
 )
-from adapert.tracking.mirror import Delivery, Job, Mirror
+from adapert.tracking.mirror import Delivery, Job, Mirror, Models
 from adapert.tracking.runs import Connect, NotYetError, Runs, is_lasting
 from adapert.tracking.summary import best_finished, config_of, escape_markdown, summarize_state
 
@@ -53,7 +53,13 @@ class Tracker:
     """An observer of a study that brings every line to MLflow, in order and once."""
 
     def __init__(
-        self, study: Study, ledger: Ledger, events: Sequence[Event], connect: Connect, trial_folders: Path
+        self,
+        study: Study,
+        ledger: Ledger,
+        events: Sequence[Event],
+        connect: Connect,
+        trial_folders: Path,
+        models: Models | None = None,
     ) -> None:
         """Compare what MLflow has with the ledger, and begin to write.
 
@@ -63,6 +69,7 @@ class Tracker:
             events: Its lines so far.
             connect: Opens the store, by the writing thread.
             trial_folders: Folder of the trials' folders.
+            models: For the study's picked model, which is left as it is if None.
         """
         self._study, self._ledger, self._trial_folders = study, ledger, trial_folders
         self._folder = ledger.path.parent
@@ -70,7 +77,7 @@ class Tracker:
         is_new = all(event["event"] == EventKind.STUDY for event in events)
         run_ids = {event["trial"]: event["run"] for event in events if event["event"] == EventKind.TRACKED}
         self._runs = Runs(connect, ledger, run_ids, is_new)
-        self._mirror = Mirror(study, self._runs, self._folder)
+        self._mirror = Mirror(study, self._runs, self._folder, models)
         self._jobs: deque[list[Job]] = deque()
         self._missing: deque[Delivery] | None = None
         """What runs lack; None where the store is to be asked."""

@@ -11,6 +11,10 @@ from adapert.models.reference import REFERENCE_MODELS
 from adapert.prediction.predictions import CONTEXT_COLUMNS, DEVICE
 from adapert.prediction.tracked import keep_picked_model, predict_run
 from adapert.records import PER_PERTURBATION_FILE, Tag
+from adapert.results.ledger import write_pick
+from adapert.results.study import PickRecord
+from adapert.resume import sync
+from adapert.study.folders import PICK_FILE, study_folder
 from adapert.tracking.read import open_client, study_run, tag_of
 from adapert.tracking.store import ARTIFACTS, DATABASE, tracking_uri
 from adapert.training.fit import FittedAdaPert
@@ -151,13 +155,107 @@ def test_the_same_trials_are_logged_once(own):
     assert pick_model(own, "001", "002") == pick_model(own, "002", "001")
 
 
-def test_a_model_that_a_killed_process_began_to_log_is_logged_once(own):
-    uri = tracking_uri(own)
-    run, client = study_run(uri, "forms"), open_client(uri)
-    begun = client.create_logged_model(run.info.experiment_id, "model", source_run_id=run.info.run_id)
+def models_of(workspace):
+    """Models of the study's run, without those that were deleted."""
+    client, run = open_client(tracking_uri(workspace)), study_run(tracking_uri(workspace), "forms")
+    of_run = f"source_run_id = '{run.info.run_id}'"
+    return client, run, client.search_logged_models([run.info.experiment_id], of_run)
+
+
+def begin_model(client, run):
+    return client.create_logged_model(run.info.experiment_id, "model", source_run_id=run.info.run_id)
+
+
+def left_begun(client, run):
+    """A process was killed before it logged the model's files."""
+    return begin_model(client, run)
+
+
+def left_without_files(client, run):
+    """A model that is there by its word alone."""
+    model = begin_model(client, run)
+    client.finalize_logged_model(model.model_id, "READY")
+    tags = {Tag.PICKED_MODEL: f"models:/{model.model_id}", Tag.PICKED_RUNS: "forms/001"}
+    for name, value in tags.items():
+        client.set_tag(run.info.run_id, name, value)
+    return model
+
+
+@pytest.mark.parametrize("leave", [left_begun, left_without_files])
+def test_a_model_that_a_killed_process_left_unfinished_is_logged_once(own, leave):
+    client, run, _ = models_of(own)
+    left = leave(client, run)
     pick_model(own, "001")
-    (model,) = client.search_logged_models([run.info.experiment_id])
-    assert (model.model_id == begun.model_id, model.status) == (False, "READY")
+    _, run, (model,) = models_of(own)
+    assert (model.model_id == left.model_id, model.status) == (False, "READY")
+    assert tag_of(run, Tag.PICKED_MODEL) == f"models:/{model.model_id}"
+
+
+def test_a_model_whose_process_was_killed_before_the_run_named_it_is_taken(own):
+    pick_model(own, "001")
+    client, run, (logged,) = models_of(own)
+    for tag in (Tag.PICKED_RUNS, Tag.PICKED_MODEL):
+        client.delete_tag(run.info.run_id, tag)
+    pick_model(own, "001")
+    _, run, (model,) = models_of(own)
+    assert model.model_id == logged.model_id
+    assert tag_of(run, Tag.PICKED_MODEL) == f"models:/{model.model_id}"
+
+
+def test_an_earlier_pick_s_model_stays_beside_the_next_one_s(own):
+    pick_model(own, "001")
+    pick_model(own, "001", "002")
+    _, run, models = models_of(own)
+    assert len(models) == 2
+    assert tag_of(run, Tag.PICKED_RUNS) == "forms/001,forms/002"
+
+
+def test_what_is_said_of_an_earlier_pick_goes_with_its_model(own):
+    folder = study_folder(own, "forms")
+    pick_model(own, "001")
+    write_pick(folder, PickRecord("pds", ""))
+    pick_model(own, "001")
+    assert (folder / PICK_FILE).is_file()
+    pick_model(own, "002")
+    assert not (folder / PICK_FILE).exists()
+
+
+def lose_store(workspace, empty_database):
+    shutil.copyfile(empty_database, workspace / DATABASE)
+    shutil.rmtree(workspace / ARTIFACTS)
+
+
+def lose_artifacts(workspace, _):
+    shutil.rmtree(workspace / ARTIFACTS)
+
+
+def lose_model(workspace, _):
+    client, _, (model,) = models_of(workspace)
+    client.delete_logged_model(model.model_id)
+
+
+@pytest.mark.parametrize("lose", [lose_store, lose_artifacts, lose_model])
+def test_sync_logs_a_picked_model_again_that_the_store_lost(own, genes, lose, empty_database):
+    pick_model(own, "001", "002")
+    expected = predict_run(own, "forms", genes).deltas
+    lose(own, empty_database)
+    for _ in range(2):
+        assert sync(own, "forms") == (0, "")
+    _, run, (model,) = models_of(own)
+    assert model.status == "READY"
+    assert tag_of(run, Tag.PICKED_MODEL) == f"models:/{model.model_id}"
+    shutil.rmtree(own / "studies")
+    pd.testing.assert_frame_equal(predict_run(own, "forms", genes).deltas, expected)
+
+
+def test_a_picked_model_that_is_damaged_is_told_and_keeps_nothing_else_back(own, empty_database):
+    pick_model(own, "001")
+    lose_store(own, empty_database)
+    (study_folder(own, "forms") / "picked_model" / "bundle.json").write_text("{")
+    n_waiting, trouble = sync(own, "forms")
+    assert n_waiting == 0
+    assert "A model's folder must be whole, but '" in trouble
+    assert study_run(tracking_uri(own), "forms").info.status == "FINISHED"
 
 
 def test_a_model_is_kept_that_mlflow_does_not_take(own, genes):

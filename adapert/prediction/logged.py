@@ -1,0 +1,145 @@
+"""The model of a picked config as MLflow has it: a pyfunc of its study's run, whole and once.
+
+A model says itself of which trials it is, so that one that a killed process had logged, but not yet named
+with its study's run, is found again; one without its files, or not logged to its end, is deleted.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from adapert.records import Tag
+from adapert.results.tracked import MODELS
+from adapert.tracking.read import tag_of
+from adapert.tracking.store import quiet_mlflow
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.tracking import MlflowClient
+
+    from adapert.prediction.bundle import Bundle
+
+# Torch takes seconds to import, and only what is not logged yet needs it.
+
+MODEL_NAME = "model"
+"""Of the picked model among its run's models: ``runs:/RUN/model``."""
+
+_READY, _DESCRIPTION = "READY", "MLmodel"
+
+
+def log_model(client: "MlflowClient", run: "Run", bundle: "Bundle") -> str:
+    """Log a bundle as the model of its study's run, unless the run has it.
+
+    Args:
+        client: Of the store.
+        run: The study's own.
+        bundle: Of the picked config.
+
+    Returns:
+        The model's address: ``mlflow.pyfunc.load_model`` takes it once the tracking address is set.
+    """
+    names = _join(member.run for member in bundle.members)
+    whole = [model for model in _whole_models(client, run) if _is_of(model, run, names)]
+    model_id = whole[0].model_id if whole else _log(client, run, bundle, names)
+    address = f"{MODELS}{model_id}"
+    client.set_tag(run.info.run_id, Tag.PICKED_MODEL, address)
+    client.set_tag(run.info.run_id, Tag.PICKED_RUNS, names)
+    return address
+
+
+class PickedModels:
+    """Compares the picked model of a study's folder with MLflow's, as `adapert.tracking.mirror` asks."""
+
+    def has(self, client: "MlflowClient", run: "Run", folder: Path) -> bool:
+        """Whether a study's run names the model of a bundle, and MLflow has all of it.
+
+        Args:
+            client: Of the store.
+            run: The study's own.
+            folder: Of the bundle.
+        """
+        try:
+            described = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+            names = _join(member["run"] for member in described["members"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False  # whoever logs it says what is wrong
+        address = tag_of(run, Tag.PICKED_MODEL)
+        if tag_of(run, Tag.PICKED_RUNS) != names or not address:
+            return False
+        found = (model.model_id for model in _models(client, run) if _is_whole(client, model))
+        return address.removeprefix(MODELS) in found
+
+    def log(self, client: "MlflowClient", run_id: str, folder: Path) -> None:
+        """Log the bundle in a folder as the model of a study's run.
+
+        Raises:
+            InputError: A damaged bundle.
+        """
+        from adapert.prediction.bundle import read_bundle
+
+        log_model(client, client.get_run(run_id), read_bundle(folder))
+
+
+def _join(runs: Iterator[str]) -> str:
+    return ",".join(sorted(runs))
+
+
+def _models(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":
+    of_run = f"source_run_id = '{run.info.run_id}'"
+    return list(client.search_logged_models([run.info.experiment_id], of_run))
+
+
+def _whole_models(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":
+    """Models of a run; those that a killed process left unfinished, or whose files are lost, are deleted."""
+    whole = []
+    for model in _models(client, run):
+        if _is_whole(client, model):
+            whole.append(model)
+        else:
+            client.delete_logged_model(model.model_id)
+    return whole
+
+
+def _is_whole(client: "MlflowClient", model: "LoggedModel") -> bool:
+    if model.status != _READY:
+        return False
+    return _DESCRIPTION in {file.path for file in client.list_logged_model_artifacts(model.model_id)}
+
+
+def _is_of(model: "LoggedModel", run: "Run", names: str) -> bool:
+    is_named = f"{MODELS}{model.model_id}" == tag_of(run, Tag.PICKED_MODEL)
+    return names in (model.tags.get(Tag.PICKED_RUNS), tag_of(run, Tag.PICKED_RUNS) if is_named else "")
+
+
+def _log(client: "MlflowClient", run: "Run", bundle: "Bundle", names: str) -> str:
+    """Log a model by an explicit client: `mlflow.pyfunc.log_model` takes the store from global state."""
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models.model import Model
+
+    from adapert.prediction.bundle import write_bundle
+    from adapert.prediction.served import BUNDLE_NAME, save_served
+
+    quiet_mlflow()
+    first, second = (str(name) for name in bundle.shared.node_names[:2])
+    with TemporaryDirectory() as folder:
+        write_bundle(bundle, Path(folder) / BUNDLE_NAME)
+        logged = client.create_logged_model(
+            run.info.experiment_id,
+            name=MODEL_NAME,
+            source_run_id=run.info.run_id,
+            tags={Tag.PICKED_RUNS: names},
+            model_type="adapert",
+        )
+        described = Model(
+            artifact_path=logged.artifact_location, run_id=run.info.run_id, model_id=logged.model_id
+        )
+        save_served(
+            Path(folder) / BUNDLE_NAME, [first, f"{first}+{second}"], Path(folder) / MODEL_NAME, described
+        )
+        client.log_model_artifacts(logged.model_id, str(Path(folder) / MODEL_NAME))
+    # The output first: a model that is ready is never without its run.
+    client.log_outputs(run.info.run_id, models=[LoggedModelOutput(logged.model_id, step=0)])
+    client.finalize_logged_model(logged.model_id, _READY)
+    return str(logged.model_id)
