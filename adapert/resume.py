@@ -83,10 +83,21 @@ def extend(
     n_trials: int | None,
     n_seeds: int | None,
     data: Path | None = None,
+    is_again: bool = False,
 ) -> StudyResult | None:
     """Add trials to a search, or seeds to a design, and run them.
 
-    The same extension goes on where it was killed or interrupted; nothing is added twice.
+    The same extension goes on where it was killed or interrupted, or while another process runs it; nothing
+    is added twice unless that is asked for.
+
+    Args:
+        workspace: Of the study.
+        name: Of the study.
+        console: Where progress is shown.
+        n_trials: Of a search: more configs.
+        n_seeds: Of a design: more seeds of each variant.
+        data: Where its data set lies, where it is not found by itself.
+        is_again: Whether to add as many once more although the same extension is not done yet.
 
     Returns:
         None where another process runs the study and has taken the request up.
@@ -98,16 +109,17 @@ def extend(
     events = read_events(folder / LEDGER_FILE)
     state = fold(events)
     _check_extension(restore_study(state.definition["study"]), n_trials, n_seeds)
-    if not is_held(folder):  # else a request would wait that was refused
+    is_running = is_held(folder)
+    if not is_running:  # else a request would wait that was refused
         _check_unchanged(state, folder, _find_data(state, workspace, data), False, console)
-        if _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
-            console.print(
-                f"'{name}' was extended so before, and goes on with that. When it is done, it can be "
-                "extended again.",
-                soft_wrap=True,
-                markup=False,
-            )
-            return resume(workspace, name, console, {}, {}, data=data)
+    if not is_again and _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
+        console.print(
+            f"'{name}' was extended so before, and goes on with that: nothing is added twice. To add as many "
+            "once more, give --again, or wait until it is done.",
+            soft_wrap=True,
+            markup=False,
+        )
+        return None if is_running else resume(workspace, name, console, {}, {}, data=data)
     write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
     if _is_taken(folder):
         return None
@@ -248,7 +260,7 @@ def _check_extension(study: Study, n_trials: int | None, n_seeds: int | None) ->
 
 
 def _was_left(folder: Path, events: Sequence[Event], more: Mapping[str, int | None]) -> bool:
-    """Whether the very same extension was asked for, and its process killed or interrupted."""
+    """Whether the very same extension was asked for and is not done: it runs, or was left before its end."""
     if any(request == {"kind": "extend", **more} for _, request in read_requests(folder)):
         return True
     last: Mapping[str, Any] = {}

@@ -387,6 +387,28 @@ def test_the_process_that_runs_a_study_takes_more_up_itself(begun, workspace, op
     assert operated == []
 
 
+def test_an_extension_that_is_typed_again_while_it_runs_adds_nothing_unless_that_is_meant(
+    begun, workspace, operated, console, taken
+):
+    made = begun()
+    made.say(EventKind.EXTENDED, request="one", n_trials=None, n_seeds=2)
+    with held(made.folder):
+        assert extend(workspace, "try", console, None, 2) is None
+        assert taken == []
+        assert "nothing is added twice. To add as many once more, give --again" in console.file.getvalue()
+        assert extend(workspace, "try", console, None, 2, is_again=True) is None
+    assert taken == [{"kind": "extend", "n_trials": None, "n_seeds": 2}]
+    assert operated == []
+
+
+def test_an_extension_that_waits_is_not_asked_for_twice(begun, workspace, operated, console, taken):
+    made = begun()
+    write_request(made.folder, "extend", n_trials=None, n_seeds=2)
+    with held(made.folder):
+        assert extend(workspace, "try", console, None, 2) is None
+    assert taken == []
+
+
 # stop
 
 

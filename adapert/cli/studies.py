@@ -210,15 +210,18 @@ def extend(
     workspace: Workspace = DEFAULT_WORKSPACE,
     trials: Annotated[int | None, typer.Option("--trials", min=1, help="More configs of a search.")] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="More seeds of a design.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Although the same extension is not done yet.")
+    ] = False,
     data: MovedData = None,
 ) -> None:
     """Add trials to a study, whether it runs or has ended.
 
-    Typed again after a crash, it goes on with those that it added.
+    Typed again before they are done, it adds nothing twice, and goes on after a crash.
     """
     from adapert.resume import extend as extend_study
 
-    result = extend_study(workspace, study, console, trials, seeds, data)
+    result = extend_study(workspace, study, console, trials, seeds, data, again)
     if result is None:
         console.print(f"The process that runs '{study}' goes on with more.", soft_wrap=True)
     else:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+import optuna
 import pytest
 from fixtures.launched import SEARCH, command, runs_in
 from fixtures.servers import free_port
@@ -51,6 +53,36 @@ def test_a_study_in_an_awkward_place_is_moved_and_extended_there(launchable, tmp
         assert folder == moved / ARTIFACTS / kept.info.run_id / "artifacts"
         assert (folder / CONFIG_FILE).is_file() == bool(trial)
     assert run("sync", "tiny_search", "--workspace", moved) == "MLflow has all of 'tiny_search'.\n"
+
+
+def optuna_trials(address):
+    return len(optuna.load_study(study_name="tiny_search", storage=address).trials)
+
+
+def test_a_project_moves_with_its_data_and_keeps_its_database_and_a_copy_leaves_that_alone(
+    launchable, tmp_path
+):
+    project = tmp_path / "project"
+    shutil.copytree(launchable, project / "data" / "prepared")
+    address = f"sqlite:///{tmp_path}/optuna.db"
+    line = command(project, "first", SEARCH, project / "data" / "prepared", "--optuna-storage", address)
+    subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+    moved = project.rename(tmp_path / "moved")
+    copied = shutil.copytree(moved, tmp_path / "copied")
+    extend = ("extend", "tiny_search", "--trials", 1, "--workspace")
+    assert "Optuna's database" not in run(*extend, moved / "first runs")
+    assert optuna_trials(address) == 4
+    assert "goes on with a file of its own" in run(*extend, copied / "first runs")
+    assert optuna_trials(address) == 4
+    for place in (moved, copied):
+        events = read_events(place / "first runs" / "studies" / "tiny_search" / LEDGER_FILE)
+        assert fold(events).session["data"] == str(place / "data" / "prepared")
+        assert len(fold(events).records) == 4
+        run("rerun", "tiny_search", "--workspace", place / "first runs")
+    away = (moved / "data" / "prepared").rename(tmp_path / "away")
+    run(*extend, moved / "first runs", "--data", away)
+    run(*extend, moved / "first runs")  # which remembers
+    assert not project.exists()
 
 
 def test_a_moved_workspace_s_pages_show_its_artifacts(launchable, tmp_path):
