@@ -13,6 +13,7 @@ import pytest
 from fixtures.command import Simulated
 from fixtures.copied import copy_store
 from fixtures.store import Store
+from fixtures.trained import Trained
 
 import adapert
 from adapert.errors import InputError
@@ -59,6 +60,18 @@ def test_figures_and_a_report_are_written_where_they_are_asked_for(store: Store,
     assert set(drawn.claims["verdict"]) <= {"supported", "not supported", "undecided"}
     page = adapert.write_report(["ablate_parts"], copied, tmp_path / "page.html")
     assert page.read_text().lower().startswith("<!doctype html>")
+
+
+def test_what_is_drawn_of_a_study_is_copied_into_its_folder(trained: Trained, tmp_path):
+    workspace = tmp_path / "runs"
+    shutil.copytree(trained.workspace, workspace)
+    drawn = adapert.draw_figures("forms", workspace, tmp_path / "here")
+    page = adapert.write_report("forms", workspace, tmp_path / "page.html")
+    folder = workspace / "studies" / "forms"
+    figures = {path.name: path.read_bytes() for path in drawn.paths if path.suffix == ".png"}
+    assert figures
+    assert {path.name: path.read_bytes() for path in (folder / "figures").iterdir()} == figures
+    assert (folder / "report.html").read_bytes() == page.read_bytes()
 
 
 def test_a_split_is_evaluated_and_counted(simulated: Simulated, tmp_path):
