@@ -1,6 +1,7 @@
 """Fixtures that tests of several rooms share."""
 
 pytest_plugins = [
+    "fixtures.threads",
     "fixtures.store",
     "fixtures.dataset",
     "fixtures.command",

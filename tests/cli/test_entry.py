@@ -101,15 +101,16 @@ finally:
     assert ended.stderr == "[]\n"
 
 
-def test_installed_command_simulates_and_prepares_as_its_hint_says(tmp_path):
+def test_installed_command_simulates_and_its_hint_prepares(adapert: RunCommand, tmp_path):
     simulated = run_installed("simulate", "--out", "demo", directory=tmp_path)
     assert (simulated.returncode, simulated.stderr) == (0, "")
     hint = simulated.stdout.splitlines()[-1].split()
-    prepared = run_installed(*hint[1:], directory=tmp_path)
-    assert (prepared.returncode, prepared.stderr) == (0, "")
-    assert "Wrote demo/prepared. Next: adapert reproduce --data demo/prepared" in prepared.stdout
+    assert hint[0] == "adapert"
+    prepared = adapert(*hint[1:])
+    assert (prepared.status, prepared.err) == (0, "")
+    assert "Wrote demo/prepared. Next: adapert reproduce --data demo/prepared" in prepared.out
     manifest = json.loads((tmp_path / "demo" / "prepared" / "manifest.json").read_text())
-    assert manifest["fingerprint"] in prepared.stdout
+    assert manifest["fingerprint"] in prepared.out
     assert sorted(os.listdir(tmp_path / "demo")) == [
         "cells.h5ad",
         "network.tsv.gz",

@@ -1,6 +1,6 @@
 """Small trainings that tests of the loop, its rows and its checkpoints share."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -20,15 +20,6 @@ SMALL = {
     "training.minibatch_size": 3,
     "training.max_epochs": 4,
 }
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads gain nothing on a data set this small, and wait for each other on a busy machine."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture

@@ -61,23 +61,44 @@ def adjust_by_hand(frame, reference, metric):
     return adjusted
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ablation(make_table):
     """With variants that no claim is about: they belong to the family all the same."""
     levels = {"full": 0.5, "no_context": 0.43, "no_non_deg": 0.44, "no_graph": 0.47, "mean": 0.3}
     return build_frame(make_table, levels)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sensitivity(make_table):
     weights = {"a": 0.0, "b": 0.001, "c": 0.01, "d": 0.1}
     return build_frame(make_table, {"a": 0.5, "b": 0.52, "c": 0.53, "d": 0.44}, weights)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def evaluation(make_table):
     levels = {"mean": 0.4, "ridge_text": 0.46, "ridge_both": 0.47, "adapert": 0.5, "adapert_ensemble": 0.52}
     return build_frame(make_table, {**levels, "split_half": 0.9})
+
+
+@pytest.fixture(scope="module")
+def ablation_figure(ablation):
+    """What Figure 4 shows, of every metric; read-only, as all of these."""
+    return summarize_ablation(ablation)
+
+
+@pytest.fixture(scope="module")
+def sensitivity_figure(sensitivity):
+    return summarize_sensitivity(sensitivity)
+
+
+@pytest.fixture(scope="module")
+def claims(ablation, sensitivity):
+    return summarize_claims(ablation, sensitivity)
+
+
+@pytest.fixture(scope="module")
+def differences(evaluation):
+    return summarize_differences(evaluation)
 
 
 def tabulate(paired, question):
@@ -88,10 +109,10 @@ def tabulate(paired, question):
 
 
 @pytest.mark.parametrize("metric", ["pearson_delta", "pds"])
-def test_an_ablations_p_is_the_same_in_figure_claims_and_report(ablation, metric):
+def test_an_ablations_p_is_the_same_in_figure_claims_and_report(ablation, ablation_figure, claims, metric):
     expected = adjust_by_hand(ablation, "full", metric)
-    figure = summarize_ablation(ablation).set_index(["metric", "effect_size", "variant"])
-    claims = summarize_claims(ablation, None).set_index(["metric", "group", "claim"])
+    figure = ablation_figure.set_index(["metric", "effect_size", "variant"])
+    claims = claims.set_index(["metric", "group", "claim"])
     report = tabulate(compare_variants(ablation[ablation["metric"] == metric]), VARIANTS)
     report = report.set_index(["effect size", "variant"])["p, Holm"].astype(float)
     assert report.to_dict() == pytest.approx(expected)
@@ -102,10 +123,10 @@ def test_an_ablations_p_is_the_same_in_figure_claims_and_report(ablation, metric
 
 
 @pytest.mark.parametrize("metric", ["pearson_delta", "pds"])
-def test_a_weights_p_is_the_same_in_figure_and_claims(sensitivity, metric):
+def test_a_weights_p_is_the_same_in_figure_and_claims(sensitivity, sensitivity_figure, claims, metric):
     expected = adjust_by_hand(sensitivity, "a", metric)
-    figure = summarize_sensitivity(sensitivity).set_index(["metric", "effect_size", "lambda_non"])
-    claims = summarize_claims(None, sensitivity).set_index(["metric", "group", "claim"])
+    figure = sensitivity_figure.set_index(["metric", "effect_size", "lambda_non"])
+    claims = claims.set_index(["metric", "group", "claim"])
     for group in GROUPS:
         p = expected[group, "d"]
         assert figure.loc[(metric, group, 0.1), "p_holm"] == pytest.approx(p)
@@ -113,11 +134,10 @@ def test_a_weights_p_is_the_same_in_figure_and_claims(sensitivity, metric):
 
 
 @pytest.mark.parametrize("metric", ["pearson_delta", "pds"])
-def test_a_models_p_is_the_same_in_evaluation_report_and_table_3(evaluation, metric):
+def test_a_models_p_is_the_same_in_evaluation_report_and_table_3(evaluation, differences, metric):
     is_asked = evaluation["variant"].isin(["mean", "ridge_text", "ridge_both", "adapert"])
     expected = adjust_by_hand(evaluation[is_asked], "adapert", metric)
-    paired = summarize_differences(evaluation)
-    own = paired[(paired["variant"] == "adapert") & (paired["metric"] == metric)]
+    own = differences[(differences["variant"] == "adapert") & (differences["metric"] == metric)]
     assert own.set_index(["effect_size", "reference"])["p_holm"].to_dict() == pytest.approx(expected)
     report = tabulate(own, MODELS).set_index(["effect size", "reference"])["p, Holm"].astype(float)
     assert report.to_dict() == pytest.approx(expected)
@@ -161,17 +181,18 @@ def test_nothing_to_compare_with_has_no_row(make_table, compare):
     assert {"effect_size", "variant", "metric", "p_holm"} <= set(compare(alone).columns)
 
 
-def test_every_caption_names_its_family(ablation, sensitivity, evaluation):
-    claims = build_claims_table(summarize_claims(ablation, sensitivity))
-    assert VARIANTS.family in claims.caption
-    assert WEIGHTS.family in claims.caption
+def test_every_caption_names_its_family(ablation, ablation_figure, sensitivity_figure, claims, evaluation):
+    caption = build_claims_table(claims).caption
+    assert VARIANTS.family in caption
+    assert WEIGHTS.family in caption
+    paired = compare_variants(ablation)
     for question, figure in [
-        (VARIANTS, plot_ablation(summarize_ablation(ablation))),
-        (WEIGHTS, plot_sensitivity(summarize_sensitivity(sensitivity))),
+        (VARIANTS, plot_ablation(ablation_figure)),
+        (WEIGHTS, plot_sensitivity(sensitivity_figure)),
     ]:
         caption = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
         assert question.rule in caption
-        assert question.rule in build_paired_table(compare_variants(ablation), "", "", question).note
+        assert question.rule in build_paired_table(paired, "", "", question).note
     record = {"opened": {"split": "test", "data_fingerprint": "f00", "n_perturbations": 36}}
     table = build_effect_size_table(evaluation, record)
     assert table is not None
