@@ -1,13 +1,16 @@
+import math
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
 
 from adapert.config import Config
-from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
+from adapert.records import FAILURE, IS_OVER, MESSAGE, OBJECTIVE, EndReason, TrialRecord
 from adapert.study.definition import describe_study, restore_study
 from adapert.study.path import PathTrials
 from adapert.study.state import StudyState
 from adapert.study.study import AblationPath, Study
+from adapert.testing import SimulatedWorkers, begin_study, open_study
 
 START = {"model.tau": 0.5, "model.dropout": 0.0, "graph.top_k": 5}
 
@@ -16,26 +19,26 @@ def study_of(plan):
     return Study(name="path", question="Which?", base=Config(), plan=plan)
 
 
-def run_path(plan, score, killed_every=0):
-    """Follow a path to its end, one trial at a time; a new source after every so many trials."""
-    state, source = StudyState(), PathTrials(plan)
-    while source.has_more(state):
-        (proposal,) = source.propose(state)
-        assignment = proposal.assignment
-        record = TrialRecord(
-            f"{len(state.records):03d}",
-            proposal.number,
-            assignment.variant,
-            assignment.seed,
-            assignment.changes,
-        )
-        state.records[record.trial_id] = record
-        value = score(assignment.changes, assignment.seed)
-        record.status = TrialStatus.FAILED if value is None else TrialStatus.FINISHED
-        record.metrics = {} if value is None else {OBJECTIVE: value}
-        if killed_every and len(state.records) % killed_every == 0:
-            source = PathTrials(plan)
-    return list(state.records.values())
+def run_path(folder, plan, score, killed_every=math.inf):
+    """Follow a path to its end, one trial at a time, in a new process after every so many trials."""
+
+    def report(record, epoch):
+        value = score(record.changes, record.seed)
+        if value is None:
+            return {FAILURE: EndReason.ERROR, MESSAGE: "ValueError: no"}
+        return {OBJECTIVE: value, "epoch": epoch, IS_OVER: True}
+
+    begin_study(study_of(plan), folder)
+    is_done = False
+    while not is_done:
+        conductor = open_study(folder)
+        SimulatedWorkers(conductor, report).run(n_reports=killed_every)
+        is_done = conductor.is_done
+        conductor.ledger.close()
+    return [
+        replace(record, seconds=0.0, metrics={OBJECTIVE: record.objective})  # what no clock changes
+        for record in conductor.state.records.values()
+    ]
 
 
 def greedy(score):
@@ -56,9 +59,9 @@ def score_of(worth):
 
 
 @pytest.mark.parametrize("values", list(permutations([-1.0, 3.0, 2.0])))
-def test_a_path_moves_the_field_that_helps_most(values):
+def test_a_path_moves_the_field_that_helps_most(values, memory_folder):
     score = score_of(dict(zip(START, values, strict=True)))
-    records = run_path(AblationPath(start=START, n_seeds=1), score)
+    records = run_path(memory_folder, AblationPath(start=START, n_seeds=1), score)
     steps = []
     for number in range(1, 4):
         of_round = [record for record in records if record.variant.startswith(f"{number} ")]
@@ -67,8 +70,8 @@ def test_a_path_moves_the_field_that_helps_most(values):
     assert steps == greedy(score)
 
 
-def test_a_path_begins_at_the_start_and_ends_at_the_base():
-    records = run_path(AblationPath(start=START, n_seeds=2), score_of(WORTH))
+def test_a_path_begins_at_the_start_and_ends_at_the_base(memory_folder):
+    records = run_path(memory_folder, AblationPath(start=START, n_seeds=2), score_of(WORTH))
     assert [(r.variant, r.seed, r.changes) for r in records[:2]] == [
         ("0 start", 0, START),
         ("0 start", 1, START),
@@ -78,10 +81,10 @@ def test_a_path_begins_at_the_start_and_ends_at_the_base():
     assert [record.number for record in records[::2]] == list(range(7))
 
 
-def test_a_killed_path_goes_on_as_if_it_had_not_been():
+def test_a_killed_path_goes_on_as_if_it_had_not_been(memory_folder):
     plan = AblationPath(start=START, n_seeds=2)
-    whole = run_path(plan, score_of(WORTH))
-    assert run_path(plan, score_of(WORTH), killed_every=1) == whole
+    whole = run_path(memory_folder / "whole", plan, score_of(WORTH))
+    assert run_path(memory_folder / "killed", plan, score_of(WORTH), killed_every=1) == whole
 
 
 def test_a_round_waits_for_its_last_trial():
@@ -96,7 +99,7 @@ def test_a_round_waits_for_its_last_trial():
     assert source.has_more(state)
 
 
-def test_a_config_that_failed_is_not_a_step_while_another_finished():
+def test_a_config_that_failed_is_not_a_step_while_another_finished(memory_folder):
     def score(changes, seed):
         return (
             None
@@ -104,7 +107,7 @@ def test_a_config_that_failed_is_not_a_step_while_another_finished():
             else score_of(WORTH)(changes, seed)
         )
 
-    records = run_path(AblationPath(start=START, n_seeds=1), score)
+    records = run_path(memory_folder, AblationPath(start=START, n_seeds=1), score)
     # The second step has nothing but configs with the failing field moved, or the other one.
     assert records[-1].changes == {}
     assert "graph.top_k" not in next(r for r in records if r.variant.startswith("2 ")).changes
