@@ -22,7 +22,7 @@ from adapert.comparison import (
     score,
 )
 from adapert.config import Config
-from adapert.data.prepared import PreparedDataset, check_values, read_prepared
+from adapert.data.prepared import PreparedDataset, check_fingerprint, check_values, read_prepared
 from adapert.data.regroup import redraw
 from adapert.errors import InputError, first_line, format_count
 from adapert.evaluation.emitted_files import write_emitted_pair
@@ -143,12 +143,11 @@ def read_dataset(config: Config, plan: ComparisonPlan) -> PreparedDataset:
     """
     if not config.data.path:
         raise InputError("An evaluation needs a prepared data set, but the config has no data.path. Set it.")
-    dataset = read_prepared(Path(config.data.path), {"train", "validation", plan.split})
-    if config.data.fingerprint not in ("", dataset.fingerprint):
-        raise InputError(
-            f"A config is evaluated on its own data, of fingerprint {config.data.fingerprint}, but "
-            f"'{config.data.path}' has {dataset.fingerprint}. Name the data set that it was picked on."
-        )
+    path = Path(config.data.path)
+    dataset = read_prepared(path, {"train", "validation", plan.split})
+    if config.data.fingerprint:
+        cure = "Name the data set that it was picked on."
+        check_fingerprint(path, dataset.fingerprint, config.data.fingerprint, "The config", cure)
     check_values(dataset)
     return redraw(dataset, config.data.split_seed, config.data.control == "cell")
 

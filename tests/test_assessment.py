@@ -223,7 +223,7 @@ def test_a_config_of_redrawn_splits_is_fitted_on_them(config, plan_of):
 
 
 def test_other_data_than_the_configs_are_refused(config, plan_of):
-    with pytest.raises(InputError, match="on its own data, of fingerprint 0123"):
+    with pytest.raises(InputError, match="needs the data set of fingerprint 0123, but"):
         read_dataset(config.with_changes({"data.fingerprint": "0123"}), plan_of())
     with pytest.raises(InputError, match=r"the config has no data\.path"):
         read_dataset(Config(), plan_of())

@@ -350,6 +350,25 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
+def check_fingerprint(path: Path, found: str, expected: str, owner: str, cure: str) -> None:
+    """Refuse a data set that is not the one something was made on.
+
+    Args:
+        path: Of the data set.
+        found: Its fingerprint.
+        expected: Fingerprint of the data set that is needed.
+        owner: What needs it, such as ``"The trial"``.
+        cure: What to do, in a sentence.
+
+    Raises:
+        InputError: The two differ.
+    """
+    if found != expected:
+        raise InputError(
+            f"{owner} needs the data set of fingerprint {expected}, but '{path}' now has {found}. {cure}"
+        )
+
+
 def read_prepared(
     path: Path, splits: Collection[SplitName] = ("train", "validation"), is_mapped: bool = True
 ) -> PreparedDataset:

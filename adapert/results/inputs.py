@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adapert.config import Config
-from adapert.data.prepared import read_manifest
+from adapert.data.prepared import check_fingerprint, read_manifest
 from adapert.errors import InputError
 
 
@@ -24,12 +24,8 @@ def find_data(config: Config, workspace: Path, data: Path | None = None) -> Path
     """
     path, fingerprint = Path(config.data.path), config.data.fingerprint
     if data is not None:
-        found = read_manifest(data)["fingerprint"]
-        if found != fingerprint:
-            raise InputError(
-                f"The trial's data set has fingerprint {fingerprint}, but '{data}' has {found}. Say where "
-                "the trial's lies with --data DIR."
-            )
+        cure = "Say where the trial's lies with --data DIR."
+        check_fingerprint(data, read_manifest(data)["fingerprint"], fingerprint, "The trial", cure)
         return data.resolve()
     if located := locate_data(path, fingerprint, workspace):
         return located

@@ -7,8 +7,23 @@ import scipy.sparse
 from fixtures.dataset import write_prepared
 
 from adapert.data import array_folder
-from adapert.data.prepared import CellTable, CellWriter, check_content, check_values, read_prepared
+from adapert.data.prepared import (
+    CellTable,
+    CellWriter,
+    check_content,
+    check_fingerprint,
+    check_values,
+    read_prepared,
+)
 from adapert.errors import InputError
+
+
+def test_another_data_set_than_is_needed_is_refused(tmp_path):
+    check_fingerprint(tmp_path, "00ff", "00ff", "The trial", "Name it.")
+    with pytest.raises(
+        InputError, match=r"The trial needs .* fingerprint 00ff, but '.*' now has 0001\. Name it"
+    ):
+        check_fingerprint(tmp_path, "0001", "00ff", "The trial", "Name it.")
 
 
 def test_cells_written_in_stretches_are_read_as_one_table(tmp_path):
