@@ -3,10 +3,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fixtures.dataset import build_tiny_dataset
+from fixtures.dataset import build_tiny_dataset, write_prepared
 
 from adapert.config import Config
-from adapert.data.prepared import write_prepared
 from adapert.errors import InputError
 from adapert.results.inputs import find_data
 
