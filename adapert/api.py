@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from adapert.assessment import Assessment, EmittedFiles
-    from adapert.comparison import ComparisonPlan
+    from adapert.comparison.assess import Assessment, EmittedFiles
+    from adapert.comparison.plan import ComparisonPlan
     from adapert.data.prepared import PreparedDataset
-    from adapert.launching import Stores
-    from adapert.operation import StudyResult
     from adapert.prediction.predictions import Predictions
-    from adapert.reevaluation import ReevaluationPlan
-    from adapert.rerunning import RerunResult
+    from adapert.prediction.rerun import RerunResult
     from adapert.results.study import StudyResults
-    from adapert.selection import Pick
-    from adapert.study.limits import Limits
-    from adapert.study.resources import Resources
-    from adapert.study.study import Study
+    from adapert.selection.rank import Pick
+    from adapert.selection.reevaluate import ReevaluationPlan
+    from adapert.study.engine.limits import Limits
+    from adapert.study.execution.resources import Resources
+    from adapert.study.plan.study import Study
+    from adapert.workspace.launch import Stores
+    from adapert.workspace.session import StudyResult
 
 # Torch, Ray and MLflow take seconds to import: each function imports what it needs, when it is called.
 
@@ -148,17 +148,21 @@ def launch(
     from rich.console import Console
 
     from adapert.config import Config
-    from adapert.launching import Stores, build_base, is_begun
-    from adapert.launching import launch as launch_study
-    from adapert.resume import resume as resume_study
-    from adapert.study.limits import Limits
-    from adapert.study.recipes import build_study
-    from adapert.study.resources import Resources, build_resources
-    from adapert.study.study import Study
+    from adapert.study.engine.limits import Limits
+    from adapert.study.execution.resources import Resources, build_resources
+    from adapert.study.plan.recipes import build_study
+    from adapert.study.plan.study import Study
+    from adapert.workspace.launch import Stores, build_base, is_begun
+    from adapert.workspace.launch import launch as launch_study
+    from adapert.workspace.resume import resume as resume_study
 
-    check_optional("resources", resources, Resources, "Make them by adapert.study.resources.build_resources.")
-    check_optional("limits", limits, Limits, "Make them by adapert.study.limits.Limits(seconds=3600).")
-    check_optional("stores", stores, Stores, "Make them by adapert.launching.Stores(tracking_uri=...).")
+    check_optional(
+        "resources", resources, Resources, "Make them by adapert.study.execution.resources.build_resources."
+    )
+    check_optional("limits", limits, Limits, "Make them by adapert.study.engine.limits.Limits(seconds=3600).")
+    check_optional(
+        "stores", stores, Stores, "Make them by adapert.workspace.launch.Stores(tracking_uri=...)."
+    )
     check_kind(
         "study", study, (str, Path, Study), "Name a recipe, such as 'search', or the path of your own."
     )
@@ -223,7 +227,7 @@ def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
         InputError: No such study, or no finished trial.
     """
     from adapert.results.find import open_study
-    from analysis.load import load_per_perturbation
+    from adapert.results.load import load_per_perturbation
 
     return load_per_perturbation(open_study(check_folder("workspace", workspace), _name("study", study)))
 
@@ -246,7 +250,7 @@ def pick(
     Args:
         study: Its name.
         workspace: Where it lies.
-        objective: One of `adapert.selection.OBJECTIVES`.
+        objective: One of `adapert.selection.rank.OBJECTIVES`.
         plan: How the best few are trained anew before one is named; 3 configs, 3 seeds and 2 splits if None.
         is_reevaluated: Whether they are; else the best so far is named at once.
         resources: Fields of `Resources` for that; the others are as the study had them.
@@ -259,12 +263,14 @@ def pick(
         UnfinishedError: Training anew was interrupted; picking again goes on with it.
     """
     from adapert.prediction.tracked import keep_picked_model
-    from adapert.reevaluation import ReevaluationPlan, add_intervals, keep_pick, pick_config
     from adapert.results.find import open_study
-    from adapert.selection import pick as rank_configs
-    from adapert.study.resources import Resources
+    from adapert.selection.rank import pick as rank_configs
+    from adapert.selection.reevaluate import ReevaluationPlan, add_intervals, keep_pick, pick_config
+    from adapert.study.execution.resources import Resources
 
-    check_optional("plan", plan, ReevaluationPlan, "Make it by adapert.reevaluation.ReevaluationPlan(top=3).")
+    check_optional(
+        "plan", plan, ReevaluationPlan, "Make it by adapert.selection.reevaluate.ReevaluationPlan(top=3)."
+    )
     used = check_fields("resources", resources, get_type_hints(Resources))
     folder = check_folder("workspace", workspace)
     study, place = _name("study", study), _folder("data", data)
@@ -309,10 +315,10 @@ def evaluate(
         InputError: No data set, a test split that was opened before, or an output that exists.
         DivergedError: A loss or prediction became NaN or infinite.
     """
-    from adapert.assessment import evaluate_config
-    from adapert.comparison import ComparisonPlan
+    from adapert.comparison.assess import evaluate_config
+    from adapert.comparison.plan import ComparisonPlan
     from adapert.data.prepared import read_prepared
-    from adapert.launching import build_base
+    from adapert.workspace.launch import build_base
 
     check_optional(
         "plan", plan, ComparisonPlan, "Make it by adapert.comparison.ComparisonPlan(split='test')."
@@ -376,7 +382,7 @@ def rerun(
         InputError: No such store or run, or other data than the trial's.
         DivergedError: The loss, or a prediction, became NaN or infinite.
     """
-    from adapert.rerunning import rerun_trial
+    from adapert.prediction.rerun import rerun_trial
 
     return rerun_trial(check_folder("workspace", workspace), _name("run", run), _folder("data", data), note)
 
@@ -482,7 +488,7 @@ def write_report(
     Raises:
         InputError: No such study, none at all, another split, or a file that cannot be written.
     """
-    from adapert.study.folders import copy_report, study_folder
+    from adapert.study.engine.folders import copy_report, study_folder
     from adapert.tracking.runs import keep_report
     from adapert.tracking.store import tracking_uri
     from analysis.report.content import build_report
@@ -509,7 +515,7 @@ def _draw_studies(
     only: tuple[str, ...],
     note: Note,
 ) -> "tuple[list[Path], pd.DataFrame | None]":
-    from adapert.study.folders import copy_figures, study_folder
+    from adapert.study.engine.folders import copy_figures, study_folder
     from adapert.tracking.runs import keep_figures
     from adapert.tracking.store import tracking_uri
     from analysis.claims import CLAIMS_STEM

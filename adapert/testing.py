@@ -22,18 +22,18 @@ from optuna.storages import BaseStorage, InMemoryStorage
 
 from adapert.records import IS_OVER, OBJECTIVE, TrialRecord
 from adapert.seeding import derive_seed
-from adapert.study.conductor import Conductor, StudyObserver
-from adapert.study.definition import describe_origin, describe_study, restore_study
-from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
-from adapert.study.limits import Limits
-from adapert.study.path import PathTrials
-from adapert.study.search import Suggestions
-from adapert.study.sources import ListedTrials, SampledTrials, TrialSource
-from adapert.study.state import StudyState, fold
-from adapert.study.study import AblationPath, Search, Study
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
+from adapert.study.engine.limits import Limits
+from adapert.study.engine.path import PathTrials
+from adapert.study.engine.runner import Conductor, StudyObserver
+from adapert.study.engine.search import Suggestions
+from adapert.study.engine.sources import ListedTrials, SampledTrials, TrialSource
+from adapert.study.engine.state import StudyState, fold
+from adapert.study.plan.definition import describe_origin, describe_study, restore_study
+from adapert.study.plan.study import AblationPath, Search, Study
 
 Report = Callable[[TrialRecord, int], Mapping[str, Any]]
-"""What a trial reports after an epoch, from 1: the keys of `adapert.trainable.TrialTrainable.step`."""
+"""What a trial reports after an epoch, from 1: the keys of `adapert.study.execution.trainable.TrialTrainable.step`."""
 
 EpochTime = Callable[[TrialRecord, int], float]
 """How long an epoch of a trial takes, on the simulated clock."""

@@ -8,9 +8,8 @@ import pandas as pd
 
 from adapert.errors import InputError, name_some
 from adapert.evaluation.catalogue import find_metric
-from analysis.figures.style import EFFECT_SIZES
-from analysis.statistics.best_weight import NEAR, NOT_SUPPORTED, SUPPORTED, UNDECIDED, locate_best
-from analysis.statistics.families import (
+from adapert.statistics.best_weight import NEAR, NOT_SUPPORTED, SUPPORTED, UNDECIDED, locate_best
+from adapert.statistics.families import (
     LEVEL,
     REFERENCE,
     TEST,
@@ -20,7 +19,8 @@ from analysis.statistics.families import (
     compare_weights,
     name_weight,
 )
-from analysis.statistics.two_level import CONFIDENCE
+from adapert.statistics.two_level import CONFIDENCE
+from analysis.figures.style import EFFECT_SIZES
 from analysis.tables.table import PaperTable
 
 CLAIM_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
@@ -218,7 +218,7 @@ def _select(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     if refused:
         raise InputError(
             f"Claims are judged on metrics whose best value is 1, but that of {name_some(refused)} is not. "
-            "Compare variants by analysis.statistics.paired.summarize_paired."
+            "Compare variants by adapert.statistics.paired.summarize_paired."
         )
     return frame[frame["metric"].isin(metrics)]
 

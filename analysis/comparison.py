@@ -11,8 +11,8 @@ from rich.table import Table
 from adapert.csv_files import write_csv
 from adapert.evaluation.catalogue import find_metric
 from adapert.files import whole_directory
-from analysis.statistics.estimates import CONFIDENCE, summarize_by
-from analysis.statistics.families import MODELS, compare_models
+from adapert.statistics.estimates import CONFIDENCE, summarize_by
+from adapert.statistics.families import MODELS, compare_models
 
 CAPTION = (
     f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, with the luck "

@@ -10,11 +10,11 @@ import pandas as pd
 from adapert.errors import InputError, format_count
 from adapert.process import log_levels
 from adapert.records import OBJECTIVE, TrialStatus
+from adapert.results.load import NothingToShowError
 from adapert.results.study import StudyResults
 from adapert.seeding import numpy_generator
-from analysis.load import NothingToShowError
-from analysis.statistics.two_level import FloatArray
-from analysis.statistics.variance_shares import build_parts, sample_variances
+from adapert.statistics.two_level import FloatArray
+from adapert.statistics.variance_shares import build_parts, sample_variances
 
 if TYPE_CHECKING:
     import optuna
@@ -102,7 +102,7 @@ def summarize_importance(
     The denominator is the variance over all configs of the space, the noise of training included: shares of
     all rows sum to 1, and the last row (`REST`) is noise and what more than two fields do together. The
     trials' own distribution weighs the space. Intervals hold the central `KEPT_DRAWS` of posterior draws
-    (`analysis.statistics.variance_shares`): they reach 0 where the data do not exclude that there is no
+    (`adapert.statistics.variance_shares`): they reach 0 where the data do not exclude that there is no
     effect, and up to what the draws that have one exclude.
 
     Args:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from adapert.data.formats.tables import open_binary
 from adapert.data.schema import FloatArray, StringArray
-from adapert.data.tables import open_binary
 from adapert.errors import InputError, first_line, format_count, name_some
 from adapert.seeding import derive_seed, numpy_generator
 from analysis.predictions import Predictions

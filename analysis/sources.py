@@ -8,6 +8,7 @@ import pandas as pd
 
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.errors import InputError
+from adapert.results.load import NothingToShowError, load_per_perturbation
 from adapert.results.study import StudyResults
 from analysis.claims import CLAIMS_STEM, build_claims_table, summarize_claims
 from analysis.figures.recipes import (
@@ -18,7 +19,6 @@ from analysis.figures.recipes import (
     Prepared,
     draw_source,
 )
-from analysis.load import NothingToShowError, load_per_perturbation
 from analysis.pathways import GeneSets, read_gene_sets, summarize_pathway_agreement
 from analysis.predictions import PREDICTIONS_FILE, Predictions, choose_variants, read_predictions
 from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from adapert.launching import build_base
-from adapert.study.study import Design, Search, Study
+from adapert.study.plan.study import Design, Search, Study
+from adapert.workspace.launch import build_base
 from benchmarks.kills import prepare_small
 from benchmarks.measurement import Measurement
 from benchmarks.scheduling import run_study

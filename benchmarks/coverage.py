@@ -22,9 +22,9 @@ import numpy.typing as npt
 from scipy import stats
 
 from adapert.seeding import numpy_generator
-from analysis.statistics.paired import compare_pairs
-from analysis.statistics.significance import holm
-from analysis.statistics.two_level import CONFIDENCE
+from adapert.statistics.paired import compare_pairs
+from adapert.statistics.significance import holm
+from adapert.statistics.two_level import CONFIDENCE
 
 FloatArray = npt.NDArray[np.float64]
 

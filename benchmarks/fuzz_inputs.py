@@ -26,7 +26,7 @@ from benchmarks.fuzz_mutations import (
 SMALL = {"structural_size": 4, "latent_size": 4, "hidden_size": 4, "score_size": 4}
 
 RECIPE = """\
-from adapert.study.study import Design, Study
+from adapert.study.plan.study import Design, Study
 
 
 def study(base):
@@ -133,8 +133,8 @@ def change_recipe(file: Path, generator: np.random.Generator) -> None:
         plan = PLANS[int(generator.integers(len(PLANS)))]
     file.write_text(
         "from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution\n"
-        "from adapert.study.space import Conditional\n"
-        "from adapert.study.study import AblationPath, Design, Search, Study\n\n\n"
+        "from adapert.study.plan.space import Conditional\n"
+        "from adapert.study.plan.study import AblationPath, Design, Search, Study\n\n\n"
         f"def study(base):\n    return Study(name={name}, question='Which?', base=base, plan={plan})\n"
     )
 
@@ -222,7 +222,7 @@ def _read_bundle() -> None:
 
 
 def _read_requests() -> None:
-    from adapert.study.requests import read_requests
+    from adapert.study.engine.requests import read_requests
 
     run_reader(lambda: read_requests(Path("runs/studies/own")))
 
@@ -416,10 +416,10 @@ def _write_study(folder: Path) -> None:
     from adapert.config import read_config
     from adapert.data.prepared import read_manifest
     from adapert.records import OBJECTIVE
-    from adapert.study.definition import describe_origin, describe_study
-    from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger
-    from adapert.study.recipes import build_study
-    from adapert.study.requests import write_request
+    from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger
+    from adapert.study.engine.requests import write_request
+    from adapert.study.plan.definition import describe_origin, describe_study
+    from adapert.study.plan.recipes import build_study
 
     fingerprint = read_manifest(folder / "prepared")["fingerprint"]
     base = read_config(folder / "config.yaml").with_changes({"data.fingerprint": fingerprint})

@@ -29,9 +29,9 @@ from adapert.data.prepare import PrepareChoices, prepare
 from adapert.data.simulate import simulate
 from adapert.records import Tag
 from adapert.seeding import numpy_generator
-from adapert.study.ledger import LEDGER_FILE, read_events
-from adapert.study.search import JOURNAL_FILE
-from adapert.study.state import fold
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
+from adapert.study.engine.search import JOURNAL_FILE
+from adapert.study.engine.state import fold
 from adapert.tracking.store import open_store
 
 NAME = "search"

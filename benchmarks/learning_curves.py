@@ -31,7 +31,7 @@ from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.records import OBJECTIVE
 from adapert.registry import build_model
 from adapert.seeding import numpy_generator
-from adapert.study.search import round_suggestion
+from adapert.study.engine.search import round_suggestion
 from adapert.training.fit import begin_fit
 from search_spaces.adapert import SPACE
 

@@ -21,7 +21,9 @@ import torch
 import yaml
 from rich.console import Console
 
-from adapert.comparison import ComparisonPlan, build_comparison_table, compare, measure_ceilings
+from adapert.comparison.plan import ComparisonPlan
+from adapert.comparison.score import compare, measure_ceilings
+from adapert.comparison.table import build_comparison_table
 from adapert.config import Config, read_config
 from adapert.data.prepared import read_prepared
 from analysis.comparison import CAPTION, build_tables, summarize_comparison

@@ -16,16 +16,16 @@ import optuna
 import psutil
 from rich.console import Console
 
-from adapert.launching import build_base, launch
-from adapert.operation import StudyResult
 from adapert.records import IS_OVER
-from adapert.study.folders import study_folder
-from adapert.study.ledger import LEDGER_FILE, EventKind, read_events
-from adapert.study.limits import Limits
-from adapert.study.resources import Resources
-from adapert.study.run import started_ray
-from adapert.study.study import Search, Study
-from adapert.trainable import TrialSettings, TrialTrainable
+from adapert.study.engine.folders import study_folder
+from adapert.study.engine.ledger import LEDGER_FILE, EventKind, read_events
+from adapert.study.engine.limits import Limits
+from adapert.study.execution.resources import Resources
+from adapert.study.execution.run import started_ray
+from adapert.study.execution.trainable import TrialSettings, TrialTrainable
+from adapert.study.plan.study import Search, Study
+from adapert.workspace.launch import build_base, launch
+from adapert.workspace.session import StudyResult
 from benchmarks.kills import prepare_small
 from benchmarks.measurement import Measurement
 from search_spaces.adapert import SPACE

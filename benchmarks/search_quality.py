@@ -38,9 +38,9 @@ from optuna.trial import TrialState
 
 from adapert.records import OBJECTIVE, TrialRecord
 from adapert.seeding import derive_seed, numpy_generator
-from adapert.study.rungs import Rungs
-from adapert.study.search import ConfigEnd, Suggestions
-from adapert.study.study import Search
+from adapert.study.engine.rungs import Rungs
+from adapert.study.engine.search import ConfigEnd, Suggestions
+from adapert.study.plan.study import Search
 from adapert.testing import SimulatedWorkers
 from benchmarks.learning_curves import (
     Array,
@@ -543,7 +543,7 @@ VARIATIONS: Mapping[str, Sequence[int | float]] = {
     "reduction_factor": (2, 4),
     "n_startup": (4, 8, 16, 20),
 }
-"""Of `adapert.study.study.Search`; `min_share` is min_epochs as a share of the problem's epochs."""
+"""Of `adapert.study.plan.study.Search`; `min_share` is min_epochs as a share of the problem's epochs."""
 
 
 def varied_methods(name: str = "tpe+asha") -> dict[str, Method]:

@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from adapert.launching import build_base, launch
 from adapert.records import IS_OVER
-from adapert.study.conductor import Conductor
-from adapert.study.limits import Limits
-from adapert.study.reports import REPORTED
-from adapert.study.resources import Resources
-from adapert.study.run import started_ray
-from adapert.study.study import Search, Study
+from adapert.study.engine.limits import Limits
+from adapert.study.engine.reports import REPORTED
+from adapert.study.engine.runner import Conductor
+from adapert.study.execution.resources import Resources
+from adapert.study.execution.run import started_ray
+from adapert.study.execution.trainable import TrialSettings, TrialTrainable
+from adapert.study.plan.study import Search, Study
 from adapert.tracking.read import trial_runs
 from adapert.tracking.store import open_store, tracking_uri
-from adapert.trainable import TrialSettings, TrialTrainable
+from adapert.workspace.launch import build_base, launch
 from benchmarks.kills import prepare_small
 from benchmarks.measurement import Measurement
 from benchmarks.scheduling import QUIET

@@ -3,8 +3,8 @@
 from typing import Any
 
 from adapert.config import Config
-from adapert.study.designs import all_combinations
-from adapert.study.study import Design, Study
+from adapert.study.plan.designs import all_combinations
+from adapert.study.plan.study import Design, Study
 from studies.leave_one_out import COMPONENTS
 
 VARIANTS: dict[str, dict[str, Any]] = all_combinations(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from adapert.config import Config
-from adapert.study.study import Design, Study
+from adapert.study.plan.study import Design, Study
 from studies.ablation import VARIANTS as FIGURE_4
 from studies.leave_one_out import COMPONENTS
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from adapert.config import Config
-from adapert.study.study import AblationPath, Study
+from adapert.study.plan.study import AblationPath, Study
 
 BUDGET = ("training.max_epochs", "training.patience")
 """Fields that say how long a trial may train, the same all along the path."""

@@ -1,8 +1,8 @@
 """Each component of the model by itself."""
 
 from adapert.config import Config
-from adapert.study.designs import add_one_in
-from adapert.study.study import Design, Study
+from adapert.study.plan.designs import add_one_in
+from adapert.study.plan.study import Design, Study
 from studies.leave_one_out import COMPONENTS
 
 

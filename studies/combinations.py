@@ -1,8 +1,8 @@
 """Context, non-DEG loss and alignment loss in all combinations."""
 
 from adapert.config import Config
-from adapert.study.designs import all_combinations
-from adapert.study.study import Design, Study
+from adapert.study.plan.designs import all_combinations
+from adapert.study.plan.study import Design, Study
 from studies.leave_one_out import COMPONENTS
 
 CHOSEN = ("context", "non_deg", "align")

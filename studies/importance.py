@@ -1,7 +1,7 @@
 """Which of the six knobs matters, alone and together?"""
 
 from adapert.config import Config
-from adapert.study.study import Search, Study
+from adapert.study.plan.study import Search, Study
 from search_spaces.adapert import SPACE
 
 

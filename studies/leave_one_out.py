@@ -3,8 +3,8 @@
 from typing import Any
 
 from adapert.config import Config
-from adapert.study.designs import leave_one_out
-from adapert.study.study import Design, Study
+from adapert.study.plan.designs import leave_one_out
+from adapert.study.plan.study import Design, Study
 
 COMPONENTS: dict[str, dict[str, Any]] = {
     "context": {"model.context": "constant"},

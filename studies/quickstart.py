@@ -1,7 +1,7 @@
 """Four short trials: does everything work on this machine and these data?"""
 
 from adapert.config import Config
-from adapert.study.study import Search, Study
+from adapert.study.plan.study import Search, Study
 from search_spaces.adapert import SPACE
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from adapert.config import Config
 from adapert.models.reference import REFERENCE_MODELS
-from adapert.study.study import Design, Study
+from adapert.study.plan.study import Design, Study
 
 VARIANTS: dict[str, dict[str, Any]] = {"full": {}} | {name: {"model.name": name} for name in REFERENCE_MODELS}
 

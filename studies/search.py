@@ -1,7 +1,7 @@
 """Search the six knobs of AdaPert."""
 
 from adapert.config import Config
-from adapert.study.study import Search, Study
+from adapert.study.plan.study import Search, Study
 from search_spaces.adapert import SPACE
 
 

@@ -1,7 +1,7 @@
 """Search the knobs, the optimiser and the sizes together with the forms of the model's parts."""
 
 from adapert.config import Config
-from adapert.study.study import Search, Study
+from adapert.study.plan.study import Search, Study
 from search_spaces.adapert_forms import SPACE
 
 

@@ -1,7 +1,7 @@
 """Search the six knobs together with the optimiser and the sizes."""
 
 from adapert.config import Config
-from adapert.study.study import Search, Study
+from adapert.study.plan.study import Search, Study
 from search_spaces.adapert_wide import SPACE
 
 

@@ -1,7 +1,7 @@
 """Figure 5: the weight of the non-DEG loss."""
 
 from adapert.config import Config
-from adapert.study.study import Design, Study
+from adapert.study.plan.study import Design, Study
 
 LAMBDAS = (0.0, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
 

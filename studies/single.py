@@ -1,7 +1,7 @@
 """One config as it is: what `adapert train` runs."""
 
 from adapert.config import Config
-from adapert.study.study import Design, Study
+from adapert.study.plan.study import Design, Study
 
 
 def study(base: Config) -> Study:

@@ -75,7 +75,7 @@ def test_what_is_drawn_of_a_study_is_copied_into_its_folder(trained: Trained, tm
 
 
 def test_a_split_is_evaluated_and_counted(simulated: Simulated, tmp_path):
-    from adapert.comparison import ComparisonPlan
+    from adapert.comparison.plan import ComparisonPlan
 
     plan = ComparisonPlan(split="test", models=("control", "mean"))
     found = adapert.evaluate(data=simulated.prepared, workspace=tmp_path, plan=plan)

@@ -11,9 +11,9 @@ from adapert.arguments import Budget, check_fields, check_names, check_split
 from adapert.config import Config
 from adapert.data.choices import PrepareChoices
 from adapert.errors import InputError
-from adapert.study.recipes import build_study
-from adapert.study.resources import Resources
-from adapert.study.study import BUDGET_OPTIONS
+from adapert.study.execution.resources import Resources
+from adapert.study.plan.recipes import build_study
+from adapert.study.plan.study import BUDGET_OPTIONS
 
 
 def refusals():

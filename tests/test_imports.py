@@ -18,35 +18,35 @@ ROOMS = (
     "adapert.seeding",
     "adapert.config",
     "adapert.records",
-    "adapert.openings",
+    "adapert.comparison.test_access",
     "adapert.data",
     "adapert.evaluation",
-    "adapert.long_table",
+    "adapert.evaluation.long_table",
     "adapert.models",
     "adapert.training",
     "adapert.registry",
     "adapert.comparison",
-    "adapert.machine",
-    "adapert.trainable",
+    "adapert.study.execution.memory",
+    "adapert.study.execution.trainable",
     "search_spaces",
     "adapert.study",
     "studies",
     "adapert.testing",
     "adapert.tracking",
     "adapert.results",
-    "adapert.selection",
-    "adapert.judgement",
+    "adapert.selection.rank",
+    "adapert.selection.decide",
     "adapert.prediction",
-    "adapert.rerunning",
-    "adapert.operation",
-    "adapert.launching",
-    "adapert.resume",
-    "adapert.status",
+    "adapert.prediction.rerun",
+    "adapert.workspace.session",
+    "adapert.workspace.launch",
+    "adapert.workspace.resume",
+    "adapert.workspace.status",
     "adapert.doctor",
-    "analysis.statistics",
+    "adapert.statistics",
     "analysis",
-    "adapert.reevaluation",
-    "adapert.assessment",
+    "adapert.selection.reevaluate",
+    "adapert.comparison.assess",
     "adapert.arguments",
     "adapert.api",
     "adapert.cli",
@@ -58,20 +58,20 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 FORBIDDEN = {
     "adapert.data": {"torch", "ray", "optuna", "mlflow"},
     "adapert.evaluation": {"torch", "ray", "optuna", "mlflow"},
-    "adapert.long_table": {"torch", "ray", "optuna", "mlflow"},
+    "adapert.evaluation.long_table": {"torch", "ray", "optuna", "mlflow"},
     "adapert.models": {"ray", "optuna", "mlflow"},
     "adapert.training": {"ray", "optuna", "mlflow"},
     "adapert.registry": {"ray", "optuna", "mlflow"},
     "adapert.comparison": {"ray", "optuna", "mlflow"},
-    "adapert.trainable": {"optuna", "mlflow"},
+    "adapert.study.execution.trainable": {"optuna", "mlflow"},
     "adapert.study": {"mlflow"},
     "adapert.testing": {"torch", "ray", "mlflow"},
     "adapert.tracking": {"torch", "ray", "optuna"},
     "adapert.results": {"torch", "ray"},
-    "adapert.selection": {"torch", "ray", "optuna"},
-    "adapert.judgement": {"torch", "ray", "optuna"},
-    "adapert.openings": {"torch", "ray", "optuna", "mlflow"},
-    "analysis.statistics": {"torch", "ray", "optuna", "mlflow"},
+    "adapert.selection.rank": {"torch", "ray", "optuna"},
+    "adapert.selection.decide": {"torch", "ray", "optuna"},
+    "adapert.comparison.test_access": {"torch", "ray", "optuna", "mlflow"},
+    "adapert.statistics": {"torch", "ray", "optuna", "mlflow"},
     "analysis": {"torch", "ray"},
     "search_spaces": {"torch", "ray", "mlflow"},
 }
@@ -115,7 +115,7 @@ def test_a_room_does_not_need_what_later_rooms_are_made_of(path):
 def test_commands_that_read_results_begin_without_what_takes_seconds_to_import():
     """Each of these costs as much as reading a thousand trials does."""
     code = (
-        "import sys, adapert.api, adapert.prediction.tracked, adapert.reevaluation, adapert.results.find, "
+        "import sys, adapert.api, adapert.prediction.tracked, adapert.selection.reevaluate, adapert.results.find, "
         "analysis.figures.recipes, analysis.sources, adapert.tracking.runs\n"
         "slow = {'torch', 'numba', 'ray', 'mlflow', 'seaborn', 'scipy.stats', 'matplotlib.pyplot'}\n"
         "print(sorted(slow & set(sys.modules)))"
@@ -128,7 +128,7 @@ def test_a_forward_import_is_seen():
     assert ROOMS.index(room_of("adapert.tracking.read")) > ROOMS.index(
         room_of("adapert.models.adapert.model")
     )
-    assert room_of("adapert.study.run") == "adapert.study"
+    assert room_of("adapert.study.execution.run") == "adapert.study"
 
 
 def test_the_readme_names_every_room():

@@ -28,7 +28,7 @@ Call = Callable[[Path, Path], object]
 
 
 def evaluate(workspace: Path, prepared: Path) -> object:
-    from adapert.comparison import ComparisonPlan
+    from adapert.comparison.plan import ComparisonPlan
 
     plan = ComparisonPlan(split="test", models=("control", "mean"), n_threads=1)
     return adapert.evaluate(data=prepared, workspace=workspace, plan=plan)
@@ -80,7 +80,7 @@ REFUSED: dict[str, Call] = {
 
 
 def _stores(address: str) -> object:
-    from adapert.launching import Stores
+    from adapert.workspace.launch import Stores
 
     return Stores(tracking_uri=address)
 

@@ -8,10 +8,10 @@ from optuna.distributions import FloatDistribution
 from adapert.config import Config
 from adapert.errors import InputError
 from adapert.records import IS_OVER, OBJECTIVE, EndReason, TrialRecord, TrialStatus
-from adapert.study.ledger import LEDGER_FILE, held, read_events
-from adapert.study.limits import Limits
-from adapert.study.recipes import build_study, recipe_names
-from adapert.study.study import AblationPath, Design, Plan, Search, Study
+from adapert.study.engine.ledger import LEDGER_FILE, held, read_events
+from adapert.study.engine.limits import Limits
+from adapert.study.plan.recipes import build_study, recipe_names
+from adapert.study.plan.study import AblationPath, Design, Plan, Search, Study
 from adapert.testing import SimulatedTraining, SimulatedWorkers, begin_study, open_study, run_study
 
 BASE = Config().with_changes({"training.max_epochs": 8})

@@ -51,7 +51,7 @@ def pick(
     """
     from adapert.api import pick as pick_config
     from adapert.config import write_config
-    from adapert.reevaluation import ReevaluationPlan, UnfinishedError
+    from adapert.selection.reevaluate import ReevaluationPlan, UnfinishedError
 
     resources = {
         "cpus_per_trial": cpus_per_trial,

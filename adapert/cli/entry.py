@@ -13,7 +13,7 @@ from adapert.cli.printing import console, print_error
 from adapert.errors import InputError
 
 if TYPE_CHECKING:
-    from adapert.study.conductor import Closing
+    from adapert.study.engine.runner import Closing
 
 app = typer.Typer(
     name="adapert",

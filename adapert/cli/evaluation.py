@@ -19,7 +19,7 @@ from adapert.cli.options import (
 from adapert.cli.printing import console, note, print_error
 
 if TYPE_CHECKING:
-    from adapert.assessment import Assessment
+    from adapert.comparison.assess import Assessment
 
 
 def evaluate(
@@ -59,7 +59,7 @@ def evaluate(
     Typed again after a crash, it goes on under the opening that was counted.
     """
     from adapert.api import evaluate as evaluate_config
-    from adapert.comparison import REFITS, ComparisonPlan
+    from adapert.comparison.plan import REFITS, ComparisonPlan
     from adapert.training.loop import DivergedError
 
     chosen = {} if models is None else {"models": [name.strip() for name in models.split(",")]}

@@ -10,7 +10,7 @@ from adapert.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from adapert.config import Config
-    from adapert.study.resources import Resources
+    from adapert.study.execution.resources import Resources
 
 Data = Annotated[Path | None, typer.Option("--data", help="Directory made by 'adapert prepare'.")]
 MovedData = Annotated[Path | None, typer.Option("--data", help="Where the data were moved to.")]
@@ -66,7 +66,7 @@ def parse_base(
     workspace: Path,
 ) -> "Config":
     """Read the config that trials start from."""
-    from adapert.launching import build_base
+    from adapert.workspace.launch import build_base
 
     return build_base(data, config, parse_changes(changes, max_epochs), workspace)
 
@@ -97,7 +97,7 @@ def parse_resources(
     **cluster: Any,
 ) -> "Resources":
     """Build what a study may use, of what this machine or a cluster has."""
-    from adapert.study.resources import build_resources
+    from adapert.study.execution.resources import build_resources
 
     return build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, parse_device(device), **cluster)
 

@@ -13,7 +13,7 @@ from adapert.errors import format_count
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from adapert.selection import Pick
+    from adapert.selection.rank import Pick
 
 console = Console(highlight=False, markup=False, emoji=False)
 
@@ -40,7 +40,7 @@ def print_rows(rows: list[tuple[str, str]]) -> None:
 
 def print_candidates(picked: "Pick", n_shown: int = 4) -> None:
     """Print the best configs side by side, how those that were trained anew did, and which is picked."""
-    from adapert.selection import describe_objective
+    from adapert.selection.rank import describe_objective
 
     words = describe_objective(picked.metric)
     columns = build_candidate_rows(picked, n_shown)

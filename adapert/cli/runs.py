@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pandas import Series
 
     from adapert.prediction.predictions import Predictions
-    from adapert.rerunning import RerunResult
+    from adapert.prediction.rerun import RerunResult
 
 N_STRONGEST = 10
 """Genes shown of each perturbation, up and down."""
@@ -68,7 +68,7 @@ def predict(
 def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Run a tracked trial again, and compare its metrics; exit status 1 where any differs."""
     from adapert.api import rerun as rerun_trial
-    from adapert.rerunning import describe_result
+    from adapert.prediction.rerun import describe_result
     from adapert.training.loop import DivergedError
 
     try:

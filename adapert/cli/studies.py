@@ -43,9 +43,9 @@ from adapert.cli.printing import console, note, print_candidates, print_error, p
 from adapert.errors import format_count
 
 if TYPE_CHECKING:
-    from adapert.operation import StudyResult
-    from adapert.study.resources import Resources
-    from adapert.study.study import Study
+    from adapert.study.execution.resources import Resources
+    from adapert.study.plan.study import Study
+    from adapert.workspace.session import StudyResult
 
 COHORT_SIZE = 4
 """Configs that a deterministic search asks for at once."""
@@ -94,9 +94,9 @@ def launch(
     from dataclasses import replace
 
     from adapert.api import launch as launch_study
-    from adapert.launching import Stores, check_new, estimate_seconds, print_plan
-    from adapert.study.limits import Limits
-    from adapert.study.recipes import build_study
+    from adapert.study.engine.limits import Limits
+    from adapert.study.plan.recipes import build_study
+    from adapert.workspace.launch import Stores, check_new, estimate_seconds, print_plan
 
     built = build_study(study, parse_base(data, config, changes, max_epochs, workspace))
     built = replace(built, name=built.name if name is None else name).with_budget(
@@ -154,8 +154,8 @@ def train(
     from dataclasses import replace
 
     from adapert.api import launch as launch_study
-    from adapert.launching import check_new
-    from adapert.study.recipes import build_study
+    from adapert.study.plan.recipes import build_study
+    from adapert.workspace.launch import check_new
 
     built = build_study("single", parse_base(data, config, changes, max_epochs, workspace)).with_budget(
         n_seeds=seeds
@@ -191,7 +191,7 @@ def resume(
 
     What is not given stays as it was.
     """
-    from adapert.resume import resume as resume_study
+    from adapert.workspace.resume import resume as resume_study
 
     resources = {
         "cpus_per_trial": cpus_per_trial,
@@ -219,7 +219,7 @@ def extend(
 
     Typed again before they are done, it adds nothing twice, and goes on after a crash.
     """
-    from adapert.resume import extend as extend_study
+    from adapert.workspace.resume import extend as extend_study
 
     result = extend_study(workspace, study, console, trials, seeds, data, again)
     if result is None:
@@ -234,7 +234,7 @@ def stop(
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """End one trial of a running study after its epoch, or the whole study now."""
-    from adapert.resume import stop as stop_study
+    from adapert.workspace.resume import stop as stop_study
 
     stop_study(workspace, study, trial)
     console.print(f"Asked to stop: {study if trial is None else f'trial {trial} of {study}'}.")
@@ -245,7 +245,7 @@ def status(
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
     """List studies, or a study's trials: state, epoch, best, seconds, host, cost."""
-    from adapert.status import (
+    from adapert.workspace.status import (
         build_studies_table,
         build_trials_table,
         describe_status,
@@ -270,7 +270,7 @@ def status(
 
 def sync(study: StudyName, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Deliver to MLflow what it lacks of a study, whatever it lost, and end runs of one that was killed."""
-    from adapert.resume import sync as sync_study
+    from adapert.workspace.resume import sync as sync_study
 
     n_waiting, trouble = sync_study(workspace, study)
     if n_waiting:
@@ -305,8 +305,8 @@ def reproduce(
     from adapert.api import draw_figures, write_report
     from adapert.api import pick as pick_config
     from adapert.config import write_config
-    from adapert.reevaluation import ReevaluationPlan, UnfinishedError
-    from adapert.study.recipes import build_study
+    from adapert.selection.reevaluate import ReevaluationPlan, UnfinishedError
+    from adapert.study.plan.recipes import build_study
 
     base = parse_base(data, config, changes, max_epochs, workspace)
     resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device)
@@ -371,8 +371,8 @@ def _finish(result: "StudyResult", workspace: Path) -> None:
 
 def _next_words(study: "Study") -> list[str]:
     """The command that reads what a study was made for."""
-    from adapert.judgement import SUFFIX
-    from adapert.study.study import Design
+    from adapert.selection.decide import SUFFIX
+    from adapert.study.plan.study import Design
 
     searched = {"search": study.name, "reevaluation": study.name.partition(SUFFIX)[0]}.get(study.plan.kind)
     if searched:
@@ -386,7 +386,7 @@ def _print_result(result: "StudyResult", workspace: Path) -> None:
     from collections import Counter
 
     from adapert.records import TrialStatus
-    from adapert.study.progress import format_seconds
+    from adapert.workspace.progress import format_seconds
 
     name = result.study.name
     ends = ", ".join(f"{result.count(end)} {end}" for end in TrialStatus if result.count(end))

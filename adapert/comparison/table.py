@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from adapert.comparison.plan import ComparisonPlan
-from adapert.comparison.scores import Scored
+from adapert.comparison.score import Scored
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import SplitName
-from adapert.long_table import build_long_table
+from adapert.evaluation.long_table import build_long_table
 
 STUDY = "evaluate"
 """What the long table has in place of a study's name."""

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
-from adapert.data.array_folder import FolderWriter
 from adapert.data.choices import PrepareChoices
 from adapert.data.differential import DEG_TESTS, call_degs
 from adapert.data.effect_size import effect_size_bounds
@@ -26,10 +25,8 @@ from adapert.data.effects import (
     write_effects,
 )
 from adapert.data.expression import StoredExpression, ValueCheck, scale_counts
-from adapert.data.genes import GeneSymbols, read_symbols, select_cell_genes
-from adapert.data.labelled import LabelledCells, find_columns, label_cells
-from adapert.data.labels import LabelRule
-from adapert.data.matrices import (
+from adapert.data.formats.array_folder import FolderWriter
+from adapert.data.formats.matrices import (
     RAW,
     AnnotatedFile,
     MatrixFile,
@@ -38,11 +35,14 @@ from adapert.data.matrices import (
     read_annotations,
     read_stretches,
 )
+from adapert.data.formats.stored import StoredRows
+from adapert.data.genes import GeneSymbols, read_symbols, select_cell_genes
+from adapert.data.labelled import LabelledCells, find_columns, label_cells
+from adapert.data.labels.rule import LabelRule
+from adapert.data.labels.understood import note_dates
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellWriter, read_cells
 from adapert.data.schema import CONTROL, SPLITS, BoolArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
-from adapert.data.stored import StoredRows
-from adapert.data.understood import note_dates
 from adapert.errors import InputError, format_count
 
 COUNTS_LAYER = "counts"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from adapert.data.differential import DegAdjust, DegTest
 from adapert.data.effect_size import EffectSizeGroups
-from adapert.data.labels import strip_blanks
+from adapert.data.labels.rule import strip_blanks
 from adapert.data.splits import DEFAULT_FRACTIONS, check_fractions
 from adapert.errors import InputError
 

@@ -12,8 +12,8 @@ import numpy as np
 import scipy.sparse
 import scipy.special
 
+from adapert.data.row_chunks import starts_of
 from adapert.data.schema import BoolArray, FloatArray, IntArray
-from adapert.data.stretches import starts_of
 
 DegAdjust: TypeAlias = Literal["fdr", "none"]
 DegTest: TypeAlias = Literal["mann_whitney", "welch"]

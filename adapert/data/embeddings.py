@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
-from adapert.data.aliases import Aliases, match_names
+from adapert.data.formats.tables import open_binary, read_table, require_file
+from adapert.data.labels.aliases import Aliases, match_names
+from adapert.data.row_chunks import require_memory
 from adapert.data.schema import BoolArray, FloatArray, StringArray
-from adapert.data.stretches import require_memory
-from adapert.data.tables import open_binary, read_table, require_file
 from adapert.errors import InputError, format_count, name_some
 
 NPZ_ARRAYS = ("symbols", "embedding")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse
 
+from adapert.data.formats.stored import StoredRows
+from adapert.data.row_chunks import starts_of
 from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
-from adapert.data.stored import StoredRows
-from adapert.data.stretches import starts_of
 from adapert.errors import InputError, name_some
 
 LIBRARY_SIZE = 4_000

@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse
 
 from adapert.data.columns import GENE_SYMBOL, find_column, texts
-from adapert.data.label_words import ENSEMBL_ID
+from adapert.data.labels.words import ENSEMBL_ID
 from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
 from adapert.data.variability import measure_moments, score_counts, score_log_values
 from adapert.errors import InputError, name_some

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from adapert.data.aliases import Aliases, match_names
+from adapert.data.formats.tables import read_table, require_file
+from adapert.data.labels.aliases import Aliases, match_names
 from adapert.data.schema import FloatArray, IntArray, StringArray
-from adapert.data.tables import read_table, require_file
 from adapert.errors import InputError, format_count, name_some
 
 FIRST_GENE_COLUMNS = ("gene_a", "gene_1", "gene1", "source", "protein1", "node1", "from")

@@ -18,15 +18,15 @@ from adapert.data.columns import (
     text_array,
     texts,
 )
-from adapert.data.labels import LEFT_OUT, LabelRule, strip_blanks
-from adapert.data.schema import CONTROL, IntArray, StringArray
-from adapert.data.understood import (
+from adapert.data.labels.rule import LEFT_OUT, LabelRule, strip_blanks
+from adapert.data.labels.understood import (
     Understood,
     check_covered,
     refuse_apart,
     require_controls,
     understand,
 )
+from adapert.data.schema import CONTROL, IntArray, StringArray
 from adapert.errors import InputError, format_count, name_some
 
 FEW_CONTROLS = 20

@@ -14,13 +14,15 @@ import numpy as np
 import pandas as pd
 
 from adapert import __version__
-from adapert.data.aliases import Aliases, read_aliases
 from adapert.data.cells import measure_cells
 from adapert.data.choices import PrepareChoices
 from adapert.data.effects import Measured
 from adapert.data.embeddings import Embeddings, align_embeddings, read_embeddings
+from adapert.data.formats.tables import require_file
 from adapert.data.graph import build_edges, find_network_info, read_network
-from adapert.data.labels import LabelRule
+from adapert.data.labels.aliases import Aliases, read_aliases
+from adapert.data.labels.rule import LabelRule
+from adapert.data.labels.understood import check_covered
 from adapert.data.prepared import (
     FORMAT_VERSION,
     PreparedDataset,
@@ -36,8 +38,6 @@ from adapert.data.schema import (
     StringArray,
     genes_of,
 )
-from adapert.data.tables import require_file
-from adapert.data.understood import check_covered
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import name_some
 from adapert.files import whole_directory

@@ -16,15 +16,15 @@ import numpy as np
 import scipy.sparse
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
-from adapert.data.array_folder import (
+from adapert.data.differential import DegAdjust, DegTest
+from adapert.data.effect_size import EffectSizeGroups
+from adapert.data.formats.array_folder import (
     ArrayFolder,
     DamagedError,
     FolderWriter,
     Rule,
     find_index_fault,
 )
-from adapert.data.differential import DegAdjust, DegTest
-from adapert.data.effect_size import EffectSizeGroups
 from adapert.data.schema import (
     EFFECT_SIZES,
     BoolArray,

@@ -8,15 +8,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from adapert.data.array_folder import FolderWriter
 from adapert.data.choices import PrepareChoices
 from adapert.data.columns import N_CELLS, PERTURBATION, filter_rows, find_column, texts
 from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds
 from adapert.data.effects import Effect, Measured, write_effects
 from adapert.data.expression import ValueCheck
+from adapert.data.formats.array_folder import FolderWriter
+from adapert.data.formats.matrices import RAW, AnnotatedFile, check_layer, read_annotations, read_matrix
 from adapert.data.genes import GeneSymbols, read_symbols, select_response_genes
-from adapert.data.labels import LEFT_OUT, LabelRule, strip_blanks
-from adapert.data.matrices import RAW, AnnotatedFile, check_layer, read_annotations, read_matrix
+from adapert.data.labels.rule import LEFT_OUT, LabelRule, strip_blanks
+from adapert.data.labels.understood import (
+    Understood,
+    check_covered,
+    note_dates,
+    refuse_apart,
+    require_controls,
+    understand,
+)
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellTable, read_cells
 from adapert.data.schema import (
     CONTROL,
@@ -28,14 +36,6 @@ from adapert.data.schema import (
     genes_of,
 )
 from adapert.data.splits import Split, choose_split
-from adapert.data.understood import (
-    Understood,
-    check_covered,
-    note_dates,
-    refuse_apart,
-    require_controls,
-    understand,
-)
 from adapert.data.units import RESPONSE_UNITS
 from adapert.errors import InputError, format_count, name_some
 

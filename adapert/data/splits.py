@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from adapert.data.labels import LabelRule
+from adapert.data.formats.tables import read_table, require_file
+from adapert.data.labels.rule import LabelRule
+from adapert.data.labels.spellings import Spellings
 from adapert.data.schema import SPLITS, SplitName, genes_of
-from adapert.data.spellings import Spellings
-from adapert.data.tables import read_table, require_file
 from adapert.errors import InputError, name_some, nearest
 from adapert.files import parse_json
 from adapert.seeding import numpy_generator

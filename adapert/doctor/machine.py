@@ -49,7 +49,7 @@ class Gpu:
 
 def check_cores() -> Finding:
     """Count the cores that trials may share."""
-    from adapert.study.resources import count_cpus
+    from adapert.study.execution.resources import count_cpus
 
     return Finding("cores", State.OK, f"{count_cpus()} of this machine's {os.cpu_count()}")
 
@@ -228,7 +228,7 @@ def check_ray() -> Finding:
     """Start Ray as a study does, run one task in a worker, and end it."""
     import ray
 
-    from adapert.study.run import started_ray
+    from adapert.study.execution.run import started_ray
 
     started = time.monotonic()
     with started_ray():

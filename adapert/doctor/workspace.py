@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from adapert.doctor.findings import GB, Finding, State, describe_size
 from adapert.errors import InputError, name_some
 from adapert.files import parse_json
-from adapert.study.ledger import FORMAT, LEDGER_FILE, EventKind
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind
 
 if TYPE_CHECKING:
     pass

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from adapert.data.hdf5 import check_hdf5
+from adapert.data.formats.hdf5 import check_hdf5
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, SplitName
 from adapert.data.units import describe_units

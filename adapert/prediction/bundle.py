@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from adapert.config import Config, read_config, write_config
-from adapert.data.array_folder import DamagedError
+from adapert.data.formats.array_folder import DamagedError
 from adapert.data.prepared import CellTable, PreparedDataset, SharedTable
 from adapert.data.units import LOG1P_UNITS
 from adapert.errors import InputError, name_some

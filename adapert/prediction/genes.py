@@ -6,7 +6,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from adapert.config import GraphConfig
-from adapert.data.labels import LabelRule, strip_blanks
+from adapert.data.labels.rule import LabelRule, strip_blanks
 from adapert.data.prepared import SharedTable
 from adapert.data.schema import GENE_SEPARATOR, genes_of
 from adapert.errors import InputError, name_some
@@ -19,7 +19,7 @@ def check_perturbations(perturbations: Iterable[str], node_names: Iterable[str])
     """Check what a model is asked for.
 
     Args:
-        perturbations: As labels of a data file; see `adapert.data.labels.LabelRule`.
+        perturbations: As labels of a data file; see `adapert.data.labels.rule.LabelRule`.
         node_names: Genes of the model's graph.
 
     Returns:

@@ -22,8 +22,8 @@ from adapert.results.find import find_trial, is_study_name, open_study
 from adapert.results.inputs import find_data
 from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
-from adapert.study.folders import PICK_FILE, PICKED_MODEL_FOLDER, study_folder
-from adapert.study.ledger import LEDGER_FILE
+from adapert.study.engine.folders import PICK_FILE, PICKED_MODEL_FOLDER, study_folder
+from adapert.study.engine.ledger import LEDGER_FILE
 from adapert.tracking.read import open_client, study_run
 from adapert.tracking.runs import try_to_keep
 from adapert.tracking.store import tracking_uri

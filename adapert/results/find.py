@@ -9,9 +9,9 @@ from adapert.results.ledger import LedgerResults
 from adapert.results.study import StudyResults
 from adapert.results.tracked import TrackedResults
 from adapert.results.trial import TrialResult
-from adapert.study.folders import study_folder, study_names
-from adapert.study.ledger import LEDGER_FILE, EventKind, read_events
-from adapert.study.study import make_printable
+from adapert.study.engine.folders import study_folder, study_names
+from adapert.study.engine.ledger import LEDGER_FILE, EventKind, read_events
+from adapert.study.plan.study import make_printable
 from adapert.tracking.read import find_run, tag_of, tracked_names
 from adapert.tracking.read import find_studies as find_tracked_studies
 from adapert.tracking.store import has_store, tracking_uri

@@ -16,10 +16,10 @@ from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE, TrialRecord, TrialStatus
 from adapert.results.study import PickRecord, StudyResults
 from adapert.results.trial import TrialResult
-from adapert.study.folders import PICK_FILE, PICKED_MODEL_FOLDER
-from adapert.study.ledger import LEDGER_FILE, Event, EventKind, is_held, read_events
-from adapert.study.state import StudyState, fold
-from adapert.study.trial_files import trial_folder
+from adapert.study.engine.folders import PICK_FILE, PICKED_MODEL_FOLDER
+from adapert.study.engine.ledger import LEDGER_FILE, Event, EventKind, is_held, read_events
+from adapert.study.engine.state import StudyState, fold
+from adapert.study.engine.trial_files import trial_folder
 
 PICK_FORMAT = 1
 

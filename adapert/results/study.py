@@ -13,7 +13,7 @@ import pandas as pd
 from adapert.errors import InputError, name_some
 from adapert.records import TrialStatus
 from adapert.results.trial import TrialResult
-from adapert.study.state import StudyState
+from adapert.study.engine.state import StudyState
 
 
 @dataclass(frozen=True)

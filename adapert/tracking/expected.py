@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapert.records import EndReason, Tag, TrialRecord, TrialStatus
-from adapert.study.ledger import Event, EventKind
-from adapert.study.state import StudyState
-from adapert.study.study import Search, Study
+from adapert.study.engine.ledger import Event, EventKind
+from adapert.study.engine.state import StudyState
+from adapert.study.plan.study import Search, Study
 from adapert.tracking.summary import best_finished, describe_state, summarize_state
 
 STUDY = ""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from adapert.config import build_config
 from adapert.errors import InputError
 from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag
-from adapert.study.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
-from adapert.study.ledger import Event
-from adapert.study.study import Design, Study
+from adapert.study.engine.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
+from adapert.study.engine.ledger import Event
+from adapert.study.plan.study import Design, Study
 from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_runs
 from adapert.tracking.runs import (
     BEST_CONFIG_FILE,

@@ -20,7 +20,7 @@ from adapert.records import (
     Tag,
     TrialStatus,
 )
-from adapert.study.ledger import EventKind, Ledger
+from adapert.study.engine.ledger import EventKind, Ledger
 from adapert.tracking.expected import STUDY
 from adapert.tracking.read import open_client, study_run
 

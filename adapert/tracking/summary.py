@@ -6,7 +6,7 @@ from collections import Counter
 
 from adapert.config import Config, build_config
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
-from adapert.study.state import StudyState
+from adapert.study.engine.state import StudyState
 
 N_FAILURES_SHOWN = 5
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE, TrialStatus
-from adapert.study.ledger import Event, EventKind, Ledger, read_events
-from adapert.study.state import StudyState
-from adapert.study.study import Study
+from adapert.study.engine.ledger import Event, EventKind, Ledger, read_events
+from adapert.study.engine.state import StudyState
+from adapert.study.plan.study import Study
 from adapert.tracking.expected import (
     NOTE,
     STUDY,

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adapert.evaluation.catalogue import find_metric
+from adapert.statistics.estimates import summarize_by
+from adapert.statistics.families import REFERENCE, VARIANTS, compare_variants
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.style import (
     EFFECT_SIZES,
@@ -27,8 +29,6 @@ from analysis.figures.style import (
     select_metrics,
     value_range,
 )
-from analysis.statistics.estimates import summarize_by
-from analysis.statistics.families import REFERENCE, VARIANTS, compare_variants
 
 ABLATION_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
 

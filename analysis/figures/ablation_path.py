@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adapert.evaluation.catalogue import find_metric
+from adapert.statistics.estimates import summarize_by
 from analysis.figures.style import (
     REFERENCE_COLOUR,
     build_figure,
@@ -17,7 +18,6 @@ from analysis.figures.style import (
     present,
     select_metrics,
 )
-from analysis.statistics.estimates import summarize_by
 
 PATH_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
 

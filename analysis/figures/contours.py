@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from adapert.errors import InputError
+from adapert.statistics.two_level import FloatArray
 from analysis.figures.fields import association, build_scale, field_label, varied_fields
 from analysis.figures.style import build_figure, finish_axes, paper_style
 from analysis.figures.trials import (
@@ -20,7 +21,6 @@ from analysis.figures.trials import (
     trials_phrase,
     with_objective,
 )
-from analysis.statistics.two_level import FloatArray
 
 N_FIELDS = 4
 """Fields that are paired: six panels."""

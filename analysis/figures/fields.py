@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from adapert.config import Config
-from analysis.statistics.two_level import FloatArray
+from adapert.statistics.two_level import FloatArray
 
 KNOBS = {
     "loss.lambda_non": r"$\lambda_{\mathrm{non}}$",

@@ -14,11 +14,11 @@ from adapert.data.prepared import PreparedDataset, SharedTable
 from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
 from adapert.errors import InputError, format_count
 from adapert.seeding import numpy_generator
+from adapert.statistics.estimates import CONFIDENCE, bootstrap_interval
 from analysis.dataset import name_dataset
 from analysis.figures.prediction import model_label
 from analysis.figures.style import build_figure, finish_axes, palette, paper_style
 from analysis.predictions import Predictions
-from analysis.statistics.estimates import CONFIDENCE, bootstrap_interval
 
 GRAPHS = (10, 20)
 """Edges kept into each gene: a panel each."""

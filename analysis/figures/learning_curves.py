@@ -6,6 +6,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from adapert.statistics.two_level import FloatArray
 from analysis.figures.style import build_figure, finish_axes, paper_style
 from analysis.figures.trials import (
     BEST_COLOUR,
@@ -19,7 +20,6 @@ from analysis.figures.trials import (
     trials_phrase,
     with_objective,
 )
-from analysis.statistics.two_level import FloatArray
 
 _COLUMNS = ["study", "number", "status", "reason", "objective", "epoch", "value"]
 _LOWEST_SHOWN = 0.02

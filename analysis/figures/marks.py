@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from adapert.statistics.families import LEVEL, Question
 from analysis.figures.style import NO_BREAK
-from analysis.statistics.families import LEVEL, Question
 
 _NAMES = {
     "difference": "difference",
@@ -22,7 +22,7 @@ def add_paired(summary: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         summary: A row a group, variant and metric, with the columns effect_size, variant and metric.
-        paired: From a function of `analysis.statistics.families`.
+        paired: From a function of `adapert.statistics.families`.
 
     Returns:
         `summary` with difference, difference_low, difference_high, p_holm, wins, ties and losses (NaN for the

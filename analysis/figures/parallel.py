@@ -7,6 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from adapert.errors import InputError
+from adapert.statistics.two_level import FloatArray
 from analysis.figures.fields import build_scale, field_label, varied_fields
 from analysis.figures.style import SMALL_FONT_SIZE, build_figure, paper_style
 from analysis.figures.trials import (
@@ -19,7 +20,6 @@ from analysis.figures.trials import (
     trials_phrase,
     with_objective,
 )
-from analysis.statistics.two_level import FloatArray
 
 _IDENTITY = ["study", "number", "status", "epoch", "objective", "is_best"]
 _N_STEPS = 24

@@ -9,6 +9,7 @@ import pandas as pd
 
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError, name_some
+from adapert.results.load import NothingToShowError, load_curves, load_search
 from adapert.results.study import StudyResults
 from analysis.figures.ablation import plot_ablation, summarize_ablation
 from analysis.figures.ablation_path import plot_path, summarize_path
@@ -26,7 +27,6 @@ from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 from analysis.figures.slices import plot_slices, summarize_slices
 from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing, write_figure
 from analysis.importance import load_importance, summarize_importance
-from analysis.load import NothingToShowError, load_curves, load_search
 from analysis.predictions import Predictions, choose_variants
 
 __all__ = [

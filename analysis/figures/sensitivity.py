@@ -14,6 +14,8 @@ from matplotlib.transforms import ScaledTranslation
 
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
+from adapert.statistics.estimates import summarize_by
+from adapert.statistics.families import WEIGHTS, compare_weights, name_weight
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.style import (
     EFFECT_SIZES,
@@ -32,8 +34,6 @@ from analysis.figures.style import (
     select_metrics,
     value_range,
 )
-from analysis.statistics.estimates import summarize_by
-from analysis.statistics.families import WEIGHTS, compare_weights, name_weight
 
 SENSITIVITY_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds", "mse")
 

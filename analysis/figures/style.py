@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from adapert.errors import InputError
-from analysis.statistics.estimates import CONFIDENCE
+from adapert.statistics.estimates import CONFIDENCE
 
 Colour: TypeAlias = tuple[float, float, float]
 

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from adapert.csv_files import write_csv
 from adapert.files import whole_file
+from adapert.results.load import load_per_perturbation
 from adapert.results.study import StudyResults
 from analysis.figures.style import paper_style
-from analysis.load import load_per_perturbation
 
 RESOLUTION = 300
 """Dots per inch of the PNG."""

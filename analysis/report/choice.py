@@ -8,14 +8,14 @@ import pandas as pd
 
 from adapert.config import Config
 from adapert.errors import InputError, format_count
-from adapert.judgement import pick_reevaluated
+from adapert.results.load import load_per_perturbation
 from adapert.results.study import StudyResults
-from adapert.selection import Pick
-from analysis.load import load_per_perturbation
+from adapert.selection.decide import pick_reevaluated
+from adapert.selection.rank import Pick
+from adapert.statistics.estimates import CONFIDENCE, summarize_by
 from analysis.report.elements import Code, Column, PageTable, Paragraph, Part, build_page_table
 from analysis.report.reading import StudyReading
 from analysis.report.results import METRICS
-from analysis.statistics.estimates import CONFIDENCE, summarize_by
 
 N_RUNNERS_UP = 4
 

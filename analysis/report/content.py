@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from adapert.comparison.test_access import read_openings
 from adapert.errors import format_count
-from adapert.openings import read_openings
 from adapert.records import OBJECTIVE, TrialStatus
 from analysis.report.choice import build_choice, read_pick
 from analysis.report.drawings import draw_study, gather_figures

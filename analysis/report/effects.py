@@ -4,12 +4,12 @@ import pandas as pd
 
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
+from adapert.results.load import load_per_perturbation
+from adapert.statistics.families import REFERENCE, VARIANTS, Question, compare_variants
+from adapert.statistics.two_level import CONFIDENCE
 from analysis.comparison import MAIN_METRICS
-from analysis.load import load_per_perturbation
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
 from analysis.report.reading import StudyReading
-from analysis.statistics.families import REFERENCE, VARIANTS, Question, compare_variants
-from analysis.statistics.two_level import CONFIDENCE
 
 _SHOWN = {
     "effect_size": Column("effect size"),

@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 
+from adapert.comparison.test_access import Opening
 from adapert.csv_files import read_csv
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import check_metrics
-from adapert.openings import Opening
+from adapert.statistics.families import MODELS
 from analysis.comparison import CAPTION, LABELS, MAIN_METRICS
 from analysis.report.drawings import draw_evaluation, gather_figures
 from analysis.report.effects import build_paired_table
 from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part, build_page_table
-from analysis.statistics.families import MODELS
 
 RECORD_FILE, SUMMARY_FILE, PAIRED_FILE = "evaluation.json", "summary.csv", "paired.csv"
 

@@ -8,18 +8,19 @@ from typing import Any, get_args
 
 import pandas as pd
 
+from adapert.comparison.test_access import Opening, earlier_openings
 from adapert.config import Config, ModelName, build_config
 from adapert.data.prepared import read_manifest
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
-from adapert.judgement import count_retrained
-from adapert.openings import Opening, earlier_openings
 from adapert.results.find import open_study
-from adapert.selection import Pick
-from adapert.study.definition import restore_study
-from adapert.study.recipes import build_study, recipe_names
-from adapert.study.state import StudyState
-from adapert.study.study import BUDGET_OPTIONS, Design
+from adapert.selection.decide import count_retrained
+from adapert.selection.rank import Pick
+from adapert.statistics.pairs import ENSEMBLE_SUFFIX
+from adapert.study.engine.state import StudyState
+from adapert.study.plan.definition import restore_study
+from adapert.study.plan.recipes import build_study, recipe_names
+from adapert.study.plan.study import BUDGET_OPTIONS, Design
 from adapert.tracking.provenance import DIRTY, git_commit, package_versions
 from analysis.report.choice import ReadPick
 from analysis.report.elements import (
@@ -33,7 +34,6 @@ from analysis.report.elements import (
     join_words,
 )
 from analysis.report.reading import StudyReading
-from analysis.statistics.pairs import ENSEMBLE_SUFFIX
 
 MAX_SETS = 4
 """Fields that a command line sets before a file of settings reads better."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from adapert.errors import InputError, format_count
+from adapert.results.load import NothingToShowError
 from adapert.results.study import StudyResults
 from analysis.claims import build_claims_table
 from analysis.importance import load_importance, summarize_importance
-from analysis.load import NothingToShowError
 from analysis.report.elements import Column, Paragraph, Part, build_page_table
 from analysis.report.reading import StudyReading
 from analysis.sources import summarize_study_claims

@@ -9,7 +9,7 @@ from adapert.config import Config
 from adapert.records import TrialStatus
 from adapert.results.find import open_study
 from adapert.results.study import StudyResults
-from adapert.study.state import StudyState
+from adapert.study.engine.state import StudyState
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import pandas as pd
 from adapert.data.schema import BoolArray
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
+from adapert.statistics.estimates import CONFIDENCE, summarize_by
+from adapert.statistics.scalars import summarize_scalar
 from analysis.comparison import LABELS
 from analysis.figures.prediction import model_label
-from analysis.statistics.estimates import CONFIDENCE, summarize_by
-from analysis.statistics.scalars import summarize_scalar
 from analysis.tables.table import PaperTable, decimal
 
 Spread = Literal["sd", "interval"]

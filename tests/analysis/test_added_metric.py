@@ -10,13 +10,13 @@ from adapert.errors import InputError
 from adapert.evaluation.catalogue import METRICS, Metric
 from adapert.evaluation.evaluate import evaluate
 from adapert.seeding import numpy_generator
-from adapert.selection import rank_candidates
+from adapert.selection.rank import rank_candidates
+from adapert.statistics.estimates import summarize_by
+from adapert.statistics.families import VARIANTS
+from adapert.statistics.paired import summarize_paired
 from analysis.claims import summarize_claims
 from analysis.figures import ablation, sensitivity
 from analysis.report.effects import build_paired_table
-from analysis.statistics.estimates import summarize_by
-from analysis.statistics.families import VARIANTS
-from analysis.statistics.paired import summarize_paired
 from analysis.tables import effect_sizes, performance
 
 ADDED = Metric(

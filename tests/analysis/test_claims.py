@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from adapert.statistics.best_weight import resample_best
 from analysis.claims import (
     build_claims_table,
     judge_gain,
@@ -8,7 +9,6 @@ from analysis.claims import (
     judge_loss,
     summarize_claims,
 )
-from analysis.statistics.best_weight import resample_best
 
 NAMES = {"small": "AB", "medium": "CD", "large": "EF"}
 WEIGHTS = (0.0, 0.001, 0.01, 0.1)

@@ -6,7 +6,9 @@ from scipy.stats.qmc import Sobol
 
 from adapert.errors import InputError
 from adapert.records import OBJECTIVE
+from adapert.results.load import NothingToShowError
 from adapert.seeding import numpy_generator
+from adapert.statistics.variance_shares import build_parts, orthonormal_basis, sample_variances
 from analysis.figures.importance import plot_importance
 from analysis.importance import (
     LEAST_CONFIGS,
@@ -18,8 +20,6 @@ from analysis.importance import (
     load_importance,
     summarize_importance,
 )
-from analysis.load import NothingToShowError
-from analysis.statistics.variance_shares import build_parts, orthonormal_basis, sample_variances
 from benchmarks.importance import FIELDS, FUNCTIONS, draw_trials, known_shares, sobol_g
 
 NOISE = 0.2
@@ -28,8 +28,8 @@ NOISE = 0.2
 @pytest.fixture(scope="module", autouse=True)
 def few_draws():
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("analysis.statistics.variance_shares.N_SWEEPS", 400)
-        patched.setattr("analysis.statistics.variance_shares.N_BURNED", 100)
+        patched.setattr("adapert.statistics.variance_shares.N_SWEEPS", 400)
+        patched.setattr("adapert.statistics.variance_shares.N_BURNED", 100)
         yield
 
 

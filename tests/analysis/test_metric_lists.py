@@ -4,15 +4,16 @@ import re
 
 import pytest
 
-from adapert import selection
 from adapert.evaluation.catalogue import METRICS
 from adapert.records import OBJECTIVE
-from adapert.study.reports import REPORTED
+from adapert.results import load
+from adapert.selection import rank as selection
+from adapert.statistics import scalars
+from adapert.study.engine.reports import REPORTED
 from adapert.tracking.views import WIDTHS
-from analysis import claims, comparison, load
+from analysis import claims, comparison
 from analysis.figures import ablation, ablation_path, sensitivity, trials
 from analysis.report import results
-from analysis.statistics import scalars
 from analysis.tables import effect_sizes, performance
 
 

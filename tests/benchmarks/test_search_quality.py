@@ -3,7 +3,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from adapert.study.rungs import Rungs
+from adapert.study.engine.rungs import Rungs
 from benchmarks import search_quality
 from benchmarks.search_quality import (
     Curve,

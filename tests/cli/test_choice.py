@@ -9,14 +9,14 @@ from fixtures.command import RunCommand
 from fixtures.store import Store
 from rich.console import Console
 
-from adapert import reevaluation
 from adapert.cli import printing
 from adapert.cli.printing import build_candidate_rows
 from adapert.config import Config, read_config
 from adapert.records import TrialStatus
-from adapert.reevaluation import ReevaluationPlan, UnfinishedError
-from adapert.selection import Pick
-from adapert.study.conductor import Closing
+from adapert.selection import reevaluate as reevaluation
+from adapert.selection.rank import Pick
+from adapert.selection.reevaluate import ReevaluationPlan, UnfinishedError
+from adapert.study.engine.runner import Closing
 from adapert.tracking import runs
 
 

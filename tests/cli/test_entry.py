@@ -200,7 +200,7 @@ def test_a_plan_prints_variants_with_brackets_as_they_are(
 ):
     recipe = tmp_path / "mine.py"
     recipe.write_text(
-        "from adapert.study.study import Design, Study\n"
+        "from adapert.study.plan.study import Design, Study\n"
         "def study(base):\n"
         f"    plan = Design(kind='ablation', variants={{{MARKUP!r}: {{}}}})\n"
         f"    return Study(name='mine', question={MARKUP!r}, base=base, plan=plan)\n"
@@ -220,7 +220,7 @@ def test_files_are_utf8_in_an_ascii_locale(simulated: Simulated, tmp_path):
     config.write_text("# Zürich\nmodel:\n  tau: 0.5\n", encoding="utf-8")
     recipe = tmp_path / "mine.py"
     recipe.write_text(
-        "from adapert.study.study import Design, Study\n"
+        "from adapert.study.plan.study import Design, Study\n"
         "def study(base):\n"
         "    plan = Design(kind='ablation', variants={'größer': {}})\n"
         "    return Study(name='mine', question='±?', base=base, plan=plan)\n",

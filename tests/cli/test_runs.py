@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from adapert.prediction.predictions import CONTEXT_COLUMNS
-from adapert.study.ledger import LEDGER_FILE
+from adapert.study.engine.ledger import LEDGER_FILE
 
 GENE = "GENE0001"
 

@@ -5,7 +5,7 @@ import pytest
 from fixtures.dataset import write_prepared
 from fixtures.store import Store
 
-from analysis.statistics.families import VARIANTS
+from adapert.statistics.families import VARIANTS
 
 
 @pytest.mark.parametrize("words", [["pick", "search", "--out", "best.yaml"], ["figures", "search"]])

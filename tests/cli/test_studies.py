@@ -13,16 +13,16 @@ from fixtures.ledger import HandMade, MakeLedger
 
 from adapert.cli.studies import COHORT_SIZE
 from adapert.errors import InputError
-from adapert.launching import Stores, build_base
-from adapert.operation import StudyResult
 from adapert.records import EndReason, TrialRecord, TrialStatus
-from adapert.study.conductor import Closing
-from adapert.study.definition import restore_study
-from adapert.study.ledger import LEDGER_FILE, held, read_events
-from adapert.study.limits import Limits
-from adapert.study.resources import Resources
-from adapert.study.state import fold
+from adapert.study.engine.ledger import LEDGER_FILE, held, read_events
+from adapert.study.engine.limits import Limits
+from adapert.study.engine.runner import Closing
+from adapert.study.engine.state import fold
+from adapert.study.execution.resources import Resources
+from adapert.study.plan.definition import restore_study
 from adapert.tracking.store import DATABASE
+from adapert.workspace.launch import Stores, build_base
+from adapert.workspace.session import StudyResult
 
 Launch = Callable[..., str]
 
@@ -113,7 +113,7 @@ def test_train_runs_the_config_as_it_is_under_the_file_s_name(adapert, simulated
         assert (study.name, study.base.model.tau, study.plan.seeds_of("full")) == ("mine", 0.7, range(2))
         return StudyResult(study, [finished], 2, Closing(TrialStatus.FINISHED), 1.0, 0.0)
 
-    monkeypatch.setattr("adapert.launching.operate", operate)
+    monkeypatch.setattr("adapert.workspace.launch.operate", operate)
     ended = adapert("train", "mine.yaml", "--data", simulated.prepared, "--seeds", "2")
     assert (ended.status, ended.err) == (0, "")
     assert "Next: adapert predict mine GENE --workspace runs" in ended.out
@@ -251,7 +251,7 @@ def test_gpus_that_the_machine_does_not_have_are_refused(launch, monkeypatch, wa
 
 
 def test_cores_that_the_machine_does_not_have_are_refused(launch, monkeypatch):
-    monkeypatch.setattr("adapert.study.resources.count_cpus", lambda: 2)
+    monkeypatch.setattr("adapert.study.execution.resources.count_cpus", lambda: 2)
     message = launch("ablation", "--cpus-per-trial", "3")
     assert "--cpus-per-trial" in message
     assert "has 2" in message
@@ -340,14 +340,14 @@ def test_a_trial_that_does_not_run_is_not_stopped(told, begun, trial):
 
 
 def test_stop_says_what_it_asked_for(adapert, begun, monkeypatch):
-    monkeypatch.setattr("adapert.resume.has_requests", lambda _: False)
+    monkeypatch.setattr("adapert.workspace.resume.has_requests", lambda _: False)
     with held(begun.folder):
         assert adapert("stop", "compare_parts", "002").out == "Asked to stop: trial 002 of compare_parts.\n"
         assert adapert("stop", "compare_parts").out == "Asked to stop: compare_parts.\n"
 
 
 def test_extend_says_that_the_running_process_goes_on_with_more(adapert, begun, monkeypatch):
-    monkeypatch.setattr("adapert.resume.has_requests", lambda _: False)
+    monkeypatch.setattr("adapert.workspace.resume.has_requests", lambda _: False)
     with held(begun.folder):
         ended = adapert("extend", "compare_parts", "--seeds", "1")
     assert (ended.status, ended.out) == (0, "The process that runs 'compare_parts' goes on with more.\n")
@@ -373,7 +373,7 @@ def operated(monkeypatch, made, closing=None):
         records = list(made.state.records.values())
         return StudyResult(made.study, records, 4, closed, 1.0, 0.0, n_undelivered=3, trouble="gone")
 
-    monkeypatch.setattr("adapert.resume.operate", operate)
+    monkeypatch.setattr("adapert.workspace.resume.operate", operate)
     return given
 
 
@@ -456,7 +456,7 @@ def test_sync_says_that_mlflow_has_all(adapert, begun, workspace):
 
 
 def test_sync_names_what_mlflow_refused(adapert, begun, monkeypatch):
-    monkeypatch.setattr("adapert.resume.sync", lambda *_: (0, "Invalid metric name: 'a+b'"))
+    monkeypatch.setattr("adapert.workspace.resume.sync", lambda *_: (0, "Invalid metric name: 'a+b'"))
     ended = adapert("sync", "compare_parts")
     assert ended.status == 0
     assert ended.out.splitlines() == [
@@ -466,7 +466,7 @@ def test_sync_names_what_mlflow_refused(adapert, begun, monkeypatch):
 
 
 def test_sync_that_cannot_deliver_ends_with_1(adapert, begun, monkeypatch):
-    monkeypatch.setattr("adapert.resume.sync", lambda *_: (7, "ConnectionError: refused"))
+    monkeypatch.setattr("adapert.workspace.resume.sync", lambda *_: (7, "ConnectionError: refused"))
     ended = adapert("sync", "compare_parts")
     assert ended.status == 1
     assert ended.err == "Error: MLflow still lacks 7 lines of 'compare_parts': ConnectionError: refused\n"
@@ -479,7 +479,7 @@ def test_launch_hands_its_options_over(adapert, simulated, monkeypatch):
         given.append((study, resources, limits, stores, recipe))
         raise InputError("Enough.")
 
-    monkeypatch.setattr("adapert.launching.launch", launch)
+    monkeypatch.setattr("adapert.workspace.launch.launch", launch)
     words = ["--data", simulated.prepared, "--device", "cpu", "--seeds-per-trial", "3", "--deterministic"]
     words += [
         "--trial-hours",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapert.comparison import ComparisonPlan
+from adapert.comparison.plan import ComparisonPlan
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 

@@ -2,7 +2,8 @@ import json
 
 import numpy as np
 
-from adapert.comparison import build_comparison_table, compare, describe_comparison
+from adapert.comparison.score import compare
+from adapert.comparison.table import build_comparison_table, describe_comparison
 from adapert.records import LONG_COLUMNS
 
 

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from adapert.data import stretches
+from adapert.data import row_chunks as stretches
 from adapert.data.expression import StoredExpression, ValueCheck, scale_counts
-from adapert.data.stored import StoredRows
+from adapert.data.formats.stored import StoredRows
 from adapert.errors import InputError
 
 GENES = np.array(["A", "B", "C"])

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adapert.data import labels as rule_of_labels
 from adapert.data.choices import PrepareChoices
-from adapert.data.labels import LabelRule
+from adapert.data.labels import rule as rule_of_labels
+from adapert.data.labels.rule import LabelRule
 from adapert.data.prepare import prepare, summarize_prepared
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import SPLITS

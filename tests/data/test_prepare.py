@@ -4,7 +4,8 @@ import pytest
 import scipy.stats
 from fixtures.dataset import write_prepared
 
-from adapert.data import cells, differential, stretches
+from adapert.data import cells, differential
+from adapert.data import row_chunks as stretches
 from adapert.data.prepare import summarize_prepared
 from adapert.data.prepared import read_prepared
 from adapert.data.schema import SPLITS

@@ -6,7 +6,7 @@ import pytest
 import scipy.sparse
 from fixtures.dataset import write_prepared
 
-from adapert.data import array_folder
+from adapert.data.formats import array_folder
 from adapert.data.prepared import (
     CellTable,
     CellWriter,

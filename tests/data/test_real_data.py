@@ -7,7 +7,7 @@ import pytest
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.graph import read_network
-from adapert.data.labels import LabelRule
+from adapert.data.labels.rule import LabelRule
 from adapert.data.prepare import prepare
 from adapert.data.schema import CONTROL, genes_of
 from adapert.data.units import describe_degs, describe_units

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adapert.data.labels import LabelRule
+from adapert.data.labels.rule import LabelRule
 from adapert.data.splits import read_split, split_perturbations
 from adapert.errors import InputError
 

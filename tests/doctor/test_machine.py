@@ -22,7 +22,7 @@ def assert_found(finding, state, *parts):
 
 
 def test_cores_are_those_that_studies_use():
-    from adapert.study.resources import count_cpus
+    from adapert.study.execution.resources import count_cpus
 
     assert_found(check_cores(), "ok", f"{count_cpus()} of")
 

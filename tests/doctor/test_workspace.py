@@ -8,7 +8,7 @@ from fixtures.dataset import build_tiny_dataset, write_prepared
 from adapert.doctor.examine import CHECKS, examine
 from adapert.doctor.findings import GB
 from adapert.doctor.workspace import check_data, check_disk, check_store, check_studies
-from adapert.study.ledger import FORMAT
+from adapert.study.engine.ledger import FORMAT
 from adapert.tracking.store import DATABASE, tracking_uri
 
 FIRST_LINE = json.dumps({"event": "study", "format": FORMAT, "name": "search"}) + "\n"

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from adapert import selection
 from adapert.data.schema import FloatArray
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import (
@@ -25,6 +24,7 @@ from adapert.evaluation.catalogue import (
 )
 from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.mean_collapse import deg_weights
+from adapert.selection import rank as selection
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 

@@ -13,11 +13,11 @@ from adapert.prediction.tracked import keep_picked_model, predict_run
 from adapert.records import PER_PERTURBATION_FILE, Tag
 from adapert.results.ledger import write_pick
 from adapert.results.study import PickRecord
-from adapert.resume import sync
-from adapert.study.folders import PICK_FILE, study_folder
+from adapert.study.engine.folders import PICK_FILE, study_folder
 from adapert.tracking.read import open_client, study_run, tag_of
 from adapert.tracking.store import ARTIFACTS, DATABASE, tracking_uri
 from adapert.training.fit import FittedAdaPert
+from adapert.workspace.resume import sync
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from adapert.errors import InputError
 from adapert.records import TrialStatus
 from adapert.results.ledger import LedgerResults, write_pick
 from adapert.results.study import PickRecord
-from adapert.study.folders import PICK_FILE
-from adapert.study.ledger import held
+from adapert.study.engine.folders import PICK_FILE
+from adapert.study.engine.ledger import held
 
 
 def test_a_trial_has_the_last_value_of_every_metric_that_it_reported(make_ledger):

@@ -9,9 +9,9 @@ from adapert.errors import InputError
 from adapert.records import CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE
 from adapert.results.find import open_study
 from adapert.results.ledger import LedgerResults
+from adapert.results.load import load_curves, load_per_perturbation, load_search
 from adapert.results.tracked import TrackedResults
 from adapert.tracking.store import DATABASE
-from analysis.load import load_curves, load_per_perturbation, load_search
 
 
 def test_trials_are_the_same_frame_from_both_readers(trained):

@@ -5,7 +5,7 @@ import search_spaces.adapert
 import search_spaces.adapert_forms
 import search_spaces.adapert_wide
 from adapert.config import Config
-from adapert.study.study import Search, Study
+from adapert.study.plan.study import Search, Study
 
 SPACES = {
     "adapert": search_spaces.adapert.SPACE,

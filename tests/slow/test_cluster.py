@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from adapert.launching import build_base, launch
 from adapert.records import TrialStatus
-from adapert.study.folders import study_folder
-from adapert.study.ledger import LEDGER_FILE, EventKind, read_events
-from adapert.study.limits import Limits
-from adapert.study.resources import Resources
-from adapert.study.study import Design, Study
+from adapert.study.engine.folders import study_folder
+from adapert.study.engine.ledger import LEDGER_FILE, EventKind, read_events
+from adapert.study.engine.limits import Limits
+from adapert.study.execution.resources import Resources
+from adapert.study.plan.study import Design, Study
+from adapert.workspace.launch import build_base, launch
 
 pytestmark = pytest.mark.slow
 

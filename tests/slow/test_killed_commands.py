@@ -22,18 +22,18 @@ import psutil
 import pytest
 from fixtures.launched import SEARCH, command, runs_in
 
+from adapert.comparison.test_access import read_openings
 from adapert.config import Config, read_config, write_config
 from adapert.data.prepared import check_values, read_manifest, read_prepared
 from adapert.data.schema import SPLITS
 from adapert.data.simulate import simulate
 from adapert.files import MARK
-from adapert.openings import read_openings
 from adapert.records import Tag
 from adapert.results.find import open_study
-from adapert.resume import sync
-from adapert.study.folders import study_names
-from adapert.study.ledger import LEDGER_FILE
+from adapert.study.engine.folders import study_names
+from adapert.study.engine.ledger import LEDGER_FILE
 from adapert.tracking.store import DATABASE
+from adapert.workspace.resume import sync
 
 pytestmark = pytest.mark.slow
 
@@ -349,7 +349,7 @@ def test_a_killed_evaluate_opens_the_test_split_once_and_writes_the_same(copied)
 
 
 def best_config(workspace: Path) -> Config:
-    from adapert.selection import pick
+    from adapert.selection.rank import pick
 
     return pick(open_study(workspace, STUDY)).config
 

@@ -24,19 +24,19 @@ from adapert.records import (
     TrialStatus,
 )
 from adapert.results.find import open_study
+from adapert.results.load import load_per_perturbation
 from adapert.results.tracked import TrackedResults
-from adapert.study.ledger import LEDGER_FILE, read_events
-from adapert.study.search import round_suggestion
-from adapert.study.state import fold
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
+from adapert.study.engine.search import round_suggestion
+from adapert.study.engine.state import fold
 from adapert.tracking.read import study_run, trial_runs
 from adapert.tracking.store import open_store, tracking_uri
-from analysis.load import load_per_perturbation
 from search_spaces.adapert import SPACE
 
 pytestmark = pytest.mark.slow
 
 DESIGN = """
-from adapert.study.study import Design, Study
+from adapert.study.plan.study import Design, Study
 
 VARIANTS = {
     "full": {},

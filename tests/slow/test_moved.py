@@ -14,8 +14,8 @@ from fixtures.launched import SEARCH, command, runs_in
 from fixtures.servers import free_port
 
 from adapert.records import CONFIG_FILE, Tag
-from adapert.study.ledger import LEDGER_FILE, read_events
-from adapert.study.state import fold
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
+from adapert.study.engine.state import fold
 from adapert.tracking.store import ARTIFACTS
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ from fixtures.servers import MlflowServer
 from mlflow.tracking import MlflowClient
 
 from adapert.records import EXPERIMENT, Tag
-from adapert.study.ledger import LEDGER_FILE, read_events
-from adapert.study.state import fold
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
+from adapert.study.engine.state import fold
 from adapert.tracking.tracker import count_waiting
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,9 @@ from fixtures.launched import SEARCH, command
 
 from adapert.errors import InputError
 from adapert.records import TrialStatus
-from adapert.study.ledger import LEDGER_FILE, read_events
-from adapert.study.run import started_ray
-from adapert.study.state import fold
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
+from adapert.study.engine.state import fold
+from adapert.study.execution.run import started_ray
 
 pytestmark = pytest.mark.slow
 SLOW_ENOUGH = ("--max-epochs", "40", "--set", "data.control=cell", "--set", "training.minibatch_size=1")

@@ -4,8 +4,8 @@ import pytest
 
 from adapert.config import Config, ModelName
 from adapert.errors import InputError
-from adapert.study.recipes import build_study, recipe_names
-from adapert.study.study import Design, Search
+from adapert.study.plan.recipes import build_study, recipe_names
+from adapert.study.plan.study import Design, Search
 from studies.ablation import VARIANTS
 from studies.ablation_extended import VARIANTS as EXTENDED
 

@@ -6,7 +6,7 @@ import pytest
 
 from adapert.config import Config
 from adapert.records import Tag
-from adapert.study.ledger import EventKind, Ledger, read_events
+from adapert.study.engine.ledger import EventKind, Ledger, read_events
 from adapert.tracking.runs import (
     EVALUATION_FILES,
     MAX_METRICS,

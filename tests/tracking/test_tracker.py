@@ -25,8 +25,8 @@ from adapert.records import (
     Tag,
     TrialStatus,
 )
-from adapert.study.ledger import EventKind, Ledger
-from adapert.study.state import StudyState
+from adapert.study.engine.ledger import EventKind, Ledger
+from adapert.study.engine.state import StudyState
 from adapert.tracking.runs import BEST_CONFIG_FILE
 from adapert.tracking.store import ARTIFACTS, DATABASE, name_store, open_store
 from adapert.tracking.tracker import DELIVERED_FILE, Tracker, count_waiting, read_delivered

@@ -15,11 +15,11 @@ from adapert.cli import app
 from adapert.config import Config, build_config
 from adapert.data.prepared import FORMAT_VERSION
 from adapert.results.study import PickRecord
-from adapert.study.definition import describe_study
-from adapert.study.ledger import LEDGER_FILE, EventKind, Ledger
-from adapert.study.recipes import build_study
-from adapert.study.state import StudyState
-from adapert.study.study import Design, Study
+from adapert.study.engine.ledger import LEDGER_FILE, EventKind, Ledger
+from adapert.study.engine.state import StudyState
+from adapert.study.plan.definition import describe_study
+from adapert.study.plan.recipes import build_study
+from adapert.study.plan.study import Design, Study
 from analysis.report.choice import ReadPick
 from analysis.report.elements import Facts, Paragraph
 from analysis.report.provenance import build_commands, build_data, build_versions

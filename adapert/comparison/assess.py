@@ -1,0 +1,296 @@
+"""Assess a config: fit it beside reference models, open a split, score, keep all, count the opening."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from adapert.comparison.fit import Fitted, fit_models, mean_predictions
+from adapert.comparison.plan import ComparisonPlan, Note
+from adapert.comparison.score import measure_ceilings, score
+from adapert.comparison.table import build_comparison_table, describe_comparison
+from adapert.comparison.test_access import (
+    NO_STUDY,
+    Opening,
+    RecordedOpening,
+    check_unopened,
+    find_left,
+    next_folder,
+    opened,
+)
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset, check_fingerprint, check_values, read_prepared
+from adapert.data.regroup import redraw
+from adapert.errors import InputError, first_line, format_count
+from adapert.evaluation.emitted_files import write_emitted_pair
+from adapert.evaluation.predictions import build_predictions, write_predictions
+from adapert.files import check_new_directory
+from adapert.results.find import find_studies
+from adapert.selection.decide import searched_study
+from adapert.tracking.provenance import git_commit
+from adapert.tracking.runs import keep_evaluation
+from adapert.tracking.store import tracking_uri
+from adapert.training.evaluation import emission_generator
+from analysis.comparison import summarize_comparison, summarize_differences, write_comparison
+from analysis.tables.evaluation import read_evaluation
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+EmittedFiles = tuple[Path, Path]
+"""For predicted and for observed cells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assessment:
+    """What an evaluation found, and where it lies.
+
+    Attributes:
+        frame: The long table: a row a fit, perturbation and metric.
+        summary: Means by effect size and variant (`analysis.comparison.summarize_comparison`).
+        paired: Each model minus each reference model (`analysis.comparison.summarize_differences`).
+        folder: With all of it, and every prediction.
+        study: Whose config was evaluated; empty where no study of the workspace tried it.
+        opening: Of the test split, and its number; None where it stayed closed.
+    """
+
+    frame: pd.DataFrame
+    summary: pd.DataFrame
+    paired: pd.DataFrame
+    folder: Path
+    study: str
+    opening: RecordedOpening | None
+
+
+def ignore(line: str) -> None:
+    """Take a line and say nothing."""
+
+
+def evaluate_config(
+    config: Config,
+    plan: ComparisonPlan,
+    workspace: Path,
+    *,
+    again: bool = False,
+    out: Path | None = None,
+    emit: EmittedFiles | None = None,
+    note: Note = ignore,
+) -> Assessment:
+    """Fit models, open a split, and write what came of it; a first look at the test split is recorded.
+
+    Whatever can be refused is refused before the first fit. The test split is opened, and the opening
+    recorded, once every fit is done and every prediction finite. The same evaluation goes on under that
+    opening where it was left before its end, and fits nothing where its folder was written.
+
+    Args:
+        config: Of AdaPert, with ``data.path``; `adapert.workspace.launch.build_base` makes one of file and changes.
+        plan: Models, split, seeds, refit, emission, device.
+        workspace: Whose studies may have tried the config, and whose ledger counts openings.
+        again: Whether to open a test split that was opened before.
+        out: New directory for the results; else the next free one of the workspace.
+        emit: New files for the cells of the one model that is compared, for cell-eval.
+        note: Told of each fit, and of the opening.
+
+    Raises:
+        InputError: No data set, a test split that was opened before, or an output that exists.
+        DivergedError: A loss or prediction became NaN or infinite.
+    """
+    dataset = read_dataset(config, plan)
+    study = name_study(workspace, config)
+    opening = _describe_opening(config, plan, dataset, study, out, emit) if plan.split == "test" else None
+    left = find_left(workspace, opening) if opening else None
+    if left is None:  # else all was checked when it was begun, and some of it may be there
+        _check(plan, dataset, study, workspace, again, out, emit)
+    # Of the same evaluation, killed after its folder was written; MLflow may not have it.
+    is_written = left is not None and (workspace / left.opening.folder).exists()
+    fitted = [] if is_written else fit_models(plan, config, dataset, note)
+    with opened(workspace, opening, again) if opening else nullcontext() as recorded:
+        note(describe_opened(plan, dataset, recorded))
+        folder = out or workspace / (
+            recorded.opening.folder if recorded else next_folder(workspace, plan.split)
+        )
+        if is_written:
+            assessment = _summarize(read_evaluation(folder)[0], folder, study, recorded)
+        else:
+            scored = score(plan, fitted, dataset) + measure_ceilings(plan, dataset, note)
+            frame = build_comparison_table(scored, dataset, plan.split)
+            assessment = _summarize(frame, folder, study, recorded)
+            if emit:
+                _write_emitted(fitted[-1], plan, dataset, emit)
+            record = describe_comparison(plan, config, dataset, scored) | {"git_commit": git_commit()}
+            # Last: an evaluation is made once its folder is there.
+            _write(assessment, record, build_predictions(dataset, plan.split, mean_predictions(fitted)))
+        _tell_mlflow(assessment, workspace, note)
+    return assessment
+
+
+def read_dataset(config: Config, plan: ComparisonPlan) -> PreparedDataset:
+    """Map the splits that a plan needs into memory; training and validation are drawn as the config says.
+
+    Raises:
+        InputError: No data set, a damaged one, or another than the config's.
+    """
+    if not config.data.path:
+        raise InputError("An evaluation needs a prepared data set, but the config has no data.path. Set it.")
+    path = Path(config.data.path)
+    dataset = read_prepared(path, {"train", "validation", plan.split})
+    if config.data.fingerprint:
+        cure = "Name the data set that it was picked on."
+        check_fingerprint(path, dataset.fingerprint, config.data.fingerprint, "The config", cure)
+    check_values(dataset)
+    return redraw(dataset, config.data.split_seed, config.data.control == "cell")
+
+
+def name_study(workspace: Path, config: Config) -> str:
+    """Name the study that tried a config first; `NO_STUDY` where none of the workspace did.
+
+    A re-evaluation's configs are those of the study that was searched, on whatever split.
+
+    Raises:
+        InputError: A damaged ledger, or a store that cannot be read: whether the test split was opened is
+            then unknown.
+    """
+    try:
+        studies = [searched_study(workspace, name) for name in find_studies(workspace, config.digest())[:1]]
+    except InputError:
+        raise
+    except Exception as error:  # MLflow's, the database's or the network's
+        raise InputError(
+            "Openings of the test split are counted by study, but the store that knows the studies cannot be "
+            f"read: {first_line(error)} Start its server, or give another --workspace."
+        ) from error
+    return studies[0] if studies else NO_STUDY
+
+
+def describe_opened(plan: ComparisonPlan, dataset: PreparedDataset, opening: RecordedOpening | None) -> str:
+    """Say which split is open now, and for the test split how often it was."""
+    perturbations = format_count(len(dataset.splits[plan.split].table.perturbations), "perturbation")
+    opened = f"Opened: the {plan.split} split of data {dataset.fingerprint}, {perturbations}."
+    return f"{opened} {opening.describe() if opening else 'The test split stays closed.'}"
+
+
+def _check(
+    plan: ComparisonPlan,
+    dataset: PreparedDataset,
+    study: str,
+    workspace: Path,
+    again: bool,
+    out: Path | None,
+    emit: EmittedFiles | None,
+) -> None:
+    """Refuse what would fail at the end, before the first fit."""
+    if emit:
+        check_emitted(plan, dataset, emit)
+    check_new_directory(workspace / next_folder(workspace, plan.split))
+    if out:
+        check_new_directory(out)
+    if plan.split == "test" and not again:
+        check_unopened(workspace, study, dataset.fingerprint)
+
+
+def _summarize(frame: pd.DataFrame, folder: Path, study: str, recorded: RecordedOpening | None) -> Assessment:
+    return Assessment(
+        frame=frame,
+        summary=summarize_comparison(frame),
+        paired=summarize_differences(frame),
+        folder=folder,
+        study=study,
+        opening=recorded,
+    )
+
+
+def _describe_opening(
+    config: Config,
+    plan: ComparisonPlan,
+    dataset: PreparedDataset,
+    study: str,
+    out: Path | None,
+    emit: EmittedFiles | None,
+) -> Opening:
+    return Opening(
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        study=study,
+        config_digest=config.digest(),
+        config=config.flat(),
+        git_commit=git_commit(),
+        data_fingerprint=dataset.fingerprint,
+        models=list(dict.fromkeys(plan.models)),
+        n_seeds=plan.n_seeds,
+        refit=plan.refit,
+        folder=str(out.absolute()) if out else "",
+        use_ensembles=plan.use_ensembles,
+        emission=plan.emission,
+        emitted=[str(path.absolute()) for path in emit or ()],
+    )
+
+
+def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnData") -> None:
+    if recorded := assessment.opening:
+        counted = {
+            "at": recorded.opening.at,
+            "study": assessment.study,
+            "number": recorded.number,
+            "data_number": recorded.data_number,
+        }
+        record = {**record, "opened": record["opened"] | counted}
+    write_comparison(
+        assessment.folder,
+        assessment.frame,
+        assessment.summary,
+        assessment.paired,
+        record,
+        lambda beside: write_predictions(predictions, beside),
+    )
+
+
+def _tell_mlflow(assessment: Assessment, workspace: Path, note: Note) -> None:
+    """Keep the result with the study's run too; the folder has it already, so that nothing fails here."""
+    if assessment.study == NO_STUDY:
+        return
+    n_openings = assessment.opening.number if assessment.opening else None
+    keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_openings, note)
+
+
+def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles) -> None:
+    """Refuse to emit what is not one prediction of cells, before any model is fitted.
+
+    Raises:
+        InputError: Responses, several predictions, the same file twice, or a file that exists.
+    """
+    n_models = len(set(plan.models))
+    if dataset.manifest["kind"] == "responses":
+        raise InputError(
+            "--emit writes cells, but the data set was prepared from responses. Leave it out, or name a data "
+            "set of cells."
+        )
+    if n_models > 1:
+        raise InputError(f"--emit writes one model's cells, but --models names {n_models}. Name one of them.")
+    if plan.n_seeds > 1 and plan.has_chance(plan.models[0]) and not plan.use_ensembles:
+        raise InputError(
+            f"--emit writes one prediction, but --seeds is {plan.n_seeds}. Give --seeds 1, or --ensemble to "
+            "emit the seeds' mean."
+        )
+    if files[0].absolute() == files[1].absolute():
+        raise InputError(f"--emit needs two files, predicted and real, but both are '{files[0]}'.")
+    for path in files:
+        if path.exists():
+            raise InputError(f"Emitted cells go into new files, but '{path}' exists. Name another.")
+
+
+def _write_emitted(
+    fitted: Fitted, plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles
+) -> None:
+    """Write the cells that a model was scored by, and the observed ones, as .h5ad files."""
+    write_emitted_pair(
+        fitted.predicted_delta,
+        dataset,
+        plan.split,
+        predicted_file=files[0],
+        real_file=files[1],
+        emission=plan.emission,
+        generator=emission_generator(fitted.seed),
+    )

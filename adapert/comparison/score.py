@@ -1,0 +1,117 @@
+"""Evaluate what models predict, beside the experiment against itself."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from adapert.comparison.fit import Fitted, fit_models
+from adapert.comparison.plan import ComparisonPlan, Note
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import SplitName
+from adapert.errors import InputError
+from adapert.evaluation.emission import EmissionName
+from adapert.evaluation.evaluate import Evaluation, evaluate
+from adapert.evaluation.reproducibility import REPLICATES, reproducibility
+from adapert.models.protocol import PerturbationModel
+from adapert.seeding import numpy_generator
+from adapert.training.evaluation import predict_finite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """A row of the comparison.
+
+    Attributes:
+        variant: Name of the model, of its ensemble, or of a ceiling.
+        seed: Of the fit; 0 for a model without chance, and the first one's for an ensemble.
+        config_digest: Of the config that names the model; empty for a ceiling.
+        model: Fitted; None for a ceiling, which no model predicts.
+        evaluation: What its predictions of the split are worth.
+    """
+
+    variant: str
+    seed: int
+    config_digest: str
+    model: PerturbationModel | None
+    evaluation: Evaluation
+
+
+def compare(plan: ComparisonPlan, config: Config, dataset: PreparedDataset, note: Note) -> list[Scored]:
+    """Fit and evaluate: `fit_models`, then `score`; arguments and errors are theirs."""
+    return score(plan, fit_models(plan, config, dataset, note), dataset)
+
+
+def score(plan: ComparisonPlan, fitted: Sequence[Fitted], dataset: PreparedDataset) -> list[Scored]:
+    """Evaluate predictions, on the same draws of cells for each model; this reads the plan's split."""
+    return [
+        Scored(
+            variant=row.variant,
+            seed=row.seed,
+            config_digest=row.config_digest,
+            model=row.model,
+            evaluation=evaluate(
+                row.predicted_delta,
+                dataset,
+                plan.split,
+                emission=plan.emission,
+                generator=emission_generator(row.seed),
+            ),
+        )
+        for row in fitted
+    ]
+
+
+def measure_ceilings(plan: ComparisonPlan, dataset: PreparedDataset, note: Note) -> list[Scored]:
+    """Score the experiment against itself, in each way that the data allow.
+
+    Args:
+        plan: What is compared.
+        dataset: With the plan's split.
+        note: Told of each ceiling, or why it is left out.
+
+    Returns:
+        A row a way; none where the data have no cells.
+    """
+    rows = []
+    for name in REPLICATES if dataset.manifest["kind"] == "cells" else ():
+        started = time.perf_counter()
+        generator = numpy_generator(0, name)
+        try:
+            evaluation = reproducibility(dataset, plan.split, replicates=name, generator=generator)
+        except InputError as error:
+            note(f"{name} is left out: {error}")
+            continue
+        note(f"{name}: {time.perf_counter() - started:.1f} s")
+        rows.append(Scored(variant=name, seed=0, config_digest="", model=None, evaluation=evaluation))
+    return rows
+
+
+def evaluate_model(
+    model: PerturbationModel,
+    dataset: PreparedDataset,
+    split: SplitName,
+    seed: int,
+    emission: EmissionName = "control_shift",
+) -> Evaluation:
+    """Compute every metric of a fitted model's predictions.
+
+    Args:
+        model: Fitted.
+        dataset: With the split.
+        split: Which perturbations.
+        seed: Of the emitted cells; models are compared on the same draws.
+        emission: How cells are made from predictions.
+
+    Raises:
+        DivergedError: A prediction is NaN or infinite.
+    """
+    predicted = predict_finite(model, [str(name) for name in dataset.splits[split].table.perturbations])
+    return evaluate(predicted, dataset, split, emission=emission, generator=emission_generator(seed))
+
+
+def emission_generator(seed: int) -> np.random.Generator:
+    """Make the generator that draws the emitted cells of a fit."""
+    return numpy_generator(seed, "emission")

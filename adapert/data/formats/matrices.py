@@ -1,0 +1,399 @@
+"""An .h5ad file: its annotations, and its matrices read a stretch of rows at a time."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from anndata.io import read_elem, sparse_dataset
+from pandas.api.types import is_scalar
+
+from adapert.data import row_chunks as stretches
+from adapert.data.formats.hdf5 import check_hdf5
+from adapert.data.formats.tables import require_file
+from adapert.data.row_chunks import cut_rows, require_memory
+from adapert.data.schema import FloatArray, IntArray
+from adapert.errors import InputError, name_some, nearest
+
+ENTRY = np.dtype([("row", np.int32), ("column", np.int32), ("value", np.float32)])
+"""A value of a column-wise matrix on its way to its row."""
+
+RAW = "raw.X"
+"""The name by which an .h5ad file's ``.raw`` matrix, which has genes of its own, is asked for as a layer."""
+
+MAX_DEPTH = 8
+"""Groups within each other in a table's annotations; anndata makes two."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixFile:
+    """Where an .h5ad file's matrices are.
+
+    Attributes:
+        path: The file.
+        n_rows: Number of cells, or of the perturbations of a response table.
+        n_genes: Number of genes.
+        layers: Names of the layers.
+    """
+
+    path: Path
+    n_rows: int
+    n_genes: int
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatedFile:
+    """An .h5ad file without its matrices.
+
+    Attributes:
+        path: The file.
+        obs: Annotations of the cells, or of the perturbations of a response table.
+        var: Annotations of the genes.
+        layers: Names of the layers, with `RAW` where the file has a ``.raw``.
+        has_x: Whether ``X`` holds a matrix.
+        raw_var: Annotations of the genes of `RAW`; ``None`` where there is none.
+    """
+
+    path: Path
+    obs: pd.DataFrame
+    var: pd.DataFrame
+    layers: tuple[str, ...]
+    has_x: bool = True
+    raw_var: pd.DataFrame | None = None
+
+    def genes_of(self, layer: str | None) -> pd.DataFrame:
+        """Annotations of a layer's genes; ``None`` for ``X``."""
+        return self.raw_var if layer == RAW and self.raw_var is not None else self.var
+
+    def matrices(self, layer: str | None) -> MatrixFile:
+        """The file without its annotations, which take memory, with the genes of a layer."""
+        n_genes = len(self.genes_of(layer))
+        return MatrixFile(path=self.path, n_rows=len(self.obs), n_genes=n_genes, layers=self.layers)
+
+
+def read_annotations(path: Path) -> AnnotatedFile:
+    """Read what an .h5ad file says of its cells and genes, and none of its values.
+
+    Raises:
+        FileNotFoundError: No such file.
+        InputError: Not an .h5ad file, a damaged one, or one without cells or genes.
+    """
+    require_file(path, "The cells")
+    if not h5py.is_hdf5(path):
+        raise InputError(f"The cells must be an .h5ad file, but '{path}' is {_describe_other(path)}.")
+    with _open(path) as file:
+        check_hdf5(file, path, "The cells")
+        missing = [name for name in ("obs", "var") if name not in file]
+        if missing:
+            raise InputError(
+                f"The cells must be an .h5ad file, but '{path}' is HDF5 without {name_some(missing)}. "
+                "Write it with anndata."
+            )
+        has_raw = isinstance(file.get("raw"), h5py.Group) and "X" in file["raw"] and "var" in file["raw"]
+        obs, var = _read_frame(file, "obs"), _read_frame(file, "var")
+        raw_var = _read_frame(file, "raw/var") if has_raw else None
+        layers = tuple(file["layers"]) if isinstance(file.get("layers"), h5py.Group) else ()
+        has_x = "X" in file and file["X"].attrs.get("encoding-type") != "null"
+    if not len(obs) or not len(var):
+        raise InputError(
+            f"The cells must have rows and genes, but '{path}' is of {len(obs)} rows x {len(var)} genes. "
+            "Name a file that holds some."
+        )
+    return AnnotatedFile(
+        path=path,
+        obs=obs,
+        var=var,
+        layers=(*layers, RAW) if has_raw else layers,
+        has_x=has_x,
+        raw_var=raw_var,
+    )
+
+
+def check_layer(file: AnnotatedFile, layer: str | None, option: str) -> None:
+    """Refuse a layer that the file does not have; ``None`` is ``X``.
+
+    Raises:
+        InputError: No such layer.
+    """
+    if layer is not None and layer not in file.layers:
+        raise InputError(
+            f"{option} must name a layer, but '{file.path}' has no '{layer}'.{nearest(layer, file.layers)} "
+            f"Its layers are {name_some(file.layers) or 'none'}."
+        )
+    if layer is None and not file.has_x:
+        cure = (
+            f"Its layers are {name_some(file.layers)}."
+            if file.layers
+            else "Write a file that has one; of a MuData file, one modality."
+        )
+        raise InputError(
+            f"X must hold a matrix where {option} names no other, but '{file.path}' has none. {cure}"
+        )
+
+
+def describe_layer(layer: str | None) -> str:
+    """Name a matrix in a message; ``None`` for ``X``."""
+    return layer if layer == RAW else "X" if layer is None else f"layer '{layer}'"
+
+
+def read_matrix(file: MatrixFile, layer: str | None, rows: IntArray, scratch: Path) -> scipy.sparse.csr_array:
+    """Read some rows of a matrix into memory; as `read_stretches`.
+
+    Returns:
+        float32, (n_rows, n_genes of the file).
+    """
+    parts = list(read_stretches(file, layer, rows, scratch))
+    return scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))
+
+
+def read_stretches(
+    file: MatrixFile, layer: str | None, rows: IntArray, scratch: Path
+) -> Iterator[scipy.sparse.csr_array]:
+    """Read some rows of a matrix, about `stretches.VALUES_AT_ONCE` values at a time.
+
+    Args:
+        file: The file.
+        layer: The layer; ``None`` for ``X``, `RAW` for ``.raw``.
+        rows: Ascending row numbers, (n_rows,).
+        scratch: Folder in which a column-wise matrix is turned.
+
+    Yields:
+        The next rows without explicit zeros, float32, (n_rows of the stretch, n_genes of the file).
+
+    Raises:
+        InputError: A damaged file, or a matrix of another size than its annotations, or not of numbers.
+    """
+    form = _find_form(file, layer)
+    if form == "csc":
+        parts = _read_turned(file, layer, rows, scratch)
+    else:
+        parts = _read_rows(file, layer, rows) if form == "csr" else _read_dense(file, layer, rows)
+    for part in parts:
+        part.eliminate_zeros()
+        yield _without_repeats(part)
+
+
+def _describe_other(path: Path) -> str:
+    """Say what a file is that is no HDF5, with the cure."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    if start == b"\x1f\x8b":
+        return "gzipped. Unpack it with gunzip"
+    if start == b"PK":
+        return "a zip archive. Unpack it"
+    return "no HDF5 file. Write it with anndata, or copy it again if it was cut off"
+
+
+def _read_frame(file: h5py.File, name: str) -> pd.DataFrame:
+    """Read annotations that fit into memory."""
+    frame, group = None, file[name]
+    if isinstance(group, h5py.Group):
+        require_memory(_declared_bytes(group, {}), f"'{name}'", Path(file.filename))
+        frame = read_elem(group)
+    # A matrix in place of the names makes an index of arrays.
+    if not isinstance(frame, pd.DataFrame) or not all(map(is_scalar, frame.index)):
+        raise InputError(
+            f"The cells must be an .h5ad file, but '{name}' of '{file.filename}' is no table that this "
+            "anndata writes. Write it again with anndata: anndata.read_h5ad(path).write_h5ad(other_path)."
+        )
+    return frame
+
+
+def _declared_bytes(group: h5py.Group, known: dict[int, int], depth: int = 0) -> int:
+    """Add up what the datasets of a group declare; `known` has the sum of each group that was seen."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"its '{group.name}' is too deep")
+    address = h5py.h5o.get_info(group.id).addr
+    if address not in known:
+        # By name: a soft link may lead to what lies elsewhere in the file.
+        members = [group[name] for name in group]
+        known[address] = sum(
+            _declared_bytes(member, known, depth + 1)
+            if isinstance(member, h5py.Group)
+            else (member.nbytes or 0)
+            for member in members
+        )
+    return known[address]
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[h5py.File]:
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (InputError, MemoryError):
+        raise
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"Names and annotations must be UTF-8 text, but '{path}' holds {error.object[:40]!r}. "
+            "Decode them where the file is made (in Python: name.decode('latin-1')), and write it again."
+        ) from error
+    except Exception as error:  # HDF5 and anndata may raise nearly anything at a damaged file
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"The cells must be a whole .h5ad file, but '{path}' is damaged: {reason}. Copy it again, or "
+            "write it again with anndata."
+        ) from error
+
+
+def _element(opened: h5py.File, layer: str | None) -> Any:
+    if layer is None:
+        return opened["X"]
+    return opened["raw/X"] if layer == RAW else opened[f"layers/{layer}"]
+
+
+def _find_form(file: MatrixFile, layer: str | None) -> str:
+    """Tell a matrix's form, ``"dense"``, ``"csr"`` or ``"csc"``; refuse another size or type."""
+    with _open(file.path) as opened:
+        element = _element(opened, layer)
+        is_dense = isinstance(element, h5py.Dataset)
+        source = element if is_dense else sparse_dataset(element)
+        shape, form = tuple(source.shape), "dense" if is_dense else str(source.format)
+        values = element if is_dense else element["data"]
+        kind = values.dtype
+        n_chunk = 0 if values.chunks is None else math.prod(values.chunks)
+    if shape != (file.n_rows, file.n_genes):
+        raise InputError(
+            f"A matrix must have a row for each cell and a column for each gene, but '{file.path}' has "
+            f"{file.n_rows} x {file.n_genes} of these and a matrix of {' x '.join(map(str, shape))}. "
+            "Write it again with anndata."
+        )
+    if kind.kind not in "biuf":
+        raise InputError(
+            f"A matrix must hold numbers, but {describe_layer(layer)} of '{file.path}' is of type {kind}. "
+            "Convert it to float32 and write it again with anndata."
+        )
+    require_memory(n_chunk * kind.itemsize, f"a chunk of {describe_layer(layer)}", file.path)
+    return form
+
+
+def _read_dense(file: MatrixFile, layer: str | None, rows: IntArray) -> Iterator[scipy.sparse.csr_array]:
+    n_at_once = max(1, stretches.VALUES_AT_ONCE // file.n_genes)
+    with _open(file.path) as opened:
+        source = _element(opened, layer)
+        for start in range(0, file.n_rows, n_at_once):
+            inside = _inside(rows, start, start + n_at_once)
+            if len(inside):
+                yield scipy.sparse.csr_array(source[start : start + n_at_once][inside], dtype=np.float32)
+
+
+def _read_rows(file: MatrixFile, layer: str | None, rows: IntArray) -> Iterator[scipy.sparse.csr_array]:
+    with _open(file.path) as opened:
+        group = _element(opened, layer)
+        row_start = _read_starts(group, file.n_rows, file.n_genes)
+        for start, stop in cut_rows(row_start):
+            inside = _inside(rows, start, stop)
+            if len(inside):
+                gene_index, values = _read_values(group, row_start[start], row_start[stop], file.n_genes)
+                part = scipy.sparse.csr_array(
+                    (values, gene_index, row_start[start : stop + 1] - row_start[start]),
+                    shape=(stop - start, file.n_genes),
+                )
+                yield part if len(inside) == part.shape[0] else part[inside]
+
+
+def _read_turned(
+    file: MatrixFile, layer: str | None, rows: IntArray, scratch: Path
+) -> Iterator[scipy.sparse.csr_array]:
+    with _open(file.path) as opened:
+        n_values = len(_element(opened, layer)["indices"])
+    n_stretches = min(1 + n_values // stretches.VALUES_AT_ONCE, len(rows))
+    edges = np.linspace(0, len(rows), n_stretches + 1).astype(np.int64)
+    position = np.full(file.n_rows, -1, dtype=np.int32)
+    position[rows] = np.arange(len(rows))
+    return _turn(_read_columns(file, layer), edges, position, file.n_genes, scratch)
+
+
+def _read_columns(file: MatrixFile, layer: str | None) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+    """Yield row, column and value of the next non-zeros of a column-wise matrix."""
+    with _open(file.path) as opened:
+        group = _element(opened, layer)
+        column_start = _read_starts(group, file.n_genes, file.n_rows)
+        for start in range(0, int(column_start[-1]), stretches.VALUES_AT_ONCE):
+            stop = min(start + stretches.VALUES_AT_ONCE, int(column_start[-1]))
+            row, values = _read_values(group, start, stop, file.n_rows)
+            inside = np.clip(column_start, start, stop)
+            column = np.repeat(np.arange(file.n_genes, dtype=np.int32), inside[1:] - inside[:-1])
+            yield row, column, values
+
+
+def _read_starts(group: Any, n_lines: int, n_across: int) -> IntArray:
+    if group["indptr"].shape != (n_lines + 1,):  # before it is read: it may be declared of any size
+        raise ValueError("its row pointers do not ascend")
+    starts: IntArray = group["indptr"][:].astype(np.int64)
+    lengths = np.diff(starts)
+    if starts[0] != 0 or (lengths < 0).any():
+        raise ValueError("its row pointers do not ascend")
+    if (lengths > n_across).any():
+        raise ValueError("a line has more values than the matrix has places")
+    return starts
+
+
+def _read_values(group: Any, start: int, stop: int, n_across: int) -> tuple[IntArray, FloatArray]:
+    index = group["indices"][start:stop].astype(np.int32, copy=False)
+    values = group["data"][start:stop].astype(np.float32, copy=False)
+    # scipy trusts indices: one outside the matrix would write into other memory.
+    if not len(index) == len(values) == stop - start or (
+        len(index) and not 0 <= index.min() <= index.max() < n_across
+    ):
+        raise ValueError("an index lies outside the matrix")
+    return index, values
+
+
+def _without_repeats(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    """Add up values of the same place, which scipy allows; else keep the order that the file has."""
+    if matrix.has_canonical_format:
+        return matrix
+    summed = matrix.copy()
+    summed.sum_duplicates()
+    return summed if summed.nnz < matrix.nnz else matrix
+
+
+def _inside(rows: IntArray, start: int, stop: int) -> IntArray:
+    """Rows of a stretch, counted from its start."""
+    inside: IntArray = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
+    return inside
+
+
+def _turn(
+    columns: Iterator[tuple[IntArray, IntArray, FloatArray]],
+    edges: IntArray,
+    position: IntArray,
+    n_genes: int,
+    scratch: Path,
+) -> Iterator[scipy.sparse.csr_array]:
+    """Turn columns into stretches of rows: each value goes to its stretch's file, which is then read.
+
+    Args:
+        columns: From `_read_columns`.
+        edges: First row of each stretch, and the number of rows, (n_stretches + 1,).
+        position: Row that each row of the file becomes, -1 where it is not wanted, (n_rows of the file,).
+        n_genes: Genes of the file.
+        scratch: Folder for the files.
+    """
+    paths = [scratch / f"rows_from_{start}" for start in edges[:-1].tolist()]
+    for path in paths:
+        path.touch()
+    for row, column, values in columns:
+        is_wanted = position[row] >= 0
+        entries = np.empty(int(is_wanted.sum()), dtype=ENTRY)
+        entries["row"] = position[row[is_wanted]]
+        entries["column"], entries["value"] = column[is_wanted], values[is_wanted]
+        entries = entries[np.argsort(np.searchsorted(edges, entries["row"], side="right"), kind="stable")]
+        ends = np.searchsorted(np.sort(entries["row"]), edges)
+        for path, (start, stop) in zip(paths, pairwise(ends.tolist()), strict=True):
+            with path.open("ab") as opened:
+                entries[start:stop].tofile(opened)
+    for path, (start, stop) in zip(paths, pairwise(edges.tolist()), strict=True):
+        entries = np.fromfile(path, dtype=ENTRY)
+        path.unlink()
+        coordinates = (entries["row"] - start, entries["column"])
+        yield scipy.sparse.csr_array((entries["value"], coordinates), shape=(stop - start, n_genes))

@@ -1,0 +1,225 @@
+"""Judge a study's best configs by trials on fresh seeds and redrawn splits.
+
+The best of many trials is in part the luckiest: in its seed, and in the validation perturbations that all
+trials were compared on. Fresh seeds take the first kind of luck away. The second is what overtunes: a config
+that was chosen for one validation set is judged kindly by it for ever, and only a redrawn split can tell. So
+every split counts alike: the study's own, by the mean over its fresh seeds, and each redrawn one. All
+candidates get the same splits and seeds, so that an easy split favours none of them.
+"""
+
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pandas as pd
+
+from adapert.errors import InputError, format_count
+from adapert.evaluation.catalogue import find_metric
+from adapert.records import TrialStatus
+from adapert.results.find import open_study
+from adapert.results.study import StudyResults
+from adapert.selection.rank import (
+    PARETO,
+    SPLIT_SEED,
+    Pick,
+    config_of,
+    describe_objective,
+    keep_finished,
+    main_metric,
+    metrics_of,
+    pick,
+    rank_candidates,
+)
+from adapert.study.plan.study import Design
+
+SUFFIX = "_reevaluation"
+"""Of the study that trains another one's best configs anew."""
+
+_REPLICATE = [SPLIT_SEED, "seed"]
+
+
+def name_reevaluation(study: str, number: int) -> str:
+    """Name a study's re-evaluation; from the second on they are numbered."""
+    return f"{study}{SUFFIX}" if number == 1 else f"{study}{SUFFIX}_{number}"
+
+
+def searched_study(workspace: Path, study: str) -> str:
+    """Name the study whose configs a re-evaluation trains again; any other study is its own.
+
+    Raises:
+        InputError: No such study.
+    """
+    is_anew = SUFFIX in study and open_study(workspace, study).design == "reevaluation"
+    return study.rpartition(SUFFIX)[0] if is_anew else study
+
+
+def count_retrained(plan: Design) -> tuple[int, int]:
+    """Count the configs that a re-evaluation trains anew, and the redrawn splits that each is trained on."""
+    n_redrawn = len(plan.n_seeds_of)
+    n_configs = len(plan.variants) - n_redrawn
+    return n_configs, n_redrawn // n_configs
+
+
+def pick_reevaluated(workspace: Path, study: StudyResults) -> Pick:
+    """Pick as `adapert pick` last did, without training anything.
+
+    Args:
+        workspace: Where re-evaluations lie.
+        study: That searched.
+
+    Returns:
+        The pick as it was last made; of a study that was not picked from, by its last re-evaluation. Where
+        there is none, `Pick.reevaluated` is None.
+
+    Raises:
+        InputError: As `pick`.
+    """
+    record = study.picked
+    picked = pick(study, record.objective if record else "pearson_delta")
+    name = record.reevaluation if record else _last_reevaluation(workspace, study.name)
+    if not name:
+        return picked
+    trials = open_study(workspace, name).frame
+    is_finished = len(keep_finished(trials, picked.objective)) > 0
+    return replace(judge(picked, trials), reevaluation=name) if is_finished else picked
+
+
+def judge(picked: Pick, trials: pd.DataFrame) -> Pick:
+    """Name the config that does best when trained anew.
+
+    Candidates are compared on the splits and seeds that all of them finished; one without any is dropped,
+    with a note.
+
+    Args:
+        picked: Ranking of the study that searched.
+        trials: Of its re-evaluation, from `StudyResults.frame`.
+
+    Returns:
+        The pick of the best. Its `reevaluated` has a row a candidate, the best first: rank (in the study),
+        config_digest, searched (value of the objective in the study; of Pearson-delta where that is
+        ``"pareto"``), fresh and fresh_sd (mean and SD over the fresh seeds on the study's own split),
+        redrawn and redrawn_sd (over the redrawn splits), drop (searched minus fresh), the metrics (means
+        over splits, each the mean over its seeds), is_on_front where the objective is ``"pareto"``,
+        n_trials. NaN where there are too few trials for a value.
+
+    Raises:
+        InputError: No candidate has a finished trial.
+    """
+    results = _match(picked, keep_finished(trials, picked.objective))
+    if results.empty:
+        raise InputError(
+            f"A re-evaluation is judged by finished trials, but it has none of {len(trials)}. See 'adapert "
+            "status', or pick without one by --no-reevaluation."
+        )
+    shared, notes = _keep_shared(results)
+    table = rank_candidates(_summarize(picked, shared), picked.objective)
+    best = int(table["rank"][0]) - 1
+    config = picked.configs[best]
+    on_own_split = results[(results["rank"] == best + 1) & (results[SPLIT_SEED] == config.data.split_seed)]
+    n_failed = int((trials["status"] == TrialStatus.FAILED).sum())
+    if n_failed:
+        notes.append(f"{n_failed} of {format_count(len(trials), 'trial')} of the re-evaluation failed.")
+    return replace(
+        picked,
+        config=config,
+        trials=(*picked.trials_of[best], *on_own_split["run"]),
+        reevaluated=table,
+        reason=_give_reason(table, shared, picked.objective),
+        notes=(*picked.notes, *notes),
+        n_failed=n_failed,
+    )
+
+
+def _last_reevaluation(workspace: Path, study: str) -> str:
+    """Name the last re-evaluation that has a trial; empty where there is none."""
+    last = ""
+    for number in count(1):
+        name = name_reevaluation(study, number)
+        try:
+            trials = open_study(workspace, name).trials
+        except InputError:
+            return last
+        last = name if trials else last
+    return last
+
+
+def _match(picked: Pick, finished: pd.DataFrame) -> pd.DataFrame:
+    """Find the candidate of each trial: the same settings, whatever the split.
+
+    Returns:
+        The trials of candidates, one a split and seed, with rank.
+    """
+    own = {SPLIT_SEED: picked.configs[0].data.split_seed}
+    rank_of = {config.digest(): rank for rank, config in enumerate(picked.configs, 1)}
+    digests = [config_of(trial).with_changes(own).digest() for _, trial in finished.iterrows()]
+    ranked = finished.assign(rank=[rank_of.get(digest, 0) for digest in digests])
+    # A trial that was tracked twice is the same trial.
+    return ranked[ranked["rank"] > 0].drop_duplicates(["rank", *_REPLICATE])
+
+
+def _keep_shared(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Keep the splits and seeds that all candidates have, dropping those with fewest until there are some."""
+    notes = []
+    while True:
+        n_candidates = results["rank"].nunique()
+        n_have = results.groupby(_REPLICATE)["rank"].transform("count")
+        if (n_have == n_candidates).any():
+            break
+        counts = results["rank"].value_counts().sort_index()
+        fewest = counts[counts == counts.min()].index[-1]
+        notes.append(f"Rank {fewest} is left out: it finished too few trials to be compared.")
+        results = results[results["rank"] != fewest]
+    n_left_out = int((n_have < n_candidates).sum())
+    if n_left_out:
+        notes.append(
+            "Left out, since not all candidates have their split and seed: "
+            f"{format_count(n_left_out, 'trial')}."
+        )
+    return results[n_have == n_candidates], notes
+
+
+def _summarize(picked: Pick, shared: pd.DataFrame) -> pd.DataFrame:
+    metrics = list(metrics_of(picked.objective))
+    main = picked.metric
+    rows = []
+    for rank in sorted({int(rank) for rank in shared["rank"]}):
+        trials = shared[shared["rank"] == rank]
+        before = float(picked.candidates[main].iloc[rank - 1])
+        is_own = trials[SPLIT_SEED] == picked.configs[0].data.split_seed
+        fresh = trials.loc[is_own, main]
+        redrawn = trials[~is_own].groupby(SPLIT_SEED)[main].mean()
+        rows.append(
+            {
+                "rank": rank,
+                "config_digest": picked.candidates["config_digest"].iloc[rank - 1],
+                "searched": before,
+                "fresh": fresh.mean(),
+                "fresh_sd": fresh.std(),
+                "redrawn": redrawn.mean(),
+                "redrawn_sd": redrawn.std(),
+                "drop": before - fresh.mean(),
+                **trials.groupby(SPLIT_SEED)[metrics].mean().mean().to_dict(),
+                "n_trials": len(trials),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _give_reason(table: pd.DataFrame, shared: pd.DataFrame, objective: str) -> str:
+    main = main_metric(objective)
+    best = table.iloc[0]
+    said = f"Rank {best['rank']:.0f} is picked: its {describe_objective(objective)}"
+    n_splits = shared[SPLIT_SEED].nunique()
+    over = f"over {format_count(n_splits, 'split')}, {format_count(best['n_trials'], 'trial')} in all"
+    if len(table) == 1:
+        return f"{said} is {best[main]:.4f} {over}; no other config was trained anew."
+    second = table.iloc[1]
+    values = shared.set_index([*_REPLICATE, "rank"])[main].unstack("rank")
+    lead = find_metric(main).gain * (values[best["rank"]] - values[second["rank"]])
+    n_ahead = int((lead > 0).sum())
+    unit = f" in {find_metric(main).label}" if objective == PARETO else ""
+    is_best = "is the best" if objective == PARETO else f"of {best[main]:.4f} is the best of {len(table)}"
+    return (
+        f"{said} {is_best} {over}. Rank {second['rank']:.0f} is next with {second[main]:.4f}{unit}; the "
+        f"pick is ahead of it in {n_ahead} of {format_count(len(values), 'paired trial')}."
+    )

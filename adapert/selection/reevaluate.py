@@ -1,0 +1,293 @@
+"""Pick a config: rank a study's, train the best few anew, and name the one that holds."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from adapert.errors import InputError, format_count
+from adapert.records import TrialRecord, TrialStatus
+from adapert.results.find import open_study
+from adapert.results.inputs import find_data
+from adapert.results.ledger import write_pick
+from adapert.results.load import load_per_perturbation
+from adapert.results.study import PickRecord, StudyResults
+from adapert.selection.decide import count_retrained, judge, name_reevaluation
+from adapert.selection.rank import SPLIT_SEED, Pick, pick
+from adapert.statistics.estimates import summarize_by
+from adapert.study.engine.folders import study_folder
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
+from adapert.study.engine.limits import Limits
+from adapert.study.engine.runner import Closing
+from adapert.study.engine.state import count_asked, fold
+from adapert.study.execution.resources import Resources, build_resources
+from adapert.study.plan.definition import restore_study
+from adapert.study.plan.study import Design, Study
+from adapert.tracking.runs import keep_pick as track_pick
+from adapert.tracking.store import tracking_uri
+from adapert.workspace.launch import launch
+from adapert.workspace.resume import resume
+from adapert.workspace.session import StudyResult
+
+Note = Callable[[str], None]
+"""Takes a line on what was just done."""
+
+
+N_WITH_INTERVAL = 20
+"""Candidates that get an interval: a table and a bootstrap each."""
+
+
+class UnfinishedError(Exception):
+    """A re-evaluation was left before its end; picking again goes on with it.
+
+    Attributes:
+        closing: Why it was left.
+    """
+
+    def __init__(self, message: str, closing: Closing) -> None:
+        super().__init__(message)
+        self.closing = closing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReevaluationPlan:
+    """How the best configs are trained anew.
+
+    Attributes:
+        top: Configs, at most.
+        n_fresh_seeds: Seeds of each on the study's own split, above every seed that the study had.
+        n_redraws: Redrawn splits, on which each is trained with the first of those seeds.
+
+    Raises:
+        InputError: No config, no seed, or a negative number of redraws.
+    """
+
+    top: int = 3
+    n_fresh_seeds: int = 3
+    n_redraws: int = 2
+
+    def __post_init__(self) -> None:
+        least = {"top": 1, "n_fresh_seeds": 1, "n_redraws": 0}
+        for name, value in asdict(self).items():
+            if value < least[name]:
+                raise InputError(f"{name} of a re-evaluation must be at least {least[name]}, but is {value}.")
+
+
+def pick_config(
+    workspace: Path,
+    study: str,
+    objective: str = "pearson_delta",
+    plan: ReevaluationPlan | None = None,
+    resources: Mapping[str, Any] | None = None,
+    console: Console | None = None,
+    data: Path | None = None,
+) -> Pick:
+    """Pick a study's best config, with a re-evaluation of its best few before one is named.
+
+    The re-evaluation is a study of its own, ``STUDY_reevaluation``: it survives a crash, and picking again
+    goes on with it, or reuses it as long as the candidates are the same; other ones get a further study.
+
+    Args:
+        workspace: Of the study.
+        study: Its name.
+        objective: One of `adapert.selection.rank.OBJECTIVES`.
+        plan: How the best are trained anew; the default plan where None.
+        resources: Fields of `Resources` to use; the others are as the study had them.
+        console: Where progress is shown; nowhere if None.
+        data: Where the study's data set lies, where it is not found by itself.
+
+    Returns:
+        The pick of `adapert.selection.decide.judge`, with low and high among the candidates' columns.
+
+    Raises:
+        InputError: As `pick` and `adapert.workspace.launch.launch`, or the data set is not what the study had.
+        UnfinishedError: The re-evaluation was interrupted, or could not go on.
+    """
+    results = open_study(workspace, study)
+    picked = add_intervals(pick(results, objective), results)
+    wanted = build_reevaluation(picked, study, plan or ReevaluationPlan())
+    name = train_anew(wanted, study, workspace, resources or {}, console or Console(quiet=True), data)
+    return replace(judge(picked, open_study(workspace, name).frame), reevaluation=name)
+
+
+def add_intervals(picked: Pick, study: StudyResults) -> Pick:
+    """Give the best `N_WITH_INTERVAL` candidates the interval of their metric, over perturbations and seeds.
+
+    Args:
+        picked: From `pick`.
+        study: Whose trials' long tables are read.
+
+    Returns:
+        The pick with candidates' columns low and high, 95 %, of the objective (of Pearson-delta where that
+        is ``"pareto"``); NaN, and a note, where a table is missing or the metric has no value by
+        perturbation.
+    """
+    try:
+        best = [name for names in picked.trials_of[:N_WITH_INTERVAL] for name in names]
+        long = load_per_perturbation(study, best)
+    except InputError as error:
+        candidates = picked.candidates.assign(low=float("nan"), high=float("nan"))
+        return replace(picked, candidates=candidates, notes=(*picked.notes, f"No intervals: {error}"))
+    estimates = summarize_by(long[long["metric"] == picked.metric], ["config_digest"])
+    intervals = estimates[["config_digest", "low", "high"]]
+    candidates = picked.candidates.merge(intervals, on="config_digest", how="left")
+    return replace(picked, candidates=candidates)
+
+
+def keep_pick(workspace: Path, study: str, picked: Pick, note: Note) -> None:
+    """Remember how a study's config was picked: in its folder, and with its run in MLflow.
+
+    Args:
+        workspace: Of the study.
+        study: That was picked from.
+        picked: How.
+        note: Told why MLflow did not take it, where it did not.
+    """
+    folder = study_folder(workspace, study)
+    if (folder / LEDGER_FILE).is_file():
+        write_pick(folder, PickRecord(picked.objective, picked.reevaluation))
+    track_pick(tracking_uri(workspace), study, picked.objective, picked.reevaluation, note)
+
+
+def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Study:
+    """Build the study that trains the best configs anew.
+
+    Variant ``rank_1`` is the study's best on fresh seeds, ``rank_1_split_1`` the same on a redrawn split
+    with the first of these seeds, and so on.
+    """
+    configs = picked.configs[: plan.top]
+    base = configs[0].flat()
+    own = configs[0].data.split_seed
+    redraws = [seed for seed in range(1, plan.n_redraws + 2) if seed != own][: plan.n_redraws]
+    variants = {}
+    for rank, config in enumerate(configs, 1):
+        changes = {field: value for field, value in config.flat().items() if value != base[field]}
+        variants[f"rank_{rank}"] = changes
+        variants |= {f"rank_{rank}_split_{seed}": changes | {SPLIT_SEED: seed} for seed in redraws}
+    return Study(
+        name=name_reevaluation(study, 1),
+        question=f"Do the best configs of '{study}' hold on fresh seeds and redrawn splits?",
+        base=configs[0],
+        plan=Design(
+            kind="reevaluation",
+            variants=variants,
+            n_seeds=plan.n_fresh_seeds,
+            first_seed=picked.next_seed,
+            n_seeds_of={name: 1 for name, changes in variants.items() if changes.get(SPLIT_SEED, own) != own},
+        ),
+    )
+
+
+def train_anew(
+    wanted: Study,
+    study: str,
+    workspace: Path,
+    resources: Mapping[str, Any],
+    console: Console,
+    data: Path | None = None,
+) -> str:
+    """Run a re-evaluation, go on with it, or find it done.
+
+    Args:
+        wanted: From `build_reevaluation`.
+        study: That it is of.
+        workspace: Of both.
+        resources: Fields of `Resources`; the others are as `study` had them.
+        console: Where progress is shown.
+        data: Where the data set lies, where it is not found by itself.
+
+    Returns:
+        Its name.
+
+    Raises:
+        InputError: The data set is not the study's, or as `launch` and `resume`.
+        UnfinishedError: It was left before its end.
+    """
+    named, is_begun = _find(wanted, study, workspace)
+    if is_begun and _is_done(workspace, named.name):
+        console.print(f"Re-evaluated before, in '{named.name}'.", style="dim", soft_wrap=True)
+        return named.name
+    place = _find_data(named, workspace, data)
+    console.print(f"{named.name}: {named.question}", style="bold", soft_wrap=True, markup=False)
+    console.print(_describe(named), soft_wrap=True)
+    if is_begun:
+        result = resume(workspace, named.name, console, resources, {}, data=place)
+    else:
+        named = replace(named, base=named.base.with_changes({"data.path": str(place)}))
+        result = launch(named, workspace, _build_resources(workspace, study, resources), Limits(), console)
+    _check_finished(result, study)
+    return named.name
+
+
+def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, bool]:
+    """Find the first re-evaluation that asks all of this, maybe more, or the next free name for it."""
+    for number in count(1):
+        name = name_reevaluation(study, number)
+        ledger = study_folder(workspace, name) / LEDGER_FILE
+        if not ledger.exists():
+            break
+        begun = restore_study(fold(read_events(ledger)).definition["study"])
+        if _identify_trials(wanted) <= _identify_trials(begun):
+            return begun, True
+    return replace(wanted, name=name), False
+
+
+def _identify_trials(study: Study) -> set[tuple[str, int]]:
+    """Config digest, which knows data and split, and seed of each trial."""
+    digests = {each.variant: study.base.with_changes(each.changes).digest() for each in study.assignments}
+    return {(digests[each.variant], each.seed) for each in study.assignments}
+
+
+def _is_done(workspace: Path, name: str) -> bool:
+    """Whether all its trials have ended: their numbers stay, whatever has become of code and data since."""
+    state = fold(read_events(study_folder(workspace, name) / LEDGER_FILE))
+    n_asked = count_asked(restore_study(state.definition["study"]), state)
+    return _have_ended(state.records.values(), n_asked)
+
+
+def _describe(study: Study) -> str:
+    assert isinstance(study.plan, Design)
+    n_configs, n_redraws = count_retrained(study.plan)
+    return (
+        f"{format_count(study.n_trials, 'trial')} of the configs of rank 1 to {n_configs}; of each "
+        f"{study.plan.n_seeds} on fresh seeds and {n_redraws} on redrawn splits."
+    )
+
+
+def _find_data(study: Study, workspace: Path, data: Path | None) -> Path:
+    try:
+        return find_data(study.base, workspace, data)
+    except InputError as error:
+        raise InputError(f"{error} Or pick without re-evaluation by --no-reevaluation.") from error
+
+
+def _build_resources(workspace: Path, study: str, given: Mapping[str, Any]) -> Resources:
+    """Decide what may be used: what is given, and for the rest what the study had."""
+    ledger = study_folder(workspace, study) / LEDGER_FILE
+    session = fold(read_events(ledger)).session if ledger.exists() else {}
+    said = session.get("resources", {})
+    had = {entry.name: said[entry.name] for entry in fields(Resources) if entry.name in said}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    like = {"cpus_per_trial": 1, "gpus_per_trial": None, "max_concurrent": None, "device": "auto"} | had
+    if "device" in chosen:
+        like["gpus_per_trial"] = None  # of another device, or none
+    return build_resources(**like | chosen)
+
+
+def _check_finished(result: StudyResult, study: str) -> None:
+    if _have_ended(result.records, result.n_asked):
+        return
+    cause = f" {result.closing.message}" if result.closing.message else ""
+    raise UnfinishedError(
+        f"The re-evaluation was left before its end.{cause} Go on with it by the same command, or pick "
+        f"without it: adapert pick {study} --no-reevaluation.",
+        result.closing,
+    )
+
+
+def _have_ended(records: Collection[TrialRecord], n_asked: int) -> bool:
+    is_running = any(record.status == TrialStatus.RUNNING for record in records)
+    return len(records) == n_asked and not is_running

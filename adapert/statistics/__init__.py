@@ -1,0 +1,1 @@
+"""Estimates, paired effects, bootstrap, shares of importance: numpy, scipy and pandas alone."""

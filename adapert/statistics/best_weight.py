@@ -1,0 +1,136 @@
+"""Where the best weight of the non-DEG loss lies, and how surely (Sec. 5.5 of the AdaPert paper)."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from adapert.seeding import numpy_generator
+from adapert.statistics.estimates import pivot_replicates
+from adapert.statistics.two_level import CONFIDENCE, FloatArray
+
+SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
+
+NEAR = (0.003, 0.03)
+"""Weights that count as near .01: to its neighbours on the study's grid."""
+
+N_RESAMPLES = 2000
+
+_WEAK_EFFECTS = ("small", "medium")
+_STRONG_EFFECTS = "large"
+
+
+class BestWeight(NamedTuple):
+    """A claim about the best weight of a group, and what the data say of it.
+
+    Attributes:
+        claim: In words.
+        group: Effect size.
+        estimate: The weight whose mean is best.
+        low: End of the central `CONFIDENCE` interval of `resample_best`.
+        high: Its other end.
+        verdict: Supported, not supported or undecided.
+    """
+
+    claim: str
+    group: str
+    estimate: float
+    low: float
+    high: float
+    verdict: str
+
+
+def locate_best(frame: pd.DataFrame, seed: int, stream: str) -> Iterator[BestWeight]:
+    """Judge whether the best weight is near .01 for small and medium effects, and smaller for large ones.
+
+    Near is supported where the whole interval lies within `NEAR`, and not where none of it does. Smaller is
+    supported where large effects have a smaller best weight than both other groups in `CONFIDENCE` of the
+    resamples, and not where they have in the rest at most.
+
+    Args:
+        frame: The long table of one metric of which larger is better, with lambda_non.
+        seed: Of the resamples.
+        stream: Name of their random stream.
+    """
+    resampled = {
+        group: resample_best(frame[frame["effect_size"] == group], numpy_generator(seed, f"{stream}/{group}"))
+        for group in (*_WEAK_EFFECTS, _STRONG_EFFECTS)
+    }
+    weights = {group: values for group, values in resampled.items() if len(values)}
+    weak = [weights[group] for group in _WEAK_EFFECTS if group in weights]
+    for group, values in weights.items():
+        low, high = _central(values)
+        best = float(values[0])
+        if group != _STRONG_EFFECTS:
+            claim = "the best lambda_non is near .01"
+            tried = frame["lambda_non"]
+            is_open = tried.min() < NEAR[0] and tried.max() > NEAR[1]  # else it has no choice
+            verdict = _judge_near(low, high) if is_open else UNDECIDED
+        elif len(weak) == len(_WEAK_EFFECTS):
+            is_smaller = (values < np.min(weak, axis=0))[1:]
+            claim, verdict = "the best lambda_non is smaller", _judge_share(float(is_smaller.mean()))
+        else:
+            continue
+        yield BestWeight(claim, group, best, low, high, verdict)
+
+
+def resample_best(frame: pd.DataFrame, generator: np.random.Generator) -> FloatArray:
+    """Find the best lambda_non on resampled perturbations and seeds.
+
+    Args:
+        frame: The long table of one group and metric, with lambda_non.
+        generator: Draws the resamples, the same for all weights.
+
+    Returns:
+        Best weights, (1 + N_RESAMPLES,): first that of the means themselves; of equals the smallest. Empty
+        for fewer than two perturbations, or seeds, that all weights have in common.
+    """
+    weights = np.sort(frame["lambda_non"].unique()).astype(np.float64)
+    values = _align(frame, weights)
+    if values is None:
+        return np.empty(0)
+    n_seeds, n_perturbations = values.shape[1:]
+    of_seeds = generator.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), N_RESAMPLES)
+    of_perturbations = generator.multinomial(
+        n_perturbations, np.full(n_perturbations, 1 / n_perturbations), N_RESAMPLES
+    )
+    counts = [np.vstack([np.ones(drawn.shape[1]), drawn]) for drawn in (of_seeds, of_perturbations)]
+    # A perturbation that one seed lacks weighs as the mean of its others.
+    filled = np.where(np.isnan(values), np.nanmean(values, axis=1, keepdims=True), values)
+    means = np.einsum("rs,rp,wsp->rw", *counts, filled, optimize=True)
+    return np.asarray(weights[means.argmax(axis=1)], dtype=np.float64)
+
+
+def _central(weights: FloatArray) -> tuple[float, float]:
+    # Between two weights of the grid nothing was run: the interval ends at weights that were.
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    low, high = np.quantile(weights[1:], tails, method="nearest")
+    return float(low), float(high)
+
+
+def _align(frame: pd.DataFrame, weights: FloatArray) -> FloatArray | None:
+    """Stack what all weights have in common, (n_weights, n_seeds, n_perturbations)."""
+    tables = [pivot_replicates(frame[frame["lambda_non"] == weight]) for weight in weights]
+    if not tables:
+        return None
+    seeds, perturbations = tables[0].index, tables[0].columns
+    for table in tables[1:]:
+        seeds, perturbations = seeds.intersection(table.index), perturbations.intersection(table.columns)
+    if len(seeds) < 2:
+        return None
+    values = np.stack([table.loc[seeds, perturbations].to_numpy(dtype=np.float64) for table in tables])
+    values = values[:, :, ~np.isnan(values).all(axis=1).any(axis=0)]
+    return values if values.shape[2] > 1 else None
+
+
+def _judge_near(low: float, high: float) -> str:
+    if NEAR[0] <= low and high <= NEAR[1]:
+        return SUPPORTED
+    return NOT_SUPPORTED if high < NEAR[0] or low > NEAR[1] else UNDECIDED
+
+
+def _judge_share(share: float) -> str:
+    if share >= CONFIDENCE:
+        return SUPPORTED
+    return NOT_SUPPORTED if share <= 1 - CONFIDENCE else UNDECIDED

@@ -1,0 +1,141 @@
+"""Which comparisons are tested together: one family a question, the same wherever its p is shown."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from adapert.statistics.paired import PAIRED_COLUMNS, summarize_paired
+from adapert.statistics.pairs import CEILINGS, WITHOUT_CHANCE
+
+LEVEL = 0.05
+"""Differences count as such where p after Holm's correction is below it."""
+
+REFERENCE = "full"
+"""Variant of an ablation that the others are compared with."""
+
+TEST = "two-sided Wilcoxon signed-rank test over perturbations, allowing for the variance between seeds"
+
+_IN_GROUPS = "in each effect-size group and in all groups together"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a family of tests is to answer.
+
+    Attributes:
+        asked: The question.
+        family: The comparisons whose p of one metric are corrected together, as captions name them.
+    """
+
+    asked: str
+    family: str
+
+    @property
+    def rule(self) -> str:
+        """How p came about, as captions say it."""
+        return f"{TEST}; Holm's correction over the comparisons of a metric: {self.family}"
+
+
+VARIANTS = Question(
+    "What is each part of the model worth?", f"every variant with the full model, {_IN_GROUPS}"
+)
+WEIGHTS = Question(
+    "How does the weight of the non-DEG loss act?", f"every weight with the smallest, {_IN_GROUPS}"
+)
+MODELS = Question(
+    "Is a model better than the reference models?", f"one model with every reference model, {_IN_GROUPS}"
+)
+
+
+def compare_variants(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Answer `VARIANTS`: each variant of an ablation minus the full model.
+
+    Args:
+        frame: The long table of one study and one split; metrics that are not wanted may be missing.
+        seed: Of the bootstrap.
+
+    Returns:
+        effect_size and `PAIRED_COLUMNS`, as `summarize_paired`; without rows where nothing can be compared.
+    """
+    return _compare_with(frame, REFERENCE, seed)
+
+
+def compare_weights(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Answer `WEIGHTS`: each weight of a sensitivity study minus the smallest one, by rights 0.
+
+    Args:
+        frame: As in `compare_variants`, with lambda_non.
+        seed: Of the bootstrap.
+
+    Returns:
+        As `compare_variants`; variants are called by `name_weight`.
+    """
+    named = frame.assign(variant=frame["lambda_non"].map(name_weight))
+    return _compare_with(named, name_weight(frame["lambda_non"].min()), seed)
+
+
+def name_weight(lambda_non: float) -> str:
+    """Call a weight of the non-DEG loss as variants are called: ``"lambda_non=0.1"``."""
+    return f"lambda_non={lambda_non:g}"
+
+
+def compare_models(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Answer `MODELS`: each model that seeds change, and each ensemble, minus every reference model.
+
+    Args:
+        frame: The long table of one evaluation.
+        seed: Of the bootstrap.
+
+    Returns:
+        variant, reference, effect_size and the other `PAIRED_COLUMNS`, a family a variant and metric; without
+        rows where the frame lacks either side.
+    """
+    variants = list(dict.fromkeys(frame["variant"]))
+    tables = [
+        _subtract(frame, name, references, seed)
+        for name in variants
+        if name not in WITHOUT_CHANCE | CEILINGS and (references := _references_of(frame, name))
+    ]
+    columns = ["variant", "reference", "effect_size", *PAIRED_COLUMNS[1:]]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def compare_two_models(frame: pd.DataFrame, model: str, baseline: str, seed: int = 0) -> pd.DataFrame:
+    """Take a model minus another from the model's family of `MODELS`.
+
+    Args:
+        frame: As in `compare_models`, with both.
+        model: Variant.
+        baseline: Variant. One that is no reference model is in no family: the two are one of their own.
+        seed: Of the bootstrap.
+
+    Returns:
+        The rows of the two, as `compare_models`.
+    """
+    references = _references_of(frame, model)
+    rivals = references if baseline in references else [baseline]
+    table = _subtract(frame, model, rivals, seed)
+    return table[table["reference"] == baseline].reset_index(drop=True)
+
+
+def _compare_with(frame: pd.DataFrame, reference: str, seed: int) -> pd.DataFrame:
+    if (frame["variant"] == reference).any() and frame["variant"].nunique() > 1:
+        return summarize_paired(frame, reference, seed=seed)
+    columns = ["effect_size", *PAIRED_COLUMNS]
+    return pd.DataFrame(columns=columns).astype(dict.fromkeys(PAIRED_COLUMNS[2:], np.float64))
+
+
+def _references_of(frame: pd.DataFrame, model: str) -> list[str]:
+    return [name for name in dict.fromkeys(frame["variant"]) if name in WITHOUT_CHANCE and name != model]
+
+
+def _subtract(frame: pd.DataFrame, variant: str, references: list[str], seed: int) -> pd.DataFrame:
+    """Turn "each reference minus the variant" round, so that one variant's differences share a family."""
+    compared = frame[frame["variant"].isin([variant, *references])]
+    turned = summarize_paired(compared, variant, seed=seed).rename(
+        columns={"variant": "reference", "low": "high", "high": "low", "wins": "losses", "losses": "wins"}
+    )
+    for column in ("difference", "low", "high", "standardized_difference"):
+        turned[column] = -turned[column]
+    return turned.assign(variant=variant)

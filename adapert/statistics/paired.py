@@ -1,0 +1,146 @@
+"""Paired effects: each variant against a reference on the same perturbations, seeds and splits."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+import pandas as pd
+
+from adapert.evaluation.catalogue import find_metric
+from adapert.seeding import numpy_generator
+from adapert.statistics.estimates import drop_unknown, resample_mean, stream_name
+from adapert.statistics.pairs import Arms, align_pairs, iterate_arms
+from adapert.statistics.significance import holm, signed_rank_p
+from adapert.statistics.two_level import N_RESAMPLES, FloatArray, find_interval, measure_spread
+
+PAIRED_COLUMNS = (
+    "variant",
+    "metric",
+    "difference",
+    "low",
+    "high",
+    "p_wilcoxon",
+    "p",
+    "p_holm",
+    "wins",
+    "ties",
+    "losses",
+    "standardized_difference",
+    "n_perturbations",
+    "n_seeds",
+)
+"""Of `summarize_paired`, after its keys."""
+
+ROUNDING = 1e-12
+"""Differences up to this size are rounding of an average, and count as 0."""
+
+
+class Comparison(TypedDict):
+    """What paired differences say; the columns of the same names."""
+
+    difference: float
+    low: float
+    high: float
+    p_wilcoxon: float
+    p: float
+    standardized_difference: float
+    n_perturbations: int
+    n_seeds: int
+
+
+def summarize_paired(
+    frame: pd.DataFrame, reference: str = "full", keys: Sequence[str] = ("effect_size",), seed: int = 0
+) -> pd.DataFrame:
+    """Compare each variant with the reference on what both were evaluated on.
+
+    Only replicates (`align_pairs`) and perturbations with a value of both variants count. Differences are
+    averaged over replicates within each perturbation, and then over perturbations, which weigh equally.
+
+    Args:
+        frame: The long table, of one study and split unless `keys` name them; needs variant, split_seed,
+            seed, perturbation, metric, value and `keys`.
+        reference: Variant that is subtracted.
+        keys: Columns to group by. With ``effect_size`` among them, all sizes together are the group ``all``.
+        seed: Of the bootstrap.
+
+    Returns:
+        A row a group, variant and metric: `keys` and `PAIRED_COLUMNS`, sorted by `keys`, metric and variant.
+        ``difference`` is the mean of variant minus reference, ``low`` and ``high`` its `bootstrap_interval`:
+        both variants meet the same resamples. ``p_wilcoxon`` and ``p`` are two-sided (`signed_rank_p`):
+        the first is about the models that were trained, the second about other seeds too. ``p_holm``
+        is `p` after Holm's correction; the family is all rows of a metric, so variants times groups.
+        ``wins`` counts perturbations on which the variant is better; missing where a metric has no
+        direction. ``standardized_difference`` is Cohen's d_z: mean over SD of the perturbations'
+        differences, positive where the variant's values are larger, NaN where they all differ alike.
+        Without a pair a row has NaN and counts of 0. A single perturbation has neither interval nor p.
+
+    Raises:
+        InputError: The frame has no row of the reference.
+    """
+    rows = [_compare(arms, seed) for arms in iterate_arms(frame, reference, keys)]
+    table = pd.DataFrame(rows, columns=[*keys, *PAIRED_COLUMNS])
+    return correct_family(table).sort_values([*keys, "metric", "variant"], ignore_index=True)
+
+
+def compare_pairs(
+    differences: FloatArray, generator: np.random.Generator, n_resamples: int = N_RESAMPLES
+) -> Comparison:
+    """Summarise paired differences of one metric.
+
+    Args:
+        differences: Variant minus reference, (n_seeds, n_perturbations); NaN where there is no pair.
+        generator: Draws the resamples.
+        n_resamples: How many.
+    """
+    known = drop_unknown(differences)
+    means = average_over_seeds(known)
+    comparison = Comparison(
+        difference=float(means.mean()) if len(means) else np.nan,
+        low=np.nan,
+        high=np.nan,
+        p_wilcoxon=np.nan,
+        p=np.nan,
+        standardized_difference=_standardize(means),
+        n_perturbations=known.shape[1],
+        n_seeds=known.shape[0],
+    )
+    if resampled := resample_mean(known, generator, n_resamples):
+        low, high = find_interval(resampled, generator)
+        p_wilcoxon, p = signed_rank_p(means, measure_spread(resampled))
+        comparison.update({"low": low, "high": high, "p_wilcoxon": p_wilcoxon, "p": p})
+    return comparison
+
+
+def average_over_seeds(differences: FloatArray) -> FloatArray:
+    """Average within each perturbation, (n_perturbations,); what is only `ROUNDING` becomes 0."""
+    if not differences.size:
+        return np.empty(0)
+    means: FloatArray = np.nanmean(differences, axis=0)
+    return np.where(np.abs(means) <= ROUNDING, 0.0, means)
+
+
+def correct_family(table: pd.DataFrame) -> pd.DataFrame:
+    """Fill ``p_holm`` from ``p``, the rows of a metric being one family."""
+    corrected = table.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy(dtype=np.float64)))
+    return table.assign(p_holm=corrected.astype(np.float64))
+
+
+def _compare(arms: Arms, seed: int) -> dict[str, object]:
+    ours, theirs = align_pairs(arms.rows, arms.reference_rows)
+    generator = numpy_generator(seed, stream_name(tuple(arms.identity.values())))
+    means = average_over_seeds(drop_unknown(ours - theirs))
+    counts = _count_wins(means, find_metric(arms.metric).gain)
+    return {**arms.identity, **compare_pairs(ours - theirs, generator), **counts}
+
+
+def _count_wins(differences: FloatArray, gain: float) -> dict[str, object]:
+    """Count; nothing is won or lost in a metric without a direction."""
+    if np.isnan(gain):
+        return {"wins": pd.NA, "ties": pd.NA, "losses": pd.NA}
+    gains = gain * differences
+    return {"wins": int((gains > 0).sum()), "ties": int((gains == 0).sum()), "losses": int((gains < 0).sum())}
+
+
+def _standardize(differences: FloatArray) -> float:
+    spread = np.std(differences, ddof=1) if len(differences) > 1 else 0.0
+    return float(np.mean(differences) / spread) if spread > ROUNDING else np.nan

@@ -1,0 +1,137 @@
+"""`spearman_n_degs`, which has one value over all perturbations, computed anew on every resample of these."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from adapert.seeding import numpy_generator
+from adapert.statistics.estimates import pivot_replicates, stream_name
+from adapert.statistics.two_level import (
+    NO_INTERVAL,
+    FloatArray,
+    Resampled,
+    draw_counts,
+    find_interval,
+)
+
+SCALAR = "spearman_n_degs"
+"""Spearman over perturbations of the predicted with the observed number of DEGs."""
+
+SOURCE = "n_predicted_degs"
+"""Metric of the long table that it is computed from, beside the column ``n_degs``."""
+
+_ROUNDING = 1e-9
+
+_FEWEST = 4
+"""Perturbations without which a rank correlation has no interval."""
+
+
+def summarize_scalar(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) -> pd.DataFrame:
+    """Summarise `SCALAR`: its mean over seeds, and its interval, for each combination of keys.
+
+    Args:
+        frame: The long table with rows of `SOURCE`, split_seed, seed, perturbation, n_degs, value and `keys`.
+        keys: Columns to group by, at least one.
+        seed: Of the bootstrap.
+
+    Returns:
+        The columns of `summarize_by`, with `SCALAR` as metric. Perturbations without an observed DEG are
+        left out, and not counted; so are seeds without a value, which predict equal numbers throughout. The
+        mean is NaN where no seed has a value, and the interval below four perturbations. Empty where
+        the frame has no `SOURCE`, as of data without cells.
+    """
+    rows = []
+    for names, group in frame[frame["metric"] == SOURCE].groupby(list(keys), observed=True):
+        generator = numpy_generator(seed, stream_name((*names, SCALAR)))
+        tables = (pivot_replicates(rows) for rows in (group, _observed(group)))
+        predicted, observed = (table.to_numpy(dtype=np.float64) for table in tables)
+        resampled = _resample(predicted, observed, generator)
+        estimate = {"metric": SCALAR, "mean": resampled.estimate, **_interval(resampled, generator)}
+        rows.append(dict(zip(keys, names, strict=True)) | estimate | _counts(resampled))
+    return pd.DataFrame(rows, columns=[*keys, "metric", "mean", "low", "high", "n_perturbations", "n_seeds"])
+
+
+def weighted_spearman(one: FloatArray, other: FloatArray, counts: FloatArray) -> FloatArray:
+    """Rank-correlate two lists, each entry of which was drawn a number of times.
+
+    Args:
+        one: (n,).
+        other: (n,).
+        counts: How often each entry counts, (n_resamples, n).
+
+    Returns:
+        Spearman's rho of the repeated entries, ties sharing their mean rank, (n_resamples,); NaN where
+        either side is constant.
+    """
+    first, second = (_centred_ranks(values, counts) for values in (one, other))
+    covariance = (counts * first * second).sum(axis=1)
+    squares = (counts * first**2).sum(axis=1) * (counts * second**2).sum(axis=1)
+    rho: FloatArray = np.full(len(counts), np.nan)
+    np.divide(covariance, np.sqrt(squares), out=rho, where=squares > _ROUNDING)
+    return rho
+
+
+def _observed(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(value=rows["n_degs"].where(rows["value"].notna()))
+
+
+def _resample(predicted: FloatArray, observed: FloatArray, generator: np.random.Generator) -> Resampled:
+    """Compute the mean over seeds of `SCALAR`, and that of resamples.
+
+    Args:
+        predicted: Numbers of DEGs, (n_seeds, n_perturbations); NaN where missing.
+        observed: As `predicted`, NaN in the same places.
+        generator: Draws the resamples.
+    """
+    is_usable = (observed > 0).any(axis=0)  # NaN is not
+    n = int(is_usable.sum())
+    counts = draw_counts(n, generator) if n else np.ones((1, 0))
+    observed = observed[:, is_usable]
+    # The first row is the perturbations as they are.
+    rows = np.vstack([np.ones((1, n)), counts])
+    values = _spearman_by_seed(predicted[:, is_usable], observed, rows)
+    has_value = ~np.isnan(values[0])
+    by_seed, by_seed_draws = values[0, has_value], values[1:, has_value]
+    by_seed_draws = by_seed_draws[~np.isnan(by_seed_draws).all(axis=1)]
+    return Resampled(
+        estimate=float(by_seed.mean()) if by_seed.size else np.nan,
+        draws=np.nanmean(by_seed_draws, axis=1) if by_seed_draws.size else np.empty(0),
+        by_seed=by_seed,
+        by_seed_draws=by_seed_draws,
+        n_perturbations=n,
+    )
+
+
+def _spearman_by_seed(predicted: FloatArray, observed: FloatArray, counts: FloatArray) -> FloatArray:
+    """Correlate each seed's perturbations that have an observed DEG, (n_resamples, n_seeds)."""
+    rho = np.full((len(counts), len(predicted)), np.nan)
+    for seed, (own, true) in enumerate(zip(predicted, observed, strict=True)):
+        is_usable = true > 0
+        rho[:, seed] = weighted_spearman(own[is_usable], true[is_usable], counts[:, is_usable])
+    return rho
+
+
+def _centred_ranks(values: FloatArray, counts: FloatArray) -> FloatArray:
+    """Rank entries that count several times, minus the mean rank of each resample, (n_resamples, n)."""
+    if not values.size:
+        return np.zeros(counts.shape)
+    _, place, n_each = np.unique(values, return_inverse=True, return_counts=True)
+    starts = np.cumsum(n_each) - n_each
+    of_value = np.add.reduceat(counts[:, np.argsort(values, kind="stable")], starts, axis=1)
+    middle = np.cumsum(of_value, axis=1) - (of_value - 1) / 2
+    ranks: FloatArray = middle[:, place] - (counts.sum(axis=1, keepdims=True) + 1) / 2
+    return ranks
+
+
+def _is_enough(resampled: Resampled) -> bool:
+    return resampled.n_perturbations >= _FEWEST and resampled.by_seed_draws.size > 0
+
+
+def _interval(resampled: Resampled, generator: np.random.Generator) -> dict[str, float]:
+    interval = find_interval(resampled, generator) if _is_enough(resampled) else NO_INTERVAL
+    return interval._asdict()
+
+
+def _counts(resampled: Resampled) -> dict[str, int]:
+    return {"n_perturbations": resampled.n_perturbations, "n_seeds": len(resampled.by_seed)}

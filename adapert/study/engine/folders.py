@@ -1,0 +1,75 @@
+"""Where a workspace's studies lie, and what a study's folder holds."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from adapert.errors import InputError, name_some, nearest
+from adapert.files import whole_file, write_whole
+from adapert.study.engine.ledger import LEDGER_FILE
+from adapert.study.plan.study import MAX_DERIVED_NAME, check_name
+
+PICK_FILE = "pick.json"
+"""How the study's config was last picked."""
+
+PICKED_MODEL_FOLDER = "picked_model"
+"""The bundle of the picked config's model."""
+
+FIGURES_FOLDER, REPORT_FILE = "figures", "report.html"
+"""Copies of what MLflow shows of the study, as they were last drawn, wherever the originals are now."""
+
+
+def study_folder(workspace: Path, name: str) -> Path:
+    """Folder of a study, absolute.
+
+    Raises:
+        InputError: A name that leads elsewhere, or is too long.
+    """
+    check_name(name, MAX_DERIVED_NAME)
+    return workspace.resolve() / "studies" / name
+
+
+def study_names(workspace: Path) -> list[str]:
+    """Studies of a workspace, by name."""
+    return sorted(path.parent.name for path in (workspace / "studies").glob(f"*/{LEDGER_FILE}"))
+
+
+def find_study(workspace: Path, name: str) -> Path:
+    """Find a study's folder.
+
+    Raises:
+        InputError: The workspace has no study of this name.
+    """
+    folder = study_folder(workspace, name)
+    if not (folder / LEDGER_FILE).is_file():
+        names = study_names(workspace)
+        existing = f"It has {name_some(names)}." if names else "It has no study yet."
+        raise InputError(
+            f"There is no study '{name}' in '{workspace}'.{nearest(name, names)} {existing} Launch one, or "
+            "name its workspace with --workspace."
+        )
+    return folder
+
+
+def copy_figures(folder: Path, files: Iterable[Path]) -> None:
+    """Copy a study's PNG figures into its folder, each whole; a study that lies elsewhere has none.
+
+    Args:
+        folder: The study's.
+        files: Of its figures, in any format.
+    """
+    if (folder / LEDGER_FILE).is_file():
+        for file in (file for file in files if file.suffix == ".png"):
+            with whole_file(folder / FIGURES_FOLDER / file.name) as beside:
+                shutil.copyfile(file, beside)
+
+
+def copy_report(folder: Path, page: str) -> None:
+    """Copy a report into the folder of a study that it is about; a study that lies elsewhere has none.
+
+    Args:
+        folder: The study's.
+        page: HTML.
+    """
+    if (folder / LEDGER_FILE).is_file():
+        write_whole(folder / REPORT_FILE, page)

@@ -1,0 +1,210 @@
+"""The ledger of a study: an append-only file of JSON lines that everything else is rebuilt from.
+
+A line is written, and is on the disk, before the searcher, the scheduler, MLflow or the user hears of what it
+says. A process that is killed leaves at most one line torn, which counts as never written.
+"""
+
+import errno
+import hashlib
+import json
+import math
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from adapert.errors import InputError
+from adapert.files import parse_json, write_whole
+from adapert.study.engine.events import Event, EventKind, find_fault, is_known
+
+LEDGER_FILE = "ledger.jsonl"
+LOCK_FILE = "lock"
+HOLDER_FILE = "holder.json"
+
+FORMAT = 2
+"""Of the lines, and of what trials leave beside them; one that is not this is refused."""
+
+__all__ = [
+    "FORMAT",
+    "HOLDER_FILE",
+    "LEDGER_FILE",
+    "LOCK_FILE",
+    "Event",
+    "EventKind",
+    "Ledger",
+    "held",
+    "is_held",
+    "read_events",
+    "read_holder",
+    "read_identity",
+]
+
+_PATIENCE_SECONDS = 0.5
+"""For a process that only looks whether the study is held."""
+
+
+class Ledger:
+    """Appends lines; safe for the threads of one process. `held` keeps other processes out."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a ledger for appending; a torn last line is cut off."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_torn_line(path)
+        self._file = path.open("ab", buffering=0)
+        self._lock = threading.Lock()
+
+    def append(self, kind: EventKind, **said: Any) -> Event:
+        """Write a line and wait until it is on the disk.
+
+        Raises:
+            OSError: The disk is full or gone; what was written of the line is taken back.
+        """
+        event = {"event": str(kind), "time": round(time.time(), 3)} | said
+        line = (json.dumps(_without_nan(event), allow_nan=False) + "\n").encode()
+        with self._lock:
+            end = self._file.seek(0, os.SEEK_END)
+            try:
+                if self._file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fdatasync(self._file.fileno())
+            except OSError as error:
+                with suppress(OSError):
+                    os.ftruncate(self._file.fileno(), end)
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
+        return event
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_events(path: Path) -> list[Event]:
+    """Read a ledger's whole lines, oldest first; also while another process appends to it.
+
+    Lines of a kind that this version does not know are passed over: a later one may have written them.
+
+    Raises:
+        InputError: No ledger, one of another format, or one that is damaged before its last line.
+    """
+    if not path.is_file():
+        raise InputError(f"A study's folder must have a ledger, but there is no file '{path}'.")
+    *lines, _torn = path.read_bytes().split(b"\n")
+    read = [_read_json(line) for line in lines]  # None where it is no JSON
+    _check_format(read[0] if read else None, path)
+    asked: set[str] = set()
+    for number, event in enumerate(read, start=1):
+        if fault := find_fault(event, asked):
+            raise InputError(
+                f"A ledger's lines must be as adapert wrote them, but in line {number} of '{path}' {fault}"
+            )
+        if event["event"] == EventKind.ASKED:
+            asked.add(event["trial"])
+    return [event for event in read if is_known(event)]
+
+
+def read_identity(folder: Path) -> str:
+    """Identify a study by its ledger's first line, which it keeps wherever its folder is moved or copied.
+
+    Args:
+        folder: The study's.
+
+    Returns:
+        A digest; empty where there is no ledger.
+    """
+    try:
+        with (folder / LEDGER_FILE).open("rb") as file:
+            return hashlib.blake2b(file.readline(), digest_size=16).hexdigest()
+    except OSError:
+        return ""
+
+
+def _read_json(line: bytes) -> Any:
+    try:
+        return parse_json(line)
+    except ValueError:
+        return None
+
+
+def _check_format(first: Any, path: Path) -> None:
+    is_study = isinstance(first, dict) and first.get("event") == EventKind.STUDY
+    if not is_study or "format" not in first:
+        raise InputError(
+            f"A ledger must begin with its study, but line 1 of '{path}' is damaged or missing. Put back a "
+            "copy of the file, or launch the study under another name."
+        )
+    if first["format"] != FORMAT:
+        raise InputError(
+            f"A ledger must have format {FORMAT}, but '{path}' has {str(first['format'])[:20]}. Use the "
+            "version of adapert that wrote it, or launch the study under another name."
+        )
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep every other process out of a study while the block runs; a killed process lets go at once.
+
+    Raises:
+        InputError: Another process has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=_PATIENCE_SECONDS)
+    except Timeout as error:
+        holder = read_holder(folder)
+        raise InputError(
+            f"One process at a time runs a study, but '{folder.name}' is run by process {holder['pid']} on "
+            f"{holder['host']}. Watch it with 'adapert status {folder.name}', end it with 'adapert stop "
+            f"{folder.name}', or launch another under another name."
+        ) from error
+    try:
+        write_whole(folder / HOLDER_FILE, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process runs the study now."""
+    lock = FileLock(folder / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def read_holder(folder: Path) -> Mapping[str, Any]:
+    """Which process runs the study, or ran it last: pid and host."""
+    try:
+        holder = parse_json((folder / HOLDER_FILE).read_bytes())
+        return {"pid": holder["pid"], "host": holder["host"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {"pid": "unknown", "host": "unknown"}
+
+
+def _cut_torn_line(path: Path) -> None:
+    if path.is_file():
+        whole = path.read_bytes()
+        end = whole.rfind(b"\n") + 1
+        if end < len(whole):
+            os.truncate(path, end)
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no NaN and no infinities: null stands for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value

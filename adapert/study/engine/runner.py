@@ -1,0 +1,400 @@
+"""Decides what a study does next: writes its ledger, and decides the same after any crash.
+
+Nothing here knows of Ray. Whoever executes trials asks `next_trial`, and tells `started`, `reported` and
+`failed`; each is in the ledger before anybody else hears of it.
+"""
+
+import math
+import re
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from adapert.records import DISK, FAILURE, IS_OVER, MESSAGE, EndReason, TrialRecord, TrialStatus
+from adapert.study.engine.ledger import HOLDER_FILE, Event, EventKind, Ledger
+from adapert.study.engine.limits import Limits
+from adapert.study.engine.reports import REPORTED
+from adapert.study.engine.requests import read_requests
+from adapert.study.engine.rungs import Judgement, Rungs
+from adapert.study.engine.sources import Proposal, TrialSource
+from adapert.study.engine.state import StudyState
+from adapert.study.engine.trial_files import clear_trial, write_trial_config
+from adapert.study.plan.study import Search, Study
+
+ALIKE = 3
+"""Trials that fail alike, with none that did not fail, before a study gives up."""
+
+LOOK_EVERY = 0.2
+"""Seconds between two looks at limits and at requests from other terminals."""
+
+ASKED_TO_STOP = "It was asked to stop."
+
+
+class StudyObserver(Protocol):
+    """Hears of every line of the ledger, after it was written."""
+
+    def saw(self, event: Event, state: StudyState) -> None:
+        """Take a line in; `state` includes it."""
+
+
+@dataclass(frozen=True)
+class Closing:
+    """Why a process leaves a study.
+
+    Attributes:
+        status: FINISHED where all is there that was asked, STOPPED by a limit or request, INTERRUPTED, or
+            FAILED.
+        reason: With which running trials end; None leaves them to be gone on with.
+        message: A sentence.
+        is_ray_lost: Whether it FAILED since a part of Ray no longer answers: another start goes on.
+    """
+
+    status: TrialStatus
+    reason: EndReason | None = None
+    message: str = ""
+    is_ray_lost: bool = False
+
+
+class Conductor:
+    """A study at work."""
+
+    def __init__(
+        self,
+        study: Study,
+        ledger: Ledger,
+        state: StudyState,
+        source: TrialSource,
+        limits: Limits | None = None,
+        observers: Sequence[StudyObserver] = (),
+        max_failures: int = 0,
+    ) -> None:
+        """Take a study up where its ledger leaves it.
+
+        Args:
+            study: As its ledger defines it.
+            ledger: Held by this process.
+            state: The ledger's lines so far, folded.
+            source: Of trials; in the same state.
+            limits: Of the study.
+            observers: Told of each new line.
+            max_failures: Workers that a trial may lose before it fails.
+        """
+        self.study, self.ledger, self.state, self.source = study, ledger, state, source
+        self.limits, self.observers = limits or Limits(), observers
+        self.max_failures = max_failures
+        self.closing: Closing | None = None
+        self._waiting: deque[TrialRecord] = deque()
+        self._rungs = _build_rungs(study)
+        self._opened, self._looked = time.monotonic(), 0.0
+        self._seconds_before = state.seconds
+
+    def open(self, **said: Any) -> None:
+        """Write that this process takes the study up, then end what had ended when the last one was killed.
+
+        Args:
+            said: Who and with what: pid, host, resources, limits.
+        """
+        self._write(EventKind.OPENED, **said)
+        self._take_up()
+        # A study that is done never looks again.
+        self._take_requests()
+
+    def interrupt(self) -> None:
+        """Leave the study; what runs is gone on with by the next process."""
+        self.closing = self.closing or Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
+
+    def lose_ray(self, part: str) -> None:
+        """Leave the study since a part of Ray no longer answers; what runs is left to be resumed."""
+        message = (
+            f"Ray's {part} no longer answers, without which no trial runs. Nothing is lost: go on with "
+            f"'adapert resume {self.study.name}'."
+        )
+        self.closing = self.closing or Closing(TrialStatus.FAILED, message=message, is_ray_lost=True)
+
+    def next_trial(self) -> TrialRecord | None:
+        """Hand out the next trial to run; None where there is none now."""
+        if self.closing:
+            return None
+        with self._closing_where_unwritable():
+            if not self._waiting:
+                for proposal in self.source.propose(self.state):
+                    self._ask(proposal)
+        return self._waiting.popleft() if self._waiting and not self.closing else None
+
+    @property
+    def folder(self) -> Path:
+        """The study's."""
+        return self.ledger.path.parent
+
+    @property
+    def n_running(self) -> int:
+        """Trials that were handed out and have not ended."""
+        return len(self.state.running) - len(self._waiting)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing runs and nothing is left to hand out."""
+        return not self.state.running and not self.source.has_more(self.state)
+
+    def started(self, trial_id: str) -> None:
+        """A worker took a trial up."""
+        with self._closing_where_unwritable():
+            self._write(EventKind.STARTED, trial=trial_id)
+
+    def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
+        """A trial finished an epoch, or failed.
+
+        Args:
+            trial_id: As `next_trial` handed it out.
+            report: What `TrialTrainable.step` returned.
+
+        Returns:
+            Whether the trial goes on.
+        """
+        record = self.state.records[trial_id]
+        if self.closing or record.status != TrialStatus.RUNNING:
+            return False
+        with self._closing_where_unwritable():
+            return self._take_report(record, report)
+        return False
+
+    def failed(self, trial_id: str, reason: EndReason, message: str) -> None:
+        """A trial's attempt came to nothing: it is handed out again where its worker was lost, or it ends."""
+        record = self.state.records[trial_id]
+        if self.closing or record.status != TrialStatus.RUNNING:
+            return
+        with self._closing_where_unwritable():
+            if reason == EndReason.WORKER and record.n_lost < self.max_failures:
+                self._write(EventKind.LOST, trial=trial_id, message=message)
+                self._waiting.appendleft(record)
+            else:
+                self._end(record, TrialStatus.FAILED, reason, message)
+
+    def should_close(self) -> bool:
+        """Look for requests and limits; called many times a second.
+
+        Returns:
+            Whether the process leaves the study now, whatever runs.
+        """
+        now = time.monotonic()
+        if not self.closing and now - self._looked >= LOOK_EVERY:
+            self._looked = now
+            with self._closing_where_unwritable():
+                self._take_requests()
+            reached = self.limits.reached(self.state, self._seconds_before + now - self._opened)
+            if reached and not self.closing:
+                self.closing = Closing(TrialStatus.STOPPED, EndReason.LIMIT, reached)
+        return self.closing is not None
+
+    def close(self) -> Closing:
+        """End what still runs, or leave it to be gone on with, and write the process's last line."""
+        closing = self.closing = self.closing or self._conclude()
+        with suppress(OSError):  # a full disk that ended the study takes no more lines either
+            if closing.reason:
+                for record in self.state.running:
+                    self._end(record, TrialStatus.STOPPED, closing.reason, closing.message)
+            self._write(EventKind.CLOSED, status=closing.status, message=closing.message)
+        with suppress(OSError):  # the next process puts back what Optuna's journal could not take
+            self.source.close()
+        return closing
+
+    @contextmanager
+    def _closing_where_unwritable(self) -> Iterator[None]:
+        """Leave the study where the block cannot write: what the ledger has not, has not happened."""
+        try:
+            yield
+        except OSError as error:
+            self.closing = self.closing or Closing(TrialStatus.FAILED, message=_unwritable(error))
+
+    def _take_up(self) -> None:
+        """Put the rungs back, and end what had ended when the last process was killed."""
+        for line in self.state.judged:
+            value = -math.inf if line["value"] is None else line["value"]
+            cohort = self._cohort(self.state.records[line["trial"]])
+            self._rungs.record(line["trial"], line["rung"], value, cohort)
+        for record in self.state.records.values():
+            if record.status != TrialStatus.RUNNING:
+                clear_trial(self.folder, record.trial_id)
+        stopped = {line["trial"]: line for line in self.state.judged if line["is_stopped"]}
+        for record in self.state.running:
+            if record.is_over:
+                self._end(record, TrialStatus.FINISHED, EndReason.EPOCHS)
+            elif record.trial_id in self.state.to_stop:
+                self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
+            elif record.trial_id in stopped:
+                line = stopped[record.trial_id]
+                judgement = Judgement(line["rung"], line["cutoff"], is_stopped=True)
+                self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(judgement))
+            elif not record.n_epochs or self._judge(record):
+                self._waiting.append(record)
+        self._settle()
+
+    def _take_report(self, record: TrialRecord, report: Mapping[str, Any]) -> bool:
+        if FAILURE in report:
+            return self._take_failure(record, report[FAILURE], report[MESSAGE])
+        epoch = int(report["epoch"])
+        if epoch > record.n_epochs:  # else it was reported before a worker was lost
+            self._write(
+                EventKind.REPORTED,
+                trial=record.trial_id,
+                epoch=epoch,
+                host=report.get("hostname", ""),
+                is_over=bool(report[IS_OVER]),
+                metrics={name: float(report[name]) for name in REPORTED if name in report},
+            )
+        if report[IS_OVER]:
+            self._end(record, TrialStatus.FINISHED, EndReason.EPOCHS)
+            return False
+        if record.trial_id in self.state.to_stop:
+            self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
+            return False
+        return self._judge(record)
+
+    def _take_failure(self, record: TrialRecord, reason: str, message: str) -> bool:
+        if reason == DISK:
+            self.closing = Closing(TrialStatus.FAILED, message=message)
+        else:
+            self._end(record, TrialStatus.FAILED, EndReason(reason), message)
+        return False
+
+    def _judge(self, record: TrialRecord) -> bool:
+        """Compare a trial at its rung, if it reached one; return whether it goes on."""
+        # A config's first seed is judged for all its seeds.
+        if record.seed != self._first_seed:
+            return True
+        judgement = self._rungs.judge(
+            record.trial_id, record.n_epochs, record.objective, self._cohort(record)
+        )
+        if judgement is None:
+            return True
+        self._write(
+            EventKind.JUDGED,
+            trial=record.trial_id,
+            rung=judgement.rung,
+            value=record.objective,
+            cutoff=judgement.cutoff,
+            is_stopped=judgement.is_stopped,
+        )
+        if judgement.is_stopped:
+            self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(judgement))
+        return not judgement.is_stopped
+
+    def _end(self, record: TrialRecord, status: TrialStatus, reason: EndReason, message: str = "") -> None:
+        self._write(EventKind.ENDED, trial=record.trial_id, status=status, reason=reason, message=message)
+        clear_trial(self.folder, record.trial_id)
+        if record in self._waiting:
+            self._waiting.remove(record)
+        self._settle()
+        self._check_failures()
+
+    def _settle(self) -> None:
+        # Again, since a config that is settled may leave another one behind.
+        while ends := self.source.settle(self.state):
+            for number, end in ends:
+                self._write(EventKind.SETTLED, number=number, **end.to_line())
+                self.source.tell(number, end)
+
+    def _check_failures(self) -> None:
+        ended = [record for record in self.state.records.values() if record.status != TrialStatus.RUNNING]
+        if len(ended) < ALIKE or any(record.status != TrialStatus.FAILED for record in ended):
+            return
+        kinds = {(record.reason, _without_numbers(record.message)) for record in ended}
+        if len(kinds) == 1 and not self.is_done:
+            message = f"The first {len(ended)} trials all failed alike: {ended[0].message}"
+            self.closing = self.closing or Closing(TrialStatus.FAILED, EndReason.LIMIT, message)
+
+    def _take_requests(self) -> None:
+        for file, request in read_requests(self.folder):
+            # One that a killed process had taken up, but not removed, is in the ledger.
+            if file.stem not in self.state.requests:
+                self._take_request(file, request)
+            file.unlink()
+
+    def _take_request(self, file: Path, request: Mapping[str, Any]) -> None:
+        if request["kind"] == "extend":
+            more = {"n_trials": request["n_trials"], "n_seeds": request["n_seeds"]}
+            self._write(EventKind.EXTENDED, request=file.stem, **more)
+        elif request["trial"] is not None:
+            self._stop(self.state.records.get(request["trial"]), file.stem)
+        elif not _is_of_the_past(file):
+            self.closing = Closing(TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
+
+    def _stop(self, record: TrialRecord | None, request: str) -> None:
+        if record is None or record.status != TrialStatus.RUNNING:
+            return
+        if record in self._waiting:
+            self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
+        else:
+            self._write(EventKind.STOPPING, trial=record.trial_id, request=request)
+
+    def _conclude(self) -> Closing:
+        if not self.is_done:
+            return Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
+        is_whole = all(record.status != TrialStatus.FAILED for record in self.state.records.values())
+        return Closing(TrialStatus.FINISHED if is_whole else TrialStatus.FAILED)
+
+    def _ask(self, proposal: Proposal) -> None:
+        trial_id = f"{len(self.state.records) + 1:03d}"
+        assignment = proposal.assignment
+        config = self.study.base.with_changes(assignment.changes)
+        # Before its line: a trial that the ledger names has its config, whatever happens next.
+        write_trial_config(self.folder, trial_id, config)
+        self._write(
+            EventKind.ASKED,
+            trial=trial_id,
+            number=proposal.number,
+            variant=assignment.variant,
+            seed=assignment.seed,
+            changes=dict(assignment.changes),
+            suggested=dict(proposal.suggested),
+            config_digest=config.digest(),
+        )
+        self._waiting.append(self.state.records[trial_id])
+
+    def _write(self, kind: EventKind, **said: Any) -> None:
+        event = self.ledger.append(kind, **said)
+        self.state.see(event)
+        for observer in self.observers:
+            observer.saw(event, self.state)
+
+    @property
+    def _first_seed(self) -> int:
+        return self.study.plan.seed if isinstance(self.study.plan, Search) else 0
+
+    def _cohort(self, record: TrialRecord) -> int | None:
+        plan = self.study.plan
+        size = plan.cohort_size if isinstance(plan, Search) else 0
+        return record.number // size if size else None
+
+
+def _build_rungs(study: Study) -> Rungs:
+    """Those of a search that stops trials early; all others run to their end."""
+    max_epochs = study.base.training.max_epochs
+    if isinstance(study.plan, Search) and not study.plan.is_full_fidelity:
+        return Rungs(study.plan.min_epochs, max_epochs, study.plan.reduction_factor)
+    return Rungs(max_epochs, max_epochs, 2)
+
+
+def _is_of_the_past(request: Path) -> bool:
+    """Whether a request to stop all was for a process that is gone."""
+    holder = request.parents[1] / HOLDER_FILE
+    return holder.is_file() and request.stat().st_mtime_ns < holder.stat().st_mtime_ns
+
+
+def _describe(judgement: Judgement) -> str:
+    return f"It was below {judgement.cutoff:.4g} at epoch {judgement.rung}."
+
+
+def _without_numbers(message: str) -> str:
+    return re.sub(r"[0-9.]+", "#", message)
+
+
+def _unwritable(error: OSError) -> str:
+    return (
+        f"The study's ledger must be writable, but: {error.strerror or error}. Nothing is lost: free some "
+        "space and go on with 'adapert resume'."
+    )

@@ -1,0 +1,213 @@
+"""Where a study's trials come from: a list, or a sampler that hears how configs ended."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from optuna.trial import TrialState
+
+from adapert.records import EndReason, TrialRecord, TrialStatus
+from adapert.study.engine.racing import is_clearly_behind, pool_spread
+from adapert.study.engine.search import ConfigEnd, Suggestions, round_suggestion
+from adapert.study.engine.state import StudyState
+from adapert.study.plan.space import distribution_of
+from adapert.study.plan.study import Assignment, Search, Study
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial to ask for.
+
+    Attributes:
+        number: Of its config, from 0.
+        assignment: Its variant, seed and changes.
+        suggested: What a sampler suggested, unrounded; of a config's first trial.
+    """
+
+    number: int
+    assignment: Assignment
+    suggested: dict[str, Any] = field(default_factory=dict)
+
+
+class TrialSource(Protocol):
+    """Gives a study its trials; all it needs to know is in the study's state."""
+
+    def propose(self, state: StudyState) -> list[Proposal]:
+        """Trials to ask for now; none where the study must wait, or has all."""
+
+    def has_more(self, state: StudyState) -> bool:
+        """Whether there are more trials to ask for, now or once others have ended."""
+
+    def settle(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
+        """Configs that are done since the last call, in the order in which a sampler is to hear of them."""
+
+    def tell(self, number: int, end: ConfigEnd) -> None:
+        """Let the sampler hear how a config ended."""
+
+    def close(self) -> None:
+        """Leave nothing open."""
+
+
+class ListedTrials:
+    """The trials of a design or a grid, in their order."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def propose(self, state: StudyState) -> list[Proposal]:
+        """The first trial of the list that was not asked for; of a cohort, once those before have ended."""
+        plan = self._study.plan
+        size = plan.cohort_size if isinstance(plan, Search) else 0
+        first = self._left(state)[:1]
+        if size and first:
+            cohort = first[0].number // size
+            return [] if any(record.number // size < cohort for record in state.running) else first
+        return first
+
+    def has_more(self, state: StudyState) -> bool:
+        """Whether a trial of the list was not asked for."""
+        return bool(self._left(state))
+
+    def settle(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
+        """Nobody needs to hear of a list's ends."""
+        return []
+
+    def tell(self, number: int, end: ConfigEnd) -> None:
+        """Nobody needs to hear of a list's ends."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _left(self, state: StudyState) -> list[Proposal]:
+        asked = {(record.variant, record.seed) for record in state.records.values()}
+        assignments = self._study.with_more_seeds(state.n_more_seeds).assignments
+        number = {variant: n for n, variant in enumerate(dict.fromkeys(each.variant for each in assignments))}
+        return [
+            Proposal(number[each.variant], each)
+            for each in assignments
+            if (each.variant, each.seed) not in asked
+        ]
+
+
+class SampledTrials:
+    """The trials of a search: configs that Optuna suggests, each with as many seeds as it deserves."""
+
+    def __init__(self, plan: Search, suggestions: Suggestions, state: StudyState) -> None:
+        """Put back what an earlier process was suggested and told.
+
+        Args:
+            plan: Of the search.
+            suggestions: Freshly begun.
+            state: Of the study.
+        """
+        self._plan, self._suggestions = plan, suggestions
+        for number, records in _by_config(state).items():
+            settled = state.settled.get(number)
+            end = ConfigEnd.from_line(settled) if settled else None
+            suggestions.restore(number, records[0].suggested, end)
+
+    def propose(self, state: StudyState) -> list[Proposal]:
+        """Another seed of a config that deserves one, or new configs: one, or a cohort."""
+        configs = _by_config(state)
+        for number, records in configs.items():
+            if number not in state.settled and self._deserves_seed(records, state):
+                return [self._next_seed(number, records)]
+        first, n_asked, size = len(configs), self._n_asked(state), self._plan.cohort_size
+        if not size:
+            last = min(first + 1, n_asked)
+        elif first % size == 0 and len(state.settled) < first:
+            return []  # No suggestion may depend on how long other trials take.
+        else:
+            last = min(first - first % size + size, n_asked)
+        return [self._suggest(number) for number in range(first, last)]
+
+    def has_more(self, state: StudyState) -> bool:
+        """Whether configs are left to ask for, or seeds of one."""
+        return len(state.settled) < self._n_asked(state)
+
+    def settle(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
+        """Configs whose trials have ended and that deserve no more seeds; of a cohort, all or none."""
+        configs = _by_config(state)
+        unsettled = {number: records for number, records in configs.items() if number not in state.settled}
+        done = {
+            number: _end_of(records)
+            for number, records in unsettled.items()
+            if not _is_open(records) and not self._deserves_seed(records, state)
+        }
+        if self._plan.cohort_size:
+            is_asked = len(configs) % self._plan.cohort_size == 0 or len(configs) == self._n_asked(state)
+            if not is_asked or len(done) < len(unsettled):
+                return []
+        return sorted(done.items())
+
+    def tell(self, number: int, end: ConfigEnd) -> None:
+        """Let Optuna hear how a config ended."""
+        self._suggestions.tell(number, end)
+
+    def close(self) -> None:
+        """Tell Optuna that what is open has failed; the next process puts it back."""
+        self._suggestions.close()
+
+    def _n_asked(self, state: StudyState) -> int:
+        return self._plan.n_trials + state.n_more_trials
+
+    def _suggest(self, number: int) -> Proposal:
+        suggested = self._suggestions.suggest(number)
+        space = self._plan.space
+        changes = {
+            name: round_suggestion(value, distribution_of(space[name])) for name, value in suggested.items()
+        }
+        return Proposal(number, Assignment(self._plan.kind, self._plan.seed, changes), suggested)
+
+    def _next_seed(self, number: int, records: Sequence[TrialRecord]) -> Proposal:
+        seed = self._plan.seed + len(records)
+        return Proposal(number, Assignment(self._plan.kind, seed, records[0].changes))
+
+    def _deserves_seed(self, records: Sequence[TrialRecord], state: StudyState) -> bool:
+        is_whole = all(record.status == TrialStatus.FINISHED for record in records)
+        if not is_whole or len(records) >= self._plan.seeds_per_config:
+            return False
+        if self._plan.is_full_fidelity:
+            return True
+        # Only settled configs are compared with, which those are is in the ledger; and none of the same
+        # cohort, of which a killed process may have settled a part.
+        size, own = self._plan.cohort_size, records[0].number
+        settled = [
+            _objectives(rivals)
+            for number, rivals in _by_config(state).items()
+            if number in state.settled and (not size or number // size < own // size)
+        ]
+        rivals = [values for values in settled if len(values) == self._plan.seeds_per_config]
+        best = max(rivals, key=np.mean, default=[])
+        return not is_clearly_behind(_objectives(records), best, pool_spread(settled))
+
+
+def _by_config(state: StudyState) -> dict[int, list[TrialRecord]]:
+    configs: dict[int, list[TrialRecord]] = {}
+    for record in state.records.values():
+        configs.setdefault(record.number, []).append(record)
+    return configs
+
+
+def _is_open(records: Sequence[TrialRecord]) -> bool:
+    return any(record.status == TrialStatus.RUNNING for record in records)
+
+
+def _objectives(records: Sequence[TrialRecord]) -> list[float]:
+    return [record.objective for record in records if record.status == TrialStatus.FINISHED]
+
+
+def _end_of(records: Sequence[TrialRecord]) -> ConfigEnd:
+    """Put a config's trials into Optuna's terms: the mean of those that finished, or the first one's end."""
+    finished = _objectives(records)
+    if finished:
+        return ConfigEnd(TrialState.COMPLETE, float(np.mean(finished)))
+    first = records[0]
+    if first.status == TrialStatus.STOPPED:
+        value = first.objective if math.isfinite(first.objective) else None
+        return ConfigEnd(TrialState.PRUNED, value, first.n_epochs)
+    if first.reason == EndReason.MEMORY:
+        return ConfigEnd(TrialState.PRUNED, is_infeasible=True)
+    return ConfigEnd(TrialState.FAIL)

@@ -1,0 +1,1 @@
+"""What trials run on: Ray Tune, its processes and their shares of a machine, the trainable."""

@@ -1,0 +1,274 @@
+"""Run a study's trials on Ray Tune, on this machine or a cluster."""
+
+import gc
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from adapert.data.shipping import ShippedFolder
+from adapert.errors import InputError
+from adapert.process import log_levels, set_handlers, signal_handlers
+from adapert.study.engine.runner import Conductor
+from adapert.study.execution.ray_head import (
+    CLUSTER_PATIENCE,
+    LOCAL_PATIENCE,
+    Processes,
+    Watch,
+    abandon,
+    draw_token,
+    find_parts,
+    private_folder,
+    ray_environment,
+    run_watched,
+)
+from adapert.study.execution.resources import Resources, count_cpus
+
+RAY_SETTINGS: dict[str, str] = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Relative paths of the user's stay true in workers.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # Tune's own CSV, JSON and TensorBoard loggers halve the speed of a report.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # The study takes Ctrl-C itself.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # The ledger stands for Tune's own snapshots, which grow with every trial.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Actors made at once: by default one after the other; how many trials there are is the searcher's to say.
+    "TUNE_MAX_PENDING_TRIALS_PG": "256",
+}
+
+RAY_LEVELS = {
+    "ray": logging.ERROR,
+    # A failed trial is recorded with its message; Tune would print its traceback as well.
+    "ray.tune": logging.CRITICAL,
+}
+"""Of what Ray logs in this process."""
+
+SCRATCH = "ray"
+"""Of Ray Tune, below a study's folder: nobody reads it."""
+
+PACKAGES = ("adapert", "search_spaces", "studies")
+"""Code that is shipped to the workers of a cluster."""
+
+
+def run_trials(conductor: Conductor, resources: Resources) -> None:
+    """Run what a conductor hands out, each trial in a worker process, until it is done or a signal comes.
+
+    Args:
+        conductor: Of the study; to be closed afterwards.
+        resources: What the study may use.
+
+    Raises:
+        InputError: There is no cluster at the address.
+    """
+    try:
+        with _leaving_on_signals(conductor) as take_signals, started_ray(resources.address) as head:
+            take_signals()  # Ray has just set handlers of its own
+            if not conductor.should_close():
+                tuner = _build_tuner(conductor, resources, conductor.folder / SCRATCH)
+                head.lost = run_watched(tuner.fit, head.watch(), head.processes.note)
+                if head.lost:
+                    conductor.lose_ray(head.lost)
+    finally:
+        clear_scratch(conductor.folder)
+
+
+def clear_scratch(folder: Path) -> None:
+    """Remove what Ray Tune wrote into a study's folder, also for a process that was killed."""
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+
+
+SAME_SECONDS = 1.0
+"""Between two signals that are one request to end."""
+
+
+@contextmanager
+def _leaving_on_signals(conductor: Conductor) -> Iterator[Callable[[], None]]:
+    """Let Ctrl-C, SIGTERM and SIGHUP end the study between two events; a second one ends it at once.
+
+    One that follows within `SAME_SECONDS` is the same: `timeout` signals the process, then its whole group.
+    A handler that only sets a flag loses nothing: Python drops a KeyboardInterrupt that comes while a process
+    is forked, and Ray would be half started.
+    """
+    first: list[float] = []
+
+    def leave(number: int, frame: object) -> None:
+        now = time.monotonic()
+        if first and now - first[0] < SAME_SECONDS:
+            return
+        if conductor.closing:
+            raise KeyboardInterrupt
+        first.append(now)
+        conductor.interrupt()
+
+    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    # Under nohup a study outlives its terminal.
+    leaving = {number: leave if handler != signal.SIG_IGN else handler for number, handler in usual.items()}
+    with signal_handlers(leaving):
+        yield lambda: set_handlers(leaving)
+
+
+class Head:
+    """The Ray that a block runs on.
+
+    Attributes:
+        address: Of a cluster; empty for this machine alone.
+        lost: The part of it that no longer answers; empty while all do.
+        processes: That it consists of, where they are this process's own.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address, self.lost = address, ""
+        self.processes = Processes()
+
+    def watch(self) -> Watch:
+        """Watch what this process cannot do without."""
+        # Ray's client has a patience of its own.
+        parts = {} if self.address.startswith("ray://") else find_parts()
+        return Watch(parts, CLUSTER_PATIENCE if self.address else LOCAL_PATIENCE)
+
+
+@contextmanager
+def started_ray(address: str = "") -> Iterator[Head]:
+    """Start Ray on this machine and leave no process of it behind, or join a cluster.
+
+    The process's environment and log levels are afterwards as they were.
+
+    Args:
+        address: Of a cluster; empty for this machine alone.
+
+    Raises:
+        InputError: There is no cluster at the address, or this process has a Ray of its own.
+    """
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+        raise InputError(
+            "A study starts and ends its own Ray, but this process already has one. Call ray.shutdown() "
+            "before, or run the study in a process of its own."
+        )
+    head, token = Head(address), {} if address else draw_token()
+    breakpoint_of_ray = {"PYTHONBREAKPOINT": os.environ.get("PYTHONBREAKPOINT")}
+    with ray_environment(RAY_SETTINGS | token | breakpoint_of_ray):
+        import ray
+
+        with nullcontext() if address else private_folder() as folder, log_levels(RAY_LEVELS):
+            try:
+                _start(folder) if folder else _join(address)
+                with _no_other_ray():
+                    yield head
+            finally:
+                with _garbage_collected_before():
+                    abandon() if head.lost else ray.shutdown()
+                if head.lost and not address:
+                    head.processes.kill()
+
+
+@contextmanager
+def _no_other_ray() -> Iterator[None]:
+    """Keep a call that comes late, once Ray is shut down, from starting another one without a token."""
+    hook: Any = import_module("ray._private.auto_init_hook")
+    before, hook.enable_auto_connect = hook.enable_auto_connect, False
+    try:
+        yield
+    except Exception:
+        hook.enable_auto_connect = before
+        raise
+    # Not after a second Ctrl-C: Tune's thread may still be at work.
+    hook.enable_auto_connect = before
+
+
+def _start(folder: Path) -> None:
+    import ray
+
+    ray.init(
+        address="local",
+        _temp_dir=str(folder),
+        num_cpus=count_cpus(),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=RAY_LEVELS["ray"],
+    )
+
+
+def _join(address: str) -> None:
+    import ray
+
+    modules = [str(Path(import_module(package).__path__[0])) for package in PACKAGES]
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=RAY_LEVELS["ray"],
+            runtime_env={"py_modules": modules, "env_vars": RAY_SETTINGS},
+        )
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"--address must be that of a Ray cluster, but '{address}' is none: {str(error).splitlines()[0]} "
+            "Start one with 'ray start --head', or leave it out to use this machine alone."
+        ) from error
+
+
+@contextmanager
+def _garbage_collected_before() -> Iterator[None]:
+    """Collect garbage before the block and none within it.
+
+    Ray ends the process where another thread's collection frees a reference of it while it shuts down.
+    """
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _build_tuner(conductor: Conductor, resources: Resources, scratch: Path) -> Any:
+    from ray import tune
+
+    from adapert.study.execution.trainable import TrialTrainable
+    from adapert.study.execution.tune import ConductedSchedule, ConductedSearch, ConductedStop, WorkerEvents
+
+    trainable: Any = TrialTrainable
+    if resources.ships_data:
+        shipped = ShippedFolder.pack(Path(conductor.study.base.data.path))
+        trainable = tune.with_parameters(trainable, shipped=shipped)
+    return tune.Tuner(
+        tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
+        tune_config=tune.TuneConfig(
+            num_samples=-1,  # the conductor says when it is enough
+            search_alg=ConductedSearch(conductor, resources),
+            scheduler=ConductedSchedule(conductor),
+            reuse_actors=True,
+            trial_name_creator=_name_of,
+            trial_dirname_creator=_folder_of,
+        ),
+        run_config=tune.RunConfig(
+            name="ray",
+            storage_path=str(scratch.parent),
+            callbacks=[WorkerEvents(conductor)],
+            stop=ConductedStop(conductor),
+            # Trials keep their own: Tune's copies are not written whole.
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            verbose=0,
+        ),
+    )
+
+
+def _name_of(trial: Any) -> str:
+    return str(trial.config["trial"])
+
+
+def _folder_of(trial: Any) -> str:
+    # A trial that is handed out again is another one to Tune.
+    return f"{trial.config['trial']}_{trial.trial_id}"

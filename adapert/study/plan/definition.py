@@ -1,0 +1,116 @@
+"""A study as plain JSON, for its ledger, and back; and what has changed since it was written."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from importlib.metadata import version
+from typing import Any
+
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+
+from adapert.config import build_config
+from adapert.errors import InputError, first_line, name_some
+from adapert.study.plan.import_closure import digest_closure
+from adapert.study.plan.space import Conditional
+from adapert.study.plan.study import AblationPath, Design, Plan, Search, Study
+
+TRAINABLE = "adapert.study.execution.trainable"
+"""The module that runs a trial: what it imports is what changes a trial's numbers."""
+
+PACKAGES = ("torch", "numpy", "scipy", "numba", "optuna")
+"""Packages whose versions change them too."""
+
+PLANS: dict[str, type[Plan]] = {"search": Search, "design": Design, "path": AblationPath}
+
+
+def describe_study(study: Study) -> dict[str, Any]:
+    """Put a study's definition into JSON's types."""
+    plan = study.plan
+    described = {entry.name: getattr(plan, entry.name) for entry in fields(plan)}
+    if isinstance(plan, Search):
+        described["space"] = {name: _describe_choice(choice) for name, choice in plan.space.items()}
+        described["initial_points"] = [dict(point) for point in plan.initial_points]
+    elif isinstance(plan, Design):
+        described["variants"] = {name: dict(changes) for name, changes in plan.variants.items()}
+    else:
+        described["start"] = dict(plan.start)
+    return {
+        "name": study.name,
+        "question": study.question,
+        "plan_of": next(name for name, kind in PLANS.items() if isinstance(plan, kind)),
+        "plan": described,
+        "base": study.base.flat(),
+    }
+
+
+def restore_study(described: Mapping[str, Any]) -> Study:
+    """Build the study that `describe_study` described.
+
+    Raises:
+        InputError: Something else is described, such as a field that this version does not know.
+    """
+    try:
+        return _restore(described)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a foreign value makes a config, a plan or Optuna raise
+        raise InputError(
+            "A study is restored from what its ledger's first line says, but that line does not describe "
+            f"one: {type(error).__name__}: {first_line(error)} Put back a copy of the ledger, or use the "
+            "version of adapert that wrote it."
+        ) from error
+
+
+def _restore(described: Mapping[str, Any]) -> Study:
+    plan = dict(described["plan"])
+    if described["plan_of"] == "search":
+        plan["space"] = {name: _restore_choice(choice) for name, choice in plan["space"].items()}
+        plan["initial_points"] = tuple(plan["initial_points"])
+    return Study(
+        name=described["name"],
+        question=described["question"],
+        base=build_config(described["base"]),
+        plan=PLANS[described["plan_of"]](**plan),
+    )
+
+
+def describe_origin(study: Study) -> dict[str, Any]:
+    """Fingerprint all that a trial's numbers come from beside its config: data, code, packages."""
+    return {"data": study.base.data.fingerprint} | describe_code()
+
+
+def describe_code() -> dict[str, Any]:
+    """Fingerprint the code and the packages that change a trial's numbers."""
+    return {
+        "code": digest_closure(TRAINABLE),
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+
+
+def find_changes(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two origins, each in a few words."""
+    changes = []
+    if recorded["data"] != now["data"]:
+        changes.append(f"the data's fingerprint was {recorded['data']} and is {now['data']}")
+    modules = sorted(recorded["code"].keys() | now["code"].keys())
+    code = [name for name in modules if recorded["code"].get(name) != now["code"].get(name)]
+    if code:
+        changes.append(f"the code of {name_some(code)} has changed")
+    for package, is_now in now["versions"].items():
+        was = recorded["versions"].get(package, "unknown")
+        if was != is_now:
+            changes.append(f"{package} was {was} and is {is_now}")
+    return changes
+
+
+def _describe_choice(choice: BaseDistribution | Conditional) -> dict[str, Any]:
+    if isinstance(choice, Conditional):
+        described = asdict(choice) | {"distribution": distribution_to_json(choice.distribution)}
+        return described | {"values": list(choice.values)}
+    return {"distribution": distribution_to_json(choice)}
+
+
+def _restore_choice(described: Mapping[str, Any]) -> BaseDistribution | Conditional:
+    distribution = json_to_distribution(described["distribution"])
+    if "field" not in described:
+        return distribution
+    return Conditional(described["field"], tuple(described["values"]), distribution)

@@ -1,0 +1,1 @@
+"""A study's folder at work: launch, session, resume, status, progress."""

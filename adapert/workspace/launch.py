@@ -1,0 +1,310 @@
+"""Launch a study in a workspace: its folder, its runs in MLflow, its progress in the terminal."""
+
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from adapert.addresses import passwords, take_apart
+from adapert.config import Config, read_config
+from adapert.data.prepared import check_values, read_manifest, read_prepared
+from adapert.errors import InputError, first_line, format_count
+from adapert.files import write_whole
+from adapert.records import CODE_DIFF_FILE
+from adapert.results.inputs import find_data
+from adapert.study.engine.folders import study_folder
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
+from adapert.study.engine.limits import Limits
+from adapert.study.engine.search import Owner, check_owner, open_storage
+from adapert.study.engine.state import fold
+from adapert.study.execution.resources import Resources
+from adapert.study.plan.definition import describe_origin, describe_study
+from adapert.study.plan.study import AblationPath, Design, Study
+from adapert.tracking.provenance import code_diff, git_commit, package_versions
+from adapert.tracking.read import has_trials
+from adapert.tracking.store import ADDRESS_FILE, name_store, open_store, tracking_uri
+from adapert.workspace.progress import format_seconds
+from adapert.workspace.session import StudyResult, operate
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+    from optuna.storages import BaseStorage
+
+PROBE_EPOCHS = 3
+
+START_SECONDS = 10
+"""Of Ray and its workers' imports, about."""
+
+
+def build_base(
+    data: Path | None, config: Path | None, changes: Mapping[str, Any], workspace: Path = Path()
+) -> Config:
+    """Build a study's base config: a config file or the defaults, a data set, and changes on top.
+
+    Args:
+        data: Prepared data set; None takes the one that the config file names.
+        config: YAML file; None is the defaults.
+        changes: Dotted fields.
+        workspace: That the config may have been picked in: its data may have been moved together with it.
+
+    Raises:
+        InputError: No data set is named or found, or one of another fingerprint than the config's; or a
+            wrong field.
+    """
+    base = read_config(config) if config else Config()
+    if data is None and not base.data.path:
+        raise InputError("A study needs a prepared data set, but none was named. Give --data DIR.")
+    path = data or find_data(base, workspace)
+    fingerprint = read_manifest(path)["fingerprint"]
+    return base.with_changes({**changes, "data.path": str(path.resolve()), "data.fingerprint": fingerprint})
+
+
+def check_new(study: Study, workspace: Path) -> None:
+    """Refuse a name that the workspace has.
+
+    Raises:
+        InputError: A study of this name exists.
+    """
+    if (study_folder(workspace, study.name) / LEDGER_FILE).exists():
+        named = f"{study.name} --workspace {shlex.quote(str(workspace))}"
+        raise InputError(
+            f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}'. "
+            f"Launch under another --name, or go on: adapert resume {named}, or add to it: adapert extend "
+            f"{named}"
+        )
+
+
+def is_begun(study: Study, workspace: Path) -> bool:
+    """Whether the workspace has this very study, so that it can be gone on with.
+
+    Raises:
+        InputError: It has another of this name.
+    """
+    ledger = study_folder(workspace, study.name) / LEDGER_FILE
+    if not ledger.exists():
+        return False
+    begun = fold(read_events(ledger)).definition["study"]
+    # Wherever its data lie now: their fingerprint says whether they are the same.
+    if _placeless(begun) != _placeless(json.loads(json.dumps(describe_study(study)))):
+        raise InputError(
+            f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}' with "
+            "another config, plan or data. Give another --workspace, or the options that it was begun with."
+        )
+    return True
+
+
+def _placeless(described: Mapping[str, Any]) -> dict[str, Any]:
+    base = {name: value for name, value in described["base"].items() if name != "data.path"}
+    return {**described, "base": base}
+
+
+def check_data(study: Study, data: Path) -> None:
+    """Refuse data that a study's trials cannot be trained on, before any of them is spent.
+
+    Args:
+        study: Whose configs would be trained.
+        data: Folder of the prepared data set, which may have moved since the study was defined.
+
+    Raises:
+        InputError: The data set is damaged, or has no cells and a config has ``data.control: "cell"``.
+    """
+    dataset = read_prepared(data)
+    changes = study.plan.variants.values() if isinstance(study.plan, Design) else [{}]
+    configs = [study.base.with_changes(change) for change in changes]
+    if dataset.manifest["kind"] == "responses" and any(config.data.control == "cell" for config in configs):
+        raise InputError(
+            "data.control 'cell' needs single cells, but the data set was prepared from responses. "
+            "Use 'mean'."
+        )
+    check_values(dataset)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Where a study is tracked and its search remembered; empty is in the workspace.
+
+    A password in an address is used, and written nowhere.
+
+    Attributes:
+        tracking_uri: Of an MLflow server or database.
+        optuna_storage: Of a database.
+    """
+
+    tracking_uri: str = field(default="", repr=False)
+    optuna_storage: str = field(default="", repr=False)
+
+
+def launch(
+    study: Study,
+    workspace: Path,
+    resources: Resources,
+    limits: Limits,
+    console: Console,
+    stores: Stores | None = None,
+    recipe: str = "",
+) -> StudyResult:
+    """Run a new study in a workspace, tracked and shown.
+
+    Args:
+        study: What to run.
+        workspace: Where the store and the study's folder lie; made where missing.
+        resources: What the study may use.
+        limits: When it ends early.
+        console: Where progress is shown.
+        stores: Other than the workspace's own.
+        recipe: That the study was built by, to be compared when it is gone on with.
+
+    Raises:
+        InputError: A study of this name exists in the workspace or in MLflow, its data are damaged, or a
+            store cannot be opened.
+    """
+    check_new(study, workspace)
+    check_data(study, Path(study.base.data.path))
+    stores = stores or Stores()
+    tracking = take_apart("--tracking-uri", stores.tracking_uri)
+    storage = take_apart("--optuna-storage", stores.optuna_storage)
+    bare = Stores(tracking_uri=tracking.address, optuna_storage=storage.address)
+    with passwords(tracking, storage):
+        return _launch(study, workspace, resources, limits, console, bare, recipe)
+
+
+def _launch(
+    study: Study,
+    workspace: Path,
+    resources: Resources,
+    limits: Limits,
+    console: Console,
+    stores: Stores,
+    recipe: str,
+) -> StudyResult:
+    is_named = bool(stores.tracking_uri) and name_store(workspace, stores.tracking_uri)
+    try:
+        store = _open(workspace)
+        _check_untracked(study.name, workspace)
+    except InputError:
+        if is_named:  # a store that was never opened does not bind the workspace
+            (workspace / ADDRESS_FILE).unlink()
+        raise
+    folder = study_folder(workspace, study.name)
+    if stores.optuna_storage and study.is_sampled:
+        check_owner(study.name, _open_storage(stores.optuna_storage, folder), Owner(str(folder)))
+    definition = {
+        "format": FORMAT,
+        "study": describe_study(study),
+        "origin": describe_origin(study),
+        "recipe": recipe,
+        "optuna_storage": stores.optuna_storage,
+        "git_commit": git_commit(),
+        "packages": package_versions(),
+    }
+    with held(folder):
+        if diff := code_diff():
+            write_whole(folder / CODE_DIFF_FILE, diff)
+        ledger = Ledger(folder / LEDGER_FILE)
+        ledger.append(EventKind.STUDY, **definition)
+        ledger.close()
+        try:
+            return operate(folder, resources, limits, console, lambda: store)
+        except InputError:  # such as no cluster at the address: the name stays free
+            if not fold(read_events(folder / LEDGER_FILE)).records:
+                shutil.rmtree(folder)
+            raise
+
+
+def _check_untracked(name: str, workspace: Path) -> None:
+    """Refuse a name under which MLflow has another study's trials: readers could not tell them apart."""
+    if has_trials(tracking_uri(workspace), name):
+        raise InputError(
+            f"A study's name must be new where it is tracked, but {tracking_uri(workspace)} has trials of "
+            f"'{name}' that were launched from another workspace, or whose folder is gone. Launch under "
+            "another --name, or in another --workspace."
+        )
+
+
+def _open(workspace: Path) -> tuple["MlflowClient", str]:
+    try:
+        return open_store(workspace)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a server or database that is not there raises
+        raise InputError(
+            f"A study is tracked in a store that can be opened, but {tracking_uri(workspace)} cannot: "
+            f"{first_line(error)} Start the server, or give another --workspace or (launch) --tracking-uri."
+        ) from error
+
+
+def _open_storage(address: str, folder: Path) -> "BaseStorage":
+    try:
+        return open_storage(address, folder)
+    except Exception as error:  # whatever SQLAlchemy or a driver raises
+        raise InputError(
+            f"--optuna-storage must be a database that can be opened, but {first_line(error)} Start it, "
+            "give its password in PGPASSWORD or ~/.pgpass, or leave the option out."
+        ) from error
+
+
+def estimate_seconds(study: Study, resources: Resources) -> float:
+    """Estimate a study's wall time from a few epochs of its base config, trained here and now.
+
+    An upper bound, about: trials that are stopped early make it shorter.
+
+    Raises:
+        InputError: The data set is damaged, or its config cannot be trained on it.
+    """
+    import torch
+
+    from adapert.models.protocol import TrainedInEpochs
+    from adapert.registry import build_model
+    from adapert.training.fit import begin_fit
+    from adapert.training.loop import DivergedError
+    from adapert.training.threads import torch_threads
+
+    check_data(study, Path(study.base.data.path))
+    with torch_threads(resources.cpus_per_trial):
+        started = time.perf_counter()
+        dataset = read_prepared(Path(study.base.data.path))
+        probe = study.base.with_changes({"training.max_epochs": PROBE_EPOCHS})
+        model = build_model(probe, seed=0, device=torch.device(resources.device))
+        fit = begin_fit(model, dataset)
+        built = time.perf_counter() - started
+        seconds = []
+        try:
+            while not fit.is_over:
+                seconds.append(fit.step()["seconds"])
+        except DivergedError as error:
+            raise InputError(f"The probe of {PROBE_EPOCHS} epochs must train, but: {error}") from error
+    n_epochs = study.base.training.max_epochs if isinstance(model, TrainedInEpochs) else 1
+    # The first epoch also warms caches up.
+    a_trial = built + min(seconds) * n_epochs
+    return START_SECONDS + study.n_trials * a_trial / resources.n_at_once
+
+
+def print_plan(study: Study, seconds: float, console: Console) -> None:
+    """Print what a study would run, and for how long."""
+    console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True, markup=False)
+    console.print(
+        f"{format_count(study.n_trials, 'trial')} of at most "
+        f"{format_count(study.base.training.max_epochs, 'epoch')}"
+    )
+    if isinstance(study.plan, Design):
+        seeds = format_count(study.plan.n_seeds, "seed")
+        console.print(f"{format_count(len(study.plan.variants), 'variant')} x {seeds}:")
+        for name, changes in study.plan.variants.items():
+            described = ", ".join(f"{field} = {value}" for field, value in changes.items())
+            console.print(f"  {name}: {described or 'no change'}", soft_wrap=True, markup=False)
+    elif isinstance(study.plan, AblationPath):
+        seeds = format_count(study.plan.n_seeds, "seed")
+        console.print(f"{format_count(study.plan.n_configs, 'config')} x {seeds}, from:")
+        for field, value in study.plan.start.items():
+            console.print(f"  {field}: {value} to {study.base.flat()[field]}", soft_wrap=True, markup=False)
+    else:
+        console.print(f"sampler {study.plan.sampler}, seed {study.plan.seed}, over:")
+        for name, distribution in study.plan.space.items():
+            console.print(f"  {name}: {distribution}", soft_wrap=True, markup=False)
+    console.print(f"at most about {format_seconds(seconds)}, by a probe of {PROBE_EPOCHS} epochs")

@@ -1,0 +1,146 @@
+"""Live progress of a study in the terminal."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from adapert.errors import format_count
+from adapert.evaluation.catalogue import find_metric
+from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
+from adapert.study.engine.ledger import Event, EventKind
+from adapert.study.engine.state import StudyState, count_asked
+from adapert.study.plan.study import Study
+
+COLOURS = {
+    TrialStatus.RUNNING: "cyan",
+    TrialStatus.FINISHED: "green",
+    TrialStatus.STOPPED: "yellow",
+    TrialStatus.FAILED: "red",
+    TrialStatus.INTERRUPTED: "yellow",
+}
+ROWS_SHOWN = 8
+
+
+class Progress:
+    """Show trials running, done, stopped and failed, the best so far, and the time left.
+
+    Where the output is no terminal, print a line whenever a trial ends instead.
+    """
+
+    def __init__(self, console: Console, study: Study, state: StudyState) -> None:
+        self.console, self.study, self.state = console, study, state
+        self.started = time.monotonic()
+        self._done_before = self._done()
+        self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
+
+    def __enter__(self) -> "Progress":
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def saw(self, event: Event, state: StudyState) -> None:
+        """Print a line for a trial that ended where nothing is drawn live, and every failure's sentence."""
+        self.state = state
+        if event["event"] == EventKind.LOST:
+            self.console.print(f"{event['trial']} lost its worker and goes on in another.", soft_wrap=True)
+        if event["event"] != EventKind.ENDED:
+            return
+        record = state.records[event["trial"]]
+        if not self.console.is_terminal:
+            line = f"{self.summary()} | {record.variant} seed {record.seed}: {describe(record)}"
+            self.console.print(line, soft_wrap=True, markup=False)
+        elif record.status == TrialStatus.FAILED:
+            line = f"{record.trial_id} failed: {record.message}"
+            self.console.print(line, soft_wrap=True, markup=False)
+
+    @property
+    def n_trials(self) -> int:
+        """Trials that are asked for, at most."""
+        return count_asked(self.study, self.state)
+
+    def summary(self) -> str:
+        """One line: counts, best, time left."""
+        records = self._snapshot()
+        counts = Counter(record.status for record in records)
+        n_ended = sum(counts.values()) - counts[TrialStatus.RUNNING]
+        parts = [f"{n_ended}/{format_count(self.n_trials, 'trial')}"]
+        parts += [f"{counts[status]} {status}" for status in TrialStatus if counts[status]]
+        best = best_record(records)
+        if best is not None:
+            parts.append(f"best Pearson-delta {best.metrics[OBJECTIVE]:.3f}")
+        left = self.seconds_left()
+        if left is not None:
+            parts.append(f"about {format_seconds(left)} left")
+        return ", ".join(parts)
+
+    def seconds_left(self) -> float | None:
+        """Extrapolate from epochs done; a trial that was stopped counts as done. None before the first."""
+        done = self._done()
+        if done <= self._done_before or done >= self.n_trials:
+            return None
+        return (time.monotonic() - self.started) * (self.n_trials - done) / (done - self._done_before)
+
+    def _done(self) -> float:
+        max_epochs = self.study.base.training.max_epochs
+        return sum(
+            record.n_epochs / max_epochs if record.status == TrialStatus.RUNNING else 1.0
+            for record in self._snapshot()
+        )
+
+    def _snapshot(self) -> list[TrialRecord]:
+        # The terminal is drawn by a thread of its own while trials are added.
+        return list(self.state.records.values())
+
+    def render(self) -> Group:
+        """Draw the summary, the trials that ended last, and below them those that run."""
+        table = Table(box=None, pad_edge=False)
+        metrics = (find_metric(name).label for name in ("pearson_delta", "pds"))
+        for column in ("trial", "variant", "seed", "status", "epoch", *metrics):
+            table.add_column(column, justify="left" if column in ("trial", "variant", "status") else "right")
+        by_end = sorted(self._snapshot(), key=lambda record: record.status == TrialStatus.RUNNING)
+        for record in by_end[-ROWS_SHOWN:]:
+            table.add_row(
+                record.trial_id,
+                Text(record.variant),
+                str(record.seed),
+                Text(record.status, style=COLOURS[record.status]),
+                str(record.n_epochs),
+                _number(record.metrics.get(OBJECTIVE)),
+                _number(record.metrics.get("best_pds")),
+            )
+        return Group(Text(self.summary()), table)
+
+
+def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The record of best objective so far, if any has reported one."""
+    reported = [record for record in records if record.objective > -math.inf]
+    return max(reported, key=lambda record: record.objective, default=None)
+
+
+def describe(record: TrialRecord) -> str:
+    """How a trial ended, in a few words."""
+    if record.status == TrialStatus.FAILED:
+        return f"failed: {record.message}"
+    value = _number(record.metrics.get(OBJECTIVE))
+    return f"{record.status} after {format_count(record.n_epochs, 'epoch')}, Pearson-delta {value}"
+
+
+def format_seconds(seconds: float) -> str:
+    """``"45 s"``, ``"12 min"`` or ``"3.5 h"``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

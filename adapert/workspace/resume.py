@@ -1,0 +1,288 @@
+"""Go on with a study that exists: resume, extend, stop it, and deliver what waits for MLflow."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from adapert.data.prepared import read_manifest
+from adapert.errors import InputError, name_some
+from adapert.prediction.logged import PickedModels
+from adapert.records import TrialStatus
+from adapert.results.inputs import find_data
+from adapert.study.engine.folders import find_study
+from adapert.study.engine.ledger import LEDGER_FILE, Event, EventKind, Ledger, held, is_held, read_events
+from adapert.study.engine.limits import Limits
+from adapert.study.engine.requests import has_requests, read_requests, write_request
+from adapert.study.engine.state import StudyState, fold
+from adapert.study.execution.resources import Resources, build_resources
+from adapert.study.plan.definition import describe_origin, describe_study, find_changes, restore_study
+from adapert.study.plan.recipes import build_study
+from adapert.study.plan.study import AblationPath, Design, Search, Study
+from adapert.tracking.store import open_store
+from adapert.tracking.tracker import Tracker
+from adapert.workspace.launch import check_data
+from adapert.workspace.session import StudyResult, operate
+
+_VARIED = {Search: "space", Design: "variants", AblationPath: "start"}
+"""Kind of plan to the field that says what its trials vary."""
+
+TAKEN_SECONDS = 10.0
+"""How long a request waits for the process that runs a study to take it up."""
+
+
+def resume(
+    workspace: Path,
+    name: str,
+    console: Console,
+    resources: Mapping[str, Any],
+    limits: Mapping[str, Any],
+    is_accepted: bool = False,
+    data: Path | None = None,
+) -> StudyResult:
+    """Go on with a study where its ledger leaves it.
+
+    Args:
+        workspace: Of the study.
+        name: Of the study.
+        console: Where progress is shown.
+        resources: Fields of `Resources` to have anew; the others are as they were.
+        limits: Fields of `Limits`, likewise.
+        is_accepted: Whether to go on although code, data or recipe have changed.
+        data: Where its data set lies, where it is not found by itself.
+
+    Raises:
+        InputError: No such study or data set, another process runs it, something has changed, its data are
+            damaged, or this machine has less than the study uses.
+    """
+    folder = find_study(workspace, name)
+    with held(folder):
+        state = fold(read_events(folder / LEDGER_FILE))
+        place = _find_data(state, workspace, data)
+        _check_unchanged(state, folder, place, is_accepted, console)
+        check_data(restore_study(state.definition["study"]), place)
+        return operate(
+            folder,
+            build_resources(**asdict(_restore(Resources, state.session.get("resources", {}), resources))),
+            _restore(Limits, state.session.get("limits", {}), limits),
+            console,
+            partial(open_store, workspace),
+            place,
+        )
+
+
+def extend(
+    workspace: Path,
+    name: str,
+    console: Console,
+    n_trials: int | None,
+    n_seeds: int | None,
+    data: Path | None = None,
+    is_again: bool = False,
+) -> StudyResult | None:
+    """Add trials to a search, or seeds to a design, and run them.
+
+    The same extension goes on where it was killed or interrupted, or while another process runs it; nothing
+    is added twice unless that is asked for.
+
+    Args:
+        workspace: Of the study.
+        name: Of the study.
+        console: Where progress is shown.
+        n_trials: Of a search: more configs.
+        n_seeds: Of a design: more seeds of each variant.
+        data: Where its data set lies, where it is not found by itself.
+        is_again: Whether to add as many once more although the same extension is not done yet.
+
+    Returns:
+        None where another process runs the study and has taken the request up.
+
+    Raises:
+        InputError: No such study, or what was asked for is not what its plan has.
+    """
+    folder = find_study(workspace, name)
+    events = read_events(folder / LEDGER_FILE)
+    state = fold(events)
+    _check_extension(restore_study(state.definition["study"]), n_trials, n_seeds)
+    is_running = is_held(folder)
+    if not is_running:  # else a request would wait that was refused
+        _check_unchanged(state, folder, _find_data(state, workspace, data), False, console)
+    if not is_again and _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
+        console.print(
+            f"'{name}' was extended so before, and goes on with that: nothing is added twice. To add as many "
+            "once more, give --again, or wait until it is done.",
+            soft_wrap=True,
+            markup=False,
+        )
+        return None if is_running else resume(workspace, name, console, {}, {}, data=data)
+    write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
+    if _is_taken(folder):
+        return None
+    return resume(workspace, name, console, {}, {}, data=data)
+
+
+def stop(workspace: Path, name: str, trial: str | None) -> None:
+    """Ask the process that runs a study to end one trial, or all.
+
+    Raises:
+        InputError: No such study or trial, or one that does not run.
+    """
+    folder = find_study(workspace, name)
+    if not is_held(folder):
+        raise InputError(
+            f"A study is stopped while a process runs it, but none runs '{name}'. See 'adapert status "
+            f"{name}'."
+        )
+    records = fold(read_events(folder / LEDGER_FILE)).records
+    if trial is not None and (trial not in records or records[trial].status != TrialStatus.RUNNING):
+        running = [record.trial_id for record in records.values() if record.status == TrialStatus.RUNNING]
+        raise InputError(
+            f"A trial is stopped while it runs, but '{trial}' of '{name}' does not. Running are "
+            f"{name_some(running, 10) or 'none'}."
+        )
+    write_request(folder, "stop", trial=trial)
+    if not _is_taken(folder):
+        raise InputError(
+            f"The process that runs '{name}' should take a request up within {TAKEN_SECONDS:g} s, but has "
+            "not; it will when it can. See 'adapert status'."
+        )
+
+
+def sync(workspace: Path, name: str) -> tuple[int, str]:
+    """Bring MLflow to what a study's ledger says, and end the runs of one that was killed.
+
+    The store is asked what it has; a run that was deleted or lost is delivered again, with the figures, the
+    report and the picked model that the study's folder has.
+
+    Returns:
+        Number of lines that still wait, and what keeps them, or what MLflow refused for good.
+
+    Raises:
+        InputError: No such study, or a process runs it (which delivers).
+    """
+    folder = find_study(workspace, name)
+    with held(folder):
+        ledger = Ledger(folder / LEDGER_FILE)
+        events = read_events(folder / LEDGER_FILE)
+        state = fold(events)
+        if state.session and state.closed is None:
+            # When it was last seen: the time since then is nobody's work.
+            said = {
+                "status": TrialStatus.INTERRUPTED,
+                "message": "It was killed.",
+                "time": events[-1]["time"],
+            }
+            events.append(ledger.append(EventKind.CLOSED, **said))
+        study = restore_study(state.definition["study"])
+        tracker = Tracker(
+            study, ledger, events, partial(open_store, workspace), folder / "trials", PickedModels()
+        )
+        n_waiting = tracker.close()
+        ledger.close()
+    return n_waiting, tracker.trouble or "; ".join(tracker.refused[:3])
+
+
+def _find_data(state: StudyState, workspace: Path, data: Path | None) -> Path:
+    """Find a study's data set, or one of another fingerprint where it was: whether that is taken is asked."""
+    if data is not None:
+        return data.resolve()
+    base = restore_study(state.definition["study"]).base
+    origin = state.accepted or state.definition["origin"]
+    last = state.session.get("data") or base.data.path
+    expected = base.with_changes({"data.path": last, "data.fingerprint": origin["data"]})
+    try:
+        return find_data(expected, workspace)
+    except InputError:
+        if Path(last).is_dir():
+            return Path(last)
+        raise
+
+
+def _check_unchanged(
+    state: StudyState, folder: Path, data: Path, is_accepted: bool, console: Console
+) -> None:
+    study = restore_study(state.definition["study"])
+    before = {"varied": _varied(study)} | dict(state.accepted or state.definition["origin"])
+    now = describe_origin(study) | {
+        "data": read_manifest(data)["fingerprint"],
+        "varied": _varied_now(study, state.definition["recipe"]),
+    }
+    changes = find_changes(before, now)
+    if before["varied"] != now["varied"]:
+        changes.append(
+            f"the {_VARIED[type(study.plan)]} of the recipe '{state.definition['recipe']}' is another"
+        )
+    if not changes:
+        return
+    if not is_accepted:
+        raise InputError(
+            f"A study goes on with the code and data it began with, but {'; '.join(changes)}. Put them "
+            "back, or accept that trials are not alike with 'adapert resume --accept-changes' first."
+        )
+    console.print(f"Accepted: {'; '.join(changes)}.", soft_wrap=True, markup=False)
+    ledger = Ledger(folder / LEDGER_FILE)
+    ledger.append(EventKind.ACCEPTED, origin=now, changes=changes)
+    ledger.close()
+
+
+def _varied_now(study: Study, recipe: str) -> Any:
+    """What a recipe would vary now; one that is gone cannot differ: the ledger has the study."""
+    try:
+        return _varied(build_study(recipe, study.base) if recipe else study)
+    except (InputError, FileNotFoundError):
+        return _varied(study)
+
+
+def _varied(study: Study) -> Any:
+    plan = describe_study(study)["plan"]
+    return json.loads(json.dumps(plan[_VARIED[type(study.plan)]]))
+
+
+def _check_extension(study: Study, n_trials: int | None, n_seeds: int | None) -> None:
+    if isinstance(study.plan, Design):
+        what, takes, given, other = "design", "--seeds", n_seeds, n_trials
+    elif study.is_sampled:
+        what, takes, given, other = "search", "--trials", n_trials, n_seeds
+    else:
+        what = "grid has all its points" if isinstance(study.plan, Search) else "path has all its steps"
+        raise InputError(f"A {what}, but '{study.name}' was to be extended. Launch another.")
+    if given is None:
+        raise InputError(
+            f"A {what} is extended by {takes}, but '{study.name}' was given none. Add {takes} N."
+        )
+    if other is not None:
+        raise InputError(f"A {what} is extended by {takes} alone, but '{study.name}' was given more.")
+
+
+def _was_left(folder: Path, events: Sequence[Event], more: Mapping[str, int | None]) -> bool:
+    """Whether the very same extension was asked for and is not done: it runs, or was left before its end."""
+    if any(request == {"kind": "extend", **more} for _, request in read_requests(folder)):
+        return True
+    last: Mapping[str, Any] = {}
+    for event in events:
+        if event["event"] == EventKind.EXTENDED:
+            last = event
+        elif event["event"] == EventKind.CLOSED and event["status"] != TrialStatus.INTERRUPTED:
+            last = {}
+    return bool(last) and all(last.get(name) == n for name, n in more.items())
+
+
+def _is_taken(folder: Path) -> bool:
+    """Wait until the process that runs a study has taken all requests up; False where none runs it."""
+    deadline = time.monotonic() + TAKEN_SECONDS
+    while has_requests(folder):
+        if time.monotonic() > deadline or not is_held(folder):
+            return not has_requests(folder)
+        time.sleep(0.1)
+    return True
+
+
+def _restore(kind: type[Any], had: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """Build what the last process had, with what is given on top; fields of a later version are dropped."""
+    known = {entry.name: had[entry.name] for entry in fields(kind) if entry.name in had}
+    return kind(**known | {name: value for name, value in given.items() if value is not None})

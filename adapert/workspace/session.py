@@ -1,0 +1,173 @@
+"""One process at work on a study: it holds the ledger, runs trials, tracks them and shows progress."""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from optuna.storages import BaseStorage
+from rich.console import Console
+
+from adapert.errors import InputError, first_line
+from adapert.process import log_levels
+from adapert.records import TrialRecord, TrialStatus
+from adapert.study.engine.ledger import LEDGER_FILE, Ledger, read_events, read_identity
+from adapert.study.engine.limits import Limits
+from adapert.study.engine.path import PathTrials
+from adapert.study.engine.runner import Closing, Conductor
+from adapert.study.engine.search import Owner, Suggestions, check_owner, open_storage
+from adapert.study.engine.sources import ListedTrials, SampledTrials, TrialSource
+from adapert.study.engine.state import StudyState, count_asked, fold
+from adapert.study.execution.resources import Resources
+from adapert.study.execution.run import clear_scratch, run_trials
+from adapert.study.plan.definition import restore_study
+from adapert.study.plan.study import AblationPath, Search, Study
+from adapert.tracking.runs import Connect
+from adapert.tracking.tracker import Tracker
+from adapert.workspace.progress import Progress
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """How a process left a study.
+
+    Attributes:
+        study: As its ledger defines it.
+        records: Every trial that was asked for.
+        n_asked: Trials that the study asks for, at most.
+        closing: Why the process left.
+        seconds: Wall time of the process.
+        trial_hours: Cost of the study, over all processes.
+        n_undelivered: Lines that MLflow does not have yet.
+        trouble: What kept MLflow from taking them, or what it refused.
+    """
+
+    study: Study
+    records: Sequence[TrialRecord]
+    n_asked: int
+    closing: Closing
+    seconds: float
+    trial_hours: float
+    n_undelivered: int = 0
+    trouble: str = ""
+
+    def count(self, status: TrialStatus) -> int:
+        """Number of trials that ended so."""
+        return sum(record.status == status for record in self.records)
+
+
+def operate(
+    folder: Path,
+    resources: Resources,
+    limits: Limits,
+    console: Console,
+    connect: Connect,
+    data: Path | None = None,
+) -> StudyResult:
+    """Go on with a study until it is done, or something ends the process's work.
+
+    Args:
+        folder: The study's, absolute, held by this process; its ledger has its first line.
+        resources: What the study may use.
+        limits: Of the study.
+        console: Where progress is shown.
+        connect: Opens the store.
+        data: Where its data set lies now; where its ledger says if None.
+
+    Raises:
+        InputError: Ray, or the searcher's storage, cannot be had.
+    """
+    # Optuna's notes of every trial would go between the lines of progress.
+    with log_levels({"optuna": logging.ERROR}):
+        return _operate(folder, resources, limits, console, connect, data)
+
+
+def _operate(
+    folder: Path,
+    resources: Resources,
+    limits: Limits,
+    console: Console,
+    connect: Connect,
+    data: Path | None,
+) -> StudyResult:
+    started = time.monotonic()
+    clear_scratch(folder)
+    events = read_events(folder / LEDGER_FILE)
+    ledger = Ledger(folder / LEDGER_FILE)
+    state = fold(events)
+    study = restore_study(state.definition["study"])
+    source = _build_source(study, state, folder, console)
+    tracker = Tracker(study, ledger, events, connect, folder / "trials")
+    placed = study
+    if data is not None:
+        placed = replace(study, base=study.base.with_changes({"data.path": str(data)}))
+    progress = Progress(console, study, state)
+    try:
+        conductor = Conductor(
+            placed, ledger, state, source, limits, [tracker, progress], resources.max_failures
+        )
+        conductor.open(
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            resources=asdict(resources),
+            limits=asdict(limits),
+            data=placed.base.data.path,
+        )
+        try:
+            if not conductor.is_done:
+                with progress:
+                    run_trials(conductor, resources)
+        finally:
+            closing = conductor.close()
+    finally:
+        n_undelivered = tracker.close()
+        ledger.close()
+    return StudyResult(
+        study=study,
+        records=list(state.records.values()),
+        n_asked=count_asked(study, state),
+        closing=closing,
+        seconds=time.monotonic() - started,
+        trial_hours=state.trial_hours,
+        n_undelivered=n_undelivered,
+        trouble=tracker.trouble or "; ".join(tracker.refused[:3]),
+    )
+
+
+def _build_source(study: Study, state: StudyState, folder: Path, console: Console) -> TrialSource:
+    if isinstance(study.plan, AblationPath):
+        return PathTrials(study.plan)
+    if not study.is_sampled:
+        return ListedTrials(study)
+    assert isinstance(study.plan, Search)
+    owner = Owner(str(folder), read_identity(folder))
+    storage = _open_storage(state.definition["optuna_storage"], folder, study.name, owner, console)
+    return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage, owner), state)
+
+
+def _open_storage(address: str, folder: Path, name: str, owner: Owner, console: Console) -> BaseStorage:
+    """Open Optuna's database; without it a file does, since the ledger rebuilds what Optuna knows."""
+    try:
+        storage = open_storage(address, folder)
+        check_owner(name, storage, owner)
+        return storage
+    except InputError:
+        console.print(
+            f"'{name}' in Optuna's database is another study's, such as the one that this is a copy of, and "
+            "stays as it is. This study goes on with a file of its own, rebuilt from its ledger.",
+            soft_wrap=True,
+            markup=False,
+        )
+        return open_storage("", folder)
+    except Exception as error:  # whatever SQLAlchemy or a driver raises
+        console.print(
+            f"Optuna's database cannot be opened: {first_line(error)} The study goes on with a file, rebuilt "
+            "from its ledger. To have it in the database again, start that (its password in PGPASSWORD or "
+            "~/.pgpass) and resume.",
+            soft_wrap=True,
+            markup=False,
+        )
+        return open_storage("", folder)

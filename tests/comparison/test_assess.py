@@ -1,0 +1,289 @@
+"""Assessing a config: what is fitted, opened, recorded, kept, and told to MLflow, in which order."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from adapert.comparison import assess as assessment
+from adapert.comparison.assess import check_emitted, evaluate_config, name_study, read_dataset
+from adapert.comparison.plan import ComparisonPlan
+from adapert.comparison.test_access import read_openings
+from adapert.config import Config
+from adapert.data.prepared import read_manifest
+from adapert.errors import InputError
+from adapert.records import EXPERIMENT, Tag
+from adapert.registry import MODELS
+from adapert.tracking.read import study_run
+from adapert.tracking.store import open_store, tracking_uri
+from adapert.training.loop import DivergedError
+
+PlanOf = Callable[..., ComparisonPlan]
+
+
+@pytest.fixture
+def plan_of() -> PlanOf:
+    def build(*models: str, **changes: Any) -> ComparisonPlan:
+        return ComparisonPlan(models=models or ("control", "mean"), **({"split": "test"} | changes))
+
+    return build
+
+
+@pytest.fixture
+def config(simulated) -> Config:
+    fingerprint = read_manifest(simulated.prepared)["fingerprint"]
+    return Config().with_changes(
+        {
+            "data.path": str(simulated.prepared),
+            "data.fingerprint": fingerprint,
+            "training.max_epochs": 2,
+            "model.hidden_size": 16,
+        }
+    )
+
+
+@pytest.fixture
+def study_of(config: Config, workspace: Path) -> Callable[..., None]:
+    """Let a study of the workspace have tried the config."""
+
+    def add(name: str) -> None:
+        client, _ = open_store(workspace)
+        experiment = client.get_experiment_by_name(EXPERIMENT).experiment_id
+        tags = {Tag.KIND: "study", Tag.STUDY: name, Tag.DESIGN: "search"}
+        client.create_run(experiment, tags=tags)
+        tags = {Tag.KIND: "trial", Tag.STUDY: name, Tag.CONFIG_DIGEST: config.digest()}
+        client.create_run(experiment, tags=tags)
+
+    return add
+
+
+def test_an_evaluation_returns_what_it_wrote(config, plan_of, tmp_path):
+    said = []
+    found = evaluate_config(config, plan_of(), tmp_path, note=said.append)
+    assert found.folder == tmp_path / "evaluations" / "test_001"
+    pd.testing.assert_frame_equal(pd.read_parquet(found.folder / "per_perturbation.parquet"), found.frame)
+    assert {"pearson_delta", "collapse_ratio", "overlap_at_50"} <= set(found.frame["metric"])
+    assert found.study == ""
+    record = json.loads((found.folder / "evaluation.json").read_text())
+    assert record["refit"] == "train"
+    assert [row["variant"] for row in record["models"]][:3] == ["control", "mean", "split_half"]
+    assert record["opened"].items() >= {"study": "", "number": 1, "data_number": 1}.items()
+    opened = next(line for line in said if line.startswith("Opened"))
+    assert opened.endswith("4 perturbations. This is opening 1 of the test split of these data (no study).")
+    (opening,) = read_openings(tmp_path)
+    assert (opening.config, opening.models) == (config.flat(), ["control", "mean"])
+    assert opening.at == record["opened"]["at"]
+    assert opening.folder == "evaluations/test_001"
+
+
+def test_predictions_of_every_variant_are_kept_as_the_mean_over_its_seeds(config, plan_of, tmp_path):
+    plan = plan_of("mean", "adapert", n_seeds=2, use_ensembles=True, refit="train+validation")
+    found = evaluate_config(config, plan, tmp_path, out=tmp_path / "here")
+    kept = anndata.read_h5ad(tmp_path / "here" / "predictions.h5ad")
+    assert set(kept.layers) == {"is_deg", "mean", "adapert", "adapert_ensemble"}
+    np.testing.assert_allclose(kept.layers["adapert"], kept.layers["adapert_ensemble"], atol=1e-6)
+    test = read_dataset(config, plan).splits["test"].table
+    np.testing.assert_array_equal(kept.X, test.delta)
+    paired = pd.read_csv(found.folder / "paired.csv")
+    assert set(zip(paired["variant"], paired["reference"], strict=True)) == {
+        ("adapert", "mean"),
+        ("adapert_ensemble", "mean"),
+    }
+    assert read_openings(tmp_path)[0].folder == str(tmp_path / "here")
+    assert read_openings(tmp_path)[0].refit == "train+validation"
+
+
+def test_the_second_opening_of_a_study_is_refused_before_any_fit(
+    config, plan_of, workspace, study_of, monkeypatch
+):
+    study_of("search")
+    evaluate_config(config, plan_of(), workspace)
+    monkeypatch.setattr(assessment, "fit_models", lambda *_: pytest.fail("fitted"))
+    before = sorted(workspace.rglob("*"))
+    with pytest.raises(InputError, match="that of study 'search' was opened at"):
+        evaluate_config(config, plan_of("mean"), workspace)
+    assert sorted(workspace.rglob("*")) == before
+
+
+def test_mlflow_is_told_the_count_and_the_result(config, plan_of, workspace, study_of):
+    study_of("search")
+    evaluate_config(config, plan_of(), workspace)
+    again = evaluate_config(config, plan_of(), workspace, again=True)
+    assert (again.study, again.opening.number) == ("search", 2)
+    run = study_run(tracking_uri(workspace), "search")
+    assert run.data.tags[Tag.TEST_OPENINGS] == "2"
+    client, _ = open_store(workspace)
+    kept = {file.path for file in client.list_artifacts(run.info.run_id, "evaluation/test_002")}
+    assert kept == {
+        f"evaluation/test_002/{name}" for name in ("summary.csv", "paired.csv", "evaluation.json")
+    }
+
+
+def test_a_config_belongs_to_the_study_that_tried_it_first(config, workspace, study_of):
+    assert name_study(workspace, config) == ""
+    study_of("search")
+    study_of("ablation")
+    assert name_study(workspace, config) == "search"
+    assert name_study(workspace, config.with_changes({"model.tau": 0.5})) == ""
+
+
+def test_validation_records_nothing_and_may_be_looked_at_again(config, plan_of, tmp_path):
+    for number in (1, 2):
+        found = evaluate_config(config, plan_of("mean", split="validation"), tmp_path)
+        assert (found.folder.name, found.opening) == (f"validation_00{number}", None)
+    assert read_openings(tmp_path) == []
+
+
+def test_an_opening_counts_although_what_follows_fails_and_is_gone_on_with(
+    config, plan_of, tmp_path, monkeypatch
+):
+    def crash(*_):
+        assert len(read_openings(tmp_path)) == 1
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(assessment, "score", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        evaluate_config(config, plan_of(), tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="The test split is opened once a study"):
+        evaluate_config(config, plan_of("mean"), tmp_path)
+    found = evaluate_config(config, plan_of(), tmp_path)
+    assert (found.opening.number, found.folder.name) == (1, "test_001")
+    assert len(read_openings(tmp_path)) == 1
+    with pytest.raises(InputError, match="The test split is opened once a study"):
+        evaluate_config(config, plan_of(), tmp_path)
+
+
+def test_an_evaluation_that_was_left_after_its_folder_was_written_reads_it_back(
+    config, plan_of, tmp_path, monkeypatch
+):
+    def crash(*_):
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(assessment, "_tell_mlflow", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        evaluate_config(config, plan_of(), tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(assessment, "fit_models", crash)
+    found = evaluate_config(config, plan_of(), tmp_path)
+    assert (found.opening.number, found.folder) == (1, tmp_path / "evaluations" / "test_001")
+    pd.testing.assert_frame_equal(found.frame, pd.read_parquet(found.folder / "per_perturbation.parquet"))
+    assert sorted(path.name for path in tmp_path.glob(".test_opening_*")) == []
+
+
+def test_a_divergence_opens_nothing(config, plan_of, tmp_path, monkeypatch):
+    class Diverged:
+        is_seeded = False
+
+        def fit(self, dataset):
+            pass
+
+        def predict(self, perturbations):
+            return np.full((len(perturbations), 40), np.nan)
+
+    monkeypatch.setitem(MODELS, "mean", lambda *_: Diverged())
+    with pytest.raises(DivergedError, match="those of mean seed 0 for 4 of 4"):
+        evaluate_config(config, plan_of("mean"), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_fails_costs_no_result(config, plan_of, workspace, study_of, monkeypatch):
+    def gone(*_):
+        raise ConnectionError("refused.")
+
+    study_of("search")
+    monkeypatch.setattr("adapert.tracking.runs.open_client", gone)
+    said = []
+    found = evaluate_config(config, plan_of("mean"), workspace, note=said.append)
+    assert (found.folder / "summary.csv").is_file()
+    assert said[-1].startswith("MLflow did not take the evaluation: refused. ")
+
+
+def test_a_store_that_cannot_be_read_is_refused_since_openings_are_counted_by_study(config, workspace):
+    (workspace / "mlflow.db").write_text("damaged")
+    with pytest.raises(InputError, match="the store that knows the studies cannot be read"):
+        name_study(workspace, config)
+
+
+def test_a_config_of_redrawn_splits_is_fitted_on_them(config, plan_of):
+    redrawn = read_dataset(config.with_changes({"data.split_seed": 3}), plan_of())
+    plain = read_dataset(config, plan_of())
+    names = [set(dataset.splits["train"].table.perturbations) for dataset in (redrawn, plain)]
+    assert names[0] != names[1]
+    assert redrawn.manifest["split_seed"] == -3
+    test = [dataset.splits["test"].table.perturbations.tolist() for dataset in (redrawn, plain)]
+    assert test[0] == test[1]
+
+
+def test_other_data_than_the_configs_are_refused(config, plan_of):
+    with pytest.raises(InputError, match="needs the data set of fingerprint 0123, but"):
+        read_dataset(config.with_changes({"data.fingerprint": "0123"}), plan_of())
+    with pytest.raises(InputError, match=r"the config has no data\.path"):
+        read_dataset(Config(), plan_of())
+
+
+def test_an_output_that_exists_is_refused_before_any_fit(config, plan_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(assessment, "fit_models", lambda *_: pytest.fail("fitted"))
+    with pytest.raises(InputError, match="must be new"):
+        evaluate_config(config, plan_of(), tmp_path, out=tmp_path)
+
+
+def test_emitted_cells_are_those_that_were_scored(config, plan_of, tmp_path):
+    files = (tmp_path / "predicted.h5ad", tmp_path / "real.h5ad")
+    plan = plan_of("mean", emission="tiled")
+    evaluate_config(config, plan, tmp_path, emit=files)
+    predicted, real = (anndata.read_h5ad(path) for path in files)
+    assert predicted.obs_names.tolist() == real.obs_names.tolist()
+    dataset = read_dataset(config, plan)
+    n_cells = len(dataset.control_cells) + dataset.splits["test"].table.n_cells.sum()
+    assert predicted.n_obs == n_cells
+
+
+@pytest.mark.parametrize(
+    ("models", "changes", "names", "says"),
+    [
+        (("mean", "control"), {}, ("p", "r"), "--models names 2"),
+        (("adapert",), {"n_seeds": 2}, ("p", "r"), "--seeds is 2"),
+        (("mean",), {}, ("p", "p"), "both are"),
+        (("mean",), {}, ("p", "old"), "old' exists"),
+    ],
+)
+def test_what_cannot_be_emitted_is_refused(tiny_dataset, tmp_path, models, changes, names, says, plan_of):
+    (tmp_path / "old").write_text("")
+    files = (tmp_path / names[0], tmp_path / names[1])
+    with pytest.raises(InputError, match=re.escape(says)):
+        check_emitted(plan_of(*models, **changes), tiny_dataset, files)
+
+
+def test_an_evaluation_that_was_left_emits_its_cells_anew(config, plan_of, tmp_path, monkeypatch):
+    def crash(*_):
+        raise RuntimeError("power cut")
+
+    files = tmp_path / "predicted.h5ad", tmp_path / "real.h5ad"
+    monkeypatch.setattr(assessment, "_write", crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        evaluate_config(config, plan_of("mean"), tmp_path, emit=files)
+    assert all(path.is_file() for path in files)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="The test split is opened once a study"):
+        evaluate_config(config, plan_of("mean"), tmp_path)  # another command, without --emit
+    found = evaluate_config(config, plan_of("mean"), tmp_path, emit=files)
+    assert (found.opening.number, found.folder.is_dir()) == (1, True)
+
+
+def test_an_ensemble_of_several_seeds_can_be_emitted(tiny_dataset, tmp_path, plan_of):
+    plan = plan_of("adapert", n_seeds=2, use_ensembles=True)
+    check_emitted(plan, tiny_dataset, (tmp_path / "p", tmp_path / "r"))
+
+
+def test_responses_have_no_cells_to_emit(tiny_dataset, tmp_path, plan_of):
+    responses = replace(tiny_dataset, manifest=dict(tiny_dataset.manifest) | {"kind": "responses"})
+    with pytest.raises(InputError, match="prepared from responses"):
+        check_emitted(plan_of("mean"), responses, (tmp_path / "p", tmp_path / "r"))

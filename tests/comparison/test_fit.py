@@ -1,0 +1,117 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from adapert.training.evaluation import predict_finite
+
+from adapert.comparison.fit import fit_models, join_training, mean_predictions
+from adapert.comparison.score import compare
+from adapert.models.reference import REFERENCE_MODELS
+from adapert.registry import MODELS
+from adapert.training.loop import DivergedError
+
+
+def test_a_model_named_twice_is_one_row(tiny_dataset, small_config, plan_of, ignore):
+    rows = compare(plan_of("mean", "control", "mean"), small_config, tiny_dataset, ignore)
+    assert [row.variant for row in rows] == ["mean", "control"]
+
+
+def test_fits_cannot_read_the_split_that_is_opened(tiny_dataset, monkeypatch, small_config, plan_of, ignore):
+    seen = []
+
+    class Curious:
+        is_seeded = False
+
+        def fit(self, dataset):
+            seen.append(set(dataset.splits))
+
+        def predict(self, perturbations):
+            return np.zeros((len(perturbations), 12))
+
+    monkeypatch.setitem(MODELS, "mean", lambda *_: Curious())
+    compare(plan_of("mean"), small_config, tiny_dataset, ignore)
+    assert seen == [{"train", "validation"}]
+
+
+def test_fits_have_the_plan_s_threads_and_the_caller_keeps_its_own(
+    tiny_dataset, monkeypatch, small_config, plan_of, ignore
+):
+    seen = []
+
+    class Counting:
+        is_seeded = False
+
+        def fit(self, dataset):
+            seen.append(torch.get_num_threads())
+
+        def predict(self, perturbations):
+            return np.zeros((len(perturbations), 12))
+
+    monkeypatch.setitem(MODELS, "mean", lambda *_: Counting())
+    own = torch.get_num_threads()
+    for plan in (plan_of("mean"), plan_of("mean", n_threads=own + 1)):
+        fit_models(plan, small_config, tiny_dataset, ignore)
+    assert seen == [1, own + 1]
+    assert torch.get_num_threads() == own
+
+
+def test_fitting_reads_names_and_no_value_of_the_split_that_is_opened(
+    tiny_dataset, small_config, plan_of, ignore
+):
+    part = tiny_dataset.splits["test"]
+    hidden = replace(part.table, delta=np.full_like(part.table.delta, np.nan))
+    blind = replace(tiny_dataset, splits=dict(tiny_dataset.splits) | {"test": replace(part, table=hidden)})
+    plan = plan_of("adapert", "ridge_both", n_seeds=1, refit="train+validation")
+    for one, other in zip(
+        fit_models(plan, small_config, tiny_dataset, ignore),
+        fit_models(plan, small_config, blind, ignore),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.predicted_delta, other.predicted_delta)
+
+
+def test_a_refit_learns_from_train_and_validation_together(tiny_dataset, small_config, plan_of, ignore):
+    (row,) = fit_models(plan_of("mean", refit="train+validation"), small_config, tiny_dataset, ignore)
+    tables = [tiny_dataset.splits[name].table for name in ("train", "validation")]
+    delta = np.concatenate([table.delta for table in tables])
+    expected = np.average(delta, axis=0, weights=np.concatenate([table.n_cells for table in tables]))
+    np.testing.assert_allclose(row.model.predict(["unseen"])[0], expected, rtol=1e-6)
+
+
+def test_every_seed_of_an_ensemble_is_refitted(tiny_dataset, small_config, plan_of, ignore):
+    plans = [
+        plan_of("adapert", n_seeds=2, use_ensembles=True, refit=refit)
+        for refit in ("train", "train+validation")
+    ]
+    plain, refitted = (fit_models(plan, small_config, tiny_dataset, ignore) for plan in plans)
+    assert [row.variant for row in refitted] == ["adapert", "adapert", "adapert_ensemble"]
+    members = [row.predicted_delta for row in refitted[:2]]
+    np.testing.assert_allclose(refitted[2].predicted_delta, np.mean(members, axis=0), rtol=1e-6)
+    for one, other in zip(plain, refitted, strict=True):
+        assert not np.allclose(one.predicted_delta, other.predicted_delta)
+
+
+def test_only_models_that_train_on_cells_get_joined_cells(tiny_dataset, small_config):
+    by_cell = small_config.with_changes({"data.control": "cell"})
+    assert set(join_training(tiny_dataset, small_config).splits) == {"train"}
+    assert len(join_training(tiny_dataset, small_config).splits["train"].cells) == 0
+    n_cells = [len(tiny_dataset.splits[name].cells) for name in ("train", "validation")]
+    assert len(join_training(tiny_dataset, by_cell).splits["train"].cells) == sum(n_cells)
+
+
+def test_predictions_are_averaged_over_seeds_by_variant(tiny_dataset, small_config, plan_of, ignore):
+    fitted = fit_models(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset, ignore)
+    means = mean_predictions(fitted)
+    assert list(means) == ["mean", "adapert"]
+    np.testing.assert_allclose(
+        means["adapert"], (fitted[1].predicted_delta + fitted[2].predicted_delta) / 2, rtol=1e-6
+    )
+
+
+def test_a_prediction_that_is_no_number_is_a_divergence(monkeypatch, tiny_dataset):
+    model = REFERENCE_MODELS["control"]()
+    model.fit(tiny_dataset)
+    monkeypatch.setattr(model, "predict", lambda names: np.full((len(names), 12), np.inf))
+    with pytest.raises(DivergedError, match=r"those of adapert seed 1 for 2 of 2 perturbations are not\."):
+        predict_finite(model, ["A", "B"], "adapert seed 1")

@@ -1,0 +1,135 @@
+import math
+import shutil
+
+import pandas as pd
+import pytest
+
+from adapert.data.prepared import MANIFEST_FILE
+from adapert.errors import InputError
+from adapert.prediction.rerun import COMPARED, compare_metrics, compare_origins, describe_result, rerun_trial
+from adapert.records import PER_PERTURBATION_FILE, WEIGHTS_FILE, Tag
+from adapert.tracking.read import tag_of, trial_runs
+from adapert.tracking.reruns import COMPARISON_FILE, KIND
+from adapert.tracking.store import open_store
+
+
+def run_of(trained, run_id):
+    return open_store(trained.workspace)[0].get_run(run_id)
+
+
+@pytest.fixture(scope="module")
+def again(trained):
+    """A finished trial, run again."""
+    return rerun_trial(trained.workspace, "forms/001")
+
+
+def test_a_trial_that_is_run_again_has_exactly_the_same_metrics(again):
+    assert again.is_same
+    assert set(again.metrics["metric"]) >= {"epoch", "loss_total", "best_pearson_delta", "best_retrieval"}
+    assert (again.metrics["tracked"] == again.metrics["again"]).all()
+    assert "metrics are exactly those of forms/001." in describe_result(again)
+
+
+def test_the_perturbations_of_a_rerun_have_the_same_values_too(trained, again):
+    client, _ = open_store(trained.workspace)
+    first, second = (
+        pd.read_parquet(client.download_artifacts(run, PER_PERTURBATION_FILE)).drop(columns="run")
+        for run in (trained.study.trial("001").run_id, again.rerun)
+    )
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def test_a_rerun_is_tracked_below_its_study_and_is_no_part_of_it(trained, again):
+    run = run_of(trained, again.rerun)
+    assert run.info.status == "FINISHED"
+    assert (tag_of(run, Tag.KIND), tag_of(run, Tag.ORIGINAL)) == (KIND, "forms/001")
+    original = run_of(trained, trained.study.trial("001").run_id)
+    assert run.data.tags["mlflow.parentRunId"] == original.data.tags["mlflow.parentRunId"]
+    assert {name: run.data.metrics[name] for name in again.metrics["metric"]} == dict(
+        zip(again.metrics["metric"], again.metrics["again"], strict=True)
+    )
+    files = {file.path for file in open_store(trained.workspace)[0].list_artifacts(again.rerun)}
+    assert files == {PER_PERTURBATION_FILE, WEIGHTS_FILE, COMPARISON_FILE}
+    assert again.rerun not in {run.info.run_id for run in trial_runs(trained.uri, "forms")}
+    assert len(trained.tracked.trials) == 6
+
+
+def test_a_rerun_is_not_run_again_itself(trained, again):
+    with pytest.raises(InputError, match="repeats forms/001: give that one"):
+        rerun_trial(trained.workspace, again.rerun)
+
+
+@pytest.mark.parametrize(("trial", "epoch"), [("003", 2), ("005", 1)])
+def test_a_trial_is_run_again_for_as_many_epochs_as_it_had(trained, trial, epoch):
+    result = rerun_trial(trained.workspace, f"forms/{trial}")
+    assert result.is_same
+    by_metric = result.metrics.set_index("metric")["again"]
+    assert by_metric["epoch"] == epoch
+    assert ("best_retrieval" in by_metric) == (trial == "005")
+
+
+def test_a_run_id_names_a_trial(trained):
+    run_id = trained.study.trial("005").run_id
+    assert rerun_trial(trained.workspace, run_id).name == "forms/005"
+
+
+def test_a_trial_without_an_epoch_is_refused(trained):
+    with pytest.raises(InputError, match="'forms/006' reported no epoch"):
+        rerun_trial(trained.workspace, "forms/006")
+
+
+def test_other_data_are_refused(trained, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(trained.prepared, other)
+    manifest = other / MANIFEST_FILE
+    fingerprint = trained.study.fingerprint
+    manifest.write_text(manifest.read_text().replace(fingerprint, "0123"))
+    with pytest.raises(InputError, match=r"of fingerprint .* but '.*other' now has 0123.*--data DIR"):
+        rerun_trial(trained.workspace, "forms/001", data=other)
+
+
+def test_data_may_lie_elsewhere(trained, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(trained.prepared, moved)
+    result = rerun_trial(trained.workspace, "forms/005", data=moved)
+    assert result.is_same
+    assert run_of(trained, result.rerun).data.params["data.path"] == str(moved)
+
+
+def test_what_differs_from_then_is_named(trained, monkeypatch):
+    original = trained.study.trial("001")
+    monkeypatch.setattr("adapert.prediction.rerun.git_commit", lambda: "def")
+    monkeypatch.setattr("adapert.prediction.rerun.package_versions", lambda: "torch 3.0")
+    monkeypatch.setattr("adapert.prediction.rerun.socket.gethostname", lambda: "elsewhere")
+    changes = compare_origins(trained.study, original, "cuda")
+    assert changes[:2] == ["the commit was abc and is def", "the device was cpu and is cuda"]
+    assert changes[2].endswith(" and is elsewhere")
+    assert changes[3:] == ["torch was 2.0 and is 3.0"]
+
+
+def test_nothing_is_named_where_nothing_differs(trained, monkeypatch):
+    monkeypatch.setattr("adapert.prediction.rerun.git_commit", lambda: "abc")
+    monkeypatch.setattr("adapert.prediction.rerun.package_versions", lambda: "torch 2.0")
+    assert compare_origins(trained.study, trained.study.trial("001"), "cpu") == []
+
+
+@pytest.mark.slow
+def test_an_edited_module_of_the_package_is_named(trained, package_copy):
+    package_copy.edit("data/splits.py")
+    ended = package_copy.run("rerun", "forms/005", "--workspace", str(trained.workspace))
+    assert ended.returncode == 0, ended.stderr
+    assert "the code of 'adapert.data.splits' has changed" in " ".join(ended.stdout.split())
+
+
+def test_metrics_differ_where_one_side_has_none_or_another_value():
+    nan = math.nan
+    frame = compare_metrics({"epoch": 3, "pds": nan, "mse": 0.5}, {"epoch": 3, "pds": nan, "loss_total": 1.0})
+    frame = frame.set_index("metric")
+    assert list(frame.index) == [name for name in COMPARED if name in ("epoch", "pds", "mse", "loss_total")]
+    assert frame["difference"].eq(0).to_dict() == {
+        "epoch": True,
+        "loss_total": False,
+        "pds": True,
+        "mse": False,
+    }
+    assert compare_metrics({"mse": 0.5}, {"mse": 0.75})["difference"].tolist() == [0.25]

@@ -1,0 +1,297 @@
+"""Picking a config with its best few trained anew; Ray and the training stand aside, the ledger does not."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from fixtures.dataset import build_tiny_dataset, write_prepared
+from fixtures.ledger import HandMade
+from fixtures.results import KnownResults
+
+from adapert.api import pick as pick_through_api
+from adapert.config import Config
+from adapert.errors import InputError
+from adapert.records import TrialStatus
+from adapert.results.find import open_study
+from adapert.selection import reevaluate as reevaluation
+from adapert.selection.decide import pick_reevaluated
+from adapert.selection.rank import Pick, pick
+from adapert.selection.reevaluate import (
+    ReevaluationPlan,
+    UnfinishedError,
+    add_intervals,
+    build_reevaluation,
+    pick_config,
+)
+from adapert.study.engine.folders import study_folder
+from adapert.study.engine.ledger import LEDGER_FILE, Ledger, read_events
+from adapert.study.engine.runner import Closing
+from adapert.study.plan.study import Search, Study
+from adapert.tracking.store import open_store
+from adapert.tracking.tracker import Tracker
+from adapert.workspace.session import StudyResult
+from search_spaces.adapert import SPACE
+
+TAUS = (0.9, 0.7, 0.5, 0.3)
+
+
+def picked_of(n=3, next_seed=4, **changes):
+    configs = tuple(Config().with_changes({"model.tau": tau} | changes) for tau in TAUS[:n])
+    return Pick(
+        config=configs[0], candidates=pd.DataFrame(), n_left_out=0, configs=configs, next_seed=next_seed
+    )
+
+
+def test_the_best_are_trained_on_seeds_that_no_trial_had_and_on_redrawn_splits():
+    study = build_reevaluation(picked_of(), "s", ReevaluationPlan(top=2, n_fresh_seeds=2, n_redraws=2))
+    asked = [(each.variant, each.seed) for each in study.assignments]
+    assert asked == [
+        ("rank_1", 4),
+        ("rank_1", 5),
+        ("rank_1_split_1", 4),
+        ("rank_1_split_2", 4),
+        ("rank_2", 4),
+        ("rank_2", 5),
+        ("rank_2_split_1", 4),
+        ("rank_2_split_2", 4),
+    ]
+    configs = [study.base.with_changes(each.changes) for each in study.assignments]
+    assert [(config.model.tau, config.data.split_seed) for config in configs] == [
+        (0.9, 0), (0.9, 0), (0.9, 1), (0.9, 2), (0.7, 0), (0.7, 0), (0.7, 1), (0.7, 2)
+    ]  # fmt: skip
+
+
+def test_a_single_candidate_is_trained_anew_alone():
+    study = build_reevaluation(picked_of(1), "s", ReevaluationPlan())
+    assert {name.split("_split")[0] for name in study.plan.variants} == {"rank_1"}
+    assert study.n_trials == 5
+
+
+def test_the_split_that_a_study_itself_redrew_is_not_drawn_again():
+    study = build_reevaluation(picked_of(1, **{"data.split_seed": 2}), "s", ReevaluationPlan())
+    configs = {name: study.base.with_changes(changes) for name, changes in study.plan.variants.items()}
+    assert {name: config.data.split_seed for name, config in configs.items()} == {
+        "rank_1": 2,
+        "rank_1_split_1": 1,
+        "rank_1_split_3": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "least"), [("top", 0, 1), ("n_fresh_seeds", 0, 1), ("n_redraws", -1, 0)]
+)
+def test_a_plan_of_less_than_nothing_is_refused(field, value, least):
+    with pytest.raises(InputError, match=f"{field} of a re-evaluation must be at least {least}, but is"):
+        ReevaluationPlan(**{field: value})
+
+
+# over real ledgers and a real store
+
+
+@pytest.fixture
+def base(workspace):
+    write_prepared(build_tiny_dataset(), workspace / "prepared")
+    return Config().with_changes(
+        {"data.path": str((workspace / "prepared").resolve()), "data.fingerprint": "tiny"}
+    )
+
+
+@pytest.fixture
+def track(workspace):
+    """Put a study with finished trials (changes, seed, value) into the workspace; say how it was left."""
+
+    def write(study, trials, is_killed=False):
+        made = HandMade(study_folder(workspace, study.name), study)
+        made.opened()
+        for number, (changes, seed, value) in enumerate(trials):
+            made.asked(f"{number:03d}", f"v{number}", seed, changes)
+            made.reported(f"{number:03d}", 1, value, best_pds=0.6)
+            made.ended(f"{number:03d}")
+        if is_killed:
+            raise RuntimeError("killed before MLflow was told")
+        made.closed()
+        ledger = Ledger(made.path)
+        store = open_store(workspace)
+        tracker = Tracker(study, ledger, made.events, lambda: store, made.folder / "trials")
+        assert (tracker.close(), tracker.trouble, tracker.refused) == (0, "", [])
+        ledger.close()
+        return StudyResult(
+            study=study,
+            records=list(made.state.records.values()),
+            n_asked=len(trials),
+            closing=Closing(TrialStatus.FINISHED),
+            seconds=0.0,
+            trial_hours=0.0,
+        )
+
+    return write
+
+
+@pytest.fixture
+def searched(track, base):
+    """A search of four finished configs, best first in `TAUS`."""
+    study = Study(name="s", question="Which?", base=base, plan=Search(space=SPACE))
+    values = (0.9, 0.8, 0.7, 0.6)
+    track(study, [({"model.tau": tau}, 0, value) for tau, value in zip(TAUS, values, strict=True)])
+
+
+@pytest.fixture
+def launched(monkeypatch, track):
+    """Launch nothing: trials end at once, those of a smaller tau with more. What was launched, with what."""
+    calls = []
+
+    def launch(study, workspace, resources, *_):
+        calls.append((study.name, resources))
+        trials = [
+            (dict(each.changes), each.seed, 1 - study.base.with_changes(each.changes).model.tau)
+            for each in study.assignments
+        ]
+        return track(study, trials)
+
+    monkeypatch.setattr(reevaluation, "launch", launch)
+    return calls
+
+
+def test_the_config_that_holds_is_picked_and_not_the_search_s_best(workspace, searched, launched):
+    picked = pick_config(workspace, "s", plan=ReevaluationPlan(n_fresh_seeds=1, n_redraws=1))
+    assert [name for name, _ in launched] == ["s_reevaluation"]
+    assert picked.config.model.tau == 0.5
+    assert picked.reevaluated["rank"].tolist() == [3, 2, 1]
+    assert len(picked.trials) == 2
+
+
+def test_picking_again_trains_nothing_where_the_candidates_are_the_same(workspace, searched, launched):
+    first = pick_config(workspace, "s")
+    again = pick_config(workspace, "s")
+    assert len(launched) == 1
+    assert again.config == first.config
+    pd.testing.assert_frame_equal(again.reevaluated, first.reevaluated)
+    read = pick_reevaluated(workspace, open_study(workspace, "s"))
+    assert read.config == first.config
+    assert read.reason == first.reason
+
+
+def test_other_candidates_get_a_further_re_evaluation_and_the_last_one_counts(workspace, searched, launched):
+    two = ReevaluationPlan(top=2, n_fresh_seeds=1, n_redraws=0)
+    three = replace(two, top=3)
+    assert pick_config(workspace, "s", plan=two).config.model.tau == 0.7
+    assert pick_config(workspace, "s", plan=three).config.model.tau == 0.5
+    assert [name for name, _ in launched] == ["s_reevaluation", "s_reevaluation_2"]
+    assert pick_config(workspace, "s", plan=two).config.model.tau == 0.7
+    assert len(launched) == 2  # the first has what two need
+    assert pick_reevaluated(workspace, open_study(workspace, "s")).config.model.tau == 0.5
+
+
+def test_what_is_read_is_the_last_pick(workspace, searched, launched):
+    plan = ReevaluationPlan(n_fresh_seeds=1, n_redraws=0)
+    picked = pick_through_api("s", workspace, objective="pds", plan=plan)
+    read = pick_reevaluated(workspace, open_study(workspace, "s"))
+    assert (read.objective, read.reevaluation) == ("pds", "s_reevaluation")
+    assert read.config == picked.config
+    at_once = pick_through_api("s", workspace, is_reevaluated=False)
+    assert pick_reevaluated(workspace, open_study(workspace, "s")).reevaluated is None
+    assert pick_reevaluated(workspace, open_study(workspace, "s")).config == at_once.config
+
+
+def test_a_re_evaluation_that_was_left_is_gone_on_with(workspace, searched, launched, monkeypatch):
+    pick_config(workspace, "s")
+    ledger = workspace / "studies" / "s_reevaluation" / "ledger.jsonl"
+    lines = ledger.read_text().splitlines()
+    asked = [index for index, line in enumerate(lines) if json.loads(line)["event"] == "asked"]
+    ledger.write_text("\n".join(lines[: asked[-1]]) + "\n")
+    resumed = []
+
+    def resume(workspace, name, *_, data):
+        resumed.append(name)
+        raise UnfinishedError("again", Closing(TrialStatus.INTERRUPTED))
+
+    monkeypatch.setattr(reevaluation, "resume", resume)
+    with pytest.raises(UnfinishedError, match="again"):
+        pick_config(workspace, "s")
+    assert resumed == ["s_reevaluation"]
+
+
+def test_what_a_killed_process_had_no_time_to_tell_mlflow_is_told(
+    workspace, searched, launched, monkeypatch, track
+):
+    def killed(study, *_):
+        trials = [(dict(each.changes), each.seed, 0.5) for each in study.assignments]
+        track(study, trials, is_killed=True)
+
+    monkeypatch.setattr(reevaluation, "launch", killed)
+    plan = ReevaluationPlan(n_fresh_seeds=1, n_redraws=1)
+    with pytest.raises(RuntimeError, match="killed"):
+        pick_config(workspace, "s", plan=plan)
+    picked = pick_config(workspace, "s", plan=plan)
+    assert len(picked.reevaluated) == 3
+    assert picked.reevaluated["n_trials"].tolist() == [2, 2, 2]
+
+
+def test_an_interrupted_re_evaluation_names_no_config(workspace, searched, launched, monkeypatch):
+    run = reevaluation.launch
+
+    def interrupted(*given):
+        result = run(*given)
+        return replace(result, n_asked=result.n_asked + 1)
+
+    monkeypatch.setattr(reevaluation, "launch", interrupted)
+    with pytest.raises(UnfinishedError, match=r"left before its end.*adapert pick s --no-reevaluation"):
+        pick_config(workspace, "s")
+
+
+def test_data_that_are_gone_or_others_are_refused_before_any_trial(workspace, searched, launched):
+    manifest = workspace / "prepared" / "manifest.json"
+    whole = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(whole | {"fingerprint": "other"}))
+    with pytest.raises(InputError, match=r"of fingerprint tiny, but .* now has other"):
+        pick_config(workspace, "s")
+    manifest.unlink()
+    with pytest.raises(InputError, match=r"prepared' is not there, .* --data DIR\. Or pick without .*-reev"):
+        pick_config(workspace, "s")
+    assert launched == []
+
+
+def test_a_re_evaluation_is_launched_where_the_data_are_now(workspace, searched, launched):
+    moved = (workspace / "prepared").rename(workspace / "away")
+    pick_config(workspace, "s", data=moved)
+    (first, *_) = read_events(study_folder(workspace, "s_reevaluation") / LEDGER_FILE)
+    assert first["study"]["base"]["data.path"] == str(moved)
+    assert len(launched) == 1
+
+
+def test_a_re_evaluation_uses_what_the_study_used_unless_told_otherwise(workspace, searched, launched):
+    ledger = study_folder(workspace, "s") / LEDGER_FILE
+    used = {"max_concurrent": 1, "device": "cpu", "gpus_per_trial": 0.0}
+    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    lines[1]["resources"] = used | {"max_failures": 5, "of_a_later_version": True}
+    ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    pick_config(workspace, "s", resources={"max_concurrent": 2, "device": None})
+    ((_, resources),) = launched
+    assert (resources.max_concurrent, resources.max_failures, resources.device) == (2, 5, "cpu")
+
+
+# intervals
+
+
+def test_candidates_have_the_interval_of_their_long_tables(monkeypatch, make_table):
+    rows = [
+        {"config_digest": "a", "perturbation": name, "metric": metric, "value": value}
+        for metric, value in (("pearson_delta", 0.25), ("pds", 0.75))
+        for name in "ABC"
+    ]
+    monkeypatch.setattr(reevaluation, "load_per_perturbation", lambda *_: make_table(rows))
+    candidates = pd.DataFrame({"config_digest": ["a", "b"], "pearson_delta": [0.25, 0.2]})
+    picked = replace(picked_of(2), candidates=candidates)
+    bounded = add_intervals(picked, KnownResults("s")).candidates
+    # All perturbations are alike: there is nothing to be unsure of.
+    assert bounded[["low", "high"]].to_numpy()[0].tolist() == pytest.approx([0.25, 0.25])
+    assert bounded[["low", "high"]].iloc[1].isna().all()
+    by_pds = add_intervals(replace(picked, objective="pds"), KnownResults("s")).candidates
+    assert by_pds["low"][0] == pytest.approx(0.75)
+
+
+def test_a_missing_table_costs_the_intervals_and_not_the_pick(store):
+    picked = add_intervals(pick(store.study("lost_table")), store.study("lost_table"))
+    assert picked.candidates[["low", "high"]].isna().all(axis=None)
+    assert picked.notes[0].startswith("No intervals: What a run keeps must be readable")

@@ -1,0 +1,117 @@
+"""A disk that takes no more."""
+
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fixtures.simulated_study import begin, finish, hand_out, learn, learn_or_fail, outcome, run, statuses
+
+from adapert.records import DISK, FAILURE, MESSAGE, EndReason, TrialStatus
+from adapert.study.engine.requests import write_request
+from adapert.study.engine.runner import Conductor
+from adapert.study.engine.search import JOURNAL_FILE, open_storage
+from adapert.testing import SimulatedWorkers, open_study
+
+
+def test_a_trial_that_meets_a_full_disk_closes_the_study_and_is_left_to_be_gone_on_with(
+    study_folder: Path,
+) -> None:
+    begin(study_folder, "design")
+    conductor = run(open_study(study_folder), n_at_once=2, n_reports=2)
+    first = next(iter(conductor.state.records.values()))
+    assert not conductor.reported(first.trial_id, {FAILURE: DISK, MESSAGE: "The disk is full."})
+    closing = finish(conductor)
+    assert (closing.status, closing.message) == (TrialStatus.FAILED, "The disk is full.")
+    assert statuses(conductor) == [(TrialStatus.RUNNING, None)] * 2
+    again = open_study(study_folder)
+    assert hand_out(again).trial_id == first.trial_id
+
+
+def fill_disk(conductor: Conductor) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, conductor.ledger._file.fileno())
+    os.close(full)
+
+
+def test_a_ledger_that_takes_no_more_lines_closes_the_study_and_nothing_is_lost(
+    study_folder: Path, ledger_path: Path
+) -> None:
+    begin(study_folder, "deterministic")
+    unbroken = open_study(study_folder)
+    finish(unbroken, n_at_once=2)
+    expected = outcome(unbroken)
+    for n_reports in range(0, 24, 3):
+        ledger_path.unlink()
+        begin(study_folder, "deterministic")
+        conductor = open_study(study_folder)
+        workers = SimulatedWorkers(conductor, learn_or_fail, n_workers=2)
+        workers.run(n_reports)
+        before = ledger_path.read_bytes()
+        fill_disk(conductor)
+        workers.run()
+        closing = conductor.close()
+        conductor.ledger.close()
+        assert closing.status == TrialStatus.FAILED
+        assert "ledger must be writable, but: No space left on device. Nothing is lost" in closing.message
+        assert ledger_path.read_bytes() == before
+        again = open_study(study_folder)
+        finish(again, n_at_once=2)
+        assert outcome(again) == expected
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        lambda conductor: conductor.started("001"),
+        lambda conductor: conductor.reported("001", learn(conductor.state.records["001"], 2)),
+        lambda conductor: conductor.failed("001", EndReason.WORKER, "Its worker was lost."),
+        lambda conductor: conductor.failed("001", EndReason.ERROR, "ValueError: no"),
+        lambda conductor: conductor.next_trial(),
+    ],
+    ids=["started", "reported", "lost", "failed", "next_trial"],
+)
+def test_whatever_is_told_while_the_disk_is_full_closes_the_study(
+    study_folder: Path, tell: Callable[[Conductor], object]
+) -> None:
+    begin(study_folder, "search")
+    conductor = run(open_study(study_folder), n_reports=1, behave=learn)
+    fill_disk(conductor)
+    assert not tell(conductor)
+    assert conductor.should_close()
+    assert conductor.closing.status == TrialStatus.FAILED
+
+
+def test_a_request_on_a_full_disk_closes_the_study(study_folder: Path) -> None:
+    begin(study_folder, "search")
+    conductor = run(open_study(study_folder), n_reports=1, behave=learn)
+    fill_disk(conductor)
+    write_request(study_folder, "extend", n_trials=1, n_seeds=None)
+    assert conductor.should_close()
+    assert "ledger must be writable" in conductor.closing.message
+
+
+@contextmanager
+def files_of_at_most(n_bytes: int) -> Iterator[None]:
+    """No file of this process grows beyond a size, as on a disk without room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_study_closes_where_optuna_s_journal_cannot_be_written(study_folder: Path) -> None:
+    begin(study_folder, "search")
+    conductor = open_study(study_folder, storage=open_storage("", study_folder))
+    hand_out(conductor)
+    with files_of_at_most((study_folder / JOURNAL_FILE).stat().st_size):
+        assert conductor.next_trial() is None
+        assert conductor.close().status == TrialStatus.FAILED
+    conductor.ledger.close()
+    again = open_study(study_folder)
+    finish(again)
+    assert sorted(again.state.settled) == list(range(7))

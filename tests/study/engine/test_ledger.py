@@ -1,0 +1,293 @@
+import json
+import math
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from adapert.errors import InputError
+from adapert.study.engine.ledger import (
+    FORMAT,
+    LEDGER_FILE,
+    EventKind,
+    Ledger,
+    held,
+    is_held,
+    read_events,
+    read_holder,
+)
+
+STUDY = {
+    "format": FORMAT,
+    "study": {},
+    "origin": {},
+    "recipe": "",
+    "optuna_storage": "",
+    "git_commit": "",
+    "packages": "",
+}
+ASKED = {
+    "trial": "001",
+    "number": 0,
+    "variant": "full",
+    "seed": 0,
+    "changes": {},
+    "suggested": {},
+    "config_digest": "d",
+}
+REPORTED = {"trial": "001", "epoch": 1, "host": "h", "is_over": False, "metrics": {}}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "try" / LEDGER_FILE
+
+
+@pytest.fixture
+def ledger(path):
+    ledger = Ledger(path)
+    ledger.append(EventKind.STUDY, **STUDY)
+    yield ledger
+    ledger.close()
+
+
+def python(code, *arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_a_line_is_json_of_an_event_and_its_time(ledger, path):
+    ledger.append(EventKind.ASKED, trial="001", changes={"model.tau": 0.5})
+    line = json.loads(path.read_text().splitlines()[1])
+    assert list(line) == ["event", "time", "trial", "changes"]
+    assert (line["event"], line["trial"], line["changes"]) == ("asked", "001", {"model.tau": 0.5})
+    assert isinstance(line["time"], float)
+
+
+def test_lines_are_read_as_they_were_appended(ledger, path):
+    appended = [ledger.append(EventKind.ASKED, **ASKED | {"trial": f"{n:03d}"}) for n in range(3)]
+    assert read_events(path)[1:] == appended
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_does_not_have_become_null(ledger, path, value):
+    ledger.append(EventKind.ASKED, **ASKED)
+    said = REPORTED | {"metrics": {"mse": value}, "values": [value, 1.0], "pair": (value,)}
+    ledger.append(EventKind.REPORTED, **said)
+    read = read_events(path)[2]
+    assert (read["metrics"], read["values"], read["pair"]) == ({"mse": None}, [None, 1.0], [None])
+    assert not {"NaN", "Infinity"} & set(path.read_text().replace(":", " ").split())
+
+
+def test_a_line_that_is_torn_anywhere_is_as_if_never_written(ledger, path):
+    before = path.read_bytes()
+    ledger.append(EventKind.ASKED, **ASKED | {"variant": "größer\n"})
+    whole = path.read_bytes()
+    for size in range(len(before), len(whole)):
+        path.write_bytes(whole[:size])
+        assert [event["event"] for event in read_events(path)] == ["study"]
+        again = Ledger(path)
+        assert path.read_bytes() == before
+        again.append(EventKind.OPENED, pid=1, host="h")
+        again.close()
+        assert [event["event"] for event in read_events(path)] == ["study", "opened"]
+
+
+def test_a_whole_ledger_is_opened_as_it_is(ledger, path):
+    before = path.read_bytes()
+    Ledger(path).close()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damaged", ['{"event": "as', "", "\0\0", "\xff\xfe", "null", "[" * 100_000, "NaN"])
+def test_a_line_that_is_no_json_is_refused_by_its_number(ledger, path, damaged):
+    with path.open("ab") as file:
+        file.write(damaged.encode("latin-1") + b"\n")
+    ledger.append(EventKind.CLOSED, status="finished", message="")
+    with pytest.raises(
+        InputError, match=r"but in line 2 of '.*ledger\.jsonl' (there is no JSON|no event is named)"
+    ):
+        read_events(path)
+
+
+ENDED = {"event": "ended", "time": 1, "trial": "001", "status": "finished", "reason": "epochs", "message": ""}
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ([1, 2], "no event is named"),
+        ("asked", "no event is named"),
+        ({"time": 1.0}, "no event is named"),
+        ({"event": None, "time": 1.0}, "no event is named"),
+        ({"event": "asked", "time": 1.0} | ASKED, "trial '001' is asked for a second time"),
+        (ENDED | {"trial": "009"}, "'ended' is about trial '009', which no line before it asks for"),
+        ({key: value for key, value in ENDED.items() if key != "reason"}, "'ended' has no 'reason'"),
+        ({key: value for key, value in ENDED.items() if key != "time"}, "'ended' has no 'time'"),
+        (ENDED | {"time": None}, "'ended' has a wrong 'time': input should be a valid number"),
+        (ENDED | {"time": "now"}, "'ended' has a wrong 'time'"),
+        (ENDED | {"trial": 1}, "'ended' has a wrong 'trial'"),
+        (ENDED | {"status": "done"}, "'ended' has a wrong 'status'"),
+        ({"event": "reported", "time": 1} | REPORTED | {"epoch": "2"}, "'reported' has a wrong 'epoch'"),
+        (
+            {"event": "reported", "time": 1} | REPORTED | {"metrics": {"mse": "0"}},
+            "'reported' has a wrong 'metrics.mse'",
+        ),
+        ({"event": "opened", "time": 1, "pid": 1}, "'opened' has no 'host'"),
+        (
+            {"event": "opened", "time": 1, "pid": 1, "host": "h", "resources": {"cpus_per_trial": "all"}},
+            "'opened' has a wrong 'resources.cpus_per_trial'",
+        ),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_refused_by_its_number(ledger, path, line, fault):
+    ledger.append(EventKind.ASKED, **ASKED)
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match=re.escape(f"but in line 3 of '{path}' {fault}")):
+        read_events(path)
+
+
+def test_what_a_later_version_adds_to_a_ledger_is_passed_over(ledger, path):
+    with path.open("a") as file:
+        file.write(json.dumps({"event": "weighed", "by": "a later version"}) + "\n")
+    ledger.append(EventKind.CLOSED, status="finished", message="", more=[1])
+    assert [event["event"] for event in read_events(path)] == ["study", "closed"]
+
+
+DAMAGED = (
+    b"",
+    b'{"event": "stu',
+    b"[]\n",
+    b'{"event": "opened", "time": 1.0}\n',
+    b'{"event": "study", "time": 1.0}\n',
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "says"),
+    [
+        *((first, "line 1 of .* is damaged or missing. Put back a copy") for first in DAMAGED),
+        (
+            b'{"event": "study", "time": 1.0, "format": 1}\n',
+            "must have format 2, but .* has 1. Use the version",
+        ),
+    ],
+)
+def test_a_file_that_does_not_begin_with_a_study_of_this_format_is_refused(path, first, says):
+    path.parent.mkdir()
+    path.write_bytes(first)
+    with pytest.raises(InputError, match=says):
+        read_events(path)
+
+
+def test_a_folder_without_a_ledger_is_refused(path):
+    with pytest.raises(InputError, match=r"must have a ledger, but there is no file '.*ledger\.jsonl'"):
+        read_events(path)
+
+
+def test_lines_of_several_threads_never_mix(ledger, path):
+    def append(number):
+        for _ in range(20):
+            ledger.append(EventKind.TRACKED, trial=str(number) * 50, run="r")
+
+    threads = [threading.Thread(target=append, args=[number]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(event["trial"][:1] for event in read_events(path)[1:]) == sorted("0123" * 20)
+
+
+def test_a_full_device_refuses_a_line():
+    ledger = Ledger(Path("/dev/full"))
+    with pytest.raises(OSError, match="No space left on device"):
+        ledger.append(EventKind.OPENED)
+    ledger.close()
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from adapert.study.engine.ledger import EventKind, Ledger
+
+path = Path(sys.argv[1])
+ledger = Ledger(path)
+before = path.read_bytes()
+for room in (0, 1, 40):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + room, resource.RLIM_INFINITY))
+    try:
+        ledger.append(EventKind.ASKED, trial="001" * 50)
+    except OSError as error:
+        print(room, type(error).__name__, path.read_bytes() == before)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+ledger.append(EventKind.TRACKED, trial="002", run="r")
+"""
+
+
+def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(ledger, path):
+    output, _ = python(FULL, path).communicate()
+    assert output.splitlines() == ["0 OSError True", "1 OSError True", "40 OSError True"]
+    assert [event.get("trial") for event in read_events(path)] == [None, "002"]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from adapert.study.engine.ledger import held
+
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    holder = python(HOLD, tmp_path / "try")
+    assert holder.stdout.readline() == "held\n"
+    yield holder
+    holder.kill()
+    holder.communicate()
+
+
+def test_a_second_process_is_refused_by_the_first_one_s_pid_and_host(holder, tmp_path):
+    sentence = f"'try' is run by process {holder.pid} on {socket.gethostname()}. Watch it with"
+    with pytest.raises(InputError, match=sentence), held(tmp_path / "try"):
+        pass
+    assert is_held(tmp_path / "try")
+    assert read_holder(tmp_path / "try") == {"pid": holder.pid, "host": socket.gethostname()}
+
+
+def test_a_process_that_is_killed_lets_go(holder, tmp_path):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert not is_held(tmp_path / "try")
+    with held(tmp_path / "try"):
+        assert read_holder(tmp_path / "try")["pid"] == os.getpid()
+
+
+def test_a_study_is_held_until_the_block_ends_also_by_an_error(tmp_path):
+    def fail():
+        with held(tmp_path):
+            assert is_held(tmp_path)
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert not is_held(tmp_path)
+
+
+def test_a_holder_that_left_no_name_is_unknown(tmp_path):
+    assert read_holder(tmp_path) == {"pid": "unknown", "host": "unknown"}

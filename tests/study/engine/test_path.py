@@ -1,0 +1,118 @@
+import math
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+
+from adapert.config import Config
+from adapert.records import FAILURE, IS_OVER, MESSAGE, OBJECTIVE, EndReason, TrialRecord
+from adapert.study.engine.path import PathTrials
+from adapert.study.engine.state import StudyState
+from adapert.study.plan.definition import describe_study, restore_study
+from adapert.study.plan.study import AblationPath, Study
+from adapert.testing import SimulatedWorkers, begin_study, open_study
+
+START = {"model.tau": 0.5, "model.dropout": 0.0, "graph.top_k": 5}
+
+
+def study_of(plan):
+    return Study(name="path", question="Which?", base=Config(), plan=plan)
+
+
+def run_path(folder, plan, score, killed_every=math.inf):
+    """Follow a path to its end, one trial at a time, in a new process after every so many trials."""
+
+    def report(record, epoch):
+        value = score(record.changes, record.seed)
+        if value is None:
+            return {FAILURE: EndReason.ERROR, MESSAGE: "ValueError: no"}
+        return {OBJECTIVE: value, "epoch": epoch, IS_OVER: True}
+
+    begin_study(study_of(plan), folder)
+    is_done = False
+    while not is_done:
+        conductor = open_study(folder)
+        SimulatedWorkers(conductor, report).run(n_reports=killed_every)
+        is_done = conductor.is_done
+        conductor.ledger.close()
+    return [
+        replace(record, seconds=0.0, metrics={OBJECTIVE: record.objective})  # what no clock changes
+        for record in conductor.state.records.values()
+    ]
+
+
+def greedy(score):
+    """The path of Fawcett and Hoos as a plain loop: fields in the order in which they are moved."""
+    left, steps = dict(START), []
+    while left:
+        best = max(left, key=lambda field: score({f: v for f, v in left.items() if f != field}, 0))
+        steps.append(best)
+        del left[best]
+    return steps
+
+
+WORTH = {"model.tau": -1.0, "model.dropout": 3.0, "graph.top_k": 2.0}
+
+
+def score_of(worth):
+    return lambda changes, seed: sum(value for field, value in worth.items() if field not in changes)
+
+
+@pytest.mark.parametrize("values", list(permutations([-1.0, 3.0, 2.0])))
+def test_a_path_moves_the_field_that_helps_most(values, memory_folder):
+    score = score_of(dict(zip(START, values, strict=True)))
+    records = run_path(memory_folder, AblationPath(start=START, n_seeds=1), score)
+    steps = []
+    for number in range(1, 4):
+        of_round = [record for record in records if record.variant.startswith(f"{number} ")]
+        assert len(of_round) == 4 - number
+        steps.append(max(of_round, key=lambda record: record.objective).variant.split(" ")[1])
+    assert steps == greedy(score)
+
+
+def test_a_path_begins_at_the_start_and_ends_at_the_base(memory_folder):
+    records = run_path(memory_folder, AblationPath(start=START, n_seeds=2), score_of(WORTH))
+    assert [(r.variant, r.seed, r.changes) for r in records[:2]] == [
+        ("0 start", 0, START),
+        ("0 start", 1, START),
+    ]
+    assert records[-1].changes == {}
+    assert len(records) == study_of(AblationPath(start=START, n_seeds=2)).n_trials == 14
+    assert [record.number for record in records[::2]] == list(range(7))
+
+
+def test_a_killed_path_goes_on_as_if_it_had_not_been(memory_folder):
+    plan = AblationPath(start=START, n_seeds=2)
+    whole = run_path(memory_folder / "whole", plan, score_of(WORTH))
+    assert run_path(memory_folder / "killed", plan, score_of(WORTH), killed_every=1) == whole
+
+
+def test_a_round_waits_for_its_last_trial():
+    plan = AblationPath(start={"model.tau": 0.5, "model.dropout": 0.0}, n_seeds=1)
+    state, source = StudyState(), PathTrials(plan)
+    for number in range(3):
+        (proposal,) = source.propose(state)
+        state.records[str(number)] = TrialRecord(
+            str(number), proposal.number, proposal.assignment.variant, 0, proposal.assignment.changes
+        )
+    assert source.propose(state) == []
+    assert source.has_more(state)
+
+
+def test_a_config_that_failed_is_not_a_step_while_another_finished(memory_folder):
+    def score(changes, seed):
+        return (
+            None
+            if "model.dropout" not in changes and "graph.top_k" in changes
+            else score_of(WORTH)(changes, seed)
+        )
+
+    records = run_path(memory_folder, AblationPath(start=START, n_seeds=1), score)
+    # The second step has nothing but configs with the failing field moved, or the other one.
+    assert records[-1].changes == {}
+    assert "graph.top_k" not in next(r for r in records if r.variant.startswith("2 ")).changes
+
+
+def test_a_path_survives_its_ledger():
+    study = study_of(AblationPath(start=START))
+    assert restore_study(describe_study(study)) == study

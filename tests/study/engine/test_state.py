@@ -1,0 +1,135 @@
+import math
+
+import pytest
+from optuna.distributions import FloatDistribution
+
+from adapert.config import Config
+from adapert.records import EndReason, TrialStatus
+from adapert.study.engine.state import count_asked, fold
+from adapert.study.plan.study import Design, Search, Study
+
+STUDY = {"event": "study", "time": 0.0, "format": 1}
+OPENED = {"event": "opened", "time": 10.0, "pid": 1}
+ASKED = {
+    "event": "asked",
+    "time": 11.0,
+    "trial": "001",
+    "number": 0,
+    "variant": "search",
+    "seed": 3,
+    "changes": {"model.tau": 0.5},
+    "suggested": {"model.tau": 0.50001},
+}
+STARTED = {"event": "started", "time": 12.0, "trial": "001"}
+ENDED = {
+    "event": "ended",
+    "time": 20.0,
+    "trial": "001",
+    "status": "finished",
+    "reason": "epochs",
+    "message": "",
+}
+
+
+def reported(time, epoch, is_over=False, **metrics):
+    said = {"trial": "001", "epoch": epoch, "host": "node1", "is_over": is_over, "metrics": metrics}
+    return {"event": "reported", "time": time} | said
+
+
+def at(event, time):
+    return event | {"time": time}
+
+
+def test_a_trial_s_lines_make_its_record():
+    state = fold([STUDY, OPENED, ASKED, STARTED, reported(15.0, 1, best_pearson_delta=0.25), ENDED])
+    (record,) = state.records.values()
+    assert (record.trial_id, record.number, record.seed) == ("001", 0, 3)
+    assert (record.changes, record.suggested) == (ASKED["changes"], ASKED["suggested"])
+    assert (record.n_epochs, record.host, record.objective) == (1, "node1", 0.25)
+    assert (record.status, record.reason) == (TrialStatus.FINISHED, EndReason.EPOCHS)
+    assert state.running == []
+
+
+def test_a_number_that_the_ledger_has_as_null_is_nan_and_the_worst_objective():
+    state = fold([STUDY, OPENED, ASKED, STARTED, reported(15.0, 1, best_pearson_delta=None, mse=1.0)])
+    (record,) = state.records.values()
+    assert math.isnan(record.metrics["best_pearson_delta"])
+    assert record.objective == -math.inf
+    assert record.metrics["mse"] == 1.0
+
+
+def test_a_trial_costs_the_time_from_its_start_to_its_end():
+    state = fold([STUDY, OPENED, ASKED, STARTED, reported(15.0, 1), at(ENDED, 21.0)])
+    assert state.records["001"].seconds == 9.0
+    assert state.records["001"].metrics["total_seconds"] == 9.0
+    assert state.trial_hours == 9.0 / 3600
+
+
+def test_a_trial_costs_nothing_between_a_lost_worker_and_the_next():
+    lost = {"event": "lost", "time": 14.0, "trial": "001", "message": "Its worker was lost."}
+    state = fold([STUDY, OPENED, ASKED, STARTED, lost, at(STARTED, 100.0), reported(101.0, 1)])
+    assert (state.records["001"].seconds, state.records["001"].n_lost) == (3.0, 1)
+
+
+def test_a_trial_costs_nothing_between_a_killed_process_and_the_next():
+    killed = [STUDY, OPENED, ASKED, STARTED, reported(15.0, 1)]
+    state = fold([*killed, at(OPENED, 1000.0), at(STARTED, 1001.0), reported(1003.0, 2)])
+    assert state.records["001"].seconds == 5.0
+
+
+CLOSED = {"event": "closed", "time": 20.0, "status": "interrupted", "message": ""}
+
+
+@pytest.mark.parametrize("between", [[], [at(CLOSED, 12.0)]], ids=["killed", "closed"])
+@pytest.mark.parametrize(
+    "idle",
+    [
+        [],
+        [{"event": "accepted", "time": 900.0, "origin": {}}],
+        [{"event": "tracked", "time": 900.0, "trial": "", "run": "abc"}],
+    ],
+    ids=["nothing", "accepted", "tracked"],
+)
+def test_a_study_takes_no_time_while_no_process_works_on_it(between, idle):
+    worked = [STUDY, OPENED, ASKED, at(STARTED, 12.0)]
+    state = fold([*worked, *between, *idle, at(OPENED, 1000.0), at(STARTED, 1004.0)])
+    assert state.seconds == 2.0 + 4.0
+
+
+def test_time_at_work_includes_that_between_lines_of_tracking():
+    tracked = {"event": "tracked", "time": 15.0, "trial": "", "run": "abc"}
+    state = fold([STUDY, OPENED, tracked, CLOSED])
+    assert state.seconds == 10.0
+    assert state.run_ids == {"": "abc"}
+
+
+def test_a_study_is_open_from_a_process_s_first_line_to_its_last():
+    assert fold([STUDY, OPENED]).closed is None
+    assert fold([STUDY, OPENED, CLOSED]).closed == CLOSED
+    assert fold([STUDY, OPENED, CLOSED, at(OPENED, 30.0)]).closed is None
+
+
+def test_an_accepted_origin_stands_for_the_first_one():
+    state = fold([STUDY, {"event": "accepted", "time": 1.0, "origin": {"data": "b"}}])
+    assert state.accepted == {"data": "b"}
+
+
+def study_of(plan):
+    return Study(name="try", question="?", base=Config(), plan=plan)
+
+
+def test_extensions_add_up():
+    more = [
+        {"event": "extended", "time": 1.0, "n_trials": n, "n_seeds": None, "request": str(n)} for n in (2, 3)
+    ]
+    state = fold([STUDY, *more])
+    assert (state.n_more_trials, state.n_more_seeds) == (5, 0)
+    search = Search(space={"model.tau": FloatDistribution(0.5, 2.0)}, n_trials=4, seeds_per_config=3)
+    assert count_asked(study_of(search), state) == (4 + 5) * 3
+
+
+def test_a_design_is_extended_by_seeds_of_each_variant():
+    more = {"event": "extended", "time": 1.0, "n_trials": None, "n_seeds": 2, "request": "one"}
+    state = fold([STUDY, more])
+    design = Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}, n_seeds=3)
+    assert count_asked(study_of(design), state) == 2 * (3 + 2)

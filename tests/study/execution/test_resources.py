@@ -1,0 +1,92 @@
+import pytest
+from fixtures.servers import free_port
+
+from adapert.errors import InputError
+from adapert.study.execution import resources
+from adapert.study.execution.resources import Resources, build_resources
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def of(n_cpus, n_gpus):
+        monkeypatch.setattr(resources, "count_cpus", lambda: n_cpus)
+        monkeypatch.setattr(resources, "count_gpus", lambda: n_gpus)
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "asked", "device", "expected"),
+    [
+        (0, None, "auto", (0.0, "cpu")),
+        (2, None, "auto", (1.0, "cuda")),
+        (2, None, "cpu", (0.0, "cpu")),
+        (2, 0.0, "auto", (0.0, "cpu")),
+        (2, 0.25, "auto", (0.25, "cuda")),
+        (1, None, "cuda", (1.0, "cuda")),
+    ],
+)
+def test_a_trial_gets_a_gpu_where_there_is_one(machine, n_gpus, asked, device, expected):
+    machine(8, n_gpus)
+    found = build_resources(1, asked, None, device)
+    assert (found.gpus_per_trial, found.device) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpus_per_trial", "gpus_per_trial", "max_concurrent", "n_at_once"),
+    [(1, 0.0, None, 8), (3, 0.0, None, 2), (1, 0.0, 4, 4), (1, 0.25, None, 8), (1, 1.0, None, 2)],
+)
+def test_as_many_trials_run_as_fit(machine, cpus_per_trial, gpus_per_trial, max_concurrent, n_at_once):
+    machine(8, 2)
+    assert build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, "auto").n_at_once == n_at_once
+
+
+def test_more_than_the_machine_has_is_refused(machine):
+    machine(2, 1)
+    with pytest.raises(InputError, match=r"cpus-per-trial must be at most .* is 3 and this machine has 2"):
+        build_resources(3, None, None, "auto")
+    with pytest.raises(InputError, match=r"gpus-per-trial must be at most .* is 2 and this machine has 1"):
+        build_resources(1, 2.0, None, "auto")
+
+
+def test_cuda_without_a_gpu_is_refused(machine):
+    machine(2, 0)
+    with pytest.raises(InputError, match=r"--device cuda needs an NVIDIA GPU .* Give --device cpu"):
+        build_resources(1, None, None, "cuda")
+
+
+def test_a_part_of_several_gpus_is_refused(machine):
+    machine(2, 4)
+    with pytest.raises(InputError, match=r"whole number or a fraction of one GPU, but it is 1\.5\. Give 1"):
+        build_resources(1, 1.5, None, "auto")
+
+
+def test_a_cluster_s_nodes_are_not_looked_at_here(machine):
+    machine(1, 0)
+    found = build_resources(32, 2.0, None, "cuda", address="auto", ships_data=True)
+    assert (found.cpus_per_trial, found.gpus_per_trial, found.device) == (32, 2.0, "cuda")
+    assert found.ships_data
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "cluster", "n"),
+    [
+        (2, 0.0, {"CPU": 9.0}, 4),
+        (1, 0.25, {"CPU": 16.0, "GPU": 2.0}, 8),
+        (1, 0.5, {"CPU": 3.0, "GPU": 2.0}, 3),
+    ],
+)
+def test_as_many_trials_fit_as_their_scarcest_resource_allows(cpus, gpus, cluster, n):
+    resources = Resources(cpus_per_trial=cpus, gpus_per_trial=gpus, address="auto")
+    assert resources.count_fitting(cluster) == n
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_an_address_where_nothing_listens_is_refused(address):
+    given = address.format(free_port())
+    with pytest.raises(InputError, match=f"nothing answers at '{given}': Connection refused. Start one"):
+        build_resources(1, None, None, "cpu", address=given)
+
+
+def test_trials_on_a_gpu_find_no_place_where_there_is_none():
+    assert Resources(gpus_per_trial=1.0, address="auto").count_fitting({"CPU": 8.0}) == 0

@@ -1,0 +1,64 @@
+import gc
+import os
+import signal
+import weakref
+from typing import Any
+
+import pytest
+import ray
+from ray._private import auto_init_hook
+
+from adapert.study.execution import run
+from adapert.study.execution.run import started_ray
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_no_collection_frees_a_ray_object_while_ray_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ray ends the process where another thread drops a reference then; any thread may run a collection.
+    shutdown, seen = ray.shutdown, []
+
+    def observe(**options: Any) -> None:
+        seen.append((garbage() is None, gc.isenabled()))
+        shutdown(**options)
+
+    monkeypatch.setattr(ray, "shutdown", observe)
+    with started_ray():
+        assert not auto_init_hook.enable_auto_connect  # a late call starts no second Ray
+        garbage = weakref.ref(Cycle())
+    assert auto_init_hook.enable_auto_connect
+    assert seen == [(True, False)]
+    assert gc.isenabled()
+
+
+class Interrupted:
+    """Counts how often a study is asked to end."""
+
+    closing = None
+    n_times = 0
+
+    def interrupt(self) -> None:
+        self.n_times += 1
+        self.closing = "interrupted"
+
+
+def signal_twice(number: signal.Signals) -> Interrupted:
+    conductor: Any = Interrupted()
+    with run._leaving_on_signals(conductor):
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+    return conductor
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_two_signals_at_once_are_one_request_to_end(number: signal.Signals) -> None:
+    assert signal_twice(number).n_times == 1
+
+
+def test_a_later_signal_ends_a_study_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "SAME_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        signal_twice(signal.SIGTERM)
