@@ -159,7 +159,7 @@ def launch(
     check_optional(
         "resources", resources, Resources, "Make them by adapert.study.execution.resources.build_resources."
     )
-    check_optional("limits", limits, Limits, "Make them by adapert.study.engine.limits.Limits(seconds=3600).")
+    check_optional("limits", limits, Limits, "Make them by adapert.study.engine.limits.Limits(seconds=60).")
     check_optional(
         "stores", stores, Stores, "Make them by adapert.workspace.launch.Stores(tracking_uri=...)."
     )

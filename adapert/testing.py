@@ -33,7 +33,7 @@ from adapert.study.plan.definition import describe_origin, describe_study, resto
 from adapert.study.plan.study import AblationPath, Search, Study
 
 Report = Callable[[TrialRecord, int], Mapping[str, Any]]
-"""What a trial reports after an epoch, from 1: the keys of `adapert.study.execution.trainable.TrialTrainable.step`."""
+"""What a trial reports after an epoch, from 1: as `adapert.study.execution.trainable.TrialTrainable.step`."""
 
 EpochTime = Callable[[TrialRecord, int], float]
 """How long an epoch of a trial takes, on the simulated clock."""

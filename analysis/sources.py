@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from adapert.comparison.summary import read_evaluation
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.errors import InputError
 from adapert.results.load import NothingToShowError, load_per_perturbation
@@ -22,7 +23,6 @@ from analysis.figures.recipes import (
 from analysis.pathways import GeneSets, read_gene_sets, summarize_pathway_agreement
 from analysis.predictions import PREDICTIONS_FILE, Predictions, choose_variants, read_predictions
 from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
-from analysis.tables.evaluation import read_evaluation
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
 
 TABLE_STEMS = (

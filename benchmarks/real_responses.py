@@ -21,12 +21,13 @@ import torch
 import yaml
 from rich.console import Console
 
+from adapert.cli.comparison import build_tables
 from adapert.comparison.plan import ComparisonPlan
 from adapert.comparison.score import compare, measure_ceilings
+from adapert.comparison.summary import CAPTION, summarize_comparison
 from adapert.comparison.table import build_comparison_table
 from adapert.config import Config, read_config
 from adapert.data.prepared import read_prepared
-from analysis.comparison import CAPTION, build_tables, summarize_comparison
 
 MODELS = "control,mean,neighbour,ridge_text,ridge_network,ridge_both,adapert"
 

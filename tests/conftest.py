@@ -3,6 +3,7 @@
 pytest_plugins = [
     "fixtures.threads",
     "fixtures.store",
+    "fixtures.comparison",
     "fixtures.dataset",
     "fixtures.command",
     "fixtures.launched",

@@ -13,40 +13,32 @@ ROOMS = (
     "adapert",
     "adapert.errors",
     "adapert.files",
+    "adapert.csv_files",
     "adapert.process",
     "adapert.addresses",
     "adapert.seeding",
     "adapert.config",
     "adapert.records",
-    "adapert.comparison.test_access",
     "adapert.data",
     "adapert.evaluation",
-    "adapert.evaluation.long_table",
+    "adapert.statistics",
     "adapert.models",
     "adapert.training",
     "adapert.registry",
-    "adapert.comparison",
-    "adapert.study.execution.memory",
-    "adapert.study.execution.trainable",
     "search_spaces",
-    "adapert.study",
+    "adapert.study.plan",
     "studies",
+    "adapert.study.engine",
+    "adapert.study.execution",
     "adapert.testing",
     "adapert.tracking",
     "adapert.results",
-    "adapert.selection.rank",
-    "adapert.selection.decide",
     "adapert.prediction",
-    "adapert.prediction.rerun",
-    "adapert.workspace.session",
-    "adapert.workspace.launch",
-    "adapert.workspace.resume",
-    "adapert.workspace.status",
+    "adapert.workspace",
+    "adapert.selection",
+    "adapert.comparison",
     "adapert.doctor",
-    "adapert.statistics",
     "analysis",
-    "adapert.selection.reevaluate",
-    "adapert.comparison.assess",
     "adapert.arguments",
     "adapert.api",
     "adapert.cli",
@@ -58,22 +50,20 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 FORBIDDEN = {
     "adapert.data": {"torch", "ray", "optuna", "mlflow"},
     "adapert.evaluation": {"torch", "ray", "optuna", "mlflow"},
-    "adapert.evaluation.long_table": {"torch", "ray", "optuna", "mlflow"},
+    "adapert.statistics": {"torch", "ray", "optuna", "mlflow"},
     "adapert.models": {"ray", "optuna", "mlflow"},
     "adapert.training": {"ray", "optuna", "mlflow"},
     "adapert.registry": {"ray", "optuna", "mlflow"},
-    "adapert.comparison": {"ray", "optuna", "mlflow"},
-    "adapert.study.execution.trainable": {"optuna", "mlflow"},
-    "adapert.study": {"mlflow"},
+    "search_spaces": {"torch", "ray", "mlflow"},
+    "adapert.study.plan": {"ray", "mlflow"},
+    "adapert.study.engine": {"torch", "ray", "mlflow"},
+    "adapert.study.execution": {"optuna", "mlflow"},
     "adapert.testing": {"torch", "ray", "mlflow"},
     "adapert.tracking": {"torch", "ray", "optuna"},
     "adapert.results": {"torch", "ray"},
-    "adapert.selection.rank": {"torch", "ray", "optuna"},
-    "adapert.selection.decide": {"torch", "ray", "optuna"},
-    "adapert.comparison.test_access": {"torch", "ray", "optuna", "mlflow"},
-    "adapert.statistics": {"torch", "ray", "optuna", "mlflow"},
+    "adapert.selection": {"torch", "ray", "optuna"},
+    "adapert.comparison": {"ray", "optuna", "mlflow"},
     "analysis": {"torch", "ray"},
-    "search_spaces": {"torch", "ray", "mlflow"},
 }
 
 
@@ -115,8 +105,8 @@ def test_a_room_does_not_need_what_later_rooms_are_made_of(path):
 def test_commands_that_read_results_begin_without_what_takes_seconds_to_import():
     """Each of these costs as much as reading a thousand trials does."""
     code = (
-        "import sys, adapert.api, adapert.prediction.tracked, adapert.selection.reevaluate, adapert.results.find, "
-        "analysis.figures.recipes, analysis.sources, adapert.tracking.runs\n"
+        "import sys, adapert.api, adapert.prediction.tracked, adapert.selection.reevaluate\n"
+        "import adapert.results.find, analysis.figures.recipes, analysis.sources, adapert.tracking.runs\n"
         "slow = {'torch', 'numba', 'ray', 'mlflow', 'seaborn', 'scipy.stats', 'matplotlib.pyplot'}\n"
         "print(sorted(slow & set(sys.modules)))"
     )
@@ -128,7 +118,7 @@ def test_a_forward_import_is_seen():
     assert ROOMS.index(room_of("adapert.tracking.read")) > ROOMS.index(
         room_of("adapert.models.adapert.model")
     )
-    assert room_of("adapert.study.execution.run") == "adapert.study"
+    assert room_of("adapert.study.engine.runner") == "adapert.study.engine"
 
 
 def test_the_readme_names_every_room():

@@ -90,7 +90,8 @@ def evaluate(
 
 
 def _print_tables(assessment: "Assessment", split: str) -> None:
-    from analysis.comparison import CAPTION, PAIRED_CAPTION, build_paired_tables, build_tables
+    from adapert.cli.comparison import build_paired_tables, build_tables
+    from adapert.comparison.summary import CAPTION, PAIRED_CAPTION
 
     captioned = [
         (build_tables(assessment.summary, split), CAPTION),

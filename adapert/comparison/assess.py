@@ -12,6 +12,12 @@ import pandas as pd
 from adapert.comparison.fit import Fitted, fit_models, mean_predictions
 from adapert.comparison.plan import ComparisonPlan, Note
 from adapert.comparison.score import measure_ceilings, score
+from adapert.comparison.summary import (
+    read_evaluation,
+    summarize_comparison,
+    summarize_differences,
+    write_comparison,
+)
 from adapert.comparison.table import build_comparison_table, describe_comparison
 from adapert.comparison.test_access import (
     NO_STUDY,
@@ -35,8 +41,6 @@ from adapert.tracking.provenance import git_commit
 from adapert.tracking.runs import keep_evaluation
 from adapert.tracking.store import tracking_uri
 from adapert.training.evaluation import emission_generator
-from analysis.comparison import summarize_comparison, summarize_differences, write_comparison
-from analysis.tables.evaluation import read_evaluation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,8 +55,8 @@ class Assessment:
 
     Attributes:
         frame: The long table: a row a fit, perturbation and metric.
-        summary: Means by effect size and variant (`analysis.comparison.summarize_comparison`).
-        paired: Each model minus each reference model (`analysis.comparison.summarize_differences`).
+        summary: Means by effect size and variant (`adapert.comparison.summary.summarize_comparison`).
+        paired: Each model minus each reference model (`adapert.comparison.summary.summarize_differences`).
         folder: With all of it, and every prediction.
         study: Whose config was evaluated; empty where no study of the workspace tried it.
         opening: Of the test split, and its number; None where it stayed closed.
@@ -87,7 +91,8 @@ def evaluate_config(
     opening where it was left before its end, and fits nothing where its folder was written.
 
     Args:
-        config: Of AdaPert, with ``data.path``; `adapert.workspace.launch.build_base` makes one of file and changes.
+        config: Of AdaPert, with ``data.path``; `adapert.workspace.launch.build_base` makes one of a file
+            and changes.
         plan: Models, split, seeds, refit, emission, device.
         workspace: Whose studies may have tried the config, and whose ledger counts openings.
         again: Whether to open a test split that was opened before.

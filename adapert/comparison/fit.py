@@ -13,7 +13,7 @@ from adapert.data.regroup import join_splits, without_cells
 from adapert.data.schema import FloatArray
 from adapert.models.ensemble import Ensemble
 from adapert.models.protocol import PerturbationModel
-from adapert.training.loop import DivergedError
+from adapert.training.evaluation import predict_finite
 from adapert.training.threads import torch_threads
 
 ENSEMBLE_SUFFIX = "_ensemble"
@@ -102,28 +102,6 @@ def mean_predictions(fitted: Sequence[Fitted]) -> dict[str, FloatArray]:
     for row in fitted:
         by_variant.setdefault(row.variant, []).append(row.predicted_delta)
     return {variant: np.mean(deltas, axis=0) for variant, deltas in by_variant.items()}
-
-
-def predict_finite(model: PerturbationModel, perturbations: Sequence[str], name: str = "") -> FloatArray:
-    """Predict deltas, log1p units, (n_perturbations, n_genes), and refuse what is no number.
-
-    Args:
-        model: Fitted.
-        perturbations: To predict.
-        name: Of the model, for the refusal.
-
-    Raises:
-        DivergedError: A prediction is NaN or infinite.
-    """
-    predicted = model.predict(perturbations)
-    n_bad = int((~np.isfinite(predicted)).any(axis=1).sum())
-    if n_bad:
-        whose = f" of {name}" if name else ""
-        raise DivergedError(
-            f"Predictions must stay finite, but those{whose} for {n_bad:,} of {len(perturbations):,} "
-            "perturbations are not. Lower training.learning_rate."
-        )
-    return predicted
 
 
 def _fit(

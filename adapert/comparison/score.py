@@ -4,20 +4,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from adapert.comparison.fit import Fitted, fit_models
 from adapert.comparison.plan import ComparisonPlan, Note
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import SplitName
 from adapert.errors import InputError
-from adapert.evaluation.emission import EmissionName
 from adapert.evaluation.evaluate import Evaluation, evaluate
 from adapert.evaluation.reproducibility import REPLICATES, reproducibility
 from adapert.models.protocol import PerturbationModel
 from adapert.seeding import numpy_generator
-from adapert.training.evaluation import predict_finite
+from adapert.training.evaluation import emission_generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,31 +83,3 @@ def measure_ceilings(plan: ComparisonPlan, dataset: PreparedDataset, note: Note)
         note(f"{name}: {time.perf_counter() - started:.1f} s")
         rows.append(Scored(variant=name, seed=0, config_digest="", model=None, evaluation=evaluation))
     return rows
-
-
-def evaluate_model(
-    model: PerturbationModel,
-    dataset: PreparedDataset,
-    split: SplitName,
-    seed: int,
-    emission: EmissionName = "control_shift",
-) -> Evaluation:
-    """Compute every metric of a fitted model's predictions.
-
-    Args:
-        model: Fitted.
-        dataset: With the split.
-        split: Which perturbations.
-        seed: Of the emitted cells; models are compared on the same draws.
-        emission: How cells are made from predictions.
-
-    Raises:
-        DivergedError: A prediction is NaN or infinite.
-    """
-    predicted = predict_finite(model, [str(name) for name in dataset.splits[split].table.perturbations])
-    return evaluate(predicted, dataset, split, emission=emission, generator=emission_generator(seed))
-
-
-def emission_generator(seed: int) -> np.random.Generator:
-    """Make the generator that draws the emitted cells of a fit."""
-    return numpy_generator(seed, "emission")

@@ -51,7 +51,8 @@ class Pick:
         trials: Finished trials of the picked config on the study's own split, ``"search/007"``, the study's
             first.
         trials_of: Finished trials of each candidate in the study.
-        reevaluated: A row a candidate that was trained anew (`adapert.selection.reevaluate`); None where none was.
+        reevaluated: A row a candidate that was trained again (`adapert.selection.reevaluate`); None where
+            none was.
         reason: Why this one, in a sentence.
         notes: What a reader of the table must know, in sentences.
         n_failed: Trials of the re-evaluation that failed.

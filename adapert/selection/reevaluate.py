@@ -103,7 +103,8 @@ def pick_config(
         The pick of `adapert.selection.decide.judge`, with low and high among the candidates' columns.
 
     Raises:
-        InputError: As `pick` and `adapert.workspace.launch.launch`, or the data set is not what the study had.
+        InputError: As `pick` and `adapert.workspace.launch.launch`, or the data set is not what the study
+            had.
         UnfinishedError: The re-evaluation was interrupted, or could not go on.
     """
     results = open_study(workspace, study)

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
+from adapert.comparison.summary import MAIN_METRICS
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
 from adapert.results.load import load_per_perturbation
 from adapert.statistics.families import REFERENCE, VARIANTS, Question, compare_variants
 from adapert.statistics.two_level import CONFIDENCE
-from analysis.comparison import MAIN_METRICS
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
 from analysis.report.reading import StudyReading
 

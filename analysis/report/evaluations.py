@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from adapert.comparison.summary import CAPTION, LABELS, MAIN_METRICS
 from adapert.comparison.test_access import Opening
 from adapert.csv_files import read_csv
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import check_metrics
 from adapert.statistics.families import MODELS
-from analysis.comparison import CAPTION, LABELS, MAIN_METRICS
 from analysis.report.drawings import draw_evaluation, gather_figures
 from analysis.report.effects import build_paired_table
 from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part, build_page_table

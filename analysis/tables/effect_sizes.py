@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from adapert.comparison.summary import ALL, EFFECT_SIZES, LABELS
 from adapert.errors import InputError, name_some, nearest
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE
 from adapert.statistics.families import LEVEL, MODELS, compare_two_models
-from analysis.comparison import ALL, EFFECT_SIZES, LABELS
 from analysis.figures.prediction import model_label
 from analysis.predictions import MODEL
 from analysis.tables.performance import describe_evaluation

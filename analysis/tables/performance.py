@@ -6,12 +6,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from adapert.comparison.summary import LABELS
 from adapert.data.schema import BoolArray
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE, summarize_by
 from adapert.statistics.scalars import summarize_scalar
-from analysis.comparison import LABELS
 from analysis.figures.prediction import model_label
 from analysis.tables.table import PaperTable, decimal
 

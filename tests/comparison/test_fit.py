@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from adapert.training.evaluation import predict_finite
 
 from adapert.comparison.fit import fit_models, join_training, mean_predictions
 from adapert.comparison.score import compare
 from adapert.models.reference import REFERENCE_MODELS
 from adapert.registry import MODELS
+from adapert.training.evaluation import predict_finite
 from adapert.training.loop import DivergedError
 
 

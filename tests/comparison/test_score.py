@@ -1,7 +1,6 @@
-from adapert.training.evaluation import evaluate_model
-
 from adapert.comparison.score import measure_ceilings
 from adapert.models.reference import REFERENCE_MODELS
+from adapert.training.evaluation import evaluate_model
 
 
 def test_models_are_scored_on_the_same_draws_of_cells(tiny_dataset):

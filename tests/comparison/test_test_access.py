@@ -113,7 +113,8 @@ def test_folders_are_numbered_by_split_and_never_promised_twice(tmp_path):
 
 def test_of_processes_that_open_at_once_one_is_first_and_the_others_are_refused(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from adapert.comparison.test_access import Opening, record_opening\n"
+        "import sys; from pathlib import Path\n"
+        "from adapert.comparison.test_access import Opening, record_opening\n"
         "fields = dict(config_digest='c', config={}, git_commit='', data_fingerprint='d', models=[])\n"
         "opening = Opening(at='now', study='search', n_seeds=1, refit='train', **fields)\n"
         "sys.stdin.readline()\n"

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from adapert.comparison.summary import PAIRED_CAPTION, summarize_differences
 from adapert.statistics.families import (
     MODELS,
     VARIANTS,
@@ -13,7 +14,6 @@ from adapert.statistics.families import (
     compare_weights,
 )
 from analysis.claims import build_claims_table, summarize_claims
-from analysis.comparison import PAIRED_CAPTION, summarize_differences
 from analysis.figures.ablation import plot_ablation, summarize_ablation
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 from analysis.report.effects import build_paired_table

@@ -4,7 +4,7 @@ import pandas as pd
 from fixtures.openings import build_opening
 from fixtures.predictions import build_predictions, write_predictions
 
-from analysis.comparison import summarize_comparison
+from adapert.comparison.summary import summarize_comparison
 from analysis.report.elements import Heading, PageTable, Paragraph
 from analysis.report.evaluations import build_evaluations, build_openings
 

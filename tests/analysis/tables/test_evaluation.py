@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adapert.comparison.summary import read_evaluation
 from adapert.errors import InputError
 from analysis.tables import build_evaluation_tables
 from analysis.tables.effect_sizes import build_effect_size_table, summarize_improvement
-from analysis.tables.evaluation import read_evaluation
 from analysis.tables.performance import build_de_table, build_performance_table, summarize_performance
 
 GROUPS = {"small": ["A", "B", "C", "D"], "large": ["W", "X", "Y", "Z"]}

@@ -1,0 +1,143 @@
+"""Models beside each other: the long table of a comparison as estimates, and the folder it is kept in."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from adapert.csv_files import write_csv
+from adapert.errors import InputError
+from adapert.evaluation.catalogue import check_metrics, find_metric
+from adapert.files import whole_directory
+from adapert.statistics.estimates import CONFIDENCE, summarize_by
+from adapert.statistics.families import MODELS, compare_models
+
+CAPTION = (
+    f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, with the luck "
+    "of fits. Among n perturbations, the same prediction for all has a PDS of .5 + 1/(2n)."
+)
+
+PAIRED_CAPTION = (
+    f"Paired by perturbation: mean difference, ± half its {CONFIDENCE:.0%} interval, and p ({MODELS.rule})."
+)
+
+MAIN_METRICS = {
+    metric: find_metric(metric).label
+    for metric in ("pearson_delta", "pds", "rank_overlap_at_50", "overlap_at_50")
+}
+"""Metric to its column's head, in their order; metrics that the data do not have get no column."""
+
+LABELS = {"split_half": "ceiling: split halves", "resampled": "ceiling: resampled"}
+"""Variants that no model is; any other row has its variant's name."""
+
+ALL = "all"
+"""Stands for every effect-size group together."""
+
+PAIRED_METRICS = (*MAIN_METRICS, "retrieval", "centroid_pearson", "mse", "collapse_ratio")
+"""Metrics of `summarize_differences`: all would take a minute on a slow core."""
+
+TABLE_FILE, RECORD_FILE = "per_perturbation.parquet", "evaluation.json"
+"""Of an evaluation's folder."""
+
+EFFECT_SIZES = (ALL, "small", "medium", "large")
+
+
+def summarize_comparison(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the long table by effect size and variant.
+
+    Args:
+        frame: The long table of one comparison and one split.
+
+    Returns:
+        effect_size (`ALL` first), variant (in the frame's order), metric (of `MAIN_METRICS`) and the
+        estimates of `summarize_by`.
+    """
+    selected = frame[frame["metric"].isin(MAIN_METRICS)]
+    pooled = pd.concat([selected.assign(effect_size=ALL), selected])
+    summary = summarize_by(pooled, ["effect_size", "variant"])
+    orders = {
+        "effect_size": EFFECT_SIZES,
+        "variant": list(dict.fromkeys(frame["variant"])),
+        "metric": list(MAIN_METRICS),
+    }
+    return summary.sort_values(
+        list(orders), key=lambda column: column.map(orders[str(column.name)].index)
+    ).reset_index(drop=True)
+
+
+def summarize_differences(frame: pd.DataFrame) -> pd.DataFrame:
+    """Compare each model that has chance, and each ensemble, with every reference model.
+
+    Args:
+        frame: The long table of one comparison and one split.
+
+    Returns:
+        `compare_models` for `PAIRED_METRICS`, in the order in which tables show it; without rows where the
+        frame lacks either side.
+    """
+    variants = list(dict.fromkeys(frame["variant"]))
+    orders = {
+        "variant": variants,
+        "effect_size": EFFECT_SIZES,
+        "metric": PAIRED_METRICS,
+        "reference": variants,
+    }
+    compared = compare_models(frame[frame["metric"].isin(PAIRED_METRICS)])
+    return compared.sort_values(
+        list(orders), key=lambda column: column.map(orders[str(column.name)].index), ignore_index=True
+    )
+
+
+def write_comparison(
+    directory: Path,
+    frame: pd.DataFrame,
+    summary: pd.DataFrame,
+    paired: pd.DataFrame,
+    record: Mapping[str, Any],
+    write_more: Callable[[Path], None] | None = None,
+) -> None:
+    """Write a comparison as a new directory, whole or not at all.
+
+    Args:
+        directory: For ``per_perturbation.parquet`` and ``.csv``, ``summary.csv``, ``paired.csv`` and
+            ``evaluation.json``.
+        frame: The long table.
+        summary: From `summarize_comparison`.
+        paired: From `summarize_differences`.
+        record: What was opened, when, with which code and settings.
+        write_more: Writes into the directory what else belongs there.
+
+    Raises:
+        InputError: `directory` exists, or cannot be written.
+    """
+    with whole_directory(directory) as beside:
+        frame.to_parquet(beside / TABLE_FILE, index=False)
+        write_csv(frame, beside / "per_perturbation.csv")
+        write_csv(summary, beside / "summary.csv")
+        write_csv(paired, beside / "paired.csv")
+        (beside / RECORD_FILE).write_text(json.dumps(record, indent=2), encoding="utf-8")
+        if write_more:
+            write_more(beside)
+
+
+def read_evaluation(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read an evaluation: its long table, and the record of what was opened and how it was scored.
+
+    Args:
+        folder: That `adapert evaluate` wrote.
+
+    Raises:
+        InputError: A file that is missing or damaged, or a metric that the catalogue does not have.
+    """
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        frame = pd.read_parquet(folder / TABLE_FILE)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"An evaluation's folder must have '{TABLE_FILE}' and '{RECORD_FILE}', but in '{folder}' they "
+            f"cannot be read: {error}. Name a folder that 'adapert evaluate' wrote."
+        ) from error
+    check_metrics(frame["metric"].unique(), f"'{folder / TABLE_FILE}'")
+    return frame, record

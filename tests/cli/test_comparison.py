@@ -1,0 +1,82 @@
+import io
+
+from rich.console import Console
+
+from adapert.cli.comparison import build_paired_tables, build_tables
+from adapert.comparison.summary import MAIN_METRICS, summarize_comparison, summarize_differences
+
+
+def printed(frame, split="test", width=80):
+    console = Console(file=io.StringIO(), width=width)
+    for table in build_tables(summarize_comparison(frame), split):
+        console.print(table)
+    return console.file.getvalue()
+
+
+def test_tables_name_split_group_and_fits(compared):
+    text = printed(compared)
+    assert "4 test perturbations\n" in "\n".join(line.rstrip() + "\n" for line in text.splitlines())
+    assert "3 test perturbations of small effect" in text
+    assert "1 test perturbation of large effect" in text
+    assert "adapert, 2 fits" in text
+    assert "DES@50" not in text
+
+
+def test_a_cell_is_the_mean_and_half_its_interval(compared):
+    summary = summarize_comparison(compared)
+    row = summary[(summary["effect_size"] == "all") & (summary["variant"] == "adapert")].iloc[0]
+    half = (row["high"] - row["low"]) / 2
+    expected = f"{row['mean']:.3f} ±{half:.3f}".replace("0.", ".")
+    assert expected in printed(compared)
+
+
+def test_one_perturbation_has_no_interval_and_no_value_is_a_dash(compared):
+    is_missing = (compared["variant"] == "ridge_both") & (compared["metric"] == "pearson_delta")
+    compared.loc[is_missing, "value"] = float("nan")
+    lines = [line.split() for line in printed(compared).splitlines()]
+    assert ["ridge_both", "-", ".500"] in lines
+
+
+def test_a_single_group_is_not_printed_twice(compared):
+    assert len(build_tables(summarize_comparison(compared.assign(effect_size="small")), "test")) == 1
+
+
+def test_ceilings_are_named_as_such(compared):
+    text = printed(compared.replace({"variant": {"ridge_both": "split_half"}}))
+    assert "ceiling: split halves" in text
+
+
+def test_tables_of_all_metrics_fit_into_80_columns(make_table):
+    rows = [
+        {"variant": variant, "perturbation": name, "effect_size": "medium", "metric": metric, "value": value}
+        for variant in ("adapert_ensemble", "resampled")
+        for name, value in [("A", -0.123), ("B", 0.9)]
+        for metric in MAIN_METRICS
+    ]
+    text = printed(make_table(rows))
+    assert "…" not in text
+    assert len(text.splitlines()) == 4  # no line was broken
+    assert all(head in text for head in MAIN_METRICS.values())
+
+
+def test_the_table_of_differences_fits_into_80_columns(make_table):
+    rows = [
+        {"variant": variant, "perturbation": f"G{index}", "metric": metric, "value": value * index}
+        for variant, value in [("adapert_ensemble", -0.123), ("ridge_network", 0.9)]
+        for metric in MAIN_METRICS
+        for index in range(8)
+    ]
+    console = Console(file=io.StringIO(), width=80)
+    for table in build_paired_tables(summarize_differences(make_table(rows))):
+        console.print(table)
+    title, head, row = (line.split() for line in console.file.getvalue().splitlines())
+    assert title == ["adapert_ensemble", "minus", "each", "model"]
+    assert head[:3] == ["model", "Pearson-delta", "PDS"]
+    assert row[0] == "ridge_network"
+    assert row[1].startswith("-")
+    assert row[3].startswith("p=.0")
+
+
+def test_nothing_to_compare_gives_no_table(compared):
+    for only in ("adapert", "ridge_both"):
+        assert build_paired_tables(summarize_differences(compared[compared["variant"] == only])) == []
