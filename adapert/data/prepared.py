@@ -365,7 +365,7 @@ def check_fingerprint(path: Path, found: str, expected: str, owner: str, cure: s
     """
     if found != expected:
         raise InputError(
-            f"{owner} needs the data set of fingerprint {expected}, but '{path}' now has {found}. {cure}"
+            f"{owner} needs the data set of fingerprint {expected}, but '{path}' has {found}. {cure}"
         )
 
 

@@ -32,6 +32,12 @@ from adapert.workspace.session import StudyResult, operate
 _VARIED = {Search: "space", Design: "variants", AblationPath: "start"}
 """Kind of plan to the field that says what its trials vary."""
 
+_VARIED_WORDS = {
+    Search: "a different search space",
+    Design: "different variants",
+    AblationPath: "another start",
+}
+
 TAKEN_SECONDS = 10.0
 """How long a request waits for the process that runs a study to take it up."""
 
@@ -214,15 +220,13 @@ def _check_unchanged(
     }
     changes = find_changes(before, now)
     if before["varied"] != now["varied"]:
-        changes.append(
-            f"the {_VARIED[type(study.plan)]} of the recipe '{state.definition['recipe']}' is another"
-        )
+        changes.append(f"recipe '{state.definition['recipe']}' now has {_VARIED_WORDS[type(study.plan)]}")
     if not changes:
         return
     if not is_accepted:
         raise InputError(
-            f"A study goes on with the code and data it began with, but {'; '.join(changes)}. Put them "
-            "back, or accept that trials are not alike with 'adapert resume --accept-changes' first."
+            f"A study continues with the code and data it began with, but {'; '.join(changes)}. Restore "
+            "them, or accept that trials are not comparable: 'adapert resume --accept-changes'."
         )
     console.print(f"Accepted: {'; '.join(changes)}.", soft_wrap=True, markup=False)
     ledger = Ledger(folder / LEDGER_FILE)

@@ -84,5 +84,5 @@ def test_data_that_are_named_are_taken_from_there(project, tmp_path):
 
 def test_data_of_another_fingerprint_that_are_named_are_refused(project):
     path = project / "data" / "prepared"
-    with pytest.raises(InputError, match=r"has fingerprint older, but '.*prepared' has tiny\..* --data DIR"):
+    with pytest.raises(InputError, match=r"of fingerprint older, but '.*prepared' has tiny\..* --data DIR"):
         find_data(config_of(path, "older"), project / "out" / "runs", path)
