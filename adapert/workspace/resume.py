@@ -32,11 +32,7 @@ from adapert.workspace.session import StudyResult, operate
 _VARIED = {Search: "space", Design: "variants", AblationPath: "start"}
 """Kind of plan to the field that says what its trials vary."""
 
-_VARIED_WORDS = {
-    Search: "a different search space",
-    Design: "different variants",
-    AblationPath: "another start",
-}
+_VARIED_WORDS = {Search: "another search space", Design: "other variants", AblationPath: "another start"}
 
 TAKEN_SECONDS = 10.0
 """How long a request waits for the process that runs a study to take it up."""
@@ -226,7 +222,7 @@ def _check_unchanged(
     if not is_accepted:
         raise InputError(
             f"A study continues with the code and data it began with, but {'; '.join(changes)}. Restore "
-            "them, or accept that trials are not comparable: 'adapert resume --accept-changes'."
+            "them, or first accept that trials are not comparable: 'adapert resume --accept-changes'."
         )
     console.print(f"Accepted: {'; '.join(changes)}.", soft_wrap=True, markup=False)
     ledger = Ledger(folder / LEDGER_FILE)

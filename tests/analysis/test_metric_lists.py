@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from adapert.comparison import summary
 from adapert.evaluation.catalogue import METRICS
 from adapert.records import OBJECTIVE
 from adapert.results import load
@@ -11,7 +12,7 @@ from adapert.selection import rank as selection
 from adapert.statistics import scalars
 from adapert.study.engine.reports import REPORTED
 from adapert.tracking.views import WIDTHS
-from analysis import claims, comparison
+from analysis import claims
 from analysis.figures import ablation, ablation_path, sensitivity, trials
 from analysis.report import results
 from analysis.tables import effect_sizes, performance
@@ -22,8 +23,8 @@ from analysis.tables import effect_sizes, performance
     [
         selection.METRICS,
         claims.CLAIM_METRICS,
-        comparison.MAIN_METRICS,
-        comparison.PAIRED_METRICS,
+        summary.MAIN_METRICS,
+        summary.PAIRED_METRICS,
         ablation.ABLATION_METRICS,
         ablation_path.PATH_METRICS,
         sensitivity.SENSITIVITY_METRICS,
@@ -56,6 +57,6 @@ def test_the_page_and_the_terminal_call_metrics_as_figures_do():
     assert {name: results.METRICS[name].label for name in ("pearson_delta", "pds")} == {
         name: METRICS[name].label for name in ("pearson_delta", "pds")
     }
-    assert dict(comparison.MAIN_METRICS) == {name: METRICS[name].label for name in comparison.MAIN_METRICS}
+    assert dict(summary.MAIN_METRICS) == {name: METRICS[name].label for name in summary.MAIN_METRICS}
     assert f"validation {METRICS['pearson_delta'].directed_label}" == trials.OBJECTIVE_LABEL
     assert selection.describe_objective("overlap_at_50") == METRICS["overlap_at_50"].label

@@ -20,9 +20,7 @@ from adapert.errors import InputError
 
 def test_another_data_set_than_is_needed_is_refused(tmp_path):
     check_fingerprint(tmp_path, "00ff", "00ff", "The trial", "Name it.")
-    with pytest.raises(
-        InputError, match=r"The trial needs .* fingerprint 00ff, but '.*' now has 0001\. Name it"
-    ):
+    with pytest.raises(InputError, match=r"The trial needs .* fingerprint 00ff, but '.*' has 0001\. Name it"):
         check_fingerprint(tmp_path, "0001", "00ff", "The trial", "Name it.")
 
 

@@ -84,7 +84,7 @@ def test_other_data_are_refused(trained, tmp_path):
     manifest = other / MANIFEST_FILE
     fingerprint = trained.study.fingerprint
     manifest.write_text(manifest.read_text().replace(fingerprint, "0123"))
-    with pytest.raises(InputError, match=r"of fingerprint .* but '.*other' now has 0123.*--data DIR"):
+    with pytest.raises(InputError, match=r"of fingerprint .* but '.*other' has 0123.*--data DIR"):
         rerun_trial(trained.workspace, "forms/001", data=other)
 
 
