@@ -22,7 +22,8 @@ from optuna.storages import BaseStorage, InMemoryStorage
 
 from adapert.records import IS_OVER, OBJECTIVE, TrialRecord
 from adapert.seeding import derive_seed
-from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
+from adapert.study.engine.events import SessionOpened, StudyDefined
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.path import PathTrials
 from adapert.study.engine.runner import Conductor, StudyObserver
@@ -153,21 +154,21 @@ def begin_study(study: Study, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder / LEDGER_FILE)
-    ledger.append(EventKind.STUDY, **define_study(study))
+    ledger.append(define_study(study))
     ledger.close()
 
 
-def define_study(study: Study, **said: Any) -> dict[str, Any]:
-    """Build what a ledger's first line says of a study; `said` replaces parts of it."""
-    return {
-        "format": FORMAT,
-        "study": describe_study(study),
-        "origin": describe_origin(study),
-        "recipe": "",
-        "optuna_storage": "",
-        "git_commit": "",
-        "packages": "",
-    } | said
+def define_study(study: Study, recipe: str = "", git_commit: str = "", packages: str = "") -> StudyDefined:
+    """Build the first line of a study's ledger."""
+    return StudyDefined(
+        format=FORMAT,
+        study=describe_study(study),
+        origin=describe_origin(study),
+        recipe=recipe,
+        optuna_storage="",
+        git_commit=git_commit,
+        packages=packages,
+    )
 
 
 def open_study(
@@ -190,10 +191,10 @@ def open_study(
         To be closed, and its ledger after it.
     """
     state = fold(read_events(folder / LEDGER_FILE))
-    study = restore_study(state.definition["study"])
+    study = restore_study(state.definition.study)
     source = _source_of(study, state, storage or InMemoryStorage())
     conductor = Conductor(study, Ledger(folder / LEDGER_FILE), state, source, limits, observers, max_failures)
-    conductor.open(pid=1, host="here")
+    conductor.open(SessionOpened(pid=1, host="here"))
     return conductor
 
 

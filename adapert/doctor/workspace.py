@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from adapert.doctor.findings import GB, Finding, State, describe_size
 from adapert.errors import InputError, name_some
 from adapert.files import parse_json
-from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE
 
 if TYPE_CHECKING:
     pass
@@ -193,4 +193,4 @@ def _begins_ledger(file: Path) -> bool:
             first = parse_json(lines.readline(MAX_LEDGER_LINE))
     except (OSError, ValueError):
         return False
-    return isinstance(first, dict) and first.get("event") == EventKind.STUDY and first.get("format") == FORMAT
+    return isinstance(first, dict) and first.get("event") == "study" and first.get("format") == FORMAT

@@ -1,7 +1,6 @@
 """A study as the workspace has it: its ledger, and what its trials left in their folders."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
@@ -16,8 +15,9 @@ from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE, TrialRecord, TrialStatus
 from adapert.results.study import PickRecord, StudyResults
 from adapert.results.trial import TrialResult
+from adapert.study.engine.events import EpochReported, Event, SessionOpened, TrialAsked
 from adapert.study.engine.folders import PICK_FILE, PICKED_MODEL_FOLDER
-from adapert.study.engine.ledger import LEDGER_FILE, Event, EventKind, is_held, read_events
+from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.engine.trial_files import trial_folder
 
@@ -48,24 +48,24 @@ class LedgerResults(StudyResults):
     @property
     def design(self) -> str:
         """What it was made for."""
-        return str(self._state.definition["study"]["plan"]["kind"])
+        return str(self._state.definition.study["plan"]["kind"])
 
     @property
     def question(self) -> str:
         """What it was to answer."""
-        return str(self._state.definition["study"]["question"])
+        return str(self._state.definition.study["question"])
 
     @property
     def status(self) -> str:
         """Where it stands."""
         if self._state.closed is not None:
-            return str(self._state.closed["status"])
+            return str(self._state.closed.status)
         return str(TrialStatus.RUNNING if self._is_running else TrialStatus.INTERRUPTED)
 
     @property
     def started_at(self) -> float:
         """When it was launched."""
-        return float(self._state.definition["time"])
+        return self._state.definition.time
 
     @property
     def wall_seconds(self) -> float:
@@ -80,18 +80,17 @@ class LedgerResults(StudyResults):
     @property
     def git_commit(self) -> str:
         """Of the code it was launched with."""
-        return str(self._state.definition["git_commit"])
+        return self._state.definition.git_commit
 
     @property
     def packages(self) -> str:
         """Versions it was launched with."""
-        return str(self._state.definition["packages"])
+        return self._state.definition.packages
 
     @property
     def origin(self) -> Mapping[str, Any]:
         """Fingerprints of its code and packages."""
-        origin: Mapping[str, Any] = self._state.definition["origin"]
-        return origin
+        return self._state.definition.origin
 
     @property
     def code_diff(self) -> str:
@@ -129,16 +128,16 @@ class LedgerResults(StudyResults):
 
     def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Read what trials reported epoch by epoch."""
-        reports: dict[str, list[Event]] = {trial.trial_id: [] for trial in self.trials}
+        reports: dict[str, list[EpochReported]] = {trial.trial_id: [] for trial in self.trials}
         for event in self._events:
-            if event["event"] == EventKind.REPORTED:
-                reports[event["trial"]].append(event)
+            if isinstance(event, EpochReported):
+                reports[event.trial].append(event)
         rows = [
-            (f"{self.name}/{trial}", metric, event["epoch"], _number(event["metrics"][metric]))
+            (f"{self.name}/{trial}", metric, event.epoch, event.metrics[metric])
             for trial, of_trial in reports.items()
             for metric in metrics
             for event in of_trial
-            if metric in event["metrics"]
+            if metric in event.metrics
         ]
         return pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
 
@@ -158,7 +157,7 @@ class LedgerResults(StudyResults):
 
     @cached_property
     def _base(self) -> Config:
-        return build_config(self._state.definition["study"]["base"])
+        return build_config(self._state.definition.study["base"])
 
     def _result_of(
         self, record: TrialRecord, config_digest: str, resources: Mapping[str, Any]
@@ -213,12 +212,9 @@ def _asked_of(events: Sequence[Event]) -> dict[str, tuple[str, Mapping[str, Any]
     resources: Mapping[str, Any] = {}
     asked: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for event in events:
-        if event["event"] == EventKind.OPENED:
-            resources = event.get("resources", {})
-        elif event["event"] == EventKind.ASKED:
-            asked[event["trial"]] = event["config_digest"], resources
+        match event:
+            case SessionOpened():
+                resources = event.resources
+            case TrialAsked():
+                asked[event.trial] = event.config_digest, resources
     return asked
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

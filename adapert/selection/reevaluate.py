@@ -230,7 +230,7 @@ def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, bool]:
         ledger = study_folder(workspace, name) / LEDGER_FILE
         if not ledger.exists():
             break
-        begun = restore_study(fold(read_events(ledger)).definition["study"])
+        begun = restore_study(fold(read_events(ledger)).definition.study)
         if _identify_trials(wanted) <= _identify_trials(begun):
             return begun, True
     return replace(wanted, name=name), False
@@ -245,7 +245,7 @@ def _identify_trials(study: Study) -> set[tuple[str, int]]:
 def _is_done(workspace: Path, name: str) -> bool:
     """Whether all its trials have ended: their numbers stay, whatever has become of code and data since."""
     state = fold(read_events(study_folder(workspace, name) / LEDGER_FILE))
-    n_asked = count_asked(restore_study(state.definition["study"]), state)
+    n_asked = count_asked(restore_study(state.definition.study), state)
     return _have_ended(state.records.values(), n_asked)
 
 
@@ -268,8 +268,7 @@ def _find_data(study: Study, workspace: Path, data: Path | None) -> Path:
 def _build_resources(workspace: Path, study: str, given: Mapping[str, Any]) -> Resources:
     """Decide what may be used: what is given, and for the rest what the study had."""
     ledger = study_folder(workspace, study) / LEDGER_FILE
-    session = fold(read_events(ledger)).session if ledger.exists() else {}
-    said = session.get("resources", {})
+    said: Mapping[str, Any] = fold(read_events(ledger)).resources if ledger.exists() else {}
     had = {entry.name: said[entry.name] for entry in fields(Resources) if entry.name in said}
     chosen = {name: value for name, value in given.items() if value is not None}
     like = {"cpus_per_trial": 1, "gpus_per_trial": None, "max_concurrent": None, "device": "auto"} | had

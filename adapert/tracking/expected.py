@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapert.records import EndReason, Tag, TrialRecord, TrialStatus
-from adapert.study.engine.ledger import Event, EventKind
+from adapert.study.engine.events import (
+    EpochReported,
+    Event,
+    RunTracked,
+    SessionClosed,
+    SessionOpened,
+    StudyDefined,
+    TrialAsked,
+    TrialEnded,
+    TrialLine,
+)
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Search, Study
 from adapert.tracking.summary import best_finished, describe_state, summarize_state
@@ -74,15 +84,26 @@ def expect_runs(study: Study, events: Iterable[Event]) -> dict[str, ExpectedRun]
     state, runs = StudyState(), dict[str, ExpectedRun]()
     for event in events:
         state.see(event)
-        if event["event"] in _EXPECTATIONS:
-            _EXPECTATIONS[EventKind(event["event"])](study, event, state, runs)
-        if event["event"] != EventKind.TRACKED:
-            trial = event.get("trial") or STUDY
-            runs[trial if trial in runs else STUDY].n_lines += 1
+        match event:
+            case StudyDefined():
+                runs[STUDY] = ExpectedRun(STUDY, study.name, event.time, study_tags(study, event))
+            case TrialAsked():
+                _expect_asked(study, event, state, runs)
+            case EpochReported():
+                _expect_reported(event, state, runs)
+            case TrialEnded():
+                _expect_ended(event, state, runs)
+            case SessionOpened():
+                for trial in (STUDY, *(record.trial_id for record in state.running)):
+                    runs[trial].reopen()
+            case SessionClosed():
+                _expect_closed(event, state, runs)
+        if not isinstance(event, RunTracked):
+            runs[event.trial if isinstance(event, TrialLine) else STUDY].n_lines += 1
     return runs
 
 
-def study_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
+def study_tags(study: Study, definition: StudyDefined) -> dict[str, str]:
     """Tags that the study's own run is created with."""
     return _shared_tags(study, definition) | {
         Tag.KIND: "study",
@@ -121,22 +142,22 @@ def end_tags(record: TrialRecord) -> dict[str, str]:
 def closing_tags(state: StudyState) -> dict[str, str]:
     """Tags of a study that a process has left."""
     assert state.closed is not None
-    tags: dict[str, str] = {Tag.MESSAGE: state.closed["message"], NOTE: describe_state(state)}
+    tags: dict[str, str] = {Tag.MESSAGE: state.closed.message, NOTE: describe_state(state)}
     best = best_finished(state)
     return tags if best is None else tags | {"best_trial": best.trial_id}
 
 
-def _shared_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
+def _shared_tags(study: Study, definition: StudyDefined) -> dict[str, str]:
     return {
         Tag.STUDY: study.name,
-        Tag.GIT_COMMIT: definition["git_commit"],
-        Tag.VERSIONS: definition["packages"],
+        Tag.GIT_COMMIT: definition.git_commit,
+        Tag.VERSIONS: definition.packages,
     }
 
 
 def _machine_tags(state: StudyState) -> dict[str, str]:
     """What a trial's numbers may depend on beside config, data and code."""
-    resources = state.session.get("resources", {})
+    resources = state.resources
     named = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
     return {tag: str(value) for tag, value in named.items() if value is not None}
 
@@ -144,56 +165,37 @@ def _machine_tags(state: StudyState) -> dict[str, str]:
 Runs = dict[str, ExpectedRun]
 
 
-def _expect_study(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
-    runs[STUDY] = ExpectedRun(STUDY, study.name, event["time"], study_tags(study, event))
-
-
-def _expect_asked(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
-    record = state.records[event["trial"]]
+def _expect_asked(study: Study, event: TrialAsked, state: StudyState, runs: Runs) -> None:
+    record = state.records[event.trial]
     runs[record.trial_id] = ExpectedRun(
         trial=record.trial_id,
         name=trial_name(study, record),
-        at=event["time"],
-        tags=trial_tags(study, state, record, event["config_digest"]),
+        at=event.time,
+        tags=trial_tags(study, state, record, event.config_digest),
         changes=record.changes,
     )
 
 
-def _expect_reported(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
-    points = runs[event["trial"]].points
-    points.append((event["metrics"], event["epoch"], event["time"]))
-    points.append((_cost(state.records[event["trial"]]), event["epoch"], event["time"]))
+def _expect_reported(event: EpochReported, state: StudyState, runs: Runs) -> None:
+    points = runs[event.trial].points
+    points.append((event.metrics, event.epoch, event.time))
+    points.append((_cost(state.records[event.trial]), event.epoch, event.time))
 
 
-def _expect_ended(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
-    record, run = state.records[event["trial"]], runs[event["trial"]]
-    run.points.append((_cost(record), record.n_epochs, event["time"]))
-    run.end(record.status, end_tags(record), event["time"], record.reason)
+def _expect_ended(event: TrialEnded, state: StudyState, runs: Runs) -> None:
+    record, run = state.records[event.trial], runs[event.trial]
+    run.points.append((_cost(record), record.n_epochs, event.time))
+    run.end(record.status, end_tags(record), event.time, record.reason)
 
 
-def _expect_opened(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
-    for trial in (STUDY, *(record.trial_id for record in state.running)):
-        runs[trial].reopen()
-
-
-def _expect_closed(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
+def _expect_closed(event: SessionClosed, state: StudyState, runs: Runs) -> None:
     for record in state.running:
-        runs[record.trial_id].end(TrialStatus.INTERRUPTED, {}, event["time"])
+        runs[record.trial_id].end(TrialStatus.INTERRUPTED, {}, event.time)
     run, best = runs[STUDY], best_finished(state)
     run.changes = None if best is None else best.changes
-    run.points.append((summarize_state(state), 0, event["time"]))
-    run.end(TrialStatus(event["status"]), closing_tags(state), event["time"])
+    run.points.append((summarize_state(state), 0, event.time))
+    run.end(event.status, closing_tags(state), event.time)
 
 
 def _cost(record: TrialRecord) -> dict[str, float | None]:
     return {"total_seconds": record.seconds}
-
-
-_EXPECTATIONS = {
-    EventKind.STUDY: _expect_study,
-    EventKind.OPENED: _expect_opened,
-    EventKind.ASKED: _expect_asked,
-    EventKind.REPORTED: _expect_reported,
-    EventKind.ENDED: _expect_ended,
-    EventKind.CLOSED: _expect_closed,
-}

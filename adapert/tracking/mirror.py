@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from adapert.config import build_config
 from adapert.errors import InputError
 from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag
+from adapert.study.engine.events import Event, TrialAsked
 from adapert.study.engine.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
-from adapert.study.engine.ledger import Event
+from adapert.study.engine.state import fold
 from adapert.study.plan.study import Design, Study
 from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_runs
 from adapert.tracking.runs import (
@@ -95,7 +96,7 @@ class Mirror:
         found = self._runs.find_all(self._study.name, {trial: run.at for trial, run in expected.items()})
         parent = expected.pop(STUDY)
         made = [*self._of_creation(parent, found.get(STUDY))]
-        origin = events[0].get("origin", {})
+        origin = fold(events[:1]).definition.origin
         rest = [
             *self._of_content(parent, found.get(STUDY)),
             *self._of_study_files(parent, origin, found.get(STUDY)),
@@ -188,7 +189,7 @@ class Mirror:
 
     def _of_evaluations(self, events: Sequence[Event], found: "Run | None") -> Iterator[Job]:
         """Evaluations of the study's configs whose process ended between their files and MLflow."""
-        digests = {event["config_digest"] for event in events if "config_digest" in event}
+        digests = {event.config_digest for event in events if isinstance(event, TrialAsked)}
         evaluations = self._folder.parents[1] / "evaluations"
         n_openings = 0
         for folder in sorted(evaluations.glob("*/")):

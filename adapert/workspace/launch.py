@@ -18,8 +18,9 @@ from adapert.errors import InputError, first_line, format_count
 from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE
 from adapert.results.inputs import find_data
+from adapert.study.engine.events import StudyDefined
 from adapert.study.engine.folders import study_folder
-from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.search import Owner, check_owner, open_storage
 from adapert.study.engine.state import fold
@@ -89,7 +90,7 @@ def is_begun(study: Study, workspace: Path) -> bool:
     ledger = study_folder(workspace, study.name) / LEDGER_FILE
     if not ledger.exists():
         return False
-    begun = fold(read_events(ledger)).definition["study"]
+    begun = fold(read_events(ledger)).definition.study
     # Wherever its data lie now: their fingerprint says whether they are the same.
     if _placeless(begun) != _placeless(json.loads(json.dumps(describe_study(study)))):
         raise InputError(
@@ -194,20 +195,20 @@ def _launch(
     folder = study_folder(workspace, study.name)
     if stores.optuna_storage and study.is_sampled:
         check_owner(study.name, _open_storage(stores.optuna_storage, folder), Owner(str(folder)))
-    definition = {
-        "format": FORMAT,
-        "study": describe_study(study),
-        "origin": describe_origin(study),
-        "recipe": recipe,
-        "optuna_storage": stores.optuna_storage,
-        "git_commit": git_commit(),
-        "packages": package_versions(),
-    }
+    definition = StudyDefined(
+        format=FORMAT,
+        study=describe_study(study),
+        origin=describe_origin(study),
+        recipe=recipe,
+        optuna_storage=stores.optuna_storage,
+        git_commit=git_commit(),
+        packages=package_versions(),
+    )
     with held(folder):
         if diff := code_diff():
             write_whole(folder / CODE_DIFF_FILE, diff)
         ledger = Ledger(folder / LEDGER_FILE)
-        ledger.append(EventKind.STUDY, **definition)
+        ledger.append(definition)
         ledger.close()
         try:
             return operate(folder, resources, limits, console, lambda: store)

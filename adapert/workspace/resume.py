@@ -15,8 +15,9 @@ from adapert.errors import InputError, name_some
 from adapert.prediction.logged import PickedModels
 from adapert.records import TrialStatus
 from adapert.results.inputs import find_data
+from adapert.study.engine.events import ChangesAccepted, Event, SessionClosed, StudyExtended
 from adapert.study.engine.folders import find_study
-from adapert.study.engine.ledger import LEDGER_FILE, Event, EventKind, Ledger, held, is_held, read_events
+from adapert.study.engine.ledger import LEDGER_FILE, Ledger, held, is_held, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.requests import has_requests, read_requests, write_request
 from adapert.study.engine.state import StudyState, fold
@@ -67,11 +68,11 @@ def resume(
         state = fold(read_events(folder / LEDGER_FILE))
         place = _find_data(state, workspace, data)
         _check_unchanged(state, folder, place, is_accepted, console)
-        check_data(restore_study(state.definition["study"]), place)
+        check_data(restore_study(state.definition.study), place)
         return operate(
             folder,
-            build_resources(**asdict(_restore(Resources, state.session.get("resources", {}), resources))),
-            _restore(Limits, state.session.get("limits", {}), limits),
+            build_resources(**asdict(_restore(Resources, state.resources, resources))),
+            _restore(Limits, state.limits, limits),
             console,
             partial(open_store, workspace),
             place,
@@ -110,7 +111,7 @@ def extend(
     folder = find_study(workspace, name)
     events = read_events(folder / LEDGER_FILE)
     state = fold(events)
-    _check_extension(restore_study(state.definition["study"]), n_trials, n_seeds)
+    _check_extension(restore_study(state.definition.study), n_trials, n_seeds)
     is_running = is_held(folder)
     if not is_running:  # else a request would wait that was refused
         _check_unchanged(state, folder, _find_data(state, workspace, data), False, console)
@@ -174,13 +175,12 @@ def sync(workspace: Path, name: str) -> tuple[int, str]:
         state = fold(events)
         if state.session and state.closed is None:
             # When it was last seen: the time since then is nobody's work.
-            said = {
-                "status": TrialStatus.INTERRUPTED,
-                "message": "It was killed.",
-                "time": events[-1]["time"],
-            }
-            events.append(ledger.append(EventKind.CLOSED, **said))
-        study = restore_study(state.definition["study"])
+            closed = SessionClosed(
+                status=TrialStatus.INTERRUPTED, message="It was killed.", time=events[-1].time
+            )
+            ledger.append(closed)
+            events.append(closed)
+        study = restore_study(state.definition.study)
         tracker = Tracker(
             study, ledger, events, partial(open_store, workspace), folder / "trials", PickedModels()
         )
@@ -193,9 +193,9 @@ def _find_data(state: StudyState, workspace: Path, data: Path | None) -> Path:
     """Find a study's data set, or one of another fingerprint where it was: whether that is taken is asked."""
     if data is not None:
         return data.resolve()
-    base = restore_study(state.definition["study"]).base
-    origin = state.accepted or state.definition["origin"]
-    last = state.session.get("data") or base.data.path
+    base = restore_study(state.definition.study).base
+    origin = state.accepted or state.definition.origin
+    last = (state.session and state.session.data) or base.data.path
     expected = base.with_changes({"data.path": last, "data.fingerprint": origin["data"]})
     try:
         return find_data(expected, workspace)
@@ -208,15 +208,15 @@ def _find_data(state: StudyState, workspace: Path, data: Path | None) -> Path:
 def _check_unchanged(
     state: StudyState, folder: Path, data: Path, is_accepted: bool, console: Console
 ) -> None:
-    study = restore_study(state.definition["study"])
-    before = {"varied": _varied(study)} | dict(state.accepted or state.definition["origin"])
+    study = restore_study(state.definition.study)
+    before = {"varied": _varied(study)} | dict(state.accepted or state.definition.origin)
     now = describe_origin(study) | {
         "data": read_manifest(data)["fingerprint"],
-        "varied": _varied_now(study, state.definition["recipe"]),
+        "varied": _varied_now(study, state.definition.recipe),
     }
     changes = find_changes(before, now)
     if before["varied"] != now["varied"]:
-        changes.append(f"recipe '{state.definition['recipe']}' now has {_VARIED_WORDS[type(study.plan)]}")
+        changes.append(f"recipe '{state.definition.recipe}' now has {_VARIED_WORDS[type(study.plan)]}")
     if not changes:
         return
     if not is_accepted:
@@ -226,7 +226,7 @@ def _check_unchanged(
         )
     console.print(f"Accepted: {'; '.join(changes)}.", soft_wrap=True, markup=False)
     ledger = Ledger(folder / LEDGER_FILE)
-    ledger.append(EventKind.ACCEPTED, origin=now, changes=changes)
+    ledger.append(ChangesAccepted(origin=now, changes=changes))
     ledger.close()
 
 
@@ -263,13 +263,14 @@ def _was_left(folder: Path, events: Sequence[Event], more: Mapping[str, int | No
     """Whether the very same extension was asked for and is not done: it runs, or was left before its end."""
     if any(request == {"kind": "extend", **more} for _, request in read_requests(folder)):
         return True
-    last: Mapping[str, Any] = {}
+    last: Mapping[str, int | None] | None = None
     for event in events:
-        if event["event"] == EventKind.EXTENDED:
-            last = event
-        elif event["event"] == EventKind.CLOSED and event["status"] != TrialStatus.INTERRUPTED:
-            last = {}
-    return bool(last) and all(last.get(name) == n for name, n in more.items())
+        match event:
+            case StudyExtended():
+                last = {"n_trials": event.n_trials, "n_seeds": event.n_seeds}
+            case SessionClosed() if event.status != TrialStatus.INTERRUPTED:
+                last = None
+    return last == more
 
 
 def _is_taken(folder: Path) -> bool:

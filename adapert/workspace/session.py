@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from optuna.storages import BaseStorage
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.console import Console
 from adapert.errors import InputError, first_line
 from adapert.process import log_levels
 from adapert.records import TrialRecord, TrialStatus
+from adapert.study.engine.events import GivenLimits, SessionOpened, UsedResources
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, read_events, read_identity
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.path import PathTrials
@@ -98,7 +100,7 @@ def _operate(
     events = read_events(folder / LEDGER_FILE)
     ledger = Ledger(folder / LEDGER_FILE)
     state = fold(events)
-    study = restore_study(state.definition["study"])
+    study = restore_study(state.definition.study)
     source = _build_source(study, state, folder, console)
     tracker = Tracker(study, ledger, events, connect, folder / "trials")
     placed = study
@@ -110,11 +112,13 @@ def _operate(
             placed, ledger, state, source, limits, [tracker, progress], resources.max_failures
         )
         conductor.open(
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            resources=asdict(resources),
-            limits=asdict(limits),
-            data=placed.base.data.path,
+            SessionOpened(
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                resources=cast("UsedResources", asdict(resources)),
+                limits=cast("GivenLimits", asdict(limits)),
+                data=placed.base.data.path,
+            )
         )
         try:
             if not conductor.is_done:
@@ -144,7 +148,7 @@ def _build_source(study: Study, state: StudyState, folder: Path, console: Consol
         return ListedTrials(study)
     assert isinstance(study.plan, Search)
     owner = Owner(str(folder), read_identity(folder))
-    storage = _open_storage(state.definition["optuna_storage"], folder, study.name, owner, console)
+    storage = _open_storage(state.definition.optuna_storage, folder, study.name, owner, console)
     return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage, owner), state)
 
 

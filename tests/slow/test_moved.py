@@ -76,7 +76,7 @@ def test_a_project_moves_with_its_data_and_keeps_its_database_and_a_copy_leaves_
     assert optuna_trials(address) == 4
     for place in (moved, copied):
         events = read_events(place / "first runs" / "studies" / "tiny_search" / LEDGER_FILE)
-        assert fold(events).session["data"] == str(place / "data" / "prepared")
+        assert fold(events).session.data == str(place / "data" / "prepared")
         assert len(fold(events).records) == 4
         run("rerun", "tiny_search", "--workspace", place / "first runs")
     away = (moved / "data" / "prepared").rename(tmp_path / "away")

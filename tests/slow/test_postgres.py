@@ -95,4 +95,4 @@ def test_a_password_of_the_searchs_storage_is_written_nowhere(studied, postgres)
     assert ledger in files
     assert [path for path in files if any(each in path.read_bytes() for each in spellings)] == []
     assert not any(each.decode() in out for each in spellings)
-    assert fold(read_events(ledger)).definition["optuna_storage"] == f"{postgres}optuna"
+    assert fold(read_events(ledger)).definition.optuna_storage == f"{postgres}optuna"

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from adapert.records import EndReason, TrialStatus
-from adapert.study.engine.ledger import EventKind
+from adapert.study.engine.events import StudyExtended, WorkerLost
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Design
 from adapert.workspace.progress import ROWS_SHOWN, Progress, best_record, describe, format_seconds
@@ -48,7 +48,7 @@ def test_the_summary_counts_ends_and_names_the_best(made):
 
 def test_trials_that_were_added_are_asked_for_too(made):
     some_ends(made)
-    made.say(EventKind.EXTENDED, request="r", n_trials=None, n_seeds=1)
+    made.say(StudyExtended, request="r", n_trials=None, n_seeds=1)
     assert shown_for(made).summary().startswith("3/15 trials")
 
 
@@ -122,7 +122,7 @@ def test_a_terminal_shows_failures_above_what_it_draws(made):
 
 def test_a_lost_worker_is_told(made):
     made.asked("a")
-    made.say(EventKind.LOST, trial="a", message="Its worker was lost.")
+    made.say(WorkerLost, trial="a", message="Its worker was lost.")
     shown = shown_for(made, StudyState())
     tell(shown, made)
     assert printed(shown) == "a lost its worker and goes on in another.\n"

@@ -7,11 +7,9 @@ says. A process that is killed leaves at most one line torn, which counts as nev
 import errno
 import hashlib
 import json
-import math
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,29 +19,14 @@ from filelock import FileLock, Timeout
 
 from adapert.errors import InputError
 from adapert.files import parse_json, write_whole
-from adapert.study.engine.events import Event, EventKind, find_fault, is_known
+from adapert.study.engine.events import Event, TrialAsked, check_order, parse_line
 
 LEDGER_FILE = "ledger.jsonl"
 LOCK_FILE = "lock"
 HOLDER_FILE = "holder.json"
 
-FORMAT = 2
+FORMAT = 3
 """Of the lines, and of what trials leave beside them; one that is not this is refused."""
-
-__all__ = [
-    "FORMAT",
-    "HOLDER_FILE",
-    "LEDGER_FILE",
-    "LOCK_FILE",
-    "Event",
-    "EventKind",
-    "Ledger",
-    "held",
-    "is_held",
-    "read_events",
-    "read_holder",
-    "read_identity",
-]
 
 _PATIENCE_SECONDS = 0.5
 """For a process that only looks whether the study is held."""
@@ -60,14 +43,13 @@ class Ledger:
         self._file = path.open("ab", buffering=0)
         self._lock = threading.Lock()
 
-    def append(self, kind: EventKind, **said: Any) -> Event:
+    def append(self, event: Event) -> None:
         """Write a line and wait until it is on the disk.
 
         Raises:
             OSError: The disk is full or gone; what was written of the line is taken back.
         """
-        event = {"event": str(kind), "time": round(time.time(), 3)} | said
-        line = (json.dumps(_without_nan(event), allow_nan=False) + "\n").encode()
+        line = f"{event.model_dump_json()}\n".encode()
         with self._lock:
             end = self._file.seek(0, os.SEEK_END)
             try:
@@ -78,7 +60,6 @@ class Ledger:
                 with suppress(OSError):
                     os.ftruncate(self._file.fileno(), end)
                 raise OSError(error.errno, error.strerror, str(self.path)) from error
-        return event
 
     def close(self) -> None:
         """Close the file."""
@@ -96,17 +77,23 @@ def read_events(path: Path) -> list[Event]:
     if not path.is_file():
         raise InputError(f"A study's folder must have a ledger, but there is no file '{path}'.")
     *lines, _torn = path.read_bytes().split(b"\n")
-    read = [_read_json(line) for line in lines]  # None where it is no JSON
-    _check_format(read[0] if read else None, path)
+    _check_format(lines[0] if lines else b"", path)
+    events: list[Event] = []
     asked: set[str] = set()
-    for number, event in enumerate(read, start=1):
-        if fault := find_fault(event, asked):
+    for number, line in enumerate(lines, start=1):
+        try:
+            event = parse_line(line)
+            if event is None:
+                continue
+            check_order(event, asked)
+        except ValueError as error:
             raise InputError(
-                f"A ledger's lines must be as adapert wrote them, but in line {number} of '{path}' {fault}"
-            )
-        if event["event"] == EventKind.ASKED:
-            asked.add(event["trial"])
-    return [event for event in read if is_known(event)]
+                f"A ledger's lines must be as adapert wrote them, but in line {number} of '{path}' {error}"
+            ) from error
+        if isinstance(event, TrialAsked):
+            asked.add(event.trial)
+        events.append(event)
+    return events
 
 
 def read_identity(folder: Path) -> str:
@@ -125,16 +112,12 @@ def read_identity(folder: Path) -> str:
         return ""
 
 
-def _read_json(line: bytes) -> Any:
+def _check_format(line: bytes, path: Path) -> None:
     try:
-        return parse_json(line)
+        first = parse_json(line)
     except ValueError:
-        return None
-
-
-def _check_format(first: Any, path: Path) -> None:
-    is_study = isinstance(first, dict) and first.get("event") == EventKind.STUDY
-    if not is_study or "format" not in first:
+        first = None
+    if not isinstance(first, dict) or first.get("event") != "study" or "format" not in first:
         raise InputError(
             f"A ledger must begin with its study, but line 1 of '{path}' is damaged or missing. Put back a "
             "copy of the file, or launch the study under another name."
@@ -197,14 +180,3 @@ def _cut_torn_line(path: Path) -> None:
         end = whole.rfind(b"\n") + 1
         if end < len(whole):
             os.truncate(path, end)
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN and no infinities: null stands for them."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return value

@@ -4,22 +4,34 @@ Nothing here knows of Ray. Whoever executes trials asks `next_trial`, and tells 
 `failed`; each is in the ledger before anybody else hears of it.
 """
 
-import math
 import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from adapert.records import DISK, FAILURE, IS_OVER, MESSAGE, EndReason, TrialRecord, TrialStatus
-from adapert.study.engine.ledger import HOLDER_FILE, Event, EventKind, Ledger
+from adapert.study.engine.events import (
+    EpochReported,
+    Event,
+    RungDecided,
+    SessionClosed,
+    SessionOpened,
+    StopRequested,
+    StudyExtended,
+    TrialAsked,
+    TrialEnded,
+    TrialStarted,
+    WorkerLost,
+)
+from adapert.study.engine.ledger import HOLDER_FILE, Ledger
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.reports import REPORTED
 from adapert.study.engine.requests import read_requests
-from adapert.study.engine.rungs import Judgement, Rungs
+from adapert.study.engine.rungs import Rungs
 from adapert.study.engine.sources import Proposal, TrialSource
 from adapert.study.engine.state import StudyState
 from adapert.study.engine.trial_files import clear_trial, write_trial_config
@@ -92,13 +104,9 @@ class Conductor:
         self._opened, self._looked = time.monotonic(), 0.0
         self._seconds_before = state.seconds
 
-    def open(self, **said: Any) -> None:
-        """Write that this process takes the study up, then end what had ended when the last one was killed.
-
-        Args:
-            said: Who and with what: pid, host, resources, limits.
-        """
-        self._write(EventKind.OPENED, **said)
+    def open(self, session: SessionOpened) -> None:
+        """Take the study up, and end what had ended when the last process was killed."""
+        self._write(session)
         self._take_up()
         # A study that is done never looks again.
         self._take_requests()
@@ -143,7 +151,7 @@ class Conductor:
     def started(self, trial_id: str) -> None:
         """A worker took a trial up."""
         with self._closing_where_unwritable():
-            self._write(EventKind.STARTED, trial=trial_id)
+            self._write(TrialStarted(trial=trial_id))
 
     def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
         """A trial finished an epoch, or failed.
@@ -169,7 +177,7 @@ class Conductor:
             return
         with self._closing_where_unwritable():
             if reason == EndReason.WORKER and record.n_lost < self.max_failures:
-                self._write(EventKind.LOST, trial=trial_id, message=message)
+                self._write(WorkerLost(trial=trial_id, message=message))
                 self._waiting.appendleft(record)
             else:
                 self._end(record, TrialStatus.FAILED, reason, message)
@@ -197,7 +205,7 @@ class Conductor:
             if closing.reason:
                 for record in self.state.running:
                     self._end(record, TrialStatus.STOPPED, closing.reason, closing.message)
-            self._write(EventKind.CLOSED, status=closing.status, message=closing.message)
+            self._write(SessionClosed(status=closing.status, message=closing.message))
         with suppress(OSError):  # the next process puts back what Optuna's journal could not take
             self.source.close()
         return closing
@@ -212,23 +220,21 @@ class Conductor:
 
     def _take_up(self) -> None:
         """Put the rungs back, and end what had ended when the last process was killed."""
-        for line in self.state.judged:
-            value = -math.inf if line["value"] is None else line["value"]
-            cohort = self._cohort(self.state.records[line["trial"]])
-            self._rungs.record(line["trial"], line["rung"], value, cohort)
+        for line in self.state.decided:
+            self._rungs.record(
+                line.trial, line.rung, line.value, self._cohort(self.state.records[line.trial])
+            )
         for record in self.state.records.values():
             if record.status != TrialStatus.RUNNING:
                 clear_trial(self.folder, record.trial_id)
-        stopped = {line["trial"]: line for line in self.state.judged if line["is_stopped"]}
+        stopped = {line.trial: line for line in self.state.decided if line.is_stopped}
         for record in self.state.running:
             if record.is_over:
                 self._end(record, TrialStatus.FINISHED, EndReason.EPOCHS)
             elif record.trial_id in self.state.to_stop:
                 self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
             elif record.trial_id in stopped:
-                line = stopped[record.trial_id]
-                judgement = Judgement(line["rung"], line["cutoff"], is_stopped=True)
-                self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(judgement))
+                self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(stopped[record.trial_id]))
             elif not record.n_epochs or self._judge(record):
                 self._waiting.append(record)
         self._settle()
@@ -238,13 +244,15 @@ class Conductor:
             return self._take_failure(record, report[FAILURE], report[MESSAGE])
         epoch = int(report["epoch"])
         if epoch > record.n_epochs:  # else it was reported before a worker was lost
+            metrics = {name: float(report[name]) for name in REPORTED if name in report}
             self._write(
-                EventKind.REPORTED,
-                trial=record.trial_id,
-                epoch=epoch,
-                host=report.get("hostname", ""),
-                is_over=bool(report[IS_OVER]),
-                metrics={name: float(report[name]) for name in REPORTED if name in report},
+                EpochReported(
+                    trial=record.trial_id,
+                    epoch=epoch,
+                    host=report.get("hostname", ""),
+                    is_over=bool(report[IS_OVER]),
+                    metrics=metrics,
+                )
             )
         if report[IS_OVER]:
             self._end(record, TrialStatus.FINISHED, EndReason.EPOCHS)
@@ -271,20 +279,14 @@ class Conductor:
         )
         if judgement is None:
             return True
-        self._write(
-            EventKind.JUDGED,
-            trial=record.trial_id,
-            rung=judgement.rung,
-            value=record.objective,
-            cutoff=judgement.cutoff,
-            is_stopped=judgement.is_stopped,
-        )
-        if judgement.is_stopped:
-            self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(judgement))
-        return not judgement.is_stopped
+        line = RungDecided(trial=record.trial_id, value=record.objective, **asdict(judgement))
+        self._write(line)
+        if line.is_stopped:
+            self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(line))
+        return not line.is_stopped
 
     def _end(self, record: TrialRecord, status: TrialStatus, reason: EndReason, message: str = "") -> None:
-        self._write(EventKind.ENDED, trial=record.trial_id, status=status, reason=reason, message=message)
+        self._write(TrialEnded(trial=record.trial_id, status=status, reason=reason, message=message))
         clear_trial(self.folder, record.trial_id)
         if record in self._waiting:
             self._waiting.remove(record)
@@ -295,7 +297,7 @@ class Conductor:
         # Again, since a config that is settled may leave another one behind.
         while ends := self.source.settle(self.state):
             for number, end in ends:
-                self._write(EventKind.SETTLED, number=number, **end.to_line())
+                self._write(end.to_line(number))
                 self.source.tell(number, end)
 
     def _check_failures(self) -> None:
@@ -316,8 +318,8 @@ class Conductor:
 
     def _take_request(self, file: Path, request: Mapping[str, Any]) -> None:
         if request["kind"] == "extend":
-            more = {"n_trials": request["n_trials"], "n_seeds": request["n_seeds"]}
-            self._write(EventKind.EXTENDED, request=file.stem, **more)
+            more = StudyExtended(request=file.stem, n_trials=request["n_trials"], n_seeds=request["n_seeds"])
+            self._write(more)
         elif request["trial"] is not None:
             self._stop(self.state.records.get(request["trial"]), file.stem)
         elif not _is_of_the_past(file):
@@ -329,7 +331,7 @@ class Conductor:
         if record in self._waiting:
             self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
         else:
-            self._write(EventKind.STOPPING, trial=record.trial_id, request=request)
+            self._write(StopRequested(trial=record.trial_id, request=request))
 
     def _conclude(self) -> Closing:
         if not self.is_done:
@@ -344,19 +346,20 @@ class Conductor:
         # Before its line: a trial that the ledger names has its config, whatever happens next.
         write_trial_config(self.folder, trial_id, config)
         self._write(
-            EventKind.ASKED,
-            trial=trial_id,
-            number=proposal.number,
-            variant=assignment.variant,
-            seed=assignment.seed,
-            changes=dict(assignment.changes),
-            suggested=dict(proposal.suggested),
-            config_digest=config.digest(),
+            TrialAsked(
+                trial=trial_id,
+                number=proposal.number,
+                variant=assignment.variant,
+                seed=assignment.seed,
+                changes=dict(assignment.changes),
+                suggested=dict(proposal.suggested),
+                config_digest=config.digest(),
+            )
         )
         self._waiting.append(self.state.records[trial_id])
 
-    def _write(self, kind: EventKind, **said: Any) -> None:
-        event = self.ledger.append(kind, **said)
+    def _write(self, event: Event) -> None:
+        self.ledger.append(event)
         self.state.see(event)
         for observer in self.observers:
             observer.saw(event, self.state)
@@ -385,8 +388,8 @@ def _is_of_the_past(request: Path) -> bool:
     return holder.is_file() and request.stat().st_mtime_ns < holder.stat().st_mtime_ns
 
 
-def _describe(judgement: Judgement) -> str:
-    return f"It was below {judgement.cutoff:.4g} at epoch {judgement.rung}."
+def _describe(line: RungDecided) -> str:
+    return f"It was below {line.cutoff:.4g} at epoch {line.rung}."
 
 
 def _without_numbers(message: str) -> str:

@@ -1,11 +1,10 @@
 """Optuna behind a study: seeded suggestions, honest ends of trials, rebuilt from the ledger at any time."""
 
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -17,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from adapert.errors import InputError
 from adapert.seeding import derive_seed
+from adapert.study.engine.events import ConfigCompleted, EndState
 from adapert.study.engine.ledger import read_identity
 from adapert.study.plan.space import Conditional, distribution_of, is_varied
 from adapert.study.plan.study import Search
@@ -80,20 +80,23 @@ class ConfigEnd:
     is_infeasible: bool = False
 
     @classmethod
-    def from_line(cls, line: Mapping[str, Any]) -> "ConfigEnd":
-        """Read what `to_line` wrote; the ledger has null for minus infinity."""
-        state = TrialState[line["state"]]
-        value = -math.inf if state == TrialState.COMPLETE and line["value"] is None else line["value"]
-        return cls(state, value, line["epoch"], line["is_infeasible"])
+    def from_line(cls, line: ConfigCompleted) -> "ConfigEnd":
+        """Read what `to_line` wrote."""
+        return cls(TrialState[line.state], line.value, line.epoch, line.is_infeasible)
 
-    def to_line(self) -> dict[str, Any]:
-        """List the fields for a ledger."""
-        return {
-            "state": self.state.name,
-            "value": self.value,
-            "epoch": self.epoch,
-            "is_infeasible": self.is_infeasible,
-        }
+    def to_line(self, number: int) -> ConfigCompleted:
+        """Write a config's end as a line of the ledger.
+
+        Args:
+            number: The config's.
+        """
+        return ConfigCompleted(
+            number=number,
+            state=cast("EndState", self.state.name),
+            value=self.value,
+            epoch=self.epoch,
+            is_infeasible=self.is_infeasible,
+        )
 
     @property
     def final_value(self) -> float | None:

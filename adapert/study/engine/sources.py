@@ -104,20 +104,19 @@ class SampledTrials:
         """
         self._plan, self._suggestions = plan, suggestions
         for number, records in _by_config(state).items():
-            settled = state.settled.get(number)
-            end = ConfigEnd.from_line(settled) if settled else None
-            suggestions.restore(number, records[0].suggested, end)
+            line = state.completed.get(number)
+            suggestions.restore(number, records[0].suggested, ConfigEnd.from_line(line) if line else None)
 
     def propose(self, state: StudyState) -> list[Proposal]:
         """Another seed of a config that deserves one, or new configs: one, or a cohort."""
         configs = _by_config(state)
         for number, records in configs.items():
-            if number not in state.settled and self._deserves_seed(records, state):
+            if number not in state.completed and self._deserves_seed(records, state):
                 return [self._next_seed(number, records)]
         first, n_asked, size = len(configs), self._n_asked(state), self._plan.cohort_size
         if not size:
             last = min(first + 1, n_asked)
-        elif first % size == 0 and len(state.settled) < first:
+        elif first % size == 0 and len(state.completed) < first:
             return []  # No suggestion may depend on how long other trials take.
         else:
             last = min(first - first % size + size, n_asked)
@@ -125,12 +124,12 @@ class SampledTrials:
 
     def has_more(self, state: StudyState) -> bool:
         """Whether configs are left to ask for, or seeds of one."""
-        return len(state.settled) < self._n_asked(state)
+        return len(state.completed) < self._n_asked(state)
 
     def settle(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
         """Configs whose trials have ended and that deserve no more seeds; of a cohort, all or none."""
         configs = _by_config(state)
-        unsettled = {number: records for number, records in configs.items() if number not in state.settled}
+        unsettled = {number: records for number, records in configs.items() if number not in state.completed}
         done = {
             number: _end_of(records)
             for number, records in unsettled.items()
@@ -177,7 +176,7 @@ class SampledTrials:
         settled = [
             _objectives(rivals)
             for number, rivals in _by_config(state).items()
-            if number in state.settled and (not size or number // size < own // size)
+            if number in state.completed and (not size or number // size < own // size)
         ]
         rivals = [values for values in settled if len(values) == self._plan.seeds_per_config]
         best = max(rivals, key=np.mean, default=[])

@@ -52,7 +52,7 @@ class Asked:
     def settle(self, source):
         ends = source.settle(self.state)
         for number, end in ends:
-            self.state.settled[number] = end.to_line()
+            self.state.completed[number] = end.to_line(number)
             source.tell(number, end)
         return ends
 
@@ -230,7 +230,7 @@ def test_a_cohort_that_a_killed_process_settled_in_part_is_settled_as_it_would_h
     whole = source.settle(asked.state)
     assert [number for number, _ in whole] == [2, 3]
     # The spread of 3, had it been settled first, would let 2 seem close.
-    asked.state.settled[3] = dict(whole)[3].to_line()
+    asked.state.completed[3] = dict(whole)[3].to_line(3)
     assert source.settle(asked.state) == whole[:1]
 
 

@@ -7,6 +7,7 @@ from fixtures.simulated_study import MAX_EPOCHS, begin, finish, hand_out, learn,
 from optuna.trial import TrialState
 
 from adapert.records import FAILURE, MESSAGE, EndReason, TrialStatus
+from adapert.study.engine.events import EpochReported
 from adapert.study.engine.ledger import read_events
 from adapert.testing import open_study
 
@@ -96,7 +97,7 @@ def test_epochs_that_a_new_worker_repeats_are_written_once(study_folder: Path, l
     conductor.started(record.trial_id)
     for epoch in (1, 2, 3):
         assert conductor.reported(record.trial_id, learn(record, epoch))
-    reported = [event["epoch"] for event in read_events(ledger_path) if event["event"] == "reported"]
+    reported = [event.epoch for event in read_events(ledger_path) if isinstance(event, EpochReported)]
     assert reported == [1, 2, 3]
     assert (record.n_epochs, record.n_lost) == (3, 1)
 

@@ -114,4 +114,4 @@ def test_a_study_closes_where_optuna_s_journal_cannot_be_written(study_folder: P
     conductor.ledger.close()
     again = open_study(study_folder)
     finish(again)
-    assert sorted(again.state.settled) == list(range(7))
+    assert sorted(again.state.completed) == list(range(7))

@@ -8,7 +8,8 @@ from fixtures.simulated_study import PLANS, begin, finish, hand_out, learn, run,
 from optuna.trial import TrialState
 
 from adapert.records import EndReason, TrialStatus
-from adapert.study.engine.ledger import EventKind, Ledger, read_events
+from adapert.study.engine.events import SessionClosed, SessionOpened
+from adapert.study.engine.ledger import Ledger, read_events
 from adapert.study.engine.limits import Limits
 from adapert.testing import open_study
 
@@ -36,7 +37,7 @@ def test_a_study_at_its_limit_ends_what_runs_and_tells_optuna_that_it_was_pruned
         assert record.message == closing.message
         assert trial.state == TrialState.PRUNED
         assert list(trial.intermediate_values) == [] if math.isinf(record.objective) else [1]
-    assert read_events(ledger_path)[-1]["event"] == "closed"
+    assert read_events(ledger_path)[-1].event == "closed"
 
 
 def test_a_study_ends_when_a_finished_trial_reaches_the_target(study_folder: Path) -> None:
@@ -61,14 +62,14 @@ def test_a_study_that_reached_its_limit_goes_on_under_a_larger_one(
     assert again.is_done
     n_configs = len({record.number for record in again.state.records.values()})
     assert n_configs == (3 if plan == "design" else PLANS[plan].n_trials)
-    assert len(again.state.settled) == (0 if plan == "design" else n_configs)
+    assert len(again.state.completed) == (0 if plan == "design" else n_configs)
 
 
 def test_time_counts_over_all_processes(study_folder: Path, ledger_path: Path) -> None:
     begin(study_folder, "search")
     ledger = Ledger(ledger_path)
-    ledger.append(EventKind.OPENED, time=1000.0, pid=1, host="here")
-    ledger.append(EventKind.CLOSED, time=1090.0, status="interrupted", message="")
+    ledger.append(SessionOpened(time=1000.0, pid=1, host="here"))
+    ledger.append(SessionClosed(time=1090.0, status=TrialStatus.INTERRUPTED, message=""))
     ledger.close()
     conductor = open_study(study_folder, Limits(seconds=90.0))
     assert conductor.should_close()

@@ -19,7 +19,8 @@ from fixtures.simulated_study import (
 from optuna.trial import TrialState
 
 from adapert.records import IS_OVER, OBJECTIVE, EndReason, TrialStatus
-from adapert.study.engine.ledger import Event, read_events
+from adapert.study.engine.events import Event
+from adapert.study.engine.ledger import read_events
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Search
 from adapert.testing import open_study
@@ -70,8 +71,8 @@ def test_each_line_is_in_the_ledger_before_observers_hear_of_it(
             self.kinds: list[str] = []
 
         def saw(self, event: Event, state: StudyState) -> None:
-            self.kinds.append(event["event"])
-            assert read_events(ledger_path)[-1]["event"] == event["event"]
+            self.kinds.append(event.event)
+            assert read_events(ledger_path)[-1].event == event.event
             assert state.n_events == len(read_events(ledger_path))
 
     reader = Reader()
@@ -84,7 +85,7 @@ def test_only_a_config_s_first_seed_is_compared_at_rungs(study_folder: Path) -> 
     begin(study_folder, "seeds")
     conductor = open_study(study_folder)
     finish(conductor)
-    assert {conductor.state.records[line["trial"]].seed for line in conductor.state.judged} == {2}
+    assert {conductor.state.records[line.trial].seed for line in conductor.state.decided} == {2}
 
 
 def test_a_config_that_another_one_leaves_behind_is_settled_with_it(study_folder: Path) -> None:
@@ -99,9 +100,9 @@ def test_a_config_that_another_one_leaves_behind_is_settled_with_it(study_folder
         finish_trial(hand_out(conductor), value)
     rival, behind = hand_out(conductor), hand_out(conductor)
     finish_trial(behind, 0.5)  # close to 0.55, the best so far, and worth another seed
-    assert sorted(conductor.state.settled) == [0]
+    assert sorted(conductor.state.completed) == [0]
     finish_trial(rival, 0.91)
-    assert sorted(conductor.state.settled) == [0, 1, 2]
+    assert sorted(conductor.state.completed) == [0, 1, 2]
     assert conductor.next_trial() is None
     assert conductor.is_done
 
@@ -111,7 +112,7 @@ def test_an_importance_study_trains_every_config_with_every_seed_to_its_end(stud
     conductor = open_study(study_folder)
     finish(conductor, n_at_once=3, behave=learn)
     assert statuses(conductor) == [(TrialStatus.FINISHED, EndReason.EPOCHS)] * 12
-    assert conductor.state.judged == []
+    assert conductor.state.decided == []
 
 
 def test_quasi_random_configs_are_the_same_whatever_runs_side_by_side(
@@ -132,7 +133,7 @@ def test_a_design_s_trials_are_never_compared(study_folder: Path) -> None:
     begin(study_folder, "design")
     conductor = open_study(study_folder)
     finish(conductor)
-    assert conductor.state.judged == []
+    assert conductor.state.decided == []
     assert statuses(conductor)[0] == (TrialStatus.FINISHED, EndReason.EPOCHS)
 
 

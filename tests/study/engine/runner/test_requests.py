@@ -98,7 +98,7 @@ def test_a_running_search_goes_on_to_more_trials_when_it_is_extended(study_folde
     workers.run(n_reports=9)
     write_request(study_folder, "extend", n_trials=3, n_seeds=None)
     workers.run()
-    assert sorted(conductor.state.settled) == list(range(13))
+    assert sorted(conductor.state.completed) == list(range(13))
 
 
 @pytest.mark.parametrize(("plan", "asked"), [("search", 7), ("deterministic", 10)])
@@ -109,7 +109,7 @@ def test_a_search_that_is_done_goes_on_when_it_is_extended(study_folder: Path, p
     conductor = open_study(study_folder)
     assert not conductor.is_done  # known before anything is started for it
     finish(conductor)
-    assert sorted(conductor.state.settled) == list(range(asked + 3))
+    assert sorted(conductor.state.completed) == list(range(asked + 3))
 
 
 def test_a_design_that_is_done_gets_more_seeds_of_each_variant(study_folder: Path) -> None:
