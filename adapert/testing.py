@@ -25,13 +25,12 @@ from adapert.seeding import derive_seed
 from adapert.study.engine.events import SessionOpened, StudyDefined
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, read_events
 from adapert.study.engine.limits import Limits
-from adapert.study.engine.path import PathTrials
+from adapert.study.engine.plans import build_source
 from adapert.study.engine.runner import Conductor, StudyObserver
 from adapert.study.engine.search import Suggestions
-from adapert.study.engine.sources import ListedTrials, SampledTrials, TrialSource
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.plan.definition import describe_origin, describe_study, restore_study
-from adapert.study.plan.study import AblationPath, Search, Study
+from adapert.study.plan.study import Study
 
 Report = Callable[[TrialRecord, int], Mapping[str, Any]]
 """What a trial reports after an epoch, from 1: as `adapert.study.execution.trainable.TrialTrainable.step`."""
@@ -192,18 +191,11 @@ def open_study(
     """
     state = fold(read_events(folder / LEDGER_FILE))
     study = restore_study(state.definition.study)
-    source = _source_of(study, state, storage or InMemoryStorage())
+    storage = storage or InMemoryStorage()
+    source = build_source(study.plan, state, lambda plan: Suggestions(plan, study.name, storage))
     conductor = Conductor(study, Ledger(folder / LEDGER_FILE), state, source, limits, observers, max_failures)
     conductor.open(SessionOpened(pid=1, host="here"))
     return conductor
-
-
-def _source_of(study: Study, state: StudyState, storage: BaseStorage) -> TrialSource:
-    if isinstance(study.plan, AblationPath):
-        return PathTrials(study.plan)
-    if isinstance(study.plan, Search) and study.is_sampled:
-        return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage), state)
-    return ListedTrials(study)
 
 
 def run_study(

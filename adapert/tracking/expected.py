@@ -18,7 +18,7 @@ from adapert.study.engine.events import (
     TrialLine,
 )
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.study import Search, Study
+from adapert.study.plan.study import Study
 from adapert.tracking.summary import best_finished, describe_state, summarize_state
 
 STUDY = ""
@@ -130,7 +130,7 @@ def trial_tags(study: Study, state: StudyState, record: TrialRecord, config_dige
 
 def trial_name(study: Study, record: TrialRecord) -> str:
     """Name that MLflow shows of a trial's run."""
-    is_search = isinstance(study.plan, Search)
+    is_search = study.plan.form == "search"
     return f"{study.name} {record.trial_id}" if is_search else f"{record.variant} seed {record.seed}"
 
 

@@ -18,7 +18,7 @@ from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag
 from adapert.study.engine.events import Event, TrialAsked
 from adapert.study.engine.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
 from adapert.study.engine.state import fold
-from adapert.study.plan.study import Design, Study
+from adapert.study.plan.study import Study
 from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_runs
 from adapert.tracking.runs import (
     BEST_CONFIG_FILE,
@@ -261,7 +261,7 @@ def _read_pick(path: Path) -> str:
 
 def _read_opened(folder: Path, study: Study, digests: set[str]) -> Mapping[str, Any] | None:
     """What an evaluation opened; None where it is not of this study, or not written whole."""
-    if isinstance(study.plan, Design) and study.plan.kind == "reevaluation":
+    if study.plan.kind == "reevaluation":
         return None  # its configs are those of the study that was searched
     try:
         record = json.loads((folder / EVALUATION_FILES[-1]).read_text(encoding="utf-8"))

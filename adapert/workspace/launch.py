@@ -26,7 +26,7 @@ from adapert.study.engine.search import Owner, check_owner, open_storage
 from adapert.study.engine.state import fold
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.definition import describe_origin, describe_study
-from adapert.study.plan.study import AblationPath, Design, Study
+from adapert.study.plan.study import Study
 from adapert.tracking.provenance import code_diff, git_commit, package_versions
 from adapert.tracking.read import has_trials
 from adapert.tracking.store import ADDRESS_FILE, name_store, open_store, tracking_uri
@@ -116,8 +116,7 @@ def check_data(study: Study, data: Path) -> None:
         InputError: The data set is damaged, or has no cells and a config has ``data.control: "cell"``.
     """
     dataset = read_prepared(data)
-    changes = study.plan.variants.values() if isinstance(study.plan, Design) else [{}]
-    configs = [study.base.with_changes(change) for change in changes]
+    configs = [study.base.with_changes(changes) for changes in study.plan.variants_changes]
     if dataset.manifest["kind"] == "responses" and any(config.data.control == "cell" for config in configs):
         raise InputError(
             "data.control 'cell' needs single cells, but the data set was prepared from responses. "
@@ -293,19 +292,6 @@ def print_plan(study: Study, seconds: float, console: Console) -> None:
         f"{format_count(study.n_trials, 'trial')} of at most "
         f"{format_count(study.base.training.max_epochs, 'epoch')}"
     )
-    if isinstance(study.plan, Design):
-        seeds = format_count(study.plan.n_seeds, "seed")
-        console.print(f"{format_count(len(study.plan.variants), 'variant')} x {seeds}:")
-        for name, changes in study.plan.variants.items():
-            described = ", ".join(f"{field} = {value}" for field, value in changes.items())
-            console.print(f"  {name}: {described or 'no change'}", soft_wrap=True, markup=False)
-    elif isinstance(study.plan, AblationPath):
-        seeds = format_count(study.plan.n_seeds, "seed")
-        console.print(f"{format_count(study.plan.n_configs, 'config')} x {seeds}, from:")
-        for field, value in study.plan.start.items():
-            console.print(f"  {field}: {value} to {study.base.flat()[field]}", soft_wrap=True, markup=False)
-    else:
-        console.print(f"sampler {study.plan.sampler}, seed {study.plan.seed}, over:")
-        for name, distribution in study.plan.space.items():
-            console.print(f"  {name}: {distribution}", soft_wrap=True, markup=False)
+    for line in study.plan.describe(study.base):
+        console.print(line, soft_wrap=True, markup=False)
     console.print(f"at most about {format_seconds(seconds)}, by a probe of {PROBE_EPOCHS} epochs")

@@ -22,18 +22,16 @@ from adapert.study.engine.limits import Limits
 from adapert.study.engine.requests import has_requests, read_requests, write_request
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.execution.resources import Resources, build_resources
-from adapert.study.plan.definition import describe_origin, describe_study, find_changes, restore_study
+from adapert.study.plan.definition import describe_origin, find_changes, restore_study
 from adapert.study.plan.recipes import build_study
-from adapert.study.plan.study import AblationPath, Design, Search, Study
+from adapert.study.plan.study import BUDGET_OPTIONS, Study
 from adapert.tracking.store import open_store
 from adapert.tracking.tracker import Tracker
 from adapert.workspace.launch import check_data
 from adapert.workspace.session import StudyResult, operate
 
-_VARIED = {Search: "space", Design: "variants", AblationPath: "start"}
-"""Kind of plan to the field that says what its trials vary."""
-
-_VARIED_WORDS = {Search: "another search space", Design: "other variants", AblationPath: "another start"}
+_VARIED_WORDS = {"space": "a different search space", "variants": "other variants", "start": "another start"}
+"""Field of a plan to what has changed where its recipe has."""
 
 TAKEN_SECONDS = 10.0
 """How long a request waits for the process that runs a study to take it up."""
@@ -216,7 +214,7 @@ def _check_unchanged(
     }
     changes = find_changes(before, now)
     if before["varied"] != now["varied"]:
-        changes.append(f"recipe '{state.definition.recipe}' now has {_VARIED_WORDS[type(study.plan)]}")
+        changes.append(f"recipe '{state.definition.recipe}' now has {_VARIED_WORDS[study.plan.varied_field]}")
     if not changes:
         return
     if not is_accepted:
@@ -239,18 +237,18 @@ def _varied_now(study: Study, recipe: str) -> Any:
 
 
 def _varied(study: Study) -> Any:
-    plan = describe_study(study)["plan"]
-    return json.loads(json.dumps(plan[_VARIED[type(study.plan)]]))
+    return json.loads(json.dumps(study.plan.to_json()[study.plan.varied_field]))
 
 
 def _check_extension(study: Study, n_trials: int | None, n_seeds: int | None) -> None:
-    if isinstance(study.plan, Design):
-        what, takes, given, other = "design", "--seeds", n_seeds, n_trials
-    elif study.is_sampled:
-        what, takes, given, other = "search", "--trials", n_trials, n_seeds
-    else:
-        what = "grid has all its points" if isinstance(study.plan, Search) else "path has all its steps"
-        raise InputError(f"A {what}, but '{study.name}' was to be extended. Launch another.")
+    what, asked = study.plan.noun, {"n_trials": n_trials, "n_seeds": n_seeds}
+    if not study.plan.extension:
+        all_of_it = "points" if what == "grid" else "steps"
+        raise InputError(
+            f"A {what} has all its {all_of_it}, but '{study.name}' was to be extended. Launch another."
+        )
+    given, takes = asked.pop(study.plan.extension), BUDGET_OPTIONS[study.plan.extension]
+    (other,) = asked.values()
     if given is None:
         raise InputError(
             f"A {what} is extended by {takes}, but '{study.name}' was given none. Add {takes} N."

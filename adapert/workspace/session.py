@@ -18,15 +18,14 @@ from adapert.records import TrialRecord, TrialStatus
 from adapert.study.engine.events import GivenLimits, SessionOpened, UsedResources
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, read_events, read_identity
 from adapert.study.engine.limits import Limits
-from adapert.study.engine.path import PathTrials
+from adapert.study.engine.plans import build_source
 from adapert.study.engine.runner import Closing, Conductor
 from adapert.study.engine.search import Owner, Suggestions, check_owner, open_storage
-from adapert.study.engine.sources import ListedTrials, SampledTrials, TrialSource
 from adapert.study.engine.state import StudyState, count_asked, fold
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import clear_scratch, run_trials
 from adapert.study.plan.definition import restore_study
-from adapert.study.plan.study import AblationPath, Search, Study
+from adapert.study.plan.study import Search, Study
 from adapert.tracking.runs import Connect
 from adapert.tracking.tracker import Tracker
 from adapert.workspace.progress import Progress
@@ -101,7 +100,7 @@ def _operate(
     ledger = Ledger(folder / LEDGER_FILE)
     state = fold(events)
     study = restore_study(state.definition.study)
-    source = _build_source(study, state, folder, console)
+    source = build_source(study.plan, state, lambda plan: _begin_search(plan, study, state, folder, console))
     tracker = Tracker(study, ledger, events, connect, folder / "trials")
     placed = study
     if data is not None:
@@ -141,15 +140,12 @@ def _operate(
     )
 
 
-def _build_source(study: Study, state: StudyState, folder: Path, console: Console) -> TrialSource:
-    if isinstance(study.plan, AblationPath):
-        return PathTrials(study.plan)
-    if not study.is_sampled:
-        return ListedTrials(study)
-    assert isinstance(study.plan, Search)
+def _begin_search(
+    plan: Search, study: Study, state: StudyState, folder: Path, console: Console
+) -> Suggestions:
     owner = Owner(str(folder), read_identity(folder))
     storage = _open_storage(state.definition.optuna_storage, folder, study.name, owner, console)
-    return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage, owner), state)
+    return Suggestions(plan, study.name, storage, owner)
 
 
 def _open_storage(address: str, folder: Path, name: str, owner: Owner, console: Console) -> BaseStorage:

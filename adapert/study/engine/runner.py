@@ -366,11 +366,10 @@ class Conductor:
 
     @property
     def _first_seed(self) -> int:
-        return self.study.plan.seed if isinstance(self.study.plan, Search) else 0
+        return self.study.plan.first_seed
 
     def _cohort(self, record: TrialRecord) -> int | None:
-        plan = self.study.plan
-        size = plan.cohort_size if isinstance(plan, Search) else 0
+        size = self.study.plan.cohort_size
         return record.number // size if size else None
 
 

@@ -13,7 +13,7 @@ from adapert.study.engine.racing import is_clearly_behind, pool_spread
 from adapert.study.engine.search import ConfigEnd, Suggestions, round_suggestion
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.space import distribution_of
-from adapert.study.plan.study import Assignment, Search, Study
+from adapert.study.plan.study import Assignment, Plan, Search
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,12 @@ class TrialSource(Protocol):
 class ListedTrials:
     """The trials of a design or a grid, in their order."""
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
 
     def propose(self, state: StudyState) -> list[Proposal]:
         """The first trial of the list that was not asked for; of a cohort, once those before have ended."""
-        plan = self._study.plan
-        size = plan.cohort_size if isinstance(plan, Search) else 0
+        size = self._plan.cohort_size
         first = self._left(state)[:1]
         if size and first:
             cohort = first[0].number // size
@@ -82,7 +81,7 @@ class ListedTrials:
 
     def _left(self, state: StudyState) -> list[Proposal]:
         asked = {(record.variant, record.seed) for record in state.records.values()}
-        assignments = self._study.with_more_seeds(state.n_more_seeds).assignments
+        assignments = self._plan.extended(state.n_more_trials, state.n_more_seeds).assignments
         number = {variant: n for n, variant in enumerate(dict.fromkeys(each.variant for each in assignments))}
         return [
             Proposal(number[each.variant], each)

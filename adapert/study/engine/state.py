@@ -25,7 +25,7 @@ from adapert.study.engine.events import (
     UsedResources,
     WorkerLost,
 )
-from adapert.study.plan.study import Search, Study
+from adapert.study.plan.study import Study
 
 
 @dataclass
@@ -175,6 +175,4 @@ def fold(events: Iterable[Event]) -> StudyState:
 
 def count_asked(study: Study, state: StudyState) -> int:
     """Trials that are asked for; with several seeds a config, at most."""
-    if isinstance(study.plan, Search):
-        return study.n_trials + state.n_more_trials * study.plan.seeds_per_config
-    return study.with_more_seeds(state.n_more_seeds).n_trials
+    return study.plan.extended(state.n_more_trials, state.n_more_seeds).size

@@ -253,7 +253,6 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(ledger
 HOLD = """
 import sys
 from pathlib import Path
-from adapert.study.engine.events import ConfigCompleted, EpochReported, RungDecided, RunTracked, SessionClosed, SessionOpened, StudyDefined, TrialAsked
 from adapert.study.engine.ledger import held
 
 with held(Path(sys.argv[1])):

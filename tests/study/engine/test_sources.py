@@ -5,12 +5,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from adapert.config import Config
 from adapert.records import OBJECTIVE, EndReason, TrialRecord, TrialStatus
 from adapert.study.engine.search import ConfigEnd, Suggestions
 from adapert.study.engine.sources import ListedTrials, SampledTrials
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.study import Assignment, Design, Search, Study
+from adapert.study.plan.study import Assignment, Design, Search
 
 SPACE = {"model.tau": FloatDistribution(0.1, 2.0)}
 RUNNING, FINISHED, STOPPED, FAILED = (
@@ -68,7 +67,7 @@ def sampled(asked, **options):
 
 
 def listed(plan):
-    return ListedTrials(Study(name="try", question="?", base=Config(), plan=plan))
+    return ListedTrials(plan)
 
 
 DESIGN = Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}, n_seeds=2)
