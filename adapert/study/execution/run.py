@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -100,6 +101,9 @@ def _leaving_on_signals(conductor: Conductor) -> Iterator[Callable[[], None]]:
     A handler that only sets a flag loses nothing: Python drops a KeyboardInterrupt that comes while a process
     is forked, and Ray would be half started.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # Python lets only the main thread set handlers: the caller's stay
+        return
     first: list[float] = []
 
     def leave(number: int, frame: object) -> None:
