@@ -26,7 +26,7 @@ from adapert.study.engine.events import SessionOpened, StudyDefined
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.plans import build_source
-from adapert.study.engine.runner import Conductor, StudyObserver
+from adapert.study.engine.runner import StudyObserver, StudyRunner
 from adapert.study.engine.search import Suggestions
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.plan.definition import describe_origin, describe_study, restore_study
@@ -40,7 +40,7 @@ EpochTime = Callable[[TrialRecord, int], float]
 
 
 class Engine(Protocol):
-    """Hands out trials and decides which go on: a `Conductor`, or a simulation's own."""
+    """Hands out trials and decides which go on: a `StudyRunner`, or a simulation's own."""
 
     def next_trial(self) -> TrialRecord | None:
         """Hand out the next trial to run; None where there is none now."""
@@ -176,7 +176,7 @@ def open_study(
     observers: Sequence[StudyObserver] = (),
     max_failures: int = 0,
     storage: BaseStorage | None = None,
-) -> Conductor:
+) -> StudyRunner:
     """Take a study up where its ledger leaves it, as each process does; nothing runs yet.
 
     Args:
@@ -193,9 +193,9 @@ def open_study(
     study = restore_study(state.definition.study)
     storage = storage or InMemoryStorage()
     source = build_source(study.plan, state, lambda plan: Suggestions(plan, study.name, storage))
-    conductor = Conductor(study, Ledger(folder / LEDGER_FILE), state, source, limits, observers, max_failures)
-    conductor.open(SessionOpened(pid=1, host="here"))
-    return conductor
+    runner = StudyRunner(study, Ledger(folder / LEDGER_FILE), state, source, limits, observers, max_failures)
+    runner.open(SessionOpened(pid=1, host="here"))
+    return runner
 
 
 def run_study(
@@ -221,11 +221,11 @@ def run_study(
     if not (folder / LEDGER_FILE).is_file():
         begin_study(study, folder)
     with held(folder):
-        conductor = open_study(folder, limits)
+        runner = open_study(folder, limits)
         try:
             training = report or SimulatedTraining(study.base.training.max_epochs)
-            SimulatedWorkers(conductor, training, n_workers).run()
+            SimulatedWorkers(runner, training, n_workers).run()
         finally:
-            conductor.close()
-            conductor.ledger.close()
+            runner.close()
+            runner.ledger.close()
     return fold(read_events(folder / LEDGER_FILE))

@@ -104,10 +104,10 @@ def test_every_recipe_s_study_runs_to_its_end(recipe: str, tmp_path: Path) -> No
 def test_a_study_that_was_begun_has_one_line_and_no_trial(tmp_path: Path) -> None:
     begin_study(study_of(Design(kind="ablation", variants={"full": {}})), tmp_path)
     assert [event.event for event in read_events(tmp_path / LEDGER_FILE)] == ["study"]
-    conductor = open_study(tmp_path)
-    assert conductor.state.records == {}
-    assert conductor.study.base == BASE
-    conductor.ledger.close()
+    runner = open_study(tmp_path)
+    assert runner.state.records == {}
+    assert runner.study.base == BASE
+    runner.ledger.close()
 
 
 def test_workers_report_in_turn_and_a_free_one_takes_the_next_trial_at_once() -> None:

@@ -19,7 +19,7 @@ from adapert.study.engine.events import GivenLimits, SessionOpened, UsedResource
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, read_events, read_identity
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.plans import build_source
-from adapert.study.engine.runner import Closing, Conductor
+from adapert.study.engine.runner import Closing, StudyRunner
 from adapert.study.engine.search import Owner, Suggestions, check_owner, open_storage
 from adapert.study.engine.state import StudyState, count_asked, fold
 from adapert.study.execution.resources import Resources
@@ -107,10 +107,10 @@ def _operate(
         placed = replace(study, base=study.base.with_changes({"data.path": str(data)}))
     progress = Progress(console, study, state)
     try:
-        conductor = Conductor(
+        runner = StudyRunner(
             placed, ledger, state, source, limits, [tracker, progress], resources.max_failures
         )
-        conductor.open(
+        runner.open(
             SessionOpened(
                 pid=os.getpid(),
                 host=socket.gethostname(),
@@ -120,11 +120,11 @@ def _operate(
             )
         )
         try:
-            if not conductor.is_done:
+            if not runner.is_done:
                 with progress:
-                    run_trials(conductor, resources)
+                    run_trials(runner, resources)
         finally:
-            closing = conductor.close()
+            closing = runner.close()
     finally:
         n_undelivered = tracker.close()
         ledger.close()

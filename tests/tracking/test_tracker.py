@@ -323,7 +323,7 @@ def test_a_message_longer_than_mlflow_takes_is_cut(made, workspace):
 
 
 def live(made, tracker, n_seen):
-    """Tell a tracker the lines after the first `n_seen`, as a conductor does."""
+    """Tell a tracker the lines after the first `n_seen`, as a runner does."""
     state = StudyState()
     for number, event in enumerate(e for e in made.events if not isinstance(e, RunTracked)):
         state.see(event)

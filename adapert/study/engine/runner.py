@@ -71,7 +71,7 @@ class Closing:
     is_ray_lost: bool = False
 
 
-class Conductor:
+class StudyRunner:
     """A study at work."""
 
     def __init__(

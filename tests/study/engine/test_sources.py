@@ -21,7 +21,7 @@ RUNNING, FINISHED, STOPPED, FAILED = (
 
 
 class Asked:
-    """A study's state, changed as its conductor would by lines of the ledger."""
+    """A study's state, changed as its runner would by lines of the ledger."""
 
     def __init__(self):
         self.state = StudyState()

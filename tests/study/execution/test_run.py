@@ -47,11 +47,11 @@ class Interrupted:
 
 
 def signal_twice(number: signal.Signals) -> Interrupted:
-    conductor: Any = Interrupted()
-    with run._leaving_on_signals(conductor):
+    runner: Any = Interrupted()
+    with run._leaving_on_signals(runner):
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
-    return conductor
+    return runner
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -63,8 +63,8 @@ def test_a_study_in_another_thread_leaves_signal_handlers_as_they_are() -> None:
     usual = signal.getsignal(signal.SIGTERM)
 
     def work() -> Any:
-        conductor: Any = Interrupted()
-        with run._leaving_on_signals(conductor) as take_signals:
+        runner: Any = Interrupted()
+        with run._leaving_on_signals(runner) as take_signals:
             take_signals()
             return signal.getsignal(signal.SIGTERM)
 
