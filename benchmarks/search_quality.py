@@ -337,12 +337,12 @@ class SearchInProgress:
         """Tell how a trial ended, where it did."""
         number, value, epoch = int(trial_id), report[OBJECTIVE], report["epoch"]
         curve = self._curves[number]
-        judgement = self._rungs.judge(trial_id, epoch, value) if self._rungs else None
+        decision = self._rungs.decide(trial_id, epoch, value) if self._rungs else None
         if epoch == len(curve.reported):
             self._suggestions.tell(number, ConfigEnd(TrialState.COMPLETE, value, epoch))
             self.finished.append(Finished(self.clock(), value, curve.value))
             return False
-        if judgement and judgement.is_stopped:
+        if decision and decision.is_stopped:
             self._suggestions.tell(number, ConfigEnd(TrialState.PRUNED, value, epoch))
             return False
         return True

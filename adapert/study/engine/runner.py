@@ -235,7 +235,7 @@ class StudyRunner:
                 self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
             elif record.trial_id in stopped:
                 self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(stopped[record.trial_id]))
-            elif not record.n_epochs or self._judge(record):
+            elif not record.n_epochs or self._decide_rung(record):
                 self._waiting.append(record)
         self._settle()
 
@@ -260,7 +260,7 @@ class StudyRunner:
         if record.trial_id in self.state.to_stop:
             self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
             return False
-        return self._judge(record)
+        return self._decide_rung(record)
 
     def _take_failure(self, record: TrialRecord, reason: str, message: str) -> bool:
         if reason == DISK:
@@ -269,17 +269,17 @@ class StudyRunner:
             self._end(record, TrialStatus.FAILED, EndReason(reason), message)
         return False
 
-    def _judge(self, record: TrialRecord) -> bool:
+    def _decide_rung(self, record: TrialRecord) -> bool:
         """Compare a trial at its rung, if it reached one; return whether it goes on."""
-        # A config's first seed is judged for all its seeds.
+        # A config's first seed is decided for all its seeds.
         if record.seed != self._first_seed:
             return True
-        judgement = self._rungs.judge(
+        decision = self._rungs.decide(
             record.trial_id, record.n_epochs, record.objective, self._cohort(record)
         )
-        if judgement is None:
+        if decision is None:
             return True
-        line = RungDecided(trial=record.trial_id, value=record.objective, **asdict(judgement))
+        line = RungDecided(trial=record.trial_id, value=record.objective, **asdict(decision))
         self._write(line)
         if line.is_stopped:
             self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(line))
