@@ -84,7 +84,7 @@ def test_sync_delivers_every_report_once_and_in_order(studied):
 def test_optuna_has_the_study_in_its_database(studied, postgres):
     ledger = studied[-1]
     study = optuna.load_study(study_name="tiny_search", storage=f"{postgres}optuna")
-    assert len(study.trials) == len(fold(read_events(ledger)).settled) == 3
+    assert len(study.trials) == len(fold(read_events(ledger)).completed) == 3
     assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
 
 

@@ -47,7 +47,7 @@ class PathTrials:
         rounds, _ = self._rounds(state)
         return bool(self._left(state)) or rounds[-1].number < len(self._plan.start)
 
-    def settle(self, state: StudyState) -> list[tuple[int, Any]]:
+    def complete(self, state: StudyState) -> list[tuple[int, Any]]:
         """Nobody needs to hear of a path's ends."""
         return []
 

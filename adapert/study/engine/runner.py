@@ -237,7 +237,7 @@ class StudyRunner:
                 self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(stopped[record.trial_id]))
             elif not record.n_epochs or self._decide_rung(record):
                 self._waiting.append(record)
-        self._settle()
+        self._complete_configs()
 
     def _take_report(self, record: TrialRecord, report: Mapping[str, Any]) -> bool:
         if FAILURE in report:
@@ -290,12 +290,12 @@ class StudyRunner:
         clear_trial(self.folder, record.trial_id)
         if record in self._waiting:
             self._waiting.remove(record)
-        self._settle()
+        self._complete_configs()
         self._check_failures()
 
-    def _settle(self) -> None:
-        # Again, since a config that is settled may leave another one behind.
-        while ends := self.source.settle(self.state):
+    def _complete_configs(self) -> None:
+        # Again, since a config that is completed may leave another one behind.
+        while ends := self.source.complete(self.state):
             for number, end in ends:
                 self._write(end.to_line(number))
                 self.source.tell(number, end)

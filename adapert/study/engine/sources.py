@@ -40,7 +40,7 @@ class TrialSource(Protocol):
     def has_more(self, state: StudyState) -> bool:
         """Whether there are more trials to ask for, now or once others have ended."""
 
-    def settle(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
+    def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
         """Configs that are done since the last call, in the order in which a sampler is to hear of them."""
 
     def tell(self, number: int, end: ConfigEnd) -> None:
@@ -69,7 +69,7 @@ class ListedTrials:
         """Whether a trial of the list was not asked for."""
         return bool(self._left(state))
 
-    def settle(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
+    def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
         """Nobody needs to hear of a list's ends."""
         return []
 
@@ -125,18 +125,18 @@ class SampledTrials:
         """Whether configs are left to ask for, or seeds of one."""
         return len(state.completed) < self._n_asked(state)
 
-    def settle(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
+    def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
         """Configs whose trials have ended and that deserve no more seeds; of a cohort, all or none."""
         configs = _by_config(state)
-        unsettled = {number: records for number, records in configs.items() if number not in state.completed}
+        incomplete = {number: records for number, records in configs.items() if number not in state.completed}
         done = {
             number: _end_of(records)
-            for number, records in unsettled.items()
+            for number, records in incomplete.items()
             if not _is_open(records) and not self._deserves_seed(records, state)
         }
         if self._plan.cohort_size:
             is_asked = len(configs) % self._plan.cohort_size == 0 or len(configs) == self._n_asked(state)
-            if not is_asked or len(done) < len(unsettled):
+            if not is_asked or len(done) < len(incomplete):
                 return []
         return sorted(done.items())
 
@@ -169,17 +169,17 @@ class SampledTrials:
             return False
         if self._plan.is_full_fidelity:
             return True
-        # Only settled configs are compared with, which those are is in the ledger; and none of the same
-        # cohort, of which a killed process may have settled a part.
+        # Only completed configs are compared with, which those are is in the ledger; and none of the same
+        # cohort, of which a killed process may have completed a part.
         size, own = self._plan.cohort_size, records[0].number
-        settled = [
+        completed = [
             _objectives(rivals)
             for number, rivals in _by_config(state).items()
             if number in state.completed and (not size or number // size < own // size)
         ]
-        rivals = [values for values in settled if len(values) == self._plan.seeds_per_config]
+        rivals = [values for values in completed if len(values) == self._plan.seeds_per_config]
         best = max(rivals, key=np.mean, default=[])
-        return not is_clearly_behind(_objectives(records), best, pool_spread(settled))
+        return not is_clearly_behind(_objectives(records), best, pool_spread(completed))
 
 
 def _by_config(state: StudyState) -> dict[int, list[TrialRecord]]:

@@ -88,7 +88,7 @@ def test_only_a_config_s_first_seed_is_compared_at_rungs(study_folder: Path) -> 
     assert {runner.state.records[line.trial].seed for line in runner.state.decided} == {2}
 
 
-def test_a_config_that_another_one_leaves_behind_is_settled_with_it(study_folder: Path) -> None:
+def test_a_config_that_another_one_leaves_behind_is_completed_with_it(study_folder: Path) -> None:
     plan = Search(space=SPACE, n_trials=3, seeds_per_config=2, min_epochs=MAX_EPOCHS)
     begin(study_folder, plan)
     runner = open_study(study_folder)
