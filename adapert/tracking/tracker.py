@@ -105,7 +105,7 @@ class Tracker:
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
         self._thread.start()
 
-    def saw(self, event: Event, state: StudyState) -> None:
+    def on_event(self, event: Event, state: StudyState) -> None:
         """Queue what a line means for MLflow."""
         with self._came:
             self._jobs.append(self._jobs_of(event, state))

@@ -48,7 +48,7 @@ class Progress:
         if self.console.is_terminal:
             self.live.stop()
 
-    def saw(self, event: Event, state: StudyState) -> None:
+    def on_event(self, event: Event, state: StudyState) -> None:
         """Print a line for a trial that ended where nothing is drawn live, and every failure's sentence."""
         self.state = state
         if isinstance(event, WorkerLost):

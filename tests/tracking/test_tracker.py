@@ -328,7 +328,7 @@ def live(made, tracker, n_seen):
     for number, event in enumerate(e for e in made.events if not isinstance(e, RunTracked)):
         state.see(event)
         if number >= n_seen:
-            tracker.saw(event, state)
+            tracker.on_event(event, state)
 
 
 def test_a_study_is_tracked_alike_while_it_runs_and_afterwards(made, workspace, make_ledger, tmp_path):
@@ -751,7 +751,7 @@ def test_a_real_server_that_is_killed_and_comes_back_has_every_line_once(
             if number == len(first) // 2:
                 server.kill()
             if number:
-                tracker.saw(event, state)
+                tracker.on_event(event, state)
         assert tracker.close(patience_seconds=0.1) > 0
         assert tracker.trouble
     server.start()

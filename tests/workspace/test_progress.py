@@ -69,7 +69,7 @@ def test_time_left_is_extrapolated_from_the_epochs_of_this_process(made, monkeyp
     shown = shown_for(made, state)
     assert shown.seconds_left() is None
     for event in (made.asked("b"), made.reported("b", 30, 0.5)):
-        shown.saw(event, state)
+        shown.on_event(event, state)
     shown.state = made.state
     monkeypatch.setattr("adapert.workspace.progress.time.monotonic", lambda: shown.started + 30)
     assert shown.seconds_left() == pytest.approx(30 * 8.5 / 0.5)
@@ -93,7 +93,7 @@ def tell(shown, made):
     state = StudyState()
     for event in made.events:
         state.see(event)
-        shown.saw(event, state)
+        shown.on_event(event, state)
 
 
 def test_without_a_terminal_each_end_is_a_line(made):

@@ -49,7 +49,7 @@ ASKED_TO_STOP = "It was asked to stop."
 class StudyObserver(Protocol):
     """Hears of every line of the ledger, after it was written."""
 
-    def saw(self, event: Event, state: StudyState) -> None:
+    def on_event(self, event: Event, state: StudyState) -> None:
         """Take a line in; `state` includes it."""
 
 
@@ -362,7 +362,7 @@ class StudyRunner:
         self.ledger.append(event)
         self.state.see(event)
         for observer in self.observers:
-            observer.saw(event, self.state)
+            observer.on_event(event, self.state)
 
     @property
     def _first_seed(self) -> int:

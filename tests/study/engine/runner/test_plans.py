@@ -70,7 +70,7 @@ def test_each_line_is_in_the_ledger_before_observers_hear_of_it(
         def __init__(self) -> None:
             self.kinds: list[str] = []
 
-        def saw(self, event: Event, state: StudyState) -> None:
+        def on_event(self, event: Event, state: StudyState) -> None:
             self.kinds.append(event.event)
             assert read_events(ledger_path)[-1].event == event.event
             assert state.n_events == len(read_events(ledger_path))
