@@ -37,7 +37,7 @@ from adapert.study.engine.state import StudyState
 from adapert.study.engine.trial_files import clear_trial, write_trial_config
 from adapert.study.plan.study import Search, Study
 
-ALIKE = 3
+MAX_IDENTICAL_FAILURES = 3
 """Trials that fail alike, with none that did not fail, before a study gives up."""
 
 LOOK_EVERY = 0.2
@@ -302,7 +302,9 @@ class StudyRunner:
 
     def _check_failures(self) -> None:
         ended = [record for record in self.state.records.values() if record.status != TrialStatus.RUNNING]
-        if len(ended) < ALIKE or any(record.status != TrialStatus.FAILED for record in ended):
+        if len(ended) < MAX_IDENTICAL_FAILURES or any(
+            record.status != TrialStatus.FAILED for record in ended
+        ):
             return
         kinds = {(record.reason, _without_numbers(record.message)) for record in ended}
         if len(kinds) == 1 and not self.is_done:
