@@ -40,16 +40,16 @@ EpochTime = Callable[[TrialRecord, int], float]
 
 
 class Engine(Protocol):
-    """Hands out trials and decides which go on: a `StudyRunner`, or a simulation's own."""
+    """Hands out trials and decides which continue: a `StudyRunner`, or a simulation's own."""
 
     def next_trial(self) -> TrialRecord | None:
         """Hand out the next trial to run; None where there is none now."""
 
     def started(self, trial_id: str) -> None:
-        """Hear that a worker took a trial up."""
+        """Note that a worker took a trial up."""
 
     def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
-        """Take a report in; return whether the trial goes on."""
+        """Take a report in; return whether the trial continues."""
 
     def should_close(self) -> bool:
         """Whether to leave the study now, whatever runs."""
@@ -117,7 +117,7 @@ class SimulatedWorkers:
         self.now = 0.0
 
     def run(self, n_reports: float = math.inf, until: float = math.inf) -> None:
-        """Work until the engine leaves the study or has no more trials; another call goes on from there.
+        """Work until the engine leaves the study or has no more trials; another call continues from there.
 
         Args:
             n_reports: Reports after which to pause.
@@ -181,8 +181,8 @@ def open_study(
 
     Args:
         folder: The study's, after `begin_study`.
-        limits: Of the study.
-        observers: Told of each new line.
+        limits: The study's limits.
+        observers: Called with each new line.
         max_failures: Workers that a trial may lose before it fails.
         storage: Optuna's; in memory by default.
 
@@ -205,7 +205,7 @@ def run_study(
     n_workers: int = 1,
     limits: Limits | None = None,
 ) -> StudyState:
-    """Run a study, or go on with it where the folder has its ledger.
+    """Run a study, or resume it where the folder has its ledger.
 
     Args:
         study: What is asked.
@@ -213,10 +213,10 @@ def run_study(
         report: Says what trials report; `SimulatedTraining` for as many epochs as the base config has at most
             by default.
         n_workers: Trials that run side by side.
-        limits: Of the study.
+        limits: The study's limits.
 
     Returns:
-        The study as its ledger tells it.
+        The study as its ledger records it.
     """
     if not (folder / LEDGER_FILE).is_file():
         begin_study(study, folder)

@@ -76,13 +76,13 @@ def check_new(study: Study, workspace: Path) -> None:
         named = f"{study.name} --workspace {shlex.quote(str(workspace))}"
         raise InputError(
             f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}'. "
-            f"Launch under another --name, or go on: adapert resume {named}, or add to it: adapert extend "
+            f"Launch under another --name, or continue: adapert resume {named}, or add to it: adapert extend "
             f"{named}"
         )
 
 
 def is_begun(study: Study, workspace: Path) -> bool:
-    """Whether the workspace has this very study, so that it can be gone on with.
+    """Whether the workspace has this very study, so that it can be resumed.
 
     Raises:
         InputError: It has another of this name.
@@ -109,7 +109,7 @@ def check_data(study: Study, data: Path) -> None:
     """Refuse data that a study's trials cannot be trained on, before any of them is spent.
 
     Args:
-        study: Whose configs would be trained.
+        study: The study to be trained.
         data: Folder of the prepared data set, which may have moved since the study was defined.
 
     Raises:
@@ -158,7 +158,7 @@ def launch(
         limits: When it ends early.
         console: Where progress is shown.
         stores: Other than the workspace's own.
-        recipe: That the study was built by, to be compared when it is gone on with.
+        recipe: That the study was built by, to be compared when it is resumed.
 
     Raises:
         InputError: A study of this name exists in the workspace or in MLflow, its data are damaged, or a

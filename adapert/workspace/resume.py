@@ -1,4 +1,4 @@
-"""Go on with a study that exists: resume, extend, stop it, and deliver what waits for MLflow."""
+"""Continue a study that exists: resume, extend, stop it, and deliver what waits for MLflow."""
 
 import json
 import time
@@ -46,16 +46,16 @@ def resume(
     is_accepted: bool = False,
     data: Path | None = None,
 ) -> StudyResult:
-    """Go on with a study where its ledger leaves it.
+    """Continue a study where its ledger ends.
 
     Args:
-        workspace: Of the study.
-        name: Of the study.
+        workspace: The study's workspace.
+        name: The study's name.
         console: Where progress is shown.
-        resources: Fields of `Resources` to have anew; the others are as they were.
-        limits: Fields of `Limits`, likewise.
-        is_accepted: Whether to go on although code, data or recipe have changed.
-        data: Where its data set lies, where it is not found by itself.
+        resources: Fields of `Resources` to change; the others stay as they were.
+        limits: Fields of `Limits` to change.
+        is_accepted: Whether to continue although code, data or recipe have changed.
+        data: Path of its data set, where it is not found automatically.
 
     Raises:
         InputError: No such study or data set, another process runs it, something has changed, its data are
@@ -88,16 +88,16 @@ def extend(
 ) -> StudyResult | None:
     """Add trials to a search, or seeds to a design, and run them.
 
-    The same extension goes on where it was killed or interrupted, or while another process runs it; nothing
-    is added twice unless that is asked for.
+    The same extension continues where it was killed or interrupted, or while another process runs it;
+    nothing is added twice unless that is asked for.
 
     Args:
-        workspace: Of the study.
-        name: Of the study.
+        workspace: The study's workspace.
+        name: The study's name.
         console: Where progress is shown.
         n_trials: Of a search: more configs.
         n_seeds: Of a design: more seeds of each variant.
-        data: Where its data set lies, where it is not found by itself.
+        data: Path of its data set, where it is not found automatically.
         is_again: Whether to add as many once more although the same extension is not done yet.
 
     Returns:
@@ -115,8 +115,8 @@ def extend(
         _check_unchanged(state, folder, _find_data(state, workspace, data), False, console)
     if not is_again and _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
         console.print(
-            f"'{name}' was extended so before, and goes on with that: nothing is added twice. To add as many "
-            "once more, give --again, or wait until it is done.",
+            f"'{name}' was already extended by as much, and continues with that: nothing is added "
+            "twice. To add as many once more, give --again, or wait until it is done.",
             soft_wrap=True,
             markup=False,
         )

@@ -40,8 +40,8 @@ class StudyResult:
         records: Every trial that was asked for.
         n_asked: Trials that the study asks for, at most.
         closing: Why the process left.
-        seconds: Wall time of the process.
-        trial_hours: Cost of the study, over all processes.
+        seconds: The process's wall time.
+        trial_hours: The study's cost, over all processes.
         n_undelivered: Lines that MLflow does not have yet.
         trouble: What kept MLflow from taking them, or what it refused.
     """
@@ -68,15 +68,15 @@ def operate(
     connect: Connect,
     data: Path | None = None,
 ) -> StudyResult:
-    """Go on with a study until it is done, or something ends the process's work.
+    """Run a study until it is done, or something ends the process's work.
 
     Args:
         folder: The study's, absolute, held by this process; its ledger has its first line.
         resources: What the study may use.
-        limits: Of the study.
+        limits: The study's limits.
         console: Where progress is shown.
         connect: Opens the store.
-        data: Where its data set lies now; where its ledger says if None.
+        data: Where its data set is now; where its ledger says if None.
 
     Raises:
         InputError: Ray, or the searcher's storage, cannot be had.
@@ -157,16 +157,16 @@ def _open_storage(address: str, folder: Path, name: str, owner: Owner, console: 
     except InputError:
         console.print(
             f"'{name}' in Optuna's database is another study's, such as the one that this is a copy of, and "
-            "stays as it is. This study goes on with a file of its own, rebuilt from its ledger.",
+            "stays as it is. This study continues with a file of its own, rebuilt from its ledger.",
             soft_wrap=True,
             markup=False,
         )
         return open_storage("", folder)
     except Exception as error:  # whatever SQLAlchemy or a driver raises
         console.print(
-            f"Optuna's database cannot be opened: {first_line(error)} The study goes on with a file, rebuilt "
-            "from its ledger. To have it in the database again, start that (its password in PGPASSWORD or "
-            "~/.pgpass) and resume.",
+            f"Optuna's database cannot be opened: {first_line(error)} The study continues with a file, "
+            "rebuilt from its ledger. To have it in the database again, start that (its password in "
+            "PGPASSWORD or ~/.pgpass) and resume.",
             soft_wrap=True,
             markup=False,
         )

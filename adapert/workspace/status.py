@@ -22,7 +22,7 @@ class StudyStatus:
     """Where a study stands.
 
     Attributes:
-        name: Of the study.
+        name: The study's name.
         state: Its ledger, folded.
         is_running: Whether a process runs it now.
         holder: That process, or the last one: ``"pid 12 on host"``.

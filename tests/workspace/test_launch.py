@@ -113,7 +113,7 @@ def test_a_name_that_exists_in_the_workspace_is_refused(tmp_path, make_ledger):
     make_ledger()
     with pytest.raises(
         InputError,
-        match=r"'try' exists in '.*'\. Launch under another --name, or go on: adapert resume try --work",
+        match=r"'try' exists in '.*'\. Launch under another --name, or continue: adapert resume try --work",
     ):
         check_new(study, tmp_path / "runs")
 

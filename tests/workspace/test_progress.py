@@ -125,7 +125,7 @@ def test_a_lost_worker_is_told(made):
     made.say(WorkerLost, trial="a", message="Its worker was lost.")
     shown = shown_for(made, StudyState())
     tell(shown, made)
-    assert printed(shown) == "a lost its worker and goes on in another.\n"
+    assert printed(shown) == "a lost its worker and continues in another.\n"
 
 
 def test_the_best_so_far_may_still_run(made):

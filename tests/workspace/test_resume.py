@@ -49,12 +49,12 @@ def begun(make_ledger, tmp_path, workspace):
 
 @pytest.fixture
 def operated(monkeypatch):
-    """With what a study was gone on with, instead of doing so."""
+    """The arguments that a study was resumed with, instead of resuming it."""
     calls = []
 
     def operate(folder, resources, limits, console, connect, data):
         calls.append((folder, resources, limits, data, has_requests(folder)))
-        return "gone on with"
+        return "resumed"
 
     monkeypatch.setattr("adapert.workspace.resume.operate", operate)
     return calls
@@ -89,7 +89,7 @@ def test_a_workspace_without_studies_says_so(tmp_path):
 
 def test_a_study_goes_on_with_what_it_was_last_given(begun, workspace, operated, console, tmp_path):
     made = begun()
-    assert resume(workspace, "try", console, {"max_concurrent": None}, {"target": None}) == "gone on with"
+    assert resume(workspace, "try", console, {"max_concurrent": None}, {"target": None}) == "resumed"
     assert operated == [
         (made.folder, Resources(max_concurrent=1), Limits(target=0.9), tmp_path / "prepared", False)
     ]
@@ -172,7 +172,7 @@ def test_extending_after_a_change_names_the_command_that_accepts_it(begun, works
     with pytest.raises(InputError, match=r"first accept .* 'adapert resume --accept-changes'"):
         extend(workspace, "try", console, None, 2)
     resume(workspace, "try", console, {}, {}, is_accepted=True)
-    assert extend(workspace, "try", console, None, 2) == "gone on with"
+    assert extend(workspace, "try", console, None, 2) == "resumed"
 
 
 @pytest.mark.parametrize(("change", "says"), CHANGES)
@@ -223,7 +223,7 @@ def test_data_that_are_gone_are_refused_with_the_option_that_finds_them(
     with pytest.raises(InputError, match=r"prepared' is not there, .* Say where it lies with --data DIR\."):
         COMMANDS[command](workspace, console, None)
     assert (operated, has_requests(made.folder)) == ([], False)
-    assert COMMANDS[command](workspace, console, away) == "gone on with"
+    assert COMMANDS[command](workspace, console, away) == "resumed"
     assert operated[0][3] == away
 
 
@@ -329,7 +329,7 @@ def test_a_study_that_nobody_runs_is_gone_on_with_by_the_request(
     begun, workspace, operated, console, plan, more
 ):
     begun(plan)
-    assert extend(workspace, "try", console, *more) == "gone on with"
+    assert extend(workspace, "try", console, *more) == "resumed"
     assert operated[0][-1]
 
 
@@ -351,9 +351,9 @@ def test_an_extension_that_was_killed_and_typed_again_is_gone_on_with(
         ((file, _),) = read_requests(made.folder)
         made.say(StudyExtended, request=file.stem, n_trials=None, n_seeds=2)
         file.unlink()
-    assert extend(workspace, "try", console, None, 2) == "gone on with"
+    assert extend(workspace, "try", console, None, 2) == "resumed"
     assert len(read_requests(made.folder)) == (0 if is_taken_up else 1)
-    assert "was extended so before" in console.file.getvalue()
+    assert "was already extended by as much" in console.file.getvalue()
 
 
 @pytest.mark.parametrize(

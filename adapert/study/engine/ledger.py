@@ -1,6 +1,6 @@
 """The ledger of a study: an append-only file of JSON lines that everything else is rebuilt from.
 
-A line is written, and is on the disk, before the searcher, the scheduler, MLflow or the user hears of what it
+A line is written, and is on the disk, before the searcher, the scheduler, MLflow or the user learns what it
 says. A process that is killed leaves at most one line torn, which counts as never written.
 """
 
@@ -26,7 +26,7 @@ LOCK_FILE = "lock"
 HOLDER_FILE = "holder.json"
 
 FORMAT = 3
-"""Of the lines, and of what trials leave beside them; one that is not this is refused."""
+"""Version of the lines, and of the files that trials leave; any other is refused."""
 
 _PATIENCE_SECONDS = 0.5
 """For a process that only looks whether the study is held."""

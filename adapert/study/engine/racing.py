@@ -9,7 +9,7 @@ CLEARLY_WORSE_SE = 2.0
 
 
 def is_clearly_behind(values: Sequence[float], best: Sequence[float], spread: float | None) -> bool:
-    """Whether a config's seeds so far lie clearly below those of the best config.
+    """Whether a config's seeds so far are clearly below those of the best config.
 
     Args:
         values: Objectives of the config's seeds so far, larger is better.

@@ -1,4 +1,4 @@
-"""Which trials go on: asynchronous successive halving over epochs (Li et al., 2020, algorithm 2)."""
+"""Which trials continue: asynchronous successive halving over epochs (Li et al., 2020, algorithm 2)."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class RungDecision:
 
 
 class Rungs:
-    """Values of trials at epochs ``min_epochs * reduction_factor ** k``, and who of them goes on.
+    """Values of trials at epochs ``min_epochs * reduction_factor ** k``, and which of them continue.
 
     A trial is compared with those that reached the rung before it. Trials of one cohort run side by side:
     where cohorts are given, only earlier cohorts count, so that nothing depends on who came first.
@@ -38,11 +38,11 @@ class Rungs:
         self._values: dict[int, dict[str, tuple[int, float]]] = {epoch: {} for epoch in self.epochs}
 
     def decide(self, trial: str, epoch: int, value: float, cohort: int | None = None) -> RungDecision | None:
-        """Record a trial's value and decide whether it goes on.
+        """Record a trial's value and decide whether it continues.
 
         Args:
-            trial: Its id; a rung judges a trial once.
-            epoch: Of the report.
+            trial: The trial's id; a rung decides about a trial once.
+            epoch: The report's epoch.
             value: Objective, larger is better; minus infinity where it is undefined.
             cohort: Number of the trial's cohort, from 0; None compares with all that came before.
 

@@ -1,7 +1,7 @@
 """Decides what a study does next: writes its ledger, and decides the same after any crash.
 
-Nothing here knows of Ray. Whoever executes trials asks `next_trial`, and tells `started`, `reported` and
-`failed`; each is in the ledger before anybody else hears of it.
+Nothing here knows of Ray. The executor asks `next_trial`, and calls `started`, `reported` and `failed`; each
+is in the ledger before anything acts on it.
 """
 
 import re
@@ -38,7 +38,7 @@ from adapert.study.engine.trial_files import clear_trial, write_trial_config
 from adapert.study.plan.study import Search, Study
 
 MAX_IDENTICAL_FAILURES = 3
-"""Trials that fail alike, with none that did not fail, before a study gives up."""
+"""Number of trials that fail for the same reason, while none succeeds, before a study gives up."""
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at limits and at requests from other terminals."""
@@ -47,7 +47,7 @@ ASKED_TO_STOP = "It was asked to stop."
 
 
 class StudyObserver(Protocol):
-    """Hears of every line of the ledger, after it was written."""
+    """Is called with every line of the ledger, after it was written."""
 
     def on_event(self, event: Event, state: StudyState) -> None:
         """Take a line in; `state` includes it."""
@@ -60,9 +60,9 @@ class Closing:
     Attributes:
         status: FINISHED where all is there that was asked, STOPPED by a limit or request, INTERRUPTED, or
             FAILED.
-        reason: With which running trials end; None leaves them to be gone on with.
+        reason: Why running trials end; None leaves them to be resumed.
         message: A sentence.
-        is_ray_lost: Whether it FAILED since a part of Ray no longer answers: another start goes on.
+        is_ray_lost: Whether it FAILED because a part of Ray no longer answers; it can be resumed at once.
     """
 
     status: TrialStatus
@@ -91,9 +91,9 @@ class StudyRunner:
             ledger: Held by this process.
             state: The ledger's lines so far, folded.
             source: Of trials; in the same state.
-            limits: Of the study.
-            observers: Told of each new line.
-            max_failures: Workers that a trial may lose before it fails.
+            limits: The study's limits.
+            observers: Called with each new line.
+            max_failures: Number of workers that a trial may lose before it fails.
         """
         self.study, self.ledger, self.state, self.source = study, ledger, state, source
         self.limits, self.observers = limits or Limits(), observers
@@ -112,14 +112,14 @@ class StudyRunner:
         self._take_requests()
 
     def interrupt(self) -> None:
-        """Leave the study; what runs is gone on with by the next process."""
+        """Leave the study; the next process resumes what runs."""
         self.closing = self.closing or Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
 
     def lose_ray(self, part: str) -> None:
         """Leave the study since a part of Ray no longer answers; what runs is left to be resumed."""
         message = (
-            f"Ray's {part} no longer answers, without which no trial runs. Nothing is lost: go on with "
-            f"'adapert resume {self.study.name}'."
+            f"Ray's {part} no longer answers, without which no trial runs. Nothing is lost: "
+            f"continue with 'adapert resume {self.study.name}'."
         )
         self.closing = self.closing or Closing(TrialStatus.FAILED, message=message, is_ray_lost=True)
 
@@ -161,7 +161,7 @@ class StudyRunner:
             report: What `TrialTrainable.step` returned.
 
         Returns:
-            Whether the trial goes on.
+            Whether the trial continues.
         """
         record = self.state.records[trial_id]
         if self.closing or record.status != TrialStatus.RUNNING:
@@ -199,7 +199,7 @@ class StudyRunner:
         return self.closing is not None
 
     def close(self) -> Closing:
-        """End what still runs, or leave it to be gone on with, and write the process's last line."""
+        """End what still runs, or leave it to be resumed, and write the process's last line."""
         closing = self.closing = self.closing or self._conclude()
         with suppress(OSError):  # a full disk that ended the study takes no more lines either
             if closing.reason:
@@ -270,7 +270,7 @@ class StudyRunner:
         return False
 
     def _decide_rung(self, record: TrialRecord) -> bool:
-        """Compare a trial at its rung, if it reached one; return whether it goes on."""
+        """Compare a trial at its rung, if it reached one; return whether it continues."""
         # A config's first seed is decided for all its seeds.
         if record.seed != self._first_seed:
             return True
@@ -308,7 +308,7 @@ class StudyRunner:
             return
         kinds = {(record.reason, _without_numbers(record.message)) for record in ended}
         if len(kinds) == 1 and not self.is_done:
-            message = f"The first {len(ended)} trials all failed alike: {ended[0].message}"
+            message = f"The first {len(ended)} trials all failed for the same reason: {ended[0].message}"
             self.closing = self.closing or Closing(TrialStatus.FAILED, EndReason.LIMIT, message)
 
     def _take_requests(self) -> None:
@@ -400,5 +400,5 @@ def _without_numbers(message: str) -> str:
 def _unwritable(error: OSError) -> str:
     return (
         f"The study's ledger must be writable, but: {error.strerror or error}. Nothing is lost: free some "
-        "space and go on with 'adapert resume'."
+        "space and continue with 'adapert resume'."
     )

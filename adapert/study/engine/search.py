@@ -36,11 +36,11 @@ _DRAWN = "tpe:relative_params:0"
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose a study of Optuna's is.
+    """The study that a study of Optuna's belongs to.
 
     Attributes:
-        folder: Of the study, absolute.
-        identity: Of its ledger (`read_identity`), which moves with the folder; empty before a study is begun.
+        folder: The study's folder, absolute.
+        identity: Its ledger's (`read_identity`), which moves with the folder; empty before a study is begun.
     """
 
     folder: str = ""
@@ -69,9 +69,9 @@ class ConfigEnd:
         state: COMPLETE with the objective at full fidelity; PRUNED where it was stopped; FAIL where that
             says nothing of its value.
         value: The objective; None where there is none.
-        epoch: Of the value, for a pruned one.
+        epoch: Epoch of the value, for a pruned config.
         is_infeasible: Whether it needs more memory than there is. Samplers look at constraints of pruned
-            trials, never of failed ones, so it is told as PRUNED without a value.
+            trials, never of failed ones, so it counts as PRUNED without a value.
     """
 
     state: TrialState
@@ -169,13 +169,13 @@ class Suggestions:
     """
 
     def __init__(self, plan: Search, name: str, storage: BaseStorage, owner: Owner = NOBODY) -> None:
-        """Begin anew: a study of this name and owner in the storage is replaced.
+        """Begin from scratch: a study of this name and owner in the storage is replaced.
 
         Args:
             plan: What to vary, and how.
-            name: Of the study.
+            name: The study's name.
             storage: Optuna's.
-            owner: What tells the study from others that share a database.
+            owner: What distinguishes the study from others in the same database.
 
         Raises:
             InputError: The storage has another study of this name.
@@ -247,7 +247,7 @@ class Suggestions:
             self._trials[number] = Trial(self._study, restored._trial_id)
 
     def close(self) -> None:
-        """Tell FAIL for configs that are still open, so that none seems to run for ever."""
+        """Tell FAIL for configs that are still open, so that none seems to run indefinitely."""
         for number in list(self._trials):
             self.tell(number, ConfigEnd(TrialState.FAIL))
 

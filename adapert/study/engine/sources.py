@@ -1,4 +1,4 @@
-"""Where a study's trials come from: a list, or a sampler that hears how configs ended."""
+"""Where a study's trials come from: a list, or a sampler that learns from how configs ended."""
 
 import math
 from collections.abc import Sequence
@@ -41,10 +41,10 @@ class TrialSource(Protocol):
         """Whether there are more trials to ask for, now or once others have ended."""
 
     def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
-        """Configs that are done since the last call, in the order in which a sampler is to hear of them."""
+        """Configs that are done since the last call, in the order in which a sampler is told."""
 
     def tell(self, number: int, end: ConfigEnd) -> None:
-        """Let the sampler hear how a config ended."""
+        """Tell the sampler how a config ended."""
 
     def close(self) -> None:
         """Leave nothing open."""
@@ -70,11 +70,11 @@ class ListedTrials:
         return bool(self._left(state))
 
     def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
-        """Nobody needs to hear of a list's ends."""
+        """No sampler learns from a list."""
         return []
 
     def tell(self, number: int, end: ConfigEnd) -> None:
-        """Nobody needs to hear of a list's ends."""
+        """No sampler learns from a list."""
 
     def close(self) -> None:
         """Nothing is open."""
@@ -97,9 +97,9 @@ class SampledTrials:
         """Put back what an earlier process was suggested and told.
 
         Args:
-            plan: Of the search.
+            plan: The search.
             suggestions: Freshly begun.
-            state: Of the study.
+            state: The study's state.
         """
         self._plan, self._suggestions = plan, suggestions
         for number, records in _by_config(state).items():
@@ -141,7 +141,7 @@ class SampledTrials:
         return sorted(done.items())
 
     def tell(self, number: int, end: ConfigEnd) -> None:
-        """Let Optuna hear how a config ended."""
+        """Tell Optuna how a config ended."""
         self._suggestions.tell(number, end)
 
     def close(self) -> None:
@@ -169,8 +169,8 @@ class SampledTrials:
             return False
         if self._plan.is_full_fidelity:
             return True
-        # Only completed configs are compared with, which those are is in the ledger; and none of the same
-        # cohort, of which a killed process may have completed a part.
+        # Rivals are completed configs of earlier cohorts: the ledger records which those are, while a killed
+        # process may have completed only a part of this cohort.
         size, own = self._plan.cohort_size, records[0].number
         completed = [
             _objectives(rivals)

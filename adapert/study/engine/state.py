@@ -1,4 +1,4 @@
-"""A study as its ledger tells it: every record, count and cost, folded line by line."""
+"""A study as its ledger records it: every record, count and cost, folded line by line."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -66,7 +66,7 @@ def run_trials(runner: StudyRunner, resources: Resources) -> None:
     """Run what a runner hands out, each trial in a worker process, until it is done or a signal comes.
 
     Args:
-        runner: Of the study; to be closed afterwards.
+        runner: The study's runner; to be closed afterwards.
         resources: What the study may use.
 
     Raises:

@@ -19,7 +19,7 @@ from adapert.study.plan.study import Study
 
 
 class NotPickled:
-    """What Tune pickles beside its own state, and nobody reads: files and threads must stay here."""
+    """What Tune pickles with its own state, and nobody reads: files and threads must stay here."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing."""
@@ -42,7 +42,7 @@ class RunnerSearcher(NotPickled, Searcher):  # type: ignore[misc]
         if record is not None:
             settings = trial_settings(record, runner.study, runner.folder, self._resources)
             return {"trial": record.trial_id, "settings": settings.to_text()}
-        # Tune waits for an answer where nothing runs, and takes FINISHED as for ever.
+        # Tune waits for an answer where nothing runs, and takes FINISHED as final.
         return None if runner.n_running else Searcher.FINISHED
 
     def _n_places(self) -> int:
@@ -72,9 +72,9 @@ class RunnerScheduler(NotPickled, FIFOScheduler):  # type: ignore[misc]
         self._runner = runner
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Stop or go on, as the runner says."""
-        goes_on = self._runner.reported(trial.config["trial"], result)
-        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+        """Stop or continue, as the runner says."""
+        is_continued = self._runner.reported(trial.config["trial"], result)
+        return str(TrialScheduler.CONTINUE if is_continued else TrialScheduler.STOP)
 
 
 class RunnerStopper(NotPickled, tune.Stopper):  # type: ignore[misc]
@@ -93,7 +93,7 @@ class RunnerStopper(NotPickled, tune.Stopper):  # type: ignore[misc]
 
 
 class RunnerCallback(NotPickled, tune.Callback):  # type: ignore[misc]
-    """Tells the runner when workers take trials up, and when they are lost."""
+    """Notifies the runner when workers take trials up, and when they are lost."""
 
     def __init__(self, runner: StudyRunner) -> None:
         self._runner = runner
@@ -111,10 +111,10 @@ def trial_settings(record: TrialRecord, study: Study, folder: Path, resources: R
     """What a trial needs to know.
 
     Args:
-        record: Of the trial.
-        study: Whose base config it changes.
-        folder: The study's, absolute.
-        resources: Of each trial.
+        record: The trial's record.
+        study: The study whose base config it changes.
+        folder: The study's folder, absolute.
+        resources: Resources of each trial.
     """
     return TrialSettings(
         trial_id=record.trial_id,

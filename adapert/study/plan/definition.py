@@ -53,7 +53,7 @@ def restore_study(described: Mapping[str, Any]) -> Study:
 
 
 def describe_origin(study: Study) -> dict[str, Any]:
-    """Fingerprint all that a trial's numbers come from beside its config: data, code, packages."""
+    """Fingerprint all that a trial's numbers come from besides its config: data, code, packages."""
     return {"data": study.base.data.fingerprint} | describe_code()
 
 

@@ -52,7 +52,7 @@ _BOUNDS = {
     "seeds_per_config": (1, MOST_TRIALS),
     "cohort_size": (0, MOST_TRIALS),
 }
-"""Of the whole numbers of a plan."""
+"""Smallest and largest value of a plan's whole numbers."""
 
 
 MAX_NAME = 120
@@ -205,9 +205,9 @@ class Search(Plan):
         n_startup: Random configs before the estimator's first; None is a third of the trials, 4 to 10.
         initial_points: Dotted fields of the first configs, tried before any other; fields left out are drawn.
         min_epochs: ASHA's first rung: no trial is stopped before.
-        reduction_factor: ASHA's: at each rung the best of this many go on.
-        seed: Of the sampler, and of every config's first trial, so that configs differ in nothing else.
-        seeds_per_config: Seeds that a config is trained with; its objective is their mean. ASHA judges the
+        reduction_factor: ASHA's: at each rung the best of this many continue.
+        seed: Seed of the sampler and of every config's first trial, so that configs differ in nothing else.
+        seeds_per_config: Seeds that a config is trained with; its objective is their mean. ASHA compares the
             first; a config whose seeds so far are clearly behind gets no more.
         cohort_size: Configs that are asked for at once and all end before the next are: nothing then depends
             on who came first, and the same seed tries the same configs whatever runs side by side. 0 asks for

@@ -35,7 +35,7 @@ def test_a_study_whose_first_three_trials_fail_alike_gives_up(study_folder: Path
         return {FAILURE: "error", MESSAGE: f"ValueError: {record.number + 1}.5 is no number."}
 
     closing = finish(runner, n_at_once=4, behave=fail)
-    sentence = "The first 3 trials all failed alike: ValueError: 1.5 is no number."
+    sentence = "The first 3 trials all failed for the same reason: ValueError: 1.5 is no number."
     assert (closing.status, closing.message) == (TrialStatus.FAILED, sentence)
     assert statuses(runner) == [
         *[(TrialStatus.FAILED, EndReason.ERROR)] * 3,

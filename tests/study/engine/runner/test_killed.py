@@ -1,4 +1,4 @@
-"""A study that is killed after any line of its ledger, and gone on with."""
+"""A study that is killed after any line of its ledger, and resumed."""
 
 import json
 from collections.abc import Callable, Iterable
