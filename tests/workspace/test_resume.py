@@ -290,12 +290,12 @@ def test_a_recipe_of_another_space_is_refused_until_it_is_accepted(
 ):
     begun(SEARCH, recipe=str(recipe))
     recipe.write_text(RECIPE.replace("2.0", "3.0"))
-    with pytest.raises(InputError, match=r"recipe '.*recipe\.py' now has another search space"):
+    with pytest.raises(InputError, match=r"recipe '.*recipe\.py' now has a different search space"):
         resume(workspace, "try", console, {}, {})
     resume(workspace, "try", console, {}, {}, is_accepted=True)
     resume(workspace, "try", console, {}, {})
     recipe.write_text(RECIPE.replace("2.0", "4.0"))
-    with pytest.raises(InputError, match="another search space"):
+    with pytest.raises(InputError, match="a different search space"):
         resume(workspace, "try", console, {}, {})
 
 
