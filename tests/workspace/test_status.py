@@ -145,7 +145,7 @@ def test_a_line_that_is_being_written_does_not_disturb(make_ledger, runs):
 
 def test_a_damaged_ledger_is_refused_by_its_line(make_ledger, runs):
     made = some_trials(make_ledger())
-    made.path.write_text(made.path.read_text().replace('"event": "opened"', "no", 1))
+    made.path.write_text(made.path.read_text().replace('"event":"opened"', "no", 1))
     with pytest.raises(InputError, match="line 2 of"):
         read_status(runs, "try")
 
