@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert import __version__
-from adapert.cli.printing import console, print_error
+from adapert.cli.printing import LIBRARY, LogHandler, console, print_error
 from adapert.errors import InputError
+from adapert.process import log_levels
 
 if TYPE_CHECKING:
     from adapert.study.engine.runner import Closing
@@ -40,8 +42,10 @@ def exit_status(closing: "Closing") -> int:
     return {TrialStatus.INTERRUPTED: INTERRUPTED, TrialStatus.FAILED: 1}.get(closing.status, 0)
 
 
+@log_levels({LIBRARY.name: logging.INFO})
 def main() -> None:
     """Run the command: a user's mistake is one sentence and status 2, never a traceback."""
+    LIBRARY.addHandler(LogHandler())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # in an ASCII locale, a name or a ± must not end a command
             stream.reconfigure(errors="backslashreplace")
