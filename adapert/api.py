@@ -1,11 +1,12 @@
 """What the commands do, as ten functions for Python: ``import adapert; adapert.launch(...)``.
 
-Each takes paths as strings or `pathlib.Path`, says nothing unless it is given a console or a note, and raises
-`adapert.errors.InputError` where the command would print one sentence and exit with status 2. Only `launch`
+Each takes paths as strings or `pathlib.Path`, and raises `adapert.errors.InputError` where the command would
+print one sentence and exit with status 2. What was guessed, left out or done is logged under ``adapert``, as
+info, and what a caller must know as a warning: the README shows how to see both. Only `launch`
 does more than its command: a study that was begun alike is gone on with, where the command asks for `resume`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -46,15 +47,8 @@ if TYPE_CHECKING:
 
 # Torch, Ray and MLflow take seconds to import: each function imports what it needs, when it is called.
 
-Note = Callable[[str], None]
-"""Takes a line on what was just done."""
-
 WORKSPACE = "runs"
 """Where studies and the MLflow store lie, unless another place is named."""
-
-
-def _ignore(line: str) -> None:
-    """Take a line and say nothing."""
 
 
 @settings_put_back()
@@ -67,7 +61,6 @@ def prepare(
     network_info: AnyPath | None = None,
     aliases: AnyPath | None = None,
     split_file: AnyPath | None = None,
-    note: Note = _ignore,
     **choices: Any,
 ) -> "PreparedDataset":
     """Read, check and normalise cells (or responses), a network and text into one data set.
@@ -80,7 +73,6 @@ def prepare(
         network_info: STRING's info file; found beside the links.
         aliases: Table of two symbols of the same gene.
         split_file: Saved split, instead of a drawn one.
-        note: Told what was guessed and found.
         **choices: Fields of `PrepareChoices`, such as ``split_seed=1``; ``where`` may be one condition.
 
     Returns:
@@ -107,7 +99,6 @@ def prepare(
         aliases=_file("aliases", aliases),
         split_file=_file("split_file", split_file),
         out=folder,
-        note=note,
     )
 
 
@@ -243,7 +234,6 @@ def pick(
     resources: Mapping[str, Any] | None = None,
     data: AnyPath | None = None,
     console: "Console | None" = None,
-    note: Note = _ignore,
 ) -> "Pick":
     """Pick a study's best config on validation, and log its model with MLflow.
 
@@ -256,7 +246,6 @@ def pick(
         resources: Fields of `Resources` for that; the others are as the study had them.
         data: Prepared data set of the study, where it is not found by itself.
         console: Where progress is shown; nowhere if None.
-        note: Receives where the model is, and what MLflow did not take.
 
     Raises:
         InputError: No such study, or no finished trial in it.
@@ -280,8 +269,8 @@ def pick(
         results = open_study(folder, study)
         picked = add_intervals(rank_configs(results, objective), results)
     # What says how it was picked comes last: a pick that was killed before is none.
-    keep_picked_model(folder, study, picked.trials, note, place)
-    keep_pick(folder, study, picked, note)
+    keep_picked_model(folder, study, picked.trials, place)
+    keep_pick(folder, study, picked)
     return picked
 
 
@@ -296,7 +285,6 @@ def evaluate(
     again: bool = False,
     out: AnyPath | None = None,
     emit: "EmittedFiles | None" = None,
-    note: Note = _ignore,
 ) -> "Assessment":
     """Refit models and open a split: every metric, beside reference models; test openings are counted.
 
@@ -309,7 +297,6 @@ def evaluate(
         again: Whether to open a test split that was opened before.
         out: New directory for the results; else the next free one of the workspace.
         emit: New files for the cells of the one model that is compared, for cell-eval.
-        note: Told of each fit, and of the opening.
 
     Raises:
         InputError: No data set, a test split that was opened before, or an output that exists.
@@ -337,7 +324,6 @@ def evaluate(
         again=again,
         out=_folder("out", out),
         emit=emit,
-        note=note,
     )
 
 
@@ -367,16 +353,13 @@ def predict(
 
 
 @settings_put_back()
-def rerun(
-    run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = None, note: Note = _ignore
-) -> "RerunResult":
+def rerun(run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = None) -> "RerunResult":
     """Run a tracked trial again, and compare its metrics with what was tracked.
 
     Args:
         run: A trial's run id, ``"search/007"``, or a study's name, which stands for its best trial.
         workspace: Where the study lies.
         data: Prepared data set of the trial, where it no longer lies where it was.
-        note: Told what differs from then.
 
     Raises:
         InputError: No such store or run, or other data than the trial's.
@@ -384,7 +367,7 @@ def rerun(
     """
     from adapert.prediction.rerun import rerun_trial
 
-    return rerun_trial(check_folder("workspace", workspace), _name("run", run), _folder("data", data), note)
+    return rerun_trial(check_folder("workspace", workspace), _name("run", run), _folder("data", data))
 
 
 @dataclass(frozen=True)
@@ -412,7 +395,6 @@ def draw_figures(
     perturbation: str | None = None,
     pathways: AnyPath | None = None,
     only: str | Collection[str] = (),
-    note: Note = _ignore,
 ) -> Drawn:
     """Draw the figures and tables of studies, of a data set, or of an evaluation.
 
@@ -427,7 +409,6 @@ def draw_figures(
         perturbation: Of Figures 1 and 9; else one is chosen by a rule that their captions state.
         pathways: GMT file of gene sets, for Figure 9 and a table of all perturbations.
         only: Names of figures and tables, or one; empty takes all.
-        note: Told of each figure that is left out, and why.
 
     Raises:
         InputError: No source, one that has nothing to show, an option without what it is about, or a name
@@ -456,11 +437,11 @@ def draw_figures(
     paths, claims = list[Path](), None
     if studies:
         opened = [open_study(folder, name) for name in dict.fromkeys(studies)]
-        paths, claims = _draw_studies(folder, opened, directory, split, wanted, note)
+        paths, claims = _draw_studies(folder, opened, directory, split, wanted)
     if prepared is not None:
-        paths += draw_data(prepared, directory, evaluated, wanted, note)
+        paths += draw_data(prepared, directory, evaluated, wanted)
     if evaluated is not None:
-        paths += draw_evaluation(evaluated, directory, perturbation, gene_sets, wanted, note)
+        paths += draw_evaluation(evaluated, directory, perturbation, gene_sets, wanted)
     return Drawn(paths, claims)
 
 
@@ -471,7 +452,6 @@ def write_report(
     out: AnyPath | None = None,
     *,
     split: str = "validation",
-    note: Note = _ignore,
 ) -> Path:
     """Tell what studies asked, ran, found and cost, on one HTML page that needs no network.
 
@@ -480,7 +460,6 @@ def write_report(
         workspace: Where they lie.
         out: HTML file; ``report.html`` in the workspace if None.
         split: Which perturbations figures and tables show: validation.
-        note: Told where MLflow did not take the page.
 
     Returns:
         The file.
@@ -503,7 +482,7 @@ def write_report(
     page = write_page(build_report(folder, studies, split), path)
     for study in studies:
         copy_report(study_folder(folder, study), page)
-    keep_report(tracking_uri(folder), studies, page, note)
+    keep_report(tracking_uri(folder), studies, page)
     return path
 
 
@@ -513,7 +492,6 @@ def _draw_studies(
     directory: Path,
     split: str,
     only: tuple[str, ...],
-    note: Note,
 ) -> "tuple[list[Path], pd.DataFrame | None]":
     from adapert.study.engine.folders import copy_figures, study_folder
     from adapert.tracking.runs import keep_figures
@@ -525,10 +503,10 @@ def _draw_studies(
 
     paths: list[Path] = []
     if not only or set(only) & set(figure_stems()):
-        drawn = draw_study_figures(studies, directory, split, only, note)
+        drawn = draw_study_figures(studies, directory, split, only)
         for study, files in drawn.items():
             copy_figures(study_folder(workspace, study), files)
-        keep_figures(tracking_uri(workspace), drawn, note)
+        keep_figures(tracking_uri(workspace), drawn)
         paths += [path for files in drawn.values() for path in files]
     claims = None if only and CLAIMS_STEM not in only else summarize_study_claims(studies, split)
     if claims is not None:

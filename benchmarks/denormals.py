@@ -48,7 +48,7 @@ def _prepared(scratch: Path) -> Path:
     if not folder.exists():
         simulate(folder, n_perturbations=500, n_genes=2_000, cells_per_perturbation=20, n_controls=1_000)
         files = (folder / CELLS_FILE, folder / NETWORK_FILE, folder / TEXT_FILE)
-        prepare(*files, PrepareChoices(), out=folder / "prepared", note=lambda _: None)
+        prepare(*files, PrepareChoices(), out=folder / "prepared")
     return folder / "prepared"
 
 

@@ -59,7 +59,7 @@ def prepare_small(folder: Path) -> Path:
     simulate(made, n_perturbations=24, n_genes=60, cells_per_perturbation=12, n_controls=80, n_batches=2)
     choices = PrepareChoices(split_fractions=(0.5, 0.25, 0.25), effect_size_groups="tertiles")
     files = made / "cells.h5ad", made / "network.tsv.gz", made / "text.npz"
-    prepare(*files, choices, out=folder / "prepared", note=lambda _: None)
+    prepare(*files, choices, out=folder / "prepared")
     return folder / "prepared"
 
 

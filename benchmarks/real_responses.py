@@ -8,6 +8,7 @@ is scored.
 """
 
 import argparse
+import logging
 import os
 import platform
 import subprocess
@@ -41,14 +42,10 @@ def prepare(words: Sequence[str], split_seed: int, out: Path) -> None:
         sys.exit(ended.stderr)
 
 
-def score_split(plan: ComparisonPlan, config: Config, data: Path, name: str) -> pd.DataFrame:
+def score_split(plan: ComparisonPlan, config: Config, data: Path) -> pd.DataFrame:
     """Fit and score every model on one split; the long table."""
     dataset = read_prepared(data, {"train", "validation", plan.split})
-
-    def note(line: str) -> None:
-        print(f"{name}: {line}", file=sys.stderr, flush=True)
-
-    rows = compare(plan, config, dataset, note) + measure_ceilings(plan, dataset, note)
+    rows = compare(plan, config, dataset) + measure_ceilings(plan, dataset)
     return build_comparison_table(rows, dataset, plan.split)
 
 
@@ -84,6 +81,8 @@ def main() -> None:
         device=arguments.device,
     )
     console = Console(highlight=False, width=100)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("adapert").setLevel(logging.INFO)
     console.print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}; "
         f"{arguments.split_seeds} splits x {arguments.seeds} seeds, {arguments.split} perturbations"
@@ -92,8 +91,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         for split_seed in range(arguments.split_seeds):
             data = Path(directory) / f"split_{split_seed}"
+            print(data.name, file=sys.stderr, flush=True)
             prepare(arguments.prepare, split_seed, data)
-            tables.append(score_split(plan, config, data, data.name))
+            tables.append(score_split(plan, config, data))
     summary = summarize_comparison(pd.concat(tables, ignore_index=True))
     for table in build_tables(summary, arguments.split):
         console.print(table)

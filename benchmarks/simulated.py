@@ -51,5 +51,5 @@ def prepared(scratch: Path) -> Path:
     folder = scratch / f"prepared_{N_CELLS}"
     if not folder.exists():
         cells, network, text = input_files(scratch)
-        prepare(cells, network, text, PrepareChoices(), out=folder, note=lambda _: None)
+        prepare(cells, network, text, PrepareChoices(), out=folder)
     return folder

@@ -22,7 +22,7 @@ from adapert.cli.options import (
     Workspace,
     parse_device,
 )
-from adapert.cli.printing import console, note, print_candidates, print_error
+from adapert.cli.printing import console, print_candidates, print_error, progress
 from adapert.errors import InputError
 
 
@@ -69,8 +69,7 @@ def pick(
             is_reevaluated=not no_reevaluation,
             resources=resources,
             data=data,
-            console=console,
-            note=note,
+            console=progress(),
         )
     except UnfinishedError as error:
         print_error(str(error))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from adapert.cli.options import one_of
-from adapert.cli.printing import console, note, print_rows
+from adapert.cli.printing import console, print_rows
 
 
 def simulate(
@@ -81,7 +81,6 @@ def prepare(
         network_info=network_info,
         aliases=aliases,
         split_file=split_file,
-        note=note,
         kind=one_of("--kind", kind, ("cells", "responses")),
         where=tuple(where or ()),
         counts_layer=counts_layer,

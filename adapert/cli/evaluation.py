@@ -16,7 +16,7 @@ from adapert.cli.options import (
     parse_changes,
     parse_resources,
 )
-from adapert.cli.printing import console, note, print_error
+from adapert.cli.printing import console, print_error
 
 if TYPE_CHECKING:
     from adapert.comparison.assess import Assessment
@@ -76,7 +76,7 @@ def evaluate(
     changed = parse_changes(changes, max_epochs)
     try:
         assessment = evaluate_config(
-            config, data, workspace, plan=plan, changes=changed, again=again, out=out, emit=emit, note=note
+            config, data, workspace, plan=plan, changes=changed, again=again, out=out, emit=emit
         )
     except DivergedError as error:
         print_error(str(error))

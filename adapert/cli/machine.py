@@ -3,7 +3,7 @@
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace
-from adapert.cli.printing import console
+from adapert.cli.printing import console, progress
 
 
 def doctor(data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
@@ -11,7 +11,7 @@ def doctor(data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     from adapert.doctor.examine import examine
     from adapert.doctor.findings import build_table, has_problem
 
-    with console.status("Examining"):
+    with progress().status("Examining"):
         findings = examine(data, workspace)
     console.print(build_table(findings))
     if has_problem(findings):

@@ -1,11 +1,18 @@
 """Options that several commands share, and what their words mean."""
 
+import inspect
+import logging
+import platform
 import re
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adapert import __version__
+from adapert.cli.printing import LIBRARY
 from adapert.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -54,8 +61,37 @@ MaxConcurrent = Annotated[int | None, typer.Option("--max-concurrent", min=1, he
 Top = Annotated[int, typer.Option("--top", min=1, help="Best configs that are trained anew.")]
 FreshSeeds = Annotated[int, typer.Option("--fresh-seeds", min=1, help="Seeds of each that are new.")]
 Redraws = Annotated[int, typer.Option("--redraws", min=0, help="Redrawn splits of each.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print details too, and where an error arose.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only results, warnings and errors.")]
 
 DEFAULT_WORKSPACE = Path("runs")
+
+
+def set_verbosity(verbose: Verbose = False, quiet: Quiet = False) -> None:
+    """Set how much is printed; neither leaves what was set before."""
+    wanted = {logging.DEBUG} if verbose else set()
+    wanted |= {logging.WARNING} if quiet else set()
+    wanted |= {LIBRARY.level} - {logging.INFO}  # of 'adapert --quiet COMMAND'
+    if len(wanted) > 1:
+        raise InputError("--verbose and --quiet contradict each other. Leave one of them out.")
+    LIBRARY.setLevel(wanted.pop() if wanted else logging.INFO)
+
+
+def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --verbose and --quiet."""
+
+    @wraps(command)
+    def run(verbose: bool, quiet: bool, **values: Any) -> None:
+        set_verbosity(verbose, quiet)
+        LIBRARY.debug(f"adapert {__version__}, Python {platform.python_version()}, {platform.platform()}")
+        command(**values)
+
+    # Typer reads a command's options from its signature.
+    own, shared = inspect.signature(command), inspect.signature(set_verbosity)
+    parameters = (*own.parameters.values(), *shared.parameters.values())
+    run.__dict__["__signature__"] = own.replace(parameters=parameters)
+    run.__annotations__ = command.__annotations__ | set_verbosity.__annotations__
+    return run
 
 
 def parse_base(

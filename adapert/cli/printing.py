@@ -1,5 +1,6 @@
 """What the commands print: text as it is, so that brackets in a name are never taken for markup."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +18,27 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False, markup=False, emoji=False)
 
+LIBRARY = logging.getLogger("adapert")
+"""Logger of the library, `analysis` included."""
+
 
 def print_error(sentence: str) -> None:
     """Print the one sentence with which a command ends."""
     print(f"Error: {sentence}", file=sys.stderr)  # noqa: T201
 
 
-def note(line: str) -> None:
-    """Print what long work tells on its way."""
-    console.print(line, style="dim", soft_wrap=True)
+class LogHandler(logging.Handler):
+    """Print what the library logs as the commands print: progress dim, and warnings so that they are seen."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        style = "yellow" if record.levelno >= logging.WARNING else "dim"
+        console.print(self.format(record), style=style, soft_wrap=True)
+
+
+def progress() -> Console:
+    """Where commands show how far they are: nowhere with --quiet."""
+    return console if LIBRARY.isEnabledFor(logging.INFO) else Console(quiet=True)
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:

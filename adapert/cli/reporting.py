@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Workspace
-from adapert.cli.printing import console, note
+from adapert.cli.printing import console
 
 
 def report(
@@ -24,5 +24,5 @@ def report(
 
     if out and out.is_dir():
         raise typer.BadParameter(f"'{out}' is a directory; name an HTML file.", param_hint="--out")
-    path = write_report(studies, workspace, out, split=split, note=note)
+    path = write_report(studies, workspace, out, split=split)
     console.print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).", soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace
-from adapert.cli.printing import console, note, print_error
+from adapert.cli.printing import console, print_error
 from adapert.errors import InputError, format_count
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSP
     from adapert.training.loop import DivergedError
 
     try:
-        result = rerun_trial(run, workspace, data=data, note=note)
+        result = rerun_trial(run, workspace, data=data)
     except DivergedError as error:
         print_error(str(error))
         raise typer.Exit(1) from error

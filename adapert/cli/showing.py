@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, one_of
-from adapert.cli.printing import console, note, print_figures
+from adapert.cli.printing import console, print_figures
 from adapert.errors import InputError, name_some
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ def figures(
         perturbation=perturbation,
         pathways=pathways,
         only=wanted,
-        note=note,
     )
     if drawn.claims is not None:
         _print_claims(drawn.claims)

@@ -39,7 +39,7 @@ from adapert.cli.options import (
     parse_limits,
     parse_resources,
 )
-from adapert.cli.printing import console, note, print_candidates, print_error, print_figures
+from adapert.cli.printing import console, print_candidates, print_error, print_figures, progress
 from adapert.errors import format_count
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def launch(
         resources=resources,
         limits=limits,
         stores=stores,
-        console=console,
+        console=progress(),
         recipe=recipe,
     )
     _finish(result, workspace)
@@ -165,7 +165,7 @@ def train(
     check_new(built, workspace)
     _print_question(built)
     _finish(
-        launch_study(built, workspace=workspace, resources=resources, console=console, recipe="single"),
+        launch_study(built, workspace=workspace, resources=resources, console=progress(), recipe="single"),
         workspace,
     )
 
@@ -202,7 +202,7 @@ def resume(
         "address": address,
     }
     limits = parse_limits(time_budget, trial_hours, target)
-    _finish(resume_study(workspace, study, console, resources, limits, accept_changes, data), workspace)
+    _finish(resume_study(workspace, study, progress(), resources, limits, accept_changes, data), workspace)
 
 
 def extend(
@@ -221,7 +221,7 @@ def extend(
     """
     from adapert.workspace.resume import extend as extend_study
 
-    result = extend_study(workspace, study, console, trials, seeds, data, again)
+    result = extend_study(workspace, study, progress(), trials, seeds, data, again)
     if result is None:
         console.print(f"The process that runs '{study}' goes on with more.", soft_wrap=True)
     else:
@@ -314,7 +314,7 @@ def reproduce(
     n_failed = _run_or_resume(search, workspace, resources)
     plan = ReevaluationPlan(top=top, n_fresh_seeds=fresh_seeds, n_redraws=redraws)
     try:
-        picked = pick_config("search", workspace, plan=plan, console=console, note=note)
+        picked = pick_config("search", workspace, plan=plan, console=progress())
     except UnfinishedError as error:
         print_error(str(error))
         raise typer.Exit(exit_status(error.closing) or 1) from error
@@ -326,7 +326,7 @@ def reproduce(
         study = build_study(recipe, picked.config).with_budget(n_seeds=seeds)
         n_failed += _run_or_resume(study, workspace, resources)
     studies = ["search", "ablation", "sensitivity"]
-    drawn = draw_figures(studies, workspace, note=note)
+    drawn = draw_figures(studies, workspace)
     report = write_report(studies, workspace)
     console.print(f"Picked config: {best}")
     print_figures(drawn.paths)
@@ -342,7 +342,9 @@ def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> i
     from adapert.records import TrialStatus
 
     _print_question(study)
-    result = launch_study(study, workspace=workspace, resources=resources, console=console, recipe=study.name)
+    result = launch_study(
+        study, workspace=workspace, resources=resources, console=progress(), recipe=study.name
+    )
     _print_result(result, workspace)
     status = exit_status(result.closing)
     # Interrupted, Ray was lost, or the disk is full: what follows needs them all.
@@ -352,7 +354,7 @@ def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> i
 
 
 def _print_question(study: "Study") -> None:
-    console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True)
+    progress().print(f"{study.name}: {study.question}", style="bold", soft_wrap=True)
 
 
 def _finish(result: "StudyResult", workspace: Path) -> None:

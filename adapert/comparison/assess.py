@@ -1,5 +1,6 @@
 """Assess a config: fit it beside reference models, open a split, score, keep all, count the opening."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from adapert.comparison.fit import Fitted, fit_models, mean_predictions
-from adapert.comparison.plan import ComparisonPlan, Note
+from adapert.comparison.plan import ComparisonPlan
 from adapert.comparison.score import measure_ceilings, score
 from adapert.comparison.summary import (
     read_evaluation,
@@ -45,6 +46,8 @@ from adapert.training.evaluation import emission_generator
 if TYPE_CHECKING:
     from anndata import AnnData
 
+_LOGGER = logging.getLogger(__name__)
+
 EmittedFiles = tuple[Path, Path]
 """For predicted and for observed cells."""
 
@@ -70,10 +73,6 @@ class Assessment:
     opening: RecordedOpening | None
 
 
-def ignore(line: str) -> None:
-    """Take a line and say nothing."""
-
-
 def evaluate_config(
     config: Config,
     plan: ComparisonPlan,
@@ -82,7 +81,6 @@ def evaluate_config(
     again: bool = False,
     out: Path | None = None,
     emit: EmittedFiles | None = None,
-    note: Note = ignore,
 ) -> Assessment:
     """Fit models, open a split, and write what came of it; a first look at the test split is recorded.
 
@@ -98,7 +96,6 @@ def evaluate_config(
         again: Whether to open a test split that was opened before.
         out: New directory for the results; else the next free one of the workspace.
         emit: New files for the cells of the one model that is compared, for cell-eval.
-        note: Told of each fit, and of the opening.
 
     Raises:
         InputError: No data set, a test split that was opened before, or an output that exists.
@@ -112,16 +109,16 @@ def evaluate_config(
         _check(plan, dataset, study, workspace, again, out, emit)
     # Of the same evaluation, killed after its folder was written; MLflow may not have it.
     is_written = left is not None and (workspace / left.opening.folder).exists()
-    fitted = [] if is_written else fit_models(plan, config, dataset, note)
+    fitted = [] if is_written else fit_models(plan, config, dataset)
     with opened(workspace, opening, again) if opening else nullcontext() as recorded:
-        note(describe_opened(plan, dataset, recorded))
+        _LOGGER.info(describe_opened(plan, dataset, recorded))
         folder = out or workspace / (
             recorded.opening.folder if recorded else next_folder(workspace, plan.split)
         )
         if is_written:
             assessment = _summarize(read_evaluation(folder)[0], folder, study, recorded)
         else:
-            scored = score(plan, fitted, dataset) + measure_ceilings(plan, dataset, note)
+            scored = score(plan, fitted, dataset) + measure_ceilings(plan, dataset)
             frame = build_comparison_table(scored, dataset, plan.split)
             assessment = _summarize(frame, folder, study, recorded)
             if emit:
@@ -129,7 +126,7 @@ def evaluate_config(
             record = describe_comparison(plan, config, dataset, scored) | {"git_commit": git_commit()}
             # Last: an evaluation is made once its folder is there.
             _write(assessment, record, build_predictions(dataset, plan.split, mean_predictions(fitted)))
-        _tell_mlflow(assessment, workspace, note)
+        _tell_mlflow(assessment, workspace)
     return assessment
 
 
@@ -252,12 +249,12 @@ def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnD
     )
 
 
-def _tell_mlflow(assessment: Assessment, workspace: Path, note: Note) -> None:
+def _tell_mlflow(assessment: Assessment, workspace: Path) -> None:
     """Keep the result with the study's run too; the folder has it already, so that nothing fails here."""
     if assessment.study == NO_STUDY:
         return
     n_openings = assessment.opening.number if assessment.opening else None
-    keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_openings, note)
+    keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_openings)
 
 
 def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles) -> None:

@@ -1,6 +1,6 @@
 """What is compared, and how."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -15,9 +15,6 @@ from adapert.registry import MODELS, build_model
 
 Refit: TypeAlias = Literal["train", "train+validation"]
 REFITS: tuple[Refit, ...] = get_args(Refit)
-
-Note = Callable[[str], None]
-"""Takes a line on what was just done."""
 
 
 @dataclass(frozen=True, kw_only=True)

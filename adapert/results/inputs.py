@@ -1,11 +1,14 @@
 """What a trial was trained on: the data set, wherever it or the whole workspace has been moved."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 from adapert.config import Config
 from adapert.data.prepared import check_fingerprint, read_manifest
 from adapert.errors import InputError
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def find_data(config: Config, workspace: Path, data: Path | None = None) -> Path:
@@ -54,6 +57,7 @@ def locate_data(path: Path, fingerprint: str, workspace: Path) -> Path | None:
     """
     for place in (path, *_moved_along(path, workspace.resolve())):
         if _fingerprint_of(place) == fingerprint:
+            _LOGGER.debug(f"Data set {fingerprint} is in '{place}'")
             return place.resolve()
     return None
 

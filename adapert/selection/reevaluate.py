@@ -1,6 +1,7 @@
 """Pick a config: rank a study's, train the best few anew, and name the one that holds."""
 
-from collections.abc import Callable, Collection, Mapping
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import count
 from pathlib import Path
@@ -32,9 +33,7 @@ from adapert.workspace.launch import launch
 from adapert.workspace.resume import resume
 from adapert.workspace.session import StudyResult
 
-Note = Callable[[str], None]
-"""Takes a line on what was just done."""
-
+_LOGGER = logging.getLogger(__name__)
 
 N_WITH_INTERVAL = 20
 """Candidates that get an interval: a table and a bootstrap each."""
@@ -138,19 +137,18 @@ def add_intervals(picked: Pick, study: StudyResults) -> Pick:
     return replace(picked, candidates=candidates)
 
 
-def keep_pick(workspace: Path, study: str, picked: Pick, note: Note) -> None:
+def keep_pick(workspace: Path, study: str, picked: Pick) -> None:
     """Remember how a study's config was picked: in its folder, and with its run in MLflow.
 
     Args:
         workspace: Of the study.
         study: That was picked from.
         picked: How.
-        note: Told why MLflow did not take it, where it did not.
     """
     folder = study_folder(workspace, study)
     if (folder / LEDGER_FILE).is_file():
         write_pick(folder, PickRecord(picked.objective, picked.reevaluation))
-    track_pick(tracking_uri(workspace), study, picked.objective, picked.reevaluation, note)
+    track_pick(tracking_uri(workspace), study, picked.objective, picked.reevaluation)
 
 
 def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Study:
@@ -209,7 +207,7 @@ def train_anew(
     """
     named, is_begun = _find(wanted, study, workspace)
     if is_begun and _is_done(workspace, named.name):
-        console.print(f"Re-evaluated before, in '{named.name}'.", style="dim", soft_wrap=True)
+        _LOGGER.info(f"Re-evaluated before, in '{named.name}'.")
         return named.name
     place = _find_data(named, workspace, data)
     console.print(f"{named.name}: {named.question}", style="bold", soft_wrap=True, markup=False)

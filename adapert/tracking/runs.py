@@ -1,6 +1,7 @@
 """A study's runs in MLflow: a parent run and a child run a trial. Every call may be repeated."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from adapert.tracking.read import open_client, study_run
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
     from mlflow.tracking import MlflowClient
+
+_LOGGER = logging.getLogger(__name__)
 
 # MLflow has no status for a trial that was stopped; KILLED is shown apart from FINISHED and FAILED.
 RUN_STATUS = {
@@ -62,9 +65,6 @@ REPORT_FILE = f"{REPORT_FOLDER}/report.html"
 
 EVALUATION_FILES = ("summary.csv", "paired.csv", "evaluation.json")
 """What MLflow gets of an evaluation; the rest of its folder is large."""
-
-Note = Callable[[str], None]
-"""Takes a sentence on what was not done."""
 
 Connect = Callable[[], tuple["MlflowClient", str]]
 """Opens a store: its client, and the id of the experiment."""
@@ -389,17 +389,12 @@ KEEP_SECONDS = 60.0
 """How long a command waits for a store that is to keep what the workspace has already."""
 
 
-def ignore(line: str) -> None:
-    """Take a line and say nothing."""
-
-
-def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]], note: Note = ignore) -> None:
+def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None:
     """Keep each study's PNG figures with its own run, where MLflow shows them.
 
     Args:
         tracking_uri: MLflow's.
         drawn: Study to its files.
-        note: Told where the store did not take them.
     """
 
     def keep() -> None:
@@ -409,10 +404,10 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]], note: N
             for path in (path for path in paths if path.suffix == ".png"):
                 client.log_artifact(run_id, str(path), FIGURES)
 
-    try_to_keep("the figures", keep, note)
+    try_to_keep("the figures", keep)
 
 
-def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str, note: Note = ignore) -> None:
+def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str) -> None:
     """Remember how a study's config was last picked.
 
     Args:
@@ -420,14 +415,13 @@ def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str, 
         study: That was picked from.
         objective: By which.
         reevaluation: The study that trained the best anew; empty where none did.
-        note: Told where the store did not take it.
     """
 
     def keep() -> None:
         run_id = study_run(tracking_uri, study).info.run_id
         open_client(tracking_uri).set_tag(run_id, Tag.PICKED_BY, picked_by(objective, reevaluation))
 
-    try_to_keep("how the config was picked", keep, note)
+    try_to_keep("how the config was picked", keep)
 
 
 def picked_by(objective: str, reevaluation: str) -> str:
@@ -435,9 +429,7 @@ def picked_by(objective: str, reevaluation: str) -> str:
     return f"{objective} {reevaluation}".strip()
 
 
-def keep_evaluation(
-    tracking_uri: str, study: str, folder: Path, n_openings: int | None, note: Note = ignore
-) -> None:
+def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_openings: int | None) -> None:
     """Keep what came of an evaluation with its study's own run; ``adapert sync`` does so later, too.
 
     Args:
@@ -445,7 +437,6 @@ def keep_evaluation(
         study: Whose config was evaluated.
         folder: That the evaluation was written into; its small files are kept below ``evaluation``.
         n_openings: How often the study's test split was opened so far; None where it stayed closed.
-        note: Told where the store did not take it.
     """
 
     def keep() -> None:
@@ -456,17 +447,16 @@ def keep_evaluation(
         for name in EVALUATION_FILES:
             client.log_artifact(run_id, str(folder / name), f"evaluation/{folder.name}")
 
-    try_to_keep("the evaluation", keep, note)
+    try_to_keep("the evaluation", keep)
 
 
-def keep_report(tracking_uri: str, studies: Sequence[str], page: str, note: Note = ignore) -> None:
+def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
     """Keep a report with the own run of each study that it is about, where MLflow shows it.
 
     Args:
         tracking_uri: MLflow's.
         studies: Their names.
         page: HTML.
-        note: Told where the store did not take it.
     """
 
     def keep() -> None:
@@ -474,16 +464,15 @@ def keep_report(tracking_uri: str, studies: Sequence[str], page: str, note: Note
         for study in dict.fromkeys(studies):
             client.log_text(study_run(tracking_uri, study).info.run_id, page, REPORT_FILE)
 
-    try_to_keep("the report", keep, note)
+    try_to_keep("the report", keep)
 
 
-def try_to_keep(what: str, keep: Callable[[], None], note: Note) -> None:
+def try_to_keep(what: str, keep: Callable[[], None]) -> None:
     """Give the store something that the workspace has already; whatever it does, the command goes on.
 
     Args:
         what: Is kept, for the sentence that says it was not.
         keep: Gives it to the store.
-        note: Told where the store did not take it.
     """
     errors: list[Exception] = []
 
@@ -498,9 +487,9 @@ def try_to_keep(what: str, keep: Callable[[], None], note: Note) -> None:
     thread.start()
     thread.join(KEEP_SECONDS)
     if thread.is_alive():
-        note(f"MLflow did not take {what} within {KEEP_SECONDS:g} s. The workspace has it.")
+        _LOGGER.warning(f"MLflow did not take {what} within {KEEP_SECONDS:g} s. The workspace has it.")
     elif errors:
-        note(f"MLflow did not take {what}: {first_line(errors[0])} The workspace has it.")
+        _LOGGER.warning(f"MLflow did not take {what}: {first_line(errors[0])} The workspace has it.")
 
 
 def milliseconds(at: float) -> int:

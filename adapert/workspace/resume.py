@@ -1,6 +1,7 @@
 """Go on with a study that exists: resume, extend, stop it, and deliver what waits for MLflow."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -28,6 +29,8 @@ from adapert.tracking.store import open_store
 from adapert.tracking.tracker import Tracker
 from adapert.workspace.launch import check_data
 from adapert.workspace.session import StudyResult, operate
+
+_LOGGER = logging.getLogger(__name__)
 
 _VARIED = {Search: "space", Design: "variants", AblationPath: "start"}
 """Kind of plan to the field that says what its trials vary."""
@@ -66,7 +69,7 @@ def resume(
     with held(folder):
         state = fold(read_events(folder / LEDGER_FILE))
         place = _find_data(state, workspace, data)
-        _check_unchanged(state, folder, place, is_accepted, console)
+        _check_unchanged(state, folder, place, is_accepted)
         check_data(restore_study(state.definition["study"]), place)
         return operate(
             folder,
@@ -113,13 +116,11 @@ def extend(
     _check_extension(restore_study(state.definition["study"]), n_trials, n_seeds)
     is_running = is_held(folder)
     if not is_running:  # else a request would wait that was refused
-        _check_unchanged(state, folder, _find_data(state, workspace, data), False, console)
+        _check_unchanged(state, folder, _find_data(state, workspace, data), False)
     if not is_again and _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
-        console.print(
+        _LOGGER.warning(
             f"'{name}' was extended so before, and goes on with that: nothing is added twice. To add as many "
-            "once more, give --again, or wait until it is done.",
-            soft_wrap=True,
-            markup=False,
+            "once more, give --again, or wait until it is done."
         )
         return None if is_running else resume(workspace, name, console, {}, {}, data=data)
     write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
@@ -205,9 +206,7 @@ def _find_data(state: StudyState, workspace: Path, data: Path | None) -> Path:
         raise
 
 
-def _check_unchanged(
-    state: StudyState, folder: Path, data: Path, is_accepted: bool, console: Console
-) -> None:
+def _check_unchanged(state: StudyState, folder: Path, data: Path, is_accepted: bool) -> None:
     study = restore_study(state.definition["study"])
     before = {"varied": _varied(study)} | dict(state.accepted or state.definition["origin"])
     now = describe_origin(study) | {
@@ -224,7 +223,7 @@ def _check_unchanged(
             f"A study continues with the code and data it began with, but {'; '.join(changes)}. Restore "
             "them, or first accept that trials are not comparable: 'adapert resume --accept-changes'."
         )
-    console.print(f"Accepted: {'; '.join(changes)}.", soft_wrap=True, markup=False)
+    _LOGGER.warning(f"Accepted: {'; '.join(changes)}.")
     ledger = Ledger(folder / LEDGER_FILE)
     ledger.append(EventKind.ACCEPTED, origin=now, changes=changes)
     ledger.close()

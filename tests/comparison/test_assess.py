@@ -64,9 +64,8 @@ def study_of(config: Config, workspace: Path) -> Callable[..., None]:
     return add
 
 
-def test_an_evaluation_returns_what_it_wrote(config, plan_of, tmp_path):
-    said = []
-    found = evaluate_config(config, plan_of(), tmp_path, note=said.append)
+def test_an_evaluation_returns_what_it_wrote(config, plan_of, tmp_path, logged):
+    found = evaluate_config(config, plan_of(), tmp_path)
     assert found.folder == tmp_path / "evaluations" / "test_001"
     pd.testing.assert_frame_equal(pd.read_parquet(found.folder / "per_perturbation.parquet"), found.frame)
     assert {"pearson_delta", "collapse_ratio", "overlap_at_50"} <= set(found.frame["metric"])
@@ -75,7 +74,7 @@ def test_an_evaluation_returns_what_it_wrote(config, plan_of, tmp_path):
     assert record["refit"] == "train"
     assert [row["variant"] for row in record["models"]][:3] == ["control", "mean", "split_half"]
     assert record["opened"].items() >= {"study": "", "number": 1, "data_number": 1}.items()
-    opened = next(line for line in said if line.startswith("Opened"))
+    opened = next(line for line in logged.messages if line.startswith("Opened"))
     assert opened.endswith("4 perturbations. This is opening 1 of the test split of these data (no study).")
     (opening,) = read_openings(tmp_path)
     assert (opening.config, opening.models) == (config.flat(), ["control", "mean"])
@@ -194,16 +193,15 @@ def test_a_divergence_opens_nothing(config, plan_of, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_fails_costs_no_result(config, plan_of, workspace, study_of, monkeypatch):
+def test_a_store_that_fails_costs_no_result(config, plan_of, workspace, study_of, monkeypatch, caplog):
     def gone(*_):
         raise ConnectionError("refused.")
 
     study_of("search")
     monkeypatch.setattr("adapert.tracking.runs.open_client", gone)
-    said = []
-    found = evaluate_config(config, plan_of("mean"), workspace, note=said.append)
+    found = evaluate_config(config, plan_of("mean"), workspace)
     assert (found.folder / "summary.csv").is_file()
-    assert said[-1].startswith("MLflow did not take the evaluation: refused. ")
+    assert caplog.messages[-1].startswith("MLflow did not take the evaluation: refused. ")
 
 
 def test_a_store_that_cannot_be_read_is_refused_since_openings_are_counted_by_study(config, workspace):
