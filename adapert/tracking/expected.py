@@ -16,8 +16,8 @@ STUDY = ""
 
 NOTE = "mlflow.note.content"
 
-Points = tuple[Mapping[str, float | None], int, float]
-"""Values of metrics (None is NaN), their step, and their time."""
+Points = tuple[Mapping[str, float], int, float]
+"""Values of metrics, their step, and their time."""
 
 
 @dataclass
@@ -54,36 +54,55 @@ class ExpectedRun:
     @property
     def latest(self) -> dict[str, float]:
         """Last value of each metric."""
-        last = {name: value for values, *_ in self.points for name, value in values.items()}
-        return {name: math.nan if value is None else value for name, value in last.items()}
+        return {name: value for values, *_ in self.points for name, value in values.items()}
 
     def end(
         self, status: TrialStatus, tags: dict[str, str], at: float, reason: EndReason | None = None
     ) -> None:
-        """Note an end."""
+        """Record how it ended."""
         self.status, self.end_tags, self.ended_at, self.reason = status, tags, at, reason
 
     def reopen(self) -> None:
-        """Forget an end: another process took the trial up."""
+        """Forget its end: another process continues the trial."""
         self.end(TrialStatus.RUNNING, {}, self.at)
         self.ended_at = None
 
 
 def expect_runs(study: Study, events: Iterable[Event]) -> dict[str, ExpectedRun]:
     """Follow a ledger; the study's own run comes first, then the trials in the order of asking."""
-    state, runs = StudyState(), dict[str, ExpectedRun]()
+    state, runs = StudyState(), ExpectedRuns()
     for event in events:
         state.see(event)
-        if event["event"] in _EXPECTATIONS:
-            _EXPECTATIONS[EventKind(event["event"])](study, event, state, runs)
+        _expect(study, event, state, runs)
         if event["event"] != EventKind.TRACKED:
             trial = event.get("trial") or STUDY
             runs[trial if trial in runs else STUDY].n_lines += 1
     return runs
 
 
-def study_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
-    """Tags that the study's own run is created with."""
+def expect_changes(study: Study, event: Event, state: StudyState) -> list[ExpectedRun]:
+    """Translate one line alone.
+
+    Args:
+        study: As its ledger defines it.
+        event: The line.
+        state: The ledger, folded up to this line.
+
+    Returns:
+        What the line adds to each run that it is about: a run with a name begins with it, one with neither
+        an end nor points is reopened by it.
+    """
+    runs = ExpectedRuns()
+    _expect(study, event, state, runs)
+    return list(runs.values())
+
+
+def _expect(study: Study, event: Event, state: StudyState, runs: "ExpectedRuns") -> None:
+    if expectation := _EXPECTATIONS.get(EventKind(event["event"])):
+        expectation(study, event, state, runs)
+
+
+def _study_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
     return _shared_tags(study, definition) | {
         Tag.KIND: "study",
         Tag.DESIGN: study.plan.kind,
@@ -93,8 +112,7 @@ def study_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def trial_tags(study: Study, state: StudyState, record: TrialRecord, config_digest: str) -> dict[str, str]:
-    """Tags that a trial's run is created with."""
+def _trial_tags(study: Study, state: StudyState, record: TrialRecord, config_digest: str) -> dict[str, str]:
     return _shared_tags(study, state.definition) | {
         Tag.KIND: "trial",
         Tag.TRIAL: record.trial_id,
@@ -105,25 +123,6 @@ def trial_tags(study: Study, state: StudyState, record: TrialRecord, config_dige
         Tag.DATA_FINGERPRINT: str(record.changes.get("data.fingerprint", study.base.data.fingerprint)),
         **_machine_tags(state),
     }
-
-
-def trial_name(study: Study, record: TrialRecord) -> str:
-    """Name that MLflow shows of a trial's run."""
-    is_search = isinstance(study.plan, Search)
-    return f"{study.name} {record.trial_id}" if is_search else f"{record.variant} seed {record.seed}"
-
-
-def end_tags(record: TrialRecord) -> dict[str, str]:
-    """Tags of an ended trial."""
-    return {Tag.MESSAGE: record.message, Tag.REASON: str(record.reason), Tag.HOST: record.host}
-
-
-def closing_tags(state: StudyState) -> dict[str, str]:
-    """Tags of a study that a process has left."""
-    assert state.closed is not None
-    tags: dict[str, str] = {Tag.MESSAGE: state.closed["message"], NOTE: describe_state(state)}
-    best = best_finished(state)
-    return tags if best is None else tags | {"best_trial": best.trial_id}
 
 
 def _shared_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
@@ -141,52 +140,59 @@ def _machine_tags(state: StudyState) -> dict[str, str]:
     return {tag: str(value) for tag, value in named.items() if value is not None}
 
 
-Runs = dict[str, ExpectedRun]
+class ExpectedRuns(dict[str, ExpectedRun]):
+    """Trial id to run; a run that began in an earlier line than those that are followed has no name."""
+
+    def __missing__(self, trial: str) -> ExpectedRun:
+        """Add what is known of the run: nothing."""
+        return self.setdefault(trial, ExpectedRun(trial, "", 0.0, {}))
 
 
-def _expect_study(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
-    runs[STUDY] = ExpectedRun(STUDY, study.name, event["time"], study_tags(study, event))
+def _expect_study(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
+    runs[STUDY] = ExpectedRun(STUDY, study.name, event["time"], _study_tags(study, event))
 
 
-def _expect_asked(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
+def _expect_asked(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
     record = state.records[event["trial"]]
+    is_search = isinstance(study.plan, Search)
     runs[record.trial_id] = ExpectedRun(
         trial=record.trial_id,
-        name=trial_name(study, record),
+        name=f"{study.name} {record.trial_id}" if is_search else f"{record.variant} seed {record.seed}",
         at=event["time"],
-        tags=trial_tags(study, state, record, event["config_digest"]),
+        tags=_trial_tags(study, state, record, event["config_digest"]),
         changes=record.changes,
     )
 
 
-def _expect_reported(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
-    points = runs[event["trial"]].points
-    points.append((event["metrics"], event["epoch"], event["time"]))
-    points.append((_cost(state.records[event["trial"]]), event["epoch"], event["time"]))
+def _expect_reported(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
+    # JSON has no NaN: the ledger writes null.
+    values = {name: math.nan if value is None else value for name, value in event["metrics"].items()}
+    values["total_seconds"] = state.records[event["trial"]].seconds
+    runs[event["trial"]].points.append((values, event["epoch"], event["time"]))
 
 
-def _expect_ended(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
+def _expect_ended(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
     record, run = state.records[event["trial"]], runs[event["trial"]]
-    run.points.append((_cost(record), record.n_epochs, event["time"]))
-    run.end(record.status, end_tags(record), event["time"], record.reason)
+    run.points.append(({"total_seconds": record.seconds}, record.n_epochs, event["time"]))
+    tags = {Tag.MESSAGE: record.message, Tag.REASON: str(record.reason), Tag.HOST: record.host}
+    run.end(record.status, tags, event["time"], record.reason)
 
 
-def _expect_opened(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
+def _expect_opened(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
     for trial in (STUDY, *(record.trial_id for record in state.running)):
         runs[trial].reopen()
 
 
-def _expect_closed(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
+def _expect_closed(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
     for record in state.running:
         runs[record.trial_id].end(TrialStatus.INTERRUPTED, {}, event["time"])
     run, best = runs[STUDY], best_finished(state)
+    tags = {Tag.MESSAGE: event["message"], NOTE: describe_state(state)}
     run.changes = None if best is None else best.changes
     run.points.append((summarize_state(state), 0, event["time"]))
-    run.end(TrialStatus(event["status"]), closing_tags(state), event["time"])
-
-
-def _cost(record: TrialRecord) -> dict[str, float | None]:
-    return {"total_seconds": record.seconds}
+    run.end(
+        TrialStatus(event["status"]), tags | ({"best_trial": best.trial_id} if best else {}), event["time"]
+    )
 
 
 _EXPECTATIONS = {

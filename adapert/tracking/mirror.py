@@ -17,8 +17,9 @@ from adapert.errors import InputError
 from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag
 from adapert.study.engine.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
 from adapert.study.engine.ledger import Event
+from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Design, Study
-from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_runs
+from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_changes, expect_runs
 from adapert.tracking.runs import (
     BEST_CONFIG_FILE,
     EVALUATION_FILES,
@@ -95,10 +96,10 @@ class Mirror:
         found = self._runs.find_all(self._study.name, {trial: run.at for trial, run in expected.items()})
         parent = expected.pop(STUDY)
         made = [*self._of_creation(parent, found.get(STUDY))]
-        origin = events[0].get("origin", {})
         rest = [
             *self._of_content(parent, found.get(STUDY)),
-            *self._of_study_files(parent, origin, found.get(STUDY)),
+            *self._of_origin(parent, events[0].get("origin", {}), found.get(STUDY)),
+            *self._of_best(parent, found.get(STUDY)),
             *self._of_evaluations(events, found.get(STUDY)),
             *self._of_shown(found.get(STUDY)),
             *self._of_pick(found.get(STUDY)),
@@ -118,6 +119,27 @@ class Mirror:
         deliveries += [Delivery(parent.n_lines, rest)] if made or rest else []
         return [*deliveries, Delivery(0, model)] if model else deliveries
 
+    def deliver_line(self, event: Event, state: StudyState) -> list[Job]:
+        """List the jobs of one new line, whose runs are in the store up to the line before it.
+
+        Args:
+            event: The line.
+            state: The ledger, folded up to this line.
+        """
+        jobs: list[Job] = []
+        for run in expect_changes(self._study, event, state):
+            if run.name:
+                jobs += self._of_creation(run, None)
+                jobs += self._of_origin(run, event.get("origin", {}), None) if run.trial == STUDY else ()
+            elif not run.points and run.ended_at is None:
+                jobs.append(partial(self._runs.reopen, run.trial))
+            else:
+                jobs += self._of_points(run)
+            if run.ended_at is not None:
+                best = self._of_best(run, None) if run.trial == STUDY else ()
+                jobs += [self._runs.flush, *self._of_results(run, None), *best, *self._of_end(run, None)]
+        return jobs
+
     def _of_creation(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         """The run itself, its tags, its data set and, of a trial, its config."""
         if found is None:
@@ -128,7 +150,8 @@ class Mirror:
         if found is not None:
             yield from self._of_tags(run, found)
         if found is None or not found.inputs.dataset_inputs:
-            yield partial(self._runs.log_data, run.trial, self._study.base)
+            config = self._study.base.with_changes(run.changes or {})
+            yield partial(self._runs.log_data, run.trial, config)
         if run.trial != STUDY:
             yield from self._of_config(run, found)
 
@@ -154,10 +177,12 @@ class Mirror:
     def _of_content(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         has = {} if found is None else found.data.metrics
         if any(not _is_same(value, has.get(name)) for name, value in run.latest.items()):
-            for values, step, at in run.points:
-                known = {name: math.nan if value is None else value for name, value in values.items()}
-                yield partial(self._runs.log_metrics, run.trial, known, step, at)
+            yield from self._of_points(run)
             yield self._runs.flush
+
+    def _of_points(self, run: ExpectedRun) -> Iterator[Job]:
+        for values, step, at in run.points:
+            yield partial(self._runs.log_metrics, run.trial, values, step, at)
 
     def _of_results(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         if run.reason is None:
@@ -167,14 +192,14 @@ class Mirror:
             if path.is_file() and not (found and self._has_file(run, found, path.name, path)):
                 yield partial(self._runs.keep_file, run.trial, path)
 
-    def _of_study_files(
-        self, run: ExpectedRun, origin: Mapping[str, Any], found: "Run | None"
-    ) -> Iterator[Job]:
+    def _of_origin(self, run: ExpectedRun, origin: Mapping[str, Any], found: "Run | None") -> Iterator[Job]:
         if not (found and self._has_file(run, found, ORIGIN_FILE)):
             yield partial(self._runs.keep_origin, origin)
         diff = self._folder / CODE_DIFF_FILE
         if diff.is_file() and not (found and self._has_file(run, found, diff.name, diff)):
             yield partial(self._runs.keep_file, STUDY, diff)
+
+    def _of_best(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         if run.changes is not None:
             best = self._study.base.with_changes(run.changes)
             if not (found and self._has_file(run, found, BEST_CONFIG_FILE, best.to_yaml())):

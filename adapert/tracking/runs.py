@@ -243,11 +243,6 @@ class Runs:
         context = InputTag("mlflow.data.context", "training")
         self.client.log_inputs(self._run_ids[trial_id], [DatasetInput(dataset, [context])])
 
-    def log_config(self, trial_id: str, config: Config) -> None:
-        """Keep a trial's config: as params, and as a file that commands take."""
-        self.log_params(trial_id, config)
-        self.log_config_file(trial_id, config)
-
     def log_params(self, trial_id: str, config: Config) -> None:
         """Keep a trial's config as params."""
         from mlflow.entities import Param
@@ -285,18 +280,6 @@ class Runs:
         self.set_tags(trial_id, {Tag.STATUS: TrialStatus.RUNNING, Tag.MESSAGE: ""})
         self.client.update_run(self._run_ids[trial_id], status=RUN_STATUS[TrialStatus.RUNNING])
 
-    def end(
-        self,
-        trial_id: str,
-        status: TrialStatus,
-        tags: Mapping[str, str],
-        at: float,
-        reason: EndReason | None = None,
-    ) -> None:
-        """End a run; of its tags those without a value are emptied."""
-        self.set_tags(trial_id, {**tags, Tag.STATUS: status})
-        self.terminate(trial_id, status, at, reason)
-
     def terminate(
         self, trial_id: str, status: TrialStatus, at: float, reason: EndReason | None = None
     ) -> None:
@@ -306,12 +289,6 @@ class Runs:
     def keep_file(self, trial_id: str, path: Path, folder: str | None = None) -> None:
         """Keep a file, in a folder of the run's artifacts where one is named."""
         self.client.log_artifact(self._run_ids[trial_id], str(path), folder)
-
-    def keep_files(self, trial_id: str, folder: Path) -> None:
-        """Keep what an ended trial left in its folder."""
-        for path in (folder / name for name in RESULT_FILES):
-            if path.is_file():
-                self.keep_file(trial_id, path)
 
     def keep_origin(self, origin: Mapping[str, Any]) -> None:
         """Keep fingerprints of what a study was launched with."""

@@ -181,9 +181,7 @@ def sync(workspace: Path, name: str) -> tuple[int, str]:
             }
             events.append(ledger.append(EventKind.CLOSED, **said))
         study = restore_study(state.definition["study"])
-        tracker = Tracker(
-            study, ledger, events, partial(open_store, workspace), folder / "trials", PickedModels()
-        )
+        tracker = Tracker(study, ledger, events, partial(open_store, workspace), PickedModels())
         n_waiting = tracker.close()
         ledger.close()
     return n_waiting, tracker.trouble or "; ".join(tracker.refused[:3])

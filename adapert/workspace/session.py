@@ -100,7 +100,7 @@ def _operate(
     state = fold(events)
     study = restore_study(state.definition["study"])
     source = _build_source(study, state, folder, console)
-    tracker = Tracker(study, ledger, events, connect, folder / "trials")
+    tracker = Tracker(study, ledger, events, connect)
     placed = study
     if data is not None:
         placed = replace(study, base=study.base.with_changes({"data.path": str(data)}))
