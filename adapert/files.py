@@ -14,6 +14,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,40 @@ def write_whole(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with whole_file(path) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def append_line(file: FileIO, text: str) -> None:
+    """Append a line and wait until it is on the disk.
+
+    Args:
+        file: Opened by `open_lines`.
+        text: Without a line end.
+
+    Raises:
+        OSError: The disk is full or gone; what was written of the line is taken back.
+    """
+    line = f"{text}\n".encode()
+    end = file.seek(0, os.SEEK_END)
+    try:
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(file.fileno())
+    except OSError as error:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), end)
+        raise OSError(error.errno, error.strerror, str(file.name)) from error
+
+
+def open_lines(path: Path) -> FileIO:
+    """Open a file of lines for `append_line`; a last line that a killed process left torn is cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Unbuffered: a line is in the file as a whole, or the error comes where it is written.
+    file = FileIO(path, "a+")
+    file.seek(0)
+    whole = file.readall()
+    if whole and not whole.endswith(b"\n"):
+        file.truncate(whole.rfind(b"\n") + 1)
+    return file
 
 
 def parse_json(text: str | bytes) -> Any:
