@@ -3,13 +3,13 @@
 import re
 from pathlib import Path
 
-from adapert.errors import InputError, name_some, nearest
+from adapert.errors import InputError
 from adapert.records import Tag
 from adapert.results.ledger import LedgerResults
 from adapert.results.study import StudyResults
 from adapert.results.tracked import TrackedResults
 from adapert.results.trial import TrialResult
-from adapert.study.engine.folders import study_folder, study_names
+from adapert.study.engine.folders import explain_unknown, study_folder, study_names
 from adapert.study.engine.ledger import LEDGER_FILE, EventKind, read_events
 from adapert.study.plan.study import make_printable
 from adapert.tracking.read import find_run, tag_of, tracked_names
@@ -32,12 +32,7 @@ def open_study(workspace: Path, name: str) -> StudyResults:
     tracked = tracked_names(tracking_uri(workspace)) if has_store(workspace) else []
     if name in tracked:
         return TrackedResults(tracking_uri(workspace), name)
-    names = sorted({*study_names(workspace), *tracked})
-    existing = f"It has {name_some(names)}." if names else "It has no study yet."
-    raise InputError(
-        f"There is no study '{name}' in '{workspace}'.{nearest(name, names)} {existing} Launch one, or "
-        "name its workspace with --workspace."
-    )
+    raise explain_unknown(workspace, name, sorted({*study_names(workspace), *tracked}))
 
 
 def is_study_name(name: str) -> bool:
