@@ -1,7 +1,7 @@
 """What a study writes and analysis reads: trials, their ends, and the names both sides use."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -82,6 +82,12 @@ class TrialRecord:
         """Value of `OBJECTIVE`; minus infinity where it is NaN or none was reported."""
         value = self.metrics.get(OBJECTIVE, math.nan)
         return -math.inf if math.isnan(value) else value
+
+
+def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Find the record of best objective; None where none has reported one."""
+    reported = [record for record in records if record.objective > -math.inf]
+    return max(reported, key=lambda record: record.objective, default=None)
 
 
 OBJECTIVE = "best_pearson_delta"
