@@ -27,6 +27,8 @@ PICK_FORMAT = 1
 class LedgerResults(StudyResults):
     """A study of a workspace."""
 
+    state: StudyState
+
     def __init__(self, folder: Path) -> None:
         """Read a study's ledger.
 
@@ -38,59 +40,30 @@ class LedgerResults(StudyResults):
         """
         self.folder, self.name = folder, folder.name
         self._events = read_events(folder / LEDGER_FILE)
-        self._state = fold(self._events)
-
-    @property
-    def state(self) -> StudyState:
-        """Its ledger, folded."""
-        return self._state
+        self.state = fold(self._events)
+        definition = self.state.definition
+        self.question = str(definition["study"]["question"])
+        self.started_at, self.wall_seconds = float(definition["time"]), self.state.seconds
+        self.fingerprint = str(definition["study"]["base"].get("data.fingerprint", ""))
+        self.git_commit, self.packages = str(definition["git_commit"]), str(definition["packages"])
+        self.run_id = self.state.run_ids.get("", "")
 
     @property
     def design(self) -> str:
         """What it was made for."""
-        return str(self._state.definition["study"]["plan"]["kind"])
-
-    @property
-    def question(self) -> str:
-        """What it was to answer."""
-        return str(self._state.definition["study"]["question"])
+        return str(self.state.definition["study"]["plan"]["kind"])
 
     @property
     def status(self) -> str:
         """Where it stands."""
-        if self._state.closed is not None:
-            return str(self._state.closed["status"])
-        return str(TrialStatus.RUNNING if self._is_running else TrialStatus.INTERRUPTED)
-
-    @property
-    def started_at(self) -> float:
-        """When it was launched."""
-        return float(self._state.definition["time"])
-
-    @property
-    def wall_seconds(self) -> float:
-        """Time with a process at work on it."""
-        return self._state.seconds
-
-    @property
-    def fingerprint(self) -> str:
-        """Of its data."""
-        return self._base.data.fingerprint
-
-    @property
-    def git_commit(self) -> str:
-        """Of the code it was launched with."""
-        return str(self._state.definition["git_commit"])
-
-    @property
-    def packages(self) -> str:
-        """Versions it was launched with."""
-        return str(self._state.definition["packages"])
+        if self.state.closed is not None:
+            return str(self.state.closed["status"])
+        return str(TrialStatus.RUNNING if is_held(self.folder) else TrialStatus.INTERRUPTED)
 
     @property
     def origin(self) -> Mapping[str, Any]:
         """Fingerprints of its code and packages."""
-        origin: Mapping[str, Any] = self._state.definition["origin"]
+        origin: Mapping[str, Any] = self.state.definition["origin"]
         return origin
 
     @property
@@ -116,16 +89,11 @@ class LedgerResults(StudyResults):
             "'adapert pick' again."
         )
 
-    @property
-    def run_id(self) -> str:
-        """Its own run in MLflow."""
-        return self._state.run_ids.get("", "")
-
     @cached_property
     def trials(self) -> Sequence[TrialResult]:
         """Every trial."""
         asked = _asked_of(self._events)
-        return [self._result_of(record, *asked[trial]) for trial, record in self._state.records.items()]
+        return [self._result_of(record, *asked[trial]) for trial, record in self.state.records.items()]
 
     def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Read what trials reported epoch by epoch."""
@@ -152,13 +120,9 @@ class LedgerResults(StudyResults):
         folder = self.folder / PICKED_MODEL_FOLDER
         return nullcontext(folder) if folder.is_dir() else None
 
-    @property
-    def _is_running(self) -> bool:
-        return is_held(self.folder)
-
     @cached_property
     def _base(self) -> Config:
-        return build_config(self._state.definition["study"]["base"])
+        return build_config(self.state.definition["study"]["base"])
 
     def _result_of(
         self, record: TrialRecord, config_digest: str, resources: Mapping[str, Any]
@@ -179,7 +143,7 @@ class LedgerResults(StudyResults):
             n_threads=int(resources.get("cpus_per_trial", 0)),
             git_commit=self.git_commit,
             packages=self.packages,
-            run_id=self._state.run_ids.get(record.trial_id, ""),
+            run_id=self.state.run_ids.get(record.trial_id, ""),
         )
 
     def _status_of(self, record: TrialRecord) -> TrialStatus:

@@ -30,13 +30,29 @@ class PickRecord:
 
 
 class StudyResults(ABC):
-    """A study that was launched, with all that its trials left.
+    """A study that was launched, with all that its trials left; what is not known of it is empty.
 
     Attributes:
-        name: Of the study.
+        name: Its name.
+        question: What it was to answer.
+        started_at: When it was launched, seconds since 1970.
+        wall_seconds: Time with a process at work on it; NaN where that is not known.
+        fingerprint: Fingerprint of its data set.
+        git_commit: Commit of the code it was launched with.
+        packages: Versions it was launched with: ``"torch 2.13.0, ..."``.
+        run_id: Its own run in MLflow.
+        state: Its ledger, folded; None where it is read from MLflow.
     """
 
     name: str
+    question: str
+    started_at: float
+    wall_seconds: float
+    fingerprint: str
+    git_commit: str
+    packages: str
+    run_id: str
+    state: StudyState | None = None
 
     @property
     @abstractmethod
@@ -49,43 +65,13 @@ class StudyResults(ABC):
 
     @property
     @abstractmethod
-    def question(self) -> str:
-        """What it was to answer; empty where that is not known."""
-
-    @property
-    @abstractmethod
     def status(self) -> str:
         """Where it stands: a `TrialStatus`, or ``"unknown"``."""
 
     @property
     @abstractmethod
-    def started_at(self) -> float:
-        """When it was launched, seconds since 1970."""
-
-    @property
-    @abstractmethod
-    def wall_seconds(self) -> float:
-        """Time with a process at work on it; NaN where that is not known."""
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """Of its data; empty where that is not known."""
-
-    @property
-    @abstractmethod
-    def git_commit(self) -> str:
-        """Of the code it was launched with; empty where that is not known."""
-
-    @property
-    @abstractmethod
-    def packages(self) -> str:
-        """Versions it was launched with: ``"torch 2.13.0, ..."``; empty where they are not known."""
-
-    @property
-    @abstractmethod
     def origin(self) -> Mapping[str, Any]:
-        """Fingerprints of its code and packages (`describe_code`); empty where they are not known."""
+        """Fingerprints of its code and packages (`describe_code`)."""
 
     @property
     @abstractmethod
@@ -96,16 +82,6 @@ class StudyResults(ABC):
     @abstractmethod
     def picked(self) -> PickRecord | None:
         """How its config was last picked; None where none was."""
-
-    @property
-    @abstractmethod
-    def run_id(self) -> str:
-        """Its own run in MLflow; empty where it has none."""
-
-    @property
-    def state(self) -> StudyState | None:
-        """Its ledger, folded; None where it is read from MLflow."""
-        return None
 
     @cached_property
     @abstractmethod

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from adapert.errors import InputError, name_some
 from adapert.records import CODE_DIFF_FILE, ORIGIN_FILE, Tag, TrialStatus
 from adapert.results.study import PickRecord, StudyResults
 from adapert.results.trial import TrialResult
-from adapert.tracking.artifacts import artifact, downloaded, read_text
+from adapert.tracking.artifacts import downloaded, read_text
 from adapert.tracking.read import find_run, open_client, reading_store, study_runs, tag_of, trial_runs
 
 if TYPE_CHECKING:
@@ -40,6 +40,14 @@ class TrackedResults(StudyResults):
         """
         self.tracking_uri, self.name = tracking_uri, name
         self._launches = study_runs(tracking_uri, name)
+        self._run = self._launches[-1]
+        self.question = tag_of(self._run, Tag.QUESTION)
+        self.started_at = float(self._run.info.start_time) / 1000
+        self.wall_seconds = 3600 * float(self._run.data.metrics.get("wall_hours", math.nan))
+        self.fingerprint = tag_of(self._run, Tag.DATA_FINGERPRINT)
+        self.git_commit = tag_of(self._run, Tag.GIT_COMMIT)
+        self.packages = tag_of(self._run, Tag.VERSIONS)
+        self.run_id = str(self._run.info.run_id)
 
     @property
     def design(self) -> str:
@@ -53,39 +61,9 @@ class TrackedResults(StudyResults):
         return designs.pop()
 
     @property
-    def question(self) -> str:
-        """What it was to answer."""
-        return tag_of(self._run, Tag.QUESTION)
-
-    @property
     def status(self) -> str:
         """Where it stands."""
         return tag_of(self._run, Tag.STATUS) or "unknown"
-
-    @property
-    def started_at(self) -> float:
-        """When it was launched."""
-        return float(self._run.info.start_time) / 1000
-
-    @property
-    def wall_seconds(self) -> float:
-        """Time with a process at work on it."""
-        return 3600 * float(self._run.data.metrics.get("wall_hours", math.nan))
-
-    @property
-    def fingerprint(self) -> str:
-        """Of its data."""
-        return tag_of(self._run, Tag.DATA_FINGERPRINT)
-
-    @property
-    def git_commit(self) -> str:
-        """Of the code it was launched with."""
-        return tag_of(self._run, Tag.GIT_COMMIT)
-
-    @property
-    def packages(self) -> str:
-        """Versions it was launched with."""
-        return tag_of(self._run, Tag.VERSIONS)
 
     @cached_property
     def origin(self) -> Mapping[str, Any]:
@@ -104,11 +82,6 @@ class TrackedResults(StudyResults):
         """How its config was last picked."""
         objective, _, reevaluation = tag_of(self._run, Tag.PICKED_BY).partition(" ")
         return PickRecord(objective, reevaluation) if objective else None
-
-    @property
-    def run_id(self) -> str:
-        """Its own run."""
-        return str(self._run.info.run_id)
 
     @cached_property
     def trials(self) -> Sequence[TrialResult]:
@@ -130,25 +103,16 @@ class TrackedResults(StudyResults):
             ]
         return pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
 
-    @contextmanager
-    def file(self, trial: TrialResult, name: str) -> Iterator[Path]:
+    def file(self, trial: TrialResult, name: str) -> AbstractContextManager[Path]:
         """Give the path of a file that a trial left."""
-        with artifact(find_run(self.tracking_uri, trial.run_id), self.tracking_uri, name) as path:
-            yield path
+        run = find_run(self.tracking_uri, trial.run_id)
+        return downloaded(f"{run.info.artifact_uri}/{name}", self.tracking_uri)
 
     def picked_model(self) -> AbstractContextManager[Path] | None:
         """Give the folder of its picked config's model, somewhere in which its bundle lies."""
         address = tag_of(self._run, Tag.PICKED_MODEL)
-        return self._logged_files(address) if address else None
-
-    @property
-    def _run(self) -> "Run":
-        """Its own run; of several launches the last."""
-        return self._launches[-1]
-
-    @contextmanager
-    def _logged_files(self, address: str) -> Iterator[Path]:
-        """Give a logged model's folder; MLflow would look its address up in the global store alone."""
+        if not address:
+            return None
         from mlflow.exceptions import MlflowException
 
         try:
@@ -158,8 +122,8 @@ class TrackedResults(StudyResults):
                 f"The study's picked model is '{address}', but the store cannot give it: {error.message} "
                 "Run 'adapert pick' again."
             ) from error
-        with downloaded(logged.artifact_location, self.tracking_uri) as folder:
-            yield folder
+        # MLflow itself would look the model's address up in the global store alone.
+        return downloaded(logged.artifact_location, self.tracking_uri)
 
 
 def _result_of(run: "Run") -> TrialResult:
