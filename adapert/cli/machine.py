@@ -1,4 +1,4 @@
-"""The command about the machine: doctor."""
+"""The command doctor."""
 
 import typer
 
@@ -7,7 +7,7 @@ from adapert.cli.printing import console
 
 
 def doctor(data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
-    """Examine machine, packages, store, data and studies: what is wrong, and the cure."""
+    """Check machine, packages, store, data and studies: what is wrong, and how to fix it."""
     from adapert.doctor.examine import examine
     from adapert.doctor.findings import build_table, has_problem
 

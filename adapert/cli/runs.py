@@ -25,18 +25,20 @@ RunName = Annotated[
 
 def predict(
     run: RunName,
-    genes: Annotated[list[str], typer.Argument(metavar="GENE...", help="Genes; KLF1+MAP2K6 for several.")],
-    out: Annotated[Path | None, typer.Option("--out", help=".csv, .parquet or .h5ad of the deltas.")] = None,
+    genes: Annotated[list[str], typer.Argument(metavar="GENE", help="Genes; KLF1+MAP2K6 for a combination.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write deltas to .csv, .parquet or .h5ad.")
+    ] = None,
     contexts: Annotated[
-        Path | None, typer.Option("--contexts", help="CSV of the genes that the model selected.")
+        Path | None, typer.Option("--contexts", help="Write genes that the model selected to a CSV.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="PNG, SVG or PDF of the first perturbation's context.")
+        Path | None, typer.Option("--picture", help="Draw the first context to PNG, SVG or PDF.")
     ] = None,
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
-    """Predict perturbations by a study's picked model, or by one trial; nothing observed is read."""
+    """Predict perturbations with a study's picked model or one trial; no observed response is read."""
     from adapert.api import predict as predict_run
     from adapert.csv_files import write_csv
     from adapert.files import whole_file
@@ -66,7 +68,7 @@ def predict(
 
 
 def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
-    """Run a tracked trial again, and compare its metrics; exit status 1 where any differs."""
+    """Run a tracked trial again and compare its metrics; exit status 1 if any differs."""
     from adapert.api import rerun as rerun_trial
     from adapert.prediction.rerun import describe_result
     from adapert.training.loop import DivergedError

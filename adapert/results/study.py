@@ -159,7 +159,7 @@ class StudyResults(ABC):
         if self.status == TrialStatus.RUNNING:
             return f"Wait for its first: 'adapert status {self.name}'."
         if self.status in (TrialStatus.INTERRUPTED, TrialStatus.STOPPED):
-            return f"Go on with it: adapert resume {self.name}"
+            return f"Continue it: adapert resume {self.name}"
         return f"See why with 'adapert status {self.name}', or launch it again under another name."
 
     def count(self, status: TrialStatus) -> int:
