@@ -1,4 +1,4 @@
-"""What MLflow should have of a study, as its ledger tells it: a run for the study, and one for each trial."""
+"""What MLflow should have of a study by its ledger: a run for the study, and one for each trial."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -25,18 +25,18 @@ class ExpectedRun:
     """A run as it should be after the ledger's last line.
 
     Attributes:
-        trial: Its id; `STUDY` for the study's own run.
-        name: Shown by MLflow.
-        at: Its start, seconds since 1970.
-        tags: That it was created with.
-        changes: Of the trial's config; of the study's own run those of its best trial. None where there is
-            no config.
+        trial: Trial id; `STUDY` for the study's own run.
+        name: Name that MLflow shows.
+        at: Start, seconds since 1970.
+        tags: Tags that it is created with.
+        changes: Changes of the trial's config, or, for the study's own run, of its best trial's; None where
+            there is no config.
         status: How it ended, or that it runs.
         reason: Why it ended.
-        end_tags: That its end gives it.
-        ended_at: When; None while it runs.
-        points: Its metrics, oldest first.
-        n_lines: Of the ledger that are about it.
+        end_tags: Tags that its end adds.
+        ended_at: When it ended; None while it runs.
+        points: Metrics, oldest first.
+        n_lines: Lines of the ledger that are about it.
     """
 
     trial: str
@@ -102,17 +102,10 @@ def _expect(study: Study, event: Event, state: StudyState, runs: "ExpectedRuns")
         expectation(study, event, state, runs)
 
 
-def _study_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
-    return _shared_tags(study, definition) | {
-        Tag.KIND: "study",
-        Tag.DESIGN: study.plan.kind,
-        Tag.QUESTION: study.question,
-        Tag.STATUS: TrialStatus.RUNNING,
-        Tag.DATA_FINGERPRINT: study.base.data.fingerprint,
-    }
-
-
 def _trial_tags(study: Study, state: StudyState, record: TrialRecord, config_digest: str) -> dict[str, str]:
+    # What a trial's numbers may depend on besides config, data and code.
+    resources = state.session.get("resources", {})
+    machine = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
     return _shared_tags(study, state.definition) | {
         Tag.KIND: "trial",
         Tag.TRIAL: record.trial_id,
@@ -121,7 +114,7 @@ def _trial_tags(study: Study, state: StudyState, record: TrialRecord, config_dig
         Tag.SEED: str(record.seed),
         Tag.CONFIG_DIGEST: config_digest,
         Tag.DATA_FINGERPRINT: str(record.changes.get("data.fingerprint", study.base.data.fingerprint)),
-        **_machine_tags(state),
+        **{tag: str(value) for tag, value in machine.items() if value is not None},
     }
 
 
@@ -133,13 +126,6 @@ def _shared_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _machine_tags(state: StudyState) -> dict[str, str]:
-    """What a trial's numbers may depend on beside config, data and code."""
-    resources = state.session.get("resources", {})
-    named = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
-    return {tag: str(value) for tag, value in named.items() if value is not None}
-
-
 class ExpectedRuns(dict[str, ExpectedRun]):
     """Trial id to run; a run that began in an earlier line than those that are followed has no name."""
 
@@ -149,7 +135,14 @@ class ExpectedRuns(dict[str, ExpectedRun]):
 
 
 def _expect_study(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
-    runs[STUDY] = ExpectedRun(STUDY, study.name, event["time"], _study_tags(study, event))
+    tags = _shared_tags(study, event) | {
+        Tag.KIND: "study",
+        Tag.DESIGN: study.plan.kind,
+        Tag.QUESTION: study.question,
+        Tag.STATUS: TrialStatus.RUNNING,
+        Tag.DATA_FINGERPRINT: study.base.data.fingerprint,
+    }
+    runs[STUDY] = ExpectedRun(STUDY, study.name, event["time"], tags)
 
 
 def _expect_asked(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:

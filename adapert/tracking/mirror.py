@@ -1,7 +1,7 @@
-"""Compares MLflow's runs of a study with its ledger, and says what to deliver so that MLflow has all of it.
+"""Compares MLflow's runs of a study with its ledger, and lists what to deliver so that MLflow has all of it.
 
-What a store has is asked of the store, never remembered: one that was lost, emptied or put back from an older
-backup is filled again, and whatever it has taken is not delivered twice.
+The store is asked what it has; nothing is remembered. So a store that was lost, emptied or restored from an
+older backup is filled again, and nothing that it has is delivered twice.
 """
 
 import json
@@ -48,8 +48,8 @@ class Delivery:
     """What a run lacks.
 
     Attributes:
-        n_lines: Of the ledger that wait for it.
-        jobs: In order; each may be repeated.
+        n_lines: Lines of the ledger that wait for it.
+        jobs: What to do, in order; each may be repeated.
     """
 
     n_lines: int
@@ -74,9 +74,9 @@ class Mirror:
 
         Args:
             study: As its ledger defines it.
-            runs: Of the store.
-            folder: The study's.
-            models: For its picked model, which is left out if None.
+            runs: Writer of the store's runs.
+            folder: Folder of the study.
+            models: Keeps its picked model; None leaves that out.
         """
         self._study, self._runs, self._folder, self._models = study, runs, folder, models
 
@@ -206,7 +206,7 @@ class Mirror:
                 yield partial(self._runs.log_best, best)
 
     def _has_file(self, run: ExpectedRun, found: "Run", name: str, like: Path | str | None = None) -> bool:
-        """Whether a run has a file; a server whose run has its end was given all before."""
+        """Whether a run has a file; on a server, a run that has its end was given all files before it."""
         if is_local(found):
             return has_file(found, name, like)
         return run.ended_at is not None and self._has_end(run, found)
@@ -238,8 +238,12 @@ class Mirror:
                 yield partial(self._runs.keep_file, STUDY, path, kept)
 
     def _of_pick(self, found: "Run | None") -> Iterator[Job]:
-        said = _read_pick(self._folder / PICK_FILE)
-        if said and said != ("" if found is None else found.data.tags.get(Tag.PICKED_BY)):
+        try:
+            pick = json.loads((self._folder / PICK_FILE).read_text(encoding="utf-8"))
+            said = picked_by(pick["objective"], pick["reevaluation"])
+        except (OSError, ValueError, KeyError, TypeError):  # none, or a damaged file
+            return
+        if said != ("" if found is None else found.data.tags.get(Tag.PICKED_BY)):
             yield partial(self._runs.set_tags, STUDY, {Tag.PICKED_BY: said})
 
     def _of_model(self, found: "Run | None") -> Iterator[Job]:
@@ -272,15 +276,6 @@ def _has_end_tags(run: ExpectedRun, found: "Run") -> bool:
 
 def _is_same(value: float, other: float | None) -> bool:
     return other is not None and (value == other or (math.isnan(value) and math.isnan(other)))
-
-
-def _read_pick(path: Path) -> str:
-    """How a config was picked, as its tag says it; empty where none was, or the file is damaged."""
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        return picked_by(said["objective"], said["reevaluation"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 def _read_opened(folder: Path, study: Study, digests: set[str]) -> Mapping[str, Any] | None:

@@ -22,7 +22,7 @@ from adapert.records import (
 )
 from adapert.study.engine.ledger import EventKind, Ledger
 from adapert.tracking.expected import STUDY
-from adapert.tracking.read import open_client, study_run
+from adapert.tracking.read import PAGE_SIZE, open_client, study_run
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -38,16 +38,13 @@ RUN_STATUS = {
 }
 
 RESULT_FILES = (PER_PERTURBATION_FILE, WEIGHTS_FILE, ERROR_FILE)
-"""What MLflow gets of an ended trial's folder, beside its config."""
+"""What MLflow gets of an ended trial's folder, besides its config."""
 
 MAX_PARAM = 6000
 """Characters of a param that MLflow stores."""
 
 MAX_TAG = 8000
 """Characters of a tag that MLflow stores."""
-
-PAGE_SIZE = 500
-"""Runs that are asked for at once."""
 
 MAX_METRICS = 1000
 """Metrics that MLflow takes in one call."""
@@ -79,16 +76,16 @@ LASTING_ERRORS = (
 
 
 class NotYetError(RuntimeError):
-    """What all else of a run needs, a store and the run itself, is not to be had yet, whatever the reason."""
+    """The store does not answer, or does not take the run itself, which everything else about it needs."""
 
 
 def is_lasting(error: Exception) -> bool:
-    """Whether the store would refuse the same again."""
+    """Whether the store would refuse the same call again."""
     return isinstance(error, InputError) or getattr(error, "error_code", "") in LASTING_ERRORS
 
 
 def run_status(status: TrialStatus, reason: EndReason | None = None) -> str:
-    """MLflow's status of a run; a trial that a rung compared ended as it should, and its tags say how."""
+    """MLflow's status of a run; a trial stopped at a rung ended as it should, and its tags say how."""
     return "FINISHED" if reason == EndReason.RUNG else RUN_STATUS[status]
 
 
@@ -115,12 +112,12 @@ class Runs:
     """Writes runs. Metrics wait until `flush`, so that several epochs go in one call."""
 
     def __init__(self, connect: Connect, ledger: Ledger, run_ids: Mapping[str, str], is_new: bool) -> None:
-        """Know the runs that a ledger names; the store is not opened yet.
+        """Start from the runs that a ledger names; the store is not opened yet.
 
         Args:
             connect: Opens the store.
-            ledger: Where ids of new runs are recorded.
-            run_ids: Trial id to run, so far.
+            ledger: Ledger that records the ids of new runs.
+            run_ids: Trial id to run id, so far.
             is_new: Whether the store cannot have runs that the ledger does not name.
         """
         self._connect, self._ledger, self._run_ids, self._is_new = connect, ledger, dict(run_ids), is_new
@@ -130,7 +127,7 @@ class Runs:
 
     @property
     def client(self) -> "MlflowClient":
-        """Of the store, opened by its first use."""
+        """Client of the store, which its first use opens."""
         if self._client is None:
             with _waited_for():
                 client, self._experiment_id = self._connect()
@@ -262,11 +259,11 @@ class Runs:
         waiting += [Metric(name, float(value), milliseconds(at), step) for name, value in values.items()]
 
     def forget_metrics(self) -> None:
-        """Drop the metrics that wait: they are to be logged anew."""
+        """Drop the metrics that wait, to log them again."""
         self._metrics.clear()
 
     def flush(self) -> None:
-        """Write the metrics that wait; one that the store refuses for good keeps no other back."""
+        """Write the metrics that wait; one that the store refuses for good does not hold others back."""
         refusals = []
         for trial_id, metrics in list(self._metrics.items()):
             for start in range(0, len(metrics), MAX_METRICS):
@@ -291,7 +288,7 @@ class Runs:
         self.client.log_artifact(self._run_ids[trial_id], str(path), folder)
 
     def keep_origin(self, origin: Mapping[str, Any]) -> None:
-        """Keep fingerprints of what a study was launched with."""
+        """Keep the fingerprints that a study was launched with."""
         self.client.log_dict(self._run_ids[STUDY], dict(origin), ORIGIN_FILE)
 
     def has_artifact(self, run: "Run", name: str, like: Path | None = None) -> bool:
@@ -374,7 +371,7 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]], note: N
     """Keep each study's PNG figures with its own run, where MLflow shows them.
 
     Args:
-        tracking_uri: MLflow's.
+        tracking_uri: Address of the store.
         drawn: Study to its files.
         note: Told where the store did not take them.
     """
@@ -393,10 +390,10 @@ def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str, 
     """Remember how a study's config was last picked.
 
     Args:
-        tracking_uri: MLflow's.
-        study: That was picked from.
-        objective: By which.
-        reevaluation: The study that trained the best anew; empty where none did.
+        tracking_uri: Address of the store.
+        study: Study that was picked from.
+        objective: Metric by which it was picked.
+        reevaluation: Study that retrained the best; empty where none did.
         note: Told where the store did not take it.
     """
 
@@ -418,9 +415,9 @@ def keep_evaluation(
     """Keep what came of an evaluation with its study's own run; ``adapert sync`` does so later, too.
 
     Args:
-        tracking_uri: MLflow's.
-        study: Whose config was evaluated.
-        folder: That the evaluation was written into; its small files are kept below ``evaluation``.
+        tracking_uri: Address of the store.
+        study: Study of the config that was evaluated.
+        folder: Folder of the evaluation; its small files are kept below ``evaluation``.
         n_openings: How often the study's test split was opened so far; None where it stayed closed.
         note: Told where the store did not take it.
     """
@@ -440,7 +437,7 @@ def keep_report(tracking_uri: str, studies: Sequence[str], page: str, note: Note
     """Keep a report with the own run of each study that it is about, where MLflow shows it.
 
     Args:
-        tracking_uri: MLflow's.
+        tracking_uri: Address of the store.
         studies: Their names.
         page: HTML.
         note: Told where the store did not take it.
@@ -458,7 +455,7 @@ def try_to_keep(what: str, keep: Callable[[], None], note: Note) -> None:
     """Give the store something that the workspace has already; whatever it does, the command goes on.
 
     Args:
-        what: Is kept, for the sentence that says it was not.
+        what: Name of what is kept, for the message that says it was not.
         keep: Gives it to the store.
         note: Told where the store did not take it.
     """
