@@ -1,9 +1,8 @@
 """A study as the workspace has it: its ledger, and what its trials left in their folders."""
 
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -102,18 +101,24 @@ class LedgerResults(StudyResults):
             if event["event"] == EventKind.REPORTED:
                 reports[event["trial"]].append(event)
         rows = [
-            (f"{self.name}/{trial}", metric, event["epoch"], _number(event["metrics"][metric]))
+            (f"{self.name}/{trial}", metric, event["epoch"], event["metrics"][metric])
             for trial, of_trial in reports.items()
             for metric in metrics
             for event in of_trial
             if metric in event["metrics"]
         ]
-        return pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
+        frame = pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
+        return frame.astype({"value": float})  # the ledger writes null for NaN
 
     def file(self, trial: TrialResult, name: str) -> AbstractContextManager[Path]:
         """Give the path of a file that a trial left."""
         path = trial_folder(self.folder, trial.trial_id) / name
-        return _existing(path, trial)
+        if not path.is_file():
+            raise InputError(
+                f"Trial '{trial.name}' ended as {trial.status} and should have left '{path}', but the file "
+                "is not there. Put it back, or name another trial."
+            )
+        return nullcontext(path)
 
     def picked_model(self) -> AbstractContextManager[Path] | None:
         """Give the folder with the bundle of its picked config's model."""
@@ -127,12 +132,13 @@ class LedgerResults(StudyResults):
     def _result_of(
         self, record: TrialRecord, config_digest: str, resources: Mapping[str, Any]
     ) -> TrialResult:
+        is_left = record.status == TrialStatus.RUNNING and self.status != TrialStatus.RUNNING
         return TrialResult(
             study=self.name,
             trial_id=record.trial_id,
             variant=record.variant,
             seed=record.seed,
-            status=self._status_of(record),
+            status=TrialStatus.INTERRUPTED if is_left else record.status,
             reason=str(record.reason or ""),
             message=record.message,
             host=record.host,
@@ -146,30 +152,11 @@ class LedgerResults(StudyResults):
             run_id=self.state.run_ids.get(record.trial_id, ""),
         )
 
-    def _status_of(self, record: TrialRecord) -> TrialStatus:
-        is_left = record.status == TrialStatus.RUNNING and self.status != TrialStatus.RUNNING
-        return TrialStatus.INTERRUPTED if is_left else record.status
-
 
 def write_pick(folder: Path, picked: PickRecord) -> None:
-    """Write down how a study's config was picked.
-
-    Args:
-        folder: The study's.
-        picked: How.
-    """
+    """Write how a study's config was picked into the study's folder."""
     said = {"format": PICK_FORMAT, "objective": picked.objective, "reevaluation": picked.reevaluation}
     write_whole(folder / PICK_FILE, json.dumps(said))
-
-
-@contextmanager
-def _existing(path: Path, trial: TrialResult) -> Iterator[Path]:
-    if not path.is_file():
-        raise InputError(
-            f"Trial '{trial.name}' ended as {trial.status} and should have left '{path}', but the file is "
-            "not there. Put it back, or name another trial."
-        )
-    yield path
 
 
 def _asked_of(events: Sequence[Event]) -> dict[str, tuple[str, Mapping[str, Any]]]:
@@ -182,7 +169,3 @@ def _asked_of(events: Sequence[Event]) -> dict[str, tuple[str, Mapping[str, Any]
         elif event["event"] == EventKind.ASKED:
             asked[event["trial"]] = event["config_digest"], resources
     return asked
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

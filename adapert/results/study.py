@@ -1,4 +1,4 @@
-"""What can be read of a study, whichever place it is read from."""
+"""What can be read of a study, whether from its ledger or from MLflow."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ class PickRecord:
     """How a study's config was last picked.
 
     Attributes:
-        objective: By which.
-        reevaluation: The study that trained its best again; empty where none did.
+        objective: Metric by which it was picked.
+        reevaluation: Study that retrained the best; empty where none did.
     """
 
     objective: str
@@ -96,8 +96,8 @@ class StudyResults(ABC):
             metrics: Names of reported metrics.
 
         Returns:
-            Columns run, metric, epoch, value; a trial without a metric has no row of it. Of an epoch that was
-            trained twice, since a worker was lost, the later report.
+            Columns run, metric, epoch, value; a trial without a metric has no row of it. Where an epoch was
+            trained twice, since a worker was lost, the later report counts.
         """
 
     @abstractmethod
@@ -140,7 +140,7 @@ class StudyResults(ABC):
         return by_number[number.lstrip("0")]
 
     def best_trial(self) -> TrialResult:
-        """Find the finished trial of best validation Pearson-delta.
+        """Find the finished trial with the best validation Pearson-delta.
 
         Raises:
             InputError: None is finished.
@@ -155,7 +155,7 @@ class StudyResults(ABC):
 
     @property
     def how_to_finish(self) -> str:
-        """How it gets a finished trial, in a sentence."""
+        """Advice on how to get a finished trial, in a sentence."""
         if self.status == TrialStatus.RUNNING:
             return f"Wait for its first: 'adapert status {self.name}'."
         if self.status in (TrialStatus.INTERRUPTED, TrialStatus.STOPPED):
@@ -163,5 +163,5 @@ class StudyResults(ABC):
         return f"See why with 'adapert status {self.name}', or launch it again under another name."
 
     def count(self, status: TrialStatus) -> int:
-        """Number of trials that stand so."""
+        """Number of trials with a status."""
         return sum(trial.status == status for trial in self.trials)

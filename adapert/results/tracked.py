@@ -32,8 +32,8 @@ class TrackedResults(StudyResults):
         """Find a study's own runs.
 
         Args:
-            tracking_uri: MLflow's, such as ``"sqlite:////runs/mlflow.db"``.
-            name: Of the study.
+            tracking_uri: Address of the store, such as ``"sqlite:////runs/mlflow.db"``.
+            name: Name of the study.
 
         Raises:
             InputError: No such store or study.
@@ -91,6 +91,10 @@ class TrackedResults(StudyResults):
 
     def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Read what trials reported epoch by epoch."""
+
+        def latest(reports: "Iterable[Metric]") -> dict[int, float]:
+            return {report.step: report.value for report in sorted(reports, key=lambda each: each.timestamp)}
+
         client = open_client(self.tracking_uri)
         with reading_store():
             # One query a run and metric costs 2 ms; MLflow's public interface has none for several runs.
@@ -99,7 +103,7 @@ class TrackedResults(StudyResults):
                 for trial in self.trials
                 for metric in metrics
                 if metric in trial.metrics
-                for epoch, value in _latest_by_epoch(client.get_metric_history(trial.run_id, metric))
+                for epoch, value in sorted(latest(client.get_metric_history(trial.run_id, metric)).items())
             ]
         return pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
 
@@ -150,16 +154,12 @@ def _result_of(run: "Run") -> TrialResult:
 def _typed(params: Mapping[str, str]) -> dict[str, Any]:
     """Give MLflow's strings the types of the config's fields; a fingerprint of digits stays a string."""
     defaults = Config().flat()
-    ordered = {name: params[name] for name in (*defaults, *params) if name in params}
-    return {name: _cast(text, defaults.get(name)) for name, text in ordered.items()}
-
-
-def _cast(text: str, like: Any) -> Any:
-    if isinstance(like, bool):
-        return text == "True"
-    return type(like)(text) if isinstance(like, int | float) else text
-
-
-def _latest_by_epoch(reports: "Iterable[Metric]") -> list[tuple[int, float]]:
-    latest = {report.step: report.value for report in sorted(reports, key=lambda report: report.timestamp)}
-    return sorted(latest.items())
+    typed: dict[str, Any] = {}
+    for name in (*defaults, *params):
+        if name in params:
+            text, like = params[name], defaults.get(name)
+            if isinstance(like, bool):
+                typed[name] = text == "True"  # bool("False") is True
+            else:
+                typed[name] = type(like)(text) if isinstance(like, int | float) else text
+    return typed

@@ -168,7 +168,7 @@ def _expect_ended(study: Study, event: Event, state: StudyState, runs: ExpectedR
     record, run = state.records[event["trial"]], runs[event["trial"]]
     run.points.append(({"total_seconds": record.seconds}, record.n_epochs, event["time"]))
     tags = {Tag.MESSAGE: record.message, Tag.REASON: str(record.reason), Tag.HOST: record.host}
-    run.end(record.status, tags, event["time"], record.reason)
+    run.end(record.status, {**tags}, event["time"], record.reason)
 
 
 def _expect_opened(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
@@ -180,12 +180,12 @@ def _expect_closed(study: Study, event: Event, state: StudyState, runs: Expected
     for record in state.running:
         runs[record.trial_id].end(TrialStatus.INTERRUPTED, {}, event["time"])
     run, best = runs[STUDY], best_finished(state)
-    tags = {Tag.MESSAGE: event["message"], NOTE: describe_state(state)}
+    tags: dict[str, str] = {Tag.MESSAGE: event["message"], NOTE: describe_state(state)}
     run.changes = None if best is None else best.changes
     run.points.append((summarize_state(state), 0, event["time"]))
-    run.end(
-        TrialStatus(event["status"]), tags | ({"best_trial": best.trial_id} if best else {}), event["time"]
-    )
+    if best is not None:
+        tags["best_trial"] = best.trial_id
+    run.end(TrialStatus(event["status"]), tags, event["time"])
 
 
 _EXPECTATIONS = {

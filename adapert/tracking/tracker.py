@@ -1,9 +1,9 @@
 """Carries a study's ledger to MLflow, in a thread, so that no trial waits for it.
 
 The ledger is the spool. First the store is asked what it has of the study (`adapert.tracking.mirror`), and
-what it lacks is delivered run by run; then each new line goes in order; at the end the store is asked once
-more. So one that is slow, full, gone or lost costs nothing but time, and what it took is not delivered again.
-How many lines it has is kept in a file beside the ledger, for `adapert status`.
+what it lacks is delivered run by run; then new lines follow in order; at the end the store is asked again.
+So a store that is slow, full or lost costs nothing but time, and what it took is not delivered again. The
+number of lines that it has is kept in a file next to the ledger, for `adapert status`.
 """
 
 import json
@@ -22,7 +22,7 @@ from adapert.tracking.mirror import Delivery, Job, Mirror, Models
 from adapert.tracking.runs import Connect, NotYetError, Runs, is_lasting
 
 DELIVERED_FILE = "delivered.json"
-"""Beside the ledger: how many of its lines, `EventKind.TRACKED` ones aside, MLflow has."""
+"""Next to the ledger: how many of its lines, apart from `EventKind.TRACKED`, MLflow has."""
 
 RETRY_SECONDS = 1.0, 60.0
 """Wait before trying an unreachable store again: at first, and at most."""
@@ -31,10 +31,10 @@ PATIENCE_SECONDS = 20.0
 """How long the end of a study waits for a store that does not answer."""
 
 MAX_LINES = 100
-"""Of a delivery: what was taken is counted before the next one."""
+"""Lines per delivery; what was taken is counted before the next one."""
 
 PAUSE_SECONDS = 0.5
-"""Between two deliveries: what comes meanwhile goes in one call a run."""
+"""Pause between two deliveries, so that the lines of a run go in one call."""
 
 
 class Tracker:
@@ -54,8 +54,8 @@ class Tracker:
             study: As its ledger defines it.
             ledger: Held by this process.
             events: Its lines so far.
-            connect: Opens the store, by the writing thread.
-            models: For the study's picked model, which is left as it is if None.
+            connect: Opens the store; called by the writing thread.
+            models: Keeps the study's picked model; None leaves that out.
         """
         self._ledger, self._folder = ledger, ledger.path.parent
         self._n_delivered, self._n_lines = read_delivered(self._folder), count_lines(events)
@@ -95,7 +95,7 @@ class Tracker:
         A store that is only slow is waited for as long as it answers.
 
         Args:
-            patience_seconds: Wait for a store that does not answer.
+            patience_seconds: How long to wait for a store that does not answer.
 
         Returns:
             Number of lines that still wait, at least 1 where the store could not be asked; then `trouble`
@@ -109,7 +109,7 @@ class Tracker:
         while self._thread.is_alive() and n_answered < self._runs.n_answered:
             n_answered = self._runs.n_answered
             self._thread.join(patience_seconds + PATIENCE_SECONDS)
-        with self._came:  # what the thread still does, if it is waited for no longer, changes no answer
+        with self._came:  # from here on, whatever the thread still does must not change the answer
             self._is_left = True
             if self._is_checked:
                 return 0

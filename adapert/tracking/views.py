@@ -13,7 +13,7 @@ from adapert.records import Tag
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-KNOBS = (
+HYPERPARAMETERS = (
     "loss.lambda_non",
     "loss.lambda_align",
     "loss.huber_delta",
@@ -30,7 +30,7 @@ WIDTHS = {
     f"tags.`{Tag.STUDY}`": 110,
     f"tags.`{Tag.VARIANT}`": 110,
     "metrics.`epoch`": 60,
-    **{f"params.`{knob}`": 125 for knob in KNOBS},
+    **{f"params.`{name}`": 125 for name in HYPERPARAMETERS},
     f"tags.`{Tag.MESSAGE}`": 200,
 }
 """Column to its width in pixels, in the table's order."""
@@ -39,7 +39,7 @@ STUDIES = "studies"
 """The view of all trials below their studies, newest first."""
 
 N_STUDIES = 100
-"""Whose leaderboards are shared: the newest."""
+"""Newest studies that get a leaderboard."""
 
 
 def find_views(client: "MlflowClient", experiment_id: str) -> dict[str, dict[str, str]]:
@@ -85,7 +85,7 @@ def share_views(client: "MlflowClient", experiment_id: str) -> list[str]:
 
 
 def _key(view: str) -> str:
-    """Under which MLflow keeps a view."""
+    """Key under which MLflow keeps a view."""
     return view.replace(" of ", ".")
 
 
