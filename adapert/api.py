@@ -77,8 +77,8 @@ def prepare(
         network: Table ``gene_a gene_b score``, or STRING's links file.
         embeddings: .npz, csv, tsv, parquet, or GenePT's pickle.
         out: New directory for the data set.
-        network_info: STRING's info file; found beside the links.
-        aliases: Table of two symbols of the same gene.
+        network_info: STRING's info file; found next to the links.
+        aliases: Table of pairs of symbols of one gene.
         split_file: Saved split, instead of a drawn one.
         note: Told what was guessed and found.
         **choices: Fields of `PrepareChoices`, such as ``split_seed=1``; ``where`` may be one condition.
@@ -130,7 +130,7 @@ def launch(
 
     Args:
         study: A recipe's name, the path of a recipe (.py), or a whole `Study`, whose base has its data.
-        data: Prepared data set; else the one that `config` names.
+        data: Prepared data set; the one that `config` names if None.
         workspace: Directory of the studies and the MLflow store.
         config: YAML config to start from.
         changes: Dotted config fields on top: ``{"model.tau": 0.5}``.
@@ -194,10 +194,6 @@ def launch(
 def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """Load a row a trial: its config under dotted names, its status, the last value of every metric.
 
-    Args:
-        study: Its name.
-        workspace: Directory of the studies and the MLflow store.
-
     Returns:
         As `adapert.results.study.StudyResults.frame`.
 
@@ -212,10 +208,6 @@ def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
 @settings_put_back()
 def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """Load the long table of a study's finished trials: a row a trial, perturbation and metric.
-
-    Args:
-        study: Its name.
-        workspace: Directory of the studies and the MLflow store.
 
     Returns:
         `adapert.records.LONG_COLUMNS` and ``lambda_non``.
@@ -301,7 +293,7 @@ def evaluate(
 
     Args:
         config: YAML config; the defaults if None.
-        data: Prepared data set; else the one that `config` names.
+        data: Prepared data set; the one that `config` names if None.
         workspace: Its studies may have tried the config, and its ledger counts the openings.
         plan: Models, split, seeds, refit; three seeds of every model on the test split if None.
         changes: Dotted config fields on top.
@@ -389,7 +381,7 @@ class Drawn:
     """Figures and tables that were written.
 
     Attributes:
-        paths: Of the files, each figure's PNG first.
+        paths: Files, each figure's PNG first.
         claims: The paper's claims next to the estimates; None without an ablation or sensitivity study.
     """
 

@@ -19,7 +19,7 @@ console = Console(highlight=False, markup=False, emoji=False)
 
 
 def print_error(sentence: str) -> None:
-    """Print the one sentence with which a command ends."""
+    """Print the error that a command ends with."""
     print(f"Error: {sentence}", file=sys.stderr)  # noqa: T201
 
 
@@ -39,14 +39,14 @@ def print_rows(rows: list[tuple[str, str]]) -> None:
 
 
 def print_candidates(picked: "Pick", n_shown: int = 4) -> None:
-    """Print the best configs side by side, how those that were trained anew did, and which is picked."""
+    """Print the best configs side by side, how those that were retrained did, and which is picked."""
     from adapert.selection.rank import describe_objective
 
     words = describe_objective(picked.metric)
     columns = build_candidate_rows(picked, n_shown)
     console.print("Best configs on validation:")
     table = Table(box=None, pad_edge=False)
-    table.add_column("rank", overflow="fold")  # what does not fit goes on in the next line, whole
+    table.add_column("rank", overflow="fold")  # wrap what does not fit, rather than cut it
     for rank in range(1, len(next(iter(columns.values()))) + 1):
         table.add_column(str(rank), justify="right", overflow="fold")
     for name, values in columns.items():
@@ -66,7 +66,7 @@ def build_candidate_rows(picked: "Pick", n_shown: int = 4) -> dict[str, list[str
 
     Args:
         picked: With any number of candidates.
-        n_shown: How many of them, at most; all that were trained anew are.
+        n_shown: How many of them, at most; all that were retrained are.
 
     Returns:
         What a row is called, and its value of each config.
@@ -126,7 +126,7 @@ def _short(value: Any) -> str:
 
 
 def print_figures(paths: Sequence[Path]) -> None:
-    """Print where figures and tables lie: of each the first of its files, with the forms of the others."""
+    """Print the files of figures and tables: the first of each, with the formats of the others."""
     forms: dict[Path, list[str]] = {}
     for path in paths:
         forms.setdefault(path.with_suffix(""), []).append(path.suffix[1:])

@@ -1,17 +1,13 @@
-"""Python and packages: are they what adapert was made for?"""
+"""Checks of Python's and the packages' versions."""
 
 import platform
 import shlex
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING
 
 from adapert.doctor.findings import Finding, State
 from adapert.errors import name_some
-
-if TYPE_CHECKING:
-    from packaging.specifiers import SpecifierSet
 
 SHOWN_PACKAGES = ("adapert", "torch", "ray", "optuna", "mlflow", "numpy", "pandas", "anndata")
 
@@ -44,7 +40,7 @@ def check_packages(requirements: Sequence[str] | None = None) -> Finding:
             return Finding(
                 "packages",
                 State.WARNING,
-                "adapert must be installed for its requirements to be known, but it only lies on the path. "
+                "adapert must be installed for its requirements to be known, but it is only on the path. "
                 "Run in its folder: python -m pip install -e .",
             )
         requirements = metadata.requires("adapert") or []
@@ -54,7 +50,7 @@ def check_packages(requirements: Sequence[str] | None = None) -> Finding:
     wrong = {
         need: f"{need.name} {versions[need.name] or 'missing'} (needs {need.specifier or 'any'})"
         for need in needed
-        if not _is_within(versions[need.name], need.specifier)
+        if not (version := versions[need.name]) or not need.specifier.contains(version, prereleases=True)
     }
     if not wrong:
         shown = ((name, _version_of(name)) for name in SHOWN_PACKAGES)
@@ -82,7 +78,3 @@ def _version_of(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _is_within(version: str | None, specifier: "SpecifierSet") -> bool:
-    return version is not None and specifier.contains(version, prereleases=True)

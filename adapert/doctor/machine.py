@@ -1,4 +1,4 @@
-"""Cores, memory, GPUs, and whether Ray starts on them."""
+"""Checks of cores, memory and GPUs, and of whether Ray starts on them."""
 
 import os
 import shutil
@@ -7,13 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from adapert.doctor.findings import GB, Finding, State, describe_size
 from adapert.errors import InputError, name_some
-
-if TYPE_CHECKING:
-    pass
 
 MIN_MEMORY = 2 * GB
 
@@ -27,7 +23,7 @@ CGROUP_FILES = {
     "": ("memory.max", "memory.current"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
 }
-"""Controller's name to its files of limit and usage: of cgroup version 2, and of version 1."""
+"""Controller to its files of limit and usage, for cgroup versions 2 and 1."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ def check_cores() -> Finding:
 
 
 def check_memory(memory: Memory | None = None) -> Finding:
-    """Check that Ray and a trial fit into memory; None is measured."""
+    """Check that Ray and a trial fit into memory, which is measured if None."""
     memory = memory or measure_memory()
     found = f"{describe_size(memory.available)} of {describe_size(memory.total)} available"
     if memory.available >= MIN_MEMORY:
@@ -121,7 +117,7 @@ def _read_int(file: Path) -> int | None:
 
 
 def check_shared_memory(folder: Path = Path("/dev/shm"), free: int | None = None) -> Finding:
-    """Check the place of Ray's object store; `free` in bytes, None is measured."""
+    """Check the directory of Ray's object store; `free` is in bytes, measured if None."""
     if sys.platform != "linux":
         return Finding("/dev/shm", State.OK, "not used by Ray on this system")
     if free is None:
@@ -139,7 +135,7 @@ def check_shared_memory(folder: Path = Path("/dev/shm"), free: int | None = None
 
 
 def check_gpus(gpus: Sequence[Gpu] | None = None) -> Finding:
-    """List GPUs and their free memory, after computing on each; None are those of this machine."""
+    """List GPUs and their free memory; those of this machine if None, after computing on each."""
     gpus = find_gpus() if gpus is None else gpus
     if not gpus:
         return _explain_no_gpu()
@@ -189,7 +185,7 @@ def _explain_no_gpu() -> Finding:
     if hidden is not None:
         return Finding("GPUs", State.OK, f"none, since CUDA_VISIBLE_DEVICES is '{hidden}'; {rest}")
     is_for_cpu = torch.version.cuda is None and torch.version.hip is None
-    reason = "torch is built for the CPU alone" if is_for_cpu else _cuda_error()
+    reason = "torch is built for the CPU only" if is_for_cpu else _cuda_error()
     if not has_nvidia_card():
         return Finding("GPUs", State.OK, f"none ({reason}); {rest}")
     public_version = torch.__version__.split("+")[0]

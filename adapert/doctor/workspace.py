@@ -1,4 +1,4 @@
-"""Store, disk, data set and studies: can a study work with them?"""
+"""Checks of store, disk, data set and studies."""
 
 import os
 import shlex
@@ -8,42 +8,38 @@ import tempfile
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from adapert.doctor.findings import GB, Finding, State, describe_size
 from adapert.errors import InputError, name_some
 from adapert.files import parse_json
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind
 
-if TYPE_CHECKING:
-    pass
-
 LOW_DISK = 5 * GB
 
 MIN_DISK = GB // 5
 
 LOCK_SECONDS = 1.0
-"""How long another process may keep the store locked."""
+"""How long another process may hold the store's lock."""
 
 MAX_LEDGER_LINE = 10_000_000
-"""Bytes; a file without line ends is no ledger, and not to be read whole."""
+"""Bytes; a longer first line is no ledger's, and is not read whole."""
 
 
 def check_store(workspace: Path) -> Finding:
-    """Check that the MLflow store is whole, free to write, and of the installed MLflow's schema."""
+    """Check that the MLflow store is intact, writable, and has the schema of the installed MLflow."""
     from adapert.tracking.store import DATABASE, tracking_uri
 
     file = workspace.resolve() / DATABASE
     # SQLite takes an empty file for an empty database.
     if not file.exists() or file.stat().st_size == 0:
-        return Finding("store", State.OK, f"'{file}' will be made")
+        return Finding("store", State.OK, f"'{file}' will be created")
     if not os.access(file, os.W_OK):
         return Finding("store", State.PROBLEM, _unusable(file, "this user may not write it"))
     try:
         revision = _read_revision(file)
     except sqlite3.Error as error:
         return Finding("store", State.PROBLEM, _explain_database_error(file, error))
-    return _judge_revision(file, tracking_uri(workspace), revision)
+    return _check_revision(file, tracking_uri(workspace), revision)
 
 
 def _read_revision(file: Path) -> str | None:
@@ -52,7 +48,7 @@ def _read_revision(file: Path) -> str | None:
     with closing(
         sqlite3.connect(address, uri=True, timeout=LOCK_SECONDS, isolation_level=None)
     ) as connection:
-        connection.execute("BEGIN IMMEDIATE")  # takes the lock of a writer, and writes nothing
+        connection.execute("BEGIN IMMEDIATE")  # takes a writer's lock without writing
         connection.execute("ROLLBACK")
         [damage] = connection.execute("PRAGMA quick_check(1)").fetchone()
         if damage != "ok":
@@ -86,7 +82,7 @@ def _unusable(file: Path, reason: str) -> str:
     )
 
 
-def _judge_revision(file: Path, address: str, revision: str | None) -> Finding:
+def _check_revision(file: Path, address: str, revision: str | None) -> Finding:
     from adapert.tracking.store import known_revisions
 
     version = metadata.version("mlflow")
@@ -100,7 +96,7 @@ def _judge_revision(file: Path, address: str, revision: str | None) -> Finding:
             "store",
             State.WARNING,
             f"'{file}' should hold MLflow's tables, but it has no schema revision: it is another program's, "
-            "or was cut while it was made. If no study starts, move it away.",
+            "or its creation was interrupted. If no study starts, move it away.",
         )
     rule = f"The store's schema must be revision {revisions[0]}, that of MLflow {version}, but '{file}' has"
     if revision in revisions:
@@ -108,7 +104,9 @@ def _judge_revision(file: Path, address: str, revision: str | None) -> Finding:
         return Finding("store", State.PROBLEM, f"{rule} the older {revision}. {cure}")
     cure = "Give another --workspace, or the environment of the MLflow that wrote it."
     return Finding(
-        "store", State.PROBLEM, f"{rule} {revision}, which that does not know: a newer one's. {cure}"
+        "store",
+        State.PROBLEM,
+        f"{rule} {revision}, which it does not know, so that a newer MLflow wrote it. {cure}",
     )
 
 
@@ -122,7 +120,7 @@ def check_disk(workspace: Path, free: int | None = None) -> Finding:
     workspace = workspace.absolute()
     above = next(folder for folder in (workspace, *workspace.parents) if folder.exists())
     try:
-        # Unnamed, so nothing is seen or left of it; a quota tells only when something is written.
+        # Unnamed, so that nothing is left of it; a quota shows only when something is written.
         with tempfile.TemporaryFile(dir=above) as probe:
             probe.write(b"\0" * 4096)
     except OSError as error:
@@ -147,7 +145,7 @@ def check_disk(workspace: Path, free: int | None = None) -> Finding:
 
 
 def check_data(data: Path | None) -> Finding:
-    """Read all of a prepared data set, first as a trial would; None is nothing to check."""
+    """Read all of a prepared data set, first as a trial would; None skips the check."""
     from adapert.data.prepared import check_content, check_values, read_prepared
     from adapert.data.schema import SPLITS
 

@@ -1,4 +1,4 @@
-"""Read the files that runs keep: where they lie, or from a server."""
+"""Read the artifacts of runs, in place or from a server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
