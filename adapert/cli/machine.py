@@ -14,5 +14,5 @@ def doctor(data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     with console.status("Examining"):
         findings = examine(data, workspace)
     console.print(build_table(findings))
-    if has_problem(findings):
+    if has_problem(findings.values()):
         raise typer.Exit(1)

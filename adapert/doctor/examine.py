@@ -6,7 +6,7 @@ Nothing is changed: no folder is made, no database migrated.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from adapert.doctor.findings import Finding, State
+from adapert.doctor.findings import Finding, problem
 from adapert.doctor.installed import check_packages, check_python
 from adapert.doctor.machine import check_cores, check_gpus, check_memory, check_ray, check_shared_memory
 from adapert.doctor.workspace import check_data, check_disk, check_store, check_studies
@@ -15,19 +15,24 @@ from adapert.errors import InputError
 Check = Callable[[Path | None, Path], Finding]
 
 
-def examine(data: Path | None, workspace: Path, checks: Mapping[str, Check] | None = None) -> list[Finding]:
+def examine(
+    data: Path | None, workspace: Path, checks: Mapping[str, Check] | None = None
+) -> dict[str, Finding]:
     """Run every check; one that raises is a problem of its own.
 
     Args:
         data: Prepared data set; None leaves it unchecked.
         workspace: Workspace, which need not exist yet.
         checks: Subject to check; `CHECKS` if None.
+
+    Returns:
+        Subject to finding.
     """
     checks = CHECKS if checks is None else checks
-    return [_run(subject, check, data, workspace) for subject, check in checks.items()]
+    return {subject: _run(check, data, workspace) for subject, check in checks.items()}
 
 
-def _run(subject: str, check: Check, data: Path | None, workspace: Path) -> Finding:
+def _run(check: Check, data: Path | None, workspace: Path) -> Finding:
     try:
         return check(data, workspace)
     except InputError as error:
@@ -40,7 +45,7 @@ def _run(subject: str, check: Check, data: Path | None, workspace: Path) -> Find
         reason = " ".join(str(error).split()) or "no message"
         sentence = f"This could not be checked: {type(error).__name__}: {reason}"
         sentence = f"{sentence.rstrip('.')}. Fix that, or report it as a bug of adapert."
-    return Finding(subject, State.PROBLEM, sentence)
+    return problem(sentence)
 
 
 CHECKS: Mapping[str, Check] = {

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from adapert.doctor.findings import Finding, State
+from adapert.doctor.findings import Finding, ok, problem, warning
 from adapert.errors import name_some
 
 SHOWN_PACKAGES = ("adapert", "torch", "ray", "optuna", "mlflow", "numpy", "pandas", "anndata")
@@ -19,12 +19,8 @@ def check_python(version: str | None = None, required: str | None = None) -> Fin
     version = version or platform.python_version()
     required = required or _metadata_of_adapert("Requires-Python") or ">=3.11"
     if SpecifierSet(required).contains(version, prereleases=True):
-        return Finding("Python", State.OK, f"{version}, {sys.executable}")
-    return Finding(
-        "Python",
-        State.PROBLEM,
-        f"Python must be {required}, but this is {version}. Install adapert under such a Python.",
-    )
+        return ok(f"{version}, {sys.executable}")
+    return problem(f"Python must be {required}, but this is {version}. Install adapert under such a Python.")
 
 
 def check_packages(requirements: Sequence[str] | None = None) -> Finding:
@@ -37,11 +33,9 @@ def check_packages(requirements: Sequence[str] | None = None) -> Finding:
 
     if requirements is None:
         if _metadata_of_adapert("Version") is None:
-            return Finding(
-                "packages",
-                State.WARNING,
+            return warning(
                 "adapert must be installed for its requirements to be known, but it is only on the path. "
-                "Run in its folder: python -m pip install -e .",
+                "Run in its folder: python -m pip install -e ."
             )
         requirements = metadata.requires("adapert") or []
     parsed = [Requirement(text) for text in requirements]
@@ -54,15 +48,11 @@ def check_packages(requirements: Sequence[str] | None = None) -> Finding:
     }
     if not wrong:
         shown = ((name, _version_of(name)) for name in SHOWN_PACKAGES)
-        return Finding(
-            "packages", State.OK, ", ".join(f"{name} {version}" for name, version in shown if version)
-        )
+        return ok(", ".join(f"{name} {version}" for name, version in shown if version))
     command = " ".join(["python -m pip install", *(shlex.quote(str(need).split(";")[0]) for need in wrong)])
-    return Finding(
-        "packages",
-        State.PROBLEM,
+    return problem(
         f"Installed packages must be those that adapert needs, but {len(wrong)} of {len(needed)} are not: "
-        f"{name_some(wrong.values())}. Run: {command}",
+        f"{name_some(wrong.values())}. Run: {command}"
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 
-from adapert.doctor.findings import GB, Finding, State, describe_size
+from adapert.doctor.findings import GB, Finding, State, describe_size, ok, problem, warning
 from adapert.errors import InputError, name_some
 from adapert.files import parse_json
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind
@@ -32,13 +32,13 @@ def check_store(workspace: Path) -> Finding:
     file = workspace.resolve() / DATABASE
     # SQLite takes an empty file for an empty database.
     if not file.exists() or file.stat().st_size == 0:
-        return Finding("store", State.OK, f"'{file}' will be created")
+        return ok(f"'{file}' will be created")
     if not os.access(file, os.W_OK):
-        return Finding("store", State.PROBLEM, _unusable(file, "this user may not write it"))
+        return problem(_unusable(file, "this user may not write it"))
     try:
         revision = _read_revision(file)
     except sqlite3.Error as error:
-        return Finding("store", State.PROBLEM, _explain_database_error(file, error))
+        return problem(_explain_database_error(file, error))
     return _check_revision(file, tracking_uri(workspace), revision)
 
 
@@ -88,26 +88,18 @@ def _check_revision(file: Path, address: str, revision: str | None) -> Finding:
     version = metadata.version("mlflow")
     revisions = known_revisions()
     if revision == revisions[0]:
-        return Finding(
-            "store", State.OK, f"'{file}', {describe_size(file.stat().st_size)}, of MLflow {version}'s schema"
-        )
+        return ok(f"'{file}', {describe_size(file.stat().st_size)}, of MLflow {version}'s schema")
     if revision is None:
-        return Finding(
-            "store",
-            State.WARNING,
+        return warning(
             f"'{file}' should hold MLflow's tables, but it has no schema revision: it is another program's, "
-            "or its creation was interrupted. If no study starts, move it away.",
+            "or its creation was interrupted. If no study starts, move it away."
         )
     rule = f"The store's schema must be revision {revisions[0]}, that of MLflow {version}, but '{file}' has"
     if revision in revisions:
         cure = f"Copy the file as a backup, then run: mlflow db upgrade {shlex.quote(address)}"
-        return Finding("store", State.PROBLEM, f"{rule} the older {revision}. {cure}")
+        return problem(f"{rule} the older {revision}. {cure}")
     cure = "Give another --workspace, or the environment of the MLflow that wrote it."
-    return Finding(
-        "store",
-        State.PROBLEM,
-        f"{rule} {revision}, which it does not know, so that a newer MLflow wrote it. {cure}",
-    )
+    return problem(f"{rule} {revision}, which it does not know, so that a newer MLflow wrote it. {cure}")
 
 
 def check_disk(workspace: Path, free: int | None = None) -> Finding:
@@ -124,20 +116,17 @@ def check_disk(workspace: Path, free: int | None = None) -> Finding:
         with tempfile.TemporaryFile(dir=above) as probe:
             probe.write(b"\0" * 4096)
     except OSError as error:
-        return Finding(
-            "disk",
-            State.PROBLEM,
+        return problem(
             f"The workspace must be writable, but '{workspace}' is not: '{above}' says '{error.strerror}'. "
-            "Free some space, change its permissions, or give another --workspace.",
+            "Free some space, change its permissions, or give another --workspace."
         )
     free = shutil.disk_usage(above).free if free is None else free
     if free >= LOW_DISK:
-        return Finding("disk", State.OK, f"{describe_size(free)} free for '{workspace}'")
+        return ok(f"{describe_size(free)} free for '{workspace}'")
     state, word, least = (
         (State.PROBLEM, "must", MIN_DISK) if free < MIN_DISK else (State.WARNING, "should", LOW_DISK)
     )
     return Finding(
-        "disk",
         state,
         f"The workspace's disk {word} have {describe_size(least)} free, but {describe_size(free)} are left "
         f"for '{workspace}'. Free some space, or give a --workspace on another disk.",
@@ -150,19 +139,17 @@ def check_data(data: Path | None) -> Finding:
     from adapert.data.schema import SPLITS
 
     if data is None:
-        return Finding("data", State.OK, "not checked: give --data DIR")
+        return ok("not checked: give --data DIR")
     dataset = read_prepared(data)
     check_values(dataset)
     try:
         check_values(read_prepared(data, SPLITS))
     except InputError as error:
-        return Finding("data", State.WARNING, f"Studies run, but 'adapert evaluate' would not. {error}")
+        return warning(f"Studies run, but 'adapert evaluate' would not. {error}")
     checked = "every file as written" if check_content(data) else "no checksums: of an earlier version"
     counts = ", ".join(f"{name} {len(split.table.perturbations):,}" for name, split in dataset.splits.items())
-    return Finding(
-        "data",
-        State.OK,
-        f"fingerprint {dataset.fingerprint}, {dataset.n_genes:,} genes, perturbations: {counts}; {checked}",
+    return ok(
+        f"fingerprint {dataset.fingerprint}, {dataset.n_genes:,} genes, perturbations: {counts}; {checked}"
     )
 
 
@@ -170,18 +157,16 @@ def check_studies(workspace: Path) -> Finding:
     """Check that every study's folder begins with a ledger that can be read."""
     studies = workspace.resolve() / "studies"
     if not studies.is_dir():
-        return Finding("studies", State.OK, f"none yet in '{workspace}'")
+        return ok(f"none yet in '{workspace}'")
     folders = sorted(path for path in studies.iterdir() if path.is_dir() and not path.name.startswith("."))
     unreadable = [folder.name for folder in folders if not _begins_ledger(folder / LEDGER_FILE)]
     if not unreadable:
-        return Finding("studies", State.OK, f"{len(folders)} in '{studies}'")
+        return ok(f"{len(folders)} in '{studies}'")
     found = f"{len(unreadable)} of {len(folders)} in '{studies}' do not: {name_some(unreadable)}"
-    return Finding(
-        "studies",
-        State.PROBLEM,
+    return problem(
         f"A study's folder must hold a {LEDGER_FILE} whose first line names a study of format "
         f"{FORMAT}, but {found}. Move them away, put a backup in their place, or use the "
-        "adapert that wrote them.",
+        "adapert that wrote them."
     )
 
 
