@@ -19,7 +19,6 @@ from adapert.arguments import (
     check_kind,
     check_mapping,
     check_names,
-    check_optional,
     check_split,
     check_word,
 )
@@ -156,13 +155,12 @@ def launch(
     from adapert.workspace.launch import launch as launch_study
     from adapert.workspace.resume import resume as resume_study
 
-    check_optional(
-        "resources", resources, Resources, "Make them by adapert.study.execution.resources.build_resources."
-    )
-    check_optional("limits", limits, Limits, "Make them by adapert.study.engine.limits.Limits(seconds=60).")
-    check_optional(
-        "stores", stores, Stores, "Make them by adapert.workspace.launch.Stores(tracking_uri=...)."
-    )
+    for name, given, kind, cure in (
+        ("resources", resources, Resources, "adapert.study.execution.resources.build_resources"),
+        ("limits", limits, Limits, "adapert.study.engine.limits.Limits(seconds=60)"),
+        ("stores", stores, Stores, "adapert.workspace.launch.Stores(tracking_uri=...)"),
+    ):
+        check_kind(name, given, kind, f"Make them by {cure}.", is_optional=True)
     check_kind(
         "study", study, (str, Path, Study), "Name a recipe, such as 'search', or the path of your own."
     )
@@ -170,18 +168,18 @@ def launch(
     changed = check_mapping("changes", changes)
     tried = check_fields("budget", budget, get_type_hints(Budget), list(Config().flat()))
     if isinstance(study, Study):
-        # What a recipe's study is built from: a whole one would not look at it.
-        given = {"data": data, "config": config, "changes": changes, "budget": budget}
-        if names := [name for name, value in given.items() if value]:
+        # They build a recipe's study; a whole one would silently ignore them.
+        unused = {"data": data, "config": config, "changes": changes, "budget": budget}
+        if names := [name for name, value in unused.items() if value]:
             raise InputError(
                 f"A whole Study has its own data, config and budget, but {', '.join(names)} came with it. "
                 "Change its base by Config.with_changes and its plan by Study.with_budget, or name a recipe."
             )
     else:
         base = build_base(_folder("data", data), _file("config", config), changed, folder)
-        name = str(study)
-        recipe = str(Path(name).resolve()) if name.endswith(".py") else name
-        study = build_study(name, base).with_budget(**tried)
+        named = str(study)
+        recipe = str(Path(named).resolve()) if named.endswith(".py") else named
+        study = build_study(named, base).with_budget(**tried)
     shown = console or Console(quiet=True)
     if is_begun(study, folder):
         used, ends = (asdict(part) if part else {} for part in (resources, limits))
@@ -257,9 +255,8 @@ def pick(
     from adapert.selection.reevaluate import ReevaluationPlan, add_intervals, keep_pick, pick_config
     from adapert.study.execution.resources import Resources
 
-    check_optional(
-        "plan", plan, ReevaluationPlan, "Make it by adapert.selection.reevaluate.ReevaluationPlan(top=3)."
-    )
+    cure = "Make it by adapert.selection.reevaluate.ReevaluationPlan(top=3)."
+    check_kind("plan", plan, ReevaluationPlan, cure, is_optional=True)
     used = check_fields("resources", resources, get_type_hints(Resources))
     folder = check_folder("workspace", workspace)
     study, place = _name("study", study), _folder("data", data)
@@ -310,12 +307,11 @@ def evaluate(
     from adapert.comparison.plan import ComparisonPlan
     from adapert.workspace.launch import build_base
 
-    check_optional(
-        "plan", plan, ComparisonPlan, "Make it by adapert.comparison.ComparisonPlan(split='test')."
-    )
+    cure = "Make it by adapert.comparison.ComparisonPlan(split='test')."
+    check_kind("plan", plan, ComparisonPlan, cure, is_optional=True)
     if plan is not None:
         check_word("split", plan.split, ("test", "validation"))
-    check_optional("emit", emit, tuple, "Give two new files, of predicted and of real cells.")
+    check_kind("emit", emit, tuple, "Give two new files, of predicted and of real cells.", is_optional=True)
     changed = check_mapping("changes", changes)
     folder = check_folder("workspace", workspace)
     base = build_base(_folder("data", data), _file("config", config), changed, folder)

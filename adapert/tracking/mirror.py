@@ -172,7 +172,7 @@ class Mirror:
         if not has_params:
             yield partial(self._runs.log_params, run.trial, config)
         if not has_config:
-            yield partial(self._runs.log_config_file, run.trial, config)
+            yield partial(self._runs.keep_text, run.trial, config.to_yaml(), CONFIG_FILE)
 
     def _of_content(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         has = {} if found is None else found.data.metrics
@@ -201,9 +201,9 @@ class Mirror:
 
     def _of_best(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         if run.changes is not None:
-            best = self._study.base.with_changes(run.changes)
-            if not (found and self._has_file(run, found, BEST_CONFIG_FILE, best.to_yaml())):
-                yield partial(self._runs.log_best, best)
+            best = self._study.base.with_changes(run.changes).to_yaml()
+            if not (found and self._has_file(run, found, BEST_CONFIG_FILE, best)):
+                yield partial(self._runs.keep_text, STUDY, best, BEST_CONFIG_FILE)
 
     def _has_file(self, run: ExpectedRun, found: "Run", name: str, like: Path | str | None = None) -> bool:
         """Whether a run has a file; on a server, a run that has its end was given all files before it."""

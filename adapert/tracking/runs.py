@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlparse
 from adapert.config import Config
 from adapert.errors import InputError, first_line
 from adapert.records import (
-    CONFIG_FILE,
     ERROR_FILE,
     ORIGIN_FILE,
     PER_PERTURBATION_FILE,
@@ -247,9 +246,9 @@ class Runs:
         params = [Param(name, str(value)[:MAX_PARAM]) for name, value in config.flat().items()]
         self.client.log_batch(self._run_ids[trial_id], params=params)
 
-    def log_config_file(self, trial_id: str, config: Config) -> None:
-        """Keep a trial's config as a file."""
-        self.client.log_text(self._run_ids[trial_id], config.to_yaml(), CONFIG_FILE)
+    def keep_text(self, trial_id: str, text: str, name: str) -> None:
+        """Keep a text as an artifact."""
+        self.client.log_text(self._run_ids[trial_id], text, name)
 
     def log_metrics(self, trial_id: str, values: Mapping[str, float], step: int, at: float) -> None:
         """Keep metrics for the next `flush`; what has the same time and step as before changes nothing."""
@@ -302,10 +301,6 @@ class Runs:
     def keep_model(self, log: "Callable[[MlflowClient, str, Path], None]", folder: Path) -> None:
         """Keep the picked model with the study's own run."""
         log(self.client, self._run_ids[STUDY], folder)
-
-    def log_best(self, config: Config) -> None:
-        """Keep the best config with the study's own run."""
-        self.client.log_text(self._run_ids[STUDY], config.to_yaml(), BEST_CONFIG_FILE)
 
     def _write_metrics(self, run_id: str, metrics: "list[Metric]") -> list[Exception]:
         """Write metrics in one call, or name by name where one is refused; return the refusals."""

@@ -42,11 +42,14 @@ N_STUDIES = 100
 """Newest studies that get a leaderboard."""
 
 
-def find_views(client: "MlflowClient", experiment_id: str) -> dict[str, dict[str, str]]:
-    """Name the views of a store: `STUDIES`, and each study's trials, best first, the newest study first.
+def share_views(client: "MlflowClient", experiment_id: str) -> list[str]:
+    """Keep the views of a store with the experiment: `STUDIES`, and each study's trials, best first.
 
     Trials of several studies are not ranked together: searches, ablations and trials on redrawn splits do not
     compare.
+
+    Returns:
+        Names of the views, the newest study first.
     """
     views = {STUDIES: {"orderByKey": "attributes.start_time", "searchFilter": ""}}
     for run in client.search_runs(
@@ -60,16 +63,6 @@ def find_views(client: "MlflowClient", experiment_id: str) -> dict[str, dict[str
             "orderByKey": "metrics.`best_pearson_delta`",
             "searchFilter": f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'",
         }
-    return views
-
-
-def share_views(client: "MlflowClient", experiment_id: str) -> list[str]:
-    """Keep the views with the experiment.
-
-    Returns:
-        Their names.
-    """
-    views = find_views(client, experiment_id)
     for name, view in views.items():
         state = view | {
             "orderByAsc": False,
