@@ -200,6 +200,7 @@ def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """
     from adapert.results.find import open_study
 
+    # A copy: the frame is cached, and callers may change theirs.
     return open_study(check_folder("workspace", workspace), _name("study", study)).frame.copy()
 
 

@@ -209,6 +209,7 @@ class Config(_Section):
 
     def digest(self) -> str:
         """Identify the settings: 12 hexadecimal digits, the same wherever the data are."""
+        # The fingerprint stands for the data: they may move, and the config stays the same.
         settings = {name: value for name, value in self.flat().items() if name != "data.path"}
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
 

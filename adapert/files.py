@@ -51,6 +51,7 @@ def sweep(folder: Path, before: str, after: str = "") -> None:
 
 
 def _is_gone(found: re.Match[str]) -> bool:
+    # The number of a process that is gone may be another's by now, which began later.
     return found["host"] == _host() and _started(int(found["pid"])) != int(found["started"], 16)
 
 

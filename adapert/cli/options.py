@@ -136,6 +136,7 @@ def _parse_duration(text: str | None) -> float | None:
     if text is None:
         return None
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    # No float(): it would take "inf", "1e9" and "nan" as well.
     duration = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?)([smhd])", text)
     seconds = float(duration[1]) * units[duration[2]] if duration else 0
     if not seconds:

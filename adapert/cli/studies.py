@@ -130,6 +130,7 @@ def launch(
     check_new(built, workspace)
     _print_question(built)
     stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
+    # Absolute: 'adapert resume' compares it from any directory.
     recipe = str(Path(study).resolve()) if study.endswith(".py") else study
     result = launch_study(
         built,

@@ -99,6 +99,7 @@ def _time_asked(workspace: Path, name: str, config_digest: str) -> float | None:
 def _find_run(workspace: Path, run_id: str) -> tuple[StudyResults, TrialResult]:
     """Find the trial of a run of MLflow."""
     for name in study_names(workspace):
+        # Bytes first: parsing every ledger for one id would take seconds.
         if run_id.encode() in (study_folder(workspace, name) / LEDGER_FILE).read_bytes():
             results = LedgerResults(study_folder(workspace, name))
             # The study's own run stands for its best trial.

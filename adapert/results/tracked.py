@@ -86,6 +86,7 @@ class TrackedResults(StudyResults):
     @cached_property
     def trials(self) -> Sequence[TrialResult]:
         """Every trial."""
+        # Oldest first, so that the later of two runs of a number stays.
         runs = {tag_of(run, Tag.TRIAL): run for run in trial_runs(self.tracking_uri, self.name)}
         return [_result_of(run) for run in runs.values()]
 

@@ -106,6 +106,7 @@ class Mirror:
             *self._of_end(parent, found.get(STUDY)),
         ]
         model = [*self._of_model(found.get(STUDY))]
+        # Trials' runs name the study's own run as their parent, so it comes first; its end comes last.
         deliveries = [Delivery(0, made)] if made else []
         for trial, run in expected.items():
             has = found.get(trial)
@@ -275,6 +276,7 @@ def _has_end_tags(run: ExpectedRun, found: "Run") -> bool:
 
 
 def _is_same(value: float, other: float | None) -> bool:
+    # A diverged trial's NaN is what the store should have: NaN equals NaN here.
     return other is not None and (value == other or (math.isnan(value) and math.isnan(other)))
 
 

@@ -198,7 +198,7 @@ class Runs:
         Raises:
             NotYetError: The store does not take it.
         """
-        if trial_id in self._run_ids:
+        if trial_id in self._run_ids:  # a delivery that failed is repeated
             return
         client = self.client
         with _waited_for():
@@ -312,6 +312,7 @@ class Runs:
             names = sorted({metric.key for metric in metrics})
             if len(names) == 1:
                 return [error]
+            # MLflow refuses a whole batch for one bad name.
             by_name = ([metric for metric in metrics if metric.key == name] for name in names)
             return [refusal for of_name in by_name for refusal in self._write_metrics(run_id, of_name)]
         return []

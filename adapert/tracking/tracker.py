@@ -79,6 +79,7 @@ class Tracker:
             state.see(events[0])
             self._missing = deque()
             self._jobs.append(self._mirror.deliver_line(events[0], state))
+        # A daemon: a store that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
         self._thread.start()
 
@@ -201,6 +202,7 @@ class Tracker:
         n_lines = min(len(self._jobs), MAX_LINES)
         self._is_asked = self._is_checked = False
         self._runs.forget_metrics()  # of a delivery that failed
+        # Removed only once all are delivered: a failed delivery is repeated as a whole.
         for jobs in [self._jobs[index] for index in range(n_lines)]:
             for job in jobs:
                 self._try(job)
