@@ -25,7 +25,7 @@ Changes = Annotated[
 ]
 MaxEpochs = Annotated[int | None, typer.Option("--max-epochs", min=1, help="Maximum epochs per trial.")]
 MinEpochs = Annotated[
-    int | None, typer.Option("--min-epochs", min=1, help="Epochs before a search may stop a trial; 10.")
+    int | None, typer.Option("--min-epochs", min=1, help="Epochs before a search stops a trial; default: 10.")
 ]
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Number of configs a search tries.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds per variant of a design.")]
@@ -55,8 +55,13 @@ Target = Annotated[
 Address = Annotated[
     str | None, typer.Option("--address", help="Ray cluster: auto or HOST:6379; default: this machine.")
 ]
-MaxFailures = Annotated[
-    int | None, typer.Option("--max-failures", min=0, help="Lost workers a trial survives; 3.")
+MaxFailures = Annotated[int, typer.Option("--max-failures", min=0, help="Times a trial may lose its worker.")]
+KeptAddress = Annotated[
+    str | None, typer.Option("--address", help=f"Ray cluster: auto or HOST:6379. {_KEPT}")
+]
+KeptMaxFailures = Annotated[
+    int | None,
+    typer.Option("--max-failures", min=0, help=f"Times a trial may lose its worker. {_KEPT}"),
 ]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study.")]
 MaxConcurrent = Annotated[

@@ -17,9 +17,11 @@ from adapert.cli.options import (
     Device,
     FreshSeeds,
     GpusPerTrial,
+    KeptAddress,
     KeptCpusPerTrial,
     KeptDevice,
     KeptGpusPerTrial,
+    KeptMaxFailures,
     MaxConcurrent,
     MaxEpochs,
     MaxFailures,
@@ -72,7 +74,7 @@ def launch(
         str | None, typer.Option("--sampler", help="tpe, random, quasi_random or grid.")
     ] = None,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="Same configs however many run at once.")
+        bool, typer.Option("--deterministic", help="Propose the same configs however many run at once.")
     ] = False,
     max_epochs: MaxEpochs = None,
     min_epochs: MinEpochs = None,
@@ -192,9 +194,9 @@ def resume(
     cpus_per_trial: KeptCpusPerTrial = None,
     gpus_per_trial: KeptGpusPerTrial = None,
     max_concurrent: MaxConcurrent = None,
-    max_failures: MaxFailures = None,
+    max_failures: KeptMaxFailures = None,
     device: KeptDevice = None,
-    address: Address = None,
+    address: KeptAddress = None,
 ) -> None:
     """Continue a study after Ctrl-C, a crash or a reboot, as if it had not been interrupted.
 
