@@ -1,7 +1,7 @@
 """Commands that make data: simulate, prepare."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -23,15 +23,6 @@ def simulate(
         f"--embeddings {out}/text.npz --split-fractions 0.5 0.2 0.3 --out {out}/prepared",
         soft_wrap=True,
     )
-
-
-WORDS = {
-    "kind": ("cells", "responses"),
-    "deg_test": ("mann_whitney", "welch"),
-    "deg_adjust": ("fdr", "none"),
-    "effect_size_groups": ("fractions", "tertiles"),
-}
-"""Choice of `prepare` to what it may be."""
 
 
 def prepare(
@@ -91,16 +82,15 @@ def prepare(
     split_file: Annotated[Path | None, typer.Option(help="Saved split: columns perturbation, split.")] = None,
 ) -> None:
     """Read, check and normalise cells (or responses), a network and text into one data set."""
-    from dataclasses import fields
-
     from adapert.api import prepare as prepare_data
     from adapert.data.choices import PrepareChoices
     from adapert.data.prepare import summarize_prepared
 
-    given = {choice.name: context.params[choice.name] for choice in fields(PrepareChoices)}
+    given = {name: context.params[name] for name in get_type_hints(PrepareChoices)}
     choices = {name: value for name, value in given.items() if value is not None}
-    for name, words in WORDS.items():
-        one_of(f"--{name.replace('_', '-')}", choices[name], words)
+    for name, kind in get_type_hints(PrepareChoices).items():
+        if get_origin(kind) is Literal:
+            one_of(f"--{name.replace('_', '-')}", choices[name], get_args(kind))
     dataset = prepare_data(
         cells,
         network,

@@ -75,7 +75,8 @@ def build_candidate_rows(picked: "Pick", n_shown: int = 4) -> dict[str, list[str
     shown = picked.candidates.head(max(n_shown, n_again))
     rows = {picked.metric: _shorten(shown[picked.metric])}
     if "low" in shown and shown["low"].notna().any():
-        rows["95 % interval"] = _intervals(shown)
+        bounds = zip(shown["low"], shown["high"], strict=True)
+        rows["95 % interval"] = ["" if low != low else f"{low:.3f}-{high:.3f}" for low, high in bounds]
     rows |= {name: _shorten(shown[name]) for name in ("pearson_delta", "pds") if name != picked.metric}
     for name in ("is_on_front", "n_seeds"):
         if name in shown and (name != "n_seeds" or shown[name].max() > 1):
@@ -97,11 +98,6 @@ def _again_rows(again: "DataFrame", picked: "Pick") -> dict[str, list[str]]:
     rows |= {f"{name} of splits": _shorten(again[name]) for name in others}
     is_picked = again.index == picked.rank
     return rows | {"picked": ["*" if mark else "" for mark in is_picked]}
-
-
-def _intervals(shown: "DataFrame") -> list[str]:
-    bounds = zip(shown["low"], shown["high"], strict=True)
-    return ["" if low != low else f"{low:.3f}-{high:.3f}" for low, high in bounds]
 
 
 def _spread(frame: "DataFrame", name: str) -> list[str]:

@@ -46,8 +46,8 @@ def predict(
 
     if out:
         check_form(out)
-    if picture:
-        _check_picture(picture)
+    if picture and picture.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"A picture is written as .png, .svg or .pdf, but --picture is '{picture}'.")
     predictions = predict_run(run, genes, workspace, data=data)
     if (contexts or picture) and predictions.contexts.empty:
         raise InputError(
@@ -61,7 +61,10 @@ def predict(
         with whole_file(contexts) as beside:
             write_csv(predictions.contexts, beside)
     if picture:
-        _draw(predictions, picture)
+        from analysis.figures.context import plot_context, summarize_context, write_picture
+
+        nodes = summarize_context(predictions.contexts, predictions.deltas, str(predictions.deltas.index[0]))
+        write_picture(plot_context(nodes, predictions.edges, predictions.units), picture)
     for path in (out, contexts, picture):
         if path:
             console.print(f"Wrote {path}", soft_wrap=True)
@@ -83,11 +86,6 @@ def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSP
     console.print(f"Tracked as run {result.rerun}.", soft_wrap=True)
     if not result.is_same:
         raise typer.Exit(1)
-
-
-def _check_picture(path: Path) -> None:
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"A picture is written as .png, .svg or .pdf, but --picture is '{path}'.")
 
 
 def _print_predictions(predictions: "Predictions", is_shown: bool) -> None:
@@ -123,14 +121,6 @@ def _print_context(predictions: "Predictions", perturbation: str) -> None:
         named = f": {', '.join(others[:N_STRONGEST])}" if len(others) else ""
         more = ", ..." if len(others) > N_STRONGEST else ""
         console.print(f"{format_count(len(others), 'context gene')}{named}{more}", soft_wrap=True)
-
-
-def _draw(predictions: "Predictions", path: Path) -> None:
-    from analysis.figures.context import plot_context, summarize_context, write_picture
-
-    perturbation = str(predictions.deltas.index[0])
-    nodes = summarize_context(predictions.contexts, predictions.deltas, perturbation)
-    write_picture(plot_context(nodes, predictions.edges, predictions.units), path)
 
 
 def _print_comparison(result: "RerunResult") -> None:

@@ -48,7 +48,7 @@ def study_runs(tracking_uri: str, study: str) -> list["Run"]:
 
 
 def study_run(tracking_uri: str, study: str) -> "Run":
-    """Find a study's own run; of its launches the last.
+    """Find a study's own run; the last of several launches.
 
     Raises:
         InputError: No such store or study.
