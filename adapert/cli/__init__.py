@@ -38,7 +38,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     ui,
     doctor,
 )
-"""In the order of the help."""
+"""Commands in the order of the help."""
 
 for command in COMMANDS:
     app.command()(with_verbosity(command))

@@ -29,13 +29,13 @@ app = typer.Typer(
 
 
 RAY_LOST = 75
-"""Exit status where Ray was lost: EX_TEMPFAIL of sysexits.h, another start goes on."""
+"""Exit status if Ray was lost: EX_TEMPFAIL of sysexits.h, since a restart continues."""
 
 INTERRUPTED = 130
 
 
 def exit_status(closing: "Closing") -> int:
-    """The status of a command that left a study so: 0 where it came to an end that was asked for."""
+    """Exit status of a command that left a study so: 0 if the study ended as it was asked to."""
     from adapert.records import TrialStatus
 
     if closing.is_ray_lost:

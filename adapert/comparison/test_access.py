@@ -8,12 +8,10 @@ An evaluation that was left before its end, killed or failed, is remembered besi
 one has been made: it goes on under the opening that is counted already.
 """
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -23,7 +21,7 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 from adapert.errors import InputError
-from adapert.files import parse_json, write_whole
+from adapert.files import append_line, open_lines, parse_json, write_whole
 
 OPENINGS_FILE = "test_openings.jsonl"
 LOCK_FILE = ".test_openings.lock"
@@ -145,7 +143,8 @@ def record_opening(workspace: Path, opening: Opening, again: bool = False) -> Re
             _refuse(earlier, opening.study)
         folder = opening.folder or str(next_folder(workspace, "test", {one.folder for one in openings}))
         recorded = replace(opening, folder=folder)
-        _append(workspace / OPENINGS_FILE, recorded)
+        with open_lines(workspace / OPENINGS_FILE) as file:
+            append_line(file, json.dumps(asdict(recorded)))
     return _number([*openings, recorded])
 
 
@@ -269,18 +268,3 @@ def _parse(line: bytes, number: int, path: Path) -> Opening:
             f"Each line of '{path}' must be an opening of the test split in JSON, but line {number} is not. "
             "Put back a copy of the file."
         ) from error
-
-
-def _append(path: Path, opening: Opening) -> None:
-    line = (json.dumps(asdict(opening)) + "\n").encode()
-    with path.open("ab", buffering=0) as file:
-        end = path.read_bytes().rfind(b"\n") + 1
-        file.truncate(end)  # a process that was killed may have left a torn line
-        try:
-            if file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(file.fileno())
-        except OSError as error:
-            with suppress(OSError):
-                file.truncate(end)
-            raise OSError(error.errno, error.strerror, str(path)) from error

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.runner import Closing
 from adapert.study.engine.state import count_asked, fold
-from adapert.study.execution.resources import Resources, build_resources
+from adapert.study.execution.resources import restore_resources
 from adapert.study.plan.definition import restore_study
 from adapert.study.plan.study import Design, Study
 from adapert.tracking.runs import keep_pick as track_pick
@@ -216,7 +216,10 @@ def train_anew(
         result = resume(workspace, named.name, console, resources, {}, data=place)
     else:
         named = replace(named, base=named.base.with_changes({"data.path": str(place)}))
-        result = launch(named, workspace, _build_resources(workspace, study, resources), Limits(), console)
+        ledger = study_folder(workspace, study) / LEDGER_FILE
+        session = fold(read_events(ledger)).session if ledger.exists() else {}
+        restored = restore_resources(session.get("resources", {}), resources)
+        result = launch(named, workspace, restored, Limits(), console)
     _check_finished(result, study)
     return named.name
 
@@ -261,19 +264,6 @@ def _find_data(study: Study, workspace: Path, data: Path | None) -> Path:
         return find_data(study.base, workspace, data)
     except InputError as error:
         raise InputError(f"{error} Or pick without re-evaluation by --no-reevaluation.") from error
-
-
-def _build_resources(workspace: Path, study: str, given: Mapping[str, Any]) -> Resources:
-    """Decide what may be used: what is given, and for the rest what the study had."""
-    ledger = study_folder(workspace, study) / LEDGER_FILE
-    session = fold(read_events(ledger)).session if ledger.exists() else {}
-    said = session.get("resources", {})
-    had = {entry.name: said[entry.name] for entry in fields(Resources) if entry.name in said}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    like = {"cpus_per_trial": 1, "gpus_per_trial": None, "max_concurrent": None, "device": "auto"} | had
-    if "device" in chosen:
-        like["gpus_per_trial"] = None  # of another device, or none
-    return build_resources(**like | chosen)
 
 
 def _check_finished(result: StudyResult, study: str) -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from adapert.study.engine.ledger import LEDGER_FILE, Event, EventKind, Ledger, h
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.requests import has_requests, read_requests, write_request
 from adapert.study.engine.state import StudyState, fold
-from adapert.study.execution.resources import Resources, build_resources
+from adapert.study.execution.resources import restore_resources
 from adapert.study.plan.definition import describe_origin, describe_study, find_changes, restore_study
 from adapert.study.plan.recipes import build_study
 from adapert.study.plan.study import AblationPath, Design, Search, Study
@@ -73,8 +73,8 @@ def resume(
         check_data(restore_study(state.definition["study"]), place)
         return operate(
             folder,
-            build_resources(**asdict(_restore(Resources, state.session.get("resources", {}), resources))),
-            _restore(Limits, state.session.get("limits", {}), limits),
+            restore_resources(state.session.get("resources", {}), resources),
+            _restore_limits(state.session.get("limits", {}), limits),
             console,
             partial(open_store, workspace),
             place,
@@ -182,9 +182,7 @@ def sync(workspace: Path, name: str) -> tuple[int, str]:
             }
             events.append(ledger.append(EventKind.CLOSED, **said))
         study = restore_study(state.definition["study"])
-        tracker = Tracker(
-            study, ledger, events, partial(open_store, workspace), folder / "trials", PickedModels()
-        )
+        tracker = Tracker(study, ledger, events, partial(open_store, workspace), PickedModels())
         n_waiting = tracker.close()
         ledger.close()
     return n_waiting, tracker.trouble or "; ".join(tracker.refused[:3])
@@ -281,7 +279,7 @@ def _is_taken(folder: Path) -> bool:
     return True
 
 
-def _restore(kind: type[Any], had: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """Build what the last process had, with what is given on top; fields of a later version are dropped."""
-    known = {entry.name: had[entry.name] for entry in fields(kind) if entry.name in had}
-    return kind(**known | {name: value for name, value in given.items() if value is not None})
+def _restore_limits(had: Mapping[str, Any], given: Mapping[str, Any]) -> Limits:
+    """Build the limits of the last process, with what is given on top; unknown fields are dropped."""
+    known = {entry.name: had[entry.name] for entry in fields(Limits) if entry.name in had}
+    return Limits(**known | {name: value for name, value in given.items() if value is not None})

@@ -103,7 +103,7 @@ def _operate(
     _LOGGER.debug(f"{len(events)} events in '{folder / LEDGER_FILE}'")
     study = restore_study(state.definition["study"])
     source = _build_source(study, state, folder)
-    tracker = Tracker(study, ledger, events, connect, folder / "trials")
+    tracker = Tracker(study, ledger, events, connect)
     placed = study
     if data is not None:
         placed = replace(study, base=study.base.with_changes({"data.path": str(data)}))

@@ -400,7 +400,7 @@ def test_two_studies_of_one_design_keep_their_own_files(store, tmp_path):
         ),
         (["vary_lambda", "ablate_prats"], "validation", "Did you mean 'ablate_parts'"),
         (["start_only"], "validation", "'start_only' has none"),
-        (["vary_lambda", "lost_table"], "validation", "What a run keeps must be readable"),
+        (["vary_lambda", "lost_table"], "validation", "A run's artifacts must be readable"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_written(store, tmp_path, studies, split, message):

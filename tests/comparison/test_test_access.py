@@ -135,7 +135,7 @@ def test_nothing_is_opened_where_the_ledger_cannot_be_written(tmp_path, monkeypa
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("adapert.comparison.test_access.os.fsync", full)
+    monkeypatch.setattr("adapert.files.os.fdatasync", full)
     with pytest.raises(OSError, match="No space left on device") as error:
         record_opening(tmp_path, opening_of())
     assert error.value.filename == str(tmp_path / OPENINGS_FILE)

@@ -118,7 +118,8 @@ def test_a_config_becomes_params_and_a_file(new_runs, workspace):
     runs.create(STUDY, "try", TAGS, at=1.0)
     config = Config().with_changes({"model.tau": 0.123456789012345})
     for _ in range(2):
-        runs.log_config(STUDY, config)
+        runs.log_params(STUDY, config)
+        runs.keep_text(STUDY, config.to_yaml(), "config.yaml")
     (run,) = found_in(workspace)
     assert run.data.params["model.tau"] == "0.123456789012345"
     assert set(run.data.params) == set(config.flat())

@@ -219,7 +219,7 @@ def test_data_that_are_gone_are_refused_with_the_option_that_finds_them(
 ):
     made = begun()
     away = (tmp_path / "prepared").rename(tmp_path / "away")
-    with pytest.raises(InputError, match=r"prepared' is not there, .* Say where it lies with --data DIR\."):
+    with pytest.raises(InputError, match=r"prepared' is not there, .* Name it with --data DIR\."):
         COMMANDS[command](workspace, console, None)
     assert (operated, has_requests(made.folder)) == ([], False)
     assert COMMANDS[command](workspace, console, away) == "gone on with"
