@@ -167,8 +167,12 @@ def _expect_reported(study: Study, event: Event, state: StudyState, runs: Expect
 def _expect_ended(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
     record, run = state.records[event["trial"]], runs[event["trial"]]
     run.points.append(({"total_seconds": record.seconds}, record.n_epochs, event["time"]))
-    tags = {Tag.MESSAGE: record.message, Tag.REASON: str(record.reason), Tag.HOST: record.host}
-    run.end(record.status, {**tags}, event["time"], record.reason)
+    tags: dict[str, str] = {
+        Tag.MESSAGE: record.message,
+        Tag.REASON: str(record.reason),
+        Tag.HOST: record.host,
+    }
+    run.end(record.status, tags, event["time"], record.reason)
 
 
 def _expect_opened(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
