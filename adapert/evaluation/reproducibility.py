@@ -1,4 +1,4 @@
-"""How well the experiment reproduces itself: ceiling rows beside models (TxPert's methods).
+"""How well the experiment reproduces itself: ceilings to compare models with (TxPert's methods).
 
 Two replicates of every perturbation's cells are made; one stands for the prediction, the other for the
 observation. Neither way is a bound: halves have half the cells, and resampled counts vary between cells by
@@ -20,12 +20,12 @@ from adapert.evaluation.cell_moments import CellMoments, measure_moments, t_agai
 from adapert.evaluation.cell_tests import ControlTests
 from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.evaluate import Evaluation
-from adapert.evaluation.inputs import gather_cell_inputs, gather_delta_inputs, perturbed_genes
+from adapert.evaluation.inputs import gather_inputs
 
 ReplicateName: TypeAlias = Literal["split_half", "resampled"]
 
 WHOLE_COUNT = 0.05
-"""How far from a whole number a count may be that was read back from float32 log values."""
+"""Largest distance from a whole number of a count that is read back from float32 log values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,11 +191,16 @@ def _score(
     (predicted, predicted_delta, _), (observed, observed_delta, moments) = (
         _measure(dataset, tests, cells) for cells in replicates
     )
-    targets = perturbed_genes(table.perturbations, dataset)
-    given = gather_delta_inputs(
-        predicted_delta, observed_delta, observed.deg_mask, targets, t_against_rest(moments)
+    given = gather_inputs(
+        dataset,
+        table.perturbations,
+        predicted_delta=predicted_delta,
+        observed_delta=observed_delta,
+        deg_mask=observed.deg_mask,
+        deg_score=t_against_rest(moments),
+        cells=(predicted, observed),
     )
-    return compute_metrics(given | gather_cell_inputs(dataset, predicted, observed))
+    return compute_metrics(given)
 
 
 def _measure(
