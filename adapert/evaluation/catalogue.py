@@ -59,18 +59,20 @@ class Metric:
     """One metric.
 
     Attributes:
-        name: In long tables and, after ``best_``, in trackers.
-        label: In figures, tables and pages.
+        name: Name in long tables and, after ``best_``, in trackers.
+        label: Name in figures, tables and pages.
         inputs: Names in `INPUTS` of the function's arguments, in their order.
-        function: Gives values by perturbation, (n_perturbations,), or one number.
+        function: Returns values by perturbation, (n_perturbations,), or one number.
         better: Which values are better.
         bounds: Smallest and largest value that it can have; infinite where there is none.
         unit: Empty for a number without one.
         is_scalar: Whether it gives one number over all perturbations.
+        correlates: For a scalar, which is a rank correlation over perturbations: the metric and the column of
+            the long table that it correlates, so that it can be computed on resampled perturbations.
         every_epoch: Whether it is cheap enough to be computed and reported after every epoch.
         at_end: Whether its mean is tracked as ``best_NAME`` at a trial's end, so that configs can be ranked
             by it.
-        cell_eval: What cell-eval 0.8.2 calls the same; empty where it has no such metric.
+        cell_eval: Name of the same metric in cell-eval 0.8.2; empty where there is none.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Metric:
     bounds: tuple[float, float]
     unit: str = ""
     is_scalar: bool = False
+    correlates: tuple[str, str] | None = None
     every_epoch: bool = False
     at_end: bool = False
     cell_eval: str = ""
@@ -195,6 +198,7 @@ _ENTRIES = (
         CELLS,
         spearman_n_degs,
         is_scalar=True,
+        correlates=("n_predicted_degs", "n_degs"),
         at_end=True,
         cell_eval="de_spearman_sig",
     ),
@@ -218,9 +222,8 @@ def check_metrics(names: Iterable[str], source: str = "") -> None:
     """Refuse metrics that the catalogue does not have, before anything is said of which values are better.
 
     Args:
-        names: Of metrics.
-        source: Where they come from, such as ``"'per_perturbation.parquet'"``; empty where it goes without
-            saying.
+        names: Names of metrics.
+        source: Where they come from, such as ``"'per_perturbation.parquet'"``; empty where that is obvious.
 
     Raises:
         InputError: One or more are not in the catalogue.
@@ -235,7 +238,7 @@ def check_metrics(names: Iterable[str], source: str = "") -> None:
 
 
 def metrics_at_end() -> tuple[str, ...]:
-    """Name the metrics whose means a trial's end adds to what is tracked of it."""
+    """Name the metrics that are tracked at a trial's end, by their means."""
     return tuple(name for name, metric in METRICS.items() if metric.at_end)
 
 
@@ -247,7 +250,7 @@ def metrics_of_epochs() -> tuple[str, ...]:
 def compute_metrics(
     given: Mapping[str, Any], names: Collection[str] | None = None
 ) -> tuple[dict[str, FloatArray], dict[str, float]]:
-    """Compute every metric whose inputs are there.
+    """Compute every metric that has all its inputs.
 
     Args:
         given: Name in `INPUTS` to value. Data prepared from responses lack those of cells.

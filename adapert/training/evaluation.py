@@ -24,9 +24,9 @@ def evaluate_model(
 
     Args:
         model: Fitted.
-        dataset: With the split.
-        split: Which perturbations.
-        seed: Of the emitted cells; models are compared on the same draws.
+        dataset: Data set with the split.
+        split: Split of the perturbations.
+        seed: Seed of the emitted cells; models are compared on the same draws.
         emission: How cells are made from predictions.
 
     Raises:
@@ -41,8 +41,8 @@ def predict_finite(model: PerturbationModel, perturbations: Sequence[str], name:
 
     Args:
         model: Fitted.
-        perturbations: To predict.
-        name: Of the model, for the refusal.
+        perturbations: Names of what to predict.
+        name: Name of the model, for the error message.
 
     Raises:
         DivergedError: A prediction is NaN or infinite.
@@ -50,9 +50,9 @@ def predict_finite(model: PerturbationModel, perturbations: Sequence[str], name:
     predicted = model.predict(perturbations)
     n_bad = int((~np.isfinite(predicted)).any(axis=1).sum())
     if n_bad:
-        whose = f" of {name}" if name else ""
+        source = f" of {name}" if name else ""
         raise DivergedError(
-            f"Predictions must stay finite, but those{whose} for {n_bad:,} of {len(perturbations):,} "
+            f"Predictions must stay finite, but those{source} for {n_bad:,} of {len(perturbations):,} "
             "perturbations are not. Lower training.learning_rate."
         )
     return predicted

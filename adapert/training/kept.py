@@ -30,14 +30,14 @@ def keep_newest(fit: Fit, epoch: int, folder: Path) -> None:
 
 
 def restore_newest(fit: Fit, folder: Path) -> int:
-    """Go on from the newest checkpoint that can be read.
+    """Continue from the newest checkpoint that can be read.
 
     Args:
         fit: Freshly begun.
         folder: The trial's.
 
     Returns:
-        Its epoch; 0 where there is none and the fit starts anew.
+        Its epoch; 0 where there is none and the fit starts from scratch.
     """
     for path in kept_checkpoints(folder):
         try:

@@ -23,7 +23,7 @@ def predict(
     Args:
         model: With its weights.
         dataset: The data set it was built on.
-        perturbations: Any whose genes are nodes of the graph.
+        perturbations: Names; their genes must be nodes of the graph.
         device: Where the model lives.
 
     Returns:

@@ -11,20 +11,32 @@ from torch import Tensor, nn
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import BoolArray, FloatArray
+from adapert.evaluation.catalogue import metrics_of_epochs
 from adapert.models.adapert.losses import alignment_loss, non_deg_shrinkage
 from adapert.models.adapert.model import build_model, build_targets
 from adapert.seeding import numpy_generator, seeded_initialisation, torch_generator
 from adapert.training.prediction import predict
 from adapert.training.rows import ROWS, Rows
 
+CHOSEN_BY = "pearson_delta"
+"""Validation metric whose largest value makes an epoch the best."""
+
+NO_SCORES = dict.fromkeys(metrics_of_epochs(), math.nan) | {CHOSEN_BY: -math.inf}
+"""Scores before any epoch: any value of `CHOSEN_BY` is better."""
+
 
 @dataclass
 class BestEpoch:
-    """The epoch of best validation Pearson-delta; `weights` are the model's then."""
+    """The epoch of best validation score by `CHOSEN_BY`.
+
+    Attributes:
+        epoch: From 1; 0 before there is one.
+        scores: Its validation means of the metrics of every epoch.
+        weights: The model's weights after it.
+    """
 
     epoch: int = 0
-    pearson_delta: float = -math.inf
-    pds: float = math.nan
+    scores: dict[str, float] = field(default_factory=NO_SCORES.copy)
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
