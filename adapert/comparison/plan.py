@@ -25,8 +25,8 @@ class ComparisonPlan:
     """What is compared, and how.
 
     Attributes:
-        models: Names in the registry.
-        split: Whose perturbations are predicted.
+        models: Names of the registry.
+        split: Split that is predicted.
         n_seeds: Seeds 0, 1, ... of each model that has chance.
         use_ensembles: Whether the mean prediction of a model's seeds is compared too.
         emission: How cells are made from predictions, for metrics that test cells.
