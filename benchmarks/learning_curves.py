@@ -3,12 +3,11 @@
     python -m benchmarks.learning_curves simulated PREPARED     (data of `make demo`)
     python -m benchmarks.learning_curves responses PREPARED     (Replogle's K562 responses)
 
-Configs are a scrambled Sobol sequence over the six knobs, each trained as a trial trains it, with its
-patience; the first are trained once more with another seed, to tell the noise. A run that was interrupted
-goes on where it ended, and the stored table is written at the end.
+Configs are a scrambled Sobol sequence over the six hyperparameters, each trained as a trial trains it, with
+its patience; the first are trained once more with another seed, to tell the noise. A run that was
+interrupted resumes where it ended, and the stored table is written at the end.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -33,6 +32,7 @@ from adapert.registry import build_model
 from adapert.seeding import numpy_generator
 from adapert.study.engine.search import round_suggestion
 from adapert.training.fit import begin_fit
+from benchmarks.measurement import build_parser
 from search_spaces.adapert import SPACE
 
 KEYS = ("config", "seed", "epoch")
@@ -233,7 +233,7 @@ def _points(table: pd.DataFrame) -> tuple[Array, Array]:
 
 
 def _predict(forest: ExtraTreesRegressor, points: Array) -> Array:
-    # The forest's own predict checks its input anew for every tree: 10 ms for a point.
+    # The forest's own predict checks its input again for every tree: 10 ms for a point.
     rows = np.ascontiguousarray(points, dtype=np.float32)
     predicted = sum(tree.tree_.predict(rows).reshape(len(rows), -1) for tree in forest.estimators_)
     return np.asarray(predicted / len(forest.estimators_))
@@ -287,11 +287,7 @@ def tabulate(tabulation: Tabulation, data: Path, partial: Path, seconds: float) 
 
 def main() -> None:
     """Train, and write the stored table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.learning_curves",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("benchmarks.learning_curves", __doc__)
     parser.add_argument("name", choices=list(TABULATIONS))
     parser.add_argument("data", type=Path, metavar="PREPARED")
     parser.add_argument("--partial", type=Path, default=Path("learning_curves.csv"), help="finished runs")
