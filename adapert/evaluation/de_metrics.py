@@ -17,7 +17,7 @@ class DifferentialExpression:
     """What a test of perturbed cells against controls says.
 
     Attributes:
-        log2_fold_change: Of perturbed over control cells, from `log2_fold_change`,
+        log2_fold_change: Fold change of perturbed over control cells, from `log2_fold_change`,
             (n_perturbations, n_genes).
         deg_mask: Differentially expressed genes, as `log2_fold_change`.
     """

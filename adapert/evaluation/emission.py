@@ -47,8 +47,8 @@ def emit_cells(
     Args:
         predicted_delta: log1p units, (n_perturbations, n_genes).
         dataset: Prepared from cells.
-        split: Whose perturbations, in the order of its table.
-        emission: The way.
+        split: Split of the perturbations, in the order of its table.
+        emission: How cells are made.
         generator: Draws the control cells; each perturbation from a stream of its own.
 
     Yields:

@@ -67,8 +67,8 @@ def evaluate(
 
     Args:
         predicted_delta: log1p units, (n_perturbations, n_genes), in the order of the split's table.
-        dataset: With the split.
-        split: Which perturbations.
+        dataset: Data set with the split.
+        split: Split of the perturbations.
         emission: How cells are made from predictions; see `adapert.evaluation.emission`.
         generator: Draws the emitted cells.
 

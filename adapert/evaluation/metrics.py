@@ -33,7 +33,7 @@ def pds(
 
     d_pt = ||predicted_p - observed_t||_1 over all evaluated perturbations t; the rank r_p counts those
     nearer than t = p, and ties share the mean rank; PDS = 1 - (r_p - 1) / n_perturbations. A constant
-    prediction scores above chance: print the mean baseline's PDS beside a model's.
+    prediction scores above chance: print the mean baseline's PDS next to a model's.
 
     cell-eval 0.8.2's ``discrimination_score_l1``, except that cell-eval ranks ties in no stated order and
     leaves no gene of a combination out. With `target_mask`, row p leaves its own perturbed genes out of all

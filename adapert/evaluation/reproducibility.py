@@ -57,7 +57,7 @@ def reproducibility(
 
     Args:
         dataset: Prepared from cells, with the split.
-        split: Which perturbations.
+        split: Split of the perturbations.
         replicates: ``"split_half"``: the cells in two random halves, each group by itself;
             ``"resampled"``: two sets of as many cells, each cell with its own number of counts, drawn from
             the multinomial over genes that is most likely for its group.
@@ -124,8 +124,7 @@ def resamples(
 
 
 _Replicates: TypeAlias = Callable[
-    [PreparedDataset, SplitName, np.random.Generator],
-    tuple[Iterator[GroupedCells], Iterator[GroupedCells]],
+    [PreparedDataset, SplitName, np.random.Generator], tuple[Iterator[GroupedCells], Iterator[GroupedCells]]
 ]
 
 REPLICATES: Mapping[ReplicateName, _Replicates] = {"split_half": split_halves, "resampled": resamples}
@@ -155,7 +154,7 @@ def _resample(
 
 
 def _read_counts(expression: scipy.sparse.csr_array) -> tuple[FloatArray, FloatArray]:
-    """Read counts back from log values, whose smallest in a cell is taken for one count.
+    """Read counts back from log values: the smallest of a cell is taken for one count.
 
     Returns:
         Counts, (n_cells, n_genes), and what one count was scaled to, (n_cells,); 1 in an empty cell.

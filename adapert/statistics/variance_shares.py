@@ -18,7 +18,7 @@ import numpy as np
 from adapert.statistics.two_level import FloatArray
 
 MAX_DEGREE = 8
-"""Of a field's own polynomial: enough for a threshold that lies somewhere in the range."""
+"""Degree of a field's own polynomial: enough for a threshold anywhere in the range."""
 
 MAX_PAIR_DEGREE, MAX_PAIR_PRODUCT = 4, 8
 """Degrees i and j of a pair's terms: each at most the first, i * j at most the second."""
@@ -52,7 +52,7 @@ def build_parts(positions: FloatArray, is_ordered: Sequence[bool]) -> list[Part]
 
     Args:
         positions: Settings between 0 and 1, in which trials lie evenly, (n_trials, n_fields).
-        is_ordered: Of each field: whether close values act alike; False for words.
+        is_ordered: Whether close values of a field act alike; False for words.
     """
     bases = [orthonormal_basis(column) for column in positions.T]
     weights = [
@@ -68,7 +68,7 @@ def orthonormal_basis(positions: FloatArray) -> FloatArray:
     """Build polynomials of degree 1, 2, ... with mean 0, variance 1 and no correlation over the trials.
 
     Args:
-        positions: Of one field, between 0 and 1, (n_trials,).
+        positions: Settings of one field, between 0 and 1, (n_trials,).
 
     Returns:
         (n_trials, n_terms), at most `MAX_DEGREE` terms and one less than there are values.
@@ -86,8 +86,8 @@ def sample_variances(
 
     Args:
         parts: From `build_parts`.
-        response: Of each trial, not constant, (n_trials,).
-        generator: Of the draws.
+        response: Response of each trial, not constant, (n_trials,).
+        generator: Makes the draws.
 
     Returns:
         Variances of the parts in units of the response's, (n_draws, n_parts), 0 where a part is absent; and

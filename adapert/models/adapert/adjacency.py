@@ -21,7 +21,7 @@ def build_adjacency(
         shared: The data set's network.
         config: Edges kept, their weights, rewiring.
         self_loops: Whether each gene is among its own neighbours.
-        seed: Of the rewiring, if any.
+        seed: Seed of the rewiring, if any.
 
     Returns:
         Row-stochastic matrix, (n_nodes, n_nodes).

@@ -12,13 +12,7 @@ from torch import Tensor, nn
 from adapert.config import Config, ModelConfig
 from adapert.data.prepared import PreparedDataset
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
-from adapert.models.adapert.context import (
-    WEIGHTINGS,
-    NodeScorer,
-    above_threshold,
-    best_nodes,
-    gumbel_softmax,
-)
+from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
 from adapert.models.adapert.encoders import Perceptron, TextTable
 from adapert.models.adapert.message_passing import MessagePassing
 from adapert.seeding import numpy_generator, seeded_initialisation
@@ -127,7 +121,7 @@ class AdaPert(nn.Module):
         self.text = text
         self.node_table = nn.Parameter(torch.randn(n_nodes, size))
         self.node_text = nn.Linear(text_size, size, bias=False)
-        # By torch's default L2-normalised text would hardly be heard beside the table.
+        # By torch's default L2-normalised text would hardly count against the table.
         nn.init.normal_(self.node_text.weight, std=TEXT_FEATURE_SD)
         self.text_projection = nn.Linear(text_size, size, bias=False)
         self.scorer = NodeScorer(size, config.score_size, config.score_activation)
@@ -175,7 +169,7 @@ class AdaPert(nn.Module):
         """Select nodes and sum their embeddings (Eq. 13), for each perturbation.
 
         Args:
-            targets: Of the perturbations.
+            targets: Genes of the perturbations.
             generator: Draws Gumbel noise; None (prediction) draws none.
         """
         h = self.node_embeddings()
@@ -203,7 +197,7 @@ class AdaPert(nn.Module):
         """Predict rows: DEC(z_c + W_p h_p + W_x z_context), added to the control profile.
 
         Args:
-            targets: Of the distinct perturbations, n_perturbations.
+            targets: Genes of the distinct perturbations, n_perturbations.
             perturbation_row: Perturbation of each row, (n_rows,).
             control: Distinct control profiles, log1p units, (n_controls, n_genes).
             control_row: Control profile of each row, (n_rows,).

@@ -39,9 +39,7 @@ class NeighbourModel:
         wanted = list(validation.perturbations)
         counts = [k for k in N_NEIGHBOURS if k < len(self._delta)] or [1]
         self.features, self.n_neighbours = best_on_validation(
-            product(FEATURES, counts),
-            lambda setting: self._average(wanted, *setting),
-            validation.delta,
+            product(FEATURES, counts), lambda setting: self._average(wanted, *setting), validation.delta
         )
 
     def refit(self, dataset: PreparedDataset) -> None:
