@@ -56,15 +56,7 @@ class Case:
 
 
 def run_cases(sound: Path, seed: int, numbers: list[int], n_jobs: int, kinds: list[str]) -> Iterator[Case]:
-    """Run cases, some at a time, each in a fork of this process.
-
-    Args:
-        sound: From `write_sound`.
-        seed: Seed of all damage.
-        numbers: Numbers of the cases.
-        n_jobs: Processes at once.
-        kinds: That the cases take in turn.
-    """
+    """Run cases, `n_jobs` at a time, each in a fork of this process; they take the kinds in turn."""
     waiting = list(numbers)
     running: dict[int, tuple[int, str, Path, float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -149,13 +141,7 @@ def _classify(
 
 
 def outcome_of(status: int, errors: str, peak: int) -> str:
-    """Say how a case ended: one of `GOOD` or `BAD`.
-
-    Args:
-        status: Status of the process, as `os.wait` gives it.
-        errors: That it printed.
-        peak: Of its memory, bytes.
-    """
+    """Say how a case ended, by its status from `os.wait`, the errors printed and its peak memory in bytes."""
     if peak > LIMIT_BYTES:
         return "memory"
     if os.WIFSIGNALED(status):

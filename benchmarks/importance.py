@@ -134,11 +134,7 @@ FUNCTIONS = {
 def draw_trials(function: KnownFunction, noise_share: float, seed: int, n_configs: int = 128) -> pd.DataFrame:
     """Draw the trials of an importance study of a known function.
 
-    Args:
-        function: Takes the place of training.
-        noise_share: Share of the variance that is noise; of a function without effect, all of it.
-        seed: Seed of the sequence and the noise.
-        n_configs: A power of two.
+    The function takes the place of training. Of a function without effect, all variance is noise.
 
     Returns:
         As `analysis.importance.load_importance`, as far as estimates need it.

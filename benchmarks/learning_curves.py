@@ -79,11 +79,7 @@ def table_file(name: str) -> Path:
 
 
 def read_curves(name: str) -> pd.DataFrame:
-    """Read a stored table: `COLUMNS`, a row an epoch, runs in order.
-
-    Args:
-        name: Of `TABULATIONS`.
-    """
+    """Read a stored table of `TABULATIONS`: `COLUMNS`, a row for each epoch, runs in order."""
     return pd.read_csv(table_file(name))
 
 
@@ -138,12 +134,7 @@ class Surrogate:
     """
 
     def __init__(self, table: pd.DataFrame, n_trees: int = N_TREES) -> None:
-        """Fit to the runs of seed 0, and take the noise from repeated ones.
-
-        Args:
-            table: As `read_curves` has it.
-            n_trees: Of each forest.
-        """
+        """Fit to the runs of seed 0 of a table from `read_curves`, and take the noise from repeated ones."""
         first, again = (_curves(table[table["seed"] == seed]) for seed in (0, 1))
         self.points, lengths = _points(table)
         pairs = first.loc[again.index]
@@ -250,14 +241,7 @@ def train_curve(
 
 
 def tabulate(tabulation: Tabulation, data: Path, partial: Path, seconds: float) -> None:
-    """Train what is missing in a plain table of finished runs, until the time is used up.
-
-    Args:
-        tabulation: What to train.
-        data: Prepared data set.
-        partial: Table that each finished run is added to.
-        seconds: Start no run after these.
-    """
+    """Train what is missing in `partial`, a table of finished runs; start none after so many seconds."""
     torch.set_num_threads(1)
     started = time.perf_counter()
     dataset = read_prepared(data, ("train", "validation"))

@@ -356,15 +356,10 @@ def simulate(
 ) -> list[Finished]:
     """Search until the problem's time is used up; workers never wait for each other.
 
-    Args:
-        problem: What is searched.
-        suggestions: Who says what to try.
-        rungs: What stops trials; None stops nothing.
-        seed: Seed of the curves' noise.
-        n_workers: Trials that run side by side.
+    Without rungs nothing is stopped. The seed is that of the curves' noise.
 
     Returns:
-        The trials that ran to their ends, as they did.
+        The trials that ran to their ends, in that order.
     """
     search = SearchInProgress(problem, suggestions, rungs, seed)
     workers = SimulatedWorkers(
@@ -418,12 +413,9 @@ def interval(resampled: Array) -> tuple[float, float, float]:
 
 
 def speed_ups(regrets: Array, random_regrets: Array, shares: Array) -> Array:
-    """Time of the whole random search over the time at which a method is as good as its end.
+    """Divide the time of the whole random search by the time at which a method is as good as its end.
 
-    Args:
-        regrets: Of a method, (n_seeds, n_times).
-        random_regrets: Of random search, as `regrets`.
-        shares: Of seeds, (n_resamples, n_seeds).
+    Regrets are (n_seeds, n_times), the shares of seeds (n_resamples, n_seeds).
 
     Returns:
         (n_resamples,); 1 where the method is not so good at its end, so that 1 means at most 1.

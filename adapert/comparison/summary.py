@@ -117,9 +117,6 @@ def write_comparison(
 def read_evaluation(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read an evaluation: its long table, and the record of what was opened and how it was scored.
 
-    Args:
-        folder: Folder that `adapert evaluate` wrote.
-
     Raises:
         InputError: A file that is missing or damaged, or a metric that the catalogue does not have.
     """
@@ -134,9 +131,6 @@ def read_evaluation(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 def read_record(folder: Path) -> dict[str, Any]:
     """Read the record of an evaluation: what was opened, and how it was scored.
-
-    Args:
-        folder: Folder that `adapert evaluate` wrote.
 
     Raises:
         InputError: The file is missing or damaged, as that of an unfinished evaluation is.

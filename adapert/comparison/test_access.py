@@ -154,12 +154,7 @@ def record_access(workspace: Path, access: Access, again: bool = False) -> Recor
 
 @contextmanager
 def opened(workspace: Path, access: Access, again: bool = False) -> Iterator[RecordedAccess]:
-    """Record an access for the block, or resume one that was interrupted.
-
-    Args:
-        workspace: Folder, made where it is missing.
-        access: Access that is about to be made.
-        again: Whether to allow it after an earlier access.
+    """Record an access for the block, or resume one that was interrupted; arguments as in `record_access`.
 
     Raises:
         InputError: As `record_access`, or another process makes the very same evaluation.

@@ -51,9 +51,6 @@ def emit_cells(
         emission: How cells are made.
         generator: Draws the control cells; each perturbation from a stream of its own.
 
-    Yields:
-        Cells of each perturbation.
-
     Raises:
         InputError: An unknown way of emission.
     """

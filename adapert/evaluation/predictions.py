@@ -64,9 +64,6 @@ def write_predictions(predictions: "AnnData", folder: Path) -> None:
 def read_predictions(folder: Path) -> "AnnData":
     """Read the predictions of an evaluation, as `build_predictions` lays them out.
 
-    Args:
-        folder: Folder that `adapert evaluate` wrote.
-
     Raises:
         InputError: It has no predictions, or a damaged file.
     """

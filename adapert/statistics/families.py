@@ -62,14 +62,9 @@ def compare_variants(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 
 def compare_weights(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """Answer `WEIGHTS`: each weight of a sensitivity study minus the smallest one, by rights 0.
+    """Answer `WEIGHTS`: each weight of a sensitivity study minus the smallest one, which should be 0.
 
-    Args:
-        frame: As in `compare_variants`, with lambda_non.
-        seed: Seed of the bootstrap.
-
-    Returns:
-        As `compare_variants`; variants are called by `name_weight`.
+    Like `compare_variants`, for a frame with lambda_non; variants are called by `name_weight`.
     """
     named = frame.assign(variant=frame["lambda_non"].map(name_weight))
     return _compare_with(named, name_weight(frame["lambda_non"].min()), seed)

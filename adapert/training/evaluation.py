@@ -22,12 +22,7 @@ def evaluate_model(
 ) -> Evaluation:
     """Compute every metric of a fitted model's predictions.
 
-    Args:
-        model: Fitted.
-        dataset: Data set with the split.
-        split: Split of the perturbations.
-        seed: Seed of the emitted cells; models are compared on the same draws.
-        emission: How cells are made from predictions.
+    The seed is that of the emitted cells, so that models of one seed are compared on the same draws.
 
     Raises:
         DivergedError: A prediction is NaN or infinite.
@@ -38,11 +33,6 @@ def evaluate_model(
 
 def predict_finite(model: PerturbationModel, perturbations: Sequence[str], name: str = "") -> FloatArray:
     """Predict deltas, log1p units, (n_perturbations, n_genes), and refuse what is no number.
-
-    Args:
-        model: Fitted.
-        perturbations: Names of what to predict.
-        name: Name of the model, for the error message.
 
     Raises:
         DivergedError: A prediction is NaN or infinite.

@@ -140,10 +140,5 @@ class SingleFit:
 
 
 def begin_fit(model: PerturbationModel, dataset: PreparedDataset) -> Fit:
-    """Start a model's fit, by epochs where it has any.
-
-    Args:
-        model: Untrained.
-        dataset: With its training and validation splits.
-    """
+    """Start the fit of an untrained model, by epochs where it has any."""
     return model.begin(dataset) if isinstance(model, TrainedInEpochs) else SingleFit(model, dataset)

@@ -11,12 +11,7 @@ N_KEPT = 2
 
 
 def keep_newest(fit: Fit, epoch: int, folder: Path) -> None:
-    """Write a checkpoint and remove those before the last.
-
-    Args:
-        fit: After `epoch` epochs.
-        epoch: From 1.
-        folder: The trial's.
+    """Write a checkpoint of `epoch`, from 1, into the trial's folder, and remove those before the last.
 
     Raises:
         InputError: The disk takes no more.
@@ -31,10 +26,6 @@ def keep_newest(fit: Fit, epoch: int, folder: Path) -> None:
 
 def restore_newest(fit: Fit, folder: Path) -> int:
     """Continue from the newest checkpoint that can be read.
-
-    Args:
-        fit: Freshly begun.
-        folder: The trial's.
 
     Returns:
         Its epoch; 0 where there is none and the fit starts from scratch.

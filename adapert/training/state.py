@@ -67,14 +67,7 @@ class Training:
     """One trial's model, optimiser, generators and position."""
 
     def __init__(self, config: Config, dataset: PreparedDataset, seed: int, device: torch.device) -> None:
-        """Build the untrained state.
-
-        Args:
-            config: The trial's.
-            dataset: With its training split; `train` scores on its validation split.
-            seed: The trial's.
-            device: Where the model lives.
-        """
+        """Build the untrained state from the data set's training split."""
         self.config, self.dataset, self.seed, self.device = config, dataset, seed, device
         train = dataset.splits["train"].table
         self.rows: Rows = ROWS[config.data.control](dataset, config.loss.weighting)

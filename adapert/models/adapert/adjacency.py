@@ -42,10 +42,6 @@ def build_adjacency(
 def select_edges(shared: SharedTable, config: GraphConfig) -> tuple[IntArray, IntArray, FloatArray]:
     """Select the edges that carry a message: the top k into each gene, of a weight above 0.
 
-    Args:
-        shared: The data set's network.
-        config: Edges kept, and their weights.
-
     Returns:
         Source, target and weight of each, (n_edges,).
     """

@@ -217,8 +217,8 @@ def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
 
     Args:
         dataset: Its training split is read for the offset, its network and text for the graph.
-        config: The trial's.
-        seed: The trial's; draws parameters, rewiring, shuffled text and random contexts.
+        config: Config of the trial.
+        seed: Seed of the trial; draws parameters, rewiring, shuffled text and random contexts.
     """
     return _assemble(dataset, config, seed, _offset(dataset, config))
 
@@ -230,8 +230,8 @@ def restore_model(
 
     Args:
         dataset: Its network and text are read, and no split: the weights hold what training took of them.
-        config: The trial's.
-        seed: The trial's; draws rewiring, shuffled text and random contexts as it did in training.
+        config: Config of the trial.
+        seed: Seed of the trial; draws rewiring, shuffled text and random contexts as it did in training.
         weights: The model's state after its best epoch.
 
     Raises:
