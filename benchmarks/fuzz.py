@@ -81,6 +81,7 @@ def run_cases(sound: Path, seed: int, numbers: list[int], n_jobs: int, kinds: li
 def _fork(sound: Path, folder: Path, kind: str, seed: int, number: int) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
+    # A fork has imports and compiled code at hand: a new process would spend seconds on them.
     pid = os.fork()
     if pid:
         return pid

@@ -52,6 +52,7 @@ def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset, n
     Raises:
         DivergedError: A loss or prediction became NaN or infinite.
     """
+    # Without the plan's split, so that no fit can read it by mistake.
     readable = replace(dataset, splits={name: dataset.splits[name] for name in ("train", "validation")})
     joined = join_training(readable, config) if plan.refit != "train" else None
     if joined is not None:

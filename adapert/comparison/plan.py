@@ -73,6 +73,7 @@ class ComparisonPlan:
 
     def has_chance(self, name: str) -> bool:
         """Whether a model's fits differ by seed."""
+        # Only the model itself knows; building one does not read data.
         return self.build(Config(), name, seed=0).is_seeded
 
     def build(self, config: Config, name: str, seed: int) -> PerturbationModel:

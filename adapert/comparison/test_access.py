@@ -146,6 +146,7 @@ def record_access(workspace: Path, access: Access, again: bool = False) -> Recor
         earlier = earlier_accesses(accesses, access.study, access.data_fingerprint)
         if not again:
             _refuse(earlier, access.study)
+        # Under the lock, so that two evaluations cannot get the same folder.
         folder = access.folder or str(next_folder(workspace, "test", {one.folder for one in accesses}))
         recorded = replace(access, folder=folder)
         _append(workspace / ACCESS_FILE, recorded)
@@ -162,6 +163,7 @@ def opened(workspace: Path, access: Access, again: bool = False) -> Iterator[Rec
     """
     workspace.mkdir(parents=True, exist_ok=True)
     mark = _mark_of(workspace, access)
+    # A lock of this evaluation: others may record theirs while it runs.
     lock = FileLock(mark.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)

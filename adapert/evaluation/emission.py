@@ -61,6 +61,7 @@ def emit_cells(
         )
     emit = EMISSIONS[emission]
     table, controls = dataset.splits[split].table, control_cells(dataset)
+    # With a stream each, no perturbation's cells depend on how many others there are.
     streams = generator.spawn(len(predicted_delta))
     for perturbation, (delta, stream) in enumerate(zip(predicted_delta, streams, strict=True)):
         cells = emit(cells_per_batch(table, perturbation), controls, stream)

@@ -42,6 +42,7 @@ def build_long_table(
             **metrics,
         }
     )
+    # Everything but the metrics is repeated in each row.
     fixed = [column for column in LONG_COLUMNS if column not in ("metric", "value")]
     return wide.melt(fixed, list(metrics), "metric", "value")
 

@@ -26,6 +26,7 @@ def centroid_pearson(predicted_delta: FloatArray, observed_delta: FloatArray) ->
     """
     centroid = observed_delta.mean(axis=0, dtype=np.float64)
     predicted, observed = predicted_delta - centroid, observed_delta - centroid
+    # A float32 prediction of the centroid differs from the float64 one by rounding.
     size = NEGLIGIBLE * np.abs(observed_delta).max(initial=0)
     observed[_is_flat(observed, size)] = np.nan
     is_collapsed = _is_flat(predicted, size) & ~np.isnan(observed).any(axis=1)

@@ -20,8 +20,10 @@ def pearson_delta(predicted_delta: FloatArray, observed_delta: FloatArray) -> Fl
     predicted = _centred(predicted_delta)
     observed = _centred(observed_delta)
     norms = np.linalg.norm(predicted, axis=1) * np.linalg.norm(observed, axis=1)
+    # Centring a constant row leaves rounding, whose norm is not 0 and would give some r.
     is_constant = (np.ptp(predicted_delta, axis=1) == 0) | (np.ptp(observed_delta, axis=1) == 0)
     norms[is_constant] = np.nan
+    # Rounding can carry r past 1.
     r: FloatArray = np.clip((predicted * observed).sum(axis=1) / norms, -1, 1)
     return r
 
@@ -48,6 +50,7 @@ def pds(
         distance = _distance_without_targets(predicted_delta, observed_delta, target_mask)
     own = np.diagonal(distance)[:, None]
     n_nearer = (distance < own).sum(axis=1)
+    # Its own distance ties with itself.
     n_tied = (distance == own).sum(axis=1) - 1
     score: FloatArray = 1 - (n_nearer + n_tied / 2) / len(distance)
     return score
@@ -67,6 +70,7 @@ def retrieval(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatA
     r = predicted @ observed.T
     own = np.diagonal(r)[:, None]
     n_others = (~np.isnan(r)).sum(axis=1) - 1
+    # Any comparison with NaN is false, so undefined correlations do not count.
     n_not_above = (own >= r).sum(axis=1) - 1
     share: FloatArray = n_not_above / np.where(np.isnan(own[:, 0]) | (n_others < 1), np.nan, n_others)
     return share
@@ -162,6 +166,7 @@ def effective_rank(contexts: FloatArray) -> float:
 
 def strongest(effect: FloatArray, n_genes: int) -> IntArray:
     """Find the genes of largest absolute effect, ties going to the earlier gene, (at most n_genes,)."""
+    # The default sort breaks ties in an order that depends on the length.
     return np.argsort(-np.abs(effect), kind="stable")[:n_genes]
 
 

@@ -105,6 +105,7 @@ def split_halves(
     halves = []
     for perturbation in range(len(table.perturbations)):
         rows = generator.permutation(np.flatnonzero(cells.perturbation_index == perturbation))
+        # Every other cell of a shuffled group: its halves differ by one cell at most.
         rows = rows[np.argsort(cells.batch_index[rows], kind="stable")]
         halves.append((rows[::2], rows[1::2]))
     first, second = zip(*halves, strict=True)

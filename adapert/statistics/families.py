@@ -131,6 +131,7 @@ def _subtract(frame: pd.DataFrame, variant: str, references: list[str], seed: in
     turned = summarize_paired(compared, variant, seed=seed).rename(
         columns={"variant": "reference", "low": "high", "high": "low", "wins": "losses", "losses": "wins"}
     )
+    # The names of the two ends and of wins and losses are exchanged above.
     for column in ("difference", "low", "high", "standardized_difference"):
         turned[column] = -turned[column]
     return turned.assign(variant=variant)

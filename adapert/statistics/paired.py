@@ -116,6 +116,7 @@ def correct_family(table: pd.DataFrame) -> pd.DataFrame:
 
 def _compare(arms: Arms, seed: int) -> dict[str, object]:
     ours, theirs = align_pairs(arms.rows, arms.reference_rows)
+    # Named after the comparison: no draw changes when another variant joins the table.
     generator = numpy_generator(seed, stream_name(tuple(arms.identity.values())))
     means = average_over_seeds(drop_unknown(ours - theirs))
     counts = _count_wins(means, find_metric(arms.metric).gain)

@@ -67,6 +67,7 @@ def weighted_spearman(one: FloatArray, other: FloatArray, counts: FloatArray) ->
     covariance = (counts * first * second).sum(axis=1)
     squares = (counts * first**2).sum(axis=1) * (counts * second**2).sum(axis=1)
     rho: FloatArray = np.full(len(counts), np.nan)
+    # Equal ranks leave a variance of rounding, not of 0.
     np.divide(covariance, np.sqrt(squares), out=rho, where=squares > _ROUNDING)
     return rho
 

@@ -181,11 +181,13 @@ class _Gibbs:
         """Draw how common parts are, fields and pairs apart, from uniform priors."""
         for kind, members in enumerate((self._is_present[~self._is_pair], self._is_present[self._is_pair])):
             share = self._generator.beta(1 + members.sum(), 1 + (~members).sum())
+            # At 0 or 1 the log odds would be infinite, and the chain could not move any more.
             self._common[kind] = np.clip(share, 1e-6, 1 - 1e-6)
 
     def _draw_noise(self) -> None:
         explained = self._coefficients @ (self._with_response + self._with_residual)
         scale = max(0.0, self._sum_squares - float(explained)) / 2 + _LEAST_NOISE
+        # The inverse gamma distribution is conjugate to a normal variance.
         self.noise = scale / float(self._generator.gamma((self._n_trials - 1) / 2))
 
 
@@ -207,5 +209,6 @@ def _build_part(fields: tuple[int, ...], columns: FloatArray, weights: FloatArra
     """Turn prior variances into columns of equal prior variance, and those into orthogonal ones."""
     scales = np.sqrt(weights / weights.sum())
     scaled = (columns - columns.mean(axis=0)) * scales
+    # Orthogonal columns let a part's coefficients be drawn independently of each other.
     _, singular, rotation = np.linalg.svd(scaled, full_matrices=False)
     return Part(fields, scaled @ rotation.T, singular**2, scales[:, None] * rotation.T)

@@ -74,6 +74,7 @@ def restore_checkpoint(training: Training, directory: Path) -> None:
     training.model.load_state_dict(model)
     training.target_head.load_state_dict(head)
     training.optimizer.load_state_dict(training.optimizer.state_dict() | {"state": moments})
+    # torch takes a generator's state from the CPU alone, wherever the generator is.
     training.generator.set_state(tensors["generator"].cpu())
     training.order_generator.bit_generator.state = state.order_generator
     training.epoch = state.epoch
@@ -119,6 +120,7 @@ def check_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
 def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors, whole or not at all."""
     with whole_file(path) as beside:
+        # safetensors refuses tensors that are views of others.
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, beside)
 
 

@@ -43,4 +43,5 @@ def restore_newest(fit: Fit, folder: Path) -> int:
 
 def kept_checkpoints(folder: Path) -> list[Path]:
     """Checkpoints in a trial's folder, newest first."""
+    # Epochs are padded with zeros, so that names sort as numbers.
     return sorted(folder.glob("checkpoint_*"), reverse=True)

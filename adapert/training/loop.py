@@ -136,10 +136,12 @@ def train_epoch(training: Training) -> tuple[dict[str, float], FloatArray, float
     contexts, n_selected = [], []
     order = training.order_generator.permutation(len(training.rows.perturbation_index))
     minibatches = np.array_split(order, math.ceil(len(order) / training.config.training.minibatch_size))
+    # Sorted, since rows come from memory-mapped files.
     for index in minibatches:
         losses, prediction = minibatch_losses(
             training, training.rows.minibatch(np.sort(index), training.order_generator)
         )
+        # Before the step, which would turn every weight into NaN.
         if not torch.isfinite(losses["loss_total"]):
             raise DivergedError(
                 f"The loss must stay finite, but it is {losses['loss_total'].item()} in epoch "
@@ -158,6 +160,7 @@ def train_epoch(training: Training) -> tuple[dict[str, float], FloatArray, float
 def set_learning_rate(training: Training) -> float:
     """Set and return the epoch's learning rate."""
     settings = training.config.training
+    # It follows from the epoch alone, so that no scheduler's state has to be checkpointed.
     rate = settings.learning_rate
     if settings.schedule == "cosine":
         rate *= (1 + math.cos(math.pi * (training.epoch - 1) / settings.max_epochs)) / 2
@@ -169,5 +172,6 @@ def set_learning_rate(training: Training) -> float:
 def keep_best(training: Training, scores: dict[str, float]) -> None:
     """Keep the weights of the best epoch so far; NaN is never the best."""
     if scores[CHOSEN_BY] > training.best.scores[CHOSEN_BY]:
+        # Copies, as the next step changes the tensors in place.
         weights = {name: value.detach().clone() for name, value in training.model.state_dict().items()}
         training.best = BestEpoch(training.epoch, scores, weights)

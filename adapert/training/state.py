@@ -80,6 +80,7 @@ class Training:
             fused=True,
         )
         self.align = alignment_loss(config.loss)
+        # One generator for each use: none depends on how often the others were drawn from.
         self.generator = torch_generator(seed, "noise", device)
         self.order_generator = numpy_generator(seed, "minibatches")
         self.targets = build_targets(dataset, list(train.perturbations), device)

@@ -78,6 +78,7 @@ def rewire_sources(
         if not is_bad.any():
             break
         bad = np.flatnonzero(is_bad)
+        # A swap of two sources keeps every degree.
         for edge, other in zip(bad, generator.integers(len(rewired), size=len(bad)), strict=True):
             rewired[edge], rewired[other] = rewired[other], rewired[edge]
     return rewired

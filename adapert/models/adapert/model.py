@@ -55,6 +55,7 @@ def build_targets(dataset: PreparedDataset, perturbations: Sequence[str], device
     """
     nodes = [dataset.perturbed_nodes(str(perturbation)) for perturbation in perturbations]
     width = max(len(genes) for genes in nodes)
+    # The padding is node 0, a gene like any other, which `is_gene` takes out again.
     padded = np.array([genes + [0] * (width - len(genes)) for genes in nodes])
     is_gene = np.array([[1.0] * len(genes) + [0.0] * (width - len(genes)) for genes in nodes])
     return Targets(
@@ -179,6 +180,7 @@ class AdaPert(nn.Module):
             return Context(z, own, None, torch.zeros(len(own), device=own.device))
         weights = self.node_weights(targets, h, generator)
         n_selected = self.is_counted(weights).sum(dim=1)
+        # The layer norm is computed in float32 under autocast too.
         return Context(self.context_norm((weights @ h).float()), own, weights, n_selected)
 
     def is_counted(self, weights: Tensor) -> Tensor:

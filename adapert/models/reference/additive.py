@@ -21,6 +21,7 @@ class AdditiveModel(ModelWithoutSettings):
     def fit(self, dataset: PreparedDataset) -> None:
         """Keep the training deltas of single genes, and the mean gene's."""
         table = dataset.splits["train"].table
+        # Sums over many perturbations in float32 would lose digits.
         delta = np.asarray(table.delta, dtype=np.float64)
         n_genes = np.array([len(genes_of(str(name))) for name in table.perturbations])
         self._mean_gene = (delta / n_genes[:, None]).mean(axis=0)

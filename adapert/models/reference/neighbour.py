@@ -81,6 +81,7 @@ def neighbour_weights(embedded: FloatArray, train: FloatArray, n_neighbours: int
     """
     nearest = np.argsort(cdist(embedded, train), axis=1, kind="stable")[:, :n_neighbours]
     weights: FloatArray = np.zeros((len(embedded), len(train)))
+    # A product with weights averages all perturbations at once.
     np.put_along_axis(weights, nearest, 1 / n_neighbours, axis=1)
     weights[~embedded.any(axis=1)] = 1 / len(train)
     return weights
