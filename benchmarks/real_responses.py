@@ -29,6 +29,7 @@ from adapert.comparison.summary import CAPTION, summarize_comparison
 from adapert.comparison.table import build_comparison_table
 from adapert.config import Config, read_config
 from adapert.data.prepared import read_prepared
+from benchmarks.measurement import build_parser
 
 MODELS = "control,mean,neighbour,ridge_text,ridge_network,ridge_both,adapert"
 
@@ -51,11 +52,7 @@ def score_split(plan: ComparisonPlan, config: Config, data: Path) -> pd.DataFram
 
 def read_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.real_responses",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("benchmarks.real_responses", __doc__)
     parser.add_argument("prepare", nargs="+", help="what 'adapert prepare' is given")
     parser.add_argument("--split", default="validation", choices=["validation", "test"])
     parser.add_argument("--split-seeds", type=int, default=3)

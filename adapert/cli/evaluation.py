@@ -87,8 +87,8 @@ def evaluate(
     console.print(f"Wrote {assessment.folder}", soft_wrap=True)
     if emit:
         console.print(f"Wrote {emit[0]} and {emit[1]}", soft_wrap=True)
-    if assessment.opening:
-        console.print(assessment.opening.describe(), style="bold", soft_wrap=True)
+    if assessment.access:
+        console.print(assessment.access.describe(), style="bold", soft_wrap=True)
 
 
 def _print_tables(assessment: "Assessment", split: str) -> None:

@@ -14,12 +14,11 @@ from adapert.data.regroup import join_splits, without_cells
 from adapert.data.schema import FloatArray
 from adapert.models.ensemble import Ensemble
 from adapert.models.protocol import PerturbationModel
+from adapert.statistics.pairs import ENSEMBLE_SUFFIX as ENSEMBLE_SUFFIX
 from adapert.training.evaluation import predict_finite
 from adapert.training.threads import torch_threads
 
 _LOGGER = logging.getLogger(__name__)
-
-ENSEMBLE_SUFFIX = "_ensemble"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +27,10 @@ class Fitted:
 
     Attributes:
         variant: Name of the model, or of its ensemble.
-        seed: Of the fit; 0 for a model without chance, and the first one's for an ensemble.
-        config_digest: Of the config that names the model.
-        model: Fitted.
-        predicted_delta: Of the plan's split, log1p units, (n_perturbations, n_genes).
+        seed: Seed of the fit; 0 for a model without chance, and the first one's for an ensemble.
+        config_digest: Digest of the config that names the model.
+        model: The fitted model.
+        predicted_delta: Predictions for the plan's split, log1p units, (n_perturbations, n_genes).
     """
 
     variant: str
@@ -55,6 +54,7 @@ def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -
     Raises:
         DivergedError: A loss or prediction became NaN or infinite.
     """
+    # Without the plan's split, so that no fit can read it by mistake.
     readable = replace(dataset, splits={name: dataset.splits[name] for name in ("train", "validation")})
     joined = join_training(readable, config) if plan.refit != "train" else None
     if joined is not None:

@@ -22,8 +22,8 @@ class ComparisonPlan:
     """What is compared, and how.
 
     Attributes:
-        models: Names in the registry.
-        split: Whose perturbations are predicted.
+        models: Names of the registry.
+        split: Split that is predicted.
         n_seeds: Seeds 0, 1, ... of each model that has chance.
         use_ensembles: Whether the mean prediction of a model's seeds is compared too.
         emission: How cells are made from predictions, for metrics that test cells.
@@ -70,6 +70,7 @@ class ComparisonPlan:
 
     def has_chance(self, name: str) -> bool:
         """Whether a model's fits differ by seed."""
+        # Only the model itself knows; building one does not read data.
         return self.build(Config(), name, seed=0).is_seeded
 
     def build(self, config: Config, name: str, seed: int) -> PerturbationModel:

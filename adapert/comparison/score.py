@@ -1,4 +1,4 @@
-"""Evaluate what models predict, beside the experiment against itself."""
+"""Evaluate what models predict, and the experiment against itself."""
 
 import logging
 import time
@@ -25,9 +25,9 @@ class Scored:
 
     Attributes:
         variant: Name of the model, of its ensemble, or of a ceiling.
-        seed: Of the fit; 0 for a model without chance, and the first one's for an ensemble.
-        config_digest: Of the config that names the model; empty for a ceiling.
-        model: Fitted; None for a ceiling, which no model predicts.
+        seed: Seed of the fit; 0 for a model without chance, and the first one's for an ensemble.
+        config_digest: Digest of the config that names the model; empty for a ceiling.
+        model: The fitted model; None for a ceiling, which no model predicts.
         evaluation: What its predictions of the split are worth.
     """
 
