@@ -89,10 +89,8 @@ def _measure_cell_eval(predicted: FloatArray, dataset: PreparedDataset) -> Itera
     with tempfile.TemporaryDirectory() as directory:
         predicted_file, real_file = Path(directory) / "pred.h5ad", Path(directory) / "real.h5ad"
         stream = numpy_generator(0, "emission")
-        files = {"predicted_file": predicted_file, "real_file": real_file}
-        seconds = seconds_of(
-            partial(write_emitted_pair, predicted, dataset, "test", **files, generator=stream)
-        )
+        emit = partial(write_emitted_pair, predicted, dataset, "test", generator=stream)
+        seconds = seconds_of(partial(emit, predicted_file=predicted_file, real_file=real_file))
         gigabytes = sum(file.stat().st_size for file in (predicted_file, real_file)) / 1e9
         yield Measurement(name="emit_pair", value=seconds, unit="s", note=f"{gigabytes:.1f} GB of files")
         command = [str(Path(sys.executable).with_name("cell-eval")), "run", "--num-threads", "2"]
