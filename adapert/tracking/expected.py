@@ -1,6 +1,5 @@
-"""What MLflow should have of a study, as its ledger tells it: a run for the study, and one for each trial."""
+"""What MLflow should have of a study by its ledger: a run for the study, and one for each trial."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +25,8 @@ STUDY = ""
 
 NOTE = "mlflow.note.content"
 
-Points = tuple[Mapping[str, float | None], int, float]
-"""Values of metrics (None is NaN), their step, and their time."""
+Points = tuple[Mapping[str, float], int, float]
+"""Values of metrics, their step, and their time."""
 
 
 @dataclass
@@ -35,18 +34,18 @@ class ExpectedRun:
     """A run as it should be after the ledger's last line.
 
     Attributes:
-        trial: Its id; `STUDY` for the study's own run.
-        name: Shown by MLflow.
-        at: Its start, seconds since 1970.
-        tags: That it was created with.
-        changes: Of the trial's config; of the study's own run those of its best trial. None where there is
-            no config.
+        trial: Trial id; `STUDY` for the study's own run.
+        name: Name that MLflow shows.
+        at: Start, seconds since 1970.
+        tags: Tags that it is created with.
+        changes: Changes of the trial's config, or, for the study's own run, of its best trial's; None where
+            there is no config.
         status: How it ended, or that it runs.
         reason: Why it ended.
-        end_tags: That its end gives it.
-        ended_at: When; None while it runs.
-        points: Its metrics, oldest first.
-        n_lines: Of the ledger that are about it.
+        end_tags: Tags that its end adds.
+        ended_at: When it ended; None while it runs.
+        points: Metrics, oldest first.
+        n_lines: Lines of the ledger that are about it.
     """
 
     trial: str
@@ -64,58 +63,70 @@ class ExpectedRun:
     @property
     def latest(self) -> dict[str, float]:
         """Last value of each metric."""
-        last = {name: value for values, *_ in self.points for name, value in values.items()}
-        return {name: math.nan if value is None else value for name, value in last.items()}
+        return {name: value for values, *_ in self.points for name, value in values.items()}
 
     def end(
         self, status: TrialStatus, tags: dict[str, str], at: float, reason: EndReason | None = None
     ) -> None:
-        """Note an end."""
+        """Record how it ended."""
         self.status, self.end_tags, self.ended_at, self.reason = status, tags, at, reason
 
     def reopen(self) -> None:
-        """Forget an end: another process took the trial up."""
+        """Forget its end: another process continues the trial."""
         self.end(TrialStatus.RUNNING, {}, self.at)
         self.ended_at = None
 
 
 def expect_runs(study: Study, events: Iterable[Event]) -> dict[str, ExpectedRun]:
     """Follow a ledger; the study's own run comes first, then the trials in the order of asking."""
-    state, runs = StudyState(), dict[str, ExpectedRun]()
+    state, runs = StudyState(), ExpectedRuns()
     for event in events:
         state.see(event)
-        match event:
-            case StudyDefined():
-                runs[STUDY] = ExpectedRun(STUDY, study.name, event.time, study_tags(study, event))
-            case TrialAsked():
-                _expect_asked(study, event, state, runs)
-            case EpochReported():
-                _expect_reported(event, state, runs)
-            case TrialEnded():
-                _expect_ended(event, state, runs)
-            case SessionOpened():
-                for trial in (STUDY, *(record.trial_id for record in state.running)):
-                    runs[trial].reopen()
-            case SessionClosed():
-                _expect_closed(event, state, runs)
+        _expect(study, event, state, runs)
         if not isinstance(event, RunTracked):
             runs[event.trial if isinstance(event, TrialLine) else STUDY].n_lines += 1
     return runs
 
 
-def study_tags(study: Study, definition: StudyDefined) -> dict[str, str]:
-    """Tags that the study's own run is created with."""
-    return _shared_tags(study, definition) | {
-        Tag.KIND: "study",
-        Tag.DESIGN: study.plan.kind,
-        Tag.QUESTION: study.question,
-        Tag.STATUS: TrialStatus.RUNNING,
-        Tag.DATA_FINGERPRINT: study.base.data.fingerprint,
-    }
+def expect_changes(study: Study, event: Event, state: StudyState) -> list[ExpectedRun]:
+    """Translate one line alone.
+
+    Args:
+        study: As its ledger defines it.
+        event: The line.
+        state: The ledger, folded up to this line.
+
+    Returns:
+        What the line adds to each run that it is about: a run with a name begins with it, one with neither
+        an end nor points is reopened by it.
+    """
+    runs = ExpectedRuns()
+    _expect(study, event, state, runs)
+    return list(runs.values())
 
 
-def trial_tags(study: Study, state: StudyState, record: TrialRecord, config_digest: str) -> dict[str, str]:
-    """Tags that a trial's run is created with."""
+def _expect(study: Study, event: Event, state: StudyState, runs: "ExpectedRuns") -> None:
+    match event:
+        case StudyDefined():
+            _expect_study(study, event, runs)
+        case TrialAsked():
+            _expect_asked(study, event, state, runs)
+        case EpochReported():
+            values = event.metrics | {"total_seconds": state.records[event.trial].seconds}
+            runs[event.trial].points.append((values, event.epoch, event.time))
+        case TrialEnded():
+            _expect_ended(event, state, runs)
+        case SessionOpened():
+            for trial in (STUDY, *(record.trial_id for record in state.running)):
+                runs[trial].reopen()
+        case SessionClosed():
+            _expect_closed(event, state, runs)
+
+
+def _trial_tags(study: Study, state: StudyState, record: TrialRecord, config_digest: str) -> dict[str, str]:
+    # What a trial's numbers may depend on besides config, data and code.
+    resources = state.resources
+    machine = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
     return _shared_tags(study, state.definition) | {
         Tag.KIND: "trial",
         Tag.TRIAL: record.trial_id,
@@ -124,27 +135,8 @@ def trial_tags(study: Study, state: StudyState, record: TrialRecord, config_dige
         Tag.SEED: str(record.seed),
         Tag.CONFIG_DIGEST: config_digest,
         Tag.DATA_FINGERPRINT: str(record.changes.get("data.fingerprint", study.base.data.fingerprint)),
-        **_machine_tags(state),
+        **{tag: str(value) for tag, value in machine.items() if value is not None},
     }
-
-
-def trial_name(study: Study, record: TrialRecord) -> str:
-    """Name that MLflow shows of a trial's run."""
-    is_search = study.plan.form == "search"
-    return f"{study.name} {record.trial_id}" if is_search else f"{record.variant} seed {record.seed}"
-
-
-def end_tags(record: TrialRecord) -> dict[str, str]:
-    """Tags of an ended trial."""
-    return {Tag.MESSAGE: record.message, Tag.REASON: str(record.reason), Tag.HOST: record.host}
-
-
-def closing_tags(state: StudyState) -> dict[str, str]:
-    """Tags of a study that a process has left."""
-    assert state.closed is not None
-    tags: dict[str, str] = {Tag.MESSAGE: state.closed.message, NOTE: describe_state(state)}
-    best = best_finished(state)
-    return tags if best is None else tags | {"best_trial": best.trial_id}
 
 
 def _shared_tags(study: Study, definition: StudyDefined) -> dict[str, str]:
@@ -155,47 +147,55 @@ def _shared_tags(study: Study, definition: StudyDefined) -> dict[str, str]:
     }
 
 
-def _machine_tags(state: StudyState) -> dict[str, str]:
-    """What a trial's numbers may depend on beside config, data and code."""
-    resources = state.resources
-    named = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
-    return {tag: str(value) for tag, value in named.items() if value is not None}
+class ExpectedRuns(dict[str, ExpectedRun]):
+    """Trial id to run; a run that began in an earlier line than those that are followed has no name."""
+
+    def __missing__(self, trial: str) -> ExpectedRun:
+        """Add what is known of the run: nothing."""
+        return self.setdefault(trial, ExpectedRun(trial, "", 0.0, {}))
 
 
-Runs = dict[str, ExpectedRun]
+def _expect_study(study: Study, event: StudyDefined, runs: ExpectedRuns) -> None:
+    tags = _shared_tags(study, event) | {
+        Tag.KIND: "study",
+        Tag.DESIGN: study.plan.kind,
+        Tag.QUESTION: study.question,
+        Tag.STATUS: TrialStatus.RUNNING,
+        Tag.DATA_FINGERPRINT: study.base.data.fingerprint,
+    }
+    runs[STUDY] = ExpectedRun(STUDY, study.name, event.time, tags)
 
 
-def _expect_asked(study: Study, event: TrialAsked, state: StudyState, runs: Runs) -> None:
+def _expect_asked(study: Study, event: TrialAsked, state: StudyState, runs: ExpectedRuns) -> None:
     record = state.records[event.trial]
+    is_search = study.plan.form == "search"
     runs[record.trial_id] = ExpectedRun(
         trial=record.trial_id,
-        name=trial_name(study, record),
+        name=f"{study.name} {record.trial_id}" if is_search else f"{record.variant} seed {record.seed}",
         at=event.time,
-        tags=trial_tags(study, state, record, event.config_digest),
+        tags=_trial_tags(study, state, record, event.config_digest),
         changes=record.changes,
     )
 
 
-def _expect_reported(event: EpochReported, state: StudyState, runs: Runs) -> None:
-    points = runs[event.trial].points
-    points.append((event.metrics, event.epoch, event.time))
-    points.append((_cost(state.records[event.trial]), event.epoch, event.time))
-
-
-def _expect_ended(event: TrialEnded, state: StudyState, runs: Runs) -> None:
+def _expect_ended(event: TrialEnded, state: StudyState, runs: ExpectedRuns) -> None:
     record, run = state.records[event.trial], runs[event.trial]
-    run.points.append((_cost(record), record.n_epochs, event.time))
-    run.end(record.status, end_tags(record), event.time, record.reason)
+    run.points.append(({"total_seconds": record.seconds}, record.n_epochs, event.time))
+    tags: dict[str, str] = {
+        Tag.MESSAGE: record.message,
+        Tag.REASON: str(record.reason),
+        Tag.HOST: record.host,
+    }
+    run.end(record.status, tags, event.time, record.reason)
 
 
-def _expect_closed(event: SessionClosed, state: StudyState, runs: Runs) -> None:
+def _expect_closed(event: SessionClosed, state: StudyState, runs: ExpectedRuns) -> None:
     for record in state.running:
         runs[record.trial_id].end(TrialStatus.INTERRUPTED, {}, event.time)
     run, best = runs[STUDY], best_finished(state)
+    tags: dict[str, str] = {Tag.MESSAGE: event.message, NOTE: describe_state(state)}
     run.changes = None if best is None else best.changes
     run.points.append((summarize_state(state), 0, event.time))
-    run.end(event.status, closing_tags(state), event.time)
-
-
-def _cost(record: TrialRecord) -> dict[str, float | None]:
-    return {"total_seconds": record.seconds}
+    if best is not None:
+        tags["best_trial"] = best.trial_id
+    run.end(event.status, tags, event.time)

@@ -37,7 +37,7 @@ def test_pick_refuses_a_directory_in_place_of_its_file(refused, store: Store, tm
 def test_pick_refuses_a_file_below_a_file_before_anything_is_trained(refused, store: Store, tmp_path):
     (tmp_path / "file").write_text("")
     message = refused("pick", "search_wide", "--out", "file/best.yaml", "--workspace", store.directory)
-    assert "is no directory to write in" in message
+    assert "is not a directory that can be written to" in message
 
 
 def test_pick_refuses_an_objective_that_is_none(refused, store: Store):

@@ -44,9 +44,9 @@ def below_a_file(tmp_path):
 
 
 def test_a_store_that_is_missing_or_empty_will_be_made(tmp_path):
-    assert_found(check_store(tmp_path), "ok", "will be made")
+    assert_found(check_store(tmp_path), "ok", "will be created")
     (tmp_path / DATABASE).touch()
-    assert_found(check_store(tmp_path), "ok", "will be made")
+    assert_found(check_store(tmp_path), "ok", "will be created")
 
 
 def test_a_whole_store_is_ok_and_left_as_it_is(workspace):
@@ -165,7 +165,7 @@ def test_a_whole_data_set_shows_its_fingerprint(prepared):
 def test_a_truncated_data_set_is_a_problem(prepared, tmp_path, name):
     content = (prepared / name).read_bytes()
     (prepared / name).write_bytes(content[: len(content) // 2])
-    [finding] = examine(prepared, tmp_path, {"data": CHECKS["data"]})
+    [finding] = examine(prepared, tmp_path, {"data": CHECKS["data"]}).values()
     assert_found(finding, "problem", name.rsplit("/")[-1], "adapert prepare")
 
 
@@ -175,5 +175,5 @@ def test_a_damaged_test_split_stops_no_study(prepared):
 
 
 def test_a_directory_that_is_no_data_set_is_a_problem(tmp_path):
-    [finding] = examine(tmp_path, tmp_path, {"data": CHECKS["data"]})
+    [finding] = examine(tmp_path, tmp_path, {"data": CHECKS["data"]}).values()
     assert_found(finding, "problem", "manifest.json", "adapert prepare")
