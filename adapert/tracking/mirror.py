@@ -131,7 +131,7 @@ class Mirror:
         for run in expect_changes(self._study, event, state):
             if run.name:
                 jobs += self._of_creation(run, None)
-                jobs += self._of_origin(run, event.get("origin", {}), None) if run.trial == STUDY else ()
+                jobs += self._of_origin(run, state.definition.origin, None) if run.trial == STUDY else ()
             elif not run.points and run.ended_at is None:
                 jobs.append(partial(self._runs.reopen, run.trial))
             else:
