@@ -357,7 +357,7 @@ def rerun(run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = No
 
     Raises:
         InputError: No such store or run, or other data than the trial's.
-        DivergedError: The loss, or a prediction, became NaN or infinite.
+        RerunError: The trial failed, such as by a loss that is not finite, or Ray was lost.
     """
     from adapert.prediction.rerun import rerun_trial
 

@@ -221,7 +221,7 @@ def test_an_ablation_has_its_figure(world, adapert, tmp_path):
     ]
 
 
-def test_a_trial_that_is_run_again_in_one_process_has_ray_s_numbers(world, adapert):
+def test_a_trial_that_is_run_again_has_the_same_numbers(world, adapert):
     trials = world.search.trials
     assert set(trials["status"]) == {"finished", "stopped"}
     for run in trials["run"]:
