@@ -1,7 +1,7 @@
 """Run a study's trial again, as a study of one trial, and compare every metric with what it reported.
 
-The trial takes the way that studies' trials take: the engine hands it to a worker of Ray's and writes its
-reports into a ledger. Only MLflow keeps a rerun; its folder is a temporary one, so that no study is added.
+The trial runs as in a study: the engine hands it to a Ray worker and writes what it reports into a ledger.
+Only MLflow keeps a rerun; the ledger's folder is a temporary one, so that the workspace gets no new study.
 """
 
 import logging
@@ -113,7 +113,7 @@ def rerun_trial(workspace: Path, run: str, data: Path | None = None) -> RerunRes
     tags = _tags_of(original, config, study.run_id, resources)
     with tracked_rerun(open_store(workspace), original.name, config, tags) as rerun:
         _LOGGER.info(f"Training {original.name} again: {n_epochs} epochs at most, on {resources.device}.")
-        again = _train(_build_study(original, config), original.name, n_epochs, resources, rerun)
+        again = _train(original, config, n_epochs, resources, rerun)
         metrics = compare_metrics(original.metrics, again)
         result = RerunResult(original.name, rerun.run_id, metrics, changes)
         rerun.log_comparison(metrics, describe_result(result))
@@ -185,15 +185,6 @@ def _resources_of(original: TrialResult) -> Resources:
     )
 
 
-def _build_study(original: TrialResult, config: Config) -> Study:
-    return Study(
-        name="rerun",
-        question=f"Does {original.name} report the same again?",
-        base=config,
-        plan=Design(kind="ablation", variants={original.variant: {}}, n_seeds=1, first_seed=original.seed),
-    )
-
-
 def _tags_of(original: TrialResult, config: Config, parent: str, resources: Resources) -> dict[str, str]:
     """What a rerun's run says of its original, whose study's run is its parent where MLflow has one."""
     tags: dict[str, str] = {
@@ -228,8 +219,13 @@ class _OneTrial(Conductor):
         return goes_on and not self.closing
 
 
-def _train(study: Study, name: str, n_epochs: int, resources: Resources, rerun: Rerun) -> dict[str, float]:
+def _train(
+    original: TrialResult, config: Config, n_epochs: int, resources: Resources, rerun: Rerun
+) -> dict[str, float]:
     """Run a study of one trial; return the last value of every metric."""
+    name, question = original.name, f"Does {original.name} report the same again?"
+    plan = Design(kind="ablation", variants={original.variant: {}}, n_seeds=1, first_seed=original.seed)
+    study = Study(name="rerun", question=question, base=config, plan=plan)
     # After a second Ctrl-C a worker may still write while the folder is removed.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         conductor = _OneTrial(study, Path(folder), n_epochs, resources.max_failures, rerun)

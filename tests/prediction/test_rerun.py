@@ -179,15 +179,6 @@ def test_reports_that_mlflow_did_not_take_are_delivered_with_later_ones(trained,
     assert sorted(metric.step for metric in history) == [1, 2, 3]
 
 
-@pytest.mark.slow
-def test_a_trial_is_run_again_on_ray_with_the_same_numbers(trained, monkeypatch):
-    monkeypatch.undo()
-    before = sorted(trained.workspace.rglob("ledger.jsonl"))
-    for trial in ("001", "003", "005"):
-        assert rerun_trial(trained.workspace, f"forms/{trial}").is_same
-    assert sorted(trained.workspace.rglob("ledger.jsonl")) == before
-
-
 def test_a_trial_without_an_epoch_is_refused(trained):
     with pytest.raises(InputError, match="'forms/006' reported no epoch"):
         rerun_trial(trained.workspace, "forms/006")
