@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse
 
 from adapert.data.choices import PrepareChoices
+from adapert.data.columns import BATCH, CELL_LINE, PERTURBATION, find_column, require_column
 from adapert.data.differential import DEG_TESTS, call_degs
 from adapert.data.effect_size import effect_size_bounds
 from adapert.data.effects import (
@@ -33,11 +34,11 @@ from adapert.data.formats.matrices import (
     check_layer,
     describe_layer,
     read_annotations,
-    read_stretches,
+    read_chunks,
 )
 from adapert.data.formats.stored import StoredRows
 from adapert.data.genes import GeneSymbols, read_symbols, select_cell_genes
-from adapert.data.labelled import LabelledCells, find_columns, label_cells
+from adapert.data.labelled import LabelledCells, label_cells
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.understood import note_dates
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellWriter, read_cells
@@ -135,7 +136,11 @@ def _choose_cells(
     symbols = read_symbols(file.genes_of(layer), choices.gene_column)
     note_dates(symbols.names, rule, note)
     rule = rule.with_genes(symbols.names.tolist(), symbols.ids)
-    columns = find_columns(file.obs, choices)
+    columns = {
+        "perturbation_column": require_column(file.obs, PERTURBATION, choices.perturbation_column),
+        "batch_column": find_column(file.obs, BATCH, choices.batch_column),
+        "cell_line_column": find_column(file.obs, CELL_LINE, choices.cell_line_column),
+    }
     cells = label_cells(file.obs, columns, choices, rule, note)
     split = choose_split(
         cells.perturbations,
@@ -181,7 +186,7 @@ def _store_expression(
     check, library_sizes = ValueCheck(), []
 
     def read() -> Iterator[scipy.sparse.csr_array]:
-        for part in read_stretches(kept.file, kept.layer, np.sort(cells.rows), scratch):
+        for part in read_chunks(kept.file, kept.layer, np.sort(cells.rows), scratch):
             check.add(part)
             library_sizes.append(part.sum(axis=1, dtype=np.float64))
             yield part

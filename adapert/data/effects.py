@@ -1,4 +1,4 @@
-"""What each perturbation's cells say, against the controls matched to them."""
+"""The effect of each perturbation: its cells compared with the controls matched to them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ class Effect:
     Attributes:
         delta: Mean perturbed minus mean matched control, log1p units, (n_genes,).
         deg_mask: Differentially expressed genes, (n_genes,).
-        n_cells: Cells of the perturbation.
         group_batch_index: Matching group of each group, (n_groups,).
         group_mean: Mean expression, log1p units, (n_groups, n_genes).
         group_n_cells: (n_groups,).
@@ -28,7 +27,6 @@ class Effect:
 
     delta: FloatArray
     deg_mask: BoolArray
-    n_cells: int
     group_batch_index: IntArray
     group_mean: FloatArray
     group_n_cells: IntArray
@@ -36,7 +34,7 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """All that a data file gives, before network and text are joined to it.
+    """All that a data file holds, before network and text are joined to it.
 
     Attributes:
         gene_names: Genes kept, in the order of their names, (n_genes,).
@@ -76,7 +74,7 @@ class MatchedControls:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupSums:
-    """Sums of expression over the cells of each group, to which cells are added in stretches.
+    """Sums of expression over the cells of each group, to which cells are added in chunks.
 
     Attributes:
         sums: log1p units, (n_groups, n_genes).
@@ -92,7 +90,7 @@ class GroupSums:
         return cls(sums=np.zeros((n_groups, n_genes)), n_cells=np.zeros(n_groups, dtype=np.int64))
 
     def add(self, expression: scipy.sparse.csr_array, group: IntArray) -> None:
-        """Add cells, one after the other: the same cells in any stretches give the same sums.
+        """Add cells, one after the other: the same cells in any chunks give the same sums.
 
         Args:
             expression: log1p units, (n_cells, n_genes).
@@ -146,7 +144,6 @@ def measure_effect(
     return Effect(
         delta=delta.astype(np.float32),
         deg_mask=deg_mask,
-        n_cells=int(counts.sum()),
         group_batch_index=batches.astype(np.int32),
         group_mean=means.astype(np.float32),
         group_n_cells=counts.astype(np.int32),
@@ -168,7 +165,7 @@ def write_effects(
         n_groups = len(effect.group_n_cells)
         writer.append("delta", effect.delta[None])
         writer.append("deg_mask", effect.deg_mask[None])
-        writer.append("n_cells", np.array([effect.n_cells], dtype=np.int32))
+        writer.append("n_cells", effect.group_n_cells.sum(keepdims=True, dtype=np.int32))
         writer.append("effect_size", group_effect_sizes(effect.deg_mask.sum()[None], bounds))
         writer.append("group_perturbation_index", np.full(n_groups, number, dtype=np.int32))
         writer.append("group_batch_index", effect.group_batch_index)

@@ -9,12 +9,7 @@ import pandas as pd
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.columns import (
-    BATCH,
-    CELL_LINE,
-    PERTURBATION,
     filter_rows,
-    find_column,
-    require_column,
     text_array,
     texts,
 )
@@ -79,26 +74,6 @@ class LabelledCells:
         return dict(zip(self.labels.tolist(), np.split(by_label, ends[:-1]), strict=True))
 
 
-def find_columns(obs: pd.DataFrame, choices: PrepareChoices) -> dict[str, str | None]:
-    """Find the columns that say each cell's perturbation, batch and cell line.
-
-    Args:
-        obs: Annotations of the cells.
-        choices: Columns that the user names; the others are guessed.
-
-    Returns:
-        Column by the choice it stands for; ``None`` where there is none.
-
-    Raises:
-        InputError: No such column, or none for the perturbation.
-    """
-    return {
-        "perturbation_column": require_column(obs, PERTURBATION, choices.perturbation_column),
-        "batch_column": find_column(obs, BATCH, choices.batch_column),
-        "cell_line_column": find_column(obs, CELL_LINE, choices.cell_line_column),
-    }
-
-
 def label_cells(
     obs: pd.DataFrame,
     columns: Mapping[str, str | None],
@@ -110,7 +85,7 @@ def label_cells(
 
     Args:
         obs: Annotations of the cells.
-        columns: From `find_columns`.
+        columns: Column by the choice that it stands for; ``None`` where there is none.
         choices: What the user chose.
         rule: To read labels by.
         note: Receives what was left out, a line each.

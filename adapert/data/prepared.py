@@ -65,6 +65,17 @@ class CellTable(ArrayFolder):
     perturbation_index: Annotated[IntArray, Rule("int", ("n_cells",), below="n_perturbations")]
     batch_index: Annotated[IntArray, Rule("int", ("n_cells",), below="n_batches")]
 
+    @classmethod
+    def empty(cls) -> Self:
+        """Make a table of no cells."""
+        return cls(
+            values=np.empty(0, dtype=np.float32),
+            gene_index=np.empty(0, dtype=np.int32),
+            row_start=np.zeros(1, dtype=np.int64),
+            perturbation_index=np.empty(0, dtype=np.int32),
+            batch_index=np.empty(0, dtype=np.int32),
+        )
+
     def __len__(self) -> int:
         return len(self.row_start) - 1
 
@@ -201,6 +212,13 @@ class SharedTable(ArrayFolder):
     text_embedding: Annotated[FloatArray, Rule("float", ("n_nodes", "text_size"))]
     has_text: Annotated[BoolArray, Rule("bool", ("n_nodes",))]
 
+    @property
+    def has_edge(self) -> BoolArray:
+        """Whether a gene is in the network, (n_nodes,)."""
+        has_edge = np.zeros(len(self.node_names), dtype=bool)
+        has_edge[self.edge_target] = True  # every edge is stored in both directions
+        return has_edge
+
     def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
         """Find more measured genes than nodes, scores below 0, and text without numbers."""
         if self.n_genes > len(self.node_names):
@@ -283,7 +301,7 @@ def write_rest(path: Path, shared: SharedTable, manifest: Mapping[str, Any]) -> 
     shared.write(path / SHARED_FOLDER)
     (path / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     files = sorted(file.relative_to(path) for file in path.rglob("*.*") if file.is_file())
-    checksums = {str(file): _hash(path / file) for file in files}
+    checksums = {str(file): hash_file(path / file) for file in files}
     (path / CHECKSUM_FILE).write_text(json.dumps(checksums, indent=2), encoding="utf-8")
 
 
@@ -459,12 +477,13 @@ def check_content(path: Path) -> bool:
         raise DamagedError(file, "is damaged") from error
     for name, checksum in checksums.items():
         written = path / name
-        if ".." in Path(name).parts or not written.is_file() or _hash(written) != checksum:
+        if ".." in Path(name).parts or not written.is_file() or hash_file(written) != checksum:
             raise DamagedError(written, "is not as it was written")
     return True
 
 
-def _hash(file: Path) -> str:
+def hash_file(file: Path) -> str:
+    """Compute the checksum of a file's content."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 

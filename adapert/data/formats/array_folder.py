@@ -66,7 +66,7 @@ class ArrayFolder:
     def write(self, path: Path) -> None:
         """Write every field as ``<field>.npy`` into a new directory."""
         path.mkdir()
-        for name in self._rules():
+        for name in self.rules():
             np.save(path / f"{name}.npy", getattr(self, name), allow_pickle=False)
 
     @classmethod
@@ -83,7 +83,7 @@ class ArrayFolder:
         """
         known = dict(sizes or {})
         arrays = {}
-        for name, rule in cls._rules().items():
+        for name, rule in cls.rules().items():
             file = path / f"{name}.npy"
             arrays[name] = _read_array(file, is_mapped)
             if fault := _find_form_fault(arrays[name], rule, known):
@@ -92,7 +92,7 @@ class ArrayFolder:
                 if fault := _find_value_fault([arrays[name]], rule, known):
                     raise DamagedError(file, fault)
                 known[name] = int(arrays[name])
-        for name, rule in cls._rules().items():
+        for name, rule in cls.rules().items():
             if not rule.is_large and (fault := _find_value_fault([arrays[name]], rule, known)):
                 raise DamagedError(path / f"{name}.npy", fault)
         table = cls(**arrays)
@@ -111,7 +111,7 @@ class ArrayFolder:
         sizes: dict[str, int] = {}
         arrays: list[NDArray[Any]] = []
         for name in names:
-            file, rule = path / f"{name}.npy", cls._rules()[name]
+            file, rule = path / f"{name}.npy", cls.rules()[name]
             array = _read_array(file, is_mapped=False)
             if fault := _find_form_fault(array, rule, sizes) or _find_value_fault([array], rule, sizes):
                 raise DamagedError(file, fault)
@@ -126,7 +126,7 @@ class ArrayFolder:
     def sizes(self) -> dict[str, int]:
         """Sizes that the arrays have, by name."""
         sizes: dict[str, int] = {}
-        for name, rule in self._rules().items():
+        for name, rule in self.rules().items():
             array = getattr(self, name)
             for size, length in zip(rule.shape, array.shape, strict=True):
                 plain, _, more = size.partition(" + ")
@@ -145,7 +145,7 @@ class ArrayFolder:
         Raises:
             InputError: A value that is not what it must be.
         """
-        for name, rule in self._rules().items():
+        for name, rule in self.rules().items():
             if rule.is_large:
                 file = path / f"{name}.npy"
                 if fault := _find_value_fault(_pieces(file, getattr(self, name)), rule, sizes):
@@ -153,7 +153,8 @@ class ArrayFolder:
 
     @classmethod
     @cache
-    def _rules(cls) -> dict[str, Rule]:
+    def rules(cls) -> dict[str, Rule]:
+        """Rule of each field."""
         hints = get_type_hints(cls, include_extras=True)
         return {name: hint.__metadata__[0] for name, hint in hints.items()}
 
