@@ -1,6 +1,6 @@
-"""Single cells measured: labelled, split, normalised, compared with their controls.
+"""Measure single cells: label, split, normalise and compare them with their controls.
 
-Whatever has a size that grows with the cells lies on disk, and a stretch of it at a time in memory.
+Whatever grows with the number of cells is on disk, and a chunk of it at a time in memory.
 """
 
 import tempfile
@@ -47,23 +47,23 @@ from adapert.data.splits import Split, choose_split
 from adapert.errors import InputError, format_count
 
 COUNTS_LAYER = "counts"
-"""The layer that is taken for raw counts where none is named."""
+"""Layer of raw counts where none is named."""
 
 TESTED_AT_ONCE = 2**25
-"""Values of control cells in memory while DEGs are called: the genes are tested in blocks of so many."""
+"""Values in memory while DEGs are called: the genes are tested in blocks of this size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What of a file is kept, decided before any value is read.
+    """The part of a file that is kept, decided before any value is read.
 
     Attributes:
-        file: The file.
-        layer: The layer that is read; ``None`` for ``X``.
+        file: Its matrices.
+        layer: Layer that is read; ``None`` for ``X``.
         columns: Columns in use, by the choice they stand for.
-        symbols: Of the file's genes.
-        cells: Their labels and matching groups.
-        split: Of the perturbations.
+        symbols: Gene symbols of the file.
+        cells: Labels and matching groups of the cells.
+        split: Perturbations of each split.
     """
 
     file: MatrixFile
@@ -214,7 +214,7 @@ def _store_expression(
 def _note_values(
     is_counts: bool, layer: str | None, choices: PrepareChoices, note: Callable[[str], None]
 ) -> None:
-    # scanpy keeps log values of all genes in .raw, beside a scaled X that is of no use.
+    # scanpy keeps log values of all genes in .raw; the scaled X next to them is of no use here.
     if choices.counts_layer not in (None, RAW) and not is_counts:
         raise InputError(
             f"--counts-layer must hold raw counts, but '{choices.counts_layer}' holds fractions. Name "
@@ -231,9 +231,9 @@ def _write_controls(
     batch_index = cells.batch_index[controls]
     sums = GroupSums.zeros(len(cells.batches), expression.n_genes)
     with CellWriter(folder) as written:
-        for stretch, part in expression.stretches(controls):
-            written.append(part, 0, batch_index[stretch])
-            sums.add(part, batch_index[stretch])
+        for chunk, part in expression.chunks(controls):
+            written.append(part, 0, batch_index[chunk])
+            sums.add(part, batch_index[chunk])
     return match_controls(sums, cells.batch_lines, min_batch_controls)
 
 
@@ -296,7 +296,7 @@ def _measure_effects(
         own = cells.cells_of(name)
         batches, group = np.unique(cells.batch_index[own], return_inverse=True)
         sums = GroupSums.zeros(len(batches), expression.n_genes)
-        for stretch, part in expression.stretches(own):
-            written.append(part, number, cells.batch_index[own[stretch]])
-            sums.add(part, group[stretch])
+        for chunk, part in expression.chunks(own):
+            written.append(part, number, cells.batch_index[own[chunk]])
+            sums.add(part, group[chunk])
         yield measure_effect(sums, batches, matched.batch_mean, deg_masks[name])

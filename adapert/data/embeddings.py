@@ -7,7 +7,7 @@ import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
@@ -196,7 +196,7 @@ class _FastUnpickler(_Plain, pickle.Unpickler):
 
 
 class _FrugalUnpickler(_Plain, pickle._Unpickler):
-    """For all others: Python's own, which is slow, and takes no more memory than there is content."""
+    """For all others: Python's own, which is slow, but takes no more memory than the content needs."""
 
 
 def _read_pickle(path: Path) -> tuple[StringArray, FloatArray]:
@@ -256,17 +256,13 @@ def _read_dict(content: Any, path: Path) -> tuple[StringArray, FloatArray]:
         )
     if not content:
         raise InputError(f"The text embeddings must not be empty, but '{path}' is.")
-    symbols = list(content)
-    return np.array(symbols), _stack(symbols, list(content.values()), path)
-
-
-def _stack(symbols: Sequence[str], rows: Sequence[Sequence[float]], path: Path) -> FloatArray:
+    symbols, rows = list(content), list(content.values())
     length = len(rows[0])
     ragged = [symbol for symbol, row in zip(symbols, rows, strict=True) if len(row) != length]
     if ragged:
         raise InputError(
             f"Text embeddings must all have one length, but of {len(rows)} in '{path}' {len(ragged)} "
-            f"have another than the first's {length}: {name_some(ragged)}."
+            f"do not have the first's {length}: {name_some(ragged)}."
         )
     require_memory(8 * len(rows) * length, "the table of embeddings", path)
     vectors = np.empty((len(rows), length))
@@ -278,7 +274,7 @@ def _stack(symbols: Sequence[str], rows: Sequence[Sequence[float]], path: Path) 
             f"Text embeddings must be numbers, but '{symbols[place]}' in '{path}' has others: {error}. "
             "Remove or convert them."
         ) from error
-    return vectors
+    return np.array(symbols), vectors
 
 
 _READERS: dict[str, Callable[[Path], tuple[StringArray, FloatArray]]] = {

@@ -20,12 +20,12 @@ LOG_MAXIMUM = 20.0
 
 @dataclass
 class Refused:
-    """Values of a kind that no expression has.
+    """Values of a kind that expression must not have.
 
     Attributes:
-        is_bad: Tells them.
-        found: What they are, in the words of messages.
-        n_values: How many were seen.
+        is_bad: Mask of such values.
+        found: Their kind, as messages name it.
+        n_values: Number seen.
         first_gene: Column of the first.
     """
 
@@ -37,7 +37,7 @@ class Refused:
 
 @dataclass
 class ValueCheck:
-    """What values are, seen a stretch at a time: counts, log values, or nothing to work with.
+    """The kind of some values, seen chunk by chunk: counts, log values, or nothing to work with.
 
     Attributes:
         has_values: Whether any value is not zero.
@@ -53,14 +53,17 @@ class ValueCheck:
     negative: Refused = field(default_factory=lambda: Refused(lambda values: values < 0, "below 0"))
 
     def add(self, matrix: scipy.sparse.csr_array) -> None:
-        """See the next values, (n_rows of the stretch, n_genes)."""
+        """See the next values, (n_rows of the chunk, n_genes)."""
         if not matrix.nnz:
             return
         self.has_values = True
         lowest, highest = matrix.data.min(), matrix.data.max()
-        if not 0 <= lowest <= highest < np.inf:  # not so either where one is NaN
+        if not 0 <= lowest <= highest < np.inf:  # also false where one is NaN
             for refused in (self.nan, self.infinite, self.negative):
-                _count_refused(refused, matrix)
+                is_bad = refused.is_bad(matrix.data)
+                if not refused.n_values:
+                    refused.first_gene = int(matrix.indices[np.argmax(is_bad)])
+                refused.n_values += int(is_bad.sum())
         else:
             self.maximum = max(self.maximum, float(highest))
             self.is_whole = self.is_whole and bool((np.rint(matrix.data) == matrix.data).all())
@@ -130,23 +133,23 @@ class StoredExpression:
 
         Args:
             cells: Numbers of the cells, (n_chosen,).
-            genes: A stretch of the kept genes.
+            genes: Range of the kept genes.
 
         Returns:
-            log1p units, float32, (n_chosen, n_genes of the stretch).
+            log1p units, float32, (n_chosen, n_genes of the range).
         """
-        parts = [part for _, part in self.stretches(cells, genes)]
+        parts = [part for _, part in self.chunks(cells, genes)]
         if len(parts) == 1:
             return parts[0]
         return scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))
 
-    def stretches(
+    def chunks(
         self, cells: IntArray, genes: slice = slice(None)
     ) -> Iterator[tuple[slice, scipy.sparse.csr_array]]:
-        """Read expression of some cells, a stretch of them at a time; as `of`.
+        """Read expression of some cells, a chunk of them at a time; as `of`.
 
         Yields:
-            Place of the stretch in `cells`, and its expression.
+            Place of the chunk in `cells`, and its expression.
         """
         rows = self.row_index[cells]
         for start, stop in self.rows.cut(rows):
@@ -181,13 +184,6 @@ def scale_counts(library_sizes: FloatArray) -> FloatArray:
     """
     scale: FloatArray = LIBRARY_SIZE / np.where(library_sizes > 0, library_sizes, 1)
     return scale
-
-
-def _count_refused(refused: Refused, matrix: scipy.sparse.csr_array) -> None:
-    is_bad = refused.is_bad(matrix.data)
-    if not refused.n_values:
-        refused.first_gene = int(matrix.indices[np.argmax(is_bad)])
-    refused.n_values += int(is_bad.sum())
 
 
 def _refuse(refused: Refused, gene_names: StringArray, rule: str, cure: str) -> None:

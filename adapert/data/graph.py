@@ -28,7 +28,7 @@ PROTEIN_ID_COLUMNS = ("string_protein_id", "protein_external_id")
 
 
 def _ignore(line: str) -> None:
-    """Take a note that nobody reads."""
+    """Drop a note."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +54,11 @@ def find_network_info(path: Path, network_info: Path | None) -> Path | None:
     Args:
         path: The network; only STRING's ``*.protein.links.*`` and ``*.protein.physical.links.*`` need
             the other file.
-        network_info: ``*.protein.info.*`` as the user names it; ``None`` to look beside the links.
+        network_info: ``*.protein.info.*`` that the user names; ``None`` to look in the folder of the links.
 
     Raises:
         FileNotFoundError: No such file.
-        InputError: STRING's links with no info file beside them.
+        InputError: STRING's links without an info file in their folder.
     """
     if network_info is not None:
         require_file(network_info, "STRING's protein info")
@@ -71,7 +71,7 @@ def find_network_info(path: Path, network_info: Path | None) -> Path | None:
     found = sorted(path.parent.glob(f"{prefix}.protein.info.*"))
     if not found:
         raise InputError(
-            f"STRING's links name proteins, but no '{prefix}.protein.info.*' lies beside '{path}'. "
+            f"STRING's links name proteins, but no '{prefix}.protein.info.*' is in the folder of '{path}'. "
             "Download it too, or name it with --network-info."
         )
     return next((info for info in found if f".{version}." in info.name), found[-1])
@@ -145,10 +145,16 @@ def build_edges(
     is_loop = pairs["a"] == pairs["b"]
     pairs = pairs.loc[~is_loop]
     if pairs.empty:
+        cure = "Use a network of gene symbols, or give --aliases."
+        if {gene.casefold() for gene in genes} & {node.casefold() for node in nodes}:
+            cure = (
+                "They differ in case, as between species (mouse 'Klf1'): use the network of the data's "
+                "species."
+            )
         raise InputError(
             f"The network must connect genes of the data, but of its {len(genes)} genes "
             f"({name_some(genes, 3)}) {len(names)} are among the data's {len(nodes)} "
-            f"({name_some(nodes, 3)}), and no edge joins two of these. {_find_cure(genes, nodes)}"
+            f"({name_some(nodes, 3)}), and no edge joins two of these. {cure}"
         )
     if is_loop.any():
         note(f"{format_count(is_loop.sum(), 'edge')} of a gene with itself, left out")
@@ -158,27 +164,15 @@ def build_edges(
     if n_unequal:
         note(f"{format_count(n_unequal, 'pair')} of genes with several scores: the highest counts")
     both = scores.max().reset_index()
-    return _rank_edges(both, {name: index for index, name in enumerate(nodes)})
-
-
-def _rank_edges(pairs: pd.DataFrame, node_index: dict[str, int]) -> Edges:
-    pairs["source"] = pairs["a"].map(node_index)
-    pairs["target"] = pairs["b"].map(node_index)
-    pairs = pairs.sort_values(["target", "score", "a"], ascending=[True, False, True])
+    node_index = {name: index for index, name in enumerate(nodes)}
+    both["source"], both["target"] = both["a"].map(node_index), both["b"].map(node_index)
+    both = both.sort_values(["target", "score", "a"], ascending=[True, False, True])
     return Edges(
-        edge_source=pairs["source"].to_numpy(np.int32),
-        edge_target=pairs["target"].to_numpy(np.int32),
-        edge_score=pairs["score"].to_numpy(np.float32),
-        edge_rank=pairs.groupby("target").cumcount().to_numpy(np.int32),
+        edge_source=both["source"].to_numpy(np.int32),
+        edge_target=both["target"].to_numpy(np.int32),
+        edge_score=both["score"].to_numpy(np.float32),
+        edge_rank=both.groupby("target").cumcount().to_numpy(np.int32),
     )
-
-
-def _find_cure(genes: list[str], nodes: list[str]) -> str:
-    if {gene.casefold() for gene in genes} & {node.casefold() for node in nodes}:
-        return (
-            "They differ in case, as between species (mouse 'Klf1'): use the network of the data's species."
-        )
-    return "Use a network of gene symbols, or give --aliases."
 
 
 def _choose_columns(table: pd.DataFrame, note: Callable[[str], None]) -> pd.DataFrame:

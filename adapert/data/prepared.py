@@ -103,7 +103,7 @@ class CellTable(ArrayFolder):
 
 
 class CellWriter:
-    """Writes a `CellTable` in stretches of cells; a context manager as `FolderWriter` is."""
+    """Writes a `CellTable` in chunks of cells; a context manager as `FolderWriter` is."""
 
     def __init__(self, path: Path) -> None:
         self._folder = FolderWriter(path)

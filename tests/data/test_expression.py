@@ -122,5 +122,5 @@ def test_stretches_make_no_difference(tmp_path, monkeypatch, counts, values_at_o
     whole = expression.of(cells, slice(3, 9)).toarray()
     monkeypatch.setattr(stretches, "VALUES_AT_ONCE", values_at_once)
     np.testing.assert_array_equal(expression.of(cells, slice(3, 9)).toarray(), whole)
-    for stretch, part in expression.stretches(cells, slice(3, 9)):
+    for stretch, part in expression.chunks(cells, slice(3, 9)):
         np.testing.assert_array_equal(part.toarray(), whole[stretch])

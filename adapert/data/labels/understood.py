@@ -150,11 +150,11 @@ class Understood:
             yield f"labels that are dates: {len(dates)} ({name_some(dates, N_SHOWN)}); {DATE_CURE}"
 
     def _labels(self, kind: Reason | Literal["controls"]) -> list[str]:
-        return [label for label, reading in self.readings.items() if _kind(reading) == kind]
-
-
-def _kind(reading: Reading) -> Reason | Literal["controls"] | None:
-    return "controls" if reading.is_control else reading.left_out
+        return [
+            label
+            for label, reading in self.readings.items()
+            if ("controls" if reading.is_control else reading.left_out) == kind
+        ]
 
 
 def understand(labels: "pd.Series[str]", rule: LabelRule) -> Understood:

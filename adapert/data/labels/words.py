@@ -3,66 +3,24 @@
 import re
 from collections.abc import Collection
 
-CONTROL_WORDS = frozenset(
-    {
-        "control",
-        "controls",
-        "ctrl",
-        "negativecontrol",
-        "negcontrol",
-        "negctrl",
-        "negativectrl",
-        "3xnegctrl",
-        "nontargeting",
-        "nontarget",
-        "nontargetingcontrol",
-        "nontargetingcontrols",
-        "nontargetingcontrolguideforhuman",
-        "nontargetingcontrolguideformouse",
-        "nontargetinghuman",
-        "nontargetingmouse",
-        "notarget",
-        "nt",
-        "ntc",
-        "unperturbed",
-        "scramble",
-        "scrambled",
-        "intergenic",
-        "oneintergenicsite",
-        "nosite",
-        "onenongenesite",
-        "safeharbor",
-        "safetargeting",
-    }
-)
+_CONTROL = """
+control controls ctrl negativecontrol negcontrol negctrl negativectrl 3xnegctrl nontargeting nontarget
+nontargetingcontrol nontargetingcontrols nontargetingcontrolguideforhuman
+nontargetingcontrolguideformouse nontargetinghuman nontargetingmouse notarget nt ntc unperturbed
+scramble scrambled intergenic oneintergenicsite nosite onenongenesite safeharbor safetargeting
+"""
+CONTROL_WORDS = frozenset(_CONTROL.split())
 """Names of unperturbed cells, in lower case, without blanks, hyphens and underscores."""
 
 MISSING_WORDS = frozenset({"-", "none", "nan", "na", "n/a", "<na>", "null"})
 """Words that files hold in place of no value, in lower case."""
 
-UNASSIGNED_WORDS = frozenset(
-    {
-        "*",
-        "ambiguous",
-        "doublet",
-        "doublets",
-        "multi",
-        "multiple",
-        "multiplet",
-        "multiplets",
-        "negative",
-        "noassignment",
-        "nogrna",
-        "noguide",
-        "nosgrna",
-        "notassigned",
-        "unassigned",
-        "undetermined",
-        "unknown",
-        "unmapped",
-    }
-)
-"""Names of cells whose perturbation was not found out, or is not one; written as `CONTROL_WORDS`."""
+_UNASSIGNED = """
+* ambiguous doublet doublets multi multiple multiplet multiplets negative noassignment nogrna noguide
+nosgrna notassigned unassigned undetermined unknown unmapped
+"""
+UNASSIGNED_WORDS = frozenset(_UNASSIGNED.split())
+"""Names of cells without a known perturbation; written as `CONTROL_WORDS`."""
 
 SEPARATORS = ("+", ";", ",", "|", "&", "/", "__", "_")
 """Between the parts of a label, in the order in which they are tried."""
