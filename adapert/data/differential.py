@@ -28,7 +28,7 @@ VALUES_AT_ONCE = 2**22
 """Values that are sorted at once, gene by gene: large groups of cells need no large dense copy."""
 
 NO_SPREAD = 1e-12
-"""Share of the sum of squares below which a sum of squared deviations is rounding."""
+"""Share of the sum of squares below which a sum of squared deviations is rounding error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Tested:
     """Result of a test of each gene.
 
     Attributes:
-        statistic: Of the perturbed cells, (n_genes,).
+        statistic: U or t of the perturbed cells, (n_genes,).
         p_values: Two-sided, (n_genes,).
     """
 
@@ -105,8 +105,8 @@ def variance_of(n_cells: int | FloatArray, sums: FloatArray, square_sums: FloatA
 
     Args:
         n_cells: Number of cells; anything that `sums` broadcasts with.
-        sums: Of expression.
-        square_sums: Of its square, as `sums`.
+        sums: Sums of expression.
+        square_sums: Sums of its square, as `sums`.
     """
     deviations = square_sums - sums * (sums / n_cells)
     deviations[deviations < NO_SPREAD * square_sums] = 0.0  # what rounding leaves
@@ -115,11 +115,7 @@ def variance_of(n_cells: int | FloatArray, sums: FloatArray, square_sums: FloatA
 
 
 def sort_controls(expression: Expression) -> SortedControls:
-    """Sort control cells for `mann_whitney`.
-
-    Args:
-        expression: Control cells, (n_cells, n_genes).
-    """
+    """Sort control cells, (n_cells, n_genes), for `mann_whitney`."""
     n_cells = expression.shape[0]
     blocks = [
         _count_distinct(np.pad(ordered, ((0, 0), (0, 1)), constant_values=np.inf))
@@ -170,11 +166,7 @@ def mann_whitney(expression: Expression, controls: SortedControls) -> Tested:
 
 
 def sum_cells(expression: Expression) -> CellSums:
-    """Sum cells up for `welch`.
-
-    Args:
-        expression: (n_cells, n_genes).
-    """
+    """Sum cells, (n_cells, n_genes), for `welch`."""
     n_cells, n_genes = expression.shape
     if isinstance(expression, np.ndarray):
         sums = expression.sum(axis=0, dtype=np.float64)
@@ -191,10 +183,6 @@ def welch(cells: CellSums, controls: CellSums) -> Tested:
 
     What ``scipy.stats.ttest_ind(cells, controls, equal_var=False)`` gives, from sums alone; where scipy
     has no answer (one cell, or a gene that is the same in every cell) p is 1.
-
-    Args:
-        cells: The perturbation's.
-        controls: To compare with.
 
     Returns:
         t, NaN where scipy has none; and p-values of Student's t at Welch's degrees of freedom.
@@ -232,7 +220,7 @@ def call_degs(p_values: FloatArray, adjust: DegAdjust) -> BoolArray:
     """Call the differentially expressed genes of one perturbation.
 
     Args:
-        p_values: Of each gene, (n_genes,).
+        p_values: One per gene, (n_genes,).
         adjust: ``"fdr"`` controls the false discovery rate within the perturbation
             (Benjamini-Hochberg); ``"none"`` is Eq. 14 to the letter.
 

@@ -63,7 +63,7 @@ class MatchedControls:
 
     Attributes:
         mean: Over all controls, log1p units, (n_genes,).
-        batch_mean: Of the controls matched to each group, (n_batches, n_genes).
+        batch_mean: Mean of the controls matched to each group, (n_batches, n_genes).
         n_matched_outside: Groups with too few controls of their own.
     """
 
@@ -90,11 +90,9 @@ class GroupSums:
         return cls(sums=np.zeros((n_groups, n_genes)), n_cells=np.zeros(n_groups, dtype=np.int64))
 
     def add(self, expression: scipy.sparse.csr_array, group: IntArray) -> None:
-        """Add cells, one after the other: the same cells in any chunks give the same sums.
+        """Add cells, log1p units, (n_cells, n_genes), to their groups, (n_cells,).
 
-        Args:
-            expression: log1p units, (n_cells, n_genes).
-            group: Of each cell, (n_cells,).
+        One after the other, so that the same cells in any chunks give the same sums.
         """
         n_genes = self.sums.shape[1]
         place = np.repeat(group.astype(np.int64) * n_genes, np.diff(expression.indptr)) + expression.indices
@@ -105,13 +103,12 @@ class GroupSums:
 def match_controls(controls: GroupSums, batch_lines: StringArray, min_batch_controls: int) -> MatchedControls:
     """Find each matching group's control profile.
 
-    A group with fewer controls than asked for takes those of its cell line, and if these are too
-    few as well, all.
+    A group with too few controls takes those of its cell line, or all where these are too few as well.
 
     Args:
-        controls: Sums of the control cells of each matching group.
+        controls: Sums of each matching group's control cells.
         batch_lines: Cell line of each matching group, (n_batches,).
-        min_batch_controls: Controls that are enough.
+        min_batch_controls: Least number of controls.
     """
     sums, counts, n_batches = controls.sums, controls.n_cells, len(batch_lines)
     batch_mean = np.empty(sums.shape, dtype=np.float32)
@@ -133,8 +130,8 @@ def measure_effect(
     """Average a perturbation's cells by matching group, and their difference from controls over cells.
 
     Args:
-        groups: Sums of the perturbation's cells of each matching group that it occurs in.
-        batches: These matching groups, (n_groups,).
+        groups: Sums of the perturbation's cells by matching group.
+        batches: Number of each of these matching groups, (n_groups,).
         batch_control_mean: From `match_controls`, (n_batches, n_genes).
         deg_mask: Differentially expressed genes, (n_genes,).
     """
@@ -153,14 +150,7 @@ def measure_effect(
 def write_effects(
     writer: FolderWriter, names: Sequence[str], effects: Iterable[Effect], bounds: tuple[float, float]
 ) -> None:
-    """Write one split's perturbations as they are measured, as a `PerturbationTable`.
-
-    Args:
-        writer: Of the split's folder.
-        names: The split's perturbations, in order.
-        effects: Effect of each.
-        bounds: From `effect_size_bounds`.
-    """
+    """Write one split's perturbations as they are measured, as a `PerturbationTable`."""
     for number, effect in enumerate(effects):
         n_groups = len(effect.group_n_cells)
         writer.append("delta", effect.delta[None])

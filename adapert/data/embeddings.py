@@ -143,7 +143,7 @@ def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
-    """Read an array whose header tells of no objects, and of no more bytes than are there and fit."""
+    """Read an array whose header declares no objects, and no more bytes than are there and fit."""
     member = f"{name}.npy"
     with archive.open(member) as file:
         is_first_version = np.lib.format.read_magic(file) == (1, 0)
@@ -216,7 +216,7 @@ def _read_pickle(path: Path) -> tuple[StringArray, FloatArray]:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Tell whether a pickle has but texts, numbers, lists and dicts, and numbers them as Python does."""
+    """Check that a pickle has only texts, numbers, lists and dicts, and numbers them as Python does."""
     position = 0
     while True:
         match = PLAIN_OPERATIONS.match(data, position)

@@ -69,12 +69,7 @@ class ValueCheck:
             self.is_whole = self.is_whole and bool((np.rint(matrix.data) == matrix.data).all())
 
     def check_finite(self, gene_names: StringArray, what: str, cure: str) -> None:
-        """Refuse NaN and infinite values, with their count and the first gene.
-
-        Args:
-            gene_names: (n_genes,).
-            what: What the values are, to begin the sentence.
-            cure: Sentence that says what helps.
+        """Refuse NaN and infinite values with a sentence of `what` they are, their first gene and the `cure`.
 
         Raises:
             InputError: NaN or infinite values.
@@ -129,15 +124,7 @@ class StoredExpression:
     scale: FloatArray | None
 
     def of(self, cells: IntArray, genes: slice = slice(None)) -> scipy.sparse.csr_array:
-        """Read expression of some cells.
-
-        Args:
-            cells: Numbers of the cells, (n_chosen,).
-            genes: Range of the kept genes.
-
-        Returns:
-            log1p units, float32, (n_chosen, n_genes of the range).
-        """
+        """Read some cells in some of the kept genes, log1p units, float32, (n_cells, n_genes)."""
         parts = [part for _, part in self.chunks(cells, genes)]
         if len(parts) == 1:
             return parts[0]
@@ -146,11 +133,7 @@ class StoredExpression:
     def chunks(
         self, cells: IntArray, genes: slice = slice(None)
     ) -> Iterator[tuple[slice, scipy.sparse.csr_array]]:
-        """Read expression of some cells, a chunk of them at a time; as `of`.
-
-        Yields:
-            Place of the chunk in `cells`, and its expression.
-        """
+        """Read as `of` in chunks of cells; yields the place of each in `cells`, and its expression."""
         rows = self.row_index[cells]
         for start, stop in self.rows.cut(rows):
             yield slice(start, stop), self._read(rows[start:stop], genes)
@@ -174,13 +157,9 @@ class StoredExpression:
 
 
 def scale_counts(library_sizes: FloatArray) -> FloatArray:
-    """Give the factors that scale cells to `LIBRARY_SIZE` counts.
+    """Compute the factors, (n_cells,), that scale cells of these counts, (n_cells,), to `LIBRARY_SIZE`.
 
-    Args:
-        library_sizes: Counts of each cell over all genes that were measured, (n_cells,).
-
-    Returns:
-        (n_cells,); finite for a cell without counts, which stays zeros.
+    Finite for a cell without counts, which stays zeros.
     """
     scale: FloatArray = LIBRARY_SIZE / np.where(library_sizes > 0, library_sizes, 1)
     return scale

@@ -37,12 +37,12 @@ class LabelledCells:
     Attributes:
         rows: Row in the file of each cell, (n_cells,).
         labels: Sorted names of the perturbations, and `CONTROL`, (n_labels,).
-        label_index: Of each cell, (n_cells,).
+        label_index: Label of each cell, (n_cells,).
         batches: Names of the matching groups, (n_batches,).
         batch_lines: Cell line of each matching group, (n_batches,).
         batch_index: Matching group of each cell, (n_cells,).
         dropped: Perturbations with too few cells.
-        understood: What the labels of all cells were taken for.
+        understood: Meaning of the labels of all cells.
     """
 
     rows: IntArray

@@ -50,10 +50,10 @@ INPUTS = {
 """Files that a preparation may read, as messages name them."""
 
 FEW_VALIDATION = 10
-"""Below this many perturbations a PDS or a mean correlation says little."""
+"""Fewer perturbations make a PDS or a mean correlation unreliable."""
 
 LATER_CHOICES = {"deg_test": "mann_whitney", "group_guides": False, "missing_is_control": False}
-"""Choices that came after data sets had been prepared: at these values they change no fingerprint."""
+"""Choices added later: at these values they leave the fingerprints of earlier data sets unchanged."""
 
 LABELS = frozenset({"units"})
 """Choices that change no number, and so no fingerprint."""
@@ -152,15 +152,7 @@ def prepare(
 
 
 def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[str, str]]:
-    """List what a data set holds, as rows of a printed table.
-
-    Args:
-        dataset: With the splits that are to be described.
-        top_k: Edges into each gene that a trial would keep.
-
-    Returns:
-        Name and value of each row.
-    """
+    """List what a data set and its splits hold as names and values, with `top_k` edges into each gene."""
     counts, coverage = dataset.manifest["counts"], dataset.manifest["coverage"]
     labels, shared = dataset.manifest["labels"], dataset.shared
     cells = f"{counts['cells']:,}, of which {counts['control_cells']:,} controls"

@@ -38,7 +38,7 @@ from adapert.errors import InputError, name_some
 from adapert.files import parse_json
 
 FORMAT_VERSION = 2
-"""Of the folder. Those of version 1 may hold one gene, spelt in two ways, in two splits."""
+"""Version of the folder. In version 1 a gene could be in two splits, under two spellings."""
 
 CONTROL_FOLDER = "control_cells"
 CELL_FOLDER = "cells"
@@ -80,7 +80,7 @@ class CellTable(ArrayFolder):
         return len(self.row_start) - 1
 
     def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
-        """Find rows that do not lie one after the other among the values."""
+        """Find rows that are not consecutive among the values."""
         starts = np.asarray(self.row_start)
         if starts[0] or starts[-1] != len(self.values) or (starts[1:] < starts[:-1]).any():
             return "row_start", f"does not ascend from 0 to the {len(self.values):,} values of the cells"
@@ -90,7 +90,7 @@ class CellTable(ArrayFolder):
         """Expression of all cells, log1p units, (n_cells, n_genes), on the memory maps.
 
         Raises:
-            InputError: A gene index outside the genes: scipy would read and write other memory.
+            InputError: A gene index outside the genes, with which scipy would access other memory.
         """
         if fault := find_index_fault(self.gene_index, n_genes):
             raise InputError(
@@ -147,7 +147,7 @@ class PerturbationTable(ArrayFolder):
         delta: Mean perturbed minus mean matched control, log1p units, or a response as it was,
             (n_perturbations, n_genes).
         deg_mask: Differentially expressed genes, as `delta`.
-        n_cells: Cells of each perturbation, (n_perturbations,); 1 where the input does not say.
+        n_cells: Cells of each perturbation, (n_perturbations,); 1 where the input does not tell.
         effect_size: ``"small"``, ``"medium"`` or ``"large"``, (n_perturbations,).
         group_perturbation_index: Into `perturbations`, (n_groups,).
         group_batch_index: Into the data set's batches, (n_groups,).
@@ -166,7 +166,7 @@ class PerturbationTable(ArrayFolder):
     group_n_cells: Annotated[IntArray, Rule("int", ("n_groups",), least=1)]
 
     def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
-        """Find a split of nothing, and effect sizes that no table knows."""
+        """Find an empty split, and unknown effect sizes."""
         if not len(self.perturbations):
             return "perturbations", "holds none"
         unknown = set(self.effect_size.tolist()) - set(EFFECT_SIZES)
@@ -297,7 +297,7 @@ class PreparedDataset:
 
 
 def write_rest(path: Path, shared: SharedTable, manifest: Mapping[str, Any]) -> None:
-    """Write what is known last of a data set: what the splits share, the manifest, all files' checksums."""
+    """Write the rest of a data set: what the splits share, the manifest, all files' checksums."""
     shared.write(path / SHARED_FOLDER)
     (path / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     files = sorted(file.relative_to(path) for file in path.rglob("*.*") if file.is_file())
@@ -306,7 +306,7 @@ def write_rest(path: Path, shared: SharedTable, manifest: Mapping[str, Any]) -> 
 
 
 class _Choices(BaseModel):
-    """What is read of the choices after the preparation."""
+    """The choices that are read after the preparation."""
 
     cell_line_column: str | None = None
     batch_column: str | None = None
@@ -322,9 +322,9 @@ class _Input(BaseModel):
 
 
 class _Manifest(BaseModel):
-    """What is read of a manifest; what is only for people may be anything."""
+    """The fields of a manifest that are read; those for people may be anything."""
 
-    # It names folders.
+    # A pattern, since it becomes a folder's name.
     fingerprint: str = Field(pattern=r"^\w{1,64}$")
     format_version: int
     kind: Literal["cells", "responses"]
@@ -369,14 +369,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def check_fingerprint(path: Path, found: str, expected: str, owner: str, cure: str) -> None:
-    """Refuse a data set that is not the one something was made on.
-
-    Args:
-        path: Of the data set.
-        found: Its fingerprint.
-        expected: Fingerprint of the data set that is needed.
-        owner: What needs it, such as ``"The trial"``.
-        cure: What to do, in a sentence.
+    """Refuse a data set that is not the one its `owner` was made on, such as ``"The trial"``.
 
     Raises:
         InputError: The two differ.
@@ -392,7 +385,7 @@ def read_prepared(
 ) -> PreparedDataset:
     """Read a prepared data set; by default mapped into memory, and without the test split.
 
-    All is checked but the values of the large arrays, for which there is `check_values`.
+    Checks everything except the values of the large arrays, which `check_values` does.
 
     Raises:
         InputError: `path` is no prepared data set, or a damaged one.
@@ -419,13 +412,7 @@ def read_cells(
     is_mapped: bool = True,
     sizes: Mapping[str, int] | None = None,
 ) -> tuple[CellTable, dict[SplitName, PreparedSplit]]:
-    """Read the parts of a data set that hold cells and their effects: controls, and some splits.
-
-    Args:
-        path: Of the data set.
-        splits: Which.
-        is_mapped: As `ArrayFolder.read` takes it.
-        sizes: Of what the splits share, where it is known.
+    """Read the controls and some splits of a data set, held to the sizes that are known of what they share.
 
     Raises:
         InputError: A file that is missing or damaged.
@@ -443,16 +430,13 @@ def read_cells(
 
 
 def check_values(dataset: PreparedDataset) -> None:
-    """Check the values of the large arrays too, once before much is done with a data set.
-
-    Args:
-        dataset: Mapped from its folder.
+    """Check the values of the large arrays of a mapped data set too, once before much depends on them.
 
     Raises:
         InputError: Values that are no finite numbers, or a gene index that is of no gene.
     """
     path, sizes = dataset.path, dataset.shared.sizes
-    assert path is not None, "only what lies on a disk is checked"
+    assert path is not None, "only a data set on disk is checked"
     dataset.control_cells.check_values(path / CONTROL_FOLDER, sizes)
     for name, split in dataset.splits.items():
         split.table.check_values(path / name, sizes)
@@ -489,7 +473,7 @@ def hash_file(file: Path) -> str:
 
 
 def _check_counts(dataset: PreparedDataset, path: Path) -> None:
-    """Hold the manifest's counts against the arrays."""
+    """Compare the manifest's counts with the arrays."""
     sizes = dataset.shared.sizes
     found = {name: sizes[f"n_{name}"] for name in ("genes", "nodes", "edges", "batches")}
     found |= {name: len(split.table.perturbations) for name, split in dataset.splits.items()}
@@ -499,7 +483,7 @@ def _check_counts(dataset: PreparedDataset, path: Path) -> None:
 
 
 def _check_perturbations(dataset: PreparedDataset, path: Path) -> None:
-    """Refuse perturbations without nodes or in two splits, and numbers of cells that the cells have not."""
+    """Refuse perturbations without nodes or in two splits, and wrong numbers of cells."""
     nodes, seen = set(dataset.shared.node_names.tolist()), set[str]()
     for split, part in dataset.splits.items():
         names, file = part.table.perturbations.tolist(), path / split / "perturbations.npy"

@@ -18,12 +18,7 @@ DRAWN_BETWEEN: tuple[SplitName, SplitName] = ("train", "validation")
 
 
 def join_splits(first: PreparedSplit, second: PreparedSplit) -> PreparedSplit:
-    """Put the perturbations of two splits, their groups and their cells one after the other.
-
-    Args:
-        first: Its rows come first and keep their numbers.
-        second: Of the same data set.
-    """
+    """Concatenate the perturbations of two splits of a data set, their groups and their cells."""
     n_first, table, cells = len(first.table.perturbations), second.table, second.cells
     return PreparedSplit(
         table=_concatenate(
@@ -63,19 +58,18 @@ def take_perturbations(split: PreparedSplit, index: IntArray | Sequence[int]) ->
 def redraw(dataset: PreparedDataset, split_seed: int, has_training_cells: bool = True) -> PreparedDataset:
     """Draw training and validation perturbations again among their union; the test split is never touched.
 
-    The draw depends on the union and the sizes alone, so that a redrawn data set drawn again forgets the
-    first draw. Everything in the manifest stays but ``split_seed``, which becomes the negative of the
-    draw's seed: seeds of prepared splits are never negative, so that tables tell the two apart.
+    The draw depends on the union and the sizes alone, so that a second draw does not depend on the first.
+    Everything in the manifest stays except ``split_seed``, which becomes the negative of the
+    draw's seed: seeds of prepared splits are never negative, so that tables distinguish the two.
 
     Args:
         dataset: With training and validation split.
-        split_seed: Of the draw; 0 leaves the data set as it is.
+        split_seed: Seed of the draw; 0 leaves the data set as it is.
         has_training_cells: Whether the training split gets its cells; they are copied into memory, and only
             training on cells (``data.control: "cell"``) reads them.
 
     Returns:
-        As many training and validation perturbations as before, no other ones, and what the data set holds
-        besides.
+        The same perturbations in training and validation splits of the same sizes; the rest as it was.
     """
     if split_seed == 0:
         return dataset
@@ -126,16 +120,7 @@ def _take_cells(cells: CellTable, chosen: IntArray, n_perturbations: int) -> Cel
 
 
 def _rows_of(owner: IntArray, chosen: IntArray, n_owners: int) -> tuple[IntArray, IntArray]:
-    """Find the rows of each chosen perturbation, and number their owners from 0.
-
-    Args:
-        owner: Perturbation of each row, (n_rows,).
-        chosen: Perturbations, (n_taken,).
-        n_owners: Number of perturbations.
-
-    Returns:
-        Rows in the order of `chosen`, and the place in `chosen` of each one's perturbation.
-    """
+    """Find the rows of each chosen perturbation among their owners, and each one's place in `chosen`."""
     by_owner = np.argsort(owner, kind="stable")
     n_rows = np.bincount(owner, minlength=n_owners)
     start = np.cumsum(n_rows) - n_rows

@@ -26,7 +26,7 @@ ENTRY = np.dtype([("row", np.int32), ("column", np.int32), ("value", np.float32)
 """A value of a column-wise matrix on its way to its row."""
 
 RAW = "raw.X"
-"""The name by which an .h5ad file's ``.raw`` matrix, which has genes of its own, is asked for as a layer."""
+"""Name of an .h5ad file's ``.raw`` matrix, which has genes of its own, as a layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class AnnotatedFile:
 
 
 def read_annotations(path: Path) -> AnnotatedFile:
-    """Read what an .h5ad file says of its cells and genes, and none of its values.
+    """Read the annotations of an .h5ad file's cells and genes, and no values.
 
     Raises:
         FileNotFoundError: No such file.
@@ -224,7 +224,7 @@ def _element(opened: h5py.File, layer: str | None) -> Any:
 
 
 def _find_form(file: MatrixFile, layer: str | None) -> str:
-    """Tell a matrix's form, ``"dense"``, ``"csr"`` or ``"csc"``; refuse another size or type."""
+    """Find a matrix's form, ``"dense"``, ``"csr"`` or ``"csc"``; refuse a wrong size or type."""
     with _open(file.path) as opened:
         element = _element(opened, layer)
         is_dense = isinstance(element, h5py.Dataset)
@@ -334,14 +334,10 @@ def _turn(
     n_genes: int,
     scratch: Path,
 ) -> Iterator[scipy.sparse.csr_array]:
-    """Turn columns into chunks of rows: each value goes to its chunk's file, which is then read.
+    """Turn the triples of `_read_columns` into chunks of rows through a file for each chunk.
 
-    Args:
-        columns: From `_read_columns`.
-        edges: First row of each chunk, and the number of rows, (n_chunks + 1,).
-        position: Row that each row of the file becomes, -1 where it is not wanted, (n_rows of the file,).
-        n_genes: Genes of the file.
-        scratch: Folder for the files.
+    `edges` are the first rows of the chunks and the number of rows; `position` is the row that each row of
+    the file becomes, -1 where it is not wanted.
     """
     paths = [scratch / f"rows_from_{start}" for start in edges[:-1].tolist()]
     for path in paths:

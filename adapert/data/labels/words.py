@@ -10,7 +10,7 @@ nontargetingcontrolguideformouse nontargetinghuman nontargetingmouse notarget nt
 scramble scrambled intergenic oneintergenicsite nosite onenongenesite safeharbor safetargeting
 """
 CONTROL_WORDS = frozenset(_CONTROL.split())
-"""Names of unperturbed cells, in lower case, without blanks, hyphens and underscores."""
+"""Labels of unperturbed cells, in lower case, without blanks, hyphens and underscores."""
 
 MISSING_WORDS = frozenset({"-", "none", "nan", "na", "n/a", "<na>", "null"})
 """Words that files hold in place of no value, in lower case."""
@@ -63,7 +63,7 @@ DATE_FORM = re.compile(
 
 
 def is_control_word(label: str, known_genes: Collection[str] = ()) -> bool:
-    """Tell whether a label names unperturbed cells, perhaps with a guide's number (``NT12``).
+    """Check whether a label names unperturbed cells, perhaps with a guide's number (``NT12``).
 
     A word outranks the gene of the same name: CTRL is also a chymotrypsin-like protease.
     """
@@ -76,12 +76,12 @@ def is_control_word(label: str, known_genes: Collection[str] = ()) -> bool:
 
 
 def is_missing_word(label: str) -> bool:
-    """Tell whether a label stands for no value."""
+    """Check whether a label stands for no value."""
     return label.casefold() in MISSING_WORDS
 
 
 def is_unassigned_word(label: str, known_genes: Collection[str] = ()) -> bool:
-    """Tell whether a label says that a cell's perturbation is not known, perhaps with a number."""
+    """Check whether a label says that a cell's perturbation is not known, perhaps with a number."""
     word = _letters(label)
     if word in UNASSIGNED_WORDS:
         return True
@@ -89,7 +89,7 @@ def is_unassigned_word(label: str, known_genes: Collection[str] = ()) -> bool:
 
 
 def is_date(name: str) -> bool:
-    """Tell whether a name is a date: a gene symbol that went through a spreadsheet."""
+    """Check whether a name is a date: a gene symbol that went through a spreadsheet."""
     return DATE_FORM.fullmatch(name) is not None
 
 
