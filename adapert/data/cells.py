@@ -143,12 +143,7 @@ def _choose_cells(
     }
     cells = label_cells(file.obs, columns, choices, rule, note)
     split = choose_split(
-        cells.perturbations,
-        rule,
-        split_file,
-        choices.split_seed,
-        choices.split_fractions,
-        cells.dropped,
+        cells.perturbations, rule, split_file, choices.split_seed, choices.split_fractions, cells.dropped
     )
     return Kept(
         file=file.matrices(layer), layer=layer, columns=columns, symbols=symbols, cells=cells, split=split

@@ -8,11 +8,7 @@ import numpy as np
 import pandas as pd
 
 from adapert.data.choices import PrepareChoices
-from adapert.data.columns import (
-    filter_rows,
-    text_array,
-    texts,
-)
+from adapert.data.columns import filter_rows, text_array, texts
 from adapert.data.labels.rule import LEFT_OUT, LabelRule, strip_blanks
 from adapert.data.labels.understood import (
     Understood,

@@ -162,10 +162,7 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
         ("cells", cells if counts["cells"] else "none: a table of responses"),
         ("units of deltas", describe_units(dataset.manifest)),
         ("matching groups", f"{len(shared.batches):,} ({name_some(shared.batches.tolist(), 3)})"),
-        (
-            "perturbations",
-            f"{counts['perturbations']:,}, of which {counts['combinations']:,} combinations",
-        ),
+        ("perturbations", f"{counts['perturbations']:,}, of which {counts['combinations']:,} combinations"),
         ("left out", ", ".join(f"{number:,} {reason}" for reason, number in labels["left_out"].items())),
         ("guides grouped", f"{labels['grouped_guides']:,}" if labels["grouped_guides"] else ""),
         ("splits", ", ".join(f"{name} {counts[name]:,}" for name in SPLITS)),
@@ -279,10 +276,7 @@ def _note_gaps(
 
 
 def _build_manifest(
-    measured: Measured,
-    shared: SharedTable,
-    choices: PrepareChoices,
-    inputs: Mapping[str, Path],
+    measured: Measured, shared: SharedTable, choices: PrepareChoices, inputs: Mapping[str, Path]
 ) -> dict[str, Any]:
     resolved = asdict(choices) | dict(measured.guessed) | {"where": sorted(choices.where)}
     hashes = {role: hash_file(path) for role, path in inputs.items()}

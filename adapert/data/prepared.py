@@ -18,13 +18,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, TypeAdapter,
 
 from adapert.data.differential import DegAdjust, DegTest
 from adapert.data.effect_size import EffectSizeGroups
-from adapert.data.formats.array_folder import (
-    ArrayFolder,
-    DamagedError,
-    FolderWriter,
-    Rule,
-    find_index_fault,
-)
+from adapert.data.formats.array_folder import ArrayFolder, DamagedError, FolderWriter, Rule, find_index_fault
 from adapert.data.schema import (
     EFFECT_SIZES,
     BoolArray,
@@ -407,10 +401,7 @@ def read_prepared(
 
 
 def read_cells(
-    path: Path,
-    splits: Collection[SplitName],
-    is_mapped: bool = True,
-    sizes: Mapping[str, int] | None = None,
+    path: Path, splits: Collection[SplitName], is_mapped: bool = True, sizes: Mapping[str, int] | None = None
 ) -> tuple[CellTable, dict[SplitName, PreparedSplit]]:
     """Read the controls and some splits of a data set, held to the sizes that are known of what they share.
 

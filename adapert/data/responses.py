@@ -25,15 +25,7 @@ from adapert.data.labels.understood import (
     understand,
 )
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellTable, PerturbationTable, read_cells
-from adapert.data.schema import (
-    CONTROL,
-    SPLITS,
-    BoolArray,
-    FloatArray,
-    IntArray,
-    StringArray,
-    genes_of,
-)
+from adapert.data.schema import CONTROL, SPLITS, BoolArray, FloatArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
 from adapert.data.units import RESPONSE_UNITS
 from adapert.errors import InputError, format_count, name_some

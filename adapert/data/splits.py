@@ -79,10 +79,7 @@ def choose_split(
 
 
 def read_split(
-    path: Path,
-    perturbations: Collection[str],
-    rule: LabelRule,
-    dropped: Collection[str] = (),
+    path: Path, perturbations: Collection[str], rule: LabelRule, dropped: Collection[str] = ()
 ) -> Split:
     """Read a saved split: a table of perturbation and split, or JSON in either direction.
 
