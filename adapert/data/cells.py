@@ -227,7 +227,7 @@ def _write_controls(
     sums = GroupSums.zeros(len(cells.batches), expression.n_genes)
     with CellWriter(folder) as written:
         for chunk, part in expression.chunks(controls):
-            written.append(part, 0, batch_index[chunk])
+            written.append_cells(part, 0, batch_index[chunk])
             sums.add(part, batch_index[chunk])
     return match_controls(sums, cells.batch_lines, min_batch_controls)
 
@@ -249,7 +249,10 @@ def _call_all_degs(
     p_values = {name: np.ones(expression.n_genes) for name in cells.perturbations}
     for controls, names in _comparisons(cells):
         groups = [controls, *(cells.cells_of(name) for name in names)]
-        for genes in _cut_genes(expression, max(map(expression.n_values, groups))):
+        # Blocks of genes in which the largest group of cells has about TESTED_AT_ONCE values.
+        n_blocks = min(1 + max(map(expression.n_values, groups)) // TESTED_AT_ONCE, expression.n_genes)
+        edges = np.linspace(0, expression.n_genes, n_blocks + 1).astype(int).tolist()
+        for genes in (slice(start, stop) for start, stop in pairwise(edges)):
             test = DEG_TESTS[choices.deg_test](expression.of(controls, genes))
             for name in names:
                 own_cells = expression.of(cells.cells_of(name), genes)
@@ -270,14 +273,6 @@ def _comparisons(cells: LabelledCells) -> Iterator[tuple[IntArray, list[str]]]:
         yield controls[is_own] if is_own.any() else controls, names
 
 
-def _cut_genes(expression: StoredExpression, n_values: int) -> Iterator[slice]:
-    """Cut the genes into blocks in which the largest group of cells has `TESTED_AT_ONCE` values or so."""
-    n_blocks = min(1 + n_values // TESTED_AT_ONCE, expression.n_genes)
-    edges = np.linspace(0, expression.n_genes, n_blocks + 1).astype(int).tolist()
-    for start, stop in pairwise(edges):
-        yield slice(start, stop)
-
-
 def _measure_effects(
     names: Sequence[str],
     expression: StoredExpression,
@@ -292,6 +287,6 @@ def _measure_effects(
         batches, group = np.unique(cells.batch_index[own], return_inverse=True)
         sums = GroupSums.zeros(len(batches), expression.n_genes)
         for chunk, part in expression.chunks(own):
-            written.append(part, number, cells.batch_index[own[chunk]])
+            written.append_cells(part, number, cells.batch_index[own[chunk]])
             sums.add(part, group[chunk])
         yield measure_effect(sums, batches, matched.batch_mean, deg_masks[name])

@@ -6,11 +6,11 @@ import math
 import pickle
 import re
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -199,20 +199,10 @@ class _FrugalUnpickler(_Plain, pickle._Unpickler):
     """For all others: Python's own, which is slow, but takes no more memory than the content needs."""
 
 
-def _read_pickle(path: Path) -> tuple[StringArray, FloatArray]:
-    try:
-        with open_binary(path) as file:
-            data = file.read()
-        unpickler = _FastUnpickler if _is_plain(data) else _FrugalUnpickler
-        content = unpickler(io.BytesIO(data)).load()
-    except InputError:
-        raise
-    except Exception as error:  # a damaged pickle may raise nearly anything
-        raise InputError(
-            f"The text embeddings must be a pickle, but '{path}' is damaged or something else. Copy it "
-            "again, or give them as .npz, .csv or .parquet."
-        ) from error
-    return _read_dict(content, path)
+def _load_pickle(file: IO[bytes]) -> Any:
+    data = file.read()
+    unpickler = _FastUnpickler if _is_plain(data) else _FrugalUnpickler
+    return unpickler(io.BytesIO(data)).load()
 
 
 def _is_plain(data: bytes) -> bool:
@@ -232,16 +222,18 @@ def _is_plain(data: bytes) -> bool:
             return operation == b"."
 
 
-def _read_json(path: Path) -> tuple[StringArray, FloatArray]:
+def _read_dict_file(
+    path: Path, form: str, load: Callable[[IO[bytes]], Any]
+) -> tuple[StringArray, FloatArray]:
     try:
         with open_binary(path) as file:
-            content = json.load(file)
+            content = load(file)
     except InputError:
         raise
-    except (ValueError, OSError, EOFError, RecursionError, zlib.error) as error:
+    except Exception as error:  # a damaged pickle may raise nearly anything
         raise InputError(
-            f"The text embeddings must be JSON, but '{path}' is damaged or something else. Copy it again, or "
-            "give them as .npz, .csv or .parquet."
+            f"The text embeddings must be {form}, but '{path}' is damaged or something else. Copy it "
+            "again, or give them as .npz, .csv or .parquet."
         ) from error
     return _read_dict(content, path)
 
@@ -280,7 +272,7 @@ def _read_dict(content: Any, path: Path) -> tuple[StringArray, FloatArray]:
 _READERS: dict[str, Callable[[Path], tuple[StringArray, FloatArray]]] = {
     ".npz": _read_npz,
     ".npy": _read_npz,
-    ".json": _read_json,
-    ".pkl": _read_pickle,
-    ".pickle": _read_pickle,
+    ".json": partial(_read_dict_file, form="JSON", load=json.load),
+    ".pkl": partial(_read_dict_file, form="a pickle", load=_load_pickle),
+    ".pickle": partial(_read_dict_file, form="a pickle", load=_load_pickle),
 }

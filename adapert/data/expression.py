@@ -1,6 +1,6 @@
 """Expression of cells: recognised as counts or log values, normalised as it is read."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,21 +18,12 @@ LOG_MAXIMUM = 20.0
 """Above any log1p or log2 of a share of a million; values beyond it were not logged."""
 
 
-@dataclass
-class Refused:
-    """Values of a kind that expression must not have.
-
-    Attributes:
-        is_bad: Mask of such values.
-        found: Their kind, as messages name it.
-        n_values: Number seen.
-        first_gene: Column of the first.
-    """
-
-    is_bad: Callable[[FloatArray], BoolArray]
-    found: str
-    n_values: int = 0
-    first_gene: int = 0
+REFUSED: Mapping[str, Callable[[FloatArray], BoolArray]] = {
+    "NaN": np.isnan,
+    "infinite": np.isinf,
+    "below 0": lambda values: values < 0,
+}
+"""Masks of the values that expression must not have."""
 
 
 @dataclass
@@ -43,14 +34,13 @@ class ValueCheck:
         has_values: Whether any value is not zero.
         is_whole: Whether all are whole numbers.
         maximum: The largest finite one.
+        refused: Number of values of each kind of `REFUSED`, and the column of the first.
     """
 
     has_values: bool = False
     is_whole: bool = True
     maximum: float = 0.0
-    nan: Refused = field(default_factory=lambda: Refused(np.isnan, "NaN"))
-    infinite: Refused = field(default_factory=lambda: Refused(np.isinf, "infinite"))
-    negative: Refused = field(default_factory=lambda: Refused(lambda values: values < 0, "below 0"))
+    refused: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, matrix: scipy.sparse.csr_array) -> None:
         """See the next values, (n_rows of the chunk, n_genes)."""
@@ -59,11 +49,11 @@ class ValueCheck:
         self.has_values = True
         lowest, highest = matrix.data.min(), matrix.data.max()
         if not 0 <= lowest <= highest < np.inf:  # also false where one is NaN
-            for refused in (self.nan, self.infinite, self.negative):
-                is_bad = refused.is_bad(matrix.data)
-                if not refused.n_values:
-                    refused.first_gene = int(matrix.indices[np.argmax(is_bad)])
-                refused.n_values += int(is_bad.sum())
+            for kind, is_refused in REFUSED.items():
+                is_bad = is_refused(matrix.data)
+                if is_bad.any():
+                    count, first = self.refused.get(kind, (0, int(matrix.indices[np.argmax(is_bad)])))
+                    self.refused[kind] = count + int(is_bad.sum()), first
         else:
             self.maximum = max(self.maximum, float(highest))
             self.is_whole = self.is_whole and bool((np.rint(matrix.data) == matrix.data).all())
@@ -74,8 +64,8 @@ class ValueCheck:
         Raises:
             InputError: NaN or infinite values.
         """
-        _refuse(self.nan, gene_names, f"{what} must be numbers", cure)
-        _refuse(self.infinite, gene_names, f"{what} must be finite", cure)
+        self._refuse("NaN", gene_names, f"{what} must be numbers", cure)
+        self._refuse("infinite", gene_names, f"{what} must be finite", cure)
 
     def is_counts(self, gene_names: StringArray, layers: Sequence[str]) -> bool:
         """Tell counts from log values, and refuse everything else.
@@ -94,7 +84,7 @@ class ValueCheck:
         other = f"or read another layer with --counts-layer ({name_some(layers)})" if layers else ""
         cure = f"Correct the file{f', {other}' if other else ''}."
         self.check_finite(gene_names, "Expression", cure)
-        _refuse(self.negative, gene_names, "Expression must not be negative", cure)
+        self._refuse("below 0", gene_names, "Expression must not be negative", cure)
         if not self.has_values:
             raise InputError(f"Expression must not be zero everywhere, but it is. {cure}")
         if not self.is_whole and self.maximum > LOG_MAXIMUM:
@@ -103,6 +93,12 @@ class ValueCheck:
                 f"{self.maximum:g}: normalised, not logged. Apply log1p first{f', {other}' if other else ''}."
             )
         return self.is_whole
+
+    def _refuse(self, kind: str, gene_names: StringArray, rule: str, cure: str) -> None:
+        count, first = self.refused.get(kind, (0, 0))
+        if count:
+            values = "1 value is" if count == 1 else f"{count:,} values are"
+            raise InputError(f"{rule}, but {values} {kind}, the first in gene '{gene_names[first]}'. {cure}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,13 +159,3 @@ def scale_counts(library_sizes: FloatArray) -> FloatArray:
     """
     scale: FloatArray = LIBRARY_SIZE / np.where(library_sizes > 0, library_sizes, 1)
     return scale
-
-
-def _refuse(refused: Refused, gene_names: StringArray, rule: str, cure: str) -> None:
-    n_bad = refused.n_values
-    if n_bad:
-        values = "1 value is" if n_bad == 1 else f"{n_bad:,} values are"
-        raise InputError(
-            f"{rule}, but {values} {refused.found}, the first in gene '{gene_names[refused.first_gene]}'. "
-            f"{cure}"
-        )

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,8 @@ import pandas as pd
 
 from adapert.data.formats.tables import read_table, require_file
 from adapert.data.labels.aliases import Aliases, match_names
-from adapert.data.schema import FloatArray, IntArray, StringArray
+from adapert.data.prepared import Edges
+from adapert.data.schema import StringArray
 from adapert.errors import InputError, format_count, name_some
 
 FIRST_GENE_COLUMNS = ("gene_a", "gene_1", "gene1", "source", "protein1", "node1", "from")
@@ -29,23 +29,6 @@ PROTEIN_ID_COLUMNS = ("string_protein_id", "protein_external_id")
 
 def _ignore(line: str) -> None:
     """Drop a note."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edges:
-    """Edges of the graph by node number, sorted by target, then rank; as in `SharedTable`.
-
-    Attributes:
-        edge_source: Node an edge comes from, (n_edges,).
-        edge_target: Node an edge goes into, (n_edges,); both directions of each pair are present.
-        edge_score: The network's confidence, (n_edges,).
-        edge_rank: 0 for the best edge into its target, then 1, ..., (n_edges,).
-    """
-
-    edge_source: IntArray
-    edge_target: IntArray
-    edge_score: FloatArray
-    edge_rank: IntArray
 
 
 def find_network_info(path: Path, network_info: Path | None) -> Path | None:

@@ -215,10 +215,7 @@ def _join(measured: Measured, knowledge: _Knowledge, note: Callable[[str], None]
         control_mean=measured.control_mean,
         batches=measured.batches,
         batch_control_mean=measured.batch_control_mean,
-        edge_source=edges.edge_source,
-        edge_target=edges.edge_target,
-        edge_score=edges.edge_score,
-        edge_rank=edges.edge_rank,
+        **vars(edges),
         text_embedding=text_embedding,
         has_text=has_text,
     )

@@ -96,15 +96,15 @@ class CellTable(ArrayFolder):
         )
 
 
-class CellWriter:
-    """Writes a `CellTable` in chunks of cells; a context manager as `FolderWriter` is."""
+class CellWriter(FolderWriter):
+    """Writes a `CellTable` in chunks of cells."""
 
     def __init__(self, path: Path) -> None:
-        self._folder = FolderWriter(path)
-        self._folder.append("row_start", np.zeros(1, dtype=np.int64))
+        super().__init__(path)
+        self.append("row_start", np.zeros(1, dtype=np.int64))
         self._n_values = 0
 
-    def append(
+    def append_cells(
         self, expression: scipy.sparse.csr_array, perturbation_number: int, batch_index: IntArray
     ) -> None:
         """Write the next cells of one perturbation.
@@ -115,19 +115,12 @@ class CellWriter:
             batch_index: Matching group of each, (n_cells,).
         """
         n_cells = expression.shape[0]
-        self._folder.append("values", expression.data)
-        self._folder.append("gene_index", expression.indices.astype(np.int32))
-        self._folder.append("row_start", expression.indptr[1:].astype(np.int64) + self._n_values)
-        self._folder.append("perturbation_index", np.full(n_cells, perturbation_number, dtype=np.int32))
-        self._folder.append("batch_index", batch_index.astype(np.int32))
+        self.append("values", expression.data)
+        self.append("gene_index", expression.indices.astype(np.int32))
+        self.append("row_start", expression.indptr[1:].astype(np.int64) + self._n_values)
+        self.append("perturbation_index", np.full(n_cells, perturbation_number, dtype=np.int32))
+        self.append("batch_index", batch_index.astype(np.int32))
         self._n_values += expression.nnz
-
-    def __enter__(self) -> Self:
-        self._folder.__enter__()
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self._folder.__exit__(*raised)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +169,24 @@ class PerturbationTable(ArrayFolder):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SharedTable(ArrayFolder):
+class Edges(ArrayFolder):
+    """Edges of the graph by node number, sorted by target, then rank.
+
+    Attributes:
+        edge_source: Node an edge comes from, (n_edges,).
+        edge_target: Node an edge goes into, (n_edges,); both directions of each pair are present.
+        edge_score: The network's confidence, (n_edges,).
+        edge_rank: 0 for the best edge into its target, then 1, ..., (n_edges,).
+    """
+
+    edge_source: Annotated[IntArray, Rule("int", ("n_edges",), below="n_nodes")]
+    edge_target: Annotated[IntArray, Rule("int", ("n_edges",), below="n_nodes")]
+    edge_score: Annotated[FloatArray, Rule("float", ("n_edges",))]
+    edge_rank: Annotated[IntArray, Rule("int", ("n_edges",))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedTable(Edges):
     """What all splits share: genes, controls, network, text.
 
     Attributes:
@@ -186,10 +196,6 @@ class SharedTable(ArrayFolder):
         control_mean: Mean control profile, log1p units, (n_genes,).
         batches: Names of the matching groups, (n_batches,).
         batch_control_mean: Mean of the controls matched to each group, (n_batches, n_genes).
-        edge_source: Node an edge comes from, (n_edges,).
-        edge_target: Node an edge goes into, (n_edges,); both directions of each pair are present.
-        edge_score: The network's confidence, (n_edges,).
-        edge_rank: 0 for the best edge into its target, then 1, ..., (n_edges,).
         text_embedding: L2-normalised rows, zeros where a gene has none, (n_nodes, text_size).
         has_text: Whether a gene has an embedding, (n_nodes,).
     """
@@ -199,10 +205,6 @@ class SharedTable(ArrayFolder):
     control_mean: Annotated[FloatArray, Rule("float", ("n_genes",))]
     batches: Annotated[StringArray, Rule("text", ("n_batches",), is_distinct=True)]
     batch_control_mean: Annotated[FloatArray, Rule("float", ("n_batches", "n_genes"))]
-    edge_source: Annotated[IntArray, Rule("int", ("n_edges",), below="n_nodes")]
-    edge_target: Annotated[IntArray, Rule("int", ("n_edges",), below="n_nodes")]
-    edge_score: Annotated[FloatArray, Rule("float", ("n_edges",))]
-    edge_rank: Annotated[IntArray, Rule("int", ("n_edges",))]
     text_embedding: Annotated[FloatArray, Rule("float", ("n_nodes", "text_size"))]
     has_text: Annotated[BoolArray, Rule("bool", ("n_nodes",))]
 

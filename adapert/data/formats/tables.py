@@ -187,7 +187,8 @@ def _find_dialect(path: Path) -> Dialect:
             comment = line
     separator = _find_separator(line)
     # STRING and BioGRID write the names of the columns behind a '#'.
-    if _is_header(comment, line, separator):
+    n_fields = len(line.split(separator))
+    if comment.startswith("#") and 1 < n_fields == len(comment.split(separator)):
         number, line = number - 1, comment
     return Dialect(
         n_skipped=max(number - 1, 0),
@@ -196,11 +197,6 @@ def _find_dialect(path: Path) -> Dialect:
         # Lone quotes in STRING's annotations would swallow lines; a table that quotes does so from its start.
         is_quoted=separator in ",;" or '"' in line,
     )
-
-
-def _is_header(comment: str, line: str, separator: str) -> bool:
-    n_fields = len(line.split(separator))
-    return comment.startswith("#") and 1 < n_fields == len(comment.split(separator))
 
 
 def _find_separator(line: str) -> str:
