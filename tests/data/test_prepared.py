@@ -24,7 +24,7 @@ def test_another_data_set_than_is_needed_is_refused(tmp_path):
         check_fingerprint(tmp_path, "0001", "00ff", "The trial", "Name it.")
 
 
-def test_cells_written_in_stretches_are_read_as_one_table(tmp_path):
+def test_cells_written_in_chunks_are_read_as_one_table(tmp_path):
     values = np.random.default_rng(0).poisson(1, (9, 4)).astype(np.float32)
     with CellWriter(tmp_path / "cells") as writer:
         for number, rows in enumerate((slice(0, 4), slice(4, 5), slice(5, 9))):

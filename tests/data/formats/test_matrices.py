@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
-from adapert.data import row_chunks as stretches
+from adapert.data import row_chunks
 from adapert.data.formats.matrices import check_layer, read_annotations, read_chunks, read_matrix
 from adapert.errors import InputError
 
@@ -26,7 +26,7 @@ def read(path, rows, scratch, layer=None):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("values_at_once", [1, 12, 2**22])
 def test_rows_are_read_from_every_form(tmp_path, monkeypatch, form, values_at_once):
-    monkeypatch.setattr(stretches, "VALUES_AT_ONCE", values_at_once)
+    monkeypatch.setattr(row_chunks, "VALUES_AT_ONCE", values_at_once)
     values = np.random.default_rng(0).poisson(1, (11, 5)).astype(np.float64)
     rows = [0, 3, 4, 9]
     matrix = read(write(tmp_path / "x.h5ad", form(values)), rows, tmp_path)
@@ -36,8 +36,8 @@ def test_rows_are_read_from_every_form(tmp_path, monkeypatch, form, values_at_on
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_no_stretch_is_larger_than_asked_for(tmp_path, monkeypatch, form):
-    monkeypatch.setattr(stretches, "VALUES_AT_ONCE", 40)
+def test_no_chunk_is_larger_than_asked_for(tmp_path, monkeypatch, form):
+    monkeypatch.setattr(row_chunks, "VALUES_AT_ONCE", 40)
     file = read_annotations(write(tmp_path / "x.h5ad", form(np.ones((60, 5))))).matrices(None)
     parts = list(read_chunks(file, None, np.arange(60), tmp_path))
     assert max(part.nnz for part in parts) <= 40
