@@ -1,7 +1,7 @@
-"""Addresses of databases and servers, with their passwords kept apart: no file or message ever has one.
+"""Addresses of databases and servers without their passwords, which no file or message may contain.
 
 A password travels in the environment of the process, where the drivers look for it anyway: in PGPASSWORD
-(beside ~/.pgpass), and in MLflow's own variables.
+(next to ~/.pgpass), and in MLflow's own variables.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from adapert.process import environment
 
 WEB = ("http", "https")
 LIBPQ = ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
-"""Of databases whose driver reads PGPASSWORD and ~/.pgpass."""
+"""Schemes of databases with a driver that reads PGPASSWORD and ~/.pgpass."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Apart:
     """An address without its password.
 
     Attributes:
-        address: To be kept.
-        secrets: Environment variables that stand for what was taken out.
+        address: Address that may be written down.
+        secrets: Environment variables with what was taken out.
     """
 
     address: str
@@ -34,8 +34,8 @@ def take_apart(option: str, address: str) -> Apart:
     """Take the password out of an address.
 
     Args:
-        option: That it was given by.
-        address: As SQLAlchemy or MLflow takes it; a path, or empty, has no password.
+        option: Option that it was given by.
+        address: Address as SQLAlchemy or MLflow takes it; a path, or empty, has no password.
 
     Raises:
         InputError: The address cannot be read, or its password has no other place.
@@ -90,7 +90,7 @@ def passwords(*addresses: Apart) -> Iterator[None]:
     """Have addresses' passwords in the environment while the block runs.
 
     Raises:
-        InputError: Two addresses need the same variable, with other values.
+        InputError: Two addresses need different values of the same variable.
     """
     wanted: dict[str, str] = {}
     for name, value in (item for each in addresses for item in each.secrets.items()):

@@ -1,11 +1,12 @@
 """What the commands do, as ten functions for Python: ``import adapert; adapert.launch(...)``.
 
-Each takes paths as strings or `pathlib.Path`, says nothing unless it is given a console or a note, and raises
-`adapert.errors.InputError` where the command would print one sentence and exit with status 2. Only `launch`
-does more than its command: a study that was begun alike is gone on with, where the command asks for `resume`.
+Each takes paths as strings or `pathlib.Path`, and raises `adapert.errors.InputError` where the command would
+print one sentence and exit with status 2. What was guessed, left out or done is logged under ``adapert``, as
+info, and what a caller must know as a warning: the README shows how to see both. Only `launch`
+does more than its command: it resumes a study that was begun so, where the command asks for `resume`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -19,7 +20,6 @@ from adapert.arguments import (
     check_kind,
     check_mapping,
     check_names,
-    check_optional,
     check_split,
     check_word,
 )
@@ -46,15 +46,8 @@ if TYPE_CHECKING:
 
 # Torch, Ray and MLflow take seconds to import: each function imports what it needs, when it is called.
 
-Note = Callable[[str], None]
-"""Takes a line on what was just done."""
-
 WORKSPACE = "runs"
-"""Where studies and the MLflow store lie, unless another place is named."""
-
-
-def _ignore(line: str) -> None:
-    """Take a line and say nothing."""
+"""Default directory of the studies and the MLflow store."""
 
 
 @settings_put_back()
@@ -67,7 +60,6 @@ def prepare(
     network_info: AnyPath | None = None,
     aliases: AnyPath | None = None,
     split_file: AnyPath | None = None,
-    note: Note = _ignore,
     **choices: Any,
 ) -> "PreparedDataset":
     """Read, check and normalise cells (or responses), a network and text into one data set.
@@ -77,10 +69,9 @@ def prepare(
         network: Table ``gene_a gene_b score``, or STRING's links file.
         embeddings: .npz, csv, tsv, parquet, or GenePT's pickle.
         out: New directory for the data set.
-        network_info: STRING's info file; found beside the links.
-        aliases: Table of two symbols of the same gene.
+        network_info: STRING's info file; found next to the links.
+        aliases: Table of pairs of symbols of one gene.
         split_file: Saved split, instead of a drawn one.
-        note: Told what was guessed and found.
         **choices: Fields of `PrepareChoices`, such as ``split_seed=1``; ``where`` may be one condition.
 
     Returns:
@@ -107,7 +98,6 @@ def prepare(
         aliases=_file("aliases", aliases),
         split_file=_file("split_file", split_file),
         out=folder,
-        note=note,
     )
 
 
@@ -126,20 +116,20 @@ def launch(
     console: "Console | None" = None,
     recipe: str = "",
 ) -> "StudyResult":
-    """Run a study, or go on with it where it was begun: its trials on Ray Tune, its runs in MLflow.
+    """Run a study, or resume it where it was begun: its trials on Ray Tune, its runs in MLflow.
 
     Args:
         study: A recipe's name, the path of a recipe (.py), or a whole `Study`, whose base has its data.
-        data: Prepared data set; else the one that `config` names.
-        workspace: Where the study and the MLflow store lie.
+        data: Prepared data set; the one that `config` names if None.
+        workspace: Directory of the studies and the MLflow store.
         config: YAML config to start from.
         changes: Dotted config fields on top: ``{"model.tau": 0.5}``.
-        budget: How much is tried, such as ``{"n_trials": 32}`` of a search.
-        resources: What the study may use; a core a trial, or a GPU if there is one.
+        budget: How much is tried, such as ``{"n_trials": 32}`` for a search.
+        resources: What the study may use; a core per trial, or a GPU if there is one.
         limits: When it ends early.
-        stores: Of MLflow and Optuna, other than the workspace's own; of a new study only.
+        stores: MLflow and Optuna stores other than the workspace's own, for a new study.
         console: Where progress is shown; nowhere if None.
-        recipe: Of a `Study`: what it was built by, to be compared when it is gone on with.
+        recipe: Recipe that a whole `Study` was built by, to be compared when it is resumed.
 
     Raises:
         InputError: No such recipe or data, a wrong field, what a whole `Study` has itself, or another study
@@ -156,13 +146,12 @@ def launch(
     from adapert.workspace.launch import launch as launch_study
     from adapert.workspace.resume import resume as resume_study
 
-    check_optional(
-        "resources", resources, Resources, "Make them by adapert.study.execution.resources.build_resources."
-    )
-    check_optional("limits", limits, Limits, "Make them by adapert.study.engine.limits.Limits(seconds=60).")
-    check_optional(
-        "stores", stores, Stores, "Make them by adapert.workspace.launch.Stores(tracking_uri=...)."
-    )
+    for name, given, kind, cure in (
+        ("resources", resources, Resources, "adapert.study.execution.resources.build_resources"),
+        ("limits", limits, Limits, "adapert.study.engine.limits.Limits(seconds=60)"),
+        ("stores", stores, Stores, "adapert.workspace.launch.Stores(tracking_uri=...)"),
+    ):
+        check_kind(name, given, kind, f"Make them by {cure}.", is_optional=True)
     check_kind(
         "study", study, (str, Path, Study), "Name a recipe, such as 'search', or the path of your own."
     )
@@ -170,12 +159,18 @@ def launch(
     changed = check_mapping("changes", changes)
     tried = check_fields("budget", budget, get_type_hints(Budget), list(Config().flat()))
     if isinstance(study, Study):
-        _refuse_beside_study({"data": data, "config": config, "changes": changes, "budget": budget})
+        # They build a recipe's study; a whole one would silently ignore them.
+        unused = {"data": data, "config": config, "changes": changes, "budget": budget}
+        if names := [name for name, value in unused.items() if value]:
+            raise InputError(
+                f"A whole Study has its own data, config and budget, but {', '.join(names)} came with it. "
+                "Change its base by Config.with_changes and its plan by Study.with_budget, or name a recipe."
+            )
     else:
         base = build_base(_folder("data", data), _file("config", config), changed, folder)
-        name = str(study)
-        recipe = str(Path(name).resolve()) if name.endswith(".py") else name
-        study = build_study(name, base).with_budget(**tried)
+        named = str(study)
+        recipe = str(Path(named).resolve()) if named.endswith(".py") else named
+        study = build_study(named, base).with_budget(**tried)
     shown = console or Console(quiet=True)
     if is_begun(study, folder):
         used, ends = (asdict(part) if part else {} for part in (resources, limits))
@@ -184,22 +179,9 @@ def launch(
     return launch_study(study, folder, chosen, limits or Limits(), shown, stores, recipe)
 
 
-def _refuse_beside_study(given: Mapping[str, Any]) -> None:
-    """Refuse what a recipe's study is built from: a whole one would not look at it."""
-    if names := [name for name, value in given.items() if value]:
-        raise InputError(
-            f"A whole Study has its own data, config and budget, but {', '.join(names)} came beside it. "
-            "Change its base by Config.with_changes and its plan by Study.with_budget, or name a recipe."
-        )
-
-
 @settings_put_back()
 def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """Load a row a trial: its config under dotted names, its status, the last value of every metric.
-
-    Args:
-        study: Its name.
-        workspace: Where it lies, or whose MLflow store has it.
 
     Returns:
         As `adapert.results.study.StudyResults.frame`.
@@ -209,16 +191,13 @@ def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """
     from adapert.results.find import open_study
 
+    # A copy: the frame is cached, and callers may change theirs.
     return open_study(check_folder("workspace", workspace), _name("study", study)).frame.copy()
 
 
 @settings_put_back()
 def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """Load the long table of a study's finished trials: a row a trial, perturbation and metric.
-
-    Args:
-        study: Its name.
-        workspace: Where it lies, or whose MLflow store has it.
 
     Returns:
         `adapert.records.LONG_COLUMNS` and ``lambda_non``.
@@ -243,24 +222,22 @@ def pick(
     resources: Mapping[str, Any] | None = None,
     data: AnyPath | None = None,
     console: "Console | None" = None,
-    note: Note = _ignore,
 ) -> "Pick":
     """Pick a study's best config on validation, and log its model with MLflow.
 
     Args:
         study: Its name.
-        workspace: Where it lies.
+        workspace: Directory of the studies and the MLflow store.
         objective: One of `adapert.selection.rank.OBJECTIVES`.
-        plan: How the best few are trained anew before one is named; 3 configs, 3 seeds and 2 splits if None.
-        is_reevaluated: Whether they are; else the best so far is named at once.
+        plan: How the best few are retrained before one is picked; 3 configs, 3 seeds and 2 splits if None.
+        is_reevaluated: Whether they are; else the best so far is picked at once.
         resources: Fields of `Resources` for that; the others are as the study had them.
-        data: Prepared data set of the study, where it is not found by itself.
+        data: Prepared data set of the study, where it has moved since.
         console: Where progress is shown; nowhere if None.
-        note: Receives where the model is, and what MLflow did not take.
 
     Raises:
         InputError: No such study, or no finished trial in it.
-        UnfinishedError: Training anew was interrupted; picking again goes on with it.
+        UnfinishedError: Retraining was interrupted; picking again continues it.
     """
     from adapert.prediction.tracked import keep_picked_model
     from adapert.results.find import open_study
@@ -268,9 +245,8 @@ def pick(
     from adapert.selection.reevaluate import ReevaluationPlan, add_intervals, keep_pick, pick_config
     from adapert.study.execution.resources import Resources
 
-    check_optional(
-        "plan", plan, ReevaluationPlan, "Make it by adapert.selection.reevaluate.ReevaluationPlan(top=3)."
-    )
+    cure = "Make it by adapert.selection.reevaluate.ReevaluationPlan(top=3)."
+    check_kind("plan", plan, ReevaluationPlan, cure, is_optional=True)
     used = check_fields("resources", resources, get_type_hints(Resources))
     folder = check_folder("workspace", workspace)
     study, place = _name("study", study), _folder("data", data)
@@ -279,9 +255,9 @@ def pick(
     else:
         results = open_study(folder, study)
         picked = add_intervals(rank_configs(results, objective), results)
-    # What says how it was picked comes last: a pick that was killed before is none.
-    keep_picked_model(folder, study, picked.trials, note, place)
-    keep_pick(folder, study, picked, note)
+    # The record of the pick comes last: a pick that was killed before it does not count.
+    keep_picked_model(folder, study, picked.trials, place)
+    keep_pick(folder, study, picked)
     return picked
 
 
@@ -296,20 +272,20 @@ def evaluate(
     again: bool = False,
     out: AnyPath | None = None,
     emit: "EmittedFiles | None" = None,
-    note: Note = _ignore,
 ) -> "Assessment":
-    """Refit models and open a split: every metric, beside reference models; test openings are counted.
+    """Refit models, open a split and compute every metric, next to reference models.
+
+    Openings of the test split are counted.
 
     Args:
-        config: YAML config; the defaults otherwise.
-        data: Prepared data set; else the one that `config` names.
-        workspace: Whose studies may have tried the config, and whose ledger counts openings.
+        config: YAML config; the defaults if None.
+        data: Prepared data set; the one that `config` names if None.
+        workspace: Its studies may have tried the config, and its ledger counts the openings.
         plan: Models, split, seeds, refit; three seeds of every model on the test split if None.
         changes: Dotted config fields on top.
         again: Whether to open a test split that was opened before.
         out: New directory for the results; else the next free one of the workspace.
-        emit: New files for the cells of the one model that is compared, for cell-eval.
-        note: Told of each fit, and of the opening.
+        emit: New files for predicted and real cells of the one model that is compared, for cell-eval.
 
     Raises:
         InputError: No data set, a test split that was opened before, or an output that exists.
@@ -317,19 +293,16 @@ def evaluate(
     """
     from adapert.comparison.assess import evaluate_config
     from adapert.comparison.plan import ComparisonPlan
-    from adapert.data.prepared import read_prepared
     from adapert.workspace.launch import build_base
 
-    check_optional(
-        "plan", plan, ComparisonPlan, "Make it by adapert.comparison.ComparisonPlan(split='test')."
-    )
+    cure = "Make it by adapert.comparison.ComparisonPlan(split='test')."
+    check_kind("plan", plan, ComparisonPlan, cure, is_optional=True)
     if plan is not None:
         check_word("split", plan.split, ("test", "validation"))
-    check_optional("emit", emit, tuple, "Give two new files, of predicted and of real cells.")
+    check_kind("emit", emit, tuple, "Give two new files, of predicted and of real cells.", is_optional=True)
     changed = check_mapping("changes", changes)
     folder = check_folder("workspace", workspace)
     base = build_base(_folder("data", data), _file("config", config), changed, folder)
-    read_prepared(Path(base.data.path))  # damaged data are refused before any fit
     return evaluate_config(
         base,
         plan or ComparisonPlan(split="test"),
@@ -337,7 +310,6 @@ def evaluate(
         again=again,
         out=_folder("out", out),
         emit=emit,
-        note=note,
     )
 
 
@@ -349,13 +321,13 @@ def predict(
     *,
     data: AnyPath | None = None,
 ) -> "Predictions":
-    """Predict perturbations by a tracked model; nothing observed of them is read.
+    """Predict perturbations with a tracked model; no observed response is read.
 
     Args:
         run: A trial's run id, ``"search/007"``, or a study's name: its picked model, else its best trial.
         perturbations: Genes, or genes joined by ``+``; one alone may be a string.
-        workspace: Where the study lies.
-        data: Prepared data set of the trial, where it no longer lies where it was.
+        workspace: Directory of the studies and the MLflow store.
+        data: Prepared data set of the trial, where it has moved since.
 
     Raises:
         InputError: No such store or run, or a gene that the model does not know.
@@ -367,16 +339,13 @@ def predict(
 
 
 @settings_put_back()
-def rerun(
-    run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = None, note: Note = _ignore
-) -> "RerunResult":
+def rerun(run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = None) -> "RerunResult":
     """Run a tracked trial again, and compare its metrics with what was tracked.
 
     Args:
         run: A trial's run id, ``"search/007"``, or a study's name, which stands for its best trial.
-        workspace: Where the study lies.
-        data: Prepared data set of the trial, where it no longer lies where it was.
-        note: Told what differs from then.
+        workspace: Directory of the studies and the MLflow store.
+        data: Prepared data set of the trial, where it has moved since.
 
     Raises:
         InputError: No such store or run, or other data than the trial's.
@@ -384,7 +353,7 @@ def rerun(
     """
     from adapert.prediction.rerun import rerun_trial
 
-    return rerun_trial(check_folder("workspace", workspace), _name("run", run), _folder("data", data), note)
+    return rerun_trial(check_folder("workspace", workspace), _name("run", run), _folder("data", data))
 
 
 @dataclass(frozen=True)
@@ -392,8 +361,8 @@ class Drawn:
     """Figures and tables that were written.
 
     Attributes:
-        paths: Of the files, each figure's PNG first.
-        claims: The paper's claims beside the estimates; None without an ablation or sensitivity study.
+        paths: Files, each figure's PNG first.
+        claims: The paper's claims next to the estimates; None without an ablation or sensitivity study.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -412,22 +381,20 @@ def draw_figures(
     perturbation: str | None = None,
     pathways: AnyPath | None = None,
     only: str | Collection[str] = (),
-    note: Note = _ignore,
 ) -> Drawn:
     """Draw the figures and tables of studies, of a data set, or of an evaluation.
 
     Args:
         studies: Their names, or one; their figures are kept with them in MLflow too.
-        workspace: Where they lie.
+        workspace: Directory of the studies and the MLflow store.
         out: Directory; ``figures`` in the workspace if None.
         split: Which perturbations the studies' figures show: validation.
         data: Prepared data set: Figures 6 to 8, Tables 4 to 6.
         evaluation: Folder of an evaluation: Figures 1 and 9, Tables 1 to 3. With its `data` named too,
             Figure 8 follows its model's strongest genes.
-        perturbation: Of Figures 1 and 9; else one is chosen by a rule that their captions state.
+        perturbation: Shown in Figures 1 and 9; if None, one is chosen by a rule that their captions state.
         pathways: GMT file of gene sets, for Figure 9 and a table of all perturbations.
         only: Names of figures and tables, or one; empty takes all.
-        note: Told of each figure that is left out, and why.
 
     Raises:
         InputError: No source, one that has nothing to show, an option without what it is about, or a name
@@ -456,11 +423,11 @@ def draw_figures(
     paths, claims = list[Path](), None
     if studies:
         opened = [open_study(folder, name) for name in dict.fromkeys(studies)]
-        paths, claims = _draw_studies(folder, opened, directory, split, wanted, note)
+        paths, claims = _draw_studies(folder, opened, directory, split, wanted)
     if prepared is not None:
-        paths += draw_data(prepared, directory, evaluated, wanted, note)
+        paths += draw_data(prepared, directory, evaluated, wanted)
     if evaluated is not None:
-        paths += draw_evaluation(evaluated, directory, perturbation, gene_sets, wanted, note)
+        paths += draw_evaluation(evaluated, directory, perturbation, gene_sets, wanted)
     return Drawn(paths, claims)
 
 
@@ -471,16 +438,14 @@ def write_report(
     out: AnyPath | None = None,
     *,
     split: str = "validation",
-    note: Note = _ignore,
 ) -> Path:
-    """Tell what studies asked, ran, found and cost, on one HTML page that needs no network.
+    """Report what studies asked, ran, found and cost, on one HTML page that needs no network.
 
     Args:
         studies: Their names, or one; the page is kept with each of them in MLflow too.
-        workspace: Where they lie.
+        workspace: Directory of the studies and the MLflow store.
         out: HTML file; ``report.html`` in the workspace if None.
         split: Which perturbations figures and tables show: validation.
-        note: Told where MLflow did not take the page.
 
     Returns:
         The file.
@@ -503,7 +468,7 @@ def write_report(
     page = write_page(build_report(folder, studies, split), path)
     for study in studies:
         copy_report(study_folder(folder, study), page)
-    keep_report(tracking_uri(folder), studies, page, note)
+    keep_report(tracking_uri(folder), studies, page)
     return path
 
 
@@ -513,7 +478,6 @@ def _draw_studies(
     directory: Path,
     split: str,
     only: tuple[str, ...],
-    note: Note,
 ) -> "tuple[list[Path], pd.DataFrame | None]":
     from adapert.study.engine.folders import copy_figures, study_folder
     from adapert.tracking.runs import keep_figures
@@ -525,10 +489,10 @@ def _draw_studies(
 
     paths: list[Path] = []
     if not only or set(only) & set(figure_stems()):
-        drawn = draw_study_figures(studies, directory, split, only, note)
+        drawn = draw_study_figures(studies, directory, split, only)
         for study, files in drawn.items():
             copy_figures(study_folder(workspace, study), files)
-        keep_figures(tracking_uri(workspace), drawn, note)
+        keep_figures(tracking_uri(workspace), drawn)
         paths += [path for files in drawn.values() for path in files]
     claims = None if only and CLAIMS_STEM not in only else summarize_study_claims(studies, split)
     if claims is not None:

@@ -1,4 +1,4 @@
-"""What the Python functions are given: what cannot be meant is refused in a sentence, before any work."""
+"""Checks of the arguments of the Python functions, before any work."""
 
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -19,12 +19,12 @@ class Budget(TypedDict, total=False):
     """Seeds of each variant of a design."""
     sampler: Literal["tpe", "random", "quasi_random", "grid"]
     seed: int
-    """Of a search and its trials."""
+    """Seed of a search and its trials."""
     min_epochs: int
-    """Before a search may stop a trial."""
+    """Epochs before a search may stop a trial."""
     seeds_per_config: int
     cohort_size: int
-    """Configs that a search asks for at once."""
+    """Configs that a search proposes at once."""
 
 
 def check_names(what: str, given: str | Iterable[str]) -> list[str]:
@@ -48,8 +48,8 @@ def check_fields(
     """Read a mapping of fields, each of its type; None as a value leaves a field out.
 
     Args:
-        what: The argument's name.
-        given: A mapping, or None for none.
+        what: Name of the argument.
+        given: Mapping; None is empty.
         hints: Field to its type.
         elsewhere: Dotted fields of a config, which an argument `changes` takes.
 
@@ -97,25 +97,17 @@ def check_mapping(what: str, given: object) -> dict[str, Any]:
     return dict(given)
 
 
-def check_kind(what: str, given: object, kind: type | tuple[type, ...], cure: str) -> None:
-    """Refuse an object of another class, and None.
+def check_kind(
+    what: str, given: object, kind: type | tuple[type, ...], cure: str, is_optional: bool = False
+) -> None:
+    """Refuse an object of another class; None only where it does not stand for a default.
 
     Raises:
         InputError: Another class.
     """
-    if not isinstance(given, kind):
+    if not isinstance(given, kind) and not (is_optional and given is None):
         names = [one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,))]
         raise InputError(f"'{what}' must be a {' or '.join(names)}, but it is {_show(given)}. {cure}")
-
-
-def check_optional(what: str, given: object, kind: type, cure: str) -> None:
-    """Refuse an object of another class; None stands for the default.
-
-    Raises:
-        InputError: Another class.
-    """
-    if given is not None:
-        check_kind(what, given, kind, cure)
 
 
 def check_word(what: str, given: object, known: Collection[str]) -> None:

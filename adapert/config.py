@@ -31,23 +31,23 @@ ModelName: TypeAlias = Literal[
 
 
 MOST_UNITS = 16_384
-"""Of a layer: beyond, a weight matrix of 20,000 genes alone takes more than a gigabyte."""
+"""Units of a layer; beyond, a weight matrix for 20,000 genes takes more than a gigabyte."""
 MOST_LAYERS = 64
 MOST_NODES = 1_000_000
 """More than any organism has genes."""
 MOST_ROWS = 1_000_000
-"""Of a minibatch: as many cells of 5,000 genes take 20 GB."""
+"""Rows of a minibatch; as many cells of 5,000 genes take 20 GB."""
 MOST_EPOCHS = 1_000_000
 MOST_SEED = 2**31 - 1
 
 MOST_BYTES = 100_000
-"""Of a config's file, fifty times what one takes."""
+"""Bytes of a config's file, fifty times what one takes."""
 MOST_ALIASES = 16
-"""Of YAML, so that lists of lists of aliases cannot multiply."""
+"""Aliases in YAML, since lists of lists of aliases would multiply."""
 MOST_LEVELS = 20
-"""Of nested YAML; a config has two."""
+"""Levels of nested YAML; a config has two."""
 MOST_SHOWN = 300
-"""Letters of somebody's words in a message."""
+"""Characters of a user's text in a message."""
 
 
 class _Section(BaseModel):
@@ -208,7 +208,8 @@ class Config(_Section):
         return build_config(flat | dict(changes))
 
     def digest(self) -> str:
-        """Identify the settings: 12 hexadecimal digits, the same wherever the data lie."""
+        """Identify the settings: 12 hexadecimal digits, the same wherever the data are."""
+        # The fingerprint stands for the data: they may move, and the config stays the same.
         settings = {name: value for name, value in self.flat().items() if name != "data.path"}
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
 

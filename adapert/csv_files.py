@@ -64,6 +64,7 @@ def _unescape(value: Any) -> Any:
 
 
 def _is_number(text: str) -> bool:
+    # A negative number as text is no formula.
     try:
         float(text)
     except ValueError:

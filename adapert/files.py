@@ -1,6 +1,6 @@
-"""Files and directories that appear whole or not at all: written beside, then renamed.
+"""Files and directories that appear whole or not at all: written under a temporary name, then renamed.
 
-What is written beside is named after its process, so that the next writer sweeps what a killed one left.
+Temporary names contain the process, so that the next writer sweeps what a killed one left.
 """
 
 import errno
@@ -14,13 +14,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from adapert.errors import InputError
 
 MARK = re.compile(r"(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-(?P<started>[0-9a-f]+)-[0-9a-f]{4}")
-"""In a temporary name: whose it is, and since when that process runs, hundredths of a second, cut."""
+"""Part of a temporary name: host, process, and its start in hundredths of a second, truncated."""
 
 
 MAX_NAME = 200
@@ -28,7 +29,7 @@ MAX_NAME = 200
 
 
 def mark_temporary() -> str:
-    """Name this process, and a random number, for the name of what is gone when it ends."""
+    """Build the part of a temporary name that identifies this process, with a random number."""
     pid = os.getpid()
     return f"{_host()}-{pid}-{_started(pid):x}-{secrets.token_hex(2)}"
 
@@ -37,9 +38,9 @@ def sweep(folder: Path, before: str, after: str = "") -> None:
     """Remove what killed processes left in a folder; what a running one writes, or one elsewhere, stays.
 
     Args:
-        folder: May be missing.
-        before: Of the names, before the mark of `mark_temporary`.
-        after: Of the names, after it.
+        folder: Directory, which may be missing.
+        before: Part of the names before the mark of `mark_temporary`.
+        after: Part of the names after it.
     """
     with suppress(OSError):  # not there, or not to be read: then nothing of ours is in it
         for entry in list(os.scandir(folder)):
@@ -50,6 +51,7 @@ def sweep(folder: Path, before: str, after: str = "") -> None:
 
 
 def _is_gone(found: re.Match[str]) -> bool:
+    # The number of a process that is gone may be another's by now, which began later.
     return found["host"] == _host() and _started(int(found["pid"])) != int(found["started"], 16)
 
 
@@ -92,7 +94,7 @@ def remove_whole(path: Path) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a path to write beside `path`, renamed to it when the block ends without an error.
+    """Give a temporary path next to `path`, renamed to it when the block ends without an error.
 
     Raises:
         InputError: `path` cannot be written.
@@ -117,6 +119,40 @@ def write_whole(path: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
+def append_line(file: FileIO, text: str) -> None:
+    """Append a line and wait until it is on the disk.
+
+    Args:
+        file: Opened by `open_lines`.
+        text: Without a line end.
+
+    Raises:
+        OSError: The disk is full or gone; what was written of the line is taken back.
+    """
+    line = f"{text}\n".encode()
+    end = file.seek(0, os.SEEK_END)
+    try:
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(file.fileno())
+    except OSError as error:
+        with suppress(OSError):
+            os.ftruncate(file.fileno(), end)
+        raise OSError(error.errno, error.strerror, str(file.name)) from error
+
+
+def open_lines(path: Path) -> FileIO:
+    """Open a file of lines for `append_line`; a last line that a killed process left torn is cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Unbuffered: a line is in the file as a whole, or the error comes where it is written.
+    file = FileIO(path, "a+")
+    file.seek(0)
+    whole = file.readall()
+    if whole and not whole.endswith(b"\n"):
+        file.truncate(whole.rfind(b"\n") + 1)
+    return file
+
+
 def parse_json(text: str | bytes) -> Any:
     """Parse JSON that may be anybody's.
 
@@ -131,7 +167,7 @@ def parse_json(text: str | bytes) -> Any:
 
 @contextmanager
 def whole_directory(path: Path) -> Iterator[Path]:
-    """Give a directory to fill beside `path`, renamed to it when the block ends without an error.
+    """Give a temporary directory next to `path`, renamed to it when the block ends without an error.
 
     Raises:
         InputError: `path` exists, or cannot be written.
@@ -157,7 +193,7 @@ def check_new_directory(path: Path) -> None:
     """Refuse an output directory that exists or cannot be made, before the work for it begins.
 
     Raises:
-        InputError: `path` exists, or lies where nothing can be made.
+        InputError: `path` exists, or is where nothing can be made.
     """
     _check_name(path)
     if path.exists():
@@ -172,7 +208,7 @@ def check_new_directory(path: Path) -> None:
 
 
 def _check_name(path: Path) -> None:
-    """Refuse a name that leaves no room for the mark of what is written beside."""
+    """Refuse a name that leaves no room for the mark of a temporary name."""
     if len(os.fsencode(path.name)) > MAX_NAME:
         raise InputError(
             f"A file's name must have at most {MAX_NAME} bytes, but '{path.name[:20]}...' has "

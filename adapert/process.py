@@ -18,10 +18,10 @@ Setting: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 @contextmanager
 def log_levels(levels: Mapping[str, int]) -> Iterator[None]:
-    """Set loggers' levels while the block runs; handlers that packages give them meanwhile go too.
+    """Set loggers' levels while the block runs; handlers that packages add meanwhile are removed again.
 
     Args:
-        levels: Name of a logger to its level. Of a package that sets its own when it is imported, after that.
+        levels: Name of a logger to its level. A package that sets its own level must be imported before.
     """
     loggers = {logging.getLogger(name): level for name, level in levels.items()}
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]

@@ -1,7 +1,7 @@
 """What a study writes and analysis reads: trials, their ends, and the names both sides use."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -26,7 +26,7 @@ class EndReason(StrEnum):
     RUNG = "rung"
     """The scheduler compared it with others."""
     REQUEST = "request"
-    """Somebody asked for it."""
+    """A user asked for it."""
     LIMIT = "limit"
     """A limit of the study was reached."""
     DIVERGED = "diverged"
@@ -45,19 +45,19 @@ class TrialRecord:
 
     Attributes:
         trial_id: Unique in its study.
-        number: Of its config, from 0; seeds of one config share it.
+        number: Number of its config, from 0; seeds of one config share it.
         variant: Named change from the base config; ``"full"`` where there is none.
-        seed: Of the trial.
+        seed: Seed of the trial.
         changes: Dotted fields that differ from the study's base config.
         suggested: What a sampler suggested, before it was rounded to `changes`.
         status: Where it stands.
         reason: Why it ended; None while it has not.
         message: Why, in a sentence; empty where `reason` says it all.
         n_epochs: Epochs reported so far.
-        metrics: The last value of each.
-        seconds: Of work, over all attempts.
+        metrics: Last value of each metric.
+        seconds: Seconds of work, over all attempts.
         host: Where it last ran.
-        n_lost: Workers that were lost under it.
+        n_lost: Number of workers that it lost.
         is_over: Whether its last report was the last by its own rules.
     """
 
@@ -84,6 +84,12 @@ class TrialRecord:
         return -math.inf if math.isnan(value) else value
 
 
+def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Find the record of best objective; None where none has reported one."""
+    reported = [record for record in records if record.objective > -math.inf]
+    return max(reported, key=lambda record: record.objective, default=None)
+
+
 OBJECTIVE = "best_pearson_delta"
 """What studies optimise and `pick` ranks by, larger is better: the best epoch's validation Pearson-delta."""
 
@@ -108,7 +114,7 @@ WEIGHTS_FILE = "weights.safetensors"
 """Artifact of each finished trial: the best epoch's weights."""
 
 CODE_DIFF_FILE = "code.diff"
-"""Artifact of a study whose code differed from its commit: how, cut where it is very long."""
+"""Artifact of a study with code that differed from its commit: the patch, cut if very long."""
 
 ORIGIN_FILE = "origin.json"
 """Artifact of a study: fingerprints of the data, code and package versions that it was launched with."""
@@ -161,6 +167,6 @@ class Tag(StrEnum):
     HOST = "host"
     ORIGINAL = "adapert.original"  # name of the trial that a rerun repeats: "search/007"
     PICKED_MODEL = "adapert.picked_model"  # on the parent run: address of the model of its picked config
-    PICKED_BY = "adapert.picked_by"  # objective of the last pick, then the study that trained its best anew
+    PICKED_BY = "adapert.picked_by"  # objective of the last pick, then the study that retrained its best
     PICKED_RUNS = "adapert.picked_runs"  # names of the trials that it was made of
     TEST_OPENINGS = "adapert.test_openings"  # on the parent run: how often the test split was opened

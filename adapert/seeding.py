@@ -22,7 +22,7 @@ def derive_seed(seed: int, stream: str) -> int:
         A non-negative integer below 2**63, the same in every process.
     """
     digest = hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+    return int.from_bytes(digest, "big") >> 1  # torch takes signed 64-bit seeds
 
 
 def numpy_generator(seed: int, stream: str) -> np.random.Generator:

@@ -1,5 +1,6 @@
 """All that is drawn of a source: the figures and tables of a data set, an evaluation, and studies' claims."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from analysis.figures.recipes import (
     DATA_FIGURES,
     EVALUATION_FIGURES,
     Evaluation,
-    Note,
     Prepared,
     draw_source,
 )
@@ -24,6 +24,8 @@ from analysis.pathways import GeneSets, read_gene_sets, summarize_pathway_agreem
 from analysis.predictions import PREDICTIONS_FILE, Predictions, choose_variants, read_predictions
 from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
+
+_LOGGER = logging.getLogger(f"adapert.{__name__}")
 
 TABLE_STEMS = (
     "table_1_performance",
@@ -44,7 +46,6 @@ def draw_data(
     directory: Path,
     evaluation: Path | None = None,
     only: Collection[str] = (),
-    note: Note | None = None,
 ) -> list[Path]:
     """Draw Figures 6, 7 and 8 and write Tables 4, 5 and 6 of a prepared data set, its test split unopened.
 
@@ -54,7 +55,6 @@ def draw_data(
         evaluation: Folder of an evaluation on these data: Figure 8 is of its perturbations, and follows the
             genes of its model's largest predicted changes too.
         only: Stems of the figures and tables; empty takes all.
-        note: Told of each figure that is left out, and why.
 
     Returns:
         The files, each figure's PNG first.
@@ -66,7 +66,7 @@ def draw_data(
     tables = _select(build_data_tables(dataset), only)
     predictions = None if evaluation is None else _read_predictions_of(dataset, evaluation)
     return [
-        *draw_source(DATA_FIGURES, Prepared(dataset, predictions), directory, only, note),
+        *draw_source(DATA_FIGURES, Prepared(dataset, predictions), directory, only),
         *(path for table in tables for path in write_table(table, directory)),
     ]
 
@@ -77,7 +77,6 @@ def draw_evaluation(
     perturbation: str | None = None,
     pathways: Path | None = None,
     only: Collection[str] = (),
-    note: Note | None = None,
 ) -> list[Path]:
     """Draw Figures 1 and 9 and write Tables 1, 2 and 3 and that of pathways of an evaluation.
 
@@ -87,7 +86,6 @@ def draw_evaluation(
         perturbation: Which one the figures show; None lets them choose.
         pathways: GMT file of the gene sets of Figure 9 and its table; None leaves both out.
         only: Stems of the figures and tables; empty takes all.
-        note: Told of each figure that is left out, and why.
 
     Returns:
         The files, each figure's PNG first.
@@ -103,11 +101,11 @@ def draw_evaluation(
         evaluation = Evaluation(read_predictions(folder / PREDICTIONS_FILE), perturbation, gene_sets)
         if perturbation is not None:
             evaluation.predictions.row_of(perturbation)
-        paths = draw_source(EVALUATION_FIGURES, evaluation, directory, only, note)
+        paths = draw_source(EVALUATION_FIGURES, evaluation, directory, only)
         if gene_sets is not None and (not only or PATHWAYS_STEM in only):
             tables.append(_build_pathways(evaluation.predictions, gene_sets, record))
-    elif note is not None:
-        note(f"Left out Figures 1 and 9: '{folder}' has no '{PREDICTIONS_FILE}'.")
+    else:
+        _LOGGER.info(f"Left out Figures 1 and 9: '{folder}' has no '{PREDICTIONS_FILE}'.")
     return [*paths, *(path for table in tables for path in write_table(table, directory))]
 
 

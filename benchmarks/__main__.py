@@ -14,7 +14,6 @@ python -m benchmarks coverage             how often intervals cover a known trut
 Prints ``NAME measured target ok|short`` a line a target, and exits 0 only if none is short.
 """
 
-import argparse
 import importlib
 import os
 import platform
@@ -23,6 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from benchmarks.measurement import build_parser
 
 GROUPS = {
     "core": ("epoch", "denormals", "context", "evaluation", "mann_whitney", "prepare", "reading"),
@@ -43,9 +44,7 @@ def main() -> None:
         importlib.import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
         return
     names = {*SINGLE, *(name for group in GROUPS.values() for name in group)}
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = build_parser("benchmarks", __doc__)
     parser.add_argument("names", nargs="+", choices=[*GROUPS, *sorted(names)], metavar="NAME")
     parser.add_argument(
         "--scratch", type=Path, default=Path("benchmark-data"), help="where simulated data are kept"

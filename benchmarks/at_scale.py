@@ -3,25 +3,20 @@
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from adapert.study.plan.study import Design, Search, Study
 from adapert.workspace.launch import build_base
 from benchmarks.kills import prepare_small
-from benchmarks.measurement import Measurement
+from benchmarks.measurement import Measurement, seconds_of
 from benchmarks.scheduling import run_study
 from search_spaces.adapert import SPACE
 
 N_TRIALS = 1000
 N_STUDIES = 20
-SMALL = {
-    "model.structural_size": 8,
-    "model.latent_size": 8,
-    "model.hidden_size": 8,
-    "training.max_epochs": 2,
-}
+SMALL = {"model.structural_size": 8, "model.latent_size": 8, "model.hidden_size": 8, "training.max_epochs": 2}
 COMMANDS = {
     "status": (["status"], 2.0),
     "status_of_one": (["status", "many"], 2.0),
@@ -47,7 +42,8 @@ def measure(scratch: Path) -> Iterator[Measurement]:
         )
         for name, (words, target) in COMMANDS.items():
             command = [str(Path(sys.executable).with_name("adapert")), *words, "--workspace", str(workspace)]
-            times = [time_command(command, folder) for _ in range(3)]
+            run = partial(subprocess.run, command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
+            times = [seconds_of(run) for _ in range(3)]
             yield Measurement(
                 name=name,
                 value=min(times),
@@ -66,10 +62,3 @@ def fill(data: Path, workspace: Path) -> tuple[object, float, list[float]]:
         run_study(Study(name=f"small_{number:02d}", question="?", base=base, plan=plan), workspace)
     search = Search(space=SPACE, n_trials=N_TRIALS, sampler="random", min_epochs=1)
     return run_study(Study(name="many", question="Which?", base=base, plan=search), workspace)
-
-
-def time_command(command: list[str], folder: Path) -> float:
-    """Wall seconds of a command."""
-    started = time.perf_counter()
-    subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - started

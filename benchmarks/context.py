@@ -1,7 +1,8 @@
 """The share of a training step that scoring and selecting the context takes, forward and backward."""
 
-import time
+import statistics
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from adapert.config import Config
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.training.loop import train_epoch
 from adapert.training.state import Training
-from benchmarks.measurement import Measurement
+from benchmarks.measurement import Measurement, seconds_of
 from benchmarks.simulated import prepared
 
 N_EPOCHS = 9
@@ -22,9 +23,12 @@ def measure(scratch: Path) -> Iterator[Measurement]:
     dataset = read_prepared(prepared(scratch))
     adaptive, constant, plain = (_training(dataset, name) for name in ("adaptive", "constant", "adaptive"))
     plain.model.scorer.score = plain_score
-    seconds = [[_seconds(training) for training in (adaptive, constant, plain)] for _ in range(N_EPOCHS)]
+    seconds = [
+        [seconds_of(partial(train_epoch, training)) for training in (adaptive, constant, plain)]
+        for _ in range(N_EPOCHS)
+    ]
     # The first round compiles, and warms caches up.
-    fast, none, slow = (sorted(times)[len(times) // 2] for times in zip(*seconds[1:], strict=True))
+    fast, none, slow = (statistics.median(times) for times in zip(*seconds[1:], strict=True))
     yield Measurement(
         name="context_share",
         value=1 - none / fast,
@@ -41,9 +45,3 @@ def plain_score(node: Tensor, text: Tensor, w: Tensor) -> Tensor:
 
 def _training(dataset: PreparedDataset, context: str) -> Training:
     return Training(Config().with_changes({"model.context": context}), dataset, 0, torch.device("cpu"))
-
-
-def _seconds(training: Training) -> float:
-    started = time.perf_counter()
-    train_epoch(training)
-    return time.perf_counter() - started

@@ -3,16 +3,15 @@
     python -m benchmarks coverage --simulations 2000 --seed 0
 
 Simulates paired differences of a variant and a reference, (n_seeds, n_perturbations), as the sum of an effect
-of each perturbation, luck of each seed that all perturbations share, and noise. The truth is the mean over
-both populations, of perturbations and of seeds: 0. Prints a line a scenario and size: coverage of the 95 %
-interval; its mean width over that of the best interval, with all variances known; how often equal
-variants have a p of at most .05, by Wilcoxon's test alone and with the seeds reckoned in; and how often any
-p of a family of equal variants is at most .05 after Holm's correction. Takes half an hour. Exits 0 only if
-every line with at least 30 perturbations and 3 seeds is within its bounds, three binomial standard errors
-of the simulations allowed.
+of each perturbation, an effect of each seed that all perturbations share, and noise. The truth is the mean
+over both populations, of perturbations and of seeds: 0. Prints a line for each scenario and size: coverage of
+the 95 % interval; its mean width over that of the best interval, with all variances known; how often equal
+variants have a p of at most .05, by Wilcoxon's test alone and with the variance between seeds; and how often
+any p of a family of equal variants is at most .05 after Holm's correction. Takes half an hour. Exits 0 only
+if every line with at least 30 perturbations and 3 seeds is within its bounds, three binomial standard errors
+of the simulations allowed. A scenario with much "luck" has a large variance between seeds.
 """
 
-import argparse
 import sys
 from dataclasses import dataclass
 from itertools import product
@@ -25,6 +24,7 @@ from adapert.seeding import numpy_generator
 from adapert.statistics.paired import compare_pairs
 from adapert.statistics.significance import holm
 from adapert.statistics.two_level import CONFIDENCE
+from benchmarks.measurement import build_parser
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,8 +46,8 @@ class Scenario:
         perturbations: SD of a perturbation's own effect.
         seeds: SD of what all perturbations of a seed share.
         noise: SD of what is left.
-        shape: Of the first and the last: ``"normal"``, ``"heavy"`` (Student's t of 3 degrees of freedom) or
-            ``"skewed"`` (exponential).
+        shape: Distribution of the first and the last: ``"normal"``, ``"heavy"`` (Student's t of 3 degrees of
+            freedom) or ``"skewed"`` (exponential).
     """
 
     perturbations: float
@@ -81,7 +81,7 @@ class Rates:
         coverage: Share of intervals that hold the truth.
         width: Mean width over that of the interval with the variances known.
         false_wilcoxon: Share of p of `scipy.stats.wilcoxon` at most `LEVEL` where nothing differs.
-        false_p: The same of the p that reckons with seeds.
+        false_p: The same for the p that allows for the variance between seeds.
     """
 
     coverage: float
@@ -100,9 +100,9 @@ def simulate(
 ) -> FloatArray:
     """Draw paired differences of mean 0, (n_seeds, n_perturbations)."""
     effects = scenario.perturbations * _draw(scenario.shape, (1, n_perturbations), generator)
-    luck = scenario.seeds * generator.standard_normal((n_seeds, 1))
+    between_seeds = scenario.seeds * generator.standard_normal((n_seeds, 1))
     noise = scenario.noise * _draw(scenario.shape, (n_seeds, n_perturbations), generator)
-    return np.asarray(effects + luck + noise)
+    return np.asarray(effects + between_seeds + noise)
 
 
 def measure_rates(
@@ -156,11 +156,7 @@ def measure_family(
 
 def main(words: list[str]) -> None:
     """Simulate every scenario in every size."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks coverage",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("benchmarks coverage", __doc__)
     parser.add_argument("--simulations", type=int, default=1000, help="of each line's intervals")
     parser.add_argument("--families", type=int, default=200, help="of each line's families of tests")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,8 +1,9 @@
 """How much longer an epoch of a sharply selecting config takes where denormal gradients are kept."""
 
 import inspect
-import time
-from collections.abc import Callable, Iterator
+import statistics
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from adapert.data.prepared import read_prepared
 from adapert.data.simulate import CELLS_FILE, NETWORK_FILE, TEXT_FILE, simulate
 from adapert.training.loop import train_epoch, train_to
 from adapert.training.state import Training
-from benchmarks.measurement import Measurement
+from benchmarks.measurement import Measurement, seconds_of
 
 SHARP = {"model.tau": 0.15, "model.threshold": 19.0}
 """As searches on K562 picked it."""
@@ -32,8 +33,8 @@ def measure(scratch: Path) -> Iterator[Measurement]:
     training = Training(Config().with_changes(SHARP), dataset, 0, torch.device("cpu"))
     train_to(training, N_BEFORE)
     kept = inspect.unwrap(train_epoch)
-    pairs = [(_seconds(train_epoch, training), _seconds(kept, training)) for _ in range(N_EPOCHS)]
-    flushed, with_denormals = (sorted(times)[N_EPOCHS // 2] for times in zip(*pairs, strict=True))
+    pairs = [[seconds_of(partial(epoch, training)) for epoch in (train_epoch, kept)] for _ in range(N_EPOCHS)]
+    flushed, with_denormals = (statistics.median(times) for times in zip(*pairs, strict=True))
     yield Measurement(
         name="denormals",
         value=with_denormals / flushed,
@@ -48,11 +49,5 @@ def _prepared(scratch: Path) -> Path:
     if not folder.exists():
         simulate(folder, n_perturbations=500, n_genes=2_000, cells_per_perturbation=20, n_controls=1_000)
         files = (folder / CELLS_FILE, folder / NETWORK_FILE, folder / TEXT_FILE)
-        prepare(*files, PrepareChoices(), out=folder / "prepared", note=lambda _: None)
+        prepare(*files, PrepareChoices(), out=folder / "prepared")
     return folder / "prepared"
-
-
-def _seconds(epoch: Callable[[Training], object], training: Training) -> float:
-    started = time.perf_counter()
-    epoch(training)
-    return time.perf_counter() - started

@@ -1,7 +1,8 @@
 """Seconds of a training epoch on means, and how many times longer the same epoch takes cell by cell."""
 
-import time
+import statistics
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from adapert.config import Config
 from adapert.data.prepared import read_prepared
 from adapert.training.loop import train, train_epoch
 from adapert.training.state import Training
-from benchmarks.measurement import Measurement
+from benchmarks.measurement import Measurement, median_seconds, seconds_of
 from benchmarks.simulated import prepared
 
 N_EPOCHS = 6
@@ -24,7 +25,7 @@ def measure(scratch: Path) -> Iterator[Measurement]:
     training = Training(Config(), dataset, 0, torch.device("cpu"))
     epochs = train(training)
     next(epochs)
-    whole = sorted(next(epochs).seconds for _ in range(N_EPOCHS))[N_EPOCHS // 2]
+    whole = statistics.median(next(epochs).seconds for _ in range(N_EPOCHS))
     yield Measurement(
         name="epoch",
         value=whole,
@@ -32,9 +33,9 @@ def measure(scratch: Path) -> Iterator[Measurement]:
         target=2,
         note=f"{len(table.perturbations)} x {dataset.n_genes:,} genes, {dataset.n_nodes:,} nodes",
     )
-    on_means = sorted(_seconds(training) for _ in range(N_EPOCHS))[N_EPOCHS // 2]
+    on_means = median_seconds([partial(train_epoch, training)] * N_EPOCHS)
     cell_config = Config().with_changes({"data.control": "cell"})
-    on_cells = _seconds(Training(cell_config, dataset, 0, torch.device("cpu")))
+    on_cells = seconds_of(partial(train_epoch, Training(cell_config, dataset, 0, torch.device("cpu"))))
     yield Measurement(
         name="epoch_cell_by_cell",
         value=on_cells / on_means,
@@ -43,9 +44,3 @@ def measure(scratch: Path) -> Iterator[Measurement]:
         bound="at least",
         note=f"{on_cells:.0f} s for {len(dataset.splits['train'].cells):,} cells, {on_means:.2f} s on means",
     )
-
-
-def _seconds(training: Training) -> float:
-    started = time.perf_counter()
-    train_epoch(training)
-    return time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""Full evaluation at the size of Replogle K562's test split, and cell-eval's full profile beside it.
+"""Full evaluation at the size of Replogle K562's test split, and cell-eval's full profile for comparison.
 
     python -m benchmarks evaluation
 
@@ -15,19 +15,14 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse
 
 from adapert.data.differential import sum_cells
-from adapert.data.prepared import (
-    CellTable,
-    PerturbationTable,
-    PreparedDataset,
-    PreparedSplit,
-    SharedTable,
-)
+from adapert.data.prepared import CellTable, PerturbationTable, PreparedDataset, PreparedSplit, SharedTable
 from adapert.data.schema import FloatArray
 from adapert.evaluation.cell_moments import cells_by_perturbation, measure_moments
 from adapert.evaluation.cell_tests import ControlTests
@@ -36,7 +31,7 @@ from adapert.evaluation.emitted_files import write_emitted_pair
 from adapert.evaluation.evaluate import evaluate
 from adapert.evaluation.reproducibility import reproducibility
 from adapert.seeding import numpy_generator
-from benchmarks.measurement import Measurement
+from benchmarks.measurement import Measurement, seconds_of
 
 N_PERTURBATIONS, N_GENES, N_CELLS, N_CONTROLS = 272, 5_000, 140, 10_000
 SIZE = f"{N_PERTURBATIONS} x {N_GENES:,} genes, {N_CELLS} cells each, {N_CONTROLS:,} controls"
@@ -81,10 +76,10 @@ def measure(scratch: Path) -> Iterator[Measurement]:
         n_metrics = len(evaluation.per_perturbation) + len(evaluation.scalars)
         note = f"{SIZE}; {n_metrics} metrics; {evaluation.clip_fraction:.0%} of values clipped"
         yield Measurement(name=f"evaluation_{emission}", value=seconds, unit="s", target=60, note=note)
-    yield Measurement(name="evaluation_peak_memory", value=_peak_memory(), unit="GB", note="with the data")
-    started = time.perf_counter()
-    reproducibility(dataset, "test", n_repeats=1, generator=numpy_generator(0, "halves"))
-    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    yield Measurement(name="evaluation_peak_memory", value=peak, unit="GB", note="with the data")
+    halves = partial(reproducibility, dataset, "test", n_repeats=1, generator=numpy_generator(0, "halves"))
+    seconds = seconds_of(halves)
     yield Measurement(name="reproducibility", value=seconds, unit="s", note="split halves, one repeat")
     if importlib.util.find_spec("cell_eval"):
         yield from _measure_cell_eval(predicted, dataset)
@@ -93,23 +88,15 @@ def measure(scratch: Path) -> Iterator[Measurement]:
 def _measure_cell_eval(predicted: FloatArray, dataset: PreparedDataset) -> Iterator[Measurement]:
     with tempfile.TemporaryDirectory() as directory:
         predicted_file, real_file = Path(directory) / "pred.h5ad", Path(directory) / "real.h5ad"
-        started = time.perf_counter()
-        write_emitted_pair(
-            predicted,
-            dataset,
-            "test",
-            predicted_file=predicted_file,
-            real_file=real_file,
-            generator=numpy_generator(0, "emission"),
-        )
-        seconds = time.perf_counter() - started
+        stream = numpy_generator(0, "emission")
+        emit = partial(write_emitted_pair, predicted, dataset, "test", generator=stream)
+        seconds = seconds_of(partial(emit, predicted_file=predicted_file, real_file=real_file))
         gigabytes = sum(file.stat().st_size for file in (predicted_file, real_file)) / 1e9
         yield Measurement(name="emit_pair", value=seconds, unit="s", note=f"{gigabytes:.1f} GB of files")
         command = [str(Path(sys.executable).with_name("cell-eval")), "run", "--num-threads", "2"]
         paths = ["-ap", predicted_file, "-ar", real_file, "-o", Path(directory) / "out"]
-        started = time.perf_counter()
-        subprocess.run([*command, *map(str, paths)], check=True, capture_output=True)
-        seconds = time.perf_counter() - started
+        run = partial(subprocess.run, [*command, *map(str, paths)], check=True, capture_output=True)
+        seconds = seconds_of(run)
         yield Measurement(name="cell_eval_full", value=seconds, unit="s", note="cell-eval 0.8.2, same cells")
 
 
@@ -159,7 +146,3 @@ def _shared(control_mean: FloatArray) -> SharedTable:
         text_embedding=np.zeros((N_GENES, 1), dtype=np.float32),
         has_text=np.zeros(N_GENES, dtype=bool),
     )
-
-
-def _peak_memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

@@ -8,7 +8,6 @@ counted by what it is, and is short of the target: a traceback, a crash, a hang,
 half-written.
 """
 
-import argparse
 import os
 import resource
 import sys
@@ -25,6 +24,7 @@ import psutil
 
 from adapert.seeding import numpy_generator
 from benchmarks.fuzz_inputs import KINDS, copy_inputs, damage, write_sound
+from benchmarks.measurement import build_parser
 
 LIMIT_SECONDS = 20
 LIMIT_BYTES = 2_000_000_000
@@ -33,7 +33,7 @@ GOOD = ("accepted", "refused")
 BAD = ("traceback", "crash", "hang", "memory", "half-written")
 
 _BROKEN = 98
-"""Status of a case whose input could not be made: an error of this benchmark."""
+"""Status of a case that could not be made: an error of this benchmark."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Case:
 
     Attributes:
         number: From 0; with the seed it makes the input again.
-        kind: Of the input.
+        kind: Kind of the input.
         way: File, and what was done to it.
         outcome: One of `GOOD` or `BAD`.
         said: All that it printed of errors; at last the sentence, or what ended the traceback.
@@ -56,15 +56,7 @@ class Case:
 
 
 def run_cases(sound: Path, seed: int, numbers: list[int], n_jobs: int, kinds: list[str]) -> Iterator[Case]:
-    """Run cases, some at a time, each in a fork of this process.
-
-    Args:
-        sound: From `write_sound`.
-        seed: Of all damage.
-        numbers: Of the cases.
-        n_jobs: Processes at once.
-        kinds: That the cases take in turn.
-    """
+    """Run cases, `n_jobs` at a time, each in a fork of this process; they take the kinds in turn."""
     waiting = list(numbers)
     running: dict[int, tuple[int, str, Path, float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -83,12 +75,13 @@ def run_cases(sound: Path, seed: int, numbers: list[int], n_jobs: int, kinds: li
                 ended, status, usage = os.wait4(pid, 0 if is_late else os.WNOHANG)
                 if ended:
                     del running[pid]
-                    yield _judge(number, kind, folder, "hang" if is_late else "", status, usage)
+                    yield _classify(number, kind, folder, "hang" if is_late else "", status, usage)
 
 
 def _fork(sound: Path, folder: Path, kind: str, seed: int, number: int) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
+    # A fork has imports and compiled code at hand: a new process would spend seconds on them.
     pid = os.fork()
     if pid:
         return pid
@@ -127,12 +120,12 @@ def _run_case(sound: Path, folder: Path, kind: str, seed: int, number: int) -> i
 
 
 def _list(folder: Path) -> list[str]:
-    """List what lies in a folder, links not followed; locks are no output."""
+    """List what is in a folder, links not followed; locks are no output."""
     found = [str(Path(top) / name) for top, *below in os.walk(folder) for names in below for name in names]
     return sorted(path for path in found if not path.endswith(("lock", "__pycache__", ".pyc")))
 
 
-def _judge(
+def _classify(
     number: int, kind: str, folder: Path, outcome: str, status: int, usage: resource.struct_rusage
 ) -> Case:
     way = (folder / "way").read_text() if (folder / "way").is_file() else "?"
@@ -149,13 +142,7 @@ def _judge(
 
 
 def outcome_of(status: int, errors: str, peak: int) -> str:
-    """Say how a case ended: one of `GOOD` or `BAD`.
-
-    Args:
-        status: Of the process, as `os.wait` gives it.
-        errors: That it printed.
-        peak: Of its memory, bytes.
-    """
+    """Say how a case ended, by its status from `os.wait`, the errors printed and its peak memory in bytes."""
     if peak > LIMIT_BYTES:
         return "memory"
     if os.WIFSIGNALED(status):
@@ -178,7 +165,7 @@ def _is_half_written(folder: Path, outcome: str) -> bool:
 
 def main(words: list[str]) -> None:
     """Run the cases, and print counts by kind and every case that is short of the target."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks fuzz", description=__doc__.splitlines()[0])
+    parser = build_parser("benchmarks fuzz", __doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--n", type=int, default=300, help="inputs, spread over the kinds")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")

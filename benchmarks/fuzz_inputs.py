@@ -6,22 +6,12 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.fuzz_mutations import (
-    BYTES,
-    H5,
-    JSON,
-    NPY,
-    NPZ,
-    PARQUET,
-    TENSORS,
-    TEXT,
-    YAML,
-    Mutation,
-)
+from benchmarks.fuzz_mutations import BYTES, H5, JSON, NPY, NPZ, PARQUET, TENSORS, TEXT, YAML, Mutation
 
 SMALL = {"structural_size": 4, "latent_size": 4, "hidden_size": 4, "score_size": 4}
 
@@ -121,7 +111,7 @@ PLANS = (
 
 
 def change_recipe(file: Path, generator: np.random.Generator) -> None:
-    """Write a recipe that does not run, or whose study is odd."""
+    """Write a recipe that does not run, or gives an odd study."""
     way = generator.random()
     if way < 0.4:
         file.write_text(RECIPES[int(generator.integers(len(RECIPES)))])
@@ -178,10 +168,8 @@ def run_reader(reader: Callable[[], object]) -> None:
 
 def _prepare(cells: str = "cells.h5ad", *more: str) -> None:
     files = {"--network": "network.tsv.gz", "--embeddings": "text.npz"}
-    words = list(more)
-    for option, file in files.items():
-        if option not in more:
-            words += [option, file]
+    missing = [(option, file) for option, file in files.items() if option not in more]
+    words = [*more, *chain.from_iterable(missing)]
     run_command("prepare", cells, *words, "--split-fractions", "0.5", "0.25", "0.25", "--out", "out")
 
 
@@ -311,7 +299,7 @@ def damage(kind: str, folder: Path, generator: np.random.Generator) -> str:
 
 
 def copy_inputs(sound: Path, folder: Path, kind: str) -> None:
-    """Copy what a kind is read with; links for what it only reads beside."""
+    """Copy what a kind is read with; links for the other files."""
     tops = {pattern.split("/")[0] for pattern in KINDS[kind].files}
     for path in sound.iterdir():
         if path.name not in tops:

@@ -16,53 +16,15 @@ import numpy as np
 Mutation: TypeAlias = Callable[[Path, np.random.Generator], None]
 
 WORDS = (
-    "",
-    " ",
-    "NaN",
-    "inf",
-    "-1",
-    "1e999",
-    "9" * 400,
-    "0x1f",
-    "=1+1",
-    "@SUM(A1)",
-    "[/x]",
-    "[bold]",
-    "control",
-    "+",
-    "a+b+c+d",
-    "é€😀",
-    "\u202eabc",
-    "a\x1b[31mb",
-    "../../x",
-    "A" * 100_000,
-    "'; DROP TABLE genes; --",
-    "null",
-    "True",
+    *("", " ", "NaN", "inf", "-1", "1e999", "9" * 400, "0x1f", "=1+1", "@SUM(A1)", "[/x]"),
+    *("[bold]", "control", "+", "a+b+c+d", "é€😀", "\u202eabc", "a\x1b[31mb", "../../x"),
+    *("A" * 100_000, "'; DROP TABLE genes; --", "null", "True"),
 )
 """Cells and names that somebody did not think of."""
 
 VALUES: tuple[Any, ...] = (
-    None,
-    True,
-    -1,
-    0,
-    2**31,
-    2**63,
-    10**400,
-    1.5,
-    float("nan"),
-    float("inf"),
-    -float("inf"),
-    "",
-    "x",
-    "../../x",
-    "x" * 100_000,
-    [],
-    {},
-    [[]],
-    {"x": 1},
-    [1, "a", None],
+    *(None, True, -1, 0, 2**31, 2**63, 10**400, 1.5, float("nan"), float("inf"), -float("inf"), ""),
+    *("x", "../../x", "x" * 100_000, [], {}, [[]], {"x": 1}, [1, "a", None]),
 )
 """Values of JSON and YAML."""
 
@@ -80,20 +42,21 @@ def _pick(options: Sequence[Any], generator: np.random.Generator) -> Any:
 # Bytes.
 
 
+def _flip(file: Path, generator: np.random.Generator, n_most: int, n_first: int | None) -> None:
+    content = bytearray(file.read_bytes())
+    for _ in range(int(generator.integers(1, n_most + 1)) if content else 0):
+        content[int(generator.integers(len(content[:n_first])))] ^= int(generator.integers(1, 256))
+    file.write_bytes(content)
+
+
 def flip_bytes(file: Path, generator: np.random.Generator) -> None:
     """Change up to eight bytes."""
-    content = bytearray(file.read_bytes())
-    for _ in range(int(generator.integers(1, 9)) if content else 0):
-        content[int(generator.integers(len(content)))] ^= int(generator.integers(1, 256))
-    file.write_bytes(content)
+    _flip(file, generator, 8, None)
 
 
 def flip_early_bytes(file: Path, generator: np.random.Generator) -> None:
     """Change up to four bytes where formats have their headers."""
-    content = bytearray(file.read_bytes())
-    for _ in range(int(generator.integers(1, 5)) if content else 0):
-        content[int(generator.integers(min(256, len(content))))] ^= int(generator.integers(1, 256))
-    file.write_bytes(content)
+    _flip(file, generator, 4, 256)
 
 
 def truncate(file: Path, generator: np.random.Generator) -> None:
@@ -113,7 +76,7 @@ def insert_garbage(file: Path, generator: np.random.Generator) -> None:
 
 
 def zero_bytes(file: Path, generator: np.random.Generator) -> None:
-    """Overwrite a stretch with zeros, as a machine that goes down does."""
+    """Overwrite a run of bytes with zeros, as a machine that goes down does."""
     content = bytearray(file.read_bytes())
     start = int(generator.integers(len(content) + 1))
     stop = min(len(content), start + int(generator.integers(1, 512)))
@@ -221,10 +184,8 @@ def inflate(file: Path, _: np.random.Generator) -> None:
 TEXT: tuple[Mutation, ...] = (
     encode_otherwise,
     end_lines_otherwise,
-    change_cells,
-    change_cells,
-    change_column,
-    change_column,
+    *[change_cells] * 2,
+    *[change_column] * 2,
     shuffle_lines,
     add_line,
     separate_otherwise,
@@ -660,9 +621,4 @@ def nest_h5(file: Path, generator: np.random.Generator) -> None:
             group = group.create_group("a")
 
 
-H5: tuple[Mutation, ...] = (
-    *[change_h5] * 5,
-    *[link_h5] * 3,
-    *[change_h5_attributes] * 3,
-    nest_h5,
-)
+H5: tuple[Mutation, ...] = (*[change_h5] * 5, *[link_h5] * 3, *[change_h5_attributes] * 3, nest_h5)

@@ -1,4 +1,4 @@
-"""Whether importance intervals cover the truth: functions of six fields whose variance shares are known.
+"""Whether importance intervals cover the truth: functions of six fields with known variance shares.
 
 python -m benchmarks importance --replicates 200
 
@@ -8,7 +8,6 @@ The last lines give Optuna's fANOVA on the same trials: the share of its interva
 that cover the analytic value of a field.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from scipy.stats.qmc import Sobol
 from adapert.records import OBJECTIVE, TrialStatus
 from adapert.seeding import numpy_generator
 from analysis.importance import REST, build_optuna_study, summarize_importance
+from benchmarks.measurement import build_parser
 
 FloatArray = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ FIELDS = (
 )
 CHOICES = (5, 10, 20, 50)
 LEAST_COVERAGE = 0.9
-"""Of the intervals of a function's fields and pairs that have an effect; of all where none has."""
+"""Least coverage of a function's fields and pairs that have an effect; of all where none has."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class KnownFunction:
     Attributes:
         evaluate: Settings (n_configs, 6), the last one a choice of four, to responses (n_configs,).
         variances: Places of one or two fields to the variance that they cause; others cause none.
-        variance: Of the function, with what more than two fields do together.
+        variance: Variance of the function, with what more than two fields do together.
     """
 
     evaluate: Callable[[FloatArray], FloatArray]
@@ -123,12 +123,7 @@ FUNCTIONS = {
     "no effect": KnownFunction(lambda settings: np.zeros(len(settings)), {}, 0.0),
     "additive": sum_of_products([(1, {0: _rise}), (0.7, {1: _hump}), (0.4, {2: _rise}), (0.5, {5: _choice})]),
     "pairs": sum_of_products(
-        [
-            (1, {0: _rise}),
-            (0.3, {3: _hump}),
-            (0.7, {0: _rise, 1: _rise}),
-            (0.5, {2: _rise, 5: _choice}),
-        ]
+        [(1, {0: _rise}), (0.3, {3: _hump}), (0.7, {0: _rise, 1: _rise}), (0.5, {2: _rise, 5: _choice})]
     ),
     "cliff": sum_of_products([(1, {0: _cliff}), (0.4, {1: _hump}), (0.8, {0: _cliff, 2: _rise})]),
     "Sobol g": sobol_g(),
@@ -139,11 +134,7 @@ FUNCTIONS = {
 def draw_trials(function: KnownFunction, noise_share: float, seed: int, n_configs: int = 128) -> pd.DataFrame:
     """Draw the trials of an importance study of a known function.
 
-    Args:
-        function: Takes the place of training.
-        noise_share: Share of the variance that is noise; of a function without effect, all of it.
-        seed: Of the sequence and the noise.
-        n_configs: A power of two.
+    The function takes the place of training. Of a function without effect, all variance is noise.
 
     Returns:
         As `analysis.importance.load_importance`, as far as estimates need it.
@@ -220,7 +211,7 @@ def measure_fanova(
 
 def main(arguments: list[str]) -> None:
     """Print coverage by function, noise and kind of part; exit 1 where one function falls short."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks importance", description=__doc__)
+    parser = build_parser("benchmarks importance", __doc__)
     parser.add_argument("--replicates", type=int, default=200)
     parser.add_argument("--configs", type=int, default=128)
     parser.add_argument("--noise", type=float, nargs="+", default=[0.1, 0.3])

@@ -1,4 +1,4 @@
-"""Kill a study at random moments, go on with it each time, and compare it with one that was left alone.
+"""Kill a study at random moments, resume it each time, and compare it with one that was left alone.
 
     python -m benchmarks kills --kills 20 --seed 0
 
@@ -7,7 +7,6 @@ progress, its start and its resumption among them. Afterwards ledger, Optuna and
 trials, ends, reports and best config as those of the unbroken study: none lost, none twice, none running on.
 """
 
-import argparse
 import os
 import platform
 import subprocess
@@ -33,6 +32,7 @@ from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.search import JOURNAL_FILE
 from adapert.study.engine.state import fold
 from adapert.tracking.store import open_store
+from benchmarks.measurement import build_parser
 
 NAME = "search"
 TARGETS = ("driver", "worker", "both")
@@ -59,7 +59,7 @@ def prepare_small(folder: Path) -> Path:
     simulate(made, n_perturbations=24, n_genes=60, cells_per_perturbation=12, n_controls=80, n_batches=2)
     choices = PrepareChoices(split_fractions=(0.5, 0.25, 0.25), effect_size_groups="tertiles")
     files = made / "cells.h5ad", made / "network.tsv.gz", made / "text.npz"
-    prepare(*files, choices, out=folder / "prepared", note=lambda _: None)
+    prepare(*files, choices, out=folder / "prepared")
     return folder / "prepared"
 
 
@@ -73,7 +73,7 @@ def launch_words(prepared: Path, workspace: Path, n_trials: int, n_epochs: int) 
 
 
 def resume_words(workspace: Path) -> list[str]:
-    """The command that goes on with it."""
+    """The command that resumes it."""
     return ["resume", NAME, "--workspace", str(workspace)]
 
 
@@ -91,7 +91,7 @@ def finish(process: subprocess.Popen[bytes], log: Path) -> None:
 
 def count_lines(workspace: Path) -> int:
     """Lines of the study's ledger."""
-    ledger = workspace / "studies" / NAME / LEDGER_FILE
+    ledger = _ledger(workspace)
     return ledger.read_bytes().count(b"\n") if ledger.is_file() else 0
 
 
@@ -204,7 +204,7 @@ def _untimed(metrics: dict[str, float]) -> dict[str, float]:
 
 def main(words: list[str]) -> None:
     """Run both studies and print the table of kills and the comparison."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks kills", description=__doc__.splitlines()[0])
+    parser = build_parser("benchmarks kills", __doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=16)

@@ -3,12 +3,11 @@
     python -m benchmarks.learning_curves simulated PREPARED     (data of `make demo`)
     python -m benchmarks.learning_curves responses PREPARED     (Replogle's K562 responses)
 
-Configs are a scrambled Sobol sequence over the six knobs, each trained as a trial trains it, with its
-patience; the first are trained once more with another seed, to tell the noise. A run that was interrupted
-goes on where it ended, and the stored table is written at the end.
+Configs are a scrambled Sobol sequence over the six hyperparameters, each trained as a trial trains it, with
+its patience; the first are trained once more with another seed, to tell the noise. A run that was
+interrupted resumes where it ended, and the stored table is written at the end.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -33,6 +32,7 @@ from adapert.registry import build_model
 from adapert.seeding import numpy_generator
 from adapert.study.engine.search import round_suggestion
 from adapert.training.fit import begin_fit
+from benchmarks.measurement import build_parser
 from search_spaces.adapert import SPACE
 
 KEYS = ("config", "seed", "epoch")
@@ -79,11 +79,7 @@ def table_file(name: str) -> Path:
 
 
 def read_curves(name: str) -> pd.DataFrame:
-    """Read a stored table: `COLUMNS`, a row an epoch, runs in order.
-
-    Args:
-        name: Of `TABULATIONS`.
-    """
+    """Read a stored table of `TABULATIONS`: `COLUMNS`, a row for each epoch, runs in order."""
     return pd.read_csv(table_file(name))
 
 
@@ -138,12 +134,7 @@ class Surrogate:
     """
 
     def __init__(self, table: pd.DataFrame, n_trees: int = N_TREES) -> None:
-        """Fit to the runs of seed 0, and take the noise from repeated ones.
-
-        Args:
-            table: As `read_curves` has it.
-            n_trees: Of each forest.
-        """
+        """Fit to the runs of seed 0 of a table from `read_curves`, and take the noise from repeated ones."""
         first, again = (_curves(table[table["seed"] == seed]) for seed in (0, 1))
         self.points, lengths = _points(table)
         pairs = first.loc[again.index]
@@ -233,7 +224,7 @@ def _points(table: pd.DataFrame) -> tuple[Array, Array]:
 
 
 def _predict(forest: ExtraTreesRegressor, points: Array) -> Array:
-    # The forest's own predict checks its input anew for every tree: 10 ms for a point.
+    # The forest's own predict checks its input again for every tree: 10 ms for a point.
     rows = np.ascontiguousarray(points, dtype=np.float32)
     predicted = sum(tree.tree_.predict(rows).reshape(len(rows), -1) for tree in forest.estimators_)
     return np.asarray(predicted / len(forest.estimators_))
@@ -250,14 +241,7 @@ def train_curve(
 
 
 def tabulate(tabulation: Tabulation, data: Path, partial: Path, seconds: float) -> None:
-    """Train what is missing in a plain table of finished runs, until the time is used up.
-
-    Args:
-        tabulation: What to train.
-        data: Prepared data set.
-        partial: Table that each finished run is added to.
-        seconds: Start no run after these.
-    """
+    """Train what is missing in `partial`, a table of finished runs; start none after so many seconds."""
     torch.set_num_threads(1)
     started = time.perf_counter()
     dataset = read_prepared(data, ("train", "validation"))
@@ -287,11 +271,7 @@ def tabulate(tabulation: Tabulation, data: Path, partial: Path, seconds: float) 
 
 def main() -> None:
     """Train, and write the stored table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.learning_curves",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("benchmarks.learning_curves", __doc__)
     parser.add_argument("name", choices=list(TABULATIONS))
     parser.add_argument("data", type=Path, metavar="PREPARED")
     parser.add_argument("--partial", type=Path, default=Path("learning_curves.csv"), help="finished runs")

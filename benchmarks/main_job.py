@@ -25,16 +25,10 @@ def commands(directory: Path) -> list[list[str]]:
     """List the job's commands, each in a directory of its own."""
     cells, prepared = directory / "input", directory / "prepared"
     runs = str(directory / "runs")
-    files = [
-        str(cells / "cells.h5ad"),
-        "--network",
-        str(cells / "network.tsv.gz"),
-        "--embeddings",
-        str(cells / "text.npz"),
-    ]
+    network, text = ("--network", f"{cells}/network.tsv.gz"), ("--embeddings", f"{cells}/text.npz")
     return [
         ["simulate", "--out", str(cells)],
-        ["prepare", *files, *SPLIT, "--out", str(prepared)],
+        ["prepare", f"{cells}/cells.h5ad", *network, *text, *SPLIT, "--out", str(prepared)],
         ["reproduce", "--data", str(prepared), "--workspace", runs, *BUDGET, *SETTINGS],
     ]
 

@@ -1,10 +1,9 @@
-"""Seconds of a perturbation's Mann-Whitney tests, with pdex beside it where it is installed."""
+"""Seconds of a perturbation's Mann-Whitney tests, with pdex for comparison where it is installed."""
 
 import contextlib
 import importlib.util
 import io
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pandas as pd
 import scipy.sparse
 
 from adapert.data.differential import mann_whitney, sort_controls
-from benchmarks.measurement import Measurement
+from benchmarks.measurement import Measurement, median_seconds, seconds_of
 
 N_GENES, N_CONTROLS, N_CELLS = 5_000, 10_000, 140
 N_PERTURBATIONS = 9
@@ -25,17 +24,16 @@ def measure(scratch: Path) -> Iterator[Measurement]:
     generator = np.random.default_rng(0)
     controls = _draw_cells(generator, N_CONTROLS)
     perturbed = [_draw_cells(generator, N_CELLS) for _ in range(N_PERTURBATIONS)]
-    started = time.perf_counter()
+    sorting = seconds_of(partial(sort_controls, controls))
     ordered = sort_controls(controls)
-    sorting = time.perf_counter() - started
     sparse, dense = (
-        np.median([_seconds(partial(mann_whitney, cells, ordered)) for cells in groups])
+        median_seconds(partial(mann_whitney, cells, ordered) for cells in groups)
         for groups in (perturbed, [cells.toarray() for cells in perturbed])
     )
     share = sum(cells.nnz for cells in perturbed) / (N_PERTURBATIONS * N_CELLS * N_GENES)
     yield Measurement(
         name="mann_whitney",
-        value=float(sparse),
+        value=sparse,
         unit="s",
         target=0.07,
         note=f"{N_CELLS} cells, {N_CONTROLS:,} controls, {N_GENES:,} genes, {share:.0%} not zero; dense "
@@ -49,12 +47,6 @@ def _draw_cells(generator: np.random.Generator, n_cells: int) -> scipy.sparse.cs
     library_size = generator.lognormal(np.log(2_500), 0.25, (n_cells, 1))
     counts = generator.poisson(generator.gamma(10, share / share.sum() * library_size / 10))
     return scipy.sparse.csr_array(np.log1p(counts * (4_000 / library_size)).astype(np.float32))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def _pdex(controls: scipy.sparse.csr_array, perturbed: list[scipy.sparse.csr_array]) -> str:
@@ -71,5 +63,5 @@ def _pdex(controls: scipy.sparse.csr_array, perturbed: list[scipy.sparse.csr_arr
             return pdex(anndata.AnnData(values, obs=obs), "guide", reference="control", is_log1p=True)
 
     run(perturbed[:1])
-    first, several = (_seconds(partial(run, perturbed[:n])) for n in (1, len(perturbed)))
+    first, several = (seconds_of(partial(run, perturbed[:n])) for n in (1, len(perturbed)))
     return f"{(several - first) / (len(perturbed) - 1):.2f} s on all cores"

@@ -1,6 +1,9 @@
 """What a benchmark measures, and the target it is held against."""
 
-from collections.abc import Callable, Iterator
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -39,6 +42,27 @@ class Measurement:
         held = "-" if self.target is None else f"{self.bound} {self.target:g} {self.unit}"
         verdict = "ok" if self.is_ok else "short"
         return f"{self.name:<22}  {measured:<15}  {held:<22}  {verdict:<5}  {self.note}".rstrip()
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Time a piece of work."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def median_seconds(works: Iterable[Callable[[], object]]) -> float:
+    """Time each piece of work, and take the median."""
+    return statistics.median(map(seconds_of, works))
+
+
+def build_parser(name: str, description: str | None) -> argparse.ArgumentParser:
+    """Build the command line of a benchmark with options of its own, its module's docstring as help."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 Benchmark: TypeAlias = Callable[[Path], Iterator[Measurement]]

@@ -8,7 +8,7 @@ Needs ``pip install ".[parity]"``; the real cells are left out where they are no
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anndata
@@ -160,24 +160,16 @@ def constant_case(seed: int, n_perturbations: int, n_genes: int, n_cells: int) -
     predicted = case.real.copy()
     is_control = case.labels == CONTROL
     predicted[~is_control] = case.real[~is_control].mean(axis=0)
-    return Case(
-        name=f"constant prediction, {n_perturbations} x {n_genes}",
-        gene_names=case.gene_names,
-        labels=case.labels,
-        real=case.real,
-        predicted=predicted,
-    )
+    return replace(case, name=f"constant prediction, {n_perturbations} x {n_genes}", predicted=predicted)
 
 
 def no_change_case(seed: int, n_perturbations: int, n_genes: int, n_cells: int) -> Case:
     """Predict the control cells themselves: no delta, no DEG."""
     case = random_case(seed, n_perturbations, n_genes, n_cells, n_cells)
     controls = case.real[case.labels == CONTROL]
-    return Case(
+    return replace(
+        case,
         name=f"no change, {n_perturbations} x {n_genes}",
-        gene_names=case.gene_names,
-        labels=case.labels,
-        real=case.real,
         predicted=np.tile(controls, (n_perturbations + 1, 1)),
     )
 
@@ -187,12 +179,10 @@ def nothing_true_case(seed: int, n_perturbations: int, n_genes: int, n_cells: in
     case = random_case(seed, n_perturbations, n_genes, n_cells, n_cells)
     drawn = np.random.default_rng(seed).integers(n_cells, size=n_perturbations * n_cells)
     controls = case.real[case.labels == CONTROL]
-    return Case(
+    return replace(
+        case,
         name=f"no true DEG, {n_perturbations} x {n_genes}",
-        gene_names=case.gene_names,
-        labels=case.labels,
         real=np.concatenate([controls, controls[drawn]]),
-        predicted=case.predicted,
     )
 
 
@@ -241,8 +231,8 @@ def real_cases(directory: Path) -> Iterator[Case]:
 
 def measure(scratch: Path) -> Iterator[Measurement]:
     """Print the table of every case and yield each metric's largest difference."""
-    beside = Path(__file__).parents[2] / "shared" / "data"
-    directory = Path(os.environ.get("ADAPERT_DATA", beside))
+    default = Path(__file__).parents[2] / "shared" / "data"
+    directory = Path(os.environ.get("ADAPERT_DATA", default))
     cases = [*made_cases()]
     if directory.is_dir():
         cases += real_cases(directory)

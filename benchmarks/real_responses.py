@@ -8,6 +8,7 @@ is scored.
 """
 
 import argparse
+import logging
 import os
 import platform
 import subprocess
@@ -28,6 +29,7 @@ from adapert.comparison.summary import CAPTION, summarize_comparison
 from adapert.comparison.table import build_comparison_table
 from adapert.config import Config, read_config
 from adapert.data.prepared import read_prepared
+from benchmarks.measurement import build_parser
 
 MODELS = "control,mean,neighbour,ridge_text,ridge_network,ridge_both,adapert"
 
@@ -41,24 +43,16 @@ def prepare(words: Sequence[str], split_seed: int, out: Path) -> None:
         sys.exit(ended.stderr)
 
 
-def score_split(plan: ComparisonPlan, config: Config, data: Path, name: str) -> pd.DataFrame:
+def score_split(plan: ComparisonPlan, config: Config, data: Path) -> pd.DataFrame:
     """Fit and score every model on one split; the long table."""
     dataset = read_prepared(data, {"train", "validation", plan.split})
-
-    def note(line: str) -> None:
-        print(f"{name}: {line}", file=sys.stderr, flush=True)
-
-    rows = compare(plan, config, dataset, note) + measure_ceilings(plan, dataset, note)
+    rows = compare(plan, config, dataset) + measure_ceilings(plan, dataset)
     return build_comparison_table(rows, dataset, plan.split)
 
 
 def read_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.real_responses",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("benchmarks.real_responses", __doc__)
     parser.add_argument("prepare", nargs="+", help="what 'adapert prepare' is given")
     parser.add_argument("--split", default="validation", choices=["validation", "test"])
     parser.add_argument("--split-seeds", type=int, default=3)
@@ -84,6 +78,8 @@ def main() -> None:
         device=arguments.device,
     )
     console = Console(highlight=False, width=100)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("adapert").setLevel(logging.INFO)
     console.print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}; "
         f"{arguments.split_seeds} splits x {arguments.seeds} seeds, {arguments.split} perturbations"
@@ -92,8 +88,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         for split_seed in range(arguments.split_seeds):
             data = Path(directory) / f"split_{split_seed}"
+            print(data.name, file=sys.stderr, flush=True)
             prepare(arguments.prepare, split_seed, data)
-            tables.append(score_split(plan, config, data, data.name))
+            tables.append(score_split(plan, config, data))
     summary = summarize_comparison(pd.concat(tables, ignore_index=True))
     for table in build_tables(summary, arguments.split):
         console.print(table)

@@ -1,4 +1,4 @@
-"""What orchestration costs: seconds a trial and driver memory, beside plain Ray Tune and plain Optuna.
+"""What orchestration costs: seconds a trial and driver memory, compared with plain Ray Tune and plain Optuna.
 
 A trivial trial fits the model that predicts no change, on a small data set, and is evaluated and tracked as
 any other. Its own work is measured in this process, without any scheduler. What a scheduler adds is the wall
@@ -8,14 +8,16 @@ trials.
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil
 from rich.console import Console
 
+from adapert.config import Config
 from adapert.records import IS_OVER
 from adapert.study.engine.folders import study_folder
 from adapert.study.engine.ledger import LEDGER_FILE, EventKind, read_events
@@ -34,6 +36,7 @@ AT_ONCE = 2
 N_TRIALS = 200
 N_MANY = 1000
 LONG_SECONDS = 30
+TRIVIAL = {"model.name": "control"}
 QUIET = Console(quiet=True)
 
 
@@ -52,7 +55,7 @@ def measure(scratch: Path) -> Iterator[Measurement]:
             value=(wall - work * N_TRIALS / AT_ONCE) / N_TRIALS,
             unit="s a trial",
             target=0.1,
-            note=f"{N_TRIALS} trials of {work:.3f} s, {AT_ONCE} at once; beside it plain Ray Tune "
+            note=f"{N_TRIALS} trials of {work:.3f} s, {AT_ONCE} at once; plain Ray Tune "
             f"{tune_added:.3f}, plain Optuna in one process {optuna_added:.4f}",
         )
         yield measure_long(data, folder / "long")
@@ -61,11 +64,12 @@ def measure(scratch: Path) -> Iterator[Measurement]:
 
 def measure_work(data: Path, folder: Path, n: int = 30) -> float:
     """Seconds of a trivial trial by itself, in a process that has fitted one before."""
-    trainable = TrialTrainable({"settings": settings(data, folder, 0)})
+    base = build_base(data, None, TRIVIAL)
+    trainable = TrialTrainable(settings(base, folder, 0))
     run(trainable)
     started = time.perf_counter()
     for number in range(1, n + 1):
-        trainable.reset_config({"settings": settings(data, folder, number)})
+        trainable.reset_config(settings(base, folder, number))
         run(trainable)
     return (time.perf_counter() - started) / n
 
@@ -77,18 +81,31 @@ def run(trainable: TrialTrainable) -> float:
     return float(report["best_pds"])
 
 
-def settings(data: Path, folder: Path, number: int) -> str:
-    """Settings of a trivial trial, as a study writes them."""
-    config = build_base(data, None, {"model.name": "control"})
-    text = TrialSettings(
-        trial_id=str(number),
-        study="plain",
-        variant="search",
-        seed=0,
-        config=config.flat(),
-        folder=str(folder / "plain" / str(number)),
+def settings(config: Config, folder: Path, number: int) -> dict[str, str]:
+    """Settings of a trial, as a study hands them to a worker."""
+    place = str(folder / "plain" / str(number))
+    trial = TrialSettings(
+        trial_id=str(number), study="plain", variant="search", seed=number, config=config.flat(), folder=place
     )
-    return text.to_text()
+    return {"settings": trial.to_text()}
+
+
+def fit_with_tune(
+    trainable: type[TrialTrainable],
+    trials: Sequence[dict[str, str]],
+    folder: Path,
+    callback: Any,
+    **tuning: Any,
+) -> None:
+    """Run trials under Ray Tune as it comes, with reused actors."""
+    from ray import tune
+
+    tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 1}),
+        param_space={"settings": tune.grid_search([trial["settings"] for trial in trials])},
+        tune_config=tune.TuneConfig(reuse_actors=True, **tuning),
+        run_config=tune.RunConfig(storage_path=str(folder / "tune"), callbacks=[callback], verbose=0),
+    ).fit()
 
 
 def time_ray_tune(data: Path, folder: Path) -> float:
@@ -111,26 +128,23 @@ def time_ray_tune(data: Path, folder: Path) -> float:
         def __getstate__(self):  # type: ignore[no-untyped-def]
             return {}
 
-    texts = [settings(data, folder, number) for number in range(N_TRIALS)]
+    base = build_base(data, None, TRIVIAL)
+    trials = [settings(base, folder, number) for number in range(N_TRIALS)]
     with started_ray():
-        tune.Tuner(
-            tune.with_resources(Plain, {"cpu": 1}),
-            param_space={"settings": tune.grid_search(texts)},
-            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=AT_ONCE),
-            run_config=tune.RunConfig(storage_path=str(folder / "tune"), callbacks=[Times()], verbose=0),
-        ).fit()
+        fit_with_tune(Plain, trials, folder, Times(), max_concurrent_trials=AT_ONCE)
     return max(times) - min(times)
 
 
 def time_optuna(data: Path, folder: Path) -> float:
     """Wall seconds of the trials in Optuna's own loop, one after the other in this process."""
-    trainable = TrialTrainable({"settings": settings(data, folder, 0)})
+    base = build_base(data, None, TRIVIAL)
+    trainable = TrialTrainable(settings(base, folder, 0))
     numbers = count()
 
     def objective(trial: optuna.Trial) -> float:
         for name, distribution in SPACE.items():
             trial._suggest(name, distribution)
-        trainable.reset_config({"settings": settings(data, folder, next(numbers))})
+        trainable.reset_config(settings(base, folder, next(numbers)))
         return run(trainable)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -142,7 +156,7 @@ def time_optuna(data: Path, folder: Path) -> float:
 
 def run_trivial(data: Path, workspace: Path, n_trials: int) -> tuple[StudyResult, float, list[float]]:
     """Run a search of trivial trials; return its result, wall seconds, and driver memory after each trial."""
-    base = build_base(data, None, {"model.name": "control", "training.max_epochs": 1})
+    base = build_base(data, None, TRIVIAL | {"training.max_epochs": 1})
     plan = Search(space=SPACE, n_trials=n_trials, sampler="random", min_epochs=1)
     study = Study(name="trivial", question="What does orchestration cost?", base=base, plan=plan)
     return run_study(study, workspace)
@@ -193,7 +207,7 @@ def measure_long(data: Path, workspace: Path) -> Measurement:
     )
 
 
-def _seconds_per_epoch(config) -> float:  # type: ignore[no-untyped-def]
+def _seconds_per_epoch(config: Config) -> float:
     import torch
 
     from adapert.data.prepared import read_prepared

@@ -5,7 +5,8 @@
 Virtual workers train configs of problems whose learning curves are known: `learning_curves` made continuous,
 and two standard functions. The suggestions and the rungs are the project's own. A worker that is free asks
 for the next config, reports every epoch and tells how the trial ended, until the time is used up that random
-search needs for `N_FULL_TRIALS` full trials. An epoch costs one unit, as measured: no knob makes it slower.
+search needs for `N_FULL_TRIALS` full trials. An epoch costs one unit, as measured: no hyperparameter makes it
+slower.
 
 At any time, the incumbent is the finished trial of best reported objective, as `adapert pick` has it: trials
 that were stopped do not count. Its regret is (optimum - value) / (optimum - median of random configs), where
@@ -14,7 +15,6 @@ The speed-up is the time of the whole random search over the time from which on 
 as low as random's at its end. Intervals are 95 % bootstraps over seeds, the same seeds for each method.
 """
 
-import argparse
 import math
 import sys
 import time
@@ -50,7 +50,7 @@ from benchmarks.learning_curves import (
     read_curves,
     truncate_curves,
 )
-from benchmarks.measurement import Measurement
+from benchmarks.measurement import Measurement, build_parser
 from search_spaces.adapert import SPACE
 
 N_SEEDS = 30
@@ -209,7 +209,7 @@ def build_problems() -> list[Problem]:
 
 
 class Suggester(Protocol):
-    """Suggests configs by number, and is told how they ended."""
+    """Suggests configs by number, and is notified how they ended."""
 
     def suggest(self, number: int) -> dict[str, Any]:
         """Suggest a config."""
@@ -240,12 +240,11 @@ def build_qmc(seed: int) -> BaseSampler:
         return QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
 
 
-def build_gp(seed: int) -> BaseSampler:
-    """Build a Gaussian process with expected improvement; it does not look at stopped trials."""
-    return GPSampler(seed=seed)
-
-
-OTHER_SAMPLERS = {"qmc": build_qmc, "gp": build_gp}
+# A Gaussian process with expected improvement does not look at stopped trials.
+OTHER_SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
+    "qmc": build_qmc,
+    "gp": lambda seed: GPSampler(seed=seed),
+}
 
 
 @dataclass(frozen=True)
@@ -337,12 +336,12 @@ class SearchInProgress:
         """Tell how a trial ended, where it did."""
         number, value, epoch = int(trial_id), report[OBJECTIVE], report["epoch"]
         curve = self._curves[number]
-        judgement = self._rungs.judge(trial_id, epoch, value) if self._rungs else None
+        decision = self._rungs.judge(trial_id, epoch, value) if self._rungs else None
         if epoch == len(curve.reported):
             self._suggestions.tell(number, ConfigEnd(TrialState.COMPLETE, value, epoch))
             self.finished.append(Finished(self.clock(), value, curve.value))
             return False
-        if judgement and judgement.is_stopped:
+        if decision and decision.is_stopped:
             self._suggestions.tell(number, ConfigEnd(TrialState.PRUNED, value, epoch))
             return False
         return True
@@ -357,25 +356,18 @@ def simulate(
 ) -> list[Finished]:
     """Search until the problem's time is used up; workers never wait for each other.
 
-    Args:
-        problem: What is searched.
-        suggestions: Who says what to try.
-        rungs: Who says what goes on; None stops nothing.
-        seed: Of the curves' noise.
-        n_workers: Trials that run side by side.
+    Without rungs nothing is stopped. The seed is that of the curves' noise.
 
     Returns:
-        The trials that ran to their ends, as they did.
+        The trials that ran to their ends, in that order.
     """
     search = SearchInProgress(problem, suggestions, rungs, seed)
-    workers = SimulatedWorkers(search, search.report, n_workers, _epoch_time)
+    workers = SimulatedWorkers(
+        search, search.report, n_workers, lambda _, epoch: 1.0 + START_EPOCHS * (epoch == 1)
+    )
     search.clock = lambda: workers.now
     workers.run(until=problem.horizon)
     return search.finished
-
-
-def _epoch_time(record: TrialRecord, epoch: int) -> float:
-    return 1.0 + START_EPOCHS * (epoch == 1)
 
 
 def read_times() -> Array:
@@ -421,18 +413,15 @@ def interval(resampled: Array) -> tuple[float, float, float]:
 
 
 def speed_ups(regrets: Array, random_regrets: Array, shares: Array) -> Array:
-    """Time of the whole random search over the time at which a method is as good as its end.
+    """Divide the time of the whole random search by the time at which a method is as good as its end.
 
-    Args:
-        regrets: Of a method, (n_seeds, n_times).
-        random_regrets: Of random search, as `regrets`.
-        shares: Of seeds, (n_resamples, n_seeds).
+    Regrets are (n_seeds, n_times), the shares of seeds (n_resamples, n_seeds).
 
     Returns:
         (n_resamples,); 1 where the method is not so good at its end, so that 1 means at most 1.
     """
     means, levels = shares @ regrets, (shares @ random_regrets)[:, -1]
-    # From the end backwards: a mean that falls below the level for a while is luck.
+    # From the end backwards: a mean that falls below the level for a while is chance.
     is_below = np.logical_and.accumulate((means <= levels[:, None] + 1e-12)[:, ::-1], axis=1)
     first = means.shape[1] - np.maximum(is_below.sum(axis=1), 1)
     times = read_times()
@@ -563,26 +552,26 @@ def describe_speed_ups(summary: pd.DataFrame) -> str:
         f"{speed_up:.1f} ({low:.1f}-{high:.1f})" + ("" if math.isnan(regret) else f" {regret:.3f}")
         for speed_up, low, high, regret in columns.to_numpy()
     ]
-    table = summary.assign(written=written).pivot(index="method", columns="problem", values="written")
-    ordered = table.loc[list(dict.fromkeys(summary["method"])), list(dict.fromkeys(summary["problem"]))]
-    return ordered.to_string(index_names=False)
+    return _lay_out(summary.assign(written=written), "problem")
 
 
 def describe_ranks(summary: pd.DataFrame) -> str:
     """Write a line a method: mean ranks by time, with intervals."""
     columns = summary[["rank", "low", "high"]].to_numpy()
     written = [f"{rank:.2f} ({low:.2f}-{high:.2f})" for rank, low, high in columns]
-    table = summary.assign(written=written).pivot(index="method", columns="full_trials", values="written")
-    return table.loc[list(dict.fromkeys(summary["method"]))].to_string(index_names=False)
+    return _lay_out(summary.assign(written=written), "full_trials")
+
+
+def _lay_out(summary: pd.DataFrame, columns: str) -> str:
+    """Write a row for each method, both sides in the order of the summary."""
+    table = summary.pivot(index="method", columns=columns, values="written")
+    ordered = table.loc[list(dict.fromkeys(summary["method"])), list(dict.fromkeys(summary[columns]))]
+    return ordered.to_string(index_names=False)
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Run, print the tables and draw the figure."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks search_quality",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = build_parser("benchmarks search_quality", __doc__)
     parser.add_argument("--seeds", type=int, default=N_SEEDS)
     parser.add_argument("--methods", default=",".join(METHODS), help=f"more: {', '.join(SLOW_METHODS)}")
     parser.add_argument(

@@ -21,14 +21,9 @@ CONTROL_FRACTION = 0.06
 
 
 def input_files(scratch: Path, n_cells: int = N_CELLS) -> tuple[Path, Path, Path]:
-    """Simulate an experiment, unless an earlier run did.
+    """Simulate an experiment, unless an earlier run did: cells, network, text embeddings.
 
-    Args:
-        scratch: Folder that later runs use again.
-        n_cells: Cells, of which 6 % and what does not divide by perturbations are controls.
-
-    Returns:
-        Cells, network, text embeddings.
+    Of the cells 6 % are controls, and what does not divide by perturbations.
     """
     folder = scratch / f"simulated_{n_cells}"
     if not folder.exists():
@@ -51,5 +46,5 @@ def prepared(scratch: Path) -> Path:
     folder = scratch / f"prepared_{N_CELLS}"
     if not folder.exists():
         cells, network, text = input_files(scratch)
-        prepare(cells, network, text, PrepareChoices(), out=folder, note=lambda _: None)
+        prepare(cells, network, text, PrepareChoices(), out=folder)
     return folder

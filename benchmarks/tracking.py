@@ -1,7 +1,7 @@
-"""What a report costs the trial that makes it: adapert's one writer beside Ray's own MLflow callback.
+"""What a report costs the trial that makes it: adapert's one writer compared with Ray's own MLflow callback.
 
 Eight trials run at once on a Ray cluster of this machine that pretends to have eight cores, and report to a
-SQLite store. Timed is what the driver does with a report before the trial may go on.
+SQLite store. Timed is what the driver does with a report before the trial may continue.
 """
 
 import os
@@ -20,14 +20,14 @@ from adapert.study.engine.reports import REPORTED
 from adapert.study.engine.runner import Conductor
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import started_ray
-from adapert.study.execution.trainable import TrialSettings, TrialTrainable
+from adapert.study.execution.trainable import TrialTrainable
 from adapert.study.plan.study import Search, Study
 from adapert.tracking.read import trial_runs
 from adapert.tracking.store import open_store, tracking_uri
 from adapert.workspace.launch import build_base, launch
 from benchmarks.kills import prepare_small
 from benchmarks.measurement import Measurement
-from benchmarks.scheduling import QUIET
+from benchmarks.scheduling import QUIET, fit_with_tune, settings
 from search_spaces.adapert import SPACE
 
 AT_ONCE = 8
@@ -96,7 +96,6 @@ def time_own(data: Path, folder: Path, address: str) -> tuple[list[float], int]:
 
 def time_callback(data: Path, folder: Path, address: str) -> list[float]:
     """Seconds of each report under Ray Tune with its own callback for MLflow."""
-    from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
     class Plain(TrialTrainable):
@@ -107,27 +106,12 @@ def time_callback(data: Path, folder: Path, address: str) -> list[float]:
 
     seconds: list[float] = []
     base = build_base(data, None, {"training.max_epochs": N_EPOCHS, "training.patience": N_EPOCHS})
-    texts = [
-        TrialSettings(
-            trial_id=str(number),
-            study="plain",
-            variant="search",
-            seed=number,
-            config=base.flat(),
-            folder=str(folder / "plain" / str(number)),
-        ).to_text()
-        for number in range(N_TRIALS)
-    ]
+    trials = [settings(base, folder, number) for number in range(N_TRIALS)]
     store = tracking_uri(folder / "theirs")
     (folder / "theirs").mkdir()
     callback = MLflowLoggerCallback(tracking_uri=store, experiment_name="theirs")
     with timed(MLflowLoggerCallback, "log_trial_result", seconds), started_ray(address):
-        tune.Tuner(
-            tune.with_resources(Plain, {"cpu": 1}),
-            param_space={"settings": tune.grid_search(texts)},
-            tune_config=tune.TuneConfig(reuse_actors=True),
-            run_config=tune.RunConfig(storage_path=str(folder / "tune"), callbacks=[callback], verbose=0),
-        ).fit()
+        fit_with_tune(Plain, trials, folder, callback)
     return seconds
 
 

@@ -14,4 +14,5 @@ pytest_plugins = [
     "fixtures.trained",
     "fixtures.edited",
     "fixtures.process",
+    "fixtures.logged",
 ]

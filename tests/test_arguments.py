@@ -39,7 +39,7 @@ def refusals():
         ("launch", [None], {}, "'study' must be a str or Path or Study, but it is None"),
         ("launch", [7], {}, "'study' must be a str or Path or Study, but it is 7"),
         ("launch", [search], {"budget": {"n_trials": 2}}, "A whole Study has its own .*but budget came"),
-        ("launch", [search, "data"], {}, "but data came beside it"),
+        ("launch", [search, "data"], {}, "but data came with it"),
         ("pick", ["s"], {"plan": 3}, "must be a ReevaluationPlan, but it is 3"),
         ("pick", ["s"], {"resources": {"cpus": 2}}, "'resources' has no field 'cpus'"),
         ("pick", ["s"], {"resources": {"cpus_per_trial": 1.5}}, "'cpus_per_trial' of 'resources': .*1.5"),

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from adapert.errors import InputError
-from adapert.files import check_new_directory, remove_whole, whole_directory, whole_file, write_whole
+from adapert.files import (
+    append_line,
+    check_new_directory,
+    open_lines,
+    remove_whole,
+    whole_directory,
+    whole_file,
+    write_whole,
+)
 
 
 def names_in(directory: Path) -> list[str]:
@@ -163,3 +171,13 @@ def test_a_directory_is_removed_whole_and_one_that_is_not_there_is_no_error(tmp_
     for _ in range(2):
         remove_whole(tmp_path / "gone")
         assert names_in(tmp_path) == []
+
+
+def test_a_line_is_appended_after_the_last_whole_one(tmp_path):
+    path = tmp_path / "new" / "lines.jsonl"
+    for line in ("one", "two"):
+        with open_lines(path) as file:
+            append_line(file, line)
+        path.write_bytes(path.read_bytes() + b"to")
+    with open_lines(path):
+        assert path.read_text() == "one\ntwo\n"

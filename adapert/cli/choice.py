@@ -1,4 +1,4 @@
-"""The command that chooses: pick."""
+"""The command pick."""
 
 import os
 import shlex
@@ -20,9 +20,9 @@ from adapert.cli.options import (
     StudyName,
     Top,
     Workspace,
-    parse_device,
+    parse_kept,
 )
-from adapert.cli.printing import console, note, print_candidates, print_error
+from adapert.cli.printing import console, print_candidates, print_error, progress
 from adapert.errors import InputError
 
 
@@ -37,7 +37,7 @@ def pick(
     fresh_seeds: FreshSeeds = 3,
     redraws: Redraws = 2,
     no_reevaluation: Annotated[
-        bool, typer.Option("--no-reevaluation", help="Name the study's best at once; train nothing.")
+        bool, typer.Option("--no-reevaluation", help="Pick the study's best without retraining.")
     ] = False,
     cpus_per_trial: KeptCpusPerTrial = None,
     gpus_per_trial: KeptGpusPerTrial = None,
@@ -45,20 +45,17 @@ def pick(
     device: KeptDevice = None,
     data: MovedData = None,
 ) -> None:
-    """Pick the best config on validation, once its best few are trained anew on fresh seeds and splits.
+    """Pick the best config on validation, after retraining the best few on fresh seeds and redrawn splits.
 
-    Typed again, it goes on where it was, or reuses what was trained.
+    Repeat the command to continue after an interruption; configs that were retrained before are reused.
     """
     from adapert.api import pick as pick_config
     from adapert.config import write_config
     from adapert.selection.reevaluate import ReevaluationPlan, UnfinishedError
 
-    resources = {
-        "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial,
-        "max_concurrent": max_concurrent,
-        "device": device and parse_device(device),
-    }
+    resources = parse_kept(
+        device, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, max_concurrent=max_concurrent
+    )
     _check_file(out)
     try:
         picked = pick_config(
@@ -69,8 +66,7 @@ def pick(
             is_reevaluated=not no_reevaluation,
             resources=resources,
             data=data,
-            console=console,
-            note=note,
+            console=progress(),
         )
     except UnfinishedError as error:
         print_error(str(error))
@@ -82,8 +78,8 @@ def pick(
 
 
 def _check_file(out: Path) -> None:
-    """Refuse what cannot be written before anything is trained for it."""
+    """Refuse a file that cannot be written before anything is trained for it."""
     above = next(parent for parent in out.absolute().parents if parent.exists())
     if out.is_dir() or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        what = "it is a directory" if out.is_dir() else f"'{above}' is no directory to write in"
+        what = "it is a directory" if out.is_dir() else f"'{above}' is not a directory that can be written to"
         raise InputError(f"'{out}' must be writable, but {what}. Name another file with --out.")

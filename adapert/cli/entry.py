@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert import __version__
-from adapert.cli.printing import console, print_error
+from adapert.cli.options import Quiet, Verbose, set_verbosity
+from adapert.cli.printing import LIBRARY, LogHandler, console, print_error
 from adapert.errors import InputError
+from adapert.process import log_levels
 
 if TYPE_CHECKING:
     from adapert.study.engine.runner import Closing
@@ -26,13 +29,13 @@ app = typer.Typer(
 
 
 RAY_LOST = 75
-"""Exit status where Ray was lost: EX_TEMPFAIL of sysexits.h, another start goes on."""
+"""Exit status if Ray was lost: EX_TEMPFAIL of sysexits.h, since a restart continues."""
 
 INTERRUPTED = 130
 
 
 def exit_status(closing: "Closing") -> int:
-    """The status of a command that left a study so: 0 where it came to an end that was asked for."""
+    """Exit status of a command that left a study so: 0 if the study ended as it was asked to."""
     from adapert.records import TrialStatus
 
     if closing.is_ray_lost:
@@ -40,8 +43,10 @@ def exit_status(closing: "Closing") -> int:
     return {TrialStatus.INTERRUPTED: INTERRUPTED, TrialStatus.FAILED: 1}.get(closing.status, 0)
 
 
+@log_levels({LIBRARY.name: logging.INFO})
 def main() -> None:
-    """Run the command: a user's mistake is one sentence and status 2, never a traceback."""
+    """Run the command: a user's mistake is one sentence and status 2; a traceback only with --verbose."""
+    LIBRARY.addHandler(LogHandler())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # in an ASCII locale, a name or a ± must not end a command
             stream.reconfigure(errors="backslashreplace")
@@ -57,9 +62,11 @@ def main() -> None:
             print_error(f"{_sentence(error.format_message())} See '{command} --help'.")
     except InputError as error:
         status = 2
+        LIBRARY.debug("The error arose here:", exc_info=True)
         print_error(_sentence(str(error)))
     except OSError as error:
         status = 2
+        LIBRARY.debug("The error arose here:", exc_info=True)
         if error.errno == errno.ENOSPC:
             print_error(f"The disk of '{error.filename}' is full. Free some space and try again.")
         elif error.filename is not None:
@@ -80,10 +87,19 @@ def _sentence(message: str) -> str:
     return line if line.endswith((".", "?", "!")) else f"{line}."
 
 
-@app.callback(invoke_without_command=True)
-def _version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    if version:
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
         console.print(f"adapert {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _begin(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    set_verbosity(verbose, quiet)

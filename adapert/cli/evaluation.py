@@ -16,47 +16,49 @@ from adapert.cli.options import (
     parse_changes,
     parse_resources,
 )
-from adapert.cli.printing import console, note, print_error
+from adapert.cli.printing import console, print_error
 
 if TYPE_CHECKING:
     from adapert.comparison.assess import Assessment
 
 
 def evaluate(
-    config: Annotated[Path | None, typer.Argument(help="YAML config; the defaults otherwise.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="CONFIG.yaml", help="YAML config; without one, the defaults.")
+    ] = None,
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     changes: Changes = None,
     models: Annotated[
-        str | None, typer.Option("--models", help="Such as adapert,mean,ridge_both; else all.")
+        str | None, typer.Option("--models", help="Such as adapert,mean,ridge_both; default: all.")
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Fits of a model that has chance.")] = 3,
-    split: Annotated[str, typer.Option("--split", help="test, or validation.")] = "test",
-    ensemble: Annotated[bool, typer.Option("--ensemble", help="Add the seeds' mean prediction.")] = False,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Fits per model with randomness.")] = 3,
+    split: Annotated[str, typer.Option("--split", help="test or validation.")] = "test",
+    ensemble: Annotated[bool, typer.Option("--ensemble", help="Also score the mean over seeds.")] = False,
     emission: Annotated[
-        str, typer.Option("--emission", help="Cells from deltas: control_shift, tiled.")
+        str, typer.Option("--emission", help="Cells from deltas: control_shift or tiled.")
     ] = "control_shift",
     emit: Annotated[
         tuple[Path, Path] | None,
-        typer.Option("--emit", metavar="<path x2>", help="Predicted and real cells, for cell-eval."),
+        typer.Option(
+            "--emit", metavar="<path x2>", help="New files of predicted and real cells, for cell-eval."
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="New directory; in WORKSPACE/evaluations by default.")
+        Path | None, typer.Option("--out", help="New directory; default: in WORKSPACE/evaluations.")
     ] = None,
     max_epochs: MaxEpochs = None,
     refit: Annotated[
         str,
-        typer.Option("--refit", help="train, or train+validation with the epoch (or penalty) fixed."),
+        typer.Option("--refit", help="train, or train+validation at a fixed epoch (or penalty)."),
     ] = "train",
-    cpus_per_fit: Annotated[
-        int, typer.Option("--cpus-per-fit", min=1, help="Cores and threads of a fit.")
-    ] = 1,
-    again: Annotated[bool, typer.Option("--again", help="Open a test split that was opened before.")] = False,
+    cpus_per_fit: Annotated[int, typer.Option("--cpus-per-fit", min=1, help="CPU cores per fit.")] = 1,
+    again: Annotated[bool, typer.Option("--again", help="Open a test split again.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Refit models and open a split: every metric, beside reference models; test openings are counted.
+    """Refit models, open a split and compute every metric, next to reference models.
 
-    Typed again after a crash, it goes on under the opening that was counted.
+    Openings of the test split are counted. Repeated after a crash, it continues under the same opening.
     """
     from adapert.api import evaluate as evaluate_config
     from adapert.comparison.plan import REFITS, ComparisonPlan
@@ -76,7 +78,7 @@ def evaluate(
     changed = parse_changes(changes, max_epochs)
     try:
         assessment = evaluate_config(
-            config, data, workspace, plan=plan, changes=changed, again=again, out=out, emit=emit, note=note
+            config, data, workspace, plan=plan, changes=changed, again=again, out=out, emit=emit
         )
     except DivergedError as error:
         print_error(str(error))
@@ -85,8 +87,8 @@ def evaluate(
     console.print(f"Wrote {assessment.folder}", soft_wrap=True)
     if emit:
         console.print(f"Wrote {emit[0]} and {emit[1]}", soft_wrap=True)
-    if assessment.opening:
-        console.print(assessment.opening.describe(), style="bold", soft_wrap=True)
+    if assessment.access:
+        console.print(assessment.access.describe(), style="bold", soft_wrap=True)
 
 
 def _print_tables(assessment: "Assessment", split: str) -> None:

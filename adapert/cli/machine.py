@@ -1,18 +1,18 @@
-"""The command about the machine: doctor."""
+"""The command doctor."""
 
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace
-from adapert.cli.printing import console
+from adapert.cli.printing import console, progress
 
 
 def doctor(data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
-    """Examine machine, packages, store, data and studies: what is wrong, and the cure."""
+    """Check machine, packages, store, data and studies: what is wrong, and how to fix it."""
     from adapert.doctor.examine import examine
     from adapert.doctor.findings import build_table, has_problem
 
-    with console.status("Examining"):
+    with progress().status("Examining"):
         findings = examine(data, workspace)
     console.print(build_table(findings))
-    if has_problem(findings):
+    if has_problem(findings.values()):
         raise typer.Exit(1)

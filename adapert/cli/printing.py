@@ -1,5 +1,6 @@
 """What the commands print: text as it is, so that brackets in a name are never taken for markup."""
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +18,27 @@ if TYPE_CHECKING:
 
 console = Console(highlight=False, markup=False, emoji=False)
 
+LIBRARY = logging.getLogger("adapert")
+"""Logger of the library, `analysis` included."""
+
 
 def print_error(sentence: str) -> None:
-    """Print the one sentence with which a command ends."""
+    """Print the error that a command ends with."""
     print(f"Error: {sentence}", file=sys.stderr)  # noqa: T201
 
 
-def note(line: str) -> None:
-    """Print what long work tells on its way."""
-    console.print(line, style="dim", soft_wrap=True)
+class LogHandler(logging.Handler):
+    """Print what the library logs as the commands print: progress dim, and warnings so that they are seen."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        style = "yellow" if record.levelno >= logging.WARNING else "dim"
+        console.print(self.format(record), style=style, soft_wrap=True)
+
+
+def progress() -> Console:
+    """Where commands show how far they are: nowhere with --quiet."""
+    return console if LIBRARY.isEnabledFor(logging.INFO) else Console(quiet=True)
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:
@@ -39,14 +52,14 @@ def print_rows(rows: list[tuple[str, str]]) -> None:
 
 
 def print_candidates(picked: "Pick", n_shown: int = 4) -> None:
-    """Print the best configs side by side, how those that were trained anew did, and which is picked."""
+    """Print the best configs side by side, how those that were retrained did, and which is picked."""
     from adapert.selection.rank import describe_objective
 
     words = describe_objective(picked.metric)
     columns = build_candidate_rows(picked, n_shown)
     console.print("Best configs on validation:")
     table = Table(box=None, pad_edge=False)
-    table.add_column("rank", overflow="fold")  # what does not fit goes on in the next line, whole
+    table.add_column("rank", overflow="fold")  # wrap what does not fit, rather than cut it
     for rank in range(1, len(next(iter(columns.values()))) + 1):
         table.add_column(str(rank), justify="right", overflow="fold")
     for name, values in columns.items():
@@ -66,7 +79,7 @@ def build_candidate_rows(picked: "Pick", n_shown: int = 4) -> dict[str, list[str
 
     Args:
         picked: With any number of candidates.
-        n_shown: How many of them, at most; all that were trained anew are.
+        n_shown: How many of them, at most; all that were retrained are.
 
     Returns:
         What a row is called, and its value of each config.
@@ -75,7 +88,8 @@ def build_candidate_rows(picked: "Pick", n_shown: int = 4) -> dict[str, list[str
     shown = picked.candidates.head(max(n_shown, n_again))
     rows = {picked.metric: _shorten(shown[picked.metric])}
     if "low" in shown and shown["low"].notna().any():
-        rows["95 % interval"] = _intervals(shown)
+        bounds = zip(shown["low"], shown["high"], strict=True)
+        rows["95 % interval"] = ["" if low != low else f"{low:.3f}-{high:.3f}" for low, high in bounds]
     rows |= {name: _shorten(shown[name]) for name in ("pearson_delta", "pds") if name != picked.metric}
     for name in ("is_on_front", "n_seeds"):
         if name in shown and (name != "n_seeds" or shown[name].max() > 1):
@@ -97,11 +111,6 @@ def _again_rows(again: "DataFrame", picked: "Pick") -> dict[str, list[str]]:
     rows |= {f"{name} of splits": _shorten(again[name]) for name in others}
     is_picked = again.index == picked.rank
     return rows | {"picked": ["*" if mark else "" for mark in is_picked]}
-
-
-def _intervals(shown: "DataFrame") -> list[str]:
-    bounds = zip(shown["low"], shown["high"], strict=True)
-    return ["" if low != low else f"{low:.3f}-{high:.3f}" for low, high in bounds]
 
 
 def _spread(frame: "DataFrame", name: str) -> list[str]:
@@ -126,7 +135,7 @@ def _short(value: Any) -> str:
 
 
 def print_figures(paths: Sequence[Path]) -> None:
-    """Print where figures and tables lie: of each the first of its files, with the forms of the others."""
+    """Print the files of figures and tables: the first of each, with the formats of the others."""
     forms: dict[Path, list[str]] = {}
     for path in paths:
         forms.setdefault(path.with_suffix(""), []).append(path.suffix[1:])

@@ -1,4 +1,4 @@
-"""The command that tells all of it on one page: report."""
+"""The command report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,23 +6,23 @@ from typing import Annotated
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Workspace
-from adapert.cli.printing import console, note
+from adapert.cli.printing import console
 
 
 def report(
-    studies: Annotated[list[str], typer.Argument(help="Names of studies.")],
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Names of studies.")],
     out: Annotated[
-        Path | None, typer.Option("--out", help="HTML file; WORKSPACE/report.html by default.")
+        Path | None, typer.Option("--out", help="HTML file; default: WORKSPACE/report.html.")
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     split: Annotated[
         str, typer.Option("--split", help="validation; for test see 'evaluate'.")
     ] = "validation",
 ) -> None:
-    """Tell what studies asked, ran, found and cost, on one HTML page that needs no network."""
+    """Report what studies asked, ran, found and cost, on one HTML page that needs no network."""
     from adapert.api import write_report
 
     if out and out.is_dir():
         raise typer.BadParameter(f"'{out}' is a directory; name an HTML file.", param_hint="--out")
-    path = write_report(studies, workspace, out, split=split, note=note)
+    path = write_report(studies, workspace, out, split=split)
     console.print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).", soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace
-from adapert.cli.printing import console, note, print_error
+from adapert.cli.printing import console, print_error
 from adapert.errors import InputError, format_count
 
 if TYPE_CHECKING:
@@ -25,18 +25,20 @@ RunName = Annotated[
 
 def predict(
     run: RunName,
-    genes: Annotated[list[str], typer.Argument(metavar="GENE...", help="Genes; KLF1+MAP2K6 for several.")],
-    out: Annotated[Path | None, typer.Option("--out", help=".csv, .parquet or .h5ad of the deltas.")] = None,
+    genes: Annotated[list[str], typer.Argument(metavar="GENE", help="Genes; KLF1+MAP2K6 for a combination.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write deltas to .csv, .parquet or .h5ad.")
+    ] = None,
     contexts: Annotated[
-        Path | None, typer.Option("--contexts", help="CSV of the genes that the model selected.")
+        Path | None, typer.Option("--contexts", help="Write genes that the model selected to a CSV.")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="PNG, SVG or PDF of the first perturbation's context.")
+        Path | None, typer.Option("--picture", help="Draw the first context to PNG, SVG or PDF.")
     ] = None,
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
-    """Predict perturbations by a study's picked model, or by one trial; nothing observed is read."""
+    """Predict perturbations with a study's picked model or one trial; no observed response is read."""
     from adapert.api import predict as predict_run
     from adapert.csv_files import write_csv
     from adapert.files import whole_file
@@ -44,8 +46,8 @@ def predict(
 
     if out:
         check_form(out)
-    if picture:
-        _check_picture(picture)
+    if picture and picture.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"A picture is written as .png, .svg or .pdf, but --picture is '{picture}'.")
     predictions = predict_run(run, genes, workspace, data=data)
     if (contexts or picture) and predictions.contexts.empty:
         raise InputError(
@@ -59,20 +61,23 @@ def predict(
         with whole_file(contexts) as beside:
             write_csv(predictions.contexts, beside)
     if picture:
-        _draw(predictions, picture)
+        from analysis.figures.context import plot_context, summarize_context, write_picture
+
+        nodes = summarize_context(predictions.contexts, predictions.deltas, str(predictions.deltas.index[0]))
+        write_picture(plot_context(nodes, predictions.edges, predictions.units), picture)
     for path in (out, contexts, picture):
         if path:
             console.print(f"Wrote {path}", soft_wrap=True)
 
 
 def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
-    """Run a tracked trial again, and compare its metrics; exit status 1 where any differs."""
+    """Run a tracked trial again and compare its metrics; exit status 1 if any differs."""
     from adapert.api import rerun as rerun_trial
     from adapert.prediction.rerun import describe_result
     from adapert.training.loop import DivergedError
 
     try:
-        result = rerun_trial(run, workspace, data=data, note=note)
+        result = rerun_trial(run, workspace, data=data)
     except DivergedError as error:
         print_error(str(error))
         raise typer.Exit(1) from error
@@ -81,11 +86,6 @@ def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSP
     console.print(f"Tracked as run {result.rerun}.", soft_wrap=True)
     if not result.is_same:
         raise typer.Exit(1)
-
-
-def _check_picture(path: Path) -> None:
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"A picture is written as .png, .svg or .pdf, but --picture is '{path}'.")
 
 
 def _print_predictions(predictions: "Predictions", is_shown: bool) -> None:
@@ -121,14 +121,6 @@ def _print_context(predictions: "Predictions", perturbation: str) -> None:
         named = f": {', '.join(others[:N_STRONGEST])}" if len(others) else ""
         more = ", ..." if len(others) > N_STRONGEST else ""
         console.print(f"{format_count(len(others), 'context gene')}{named}{more}", soft_wrap=True)
-
-
-def _draw(predictions: "Predictions", path: Path) -> None:
-    from analysis.figures.context import plot_context, summarize_context, write_picture
-
-    perturbation = str(predictions.deltas.index[0])
-    nodes = summarize_context(predictions.contexts, predictions.deltas, perturbation)
-    write_picture(plot_context(nodes, predictions.edges, predictions.units), path)
 
 
 def _print_comparison(result: "RerunResult") -> None:

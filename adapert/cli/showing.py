@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, one_of
-from adapert.cli.printing import console, note, print_figures
+from adapert.cli.printing import console, print_figures
 from adapert.errors import InputError, name_some
 
 if TYPE_CHECKING:
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 def figures(
     studies: Annotated[
-        list[str] | None, typer.Argument(help="Names of searches, ablations, sensitivity studies.")
+        list[str] | None,
+        typer.Argument(metavar="STUDY", help="Names of searches, ablations, sensitivity studies."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Directory; WORKSPACE/figures by default.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Directory; default: WORKSPACE/figures.")] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     split: Annotated[
         str, typer.Option("--split", help="validation; for test see --evaluation.")
@@ -29,16 +28,16 @@ def figures(
         Path | None, typer.Option("--data", help="Prepared data set: Figures 6 to 8, Tables 4 to 6.")
     ] = None,
     evaluation: Annotated[
-        Path | None, typer.Option("--evaluation", help="Of 'evaluate': Figures 1 and 9, Tables 1 to 3.")
+        Path | None, typer.Option("--evaluation", help="Folder from 'evaluate': Figures 1, 9, Tables 1 to 3.")
     ] = None,
     perturbation: Annotated[
-        str | None, typer.Option("--perturbation", help="Of Figures 1 and 9; else one is chosen.")
+        str | None, typer.Option("--perturbation", help="Shown in Figures 1 and 9; default: one is chosen.")
     ] = None,
     pathways: Annotated[
         Path | None, typer.Option("--pathways", help="GMT file of gene sets: Figure 9 and its table.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Name of a figure or table: claims. Repeatable.")
+        list[str] | None, typer.Option("--only", help="Figure or table to draw: claims. Repeatable.")
     ] = None,
 ) -> None:
     """Draw the figures and tables of studies, of a data set, or of an evaluation."""
@@ -59,7 +58,6 @@ def figures(
         perturbation=perturbation,
         pathways=pathways,
         only=wanted,
-        note=note,
     )
     if drawn.claims is not None:
         _print_claims(drawn.claims)
@@ -89,9 +87,9 @@ def _print_claims(claims: "DataFrame") -> None:
 
 def ui(
     workspace: Workspace = DEFAULT_WORKSPACE,
-    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Of the page, on 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
-    """Serve MLflow's pages of a workspace on 127.0.0.1."""
+    """Serve MLflow's pages for a workspace on 127.0.0.1."""
     from adapert.tracking.ui import serve
 
     sys.exit(serve(workspace, port, console))

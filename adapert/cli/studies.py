@@ -1,4 +1,4 @@
-"""Commands that run studies: launch, reproduce, and all that is done with one that exists."""
+"""Commands that run studies: launch, reproduce, and those for a study that exists."""
 
 import shlex
 from pathlib import Path
@@ -17,9 +17,11 @@ from adapert.cli.options import (
     Device,
     FreshSeeds,
     GpusPerTrial,
+    KeptAddress,
     KeptCpusPerTrial,
     KeptDevice,
     KeptGpusPerTrial,
+    KeptMaxFailures,
     MaxConcurrent,
     MaxEpochs,
     MaxFailures,
@@ -35,11 +37,11 @@ from adapert.cli.options import (
     Trials,
     Workspace,
     parse_base,
-    parse_device,
+    parse_kept,
     parse_limits,
     parse_resources,
 )
-from adapert.cli.printing import console, note, print_candidates, print_error, print_figures
+from adapert.cli.printing import console, print_candidates, print_error, print_figures, progress
 from adapert.errors import format_count
 
 if TYPE_CHECKING:
@@ -52,21 +54,27 @@ COHORT_SIZE = 4
 
 
 def launch(
-    study: Annotated[str, typer.Argument(help="A recipe's name, or the path of your own (.py).")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A recipe's name, or the path of your own (.py).")
+    ],
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
-    name: Annotated[str | None, typer.Option("--name", help="Of the study; the recipe's by default.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the study; default: the recipe's.")
+    ] = None,
     config: ConfigFile = None,
     changes: Changes = None,
     trials: Trials = None,
     seeds: Seeds = None,
     seeds_per_trial: Annotated[
-        int | None, typer.Option("--seeds-per-trial", min=1, help="Of each config of a search, that leads.")
+        int | None, typer.Option("--seeds-per-trial", min=1, help="Seeds per leading config of a search.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of a search and its trials.")] = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", help="tpe, random, quasi_random, grid.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of a search and its trials.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option("--sampler", help="tpe, random, quasi_random or grid.")
+    ] = None,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="The same configs, whatever runs side by side.")
+        bool, typer.Option("--deterministic", help="Propose the same configs however many run at once.")
     ] = False,
     max_epochs: MaxEpochs = None,
     min_epochs: MinEpochs = None,
@@ -80,17 +88,17 @@ def launch(
     device: Device = "auto",
     address: Address = None,
     ship_data: Annotated[
-        bool, typer.Option("--ship-data", help="Send the data to nodes that do not see their path.")
+        bool, typer.Option("--ship-data", help="Send the data to nodes that cannot see their path.")
     ] = False,
     tracking_uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow server; else WORKSPACE/mlflow.db.")
+        str | None, typer.Option("--tracking-uri", help="MLflow server; default: WORKSPACE/mlflow.db.")
     ] = None,
     optuna_storage: Annotated[
-        str | None, typer.Option("--optuna-storage", help="Database of Optuna; else a file.")
+        str | None, typer.Option("--optuna-storage", help="Optuna database; default: a file.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; run nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan without running it.")] = False,
 ) -> None:
-    """Run a study: its trials on Ray Tune, its runs in MLflow. Ctrl-C leaves it to 'adapert resume'."""
+    """Run a study: trials on Ray Tune, runs in MLflow. After Ctrl-C, continue with 'adapert resume'."""
     from dataclasses import replace
 
     from adapert.api import launch as launch_study
@@ -124,6 +132,7 @@ def launch(
     check_new(built, workspace)
     _print_question(built)
     stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
+    # Absolute: 'adapert resume' compares it from any directory.
     recipe = str(Path(study).resolve()) if study.endswith(".py") else study
     result = launch_study(
         built,
@@ -131,26 +140,28 @@ def launch(
         resources=resources,
         limits=limits,
         stores=stores,
-        console=console,
+        console=progress(),
         recipe=recipe,
     )
     _finish(result, workspace)
 
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Written by 'pick', or by you.")],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Written by 'pick' or by you.")],
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
-    name: Annotated[str | None, typer.Option("--name", help="Of its study; the file's by default.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of its study; default: the file's.")
+    ] = None,
     changes: Changes = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="It is trained with each.")] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds to train it with.")] = 1,
     max_epochs: MaxEpochs = None,
     cpus_per_trial: CpusPerTrial = 1,
     gpus_per_trial: GpusPerTrial = None,
     max_concurrent: MaxConcurrent = None,
     device: Device = "auto",
 ) -> None:
-    """Train one config, tracked as a study of its own: 'predict', 'rerun' and 'report' take it from there."""
+    """Train one config as a study of its own, for 'predict', 'rerun' and 'report'."""
     from dataclasses import replace
 
     from adapert.api import launch as launch_study
@@ -165,7 +176,7 @@ def train(
     check_new(built, workspace)
     _print_question(built)
     _finish(
-        launch_study(built, workspace=workspace, resources=resources, console=console, recipe="single"),
+        launch_study(built, workspace=workspace, resources=resources, console=progress(), recipe="single"),
         workspace,
     )
 
@@ -174,7 +185,7 @@ def resume(
     study: StudyName,
     workspace: Workspace = DEFAULT_WORKSPACE,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Go on although code or data have changed.")
+        bool, typer.Option("--accept-changes", help="Continue although code or data have changed.")
     ] = False,
     data: MovedData = None,
     time_budget: TimeBudget = None,
@@ -183,57 +194,61 @@ def resume(
     cpus_per_trial: KeptCpusPerTrial = None,
     gpus_per_trial: KeptGpusPerTrial = None,
     max_concurrent: MaxConcurrent = None,
-    max_failures: MaxFailures = None,
+    max_failures: KeptMaxFailures = None,
     device: KeptDevice = None,
-    address: Address = None,
+    address: KeptAddress = None,
 ) -> None:
-    """Go on with a study after Ctrl-C, a crash or a reboot, as if it had not been interrupted.
+    """Continue a study after Ctrl-C, a crash or a reboot, as if it had not been interrupted.
 
-    What is not given stays as it was.
+    Options that are not given keep the study's values.
     """
     from adapert.workspace.resume import resume as resume_study
 
-    resources = {
-        "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial,
-        "max_concurrent": max_concurrent,
-        "max_failures": max_failures,
-        "device": device and parse_device(device),
-        "address": address,
-    }
+    resources = parse_kept(
+        device,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        max_concurrent=max_concurrent,
+        max_failures=max_failures,
+        address=address,
+    )
     limits = parse_limits(time_budget, trial_hours, target)
-    _finish(resume_study(workspace, study, console, resources, limits, accept_changes, data), workspace)
+    _finish(resume_study(workspace, study, progress(), resources, limits, accept_changes, data), workspace)
 
 
 def extend(
     study: StudyName,
     workspace: Workspace = DEFAULT_WORKSPACE,
-    trials: Annotated[int | None, typer.Option("--trials", min=1, help="More configs of a search.")] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="More seeds of a design.")] = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Configs to add to a search.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Seeds per variant to add to a design.")
+    ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Although the same extension is not done yet.")
+        bool, typer.Option("--again", help="Add even if the same extension is not done.")
     ] = False,
     data: MovedData = None,
 ) -> None:
-    """Add trials to a study, whether it runs or has ended.
+    """Add trials to a study, whether it is running or has ended.
 
-    Typed again before they are done, it adds nothing twice, and goes on after a crash.
+    Repeated before they are done, it adds nothing twice and continues after a crash.
     """
     from adapert.workspace.resume import extend as extend_study
 
-    result = extend_study(workspace, study, console, trials, seeds, data, again)
+    result = extend_study(workspace, study, progress(), trials, seeds, data, again)
     if result is None:
-        console.print(f"The process that runs '{study}' goes on with more.", soft_wrap=True)
+        console.print(f"The process that runs '{study}' has taken the extension up.", soft_wrap=True)
     else:
         _finish(result, workspace)
 
 
 def stop(
     study: StudyName,
-    trial: Annotated[str | None, typer.Argument(help="Id of a trial; all without one.")] = None,
+    trial: Annotated[
+        str | None, typer.Argument(metavar="TRIAL", help="Id of a trial; default: the whole study.")
+    ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
-    """End one trial of a running study after its epoch, or the whole study now."""
+    """Stop a running study now, or one of its trials after its current epoch."""
     from adapert.workspace.resume import stop as stop_study
 
     stop_study(workspace, study, trial)
@@ -241,10 +256,12 @@ def stop(
 
 
 def status(
-    study: Annotated[str | None, typer.Argument(help="Name of a study; all without one.")] = None,
+    study: Annotated[
+        str | None, typer.Argument(metavar="STUDY", help="Name of a study; default: all studies.")
+    ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
-    """List studies, or a study's trials: state, epoch, best, seconds, host, cost."""
+    """List studies, or the trials of one: state, epoch, best value, seconds, host."""
     from adapert.workspace.status import (
         build_studies_table,
         build_trials_table,
@@ -269,7 +286,7 @@ def status(
 
 
 def sync(study: StudyName, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
-    """Deliver to MLflow what it lacks of a study, whatever it lost, and end runs of one that was killed."""
+    """Send MLflow whatever it lacks of a study, and end the runs of a study that was killed."""
     from adapert.workspace.resume import sync as sync_study
 
     n_waiting, trouble = sync_study(workspace, study)
@@ -298,9 +315,9 @@ def reproduce(
     fresh_seeds: FreshSeeds = 3,
     redraws: Redraws = 2,
 ) -> None:
-    """The main job: search, pick, then ablation and sensitivity of the pick, Figures 4 and 5.
+    """Run the whole job: search, pick, ablation and sensitivity of the pick, figures and report.
 
-    Typed again after a crash, it goes on where it was.
+    Repeated after a crash, it continues where it was.
     """
     from adapert.api import draw_figures, write_report
     from adapert.api import pick as pick_config
@@ -314,7 +331,7 @@ def reproduce(
     n_failed = _run_or_resume(search, workspace, resources)
     plan = ReevaluationPlan(top=top, n_fresh_seeds=fresh_seeds, n_redraws=redraws)
     try:
-        picked = pick_config("search", workspace, plan=plan, console=console, note=note)
+        picked = pick_config("search", workspace, plan=plan, console=progress())
     except UnfinishedError as error:
         print_error(str(error))
         raise typer.Exit(exit_status(error.closing) or 1) from error
@@ -326,7 +343,7 @@ def reproduce(
         study = build_study(recipe, picked.config).with_budget(n_seeds=seeds)
         n_failed += _run_or_resume(study, workspace, resources)
     studies = ["search", "ablation", "sensitivity"]
-    drawn = draw_figures(studies, workspace, note=note)
+    drawn = draw_figures(studies, workspace)
     report = write_report(studies, workspace)
     console.print(f"Picked config: {best}")
     print_figures(drawn.paths)
@@ -337,26 +354,28 @@ def reproduce(
 
 
 def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> int:
-    """Run a study of the main job, or go on with it; return its number of failed trials."""
+    """Run or continue one study of the whole job; return its number of failed trials."""
     from adapert.api import launch as launch_study
     from adapert.records import TrialStatus
 
     _print_question(study)
-    result = launch_study(study, workspace=workspace, resources=resources, console=console, recipe=study.name)
+    result = launch_study(
+        study, workspace=workspace, resources=resources, console=progress(), recipe=study.name
+    )
     _print_result(result, workspace)
     status = exit_status(result.closing)
-    # Interrupted, Ray was lost, or the disk is full: what follows needs them all.
+    # Interrupted, Ray was lost, or the disk is full: the next study needs every trial.
     if status in (INTERRUPTED, RAY_LOST) or result.count(TrialStatus.RUNNING):
         raise typer.Exit(status or 1)
     return result.count(TrialStatus.FAILED)
 
 
 def _print_question(study: "Study") -> None:
-    console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True)
+    progress().print(f"{study.name}: {study.question}", style="bold", soft_wrap=True)
 
 
 def _finish(result: "StudyResult", workspace: Path) -> None:
-    """Say how a study was left, and end the command accordingly."""
+    """Print how a study ended, and exit accordingly."""
     from adapert.records import TrialStatus
 
     _print_result(result, workspace)
@@ -402,7 +421,7 @@ def _print_result(result: "StudyResult", workspace: Path) -> None:
         console.print(f"{count} failed: {message}", soft_wrap=True)
     is_left = any(record.status == TrialStatus.RUNNING for record in result.records)
     if is_left or result.closing.status == TrialStatus.INTERRUPTED:
-        console.print(f"Go on with: {_command(workspace, 'resume', name)}", soft_wrap=True)
+        console.print(f"Continue with: {_command(workspace, 'resume', name)}", soft_wrap=True)
     if result.trouble:
         console.print(f"Tracking: {result.trouble}", soft_wrap=True)
     if result.n_undelivered:
@@ -412,5 +431,5 @@ def _print_result(result: "StudyResult", workspace: Path) -> None:
 
 
 def _command(workspace: Path, *words: str) -> str:
-    """A command line to be typed as it is."""
+    """Build a command line that can be copied."""
     return shlex.join(["adapert", *words, "--workspace", str(workspace)])

@@ -1,1 +1,1 @@
-"""Models beside each other on one split: fit, score, summarise, and the record of looks at the test split."""
+"""Models compared on one split: fit, score, summarise, and the record of accesses to the test split."""

@@ -1,5 +1,6 @@
-"""Assess a config: fit it beside reference models, open a split, score, keep all, count the opening."""
+"""Assess a config: fit it and reference models, open a split, score, keep all, count the access."""
 
+import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from adapert.comparison.fit import Fitted, fit_models, mean_predictions
-from adapert.comparison.plan import ComparisonPlan, Note
+from adapert.comparison.plan import ComparisonPlan
 from adapert.comparison.score import measure_ceilings, score
 from adapert.comparison.summary import (
     read_evaluation,
@@ -21,10 +22,10 @@ from adapert.comparison.summary import (
 from adapert.comparison.table import build_comparison_table, describe_comparison
 from adapert.comparison.test_access import (
     NO_STUDY,
-    Opening,
-    RecordedOpening,
-    check_unopened,
-    find_left,
+    Access,
+    RecordedAccess,
+    check_first_access,
+    find_interrupted,
     next_folder,
     opened,
 )
@@ -45,21 +46,23 @@ from adapert.training.evaluation import emission_generator
 if TYPE_CHECKING:
     from anndata import AnnData
 
+_LOGGER = logging.getLogger(__name__)
+
 EmittedFiles = tuple[Path, Path]
 """For predicted and for observed cells."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assessment:
-    """What an evaluation found, and where it lies.
+    """What an evaluation found, and where it is kept.
 
     Attributes:
         frame: The long table: a row a fit, perturbation and metric.
         summary: Means by effect size and variant (`adapert.comparison.summary.summarize_comparison`).
         paired: Each model minus each reference model (`adapert.comparison.summary.summarize_differences`).
-        folder: With all of it, and every prediction.
-        study: Whose config was evaluated; empty where no study of the workspace tried it.
-        opening: Of the test split, and its number; None where it stayed closed.
+        folder: Folder with all of it, and every prediction.
+        study: Study that tried the config; empty where no study of the workspace tried it.
+        access: Access to the test split, and its number; None where it stayed closed.
     """
 
     frame: pd.DataFrame
@@ -67,11 +70,7 @@ class Assessment:
     paired: pd.DataFrame
     folder: Path
     study: str
-    opening: RecordedOpening | None
-
-
-def ignore(line: str) -> None:
-    """Take a line and say nothing."""
+    access: RecordedAccess | None
 
 
 def evaluate_config(
@@ -82,23 +81,21 @@ def evaluate_config(
     again: bool = False,
     out: Path | None = None,
     emit: EmittedFiles | None = None,
-    note: Note = ignore,
 ) -> Assessment:
     """Fit models, open a split, and write what came of it; a first look at the test split is recorded.
 
-    Whatever can be refused is refused before the first fit. The test split is opened, and the opening
-    recorded, once every fit is done and every prediction finite. The same evaluation goes on under that
-    opening where it was left before its end, and fits nothing where its folder was written.
+    Whatever can be refused is refused before the first fit. The test split is opened, and the access
+    recorded, once every fit is done and every prediction finite. The same evaluation resumes under that
+    access where it was interrupted, and fits nothing where its folder was written.
 
     Args:
-        config: Of AdaPert, with ``data.path``; `adapert.workspace.launch.build_base` makes one of a file
-            and changes.
+        config: Config of AdaPert, with ``data.path``; `adapert.workspace.launch.build_base` makes one of a
+            file and changes.
         plan: Models, split, seeds, refit, emission, device.
-        workspace: Whose studies may have tried the config, and whose ledger counts openings.
+        workspace: Folder of the studies that may have tried the config, and of the ledger of accesses.
         again: Whether to open a test split that was opened before.
         out: New directory for the results; else the next free one of the workspace.
         emit: New files for the cells of the one model that is compared, for cell-eval.
-        note: Told of each fit, and of the opening.
 
     Raises:
         InputError: No data set, a test split that was opened before, or an output that exists.
@@ -106,22 +103,22 @@ def evaluate_config(
     """
     dataset = read_dataset(config, plan)
     study = name_study(workspace, config)
-    opening = _describe_opening(config, plan, dataset, study, out, emit) if plan.split == "test" else None
-    left = find_left(workspace, opening) if opening else None
+    access = _describe_access(config, plan, dataset, study, out, emit) if plan.split == "test" else None
+    left = find_interrupted(workspace, access) if access else None
     if left is None:  # else all was checked when it was begun, and some of it may be there
         _check(plan, dataset, study, workspace, again, out, emit)
-    # Of the same evaluation, killed after its folder was written; MLflow may not have it.
-    is_written = left is not None and (workspace / left.opening.folder).exists()
-    fitted = [] if is_written else fit_models(plan, config, dataset, note)
-    with opened(workspace, opening, again) if opening else nullcontext() as recorded:
-        note(describe_opened(plan, dataset, recorded))
+    # The same evaluation was killed after its folder was written; MLflow may not have it.
+    is_written = left is not None and (workspace / left.access.folder).exists()
+    fitted = [] if is_written else fit_models(plan, config, dataset)
+    with opened(workspace, access, again) if access else nullcontext() as recorded:
+        _LOGGER.info(describe_opened(plan, dataset, recorded))
         folder = out or workspace / (
-            recorded.opening.folder if recorded else next_folder(workspace, plan.split)
+            recorded.access.folder if recorded else next_folder(workspace, plan.split)
         )
         if is_written:
             assessment = _summarize(read_evaluation(folder)[0], folder, study, recorded)
         else:
-            scored = score(plan, fitted, dataset) + measure_ceilings(plan, dataset, note)
+            scored = score(plan, fitted, dataset) + measure_ceilings(plan, dataset)
             frame = build_comparison_table(scored, dataset, plan.split)
             assessment = _summarize(frame, folder, study, recorded)
             if emit:
@@ -129,7 +126,7 @@ def evaluate_config(
             record = describe_comparison(plan, config, dataset, scored) | {"git_commit": git_commit()}
             # Last: an evaluation is made once its folder is there.
             _write(assessment, record, build_predictions(dataset, plan.split, mean_predictions(fitted)))
-        _tell_mlflow(assessment, workspace, note)
+        _tell_mlflow(assessment, workspace)
     return assessment
 
 
@@ -165,17 +162,17 @@ def name_study(workspace: Path, config: Config) -> str:
         raise
     except Exception as error:  # MLflow's, the database's or the network's
         raise InputError(
-            "Openings of the test split are counted by study, but the store that knows the studies cannot be "
+            "Accesses to the test split are counted by study, but the store that knows the studies cannot be "
             f"read: {first_line(error)} Start its server, or give another --workspace."
         ) from error
     return studies[0] if studies else NO_STUDY
 
 
-def describe_opened(plan: ComparisonPlan, dataset: PreparedDataset, opening: RecordedOpening | None) -> str:
-    """Say which split is open now, and for the test split how often it was."""
+def describe_opened(plan: ComparisonPlan, dataset: PreparedDataset, access: RecordedAccess | None) -> str:
+    """Say which split is open now, and how often the test split has been."""
     perturbations = format_count(len(dataset.splits[plan.split].table.perturbations), "perturbation")
     opened = f"Opened: the {plan.split} split of data {dataset.fingerprint}, {perturbations}."
-    return f"{opened} {opening.describe() if opening else 'The test split stays closed.'}"
+    return f"{opened} {access.describe() if access else 'The test split stays closed.'}"
 
 
 def _check(
@@ -194,29 +191,29 @@ def _check(
     if out:
         check_new_directory(out)
     if plan.split == "test" and not again:
-        check_unopened(workspace, study, dataset.fingerprint)
+        check_first_access(workspace, study, dataset.fingerprint)
 
 
-def _summarize(frame: pd.DataFrame, folder: Path, study: str, recorded: RecordedOpening | None) -> Assessment:
+def _summarize(frame: pd.DataFrame, folder: Path, study: str, recorded: RecordedAccess | None) -> Assessment:
     return Assessment(
         frame=frame,
         summary=summarize_comparison(frame),
         paired=summarize_differences(frame),
         folder=folder,
         study=study,
-        opening=recorded,
+        access=recorded,
     )
 
 
-def _describe_opening(
+def _describe_access(
     config: Config,
     plan: ComparisonPlan,
     dataset: PreparedDataset,
     study: str,
     out: Path | None,
     emit: EmittedFiles | None,
-) -> Opening:
-    return Opening(
+) -> Access:
+    return Access(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         study=study,
         config_digest=config.digest(),
@@ -234,9 +231,9 @@ def _describe_opening(
 
 
 def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnData") -> None:
-    if recorded := assessment.opening:
+    if recorded := assessment.access:
         counted = {
-            "at": recorded.opening.at,
+            "at": recorded.access.at,
             "study": assessment.study,
             "number": recorded.number,
             "data_number": recorded.data_number,
@@ -248,16 +245,16 @@ def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnD
         assessment.summary,
         assessment.paired,
         record,
-        lambda beside: write_predictions(predictions, beside),
+        lambda directory: write_predictions(predictions, directory),
     )
 
 
-def _tell_mlflow(assessment: Assessment, workspace: Path, note: Note) -> None:
+def _tell_mlflow(assessment: Assessment, workspace: Path) -> None:
     """Keep the result with the study's run too; the folder has it already, so that nothing fails here."""
     if assessment.study == NO_STUDY:
         return
-    n_openings = assessment.opening.number if assessment.opening else None
-    keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_openings, note)
+    n_openings = assessment.access.number if assessment.access else None
+    keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_openings)
 
 
 def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles) -> None:

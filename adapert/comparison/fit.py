@@ -1,22 +1,24 @@
 """Fit models by name, several seeds of those that have chance, and predict what is compared."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from adapert.comparison.plan import ComparisonPlan, Note
+from adapert.comparison.plan import ComparisonPlan
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.regroup import join_splits, without_cells
 from adapert.data.schema import FloatArray
 from adapert.models.ensemble import Ensemble
 from adapert.models.protocol import PerturbationModel
+from adapert.statistics.pairs import ENSEMBLE_SUFFIX as ENSEMBLE_SUFFIX
 from adapert.training.evaluation import predict_finite
 from adapert.training.threads import torch_threads
 
-ENSEMBLE_SUFFIX = "_ensemble"
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +27,10 @@ class Fitted:
 
     Attributes:
         variant: Name of the model, or of its ensemble.
-        seed: Of the fit; 0 for a model without chance, and the first one's for an ensemble.
-        config_digest: Of the config that names the model.
-        model: Fitted.
-        predicted_delta: Of the plan's split, log1p units, (n_perturbations, n_genes).
+        seed: Seed of the fit; 0 for a model without chance, and the first one's for an ensemble.
+        config_digest: Digest of the config that names the model.
+        model: The fitted model.
+        predicted_delta: Predictions for the plan's split, log1p units, (n_perturbations, n_genes).
     """
 
     variant: str
@@ -38,14 +40,13 @@ class Fitted:
     predicted_delta: FloatArray
 
 
-def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset, note: Note) -> list[Fitted]:
+def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -> list[Fitted]:
     """Fit, and predict the plan's perturbations; of its split only their names are read.
 
     Args:
         plan: What is compared.
         config: Of AdaPert; reference models read no setting of it.
         dataset: With training and validation split, which fits may read, and the plan's, which they cannot.
-        note: Told of each fit.
 
     Returns:
         A row a model and seed, in the plan's order, each model's ensemble after its seeds.
@@ -53,14 +54,15 @@ def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset, n
     Raises:
         DivergedError: A loss or prediction became NaN or infinite.
     """
+    # Without the plan's split, so that no fit can read it by mistake.
     readable = replace(dataset, splits={name: dataset.splits[name] for name in ("train", "validation")})
     joined = join_training(readable, config) if plan.refit != "train" else None
     if joined is not None:
-        note(
+        _LOGGER.info(
             "Each model learns from train, then anew from train+validation with what it chose by validation."
         )
     with torch_threads(plan.n_threads):
-        return _fit_all(plan, config, dataset, (readable, joined), note)
+        return _fit_all(plan, config, dataset, (readable, joined))
 
 
 def _fit_all(
@@ -68,13 +70,12 @@ def _fit_all(
     config: Config,
     dataset: PreparedDataset,
     learned_from: tuple[PreparedDataset, PreparedDataset | None],
-    note: Note,
 ) -> list[Fitted]:
     wanted = [str(name) for name in dataset.splits[plan.split].table.perturbations]
     fitted = []
     for name in dict.fromkeys(plan.models):
         digest = config.with_changes({"model.name": name}).digest()
-        for variant, seed, model in _fit(plan, config, name, learned_from, note):
+        for variant, seed, model in _fit(plan, config, name, learned_from):
             predicted = predict_finite(model, wanted, f"{variant} seed {seed}")
             row = Fitted(
                 variant=variant, seed=seed, config_digest=digest, model=model, predicted_delta=predicted
@@ -109,7 +110,6 @@ def _fit(
     config: Config,
     name: str,
     datasets: tuple[PreparedDataset, PreparedDataset | None],
-    note: Note,
 ) -> Iterator[tuple[str, int, PerturbationModel]]:
     """Fit every seed of a model; yield name, seed and model, and last the ensemble where one is wanted."""
     dataset, joined = datasets
@@ -121,7 +121,7 @@ def _fit(
         model.fit(dataset)
         if joined is not None:
             model.refit(joined)
-        note(f"{name}{f' seed {seed}' if has_chance else ''}: {time.perf_counter() - started:.1f} s")
+        _LOGGER.info(f"{name}{f' seed {seed}' if has_chance else ''}: {time.perf_counter() - started:.1f} s")
         members.append(model)
         yield name, seed, model
     if plan.use_ensembles and has_chance:

@@ -1,6 +1,6 @@
 """What is compared, and how."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -16,17 +16,14 @@ from adapert.registry import MODELS, build_model
 Refit: TypeAlias = Literal["train", "train+validation"]
 REFITS: tuple[Refit, ...] = get_args(Refit)
 
-Note = Callable[[str], None]
-"""Takes a line on what was just done."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonPlan:
     """What is compared, and how.
 
     Attributes:
-        models: Names in the registry.
-        split: Whose perturbations are predicted.
+        models: Names of the registry.
+        split: Split that is predicted.
         n_seeds: Seeds 0, 1, ... of each model that has chance.
         use_ensembles: Whether the mean prediction of a model's seeds is compared too.
         emission: How cells are made from predictions, for metrics that test cells.
@@ -73,6 +70,7 @@ class ComparisonPlan:
 
     def has_chance(self, name: str) -> bool:
         """Whether a model's fits differ by seed."""
+        # Only the model itself knows; building one does not read data.
         return self.build(Config(), name, seed=0).is_seeded
 
     def build(self, config: Config, name: str, seed: int) -> PerturbationModel:

@@ -1,11 +1,12 @@
-"""Evaluate what models predict, beside the experiment against itself."""
+"""Evaluate what models predict, and the experiment against itself."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapert.comparison.fit import Fitted, fit_models
-from adapert.comparison.plan import ComparisonPlan, Note
+from adapert.comparison.plan import ComparisonPlan
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
@@ -15,6 +16,8 @@ from adapert.models.protocol import PerturbationModel
 from adapert.seeding import numpy_generator
 from adapert.training.evaluation import emission_generator
 
+_LOGGER = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
@@ -22,9 +25,9 @@ class Scored:
 
     Attributes:
         variant: Name of the model, of its ensemble, or of a ceiling.
-        seed: Of the fit; 0 for a model without chance, and the first one's for an ensemble.
-        config_digest: Of the config that names the model; empty for a ceiling.
-        model: Fitted; None for a ceiling, which no model predicts.
+        seed: Seed of the fit; 0 for a model without chance, and the first one's for an ensemble.
+        config_digest: Digest of the config that names the model; empty for a ceiling.
+        model: The fitted model; None for a ceiling, which no model predicts.
         evaluation: What its predictions of the split are worth.
     """
 
@@ -35,9 +38,9 @@ class Scored:
     evaluation: Evaluation
 
 
-def compare(plan: ComparisonPlan, config: Config, dataset: PreparedDataset, note: Note) -> list[Scored]:
+def compare(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -> list[Scored]:
     """Fit and evaluate: `fit_models`, then `score`; arguments and errors are theirs."""
-    return score(plan, fit_models(plan, config, dataset, note), dataset)
+    return score(plan, fit_models(plan, config, dataset), dataset)
 
 
 def score(plan: ComparisonPlan, fitted: Sequence[Fitted], dataset: PreparedDataset) -> list[Scored]:
@@ -60,13 +63,12 @@ def score(plan: ComparisonPlan, fitted: Sequence[Fitted], dataset: PreparedDatas
     ]
 
 
-def measure_ceilings(plan: ComparisonPlan, dataset: PreparedDataset, note: Note) -> list[Scored]:
+def measure_ceilings(plan: ComparisonPlan, dataset: PreparedDataset) -> list[Scored]:
     """Score the experiment against itself, in each way that the data allow.
 
     Args:
         plan: What is compared.
         dataset: With the plan's split.
-        note: Told of each ceiling, or why it is left out.
 
     Returns:
         A row a way; none where the data have no cells.
@@ -78,8 +80,8 @@ def measure_ceilings(plan: ComparisonPlan, dataset: PreparedDataset, note: Note)
         try:
             evaluation = reproducibility(dataset, plan.split, replicates=name, generator=generator)
         except InputError as error:
-            note(f"{name} is left out: {error}")
+            _LOGGER.info(f"{name} is left out: {error}")
             continue
-        note(f"{name}: {time.perf_counter() - started:.1f} s")
+        _LOGGER.info(f"{name}: {time.perf_counter() - started:.1f} s")
         rows.append(Scored(variant=name, seed=0, config_digest="", model=None, evaluation=evaluation))
     return rows

@@ -1,7 +1,7 @@
-"""Models beside each other: the long table of a comparison as estimates, and the folder it is kept in."""
+"""Compared models: the long table of a comparison as estimates, and the folder it is kept in."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,15 @@ import pandas as pd
 from adapert.csv_files import write_csv
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import check_metrics, find_metric
-from adapert.files import whole_directory
+from adapert.files import parse_json, whole_directory
 from adapert.statistics.estimates import CONFIDENCE, summarize_by
 from adapert.statistics.families import MODELS, compare_models
+from adapert.statistics.pairs import ALL as ALL
+from adapert.statistics.pairs import pool_effect_sizes
 
 CAPTION = (
-    f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, with the luck "
-    "of fits. Among n perturbations, the same prediction for all has a PDS of .5 + 1/(2n)."
+    f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, with the "
+    "variance between fits. Among n perturbations, the same prediction for all has a PDS of .5 + 1/(2n)."
 )
 
 PAIRED_CAPTION = (
@@ -32,14 +34,11 @@ MAIN_METRICS = {
 LABELS = {"split_half": "ceiling: split halves", "resampled": "ceiling: resampled"}
 """Variants that no model is; any other row has its variant's name."""
 
-ALL = "all"
-"""Stands for every effect-size group together."""
-
 PAIRED_METRICS = (*MAIN_METRICS, "retrieval", "centroid_pearson", "mse", "collapse_ratio")
 """Metrics of `summarize_differences`: all would take a minute on a slow core."""
 
 TABLE_FILE, RECORD_FILE = "per_perturbation.parquet", "evaluation.json"
-"""Of an evaluation's folder."""
+"""Files of an evaluation's folder."""
 
 EFFECT_SIZES = (ALL, "small", "medium", "large")
 
@@ -55,16 +54,10 @@ def summarize_comparison(frame: pd.DataFrame) -> pd.DataFrame:
         estimates of `summarize_by`.
     """
     selected = frame[frame["metric"].isin(MAIN_METRICS)]
-    pooled = pd.concat([selected.assign(effect_size=ALL), selected])
-    summary = summarize_by(pooled, ["effect_size", "variant"])
-    orders = {
-        "effect_size": EFFECT_SIZES,
-        "variant": list(dict.fromkeys(frame["variant"])),
-        "metric": list(MAIN_METRICS),
-    }
-    return summary.sort_values(
-        list(orders), key=lambda column: column.map(orders[str(column.name)].index)
-    ).reset_index(drop=True)
+    summary = summarize_by(pool_effect_sizes(selected, ["effect_size"]), ["effect_size", "variant"])
+    variants = list(dict.fromkeys(frame["variant"]))
+    orders = {"effect_size": EFFECT_SIZES, "variant": variants, "metric": list(MAIN_METRICS)}
+    return _sort_as_listed(summary, orders)
 
 
 def summarize_differences(frame: pd.DataFrame) -> pd.DataFrame:
@@ -78,14 +71,13 @@ def summarize_differences(frame: pd.DataFrame) -> pd.DataFrame:
         frame lacks either side.
     """
     variants = list(dict.fromkeys(frame["variant"]))
-    orders = {
-        "variant": variants,
-        "effect_size": EFFECT_SIZES,
-        "metric": PAIRED_METRICS,
-        "reference": variants,
-    }
+    orders = {"variant": variants, "effect_size": EFFECT_SIZES, "metric": PAIRED_METRICS}
     compared = compare_models(frame[frame["metric"].isin(PAIRED_METRICS)])
-    return compared.sort_values(
+    return _sort_as_listed(compared, {**orders, "reference": variants})
+
+
+def _sort_as_listed(frame: pd.DataFrame, orders: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    return frame.sort_values(
         list(orders), key=lambda column: column.map(orders[str(column.name)].index), ignore_index=True
     )
 
@@ -125,19 +117,35 @@ def write_comparison(
 def read_evaluation(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read an evaluation: its long table, and the record of what was opened and how it was scored.
 
-    Args:
-        folder: That `adapert evaluate` wrote.
-
     Raises:
         InputError: A file that is missing or damaged, or a metric that the catalogue does not have.
     """
+    record = read_record(folder)
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
         frame = pd.read_parquet(folder / TABLE_FILE)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"An evaluation's folder must have '{TABLE_FILE}' and '{RECORD_FILE}', but in '{folder}' they "
-            f"cannot be read: {error}. Name a folder that 'adapert evaluate' wrote."
-        ) from error
+        raise _unreadable(folder, error) from error
     check_metrics(frame["metric"].unique(), f"'{folder / TABLE_FILE}'")
     return frame, record
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read the record of an evaluation: what was opened, and how it was scored.
+
+    Raises:
+        InputError: The file is missing or damaged, as that of an unfinished evaluation is.
+    """
+    try:
+        record = parse_json((folder / RECORD_FILE).read_bytes())
+        if not isinstance(record["opened"], dict):
+            raise ValueError("'opened' is not an object")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _unreadable(folder, error) from error
+    return dict(record)
+
+
+def _unreadable(folder: Path, error: Exception) -> InputError:
+    return InputError(
+        f"An evaluation's folder must have '{TABLE_FILE}' and '{RECORD_FILE}', but in '{folder}' they cannot "
+        f"be read: {error}. Name a folder that 'adapert evaluate' wrote."
+    )

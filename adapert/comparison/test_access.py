@@ -1,19 +1,17 @@
-"""The ledger of a workspace's openings of the test split: when, of which study, by which config and code.
+"""The ledger of a workspace's accesses to the test split: when, of which study, by which config and code.
 
 A test split is worth something as long as nothing was chosen by it, so each look is counted, and a second one
-for the same study has to be meant. A line is on the disk before any test number is computed: an opening
+for the same study has to be meant. A line is on the disk before any test number is computed: an access
 counts also where what follows fails.
 
-An evaluation that was left before its end, killed or failed, is remembered beside the ledger until the same
-one has been made: it goes on under the opening that is counted already.
+An evaluation that was interrupted, killed or failed, is remembered next to the ledger until the same one has
+been completed: it resumes under the access that was counted.
 """
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -23,9 +21,9 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 from adapert.errors import InputError
-from adapert.files import parse_json, write_whole
+from adapert.files import append_line, open_lines, parse_json, write_whole
 
-OPENINGS_FILE = "test_openings.jsonl"
+ACCESS_FILE = "test_openings.jsonl"
 LOCK_FILE = ".test_openings.lock"
 
 NO_STUDY = ""
@@ -33,20 +31,21 @@ NO_STUDY = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening:
+class Access:
     """One look at the test split.
 
     Attributes:
         at: UTC, ISO 8601.
-        study: Whose config it was; `NO_STUDY` where no study tried it.
-        config_digest: Of the config.
-        config: Whole, flat.
-        git_commit: Of the code.
-        data_fingerprint: Of the data set.
-        models: That were scored.
-        n_seeds: Of each model that has chance.
+        study: Study that tried the config; `NO_STUDY` where none did.
+        config_digest: Digest of the config.
+        config: All settings, flat.
+        git_commit: Commit of the code.
+        data_fingerprint: Fingerprint of the data set.
+        models: Names of the scored models.
+        n_seeds: Seeds of each model that has chance.
         refit: What the scored models had learned from: ``"train"`` or ``"train+validation"``.
-        folder: Of the results, as seen from the workspace; where it is empty, the ledger names the next free.
+        folder: Folder of the results, as seen from the workspace; where it is empty, the ledger names the
+            next free one.
         use_ensembles: Whether the seeds' mean predictions were scored too.
         emission: How cells were made from predictions.
         emitted: Files that they were written to; empty where none were.
@@ -68,70 +67,72 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class RecordedOpening:
-    """An opening in the ledger.
+class RecordedAccess:
+    """An access in the ledger.
 
     Attributes:
-        opening: As it was written.
+        access: As it was written.
         number: Its number, from 1, among the study's; without a study among all of the data set.
         data_number: Its number among all of the data set.
     """
 
-    opening: Opening
+    access: Access
     number: int
     data_number: int
 
     def describe(self) -> str:
         """Say the count in a sentence."""
-        if self.opening.study == NO_STUDY:
-            return f"This is opening {self.number} of the test split of these data (no study)."
-        others = f", and opening {self.data_number} of these data" if self.data_number > self.number else ""
-        return f"This is opening {self.number} of the test split of study {self.opening.study}{others}."
+        if self.access.study == NO_STUDY:
+            return f"This is access {self.number} to the test split of these data (no study)."
+        others = (
+            f", and access {self.data_number} to that of these data" if self.data_number > self.number else ""
+        )
+        return f"This is access {self.number} to the test split of study {self.access.study}{others}."
 
 
-def read_openings(workspace: Path) -> list[Opening]:
-    """Read the ledger, oldest opening first; empty where there is none.
+def read_accesses(workspace: Path) -> list[Access]:
+    """Read the ledger, oldest access first; empty where there is none.
 
     Raises:
         InputError: A line that is damaged; a torn last one counts as never written.
     """
-    path = workspace / OPENINGS_FILE
+    path = workspace / ACCESS_FILE
     *lines, _torn = path.read_bytes().split(b"\n") if path.is_file() else [b""]
     return [_parse(line, number, path) for number, line in enumerate(lines, start=1)]
 
 
-def check_unopened(workspace: Path, study: str, data_fingerprint: str) -> None:
+def check_first_access(workspace: Path, study: str, data_fingerprint: str) -> None:
     """Refuse a second look at a test split, before any work for it.
 
     Args:
-        workspace: With the ledger, or without one.
-        study: `NO_STUDY` where no study tried the config: any opening of the data set then counts, since
-            what was seen of it may have led to the config.
-        data_fingerprint: Of the data set.
+        workspace: Folder with the ledger, or without one.
+        study: `NO_STUDY` where no study tried the config: any access to the data set's test split then
+            counts, since what was seen of it may have led to the config.
+        data_fingerprint: Fingerprint of the data set.
 
     Raises:
         InputError: The test split was opened before.
     """
-    _refuse(earlier_openings(read_openings(workspace), study, data_fingerprint), study)
+    _refuse(earlier_accesses(read_accesses(workspace), study, data_fingerprint), study)
 
 
-def earlier_openings(openings: Sequence[Opening], study: str, data_fingerprint: str) -> list[Opening]:
-    """Choose the openings that count for a study, or, without one, for a data set."""
+def earlier_accesses(accesses: Sequence[Access], study: str, data_fingerprint: str) -> list[Access]:
+    """Choose the accesses that count for a study, or, without one, for a data set."""
     if study == NO_STUDY:
-        return [opening for opening in openings if opening.data_fingerprint == data_fingerprint]
-    return [opening for opening in openings if opening.study == study]
+        return [access for access in accesses if access.data_fingerprint == data_fingerprint]
+    return [access for access in accesses if access.study == study]
 
 
-def record_opening(workspace: Path, opening: Opening, again: bool = False) -> RecordedOpening:
-    """Write an opening, and wait until it is on the disk; processes that open at once take turns.
+def record_access(workspace: Path, access: Access, again: bool = False) -> RecordedAccess:
+    """Write an access, and wait until it is on the disk; processes that open at once take turns.
 
     Args:
-        workspace: Made where it is missing.
-        opening: What is about to be opened.
-        again: Whether an earlier opening is no objection.
+        workspace: Folder, made where it is missing.
+        access: Access that is about to be made.
+        again: Whether to allow it after an earlier access.
 
     Returns:
-        The opening as written, with its folder, and its numbers.
+        The access as written, with its folder, and its numbers.
 
     Raises:
         InputError: The test split was opened before, and not `again`.
@@ -139,31 +140,29 @@ def record_opening(workspace: Path, opening: Opening, again: bool = False) -> Re
     """
     workspace.mkdir(parents=True, exist_ok=True)
     with FileLock(workspace / LOCK_FILE):
-        openings = read_openings(workspace)
-        earlier = earlier_openings(openings, opening.study, opening.data_fingerprint)
+        accesses = read_accesses(workspace)
+        earlier = earlier_accesses(accesses, access.study, access.data_fingerprint)
         if not again:
-            _refuse(earlier, opening.study)
-        folder = opening.folder or str(next_folder(workspace, "test", {one.folder for one in openings}))
-        recorded = replace(opening, folder=folder)
-        _append(workspace / OPENINGS_FILE, recorded)
-    return _number([*openings, recorded])
+            _refuse(earlier, access.study)
+        # Under the lock, so that two evaluations cannot get the same folder.
+        folder = access.folder or str(next_folder(workspace, "test", {one.folder for one in accesses}))
+        recorded = replace(access, folder=folder)
+        with open_lines(workspace / ACCESS_FILE) as file:
+            append_line(file, json.dumps(asdict(recorded)))
+    return _number([*accesses, recorded])
 
 
 @contextmanager
-def opened(workspace: Path, opening: Opening, again: bool = False) -> Iterator[RecordedOpening]:
-    """Record an opening and look in the block, or go on where the block of the same opening was left.
-
-    Args:
-        workspace: Made where it is missing.
-        opening: What is about to be opened.
-        again: Whether an earlier opening is no objection.
+def opened(workspace: Path, access: Access, again: bool = False) -> Iterator[RecordedAccess]:
+    """Record an access for the block, or resume one that was interrupted; arguments as in `record_access`.
 
     Raises:
-        InputError: As `record_opening`, or another process makes the very same evaluation.
+        InputError: As `record_access`, or another process makes the very same evaluation.
         OSError: The disk takes no more.
     """
     workspace.mkdir(parents=True, exist_ok=True)
-    mark = _mark_of(workspace, opening)
+    mark = _mark_of(workspace, access)
+    # A lock of this evaluation: others may record theirs while it runs.
     lock = FileLock(mark.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)
@@ -173,12 +172,12 @@ def opened(workspace: Path, opening: Opening, again: bool = False) -> Iterator[R
             "evaluation now. Wait for it: its results will be in the workspace's 'evaluations', or in --out."
         ) from error
     try:
-        recorded = find_left(workspace, opening)
+        recorded = find_interrupted(workspace, access)
         if recorded is None:
             # Before the ledger has the line, so that no kill comes between.
-            write_whole(mark, json.dumps({"n_before": len(read_openings(workspace))}))
+            write_whole(mark, json.dumps({"n_before": len(read_accesses(workspace))}))
             try:
-                recorded = record_opening(workspace, opening, again)
+                recorded = record_access(workspace, access, again)
             except InputError:
                 mark.unlink()
                 raise
@@ -189,50 +188,48 @@ def opened(workspace: Path, opening: Opening, again: bool = False) -> Iterator[R
         lock.release()
 
 
-def find_left(workspace: Path, opening: Opening) -> RecordedOpening | None:
-    """Find the recorded opening of the same evaluation, if that was left before its end.
+def find_interrupted(workspace: Path, access: Access) -> RecordedAccess | None:
+    """Find the recorded access of the same evaluation, if that was interrupted.
 
     Args:
-        workspace: With the ledger, or without one.
-        opening: What is about to be opened; at another time, with the same config, code, data and options.
+        workspace: Folder with the ledger, or without one.
+        access: What is about to be opened; at another time, with the same config, code, data and options.
 
     Raises:
         InputError: A damaged ledger.
     """
     try:
-        n_before = int(parse_json(_mark_of(workspace, opening).read_text(encoding="utf-8"))["n_before"])
+        n_before = int(parse_json(_mark_of(workspace, access).read_text(encoding="utf-8"))["n_before"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    openings = read_openings(workspace)
-    same = [place for place in range(n_before, len(openings)) if _is_same(openings[place], opening)]
-    return _number(openings[: same[-1] + 1]) if same else None
+    accesses = read_accesses(workspace)
+    for end in range(len(accesses), n_before, -1):
+        recorded = accesses[end - 1]
+        # The ledger named the folder of an access that had none.
+        is_same = _identify(access) == _identify(replace(recorded, folder=access.folder))
+        if is_same and access.folder in ("", recorded.folder):
+            return _number(accesses[:end])
+    return None
 
 
-def _mark_of(workspace: Path, opening: Opening) -> Path:
+def _mark_of(workspace: Path, access: Access) -> Path:
     """Name the file that remembers an evaluation until it has ended."""
-    digest = hashlib.blake2b(_identify(opening).encode(), digest_size=8).hexdigest()
+    digest = hashlib.blake2b(_identify(access).encode(), digest_size=8).hexdigest()
     return workspace / f".test_opening_{digest}.json"
 
 
-def _identify(opening: Opening) -> str:
+def _identify(access: Access) -> str:
     # Wherever the data lie now: their fingerprint says which they are.
-    config = {name: value for name, value in opening.config.items() if name != "data.path"}
-    return json.dumps(asdict(opening) | {"at": "", "config": config}, sort_keys=True)
+    config = {name: value for name, value in access.config.items() if name != "data.path"}
+    return json.dumps(asdict(access) | {"at": "", "config": config}, sort_keys=True)
 
 
-def _is_same(recorded: Opening, opening: Opening) -> bool:
-    """Whether an opening is the one that was recorded, its folder named by the ledger or not."""
-    return _identify(opening) == _identify(replace(recorded, folder=opening.folder)) and (
-        opening.folder in ("", recorded.folder)
-    )
-
-
-def _number(openings: Sequence[Opening]) -> RecordedOpening:
-    """Count the last opening of a ledger among those before it."""
-    *before, last = openings
-    of_study = earlier_openings(before, last.study, last.data_fingerprint)
-    of_data = earlier_openings(before, NO_STUDY, last.data_fingerprint)
-    return RecordedOpening(last, len(of_study) + 1, len(of_data) + 1)
+def _number(accesses: Sequence[Access]) -> RecordedAccess:
+    """Count the last access of a ledger among those before it."""
+    *before, last = accesses
+    of_study = earlier_accesses(before, last.study, last.data_fingerprint)
+    of_data = earlier_accesses(before, NO_STUDY, last.data_fingerprint)
+    return RecordedAccess(last, len(of_study) + 1, len(of_data) + 1)
 
 
 def next_folder(workspace: Path, split: str, taken: Collection[str] = ()) -> Path:
@@ -240,47 +237,32 @@ def next_folder(workspace: Path, split: str, taken: Collection[str] = ()) -> Pat
 
     Args:
         workspace: Its ``evaluations`` are numbered by split.
-        split: Whose results.
-        taken: Folders that are promised, though they may not exist.
+        split: Split of the results.
+        taken: Folders that are reserved, though they may not exist.
     """
     numbered = (Path("evaluations") / f"{split}_{number:03d}" for number in count(1))
     return next(path for path in numbered if str(path) not in taken and not (workspace / path).exists())
 
 
-def _refuse(earlier: Sequence[Opening], study: str) -> None:
+def _refuse(earlier: Sequence[Access], study: str) -> None:
     if not earlier:
         return
     first = earlier[0]
-    whose = f"study '{study}'" if study else f"data {first.data_fingerprint} (no study tried this config)"
+    source = f"study '{study}'" if study else f"data {first.data_fingerprint} (no study tried this config)"
     since = f", and {len(earlier) - 1} more times since" if len(earlier) > 1 else ""
     raise InputError(
-        f"The test split is opened once a study, but that of {whose} was opened at {first.at} with config "
+        f"The test split is opened once a study, but that of {source} was opened at {first.at} with config "
         f"{first.config_digest}{since}. Give --again to open it all the same, which is counted, or --split "
         "validation."
     )
 
 
-def _parse(line: bytes, number: int, path: Path) -> Opening:
+def _parse(line: bytes, number: int, path: Path) -> Access:
     try:
         # A later version may say more, an earlier one less.
-        return TypeAdapter(Opening).validate_python(parse_json(line))
+        return TypeAdapter(Access).validate_python(parse_json(line))
     except ValueError as error:
         raise InputError(
-            f"Each line of '{path}' must be an opening of the test split in JSON, but line {number} is not. "
+            f"Each line of '{path}' must be an access to the test split in JSON, but line {number} is not. "
             "Put back a copy of the file."
         ) from error
-
-
-def _append(path: Path, opening: Opening) -> None:
-    line = (json.dumps(asdict(opening)) + "\n").encode()
-    with path.open("ab", buffering=0) as file:
-        end = path.read_bytes().rfind(b"\n") + 1
-        file.truncate(end)  # a process that was killed may have left a torn line
-        try:
-            if file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(file.fileno())
-        except OSError as error:
-            with suppress(OSError):
-                file.truncate(end)
-            raise OSError(error.errno, error.strerror, str(path)) from error

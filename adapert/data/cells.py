@@ -3,8 +3,9 @@
 Whatever grows with the number of cells is on disk, and a chunk of it at a time in memory.
 """
 
+import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -46,6 +47,8 @@ from adapert.data.schema import CONTROL, SPLITS, BoolArray, IntArray, StringArra
 from adapert.data.splits import Split, choose_split
 from adapert.errors import InputError, format_count
 
+_LOGGER = logging.getLogger(__name__)
+
 COUNTS_LAYER = "counts"
 """Layer of raw counts where none is named."""
 
@@ -80,7 +83,6 @@ def measure_cells(
     rule: LabelRule,
     split_file: Path | None,
     folder: Path,
-    note: Callable[[str], None],
 ) -> Measured:
     """Read single cells, measure each perturbation's effect, write cells and effects.
 
@@ -90,18 +92,17 @@ def measure_cells(
         rule: To read labels by, without the file's genes.
         split_file: Saved split; ``None`` to draw one.
         folder: The data set's; gets the control cells and the splits.
-        note: Receives what was guessed or left out, a line each.
 
     Raises:
         FileNotFoundError: No such file.
         InputError: Cells, labels, genes or values that are not as described in the message.
     """
-    kept = _choose_cells(path, choices, rule, split_file, note)
+    kept = _choose_cells(path, choices, rule, split_file)
     cells, split = kept.cells, kept.split
     with tempfile.TemporaryDirectory(dir=folder, prefix="scratch_") as scratch:
-        names, expression = _store_expression(kept, choices, Path(scratch), note)
+        names, expression = _store_expression(kept, choices, Path(scratch))
         matched = _write_controls(folder / CONTROL_FOLDER, expression, cells, choices.min_batch_controls)
-        _note_controls(matched, len(cells.batches), choices, note)
+        _note_controls(matched, len(cells.batches), choices)
         deg_masks = _call_all_degs(expression, cells, choices)
         training_n_degs = np.array([deg_masks[name].sum() for name in split["train"]])
         bounds = effect_size_bounds(choices.effect_size_groups, len(names), training_n_degs)
@@ -129,19 +130,18 @@ def _choose_cells(
     choices: PrepareChoices,
     rule: LabelRule,
     split_file: Path | None,
-    note: Callable[[str], None],
 ) -> Kept:
     file = read_annotations(path)
-    layer = _find_counts_layer(file, choices, note)
+    layer = _find_counts_layer(file, choices)
     symbols = read_symbols(file.genes_of(layer), choices.gene_column)
-    note_dates(symbols.names, rule, note)
+    note_dates(symbols.names, rule)
     rule = rule.with_genes(symbols.names.tolist(), symbols.ids)
     columns = {
         "perturbation_column": require_column(file.obs, PERTURBATION, choices.perturbation_column),
         "batch_column": find_column(file.obs, BATCH, choices.batch_column),
         "cell_line_column": find_column(file.obs, CELL_LINE, choices.cell_line_column),
     }
-    cells = label_cells(file.obs, columns, choices, rule, note)
+    cells = label_cells(file.obs, columns, choices, rule)
     split = choose_split(
         cells.perturbations, rule, split_file, choices.split_seed, choices.split_fractions, cells.dropped
     )
@@ -150,9 +150,7 @@ def _choose_cells(
     )
 
 
-def _find_counts_layer(
-    file: AnnotatedFile, choices: PrepareChoices, note: Callable[[str], None]
-) -> str | None:
+def _find_counts_layer(file: AnnotatedFile, choices: PrepareChoices) -> str | None:
     layer = choices.counts_layer
     if layer is None and COUNTS_LAYER in file.layers:
         layer = COUNTS_LAYER
@@ -160,9 +158,9 @@ def _find_counts_layer(
         layer = RAW
     check_layer(file, layer, "--counts-layer")
     if not file.has_x:
-        note(f"X holds nothing: {describe_layer(layer)} is read")
+        _LOGGER.info(f"X holds nothing: {describe_layer(layer)} is read")
     elif layer != RAW and RAW in file.layers:
-        note(
+        _LOGGER.info(
             f"{RAW} is there too, of {format_count(len(file.genes_of(RAW)), 'gene')}: --counts-layer {RAW} "
             "reads it"
         )
@@ -170,7 +168,7 @@ def _find_counts_layer(
 
 
 def _store_expression(
-    kept: Kept, choices: PrepareChoices, scratch: Path, note: Callable[[str], None]
+    kept: Kept, choices: PrepareChoices, scratch: Path
 ) -> tuple[StringArray, StoredExpression]:
     """Copy the kept cells to where any of them can be read, and choose genes.
 
@@ -189,15 +187,17 @@ def _store_expression(
     rows = StoredRows.write(scratch / "cells", read(), len(symbols.names))
     others = [layer for layer in kept.file.layers if layer != kept.layer]
     is_counts = check.is_counts(symbols.names, others)
-    _note_values(is_counts, kept.layer, choices, note)
+    _note_values(is_counts, kept.layer, choices)
     if symbols.n_left_out:
-        note(f"{format_count(symbols.n_left_out, 'gene')} without a symbol or with a repeated one, left out")
+        _LOGGER.info(
+            f"{format_count(symbols.n_left_out, 'gene')} without a symbol or with a repeated one, left out"
+        )
 
     row_index = np.argsort(np.argsort(cells.rows))
     reference = np.sort(row_index[cells.cells_of_all([CONTROL, *kept.split["train"]])])
     perturbed = {gene for name in cells.perturbations for gene in genes_of(name)}
     chosen = select_cell_genes(rows.some(reference), symbols, perturbed, choices.n_genes, is_counts)
-    note(f"{len(chosen):,} of {format_count(len(symbols.names), 'gene')} kept")
+    _LOGGER.info(f"{len(chosen):,} of {format_count(len(symbols.names), 'gene')} kept")
     gene_index = np.full(len(symbols.names), -1, dtype=np.int32)
     gene_index[chosen] = np.arange(len(chosen))
     scale = scale_counts(np.concatenate(library_sizes)) if is_counts else None
@@ -206,9 +206,7 @@ def _store_expression(
     )
 
 
-def _note_values(
-    is_counts: bool, layer: str | None, choices: PrepareChoices, note: Callable[[str], None]
-) -> None:
+def _note_values(is_counts: bool, layer: str | None, choices: PrepareChoices) -> None:
     # scanpy keeps log values of all genes in .raw; the scaled X next to them is of no use here.
     if choices.counts_layer not in (None, RAW) and not is_counts:
         raise InputError(
@@ -216,7 +214,7 @@ def _note_values(
             "a layer of whole numbers; for log values, make them X and name no layer."
         )
     values = "counts: normalised and logged" if is_counts else "log values: taken as they are"
-    note(f"{describe_layer(layer)} holds {values}")
+    _LOGGER.info(f"{describe_layer(layer)} holds {values}")
 
 
 def _write_controls(
@@ -232,11 +230,9 @@ def _write_controls(
     return match_controls(sums, cells.batch_lines, min_batch_controls)
 
 
-def _note_controls(
-    matched: MatchedControls, n_batches: int, choices: PrepareChoices, note: Callable[[str], None]
-) -> None:
+def _note_controls(matched: MatchedControls, n_batches: int, choices: PrepareChoices) -> None:
     if matched.n_matched_outside:
-        note(
+        _LOGGER.warning(
             f"{matched.n_matched_outside} of {n_batches} matching groups have fewer than "
             f"{format_count(choices.min_batch_controls, 'control')}: those of the cell line, or all, stand in"
         )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import math
 import pickle
 import re
@@ -20,6 +21,8 @@ from adapert.data.labels.aliases import Aliases, match_names
 from adapert.data.row_chunks import require_memory
 from adapert.data.schema import BoolArray, FloatArray, StringArray
 from adapert.errors import InputError, format_count, name_some
+
+_LOGGER = logging.getLogger(__name__)
 
 NPZ_ARRAYS = ("symbols", "embedding")
 
@@ -42,14 +45,13 @@ class Embeddings:
     vectors: FloatArray
 
 
-def read_embeddings(path: Path, note: Callable[[str], None] | None = None) -> Embeddings:
+def read_embeddings(path: Path) -> Embeddings:
     """Read text embeddings; of a repeated symbol the first row counts.
 
     Args:
         path: ``.npz`` of ``symbols`` and ``embedding``; a dict of gene to list of numbers (GenePT) as
             ``.pickle``, ``.pkl`` or ``.json``; or a table (``.csv``, ``.tsv``, ``.parquet``) whose first
             column is the symbol. All but ``.npz`` may be gzipped.
-        note: Receives what was left out, a line each.
 
     Raises:
         FileNotFoundError: No such file.
@@ -71,9 +73,11 @@ def read_embeddings(path: Path, note: Callable[[str], None] | None = None) -> Em
         )
     _, first, place = np.unique(symbols, return_index=True, return_inverse=True)
     differs = (vectors != vectors[first[place]]).any(axis=1)
-    if note is not None and differs.any():
+    if differs.any():
         repeated = np.unique(symbols[differs]).tolist()
-        note(f"symbols with several text embeddings, of which the first counts: {name_some(repeated)}")
+        _LOGGER.info(
+            f"symbols with several text embeddings, of which the first counts: {name_some(repeated)}"
+        )
     return Embeddings(symbols=symbols[first], vectors=vectors[first])
 
 

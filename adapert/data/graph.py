@@ -1,7 +1,8 @@
 """The gene network: read from a table, STRING's files or BioGRID's, restricted to the graph's nodes."""
 
+import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from adapert.data.labels.aliases import Aliases, match_names
 from adapert.data.prepared import Edges
 from adapert.data.schema import StringArray
 from adapert.errors import InputError, format_count, name_some
+
+_LOGGER = logging.getLogger(__name__)
 
 FIRST_GENE_COLUMNS = ("gene_a", "gene_1", "gene1", "source", "protein1", "node1", "from")
 SECOND_GENE_COLUMNS = ("gene_b", "gene_2", "gene2", "target", "protein2", "node2", "to")
@@ -25,10 +28,6 @@ PROTEIN = re.compile(r"\d{3,}\.\S+|ENS[A-Z]*P\d+(\.\d+)?")
 SPECIES = re.compile(r"(\d+)\.")
 PROTEIN_ID_COLUMNS = ("string_protein_id", "protein_external_id")
 """STRING's proteins, the species before one, and the column of its info files: now, and up to 11.0."""
-
-
-def _ignore(line: str) -> None:
-    """Drop a note."""
 
 
 def find_network_info(path: Path, network_info: Path | None) -> Path | None:
@@ -60,9 +59,7 @@ def find_network_info(path: Path, network_info: Path | None) -> Path | None:
     return next((info for info in found if f".{version}." in info.name), found[-1])
 
 
-def read_network(
-    path: Path, network_info: Path | None = None, note: Callable[[str], None] = _ignore
-) -> pd.DataFrame:
+def read_network(path: Path, network_info: Path | None = None) -> pd.DataFrame:
     """Read a network as pairs of gene symbols with a score.
 
     Args:
@@ -71,7 +68,6 @@ def read_network(
             of which a pair's score is the number of its lines.
         network_info: STRING's ``*.protein.info.*``, from `find_network_info`; ``None`` for a table
             of gene symbols.
-        note: Receives what was left out or counted, a line each.
 
     Returns:
         Columns ``gene_a``, ``gene_b``, ``score``; a row for each line of the file.
@@ -87,9 +83,9 @@ def read_network(
             f"The network must have two genes and a score in each line, but '{path}' has only "
             f"{table.shape[1]} of these three columns. Add a column of scores."
         )
-    network = _choose_columns(table, note)
+    network = _choose_columns(table)
     if network_info is not None:
-        network = _name_genes(network, path, network_info, note)
+        network = _name_genes(network, path, network_info)
     elif network["gene_a"].iloc[:100].str.fullmatch(PROTEIN).all():
         raise InputError(
             f"The network must name genes by symbol, but '{path}' has proteins such as "
@@ -99,12 +95,7 @@ def read_network(
     return network
 
 
-def build_edges(
-    network: pd.DataFrame,
-    node_names: StringArray,
-    aliases: Aliases,
-    note: Callable[[str], None] = _ignore,
-) -> Edges:
+def build_edges(network: pd.DataFrame, node_names: StringArray, aliases: Aliases) -> Edges:
     """Restrict a network to the graph's nodes, in both directions, and rank each node's edges.
 
     Of repeated pairs the highest score counts; self-loops are dropped. Ties of score are ranked by
@@ -114,7 +105,6 @@ def build_edges(
         network: From `read_network`.
         node_names: Genes of the graph, (n_nodes,).
         aliases: Other names of a symbol.
-        note: Receives what was dropped, a line each.
 
     Raises:
         InputError: The network connects none of the nodes.
@@ -140,12 +130,12 @@ def build_edges(
             f"({name_some(nodes, 3)}), and no edge joins two of these. {cure}"
         )
     if is_loop.any():
-        note(f"{format_count(is_loop.sum(), 'edge')} of a gene with itself, left out")
+        _LOGGER.info(f"{format_count(is_loop.sum(), 'edge')} of a gene with itself, left out")
     reversed_pairs = pairs.rename(columns={"a": "b", "b": "a"})
     scores = pd.concat([pairs, reversed_pairs]).groupby(["a", "b"])["score"]
     n_unequal = int((scores.max() > scores.min()).sum()) // 2
     if n_unequal:
-        note(f"{format_count(n_unequal, 'pair')} of genes with several scores: the highest counts")
+        _LOGGER.info(f"{format_count(n_unequal, 'pair')} of genes with several scores: the highest counts")
     both = scores.max().reset_index()
     node_index = {name: index for index, name in enumerate(nodes)}
     both["source"], both["target"] = both["a"].map(node_index), both["b"].map(node_index)
@@ -158,10 +148,10 @@ def build_edges(
     )
 
 
-def _choose_columns(table: pd.DataFrame, note: Callable[[str], None]) -> pd.DataFrame:
+def _choose_columns(table: pd.DataFrame) -> pd.DataFrame:
     by_lower = {str(column).casefold().lstrip("#").strip(): column for column in table.columns}
     if all(name in by_lower for name in BIOGRID_COLUMNS):
-        return _count_lines(table[[by_lower[name] for name in BIOGRID_COLUMNS]], note)
+        return _count_lines(table[[by_lower[name] for name in BIOGRID_COLUMNS]])
     usual = (FIRST_GENE_COLUMNS, SECOND_GENE_COLUMNS, SCORE_COLUMNS)
     named = [next((by_lower[name] for name in names if name in by_lower), None) for names in usual]
     columns = list(table.columns[:3]) if None in named else named
@@ -176,11 +166,11 @@ def _symbols(column: "pd.Series[str]") -> "pd.Series[str]":
     return column.astype(str).str.strip()
 
 
-def _count_lines(pairs: pd.DataFrame, note: Callable[[str], None]) -> pd.DataFrame:
+def _count_lines(pairs: pd.DataFrame) -> pd.DataFrame:
     """Give BioGRID's pairs the number of their lines: its scores are of many kinds, and mostly missing."""
     network = pairs.set_axis(["gene_a", "gene_b"], axis=1).apply(_symbols)
     first, second = network.min(axis=1), network.max(axis=1)
-    note("the network is BioGRID's: a pair's score is the number of its lines")
+    _LOGGER.info("the network is BioGRID's: a pair's score is the number of its lines")
     return network.assign(score=network.groupby([first, second])["gene_a"].transform("size").astype(float))
 
 
@@ -201,9 +191,7 @@ def _check_scores(scores: "pd.Series[float]", path: Path) -> None:
         )
 
 
-def _name_genes(
-    network: pd.DataFrame, path: Path, network_info: Path, note: Callable[[str], None]
-) -> pd.DataFrame:
+def _name_genes(network: pd.DataFrame, path: Path, network_info: Path) -> pd.DataFrame:
     """Give STRING's proteins their symbols; drop edges of proteins that have none."""
     symbols = _read_string_symbols(network_info)
     links = pd.concat([network["gene_a"], network["gene_b"]]).unique().tolist()
@@ -224,7 +212,7 @@ def _name_genes(
             "files of one species and version, or leave out --network-info for a network of symbols."
         )
     if len(named) < len(network):
-        note(
+        _LOGGER.info(
             f"{len(network) - len(named):,} of {format_count(len(network), 'edge')} of proteins without a "
             f"symbol in '{network_info.name}', left out"
         )

@@ -1,6 +1,7 @@
 """Which cells of a file are kept: their perturbations and matching groups."""
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,6 +20,8 @@ from adapert.data.labels.understood import (
 )
 from adapert.data.schema import CONTROL, IntArray, StringArray
 from adapert.errors import InputError, format_count, name_some
+
+_LOGGER = logging.getLogger(__name__)
 
 FEW_CONTROLS = 20
 """Below this many control cells every effect carries the noise of their mean."""
@@ -75,7 +78,6 @@ def label_cells(
     columns: Mapping[str, str | None],
     choices: PrepareChoices,
     rule: LabelRule,
-    note: Callable[[str], None],
 ) -> LabelledCells:
     """Read each cell's perturbation and matching group, and leave out what cannot be used.
 
@@ -84,7 +86,6 @@ def label_cells(
         columns: Column by the choice that it stands for; ``None`` where there is none.
         choices: What the user chose.
         rule: To read labels by.
-        note: Receives what was left out, a line each.
 
     Raises:
         InputError: No controls, no perturbation with enough cells, or wrong conditions.
@@ -97,13 +98,13 @@ def label_cells(
     if not choices.group_guides:
         refuse_apart(understood.guides, GUIDE_CURE)
     for line in understood.notes("cell"):
-        note(line)
-    check_covered(understood.names, rule.known_genes, lambda _: None)
-    _check_controls(understood, column, note)
+        _LOGGER.info(line)
+    check_covered(understood.names, rule.known_genes, is_warned=False)
+    _check_controls(understood, column)
     perturbation = understood.names_of(labels)
-    dropped = _find_rare(pd.Series(perturbation), choices.min_cells, note)
+    dropped = _find_rare(pd.Series(perturbation), choices.min_cells)
     is_kept = ~np.isin(perturbation, [LEFT_OUT, *dropped])
-    return _group_cells(obs, rows[is_kept], perturbation[is_kept], columns, dropped, understood, note)
+    return _group_cells(obs, rows[is_kept], perturbation[is_kept], columns, dropped, understood)
 
 
 def _check_labels(labels: "pd.Series[str]", column: str, rule: LabelRule) -> None:
@@ -116,7 +117,7 @@ def _check_labels(labels: "pd.Series[str]", column: str, rule: LabelRule) -> Non
     require_controls(values, rule, f"'{column}'")
 
 
-def _check_controls(understood: Understood, column: str, note: Callable[[str], None]) -> None:
+def _check_controls(understood: Understood, column: str) -> None:
     if understood.n_controls < 2:
         one = understood.n_controls
         found = "is only one control cell: no other" if one else "are no control cells: no"
@@ -127,15 +128,13 @@ def _check_controls(understood: Understood, column: str, note: Callable[[str], N
             f"{missing}, or use --kind responses for a table of perturbations by genes."
         )
     if understood.n_controls < FEW_CONTROLS:
-        note(
+        _LOGGER.warning(
             f"only {understood.n_controls} control cells: the noise of their mean is part of every effect; "
             "name more labels with --control"
         )
 
 
-def _find_rare(
-    perturbation: "pd.Series[str]", min_cells: int, note: Callable[[str], None]
-) -> tuple[str, ...]:
+def _find_rare(perturbation: "pd.Series[str]", min_cells: int) -> tuple[str, ...]:
     counts = perturbation.value_counts().drop([CONTROL, LEFT_OUT], errors="ignore")
     rare = tuple(sorted(counts.index[counts < min_cells]))
     if len(rare) == len(counts):
@@ -144,7 +143,7 @@ def _find_rare(
             f"{len(counts)} has: the largest has {counts.max() if len(counts) else 0}. Lower --min-cells."
         )
     if rare:
-        note(
+        _LOGGER.info(
             f"perturbations with fewer than {format_count(min_cells, 'cell')}, left out: {len(rare)} "
             f"({name_some(rare)})"
         )
@@ -158,7 +157,6 @@ def _group_cells(
     columns: Mapping[str, str | None],
     dropped: tuple[str, ...],
     understood: Understood,
-    note: Callable[[str], None],
 ) -> LabelledCells:
     """Form the matching groups: cell line by sequencing batch."""
     lines = _values(obs, columns["cell_line_column"], rows)
@@ -166,7 +164,7 @@ def _group_cells(
     batch_index, distinct = groups.factorize(sort=True)
     names = np.unique(lines).tolist()
     if len(names) > 1:
-        note(
+        _LOGGER.info(
             f"cells of {len(names)} cell lines ({name_some(names)}): perturbations are averaged over "
             f"them; keep one with --where {columns['cell_line_column']}={names[0]}"
         )

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import logging
 import platform
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +37,8 @@ from adapert.data.schema import EFFECT_SIZES, GENE_SEPARATOR, SPLITS, genes_of
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import name_some
 from adapert.files import whole_directory
+
+_LOGGER = logging.getLogger(__name__)
 
 __all__ = ["PrepareChoices", "prepare", "summarize_prepared"]
 
@@ -89,7 +92,6 @@ def prepare(
     aliases: Path | None = None,
     split_file: Path | None = None,
     out: Path | None = None,
-    note: Callable[[str], None],
 ) -> PreparedDataset:
     """Read, check, normalise, select genes, call DEGs, split, join network and text, and write.
 
@@ -105,7 +107,6 @@ def prepare(
         aliases: Pairs of symbols that name the same gene.
         split_file: Saved split; ``None`` to draw one from ``choices.split_seed``.
         out: New directory, written whole or not at all; ``None`` to keep a small data set in memory.
-        note: Receives what was guessed or left out, a line each.
 
     Returns:
         The data set with all three splits, mapped from `out`. The same inputs and choices give the
@@ -127,10 +128,12 @@ def prepare(
     for role, path in inputs.items():  # all of them, before the first is read
         require_file(path, INPUTS[role])
     knowledge = _Knowledge(
-        network=read_network(network, inputs.get("network_info"), note),
-        embeddings=read_embeddings(embeddings, note),
+        network=read_network(network, inputs.get("network_info")),
+        embeddings=read_embeddings(embeddings),
         aliases=read_aliases(aliases),
     )
+    n_symbols, text_size = knowledge.embeddings.vectors.shape
+    _LOGGER.debug(f"{len(knowledge.network):,} edges, {n_symbols:,} text embeddings of {text_size} numbers")
     measure = measure_cells if choices.kind == "cells" else measure_responses
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "prepared" if out is None else out
@@ -141,12 +144,12 @@ def prepare(
                 controls=choices.controls,
                 is_missing_control=choices.missing_is_control,
             )
-            measured = measure(cells, choices, rule, split_file, folder, note)
+            measured = measure(cells, choices, rule, split_file, folder)
             for choice, name in measured.guessed.items():
-                note(f"--{choice.replace('_', '-')} {name} (guessed)")
-            shared = _join(measured, knowledge, note)
-            check_covered(measured.understood.names, _covered(shared), note)
-            _note_gaps(measured, shared, choices, split_file, note)
+                _LOGGER.info(f"--{choice.replace('_', '-')} {name} (guessed)")
+            shared = _join(measured, knowledge)
+            check_covered(measured.understood.names, _covered(shared))
+            _note_gaps(measured, shared, choices, split_file)
             write_rest(folder, shared, _build_manifest(measured, shared, choices, inputs))
         return read_prepared(path, SPLITS, is_mapped=out is not None)
 
@@ -202,13 +205,13 @@ def _share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({part / whole:.1%})"
 
 
-def _join(measured: Measured, knowledge: _Knowledge, note: Callable[[str], None]) -> SharedTable:
+def _join(measured: Measured, knowledge: _Knowledge) -> SharedTable:
     """Make the graph's nodes of measured and perturbed genes, with their edges and text."""
     measured_genes = measured.gene_names.tolist()
     perturbed = {gene for name in _perturbations(measured) for gene in genes_of(name)}
     node_names = np.array(measured_genes + sorted(perturbed - set(measured_genes)))
     text_embedding, has_text = align_embeddings(knowledge.embeddings, node_names, knowledge.aliases)
-    edges = build_edges(knowledge.network, node_names, knowledge.aliases, note)
+    edges = build_edges(knowledge.network, node_names, knowledge.aliases)
     return SharedTable(
         node_names=node_names,
         n_genes=np.array(len(measured_genes)),
@@ -245,13 +248,12 @@ def _note_gaps(
     shared: SharedTable,
     choices: PrepareChoices,
     split_file: Path | None,
-    note: Callable[[str], None],
 ) -> None:
-    """Note perturbed genes that nothing is known of, empty effect-size groups, a small validation split."""
+    """Warn of perturbed genes nothing is known of, empty effect-size groups, a small validation split."""
     nowhere = ~(shared.has_edge | shared.has_text)
     nowhere[: int(shared.n_genes)] = False
     if nowhere.any():
-        note(
+        _LOGGER.warning(
             f"perturbed genes neither measured nor in network or text: {int(nowhere.sum())} "
             f"({name_some(shared.node_names[nowhere].tolist())}); nothing tells them apart"
         )
@@ -259,14 +261,14 @@ def _note_gaps(
     empty = [name for name in EFFECT_SIZES if name not in present]
     if empty:
         cure = "--effect-size-groups tertiles makes three groups"
-        note(
+        _LOGGER.warning(
             f"no perturbation has a {' or '.join(empty)} effect by this data's DEGs"
             f"{f'; {cure}' if choices.effect_size_groups != 'tertiles' else ''}"
         )
     n_validation = len(measured.splits["validation"].table.perturbations)
     if n_validation < FEW_VALIDATION:
         is_helped = split_file is None and choices.split_fractions[1] < 0.2
-        note(
+        _LOGGER.warning(
             f"only {n_validation} validation perturbations: what they say of configs is mostly chance"
             f"{'; --split-fractions 0.5 0.2 0.3 gives more' if is_helped else ''}"
         )

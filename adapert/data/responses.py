@@ -1,7 +1,7 @@
 """Response tables measured: perturbations by genes, deltas instead of cells."""
 
+import logging
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ from adapert.data.schema import CONTROL, SPLITS, BoolArray, FloatArray, IntArray
 from adapert.data.splits import Split, choose_split
 from adapert.data.units import RESPONSE_UNITS
 from adapert.errors import InputError, format_count, name_some
+
+_LOGGER = logging.getLogger(__name__)
 
 SIGNIFICANT_LAYER = "significant"
 """The layer that is taken to mark DEGs where none is named."""
@@ -61,7 +63,6 @@ def measure_responses(
     rule: LabelRule,
     split_file: Path | None,
     folder: Path,
-    note: Callable[[str], None],
 ) -> Measured:
     """Read a table of responses and write it; there are no cells and the control profile is zero.
 
@@ -71,22 +72,23 @@ def measure_responses(
         rule: To read labels by, without the file's genes.
         split_file: Saved split; ``None`` to draw one.
         folder: The data set's; gets the splits, and controls without a cell.
-        note: Receives what was guessed or left out, a line each.
 
     Raises:
         FileNotFoundError: No such file.
         InputError: Labels, genes or values that are not as described in the message.
     """
     file = read_annotations(path)
-    layer = _find_significant_layer(file, choices, note)
+    layer = _find_significant_layer(file, choices)
     if choices.units is None:
-        note(f"captions say '{RESPONSE_UNITS}': name them with --units, such as --units 'log2 fold change'")
+        _LOGGER.info(
+            f"captions say '{RESPONSE_UNITS}': name them with --units, such as --units 'log2 fold change'"
+        )
     symbols = read_symbols(file.var, choices.gene_column)
-    note_dates(symbols.names, rule, note)
+    note_dates(symbols.names, rule)
     rule = rule.with_genes(symbols.names.tolist(), symbols.ids)
     column = find_column(file.obs, PERTURBATION, choices.perturbation_column)
     n_cells_column = find_column(file.obs, N_CELLS, choices.n_cells_column)
-    labelled = _label_rows(file.obs, column, n_cells_column, choices, rule, note)
+    labelled = _label_rows(file.obs, column, n_cells_column, choices, rule)
     split = choose_split(
         labelled.names.tolist(),
         rule,
@@ -96,9 +98,7 @@ def measure_responses(
         labelled.dropped,
     )
     with tempfile.TemporaryDirectory(dir=folder, prefix="scratch_") as scratch:
-        names, delta, deg_mask = _read_deltas(
-            file, layer, symbols, labelled, split, choices, Path(scratch), note
-        )
+        names, delta, deg_mask = _read_deltas(file, layer, symbols, labelled, split, choices, Path(scratch))
     _write_responses(folder, split, labelled, delta, deg_mask, choices.effect_size_groups)
     control_cells, splits = read_cells(folder, SPLITS)
     guessed = {
@@ -119,9 +119,7 @@ def measure_responses(
     )
 
 
-def _find_significant_layer(
-    file: AnnotatedFile, choices: PrepareChoices, note: Callable[[str], None]
-) -> str | None:
+def _find_significant_layer(file: AnnotatedFile, choices: PrepareChoices) -> str | None:
     layer = choices.significant_layer
     if not file.has_x:
         raise InputError(
@@ -135,7 +133,7 @@ def _find_significant_layer(
         return layer
     if SIGNIFICANT_LAYER in file.layers:
         return SIGNIFICANT_LAYER
-    note(f"no layer '{SIGNIFICANT_LAYER}': no gene is marked as a DEG")
+    _LOGGER.warning(f"no layer '{SIGNIFICANT_LAYER}': no gene is marked as a DEG")
     return None
 
 
@@ -145,7 +143,6 @@ def _label_rows(
     n_cells_column: str | None,
     choices: PrepareChoices,
     rule: LabelRule,
-    note: Callable[[str], None],
 ) -> LabelledResponses:
     rows = np.flatnonzero(filter_rows(obs, choices.where))
     labels = texts(obs.index.to_series() if column is None else obs[column]).iloc[rows]
@@ -154,17 +151,17 @@ def _label_rows(
     understood = understand(labels, rule)
     refuse_apart(understood.guides, REPEATED_CURE)
     for line in understood.notes("row"):
-        note(line)
-    check_covered(understood.names, rule.known_genes, lambda _: None)
+        _LOGGER.info(line)
+    check_covered(understood.names, rule.known_genes, is_warned=False)
     names = understood.names_of(labels)
     n_cells = _read_n_cells(obs, n_cells_column)[rows]
 
     is_control = np.isin(names, [CONTROL, LEFT_OUT])
     if understood.n_controls:
-        note("rows of controls are left out: responses are already differences")
+        _LOGGER.info("rows of controls are left out: responses are already differences")
     is_few = ~is_control & (n_cells < choices.min_cells) & (n_cells_column is not None)
     if is_few.any():
-        note(
+        _LOGGER.info(
             f"perturbations with fewer than {format_count(choices.min_cells, 'cell')}, left out: "
             f"{int(is_few.sum())} ({name_some(sorted(names[is_few].tolist()))})"
         )
@@ -205,7 +202,6 @@ def _read_deltas(
     split: Split,
     choices: PrepareChoices,
     scratch: Path,
-    note: Callable[[str], None],
 ) -> tuple[StringArray, FloatArray, BoolArray]:
     """Read deltas and DEG marks, and choose genes on the training perturbations.
 
@@ -225,14 +221,16 @@ def _read_deltas(
         marks = read_matrix(file.matrices(layer), layer, labelled.rows[in_file], scratch)
         deg_mask = marks.toarray()[position][:, candidates] != 0
     if symbols.n_left_out:
-        note(f"{format_count(symbols.n_left_out, 'gene')} without a symbol or with a repeated one, left out")
+        _LOGGER.info(
+            f"{format_count(symbols.n_left_out, 'gene')} without a symbol or with a repeated one, left out"
+        )
 
     training = np.flatnonzero(np.isin(labelled.names, split["train"]))
     perturbed = {gene for name in labelled.names.tolist() for gene in genes_of(name)}
     kept = select_response_genes(
         delta[training], deg_mask[training], symbols.names[candidates], perturbed, choices.n_genes
     )
-    note(f"{len(kept):,} of {format_count(len(symbols.names), 'gene')} kept")
+    _LOGGER.info(f"{len(kept):,} of {format_count(len(symbols.names), 'gene')} kept")
     return symbols.names[candidates][kept], delta[:, kept], deg_mask[:, kept]
 
 

@@ -1,37 +1,38 @@
-"""Examine what a study needs of this machine, and say the cure for what is wrong.
+"""Checks what a study needs of this machine, and says how to fix what is wrong.
 
 Nothing is changed: no folder is made, no database migrated.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from adapert.doctor.findings import Finding, State
+from adapert.doctor.findings import Finding, problem
 from adapert.doctor.installed import check_packages, check_python
 from adapert.doctor.machine import check_cores, check_gpus, check_memory, check_ray, check_shared_memory
 from adapert.doctor.workspace import check_data, check_disk, check_store, check_studies
 from adapert.errors import InputError
 
-if TYPE_CHECKING:
-    pass
-
 Check = Callable[[Path | None, Path], Finding]
 
 
-def examine(data: Path | None, workspace: Path, checks: Mapping[str, Check] | None = None) -> list[Finding]:
+def examine(
+    data: Path | None, workspace: Path, checks: Mapping[str, Check] | None = None
+) -> dict[str, Finding]:
     """Run every check; one that raises is a problem of its own.
 
     Args:
         data: Prepared data set; None leaves it unchecked.
-        workspace: Where studies and the MLflow store lie, or will.
-        checks: By subject; None is `CHECKS`.
+        workspace: Workspace, which need not exist yet.
+        checks: Subject to check; `CHECKS` if None.
+
+    Returns:
+        Subject to finding.
     """
     checks = CHECKS if checks is None else checks
-    return [_run(subject, check, data, workspace) for subject, check in checks.items()]
+    return {subject: _run(check, data, workspace) for subject, check in checks.items()}
 
 
-def _run(subject: str, check: Check, data: Path | None, workspace: Path) -> Finding:
+def _run(check: Check, data: Path | None, workspace: Path) -> Finding:
     try:
         return check(data, workspace)
     except InputError as error:
@@ -42,9 +43,9 @@ def _run(subject: str, check: Check, data: Path | None, workspace: Path) -> Find
         sentence += "Change its permissions, or name another place."
     except Exception as error:
         reason = " ".join(str(error).split()) or "no message"
-        sentence = f"This must be possible to check, but came {type(error).__name__}: {reason}"
-        sentence = f"{sentence.rstrip('.')}. Cure that, or report it as an error of adapert."
-    return Finding(subject, State.PROBLEM, sentence)
+        sentence = f"This could not be checked: {type(error).__name__}: {reason}"
+        sentence = f"{sentence.rstrip('.')}. Fix that, or report it as a bug of adapert."
+    return problem(sentence)
 
 
 CHECKS: Mapping[str, Check] = {
@@ -60,4 +61,4 @@ CHECKS: Mapping[str, Check] = {
     "data": lambda data, _workspace: check_data(data),
     "studies": lambda _data, workspace: check_studies(workspace),
 }
-"""Every check, by the subject of its finding, in the order of their lines."""
+"""Subject of a finding to its check, in the order in which they are printed."""

@@ -1,6 +1,6 @@
-"""What a check finds: a subject, a state and a sentence."""
+"""What a check finds: a state and a sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -24,22 +24,35 @@ class Finding:
     """What one check found.
 
     Attributes:
-        subject: What was checked.
         state: What it means for a study.
         sentence: What was found; with its cure where something is wrong.
     """
 
-    subject: str
     state: State
     sentence: str
 
 
-def has_problem(findings: Sequence[Finding]) -> bool:
+def ok(sentence: str) -> Finding:
+    """Find nothing wrong."""
+    return Finding(State.OK, sentence)
+
+
+def warning(sentence: str) -> Finding:
+    """Find what a study may suffer from."""
+    return Finding(State.WARNING, sentence)
+
+
+def problem(sentence: str) -> Finding:
+    """Find what would stop a study."""
+    return Finding(State.PROBLEM, sentence)
+
+
+def has_problem(findings: Iterable[Finding]) -> bool:
     """Whether anything found would stop a study."""
     return any(finding.state == State.PROBLEM for finding in findings)
 
 
-def build_table(findings: Sequence[Finding]) -> "Table":
+def build_table(findings: Mapping[str, Finding]) -> "Table":
     """Lay findings out for the terminal: subject, state, sentence."""
     from rich.table import Table
     from rich.text import Text
@@ -49,9 +62,9 @@ def build_table(findings: Sequence[Finding]) -> "Table":
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for finding in findings:
+    for subject, finding in findings.items():
         # As Text: rich would take the brackets of 'ray[tune]' for markup.
-        table.add_row(finding.subject, Text(finding.state, styles[finding.state]), Text(finding.sentence))
+        table.add_row(subject, Text(finding.state, styles[finding.state]), Text(finding.sentence))
     return table
 
 

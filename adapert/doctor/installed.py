@@ -1,17 +1,13 @@
-"""Python and packages: are they what adapert was made for?"""
+"""Checks of Python's and the packages' versions."""
 
 import platform
 import shlex
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING
 
-from adapert.doctor.findings import Finding, State
+from adapert.doctor.findings import Finding, ok, problem, warning
 from adapert.errors import name_some
-
-if TYPE_CHECKING:
-    from packaging.specifiers import SpecifierSet
 
 SHOWN_PACKAGES = ("adapert", "torch", "ray", "optuna", "mlflow", "numpy", "pandas", "anndata")
 
@@ -23,12 +19,8 @@ def check_python(version: str | None = None, required: str | None = None) -> Fin
     version = version or platform.python_version()
     required = required or _metadata_of_adapert("Requires-Python") or ">=3.11"
     if SpecifierSet(required).contains(version, prereleases=True):
-        return Finding("Python", State.OK, f"{version}, {sys.executable}")
-    return Finding(
-        "Python",
-        State.PROBLEM,
-        f"Python must be {required}, but this is {version}. Install adapert under such a Python.",
-    )
+        return ok(f"{version}, {sys.executable}")
+    return problem(f"Python must be {required}, but this is {version}. Install adapert under such a Python.")
 
 
 def check_packages(requirements: Sequence[str] | None = None) -> Finding:
@@ -41,11 +33,9 @@ def check_packages(requirements: Sequence[str] | None = None) -> Finding:
 
     if requirements is None:
         if _metadata_of_adapert("Version") is None:
-            return Finding(
-                "packages",
-                State.WARNING,
-                "adapert must be installed for its requirements to be known, but it only lies on the path. "
-                "Run in its folder: python -m pip install -e .",
+            return warning(
+                "adapert must be installed for its requirements to be known, but it is only on the path. "
+                "Run in its folder: python -m pip install -e ."
             )
         requirements = metadata.requires("adapert") or []
     parsed = [Requirement(text) for text in requirements]
@@ -54,19 +44,15 @@ def check_packages(requirements: Sequence[str] | None = None) -> Finding:
     wrong = {
         need: f"{need.name} {versions[need.name] or 'missing'} (needs {need.specifier or 'any'})"
         for need in needed
-        if not _is_within(versions[need.name], need.specifier)
+        if not (version := versions[need.name]) or not need.specifier.contains(version, prereleases=True)
     }
     if not wrong:
         shown = ((name, _version_of(name)) for name in SHOWN_PACKAGES)
-        return Finding(
-            "packages", State.OK, ", ".join(f"{name} {version}" for name, version in shown if version)
-        )
+        return ok(", ".join(f"{name} {version}" for name, version in shown if version))
     command = " ".join(["python -m pip install", *(shlex.quote(str(need).split(";")[0]) for need in wrong)])
-    return Finding(
-        "packages",
-        State.PROBLEM,
+    return problem(
         f"Installed packages must be those that adapert needs, but {len(wrong)} of {len(needed)} are not: "
-        f"{name_some(wrong.values())}. Run: {command}",
+        f"{name_some(wrong.values())}. Run: {command}"
     )
 
 
@@ -82,7 +68,3 @@ def _version_of(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _is_within(version: str | None, specifier: "SpecifierSet") -> bool:
-    return version is not None and specifier.contains(version, prereleases=True)

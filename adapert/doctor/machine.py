@@ -1,4 +1,4 @@
-"""Cores, memory, GPUs, and whether Ray starts on them."""
+"""Checks of cores, memory and GPUs, and of whether Ray starts on them."""
 
 import os
 import shutil
@@ -7,13 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from adapert.doctor.findings import GB, Finding, State, describe_size
+from adapert.doctor.findings import GB, Finding, describe_size, ok, warning
 from adapert.errors import InputError, name_some
-
-if TYPE_CHECKING:
-    pass
 
 MIN_MEMORY = 2 * GB
 
@@ -27,7 +23,7 @@ CGROUP_FILES = {
     "": ("memory.max", "memory.current"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes"),
 }
-"""Controller's name to its files of limit and usage: of cgroup version 2, and of version 1."""
+"""Controller to its files of limit and usage, for cgroup versions 2 and 1."""
 
 
 @dataclass(frozen=True)
@@ -51,20 +47,18 @@ def check_cores() -> Finding:
     """Count the cores that trials may share."""
     from adapert.study.execution.resources import count_cpus
 
-    return Finding("cores", State.OK, f"{count_cpus()} of this machine's {os.cpu_count()}")
+    return ok(f"{count_cpus()} of this machine's {os.cpu_count()}")
 
 
 def check_memory(memory: Memory | None = None) -> Finding:
-    """Check that Ray and a trial fit into memory; None is measured."""
+    """Check that Ray and a trial fit into memory, which is measured if None."""
     memory = memory or measure_memory()
     found = f"{describe_size(memory.available)} of {describe_size(memory.total)} available"
     if memory.available >= MIN_MEMORY:
-        return Finding("memory", State.OK, found)
-    return Finding(
-        "memory",
-        State.WARNING,
+        return ok(found)
+    return warning(
         f"Ray and a trial should have {describe_size(MIN_MEMORY)} of memory, but {found}. End other "
-        "programs, or give the container more: docker run --memory=8g",
+        "programs, or give the container more: docker run --memory=8g"
     )
 
 
@@ -121,25 +115,23 @@ def _read_int(file: Path) -> int | None:
 
 
 def check_shared_memory(folder: Path = Path("/dev/shm"), free: int | None = None) -> Finding:
-    """Check the place of Ray's object store; `free` in bytes, None is measured."""
+    """Check the directory of Ray's object store; `free` is in bytes, measured if None."""
     if sys.platform != "linux":
-        return Finding("/dev/shm", State.OK, "not used by Ray on this system")
+        return ok("not used by Ray on this system")
     if free is None:
         free = shutil.disk_usage(folder).free if folder.is_dir() else 0
     if free >= MIN_SHARED_MEMORY:
-        return Finding("/dev/shm", State.OK, f"{describe_size(free)} free")
+        return ok(f"{describe_size(free)} free")
     found = f"{describe_size(free)} are free" if folder.is_dir() else "it is missing"
-    return Finding(
-        "/dev/shm",
-        State.WARNING,
+    return warning(
         f"Ray keeps objects in '{folder}' and should have {describe_size(MIN_SHARED_MEMORY)} there, but "
         f"{found}: it would use the disk. Remove old files, or start the container with: docker run "
-        "--shm-size=2g",
+        "--shm-size=2g"
     )
 
 
 def check_gpus(gpus: Sequence[Gpu] | None = None) -> Finding:
-    """List GPUs and their free memory, after computing on each; None are those of this machine."""
+    """List GPUs and their free memory; those of this machine if None, after computing on each."""
     gpus = find_gpus() if gpus is None else gpus
     if not gpus:
         return _explain_no_gpu()
@@ -148,12 +140,10 @@ def check_gpus(gpus: Sequence[Gpu] | None = None) -> Finding:
     )
     full = [f"{number}" for number, gpu in enumerate(gpus) if gpu.free < MIN_GPU_MEMORY]
     if not full:
-        return Finding("GPUs", State.OK, f"{len(gpus)}: {found}")
-    return Finding(
-        "GPUs",
-        State.WARNING,
+        return ok(f"{len(gpus)}: {found}")
+    return warning(
         f"A GPU should have {describe_size(MIN_GPU_MEMORY)} free, but these have less: {name_some(full)} "
-        f"of {found}. End the programs that nvidia-smi lists, or hide these GPUs with CUDA_VISIBLE_DEVICES.",
+        f"of {found}. End the programs that nvidia-smi lists, or hide these GPUs with CUDA_VISIBLE_DEVICES."
     )
 
 
@@ -187,22 +177,18 @@ def _explain_no_gpu() -> Finding:
     rest = "trials run on the CPU"
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None:
-        return Finding("GPUs", State.OK, f"none, since CUDA_VISIBLE_DEVICES is '{hidden}'; {rest}")
+        return ok(f"none, since CUDA_VISIBLE_DEVICES is '{hidden}'; {rest}")
     is_for_cpu = torch.version.cuda is None and torch.version.hip is None
-    reason = "torch is built for the CPU alone" if is_for_cpu else _cuda_error()
+    reason = "torch is built for the CPU only" if is_for_cpu else _cuda_error()
     if not has_nvidia_card():
-        return Finding("GPUs", State.OK, f"none ({reason}); {rest}")
+        return ok(f"none ({reason}); {rest}")
     public_version = torch.__version__.split("+")[0]
     cure = (
         f"Run: python -m pip install --force-reinstall torch=={public_version}"
         if is_for_cpu
         else "Install NVIDIA's driver, or start the container with: docker run --gpus all"
     )
-    return Finding(
-        "GPUs",
-        State.WARNING,
-        f"torch should use this machine's NVIDIA GPU, but cannot: {reason}; {rest}. {cure}",
-    )
+    return warning(f"torch should use this machine's NVIDIA GPU, but cannot: {reason}; {rest}. {cure}")
 
 
 def _cuda_error() -> str:
@@ -235,7 +221,7 @@ def check_ray() -> Finding:
         seconds = time.monotonic() - started
         ray.get(ray.remote(_do_nothing).remote(), timeout=RAY_TASK_SECONDS)
         task_seconds = time.monotonic() - started - seconds
-    return Finding("Ray", State.OK, f"started in {seconds:.1f} s, first task in {task_seconds:.1f} s")
+    return ok(f"started in {seconds:.1f} s, first task in {task_seconds:.1f} s")
 
 
 def _do_nothing() -> None:

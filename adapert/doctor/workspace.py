@@ -1,4 +1,4 @@
-"""Store, disk, data set and studies: can a study work with them?"""
+"""Checks of store, disk, data set and studies."""
 
 import os
 import shlex
@@ -8,42 +8,38 @@ import tempfile
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from adapert.doctor.findings import GB, Finding, State, describe_size
+from adapert.doctor.findings import GB, Finding, State, describe_size, ok, problem, warning
 from adapert.errors import InputError, name_some
 from adapert.files import parse_json
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind
-
-if TYPE_CHECKING:
-    pass
 
 LOW_DISK = 5 * GB
 
 MIN_DISK = GB // 5
 
 LOCK_SECONDS = 1.0
-"""How long another process may keep the store locked."""
+"""How long another process may hold the store's lock."""
 
 MAX_LEDGER_LINE = 10_000_000
-"""Bytes; a file without line ends is no ledger, and not to be read whole."""
+"""Bytes; a longer first line is no ledger's, and is not read whole."""
 
 
 def check_store(workspace: Path) -> Finding:
-    """Check that the MLflow store is whole, free to write, and of the installed MLflow's schema."""
+    """Check that the MLflow store is intact, writable, and has the schema of the installed MLflow."""
     from adapert.tracking.store import DATABASE, tracking_uri
 
     file = workspace.resolve() / DATABASE
     # SQLite takes an empty file for an empty database.
     if not file.exists() or file.stat().st_size == 0:
-        return Finding("store", State.OK, f"'{file}' will be made")
+        return ok(f"'{file}' will be created")
     if not os.access(file, os.W_OK):
-        return Finding("store", State.PROBLEM, _unusable(file, "this user may not write it"))
+        return problem(_unusable(file, "this user may not write it"))
     try:
         revision = _read_revision(file)
     except sqlite3.Error as error:
-        return Finding("store", State.PROBLEM, _explain_database_error(file, error))
-    return _judge_revision(file, tracking_uri(workspace), revision)
+        return problem(_explain_database_error(file, error))
+    return _check_revision(file, tracking_uri(workspace), revision)
 
 
 def _read_revision(file: Path) -> str | None:
@@ -52,7 +48,7 @@ def _read_revision(file: Path) -> str | None:
     with closing(
         sqlite3.connect(address, uri=True, timeout=LOCK_SECONDS, isolation_level=None)
     ) as connection:
-        connection.execute("BEGIN IMMEDIATE")  # takes the lock of a writer, and writes nothing
+        connection.execute("BEGIN IMMEDIATE")  # takes a writer's lock without writing
         connection.execute("ROLLBACK")
         [damage] = connection.execute("PRAGMA quick_check(1)").fetchone()
         if damage != "ok":
@@ -86,30 +82,24 @@ def _unusable(file: Path, reason: str) -> str:
     )
 
 
-def _judge_revision(file: Path, address: str, revision: str | None) -> Finding:
+def _check_revision(file: Path, address: str, revision: str | None) -> Finding:
     from adapert.tracking.store import known_revisions
 
     version = metadata.version("mlflow")
     revisions = known_revisions()
     if revision == revisions[0]:
-        return Finding(
-            "store", State.OK, f"'{file}', {describe_size(file.stat().st_size)}, of MLflow {version}'s schema"
-        )
+        return ok(f"'{file}', {describe_size(file.stat().st_size)}, of MLflow {version}'s schema")
     if revision is None:
-        return Finding(
-            "store",
-            State.WARNING,
+        return warning(
             f"'{file}' should hold MLflow's tables, but it has no schema revision: it is another program's, "
-            "or was cut while it was made. If no study starts, move it away.",
+            "or its creation was interrupted. If no study starts, move it away."
         )
     rule = f"The store's schema must be revision {revisions[0]}, that of MLflow {version}, but '{file}' has"
     if revision in revisions:
         cure = f"Copy the file as a backup, then run: mlflow db upgrade {shlex.quote(address)}"
-        return Finding("store", State.PROBLEM, f"{rule} the older {revision}. {cure}")
+        return problem(f"{rule} the older {revision}. {cure}")
     cure = "Give another --workspace, or the environment of the MLflow that wrote it."
-    return Finding(
-        "store", State.PROBLEM, f"{rule} {revision}, which that does not know: a newer one's. {cure}"
-    )
+    return problem(f"{rule} {revision}, which it does not know, so that a newer MLflow wrote it. {cure}")
 
 
 def check_disk(workspace: Path, free: int | None = None) -> Finding:
@@ -122,24 +112,21 @@ def check_disk(workspace: Path, free: int | None = None) -> Finding:
     workspace = workspace.absolute()
     above = next(folder for folder in (workspace, *workspace.parents) if folder.exists())
     try:
-        # Unnamed, so nothing is seen or left of it; a quota tells only when something is written.
+        # Unnamed, so that nothing is left of it; a quota shows only when something is written.
         with tempfile.TemporaryFile(dir=above) as probe:
             probe.write(b"\0" * 4096)
     except OSError as error:
-        return Finding(
-            "disk",
-            State.PROBLEM,
+        return problem(
             f"The workspace must be writable, but '{workspace}' is not: '{above}' says '{error.strerror}'. "
-            "Free some space, change its permissions, or give another --workspace.",
+            "Free some space, change its permissions, or give another --workspace."
         )
     free = shutil.disk_usage(above).free if free is None else free
     if free >= LOW_DISK:
-        return Finding("disk", State.OK, f"{describe_size(free)} free for '{workspace}'")
+        return ok(f"{describe_size(free)} free for '{workspace}'")
     state, word, least = (
         (State.PROBLEM, "must", MIN_DISK) if free < MIN_DISK else (State.WARNING, "should", LOW_DISK)
     )
     return Finding(
-        "disk",
         state,
         f"The workspace's disk {word} have {describe_size(least)} free, but {describe_size(free)} are left "
         f"for '{workspace}'. Free some space, or give a --workspace on another disk.",
@@ -147,24 +134,22 @@ def check_disk(workspace: Path, free: int | None = None) -> Finding:
 
 
 def check_data(data: Path | None) -> Finding:
-    """Read all of a prepared data set, first as a trial would; None is nothing to check."""
+    """Read all of a prepared data set, first as a trial would; None skips the check."""
     from adapert.data.prepared import check_content, check_values, read_prepared
     from adapert.data.schema import SPLITS
 
     if data is None:
-        return Finding("data", State.OK, "not checked: give --data DIR")
+        return ok("not checked: give --data DIR")
     dataset = read_prepared(data)
     check_values(dataset)
     try:
         check_values(read_prepared(data, SPLITS))
     except InputError as error:
-        return Finding("data", State.WARNING, f"Studies run, but 'adapert evaluate' would not. {error}")
+        return warning(f"Studies run, but 'adapert evaluate' would not. {error}")
     checked = "every file as written" if check_content(data) else "no checksums: of an earlier version"
     counts = ", ".join(f"{name} {len(split.table.perturbations):,}" for name, split in dataset.splits.items())
-    return Finding(
-        "data",
-        State.OK,
-        f"fingerprint {dataset.fingerprint}, {dataset.n_genes:,} genes, perturbations: {counts}; {checked}",
+    return ok(
+        f"fingerprint {dataset.fingerprint}, {dataset.n_genes:,} genes, perturbations: {counts}; {checked}"
     )
 
 
@@ -172,18 +157,16 @@ def check_studies(workspace: Path) -> Finding:
     """Check that every study's folder begins with a ledger that can be read."""
     studies = workspace.resolve() / "studies"
     if not studies.is_dir():
-        return Finding("studies", State.OK, f"none yet in '{workspace}'")
+        return ok(f"none yet in '{workspace}'")
     folders = sorted(path for path in studies.iterdir() if path.is_dir() and not path.name.startswith("."))
     unreadable = [folder.name for folder in folders if not _begins_ledger(folder / LEDGER_FILE)]
     if not unreadable:
-        return Finding("studies", State.OK, f"{len(folders)} in '{studies}'")
+        return ok(f"{len(folders)} in '{studies}'")
     found = f"{len(unreadable)} of {len(folders)} in '{studies}' do not: {name_some(unreadable)}"
-    return Finding(
-        "studies",
-        State.PROBLEM,
+    return problem(
         f"A study's folder must hold a {LEDGER_FILE} whose first line names a study of format "
         f"{FORMAT}, but {found}. Move them away, put a backup in their place, or use the "
-        "adapert that wrote them.",
+        "adapert that wrote them."
     )
 
 

@@ -5,7 +5,7 @@ Whoever ranks, tests, tabulates or draws metrics reads them here. To add one is 
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -39,49 +39,52 @@ INPUTS = {
     "observed_delta": "As `predicted_delta`.",
     "deg_mask": "True DEGs, as `predicted_delta`.",
     "target_mask": "Perturbed genes, as `predicted_delta`.",
-    "weights": "Of genes, from `deg_weights`, as `predicted_delta`.",
+    "weights": "Weights of genes, from `deg_weights`, as `predicted_delta`.",
     "control_mean": "Mean control profile, log1p units, (n_genes,); responses have none.",
     "predicted_cells": "`DifferentialExpression` of the emitted cells; responses have none.",
     "observed_cells": "`DifferentialExpression` of the real cells; responses have none.",
 }
 """What a metric can be computed from."""
 
-EPOCH_INPUTS = ("predicted_delta", "observed_delta", "deg_mask")
-"""What is at hand after every epoch."""
-
 DELTAS = ("predicted_delta", "observed_delta")
+WITH_DEGS = (*DELTAS, "deg_mask")
 CELLS = ("predicted_cells", "observed_cells")
 
-SHARE, CORRELATION, UNBOUNDED_ABOVE = (0.0, 1.0), (-1.0, 1.0), (0.0, math.inf)
+EPOCH_INPUTS = WITH_DEGS
+"""What is at hand after every epoch."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Metric:
     """One metric.
 
     Attributes:
-        name: In long tables and, after ``best_``, in trackers.
-        label: In figures, tables and pages.
+        name: Name in long tables and, after ``best_``, in trackers.
+        label: Name in figures, tables and pages.
+        inputs: Names in `INPUTS` of the function's arguments, in their order.
+        function: Returns values by perturbation, (n_perturbations,), or one number.
         better: Which values are better.
         bounds: Smallest and largest value that it can have; infinite where there is none.
         unit: Empty for a number without one.
-        inputs: Names in `INPUTS` of the function's arguments, in their order.
-        function: Gives values by perturbation, (n_perturbations,), or one number.
         is_scalar: Whether it gives one number over all perturbations.
+        correlates: For a scalar, which is a rank correlation over perturbations: the metric and the column of
+            the long table that it correlates, so that it can be computed on resampled perturbations.
         every_epoch: Whether it is cheap enough to be computed and reported after every epoch.
         at_end: Whether its mean is tracked as ``best_NAME`` at a trial's end, so that configs can be ranked
             by it.
-        cell_eval: What cell-eval 0.8.2 calls the same; empty where it has no such metric.
+        cell_eval: Name of the same metric in cell-eval 0.8.2; empty where there is none.
     """
 
     name: str
     label: str
+    inputs: tuple[str, ...]
+    function: Callable[..., Any]
+    _: KW_ONLY
     better: Direction
     bounds: tuple[float, float]
     unit: str = ""
-    inputs: tuple[str, ...]
-    function: Callable[..., Any]
     is_scalar: bool = False
+    correlates: tuple[str, str] | None = None
     every_epoch: bool = False
     at_end: bool = False
     cell_eval: str = ""
@@ -109,228 +112,93 @@ class Metric:
         return self.label + {"larger": " ↑", "smaller": " ↓", "neither": ""}[self.better]
 
 
+# Each kind of value has its direction and its bounds.
+_share = partial(Metric, better="larger", bounds=(0.0, 1.0))
+_correlation = partial(Metric, better="larger", bounds=(-1.0, 1.0))
+_error = partial(Metric, better="smaller", bounds=(0.0, math.inf))
+_amount = partial(Metric, better="neither", bounds=(0.0, math.inf))
+
 _ENTRIES = (
-    Metric(
-        name="pearson_delta",
-        label="Pearson-delta",
-        better="larger",
-        bounds=CORRELATION,
-        inputs=DELTAS,
-        function=pearson_delta,
-        every_epoch=True,
-        cell_eval="pearson_delta",
+    _correlation(
+        "pearson_delta", "Pearson-delta", DELTAS, pearson_delta, every_epoch=True, cell_eval="pearson_delta"
     ),
-    Metric(
-        name="pds",
-        label="PDS",
-        better="larger",
-        bounds=SHARE,
-        inputs=DELTAS,
-        function=pds,
-        every_epoch=True,
-    ),
-    Metric(
-        name="pds_without_target",
-        label="PDS without the target",
-        better="larger",
-        bounds=SHARE,
-        inputs=(*DELTAS, "target_mask"),
-        function=pds,
+    _share("pds", "PDS", DELTAS, pds, every_epoch=True),
+    _share(
+        "pds_without_target",
+        "PDS without the target",
+        (*DELTAS, "target_mask"),
+        pds,
         cell_eval="discrimination_score_l1",
     ),
-    Metric(
-        name="retrieval",
-        label="Retrieval",
-        better="larger",
-        bounds=SHARE,
-        inputs=DELTAS,
-        function=retrieval,
-        at_end=True,
+    _share("retrieval", "Retrieval", DELTAS, retrieval, at_end=True),
+    _share(
+        "rank_overlap_at_50", "Rank overlap@50", WITH_DEGS, partial(rank_overlap_at_k, k=50), every_epoch=True
     ),
-    Metric(
-        name="rank_overlap_at_50",
-        label="Rank overlap@50",
-        better="larger",
-        bounds=SHARE,
-        inputs=(*DELTAS, "deg_mask"),
-        function=partial(rank_overlap_at_k, k=50),
-        every_epoch=True,
+    _share("rank_overlap_at_100", "Rank overlap@100", WITH_DEGS, partial(rank_overlap_at_k, k=100)),
+    _share("rank_overlap_at_N", "Rank overlap@N", WITH_DEGS, partial(rank_overlap_at_k, k=None)),
+    _error("mse", "MSE of delta", DELTAS, mse, unit="log1p²", every_epoch=True, cell_eval="mse_delta"),
+    _error("mae", "MAE of delta", DELTAS, mae, unit="log1p", cell_eval="mae_delta"),
+    _error(
+        "rmse_top_10_degs", "RMSE of the top 10 DEGs", WITH_DEGS, partial(rmse_top_degs, k=10), unit="log1p"
     ),
-    Metric(
-        name="rank_overlap_at_100",
-        label="Rank overlap@100",
-        better="larger",
-        bounds=SHARE,
-        inputs=(*DELTAS, "deg_mask"),
-        function=partial(rank_overlap_at_k, k=100),
+    _error(
+        "rmse_top_20_degs", "RMSE of the top 20 DEGs", WITH_DEGS, partial(rmse_top_degs, k=20), unit="log1p"
     ),
-    Metric(
-        name="rank_overlap_at_N",
-        label="Rank overlap@N",
-        better="larger",
-        bounds=SHARE,
-        inputs=(*DELTAS, "deg_mask"),
-        function=partial(rank_overlap_at_k, k=None),
+    _correlation(
+        "centroid_pearson", "Pearson-delta from the centroid", DELTAS, centroid_pearson, at_end=True
     ),
+    _error("weighted_mse", "Weighted MSE", (*DELTAS, "weights"), weighted_mse, unit="log1p²"),
     Metric(
-        name="mse",
-        label="MSE of delta",
-        better="smaller",
-        bounds=UNBOUNDED_ABOVE,
-        unit="log1p²",
-        inputs=DELTAS,
-        function=mse,
-        every_epoch=True,
-        cell_eval="mse_delta",
-    ),
-    Metric(
-        name="mae",
-        label="MAE of delta",
-        better="smaller",
-        bounds=UNBOUNDED_ABOVE,
-        unit="log1p",
-        inputs=DELTAS,
-        function=mae,
-        cell_eval="mae_delta",
-    ),
-    Metric(
-        name="rmse_top_10_degs",
-        label="RMSE of the top 10 DEGs",
-        better="smaller",
-        bounds=UNBOUNDED_ABOVE,
-        unit="log1p",
-        inputs=(*DELTAS, "deg_mask"),
-        function=partial(rmse_top_degs, k=10),
-    ),
-    Metric(
-        name="rmse_top_20_degs",
-        label="RMSE of the top 20 DEGs",
-        better="smaller",
-        bounds=UNBOUNDED_ABOVE,
-        unit="log1p",
-        inputs=(*DELTAS, "deg_mask"),
-        function=partial(rmse_top_degs, k=20),
-    ),
-    Metric(
-        name="centroid_pearson",
-        label="Pearson-delta from the centroid",
-        better="larger",
-        bounds=CORRELATION,
-        inputs=DELTAS,
-        function=centroid_pearson,
-        at_end=True,
-    ),
-    Metric(
-        name="weighted_mse",
-        label="Weighted MSE",
-        better="smaller",
-        bounds=UNBOUNDED_ABOVE,
-        unit="log1p²",
-        inputs=(*DELTAS, "weights"),
-        function=weighted_mse,
-    ),
-    Metric(
-        name="weighted_r2",
-        label="Weighted R2",
+        "weighted_r2",
+        "Weighted R2",
+        (*DELTAS, "weights"),
+        weighted_r2,
         better="larger",
         bounds=(-math.inf, 1.0),
-        inputs=(*DELTAS, "weights"),
-        function=weighted_r2,
     ),
-    Metric(
-        name="collapse_ratio",
-        label="Collapse ratio",
-        better="neither",
-        bounds=UNBOUNDED_ABOVE,
-        inputs=(*DELTAS, "deg_mask"),
-        function=collapse_ratio,
-    ),
-    Metric(
-        name="l2_top_1000",
-        label="L2 of the 1,000 most expressed genes",
-        better="smaller",
-        bounds=UNBOUNDED_ABOVE,
+    _amount("collapse_ratio", "Collapse ratio", WITH_DEGS, collapse_ratio),
+    _error(
+        "l2_top_1000",
+        "L2 of the 1,000 most expressed genes",
+        (*DELTAS, "control_mean"),
+        l2_top_expressed,
         unit="log1p",
-        inputs=(*DELTAS, "control_mean"),
-        function=l2_top_expressed,
     ),
     # DES@k is the paper's Differential Expression Score at k, cell-eval's overlap at k. Without a k the word
     # names no metric here, since the paper also calls a recall of DEGs so (Eq. 27; `deg_recall`).
-    Metric(
-        name="overlap_at_50",
-        label="DES@50",
-        better="larger",
-        bounds=SHARE,
-        inputs=CELLS,
-        function=partial(overlap_at_k, k=50),
-        at_end=True,
-        cell_eval="overlap_at_50",
+    _share(
+        "overlap_at_50", "DES@50", CELLS, partial(overlap_at_k, k=50), at_end=True, cell_eval="overlap_at_50"
     ),
-    Metric(
-        name="overlap_at_100",
-        label="DES@100",
-        better="larger",
-        bounds=SHARE,
-        inputs=CELLS,
-        function=partial(overlap_at_k, k=100),
+    _share(
+        "overlap_at_100",
+        "DES@100",
+        CELLS,
+        partial(overlap_at_k, k=100),
         at_end=True,
         cell_eval="overlap_at_100",
     ),
-    Metric(
-        name="overlap_at_N",
-        label="DES@N",
-        better="larger",
-        bounds=SHARE,
-        inputs=CELLS,
-        function=partial(overlap_at_k, k=None),
-        cell_eval="overlap_at_N",
-    ),
-    Metric(
-        name="deg_recall",
-        label="DEG recall",
-        better="larger",
-        bounds=SHARE,
-        inputs=CELLS,
-        function=deg_recall,
-        cell_eval="de_sig_genes_recall",
-    ),
-    Metric(
-        name="direction_match",
-        label="Direction match",
-        better="larger",
-        bounds=SHARE,
-        inputs=CELLS,
-        function=direction_match,
-        cell_eval="de_direction_match",
-    ),
-    Metric(
-        name="spearman_lfc",
-        label="Spearman of log fold changes",
-        better="larger",
-        bounds=CORRELATION,
-        inputs=CELLS,
-        function=spearman_lfc,
-        cell_eval="de_spearman_lfc_sig",
+    _share("overlap_at_N", "DES@N", CELLS, partial(overlap_at_k, k=None), cell_eval="overlap_at_N"),
+    _share("deg_recall", "DEG recall", CELLS, deg_recall, cell_eval="de_sig_genes_recall"),
+    _share("direction_match", "Direction match", CELLS, direction_match, cell_eval="de_direction_match"),
+    _correlation(
+        "spearman_lfc", "Spearman of log fold changes", CELLS, spearman_lfc, cell_eval="de_spearman_lfc_sig"
     ),
     # No score: what `spearman_n_degs` is computed from on any part of the perturbations.
-    Metric(
-        name="n_predicted_degs",
-        label="Predicted DEGs",
-        better="neither",
-        bounds=UNBOUNDED_ABOVE,
+    _amount(
+        "n_predicted_degs",
+        "Predicted DEGs",
+        ("predicted_cells",),
+        n_predicted_degs,
         unit="genes",
-        inputs=("predicted_cells",),
-        function=n_predicted_degs,
         cell_eval="de_nsig_counts_pred",
     ),
-    Metric(
-        name="spearman_n_degs",
-        label="Spearman of DEG counts",
-        better="larger",
-        bounds=CORRELATION,
-        inputs=CELLS,
-        function=spearman_n_degs,
+    _correlation(
+        "spearman_n_degs",
+        "Spearman of DEG counts",
+        CELLS,
+        spearman_n_degs,
         is_scalar=True,
+        correlates=("n_predicted_degs", "n_degs"),
         at_end=True,
         cell_eval="de_spearman_sig",
     ),
@@ -354,9 +222,8 @@ def check_metrics(names: Iterable[str], source: str = "") -> None:
     """Refuse metrics that the catalogue does not have, before anything is said of which values are better.
 
     Args:
-        names: Of metrics.
-        source: Where they come from, such as ``"'per_perturbation.parquet'"``; empty where it goes without
-            saying.
+        names: Names of metrics.
+        source: Where they come from, such as ``"'per_perturbation.parquet'"``; empty where that is obvious.
 
     Raises:
         InputError: One or more are not in the catalogue.
@@ -371,7 +238,7 @@ def check_metrics(names: Iterable[str], source: str = "") -> None:
 
 
 def metrics_at_end() -> tuple[str, ...]:
-    """Name the metrics whose means a trial's end adds to what is tracked of it."""
+    """Name the metrics that are tracked at a trial's end, by their means."""
     return tuple(name for name, metric in METRICS.items() if metric.at_end)
 
 
@@ -383,7 +250,7 @@ def metrics_of_epochs() -> tuple[str, ...]:
 def compute_metrics(
     given: Mapping[str, Any], names: Collection[str] | None = None
 ) -> tuple[dict[str, FloatArray], dict[str, float]]:
-    """Compute every metric whose inputs are there.
+    """Compute every metric that has all its inputs.
 
     Args:
         given: Name in `INPUTS` to value. Data prepared from responses lack those of cells.

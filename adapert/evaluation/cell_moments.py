@@ -25,8 +25,8 @@ class CellMoments:
 
     Attributes:
         n_cells: (n_perturbations,).
-        sums: Of expression, log1p units, (n_perturbations, n_genes).
-        square_sums: Of its square, as `sums`.
+        sums: Sums of expression, log1p units, (n_perturbations, n_genes).
+        square_sums: Sums of its square, as `sums`.
     """
 
     n_cells: IntArray

@@ -49,6 +49,7 @@ class ControlTests:
         self._pools = []
         for perturbation in range(len(table.perturbations)):
             rows = controls.tested_rows(cells_per_batch(table, perturbation))
+            # Perturbations in the same cell lines share controls, which take long to sort.
             if rows.tobytes() not in pools:
                 pools[rows.tobytes()] = _Pool(controls.expression[rows], deg_test)
             self._pools.append(pools[rows.tobytes()])

@@ -1,7 +1,7 @@
 """Metrics of differential expression: predicted cells against observed cells, each tested against controls.
 
-Definitions are those of cell-eval 0.8.2, which the paper's tables were made with, to its treatment of
-perturbations without DEGs.
+Definitions are those of cell-eval 0.8.2, which the paper's tables were made with, down to its treatment of
+perturbations without DEGs. In all of them `predicted` is of the emitted cells, `observed` of the real ones.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class DifferentialExpression:
     """What a test of perturbed cells against controls says.
 
     Attributes:
-        log2_fold_change: Of perturbed over control cells, from `log2_fold_change`,
+        log2_fold_change: Fold change of perturbed over control cells, from `log2_fold_change`,
             (n_perturbations, n_genes).
         deg_mask: Differentially expressed genes, as `log2_fold_change`.
     """
@@ -47,6 +47,7 @@ def log2_fold_change(mean_expression: FloatArray, control_mean: FloatArray) -> F
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log2(np.expm1(mean_expression) / np.expm1(control_mean))
+    # 0 / 0: neither side expresses the gene, which pdex counts as no change.
     change: FloatArray = np.where(np.isnan(ratio), 0.0, ratio).astype(np.float32)
     return change
 
@@ -57,12 +58,8 @@ def overlap_at_k(
     """Share of the k strongest true DEGs among the k strongest predicted DEGs.
 
     Strength is the absolute log2 fold change. cell-eval 0.8.2: ``overlap_at_50``, ``overlap_at_100``,
-    ``overlap_at_N``; DES@50 and DES@100 of Table 2, and closest to the DES of Table 3.
-
-    Args:
-        predicted: Of emitted cells.
-        observed: Of real cells.
-        k: At most this many genes, and never more than there are true DEGs; None is all true DEGs.
+    ``overlap_at_N``; DES@50 and DES@100 of Table 2, and closest to the DES of Table 3. k is cut to the number
+    of true DEGs; None takes them all.
 
     Returns:
         (n_perturbations,), in [0, 1]; 0, not NaN, where there is no true DEG, as in cell-eval. Ties go to
@@ -79,10 +76,6 @@ def overlap_at_k(
 def deg_recall(predicted: DifferentialExpression, observed: DifferentialExpression) -> FloatArray:
     """Share of the true DEGs among the predicted DEGs (Eq. 27; cell-eval 0.8.2: ``de_sig_genes_recall``).
 
-    Args:
-        predicted: Of emitted cells.
-        observed: Of real cells.
-
     Returns:
         (n_perturbations,), in [0, 1]; NaN where there is no true DEG.
     """
@@ -92,11 +85,7 @@ def deg_recall(predicted: DifferentialExpression, observed: DifferentialExpressi
 def direction_match(predicted: DifferentialExpression, observed: DifferentialExpression) -> FloatArray:
     """Share of the true DEGs whose fold change has the predicted sign (Eq. 30).
 
-    cell-eval 0.8.2: ``de_direction_match``.
-
-    Args:
-        predicted: Of emitted cells; a fold change of exactly 0 matches no sign.
-        observed: Of real cells.
+    cell-eval 0.8.2: ``de_direction_match``. A predicted fold change of exactly 0 matches no sign.
 
     Returns:
         (n_perturbations,), in [0, 1]; NaN where there is no true DEG.
@@ -110,10 +99,6 @@ def spearman_lfc(predicted: DifferentialExpression, observed: DifferentialExpres
 
     cell-eval 0.8.2: ``de_spearman_lfc_sig``; "Spearman-lfc-sig" of Table 2. Eq. 29 writes weights, which
     cell-eval, and so this, has not.
-
-    Args:
-        predicted: Of emitted cells.
-        observed: Of real cells.
 
     Returns:
         Spearman's rho, ties sharing their mean rank, (n_perturbations,); NaN where there are fewer than
@@ -131,13 +116,9 @@ def spearman_n_degs(predicted: DifferentialExpression, observed: DifferentialExp
 
     cell-eval 0.8.2: ``de_spearman_sig``; "Spearman-sig" of Table 2.
 
-    Args:
-        predicted: Of emitted cells.
-        observed: Of real cells; perturbations without a true DEG are left out.
-
     Returns:
-        Spearman's rho; 1, as in cell-eval, where no perturbation has a true DEG; NaN where only one has,
-        or where the numbers of either side are equal.
+        Spearman's rho over the perturbations with a true DEG; 1, as in cell-eval, where there is none; NaN
+        where there is only one, or where the numbers of either side are equal.
     """
     has_degs = observed.n_degs > 0
     if not has_degs.any():
@@ -149,9 +130,6 @@ def n_predicted_degs(predicted: DifferentialExpression) -> FloatArray:
     """Number of predicted DEGs, (n_perturbations,): not a score, but what `spearman_n_degs` ranks.
 
     cell-eval 0.8.2: ``de_nsig_counts_pred``.
-
-    Args:
-        predicted: Of emitted cells.
     """
     return predicted.n_degs.astype(np.float64)
 
@@ -166,7 +144,7 @@ def _spearman(one: FloatArray | IntArray, other: FloatArray | IntArray) -> float
     """Pearson's r of ranks; infinite values rank first or last. NaN where either side is constant."""
     if len(one) < 2 or np.all(one == one[0]) or np.all(other == other[0]):
         return float("nan")
-    # Here, not above: scipy's import takes longer than commands that only name metrics.
+    # Imported late: scipy takes longer to load than commands that only name metrics take to run.
     from scipy.stats import rankdata
 
     return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import FloatArray, IntArray, SplitName
+from adapert.data.schema import FloatArray, SplitName
 from adapert.errors import InputError, name_some, nearest
 from adapert.evaluation.controls import ControlCells, cells_per_batch, control_cells
 
@@ -47,18 +47,21 @@ def emit_cells(
     Args:
         predicted_delta: log1p units, (n_perturbations, n_genes).
         dataset: Prepared from cells.
-        split: Whose perturbations, in the order of its table.
-        emission: The way.
+        split: Split of the perturbations, in the order of its table.
+        emission: How cells are made.
         generator: Draws the control cells; each perturbation from a stream of its own.
-
-    Yields:
-        Cells of each perturbation.
 
     Raises:
         InputError: An unknown way of emission.
     """
-    emit = EMISSIONS[_check_emission(emission)]
+    if emission not in EMISSIONS:
+        raise InputError(
+            f"Cells must be emitted in a known way ({name_some(EMISSIONS)}), but '{emission}' is not one."
+            f"{nearest(emission, EMISSIONS)}"
+        )
+    emit = EMISSIONS[emission]
     table, controls = dataset.splits[split].table, control_cells(dataset)
+    # With a stream each, no perturbation's cells depend on how many others there are.
     streams = generator.spawn(len(predicted_delta))
     for perturbation, (delta, stream) in enumerate(zip(predicted_delta, streams, strict=True)):
         cells = emit(cells_per_batch(table, perturbation), controls, stream)
@@ -70,9 +73,12 @@ def emit_cells(
 def _control_shift(
     n_cells: Mapping[int, int], controls: ControlCells, generator: np.random.Generator
 ) -> FloatArray:
-    rows = [_draw(controls.matched_rows(batch), n, generator) for batch, n in n_cells.items()]
-    drawn: FloatArray = controls.expression[np.concatenate(rows)].toarray()
-    return drawn
+    drawn = []
+    for batch, n in n_cells.items():
+        rows = controls.matched_rows(batch)
+        drawn.append(generator.choice(rows, n, replace=n > len(rows)))
+    cells: FloatArray = controls.expression[np.concatenate(drawn)].toarray()
+    return cells
 
 
 def _tiled(n_cells: Mapping[int, int], controls: ControlCells, generator: np.random.Generator) -> FloatArray:
@@ -81,22 +87,7 @@ def _tiled(n_cells: Mapping[int, int], controls: ControlCells, generator: np.ran
     return np.tile(mean.astype(np.float32), (sum(n_cells.values()), 1))
 
 
-def _draw(rows: IntArray, n: int, generator: np.random.Generator) -> IntArray:
-    drawn: IntArray = generator.choice(rows, n, replace=n > len(rows))
-    return drawn
-
-
 _Emit: TypeAlias = Callable[[Mapping[int, int], ControlCells, np.random.Generator], FloatArray]
 
 EMISSIONS: Mapping[EmissionName, _Emit] = {"control_shift": _control_shift, "tiled": _tiled}
 """Way to a function of the number of cells in each matching group, the controls and a generator."""
-
-
-def _check_emission(emission: str) -> EmissionName:
-    for name in EMISSIONS:
-        if name == emission:
-            return name
-    raise InputError(
-        f"Cells must be emitted in a known way ({name_some(EMISSIONS)}), but '{emission}' is none."
-        f"{nearest(emission, EMISSIONS)}"
-    )

@@ -18,7 +18,7 @@ from adapert.files import whole_file
 
 PERTURBATION_COLUMN = "target_gene"
 CONTROL_LABEL = "non-targeting"
-"""Column of `obs` and label that cell-eval 0.8.2 looks for where it is told no other."""
+"""Column of `obs` and label that cell-eval 0.8.2 looks for by default."""
 
 CELLS_AT_ONCE = 1_000
 
@@ -38,7 +38,7 @@ def write_emitted_pair(
     emission: EmissionName = "control_shift",
     generator: np.random.Generator,
 ) -> None:
-    """Write emitted and real cells of a split, each beside all real controls, as two .h5ad files.
+    """Write emitted and real cells of a split, each together with all real controls, as two .h5ad files.
 
     A generator in the same state emits the cells that `evaluate` scores. cell-eval's metrics of
     differential expression then equal its own where the data are of one cell line; of several, cell-eval
@@ -51,9 +51,9 @@ def write_emitted_pair(
     Args:
         predicted_delta: log1p units, (n_perturbations, n_genes), in the order of the split's table.
         dataset: Prepared from cells, with the split.
-        split: Which perturbations.
-        predicted_file: Emitted cells.
-        real_file: Observed cells.
+        split: Split of the perturbations.
+        predicted_file: File for the emitted cells.
+        real_file: File for the observed cells.
         emission: How cells are made from predictions; see `adapert.evaluation.emission`.
         generator: Draws the emitted cells.
 
@@ -73,10 +73,7 @@ def write_emitted_pair(
 
 
 def _write_cells(
-    path: Path,
-    labels: StringArray,
-    dataset: PreparedDataset,
-    perturbed: Iterable[scipy.sparse.csr_array],
+    path: Path, labels: StringArray, dataset: PreparedDataset, perturbed: Iterable[scipy.sparse.csr_array]
 ) -> None:
     from anndata.io import sparse_dataset, write_elem  # a second to import
 

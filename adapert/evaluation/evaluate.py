@@ -10,11 +10,16 @@ from adapert.data.prepared import PerturbationTable, PreparedDataset
 from adapert.data.schema import FloatArray, SplitName
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import compute_metrics
-from adapert.evaluation.cell_moments import cells_by_perturbation, measure_moments, t_against_rest
+from adapert.evaluation.cell_moments import (
+    CellMoments,
+    cells_by_perturbation,
+    measure_moments,
+    t_against_rest,
+)
 from adapert.evaluation.cell_tests import ControlTests
 from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.emission import EmissionName, EmittedCells, emit_cells
-from adapert.evaluation.inputs import gather_cell_inputs, gather_delta_inputs, perturbed_genes
+from adapert.evaluation.inputs import gather_inputs
 
 DEFINITIONS = "0.8.2"
 """Version of cell-eval whose definitions are followed; it changed its multiple-testing scope at 0.7.0."""
@@ -62,8 +67,8 @@ def evaluate(
 
     Args:
         predicted_delta: log1p units, (n_perturbations, n_genes), in the order of the split's table.
-        dataset: With the split.
-        split: Which perturbations.
+        dataset: Data set with the split.
+        split: Split of the perturbations.
         emission: How cells are made from predictions; see `adapert.evaluation.emission`.
         generator: Draws the emitted cells.
 
@@ -73,48 +78,43 @@ def evaluate(
     """
     table = dataset.splits[split].table
     _check_predictions(predicted_delta, table)
+    cells, clip_fraction = None, None
     if dataset.manifest["kind"] == "responses":
-        return _evaluate_responses(predicted_delta, dataset, table)
-    emitted = emit_cells(predicted_delta, dataset, split, emission, generator)
-    return _evaluate_cells(predicted_delta, emitted, dataset, split, emission)
-
-
-def _evaluate_responses(
-    predicted_delta: FloatArray, dataset: PreparedDataset, table: PerturbationTable
-) -> Evaluation:
-    # Responses are scores already: what differs from the mean response is the DEG score.
-    deg_score = table.delta - table.delta.mean(axis=0)
-    targets = perturbed_genes(table.perturbations, dataset)
-    given = gather_delta_inputs(predicted_delta, table.delta, table.deg_mask, targets, deg_score)
-    metrics, scalars = compute_metrics(given)
-    return Evaluation(per_perturbation=metrics, scalars=scalars, emission=None, clip_fraction=None)
-
-
-def _evaluate_cells(
-    predicted_delta: FloatArray,
-    emitted: Iterator[EmittedCells],
-    dataset: PreparedDataset,
-    split: SplitName,
-    emission: EmissionName,
-) -> Evaluation:
-    table = dataset.splits[split].table
-    moments = measure_moments(cells_by_perturbation(dataset, split))
-    targets = perturbed_genes(table.perturbations, dataset)
-    deg_score = t_against_rest(moments)
-    given = gather_delta_inputs(predicted_delta, table.delta, table.deg_mask, targets, deg_score)
-
-    tests, clip_fractions = ControlTests(dataset, table), list[float]()
-    predicted = tests.differential_expression(_expression_of(emitted, clip_fractions))
-    observed = DifferentialExpression(
-        log2_fold_change=tests.fold_changes(moments.means), deg_mask=table.deg_mask
+        # Responses are scores already: what differs from the mean response is the DEG score.
+        deg_score = table.delta - table.delta.mean(axis=0)
+    else:
+        moments = measure_moments(cells_by_perturbation(dataset, split))
+        deg_score = t_against_rest(moments)
+        emitted = emit_cells(predicted_delta, dataset, split, emission, generator)
+        cells, clip_fraction = _test_cells(emitted, moments, dataset, table)
+    given = gather_inputs(
+        dataset,
+        table.perturbations,
+        predicted_delta=predicted_delta,
+        observed_delta=table.delta,
+        deg_mask=table.deg_mask,
+        deg_score=deg_score,
+        cells=cells,
     )
-    metrics, scalars = compute_metrics(given | gather_cell_inputs(dataset, predicted, observed))
+    metrics, scalars = compute_metrics(given)
     return Evaluation(
         per_perturbation=metrics,
         scalars=scalars,
-        emission=emission,
-        clip_fraction=float(np.average(clip_fractions, weights=table.n_cells)),
+        emission=emission if cells else None,
+        clip_fraction=clip_fraction,
     )
+
+
+def _test_cells(
+    emitted: Iterable[EmittedCells], moments: CellMoments, dataset: PreparedDataset, table: PerturbationTable
+) -> tuple[tuple[DifferentialExpression, DifferentialExpression], float]:
+    """Test emitted and real cells against the controls; add the share of emitted values that were clipped."""
+    tests, clip_fractions = ControlTests(dataset, table), list[float]()
+    predicted = tests.differential_expression(_expression_of(emitted, clip_fractions))
+    # `prepare` tested the real cells already; only their fold changes are missing.
+    fold_changes = tests.fold_changes(moments.means)
+    observed = DifferentialExpression(log2_fold_change=fold_changes, deg_mask=table.deg_mask)
+    return (predicted, observed), float(np.average(clip_fractions, weights=table.n_cells))
 
 
 def _expression_of(emitted: Iterable[EmittedCells], clip_fractions: list[float]) -> Iterator[FloatArray]:

@@ -10,52 +10,42 @@ from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.mean_collapse import deg_weights
 
 
-def gather_delta_inputs(
+def gather_inputs(
+    dataset: PreparedDataset,
+    perturbations: StringArray,
+    *,
     predicted_delta: FloatArray,
     observed_delta: FloatArray,
     deg_mask: BoolArray,
-    target_mask: BoolArray,
     deg_score: FloatArray,
+    cells: tuple[DifferentialExpression, DifferentialExpression] | None = None,
 ) -> dict[str, Any]:
-    """Gather what metrics of deltas need, in double precision.
+    """Gather what metrics need, deltas in double precision.
 
     Args:
+        dataset: Has the control profile and the genes that perturbations target.
+        perturbations: Names, (n_perturbations,).
         predicted_delta: log1p units, (n_perturbations, n_genes).
         observed_delta: As `predicted_delta`.
         deg_mask: True DEGs, as `predicted_delta`.
-        target_mask: Perturbed genes, as `predicted_delta`.
         deg_score: What `deg_weights` weighs genes by, as `predicted_delta`.
+        cells: Tests of the emitted and of the real cells; None in data prepared from responses.
 
     Returns:
         Name in `adapert.evaluation.catalogue.INPUTS` to value.
     """
-    return {
+    given: dict[str, Any] = {
         "predicted_delta": predicted_delta.astype(np.float64),
         "observed_delta": observed_delta.astype(np.float64),
         "deg_mask": deg_mask,
-        "target_mask": target_mask,
+        "target_mask": perturbed_genes(perturbations, dataset),
         "weights": deg_weights(deg_score),
     }
-
-
-def gather_cell_inputs(
-    dataset: PreparedDataset, predicted: DifferentialExpression, observed: DifferentialExpression
-) -> dict[str, Any]:
-    """Gather what metrics need beside deltas, of data prepared from cells.
-
-    Args:
-        dataset: With the control profile.
-        predicted: Of the emitted cells.
-        observed: Of the real cells.
-
-    Returns:
-        As `gather_delta_inputs`.
-    """
-    return {
-        "control_mean": dataset.shared.control_mean,
-        "predicted_cells": predicted,
-        "observed_cells": observed,
-    }
+    if cells is not None:
+        predicted, observed = cells
+        control_mean = dataset.shared.control_mean
+        given |= {"control_mean": control_mean, "predicted_cells": predicted, "observed_cells": observed}
+    return given
 
 
 def perturbed_genes(perturbations: StringArray, dataset: PreparedDataset) -> BoolArray:

@@ -21,9 +21,9 @@ def build_long_table(
     which training and validation were redrawn (`adapert.data.regroup`).
 
     Args:
-        identity: ``run``, ``study``, ``variant``, ``config_digest`` and ``seed``: whose values these are.
-        dataset: With the split.
-        split: Which perturbations.
+        identity: ``run``, ``study``, ``variant``, ``config_digest`` and ``seed`` of the fit.
+        dataset: Data set with the split.
+        split: Split of the perturbations.
         metrics: Name to values, (n_perturbations,) each.
 
     Returns:
@@ -42,6 +42,7 @@ def build_long_table(
             **metrics,
         }
     )
+    # Everything but the metrics is repeated in each row.
     fixed = [column for column in LONG_COLUMNS if column not in ("metric", "value")]
     return wide.melt(fixed, list(metrics), "metric", "value")
 

@@ -1,7 +1,8 @@
 """Metrics that a prediction of the mean response does not score on.
 
 All perturbations share much of their response, so the mean of all is close to each: over all genes it
-correlates well. These metrics look at what is specific to a perturbation.
+correlates well. These metrics look at what is specific to a perturbation. Arguments are as in
+`adapert.evaluation.metrics`; `weights` are those of `deg_weights`, each row with sum 1.
 """
 
 import numpy as np
@@ -19,16 +20,13 @@ def centroid_pearson(predicted_delta: FloatArray, observed_delta: FloatArray) ->
     Pearson(predicted_p - c, observed_p - c) with c = mean over perturbations of observed_p: Systema's
     "Pearson delta with the perturbed reference".
 
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`.
-
     Returns:
         (n_perturbations,); 0 where the prediction is the centroid, NaN where the observed delta is, as
         it is for a single perturbation.
     """
     centroid = observed_delta.mean(axis=0, dtype=np.float64)
     predicted, observed = predicted_delta - centroid, observed_delta - centroid
+    # A float32 prediction of the centroid differs from the float64 one by rounding.
     size = NEGLIGIBLE * np.abs(observed_delta).max(initial=0)
     observed[_is_flat(observed, size)] = np.nan
     is_collapsed = _is_flat(predicted, size) & ~np.isnan(observed).any(axis=1)
@@ -38,10 +36,8 @@ def centroid_pearson(predicted_delta: FloatArray, observed_delta: FloatArray) ->
 def deg_weights(deg_score: FloatArray) -> FloatArray:
     """Turn DEG scores into weights of genes (Mejia et al. 2025).
 
-    |score| is scaled to [0, 1] by its minimum and maximum over genes, squared, and divided by its sum.
-
-    Args:
-        deg_score: Such as a t statistic against all other perturbed cells, (n_perturbations, n_genes).
+    |score|, such as a t statistic against all other perturbed cells, is scaled to [0, 1] by its minimum and
+    maximum over genes, squared, and divided by its sum.
 
     Returns:
         Non-negative, each row with sum 1, (n_perturbations, n_genes); equal where all scores are equal.
@@ -57,11 +53,6 @@ def deg_weights(deg_score: FloatArray) -> FloatArray:
 def weighted_mse(predicted_delta: FloatArray, observed_delta: FloatArray, weights: FloatArray) -> FloatArray:
     """Mean squared error of delta, genes weighted by `deg_weights` (WMSE of Mejia et al. 2025).
 
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`.
-        weights: Each row with sum 1, as `predicted_delta`.
-
     Returns:
         Squared log1p units, (n_perturbations,).
     """
@@ -75,11 +66,6 @@ def weighted_r2(predicted_delta: FloatArray, observed_delta: FloatArray, weights
     1 - sum w (predicted_p - observed_p)^2 / sum w (observed_p - c)^2, c = mean over perturbations of
     observed_p. Mejia et al. 2025 subtract the deviation's weighted mean in the denominator too; here the
     centroid itself scores exactly 0.
-
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`.
-        weights: Each row with sum 1, as `predicted_delta`.
 
     Returns:
         At most 1, (n_perturbations,); NaN where the observed delta is the centroid, as it is for a single
@@ -99,11 +85,6 @@ def collapse_ratio(
     """Divide the SD of the predicted by the SD of the observed delta, over the perturbation's DEGs.
 
     1 is the right amplitude; a prediction that collapsed to no or a common effect comes near 0.
-
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`.
-        deg_mask: True DEGs, as `predicted_delta`.
 
     Returns:
         (n_perturbations,); NaN where there are fewer than two DEGs or their observed delta is constant.

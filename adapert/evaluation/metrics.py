@@ -1,4 +1,8 @@
-"""Metrics of predicted against observed deltas, perturbation by perturbation (the paper's appendix B)."""
+"""Metrics of predicted against observed deltas, perturbation by perturbation (the paper's appendix B).
+
+In all of them `predicted_delta` and `observed_delta` are perturbed minus control expression in log1p units,
+`deg_mask` marks the true DEGs and `target_mask` the perturbed genes, each (n_perturbations, n_genes).
+"""
 
 import numpy as np
 
@@ -10,18 +14,16 @@ def pearson_delta(predicted_delta: FloatArray, observed_delta: FloatArray) -> Fl
 
     cell-eval 0.8.2: ``pearson_delta``.
 
-    Args:
-        predicted_delta: Predicted minus control expression, log1p units, (n_perturbations, n_genes).
-        observed_delta: Observed minus control expression, as `predicted_delta`.
-
     Returns:
         Pearson r, (n_perturbations,); NaN where either delta is constant.
     """
     predicted = _centred(predicted_delta)
     observed = _centred(observed_delta)
     norms = np.linalg.norm(predicted, axis=1) * np.linalg.norm(observed, axis=1)
+    # Centring a constant row leaves rounding, whose norm is not 0 and would give some r.
     is_constant = (np.ptp(predicted_delta, axis=1) == 0) | (np.ptp(observed_delta, axis=1) == 0)
     norms[is_constant] = np.nan
+    # Rounding can carry r past 1.
     r: FloatArray = np.clip((predicted * observed).sum(axis=1) / norms, -1, 1)
     return r
 
@@ -33,16 +35,11 @@ def pds(
 
     d_pt = ||predicted_p - observed_t||_1 over all evaluated perturbations t; the rank r_p counts those
     nearer than t = p, and ties share the mean rank; PDS = 1 - (r_p - 1) / n_perturbations. A constant
-    prediction scores above chance: print the mean baseline's PDS beside a model's.
+    prediction scores above chance: print the mean baseline's PDS next to a model's.
 
-    cell-eval 0.8.2's ``discrimination_score_l1``, except that it ranks ties in no stated order, and that
-    of a combination it leaves no gene out.
-
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`.
-        target_mask: Perturbed genes, as `predicted_delta`; where given, row p leaves its own perturbed
-            genes out of all its distances (cell-eval 0.8.2: ``exclude_target_gene``).
+    cell-eval 0.8.2's ``discrimination_score_l1``, except that cell-eval ranks ties in no stated order and
+    leaves no gene of a combination out. With `target_mask`, row p leaves its own perturbed genes out of all
+    its distances (cell-eval 0.8.2: ``exclude_target_gene``).
 
     Returns:
         (n_perturbations,), in (0, 1]; 1 for a single perturbation.
@@ -53,6 +50,7 @@ def pds(
         distance = _distance_without_targets(predicted_delta, observed_delta, target_mask)
     own = np.diagonal(distance)[:, None]
     n_nearer = (distance < own).sum(axis=1)
+    # Its own distance ties with itself.
     n_tied = (distance == own).sum(axis=1) - 1
     score: FloatArray = 1 - (n_nearer + n_tied / 2) / len(distance)
     return score
@@ -64,10 +62,6 @@ def retrieval(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatA
     TxPert's normalised retrieval: 1 / (N - 1) sum over q != p of
     1[Pearson(predicted_p, observed_p) >= Pearson(predicted_p, observed_q)]. Chance is a half.
 
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`.
-
     Returns:
         (n_perturbations,), in [0, 1]; NaN where a correlation with the own effect is undefined, and for a
         single perturbation. Perturbations of constant observed delta are not among the others.
@@ -76,6 +70,7 @@ def retrieval(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatA
     r = predicted @ observed.T
     own = np.diagonal(r)[:, None]
     n_others = (~np.isnan(r)).sum(axis=1) - 1
+    # Any comparison with NaN is false, so undefined correlations do not count.
     n_not_above = (own >= r).sum(axis=1) - 1
     share: FloatArray = n_not_above / np.where(np.isnan(own[:, 0]) | (n_others < 1), np.nan, n_others)
     return share
@@ -86,11 +81,7 @@ def rank_overlap_at_k(
 ) -> FloatArray:
     """Share of the k strongest true DEGs among the k genes of strongest predicted effect.
 
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`; its size ranks the true DEGs.
-        deg_mask: True DEGs, as `predicted_delta`.
-        k: At most this many genes, and never more than there are DEGs; None is all DEGs.
+    The size of `observed_delta` ranks the DEGs. k is cut to their number; None takes them all.
 
     Returns:
         (n_perturbations,), in [0, 1]; NaN where there is no DEG. Ties go to the earlier gene.
@@ -106,10 +97,6 @@ def rank_overlap_at_k(
 def mse(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatArray:
     """Mean over genes of the squared error of delta (cell-eval 0.8.2: ``mse_delta``).
 
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`.
-
     Returns:
         Squared log1p units, (n_perturbations,).
     """
@@ -119,10 +106,6 @@ def mse(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatArray:
 
 def mae(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatArray:
     """Mean over genes of the absolute error of delta (cell-eval 0.8.2: ``mae_delta``).
-
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`.
 
     Returns:
         log1p units, (n_perturbations,).
@@ -134,13 +117,9 @@ def mae(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatArray:
 def l2_top_expressed(
     predicted_delta: FloatArray, observed_delta: FloatArray, control_mean: FloatArray, n_top: int = 1_000
 ) -> FloatArray:
-    """L2 distance over the genes of highest control expression: the APP paper's metric.
+    """L2 distance over the `n_top` genes of highest control expression: the APP paper's metric.
 
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`.
-        control_mean: Mean control profile, log1p units, (n_genes,); ties go to the earlier gene.
-        n_top: Number of genes; all where there are fewer.
+    `control_mean` is the mean control profile, log1p units, (n_genes,). Ties go to the earlier gene.
 
     Returns:
         log1p units, (n_perturbations,).
@@ -155,11 +134,7 @@ def rmse_top_degs(
 ) -> FloatArray:
     """Root mean squared error over the k strongest true DEGs (GEARS: 20; PerturbedVAE: 10).
 
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        observed_delta: As `predicted_delta`; its size ranks the DEGs, ties going to the earlier gene.
-        deg_mask: True DEGs, as `predicted_delta`.
-        k: At most this many genes; all DEGs where there are fewer.
+    The size of `observed_delta` ranks the DEGs, ties going to the earlier gene.
 
     Returns:
         log1p units, (n_perturbations,); NaN where there is no DEG.
@@ -180,11 +155,8 @@ def mean_over_perturbations(values: FloatArray) -> float:
 def effective_rank(contexts: FloatArray) -> float:
     """Number of directions that contexts use: exp of the entropy of their singular values' shares.
 
-    Roy and Vetterli (2007). 1 where all contexts point one way: the collapse that a trainable target of
-    Eq. 20 allows.
-
-    Args:
-        contexts: (n_perturbations, size).
+    Roy and Vetterli (2007), for `contexts` of (n_perturbations, size). 1 where all of them point one way: the
+    collapse that a trainable target of Eq. 20 allows.
     """
     shares = np.linalg.svd(contexts, compute_uv=False)
     shares = shares / (shares.sum() or 1)  # All contexts may be 0.
@@ -194,6 +166,7 @@ def effective_rank(contexts: FloatArray) -> float:
 
 def strongest(effect: FloatArray, n_genes: int) -> IntArray:
     """Find the genes of largest absolute effect, ties going to the earlier gene, (at most n_genes,)."""
+    # The default sort breaks ties in an order that depends on the length.
     return np.argsort(-np.abs(effect), kind="stable")[:n_genes]
 
 
@@ -218,8 +191,8 @@ def _distance_without_targets(
 
 
 def _l1_distances(ones: FloatArray, others: FloatArray) -> FloatArray:
-    """Distance of each row to each of the others, (n_ones, n_others)."""
-    # Here, not above: scipy's import takes longer than commands that only name metrics.
+    """Compute the distance of each row to each of the others, (n_ones, n_others)."""
+    # Imported late: scipy takes longer to load than commands that only name metrics take to run.
     from scipy.spatial.distance import cdist
 
     distances: FloatArray = cdist(ones, others, "cityblock")

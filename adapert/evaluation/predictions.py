@@ -1,4 +1,4 @@
-"""The file of an evaluation's predictions: what every compared model said of every perturbation."""
+"""The file of an evaluation's predictions by every compared model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,11 +26,11 @@ DEG_LAYER = "is_deg"
 def build_predictions(
     dataset: PreparedDataset, split: SplitName, predicted_delta: Mapping[str, FloatArray]
 ) -> "AnnData":
-    """Lay predictions beside what was observed, perturbations by genes.
+    """Put predictions next to what was observed, perturbations by genes.
 
     Args:
-        dataset: With the split.
-        split: Whose perturbations were predicted.
+        dataset: Data set with the split.
+        split: Split that was predicted.
         predicted_delta: Variant to deltas, (n_perturbations, n_genes), in the split's order.
 
     Returns:
@@ -52,11 +52,7 @@ def build_predictions(
         obs=pd.DataFrame(observed, index=pd.Index(table.perturbations.astype(object), name="perturbation")),
         var=pd.DataFrame(index=pd.Index(dataset.gene_names.astype(object), name="gene")),
         layers={DEG_LAYER: np.array(table.deg_mask, dtype=bool), **layers},
-        uns={
-            "fingerprint": dataset.fingerprint,
-            "split": split,
-            "units": describe_units(dataset.manifest),
-        },
+        uns={"fingerprint": dataset.fingerprint, "split": split, "units": describe_units(dataset.manifest)},
     )
 
 
@@ -67,9 +63,6 @@ def write_predictions(predictions: "AnnData", folder: Path) -> None:
 
 def read_predictions(folder: Path) -> "AnnData":
     """Read the predictions of an evaluation, as `build_predictions` lays them out.
-
-    Args:
-        folder: That `adapert evaluate` wrote.
 
     Raises:
         InputError: It has no predictions, or a damaged file.

@@ -1,4 +1,4 @@
-"""How well the experiment reproduces itself: ceiling rows beside models (TxPert's methods).
+"""How well the experiment reproduces itself: ceilings to compare models with (TxPert's methods).
 
 Two replicates of every perturbation's cells are made; one stands for the prediction, the other for the
 observation. Neither way is a bound: halves have half the cells, and resampled counts vary between cells by
@@ -20,12 +20,12 @@ from adapert.evaluation.cell_moments import CellMoments, measure_moments, t_agai
 from adapert.evaluation.cell_tests import ControlTests
 from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.evaluate import Evaluation
-from adapert.evaluation.inputs import gather_cell_inputs, gather_delta_inputs, perturbed_genes
+from adapert.evaluation.inputs import gather_inputs
 
 ReplicateName: TypeAlias = Literal["split_half", "resampled"]
 
 WHOLE_COUNT = 0.05
-"""How far from a whole number a count may be that was read back from float32 log values."""
+"""Largest distance from a whole number of a count that is read back from float32 log values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def reproducibility(
 
     Args:
         dataset: Prepared from cells, with the split.
-        split: Which perturbations.
+        split: Split of the perturbations.
         replicates: ``"split_half"``: the cells in two random halves, each group by itself;
             ``"resampled"``: two sets of as many cells, each cell with its own number of counts, drawn from
             the multinomial over genes that is most likely for its group.
@@ -105,6 +105,7 @@ def split_halves(
     halves = []
     for perturbation in range(len(table.perturbations)):
         rows = generator.permutation(np.flatnonzero(cells.perturbation_index == perturbation))
+        # Every other cell of a shuffled group: its halves differ by one cell at most.
         rows = rows[np.argsort(cells.batch_index[rows], kind="stable")]
         halves.append((rows[::2], rows[1::2]))
     first, second = zip(*halves, strict=True)
@@ -124,8 +125,7 @@ def resamples(
 
 
 _Replicates: TypeAlias = Callable[
-    [PreparedDataset, SplitName, np.random.Generator],
-    tuple[Iterator[GroupedCells], Iterator[GroupedCells]],
+    [PreparedDataset, SplitName, np.random.Generator], tuple[Iterator[GroupedCells], Iterator[GroupedCells]]
 ]
 
 REPLICATES: Mapping[ReplicateName, _Replicates] = {"split_half": split_halves, "resampled": resamples}
@@ -155,7 +155,7 @@ def _resample(
 
 
 def _read_counts(expression: scipy.sparse.csr_array) -> tuple[FloatArray, FloatArray]:
-    """Read counts back from log values, whose smallest in a cell is taken for one count.
+    """Read counts back from log values: the smallest of a cell is taken for one count.
 
     Returns:
         Counts, (n_cells, n_genes), and what one count was scaled to, (n_cells,); 1 in an empty cell.
@@ -191,11 +191,16 @@ def _score(
     (predicted, predicted_delta, _), (observed, observed_delta, moments) = (
         _measure(dataset, tests, cells) for cells in replicates
     )
-    targets = perturbed_genes(table.perturbations, dataset)
-    given = gather_delta_inputs(
-        predicted_delta, observed_delta, observed.deg_mask, targets, t_against_rest(moments)
+    given = gather_inputs(
+        dataset,
+        table.perturbations,
+        predicted_delta=predicted_delta,
+        observed_delta=observed_delta,
+        deg_mask=observed.deg_mask,
+        deg_score=t_against_rest(moments),
+        cells=(predicted, observed),
     )
-    return compute_metrics(given | gather_cell_inputs(dataset, predicted, observed))
+    return compute_metrics(given)
 
 
 def _measure(

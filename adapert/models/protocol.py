@@ -24,7 +24,7 @@ class PerturbationModel(Protocol):
         """Learn from the training split; the validation split may choose, the test split is never read."""
 
     def refit(self, dataset: PreparedDataset) -> None:
-        """Learn anew from more perturbations, with what `fit` chose.
+        """Learn from scratch from more perturbations, with what `fit` chose.
 
         Args:
             dataset: Its one split is the training split, which has the validation perturbations too:
@@ -49,8 +49,8 @@ class Fit(Protocol):
         """Train one epoch.
 
         Returns:
-            Its report: ``epoch``, ``seconds``, the validation means of the cheap metrics, and
-            ``best_epoch``, ``best_pearson_delta``, ``best_pds``; more where the model has more to tell.
+            Its report: ``epoch``, ``seconds``, ``best_epoch``, and the validation means of the cheap metrics,
+            also those of the best epoch as ``best_...``; more where the model has more to report.
 
         Raises:
             DivergedError: The loss or a validation prediction became NaN or infinite.
@@ -63,7 +63,7 @@ class Fit(Protocol):
         """Write all that the next epoch depends on."""
 
     def restore_checkpoint(self, directory: Path) -> None:
-        """Go on from a checkpoint of the same config and seed."""
+        """Continue from a checkpoint of the same config and seed."""
 
     def write_weights(self, path: Path) -> None:
         """Write what the best epoch's predictions need; nothing where fitting again is as quick."""
@@ -71,7 +71,7 @@ class Fit(Protocol):
 
 @runtime_checkable
 class TrainedInEpochs(PerturbationModel, Protocol):
-    """A model whose fit is a matter of epochs: trials of it can be stopped early and gone on with."""
+    """A model whose fit is a matter of epochs: its trials can be stopped early and resumed."""
 
     def begin(self, dataset: PreparedDataset) -> Fit:
         """Start a fit; when it is finished, `predict` is that of its best epoch."""

@@ -1,8 +1,9 @@
 """Run a study's trial again, in this process, and compare every metric with what it reported."""
 
+import logging
 import math
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,13 +39,12 @@ from adapert.training.evaluation import evaluate_model
 from adapert.training.fit import begin_fit
 from adapert.training.threads import torch_threads
 
+_LOGGER = logging.getLogger(__name__)
+
 COMPARED = tuple(metric for metric in REPORTED if metric not in (*SYSTEM, "seconds"))
 """What a trial's numbers are: all that it reported but the time and the machine that it took."""
 
 COLUMNS = ("metric", "tracked", "again", "difference")
-
-Note = Callable[[str], None]
-"""Takes a line on what was just done."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ class RerunResult:
         return bool((self.metrics["difference"] == 0).all())
 
 
-def rerun_trial(
-    workspace: Path, run: str, data: Path | None = None, note: Note = lambda line: None
-) -> RerunResult:
+def rerun_trial(workspace: Path, run: str, data: Path | None = None) -> RerunResult:
     """Run a trial again, for as many epochs as it had.
 
     The rerun is tracked as a run of its own, which is part of no study.
@@ -82,7 +80,6 @@ def rerun_trial(
         run: A run's id in MLflow, ``"search/007"``, or a study's name, which stands for its best finished
             trial.
         data: Prepared data set of the trial, where it no longer lies where it was.
-        note: Told what differs from then, and of the training.
 
     Raises:
         InputError: No such study, trial or run, a trial without an epoch, or other data than the trial's.
@@ -95,7 +92,7 @@ def rerun_trial(
     device = _device_of(original)
     changes = compare_origins(study, original, device)
     for change in changes:
-        note(f"Not as then: {change}.")
+        _LOGGER.warning(f"Not as then: {change}.")
     # As many as the trial had, where that is tracked: sums may depend on their number.
     n_threads = original.n_threads or 1
     tags = _tags_of(original, config, study.run_id) | {
@@ -104,7 +101,7 @@ def rerun_trial(
         Tag.HOST: socket.gethostname(),
     }
     with tracked_rerun(open_store(workspace), original.name, config, tags) as rerun:
-        note(f"Training {original.name} again: {n_epochs} epochs at most, on {device}.")
+        _LOGGER.info(f"Training {original.name} again: {n_epochs} epochs at most, on {device}.")
         with torch_threads(n_threads):
             again = _train(config, original, torch.device(device), n_epochs, rerun)
         metrics = compare_metrics(original.metrics, again)

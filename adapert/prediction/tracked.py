@@ -1,6 +1,7 @@
 """Predictions from what studies left: a study's picked model, or one trial's weights."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,8 @@ from adapert.tracking.store import tracking_uri
 
 if TYPE_CHECKING:
     from adapert.prediction.predictions import Predictions
+
+_LOGGER = logging.getLogger(__name__)
 
 # What predicts needs torch, which takes seconds to import: `pick` keeps a model without it.
 
@@ -69,9 +72,7 @@ def predict_run(
     )
 
 
-def keep_picked_model(
-    workspace: Path, study: str, trials: Sequence[str], note: Callable[[str], None], data: Path | None = None
-) -> None:
+def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: Path | None = None) -> None:
     """Keep the model of a picked config: in the study's folder, and as an MLflow pyfunc.
 
     Several seeds are an ensemble. A reference model has none: it is fitted again in no time.
@@ -80,7 +81,6 @@ def keep_picked_model(
         workspace: Where the study lies.
         study: That was picked from.
         trials: All finished trials of the picked config, ``"search/007"``, the best first.
-        note: Told where the model is, or why there is none.
         data: Prepared data set of the trials, where it no longer lies where it was.
     """
     folder = study_folder(workspace, study)
@@ -94,17 +94,19 @@ def keep_picked_model(
         try:
             bundle = bundle_trials([find_trial(workspace, trial) for trial in trials], workspace, data)
         except InputError as error:
-            note(f"No model is kept of the picked config: {error}")
-            try_to_keep("that it has no picked model", partial(_untrack_model, workspace, study), note)
+            _LOGGER.warning(f"No model is kept of the picked config: {error}")
+            try_to_keep("that it has no picked model", partial(_untrack_model, workspace, study))
             return
         if (folder / LEDGER_FILE).is_file():
             write_bundle(bundle, kept)
 
     def track() -> None:
         address = track_model(workspace, study, bundle)
-        note(f"Logged the picked config's model, the mean of {format_count(len(trials), 'fit')}: {address}")
+        _LOGGER.info(
+            f"Logged the picked config's model, the mean of {format_count(len(trials), 'fit')}: {address}"
+        )
 
-    try_to_keep("the picked model", track, note)
+    try_to_keep("the picked model", track)
 
 
 def track_model(workspace: Path, study: str, bundle: Bundle) -> str:

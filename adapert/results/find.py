@@ -3,13 +3,13 @@
 import re
 from pathlib import Path
 
-from adapert.errors import InputError, name_some, nearest
+from adapert.errors import InputError
 from adapert.records import Tag
 from adapert.results.ledger import LedgerResults
 from adapert.results.study import StudyResults
 from adapert.results.tracked import TrackedResults
 from adapert.results.trial import TrialResult
-from adapert.study.engine.folders import study_folder, study_names
+from adapert.study.engine.folders import explain_unknown, study_folder, study_names
 from adapert.study.engine.ledger import LEDGER_FILE, EventKind, read_events
 from adapert.study.plan.study import make_printable
 from adapert.tracking.read import find_run, tag_of, tracked_names
@@ -32,12 +32,7 @@ def open_study(workspace: Path, name: str) -> StudyResults:
     tracked = tracked_names(tracking_uri(workspace)) if has_store(workspace) else []
     if name in tracked:
         return TrackedResults(tracking_uri(workspace), name)
-    names = sorted({*study_names(workspace), *tracked})
-    existing = f"It has {name_some(names)}." if names else "It has no study yet."
-    raise InputError(
-        f"There is no study '{name}' in '{workspace}'.{nearest(name, names)} {existing} Launch one, or "
-        "name its workspace with --workspace."
-    )
+    raise explain_unknown(workspace, name, sorted({*study_names(workspace), *tracked}))
 
 
 def is_study_name(name: str) -> bool:
@@ -49,13 +44,13 @@ def find_trial(workspace: Path, name: str) -> tuple[StudyResults, TrialResult]:
     """Find a trial, and its study.
 
     Args:
-        workspace: Where the study lies.
+        workspace: Workspace of the study.
         name: A run's id in MLflow, ``"search/007"``, or a study's name, which stands for its best finished
             trial.
 
     Raises:
-        InputError: No such study, trial or run, a run of something else, or no finished trial; or what is
-            no name of a trial.
+        InputError: No such study, trial or run, a run of something else, no finished trial, or a name that
+            cannot be a trial's.
     """
     if RUN_ID.fullmatch(name):
         return _find_run(workspace, name)
@@ -73,11 +68,11 @@ def find_trial(workspace: Path, name: str) -> tuple[StudyResults, TrialResult]:
 
 
 def find_studies(workspace: Path, config_digest: str) -> list[str]:
-    """Name the studies that tried a config, the one that asked for it first before others.
+    """Name the studies that tried a config, the first to do so first.
 
     Args:
-        workspace: Whose ledgers are read, and whose MLflow store where no ledger has it.
-        config_digest: Of the config (`Config.digest`).
+        workspace: Workspace to search; its MLflow store is read where no ledger has the config.
+        config_digest: `Config.digest` of the config.
 
     Raises:
         InputError: A damaged ledger, or a store that cannot be read.
@@ -91,7 +86,7 @@ def find_studies(workspace: Path, config_digest: str) -> list[str]:
 
 def _time_asked(workspace: Path, name: str, config_digest: str) -> float | None:
     ledger = study_folder(workspace, name) / LEDGER_FILE
-    if config_digest.encode() not in ledger.read_bytes():  # a thousand times as fast as to read its lines
+    if config_digest.encode() not in ledger.read_bytes():  # a thousand times as fast as reading its lines
         return None
     times = [
         event["time"]
@@ -104,9 +99,12 @@ def _time_asked(workspace: Path, name: str, config_digest: str) -> float | None:
 def _find_run(workspace: Path, run_id: str) -> tuple[StudyResults, TrialResult]:
     """Find the trial of a run of MLflow."""
     for name in study_names(workspace):
+        # Bytes first: parsing every ledger for one id would take seconds.
         if run_id.encode() in (study_folder(workspace, name) / LEDGER_FILE).read_bytes():
             results = LedgerResults(study_folder(workspace, name))
-            return results, _trial_of(results, run_id)
+            # The study's own run stands for its best trial.
+            of_run = [trial for trial in results.trials if trial.run_id == run_id]
+            return results, of_run[0] if of_run else results.best_trial()
     run = find_run(tracking_uri(workspace), run_id)
     kind = tag_of(run, Tag.KIND)
     if kind not in ("study", "trial"):
@@ -115,9 +113,3 @@ def _find_run(workspace: Path, run_id: str) -> tuple[StudyResults, TrialResult]:
         raise InputError(f"A run must be of a study's trial, but '{run_id}' is not. {cure}")
     study = open_study(workspace, tag_of(run, Tag.STUDY))
     return study, study.trial(tag_of(run, Tag.TRIAL)) if kind == "trial" else study.best_trial()
-
-
-def _trial_of(results: StudyResults, run_id: str) -> TrialResult:
-    """The trial that a run stands for; of the study's own run the best one."""
-    of_run = [trial for trial in results.trials if trial.run_id == run_id]
-    return of_run[0] if of_run else results.best_trial()

@@ -1,9 +1,8 @@
 """A study as the workspace has it: its ledger, and what its trials left in their folders."""
 
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,8 @@ PICK_FORMAT = 1
 class LedgerResults(StudyResults):
     """A study of a workspace."""
 
+    state: StudyState
+
     def __init__(self, folder: Path) -> None:
         """Read a study's ledger.
 
@@ -38,59 +39,30 @@ class LedgerResults(StudyResults):
         """
         self.folder, self.name = folder, folder.name
         self._events = read_events(folder / LEDGER_FILE)
-        self._state = fold(self._events)
-
-    @property
-    def state(self) -> StudyState:
-        """Its ledger, folded."""
-        return self._state
+        self.state = fold(self._events)
+        definition = self.state.definition
+        self.question = str(definition["study"]["question"])
+        self.started_at, self.wall_seconds = float(definition["time"]), self.state.seconds
+        self.fingerprint = str(definition["study"]["base"].get("data.fingerprint", ""))
+        self.git_commit, self.packages = str(definition["git_commit"]), str(definition["packages"])
+        self.run_id = self.state.run_ids.get("", "")
 
     @property
     def design(self) -> str:
         """What it was made for."""
-        return str(self._state.definition["study"]["plan"]["kind"])
-
-    @property
-    def question(self) -> str:
-        """What it was to answer."""
-        return str(self._state.definition["study"]["question"])
+        return str(self.state.definition["study"]["plan"]["kind"])
 
     @property
     def status(self) -> str:
         """Where it stands."""
-        if self._state.closed is not None:
-            return str(self._state.closed["status"])
-        return str(TrialStatus.RUNNING if self._is_running else TrialStatus.INTERRUPTED)
-
-    @property
-    def started_at(self) -> float:
-        """When it was launched."""
-        return float(self._state.definition["time"])
-
-    @property
-    def wall_seconds(self) -> float:
-        """Time with a process at work on it."""
-        return self._state.seconds
-
-    @property
-    def fingerprint(self) -> str:
-        """Of its data."""
-        return self._base.data.fingerprint
-
-    @property
-    def git_commit(self) -> str:
-        """Of the code it was launched with."""
-        return str(self._state.definition["git_commit"])
-
-    @property
-    def packages(self) -> str:
-        """Versions it was launched with."""
-        return str(self._state.definition["packages"])
+        if self.state.closed is not None:
+            return str(self.state.closed["status"])
+        return str(TrialStatus.RUNNING if is_held(self.folder) else TrialStatus.INTERRUPTED)
 
     @property
     def origin(self) -> Mapping[str, Any]:
         """Fingerprints of its code and packages."""
-        origin: Mapping[str, Any] = self._state.definition["origin"]
+        origin: Mapping[str, Any] = self.state.definition["origin"]
         return origin
 
     @property
@@ -116,16 +88,11 @@ class LedgerResults(StudyResults):
             "'adapert pick' again."
         )
 
-    @property
-    def run_id(self) -> str:
-        """Its own run in MLflow."""
-        return self._state.run_ids.get("", "")
-
     @cached_property
     def trials(self) -> Sequence[TrialResult]:
         """Every trial."""
         asked = _asked_of(self._events)
-        return [self._result_of(record, *asked[trial]) for trial, record in self._state.records.items()]
+        return [self._result_of(record, *asked[trial]) for trial, record in self.state.records.items()]
 
     def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Read what trials reported epoch by epoch."""
@@ -134,41 +101,44 @@ class LedgerResults(StudyResults):
             if event["event"] == EventKind.REPORTED:
                 reports[event["trial"]].append(event)
         rows = [
-            (f"{self.name}/{trial}", metric, event["epoch"], _number(event["metrics"][metric]))
+            (f"{self.name}/{trial}", metric, event["epoch"], event["metrics"][metric])
             for trial, of_trial in reports.items()
             for metric in metrics
             for event in of_trial
             if metric in event["metrics"]
         ]
-        return pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
+        frame = pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
+        return frame.astype({"value": float})  # the ledger writes null for NaN
 
     def file(self, trial: TrialResult, name: str) -> AbstractContextManager[Path]:
         """Give the path of a file that a trial left."""
         path = trial_folder(self.folder, trial.trial_id) / name
-        return _existing(path, trial)
+        if not path.is_file():
+            raise InputError(
+                f"Trial '{trial.name}' ended as {trial.status} and should have left '{path}', but the file "
+                "is not there. Put it back, or name another trial."
+            )
+        return nullcontext(path)
 
     def picked_model(self) -> AbstractContextManager[Path] | None:
         """Give the folder with the bundle of its picked config's model."""
         folder = self.folder / PICKED_MODEL_FOLDER
         return nullcontext(folder) if folder.is_dir() else None
 
-    @property
-    def _is_running(self) -> bool:
-        return is_held(self.folder)
-
     @cached_property
     def _base(self) -> Config:
-        return build_config(self._state.definition["study"]["base"])
+        return build_config(self.state.definition["study"]["base"])
 
     def _result_of(
         self, record: TrialRecord, config_digest: str, resources: Mapping[str, Any]
     ) -> TrialResult:
+        is_left = record.status == TrialStatus.RUNNING and self.status != TrialStatus.RUNNING
         return TrialResult(
             study=self.name,
             trial_id=record.trial_id,
             variant=record.variant,
             seed=record.seed,
-            status=self._status_of(record),
+            status=TrialStatus.INTERRUPTED if is_left else record.status,
             reason=str(record.reason or ""),
             message=record.message,
             host=record.host,
@@ -179,33 +149,14 @@ class LedgerResults(StudyResults):
             n_threads=int(resources.get("cpus_per_trial", 0)),
             git_commit=self.git_commit,
             packages=self.packages,
-            run_id=self._state.run_ids.get(record.trial_id, ""),
+            run_id=self.state.run_ids.get(record.trial_id, ""),
         )
-
-    def _status_of(self, record: TrialRecord) -> TrialStatus:
-        is_left = record.status == TrialStatus.RUNNING and self.status != TrialStatus.RUNNING
-        return TrialStatus.INTERRUPTED if is_left else record.status
 
 
 def write_pick(folder: Path, picked: PickRecord) -> None:
-    """Write down how a study's config was picked.
-
-    Args:
-        folder: The study's.
-        picked: How.
-    """
+    """Write how a study's config was picked into the study's folder."""
     said = {"format": PICK_FORMAT, "objective": picked.objective, "reevaluation": picked.reevaluation}
     write_whole(folder / PICK_FILE, json.dumps(said))
-
-
-@contextmanager
-def _existing(path: Path, trial: TrialResult) -> Iterator[Path]:
-    if not path.is_file():
-        raise InputError(
-            f"Trial '{trial.name}' ended as {trial.status} and should have left '{path}', but the file is "
-            "not there. Put it back, or name another trial."
-        )
-    yield path
 
 
 def _asked_of(events: Sequence[Event]) -> dict[str, tuple[str, Mapping[str, Any]]]:
@@ -218,7 +169,3 @@ def _asked_of(events: Sequence[Event]) -> dict[str, tuple[str, Mapping[str, Any]
         elif event["event"] == EventKind.ASKED:
             asked[event["trial"]] = event["config_digest"], resources
     return asked
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

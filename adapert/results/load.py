@@ -31,7 +31,7 @@ def load_per_perturbation(study: StudyResults, trials: Collection[str] | None = 
     Stopped trials are left out: their values are of another fidelity.
 
     Args:
-        study: Whose.
+        study: Study whose trials are loaded.
         trials: Names of those to load, ``"search/007"``; all where None.
 
     Returns:
@@ -101,9 +101,9 @@ def load_curves(study: StudyResults) -> pd.DataFrame:
 
 
 def _join(tables: "Sequence[Table]") -> pd.DataFrame:
-    """Put tables below each other; as Arrow's, which takes a tenth of pandas' time for a thousand."""
     from pyarrow import concat_tables
 
+    # Joined as Arrow's tables, which takes a tenth of pandas' time for a thousand.
     joined: pd.DataFrame = concat_tables(tables, promote_options="permissive").to_pandas()
     return joined
 

@@ -1,4 +1,4 @@
-"""What can be read of a study, whichever place it is read from."""
+"""What can be read of a study, whether from its ledger or from MLflow."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ class PickRecord:
     """How a study's config was last picked.
 
     Attributes:
-        objective: By which.
-        reevaluation: The study that trained its best again; empty where none did.
+        objective: Metric by which it was picked.
+        reevaluation: Study that retrained the best; empty where none did.
     """
 
     objective: str
@@ -30,13 +30,29 @@ class PickRecord:
 
 
 class StudyResults(ABC):
-    """A study that was launched, with all that its trials left.
+    """A study that was launched, with all that its trials left; what is not known of it is empty.
 
     Attributes:
-        name: Of the study.
+        name: Its name.
+        question: What it was to answer.
+        started_at: When it was launched, seconds since 1970.
+        wall_seconds: Time with a process at work on it; NaN where that is not known.
+        fingerprint: Fingerprint of its data set.
+        git_commit: Commit of the code it was launched with.
+        packages: Versions it was launched with: ``"torch 2.13.0, ..."``.
+        run_id: Its own run in MLflow.
+        state: Its ledger, folded; None where it is read from MLflow.
     """
 
     name: str
+    question: str
+    started_at: float
+    wall_seconds: float
+    fingerprint: str
+    git_commit: str
+    packages: str
+    run_id: str
+    state: StudyState | None = None
 
     @property
     @abstractmethod
@@ -49,43 +65,13 @@ class StudyResults(ABC):
 
     @property
     @abstractmethod
-    def question(self) -> str:
-        """What it was to answer; empty where that is not known."""
-
-    @property
-    @abstractmethod
     def status(self) -> str:
         """Where it stands: a `TrialStatus`, or ``"unknown"``."""
 
     @property
     @abstractmethod
-    def started_at(self) -> float:
-        """When it was launched, seconds since 1970."""
-
-    @property
-    @abstractmethod
-    def wall_seconds(self) -> float:
-        """Time with a process at work on it; NaN where that is not known."""
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """Of its data; empty where that is not known."""
-
-    @property
-    @abstractmethod
-    def git_commit(self) -> str:
-        """Of the code it was launched with; empty where that is not known."""
-
-    @property
-    @abstractmethod
-    def packages(self) -> str:
-        """Versions it was launched with: ``"torch 2.13.0, ..."``; empty where they are not known."""
-
-    @property
-    @abstractmethod
     def origin(self) -> Mapping[str, Any]:
-        """Fingerprints of its code and packages (`describe_code`); empty where they are not known."""
+        """Fingerprints of its code and packages (`describe_code`)."""
 
     @property
     @abstractmethod
@@ -96,16 +82,6 @@ class StudyResults(ABC):
     @abstractmethod
     def picked(self) -> PickRecord | None:
         """How its config was last picked; None where none was."""
-
-    @property
-    @abstractmethod
-    def run_id(self) -> str:
-        """Its own run in MLflow; empty where it has none."""
-
-    @property
-    def state(self) -> StudyState | None:
-        """Its ledger, folded; None where it is read from MLflow."""
-        return None
 
     @cached_property
     @abstractmethod
@@ -120,8 +96,8 @@ class StudyResults(ABC):
             metrics: Names of reported metrics.
 
         Returns:
-            Columns run, metric, epoch, value; a trial without a metric has no row of it. Of an epoch that was
-            trained twice, since a worker was lost, the later report.
+            Columns run, metric, epoch, value; a trial without a metric has no row of it. Where an epoch was
+            trained twice, since a worker was lost, the later report counts.
         """
 
     @abstractmethod
@@ -164,7 +140,7 @@ class StudyResults(ABC):
         return by_number[number.lstrip("0")]
 
     def best_trial(self) -> TrialResult:
-        """Find the finished trial of best validation Pearson-delta.
+        """Find the finished trial with the best validation Pearson-delta.
 
         Raises:
             InputError: None is finished.
@@ -179,13 +155,13 @@ class StudyResults(ABC):
 
     @property
     def how_to_finish(self) -> str:
-        """How it gets a finished trial, in a sentence."""
+        """Advice on how to get a finished trial, in a sentence."""
         if self.status == TrialStatus.RUNNING:
             return f"Wait for its first: 'adapert status {self.name}'."
         if self.status in (TrialStatus.INTERRUPTED, TrialStatus.STOPPED):
-            return f"Go on with it: adapert resume {self.name}"
+            return f"Continue it: adapert resume {self.name}"
         return f"See why with 'adapert status {self.name}', or launch it again under another name."
 
     def count(self, status: TrialStatus) -> int:
-        """Number of trials that stand so."""
+        """Number of trials with a status."""
         return sum(trial.status == status for trial in self.trials)

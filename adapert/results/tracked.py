@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from adapert.errors import InputError, name_some
 from adapert.records import CODE_DIFF_FILE, ORIGIN_FILE, Tag, TrialStatus
 from adapert.results.study import PickRecord, StudyResults
 from adapert.results.trial import TrialResult
-from adapert.tracking.artifacts import artifact, downloaded, read_text
+from adapert.tracking.artifacts import downloaded, read_text
 from adapert.tracking.read import find_run, open_client, reading_store, study_runs, tag_of, trial_runs
 
 if TYPE_CHECKING:
@@ -32,14 +32,22 @@ class TrackedResults(StudyResults):
         """Find a study's own runs.
 
         Args:
-            tracking_uri: MLflow's, such as ``"sqlite:////runs/mlflow.db"``.
-            name: Of the study.
+            tracking_uri: Address of the store, such as ``"sqlite:////runs/mlflow.db"``.
+            name: Name of the study.
 
         Raises:
             InputError: No such store or study.
         """
         self.tracking_uri, self.name = tracking_uri, name
         self._launches = study_runs(tracking_uri, name)
+        self._run = self._launches[-1]
+        self.question = tag_of(self._run, Tag.QUESTION)
+        self.started_at = float(self._run.info.start_time) / 1000
+        self.wall_seconds = 3600 * float(self._run.data.metrics.get("wall_hours", math.nan))
+        self.fingerprint = tag_of(self._run, Tag.DATA_FINGERPRINT)
+        self.git_commit = tag_of(self._run, Tag.GIT_COMMIT)
+        self.packages = tag_of(self._run, Tag.VERSIONS)
+        self.run_id = str(self._run.info.run_id)
 
     @property
     def design(self) -> str:
@@ -53,39 +61,9 @@ class TrackedResults(StudyResults):
         return designs.pop()
 
     @property
-    def question(self) -> str:
-        """What it was to answer."""
-        return tag_of(self._run, Tag.QUESTION)
-
-    @property
     def status(self) -> str:
         """Where it stands."""
         return tag_of(self._run, Tag.STATUS) or "unknown"
-
-    @property
-    def started_at(self) -> float:
-        """When it was launched."""
-        return float(self._run.info.start_time) / 1000
-
-    @property
-    def wall_seconds(self) -> float:
-        """Time with a process at work on it."""
-        return 3600 * float(self._run.data.metrics.get("wall_hours", math.nan))
-
-    @property
-    def fingerprint(self) -> str:
-        """Of its data."""
-        return tag_of(self._run, Tag.DATA_FINGERPRINT)
-
-    @property
-    def git_commit(self) -> str:
-        """Of the code it was launched with."""
-        return tag_of(self._run, Tag.GIT_COMMIT)
-
-    @property
-    def packages(self) -> str:
-        """Versions it was launched with."""
-        return tag_of(self._run, Tag.VERSIONS)
 
     @cached_property
     def origin(self) -> Mapping[str, Any]:
@@ -105,19 +83,19 @@ class TrackedResults(StudyResults):
         objective, _, reevaluation = tag_of(self._run, Tag.PICKED_BY).partition(" ")
         return PickRecord(objective, reevaluation) if objective else None
 
-    @property
-    def run_id(self) -> str:
-        """Its own run."""
-        return str(self._run.info.run_id)
-
     @cached_property
     def trials(self) -> Sequence[TrialResult]:
         """Every trial."""
+        # Oldest first, so that the later of two runs of a number stays.
         runs = {tag_of(run, Tag.TRIAL): run for run in trial_runs(self.tracking_uri, self.name)}
         return [_result_of(run) for run in runs.values()]
 
     def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Read what trials reported epoch by epoch."""
+
+        def latest(reports: "Iterable[Metric]") -> dict[int, float]:
+            return {report.step: report.value for report in sorted(reports, key=lambda each: each.timestamp)}
+
         client = open_client(self.tracking_uri)
         with reading_store():
             # One query a run and metric costs 2 ms; MLflow's public interface has none for several runs.
@@ -126,29 +104,20 @@ class TrackedResults(StudyResults):
                 for trial in self.trials
                 for metric in metrics
                 if metric in trial.metrics
-                for epoch, value in _latest_by_epoch(client.get_metric_history(trial.run_id, metric))
+                for epoch, value in sorted(latest(client.get_metric_history(trial.run_id, metric)).items())
             ]
         return pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
 
-    @contextmanager
-    def file(self, trial: TrialResult, name: str) -> Iterator[Path]:
+    def file(self, trial: TrialResult, name: str) -> AbstractContextManager[Path]:
         """Give the path of a file that a trial left."""
-        with artifact(find_run(self.tracking_uri, trial.run_id), self.tracking_uri, name) as path:
-            yield path
+        run = find_run(self.tracking_uri, trial.run_id)
+        return downloaded(f"{run.info.artifact_uri}/{name}", self.tracking_uri)
 
     def picked_model(self) -> AbstractContextManager[Path] | None:
         """Give the folder of its picked config's model, somewhere in which its bundle lies."""
         address = tag_of(self._run, Tag.PICKED_MODEL)
-        return self._logged_files(address) if address else None
-
-    @property
-    def _run(self) -> "Run":
-        """Its own run; of several launches the last."""
-        return self._launches[-1]
-
-    @contextmanager
-    def _logged_files(self, address: str) -> Iterator[Path]:
-        """Give a logged model's folder; MLflow would look its address up in the global store alone."""
+        if not address:
+            return None
         from mlflow.exceptions import MlflowException
 
         try:
@@ -158,8 +127,8 @@ class TrackedResults(StudyResults):
                 f"The study's picked model is '{address}', but the store cannot give it: {error.message} "
                 "Run 'adapert pick' again."
             ) from error
-        with downloaded(logged.artifact_location, self.tracking_uri) as folder:
-            yield folder
+        # MLflow itself would look the model's address up in the global store alone.
+        return downloaded(logged.artifact_location, self.tracking_uri)
 
 
 def _result_of(run: "Run") -> TrialResult:
@@ -186,16 +155,12 @@ def _result_of(run: "Run") -> TrialResult:
 def _typed(params: Mapping[str, str]) -> dict[str, Any]:
     """Give MLflow's strings the types of the config's fields; a fingerprint of digits stays a string."""
     defaults = Config().flat()
-    ordered = {name: params[name] for name in (*defaults, *params) if name in params}
-    return {name: _cast(text, defaults.get(name)) for name, text in ordered.items()}
-
-
-def _cast(text: str, like: Any) -> Any:
-    if isinstance(like, bool):
-        return text == "True"
-    return type(like)(text) if isinstance(like, int | float) else text
-
-
-def _latest_by_epoch(reports: "Iterable[Metric]") -> list[tuple[int, float]]:
-    latest = {report.step: report.value for report in sorted(reports, key=lambda report: report.timestamp)}
-    return sorted(latest.items())
+    typed: dict[str, Any] = {}
+    for name in (*defaults, *params):
+        if name in params:
+            text, like = params[name], defaults.get(name)
+            if isinstance(like, bool):
+                typed[name] = text == "True"  # bool("False") is True
+            else:
+                typed[name] = type(like)(text) if isinstance(like, int | float) else text
+    return typed

@@ -17,18 +17,18 @@ class TrialResult:
         study: Its study's name.
         trial_id: Unique in the study.
         variant: Named change from the study's base config.
-        seed: Of the trial.
+        seed: Seed of the trial.
         status: Where it stands.
         reason: Why it ended (an `EndReason`); empty where it has not.
         message: Why, in a sentence; may be empty.
         host: Where it last ran; empty where that is not known.
-        config_digest: Of its config.
+        config_digest: `Config.digest` of its config.
         config: All fields under their dotted names.
-        metrics: The last value of each.
+        metrics: Last value of each metric.
         device: ``"cpu"`` or ``"cuda"``; empty where that is not known.
-        n_threads: Of the trial; 0 where that is not known.
-        git_commit: Of the code that it ran with.
-        packages: Their versions then: ``"torch 2.13.0, ..."``.
+        n_threads: Number of threads; 0 where that is not known.
+        git_commit: Commit of the code that it ran with.
+        packages: Versions that it ran with: ``"torch 2.13.0, ..."``.
         run_id: Its run in MLflow; empty where it has none.
     """
 
@@ -73,7 +73,7 @@ class TrialResult:
         return build_config(dict(self.config))
 
     def to_row(self) -> dict[str, Any]:
-        """List what a frame of trials has of it, in `StudyResults.frame`'s order."""
+        """Build its row of `StudyResults.frame`."""
         identity = {
             "run": self.name,
             "trial": self.trial_id,

@@ -1,7 +1,8 @@
 """Pick a config: rank a study's, train the best few anew, and name the one that holds."""
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.runner import Closing
 from adapert.study.engine.state import count_asked, fold
-from adapert.study.execution.resources import Resources, build_resources
+from adapert.study.execution.resources import restore_resources
 from adapert.study.plan.definition import restore_study
 from adapert.study.plan.study import Design, Study
 from adapert.tracking.runs import keep_pick as track_pick
@@ -32,9 +33,7 @@ from adapert.workspace.launch import launch
 from adapert.workspace.resume import resume
 from adapert.workspace.session import StudyResult
 
-Note = Callable[[str], None]
-"""Takes a line on what was just done."""
-
+_LOGGER = logging.getLogger(__name__)
 
 N_WITH_INTERVAL = 20
 """Candidates that get an interval: a table and a bootstrap each."""
@@ -138,19 +137,18 @@ def add_intervals(picked: Pick, study: StudyResults) -> Pick:
     return replace(picked, candidates=candidates)
 
 
-def keep_pick(workspace: Path, study: str, picked: Pick, note: Note) -> None:
+def keep_pick(workspace: Path, study: str, picked: Pick) -> None:
     """Remember how a study's config was picked: in its folder, and with its run in MLflow.
 
     Args:
         workspace: Of the study.
         study: That was picked from.
         picked: How.
-        note: Told why MLflow did not take it, where it did not.
     """
     folder = study_folder(workspace, study)
     if (folder / LEDGER_FILE).is_file():
         write_pick(folder, PickRecord(picked.objective, picked.reevaluation))
-    track_pick(tracking_uri(workspace), study, picked.objective, picked.reevaluation, note)
+    track_pick(tracking_uri(workspace), study, picked.objective, picked.reevaluation)
 
 
 def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Study:
@@ -209,7 +207,7 @@ def train_anew(
     """
     named, is_begun = _find(wanted, study, workspace)
     if is_begun and _is_done(workspace, named.name):
-        console.print(f"Re-evaluated before, in '{named.name}'.", style="dim", soft_wrap=True)
+        _LOGGER.info(f"Re-evaluated before, in '{named.name}'.")
         return named.name
     place = _find_data(named, workspace, data)
     console.print(f"{named.name}: {named.question}", style="bold", soft_wrap=True, markup=False)
@@ -218,7 +216,10 @@ def train_anew(
         result = resume(workspace, named.name, console, resources, {}, data=place)
     else:
         named = replace(named, base=named.base.with_changes({"data.path": str(place)}))
-        result = launch(named, workspace, _build_resources(workspace, study, resources), Limits(), console)
+        ledger = study_folder(workspace, study) / LEDGER_FILE
+        session = fold(read_events(ledger)).session if ledger.exists() else {}
+        restored = restore_resources(session.get("resources", {}), resources)
+        result = launch(named, workspace, restored, Limits(), console)
     _check_finished(result, study)
     return named.name
 
@@ -263,19 +264,6 @@ def _find_data(study: Study, workspace: Path, data: Path | None) -> Path:
         return find_data(study.base, workspace, data)
     except InputError as error:
         raise InputError(f"{error} Or pick without re-evaluation by --no-reevaluation.") from error
-
-
-def _build_resources(workspace: Path, study: str, given: Mapping[str, Any]) -> Resources:
-    """Decide what may be used: what is given, and for the rest what the study had."""
-    ledger = study_folder(workspace, study) / LEDGER_FILE
-    session = fold(read_events(ledger)).session if ledger.exists() else {}
-    said = session.get("resources", {})
-    had = {entry.name: said[entry.name] for entry in fields(Resources) if entry.name in said}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    like = {"cpus_per_trial": 1, "gpus_per_trial": None, "max_concurrent": None, "device": "auto"} | had
-    if "device" in chosen:
-        like["gpus_per_trial"] = None  # of another device, or none
-    return build_resources(**like | chosen)
 
 
 def _check_finished(result: StudyResult, study: str) -> None:

@@ -1,4 +1,4 @@
-"""Where the best weight of the non-DEG loss lies, and how surely (Sec. 5.5 of the AdaPert paper)."""
+"""The best weight of the non-DEG loss, and how certain it is (Sec. 5.5 of the AdaPert paper)."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import pandas as pd
 
 from adapert.seeding import numpy_generator
 from adapert.statistics.estimates import pivot_replicates
-from adapert.statistics.two_level import CONFIDENCE, FloatArray
+from adapert.statistics.two_level import CONFIDENCE, TAILS, FloatArray
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 
@@ -22,10 +22,10 @@ _STRONG_EFFECTS = "large"
 
 
 class BestWeight(NamedTuple):
-    """A claim about the best weight of a group, and what the data say of it.
+    """A claim about the best weight of a group, and what the data say about it.
 
     Attributes:
-        claim: In words.
+        claim: The claim in words.
         group: Effect size.
         estimate: The weight whose mean is best.
         low: End of the central `CONFIDENCE` interval of `resample_best`.
@@ -42,7 +42,7 @@ class BestWeight(NamedTuple):
 
 
 def locate_best(frame: pd.DataFrame, seed: int, stream: str) -> Iterator[BestWeight]:
-    """Judge whether the best weight is near .01 for small and medium effects, and smaller for large ones.
+    """Decide whether the best weight is near .01 for small and medium effects, and smaller for large ones.
 
     Near is supported where the whole interval lies within `NEAR`, and not where none of it does. Smaller is
     supported where large effects have a smaller best weight than both other groups in `CONFIDENCE` of the
@@ -50,7 +50,7 @@ def locate_best(frame: pd.DataFrame, seed: int, stream: str) -> Iterator[BestWei
 
     Args:
         frame: The long table of one metric of which larger is better, with lambda_non.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
         stream: Name of their random stream.
     """
     resampled = {
@@ -60,16 +60,20 @@ def locate_best(frame: pd.DataFrame, seed: int, stream: str) -> Iterator[BestWei
     weights = {group: values for group, values in resampled.items() if len(values)}
     weak = [weights[group] for group in _WEAK_EFFECTS if group in weights]
     for group, values in weights.items():
-        low, high = _central(values)
+        # Between two weights of the grid nothing was run: the interval ends at weights that were.
+        low, high = map(float, np.quantile(values[1:], TAILS, method="nearest"))
         best = float(values[0])
         if group != _STRONG_EFFECTS:
             claim = "the best lambda_non is near .01"
             tried = frame["lambda_non"]
-            is_open = tried.min() < NEAR[0] and tried.max() > NEAR[1]  # else it has no choice
-            verdict = _judge_near(low, high) if is_open else UNDECIDED
+            # Of weights that are all near, the best one is near whatever the data say.
+            is_open = tried.min() < NEAR[0] and tried.max() > NEAR[1]
+            is_near, is_far = NEAR[0] <= low and high <= NEAR[1], high < NEAR[0] or low > NEAR[1]
+            verdict = _decide(is_open and is_near, is_open and is_far)
         elif len(weak) == len(_WEAK_EFFECTS):
-            is_smaller = (values < np.min(weak, axis=0))[1:]
-            claim, verdict = "the best lambda_non is smaller", _judge_share(float(is_smaller.mean()))
+            share = float((values < np.min(weak, axis=0))[1:].mean())
+            claim = "the best lambda_non is smaller"
+            verdict = _decide(share >= CONFIDENCE, share <= 1 - CONFIDENCE)
         else:
             continue
         yield BestWeight(claim, group, best, low, high, verdict)
@@ -102,13 +106,6 @@ def resample_best(frame: pd.DataFrame, generator: np.random.Generator) -> FloatA
     return np.asarray(weights[means.argmax(axis=1)], dtype=np.float64)
 
 
-def _central(weights: FloatArray) -> tuple[float, float]:
-    # Between two weights of the grid nothing was run: the interval ends at weights that were.
-    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    low, high = np.quantile(weights[1:], tails, method="nearest")
-    return float(low), float(high)
-
-
 def _align(frame: pd.DataFrame, weights: FloatArray) -> FloatArray | None:
     """Stack what all weights have in common, (n_weights, n_seeds, n_perturbations)."""
     tables = [pivot_replicates(frame[frame["lambda_non"] == weight]) for weight in weights]
@@ -124,13 +121,5 @@ def _align(frame: pd.DataFrame, weights: FloatArray) -> FloatArray | None:
     return values if values.shape[2] > 1 else None
 
 
-def _judge_near(low: float, high: float) -> str:
-    if NEAR[0] <= low and high <= NEAR[1]:
-        return SUPPORTED
-    return NOT_SUPPORTED if high < NEAR[0] or low > NEAR[1] else UNDECIDED
-
-
-def _judge_share(share: float) -> str:
-    if share >= CONFIDENCE:
-        return SUPPORTED
-    return NOT_SUPPORTED if share <= 1 - CONFIDENCE else UNDECIDED
+def _decide(is_supported: bool, is_refuted: bool) -> str:
+    return SUPPORTED if is_supported else NOT_SUPPORTED if is_refuted else UNDECIDED

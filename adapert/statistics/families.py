@@ -25,7 +25,7 @@ class Question:
 
     Attributes:
         asked: The question.
-        family: The comparisons whose p of one metric are corrected together, as captions name them.
+        family: The comparisons that are corrected together, metric by metric, as captions name them.
     """
 
     asked: str
@@ -53,7 +53,7 @@ def compare_variants(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
     Args:
         frame: The long table of one study and one split; metrics that are not wanted may be missing.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         effect_size and `PAIRED_COLUMNS`, as `summarize_paired`; without rows where nothing can be compared.
@@ -62,14 +62,9 @@ def compare_variants(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
 
 def compare_weights(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
-    """Answer `WEIGHTS`: each weight of a sensitivity study minus the smallest one, by rights 0.
+    """Answer `WEIGHTS`: each weight of a sensitivity study minus the smallest one, which should be 0.
 
-    Args:
-        frame: As in `compare_variants`, with lambda_non.
-        seed: Of the bootstrap.
-
-    Returns:
-        As `compare_variants`; variants are called by `name_weight`.
+    Like `compare_variants`, for a frame with lambda_non; variants are called by `name_weight`.
     """
     named = frame.assign(variant=frame["lambda_non"].map(name_weight))
     return _compare_with(named, name_weight(frame["lambda_non"].min()), seed)
@@ -85,7 +80,7 @@ def compare_models(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
 
     Args:
         frame: The long table of one evaluation.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         variant, reference, effect_size and the other `PAIRED_COLUMNS`, a family a variant and metric; without
@@ -108,7 +103,7 @@ def compare_two_models(frame: pd.DataFrame, model: str, baseline: str, seed: int
         frame: As in `compare_models`, with both.
         model: Variant.
         baseline: Variant. One that is no reference model is in no family: the two are one of their own.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         The rows of the two, as `compare_models`.
@@ -131,11 +126,12 @@ def _references_of(frame: pd.DataFrame, model: str) -> list[str]:
 
 
 def _subtract(frame: pd.DataFrame, variant: str, references: list[str], seed: int) -> pd.DataFrame:
-    """Turn "each reference minus the variant" round, so that one variant's differences share a family."""
+    """Negate "each reference minus the variant", so that one variant's differences share a family."""
     compared = frame[frame["variant"].isin([variant, *references])]
     turned = summarize_paired(compared, variant, seed=seed).rename(
         columns={"variant": "reference", "low": "high", "high": "low", "wins": "losses", "losses": "wins"}
     )
+    # The names of the two ends and of wins and losses are exchanged above.
     for column in ("difference", "low", "high", "standardized_difference"):
         turned[column] = -turned[column]
     return turned.assign(variant=variant)

@@ -14,22 +14,10 @@ from adapert.statistics.significance import holm, signed_rank_p
 from adapert.statistics.two_level import N_RESAMPLES, FloatArray, find_interval, measure_spread
 
 PAIRED_COLUMNS = (
-    "variant",
-    "metric",
-    "difference",
-    "low",
-    "high",
-    "p_wilcoxon",
-    "p",
-    "p_holm",
-    "wins",
-    "ties",
-    "losses",
-    "standardized_difference",
-    "n_perturbations",
-    "n_seeds",
+    *("variant", "metric", "difference", "low", "high", "p_wilcoxon", "p", "p_holm"),
+    *("wins", "ties", "losses", "standardized_difference", "n_perturbations", "n_seeds"),
 )
-"""Of `summarize_paired`, after its keys."""
+"""Columns of `summarize_paired`, after its keys."""
 
 ROUNDING = 1e-12
 """Differences up to this size are rounding of an average, and count as 0."""
@@ -61,7 +49,7 @@ def summarize_paired(
             seed, perturbation, metric, value and `keys`.
         reference: Variant that is subtracted.
         keys: Columns to group by. With ``effect_size`` among them, all sizes together are the group ``all``.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         A row a group, variant and metric: `keys` and `PAIRED_COLUMNS`, sorted by `keys`, metric and variant.
@@ -94,13 +82,14 @@ def compare_pairs(
     """
     known = drop_unknown(differences)
     means = average_over_seeds(known)
+    spread = np.std(means, ddof=1) if len(means) > 1 else 0.0
     comparison = Comparison(
         difference=float(means.mean()) if len(means) else np.nan,
         low=np.nan,
         high=np.nan,
         p_wilcoxon=np.nan,
         p=np.nan,
-        standardized_difference=_standardize(means),
+        standardized_difference=float(means.mean() / spread) if spread > ROUNDING else np.nan,
         n_perturbations=known.shape[1],
         n_seeds=known.shape[0],
     )
@@ -127,6 +116,7 @@ def correct_family(table: pd.DataFrame) -> pd.DataFrame:
 
 def _compare(arms: Arms, seed: int) -> dict[str, object]:
     ours, theirs = align_pairs(arms.rows, arms.reference_rows)
+    # Named after the comparison: no draw changes when another variant joins the table.
     generator = numpy_generator(seed, stream_name(tuple(arms.identity.values())))
     means = average_over_seeds(drop_unknown(ours - theirs))
     counts = _count_wins(means, find_metric(arms.metric).gain)
@@ -139,8 +129,3 @@ def _count_wins(differences: FloatArray, gain: float) -> dict[str, object]:
         return {"wins": pd.NA, "ties": pd.NA, "losses": pd.NA}
     gains = gain * differences
     return {"wins": int((gains > 0).sum()), "ties": int((gains == 0).sum()), "losses": int((gains < 0).sum())}
-
-
-def _standardize(differences: FloatArray) -> float:
-    spread = np.std(differences, ddof=1) if len(differences) > 1 else 0.0
-    return float(np.mean(differences) / spread) if spread > ROUNDING else np.nan

@@ -31,10 +31,10 @@ class Arms:
 
     Attributes:
         group: Key to value.
-        metric: Whose values.
-        variant: Compared with the reference.
-        rows: Of the variant.
-        reference_rows: Of the reference; empty where the group has none.
+        metric: Name of the metric.
+        variant: Name of the variant that is compared.
+        rows: Rows of the variant.
+        reference_rows: Rows of the reference; empty where the group has none.
     """
 
     group: dict[str, Any]
@@ -60,7 +60,12 @@ def iterate_arms(frame: pd.DataFrame, reference: str, keys: Sequence[str]) -> It
     Raises:
         InputError: The frame has no row of the reference.
     """
-    _check_reference(frame, reference)
+    variants = sorted(set(frame["variant"].astype(str)))
+    if reference not in variants:
+        raise InputError(
+            f"Variants are compared with '{reference}', but the long table has no row of it."
+            f"{nearest(reference, variants)} Launch a study with that variant, or name another reference."
+        )
     for names, group in pool_effect_sizes(frame, keys).groupby([*keys, "metric"], observed=True):
         *values, metric = names
         rows = {str(variant): own for variant, own in group.groupby("variant", observed=True)}
@@ -79,7 +84,8 @@ def pool_effect_sizes(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 def has_one_fit(variant: str) -> bool:
     """Whether a variant has one fit on a split, whatever the seed.
 
-    Models without chance and ceilings have; an ensemble counts too, its own luck is then left out.
+    Models without chance and ceilings have; an ensemble counts too, whose own between-seed variance is then
+    left out.
     """
     return variant in WITHOUT_CHANCE | CEILINGS or variant.endswith(ENSEMBLE_SUFFIX)
 
@@ -91,54 +97,30 @@ def align_pairs(rows: pd.DataFrame, reference_rows: pd.DataFrame) -> tuple[Float
     each split, with every seed of the other.
 
     Args:
-        rows: Of one variant and metric.
-        reference_rows: Of another variant and the same metric.
+        rows: Rows of one variant and metric.
+        reference_rows: Rows of another variant and the same metric.
 
     Returns:
         Values of either, (n_seeds, n_perturbations); NaN in both where one of them has no value.
     """
     if rows["value"].isna().all() or reference_rows["value"].isna().all():
         return np.empty((0, 0)), np.empty((0, 0))
-    own, other = _spread_fits(
-        (pivot_replicates(rows), has_one_fit(_variant(rows))),
-        (pivot_replicates(reference_rows), has_one_fit(_variant(reference_rows))),
-    )
+    own, other = pivot_replicates(rows), pivot_replicates(reference_rows)
+    is_one, is_other = (has_one_fit(str(table["variant"].iloc[0])) for table in (rows, reference_rows))
+    seeds = None if is_one and is_other else other.index if is_one else own.index
+    if is_one:
+        own = _repeat(own, seeds)
+    if is_other:
+        other = _repeat(other, seeds)
     own, other = own.align(other, join="inner")
     is_pair = own.notna() & other.notna()
     first, second = (table.where(is_pair).to_numpy(dtype=np.float64) for table in (own, other))
     return first, second
 
 
-def _spread_fits(
-    own: tuple[pd.DataFrame, bool], other: tuple[pd.DataFrame, bool]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Repeat the one fit of a variant for each seed of the other; two such variants are left by split."""
-    (one, is_one_fit), (two, is_other_fit) = own, other
-    if is_one_fit and is_other_fit:
-        return _by_split(one), _by_split(two)
-    if is_one_fit:
-        return _repeat(_by_split(one), two.index), two
-    if is_other_fit:
-        return one, _repeat(_by_split(two), one.index)
-    return one, two
-
-
-def _by_split(table: pd.DataFrame) -> pd.DataFrame:
-    return table.groupby(level="split_seed").mean()
-
-
-def _repeat(by_split: pd.DataFrame, replicates: pd.Index) -> pd.DataFrame:
+def _repeat(table: pd.DataFrame, replicates: pd.Index | None) -> pd.DataFrame:
+    """Lay the one fit of a variant out by split, or once for each of the other variant's replicates."""
+    by_split = table.groupby(level="split_seed").mean()
+    if replicates is None:
+        return by_split
     return by_split.reindex(replicates.get_level_values("split_seed")).set_axis(replicates)
-
-
-def _variant(rows: pd.DataFrame) -> str:
-    return str(rows["variant"].iloc[0])
-
-
-def _check_reference(frame: pd.DataFrame, reference: str) -> None:
-    variants = sorted(set(frame["variant"].astype(str)))
-    if reference not in variants:
-        raise InputError(
-            f"Variants are compared with '{reference}', but the long table has no row of it."
-            f"{nearest(reference, variants)} Launch a study with that variant, or name another reference."
-        )

@@ -1,25 +1,14 @@
-"""`spearman_n_degs`, which has one value over all perturbations, computed anew on every resample of these."""
+"""Metrics with one value over all perturbations, computed again on every resample of the perturbations."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from adapert.evaluation.catalogue import METRICS
 from adapert.seeding import numpy_generator
 from adapert.statistics.estimates import pivot_replicates, stream_name
-from adapert.statistics.two_level import (
-    NO_INTERVAL,
-    FloatArray,
-    Resampled,
-    draw_counts,
-    find_interval,
-)
-
-SCALAR = "spearman_n_degs"
-"""Spearman over perturbations of the predicted with the observed number of DEGs."""
-
-SOURCE = "n_predicted_degs"
-"""Metric of the long table that it is computed from, beside the column ``n_degs``."""
+from adapert.statistics.two_level import NO_INTERVAL, FloatArray, Resampled, draw_counts, find_interval
 
 _ROUNDING = 1e-9
 
@@ -27,28 +16,38 @@ _FEWEST = 4
 """Perturbations without which a rank correlation has no interval."""
 
 
-def summarize_scalar(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) -> pd.DataFrame:
-    """Summarise `SCALAR`: its mean over seeds, and its interval, for each combination of keys.
+def summarize_scalars(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) -> pd.DataFrame:
+    """Summarise the catalogue's scalars: mean over seeds and interval, for each combination of keys.
 
     Args:
-        frame: The long table with rows of `SOURCE`, split_seed, seed, perturbation, n_degs, value and `keys`.
+        frame: The long table with split_seed, seed, perturbation, metric, value, `keys`, and the rows and
+            the column that each scalar correlates (`Metric.correlates`).
         keys: Columns to group by, at least one.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
-        The columns of `summarize_by`, with `SCALAR` as metric. Perturbations without an observed DEG are
-        left out, and not counted; so are seeds without a value, which predict equal numbers throughout. The
-        mean is NaN where no seed has a value, and the interval below four perturbations. Empty where
-        the frame has no `SOURCE`, as of data without cells.
+        The columns of `summarize_by`. Perturbations without an observed DEG are left out, and not counted; so
+        are seeds without a value, which predict equal numbers throughout. The mean is NaN where no seed has a
+        value, and the interval below four perturbations. Without rows of what a scalar correlates, as of data
+        without cells, it has none.
     """
     rows = []
-    for names, group in frame[frame["metric"] == SOURCE].groupby(list(keys), observed=True):
-        generator = numpy_generator(seed, stream_name((*names, SCALAR)))
-        tables = (pivot_replicates(rows) for rows in (group, _observed(group)))
-        predicted, observed = (table.to_numpy(dtype=np.float64) for table in tables)
-        resampled = _resample(predicted, observed, generator)
-        estimate = {"metric": SCALAR, "mean": resampled.estimate, **_interval(resampled, generator)}
-        rows.append(dict(zip(keys, names, strict=True)) | estimate | _counts(resampled))
+    for metric in METRICS.values():
+        if metric.correlates is None:
+            continue
+        source, column = metric.correlates
+        for names, group in frame[frame["metric"] == source].groupby(list(keys), observed=True):
+            generator = numpy_generator(seed, stream_name((*names, metric.name)))
+            true = group.assign(value=group[column].where(group["value"].notna()))
+            predicted, observed = (
+                pivot_replicates(table).to_numpy(dtype=np.float64) for table in (group, true)
+            )
+            resampled = _resample(predicted, observed, generator)
+            is_enough = resampled.n_perturbations >= _FEWEST and resampled.by_seed_draws.size > 0
+            interval = find_interval(resampled, generator) if is_enough else NO_INTERVAL
+            estimate = {"metric": metric.name, "mean": resampled.estimate, **interval._asdict()}
+            counts = {"n_perturbations": resampled.n_perturbations, "n_seeds": len(resampled.by_seed)}
+            rows.append(dict(zip(keys, names, strict=True)) | estimate | counts)
     return pd.DataFrame(rows, columns=[*keys, "metric", "mean", "low", "high", "n_perturbations", "n_seeds"])
 
 
@@ -68,16 +67,13 @@ def weighted_spearman(one: FloatArray, other: FloatArray, counts: FloatArray) ->
     covariance = (counts * first * second).sum(axis=1)
     squares = (counts * first**2).sum(axis=1) * (counts * second**2).sum(axis=1)
     rho: FloatArray = np.full(len(counts), np.nan)
+    # Equal ranks leave a variance of rounding, not of 0.
     np.divide(covariance, np.sqrt(squares), out=rho, where=squares > _ROUNDING)
     return rho
 
 
-def _observed(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.assign(value=rows["n_degs"].where(rows["value"].notna()))
-
-
 def _resample(predicted: FloatArray, observed: FloatArray, generator: np.random.Generator) -> Resampled:
-    """Compute the mean over seeds of `SCALAR`, and that of resamples.
+    """Compute the mean over seeds of the rank correlation, and that of resamples.
 
     Args:
         predicted: Numbers of DEGs, (n_seeds, n_perturbations); NaN where missing.
@@ -122,16 +118,3 @@ def _centred_ranks(values: FloatArray, counts: FloatArray) -> FloatArray:
     middle = np.cumsum(of_value, axis=1) - (of_value - 1) / 2
     ranks: FloatArray = middle[:, place] - (counts.sum(axis=1, keepdims=True) + 1) / 2
     return ranks
-
-
-def _is_enough(resampled: Resampled) -> bool:
-    return resampled.n_perturbations >= _FEWEST and resampled.by_seed_draws.size > 0
-
-
-def _interval(resampled: Resampled, generator: np.random.Generator) -> dict[str, float]:
-    interval = find_interval(resampled, generator) if _is_enough(resampled) else NO_INTERVAL
-    return interval._asdict()
-
-
-def _counts(resampled: Resampled) -> dict[str, int]:
-    return {"n_perturbations": resampled.n_perturbations, "n_seeds": len(resampled.by_seed)}

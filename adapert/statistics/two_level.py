@@ -1,9 +1,9 @@
 """How sure an estimate over perturbations and seeds is: the one mechanism behind every interval.
 
 What is estimated is a value over two populations: perturbations, and training seeds. Perturbations are
-resampled; the luck of the seeds, which all perturbations of a trained model share, is added to each
-resample. Two to five seeds have no shape that could be resampled, so their luck is drawn from a normal
-distribution with the variance that they show.
+resampled; the variation between seeds, which all perturbations of a trained model share, is added to each
+resample. Two to five seeds have no shape that could be resampled, so it is drawn from a normal distribution
+with the variance that they show.
 """
 
 from dataclasses import dataclass
@@ -16,10 +16,13 @@ from scipy.special import ndtri, stdtrit
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 CONFIDENCE = 0.95
-"""Of every interval."""
+"""Coverage that every interval aims at."""
+
+TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+"""Quantiles that the central interval ends at."""
 
 N_RESAMPLES = 2000
-"""Of every bootstrap: from stream to stream an end of the interval moves by about 2 % of its width."""
+"""Resamples of a bootstrap: between random streams an end of its interval moves by about 2 % of its width."""
 
 
 class Interval(NamedTuple):
@@ -72,7 +75,7 @@ class Spread:
 
     @property
     def seeds(self) -> float:
-        """Variance from luck that all perturbations of a seed share; a negative difference counts as 0."""
+        """Between-seed variance that all perturbations of a seed share; a negative difference counts as 0."""
         return max(self.between_seeds - self.interaction, 0.0)
 
     @property
@@ -82,7 +85,7 @@ class Spread:
 
     @property
     def degrees_of_freedom(self) -> float:
-        """Of `total` (Satterthwaite, 1946); infinite where that is 0."""
+        """Degrees of freedom of `total` (Satterthwaite, 1946); infinite where that is 0."""
         n, n_seeds = self.n_perturbations - 1, self.n_seeds - 1
         squares = self.perturbations**2 / n
         if self.seeds:
@@ -107,7 +110,7 @@ def measure_spread(resampled: Resampled) -> Spread:
     (MS_perturbations + MS_seeds - MS_interaction) / (P S): the interaction is in both of the first two, and
     counts once. The resamples give the same for any statistic and for missing values: how far a seed's
     estimate moves against all seeds' when perturbations are drawn again is what the interaction, and
-    not its luck, has put between the seeds.
+    not the seed itself, has put between the seeds.
     """
     n, n_seeds = resampled.n_perturbations, len(resampled.by_seed)
     between_seeds, interaction = 0.0, 0.0
@@ -133,13 +136,12 @@ def find_interval(resampled: Resampled, generator: np.random.Generator) -> Inter
 
     Args:
         resampled: The estimate.
-        generator: Draws the luck of the seeds.
+        generator: Draws what seeds add to each resample.
     """
     spread = measure_spread(resampled)
     n = resampled.n_perturbations
-    luck = np.sqrt(spread.seeds) * generator.standard_normal(len(resampled.draws))
-    deviations = np.sqrt(n / (n - 1)) * (resampled.draws - resampled.draws.mean()) + luck
-    tails = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    widening = stdtrit(spread.degrees_of_freedom, tails[1]) / ndtri(tails[1])
-    low, high = resampled.estimate + widening * np.quantile(deviations, tails)
+    between_seeds = np.sqrt(spread.seeds) * generator.standard_normal(len(resampled.draws))
+    deviations = np.sqrt(n / (n - 1)) * (resampled.draws - resampled.draws.mean()) + between_seeds
+    widening = stdtrit(spread.degrees_of_freedom, TAILS[1]) / ndtri(TAILS[1])
+    low, high = resampled.estimate + widening * np.quantile(deviations, TAILS)
     return Interval(float(low), float(high))

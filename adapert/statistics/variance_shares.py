@@ -18,7 +18,7 @@ import numpy as np
 from adapert.statistics.two_level import FloatArray
 
 MAX_DEGREE = 8
-"""Of a field's own polynomial: enough for a threshold that lies somewhere in the range."""
+"""Degree of a field's own polynomial: enough for a threshold anywhere in the range."""
 
 MAX_PAIR_DEGREE, MAX_PAIR_PRODUCT = 4, 8
 """Degrees i and j of a pair's terms: each at most the first, i * j at most the second."""
@@ -52,7 +52,7 @@ def build_parts(positions: FloatArray, is_ordered: Sequence[bool]) -> list[Part]
 
     Args:
         positions: Settings between 0 and 1, in which trials lie evenly, (n_trials, n_fields).
-        is_ordered: Of each field: whether close values act alike; False for words.
+        is_ordered: Whether close values of a field act alike; False for words.
     """
     bases = [orthonormal_basis(column) for column in positions.T]
     weights = [
@@ -68,7 +68,7 @@ def orthonormal_basis(positions: FloatArray) -> FloatArray:
     """Build polynomials of degree 1, 2, ... with mean 0, variance 1 and no correlation over the trials.
 
     Args:
-        positions: Of one field, between 0 and 1, (n_trials,).
+        positions: Settings of one field, between 0 and 1, (n_trials,).
 
     Returns:
         (n_trials, n_terms), at most `MAX_DEGREE` terms and one less than there are values.
@@ -86,8 +86,8 @@ def sample_variances(
 
     Args:
         parts: From `build_parts`.
-        response: Of each trial, not constant, (n_trials,).
-        generator: Of the draws.
+        response: Response of each trial, not constant, (n_trials,).
+        generator: Makes the draws.
 
     Returns:
         Variances of the parts in units of the response's, (n_draws, n_parts), 0 where a part is absent; and
@@ -181,11 +181,13 @@ class _Gibbs:
         """Draw how common parts are, fields and pairs apart, from uniform priors."""
         for kind, members in enumerate((self._is_present[~self._is_pair], self._is_present[self._is_pair])):
             share = self._generator.beta(1 + members.sum(), 1 + (~members).sum())
+            # At 0 or 1 the log odds would be infinite, and the chain could not move any more.
             self._common[kind] = np.clip(share, 1e-6, 1 - 1e-6)
 
     def _draw_noise(self) -> None:
         explained = self._coefficients @ (self._with_response + self._with_residual)
         scale = max(0.0, self._sum_squares - float(explained)) / 2 + _LEAST_NOISE
+        # The inverse gamma distribution is conjugate to a normal variance.
         self.noise = scale / float(self._generator.gamma((self._n_trials - 1) / 2))
 
 
@@ -207,5 +209,6 @@ def _build_part(fields: tuple[int, ...], columns: FloatArray, weights: FloatArra
     """Turn prior variances into columns of equal prior variance, and those into orthogonal ones."""
     scales = np.sqrt(weights / weights.sum())
     scaled = (columns - columns.mean(axis=0)) * scales
+    # Orthogonal columns let a part's coefficients be drawn independently of each other.
     _, singular, rotation = np.linalg.svd(scaled, full_matrices=False)
     return Part(fields, scaled @ rotation.T, singular**2, scales[:, None] * rotation.T)

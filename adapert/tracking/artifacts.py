@@ -1,4 +1,4 @@
-"""Read the files that runs keep: where they lie, or from a server."""
+"""Read the artifacts of runs, in place or from a server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,26 +7,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
-from adapert.errors import InputError
+from adapert.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-
-@contextmanager
-def artifact(run: "Run", tracking_uri: str, name: str) -> Iterator[Path]:
-    """Give the path of a run's artifact while the block runs.
-
-    Args:
-        run: Whose.
-        tracking_uri: MLflow's.
-        name: Path among the run's artifacts.
-
-    Raises:
-        InputError: The run has none of this name, or the store cannot be reached.
-    """
-    with downloaded(f"{run.info.artifact_uri}/{name}", tracking_uri) as path:
-        yield path
 
 
 @contextmanager
@@ -46,8 +30,8 @@ def downloaded(uri: str, tracking_uri: str) -> Iterator[Path]:
             path = Path(download_artifacts(artifact_uri=uri, dst_path=destination, tracking_uri=tracking_uri))
         except (MlflowException, OSError) as error:
             raise InputError(
-                f"What a run keeps must be readable, but '{uri}' is not: {str(error).splitlines()[0]} Put "
-                "it back, or name another run."
+                f"A run's artifacts must be readable, but '{uri}' is not: {first_line(error)} Put it back, "
+                "or name another run."
             ) from error
         yield path
 
@@ -55,7 +39,7 @@ def downloaded(uri: str, tracking_uri: str) -> Iterator[Path]:
 def read_text(run: "Run", tracking_uri: str, name: str) -> str:
     """Read a text artifact; empty where the run has none of this name."""
     try:
-        with artifact(run, tracking_uri, name) as path:
+        with downloaded(f"{run.info.artifact_uri}/{name}", tracking_uri) as path:
             return path.read_text(encoding="utf-8")
     except InputError:
         return ""

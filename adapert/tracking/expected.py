@@ -1,4 +1,4 @@
-"""What MLflow should have of a study, as its ledger tells it: a run for the study, and one for each trial."""
+"""What MLflow should have of a study by its ledger: a run for the study, and one for each trial."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -16,8 +16,8 @@ STUDY = ""
 
 NOTE = "mlflow.note.content"
 
-Points = tuple[Mapping[str, float | None], int, float]
-"""Values of metrics (None is NaN), their step, and their time."""
+Points = tuple[Mapping[str, float], int, float]
+"""Values of metrics, their step, and their time."""
 
 
 @dataclass
@@ -25,18 +25,18 @@ class ExpectedRun:
     """A run as it should be after the ledger's last line.
 
     Attributes:
-        trial: Its id; `STUDY` for the study's own run.
-        name: Shown by MLflow.
-        at: Its start, seconds since 1970.
-        tags: That it was created with.
-        changes: Of the trial's config; of the study's own run those of its best trial. None where there is
-            no config.
+        trial: Trial id; `STUDY` for the study's own run.
+        name: Name that MLflow shows.
+        at: Start, seconds since 1970.
+        tags: Tags that it is created with.
+        changes: Changes of the trial's config, or, for the study's own run, of its best trial's; None where
+            there is no config.
         status: How it ended, or that it runs.
         reason: Why it ended.
-        end_tags: That its end gives it.
-        ended_at: When; None while it runs.
-        points: Its metrics, oldest first.
-        n_lines: Of the ledger that are about it.
+        end_tags: Tags that its end adds.
+        ended_at: When it ended; None while it runs.
+        points: Metrics, oldest first.
+        n_lines: Lines of the ledger that are about it.
     """
 
     trial: str
@@ -54,47 +54,58 @@ class ExpectedRun:
     @property
     def latest(self) -> dict[str, float]:
         """Last value of each metric."""
-        last = {name: value for values, *_ in self.points for name, value in values.items()}
-        return {name: math.nan if value is None else value for name, value in last.items()}
+        return {name: value for values, *_ in self.points for name, value in values.items()}
 
     def end(
         self, status: TrialStatus, tags: dict[str, str], at: float, reason: EndReason | None = None
     ) -> None:
-        """Note an end."""
+        """Record how it ended."""
         self.status, self.end_tags, self.ended_at, self.reason = status, tags, at, reason
 
     def reopen(self) -> None:
-        """Forget an end: another process took the trial up."""
+        """Forget its end: another process continues the trial."""
         self.end(TrialStatus.RUNNING, {}, self.at)
         self.ended_at = None
 
 
 def expect_runs(study: Study, events: Iterable[Event]) -> dict[str, ExpectedRun]:
     """Follow a ledger; the study's own run comes first, then the trials in the order of asking."""
-    state, runs = StudyState(), dict[str, ExpectedRun]()
+    state, runs = StudyState(), ExpectedRuns()
     for event in events:
         state.see(event)
-        if event["event"] in _EXPECTATIONS:
-            _EXPECTATIONS[EventKind(event["event"])](study, event, state, runs)
+        _expect(study, event, state, runs)
         if event["event"] != EventKind.TRACKED:
             trial = event.get("trial") or STUDY
             runs[trial if trial in runs else STUDY].n_lines += 1
     return runs
 
 
-def study_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
-    """Tags that the study's own run is created with."""
-    return _shared_tags(study, definition) | {
-        Tag.KIND: "study",
-        Tag.DESIGN: study.plan.kind,
-        Tag.QUESTION: study.question,
-        Tag.STATUS: TrialStatus.RUNNING,
-        Tag.DATA_FINGERPRINT: study.base.data.fingerprint,
-    }
+def expect_changes(study: Study, event: Event, state: StudyState) -> list[ExpectedRun]:
+    """Translate one line alone.
+
+    Args:
+        study: As its ledger defines it.
+        event: The line.
+        state: The ledger, folded up to this line.
+
+    Returns:
+        What the line adds to each run that it is about: a run with a name begins with it, one with neither
+        an end nor points is reopened by it.
+    """
+    runs = ExpectedRuns()
+    _expect(study, event, state, runs)
+    return list(runs.values())
 
 
-def trial_tags(study: Study, state: StudyState, record: TrialRecord, config_digest: str) -> dict[str, str]:
-    """Tags that a trial's run is created with."""
+def _expect(study: Study, event: Event, state: StudyState, runs: "ExpectedRuns") -> None:
+    if expectation := _EXPECTATIONS.get(EventKind(event["event"])):
+        expectation(study, event, state, runs)
+
+
+def _trial_tags(study: Study, state: StudyState, record: TrialRecord, config_digest: str) -> dict[str, str]:
+    # What a trial's numbers may depend on besides config, data and code.
+    resources = state.session.get("resources", {})
+    machine = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
     return _shared_tags(study, state.definition) | {
         Tag.KIND: "trial",
         Tag.TRIAL: record.trial_id,
@@ -103,27 +114,8 @@ def trial_tags(study: Study, state: StudyState, record: TrialRecord, config_dige
         Tag.SEED: str(record.seed),
         Tag.CONFIG_DIGEST: config_digest,
         Tag.DATA_FINGERPRINT: str(record.changes.get("data.fingerprint", study.base.data.fingerprint)),
-        **_machine_tags(state),
+        **{tag: str(value) for tag, value in machine.items() if value is not None},
     }
-
-
-def trial_name(study: Study, record: TrialRecord) -> str:
-    """Name that MLflow shows of a trial's run."""
-    is_search = isinstance(study.plan, Search)
-    return f"{study.name} {record.trial_id}" if is_search else f"{record.variant} seed {record.seed}"
-
-
-def end_tags(record: TrialRecord) -> dict[str, str]:
-    """Tags of an ended trial."""
-    return {Tag.MESSAGE: record.message, Tag.REASON: str(record.reason), Tag.HOST: record.host}
-
-
-def closing_tags(state: StudyState) -> dict[str, str]:
-    """Tags of a study that a process has left."""
-    assert state.closed is not None
-    tags: dict[str, str] = {Tag.MESSAGE: state.closed["message"], NOTE: describe_state(state)}
-    best = best_finished(state)
-    return tags if best is None else tags | {"best_trial": best.trial_id}
 
 
 def _shared_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
@@ -134,59 +126,70 @@ def _shared_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _machine_tags(state: StudyState) -> dict[str, str]:
-    """What a trial's numbers may depend on beside config, data and code."""
-    resources = state.session.get("resources", {})
-    named = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
-    return {tag: str(value) for tag, value in named.items() if value is not None}
+class ExpectedRuns(dict[str, ExpectedRun]):
+    """Trial id to run; a run that began in an earlier line than those that are followed has no name."""
+
+    def __missing__(self, trial: str) -> ExpectedRun:
+        """Add what is known of the run: nothing."""
+        return self.setdefault(trial, ExpectedRun(trial, "", 0.0, {}))
 
 
-Runs = dict[str, ExpectedRun]
+def _expect_study(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
+    tags = _shared_tags(study, event) | {
+        Tag.KIND: "study",
+        Tag.DESIGN: study.plan.kind,
+        Tag.QUESTION: study.question,
+        Tag.STATUS: TrialStatus.RUNNING,
+        Tag.DATA_FINGERPRINT: study.base.data.fingerprint,
+    }
+    runs[STUDY] = ExpectedRun(STUDY, study.name, event["time"], tags)
 
 
-def _expect_study(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
-    runs[STUDY] = ExpectedRun(STUDY, study.name, event["time"], study_tags(study, event))
-
-
-def _expect_asked(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
+def _expect_asked(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
     record = state.records[event["trial"]]
+    is_search = isinstance(study.plan, Search)
     runs[record.trial_id] = ExpectedRun(
         trial=record.trial_id,
-        name=trial_name(study, record),
+        name=f"{study.name} {record.trial_id}" if is_search else f"{record.variant} seed {record.seed}",
         at=event["time"],
-        tags=trial_tags(study, state, record, event["config_digest"]),
+        tags=_trial_tags(study, state, record, event["config_digest"]),
         changes=record.changes,
     )
 
 
-def _expect_reported(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
-    points = runs[event["trial"]].points
-    points.append((event["metrics"], event["epoch"], event["time"]))
-    points.append((_cost(state.records[event["trial"]]), event["epoch"], event["time"]))
+def _expect_reported(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
+    # JSON has no NaN: the ledger writes null.
+    values = {name: math.nan if value is None else value for name, value in event["metrics"].items()}
+    values["total_seconds"] = state.records[event["trial"]].seconds
+    runs[event["trial"]].points.append((values, event["epoch"], event["time"]))
 
 
-def _expect_ended(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
+def _expect_ended(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
     record, run = state.records[event["trial"]], runs[event["trial"]]
-    run.points.append((_cost(record), record.n_epochs, event["time"]))
-    run.end(record.status, end_tags(record), event["time"], record.reason)
+    run.points.append(({"total_seconds": record.seconds}, record.n_epochs, event["time"]))
+    tags: dict[str, str] = {
+        Tag.MESSAGE: record.message,
+        Tag.REASON: str(record.reason),
+        Tag.HOST: record.host,
+    }
+    run.end(record.status, tags, event["time"], record.reason)
 
 
-def _expect_opened(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
+def _expect_opened(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
     for trial in (STUDY, *(record.trial_id for record in state.running)):
         runs[trial].reopen()
 
 
-def _expect_closed(study: Study, event: Event, state: StudyState, runs: Runs) -> None:
+def _expect_closed(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
     for record in state.running:
         runs[record.trial_id].end(TrialStatus.INTERRUPTED, {}, event["time"])
     run, best = runs[STUDY], best_finished(state)
+    tags: dict[str, str] = {Tag.MESSAGE: event["message"], NOTE: describe_state(state)}
     run.changes = None if best is None else best.changes
     run.points.append((summarize_state(state), 0, event["time"]))
-    run.end(TrialStatus(event["status"]), closing_tags(state), event["time"])
-
-
-def _cost(record: TrialRecord) -> dict[str, float | None]:
-    return {"total_seconds": record.seconds}
+    if best is not None:
+        tags["best_trial"] = best.trial_id
+    run.end(TrialStatus(event["status"]), tags, event["time"])
 
 
 _EXPECTATIONS = {

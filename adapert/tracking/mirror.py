@@ -1,7 +1,7 @@
-"""Compares MLflow's runs of a study with its ledger, and says what to deliver so that MLflow has all of it.
+"""Compares MLflow's runs of a study with its ledger, and lists what to deliver so that MLflow has all of it.
 
-What a store has is asked of the store, never remembered: one that was lost, emptied or put back from an older
-backup is filled again, and whatever it has taken is not delivered twice.
+The store is asked what it has; nothing is remembered. So a store that was lost, emptied or restored from an
+older backup is filled again, and nothing that it has is delivered twice.
 """
 
 import json
@@ -17,8 +17,9 @@ from adapert.errors import InputError
 from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag
 from adapert.study.engine.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
 from adapert.study.engine.ledger import Event
+from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Design, Study
-from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_runs
+from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_changes, expect_runs
 from adapert.tracking.runs import (
     BEST_CONFIG_FILE,
     EVALUATION_FILES,
@@ -47,8 +48,8 @@ class Delivery:
     """What a run lacks.
 
     Attributes:
-        n_lines: Of the ledger that wait for it.
-        jobs: In order; each may be repeated.
+        n_lines: Lines of the ledger that wait for it.
+        jobs: What to do, in order; each may be repeated.
     """
 
     n_lines: int
@@ -73,9 +74,9 @@ class Mirror:
 
         Args:
             study: As its ledger defines it.
-            runs: Of the store.
-            folder: The study's.
-            models: For its picked model, which is left out if None.
+            runs: Writer of the store's runs.
+            folder: Folder of the study.
+            models: Keeps its picked model; None leaves that out.
         """
         self._study, self._runs, self._folder, self._models = study, runs, folder, models
 
@@ -95,16 +96,17 @@ class Mirror:
         found = self._runs.find_all(self._study.name, {trial: run.at for trial, run in expected.items()})
         parent = expected.pop(STUDY)
         made = [*self._of_creation(parent, found.get(STUDY))]
-        origin = events[0].get("origin", {})
         rest = [
             *self._of_content(parent, found.get(STUDY)),
-            *self._of_study_files(parent, origin, found.get(STUDY)),
+            *self._of_origin(parent, events[0].get("origin", {}), found.get(STUDY)),
+            *self._of_best(parent, found.get(STUDY)),
             *self._of_evaluations(events, found.get(STUDY)),
             *self._of_shown(found.get(STUDY)),
             *self._of_pick(found.get(STUDY)),
             *self._of_end(parent, found.get(STUDY)),
         ]
         model = [*self._of_model(found.get(STUDY))]
+        # Trials' runs name the study's own run as their parent, so it comes first; its end comes last.
         deliveries = [Delivery(0, made)] if made else []
         for trial, run in expected.items():
             has = found.get(trial)
@@ -118,6 +120,27 @@ class Mirror:
         deliveries += [Delivery(parent.n_lines, rest)] if made or rest else []
         return [*deliveries, Delivery(0, model)] if model else deliveries
 
+    def deliver_line(self, event: Event, state: StudyState) -> list[Job]:
+        """List the jobs of one new line, whose runs are in the store up to the line before it.
+
+        Args:
+            event: The line.
+            state: The ledger, folded up to this line.
+        """
+        jobs: list[Job] = []
+        for run in expect_changes(self._study, event, state):
+            if run.name:
+                jobs += self._of_creation(run, None)
+                jobs += self._of_origin(run, event.get("origin", {}), None) if run.trial == STUDY else ()
+            elif not run.points and run.ended_at is None:
+                jobs.append(partial(self._runs.reopen, run.trial))
+            else:
+                jobs += self._of_points(run)
+            if run.ended_at is not None:
+                best = self._of_best(run, None) if run.trial == STUDY else ()
+                jobs += [self._runs.flush, *self._of_results(run, None), *best, *self._of_end(run, None)]
+        return jobs
+
     def _of_creation(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         """The run itself, its tags, its data set and, of a trial, its config."""
         if found is None:
@@ -128,7 +151,8 @@ class Mirror:
         if found is not None:
             yield from self._of_tags(run, found)
         if found is None or not found.inputs.dataset_inputs:
-            yield partial(self._runs.log_data, run.trial, self._study.base)
+            config = self._study.base.with_changes(run.changes or {})
+            yield partial(self._runs.log_data, run.trial, config)
         if run.trial != STUDY:
             yield from self._of_config(run, found)
 
@@ -149,15 +173,17 @@ class Mirror:
         if not has_params:
             yield partial(self._runs.log_params, run.trial, config)
         if not has_config:
-            yield partial(self._runs.log_config_file, run.trial, config)
+            yield partial(self._runs.keep_text, run.trial, config.to_yaml(), CONFIG_FILE)
 
     def _of_content(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         has = {} if found is None else found.data.metrics
         if any(not _is_same(value, has.get(name)) for name, value in run.latest.items()):
-            for values, step, at in run.points:
-                known = {name: math.nan if value is None else value for name, value in values.items()}
-                yield partial(self._runs.log_metrics, run.trial, known, step, at)
+            yield from self._of_points(run)
             yield self._runs.flush
+
+    def _of_points(self, run: ExpectedRun) -> Iterator[Job]:
+        for values, step, at in run.points:
+            yield partial(self._runs.log_metrics, run.trial, values, step, at)
 
     def _of_results(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         if run.reason is None:
@@ -167,21 +193,21 @@ class Mirror:
             if path.is_file() and not (found and self._has_file(run, found, path.name, path)):
                 yield partial(self._runs.keep_file, run.trial, path)
 
-    def _of_study_files(
-        self, run: ExpectedRun, origin: Mapping[str, Any], found: "Run | None"
-    ) -> Iterator[Job]:
+    def _of_origin(self, run: ExpectedRun, origin: Mapping[str, Any], found: "Run | None") -> Iterator[Job]:
         if not (found and self._has_file(run, found, ORIGIN_FILE)):
             yield partial(self._runs.keep_origin, origin)
         diff = self._folder / CODE_DIFF_FILE
         if diff.is_file() and not (found and self._has_file(run, found, diff.name, diff)):
             yield partial(self._runs.keep_file, STUDY, diff)
+
+    def _of_best(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         if run.changes is not None:
-            best = self._study.base.with_changes(run.changes)
-            if not (found and self._has_file(run, found, BEST_CONFIG_FILE, best.to_yaml())):
-                yield partial(self._runs.log_best, best)
+            best = self._study.base.with_changes(run.changes).to_yaml()
+            if not (found and self._has_file(run, found, BEST_CONFIG_FILE, best)):
+                yield partial(self._runs.keep_text, STUDY, best, BEST_CONFIG_FILE)
 
     def _has_file(self, run: ExpectedRun, found: "Run", name: str, like: Path | str | None = None) -> bool:
-        """Whether a run has a file; a server whose run has its end was given all before."""
+        """Whether a run has a file; on a server, a run that has its end was given all files before it."""
         if is_local(found):
             return has_file(found, name, like)
         return run.ended_at is not None and self._has_end(run, found)
@@ -213,8 +239,12 @@ class Mirror:
                 yield partial(self._runs.keep_file, STUDY, path, kept)
 
     def _of_pick(self, found: "Run | None") -> Iterator[Job]:
-        said = _read_pick(self._folder / PICK_FILE)
-        if said and said != ("" if found is None else found.data.tags.get(Tag.PICKED_BY)):
+        try:
+            pick = json.loads((self._folder / PICK_FILE).read_text(encoding="utf-8"))
+            said = picked_by(pick["objective"], pick["reevaluation"])
+        except (OSError, ValueError, KeyError, TypeError):  # none, or a damaged file
+            return
+        if said != ("" if found is None else found.data.tags.get(Tag.PICKED_BY)):
             yield partial(self._runs.set_tags, STUDY, {Tag.PICKED_BY: said})
 
     def _of_model(self, found: "Run | None") -> Iterator[Job]:
@@ -246,16 +276,8 @@ def _has_end_tags(run: ExpectedRun, found: "Run") -> bool:
 
 
 def _is_same(value: float, other: float | None) -> bool:
+    # A diverged trial's NaN is what the store should have: NaN equals NaN here.
     return other is not None and (value == other or (math.isnan(value) and math.isnan(other)))
-
-
-def _read_pick(path: Path) -> str:
-    """How a config was picked, as its tag says it; empty where none was, or the file is damaged."""
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        return picked_by(said["objective"], said["reevaluation"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 def _read_opened(folder: Path, study: Study, digests: set[str]) -> Mapping[str, Any] | None:

@@ -32,11 +32,11 @@ def git_commit() -> str:
 
 
 def code_diff() -> str:
-    """Tell how tracked files differ from the commit, as git's patch; two that are cut still compare.
+    """Show how tracked files differ from the commit, as git's patch; two that are cut still compare.
 
     Returns:
-        Empty where nothing differs, or where there is no commit. Beyond `MAX_DIFF` characters a last line
-        says how long the whole is, and its digest.
+        A patch; empty where nothing differs or there is no commit. One of more than `MAX_DIFF` characters is
+        cut, and its last line gives the length and digest of the whole.
     """
     if not git_commit().endswith(DIRTY):
         return ""

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-_PAGE_SIZE = 500
+PAGE_SIZE = 500
+"""Runs that are asked for at once."""
 
 
 def trial_runs(tracking_uri: str, study: str) -> list["Run"]:
@@ -47,7 +48,7 @@ def study_runs(tracking_uri: str, study: str) -> list["Run"]:
 
 
 def study_run(tracking_uri: str, study: str) -> "Run":
-    """Find a study's own run; of its launches the last.
+    """Find a study's own run; the last of several launches.
 
     Raises:
         InputError: No such store or study.
@@ -86,10 +87,10 @@ def find_run(tracking_uri: str, run_id: str) -> "Run":
 
 @contextmanager
 def reading_store() -> Iterator[None]:
-    """Say in a sentence that a store cannot be read, where the block meets that.
+    """Turn MLflow's errors in the block into one sentence.
 
     Raises:
-        InputError: It cannot.
+        InputError: The store cannot be read.
     """
     from mlflow.exceptions import MlflowException
 
@@ -106,11 +107,11 @@ def find_studies(tracking_uri: str, config_digest: str) -> list[str]:
     """Name the studies that tried a config, the one with the oldest trial of it first.
 
     Args:
-        tracking_uri: MLflow's.
-        config_digest: Of the config (`Config.digest`).
+        tracking_uri: Address of the store.
+        config_digest: `Config.digest` of the config.
 
     Returns:
-        Empty where no study did.
+        Names; empty where no study did.
 
     Raises:
         InputError: No such store, or one that cannot be read.
@@ -150,24 +151,20 @@ def _trials_of(study: str) -> str:
 
 def _search(client: "MlflowClient", filter_string: str) -> Iterator["Run"]:
     with reading_store():
-        yield from _read_pages(client, filter_string)
-
-
-def _read_pages(client: "MlflowClient", filter_string: str) -> Iterator["Run"]:
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    token = None
-    while experiment is not None:
-        page = client.search_runs(
-            [experiment.experiment_id],
-            filter_string,
-            max_results=_PAGE_SIZE,
-            order_by=["attributes.start_time ASC"],
-            page_token=token,
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        token = None
+        while experiment is not None:
+            page = client.search_runs(
+                [experiment.experiment_id],
+                filter_string,
+                max_results=PAGE_SIZE,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
 
 
 def _runs_of_studies(client: "MlflowClient") -> dict[str, list["Run"]]:

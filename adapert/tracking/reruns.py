@@ -1,4 +1,4 @@
-"""The runs of trials that were run again: beside their originals, and no part of any study."""
+"""Runs of trials that were run again: next to their originals, and not part of any study."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ class Rerun:
         self._client.log_batch(self.run_id, metrics=entries)
 
     def log_comparison(self, comparison: pd.DataFrame, summary: str) -> None:
-        """Keep the comparison with the original, and in words what came of it."""
+        """Keep the comparison with the original, as a table and in words."""
         self._client.log_text(self.run_id, write_csv(comparison), COMPARISON_FILE)
         self._client.set_tag(self.run_id, NOTE, escape_markdown(summary))
 
@@ -53,13 +53,13 @@ class Rerun:
 def tracked_rerun(
     store: "tuple[MlflowClient, str]", original: str, config: Config, tags: Mapping[str, str]
 ) -> Iterator[Rerun]:
-    """Track a trial that is run again in the block, whatever its end.
+    """Track a trial that is run again in the block, however that ends.
 
     Args:
-        store: Its client, and the experiment's id.
-        original: The trial's name: ``"search/007"``.
-        config: That it runs with.
-        tags: Of the trial, and of where it runs now.
+        store: Client, and id of the experiment.
+        original: Name of the trial: ``"search/007"``.
+        config: Config that it runs with.
+        tags: Tags of the trial, and of where it runs now.
     """
     from mlflow.entities import Param
 

@@ -1,6 +1,7 @@
 """A study's runs in MLflow: a parent run and a child run a trial. Every call may be repeated."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from urllib.parse import unquote, urlparse
 from adapert.config import Config
 from adapert.errors import InputError, first_line
 from adapert.records import (
-    CONFIG_FILE,
     ERROR_FILE,
     ORIGIN_FILE,
     PER_PERTURBATION_FILE,
@@ -22,11 +22,13 @@ from adapert.records import (
 )
 from adapert.study.engine.ledger import EventKind, Ledger
 from adapert.tracking.expected import STUDY
-from adapert.tracking.read import open_client, study_run
+from adapert.tracking.read import PAGE_SIZE, open_client, study_run
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
     from mlflow.tracking import MlflowClient
+
+_LOGGER = logging.getLogger(__name__)
 
 # MLflow has no status for a trial that was stopped; KILLED is shown apart from FINISHED and FAILED.
 RUN_STATUS = {
@@ -38,16 +40,13 @@ RUN_STATUS = {
 }
 
 RESULT_FILES = (PER_PERTURBATION_FILE, WEIGHTS_FILE, ERROR_FILE)
-"""What MLflow gets of an ended trial's folder, beside its config."""
+"""What MLflow gets of an ended trial's folder, besides its config."""
 
 MAX_PARAM = 6000
 """Characters of a param that MLflow stores."""
 
 MAX_TAG = 8000
 """Characters of a tag that MLflow stores."""
-
-PAGE_SIZE = 500
-"""Runs that are asked for at once."""
 
 MAX_METRICS = 1000
 """Metrics that MLflow takes in one call."""
@@ -63,9 +62,6 @@ REPORT_FILE = f"{REPORT_FOLDER}/report.html"
 EVALUATION_FILES = ("summary.csv", "paired.csv", "evaluation.json")
 """What MLflow gets of an evaluation; the rest of its folder is large."""
 
-Note = Callable[[str], None]
-"""Takes a sentence on what was not done."""
-
 Connect = Callable[[], tuple["MlflowClient", str]]
 """Opens a store: its client, and the id of the experiment."""
 
@@ -79,16 +75,16 @@ LASTING_ERRORS = (
 
 
 class NotYetError(RuntimeError):
-    """What all else of a run needs, a store and the run itself, is not to be had yet, whatever the reason."""
+    """The store does not answer, or does not take the run itself, which everything else about it needs."""
 
 
 def is_lasting(error: Exception) -> bool:
-    """Whether the store would refuse the same again."""
+    """Whether the store would refuse the same call again."""
     return isinstance(error, InputError) or getattr(error, "error_code", "") in LASTING_ERRORS
 
 
 def run_status(status: TrialStatus, reason: EndReason | None = None) -> str:
-    """MLflow's status of a run; a trial that a rung compared ended as it should, and its tags say how."""
+    """MLflow's status of a run; a trial stopped at a rung ended as it should, and its tags say how."""
     return "FINISHED" if reason == EndReason.RUNG else RUN_STATUS[status]
 
 
@@ -115,12 +111,12 @@ class Runs:
     """Writes runs. Metrics wait until `flush`, so that several epochs go in one call."""
 
     def __init__(self, connect: Connect, ledger: Ledger, run_ids: Mapping[str, str], is_new: bool) -> None:
-        """Know the runs that a ledger names; the store is not opened yet.
+        """Start from the runs that a ledger names; the store is not opened yet.
 
         Args:
             connect: Opens the store.
-            ledger: Where ids of new runs are recorded.
-            run_ids: Trial id to run, so far.
+            ledger: Ledger that records the ids of new runs.
+            run_ids: Trial id to run id, so far.
             is_new: Whether the store cannot have runs that the ledger does not name.
         """
         self._connect, self._ledger, self._run_ids, self._is_new = connect, ledger, dict(run_ids), is_new
@@ -130,7 +126,7 @@ class Runs:
 
     @property
     def client(self) -> "MlflowClient":
-        """Of the store, opened by its first use."""
+        """Client of the store, which its first use opens."""
         if self._client is None:
             with _waited_for():
                 client, self._experiment_id = self._connect()
@@ -202,7 +198,7 @@ class Runs:
         Raises:
             NotYetError: The store does not take it.
         """
-        if trial_id in self._run_ids:
+        if trial_id in self._run_ids:  # a delivery that failed is repeated
             return
         client = self.client
         with _waited_for():
@@ -243,11 +239,6 @@ class Runs:
         context = InputTag("mlflow.data.context", "training")
         self.client.log_inputs(self._run_ids[trial_id], [DatasetInput(dataset, [context])])
 
-    def log_config(self, trial_id: str, config: Config) -> None:
-        """Keep a trial's config: as params, and as a file that commands take."""
-        self.log_params(trial_id, config)
-        self.log_config_file(trial_id, config)
-
     def log_params(self, trial_id: str, config: Config) -> None:
         """Keep a trial's config as params."""
         from mlflow.entities import Param
@@ -255,9 +246,9 @@ class Runs:
         params = [Param(name, str(value)[:MAX_PARAM]) for name, value in config.flat().items()]
         self.client.log_batch(self._run_ids[trial_id], params=params)
 
-    def log_config_file(self, trial_id: str, config: Config) -> None:
-        """Keep a trial's config as a file."""
-        self.client.log_text(self._run_ids[trial_id], config.to_yaml(), CONFIG_FILE)
+    def keep_text(self, trial_id: str, text: str, name: str) -> None:
+        """Keep a text as an artifact."""
+        self.client.log_text(self._run_ids[trial_id], text, name)
 
     def log_metrics(self, trial_id: str, values: Mapping[str, float], step: int, at: float) -> None:
         """Keep metrics for the next `flush`; what has the same time and step as before changes nothing."""
@@ -267,11 +258,11 @@ class Runs:
         waiting += [Metric(name, float(value), milliseconds(at), step) for name, value in values.items()]
 
     def forget_metrics(self) -> None:
-        """Drop the metrics that wait: they are to be logged anew."""
+        """Drop the metrics that wait, to log them again."""
         self._metrics.clear()
 
     def flush(self) -> None:
-        """Write the metrics that wait; one that the store refuses for good keeps no other back."""
+        """Write the metrics that wait; one that the store refuses for good does not hold others back."""
         refusals = []
         for trial_id, metrics in list(self._metrics.items()):
             for start in range(0, len(metrics), MAX_METRICS):
@@ -285,18 +276,6 @@ class Runs:
         self.set_tags(trial_id, {Tag.STATUS: TrialStatus.RUNNING, Tag.MESSAGE: ""})
         self.client.update_run(self._run_ids[trial_id], status=RUN_STATUS[TrialStatus.RUNNING])
 
-    def end(
-        self,
-        trial_id: str,
-        status: TrialStatus,
-        tags: Mapping[str, str],
-        at: float,
-        reason: EndReason | None = None,
-    ) -> None:
-        """End a run; of its tags those without a value are emptied."""
-        self.set_tags(trial_id, {**tags, Tag.STATUS: status})
-        self.terminate(trial_id, status, at, reason)
-
     def terminate(
         self, trial_id: str, status: TrialStatus, at: float, reason: EndReason | None = None
     ) -> None:
@@ -307,14 +286,8 @@ class Runs:
         """Keep a file, in a folder of the run's artifacts where one is named."""
         self.client.log_artifact(self._run_ids[trial_id], str(path), folder)
 
-    def keep_files(self, trial_id: str, folder: Path) -> None:
-        """Keep what an ended trial left in its folder."""
-        for path in (folder / name for name in RESULT_FILES):
-            if path.is_file():
-                self.keep_file(trial_id, path)
-
     def keep_origin(self, origin: Mapping[str, Any]) -> None:
-        """Keep fingerprints of what a study was launched with."""
+        """Keep the fingerprints that a study was launched with."""
         self.client.log_dict(self._run_ids[STUDY], dict(origin), ORIGIN_FILE)
 
     def has_artifact(self, run: "Run", name: str, like: Path | None = None) -> bool:
@@ -329,10 +302,6 @@ class Runs:
         """Keep the picked model with the study's own run."""
         log(self.client, self._run_ids[STUDY], folder)
 
-    def log_best(self, config: Config) -> None:
-        """Keep the best config with the study's own run."""
-        self.client.log_text(self._run_ids[STUDY], config.to_yaml(), BEST_CONFIG_FILE)
-
     def _write_metrics(self, run_id: str, metrics: "list[Metric]") -> list[Exception]:
         """Write metrics in one call, or name by name where one is refused; return the refusals."""
         try:
@@ -343,6 +312,7 @@ class Runs:
             names = sorted({metric.key for metric in metrics})
             if len(names) == 1:
                 return [error]
+            # MLflow refuses a whole batch for one bad name.
             by_name = ([metric for metric in metrics if metric.key == name] for name in names)
             return [refusal for of_name in by_name for refusal in self._write_metrics(run_id, of_name)]
         return []
@@ -389,17 +359,12 @@ KEEP_SECONDS = 60.0
 """How long a command waits for a store that is to keep what the workspace has already."""
 
 
-def ignore(line: str) -> None:
-    """Take a line and say nothing."""
-
-
-def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]], note: Note = ignore) -> None:
+def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None:
     """Keep each study's PNG figures with its own run, where MLflow shows them.
 
     Args:
-        tracking_uri: MLflow's.
+        tracking_uri: Address of the store.
         drawn: Study to its files.
-        note: Told where the store did not take them.
     """
 
     def keep() -> None:
@@ -409,25 +374,24 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]], note: N
             for path in (path for path in paths if path.suffix == ".png"):
                 client.log_artifact(run_id, str(path), FIGURES)
 
-    try_to_keep("the figures", keep, note)
+    try_to_keep("the figures", keep)
 
 
-def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str, note: Note = ignore) -> None:
+def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str) -> None:
     """Remember how a study's config was last picked.
 
     Args:
-        tracking_uri: MLflow's.
-        study: That was picked from.
-        objective: By which.
-        reevaluation: The study that trained the best anew; empty where none did.
-        note: Told where the store did not take it.
+        tracking_uri: Address of the store.
+        study: Study that was picked from.
+        objective: Metric by which it was picked.
+        reevaluation: Study that retrained the best; empty where none did.
     """
 
     def keep() -> None:
         run_id = study_run(tracking_uri, study).info.run_id
         open_client(tracking_uri).set_tag(run_id, Tag.PICKED_BY, picked_by(objective, reevaluation))
 
-    try_to_keep("how the config was picked", keep, note)
+    try_to_keep("how the config was picked", keep)
 
 
 def picked_by(objective: str, reevaluation: str) -> str:
@@ -435,17 +399,14 @@ def picked_by(objective: str, reevaluation: str) -> str:
     return f"{objective} {reevaluation}".strip()
 
 
-def keep_evaluation(
-    tracking_uri: str, study: str, folder: Path, n_openings: int | None, note: Note = ignore
-) -> None:
+def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_openings: int | None) -> None:
     """Keep what came of an evaluation with its study's own run; ``adapert sync`` does so later, too.
 
     Args:
-        tracking_uri: MLflow's.
-        study: Whose config was evaluated.
-        folder: That the evaluation was written into; its small files are kept below ``evaluation``.
+        tracking_uri: Address of the store.
+        study: Study of the config that was evaluated.
+        folder: Folder of the evaluation; its small files are kept below ``evaluation``.
         n_openings: How often the study's test split was opened so far; None where it stayed closed.
-        note: Told where the store did not take it.
     """
 
     def keep() -> None:
@@ -456,17 +417,16 @@ def keep_evaluation(
         for name in EVALUATION_FILES:
             client.log_artifact(run_id, str(folder / name), f"evaluation/{folder.name}")
 
-    try_to_keep("the evaluation", keep, note)
+    try_to_keep("the evaluation", keep)
 
 
-def keep_report(tracking_uri: str, studies: Sequence[str], page: str, note: Note = ignore) -> None:
+def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
     """Keep a report with the own run of each study that it is about, where MLflow shows it.
 
     Args:
-        tracking_uri: MLflow's.
+        tracking_uri: Address of the store.
         studies: Their names.
         page: HTML.
-        note: Told where the store did not take it.
     """
 
     def keep() -> None:
@@ -474,16 +434,15 @@ def keep_report(tracking_uri: str, studies: Sequence[str], page: str, note: Note
         for study in dict.fromkeys(studies):
             client.log_text(study_run(tracking_uri, study).info.run_id, page, REPORT_FILE)
 
-    try_to_keep("the report", keep, note)
+    try_to_keep("the report", keep)
 
 
-def try_to_keep(what: str, keep: Callable[[], None], note: Note) -> None:
+def try_to_keep(what: str, keep: Callable[[], None]) -> None:
     """Give the store something that the workspace has already; whatever it does, the command goes on.
 
     Args:
-        what: Is kept, for the sentence that says it was not.
+        what: Name of what is kept, for the message that says it was not.
         keep: Gives it to the store.
-        note: Told where the store did not take it.
     """
     errors: list[Exception] = []
 
@@ -498,9 +457,9 @@ def try_to_keep(what: str, keep: Callable[[], None], note: Note) -> None:
     thread.start()
     thread.join(KEEP_SECONDS)
     if thread.is_alive():
-        note(f"MLflow did not take {what} within {KEEP_SECONDS:g} s. The workspace has it.")
+        _LOGGER.warning(f"MLflow did not take {what} within {KEEP_SECONDS:g} s. The workspace has it.")
     elif errors:
-        note(f"MLflow did not take {what}: {first_line(errors[0])} The workspace has it.")
+        _LOGGER.warning(f"MLflow did not take {what}: {first_line(errors[0])} The workspace has it.")
 
 
 def milliseconds(at: float) -> int:

@@ -1,7 +1,7 @@
 """The MLflow store of a workspace: SQLite with absolute paths, made once, by the driver; or a server.
 
-MLflow writes absolute artifact addresses into its database. Those of a SQLite store lie beside the database,
-so a store that was moved or copied is told its new place when it is next opened.
+MLflow writes absolute artifact addresses into its database. The artifacts of a SQLite store are next to the
+database, so the addresses of a store that was moved or copied are updated when it is next opened.
 """
 
 import logging
@@ -80,14 +80,14 @@ def has_store(workspace: Path) -> bool:
 
 
 def name_store(workspace: Path, address: str) -> bool:
-    """Let a workspace's studies go to another store, such as an MLflow server.
+    """Track a workspace's studies in another store, such as an MLflow server.
 
     Args:
-        workspace: Without a store yet, or with this one.
+        workspace: Workspace without a store yet, or with this one.
         address: ``"http://..."``, ``"postgresql://..."`` or another that MLflow takes.
 
     Returns:
-        Whether the workspace had none.
+        Whether the workspace had no store.
 
     Raises:
         InputError: The workspace has another store: its studies would be scattered.
@@ -118,7 +118,7 @@ def open_store(workspace: Path) -> tuple["MlflowClient", str]:
         client = make_client(address)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
-            is_server = address.startswith(("http://", "https://"))  # which knows where its artifacts lie
+            is_server = address.startswith(("http://", "https://"))  # which knows where its artifacts are
             folder = _artifact_folder(sqlite_file(address) or workspace.resolve() / DATABASE)
             if not is_server:
                 folder.mkdir(exist_ok=True)
@@ -133,22 +133,19 @@ def open_store(workspace: Path) -> tuple["MlflowClient", str]:
 
 
 def settle_artifacts(address: str) -> None:
-    """Tell a SQLite store that was moved or copied that its artifacts lie beside it, in one transaction.
+    """Update the artifact addresses of a SQLite store that was moved or copied, in one transaction.
 
-    Every other store, and one that lies where it lay, is left as it is.
-
-    Args:
-        address: Of the store.
+    Every other store is left as it is.
 
     Raises:
-        InputError: It was moved, and cannot be written: its artifacts would go to the old place.
+        InputError: It was moved and cannot be written: its artifacts would go to the old place.
     """
     from mlflow.tracking._tracking_service import utils
 
     file = sqlite_file(address)
     if file is None or not file.is_file() or not file.stat().st_size:
         return
-    # MLflow remembers where a run's artifacts lie by the run's id, which a copied store shares.
+    # MLflow caches where a run's artifacts are by the run's id, which a copied store shares.
     utils._artifact_repos_cache.clear()
     folder = _artifact_folder(file)
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
@@ -170,7 +167,7 @@ def _is_moved(database: sqlite3.Connection, folder: Path) -> bool:
     location = _location(database)
     if location == _file_address(folder) or urlparse(location).scheme not in ("", "file"):
         return False
-    # A store that somebody let keep its artifacts elsewhere has none beside it.
+    # A store whose artifacts somebody put elsewhere on purpose has none next to it.
     before = Path(unquote(urlparse(location).path))
     return bool(location) and (folder.is_dir() or not before.is_dir())
 
@@ -185,7 +182,7 @@ def _location(database: sqlite3.Connection) -> str:
 
 
 def _readdress(database: sqlite3.Connection, folder: Path) -> None:
-    """Let every address below the old place of the artifacts be one below their folder."""
+    """Move every address below the old place of the artifacts to their folder."""
     database.execute("BEGIN IMMEDIATE")
     try:
         before, now = _location(database), _file_address(folder)  # another process may have been faster
@@ -231,21 +228,17 @@ def make_client(address: str) -> "MlflowClient":
         found = re.search(r"out-of-date database schema \(found version (\w+)", str(error))
         if not found:
             raise
-        raise _explain_schema(address, found[1]) from error
-
-
-def _explain_schema(address: str, revision: str) -> InputError:
-    """MLflow itself says "upgrade", also where the store is the newer one."""
-    is_older = revision in known_revisions()
-    cure = (
-        f"Run: mlflow db upgrade {shlex.quote(address)} (after a backup of the database)."
-        if is_older
-        else "Use the environment of the MLflow that wrote it, or give another --workspace."
-    )
-    return InputError(
-        f"A store must have the schema of MLflow {metadata.version('mlflow')}, but {address} is of "
-        f"{'an older' if is_older else 'a newer'} one (revision {revision}). {cure}"
-    )
+        # MLflow itself says "upgrade" even where the store is the newer one.
+        is_older = found[1] in known_revisions()
+        cure = (
+            f"Run: mlflow db upgrade {shlex.quote(address)} (after a backup of the database)."
+            if is_older
+            else "Use the environment of the MLflow that wrote it, or give another --workspace."
+        )
+        raise InputError(
+            f"A store must have the schema of MLflow {metadata.version('mlflow')}, but {address} is of "
+            f"{'an older' if is_older else 'a newer'} one (revision {found[1]}). {cure}"
+        ) from error
 
 
 def known_revisions() -> list[str]:

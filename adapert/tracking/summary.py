@@ -1,11 +1,9 @@
 """What a study's own run shows: counts, cost, the best config, in numbers and in words."""
 
-import math
 import re
 from collections import Counter
 
-from adapert.config import Config, build_config
-from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
+from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.state import StudyState
 
 N_FAILURES_SHOWN = 5
@@ -18,16 +16,8 @@ def escape_markdown(text: str) -> str:
 
 
 def best_finished(state: StudyState) -> TrialRecord | None:
-    """The finished trial of best objective, if any has one."""
-    finished = [
-        r for r in state.records.values() if r.status == TrialStatus.FINISHED and r.objective > -math.inf
-    ]
-    return max(finished, key=lambda record: record.objective, default=None)
-
-
-def config_of(state: StudyState, record: TrialRecord) -> Config:
-    """A trial's whole config."""
-    return build_config(state.definition["study"]["base"]).with_changes(record.changes)
+    """Find the finished trial of best objective; None where none has one."""
+    return best_record(record for record in state.records.values() if record.status == TrialStatus.FINISHED)
 
 
 def summarize_state(state: StudyState) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """Carries a study's ledger to MLflow, in a thread, so that no trial waits for it.
 
 The ledger is the spool. First the store is asked what it has of the study (`adapert.tracking.mirror`), and
-what it lacks is delivered run by run; then each new line goes in order; at the end the store is asked once
-more. So one that is slow, full, gone or lost costs nothing but time, and what it took is not delivered again.
-How many lines it has is kept in a file beside the ledger, for `adapert status`.
+what it lacks is delivered run by run; then new lines follow in order; at the end the store is asked again.
+So a store that is slow, full or lost costs nothing but time, and what it took is not delivered again. The
+number of lines that it has is kept in a file next to the ledger, for `adapert status`.
 """
 
 import json
@@ -11,30 +11,18 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from adapert.files import write_whole
-from adapert.records import CODE_DIFF_FILE, TrialStatus
 from adapert.study.engine.ledger import Event, EventKind, Ledger, read_events
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Study
-from adapert.tracking.expected import (
-    NOTE,
-    STUDY,
-    closing_tags,
-    end_tags,
-    study_tags,
-    trial_name,
-    trial_tags,
-)
 from adapert.tracking.mirror import Delivery, Job, Mirror, Models
 from adapert.tracking.runs import Connect, NotYetError, Runs, is_lasting
-from adapert.tracking.summary import best_finished, config_of, escape_markdown, summarize_state
 
 DELIVERED_FILE = "delivered.json"
-"""Beside the ledger: how many of its lines, `EventKind.TRACKED` ones aside, MLflow has."""
+"""Next to the ledger: how many of its lines, apart from `EventKind.TRACKED`, MLflow has."""
 
 RETRY_SECONDS = 1.0, 60.0
 """Wait before trying an unreachable store again: at first, and at most."""
@@ -43,10 +31,10 @@ PATIENCE_SECONDS = 20.0
 """How long the end of a study waits for a store that does not answer."""
 
 MAX_LINES = 100
-"""Of a delivery: what was taken is counted before the next one."""
+"""Lines per delivery; what was taken is counted before the next one."""
 
 PAUSE_SECONDS = 0.5
-"""Between two deliveries: what comes meanwhile goes in one call a run."""
+"""Pause between two deliveries, so that the lines of a run go in one call."""
 
 
 class Tracker:
@@ -58,7 +46,6 @@ class Tracker:
         ledger: Ledger,
         events: Sequence[Event],
         connect: Connect,
-        trial_folders: Path,
         models: Models | None = None,
     ) -> None:
         """Compare what MLflow has with the ledger, and begin to write.
@@ -67,12 +54,10 @@ class Tracker:
             study: As its ledger defines it.
             ledger: Held by this process.
             events: Its lines so far.
-            connect: Opens the store, by the writing thread.
-            trial_folders: Folder of the trials' folders.
-            models: For the study's picked model, which is left as it is if None.
+            connect: Opens the store; called by the writing thread.
+            models: Keeps the study's picked model; None leaves that out.
         """
-        self._study, self._ledger, self._trial_folders = study, ledger, trial_folders
-        self._folder = ledger.path.parent
+        self._ledger, self._folder = ledger, ledger.path.parent
         self._n_delivered, self._n_lines = read_delivered(self._folder), count_lines(events)
         is_new = all(event["event"] == EventKind.STUDY for event in events)
         run_ids = {event["trial"]: event["run"] for event in events if event["event"] == EventKind.TRACKED}
@@ -93,14 +78,15 @@ class Tracker:
             state = StudyState()
             state.see(events[0])
             self._missing = deque()
-            self._jobs.append(self._jobs_of(events[0], state))
+            self._jobs.append(self._mirror.deliver_line(events[0], state))
+        # A daemon: a store that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
         self._thread.start()
 
     def saw(self, event: Event, state: StudyState) -> None:
         """Queue what a line means for MLflow."""
         with self._came:
-            self._jobs.append(self._jobs_of(event, state))
+            self._jobs.append(self._mirror.deliver_line(event, state))
             self._n_lines += 1
             self._came.notify()
 
@@ -110,7 +96,7 @@ class Tracker:
         A store that is only slow is waited for as long as it answers.
 
         Args:
-            patience_seconds: Wait for a store that does not answer.
+            patience_seconds: How long to wait for a store that does not answer.
 
         Returns:
             Number of lines that still wait, at least 1 where the store could not be asked; then `trouble`
@@ -124,7 +110,7 @@ class Tracker:
         while self._thread.is_alive() and n_answered < self._runs.n_answered:
             n_answered = self._runs.n_answered
             self._thread.join(patience_seconds + PATIENCE_SECONDS)
-        with self._came:  # what the thread still does, if it is waited for no longer, changes no answer
+        with self._came:  # from here on, whatever the thread still does must not change the answer
             self._is_left = True
             if self._is_checked:
                 return 0
@@ -216,6 +202,7 @@ class Tracker:
         n_lines = min(len(self._jobs), MAX_LINES)
         self._is_asked = self._is_checked = False
         self._runs.forget_metrics()  # of a delivery that failed
+        # Removed only once all are delivered: a failed delivery is repeated as a whole.
         for jobs in [self._jobs[index] for index in range(n_lines)]:
             for job in jobs:
                 self._try(job)
@@ -238,77 +225,6 @@ class Tracker:
                 raise
             if (refusal := _describe(error)) not in self.refused:
                 self.refused.append(refusal)
-
-    # What a line means.
-
-    def _jobs_of(self, event: Event, state: StudyState) -> list[Job]:
-        make = _JOBS.get(EventKind(event["event"]))
-        return make(self, event, state) if make else []
-
-    def _on_study(self, event: Event, state: StudyState) -> list[Job]:
-        diff = self._folder / CODE_DIFF_FILE
-        tags = study_tags(self._study, event) | {NOTE: escape_markdown(self._study.question)}
-        return [
-            partial(self._runs.create, STUDY, self._study.name, tags, event["time"]),
-            partial(self._runs.log_data, STUDY, self._study.base),
-            partial(self._runs.keep_origin, event.get("origin", {})),
-            *([partial(self._runs.keep_file, STUDY, diff)] if diff.is_file() else []),
-        ]
-
-    def _on_opened(self, event: Event, state: StudyState) -> list[Job]:
-        again = [STUDY, *(record.trial_id for record in state.running)]
-        return [partial(self._runs.reopen, trial_id) for trial_id in again]
-
-    def _on_asked(self, event: Event, state: StudyState) -> list[Job]:
-        record = state.records[event["trial"]]
-        config = self._study.base.with_changes(record.changes)
-        tags = trial_tags(self._study, state, record, event["config_digest"])
-        name = trial_name(self._study, record)
-        return [
-            partial(self._runs.create, record.trial_id, name, tags, event["time"]),
-            partial(self._runs.log_config, record.trial_id, config),
-            partial(self._runs.log_data, record.trial_id, config),
-        ]
-
-    def _on_reported(self, event: Event, state: StudyState) -> list[Job]:
-        cost = {"total_seconds": state.records[event["trial"]].seconds}
-        known = {name: math.nan if value is None else value for name, value in event["metrics"].items()}
-        values = known | cost
-        return [partial(self._runs.log_metrics, event["trial"], values, event["epoch"], event["time"])]
-
-    def _on_ended(self, event: Event, state: StudyState) -> list[Job]:
-        record = state.records[event["trial"]]
-        cost = {"total_seconds": record.seconds}
-        end = partial(self._runs.end, record.trial_id, record.status, end_tags(record), event["time"])
-        return [
-            partial(self._runs.log_metrics, record.trial_id, cost, record.n_epochs, event["time"]),
-            self._runs.flush,
-            partial(self._runs.keep_files, record.trial_id, self._trial_folders / record.trial_id),
-            partial(end, reason=record.reason),
-        ]
-
-    def _on_closed(self, event: Event, state: StudyState) -> list[Job]:
-        best = best_finished(state)
-        jobs: list[Job] = [
-            partial(self._runs.end, record.trial_id, TrialStatus.INTERRUPTED, {}, event["time"])
-            for record in state.running
-        ]
-        if best is not None:
-            jobs.append(partial(self._runs.log_best, config_of(state, best)))
-        summary = partial(self._runs.log_metrics, STUDY, summarize_state(state), 0, event["time"])
-        status = TrialStatus(event["status"])
-        end = partial(self._runs.end, STUDY, status, closing_tags(state), event["time"])
-        return [*jobs, summary, self._runs.flush, end]
-
-
-_JOBS: dict[EventKind, Callable[[Tracker, Event, StudyState], list[Job]]] = {
-    EventKind.STUDY: Tracker._on_study,
-    EventKind.OPENED: Tracker._on_opened,
-    EventKind.ASKED: Tracker._on_asked,
-    EventKind.REPORTED: Tracker._on_reported,
-    EventKind.ENDED: Tracker._on_ended,
-    EventKind.CLOSED: Tracker._on_closed,
-}
 
 
 def _describe(error: Exception) -> str:

@@ -16,7 +16,7 @@ from adapert.tracking.store import DATABASE, open_store, tracking_uri
 from adapert.tracking.views import share_views, view_address
 
 N_SHOWN = 6
-"""Addresses that are printed: of all studies, and of the newest ones' leaderboards."""
+"""Number of addresses that are printed, for all studies and the newest leaderboards."""
 
 GUARD = """
 import os, signal, subprocess, sys, threading
@@ -51,7 +51,7 @@ def serve(workspace: Path, port: int, console: Console) -> int:
     for view in views[:N_SHOWN]:
         console.print(f"{view}: {view_address(experiment_id, port, view)}", soft_wrap=True, markup=False)
     if len(views) > N_SHOWN:
-        console.print(f"{len(views) - N_SHOWN} older studies: put the study's name in place of the last one.")
+        console.print(f"{len(views) - N_SHOWN} older studies: put a study's name in place of the last one.")
     console.print("Ctrl-C ends it.")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", tracking_uri(workspace)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]

@@ -13,7 +13,7 @@ from adapert.records import Tag
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-KNOBS = (
+HYPERPARAMETERS = (
     "loss.lambda_non",
     "loss.lambda_align",
     "loss.huber_delta",
@@ -30,7 +30,7 @@ WIDTHS = {
     f"tags.`{Tag.STUDY}`": 110,
     f"tags.`{Tag.VARIANT}`": 110,
     "metrics.`epoch`": 60,
-    **{f"params.`{knob}`": 125 for knob in KNOBS},
+    **{f"params.`{name}`": 125 for name in HYPERPARAMETERS},
     f"tags.`{Tag.MESSAGE}`": 200,
 }
 """Column to its width in pixels, in the table's order."""
@@ -39,14 +39,17 @@ STUDIES = "studies"
 """The view of all trials below their studies, newest first."""
 
 N_STUDIES = 100
-"""Whose leaderboards are shared: the newest."""
+"""Newest studies that get a leaderboard."""
 
 
-def find_views(client: "MlflowClient", experiment_id: str) -> dict[str, dict[str, str]]:
-    """Name the views of a store: `STUDIES`, and each study's trials, best first, the newest study first.
+def share_views(client: "MlflowClient", experiment_id: str) -> list[str]:
+    """Keep the views of a store with the experiment: `STUDIES`, and each study's trials, best first.
 
     Trials of several studies are not ranked together: searches, ablations and trials on redrawn splits do not
     compare.
+
+    Returns:
+        Names of the views, the newest study first.
     """
     views = {STUDIES: {"orderByKey": "attributes.start_time", "searchFilter": ""}}
     for run in client.search_runs(
@@ -60,16 +63,6 @@ def find_views(client: "MlflowClient", experiment_id: str) -> dict[str, dict[str
             "orderByKey": "metrics.`best_pearson_delta`",
             "searchFilter": f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'",
         }
-    return views
-
-
-def share_views(client: "MlflowClient", experiment_id: str) -> list[str]:
-    """Keep the views with the experiment.
-
-    Returns:
-        Their names.
-    """
-    views = find_views(client, experiment_id)
     for name, view in views.items():
         state = view | {
             "orderByAsc": False,
@@ -85,7 +78,7 @@ def share_views(client: "MlflowClient", experiment_id: str) -> list[str]:
 
 
 def _key(view: str) -> str:
-    """Under which MLflow keeps a view."""
+    """Key under which MLflow keeps a view."""
     return view.replace(" of ", ".")
 
 

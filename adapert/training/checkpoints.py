@@ -14,7 +14,7 @@ from torch import Tensor
 
 from adapert.errors import InputError, name_some
 from adapert.files import parse_json, whole_file, write_whole
-from adapert.training.state import BestEpoch, Training
+from adapert.training.state import NO_SCORES, BestEpoch, Training
 
 TENSORS_FILE = "checkpoint.safetensors"
 STATE_FILE = "checkpoint.json"
@@ -40,9 +40,8 @@ def write_checkpoint(training: Training, directory: Path) -> None:
         "order_generator": training.order_generator.bit_generator.state,
         "best": {
             "epoch": training.best.epoch,
-            # JSON has no infinities or NaN.
-            "pearson_delta": _finite_or_none(training.best.pearson_delta),
-            "pds": _finite_or_none(training.best.pds),
+            # JSON has no infinities or NaN: what is left out is as in `NO_SCORES`.
+            "scores": {name: score for name, score in training.best.scores.items() if math.isfinite(score)},
         },
     }
     write_weights(tensors, directory / TENSORS_FILE)
@@ -75,15 +74,11 @@ def restore_checkpoint(training: Training, directory: Path) -> None:
     training.model.load_state_dict(model)
     training.target_head.load_state_dict(head)
     training.optimizer.load_state_dict(training.optimizer.state_dict() | {"state": moments})
+    # torch takes a generator's state from the CPU alone, wherever the generator is.
     training.generator.set_state(tensors["generator"].cpu())
     training.order_generator.bit_generator.state = state.order_generator
     training.epoch = state.epoch
-    training.best = BestEpoch(
-        state.best.epoch,
-        -math.inf if state.best.pearson_delta is None else state.best.pearson_delta,
-        math.nan if state.best.pds is None else state.best.pds,
-        best,
-    )
+    training.best = BestEpoch(state.best.epoch, NO_SCORES | state.best.scores, best)
 
 
 def read_weights(path: Path, device: torch.device | None = None) -> dict[str, Tensor]:
@@ -125,6 +120,7 @@ def check_weights(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], p
 def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
     """Write tensors as safetensors, whole or not at all."""
     with whole_file(path) as beside:
+        # safetensors refuses tensors that are views of others.
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, beside)
 
 
@@ -139,8 +135,7 @@ def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 class _Best(BaseModel):
     epoch: NonNegativeInt
-    pearson_delta: float | None
-    pds: float | None
+    scores: dict[str, float]
 
 
 class _State(BaseModel):
@@ -190,7 +185,3 @@ def _unsound(place: Path | str, fault: str) -> InputError:
         f"Weights must be whole and of the config's model, but '{place}' {fault}. Copy the file again, or "
         "run the trial again."
     )
-
-
-def _finite_or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None

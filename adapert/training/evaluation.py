@@ -22,12 +22,7 @@ def evaluate_model(
 ) -> Evaluation:
     """Compute every metric of a fitted model's predictions.
 
-    Args:
-        model: Fitted.
-        dataset: With the split.
-        split: Which perturbations.
-        seed: Of the emitted cells; models are compared on the same draws.
-        emission: How cells are made from predictions.
+    The seed is that of the emitted cells, so that models of one seed are compared on the same draws.
 
     Raises:
         DivergedError: A prediction is NaN or infinite.
@@ -39,20 +34,15 @@ def evaluate_model(
 def predict_finite(model: PerturbationModel, perturbations: Sequence[str], name: str = "") -> FloatArray:
     """Predict deltas, log1p units, (n_perturbations, n_genes), and refuse what is no number.
 
-    Args:
-        model: Fitted.
-        perturbations: To predict.
-        name: Of the model, for the refusal.
-
     Raises:
         DivergedError: A prediction is NaN or infinite.
     """
     predicted = model.predict(perturbations)
     n_bad = int((~np.isfinite(predicted)).any(axis=1).sum())
     if n_bad:
-        whose = f" of {name}" if name else ""
+        source = f" of {name}" if name else ""
         raise DivergedError(
-            f"Predictions must stay finite, but those{whose} for {n_bad:,} of {len(perturbations):,} "
+            f"Predictions must stay finite, but those{source} for {n_bad:,} of {len(perturbations):,} "
             "perturbations are not. Lower training.learning_rate."
         )
     return predicted

@@ -43,7 +43,7 @@ class FittedAdaPert:
         fit.finish()
 
     def refit(self, dataset: PreparedDataset) -> None:
-        """Train anew, for as many epochs as `fit` found best, and keep the last one's weights.
+        """Train from scratch for as many epochs as `fit` found best, and keep the last one's weights.
 
         Each epoch has the learning rate that it had in `fit`. Where no epoch had a Pearson-delta, all are
         trained.
@@ -95,7 +95,7 @@ class AdaPertFit:
         write_checkpoint(self.training, directory)
 
     def restore_checkpoint(self, directory: Path) -> None:
-        """Go on from a checkpoint."""
+        """Continue from a checkpoint."""
         restore_checkpoint(self.training, directory)
 
     def write_weights(self, path: Path) -> None:
@@ -122,32 +122,23 @@ class SingleFit:
         metrics = cheap_metrics(predicted, validation.delta, validation.deg_mask)
         scores = {name: mean_over_perturbations(values) for name, values in metrics.items()}
         self.is_over = True
-        return scores | {
-            "epoch": 1,
-            "seconds": time.perf_counter() - started,
-            "best_epoch": 1,
-            "best_pearson_delta": scores["pearson_delta"],
-            "best_pds": scores["pds"],
-        }
+        seconds = time.perf_counter() - started
+        best = {f"best_{name}": value for name, value in scores.items()}
+        return scores | best | {"epoch": 1, "best_epoch": 1, "seconds": seconds}
 
     def finish(self) -> None:
         """There is one epoch, and it is the best."""
 
     def write_checkpoint(self, directory: Path) -> None:
-        """A fit that is interrupted begins anew."""
+        """Do nothing: an interrupted fit starts from scratch."""
 
     def restore_checkpoint(self, directory: Path) -> None:
-        """A fit that is interrupted begins anew."""
+        """Do nothing: an interrupted fit starts from scratch."""
 
     def write_weights(self, path: Path) -> None:
         """Fitting again is as quick as reading."""
 
 
 def begin_fit(model: PerturbationModel, dataset: PreparedDataset) -> Fit:
-    """Start a model's fit, by epochs where it has any.
-
-    Args:
-        model: Untrained.
-        dataset: With its training and validation splits.
-    """
+    """Start the fit of an untrained model, by epochs where it has any."""
     return model.begin(dataset) if isinstance(model, TrainedInEpochs) else SingleFit(model, dataset)

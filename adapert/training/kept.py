@@ -11,12 +11,7 @@ N_KEPT = 2
 
 
 def keep_newest(fit: Fit, epoch: int, folder: Path) -> None:
-    """Write a checkpoint and remove those before the last.
-
-    Args:
-        fit: After `epoch` epochs.
-        epoch: From 1.
-        folder: The trial's.
+    """Write a checkpoint of `epoch`, from 1, into the trial's folder, and remove those before the last.
 
     Raises:
         InputError: The disk takes no more.
@@ -30,14 +25,10 @@ def keep_newest(fit: Fit, epoch: int, folder: Path) -> None:
 
 
 def restore_newest(fit: Fit, folder: Path) -> int:
-    """Go on from the newest checkpoint that can be read.
-
-    Args:
-        fit: Freshly begun.
-        folder: The trial's.
+    """Continue from the newest checkpoint that can be read.
 
     Returns:
-        Its epoch; 0 where there is none and the fit starts anew.
+        Its epoch; 0 where there is none and the fit starts from scratch.
     """
     for path in kept_checkpoints(folder):
         try:
@@ -52,4 +43,5 @@ def restore_newest(fit: Fit, folder: Path) -> int:
 
 def kept_checkpoints(folder: Path) -> list[Path]:
     """Checkpoints in a trial's folder, newest first."""
+    # Epochs are padded with zeros, so that names sort as numbers.
     return sorted(folder.glob("checkpoint_*"), reverse=True)

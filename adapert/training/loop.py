@@ -14,7 +14,7 @@ from adapert.data.schema import FloatArray
 from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import effective_rank, mean_over_perturbations
 from adapert.training.objective import minibatch_losses
-from adapert.training.state import BestEpoch, Training
+from adapert.training.state import CHOSEN_BY, BestEpoch, Training
 
 
 class DivergedError(RuntimeError):
@@ -35,8 +35,7 @@ class EpochReport:
         learning_rate: Of this epoch.
         seconds: Training and validation.
         best_epoch: Epoch of the best validation Pearson-delta so far.
-        best_pearson_delta: That value.
-        best_pds: PDS at that epoch.
+        best: `validation` of that epoch.
     """
 
     epoch: int
@@ -47,13 +46,12 @@ class EpochReport:
     learning_rate: float
     seconds: float
     best_epoch: int
-    best_pearson_delta: float
-    best_pds: float
+    best: dict[str, float]
 
     def flat(self) -> dict[str, float]:
         """List all values under the names that trackers and searchers use."""
-        rest = {name: value for name, value in vars(self).items() if name not in ("losses", "validation")}
-        return rest | self.losses | self.validation
+        rest = {name: value for name, value in vars(self).items() if not isinstance(value, dict)}
+        return rest | self.losses | self.validation | {f"best_{name}": v for name, v in self.best.items()}
 
 
 def train(training: Training) -> Iterator[EpochReport]:
@@ -91,8 +89,7 @@ def train(training: Training) -> Iterator[EpochReport]:
             learning_rate=learning_rate,
             seconds=time.perf_counter() - started,
             best_epoch=training.best.epoch,
-            best_pearson_delta=training.best.pearson_delta,
-            best_pds=training.best.pds,
+            best=training.best.scores,
         )
 
 
@@ -139,10 +136,12 @@ def train_epoch(training: Training) -> tuple[dict[str, float], FloatArray, float
     contexts, n_selected = [], []
     order = training.order_generator.permutation(len(training.rows.perturbation_index))
     minibatches = np.array_split(order, math.ceil(len(order) / training.config.training.minibatch_size))
+    # Sorted, since rows come from memory-mapped files.
     for index in minibatches:
         losses, prediction = minibatch_losses(
             training, training.rows.minibatch(np.sort(index), training.order_generator)
         )
+        # Before the step, which would turn every weight into NaN.
         if not torch.isfinite(losses["loss_total"]):
             raise DivergedError(
                 f"The loss must stay finite, but it is {losses['loss_total'].item()} in epoch "
@@ -161,6 +160,7 @@ def train_epoch(training: Training) -> tuple[dict[str, float], FloatArray, float
 def set_learning_rate(training: Training) -> float:
     """Set and return the epoch's learning rate."""
     settings = training.config.training
+    # It follows from the epoch alone, so that no scheduler's state has to be checkpointed.
     rate = settings.learning_rate
     if settings.schedule == "cosine":
         rate *= (1 + math.cos(math.pi * (training.epoch - 1) / settings.max_epochs)) / 2
@@ -170,7 +170,8 @@ def set_learning_rate(training: Training) -> float:
 
 
 def keep_best(training: Training, scores: dict[str, float]) -> None:
-    """Keep the weights of the best validation Pearson-delta; NaN is never the best."""
-    if scores["pearson_delta"] > training.best.pearson_delta:
+    """Keep the weights of the best epoch so far; NaN is never the best."""
+    if scores[CHOSEN_BY] > training.best.scores[CHOSEN_BY]:
+        # Copies, as the next step changes the tensors in place.
         weights = {name: value.detach().clone() for name, value in training.model.state_dict().items()}
-        training.best = BestEpoch(training.epoch, scores["pearson_delta"], scores["pds"], weights)
+        training.best = BestEpoch(training.epoch, scores, weights)

@@ -50,7 +50,7 @@ def align_weight(weight: Tensor, perturbation_row: Tensor, is_deg: Tensor) -> Te
     """Add up the rows' weights of each distinct perturbation that has a DEG (Eq. 20 skips the others).
 
     Args:
-        weight: Of each row, (n_rows,).
+        weight: Weight of each row, (n_rows,).
         perturbation_row: Distinct perturbation of each row, (n_rows,).
         is_deg: 1 at DEGs, (n_perturbations, n_genes).
 

@@ -20,12 +20,6 @@ def predict(
 ) -> FloatArray:
     """Predict deltas on the mean control profile: deterministic, whatever the order or company.
 
-    Args:
-        model: With its weights.
-        dataset: The data set it was built on.
-        perturbations: Any whose genes are nodes of the graph.
-        device: Where the model lives.
-
     Returns:
         log1p units, (n_perturbations, n_genes).
 

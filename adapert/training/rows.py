@@ -135,6 +135,7 @@ def row_weights(
     Returns:
         (n_rows,).
     """
+    # In float64 until the end: totals over all cells of a large data set exceed float32's digits.
     weight: FloatArray = np.asarray(n_cells, dtype=np.float64)
     if weighting == "perturbations":
         totals = np.bincount(perturbation_index, weight, len(table.perturbations))

@@ -11,20 +11,32 @@ from torch import Tensor, nn
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import BoolArray, FloatArray
+from adapert.evaluation.catalogue import metrics_of_epochs
 from adapert.models.adapert.losses import alignment_loss, non_deg_shrinkage
 from adapert.models.adapert.model import build_model, build_targets
 from adapert.seeding import numpy_generator, seeded_initialisation, torch_generator
 from adapert.training.prediction import predict
 from adapert.training.rows import ROWS, Rows
 
+CHOSEN_BY = "pearson_delta"
+"""Validation metric whose largest value makes an epoch the best."""
+
+NO_SCORES = dict.fromkeys(metrics_of_epochs(), math.nan) | {CHOSEN_BY: -math.inf}
+"""Scores before any epoch: any value of `CHOSEN_BY` is better."""
+
 
 @dataclass
 class BestEpoch:
-    """The epoch of best validation Pearson-delta; `weights` are the model's then."""
+    """The epoch of best validation score by `CHOSEN_BY`.
+
+    Attributes:
+        epoch: From 1; 0 before there is one.
+        scores: Its validation means of the metrics of every epoch.
+        weights: The model's weights after it.
+    """
 
     epoch: int = 0
-    pearson_delta: float = -math.inf
-    pds: float = math.nan
+    scores: dict[str, float] = field(default_factory=NO_SCORES.copy)
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -55,14 +67,7 @@ class Training:
     """One trial's model, optimiser, generators and position."""
 
     def __init__(self, config: Config, dataset: PreparedDataset, seed: int, device: torch.device) -> None:
-        """Build the untrained state.
-
-        Args:
-            config: The trial's.
-            dataset: With its training split; `train` scores on its validation split.
-            seed: The trial's.
-            device: Where the model lives.
-        """
+        """Build the untrained state from the data set's training split."""
         self.config, self.dataset, self.seed, self.device = config, dataset, seed, device
         train = dataset.splits["train"].table
         self.rows: Rows = ROWS[config.data.control](dataset, config.loss.weighting)
@@ -75,6 +80,7 @@ class Training:
             fused=True,
         )
         self.align = alignment_loss(config.loss)
+        # One generator for each use: none depends on how often the others were drawn from.
         self.generator = torch_generator(seed, "noise", device)
         self.order_generator = numpy_generator(seed, "minibatches")
         self.targets = build_targets(dataset, list(train.perturbations), device)

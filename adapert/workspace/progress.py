@@ -1,9 +1,7 @@
 """Live progress of a study in the terminal."""
 
-import math
 import time
 from collections import Counter
-from collections.abc import Iterable
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,7 +10,7 @@ from rich.text import Text
 
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
-from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
+from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.ledger import Event, EventKind
 from adapert.study.engine.state import StudyState, count_asked
 from adapert.study.plan.study import Study
@@ -119,12 +117,6 @@ class Progress:
                 _number(record.metrics.get("best_pds")),
             )
         return Group(Text(self.summary()), table)
-
-
-def best_record(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The record of best objective so far, if any has reported one."""
-    reported = [record for record in records if record.objective > -math.inf]
-    return max(reported, key=lambda record: record.objective, default=None)
 
 
 def describe(record: TrialRecord) -> str:

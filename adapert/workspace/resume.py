@@ -1,9 +1,10 @@
 """Go on with a study that exists: resume, extend, stop it, and deliver what waits for MLflow."""
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from adapert.study.engine.ledger import LEDGER_FILE, Event, EventKind, Ledger, h
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.requests import has_requests, read_requests, write_request
 from adapert.study.engine.state import StudyState, fold
-from adapert.study.execution.resources import Resources, build_resources
+from adapert.study.execution.resources import restore_resources
 from adapert.study.plan.definition import describe_origin, describe_study, find_changes, restore_study
 from adapert.study.plan.recipes import build_study
 from adapert.study.plan.study import AblationPath, Design, Search, Study
@@ -28,6 +29,8 @@ from adapert.tracking.store import open_store
 from adapert.tracking.tracker import Tracker
 from adapert.workspace.launch import check_data
 from adapert.workspace.session import StudyResult, operate
+
+_LOGGER = logging.getLogger(__name__)
 
 _VARIED = {Search: "space", Design: "variants", AblationPath: "start"}
 """Kind of plan to the field that says what its trials vary."""
@@ -66,12 +69,12 @@ def resume(
     with held(folder):
         state = fold(read_events(folder / LEDGER_FILE))
         place = _find_data(state, workspace, data)
-        _check_unchanged(state, folder, place, is_accepted, console)
+        _check_unchanged(state, folder, place, is_accepted)
         check_data(restore_study(state.definition["study"]), place)
         return operate(
             folder,
-            build_resources(**asdict(_restore(Resources, state.session.get("resources", {}), resources))),
-            _restore(Limits, state.session.get("limits", {}), limits),
+            restore_resources(state.session.get("resources", {}), resources),
+            _restore_limits(state.session.get("limits", {}), limits),
             console,
             partial(open_store, workspace),
             place,
@@ -113,13 +116,11 @@ def extend(
     _check_extension(restore_study(state.definition["study"]), n_trials, n_seeds)
     is_running = is_held(folder)
     if not is_running:  # else a request would wait that was refused
-        _check_unchanged(state, folder, _find_data(state, workspace, data), False, console)
+        _check_unchanged(state, folder, _find_data(state, workspace, data), False)
     if not is_again and _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
-        console.print(
+        _LOGGER.warning(
             f"'{name}' was extended so before, and goes on with that: nothing is added twice. To add as many "
-            "once more, give --again, or wait until it is done.",
-            soft_wrap=True,
-            markup=False,
+            "once more, give --again, or wait until it is done."
         )
         return None if is_running else resume(workspace, name, console, {}, {}, data=data)
     write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
@@ -181,9 +182,7 @@ def sync(workspace: Path, name: str) -> tuple[int, str]:
             }
             events.append(ledger.append(EventKind.CLOSED, **said))
         study = restore_study(state.definition["study"])
-        tracker = Tracker(
-            study, ledger, events, partial(open_store, workspace), folder / "trials", PickedModels()
-        )
+        tracker = Tracker(study, ledger, events, partial(open_store, workspace), PickedModels())
         n_waiting = tracker.close()
         ledger.close()
     return n_waiting, tracker.trouble or "; ".join(tracker.refused[:3])
@@ -205,9 +204,7 @@ def _find_data(state: StudyState, workspace: Path, data: Path | None) -> Path:
         raise
 
 
-def _check_unchanged(
-    state: StudyState, folder: Path, data: Path, is_accepted: bool, console: Console
-) -> None:
+def _check_unchanged(state: StudyState, folder: Path, data: Path, is_accepted: bool) -> None:
     study = restore_study(state.definition["study"])
     before = {"varied": _varied(study)} | dict(state.accepted or state.definition["origin"])
     now = describe_origin(study) | {
@@ -224,7 +221,7 @@ def _check_unchanged(
             f"A study continues with the code and data it began with, but {'; '.join(changes)}. Restore "
             "them, or first accept that trials are not comparable: 'adapert resume --accept-changes'."
         )
-    console.print(f"Accepted: {'; '.join(changes)}.", soft_wrap=True, markup=False)
+    _LOGGER.warning(f"Accepted: {'; '.join(changes)}.")
     ledger = Ledger(folder / LEDGER_FILE)
     ledger.append(EventKind.ACCEPTED, origin=now, changes=changes)
     ledger.close()
@@ -282,7 +279,7 @@ def _is_taken(folder: Path) -> bool:
     return True
 
 
-def _restore(kind: type[Any], had: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """Build what the last process had, with what is given on top; fields of a later version are dropped."""
-    known = {entry.name: had[entry.name] for entry in fields(kind) if entry.name in had}
-    return kind(**known | {name: value for name, value in given.items() if value is not None})
+def _restore_limits(had: Mapping[str, Any], given: Mapping[str, Any]) -> Limits:
+    """Build the limits of the last process, with what is given on top; unknown fields are dropped."""
+    known = {entry.name: had[entry.name] for entry in fields(Limits) if entry.name in had}
+    return Limits(**known | {name: value for name, value in given.items() if value is not None})

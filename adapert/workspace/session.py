@@ -29,6 +29,8 @@ from adapert.tracking.runs import Connect
 from adapert.tracking.tracker import Tracker
 from adapert.workspace.progress import Progress
 
+_LOGGER = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class StudyResult:
@@ -98,9 +100,10 @@ def _operate(
     events = read_events(folder / LEDGER_FILE)
     ledger = Ledger(folder / LEDGER_FILE)
     state = fold(events)
+    _LOGGER.debug(f"{len(events)} events in '{folder / LEDGER_FILE}'")
     study = restore_study(state.definition["study"])
-    source = _build_source(study, state, folder, console)
-    tracker = Tracker(study, ledger, events, connect, folder / "trials")
+    source = _build_source(study, state, folder)
+    tracker = Tracker(study, ledger, events, connect)
     placed = study
     if data is not None:
         placed = replace(study, base=study.base.with_changes({"data.path": str(data)}))
@@ -137,37 +140,33 @@ def _operate(
     )
 
 
-def _build_source(study: Study, state: StudyState, folder: Path, console: Console) -> TrialSource:
+def _build_source(study: Study, state: StudyState, folder: Path) -> TrialSource:
     if isinstance(study.plan, AblationPath):
         return PathTrials(study.plan)
     if not study.is_sampled:
         return ListedTrials(study)
     assert isinstance(study.plan, Search)
     owner = Owner(str(folder), read_identity(folder))
-    storage = _open_storage(state.definition["optuna_storage"], folder, study.name, owner, console)
+    storage = _open_storage(state.definition["optuna_storage"], folder, study.name, owner)
     return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage, owner), state)
 
 
-def _open_storage(address: str, folder: Path, name: str, owner: Owner, console: Console) -> BaseStorage:
+def _open_storage(address: str, folder: Path, name: str, owner: Owner) -> BaseStorage:
     """Open Optuna's database; without it a file does, since the ledger rebuilds what Optuna knows."""
     try:
         storage = open_storage(address, folder)
         check_owner(name, storage, owner)
         return storage
     except InputError:
-        console.print(
+        _LOGGER.warning(
             f"'{name}' in Optuna's database is another study's, such as the one that this is a copy of, and "
-            "stays as it is. This study goes on with a file of its own, rebuilt from its ledger.",
-            soft_wrap=True,
-            markup=False,
+            "stays as it is. This study goes on with a file of its own, rebuilt from its ledger."
         )
         return open_storage("", folder)
     except Exception as error:  # whatever SQLAlchemy or a driver raises
-        console.print(
+        _LOGGER.warning(
             f"Optuna's database cannot be opened: {first_line(error)} The study goes on with a file, rebuilt "
             "from its ledger. To have it in the database again, start that (its password in PGPASSWORD or "
-            "~/.pgpass) and resume.",
-            soft_wrap=True,
-            markup=False,
+            "~/.pgpass) and resume."
         )
         return open_storage("", folder)

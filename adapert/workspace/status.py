@@ -8,13 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from adapert.errors import InputError, format_count
-from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
+from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.folders import find_study, study_names
 from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events, read_holder
 from adapert.study.engine.state import StudyState, count_asked, fold
 from adapert.study.plan.definition import restore_study
 from adapert.tracking.tracker import count_waiting
-from adapert.workspace.progress import best_record, format_seconds
+from adapert.workspace.progress import format_seconds
 
 
 @dataclass(frozen=True)

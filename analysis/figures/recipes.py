@@ -1,5 +1,6 @@
 """Which study, prepared data set or evaluation has which figures, and how they are drawn together."""
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_d
 from analysis.importance import load_importance, summarize_importance
 from analysis.predictions import Predictions, choose_variants
 
+_LOGGER = logging.getLogger(f"adapert.{__name__}")
+
 __all__ = [
     "DATA_FIGURES",
     "EVALUATION_FIGURES",
@@ -42,9 +45,6 @@ __all__ = [
     "figure_stems",
     "write_figure",
 ]
-
-Note = Callable[[str], None]
-"""Takes a sentence about a figure that is left out."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,6 @@ def draw_figures(
     directory: Path,
     split: str = "validation",
     only: Collection[str] = (),
-    note: Note | None = None,
 ) -> dict[str, list[Path]]:
     """Draw the figures of each study that has some.
 
@@ -145,7 +144,6 @@ def draw_figures(
         directory: Of the files; created if need be, files of the same name are replaced.
         split: Which perturbations, where a figure shows perturbations of one split.
         only: Stems of the figures to draw; empty draws all.
-        note: Told of each figure that is left out, and why.
 
     Returns:
         Name of a study to its files, each figure's PNG first, in the order of `studies`.
@@ -161,7 +159,7 @@ def draw_figures(
             f"{name_some(f'{study} ({design})' for study, design in designs.items()) or 'none'}. "
             "Launch a search, an ablation or a sensitivity study."
         )
-    attempts = _Attempts(note)
+    attempts = _Attempts()
     for study in studies:
         is_shared = list(designs.values()).count(study.design) > 1
         load = _cached_load(study, split)
@@ -176,7 +174,6 @@ def draw_source(
     source: Any,
     directory: Path,
     only: Collection[str] = (),
-    note: Note | None = None,
 ) -> list[Path]:
     """Draw the figures of a prepared data set or of an evaluation.
 
@@ -185,7 +182,6 @@ def draw_source(
         source: What their `summarize` takes.
         directory: Of the files; created if need be, files of the same name are replaced.
         only: Stems of the figures to draw; empty draws all.
-        note: Told of each figure that is left out, and why.
 
     Returns:
         The files, each figure's PNG first; none where `only` names none of them.
@@ -193,7 +189,7 @@ def draw_source(
     Raises:
         InputError: None of the figures could be drawn.
     """
-    attempts = _Attempts(note)
+    attempts = _Attempts()
     for recipe in _select(recipes, only):
         attempts.draw("", recipe, lambda _: source, recipe.stem)
     return attempts.write(directory).get("", [])
@@ -203,7 +199,6 @@ def draw_source(
 class _Attempts:
     """Draws figure after figure, and writes none before all are drawn."""
 
-    note: Note | None
     drawings: dict[str, list[Drawing]] = field(default_factory=dict)
     reasons: list[tuple[str, InputError]] = field(default_factory=list)
 
@@ -221,9 +216,8 @@ class _Attempts:
     def write(self, directory: Path) -> dict[str, list[Path]]:
         if self.reasons and not any(self.drawings.values()):
             raise self.reasons[0][1]
-        for stem, reason in self.reasons if self.note else ():
-            assert self.note is not None
-            self.note(f"Left out {stem}: {reason}")
+        for stem, reason in self.reasons:
+            _LOGGER.info(f"Left out {stem}: {reason}")
         return {
             study: [path for drawing in drawings for path in write_drawing(drawing, directory)]
             for study, drawings in self.drawings.items()

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from adapert.comparison.test_access import read_openings
+from adapert.comparison.test_access import read_accesses
 from adapert.errors import format_count
 from adapert.records import OBJECTIVE, TrialStatus
 from analysis.report.choice import build_choice, read_pick
 from analysis.report.drawings import draw_study, gather_figures
 from analysis.report.effects import build_effects
 from analysis.report.elements import Heading, Part, Section, join_words
-from analysis.report.evaluations import build_evaluations, build_openings
+from analysis.report.evaluations import build_accesses, build_evaluations
 from analysis.report.provenance import build_commands, build_data, build_versions
 from analysis.report.questions import build_claims, build_importance
 from analysis.report.reading import StudyReading, read_study
@@ -51,7 +51,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     """
     names = list(dict.fromkeys(studies))
     readings = [read_study(workspace, name) for name in names]
-    openings = read_openings(workspace)
+    openings = read_accesses(workspace)
     drawn = [draw_study(r.results, split) for r in readings]
     searches = [reading for reading in readings if reading.design == "search"]
     picks = {reading.name: read_pick(workspace, reading.results) for reading in searches}
@@ -70,7 +70,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
         _section(
             "Failed and stopped trials", _by_study(readings, {r.name: build_failures(r) for r in readings})
         ),
-        _section("Openings of the test split", build_openings(openings)),
+        _section("Openings of the test split", build_accesses(openings)),
         _section("Versions", [build_versions(readings)]),
         _section("How to run it again", build_commands(readings, workspace, list(picks.values()), openings)),
     ]

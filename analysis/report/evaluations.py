@@ -1,6 +1,5 @@
 """Sections on what was scored beside reference models, and on how often the test split was opened."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,24 +7,24 @@ from typing import Any
 
 import pandas as pd
 
-from adapert.comparison.summary import CAPTION, LABELS, MAIN_METRICS
-from adapert.comparison.test_access import Opening
+from adapert.comparison.summary import CAPTION, LABELS, MAIN_METRICS, read_record
+from adapert.comparison.test_access import Access
 from adapert.csv_files import read_csv
-from adapert.errors import format_count
+from adapert.errors import InputError, format_count
 from adapert.evaluation.catalogue import check_metrics
 from adapert.statistics.families import MODELS
 from analysis.report.drawings import draw_evaluation, gather_figures
 from analysis.report.effects import build_paired_table
 from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part, build_page_table
 
-RECORD_FILE, SUMMARY_FILE, PAIRED_FILE = "evaluation.json", "summary.csv", "paired.csv"
+SUMMARY_FILE, PAIRED_FILE = "summary.csv", "paired.csv"
 
 HALF_WIDTH = "± "
 """Before the head of a column of half-widths."""
 
 
 def build_evaluations(
-    workspace: Path, openings: Sequence[Opening], fingerprints: Collection[str]
+    workspace: Path, openings: Sequence[Access], fingerprints: Collection[str]
 ) -> list[Part]:
     """Lay out the evaluations that are of the studies' data.
 
@@ -39,7 +38,7 @@ def build_evaluations(
     records = {folder: _read_record(folder) for folder in dict.fromkeys([*inside, *elsewhere])}
     parts: list[Part] = []
     for folder, record in records.items():
-        if record and record["opened"]["data_fingerprint"] in fingerprints:
+        if record and record["opened"].get("data_fingerprint") in fingerprints:
             parts += [Heading(folder.name), *_build_evaluation(folder, record, _shown(folder, workspace))]
     n_headings = sum(isinstance(part, Heading) for part in parts)
     if n_others := len(records) - n_headings:
@@ -54,11 +53,10 @@ def build_evaluations(
 def _read_record(folder: Path) -> dict[str, Any] | None:
     """Read what was opened; None where an evaluation is unfinished or damaged."""
     try:
-        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        is_whole = "data_fingerprint" in record["opened"] and (folder / SUMMARY_FILE).is_file()
-    except (OSError, ValueError, KeyError, TypeError):
+        record = read_record(folder)
+    except InputError:
         return None
-    return dict(record) if is_whole else None
+    return record if (folder / SUMMARY_FILE).is_file() else None
 
 
 def _shown(folder: Path, workspace: Path) -> str:
@@ -140,7 +138,7 @@ _OPENING_COLUMNS = (
 )
 
 
-def build_openings(openings: Sequence[Opening]) -> list[Part]:
+def build_accesses(openings: Sequence[Access]) -> list[Part]:
     """Lay out when the test split was opened, for what, and by which code."""
     if not openings:
         return [Paragraph("The test split was not opened in this workspace.")]

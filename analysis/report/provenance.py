@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from adapert.comparison.test_access import Opening, earlier_openings
+from adapert.comparison.summary import read_record
+from adapert.comparison.test_access import Access, earlier_accesses
 from adapert.config import Config, ModelName, build_config
 from adapert.data.prepared import read_manifest
 from adapert.data.units import describe_degs, describe_units
@@ -113,7 +114,7 @@ def build_commands(
     readings: Sequence[StudyReading],
     workspace: Path,
     picks: Sequence[ReadPick],
-    openings: Sequence[Opening],
+    openings: Sequence[Access],
 ) -> list[Part]:
     """Write the command lines that do all of it again: what was run, each after what it needs.
 
@@ -205,7 +206,7 @@ def _pick_lines(read: ReadPick, workspace: Path) -> list[str]:
 def _evaluate_lines(
     readings: Sequence[StudyReading],
     workspace: Path,
-    openings: Sequence[Opening],
+    openings: Sequence[Access],
     files: Mapping[str, str],
 ) -> tuple[list[str], list[Part]]:
     """Write how the studies' data were evaluated, and the configs that no pick writes."""
@@ -222,7 +223,7 @@ def _evaluate_lines(
         words = _evaluation_words(opening)
         if opening not in openings:
             words += ["--split", "validation"]
-        elif earlier_openings(
+        elif earlier_accesses(
             [one for one in opened[:number] if one in openings], opening.study, opening.data_fingerprint
         ):
             words += ["--again"]
@@ -230,15 +231,15 @@ def _evaluate_lines(
     return lines, list(configs.values())
 
 
-def _read_validated(workspace: Path) -> list[Opening]:
+def _read_validated(workspace: Path) -> list[Access]:
     """Read how validation perturbations were evaluated, which no ledger counts."""
     found = []
     for file in sorted((workspace / "evaluations").glob("validation_*/evaluation.json")):
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            record = read_record(file.parent)
             config, variants = build_config(record["config"]), [row["variant"] for row in record["models"]]
             found.append(
-                Opening(
+                Access(
                     at=record["opened"]["at"],
                     study="",
                     config_digest=config.digest(),
@@ -252,12 +253,7 @@ def _read_validated(workspace: Path) -> list[Opening]:
                     use_ensembles=any(name.endswith(ENSEMBLE_SUFFIX) for name in variants),
                 )
             )
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-        ):  # unfinished or damaged: the page says so elsewhere
+        except (ValueError, KeyError, TypeError):  # unfinished or damaged: the page says so elsewhere
             continue
     return found
 
@@ -279,7 +275,7 @@ def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
     return [word for name, n in options.items() for word in (f"--{name}", str(n))]
 
 
-def _evaluation_words(opening: Opening) -> list[str]:
+def _evaluation_words(opening: Access) -> list[str]:
     are_all = set(opening.models) == set(get_args(ModelName))
     words = [] if are_all else ["--models", ",".join(opening.models)]
     words += ["--seeds", str(opening.n_seeds), "--refit", opening.refit]

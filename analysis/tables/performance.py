@@ -11,7 +11,7 @@ from adapert.data.schema import BoolArray
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE, summarize_by
-from adapert.statistics.scalars import summarize_scalar
+from adapert.statistics.scalars import summarize_scalars
 from analysis.figures.prediction import model_label
 from analysis.tables.table import PaperTable, decimal
 
@@ -57,7 +57,7 @@ def summarize_performance(
     sd = by_perturbation.groupby(level=["variant", "metric"]).std().rename("sd").reset_index()
     summary = summary.merge(sd, on=["variant", "metric"], how="left")
     if _SCALAR in metrics:
-        resampled = summarize_scalar(frame, ["variant"])
+        resampled = summarize_scalars(frame, ["variant"]).query("metric == @_SCALAR")
         recorded = _summarize_scalar(record or {})  # of an evaluation that kept no numbers of DEGs
         summary = pd.concat([summary, recorded if resampled.empty else resampled], ignore_index=True)
     orders = {"variant": list(dict.fromkeys(frame["variant"])), "metric": list(metrics)}

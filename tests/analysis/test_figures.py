@@ -350,10 +350,9 @@ assert dict(matplotlib.rcParams) == before
     subprocess.run([sys.executable, "-c", code], check=True, env={"MPLBACKEND": "agg", "PATH": ""})
 
 
-def test_studies_are_drawn_by_their_design(store, tmp_path):
+def test_studies_are_drawn_by_their_design(store, tmp_path, logged):
     studies = ["vary_lambda", "ablate_parts", "search_wide", "fresh_seeds"]
-    notes = []
-    paths = draw_figures(store.studies(studies), tmp_path, note=notes.append)
+    paths = draw_figures(store.studies(studies), tmp_path)
     stems = {study: {path.stem for path in files} for study, files in paths.items()}
     assert stems == {
         "vary_lambda": {"figure_5_sensitivity"},
@@ -364,16 +363,15 @@ def test_studies_are_drawn_by_their_design(store, tmp_path):
     full = summary[(summary["variant"] == "full") & (summary["effect_size"] == "small")]
     np.testing.assert_allclose(full["mean"], 0.51)
     assert set(summary["n_seeds"]) == {2}
-    assert [note.split(":")[0] for note in notes] == [
+    assert [note.split(":")[0] for note in logged.messages] == [
         f"Left out search_{name}" for name in ("parallel", "slices", "contours")
     ]
 
 
-def test_a_study_without_anything_to_show_is_left_out_beside_others(store, tmp_path):
-    notes = []
-    paths = draw_figures(store.studies(["start_only", "ablate_parts"]), tmp_path, note=notes.append)
+def test_a_study_without_anything_to_show_is_left_out_beside_others(store, tmp_path, logged):
+    paths = draw_figures(store.studies(["start_only", "ablate_parts"]), tmp_path)
     assert list(paths) == ["ablate_parts"]
-    assert "Left out figure_4_ablation_start_only: A study needs a finished trial" in notes[0]
+    assert "Left out figure_4_ablation_start_only: A study needs a finished trial" in logged.messages[0]
 
 
 def test_only_the_named_figures_are_drawn(store, tmp_path):
@@ -402,7 +400,7 @@ def test_two_studies_of_one_design_keep_their_own_files(store, tmp_path):
         ),
         (["vary_lambda", "ablate_prats"], "validation", "Did you mean 'ablate_parts'"),
         (["start_only"], "validation", "'start_only' has none"),
-        (["vary_lambda", "lost_table"], "validation", "What a run keeps must be readable"),
+        (["vary_lambda", "lost_table"], "validation", "A run's artifacts must be readable"),
     ],
 )
 def test_wrong_input_is_refused_before_anything_is_written(store, tmp_path, studies, split, message):

@@ -5,11 +5,10 @@ import re
 import pytest
 
 from adapert.comparison import summary
-from adapert.evaluation.catalogue import METRICS
+from adapert.evaluation.catalogue import METRICS, metrics_at_end, metrics_of_epochs
 from adapert.records import OBJECTIVE
 from adapert.results import load
 from adapert.selection import rank as selection
-from adapert.statistics import scalars
 from adapert.study.engine.reports import REPORTED
 from adapert.tracking.views import WIDTHS
 from analysis import claims
@@ -32,7 +31,6 @@ from analysis.tables import effect_sizes, performance
         performance.DE_METRICS,
         [*performance.STAND_INS, *performance.STAND_INS.values()],
         [effect_sizes.DES, effect_sizes.RANK_OVERLAP],
-        [scalars.SCALAR, scalars.SOURCE],
         [load.CURVE_METRIC, ablation_path.CHOOSES],
     ],
 )
@@ -42,7 +40,8 @@ def test_a_list_names_metrics_of_the_catalogue(listed):
 
 def test_what_is_tracked_of_the_best_epoch_is_a_metric():
     best = {name.removeprefix("best_") for name in REPORTED if name.startswith("best_")} - {"epoch"}
-    assert best == set(selection.METRICS)
+    assert best == {*metrics_of_epochs(), *metrics_at_end()}
+    assert set(selection.METRICS) <= best
     columns = [match[1] for column in WIDTHS if (match := re.fullmatch(r"metrics\.`best_(\w+)`", column))]
     assert set(columns) <= best
     assert OBJECTIVE.removeprefix("best_") in best

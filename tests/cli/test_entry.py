@@ -2,6 +2,7 @@
 
 import ast
 import json
+import logging
 import os
 import re
 import subprocess
@@ -15,6 +16,9 @@ from fixtures.command import RunCommand, Simulated
 
 from adapert import __version__
 from adapert.cli import app
+from adapert.cli.options import set_verbosity
+from adapert.cli.printing import progress
+from adapert.process import log_levels
 
 ROOT = Path(__file__).parents[2]
 
@@ -168,6 +172,66 @@ def test_a_wrong_word_is_refused_with_where_to_look(refused, words, says):
     message = refused(*words)
     assert says in message
     assert "--help" in message
+
+
+# how much is printed
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", ["--verbose", "--quiet"])
+def test_every_command_takes_how_much_it_prints_before_and_behind_its_name(refused, command, option):
+    for words in ((option, command), (command, option)):
+        assert "--no-such" in refused(*words, "--no-such")  # which alone is not known
+
+
+@pytest.mark.parametrize("words", [("--quiet", "prepare"), ("prepare", "--quiet")])
+def test_quiet_prints_results_and_warnings_alone(adapert: RunCommand, simulated: Simulated, words):
+    inputs = ["--network", simulated.network, "--embeddings", simulated.embeddings]
+    ended = adapert(*words, simulated.cells, *inputs, "--out", "data")
+    assert (ended.status, ended.err) == (0, "")
+    assert "(guessed)" not in ended.out
+    assert "validation perturbations: what they say of configs is mostly chance" in ended.out
+    assert "Wrote data. Next: " in ended.out
+
+
+@pytest.mark.parametrize("words", [("--verbose", "prepare"), ("prepare", "--verbose")])
+def test_verbose_prints_details_and_where_an_error_arose(adapert: RunCommand, simulated: Simulated, words):
+    inputs = ["--network", simulated.network, "--embeddings", simulated.embeddings]
+    ended = adapert(*words, simulated.cells, *inputs, "--out", "data")
+    assert ended.status == 0
+    assert ended.out.startswith(f"adapert {__version__}, Python ")
+    assert "text embeddings of" in ended.out
+    again = adapert(*words, simulated.cells, *inputs, "--out", "data")
+    assert again.status == 2
+    assert "Traceback" in again.out
+    assert again.err.startswith("Error: ")
+    assert again.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--quiet", "status", "--verbose"),
+        ("status", "--quiet", "--verbose"),
+        ("--quiet", "--verbose", "status"),
+    ],
+)
+def test_quiet_and_verbose_together_are_refused(refused, words):
+    assert "--verbose and --quiet contradict each other" in refused(*words)
+
+
+def test_a_command_leaves_no_handler_and_no_level_behind(adapert: RunCommand):
+    library = logging.getLogger("adapert")
+    before = (library.level, list(library.handlers))
+    adapert("status", "--quiet")
+    assert (library.level, library.handlers) == before
+
+
+@pytest.mark.parametrize(("words", "printed"), [((), True), (("--quiet",), False)])
+def test_the_progress_of_a_study_is_printed_unless_quiet(words, printed):
+    with log_levels({"adapert": logging.INFO}):
+        set_verbosity(quiet="--quiet" in words)
+        assert progress().quiet is not printed
 
 
 # text is printed as text

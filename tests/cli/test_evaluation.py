@@ -35,7 +35,7 @@ def test_evaluate_prints_and_writes_every_model_beside_the_ceilings(
     assert (ended.status, ended.err) == (0, "")
     assert "Opened: the test split of data " in ended.out
     assert "4 test perturbations" in ended.out
-    assert ended.out.endswith("This is opening 1 of the test split of these data (no study).\n")
+    assert ended.out.endswith("This is access 1 to the test split of these data (no study).\n")
     for row in ("control", "ridge_both", "ceiling: split halves"):
         assert re.search(rf"^{row} .*±", ended.out, re.MULTILINE), row
     folder = tmp_path / "runs" / "evaluations" / "test_001"
@@ -91,7 +91,7 @@ def test_the_test_split_is_opened_again_only_where_that_is_meant(
     assert "Give --again to open it all the same" in message
     assert adapert(*words, "--split", "validation").status == 0
     ended = adapert(*words, "--again")
-    assert ended.out.endswith("This is opening 2 of the test split of these data (no study).\n")
+    assert ended.out.endswith("This is access 2 to the test split of these data (no study).\n")
 
 
 def test_predictions_that_are_no_numbers_end_in_one_sentence(

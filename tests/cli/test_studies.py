@@ -350,7 +350,10 @@ def test_extend_says_that_the_running_process_goes_on_with_more(adapert, begun, 
     monkeypatch.setattr("adapert.workspace.resume.has_requests", lambda _: False)
     with held(begun.folder):
         ended = adapert("extend", "compare_parts", "--seeds", "1")
-    assert (ended.status, ended.out) == (0, "The process that runs 'compare_parts' goes on with more.\n")
+    assert (ended.status, ended.out) == (
+        0,
+        "The process that runs 'compare_parts' has taken the extension up.\n",
+    )
 
 
 def test_changed_code_is_refused_until_it_is_accepted(adapert, told, begun, monkeypatch):
@@ -393,7 +396,7 @@ def test_an_interrupted_study_says_how_to_go_on_and_ends_with_130(adapert, begun
     assert ended.out.splitlines() == [
         "compare_parts: 1 running, 1 finished of 4 trials in 1 s.",
         "It was interrupted.",
-        "Go on with: adapert resume compare_parts --workspace runs",
+        "Continue with: adapert resume compare_parts --workspace runs",
         "Tracking: gone",
         "MLflow lacks 3 lines. Deliver with: adapert sync compare_parts --workspace runs",
     ]
@@ -414,7 +417,7 @@ def test_a_study_that_lost_ray_says_how_to_go_on_and_ends_with_75(adapert, begun
     ended = adapert("resume", "compare_parts")
     assert (ended.status, ended.err) == (75, "")
     assert "Ray's GCS is gone." in ended.out
-    assert "Go on with: adapert resume compare_parts --workspace runs" in ended.out
+    assert "Continue with: adapert resume compare_parts --workspace runs" in ended.out
     assert "Next:" not in ended.out
 
 

@@ -38,8 +38,3 @@ def plan_of() -> PlanOf:
 @pytest.fixture
 def responses(tiny_dataset: PreparedDataset) -> PreparedDataset:
     return replace(tiny_dataset, manifest=dict(tiny_dataset.manifest) | {"kind": "responses"})
-
-
-@pytest.fixture
-def ignore() -> Callable[[str], None]:
-    return lambda line: None

@@ -15,7 +15,7 @@ import pytest
 from adapert.comparison import assess as assessment
 from adapert.comparison.assess import check_emitted, evaluate_config, name_study, read_dataset
 from adapert.comparison.plan import ComparisonPlan
-from adapert.comparison.test_access import read_openings
+from adapert.comparison.test_access import read_accesses
 from adapert.config import Config
 from adapert.data.prepared import read_manifest
 from adapert.errors import InputError
@@ -64,9 +64,8 @@ def study_of(config: Config, workspace: Path) -> Callable[..., None]:
     return add
 
 
-def test_an_evaluation_returns_what_it_wrote(config, plan_of, tmp_path):
-    said = []
-    found = evaluate_config(config, plan_of(), tmp_path, note=said.append)
+def test_an_evaluation_returns_what_it_wrote(config, plan_of, tmp_path, logged):
+    found = evaluate_config(config, plan_of(), tmp_path)
     assert found.folder == tmp_path / "evaluations" / "test_001"
     pd.testing.assert_frame_equal(pd.read_parquet(found.folder / "per_perturbation.parquet"), found.frame)
     assert {"pearson_delta", "collapse_ratio", "overlap_at_50"} <= set(found.frame["metric"])
@@ -75,12 +74,12 @@ def test_an_evaluation_returns_what_it_wrote(config, plan_of, tmp_path):
     assert record["refit"] == "train"
     assert [row["variant"] for row in record["models"]][:3] == ["control", "mean", "split_half"]
     assert record["opened"].items() >= {"study": "", "number": 1, "data_number": 1}.items()
-    opened = next(line for line in said if line.startswith("Opened"))
-    assert opened.endswith("4 perturbations. This is opening 1 of the test split of these data (no study).")
-    (opening,) = read_openings(tmp_path)
-    assert (opening.config, opening.models) == (config.flat(), ["control", "mean"])
-    assert opening.at == record["opened"]["at"]
-    assert opening.folder == "evaluations/test_001"
+    opened = next(line for line in logged.messages if line.startswith("Opened"))
+    assert opened.endswith("4 perturbations. This is access 1 to the test split of these data (no study).")
+    (access,) = read_accesses(tmp_path)
+    assert (access.config, access.models) == (config.flat(), ["control", "mean"])
+    assert access.at == record["opened"]["at"]
+    assert access.folder == "evaluations/test_001"
 
 
 def test_predictions_of_every_variant_are_kept_as_the_mean_over_its_seeds(config, plan_of, tmp_path):
@@ -96,11 +95,11 @@ def test_predictions_of_every_variant_are_kept_as_the_mean_over_its_seeds(config
         ("adapert", "mean"),
         ("adapert_ensemble", "mean"),
     }
-    assert read_openings(tmp_path)[0].folder == str(tmp_path / "here")
-    assert read_openings(tmp_path)[0].refit == "train+validation"
+    assert read_accesses(tmp_path)[0].folder == str(tmp_path / "here")
+    assert read_accesses(tmp_path)[0].refit == "train+validation"
 
 
-def test_the_second_opening_of_a_study_is_refused_before_any_fit(
+def test_the_second_access_of_a_study_is_refused_before_any_fit(
     config, plan_of, workspace, study_of, monkeypatch
 ):
     study_of("search")
@@ -116,7 +115,7 @@ def test_mlflow_is_told_the_count_and_the_result(config, plan_of, workspace, stu
     study_of("search")
     evaluate_config(config, plan_of(), workspace)
     again = evaluate_config(config, plan_of(), workspace, again=True)
-    assert (again.study, again.opening.number) == ("search", 2)
+    assert (again.study, again.access.number) == ("search", 2)
     run = study_run(tracking_uri(workspace), "search")
     assert run.data.tags[Tag.TEST_OPENINGS] == "2"
     client, _ = open_store(workspace)
@@ -137,15 +136,15 @@ def test_a_config_belongs_to_the_study_that_tried_it_first(config, workspace, st
 def test_validation_records_nothing_and_may_be_looked_at_again(config, plan_of, tmp_path):
     for number in (1, 2):
         found = evaluate_config(config, plan_of("mean", split="validation"), tmp_path)
-        assert (found.folder.name, found.opening) == (f"validation_00{number}", None)
-    assert read_openings(tmp_path) == []
+        assert (found.folder.name, found.access) == (f"validation_00{number}", None)
+    assert read_accesses(tmp_path) == []
 
 
-def test_an_opening_counts_although_what_follows_fails_and_is_gone_on_with(
+def test_an_access_counts_although_what_follows_fails_and_is_gone_on_with(
     config, plan_of, tmp_path, monkeypatch
 ):
     def crash(*_):
-        assert len(read_openings(tmp_path)) == 1
+        assert len(read_accesses(tmp_path)) == 1
         raise RuntimeError("power cut")
 
     monkeypatch.setattr(assessment, "score", crash)
@@ -155,8 +154,8 @@ def test_an_opening_counts_although_what_follows_fails_and_is_gone_on_with(
     with pytest.raises(InputError, match="The test split is opened once a study"):
         evaluate_config(config, plan_of("mean"), tmp_path)
     found = evaluate_config(config, plan_of(), tmp_path)
-    assert (found.opening.number, found.folder.name) == (1, "test_001")
-    assert len(read_openings(tmp_path)) == 1
+    assert (found.access.number, found.folder.name) == (1, "test_001")
+    assert len(read_accesses(tmp_path)) == 1
     with pytest.raises(InputError, match="The test split is opened once a study"):
         evaluate_config(config, plan_of(), tmp_path)
 
@@ -173,7 +172,7 @@ def test_an_evaluation_that_was_left_after_its_folder_was_written_reads_it_back(
     monkeypatch.undo()
     monkeypatch.setattr(assessment, "fit_models", crash)
     found = evaluate_config(config, plan_of(), tmp_path)
-    assert (found.opening.number, found.folder) == (1, tmp_path / "evaluations" / "test_001")
+    assert (found.access.number, found.folder) == (1, tmp_path / "evaluations" / "test_001")
     pd.testing.assert_frame_equal(found.frame, pd.read_parquet(found.folder / "per_perturbation.parquet"))
     assert sorted(path.name for path in tmp_path.glob(".test_opening_*")) == []
 
@@ -194,19 +193,18 @@ def test_a_divergence_opens_nothing(config, plan_of, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_fails_costs_no_result(config, plan_of, workspace, study_of, monkeypatch):
+def test_a_store_that_fails_costs_no_result(config, plan_of, workspace, study_of, monkeypatch, caplog):
     def gone(*_):
         raise ConnectionError("refused.")
 
     study_of("search")
     monkeypatch.setattr("adapert.tracking.runs.open_client", gone)
-    said = []
-    found = evaluate_config(config, plan_of("mean"), workspace, note=said.append)
+    found = evaluate_config(config, plan_of("mean"), workspace)
     assert (found.folder / "summary.csv").is_file()
-    assert said[-1].startswith("MLflow did not take the evaluation: refused. ")
+    assert caplog.messages[-1].startswith("MLflow did not take the evaluation: refused. ")
 
 
-def test_a_store_that_cannot_be_read_is_refused_since_openings_are_counted_by_study(config, workspace):
+def test_a_store_that_cannot_be_read_is_refused_since_accesses_are_counted_by_study(config, workspace):
     (workspace / "mlflow.db").write_text("damaged")
     with pytest.raises(InputError, match="the store that knows the studies cannot be read"):
         name_study(workspace, config)
@@ -275,7 +273,7 @@ def test_an_evaluation_that_was_left_emits_its_cells_anew(config, plan_of, tmp_p
     with pytest.raises(InputError, match="The test split is opened once a study"):
         evaluate_config(config, plan_of("mean"), tmp_path)  # another command, without --emit
     found = evaluate_config(config, plan_of("mean"), tmp_path, emit=files)
-    assert (found.opening.number, found.folder.is_dir()) == (1, True)
+    assert (found.access.number, found.folder.is_dir()) == (1, True)
 
 
 def test_an_ensemble_of_several_seeds_can_be_emitted(tiny_dataset, tmp_path, plan_of):

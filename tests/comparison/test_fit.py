@@ -12,12 +12,12 @@ from adapert.training.evaluation import predict_finite
 from adapert.training.loop import DivergedError
 
 
-def test_a_model_named_twice_is_one_row(tiny_dataset, small_config, plan_of, ignore):
-    rows = compare(plan_of("mean", "control", "mean"), small_config, tiny_dataset, ignore)
+def test_a_model_named_twice_is_one_row(tiny_dataset, small_config, plan_of):
+    rows = compare(plan_of("mean", "control", "mean"), small_config, tiny_dataset)
     assert [row.variant for row in rows] == ["mean", "control"]
 
 
-def test_fits_cannot_read_the_split_that_is_opened(tiny_dataset, monkeypatch, small_config, plan_of, ignore):
+def test_fits_cannot_read_the_split_that_is_opened(tiny_dataset, monkeypatch, small_config, plan_of):
     seen = []
 
     class Curious:
@@ -30,12 +30,12 @@ def test_fits_cannot_read_the_split_that_is_opened(tiny_dataset, monkeypatch, sm
             return np.zeros((len(perturbations), 12))
 
     monkeypatch.setitem(MODELS, "mean", lambda *_: Curious())
-    compare(plan_of("mean"), small_config, tiny_dataset, ignore)
+    compare(plan_of("mean"), small_config, tiny_dataset)
     assert seen == [{"train", "validation"}]
 
 
 def test_fits_have_the_plan_s_threads_and_the_caller_keeps_its_own(
-    tiny_dataset, monkeypatch, small_config, plan_of, ignore
+    tiny_dataset, monkeypatch, small_config, plan_of
 ):
     seen = []
 
@@ -51,40 +51,38 @@ def test_fits_have_the_plan_s_threads_and_the_caller_keeps_its_own(
     monkeypatch.setitem(MODELS, "mean", lambda *_: Counting())
     own = torch.get_num_threads()
     for plan in (plan_of("mean"), plan_of("mean", n_threads=own + 1)):
-        fit_models(plan, small_config, tiny_dataset, ignore)
+        fit_models(plan, small_config, tiny_dataset)
     assert seen == [1, own + 1]
     assert torch.get_num_threads() == own
 
 
-def test_fitting_reads_names_and_no_value_of_the_split_that_is_opened(
-    tiny_dataset, small_config, plan_of, ignore
-):
+def test_fitting_reads_names_and_no_value_of_the_split_that_is_opened(tiny_dataset, small_config, plan_of):
     part = tiny_dataset.splits["test"]
     hidden = replace(part.table, delta=np.full_like(part.table.delta, np.nan))
     blind = replace(tiny_dataset, splits=dict(tiny_dataset.splits) | {"test": replace(part, table=hidden)})
     plan = plan_of("adapert", "ridge_both", n_seeds=1, refit="train+validation")
     for one, other in zip(
-        fit_models(plan, small_config, tiny_dataset, ignore),
-        fit_models(plan, small_config, blind, ignore),
+        fit_models(plan, small_config, tiny_dataset),
+        fit_models(plan, small_config, blind),
         strict=True,
     ):
         np.testing.assert_array_equal(one.predicted_delta, other.predicted_delta)
 
 
-def test_a_refit_learns_from_train_and_validation_together(tiny_dataset, small_config, plan_of, ignore):
-    (row,) = fit_models(plan_of("mean", refit="train+validation"), small_config, tiny_dataset, ignore)
+def test_a_refit_learns_from_train_and_validation_together(tiny_dataset, small_config, plan_of):
+    (row,) = fit_models(plan_of("mean", refit="train+validation"), small_config, tiny_dataset)
     tables = [tiny_dataset.splits[name].table for name in ("train", "validation")]
     delta = np.concatenate([table.delta for table in tables])
     expected = np.average(delta, axis=0, weights=np.concatenate([table.n_cells for table in tables]))
     np.testing.assert_allclose(row.model.predict(["unseen"])[0], expected, rtol=1e-6)
 
 
-def test_every_seed_of_an_ensemble_is_refitted(tiny_dataset, small_config, plan_of, ignore):
+def test_every_seed_of_an_ensemble_is_refitted(tiny_dataset, small_config, plan_of):
     plans = [
         plan_of("adapert", n_seeds=2, use_ensembles=True, refit=refit)
         for refit in ("train", "train+validation")
     ]
-    plain, refitted = (fit_models(plan, small_config, tiny_dataset, ignore) for plan in plans)
+    plain, refitted = (fit_models(plan, small_config, tiny_dataset) for plan in plans)
     assert [row.variant for row in refitted] == ["adapert", "adapert", "adapert_ensemble"]
     members = [row.predicted_delta for row in refitted[:2]]
     np.testing.assert_allclose(refitted[2].predicted_delta, np.mean(members, axis=0), rtol=1e-6)
@@ -100,8 +98,8 @@ def test_only_models_that_train_on_cells_get_joined_cells(tiny_dataset, small_co
     assert len(join_training(tiny_dataset, by_cell).splits["train"].cells) == sum(n_cells)
 
 
-def test_predictions_are_averaged_over_seeds_by_variant(tiny_dataset, small_config, plan_of, ignore):
-    fitted = fit_models(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset, ignore)
+def test_predictions_are_averaged_over_seeds_by_variant(tiny_dataset, small_config, plan_of):
+    fitted = fit_models(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset)
     means = mean_predictions(fitted)
     assert list(means) == ["mean", "adapert"]
     np.testing.assert_allclose(

@@ -12,12 +12,11 @@ def test_models_are_scored_on_the_same_draws_of_cells(tiny_dataset):
     assert one.clip_fraction != other.clip_fraction
 
 
-def test_responses_have_no_ceilings(responses, plan_of, ignore):
-    assert measure_ceilings(plan_of("mean"), responses, ignore) == []
+def test_responses_have_no_ceilings(responses, plan_of):
+    assert measure_ceilings(plan_of("mean"), responses) == []
 
 
-def test_a_ceiling_that_the_data_do_not_allow_is_left_out_with_its_reason(tiny_dataset, plan_of):
-    said = []
-    rows = measure_ceilings(plan_of("mean"), tiny_dataset, said.append)  # values, not counts
+def test_a_ceiling_that_the_data_do_not_allow_is_left_out_with_its_reason(tiny_dataset, plan_of, logged):
+    rows = measure_ceilings(plan_of("mean"), tiny_dataset)  # values, not counts
     assert [(row.variant, row.model) for row in rows] == [("split_half", None)]
-    assert "resampled is left out" in said[-1]
+    assert "resampled is left out" in logged.messages[-1]

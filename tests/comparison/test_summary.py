@@ -5,12 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
 
-from adapert.comparison.summary import (
-    CAPTION,
-    summarize_comparison,
-    summarize_differences,
-    write_comparison,
-)
+from adapert.comparison.summary import CAPTION, summarize_comparison, summarize_differences, write_comparison
 from adapert.errors import InputError
 
 

@@ -12,20 +12,16 @@ def values_of(table, variant, metric="pearson_delta", seed=0):
     return rows["value"].to_numpy()
 
 
-def test_a_model_with_chance_is_fitted_once_a_seed_and_others_once(
-    tiny_dataset, small_config, plan_of, ignore
-):
-    rows = compare(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset, ignore)
+def test_a_model_with_chance_is_fitted_once_a_seed_and_others_once(tiny_dataset, small_config, plan_of):
+    rows = compare(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset)
     assert [(row.variant, row.seed) for row in rows] == [("mean", 0), ("adapert", 0), ("adapert", 1)]
     table = build_comparison_table(rows, tiny_dataset, "test")
     assert (values_of(table, "adapert", seed=0) != values_of(table, "adapert", seed=1)).all()
 
 
-def test_an_ensemble_is_scored_on_the_mean_prediction_of_the_seeds(
-    tiny_dataset, small_config, plan_of, ignore
-):
+def test_an_ensemble_is_scored_on_the_mean_prediction_of_the_seeds(tiny_dataset, small_config, plan_of):
     plan = plan_of("mean", "adapert", n_seeds=2, use_ensembles=True)
-    rows = compare(plan, small_config, tiny_dataset, ignore)
+    rows = compare(plan, small_config, tiny_dataset)
     assert [row.variant for row in rows] == ["mean", "adapert", "adapert", "adapert_ensemble"]
     names = list(tiny_dataset.splits["test"].table.perturbations)
     one, other = (row.model.predict(names) for row in rows[1:3])
@@ -36,10 +32,8 @@ def test_an_ensemble_is_scored_on_the_mean_prediction_of_the_seeds(
     np.testing.assert_allclose(values_of(table, "adapert_ensemble"), expected, atol=1e-6)
 
 
-def test_the_table_has_every_metric_of_every_row_and_perturbation(
-    tiny_dataset, small_config, plan_of, ignore
-):
-    rows = compare(plan_of("mean", "ridge_both"), small_config, tiny_dataset, ignore)
+def test_the_table_has_every_metric_of_every_row_and_perturbation(tiny_dataset, small_config, plan_of):
+    rows = compare(plan_of("mean", "ridge_both"), small_config, tiny_dataset)
     table = build_comparison_table(rows, tiny_dataset, "test")
     assert tuple(table.columns) == LONG_COLUMNS
     sizes = table.groupby(["variant", "metric"]).size()
@@ -52,9 +46,9 @@ def test_the_table_has_every_metric_of_every_row_and_perturbation(
     assert set(table["split"]) == {"test"}
 
 
-def test_the_record_says_what_was_opened_and_is_json(tiny_dataset, small_config, plan_of, ignore):
+def test_the_record_says_what_was_opened_and_is_json(tiny_dataset, small_config, plan_of):
     plan = plan_of("control", "ridge_both", "adapert", n_seeds=1, refit="train+validation")
-    rows = compare(plan, small_config, tiny_dataset, ignore)
+    rows = compare(plan, small_config, tiny_dataset)
     record = json.loads(
         json.dumps(describe_comparison(plan, small_config, tiny_dataset, rows), allow_nan=False)
     )

@@ -1,4 +1,4 @@
-"""The ledger of test openings: its counts are honest whatever happens."""
+"""The ledger of test accesses: its counts are honest whatever happens."""
 
 import json
 import subprocess
@@ -6,107 +6,107 @@ import sys
 from dataclasses import asdict, replace
 
 import pytest
-from fixtures.openings import build_opening
+from fixtures.accesses import build_access
 
 from adapert.comparison.test_access import (
-    OPENINGS_FILE,
-    check_unopened,
-    find_left,
+    ACCESS_FILE,
+    check_first_access,
+    find_interrupted,
     next_folder,
     opened,
-    read_openings,
-    record_opening,
+    read_accesses,
+    record_access,
 )
 from adapert.errors import InputError
 
 
-def opening_of(study="search", data="data_a", digest="c1", at="2026-01-01T00:00:00+00:00"):
-    return build_opening(at=at, study=study, config_digest=digest, data_fingerprint=data)
+def access_of(study="search", data="data_a", digest="c1", at="2026-01-01T00:00:00+00:00"):
+    return build_access(at=at, study=study, config_digest=digest, data_fingerprint=data)
 
 
-def test_an_opening_is_read_back_as_it_was_written(tmp_path):
-    recorded = record_opening(tmp_path, opening_of())
-    assert read_openings(tmp_path) == [recorded.opening]
-    assert recorded.opening == replace(opening_of(), folder="evaluations/test_001")
-    (line,) = (tmp_path / OPENINGS_FILE).read_text().splitlines()
-    assert json.loads(line) == asdict(recorded.opening)
+def test_an_access_is_read_back_as_it_was_written(tmp_path):
+    recorded = record_access(tmp_path, access_of())
+    assert read_accesses(tmp_path) == [recorded.access]
+    assert recorded.access == replace(access_of(), folder="evaluations/test_001")
+    (line,) = (tmp_path / ACCESS_FILE).read_text().splitlines()
+    assert json.loads(line) == asdict(recorded.access)
 
 
-def test_a_workspace_without_a_ledger_has_no_openings_and_none_is_made(tmp_path):
-    assert read_openings(tmp_path / "none") == []
-    check_unopened(tmp_path / "none", "search", "data_a")
+def test_a_workspace_without_a_ledger_has_no_accesses_and_none_is_made(tmp_path):
+    assert read_accesses(tmp_path / "none") == []
+    check_first_access(tmp_path / "none", "search", "data_a")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_second_opening_of_a_study_is_refused_whatever_its_config(tmp_path):
-    record_opening(tmp_path, opening_of())
+def test_a_second_access_of_a_study_is_refused_whatever_its_config(tmp_path):
+    record_access(tmp_path, access_of())
     says = r"study 'search' was opened at 2026-01-01T00:00:00\+00:00 with config c1\. Give --again"
     with pytest.raises(InputError, match=says):
-        check_unopened(tmp_path, "search", "data_a")
+        check_first_access(tmp_path, "search", "data_a")
     with pytest.raises(InputError, match=says):
-        record_opening(tmp_path, opening_of(digest="c2"))
-    assert len(read_openings(tmp_path)) == 1
+        record_access(tmp_path, access_of(digest="c2"))
+    assert len(read_accesses(tmp_path)) == 1
 
 
 def test_again_opens_and_counts(tmp_path):
-    record_opening(tmp_path, opening_of())
-    again = record_opening(tmp_path, opening_of(digest="c2"), again=True)
+    record_access(tmp_path, access_of())
+    again = record_access(tmp_path, access_of(digest="c2"), again=True)
     assert (again.number, again.data_number) == (2, 2)
-    assert again.describe() == "This is opening 2 of the test split of study search."
+    assert again.describe() == "This is access 2 to the test split of study search."
     with pytest.raises(InputError, match="with config c1, and 1 more times since"):
-        check_unopened(tmp_path, "search", "data_a")
+        check_first_access(tmp_path, "search", "data_a")
 
 
 def test_another_study_opens_anew_but_is_told_that_the_data_were_seen(tmp_path):
-    record_opening(tmp_path, opening_of("search"))
-    other = record_opening(tmp_path, opening_of("ablation"))
+    record_access(tmp_path, access_of("search"))
+    other = record_access(tmp_path, access_of("ablation"))
     assert (other.number, other.data_number) == (1, 2)
-    assert other.describe().endswith("study ablation, and opening 2 of these data.")
+    assert other.describe().endswith("study ablation, and access 2 to that of these data.")
 
 
-def test_a_config_of_no_study_is_refused_after_any_opening_of_its_data(tmp_path):
-    record_opening(tmp_path, opening_of("search"))
+def test_a_config_of_no_study_is_refused_after_any_access_of_its_data(tmp_path):
+    record_access(tmp_path, access_of("search"))
     with pytest.raises(InputError, match=r"that of data data_a \(no study tried this config\) was opened"):
-        check_unopened(tmp_path, "", "data_a")
-    check_unopened(tmp_path, "", "data_b")
-    recorded = record_opening(tmp_path, opening_of("", data="data_b"))
-    assert recorded.describe() == "This is opening 1 of the test split of these data (no study)."
+        check_first_access(tmp_path, "", "data_a")
+    check_first_access(tmp_path, "", "data_b")
+    recorded = record_access(tmp_path, access_of("", data="data_b"))
+    assert recorded.describe() == "This is access 1 to the test split of these data (no study)."
 
 
 def test_a_torn_line_counts_as_never_written_and_is_cut_off(tmp_path):
-    record_opening(tmp_path, opening_of("one"))
-    with (tmp_path / OPENINGS_FILE).open("a") as file:
+    record_access(tmp_path, access_of("one"))
+    with (tmp_path / ACCESS_FILE).open("a") as file:
         file.write('{"at": "2026-')
-    assert [opening.study for opening in read_openings(tmp_path)] == ["one"]
-    record_opening(tmp_path, opening_of("two"))
-    assert [opening.study for opening in read_openings(tmp_path)] == ["one", "two"]
+    assert [access.study for access in read_accesses(tmp_path)] == ["one"]
+    record_access(tmp_path, access_of("two"))
+    assert [access.study for access in read_accesses(tmp_path)] == ["one", "two"]
 
 
 @pytest.mark.parametrize("line", ["no json", "[]", '{"at": "now"}', "[" * 100_000, "null", "\xff"])
 def test_a_damaged_line_is_refused_rather_than_not_counted(tmp_path, line):
-    (tmp_path / OPENINGS_FILE).write_text(f"{line}\n")
+    (tmp_path / ACCESS_FILE).write_text(f"{line}\n")
     with pytest.raises(InputError, match="line 1 is not"):
-        read_openings(tmp_path)
+        read_accesses(tmp_path)
 
 
 def test_what_a_later_version_says_more_is_no_damage(tmp_path):
-    said = asdict(replace(opening_of(), folder="x")) | {"mood": "calm"}
-    (tmp_path / OPENINGS_FILE).write_text(json.dumps(said) + "\n")
-    assert read_openings(tmp_path)[0].folder == "x"
+    said = asdict(replace(access_of(), folder="x")) | {"mood": "calm"}
+    (tmp_path / ACCESS_FILE).write_text(json.dumps(said) + "\n")
+    assert read_accesses(tmp_path)[0].folder == "x"
 
 
 def test_what_an_earlier_version_did_not_say_is_no_damage(tmp_path):
-    said = asdict(opening_of())
+    said = asdict(access_of())
     del said["use_ensembles"]
-    (tmp_path / OPENINGS_FILE).write_text(json.dumps(said) + "\n")
-    assert read_openings(tmp_path) == [opening_of()]
+    (tmp_path / ACCESS_FILE).write_text(json.dumps(said) + "\n")
+    assert read_accesses(tmp_path) == [access_of()]
 
 
 def test_folders_are_numbered_by_split_and_never_promised_twice(tmp_path):
     assert str(next_folder(tmp_path, "test")) == "evaluations/test_001"
-    first = record_opening(tmp_path, opening_of())  # which crashes before it writes the folder
-    second = record_opening(tmp_path, opening_of(), again=True)
-    assert (first.opening.folder, second.opening.folder) == ("evaluations/test_001", "evaluations/test_002")
+    first = record_access(tmp_path, access_of())  # which crashes before it writes the folder
+    second = record_access(tmp_path, access_of(), again=True)
+    assert (first.access.folder, second.access.folder) == ("evaluations/test_001", "evaluations/test_002")
     (tmp_path / "evaluations" / "validation_001").mkdir(parents=True)
     assert next_folder(tmp_path, "validation").name == "validation_002"
 
@@ -114,11 +114,11 @@ def test_folders_are_numbered_by_split_and_never_promised_twice(tmp_path):
 def test_of_processes_that_open_at_once_one_is_first_and_the_others_are_refused(tmp_path):
     script = (
         "import sys; from pathlib import Path\n"
-        "from adapert.comparison.test_access import Opening, record_opening\n"
+        "from adapert.comparison.test_access import Access, record_access\n"
         "fields = dict(config_digest='c', config={}, git_commit='', data_fingerprint='d', models=[])\n"
-        "opening = Opening(at='now', study='search', n_seeds=1, refit='train', **fields)\n"
+        "access = Access(at='now', study='search', n_seeds=1, refit='train', **fields)\n"
         "sys.stdin.readline()\n"
-        "print(record_opening(Path(sys.argv[1]), opening).number)\n"
+        "print(record_access(Path(sys.argv[1]), access).number)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
@@ -128,72 +128,72 @@ def test_of_processes_that_open_at_once_one_is_first_and_the_others_are_refused(
         process.stdin.flush()
     said = sorted(process.communicate()[0] for process in racing)
     assert said == ["", "", "1\n"]
-    assert len(read_openings(tmp_path)) == 1
+    assert len(read_accesses(tmp_path)) == 1
 
 
 def test_nothing_is_opened_where_the_ledger_cannot_be_written(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("adapert.comparison.test_access.os.fsync", full)
+    monkeypatch.setattr("adapert.files.os.fdatasync", full)
     with pytest.raises(OSError, match="No space left on device") as error:
-        record_opening(tmp_path, opening_of())
-    assert error.value.filename == str(tmp_path / OPENINGS_FILE)
-    assert read_openings(tmp_path) == []
+        record_access(tmp_path, access_of())
+    assert error.value.filename == str(tmp_path / ACCESS_FILE)
+    assert read_accesses(tmp_path) == []
 
 
 @pytest.mark.parametrize("changes", [{"study": 5}, {"models": None}, {"config": []}, {"n_seeds": "many"}])
-def test_an_opening_of_other_types_is_refused(tmp_path, changes):
-    said = asdict(opening_of()) | changes
-    (tmp_path / OPENINGS_FILE).write_text(json.dumps(said) + "\n")
+def test_an_access_of_other_types_is_refused(tmp_path, changes):
+    said = asdict(access_of()) | changes
+    (tmp_path / ACCESS_FILE).write_text(json.dumps(said) + "\n")
     with pytest.raises(InputError, match="line 1 is not"):
-        read_openings(tmp_path)
+        read_accesses(tmp_path)
 
 
-def test_an_opening_whose_block_failed_goes_on_at_another_time_and_counts_once(tmp_path):
-    record_opening(tmp_path, opening_of("other"))
+def test_an_access_whose_block_failed_goes_on_at_another_time_and_counts_once(tmp_path):
+    record_access(tmp_path, access_of("other"))
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="power cut"), opened(tmp_path, opening_of()) as left:
+        with pytest.raises(RuntimeError, match="power cut"), opened(tmp_path, access_of()) as left:
             raise RuntimeError("power cut")
-    with opened(tmp_path, opening_of(at="2026-01-02T00:00:00+00:00")) as went_on:
+    with opened(tmp_path, access_of(at="2026-01-02T00:00:00+00:00")) as went_on:
         assert went_on == left
     assert (went_on.number, went_on.data_number) == (1, 2)
-    assert len(read_openings(tmp_path)) == 2
-    with pytest.raises(InputError, match="was opened at"), opened(tmp_path, opening_of()):
+    assert len(read_accesses(tmp_path)) == 2
+    with pytest.raises(InputError, match="was opened at"), opened(tmp_path, access_of()):
         pass
     assert [path.name for path in tmp_path.glob(".test_opening_*.json")] == []
 
 
-def test_an_opening_by_another_config_is_refused_although_the_first_was_left(tmp_path):
-    with pytest.raises(RuntimeError, match="power cut"), opened(tmp_path, opening_of()):
+def test_an_access_by_another_config_is_refused_although_the_first_was_left(tmp_path):
+    with pytest.raises(RuntimeError, match="power cut"), opened(tmp_path, access_of()):
         raise RuntimeError("power cut")
-    with pytest.raises(InputError, match="was opened at"), opened(tmp_path, opening_of(digest="c2")):
+    with pytest.raises(InputError, match="was opened at"), opened(tmp_path, access_of(digest="c2")):
         pass
-    with opened(tmp_path, opening_of()) as went_on:
+    with opened(tmp_path, access_of()) as went_on:
         assert went_on.number == 1
 
 
-def test_the_second_meant_opening_that_failed_goes_on_too(tmp_path):
-    with opened(tmp_path, opening_of()):
+def test_the_second_meant_access_that_failed_goes_on_too(tmp_path):
+    with opened(tmp_path, access_of()):
         pass
-    with pytest.raises(RuntimeError, match="power cut"), opened(tmp_path, opening_of(), again=True):
+    with pytest.raises(RuntimeError, match="power cut"), opened(tmp_path, access_of(), again=True):
         raise RuntimeError("power cut")
-    with opened(tmp_path, opening_of(), again=True) as went_on:
-        assert (went_on.number, went_on.opening.folder) == (2, "evaluations/test_002")
-    assert len(read_openings(tmp_path)) == 2
+    with opened(tmp_path, access_of(), again=True) as went_on:
+        assert (went_on.number, went_on.access.folder) == (2, "evaluations/test_002")
+    assert len(read_accesses(tmp_path)) == 2
 
 
 def test_the_same_evaluation_is_made_by_one_process_at_a_time(tmp_path):
     refused = pytest.raises(InputError, match="another one makes this very evaluation now")
-    with opened(tmp_path, opening_of()), refused, opened(tmp_path, opening_of(), again=True):
+    with opened(tmp_path, access_of()), refused, opened(tmp_path, access_of(), again=True):
         pass
-    assert len(read_openings(tmp_path)) == 1
+    assert len(read_accesses(tmp_path)) == 1
 
 
 def test_an_evaluation_goes_on_where_its_data_were_moved_meanwhile(tmp_path):
-    first = build_opening(config={"data.path": "/old/prepared", "model.tau": 0.5})
+    first = build_access(config={"data.path": "/old/prepared", "model.tau": 0.5})
     with pytest.raises(RuntimeError, match="killed"), opened(tmp_path, first):
         raise RuntimeError("killed")
     moved = replace(first, config={"data.path": "/new/prepared", "model.tau": 0.5})
-    assert find_left(tmp_path, moved) is not None
-    assert find_left(tmp_path, replace(first, config={"model.tau": 0.6})) is None
+    assert find_interrupted(tmp_path, moved) is not None
+    assert find_interrupted(tmp_path, replace(first, config={"model.tau": 0.6})) is None

@@ -30,7 +30,6 @@ class Experiment:
         aliases: Path | None = None,
         split_file: Path | None = None,
         out: Path | None = None,
-        notes: list[str] | None = None,
         **choices: object,
     ) -> PreparedDataset:
         return prepare(
@@ -41,7 +40,6 @@ class Experiment:
             aliases=aliases,
             split_file=split_file,
             out=out,
-            note=(notes if notes is not None else []).append,
         )
 
 

@@ -189,12 +189,11 @@ def test_symbols_of_bytes_and_with_blanks_are_read(tmp_path):
     assert embeddings.symbols.tolist() == ["A", "KLF1", "SET"]
 
 
-def test_symbols_with_several_embeddings_are_noted(tmp_path):
+def test_symbols_with_several_embeddings_are_noted(tmp_path, logged):
     symbols, vectors = np.array(["A", "B", "A", "B"]), np.array([[1.0], [2.0], [3.0], [2.0]])
     np.savez(tmp_path / "t.npz", symbols=symbols, embedding=vectors)
-    notes = []
-    read_embeddings(tmp_path / "t.npz", notes.append)
-    assert notes == ["symbols with several text embeddings, of which the first counts: 'A'"]
+    read_embeddings(tmp_path / "t.npz")
+    assert logged.messages == ["symbols with several text embeddings, of which the first counts: 'A'"]
 
 
 def test_a_parquet_column_of_lists_is_read(tmp_path):

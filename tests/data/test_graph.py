@@ -121,11 +121,11 @@ INFO = "#string_protein_id\tpreferred_name\n9606.P1\tKLF1\n9606.P2\tSET\n"
 KLF1_SET = [{"gene_a": "KLF1", "gene_b": "SET", "score": 900}]
 
 
-def read_string(directory, links=LINKS, info=INFO, name="9606.protein.links.v12.0.txt", notes=None):
+def read_string(directory, links=LINKS, info=INFO, name="9606.protein.links.v12.0.txt"):
     (directory / name).write_text(links)
     (directory / "9606.protein.info.v12.0.txt").write_text(info)
     found = find_network_info(directory / name, None)
-    return read_network(directory / name, found, (notes if notes is not None else []).append)
+    return read_network(directory / name, found)
 
 
 @pytest.mark.parametrize("form", ["", ".detailed", ".full"])
@@ -165,10 +165,11 @@ def test_proteins_of_another_species_are_refused_by_name(tmp_path):
         read_string(tmp_path, links=LINKS.replace("9606", "10090"))
 
 
-def test_edges_of_proteins_without_a_symbol_are_counted(tmp_path):
-    notes = []
-    read_string(tmp_path, LINKS + "9606.P1 9606.P7 800\n", notes=notes)
-    assert notes == ["1 of 2 edges of proteins without a symbol in '9606.protein.info.v12.0.txt', left out"]
+def test_edges_of_proteins_without_a_symbol_are_counted(tmp_path, logged):
+    read_string(tmp_path, LINKS + "9606.P1 9606.P7 800\n")
+    assert logged.messages == [
+        "1 of 2 edges of proteins without a symbol in '9606.protein.info.v12.0.txt', left out"
+    ]
 
 
 @pytest.mark.parametrize("protein", ["9606.ENSP00000000233", "ENSP00000000233", "4932.YAL001C"])
@@ -179,13 +180,12 @@ def test_proteins_under_another_file_name_ask_for_the_info_file(tmp_path, protei
 
 
 @pytest.mark.parametrize("mark", ["#BioGRID Interaction ID", "BioGRID Interaction ID"])
-def test_biogrids_pairs_are_scored_by_their_lines(tmp_path, mark):
+def test_biogrids_pairs_are_scored_by_their_lines(tmp_path, mark, logged):
     header = f"{mark}\tOfficial Symbol Interactor A\tOfficial Symbol Interactor B\tScore\n"
     (tmp_path / "human.tab3.txt").write_text(header + "1\tA\tB\t-\n2\tB\tA\t0.3\n3\tA\tC\t-7.5\n")
-    notes = []
-    network = read_network(tmp_path / "human.tab3.txt", note=notes.append)
+    network = read_network(tmp_path / "human.tab3.txt")
     assert network["score"].tolist() == [2, 2, 1]
-    assert notes == ["the network is BioGRID's: a pair's score is the number of its lines"]
+    assert logged.messages == ["the network is BioGRID's: a pair's score is the number of its lines"]
 
 
 def test_blanks_around_genes_are_no_part_of_them(tmp_path):
@@ -206,11 +206,10 @@ def test_scores_of_one_scale_are_taken_as_they_are(tmp_path, scores):
     assert read_network(tmp_path / "network.tsv")["score"].tolist() == [float(score) for score in scores]
 
 
-def test_loops_and_pairs_of_several_scores_are_counted():
-    notes = []
+def test_loops_and_pairs_of_several_scores_are_counted(logged):
     lines = [("A", "B", 1), ("B", "A", 5), ("A", "A", 9), ("B", "C", 2), ("C", "B", 2)]
-    build_edges(network(lines), np.array(["A", "B", "C"]), {}, notes.append)
-    assert notes == [
+    build_edges(network(lines), np.array(["A", "B", "C"]), {})
+    assert logged.messages == [
         "1 edge of a gene with itself, left out",
         "1 pair of genes with several scores: the highest counts",
     ]

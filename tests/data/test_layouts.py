@@ -151,7 +151,6 @@ def prepare_labels(tmp_path: Path) -> Callable[..., PreparedDataset]:
     def run(
         labels: Sequence[str | None],
         genes: str = "symbols",
-        notes: list[str] | None = None,
         column: str | None = "perturbation",
         aliases: Path | None = None,
         **choices: object,
@@ -169,7 +168,6 @@ def prepare_labels(tmp_path: Path) -> Callable[..., PreparedDataset]:
             tmp_path / "text.npz",
             PrepareChoices(**{"split_fractions": FRACTIONS, "min_cells": 1, **choices}),
             aliases=aliases,
-            note=(notes if notes is not None else []).append,
         )
 
     return run
@@ -241,24 +239,22 @@ def test_a_guide_beside_its_gene_is_refused(prepare_labels):
         prepare_labels([*labels, "KLF1_2"])
 
 
-def test_grouped_guides_are_counted_and_named(prepare_labels):
-    notes = []
+def test_grouped_guides_are_counted_and_named(prepare_labels, logged):
     labels, _ = label_cells(LAYOUTS["papalexi"])
-    dataset = prepare_labels(labels, notes=notes, group_guides=True)
-    assert "guides grouped: 16 into 8 perturbations ('A2Mg1', 'A2Mg2' into 'A2M')" in notes
+    dataset = prepare_labels(labels, group_guides=True)
+    assert "guides grouped: 16 into 8 perturbations ('A2Mg1', 'A2Mg2' into 'A2M')" in logged.messages
     assert dict(summarize_prepared(dataset))["guides grouped"] == "16"
 
 
-def test_what_was_understood_is_told_and_recorded(prepare_labels):
-    notes = []
+def test_what_was_understood_is_told_and_recorded(prepare_labels, logged):
     labels, _ = label_cells(LAYOUTS["adamson"])
-    dataset = prepare_labels(labels, notes=notes)
-    assert "controls: 24 cells ('62(mod)_pBA581')" in notes
-    assert "left out: 2 cells without a label" in notes
-    assert "left out: 2 cells not assigned to a perturbation ('*')" in notes
+    dataset = prepare_labels(labels)
+    assert "controls: 24 cells ('62(mod)_pBA581')" in logged.messages
+    assert "left out: 2 cells without a label" in logged.messages
+    assert "left out: 2 cells not assigned to a perturbation ('*')" in logged.messages
     assert (
         "labels read as genes: 8 ('A2M_pDS255' as 'A2M', 'CEBPA_pDS256' as 'CEBPA', 'ELK1_pDS257' as 'ELK1' "
-        "and 5 more)" in notes
+        "and 5 more)" in logged.messages
     )
     recorded = dataset.manifest["labels"]
     assert (recorded["perturbations"], recorded["combinations"], recorded["controls"]) == (8, 0, 24)
@@ -269,11 +265,10 @@ def test_what_was_understood_is_told_and_recorded(prepare_labels):
     )
 
 
-def test_labels_in_another_case_are_named(prepare_labels):
-    notes = []
+def test_labels_in_another_case_are_named(prepare_labels, logged):
     labels, _ = label_cells(LAYOUTS["scperturb"])
-    prepare_labels([*labels, *["zap70"] * 10], notes=notes)
-    assert "labels known in another case only: 1 ('zap70' as 'ZAP70')" in notes
+    prepare_labels([*labels, *["zap70"] * 10])
+    assert "labels known in another case only: 1 ('zap70' as 'ZAP70')" in logged.messages
 
 
 # Data in which nothing tells perturbations apart
@@ -310,23 +305,21 @@ def test_the_alias_table_that_the_refusal_names_helps(prepare_labels, tmp_path, 
     assert dataset.manifest["coverage"]["perturbations_in_text"] == 8
 
 
-def test_under_half_of_the_genes_known_is_noted_with_examples(prepare_labels):
-    notes = []
+def test_under_half_of_the_genes_known_is_noted_with_examples(prepare_labels, logged):
     labels = [*["KLF1"] * 10, *["SET"] * 10, *[f"drug{n}x" for n in range(3) for _ in range(10)]]
-    prepare_labels([*labels, *["control"] * N_CONTROLS], notes=notes, split_fractions=(0.4, 0.2, 0.4))
+    prepare_labels([*labels, *["control"] * N_CONTROLS], split_fractions=(0.4, 0.2, 0.4))
     assert any(
         note.startswith(
             "network and text know only 2 of 5 perturbed genes, and nothing tells the others apart: 'drug0x'"
         )
-        for note in notes
+        for note in logged.messages
     )
 
 
-def test_half_of_the_genes_known_is_not_noted(prepare_labels):
-    notes = []
+def test_half_of_the_genes_known_is_not_noted(prepare_labels, logged):
     labels = [*["KLF1"] * 10, *["SET"] * 10, *[f"drug{n}x" for n in range(2) for _ in range(10)]]
-    prepare_labels([*labels, *["control"] * N_CONTROLS], notes=notes)
-    assert not any("network and text know only" in note for note in notes)
+    prepare_labels([*labels, *["control"] * N_CONTROLS])
+    assert not any("network and text know only" in note for note in logged.messages)
 
 
 # Rows of responses
@@ -335,12 +328,11 @@ def test_half_of_the_genes_known_is_not_noted(prepare_labels):
 BULK = [f"{n}_{g}_P1P2_{gene_id(g)}" for n, g in enumerate(SINGLE)]
 
 
-def test_bulk_rows_are_read_and_their_controls_left_out(prepare_labels):
-    notes = []
+def test_bulk_rows_are_read_and_their_controls_left_out(prepare_labels, logged):
     controls = [f"{n}_non-targeting_non-targeting_non-targeting" for n in (10751, 10752)]
-    dataset = prepare_labels([*BULK, *controls], column=None, kind="responses", notes=notes)
+    dataset = prepare_labels([*BULK, *controls], column=None, kind="responses")
     assert perturbations_of(dataset) == SINGLE
-    assert "rows of controls are left out: responses are already differences" in notes
+    assert "rows of controls are left out: responses are already differences" in logged.messages
     assert dataset.manifest["labels"]["controls"] == 2
 
 
@@ -367,11 +359,10 @@ def test_choices_about_cells_are_refused_for_responses(choice):
 
 
 @pytest.mark.parametrize(("n_controls", "is_noted"), [(2, True), (19, True), (20, False)])
-def test_few_controls_are_noted(prepare_labels, n_controls, is_noted):
-    notes = []
+def test_few_controls_are_noted(prepare_labels, n_controls, is_noted, logged):
     labels = [symbol for symbol in SINGLE for _ in range(N_CELLS)]
-    prepare_labels([*labels, *["control"] * n_controls], notes=notes)
-    assert any(note.startswith(f"only {n_controls} control cells") for note in notes) == is_noted
+    prepare_labels([*labels, *["control"] * n_controls])
+    assert any(note.startswith(f"only {n_controls} control cells") for note in logged.messages) == is_noted
 
 
 def test_one_control_is_refused(prepare_labels):
@@ -406,14 +397,16 @@ def test_order_and_blanks_of_named_controls_make_no_difference():
 # Symbols
 
 
-def test_spellings_that_the_alias_table_pairs_are_one_perturbation(prepare_labels, tmp_path):
+def test_spellings_that_the_alias_table_pairs_are_one_perturbation(prepare_labels, tmp_path, logged):
     table = tmp_path / "aliases.tsv"
     table.write_text("EKLF\tKLF1\n")
     labels, _ = label_cells(LAYOUTS["scperturb"])
-    notes = []
-    dataset = prepare_labels([*labels, *["EKLF"] * 5, *["SET+EKLF"] * 5], aliases=table, notes=notes)
+    dataset = prepare_labels([*labels, *["EKLF"] * 5, *["SET+EKLF"] * 5], aliases=table)
     names = perturbations_of(dataset)
-    assert "labels of one gene in another spelling: 2 ('EKLF' as 'KLF1', 'SET+EKLF' as 'KLF1+SET')" in notes
+    assert (
+        "labels of one gene in another spelling: 2 ('EKLF' as 'KLF1', 'SET+EKLF' as 'KLF1+SET')"
+        in logged.messages
+    )
     assert "KLF1+SET" in names
     assert not any("EKLF" in name for name in names)
 
@@ -426,16 +419,17 @@ def test_a_symbol_paired_with_two_perturbed_genes_is_refused(prepare_labels, tmp
         prepare_labels([*labels, "OLD"], aliases=table)
 
 
-def test_dates_are_named_and_an_alias_cures_them(prepare_labels, tmp_path):
+def test_dates_are_named_and_an_alias_cures_them(prepare_labels, tmp_path, logged):
     labels, _ = label_cells(LAYOUTS["scperturb"])
     labels += ["1-Mar"] * 10
-    before, after = [], []
-    prepare_labels(labels, notes=before)
+    prepare_labels(labels)
+    before = logged.messages
+    logged.clear()
     table = tmp_path / "aliases.tsv"
     table.write_text("1-Mar\tZAP70\n")
-    dataset = prepare_labels(labels, notes=after, aliases=table)
+    dataset = prepare_labels(labels, aliases=table)
     assert any(note.startswith("labels that are dates: 1 ('1-Mar'); a spreadsheet has") for note in before)
-    assert not any("dates" in note for note in after)
+    assert not any("dates" in note for note in logged.messages)
     assert dataset.manifest["coverage"]["perturbations_in_text"] == 11
 
 

@@ -188,35 +188,32 @@ def test_perturbed_gene_that_was_not_measured_is_a_node(experiment, changed_cell
     assert prepared.shared.node_names[prepared.n_genes :].tolist() == [target]
 
 
-def test_rare_perturbation_is_left_out_and_noted(experiment, changed_cells):
+def test_rare_perturbation_is_left_out_and_noted(experiment, changed_cells, logged):
     rare = str(experiment.prepare().splits["train"].table.perturbations[0])
 
     def make_rare(cells):
         rows = np.flatnonzero(cells.obs["perturbation"] == rare)
         return cells[np.setdiff1d(np.arange(cells.n_obs), rows[5:])].copy()
 
-    notes = []
-    prepared = experiment.prepare(cells=changed_cells(make_rare), notes=notes)
+    prepared = experiment.prepare(cells=changed_cells(make_rare))
     assert prepared.manifest["counts"]["perturbations"] == 29
-    assert f"perturbations with fewer than 10 cells, left out: 1 ('{rare}')" in notes
+    assert f"perturbations with fewer than 10 cells, left out: 1 ('{rare}')" in logged.messages
 
 
-def test_cells_without_a_label_are_left_out_and_noted(experiment, changed_cells):
+def test_cells_without_a_label_are_left_out_and_noted(experiment, changed_cells, logged):
     def unlabel(cells):
         labels = cells.obs["perturbation"].astype(object)
         labels.iloc[-7:] = np.nan
         cells.obs["perturbation"] = labels
 
-    notes = []
-    prepared = experiment.prepare(cells=changed_cells(unlabel), notes=notes)
+    prepared = experiment.prepare(cells=changed_cells(unlabel))
     assert prepared.manifest["counts"]["control_cells"] == 113
-    assert "left out: 7 cells without a label" in notes
+    assert "left out: 7 cells without a label" in logged.messages
 
 
-def test_guesses_are_noted_and_kept_in_the_manifest(experiment):
-    notes = []
-    prepared = experiment.prepare(notes=notes)
-    assert "--perturbation-column perturbation (guessed)" in notes
+def test_guesses_are_noted_and_kept_in_the_manifest(experiment, logged):
+    prepared = experiment.prepare()
+    assert "--perturbation-column perturbation (guessed)" in logged.messages
     assert prepared.manifest["guessed"] == {"perturbation_column": "perturbation", "batch_column": "batch"}
 
 
@@ -242,16 +239,15 @@ def test_log_values_are_taken_as_they_are(experiment, changed_cells):
     np.testing.assert_allclose(prepared.shared.control_mean, expected[order], rtol=1e-4)
 
 
-def test_several_cell_lines_are_matched_and_noted(experiment, changed_cells):
+def test_several_cell_lines_are_matched_and_noted(experiment, changed_cells, logged):
     def add_lines(cells):
         cells.obs["cell_type"] = np.where(np.arange(cells.n_obs) % 2, "k562", "rpe1")
 
-    notes = []
     path = changed_cells(add_lines)
-    prepared = experiment.prepare(cells=path, notes=notes)
+    prepared = experiment.prepare(cells=path)
     assert prepared.shared.batches[0] == "k562 / batch1"
     assert len(prepared.shared.batches) == 6
-    assert any("--where cell_type=k562" in line for line in notes)
+    assert any("--where cell_type=k562" in line for line in logged.messages)
     one = experiment.prepare(cells=path, where=("cell_type=k562",))
     assert len(one.shared.batches) == 3
 
@@ -364,23 +360,23 @@ def test_numbers_below_one_are_refused(experiment, choices):
         experiment.prepare(**choices)
 
 
-def test_a_small_validation_split_is_noted(experiment):
-    small, large = [], []
-    experiment.prepare(notes=small, split_fractions=(0.675, 0.075, 0.25))
-    experiment.prepare(notes=large, split_fractions=(0.2, 0.6, 0.2))
+def test_a_small_validation_split_is_noted(experiment, logged):
+    experiment.prepare(split_fractions=(0.675, 0.075, 0.25))
+    small = logged.messages
+    logged.clear()
+    experiment.prepare(split_fractions=(0.2, 0.6, 0.2))
     assert any(
         "validation perturbations: what they say of configs is mostly chance" in note for note in small
     )
-    assert not any("mostly chance" in note for note in large)
+    assert not any("mostly chance" in note for note in logged.messages)
 
 
-def test_counts_layer_stands_in_for_an_x_of_nothing(experiment, changed_cells):
+def test_counts_layer_stands_in_for_an_x_of_nothing(experiment, changed_cells, logged):
     def move(cells):
         cells.layers["counts"], cells.X = cells.X.copy(), None
 
-    notes = []
-    dataset = experiment.prepare(cells=changed_cells(move), notes=notes)
-    assert "X holds nothing: layer 'counts' is read" in notes
+    dataset = experiment.prepare(cells=changed_cells(move))
+    assert "X holds nothing: layer 'counts' is read" in logged.messages
     np.testing.assert_array_equal(dataset.shared.control_mean, experiment.prepare().shared.control_mean)
 
 
@@ -402,58 +398,52 @@ def scale(cells):
     return scaled
 
 
-def test_scaled_values_are_refused_with_the_raw_counts_that_help(experiment, changed_cells):
+def test_scaled_values_are_refused_with_the_raw_counts_that_help(experiment, changed_cells, logged):
     path = changed_cells(scale)
     with pytest.raises(InputError, match=r"or read another layer with --counts-layer \('raw\.X'\)"):
         experiment.prepare(cells=path)
-    notes = []
-    dataset = experiment.prepare(cells=path, counts_layer="raw.X", notes=notes)
-    assert "raw.X holds counts: normalised and logged" in notes
+    dataset = experiment.prepare(cells=path, counts_layer="raw.X")
+    assert "raw.X holds counts: normalised and logged" in logged.messages
     np.testing.assert_array_equal(dataset.shared.control_mean, experiment.prepare().shared.control_mean)
 
 
-def test_raw_log_values_are_taken(experiment, changed_cells):
+def test_raw_log_values_are_taken(experiment, changed_cells, logged):
     def log(cells):
         cells.X = cells.X.log1p()
         return scale(cells)
 
-    notes = []
-    experiment.prepare(cells=changed_cells(log), counts_layer="raw.X", notes=notes)
-    assert "raw.X holds log values: taken as they are" in notes
+    experiment.prepare(cells=changed_cells(log), counts_layer="raw.X")
+    assert "raw.X holds log values: taken as they are" in logged.messages
 
 
-def test_raw_is_read_where_x_holds_nothing(experiment, changed_cells):
+def test_raw_is_read_where_x_holds_nothing(experiment, changed_cells, logged):
     def move(cells):
         cells.raw = cells
         cells.X = None
 
-    notes = []
-    experiment.prepare(cells=changed_cells(move), notes=notes)
-    assert "X holds nothing: raw.X is read" in notes
+    experiment.prepare(cells=changed_cells(move))
+    assert "X holds nothing: raw.X is read" in logged.messages
 
 
-def test_raw_that_is_not_read_is_mentioned(experiment, changed_cells):
+def test_raw_that_is_not_read_is_mentioned(experiment, changed_cells, logged):
     def keep(cells):
         cells.raw = cells
 
-    notes = []
-    experiment.prepare(cells=changed_cells(keep), notes=notes)
-    assert "raw.X is there too, of 120 genes: --counts-layer raw.X reads it" in notes
+    experiment.prepare(cells=changed_cells(keep))
+    assert "raw.X is there too, of 120 genes: --counts-layer raw.X reads it" in logged.messages
 
 
-def test_repeated_names_of_cells_and_genes_do_no_harm(experiment, changed_cells):
+def test_repeated_names_of_cells_and_genes_do_no_harm(experiment, changed_cells, logged):
     def repeat(cells):
         cells.obs_names = ["cell"] * cells.n_obs
         cells.var_names = [*cells.var_names[:-1], cells.var_names[0]]
 
-    notes = []
-    dataset = experiment.prepare(cells=changed_cells(repeat), notes=notes)
-    assert "1 gene without a symbol or with a repeated one, left out" in notes
+    dataset = experiment.prepare(cells=changed_cells(repeat))
+    assert "1 gene without a symbol or with a repeated one, left out" in logged.messages
     assert dataset.n_genes == 119
 
 
-def test_notes_advise_no_choice_that_was_made(experiment):
-    notes = []
-    experiment.prepare(effect_size_groups="tertiles", split_fractions=(0.5, 0.2, 0.3), notes=notes)
-    assert not any("--effect-size-groups" in note or "--split-fractions" in note for note in notes)
-    assert any("only 6 validation perturbations" in note for note in notes)
+def test_notes_advise_no_choice_that_was_made(experiment, logged):
+    experiment.prepare(effect_size_groups="tertiles", split_fractions=(0.5, 0.2, 0.3))
+    assert not any("--effect-size-groups" in note or "--split-fractions" in note for note in logged.messages)
+    assert any("only 6 validation perturbations" in note for note in logged.messages)

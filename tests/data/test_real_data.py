@@ -22,7 +22,6 @@ def prepare_real(real_data):
             real_data / "gene_text_lsa256.npz",
             PrepareChoices(**choices),
             aliases=real_data / "symbol_aliases.tsv",
-            note=lambda line: None,
         )
 
     return prepare_file

@@ -24,9 +24,9 @@ def responses():
 
 @pytest.fixture
 def prepare(experiment, tmp_path):
-    def prepare_table(table, notes=None, **choices):
+    def prepare_table(table, **choices):
         table.write_h5ad(tmp_path / "responses.h5ad")
-        return experiment.prepare(cells=tmp_path / "responses.h5ad", kind="responses", notes=notes, **choices)
+        return experiment.prepare(cells=tmp_path / "responses.h5ad", kind="responses", **choices)
 
     return prepare_table
 
@@ -53,12 +53,13 @@ def test_responses_are_deltas_without_cells_and_controls(prepare, responses):
     )
 
 
-def test_numbers_of_cells_are_read_and_small_ones_left_out(prepare, responses):
-    notes = []
-    dataset = prepare(responses, notes=notes)
+def test_numbers_of_cells_are_read_and_small_ones_left_out(prepare, responses, logged):
+    dataset = prepare(responses)
     assert by_name(dataset, "n_cells")["GENE0020"] == 24
     assert "GENE0005" not in by_name(dataset, "n_cells")
-    assert any(line.startswith("perturbations with fewer than 10 cells, left out: 5") for line in notes)
+    assert any(
+        line.startswith("perturbations with fewer than 10 cells, left out: 5") for line in logged.messages
+    )
 
 
 def test_unknown_numbers_of_cells_are_one(prepare, responses):
@@ -66,30 +67,29 @@ def test_unknown_numbers_of_cells_are_one(prepare, responses):
     assert set(by_name(prepare(responses), "n_cells").values()) == {1}
 
 
-def test_without_marks_no_gene_is_a_deg(prepare, responses):
+def test_without_marks_no_gene_is_a_deg(prepare, responses, logged):
     del responses.layers["significant"]
-    notes = []
-    dataset = prepare(responses, notes=notes)
+    dataset = prepare(responses)
     assert not any(mask.any() for mask in by_name(dataset, "deg_mask").values())
-    assert "no layer 'significant': no gene is marked as a DEG" in notes
+    assert "no layer 'significant': no gene is marked as a DEG" in logged.messages
 
 
-def test_units_and_the_layer_of_marks_are_kept_and_change_no_number(prepare, responses):
-    notes, plain = [], prepare(responses)
-    named = prepare(responses, notes=notes, units="log2 fold change")
+def test_units_and_the_layer_of_marks_are_kept_and_change_no_number(prepare, responses, logged):
+    plain = prepare(responses)
+    logged.clear()
+    named = prepare(responses, units="log2 fold change")
     assert describe_units(named.manifest) == "log2 fold change"
     assert describe_degs(named.manifest) == "marked by the responses' layer 'significant'"
     assert named.fingerprint == plain.fingerprint
     rows = dict(summarize_prepared(named))
     assert rows["units of deltas"] == "log2 fold change"
     assert rows["DEGs"] == "marked by the responses' layer 'significant'"
-    assert not any("--units" in line for line in notes)
+    assert not any("--units" in line for line in logged.messages)
 
 
-def test_responses_without_units_are_noted_and_called_so(prepare, responses):
-    notes = []
-    assert describe_units(prepare(responses, notes=notes).manifest) == "units of the responses"
-    assert any("name them with --units" in line for line in notes)
+def test_responses_without_units_are_noted_and_called_so(prepare, responses, logged):
+    assert describe_units(prepare(responses).manifest) == "units of the responses"
+    assert any("name them with --units" in line for line in logged.messages)
 
 
 def test_control_rows_are_left_out(prepare, responses):

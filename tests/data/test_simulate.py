@@ -21,7 +21,7 @@ def directory(tmp_path_factory):
 @pytest.fixture(scope="module")
 def dataset(directory):
     files = (directory / name for name in ("cells.h5ad", "network.tsv.gz", "text.npz"))
-    return prepare(*files, PrepareChoices(), note=lambda line: None)
+    return prepare(*files, PrepareChoices())
 
 
 def test_counts_are_whole_numbers(directory):

@@ -45,21 +45,23 @@ def test_a_check_that_raises_is_a_problem_and_the_rest_still_run(tmp_path):
             "colour": refuse,
             "code": fail,
             "file": be_denied,
-            "last": lambda data, workspace: Finding("last", State.OK, "fine"),
+            "last": lambda data, workspace: Finding(State.OK, "fine"),
         },
     )
-    assert [finding.state for finding in found] == ["problem", "problem", "problem", "ok"]
-    assert found[0].sentence == "A workspace must be blue, but it is red. Paint it."
-    assert_found(found[1], "problem", "KeyError")
-    assert_found(found[2], "problem", "'/secret'", "Permission denied")
+    assert [finding.state for finding in found.values()] == ["problem", "problem", "problem", "ok"]
+    assert found["colour"].sentence == "A workspace must be blue, but it is red. Paint it."
+    assert_found(found["code"], "problem", "KeyError")
+    assert_found(found["file"], "problem", "'/secret'", "Permission denied")
 
 
 def test_every_check_has_a_line_under_its_subject_and_leaves_nothing_behind(tmp_path, prepared):
     import ray
 
     found = examine(prepared, tmp_path / "runs")
-    assert [finding.subject for finding in found] == list(CHECKS)
-    assert {finding.subject: finding.sentence for finding in found if finding.state == "problem"} == {}
+    assert list(found) == list(CHECKS)
+    assert {
+        subject: finding.sentence for subject, finding in found.items() if finding.state == "problem"
+    } == {}
     assert not (tmp_path / "runs").exists()
     ray_finding = found[list(CHECKS).index("Ray")]
     assert_found(ray_finding, "ok", "started in", "first task in")
@@ -67,14 +69,14 @@ def test_every_check_has_a_line_under_its_subject_and_leaves_nothing_behind(tmp_
 
 
 def test_only_a_problem_would_stop_a_study():
-    ok, warning = Finding("a", State.OK, ""), Finding("b", State.WARNING, "")
+    ok, warning = Finding(State.OK, ""), Finding(State.WARNING, "")
     assert not has_problem([ok, warning])
-    assert has_problem([ok, Finding("c", State.PROBLEM, "")])
+    assert has_problem([ok, Finding(State.PROBLEM, "")])
 
 
 def test_the_table_shows_brackets_as_they_are():
     console = Console(width=100, file=io.StringIO())
-    console.print(build_table([Finding("packages", State.PROBLEM, "Run: python -m pip install 'ray[tune]'")]))
+    console.print(build_table({"packages": Finding(State.PROBLEM, "Run: python -m pip install 'ray[tune]'")}))
     words = console.file.getvalue().split(maxsplit=2)
     assert [word.strip() for word in words] == [
         "packages",

@@ -44,9 +44,9 @@ def below_a_file(tmp_path):
 
 
 def test_a_store_that_is_missing_or_empty_will_be_made(tmp_path):
-    assert_found(check_store(tmp_path), "ok", "will be made")
+    assert_found(check_store(tmp_path), "ok", "will be created")
     (tmp_path / DATABASE).touch()
-    assert_found(check_store(tmp_path), "ok", "will be made")
+    assert_found(check_store(tmp_path), "ok", "will be created")
 
 
 def test_a_whole_store_is_ok_and_left_as_it_is(workspace):

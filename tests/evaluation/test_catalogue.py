@@ -24,6 +24,7 @@ from adapert.evaluation.catalogue import (
 )
 from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.mean_collapse import deg_weights
+from adapert.records import LONG_COLUMNS
 from adapert.selection import rank as selection
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -96,6 +97,15 @@ def test_a_metric_is_computed_from_what_is_given(metric):
     lacking = {name: value for name, value in build_inputs("poor").items() if name != metric.inputs[-1]}
     by_perturbation, scalars = compute_metrics(lacking)
     assert metric.name not in {*by_perturbation, *scalars}
+
+
+@every_metric
+def test_a_scalar_says_what_it_correlates(metric):
+    assert metric.is_scalar == (metric.correlates is not None)
+    if metric.correlates is not None:
+        source, column = metric.correlates
+        assert not METRICS[source].is_scalar
+        assert column in LONG_COLUMNS
 
 
 @every_metric

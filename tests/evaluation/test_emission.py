@@ -79,5 +79,5 @@ def test_no_change_emits_control_cells_unchanged(tiny_dataset, no_delta):
 
 
 def test_unknown_way_is_refused_with_the_nearest(tiny_dataset, no_delta):
-    with pytest.raises(InputError, match=r"'control_shfit' is none\. Did you mean 'control_shift'"):
+    with pytest.raises(InputError, match=r"'control_shfit' is not one\. Did you mean 'control_shift'"):
         emit(tiny_dataset, no_delta, "control_shfit")

@@ -51,7 +51,7 @@ def test_a_study_without_a_finished_trial_is_refused(store):
 
 
 def test_a_finished_trial_without_its_table_is_named(store):
-    with pytest.raises(InputError, match="What a run keeps must be readable"):
+    with pytest.raises(InputError, match="A run's artifacts must be readable"):
         load_per_perturbation(store.study("lost_table"))
 
 

@@ -55,7 +55,7 @@ def test_of_an_epoch_that_was_trained_twice_the_later_report_is_read(store, monk
 
 def test_trials_beyond_one_page_are_read(store, monkeypatch):
     whole = store.study("ablate_parts").frame
-    monkeypatch.setattr(adapert.tracking.read, "_PAGE_SIZE", 2)
+    monkeypatch.setattr(adapert.tracking.read, "PAGE_SIZE", 2)
     assert store.study("ablate_parts").frame.equals(whole)
 
 

@@ -113,7 +113,7 @@ def track(workspace):
         made.closed()
         ledger = Ledger(made.path)
         store = open_store(workspace)
-        tracker = Tracker(study, ledger, made.events, lambda: store, made.folder / "trials")
+        tracker = Tracker(study, ledger, made.events, lambda: store)
         assert (tracker.close(), tracker.trouble, tracker.refused) == (0, "", [])
         ledger.close()
         return StudyResult(
@@ -294,4 +294,4 @@ def test_candidates_have_the_interval_of_their_long_tables(monkeypatch, make_tab
 def test_a_missing_table_costs_the_intervals_and_not_the_pick(store):
     picked = add_intervals(pick(store.study("lost_table")), store.study("lost_table"))
     assert picked.candidates[["low", "high"]].isna().all(axis=None)
-    assert picked.notes[0].startswith("No intervals: What a run keeps must be readable")
+    assert picked.notes[0].startswith("No intervals: A run's artifacts must be readable")

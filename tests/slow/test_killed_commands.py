@@ -22,7 +22,7 @@ import psutil
 import pytest
 from fixtures.launched import SEARCH, command, runs_in
 
-from adapert.comparison.test_access import read_openings
+from adapert.comparison.test_access import read_accesses
 from adapert.config import Config, read_config, write_config
 from adapert.data.prepared import check_values, read_manifest, read_prepared
 from adapert.data.schema import SPLITS
@@ -328,7 +328,7 @@ def test_a_killed_evaluate_opens_the_test_split_once_and_writes_the_same(copied)
     folder = broken / "evaluations" / "test_001"
 
     def check(moment: str) -> None:
-        assert len(read_openings(broken)) == (0 if moment == "early" else 1)
+        assert len(read_accesses(broken)) == (0 if moment == "early" else 1)
         assert folder.exists() == (moment == "late")
         assert_whole_files(broken)
 
@@ -338,7 +338,7 @@ def test_a_killed_evaluate_opens_the_test_split_once_and_writes_the_same(copied)
         "late": exists(folder),
     }
     both(lambda: run(words(whole)), lambda: break_off(words(broken), moments, check, broken.with_name("log")))
-    assert [opening.folder for opening in read_openings(broken)] == ["evaluations/test_001"]
+    assert [access.folder for access in read_accesses(broken)] == ["evaluations/test_001"]
     assert [path.name for path in folder.parent.iterdir()] == ["test_001"]
     expected = whole / "evaluations" / "test_001"
     for name in ("per_perturbation.csv", "summary.csv", "paired.csv"):

@@ -136,15 +136,7 @@ def _summary_table(make_table) -> pd.DataFrame:
 
 def test_summary_is_exact_on_a_small_table(make_table):
     summary = summarize_by(_summary_table(make_table), ["variant"])
-    assert list(summary.columns) == [
-        "variant",
-        "metric",
-        "mean",
-        "low",
-        "high",
-        "n_perturbations",
-        "n_seeds",
-    ]
+    assert list(summary.columns) == ["variant", "metric", "mean", "low", "high", "n_perturbations", "n_seeds"]
     expected = pd.DataFrame(
         {
             "variant": ["full", "full", "no_context"],

@@ -81,13 +81,7 @@ def test_what_all_variants_share_changes_no_comparison(make_table):
 def test_family_is_every_variant_and_group_of_a_metric(make_table):
     draws = numpy_generator(0, "test")
     rows = [
-        {
-            "variant": v,
-            "perturbation": f"P{i}",
-            "effect_size": group,
-            "metric": m,
-            "value": draws.normal(),
-        }
+        {"variant": v, "perturbation": f"P{i}", "effect_size": group, "metric": m, "value": draws.normal()}
         for v in ("full", "a", "b")
         for i, group in enumerate(["small"] * 9 + ["large"] * 9)
         for m in ("pds", "mse")

@@ -5,7 +5,7 @@ from scipy.stats import rankdata, spearmanr
 from adapert.evaluation.de_metrics import DifferentialExpression, spearman_n_degs
 from adapert.seeding import numpy_generator
 from adapert.statistics.estimates import summarize_by
-from adapert.statistics.scalars import summarize_scalar, weighted_spearman
+from adapert.statistics.scalars import summarize_scalars, weighted_spearman
 
 
 def _table(make_table, noise, n=30, n_seeds=2):
@@ -41,7 +41,7 @@ def test_a_constant_side_has_no_correlation():
 
 def test_mean_over_seeds_equals_the_metric_of_each_trial(make_table):
     table = _table(make_table, {"full": 10.0})
-    row = summarize_scalar(table, ["variant"]).iloc[0]
+    row = summarize_scalars(table, ["variant"]).iloc[0]
     expected = []
     for _, trial in table[table["n_degs"] > 0].groupby("seed"):
         ranks = (rankdata(trial["value"]), rankdata(trial["n_degs"]))
@@ -59,7 +59,7 @@ def test_mean_of_one_trial_is_the_metric_that_trials_report(make_table):
         {"perturbation": f"P{i}", "metric": "n_predicted_degs", "value": float(found), "n_degs": true}
         for i, (found, true) in enumerate(zip(sides[0].n_degs, sides[1].n_degs, strict=True))
     ]
-    summary = summarize_scalar(make_table(rows), ["variant"])
+    summary = summarize_scalars(make_table(rows), ["variant"])
     assert summary.loc[0, "mean"] == pytest.approx(spearman_n_degs(*sides))
 
 
@@ -73,22 +73,22 @@ def test_interval_holds_the_truth_of_correlated_counts(make_table):
             {"perturbation": f"P{i}", "metric": "n_predicted_degs", "value": p, "n_degs": o}
             for i, (p, o) in enumerate(zip(predicted + 9, observed + 9, strict=True))
         ]
-        row = summarize_scalar(make_table(rows), ["variant"]).iloc[0]
+        row = summarize_scalars(make_table(rows), ["variant"]).iloc[0]
         covered += row["low"] <= truth <= row["high"]
     assert covered >= 24  # .95 of 30, less 3 binomial standard errors
 
 
 def test_columns_are_those_of_other_metrics(make_table):
     table = _table(make_table, {"full": 10.0})
-    assert list(summarize_scalar(table, ["variant"])) == list(summarize_by(table, ["variant"]))
+    assert list(summarize_scalars(table, ["variant"])) == list(summarize_by(table, ["variant"]))
 
 
 @pytest.mark.parametrize("n_degs", [0, 5])
 def test_equal_or_no_observed_counts_have_no_correlation(make_table, n_degs):
     table = _table(make_table, {"full": 2.0, "a": 2.0}).assign(n_degs=n_degs)
-    row = summarize_scalar(table, ["variant"]).iloc[0]
+    row = summarize_scalars(table, ["variant"]).iloc[0]
     assert row[["mean", "low", "high"]].isna().all()
 
 
 def test_data_without_cells_have_no_rows(make_table):
-    assert summarize_scalar(make_table([{}]), ["variant"]).empty
+    assert summarize_scalars(make_table([{}]), ["variant"]).empty

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from adapert.statistics.significance import holm, p_with_luck, signed_rank_p
+from adapert.statistics.significance import holm, p_with_seeds, signed_rank_p
 from adapert.statistics.two_level import Spread
 
 
@@ -26,17 +26,17 @@ def test_p_of_luck_alone_is_students():
     spread = _spread(0.25, n_seeds=4, perturbations=1e-12)
     effect = 1.7
     expected = 2 * stats.t.sf(effect / np.sqrt(0.25), 3)
-    assert p_with_luck(effect, spread) == pytest.approx(expected, rel=1e-3)
+    assert p_with_seeds(effect, spread) == pytest.approx(expected, rel=1e-3)
 
 
 def test_p_without_luck_is_the_normal_one():
-    assert p_with_luck(-2.5, _spread(0.0, 3)) == pytest.approx(2 * stats.norm.sf(2.5))
+    assert p_with_seeds(-2.5, _spread(0.0, 3)) == pytest.approx(2 * stats.norm.sf(2.5))
 
 
 def test_p_is_averaged_over_what_the_luck_can_be():
     draws = np.random.default_rng(0).chisquare(2, 400_000)
     expected = np.mean(2 * stats.norm.sf(3 / np.sqrt(1 + 0.3 * 2 / draws)))
-    assert p_with_luck(3.0, _spread(0.3, 3)) == pytest.approx(expected, rel=0.01)
+    assert p_with_seeds(3.0, _spread(0.3, 3)) == pytest.approx(expected, rel=0.01)
 
 
 def test_a_large_effect_on_every_perturbation_is_significant_beside_a_small_luck():
@@ -48,7 +48,7 @@ def test_a_large_effect_on_every_perturbation_is_significant_beside_a_small_luck
 
 
 def test_an_effect_without_any_spread_is_real():
-    assert p_with_luck(0.1, _spread(0.0, 3, perturbations=0.0)) == 0
+    assert p_with_seeds(0.1, _spread(0.0, 3, perturbations=0.0)) == 0
 
 
 def test_equal_variants_have_a_p_of_1():

@@ -118,7 +118,8 @@ def test_a_config_becomes_params_and_a_file(new_runs, workspace):
     runs.create(STUDY, "try", TAGS, at=1.0)
     config = Config().with_changes({"model.tau": 0.123456789012345})
     for _ in range(2):
-        runs.log_config(STUDY, config)
+        runs.log_params(STUDY, config)
+        runs.keep_text(STUDY, config.to_yaml(), "config.yaml")
     (run,) = found_in(workspace)
     assert run.data.params["model.tau"] == "0.123456789012345"
     assert set(run.data.params) == set(config.flat())
@@ -151,22 +152,22 @@ KEEPERS = [
 
 @pytest.mark.parametrize(("keep", "given"), KEEPERS)
 @pytest.mark.parametrize("address", ["sqlite:////nowhere/mlflow.db", "http://127.0.0.1:9", "nonsense://"])
-def test_a_store_that_is_away_costs_a_sentence_and_no_error(keep, given, address):
-    said = []
-    keep(address, *given, note=said.append)
-    (line,) = said
+def test_a_store_that_is_away_costs_a_sentence_and_no_error(keep, given, address, caplog):
+    keep(address, *given)
+    (line,) = [each.getMessage() for each in caplog.records if each.name == "adapert.tracking.runs"]
     assert line.startswith("MLflow did not take ")
     assert line.endswith(". The workspace has it.")
-    keep(address, *given)
 
 
-def test_a_store_that_never_answers_is_not_waited_for(monkeypatch):
+def test_a_store_that_never_answers_is_not_waited_for(monkeypatch, caplog):
     monkeypatch.setattr("adapert.tracking.runs.KEEP_SECONDS", 0.01)
-    answered, said = threading.Event(), []
+    answered = threading.Event()
     monkeypatch.setattr("adapert.tracking.runs.study_run", lambda *_: answered.wait(5))
-    keep_pick("http://127.0.0.1:9", "try", "pds", "", said.append)
+    keep_pick("http://127.0.0.1:9", "try", "pds", "")
     answered.set()
-    assert said == ["MLflow did not take how the config was picked within 0.01 s. The workspace has it."]
+    assert caplog.messages == [
+        "MLflow did not take how the config was picked within 0.01 s. The workspace has it."
+    ]
 
 
 def test_a_run_names_its_data_set(new_runs, workspace):

@@ -6,7 +6,6 @@ from adapert.config import Config
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
 from adapert.tracking.summary import (
     best_finished,
-    config_of,
     describe_state,
     escape_markdown,
     summarize_state,
@@ -42,12 +41,6 @@ def test_without_a_finished_trial_of_an_objective_none_is_best(make_ledger):
     made.ended("001")
     assert best_finished(made.state) is None
     assert OBJECTIVE not in summarize_state(made.state)
-
-
-def test_a_trial_s_config_is_the_base_with_its_changes(make_ledger):
-    state = make_state(make_ledger)
-    config = config_of(state, best_finished(state))
-    assert (config.model.tau, config.graph.top_k, config.model.dropout) == (0.5, 10, 0.25)
 
 
 def test_numbers_are_counts_costs_and_the_best_trial_s(make_ledger):

@@ -98,7 +98,7 @@ def leave_results(made, trial):
 def tracking(made, connect):
     """A tracker over a ledger, as a process that takes the study up makes it; to be closed."""
     ledger = Ledger(made.path)
-    yield Tracker(made.study, ledger, made.events, connect, made.folder / "trials")
+    yield Tracker(made.study, ledger, made.events, connect)
     ledger.close()
 
 

@@ -6,12 +6,8 @@ import torch
 from safetensors.torch import load_file
 
 from adapert.errors import InputError
-from adapert.training.checkpoints import (
-    read_weights,
-    restore_checkpoint,
-    write_checkpoint,
-    write_weights,
-)
+from adapert.evaluation.catalogue import metrics_of_epochs
+from adapert.training.checkpoints import read_weights, restore_checkpoint, write_checkpoint, write_weights
 from adapert.training.loop import train
 
 FORMS = [
@@ -45,8 +41,7 @@ def test_stopped_and_restored_training_equals_an_unbroken_one(new_training, tmp_
     restore_checkpoint(restored, tmp_path)
     assert results_of(restored) == expected[n_epochs:]
     assert restored.best.epoch == unbroken.best.epoch
-    assert restored.best.pearson_delta == unbroken.best.pearson_delta
-    assert restored.best.pds == unbroken.best.pds
+    assert restored.best.scores == unbroken.best.scores
     for name, weights in unbroken.best.weights.items():
         assert torch.equal(restored.best.weights[name], weights)
     for name, weights in unbroken.model.state_dict().items():
@@ -66,8 +61,9 @@ def test_checkpoint_before_any_epoch_has_no_best(new_training, tmp_path):
     write_checkpoint(new_training(), tmp_path)
     restored = new_training()
     restore_checkpoint(restored, tmp_path)
-    assert restored.best.pearson_delta == -math.inf
-    assert math.isnan(restored.best.pds)
+    assert restored.best.scores.keys() == set(metrics_of_epochs())
+    assert restored.best.scores["pearson_delta"] == -math.inf
+    assert math.isnan(restored.best.scores["pds"])
     assert restored.best.weights == {}
     assert results_of(restored) == results_of(new_training())
 

@@ -22,7 +22,7 @@ def test_fitted_model_predicts_with_its_best_epochs_weights(tiny_dataset, small_
     validation = tiny_dataset.splits["validation"].table
     assert model.training.best.epoch < model.training.epoch
     scores = pearson_delta(model.predict(list(validation.perturbations)), validation.delta)
-    assert scores.mean() == pytest.approx(model.training.best.pearson_delta, abs=1e-12)
+    assert scores.mean() == pytest.approx(model.training.best.scores["pearson_delta"], abs=1e-12)
 
 
 def test_fitted_model_predicts_unseen_perturbations(tiny_dataset, small_settings):

@@ -97,8 +97,7 @@ def test_each_epoch_is_reported(new_training, control):
         assert report.losses.items() | report.validation.items() <= report.flat().items()
     best = max(reports, key=lambda report: report.validation["pearson_delta"])
     assert reports[-1].best_epoch == best.epoch
-    assert reports[-1].best_pearson_delta == best.validation["pearson_delta"]
-    assert reports[-1].best_pds == best.validation["pds"]
+    assert reports[-1].best == best.validation
 
 
 def test_cells_are_learned_from(new_training):
@@ -132,7 +131,7 @@ def test_training_stops_when_patience_is_used_up(new_training, monkeypatch):
     training = new_training({"training.patience": 2, "training.max_epochs": 50})
     reports = list(train(training))
     assert [report.best_epoch for report in reports] == [1, 2, 2, 2]
-    assert reports[-1].best_pearson_delta == 0.3
+    assert reports[-1].best["pearson_delta"] == 0.3
     assert training.is_over
 
 
@@ -152,8 +151,8 @@ def test_best_weights_reproduce_the_best_score(new_training, tiny_dataset):
     validation = tiny_dataset.splits["validation"].table
     predicted = training.predict(list(validation.perturbations))
     metrics = cheap_metrics(predicted, validation.delta, validation.deg_mask)
-    assert metrics["pearson_delta"].mean() == pytest.approx(reports[-1].best_pearson_delta, abs=1e-12)
-    assert metrics["pds"].mean() == pytest.approx(reports[-1].best_pds, abs=1e-12)
+    assert metrics["pearson_delta"].mean() == pytest.approx(reports[-1].best["pearson_delta"], abs=1e-12)
+    assert metrics["pds"].mean() == pytest.approx(reports[-1].best["pds"], abs=1e-12)
 
 
 def test_test_split_is_never_needed(new_training, tiny_dataset):
@@ -165,8 +164,7 @@ def test_test_split_is_never_needed(new_training, tiny_dataset):
 
 def test_validation_perturbations_teach_nothing(new_training, tiny_dataset):
     silent = replace(
-        tiny_dataset.splits["validation"].table,
-        delta=0 * tiny_dataset.splits["validation"].table.delta,
+        tiny_dataset.splits["validation"].table, delta=0 * tiny_dataset.splits["validation"].table.delta
     )
     changed = replace(
         tiny_dataset,
@@ -219,11 +217,7 @@ def test_absurd_learning_rate_diverges(new_training, learning_rate):
 
 
 def test_divergence_in_an_epochs_last_step_is_no_silent_nan(new_training):
-    changes = {
-        "training.learning_rate": 1e30,
-        "training.max_epochs": 1,
-        "training.minibatch_size": 64,
-    }
+    changes = {"training.learning_rate": 1e30, "training.max_epochs": 1, "training.minibatch_size": 64}
     with pytest.raises(DivergedError, match="Predictions must stay finite, but those after epoch 1 are not"):
         list(train(new_training(changes)))
 

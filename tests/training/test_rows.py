@@ -92,8 +92,7 @@ def test_cells_are_matched_with_control_cells_of_their_batch():
 def test_cells_of_a_batch_without_controls_are_matched_with_any():
     one_batch = np.zeros(len(CELLS), dtype=np.int64)
     elsewhere = replace(
-        DATASET,
-        splits={"train": replace(TRAIN, cells=replace(TRAIN.cells, batch_index=one_batch + 7))},
+        DATASET, splits={"train": replace(TRAIN, cells=replace(TRAIN.cells, batch_index=one_batch + 7))}
     )
     minibatch = minibatch_of(ROWS["cell"](elsewhere, "cells"), np.arange(len(CELLS)))
     matched = [control_cell_of(profile) for profile in minibatch.control]

@@ -4,11 +4,11 @@ import math
 import pytest
 from rich.console import Console
 
-from adapert.records import EndReason, TrialStatus
+from adapert.records import EndReason, TrialStatus, best_record
 from adapert.study.engine.ledger import EventKind
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Design
-from adapert.workspace.progress import ROWS_SHOWN, Progress, best_record, describe, format_seconds
+from adapert.workspace.progress import ROWS_SHOWN, Progress, describe, format_seconds
 
 DESIGN = Design(kind="ablation", variants={f"v{n}": {} for n in range(5)}, n_seeds=2)
 

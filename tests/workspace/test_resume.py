@@ -176,12 +176,12 @@ def test_extending_after_a_change_names_the_command_that_accepts_it(begun, works
 
 @pytest.mark.parametrize(("change", "says"), CHANGES)
 def test_a_change_that_was_accepted_once_is_not_asked_about_again(
-    begun, workspace, operated, console, change, says
+    begun, workspace, operated, console, change, says, caplog
 ):
     made = begun()
     change(made)
     resume(workspace, "try", console, {}, {}, is_accepted=True)
-    assert f"Accepted: {says}" in console.file.getvalue()
+    assert f"Accepted: {says}" in caplog.text
     assert made.events[-1]["event"] == EventKind.ACCEPTED
     assert says in made.events[-1]["changes"][0]
     resume(workspace, "try", console, {}, {})
@@ -219,7 +219,7 @@ def test_data_that_are_gone_are_refused_with_the_option_that_finds_them(
 ):
     made = begun()
     away = (tmp_path / "prepared").rename(tmp_path / "away")
-    with pytest.raises(InputError, match=r"prepared' is not there, .* Say where it lies with --data DIR\."):
+    with pytest.raises(InputError, match=r"prepared' is not there, .* Name it with --data DIR\."):
         COMMANDS[command](workspace, console, None)
     assert (operated, has_requests(made.folder)) == ([], False)
     assert COMMANDS[command](workspace, console, away) == "gone on with"
@@ -342,7 +342,7 @@ def test_a_request_that_is_refused_does_not_wait_for_the_next_process(begun, wor
 
 @pytest.mark.parametrize("is_taken_up", [True, False])
 def test_an_extension_that_was_killed_and_typed_again_is_gone_on_with(
-    begun, workspace, operated, console, is_taken_up
+    begun, workspace, operated, console, is_taken_up, caplog
 ):
     made = begun()
     write_request(made.folder, "extend", n_trials=None, n_seeds=2)
@@ -352,7 +352,7 @@ def test_an_extension_that_was_killed_and_typed_again_is_gone_on_with(
         file.unlink()
     assert extend(workspace, "try", console, None, 2) == "gone on with"
     assert len(read_requests(made.folder)) == (0 if is_taken_up else 1)
-    assert "was extended so before" in console.file.getvalue()
+    assert "was extended so before" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -389,14 +389,14 @@ def test_the_process_that_runs_a_study_takes_more_up_itself(begun, workspace, op
 
 
 def test_an_extension_that_is_typed_again_while_it_runs_adds_nothing_unless_that_is_meant(
-    begun, workspace, operated, console, taken
+    begun, workspace, operated, console, taken, caplog
 ):
     made = begun()
     made.say(EventKind.EXTENDED, request="one", n_trials=None, n_seeds=2)
     with held(made.folder):
         assert extend(workspace, "try", console, None, 2) is None
         assert taken == []
-        assert "nothing is added twice. To add as many once more, give --again" in console.file.getvalue()
+        assert "nothing is added twice. To add as many once more, give --again" in caplog.text
         assert extend(workspace, "try", console, None, 2, is_again=True) is None
     assert taken == [{"kind": "extend", "n_trials": None, "n_seeds": 2}]
     assert operated == []

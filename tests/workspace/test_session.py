@@ -1,10 +1,8 @@
-import io
 import shutil
 
 import optuna
 from optuna.distributions import FloatDistribution
 from optuna.storages import JournalStorage, RDBStorage
-from rich.console import Console
 
 from adapert.study.engine.ledger import read_identity
 from adapert.study.engine.search import JOURNAL_FILE, Owner, Suggestions, open_storage
@@ -14,25 +12,25 @@ from adapert.workspace.session import _open_storage
 SEARCH = Search(space={"model.tau": FloatDistribution(0.1, 2.0)})
 
 
-def test_without_optunas_database_a_study_goes_on_with_a_file_and_says_so(tmp_path):
-    console = Console(file=io.StringIO(), width=500)
+def test_without_optunas_database_a_study_goes_on_with_a_file_and_says_so(tmp_path, caplog):
     address = f"sqlite:///{tmp_path}/gone/optuna.db"
-    assert isinstance(_open_storage(address, tmp_path, "try", Owner(), console), JournalStorage)
+    assert isinstance(_open_storage(address, tmp_path, "try", Owner()), JournalStorage)
     assert (tmp_path / JOURNAL_FILE).is_file()
-    printed = console.file.getvalue()
-    assert printed.startswith("Optuna's database cannot be opened: ")
-    assert "goes on with a file, rebuilt from its ledger" in printed
+    (warning,) = caplog.messages
+    assert warning.startswith("Optuna's database cannot be opened: ")
+    assert "goes on with a file, rebuilt from its ledger" in warning
 
 
-def test_a_copied_study_goes_on_with_a_file_and_leaves_its_original_s_database_alone(make_ledger, tmp_path):
-    console = Console(file=io.StringIO(), width=500)
+def test_a_copied_study_goes_on_with_a_file_and_leaves_its_original_s_database_alone(
+    make_ledger, tmp_path, caplog
+):
     address = f"sqlite:///{tmp_path}/optuna.db"
     original = make_ledger(plan=SEARCH).folder
     owner = Owner(str(original), read_identity(original))
     Suggestions(SEARCH, "try", open_storage(address, original), owner).suggest(0)
     copied = shutil.copytree(original, tmp_path / "copied")
-    storage = _open_storage(address, copied, "try", Owner(str(copied), read_identity(copied)), console)
+    storage = _open_storage(address, copied, "try", Owner(str(copied), read_identity(copied)))
     assert isinstance(storage, JournalStorage)
-    assert "a copy of, and stays as it is. This study goes on with a file" in console.file.getvalue()
+    assert "a copy of, and stays as it is. This study goes on with a file" in caplog.text
     assert len(optuna.load_study(study_name="try", storage=address).trials) == 1
-    assert isinstance(_open_storage(address, original, "try", owner, console), RDBStorage)
+    assert isinstance(_open_storage(address, original, "try", owner), RDBStorage)

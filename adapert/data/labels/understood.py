@@ -1,6 +1,7 @@
 """The meaning of a data file's labels: names, counts and examples, to print and to record."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -14,6 +15,8 @@ from adapert.data.labels.spellings import Spellings
 from adapert.data.labels.words import SYMBOL_FORM, is_date
 from adapert.data.schema import CONTROL, GENE_SEPARATOR, StringArray, genes_of
 from adapert.errors import InputError, format_count, name_some, nearest
+
+_LOGGER = logging.getLogger(__name__)
 
 N_RECORDED = 20
 """Examples of each kind that a manifest keeps."""
@@ -202,20 +205,22 @@ def _find_unknown_genes(readings: Mapping[str, Reading]) -> set[str]:
     return genes
 
 
-def note_dates(symbols: StringArray, rule: LabelRule, note: Callable[[str], None]) -> None:
-    """Note gene symbols that are dates and have no alias."""
+def note_dates(symbols: StringArray, rule: LabelRule) -> None:
+    """Warn of gene symbols that are dates and have no alias."""
     dates = [name for name in np.unique(symbols).tolist() if is_date(name) and name not in rule.known_genes]
     if dates:
-        note(f"gene symbols that are dates: {len(dates)} ({name_some(dates, N_SHOWN)}); {DATE_CURE}")
+        _LOGGER.warning(
+            f"gene symbols that are dates: {len(dates)} ({name_some(dates, N_SHOWN)}); {DATE_CURE}"
+        )
 
 
-def check_covered(names: Mapping[str, str], covered: Collection[str], note: Callable[[str], None]) -> None:
-    """Refuse data in which network and text distinguish no perturbations; note where they miss most.
+def check_covered(names: Mapping[str, str], covered: Collection[str], *, is_warned: bool = True) -> None:
+    """Refuse data in which network and text distinguish no perturbations; warn where they miss most.
 
     Args:
         names: Canonical name of each label.
         covered: Genes that the network or the text know.
-        note: Receives a line where under half of the perturbed genes are known.
+        is_warned: Whether to warn where under half of the perturbed genes are known.
 
     Raises:
         InputError: None of the perturbed genes is known.
@@ -238,10 +243,11 @@ def check_covered(names: Mapping[str, str], covered: Collection[str], note: Call
             "Network or text must know perturbed genes, since nothing else tells perturbations apart, but "
             f"they know none of {len(perturbed)}: {_show(unknown)}. {cure}"
         )
-    note(
-        f"network and text know only {n_known} of {len(perturbed)} perturbed genes, and nothing tells the "
-        f"others apart: {_show(unknown)}. {cure}"
-    )
+    if is_warned:
+        _LOGGER.warning(
+            f"network and text know only {n_known} of {len(perturbed)} perturbed genes, and nothing tells "
+            f"the others apart: {_show(unknown)}. {cure}"
+        )
 
 
 def require_controls(labels: Collection[str], rule: LabelRule, where: str) -> None:

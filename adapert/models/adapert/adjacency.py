@@ -21,7 +21,7 @@ def build_adjacency(
         shared: The data set's network.
         config: Edges kept, their weights, rewiring.
         self_loops: Whether each gene is among its own neighbours.
-        seed: Of the rewiring, if any.
+        seed: Seed of the rewiring, if any.
 
     Returns:
         Row-stochastic matrix, (n_nodes, n_nodes).
@@ -41,10 +41,6 @@ def build_adjacency(
 
 def select_edges(shared: SharedTable, config: GraphConfig) -> tuple[IntArray, IntArray, FloatArray]:
     """Select the edges that carry a message: the top k into each gene, of a weight above 0.
-
-    Args:
-        shared: The data set's network.
-        config: Edges kept, and their weights.
 
     Returns:
         Source, target and weight of each, (n_edges,).
@@ -82,6 +78,7 @@ def rewire_sources(
         if not is_bad.any():
             break
         bad = np.flatnonzero(is_bad)
+        # A swap of two sources keeps every degree.
         for edge, other in zip(bad, generator.integers(len(rewired), size=len(bad)), strict=True):
             rewired[edge], rewired[other] = rewired[other], rewired[edge]
     return rewired

@@ -1,6 +1,6 @@
 """The three terms of the training objective (Eq. 15 to 21 of the AdaPert paper).
 
-Rows are perturbations, groups or cells. A term is the weighted mean over the minibatch's rows, with
+Rows are perturbations, groups or cells. A term is a scalar, the weighted mean over the minibatch's rows, with
 weights that average 1 over all training rows, so that a minibatch's gradient is unbiased.
 """
 
@@ -21,9 +21,6 @@ def reconstruction_loss(predicted_delta: Tensor, target_delta: Tensor, weight: T
         predicted_delta: x_hat minus control, log1p units, (n_rows, n_genes).
         target_delta: x minus control, as `predicted_delta`.
         weight: (n_rows,).
-
-    Returns:
-        Scalar.
     """
     return (weight * (predicted_delta - target_delta).square().mean(dim=1)).mean()
 
@@ -45,9 +42,6 @@ def non_deg_loss(
         huber_delta: delta of Eq. 17, log1p units.
         reduction: Over a row's non-DEGs, ``"sum"`` (Eq. 16) or ``"mean"``; 0 where there are none.
         weight: (n_rows,).
-
-    Returns:
-        Scalar.
     """
     penalty = (huber(predicted_delta, huber_delta) * non_deg).sum(dim=1)
     if reduction == "mean":
@@ -62,9 +56,6 @@ def cosine_alignment(context: Tensor, target: Tensor, weight: Tensor) -> Tensor:
         context: z of each perturbation, (n_perturbations, size).
         target: t of each perturbation (Eq. 19), (n_perturbations, size).
         weight: 0 for perturbations without a DEG, (n_perturbations,).
-
-    Returns:
-        Scalar.
     """
     unit_context, unit_target = normalize(context, dim=1), normalize(target, dim=1)
     return (weight * (unit_context - unit_target).square().sum(dim=1)).mean()

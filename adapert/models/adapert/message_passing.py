@@ -8,12 +8,7 @@ import scipy.sparse
 import torch
 from torch import Tensor, nn
 
-ACTIVATIONS = {
-    "none": nn.Identity(),
-    "relu": nn.ReLU(),
-    "gelu": nn.GELU(),
-    "tanh": nn.Tanh(),
-}
+ACTIVATIONS = {"none": nn.Identity(), "relu": nn.ReLU(), "gelu": nn.GELU(), "tanh": nn.Tanh()}
 
 
 class _SparseProduct(torch.autograd.Function):

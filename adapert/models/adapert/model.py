@@ -12,13 +12,7 @@ from torch import Tensor, nn
 from adapert.config import Config, ModelConfig
 from adapert.data.prepared import PreparedDataset
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
-from adapert.models.adapert.context import (
-    WEIGHTINGS,
-    NodeScorer,
-    above_threshold,
-    best_nodes,
-    gumbel_softmax,
-)
+from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
 from adapert.models.adapert.encoders import Perceptron, TextTable
 from adapert.models.adapert.message_passing import MessagePassing
 from adapert.seeding import numpy_generator, seeded_initialisation
@@ -61,6 +55,7 @@ def build_targets(dataset: PreparedDataset, perturbations: Sequence[str], device
     """
     nodes = [dataset.perturbed_nodes(str(perturbation)) for perturbation in perturbations]
     width = max(len(genes) for genes in nodes)
+    # The padding is node 0, a gene like any other, which `is_gene` takes out again.
     padded = np.array([genes + [0] * (width - len(genes)) for genes in nodes])
     is_gene = np.array([[1.0] * len(genes) + [0.0] * (width - len(genes)) for genes in nodes])
     return Targets(
@@ -127,7 +122,7 @@ class AdaPert(nn.Module):
         self.text = text
         self.node_table = nn.Parameter(torch.randn(n_nodes, size))
         self.node_text = nn.Linear(text_size, size, bias=False)
-        # By torch's default L2-normalised text would hardly be heard beside the table.
+        # By torch's default L2-normalised text would hardly count against the table.
         nn.init.normal_(self.node_text.weight, std=TEXT_FEATURE_SD)
         self.text_projection = nn.Linear(text_size, size, bias=False)
         self.scorer = NodeScorer(size, config.score_size, config.score_activation)
@@ -175,7 +170,7 @@ class AdaPert(nn.Module):
         """Select nodes and sum their embeddings (Eq. 13), for each perturbation.
 
         Args:
-            targets: Of the perturbations.
+            targets: Genes of the perturbations.
             generator: Draws Gumbel noise; None (prediction) draws none.
         """
         h = self.node_embeddings()
@@ -185,6 +180,7 @@ class AdaPert(nn.Module):
             return Context(z, own, None, torch.zeros(len(own), device=own.device))
         weights = self.node_weights(targets, h, generator)
         n_selected = self.is_counted(weights).sum(dim=1)
+        # The layer norm is computed in float32 under autocast too.
         return Context(self.context_norm((weights @ h).float()), own, weights, n_selected)
 
     def is_counted(self, weights: Tensor) -> Tensor:
@@ -203,7 +199,7 @@ class AdaPert(nn.Module):
         """Predict rows: DEC(z_c + W_p h_p + W_x z_context), added to the control profile.
 
         Args:
-            targets: Of the distinct perturbations, n_perturbations.
+            targets: Genes of the distinct perturbations, n_perturbations.
             perturbation_row: Perturbation of each row, (n_rows,).
             control: Distinct control profiles, log1p units, (n_controls, n_genes).
             control_row: Control profile of each row, (n_rows,).
@@ -223,8 +219,8 @@ def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
 
     Args:
         dataset: Its training split is read for the offset, its network and text for the graph.
-        config: The trial's.
-        seed: The trial's; draws parameters, rewiring, shuffled text and random contexts.
+        config: Config of the trial.
+        seed: Seed of the trial; draws parameters, rewiring, shuffled text and random contexts.
     """
     return _assemble(dataset, config, seed, _offset(dataset, config))
 
@@ -236,8 +232,8 @@ def restore_model(
 
     Args:
         dataset: Its network and text are read, and no split: the weights hold what training took of them.
-        config: The trial's.
-        seed: The trial's; draws rewiring, shuffled text and random contexts as it did in training.
+        config: Config of the trial.
+        seed: Seed of the trial; draws rewiring, shuffled text and random contexts as it did in training.
         weights: The model's state after its best epoch.
 
     Raises:

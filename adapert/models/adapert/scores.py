@@ -55,6 +55,7 @@ class _FusedTanhScore(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, node: Tensor, text: Tensor, w: Tensor) -> Tensor:
         e, f = (-2 * node.T).exp_().contiguous(), (2 * text).exp_()
+        # The exponentials are all that the gradient needs: (n_perturbations, n_nodes, size) is never stored.
         ctx.save_for_backward(e, f, w)
         sums = torch.empty(len(text), len(node))
         sum_reciprocals(*_arrays(e, f, w, sums))

@@ -24,11 +24,4 @@ REFERENCE_MODELS: dict[ModelName, Callable[[], PerturbationModel]] = {
 }
 """Name to untrained model, from the simplest."""
 
-__all__ = [
-    "REFERENCE_MODELS",
-    "AdditiveModel",
-    "ControlModel",
-    "MeanModel",
-    "NeighbourModel",
-    "RidgeModel",
-]
+__all__ = ["REFERENCE_MODELS", "AdditiveModel", "ControlModel", "MeanModel", "NeighbourModel", "RidgeModel"]

@@ -6,9 +6,10 @@ import numpy as np
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, genes_of
+from adapert.models.reference.choice import ModelWithoutSettings
 
 
-class AdditiveModel:
+class AdditiveModel(ModelWithoutSettings):
     """Predict delta(a+b) = delta(a) + delta(b), from the training deltas of a and b alone.
 
     A gene that was never perturbed alone in training counts as the mean gene: every training delta divided
@@ -17,23 +18,14 @@ class AdditiveModel:
     as strong as two.
     """
 
-    is_seeded = False
-
     def fit(self, dataset: PreparedDataset) -> None:
         """Keep the training deltas of single genes, and the mean gene's."""
         table = dataset.splits["train"].table
+        # Sums over many perturbations in float32 would lose digits.
         delta = np.asarray(table.delta, dtype=np.float64)
         n_genes = np.array([len(genes_of(str(name))) for name in table.perturbations])
         self._mean_gene = (delta / n_genes[:, None]).mean(axis=0)
         self._single = {str(table.perturbations[row]): delta[row] for row in np.flatnonzero(n_genes == 1)}
-
-    def refit(self, dataset: PreparedDataset) -> None:
-        """Learn anew: validation chose nothing."""
-        self.fit(dataset)
-
-    def chosen(self) -> dict[str, float | str]:
-        """Nothing: validation has no say."""
-        return {}
 
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict the sums, log1p units, (n_perturbations, n_genes)."""

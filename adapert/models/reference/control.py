@@ -6,24 +6,15 @@ import numpy as np
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
+from adapert.models.reference.choice import ModelWithoutSettings
 
 
-class ControlModel:
+class ControlModel(ModelWithoutSettings):
     """Predict the control profile: every delta is 0."""
-
-    is_seeded = False
 
     def fit(self, dataset: PreparedDataset) -> None:
         """Learn the number of genes."""
         self._n_genes = dataset.n_genes
-
-    def refit(self, dataset: PreparedDataset) -> None:
-        """Learn anew: validation chose nothing."""
-        self.fit(dataset)
-
-    def chosen(self) -> dict[str, float | str]:
-        """Nothing: validation has no say."""
-        return {}
 
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict zeros, (n_perturbations, n_genes)."""

@@ -86,4 +86,5 @@ def _leading_eigenvectors(matrix: scipy.sparse.sparray, size: int) -> tuple[Floa
     if not matrix.nnz or n_nodes < size + 2:  # ARPACK takes neither
         values, vectors = np.linalg.eigh(matrix.toarray())
         return values[-size:], vectors[:, -size:]
+    # A fixed start vector: ARPACK's own is random.
     return scipy.sparse.linalg.eigsh(matrix, k=size, which="LA", v0=np.ones(n_nodes))  # type: ignore[no-any-return]

@@ -7,9 +7,10 @@ import numpy as np
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
 from adapert.models.reference.additive import add_genes
+from adapert.models.reference.choice import ModelWithoutSettings
 
 
-class MeanModel:
+class MeanModel(ModelWithoutSettings):
     """Predict the mean change of a perturbation's training cells, else the mean change of all of them.
 
     TxPert, "Nonlearned general baseline". With y a training cell of perturbation q, cell line c and batch b,
@@ -23,8 +24,6 @@ class MeanModel:
     paper adds to the controls of the batch and cell line it is wanted for.
     """
 
-    is_seeded = False
-
     def fit(self, dataset: PreparedDataset) -> None:
         """Average the training cells' changes, of each perturbation and of all."""
         table = dataset.splits["train"].table
@@ -32,14 +31,6 @@ class MeanModel:
         delta = np.asarray(table.delta, dtype=np.float64)
         self._seen = {str(name): row for name, row in zip(table.perturbations, delta, strict=True)}
         self._mean: FloatArray = np.average(delta, axis=0, weights=np.asarray(table.n_cells))
-
-    def refit(self, dataset: PreparedDataset) -> None:
-        """Learn anew: validation chose nothing."""
-        self.fit(dataset)
-
-    def chosen(self) -> dict[str, float | str]:
-        """Nothing: validation has no say."""
-        return {}
 
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict the means, log1p units, (n_perturbations, n_genes)."""

@@ -39,9 +39,7 @@ class NeighbourModel:
         wanted = list(validation.perturbations)
         counts = [k for k in N_NEIGHBOURS if k < len(self._delta)] or [1]
         self.features, self.n_neighbours = best_on_validation(
-            product(FEATURES, counts),
-            lambda setting: self._average(wanted, *setting),
-            validation.delta,
+            product(FEATURES, counts), lambda setting: self._average(wanted, *setting), validation.delta
         )
 
     def refit(self, dataset: PreparedDataset) -> None:
@@ -83,6 +81,7 @@ def neighbour_weights(embedded: FloatArray, train: FloatArray, n_neighbours: int
     """
     nearest = np.argsort(cdist(embedded, train), axis=1, kind="stable")[:, :n_neighbours]
     weights: FloatArray = np.zeros((len(embedded), len(train)))
+    # A product with weights averages all perturbations at once.
     np.put_along_axis(weights, nearest, 1 / n_neighbours, axis=1)
     weights[~embedded.any(axis=1)] = 1 / len(train)
     return weights

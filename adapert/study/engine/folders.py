@@ -1,7 +1,7 @@
 """Where a workspace's studies lie, and what a study's folder holds."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from adapert.errors import InputError, name_some, nearest
@@ -42,13 +42,17 @@ def find_study(workspace: Path, name: str) -> Path:
     """
     folder = study_folder(workspace, name)
     if not (folder / LEDGER_FILE).is_file():
-        names = study_names(workspace)
-        existing = f"It has {name_some(names)}." if names else "It has no study yet."
-        raise InputError(
-            f"There is no study '{name}' in '{workspace}'.{nearest(name, names)} {existing} Launch one, or "
-            "name its workspace with --workspace."
-        )
+        raise explain_unknown(workspace, name, study_names(workspace))
     return folder
+
+
+def explain_unknown(workspace: Path, name: str, names: Sequence[str]) -> InputError:
+    """Say that a workspace has no study of a name, and which studies it has."""
+    existing = f"It has {name_some(names)}." if names else "It has no study yet."
+    return InputError(
+        f"There is no study '{name}' in '{workspace}'.{nearest(name, names)} {existing} Launch one, or "
+        "name its workspace with --workspace."
+    )
 
 
 def copy_figures(folder: Path, files: Iterable[Path]) -> None:

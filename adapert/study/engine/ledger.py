@@ -4,7 +4,6 @@ A line is written, and is on the disk, before the searcher, the scheduler, MLflo
 says. A process that is killed leaves at most one line torn, which counts as never written.
 """
 
-import errno
 import hashlib
 import json
 import math
@@ -13,14 +12,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from adapert.errors import InputError
-from adapert.files import parse_json, write_whole
+from adapert.files import append_line, open_lines, parse_json, write_whole
 from adapert.study.engine.events import Event, EventKind, find_fault, is_known
 
 LEDGER_FILE = "ledger.jsonl"
@@ -55,9 +54,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Open a ledger for appending; a torn last line is cut off."""
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(path)
-        self._file = path.open("ab", buffering=0)
+        self._file = open_lines(path)
         self._lock = threading.Lock()
 
     def append(self, kind: EventKind, **said: Any) -> Event:
@@ -67,17 +64,9 @@ class Ledger:
             OSError: The disk is full or gone; what was written of the line is taken back.
         """
         event = {"event": str(kind), "time": round(time.time(), 3)} | said
-        line = (json.dumps(_without_nan(event), allow_nan=False) + "\n").encode()
+        line = json.dumps(_without_nan(event), allow_nan=False)
         with self._lock:
-            end = self._file.seek(0, os.SEEK_END)
-            try:
-                if self._file.write(line) != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fdatasync(self._file.fileno())
-            except OSError as error:
-                with suppress(OSError):
-                    os.ftruncate(self._file.fileno(), end)
-                raise OSError(error.errno, error.strerror, str(self.path)) from error
+            append_line(self._file, line)
         return event
 
     def close(self) -> None:
@@ -189,14 +178,6 @@ def read_holder(folder: Path) -> Mapping[str, Any]:
         return {"pid": holder["pid"], "host": holder["host"]}
     except (OSError, ValueError, TypeError, KeyError):
         return {"pid": "unknown", "host": "unknown"}
-
-
-def _cut_torn_line(path: Path) -> None:
-    if path.is_file():
-        whole = path.read_bytes()
-        end = whole.rfind(b"\n") + 1
-        if end < len(whole):
-            os.truncate(path, end)
 
 
 def _without_nan(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """What of a trial's reports is kept."""
 
 from adapert.evaluation.catalogue import metrics_at_end, metrics_of_epochs
-from adapert.records import OBJECTIVE, SYSTEM
+from adapert.records import SYSTEM
 
 REPORTED = (
     "epoch",
@@ -15,8 +15,7 @@ REPORTED = (
     "learning_rate",
     "seconds",
     "best_epoch",
-    OBJECTIVE,
-    "best_pds",
+    *(f"best_{metric}" for metric in metrics_of_epochs()),
     "resolved_huber_delta",
     "non_deg_shrinkage",
     "n_parameters",

@@ -3,7 +3,8 @@
 import math
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from adapert.errors import InputError
 
@@ -100,6 +101,29 @@ def build_resources(
         ships_data=ships_data,
         max_failures=max_failures,
     )
+
+
+def restore_resources(had: Mapping[str, Any], given: Mapping[str, Any]) -> Resources:
+    """Build what a study may use from what it used before.
+
+    Args:
+        had: Fields of `Resources` as a ledger has them; those of another version are dropped.
+        given: Fields to use instead; None keeps what the study had.
+
+    Raises:
+        InputError: More than the machine has, or no cluster at the address.
+    """
+    known = {entry.name: had[entry.name] for entry in fields(Resources) if entry.name in had}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    kept: dict[str, Any] = {
+        "cpus_per_trial": 1,
+        "gpus_per_trial": None,
+        "max_concurrent": None,
+        "device": "auto",
+    } | known
+    if "device" in chosen:
+        kept["gpus_per_trial"] = None  # a share of the other device, or none
+    return build_resources(**kept | chosen)
 
 
 def count_cpus() -> int:

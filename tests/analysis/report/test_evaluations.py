@@ -1,14 +1,14 @@
 import json
 
 import pandas as pd
-from fixtures.openings import build_opening
+from fixtures.accesses import build_access
 from fixtures.predictions import build_predictions, write_predictions
 
 from adapert.comparison.summary import summarize_comparison
 from analysis.report.elements import Heading, PageTable, Paragraph
-from analysis.report.evaluations import build_evaluations, build_openings
+from analysis.report.evaluations import build_accesses, build_evaluations
 
-OPENING = build_opening(
+OPENING = build_access(
     config_digest="123456789012", git_commit="0123456789abcdef", data_fingerprint="0012", folder="elsewhere"
 )
 
@@ -64,7 +64,7 @@ def test_paired_differences_are_laid_out_where_there_are_some(tmp_path, make_tab
 
 
 def test_every_opening_is_listed_and_none_is_said(tmp_path):
-    (table,) = build_openings([OPENING, OPENING])
+    (table,) = build_accesses([OPENING, OPENING])
     assert len(table.rows) == 2
     assert table.rows[0][2].text == "adapert, mean"
-    assert "was not opened" in build_openings([])[0].text
+    assert "was not opened" in build_accesses([])[0].text

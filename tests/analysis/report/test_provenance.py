@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import typer
 import yaml
+from fixtures.accesses import build_access
 from fixtures.ledger import first_line
-from fixtures.openings import build_opening
 from fixtures.results import KnownResults
 
 from adapert.cli import app
@@ -84,7 +84,7 @@ def test_every_line_is_a_command_and_comes_after_what_it_needs(tmp_path):
     ablation = reading("ablation", {"model.tau": 0.4, "graph.top_k": 7})
     given = [ablation, reading("sensitivity"), reading(budget={"n_trials": 9}, n_more_trials=3)]
     picked = pick_of(config=best, reevaluated=pd.DataFrame(), reevaluation="gone")
-    openings = [build_opening(config_digest=best.digest(), data_fingerprint="0012")]
+    openings = [build_access(config_digest=best.digest(), data_fingerprint="0012")]
     parts = build_commands(given, tmp_path, [ReadPick("search", picked)], openings)
     parsed = [parse(line) for line in parts[0].text.splitlines()]
     assert [name for name, _ in parsed] == [
@@ -117,8 +117,8 @@ def test_a_pick_without_training_is_listed_where_the_study_knows_of_it(tmp_path)
 def test_a_config_that_no_pick_wrote_is_evaluated_from_a_file_of_its_own(tmp_path):
     other = Config().with_changes({"model.tau": 0.3})
     openings = [
-        build_opening(config_digest=other.digest(), config=other.flat(), data_fingerprint="0012", study=""),
-        build_opening(config_digest="of other data"),
+        build_access(config_digest=other.digest(), config=other.flat(), data_fingerprint="0012", study=""),
+        build_access(config_digest="of other data"),
     ]
     lines, shown = build_commands([reading()], tmp_path, [], openings)
     _, evaluated, _ = (parse(line) for line in lines.text.splitlines())
@@ -140,7 +140,7 @@ def test_an_evaluation_on_validation_is_listed_as_one(tmp_path):
     (folder / "evaluation.json").write_text(json.dumps(record))
     (folder.with_name("validation_002")).mkdir()
     (folder.with_name("validation_002") / "evaluation.json").write_text("{")
-    test_opening = build_opening(config_digest="c1", data_fingerprint="0012")
+    test_opening = build_access(config_digest="c1", data_fingerprint="0012")
     _, validated, tested, _ = (parse(line) for line in commands(reading(), tmp_path, [], [test_opening]))
     asked = {name: validated[1][name] for name in ("split", "models", "seeds", "ensemble", "again")}
     assert asked == {
@@ -168,7 +168,7 @@ def test_a_pick_and_its_evaluation_are_written_with_their_options(tmp_path):
     ledger.close()
     picked = pick_of(reevaluated=pd.DataFrame(), reevaluation="search_reevaluation")
     digest = Config().digest()
-    opening = build_opening(
+    opening = build_access(
         config_digest=digest,
         data_fingerprint="0012",
         n_seeds=5,

@@ -131,21 +131,19 @@ def test_guides_apart_are_refused_with_the_cure_that_is_given():
 @pytest.mark.parametrize(
     ("covered", "says"), [({"A", "B", "C"}, []), ({"A", "B"}, []), ({"A"}, ["know only 1 of 4"])]
 )
-def test_coverage_is_noted_below_half(covered, says):
-    notes = []
-    check_covered({"a": "A", "b": "B", "c+d": "C+D", "NT": CONTROL, "*": LEFT_OUT}, covered, notes.append)
-    assert [any(text in note for note in notes) for text in says] == [True] * len(says)
-    assert len(notes) == len(says)
+def test_coverage_is_noted_below_half(covered, says, logged):
+    check_covered({"a": "A", "b": "B", "c+d": "C+D", "NT": CONTROL, "*": LEFT_OUT}, covered)
+    assert [any(text in note for note in logged.messages) for text in says] == [True] * len(says)
+    assert len(logged.messages) == len(says)
 
 
 def test_coverage_of_none_is_refused_with_labels_and_what_they_were_read_as():
     with pytest.raises(InputError, match=r"they know none of 2: 'a 1' as 'A', 'B'\. Name the column"):
-        check_covered({"a 1": "A", "B": "B"}, {"C"}, lambda _: None)
+        check_covered({"a 1": "A", "B": "B"}, {"C"})
 
 
-def test_symbols_that_are_dates_are_noted_unless_they_have_an_alias():
-    notes = []
+def test_symbols_that_are_dates_are_noted_unless_they_have_an_alias(logged):
     symbols = np.array(["KLF1", "1-Mar", "2-Sep"])
-    note_dates(symbols, LabelRule(known_genes={"2-Sep"}), notes.append)
-    assert len(notes) == 1
-    assert notes[0].startswith("gene symbols that are dates: 1 ('1-Mar')")
+    note_dates(symbols, LabelRule(known_genes={"2-Sep"}))
+    assert len(logged.messages) == 1
+    assert logged.messages[0].startswith("gene symbols that are dates: 1 ('1-Mar')")

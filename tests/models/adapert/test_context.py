@@ -4,13 +4,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from adapert.models.adapert.context import (
-    WEIGHTINGS,
-    NodeScorer,
-    above_threshold,
-    best_nodes,
-    gumbel_softmax,
-)
+from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
 
 N_NODES, N_PERTURBATIONS, SIZE = 7, 3, 4
 FUNCTIONS = {"tanh": torch.tanh, "relu": torch.relu, "gelu": torch.nn.functional.gelu}

@@ -3,7 +3,7 @@ from fixtures.servers import free_port
 
 from adapert.errors import InputError
 from adapert.study.execution import resources
-from adapert.study.execution.resources import Resources, build_resources
+from adapert.study.execution.resources import Resources, build_resources, restore_resources
 
 
 @pytest.fixture
@@ -90,3 +90,17 @@ def test_an_address_where_nothing_listens_is_refused(address):
 
 def test_trials_on_a_gpu_find_no_place_where_there_is_none():
     assert Resources(gpus_per_trial=1.0, address="auto").count_fitting({"CPU": 8.0}) == 0
+
+
+def test_what_a_study_had_is_kept_but_for_what_is_given(machine):
+    machine(4, 2)
+    had = {"cpus_per_trial": 2, "gpus_per_trial": 0.5, "device": "cuda", "max_failures": 7, "of_later": 1}
+    found = restore_resources(had, {"cpus_per_trial": 3, "max_concurrent": None})
+    assert (found.cpus_per_trial, found.gpus_per_trial, found.device) == (3, 0.5, "cuda")
+    assert found.max_failures == 7
+
+
+def test_another_device_does_not_keep_the_share_of_the_former(machine):
+    machine(4, 0)
+    found = restore_resources({"gpus_per_trial": 0.5, "device": "cuda"}, {"device": "cpu"})
+    assert (found.gpus_per_trial, found.device) == (0.0, "cpu")
