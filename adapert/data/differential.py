@@ -293,7 +293,7 @@ def _join(blocks: list[_Distinct]) -> _Distinct:
 
 def _sum_by_gene(block: _Distinct, values: FloatArray) -> FloatArray:
     gene = np.repeat(np.arange(len(block.n_distinct)), block.n_distinct)
-    return np.bincount(gene, values, len(block.n_distinct))
+    return np.bincount(gene, values, len(block.n_distinct)).astype(np.float64, copy=False)
 
 
 def _look_up(values: FloatArray, n_distinct: IntArray, controls: SortedControls) -> tuple[IntArray, IntArray]:

@@ -1,5 +1,6 @@
 """Text embeddings of genes: read from npz, tables or GenePT's pickle, aligned to the graph's nodes."""
 
+import gzip
 import io
 import json
 import logging
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -203,7 +204,7 @@ class _FrugalUnpickler(_Plain, pickle._Unpickler):
     """For all others: Python's own, which is slow, but takes no more memory than the content needs."""
 
 
-def _load_pickle(file: IO[bytes]) -> Any:
+def _load_pickle(file: gzip.GzipFile | io.BufferedReader) -> Any:
     data = file.read()
     unpickler = _FastUnpickler if _is_plain(data) else _FrugalUnpickler
     return unpickler(io.BytesIO(data)).load()
@@ -227,7 +228,7 @@ def _is_plain(data: bytes) -> bool:
 
 
 def _read_dict_file(
-    path: Path, form: str, load: Callable[[IO[bytes]], Any]
+    path: Path, form: str, load: Callable[[gzip.GzipFile | io.BufferedReader], Any]
 ) -> tuple[StringArray, FloatArray]:
     try:
         with open_binary(path) as file:
