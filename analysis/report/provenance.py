@@ -295,7 +295,7 @@ def _launch_line(
 ) -> tuple[str, str | None]:
     """Write a study's launch, and the YAML of its base config where neither that is short nor a pick's."""
     study, base = state.definition["study"], _base_of(state)
-    words = ["launch", recipe, "--data", base.data.path]
+    words = ["launch", recipe, "--data", reading.locate_data(base.data.path)]
     default = Config().flat()
     changed = {
         name: value

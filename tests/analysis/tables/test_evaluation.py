@@ -150,6 +150,13 @@ def test_an_evaluation_is_read_back(of_cells, tmp_path):
     assert record == RECORD
 
 
+def test_an_evaluation_without_a_column_is_refused(of_cells, tmp_path):
+    of_cells.drop(columns="metric").to_parquet(tmp_path / "per_perturbation.parquet")
+    (tmp_path / "evaluation.json").write_text(json.dumps(RECORD))
+    with pytest.raises(InputError, match=r"parquet' has no 'metric'\."):
+        read_evaluation(tmp_path)
+
+
 def test_an_evaluation_with_a_metric_that_the_catalogue_lacks_is_refused(of_cells, tmp_path):
     of_cells.replace("pds", "pdss").to_parquet(tmp_path / "per_perturbation.parquet")
     (tmp_path / "evaluation.json").write_text(json.dumps(RECORD))
