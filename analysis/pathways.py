@@ -140,14 +140,6 @@ def compare_pathways(
 ) -> pd.DataFrame:
     """Enrich one perturbation's observed and predicted deltas.
 
-    Args:
-        predictions: Of one evaluation.
-        gene_sets: From `read_gene_sets`.
-        perturbation: One of the evaluated ones.
-        variants: Whose predictions.
-        seed: Of the permutations, the same on both sides.
-        n_permutations: Of the genes.
-
     Returns:
         evaluation, perturbation, variant, pathway, n_genes, observed_nes, observed_fdr, predicted_nes,
         predicted_fdr and status (of `STATUSES`); a variant's pathways below each other, sorted by name.
@@ -211,16 +203,9 @@ def summarize_pathway_agreement(
     gene_sets: GeneSets,
     variants: Sequence[str],
     seed: int = 0,
-    n_permutations: int = 100,
+    n_permutations: int = 100,  # fewer than for one perturbation: only NES matters much here
 ) -> pd.DataFrame:
     """Correlate pathways of every perturbation: how Figure 9 would look for each.
-
-    Args:
-        predictions: Of one evaluation.
-        gene_sets: From `read_gene_sets`.
-        variants: Whose predictions.
-        seed: Of the permutations.
-        n_permutations: Of the genes; fewer than for one perturbation, since only NES matters much here.
 
     Returns:
         variant, perturbation, effect_size and what `correlate_pathways` gives; perturbations in their order.

@@ -14,14 +14,6 @@ from adapert.evaluation.metrics import pearson_delta
 from adapert.evaluation.predictions import DEG_LAYER, PREDICTIONS_FILE
 from adapert.evaluation.predictions import read_predictions as read_table
 
-__all__ = [
-    "PREDICTIONS_FILE",
-    "Predictions",
-    "choose_perturbation",
-    "choose_variants",
-    "read_predictions",
-]
-
 MODEL, COLLAPSED_MODEL = "adapert", "mean"
 """What is drawn where nothing is asked for, and what is drawn beside it."""
 
@@ -86,12 +78,21 @@ class Predictions:
         Raises:
             InputError: It is no variant of this evaluation.
         """
-        if variant not in self.predicted_delta:
-            raise InputError(
-                f"There is no variant '{variant}' in this evaluation.{nearest(variant, self.variants)} "
-                f"It has {name_some(self.variants)}."
-            )
+        check_variant(variant, self.variants)
         return self.predicted_delta[variant]
+
+
+def check_variant(variant: str, known: list[str]) -> None:
+    """Refuse a variant that an evaluation does not have.
+
+    Raises:
+        InputError: It is unknown.
+    """
+    if variant not in known:
+        raise InputError(
+            f"There is no variant '{variant}' in this evaluation.{nearest(variant, known)} "
+            f"It has {name_some(known)}."
+        )
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -150,10 +151,6 @@ def choose_perturbation(predictions: Predictions, variant: str) -> str:
 
     Of the perturbations with the largest effects (large ones, else medium, else small) that have a DEG and a
     Pearson-delta, the one whose Pearson-delta under `variant` is the median, of two the lower.
-
-    Args:
-        predictions: Of a split.
-        variant: Whose Pearson-delta counts.
 
     Raises:
         InputError: No perturbation has a DEG and a Pearson-delta.

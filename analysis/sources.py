@@ -1,15 +1,15 @@
 """All that is drawn of a source: the figures and tables of a data set, an evaluation, and studies' claims."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from adapert.comparison.summary import read_evaluation
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.errors import InputError
+from adapert.evaluation.predictions import PREDICTIONS_FILE
 from adapert.results.load import NothingToShowError, load_per_perturbation
 from adapert.results.study import StudyResults
 from analysis.claims import CLAIMS_STEM, build_claims_table, summarize_claims
@@ -20,8 +20,8 @@ from analysis.figures.recipes import (
     Prepared,
     draw_source,
 )
-from analysis.pathways import GeneSets, read_gene_sets, summarize_pathway_agreement
-from analysis.predictions import PREDICTIONS_FILE, Predictions, choose_variants, read_predictions
+from analysis.pathways import read_gene_sets, summarize_pathway_agreement
+from analysis.predictions import Predictions, choose_variants, read_predictions
 from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
 
@@ -103,7 +103,10 @@ def draw_evaluation(
             evaluation.predictions.row_of(perturbation)
         paths = draw_source(EVALUATION_FIGURES, evaluation, directory, only)
         if gene_sets is not None and (not only or PATHWAYS_STEM in only):
-            tables.append(_build_pathways(evaluation.predictions, gene_sets, record))
+            predictions = evaluation.predictions
+            variants = [name for name in choose_variants(predictions) if name is not None]
+            agreement = summarize_pathway_agreement(predictions, gene_sets, variants)
+            tables.append(build_pathway_table(agreement, record))
     else:
         _LOGGER.info(f"Left out Figures 1 and 9: '{folder}' has no '{PREDICTIONS_FILE}'.")
     return [*paths, *(path for table in tables for path in write_table(table, directory))]
@@ -125,16 +128,13 @@ def summarize_study_claims(studies: Sequence[StudyResults], split: str = "valida
     """
     parts = []
     for study in studies:
-        design = study.design
-        if design not in ("ablation", "sensitivity"):
+        if study.design not in ("ablation", "sensitivity"):
             continue
         try:
             frame = load_per_perturbation(study)
         except NothingToShowError:
             continue
-        selected = frame[frame["split"] == split]
-        is_ablation = design == "ablation"
-        parts.append(summarize_claims(selected if is_ablation else None, None if is_ablation else selected))
+        parts.append(summarize_claims(**{study.design: frame[frame["split"] == split]}))
     claims = [part for part in parts if len(part)]
     return pd.concat(claims, ignore_index=True) if claims else None
 
@@ -155,11 +155,6 @@ def _read_predictions_of(dataset: PreparedDataset, folder: Path) -> Predictions 
             "Name the evaluation's own data, or draw the two one after the other."
         )
     return read_predictions(folder) if (folder / PREDICTIONS_FILE).is_file() else None
-
-
-def _build_pathways(predictions: Predictions, gene_sets: GeneSets, record: Mapping[str, Any]) -> PaperTable:
-    variants = [variant for variant in choose_variants(predictions) if variant is not None]
-    return build_pathway_table(summarize_pathway_agreement(predictions, gene_sets, variants), record)
 
 
 def _select(tables: Sequence[PaperTable], only: Collection[str]) -> list[PaperTable]:

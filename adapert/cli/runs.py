@@ -61,7 +61,8 @@ def predict(
         with whole_file(contexts) as beside:
             write_csv(predictions.contexts, beside)
     if picture:
-        from analysis.figures.context import plot_context, summarize_context, write_picture
+        from analysis.figures.context import plot_context, summarize_context
+        from analysis.figures.writing import write_picture
 
         nodes = summarize_context(predictions.contexts, predictions.deltas, str(predictions.deltas.index[0]))
         write_picture(plot_context(nodes, predictions.edges, predictions.units), picture)

@@ -98,7 +98,11 @@ def build_scale(values: pd.Series) -> Scale:
     if len(distinct) <= _MAX_CHOICES and pd.api.types.is_integer_dtype(values):
         return Scale("choices", tuple(distinct))
     low, high = float(distinct[0]), float(distinct[-1])
-    is_log = low > 0 and high / low >= _LEAST_RATIO and _is_nearer_to_log_uniform(values, low, high)
+    ascending = np.sort(values.dropna().to_numpy(dtype=np.float64))
+    is_log = low > 0 and high / low >= _LEAST_RATIO
+    if is_log:
+        linear, log = (Scale(kind, low=low, high=high).positions(ascending) for kind in ("linear", "log"))
+        is_log = _distance_from_uniform(log) < _distance_from_uniform(linear)
     return Scale("log" if is_log else "linear", low=low, high=high)
 
 
@@ -126,12 +130,6 @@ def association(values: pd.Series, objective: pd.Series) -> float:
     between = ((ranks.groupby(groups).transform("mean") - ranks.mean()) ** 2).sum()
     statistic = (len(ranks) - 1) * float(between / ((ranks - ranks.mean()) ** 2).sum())
     return max(0.0, (statistic - n_groups + 1) / max(1, len(ranks) - n_groups))
-
-
-def _is_nearer_to_log_uniform(values: pd.Series, low: float, high: float) -> bool:
-    numbers = np.sort(values.dropna().to_numpy(dtype=np.float64))
-    linear, log = (Scale(kind, low=low, high=high).positions(numbers) for kind in ("linear", "log"))
-    return _distance_from_uniform(log) < _distance_from_uniform(linear)
 
 
 def _distance_from_uniform(ascending: FloatArray) -> float:
@@ -163,8 +161,12 @@ def _text(value: Any, in_powers: bool = False) -> str:
     """Write a value: ``0.05``, ``10⁻³``, ``2×10⁻⁵`` or a word."""
     if not isinstance(value, float):
         return str(value)
-    if value == 0 or (_PLAIN <= abs(value) < 1e4 and not in_powers):
-        return f"{value:g}"
-    mantissa, _, exponent = f"{value:.0e}".partition("e")
-    power = f"10^{{{int(exponent)}}}"
-    return f"${power}$" if mantissa == "1" else rf"${mantissa}\times{power}$"
+    is_plain = value == 0 or (_PLAIN <= abs(value) < 1e4 and not in_powers)
+    return f"{value:g}" if is_plain else power_text(value)
+
+
+def power_text(value: float) -> str:
+    """Write a number as a power of ten: ``10⁻³`` or ``3.5×10⁻⁴``."""
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    power, factor = f"10^{{{int(exponent)}}}", mantissa.removesuffix(".0")
+    return f"${power}$" if factor == "1" else rf"${factor}\times{power}$"

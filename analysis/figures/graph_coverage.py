@@ -68,9 +68,6 @@ def summarize_graph_coverage(
 def plot_graph_coverage(summary: pd.DataFrame) -> Figure:
     """Draw a panel a graph: mean coverage against hops, a line a set of genes.
 
-    Args:
-        summary: From `summarize_graph_coverage`.
-
     Returns:
         A figure 7 in wide; the grey line is what random genes give.
 

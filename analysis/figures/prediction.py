@@ -56,9 +56,6 @@ def summarize_prediction(
 def plot_prediction(summary: pd.DataFrame) -> Figure:
     """Draw a panel a variant, a dot a gene, DEGs coloured and on top.
 
-    Args:
-        summary: From `summarize_prediction`.
-
     Returns:
         A figure 7 in wide; all panels share their axes, a dashed line marks predictions without error.
     """

@@ -26,25 +26,11 @@ from analysis.figures.pathways import plot_pathways, summarize_pathways
 from analysis.figures.prediction import plot_prediction, summarize_prediction
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 from analysis.figures.slices import plot_slices, summarize_slices
-from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing, write_figure
+from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing
 from analysis.importance import load_importance, summarize_importance
 from analysis.predictions import Predictions, choose_variants
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
-
-__all__ = [
-    "DATA_FIGURES",
-    "EVALUATION_FIGURES",
-    "FIGURES",
-    "FIGURE_1",
-    "Evaluation",
-    "FigureRecipe",
-    "Prepared",
-    "draw_figures",
-    "draw_source",
-    "figure_stems",
-    "write_figure",
-]
 
 
 @dataclass(frozen=True)
@@ -81,10 +67,6 @@ def _summarize_graph_coverage(source: Prepared) -> pd.DataFrame:
     return summarize_graph_coverage(source.dataset, predictions, variant)
 
 
-def _summarize_prediction(evaluation: Evaluation) -> pd.DataFrame:
-    return summarize_prediction(evaluation.predictions, evaluation.perturbation)
-
-
 def _summarize_pathways(evaluation: Evaluation) -> pd.DataFrame:
     if evaluation.gene_sets is None:
         raise InputError("Figure 9 needs gene sets, but none were given. Name a GMT file with --pathways.")
@@ -113,7 +95,11 @@ DATA_FIGURES = (
 )
 """Figures of a prepared data set; their `summarize` takes a `Prepared`."""
 
-FIGURE_1 = FigureRecipe("figure_1_prediction", _summarize_prediction, plot_prediction)
+FIGURE_1 = FigureRecipe(
+    "figure_1_prediction",
+    lambda evaluation: summarize_prediction(evaluation.predictions, evaluation.perturbation),
+    plot_prediction,
+)
 
 EVALUATION_FIGURES = (
     FIGURE_1,
@@ -162,7 +148,7 @@ def draw_figures(
     attempts = _Attempts()
     for study in studies:
         is_shared = list(designs.values()).count(study.design) > 1
-        load = _cached_load(study, split)
+        load = cached_load(study, split)
         for recipe in wanted[study.name]:
             stem = f"{recipe.stem}_{study.name}" if is_shared else recipe.stem
             attempts.draw(study.name, recipe, load, stem)
@@ -204,7 +190,7 @@ class _Attempts:
 
     def draw(self, study: str, recipe: FigureRecipe, load: Callable[[FigureRecipe], Any], stem: str) -> None:
         try:
-            source = load(recipe)
+            source = load(recipe)  # a damaged study is refused, and no figure of any is written
         except NothingToShowError as error:
             self.reasons.append((stem, error))
             return
@@ -229,7 +215,7 @@ def _select(recipes: Sequence[FigureRecipe], only: Collection[str]) -> list[Figu
     return [recipe for recipe in recipes if not only or recipe.stem in only]
 
 
-def _cached_load(study: StudyResults, split: str) -> Callable[[FigureRecipe], pd.DataFrame]:
+def cached_load(study: StudyResults, split: str) -> Callable[[FigureRecipe], pd.DataFrame]:
     """Load a study's frames, each once however many figures it serves."""
     loaded: dict[Any, pd.DataFrame] = {}
 
@@ -237,14 +223,14 @@ def _cached_load(study: StudyResults, split: str) -> Callable[[FigureRecipe], pd
         if recipe.load not in loaded:
             loaded[recipe.load] = recipe.load(study)
         frame = loaded[recipe.load]
-        return _select_split(frame, study.name, split) if "split" in frame else frame
+        if "split" not in frame:
+            return frame
+        selected = frame[frame["split"] == split]
+        if selected.empty:
+            known = name_some(sorted(set(frame["split"].astype(str))))
+            raise NothingToShowError(
+                f"No run of study '{study.name}' has the split '{split}'; they have {known}."
+            )
+        return selected
 
     return load
-
-
-def _select_split(frame: pd.DataFrame, study: str, split: str) -> pd.DataFrame:
-    selected = frame[frame["split"] == split]
-    if selected.empty:
-        known = name_some(sorted(set(frame["split"].astype(str))))
-        raise NothingToShowError(f"No run of study '{study}' has the split '{split}'; they have {known}.")
-    return selected

@@ -1,7 +1,7 @@
 """How every figure looks: sizes in inches and points for a page 7 in wide, colours, names, captions."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import Any, TypeAlias
@@ -139,6 +139,15 @@ def build_figure(
     return figure, figure.subplots(*shape, squeeze=False, **subplots)
 
 
+def build_grid(n_panels: int, n_columns: int, *args: Any, **keywords: Any) -> tuple[Figure, list[Axes]]:
+    """Make a figure of so many panels, row by row; arguments as `build_figure` after its shape."""
+    n_columns = min(n_columns, n_panels)
+    figure, panels = build_figure((-(-n_panels // n_columns), n_columns), *args, **keywords)
+    for axes in panels.flat[n_panels:]:
+        axes.set_visible(False)
+    return figure, list(panels.flat[:n_panels])
+
+
 def finish_axes(axes: Axes) -> None:
     """Take away what carries no data."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -186,6 +195,14 @@ def present(known: tuple[str, ...] | dict[str, Any], values: pd.Series) -> list[
     """List the distinct values: those known in their order, then the others by name."""
     found = set(values.dropna().astype(str))
     return [name for name in known if name in found] + sorted(found - set(known))
+
+
+def order_rows(frame: pd.DataFrame, orders: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Sort rows by columns whose values come in the order given, the first column foremost."""
+    places = {column: list(values) for column, values in orders.items()}
+    return frame.sort_values(
+        list(orders), key=lambda column: column.map(places[str(column.name)].index), kind="stable"
+    ).reset_index(drop=True)
 
 
 def select_metrics(frame: pd.DataFrame, metrics: tuple[str, ...]) -> pd.DataFrame:

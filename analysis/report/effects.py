@@ -12,18 +12,10 @@ from analysis.report.elements import Column, PageTable, Paragraph, Part, build_p
 from analysis.report.reading import StudyReading
 
 _SHOWN = {
-    "effect_size": Column("effect size"),
-    "metric": Column("metric"),
-    "variant": Column("variant"),
-    "reference": Column("reference"),
-    "difference": Column("difference", n_decimals=4),
-    "low": Column("low", n_decimals=4),
-    "high": Column("high", n_decimals=4),
-    "p": Column("p"),
-    "p_holm": Column("p, Holm"),
-    "wins": Column("wins"),
-    "ties": Column("ties"),
-    "losses": Column("losses"),
+    **{name: Column(name.replace("_", " ")) for name in ("effect_size", "metric", "variant", "reference")},
+    **{name: Column(name, n_decimals=4) for name in ("difference", "low", "high")},
+    **{"p": Column("p"), "p_holm": Column("p, Holm")},
+    **{name: Column(name) for name in ("wins", "ties", "losses")},
     "standardized_difference": Column("Cohen's d", n_decimals=2),
     "n_perturbations": Column("perturbations"),
     "n_seeds": Column("replicates"),
@@ -31,12 +23,7 @@ _SHOWN = {
 
 
 def build_effects(reading: StudyReading, split: str) -> list[Part]:
-    """Lay out paired differences of an ablation's variants; nothing for a study without a full model.
-
-    Args:
-        reading: Of the study.
-        split: Which perturbations.
-    """
+    """Lay out paired differences of an ablation's variants; nothing for a study without a full model."""
     variants = set(reading.finished["variant"]) if len(reading.finished) else set()
     if REFERENCE not in variants or len(variants) < 2:
         return []

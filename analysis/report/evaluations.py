@@ -19,9 +19,6 @@ from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part
 
 SUMMARY_FILE, PAIRED_FILE = "summary.csv", "paired.csv"
 
-HALF_WIDTH = "± "
-"""Before the head of a column of half-widths."""
-
 
 def build_evaluations(
     workspace: Path, openings: Sequence[Access], fingerprints: Collection[str]
@@ -92,49 +89,26 @@ def _paired_tables(folder: Path, split: str) -> list[Part]:
 
 
 def _score_table(folder: Path, split: str) -> PageTable:
+    keys = ["effect_size", "variant"]
     summary = read_csv(folder / SUMMARY_FILE)
-    metrics = [metric for metric in MAIN_METRICS if metric in set(summary["metric"])]
-    rows = [
-        _evaluation_row(estimates, str(group), str(variant), metrics)
-        for (group, variant), estimates in summary.groupby(["effect_size", "variant"], sort=False)
-    ]
-    columns = {metric: Column(MAIN_METRICS[metric], n_decimals=3) for metric in metrics}
-    columns |= {
-        f"{HALF_WIDTH}{metric}": Column(f"{HALF_WIDTH}{MAIN_METRICS[metric]}", n_decimals=3)
-        for metric in metrics
-    }
-    frame = pd.DataFrame(rows).rename(columns={"effect_size": "effect size"})
+    counts = summary.groupby(keys, sort=False)[["n_perturbations", "n_seeds"]].max()
+    frame = counts.set_axis(["perturbations", "fits"], axis=1)
+    columns = {}
+    for metric in (name for name in MAIN_METRICS if name in set(summary["metric"])):
+        known = summary[summary["metric"] == metric].set_index(keys)
+        frame[metric], frame[f"± {metric}"] = known["mean"], (known["high"] - known["low"]) / 2
+        columns |= {
+            f"{sign}{metric}": Column(f"{sign}{MAIN_METRICS[metric]}", n_decimals=3) for sign in ("", "± ")
+        }
+    frame = frame.reset_index()
+    frame.insert(1, "model", frame.pop("variant").replace(LABELS))
     caption = f"Models on {split} perturbations, by effect size ({folder.name})"
     return build_page_table(frame, caption, columns, CAPTION)
 
 
-def _evaluation_row(
-    estimates: pd.DataFrame, group: str, variant: str, metrics: Sequence[str]
-) -> dict[str, object]:
-    row: dict[str, object] = {
-        "effect_size": group,
-        "model": LABELS.get(variant, variant),
-        "perturbations": int(estimates["n_perturbations"].max()),
-        "fits": int(estimates["n_seeds"].max()),
-    }
-    of_metric = {known["metric"]: known for known in estimates.to_dict("records")}
-    for metric in metrics:
-        known = of_metric.get(metric)
-        row[metric] = None if known is None else known["mean"]
-        row[f"{HALF_WIDTH}{metric}"] = None if known is None else (known["high"] - known["low"]) / 2
-    return row
-
-
 _OPENING_COLUMNS = (
-    "at",
-    "study",
-    "models",
-    "n_seeds",
-    "refit",
-    "config_digest",
-    "data_fingerprint",
-    "git_commit",
-    "folder",
+    *("at", "study", "models", "n_seeds", "refit"),
+    *("config_digest", "data_fingerprint", "git_commit", "folder"),
 )
 
 

@@ -77,8 +77,9 @@ class StudyReading:
 
     @property
     def varied_fields(self) -> list[str]:
-        """Fields of the config, dotted, in which its trials differ."""
-        return find_varied(self.trials)
+        """Fields of the config, dotted, in which its trials differ; where data lie is none."""
+        fields = [name for name in Config().flat() if name in self.trials and name != "data.path"]
+        return [name for name in fields if self.trials[name].nunique(dropna=False) > 1]
 
     def count(self, status: str) -> int:
         """Number of trials that stand so."""
@@ -98,12 +99,6 @@ def read_study(workspace: Path, name: str) -> StudyReading:
     reading = StudyReading(open_study(workspace, name), workspace)
     reading.design  # noqa: B018  an ambiguous one is refused at once
     return reading
-
-
-def find_varied(trials: pd.DataFrame) -> list[str]:
-    """Name the fields of the config, dotted, in which trials differ; where data lie is none."""
-    fields = [name for name in Config().flat() if name in trials and name != "data.path"]
-    return [name for name in fields if trials[name].nunique(dropna=False) > 1]
 
 
 def metric_of(frame: pd.DataFrame, name: str) -> "pd.Series[float]":

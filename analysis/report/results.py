@@ -85,9 +85,6 @@ def _cost_row(reading: StudyReading) -> dict[str, object]:
 def summarize_leaderboard(reading: StudyReading) -> pd.DataFrame:
     """Rank a study's configs by the mean of their trials' best validation Pearson-delta.
 
-    Args:
-        reading: Of the study.
-
     Returns:
         One row a config: rank (NaN where no trial finished), trials, variant, status, pearson_delta, its
         standard deviation over seeds, pds, epochs and best_epoch (means), seconds (sum), n_seeds, and the

@@ -81,14 +81,6 @@ class PaperTable:
 def write_table(table: PaperTable, directory: Path, stem: str | None = None) -> list[Path]:
     """Write a table as CSV, Markdown and LaTeX, each whole or not at all.
 
-    Args:
-        table: Which.
-        directory: Of the files; created if need be, files of the same name are replaced.
-        stem: Of the files' names; the table's own if None.
-
-    Returns:
-        The three paths.
-
     Raises:
         InputError: A file cannot be written.
     """
