@@ -53,7 +53,7 @@ class Comparison:
         claim: In words.
         groups: Effect sizes that it is about.
         variant: Compared with the reference: the full model, or no non-DEG loss.
-        sign: Of the difference that is reported: 1 for variant minus reference, -1 for the reverse.
+        sign: Sign of the difference that is reported: 1 for variant minus reference, -1 for the reverse.
         judge: Estimate's interval and p to verdict.
     """
 
@@ -70,7 +70,7 @@ def judge_gain(low: float, high: float, p_holm: float) -> str:
     Args:
         low: End of the difference's interval.
         high: Its other end.
-        p_holm: Of the paired test.
+        p_holm: p of the paired test, after Holm's correction.
 
     Returns:
         Supported where the interval lies above 0 and p is below `LEVEL`; not supported where a difference of
@@ -117,13 +117,13 @@ def summarize_claims(
     metrics: Sequence[str] = CLAIM_METRICS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Set the paper's claims beside what a user's runs say.
+    """Compare the paper's claims with what a user's runs say.
 
     Args:
         ablation: The long table of an ablation's one split, with lambda_non, or None.
         sensitivity: The long table of a sensitivity study's one split, with lambda_non, or None.
-        metrics: Those that are looked at; 1 must be the best value.
-        seed: Of the bootstraps.
+        metrics: Metrics to look at; 1 must be their best value.
+        seed: Seed of the bootstraps.
 
     Returns:
         `CLAIM_COLUMNS`, a row a claim, group of effect sizes and metric. ``estimate``, ``low`` and ``high``

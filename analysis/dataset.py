@@ -1,4 +1,4 @@
-"""What figures and tables say of a prepared data set beside its numbers."""
+"""What figures and tables say of a prepared data set besides its numbers."""
 
 from pathlib import Path
 

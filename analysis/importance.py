@@ -99,7 +99,7 @@ def summarize_importance(
             the seeds of a config are averaged.
         fields: Dotted, to be taken apart; None takes those in which trials differ.
         metric: A column of `trials`.
-        seed: Of the draws.
+        seed: Seed of the posterior draws.
 
     Returns:
         study, field, other (of a pair, else empty), kind, importance (a share, from 0 to 1), low, high,
@@ -167,7 +167,7 @@ def field_positions(values: pd.Series) -> FloatArray:
     """Place a field's values between 0 and 1 so that trials lie evenly, whatever scale they were drawn on.
 
     Args:
-        values: Of one field, (n_configs,): a choice by its place among the values, a range by its rank.
+        values: One field's values, (n_configs,): a choice by its place among the values, a range by its rank.
     """
     if _is_choice(values):
         codes, distinct = pd.factorize(values, sort=True)

@@ -87,14 +87,14 @@ def enrich(
     """Find the gene sets whose genes gather at either end of a ranking by delta.
 
     The same genes, deltas and seed give the same result in any order of genes. Genes of equal delta are
-    ranked by lot: by name, families of genes would stand together and look enriched.
+    ranked at random: by name, families of genes would stand together and look enriched.
 
     Args:
-        delta: Of one perturbation, (n_genes,).
+        delta: One perturbation's change, (n_genes,).
         gene_names: (n_genes,).
         gene_sets: From `read_gene_sets`; those with too few or too many of these genes are left out.
-        seed: Of the permutations.
-        n_permutations: Of the genes, behind NES and FDR.
+        seed: Seed of the permutations.
+        n_permutations: Permutations of the genes, behind NES and FDR.
 
     Returns:
         pathway, n_genes, nes and fdr, sorted by pathway; nes is 0 and fdr 1 where all deltas are equal.
@@ -223,7 +223,7 @@ def summarize_pathway_agreement(
 
 
 def _rank(delta: FloatArray, gene_names: StringArray, seed: int) -> "pd.Series[float]":
-    """Order genes by falling delta, ties by lot, and set ties apart by less than matters."""
+    """Order genes by falling delta, ties at random, and set ties apart by less than matters."""
     by_name = pd.Series(delta.astype(np.float64), index=gene_names).sort_index()
     drawn = by_name.iloc[numpy_generator(seed, "pathways/ties").permutation(len(by_name))]
     ordered = drawn.sort_values(ascending=False, kind="stable")

@@ -1,4 +1,4 @@
-"""Predicted beside observed deltas of one evaluation, as its folder keeps them."""
+"""Predicted and observed deltas of one evaluation, as its folder keeps them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from adapert.evaluation.predictions import DEG_LAYER, PREDICTIONS_FILE
 from adapert.evaluation.predictions import read_predictions as read_table
 
 MODEL, COLLAPSED_MODEL = "adapert", "mean"
-"""What is drawn where nothing is asked for, and what is drawn beside it."""
+"""The model that is drawn by default, and the one it is compared with."""
 
 LARGEST_FIRST = ("large", "medium", "small")
 
@@ -25,14 +25,14 @@ class Predictions:
     """Deltas of one split, predicted by several variants.
 
     Attributes:
-        name: Of the evaluation: its folder's.
+        name: Name of the evaluation's folder.
         perturbations: Names, (n_perturbations,).
         gene_names: Measured genes, (n_genes,).
         observed_delta: In `units`, (n_perturbations, n_genes).
         deg_mask: True DEGs, as `observed_delta`.
         effect_size: ``"small"``, ``"medium"`` or ``"large"``, (n_perturbations,).
         predicted_delta: Variant to its prediction, the mean over its seeds, as `observed_delta`.
-        units: Of deltas.
+        units: Units of the deltas.
     """
 
     name: str
@@ -133,7 +133,7 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def choose_variants(predictions: Predictions) -> tuple[str, str | None]:
-    """Choose what is drawn, and what beside it: `MODEL` and `COLLAPSED_MODEL`, else the first and last.
+    """Choose the model to draw and one to compare it with: `MODEL`, `COLLAPSED_MODEL`, or the first and last.
 
     Returns:
         Two variants; None in place of the second where there is only one.

@@ -51,7 +51,7 @@ def draw_data(
 
     Args:
         folder: That `adapert prepare` wrote.
-        directory: Of the files; created if need be, files of the same name are replaced.
+        directory: Target; created if need be, and files of the same name are replaced.
         evaluation: Folder of an evaluation on these data: Figure 8 is of its perturbations, and follows the
             genes of its model's largest predicted changes too.
         only: Stems of the figures and tables; empty takes all.
@@ -82,8 +82,8 @@ def draw_evaluation(
 
     Args:
         folder: That `adapert evaluate` wrote.
-        directory: Of the files; created if need be, files of the same name are replaced.
-        perturbation: Which one the figures show; None lets them choose.
+        directory: Target; created if need be, and files of the same name are replaced.
+        perturbation: The one to show; None lets the figures choose.
         pathways: GMT file of the gene sets of Figure 9 and its table; None leaves both out.
         only: Stems of the figures and tables; empty takes all.
 
@@ -113,15 +113,15 @@ def draw_evaluation(
 
 
 def summarize_study_claims(studies: Sequence[StudyResults], split: str = "validation") -> pd.DataFrame | None:
-    """Judge the paper's claims by the ablations and sensitivity studies among some studies.
+    """Test the paper's claims on the ablations and sensitivity studies among some studies.
 
     Args:
         studies: Those of other designs, or without a finished trial of the split, are passed
             over.
-        split: Which perturbations.
+        split: Split that is compared.
 
     Returns:
-        As `summarize_claims`, study by study; None where no claim can be judged.
+        As `summarize_claims`, study by study; None where no claim can be tested.
 
     Raises:
         InputError: A damaged study.

@@ -34,7 +34,7 @@ def summarize_context(
     Args:
         contexts: perturbation, gene, is_perturbed, is_selected, alpha, weight (`adapert.prediction`).
         deltas: Predicted, a row a perturbation and a column a gene.
-        perturbation: Which.
+        perturbation: The one to show.
         n_genes: Context genes at most.
 
     Returns:
@@ -58,7 +58,7 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure
     Args:
         nodes: From `summarize_context`.
         edges: source, target: the model's network; edges between other genes are left out.
-        units: Of the deltas.
+        units: Units of the deltas.
 
     Returns:
         A figure 5 in wide: dots grow with relevance, and are coloured by predicted delta.

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from adapert.config import Config
 from adapert.statistics.two_level import FloatArray
 
-KNOBS = {
+HYPERPARAMETERS = {
     "loss.lambda_non": r"$\lambda_{\mathrm{non}}$",
     "loss.lambda_align": r"$\lambda_{\mathrm{align}}$",
     "loss.huber_delta": r"Huber $\delta$",
@@ -19,7 +19,7 @@ KNOBS = {
     "model.threshold": r"threshold $T$",
     "graph.top_k": "edges per gene",
 }
-"""The six knobs in the order they are drawn; any other field follows in the config's order."""
+"""The paper's six, in the order they are drawn; any other field follows in the config's order."""
 
 _MAX_CHOICES = 6
 _LEAST_RATIO = 10
@@ -73,12 +73,15 @@ class Scale:
 
 def field_label(field: str) -> str:
     """Label a field: its symbol in the paper, or its name in words."""
-    return KNOBS.get(field, field.rpartition(".")[2].removeprefix("n_").replace("_", " "))
+    return HYPERPARAMETERS.get(field, field.rpartition(".")[2].removeprefix("n_").replace("_", " "))
 
 
 def varied_fields(trials: pd.DataFrame) -> list[str]:
-    """List the config fields in which trials differ, the six knobs first."""
-    known = [*KNOBS, *(name for name in Config().flat() if name not in (*KNOBS, *_NO_SETTINGS))]
+    """List the config fields in which trials differ, the paper's six hyperparameters first."""
+    known = [
+        *HYPERPARAMETERS,
+        *(name for name in Config().flat() if name not in (*HYPERPARAMETERS, *_NO_SETTINGS)),
+    ]
     return [name for name in known if name in trials and trials[name].nunique() > 1]
 
 
@@ -90,7 +93,7 @@ def build_scale(values: pd.Series) -> Scale:
     were drawn on, where they were drawn evenly, and in any case the one that shows them best.
 
     Args:
-        values: Of one field over the trials, with at least two that differ.
+        values: One field's values over the trials, at least two of them different.
     """
     distinct = sorted(values.dropna().unique().tolist())
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):

@@ -11,7 +11,7 @@ _GROUP = ["effect_size", "variant", "metric"]
 
 
 def add_paired(summary: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
-    """Put beside each estimate how it differs from the reference on the same perturbations and seeds.
+    """Add to each estimate how it differs from the reference on the same perturbations and seeds.
 
     Args:
         summary: A row a group, variant and metric, with the columns effect_size, variant and metric.

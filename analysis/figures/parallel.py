@@ -21,8 +21,8 @@ def summarize_parallel(trials: pd.DataFrame) -> pd.DataFrame:
     """Keep what differs between the trials of a search.
 
     Returns:
-        study, number, status, epoch, objective, is_best and the varied fields, the six knobs first; the best
-        trial last.
+        study, number, status, epoch, objective, is_best and the varied fields, the paper's six
+        hyperparameters first; the best trial last.
 
     Raises:
         InputError: No trial has an objective, or fewer than two fields vary.

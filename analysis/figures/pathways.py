@@ -49,12 +49,12 @@ def summarize_pathways(
     """Enrich one perturbation's observed delta and one variant's prediction of it.
 
     Args:
-        predictions: Of one evaluation.
+        predictions: Predictions of one evaluation.
         gene_sets: From `analysis.pathways.read_gene_sets`.
-        perturbation: Which; by default that of `choose_perturbation`, as in Figure 1.
-        variant: Whose prediction; by default the first of `choose_variants`.
-        seed: Of the permutations.
-        n_permutations: Of the genes, behind NES and FDR.
+        perturbation: The one to show; by default that of `choose_perturbation`, as in Figure 1.
+        variant: Model that predicts; by default the first of `choose_variants`.
+        seed: Seed of the permutations.
+        n_permutations: Permutations of the genes, behind NES and FDR.
 
     Returns:
         As `compare_pathways`.

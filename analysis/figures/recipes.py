@@ -39,7 +39,7 @@ class Prepared:
 
     Attributes:
         dataset: The data set.
-        predictions: Of an evaluation on it, whose strongest genes Figure 8 follows too; None has none.
+        predictions: An evaluation on it: Figure 8 also follows its strongest genes; None if there is none.
     """
 
     dataset: PreparedDataset
@@ -52,7 +52,7 @@ class Evaluation:
 
     Attributes:
         predictions: Its predictions.
-        perturbation: Which one Figures 1 and 9 show; None lets them choose.
+        perturbation: The one that Figures 1 and 9 show; None lets them choose.
         gene_sets: Pathway to genes, of Figure 9; None has no Figure 9.
     """
 
@@ -127,8 +127,8 @@ def draw_figures(
 
     Args:
         studies: Those whose design has no figure are passed over beside others that have.
-        directory: Of the files; created if need be, files of the same name are replaced.
-        split: Which perturbations, where a figure shows perturbations of one split.
+        directory: Target; created if need be, and files of the same name are replaced.
+        split: Split that is shown, where a figure shows one.
         only: Stems of the figures to draw; empty draws all.
 
     Returns:
@@ -166,7 +166,7 @@ def draw_source(
     Args:
         recipes: `DATA_FIGURES` or `EVALUATION_FIGURES`.
         source: What their `summarize` takes.
-        directory: Of the files; created if need be, files of the same name are replaced.
+        directory: Target; created if need be, and files of the same name are replaced.
         only: Stems of the figures to draw; empty draws all.
 
     Returns:

@@ -19,7 +19,7 @@ def summarize_slices(trials: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         study, number, status, epoch, objective, is_best, field, value (of the field's own type) and position
-        on the field's axis, 0 to 1 (`build_scale`); the six knobs first.
+        on the field's axis, 0 to 1 (`build_scale`); the paper's six hyperparameters first.
 
     Raises:
         InputError: No trial has an objective, or no field varies.

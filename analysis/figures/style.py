@@ -104,7 +104,7 @@ def build_figure(
 
     Args:
         shape: Rows and columns of panels.
-        panel_height: Of a row, inches; the labels below the last row have their own.
+        panel_height: Height of a row, inches; the labels below the last row have their own.
         title: One line.
         caption: A paragraph, wrapped here.
         n_header_lines: Lines kept free above the panels, the title's included.
@@ -246,5 +246,5 @@ def interval_caption(summary: pd.DataFrame) -> str:
     cut = " Some reach beyond the panel." if has_cut_interval(summary) else ""
     return (
         f"the {CONFIDENCE:.0%} interval of that mean under a two-level bootstrap "
-        f"(perturbations, with the luck of seeds){single}.{few}{cut}"
+        f"(perturbations, including between-seed variance){single}.{few}{cut}"
     )

@@ -26,7 +26,7 @@ class FigureRecipe:
     """How what a figure is made of becomes that figure.
 
     Attributes:
-        stem: Of the files' names.
+        stem: File name without suffix.
         summarize: What `load` gives, or a prepared data set or an evaluation, to a tidy frame, which is also
             the CSV.
         plot: Tidy frame to figure.
@@ -84,8 +84,8 @@ def write_figure(recipe: FigureRecipe, source: Any, directory: Path, stem: str |
     Args:
         recipe: Which figure.
         source: What its `summarize` takes: of a study's figure the frame of one study and one split.
-        directory: Of the files; created if need be, files of the same name are replaced.
-        stem: Of the files' names; the recipe's if None.
+        directory: Target; created if need be, and files of the same name are replaced.
+        stem: File name without suffix; the recipe's if None.
 
     Raises:
         InputError: The source has nothing that the figure shows.

@@ -1,4 +1,4 @@
-"""The section on a search's picked config: how it compares, and how it did when it was trained anew."""
+"""The section on a search's picked config: how it compares, and how it did when it was trained again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class ReadPick:
 
 
 def read_pick(workspace: Path, study: StudyResults) -> ReadPick:
-    """Read what `adapert pick` last named, or would name without training anything anew."""
+    """Read what `adapert pick` last named, or would name without training anything."""
     try:
         return ReadPick(study.name, pick_reevaluated(workspace, study))
     except InputError as error:
@@ -61,7 +61,7 @@ def read_pick(workspace: Path, study: StudyResults) -> ReadPick:
 
 
 def build_choice(reading: StudyReading, read: ReadPick) -> list[Part]:
-    """Lay out the picked config beside its runners-up, and how they did when trained anew."""
+    """Lay out the picked config with its runners-up, and how they did when trained again."""
     if read.pick is None:
         return [Paragraph(read.reason)]
     picked = read.pick
@@ -82,7 +82,7 @@ def build_choice(reading: StudyReading, read: ReadPick) -> list[Part]:
 def _again_table(picked: Pick, reevaluated: pd.DataFrame, study: str) -> PageTable:
     return build_page_table(
         reevaluated,
-        f"The best configs of {study}, trained anew; the first one is picked",
+        f"The best configs of {study}, trained again; the first one is picked",
         _AGAIN_COLUMNS,
         f"Rank: in the search. Validation {find_metric(picked.metric).label}: searched is the value that "
         "ranked it; fresh seeds are means over seeds that the search did not use, on its own split; redrawn "

@@ -24,8 +24,8 @@ class Report:
     """All that a page says.
 
     Attributes:
-        title: Of the page.
-        made_at: When, UTC.
+        title: Title of the page.
+        made_at: Time at which the page was made, UTC.
         questions: Study and the question that it was to answer.
         findings: The answer in a few sentences.
         sections: In their order.
@@ -44,7 +44,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     Args:
         workspace: With the studies, their evaluations and the ledger of test openings; each may be absent.
         studies: Their names.
-        split: Which perturbations the figures show.
+        split: Split that the figures show.
 
     Raises:
         InputError: No such store or study, a study of several designs, or a damaged ledger of openings.
@@ -96,9 +96,9 @@ def _section(title: str, parts: Sequence[Part]) -> Section:
 
 def _by_study(readings: Sequence[StudyReading], parts: dict[str, list[Part]]) -> list[Part]:
     """Put each study's parts below its name, where there are several."""
-    told = [reading.name for reading in readings if parts[reading.name]]
-    headings: dict[str, list[Part]] = {name: [Heading(name)] if len(readings) > 1 else [] for name in told}
-    return [part for name in told for part in (*headings[name], *parts[name])]
+    named = [reading.name for reading in readings if parts[reading.name]]
+    headings: dict[str, list[Part]] = {name: [Heading(name)] if len(readings) > 1 else [] for name in named}
+    return [part for name in named for part in (*headings[name], *parts[name])]
 
 
 def _finding(reading: StudyReading) -> str:

@@ -109,7 +109,7 @@ def embed_svg(text: str, prefix: str, title: str) -> str:
 
     Args:
         text: The file's.
-        prefix: Of its ids; another for each figure of a page.
+        prefix: Prefix of its ids, different for each figure of a page.
         title: Read aloud in place of the drawing.
 
     Returns:

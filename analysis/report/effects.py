@@ -34,22 +34,22 @@ def build_effects(reading: StudyReading, split: str) -> list[Part]:
     except InputError as error:
         return [Paragraph(f"No paired differences of {reading.name}: {error}")]
     caption = f"Paired differences in {reading.name}, {split} perturbations"
-    told = f"Each variant minus '{REFERENCE}' on the same perturbations, seeds and splits."
-    return [build_paired_table(table, caption, told, VARIANTS)]
+    subtracted = f"Each variant minus '{REFERENCE}' on the same perturbations, seeds and splits."
+    return [build_paired_table(table, caption, subtracted, VARIANTS)]
 
 
-def build_paired_table(table: pd.DataFrame, caption: str, told: str, question: Question) -> PageTable:
+def build_paired_table(table: pd.DataFrame, caption: str, subtracted: str, question: Question) -> PageTable:
     """Lay out paired differences.
 
     Args:
         table: With effect_size, `PAIRED_COLUMNS`, and reference where that differs by row.
-        caption: What the rows are.
-        told: What is subtracted from what.
-        question: Which the rows answer.
+        caption: Title of the table.
+        subtracted: A sentence on what is subtracted from what.
+        question: The question that the rows answer.
     """
     shown = table[[name for name in _SHOWN if name in table]]
     note = (
-        f"{told} Low and high: {CONFIDENCE:.0%} interval of the mean difference over perturbations and "
+        f"{subtracted} Low and high: {CONFIDENCE:.0%} interval of the mean difference over perturbations and "
         f"replicates. p: before and after correction ({question.rule}). Wins: perturbations on which the "
         "variant is better. Cohen's d: mean over standard deviation of the perturbations' differences."
     )

@@ -17,9 +17,9 @@ class Column:
     """How a column of a frame is shown.
 
     Attributes:
-        label: Its head.
+        label: Head of the column.
         unit: Shown beside the head; empty for names, counts and metrics without one.
-        n_decimals: Of its floats; None shows four significant digits.
+        n_decimals: Decimals of its floats; None shows four significant digits.
     """
 
     label: str
@@ -137,7 +137,7 @@ def build_page_table(
 
     Args:
         frame: A row each; its index is not shown.
-        caption: What the rows are.
+        caption: Title of the table.
         columns: How columns of the frame are shown; any other has its own name as a head.
         note: What an interval is of, what is left out.
     """

@@ -1,4 +1,4 @@
-"""Sections on what was scored beside reference models, and on how often the test split was opened."""
+"""Sections on what was compared with reference models, and on how often the test split was opened."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
@@ -26,9 +26,9 @@ def build_evaluations(
     """Lay out the evaluations that are of the studies' data.
 
     Args:
-        workspace: Of the studies, with folders of evaluations.
-        openings: They name the folders that lie elsewhere.
-        fingerprints: Of the studies' data.
+        workspace: Folder with the studies and evaluations.
+        openings: Records of test access; they name the evaluations in other folders.
+        fingerprints: Fingerprints of the studies' data.
     """
     inside = sorted((workspace.resolve() / "evaluations").glob("[!.]*"))
     elsewhere = [(workspace / opening.folder).resolve() for opening in openings]
@@ -42,9 +42,7 @@ def build_evaluations(
         parts.append(
             Paragraph(f"{n_others} more in this workspace are of other data, unfinished or damaged.")
         )
-    return parts or [
-        Paragraph("Nothing was evaluated beside reference models yet: 'adapert evaluate' does it.")
-    ]
+    return parts or [Paragraph("Nothing was compared with reference models yet. Run 'adapert evaluate'.")]
 
 
 def _read_record(folder: Path) -> dict[str, Any] | None:
@@ -65,12 +63,12 @@ def _shown(folder: Path, workspace: Path) -> str:
 def _build_evaluation(folder: Path, record: dict[str, Any], shown: str) -> list[Part]:
     opened = record["opened"]
     perturbations = format_count(opened["n_perturbations"], f"{opened['split']} perturbation")
-    told = (
+    described = (
         f"{perturbations} of data {opened['data_fingerprint']}, "
         f"scored {opened['at']}, commit {record.get('git_commit', 'unknown')}."
     )
     return [
-        Paragraph(told),
+        Paragraph(described),
         _score_table(folder, opened["split"]),
         *_paired_tables(folder, opened["split"]),
         *gather_figures([draw_evaluation(folder, shown)]),
@@ -84,8 +82,8 @@ def _paired_tables(folder: Path, split: str) -> list[Part]:
         return []
     check_metrics(paired["metric"], f"'{file}'")
     caption = f"Paired differences between models on {split} perturbations ({folder.name})"
-    told = "Each variant minus the reference on the same perturbations."
-    return [build_paired_table(paired, caption, told, MODELS)]
+    described = "Each variant minus the reference on the same perturbations."
+    return [build_paired_table(paired, caption, described, MODELS)]
 
 
 def _score_table(folder: Path, split: str) -> PageTable:

@@ -110,10 +110,10 @@ def build_commands(
     """Write the command lines that do all of it again: what was run, each after what it needs.
 
     Args:
-        readings: The studies.
-        workspace: Of the studies.
-        picks: Of those that search; one that was not made yet has no line.
-        openings: Of the test split, in the workspace.
+        readings: Studies to run again.
+        workspace: Folder of the studies.
+        picks: Picks from the searches; one that was not made yet has no line.
+        openings: Records of test access in the workspace.
     """
     searches = {reading.name for reading in readings if reading.results.picked}
     # A pick that nobody made yet is only what `adapert pick` would name.
@@ -251,7 +251,7 @@ def _read_validated(workspace: Path) -> list[Access]:
 
 
 def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
-    """Options of the re-evaluation that a pick is judged by, as far as its ledger is there."""
+    """Options of the re-evaluation that a pick is based on, as far as its ledger is there."""
     if pick.reevaluated is None:
         return ["--no-reevaluation"]
     try:

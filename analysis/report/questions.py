@@ -23,11 +23,11 @@ _IMPORTANCE = {
 
 
 def build_claims(studies: Sequence[StudyResults], split: str) -> list[Part]:
-    """Lay out the paper's claims about Figures 4 and 5; nothing where no study can judge them."""
+    """Lay out the paper's claims about Figures 4 and 5; nothing where no study can test them."""
     try:
         claims = summarize_study_claims(studies, split)
     except InputError as error:
-        return [Paragraph(f"The paper's claims are not judged: {error}")]
+        return [Paragraph(f"The paper's claims are not tested: {error}")]
     if claims is None:
         return []
     table = build_claims_table(claims)

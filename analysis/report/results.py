@@ -134,7 +134,7 @@ def build_leaderboard(reading: StudyReading) -> list[Part]:
     frame = frame.drop(columns=["variant"] if is_search and frame["variant"].nunique() == 1 else [])
     seeds_note = ""
     if frame["n_seeds"].max() > 1:
-        seeds_note = " Means over seeds, with the standard deviation over seeds beside."
+        seeds_note = " Means over seeds, with the standard deviation over seeds."
     else:
         frame = frame.drop(columns=["sd_over_seeds", "n_seeds"])
     stopped = " Values of stopped trials are of fewer epochs." if reading.count(TrialStatus.STOPPED) else ""
@@ -155,9 +155,9 @@ def build_failures(reading: StudyReading) -> list[Part]:
         parts.append(build_page_table(frame, caption, {"epochs": METRICS["epochs"]}))
     if reading.count(TrialStatus.STOPPED):
         reasons = Counter(reading.trials.loc[reading.trials["status"] == TrialStatus.STOPPED, "reason"])
-        told = [
+        counts = [
             f"{count} {STOPPED_BY.get(EndReason(reason), 'ended early') if reason else 'ended early'}"
             for reason, count in reasons.most_common()
         ]
-        parts.append(Paragraph(f"Stopped trials: {join_words(told)}."))
+        parts.append(Paragraph(f"Stopped trials: {join_words(counts)}."))
     return parts

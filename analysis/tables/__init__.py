@@ -20,7 +20,7 @@ def build_evaluation_tables(
 
     Args:
         frame: The long table, from `adapert.comparison.summary.read_evaluation`.
-        record: What that read beside it.
+        record: The record that it returned.
         baseline: Variant that Table 3 compares AdaPert with; by default the best other by mean Pearson-delta.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Table 3: two models beside each other, by effect size (Sec. 5.3)."""
+"""Table 3: two models compared, by effect size (Sec. 5.3)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -159,7 +159,7 @@ def _improvement(row: Mapping[Any, Any]) -> str:
 
 
 def _caption(metrics: tuple[str, str, str], is_chosen: bool) -> str:
-    chosen = " The other model is the one of best mean Pearson-delta beside it." if is_chosen else ""
+    chosen = " The other model is the one of best mean Pearson-delta among the rest." if is_chosen else ""
     stand_in = "" if DES in metrics else f" {_STAND_IN_CAPTION}"
     return (
         "Means over perturbations, each averaged over fits. Improvement: mean difference on the same "

@@ -44,7 +44,7 @@ def summarize_performance(
 
     Args:
         frame: The long table of one evaluation.
-        metrics: Which; those that it lacks have no rows.
+        metrics: Metrics to show; those that the table lacks have no rows.
         record: What ``evaluation.json`` holds, for the metric with one value over all perturbations.
 
     Returns:

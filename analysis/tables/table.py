@@ -39,7 +39,7 @@ class PaperTable:
     """A table of numbers, and how it is read.
 
     Attributes:
-        stem: Of the files' names.
+        stem: File name without suffix.
         title: One line.
         caption: What the numbers are, what "±" is of, what is missing and why.
         frame: The numbers, tidy; these are the CSV.

@@ -18,7 +18,7 @@ def test_the_picked_config_is_printed_as_commands_read_it(store):
     assert Config.model_validate(yaml.safe_load(parts[-1].text)) == read.pick.config
 
 
-def test_what_configs_reached_when_trained_anew_comes_before_the_search(store):
+def test_what_configs_reached_when_trained_again_comes_before_the_search(store):
     read = read_pick(store.directory, store.study("search_wide"))
     again = pd.DataFrame({"rank": [1], "searched": [0.4], "fresh": [0.35], "drop": [0.05], "n_trials": [5]})
     picked = replace(read, pick=replace(read.pick, reevaluated=again))

@@ -116,7 +116,7 @@ def test_table_3_is_against_the_best_other_model(of_cells):
     assert table.cells["Model"].tolist() == ["ridge on both", "AdaPert", "improvement"] * 3
     assert table.cells["Effect size"].tolist()[::3] == ["small (n=4)", "large (n=4)", "all (n=8)"]
     assert table.cells.loc[2, "PDS"].startswith("+26.5 % [")
-    assert "best mean Pearson-delta beside it" in table.caption
+    assert "best mean Pearson-delta among the rest" in table.caption
 
 
 def test_one_group_alone_is_shown_once(of_cells):
