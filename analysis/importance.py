@@ -115,7 +115,12 @@ def summarize_importance(
     known = trials[is_finite & (trials["status"] == TrialStatus.FINISHED)]
     names = list(fields) if fields is not None else varied_fields(known)
     configs = known.groupby(names, sort=False)[metric].mean().reset_index()
-    _check_configs(configs, metric, trials)
+    if len(configs) < LEAST_CONFIGS or configs[metric].nunique() < 2:
+        raise NothingToShowError(
+            f"Importance needs at least {LEAST_CONFIGS} finished configs of different {metric}, but study "
+            f"'{trials['study'].iloc[0]}' has {format_count(len(configs), 'config')} of "
+            f"{format_count(configs[metric].nunique(), 'value')}. Resume it, or extend it with --trials."
+        )
     positions = np.column_stack([field_positions(configs[name]) for name in names])
     parts = build_parts(positions, [pd.api.types.is_numeric_dtype(configs[name]) for name in names])
     generator = numpy_generator(seed, f"importance/{metric}")
@@ -173,15 +178,6 @@ def field_positions(values: pd.Series) -> FloatArray:
         codes, distinct = pd.factorize(values, sort=True)
         return np.asarray((codes + 0.5) / len(distinct), dtype=np.float64)
     return np.asarray((values.rank() - 0.5) / len(values), dtype=np.float64)
-
-
-def _check_configs(configs: pd.DataFrame, metric: str, trials: pd.DataFrame) -> None:
-    if len(configs) < LEAST_CONFIGS or configs[metric].nunique() < 2:
-        raise NothingToShowError(
-            f"Importance needs at least {LEAST_CONFIGS} finished configs of different {metric}, but study "
-            f"'{trials['study'].iloc[0]}' has {format_count(len(configs), 'config')} of "
-            f"{format_count(configs[metric].nunique(), 'value')}. Resume it, or extend it with --trials."
-        )
 
 
 def _is_choice(values: pd.Series) -> bool:

@@ -19,10 +19,11 @@ from analysis.figures.recipes import (
     Evaluation,
     Prepared,
     draw_source,
+    select_stems,
 )
 from analysis.pathways import read_gene_sets, summarize_pathway_agreement
 from analysis.predictions import Predictions, choose_variants, read_predictions
-from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
+from analysis.tables import build_data_tables, build_evaluation_tables, write_table
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
@@ -63,7 +64,7 @@ def draw_data(
         InputError: No prepared data set or evaluation, a damaged one, or one of other data.
     """
     dataset = read_prepared(folder)
-    tables = _select(build_data_tables(dataset), only)
+    tables = select_stems(build_data_tables(dataset), only)
     predictions = None if evaluation is None else _read_predictions_of(dataset, evaluation)
     return [
         *draw_source(DATA_FIGURES, Prepared(dataset, predictions), directory, only),
@@ -94,7 +95,7 @@ def draw_evaluation(
         InputError: No evaluation, a damaged one, no such perturbation, or no GMT file.
     """
     frame, record = read_evaluation(folder)
-    tables = _select(build_evaluation_tables(frame, record), only)
+    tables = select_stems(build_evaluation_tables(frame, record), only)
     gene_sets = None if pathways is None else read_gene_sets(pathways)
     paths: list[Path] = []
     if (folder / PREDICTIONS_FILE).is_file():
@@ -134,7 +135,9 @@ def summarize_study_claims(studies: Sequence[StudyResults], split: str = "valida
             frame = load_per_perturbation(study)
         except NothingToShowError:
             continue
-        parts.append(summarize_claims(**{study.design: frame[frame["split"] == split]}))
+        chosen = frame[frame["split"] == split]
+        is_ablation = study.design == "ablation"
+        parts.append(summarize_claims(chosen) if is_ablation else summarize_claims(sensitivity=chosen))
     claims = [part for part in parts if len(part)]
     return pd.concat(claims, ignore_index=True) if claims else None
 
@@ -155,7 +158,3 @@ def _read_predictions_of(dataset: PreparedDataset, folder: Path) -> Predictions 
             "Name the evaluation's own data, or draw the two one after the other."
         )
     return read_predictions(folder) if (folder / PREDICTIONS_FILE).is_file() else None
-
-
-def _select(tables: Sequence[PaperTable], only: Collection[str]) -> list[PaperTable]:
-    return [table for table in tables if not only or table.stem in only]

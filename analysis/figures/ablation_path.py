@@ -31,7 +31,9 @@ def summarize_path(frame: pd.DataFrame) -> pd.DataFrame:
     named = summary["variant"].str.split(" ", n=1, expand=True)
     summary.insert(2, "step", named[0].astype(int))
     summary.insert(3, "field", named[1])
-    summary.insert(4, "is_taken", summary["variant"].isin(_taken(summary)))
+    chosen = summary[summary["metric"] == CHOOSES].dropna(subset=["mean"])
+    taken = chosen.loc[chosen.groupby("step")["mean"].idxmax(), "variant"]
+    summary.insert(4, "is_taken", summary["variant"].isin(taken))
     return summary.drop(columns="variant").sort_values(["step", "field", "metric"], ignore_index=True)
 
 
@@ -61,14 +63,6 @@ def plot_path(summary: pd.DataFrame) -> Figure:
         )
         panels[0, 0].set_ylim(float(labels.index.max()) + 0.5, -0.5)
     return figure
-
-
-def _taken(summary: pd.DataFrame) -> list[str]:
-    chosen = summary[summary["metric"] == CHOOSES].assign(
-        step=lambda rows: rows["variant"].str.split(" ", n=1).str[0].astype(int)
-    )
-    best = chosen.dropna(subset=["mean"]).groupby("step")["mean"].idxmax()
-    return list(chosen.loc[best, "variant"])
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:

@@ -124,8 +124,7 @@ def _draw_surface(axes: Axes, surface: pd.DataFrame, scale: Normalize) -> None:
 
 
 def _draw_trials(axes: Axes, trials: pd.DataFrame) -> None:
-    is_finished = trials["status"] == search.FINISHED
-    others, finished, best = trials[~is_finished], trials[is_finished], trials[trials["is_best"]]
+    others, finished, best = search.split_by_end(trials)
     axes.plot(others["x"], others["y"], "o", color=search.FAINT, markersize=2.5, markerfacecolor="none")
     axes.plot(finished["x"], finished["y"], "o", color="black", markersize=3, markeredgecolor="white",
               markeredgewidth=0.4)  # fmt: skip

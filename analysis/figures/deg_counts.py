@@ -42,7 +42,10 @@ def plot_deg_counts(summary: pd.DataFrame) -> Figure:
         A figure 7 in wide: bars left, histogram right, groups in the same colours.
     """
     groups = style.present(style.EFFECT_SIZES, summary["effect_size"])
-    colours = _colours(groups)
+    shades = style.palette(10)
+    # A group has the same colour whichever others there are.
+    known = dict(zip(style.EFFECT_SIZES, (shades[0], shades[1], shades[3]), strict=True))
+    colours = [known.get(group, shades[7]) for group in groups]
     with style.paper_style():
         figure, panels = style.build_figure(
             (1, 2),
@@ -53,13 +56,6 @@ def plot_deg_counts(summary: pd.DataFrame) -> Figure:
         _draw_bars(panels[0, 0], summary, groups, colours)
         _draw_histograms(panels[0, 1], summary, groups, colours)
     return figure
-
-
-def _colours(groups: list[str]) -> list[style.Colour]:
-    """Give a group the same colour whichever others there are."""
-    shades = style.palette(10)
-    known = dict(zip(style.EFFECT_SIZES, (shades[0], shades[1], shades[3]), strict=True))
-    return [known.get(group, shades[7]) for group in groups]
 
 
 def _draw_bars(axes: Axes, summary: pd.DataFrame, groups: list[str], colours: list[style.Colour]) -> None:

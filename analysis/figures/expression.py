@@ -120,12 +120,7 @@ def _degs_of(dataset: PreparedDataset, batches: IntArray) -> tuple[BoolArray, in
     return is_deg, n_perturbations
 
 
-def _draw_panel(
-    axes: Axes,
-    values: FloatArray,
-    bins: FloatArray,
-    colour: tuple[float, float, float],
-) -> None:
+def _draw_panel(axes: Axes, values: FloatArray, bins: FloatArray, colour: tuple[float, float, float]) -> None:
     axes.hist(values, bins=list(bins), color=colour, alpha=0.65, linewidth=0)
     axes.set_ylabel("genes")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -153,10 +153,7 @@ def _mark_largest(size: FloatArray, n: int) -> BoolArray:
 
 
 def _summarize_graph(
-    dataset: PreparedDataset,
-    top_k: int,
-    targets: Sequence[Sequence[int]],
-    gene_sets: Mapping[str, BoolArray],
+    dataset: PreparedDataset, top_k: int, targets: Sequence[Sequence[int]], gene_sets: Mapping[str, BoolArray]
 ) -> list[dict[str, Any]]:
     distance = hop_distances(dataset.shared, top_k, targets)
     genes = distance[:, : dataset.n_genes]

@@ -50,9 +50,7 @@ def plot_history(summary: pd.DataFrame) -> Figure:
 
 
 def _draw_objective(axes: Axes, summary: pd.DataFrame) -> None:
-    is_finished = summary["status"] == search.FINISHED
-    others, finished = summary[~is_finished], summary[is_finished]
-    best = summary[summary["is_best"]]
+    others, finished, best = search.split_by_end(summary)
     axes.step(
         summary["number"], summary["best_so_far"], where="post", color=search.BEST_COLOUR, linewidth=1.3
     )
@@ -80,11 +78,9 @@ def _draw_objective(axes: Axes, summary: pd.DataFrame) -> None:
 
 
 def _draw_epochs(axes: Axes, summary: pd.DataFrame) -> None:
-    is_finished = summary["status"] == search.FINISHED
-    for rows, colour, fill in [
-        (summary[~is_finished], search.FAINT, "white"),
-        (summary[is_finished], _FINISHED_COLOUR, _FINISHED_COLOUR),
-    ]:
+    others, finished, _ = search.split_by_end(summary)
+    looks = ((others, search.FAINT, "white"), (finished, _FINISHED_COLOUR, _FINISHED_COLOUR))
+    for rows, colour, fill in looks:
         axes.vlines(rows["number"], 0, rows["epoch"], color=colour, linewidth=1)
         axes.plot(rows["number"], rows["epoch"], "o", color=colour, markerfacecolor=fill, markersize=3)
     for rung in search.rungs(summary):

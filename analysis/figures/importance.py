@@ -20,6 +20,8 @@ def plot_importance(summary: pd.DataFrame) -> Figure:
     pairs = summary[summary["kind"] == PAIR].nlargest(N_PAIRS, "importance")
     own, rest = summary[summary["kind"] == MAIN], summary[summary["kind"] == REST]
     rows = pd.concat([own, pairs, rest], ignore_index=True)
+    labels = rows["field"].map(lambda field: field if field == REST_LABEL else field_label(field))
+    rows["label"] = labels + rows["other"].map(lambda o: rf" $\times$ {field_label(o)}" if o else "")
     with style.paper_style():
         figure, panels = style.build_figure(
             (1, 1),
@@ -48,7 +50,7 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> None:
         estimate, *ends = (f"{100 * value:.0f}" for value in values)
         text = f"{estimate}{style.NO_BREAK}% ({' to '.join(ends)})"
         axes.text(1.04 * right, place, text, va="center", ha="left", size=style.SMALL_FONT_SIZE)
-    axes.set_yticks(places, [_row_label(*row) for row in rows[["field", "other", "kind"]].to_numpy()])
+    axes.set_yticks(places, rows["label"])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.3 * right)
     axes.set_xlabel("share of the variance between configs")
@@ -57,12 +59,6 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> None:
         loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=style.SMALL_FONT_SIZE
     )
     style.finish_axes(axes)
-
-
-def _row_label(field: str, other: str, kind: str) -> str:
-    if kind == REST:
-        return field
-    return rf"{field_label(field)} $\times$ {field_label(other)}" if other else field_label(field)
 
 
 def _caption(summary: pd.DataFrame) -> str:

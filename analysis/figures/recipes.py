@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -29,6 +29,9 @@ from analysis.figures.slices import plot_slices, summarize_slices
 from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing
 from analysis.importance import load_importance, summarize_importance
 from analysis.predictions import Predictions, choose_variants
+from analysis.tables.table import PaperTable
+
+HasStem = TypeVar("HasStem", FigureRecipe, PaperTable)
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
 
@@ -101,10 +104,7 @@ FIGURE_1 = FigureRecipe(
     plot_prediction,
 )
 
-EVALUATION_FIGURES = (
-    FIGURE_1,
-    FigureRecipe("figure_9_pathways", _summarize_pathways, plot_pathways),
-)
+EVALUATION_FIGURES = (FIGURE_1, FigureRecipe("figure_9_pathways", _summarize_pathways, plot_pathways))
 """Figures of an evaluation; their `summarize` takes an `Evaluation`."""
 
 
@@ -138,7 +138,7 @@ def draw_figures(
         InputError: A damaged study, or no figure that could be drawn.
     """
     designs = {study.name: study.design for study in studies}
-    wanted = {study.name: _select(FIGURES.get(study.design, ()), only) for study in studies}
+    wanted = {study.name: select_stems(FIGURES.get(study.design, ()), only) for study in studies}
     if not any(wanted.values()):
         raise InputError(
             f"Figures are drawn of studies whose design is {', '.join(FIGURES)}, but given were "
@@ -176,7 +176,7 @@ def draw_source(
         InputError: None of the figures could be drawn.
     """
     attempts = _Attempts()
-    for recipe in _select(recipes, only):
+    for recipe in select_stems(recipes, only):
         attempts.draw("", recipe, lambda _: source, recipe.stem)
     return attempts.write(directory).get("", [])
 
@@ -211,8 +211,9 @@ class _Attempts:
         }
 
 
-def _select(recipes: Sequence[FigureRecipe], only: Collection[str]) -> list[FigureRecipe]:
-    return [recipe for recipe in recipes if not only or recipe.stem in only]
+def select_stems(sources: Sequence[HasStem], only: Collection[str]) -> list[HasStem]:
+    """Keep the figures or tables of these file names; all where none is named."""
+    return [source for source in sources if not only or source.stem in only]
 
 
 def cached_load(study: StudyResults, split: str) -> Callable[[FigureRecipe], pd.DataFrame]:

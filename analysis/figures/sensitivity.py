@@ -159,7 +159,9 @@ def _scale_lambda(axes: Axes, lambdas: Sequence[float]) -> None:
         # symlog is linear up to the smallest weight and logarithmic from there: 0 at a fixed distance.
         axes.set_xscale("symlog", linthresh=positive[0], linscale=_ZERO_GAP_DECADES)
         axes.set_xlim(-0.3 * positive[0], positive[-1] * _EDGE)
-        _draw_break(axes, positive[0] / 2)
+        look: dict[str, Any] = {"ha": "center", "va": "center", "size": style.SMALL_FONT_SIZE}
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.2}
+        axes.text(positive[0] / 2, 0, "//", transform=axes.get_xaxis_transform(), bbox=box, **look)
     else:
         axes.set_xscale("log")
         axes.set_xlim(positive[0] / _EDGE, positive[-1] * _EDGE)
@@ -179,12 +181,6 @@ def _ticks(positive: Sequence[float]) -> list[float]:
 
 def _lambda_text(value: float) -> str:
     return power_text(value) if value else "0"
-
-
-def _draw_break(axes: Axes, position: float) -> None:
-    look = {"ha": "center", "va": "center", "size": style.SMALL_FONT_SIZE}
-    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.2}
-    axes.text(position, 0, "//", transform=axes.get_xaxis_transform(), bbox=box, **look)
 
 
 def _draw_legend(figure: Figure, summary: pd.DataFrame, looks: dict[str, Look]) -> None:

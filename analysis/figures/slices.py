@@ -1,5 +1,7 @@
 """Slices of a search: the objective against each field that varied."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
@@ -76,16 +78,19 @@ def _draw_slice(axes: Axes, rows: pd.DataFrame, order: Normalize, low: float) ->
     if scale.kind == "choices":
         # Trials of a choice are set apart: multiples of the golden ratio fill a range evenly.
         rows = rows.assign(position=rows["position"] + (rows["number"] * _GOLDEN % 1 - 0.5) * _SPREAD)
-    is_finished = rows["status"] == search.FINISHED
-    others, finished, best = rows[~is_finished], rows[is_finished], rows[rows["is_best"]]
-    hollow = {"markerfacecolor": "none", "linestyle": "none", "marker": "o"}
-    look = {"c": finished["number"], "cmap": search.colour_map(), "norm": order, "edgecolors": "white"}
-    ring = {"markeredgecolor": search.BEST_COLOUR, "markeredgewidth": 1.5, "markersize": 7}
-    axes.plot(
-        "position", "objective", data=others, color=search.FAINT, markersize=3, markeredgewidth=0.7, **hollow
-    )
+    others, finished, best = search.split_by_end(rows)
+    hollow: dict[str, Any] = {"markerfacecolor": "none", "linestyle": "none", "marker": "o"}
+    look: dict[str, Any] = {
+        "c": finished["number"],
+        "cmap": search.colour_map(),
+        "norm": order,
+        "edgecolors": "white",
+    }
+    ring: dict[str, Any] = {"markeredgecolor": search.BEST_COLOUR, "markeredgewidth": 1.5, "markersize": 7}
+    faint: dict[str, Any] = {"color": search.FAINT, "markersize": 3, "markeredgewidth": 0.7}
+    axes.plot(others["position"], others["objective"], **faint, **hollow)
     axes.scatter(finished["position"], finished["objective"], s=14, linewidths=0.3, **look)
-    axes.plot("position", "objective", data=best, **ring, **hollow)
+    axes.plot(best["position"], best["objective"], **ring, **hollow)
     search.draw_outside(axes, others["position"], others["objective"], low)
     ticks = scale.ticks()
     axes.set_xticks([position for position, _ in ticks], [text for _, text in ticks])

@@ -91,7 +91,7 @@ def _score_table(folder: Path, split: str) -> PageTable:
     summary = read_csv(folder / SUMMARY_FILE)
     counts = summary.groupby(keys, sort=False)[["n_perturbations", "n_seeds"]].max()
     frame = counts.set_axis(["perturbations", "fits"], axis=1)
-    columns = {}
+    columns: dict[str, Column] = {}
     for metric in (name for name in MAIN_METRICS if name in set(summary["metric"])):
         known = summary[summary["metric"] == metric].set_index(keys)
         frame[metric], frame[f"± {metric}"] = known["mean"], (known["high"] - known["low"]) / 2

@@ -102,10 +102,7 @@ def _versions_row(commit: str, packages: str) -> dict[str, str]:
 
 
 def build_commands(
-    readings: Sequence[StudyReading],
-    workspace: Path,
-    picks: Sequence[ReadPick],
-    openings: Sequence[Access],
+    readings: Sequence[StudyReading], workspace: Path, picks: Sequence[ReadPick], openings: Sequence[Access]
 ) -> list[elements.Part]:
     """Write the command lines that do all of it again: what was run, each after what it needs.
 
@@ -196,10 +193,7 @@ def _pick_lines(read: ReadPick, workspace: Path) -> list[str]:
 
 
 def _evaluate_lines(
-    readings: Sequence[StudyReading],
-    workspace: Path,
-    openings: Sequence[Access],
-    files: Mapping[str, str],
+    readings: Sequence[StudyReading], workspace: Path, openings: Sequence[Access], files: Mapping[str, str]
 ) -> tuple[list[str], list[elements.Part]]:
     """Write how the studies' data were evaluated, and the configs that no pick writes."""
     fingerprints = {reading.fingerprint for reading in readings}
@@ -212,7 +206,10 @@ def _evaluate_lines(
         if opening.config_digest not in files:
             yaml = build_config(opening.config).to_yaml()
             configs[file] = elements.Code(f"What was evaluated: {file}", yaml)
-        words = _evaluation_words(opening)
+        words = ["--seeds", str(opening.n_seeds), "--refit", opening.refit]
+        if set(opening.models) != set(get_args(ModelName)):
+            words = ["--models", ",".join(opening.models), *words]
+        words += ["--ensemble"] if opening.use_ensembles else []
         if opening not in openings:
             words += ["--split", "validation"]
         elif earlier_accesses(
@@ -265,13 +262,6 @@ def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
     n_configs, n_redraws = count_retrained(plan)
     options = {"top": n_configs, "fresh-seeds": plan.n_seeds, "redraws": n_redraws}
     return [word for name, n in options.items() for word in (f"--{name}", str(n))]
-
-
-def _evaluation_words(opening: Access) -> list[str]:
-    are_all = set(opening.models) == set(get_args(ModelName))
-    words = [] if are_all else ["--models", ",".join(opening.models)]
-    words += ["--seeds", str(opening.n_seeds), "--refit", opening.refit]
-    return [*words, "--ensemble"] if opening.use_ensembles else words
 
 
 def _base_file(reading: StudyReading) -> str:

@@ -8,14 +8,7 @@ import pandas as pd
 
 from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
-from analysis.report.elements import (
-    Column,
-    PageTable,
-    Paragraph,
-    Part,
-    build_page_table,
-    join_words,
-)
+from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table, join_words
 from analysis.report.reading import StudyReading, metric_of
 
 ENDS = (

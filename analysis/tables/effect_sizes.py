@@ -44,7 +44,10 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
     Raises:
         InputError: A variant that the evaluation does not have, or the same twice.
     """
-    _check_variants(frame, model, baseline)
+    for variant in (model, baseline):
+        check_variant(variant, list(dict.fromkeys(frame["variant"])))
+    if model == baseline:
+        raise InputError(f"A model is compared with another, but both are '{model}'. Name two variants.")
     rows = frame[frame["metric"].isin(_metrics(frame))]
     paired = compare_two_models(rows, model, baseline)
     means = _means(rows)
@@ -57,7 +60,10 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
     for name, source in zip(_GAIN, ["difference", "low", "high"], strict=True):
         paired[name] = 100 * gain * paired[source] / size
     paired[_GAIN[1:]] = np.sort(paired[_GAIN[1:]], axis=1)  # a gain in an error is a negative difference
-    return _order(paired.assign(model=model, baseline=baseline), frame)
+    if paired["effect_size"].nunique() == 2:  # all perturbations are of one group
+        paired = paired[paired["effect_size"] != ALL]
+    orders = {"effect_size": [*EFFECT_SIZES[1:], ALL], "metric": _metrics(frame)}
+    return order_rows(paired.assign(model=model, baseline=baseline), orders)[_COLUMNS]
 
 
 def build_effect_size_table(
@@ -99,13 +105,6 @@ def _metrics(frame: pd.DataFrame) -> tuple[str, str, str]:
     return ("pearson_delta", DES if has_tests else RANK_OVERLAP, "pds")
 
 
-def _check_variants(frame: pd.DataFrame, model: str, baseline: str) -> None:
-    for variant in (model, baseline):
-        check_variant(variant, list(dict.fromkeys(frame["variant"])))
-    if model == baseline:
-        raise InputError(f"A model is compared with another, but both are '{model}'. Name two variants.")
-
-
 def _choose(frame: pd.DataFrame, baseline: str | None) -> tuple[str, str | None]:
     variants = [name for name in dict.fromkeys(frame["variant"]) if name not in LABELS]
     chosen = MODEL if MODEL in variants else variants[0]
@@ -122,13 +121,6 @@ def _means(rows: pd.DataFrame) -> pd.DataFrame:
     keys = ["effect_size", "variant", "metric", "perturbation"]
     means = pooled.groupby(keys, observed=True)["value"].mean()
     return means.groupby(level=keys[:3]).mean().rename("mean").reset_index()
-
-
-def _order(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    groups = [*EFFECT_SIZES[1:], ALL]
-    if summary["effect_size"].nunique() == 2:  # all perturbations are of one group
-        summary = summary[summary["effect_size"] != ALL]
-    return order_rows(summary, {"effect_size": groups, "metric": _metrics(frame)})[_COLUMNS]
 
 
 def _rows(group: str, part: pd.DataFrame, heads: Mapping[str, str]) -> list[dict[str, str]]:
