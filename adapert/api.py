@@ -183,6 +183,10 @@ def launch(
 def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """Load a row a trial: its config under dotted names, its status, the last value of every metric.
 
+    Args:
+        study: Its name.
+        workspace: Directory of the studies and the MLflow store.
+
     Returns:
         As `adapert.results.study.StudyResults.frame`.
 
@@ -198,6 +202,10 @@ def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
 @settings_put_back()
 def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """Load the long table of a study's finished trials: a row a trial, perturbation and metric.
+
+    Args:
+        study: Its name.
+        workspace: Directory of the studies and the MLflow store.
 
     Returns:
         `adapert.records.LONG_COLUMNS` and ``lambda_non``.
@@ -349,7 +357,7 @@ def rerun(run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = No
 
     Raises:
         InputError: No such store or run, or other data than the trial's.
-        DivergedError: The loss, or a prediction, became NaN or infinite.
+        RerunError: The trial failed, such as by a loss that is not finite, or Ray was lost.
     """
     from adapert.prediction.rerun import rerun_trial
 

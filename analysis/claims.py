@@ -20,7 +20,7 @@ from adapert.statistics.families import (
     name_weight,
 )
 from adapert.statistics.two_level import CONFIDENCE
-from analysis.figures.style import EFFECT_SIZES
+from analysis.figures.style import EFFECT_SIZES, order_rows
 from analysis.tables.table import PaperTable
 
 CLAIM_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
@@ -38,21 +38,11 @@ CLAIMS_STEM = "claims"
 """Of the table's files."""
 
 CLAIM_COLUMNS = (
-    "study",
-    "split",
-    "claim",
-    "group",
-    "metric",
-    "quantity",
-    "estimate",
-    "low",
-    "high",
-    "p_holm",
-    "verdict",
+    *("study", "split", "claim", "group", "metric"),
+    *("quantity", "estimate", "low", "high", "p_holm", "verdict"),
 )
 
 _SMALL_AND_MEDIUM = ("small", "medium")
-_GROUPS = EFFECT_SIZES
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,7 @@ class Comparison:
         claim: In words.
         groups: Effect sizes that it is about.
         variant: Compared with the reference: the full model, or no non-DEG loss.
-        sign: Of the difference that is reported: 1 for variant minus reference, -1 for the reverse.
+        sign: Sign of the difference that is reported: 1 for variant minus reference, -1 for the reverse.
         judge: Estimate's interval and p to verdict.
     """
 
@@ -80,7 +70,7 @@ def judge_gain(low: float, high: float, p_holm: float) -> str:
     Args:
         low: End of the difference's interval.
         high: Its other end.
-        p_holm: Of the paired test.
+        p_holm: p of the paired test, after Holm's correction.
 
     Returns:
         Supported where the interval lies above 0 and p is below `LEVEL`; not supported where a difference of
@@ -109,31 +99,31 @@ def judge_little(low: float, high: float, p_holm: float) -> str:
 
 
 ABLATION_CLAIMS = (
-    Comparison("the context helps", _GROUPS, "no_context", -1, judge_gain),
+    Comparison("the context helps", EFFECT_SIZES, "no_context", -1, judge_gain),
     Comparison("the non-DEG loss helps", _SMALL_AND_MEDIUM, "no_non_deg", -1, judge_gain),
     Comparison("the non-DEG loss does little", ("large",), "no_non_deg", -1, judge_little),
 )
 """Section 5.4 of the AdaPert paper: estimates are the full model minus the model without the part."""
 
 SENSITIVITY_CLAIMS = (
-    Comparison(f"lambda_non of {TOO_LARGE:g} hurts", _GROUPS, name_weight(TOO_LARGE), 1, judge_loss),
+    Comparison(f"lambda_non of {TOO_LARGE:g} hurts", EFFECT_SIZES, name_weight(TOO_LARGE), 1, judge_loss),
 )
 """Section 5.5: the estimate is with that weight minus without the loss."""
 
 
 def summarize_claims(
-    ablation: pd.DataFrame | None,
-    sensitivity: pd.DataFrame | None,
+    ablation: pd.DataFrame | None = None,
+    sensitivity: pd.DataFrame | None = None,
     metrics: Sequence[str] = CLAIM_METRICS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Set the paper's claims beside what a user's runs say.
+    """Compare the paper's claims with what a user's runs say.
 
     Args:
         ablation: The long table of an ablation's one split, with lambda_non, or None.
         sensitivity: The long table of a sensitivity study's one split, with lambda_non, or None.
-        metrics: Those that are looked at; 1 must be the best value.
-        seed: Of the bootstraps.
+        metrics: Metrics to look at; 1 must be their best value.
+        seed: Seed of the bootstraps.
 
     Returns:
         `CLAIM_COLUMNS`, a row a claim, group of effect sizes and metric. ``estimate``, ``low`` and ``high``
@@ -163,8 +153,7 @@ def summarize_claims(
             for best in locate_best(chosen[chosen["metric"] == metric], seed, f"claims/{metric}")
         ]
     table = pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
-    order = {metric: place for place, metric in enumerate(metrics)}
-    return table.sort_values("metric", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+    return order_rows(table, {"metric": metrics})
 
 
 def build_claims_table(claims: pd.DataFrame) -> PaperTable:
@@ -183,7 +172,10 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
                 f"{low} to {high}" if low else ""
                 for low, high in zip(_numbers(claims, "low"), _numbers(claims, "high"), strict=True)
             ],
-            "p": [_p_value(value) for value in claims["p_holm"].astype(float)],
+            "p": [
+                "" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+                for p in claims["p_holm"].astype(float)
+            ],
             "On these data": claims["verdict"],
         }
     )
@@ -250,12 +242,6 @@ def _identity(frame: pd.DataFrame, claim: str, group: str, metric: str) -> dict[
         "group": group,
         "metric": metric,
     }
-
-
-def _p_value(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _numbers(claims: pd.DataFrame, column: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What figures and tables say of a prepared data set beside its numbers."""
+"""What figures and tables say of a prepared data set besides its numbers."""
 
 from pathlib import Path
 
@@ -20,7 +20,12 @@ def describe_perturbations(dataset: PreparedDataset) -> pd.DataFrame:
     Returns:
         split, perturbation, effect_size, n_cells, n_degs and n_genes (measured), splits below each other.
     """
-    parts = [_describe_split(dataset, name) for name in SPLITS if name in dataset.splits]
+    parts = []
+    for split, table in ((name, dataset.splits[name].table) for name in SPLITS if name in dataset.splits):
+        columns = ("effect_size", "n_cells", "n_degs")
+        known = {"split": split, "perturbation": table.perturbations}
+        known |= {column: getattr(table, column) for column in columns}
+        parts.append(pd.DataFrame(known | {"n_genes": dataset.n_genes}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -29,9 +34,6 @@ def count_perturbations(dataset: PreparedDataset) -> pd.DataFrame:
 
     Of a split that the data set was read without, the two files with the numbers of cells and the names
     of the groups are read; `adapert prepare` prints these counts.
-
-    Args:
-        dataset: Read from disk, or with all its splits.
 
     Returns:
         split, effect_size, n_perturbations and n_cells; groups without a perturbation have no row.
@@ -43,20 +45,6 @@ def count_perturbations(dataset: PreparedDataset) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=["split", "effect_size", "n_perturbations", "n_cells"])
     return frame.groupby(["split", "effect_size"], as_index=False, sort=False).sum()
-
-
-def _describe_split(dataset: PreparedDataset, split: SplitName) -> pd.DataFrame:
-    table = dataset.splits[split].table
-    return pd.DataFrame(
-        {
-            "split": split,
-            "perturbation": table.perturbations,
-            "effect_size": table.effect_size,
-            "n_cells": table.n_cells,
-            "n_degs": table.n_degs,
-            "n_genes": dataset.n_genes,
-        }
-    )
 
 
 def _groups_and_cells(dataset: PreparedDataset, split: SplitName) -> list[tuple[str, int]]:

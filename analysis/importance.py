@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -35,24 +35,13 @@ KEPT_DRAWS = 0.97
 little less often (`python -m benchmarks importance`), since absent parts take some of the noise."""
 
 COLUMNS = [
-    "study",
-    "field",
-    "other",
-    "kind",
-    "importance",
-    "low",
-    "high",
-    "probability",
-    "n_configs",
-    "n_left_out",
+    *("study", "field", "other", "kind", "importance", "low", "high", "probability"),
+    *("n_configs", "n_left_out"),
 ]
 
 
 def load_importance(study: StudyResults) -> pd.DataFrame:
     """Load the trials of an importance study, one row each, whatever their end.
-
-    Args:
-        study: That was made for it.
 
     Returns:
         The columns of `StudyResults.frame`, after ``study``.
@@ -110,7 +99,7 @@ def summarize_importance(
             the seeds of a config are averaged.
         fields: Dotted, to be taken apart; None takes those in which trials differ.
         metric: A column of `trials`.
-        seed: Of the draws.
+        seed: Seed of the posterior draws.
 
     Returns:
         study, field, other (of a pair, else empty), kind, importance (a share, from 0 to 1), low, high,
@@ -120,12 +109,20 @@ def summarize_importance(
     Raises:
         NothingToShowError: Fewer than 32 configs have a value, or all have the same.
     """
-    known = _known_trials(trials, metric)
-    names = list(fields) if fields is not None else _varied_fields(known)
+    from analysis.figures.fields import varied_fields  # the figures import this module
+
+    is_finite = np.isfinite(trials[metric].astype(float))
+    known = trials[is_finite & (trials["status"] == TrialStatus.FINISHED)]
+    names = list(fields) if fields is not None else varied_fields(known)
     configs = known.groupby(names, sort=False)[metric].mean().reset_index()
-    _check_configs(configs, metric, trials)
+    if len(configs) < LEAST_CONFIGS or configs[metric].nunique() < 2:
+        raise NothingToShowError(
+            f"Importance needs at least {LEAST_CONFIGS} finished configs of different {metric}, but study "
+            f"'{trials['study'].iloc[0]}' has {format_count(len(configs), 'config')} of "
+            f"{format_count(configs[metric].nunique(), 'value')}. Resume it, or extend it with --trials."
+        )
     positions = np.column_stack([field_positions(configs[name]) for name in names])
-    parts = build_parts(positions, [_is_ordered(configs[name]) for name in names])
+    parts = build_parts(positions, [pd.api.types.is_numeric_dtype(configs[name]) for name in names])
     generator = numpy_generator(seed, f"importance/{metric}")
     response = configs[metric].to_numpy(dtype=np.float64)
     variances, rest = sample_variances(parts, response, generator)
@@ -151,13 +148,15 @@ def build_optuna_study(configs: pd.DataFrame, fields: Sequence[str], metric: str
 
     with log_levels({"optuna": logging.ERROR}):  # else it would say that it made a study
         study = optuna.create_study(direction="maximize")
-    distributions = {field: _distribution(configs[field]) for field in fields}
-    columns = {
-        field: field_positions(configs[field])
-        if isinstance(distributions[field], optuna.distributions.FloatDistribution)
-        else configs[field].tolist()
-        for field in fields
-    }
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {}
+    columns: dict[str, Sequence[Any]] = {}
+    for field in fields:
+        if _is_choice(configs[field]):
+            columns[field] = configs[field].tolist()
+            distributions[field] = optuna.distributions.CategoricalDistribution(sorted(set(columns[field])))
+        else:
+            columns[field] = field_positions(configs[field]).tolist()
+            distributions[field] = optuna.distributions.FloatDistribution(0, 1)
     study.add_trials(
         create_trial(
             value=value,
@@ -173,7 +172,7 @@ def field_positions(values: pd.Series) -> FloatArray:
     """Place a field's values between 0 and 1 so that trials lie evenly, whatever scale they were drawn on.
 
     Args:
-        values: Of one field, (n_configs,): a choice by its place among the values, a range by its rank.
+        values: One field's values, (n_configs,): a choice by its place among the values, a range by its rank.
     """
     if _is_choice(values):
         codes, distinct = pd.factorize(values, sort=True)
@@ -181,43 +180,9 @@ def field_positions(values: pd.Series) -> FloatArray:
     return np.asarray((values.rank() - 0.5) / len(values), dtype=np.float64)
 
 
-def _known_trials(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
-    is_finite = np.isfinite(trials[metric].astype(float))
-    return trials[is_finite & (trials["status"] == TrialStatus.FINISHED)]
-
-
-def _varied_fields(trials: pd.DataFrame) -> list[str]:
-    from analysis.figures.fields import varied_fields  # the figures import this module
-
-    return varied_fields(trials)
-
-
-def _check_configs(configs: pd.DataFrame, metric: str, trials: pd.DataFrame) -> None:
-    if len(configs) < LEAST_CONFIGS or configs[metric].nunique() < 2:
-        raise NothingToShowError(
-            f"Importance needs at least {LEAST_CONFIGS} finished configs of different {metric}, but study "
-            f"'{trials['study'].iloc[0]}' has {format_count(len(configs), 'config')} of "
-            f"{format_count(configs[metric].nunique(), 'value')}. Resume it, or extend it with --trials."
-        )
-
-
 def _is_choice(values: pd.Series) -> bool:
     is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     return not is_number or values.nunique() <= MAX_CHOICES
-
-
-def _is_ordered(values: pd.Series) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(values))
-
-
-def _distribution(values: pd.Series) -> "optuna.distributions.BaseDistribution":
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-    return (
-        CategoricalDistribution(sorted(values.unique().tolist()))
-        if _is_choice(values)
-        else FloatDistribution(0, 1)
-    )
 
 
 def _row(fields: tuple[str, ...], drawn: FloatArray) -> dict[str, object]:

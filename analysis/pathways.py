@@ -87,14 +87,14 @@ def enrich(
     """Find the gene sets whose genes gather at either end of a ranking by delta.
 
     The same genes, deltas and seed give the same result in any order of genes. Genes of equal delta are
-    ranked by lot: by name, families of genes would stand together and look enriched.
+    ranked at random: by name, families of genes would stand together and look enriched.
 
     Args:
-        delta: Of one perturbation, (n_genes,).
+        delta: One perturbation's change, (n_genes,).
         gene_names: (n_genes,).
         gene_sets: From `read_gene_sets`; those with too few or too many of these genes are left out.
-        seed: Of the permutations.
-        n_permutations: Of the genes, behind NES and FDR.
+        seed: Seed of the permutations.
+        n_permutations: Permutations of the genes, behind NES and FDR.
 
     Returns:
         pathway, n_genes, nes and fdr, sorted by pathway; nes is 0 and fdr 1 where all deltas are equal.
@@ -139,14 +139,6 @@ def compare_pathways(
     n_permutations: int = N_PERMUTATIONS,
 ) -> pd.DataFrame:
     """Enrich one perturbation's observed and predicted deltas.
-
-    Args:
-        predictions: Of one evaluation.
-        gene_sets: From `read_gene_sets`.
-        perturbation: One of the evaluated ones.
-        variants: Whose predictions.
-        seed: Of the permutations, the same on both sides.
-        n_permutations: Of the genes.
 
     Returns:
         evaluation, perturbation, variant, pathway, n_genes, observed_nes, observed_fdr, predicted_nes,
@@ -211,16 +203,9 @@ def summarize_pathway_agreement(
     gene_sets: GeneSets,
     variants: Sequence[str],
     seed: int = 0,
-    n_permutations: int = 100,
+    n_permutations: int = 100,  # fewer than for one perturbation: only NES matters much here
 ) -> pd.DataFrame:
     """Correlate pathways of every perturbation: how Figure 9 would look for each.
-
-    Args:
-        predictions: Of one evaluation.
-        gene_sets: From `read_gene_sets`.
-        variants: Whose predictions.
-        seed: Of the permutations.
-        n_permutations: Of the genes; fewer than for one perturbation, since only NES matters much here.
 
     Returns:
         variant, perturbation, effect_size and what `correlate_pathways` gives; perturbations in their order.
@@ -238,7 +223,7 @@ def summarize_pathway_agreement(
 
 
 def _rank(delta: FloatArray, gene_names: StringArray, seed: int) -> "pd.Series[float]":
-    """Order genes by falling delta, ties by lot, and set ties apart by less than matters."""
+    """Order genes by falling delta, ties at random, and set ties apart by less than matters."""
     by_name = pd.Series(delta.astype(np.float64), index=gene_names).sort_index()
     drawn = by_name.iloc[numpy_generator(seed, "pathways/ties").permutation(len(by_name))]
     ordered = drawn.sort_values(ascending=False, kind="stable")

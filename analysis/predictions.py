@@ -1,4 +1,4 @@
-"""Predicted beside observed deltas of one evaluation, as its folder keeps them."""
+"""Predicted and observed deltas of one evaluation, as its folder keeps them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,16 +14,8 @@ from adapert.evaluation.metrics import pearson_delta
 from adapert.evaluation.predictions import DEG_LAYER, PREDICTIONS_FILE
 from adapert.evaluation.predictions import read_predictions as read_table
 
-__all__ = [
-    "PREDICTIONS_FILE",
-    "Predictions",
-    "choose_perturbation",
-    "choose_variants",
-    "read_predictions",
-]
-
 MODEL, COLLAPSED_MODEL = "adapert", "mean"
-"""What is drawn where nothing is asked for, and what is drawn beside it."""
+"""The model that is drawn by default, and the one it is compared with."""
 
 LARGEST_FIRST = ("large", "medium", "small")
 
@@ -33,14 +25,14 @@ class Predictions:
     """Deltas of one split, predicted by several variants.
 
     Attributes:
-        name: Of the evaluation: its folder's.
+        name: Name of the evaluation's folder.
         perturbations: Names, (n_perturbations,).
         gene_names: Measured genes, (n_genes,).
         observed_delta: In `units`, (n_perturbations, n_genes).
         deg_mask: True DEGs, as `observed_delta`.
         effect_size: ``"small"``, ``"medium"`` or ``"large"``, (n_perturbations,).
         predicted_delta: Variant to its prediction, the mean over its seeds, as `observed_delta`.
-        units: Of deltas.
+        units: Units of the deltas.
     """
 
     name: str
@@ -86,12 +78,21 @@ class Predictions:
         Raises:
             InputError: It is no variant of this evaluation.
         """
-        if variant not in self.predicted_delta:
-            raise InputError(
-                f"There is no variant '{variant}' in this evaluation.{nearest(variant, self.variants)} "
-                f"It has {name_some(self.variants)}."
-            )
+        check_variant(variant, self.variants)
         return self.predicted_delta[variant]
+
+
+def check_variant(variant: str, known: list[str]) -> None:
+    """Refuse a variant that an evaluation does not have.
+
+    Raises:
+        InputError: It is unknown.
+    """
+    if variant not in known:
+        raise InputError(
+            f"There is no variant '{variant}' in this evaluation.{nearest(variant, known)} "
+            f"It has {name_some(known)}."
+        )
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -132,7 +133,7 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def choose_variants(predictions: Predictions) -> tuple[str, str | None]:
-    """Choose what is drawn, and what beside it: `MODEL` and `COLLAPSED_MODEL`, else the first and last.
+    """Choose the model to draw and one to compare it with: `MODEL`, `COLLAPSED_MODEL`, or the first and last.
 
     Returns:
         Two variants; None in place of the second where there is only one.
@@ -150,10 +151,6 @@ def choose_perturbation(predictions: Predictions, variant: str) -> str:
 
     Of the perturbations with the largest effects (large ones, else medium, else small) that have a DEG and a
     Pearson-delta, the one whose Pearson-delta under `variant` is the median, of two the lower.
-
-    Args:
-        predictions: Of a split.
-        variant: Whose Pearson-delta counts.
 
     Raises:
         InputError: No perturbation has a DEG and a Pearson-delta.

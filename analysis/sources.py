@@ -1,15 +1,15 @@
 """All that is drawn of a source: the figures and tables of a data set, an evaluation, and studies' claims."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from adapert.comparison.summary import read_evaluation
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.errors import InputError
+from adapert.evaluation.predictions import PREDICTIONS_FILE
 from adapert.results.load import NothingToShowError, load_per_perturbation
 from adapert.results.study import StudyResults
 from analysis.claims import CLAIMS_STEM, build_claims_table, summarize_claims
@@ -19,10 +19,11 @@ from analysis.figures.recipes import (
     Evaluation,
     Prepared,
     draw_source,
+    select_stems,
 )
-from analysis.pathways import GeneSets, read_gene_sets, summarize_pathway_agreement
-from analysis.predictions import PREDICTIONS_FILE, Predictions, choose_variants, read_predictions
-from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
+from analysis.pathways import read_gene_sets, summarize_pathway_agreement
+from analysis.predictions import Predictions, choose_variants, read_predictions
+from analysis.tables import build_data_tables, build_evaluation_tables, write_table
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
@@ -51,7 +52,7 @@ def draw_data(
 
     Args:
         folder: That `adapert prepare` wrote.
-        directory: Of the files; created if need be, files of the same name are replaced.
+        directory: Target; created if need be, and files of the same name are replaced.
         evaluation: Folder of an evaluation on these data: Figure 8 is of its perturbations, and follows the
             genes of its model's largest predicted changes too.
         only: Stems of the figures and tables; empty takes all.
@@ -63,7 +64,7 @@ def draw_data(
         InputError: No prepared data set or evaluation, a damaged one, or one of other data.
     """
     dataset = read_prepared(folder)
-    tables = _select(build_data_tables(dataset), only)
+    tables = select_stems(build_data_tables(dataset), only)
     predictions = None if evaluation is None else _read_predictions_of(dataset, evaluation)
     return [
         *draw_source(DATA_FIGURES, Prepared(dataset, predictions), directory, only),
@@ -82,8 +83,8 @@ def draw_evaluation(
 
     Args:
         folder: That `adapert evaluate` wrote.
-        directory: Of the files; created if need be, files of the same name are replaced.
-        perturbation: Which one the figures show; None lets them choose.
+        directory: Target; created if need be, and files of the same name are replaced.
+        perturbation: The one to show; None lets the figures choose.
         pathways: GMT file of the gene sets of Figure 9 and its table; None leaves both out.
         only: Stems of the figures and tables; empty takes all.
 
@@ -94,7 +95,7 @@ def draw_evaluation(
         InputError: No evaluation, a damaged one, no such perturbation, or no GMT file.
     """
     frame, record = read_evaluation(folder)
-    tables = _select(build_evaluation_tables(frame, record), only)
+    tables = select_stems(build_evaluation_tables(frame, record), only)
     gene_sets = None if pathways is None else read_gene_sets(pathways)
     paths: list[Path] = []
     if (folder / PREDICTIONS_FILE).is_file():
@@ -103,38 +104,40 @@ def draw_evaluation(
             evaluation.predictions.row_of(perturbation)
         paths = draw_source(EVALUATION_FIGURES, evaluation, directory, only)
         if gene_sets is not None and (not only or PATHWAYS_STEM in only):
-            tables.append(_build_pathways(evaluation.predictions, gene_sets, record))
+            predictions = evaluation.predictions
+            variants = [name for name in choose_variants(predictions) if name is not None]
+            agreement = summarize_pathway_agreement(predictions, gene_sets, variants)
+            tables.append(build_pathway_table(agreement, record))
     else:
         _LOGGER.info(f"Left out Figures 1 and 9: '{folder}' has no '{PREDICTIONS_FILE}'.")
     return [*paths, *(path for table in tables for path in write_table(table, directory))]
 
 
 def summarize_study_claims(studies: Sequence[StudyResults], split: str = "validation") -> pd.DataFrame | None:
-    """Judge the paper's claims by the ablations and sensitivity studies among some studies.
+    """Test the paper's claims on the ablations and sensitivity studies among some studies.
 
     Args:
         studies: Those of other designs, or without a finished trial of the split, are passed
             over.
-        split: Which perturbations.
+        split: Split that is compared.
 
     Returns:
-        As `summarize_claims`, study by study; None where no claim can be judged.
+        As `summarize_claims`, study by study; None where no claim can be tested.
 
     Raises:
         InputError: A damaged study.
     """
     parts = []
     for study in studies:
-        design = study.design
-        if design not in ("ablation", "sensitivity"):
+        if study.design not in ("ablation", "sensitivity"):
             continue
         try:
             frame = load_per_perturbation(study)
         except NothingToShowError:
             continue
-        selected = frame[frame["split"] == split]
-        is_ablation = design == "ablation"
-        parts.append(summarize_claims(selected if is_ablation else None, None if is_ablation else selected))
+        chosen = frame[frame["split"] == split]
+        is_ablation = study.design == "ablation"
+        parts.append(summarize_claims(chosen) if is_ablation else summarize_claims(sensitivity=chosen))
     claims = [part for part in parts if len(part)]
     return pd.concat(claims, ignore_index=True) if claims else None
 
@@ -155,12 +158,3 @@ def _read_predictions_of(dataset: PreparedDataset, folder: Path) -> Predictions 
             "Name the evaluation's own data, or draw the two one after the other."
         )
     return read_predictions(folder) if (folder / PREDICTIONS_FILE).is_file() else None
-
-
-def _build_pathways(predictions: Predictions, gene_sets: GeneSets, record: Mapping[str, Any]) -> PaperTable:
-    variants = [variant for variant in choose_variants(predictions) if variant is not None]
-    return build_pathway_table(summarize_pathway_agreement(predictions, gene_sets, variants), record)
-
-
-def _select(tables: Sequence[PaperTable], only: Collection[str]) -> list[PaperTable]:
-    return [table for table in tables if not only or table.stem in only]

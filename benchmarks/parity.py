@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
-from adapert.data.differential import call_degs, mann_whitney_p_values, sort_controls, sum_cells
+from adapert.data.differential import call_degs, mann_whitney, sort_controls, sum_cells
 from adapert.data.schema import GENE_SEPARATOR, BoolArray, FloatArray, IntArray, StringArray
 from adapert.evaluation.catalogue import METRICS, compute_metrics
 from adapert.evaluation.de_metrics import DifferentialExpression, log2_fold_change
@@ -261,7 +261,7 @@ def _test(case: Case, cells: FloatArray) -> DifferentialExpression:
     changes, degs = [], []
     for name in case.perturbations:
         own = cells[case.labels == name]
-        p_values = mann_whitney_p_values(scipy.sparse.csr_array(own), sorted_controls)
+        p_values = mann_whitney(scipy.sparse.csr_array(own), sorted_controls).p_values
         degs.append(call_degs(p_values, "fdr"))
         changes.append(log2_fold_change(sum_cells(own).mean, sum_cells(controls).mean))
     return DifferentialExpression(log2_fold_change=np.stack(changes), deg_mask=np.stack(degs))

@@ -80,7 +80,7 @@ def test_a_split_is_evaluated_and_counted(simulated: Simulated, tmp_path):
     plan = ComparisonPlan(split="test", models=("control", "mean"))
     found = adapert.evaluate(data=simulated.prepared, workspace=tmp_path, plan=plan)
     assert set(found.summary["variant"]) >= {"control", "mean"}
-    assert found.opening.number == 1
+    assert found.access.number == 1
     with pytest.raises(InputError, match="--again"):
         adapert.evaluate(data=simulated.prepared, workspace=tmp_path, plan=plan)
 

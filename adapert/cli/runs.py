@@ -61,7 +61,8 @@ def predict(
         with whole_file(contexts) as beside:
             write_csv(predictions.contexts, beside)
     if picture:
-        from analysis.figures.context import plot_context, summarize_context, write_picture
+        from analysis.figures.context import plot_context, summarize_context
+        from analysis.figures.writing import write_picture
 
         nodes = summarize_context(predictions.contexts, predictions.deltas, str(predictions.deltas.index[0]))
         write_picture(plot_context(nodes, predictions.edges, predictions.units), picture)
@@ -71,16 +72,16 @@ def predict(
 
 
 def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
-    """Run a tracked trial again and compare its metrics; exit status 1 if any differs."""
+    """Run a tracked trial again, on this machine, and compare its metrics; exit status 1 if any differs."""
     from adapert.api import rerun as rerun_trial
-    from adapert.prediction.rerun import describe_result
-    from adapert.training.loop import DivergedError
+    from adapert.cli.entry import exit_status
+    from adapert.prediction.rerun import RerunError, describe_result
 
     try:
         result = rerun_trial(run, workspace, data=data)
-    except DivergedError as error:
+    except RerunError as error:
         print_error(str(error))
-        raise typer.Exit(1) from error
+        raise typer.Exit(exit_status(error.closing)) from error
     _print_comparison(result)
     console.print(describe_result(result), soft_wrap=True)
     console.print(f"Tracked as run {result.rerun}.", soft_wrap=True)

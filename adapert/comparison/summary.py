@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from adapert.csv_files import write_csv
-from adapert.errors import InputError
+from adapert.errors import InputError, name_some
 from adapert.evaluation.catalogue import check_metrics, find_metric
 from adapert.files import parse_json, whole_directory
+from adapert.records import LONG_COLUMNS
 from adapert.statistics.estimates import CONFIDENCE, summarize_by
 from adapert.statistics.families import MODELS, compare_models
 from adapert.statistics.pairs import ALL as ALL
@@ -118,13 +119,19 @@ def read_evaluation(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read an evaluation: its long table, and the record of what was opened and how it was scored.
 
     Raises:
-        InputError: A file that is missing or damaged, or a metric that the catalogue does not have.
+        InputError: A file or a column that is missing or damaged, or a metric that the catalogue lacks.
     """
     record = read_record(folder)
     try:
         frame = pd.read_parquet(folder / TABLE_FILE)
     except (OSError, ValueError) as error:
         raise _unreadable(folder, error) from error
+    if missing := [column for column in LONG_COLUMNS if column not in frame]:
+        raise InputError(
+            f"An evaluation's table must have the columns {', '.join(LONG_COLUMNS)}, but "
+            f"'{folder / TABLE_FILE}' has no {name_some(missing)}. Name a folder that "
+            "'adapert evaluate' wrote."
+        )
     check_metrics(frame["metric"].unique(), f"'{folder / TABLE_FILE}'")
     return frame, record
 

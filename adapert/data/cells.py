@@ -1,6 +1,6 @@
-"""Single cells measured: labelled, split, normalised, compared with their controls.
+"""Measure single cells: label, split, normalise and compare them with their controls.
 
-Whatever has a size that grows with the cells lies on disk, and a stretch of it at a time in memory.
+Whatever grows with the number of cells is on disk, and a chunk of it at a time in memory.
 """
 
 import logging
@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse
 
 from adapert.data.choices import PrepareChoices
+from adapert.data.columns import BATCH, CELL_LINE, PERTURBATION, find_column, require_column
 from adapert.data.differential import DEG_TESTS, call_degs
 from adapert.data.effect_size import effect_size_bounds
 from adapert.data.effects import (
@@ -34,11 +35,11 @@ from adapert.data.formats.matrices import (
     check_layer,
     describe_layer,
     read_annotations,
-    read_stretches,
+    read_chunks,
 )
 from adapert.data.formats.stored import StoredRows
 from adapert.data.genes import GeneSymbols, read_symbols, select_cell_genes
-from adapert.data.labelled import LabelledCells, find_columns, label_cells
+from adapert.data.labelled import LabelledCells, label_cells
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.understood import note_dates
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellWriter, read_cells
@@ -49,23 +50,23 @@ from adapert.errors import InputError, format_count
 _LOGGER = logging.getLogger(__name__)
 
 COUNTS_LAYER = "counts"
-"""The layer that is taken for raw counts where none is named."""
+"""Layer of raw counts where none is named."""
 
 TESTED_AT_ONCE = 2**25
-"""Values of control cells in memory while DEGs are called: the genes are tested in blocks of so many."""
+"""Values in memory while DEGs are called: the genes are tested in blocks of this size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What of a file is kept, decided before any value is read.
+    """The part of a file that is kept, decided before any value is read.
 
     Attributes:
-        file: The file.
-        layer: The layer that is read; ``None`` for ``X``.
+        file: Its matrices.
+        layer: Layer that is read; ``None`` for ``X``.
         columns: Columns in use, by the choice they stand for.
-        symbols: Of the file's genes.
-        cells: Their labels and matching groups.
-        split: Of the perturbations.
+        symbols: Gene symbols of the file.
+        cells: Labels and matching groups of the cells.
+        split: Perturbations of each split.
     """
 
     file: MatrixFile
@@ -135,15 +136,14 @@ def _choose_cells(
     symbols = read_symbols(file.genes_of(layer), choices.gene_column)
     note_dates(symbols.names, rule)
     rule = rule.with_genes(symbols.names.tolist(), symbols.ids)
-    columns = find_columns(file.obs, choices)
+    columns = {
+        "perturbation_column": require_column(file.obs, PERTURBATION, choices.perturbation_column),
+        "batch_column": find_column(file.obs, BATCH, choices.batch_column),
+        "cell_line_column": find_column(file.obs, CELL_LINE, choices.cell_line_column),
+    }
     cells = label_cells(file.obs, columns, choices, rule)
     split = choose_split(
-        cells.perturbations,
-        rule,
-        split_file,
-        choices.split_seed,
-        choices.split_fractions,
-        cells.dropped,
+        cells.perturbations, rule, split_file, choices.split_seed, choices.split_fractions, cells.dropped
     )
     return Kept(
         file=file.matrices(layer), layer=layer, columns=columns, symbols=symbols, cells=cells, split=split
@@ -179,7 +179,7 @@ def _store_expression(
     check, library_sizes = ValueCheck(), []
 
     def read() -> Iterator[scipy.sparse.csr_array]:
-        for part in read_stretches(kept.file, kept.layer, np.sort(cells.rows), scratch):
+        for part in read_chunks(kept.file, kept.layer, np.sort(cells.rows), scratch):
             check.add(part)
             library_sizes.append(part.sum(axis=1, dtype=np.float64))
             yield part
@@ -207,7 +207,7 @@ def _store_expression(
 
 
 def _note_values(is_counts: bool, layer: str | None, choices: PrepareChoices) -> None:
-    # scanpy keeps log values of all genes in .raw, beside a scaled X that is of no use.
+    # scanpy keeps log values of all genes in .raw; the scaled X next to them is of no use here.
     if choices.counts_layer not in (None, RAW) and not is_counts:
         raise InputError(
             f"--counts-layer must hold raw counts, but '{choices.counts_layer}' holds fractions. Name "
@@ -224,9 +224,9 @@ def _write_controls(
     batch_index = cells.batch_index[controls]
     sums = GroupSums.zeros(len(cells.batches), expression.n_genes)
     with CellWriter(folder) as written:
-        for stretch, part in expression.stretches(controls):
-            written.append(part, 0, batch_index[stretch])
-            sums.add(part, batch_index[stretch])
+        for chunk, part in expression.chunks(controls):
+            written.append_cells(part, 0, batch_index[chunk])
+            sums.add(part, batch_index[chunk])
     return match_controls(sums, cells.batch_lines, min_batch_controls)
 
 
@@ -245,7 +245,10 @@ def _call_all_degs(
     p_values = {name: np.ones(expression.n_genes) for name in cells.perturbations}
     for controls, names in _comparisons(cells):
         groups = [controls, *(cells.cells_of(name) for name in names)]
-        for genes in _cut_genes(expression, max(map(expression.n_values, groups))):
+        # Blocks of genes in which the largest group of cells has about TESTED_AT_ONCE values.
+        n_blocks = min(1 + max(map(expression.n_values, groups)) // TESTED_AT_ONCE, expression.n_genes)
+        edges = np.linspace(0, expression.n_genes, n_blocks + 1).astype(int).tolist()
+        for genes in (slice(start, stop) for start, stop in pairwise(edges)):
             test = DEG_TESTS[choices.deg_test](expression.of(controls, genes))
             for name in names:
                 own_cells = expression.of(cells.cells_of(name), genes)
@@ -266,14 +269,6 @@ def _comparisons(cells: LabelledCells) -> Iterator[tuple[IntArray, list[str]]]:
         yield controls[is_own] if is_own.any() else controls, names
 
 
-def _cut_genes(expression: StoredExpression, n_values: int) -> Iterator[slice]:
-    """Cut the genes into blocks in which the largest group of cells has `TESTED_AT_ONCE` values or so."""
-    n_blocks = min(1 + n_values // TESTED_AT_ONCE, expression.n_genes)
-    edges = np.linspace(0, expression.n_genes, n_blocks + 1).astype(int).tolist()
-    for start, stop in pairwise(edges):
-        yield slice(start, stop)
-
-
 def _measure_effects(
     names: Sequence[str],
     expression: StoredExpression,
@@ -287,7 +282,7 @@ def _measure_effects(
         own = cells.cells_of(name)
         batches, group = np.unique(cells.batch_index[own], return_inverse=True)
         sums = GroupSums.zeros(len(batches), expression.n_genes)
-        for stretch, part in expression.stretches(own):
-            written.append(part, number, cells.batch_index[own[stretch]])
-            sums.add(part, group[stretch])
+        for chunk, part in expression.chunks(own):
+            written.append_cells(part, number, cells.batch_index[own[chunk]])
+            sums.add(part, group[chunk])
         yield measure_effect(sums, batches, matched.batch_mean, deg_masks[name])

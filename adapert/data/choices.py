@@ -1,4 +1,4 @@
-"""What `adapert prepare` may be told about its input, and what it decides."""
+"""The choices of `adapert prepare`: what its input means, and how it is prepared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from adapert.data.splits import DEFAULT_FRACTIONS, check_fractions
 from adapert.errors import InputError
 
 MAX_UNITS = 40
-"""Characters: they stand in labels of axes."""
+"""Most characters: units are part of axis labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,23 +21,23 @@ class PrepareChoices:
     Attributes:
         kind: ``"cells"``, or ``"responses"`` for a table of perturbations by genes that holds deltas.
         where: Rows to keep, each ``column=value``; values of the same column add up.
-        counts_layer: Of raw counts, or ``raw.X``; ``None`` for a layer ``counts``, else ``X``. Cells only.
-        perturbation_column: Of `obs`; responses may have perturbations as the index instead.
+        counts_layer: Layer of raw counts; ``None`` for a layer ``counts``, else ``X``. Cells only.
+        perturbation_column: Column of `obs`; responses may have perturbations as the index instead.
         control: Label of unperturbed cells or a pattern of such (``NegCtrl*``), or several; ``None`` for
             any usual control word.
         missing_is_control: Whether cells without a label are controls. Cells only.
-        group_guides: Whether guides of one gene (``A2M_1``, ``A2M_2``) are put together. Cells only.
+        group_guides: Whether guides of one gene (``A2M_1``, ``A2M_2``) are pooled. Cells only.
         batch_column: Sequencing batch. Cells only.
         cell_line_column: Cell line. Cells only.
-        gene_column: Gene symbols, of `var`.
+        gene_column: Column of `var` with gene symbols.
         significant_layer: Layer that marks DEGs; ``None`` for a layer ``significant``. Responses only.
         n_cells_column: Cells of each perturbation. Responses only.
-        units: Of the values, for labels and captions. Responses only; those of cells are log1p units.
-        n_genes: Highly variable (cells) or most often responding (responses) genes to keep, beside
+        units: Units of the values, for labels and captions. Responses only; those of cells are log1p units.
+        n_genes: Highly variable (cells) or most often responding (responses) genes to keep, and
             the perturbed ones.
-        min_cells: Cells a perturbation must have.
-        min_batch_controls: Controls a matching group must have to be compared with its own.
-        deg_test: Mann-Whitney, or Welch's t. Cells only.
+        min_cells: Least number of cells of a perturbation.
+        min_batch_controls: Least number of controls for a matching group to be compared with its own.
+        deg_test: Mann-Whitney or Welch's t-test. Cells only.
         deg_adjust: Whether p-values are adjusted. Cells only.
         effect_size_groups: By fixed shares of the genes, or tertiles of the training perturbations.
         split_fractions: Shares of train, validation and test.
@@ -108,11 +108,7 @@ class PrepareChoices:
         return (self.control,) if isinstance(self.control, str) else self.control or ()
 
     def guessed(self, found: Mapping[str, str | None]) -> dict[str, str]:
-        """Pick the columns and layers that were found without having been chosen.
-
-        Args:
-            found: Column or layer in use by the choice it stands for; ``None`` for none.
-        """
+        """Pick the columns and layers in use, by choice, that were found without having been chosen."""
         return {
             choice: name
             for choice, name in found.items()

@@ -1,4 +1,4 @@
-"""Which column of a cell table says what: named by the user, or guessed and reported."""
+"""The role of each column of a cell table: named by the user, or guessed and reported."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from adapert.errors import InputError, name_some, nearest
 
 @dataclass(frozen=True)
 class Role:
-    """What a column may say.
+    """What a column may hold.
 
     Attributes:
-        name: In the words of messages.
-        option: The option that names the column.
-        guesses: Usual names, the likeliest first; compared without case.
+        name: Name in messages.
+        option: Option that names the column.
+        guesses: Usual names of the column, the likeliest first; compared without case.
     """
 
     name: str
@@ -61,7 +61,7 @@ def find_column(table: pd.DataFrame, role: Role, explicit: str | None) -> str | 
 
     Args:
         table: Cells' or genes' annotations.
-        role: What the column says.
+        role: What the column holds.
         explicit: The user's name for it; ``None`` to guess.
 
     Returns:

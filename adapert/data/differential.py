@@ -6,7 +6,7 @@ Mann-Whitney is the field's (cell-eval, pdex) and the default; Welch's t needs n
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse
@@ -28,15 +28,15 @@ VALUES_AT_ONCE = 2**22
 """Values that are sorted at once, gene by gene: large groups of cells need no large dense copy."""
 
 NO_SPREAD = 1e-12
-"""Share of the sum of squares below which a sum of squared deviations is rounding."""
+"""Share of the sum of squares below which a sum of squared deviations is rounding error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tested:
-    """What a test says of each gene.
+    """Result of a test of each gene.
 
     Attributes:
-        statistic: Of the perturbed cells, (n_genes,).
+        statistic: U or t of the perturbed cells, (n_genes,).
         p_values: Two-sided, (n_genes,).
     """
 
@@ -45,7 +45,7 @@ class Tested:
 
 
 TestCells: TypeAlias = Callable[[Expression], Tested]
-"""Tests a perturbation's cells against controls that it holds."""
+"""Test of a perturbation's cells against control cells that it was made with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class SortedControls:
 
 @dataclass(frozen=True, kw_only=True)
 class CellSums:
-    """Sufficient statistics of a group of cells; those of disjoint groups add up.
+    """Sufficient statistics of a group of cells.
 
     Attributes:
         n_cells: Number of cells.
@@ -87,13 +87,6 @@ class CellSums:
     n_cells: int
     sums: FloatArray
     square_sums: FloatArray
-
-    def __add__(self, other: "CellSums") -> "CellSums":
-        return CellSums(
-            n_cells=self.n_cells + other.n_cells,
-            sums=self.sums + other.sums,
-            square_sums=self.square_sums + other.square_sums,
-        )
 
     @property
     def mean(self) -> FloatArray:
@@ -112,8 +105,8 @@ def variance_of(n_cells: int | FloatArray, sums: FloatArray, square_sums: FloatA
 
     Args:
         n_cells: Number of cells; anything that `sums` broadcasts with.
-        sums: Of expression.
-        square_sums: Of its square, as `sums`.
+        sums: Sums of expression.
+        square_sums: Sums of its square, as `sums`.
     """
     deviations = square_sums - sums * (sums / n_cells)
     deviations[deviations < NO_SPREAD * square_sums] = 0.0  # what rounding leaves
@@ -121,29 +114,23 @@ def variance_of(n_cells: int | FloatArray, sums: FloatArray, square_sums: FloatA
     return variance
 
 
-def mann_whitney_p_values(expression: Expression, controls: SortedControls) -> FloatArray:
-    """Give the p-values of `mann_whitney`, (n_genes,)."""
-    return mann_whitney(expression, controls).p_values
-
-
 def sort_controls(expression: Expression) -> SortedControls:
-    """Sort control cells for `mann_whitney`.
-
-    Args:
-        expression: Control cells, (n_cells, n_genes).
-    """
+    """Sort control cells, (n_cells, n_genes), for `mann_whitney`."""
     n_cells = expression.shape[0]
-    counted = [_count_distinct(_with_infinity(ordered)) for ordered in _sorted_by_gene(expression)]
-    n_distinct = np.concatenate([part.n_distinct for part in counted])
-    n_values = np.concatenate([part.n_values for part in counted]) - 1
+    blocks = [
+        _count_distinct(np.pad(ordered, ((0, 0), (0, 1)), constant_values=np.inf))
+        for ordered in _sorted_by_gene(expression)
+    ]
+    counted = _join(blocks)
     return SortedControls(
         n_cells=n_cells,
-        values=np.concatenate([part.values for part in counted]),
-        n_below=np.concatenate([part.n_below for part in counted]),
-        gene_start=starts_of(n_distinct),
-        n_zeros=n_cells - n_values,
-        n_negative=np.concatenate([part.n_negative for part in counted]),
-        tie_sum=np.concatenate([_sum_by_gene(part, _tie_term(part.counts)) for part in counted]),
+        values=counted.values,
+        n_below=counted.n_below,
+        gene_start=starts_of(counted.n_distinct),
+        n_zeros=n_cells - (counted.n_values - 1),
+        n_negative=counted.n_negative,
+        # Block by block: a gene number for every value of all genes would take as much memory as they do.
+        tie_sum=np.concatenate([_sum_by_gene(block, _tie_term(block.counts)) for block in blocks]),
     )
 
 
@@ -164,13 +151,11 @@ def mann_whitney(expression: Expression, controls: SortedControls) -> Tested:
         U, and p-values; 1 for a gene that is the same in every cell.
     """
     n_cells, n_genes = expression.shape
-    counted = [_count_distinct(ordered) for ordered in _sorted_by_gene(expression)]
-    n_distinct = np.concatenate([part.n_distinct for part in counted])
-    values = np.concatenate([part.values for part in counted])
-    counts = np.concatenate([part.counts for part in counted])
-    gene = np.repeat(np.arange(n_genes), n_distinct)
-    below, tied = _look_up(values, n_distinct, controls)
-    n_zeros = n_cells - np.concatenate([part.n_values for part in counted])
+    counted = _join([_count_distinct(ordered) for ordered in _sorted_by_gene(expression)])
+    values, counts = counted.values, counted.counts
+    gene = np.repeat(np.arange(n_genes), counted.n_distinct)
+    below, tied = _look_up(values, counted.n_distinct, controls)
+    n_zeros = n_cells - counted.n_values
 
     below = below + np.where(values > 0, controls.n_zeros[gene], 0)
     pairs = np.bincount(gene, counts * (below + tied / 2), n_genes)
@@ -181,11 +166,7 @@ def mann_whitney(expression: Expression, controls: SortedControls) -> Tested:
 
 
 def sum_cells(expression: Expression) -> CellSums:
-    """Sum cells up for `welch`.
-
-    Args:
-        expression: (n_cells, n_genes).
-    """
+    """Sum cells, (n_cells, n_genes), for `welch`."""
     n_cells, n_genes = expression.shape
     if isinstance(expression, np.ndarray):
         sums = expression.sum(axis=0, dtype=np.float64)
@@ -202,10 +183,6 @@ def welch(cells: CellSums, controls: CellSums) -> Tested:
 
     What ``scipy.stats.ttest_ind(cells, controls, equal_var=False)`` gives, from sums alone; where scipy
     has no answer (one cell, or a gene that is the same in every cell) p is 1.
-
-    Args:
-        cells: The perturbation's.
-        controls: To compare with.
 
     Returns:
         t, NaN where scipy has none; and p-values of Student's t at Welch's degrees of freedom.
@@ -243,7 +220,7 @@ def call_degs(p_values: FloatArray, adjust: DegAdjust) -> BoolArray:
     """Call the differentially expressed genes of one perturbation.
 
     Args:
-        p_values: Of each gene, (n_genes,).
+        p_values: One per gene, (n_genes,).
         adjust: ``"fdr"`` controls the false discovery rate within the perturbation
             (Benjamini-Hochberg); ``"none"`` is Eq. 14 to the letter.
 
@@ -258,8 +235,7 @@ def call_degs(p_values: FloatArray, adjust: DegAdjust) -> BoolArray:
     return degs
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Distinct:
+class _Distinct(NamedTuple):
     """Distinct non-zero values of some genes, in order.
 
     Attributes:
@@ -294,10 +270,6 @@ def _sorted_by_gene(expression: Expression) -> Iterator[FloatArray]:
         yield ordered
 
 
-def _with_infinity(ordered: FloatArray) -> FloatArray:
-    return np.append(ordered, np.full((len(ordered), 1), np.inf, dtype=ordered.dtype), axis=1)
-
-
 def _count_distinct(ordered: FloatArray) -> _Distinct:
     is_value = ordered != 0
     is_new = is_value.copy()
@@ -315,6 +287,15 @@ def _count_distinct(ordered: FloatArray) -> _Distinct:
     )
 
 
+def _join(blocks: list[_Distinct]) -> _Distinct:
+    return _Distinct(*(np.concatenate(arrays) for arrays in zip(*blocks, strict=True)))
+
+
+def _sum_by_gene(block: _Distinct, values: FloatArray) -> FloatArray:
+    gene = np.repeat(np.arange(len(block.n_distinct)), block.n_distinct)
+    return np.bincount(gene, values, len(block.n_distinct)).astype(np.float64, copy=False)
+
+
 def _look_up(values: FloatArray, n_distinct: IntArray, controls: SortedControls) -> tuple[IntArray, IntArray]:
     """Find each value among its gene's controls.
 
@@ -322,21 +303,15 @@ def _look_up(values: FloatArray, n_distinct: IntArray, controls: SortedControls)
         Non-zero controls below each value, and tied with it, (n_values,).
     """
     sought = controls.values
-    stretches = pairwise(controls.gene_start.tolist()), pairwise(starts_of(n_distinct).tolist())
+    spans = pairwise(controls.gene_start.tolist()), pairwise(starts_of(n_distinct).tolist())
     # One gene at a time: its controls fit in the processor's cache, those of all genes do not.
-    found = [sought[a:b].searchsorted(values[c:d]) for (a, b), (c, d) in zip(*stretches, strict=True)]
+    found = [sought[a:b].searchsorted(values[c:d]) for (a, b), (c, d) in zip(*spans, strict=True)]
     index = np.concatenate(found) + np.repeat(controls.gene_start[:-1], n_distinct)
     below = controls.n_below[index]
     tied = np.zeros(len(values), dtype=np.int32)
     hits = np.flatnonzero(controls.values[index] == values)
     tied[hits] = controls.n_below[index[hits] + 1] - below[hits]
     return below, tied
-
-
-def _sum_by_gene(part: _Distinct, values: FloatArray) -> FloatArray:
-    gene = np.repeat(np.arange(len(part.n_distinct)), part.n_distinct)
-    sums: FloatArray = np.bincount(gene, values, len(part.n_distinct)).astype(np.float64)
-    return sums
 
 
 def _tie_term(counts: IntArray | FloatArray) -> FloatArray:

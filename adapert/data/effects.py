@@ -1,4 +1,4 @@
-"""What each perturbation's cells say, against the controls matched to them."""
+"""The effect of each perturbation: its cells compared with the controls matched to them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ class Effect:
     Attributes:
         delta: Mean perturbed minus mean matched control, log1p units, (n_genes,).
         deg_mask: Differentially expressed genes, (n_genes,).
-        n_cells: Cells of the perturbation.
         group_batch_index: Matching group of each group, (n_groups,).
         group_mean: Mean expression, log1p units, (n_groups, n_genes).
         group_n_cells: (n_groups,).
@@ -28,7 +27,6 @@ class Effect:
 
     delta: FloatArray
     deg_mask: BoolArray
-    n_cells: int
     group_batch_index: IntArray
     group_mean: FloatArray
     group_n_cells: IntArray
@@ -36,7 +34,7 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """All that a data file gives, before network and text are joined to it.
+    """All that a data file holds, before network and text are joined to it.
 
     Attributes:
         gene_names: Genes kept, in the order of their names, (n_genes,).
@@ -65,7 +63,7 @@ class MatchedControls:
 
     Attributes:
         mean: Over all controls, log1p units, (n_genes,).
-        batch_mean: Of the controls matched to each group, (n_batches, n_genes).
+        batch_mean: Mean of the controls matched to each group, (n_batches, n_genes).
         n_matched_outside: Groups with too few controls of their own.
     """
 
@@ -76,7 +74,7 @@ class MatchedControls:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupSums:
-    """Sums of expression over the cells of each group, to which cells are added in stretches.
+    """Sums of expression over the cells of each group, to which cells are added in chunks.
 
     Attributes:
         sums: log1p units, (n_groups, n_genes).
@@ -92,11 +90,9 @@ class GroupSums:
         return cls(sums=np.zeros((n_groups, n_genes)), n_cells=np.zeros(n_groups, dtype=np.int64))
 
     def add(self, expression: scipy.sparse.csr_array, group: IntArray) -> None:
-        """Add cells, one after the other: the same cells in any stretches give the same sums.
+        """Add cells, log1p units, (n_cells, n_genes), to their groups, (n_cells,).
 
-        Args:
-            expression: log1p units, (n_cells, n_genes).
-            group: Of each cell, (n_cells,).
+        One after the other, so that the same cells in any chunks give the same sums.
         """
         n_genes = self.sums.shape[1]
         place = np.repeat(group.astype(np.int64) * n_genes, np.diff(expression.indptr)) + expression.indices
@@ -107,13 +103,12 @@ class GroupSums:
 def match_controls(controls: GroupSums, batch_lines: StringArray, min_batch_controls: int) -> MatchedControls:
     """Find each matching group's control profile.
 
-    A group with fewer controls than asked for takes those of its cell line, and if these are too
-    few as well, all.
+    A group with too few controls takes those of its cell line, or all where these are too few as well.
 
     Args:
-        controls: Sums of the control cells of each matching group.
+        controls: Sums of each matching group's control cells.
         batch_lines: Cell line of each matching group, (n_batches,).
-        min_batch_controls: Controls that are enough.
+        min_batch_controls: Least number of controls.
     """
     sums, counts, n_batches = controls.sums, controls.n_cells, len(batch_lines)
     batch_mean = np.empty(sums.shape, dtype=np.float32)
@@ -135,8 +130,8 @@ def measure_effect(
     """Average a perturbation's cells by matching group, and their difference from controls over cells.
 
     Args:
-        groups: Sums of the perturbation's cells of each matching group that it occurs in.
-        batches: These matching groups, (n_groups,).
+        groups: Sums of the perturbation's cells by matching group.
+        batches: Number of each of these matching groups, (n_groups,).
         batch_control_mean: From `match_controls`, (n_batches, n_genes).
         deg_mask: Differentially expressed genes, (n_genes,).
     """
@@ -146,7 +141,6 @@ def measure_effect(
     return Effect(
         delta=delta.astype(np.float32),
         deg_mask=deg_mask,
-        n_cells=int(counts.sum()),
         group_batch_index=batches.astype(np.int32),
         group_mean=means.astype(np.float32),
         group_n_cells=counts.astype(np.int32),
@@ -156,19 +150,12 @@ def measure_effect(
 def write_effects(
     writer: FolderWriter, names: Sequence[str], effects: Iterable[Effect], bounds: tuple[float, float]
 ) -> None:
-    """Write one split's perturbations as they are measured, as a `PerturbationTable`.
-
-    Args:
-        writer: Of the split's folder.
-        names: The split's perturbations, in order.
-        effects: Effect of each.
-        bounds: From `effect_size_bounds`.
-    """
+    """Write one split's perturbations as they are measured, as a `PerturbationTable`."""
     for number, effect in enumerate(effects):
         n_groups = len(effect.group_n_cells)
         writer.append("delta", effect.delta[None])
         writer.append("deg_mask", effect.deg_mask[None])
-        writer.append("n_cells", np.array([effect.n_cells], dtype=np.int32))
+        writer.append("n_cells", effect.group_n_cells.sum(keepdims=True, dtype=np.int32))
         writer.append("effect_size", group_effect_sizes(effect.deg_mask.sum()[None], bounds))
         writer.append("group_perturbation_index", np.full(n_groups, number, dtype=np.int32))
         writer.append("group_batch_index", effect.group_batch_index)

@@ -1,5 +1,6 @@
 """Text embeddings of genes: read from npz, tables or GenePT's pickle, aligned to the graph's nodes."""
 
+import gzip
 import io
 import json
 import logging
@@ -7,9 +8,9 @@ import math
 import pickle
 import re
 import zipfile
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
 
@@ -147,7 +148,7 @@ def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
-    """Read an array whose header tells of no objects, and of no more bytes than are there and fit."""
+    """Read an array whose header declares no objects, and no more bytes than are there and fit."""
     member = f"{name}.npy"
     with archive.open(member) as file:
         is_first_version = np.lib.format.read_magic(file) == (1, 0)
@@ -200,27 +201,17 @@ class _FastUnpickler(_Plain, pickle.Unpickler):
 
 
 class _FrugalUnpickler(_Plain, pickle._Unpickler):
-    """For all others: Python's own, which is slow, and takes no more memory than there is content."""
+    """For all others: Python's own, which is slow, but takes no more memory than the content needs."""
 
 
-def _read_pickle(path: Path) -> tuple[StringArray, FloatArray]:
-    try:
-        with open_binary(path) as file:
-            data = file.read()
-        unpickler = _FastUnpickler if _is_plain(data) else _FrugalUnpickler
-        content = unpickler(io.BytesIO(data)).load()
-    except InputError:
-        raise
-    except Exception as error:  # a damaged pickle may raise nearly anything
-        raise InputError(
-            f"The text embeddings must be a pickle, but '{path}' is damaged or something else. Copy it "
-            "again, or give them as .npz, .csv or .parquet."
-        ) from error
-    return _read_dict(content, path)
+def _load_pickle(file: gzip.GzipFile | io.BufferedReader) -> Any:
+    data = file.read()
+    unpickler = _FastUnpickler if _is_plain(data) else _FrugalUnpickler
+    return unpickler(io.BytesIO(data)).load()
 
 
 def _is_plain(data: bytes) -> bool:
-    """Tell whether a pickle has but texts, numbers, lists and dicts, and numbers them as Python does."""
+    """Check that a pickle has only texts, numbers, lists and dicts, and numbers them as Python does."""
     position = 0
     while True:
         match = PLAIN_OPERATIONS.match(data, position)
@@ -236,16 +227,18 @@ def _is_plain(data: bytes) -> bool:
             return operation == b"."
 
 
-def _read_json(path: Path) -> tuple[StringArray, FloatArray]:
+def _read_dict_file(
+    path: Path, form: str, load: Callable[[gzip.GzipFile | io.BufferedReader], Any]
+) -> tuple[StringArray, FloatArray]:
     try:
         with open_binary(path) as file:
-            content = json.load(file)
+            content = load(file)
     except InputError:
         raise
-    except (ValueError, OSError, EOFError, RecursionError, zlib.error) as error:
+    except Exception as error:  # a damaged pickle may raise nearly anything
         raise InputError(
-            f"The text embeddings must be JSON, but '{path}' is damaged or something else. Copy it again, or "
-            "give them as .npz, .csv or .parquet."
+            f"The text embeddings must be {form}, but '{path}' is damaged or something else. Copy it "
+            "again, or give them as .npz, .csv or .parquet."
         ) from error
     return _read_dict(content, path)
 
@@ -260,17 +253,13 @@ def _read_dict(content: Any, path: Path) -> tuple[StringArray, FloatArray]:
         )
     if not content:
         raise InputError(f"The text embeddings must not be empty, but '{path}' is.")
-    symbols = list(content)
-    return np.array(symbols), _stack(symbols, list(content.values()), path)
-
-
-def _stack(symbols: Sequence[str], rows: Sequence[Sequence[float]], path: Path) -> FloatArray:
+    symbols, rows = list(content), list(content.values())
     length = len(rows[0])
     ragged = [symbol for symbol, row in zip(symbols, rows, strict=True) if len(row) != length]
     if ragged:
         raise InputError(
             f"Text embeddings must all have one length, but of {len(rows)} in '{path}' {len(ragged)} "
-            f"have another than the first's {length}: {name_some(ragged)}."
+            f"do not have the first's {length}: {name_some(ragged)}."
         )
     require_memory(8 * len(rows) * length, "the table of embeddings", path)
     vectors = np.empty((len(rows), length))
@@ -282,13 +271,13 @@ def _stack(symbols: Sequence[str], rows: Sequence[Sequence[float]], path: Path) 
             f"Text embeddings must be numbers, but '{symbols[place]}' in '{path}' has others: {error}. "
             "Remove or convert them."
         ) from error
-    return vectors
+    return np.array(symbols), vectors
 
 
 _READERS: dict[str, Callable[[Path], tuple[StringArray, FloatArray]]] = {
     ".npz": _read_npz,
     ".npy": _read_npz,
-    ".json": _read_json,
-    ".pkl": _read_pickle,
-    ".pickle": _read_pickle,
+    ".json": partial(_read_dict_file, form="JSON", load=json.load),
+    ".pkl": partial(_read_dict_file, form="a pickle", load=_load_pickle),
+    ".pickle": partial(_read_dict_file, form="a pickle", load=_load_pickle),
 }

@@ -1,6 +1,6 @@
 """Expression of cells: recognised as counts or log values, normalised as it is read."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,66 +18,54 @@ LOG_MAXIMUM = 20.0
 """Above any log1p or log2 of a share of a million; values beyond it were not logged."""
 
 
-@dataclass
-class Refused:
-    """Values of a kind that no expression has.
-
-    Attributes:
-        is_bad: Tells them.
-        found: What they are, in the words of messages.
-        n_values: How many were seen.
-        first_gene: Column of the first.
-    """
-
-    is_bad: Callable[[FloatArray], BoolArray]
-    found: str
-    n_values: int = 0
-    first_gene: int = 0
+REFUSED: Mapping[str, Callable[[FloatArray], BoolArray]] = {
+    "NaN": np.isnan,
+    "infinite": np.isinf,
+    "below 0": lambda values: values < 0,
+}
+"""Masks of the values that expression must not have."""
 
 
 @dataclass
 class ValueCheck:
-    """What values are, seen a stretch at a time: counts, log values, or nothing to work with.
+    """The kind of some values, seen chunk by chunk: counts, log values, or nothing to work with.
 
     Attributes:
         has_values: Whether any value is not zero.
         is_whole: Whether all are whole numbers.
         maximum: The largest finite one.
+        refused: Number of values of each kind of `REFUSED`, and the column of the first.
     """
 
     has_values: bool = False
     is_whole: bool = True
     maximum: float = 0.0
-    nan: Refused = field(default_factory=lambda: Refused(np.isnan, "NaN"))
-    infinite: Refused = field(default_factory=lambda: Refused(np.isinf, "infinite"))
-    negative: Refused = field(default_factory=lambda: Refused(lambda values: values < 0, "below 0"))
+    refused: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, matrix: scipy.sparse.csr_array) -> None:
-        """See the next values, (n_rows of the stretch, n_genes)."""
+        """See the next values, (n_rows of the chunk, n_genes)."""
         if not matrix.nnz:
             return
         self.has_values = True
         lowest, highest = matrix.data.min(), matrix.data.max()
-        if not 0 <= lowest <= highest < np.inf:  # not so either where one is NaN
-            for refused in (self.nan, self.infinite, self.negative):
-                _count_refused(refused, matrix)
+        if not 0 <= lowest <= highest < np.inf:  # also false where one is NaN
+            for kind, is_refused in REFUSED.items():
+                is_bad = is_refused(matrix.data)
+                if is_bad.any():
+                    count, first = self.refused.get(kind, (0, int(matrix.indices[np.argmax(is_bad)])))
+                    self.refused[kind] = count + int(is_bad.sum()), first
         else:
             self.maximum = max(self.maximum, float(highest))
             self.is_whole = self.is_whole and bool((np.rint(matrix.data) == matrix.data).all())
 
     def check_finite(self, gene_names: StringArray, what: str, cure: str) -> None:
-        """Refuse NaN and infinite values, with their count and the first gene.
-
-        Args:
-            gene_names: (n_genes,).
-            what: What the values are, to begin the sentence.
-            cure: Sentence that says what helps.
+        """Refuse NaN and infinite values with a sentence of `what` they are, their first gene and the `cure`.
 
         Raises:
             InputError: NaN or infinite values.
         """
-        _refuse(self.nan, gene_names, f"{what} must be numbers", cure)
-        _refuse(self.infinite, gene_names, f"{what} must be finite", cure)
+        self._refuse("NaN", gene_names, f"{what} must be numbers", cure)
+        self._refuse("infinite", gene_names, f"{what} must be finite", cure)
 
     def is_counts(self, gene_names: StringArray, layers: Sequence[str]) -> bool:
         """Tell counts from log values, and refuse everything else.
@@ -96,7 +84,7 @@ class ValueCheck:
         other = f"or read another layer with --counts-layer ({name_some(layers)})" if layers else ""
         cure = f"Correct the file{f', {other}' if other else ''}."
         self.check_finite(gene_names, "Expression", cure)
-        _refuse(self.negative, gene_names, "Expression must not be negative", cure)
+        self._refuse("below 0", gene_names, "Expression must not be negative", cure)
         if not self.has_values:
             raise InputError(f"Expression must not be zero everywhere, but it is. {cure}")
         if not self.is_whole and self.maximum > LOG_MAXIMUM:
@@ -105,6 +93,12 @@ class ValueCheck:
                 f"{self.maximum:g}: normalised, not logged. Apply log1p first{f', {other}' if other else ''}."
             )
         return self.is_whole
+
+    def _refuse(self, kind: str, gene_names: StringArray, rule: str, cure: str) -> None:
+        count, first = self.refused.get(kind, (0, 0))
+        if count:
+            values = "1 value is" if count == 1 else f"{count:,} values are"
+            raise InputError(f"{rule}, but {values} {kind}, the first in gene '{gene_names[first]}'. {cure}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,28 +120,16 @@ class StoredExpression:
     scale: FloatArray | None
 
     def of(self, cells: IntArray, genes: slice = slice(None)) -> scipy.sparse.csr_array:
-        """Read expression of some cells.
-
-        Args:
-            cells: Numbers of the cells, (n_chosen,).
-            genes: A stretch of the kept genes.
-
-        Returns:
-            log1p units, float32, (n_chosen, n_genes of the stretch).
-        """
-        parts = [part for _, part in self.stretches(cells, genes)]
+        """Read some cells in some of the kept genes, log1p units, float32, (n_cells, n_genes)."""
+        parts = [part for _, part in self.chunks(cells, genes)]
         if len(parts) == 1:
             return parts[0]
         return scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))
 
-    def stretches(
+    def chunks(
         self, cells: IntArray, genes: slice = slice(None)
     ) -> Iterator[tuple[slice, scipy.sparse.csr_array]]:
-        """Read expression of some cells, a stretch of them at a time; as `of`.
-
-        Yields:
-            Place of the stretch in `cells`, and its expression.
-        """
+        """Read as `of` in chunks of cells; yields the place of each in `cells`, and its expression."""
         rows = self.row_index[cells]
         for start, stop in self.rows.cut(rows):
             yield slice(start, stop), self._read(rows[start:stop], genes)
@@ -171,30 +153,9 @@ class StoredExpression:
 
 
 def scale_counts(library_sizes: FloatArray) -> FloatArray:
-    """Give the factors that scale cells to `LIBRARY_SIZE` counts.
+    """Compute the factors, (n_cells,), that scale cells of these counts, (n_cells,), to `LIBRARY_SIZE`.
 
-    Args:
-        library_sizes: Counts of each cell over all genes that were measured, (n_cells,).
-
-    Returns:
-        (n_cells,); finite for a cell without counts, which stays zeros.
+    Finite for a cell without counts, which stays zeros.
     """
     scale: FloatArray = LIBRARY_SIZE / np.where(library_sizes > 0, library_sizes, 1)
     return scale
-
-
-def _count_refused(refused: Refused, matrix: scipy.sparse.csr_array) -> None:
-    is_bad = refused.is_bad(matrix.data)
-    if not refused.n_values:
-        refused.first_gene = int(matrix.indices[np.argmax(is_bad)])
-    refused.n_values += int(is_bad.sum())
-
-
-def _refuse(refused: Refused, gene_names: StringArray, rule: str, cure: str) -> None:
-    n_bad = refused.n_values
-    if n_bad:
-        values = "1 value is" if n_bad == 1 else f"{n_bad:,} values are"
-        raise InputError(
-            f"{rule}, but {values} {refused.found}, the first in gene '{gene_names[refused.first_gene]}'. "
-            f"{cure}"
-        )

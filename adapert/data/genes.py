@@ -80,8 +80,8 @@ def select_cell_genes(
 
     Args:
         cells: Counts or log values of the control and training cells only, so that test data choose
-            nothing, in stretches, (n_cells of the stretch, n_genes of the file); iterated up to twice.
-        symbols: Of the file's genes; those without a symbol, or that repeat one, are not chosen.
+            nothing, in chunks, (n_cells of the chunk, n_genes of the file); iterated up to twice.
+        symbols: Symbols of the file's genes; those without a symbol, or that repeat one, are not chosen.
         perturbed_genes: Genes that are kept in any case.
         n_genes: Highly variable genes to keep; all that were detected where there are no more.
         is_counts: Whether the values are counts (`seurat_v3`) or log values (`seurat`).

@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,8 @@ import pandas as pd
 
 from adapert.data.formats.tables import read_table, require_file
 from adapert.data.labels.aliases import Aliases, match_names
-from adapert.data.schema import FloatArray, IntArray, StringArray
+from adapert.data.prepared import Edges
+from adapert.data.schema import StringArray
 from adapert.errors import InputError, format_count, name_some
 
 _LOGGER = logging.getLogger(__name__)
@@ -30,34 +30,17 @@ PROTEIN_ID_COLUMNS = ("string_protein_id", "protein_external_id")
 """STRING's proteins, the species before one, and the column of its info files: now, and up to 11.0."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Edges:
-    """Edges of the graph by node number, sorted by target, then rank; as in `SharedTable`.
-
-    Attributes:
-        edge_source: Node an edge comes from, (n_edges,).
-        edge_target: Node an edge goes into, (n_edges,); both directions of each pair are present.
-        edge_score: The network's confidence, (n_edges,).
-        edge_rank: 0 for the best edge into its target, then 1, ..., (n_edges,).
-    """
-
-    edge_source: IntArray
-    edge_target: IntArray
-    edge_score: FloatArray
-    edge_rank: IntArray
-
-
 def find_network_info(path: Path, network_info: Path | None) -> Path | None:
     """Find the file that gives STRING's proteins their gene symbols.
 
     Args:
         path: The network; only STRING's ``*.protein.links.*`` and ``*.protein.physical.links.*`` need
             the other file.
-        network_info: ``*.protein.info.*`` as the user names it; ``None`` to look beside the links.
+        network_info: ``*.protein.info.*`` that the user names; ``None`` to look in the folder of the links.
 
     Raises:
         FileNotFoundError: No such file.
-        InputError: STRING's links with no info file beside them.
+        InputError: STRING's links without an info file in their folder.
     """
     if network_info is not None:
         require_file(network_info, "STRING's protein info")
@@ -70,7 +53,7 @@ def find_network_info(path: Path, network_info: Path | None) -> Path | None:
     found = sorted(path.parent.glob(f"{prefix}.protein.info.*"))
     if not found:
         raise InputError(
-            f"STRING's links name proteins, but no '{prefix}.protein.info.*' lies beside '{path}'. "
+            f"STRING's links name proteins, but no '{prefix}.protein.info.*' is in the folder of '{path}'. "
             "Download it too, or name it with --network-info."
         )
     return next((info for info in found if f".{version}." in info.name), found[-1])
@@ -112,11 +95,7 @@ def read_network(path: Path, network_info: Path | None = None) -> pd.DataFrame:
     return network
 
 
-def build_edges(
-    network: pd.DataFrame,
-    node_names: StringArray,
-    aliases: Aliases,
-) -> Edges:
+def build_edges(network: pd.DataFrame, node_names: StringArray, aliases: Aliases) -> Edges:
     """Restrict a network to the graph's nodes, in both directions, and rank each node's edges.
 
     Of repeated pairs the highest score counts; self-loops are dropped. Ties of score are ranked by
@@ -139,10 +118,16 @@ def build_edges(
     is_loop = pairs["a"] == pairs["b"]
     pairs = pairs.loc[~is_loop]
     if pairs.empty:
+        cure = "Use a network of gene symbols, or give --aliases."
+        if {gene.casefold() for gene in genes} & {node.casefold() for node in nodes}:
+            cure = (
+                "They differ in case, as between species (mouse 'Klf1'): use the network of the data's "
+                "species."
+            )
         raise InputError(
             f"The network must connect genes of the data, but of its {len(genes)} genes "
             f"({name_some(genes, 3)}) {len(names)} are among the data's {len(nodes)} "
-            f"({name_some(nodes, 3)}), and no edge joins two of these. {_find_cure(genes, nodes)}"
+            f"({name_some(nodes, 3)}), and no edge joins two of these. {cure}"
         )
     if is_loop.any():
         _LOGGER.info(f"{format_count(is_loop.sum(), 'edge')} of a gene with itself, left out")
@@ -152,27 +137,15 @@ def build_edges(
     if n_unequal:
         _LOGGER.info(f"{format_count(n_unequal, 'pair')} of genes with several scores: the highest counts")
     both = scores.max().reset_index()
-    return _rank_edges(both, {name: index for index, name in enumerate(nodes)})
-
-
-def _rank_edges(pairs: pd.DataFrame, node_index: dict[str, int]) -> Edges:
-    pairs["source"] = pairs["a"].map(node_index)
-    pairs["target"] = pairs["b"].map(node_index)
-    pairs = pairs.sort_values(["target", "score", "a"], ascending=[True, False, True])
+    node_index = {name: index for index, name in enumerate(nodes)}
+    both["source"], both["target"] = both["a"].map(node_index), both["b"].map(node_index)
+    both = both.sort_values(["target", "score", "a"], ascending=[True, False, True])
     return Edges(
-        edge_source=pairs["source"].to_numpy(np.int32),
-        edge_target=pairs["target"].to_numpy(np.int32),
-        edge_score=pairs["score"].to_numpy(np.float32),
-        edge_rank=pairs.groupby("target").cumcount().to_numpy(np.int32),
+        edge_source=both["source"].to_numpy(np.int32),
+        edge_target=both["target"].to_numpy(np.int32),
+        edge_score=both["score"].to_numpy(np.float32),
+        edge_rank=both.groupby("target").cumcount().to_numpy(np.int32),
     )
-
-
-def _find_cure(genes: list[str], nodes: list[str]) -> str:
-    if {gene.casefold() for gene in genes} & {node.casefold() for node in nodes}:
-        return (
-            "They differ in case, as between species (mouse 'Klf1'): use the network of the data's species."
-        )
-    return "Use a network of gene symbols, or give --aliases."
 
 
 def _choose_columns(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,16 +9,7 @@ import numpy as np
 import pandas as pd
 
 from adapert.data.choices import PrepareChoices
-from adapert.data.columns import (
-    BATCH,
-    CELL_LINE,
-    PERTURBATION,
-    filter_rows,
-    find_column,
-    require_column,
-    text_array,
-    texts,
-)
+from adapert.data.columns import filter_rows, text_array, texts
 from adapert.data.labels.rule import LEFT_OUT, LabelRule, strip_blanks
 from adapert.data.labels.understood import (
     Understood,
@@ -45,12 +36,12 @@ class LabelledCells:
     Attributes:
         rows: Row in the file of each cell, (n_cells,).
         labels: Sorted names of the perturbations, and `CONTROL`, (n_labels,).
-        label_index: Of each cell, (n_cells,).
+        label_index: Label of each cell, (n_cells,).
         batches: Names of the matching groups, (n_batches,).
         batch_lines: Cell line of each matching group, (n_batches,).
         batch_index: Matching group of each cell, (n_cells,).
         dropped: Perturbations with too few cells.
-        understood: What the labels of all cells were taken for.
+        understood: Meaning of the labels of all cells.
     """
 
     rows: IntArray
@@ -82,26 +73,6 @@ class LabelledCells:
         return dict(zip(self.labels.tolist(), np.split(by_label, ends[:-1]), strict=True))
 
 
-def find_columns(obs: pd.DataFrame, choices: PrepareChoices) -> dict[str, str | None]:
-    """Find the columns that say each cell's perturbation, batch and cell line.
-
-    Args:
-        obs: Annotations of the cells.
-        choices: Columns that the user names; the others are guessed.
-
-    Returns:
-        Column by the choice it stands for; ``None`` where there is none.
-
-    Raises:
-        InputError: No such column, or none for the perturbation.
-    """
-    return {
-        "perturbation_column": require_column(obs, PERTURBATION, choices.perturbation_column),
-        "batch_column": find_column(obs, BATCH, choices.batch_column),
-        "cell_line_column": find_column(obs, CELL_LINE, choices.cell_line_column),
-    }
-
-
 def label_cells(
     obs: pd.DataFrame,
     columns: Mapping[str, str | None],
@@ -112,7 +83,7 @@ def label_cells(
 
     Args:
         obs: Annotations of the cells.
-        columns: From `find_columns`.
+        columns: Column by the choice that it stands for; ``None`` where there is none.
         choices: What the user chose.
         rule: To read labels by.
 

@@ -5,7 +5,7 @@ import json
 import logging
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -28,17 +28,12 @@ from adapert.data.prepared import (
     FORMAT_VERSION,
     PreparedDataset,
     SharedTable,
+    hash_file,
     read_prepared,
     write_rest,
 )
 from adapert.data.responses import measure_responses
-from adapert.data.schema import (
-    EFFECT_SIZES,
-    GENE_SEPARATOR,
-    SPLITS,
-    StringArray,
-    genes_of,
-)
+from adapert.data.schema import EFFECT_SIZES, GENE_SEPARATOR, SPLITS, genes_of
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import name_some
 from adapert.files import whole_directory
@@ -55,27 +50,27 @@ INPUTS = {
     "aliases": "The alias table",
     "split_file": "The split list",
 }
-"""Files that a preparation may read, in the words of messages."""
+"""Files that a preparation may read, as messages name them."""
 
 FEW_VALIDATION = 10
-"""Below this many perturbations a PDS or a mean correlation says little."""
+"""Fewer perturbations make a PDS or a mean correlation unreliable."""
 
 LATER_CHOICES = {"deg_test": "mann_whitney", "group_guides": False, "missing_is_control": False}
-"""Choices that came after data sets had been prepared: at these values they change no fingerprint."""
+"""Choices added later: at these values they leave the fingerprints of earlier data sets unchanged."""
 
 LABELS = frozenset({"units"})
 """Choices that change no number, and so no fingerprint."""
 
 IDENTITY_VERSION = 1
-"""Of what a fingerprint covers; not of the folder, so that a data set prepared again is the same."""
+"""Version of what a fingerprint covers, not of the folder: a data set that is prepared again keeps it."""
 
 PACKAGES = ("anndata", "numpy", "pandas", "scikit-misc", "scipy")
-"""Whose versions are stored: they take part in the numbers."""
+"""Packages that take part in the numbers; their versions are stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Knowledge:
-    """What is known of genes beside the data."""
+    """What is known of genes from other sources than the data."""
 
     network: pd.DataFrame
     embeddings: Embeddings
@@ -100,7 +95,7 @@ def prepare(
 ) -> PreparedDataset:
     """Read, check, normalise, select genes, call DEGs, split, join network and text, and write.
 
-    Cells pass through memory a stretch at a time, and lie beside `out` meanwhile: memory grows with
+    Cells pass through memory in chunks and are stored in a scratch folder meanwhile: memory grows with
     genes and perturbations, not with cells.
 
     Args:
@@ -108,7 +103,7 @@ def prepare(
         network: Gene network; see `adapert.data.graph.read_network`.
         embeddings: Text embeddings; see `adapert.data.embeddings.read_embeddings`.
         choices: Everything else.
-        network_info: STRING's protein info, where it does not lie beside the links.
+        network_info: STRING's protein info, where it is not in the folder of the links.
         aliases: Pairs of symbols that name the same gene.
         split_file: Saved split; ``None`` to draw one from ``choices.split_seed``.
         out: New directory, written whole or not at all; ``None`` to keep a small data set in memory.
@@ -121,16 +116,17 @@ def prepare(
         FileNotFoundError: An input that does not exist.
         InputError: An input that is not as it must be, or `out` exists; the message names the cure.
     """
-    inputs = _check_inputs(
-        {
-            "cells": cells,
-            "network": network,
-            "network_info": find_network_info(network, network_info),
-            "embeddings": embeddings,
-            "aliases": aliases,
-            "split_file": split_file,
-        }
-    )
+    given = {
+        "cells": cells,
+        "network": network,
+        "network_info": find_network_info(network, network_info),
+        "embeddings": embeddings,
+        "aliases": aliases,
+        "split_file": split_file,
+    }
+    inputs = {role: path for role, path in given.items() if path is not None}
+    for role, path in inputs.items():  # all of them, before the first is read
+        require_file(path, INPUTS[role])
     knowledge = _Knowledge(
         network=read_network(network, inputs.get("network_info")),
         embeddings=read_embeddings(embeddings),
@@ -159,28 +155,19 @@ def prepare(
 
 
 def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[str, str]]:
-    """List what a data set holds, as rows of a printed table.
-
-    Args:
-        dataset: With the splits that are to be described.
-        top_k: Edges into each gene that a trial would keep.
-
-    Returns:
-        Name and value of each row.
-    """
+    """List what a data set and its splits hold as names and values, with `top_k` edges into each gene."""
     counts, coverage = dataset.manifest["counts"], dataset.manifest["coverage"]
-    shared = dataset.shared
+    labels, shared = dataset.manifest["labels"], dataset.shared
+    cells = f"{counts['cells']:,}, of which {counts['control_cells']:,} controls"
     n_edges = int((shared.edge_rank < top_k).sum())
     rows = [
         ("fingerprint", dataset.fingerprint),
-        ("cells", _describe_cells(counts)),
+        ("cells", cells if counts["cells"] else "none: a table of responses"),
         ("units of deltas", describe_units(dataset.manifest)),
-        ("matching groups", _describe_batches(shared.batches)),
-        (
-            "perturbations",
-            f"{counts['perturbations']:,}, of which {counts['combinations']:,} combinations",
-        ),
-        *_describe_labels(dataset.manifest["labels"]),
+        ("matching groups", f"{len(shared.batches):,} ({name_some(shared.batches.tolist(), 3)})"),
+        ("perturbations", f"{counts['perturbations']:,}, of which {counts['combinations']:,} combinations"),
+        ("left out", ", ".join(f"{number:,} {reason}" for reason, number in labels["left_out"].items())),
+        ("guides grouped", f"{labels['grouped_guides']:,}" if labels["grouped_guides"] else ""),
         ("splits", ", ".join(f"{name} {counts[name]:,}" for name in SPLITS)),
         (
             "genes",
@@ -199,24 +186,7 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
                 f"{_share(perturbations, counts['perturbations'])} of perturbations",
             )
         )
-    return rows
-
-
-def _describe_cells(counts: Mapping[str, int]) -> str:
-    if not counts["cells"]:
-        return "none: a table of responses"
-    return f"{counts['cells']:,}, of which {counts['control_cells']:,} controls"
-
-
-def _describe_labels(labels: Mapping[str, Any]) -> list[tuple[str, str]]:
-    left_out = ", ".join(f"{number:,} {reason}" for reason, number in labels["left_out"].items())
-    n_guides = labels["grouped_guides"]
-    rows = [("left out", left_out), ("guides grouped", f"{n_guides:,}" if n_guides else "")]
     return [(name, value) for name, value in rows if value]
-
-
-def _describe_batches(batches: StringArray) -> str:
-    return f"{len(batches):,} ({name_some(batches.tolist(), 3)})"
 
 
 def _describe_effect_sizes(dataset: PreparedDataset) -> list[tuple[str, str]]:
@@ -229,14 +199,6 @@ def _describe_effect_sizes(dataset: PreparedDataset) -> list[tuple[str, str]]:
             parts.append(f"{name} {len(n_degs)}{median}")
         rows.append((f"{effect_size} effects", ", ".join(parts)))
     return rows
-
-
-def _check_inputs(paths: Mapping[str, Path | None]) -> dict[str, Path]:
-    """Refuse files that do not exist, before any is read; leave out what was not given."""
-    given = {role: path for role, path in paths.items() if path is not None}
-    for role, path in given.items():
-        require_file(path, INPUTS[role])
-    return given
 
 
 def _share(part: int, whole: int) -> str:
@@ -256,10 +218,7 @@ def _join(measured: Measured, knowledge: _Knowledge) -> SharedTable:
         control_mean=measured.control_mean,
         batches=measured.batches,
         batch_control_mean=measured.batch_control_mean,
-        edge_source=edges.edge_source,
-        edge_target=edges.edge_target,
-        edge_score=edges.edge_score,
-        edge_rank=edges.edge_rank,
+        **vars(edges),
         text_embedding=text_embedding,
         has_text=has_text,
     )
@@ -271,18 +230,13 @@ def _perturbations(measured: Measured) -> list[str]:
 
 def _covered(shared: SharedTable) -> set[str]:
     """List the genes that have an edge or a text."""
-    has_edge = np.zeros(len(shared.node_names), dtype=bool)
-    has_edge[shared.edge_target] = True
-    return set(shared.node_names[has_edge | shared.has_text].tolist())
+    return set(shared.node_names[shared.has_edge | shared.has_text].tolist())
 
 
-def _cover(shared: SharedTable, measured: Measured) -> dict[str, int]:
-    """Count genes and perturbations that network and text know; a combination wants all its genes."""
-    in_network = np.zeros(len(shared.node_names), dtype=bool)
-    in_network[shared.edge_target] = True
-    perturbations = _perturbations(measured)
+def _count_covered(shared: SharedTable, perturbations: Collection[str]) -> dict[str, int]:
+    """Count genes and perturbations in network and text; a combination counts with all its genes only."""
     coverage = {}
-    for source, is_covered in (("network", in_network), ("text", shared.has_text)):
+    for source, is_covered in (("network", shared.has_edge), ("text", shared.has_text)):
         covered = set(shared.node_names[is_covered].tolist())
         coverage[f"genes_in_{source}"] = len(covered)
         coverage[f"perturbations_in_{source}"] = sum(covered.issuperset(genes_of(p)) for p in perturbations)
@@ -296,10 +250,8 @@ def _note_gaps(
     split_file: Path | None,
 ) -> None:
     """Warn of perturbed genes nothing is known of, empty effect-size groups, a small validation split."""
-    nowhere = np.ones(len(shared.node_names), dtype=bool)
+    nowhere = ~(shared.has_edge | shared.has_text)
     nowhere[: int(shared.n_genes)] = False
-    nowhere[shared.edge_target] = False
-    nowhere &= ~shared.has_text
     if nowhere.any():
         _LOGGER.warning(
             f"perturbed genes neither measured nor in network or text: {int(nowhere.sum())} "
@@ -323,21 +275,17 @@ def _note_gaps(
 
 
 def _build_manifest(
-    measured: Measured,
-    shared: SharedTable,
-    choices: PrepareChoices,
-    inputs: Mapping[str, Path],
+    measured: Measured, shared: SharedTable, choices: PrepareChoices, inputs: Mapping[str, Path]
 ) -> dict[str, Any]:
     resolved = asdict(choices) | dict(measured.guessed) | {"where": sorted(choices.where)}
-    hashes = {role: _hash_file(path) for role, path in inputs.items()}
-    telling = {
-        name: value
-        for name, value in resolved.items()
-        if name not in LABELS and (name, value) not in LATER_CHOICES.items()
-    }
+    hashes = {role: hash_file(path) for role, path in inputs.items()}
     identity: dict[str, Any] = {
         "format_version": IDENTITY_VERSION,
-        "choices": telling,
+        "choices": {
+            name: value
+            for name, value in resolved.items()
+            if name not in LABELS and (name, value) not in LATER_CHOICES.items()
+        },
         "inputs": hashes,
     }
     if measured.understood.reinterpreted:
@@ -345,14 +293,16 @@ def _build_manifest(
     return {
         "format_version": FORMAT_VERSION,
         "kind": choices.kind,
-        "fingerprint": _hash_text(json.dumps(identity, sort_keys=True)),
+        "fingerprint": hashlib.blake2b(
+            json.dumps(identity, sort_keys=True).encode(), digest_size=8
+        ).hexdigest(),
         "split_seed": choices.split_seed,
         "choices": resolved,
         "guessed": dict(measured.guessed),
         "inputs": {role: {"file": path.name, "hash": hashes[role]} for role, path in inputs.items()},
         "counts": _count(measured, shared),
         "labels": measured.understood.record(),
-        "coverage": _cover(shared, measured),
+        "coverage": _count_covered(shared, _perturbations(measured)),
         "versions": {
             "adapert": __version__,
             "python": platform.python_version(),
@@ -375,12 +325,3 @@ def _count(measured: Measured, shared: SharedTable) -> dict[str, int]:
         "edges": len(shared.edge_source),
         "batches": len(shared.batches),
     }
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _hash_text(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

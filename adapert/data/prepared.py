@@ -18,13 +18,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, TypeAdapter,
 
 from adapert.data.differential import DegAdjust, DegTest
 from adapert.data.effect_size import EffectSizeGroups
-from adapert.data.formats.array_folder import (
-    ArrayFolder,
-    DamagedError,
-    FolderWriter,
-    Rule,
-    find_index_fault,
-)
+from adapert.data.formats.array_folder import ArrayFolder, DamagedError, FolderWriter, Rule, find_index_fault
 from adapert.data.schema import (
     EFFECT_SIZES,
     BoolArray,
@@ -38,7 +32,7 @@ from adapert.errors import InputError, name_some
 from adapert.files import parse_json
 
 FORMAT_VERSION = 2
-"""Of the folder. Those of version 1 may hold one gene, spelt in two ways, in two splits."""
+"""Version of the folder. In version 1 a gene could be in two splits, under two spellings."""
 
 CONTROL_FOLDER = "control_cells"
 CELL_FOLDER = "cells"
@@ -65,11 +59,22 @@ class CellTable(ArrayFolder):
     perturbation_index: Annotated[IntArray, Rule("int", ("n_cells",), below="n_perturbations")]
     batch_index: Annotated[IntArray, Rule("int", ("n_cells",), below="n_batches")]
 
+    @classmethod
+    def empty(cls) -> Self:
+        """Make a table of no cells."""
+        return cls(
+            values=np.empty(0, dtype=np.float32),
+            gene_index=np.empty(0, dtype=np.int32),
+            row_start=np.zeros(1, dtype=np.int64),
+            perturbation_index=np.empty(0, dtype=np.int32),
+            batch_index=np.empty(0, dtype=np.int32),
+        )
+
     def __len__(self) -> int:
         return len(self.row_start) - 1
 
     def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
-        """Find rows that do not lie one after the other among the values."""
+        """Find rows that are not consecutive among the values."""
         starts = np.asarray(self.row_start)
         if starts[0] or starts[-1] != len(self.values) or (starts[1:] < starts[:-1]).any():
             return "row_start", f"does not ascend from 0 to the {len(self.values):,} values of the cells"
@@ -79,7 +84,7 @@ class CellTable(ArrayFolder):
         """Expression of all cells, log1p units, (n_cells, n_genes), on the memory maps.
 
         Raises:
-            InputError: A gene index outside the genes: scipy would read and write other memory.
+            InputError: A gene index outside the genes, with which scipy would access other memory.
         """
         if fault := find_index_fault(self.gene_index, n_genes):
             raise InputError(
@@ -91,15 +96,15 @@ class CellTable(ArrayFolder):
         )
 
 
-class CellWriter:
-    """Writes a `CellTable` in stretches of cells; a context manager as `FolderWriter` is."""
+class CellWriter(FolderWriter):
+    """Writes a `CellTable` in chunks of cells."""
 
     def __init__(self, path: Path) -> None:
-        self._folder = FolderWriter(path)
-        self._folder.append("row_start", np.zeros(1, dtype=np.int64))
+        super().__init__(path)
+        self.append("row_start", np.zeros(1, dtype=np.int64))
         self._n_values = 0
 
-    def append(
+    def append_cells(
         self, expression: scipy.sparse.csr_array, perturbation_number: int, batch_index: IntArray
     ) -> None:
         """Write the next cells of one perturbation.
@@ -110,19 +115,12 @@ class CellWriter:
             batch_index: Matching group of each, (n_cells,).
         """
         n_cells = expression.shape[0]
-        self._folder.append("values", expression.data)
-        self._folder.append("gene_index", expression.indices.astype(np.int32))
-        self._folder.append("row_start", expression.indptr[1:].astype(np.int64) + self._n_values)
-        self._folder.append("perturbation_index", np.full(n_cells, perturbation_number, dtype=np.int32))
-        self._folder.append("batch_index", batch_index.astype(np.int32))
+        self.append("values", expression.data)
+        self.append("gene_index", expression.indices.astype(np.int32))
+        self.append("row_start", expression.indptr[1:].astype(np.int64) + self._n_values)
+        self.append("perturbation_index", np.full(n_cells, perturbation_number, dtype=np.int32))
+        self.append("batch_index", batch_index.astype(np.int32))
         self._n_values += expression.nnz
-
-    def __enter__(self) -> Self:
-        self._folder.__enter__()
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self._folder.__exit__(*raised)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +134,7 @@ class PerturbationTable(ArrayFolder):
         delta: Mean perturbed minus mean matched control, log1p units, or a response as it was,
             (n_perturbations, n_genes).
         deg_mask: Differentially expressed genes, as `delta`.
-        n_cells: Cells of each perturbation, (n_perturbations,); 1 where the input does not say.
+        n_cells: Cells of each perturbation, (n_perturbations,); 1 where the input does not tell.
         effect_size: ``"small"``, ``"medium"`` or ``"large"``, (n_perturbations,).
         group_perturbation_index: Into `perturbations`, (n_groups,).
         group_batch_index: Into the data set's batches, (n_groups,).
@@ -155,7 +153,7 @@ class PerturbationTable(ArrayFolder):
     group_n_cells: Annotated[IntArray, Rule("int", ("n_groups",), least=1)]
 
     def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
-        """Find a split of nothing, and effect sizes that no table knows."""
+        """Find an empty split, and unknown effect sizes."""
         if not len(self.perturbations):
             return "perturbations", "holds none"
         unknown = set(self.effect_size.tolist()) - set(EFFECT_SIZES)
@@ -171,7 +169,24 @@ class PerturbationTable(ArrayFolder):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SharedTable(ArrayFolder):
+class Edges(ArrayFolder):
+    """Edges of the graph by node number, sorted by target, then rank.
+
+    Attributes:
+        edge_source: Node an edge comes from, (n_edges,).
+        edge_target: Node an edge goes into, (n_edges,); both directions of each pair are present.
+        edge_score: The network's confidence, (n_edges,).
+        edge_rank: 0 for the best edge into its target, then 1, ..., (n_edges,).
+    """
+
+    edge_source: Annotated[IntArray, Rule("int", ("n_edges",), below="n_nodes")]
+    edge_target: Annotated[IntArray, Rule("int", ("n_edges",), below="n_nodes")]
+    edge_score: Annotated[FloatArray, Rule("float", ("n_edges",))]
+    edge_rank: Annotated[IntArray, Rule("int", ("n_edges",))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedTable(Edges):
     """What all splits share: genes, controls, network, text.
 
     Attributes:
@@ -181,10 +196,6 @@ class SharedTable(ArrayFolder):
         control_mean: Mean control profile, log1p units, (n_genes,).
         batches: Names of the matching groups, (n_batches,).
         batch_control_mean: Mean of the controls matched to each group, (n_batches, n_genes).
-        edge_source: Node an edge comes from, (n_edges,).
-        edge_target: Node an edge goes into, (n_edges,); both directions of each pair are present.
-        edge_score: The network's confidence, (n_edges,).
-        edge_rank: 0 for the best edge into its target, then 1, ..., (n_edges,).
         text_embedding: L2-normalised rows, zeros where a gene has none, (n_nodes, text_size).
         has_text: Whether a gene has an embedding, (n_nodes,).
     """
@@ -194,12 +205,15 @@ class SharedTable(ArrayFolder):
     control_mean: Annotated[FloatArray, Rule("float", ("n_genes",))]
     batches: Annotated[StringArray, Rule("text", ("n_batches",), is_distinct=True)]
     batch_control_mean: Annotated[FloatArray, Rule("float", ("n_batches", "n_genes"))]
-    edge_source: Annotated[IntArray, Rule("int", ("n_edges",), below="n_nodes")]
-    edge_target: Annotated[IntArray, Rule("int", ("n_edges",), below="n_nodes")]
-    edge_score: Annotated[FloatArray, Rule("float", ("n_edges",))]
-    edge_rank: Annotated[IntArray, Rule("int", ("n_edges",))]
     text_embedding: Annotated[FloatArray, Rule("float", ("n_nodes", "text_size"))]
     has_text: Annotated[BoolArray, Rule("bool", ("n_nodes",))]
+
+    @property
+    def has_edge(self) -> BoolArray:
+        """Whether a gene is in the network, (n_nodes,)."""
+        has_edge = np.zeros(len(self.node_names), dtype=bool)
+        has_edge[self.edge_target] = True  # every edge is stored in both directions
+        return has_edge
 
     def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
         """Find more measured genes than nodes, scores below 0, and text without numbers."""
@@ -279,16 +293,16 @@ class PreparedDataset:
 
 
 def write_rest(path: Path, shared: SharedTable, manifest: Mapping[str, Any]) -> None:
-    """Write what is known last of a data set: what the splits share, the manifest, all files' checksums."""
+    """Write the rest of a data set: what the splits share, the manifest, all files' checksums."""
     shared.write(path / SHARED_FOLDER)
     (path / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     files = sorted(file.relative_to(path) for file in path.rglob("*.*") if file.is_file())
-    checksums = {str(file): _hash(path / file) for file in files}
+    checksums = {str(file): hash_file(path / file) for file in files}
     (path / CHECKSUM_FILE).write_text(json.dumps(checksums, indent=2), encoding="utf-8")
 
 
 class _Choices(BaseModel):
-    """What is read of the choices after the preparation."""
+    """The choices that are read after the preparation."""
 
     cell_line_column: str | None = None
     batch_column: str | None = None
@@ -304,9 +318,9 @@ class _Input(BaseModel):
 
 
 class _Manifest(BaseModel):
-    """What is read of a manifest; what is only for people may be anything."""
+    """The fields of a manifest that are read; those for people may be anything."""
 
-    # It names folders.
+    # A pattern, since it becomes a folder's name.
     fingerprint: str = Field(pattern=r"^\w{1,64}$")
     format_version: int
     kind: Literal["cells", "responses"]
@@ -351,14 +365,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def check_fingerprint(path: Path, found: str, expected: str, owner: str, cure: str) -> None:
-    """Refuse a data set that is not the one something was made on.
-
-    Args:
-        path: Of the data set.
-        found: Its fingerprint.
-        expected: Fingerprint of the data set that is needed.
-        owner: What needs it, such as ``"The trial"``.
-        cure: What to do, in a sentence.
+    """Refuse a data set that is not the one its `owner` was made on, such as ``"The trial"``.
 
     Raises:
         InputError: The two differ.
@@ -374,7 +381,7 @@ def read_prepared(
 ) -> PreparedDataset:
     """Read a prepared data set; by default mapped into memory, and without the test split.
 
-    All is checked but the values of the large arrays, for which there is `check_values`.
+    Checks everything except the values of the large arrays, which `check_values` does.
 
     Raises:
         InputError: `path` is no prepared data set, or a damaged one.
@@ -396,18 +403,9 @@ def read_prepared(
 
 
 def read_cells(
-    path: Path,
-    splits: Collection[SplitName],
-    is_mapped: bool = True,
-    sizes: Mapping[str, int] | None = None,
+    path: Path, splits: Collection[SplitName], is_mapped: bool = True, sizes: Mapping[str, int] | None = None
 ) -> tuple[CellTable, dict[SplitName, PreparedSplit]]:
-    """Read the parts of a data set that hold cells and their effects: controls, and some splits.
-
-    Args:
-        path: Of the data set.
-        splits: Which.
-        is_mapped: As `ArrayFolder.read` takes it.
-        sizes: Of what the splits share, where it is known.
+    """Read the controls and some splits of a data set, held to the sizes that are known of what they share.
 
     Raises:
         InputError: A file that is missing or damaged.
@@ -425,16 +423,13 @@ def read_cells(
 
 
 def check_values(dataset: PreparedDataset) -> None:
-    """Check the values of the large arrays too, once before much is done with a data set.
-
-    Args:
-        dataset: Mapped from its folder.
+    """Check the values of the large arrays of a mapped data set too, once before much depends on them.
 
     Raises:
         InputError: Values that are no finite numbers, or a gene index that is of no gene.
     """
     path, sizes = dataset.path, dataset.shared.sizes
-    assert path is not None, "only what lies on a disk is checked"
+    assert path is not None, "only a data set on disk is checked"
     dataset.control_cells.check_values(path / CONTROL_FOLDER, sizes)
     for name, split in dataset.splits.items():
         split.table.check_values(path / name, sizes)
@@ -459,18 +454,19 @@ def check_content(path: Path) -> bool:
         raise DamagedError(file, "is damaged") from error
     for name, checksum in checksums.items():
         written = path / name
-        if ".." in Path(name).parts or not written.is_file() or _hash(written) != checksum:
+        if ".." in Path(name).parts or not written.is_file() or hash_file(written) != checksum:
             raise DamagedError(written, "is not as it was written")
     return True
 
 
-def _hash(file: Path) -> str:
+def hash_file(file: Path) -> str:
+    """Compute the checksum of a file's content."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _check_counts(dataset: PreparedDataset, path: Path) -> None:
-    """Hold the manifest's counts against the arrays."""
+    """Compare the manifest's counts with the arrays."""
     sizes = dataset.shared.sizes
     found = {name: sizes[f"n_{name}"] for name in ("genes", "nodes", "edges", "batches")}
     found |= {name: len(split.table.perturbations) for name, split in dataset.splits.items()}
@@ -480,7 +476,7 @@ def _check_counts(dataset: PreparedDataset, path: Path) -> None:
 
 
 def _check_perturbations(dataset: PreparedDataset, path: Path) -> None:
-    """Refuse perturbations without nodes or in two splits, and numbers of cells that the cells have not."""
+    """Refuse perturbations without nodes or in two splits, and wrong numbers of cells."""
     nodes, seen = set(dataset.shared.node_names.tolist()), set[str]()
     for split, part in dataset.splits.items():
         names, file = part.table.perturbations.tolist(), path / split / "perturbations.npy"

@@ -7,26 +7,32 @@ from typing import TypeVar
 import numpy as np
 
 from adapert.data.prepared import CellTable, PerturbationTable, PreparedDataset, PreparedSplit
+from adapert.data.row_chunks import starts_of
 from adapert.data.schema import IntArray, SplitName
 from adapert.seeding import numpy_generator
 
-T = TypeVar("T", bound=np.generic)
+Table = TypeVar("Table", PerturbationTable, CellTable)
 
 DRAWN_BETWEEN: tuple[SplitName, SplitName] = ("train", "validation")
 """Splits that are redrawn; the test split never moves."""
 
 
 def join_splits(first: PreparedSplit, second: PreparedSplit) -> PreparedSplit:
-    """Put the perturbations of two splits, their groups and their cells one after the other.
-
-    Args:
-        first: Its rows come first and keep their numbers.
-        second: Of the same data set.
-    """
-    n_first = len(first.table.perturbations)
+    """Concatenate the perturbations of two splits of a data set, their groups and their cells."""
+    n_first, table, cells = len(first.table.perturbations), second.table, second.cells
     return PreparedSplit(
-        table=_join_tables(first.table, second.table, n_first),
-        cells=_join_cells(first.cells, second.cells, n_first),
+        table=_concatenate(
+            first.table, replace(table, group_perturbation_index=table.group_perturbation_index + n_first)
+        ),
+        cells=_concatenate(
+            # A split's own numbers of 32 bits may not count the values of two.
+            replace(first.cells, row_start=first.cells.row_start.astype(np.int64)),
+            replace(
+                cells,
+                row_start=cells.row_start[1:].astype(np.int64) + len(first.cells.values),
+                perturbation_index=cells.perturbation_index + n_first,
+            ),
+        ),
     )
 
 
@@ -41,38 +47,29 @@ def take_perturbations(split: PreparedSplit, index: IntArray | Sequence[int]) ->
     chosen = np.asarray(index, dtype=np.int64)
     table = split.table
     groups, group_owner = _rows_of(table.group_perturbation_index, chosen, len(table.perturbations))
+    rows = {"n_perturbations": chosen, "n_groups": groups}
+    taken = {name: getattr(table, name)[rows[rule.shape[0]]] for name, rule in table.rules().items()}
     return PreparedSplit(
-        table=PerturbationTable(
-            perturbations=table.perturbations[chosen],
-            delta=table.delta[chosen],
-            deg_mask=table.deg_mask[chosen],
-            n_cells=table.n_cells[chosen],
-            effect_size=table.effect_size[chosen],
-            group_perturbation_index=group_owner,
-            group_batch_index=table.group_batch_index[groups],
-            group_mean=table.group_mean[groups],
-            group_n_cells=table.group_n_cells[groups],
-        ),
+        table=PerturbationTable(**taken | {"group_perturbation_index": group_owner}),
         cells=_take_cells(split.cells, chosen, len(table.perturbations)),
     )
 
 
 def redraw(dataset: PreparedDataset, split_seed: int, has_training_cells: bool = True) -> PreparedDataset:
-    """Draw training and validation perturbations anew among their union; the test split is never touched.
+    """Draw training and validation perturbations again among their union; the test split is never touched.
 
-    The draw depends on the union and the sizes alone, so that a redrawn data set drawn again forgets the
-    first draw. Everything in the manifest stays but ``split_seed``, which becomes the negative of the
-    draw's seed: seeds of prepared splits are never negative, so that tables tell the two apart.
+    The draw depends on the union and the sizes alone, so that a second draw does not depend on the first.
+    Everything in the manifest stays except ``split_seed``, which becomes the negative of the
+    draw's seed: seeds of prepared splits are never negative, so that tables distinguish the two.
 
     Args:
         dataset: With training and validation split.
-        split_seed: Of the draw; 0 leaves the data set as it is.
+        split_seed: Seed of the draw; 0 leaves the data set as it is.
         has_training_cells: Whether the training split gets its cells; they are copied into memory, and only
             training on cells (``data.control: "cell"``) reads them.
 
     Returns:
-        As many training and validation perturbations as before, no other ones, and what the data set holds
-        besides.
+        The same perturbations in training and validation splits of the same sizes; the rest as it was.
     """
     if split_seed == 0:
         return dataset
@@ -101,60 +98,29 @@ def _gather(parts: Sequence[PreparedSplit], wanted: set[str]) -> PreparedSplit:
     return join_splits(first, second)
 
 
-def _join_tables(first: PerturbationTable, second: PerturbationTable, n_first: int) -> PerturbationTable:
-    return PerturbationTable(
-        perturbations=np.concatenate([first.perturbations, second.perturbations]),
-        delta=np.concatenate([first.delta, second.delta]),
-        deg_mask=np.concatenate([first.deg_mask, second.deg_mask]),
-        n_cells=np.concatenate([first.n_cells, second.n_cells]),
-        effect_size=np.concatenate([first.effect_size, second.effect_size]),
-        group_perturbation_index=np.concatenate(
-            [first.group_perturbation_index, second.group_perturbation_index + n_first]
-        ),
-        group_batch_index=np.concatenate([first.group_batch_index, second.group_batch_index]),
-        group_mean=np.concatenate([first.group_mean, second.group_mean]),
-        group_n_cells=np.concatenate([first.group_n_cells, second.group_n_cells]),
-    )
-
-
-def _join_cells(first: CellTable, second: CellTable, n_first: int) -> CellTable:
-    return CellTable(
-        values=np.concatenate([first.values, second.values]),
-        gene_index=np.concatenate([first.gene_index, second.gene_index]),
-        # A split's own numbers of 32 bits may not count the values of two.
-        row_start=np.concatenate(
-            [first.row_start.astype(np.int64), second.row_start[1:].astype(np.int64) + len(first.values)]
-        ),
-        perturbation_index=np.concatenate([first.perturbation_index, second.perturbation_index + n_first]),
-        batch_index=np.concatenate([first.batch_index, second.batch_index]),
+def _concatenate(first: Table, second: Table) -> Table:
+    """Put every field's arrays one after the other."""
+    return type(first)(
+        **{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in first.rules()}
     )
 
 
 def _take_cells(cells: CellTable, chosen: IntArray, n_perturbations: int) -> CellTable:
     rows, owner = _rows_of(cells.perturbation_index, chosen, n_perturbations)
-    stretches = _stretches(rows)
-    spans = [slice(cells.row_start[start], cells.row_start[end]) for start, end in stretches]
-    lengths = np.diff(cells.row_start)[rows]
+    # Consecutive rows at once: a slice of a memory map costs more than the values of one cell.
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
+    spans = [slice(cells.row_start[run[0]], cells.row_start[run[-1] + 1]) for run in runs]
     return CellTable(
-        values=_concatenate([cells.values[span] for span in spans], cells.values),
-        gene_index=_concatenate([cells.gene_index[span] for span in spans], cells.gene_index),
-        row_start=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+        values=np.concatenate([cells.values[:0], *(cells.values[span] for span in spans)]),
+        gene_index=np.concatenate([cells.gene_index[:0], *(cells.gene_index[span] for span in spans)]),
+        row_start=starts_of(np.diff(cells.row_start)[rows]),
         perturbation_index=owner,
         batch_index=cells.batch_index[rows],
     )
 
 
 def _rows_of(owner: IntArray, chosen: IntArray, n_owners: int) -> tuple[IntArray, IntArray]:
-    """Find the rows of each chosen perturbation, and number their owners anew.
-
-    Args:
-        owner: Perturbation of each row, (n_rows,).
-        chosen: Perturbations, (n_taken,).
-        n_owners: Number of perturbations.
-
-    Returns:
-        Rows in the order of `chosen`, and the place in `chosen` of each one's perturbation.
-    """
+    """Find the rows of each chosen perturbation among their owners, and each one's place in `chosen`."""
     by_owner = np.argsort(owner, kind="stable")
     n_rows = np.bincount(owner, minlength=n_owners)
     start = np.cumsum(n_rows) - n_rows
@@ -165,28 +131,6 @@ def _rows_of(owner: IntArray, chosen: IntArray, n_owners: int) -> tuple[IntArray
     return rows, np.repeat(np.arange(len(chosen)), taken).astype(owner.dtype)
 
 
-def _stretches(rows: IntArray) -> list[tuple[int, int]]:
-    """Find first and one past last of each stretch of consecutive rows: their values lie side by side."""
-    if not len(rows):
-        return []
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(rows, breaks)]
-
-
-def _concatenate(
-    pieces: Sequence[np.ndarray[tuple[int], np.dtype[T]]], like: np.ndarray[tuple[int], np.dtype[T]]
-) -> np.ndarray[tuple[int], np.dtype[T]]:
-    return np.concatenate(pieces) if pieces else like[:0]
-
-
 def without_cells(split: PreparedSplit) -> PreparedSplit:
     """Leave a split's cells out: only training on cells reads them."""
-    cells = split.cells
-    none = CellTable(
-        values=cells.values[:0],
-        gene_index=cells.gene_index[:0],
-        row_start=cells.row_start[:1],
-        perturbation_index=cells.perturbation_index[:0],
-        batch_index=cells.batch_index[:0],
-    )
-    return replace(split, cells=none)
+    return replace(split, cells=CellTable.empty())

@@ -2,7 +2,6 @@
 
 import logging
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import pandas as pd
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.columns import N_CELLS, PERTURBATION, filter_rows, find_column, texts
-from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds
-from adapert.data.effects import Effect, Measured, write_effects
+from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds, group_effect_sizes
+from adapert.data.effects import Measured
 from adapert.data.expression import ValueCheck
-from adapert.data.formats.array_folder import FolderWriter
 from adapert.data.formats.matrices import RAW, AnnotatedFile, check_layer, read_annotations, read_matrix
 from adapert.data.genes import GeneSymbols, read_symbols, select_response_genes
 from adapert.data.labels.rule import LEFT_OUT, LabelRule, strip_blanks
@@ -26,16 +24,8 @@ from adapert.data.labels.understood import (
     require_controls,
     understand,
 )
-from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellTable, read_cells
-from adapert.data.schema import (
-    CONTROL,
-    SPLITS,
-    BoolArray,
-    FloatArray,
-    IntArray,
-    StringArray,
-    genes_of,
-)
+from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellTable, PerturbationTable, read_cells
+from adapert.data.schema import CONTROL, SPLITS, BoolArray, FloatArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
 from adapert.data.units import RESPONSE_UNITS
 from adapert.errors import InputError, format_count, name_some
@@ -109,7 +99,7 @@ def measure_responses(
     )
     with tempfile.TemporaryDirectory(dir=folder, prefix="scratch_") as scratch:
         names, delta, deg_mask = _read_deltas(file, layer, symbols, labelled, split, choices, Path(scratch))
-    _write_responses(folder, split, _list_effects(labelled, delta, deg_mask), choices.effect_size_groups)
+    _write_responses(folder, split, labelled, delta, deg_mask, choices.effect_size_groups)
     control_cells, splits = read_cells(folder, SPLITS)
     guessed = {
         "perturbation_column": column,
@@ -129,22 +119,18 @@ def measure_responses(
     )
 
 
-def _check_matrices(file: AnnotatedFile, choices: PrepareChoices) -> None:
+def _find_significant_layer(file: AnnotatedFile, choices: PrepareChoices) -> str | None:
+    layer = choices.significant_layer
     if not file.has_x:
         raise InputError(
             f"Responses must be X of the file, but '{file.path}' has none. Make them X and write it again "
             "with anndata."
         )
-    layer = choices.significant_layer
     check_layer(file, layer, "--significant-layer")
     if layer == RAW:
         raise InputError(f"--significant-layer must name a layer of X's genes, but {RAW} has its own.")
-
-
-def _find_significant_layer(file: AnnotatedFile, choices: PrepareChoices) -> str | None:
-    _check_matrices(file, choices)
-    if choices.significant_layer is not None:
-        return choices.significant_layer
+    if layer is not None:
+        return layer
     if SIGNIFICANT_LAYER in file.layers:
         return SIGNIFICANT_LAYER
     _LOGGER.warning(f"no layer '{SIGNIFICANT_LAYER}': no gene is marked as a DEG")
@@ -180,7 +166,12 @@ def _label_rows(
             f"{int(is_few.sum())} ({name_some(sorted(names[is_few].tolist()))})"
         )
     kept = np.flatnonzero(~is_control & ~is_few)
-    _refuse_repeated(names[kept])
+    distinct, counts = np.unique(names[kept], return_counts=True)
+    if repeated := distinct[counts > 1].tolist():
+        raise InputError(
+            f"A response table must have one row per perturbation, but {len(repeated)} have several: "
+            f"{name_some(repeated)}. {REPEATED_CURE}"
+        )
     order = kept[np.argsort(names[kept])]
     return LabelledResponses(
         names=names[order],
@@ -201,16 +192,6 @@ def _read_n_cells(obs: pd.DataFrame, column: str | None) -> IntArray:
             f"{N_CELLS.option}."
         )
     return numbers.to_numpy().astype(np.int32)
-
-
-def _refuse_repeated(names: StringArray) -> None:
-    distinct, counts = np.unique(names, return_counts=True)
-    repeated = distinct[counts > 1].tolist()
-    if repeated:
-        raise InputError(
-            f"A response table must have one row a perturbation, but {len(repeated)} have several: "
-            f"{name_some(repeated)}. {REPEATED_CURE}"
-        )
 
 
 def _read_deltas(
@@ -253,37 +234,32 @@ def _read_deltas(
     return symbols.names[candidates][kept], delta[:, kept], deg_mask[:, kept]
 
 
-def _list_effects(labelled: LabelledResponses, delta: FloatArray, deg_mask: BoolArray) -> dict[str, Effect]:
-    return {
-        name: Effect(
-            delta=delta[row],
-            deg_mask=deg_mask[row],
-            n_cells=int(labelled.n_cells[row]),
-            group_batch_index=np.zeros(1, dtype=np.int32),
-            group_mean=delta[row : row + 1],
-            group_n_cells=labelled.n_cells[row : row + 1],
-        )
-        for row, name in enumerate(labelled.names.tolist())
-    }
-
-
 def _write_responses(
-    folder: Path, split: Split, effects: Mapping[str, Effect], groups: EffectSizeGroups
+    folder: Path,
+    split: Split,
+    labelled: LabelledResponses,
+    delta: FloatArray,
+    deg_mask: BoolArray,
+    groups: EffectSizeGroups,
 ) -> None:
-    training = [effects[name].deg_mask for name in split["train"]]
-    bounds = effect_size_bounds(groups, len(training[0]), np.sum(training, axis=1))
-    _no_cells().write(folder / CONTROL_FOLDER)
+    row_of = {name: row for row, name in enumerate(labelled.names.tolist())}
+    n_degs = deg_mask.sum(axis=1)
+    training = n_degs[[row_of[name] for name in split["train"]]]
+    bounds = effect_size_bounds(groups, deg_mask.shape[1], training)
+    CellTable.empty().write(folder / CONTROL_FOLDER)
     for part in SPLITS:
-        with FolderWriter(folder / part) as table:
-            write_effects(table, split[part], (effects[name] for name in split[part]), bounds)
-        _no_cells().write(folder / part / CELL_FOLDER)
-
-
-def _no_cells() -> CellTable:
-    return CellTable(
-        values=np.empty(0, dtype=np.float32),
-        gene_index=np.empty(0, dtype=np.int32),
-        row_start=np.zeros(1, dtype=np.int64),
-        perturbation_index=np.empty(0, dtype=np.int32),
-        batch_index=np.empty(0, dtype=np.int32),
-    )
+        rows = [row_of[name] for name in split[part]]
+        n_cells = labelled.n_cells[rows].astype(np.int32)
+        table = PerturbationTable(
+            perturbations=np.array(split[part], dtype=str),
+            delta=delta[rows],
+            deg_mask=deg_mask[rows],
+            n_cells=n_cells,
+            effect_size=group_effect_sizes(n_degs[rows], bounds),
+            group_perturbation_index=np.arange(len(rows), dtype=np.int32),
+            group_batch_index=np.zeros(len(rows), dtype=np.int32),
+            group_mean=delta[rows],
+            group_n_cells=n_cells,
+        )
+        table.write(folder / part)
+        CellTable.empty().write(folder / part / CELL_FOLDER)

@@ -10,21 +10,21 @@ from adapert.data.schema import IntArray
 from adapert.errors import InputError
 
 VALUES_AT_ONCE = 2**22
-"""Values that a stretch of rows holds at most: non-zeros of a sparse matrix, all of a dense one."""
+"""Most values in a chunk of rows: non-zeros of a sparse matrix, all of a dense one."""
 
 HARMLESS = 2**28
-"""Bytes that any file may declare."""
+"""Bytes that any file may declare, whatever its own size."""
 
 MAX_PACKING = 100
-"""Times its own size that a larger file may declare: a real one is packed far less."""
+"""Times its own size that a file may declare beyond that: a real one is packed far less."""
 
 
 def require_memory(n_bytes: int, what: str, path: Path) -> None:
-    """Refuse what a file declares to be so large that it was made to exhaust memory, before it is read.
+    """Refuse a file that declares more than memory holds, or more than a real file packs, before reading it.
 
     Args:
-        n_bytes: As declared.
-        what: What is that large, to begin a sentence in the middle.
+        n_bytes: Declared size.
+        what: The part of the file that is this large, as messages name it.
         path: The file.
 
     Raises:
@@ -39,13 +39,13 @@ def require_memory(n_bytes: int, what: str, path: Path) -> None:
 
 
 def cut_rows(row_start: IntArray) -> Iterator[tuple[int, int]]:
-    """Cut rows into stretches of at most `VALUES_AT_ONCE` values, or of one row that has more.
+    """Cut rows into chunks of at most `VALUES_AT_ONCE` values, or of one row that has more.
 
     Args:
         row_start: Where each row's values start, and where the last row's end, (n_rows + 1,).
 
     Yields:
-        First row of a stretch, and the row after its last.
+        First row of a chunk, and the row after its last.
     """
     start = 0
     while start < len(row_start) - 1:
@@ -56,13 +56,6 @@ def cut_rows(row_start: IntArray) -> Iterator[tuple[int, int]]:
 
 
 def starts_of(lengths: IntArray) -> IntArray:
-    """Say where each of a row of stretches starts, and where the last ends.
-
-    Args:
-        lengths: (n_stretches,).
-
-    Returns:
-        (n_stretches + 1,).
-    """
+    """Compute where runs of these lengths, (n,), start, and where the last ends, (n + 1,)."""
     starts: IntArray = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     return starts

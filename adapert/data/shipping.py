@@ -29,9 +29,9 @@ class ShippedFolder:
 
     @classmethod
     def pack(cls, folder: Path) -> "ShippedFolder":
-        """Read a prepared data set's files, those of the test split aside: no trial is to have them."""
+        """Read a prepared data set's files except the test split's, which no trial may see."""
         paths = (path for path in folder.rglob("*") if path.relative_to(folder).parts[0] != TEST)
-        # What a link leads to elsewhere on this machine is none of the data set.
+        # A data set does not include what its links point to elsewhere on this machine.
         inside = (path for path in paths if path.resolve().is_relative_to(folder.resolve()))
         files = sorted(path for path in inside if path.is_file())
         return cls({str(path.relative_to(folder)): np.fromfile(path, dtype=np.uint8) for path in files})
@@ -51,8 +51,8 @@ class ShippedFolder:
         folder = Path(tempfile.gettempdir()) / f"adapert-{os.getuid()}-{fingerprint}"
         if folder.is_symlink() or (folder.exists() and folder.stat().st_uid != os.getuid()):
             raise InputError(
-                f"Shipped data must lie in a folder of this user, but '{folder}' is another's. Set TMPDIR to "
-                "a folder of your own."
+                f"Shipped data must be in a folder of this user, but '{folder}' belongs to another user. "
+                "Set TMPDIR to a folder of your own."
             )
         with FileLock(f"{folder}.lock"):
             if not folder.exists():

@@ -1,8 +1,8 @@
 """A simulated Perturb-seq experiment with known effects, to try and to test everything with.
 
-Genes lie in pathways. Knocking a gene down moves its own pathway and the pathways below it; how far
+Genes belong to pathways. Knocking a gene down moves its own pathway and the pathways below it; how far
 depends on the pathway, so that small, medium and large effects occur. Network and text know the
-pathways, noisily: an effect that was never seen can be told from the effects of neighbours.
+pathways, noisily: an unseen effect can be predicted from the effects of neighbours.
 """
 
 import io
@@ -32,7 +32,7 @@ COMMON_GENES = 8
 
 MEAN_COUNTS = 4_000
 DISPERSION = 0.1
-"""Of the negative binomial: variance = mean + dispersion * mean^2."""
+"""Dispersion of the negative binomial: variance = mean + dispersion * mean^2."""
 
 
 VALUES_AT_ONCE = 2**22
@@ -41,7 +41,7 @@ VALUES_AT_ONCE = 2**22
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What is true in a simulated experiment.
+    """The true effects of a simulated experiment.
 
     Attributes:
         gene_names: (n_genes,).
@@ -94,8 +94,8 @@ def simulate(
         n_controls: Unperturbed cells.
         n_batches: Sequencing batches, each with its own shift of every gene.
         n_pathways: Pathways; ``None`` for one for every 25 genes.
-        is_shuffled: Whether a perturbation's cells lie scattered in the file, as they do in a real one.
-        seed: Of everything that is drawn.
+        is_shuffled: Whether a perturbation's cells are scattered over the file, as in a real one.
+        seed: Seed of everything that is drawn.
 
     Raises:
         InputError: `out` exists, or numbers that do not fit together.
@@ -187,7 +187,7 @@ def _draw_downstream(n_pathways: int, generator: np.random.Generator) -> FloatAr
 
 
 def _draw_specific(n_genes: int, perturbed: IntArray, generator: np.random.Generator) -> FloatArray:
-    """Draw effects that only one gene has, on a hundredth of the genes, which nothing predicts.
+    """Draw effects of single genes, each on a hundredth of all genes, which nothing predicts.
 
     They are drawn for every gene, so that a gene's effects do not depend on which others are perturbed.
 

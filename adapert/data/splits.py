@@ -21,7 +21,7 @@ DEFAULT_FRACTIONS = (0.675, 0.075, 0.25)
 
 
 def check_fractions(fractions: tuple[float, float, float]) -> None:
-    """Refuse fractions that are no shares of a whole.
+    """Refuse fractions that do not sum to 1.
 
     Raises:
         InputError: A fraction outside (0, 1), or a sum other than 1.
@@ -47,7 +47,7 @@ def split_perturbations(
             number, validation gets the rest.
 
     Raises:
-        InputError: Fractions that are no shares, or a split without a perturbation.
+        InputError: Fractions that do not sum to 1, or a split without a perturbation.
     """
     check_fractions(fractions)
     names = sorted(perturbations)
@@ -79,10 +79,7 @@ def choose_split(
 
 
 def read_split(
-    path: Path,
-    perturbations: Collection[str],
-    rule: LabelRule,
-    dropped: Collection[str] = (),
+    path: Path, perturbations: Collection[str], rule: LabelRule, dropped: Collection[str] = ()
 ) -> Split:
     """Read a saved split: a table of perturbation and split, or JSON in either direction.
 
@@ -103,8 +100,12 @@ def read_split(
     spellings = Spellings(genes, rule.aliases)
     assigned: dict[str, SplitName] = {}
     first_label: dict[str, str] = {}
-    for label, split_name in _read_pairs(path):
-        part = _split_name(split_name, path)
+    for label, part in _read_pairs(path):
+        if part not in SPLITS:
+            raise InputError(
+                f"A split must be one of {', '.join(SPLITS)}, but '{path}' names '{part}'."
+                f"{nearest(part, SPLITS)}"
+            )
         name = spellings.name_of(rule.read(label).genes)
         if not name or name in dropped:
             continue
@@ -149,14 +150,6 @@ def _read_json_pairs(path: Path) -> list[tuple[str, str]]:
         for key, value in content.items()
         for name in (value if isinstance(value, list) else [value])
     ]
-
-
-def _split_name(name: str, path: Path) -> SplitName:
-    if name not in SPLITS:
-        raise InputError(
-            f"A split must be one of {', '.join(SPLITS)}, but '{path}' names '{name}'.{nearest(name, SPLITS)}"
-        )
-    return name
 
 
 def _refuse_mismatch(path: Path, assigned: Collection[str], perturbations: Collection[str]) -> None:

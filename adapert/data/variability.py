@@ -1,7 +1,7 @@
 """How variable genes are: scanpy's scores, without the whole matrix in memory.
 
 ``scanpy.pp.highly_variable_genes`` reads its matrix whole. These are its two scores from sums that are
-taken a stretch of cells at a time, for the flavors ``seurat_v3`` (counts) and ``seurat`` (log values).
+added up chunk by chunk, for the flavors ``seurat_v3`` (counts) and ``seurat`` (log values).
 """
 
 from collections.abc import Iterable
@@ -48,13 +48,7 @@ class GeneMoments:
 
 
 def measure_moments(cells: Iterable[scipy.sparse.csr_array], n_genes: int, is_counts: bool) -> GeneMoments:
-    """Measure each gene's moments: of counts, or of expm1 of log values.
-
-    Args:
-        cells: Stretches of cells, (n_cells of the stretch, n_genes).
-        n_genes: Number of genes.
-        is_counts: Whether the values are counts, not log values.
-    """
+    """Measure each gene's moments, of counts or of expm1 of log values, from chunks of cells."""
     n_cells, n_detected = 0, np.zeros(n_genes, dtype=np.int64)
     sums, square_sums = np.zeros(n_genes), np.zeros(n_genes)
     for part in cells:
@@ -74,8 +68,8 @@ def score_counts(
     """Score genes by the variance of their standardised, clipped counts (``seurat_v3``).
 
     Args:
-        cells: Stretches of cells, (n_cells of the stretch, n_genes of the matrix).
-        moments: Of all genes of the matrix.
+        cells: Chunks of cells, (n_cells of the chunk, n_genes of the matrix).
+        moments: Moments of all genes of the matrix.
         genes: Genes to score, at which the expected variance is fitted, (n_scored,).
 
     Returns:
@@ -100,10 +94,7 @@ def score_counts(
 
 
 def score_log_values(moments: GeneMoments) -> FloatArray:
-    """Score genes by their dispersion against those of similar mean (``seurat``).
-
-    Args:
-        moments: Of expm1 of the genes to score.
+    """Score genes by the dispersion of expm1 against genes of similar mean (``seurat``).
 
     Returns:
         ``dispersions_norm``, (n_genes,); NaN for a gene that does not vary.

@@ -97,12 +97,8 @@ def evaluate(
         cells=cells,
     )
     metrics, scalars = compute_metrics(given)
-    return Evaluation(
-        per_perturbation=metrics,
-        scalars=scalars,
-        emission=emission if cells else None,
-        clip_fraction=clip_fraction,
-    )
+    way = emission if cells else None
+    return Evaluation(per_perturbation=metrics, scalars=scalars, emission=way, clip_fraction=clip_fraction)
 
 
 def _test_cells(

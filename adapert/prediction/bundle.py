@@ -26,10 +26,10 @@ from adapert.files import parse_json, whole_directory
 if TYPE_CHECKING:
     from adapert.models.adapert.model import AdaPert
 
-# Torch takes seconds to import, and a model is kept without it: what predicts imports it.
+# Torch takes seconds to import, and keeping a model does not need it: only prediction imports it.
 
 FORMAT = 2
-"""Of a bundle's folder; another is refused."""
+"""Version of a bundle's folder; any other is refused."""
 
 BUNDLE_FILE, CONFIG_FILE, SHARED_FOLDER = "bundle.json", "config.yaml", "shared"
 
@@ -42,8 +42,8 @@ class Member:
     """One trained trial.
 
     Attributes:
-        run: Its name: ``"search/007"``.
-        seed: Of the trial.
+        run: Name of the trial: ``"search/007"``.
+        seed: The trial's seed.
         weights: The model's state after its best epoch.
     """
 
@@ -57,10 +57,10 @@ class Bundle:
     """Trained trials of one config; several seeds predict their mean.
 
     Attributes:
-        config: Of all members.
-        shared: Of the data set that they were trained on: genes, controls, network, text.
-        members: One at least.
-        units: Of deltas.
+        config: Config that all members share.
+        shared: Genes, controls, network and text of the data set that they were trained on.
+        members: At least one.
+        units: Units of deltas.
     """
 
     config: Config
@@ -72,7 +72,7 @@ class Bundle:
     def dataset(self) -> PreparedDataset:
         """The data set as far as a trained model needs it: without cells and splits."""
         no_values, no_index = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64)
-        nobody = CellTable(
+        no_cells = CellTable(
             values=no_values,
             gene_index=no_index,
             row_start=np.zeros(1, dtype=np.int64),
@@ -80,7 +80,7 @@ class Bundle:
             batch_index=no_index,
         )
         manifest = {"fingerprint": self.config.data.fingerprint}
-        return PreparedDataset(manifest=manifest, shared=self.shared, control_cells=nobody, splits={})
+        return PreparedDataset(manifest=manifest, shared=self.shared, control_cells=no_cells, splits={})
 
     @cached_property
     def models(self) -> "list[AdaPert]":
@@ -108,11 +108,6 @@ class Bundle:
         return model
 
 
-def without_batches(shared: SharedTable) -> SharedTable:
-    """Drop the controls of single batches, which predictions do not need."""
-    return replace(shared, batches=shared.batches[:0], batch_control_mean=shared.batch_control_mean[:0])
-
-
 def write_bundle(bundle: Bundle, path: Path) -> None:
     """Write a bundle as a directory, whole or not at all.
 
@@ -120,9 +115,13 @@ def write_bundle(bundle: Bundle, path: Path) -> None:
         InputError: `path` exists.
     """
     with whole_directory(path) as beside:
-        # Where the data set lies is nobody's business but this machine's.
+        # A bundle is shared with others, whom a path of this machine does not concern.
         write_config(bundle.config.with_changes({"data.path": ""}), beside / CONFIG_FILE)
-        without_batches(bundle.shared).write(beside / SHARED_FOLDER)
+        # Predictions start from the mean over all controls, not from those of a batch.
+        shared, no_control = bundle.shared, bundle.shared.batch_control_mean[:0]
+        replace(shared, batches=shared.batches[:0], batch_control_mean=no_control).write(
+            beside / SHARED_FOLDER
+        )
         for number, member in enumerate(bundle.members):
             save_file(dict(member.weights), beside / _weights_file(number))
         members = [{"run": member.run, "seed": member.seed} for member in bundle.members]
@@ -148,7 +147,7 @@ def read_bundle(path: Path) -> Bundle:
     ]
     config = read_config(path / CONFIG_FILE)
     if config.model.name != "adapert":
-        raise _unsound(f"its {CONFIG_FILE} is of the model '{config.model.name}', which has no weights")
+        raise _unsound(f"its {CONFIG_FILE} names the model '{config.model.name}', which has no weights")
     return Bundle(config, shared, members, described.units)
 
 
@@ -163,20 +162,15 @@ def read_weights(path: Path) -> Weights:
     # A type that numpy has not is a KeyError or AttributeError, a size beyond any memory a ValueError.
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError, TypeError, MemoryError) as error:
         raise _bad_weights(path, "is missing or damaged") from error
-    bad = [
-        name
-        for name, values in weights.items()
-        if np.issubdtype(values.dtype, np.inexact) and not np.isfinite(values).all()
-    ]
-    if bad:
-        raise _bad_weights(path, f"has values that are no finite numbers in {name_some(bad)}")
+    if bad := [name for name, values in weights.items() if not np.isfinite(values).all()]:
+        raise _bad_weights(path, f"has NaN or infinite values in {name_some(bad)}")
     return weights
 
 
 def _bad_weights(path: Path, fault: str) -> InputError:
     return InputError(
-        f"Weights must be whole and of the config's model, but '{path}' {fault}. Copy the file again, or "
-        "run the trial again."
+        f"Weights must be whole and belong to the config's model, but '{path}' {fault}. Copy the file again, "
+        "or run the trial again."
     )
 
 
@@ -216,8 +210,8 @@ def _unsound(found: str) -> InputError:
 
 def _of_another(member: Member) -> InputError:
     return InputError(
-        f"Weights must be of the model that the config describes, but those of trial '{member.run}' are of "
-        "another. Use the version of adapert that trained it, or run the trial again."
+        f"Weights must belong to the model that the config describes, but those of trial '{member.run}' do "
+        "not fit it. Use the version of adapert that trained it, or run the trial again."
     )
 
 

@@ -15,7 +15,7 @@ def check_form(path: Path) -> None:
     """Refuse a file of another form than `FORMS`, before any work is done for it.
 
     Raises:
-        InputError: Another suffix.
+        InputError: A suffix that is not among them.
     """
     if path.suffix not in FORMS:
         raise InputError(f"Predictions are written as {', '.join(FORMS)}, but --out is '{path}'.")
@@ -27,10 +27,10 @@ def write_deltas(deltas: pd.DataFrame, path: Path, units: str) -> None:
     Args:
         deltas: (n_perturbations, n_genes).
         path: Ends in one of `FORMS`; replaced where it exists.
-        units: Of `deltas`; only AnnData has a place for them, ``uns["values"]``.
+        units: Units of `deltas`; only AnnData has a place for them, ``uns["values"]``.
 
     Raises:
-        InputError: Another suffix, or a place that cannot be written.
+        InputError: A suffix that is not in `FORMS`, or a file that cannot be written.
     """
     check_form(path)
     with whole_file(path) as beside:
@@ -39,13 +39,9 @@ def write_deltas(deltas: pd.DataFrame, path: Path, units: str) -> None:
         elif path.suffix == ".parquet":
             deltas.reset_index().to_parquet(beside, index=False)
         else:
-            _write_anndata(deltas, beside, units)
+            import anndata  # takes a second
 
-
-def _write_anndata(deltas: pd.DataFrame, path: Path, units: str) -> None:
-    import anndata
-
-    obs = pd.DataFrame(index=deltas.index.astype(str))
-    var = pd.DataFrame(index=pd.Index(deltas.columns.astype(str), name="gene"))
-    described = {"values": f"predicted delta, {units}"}
-    anndata.AnnData(X=deltas.to_numpy(), obs=obs, var=var, uns=described).write_h5ad(path)
+            obs = pd.DataFrame(index=deltas.index.astype(str))
+            var = pd.DataFrame(index=pd.Index(deltas.columns.astype(str), name="gene"))
+            described = {"values": f"predicted delta, {units}"}
+            anndata.AnnData(deltas.to_numpy(), obs, var, uns=described).write_h5ad(beside)

@@ -1,4 +1,4 @@
-"""Which perturbations a model can be asked for, and of which it cannot know much."""
+"""Which perturbations a model can predict, and about which it cannot know much."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -12,18 +12,18 @@ from adapert.data.schema import GENE_SEPARATOR, genes_of
 from adapert.errors import InputError, name_some
 
 N_SUGGESTED = 5
-"""Genes for which near names are looked up."""
+"""Unknown genes for which similar names are suggested."""
 
 
 def check_perturbations(perturbations: Iterable[str], node_names: Iterable[str]) -> list[str]:
-    """Check what a model is asked for.
+    """Check the perturbations that a model is to predict.
 
     Args:
-        perturbations: As labels of a data file; see `adapert.data.labels.rule.LabelRule`.
+        perturbations: Written as labels of a data file; see `adapert.data.labels.rule.LabelRule`.
         node_names: Genes of the model's graph.
 
     Returns:
-        Each perturbation once, in the order of asking, its genes sorted.
+        Each perturbation once, in the given order, its genes sorted.
 
     Raises:
         InputError: No perturbation, one without a gene or with a gene twice, a word for controls or
@@ -39,7 +39,7 @@ def check_perturbations(perturbations: Iterable[str], node_names: Iterable[str])
 
 
 def _read(name: str, rule: LabelRule) -> tuple[str, ...]:
-    """Read what is asked for by the rule of the data's labels; what it would guess at is refused."""
+    """Read a perturbation by the rule of the data's labels, but refuse what that would have to guess."""
     parts = [strip_blanks(part) for part in name.split(GENE_SEPARATOR)]
     if "" in parts or len(set(parts)) < len(parts):
         what = "has an empty one" if "" in parts else "names one twice"
@@ -69,9 +69,8 @@ def _check_known(genes: Sequence[str], known: Sequence[str]) -> None:
     unknown = list(dict.fromkeys(gene for gene in genes if gene not in is_known))
     if not unknown:
         return
-    near = [
-        f"'{_nearest(gene, known)}' for '{gene}'" for gene in unknown[:N_SUGGESTED] if _nearest(gene, known)
-    ]
+    suggested = {gene: _nearest(gene, known) for gene in unknown[:N_SUGGESTED]}
+    near = [f"'{name}' for '{gene}'" for gene, name in suggested.items() if name]
     verb = "is" if len(unknown) == 1 else "are"
     hint = f" Did you mean {', '.join(near)}?" if near else " Write symbols as the prepared data do."
     raise InputError(
@@ -81,7 +80,7 @@ def _check_known(genes: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _nearest(gene: str, known: Sequence[str]) -> str:
-    """The known gene of the same letters in another case, else the most similar, else none."""
+    """Return the known gene in another case, else the most similar one, else nothing."""
     by_capitals = {name.upper(): name for name in known}
     near = get_close_matches(gene.upper(), by_capitals, n=1, cutoff=0.6)
     return by_capitals[near[0]] if near else ""

@@ -1,7 +1,7 @@
-"""The model of a picked config as MLflow has it: a pyfunc of its study's run, whole and once.
+"""The model of a picked config in MLflow: a pyfunc of its study's run, whole and once.
 
-A model says itself of which trials it is, so that one that a killed process had logged, but not yet named
-with its study's run, is found again; one without its files, or not logged to its end, is deleted.
+A model's tags name its trials, so that one that a killed process had logged, but not yet named with its
+study's run, is found again; one without its files, or not logged to its end, is deleted.
 """
 
 import json
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from adapert.prediction.bundle import Bundle
 
-# Torch takes seconds to import, and only what is not logged yet needs it.
+# Torch takes seconds to import, and only a model that is not logged yet needs it.
 
 MODEL_NAME = "model"
-"""Of the picked model among its run's models: ``runs:/RUN/model``."""
+"""Name of the picked model among its run's models: ``runs:/RUN/model``."""
 
 _READY, _DESCRIPTION = "READY", "MLmodel"
 
@@ -33,9 +33,9 @@ def log_model(client: "MlflowClient", run: "Run", bundle: "Bundle") -> str:
     """Log a bundle as the model of its study's run, unless the run has it.
 
     Args:
-        client: Of the store.
-        run: The study's own.
-        bundle: Of the picked config.
+        client: Client of the store.
+        run: The study's own run.
+        bundle: Members of the picked config.
 
     Returns:
         The model's address: ``mlflow.pyfunc.load_model`` takes it once the tracking address is set.
@@ -56,15 +56,15 @@ class PickedModels:
         """Whether a study's run names the model of a bundle, and MLflow has all of it.
 
         Args:
-            client: Of the store.
-            run: The study's own.
-            folder: Of the bundle.
+            client: Client of the store.
+            run: The study's own run.
+            folder: Folder of the bundle.
         """
         try:
             described = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
             names = _join(member["run"] for member in described["members"])
         except (OSError, ValueError, KeyError, TypeError):
-            return False  # whoever logs it says what is wrong
+            return False  # `log` will say what is wrong
         address = tag_of(run, Tag.PICKED_MODEL)
         if tag_of(run, Tag.PICKED_RUNS) != names or not address:
             return False
@@ -92,7 +92,7 @@ def _models(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":
 
 
 def _whole_models(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":
-    """Models of a run; those that a killed process left unfinished, or whose files are lost, are deleted."""
+    """List a run's models, deleting those that a killed process left unfinished or whose files are lost."""
     whole = []
     for model in _models(client, run):
         if _is_whole(client, model):

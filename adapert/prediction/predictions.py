@@ -1,4 +1,4 @@
-"""What a trained model says of perturbations: deltas, the context that it selected, and the network there."""
+"""What a trained model predicts: deltas, the context that it selected, and the network among its genes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ DEVICE = torch.device("cpu")
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What a model says of perturbations.
+    """Predictions for perturbations.
 
     Attributes:
         deltas: Predicted expression minus control, in `units`; a row a perturbation, a column a gene.
@@ -43,10 +43,10 @@ class Predictions:
             selects without scores), and the mean of what it counts in the context (Eq. 13). Empty for models
             without a context.
         edges: `EDGE_COLUMNS`: the network among the genes of `contexts`, as the model had it.
-        n_models: Whose mean it is.
-        notes: What a reader must know of some perturbations, in sentences.
+        n_models: Number of models that are averaged.
+        notes: What a reader must know about some perturbations, in sentences.
         source: What predicted, in words.
-        units: Of deltas: those of the data that the model was trained on.
+        units: Units of deltas: those of the data that the model was trained on.
     """
 
     deltas: pd.DataFrame
@@ -62,7 +62,7 @@ def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
     """Predict perturbations on the mean control profile, by the mean of a bundle's models.
 
     Args:
-        bundle: Trained.
+        bundle: Trained trials.
         perturbations: Genes, or genes joined by ``+``.
 
     Raises:
@@ -71,13 +71,13 @@ def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
     asked = check_perturbations(perturbations, bundle.shared.node_names)
     contexts = build_contexts(bundle, asked)
     blank = indistinct_genes(bundle.shared, bundle.config.graph, asked)
-    notes = (f"{', '.join(blank)}: without text or network edges, nothing tells it apart." if blank else "",)
+    note = f"{', '.join(blank)}: without text or network edges, nothing tells it apart."
     return Predictions(
         deltas=predict_deltas(bundle, asked),
         contexts=contexts,
         edges=build_edges(bundle, set(contexts["gene"])),
         n_models=len(bundle.members),
-        notes=tuple(note for note in notes if note),
+        notes=(note,) if blank else (),
         units=bundle.units,
     )
 
@@ -91,8 +91,8 @@ def predict_deltas(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame
     by_model = [predict(model, bundle.dataset, perturbations, DEVICE) for model in bundle.models]
     if not np.isfinite(by_model).all():
         raise InputError(
-            "A trained model predicts finite numbers, but this one does not: its weights or its data are "
-            "damaged. Run the trial again, or pick again."
+            "Predictions must be finite numbers, but this model's are not: its weights or data are damaged. "
+            "Run the trial again, or pick again."
         )
     index = pd.Index(perturbations, name="perturbation")
     genes = list(map(str, bundle.dataset.gene_names))
@@ -135,13 +135,12 @@ def _contexts_of(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame:
             "selected_fraction": is_selected[row, node],
             "alpha": alpha[row, node],
             "weight": weight[row, node],
+            "order": row,
         }
     )
     targets = {(name, gene) for name in perturbations for gene in genes_of(name)}
     pairs = zip(frame["perturbation"], frame["gene"], strict=True)
     frame["is_perturbed"] = [pair in targets for pair in pairs]
-    order = pd.Series(range(len(perturbations)), index=list(perturbations))
-    frame["order"] = frame["perturbation"].map(order)
     frame = frame.sort_values(["order", "weight", "alpha"], ascending=[True, False, False], kind="stable")
     return frame[list(CONTEXT_COLUMNS)]
 
@@ -150,7 +149,7 @@ def _contexts_of(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame:
 def _weights_of(
     model: AdaPert, bundle: Bundle, perturbations: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What each node counts, its alpha and whether it is selected, (n_perturbations, n_nodes) each."""
+    """Return each node's weight, its alpha and whether it is selected, (n_perturbations, n_nodes) each."""
     targets = build_targets(bundle.dataset, perturbations, DEVICE)
     h = model.node_embeddings()
     weights = model.node_weights(targets, h, None)

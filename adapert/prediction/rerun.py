@@ -1,50 +1,61 @@
-"""Run a study's trial again, in this process, and compare every metric with what it reported."""
+"""Run a study's trial again, as a study of one trial, and compare every metric with what it reported.
+
+The trial runs as in a study: the engine hands it to a Ray worker and writes what it reports into a ledger.
+Only MLflow keeps a rerun; the ledger's folder is a temporary one, so that the workspace gets no new study.
+"""
 
 import logging
 import math
+import os
 import socket
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import pandas as pd
-import torch
 
 from adapert.config import Config
-from adapert.data.prepared import PreparedDataset, read_prepared
-from adapert.data.regroup import redraw
 from adapert.errors import InputError
-from adapert.evaluation.long_table import build_long_table, write_long_table
-from adapert.models.protocol import Fit, PerturbationModel
-from adapert.records import (
-    CODE_DIFF_FILE,
-    PER_PERTURBATION_FILE,
-    SYSTEM,
-    WEIGHTS_FILE,
-    Tag,
-)
-from adapert.registry import build_model
+from adapert.records import CODE_DIFF_FILE, SYSTEM, EndReason, Tag, TrialStatus
 from adapert.results.find import find_trial
 from adapert.results.inputs import find_data
 from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
+from adapert.study.engine.events import SessionOpened, UsedResources
+from adapert.study.engine.ledger import LEDGER_FILE, Ledger
 from adapert.study.engine.reports import REPORTED
-from adapert.study.execution.trainable import READABLE_SPLITS, tracked_metrics
+from adapert.study.engine.runner import Closing, StudyObserver, StudyRunner
+from adapert.study.engine.sources import ListedTrials
+from adapert.study.engine.state import StudyState
+from adapert.study.engine.trial_files import trial_folder
+from adapert.study.execution.resources import Resources, count_cpus, count_gpus
+from adapert.study.execution.run import run_trials
 from adapert.study.plan.definition import describe_code, find_changes
+from adapert.study.plan.study import Design, Study
 from adapert.tracking.provenance import DIRTY, code_diff, git_commit, package_versions
 from adapert.tracking.reruns import Rerun, tracked_rerun
 from adapert.tracking.store import open_store
-from adapert.training.evaluation import evaluate_model
-from adapert.training.fit import begin_fit
-from adapert.training.threads import torch_threads
 
 _LOGGER = logging.getLogger(__name__)
 
 COMPARED = tuple(metric for metric in REPORTED if metric not in (*SYSTEM, "seconds"))
-"""What a trial's numbers are: all that it reported but the time and the machine that it took."""
+"""A trial's numbers: all that it reports but the time and the memory that it takes."""
 
 COLUMNS = ("metric", "tracked", "again", "difference")
+
+
+class RerunError(Exception):
+    """A trial did not get as far as it did before.
+
+    Attributes:
+        closing: Why its study was left.
+    """
+
+    def __init__(self, message: str, closing: Closing) -> None:
+        super().__init__(message)
+        self.closing = closing
 
 
 @dataclass(frozen=True)
@@ -52,11 +63,11 @@ class RerunResult:
     """A trial, and the same trial again.
 
     Attributes:
-        name: Of the trial: ``"search/007"``.
-        rerun: Its run in MLflow this time.
+        name: The trial: ``"search/007"``.
+        rerun: Run id in MLflow of the repetition.
         metrics: `COLUMNS`, one row a metric; NaN where one side has none, and differences of 0 where the two
             are equal, NaN included.
-        changes: What differs between then and now, each in a few words.
+        changes: What has changed since the trial ran, each in a few words.
     """
 
     name: str
@@ -71,39 +82,39 @@ class RerunResult:
 
 
 def rerun_trial(workspace: Path, run: str, data: Path | None = None) -> RerunResult:
-    """Run a trial again, for as many epochs as it had.
+    """Run a trial again on this machine, for as many epochs as it had.
 
     The rerun is tracked as a run of its own, which is part of no study.
 
     Args:
-        workspace: Where the study lies.
+        workspace: Folder of the study and of the MLflow store.
         run: A run's id in MLflow, ``"search/007"``, or a study's name, which stands for its best finished
             trial.
-        data: Prepared data set of the trial, where it no longer lies where it was.
+        data: Prepared data set of the trial, where it has been moved.
 
     Raises:
-        InputError: No such study, trial or run, a trial without an epoch, or other data than the trial's.
-        DivergedError: The loss, or a prediction, became NaN or infinite.
+        InputError: No such study, trial or run, a trial without an epoch, other data than the trial's, or no
+            space on the disk.
+        RerunError: The trial failed, such as by a loss that is not finite, or Ray was lost.
+        KeyboardInterrupt: Ctrl-C, or a request to end.
     """
     study, original = find_trial(workspace, run)
-    n_epochs = _count_epochs(original)
+    n_epochs = int(original.metrics.get("epoch", 0))
+    if not n_epochs:
+        raise InputError(
+            f"A trial is run again to compare what it reported, but '{original.name}' reported no epoch. "
+            "Name another trial."
+        )
     config = original.build_config()
     config = config.with_changes({"data.path": str(find_data(config, workspace, data))})
-    device = _device_of(original)
-    changes = compare_origins(study, original, device)
+    resources = _resources_of(original)
+    changes = compare_origins(study, original, resources)
     for change in changes:
-        _LOGGER.warning(f"Not as then: {change}.")
-    # As many as the trial had, where that is tracked: sums may depend on their number.
-    n_threads = original.n_threads or 1
-    tags = _tags_of(original, config, study.run_id) | {
-        Tag.DEVICE: device,
-        Tag.N_THREADS: str(n_threads),
-        Tag.HOST: socket.gethostname(),
-    }
+        _LOGGER.warning(f"Changed since {original.name} ran: {change}.")
+    tags = _tags_of(original, config, study.run_id, resources)
     with tracked_rerun(open_store(workspace), original.name, config, tags) as rerun:
-        _LOGGER.info(f"Training {original.name} again: {n_epochs} epochs at most, on {device}.")
-        with torch_threads(n_threads):
-            again = _train(config, original, torch.device(device), n_epochs, rerun)
+        _LOGGER.info(f"Training {original.name} again: {n_epochs} epochs at most, on {resources.device}.")
+        again = _train(original, config, n_epochs, resources, rerun)
         metrics = compare_metrics(original.metrics, again)
         result = RerunResult(original.name, rerun.run_id, metrics, changes)
         rerun.log_comparison(metrics, describe_result(result))
@@ -116,47 +127,66 @@ def compare_metrics(tracked: Mapping[str, float], again: Mapping[str, float]) ->
     for metric in COMPARED:
         if metric in tracked or metric in again:
             was, is_now = tracked.get(metric, math.nan), again.get(metric, math.nan)
+            # A difference of two NaN would be NaN, of two infinities too.
             is_equal = was == is_now or (math.isnan(was) and math.isnan(is_now))
             rows.append((metric, was, is_now, 0.0 if is_equal else is_now - was))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def compare_origins(study: StudyResults, original: TrialResult, device: str) -> list[str]:
-    """Name what a trial's numbers may depend on and is not as it was, each in a few words.
+def compare_origins(study: StudyResults, original: TrialResult, resources: Resources) -> list[str]:
+    """Name what a trial's numbers may depend on and has changed since, each in a few words.
 
     Args:
-        study: The trial's.
+        study: The trial's study.
         original: The trial.
-        device: Where it is run again.
+        resources: What it is run again with.
     """
     pairs = [
         ("the commit", original.git_commit, git_commit()),
-        ("the device", original.device, device),
+        ("the device", original.device, resources.device),
+        # Sums of floating-point numbers depend on how they are split among threads.
+        ("the number of threads", original.n_threads, resources.cpus_per_trial),
         ("the machine", original.host, socket.gethostname()),
     ]
     changes = [f"{what} was {before} and is {now}" for what, before, now in pairs if before and before != now]
     if original.git_commit.endswith(DIRTY) and study.code_diff != code_diff():
-        changes.append(f"the code's changes since that commit are others: see the study's {CODE_DIFF_FILE}")
+        changes.append(f"the uncommitted changes of the code are not those of the study's {CODE_DIFF_FILE}")
     if study.origin:
         changes += find_changes({**study.origin, "data": ""}, describe_code() | {"data": ""})
-    return changes + _compare_versions(original.packages, changes)
+    before = dict(entry.split(" ", 1) for entry in original.packages.split(", ") if " " in entry)
+    now = dict(entry.split(" ", 1) for entry in package_versions().split(", "))
+    changes += [
+        f"{package} was {version} and is {now.get(package, 'not installed')}"
+        for package, version in before.items()
+        if now.get(package) != version
+    ]
+    return list(dict.fromkeys(changes))  # some packages are part of the origin too
 
 
 def describe_result(result: RerunResult) -> str:
     """Say in a sentence or two what came of a rerun."""
     differing = result.metrics.loc[result.metrics["difference"] != 0, "metric"]
-    told = f"All {len(result.metrics)} metrics are exactly those of {result.name}."
+    outcome = f"All {len(result.metrics)} metrics are exactly those of {result.name}."
     if len(differing):
         worst = result.metrics["difference"].abs().max()
-        told = (
+        outcome = (
             f"{len(differing)} of {len(result.metrics)} metrics differ from those of {result.name}, by "
             f"{worst:.3g} at most."
         )
-    reasons = f" Not as then: {'; '.join(result.changes)}." if result.changes else ""
-    return told + reasons
+    return outcome + (f" Changed since it ran: {'; '.join(result.changes)}." if result.changes else "")
 
 
-def _tags_of(original: TrialResult, config: Config, parent: str) -> dict[str, str]:
+def _resources_of(original: TrialResult) -> Resources:
+    """Give a trial what it had, as far as this machine has it: Ray would wait for more indefinitely."""
+    is_on_gpu = original.device == "cuda" and count_gpus() > 0
+    return Resources(
+        cpus_per_trial=min(original.n_threads or 1, count_cpus()),
+        gpus_per_trial=float(is_on_gpu),
+        device="cuda" if is_on_gpu else "cpu",
+    )
+
+
+def _tags_of(original: TrialResult, config: Config, parent: str, resources: Resources) -> dict[str, str]:
     """What a rerun's run says of its original, whose study's run is its parent where MLflow has one."""
     tags: dict[str, str] = {
         Tag.STUDY: original.study,
@@ -165,76 +195,71 @@ def _tags_of(original: TrialResult, config: Config, parent: str) -> dict[str, st
         Tag.SEED: str(original.seed),
         Tag.CONFIG_DIGEST: original.config_digest,
         Tag.DATA_FINGERPRINT: config.data.fingerprint,
+        Tag.DEVICE: resources.device,
+        Tag.N_THREADS: str(resources.cpus_per_trial),
+        Tag.HOST: socket.gethostname(),
     }
     return tags | ({"mlflow.parentRunId": parent} if parent else {})
 
 
-def _count_epochs(original: TrialResult) -> int:
-    n_epochs = int(original.metrics.get("epoch", 0))
-    if not n_epochs:
-        raise InputError(
-            f"A trial is run again to compare what it reported, but '{original.name}' reported no epoch. "
-            "Name another trial."
+class _OneTrial(StudyRunner):
+    """Ends its trial after as many epochs as the original had, which may have been stopped early."""
+
+    def __init__(
+        self, study: Study, folder: Path, n_epochs: int, max_failures: int, observer: StudyObserver
+    ) -> None:
+        ledger = Ledger(folder / LEDGER_FILE)
+        super().__init__(
+            study, ledger, StudyState(), ListedTrials(study.plan), None, [observer], max_failures
         )
-    return n_epochs
+        self._n_epochs = n_epochs
 
-
-def _device_of(original: TrialResult) -> str:
-    is_on_gpu = original.device == "cuda" and torch.cuda.is_available()
-    return "cuda" if is_on_gpu else "cpu"
-
-
-def _compare_versions(tracked: str, known: Sequence[str]) -> list[str]:
-    """Name packages of other versions, those aside of which it is known."""
-    before = dict(entry.split(" ", 1) for entry in tracked.split(", ") if " " in entry)
-    now = dict(entry.split(" ", 1) for entry in package_versions().split(", "))
-    told = [
-        f"{package} was {version} and is {now.get(package, 'not installed')}"
-        for package, version in before.items()
-        if now.get(package) != version
-    ]
-    return [change for change in told if change not in known]
+    def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
+        goes_on = super().reported(trial_id, report)
+        if goes_on and self.state.records[trial_id].n_epochs >= self._n_epochs:
+            message = f"The original had {self._n_epochs} epochs."
+            self.closing = Closing(TrialStatus.STOPPED, EndReason.LIMIT, message)
+        return goes_on and not self.closing
 
 
 def _train(
-    config: Config, original: TrialResult, device: torch.device, n_epochs: int, rerun: Rerun
+    original: TrialResult, config: Config, n_epochs: int, resources: Resources, rerun: Rerun
 ) -> dict[str, float]:
-    """Train and evaluate as a study's worker does; return the last value of every metric."""
-    prepared = read_prepared(Path(config.data.path), READABLE_SPLITS)
-    dataset = redraw(prepared, config.data.split_seed, config.data.control == "cell")
-    model = build_model(config, original.seed, device)
-    fit = begin_fit(model, dataset)
-    metrics: dict[str, float] = {}
-    for _ in range(n_epochs):
-        report = {name: value for name, value in fit.step().items() if name in REPORTED}
-        if fit.is_over:
-            fit.finish()
-            report |= _evaluate(model, fit, dataset, original, rerun)
-        rerun.log_epoch(report)
-        metrics |= report
-        if fit.is_over:
-            break
-    return metrics
-
-
-def _evaluate(
-    model: PerturbationModel, fit: Fit, dataset: PreparedDataset, original: TrialResult, rerun: Rerun
-) -> dict[str, float]:
-    evaluation = evaluate_model(model, dataset, "validation", original.seed)
-    identity = {
-        "run": rerun.run_id,
-        "study": original.study,
-        "variant": original.variant,
-        "config_digest": original.config_digest,
-        "seed": original.seed,
-    }
-    with TemporaryDirectory() as folder:
-        table, weights = Path(folder) / PER_PERTURBATION_FILE, Path(folder) / WEIGHTS_FILE
-        write_long_table(
-            build_long_table(identity, dataset, "validation", evaluation.per_perturbation), table
+    """Run a study of one trial; return the last value of every metric."""
+    name, question = original.name, f"Does {original.name} report the same again?"
+    plan = Design(kind="ablation", variants={original.variant: {}}, n_seeds=1, first_seed=original.seed)
+    study = Study(name="rerun", question=question, base=config, plan=plan)
+    # After a second Ctrl-C a worker may still write while the folder is removed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        runner = _OneTrial(study, Path(folder), n_epochs, resources.max_failures, rerun)
+        runner.open(
+            SessionOpened(
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                resources=cast("UsedResources", asdict(resources)),
+            )
         )
-        fit.write_weights(weights)
-        for path in (table, weights):
-            if path.is_file():
-                rerun.log_file(path)
-    return tracked_metrics(evaluation)
+        try:
+            run_trials(runner, resources)
+        finally:
+            closing = runner.close()
+            runner.ledger.close()
+        _check_closing(closing, name)
+        (record,) = runner.state.records.values()
+        rerun.log_files(trial_folder(Path(folder), record.trial_id))
+    if record.status == TrialStatus.FAILED:
+        raise RerunError(f"{name} failed when it was run again: {record.message}", closing)
+    return record.metrics
+
+
+def _check_closing(closing: Closing, name: str) -> None:
+    if closing.status == TrialStatus.INTERRUPTED:
+        raise KeyboardInterrupt(f"The rerun of {name} was interrupted.")
+    if closing.is_ray_lost:
+        message = f"A part of Ray no longer answers, without which {name} does not train. Run it again."
+        raise RerunError(message, closing)
+    if closing.status == TrialStatus.FAILED and closing.message:  # without one the trial's own says why
+        raise InputError(
+            f"A rerun needs space for its checkpoints, but '{tempfile.gettempdir()}' takes no more. Free "
+            "some, or set TMPDIR to another directory."
+        )

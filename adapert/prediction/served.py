@@ -21,7 +21,7 @@ INPUT_COLUMN = "perturbation"
 OUTPUT_COLUMNS = ("perturbation", "gene", "predicted_delta")
 
 PACKAGES = ("adapert", "mlflow", "torch", "numpy", "scipy", "pandas", "safetensors")
-"""Of the environment that a server of the model needs."""
+"""Packages that a server of the model needs."""
 
 BUNDLE_NAME = "bundle"
 
@@ -36,15 +36,15 @@ class ServedModel:
         """Predict deltas, in the bundle's units.
 
         Args:
-            model_input: With a column ``perturbation``: genes, or genes joined by ``+``.
+            model_input: A column ``perturbation`` of genes, or genes joined by ``+``.
             params: MLflow's; the model takes none.
 
         Returns:
-            `OUTPUT_COLUMNS`, one row per perturbation and gene. Not a column a gene: the signature is the
-            same for every data set, whatever its thousands of genes.
+            `OUTPUT_COLUMNS`, one row per perturbation and gene: with a column per gene, the signature would
+            differ between data sets.
 
         Raises:
-            InputError: No such column, or perturbations that the model cannot be asked for.
+            InputError: No such column, or perturbations that the model cannot predict.
         """
         from adapert.prediction.predictions import predict_deltas  # needs torch, which a kept model does not
 
@@ -75,8 +75,8 @@ def save_served(bundle: Path, example: Sequence[str], path: Path, described: "Mo
     Args:
         bundle: Folder of the bundle, named `BUNDLE_NAME`.
         example: Perturbations that show what the model takes.
-        path: New folder.
-        described: MLflow's description of the model, to be completed.
+        path: Folder to write; must not exist.
+        described: MLflow's description of the model, which is completed.
     """
     import mlflow.pyfunc
     from mlflow.models import ModelSignature

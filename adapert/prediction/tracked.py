@@ -43,11 +43,11 @@ def predict_run(
     """Predict perturbations by a tracked model; no split's observed expression is read.
 
     Args:
-        workspace: Where the study lies.
-        run: A trial's run id, ``"search/007"``, or a study's name: its picked model where `pick` logged one,
+        workspace: Folder of the study.
+        run: A trial's run id, ``"search/007"``, or a study's name: its picked model if `pick` logged one,
             else its best finished trial.
         perturbations: Genes, or genes joined by ``+``.
-        data: Prepared data set of the trial, where it no longer lies where it was; a picked model needs none.
+        data: Prepared data set of the trial, where it has been moved; a picked model needs none.
 
     Raises:
         InputError: No such store or run, a trial without a model, other data than the trial's, or
@@ -57,38 +57,36 @@ def predict_run(
 
     if is_study_name(run) and (logged := open_study(workspace, run).picked_model()):
         with logged as folder:
-            predictions = predict_bundle(_read_logged(folder), perturbations)
+            # Wherever MLflow put the bundle in the model's folder.
+            bundle_folder = next(folder.rglob(BUNDLE_FILE), folder / BUNDLE_FILE).parent
+            predictions = predict_bundle(read_bundle(bundle_folder), perturbations)
         return replace(predictions, source=f"the picked model of study '{run}'")
     study, trial = find_trial(workspace, run)
     config = trial.build_config()
-    source = f"trial {trial.name}"
     if config.model.name != "adapert":
-        return replace(
-            _refit(config, perturbations, workspace, data),
-            source=f"{config.model.name} of {source}, fitted again",
-        )
-    return replace(
-        predict_bundle(bundle_trials([(study, trial)], workspace, data), perturbations), source=source
-    )
+        refitted = _refit(config, perturbations, workspace, data)
+        return replace(refitted, source=f"{config.model.name} of trial {trial.name}, fitted again")
+    predictions = predict_bundle(bundle_trials([(study, trial)], workspace, data), perturbations)
+    return replace(predictions, source=f"trial {trial.name}")
 
 
 def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: Path | None = None) -> None:
     """Keep the model of a picked config: in the study's folder, and as an MLflow pyfunc.
 
-    Several seeds are an ensemble. A reference model has none: it is fitted again in no time.
+    Several seeds are an ensemble. A reference model is not kept: it is fitted again in seconds.
 
     Args:
-        workspace: Where the study lies.
-        study: That was picked from.
-        trials: All finished trials of the picked config, ``"search/007"``, the best first.
-        data: Prepared data set of the trials, where it no longer lies where it was.
+        workspace: Folder of the study.
+        study: Name of the study.
+        trials: All finished trials of the picked config, ``"search/007"``, best first.
+        data: Prepared data set of the trials, where it has been moved.
     """
     folder = study_folder(workspace, study)
     kept = folder / PICKED_MODEL_FOLDER
     if _is_of(kept, trials):
         bundle = read_bundle(kept)
     else:
-        # One of an earlier pick is not of the config that is picked now, and neither is what is said of it.
+        # Those of an earlier pick belong to another config.
         (folder / PICK_FILE).unlink(missing_ok=True)
         remove_whole(kept)
         try:
@@ -101,7 +99,8 @@ def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: 
             write_bundle(bundle, kept)
 
     def track() -> None:
-        address = track_model(workspace, study, bundle)
+        uri = tracking_uri(workspace)
+        address = log_model(open_client(uri), study_run(uri, study), bundle)
         _LOGGER.info(
             f"Logged the picked config's model, the mean of {format_count(len(trials), 'fit')}: {address}"
         )
@@ -109,23 +108,8 @@ def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: 
     try_to_keep("the picked model", track)
 
 
-def track_model(workspace: Path, study: str, bundle: Bundle) -> str:
-    """Log a picked config's model as an MLflow pyfunc of its study's run, and leave its global state alone.
-
-    The same trials logged again give the model that there is.
-
-    Returns:
-        The model's address: ``mlflow.pyfunc.load_model`` takes it once the tracking address is set.
-
-    Raises:
-        InputError: MLflow has no run of the study.
-    """
-    uri = tracking_uri(workspace)
-    return log_model(open_client(uri), study_run(uri, study), bundle)
-
-
 def _untrack_model(workspace: Path, study: str) -> None:
-    """Take an earlier pick's model away from a study's run."""
+    """Remove an earlier pick's model from a study's run."""
     uri = tracking_uri(workspace)
     run_id = study_run(uri, study).info.run_id
     for tag in (Tag.PICKED_RUNS, Tag.PICKED_MODEL):
@@ -146,35 +130,37 @@ def bundle_trials(
     """Collect what trained trials of one config need to predict.
 
     Args:
-        trials: Each with its study.
-        workspace: Of the studies.
-        data: Prepared data set of the trials, where it no longer lies where it was.
+        trials: Trials, each with its study.
+        workspace: Folder of the studies.
+        data: Prepared data set of the trials, where it has been moved.
 
     Raises:
-        InputError: No trial, one that has no weights (such as a reference model's), several configs, or
-            other data than the trials'.
+        InputError: No trial, one without weights (such as a reference model's), several configs, or other
+            data than the trials'.
     """
     if not trials:
         raise InputError("A model is made of a config's finished trials, but none was given.")
-    configs = [trial.build_config() for _, trial in trials]
-    config = configs[0]
-    digests = {other.digest() for other in configs}
-    if len(digests) > 1:
+    configs = {config.digest(): config for config in (trial.build_config() for _, trial in trials)}
+    if len(configs) > 1:
         raise InputError(
-            f"An ensemble is of one config's seeds, but the trials are of {len(digests)} configs. Give "
-            "trials of one."
+            f"An ensemble needs seeds of one config, but the trials have {len(configs)} configs. Give trials "
+            "of one."
         )
+    (config,) = configs.values()
     for _, trial in trials:
         _check_has_weights(config, trial)
     folder = find_data(config, workspace, data)
-    members = [_read_member(study, trial) for study, trial in trials]
+    members = []
+    for study, trial in trials:
+        with study.file(trial, WEIGHTS_FILE) as path:
+            members.append(Member(trial.name, trial.seed, read_weights(path)))
     return Bundle(config, SharedTable.read(folder / "shared"), members, describe_units(read_manifest(folder)))
 
 
 def _check_has_weights(config: Config, trial: TrialResult) -> None:
     if config.model.name != "adapert":
         raise InputError(
-            f"A kept model needs weights, but trial '{trial.name}' is of the reference model "
+            f"A kept model needs weights, but trial '{trial.name}' has the reference model "
             f"'{config.model.name}', which has none: 'adapert predict' fits it again."
         )
     if not trial.is_finished:
@@ -182,11 +168,6 @@ def _check_has_weights(config: Config, trial: TrialResult) -> None:
             f"Predictions need the weights of a finished trial, but '{trial.name}' is {trial.status}. Name a "
             "finished one, or the study alone for its best."
         )
-
-
-def _read_member(study: StudyResults, trial: TrialResult) -> Member:
-    with study.file(trial, WEIGHTS_FILE) as path:
-        return Member(trial.name, trial.seed, read_weights(path))
 
 
 def _refit(config: Config, perturbations: Sequence[str], workspace: Path, data: Path | None) -> "Predictions":
@@ -198,19 +179,10 @@ def _refit(config: Config, perturbations: Sequence[str], workspace: Path, data: 
     asked = check_perturbations(perturbations, dataset.shared.node_names)
     model = build_model(config, 0, DEVICE)
     model.fit(dataset)
+    index = pd.Index(asked, name="perturbation")
     return Predictions(
-        deltas=pd.DataFrame(
-            model.predict(asked),
-            index=pd.Index(asked, name="perturbation"),
-            columns=list(map(str, dataset.gene_names)),
-        ),
+        deltas=pd.DataFrame(model.predict(asked), index, list(map(str, dataset.gene_names))),
         contexts=pd.DataFrame(columns=list(CONTEXT_COLUMNS)),
         edges=pd.DataFrame(columns=list(EDGE_COLUMNS)),
         units=describe_units(dataset.manifest),
     )
-
-
-def _read_logged(folder: Path) -> Bundle:
-    """Read the bundle within a logged model, wherever MLflow put it there."""
-    found = next(folder.rglob(BUNDLE_FILE), folder / BUNDLE_FILE)
-    return read_bundle(found.parent)

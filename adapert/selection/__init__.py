@@ -1,1 +1,1 @@
-"""Choosing a config by validation: rank, re-evaluate on fresh seeds and splits, decide."""
+"""Choose a config by validation: rank, retrain the best on fresh seeds and splits, decide."""

@@ -1,12 +1,13 @@
-"""Judge a study's best configs by trials on fresh seeds and redrawn splits.
+"""Choose among a study's best configs by trials on fresh seeds and redrawn splits.
 
-The best of many trials is in part the luckiest: in its seed, and in the validation perturbations that all
-trials were compared on. Fresh seeds take the first kind of luck away. The second is what overtunes: a config
-that was chosen for one validation set is judged kindly by it for ever, and only a redrawn split can tell. So
-every split counts alike: the study's own, by the mean over its fresh seeds, and each redrawn one. All
-candidates get the same splits and seeds, so that an easy split favours none of them.
+The best of many trials owes part of its lead to its seed, and part to the validation perturbations that all
+trials were compared on. Fresh seeds remove the first part. The second is overtuning: a config that was chosen
+on one validation set keeps an advantage there, which only a redrawn split reveals. So every split has the
+same weight: the study's own, by the mean over its fresh seeds, and each redrawn one. All candidates get the
+same splits and seeds, so that an easy split favours none of them.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -33,7 +34,7 @@ from adapert.selection.rank import (
 from adapert.study.plan.study import Design
 
 SUFFIX = "_reevaluation"
-"""Of the study that trains another one's best configs anew."""
+"""Ends the name of the study that retrains another one's best configs."""
 
 _REPLICATE = [SPLIT_SEED, "seed"]
 
@@ -44,17 +45,17 @@ def name_reevaluation(study: str, number: int) -> str:
 
 
 def searched_study(workspace: Path, study: str) -> str:
-    """Name the study whose configs a re-evaluation trains again; any other study is its own.
+    """Name the study whose configs a re-evaluation retrains, or the study itself if it is none.
 
     Raises:
         InputError: No such study.
     """
-    is_anew = SUFFIX in study and open_study(workspace, study).design == "reevaluation"
-    return study.rpartition(SUFFIX)[0] if is_anew else study
+    is_reevaluation = SUFFIX in study and open_study(workspace, study).design == "reevaluation"
+    return study.rpartition(SUFFIX)[0] if is_reevaluation else study
 
 
 def count_retrained(plan: Design) -> tuple[int, int]:
-    """Count the configs that a re-evaluation trains anew, and the redrawn splits that each is trained on."""
+    """Count the configs that a re-evaluation retrains, and the redrawn splits for each."""
     n_redrawn = len(plan.n_seeds_of)
     n_configs = len(plan.variants) - n_redrawn
     return n_configs, n_redrawn // n_configs
@@ -64,12 +65,12 @@ def pick_reevaluated(workspace: Path, study: StudyResults) -> Pick:
     """Pick as `adapert pick` last did, without training anything.
 
     Args:
-        workspace: Where re-evaluations lie.
-        study: That searched.
+        workspace: Folder of the study and its re-evaluations.
+        study: Study to pick from.
 
     Returns:
-        The pick as it was last made; of a study that was not picked from, by its last re-evaluation. Where
-        there is none, `Pick.reevaluated` is None.
+        The pick as it was last made; by the last re-evaluation if none was made. Without a re-evaluation,
+        `Pick.reevaluated` is None.
 
     Raises:
         InputError: As `pick`.
@@ -81,21 +82,21 @@ def pick_reevaluated(workspace: Path, study: StudyResults) -> Pick:
         return picked
     trials = open_study(workspace, name).frame
     is_finished = len(keep_finished(trials, picked.objective)) > 0
-    return replace(judge(picked, trials), reevaluation=name) if is_finished else picked
+    return replace(pick_retrained(picked, trials), reevaluation=name) if is_finished else picked
 
 
-def judge(picked: Pick, trials: pd.DataFrame) -> Pick:
-    """Name the config that does best when trained anew.
+def pick_retrained(picked: Pick, trials: pd.DataFrame) -> Pick:
+    """Pick the config that does best when it is retrained.
 
     Candidates are compared on the splits and seeds that all of them finished; one without any is dropped,
     with a note.
 
     Args:
-        picked: Ranking of the study that searched.
-        trials: Of its re-evaluation, from `StudyResults.frame`.
+        picked: Ranking of the searched study.
+        trials: Trials of its re-evaluation, from `StudyResults.frame`.
 
     Returns:
-        The pick of the best. Its `reevaluated` has a row a candidate, the best first: rank (in the study),
+        The pick. Its `reevaluated` has one row a candidate, best first: rank (in the study),
         config_digest, searched (value of the objective in the study; of Pearson-delta where that is
         ``"pareto"``), fresh and fresh_sd (mean and SD over the fresh seeds on the study's own split),
         redrawn and redrawn_sd (over the redrawn splits), drop (searched minus fresh), the metrics (means
@@ -105,11 +106,11 @@ def judge(picked: Pick, trials: pd.DataFrame) -> Pick:
     Raises:
         InputError: No candidate has a finished trial.
     """
-    results = _match(picked, keep_finished(trials, picked.objective))
+    results = _rank_trials(picked, keep_finished(trials, picked.objective))
     if results.empty:
         raise InputError(
-            f"A re-evaluation is judged by finished trials, but it has none of {len(trials)}. See 'adapert "
-            "status', or pick without one by --no-reevaluation."
+            "A config is picked by finished trials of the re-evaluation, but it has none of "
+            f"{len(trials)}. See 'adapert status', or pick without one by --no-reevaluation."
         )
     shared, notes = _keep_shared(results)
     table = rank_candidates(_summarize(picked, shared), picked.objective)
@@ -133,22 +134,14 @@ def judge(picked: Pick, trials: pd.DataFrame) -> Pick:
 def _last_reevaluation(workspace: Path, study: str) -> str:
     """Name the last re-evaluation that has a trial; empty where there is none."""
     last = ""
-    for number in count(1):
-        name = name_reevaluation(study, number)
-        try:
-            trials = open_study(workspace, name).trials
-        except InputError:
-            return last
-        last = name if trials else last
+    with suppress(InputError):  # there is no further one
+        for name in (name_reevaluation(study, number) for number in count(1)):
+            last = name if open_study(workspace, name).trials else last
     return last
 
 
-def _match(picked: Pick, finished: pd.DataFrame) -> pd.DataFrame:
-    """Find the candidate of each trial: the same settings, whatever the split.
-
-    Returns:
-        The trials of candidates, one a split and seed, with rank.
-    """
+def _rank_trials(picked: Pick, finished: pd.DataFrame) -> pd.DataFrame:
+    """Keep the candidates' trials, one a split and seed, with the rank of the candidate that each trained."""
     own = {SPLIT_SEED: picked.configs[0].data.split_seed}
     rank_of = {config.digest(): rank for rank, config in enumerate(picked.configs, 1)}
     digests = [config_of(trial).with_changes(own).digest() for _, trial in finished.iterrows()]
@@ -165,8 +158,7 @@ def _keep_shared(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         n_have = results.groupby(_REPLICATE)["rank"].transform("count")
         if (n_have == n_candidates).any():
             break
-        counts = results["rank"].value_counts().sort_index()
-        fewest = counts[counts == counts.min()].index[-1]
+        fewest = results["rank"].value_counts().sort_index(ascending=False).idxmin()
         notes.append(f"Rank {fewest} is left out: it finished too few trials to be compared.")
         results = results[results["rank"] != fewest]
     n_left_out = int((n_have < n_candidates).sum())
@@ -208,11 +200,11 @@ def _summarize(picked: Pick, shared: pd.DataFrame) -> pd.DataFrame:
 def _give_reason(table: pd.DataFrame, shared: pd.DataFrame, objective: str) -> str:
     main = main_metric(objective)
     best = table.iloc[0]
-    said = f"Rank {best['rank']:.0f} is picked: its {describe_objective(objective)}"
+    lead_in = f"Rank {best['rank']:.0f} is picked: its {describe_objective(objective)}"
     n_splits = shared[SPLIT_SEED].nunique()
     over = f"over {format_count(n_splits, 'split')}, {format_count(best['n_trials'], 'trial')} in all"
     if len(table) == 1:
-        return f"{said} is {best[main]:.4f} {over}; no other config was trained anew."
+        return f"{lead_in} is {best[main]:.4f} {over}; no other config was retrained."
     second = table.iloc[1]
     values = shared.set_index([*_REPLICATE, "rank"])[main].unstack("rank")
     lead = find_metric(main).gain * (values[best["rank"]] - values[second["rank"]])
@@ -220,6 +212,6 @@ def _give_reason(table: pd.DataFrame, shared: pd.DataFrame, objective: str) -> s
     unit = f" in {find_metric(main).label}" if objective == PARETO else ""
     is_best = "is the best" if objective == PARETO else f"of {best[main]:.4f} is the best of {len(table)}"
     return (
-        f"{said} {is_best} {over}. Rank {second['rank']:.0f} is next with {second[main]:.4f}{unit}; the "
+        f"{lead_in} {is_best} {over}. Rank {second['rank']:.0f} is next with {second[main]:.4f}{unit}; the "
         f"pick is ahead of it in {n_ahead} of {format_count(len(values), 'paired trial')}."
     )

@@ -32,8 +32,6 @@ OBJECTIVES = (*METRICS, PARETO)
 
 SPLIT_SEED = "data.split_seed"
 
-_NO_KNOB = ("data.path", SPLIT_SEED)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pick:
@@ -46,17 +44,16 @@ class Pick:
             n_seeds, and the fields that differ between the trials.
         n_left_out: Trials stopped early, failed or interrupted, and those whose objective is undefined.
         objective: What they are ranked by.
-        configs: Of the candidates, in their order.
-        next_seed: Above every seed that a trial of the study had.
+        configs: The candidates' configs, in their order.
+        next_seed: Larger than every seed that a trial of the study had.
         trials: Finished trials of the picked config on the study's own split, ``"search/007"``, the study's
             first.
         trials_of: Finished trials of each candidate in the study.
-        reevaluated: A row a candidate that was trained again (`adapert.selection.reevaluate`); None where
-            none was.
+        reevaluated: A row for each retrained candidate (`adapert.selection.reevaluate`); None without any.
         reason: Why this one, in a sentence.
         notes: What a reader of the table must know, in sentences.
-        n_failed: Trials of the re-evaluation that failed.
-        reevaluation: Name of the study that trained the best anew; empty where none did.
+        n_failed: Failed trials of the re-evaluation.
+        reevaluation: Name of the study that retrained the best; empty without one.
     """
 
     config: Config
@@ -80,7 +77,7 @@ class Pick:
 
     @property
     def rank(self) -> int:
-        """Of the picked config in the study, from 1."""
+        """Rank of the picked config in the study, from 1."""
         return self.configs.index(self.config) + 1
 
 
@@ -90,14 +87,18 @@ def pick(study: StudyResults, objective: str = "pearson_delta") -> Pick:
     Trials that the scheduler stopped were not given the same epochs and are left out.
 
     Args:
-        study: That tried them.
+        study: Study that tried them.
         objective: One of `OBJECTIVES`; see `rank_candidates`.
 
     Raises:
         InputError: An unknown objective, no finished trial in the study, or trials on different splits, which
             do not compare.
     """
-    check_objective(objective)
+    if objective not in OBJECTIVES:
+        raise InputError(
+            f"--objective must be one of {', '.join(OBJECTIVES)}, but it is '{objective}'."
+            f"{nearest(objective, OBJECTIVES)}"
+        )
     trials = study.frame
     finished = keep_finished(trials, objective)
     if finished.empty:
@@ -108,7 +109,7 @@ def pick(study: StudyResults, objective: str = "pearson_delta") -> Pick:
     if finished[SPLIT_SEED].nunique() > 1:
         raise InputError(
             f"Configs are compared on one split, but the trials of '{study.name}' have several. Pick from "
-            "the study whose configs it trained again."
+            "the study whose configs it retrained."
         )
     candidates = rank_candidates(_summarize_configs(finished, objective), objective)
     ranked = candidates["config_digest"]
@@ -125,26 +126,13 @@ def pick(study: StudyResults, objective: str = "pearson_delta") -> Pick:
         trials=trials_of[0],
         trials_of=trials_of,
         reason=f"Rank 1 is picked, the best of {len(configs)} by {describe_objective(objective)} in the "
-        "study; it was not trained anew on fresh seeds and splits, so part of its lead may be luck.",
+        "study; it was not retrained on fresh seeds and splits, so part of its lead may be chance.",
         notes=(WHY_PARETO,) if objective == PARETO else (),
     )
 
 
-def check_objective(objective: str) -> None:
-    """Refuse what configs cannot be ranked by.
-
-    Raises:
-        InputError: An unknown objective.
-    """
-    if objective not in OBJECTIVES:
-        raise InputError(
-            f"--objective must be one of {', '.join(OBJECTIVES)}, but it is '{objective}'."
-            f"{nearest(objective, OBJECTIVES)}"
-        )
-
-
 def metrics_of(objective: str) -> tuple[str, ...]:
-    """Metrics that are shown of candidates: Pearson-delta, PDS, and the objective where it is another."""
+    """Metrics that are shown of candidates: Pearson-delta, PDS, and the objective if it is neither."""
     return tuple(dict.fromkeys((*FRONT, *([] if objective == PARETO else [objective]))))
 
 
@@ -171,38 +159,37 @@ def keep_finished(trials: pd.DataFrame, objective: str) -> pd.DataFrame:
         Their rows, with `METRICS` under their own names and every field of the config: what an older version
         did not track has the default.
     """
-    metrics = {name: f"best_{name}" for name in METRICS}
     finished = trials[trials["status"] == TrialStatus.FINISHED] if len(trials) else trials
-    named = finished.assign(
-        **{
-            name: finished.get(tracked, pd.Series(np.nan, finished.index))
-            for name, tracked in metrics.items()
-        }
-    )
-    return _with_defaults(named.dropna(subset=list(FRONT) if objective == PARETO else [objective]))
+    unknown = pd.Series(None, finished.index, dtype=object)
+    metrics = {name: finished.get(f"best_{name}", unknown).astype(float) for name in METRICS}
+    config = {
+        field: finished.get(field, unknown).astype(object).where(lambda values: values.notna(), default)
+        for field, default in Config().flat().items()
+    }
+    named = finished.assign(**metrics, **config)
+    return named.dropna(subset=list(FRONT) if objective == PARETO else [objective])
 
 
 def rank_candidates(candidates: pd.DataFrame, objective: str) -> pd.DataFrame:
     """Put the best config first.
 
     By a metric, that is the one of best value. By ``"pareto"``, those on the front of Pearson-delta and PDS
-    come before all others, and the one whose ranks in the two have the best mean leads: neither metric's
-    scale then decides. Equal ones are ordered by their digest, so that the order of runs in the store does
-    not decide.
+    come before all others, ordered by the mean of their ranks in the two, so that neither metric's scale
+    decides. Ties are broken by the digest, so that the order of runs in the store does not decide.
 
     Args:
         candidates: A row a config: config_digest and the objective's metrics.
         objective: One of `OBJECTIVES`.
 
     Returns:
-        The rows in their order, numbered anew, with is_on_front where the objective is ``"pareto"``.
+        The rows in their order, with a new index, and is_on_front where the objective is ``"pareto"``.
     """
     if objective != PARETO:
-        order = {objective: find_metric(objective).better == "smaller", "config_digest": True}
-        return candidates.sort_values(list(order), ascending=list(order.values()), ignore_index=True)
-    front = list(FRONT)
-    mean_rank = candidates[front].rank(ascending=False).mean(axis=1)
-    marked = candidates.assign(is_on_front=find_front(candidates[front].to_numpy()), _mean_rank=mean_rank)
+        is_ascending = [find_metric(objective).better == "smaller", True]
+        return candidates.sort_values([objective, "config_digest"], ascending=is_ascending, ignore_index=True)
+    front = candidates[list(FRONT)]
+    mean_rank = front.rank(ascending=False).mean(axis=1)
+    marked = candidates.assign(is_on_front=find_front(front.to_numpy()), _mean_rank=mean_rank)
     order = {"is_on_front": False, "_mean_rank": True, "config_digest": True}
     ranked = marked.sort_values(list(order), ascending=list(order.values()), ignore_index=True)
     return ranked.drop(columns="_mean_rank")
@@ -218,30 +205,19 @@ def find_front(values: FloatArray) -> BoolArray:
         Whether a row is on the front, (n_rows,).
     """
     others, each = values[None], values[:, None]
-    is_as_good = np.all(others >= each, axis=2)
-    is_better = np.any(others > each, axis=2)
-    is_on_front: BoolArray = ~np.any(is_as_good & is_better, axis=1)
-    return is_on_front
+    is_dominated = np.all(others >= each, axis=2) & np.any(others > each, axis=2)
+    return np.asarray(~is_dominated.any(axis=1))
 
 
 def config_of(trial: "Mapping[Any, Any] | pd.Series[Any]") -> Config:
     """Build the config of a row of `keep_finished`."""
-    # Typed again: a column of whole numbers that had a gap is one of floats.
+    # pandas turns a column of whole numbers with a gap into floats, and the digest knows the type.
     return build_config({name: type(like)(trial[name]) for name, like in Config().flat().items()})
 
 
-def _with_defaults(trials: pd.DataFrame) -> pd.DataFrame:
-    """Give trials of an older version the fields that it did not have."""
-    fields = Config().flat()
-    known = {name: trials[name] if name in trials else pd.Series(None, trials.index) for name in fields}
-    filled = {
-        name: values.astype(object).where(values.notna(), fields[name]) for name, values in known.items()
-    }
-    return trials.assign(**filled)
-
-
 def _summarize_configs(finished: pd.DataFrame, objective: str) -> pd.DataFrame:
-    varied = [name for name in Config().flat() if name not in _NO_KNOB and finished[name].nunique() > 1]
+    fields = [name for name in Config().flat() if name not in ("data.path", SPLIT_SEED)]
+    varied = [name for name in fields if finished[name].nunique() > 1]
     named: Mapping[str, Any] = {
         "variant": ("variant", "first"),
         **{name: (name, "mean") for name in metrics_of(objective)},

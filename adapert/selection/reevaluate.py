@@ -1,4 +1,4 @@
-"""Pick a config: rank a study's, train the best few anew, and name the one that holds."""
+"""Pick a config: rank a study's, retrain the best few, and name the one that holds."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -16,7 +16,7 @@ from adapert.results.inputs import find_data
 from adapert.results.ledger import write_pick
 from adapert.results.load import load_per_perturbation
 from adapert.results.study import PickRecord, StudyResults
-from adapert.selection.decide import count_retrained, judge, name_reevaluation
+from adapert.selection.decide import count_retrained, name_reevaluation, pick_retrained
 from adapert.selection.rank import SPLIT_SEED, Pick, pick
 from adapert.statistics.estimates import summarize_by
 from adapert.study.engine.folders import study_folder
@@ -31,7 +31,6 @@ from adapert.tracking.runs import keep_pick as track_pick
 from adapert.tracking.store import tracking_uri
 from adapert.workspace.launch import launch
 from adapert.workspace.resume import resume
-from adapert.workspace.session import StudyResult
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ N_WITH_INTERVAL = 20
 
 
 class UnfinishedError(Exception):
-    """A re-evaluation was left before its end; picking again goes on with it.
+    """A re-evaluation was left before its end; picking again resumes it.
 
     Attributes:
         closing: Why it was left.
@@ -53,11 +52,11 @@ class UnfinishedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ReevaluationPlan:
-    """How the best configs are trained anew.
+    """How the best configs are retrained.
 
     Attributes:
-        top: Configs, at most.
-        n_fresh_seeds: Seeds of each on the study's own split, above every seed that the study had.
+        top: Maximum number of configs.
+        n_fresh_seeds: Seeds of each on the study's own split, larger than every seed that the study had.
         n_redraws: Redrawn splits, on which each is trained with the first of those seeds.
 
     Raises:
@@ -87,43 +86,42 @@ def pick_config(
     """Pick a study's best config, with a re-evaluation of its best few before one is named.
 
     The re-evaluation is a study of its own, ``STUDY_reevaluation``: it survives a crash, and picking again
-    goes on with it, or reuses it as long as the candidates are the same; other ones get a further study.
+    resumes it, or reuses it as long as the candidates are the same; others get a further study.
 
     Args:
-        workspace: Of the study.
-        study: Its name.
+        workspace: Folder of the study.
+        study: Name of the study.
         objective: One of `adapert.selection.rank.OBJECTIVES`.
-        plan: How the best are trained anew; the default plan where None.
+        plan: How the best are retrained; the default plan if None.
         resources: Fields of `Resources` to use; the others are as the study had them.
         console: Where progress is shown; nowhere if None.
-        data: Where the study's data set lies, where it is not found by itself.
+        data: Prepared data set of the study, where it has been moved.
 
     Returns:
-        The pick of `adapert.selection.decide.judge`, with low and high among the candidates' columns.
+        As `adapert.selection.decide.pick_retrained`, with low and high among the candidates' columns.
 
     Raises:
-        InputError: As `pick` and `adapert.workspace.launch.launch`, or the data set is not what the study
-            had.
-        UnfinishedError: The re-evaluation was interrupted, or could not go on.
+        InputError: As `pick`, `adapert.workspace.launch.launch` and `adapert.workspace.resume.resume`, or the
+            data set is not the study's.
+        UnfinishedError: The re-evaluation was left before its end.
     """
     results = open_study(workspace, study)
     picked = add_intervals(pick(results, objective), results)
     wanted = build_reevaluation(picked, study, plan or ReevaluationPlan())
-    name = train_anew(wanted, study, workspace, resources or {}, console or Console(quiet=True), data)
-    return replace(judge(picked, open_study(workspace, name).frame), reevaluation=name)
+    name = _retrain(wanted, study, workspace, resources or {}, console or Console(quiet=True), data)
+    return replace(pick_retrained(picked, open_study(workspace, name).frame), reevaluation=name)
 
 
 def add_intervals(picked: Pick, study: StudyResults) -> Pick:
     """Give the best `N_WITH_INTERVAL` candidates the interval of their metric, over perturbations and seeds.
 
     Args:
-        picked: From `pick`.
-        study: Whose trials' long tables are read.
+        picked: Ranking of the study's configs, from `pick`.
+        study: Study whose long tables are read.
 
     Returns:
-        The pick with candidates' columns low and high, 95 %, of the objective (of Pearson-delta where that
-        is ``"pareto"``); NaN, and a note, where a table is missing or the metric has no value by
-        perturbation.
+        The pick with candidates' columns low and high, 95 %, of the objective (of Pearson-delta if that is
+        ``"pareto"``); NaN, and a note, if a table is missing or the metric has no value by perturbation.
     """
     try:
         best = [name for names in picked.trials_of[:N_WITH_INTERVAL] for name in names]
@@ -138,12 +136,12 @@ def add_intervals(picked: Pick, study: StudyResults) -> Pick:
 
 
 def keep_pick(workspace: Path, study: str, picked: Pick) -> None:
-    """Remember how a study's config was picked: in its folder, and with its run in MLflow.
+    """Record how a study's config was picked: in its folder, and with its run in MLflow.
 
     Args:
-        workspace: Of the study.
-        study: That was picked from.
-        picked: How.
+        workspace: Folder of the study.
+        study: Name of the study.
+        picked: The pick.
     """
     folder = study_folder(workspace, study)
     if (folder / LEDGER_FILE).is_file():
@@ -152,7 +150,7 @@ def keep_pick(workspace: Path, study: str, picked: Pick) -> None:
 
 
 def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Study:
-    """Build the study that trains the best configs anew.
+    """Build the study that retrains the best configs.
 
     Variant ``rank_1`` is the study's best on fresh seeds, ``rank_1_split_1`` the same on a redrawn split
     with the first of these seeds, and so on.
@@ -180,38 +178,31 @@ def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Stud
     )
 
 
-def train_anew(
+def _retrain(
     wanted: Study,
     study: str,
     workspace: Path,
     resources: Mapping[str, Any],
     console: Console,
-    data: Path | None = None,
+    data: Path | None,
 ) -> str:
-    """Run a re-evaluation, go on with it, or find it done.
-
-    Args:
-        wanted: From `build_reevaluation`.
-        study: That it is of.
-        workspace: Of both.
-        resources: Fields of `Resources`; the others are as `study` had them.
-        console: Where progress is shown.
-        data: Where the data set lies, where it is not found by itself.
-
-    Returns:
-        Its name.
-
-    Raises:
-        InputError: The data set is not the study's, or as `launch` and `resume`.
-        UnfinishedError: It was left before its end.
-    """
+    """Run a re-evaluation of a study, resume it, or find it done; return its name."""
     named, is_begun = _find(wanted, study, workspace)
     if is_begun and _is_done(workspace, named.name):
         _LOGGER.info(f"Re-evaluated before, in '{named.name}'.")
         return named.name
-    place = _find_data(named, workspace, data)
+    try:
+        place = find_data(named.base, workspace, data)
+    except InputError as error:
+        raise InputError(f"{error} Or pick without re-evaluation by --no-reevaluation.") from error
     console.print(f"{named.name}: {named.question}", style="bold", soft_wrap=True, markup=False)
-    console.print(_describe(named), soft_wrap=True)
+    assert isinstance(named.plan, Design)
+    n_configs, n_redraws = count_retrained(named.plan)
+    console.print(
+        f"{format_count(named.n_trials, 'trial')}: the configs of rank 1 to {n_configs}, each on "
+        f"{format_count(named.plan.n_seeds, 'fresh seed')} and {format_count(n_redraws, 'redrawn split')}.",
+        soft_wrap=True,
+    )
     if is_begun:
         result = resume(workspace, named.name, console, resources, {}, data=place)
     else:
@@ -220,12 +211,18 @@ def train_anew(
         had = fold(read_events(ledger)).resources if ledger.exists() else {}
         restored = restore_resources(had, resources)
         result = launch(named, workspace, restored, Limits(), console)
-    _check_finished(result, study)
+    if not _have_ended(result.records, result.n_asked):
+        cause = f" {result.closing.message}" if result.closing.message else ""
+        raise UnfinishedError(
+            f"The re-evaluation was left before its end.{cause} Resume it by the same command, or pick "
+            f"without it: adapert pick {study} --no-reevaluation.",
+            result.closing,
+        )
     return named.name
 
 
 def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, bool]:
-    """Find the first re-evaluation that asks all of this, maybe more, or the next free name for it."""
+    """Find the first re-evaluation with all of these trials, or the next free name for a new one."""
     for number in count(1):
         name = name_reevaluation(study, number)
         ledger = study_folder(workspace, name) / LEDGER_FILE
@@ -238,43 +235,15 @@ def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, bool]:
 
 
 def _identify_trials(study: Study) -> set[tuple[str, int]]:
-    """Config digest, which knows data and split, and seed of each trial."""
-    digests = {each.variant: study.base.with_changes(each.changes).digest() for each in study.assignments}
-    return {(digests[each.variant], each.seed) for each in study.assignments}
+    """Return config digest, which covers data and split, and seed of each trial."""
+    return {(study.base.with_changes(each.changes).digest(), each.seed) for each in study.assignments}
 
 
 def _is_done(workspace: Path, name: str) -> bool:
-    """Whether all its trials have ended: their numbers stay, whatever has become of code and data since."""
+    """Whether all its trials have ended: their numbers stay, even if code and data have changed since."""
     state = fold(read_events(study_folder(workspace, name) / LEDGER_FILE))
     n_asked = count_asked(restore_study(state.definition.study), state)
     return _have_ended(state.records.values(), n_asked)
-
-
-def _describe(study: Study) -> str:
-    assert isinstance(study.plan, Design)
-    n_configs, n_redraws = count_retrained(study.plan)
-    return (
-        f"{format_count(study.n_trials, 'trial')} of the configs of rank 1 to {n_configs}; of each "
-        f"{study.plan.n_seeds} on fresh seeds and {n_redraws} on redrawn splits."
-    )
-
-
-def _find_data(study: Study, workspace: Path, data: Path | None) -> Path:
-    try:
-        return find_data(study.base, workspace, data)
-    except InputError as error:
-        raise InputError(f"{error} Or pick without re-evaluation by --no-reevaluation.") from error
-
-
-def _check_finished(result: StudyResult, study: str) -> None:
-    if _have_ended(result.records, result.n_asked):
-        return
-    cause = f" {result.closing.message}" if result.closing.message else ""
-    raise UnfinishedError(
-        f"The re-evaluation was left before its end.{cause} Go on with it by the same command, or pick "
-        f"without it: adapert pick {study} --no-reevaluation.",
-        result.closing,
-    )
 
 
 def _have_ended(records: Collection[TrialRecord], n_asked: int) -> bool:

@@ -1,8 +1,7 @@
 """Runs of trials that were run again: next to their originals, and not part of any study."""
 
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +10,15 @@ import pandas as pd
 from adapert.config import Config
 from adapert.csv_files import write_csv
 from adapert.records import Tag
+from adapert.study.engine.events import EpochReported, Event
+from adapert.study.engine.state import StudyState
 from adapert.tracking.expected import NOTE
 from adapert.tracking.provenance import git_commit, package_versions
-from adapert.tracking.runs import MAX_PARAM, MAX_TAG
+from adapert.tracking.runs import MAX_METRICS, MAX_PARAM, MAX_TAG, RESULT_FILES
 from adapert.tracking.summary import escape_markdown
 
 if TYPE_CHECKING:
+    from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
 KIND = "rerun"
@@ -26,27 +28,38 @@ COMPARISON_FILE = "rerun.csv"
 
 
 class Rerun:
-    """Writes one rerun's run."""
+    """Writes one rerun's run; observes its study."""
 
     def __init__(self, client: "MlflowClient", run_id: str) -> None:
         self._client, self.run_id = client, run_id
+        self._waiting: list[Metric] = []
 
-    def log_epoch(self, metrics: Mapping[str, float]) -> None:
-        """Keep what an epoch, or the end of training, reported."""
+    def on_event(self, event: Event, state: StudyState) -> None:
+        """Log what an epoch reported, with the next one where the store does not answer."""
         from mlflow.entities import Metric
 
-        at, step = int(time.time() * 1000), int(metrics.get("epoch", 0))
-        entries = [Metric(name, float(value), at, step) for name, value in metrics.items()]
-        self._client.log_batch(self.run_id, metrics=entries)
+        if isinstance(event, EpochReported):
+            at = round(event.time * 1000)
+            self._waiting += [Metric(name, value, at, event.epoch) for name, value in event.metrics.items()]
+            with suppress(Exception):  # whatever a store raises: training goes on without it
+                self._deliver()
+
+    def _deliver(self) -> None:
+        while self._waiting:
+            self._client.log_batch(self.run_id, metrics=self._waiting[:MAX_METRICS])
+            del self._waiting[:MAX_METRICS]
 
     def log_comparison(self, comparison: pd.DataFrame, summary: str) -> None:
-        """Keep the comparison with the original, as a table and in words."""
+        """Keep the comparison with the original, and in words what came of it."""
+        self._deliver()
         self._client.log_text(self.run_id, write_csv(comparison), COMPARISON_FILE)
         self._client.set_tag(self.run_id, NOTE, escape_markdown(summary))
 
-    def log_file(self, path: Path) -> None:
-        """Keep a file."""
-        self._client.log_artifact(self.run_id, str(path))
+    def log_files(self, folder: Path) -> None:
+        """Keep what the trial left in its folder."""
+        for path in (folder / name for name in RESULT_FILES):
+            if path.is_file():
+                self._client.log_artifact(self.run_id, str(path))
 
 
 @contextmanager

@@ -9,26 +9,8 @@ from matplotlib.ticker import MaxNLocator
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
 from adapert.statistics.families import REFERENCE, VARIANTS, compare_variants
+from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption
-from analysis.figures.style import (
-    EFFECT_SIZES,
-    NO_BREAK,
-    REFERENCE_COLOUR,
-    SMALL_FONT_SIZE,
-    Colour,
-    build_figure,
-    count,
-    data_phrase,
-    drawable,
-    finish_axes,
-    group_label,
-    interval_caption,
-    palette,
-    paper_style,
-    present,
-    select_metrics,
-    value_range,
-)
 
 ABLATION_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
 
@@ -51,7 +33,7 @@ REFERENCE_MODEL_LABELS = {
 }
 """Models that are no variants of the full one; below the variants, in this order, as hollow dots."""
 
-_OTHER_COLOUR: Colour = (0.35, 0.35, 0.35)
+_OTHER_COLOUR: style.Colour = (0.35, 0.35, 0.35)
 
 
 def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
@@ -67,24 +49,18 @@ def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: The frame has none of the figure's metrics.
     """
-    selected = select_metrics(frame, ABLATION_METRICS)
+    selected = style.select_metrics(frame, ABLATION_METRICS)
     summary = summarize_by(selected, ["study", "split", "effect_size", "variant"])
     orders = {
-        "effect_size": present(EFFECT_SIZES, summary["effect_size"]),
+        "effect_size": style.present(style.EFFECT_SIZES, summary["effect_size"]),
         "variant": _ordered_variants(summary),
         "metric": list(ABLATION_METRICS),
     }
-    ordered = summary.sort_values(
-        ["effect_size", "variant", "metric"], key=lambda column: column.map(orders[str(column.name)].index)
-    )
-    return add_paired(ordered, compare_variants(selected))
+    return add_paired(style.order_rows(summary, orders), compare_variants(selected))
 
 
 def plot_ablation(summary: pd.DataFrame) -> Figure:
     """Draw a row of panels for each effect-size group, a column for each metric, a dot for each variant.
-
-    Args:
-        summary: From `summarize_ablation`.
 
     Returns:
         A figure 7 in wide. All rows share a metric's axis; a grey line marks the full model's mean.
@@ -92,47 +68,49 @@ def plot_ablation(summary: pd.DataFrame) -> Figure:
     Raises:
         InputError: Every value is NaN.
     """
-    summary = drawable(summary)
-    groups = present(EFFECT_SIZES, summary["effect_size"])
-    metrics = present(ABLATION_METRICS, summary["metric"])
+    summary = style.drawable(summary)
+    groups = style.present(style.EFFECT_SIZES, summary["effect_size"])
+    metrics = style.present(ABLATION_METRICS, summary["metric"])
     variants = _ordered_variants(summary)
-    with paper_style():
-        figure, panels = build_figure(
+    with style.paper_style():
+        figure, panels = style.build_figure(
             (len(groups), len(metrics)),
             panel_height=0.35 + 0.17 * len(variants),
-            title=f"Model variants by effect size: {data_phrase(summary)}",
+            title=f"Model variants by effect size: {style.data_phrase(summary)}",
             caption=_caption(summary),
             sharex="col",
             sharey=True,
         )
         for row, group in enumerate(groups):
-            panels[row, 0].set_ylabel(group_label(group, summary), labelpad=6)
+            panels[row, 0].set_ylabel(style.group_label(group, summary), labelpad=6)
             for column, metric in enumerate(metrics):
                 chosen = (summary["effect_size"] == group) & (summary["metric"] == metric)
                 _draw_panel(panels[row, column], summary[chosen], variants)
         for column, metric in enumerate(metrics):
             panels[-1, column].set_xlabel(find_metric(metric).directed_label)
-            panels[-1, column].set_xlim(value_range(summary[summary["metric"] == metric]))
+            panels[-1, column].set_xlim(style.value_range(summary[summary["metric"] == metric]))
         figure.align_labels()
     return figure
 
 
 def _ordered_variants(summary: pd.DataFrame) -> list[str]:
     is_reference = summary["variant"].isin(REFERENCE_MODEL_LABELS)
-    variants = present(VARIANT_LABELS, summary.loc[~is_reference, "variant"])
-    return variants + present(REFERENCE_MODEL_LABELS, summary.loc[is_reference, "variant"])
+    variants = style.present(VARIANT_LABELS, summary.loc[~is_reference, "variant"])
+    return variants + style.present(REFERENCE_MODEL_LABELS, summary.loc[is_reference, "variant"])
 
 
-def _colours(variants: list[str]) -> list[Colour]:
+def _colours(variants: list[str]) -> list[style.Colour]:
     """Give the named variants the same colours in every study, and all others one grey."""
-    named = dict(zip(VARIANT_LABELS, palette(len(VARIANT_LABELS)), strict=True))
+    named = dict(zip(VARIANT_LABELS, style.palette(len(VARIANT_LABELS)), strict=True))
     return [named.get(variant, _OTHER_COLOUR) for variant in variants]
 
 
 def _draw_panel(axes: Axes, estimates: pd.DataFrame, variants: list[str]) -> None:
     reference = estimates.loc[estimates["variant"] == REFERENCE, "mean"]
     if len(reference):
-        axes.axvline(float(reference.iloc[0]), color=REFERENCE_COLOUR, linewidth=0.8, dashes=(3, 2), zorder=1)
+        axes.axvline(
+            float(reference.iloc[0]), color=style.REFERENCE_COLOUR, linewidth=0.8, dashes=(3, 2), zorder=1
+        )
     for position, (variant, colour) in enumerate(zip(variants, _colours(variants), strict=True)):
         rows = estimates[estimates["variant"] == variant]
         axes.hlines([position] * len(rows), rows["low"], rows["high"], color=colour, linewidth=1.4)
@@ -153,7 +131,7 @@ def _draw_panel(axes: Axes, estimates: pd.DataFrame, variants: list[str]) -> Non
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.grid(axis="x")
     _note_smaller_count(axes, estimates)
-    finish_axes(axes)
+    style.finish_axes(axes)
 
 
 def _mark(axes: Axes, different: pd.DataFrame, position: int) -> None:
@@ -174,7 +152,11 @@ def _note_smaller_count(axes: Axes, estimates: pd.DataFrame) -> None:
     """Say in a panel's corner, above the data, that a metric is undefined for part of its group."""
     if estimates["n_perturbations"].nunique() > 1:
         axes.set_title(
-            f"n={count(estimates['n_perturbations'])}", loc="right", size=SMALL_FONT_SIZE, color="0.35", pad=2
+            f"n={style.count(estimates['n_perturbations'])}",
+            loc="right",
+            size=style.SMALL_FONT_SIZE,
+            color="0.35",
+            pad=2,
         )
 
 
@@ -185,5 +167,5 @@ def _caption(summary: pd.DataFrame) -> str:
     mark = f" Asterisk: {mark_caption('the full model', VARIANTS)}" if summary["is_different"].any() else ""
     return (
         "Dots: mean over the perturbations of a group (n), each averaged over seeds. "
-        f"Lines: {interval_caption(summary)}{line}{hollow}{mark} ↑{NO_BREAK}higher is better."
+        f"Lines: {style.interval_caption(summary)}{line}{hollow}{mark} ↑{style.NO_BREAK}higher is better."
     )

@@ -6,18 +6,7 @@ from matplotlib.figure import Figure
 
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
-from analysis.figures.style import (
-    REFERENCE_COLOUR,
-    build_figure,
-    data_phrase,
-    drawable,
-    finish_axes,
-    interval_caption,
-    palette,
-    paper_style,
-    present,
-    select_metrics,
-)
+from analysis.figures import style
 
 PATH_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
 
@@ -38,35 +27,31 @@ def summarize_path(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: The frame has none of the figure's metrics.
     """
-    summary = summarize_by(select_metrics(frame, PATH_METRICS), ["study", "split", "variant"])
+    summary = summarize_by(style.select_metrics(frame, PATH_METRICS), ["study", "split", "variant"])
     named = summary["variant"].str.split(" ", n=1, expand=True)
     summary.insert(2, "step", named[0].astype(int))
     summary.insert(3, "field", named[1])
-    summary.insert(4, "is_taken", summary["variant"].isin(_taken(summary)))
+    chosen = summary[summary["metric"] == CHOOSES].dropna(subset=["mean"])
+    taken = chosen.loc[chosen.groupby("step")["mean"].idxmax(), "variant"]
+    summary.insert(4, "is_taken", summary["variant"].isin(taken))
     return summary.drop(columns="variant").sort_values(["step", "field", "metric"], ignore_index=True)
 
 
 def plot_path(summary: pd.DataFrame) -> Figure:
     """Draw a panel a metric: the path's configs from top to bottom, and those it was chosen among.
 
-    Args:
-        summary: From `summarize_path`.
-
-    Returns:
-        A figure 7 in wide.
-
     Raises:
         InputError: Every value is NaN.
     """
-    summary = drawable(summary)
-    metrics = present(PATH_METRICS, summary["metric"])
+    summary = style.drawable(summary)
+    metrics = style.present(PATH_METRICS, summary["metric"])
     taken = summary[summary["is_taken"]]
     labels = taken.drop_duplicates("step").set_index("step")["field"]
-    with paper_style():
-        figure, panels = build_figure(
+    with style.paper_style():
+        figure, panels = style.build_figure(
             (1, len(metrics)),
             panel_height=0.5 + 0.24 * len(labels),
-            title=f"From the default config to the picked one: {data_phrase(summary)}",
+            title=f"From the default config to the picked one: {style.data_phrase(summary)}",
             caption=_caption(summary),
             sharey=True,
         )
@@ -80,30 +65,27 @@ def plot_path(summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def _taken(summary: pd.DataFrame) -> list[str]:
-    chosen = summary[summary["metric"] == CHOOSES].assign(
-        step=lambda rows: rows["variant"].str.split(" ", n=1).str[0].astype(int)
-    )
-    best = chosen.dropna(subset=["mean"]).groupby("step")["mean"].idxmax()
-    return list(chosen.loc[best, "variant"])
-
-
 def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
-    colour = palette(1)[0]
+    colour = style.palette(1)[0]
     taken, others = rows[rows["is_taken"]], rows[~rows["is_taken"]]
     axes.plot(
-        others["mean"], others["step"], "o", color=REFERENCE_COLOUR, markerfacecolor="none", markersize=3
+        others["mean"],
+        others["step"],
+        "o",
+        color=style.REFERENCE_COLOUR,
+        markerfacecolor="none",
+        markersize=3,
     )
     axes.plot(taken["mean"], taken["step"], "-", color=colour, linewidth=0.8)
     axes.hlines(taken["step"], taken["low"], taken["high"], color=colour, linewidth=1.4)
     axes.plot(taken["mean"], taken["step"], "o", color=colour, markersize=4.5)
     axes.grid(axis="x")
-    finish_axes(axes)
+    style.finish_axes(axes)
 
 
 def _caption(summary: pd.DataFrame) -> str:
     return (
         "Each step moves one field from its default to its picked value: the one of best mean Pearson-delta, "
         "chosen on these very perturbations. Filled dots: the path; hollow: fields that were not chosen. "
-        f"Lines: {interval_caption(summary)}"
+        f"Lines: {style.interval_caption(summary)}"
     )

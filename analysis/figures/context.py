@@ -1,6 +1,5 @@
 """The context of one perturbation: the genes that a model selected for it, and the network among them."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +10,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from adapert.files import whole_file
 from adapert.seeding import numpy_generator
 from analysis.figures.style import FONT_SIZE, SMALL_FONT_SIZE, paper_style
 
 MOST_GENES = 25
 """Context genes that a picture has room for."""
-
-RESOLUTION = 300
-"""Dots per inch of the PNG."""
 
 _SIZES = 60.0, 420.0
 """Areas of the least and the most relevant gene's dot, points squared."""
@@ -39,7 +34,7 @@ def summarize_context(
     Args:
         contexts: perturbation, gene, is_perturbed, is_selected, alpha, weight (`adapert.prediction`).
         deltas: Predicted, a row a perturbation and a column a gene.
-        perturbation: Which.
+        perturbation: The one to show.
         n_genes: Context genes at most.
 
     Returns:
@@ -63,7 +58,7 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure
     Args:
         nodes: From `summarize_context`.
         edges: source, target: the model's network; edges between other genes are left out.
-        units: Of the deltas.
+        units: Units of the deltas.
 
     Returns:
         A figure 5 in wide: dots grow with relevance, and are coloured by predicted delta.
@@ -76,7 +71,10 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure
         figure = Figure(figsize=(5.0, 4.9), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
-        _draw_edges(axes, among, place)
+        for ends in zip(among["source"], among["target"], strict=True):
+            axes.plot(
+                *zip(*(place[gene] for gene in ends), strict=True), color="0.72", linewidth=0.7, zorder=1
+            )
         colours = ScalarMappable(Normalize(-bound, bound), "RdBu_r")
         _draw_nodes(axes, nodes, place, colours)
         bar = figure.colorbar(colours, ax=axes, shrink=0.5, aspect=28, pad=0.02)
@@ -113,17 +111,6 @@ def place_genes(nodes: pd.DataFrame, edges: pd.DataFrame) -> dict[str, tuple[flo
     return place | {gene: (-spread * np.cos(turn), -spread * np.sin(turn)) for gene, turn in own}
 
 
-def write_picture(figure: Figure, path: Path) -> None:
-    """Write a figure as the file's suffix says, whole or not at all.
-
-    Args:
-        figure: Any.
-        path: Ends in ``.png``, ``.svg`` or ``.pdf``; replaced where it exists.
-    """
-    with whole_file(path) as beside, paper_style():
-        figure.savefig(beside, format=path.suffix.removeprefix("."), dpi=RESOLUTION)
-
-
 def _side_by_side(genes: list[str], edges: pd.DataFrame) -> list[str]:
     """Order genes on a circle so that connected ones are near each other, by swaps that shorten edges."""
     at = {gene: number for number, gene in enumerate(genes)}
@@ -144,12 +131,6 @@ def _side_by_side(genes: list[str], edges: pd.DataFrame) -> list[str]:
         if (tried := length(swapped)) < shortest:
             position, shortest = swapped, tried
     return [genes[number] for number in np.argsort(position)]
-
-
-def _draw_edges(axes: Axes, edges: pd.DataFrame, place: dict[str, tuple[float, float]]) -> None:
-    for source, target in zip(edges["source"], edges["target"], strict=True):
-        (x, y), (x_end, y_end) = place[source], place[target]
-        axes.plot([x, x_end], [y, y_end], color="0.72", linewidth=0.7, zorder=1)
 
 
 def _draw_nodes(

@@ -10,17 +10,8 @@ from matplotlib.figure import Figure
 
 from adapert.errors import InputError
 from adapert.statistics.two_level import FloatArray
+from analysis.figures import search, style
 from analysis.figures.fields import association, build_scale, field_label, varied_fields
-from analysis.figures.style import build_figure, finish_axes, paper_style
-from analysis.figures.trials import (
-    BEST_COLOUR,
-    FAINT,
-    FINISHED,
-    colour_map,
-    draw_colourbar,
-    trials_phrase,
-    with_objective,
-)
 
 N_FIELDS = 4
 """Fields that are paired: six panels."""
@@ -28,7 +19,6 @@ N_FIELDS = 4
 LEAST_TRIALS = 10
 """Finished trials without which there is no surface to speak of."""
 
-_N_COLUMNS = 3
 _N_CELLS = 41
 _BANDWIDTH = 0.12
 _LEAST_WEIGHT = 0.6
@@ -55,8 +45,8 @@ def summarize_contours(trials: pd.DataFrame, n_fields: int = N_FIELDS) -> pd.Dat
         InputError: No trial has an objective, fewer than `LEAST_TRIALS` are finished, or fewer than two
             fields vary.
     """
-    known = with_objective(trials)
-    finished = known[known["status"] == FINISHED]
+    known = search.with_objective(trials)
+    finished = known[known["status"] == search.FINISHED]
     fields = varied_fields(known)
     if len(fields) < 2 or len(finished) < LEAST_TRIALS:
         raise InputError(
@@ -73,31 +63,26 @@ def summarize_contours(trials: pd.DataFrame, n_fields: int = N_FIELDS) -> pd.Dat
 def plot_contours(summary: pd.DataFrame) -> Figure:
     """Draw a panel for each pair of fields: the smoothed objective, and the trials on top.
 
-    Args:
-        summary: From `summarize_contours`.
-
     Returns:
         A figure 7 in wide; all panels share the colours.
     """
     pairs = list(dict.fromkeys(zip(summary["x_field"], summary["y_field"], strict=True)))
-    n_columns = min(_N_COLUMNS, len(pairs))
     surface = summary.loc[summary["kind"] == "surface", "objective"]
     scale = Normalize(float(surface.quantile(0.05)), float(surface.max()))
     trials = summary[summary["kind"] == "trial"]
-    with paper_style():
-        figure, panels = build_figure(
-            (-(-len(pairs) // n_columns), n_columns),
+    with style.paper_style():
+        figure, panels = style.build_grid(
+            len(pairs),
+            n_columns=3,
             panel_height=1.75,
-            title=f"Contours: {trials_phrase(trials)}",
+            title=f"Contours: {search.trials_phrase(trials)}",
             caption=_CAPTION,
         )
-        for axes, (x, y) in zip(panels.flat, pairs, strict=False):
+        for axes, (x, y) in zip(panels, pairs, strict=True):
             of_pair = summary[(summary["x_field"] == x) & (summary["y_field"] == y)]
             _draw_surface(axes, of_pair[of_pair["kind"] == "surface"], scale)
             _draw_trials(axes, of_pair[of_pair["kind"] == "trial"])
-        for axes in panels.flat[len(pairs) :]:
-            axes.set_visible(False)
-        draw_colourbar(figure, scale, list(panels.flat), "mean validation Pearson-delta ↑")
+        search.draw_colourbar(figure, scale, figure.axes, "mean validation Pearson-delta ↑")
     return figure
 
 
@@ -110,7 +95,7 @@ def _summarize_pair(known: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
         x_value=known[x].astype(object),
         y_value=known[y].astype(object),
     )
-    is_finished = (known["status"] == FINISHED).to_numpy()
+    is_finished = (known["status"] == search.FINISHED).to_numpy()
     objective = known.loc[is_finished, "objective"].to_numpy(dtype=np.float64)
     surface = _smooth(places[x][is_finished], places[y][is_finished], objective)
     both = pd.concat([trials, surface.assign(kind="surface", study=known["study"].iloc[0])])
@@ -134,24 +119,23 @@ def _draw_surface(axes: Axes, surface: pd.DataFrame, scale: Normalize) -> None:
     if levels[0] < levels[-1]:
         axes.contourf(
             table.columns, table.index, np.ma.masked_invalid(table.to_numpy()), levels,
-            cmap=colour_map(), norm=scale, extend="min", alpha=0.85,
+            cmap=search.colour_map(), norm=scale, extend="min", alpha=0.85,
         )  # fmt: skip
 
 
 def _draw_trials(axes: Axes, trials: pd.DataFrame) -> None:
-    is_finished = trials["status"] == FINISHED
-    others, finished, best = trials[~is_finished], trials[is_finished], trials[trials["is_best"]]
-    axes.plot(others["x"], others["y"], "o", color=FAINT, markersize=2.5, markerfacecolor="none")
+    others, finished, best = search.split_by_end(trials)
+    axes.plot(others["x"], others["y"], "o", color=search.FAINT, markersize=2.5, markerfacecolor="none")
     axes.plot(finished["x"], finished["y"], "o", color="black", markersize=3, markeredgecolor="white",
               markeredgewidth=0.4)  # fmt: skip
-    axes.plot(best["x"], best["y"], "o", markersize=6, color=BEST_COLOUR, markeredgecolor="white")
+    axes.plot(best["x"], best["y"], "o", markersize=6, color=search.BEST_COLOUR, markeredgecolor="white")
     for letter, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
         ticks = build_scale(trials[f"{letter}_value"].infer_objects()).ticks()
         axis.set_ticks([position for position, _ in ticks], [text for _, text in ticks])
         axis.set_label_text(field_label(str(trials[f"{letter}_field"].iloc[0])))
     axes.set_xlim(-0.05, 1.05)
     axes.set_ylim(-0.05, 1.05)
-    finish_axes(axes)
+    style.finish_axes(axes)
 
 
 _CAPTION = (

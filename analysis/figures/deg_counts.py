@@ -11,15 +11,7 @@ from adapert.data.schema import FloatArray
 from adapert.data.units import describe_degs
 from adapert.errors import format_count
 from analysis.dataset import describe_perturbations, name_dataset
-from analysis.figures.style import (
-    EFFECT_SIZES,
-    Colour,
-    build_figure,
-    finish_axes,
-    palette,
-    paper_style,
-    present,
-)
+from analysis.figures import style
 
 _N_BINS = 30
 _NARROWEST = 10  # DEGs that the histogram shows at least
@@ -36,29 +28,26 @@ def summarize_deg_counts(dataset: PreparedDataset) -> pd.DataFrame:
         perturbation, effect_size, n_degs and n_genes; groups from small to large.
     """
     frame = describe_perturbations(dataset).drop(columns="n_cells")
-    groups = dataset.manifest.get("choices", {}).get("effect_size_groups", "")
     frame.insert(0, "dataset", name_dataset(dataset))
-    frame.insert(1, "effect_size_groups", groups)
+    frame.insert(1, "effect_size_groups", dataset.manifest.get("choices", {}).get("effect_size_groups", ""))
     frame.insert(2, "deg_source", describe_degs(dataset.manifest))
-    order = present(EFFECT_SIZES, frame["effect_size"])
-    return frame.sort_values(
-        "effect_size", key=lambda column: column.map(order.index), kind="stable"
-    ).reset_index(drop=True)
+    groups = style.present(style.EFFECT_SIZES, frame["effect_size"])
+    return style.order_rows(frame, {"effect_size": groups})
 
 
 def plot_deg_counts(summary: pd.DataFrame) -> Figure:
     """Draw the mean numbers of DEGs and other genes as stacked bars, and the counts as a histogram.
 
-    Args:
-        summary: From `summarize_deg_counts`.
-
     Returns:
         A figure 7 in wide: bars left, histogram right, groups in the same colours.
     """
-    groups = present(EFFECT_SIZES, summary["effect_size"])
-    colours = _colours(groups)
-    with paper_style():
-        figure, panels = build_figure(
+    groups = style.present(style.EFFECT_SIZES, summary["effect_size"])
+    shades = style.palette(10)
+    # A group has the same colour whichever others there are.
+    known = dict(zip(style.EFFECT_SIZES, (shades[0], shades[1], shades[3]), strict=True))
+    colours = [known.get(group, shades[7]) for group in groups]
+    with style.paper_style():
+        figure, panels = style.build_figure(
             (1, 2),
             panel_height=2.3,
             title=f"DEGs by effect size: {summary['dataset'].iloc[0]}",
@@ -69,14 +58,7 @@ def plot_deg_counts(summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def _colours(groups: list[str]) -> list[Colour]:
-    """Give a group the same colour whichever others there are."""
-    shades = palette(10)
-    known = dict(zip(EFFECT_SIZES, (shades[0], shades[1], shades[3]), strict=True))
-    return [known.get(group, shades[7]) for group in groups]
-
-
-def _draw_bars(axes: Axes, summary: pd.DataFrame, groups: list[str], colours: list[Colour]) -> None:
+def _draw_bars(axes: Axes, summary: pd.DataFrame, groups: list[str], colours: list[style.Colour]) -> None:
     n_genes = int(summary["n_genes"].iloc[0])
     means = summary.groupby("effect_size")["n_degs"].mean().reindex(groups)
     positions = np.arange(len(groups))
@@ -93,10 +75,12 @@ def _draw_bars(axes: Axes, summary: pd.DataFrame, groups: list[str], colours: li
     axes.set_ylim(0, n_genes)
     axes.set_ylabel("genes, mean")
     axes.set_title("DEGs (coloured) and other genes (grey)", loc="left")
-    finish_axes(axes)
+    style.finish_axes(axes)
 
 
-def _draw_histograms(axes: Axes, summary: pd.DataFrame, groups: list[str], colours: list[Colour]) -> None:
+def _draw_histograms(
+    axes: Axes, summary: pd.DataFrame, groups: list[str], colours: list[style.Colour]
+) -> None:
     values = [summary.loc[summary["effect_size"] == group, "n_degs"].to_numpy() for group in groups]
     axes.hist(
         values, bins=list(_bins(summary["n_degs"])), color=colours, label=groups, stacked=True, linewidth=0
@@ -108,7 +92,7 @@ def _draw_histograms(axes: Axes, summary: pd.DataFrame, groups: list[str], colou
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_title("Perturbations by their number of DEGs", loc="left")
     axes.legend(loc="upper right", frameon=False)
-    finish_axes(axes)
+    style.finish_axes(axes)
 
 
 def _bins(n_degs: pd.Series) -> FloatArray:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from adapert.data.prepared import PerturbationTable, PreparedDataset
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import BoolArray, FloatArray, IntArray
 from adapert.errors import InputError
 from analysis.dataset import name_dataset
@@ -51,9 +51,6 @@ def summarize_expression(dataset: PreparedDataset) -> pd.DataFrame:
 
 def plot_expression(summary: pd.DataFrame) -> Figure:
     """Draw a row of histograms a cell line, all genes left and DEGs right, with mean and median.
-
-    Args:
-        summary: From `summarize_expression`.
 
     Returns:
         A figure 7 in wide; all panels share the expression axis. A set without a gene has an empty panel.
@@ -116,23 +113,14 @@ def _degs_of(dataset: PreparedDataset, batches: IntArray) -> tuple[BoolArray, in
     """Mark genes that are DEGs of a perturbation of these groups, and count such perturbations."""
     is_deg, n_perturbations = np.zeros(dataset.n_genes, dtype=bool), 0
     for split in dataset.splits.values():
-        rows = _perturbations_in(split.table, batches)
+        is_here = np.isin(split.table.group_batch_index, batches)
+        rows = np.unique(split.table.group_perturbation_index[is_here])
         is_deg |= np.asarray(split.table.deg_mask[rows]).any(axis=0)
         n_perturbations += len(rows)
     return is_deg, n_perturbations
 
 
-def _perturbations_in(table: PerturbationTable, batches: IntArray) -> IntArray:
-    rows: IntArray = np.unique(table.group_perturbation_index[np.isin(table.group_batch_index, batches)])
-    return rows
-
-
-def _draw_panel(
-    axes: Axes,
-    values: FloatArray,
-    bins: FloatArray,
-    colour: tuple[float, float, float],
-) -> None:
+def _draw_panel(axes: Axes, values: FloatArray, bins: FloatArray, colour: tuple[float, float, float]) -> None:
     axes.hist(values, bins=list(bins), color=colour, alpha=0.65, linewidth=0)
     axes.set_ylabel("genes")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from adapert.config import Config
 from adapert.statistics.two_level import FloatArray
 
-KNOBS = {
+HYPERPARAMETERS = {
     "loss.lambda_non": r"$\lambda_{\mathrm{non}}$",
     "loss.lambda_align": r"$\lambda_{\mathrm{align}}$",
     "loss.huber_delta": r"Huber $\delta$",
@@ -19,7 +19,7 @@ KNOBS = {
     "model.threshold": r"threshold $T$",
     "graph.top_k": "edges per gene",
 }
-"""The six knobs in the order they are drawn; any other field follows in the config's order."""
+"""The paper's six, in the order they are drawn; any other field follows in the config's order."""
 
 _MAX_CHOICES = 6
 _LEAST_RATIO = 10
@@ -73,12 +73,15 @@ class Scale:
 
 def field_label(field: str) -> str:
     """Label a field: its symbol in the paper, or its name in words."""
-    return KNOBS.get(field, field.rpartition(".")[2].removeprefix("n_").replace("_", " "))
+    return HYPERPARAMETERS.get(field, field.rpartition(".")[2].removeprefix("n_").replace("_", " "))
 
 
 def varied_fields(trials: pd.DataFrame) -> list[str]:
-    """List the config fields in which trials differ, the six knobs first."""
-    known = [*KNOBS, *(name for name in Config().flat() if name not in (*KNOBS, *_NO_SETTINGS))]
+    """List the config fields in which trials differ, the paper's six hyperparameters first."""
+    known = [
+        *HYPERPARAMETERS,
+        *(name for name in Config().flat() if name not in (*HYPERPARAMETERS, *_NO_SETTINGS)),
+    ]
     return [name for name in known if name in trials and trials[name].nunique() > 1]
 
 
@@ -90,7 +93,7 @@ def build_scale(values: pd.Series) -> Scale:
     were drawn on, where they were drawn evenly, and in any case the one that shows them best.
 
     Args:
-        values: Of one field over the trials, with at least two that differ.
+        values: One field's values over the trials, at least two of them different.
     """
     distinct = sorted(values.dropna().unique().tolist())
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
@@ -98,7 +101,11 @@ def build_scale(values: pd.Series) -> Scale:
     if len(distinct) <= _MAX_CHOICES and pd.api.types.is_integer_dtype(values):
         return Scale("choices", tuple(distinct))
     low, high = float(distinct[0]), float(distinct[-1])
-    is_log = low > 0 and high / low >= _LEAST_RATIO and _is_nearer_to_log_uniform(values, low, high)
+    ascending = np.sort(values.dropna().to_numpy(dtype=np.float64))
+    is_log = low > 0 and high / low >= _LEAST_RATIO
+    if is_log:
+        linear, log = (Scale(kind, low=low, high=high).positions(ascending) for kind in ("linear", "log"))
+        is_log = _distance_from_uniform(log) < _distance_from_uniform(linear)
     return Scale("log" if is_log else "linear", low=low, high=high)
 
 
@@ -126,12 +133,6 @@ def association(values: pd.Series, objective: pd.Series) -> float:
     between = ((ranks.groupby(groups).transform("mean") - ranks.mean()) ** 2).sum()
     statistic = (len(ranks) - 1) * float(between / ((ranks - ranks.mean()) ** 2).sum())
     return max(0.0, (statistic - n_groups + 1) / max(1, len(ranks) - n_groups))
-
-
-def _is_nearer_to_log_uniform(values: pd.Series, low: float, high: float) -> bool:
-    numbers = np.sort(values.dropna().to_numpy(dtype=np.float64))
-    linear, log = (Scale(kind, low=low, high=high).positions(numbers) for kind in ("linear", "log"))
-    return _distance_from_uniform(log) < _distance_from_uniform(linear)
 
 
 def _distance_from_uniform(ascending: FloatArray) -> float:
@@ -163,8 +164,12 @@ def _text(value: Any, in_powers: bool = False) -> str:
     """Write a value: ``0.05``, ``10⁻³``, ``2×10⁻⁵`` or a word."""
     if not isinstance(value, float):
         return str(value)
-    if value == 0 or (_PLAIN <= abs(value) < 1e4 and not in_powers):
-        return f"{value:g}"
-    mantissa, _, exponent = f"{value:.0e}".partition("e")
-    power = f"10^{{{int(exponent)}}}"
-    return f"${power}$" if mantissa == "1" else rf"${mantissa}\times{power}$"
+    is_plain = value == 0 or (_PLAIN <= abs(value) < 1e4 and not in_powers)
+    return f"{value:g}" if is_plain else power_text(value)
+
+
+def power_text(value: float) -> str:
+    """Write a number as a power of ten: ``10⁻³`` or ``3.5×10⁻⁴``."""
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    power, factor = f"10^{{{int(exponent)}}}", mantissa.removesuffix(".0")
+    return f"${power}$" if factor == "1" else rf"${factor}\times{power}$"

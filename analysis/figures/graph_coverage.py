@@ -44,9 +44,9 @@ def summarize_graph_coverage(
 
     Args:
         dataset: With the network, and the splits whose DEGs count.
-        predictions: Of an evaluation on this data set; its perturbations and DEGs then replace the
+        predictions: An evaluation on this data set; its perturbations and DEGs then replace the
             splits'.
-        variant: Whose genes of largest absolute predicted delta are followed too; none if None.
+        variant: Model whose genes of largest absolute predicted delta are followed too; none if None.
         graphs: Numbers of edges kept into each gene.
 
     Returns:
@@ -67,9 +67,6 @@ def summarize_graph_coverage(
 
 def plot_graph_coverage(summary: pd.DataFrame) -> Figure:
     """Draw a panel a graph: mean coverage against hops, a line a set of genes.
-
-    Args:
-        summary: From `summarize_graph_coverage`.
 
     Returns:
         A figure 7 in wide; the grey line is what random genes give.
@@ -107,7 +104,7 @@ def hop_distances(shared: SharedTable, top_k: int, targets: Sequence[Sequence[in
     """Count the hops from each perturbation's genes to every node of the graph.
 
     Args:
-        shared: With the network.
+        shared: Table with the network.
         top_k: Edges kept into each gene.
         targets: Nodes of the genes of each perturbation; of several, the nearest counts.
 
@@ -156,10 +153,7 @@ def _mark_largest(size: FloatArray, n: int) -> BoolArray:
 
 
 def _summarize_graph(
-    dataset: PreparedDataset,
-    top_k: int,
-    targets: Sequence[Sequence[int]],
-    gene_sets: Mapping[str, BoolArray],
+    dataset: PreparedDataset, top_k: int, targets: Sequence[Sequence[int]], gene_sets: Mapping[str, BoolArray]
 ) -> list[dict[str, Any]]:
     distance = hop_distances(dataset.shared, top_k, targets)
     genes = distance[:, : dataset.n_genes]

@@ -5,19 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from analysis.figures import search
 from analysis.figures.style import build_figure, finish_axes, paper_style
-from analysis.figures.trials import (
-    BEST_COLOUR,
-    FAINT,
-    FINISHED,
-    OBJECTIVE_LABEL,
-    draw_outside,
-    objective_range,
-    outside_phrase,
-    rungs,
-    trials_phrase,
-    with_objective,
-)
 
 _COLUMNS = ["study", "number", "status", "reason", "epoch", "objective"]
 _FINISHED_COLOUR = (0.0, 0.45, 0.7)
@@ -27,9 +16,6 @@ _TOP_SHARE = 2.2
 def summarize_history(trials: pd.DataFrame) -> pd.DataFrame:
     """Follow a search trial by trial.
 
-    Args:
-        trials: From `load_search`.
-
     Returns:
         study, number, status, reason, epoch, objective, is_best and best_so_far (the best objective of the
         finished trials up to this one, NaN before the first); trials without an objective are left out.
@@ -37,16 +23,13 @@ def summarize_history(trials: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: No trial has an objective.
     """
-    history = with_objective(trials[_COLUMNS].sort_values("number"))
-    finished = history["objective"].where(history["status"] == FINISHED)
+    history = search.with_objective(trials[_COLUMNS].sort_values("number"))
+    finished = history["objective"].where(history["status"] == search.FINISHED)
     return history.assign(best_so_far=finished.cummax().ffill())
 
 
 def plot_history(summary: pd.DataFrame) -> Figure:
     """Draw the objective by trial above, and below it the epochs that each trial was given.
-
-    Args:
-        summary: From `summarize_history`.
 
     Returns:
         A figure 7 in wide; both panels share the axis of trial numbers.
@@ -55,7 +38,7 @@ def plot_history(summary: pd.DataFrame) -> Figure:
         figure, panels = build_figure(
             (2, 1),
             panel_height=1.55,
-            title=f"History: {trials_phrase(summary)}",
+            title=f"History: {search.trials_phrase(summary)}",
             caption=_caption(summary),
             sharex=True,
             height_ratios=[_TOP_SHARE, 1],
@@ -67,13 +50,15 @@ def plot_history(summary: pd.DataFrame) -> Figure:
 
 
 def _draw_objective(axes: Axes, summary: pd.DataFrame) -> None:
-    is_finished = summary["status"] == FINISHED
-    others, finished = summary[~is_finished], summary[is_finished]
-    best = summary[summary["is_best"]]
-    axes.step(summary["number"], summary["best_so_far"], where="post", color=BEST_COLOUR, linewidth=1.3)
-    axes.plot(others["number"], others["objective"], "o", color=FAINT, markerfacecolor="white", markersize=4)
+    others, finished, best = search.split_by_end(summary)
+    axes.step(
+        summary["number"], summary["best_so_far"], where="post", color=search.BEST_COLOUR, linewidth=1.3
+    )
+    axes.plot(
+        others["number"], others["objective"], "o", color=search.FAINT, markerfacecolor="white", markersize=4
+    )
     axes.plot(finished["number"], finished["objective"], "o", color=_FINISHED_COLOUR, markersize=4)
-    axes.plot(best["number"], best["objective"], "o", color=BEST_COLOUR, markersize=6.5)
+    axes.plot(best["number"], best["objective"], "o", color=search.BEST_COLOUR, markersize=6.5)
     for trial in best.itertuples():
         axes.annotate(
             f"trial {trial.number}: {trial.objective:.3f}",
@@ -82,25 +67,23 @@ def _draw_objective(axes: Axes, summary: pd.DataFrame) -> None:
             textcoords="offset points",
             ha="center",
             va="bottom",
-            color=BEST_COLOUR,
+            color=search.BEST_COLOUR,
         )
-    axes.set_ylabel(OBJECTIVE_LABEL)
-    low, high = objective_range(summary)
-    draw_outside(axes, others["number"], others["objective"], low)
+    axes.set_ylabel(search.OBJECTIVE_LABEL)
+    low, high = search.objective_range(summary)
+    search.draw_outside(axes, others["number"], others["objective"], low)
     axes.set_ylim(low, high + 0.08 * (high - low))
     axes.grid(axis="y")
     finish_axes(axes)
 
 
 def _draw_epochs(axes: Axes, summary: pd.DataFrame) -> None:
-    is_finished = summary["status"] == FINISHED
-    for rows, colour, fill in [
-        (summary[~is_finished], FAINT, "white"),
-        (summary[is_finished], _FINISHED_COLOUR, _FINISHED_COLOUR),
-    ]:
+    others, finished, _ = search.split_by_end(summary)
+    looks = ((others, search.FAINT, "white"), (finished, _FINISHED_COLOUR, _FINISHED_COLOUR))
+    for rows, colour, fill in looks:
         axes.vlines(rows["number"], 0, rows["epoch"], color=colour, linewidth=1)
         axes.plot(rows["number"], rows["epoch"], "o", color=colour, markerfacecolor=fill, markersize=3)
-    for rung in rungs(summary):
+    for rung in search.rungs(summary):
         axes.axhline(rung, color="0.5", linewidth=0.7, dashes=(3, 2), zorder=1)
         axes.annotate(
             f"rung {rung}", (1, rung), xycoords=("axes fraction", "data"), xytext=(3, 0),
@@ -117,11 +100,13 @@ def _draw_epochs(axes: Axes, summary: pd.DataFrame) -> None:
 
 def _caption(summary: pd.DataFrame) -> str:
     dashed = (
-        " Dashed: rungs, where the scheduler compares trials and stops the weaker." if rungs(summary) else ""
+        " Dashed: rungs, where the scheduler compares trials and stops the weaker."
+        if search.rungs(summary)
+        else ""
     )
     return (
         "Above: each trial's objective, its best epoch's validation Pearson-delta over all perturbations. "
         "Filled: finished. Hollow: ended before its time, so its value is of fewer epochs. "
-        f"Line: best finished trial so far.{outside_phrase(summary)} "
+        f"Line: best finished trial so far.{search.outside_phrase(summary)} "
         f"Below: epochs each trial was trained for.{dashed}"
     )

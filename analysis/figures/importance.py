@@ -5,17 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adapert.errors import format_count
+from analysis.figures import style
 from analysis.figures.fields import field_label
-from analysis.figures.style import (
-    NO_BREAK,
-    REFERENCE_COLOUR,
-    SMALL_FONT_SIZE,
-    Colour,
-    build_figure,
-    finish_axes,
-    palette,
-    paper_style,
-)
 from analysis.importance import MAIN, PAIR, REST, REST_LABEL
 
 N_PAIRS = 6
@@ -25,34 +16,29 @@ _KINDS = {MAIN: "one field", PAIR: "two fields together, beyond their sum", REST
 
 
 def plot_importance(summary: pd.DataFrame) -> Figure:
-    """Draw fields, the strongest pairs and the rest as bars with intervals, from top to bottom.
-
-    Args:
-        summary: From `analysis.importance.summarize_importance`.
-
-    Returns:
-        A figure 7 in wide.
-    """
-    rows = _drawn_rows(summary)
-    with paper_style():
-        figure, panels = build_figure(
+    """Draw fields, the strongest pairs and the rest as bars with intervals, from top to bottom."""
+    pairs = summary[summary["kind"] == PAIR].nlargest(N_PAIRS, "importance")
+    own, rest = summary[summary["kind"] == MAIN], summary[summary["kind"] == REST]
+    rows = pd.concat([own, pairs, rest], ignore_index=True)
+    labels = rows["field"].map(lambda field: field if field == REST_LABEL else field_label(field))
+    rows["label"] = labels + rows["other"].map(lambda o: rf" $\times$ {field_label(o)}" if o else "")
+    with style.paper_style():
+        figure, panels = style.build_figure(
             (1, 1),
             panel_height=0.3 + 0.2 * len(rows),
-            title=_title(summary),
+            title=(
+                f"What the validation Pearson-delta depends on: study '{summary['study'].iloc[0]}', "
+                f"{format_count(summary['n_configs'].iloc[0], 'config')}"
+            ),
             caption=_caption(summary),
         )
         _draw(panels[0, 0], rows)
     return figure
 
 
-def _drawn_rows(summary: pd.DataFrame) -> pd.DataFrame:
-    pairs = summary[summary["kind"] == PAIR].nlargest(N_PAIRS, "importance")
-    own, rest = summary[summary["kind"] == MAIN], summary[summary["kind"] == REST]
-    return pd.concat([own, pairs, rest], ignore_index=True)
-
-
 def _draw(axes: Axes, rows: pd.DataFrame) -> None:
-    colours = _colours()
+    first, second = style.palette(2)
+    colours = {MAIN: first, PAIR: second, REST: style.REFERENCE_COLOUR}
     # A gap between kinds.
     places = rows.index + 0.6 * rows["kind"].map({MAIN: 0, PAIR: 1, REST: 2})
     for kind, of_kind in rows.groupby("kind", sort=False):
@@ -60,37 +46,19 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> None:
         axes.barh(place, of_kind["importance"], 0.66, color=colours[str(kind)], label=_KINDS[str(kind)])
         axes.hlines(place, of_kind["low"], of_kind["high"], color="0.15", linewidth=1.1)
     right = float(rows["high"].max())
-    for place, values in zip(places, rows[["importance", "low", "high"]].to_numpy(), strict=True):
-        text = _estimate_text(*map(float, values))
-        axes.text(1.04 * right, place, text, va="center", ha="left", size=SMALL_FONT_SIZE)
-    axes.set_yticks(places, [_row_label(*row) for row in rows[["field", "other", "kind"]].to_numpy()])
+    for place, values in zip(places, rows[["importance", "low", "high"]].to_numpy(float), strict=True):
+        estimate, *ends = (f"{100 * value:.0f}" for value in values)
+        text = f"{estimate}{style.NO_BREAK}% ({' to '.join(ends)})"
+        axes.text(1.04 * right, place, text, va="center", ha="left", size=style.SMALL_FONT_SIZE)
+    axes.set_yticks(places, rows["label"])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.3 * right)
     axes.set_xlabel("share of the variance between configs")
     axes.grid(axis="x")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=SMALL_FONT_SIZE)
-    finish_axes(axes)
-
-
-def _colours() -> dict[str, Colour | str]:
-    first, second = palette(2)
-    return {MAIN: first, PAIR: second, REST: REFERENCE_COLOUR}
-
-
-def _row_label(field: str, other: str, kind: str) -> str:
-    if kind == REST:
-        return field
-    return rf"{field_label(field)} $\times$ {field_label(other)}" if other else field_label(field)
-
-
-def _estimate_text(estimate: float, low: float, high: float) -> str:
-    return f"{100 * estimate:.0f}{NO_BREAK}% ({100 * low:.0f} to {100 * high:.0f})"
-
-
-def _title(summary: pd.DataFrame) -> str:
-    first = summary.iloc[0]
-    shown = f"study '{first['study']}', {format_count(first['n_configs'], 'config')}"
-    return f"What the validation Pearson-delta depends on: {shown}"
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=style.SMALL_FONT_SIZE
+    )
+    style.finish_axes(axes)
 
 
 def _caption(summary: pd.DataFrame) -> str:

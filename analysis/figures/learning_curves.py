@@ -7,19 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adapert.statistics.two_level import FloatArray
+from analysis.figures import search
 from analysis.figures.style import build_figure, finish_axes, paper_style
-from analysis.figures.trials import (
-    BEST_COLOUR,
-    FAINT,
-    FINISHED,
-    OBJECTIVE_LABEL,
-    colour_map,
-    draw_colourbar,
-    objective_scale,
-    rungs,
-    trials_phrase,
-    with_objective,
-)
 
 _COLUMNS = ["study", "number", "status", "reason", "objective", "epoch", "value"]
 _LOWEST_SHOWN = 0.02
@@ -27,9 +16,6 @@ _LOWEST_SHOWN = 0.02
 
 def summarize_learning_curves(curves: pd.DataFrame) -> pd.DataFrame:
     """Put the curves of a search's trials in order.
-
-    Args:
-        curves: From `load_curves`.
 
     Returns:
         study, number, status, reason, objective, epoch, value and is_best (the trial is the best finished
@@ -39,62 +25,62 @@ def summarize_learning_curves(curves: pd.DataFrame) -> pd.DataFrame:
         InputError: No trial has an objective.
     """
     ordered = curves[_COLUMNS].sort_values(["number", "epoch"])
-    known = with_objective(ordered)
+    known = search.with_objective(ordered)
     best = known.loc[known["is_best"], "number"]
     return known.assign(is_best=known["number"].isin(best))
 
 
 def plot_learning_curves(summary: pd.DataFrame) -> Figure:
-    """Draw validation Pearson-delta by epoch, the best trial on top of all others.
-
-    Args:
-        summary: From `summarize_learning_curves`.
-
-    Returns:
-        A figure 7 in wide.
-    """
+    """Draw validation Pearson-delta by epoch, the best trial on top of all others."""
     with paper_style():
         figure, panels = build_figure(
             (1, 1),
             panel_height=2.7,
-            title=f"Learning curves: {trials_phrase(summary)}",
+            title=f"Learning curves: {search.trials_phrase(summary)}",
             caption=_caption(summary),
         )
         axes = panels[0, 0]
         _draw_curves(axes, summary)
         _draw_rungs(axes, _last_epochs(summary))
         axes.set_xlabel("epoch")
-        axes.set_ylabel(OBJECTIVE_LABEL)
+        axes.set_ylabel(search.OBJECTIVE_LABEL)
         axes.set_xlim(float(summary["epoch"].min()), float(summary["epoch"].max()) + 0.5)
-        axes.set_ylim(_range(summary))
+        # The depths of a few first epochs and lost trials would leave no room for the rest.
+        low, high = float(summary["value"].quantile(_LOWEST_SHOWN)), float(summary["value"].max())
+        margin = 0.05 * (high - low) or 0.02
+        axes.set_ylim(low - margin, high + margin)
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
         axes.grid(axis="y")
         finish_axes(axes)
-        if (summary["status"] == FINISHED).any():
-            draw_colourbar(figure, objective_scale(_finished(summary)), [axes], "objective (best epoch)")
+        if (summary["status"] == search.FINISHED).any():
+            search.draw_colourbar(
+                figure, search.objective_scale(_finished(summary)), [axes], "objective (best epoch)"
+            )
     return figure
 
 
 def _draw_curves(axes: Axes, summary: pd.DataFrame) -> None:
-    others = summary[(summary["status"] != FINISHED)]
-    axes.add_collection(LineCollection(_lines(others), colors=FAINT, linewidths=0.7, alpha=0.8))
+    others = summary[(summary["status"] != search.FINISHED)]
+    axes.add_collection(LineCollection(_lines(others), colors=search.FAINT, linewidths=0.7, alpha=0.8))
     ends = _last_epochs(others)
-    axes.plot(ends["epoch"], ends["value"], "o", color=FAINT, markerfacecolor="white", markersize=3)
+    axes.plot(ends["epoch"], ends["value"], "o", color=search.FAINT, markerfacecolor="white", markersize=3)
     finished = _finished(summary).sort_values(["objective", "number", "epoch"])
     if len(finished):
         objective = finished.groupby(["objective", "number"], sort=True).first().reset_index()["objective"]
-        lines = LineCollection(_lines(finished, ["objective", "number"]), linewidths=0.9, cmap=colour_map())
+        lines = LineCollection(
+            _lines(finished, ["objective", "number"]), linewidths=0.9, cmap=search.colour_map()
+        )
         lines.set_array(objective.to_numpy())
-        lines.set_norm(objective_scale(finished))
+        lines.set_norm(search.objective_scale(finished))
         axes.add_collection(lines)
     best = summary[summary["is_best"]]
-    axes.plot(best["epoch"], best["value"], color=BEST_COLOUR, linewidth=2)
+    axes.plot(best["epoch"], best["value"], color=search.BEST_COLOUR, linewidth=2)
     top = best.nlargest(1, "value")
-    axes.plot(top["epoch"], top["value"], "o", color=BEST_COLOUR, markersize=6)
+    axes.plot(top["epoch"], top["value"], "o", color=search.BEST_COLOUR, markersize=6)
 
 
 def _draw_rungs(axes: Axes, last_epochs: pd.DataFrame) -> None:
-    for rung in rungs(last_epochs):
+    for rung in search.rungs(last_epochs):
         axes.axvline(rung, color="0.5", linewidth=0.7, dashes=(3, 2), zorder=1)
         axes.annotate(
             f"rung {rung}", (rung, 0), xycoords=("data", "axes fraction"), xytext=(2, 2),
@@ -103,7 +89,7 @@ def _draw_rungs(axes: Axes, last_epochs: pd.DataFrame) -> None:
 
 
 def _finished(summary: pd.DataFrame) -> pd.DataFrame:
-    return summary[summary["status"] == FINISHED]
+    return summary[summary["status"] == search.FINISHED]
 
 
 def _last_epochs(summary: pd.DataFrame) -> pd.DataFrame:
@@ -114,17 +100,12 @@ def _lines(summary: pd.DataFrame, keys: list[str] | None = None) -> list[FloatAr
     return [rows[["epoch", "value"]].to_numpy() for _, rows in summary.groupby(keys or ["number"])]
 
 
-def _range(summary: pd.DataFrame) -> tuple[float, float]:
-    """Span the values but for the depths of a few first epochs and lost trials."""
-    low, high = float(summary["value"].quantile(_LOWEST_SHOWN)), float(summary["value"].max())
-    margin = 0.05 * (high - low) or 0.02
-    return low - margin, high + margin
-
-
 def _caption(summary: pd.DataFrame) -> str:
     best = summary.loc[summary["is_best"], "number"]
     thick = f" Thick: trial {best.iloc[0]}, the best; its dot is its best epoch." if len(best) else ""
-    dashed = " Dashed: rungs, where the scheduler compares trials." if rungs(_last_epochs(summary)) else ""
+    dashed = (
+        " Dashed: rungs, where the scheduler compares trials." if search.rungs(_last_epochs(summary)) else ""
+    )
     return (
         "Validation Pearson-delta, mean over perturbations, at every epoch. Coloured: finished trials. "
         f"Grey, with a hollow end: trials that ended before their time.{thick}{dashed} "

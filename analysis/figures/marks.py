@@ -5,20 +5,13 @@ import pandas as pd
 from adapert.statistics.families import LEVEL, Question
 from analysis.figures.style import NO_BREAK
 
-_NAMES = {
-    "difference": "difference",
-    "low": "difference_low",
-    "high": "difference_high",
-    "p_holm": "p_holm",
-    "wins": "wins",
-    "ties": "ties",
-    "losses": "losses",
-}
+_ENDS = {"low": "difference_low", "high": "difference_high"}
+_COMPARED = ["difference", *_ENDS.values(), "p_holm", "wins", "ties", "losses"]
 _GROUP = ["effect_size", "variant", "metric"]
 
 
 def add_paired(summary: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
-    """Put beside each estimate how it differs from the reference on the same perturbations and seeds.
+    """Add to each estimate how it differs from the reference on the same perturbations and seeds.
 
     Args:
         summary: A row a group, variant and metric, with the columns effect_size, variant and metric.
@@ -29,11 +22,8 @@ def add_paired(summary: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
         reference itself, and everywhere where nothing was compared), and is_different: whether p_holm is
         below `LEVEL`.
     """
-    merged = summary.merge(
-        paired[[*_GROUP, *_NAMES]].rename(columns=_NAMES).astype({"variant": object}), on=_GROUP, how="left"
-    )
-    for column in _NAMES.values():
-        merged[column] = merged[column].astype(float)
+    compared = paired.rename(columns=_ENDS)[[*_GROUP, *_COMPARED]].astype({"variant": object})
+    merged = summary.merge(compared, on=_GROUP, how="left").astype(dict.fromkeys(_COMPARED, float))
     return merged.assign(is_different=merged["p_holm"] < LEVEL)
 
 

@@ -8,18 +8,9 @@ from matplotlib.figure import Figure
 
 from adapert.errors import InputError
 from adapert.statistics.two_level import FloatArray
+from analysis.figures import search
 from analysis.figures.fields import build_scale, field_label, varied_fields
 from analysis.figures.style import SMALL_FONT_SIZE, build_figure, paper_style
-from analysis.figures.trials import (
-    BEST_COLOUR,
-    FAINT,
-    FINISHED,
-    colour_map,
-    draw_colourbar,
-    objective_scale,
-    trials_phrase,
-    with_objective,
-)
 
 _IDENTITY = ["study", "number", "status", "epoch", "objective", "is_best"]
 _N_STEPS = 24
@@ -29,17 +20,14 @@ _BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 
 def summarize_parallel(trials: pd.DataFrame) -> pd.DataFrame:
     """Keep what differs between the trials of a search.
 
-    Args:
-        trials: From `load_search`.
-
     Returns:
-        study, number, status, epoch, objective, is_best and the varied fields, the six knobs first; the best
-        trial last.
+        study, number, status, epoch, objective, is_best and the varied fields, the paper's six
+        hyperparameters first; the best trial last.
 
     Raises:
         InputError: No trial has an objective, or fewer than two fields vary.
     """
-    known = with_objective(trials)
+    known = search.with_objective(trials)
     fields = varied_fields(known)
     if len(fields) < 2:
         raise InputError(
@@ -52,9 +40,6 @@ def summarize_parallel(trials: pd.DataFrame) -> pd.DataFrame:
 def plot_parallel(summary: pd.DataFrame) -> Figure:
     """Draw a line for each trial through its values of the fields.
 
-    Args:
-        summary: From `summarize_parallel`.
-
     Returns:
         A figure 7 in wide, an upright axis for each field.
     """
@@ -64,7 +49,7 @@ def plot_parallel(summary: pd.DataFrame) -> Figure:
         figure, panels = build_figure(
             (1, 1),
             panel_height=3.0,
-            title=f"Parallel coordinates: {trials_phrase(summary)}",
+            title=f"Parallel coordinates: {search.trials_phrase(summary)}",
             caption=_CAPTION,
         )
         axes = panels[0, 0]
@@ -77,29 +62,29 @@ def plot_parallel(summary: pd.DataFrame) -> Figure:
         axes.tick_params(axis="x", length=0, pad=5)
         axes.yaxis.set_visible(False)
         axes.spines[:].set_visible(False)
-        draw_colourbar(figure, objective_scale(_shown(summary)), [axes])
+        search.draw_colourbar(figure, search.objective_scale(_shown(summary)), [axes])
     return figure
 
 
 def _shown(summary: pd.DataFrame) -> pd.DataFrame:
     """The finished trials, or all where none is."""
-    is_finished = summary["status"] == FINISHED
+    is_finished = summary["status"] == search.FINISHED
     return summary[is_finished] if is_finished.any() else summary
 
 
 def _draw_lines(axes: Axes, summary: pd.DataFrame, heights: FloatArray) -> None:
-    is_finished = (summary["status"] == FINISHED).to_numpy()
+    is_finished = (summary["status"] == search.FINISHED).to_numpy()
     curves = [_curve(row) for row in heights]
     stopped = [curve for curve, ended in zip(curves, is_finished, strict=True) if not ended]
-    axes.add_collection(LineCollection(stopped, colors=FAINT, linewidths=0.5, alpha=0.6))
+    axes.add_collection(LineCollection(stopped, colors=search.FAINT, linewidths=0.5, alpha=0.6))
     coloured = LineCollection(
         [curve for curve, ended in zip(curves, is_finished, strict=True) if ended],
-        linewidths=1.0, alpha=0.85, cmap=colour_map(), norm=objective_scale(_shown(summary)),
+        linewidths=1.0, alpha=0.85, cmap=search.colour_map(), norm=search.objective_scale(_shown(summary)),
     )  # fmt: skip
     coloured.set_array(summary.loc[is_finished, "objective"].to_numpy())
     axes.add_collection(coloured)
     best = [curve for curve, first in zip(curves, summary["is_best"], strict=True) if first]
-    axes.add_collection(LineCollection(best, colors=[BEST_COLOUR], linewidths=2.2))
+    axes.add_collection(LineCollection(best, colors=[search.BEST_COLOUR], linewidths=2.2))
 
 
 def _curve(heights: FloatArray) -> FloatArray:

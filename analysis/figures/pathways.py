@@ -9,15 +9,8 @@ from matplotlib.figure import Figure
 
 from adapert.data.schema import FloatArray
 from adapert.errors import InputError
+from analysis.figures import style
 from analysis.figures.prediction import model_label
-from analysis.figures.style import (
-    REFERENCE_COLOUR,
-    SMALL_FONT_SIZE,
-    build_figure,
-    finish_axes,
-    palette,
-    paper_style,
-)
 from analysis.pathways import (
     N_PERMUTATIONS,
     SIGNIFICANT_FDR,
@@ -40,6 +33,7 @@ _ONE_SIDED_CAPTION = (
 )
 
 _LABEL_X = 1.06
+_LEADER = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.5, "relpos": (0, 0.5), "shrinkB": 2}
 _LABEL_GAP = 0.052
 _LABEL_LOWEST = 0.3  # above the legend
 
@@ -55,12 +49,12 @@ def summarize_pathways(
     """Enrich one perturbation's observed delta and one variant's prediction of it.
 
     Args:
-        predictions: Of one evaluation.
+        predictions: Predictions of one evaluation.
         gene_sets: From `analysis.pathways.read_gene_sets`.
-        perturbation: Which; by default that of `choose_perturbation`, as in Figure 1.
-        variant: Whose prediction; by default the first of `choose_variants`.
-        seed: Of the permutations.
-        n_permutations: Of the genes, behind NES and FDR.
+        perturbation: The one to show; by default that of `choose_perturbation`, as in Figure 1.
+        variant: Model that predicts; by default the first of `choose_variants`.
+        seed: Seed of the permutations.
+        n_permutations: Permutations of the genes, behind NES and FDR.
 
     Returns:
         As `compare_pathways`.
@@ -76,9 +70,6 @@ def summarize_pathways(
 def plot_pathways(summary: pd.DataFrame) -> Figure:
     """Draw predicted against observed NES, a dot a pathway, names of those significant in both at the right.
 
-    Args:
-        summary: From `summarize_pathways`.
-
     Returns:
         A figure 7 in wide, with the diagonal and the regression line.
 
@@ -92,8 +83,8 @@ def plot_pathways(summary: pd.DataFrame) -> Figure:
             "has both. Use gene sets that share more genes with the data."
         )
     first = known.iloc[0]
-    with paper_style():
-        figure, panels = build_figure(
+    with style.paper_style():
+        figure, panels = style.build_figure(
             (1, 2),
             panel_height=3.4,
             title=(
@@ -110,7 +101,7 @@ def plot_pathways(summary: pd.DataFrame) -> Figure:
 
 def _draw(axes: Axes, known: pd.DataFrame) -> None:
     scores = correlate_pathways(known)
-    axes.axline((0, 0), slope=1, color=REFERENCE_COLOUR, linewidth=0.8, dashes=(4, 3), zorder=1)
+    axes.axline((0, 0), slope=1, color=style.REFERENCE_COLOUR, linewidth=0.8, dashes=(4, 3), zorder=1)
     for status, colour in STATUS_COLOURS.items():
         rows = known[known["status"] == status]
         axes.scatter(
@@ -120,7 +111,7 @@ def _draw(axes: Axes, known: pd.DataFrame) -> None:
     if not np.isnan(scores["r"]):
         slope, intercept = np.polyfit(known["observed_nes"], known["predicted_nes"], 1)
         axes.axline(
-            (0, intercept), slope=slope, color=palette(1)[0], linewidth=1.0, dashes=(2, 1.5), zorder=1
+            (0, intercept), slope=slope, color=style.palette(1)[0], linewidth=1.0, dashes=(2, 1.5), zorder=1
         )
     axes.set_title(_headline(scores), loc="left")
     axes.set_xlabel("observed NES")
@@ -132,10 +123,10 @@ def _draw(axes: Axes, known: pd.DataFrame) -> None:
         handletextpad=0.2,
         title=f"FDR < {SIGNIFICANT_FDR:g} in",
         alignment="left",
-        title_fontsize=SMALL_FONT_SIZE,
+        title_fontsize=style.SMALL_FONT_SIZE,
     )
     _label(axes, known[known["status"] == "both"])
-    finish_axes(axes)
+    style.finish_axes(axes)
 
 
 def _set_limits(axes: Axes, known: pd.DataFrame) -> None:
@@ -169,14 +160,9 @@ def _label(axes: Axes, rows: pd.DataFrame) -> None:
             xytext=(_LABEL_X, height),
             textcoords="axes fraction",
             va="center",
-            size=SMALL_FONT_SIZE,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": "0.6",
-                "linewidth": 0.5,
-                "relpos": (0, 0.5),
-                "shrinkB": 2,
-            },
+            size=style.SMALL_FONT_SIZE,
+            arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "shrinkB": 2}
+            | {"color": "0.6", "linewidth": 0.5},
             annotation_clip=False,
         )
         label.set_in_layout(False)  # the panel keeps its width whatever the names

@@ -1,4 +1,4 @@
-"""Figure 1: predicted against observed delta of one perturbation, a model beside a collapsed one (Sec. 1)."""
+"""Figure 1: predicted against observed delta of one perturbation, a model and a collapsed one (Sec. 1)."""
 
 import numpy as np
 import pandas as pd
@@ -35,9 +35,9 @@ def summarize_prediction(
     """Lay out one perturbation's deltas, gene by gene.
 
     Args:
-        predictions: Of one evaluation.
-        perturbation: Which; by default that of `choose_perturbation`, under the first variant.
-        variants: Which to draw, side by side; by default those of `choose_variants`.
+        predictions: Predictions of one evaluation.
+        perturbation: The one to show; by default that of `choose_perturbation`, under the first variant.
+        variants: Models to draw, side by side; by default those of `choose_variants`.
 
     Returns:
         evaluation, perturbation, effect_size, variant, gene, observed_delta and predicted_delta, units,
@@ -55,9 +55,6 @@ def summarize_prediction(
 
 def plot_prediction(summary: pd.DataFrame) -> Figure:
     """Draw a panel a variant, a dot a gene, DEGs coloured and on top.
-
-    Args:
-        summary: From `summarize_prediction`.
 
     Returns:
         A figure 7 in wide; all panels share their axes, a dashed line marks predictions without error.

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -26,25 +26,14 @@ from analysis.figures.pathways import plot_pathways, summarize_pathways
 from analysis.figures.prediction import plot_prediction, summarize_prediction
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 from analysis.figures.slices import plot_slices, summarize_slices
-from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing, write_figure
+from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing
 from analysis.importance import load_importance, summarize_importance
 from analysis.predictions import Predictions, choose_variants
+from analysis.tables.table import PaperTable
+
+HasStem = TypeVar("HasStem", FigureRecipe, PaperTable)
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
-
-__all__ = [
-    "DATA_FIGURES",
-    "EVALUATION_FIGURES",
-    "FIGURES",
-    "FIGURE_1",
-    "Evaluation",
-    "FigureRecipe",
-    "Prepared",
-    "draw_figures",
-    "draw_source",
-    "figure_stems",
-    "write_figure",
-]
 
 
 @dataclass(frozen=True)
@@ -53,7 +42,7 @@ class Prepared:
 
     Attributes:
         dataset: The data set.
-        predictions: Of an evaluation on it, whose strongest genes Figure 8 follows too; None has none.
+        predictions: An evaluation on it: Figure 8 also follows its strongest genes; None if there is none.
     """
 
     dataset: PreparedDataset
@@ -66,7 +55,7 @@ class Evaluation:
 
     Attributes:
         predictions: Its predictions.
-        perturbation: Which one Figures 1 and 9 show; None lets them choose.
+        perturbation: The one that Figures 1 and 9 show; None lets them choose.
         gene_sets: Pathway to genes, of Figure 9; None has no Figure 9.
     """
 
@@ -79,10 +68,6 @@ def _summarize_graph_coverage(source: Prepared) -> pd.DataFrame:
     predictions = source.predictions
     variant = None if predictions is None else choose_variants(predictions)[0]
     return summarize_graph_coverage(source.dataset, predictions, variant)
-
-
-def _summarize_prediction(evaluation: Evaluation) -> pd.DataFrame:
-    return summarize_prediction(evaluation.predictions, evaluation.perturbation)
 
 
 def _summarize_pathways(evaluation: Evaluation) -> pd.DataFrame:
@@ -113,12 +98,13 @@ DATA_FIGURES = (
 )
 """Figures of a prepared data set; their `summarize` takes a `Prepared`."""
 
-FIGURE_1 = FigureRecipe("figure_1_prediction", _summarize_prediction, plot_prediction)
-
-EVALUATION_FIGURES = (
-    FIGURE_1,
-    FigureRecipe("figure_9_pathways", _summarize_pathways, plot_pathways),
+FIGURE_1 = FigureRecipe(
+    "figure_1_prediction",
+    lambda evaluation: summarize_prediction(evaluation.predictions, evaluation.perturbation),
+    plot_prediction,
 )
+
+EVALUATION_FIGURES = (FIGURE_1, FigureRecipe("figure_9_pathways", _summarize_pathways, plot_pathways))
 """Figures of an evaluation; their `summarize` takes an `Evaluation`."""
 
 
@@ -141,8 +127,8 @@ def draw_figures(
 
     Args:
         studies: Those whose design has no figure are passed over beside others that have.
-        directory: Of the files; created if need be, files of the same name are replaced.
-        split: Which perturbations, where a figure shows perturbations of one split.
+        directory: Target; created if need be, and files of the same name are replaced.
+        split: Split that is shown, where a figure shows one.
         only: Stems of the figures to draw; empty draws all.
 
     Returns:
@@ -152,7 +138,7 @@ def draw_figures(
         InputError: A damaged study, or no figure that could be drawn.
     """
     designs = {study.name: study.design for study in studies}
-    wanted = {study.name: _select(FIGURES.get(study.design, ()), only) for study in studies}
+    wanted = {study.name: select_stems(FIGURES.get(study.design, ()), only) for study in studies}
     if not any(wanted.values()):
         raise InputError(
             f"Figures are drawn of studies whose design is {', '.join(FIGURES)}, but given were "
@@ -162,7 +148,7 @@ def draw_figures(
     attempts = _Attempts()
     for study in studies:
         is_shared = list(designs.values()).count(study.design) > 1
-        load = _cached_load(study, split)
+        load = cached_load(study, split)
         for recipe in wanted[study.name]:
             stem = f"{recipe.stem}_{study.name}" if is_shared else recipe.stem
             attempts.draw(study.name, recipe, load, stem)
@@ -180,7 +166,7 @@ def draw_source(
     Args:
         recipes: `DATA_FIGURES` or `EVALUATION_FIGURES`.
         source: What their `summarize` takes.
-        directory: Of the files; created if need be, files of the same name are replaced.
+        directory: Target; created if need be, and files of the same name are replaced.
         only: Stems of the figures to draw; empty draws all.
 
     Returns:
@@ -190,7 +176,7 @@ def draw_source(
         InputError: None of the figures could be drawn.
     """
     attempts = _Attempts()
-    for recipe in _select(recipes, only):
+    for recipe in select_stems(recipes, only):
         attempts.draw("", recipe, lambda _: source, recipe.stem)
     return attempts.write(directory).get("", [])
 
@@ -204,7 +190,7 @@ class _Attempts:
 
     def draw(self, study: str, recipe: FigureRecipe, load: Callable[[FigureRecipe], Any], stem: str) -> None:
         try:
-            source = load(recipe)
+            source = load(recipe)  # a damaged study is refused, and no figure of any is written
         except NothingToShowError as error:
             self.reasons.append((stem, error))
             return
@@ -225,11 +211,12 @@ class _Attempts:
         }
 
 
-def _select(recipes: Sequence[FigureRecipe], only: Collection[str]) -> list[FigureRecipe]:
-    return [recipe for recipe in recipes if not only or recipe.stem in only]
+def select_stems(sources: Sequence[HasStem], only: Collection[str]) -> list[HasStem]:
+    """Keep the figures or tables of these file names; all where none is named."""
+    return [source for source in sources if not only or source.stem in only]
 
 
-def _cached_load(study: StudyResults, split: str) -> Callable[[FigureRecipe], pd.DataFrame]:
+def cached_load(study: StudyResults, split: str) -> Callable[[FigureRecipe], pd.DataFrame]:
     """Load a study's frames, each once however many figures it serves."""
     loaded: dict[Any, pd.DataFrame] = {}
 
@@ -237,14 +224,14 @@ def _cached_load(study: StudyResults, split: str) -> Callable[[FigureRecipe], pd
         if recipe.load not in loaded:
             loaded[recipe.load] = recipe.load(study)
         frame = loaded[recipe.load]
-        return _select_split(frame, study.name, split) if "split" in frame else frame
+        if "split" not in frame:
+            return frame
+        selected = frame[frame["split"] == split]
+        if selected.empty:
+            known = name_some(sorted(set(frame["split"].astype(str))))
+            raise NothingToShowError(
+                f"No run of study '{study.name}' has the split '{split}'; they have {known}."
+            )
+        return selected
 
     return load
-
-
-def _select_split(frame: pd.DataFrame, study: str, split: str) -> pd.DataFrame:
-    selected = frame[frame["split"] == split]
-    if selected.empty:
-        known = name_some(sorted(set(frame["split"].astype(str))))
-        raise NothingToShowError(f"No run of study '{study}' has the split '{split}'; they have {known}.")
-    return selected

@@ -16,28 +16,13 @@ from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
 from adapert.statistics.families import WEIGHTS, compare_weights, name_weight
+from analysis.figures import style
+from analysis.figures.fields import power_text
 from analysis.figures.marks import add_paired, mark_caption
-from analysis.figures.style import (
-    EFFECT_SIZES,
-    NO_BREAK,
-    SMALL_FONT_SIZE,
-    Colour,
-    build_figure,
-    data_phrase,
-    drawable,
-    finish_axes,
-    group_label,
-    interval_caption,
-    palette,
-    paper_style,
-    present,
-    select_metrics,
-    value_range,
-)
 
 SENSITIVITY_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds", "mse")
 
-Look: TypeAlias = tuple[Colour, str]
+Look: TypeAlias = tuple[style.Colour, str]
 """Colour and marker of an effect-size group."""
 
 _MARKERS = ("o", "s", "^", "D", "v")
@@ -68,7 +53,7 @@ def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: The frame has none of the figure's metrics, or a run without its lambda_non.
     """
-    selected = select_metrics(frame, SENSITIVITY_METRICS)
+    selected = style.select_metrics(frame, SENSITIVITY_METRICS)
     if selected["lambda_non"].isna().any():
         run = selected.loc[selected["lambda_non"].isna(), "run"].iloc[0]
         raise InputError(
@@ -76,13 +61,11 @@ def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
         )
     summary = summarize_by(selected, ["study", "split", "effect_size", "lambda_non"])
     orders = {
-        "effect_size": present(EFFECT_SIZES, summary["effect_size"]),
-        "metric": list(SENSITIVITY_METRICS),
+        "metric": SENSITIVITY_METRICS,
+        "effect_size": style.present(style.EFFECT_SIZES, summary["effect_size"]),
+        "lambda_non": sorted(set(summary["lambda_non"])),
     }
-    summary = summary.sort_values(
-        ["metric", "effect_size", "lambda_non"],
-        key=lambda column: column.map(orders[str(column.name)].index) if column.name in orders else column,
-    ).reset_index(drop=True)
+    summary = style.order_rows(summary, orders)
     summary = summary.assign(is_best=_is_best(summary), variant=summary["lambda_non"].map(name_weight))
     return add_paired(summary, compare_weights(selected)).drop(columns="variant")
 
@@ -90,34 +73,28 @@ def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
 def plot_sensitivity(summary: pd.DataFrame) -> Figure:
     """Draw a panel for each metric: its mean against lambda_non, a line for each effect-size group.
 
-    Args:
-        summary: From `summarize_sensitivity`.
-
     Returns:
         A figure 7 in wide; lambda_non on a logarithmic axis, with 0 left of a break.
 
     Raises:
         InputError: Every value is NaN.
     """
-    summary = drawable(summary)
-    metrics = present(SENSITIVITY_METRICS, summary["metric"])
-    n_columns = min(2, len(metrics))
-    n_rows = -(-len(metrics) // n_columns)
+    summary = style.drawable(summary)
+    metrics = style.present(SENSITIVITY_METRICS, summary["metric"])
     looks = _looks(summary)
-    with paper_style():
-        figure, panels = build_figure(
-            (n_rows, n_columns),
+    with style.paper_style():
+        figure, panels = style.build_grid(
+            len(metrics),
+            n_columns=2,
             panel_height=1.9,
-            title=f"Sensitivity to {_LAMBDA_LABEL} by effect size: {data_phrase(summary)}",
+            title=f"Sensitivity to {_LAMBDA_LABEL} by effect size: {style.data_phrase(summary)}",
             caption=_caption(summary),
             n_header_lines=2,
         )
-        for axes, metric in zip(panels.flat, metrics, strict=False):
+        for axes, metric in zip(panels, metrics, strict=True):
             _draw_panel(axes, summary[summary["metric"] == metric], looks)
             axes.set_ylabel(find_metric(metric).directed_label)
-        for axes in panels.flat[len(metrics) :]:
-            axes.set_visible(False)
-        for axes in panels.flat[max(0, len(metrics) - n_columns) : len(metrics)]:
+        for axes in panels[-2:]:
             axes.set_xlabel(_LAMBDA_LABEL)
         _draw_legend(figure, summary, looks)
         figure.align_ylabels()
@@ -135,9 +112,9 @@ def _is_best(summary: pd.DataFrame) -> pd.Series:
 
 def _looks(summary: pd.DataFrame) -> dict[str, Look]:
     """Give each group its colour and marker: the same in every panel and every study."""
-    groups = present(EFFECT_SIZES, summary["effect_size"])
-    order = [*EFFECT_SIZES, *(group for group in groups if group not in EFFECT_SIZES)]
-    looks = dict(zip(order, zip(palette(len(order)), cycle(_MARKERS), strict=False), strict=True))
+    groups = style.present(style.EFFECT_SIZES, summary["effect_size"])
+    order = [*style.EFFECT_SIZES, *(group for group in groups if group not in style.EFFECT_SIZES)]
+    looks = dict(zip(order, zip(style.palette(len(order)), cycle(_MARKERS), strict=False), strict=True))
     return {group: looks[group] for group in groups}
 
 
@@ -146,9 +123,9 @@ def _draw_panel(axes: Axes, estimates: pd.DataFrame, looks: dict[str, Look]) -> 
         shift_points = _DODGE_POINTS * (index - (len(looks) - 1) / 2)
         _draw_group(axes, estimates[estimates["effect_size"] == group], look, shift_points)
     _scale_lambda(axes, sorted(set(estimates["lambda_non"])))
-    axes.set_ylim(value_range(estimates))
+    axes.set_ylim(style.value_range(estimates))
     axes.grid(axis="y")
-    finish_axes(axes)
+    style.finish_axes(axes)
 
 
 def _draw_group(axes: Axes, rows: pd.DataFrame, look: Look, shift_points: float) -> None:
@@ -182,7 +159,9 @@ def _scale_lambda(axes: Axes, lambdas: Sequence[float]) -> None:
         # symlog is linear up to the smallest weight and logarithmic from there: 0 at a fixed distance.
         axes.set_xscale("symlog", linthresh=positive[0], linscale=_ZERO_GAP_DECADES)
         axes.set_xlim(-0.3 * positive[0], positive[-1] * _EDGE)
-        _draw_break(axes, positive[0] / 2)
+        look: dict[str, Any] = {"ha": "center", "va": "center", "size": style.SMALL_FONT_SIZE}
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.2}
+        axes.text(positive[0] / 2, 0, "//", transform=axes.get_xaxis_transform(), bbox=box, **look)
     else:
         axes.set_xscale("log")
         axes.set_xlim(positive[0] / _EDGE, positive[-1] * _EDGE)
@@ -201,32 +180,13 @@ def _ticks(positive: Sequence[float]) -> list[float]:
 
 
 def _lambda_text(value: float) -> str:
-    """Write a weight: ``0``, ``10⁻³`` or ``3×10⁻⁴``."""
-    if value == 0:
-        return "0"
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    power = f"10^{{{int(exponent)}}}"
-    factor = mantissa.removesuffix(".0")
-    return f"${power}$" if factor == "1" else rf"${factor}\times{power}$"
-
-
-def _draw_break(axes: Axes, position: float) -> None:
-    axes.text(
-        position,
-        0,
-        "//",
-        transform=axes.get_xaxis_transform(),
-        ha="center",
-        va="center",
-        size=SMALL_FONT_SIZE,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.2},
-    )
+    return power_text(value) if value else "0"
 
 
 def _draw_legend(figure: Figure, summary: pd.DataFrame, looks: dict[str, Look]) -> None:
     """Put the legend between title and panels, where no data can lie under it."""
     handles = [
-        Line2D([], [], color=colour, marker=marker, markersize=4, label=group_label(group, summary))
+        Line2D([], [], color=colour, marker=marker, markersize=4, label=style.group_label(group, summary))
         for group, (colour, marker) in looks.items()
     ]
     handles.append(Line2D([], [], linestyle="", marker="o", label="best of its group", **_BEST_MARKER))
@@ -249,5 +209,6 @@ def _caption(summary: pd.DataFrame) -> str:
     return (
         "Points: mean over the perturbations of a group (n), each averaged over seeds; groups are set apart "
         f"sideways for legibility. Filled: {mark_caption(reference, WEIGHTS)} "
-        f"Bars: {interval_caption(summary)}{gap} ↑{NO_BREAK}higher is better, ↓{NO_BREAK}lower is better."
+        f"Bars: {style.interval_caption(summary)}{gap} "
+        f"↑{style.NO_BREAK}higher is better, ↓{style.NO_BREAK}lower is better."
     )

@@ -1,7 +1,7 @@
 """How every figure looks: sizes in inches and points for a page 7 in wide, colours, names, captions."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import Any, TypeAlias
@@ -104,7 +104,7 @@ def build_figure(
 
     Args:
         shape: Rows and columns of panels.
-        panel_height: Of a row, inches; the labels below the last row have their own.
+        panel_height: Height of a row, inches; the labels below the last row have their own.
         title: One line.
         caption: A paragraph, wrapped here.
         n_header_lines: Lines kept free above the panels, the title's included.
@@ -137,6 +137,15 @@ def build_figure(
         in_layout=False,
     )
     return figure, figure.subplots(*shape, squeeze=False, **subplots)
+
+
+def build_grid(n_panels: int, n_columns: int, *args: Any, **keywords: Any) -> tuple[Figure, list[Axes]]:
+    """Make a figure of so many panels, row by row; arguments as `build_figure` after its shape."""
+    n_columns = min(n_columns, n_panels)
+    figure, panels = build_figure((-(-n_panels // n_columns), n_columns), *args, **keywords)
+    for axes in panels.flat[n_panels:]:
+        axes.set_visible(False)
+    return figure, list(panels.flat[:n_panels])
 
 
 def finish_axes(axes: Axes) -> None:
@@ -188,6 +197,14 @@ def present(known: tuple[str, ...] | dict[str, Any], values: pd.Series) -> list[
     return [name for name in known if name in found] + sorted(found - set(known))
 
 
+def order_rows(frame: pd.DataFrame, orders: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Sort rows by columns whose values come in the order given, the first column foremost."""
+    places = {column: list(values) for column, values in orders.items()}
+    return frame.sort_values(
+        list(orders), key=lambda column: column.map(places[str(column.name)].index), kind="stable"
+    ).reset_index(drop=True)
+
+
 def select_metrics(frame: pd.DataFrame, metrics: tuple[str, ...]) -> pd.DataFrame:
     """Keep the rows of the metrics that a figure shows.
 
@@ -229,5 +246,5 @@ def interval_caption(summary: pd.DataFrame) -> str:
     cut = " Some reach beyond the panel." if has_cut_interval(summary) else ""
     return (
         f"the {CONFIDENCE:.0%} interval of that mean under a two-level bootstrap "
-        f"(perturbations, with the luck of seeds){single}.{few}{cut}"
+        f"(perturbations, including between-seed variance){single}.{few}{cut}"
     )

@@ -26,7 +26,7 @@ class FigureRecipe:
     """How what a figure is made of becomes that figure.
 
     Attributes:
-        stem: Of the files' names.
+        stem: File name without suffix.
         summarize: What `load` gives, or a prepared data set or an evaluation, to a tidy frame, which is also
             the CSV.
         plot: Tidy frame to figure.
@@ -42,13 +42,7 @@ class FigureRecipe:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that is drawn, but not yet written.
-
-    Attributes:
-        stem: Of the files' names.
-        summary: What it shows.
-        figure: The drawing.
-    """
+    """A figure that is drawn, but not yet written."""
 
     stem: str
     summary: pd.DataFrame
@@ -58,11 +52,6 @@ class Drawing:
 def draw_figure(recipe: FigureRecipe, source: Any, stem: str | None = None) -> Drawing:
     """Draw a figure in memory.
 
-    Args:
-        recipe: Which figure.
-        source: What its `summarize` takes.
-        stem: Of the files' names; the recipe's if None.
-
     Raises:
         InputError: The source has nothing that the figure shows.
     """
@@ -71,14 +60,18 @@ def draw_figure(recipe: FigureRecipe, source: Any, stem: str | None = None) -> D
 
 
 def write_drawing(drawing: Drawing, directory: Path) -> list[Path]:
-    """Write a figure as PNG, SVG and PDF, and its tidy frame as CSV, each whole or not at all.
-
-    Returns:
-        The four paths, the PNG first.
-    """
+    """Write a figure as PNG, SVG and PDF, and its tidy frame as CSV, each whole or not at all."""
     target = directory / drawing.stem
-    _lay_out(drawing.figure)
-    paths = [_save(drawing.figure, target.with_name(f"{target.name}.{form}"), form) for form in _METADATA]
+    figure = drawing.figure
+    if (engine := figure.get_layout_engine()) is not None:
+        # Saving would find the panels' places again for each file, twice.
+        with paper_style():
+            figure.set_dpi(RESOLUTION)
+            engine.execute(figure)
+            figure.set_layout_engine(None)
+    paths = [target.with_name(f"{target.name}.{form}") for form in _METADATA]
+    for path in paths:
+        write_picture(figure, path)
     table = target.with_name(f"{target.name}.csv")
     with whole_file(table) as beside:
         write_csv(drawing.summary, beside)
@@ -91,11 +84,8 @@ def write_figure(recipe: FigureRecipe, source: Any, directory: Path, stem: str |
     Args:
         recipe: Which figure.
         source: What its `summarize` takes: of a study's figure the frame of one study and one split.
-        directory: Of the files; created if need be, files of the same name are replaced.
-        stem: Of the files' names; the recipe's if None.
-
-    Returns:
-        The four paths, the PNG first.
+        directory: Target; created if need be, and files of the same name are replaced.
+        stem: File name without suffix; the recipe's if None.
 
     Raises:
         InputError: The source has nothing that the figure shows.
@@ -103,17 +93,8 @@ def write_figure(recipe: FigureRecipe, source: Any, directory: Path, stem: str |
     return write_drawing(draw_figure(recipe, source, stem), directory)
 
 
-def _lay_out(figure: Figure) -> None:
-    """Give a figure's panels their places for good: saving would find them anew for each file, twice."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        with paper_style():
-            figure.set_dpi(RESOLUTION)
-            engine.execute(figure)
-            figure.set_layout_engine(None)
-
-
-def _save(figure: Figure, path: Path, form: str) -> Path:
+def write_picture(figure: Figure, path: Path) -> None:
+    """Write a figure as the file's suffix says (``.png``, ``.svg`` or ``.pdf``), whole or not at all."""
+    form = path.suffix.removeprefix(".")
     with whole_file(path) as beside, paper_style():
         figure.savefig(beside, format=form, dpi=RESOLUTION, metadata=_METADATA[form])
-    return path

@@ -1,4 +1,4 @@
-"""The section on a search's picked config: how it compares, and how it did when it was trained anew."""
+"""The section on a search's picked config: how it compares, and how it did when it was trained again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import pandas as pd
 
 from adapert.config import Config
 from adapert.errors import InputError, format_count
+from adapert.evaluation.catalogue import find_metric
 from adapert.results.load import load_per_perturbation
 from adapert.results.study import StudyResults
 from adapert.selection.decide import pick_reevaluated
@@ -52,7 +53,7 @@ class ReadPick:
 
 
 def read_pick(workspace: Path, study: StudyResults) -> ReadPick:
-    """Read what `adapert pick` last named, or would name without training anything anew."""
+    """Read what `adapert pick` last named, or would name without training anything."""
     try:
         return ReadPick(study.name, pick_reevaluated(workspace, study))
     except InputError as error:
@@ -60,7 +61,7 @@ def read_pick(workspace: Path, study: StudyResults) -> ReadPick:
 
 
 def build_choice(reading: StudyReading, read: ReadPick) -> list[Part]:
-    """Lay out the picked config beside its runners-up, and how they did when trained anew."""
+    """Lay out the picked config with its runners-up, and how they did when trained again."""
     if read.pick is None:
         return [Paragraph(read.reason)]
     picked = read.pick
@@ -69,52 +70,53 @@ def build_choice(reading: StudyReading, read: ReadPick) -> list[Part]:
     fields = [str(name) for name in shown.columns if "." in str(name)]
     parts: list[Part] = [Paragraph(" ".join([picked.reason, *picked.notes]).strip())]
     if picked.reevaluated is not None:
-        parts.append(_again_table(picked.reevaluated, reading.name))
+        parts.append(_again_table(picked, picked.reevaluated, reading.name))
     scores = shown[[name for name in shown.columns if name not in fields and name != "variant"]]
-    parts.append(_scores_table(_with_intervals(scores, reading.results), picked.n_left_out))
+    parts.append(_scores_table(_with_intervals(scores, reading.results, picked.metric), picked))
     if fields:
         parts.append(_settings_table(shown, fields))
     parts.append(Code(f"The config picked from {reading.name}, YAML", picked.config.to_yaml()))
     return parts
 
 
-def _again_table(reevaluated: pd.DataFrame, study: str) -> PageTable:
+def _again_table(picked: Pick, reevaluated: pd.DataFrame, study: str) -> PageTable:
     return build_page_table(
         reevaluated,
-        f"The best configs of {study}, trained anew; the first one is picked",
+        f"The best configs of {study}, trained again; the first one is picked",
         _AGAIN_COLUMNS,
-        "Rank: in the search. Validation Pearson-delta: searched is the value that ranked it; fresh seeds "
-        "are means over seeds that the search did not use, on its own split; redrawn splits are means over "
-        "other draws of training and validation perturbations; drop is searched minus fresh seeds. "
+        f"Rank: in the search. Validation {find_metric(picked.metric).label}: searched is the value that "
+        "ranked it; fresh seeds are means over seeds that the search did not use, on its own split; redrawn "
+        "splits are means over other draws of training and validation perturbations; drop is searched minus "
+        "fresh seeds. "
         "Pearson-delta and PDS: means over splits, each the mean over its seeds.",
     )
 
 
-def _with_intervals(scores: pd.DataFrame, study: StudyResults) -> pd.DataFrame:
+def _with_intervals(scores: pd.DataFrame, study: StudyResults, metric: str) -> pd.DataFrame:
     try:
         long = load_per_perturbation(study)
     except InputError:  # a trial without its table: the means stand alone
         return scores
     is_shown = long["config_digest"].isin(scores["config_digest"]) & (long["split"] == "validation")
-    estimates = summarize_by(long[is_shown & (long["metric"] == "pearson_delta")], ["config_digest"])
+    estimates = summarize_by(long[is_shown & (long["metric"] == metric)], ["config_digest"])
     if estimates.empty:
         return scores
     merged = scores.merge(estimates[["config_digest", "low", "high"]], on="config_digest", how="left")
     beside = list(scores.columns)
-    at = beside.index("pearson_delta") + 1
+    at = beside.index(metric) + 1
     return merged[[*beside[:at], "low", "high", *beside[at:]]]
 
 
-def _scores_table(scores: pd.DataFrame, n_left_out: int) -> PageTable:
+def _scores_table(scores: pd.DataFrame, picked: Pick) -> PageTable:
+    label = find_metric(picked.metric).label
     interval = (
-        f" Low and high: {CONFIDENCE:.0%} interval of Pearson-delta's mean, by bootstrap of perturbations, "
-        "with the luck of seeds."
+        f" Low and high: {CONFIDENCE:.0%} interval of {label}'s mean, by bootstrap of perturbations, "
+        "including between-seed variance."
         if "low" in scores
         else ""
     )
-    left_out = (
-        f" Left out: {format_count(n_left_out, 'trial')} without a final Pearson-delta." if n_left_out else ""
-    )
+    n = picked.n_left_out
+    left_out = f" Left out: {format_count(n, 'trial')} without a final {label}." if n else ""
     return build_page_table(
         scores,
         "The best configs of the search",

@@ -24,8 +24,8 @@ class Report:
     """All that a page says.
 
     Attributes:
-        title: Of the page.
-        made_at: When, UTC.
+        title: Title of the page.
+        made_at: Time at which the page was made, UTC.
         questions: Study and the question that it was to answer.
         findings: The answer in a few sentences.
         sections: In their order.
@@ -44,7 +44,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     Args:
         workspace: With the studies, their evaluations and the ledger of test openings; each may be absent.
         studies: Their names.
-        split: Which perturbations the figures show.
+        split: Split that the figures show.
 
     Raises:
         InputError: No such store or study, a study of several designs, or a damaged ledger of openings.
@@ -56,6 +56,11 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     searches = [reading for reading in readings if reading.design == "search"]
     picks = {reading.name: read_pick(workspace, reading.results) for reading in searches}
     fingerprints = {reading.fingerprint for reading in readings}
+    n_openings = sum(one.data_fingerprint in fingerprints for one in openings)
+    opened = (
+        "not opened" if not n_openings else "opened " + ("once" if n_openings == 1 else f"{n_openings} times")
+    )
+    own = {r.name: build_effects(r, split) + build_importance(r) for r in readings}
     sections = [
         _section("Data", build_data(readings)),
         _section("What was run, and what it cost", [build_cost_table(readings)]),
@@ -65,7 +70,8 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
             _by_study(searches, {r.name: build_choice(r, picks[r.name]) for r in searches}),
         ),
         _section("Figures", gather_figures(drawn)),
-        _section("Tables", _build_tables(readings, split)),
+        # The claims first, which several studies answer together; then each study's own.
+        _section("Tables", build_claims([r.results for r in readings], split) + _by_study(readings, own)),
         _section("Evaluations", build_evaluations(workspace, openings, fingerprints)),
         _section(
             "Failed and stopped trials", _by_study(readings, {r.name: build_failures(r) for r in readings})
@@ -78,7 +84,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
         title=f"Report on {join_words(names)}",
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         questions=tuple((r.name, r.question or "Its question was not recorded.") for r in readings),
-        findings=tuple(_findings(readings, sum(one.data_fingerprint in fingerprints for one in openings))),
+        findings=(*map(_finding, readings), f"The test split of these data was {opened}."),
         sections=tuple(section for section in sections if section.parts),
     )
 
@@ -90,32 +96,18 @@ def _section(title: str, parts: Sequence[Part]) -> Section:
 
 def _by_study(readings: Sequence[StudyReading], parts: dict[str, list[Part]]) -> list[Part]:
     """Put each study's parts below its name, where there are several."""
-    told = [reading.name for reading in readings if parts[reading.name]]
-    headings: dict[str, list[Part]] = {name: [Heading(name)] if len(readings) > 1 else [] for name in told}
-    return [part for name in told for part in (*headings[name], *parts[name])]
-
-
-def _build_tables(readings: Sequence[StudyReading], split: str) -> list[Part]:
-    """The claims first, which several studies judge together; then each study's own."""
-    own = {r.name: build_effects(r, split) + build_importance(r) for r in readings}
-    return build_claims([reading.results for reading in readings], split) + _by_study(readings, own)
-
-
-def _findings(readings: Sequence[StudyReading], n_openings: int) -> list[str]:
-    found = [_finding(reading) for reading in readings]
-    if not n_openings:
-        return [*found, "The test split of these data was not opened."]
-    times = "once" if n_openings == 1 else f"{n_openings} times"
-    return [*found, f"The test split of these data was opened {times}."]
+    named = [reading.name for reading in readings if parts[reading.name]]
+    headings: dict[str, list[Part]] = {name: [Heading(name)] if len(readings) > 1 else [] for name in named}
+    return [part for name in named for part in (*headings[name], *parts[name])]
 
 
 def _finding(reading: StudyReading) -> str:
     counts = join_words([f"{n} {end}" for end in TrialStatus if (n := reading.count(end))] or ["none"])
-    told = f"{reading.name}: {format_count(len(reading.trials), 'trial')} ({counts})"
+    counted = f"{reading.name}: {format_count(len(reading.trials), 'trial')} ({counts})"
     finished = reading.finished
     scored = finished.dropna(subset=[OBJECTIVE]) if OBJECTIVE in finished else finished.iloc[:0]
     if scored.empty:
-        return f"{told}; none with a final Pearson-delta."
+        return f"{counted}; none with a final Pearson-delta."
     best = scored.nlargest(1, OBJECTIVE)
     name = str(best["trial" if reading.design == "search" else "variant"].iloc[0])
-    return f"{told}; best validation Pearson-delta {best[OBJECTIVE].iloc[0]:.4f} ({name})."
+    return f"{counted}; best validation Pearson-delta {best[OBJECTIVE].iloc[0]:.4f} ({name})."

@@ -1,19 +1,16 @@
 """Figures of studies and evaluations as SVG that may stand beside others inside one HTML page."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from adapert.errors import InputError
 from adapert.results.study import StudyResults
-from analysis.figures.recipes import FIGURE_1, FIGURES, Evaluation
+from analysis.figures.recipes import FIGURE_1, FIGURES, Evaluation, cached_load
 from analysis.figures.style import paper_style
 from analysis.figures.writing import FigureRecipe, draw_figure
 from analysis.predictions import read_predictions
@@ -40,23 +37,19 @@ class Drawn:
 
 
 def draw_study(study: StudyResults, split: str) -> Drawn:
-    """Draw the figures of a study's design; one that cannot be drawn is left out, with the reason.
-
-    Args:
-        study: Whose.
-        split: Which perturbations, where a figure shows perturbations of one split.
-    """
+    """Draw the figures of a study's design; one that cannot be drawn is left out, with the reason."""
     recipes = FIGURES.get(study.design, ())
     if not recipes:
         return Drawn(reasons=(f"Studies of the design '{study.design}', as {study.name}, have no figure.",))
     drawings: list[Drawing] = []
     reasons: dict[str, str] = {}  # by their own words: what keeps one figure off the page keeps others off
-    loaded: dict[Callable[[StudyResults], pd.DataFrame], pd.DataFrame] = {}
+    load = cached_load(study, split)
     for recipe in recipes:
         try:
-            if recipe.load not in loaded:
-                loaded[recipe.load] = recipe.load(study)
-            drawings.append(_draw_of_study(recipe, loaded[recipe.load], study.name, split))
+            caption = f"{title_of(recipe.stem)}, study {study.name}"
+            frame = load(recipe)
+            caption += f", {split} perturbations" if "split" in frame else ""
+            drawings.append(_draw(recipe, frame, caption, study.name, study.name))
         except InputError as error:
             reason = f"Left out of study {study.name}, {title_of(recipe.stem)}: {error}"
             reasons.setdefault(str(error), reason)
@@ -78,35 +71,20 @@ def draw_evaluation(folder: Path, shown: str) -> Drawn:
         return Drawn(reasons=(f"Left out, {title}: {error}",))
 
 
-def _draw_of_study(recipe: FigureRecipe, frame: pd.DataFrame, study: str, split: str) -> Drawing:
-    caption = f"{title_of(recipe.stem)}, study {study}"
-    if "split" in frame:
-        frame, caption = frame[frame["split"] == split], f"{caption}, {split} perturbations"
-        if frame.empty:
-            raise InputError(f"No trial has the split '{split}'.")
-    return _draw(recipe, frame, caption, study, study)
-
-
 def _draw(recipe: FigureRecipe, source: Any, caption: str, name: str, words: str) -> Drawing:
     """Draw a figure of a source with a name, which `adapert figures` takes as these words."""
     drawn = draw_figure(recipe, source)
-    svg = embed_svg(_save_svg(drawn.figure), _identifier(f"{recipe.stem}-{name}"), _read_text(drawn.figure))
+    file = StringIO()
+    with paper_style():
+        drawn.figure.savefig(file, format="svg", metadata={"Date": None})
+    # The figure's own title and caption, to be read aloud: as drawn they are no text, but shapes.
+    spoken = " ".join(" ".join(text.get_text().split()) for text in drawn.figure.texts)
+    identifier = re.sub(r"[^a-z0-9]+", "-", f"{recipe.stem}-{name}".lower()).strip("-")
+    svg = embed_svg(file.getvalue(), identifier, spoken)
     if len(drawn.summary) > MAX_ROWS:
         note = f"It draws {len(drawn.summary):,} rows: 'adapert figures {words}' writes {recipe.stem}.csv."
         return Drawing(caption, svg, note=note)
     return Drawing(caption, svg, build_page_table(drawn.summary, f"Numbers of {caption}"))
-
-
-def _save_svg(figure: Figure) -> str:
-    file = StringIO()
-    with paper_style():
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
-
-
-def _read_text(figure: Figure) -> str:
-    """A figure's own title and caption, to be read aloud: as drawn they are no text, but shapes."""
-    return " ".join(" ".join(text.get_text().split()) for text in figure.texts)
 
 
 def gather_figures(drawn: Sequence[Drawn]) -> list[Part]:
@@ -131,7 +109,7 @@ def embed_svg(text: str, prefix: str, title: str) -> str:
 
     Args:
         text: The file's.
-        prefix: Of its ids; another for each figure of a page.
+        prefix: Prefix of its ids, different for each figure of a page.
         title: Read aloud in place of the drawing.
 
     Returns:
@@ -146,7 +124,12 @@ def embed_svg(text: str, prefix: str, title: str) -> str:
     for element in root.iter():
         _rename_ids(element, prefix)
         if element.tag == f"{{{_SVG}}}style":
-            element.text = _scope_styles(element.text or "", prefix)
+            # A style sheet would reach over the whole page.
+            element.text = re.sub(
+                r"([^{}]+)\{",
+                lambda found: ", ".join(f"#{prefix} {part.strip()}" for part in found[1].split(",")) + " {",
+                element.text or "",
+            )
     root.set("id", prefix)
     root.set("role", "img")
     root.set("aria-label", title)
@@ -164,15 +147,3 @@ def _rename_ids(element: ElementTree.Element, prefix: str) -> None:
             element.set(name, f"#{prefix}-{value[1:]}")
         elif "url(#" in value:
             element.set(name, value.replace("url(#", f"url(#{prefix}-"))
-
-
-def _scope_styles(sheet: str, prefix: str) -> str:
-    return re.sub(
-        r"([^{}]+)\{",
-        lambda found: ", ".join(f"#{prefix} {part.strip()}" for part in found[1].split(",")) + " {",
-        sheet,
-    )
-
-
-def _identifier(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -12,18 +12,10 @@ from analysis.report.elements import Column, PageTable, Paragraph, Part, build_p
 from analysis.report.reading import StudyReading
 
 _SHOWN = {
-    "effect_size": Column("effect size"),
-    "metric": Column("metric"),
-    "variant": Column("variant"),
-    "reference": Column("reference"),
-    "difference": Column("difference", n_decimals=4),
-    "low": Column("low", n_decimals=4),
-    "high": Column("high", n_decimals=4),
-    "p": Column("p"),
-    "p_holm": Column("p, Holm"),
-    "wins": Column("wins"),
-    "ties": Column("ties"),
-    "losses": Column("losses"),
+    **{name: Column(name.replace("_", " ")) for name in ("effect_size", "metric", "variant", "reference")},
+    **{name: Column(name, n_decimals=4) for name in ("difference", "low", "high")},
+    **{"p": Column("p"), "p_holm": Column("p, Holm")},
+    **{name: Column(name) for name in ("wins", "ties", "losses")},
     "standardized_difference": Column("Cohen's d", n_decimals=2),
     "n_perturbations": Column("perturbations"),
     "n_seeds": Column("replicates"),
@@ -31,12 +23,7 @@ _SHOWN = {
 
 
 def build_effects(reading: StudyReading, split: str) -> list[Part]:
-    """Lay out paired differences of an ablation's variants; nothing for a study without a full model.
-
-    Args:
-        reading: Of the study.
-        split: Which perturbations.
-    """
+    """Lay out paired differences of an ablation's variants; nothing for a study without a full model."""
     variants = set(reading.finished["variant"]) if len(reading.finished) else set()
     if REFERENCE not in variants or len(variants) < 2:
         return []
@@ -47,22 +34,22 @@ def build_effects(reading: StudyReading, split: str) -> list[Part]:
     except InputError as error:
         return [Paragraph(f"No paired differences of {reading.name}: {error}")]
     caption = f"Paired differences in {reading.name}, {split} perturbations"
-    told = f"Each variant minus '{REFERENCE}' on the same perturbations, seeds and splits."
-    return [build_paired_table(table, caption, told, VARIANTS)]
+    subtracted = f"Each variant minus '{REFERENCE}' on the same perturbations, seeds and splits."
+    return [build_paired_table(table, caption, subtracted, VARIANTS)]
 
 
-def build_paired_table(table: pd.DataFrame, caption: str, told: str, question: Question) -> PageTable:
+def build_paired_table(table: pd.DataFrame, caption: str, subtracted: str, question: Question) -> PageTable:
     """Lay out paired differences.
 
     Args:
         table: With effect_size, `PAIRED_COLUMNS`, and reference where that differs by row.
-        caption: What the rows are.
-        told: What is subtracted from what.
-        question: Which the rows answer.
+        caption: Title of the table.
+        subtracted: A sentence on what is subtracted from what.
+        question: The question that the rows answer.
     """
     shown = table[[name for name in _SHOWN if name in table]]
     note = (
-        f"{told} Low and high: {CONFIDENCE:.0%} interval of the mean difference over perturbations and "
+        f"{subtracted} Low and high: {CONFIDENCE:.0%} interval of the mean difference over perturbations and "
         f"replicates. p: before and after correction ({question.rule}). Wins: perturbations on which the "
         "variant is better. Cohen's d: mean over standard deviation of the perturbations' differences."
     )

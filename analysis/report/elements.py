@@ -17,9 +17,9 @@ class Column:
     """How a column of a frame is shown.
 
     Attributes:
-        label: Its head.
+        label: Head of the column.
         unit: Shown beside the head; empty for names, counts and metrics without one.
-        n_decimals: Of its floats; None shows four significant digits.
+        n_decimals: Decimals of its floats; None shows four significant digits.
     """
 
     label: str
@@ -123,13 +123,7 @@ Part: TypeAlias = PageTable | Heading | Paragraph | Facts | Code | Drawings
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page that the table of contents names.
-
-    Attributes:
-        anchor: Its id.
-        title: Its heading.
-        parts: In their order.
-    """
+    """A part of the page that the table of contents names."""
 
     anchor: str
     title: str
@@ -143,11 +137,15 @@ def build_page_table(
 
     Args:
         frame: A row each; its index is not shown.
-        caption: What the rows are.
+        caption: Title of the table.
         columns: How columns of the frame are shown; any other has its own name as a head.
         note: What an interval is of, what is left out.
     """
-    heads = [(columns or {}).get(str(name), Column(_plain(str(name)))) for name in frame.columns]
+    names = [str(name) for name in frame.columns]
+    # Dotted fields of a config stay as they are typed.
+    heads = [
+        (columns or {}).get(name, Column(name if "." in name else name.replace("_", " "))) for name in names
+    ]
     rows = [
         tuple(build_cell(value, head) for value, head in zip(row, heads, strict=True))
         for row in frame.itertuples(index=False, name=None)
@@ -164,17 +162,9 @@ def build_cell(value: Any, column: Column) -> Cell:
     if isinstance(value, numbers.Integral):
         return Cell(f"{value:,}" if abs(int(value)) > 9999 else str(value), str(int(value)), is_number=True)
     if isinstance(value, numbers.Real):
-        return Cell(_decimal(float(value), column.n_decimals), repr(float(value)), is_number=True)
+        form = ".4g" if column.n_decimals is None else f".{column.n_decimals}f"
+        return Cell(format(float(value), form), repr(float(value)), is_number=True)
     return Cell(str(value) or MISSING, str(value), is_number=False)
-
-
-def _decimal(value: float, n_decimals: int | None) -> str:
-    return f"{value:.4g}" if n_decimals is None else f"{value:.{n_decimals}f}"
-
-
-def _plain(name: str) -> str:
-    """A frame's own name as words; dotted fields of a config stay as they are typed."""
-    return name if "." in name else name.replace("_", " ")
 
 
 def join_words(words: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Sections on what was scored beside reference models, and on how often the test split was opened."""
+"""Sections on what was compared with reference models, and on how often the test split was opened."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
@@ -19,9 +19,6 @@ from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part
 
 SUMMARY_FILE, PAIRED_FILE = "summary.csv", "paired.csv"
 
-HALF_WIDTH = "± "
-"""Before the head of a column of half-widths."""
-
 
 def build_evaluations(
     workspace: Path, openings: Sequence[Access], fingerprints: Collection[str]
@@ -29,9 +26,9 @@ def build_evaluations(
     """Lay out the evaluations that are of the studies' data.
 
     Args:
-        workspace: Of the studies, with folders of evaluations.
-        openings: They name the folders that lie elsewhere.
-        fingerprints: Of the studies' data.
+        workspace: Folder with the studies and evaluations.
+        openings: Records of test access; they name the evaluations in other folders.
+        fingerprints: Fingerprints of the studies' data.
     """
     inside = sorted((workspace.resolve() / "evaluations").glob("[!.]*"))
     elsewhere = [(workspace / opening.folder).resolve() for opening in openings]
@@ -45,9 +42,7 @@ def build_evaluations(
         parts.append(
             Paragraph(f"{n_others} more in this workspace are of other data, unfinished or damaged.")
         )
-    return parts or [
-        Paragraph("Nothing was evaluated beside reference models yet: 'adapert evaluate' does it.")
-    ]
+    return parts or [Paragraph("Nothing was compared with reference models yet. Run 'adapert evaluate'.")]
 
 
 def _read_record(folder: Path) -> dict[str, Any] | None:
@@ -68,12 +63,12 @@ def _shown(folder: Path, workspace: Path) -> str:
 def _build_evaluation(folder: Path, record: dict[str, Any], shown: str) -> list[Part]:
     opened = record["opened"]
     perturbations = format_count(opened["n_perturbations"], f"{opened['split']} perturbation")
-    told = (
+    described = (
         f"{perturbations} of data {opened['data_fingerprint']}, "
         f"scored {opened['at']}, commit {record.get('git_commit', 'unknown')}."
     )
     return [
-        Paragraph(told),
+        Paragraph(described),
         _score_table(folder, opened["split"]),
         *_paired_tables(folder, opened["split"]),
         *gather_figures([draw_evaluation(folder, shown)]),
@@ -87,54 +82,31 @@ def _paired_tables(folder: Path, split: str) -> list[Part]:
         return []
     check_metrics(paired["metric"], f"'{file}'")
     caption = f"Paired differences between models on {split} perturbations ({folder.name})"
-    told = "Each variant minus the reference on the same perturbations."
-    return [build_paired_table(paired, caption, told, MODELS)]
+    described = "Each variant minus the reference on the same perturbations."
+    return [build_paired_table(paired, caption, described, MODELS)]
 
 
 def _score_table(folder: Path, split: str) -> PageTable:
+    keys = ["effect_size", "variant"]
     summary = read_csv(folder / SUMMARY_FILE)
-    metrics = [metric for metric in MAIN_METRICS if metric in set(summary["metric"])]
-    rows = [
-        _evaluation_row(estimates, str(group), str(variant), metrics)
-        for (group, variant), estimates in summary.groupby(["effect_size", "variant"], sort=False)
-    ]
-    columns = {metric: Column(MAIN_METRICS[metric], n_decimals=3) for metric in metrics}
-    columns |= {
-        f"{HALF_WIDTH}{metric}": Column(f"{HALF_WIDTH}{MAIN_METRICS[metric]}", n_decimals=3)
-        for metric in metrics
-    }
-    frame = pd.DataFrame(rows).rename(columns={"effect_size": "effect size"})
+    counts = summary.groupby(keys, sort=False)[["n_perturbations", "n_seeds"]].max()
+    frame = counts.set_axis(["perturbations", "fits"], axis=1)
+    columns: dict[str, Column] = {}
+    for metric in (name for name in MAIN_METRICS if name in set(summary["metric"])):
+        known = summary[summary["metric"] == metric].set_index(keys)
+        frame[metric], frame[f"± {metric}"] = known["mean"], (known["high"] - known["low"]) / 2
+        columns |= {
+            f"{sign}{metric}": Column(f"{sign}{MAIN_METRICS[metric]}", n_decimals=3) for sign in ("", "± ")
+        }
+    frame = frame.reset_index()
+    frame.insert(1, "model", frame.pop("variant").replace(LABELS))
     caption = f"Models on {split} perturbations, by effect size ({folder.name})"
     return build_page_table(frame, caption, columns, CAPTION)
 
 
-def _evaluation_row(
-    estimates: pd.DataFrame, group: str, variant: str, metrics: Sequence[str]
-) -> dict[str, object]:
-    row: dict[str, object] = {
-        "effect_size": group,
-        "model": LABELS.get(variant, variant),
-        "perturbations": int(estimates["n_perturbations"].max()),
-        "fits": int(estimates["n_seeds"].max()),
-    }
-    of_metric = {known["metric"]: known for known in estimates.to_dict("records")}
-    for metric in metrics:
-        known = of_metric.get(metric)
-        row[metric] = None if known is None else known["mean"]
-        row[f"{HALF_WIDTH}{metric}"] = None if known is None else (known["high"] - known["low"]) / 2
-    return row
-
-
 _OPENING_COLUMNS = (
-    "at",
-    "study",
-    "models",
-    "n_seeds",
-    "refit",
-    "config_digest",
-    "data_fingerprint",
-    "git_commit",
-    "folder",
+    *("at", "study", "models", "n_seeds", "refit"),
+    *("config_digest", "data_fingerprint", "git_commit", "folder"),
 )
 
 

@@ -23,17 +23,8 @@ from adapert.study.plan.definition import restore_study
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import BUDGET_OPTIONS, Design
 from adapert.tracking.provenance import DIRTY, git_commit, package_versions
+from analysis.report import elements
 from analysis.report.choice import ReadPick
-from analysis.report.elements import (
-    Code,
-    Facts,
-    Heading,
-    PageTable,
-    Paragraph,
-    Part,
-    build_page_table,
-    join_words,
-)
 from analysis.report.reading import StudyReading
 
 MAX_SETS = 4
@@ -42,33 +33,33 @@ MAX_SETS = 4
 _COUNTS = ("cells", "control_cells", "genes", "nodes", "edges", "batches")
 
 
-def build_data(readings: Sequence[StudyReading]) -> list[Part]:
+def build_data(readings: Sequence[StudyReading]) -> list[elements.Part]:
     """Say which data the studies ran on, a list of facts for each data set."""
     sets: dict[str, list[StudyReading]] = {}
     for reading in readings:
         sets.setdefault(reading.fingerprint or "unknown", []).append(reading)
-    parts: list[Part] = []
+    parts: list[elements.Part] = []
     for fingerprint, members in sets.items():
         if len(sets) > 1:
-            parts.append(Heading(f"Data of {join_words([member.name for member in members])}"))
+            parts.append(elements.Heading(f"Data of {elements.join_words([one.name for one in members])}"))
         path = next((member.data_path for member in members if member.data_path), "")
         parts += _describe_data(fingerprint, path)
     return parts
 
 
-def _describe_data(fingerprint: str, path: str) -> list[Part]:
+def _describe_data(fingerprint: str, path: str) -> list[elements.Part]:
     facts = (("fingerprint", fingerprint), ("directory", path or "unknown"))
     if not path:
-        return [Facts(facts), Paragraph("No trial recorded where these data lie.")]
+        return [elements.Facts(facts), elements.Paragraph("No trial recorded where these data lie.")]
     try:
         manifest = read_manifest(Path(path))
     except InputError:
         missing = "The prepared directory is not there any more, so that only its fingerprint is known."
-        return [Facts(facts), Paragraph(missing)]
+        return [elements.Facts(facts), elements.Paragraph(missing)]
     if manifest["fingerprint"] != fingerprint:
         other = f"The directory now holds other data, of fingerprint {manifest['fingerprint']}."
-        return [Facts(facts), Paragraph(other)]
-    return [Facts((*facts, *_manifest_facts(manifest)))]
+        return [elements.Facts(facts), elements.Paragraph(other)]
+    return [elements.Facts((*facts, *_manifest_facts(manifest)))]
 
 
 def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
@@ -89,13 +80,13 @@ def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     return facts
 
 
-def build_versions(readings: Sequence[StudyReading]) -> PageTable:
+def build_versions(readings: Sequence[StudyReading]) -> elements.PageTable:
     """Lay out code and packages: of each study as it ran, and of this page as it was made."""
     rows = {r.name: _versions_row(r.results.git_commit, r.results.packages) for r in readings}
     here = _versions_row(git_commit(), package_versions())
     frame = pd.DataFrame(rows | {"this page": here})
     frame = frame.astype(object).where(frame.notna(), None).rename_axis("what").reset_index()
-    return build_page_table(
+    return elements.build_page_table(
         frame,
         "Code and packages, by study",
         note="Uncommitted changes: whether tracked files differed from the git commit.",
@@ -111,24 +102,24 @@ def _versions_row(commit: str, packages: str) -> dict[str, str]:
 
 
 def build_commands(
-    readings: Sequence[StudyReading],
-    workspace: Path,
-    picks: Sequence[ReadPick],
-    openings: Sequence[Access],
-) -> list[Part]:
+    readings: Sequence[StudyReading], workspace: Path, picks: Sequence[ReadPick], openings: Sequence[Access]
+) -> list[elements.Part]:
     """Write the command lines that do all of it again: what was run, each after what it needs.
 
     Args:
-        readings: The studies.
-        workspace: Of the studies.
-        picks: Of those that search; one that was not made yet has no line.
-        openings: Of the test split, in the workspace.
+        readings: Studies to run again.
+        workspace: Folder of the studies.
+        picks: Picks from the searches; one that was not made yet has no line.
+        openings: Records of test access in the workspace.
     """
-    searches = {reading.name: reading for reading in readings}
-    made = [read for read in picks if _is_made(read, searches.get(read.study))]
+    searches = {reading.name for reading in readings if reading.results.picked}
+    # A pick that nobody made yet is only what `adapert pick` would name.
+    made = [
+        read for read in picks if read.pick and (read.pick.reevaluated is not None or read.study in searches)
+    ]
     files = {read.pick.config.digest(): _pick_file(read) for read in made if read.pick is not None}
     lines: list[str] = []
-    parts: list[Part] = []
+    parts: list[elements.Part] = []
     for reading in _in_order(readings, made):
         own, base = _study_lines(reading, workspace, files)
         lines += own
@@ -136,22 +127,17 @@ def build_commands(
             line for read in made if read.study == reading.name for line in _pick_lines(read, workspace)
         ]
         if base is not None:
-            parts.append(Code(f"What {reading.name} starts from: {_base_file(reading)}", base))
+            parts.append(elements.Code(f"What {reading.name} starts from: {_base_file(reading)}", base))
     evaluated, configs = _evaluate_lines(readings, workspace, openings, files)
     names = [reading.name for reading in readings]
     lines += [*evaluated, _line(workspace, "report", *names, "--out", "report.html")]
     return [
-        Code("Commands, in their order; a new --workspace leaves these results alone", "\n".join(lines)),
+        elements.Code(
+            "Commands, in their order; a new --workspace leaves these results alone", "\n".join(lines)
+        ),
         *parts,
         *configs,
     ]
-
-
-def _is_made(read: ReadPick, reading: StudyReading | None) -> bool:
-    """Whether `adapert pick` has named this config; else it is what it would name."""
-    if read.pick is None:
-        return False
-    return read.pick.reevaluated is not None or bool(reading and reading.results.picked)
 
 
 def _in_order(readings: Sequence[StudyReading], made: Sequence[ReadPick]) -> list[StudyReading]:
@@ -186,8 +172,11 @@ def _study_lines(
     recipe = reading.state.definition.recipe
     if recipe not in recipe_names() and not recipe.endswith(".py"):
         return [f"# {reading.name}: it was launched from Python, by no recipe"], None
-    launched, base = _launch_line(reading, reading.state, recipe, workspace, files)
-    return [launched, *_extend_lines(reading, reading.state, workspace)], base
+    state = reading.state
+    launched, base = _launch_line(reading, state, recipe, workspace, files)
+    more = {"--trials": state.n_more_trials, "--seeds": state.n_more_seeds}
+    extended = [_line(workspace, "extend", reading.name, name, str(n)) for name, n in more.items() if n]
+    return [launched, *extended], base
 
 
 def _pick_file(read: ReadPick) -> str:
@@ -204,23 +193,23 @@ def _pick_lines(read: ReadPick, workspace: Path) -> list[str]:
 
 
 def _evaluate_lines(
-    readings: Sequence[StudyReading],
-    workspace: Path,
-    openings: Sequence[Access],
-    files: Mapping[str, str],
-) -> tuple[list[str], list[Part]]:
+    readings: Sequence[StudyReading], workspace: Path, openings: Sequence[Access], files: Mapping[str, str]
+) -> tuple[list[str], list[elements.Part]]:
     """Write how the studies' data were evaluated, and the configs that no pick writes."""
     fingerprints = {reading.fingerprint for reading in readings}
     every = [*openings, *_read_validated(workspace)]
     opened = sorted((one for one in every if one.data_fingerprint in fingerprints), key=lambda one: one.at)
     lines: list[str] = []
-    configs: dict[str, Part] = {}
+    configs: dict[str, elements.Part] = {}
     for number, opening in enumerate(opened):
         file = files.get(opening.config_digest) or f"evaluated_{opening.config_digest}.yaml"
         if opening.config_digest not in files:
             yaml = build_config(opening.config).to_yaml()
-            configs[file] = Code(f"What was evaluated: {file}", yaml)
-        words = _evaluation_words(opening)
+            configs[file] = elements.Code(f"What was evaluated: {file}", yaml)
+        words = ["--seeds", str(opening.n_seeds), "--refit", opening.refit]
+        if set(opening.models) != set(get_args(ModelName)):
+            words = ["--models", ",".join(opening.models), *words]
+        words += ["--ensemble"] if opening.use_ensembles else []
         if opening not in openings:
             words += ["--split", "validation"]
         elif earlier_accesses(
@@ -253,13 +242,13 @@ def _read_validated(workspace: Path) -> list[Access]:
                     use_ensembles=any(name.endswith(ENSEMBLE_SUFFIX) for name in variants),
                 )
             )
-        except (ValueError, KeyError, TypeError):  # unfinished or damaged: the page says so elsewhere
-            continue
+        except (ValueError, KeyError, TypeError):
+            continue  # unfinished or damaged: the page says so elsewhere
     return found
 
 
 def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
-    """Options of the re-evaluation that a pick is judged by, as far as its ledger is there."""
+    """Options of the re-evaluation that a pick is based on, as far as its ledger is there."""
     if pick.reevaluated is None:
         return ["--no-reevaluation"]
     try:
@@ -275,13 +264,6 @@ def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
     return [word for name, n in options.items() for word in (f"--{name}", str(n))]
 
 
-def _evaluation_words(opening: Access) -> list[str]:
-    are_all = set(opening.models) == set(get_args(ModelName))
-    words = [] if are_all else ["--models", ",".join(opening.models)]
-    words += ["--seeds", str(opening.n_seeds), "--refit", opening.refit]
-    return [*words, "--ensemble"] if opening.use_ensembles else words
-
-
 def _base_file(reading: StudyReading) -> str:
     return f"{reading.name}_base.yaml"
 
@@ -295,7 +277,7 @@ def _launch_line(
 ) -> tuple[str, str | None]:
     """Write a study's launch, and the YAML of its base config where neither that is short nor a pick's."""
     study, base = state.definition.study, _base_of(state)
-    words = ["launch", recipe, "--data", base.data.path]
+    words = ["launch", recipe, "--data", reading.locate_data(base.data.path)]
     default = Config().flat()
     changed = {
         name: value
@@ -329,11 +311,6 @@ def _budget_words(study: dict[str, Any], recipe: str, base: Config) -> list[str]
         else:
             words += [option, str(plan[name])]
     return words
-
-
-def _extend_lines(reading: StudyReading, state: StudyState, workspace: Path) -> list[str]:
-    more = {"--trials": state.n_more_trials, "--seeds": state.n_more_seeds}
-    return [_line(workspace, "extend", reading.name, option, str(n)) for option, n in more.items() if n]
 
 
 def _scalar(value: Any) -> str:

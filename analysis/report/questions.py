@@ -23,16 +23,11 @@ _IMPORTANCE = {
 
 
 def build_claims(studies: Sequence[StudyResults], split: str) -> list[Part]:
-    """Lay out the paper's claims about Figures 4 and 5; nothing where no study can judge them.
-
-    Args:
-        studies: Their names.
-        split: Which perturbations.
-    """
+    """Lay out the paper's claims about Figures 4 and 5; nothing where no study can test them."""
     try:
         claims = summarize_study_claims(studies, split)
     except InputError as error:
-        return [Paragraph(f"The paper's claims are not judged: {error}")]
+        return [Paragraph(f"The paper's claims are not tested: {error}")]
     if claims is None:
         return []
     table = build_claims_table(claims)
@@ -40,11 +35,7 @@ def build_claims(studies: Sequence[StudyResults], split: str) -> list[Part]:
 
 
 def build_importance(reading: StudyReading) -> list[Part]:
-    """Lay out which fields and pairs of fields matter; nothing for a study of another design.
-
-    Args:
-        reading: Of the study.
-    """
+    """Lay out which fields and pairs of fields matter; nothing for a study of another design."""
     if reading.design != "importance":
         return []
     try:

@@ -8,6 +8,7 @@ import pandas as pd
 from adapert.config import Config
 from adapert.records import TrialStatus
 from adapert.results.find import open_study
+from adapert.results.inputs import locate_data
 from adapert.results.study import StudyResults
 from adapert.study.engine.state import StudyState
 
@@ -18,9 +19,11 @@ class StudyReading:
 
     Attributes:
         results: Where it is read from.
+        workspace: In which its data are looked for if they have been moved.
     """
 
     results: StudyResults
+    workspace: Path
 
     @property
     def name(self) -> str:
@@ -54,8 +57,13 @@ class StudyReading:
 
     @property
     def data_path(self) -> str:
-        """Where its data lay; empty where it has no trial."""
-        return _first(self.trials, "data.path")
+        """Where its data are now, or were where they are not found; empty where it has no trial."""
+        path = _first(self.trials, "data.path")
+        return path and self.locate_data(path)
+
+    def locate_data(self, path: str) -> str:
+        """Find its data set if it was moved together with the workspace; else return the path unchanged."""
+        return str(locate_data(Path(path), self.fingerprint, self.workspace) or path)
 
     @property
     def hosts(self) -> list[str]:
@@ -69,8 +77,9 @@ class StudyReading:
 
     @property
     def varied_fields(self) -> list[str]:
-        """Fields of the config, dotted, in which its trials differ."""
-        return find_varied(self.trials)
+        """Fields of the config, dotted, in which its trials differ; where data lie is none."""
+        fields = [name for name in Config().flat() if name in self.trials and name != "data.path"]
+        return [name for name in fields if self.trials[name].nunique(dropna=False) > 1]
 
     def count(self, status: str) -> int:
         """Number of trials that stand so."""
@@ -87,15 +96,9 @@ def read_study(workspace: Path, name: str) -> StudyReading:
     Raises:
         InputError: No such study, or one whose launches had different designs.
     """
-    reading = StudyReading(open_study(workspace, name))
+    reading = StudyReading(open_study(workspace, name), workspace)
     reading.design  # noqa: B018  an ambiguous one is refused at once
     return reading
-
-
-def find_varied(trials: pd.DataFrame) -> list[str]:
-    """Name the fields of the config, dotted, in which trials differ; where data lie is none."""
-    fields = [name for name in Config().flat() if name in trials and name != "data.path"]
-    return [name for name in fields if trials[name].nunique(dropna=False) > 1]
 
 
 def metric_of(frame: pd.DataFrame, name: str) -> "pd.Series[float]":

@@ -8,14 +8,7 @@ import pandas as pd
 
 from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
-from analysis.report.elements import (
-    Column,
-    PageTable,
-    Paragraph,
-    Part,
-    build_page_table,
-    join_words,
-)
+from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table, join_words
 from analysis.report.reading import StudyReading, metric_of
 
 ENDS = (
@@ -85,9 +78,6 @@ def _cost_row(reading: StudyReading) -> dict[str, object]:
 def summarize_leaderboard(reading: StudyReading) -> pd.DataFrame:
     """Rank a study's configs by the mean of their trials' best validation Pearson-delta.
 
-    Args:
-        reading: Of the study.
-
     Returns:
         One row a config: rank (NaN where no trial finished), trials, variant, status, pearson_delta, its
         standard deviation over seeds, pds, epochs and best_epoch (means), seconds (sum), n_seeds, and the
@@ -137,7 +127,7 @@ def build_leaderboard(reading: StudyReading) -> list[Part]:
     frame = frame.drop(columns=["variant"] if is_search and frame["variant"].nunique() == 1 else [])
     seeds_note = ""
     if frame["n_seeds"].max() > 1:
-        seeds_note = " Means over seeds, with the standard deviation over seeds beside."
+        seeds_note = " Means over seeds, with the standard deviation over seeds."
     else:
         frame = frame.drop(columns=["sd_over_seeds", "n_seeds"])
     stopped = " Values of stopped trials are of fewer epochs." if reading.count(TrialStatus.STOPPED) else ""
@@ -158,9 +148,9 @@ def build_failures(reading: StudyReading) -> list[Part]:
         parts.append(build_page_table(frame, caption, {"epochs": METRICS["epochs"]}))
     if reading.count(TrialStatus.STOPPED):
         reasons = Counter(reading.trials.loc[reading.trials["status"] == TrialStatus.STOPPED, "reason"])
-        told = [
+        counts = [
             f"{count} {STOPPED_BY.get(EndReason(reason), 'ended early') if reason else 'ended early'}"
             for reason, count in reasons.most_common()
         ]
-        parts.append(Paragraph(f"Stopped trials: {join_words(told)}."))
+        parts.append(Paragraph(f"Stopped trials: {join_words(counts)}."))
     return parts

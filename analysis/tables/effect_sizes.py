@@ -1,4 +1,4 @@
-"""Table 3: two models beside each other, by effect size (Sec. 5.3)."""
+"""Table 3: two models compared, by effect size (Sec. 5.3)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from adapert.comparison.summary import ALL, EFFECT_SIZES, LABELS
-from adapert.errors import InputError, name_some, nearest
+from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE
 from adapert.statistics.families import LEVEL, MODELS, compare_two_models
 from analysis.figures.prediction import model_label
-from analysis.predictions import MODEL
+from analysis.figures.style import order_rows
+from analysis.predictions import MODEL, check_variant
 from analysis.tables.performance import describe_evaluation
 from analysis.tables.table import MISSING, PaperTable, decimal
 
@@ -25,32 +26,15 @@ _STAND_IN_CAPTION = (
     f"for {find_metric(DES).label}."
 )
 
+_GAIN = ["improvement_percent", "improvement_percent_low", "improvement_percent_high"]
 _COLUMNS = [
-    "effect_size",
-    "metric",
-    "model",
-    "baseline",
-    "model_mean",
-    "baseline_mean",
-    "difference",
-    "low",
-    "high",
-    "p_holm",
-    "improvement_percent",
-    "improvement_percent_low",
-    "improvement_percent_high",
-    "n_perturbations",
-    "n_seeds",
+    *("effect_size", "metric", "model", "baseline", "model_mean", "baseline_mean"),
+    *("difference", "low", "high", "p_holm", *_GAIN, "n_perturbations", "n_seeds"),
 ]
 
 
 def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.DataFrame:
     """Compare two models on the same perturbations, by effect size.
-
-    Args:
-        frame: The long table of one evaluation.
-        model: Variant that should be better.
-        baseline: Variant that it is compared with.
 
     Returns:
         effect_size (`ALL` last), metric, model, baseline, model_mean, baseline_mean, the paired difference
@@ -60,7 +44,10 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
     Raises:
         InputError: A variant that the evaluation does not have, or the same twice.
     """
-    _check_variants(frame, model, baseline)
+    for variant in (model, baseline):
+        check_variant(variant, list(dict.fromkeys(frame["variant"])))
+    if model == baseline:
+        raise InputError(f"A model is compared with another, but both are '{model}'. Name two variants.")
     rows = frame[frame["metric"].isin(_metrics(frame))]
     paired = compare_two_models(rows, model, baseline)
     means = _means(rows)
@@ -70,26 +57,24 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
         paired = paired.merge(of_variant[columns], on=["effect_size", "metric"], how="left")
     gain = paired["metric"].map(lambda metric: find_metric(metric).gain)
     size = paired["baseline_mean"].abs().replace(0, np.nan)
-    ends = ["improvement_percent_low", "improvement_percent_high"]
-    for name, source in zip(["improvement_percent", *ends], ["difference", "low", "high"], strict=True):
+    for name, source in zip(_GAIN, ["difference", "low", "high"], strict=True):
         paired[name] = 100 * gain * paired[source] / size
-    paired[ends] = np.sort(paired[ends], axis=1)  # a gain in an error is a negative difference
-    return _order(paired.assign(model=model, baseline=baseline), frame)
+    paired[_GAIN[1:]] = np.sort(paired[_GAIN[1:]], axis=1)  # a gain in an error is a negative difference
+    if paired["effect_size"].nunique() == 2:  # all perturbations are of one group
+        paired = paired[paired["effect_size"] != ALL]
+    orders = {"effect_size": [*EFFECT_SIZES[1:], ALL], "metric": _metrics(frame)}
+    return order_rows(paired.assign(model=model, baseline=baseline), orders)[_COLUMNS]
 
 
 def build_effect_size_table(
-    frame: pd.DataFrame,
-    record: Mapping[str, Any],
-    model: str | None = None,
-    baseline: str | None = None,
+    frame: pd.DataFrame, record: Mapping[str, Any], baseline: str | None = None
 ) -> PaperTable | None:
     """Build Table 3: two models and the improvement, by effect size.
 
     Args:
         frame: The long table of one evaluation.
         record: What ``evaluation.json`` holds.
-        model: Variant; by default AdaPert.
-        baseline: Variant; by default the best other by mean Pearson-delta.
+        baseline: Variant that AdaPert is compared with; by default the best other by mean Pearson-delta.
 
     Returns:
         The table; None where only one model was evaluated.
@@ -97,7 +82,7 @@ def build_effect_size_table(
     Raises:
         InputError: A variant that the evaluation does not have, or the same twice.
     """
-    model, other = _choose(frame, model, baseline)
+    model, other = _choose(frame, baseline)
     if other is None:
         return None
     summary = summarize_improvement(frame, model, other)
@@ -120,21 +105,9 @@ def _metrics(frame: pd.DataFrame) -> tuple[str, str, str]:
     return ("pearson_delta", DES if has_tests else RANK_OVERLAP, "pds")
 
 
-def _check_variants(frame: pd.DataFrame, model: str, baseline: str) -> None:
-    known = list(dict.fromkeys(frame["variant"]))
-    for variant in (model, baseline):
-        if variant not in known:
-            raise InputError(
-                f"There is no variant '{variant}' in this evaluation.{nearest(variant, known)} "
-                f"It has {name_some(known)}."
-            )
-    if model == baseline:
-        raise InputError(f"A model is compared with another, but both are '{model}'. Name two variants.")
-
-
-def _choose(frame: pd.DataFrame, model: str | None, baseline: str | None) -> tuple[str, str | None]:
+def _choose(frame: pd.DataFrame, baseline: str | None) -> tuple[str, str | None]:
     variants = [name for name in dict.fromkeys(frame["variant"]) if name not in LABELS]
-    chosen = model or (MODEL if MODEL in variants else variants[0])
+    chosen = MODEL if MODEL in variants else variants[0]
     if baseline is not None:
         return chosen, baseline
     others = [name for name in variants if name.removesuffix(_ENSEMBLE) != chosen.removesuffix(_ENSEMBLE)]
@@ -145,19 +118,9 @@ def _choose(frame: pd.DataFrame, model: str | None, baseline: str | None) -> tup
 
 def _means(rows: pd.DataFrame) -> pd.DataFrame:
     pooled = pd.concat([rows, rows.assign(effect_size=ALL)])
-    means = pooled.groupby(["effect_size", "variant", "metric", "perturbation"], observed=True)[
-        "value"
-    ].mean()
-    return means.groupby(level=[0, 1, 2]).mean().rename("mean").reset_index()
-
-
-def _order(summary: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    groups = [*EFFECT_SIZES[1:], ALL]
-    if summary["effect_size"].nunique() == 2:  # all perturbations are of one group
-        summary = summary[summary["effect_size"] != ALL]
-    orders = {"effect_size": groups, "metric": list(_metrics(frame))}
-    ordered = summary.sort_values(list(orders), key=lambda column: column.map(orders[str(column.name)].index))
-    return ordered[_COLUMNS].reset_index(drop=True)
+    keys = ["effect_size", "variant", "metric", "perturbation"]
+    means = pooled.groupby(keys, observed=True)["value"].mean()
+    return means.groupby(level=keys[:3]).mean().rename("mean").reset_index()
 
 
 def _rows(group: str, part: pd.DataFrame, heads: Mapping[str, str]) -> list[dict[str, str]]:
@@ -165,16 +128,15 @@ def _rows(group: str, part: pd.DataFrame, heads: Mapping[str, str]) -> list[dict
     by_metric = {row["metric"]: row for row in part.to_dict("records")}
     first = part.iloc[0]
     label = f"{group} (n={int(part['n_perturbations'].max())})"
-    names = (model_label(first["baseline"]), model_label(first["model"]), "improvement")
-    write: tuple[Callable[[Mapping[Any, Any]], str], ...] = (
-        lambda row: decimal(row["baseline_mean"]),
-        lambda row: decimal(row["model_mean"]),
-        _improvement,
-    )
+    write: dict[str, Callable[[Mapping[Any, Any]], str]] = {
+        model_label(first["baseline"]): lambda row: decimal(row["baseline_mean"]),
+        model_label(first["model"]): lambda row: decimal(row["model_mean"]),
+        "improvement": _improvement,
+    }
     return [
         {"Effect size": "" if number else label, "Model": name}
         | {head: form(by_metric[metric]) for metric, head in heads.items()}
-        for number, (name, form) in enumerate(zip(names, write, strict=True))
+        for number, (name, form) in enumerate(write.items())
     ]
 
 
@@ -189,7 +151,7 @@ def _improvement(row: Mapping[Any, Any]) -> str:
 
 
 def _caption(metrics: tuple[str, str, str], is_chosen: bool) -> str:
-    chosen = " The other model is the one of best mean Pearson-delta beside it." if is_chosen else ""
+    chosen = " The other model is the one of best mean Pearson-delta among the rest." if is_chosen else ""
     stand_in = "" if DES in metrics else f" {_STAND_IN_CAPTION}"
     return (
         "Means over perturbations, each averaged over fits. Improvement: mean difference on the same "

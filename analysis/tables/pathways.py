@@ -16,9 +16,6 @@ PATHWAYS_STEM = "table_pathways"
 def summarize_agreement(agreement: pd.DataFrame) -> pd.DataFrame:
     """Summarise pathway agreement by variant.
 
-    Args:
-        agreement: From `analysis.pathways.summarize_pathway_agreement`.
-
     Returns:
         variant, mean_r and sd_r over perturbations with a defined r, n_perturbations (those), and over all
         perturbations n_observed and n_predicted (significant pathways) and n_both.
@@ -30,12 +27,7 @@ def summarize_agreement(agreement: pd.DataFrame) -> pd.DataFrame:
 
 
 def build_pathway_table(agreement: pd.DataFrame, record: Mapping[str, Any]) -> PaperTable:
-    """Build a table of how well each variant predicts pathways, over all perturbations.
-
-    Args:
-        agreement: From `analysis.pathways.summarize_pathway_agreement`.
-        record: What ``evaluation.json`` holds.
-    """
+    """Build a table of how well each variant predicts pathways, over all perturbations."""
     frame = summarize_agreement(agreement)
     heads = {"n_observed": "Observed", "n_predicted": "Predicted", "n_both": "Both"}
     pairs = zip(frame["mean_r"], frame["sd_r"], strict=True)

@@ -13,6 +13,7 @@ from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE, summarize_by
 from adapert.statistics.scalars import summarize_scalars
 from analysis.figures.prediction import model_label
+from analysis.figures.style import order_rows
 from analysis.tables.table import PaperTable, decimal
 
 Spread = Literal["sd", "interval"]
@@ -43,7 +44,7 @@ def summarize_performance(
 
     Args:
         frame: The long table of one evaluation.
-        metrics: Which; those that it lacks have no rows.
+        metrics: Metrics to show; those that the table lacks have no rows.
         record: What ``evaluation.json`` holds, for the metric with one value over all perturbations.
 
     Returns:
@@ -61,23 +62,15 @@ def summarize_performance(
         recorded = _summarize_scalar(record or {})  # of an evaluation that kept no numbers of DEGs
         summary = pd.concat([summary, recorded if resampled.empty else resampled], ignore_index=True)
     orders = {"variant": list(dict.fromkeys(frame["variant"])), "metric": list(metrics)}
-    summary = summary[summary["variant"].isin(orders["variant"])].sort_values(
-        list(orders), key=lambda column: column.map(orders[str(column.name)].index)
-    )
+    known = summary[summary["variant"].isin(orders["variant"])]
     columns = ["variant", "metric", "mean", "sd", "low", "high", "n_perturbations", "n_seeds"]
-    return summary[columns].reset_index(drop=True)
+    return order_rows(known, orders)[columns]
 
 
 def build_performance_table(
     frame: pd.DataFrame, record: Mapping[str, Any], spread: Spread = "sd"
 ) -> PaperTable:
-    """Build Table 1: Pearson-delta and PDS of every model.
-
-    Args:
-        frame: The long table of one evaluation.
-        record: What ``evaluation.json`` holds.
-        spread: What "±" is of.
-    """
+    """Build Table 1: Pearson-delta and PDS of every model."""
     summary = summarize_performance(frame, GLOBAL_METRICS)
     n = int(summary["n_perturbations"].max())
     note = f"The same prediction for all {n} perturbations has a PDS of {0.5 + 0.5 / n:.3f}."
@@ -94,14 +87,7 @@ def build_performance_table(
 def build_de_table(
     frame: pd.DataFrame, record: Mapping[str, Any], spread: Spread = "sd", number: int = 2
 ) -> PaperTable:
-    """Build Table 2, which Table 10 is for another data set: how well models find and rank the DEGs.
-
-    Args:
-        frame: The long table of one evaluation.
-        record: What ``evaluation.json`` holds.
-        spread: What "±" is of.
-        number: Of the table, in the files' name.
-    """
+    """Build Table 2, which Table 10 is for another data set: how well models find and rank the DEGs."""
     is_tested = frame["metric"].isin(list(STAND_INS)).any()
     metrics = DE_METRICS if is_tested else [STAND_INS.get(metric, metric) for metric in DE_METRICS]
     note = _SCALAR_CAPTION if is_tested else _STAND_IN_CAPTION
@@ -140,7 +126,12 @@ def _build(
 ) -> PaperTable:
     variants = list(dict.fromkeys(summary["variant"]))
     halved = summary.assign(interval=(summary["high"] - summary["low"]) / 2)
-    means, sizes = (_widen(halved, column, variants, list(metrics)) for column in ("mean", spread))
+    means, sizes = (
+        halved.pivot(index="variant", columns="metric", values=column)
+        .reindex(index=variants, columns=list(metrics))
+        .astype(float)
+        for column in ("mean", spread)
+    )
     columns = {
         find_metric(metric).directed_label: [
             decimal(mean, size) for mean, size in zip(means[metric], sizes[metric], strict=True)
@@ -151,11 +142,6 @@ def _build(
     return PaperTable(
         stem=stem, title=title, caption=caption, frame=summary, cells=cells, is_best=_mark_best(means)
     )
-
-
-def _widen(summary: pd.DataFrame, column: str, variants: list[str], metrics: list[str]) -> pd.DataFrame:
-    wide = summary.pivot(index="variant", columns="metric", values=column)
-    return wide.reindex(index=variants, columns=metrics).astype(float)
 
 
 def _name(variant: str, summary: pd.DataFrame) -> str:

@@ -75,10 +75,6 @@ def build_group_table(dataset: PreparedDataset) -> PaperTable:
 def summarize_network(dataset: PreparedDataset, network: pd.DataFrame | None = None) -> pd.DataFrame:
     """Count nodes and edges of the whole network, of the data's genes, and of its top-k graphs.
 
-    Args:
-        dataset: With the network.
-        network: As in `build_data_tables`.
-
     Returns:
         dataset, graph, n_nodes (with an edge), n_isolated (genes of the data without one), n_edges (each
         direction counts), mean_degree and median_degree (edges into and out of a node with an edge).

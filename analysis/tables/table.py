@@ -39,7 +39,7 @@ class PaperTable:
     """A table of numbers, and how it is read.
 
     Attributes:
-        stem: Of the files' names.
+        stem: File name without suffix.
         title: One line.
         caption: What the numbers are, what "±" is of, what is missing and why.
         frame: The numbers, tidy; these are the CSV.
@@ -80,14 +80,6 @@ class PaperTable:
 
 def write_table(table: PaperTable, directory: Path, stem: str | None = None) -> list[Path]:
     """Write a table as CSV, Markdown and LaTeX, each whole or not at all.
-
-    Args:
-        table: Which.
-        directory: Of the files; created if need be, files of the same name are replaced.
-        stem: Of the files' names; the table's own if None.
-
-    Returns:
-        The three paths.
 
     Raises:
         InputError: A file cannot be written.

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.context import place_genes, plot_context, summarize_context, write_picture
+from analysis.figures.context import place_genes, plot_context, summarize_context
+from analysis.figures.writing import write_picture
 
 GENES = [f"G{number:02d}" for number in range(30)]
 

@@ -12,7 +12,7 @@ from adapert.selection import rank as selection
 from adapert.study.engine.reports import REPORTED
 from adapert.tracking.views import WIDTHS
 from analysis import claims
-from analysis.figures import ablation, ablation_path, sensitivity, trials
+from analysis.figures import ablation, ablation_path, search, sensitivity
 from analysis.report import results
 from analysis.tables import effect_sizes, performance
 
@@ -57,5 +57,5 @@ def test_the_page_and_the_terminal_call_metrics_as_figures_do():
         name: METRICS[name].label for name in ("pearson_delta", "pds")
     }
     assert dict(summary.MAIN_METRICS) == {name: METRICS[name].label for name in summary.MAIN_METRICS}
-    assert f"validation {METRICS['pearson_delta'].directed_label}" == trials.OBJECTIVE_LABEL
+    assert f"validation {METRICS['pearson_delta'].directed_label}" == search.OBJECTIVE_LABEL
     assert selection.describe_objective("overlap_at_50") == METRICS["overlap_at_50"].label

@@ -20,11 +20,11 @@ from adapert.study.engine.runner import Closing
 from adapert.tracking import runs
 
 
-def test_pick_at_once_says_that_nothing_was_trained_anew(adapert: RunCommand, store: Store, tmp_path):
+def test_pick_at_once_says_that_nothing_was_retrained(adapert: RunCommand, store: Store, tmp_path):
     where = ("--out", "a/b/best.yaml", "--workspace", store.directory)
     ended = adapert("pick", "search_wide", *where, "--no-reevaluation")
     assert ended.status == 0
-    assert "it was not trained anew" in ended.out
+    assert "it was not retrained" in ended.out
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["best.yaml"]
 
 

@@ -170,7 +170,7 @@ def test_an_unknown_column_is_answered_with_the_nearest(prepare, option, meant):
         (["--deg-adjust", "fdrr"], "Did you mean 'fdr'?"),
         (["--deg-test", "welsh"], "Did you mean 'welch'?"),
         (["--effect-size-groups", "tertile"], "Did you mean 'tertiles'?"),
-        (["--kind", "responses"], "one row a perturbation"),
+        (["--kind", "responses"], "one row per perturbation"),
         (["--min-cells", "1000"], "Lower --min-cells"),
     ],
 )

@@ -68,6 +68,7 @@ def test_predict_refuses_in_a_sentence(refused, where, words, said):
     assert said in refused("predict", *words, *where)
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_rerun_prints_each_metric_twice_and_ends_well_where_all_agree(adapert, where):
     ended = adapert("rerun", "forms/005", *where)
     assert ended.status == 0, ended.out
@@ -77,9 +78,10 @@ def test_rerun_prints_each_metric_twice_and_ends_well_where_all_agree(adapert, w
     assert row[1] == row[2]
     assert float(row[3]) == 0
     assert "metrics are exactly those of forms/005." in ended.out
-    assert "Not as then: the commit was abc" in ended.out
+    assert "Changed since forms/005 ran: the commit was abc" in ended.out
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_rerun_ends_with_1_where_a_metric_differs(adapert, trained, tmp_path):
     workspace = tmp_path / "own runs"
     shutil.copytree(trained.workspace, workspace)
@@ -91,6 +93,15 @@ def test_rerun_ends_with_1_where_a_metric_differs(adapert, trained, tmp_path):
     ended = adapert("rerun", "forms/005", "--workspace", workspace)
     assert ended.status == 1
     assert "metrics differ from those of forms/005, by 0.25 at most." in ended.out
+
+
+@pytest.mark.parametrize(("closing", "status"), [("lose_ray", 75), ("interrupt", 130)])
+def test_rerun_ends_as_a_study_does_that_is_left(adapert, where, monkeypatch, closing, status):
+    def leave(runner, resources):
+        getattr(runner, closing)(*(["control service"] if status == 75 else []))
+
+    monkeypatch.setattr("adapert.prediction.rerun.run_trials", leave)
+    assert adapert("rerun", "forms/005", *where).status == status
 
 
 def test_rerun_refuses_in_a_sentence(refused, where):

@@ -44,7 +44,7 @@ def test_delta_averages_the_difference_from_matched_controls_over_cells():
     assert effect.group_mean.tolist() == [[2, 1], [8, 4]]
 
 
-def test_sums_are_the_same_in_any_stretches():
+def test_sums_are_the_same_in_any_chunks():
     generator = np.random.default_rng(0)
     cells = scipy.sparse.csr_array(np.log1p(generator.poisson(1, (50, 6))).astype(np.float32))
     group = generator.integers(3, size=50)

@@ -83,7 +83,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path, name, value):
 def test_ragged_pickle_is_refused(tmp_path):
     path = tmp_path / "t.pkl"
     path.write_bytes(pickle.dumps({"KLF1": [1.0, 2.0], "SET": [1.0]}))
-    with pytest.raises(InputError, match=r"of 2 in .* 1 have another than the first's 2: 'SET'"):
+    with pytest.raises(InputError, match=r"of 2 in .* 1 do not have the first's 2: 'SET'"):
         read_embeddings(path)
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from adapert.data import row_chunks as stretches
+from adapert.data import row_chunks
 from adapert.data.expression import StoredExpression, ValueCheck, scale_counts
 from adapert.data.formats.stored import StoredRows
 from adapert.errors import InputError
@@ -71,7 +71,7 @@ def test_other_values_are_refused(values, message):
         check(values)
 
 
-def test_bad_values_are_counted_over_all_stretches():
+def test_bad_values_are_counted_over_all_chunks():
     with pytest.raises(InputError, match="3 values are NaN, the first in gene 'B'"):
         check([[1, 2, 3]], [[0, np.nan, 1]], [[np.nan, 0, np.nan]])
 
@@ -117,10 +117,10 @@ def test_cells_come_in_the_order_asked_for(tmp_path, counts):
 
 
 @pytest.mark.parametrize("values_at_once", [1, 30])
-def test_stretches_make_no_difference(tmp_path, monkeypatch, counts, values_at_once):
+def test_chunks_make_no_difference(tmp_path, monkeypatch, counts, values_at_once):
     expression, cells = store(tmp_path, counts), np.arange(20)[::-1]
     whole = expression.of(cells, slice(3, 9)).toarray()
-    monkeypatch.setattr(stretches, "VALUES_AT_ONCE", values_at_once)
+    monkeypatch.setattr(row_chunks, "VALUES_AT_ONCE", values_at_once)
     np.testing.assert_array_equal(expression.of(cells, slice(3, 9)).toarray(), whole)
-    for stretch, part in expression.stretches(cells, slice(3, 9)):
-        np.testing.assert_array_equal(part.toarray(), whole[stretch])
+    for chunk, part in expression.chunks(cells, slice(3, 9)):
+        np.testing.assert_array_equal(part.toarray(), whole[chunk])

@@ -59,7 +59,7 @@ NAMES = np.array([f"G{number:02d}" for number in range(80)])
 
 
 def select(values, perturbed_genes, n_genes, is_counts, names=NAMES, is_first=None):
-    """Select among genes that all have a symbol, from cells in two stretches."""
+    """Select among genes that all have a symbol, from cells in two chunks."""
     symbols = GeneSymbols(
         names=names,
         is_first=np.ones(len(names), dtype=bool) if is_first is None else is_first,

@@ -4,8 +4,7 @@ import pytest
 import scipy.stats
 from fixtures.dataset import write_prepared
 
-from adapert.data import cells, differential
-from adapert.data import row_chunks as stretches
+from adapert.data import cells, differential, row_chunks
 from adapert.data.prepare import summarize_prepared
 from adapert.data.prepared import read_prepared
 from adapert.data.schema import SPLITS
@@ -71,7 +70,7 @@ def test_what_is_in_memory_at_once_makes_no_difference(
         cells.X = cells.X.toarray() if form == "dense" else cells.X.asformat(form)
 
     path = changed_cells(reform)
-    monkeypatch.setattr(stretches, "VALUES_AT_ONCE", 2_000)
+    monkeypatch.setattr(row_chunks, "VALUES_AT_ONCE", 2_000)
     monkeypatch.setattr(cells, "TESTED_AT_ONCE", 3_000)
     monkeypatch.setattr(differential, "VALUES_AT_ONCE", 1_000)
     out = tmp_path / "prepared"

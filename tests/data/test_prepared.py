@@ -24,12 +24,12 @@ def test_another_data_set_than_is_needed_is_refused(tmp_path):
         check_fingerprint(tmp_path, "0001", "00ff", "The trial", "Name it.")
 
 
-def test_cells_written_in_stretches_are_read_as_one_table(tmp_path):
+def test_cells_written_in_chunks_are_read_as_one_table(tmp_path):
     values = np.random.default_rng(0).poisson(1, (9, 4)).astype(np.float32)
     with CellWriter(tmp_path / "cells") as writer:
         for number, rows in enumerate((slice(0, 4), slice(4, 5), slice(5, 9))):
             part = scipy.sparse.csr_array(values[rows])
-            writer.append(part, number, np.arange(9)[rows])
+            writer.append_cells(part, number, np.arange(9)[rows])
     table = CellTable.read(tmp_path / "cells")
     np.testing.assert_array_equal(table.expression(4).toarray(), values)
     assert table.perturbation_index.tolist() == [0] * 4 + [1] + [2] * 4
@@ -73,13 +73,13 @@ def put(index, value):
     ("name", "changed", "fault"),
     [
         ("shared/n_genes", lambda _: np.array(13), r"has shape \(12,\), which does not fit"),
-        ("shared/n_genes", lambda _: np.array(-1), "holds -1, but its numbers begin at 1"),
+        ("shared/n_genes", lambda _: np.array(-1), "holds -1, but its numbers must be at least 1"),
         ("shared/control_mean", lambda a: a.astype(np.int32), "holds values of type int32, not float"),
         ("shared/control_mean", put(3, np.nan), "holds values that are no finite numbers"),
         ("shared/node_names", put(3, "G00"), "holds a name twice"),
         ("shared/node_names", put(3, ""), "holds an empty name"),
-        ("shared/edge_source", put(0, 15), "holds 15, but its numbers lie below 15"),
-        ("shared/edge_target", put(0, -1), "holds -1, but its numbers begin at 0"),
+        ("shared/edge_source", put(0, 15), "holds 15, but its numbers must be below 15"),
+        ("shared/edge_target", put(0, -1), "holds -1, but its numbers must be at least 0"),
         ("shared/edge_score", put(0, -1), "holds scores below 0"),
         ("shared/edge_rank", lambda a: a[:-1], r"has shape \(\d+,\), which does not fit the other arrays"),
         ("shared/text_embedding", lambda a: a[:, 0], "has 1 dimension in place of 2"),
@@ -87,15 +87,15 @@ def put(index, value):
         ("train/delta", lambda a: a[:, :-1], r"has shape \(8, 11\)"),
         ("train/effect_size", lambda a: np.full_like(a, "huge"), "holds 'huge', not small, medium, large"),
         ("train/n_cells", lambda a: a + 1, "does not count the split's cells"),
-        ("train/n_cells", put(0, 0), "holds 0, but its numbers begin at 1"),
+        ("train/n_cells", put(0, 0), "holds 0, but its numbers must be at least 1"),
         ("train/perturbations", put(0, "XX"), "names genes that are no nodes: 'XX'"),
-        ("train/group_perturbation_index", put(0, 8), "holds 8, but its numbers lie below 8"),
-        ("train/group_batch_index", put(0, 2), "holds 2, but its numbers lie below 2"),
+        ("train/group_perturbation_index", put(0, 8), "holds 8, but its numbers must be below 8"),
+        ("train/group_batch_index", put(0, 2), "holds 2, but its numbers must be below 2"),
         ("train/cells/row_start", put(2, -5), "holds -5"),
         ("train/cells/row_start", put(2, 0), "does not ascend from 0"),
         ("train/cells/row_start", put(-1, 10**6), "does not ascend from 0 to the"),
-        ("train/cells/perturbation_index", put(0, 99), "holds 99, but its numbers lie below 8"),
-        ("control_cells/perturbation_index", put(0, 1), "holds 1, but its numbers lie below 1"),
+        ("train/cells/perturbation_index", put(0, 99), "holds 99, but its numbers must be below 8"),
+        ("control_cells/perturbation_index", put(0, 1), "holds 1, but its numbers must be below 1"),
     ],
 )
 def test_an_array_that_is_not_what_it_must_be_is_refused(prepared, name, changed, fault):
@@ -108,7 +108,11 @@ def test_an_array_that_is_not_what_it_must_be_is_refused(prepared, name, changed
     ("name", "changed", "fault"),
     [
         ("train/cells/gene_index", put(0, -1), "gene_index.npy' holds -1"),
-        ("control_cells/gene_index", put(-1, 12), "gene_index.npy' holds 12, but its numbers lie below 12"),
+        (
+            "control_cells/gene_index",
+            put(-1, 12),
+            "gene_index.npy' holds 12, but its numbers must be below 12",
+        ),
         ("validation/cells/values", put(0, np.inf), "values.npy' holds values that are no finite numbers"),
         ("train/delta", put((0, 0), np.nan), "delta.npy' holds values that are no finite numbers"),
         ("train/group_mean", put((0, 0), np.nan), "group_mean.npy' holds values that are no finite numbers"),

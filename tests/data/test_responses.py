@@ -108,7 +108,7 @@ def test_order_of_rows_makes_no_difference(prepare, responses):
         (
             {"obs_names": ["GENE0002", *PERTURBATIONS[1:]]},
             {},
-            "one row a perturbation, but 1 have several: 'GENE0002'",
+            "one row per perturbation, but 1 have several: 'GENE0002'",
         ),
         (
             {},

@@ -1,15 +1,15 @@
 import numpy as np
 
-from adapert.data import row_chunks as stretches
+from adapert.data import row_chunks
 from adapert.data.row_chunks import cut_rows, starts_of
 
 
 def cut(monkeypatch, lengths, values_at_once):
-    monkeypatch.setattr(stretches, "VALUES_AT_ONCE", values_at_once)
+    monkeypatch.setattr(row_chunks, "VALUES_AT_ONCE", values_at_once)
     return list(cut_rows(starts_of(np.array(lengths))))
 
 
-def test_stretches_are_as_long_as_they_may_be(monkeypatch):
+def test_chunks_are_as_long_as_they_may_be(monkeypatch):
     assert cut(monkeypatch, [2, 3, 1, 4, 4], 6) == [(0, 3), (3, 4), (4, 5)]
 
 
@@ -21,5 +21,5 @@ def test_empty_rows_are_not_lost(monkeypatch):
     assert cut(monkeypatch, [0, 0, 3, 0], 3) == [(0, 4)]
 
 
-def test_no_rows_make_no_stretch(monkeypatch):
+def test_no_rows_make_no_chunk(monkeypatch):
     assert cut(monkeypatch, [], 3) == []

@@ -18,7 +18,7 @@ def draw_counts(seed, n_cells, n_genes):
     return counts
 
 
-def in_stretches(matrix, step):
+def in_chunks(matrix, step):
     return [scipy.sparse.csr_array(matrix[start : start + step]) for start in range(0, len(matrix), step)]
 
 
@@ -33,7 +33,7 @@ def scanpys(matrix, flavor, column):
 def test_scores_of_counts_are_scanpys(seed, n_cells, n_genes, step):
     counts = draw_counts(seed, n_cells, n_genes)
     counts = counts[:, counts.any(axis=0)]
-    cells = in_stretches(counts, step)
+    cells = in_chunks(counts, step)
     genes = np.arange(counts.shape[1])
     score = score_counts(cells, measure_moments(cells, len(genes), True), genes)
     np.testing.assert_allclose(score, scanpys(counts, "seurat_v3", "variances_norm"), rtol=1e-9, atol=1e-12)
@@ -43,7 +43,7 @@ def test_scores_of_counts_are_scanpys(seed, n_cells, n_genes, step):
 @pytest.mark.parametrize("step", [17, 10_000])
 def test_scores_of_log_values_are_scanpys(seed, n_cells, n_genes, step):
     values = np.log1p(draw_counts(seed, n_cells, n_genes))
-    moments = measure_moments(in_stretches(values, step), n_genes, False)
+    moments = measure_moments(in_chunks(values, step), n_genes, False)
     reference = scanpys(values, "seurat", "dispersions_norm")
     # A constant gene's variance is what rounding leaves, in one order of summing or another.
     varies = np.arange(n_genes) != 4
@@ -53,7 +53,7 @@ def test_scores_of_log_values_are_scanpys(seed, n_cells, n_genes, step):
 def test_genes_that_are_not_scored_take_no_part_in_the_fit():
     counts = draw_counts(0, 200, 80)
     genes = np.flatnonzero(counts.any(axis=0))[::2]
-    cells, few = in_stretches(counts, 50), in_stretches(counts[:, genes], 50)
+    cells, few = in_chunks(counts, 50), in_chunks(counts[:, genes], 50)
     of_all = score_counts(cells, measure_moments(cells, 80, True), genes)
     alone = score_counts(few, measure_moments(few, len(genes), True), np.arange(len(genes)))
     np.testing.assert_allclose(of_all, alone, rtol=1e-12)
@@ -61,7 +61,7 @@ def test_genes_that_are_not_scored_take_no_part_in_the_fit():
 
 def test_moments_are_those_of_the_dense_matrix():
     counts = draw_counts(0, 50, 20)
-    moments = measure_moments(in_stretches(counts, 7), 20, True)
+    moments = measure_moments(in_chunks(counts, 7), 20, True)
     np.testing.assert_allclose(moments.mean, counts.mean(axis=0, dtype=float), rtol=1e-12)
     np.testing.assert_allclose(moments.variance, counts.var(axis=0, ddof=1, dtype=float), atol=1e-12)
     assert moments.n_detected.tolist() == (counts > 0).sum(axis=0).tolist()

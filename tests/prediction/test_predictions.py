@@ -122,7 +122,7 @@ def test_genes_that_nothing_tells_apart_are_told(tiny_dataset):
 def test_weights_of_another_config_are_refused(tiny_dataset):
     _, bundle = build(tiny_dataset, {})
     other = replace(bundle, config=bundle.config.with_changes({"model.hidden_size": 9}))
-    with pytest.raises(InputError, match="those of trial 'r0' are of another"):
+    with pytest.raises(InputError, match="those of trial 'r0' do not fit it"):
         predict_bundle(other, ASKED)
 
 
@@ -181,12 +181,12 @@ def change_weights(written, change):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda w: w["context_norm.weight"].fill_(np.nan), "no finite numbers in 'context_norm.weight'"),
-        (lambda w: w.pop("context_norm.weight"), "are of another"),
-        (lambda w: w.update({"context_norm.weight": w["context_norm.weight"].int()}), "are of another"),
+        (lambda w: w["context_norm.weight"].fill_(np.nan), "NaN or infinite values in 'context_norm.weight'"),
+        (lambda w: w.pop("context_norm.weight"), "do not fit it"),
+        (lambda w: w.update({"context_norm.weight": w["context_norm.weight"].int()}), "do not fit it"),
         (
             lambda w: [w[name].fill_(3e38) for name in ("offset", "decoder.second.bias")],
-            "predicts finite numbers",
+            "Predictions must be finite numbers",
         ),
     ],
 )

@@ -1,26 +1,73 @@
+import errno
 import math
+import os
 import shutil
+import tempfile
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+from fixtures.trained import run_here
 
 from adapert.data.prepared import MANIFEST_FILE
 from adapert.errors import InputError
-from adapert.prediction.rerun import COMPARED, compare_metrics, compare_origins, describe_result, rerun_trial
-from adapert.records import PER_PERTURBATION_FILE, WEIGHTS_FILE, Tag
+from adapert.prediction.rerun import (
+    COMPARED,
+    RerunError,
+    compare_metrics,
+    compare_origins,
+    describe_result,
+    rerun_trial,
+)
+from adapert.records import ERROR_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE, Tag, TrialStatus
+from adapert.study.engine.events import EpochReported
+from adapert.study.execution.resources import Resources
 from adapert.tracking.read import tag_of, trial_runs
-from adapert.tracking.reruns import COMPARISON_FILE, KIND
+from adapert.tracking.reruns import COMPARISON_FILE, KIND, Rerun
 from adapert.tracking.store import open_store
+
+TRAINABLE = "adapert.study.execution.trainable"
 
 
 def run_of(trained, run_id):
     return open_store(trained.workspace)[0].get_run(run_id)
 
 
+def files_of(trained, run):
+    return {file.path for file in open_store(trained.workspace)[0].list_artifacts(run.info.run_id)}
+
+
+def last_rerun(trained):
+    client, experiment = open_store(trained.workspace)
+    return client.search_runs([experiment], f"tags.`{Tag.KIND}` = '{KIND}'", max_results=1)[0]
+
+
+def fail(*args, **kwargs):
+    raise ValueError("no")
+
+
+def fill_the_disk(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def lose_ray(runner, resources):
+    runner.lose_ray("control service")
+
+
+def interrupt_after_an_epoch(runner, resources):
+    run_here(runner, resources, n_reports=1)
+    runner.interrupt()
+
+
+pytestmark = pytest.mark.usefixtures("without_ray")
+
+
 @pytest.fixture(scope="module")
 def again(trained):
     """A finished trial, run again."""
-    return rerun_trial(trained.workspace, "forms/001")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adapert.prediction.rerun.run_trials", run_here)
+        return rerun_trial(trained.workspace, "forms/001")
 
 
 def test_a_trial_that_is_run_again_has_exactly_the_same_metrics(again):
@@ -33,7 +80,7 @@ def test_a_trial_that_is_run_again_has_exactly_the_same_metrics(again):
 def test_the_perturbations_of_a_rerun_have_the_same_values_too(trained, again):
     client, _ = open_store(trained.workspace)
     first, second = (
-        pd.read_parquet(client.download_artifacts(run, PER_PERTURBATION_FILE)).drop(columns="run")
+        pd.read_parquet(client.download_artifacts(run, PER_PERTURBATION_FILE)).drop(columns=["run", "study"])
         for run in (trained.study.trial("001").run_id, again.rerun)
     )
     pd.testing.assert_frame_equal(first, second, check_exact=True)
@@ -48,8 +95,7 @@ def test_a_rerun_is_tracked_below_its_study_and_is_no_part_of_it(trained, again)
     assert {name: run.data.metrics[name] for name in again.metrics["metric"]} == dict(
         zip(again.metrics["metric"], again.metrics["again"], strict=True)
     )
-    files = {file.path for file in open_store(trained.workspace)[0].list_artifacts(again.rerun)}
-    assert files == {PER_PERTURBATION_FILE, WEIGHTS_FILE, COMPARISON_FILE}
+    assert files_of(trained, run) == {PER_PERTURBATION_FILE, WEIGHTS_FILE, COMPARISON_FILE}
     assert again.rerun not in {run.info.run_id for run in trial_runs(trained.uri, "forms")}
     assert len(trained.tracked.trials) == 6
 
@@ -71,6 +117,70 @@ def test_a_trial_is_run_again_for_as_many_epochs_as_it_had(trained, trial, epoch
 def test_a_run_id_names_a_trial(trained):
     run_id = trained.study.trial("005").run_id
     assert rerun_trial(trained.workspace, run_id).name == "forms/005"
+
+
+def test_a_trial_that_has_failed_again_is_tracked_with_its_sentence_and_traceback(trained, monkeypatch):
+    monkeypatch.setattr(f"{TRAINABLE}.evaluate_model", fail)
+    with pytest.raises(RerunError, match=r"forms/005 failed when it was run again: ValueError: no") as caught:
+        rerun_trial(trained.workspace, "forms/005")
+    assert caught.value.closing.status == TrialStatus.FAILED
+    run = last_rerun(trained)
+    assert (run.info.status, run.data.tags[Tag.MESSAGE]) == ("FAILED", str(caught.value))
+    assert ERROR_FILE in files_of(trained, run)
+
+
+def test_a_rerun_that_is_interrupted_ends_as_killed_with_what_it_has_reported(trained, monkeypatch):
+    monkeypatch.setattr("adapert.prediction.rerun.run_trials", interrupt_after_an_epoch)
+    with pytest.raises(KeyboardInterrupt, match="rerun of forms/001 was interrupted"):
+        rerun_trial(trained.workspace, "forms/001")
+    run = last_rerun(trained)
+    assert (run.info.status, run.data.metrics["epoch"]) == ("KILLED", 1)
+
+
+def test_a_rerun_without_space_names_the_directory_that_lacks_it(trained, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(f"{TRAINABLE}.write_long_table", fill_the_disk)
+    with pytest.raises(InputError, match=rf"but '{tmp_path}' takes no more.*set TMPDIR"):
+        rerun_trial(trained.workspace, "forms/005")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lost_ray_is_no_failure_of_the_trial(trained, monkeypatch):
+    monkeypatch.setattr("adapert.prediction.rerun.run_trials", lose_ray)
+    with pytest.raises(
+        RerunError, match=r"A part of Ray no longer answers.*forms/001.* Run it again\."
+    ) as caught:
+        rerun_trial(trained.workspace, "forms/001")
+    assert caught.value.closing.is_ray_lost
+
+
+def test_a_rerun_needs_no_more_threads_than_the_machine_has_cores(trained, monkeypatch):
+    monkeypatch.setattr("adapert.prediction.rerun.count_cpus", lambda: 1)
+    study = replace(trained.study.trial("005"), n_threads=64)
+    monkeypatch.setattr("adapert.prediction.rerun.find_trial", lambda *_: (trained.study, study))
+    result = rerun_trial(trained.workspace, "forms/005")
+    assert "the number of threads was 64 and is 1" in result.changes
+
+
+def test_reports_that_mlflow_did_not_take_are_delivered_with_later_ones(trained, again, monkeypatch):
+    client, _ = open_store(trained.workspace)
+    deliver, failures = client.log_batch, iter([OSError("down"), OSError("down")])
+
+    def log_batch(*args, **kwargs):
+        if error := next(failures, None):
+            raise error
+        deliver(*args, **kwargs)
+
+    monkeypatch.setattr(client, "log_batch", log_batch)
+    run = client.create_run("0")
+    rerun = Rerun(client, run.info.run_id)
+    for epoch in (1, 2, 3):
+        metrics = {"loss_total": 0.5}
+        rerun.on_event(
+            EpochReported(trial="001", epoch=epoch, host="h", is_over=False, metrics=metrics), None
+        )
+    history = client.get_metric_history(run.info.run_id, "loss_total")
+    assert sorted(metric.step for metric in history) == [1, 2, 3]
 
 
 def test_a_trial_without_an_epoch_is_refused(trained):
@@ -101,16 +211,20 @@ def test_what_differs_from_then_is_named(trained, monkeypatch):
     monkeypatch.setattr("adapert.prediction.rerun.git_commit", lambda: "def")
     monkeypatch.setattr("adapert.prediction.rerun.package_versions", lambda: "torch 3.0")
     monkeypatch.setattr("adapert.prediction.rerun.socket.gethostname", lambda: "elsewhere")
-    changes = compare_origins(trained.study, original, "cuda")
-    assert changes[:2] == ["the commit was abc and is def", "the device was cpu and is cuda"]
-    assert changes[2].endswith(" and is elsewhere")
-    assert changes[3:] == ["torch was 2.0 and is 3.0"]
+    changes = compare_origins(trained.study, original, Resources(device="cuda", cpus_per_trial=2))
+    assert changes[:3] == [
+        "the commit was abc and is def",
+        "the device was cpu and is cuda",
+        "the number of threads was 1 and is 2",
+    ]
+    assert changes[3].endswith(" and is elsewhere")
+    assert changes[4:] == ["torch was 2.0 and is 3.0"]
 
 
 def test_nothing_is_named_where_nothing_differs(trained, monkeypatch):
     monkeypatch.setattr("adapert.prediction.rerun.git_commit", lambda: "abc")
     monkeypatch.setattr("adapert.prediction.rerun.package_versions", lambda: "torch 2.0")
-    assert compare_origins(trained.study, trained.study.trial("001"), "cpu") == []
+    assert compare_origins(trained.study, trained.study.trial("001"), Resources()) == []
 
 
 @pytest.mark.slow

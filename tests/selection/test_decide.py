@@ -4,7 +4,7 @@ import pytest
 
 from adapert.config import Config
 from adapert.errors import InputError
-from adapert.selection.decide import judge, name_reevaluation, pick_reevaluated
+from adapert.selection.decide import name_reevaluation, pick_reevaluated, pick_retrained
 from adapert.selection.rank import Pick, keep_finished
 
 TAUS = (0.5, 0.7, 0.9)
@@ -47,20 +47,20 @@ def trials_of(values):
     return pd.DataFrame(rows)
 
 
-def test_every_split_counts_alike_and_its_seeds_are_averaged_first():
+def test_every_split_has_the_same_weight_and_its_seeds_are_averaged_first():
     # Over trials rank 1 would win: (0.9 + 0.9 + 0.3 + 0.3) / 4 = 0.6 against 0.55.
     trials = trials_of({1: ([0.9, 0.9], [0.3, 0.3]), 2: ([0.4, 0.4], [0.7, 0.7])})
-    judged = judge(picked_of(0.95, 0.94), trials)
-    assert judged.config.model.tau == 0.7
-    assert judged.rank == 2
-    table = judged.reevaluated.set_index("rank")
+    chosen = pick_retrained(picked_of(0.95, 0.94), trials)
+    assert chosen.config.model.tau == 0.7
+    assert chosen.rank == 2
+    table = chosen.reevaluated.set_index("rank")
     assert table["pearson_delta"].to_dict() == pytest.approx({2: (0.4 + 0.7 + 0.7) / 3, 1: 0.5})
     assert table["n_trials"].to_dict() == {1: 4, 2: 4}
 
 
 def test_the_table_says_what_a_config_lost_and_how_its_trials_vary():
     trials = trials_of({1: ([0.5, 0.7], [0.3, 0.5, 0.4])})
-    (row,) = judge(picked_of(0.9), trials).reevaluated.to_dict("records")
+    (row,) = pick_retrained(picked_of(0.9), trials).reevaluated.to_dict("records")
     assert row["searched"] == 0.9
     assert row["fresh"] == pytest.approx(0.6)
     assert row["fresh_sd"] == pytest.approx(np.std([0.5, 0.7], ddof=1))
@@ -72,64 +72,64 @@ def test_the_table_says_what_a_config_lost_and_how_its_trials_vary():
 def test_candidates_are_compared_on_what_all_of_them_finished():
     trials = trials_of({1: ([0.5, 0.9], [0.5]), 2: ([0.6, 0.1], [0.6])})
     trials.loc[(trials["data.split_seed"] == 0) & (trials["seed"] == 2), "status"] = ["finished", "failed"]
-    judged = judge(picked_of(0.9, 0.8), trials)
-    assert judged.rank == 2
-    assert judged.reevaluated["pearson_delta"].tolist() == pytest.approx([0.6, 0.5])
-    assert judged.n_failed == 1
-    assert any("1 of 6 trials of the re-evaluation failed" in note for note in judged.notes)
-    assert any("seed: 1 trial." in note for note in judged.notes)
+    chosen = pick_retrained(picked_of(0.9, 0.8), trials)
+    assert chosen.rank == 2
+    assert chosen.reevaluated["pearson_delta"].tolist() == pytest.approx([0.6, 0.5])
+    assert chosen.n_failed == 1
+    assert any("1 of 6 trials of the re-evaluation failed" in note for note in chosen.notes)
+    assert any("seed: 1 trial." in note for note in chosen.notes)
 
 
 def test_a_candidate_that_shares_no_trial_is_left_out_with_a_note():
     trials = pd.DataFrame([trial(1, 0, 1, 0.5), trial(1, 1, 1, 0.5), trial(2, 0, 2, 0.9)])
-    judged = judge(picked_of(0.9, 0.8), trials)
-    assert judged.rank == 1
-    assert judged.notes == ("Rank 2 is left out: it finished too few trials to be compared.",)
+    chosen = pick_retrained(picked_of(0.9, 0.8), trials)
+    assert chosen.rank == 1
+    assert chosen.notes == ("Rank 2 is left out: it finished too few trials to be compared.",)
 
 
 def test_a_re_evaluation_without_a_finished_trial_is_refused():
     trials = pd.DataFrame([trial(1, 0, 1, 0.5, status="failed")])
     with pytest.raises(InputError, match="it has none of 1"):
-        judge(picked_of(0.9), trials)
+        pick_retrained(picked_of(0.9), trials)
 
 
 def test_a_trial_that_was_tracked_twice_counts_once():
     trials = trials_of({1: ([0.5, 0.9], [])})
     twice = pd.concat([trials, trials.iloc[:1]])
-    judged = judge(picked_of(0.9), twice)
-    assert judged.reevaluated["pearson_delta"].tolist() == pytest.approx([0.7])
+    chosen = pick_retrained(picked_of(0.9), twice)
+    assert chosen.reevaluated["pearson_delta"].tolist() == pytest.approx([0.7])
 
 
 def test_trials_of_other_configs_do_not_compete():
     trials = trials_of({1: ([0.5], []), 3: ([0.9], [])})
-    judged = judge(picked_of(0.9, 0.8), trials)
-    assert judged.reevaluated["rank"].tolist() == [1]
+    chosen = pick_retrained(picked_of(0.9, 0.8), trials)
+    assert chosen.reevaluated["rank"].tolist() == [1]
 
 
 def test_the_runs_of_the_pick_are_those_on_the_study_s_own_split():
     trials = trials_of({1: ([0.5, 0.5], [0.5]), 2: ([0.6, 0.6], [0.6])})
-    assert judge(picked_of(0.9, 0.8), trials).trials == ("search/2", "2/0/1", "2/0/2")
+    assert pick_retrained(picked_of(0.9, 0.8), trials).trials == ("search/2", "2/0/1", "2/0/2")
 
 
 def test_another_objective_decides_by_its_own_metric():
     rows = [trial(1, 0, 1, 0.9, pds=0.5), trial(2, 0, 1, 0.1, pds=0.8)]
-    judged = judge(picked_of(0.9, 0.8, objective="pds", pds=[0.9, 0.85]), pd.DataFrame(rows))
-    assert judged.rank == 2
-    assert judged.reevaluated["searched"].tolist() == [0.85, 0.9]
-    assert judged.reason.startswith("Rank 2 is picked: its PDS of 0.8000 is the best of 2 over 1 split")
+    chosen = pick_retrained(picked_of(0.9, 0.8, objective="pds", pds=[0.9, 0.85]), pd.DataFrame(rows))
+    assert chosen.rank == 2
+    assert chosen.reevaluated["searched"].tolist() == [0.85, 0.9]
+    assert chosen.reason.startswith("Rank 2 is picked: its PDS of 0.8000 is the best of 2 over 1 split")
 
 
-def test_the_front_is_found_again_among_those_trained_anew():
+def test_the_front_is_found_again_among_those_retrained():
     rows = [trial(1, 0, 1, 0.5, pds=0.5), trial(2, 0, 1, 0.6, pds=0.6), trial(3, 0, 1, 0.4, pds=0.7)]
-    judged = judge(picked_of(0.9, 0.8, 0.7, objective="pareto"), pd.DataFrame(rows))
-    assert judged.rank == 2
-    table = judged.reevaluated.set_index("rank")
+    chosen = pick_retrained(picked_of(0.9, 0.8, 0.7, objective="pareto"), pd.DataFrame(rows))
+    assert chosen.rank == 2
+    table = chosen.reevaluated.set_index("rank")
     assert table["is_on_front"].to_dict() == {1: False, 2: True, 3: True}
 
 
 def test_the_reason_counts_paired_trials():
     trials = trials_of({1: ([0.5, 0.4], [0.5]), 2: ([0.6, 0.3], [0.7])})
-    assert judge(picked_of(0.9, 0.8), trials).reason == (
+    assert pick_retrained(picked_of(0.9, 0.8), trials).reason == (
         "Rank 2 is picked: its Pearson-delta of 0.5750 is the best of 2 over 2 splits, 3 trials in all. "
         "Rank 1 is next with 0.4750; the pick is ahead of it in 2 of 3 paired trials."
     )

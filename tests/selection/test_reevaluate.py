@@ -1,4 +1,4 @@
-"""Picking a config with its best few trained anew; Ray and the training stand aside, the ledger does not."""
+"""Picking a config with its best few retrained; Ray and the training stand aside, the ledger does not."""
 
 import json
 from dataclasses import replace
@@ -62,7 +62,7 @@ def test_the_best_are_trained_on_seeds_that_no_trial_had_and_on_redrawn_splits()
     ]  # fmt: skip
 
 
-def test_a_single_candidate_is_trained_anew_alone():
+def test_a_single_candidate_is_retrained_alone():
     study = build_reevaluation(picked_of(1), "s", ReevaluationPlan())
     assert {name.split("_split")[0] for name in study.plan.variants} == {"rank_1"}
     assert study.n_trials == 5
@@ -194,7 +194,7 @@ def test_what_is_read_is_the_last_pick(workspace, searched, launched):
     assert pick_reevaluated(workspace, open_study(workspace, "s")).config == at_once.config
 
 
-def test_a_re_evaluation_that_was_left_is_gone_on_with(workspace, searched, launched, monkeypatch):
+def test_a_re_evaluation_that_was_left_is_resumed(workspace, searched, launched, monkeypatch):
     pick_config(workspace, "s")
     ledger = workspace / "studies" / "s_reevaluation" / "ledger.jsonl"
     lines = ledger.read_text().splitlines()
@@ -260,7 +260,7 @@ def test_a_re_evaluation_is_launched_where_the_data_are_now(workspace, searched,
     assert len(launched) == 1
 
 
-def test_a_re_evaluation_uses_what_the_study_used_unless_told_otherwise(workspace, searched, launched):
+def test_a_re_evaluation_uses_what_the_study_used_by_default(workspace, searched, launched):
     ledger = study_folder(workspace, "s") / LEDGER_FILE
     used = {"max_concurrent": 1, "device": "cpu", "gpus_per_trial": 0.0}
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]

@@ -221,12 +221,14 @@ def test_an_ablation_has_its_figure(world, adapert, tmp_path):
     ]
 
 
-def test_a_trial_that_is_run_again_in_one_process_has_ray_s_numbers(world, adapert):
+def test_a_trial_that_is_run_again_has_the_same_numbers(world, adapert):
     trials = world.search.trials
     assert set(trials["status"]) == {"finished", "stopped"}
+    ledgers = sorted(world.search.workspace.rglob(LEDGER_FILE))
     for run in trials["run"]:
         ended = adapert("rerun", run, "--workspace", world.search.workspace)
         assert ended.status == 0, ended.out
+    assert sorted(world.search.workspace.rglob(LEDGER_FILE)) == ledgers
     assert len(world.search.trials) == 3
 
 

@@ -19,10 +19,10 @@ DTYPES: Mapping[Kind, tuple[str, ...]] = {
     "bool": ("|b1",),
     "text": ("<U",),
 }
-"""Of the arrays of each kind; all that reads them takes any of these."""
+"""Types of the arrays of each kind; all code that reads them takes any of these."""
 
 VALUES_AT_ONCE = 2**22
-"""Of a large array that is checked."""
+"""Values of a large array that are checked at once."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Rule:
     """What an array of a folder must be.
 
     Attributes:
-        kind: Of its values; numbers are finite.
+        kind: Kind of its values; numbers are finite.
         shape: Names of its sizes, the same in all arrays of a data set; ``"n_cells + 1"`` is one more.
-        least: Of whole numbers.
-        below: Name of the size that whole numbers lie below.
+        least: Least whole number.
+        below: Name of the size that whole numbers are below.
         is_size: Whether the array is one number that gives the size of its field's name.
-        is_distinct: Whether no text is empty, or there twice.
+        is_distinct: Whether no text may be empty or repeated.
         is_large: Whether its values are only checked by `ArrayFolder.check_values`: every trial reads the
             folder, and need not go through gigabytes for it.
     """
@@ -66,24 +66,24 @@ class ArrayFolder:
     def write(self, path: Path) -> None:
         """Write every field as ``<field>.npy`` into a new directory."""
         path.mkdir()
-        for name in self._rules():
+        for name in self.rules():
             np.save(path / f"{name}.npy", getattr(self, name), allow_pickle=False)
 
     @classmethod
     def read(cls, path: Path, is_mapped: bool = True, sizes: Mapping[str, int] | None = None) -> Self:
-        """Read every field's file, and check it against its rule; large ones but for their values.
+        """Read every field's file, and check it against its rule; of large ones all but their values.
 
         Args:
             path: The directory.
             is_mapped: Whether to map the files into memory, read-only, not to load them.
-            sizes: That are known from elsewhere, by name.
+            sizes: Sizes that are known from elsewhere, by name.
 
         Raises:
             InputError: A file that is missing, damaged, or not what it must be.
         """
         known = dict(sizes or {})
         arrays = {}
-        for name, rule in cls._rules().items():
+        for name, rule in cls.rules().items():
             file = path / f"{name}.npy"
             arrays[name] = _read_array(file, is_mapped)
             if fault := _find_form_fault(arrays[name], rule, known):
@@ -92,7 +92,7 @@ class ArrayFolder:
                 if fault := _find_value_fault([arrays[name]], rule, known):
                     raise DamagedError(file, fault)
                 known[name] = int(arrays[name])
-        for name, rule in cls._rules().items():
+        for name, rule in cls.rules().items():
             if not rule.is_large and (fault := _find_value_fault([arrays[name]], rule, known)):
                 raise DamagedError(path / f"{name}.npy", fault)
         table = cls(**arrays)
@@ -111,7 +111,7 @@ class ArrayFolder:
         sizes: dict[str, int] = {}
         arrays: list[NDArray[Any]] = []
         for name in names:
-            file, rule = path / f"{name}.npy", cls._rules()[name]
+            file, rule = path / f"{name}.npy", cls.rules()[name]
             array = _read_array(file, is_mapped=False)
             if fault := _find_form_fault(array, rule, sizes) or _find_value_fault([array], rule, sizes):
                 raise DamagedError(file, fault)
@@ -126,7 +126,7 @@ class ArrayFolder:
     def sizes(self) -> dict[str, int]:
         """Sizes that the arrays have, by name."""
         sizes: dict[str, int] = {}
-        for name, rule in self._rules().items():
+        for name, rule in self.rules().items():
             array = getattr(self, name)
             for size, length in zip(rule.shape, array.shape, strict=True):
                 plain, _, more = size.partition(" + ")
@@ -138,14 +138,10 @@ class ArrayFolder:
     def check_values(self, path: Path, sizes: Mapping[str, int]) -> None:
         """Check the values of the large arrays, through ordinary reads: mapped pages would count as memory.
 
-        Args:
-            path: The directory that was read.
-            sizes: By name.
-
         Raises:
             InputError: A value that is not what it must be.
         """
-        for name, rule in self._rules().items():
+        for name, rule in self.rules().items():
             if rule.is_large:
                 file = path / f"{name}.npy"
                 if fault := _find_value_fault(_pieces(file, getattr(self, name)), rule, sizes):
@@ -153,18 +149,19 @@ class ArrayFolder:
 
     @classmethod
     @cache
-    def _rules(cls) -> dict[str, Rule]:
+    def rules(cls) -> dict[str, Rule]:
+        """Rule of each field."""
         hints = get_type_hints(cls, include_extras=True)
         return {name: hint.__metadata__[0] for name, hint in hints.items()}
 
 
 def find_index_fault(index: NDArray[Any], size: int) -> str:
-    """Say which numbers of an array are no index below a size; empty where all are."""
+    """Describe numbers of an array that are no index below a size; empty where all are."""
     return _find_value_fault([index], Rule("int", (), below="size"), {"size": size})
 
 
 def _read_array(file: Path, is_mapped: bool) -> Any:
-    # A data set is copied and shipped as a folder: what a link leads to elsewhere is none of it.
+    # A data set is copied and shipped as a folder, without what links in it point to.
     if not file.resolve().is_relative_to(file.parent.resolve()):
         raise DamagedError(file, "is a link that leaves the folder")
     try:
@@ -199,9 +196,9 @@ def _find_value_fault(pieces: Iterable[NDArray[Any]], rule: Rule, sizes: Mapping
             least, most = int(values.min()), int(values.max())
             limit = sizes.get(rule.below)
             if least < rule.least:
-                return f"holds {least}, but its numbers begin at {rule.least}"
+                return f"holds {least}, but its numbers must be at least {rule.least}"
             if limit is not None and most >= limit:
-                return f"holds {most}, but its numbers lie below {limit}"
+                return f"holds {most}, but its numbers must be below {limit}"
         if rule.kind == "text" and (fault := _find_text_fault(values, rule.is_distinct)):
             return fault
     return ""

@@ -1,59 +1,63 @@
-"""What an HDF5 file that may be anybody's must not do: reach out of itself, or declare more than it holds."""
+"""What an HDF5 file of unknown origin must not do: reach out of itself, or declare more than it holds."""
 
 from pathlib import Path
 from typing import Any
 
 import h5py
 
+from adapert.data.row_chunks import require_memory
 from adapert.errors import InputError
 
-SMALL_BYTES = 500_000_000
-"""Of annotations: fewer are read, whatever the file's size."""
-
-MOST_TIMES = 20
-"""Bytes of annotations for each of the file's: compression of labels gives less."""
+MAX_DEPTH = 8
+"""Nested groups of a table's annotations; anndata makes two."""
 
 
 def check_hdf5(file: h5py.File, path: Path, what: str, tables: tuple[str, ...] = ("obs", "var")) -> None:
-    """Refuse data that lie in other files, and tables larger than the file could hold.
+    """Refuse data in other files, and tables larger than memory, before any value is read.
 
-    HDF5 opens whatever file of this user an external link or an external storage names; and room for a table
-    is made by its declared size, which may be anything.
+    HDF5 opens whatever file of this user an external link or an external storage names; and memory for a
+    table is reserved by its declared size, which may be anything.
 
     Args:
-        file: Opened; none of its values are read.
-        path: Of it.
-        what: It holds, to begin the sentence: ``"The cells"``.
-        tables: Groups that are read whole.
+        file: Opened file.
+        path: Its path.
+        what: Its content, to begin the sentence: ``"The cells"``.
+        tables: Members that are read whole; those that are missing do not count.
 
     Raises:
         InputError: It does one of these.
+        ValueError: Groups that are nested too deeply.
     """
     outside: list[str] = []
-    n_bytes = 0
 
-    def see_link(name: str, link: Any) -> None:
+    def check_link(name: str, link: Any) -> None:
         if isinstance(link, h5py.ExternalLink):
             outside.append(name)
 
-    def see_item(name: str, item: Any) -> None:
-        nonlocal n_bytes
-        if isinstance(item, h5py.Dataset):
-            if item.is_virtual or item.external:
-                outside.append(name)
-            if name.split("/")[0] in tables:
-                n_bytes += item.size * item.dtype.itemsize if item.shape is not None else 0
+    def check_storage(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+            outside.append(name)
 
-    file.visititems_links(see_link)
-    file.visititems(see_item)
+    file.visititems_links(check_link)
+    file.visititems(check_storage)
     if outside:
         raise InputError(
-            f"{what} must lie in one file, but '{outside[0]}' of '{path}' lies in another file. "
+            f"{what} must be in one file, but '{outside[0]}' of '{path}' is in another file. "
             "Write it with anndata: read_h5ad, then write_h5ad."
         )
-    limit = max(SMALL_BYTES, MOST_TIMES * path.stat().st_size)
-    if n_bytes > limit:
-        raise InputError(
-            f"{what} must be a whole file, but '{path}' declares {n_bytes:,} bytes of {' and '.join(tables)} "
-            f"in {path.stat().st_size:,}. Write it again with anndata."
-        )
+    for name in tables:
+        require_memory(_declared_bytes(file[name], {}) if name in file else 0, f"'{name}'", path)
+
+
+def _declared_bytes(item: Any, known: dict[int, int], depth: int = 0) -> int:
+    """Add up what an item's datasets declare; `known` has the sum of each group that was seen."""
+    if isinstance(item, h5py.Dataset):
+        return item.nbytes or 0
+    if depth > MAX_DEPTH:
+        raise ValueError(f"its '{item.name}' is too deep")
+    # A group may be a member of itself, or of many groups: its address tells.
+    address = h5py.h5o.get_info(item.id).addr
+    if address not in known:
+        # By name: unlike visititems, this follows soft links, as reading does.
+        known[address] = sum(_declared_bytes(item[name], known, depth + 1) for name in item)
+    return known[address]

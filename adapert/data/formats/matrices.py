@@ -1,4 +1,4 @@
-"""An .h5ad file: its annotations, and its matrices read a stretch of rows at a time."""
+"""An .h5ad file: its annotations, and its matrices read in chunks of rows."""
 
 import math
 from collections.abc import Iterator
@@ -15,21 +15,18 @@ import scipy.sparse
 from anndata.io import read_elem, sparse_dataset
 from pandas.api.types import is_scalar
 
-from adapert.data import row_chunks as stretches
+from adapert.data import row_chunks
 from adapert.data.formats.hdf5 import check_hdf5
 from adapert.data.formats.tables import require_file
 from adapert.data.row_chunks import cut_rows, require_memory
 from adapert.data.schema import FloatArray, IntArray
-from adapert.errors import InputError, name_some, nearest
+from adapert.errors import InputError, first_line, name_some, nearest
 
 ENTRY = np.dtype([("row", np.int32), ("column", np.int32), ("value", np.float32)])
 """A value of a column-wise matrix on its way to its row."""
 
 RAW = "raw.X"
-"""The name by which an .h5ad file's ``.raw`` matrix, which has genes of its own, is asked for as a layer."""
-
-MAX_DEPTH = 8
-"""Groups within each other in a table's annotations; anndata makes two."""
+"""Name of an .h5ad file's ``.raw`` matrix, which has genes of its own, as a layer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +77,7 @@ class AnnotatedFile:
 
 
 def read_annotations(path: Path) -> AnnotatedFile:
-    """Read what an .h5ad file says of its cells and genes, and none of its values.
+    """Read the annotations of an .h5ad file's cells and genes, and no values.
 
     Raises:
         FileNotFoundError: No such file.
@@ -88,9 +85,13 @@ def read_annotations(path: Path) -> AnnotatedFile:
     """
     require_file(path, "The cells")
     if not h5py.is_hdf5(path):
-        raise InputError(f"The cells must be an .h5ad file, but '{path}' is {_describe_other(path)}.")
+        with path.open("rb") as opened:
+            start = opened.read(2)
+        kinds = {b"\x1f\x8b": "gzipped. Unpack it with gunzip", b"PK": "a zip archive. Unpack it"}
+        other = "no HDF5 file. Write it with anndata, or copy it again if it was cut off"
+        raise InputError(f"The cells must be an .h5ad file, but '{path}' is {kinds.get(start, other)}.")
     with _open(path) as file:
-        check_hdf5(file, path, "The cells")
+        check_hdf5(file, path, "The cells", ("obs", "var", "raw/var"))
         missing = [name for name in ("obs", "var") if name not in file]
         if missing:
             raise InputError(
@@ -145,19 +146,19 @@ def describe_layer(layer: str | None) -> str:
 
 
 def read_matrix(file: MatrixFile, layer: str | None, rows: IntArray, scratch: Path) -> scipy.sparse.csr_array:
-    """Read some rows of a matrix into memory; as `read_stretches`.
+    """Read some rows of a matrix into memory; as `read_chunks`.
 
     Returns:
         float32, (n_rows, n_genes of the file).
     """
-    parts = list(read_stretches(file, layer, rows, scratch))
+    parts = list(read_chunks(file, layer, rows, scratch))
     return scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))
 
 
-def read_stretches(
+def read_chunks(
     file: MatrixFile, layer: str | None, rows: IntArray, scratch: Path
 ) -> Iterator[scipy.sparse.csr_array]:
-    """Read some rows of a matrix, about `stretches.VALUES_AT_ONCE` values at a time.
+    """Read some rows of a matrix, about `row_chunks.VALUES_AT_ONCE` values at a time.
 
     Args:
         file: The file.
@@ -166,7 +167,7 @@ def read_stretches(
         scratch: Folder in which a column-wise matrix is turned.
 
     Yields:
-        The next rows without explicit zeros, float32, (n_rows of the stretch, n_genes of the file).
+        The next rows without explicit zeros, float32, (n_rows of the chunk, n_genes of the file).
 
     Raises:
         InputError: A damaged file, or a matrix of another size than its annotations, or not of numbers.
@@ -178,26 +179,16 @@ def read_stretches(
         parts = _read_rows(file, layer, rows) if form == "csr" else _read_dense(file, layer, rows)
     for part in parts:
         part.eliminate_zeros()
-        yield _without_repeats(part)
-
-
-def _describe_other(path: Path) -> str:
-    """Say what a file is that is no HDF5, with the cure."""
-    with path.open("rb") as file:
-        start = file.read(2)
-    if start == b"\x1f\x8b":
-        return "gzipped. Unpack it with gunzip"
-    if start == b"PK":
-        return "a zip archive. Unpack it"
-    return "no HDF5 file. Write it with anndata, or copy it again if it was cut off"
+        # scipy allows several values of one place, which add up; without any, the file's order stays.
+        if not part.has_canonical_format:
+            summed = part.copy()
+            summed.sum_duplicates()
+            part = summed if summed.nnz < part.nnz else part
+        yield part
 
 
 def _read_frame(file: h5py.File, name: str) -> pd.DataFrame:
-    """Read annotations that fit into memory."""
-    frame, group = None, file[name]
-    if isinstance(group, h5py.Group):
-        require_memory(_declared_bytes(group, {}), f"'{name}'", Path(file.filename))
-        frame = read_elem(group)
+    frame = read_elem(file[name]) if isinstance(file[name], h5py.Group) else None
     # A matrix in place of the names makes an index of arrays.
     if not isinstance(frame, pd.DataFrame) or not all(map(is_scalar, frame.index)):
         raise InputError(
@@ -205,23 +196,6 @@ def _read_frame(file: h5py.File, name: str) -> pd.DataFrame:
             "anndata writes. Write it again with anndata: anndata.read_h5ad(path).write_h5ad(other_path)."
         )
     return frame
-
-
-def _declared_bytes(group: h5py.Group, known: dict[int, int], depth: int = 0) -> int:
-    """Add up what the datasets of a group declare; `known` has the sum of each group that was seen."""
-    if depth > MAX_DEPTH:
-        raise ValueError(f"its '{group.name}' is too deep")
-    address = h5py.h5o.get_info(group.id).addr
-    if address not in known:
-        # By name: a soft link may lead to what lies elsewhere in the file.
-        members = [group[name] for name in group]
-        known[address] = sum(
-            _declared_bytes(member, known, depth + 1)
-            if isinstance(member, h5py.Group)
-            else (member.nbytes or 0)
-            for member in members
-        )
-    return known[address]
 
 
 @contextmanager
@@ -237,10 +211,9 @@ def _open(path: Path) -> Iterator[h5py.File]:
             "Decode them where the file is made (in Python: name.decode('latin-1')), and write it again."
         ) from error
     except Exception as error:  # HDF5 and anndata may raise nearly anything at a damaged file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"The cells must be a whole .h5ad file, but '{path}' is damaged: {reason}. Copy it again, or "
-            "write it again with anndata."
+            f"The cells must be a whole .h5ad file, but '{path}' is damaged: {first_line(error)} Copy it "
+            "again, or write it again with anndata."
         ) from error
 
 
@@ -251,7 +224,7 @@ def _element(opened: h5py.File, layer: str | None) -> Any:
 
 
 def _find_form(file: MatrixFile, layer: str | None) -> str:
-    """Tell a matrix's form, ``"dense"``, ``"csr"`` or ``"csc"``; refuse another size or type."""
+    """Find a matrix's form, ``"dense"``, ``"csr"`` or ``"csc"``; refuse a wrong size or type."""
     with _open(file.path) as opened:
         element = _element(opened, layer)
         is_dense = isinstance(element, h5py.Dataset)
@@ -276,7 +249,7 @@ def _find_form(file: MatrixFile, layer: str | None) -> str:
 
 
 def _read_dense(file: MatrixFile, layer: str | None, rows: IntArray) -> Iterator[scipy.sparse.csr_array]:
-    n_at_once = max(1, stretches.VALUES_AT_ONCE // file.n_genes)
+    n_at_once = max(1, row_chunks.VALUES_AT_ONCE // file.n_genes)
     with _open(file.path) as opened:
         source = _element(opened, layer)
         for start in range(0, file.n_rows, n_at_once):
@@ -305,8 +278,8 @@ def _read_turned(
 ) -> Iterator[scipy.sparse.csr_array]:
     with _open(file.path) as opened:
         n_values = len(_element(opened, layer)["indices"])
-    n_stretches = min(1 + n_values // stretches.VALUES_AT_ONCE, len(rows))
-    edges = np.linspace(0, len(rows), n_stretches + 1).astype(np.int64)
+    n_chunks = min(1 + n_values // row_chunks.VALUES_AT_ONCE, len(rows))
+    edges = np.linspace(0, len(rows), n_chunks + 1).astype(np.int64)
     position = np.full(file.n_rows, -1, dtype=np.int32)
     position[rows] = np.arange(len(rows))
     return _turn(_read_columns(file, layer), edges, position, file.n_genes, scratch)
@@ -317,8 +290,8 @@ def _read_columns(file: MatrixFile, layer: str | None) -> Iterator[tuple[IntArra
     with _open(file.path) as opened:
         group = _element(opened, layer)
         column_start = _read_starts(group, file.n_genes, file.n_rows)
-        for start in range(0, int(column_start[-1]), stretches.VALUES_AT_ONCE):
-            stop = min(start + stretches.VALUES_AT_ONCE, int(column_start[-1]))
+        for start in range(0, int(column_start[-1]), row_chunks.VALUES_AT_ONCE):
+            stop = min(start + row_chunks.VALUES_AT_ONCE, int(column_start[-1]))
             row, values = _read_values(group, start, stop, file.n_rows)
             inside = np.clip(column_start, start, stop)
             column = np.repeat(np.arange(file.n_genes, dtype=np.int32), inside[1:] - inside[:-1])
@@ -348,17 +321,8 @@ def _read_values(group: Any, start: int, stop: int, n_across: int) -> tuple[IntA
     return index, values
 
 
-def _without_repeats(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
-    """Add up values of the same place, which scipy allows; else keep the order that the file has."""
-    if matrix.has_canonical_format:
-        return matrix
-    summed = matrix.copy()
-    summed.sum_duplicates()
-    return summed if summed.nnz < matrix.nnz else matrix
-
-
 def _inside(rows: IntArray, start: int, stop: int) -> IntArray:
-    """Rows of a stretch, counted from its start."""
+    """Rows of a chunk, counted from its start."""
     inside: IntArray = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
     return inside
 
@@ -370,14 +334,10 @@ def _turn(
     n_genes: int,
     scratch: Path,
 ) -> Iterator[scipy.sparse.csr_array]:
-    """Turn columns into stretches of rows: each value goes to its stretch's file, which is then read.
+    """Turn the triples of `_read_columns` into chunks of rows through a file for each chunk.
 
-    Args:
-        columns: From `_read_columns`.
-        edges: First row of each stretch, and the number of rows, (n_stretches + 1,).
-        position: Row that each row of the file becomes, -1 where it is not wanted, (n_rows of the file,).
-        n_genes: Genes of the file.
-        scratch: Folder for the files.
+    `edges` are the first rows of the chunks and the number of rows; `position` is the row that each row of
+    the file becomes, -1 where it is not wanted.
     """
     paths = [scratch / f"rows_from_{start}" for start in edges[:-1].tolist()]
     for path in paths:

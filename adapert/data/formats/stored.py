@@ -61,7 +61,7 @@ class StoredRows:
         return StoredSubset(stored=self, rows=rows)
 
     def cut(self, rows: IntArray) -> Iterator[tuple[int, int]]:
-        """Cut some rows into stretches to take one at a time; as `cut_rows`."""
+        """Cut some rows into chunks to take one at a time; as `cut_rows`."""
         return cut_rows(starts_of(self.lengths(rows)))
 
     def lengths(self, rows: IntArray) -> IntArray:
@@ -72,7 +72,7 @@ class StoredRows:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredSubset:
-    """Some of the stored rows, read anew in stretches each time it is iterated."""
+    """Some of the stored rows, read again in chunks each time it is iterated."""
 
     stored: StoredRows
     rows: IntArray

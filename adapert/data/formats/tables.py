@@ -28,7 +28,7 @@ class Dialect:
     Attributes:
         n_skipped: Lines before the first that counts: comments and blank ones.
         separator: Between the fields, as pandas takes it.
-        fields: Of the first line that counts.
+        fields: Fields of the first line that counts.
         is_quoted: Whether quotes enclose fields.
     """
 
@@ -51,11 +51,7 @@ class Dialect:
 
 
 def require_file(path: Path, what: str) -> None:
-    """Refuse a path that is no file, before anything is read.
-
-    Args:
-        path: Where the file should be.
-        what: What it holds, to begin the sentence: ``"The network"``.
+    """Refuse a path that is no file of what begins the sentence, such as ``"The network"``.
 
     Raises:
         FileNotFoundError: No such file.
@@ -67,7 +63,7 @@ def require_file(path: Path, what: str) -> None:
 
 
 def open_binary(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    """Open a file's bytes, unpacked where they are gzipped, and no more of them than memory holds.
+    """Open a file's bytes, unpacked where they are gzipped, but no more than memory holds.
 
     Raises:
         InputError: When more are read than a real file unpacks to.
@@ -191,7 +187,8 @@ def _find_dialect(path: Path) -> Dialect:
             comment = line
     separator = _find_separator(line)
     # STRING and BioGRID write the names of the columns behind a '#'.
-    if _is_header(comment, line, separator):
+    n_fields = len(line.split(separator))
+    if comment.startswith("#") and 1 < n_fields == len(comment.split(separator)):
         number, line = number - 1, comment
     return Dialect(
         n_skipped=max(number - 1, 0),
@@ -200,11 +197,6 @@ def _find_dialect(path: Path) -> Dialect:
         # Lone quotes in STRING's annotations would swallow lines; a table that quotes does so from its start.
         is_quoted=separator in ",;" or '"' in line,
     )
-
-
-def _is_header(comment: str, line: str, separator: str) -> bool:
-    n_fields = len(line.split(separator))
-    return comment.startswith("#") and 1 < n_fields == len(comment.split(separator))
 
 
 def _find_separator(line: str) -> str:

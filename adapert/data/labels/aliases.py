@@ -40,16 +40,7 @@ def read_aliases(path: Path | None) -> Aliases:
 
 
 def match_names(names: Iterable[str], targets: Collection[str], aliases: Aliases) -> dict[str, str]:
-    """Find each name among the targets, as it is or under an alias.
-
-    Args:
-        names: Symbols to look for.
-        targets: Symbols to find them among.
-        aliases: Other names of a symbol.
-
-    Returns:
-        The target of each name that has one.
-    """
+    """Find each name among the targets, as it is or under an alias; names without a target are left out."""
     known = frozenset(targets)
     matches = {}
     for name in names:

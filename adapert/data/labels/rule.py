@@ -25,7 +25,7 @@ LEFT_OUT = ""
 """Canonical label of cells that are neither perturbed nor controls."""
 
 LONGEST_GUIDE = 100
-"""Letters of a guide's or a row's name: longer labels are none, however many numbers they end in."""
+"""Most letters of a guide's or a row's name: matching the forms takes long on long labels."""
 
 Reason: TypeAlias = Literal["without a label", "not assigned to a perturbation", "under another control word"]
 """Why a label is left out."""
@@ -37,14 +37,14 @@ OTHER_CONTROL: Reason = "under another control word"
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What a label says: genes, or controls, or that it is left out.
+    """The meaning of a label: genes, controls, or nothing that is used.
 
     Attributes:
         genes: Sorted, each once.
         is_control: Whether it names unperturbed cells.
         left_out: Why it is left out.
         is_known: Whether data, network or text know all its genes.
-        is_guide: Whether it names a guide, a plasmid or a promoter beside the gene.
+        is_guide: Whether it names a guide, a plasmid or a promoter as well as the gene.
         is_other_case: Whether a gene was found in another case only.
     """
 
@@ -87,7 +87,7 @@ class LabelRule:
     is_missing_control: bool = False
 
     def with_genes(self, measured: Iterable[str], gene_ids: Mapping[str, str]) -> "LabelRule":
-        """Add what a data file says of its genes."""
+        """Add the genes of a data file."""
         return replace(self, measured=frozenset(measured), gene_ids=gene_ids)
 
     def read(self, label: str | None) -> Reading:
@@ -108,7 +108,7 @@ class LabelRule:
 
     @cached_property
     def _by_fold(self) -> dict[str, str]:
-        """The known gene of each folded name: of several a measured one, else the first."""
+        """Known gene of each folded name: of several a measured one, else the first."""
         preferred = (*sorted(self.measured), *sorted(self.known_genes), *sorted(self.aliases))
         return {fold(gene): gene for gene in reversed(preferred) if gene in self._known}
 
@@ -178,7 +178,7 @@ class LabelRule:
         return None
 
     def _is_part(self, text: str, separator: str) -> bool:
-        """Tell whether a part is a gene or a word; where ``+`` joins, what may be a symbol is a gene."""
+        """Check whether a part is a gene or a word; where ``+`` joins, what may be a symbol is a gene."""
         if text.isdigit():
             return False
         reading = self.read(text)
@@ -206,12 +206,12 @@ def guide_target(label: str) -> str | None:
 
 
 def fold(gene: str) -> str:
-    """Give what all spellings of a symbol have in common: no case, no version of an Ensembl number."""
+    """Reduce a symbol to what its spellings share: no case, no version of an Ensembl number."""
     return _without_version(gene).casefold()
 
 
 def strip_blanks(text: str) -> str:
-    """Drop blanks around a text and repeated ones in it, those that no screen shows included."""
+    """Drop blanks around a text and repeated ones in it, also those that are invisible."""
     return " ".join(text.replace("\u200b", "").replace("\ufeff", "").split())
 
 

@@ -23,7 +23,7 @@ class Spellings:
         Args:
             genes: All that occur in the data.
             aliases: Other names of a symbol.
-            rank: Of several spellings of a gene the one of lowest rank stands for it, then the first.
+            rank: Rank of a spelling: the lowest of a gene stands for it, of several the first.
 
         Raises:
             InputError: A symbol that is paired with several genes, which are not paired themselves.

@@ -1,4 +1,4 @@
-"""What the labels of a data file were taken for: names, counts and examples, to print and to record."""
+"""The meaning of a data file's labels: names, counts and examples, to print and to record."""
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -32,10 +32,10 @@ DATE_CURE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Understood:
-    """What each label was taken for.
+    """The meaning of each label.
 
     Attributes:
-        readings: Of each label as it is written, in the order of labels.
+        readings: Reading of each label as it is written, sorted by label.
         names: Canonical name of each: genes joined by ``+``, `CONTROL` or `LEFT_OUT`.
         n_rows: Rows (cells, or rows of a response table) under each label.
         missing: What rows without a label are.
@@ -118,11 +118,7 @@ class Understood:
         }
 
     def notes(self, row: str) -> Iterator[str]:
-        """Say what was understood, a line each.
-
-        Args:
-            row: What a row is: ``"cell"``.
-        """
+        """Describe what was understood, one line each; `row` is the word for a row, such as ``"cell"``."""
         if self.n_controls:
             labels = name_some(self._labels("controls"), N_SHOWN)
             yield f"controls: {format_count(self.n_controls, row)} ({labels or 'without a label'})"
@@ -153,11 +149,11 @@ class Understood:
             yield f"labels that are dates: {len(dates)} ({name_some(dates, N_SHOWN)}); {DATE_CURE}"
 
     def _labels(self, kind: Reason | Literal["controls"]) -> list[str]:
-        return [label for label, reading in self.readings.items() if _kind(reading) == kind]
-
-
-def _kind(reading: Reading) -> Reason | Literal["controls"] | None:
-    return "controls" if reading.is_control else reading.left_out
+        return [
+            label
+            for label, reading in self.readings.items()
+            if ("controls" if reading.is_control else reading.left_out) == kind
+        ]
 
 
 def understand(labels: "pd.Series[str]", rule: LabelRule) -> Understood:
@@ -195,7 +191,7 @@ def understand(labels: "pd.Series[str]", rule: LabelRule) -> Understood:
 
 
 def _find_unknown_genes(readings: Mapping[str, Reading]) -> set[str]:
-    """List what labels name as genes, though nothing else knows it: other labels may name it too.
+    """Find genes that only the labels know: other labels may name them too.
 
     Names of guides count where other labels are guides of known genes; they tell what they target.
     """
@@ -219,7 +215,7 @@ def note_dates(symbols: StringArray, rule: LabelRule) -> None:
 
 
 def check_covered(names: Mapping[str, str], covered: Collection[str], *, is_warned: bool = True) -> None:
-    """Refuse data in which network and text tell no perturbation apart; warn where they miss most.
+    """Refuse data in which network and text distinguish no perturbations; warn where they miss most.
 
     Args:
         names: Canonical name of each label.
@@ -255,12 +251,7 @@ def check_covered(names: Mapping[str, str], covered: Collection[str], *, is_warn
 
 
 def require_controls(labels: Collection[str], rule: LabelRule, where: str) -> None:
-    """Refuse controls that are named and match no label.
-
-    Args:
-        labels: Without blanks.
-        rule: Holds the controls that were named.
-        where: The labels' column, in the words of messages.
+    """Refuse a control of the rule that matches none of a column's labels.
 
     Raises:
         InputError: One that matches none.
@@ -274,11 +265,7 @@ def require_controls(labels: Collection[str], rule: LabelRule, where: str) -> No
 
 
 def refuse_apart(guides: Mapping[str, Sequence[str]], cure: str) -> None:
-    """Refuse guides of one gene that would be perturbations of their own.
-
-    Args:
-        guides: `Understood.guides`.
-        cure: What helps, a sentence.
+    """Refuse `Understood.guides`, which would be perturbations of their own, with the cure.
 
     Raises:
         InputError: There are some.

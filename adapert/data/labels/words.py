@@ -3,66 +3,24 @@
 import re
 from collections.abc import Collection
 
-CONTROL_WORDS = frozenset(
-    {
-        "control",
-        "controls",
-        "ctrl",
-        "negativecontrol",
-        "negcontrol",
-        "negctrl",
-        "negativectrl",
-        "3xnegctrl",
-        "nontargeting",
-        "nontarget",
-        "nontargetingcontrol",
-        "nontargetingcontrols",
-        "nontargetingcontrolguideforhuman",
-        "nontargetingcontrolguideformouse",
-        "nontargetinghuman",
-        "nontargetingmouse",
-        "notarget",
-        "nt",
-        "ntc",
-        "unperturbed",
-        "scramble",
-        "scrambled",
-        "intergenic",
-        "oneintergenicsite",
-        "nosite",
-        "onenongenesite",
-        "safeharbor",
-        "safetargeting",
-    }
-)
-"""Names of unperturbed cells, in lower case, without blanks, hyphens and underscores."""
+_CONTROL = """
+control controls ctrl negativecontrol negcontrol negctrl negativectrl 3xnegctrl nontargeting nontarget
+nontargetingcontrol nontargetingcontrols nontargetingcontrolguideforhuman
+nontargetingcontrolguideformouse nontargetinghuman nontargetingmouse notarget nt ntc unperturbed
+scramble scrambled intergenic oneintergenicsite nosite onenongenesite safeharbor safetargeting
+"""
+CONTROL_WORDS = frozenset(_CONTROL.split())
+"""Labels of unperturbed cells, in lower case, without blanks, hyphens and underscores."""
 
 MISSING_WORDS = frozenset({"-", "none", "nan", "na", "n/a", "<na>", "null"})
 """Words that files hold in place of no value, in lower case."""
 
-UNASSIGNED_WORDS = frozenset(
-    {
-        "*",
-        "ambiguous",
-        "doublet",
-        "doublets",
-        "multi",
-        "multiple",
-        "multiplet",
-        "multiplets",
-        "negative",
-        "noassignment",
-        "nogrna",
-        "noguide",
-        "nosgrna",
-        "notassigned",
-        "unassigned",
-        "undetermined",
-        "unknown",
-        "unmapped",
-    }
-)
-"""Names of cells whose perturbation was not found out, or is not one; written as `CONTROL_WORDS`."""
+_UNASSIGNED = """
+* ambiguous doublet doublets multi multiple multiplet multiplets negative noassignment nogrna noguide
+nosgrna notassigned unassigned undetermined unknown unmapped
+"""
+UNASSIGNED_WORDS = frozenset(_UNASSIGNED.split())
+"""Names of cells without a known perturbation; written as `CONTROL_WORDS`."""
 
 SEPARATORS = ("+", ";", ",", "|", "&", "/", "__", "_")
 """Between the parts of a label, in the order in which they are tried."""
@@ -105,7 +63,7 @@ DATE_FORM = re.compile(
 
 
 def is_control_word(label: str, known_genes: Collection[str] = ()) -> bool:
-    """Tell whether a label names unperturbed cells, perhaps with a guide's number (``NT12``).
+    """Check whether a label names unperturbed cells, perhaps with a guide's number (``NT12``).
 
     A word outranks the gene of the same name: CTRL is also a chymotrypsin-like protease.
     """
@@ -118,12 +76,12 @@ def is_control_word(label: str, known_genes: Collection[str] = ()) -> bool:
 
 
 def is_missing_word(label: str) -> bool:
-    """Tell whether a label stands for no value."""
+    """Check whether a label stands for no value."""
     return label.casefold() in MISSING_WORDS
 
 
 def is_unassigned_word(label: str, known_genes: Collection[str] = ()) -> bool:
-    """Tell whether a label says that a cell's perturbation is not known, perhaps with a number."""
+    """Check whether a label says that a cell's perturbation is not known, perhaps with a number."""
     word = _letters(label)
     if word in UNASSIGNED_WORDS:
         return True
@@ -131,7 +89,7 @@ def is_unassigned_word(label: str, known_genes: Collection[str] = ()) -> bool:
 
 
 def is_date(name: str) -> bool:
-    """Tell whether a name is a date: a gene symbol that went through a spreadsheet."""
+    """Check whether a name is a date: a gene symbol that went through a spreadsheet."""
     return DATE_FORM.fullmatch(name) is not None
 
 

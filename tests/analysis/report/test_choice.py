@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 import yaml
 
 from adapert.config import Config
-from analysis.report.choice import build_choice, read_pick
+from adapert.selection.rank import pick
+from analysis.report.choice import ReadPick, build_choice, read_pick
 from analysis.report.elements import Code, PageTable
 from analysis.report.reading import read_study
 
@@ -16,7 +18,7 @@ def test_the_picked_config_is_printed_as_commands_read_it(store):
     assert Config.model_validate(yaml.safe_load(parts[-1].text)) == read.pick.config
 
 
-def test_what_configs_reached_when_trained_anew_comes_before_the_search(store):
+def test_what_configs_reached_when_trained_again_comes_before_the_search(store):
     read = read_pick(store.directory, store.study("search_wide"))
     again = pd.DataFrame({"rank": [1], "searched": [0.4], "fresh": [0.35], "drop": [0.05], "n_trials": [5]})
     picked = replace(read, pick=replace(read.pick, reevaluated=again))
@@ -24,6 +26,18 @@ def test_what_configs_reached_when_trained_anew_comes_before_the_search(store):
     first, second = (part for part in parts if isinstance(part, PageTable))
     assert [cell.text for cell in first.rows[0]] == ["1", "0.4000", "0.3500", "0.0500", "5"]
     assert "of the search" in second.caption
+
+
+@pytest.mark.parametrize(("objective", "label"), [("pearson_delta", "Pearson-delta"), ("pds", "PDS")])
+def test_the_interval_is_that_of_the_objective(store, objective, label):
+    picked = pick(store.study("ablate_parts"), objective)
+    of_table = picked.candidates.assign(config_digest="d")  # of every row of the store's tables
+    read = ReadPick("ablate_parts", replace(picked, candidates=of_table))
+    tables = build_choice(read_study(store.directory, "ablate_parts"), read)
+    (table,) = (part for part in tables if getattr(part, "caption", "").startswith("The best"))
+    heads = [column.label for column in table.columns]
+    assert heads.index("low") == heads.index(label) + 1
+    assert f"interval of {label}'s mean" in table.note
 
 
 def test_without_a_finished_trial_the_reason_stands_alone(store):

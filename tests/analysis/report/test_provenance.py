@@ -1,6 +1,7 @@
 import json
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -30,13 +31,13 @@ MANIFEST = {"format_version": FORMAT_VERSION, "fingerprint": "0012", "kind": "ce
 CODE = {"git_commit": "0123456789abcdef-dirty", "packages": "torch 2.13.0+cpu, ray 2.60.0"}
 
 
-def reading(recipe="search", changes=None, budget=None, path="data", **state):
+def reading(recipe="search", changes=None, budget=None, path="data", workspace=Path("runs"), **state):
     study = build_study(recipe, Config().with_changes({"data.path": path} | (changes or {})))
     study = study.with_budget(**(budget or {}))
     first = StudyDefined.model_validate_json(define_study(study, recipe).model_dump_json())
     trials = [{"data.path": path, "data.fingerprint": "0012", "run": "r"}]
     folded = StudyState(first=first, **state)
-    return StudyReading(KnownResults(recipe, trials, state=folded, **CODE))
+    return StudyReading(KnownResults(recipe, trials, state=folded, **CODE), workspace)
 
 
 def pick_of(**changes):
@@ -69,7 +70,7 @@ def test_many_changes_become_a_file_of_the_same_config(tmp_path):
 
 
 def test_without_a_ledger_the_recipe_is_not_guessed(tmp_path):
-    lost = StudyReading(KnownResults("search"))
+    lost = StudyReading(KnownResults("search"), tmp_path)
     assert commands(lost, tmp_path)[0].startswith("# search: its ledger is not in this workspace")
 
 
@@ -152,7 +153,8 @@ def test_an_evaluation_on_validation_is_listed_as_one(tmp_path):
 
 def test_what_no_recipe_launched_is_said_and_no_command(tmp_path):
     given = reading()
-    again = StudyReading(KnownResults("search_reevaluation", state=given.state, design="reevaluation"))
+    results = KnownResults("search_reevaluation", state=given.state, design="reevaluation")
+    again = StudyReading(results, tmp_path)
     given.results.state = replace(given.state, first=given.state.definition.model_copy(update={"recipe": ""}))
     assert commands(given, tmp_path)[0].startswith("# search: it was launched from Python")
     assert commands(again, tmp_path)[0] == "# search_reevaluation: 'adapert pick' ran it"
@@ -196,6 +198,17 @@ def test_data_that_are_gone_are_told_by_their_fingerprint():
     facts, told = build_data([reading(path="/nowhere")])
     assert dict(facts.rows) == {"fingerprint": "0012", "directory": "/nowhere"}
     assert isinstance(told, Paragraph)
+
+
+def test_data_that_moved_with_the_workspace_are_named_where_they_are_now(tmp_path):
+    moved = tmp_path / "data" / "prepared"
+    moved.mkdir(parents=True)
+    (moved / "manifest.json").write_text(json.dumps(MANIFEST))
+    given = reading(path="/old/data/prepared", workspace=tmp_path / "runs")
+    (facts,) = build_data([given])
+    assert dict(facts.rows)["directory"] == str(moved)
+    launched = shlex.split(commands(given, tmp_path)[0])
+    assert launched[launched.index("--data") + 1] == str(moved)
 
 
 def test_responses_are_said_to_be_in_their_own_units_and_not_tested(tmp_path):

@@ -1,4 +1,5 @@
 import statistics
+from pathlib import Path
 
 from fixtures.results import KnownResults
 
@@ -17,7 +18,7 @@ def trial(digest, seed, status, value, **said):
 
 def reading(trials, design="search"):
     hours = sum(row["total_seconds"] for row in trials) / 3600
-    return StudyReading(KnownResults("tune", trials, design=design, trial_hours=hours))
+    return StudyReading(KnownResults("tune", trials, design=design, trial_hours=hours), Path())
 
 
 TUNED = [trial(d, s, TrialStatus.FINISHED, v) for d, values in VALUES.items() for s, v in enumerate(values)]

@@ -116,7 +116,7 @@ def test_table_3_is_against_the_best_other_model(of_cells):
     assert table.cells["Model"].tolist() == ["ridge on both", "AdaPert", "improvement"] * 3
     assert table.cells["Effect size"].tolist()[::3] == ["small (n=4)", "large (n=4)", "all (n=8)"]
     assert table.cells.loc[2, "PDS"].startswith("+26.5 % [")
-    assert "best mean Pearson-delta beside it" in table.caption
+    assert "best mean Pearson-delta among the rest" in table.caption
 
 
 def test_one_group_alone_is_shown_once(of_cells):
@@ -148,6 +148,13 @@ def test_an_evaluation_is_read_back(of_cells, tmp_path):
     frame, record = read_evaluation(tmp_path)
     pd.testing.assert_frame_equal(frame, of_cells)
     assert record == RECORD
+
+
+def test_an_evaluation_without_a_column_is_refused(of_cells, tmp_path):
+    of_cells.drop(columns="metric").to_parquet(tmp_path / "per_perturbation.parquet")
+    (tmp_path / "evaluation.json").write_text(json.dumps(RECORD))
+    with pytest.raises(InputError, match=r"parquet' has no 'metric'\."):
+        read_evaluation(tmp_path)
 
 
 def test_an_evaluation_with_a_metric_that_the_catalogue_lacks_is_refused(of_cells, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from adapert.data import row_chunks as stretches
+from adapert.data import row_chunks
 from adapert.data.formats.stored import StoredRows
 
 VALUES = np.random.default_rng(0).poisson(0.7, (12, 9)).astype(np.float32)
@@ -26,7 +26,7 @@ def test_empty_rows_come_back(stored):
 
 
 def test_some_rows_can_be_gone_through_again(stored, monkeypatch):
-    monkeypatch.setattr(stretches, "VALUES_AT_ONCE", 8)
+    monkeypatch.setattr(row_chunks, "VALUES_AT_ONCE", 8)
     some = stored.some(np.array([1, 2, 6, 9, 10]))
     for _ in range(2):
         found = np.concatenate([part.toarray() for part in some])

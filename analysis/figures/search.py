@@ -62,6 +62,12 @@ def with_objective(trials: pd.DataFrame) -> pd.DataFrame:
     return known.assign(is_best=known.index == best)
 
 
+def split_by_end(trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Split trials into those that ended before their time, the finished ones, and the best of these."""
+    is_finished = trials["status"] == FINISHED
+    return trials[~is_finished], trials[is_finished], trials[trials["is_best"]]
+
+
 def trials_phrase(trials: pd.DataFrame) -> str:
     """Say what a figure shows: ``"study 'search', 80 trials (41 finished, 39 stopped early)"``."""
     status = trials.drop_duplicates("number")["status"]
