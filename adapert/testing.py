@@ -22,15 +22,15 @@ from optuna.storages import BaseStorage, InMemoryStorage
 
 from adapert.records import IS_OVER, OBJECTIVE, TrialRecord
 from adapert.seeding import derive_seed
-from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
+from adapert.study.engine.events import SessionOpened, StudyDefined
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, read_events
 from adapert.study.engine.limits import Limits
-from adapert.study.engine.path import PathTrials
-from adapert.study.engine.runner import Conductor, StudyObserver
+from adapert.study.engine.plans import build_source
+from adapert.study.engine.runner import StudyObserver, StudyRunner
 from adapert.study.engine.search import Suggestions
-from adapert.study.engine.sources import ListedTrials, SampledTrials, TrialSource
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.plan.definition import describe_origin, describe_study, restore_study
-from adapert.study.plan.study import AblationPath, Search, Study
+from adapert.study.plan.study import Study
 
 Report = Callable[[TrialRecord, int], Mapping[str, Any]]
 """What a trial reports after an epoch, from 1: as `adapert.study.execution.trainable.TrialTrainable.step`."""
@@ -40,16 +40,16 @@ EpochTime = Callable[[TrialRecord, int], float]
 
 
 class Engine(Protocol):
-    """Hands out trials and decides which go on: a `Conductor`, or a simulation's own."""
+    """Hands out trials and decides which continue: a `StudyRunner`, or a simulation's own."""
 
     def next_trial(self) -> TrialRecord | None:
         """Hand out the next trial to run; None where there is none now."""
 
     def started(self, trial_id: str) -> None:
-        """Hear that a worker took a trial up."""
+        """Note that a worker took a trial up."""
 
     def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
-        """Take a report in; return whether the trial goes on."""
+        """Take a report in; return whether the trial continues."""
 
     def should_close(self) -> bool:
         """Whether to leave the study now, whatever runs."""
@@ -117,7 +117,7 @@ class SimulatedWorkers:
         self.now = 0.0
 
     def run(self, n_reports: float = math.inf, until: float = math.inf) -> None:
-        """Work until the engine leaves the study or has no more trials; another call goes on from there.
+        """Work until the engine leaves the study or has no more trials; another call continues from there.
 
         Args:
             n_reports: Reports after which to pause.
@@ -153,21 +153,21 @@ def begin_study(study: Study, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(folder / LEDGER_FILE)
-    ledger.append(EventKind.STUDY, **define_study(study))
+    ledger.append(define_study(study))
     ledger.close()
 
 
-def define_study(study: Study, **said: Any) -> dict[str, Any]:
-    """Build what a ledger's first line says of a study; `said` replaces parts of it."""
-    return {
-        "format": FORMAT,
-        "study": describe_study(study),
-        "origin": describe_origin(study),
-        "recipe": "",
-        "optuna_storage": "",
-        "git_commit": "",
-        "packages": "",
-    } | said
+def define_study(study: Study, recipe: str = "", git_commit: str = "", packages: str = "") -> StudyDefined:
+    """Build the first line of a study's ledger."""
+    return StudyDefined(
+        format=FORMAT,
+        study=describe_study(study),
+        origin=describe_origin(study),
+        recipe=recipe,
+        optuna_storage="",
+        git_commit=git_commit,
+        packages=packages,
+    )
 
 
 def open_study(
@@ -176,13 +176,13 @@ def open_study(
     observers: Sequence[StudyObserver] = (),
     max_failures: int = 0,
     storage: BaseStorage | None = None,
-) -> Conductor:
+) -> StudyRunner:
     """Take a study up where its ledger leaves it, as each process does; nothing runs yet.
 
     Args:
         folder: The study's, after `begin_study`.
-        limits: Of the study.
-        observers: Told of each new line.
+        limits: The study's limits.
+        observers: Called with each new line.
         max_failures: Workers that a trial may lose before it fails.
         storage: Optuna's; in memory by default.
 
@@ -190,19 +190,12 @@ def open_study(
         To be closed, and its ledger after it.
     """
     state = fold(read_events(folder / LEDGER_FILE))
-    study = restore_study(state.definition["study"])
-    source = _source_of(study, state, storage or InMemoryStorage())
-    conductor = Conductor(study, Ledger(folder / LEDGER_FILE), state, source, limits, observers, max_failures)
-    conductor.open(pid=1, host="here")
-    return conductor
-
-
-def _source_of(study: Study, state: StudyState, storage: BaseStorage) -> TrialSource:
-    if isinstance(study.plan, AblationPath):
-        return PathTrials(study.plan)
-    if isinstance(study.plan, Search) and study.is_sampled:
-        return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage), state)
-    return ListedTrials(study)
+    study = restore_study(state.definition.study)
+    storage = storage or InMemoryStorage()
+    source = build_source(study.plan, state, lambda plan: Suggestions(plan, study.name, storage))
+    runner = StudyRunner(study, Ledger(folder / LEDGER_FILE), state, source, limits, observers, max_failures)
+    runner.open(SessionOpened(pid=1, host="here"))
+    return runner
 
 
 def run_study(
@@ -212,7 +205,7 @@ def run_study(
     n_workers: int = 1,
     limits: Limits | None = None,
 ) -> StudyState:
-    """Run a study, or go on with it where the folder has its ledger.
+    """Run a study, or resume it where the folder has its ledger.
 
     Args:
         study: What is asked.
@@ -220,19 +213,19 @@ def run_study(
         report: Says what trials report; `SimulatedTraining` for as many epochs as the base config has at most
             by default.
         n_workers: Trials that run side by side.
-        limits: Of the study.
+        limits: The study's limits.
 
     Returns:
-        The study as its ledger tells it.
+        The study as its ledger records it.
     """
     if not (folder / LEDGER_FILE).is_file():
         begin_study(study, folder)
     with held(folder):
-        conductor = open_study(folder, limits)
+        runner = open_study(folder, limits)
         try:
             training = report or SimulatedTraining(study.base.training.max_epochs)
-            SimulatedWorkers(conductor, training, n_workers).run()
+            SimulatedWorkers(runner, training, n_workers).run()
         finally:
-            conductor.close()
-            conductor.ledger.close()
+            runner.close()
+            runner.ledger.close()
     return fold(read_events(folder / LEDGER_FILE))

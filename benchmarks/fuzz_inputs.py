@@ -403,32 +403,48 @@ def write_bundle_of(folder: Path) -> None:
 def _write_study(folder: Path) -> None:
     from adapert.config import read_config
     from adapert.data.prepared import read_manifest
-    from adapert.records import OBJECTIVE
-    from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger
+    from adapert.records import OBJECTIVE, EndReason, TrialStatus
+    from adapert.study.engine.events import (
+        EpochReported,
+        SessionClosed,
+        SessionOpened,
+        TrialAsked,
+        TrialEnded,
+        TrialStarted,
+    )
+    from adapert.study.engine.ledger import LEDGER_FILE, Ledger
     from adapert.study.engine.requests import write_request
-    from adapert.study.plan.definition import describe_origin, describe_study
     from adapert.study.plan.recipes import build_study
+    from adapert.testing import define_study
 
     fingerprint = read_manifest(folder / "prepared")["fingerprint"]
     base = read_config(folder / "config.yaml").with_changes({"data.fingerprint": fingerprint})
     study = build_study(str(folder / "recipe.py"), base)
     place = folder / "runs" / "studies" / "own"
     ledger = Ledger(place / LEDGER_FILE)
-    origin = {"origin": describe_origin(study), "recipe": "recipe.py", "optuna_storage": ""}
-    ledger.append(
-        EventKind.STUDY, format=FORMAT, study=describe_study(study), git_commit="a", packages="b", **origin
-    )
-    ledger.append(EventKind.OPENED, pid=1, host="here")
+    ledger.append(define_study(study, "recipe.py", git_commit="a", packages="b"))
+    ledger.append(SessionOpened(pid=1, host="here"))
     for number, trial in enumerate(("001", "002", "003")):
-        asked = {"variant": "a", "seed": number, "changes": {}, "suggested": {}}
-        ledger.append(EventKind.ASKED, trial=trial, number=number, config_digest=base.digest(), **asked)
-        ledger.append(EventKind.STARTED, trial=trial)
+        asked = TrialAsked(
+            trial=trial,
+            number=number,
+            variant="a",
+            seed=number,
+            changes={},
+            suggested={},
+            config_digest=base.digest(),
+        )
+        ledger.append(asked)
+        ledger.append(TrialStarted(trial=trial))
         for epoch in (1, 2):
             metrics = {"epoch": epoch, OBJECTIVE: 0.1 * epoch}
-            said = {"host": "here", "is_over": epoch == 2, "metrics": metrics}
-            ledger.append(EventKind.REPORTED, trial=trial, epoch=epoch, **said)
-        ledger.append(EventKind.ENDED, trial=trial, status="finished", reason="epochs", message="")
-    ledger.append(EventKind.CLOSED, status="finished", message="")
+            reported = EpochReported(
+                trial=trial, epoch=epoch, host="here", is_over=epoch == 2, metrics=metrics
+            )
+            ledger.append(reported)
+        ended = TrialEnded(trial=trial, status=TrialStatus.FINISHED, reason=EndReason.EPOCHS, message="")
+        ledger.append(ended)
+    ledger.append(SessionClosed(status=TrialStatus.FINISHED, message=""))
     ledger.close()
     write_request(place, "stop", trial="001")
     write_request(place, "extend", n_trials=2, n_seeds=0)

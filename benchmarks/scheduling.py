@@ -19,8 +19,9 @@ from rich.console import Console
 
 from adapert.config import Config
 from adapert.records import IS_OVER
+from adapert.study.engine.events import EpochReported, TrialEnded, TrialStarted
 from adapert.study.engine.folders import study_folder
-from adapert.study.engine.ledger import LEDGER_FILE, EventKind, read_events
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import started_ray
@@ -168,8 +169,8 @@ def run_study(study: Study, workspace: Path) -> tuple[StudyResult, float, list[f
     quiet = _MemoryConsole(memory)
     result = launch(study, workspace, Resources(max_concurrent=AT_ONCE), Limits(), quiet)
     events = read_events(study_folder(workspace, study.name) / LEDGER_FILE)
-    starts = [event["time"] for event in events if event["event"] == EventKind.STARTED]
-    ends = [event["time"] for event in events if event["event"] == EventKind.ENDED]
+    starts = [event.time for event in events if isinstance(event, TrialStarted)]
+    ends = [event.time for event in events if isinstance(event, TrialEnded)]
     return result, ends[-1] - starts[0], memory
 
 
@@ -194,8 +195,8 @@ def measure_long(data: Path, workspace: Path) -> Measurement:
     study = Study(name="long", question="What does orchestration cost?", base=base, plan=plan)
     result, wall, _ = run_study(study, workspace)
     events = read_events(study_folder(workspace, study.name) / LEDGER_FILE)
-    reports = [event for event in events if event["event"] == EventKind.REPORTED]
-    training = sum(event["metrics"]["seconds"] for event in reports)
+    reports = [event for event in events if isinstance(event, EpochReported)]
+    training = sum(event.metrics["seconds"] for event in reports)
     n_epochs = base.training.max_epochs
     return Measurement(
         name="overhead_long",

@@ -336,7 +336,7 @@ class SearchInProgress:
         """Tell how a trial ended, where it did."""
         number, value, epoch = int(trial_id), report[OBJECTIVE], report["epoch"]
         curve = self._curves[number]
-        decision = self._rungs.judge(trial_id, epoch, value) if self._rungs else None
+        decision = self._rungs.decide(trial_id, epoch, value) if self._rungs else None
         if epoch == len(curve.reported):
             self._suggestions.tell(number, ConfigEnd(TrialState.COMPLETE, value, epoch))
             self.finished.append(Finished(self.clock(), value, curve.value))

@@ -17,7 +17,7 @@ import numpy as np
 from adapert.records import IS_OVER
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.reports import REPORTED
-from adapert.study.engine.runner import Conductor
+from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import started_ray
 from adapert.study.execution.trainable import TrialTrainable
@@ -85,7 +85,7 @@ def time_own(data: Path, folder: Path, address: str) -> tuple[list[float], int]:
     base = build_base(data, None, changes)
     study = Study(name="reports", question="What does a report cost?", base=base, plan=plan)
     seconds: list[float] = []
-    with timed(Conductor, "reported", seconds):
+    with timed(StudyRunner, "reported", seconds):
         result = launch(study, folder / "own", Resources(address=address), Limits(), QUIET)
     assert not result.n_undelivered, result.trouble
     assert not result.trouble, result.trouble

@@ -1,4 +1,4 @@
-"""The six knobs of AdaPert that studies steer."""
+"""The six hyperparameters of AdaPert that studies steer."""
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 

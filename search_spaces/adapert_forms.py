@@ -1,4 +1,4 @@
-"""The six knobs, the optimiser, the sizes, and the forms that the paper leaves open."""
+"""The six hyperparameters, the optimiser, the sizes, and the forms that the paper leaves open."""
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 

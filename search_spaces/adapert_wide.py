@@ -1,4 +1,4 @@
-"""The six knobs, the optimiser and the sizes."""
+"""The six hyperparameters, the optimiser and the sizes."""
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 

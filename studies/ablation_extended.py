@@ -1,4 +1,4 @@
-"""Every variant of the model beside the full one."""
+"""Every variant of the model next to the full one."""
 
 from typing import Any
 

@@ -20,7 +20,7 @@ def study(base: Config) -> Study:
     """Six variants, three seeds each."""
     return Study(
         name="leave_one_out",
-        question="What is each component worth beside all others?",
+        question="What is each component worth in addition to all others?",
         base=base,
         plan=Design(kind="ablation", variants=leave_one_out(COMPONENTS)),
     )

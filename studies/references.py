@@ -1,4 +1,4 @@
-"""Every reference model beside AdaPert: is it worth its training?"""
+"""Every reference model next to AdaPert: is it worth its training?"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Search the knobs, the optimiser and the sizes together with the forms of the model's parts."""
+"""Search the hyperparameters, the optimiser and the sizes together with the forms of the model's parts."""
 
 from adapert.config import Config
 from adapert.study.plan.study import Search, Study

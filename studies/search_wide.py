@@ -1,4 +1,4 @@
-"""Search the six knobs together with the optimiser and the sizes."""
+"""Search the six hyperparameters together with the optimiser and the sizes."""
 
 from adapert.config import Config
 from adapert.study.plan.study import Search, Study
@@ -9,7 +9,7 @@ def study(base: Config) -> Study:
     """TPE over thirteen fields, ASHA over epochs."""
     return Study(
         name="search_wide",
-        question="What do learning rate, regularisation and sizes add to the six knobs?",
+        question="What do learning rate, regularisation and sizes add to the six hyperparameters?",
         base=base,
         plan=Search(space=SPACE, n_trials=64),
     )

@@ -57,13 +57,13 @@ def test_a_study_runs_to_its_end_without_ray(tmp_path: Path) -> None:
         (TrialStatus.FINISHED, EndReason.EPOCHS, 8)
     ] * 2
     assert state.closed is not None
-    assert state.closed["status"] == TrialStatus.FINISHED
+    assert state.closed.status == TrialStatus.FINISHED
 
 
 def test_rungs_stop_trials_of_a_simulated_search(tmp_path: Path) -> None:
     plan = Search(space=SPACE, n_trials=12, min_epochs=1, reduction_factor=2)
     state = run_study(study_of(plan), tmp_path, n_workers=3)
-    assert len(state.records) == len(state.settled) == 12
+    assert len(state.records) == len(state.completed) == 12
     assert {record.reason for record in state.records.values()} == {EndReason.RUNG, EndReason.EPOCHS}
 
 
@@ -93,7 +93,7 @@ def test_every_recipe_s_study_runs_to_its_end(recipe: str, tmp_path: Path) -> No
     study = study.with_budget(n_trials=6) if study.is_sampled else study
     state = run_study(study, tmp_path, n_workers=4)
     assert state.closed is not None
-    assert state.closed["status"] == TrialStatus.FINISHED
+    assert state.closed.status == TrialStatus.FINISHED
     assert not state.running
     assert len(state.records) <= study.n_trials
 
@@ -103,11 +103,11 @@ def test_every_recipe_s_study_runs_to_its_end(recipe: str, tmp_path: Path) -> No
 
 def test_a_study_that_was_begun_has_one_line_and_no_trial(tmp_path: Path) -> None:
     begin_study(study_of(Design(kind="ablation", variants={"full": {}})), tmp_path)
-    assert [event["event"] for event in read_events(tmp_path / LEDGER_FILE)] == ["study"]
-    conductor = open_study(tmp_path)
-    assert conductor.state.records == {}
-    assert conductor.study.base == BASE
-    conductor.ledger.close()
+    assert [event.event for event in read_events(tmp_path / LEDGER_FILE)] == ["study"]
+    runner = open_study(tmp_path)
+    assert runner.state.records == {}
+    assert runner.study.base == BASE
+    runner.ledger.close()
 
 
 def test_workers_report_in_turn_and_a_free_one_takes_the_next_trial_at_once() -> None:

@@ -391,12 +391,11 @@ def _finish(result: "StudyResult", workspace: Path) -> None:
 def _next_words(study: "Study") -> list[str]:
     """The command that reads what a study was made for."""
     from adapert.selection.decide import SUFFIX
-    from adapert.study.plan.study import Design
 
     searched = {"search": study.name, "reevaluation": study.name.partition(SUFFIX)[0]}.get(study.plan.kind)
     if searched:
         return ["pick", searched, "--out", "best.yaml"]
-    if isinstance(study.plan, Design) and len(study.plan.variants) == 1:
+    if study.plan.form == "design" and len(study.plan.variants_changes) == 1:
         return ["predict", study.name, "GENE"]
     return ["figures", study.name]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from adapert.doctor.findings import GB, Finding, State, describe_size, ok, problem, warning
 from adapert.errors import InputError, name_some
 from adapert.files import parse_json
-from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE
 
 LOW_DISK = 5 * GB
 
@@ -176,4 +176,4 @@ def _begins_ledger(file: Path) -> bool:
             first = parse_json(lines.readline(MAX_LEDGER_LINE))
     except (OSError, ValueError):
         return False
-    return isinstance(first, dict) and first.get("event") == EventKind.STUDY and first.get("format") == FORMAT
+    return isinstance(first, dict) and first.get("event") == "study" and first.get("format") == FORMAT

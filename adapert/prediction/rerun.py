@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -23,9 +23,10 @@ from adapert.results.find import find_trial
 from adapert.results.inputs import find_data
 from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
+from adapert.study.engine.events import SessionOpened, UsedResources
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger
 from adapert.study.engine.reports import REPORTED
-from adapert.study.engine.runner import Closing, Conductor, StudyObserver
+from adapert.study.engine.runner import Closing, StudyObserver, StudyRunner
 from adapert.study.engine.sources import ListedTrials
 from adapert.study.engine.state import StudyState
 from adapert.study.engine.trial_files import trial_folder
@@ -201,14 +202,16 @@ def _tags_of(original: TrialResult, config: Config, parent: str, resources: Reso
     return tags | ({"mlflow.parentRunId": parent} if parent else {})
 
 
-class _OneTrial(Conductor):
+class _OneTrial(StudyRunner):
     """Ends its trial after as many epochs as the original had, which may have been stopped early."""
 
     def __init__(
         self, study: Study, folder: Path, n_epochs: int, max_failures: int, observer: StudyObserver
     ) -> None:
         ledger = Ledger(folder / LEDGER_FILE)
-        super().__init__(study, ledger, StudyState(), ListedTrials(study), None, [observer], max_failures)
+        super().__init__(
+            study, ledger, StudyState(), ListedTrials(study.plan), None, [observer], max_failures
+        )
         self._n_epochs = n_epochs
 
     def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
@@ -228,15 +231,21 @@ def _train(
     study = Study(name="rerun", question=question, base=config, plan=plan)
     # After a second Ctrl-C a worker may still write while the folder is removed.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        conductor = _OneTrial(study, Path(folder), n_epochs, resources.max_failures, rerun)
-        conductor.open(pid=os.getpid(), host=socket.gethostname(), resources=asdict(resources))
+        runner = _OneTrial(study, Path(folder), n_epochs, resources.max_failures, rerun)
+        runner.open(
+            SessionOpened(
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                resources=cast("UsedResources", asdict(resources)),
+            )
+        )
         try:
-            run_trials(conductor, resources)
+            run_trials(runner, resources)
         finally:
-            closing = conductor.close()
-            conductor.ledger.close()
+            closing = runner.close()
+            runner.ledger.close()
         _check_closing(closing, name)
-        (record,) = conductor.state.records.values()
+        (record,) = runner.state.records.values()
         rerun.log_files(trial_folder(Path(folder), record.trial_id))
     if record.status == TrialStatus.FAILED:
         raise RerunError(f"{name} failed when it was run again: {record.message}", closing)

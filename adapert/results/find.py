@@ -9,8 +9,9 @@ from adapert.results.ledger import LedgerResults
 from adapert.results.study import StudyResults
 from adapert.results.tracked import TrackedResults
 from adapert.results.trial import TrialResult
+from adapert.study.engine.events import TrialAsked
 from adapert.study.engine.folders import explain_unknown, study_folder, study_names
-from adapert.study.engine.ledger import LEDGER_FILE, EventKind, read_events
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.plan.study import make_printable
 from adapert.tracking.read import find_run, tag_of, tracked_names
 from adapert.tracking.read import find_studies as find_tracked_studies
@@ -89,9 +90,9 @@ def _time_asked(workspace: Path, name: str, config_digest: str) -> float | None:
     if config_digest.encode() not in ledger.read_bytes():  # a thousand times as fast as reading its lines
         return None
     times = [
-        event["time"]
+        event.time
         for event in read_events(ledger)
-        if event["event"] == EventKind.ASKED and event["config_digest"] == config_digest
+        if isinstance(event, TrialAsked) and event.config_digest == config_digest
     ]
     return min(times, default=None)
 

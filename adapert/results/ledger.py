@@ -15,8 +15,9 @@ from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE, TrialRecord, TrialStatus
 from adapert.results.study import PickRecord, StudyResults
 from adapert.results.trial import TrialResult
+from adapert.study.engine.events import EpochReported, Event, SessionOpened, TrialAsked
 from adapert.study.engine.folders import PICK_FILE, PICKED_MODEL_FOLDER
-from adapert.study.engine.ledger import LEDGER_FILE, Event, EventKind, is_held, read_events
+from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.engine.trial_files import trial_folder
 
@@ -41,29 +42,28 @@ class LedgerResults(StudyResults):
         self._events = read_events(folder / LEDGER_FILE)
         self.state = fold(self._events)
         definition = self.state.definition
-        self.question = str(definition["study"]["question"])
-        self.started_at, self.wall_seconds = float(definition["time"]), self.state.seconds
-        self.fingerprint = str(definition["study"]["base"].get("data.fingerprint", ""))
-        self.git_commit, self.packages = str(definition["git_commit"]), str(definition["packages"])
+        self.question = str(definition.study["question"])
+        self.started_at, self.wall_seconds = definition.time, self.state.seconds
+        self.fingerprint = str(definition.study["base"].get("data.fingerprint", ""))
+        self.git_commit, self.packages = definition.git_commit, definition.packages
         self.run_id = self.state.run_ids.get("", "")
 
     @property
     def design(self) -> str:
         """What it was made for."""
-        return str(self.state.definition["study"]["plan"]["kind"])
+        return str(self.state.definition.study["plan"]["kind"])
 
     @property
     def status(self) -> str:
         """Where it stands."""
         if self.state.closed is not None:
-            return str(self.state.closed["status"])
+            return str(self.state.closed.status)
         return str(TrialStatus.RUNNING if is_held(self.folder) else TrialStatus.INTERRUPTED)
 
     @property
     def origin(self) -> Mapping[str, Any]:
         """Fingerprints of its code and packages."""
-        origin: Mapping[str, Any] = self.state.definition["origin"]
-        return origin
+        return self.state.definition.origin
 
     @property
     def code_diff(self) -> str:
@@ -96,19 +96,18 @@ class LedgerResults(StudyResults):
 
     def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Read what trials reported epoch by epoch."""
-        reports: dict[str, list[Event]] = {trial.trial_id: [] for trial in self.trials}
+        reports: dict[str, list[EpochReported]] = {trial.trial_id: [] for trial in self.trials}
         for event in self._events:
-            if event["event"] == EventKind.REPORTED:
-                reports[event["trial"]].append(event)
+            if isinstance(event, EpochReported):
+                reports[event.trial].append(event)
         rows = [
-            (f"{self.name}/{trial}", metric, event["epoch"], event["metrics"][metric])
+            (f"{self.name}/{trial}", metric, event.epoch, event.metrics[metric])
             for trial, of_trial in reports.items()
             for metric in metrics
             for event in of_trial
-            if metric in event["metrics"]
+            if metric in event.metrics
         ]
-        frame = pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
-        return frame.astype({"value": float})  # the ledger writes null for NaN
+        return pd.DataFrame(rows, columns=["run", "metric", "epoch", "value"])
 
     def file(self, trial: TrialResult, name: str) -> AbstractContextManager[Path]:
         """Give the path of a file that a trial left."""
@@ -127,7 +126,7 @@ class LedgerResults(StudyResults):
 
     @cached_property
     def _base(self) -> Config:
-        return build_config(self.state.definition["study"]["base"])
+        return build_config(self.state.definition.study["base"])
 
     def _result_of(
         self, record: TrialRecord, config_digest: str, resources: Mapping[str, Any]
@@ -164,8 +163,9 @@ def _asked_of(events: Sequence[Event]) -> dict[str, tuple[str, Mapping[str, Any]
     resources: Mapping[str, Any] = {}
     asked: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for event in events:
-        if event["event"] == EventKind.OPENED:
-            resources = event.get("resources", {})
-        elif event["event"] == EventKind.ASKED:
-            asked[event["trial"]] = event["config_digest"], resources
+        match event:
+            case SessionOpened():
+                resources = event.resources
+            case TrialAsked():
+                asked[event.trial] = event.config_digest, resources
     return asked

@@ -208,8 +208,8 @@ def _retrain(
     else:
         named = replace(named, base=named.base.with_changes({"data.path": str(place)}))
         ledger = study_folder(workspace, study) / LEDGER_FILE
-        session = fold(read_events(ledger)).session if ledger.exists() else {}
-        restored = restore_resources(session.get("resources", {}), resources)
+        had = fold(read_events(ledger)).resources if ledger.exists() else {}
+        restored = restore_resources(had, resources)
         result = launch(named, workspace, restored, Limits(), console)
     if not _have_ended(result.records, result.n_asked):
         cause = f" {result.closing.message}" if result.closing.message else ""
@@ -228,7 +228,7 @@ def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, bool]:
         ledger = study_folder(workspace, name) / LEDGER_FILE
         if not ledger.exists():
             break
-        begun = restore_study(fold(read_events(ledger)).definition["study"])
+        begun = restore_study(fold(read_events(ledger)).definition.study)
         if _identify_trials(wanted) <= _identify_trials(begun):
             return begun, True
     return replace(wanted, name=name), False
@@ -242,7 +242,7 @@ def _identify_trials(study: Study) -> set[tuple[str, int]]:
 def _is_done(workspace: Path, name: str) -> bool:
     """Whether all its trials have ended: their numbers stay, even if code and data have changed since."""
     state = fold(read_events(study_folder(workspace, name) / LEDGER_FILE))
-    n_asked = count_asked(restore_study(state.definition["study"]), state)
+    n_asked = count_asked(restore_study(state.definition.study), state)
     return _have_ended(state.records.values(), n_asked)
 
 

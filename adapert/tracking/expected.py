@@ -1,14 +1,23 @@
 """What MLflow should have of a study by its ledger: a run for the study, and one for each trial."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from adapert.records import EndReason, Tag, TrialRecord, TrialStatus
-from adapert.study.engine.ledger import Event, EventKind
+from adapert.study.engine.events import (
+    EpochReported,
+    Event,
+    RunTracked,
+    SessionClosed,
+    SessionOpened,
+    StudyDefined,
+    TrialAsked,
+    TrialEnded,
+    TrialLine,
+)
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.study import Search, Study
+from adapert.study.plan.study import Study
 from adapert.tracking.summary import best_finished, describe_state, summarize_state
 
 STUDY = ""
@@ -74,9 +83,8 @@ def expect_runs(study: Study, events: Iterable[Event]) -> dict[str, ExpectedRun]
     for event in events:
         state.see(event)
         _expect(study, event, state, runs)
-        if event["event"] != EventKind.TRACKED:
-            trial = event.get("trial") or STUDY
-            runs[trial if trial in runs else STUDY].n_lines += 1
+        if not isinstance(event, RunTracked):
+            runs[event.trial if isinstance(event, TrialLine) else STUDY].n_lines += 1
     return runs
 
 
@@ -98,13 +106,26 @@ def expect_changes(study: Study, event: Event, state: StudyState) -> list[Expect
 
 
 def _expect(study: Study, event: Event, state: StudyState, runs: "ExpectedRuns") -> None:
-    if expectation := _EXPECTATIONS.get(EventKind(event["event"])):
-        expectation(study, event, state, runs)
+    match event:
+        case StudyDefined():
+            _expect_study(study, event, runs)
+        case TrialAsked():
+            _expect_asked(study, event, state, runs)
+        case EpochReported():
+            values = event.metrics | {"total_seconds": state.records[event.trial].seconds}
+            runs[event.trial].points.append((values, event.epoch, event.time))
+        case TrialEnded():
+            _expect_ended(event, state, runs)
+        case SessionOpened():
+            for trial in (STUDY, *(record.trial_id for record in state.running)):
+                runs[trial].reopen()
+        case SessionClosed():
+            _expect_closed(event, state, runs)
 
 
 def _trial_tags(study: Study, state: StudyState, record: TrialRecord, config_digest: str) -> dict[str, str]:
     # What a trial's numbers may depend on besides config, data and code.
-    resources = state.session.get("resources", {})
+    resources = state.resources
     machine = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
     return _shared_tags(study, state.definition) | {
         Tag.KIND: "trial",
@@ -118,11 +139,11 @@ def _trial_tags(study: Study, state: StudyState, record: TrialRecord, config_dig
     }
 
 
-def _shared_tags(study: Study, definition: Mapping[str, Any]) -> dict[str, str]:
+def _shared_tags(study: Study, definition: StudyDefined) -> dict[str, str]:
     return {
         Tag.STUDY: study.name,
-        Tag.GIT_COMMIT: definition["git_commit"],
-        Tag.VERSIONS: definition["packages"],
+        Tag.GIT_COMMIT: definition.git_commit,
+        Tag.VERSIONS: definition.packages,
     }
 
 
@@ -134,7 +155,7 @@ class ExpectedRuns(dict[str, ExpectedRun]):
         return self.setdefault(trial, ExpectedRun(trial, "", 0.0, {}))
 
 
-def _expect_study(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
+def _expect_study(study: Study, event: StudyDefined, runs: ExpectedRuns) -> None:
     tags = _shared_tags(study, event) | {
         Tag.KIND: "study",
         Tag.DESIGN: study.plan.kind,
@@ -142,61 +163,39 @@ def _expect_study(study: Study, event: Event, state: StudyState, runs: ExpectedR
         Tag.STATUS: TrialStatus.RUNNING,
         Tag.DATA_FINGERPRINT: study.base.data.fingerprint,
     }
-    runs[STUDY] = ExpectedRun(STUDY, study.name, event["time"], tags)
+    runs[STUDY] = ExpectedRun(STUDY, study.name, event.time, tags)
 
 
-def _expect_asked(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
-    record = state.records[event["trial"]]
-    is_search = isinstance(study.plan, Search)
+def _expect_asked(study: Study, event: TrialAsked, state: StudyState, runs: ExpectedRuns) -> None:
+    record = state.records[event.trial]
+    is_search = study.plan.form == "search"
     runs[record.trial_id] = ExpectedRun(
         trial=record.trial_id,
         name=f"{study.name} {record.trial_id}" if is_search else f"{record.variant} seed {record.seed}",
-        at=event["time"],
-        tags=_trial_tags(study, state, record, event["config_digest"]),
+        at=event.time,
+        tags=_trial_tags(study, state, record, event.config_digest),
         changes=record.changes,
     )
 
 
-def _expect_reported(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
-    # JSON has no NaN: the ledger writes null.
-    values = {name: math.nan if value is None else value for name, value in event["metrics"].items()}
-    values["total_seconds"] = state.records[event["trial"]].seconds
-    runs[event["trial"]].points.append((values, event["epoch"], event["time"]))
-
-
-def _expect_ended(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
-    record, run = state.records[event["trial"]], runs[event["trial"]]
-    run.points.append(({"total_seconds": record.seconds}, record.n_epochs, event["time"]))
+def _expect_ended(event: TrialEnded, state: StudyState, runs: ExpectedRuns) -> None:
+    record, run = state.records[event.trial], runs[event.trial]
+    run.points.append(({"total_seconds": record.seconds}, record.n_epochs, event.time))
     tags: dict[str, str] = {
         Tag.MESSAGE: record.message,
         Tag.REASON: str(record.reason),
         Tag.HOST: record.host,
     }
-    run.end(record.status, tags, event["time"], record.reason)
+    run.end(record.status, tags, event.time, record.reason)
 
 
-def _expect_opened(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
-    for trial in (STUDY, *(record.trial_id for record in state.running)):
-        runs[trial].reopen()
-
-
-def _expect_closed(study: Study, event: Event, state: StudyState, runs: ExpectedRuns) -> None:
+def _expect_closed(event: SessionClosed, state: StudyState, runs: ExpectedRuns) -> None:
     for record in state.running:
-        runs[record.trial_id].end(TrialStatus.INTERRUPTED, {}, event["time"])
+        runs[record.trial_id].end(TrialStatus.INTERRUPTED, {}, event.time)
     run, best = runs[STUDY], best_finished(state)
-    tags: dict[str, str] = {Tag.MESSAGE: event["message"], NOTE: describe_state(state)}
+    tags: dict[str, str] = {Tag.MESSAGE: event.message, NOTE: describe_state(state)}
     run.changes = None if best is None else best.changes
-    run.points.append((summarize_state(state), 0, event["time"]))
+    run.points.append((summarize_state(state), 0, event.time))
     if best is not None:
         tags["best_trial"] = best.trial_id
-    run.end(TrialStatus(event["status"]), tags, event["time"])
-
-
-_EXPECTATIONS = {
-    EventKind.STUDY: _expect_study,
-    EventKind.OPENED: _expect_opened,
-    EventKind.ASKED: _expect_asked,
-    EventKind.REPORTED: _expect_reported,
-    EventKind.ENDED: _expect_ended,
-    EventKind.CLOSED: _expect_closed,
-}
+    run.end(event.status, tags, event.time)

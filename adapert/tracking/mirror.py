@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from adapert.config import build_config
 from adapert.errors import InputError
 from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag
+from adapert.study.engine.events import Event, TrialAsked
 from adapert.study.engine.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
-from adapert.study.engine.ledger import Event
-from adapert.study.engine.state import StudyState
-from adapert.study.plan.study import Design, Study
+from adapert.study.engine.state import StudyState, fold
+from adapert.study.plan.study import Study
 from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_changes, expect_runs
 from adapert.tracking.runs import (
     BEST_CONFIG_FILE,
@@ -98,7 +98,7 @@ class Mirror:
         made = [*self._of_creation(parent, found.get(STUDY))]
         rest = [
             *self._of_content(parent, found.get(STUDY)),
-            *self._of_origin(parent, events[0].get("origin", {}), found.get(STUDY)),
+            *self._of_origin(parent, fold(events[:1]).definition.origin, found.get(STUDY)),
             *self._of_best(parent, found.get(STUDY)),
             *self._of_evaluations(events, found.get(STUDY)),
             *self._of_shown(found.get(STUDY)),
@@ -131,7 +131,7 @@ class Mirror:
         for run in expect_changes(self._study, event, state):
             if run.name:
                 jobs += self._of_creation(run, None)
-                jobs += self._of_origin(run, event.get("origin", {}), None) if run.trial == STUDY else ()
+                jobs += self._of_origin(run, state.definition.origin, None) if run.trial == STUDY else ()
             elif not run.points and run.ended_at is None:
                 jobs.append(partial(self._runs.reopen, run.trial))
             else:
@@ -214,7 +214,7 @@ class Mirror:
 
     def _of_evaluations(self, events: Sequence[Event], found: "Run | None") -> Iterator[Job]:
         """Evaluations of the study's configs whose process ended between their files and MLflow."""
-        digests = {event["config_digest"] for event in events if "config_digest" in event}
+        digests = {event.config_digest for event in events if isinstance(event, TrialAsked)}
         evaluations = self._folder.parents[1] / "evaluations"
         n_openings = 0
         for folder in sorted(evaluations.glob("*/")):
@@ -282,7 +282,7 @@ def _is_same(value: float, other: float | None) -> bool:
 
 def _read_opened(folder: Path, study: Study, digests: set[str]) -> Mapping[str, Any] | None:
     """What an evaluation opened; None where it is not of this study, or not written whole."""
-    if isinstance(study.plan, Design) and study.plan.kind == "reevaluation":
+    if study.plan.kind == "reevaluation":
         return None  # its configs are those of the study that was searched
     try:
         record = json.loads((folder / EVALUATION_FILES[-1]).read_text(encoding="utf-8"))

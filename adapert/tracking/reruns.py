@@ -10,7 +10,7 @@ import pandas as pd
 from adapert.config import Config
 from adapert.csv_files import write_csv
 from adapert.records import Tag
-from adapert.study.engine.ledger import Event, EventKind
+from adapert.study.engine.events import EpochReported, Event
 from adapert.study.engine.state import StudyState
 from adapert.tracking.expected import NOTE
 from adapert.tracking.provenance import git_commit, package_versions
@@ -34,13 +34,13 @@ class Rerun:
         self._client, self.run_id = client, run_id
         self._waiting: list[Metric] = []
 
-    def saw(self, event: Event, state: StudyState) -> None:
+    def on_event(self, event: Event, state: StudyState) -> None:
         """Log what an epoch reported, with the next one where the store does not answer."""
         from mlflow.entities import Metric
 
-        if event["event"] == EventKind.REPORTED:
-            at, step = round(event["time"] * 1000), event["epoch"]
-            self._waiting += [Metric(name, value, at, step) for name, value in event["metrics"].items()]
+        if isinstance(event, EpochReported):
+            at = round(event.time * 1000)
+            self._waiting += [Metric(name, value, at, event.epoch) for name, value in event.metrics.items()]
             with suppress(Exception):  # whatever a store raises: training goes on without it
                 self._deliver()
 

@@ -20,7 +20,8 @@ from adapert.records import (
     Tag,
     TrialStatus,
 )
-from adapert.study.engine.ledger import EventKind, Ledger
+from adapert.study.engine.events import RunTracked
+from adapert.study.engine.ledger import Ledger
 from adapert.tracking.expected import STUDY
 from adapert.tracking.read import PAGE_SIZE, open_client, study_run
 
@@ -184,7 +185,7 @@ class Runs:
     def _name(self, trial_id: str, run_id: str) -> None:
         if self._run_ids.get(trial_id) != run_id:
             self._run_ids[trial_id] = run_id
-            self._ledger.append(EventKind.TRACKED, trial=trial_id, run=run_id)
+            self._ledger.append(RunTracked(trial=trial_id, run=run_id))
 
     def create(self, trial_id: str, name: str, tags: Mapping[str, str], at: float) -> None:
         """Create a run, unless the store has it.

@@ -34,12 +34,12 @@ def summarize_state(state: StudyState) -> dict[str, float]:
 
 def describe_state(state: StudyState) -> str:
     """Tell in Markdown what was asked and what came of it."""
-    lines = [escape_markdown(state.definition["study"]["question"]), ""]
+    lines = [escape_markdown(state.definition.study["question"]), ""]
     counts = Counter(record.status for record in state.records.values())
     ends = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     lines += [f"{ends or 'no trial yet'}; {state.trial_hours:.2f} trial-hours."]
-    if state.closed and state.closed["message"]:
-        lines += ["", escape_markdown(state.closed["message"])]
+    if state.closed and state.closed.message:
+        lines += ["", escape_markdown(state.closed.message)]
     best = best_finished(state)
     if best is not None:
         lines += [

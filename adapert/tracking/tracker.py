@@ -15,14 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapert.files import write_whole
-from adapert.study.engine.ledger import Event, EventKind, Ledger, read_events
-from adapert.study.engine.state import StudyState
+from adapert.study.engine.events import Event, RunTracked, StudyDefined
+from adapert.study.engine.ledger import Ledger, read_events
+from adapert.study.engine.state import StudyState, fold
 from adapert.study.plan.study import Study
 from adapert.tracking.mirror import Delivery, Job, Mirror, Models
 from adapert.tracking.runs import Connect, NotYetError, Runs, is_lasting
 
 DELIVERED_FILE = "delivered.json"
-"""Next to the ledger: how many of its lines, apart from `EventKind.TRACKED`, MLflow has."""
+"""Next to the ledger: how many of its lines, apart from `RunTracked`, MLflow has."""
 
 RETRY_SECONDS = 1.0, 60.0
 """Wait before trying an unreachable store again: at first, and at most."""
@@ -59,8 +60,8 @@ class Tracker:
         """
         self._ledger, self._folder = ledger, ledger.path.parent
         self._n_delivered, self._n_lines = read_delivered(self._folder), count_lines(events)
-        is_new = all(event["event"] == EventKind.STUDY for event in events)
-        run_ids = {event["trial"]: event["run"] for event in events if event["event"] == EventKind.TRACKED}
+        is_new = all(isinstance(event, StudyDefined) for event in events)
+        run_ids = {event.trial: event.run for event in events if isinstance(event, RunTracked)}
         self._runs = Runs(connect, ledger, run_ids, is_new)
         self._mirror = Mirror(study, self._runs, self._folder, models)
         self._jobs: deque[list[Job]] = deque()
@@ -75,15 +76,13 @@ class Tracker:
         self.refused: list[str] = []
         self.trouble = ""
         if is_new:
-            state = StudyState()
-            state.see(events[0])
             self._missing = deque()
-            self._jobs.append(self._mirror.deliver_line(events[0], state))
+            self._jobs.append(self._mirror.deliver_line(events[0], fold(events[:1])))
         # A daemon: a store that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._write, name="mlflow-writer", daemon=True)
         self._thread.start()
 
-    def saw(self, event: Event, state: StudyState) -> None:
+    def on_event(self, event: Event, state: StudyState) -> None:
         """Queue what a line means for MLflow."""
         with self._came:
             self._jobs.append(self._mirror.deliver_line(event, state))
@@ -247,4 +246,4 @@ def count_waiting(folder: Path, events: Sequence[Event]) -> int:
 
 def count_lines(events: Sequence[Event]) -> int:
     """Lines that mean something for MLflow."""
-    return sum(event["event"] != EventKind.TRACKED for event in events)
+    return sum(not isinstance(event, RunTracked) for event in events)

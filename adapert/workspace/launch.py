@@ -18,14 +18,15 @@ from adapert.errors import InputError, first_line, format_count
 from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE
 from adapert.results.inputs import find_data
+from adapert.study.engine.events import StudyDefined
 from adapert.study.engine.folders import study_folder
-from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, EventKind, Ledger, held, read_events
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.search import Owner, check_owner, open_storage
 from adapert.study.engine.state import fold
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.definition import describe_origin, describe_study
-from adapert.study.plan.study import AblationPath, Design, Study
+from adapert.study.plan.study import Study
 from adapert.tracking.provenance import code_diff, git_commit, package_versions
 from adapert.tracking.read import has_trials
 from adapert.tracking.store import ADDRESS_FILE, name_store, open_store, tracking_uri
@@ -75,13 +76,13 @@ def check_new(study: Study, workspace: Path) -> None:
         named = f"{study.name} --workspace {shlex.quote(str(workspace))}"
         raise InputError(
             f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}'. "
-            f"Launch under another --name, or go on: adapert resume {named}, or add to it: adapert extend "
+            f"Launch under another --name, or continue: adapert resume {named}, or add to it: adapert extend "
             f"{named}"
         )
 
 
 def is_begun(study: Study, workspace: Path) -> bool:
-    """Whether the workspace has this very study, so that it can be gone on with.
+    """Whether the workspace has this very study, so that it can be resumed.
 
     Raises:
         InputError: It has another of this name.
@@ -89,7 +90,7 @@ def is_begun(study: Study, workspace: Path) -> bool:
     ledger = study_folder(workspace, study.name) / LEDGER_FILE
     if not ledger.exists():
         return False
-    begun = fold(read_events(ledger)).definition["study"]
+    begun = fold(read_events(ledger)).definition.study
     # Wherever its data lie now: their fingerprint says whether they are the same.
     if _placeless(begun) != _placeless(json.loads(json.dumps(describe_study(study)))):
         raise InputError(
@@ -108,15 +109,14 @@ def check_data(study: Study, data: Path) -> None:
     """Refuse data that a study's trials cannot be trained on, before any of them is spent.
 
     Args:
-        study: Whose configs would be trained.
+        study: The study to be trained.
         data: Folder of the prepared data set, which may have moved since the study was defined.
 
     Raises:
         InputError: The data set is damaged, or has no cells and a config has ``data.control: "cell"``.
     """
     dataset = read_prepared(data)
-    changes = study.plan.variants.values() if isinstance(study.plan, Design) else [{}]
-    configs = [study.base.with_changes(change) for change in changes]
+    configs = [study.base.with_changes(changes) for changes in study.plan.variants_changes]
     if dataset.manifest["kind"] == "responses" and any(config.data.control == "cell" for config in configs):
         raise InputError(
             "data.control 'cell' needs single cells, but the data set was prepared from responses. "
@@ -158,7 +158,7 @@ def launch(
         limits: When it ends early.
         console: Where progress is shown.
         stores: Other than the workspace's own.
-        recipe: That the study was built by, to be compared when it is gone on with.
+        recipe: That the study was built by, to be compared when it is resumed.
 
     Raises:
         InputError: A study of this name exists in the workspace or in MLflow, its data are damaged, or a
@@ -194,20 +194,20 @@ def _launch(
     folder = study_folder(workspace, study.name)
     if stores.optuna_storage and study.is_sampled:
         check_owner(study.name, _open_storage(stores.optuna_storage, folder), Owner(str(folder)))
-    definition = {
-        "format": FORMAT,
-        "study": describe_study(study),
-        "origin": describe_origin(study),
-        "recipe": recipe,
-        "optuna_storage": stores.optuna_storage,
-        "git_commit": git_commit(),
-        "packages": package_versions(),
-    }
+    definition = StudyDefined(
+        format=FORMAT,
+        study=describe_study(study),
+        origin=describe_origin(study),
+        recipe=recipe,
+        optuna_storage=stores.optuna_storage,
+        git_commit=git_commit(),
+        packages=package_versions(),
+    )
     with held(folder):
         if diff := code_diff():
             write_whole(folder / CODE_DIFF_FILE, diff)
         ledger = Ledger(folder / LEDGER_FILE)
-        ledger.append(EventKind.STUDY, **definition)
+        ledger.append(definition)
         ledger.close()
         try:
             return operate(folder, resources, limits, console, lambda: store)
@@ -292,19 +292,6 @@ def print_plan(study: Study, seconds: float, console: Console) -> None:
         f"{format_count(study.n_trials, 'trial')} of at most "
         f"{format_count(study.base.training.max_epochs, 'epoch')}"
     )
-    if isinstance(study.plan, Design):
-        seeds = format_count(study.plan.n_seeds, "seed")
-        console.print(f"{format_count(len(study.plan.variants), 'variant')} x {seeds}:")
-        for name, changes in study.plan.variants.items():
-            described = ", ".join(f"{field} = {value}" for field, value in changes.items())
-            console.print(f"  {name}: {described or 'no change'}", soft_wrap=True, markup=False)
-    elif isinstance(study.plan, AblationPath):
-        seeds = format_count(study.plan.n_seeds, "seed")
-        console.print(f"{format_count(study.plan.n_configs, 'config')} x {seeds}, from:")
-        for field, value in study.plan.start.items():
-            console.print(f"  {field}: {value} to {study.base.flat()[field]}", soft_wrap=True, markup=False)
-    else:
-        console.print(f"sampler {study.plan.sampler}, seed {study.plan.seed}, over:")
-        for name, distribution in study.plan.space.items():
-            console.print(f"  {name}: {distribution}", soft_wrap=True, markup=False)
+    for line in study.plan.describe(study.base):
+        console.print(line, soft_wrap=True, markup=False)
     console.print(f"at most about {format_seconds(seconds)}, by a probe of {PROBE_EPOCHS} epochs")

@@ -11,7 +11,7 @@ from rich.text import Text
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
-from adapert.study.engine.ledger import Event, EventKind
+from adapert.study.engine.events import Event, TrialEnded, WorkerLost
 from adapert.study.engine.state import StudyState, count_asked
 from adapert.study.plan.study import Study
 
@@ -46,14 +46,14 @@ class Progress:
         if self.console.is_terminal:
             self.live.stop()
 
-    def saw(self, event: Event, state: StudyState) -> None:
+    def on_event(self, event: Event, state: StudyState) -> None:
         """Print a line for a trial that ended where nothing is drawn live, and every failure's sentence."""
         self.state = state
-        if event["event"] == EventKind.LOST:
-            self.console.print(f"{event['trial']} lost its worker and goes on in another.", soft_wrap=True)
-        if event["event"] != EventKind.ENDED:
+        if isinstance(event, WorkerLost):
+            self.console.print(f"{event.trial} lost its worker and continues in another.", soft_wrap=True)
+        if not isinstance(event, TrialEnded):
             return
-        record = state.records[event["trial"]]
+        record = state.records[event.trial]
         if not self.console.is_terminal:
             line = f"{self.summary()} | {record.variant} seed {record.seed}: {describe(record)}"
             self.console.print(line, soft_wrap=True, markup=False)

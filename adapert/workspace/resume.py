@@ -1,4 +1,4 @@
-"""Go on with a study that exists: resume, extend, stop it, and deliver what waits for MLflow."""
+"""Continue a study that exists: resume, extend, stop it, and deliver what waits for MLflow."""
 
 import json
 import logging
@@ -16,15 +16,16 @@ from adapert.errors import InputError, name_some
 from adapert.prediction.logged import PickedModels
 from adapert.records import TrialStatus
 from adapert.results.inputs import find_data
+from adapert.study.engine.events import ChangesAccepted, Event, SessionClosed, StudyExtended
 from adapert.study.engine.folders import find_study
-from adapert.study.engine.ledger import LEDGER_FILE, Event, EventKind, Ledger, held, is_held, read_events
+from adapert.study.engine.ledger import LEDGER_FILE, Ledger, held, is_held, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.requests import has_requests, read_requests, write_request
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.execution.resources import restore_resources
-from adapert.study.plan.definition import describe_origin, describe_study, find_changes, restore_study
+from adapert.study.plan.definition import describe_origin, find_changes, restore_study
 from adapert.study.plan.recipes import build_study
-from adapert.study.plan.study import AblationPath, Design, Search, Study
+from adapert.study.plan.study import BUDGET_OPTIONS, Study
 from adapert.tracking.store import open_store
 from adapert.tracking.tracker import Tracker
 from adapert.workspace.launch import check_data
@@ -32,10 +33,8 @@ from adapert.workspace.session import StudyResult, operate
 
 _LOGGER = logging.getLogger(__name__)
 
-_VARIED = {Search: "space", Design: "variants", AblationPath: "start"}
-"""Kind of plan to the field that says what its trials vary."""
-
-_VARIED_WORDS = {Search: "another search space", Design: "other variants", AblationPath: "another start"}
+_VARIED_WORDS = {"space": "a different search space", "variants": "other variants", "start": "another start"}
+"""Field of a plan to what has changed where its recipe has."""
 
 TAKEN_SECONDS = 10.0
 """How long a request waits for the process that runs a study to take it up."""
@@ -50,16 +49,16 @@ def resume(
     is_accepted: bool = False,
     data: Path | None = None,
 ) -> StudyResult:
-    """Go on with a study where its ledger leaves it.
+    """Continue a study where its ledger ends.
 
     Args:
-        workspace: Of the study.
-        name: Of the study.
+        workspace: The study's workspace.
+        name: The study's name.
         console: Where progress is shown.
-        resources: Fields of `Resources` to have anew; the others are as they were.
-        limits: Fields of `Limits`, likewise.
-        is_accepted: Whether to go on although code, data or recipe have changed.
-        data: Where its data set lies, where it is not found by itself.
+        resources: Fields of `Resources` to change; the others stay as they were.
+        limits: Fields of `Limits` to change.
+        is_accepted: Whether to continue although code, data or recipe have changed.
+        data: Path of its data set, where it is not found automatically.
 
     Raises:
         InputError: No such study or data set, another process runs it, something has changed, its data are
@@ -70,11 +69,11 @@ def resume(
         state = fold(read_events(folder / LEDGER_FILE))
         place = _find_data(state, workspace, data)
         _check_unchanged(state, folder, place, is_accepted)
-        check_data(restore_study(state.definition["study"]), place)
+        check_data(restore_study(state.definition.study), place)
         return operate(
             folder,
-            restore_resources(state.session.get("resources", {}), resources),
-            _restore_limits(state.session.get("limits", {}), limits),
+            restore_resources(state.resources, resources),
+            _restore_limits(state.limits, limits),
             console,
             partial(open_store, workspace),
             place,
@@ -92,16 +91,16 @@ def extend(
 ) -> StudyResult | None:
     """Add trials to a search, or seeds to a design, and run them.
 
-    The same extension goes on where it was killed or interrupted, or while another process runs it; nothing
-    is added twice unless that is asked for.
+    The same extension continues where it was killed or interrupted, or while another process runs it;
+    nothing is added twice unless that is asked for.
 
     Args:
-        workspace: Of the study.
-        name: Of the study.
+        workspace: The study's workspace.
+        name: The study's name.
         console: Where progress is shown.
         n_trials: Of a search: more configs.
         n_seeds: Of a design: more seeds of each variant.
-        data: Where its data set lies, where it is not found by itself.
+        data: Path of its data set, where it is not found automatically.
         is_again: Whether to add as many once more although the same extension is not done yet.
 
     Returns:
@@ -113,14 +112,14 @@ def extend(
     folder = find_study(workspace, name)
     events = read_events(folder / LEDGER_FILE)
     state = fold(events)
-    _check_extension(restore_study(state.definition["study"]), n_trials, n_seeds)
+    _check_extension(restore_study(state.definition.study), n_trials, n_seeds)
     is_running = is_held(folder)
     if not is_running:  # else a request would wait that was refused
         _check_unchanged(state, folder, _find_data(state, workspace, data), False)
     if not is_again and _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
         _LOGGER.warning(
-            f"'{name}' was extended so before, and goes on with that: nothing is added twice. To add as many "
-            "once more, give --again, or wait until it is done."
+            f"'{name}' was already extended by as much, and continues with that: nothing is added "
+            "twice. To add as many once more, give --again, or wait until it is done."
         )
         return None if is_running else resume(workspace, name, console, {}, {}, data=data)
     write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
@@ -175,13 +174,12 @@ def sync(workspace: Path, name: str) -> tuple[int, str]:
         state = fold(events)
         if state.session and state.closed is None:
             # When it was last seen: the time since then is nobody's work.
-            said = {
-                "status": TrialStatus.INTERRUPTED,
-                "message": "It was killed.",
-                "time": events[-1]["time"],
-            }
-            events.append(ledger.append(EventKind.CLOSED, **said))
-        study = restore_study(state.definition["study"])
+            closed = SessionClosed(
+                status=TrialStatus.INTERRUPTED, message="It was killed.", time=events[-1].time
+            )
+            ledger.append(closed)
+            events.append(closed)
+        study = restore_study(state.definition.study)
         tracker = Tracker(study, ledger, events, partial(open_store, workspace), PickedModels())
         n_waiting = tracker.close()
         ledger.close()
@@ -192,9 +190,9 @@ def _find_data(state: StudyState, workspace: Path, data: Path | None) -> Path:
     """Find a study's data set, or one of another fingerprint where it was: whether that is taken is asked."""
     if data is not None:
         return data.resolve()
-    base = restore_study(state.definition["study"]).base
-    origin = state.accepted or state.definition["origin"]
-    last = state.session.get("data") or base.data.path
+    base = restore_study(state.definition.study).base
+    origin = state.accepted or state.definition.origin
+    last = (state.session and state.session.data) or base.data.path
     expected = base.with_changes({"data.path": last, "data.fingerprint": origin["data"]})
     try:
         return find_data(expected, workspace)
@@ -205,15 +203,15 @@ def _find_data(state: StudyState, workspace: Path, data: Path | None) -> Path:
 
 
 def _check_unchanged(state: StudyState, folder: Path, data: Path, is_accepted: bool) -> None:
-    study = restore_study(state.definition["study"])
-    before = {"varied": _varied(study)} | dict(state.accepted or state.definition["origin"])
+    study = restore_study(state.definition.study)
+    before = {"varied": _varied(study)} | dict(state.accepted or state.definition.origin)
     now = describe_origin(study) | {
         "data": read_manifest(data)["fingerprint"],
-        "varied": _varied_now(study, state.definition["recipe"]),
+        "varied": _varied_now(study, state.definition.recipe),
     }
     changes = find_changes(before, now)
     if before["varied"] != now["varied"]:
-        changes.append(f"recipe '{state.definition['recipe']}' now has {_VARIED_WORDS[type(study.plan)]}")
+        changes.append(f"recipe '{state.definition.recipe}' now has {_VARIED_WORDS[study.plan.varied_field]}")
     if not changes:
         return
     if not is_accepted:
@@ -223,7 +221,7 @@ def _check_unchanged(state: StudyState, folder: Path, data: Path, is_accepted: b
         )
     _LOGGER.warning(f"Accepted: {'; '.join(changes)}.")
     ledger = Ledger(folder / LEDGER_FILE)
-    ledger.append(EventKind.ACCEPTED, origin=now, changes=changes)
+    ledger.append(ChangesAccepted(origin=now, changes=changes))
     ledger.close()
 
 
@@ -236,18 +234,18 @@ def _varied_now(study: Study, recipe: str) -> Any:
 
 
 def _varied(study: Study) -> Any:
-    plan = describe_study(study)["plan"]
-    return json.loads(json.dumps(plan[_VARIED[type(study.plan)]]))
+    return json.loads(json.dumps(study.plan.to_json()[study.plan.varied_field]))
 
 
 def _check_extension(study: Study, n_trials: int | None, n_seeds: int | None) -> None:
-    if isinstance(study.plan, Design):
-        what, takes, given, other = "design", "--seeds", n_seeds, n_trials
-    elif study.is_sampled:
-        what, takes, given, other = "search", "--trials", n_trials, n_seeds
-    else:
-        what = "grid has all its points" if isinstance(study.plan, Search) else "path has all its steps"
-        raise InputError(f"A {what}, but '{study.name}' was to be extended. Launch another.")
+    what, asked = study.plan.noun, {"n_trials": n_trials, "n_seeds": n_seeds}
+    if not study.plan.extension:
+        all_of_it = "points" if what == "grid" else "steps"
+        raise InputError(
+            f"A {what} has all its {all_of_it}, but '{study.name}' was to be extended. Launch another."
+        )
+    given, takes = asked.pop(study.plan.extension), BUDGET_OPTIONS[study.plan.extension]
+    (other,) = asked.values()
     if given is None:
         raise InputError(
             f"A {what} is extended by {takes}, but '{study.name}' was given none. Add {takes} N."
@@ -260,13 +258,14 @@ def _was_left(folder: Path, events: Sequence[Event], more: Mapping[str, int | No
     """Whether the very same extension was asked for and is not done: it runs, or was left before its end."""
     if any(request == {"kind": "extend", **more} for _, request in read_requests(folder)):
         return True
-    last: Mapping[str, Any] = {}
+    last: Mapping[str, int | None] | None = None
     for event in events:
-        if event["event"] == EventKind.EXTENDED:
-            last = event
-        elif event["event"] == EventKind.CLOSED and event["status"] != TrialStatus.INTERRUPTED:
-            last = {}
-    return bool(last) and all(last.get(name) == n for name, n in more.items())
+        match event:
+            case StudyExtended():
+                last = {"n_trials": event.n_trials, "n_seeds": event.n_seeds}
+            case SessionClosed() if event.status != TrialStatus.INTERRUPTED:
+                last = None
+    return last == more
 
 
 def _is_taken(folder: Path) -> bool:

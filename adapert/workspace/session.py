@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from optuna.storages import BaseStorage
 from rich.console import Console
@@ -14,17 +15,17 @@ from rich.console import Console
 from adapert.errors import InputError, first_line
 from adapert.process import log_levels
 from adapert.records import TrialRecord, TrialStatus
+from adapert.study.engine.events import GivenLimits, SessionOpened, UsedResources
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, read_events, read_identity
 from adapert.study.engine.limits import Limits
-from adapert.study.engine.path import PathTrials
-from adapert.study.engine.runner import Closing, Conductor
+from adapert.study.engine.plans import build_source
+from adapert.study.engine.runner import Closing, StudyRunner
 from adapert.study.engine.search import Owner, Suggestions, check_owner, open_storage
-from adapert.study.engine.sources import ListedTrials, SampledTrials, TrialSource
 from adapert.study.engine.state import StudyState, count_asked, fold
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import clear_scratch, run_trials
 from adapert.study.plan.definition import restore_study
-from adapert.study.plan.study import AblationPath, Search, Study
+from adapert.study.plan.study import Search, Study
 from adapert.tracking.runs import Connect
 from adapert.tracking.tracker import Tracker
 from adapert.workspace.progress import Progress
@@ -41,8 +42,8 @@ class StudyResult:
         records: Every trial that was asked for.
         n_asked: Trials that the study asks for, at most.
         closing: Why the process left.
-        seconds: Wall time of the process.
-        trial_hours: Cost of the study, over all processes.
+        seconds: The process's wall time.
+        trial_hours: The study's cost, over all processes.
         n_undelivered: Lines that MLflow does not have yet.
         trouble: What kept MLflow from taking them, or what it refused.
     """
@@ -69,15 +70,15 @@ def operate(
     connect: Connect,
     data: Path | None = None,
 ) -> StudyResult:
-    """Go on with a study until it is done, or something ends the process's work.
+    """Run a study until it is done, or something ends the process's work.
 
     Args:
         folder: The study's, absolute, held by this process; its ledger has its first line.
         resources: What the study may use.
-        limits: Of the study.
+        limits: The study's limits.
         console: Where progress is shown.
         connect: Opens the store.
-        data: Where its data set lies now; where its ledger says if None.
+        data: Where its data set is now; where its ledger says if None.
 
     Raises:
         InputError: Ray, or the searcher's storage, cannot be had.
@@ -101,30 +102,32 @@ def _operate(
     ledger = Ledger(folder / LEDGER_FILE)
     state = fold(events)
     _LOGGER.debug(f"{len(events)} events in '{folder / LEDGER_FILE}'")
-    study = restore_study(state.definition["study"])
-    source = _build_source(study, state, folder)
+    study = restore_study(state.definition.study)
+    source = build_source(study.plan, state, lambda plan: _begin_search(plan, study, state, folder))
     tracker = Tracker(study, ledger, events, connect)
     placed = study
     if data is not None:
         placed = replace(study, base=study.base.with_changes({"data.path": str(data)}))
     progress = Progress(console, study, state)
     try:
-        conductor = Conductor(
+        runner = StudyRunner(
             placed, ledger, state, source, limits, [tracker, progress], resources.max_failures
         )
-        conductor.open(
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            resources=asdict(resources),
-            limits=asdict(limits),
-            data=placed.base.data.path,
+        runner.open(
+            SessionOpened(
+                pid=os.getpid(),
+                host=socket.gethostname(),
+                resources=cast("UsedResources", asdict(resources)),
+                limits=cast("GivenLimits", asdict(limits)),
+                data=placed.base.data.path,
+            )
         )
         try:
-            if not conductor.is_done:
+            if not runner.is_done:
                 with progress:
-                    run_trials(conductor, resources)
+                    run_trials(runner, resources)
         finally:
-            closing = conductor.close()
+            closing = runner.close()
     finally:
         n_undelivered = tracker.close()
         ledger.close()
@@ -140,15 +143,10 @@ def _operate(
     )
 
 
-def _build_source(study: Study, state: StudyState, folder: Path) -> TrialSource:
-    if isinstance(study.plan, AblationPath):
-        return PathTrials(study.plan)
-    if not study.is_sampled:
-        return ListedTrials(study)
-    assert isinstance(study.plan, Search)
+def _begin_search(plan: Search, study: Study, state: StudyState, folder: Path) -> Suggestions:
     owner = Owner(str(folder), read_identity(folder))
-    storage = _open_storage(state.definition["optuna_storage"], folder, study.name, owner)
-    return SampledTrials(study.plan, Suggestions(study.plan, study.name, storage, owner), state)
+    storage = _open_storage(state.definition.optuna_storage, folder, study.name, owner)
+    return Suggestions(plan, study.name, storage, owner)
 
 
 def _open_storage(address: str, folder: Path, name: str, owner: Owner) -> BaseStorage:
@@ -160,13 +158,13 @@ def _open_storage(address: str, folder: Path, name: str, owner: Owner) -> BaseSt
     except InputError:
         _LOGGER.warning(
             f"'{name}' in Optuna's database is another study's, such as the one that this is a copy of, and "
-            "stays as it is. This study goes on with a file of its own, rebuilt from its ledger."
+            "stays as it is. This study continues with a file of its own, rebuilt from its ledger."
         )
         return open_storage("", folder)
     except Exception as error:  # whatever SQLAlchemy or a driver raises
         _LOGGER.warning(
-            f"Optuna's database cannot be opened: {first_line(error)} The study goes on with a file, rebuilt "
-            "from its ledger. To have it in the database again, start that (its password in PGPASSWORD or "
-            "~/.pgpass) and resume."
+            f"Optuna's database cannot be opened: {first_line(error)} The study continues with a file, "
+            "rebuilt from its ledger. To have it in the database again, start that (its password in "
+            "PGPASSWORD or ~/.pgpass) and resume."
         )
         return open_storage("", folder)

@@ -22,7 +22,7 @@ class StudyStatus:
     """Where a study stands.
 
     Attributes:
-        name: Of the study.
+        name: The study's name.
         state: Its ledger, folded.
         is_running: Whether a process runs it now.
         holder: That process, or the last one: ``"pid 12 on host"``.
@@ -42,7 +42,7 @@ class StudyStatus:
         """One word for where it stands."""
         if self.is_running:
             return "running"
-        return "killed" if self.state.closed is None else str(self.state.closed["status"])
+        return "killed" if self.state.closed is None else str(self.state.closed.status)
 
 
 def read_status(workspace: Path, name: str) -> StudyStatus:
@@ -59,7 +59,7 @@ def read_status(workspace: Path, name: str) -> StudyStatus:
         state=state,
         is_running=is_held(folder),
         holder=f"pid {holder['pid']} on {holder['host']}",
-        n_asked=count_asked(restore_study(state.definition["study"]), state),
+        n_asked=count_asked(restore_study(state.definition.study), state),
         n_waiting=count_waiting(folder, events),
     )
 
@@ -133,8 +133,8 @@ def describe_status(status: StudyStatus) -> list[str]:
         f"{status.name}: {status.word} ({now}), {n_ended} of {format_count(status.n_asked, 'trial')}, "
         f"{status.state.trial_hours:.2f} trial-hours, {format_seconds(status.state.seconds)} at work"
     ]
-    if status.state.closed and status.state.closed["message"]:
-        lines.append(status.state.closed["message"])
+    if status.state.closed and status.state.closed.message:
+        lines.append(status.state.closed.message)
     if status.n_waiting and not status.is_running:
         lines.append(f"MLflow lacks {format_count(status.n_waiting, 'line')}: adapert sync {status.name}")
     return lines

@@ -169,7 +169,7 @@ def _study_lines(
         return [f"# {reading.name}: its ledger is not in this workspace, so its recipe is not known"], None
     if reading.design == "reevaluation":
         return [f"# {reading.name}: 'adapert pick' ran it"], None
-    recipe = str(reading.state.definition.get("recipe") or "")
+    recipe = reading.state.definition.recipe
     if recipe not in recipe_names() and not recipe.endswith(".py"):
         return [f"# {reading.name}: it was launched from Python, by no recipe"], None
     state = reading.state
@@ -257,7 +257,7 @@ def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
         return []
     if state is None:
         return []
-    plan = restore_study(state.definition["study"]).plan
+    plan = restore_study(state.definition.study).plan
     assert isinstance(plan, Design)
     n_configs, n_redraws = count_retrained(plan)
     options = {"top": n_configs, "fresh-seeds": plan.n_seeds, "redraws": n_redraws}
@@ -269,14 +269,14 @@ def _base_file(reading: StudyReading) -> str:
 
 
 def _base_of(state: StudyState) -> Config:
-    return build_config(state.definition["study"]["base"])
+    return build_config(state.definition.study["base"])
 
 
 def _launch_line(
     reading: StudyReading, state: StudyState, recipe: str, workspace: Path, files: Mapping[str, str]
 ) -> tuple[str, str | None]:
     """Write a study's launch, and the YAML of its base config where neither that is short nor a pick's."""
-    study, base = state.definition["study"], _base_of(state)
+    study, base = state.definition.study, _base_of(state)
     words = ["launch", recipe, "--data", reading.locate_data(base.data.path)]
     default = Config().flat()
     changed = {

@@ -69,7 +69,7 @@ def test_clock_equals_an_example_by_hand():
 @pytest.mark.usefixtures("four_full_trials")
 def test_stopped_trials_free_their_worker_at_once():
     # One worker, ten epochs, a rung at 1: trial 0 is alone there and ends at 11, when the time is used up.
-    # Two workers: trial 1 is judged behind trial 0 at time 2, trial 2 at 4, then trial 3 goes on.
+    # Two workers: trial 1 is decided behind trial 0 at time 2, trial 2 at 4, then trial 3 goes on.
     suggestions = Listed([0.5, 0.1, 0.2, 0.9])
     rungs = Rungs(1, 10, 10)
     finished = simulate(straight_problem(10), suggestions, rungs, seed=0, n_workers=2)

@@ -97,8 +97,8 @@ def test_rerun_ends_with_1_where_a_metric_differs(adapert, trained, tmp_path):
 
 @pytest.mark.parametrize(("closing", "status"), [("lose_ray", 75), ("interrupt", 130)])
 def test_rerun_ends_as_a_study_does_that_is_left(adapert, where, monkeypatch, closing, status):
-    def leave(conductor, resources):
-        getattr(conductor, closing)(*(["control service"] if status == 75 else []))
+    def leave(runner, resources):
+        getattr(runner, closing)(*(["control service"] if status == 75 else []))
 
     monkeypatch.setattr("adapert.prediction.rerun.run_trials", leave)
     assert adapert("rerun", "forms/005", *where).status == status

@@ -108,7 +108,7 @@ def test_train_runs_the_config_as_it_is_under_the_file_s_name(adapert, simulated
     (tmp_path / "mine.yaml").write_text("model: {tau: 0.7}")
 
     def operate(folder, *_):
-        study = restore_study(fold(read_events(folder / LEDGER_FILE)).definition["study"])
+        study = restore_study(fold(read_events(folder / LEDGER_FILE)).definition.study)
         finished = TrialRecord("001", 0, "full", 0, {}, status=TrialStatus.FINISHED)
         assert (study.name, study.base.model.tau, study.plan.seeds_of("full")) == ("mine", 0.7, range(2))
         return StudyResult(study, [finished], 2, Closing(TrialStatus.FINISHED), 1.0, 0.0)
@@ -357,7 +357,7 @@ def test_extend_says_that_the_running_process_goes_on_with_more(adapert, begun, 
 
 
 def test_changed_code_is_refused_until_it_is_accepted(adapert, told, begun, monkeypatch):
-    origin = begun.events[0]["origin"]
+    origin = begun.state.definition.origin
     begun.change_first(origin=origin | {"code": origin["code"] | {"adapert.config": "other"}})
     message = told("resume", "compare_parts")
     assert "the code of 'adapert.config' has changed" in message

@@ -20,6 +20,7 @@ from adapert.prediction.rerun import (
     rerun_trial,
 )
 from adapert.records import ERROR_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE, Tag, TrialStatus
+from adapert.study.engine.events import EpochReported
 from adapert.study.execution.resources import Resources
 from adapert.tracking.read import tag_of, trial_runs
 from adapert.tracking.reruns import COMPARISON_FILE, KIND, Rerun
@@ -49,13 +50,13 @@ def fill_the_disk(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def lose_ray(conductor, resources):
-    conductor.lose_ray("control service")
+def lose_ray(runner, resources):
+    runner.lose_ray("control service")
 
 
-def interrupt_after_an_epoch(conductor, resources):
-    run_here(conductor, resources, n_reports=1)
-    conductor.interrupt()
+def interrupt_after_an_epoch(runner, resources):
+    run_here(runner, resources, n_reports=1)
+    runner.interrupt()
 
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -174,7 +175,10 @@ def test_reports_that_mlflow_did_not_take_are_delivered_with_later_ones(trained,
     run = client.create_run("0")
     rerun = Rerun(client, run.info.run_id)
     for epoch in (1, 2, 3):
-        rerun.saw({"event": "reported", "time": 1.0, "epoch": epoch, "metrics": {"loss_total": 0.5}}, None)
+        metrics = {"loss_total": 0.5}
+        rerun.on_event(
+            EpochReported(trial="001", epoch=epoch, host="h", is_over=False, metrics=metrics), None
+        )
     history = client.get_metric_history(run.info.run_id, "loss_total")
     assert sorted(metric.step for metric in history) == [1, 2, 3]
 

@@ -256,7 +256,7 @@ def test_a_re_evaluation_is_launched_where_the_data_are_now(workspace, searched,
     moved = (workspace / "prepared").rename(workspace / "away")
     pick_config(workspace, "s", data=moved)
     (first, *_) = read_events(study_folder(workspace, "s_reevaluation") / LEDGER_FILE)
-    assert first["study"]["base"]["data.path"] == str(moved)
+    assert first.study["base"]["data.path"] == str(moved)
     assert len(launched) == 1
 
 

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from adapert.records import TrialStatus
+from adapert.study.engine.events import EpochReported, TrialEnded, TrialStarted, WorkerLost
 from adapert.study.engine.folders import study_folder
-from adapert.study.engine.ledger import LEDGER_FILE, EventKind, read_events
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.study import Design, Study
@@ -78,23 +79,23 @@ def test_fractions_of_gpus_let_several_trials_run_at_once(survived):
     _, events = survived
     running, most = set(), 0
     for event in events:
-        if event["event"] == EventKind.STARTED:
-            running.add(event["trial"])
-        elif event["event"] in (EventKind.ENDED, EventKind.LOST):
-            running.discard(event["trial"])
+        if isinstance(event, TrialStarted):
+            running.add(event.trial)
+        elif isinstance(event, TrialEnded | WorkerLost):
+            running.discard(event.trial)
         most = max(most, len(running))
     assert most == N_SEEDS
 
 
 def test_every_epoch_is_reported_once(survived):
     _, events = survived
-    reported = [(e["trial"], e["epoch"]) for e in events if e["event"] == EventKind.REPORTED]
+    reported = [(e.trial, e.epoch) for e in events if isinstance(e, EpochReported)]
     assert len(reported) == len(set(reported)) == N_EPOCHS * N_SEEDS
 
 
 def test_trials_that_lost_their_worker_went_on_from_a_checkpoint(survived):
     result, events = survived
-    lost = {event["trial"] for event in events if event["event"] == EventKind.LOST}
+    lost = {event.trial for event in events if isinstance(event, WorkerLost)}
     assert lost
     assert lost <= {record.trial_id for record in result.records if record.status == TrialStatus.FINISHED}
 

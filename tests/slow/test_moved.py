@@ -72,11 +72,11 @@ def test_a_project_moves_with_its_data_and_keeps_its_database_and_a_copy_leaves_
     extend = ("extend", "tiny_search", "--trials", 1, "--workspace")
     assert "Optuna's database" not in run(*extend, moved / "first runs")
     assert optuna_trials(address) == 4
-    assert "goes on with a file of its own" in run(*extend, copied / "first runs")
+    assert "continues with a file of its own" in run(*extend, copied / "first runs")
     assert optuna_trials(address) == 4
     for place in (moved, copied):
         events = read_events(place / "first runs" / "studies" / "tiny_search" / LEDGER_FILE)
-        assert fold(events).session["data"] == str(place / "data" / "prepared")
+        assert fold(events).session.data == str(place / "data" / "prepared")
         assert len(fold(events).records) == 4
         run("rerun", "tiny_search", "--workspace", place / "first runs")
     away = (moved / "data" / "prepared").rename(tmp_path / "away")

@@ -84,7 +84,7 @@ def test_sync_delivers_every_report_once_and_in_order(studied):
 def test_optuna_has_the_study_in_its_database(studied, postgres):
     ledger = studied[-1]
     study = optuna.load_study(study_name="tiny_search", storage=f"{postgres}optuna")
-    assert len(study.trials) == len(fold(read_events(ledger)).settled) == 3
+    assert len(study.trials) == len(fold(read_events(ledger)).completed) == 3
     assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
 
 
@@ -95,4 +95,4 @@ def test_a_password_of_the_searchs_storage_is_written_nowhere(studied, postgres)
     assert ledger in files
     assert [path for path in files if any(each in path.read_bytes() for each in spellings)] == []
     assert not any(each.decode() in out for each in spellings)
-    assert fold(read_events(ledger)).definition["optuna_storage"] == f"{postgres}optuna"
+    assert fold(read_events(ledger)).definition.optuna_storage == f"{postgres}optuna"

@@ -161,7 +161,7 @@ def lose(directory: Path, part: str, prepared: Path) -> Lost:
         stray.kill()
     adapert = str(Path(sys.executable).with_name("adapert"))
     words = [adapert, "resume", "tiny_search", "--workspace", str(workspace)]
-    assert read_events(ledger)[-1]["status"] == TrialStatus.FAILED
+    assert read_events(ledger)[-1].status == TrialStatus.FAILED
     resumed = subprocess.run(words, capture_output=True, text=True, env=environment)
     return Lost(process.returncode, out, left, ledger, resumed)
 

@@ -6,7 +6,8 @@ import pytest
 
 from adapert.config import Config
 from adapert.records import Tag
-from adapert.study.engine.ledger import EventKind, Ledger, read_events
+from adapert.study.engine.events import RunTracked
+from adapert.study.engine.ledger import Ledger, read_events
 from adapert.tracking.runs import (
     EVALUATION_FILES,
     MAX_METRICS,
@@ -61,7 +62,7 @@ def test_a_new_run_is_recorded_in_the_ledger(new_runs, made, workspace):
     new_runs(is_new=True).create(STUDY, "try", TAGS, at=1.5)
     (run,) = found_in(workspace)
     *_, line = read_events(made.path)
-    assert (line["event"], line["trial"], line["run"]) == (EventKind.TRACKED, STUDY, run.info.run_id)
+    assert line == RunTracked(trial=STUDY, run=run.info.run_id, time=line.time)
     assert (run.info.run_name, run.info.start_time) == ("try", 1500)
 
 

@@ -25,7 +25,8 @@ from adapert.records import (
     Tag,
     TrialStatus,
 )
-from adapert.study.engine.ledger import EventKind, Ledger
+from adapert.study.engine.events import RunTracked
+from adapert.study.engine.ledger import Ledger
 from adapert.study.engine.state import StudyState
 from adapert.tracking.runs import BEST_CONFIG_FILE
 from adapert.tracking.store import ARTIFACTS, DATABASE, name_store, open_store
@@ -185,7 +186,7 @@ def test_params_are_the_whole_config_flat(made, workspace):
 def test_metrics_have_the_step_and_the_time_of_their_line(made, workspace):
     made.opened()
     made.asked("001")
-    at = [made.reported("001", epoch, 0.1 * epoch)["time"] for epoch in (1, 2, 3)]
+    at = [made.reported("001", epoch, 0.1 * epoch).time for epoch in (1, 2, 3)]
     deliver(made, workspace)
     history = everything_in(workspace)["001"]["history"][OBJECTIVE]
     assert [(step, time) for step, time, _ in history] == [
@@ -225,7 +226,7 @@ def test_a_study_keeps_its_code_s_diff_and_fingerprints(made, workspace, tmp_pat
         name: Path(client.download_artifacts(run, name)).read_text() for name in (CODE_DIFF_FILE, ORIGIN_FILE)
     }
     assert read[CODE_DIFF_FILE] == "+# changed ü\n"
-    assert json.loads(read[ORIGIN_FILE]) == made.events[0]["origin"]
+    assert json.loads(read[ORIGIN_FILE]) == made.state.definition.origin
 
 
 def test_a_trial_says_on_what_it_ran(made, workspace):
@@ -266,7 +267,7 @@ def test_an_end_is_mlflow_s_status_and_the_study_s_own_tags(made, workspace):
 def test_runs_begin_and_end_when_their_lines_say(made, workspace):
     made.opened()
     made.asked("001")
-    end = made.ended("001")["time"]
+    end = made.ended("001").time
     deliver(made, workspace)
     run = runs_of(workspace)["001"]
     assert (run.info.start_time, run.info.end_time) == ((BEGIN + 2) * 1000, end * 1000)
@@ -322,12 +323,12 @@ def test_a_message_longer_than_mlflow_takes_is_cut(made, workspace):
 
 
 def live(made, tracker, n_seen):
-    """Tell a tracker the lines after the first `n_seen`, as a conductor does."""
+    """Tell a tracker the lines after the first `n_seen`, as a runner does."""
     state = StudyState()
-    for number, event in enumerate(e for e in made.events if e["event"] != EventKind.TRACKED):
+    for number, event in enumerate(e for e in made.events if not isinstance(e, RunTracked)):
         state.see(event)
         if number >= n_seen:
-            tracker.saw(event, state)
+            tracker.on_event(event, state)
 
 
 def test_a_study_is_tracked_alike_while_it_runs_and_afterwards(made, workspace, make_ledger, tmp_path):
@@ -353,7 +354,7 @@ def test_a_backlog_is_counted_run_by_run(made, workspace, monkeypatch):
     deliver(ways_to_end(made), workspace)
     assert counted == sorted(set(counted))
     assert len(counted) == 5  # four trials and the study
-    assert counted[-1] == len([event for event in made.events if event["event"] != "tracked"])
+    assert counted[-1] == len([event for event in made.events if event.event != "tracked"])
 
 
 class Killed(BaseException):
@@ -407,11 +408,11 @@ def test_any_number_of_lines_delivered_again_changes_nothing(made, workspace):
     expected = everything_in(workspace)
     whole = made.path.read_text().splitlines()
     said = [json.loads(line) for line in whole]
-    lines = [event for event in said if event["event"] != EventKind.TRACKED]
+    lines = [event for event in said if event["event"] != "tracked"]
     for n_delivered in range(len(lines)):
         known = {event.get("trial", "") for event in lines[:n_delivered]}
         # A run whose creation was not counted may not have been recorded either.
-        kept = [e for e in said if e["event"] != EventKind.TRACKED or (n_delivered and e["trial"] in known)]
+        kept = [e for e in said if e["event"] != "tracked" or (n_delivered and e["trial"] in known)]
         made.path.write_text("".join(f"{json.dumps(event)}\n" for event in kept))
         (made.folder / DELIVERED_FILE).write_text(json.dumps({"lines": n_delivered}))
         deliver(made, workspace)
@@ -743,14 +744,14 @@ def test_a_real_server_that_is_killed_and_comes_back_has_every_line_once(
     name_store(workspace, server.address)
     with tracking(made, partial(open_store, workspace)) as tracker:
         ways_to_end(made)
-        *first, last = [event for event in made.events if event["event"] != EventKind.TRACKED]
+        *first, last = [event for event in made.events if not isinstance(event, RunTracked)]
         state = StudyState()
         for number, event in enumerate([*first, last]):
             state.see(event)
             if number == len(first) // 2:
                 server.kill()
             if number:
-                tracker.saw(event, state)
+                tracker.on_event(event, state)
         assert tracker.close(patience_seconds=0.1) > 0
         assert tracker.trouble
     server.start()

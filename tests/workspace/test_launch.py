@@ -113,7 +113,7 @@ def test_a_name_that_exists_in_the_workspace_is_refused(tmp_path, make_ledger):
     make_ledger()
     with pytest.raises(
         InputError,
-        match=r"'try' exists in '.*'\. Launch under another --name, or go on: adapert resume try --work",
+        match=r"'try' exists in '.*'\. Launch under another --name, or continue: adapert resume try --work",
     ):
         check_new(study, tmp_path / "runs")
 
@@ -148,12 +148,12 @@ def launch_in(workspace, prepared, monkeypatch, **options):
 def test_a_ledger_begins_with_all_that_the_study_can_be_rebuilt_from(workspace, prepared, monkeypatch):
     folder, *_ = launch_in(workspace, prepared, monkeypatch, recipe="ablation")
     (first,) = read_events(folder / LEDGER_FILE)
-    study = restore_study(first["study"])
+    study = restore_study(first.study)
     assert study == study_of(DESIGN, build_base(prepared, None, {}))
-    assert first["origin"]["data"] == "tiny"
-    assert first["recipe"] == "ablation"
-    assert first["git_commit"]
-    assert "torch" in first["packages"]
+    assert first.origin["data"] == "tiny"
+    assert first.recipe == "ablation"
+    assert first.git_commit
+    assert "torch" in first.packages
 
 
 def test_a_store_and_a_searcher_s_storage_elsewhere_are_remembered(
@@ -163,7 +163,7 @@ def test_a_store_and_a_searcher_s_storage_elsewhere_are_remembered(
     stores = Stores(tracking_uri=address, optuna_storage="sqlite:///other.db")
     folder, *_ = launch_in(tmp_path / "other", prepared, monkeypatch, stores=stores)
     assert tracking_uri(tmp_path / "other") == address
-    assert read_events(folder / LEDGER_FILE)[0]["optuna_storage"] == "sqlite:///other.db"
+    assert read_events(folder / LEDGER_FILE)[0].optuna_storage == "sqlite:///other.db"
 
 
 @pytest.mark.parametrize("address", ["nonsense://here", "sqlite:////dev/null/mlflow.db"])

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from adapert.records import EndReason, TrialStatus, best_record
-from adapert.study.engine.ledger import EventKind
+from adapert.study.engine.events import StudyExtended, WorkerLost
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Design
 from adapert.workspace.progress import ROWS_SHOWN, Progress, describe, format_seconds
@@ -48,7 +48,7 @@ def test_the_summary_counts_ends_and_names_the_best(made):
 
 def test_trials_that_were_added_are_asked_for_too(made):
     some_ends(made)
-    made.say(EventKind.EXTENDED, request="r", n_trials=None, n_seeds=1)
+    made.say(StudyExtended, request="r", n_trials=None, n_seeds=1)
     assert shown_for(made).summary().startswith("3/15 trials")
 
 
@@ -69,7 +69,7 @@ def test_time_left_is_extrapolated_from_the_epochs_of_this_process(made, monkeyp
     shown = shown_for(made, state)
     assert shown.seconds_left() is None
     for event in (made.asked("b"), made.reported("b", 30, 0.5)):
-        shown.saw(event, state)
+        shown.on_event(event, state)
     shown.state = made.state
     monkeypatch.setattr("adapert.workspace.progress.time.monotonic", lambda: shown.started + 30)
     assert shown.seconds_left() == pytest.approx(30 * 8.5 / 0.5)
@@ -93,7 +93,7 @@ def tell(shown, made):
     state = StudyState()
     for event in made.events:
         state.see(event)
-        shown.saw(event, state)
+        shown.on_event(event, state)
 
 
 def test_without_a_terminal_each_end_is_a_line(made):
@@ -122,10 +122,10 @@ def test_a_terminal_shows_failures_above_what_it_draws(made):
 
 def test_a_lost_worker_is_told(made):
     made.asked("a")
-    made.say(EventKind.LOST, trial="a", message="Its worker was lost.")
+    made.say(WorkerLost, trial="a", message="Its worker was lost.")
     shown = shown_for(made, StudyState())
     tell(shown, made)
-    assert printed(shown) == "a lost its worker and goes on in another.\n"
+    assert printed(shown) == "a lost its worker and continues in another.\n"
 
 
 def test_the_best_so_far_may_still_run(made):

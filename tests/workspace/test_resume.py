@@ -14,8 +14,9 @@ from adapert.errors import InputError
 from adapert.records import EndReason, Tag, TrialStatus
 from adapert.results.ledger import write_pick
 from adapert.results.study import PickRecord
+from adapert.study.engine.events import ChangesAccepted, RunTracked, SessionClosed, StudyExtended
 from adapert.study.engine.folders import PICK_FILE, copy_figures, copy_report, find_study, study_names
-from adapert.study.engine.ledger import EventKind, held
+from adapert.study.engine.ledger import held
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.requests import has_requests, read_requests, write_request
 from adapert.study.execution.resources import Resources
@@ -48,12 +49,12 @@ def begun(make_ledger, tmp_path, workspace):
 
 @pytest.fixture
 def operated(monkeypatch):
-    """With what a study was gone on with, instead of doing so."""
+    """The arguments that a study was resumed with, instead of resuming it."""
     calls = []
 
     def operate(folder, resources, limits, console, connect, data):
         calls.append((folder, resources, limits, data, has_requests(folder)))
-        return "gone on with"
+        return "resumed"
 
     monkeypatch.setattr("adapert.workspace.resume.operate", operate)
     return calls
@@ -88,7 +89,7 @@ def test_a_workspace_without_studies_says_so(tmp_path):
 
 def test_a_study_goes_on_with_what_it_was_last_given(begun, workspace, operated, console, tmp_path):
     made = begun()
-    assert resume(workspace, "try", console, {"max_concurrent": None}, {"target": None}) == "gone on with"
+    assert resume(workspace, "try", console, {"max_concurrent": None}, {"target": None}) == "resumed"
     assert operated == [
         (made.folder, Resources(max_concurrent=1), Limits(target=0.9), tmp_path / "prepared", False)
     ]
@@ -171,7 +172,7 @@ def test_extending_after_a_change_names_the_command_that_accepts_it(begun, works
     with pytest.raises(InputError, match=r"first accept .* 'adapert resume --accept-changes'"):
         extend(workspace, "try", console, None, 2)
     resume(workspace, "try", console, {}, {}, is_accepted=True)
-    assert extend(workspace, "try", console, None, 2) == "gone on with"
+    assert extend(workspace, "try", console, None, 2) == "resumed"
 
 
 @pytest.mark.parametrize(("change", "says"), CHANGES)
@@ -182,8 +183,8 @@ def test_a_change_that_was_accepted_once_is_not_asked_about_again(
     change(made)
     resume(workspace, "try", console, {}, {}, is_accepted=True)
     assert f"Accepted: {says}" in caplog.text
-    assert made.events[-1]["event"] == EventKind.ACCEPTED
-    assert says in made.events[-1]["changes"][0]
+    assert isinstance(made.events[-1], ChangesAccepted)
+    assert says in made.events[-1].changes[0]
     resume(workspace, "try", console, {}, {})
     assert len(operated) == 2
 
@@ -222,7 +223,7 @@ def test_data_that_are_gone_are_refused_with_the_option_that_finds_them(
     with pytest.raises(InputError, match=r"prepared' is not there, .* Name it with --data DIR\."):
         COMMANDS[command](workspace, console, None)
     assert (operated, has_requests(made.folder)) == ([], False)
-    assert COMMANDS[command](workspace, console, away) == "gone on with"
+    assert COMMANDS[command](workspace, console, away) == "resumed"
     assert operated[0][3] == away
 
 
@@ -289,12 +290,12 @@ def test_a_recipe_of_another_space_is_refused_until_it_is_accepted(
 ):
     begun(SEARCH, recipe=str(recipe))
     recipe.write_text(RECIPE.replace("2.0", "3.0"))
-    with pytest.raises(InputError, match=r"recipe '.*recipe\.py' now has another search space"):
+    with pytest.raises(InputError, match=r"recipe '.*recipe\.py' now has a different search space"):
         resume(workspace, "try", console, {}, {})
     resume(workspace, "try", console, {}, {}, is_accepted=True)
     resume(workspace, "try", console, {}, {})
     recipe.write_text(RECIPE.replace("2.0", "4.0"))
-    with pytest.raises(InputError, match="another search space"):
+    with pytest.raises(InputError, match="a different search space"):
         resume(workspace, "try", console, {}, {})
 
 
@@ -328,7 +329,7 @@ def test_a_study_that_nobody_runs_is_gone_on_with_by_the_request(
     begun, workspace, operated, console, plan, more
 ):
     begun(plan)
-    assert extend(workspace, "try", console, *more) == "gone on with"
+    assert extend(workspace, "try", console, *more) == "resumed"
     assert operated[0][-1]
 
 
@@ -348,11 +349,11 @@ def test_an_extension_that_was_killed_and_typed_again_is_gone_on_with(
     write_request(made.folder, "extend", n_trials=None, n_seeds=2)
     if is_taken_up:
         ((file, _),) = read_requests(made.folder)
-        made.say(EventKind.EXTENDED, request=file.stem, n_trials=None, n_seeds=2)
+        made.say(StudyExtended, request=file.stem, n_trials=None, n_seeds=2)
         file.unlink()
-    assert extend(workspace, "try", console, None, 2) == "gone on with"
+    assert extend(workspace, "try", console, None, 2) == "resumed"
     assert len(read_requests(made.folder)) == (0 if is_taken_up else 1)
-    assert "was extended so before" in caplog.text
+    assert "was already extended by as much" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -362,8 +363,8 @@ def test_another_extension_or_one_after_the_end_adds_more(
     begun, workspace, operated, console, n_seeds, status
 ):
     made = begun()
-    made.say(EventKind.EXTENDED, request="one", n_trials=None, n_seeds=2)
-    made.say(EventKind.CLOSED, status=status, message="")
+    made.say(StudyExtended, request="one", n_trials=None, n_seeds=2)
+    made.say(SessionClosed, status=status, message="")
     extend(workspace, "try", console, None, n_seeds)
     ((_, request),) = read_requests(made.folder)
     assert request["n_seeds"] == n_seeds
@@ -392,7 +393,7 @@ def test_an_extension_that_is_typed_again_while_it_runs_adds_nothing_unless_that
     begun, workspace, operated, console, taken, caplog
 ):
     made = begun()
-    made.say(EventKind.EXTENDED, request="one", n_trials=None, n_seeds=2)
+    made.say(StudyExtended, request="one", n_trials=None, n_seeds=2)
     with held(made.folder):
         assert extend(workspace, "try", console, None, 2) is None
         assert taken == []
@@ -468,7 +469,7 @@ def test_a_killed_study_s_runs_are_delivered_and_ended(begun, workspace, no_pati
     assert sync(workspace, "try") == (0, "")
     client, experiment = open_store(workspace)
     assert [run.info.status for run in client.search_runs([experiment])] == ["KILLED", "KILLED"]
-    assert made.state.closed["status"] == TrialStatus.INTERRUPTED
+    assert made.state.closed.status == TrialStatus.INTERRUPTED
     assert count_waiting(made.folder, made.events) == 0
 
 
@@ -490,7 +491,7 @@ def test_an_ended_study_has_no_line_added(begun, workspace, no_patience):
     n_seen = made.state.n_events
     for _ in range(2):
         assert sync(workspace, "try") == (0, "")
-    assert len([event for event in made.events if event["event"] != EventKind.TRACKED]) == n_seen
+    assert len([event for event in made.events if not isinstance(event, RunTracked)]) == n_seen
 
 
 def test_a_store_that_still_is_not_there_leaves_the_lines_waiting(begun, workspace, no_patience, monkeypatch):

@@ -18,7 +18,7 @@ def test_without_optunas_database_a_study_goes_on_with_a_file_and_says_so(tmp_pa
     assert (tmp_path / JOURNAL_FILE).is_file()
     (warning,) = caplog.messages
     assert warning.startswith("Optuna's database cannot be opened: ")
-    assert "goes on with a file, rebuilt from its ledger" in warning
+    assert "continues with a file, rebuilt from its ledger" in warning
 
 
 def test_a_copied_study_goes_on_with_a_file_and_leaves_its_original_s_database_alone(
@@ -31,6 +31,6 @@ def test_a_copied_study_goes_on_with_a_file_and_leaves_its_original_s_database_a
     copied = shutil.copytree(original, tmp_path / "copied")
     storage = _open_storage(address, copied, "try", Owner(str(copied), read_identity(copied)))
     assert isinstance(storage, JournalStorage)
-    assert "a copy of, and stays as it is. This study goes on with a file" in caplog.text
+    assert "a copy of, and stays as it is. This study continues with a file" in caplog.text
     assert len(optuna.load_study(study_name="try", storage=address).trials) == 1
     assert isinstance(_open_storage(address, original, "try", owner), RDBStorage)

@@ -5,7 +5,8 @@ from rich.console import Console
 
 from adapert.errors import InputError
 from adapert.records import EndReason, TrialStatus
-from adapert.study.engine.ledger import EventKind, held
+from adapert.study.engine.events import RunTracked, StudyExtended
+from adapert.study.engine.ledger import held
 from adapert.tracking.tracker import DELIVERED_FILE
 from adapert.workspace.status import (
     build_studies_table,
@@ -113,14 +114,14 @@ def test_a_study_is_told_in_a_line_with_its_process_and_cost(make_ledger, runs):
 
 def test_trials_that_were_added_count_as_asked_for(make_ledger, runs):
     made = some_trials(make_ledger())
-    made.say(EventKind.EXTENDED, request="r", n_trials=None, n_seeds=3)
+    made.say(StudyExtended, request="r", n_trials=None, n_seeds=3)
     assert read_status(runs, "try").n_asked == 10
 
 
 def test_lines_that_wait_for_mlflow_are_counted_with_their_cure(make_ledger, runs):
     made = some_trials(make_ledger())
     made.closed()
-    made.say(EventKind.TRACKED, trial="", run="r")
+    made.say(RunTracked, trial="", run="r")
     (made.folder / DELIVERED_FILE).write_text('{"lines": 10}')
     status = read_status(runs, "try")
     assert status.n_waiting == len(made.events) - 1 - 10
@@ -144,7 +145,7 @@ def test_a_line_that_is_being_written_does_not_disturb(make_ledger, runs):
 
 def test_a_damaged_ledger_is_refused_by_its_line(make_ledger, runs):
     made = some_trials(make_ledger())
-    made.path.write_text(made.path.read_text().replace('"event": "opened"', "no", 1))
+    made.path.write_text(made.path.read_text().replace('"event":"opened"', "no", 1))
     with pytest.raises(InputError, match="line 2 of"):
         read_status(runs, "try")
 

@@ -1,63 +1,44 @@
-"""What each line of a ledger says, by its kind; a line that says something else is refused."""
+"""What a study's ledger records: one class for each kind of line."""
 
+import math
+import time
 from collections.abc import Collection
-from enum import StrEnum
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from adapert.records import EndReason, TrialStatus
 
-Event = dict[str, Any]
-"""A line: ``event`` (an `EventKind`), ``time`` (seconds since 1970), and what the kind says."""
+_NAMED_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+Number = Annotated[float, BeforeValidator(lambda value: _NAMED_NUMBERS.get(str(value), value))]
+"""JSON has no NaN and no infinities: pydantic writes their names, and in strict mode does not read them."""
 
 
-class EventKind(StrEnum):
-    """What a line records."""
+class Line(BaseModel):
+    """A line of a ledger; fields that a later version adds are ignored.
 
-    STUDY = "study"
-    """The first line: what is asked, of which data and code, and the format."""
-    OPENED = "opened"
-    """A process took the study up: pid, host, resources, limits, where the data lay."""
-    ASKED = "asked"
-    """A trial got its config and seed."""
-    STARTED = "started"
-    """A worker took a trial up, for the first time or again."""
-    REPORTED = "reported"
-    """A trial finished an epoch."""
-    JUDGED = "judged"
-    """A rung compared a trial with others."""
-    LOST = "lost"
-    """A trial's worker was lost; the trial goes on in another."""
-    ENDED = "ended"
-    """A trial ended."""
-    SETTLED = "settled"
-    """A config has all the seeds it gets, and this is reported to Optuna."""
-    TRACKED = "tracked"
-    """A run of MLflow stands for a trial, or for the study where none is named."""
-    EXTENDED = "extended"
-    """More trials, or seeds, were asked for, from another terminal."""
-    STOPPING = "stopping"
-    """A trial is to end after its epoch, as another terminal asked."""
-    ACCEPTED = "accepted"
-    """The study was resumed although code, data or recipe had changed."""
-    CLOSED = "closed"
-    """A process left the study: done, interrupted, stopped or failed."""
+    Attributes:
+        event: The kind of line.
+        time: Seconds since 1970; now unless given.
+    """
 
+    model_config = ConfigDict(frozen=True, strict=True, ser_json_inf_nan="strings")
 
-_Status = Annotated[TrialStatus, Field(strict=False)]
-_Reason = Annotated[EndReason, Field(strict=False)]
-
-
-# A later version may say more in a line than this one reads, so that further fields are let through.
-@with_config(ConfigDict(strict=True, allow_inf_nan=False, extra="allow"))
-class _Line(TypedDict):
     event: str
-    time: float
+    time: FiniteFloat = Field(default_factory=lambda: round(time.time(), 3))
 
 
-class _Study(_Line):
+class TrialLine(Line):
+    """A line about a trial that an earlier line asked for."""
+
+    trial: str
+
+
+class StudyDefined(Line):
+    """The first line: what is asked, of which data and code, and the format."""
+
+    event: Literal["study"] = "study"
     format: int
     study: dict[str, Any]
     origin: dict[str, Any]
@@ -67,7 +48,9 @@ class _Study(_Line):
     packages: str
 
 
-class _Resources(TypedDict, total=False):
+class UsedResources(TypedDict, total=False):
+    """Fields of `adapert.study.execution.resources.Resources`."""
+
     cpus_per_trial: int
     gpus_per_trial: float
     max_concurrent: int | None
@@ -77,25 +60,29 @@ class _Resources(TypedDict, total=False):
     max_failures: int
 
 
-class _Limits(TypedDict, total=False):
+class GivenLimits(TypedDict, total=False):
+    """Fields of `adapert.study.engine.limits.Limits`."""
+
     seconds: float | None
     trial_hours: float | None
     target: float | None
 
 
-class _Opened(_Line):
+class SessionOpened(Line):
+    """A process took the study up."""
+
+    event: Literal["opened"] = "opened"
     pid: int
     host: str
-    resources: NotRequired[_Resources]
-    limits: NotRequired[_Limits]
-    data: NotRequired[str]
+    resources: UsedResources = {}
+    limits: GivenLimits = {}
+    data: str = ""
 
 
-class _Started(_Line):
-    trial: str
+class TrialAsked(TrialLine):
+    """A trial got its config and seed."""
 
-
-class _Asked(_Started):
+    event: Literal["asked"] = "asked"
     number: int
     variant: str
     seed: int
@@ -104,119 +91,168 @@ class _Asked(_Started):
     config_digest: str
 
 
-class _Reported(_Started):
+class TrialStarted(TrialLine):
+    """A worker took a trial up, for the first time or again."""
+
+    event: Literal["started"] = "started"
+
+
+class EpochReported(TrialLine):
+    """A trial finished an epoch."""
+
+    event: Literal["reported"] = "reported"
     epoch: int
     host: str
     is_over: bool
-    metrics: dict[str, float | None]
+    metrics: dict[str, Number]
 
 
-class _Judged(_Started):
+class RungDecided(TrialLine):
+    """A rung compared a trial with others."""
+
+    event: Literal["decided"] = "decided"
     rung: int
-    value: float | None
-    cutoff: float | None
+    value: Number
+    cutoff: Number | None
     is_stopped: bool
 
 
-class _Lost(_Started):
+class WorkerLost(TrialLine):
+    """A trial's worker was lost; the trial continues in another."""
+
+    event: Literal["lost"] = "lost"
     message: str
 
 
-class _Ended(_Lost):
-    status: _Status
-    reason: _Reason
+class TrialEnded(TrialLine):
+    """A trial ended."""
+
+    event: Literal["ended"] = "ended"
+    status: Annotated[TrialStatus, Field(strict=False)]
+    reason: Annotated[EndReason, Field(strict=False)]
+    message: str
 
 
-class _Settled(_Line):
+EndState = Literal["COMPLETE", "PRUNED", "FAIL"]
+"""Names of `optuna.trial.TrialState`."""
+
+
+class ConfigCompleted(Line):
+    """A config has all the seeds it gets, and Optuna is told its value."""
+
+    event: Literal["completed"] = "completed"
     number: int
-    state: str
-    value: float | None
+    state: EndState
+    value: Number | None
     epoch: int
     is_infeasible: bool
 
 
-class _Tracked(_Started):
+class RunTracked(Line):
+    """A run of MLflow stands for a trial, or for the study where none is named."""
+
+    event: Literal["tracked"] = "tracked"
+    trial: str
     run: str
 
 
-class _Extended(_Line):
+class StudyExtended(Line):
+    """More trials, or seeds, were asked for, from another terminal."""
+
+    event: Literal["extended"] = "extended"
     request: str
     n_trials: int | None
     n_seeds: int | None
 
 
-class _Stopping(_Started):
+class StopRequested(TrialLine):
+    """A trial is to end after its epoch, as another terminal asked."""
+
+    event: Literal["stopping"] = "stopping"
     request: str
 
 
-class _Accepted(_Line):
+class ChangesAccepted(Line):
+    """The study was resumed although code, data or recipe had changed."""
+
+    event: Literal["accepted"] = "accepted"
     origin: dict[str, Any]
+    changes: list[str] = []
 
 
-class _Closed(_Line):
-    status: _Status
+class SessionClosed(Line):
+    """A process left the study: done, interrupted, stopped or failed."""
+
+    event: Literal["closed"] = "closed"
+    status: Annotated[TrialStatus, Field(strict=False)]
     message: str
 
 
-_LINES: dict[EventKind, type[Any]] = {
-    EventKind.STUDY: _Study,
-    EventKind.OPENED: _Opened,
-    EventKind.ASKED: _Asked,
-    EventKind.STARTED: _Started,
-    EventKind.REPORTED: _Reported,
-    EventKind.JUDGED: _Judged,
-    EventKind.LOST: _Lost,
-    EventKind.ENDED: _Ended,
-    EventKind.SETTLED: _Settled,
-    EventKind.TRACKED: _Tracked,
-    EventKind.EXTENDED: _Extended,
-    EventKind.STOPPING: _Stopping,
-    EventKind.ACCEPTED: _Accepted,
-    EventKind.CLOSED: _Closed,
-}
-_CHECKS = {kind: TypeAdapter(line) for kind, line in _LINES.items()}
+Event = (
+    StudyDefined
+    | SessionOpened
+    | TrialAsked
+    | TrialStarted
+    | EpochReported
+    | RungDecided
+    | WorkerLost
+    | TrialEnded
+    | ConfigCompleted
+    | RunTracked
+    | StudyExtended
+    | StopRequested
+    | ChangesAccepted
+    | SessionClosed
+)
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 
 RESTORE = "Put back a copy of the file."
 REMOVE = "Put back a copy of the file, or remove that line."
 
-_OF_ANY_TRIAL = (EventKind.ASKED, EventKind.TRACKED)
-"""Lines whose trial need not have been asked for: the first of a trial, and one of the study's own run."""
 
-
-def find_fault(event: Any, asked: Collection[str]) -> str:
-    """Say what is wrong with a line.
-
-    Args:
-        event: Read from JSON; of a known kind, or of one that a later version may write.
-        asked: Trials that the lines before it asked for.
+def parse_line(line: bytes) -> Event | None:
+    """Read a line.
 
     Returns:
-        What, and the cure: ``"'ended' has no 'trial'. Put back a copy of the file."``; empty where nothing is
-        wrong.
+        None for a kind of event that only a later version knows.
+
+    Raises:
+        ValueError: What is wrong with it, and the cure: ``"'ended' has no 'trial'. Put back a copy."``
     """
-    if event is None:
-        return f"there is no JSON. {REMOVE}"
-    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-        return f"no event is named. {REMOVE}"
-    if not is_known(event):
-        return ""
-    kind = EventKind(event["event"])
     try:
-        _CHECKS[kind].validate_python(event)
+        event = _EVENT.validate_json(line)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
+        if first["type"] == "json_invalid":
+            raise ValueError(f"there is no JSON. {REMOVE}") from error
+        if first["type"] == "union_tag_invalid" and isinstance(first["input"]["event"], str):
+            return None
+        if not first["loc"]:
+            raise ValueError(f"no event is named. {REMOVE}") from error
+        kind, *inner = first["loc"]
+        field = ".".join(map(str, inner))
         if first["type"] == "missing":
-            return f"'{kind}' has no '{field}'. {RESTORE}"
-        return f"'{kind}' has a wrong '{field}': {first['msg'].lower()}. {RESTORE}"
-    trial = event.get("trial")
-    if kind == EventKind.ASKED and trial in asked:
-        return f"trial '{trial}' is asked for a second time. {REMOVE}"
-    if trial is not None and trial not in asked and kind not in _OF_ANY_TRIAL:
-        return f"'{kind}' is about trial '{trial}', which no line before it asks for. {REMOVE}"
-    return ""
+            raise ValueError(f"'{kind}' has no '{field}'. {RESTORE}") from error
+        raise ValueError(f"'{kind}' has a wrong '{field}': {first['msg'].lower()}. {RESTORE}") from error
+    if "time" not in event.model_fields_set:  # only a new line gets the time at which it is made
+        raise ValueError(f"'{event.event}' has no 'time'. {RESTORE}")
+    return event
 
 
-def is_known(event: Event) -> bool:
-    """Whether this version writes lines of this kind; a later one may write others beside."""
-    return event["event"] in _CHECKS
+def check_order(event: Event, asked: Collection[str]) -> None:
+    """Check that a trial is asked for once, before any other line about it.
+
+    Args:
+        event: A line.
+        asked: Trials that the lines before it asked for.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if isinstance(event, TrialAsked):
+        if event.trial in asked:
+            raise ValueError(f"trial '{event.trial}' is asked for a second time. {REMOVE}")
+    elif isinstance(event, TrialLine) and event.trial not in asked:
+        raise ValueError(
+            f"'{event.event}' is about trial '{event.trial}', which no line before it asks for. {REMOVE}"
+        )

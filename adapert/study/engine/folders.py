@@ -1,4 +1,4 @@
-"""Where a workspace's studies lie, and what a study's folder holds."""
+"""Where a workspace keeps its studies, and what a study's folder holds."""
 
 import shutil
 from collections.abc import Iterable, Sequence
@@ -56,11 +56,11 @@ def explain_unknown(workspace: Path, name: str, names: Sequence[str]) -> InputEr
 
 
 def copy_figures(folder: Path, files: Iterable[Path]) -> None:
-    """Copy a study's PNG figures into its folder, each whole; a study that lies elsewhere has none.
+    """Copy a study's PNG figures into its folder, each whole; a study without a ledger here has none.
 
     Args:
-        folder: The study's.
-        files: Of its figures, in any format.
+        folder: The study's folder.
+        files: Its figures, in any format.
     """
     if (folder / LEDGER_FILE).is_file():
         for file in (file for file in files if file.suffix == ".png"):
@@ -69,10 +69,10 @@ def copy_figures(folder: Path, files: Iterable[Path]) -> None:
 
 
 def copy_report(folder: Path, page: str) -> None:
-    """Copy a report into the folder of a study that it is about; a study that lies elsewhere has none.
+    """Copy a report into the folder of a study that it is about; a study without a ledger here has none.
 
     Args:
-        folder: The study's.
+        folder: The study's folder.
         page: HTML.
     """
     if (folder / LEDGER_FILE).is_file():

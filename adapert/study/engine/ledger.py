@@ -1,16 +1,14 @@
 """The ledger of a study: an append-only file of JSON lines that everything else is rebuilt from.
 
-A line is written, and is on the disk, before the searcher, the scheduler, MLflow or the user hears of what it
+A line is written, and is on the disk, before the searcher, the scheduler, MLflow or the user learns what it
 says. A process that is killed leaves at most one line torn, which counts as never written.
 """
 
 import hashlib
 import json
-import math
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,29 +18,14 @@ from filelock import FileLock, Timeout
 
 from adapert.errors import InputError
 from adapert.files import append_line, open_lines, parse_json, write_whole
-from adapert.study.engine.events import Event, EventKind, find_fault, is_known
+from adapert.study.engine.events import Event, TrialAsked, check_order, parse_line
 
 LEDGER_FILE = "ledger.jsonl"
 LOCK_FILE = "lock"
 HOLDER_FILE = "holder.json"
 
-FORMAT = 2
-"""Of the lines, and of what trials leave beside them; one that is not this is refused."""
-
-__all__ = [
-    "FORMAT",
-    "HOLDER_FILE",
-    "LEDGER_FILE",
-    "LOCK_FILE",
-    "Event",
-    "EventKind",
-    "Ledger",
-    "held",
-    "is_held",
-    "read_events",
-    "read_holder",
-    "read_identity",
-]
+FORMAT = 3
+"""Version of the lines, and of the files that trials leave; any other is refused."""
 
 _PATIENCE_SECONDS = 0.5
 """For a process that only looks whether the study is held."""
@@ -57,17 +40,14 @@ class Ledger:
         self._file = open_lines(path)
         self._lock = threading.Lock()
 
-    def append(self, kind: EventKind, **said: Any) -> Event:
+    def append(self, event: Event) -> None:
         """Write a line and wait until it is on the disk.
 
         Raises:
             OSError: The disk is full or gone; what was written of the line is taken back.
         """
-        event = {"event": str(kind), "time": round(time.time(), 3)} | said
-        line = json.dumps(_without_nan(event), allow_nan=False)
         with self._lock:
-            append_line(self._file, line)
-        return event
+            append_line(self._file, event.model_dump_json())
 
     def close(self) -> None:
         """Close the file."""
@@ -85,17 +65,23 @@ def read_events(path: Path) -> list[Event]:
     if not path.is_file():
         raise InputError(f"A study's folder must have a ledger, but there is no file '{path}'.")
     *lines, _torn = path.read_bytes().split(b"\n")
-    read = [_read_json(line) for line in lines]  # None where it is no JSON
-    _check_format(read[0] if read else None, path)
+    _check_format(lines[0] if lines else b"", path)
+    events: list[Event] = []
     asked: set[str] = set()
-    for number, event in enumerate(read, start=1):
-        if fault := find_fault(event, asked):
+    for number, line in enumerate(lines, start=1):
+        try:
+            event = parse_line(line)
+            if event is None:
+                continue
+            check_order(event, asked)
+        except ValueError as error:
             raise InputError(
-                f"A ledger's lines must be as adapert wrote them, but in line {number} of '{path}' {fault}"
-            )
-        if event["event"] == EventKind.ASKED:
-            asked.add(event["trial"])
-    return [event for event in read if is_known(event)]
+                f"A ledger's lines must be as adapert wrote them, but in line {number} of '{path}' {error}"
+            ) from error
+        if isinstance(event, TrialAsked):
+            asked.add(event.trial)
+        events.append(event)
+    return events
 
 
 def read_identity(folder: Path) -> str:
@@ -114,16 +100,12 @@ def read_identity(folder: Path) -> str:
         return ""
 
 
-def _read_json(line: bytes) -> Any:
+def _check_format(line: bytes, path: Path) -> None:
     try:
-        return parse_json(line)
+        first = parse_json(line)
     except ValueError:
-        return None
-
-
-def _check_format(first: Any, path: Path) -> None:
-    is_study = isinstance(first, dict) and first.get("event") == EventKind.STUDY
-    if not is_study or "format" not in first:
+        first = None
+    if not isinstance(first, dict) or first.get("event") != "study" or "format" not in first:
         raise InputError(
             f"A ledger must begin with its study, but line 1 of '{path}' is damaged or missing. Put back a "
             "copy of the file, or launch the study under another name."
@@ -178,14 +160,3 @@ def read_holder(folder: Path) -> Mapping[str, Any]:
         return {"pid": holder["pid"], "host": holder["host"]}
     except (OSError, ValueError, TypeError, KeyError):
         return {"pid": "unknown", "host": "unknown"}
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN and no infinities: null stands for them."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
-    return value

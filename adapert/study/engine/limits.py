@@ -24,7 +24,7 @@ class Limits:
         """Say which limit is reached.
 
         Args:
-            state: Of the study.
+            state: The study's state.
             seconds: Wall time until now.
 
         Returns:

@@ -22,7 +22,7 @@ class Round:
     """The configs that are compared for one step of a path.
 
     Attributes:
-        number: Of the step, from 1; 0 is the start, which is compared with nothing.
+        number: The step's number, from 1; 0 is the start, which is compared with nothing.
         variants: Field that is moved to the variant's name.
         first: Number of the round's first config.
     """
@@ -47,12 +47,12 @@ class PathTrials:
         rounds, _ = self._rounds(state)
         return bool(self._left(state)) or rounds[-1].number < len(self._plan.start)
 
-    def settle(self, state: StudyState) -> list[tuple[int, Any]]:
-        """Nobody needs to hear of a path's ends."""
+    def complete(self, state: StudyState) -> list[tuple[int, Any]]:
+        """No sampler learns from a path."""
         return []
 
     def tell(self, number: int, end: Any) -> None:
-        """Nobody needs to hear of a path's ends."""
+        """No sampler learns from a path."""
 
     def close(self) -> None:
         """Nothing is open."""

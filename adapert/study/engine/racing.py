@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-CLEARLY = 2.0
+CLEARLY_WORSE_SE = 2.0
 """Standard errors that a config's mean must lie below the best one's."""
 
 
 def is_clearly_behind(values: Sequence[float], best: Sequence[float], spread: float | None) -> bool:
-    """Whether a config's seeds so far lie clearly below those of the best config.
+    """Whether a config's seeds so far are clearly below those of the best config.
 
     Args:
         values: Objectives of the config's seeds so far, larger is better.
@@ -19,7 +19,7 @@ def is_clearly_behind(values: Sequence[float], best: Sequence[float], spread: fl
     if not best or spread is None or not np.isfinite(np.mean(best)):
         return False
     standard_error = spread * np.sqrt(1 / len(values) + 1 / len(best))
-    return bool(np.mean(values) < np.mean(best) - CLEARLY * standard_error)
+    return bool(np.mean(values) < np.mean(best) - CLEARLY_WORSE_SE * standard_error)
 
 
 def pool_spread(configs: Sequence[Sequence[float]]) -> float | None:

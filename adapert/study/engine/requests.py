@@ -62,7 +62,7 @@ def read_requests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
         except FileNotFoundError:  # another process was faster
             continue
         _LOGGER.warning(
-            "A request must be as 'adapert stop' or 'extend' writes it, but '%s' is not. The study goes on "
+            "A request must be as 'adapert stop' or 'extend' writes it, but '%s' is not. The study continues "
             "without it; it is now called '%s'.",
             file,
             aside.name,

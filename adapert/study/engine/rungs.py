@@ -1,4 +1,4 @@
-"""Which trials go on: asynchronous successive halving over epochs (Li et al., 2020, algorithm 2)."""
+"""Which trials continue: asynchronous successive halving over epochs (Li et al., 2020, algorithm 2)."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Judgement:
+class RungDecision:
     """What a trial's value at a rung meant.
 
     Attributes:
@@ -22,7 +22,7 @@ class Judgement:
 
 
 class Rungs:
-    """Values of trials at epochs ``min_epochs * reduction_factor ** k``, and who of them goes on.
+    """Values of trials at epochs ``min_epochs * reduction_factor ** k``, and which of them continue.
 
     A trial is compared with those that reached the rung before it. Trials of one cohort run side by side:
     where cohorts are given, only earlier cohorts count, so that nothing depends on who came first.
@@ -37,19 +37,19 @@ class Rungs:
         self._kept_share = 1 / reduction_factor
         self._values: dict[int, dict[str, tuple[int, float]]] = {epoch: {} for epoch in self.epochs}
 
-    def judge(self, trial: str, epoch: int, value: float, cohort: int | None = None) -> Judgement | None:
-        """Record a trial's value and decide whether it goes on.
+    def decide(self, trial: str, epoch: int, value: float, cohort: int | None = None) -> RungDecision | None:
+        """Record a trial's value and decide whether it continues.
 
         Args:
-            trial: Its id; a rung judges a trial once.
-            epoch: Of the report.
+            trial: The trial's id; a rung decides about a trial once.
+            epoch: The report's epoch.
             value: Objective, larger is better; minus infinity where it is undefined.
             cohort: Number of the trial's cohort, from 0; None compares with all that came before.
 
         Returns:
             None where the epoch reaches no new rung.
         """
-        # The highest rung reached: one that a report skips cannot be judged by it.
+        # The highest rung reached: one that a report skips cannot be decided by it.
         reached = [rung for rung in self.epochs if rung <= epoch]
         if not reached or trial in self._values[reached[-1]]:
             return None
@@ -58,10 +58,10 @@ class Rungs:
         before = [other for its, other in recorded.values() if cohort is None or its < cohort]
         cutoff = self._cutoff(before) if before else None
         self.record(trial, rung, value, cohort)
-        return Judgement(rung, cutoff, cutoff is not None and value < cutoff)
+        return RungDecision(rung, cutoff, cutoff is not None and value < cutoff)
 
     def record(self, trial: str, rung: int, value: float, cohort: int | None = None) -> None:
-        """Put a value that was judged before back to its rung."""
+        """Put a value that was decided before back to its rung."""
         self._values[rung][trial] = (0 if cohort is None else cohort, value)
 
     def _cutoff(self, values: list[float]) -> float:

@@ -1,32 +1,44 @@
 """Decides what a study does next: writes its ledger, and decides the same after any crash.
 
-Nothing here knows of Ray. Whoever executes trials asks `next_trial`, and tells `started`, `reported` and
-`failed`; each is in the ledger before anybody else hears of it.
+Nothing here knows of Ray. The executor asks `next_trial`, and calls `started`, `reported` and `failed`; each
+is in the ledger before anything acts on it.
 """
 
-import math
 import re
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from adapert.records import DISK, FAILURE, IS_OVER, MESSAGE, EndReason, TrialRecord, TrialStatus
-from adapert.study.engine.ledger import HOLDER_FILE, Event, EventKind, Ledger
+from adapert.study.engine.events import (
+    EpochReported,
+    Event,
+    RungDecided,
+    SessionClosed,
+    SessionOpened,
+    StopRequested,
+    StudyExtended,
+    TrialAsked,
+    TrialEnded,
+    TrialStarted,
+    WorkerLost,
+)
+from adapert.study.engine.ledger import HOLDER_FILE, Ledger
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.reports import REPORTED
 from adapert.study.engine.requests import read_requests
-from adapert.study.engine.rungs import Judgement, Rungs
+from adapert.study.engine.rungs import Rungs
 from adapert.study.engine.sources import Proposal, TrialSource
 from adapert.study.engine.state import StudyState
 from adapert.study.engine.trial_files import clear_trial, write_trial_config
 from adapert.study.plan.study import Search, Study
 
-ALIKE = 3
-"""Trials that fail alike, with none that did not fail, before a study gives up."""
+MAX_IDENTICAL_FAILURES = 3
+"""Number of trials that fail for the same reason, while none succeeds, before a study gives up."""
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at limits and at requests from other terminals."""
@@ -35,9 +47,9 @@ ASKED_TO_STOP = "It was asked to stop."
 
 
 class StudyObserver(Protocol):
-    """Hears of every line of the ledger, after it was written."""
+    """Is called with every line of the ledger, after it was written."""
 
-    def saw(self, event: Event, state: StudyState) -> None:
+    def on_event(self, event: Event, state: StudyState) -> None:
         """Take a line in; `state` includes it."""
 
 
@@ -48,9 +60,9 @@ class Closing:
     Attributes:
         status: FINISHED where all is there that was asked, STOPPED by a limit or request, INTERRUPTED, or
             FAILED.
-        reason: With which running trials end; None leaves them to be gone on with.
+        reason: Why running trials end; None leaves them to be resumed.
         message: A sentence.
-        is_ray_lost: Whether it FAILED since a part of Ray no longer answers: another start goes on.
+        is_ray_lost: Whether it FAILED because a part of Ray no longer answers; it can be resumed at once.
     """
 
     status: TrialStatus
@@ -59,7 +71,7 @@ class Closing:
     is_ray_lost: bool = False
 
 
-class Conductor:
+class StudyRunner:
     """A study at work."""
 
     def __init__(
@@ -79,9 +91,9 @@ class Conductor:
             ledger: Held by this process.
             state: The ledger's lines so far, folded.
             source: Of trials; in the same state.
-            limits: Of the study.
-            observers: Told of each new line.
-            max_failures: Workers that a trial may lose before it fails.
+            limits: The study's limits.
+            observers: Called with each new line.
+            max_failures: Number of workers that a trial may lose before it fails.
         """
         self.study, self.ledger, self.state, self.source = study, ledger, state, source
         self.limits, self.observers = limits or Limits(), observers
@@ -92,26 +104,22 @@ class Conductor:
         self._opened, self._looked = time.monotonic(), 0.0
         self._seconds_before = state.seconds
 
-    def open(self, **said: Any) -> None:
-        """Write that this process takes the study up, then end what had ended when the last one was killed.
-
-        Args:
-            said: Who and with what: pid, host, resources, limits.
-        """
-        self._write(EventKind.OPENED, **said)
+    def open(self, session: SessionOpened) -> None:
+        """Take the study up, and end what had ended when the last process was killed."""
+        self._write(session)
         self._take_up()
         # A study that is done never looks again.
         self._take_requests()
 
     def interrupt(self) -> None:
-        """Leave the study; what runs is gone on with by the next process."""
+        """Leave the study; the next process resumes what runs."""
         self.closing = self.closing or Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
 
     def lose_ray(self, part: str) -> None:
         """Leave the study since a part of Ray no longer answers; what runs is left to be resumed."""
         message = (
-            f"Ray's {part} no longer answers, without which no trial runs. Nothing is lost: go on with "
-            f"'adapert resume {self.study.name}'."
+            f"Ray's {part} no longer answers, without which no trial runs. Nothing is lost: "
+            f"continue with 'adapert resume {self.study.name}'."
         )
         self.closing = self.closing or Closing(TrialStatus.FAILED, message=message, is_ray_lost=True)
 
@@ -143,7 +151,7 @@ class Conductor:
     def started(self, trial_id: str) -> None:
         """A worker took a trial up."""
         with self._closing_where_unwritable():
-            self._write(EventKind.STARTED, trial=trial_id)
+            self._write(TrialStarted(trial=trial_id))
 
     def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
         """A trial finished an epoch, or failed.
@@ -153,7 +161,7 @@ class Conductor:
             report: What `TrialTrainable.step` returned.
 
         Returns:
-            Whether the trial goes on.
+            Whether the trial continues.
         """
         record = self.state.records[trial_id]
         if self.closing or record.status != TrialStatus.RUNNING:
@@ -169,7 +177,7 @@ class Conductor:
             return
         with self._closing_where_unwritable():
             if reason == EndReason.WORKER and record.n_lost < self.max_failures:
-                self._write(EventKind.LOST, trial=trial_id, message=message)
+                self._write(WorkerLost(trial=trial_id, message=message))
                 self._waiting.appendleft(record)
             else:
                 self._end(record, TrialStatus.FAILED, reason, message)
@@ -191,13 +199,13 @@ class Conductor:
         return self.closing is not None
 
     def close(self) -> Closing:
-        """End what still runs, or leave it to be gone on with, and write the process's last line."""
+        """End what still runs, or leave it to be resumed, and write the process's last line."""
         closing = self.closing = self.closing or self._conclude()
         with suppress(OSError):  # a full disk that ended the study takes no more lines either
             if closing.reason:
                 for record in self.state.running:
                     self._end(record, TrialStatus.STOPPED, closing.reason, closing.message)
-            self._write(EventKind.CLOSED, status=closing.status, message=closing.message)
+            self._write(SessionClosed(status=closing.status, message=closing.message))
         with suppress(OSError):  # the next process puts back what Optuna's journal could not take
             self.source.close()
         return closing
@@ -212,39 +220,39 @@ class Conductor:
 
     def _take_up(self) -> None:
         """Put the rungs back, and end what had ended when the last process was killed."""
-        for line in self.state.judged:
-            value = -math.inf if line["value"] is None else line["value"]
-            cohort = self._cohort(self.state.records[line["trial"]])
-            self._rungs.record(line["trial"], line["rung"], value, cohort)
+        for line in self.state.decided:
+            self._rungs.record(
+                line.trial, line.rung, line.value, self._cohort(self.state.records[line.trial])
+            )
         for record in self.state.records.values():
             if record.status != TrialStatus.RUNNING:
                 clear_trial(self.folder, record.trial_id)
-        stopped = {line["trial"]: line for line in self.state.judged if line["is_stopped"]}
+        stopped = {line.trial: line for line in self.state.decided if line.is_stopped}
         for record in self.state.running:
             if record.is_over:
                 self._end(record, TrialStatus.FINISHED, EndReason.EPOCHS)
             elif record.trial_id in self.state.to_stop:
                 self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
             elif record.trial_id in stopped:
-                line = stopped[record.trial_id]
-                judgement = Judgement(line["rung"], line["cutoff"], is_stopped=True)
-                self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(judgement))
-            elif not record.n_epochs or self._judge(record):
+                self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(stopped[record.trial_id]))
+            elif not record.n_epochs or self._decide_rung(record):
                 self._waiting.append(record)
-        self._settle()
+        self._complete_configs()
 
     def _take_report(self, record: TrialRecord, report: Mapping[str, Any]) -> bool:
         if FAILURE in report:
             return self._take_failure(record, report[FAILURE], report[MESSAGE])
         epoch = int(report["epoch"])
         if epoch > record.n_epochs:  # else it was reported before a worker was lost
+            metrics = {name: float(report[name]) for name in REPORTED if name in report}
             self._write(
-                EventKind.REPORTED,
-                trial=record.trial_id,
-                epoch=epoch,
-                host=report.get("hostname", ""),
-                is_over=bool(report[IS_OVER]),
-                metrics={name: float(report[name]) for name in REPORTED if name in report},
+                EpochReported(
+                    trial=record.trial_id,
+                    epoch=epoch,
+                    host=report.get("hostname", ""),
+                    is_over=bool(report[IS_OVER]),
+                    metrics=metrics,
+                )
             )
         if report[IS_OVER]:
             self._end(record, TrialStatus.FINISHED, EndReason.EPOCHS)
@@ -252,7 +260,7 @@ class Conductor:
         if record.trial_id in self.state.to_stop:
             self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
             return False
-        return self._judge(record)
+        return self._decide_rung(record)
 
     def _take_failure(self, record: TrialRecord, reason: str, message: str) -> bool:
         if reason == DISK:
@@ -261,50 +269,46 @@ class Conductor:
             self._end(record, TrialStatus.FAILED, EndReason(reason), message)
         return False
 
-    def _judge(self, record: TrialRecord) -> bool:
-        """Compare a trial at its rung, if it reached one; return whether it goes on."""
-        # A config's first seed is judged for all its seeds.
+    def _decide_rung(self, record: TrialRecord) -> bool:
+        """Compare a trial at its rung, if it reached one; return whether it continues."""
+        # A config's first seed is decided for all its seeds.
         if record.seed != self._first_seed:
             return True
-        judgement = self._rungs.judge(
+        decision = self._rungs.decide(
             record.trial_id, record.n_epochs, record.objective, self._cohort(record)
         )
-        if judgement is None:
+        if decision is None:
             return True
-        self._write(
-            EventKind.JUDGED,
-            trial=record.trial_id,
-            rung=judgement.rung,
-            value=record.objective,
-            cutoff=judgement.cutoff,
-            is_stopped=judgement.is_stopped,
-        )
-        if judgement.is_stopped:
-            self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(judgement))
-        return not judgement.is_stopped
+        line = RungDecided(trial=record.trial_id, value=record.objective, **asdict(decision))
+        self._write(line)
+        if line.is_stopped:
+            self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(line))
+        return not line.is_stopped
 
     def _end(self, record: TrialRecord, status: TrialStatus, reason: EndReason, message: str = "") -> None:
-        self._write(EventKind.ENDED, trial=record.trial_id, status=status, reason=reason, message=message)
+        self._write(TrialEnded(trial=record.trial_id, status=status, reason=reason, message=message))
         clear_trial(self.folder, record.trial_id)
         if record in self._waiting:
             self._waiting.remove(record)
-        self._settle()
+        self._complete_configs()
         self._check_failures()
 
-    def _settle(self) -> None:
-        # Again, since a config that is settled may leave another one behind.
-        while ends := self.source.settle(self.state):
+    def _complete_configs(self) -> None:
+        # Again, since a config that is completed may leave another one behind.
+        while ends := self.source.complete(self.state):
             for number, end in ends:
-                self._write(EventKind.SETTLED, number=number, **end.to_line())
+                self._write(end.to_line(number))
                 self.source.tell(number, end)
 
     def _check_failures(self) -> None:
         ended = [record for record in self.state.records.values() if record.status != TrialStatus.RUNNING]
-        if len(ended) < ALIKE or any(record.status != TrialStatus.FAILED for record in ended):
+        if len(ended) < MAX_IDENTICAL_FAILURES or any(
+            record.status != TrialStatus.FAILED for record in ended
+        ):
             return
         kinds = {(record.reason, _without_numbers(record.message)) for record in ended}
         if len(kinds) == 1 and not self.is_done:
-            message = f"The first {len(ended)} trials all failed alike: {ended[0].message}"
+            message = f"The first {len(ended)} trials all failed for the same reason: {ended[0].message}"
             self.closing = self.closing or Closing(TrialStatus.FAILED, EndReason.LIMIT, message)
 
     def _take_requests(self) -> None:
@@ -316,8 +320,8 @@ class Conductor:
 
     def _take_request(self, file: Path, request: Mapping[str, Any]) -> None:
         if request["kind"] == "extend":
-            more = {"n_trials": request["n_trials"], "n_seeds": request["n_seeds"]}
-            self._write(EventKind.EXTENDED, request=file.stem, **more)
+            more = StudyExtended(request=file.stem, n_trials=request["n_trials"], n_seeds=request["n_seeds"])
+            self._write(more)
         elif request["trial"] is not None:
             self._stop(self.state.records.get(request["trial"]), file.stem)
         elif not _is_of_the_past(file):
@@ -329,7 +333,7 @@ class Conductor:
         if record in self._waiting:
             self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
         else:
-            self._write(EventKind.STOPPING, trial=record.trial_id, request=request)
+            self._write(StopRequested(trial=record.trial_id, request=request))
 
     def _conclude(self) -> Closing:
         if not self.is_done:
@@ -344,30 +348,30 @@ class Conductor:
         # Before its line: a trial that the ledger names has its config, whatever happens next.
         write_trial_config(self.folder, trial_id, config)
         self._write(
-            EventKind.ASKED,
-            trial=trial_id,
-            number=proposal.number,
-            variant=assignment.variant,
-            seed=assignment.seed,
-            changes=dict(assignment.changes),
-            suggested=dict(proposal.suggested),
-            config_digest=config.digest(),
+            TrialAsked(
+                trial=trial_id,
+                number=proposal.number,
+                variant=assignment.variant,
+                seed=assignment.seed,
+                changes=dict(assignment.changes),
+                suggested=dict(proposal.suggested),
+                config_digest=config.digest(),
+            )
         )
         self._waiting.append(self.state.records[trial_id])
 
-    def _write(self, kind: EventKind, **said: Any) -> None:
-        event = self.ledger.append(kind, **said)
+    def _write(self, event: Event) -> None:
+        self.ledger.append(event)
         self.state.see(event)
         for observer in self.observers:
-            observer.saw(event, self.state)
+            observer.on_event(event, self.state)
 
     @property
     def _first_seed(self) -> int:
-        return self.study.plan.seed if isinstance(self.study.plan, Search) else 0
+        return self.study.plan.first_seed
 
     def _cohort(self, record: TrialRecord) -> int | None:
-        plan = self.study.plan
-        size = plan.cohort_size if isinstance(plan, Search) else 0
+        size = self.study.plan.cohort_size
         return record.number // size if size else None
 
 
@@ -385,8 +389,8 @@ def _is_of_the_past(request: Path) -> bool:
     return holder.is_file() and request.stat().st_mtime_ns < holder.stat().st_mtime_ns
 
 
-def _describe(judgement: Judgement) -> str:
-    return f"It was below {judgement.cutoff:.4g} at epoch {judgement.rung}."
+def _describe(line: RungDecided) -> str:
+    return f"It was below {line.cutoff:.4g} at epoch {line.rung}."
 
 
 def _without_numbers(message: str) -> str:
@@ -396,5 +400,5 @@ def _without_numbers(message: str) -> str:
 def _unwritable(error: OSError) -> str:
     return (
         f"The study's ledger must be writable, but: {error.strerror or error}. Nothing is lost: free some "
-        "space and go on with 'adapert resume'."
+        "space and continue with 'adapert resume'."
     )

@@ -1,11 +1,10 @@
 """Optuna behind a study: seeded suggestions, honest ends of trials, rebuilt from the ledger at any time."""
 
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -17,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from adapert.errors import InputError
 from adapert.seeding import derive_seed
+from adapert.study.engine.events import ConfigCompleted, EndState
 from adapert.study.engine.ledger import read_identity
 from adapert.study.plan.space import Conditional, distribution_of, is_varied
 from adapert.study.plan.study import Search
@@ -36,11 +36,11 @@ _DRAWN = "tpe:relative_params:0"
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose a study of Optuna's is.
+    """The study that a study of Optuna's belongs to.
 
     Attributes:
-        folder: Of the study, absolute.
-        identity: Of its ledger (`read_identity`), which moves with the folder; empty before a study is begun.
+        folder: The study's folder, absolute.
+        identity: Its ledger's (`read_identity`), which moves with the folder; empty before a study is begun.
     """
 
     folder: str = ""
@@ -69,9 +69,9 @@ class ConfigEnd:
         state: COMPLETE with the objective at full fidelity; PRUNED where it was stopped; FAIL where that
             says nothing of its value.
         value: The objective; None where there is none.
-        epoch: Of the value, for a pruned one.
+        epoch: Epoch of the value, for a pruned config.
         is_infeasible: Whether it needs more memory than there is. Samplers look at constraints of pruned
-            trials, never of failed ones, so it is told as PRUNED without a value.
+            trials, never of failed ones, so it counts as PRUNED without a value.
     """
 
     state: TrialState
@@ -80,20 +80,23 @@ class ConfigEnd:
     is_infeasible: bool = False
 
     @classmethod
-    def from_line(cls, line: Mapping[str, Any]) -> "ConfigEnd":
-        """Read what `to_line` wrote; the ledger has null for minus infinity."""
-        state = TrialState[line["state"]]
-        value = -math.inf if state == TrialState.COMPLETE and line["value"] is None else line["value"]
-        return cls(state, value, line["epoch"], line["is_infeasible"])
+    def from_line(cls, line: ConfigCompleted) -> "ConfigEnd":
+        """Read what `to_line` wrote."""
+        return cls(TrialState[line.state], line.value, line.epoch, line.is_infeasible)
 
-    def to_line(self) -> dict[str, Any]:
-        """List the fields for a ledger."""
-        return {
-            "state": self.state.name,
-            "value": self.value,
-            "epoch": self.epoch,
-            "is_infeasible": self.is_infeasible,
-        }
+    def to_line(self, number: int) -> ConfigCompleted:
+        """Write a config's end as a line of the ledger.
+
+        Args:
+            number: The config's.
+        """
+        return ConfigCompleted(
+            number=number,
+            state=cast("EndState", self.state.name),
+            value=self.value,
+            epoch=self.epoch,
+            is_infeasible=self.is_infeasible,
+        )
 
     @property
     def final_value(self) -> float | None:
@@ -166,13 +169,13 @@ class Suggestions:
     """
 
     def __init__(self, plan: Search, name: str, storage: BaseStorage, owner: Owner = NOBODY) -> None:
-        """Begin anew: a study of this name and owner in the storage is replaced.
+        """Begin from scratch: a study of this name and owner in the storage is replaced.
 
         Args:
             plan: What to vary, and how.
-            name: Of the study.
+            name: The study's name.
             storage: Optuna's.
-            owner: What tells the study from others that share a database.
+            owner: What distinguishes the study from others in the same database.
 
         Raises:
             InputError: The storage has another study of this name.
@@ -244,7 +247,7 @@ class Suggestions:
             self._trials[number] = Trial(self._study, restored._trial_id)
 
     def close(self) -> None:
-        """Tell FAIL for configs that are still open, so that none seems to run for ever."""
+        """Tell FAIL for configs that are still open, so that none seems to run indefinitely."""
         for number in list(self._trials):
             self.tell(number, ConfigEnd(TrialState.FAIL))
 

@@ -1,4 +1,4 @@
-"""Where a study's trials come from: a list, or a sampler that hears how configs ended."""
+"""Where a study's trials come from: a list, or a sampler that learns from how configs ended."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from adapert.study.engine.racing import is_clearly_behind, pool_spread
 from adapert.study.engine.search import ConfigEnd, Suggestions, round_suggestion
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.space import distribution_of
-from adapert.study.plan.study import Assignment, Search, Study
+from adapert.study.plan.study import Assignment, Plan, Search
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class TrialSource(Protocol):
     def has_more(self, state: StudyState) -> bool:
         """Whether there are more trials to ask for, now or once others have ended."""
 
-    def settle(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
-        """Configs that are done since the last call, in the order in which a sampler is to hear of them."""
+    def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
+        """Configs that are done since the last call, in the order in which a sampler is told."""
 
     def tell(self, number: int, end: ConfigEnd) -> None:
-        """Let the sampler hear how a config ended."""
+        """Tell the sampler how a config ended."""
 
     def close(self) -> None:
         """Leave nothing open."""
@@ -53,13 +53,12 @@ class TrialSource(Protocol):
 class ListedTrials:
     """The trials of a design or a grid, in their order."""
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
 
     def propose(self, state: StudyState) -> list[Proposal]:
         """The first trial of the list that was not asked for; of a cohort, once those before have ended."""
-        plan = self._study.plan
-        size = plan.cohort_size if isinstance(plan, Search) else 0
+        size = self._plan.cohort_size
         first = self._left(state)[:1]
         if size and first:
             cohort = first[0].number // size
@@ -70,19 +69,19 @@ class ListedTrials:
         """Whether a trial of the list was not asked for."""
         return bool(self._left(state))
 
-    def settle(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
-        """Nobody needs to hear of a list's ends."""
+    def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
+        """No sampler learns from a list."""
         return []
 
     def tell(self, number: int, end: ConfigEnd) -> None:
-        """Nobody needs to hear of a list's ends."""
+        """No sampler learns from a list."""
 
     def close(self) -> None:
         """Nothing is open."""
 
     def _left(self, state: StudyState) -> list[Proposal]:
         asked = {(record.variant, record.seed) for record in state.records.values()}
-        assignments = self._study.with_more_seeds(state.n_more_seeds).assignments
+        assignments = self._plan.extended(state.n_more_trials, state.n_more_seeds).assignments
         number = {variant: n for n, variant in enumerate(dict.fromkeys(each.variant for each in assignments))}
         return [
             Proposal(number[each.variant], each)
@@ -98,26 +97,25 @@ class SampledTrials:
         """Put back what an earlier process was suggested and told.
 
         Args:
-            plan: Of the search.
+            plan: The search.
             suggestions: Freshly begun.
-            state: Of the study.
+            state: The study's state.
         """
         self._plan, self._suggestions = plan, suggestions
         for number, records in _by_config(state).items():
-            settled = state.settled.get(number)
-            end = ConfigEnd.from_line(settled) if settled else None
-            suggestions.restore(number, records[0].suggested, end)
+            line = state.completed.get(number)
+            suggestions.restore(number, records[0].suggested, ConfigEnd.from_line(line) if line else None)
 
     def propose(self, state: StudyState) -> list[Proposal]:
         """Another seed of a config that deserves one, or new configs: one, or a cohort."""
         configs = _by_config(state)
         for number, records in configs.items():
-            if number not in state.settled and self._deserves_seed(records, state):
+            if number not in state.completed and self._deserves_seed(records, state):
                 return [self._next_seed(number, records)]
         first, n_asked, size = len(configs), self._n_asked(state), self._plan.cohort_size
         if not size:
             last = min(first + 1, n_asked)
-        elif first % size == 0 and len(state.settled) < first:
+        elif first % size == 0 and len(state.completed) < first:
             return []  # No suggestion may depend on how long other trials take.
         else:
             last = min(first - first % size + size, n_asked)
@@ -125,25 +123,25 @@ class SampledTrials:
 
     def has_more(self, state: StudyState) -> bool:
         """Whether configs are left to ask for, or seeds of one."""
-        return len(state.settled) < self._n_asked(state)
+        return len(state.completed) < self._n_asked(state)
 
-    def settle(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
+    def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
         """Configs whose trials have ended and that deserve no more seeds; of a cohort, all or none."""
         configs = _by_config(state)
-        unsettled = {number: records for number, records in configs.items() if number not in state.settled}
+        incomplete = {number: records for number, records in configs.items() if number not in state.completed}
         done = {
             number: _end_of(records)
-            for number, records in unsettled.items()
+            for number, records in incomplete.items()
             if not _is_open(records) and not self._deserves_seed(records, state)
         }
         if self._plan.cohort_size:
             is_asked = len(configs) % self._plan.cohort_size == 0 or len(configs) == self._n_asked(state)
-            if not is_asked or len(done) < len(unsettled):
+            if not is_asked or len(done) < len(incomplete):
                 return []
         return sorted(done.items())
 
     def tell(self, number: int, end: ConfigEnd) -> None:
-        """Let Optuna hear how a config ended."""
+        """Tell Optuna how a config ended."""
         self._suggestions.tell(number, end)
 
     def close(self) -> None:
@@ -171,17 +169,17 @@ class SampledTrials:
             return False
         if self._plan.is_full_fidelity:
             return True
-        # Only settled configs are compared with, which those are is in the ledger; and none of the same
-        # cohort, of which a killed process may have settled a part.
+        # Rivals are completed configs of earlier cohorts: the ledger records which those are, while a killed
+        # process may have completed only a part of this cohort.
         size, own = self._plan.cohort_size, records[0].number
-        settled = [
+        completed = [
             _objectives(rivals)
             for number, rivals in _by_config(state).items()
-            if number in state.settled and (not size or number // size < own // size)
+            if number in state.completed and (not size or number // size < own // size)
         ]
-        rivals = [values for values in settled if len(values) == self._plan.seeds_per_config]
+        rivals = [values for values in completed if len(values) == self._plan.seeds_per_config]
         best = max(rivals, key=np.mean, default=[])
-        return not is_clearly_behind(_objectives(records), best, pool_spread(settled))
+        return not is_clearly_behind(_objectives(records), best, pool_spread(completed))
 
 
 def _by_config(state: StudyState) -> dict[int, list[TrialRecord]]:

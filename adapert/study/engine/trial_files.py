@@ -16,8 +16,8 @@ def trial_folder(folder: Path, trial_id: str) -> Path:
     """Folder of a trial's checkpoints and results.
 
     Args:
-        folder: The study's.
-        trial_id: Of the trial.
+        folder: The study's folder.
+        trial_id: The trial's id.
     """
     return folder / "trials" / trial_id
 

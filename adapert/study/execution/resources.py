@@ -20,9 +20,9 @@ class Resources:
         gpus_per_trial: May be a fraction.
         max_concurrent: Trials at once at most; None is as many as fit.
         device: ``"cpu"`` or ``"cuda"``.
-        address: Of a Ray cluster; empty for this machine alone.
+        address: Address of a Ray cluster; empty for this machine alone.
         ships_data: Whether the prepared data travel to nodes of a cluster that do not see their path.
-        max_failures: Times that a trial whose worker was lost is gone on with.
+        max_failures: Number of times that a trial is resumed after its worker was lost.
     """
 
     cpus_per_trial: int = 1
@@ -67,12 +67,12 @@ def build_resources(
         gpus_per_trial: May be a fraction; None is a whole GPU where there is one and `device` allows it.
         max_concurrent: Trials at once at most; None is as many as fit.
         device: ``"auto"`` is CUDA where trials get a share of a GPU.
-        address: Of a Ray cluster, whose nodes are not looked at here; empty for this machine alone.
+        address: Address of a Ray cluster, whose nodes are not checked here; empty for this machine alone.
         ships_data: Whether the prepared data travel to the cluster's nodes.
-        max_failures: Times that a trial whose worker was lost is gone on with.
+        max_failures: Number of times that a trial is resumed after its worker was lost.
 
     Raises:
-        InputError: More than the machine has, for which Ray would wait for ever, or no cluster at the
+        InputError: More than the machine has, for which Ray would wait indefinitely, or no cluster at the
             address.
     """
     _check_address(address)

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,7 +17,7 @@ from typing import Any
 from adapert.data.shipping import ShippedFolder
 from adapert.errors import InputError
 from adapert.process import log_levels, set_handlers, signal_handlers
-from adapert.study.engine.runner import Conductor
+from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution.ray_head import (
     CLUSTER_PATIENCE,
     LOCAL_PATIENCE,
@@ -61,26 +62,26 @@ PACKAGES = ("adapert", "search_spaces", "studies")
 """Code that is shipped to the workers of a cluster."""
 
 
-def run_trials(conductor: Conductor, resources: Resources) -> None:
-    """Run what a conductor hands out, each trial in a worker process, until it is done or a signal comes.
+def run_trials(runner: StudyRunner, resources: Resources) -> None:
+    """Run what a runner hands out, each trial in a worker process, until it is done or a signal comes.
 
     Args:
-        conductor: Of the study; to be closed afterwards.
+        runner: The study's runner; to be closed afterwards.
         resources: What the study may use.
 
     Raises:
         InputError: There is no cluster at the address.
     """
     try:
-        with _leaving_on_signals(conductor) as take_signals, started_ray(resources.address) as head:
+        with _leaving_on_signals(runner) as take_signals, started_ray(resources.address) as head:
             take_signals()  # Ray has just set handlers of its own
-            if not conductor.should_close():
-                tuner = _build_tuner(conductor, resources, conductor.folder / SCRATCH)
+            if not runner.should_close():
+                tuner = _build_tuner(runner, resources, runner.folder / SCRATCH)
                 head.lost = run_watched(tuner.fit, head.watch(), head.processes.note)
                 if head.lost:
-                    conductor.lose_ray(head.lost)
+                    runner.lose_ray(head.lost)
     finally:
-        clear_scratch(conductor.folder)
+        clear_scratch(runner.folder)
 
 
 def clear_scratch(folder: Path) -> None:
@@ -93,23 +94,26 @@ SAME_SECONDS = 1.0
 
 
 @contextmanager
-def _leaving_on_signals(conductor: Conductor) -> Iterator[Callable[[], None]]:
+def _leaving_on_signals(runner: StudyRunner) -> Iterator[Callable[[], None]]:
     """Let Ctrl-C, SIGTERM and SIGHUP end the study between two events; a second one ends it at once.
 
     One that follows within `SAME_SECONDS` is the same: `timeout` signals the process, then its whole group.
     A handler that only sets a flag loses nothing: Python drops a KeyboardInterrupt that comes while a process
     is forked, and Ray would be half started.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # Python lets only the main thread set handlers: the caller's stay
+        return
     first: list[float] = []
 
     def leave(number: int, frame: object) -> None:
         now = time.monotonic()
         if first and now - first[0] < SAME_SECONDS:
             return
-        if conductor.closing:
+        if runner.closing:
             raise KeyboardInterrupt
         first.append(now)
-        conductor.interrupt()
+        runner.interrupt()
 
     usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     # Under nohup a study outlives its terminal.
@@ -233,22 +237,22 @@ def _garbage_collected_before() -> Iterator[None]:
             gc.enable()
 
 
-def _build_tuner(conductor: Conductor, resources: Resources, scratch: Path) -> Any:
+def _build_tuner(runner: StudyRunner, resources: Resources, scratch: Path) -> Any:
     from ray import tune
 
     from adapert.study.execution.trainable import TrialTrainable
-    from adapert.study.execution.tune import ConductedSchedule, ConductedSearch, ConductedStop, WorkerEvents
+    from adapert.study.execution.tune import RunnerCallback, RunnerScheduler, RunnerSearcher, RunnerStopper
 
     trainable: Any = TrialTrainable
     if resources.ships_data:
-        shipped = ShippedFolder.pack(Path(conductor.study.base.data.path))
+        shipped = ShippedFolder.pack(Path(runner.study.base.data.path))
         trainable = tune.with_parameters(trainable, shipped=shipped)
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
         tune_config=tune.TuneConfig(
-            num_samples=-1,  # the conductor says when it is enough
-            search_alg=ConductedSearch(conductor, resources),
-            scheduler=ConductedSchedule(conductor),
+            num_samples=-1,  # the runner says when it is enough
+            search_alg=RunnerSearcher(runner, resources),
+            scheduler=RunnerScheduler(runner),
             reuse_actors=True,
             trial_name_creator=_name_of,
             trial_dirname_creator=_folder_of,
@@ -256,8 +260,8 @@ def _build_tuner(conductor: Conductor, resources: Resources, scratch: Path) -> A
         run_config=tune.RunConfig(
             name="ray",
             storage_path=str(scratch.parent),
-            callbacks=[WorkerEvents(conductor)],
-            stop=ConductedStop(conductor),
+            callbacks=[RunnerCallback(runner)],
+            stop=RunnerStopper(runner),
             # Trials keep their own: Tune's copies are not written whole.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             verbose=0,

@@ -66,12 +66,12 @@ class TrialSettings:
         trial_id: Unique in the study.
         study: Its name.
         variant: Named change from the base config.
-        seed: Of the trial.
+        seed: The trial's seed.
         config: The trial's whole config, flat.
-        folder: Of the trial, absolute: checkpoints and results.
+        folder: The trial's folder, absolute: checkpoints and results.
         device: ``"cpu"`` or ``"cuda"``.
-        n_threads: Of the trial.
-        gpu_share: Of a GPU.
+        n_threads: Number of threads.
+        gpu_share: Share of a GPU.
     """
 
     trial_id: str
@@ -97,8 +97,8 @@ class TrialSettings:
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     """Fit the model that a trial's config names, one epoch a step; a reused actor equals a fresh one.
 
-    A trial whose folder has a checkpoint goes on from it. Whatever goes wrong in a trial is reported in place
-    of an epoch (`adapert.records.FAILURE`), so that only a lost worker looks like one.
+    A trial that left a checkpoint in its folder resumes from it. Whatever goes wrong in a trial is reported
+    in place of an epoch (`adapert.records.FAILURE`), so that only a lost worker looks like one.
     """
 
     def setup(self, config: dict[str, Any], shipped: ShippedFolder | None = None) -> None:

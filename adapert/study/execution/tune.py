@@ -1,4 +1,4 @@
-"""Ray Tune as the executor: its searcher, scheduler, stopper and callback all ask the conductor."""
+"""Ray Tune as the executor: its searcher, scheduler, stopper and callback all ask the runner."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from adapert.records import EndReason, TrialRecord
-from adapert.study.engine.runner import Conductor
+from adapert.study.engine.runner import StudyRunner
 from adapert.study.engine.trial_files import trial_folder
 from adapert.study.execution.memory import NoMemoryError
 from adapert.study.execution.resources import Resources
@@ -18,32 +18,32 @@ from adapert.study.execution.trainable import TrialSettings
 from adapert.study.plan.study import Study
 
 
-class OfThisProcess:
-    """What Tune pickles beside its own state, and nobody reads: files and threads must stay here."""
+class NotPickled:
+    """What Tune pickles with its own state, and nobody reads: files and threads must stay here."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing."""
         return {}
 
 
-class ConductedSearch(OfThisProcess, Searcher):  # type: ignore[misc]
-    """Hands the conductor's trials to Tune."""
+class RunnerSearcher(NotPickled, Searcher):  # type: ignore[misc]
+    """Hands the runner's trials to Tune."""
 
-    def __init__(self, conductor: Conductor, resources: Resources) -> None:
+    def __init__(self, runner: StudyRunner, resources: Resources) -> None:
         super().__init__(metric=None, mode=None)
-        self._conductor, self._resources = conductor, resources
+        self._runner, self._resources = runner, resources
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's settings; None where Tune is to ask again later."""
-        conductor = self._conductor
-        if conductor.n_running >= self._n_places():
+        runner = self._runner
+        if runner.n_running >= self._n_places():
             return None
-        record = conductor.next_trial()
+        record = runner.next_trial()
         if record is not None:
-            settings = trial_settings(record, conductor.study, conductor.folder, self._resources)
+            settings = trial_settings(record, runner.study, runner.folder, self._resources)
             return {"trial": record.trial_id, "settings": settings.to_text()}
-        # Tune waits for an answer where nothing runs, and takes FINISHED as for ever.
-        return None if conductor.n_running else Searcher.FINISHED
+        # Tune waits for an answer where nothing runs, and takes FINISHED as final.
+        return None if runner.n_running else Searcher.FINISHED
 
     def _n_places(self) -> int:
         """Trials that find a place now; on a cluster one more, so that it knows to grow."""
@@ -55,7 +55,7 @@ class ConductedSearch(OfThisProcess, Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """The conductor knows."""
+        """The runner knows."""
 
     def save(self, checkpoint_path: str) -> None:
         """The ledger has it."""
@@ -64,24 +64,24 @@ class ConductedSearch(OfThisProcess, Searcher):  # type: ignore[misc]
         """The ledger has it."""
 
 
-class ConductedSchedule(OfThisProcess, FIFOScheduler):  # type: ignore[misc]
-    """Lets the conductor decide after each epoch."""
+class RunnerScheduler(NotPickled, FIFOScheduler):  # type: ignore[misc]
+    """Lets the runner decide after each epoch."""
 
-    def __init__(self, conductor: Conductor) -> None:
+    def __init__(self, runner: StudyRunner) -> None:
         super().__init__()
-        self._conductor = conductor
+        self._runner = runner
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Stop or go on, as the conductor says."""
-        goes_on = self._conductor.reported(trial.config["trial"], result)
-        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+        """Stop or continue, as the runner says."""
+        is_continued = self._runner.reported(trial.config["trial"], result)
+        return str(TrialScheduler.CONTINUE if is_continued else TrialScheduler.STOP)
 
 
-class ConductedStop(OfThisProcess, tune.Stopper):  # type: ignore[misc]
-    """Ends everything when the conductor wants to leave."""
+class RunnerStopper(NotPickled, tune.Stopper):  # type: ignore[misc]
+    """Ends everything when the runner wants to leave."""
 
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
+    def __init__(self, runner: StudyRunner) -> None:
+        self._runner = runner
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Single trials are the scheduler's."""
@@ -89,32 +89,32 @@ class ConductedStop(OfThisProcess, tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Asked between any two events."""
-        return self._conductor.should_close()
+        return self._runner.should_close()
 
 
-class WorkerEvents(OfThisProcess, tune.Callback):  # type: ignore[misc]
-    """Tells the conductor when workers take trials up, and when they are lost."""
+class RunnerCallback(NotPickled, tune.Callback):  # type: ignore[misc]
+    """Notifies the runner when workers take trials up, and when they are lost."""
 
-    def __init__(self, conductor: Conductor) -> None:
-        self._conductor = conductor
+    def __init__(self, runner: StudyRunner) -> None:
+        self._runner = runner
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker took a trial up."""
-        self._conductor.started(trial.config["trial"])
+        self._runner.started(trial.config["trial"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker was lost, or could not be had; the conductor hands the trial out again."""
-        self._conductor.failed(trial.config["trial"], *_failure_of(trial))
+        """A worker was lost, or could not be had; the runner hands the trial out again."""
+        self._runner.failed(trial.config["trial"], *_failure_of(trial))
 
 
 def trial_settings(record: TrialRecord, study: Study, folder: Path, resources: Resources) -> TrialSettings:
     """What a trial needs to know.
 
     Args:
-        record: Of the trial.
-        study: Whose base config it changes.
-        folder: The study's, absolute.
-        resources: Of each trial.
+        record: The trial's record.
+        study: The study whose base config it changes.
+        folder: The study's folder, absolute.
+        resources: Resources of each trial.
     """
     return TrialSettings(
         trial_id=record.trial_id,

@@ -1,16 +1,12 @@
 """A study as plain JSON, for its ledger, and back; and what has changed since it was written."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from importlib.metadata import version
 from typing import Any
-
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 
 from adapert.config import build_config
 from adapert.errors import InputError, first_line, name_some
 from adapert.study.plan.import_closure import digest_closure
-from adapert.study.plan.space import Conditional
 from adapert.study.plan.study import AblationPath, Design, Plan, Search, Study
 
 TRAINABLE = "adapert.study.execution.trainable"
@@ -19,25 +15,16 @@ TRAINABLE = "adapert.study.execution.trainable"
 PACKAGES = ("torch", "numpy", "scipy", "numba", "optuna")
 """Packages whose versions change them too."""
 
-PLANS: dict[str, type[Plan]] = {"search": Search, "design": Design, "path": AblationPath}
+PLANS: dict[str, type[Plan]] = {plan.form: plan for plan in (Search, Design, AblationPath)}
 
 
 def describe_study(study: Study) -> dict[str, Any]:
     """Put a study's definition into JSON's types."""
-    plan = study.plan
-    described = {entry.name: getattr(plan, entry.name) for entry in fields(plan)}
-    if isinstance(plan, Search):
-        described["space"] = {name: _describe_choice(choice) for name, choice in plan.space.items()}
-        described["initial_points"] = [dict(point) for point in plan.initial_points]
-    elif isinstance(plan, Design):
-        described["variants"] = {name: dict(changes) for name, changes in plan.variants.items()}
-    else:
-        described["start"] = dict(plan.start)
     return {
         "name": study.name,
         "question": study.question,
-        "plan_of": next(name for name, kind in PLANS.items() if isinstance(plan, kind)),
-        "plan": described,
+        "plan_of": study.plan.form,
+        "plan": study.plan.to_json(),
         "base": study.base.flat(),
     }
 
@@ -49,7 +36,12 @@ def restore_study(described: Mapping[str, Any]) -> Study:
         InputError: Something else is described, such as a field that this version does not know.
     """
     try:
-        return _restore(described)
+        return Study(
+            name=described["name"],
+            question=described["question"],
+            base=build_config(described["base"]),
+            plan=PLANS[described["plan_of"]].from_json(described["plan"]),
+        )
     except InputError:
         raise
     except Exception as error:  # whatever a foreign value makes a config, a plan or Optuna raise
@@ -60,21 +52,8 @@ def restore_study(described: Mapping[str, Any]) -> Study:
         ) from error
 
 
-def _restore(described: Mapping[str, Any]) -> Study:
-    plan = dict(described["plan"])
-    if described["plan_of"] == "search":
-        plan["space"] = {name: _restore_choice(choice) for name, choice in plan["space"].items()}
-        plan["initial_points"] = tuple(plan["initial_points"])
-    return Study(
-        name=described["name"],
-        question=described["question"],
-        base=build_config(described["base"]),
-        plan=PLANS[described["plan_of"]](**plan),
-    )
-
-
 def describe_origin(study: Study) -> dict[str, Any]:
-    """Fingerprint all that a trial's numbers come from beside its config: data, code, packages."""
+    """Fingerprint all that a trial's numbers come from besides its config: data, code, packages."""
     return {"data": study.base.data.fingerprint} | describe_code()
 
 
@@ -100,17 +79,3 @@ def find_changes(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
         if was != is_now:
             changes.append(f"{package} was {was} and is {is_now}")
     return changes
-
-
-def _describe_choice(choice: BaseDistribution | Conditional) -> dict[str, Any]:
-    if isinstance(choice, Conditional):
-        described = asdict(choice) | {"distribution": distribution_to_json(choice.distribution)}
-        return described | {"values": list(choice.values)}
-    return {"distribution": distribution_to_json(choice)}
-
-
-def _restore_choice(described: Mapping[str, Any]) -> BaseDistribution | Conditional:
-    distribution = json_to_distribution(described["distribution"])
-    if "field" not in described:
-        return distribution
-    return Conditional(described["field"], tuple(described["values"]), distribution)

@@ -14,7 +14,7 @@ FULL = "full"
 
 
 def leave_one_out(components: Mapping[str, Changes]) -> dict[str, dict[str, Any]]:
-    """The full model, and without each component: what is each worth beside all others?
+    """The full model, and without each component: what is each worth in addition to all others?
 
     Args:
         components: Name to the changes that take it away.

@@ -85,7 +85,7 @@ def find_imports(source: str, module: str, is_package: bool) -> set[str]:
 
     Args:
         source: Python.
-        module: Whose source it is, for relative imports.
+        module: Name of the source's module, for relative imports.
         is_package: Whether that is a package's ``__init__``.
     """
     names: set[str] = set()
@@ -105,7 +105,7 @@ def find_imports(source: str, module: str, is_package: bool) -> set[str]:
 
 
 def _find_root(top: str) -> Path | None:
-    """Find where a top-level module lies, without the ending of a file; None where there is none."""
+    """Find the path of a top-level module, without the ending of a file; None where there is none."""
     try:
         spec = find_spec(top)
     except ValueError:  # of a module that was made by hand, such as __main__

@@ -1,10 +1,17 @@
 """What a search varies: dotted config fields, and what each is drawn from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
 from optuna.trial import create_trial
 
 from adapert.config import Config
@@ -122,3 +129,19 @@ def check_space(space: SearchSpace, base: Config) -> None:
             ends = [distribution.low, distribution.high]  # type: ignore[attr-defined]
         for value in ends:
             base.with_changes({name: value})
+
+
+def choice_to_json(choice: BaseDistribution | Conditional) -> dict[str, Any]:
+    """Put what a field is drawn from into JSON's types."""
+    if isinstance(choice, Conditional):
+        described = asdict(choice) | {"distribution": distribution_to_json(choice.distribution)}
+        return described | {"values": list(choice.values)}
+    return {"distribution": distribution_to_json(choice)}
+
+
+def choice_from_json(described: Mapping[str, Any]) -> BaseDistribution | Conditional:
+    """Build what `choice_to_json` described."""
+    distribution = json_to_distribution(described["distribution"])
+    if "field" not in described:
+        return distribution
+    return Conditional(described["field"], tuple(described["values"]), distribution)

@@ -1,13 +1,21 @@
 """What a study is: its question, base config, and either a search space or a design."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 from adapert.config import MOST_EPOCHS, MOST_SHOWN, Config
-from adapert.errors import InputError, name_some, nearest
-from adapert.study.plan.space import SearchSpace, check_space, distribution_of, grid_variants, is_within
+from adapert.errors import InputError, format_count, name_some, nearest
+from adapert.study.plan.space import (
+    SearchSpace,
+    check_space,
+    choice_from_json,
+    choice_to_json,
+    distribution_of,
+    grid_variants,
+    is_within,
+)
 
 BUDGET_OPTIONS = {
     "n_trials": "--trials",
@@ -44,7 +52,7 @@ _BOUNDS = {
     "seeds_per_config": (1, MOST_TRIALS),
     "cohort_size": (0, MOST_TRIALS),
 }
-"""Of the whole numbers of a plan."""
+"""Smallest and largest value of a plan's whole numbers."""
 
 
 MAX_NAME = 120
@@ -92,7 +100,99 @@ class Assignment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class Plan:
+    """What a study tries; each form of plan answers for itself.
+
+    Attributes:
+        kind: What the trials are for; which figure reads them.
+        form: How a ledger names this form of plan.
+        varied_field: The field that says what the trials vary.
+        rule: What a budget may change, for the refusal of anything else.
+        budget_cure: Options that change the budget.
+    """
+
+    kind: str
+
+    form: ClassVar[str]
+    varied_field: ClassVar[str]
+    rule: ClassVar[str]
+    budget_cure: ClassVar[str] = "--seeds"
+
+    @property
+    def noun(self) -> str:
+        """The usual word for this form of plan."""
+        return self.form
+
+    @property
+    def size(self) -> int:
+        """Trials that are asked for; with several seeds a config, at most."""
+        return len(self.assignments)
+
+    @property
+    def assignments(self) -> list[Assignment]:
+        """All trials, seeds within variants; empty where earlier trials decide."""
+        return []
+
+    @property
+    def variants_changes(self) -> list[Mapping[str, Any]]:
+        """Changes of the configs that are known beforehand."""
+        return [{}]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether a sampler chooses the configs."""
+        return False
+
+    @property
+    def is_full_fidelity(self) -> bool:
+        """Whether every config is trained to its end, with every seed."""
+        return True
+
+    @property
+    def first_seed(self) -> int:
+        """Seed of each config's first trial."""
+        return 0
+
+    @property
+    def cohort_size(self) -> int:
+        """Configs that all end before others are asked for; 0 where none wait."""
+        return 0
+
+    @property
+    def extension(self) -> str:
+        """What can be added: "n_trials", "n_seeds" or nothing."""
+        return ""
+
+    def extended(self, n_trials: int, n_seeds: int) -> Self:
+        """Add trials or seeds, as far as the plan can be extended."""
+        more = {"n_trials": n_trials, "n_seeds": n_seeds}.get(self.extension)
+        return replace(self, **{self.extension: getattr(self, self.extension) + more}) if more else self
+
+    def check(self, base: Config) -> None:
+        """Refuse a plan that cannot be run on a base config.
+
+        Raises:
+            InputError: It tries nothing, or sets a field that does not exist, or a value it does not take.
+        """
+        for name, (least, most) in _BOUNDS.items():
+            _check_number(name, getattr(self, name, least), least, most)
+
+    def describe(self, base: Config) -> list[str]:
+        """Say what is tried, a line each."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """Put the fields into JSON's types."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> Self:
+        """Build the plan that `to_json` described."""
+        return cls(**described)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search(Plan):
     """Look for the best config of a space, or learn what matters in it.
 
     Attributes:
@@ -105,14 +205,19 @@ class Search:
         n_startup: Random configs before the estimator's first; None is a third of the trials, 4 to 10.
         initial_points: Dotted fields of the first configs, tried before any other; fields left out are drawn.
         min_epochs: ASHA's first rung: no trial is stopped before.
-        reduction_factor: ASHA's: at each rung the best of this many go on.
-        seed: Of the sampler, and of every config's first trial, so that configs differ in nothing else.
-        seeds_per_config: Seeds that a config is trained with; its objective is their mean. ASHA judges the
+        reduction_factor: ASHA's: at each rung the best of this many continue.
+        seed: Seed of the sampler and of every config's first trial, so that configs differ in nothing else.
+        seeds_per_config: Seeds that a config is trained with; its objective is their mean. ASHA compares the
             first; a config whose seeds so far are clearly behind gets no more.
         cohort_size: Configs that are asked for at once and all end before the next are: nothing then depends
             on who came first, and the same seed tries the same configs whatever runs side by side. 0 asks for
             the next as soon as a place is free.
     """
+
+    form = "search"
+    varied_field = "space"
+    rule = "A search has seeds per config"
+    budget_cure = "--trials or --seeds-per-trial"
 
     space: SearchSpace
     kind: SearchKind = "search"
@@ -127,18 +232,87 @@ class Search:
     cohort_size: int = 0
 
     @property
+    def noun(self) -> str:
+        """A grid is named apart from a search that a sampler steers."""
+        return "search" if self.is_sampled else "grid"
+
+    @property
+    def size(self) -> int:
+        """With several seeds a config, at most."""
+        return self.n_trials * self.seeds_per_config if self.is_sampled else len(self.assignments)
+
+    @property
+    def assignments(self) -> list[Assignment]:
+        """The points of a grid."""
+        if self.is_sampled:
+            return []
+        seeds = range(self.seed, self.seed + self.seeds_per_config)
+        points = grid_variants(self.space)
+        return [Assignment(name, seed, changes) for name, changes in points.items() for seed in seeds]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether a sampler chooses the configs."""
+        return self.sampler != "grid"
+
+    @property
     def is_full_fidelity(self) -> bool:
         """Whether every config is trained to its end, with every seed."""
         return self.kind == "importance"
+
+    @property
+    def first_seed(self) -> int:
+        """Seed of each config's first trial."""
+        return self.seed
+
+    @property
+    def extension(self) -> str:
+        """A sampler can always suggest more."""
+        return "n_trials" if self.is_sampled else ""
 
     @property
     def n_startup_trials(self) -> int:
         """Random configs before the estimator's first."""
         return min(10, max(4, self.n_trials // 3)) if self.n_startup is None else self.n_startup
 
+    def check(self, base: Config) -> None:
+        """Check the space and the initial points too."""
+        super().check(base)
+        _check_choice("sampler of a plan", self.sampler, SAMPLERS)
+        if not self.space:
+            raise InputError(f"A {self.kind} study needs a field to vary.")
+        _check_choice("kind of a search", self.kind, SEARCHES)
+        if self.kind == "importance" and self.sampler == "tpe":
+            raise InputError(
+                "An importance study needs configs that no result has chosen, but its sampler is 'tpe'. "
+                "Use --sampler quasi_random."
+            )
+        check_space(self.space, base)
+        _check_points(self)
+        if not self.is_sampled:
+            grid_variants(self.space)
+
+    def describe(self, base: Config) -> list[str]:
+        """Sampler and space."""
+        space = [f"  {name}: {distribution}" for name, distribution in self.space.items()]
+        return [f"sampler {self.sampler}, seed {self.seed}, over:", *space]
+
+    def to_json(self) -> dict[str, Any]:
+        """Put the fields into JSON's types."""
+        space = {name: choice_to_json(choice) for name, choice in self.space.items()}
+        points = [dict(point) for point in self.initial_points]
+        return super().to_json() | {"space": space, "initial_points": points}
+
+    @classmethod
+    def from_json(cls, described: Mapping[str, Any]) -> Self:
+        """Build the plan that `to_json` described."""
+        space = {name: choice_from_json(choice) for name, choice in described["space"].items()}
+        points = tuple(described["initial_points"])
+        return cls(**{**described, "space": space, "initial_points": points})
+
 
 @dataclass(frozen=True, kw_only=True)
-class Design:
+class Design(Plan):
     """Compare named variants, each with the same seeds and at full fidelity.
 
     Attributes:
@@ -148,6 +322,10 @@ class Design:
         first_seed: Not 0 where seeds must be new.
         n_seeds_of: Variants that get another number of seeds.
     """
+
+    form = "design"
+    varied_field = "variants"
+    rule = "A design's trials are its variants"
 
     kind: DesignKind
     variants: Mapping[str, Mapping[str, Any]]
@@ -159,9 +337,56 @@ class Design:
         """Seeds that a variant is trained with."""
         return range(self.first_seed, self.first_seed + self.n_seeds_of.get(variant, self.n_seeds))
 
+    @property
+    def assignments(self) -> list[Assignment]:
+        """Every variant with each of its seeds."""
+        return [
+            Assignment(variant=name, seed=seed, changes=changes)
+            for name, changes in self.variants.items()
+            for seed in self.seeds_of(name)
+        ]
+
+    @property
+    def variants_changes(self) -> list[Mapping[str, Any]]:
+        """Changes of each variant."""
+        return list(self.variants.values())
+
+    @property
+    def extension(self) -> str:
+        """Every variant can be trained with more seeds."""
+        return "n_seeds"
+
+    def check(self, base: Config) -> None:
+        """Check every variant's changes too."""
+        super().check(base)
+        _check_choice("kind of a plan", self.kind, DESIGNS)
+        if not self.variants:
+            raise InputError(f"A {self.kind} study needs a variant.")
+        for variant, n_seeds in self.n_seeds_of.items():
+            _check_number(f"n_seeds_of '{variant}'", n_seeds, 0, MOST_TRIALS)
+        # Counted without listing them: it may be far too many.
+        n_trials = sum(len(self.seeds_of(variant)) for variant in self.variants)
+        _check_number("the number of trials", n_trials, 0, MOST_TRIALS)
+        for changes in self.variants.values():
+            base.with_changes(changes)
+
+    def describe(self, base: Config) -> list[str]:
+        """Each variant's changes."""
+        variants = [
+            f"  {name}: {', '.join(f'{field} = {value}' for field, value in changes.items()) or 'no change'}"
+            for name, changes in self.variants.items()
+        ]
+        counts = f"{format_count(len(variants), 'variant')} x {format_count(self.n_seeds, 'seed')}:"
+        return [counts, *variants]
+
+    def to_json(self) -> dict[str, Any]:
+        """Put the fields into JSON's types."""
+        variants = {name: dict(changes) for name, changes in self.variants.items()}
+        return super().to_json() | {"variants": variants}
+
 
 @dataclass(frozen=True, kw_only=True)
-class AblationPath:
+class AblationPath(Plan):
     """Go from another config to the base config, one field a step, each time the one that helps most.
 
     Attributes:
@@ -169,18 +394,44 @@ class AblationPath:
         n_seeds: Seeds 0, 1, ... of each config.
     """
 
+    form = "path"
+    varied_field = "start"
+    rule = "A path's trials are its steps"
+
+    kind: Literal["path"] = "path"
+
     start: Mapping[str, Any]
     n_seeds: int = 3
-
-    kind = "path"
 
     @property
     def n_configs(self) -> int:
         """Configs that are tried: the start, and at each step one for each field that is left."""
         return 1 + len(self.start) * (len(self.start) + 1) // 2
 
+    @property
+    def size(self) -> int:
+        """Every config with each of its seeds."""
+        return self.n_configs * self.n_seeds
 
-Plan = Search | Design | AblationPath
+    def check(self, base: Config) -> None:
+        """Check the start too."""
+        super().check(base)
+        if not self.start:
+            raise InputError(
+                "An ablation path leads to a config that differs from the defaults, but this one does not. "
+                "Give a picked one with --config."
+            )
+        base.with_changes(self.start)
+
+    def describe(self, base: Config) -> list[str]:
+        """Each field's value at the start and at the end."""
+        counts = f"{format_count(self.n_configs, 'config')} x {format_count(self.n_seeds, 'seed')}, from:"
+        end = base.flat()
+        return [counts, *(f"  {field}: {value} to {end[field]}" for field, value in self.start.items())]
+
+    def to_json(self) -> dict[str, Any]:
+        """Put the fields into JSON's types."""
+        return super().to_json() | {"start": dict(self.start)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,55 +450,22 @@ class Study:
 
     def __post_init__(self) -> None:
         check_name(self.name, MAX_DERIVED_NAME if self.plan.kind == "reevaluation" else MAX_NAME)
-        _check_plan(self.plan)
-        if isinstance(self.plan, Design):
-            for changes in self.plan.variants.values():
-                self.base.with_changes(changes)
-        elif isinstance(self.plan, AblationPath):
-            self.base.with_changes(self.plan.start)
-        else:
-            check_space(self.plan.space, self.base)
-            _check_points(self.plan)
-            if self.plan.sampler == "grid":
-                grid_variants(self.plan.space)
+        self.plan.check(self.base)
 
     @property
     def assignments(self) -> list[Assignment]:
         """All trials of a design or grid, seeds within variants; empty where earlier trials decide."""
-        plan = self.plan
-        if isinstance(plan, Design):
-            seeds = {name: plan.seeds_of(name) for name in plan.variants}
-            variants: Mapping[str, Mapping[str, Any]] = plan.variants
-        elif isinstance(plan, AblationPath) or self.is_sampled:
-            return []
-        else:
-            variants = grid_variants(plan.space)
-            seeds = dict.fromkeys(variants, range(plan.seed, plan.seed + plan.seeds_per_config))
-        return [
-            Assignment(variant=name, seed=seed, changes=changes)
-            for name, changes in variants.items()
-            for seed in seeds[name]
-        ]
+        return self.plan.assignments
 
     @property
     def n_trials(self) -> int:
         """Trials the study asks for; with several seeds a config, at most."""
-        if isinstance(self.plan, Search) and self.is_sampled:
-            return self.plan.n_trials * self.plan.seeds_per_config
-        if isinstance(self.plan, AblationPath):
-            return self.plan.n_configs * self.plan.n_seeds
-        return len(self.assignments)
+        return self.plan.size
 
     @property
     def is_sampled(self) -> bool:
         """Whether a sampler chooses the configs, rather than a list of them."""
-        return isinstance(self.plan, Search) and self.plan.sampler != "grid"
-
-    def with_more_seeds(self, n_more: int) -> "Study":
-        """Add seeds to a design; any other study stays as it is."""
-        if not n_more or not isinstance(self.plan, Design):
-            return self
-        return replace(self, plan=replace(self.plan, n_seeds=self.plan.n_seeds + n_more))
+        return self.plan.is_sampled
 
     def with_budget(self, **budget: Any) -> "Study":
         """Change what the command line may change of a plan.
@@ -266,14 +484,12 @@ class Study:
                     f"A budget has no field '{name}'.{nearest(name, BUDGET_OPTIONS)} "
                     f"It has {name_some(BUDGET_OPTIONS, len(BUDGET_OPTIONS))}."
                 )
-            if not hasattr(self.plan, name):
-                is_search = isinstance(self.plan, Search)
-                rule = _RULES[type(self.plan)]
-                cure = "--trials or --seeds-per-trial" if is_search else "--seeds"
+            if name not in {entry.name for entry in fields(self.plan)}:
                 raise InputError(
-                    f"{rule}, but study '{self.name}' was given {BUDGET_OPTIONS[name]}. Use {cure}."
+                    f"{self.plan.rule}, but study '{self.name}' was given {BUDGET_OPTIONS[name]}. "
+                    f"Use {self.plan.budget_cure}."
                 )
-        if "min_epochs" in given and isinstance(self.plan, Search) and self.plan.is_full_fidelity:
+        if "min_epochs" in given and self.plan.is_full_fidelity:
             raise InputError(
                 f"An importance study stops no trial early, but study '{self.name}' was given "
                 "--min-epochs. Leave it out."
@@ -287,40 +503,11 @@ class Study:
         return changed
 
 
-_RULES = {
-    Search: "A search has seeds per config",
-    Design: "A design's trials are its variants",
-    AblationPath: "A path's trials are its steps",
-}
-
-
-def _check_plan(plan: Plan) -> None:
-    for name, (least, most) in _BOUNDS.items():
-        _check_number(name, getattr(plan, name, least), least, most)
-    if isinstance(plan, AblationPath):
-        if not plan.start:
-            raise InputError(
-                "An ablation path leads to a config that differs from the defaults, but this one does not. "
-                "Give a picked one with --config."
-            )
-        return
-    is_search = isinstance(plan, Search)
-    name, allowed = ("sampler", SAMPLERS) if is_search else ("kind", DESIGNS)
-    value = getattr(plan, name)
+def _check_choice(what: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise InputError(
-            f"{name} of a plan must be one of {', '.join(allowed)}, but it is '{value}'."
-            f"{nearest(value, allowed)}"
+            f"{what} must be one of {', '.join(allowed)}, but it is '{value}'.{nearest(value, allowed)}"
         )
-    if not (plan.space if isinstance(plan, Search) else plan.variants):
-        raise InputError(f"A {plan.kind} study needs {'a field to vary' if is_search else 'a variant'}.")
-    if isinstance(plan, Search):
-        _check_search(plan)
-        return
-    for variant, n_seeds in plan.n_seeds_of.items():
-        _check_number(f"n_seeds_of '{variant}'", n_seeds, 0, MOST_TRIALS)
-    n_trials = sum(len(plan.seeds_of(variant)) for variant in plan.variants)
-    _check_number("the number of trials", n_trials, 0, MOST_TRIALS)
 
 
 def _check_number(name: str, value: Any, least: int, most: int) -> None:
@@ -333,19 +520,6 @@ def _check_number(name: str, value: Any, least: int, most: int) -> None:
     if value > most:
         found = f"{value:.6g}" if value < 10**300 else "far more"
         raise InputError(f"{name} of a plan must be at most {most:,}, but it is {found}.")
-
-
-def _check_search(plan: Search) -> None:
-    if plan.kind not in SEARCHES:
-        raise InputError(
-            f"kind of a search must be one of {', '.join(SEARCHES)}, but it is '{plan.kind}'."
-            f"{nearest(plan.kind, SEARCHES)}"
-        )
-    if plan.kind == "importance" and plan.sampler == "tpe":
-        raise InputError(
-            "An importance study needs configs that no result has chosen, but its sampler is 'tpe'. "
-            "Use --sampler quasi_random."
-        )
 
 
 def _check_points(plan: Search) -> None:

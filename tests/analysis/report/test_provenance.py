@@ -16,11 +16,12 @@ from adapert.cli import app
 from adapert.config import Config, build_config
 from adapert.data.prepared import FORMAT_VERSION
 from adapert.results.study import PickRecord
-from adapert.study.engine.ledger import LEDGER_FILE, EventKind, Ledger
+from adapert.study.engine.events import StudyDefined
+from adapert.study.engine.ledger import LEDGER_FILE, Ledger
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.definition import describe_study
 from adapert.study.plan.recipes import build_study
 from adapert.study.plan.study import Design, Study
+from adapert.testing import define_study
 from analysis.report.choice import ReadPick
 from analysis.report.elements import Facts, Paragraph
 from analysis.report.provenance import build_commands, build_data, build_versions
@@ -33,9 +34,9 @@ CODE = {"git_commit": "0123456789abcdef-dirty", "packages": "torch 2.13.0+cpu, r
 def reading(recipe="search", changes=None, budget=None, path="data", workspace=Path("runs"), **state):
     study = build_study(recipe, Config().with_changes({"data.path": path} | (changes or {})))
     study = study.with_budget(**(budget or {}))
-    definition = {"study": json.loads(json.dumps(describe_study(study))), "recipe": recipe}
+    first = StudyDefined.model_validate_json(define_study(study, recipe).model_dump_json())
     trials = [{"data.path": path, "data.fingerprint": "0012", "run": "r"}]
-    folded = StudyState(definition=definition, **state)
+    folded = StudyState(first=first, **state)
     return StudyReading(KnownResults(recipe, trials, state=folded, **CODE), workspace)
 
 
@@ -65,7 +66,7 @@ def test_many_changes_become_a_file_of_the_same_config(tmp_path):
     lines, base = build_commands([given], tmp_path, [], [])
     assert "--config search_base.yaml" in lines.text
     flat = {f"{s}.{name}": v for s, fields in yaml.safe_load(base.text).items() for name, v in fields.items()}
-    assert build_config(flat) == build_config(given.state.definition["study"]["base"])
+    assert build_config(flat) == build_config(given.state.definition.study["base"])
 
 
 def test_without_a_ledger_the_recipe_is_not_guessed(tmp_path):
@@ -154,7 +155,7 @@ def test_what_no_recipe_launched_is_said_and_no_command(tmp_path):
     given = reading()
     results = KnownResults("search_reevaluation", state=given.state, design="reevaluation")
     again = StudyReading(results, tmp_path)
-    given.results.state = replace(given.state, definition={**given.state.definition, "recipe": ""})
+    given.results.state = replace(given.state, first=given.state.definition.model_copy(update={"recipe": ""}))
     assert commands(given, tmp_path)[0].startswith("# search: it was launched from Python")
     assert commands(again, tmp_path)[0] == "# search_reevaluation: 'adapert pick' ran it"
 
@@ -166,7 +167,7 @@ def test_a_pick_and_its_evaluation_are_written_with_their_options(tmp_path):
     study = Study(name="search_reevaluation", question="Do they hold?", base=Config(), plan=plan)
     folder = tmp_path / "studies" / "search_reevaluation"
     ledger = Ledger(folder / LEDGER_FILE)
-    ledger.append(EventKind.STUDY, **first_line(study))
+    ledger.append(first_line(study))
     ledger.close()
     picked = pick_of(reevaluated=pd.DataFrame(), reevaluation="search_reevaluation")
     digest = Config().digest()

@@ -12,36 +12,26 @@ from pathlib import Path
 import pytest
 
 from adapert.errors import InputError
-from adapert.study.engine.ledger import (
-    FORMAT,
-    LEDGER_FILE,
-    EventKind,
-    Ledger,
-    held,
-    is_held,
-    read_events,
-    read_holder,
+from adapert.records import TrialStatus
+from adapert.study.engine.events import (
+    ConfigCompleted,
+    EpochReported,
+    RungDecided,
+    RunTracked,
+    SessionClosed,
+    SessionOpened,
+    StudyDefined,
+    TrialAsked,
 )
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, is_held, read_events, read_holder
 
-STUDY = {
-    "format": FORMAT,
-    "study": {},
-    "origin": {},
-    "recipe": "",
-    "optuna_storage": "",
-    "git_commit": "",
-    "packages": "",
-}
-ASKED = {
-    "trial": "001",
-    "number": 0,
-    "variant": "full",
-    "seed": 0,
-    "changes": {},
-    "suggested": {},
-    "config_digest": "d",
-}
-REPORTED = {"trial": "001", "epoch": 1, "host": "h", "is_over": False, "metrics": {}}
+STUDY = StudyDefined(
+    format=FORMAT, study={}, origin={}, recipe="", optuna_storage="", git_commit="", packages=""
+)
+ASKED = TrialAsked(
+    trial="001", number=0, variant="full", seed=0, changes={"model.tau": 0.5}, suggested={}, config_digest="d"
+)
+CLOSED = SessionClosed(status=TrialStatus.FINISHED, message="")
 
 
 @pytest.fixture
@@ -52,7 +42,7 @@ def path(tmp_path):
 @pytest.fixture
 def ledger(path):
     ledger = Ledger(path)
-    ledger.append(EventKind.STUDY, **STUDY)
+    ledger.append(STUDY)
     yield ledger
     ledger.close()
 
@@ -68,40 +58,48 @@ def python(code, *arguments, **options):
 
 
 def test_a_line_is_json_of_an_event_and_its_time(ledger, path):
-    ledger.append(EventKind.ASKED, trial="001", changes={"model.tau": 0.5})
+    ledger.append(ASKED)
     line = json.loads(path.read_text().splitlines()[1])
-    assert list(line) == ["event", "time", "trial", "changes"]
+    assert list(line)[:3] == ["event", "time", "trial"]
     assert (line["event"], line["trial"], line["changes"]) == ("asked", "001", {"model.tau": 0.5})
     assert isinstance(line["time"], float)
 
 
 def test_lines_are_read_as_they_were_appended(ledger, path):
-    appended = [ledger.append(EventKind.ASKED, **ASKED | {"trial": f"{n:03d}"}) for n in range(3)]
+    appended = [ASKED.model_copy(update={"trial": f"{n:03d}"}) for n in range(3)]
+    for event in appended:
+        ledger.append(event)
     assert read_events(path)[1:] == appended
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_that_json_does_not_have_become_null(ledger, path, value):
-    ledger.append(EventKind.ASKED, **ASKED)
-    said = REPORTED | {"metrics": {"mse": value}, "values": [value, 1.0], "pair": (value,)}
-    ledger.append(EventKind.REPORTED, **said)
-    read = read_events(path)[2]
-    assert (read["metrics"], read["values"], read["pair"]) == ({"mse": None}, [None, 1.0], [None])
-    assert not {"NaN", "Infinity"} & set(path.read_text().replace(":", " ").split())
+def test_numbers_that_json_does_not_have_survive_the_way_to_disk_and_back(ledger, path, value):
+    ledger.append(ASKED)
+    ledger.append(
+        EpochReported(trial="001", epoch=1, host="h", is_over=False, metrics={"mse": value, "pds": 0.5})
+    )
+    ledger.append(RungDecided(trial="001", rung=1, value=value, cutoff=value, is_stopped=False))
+    ledger.append(ConfigCompleted(number=0, state="COMPLETE", value=value, epoch=0, is_infeasible=False))
+    for line in path.read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+    reported, decided, completed = read_events(path)[2:]
+    read = [reported.metrics["mse"], decided.value, decided.cutoff, completed.value]
+    assert list(map(repr, read)) == [repr(value)] * 4
+    assert reported.metrics["pds"] == 0.5
 
 
 def test_a_line_that_is_torn_anywhere_is_as_if_never_written(ledger, path):
     before = path.read_bytes()
-    ledger.append(EventKind.ASKED, **ASKED | {"variant": "größer\n"})
+    ledger.append(ASKED.model_copy(update={"variant": "größer\n"}))
     whole = path.read_bytes()
     for size in range(len(before), len(whole)):
         path.write_bytes(whole[:size])
-        assert [event["event"] for event in read_events(path)] == ["study"]
+        assert [event.event for event in read_events(path)] == ["study"]
         again = Ledger(path)
         assert path.read_bytes() == before
-        again.append(EventKind.OPENED, pid=1, host="h")
+        again.append(SessionOpened(pid=1, host="h"))
         again.close()
-        assert [event["event"] for event in read_events(path)] == ["study", "opened"]
+        assert [event.event for event in read_events(path)] == ["study", "opened"]
 
 
 def test_a_whole_ledger_is_opened_as_it_is(ledger, path):
@@ -114,13 +112,22 @@ def test_a_whole_ledger_is_opened_as_it_is(ledger, path):
 def test_a_line_that_is_no_json_is_refused_by_its_number(ledger, path, damaged):
     with path.open("ab") as file:
         file.write(damaged.encode("latin-1") + b"\n")
-    ledger.append(EventKind.CLOSED, status="finished", message="")
+    ledger.append(CLOSED)
     with pytest.raises(
         InputError, match=r"but in line 2 of '.*ledger\.jsonl' (there is no JSON|no event is named)"
     ):
         read_events(path)
 
 
+REPORTED = {
+    "event": "reported",
+    "time": 1,
+    "trial": "001",
+    "epoch": 1,
+    "host": "h",
+    "is_over": False,
+    "metrics": {},
+}
 ENDED = {"event": "ended", "time": 1, "trial": "001", "status": "finished", "reason": "epochs", "message": ""}
 
 
@@ -131,7 +138,7 @@ ENDED = {"event": "ended", "time": 1, "trial": "001", "status": "finished", "rea
         ("asked", "no event is named"),
         ({"time": 1.0}, "no event is named"),
         ({"event": None, "time": 1.0}, "no event is named"),
-        ({"event": "asked", "time": 1.0} | ASKED, "trial '001' is asked for a second time"),
+        (ASKED.model_dump(), "trial '001' is asked for a second time"),
         (ENDED | {"trial": "009"}, "'ended' is about trial '009', which no line before it asks for"),
         ({key: value for key, value in ENDED.items() if key != "reason"}, "'ended' has no 'reason'"),
         ({key: value for key, value in ENDED.items() if key != "time"}, "'ended' has no 'time'"),
@@ -139,9 +146,9 @@ ENDED = {"event": "ended", "time": 1, "trial": "001", "status": "finished", "rea
         (ENDED | {"time": "now"}, "'ended' has a wrong 'time'"),
         (ENDED | {"trial": 1}, "'ended' has a wrong 'trial'"),
         (ENDED | {"status": "done"}, "'ended' has a wrong 'status'"),
-        ({"event": "reported", "time": 1} | REPORTED | {"epoch": "2"}, "'reported' has a wrong 'epoch'"),
+        (REPORTED | {"epoch": "2"}, "'reported' has a wrong 'epoch'"),
         (
-            {"event": "reported", "time": 1} | REPORTED | {"metrics": {"mse": "0"}},
+            REPORTED | {"metrics": {"mse": "0"}},
             "'reported' has a wrong 'metrics.mse'",
         ),
         ({"event": "opened", "time": 1, "pid": 1}, "'opened' has no 'host'"),
@@ -152,7 +159,7 @@ ENDED = {"event": "ended", "time": 1, "trial": "001", "status": "finished", "rea
     ],
 )
 def test_a_line_that_makes_no_sense_is_refused_by_its_number(ledger, path, line, fault):
-    ledger.append(EventKind.ASKED, **ASKED)
+    ledger.append(ASKED)
     with path.open("a") as file:
         file.write(json.dumps(line) + "\n")
     with pytest.raises(InputError, match=re.escape(f"but in line 3 of '{path}' {fault}")):
@@ -162,8 +169,8 @@ def test_a_line_that_makes_no_sense_is_refused_by_its_number(ledger, path, line,
 def test_what_a_later_version_adds_to_a_ledger_is_passed_over(ledger, path):
     with path.open("a") as file:
         file.write(json.dumps({"event": "weighed", "by": "a later version"}) + "\n")
-    ledger.append(EventKind.CLOSED, status="finished", message="", more=[1])
-    assert [event["event"] for event in read_events(path)] == ["study", "closed"]
+        file.write(json.dumps(CLOSED.model_dump() | {"more": [1]}) + "\n")
+    assert [event.event for event in read_events(path)] == ["study", "closed"]
 
 
 DAMAGED = (
@@ -180,8 +187,8 @@ DAMAGED = (
     [
         *((first, "line 1 of .* is damaged or missing. Put back a copy") for first in DAMAGED),
         (
-            b'{"event": "study", "time": 1.0, "format": 1}\n',
-            "must have format 2, but .* has 1. Use the version",
+            b'{"event": "study", "time": 1.0, "format": 2}\n',
+            "must have format 3, but .* has 2. Use the version",
         ),
     ],
 )
@@ -200,27 +207,28 @@ def test_a_folder_without_a_ledger_is_refused(path):
 def test_lines_of_several_threads_never_mix(ledger, path):
     def append(number):
         for _ in range(20):
-            ledger.append(EventKind.TRACKED, trial=str(number) * 50, run="r")
+            ledger.append(RunTracked(trial=str(number) * 50, run="r"))
 
     threads = [threading.Thread(target=append, args=[number]) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(event["trial"][:1] for event in read_events(path)[1:]) == sorted("0123" * 20)
+    assert sorted(event.trial[:1] for event in read_events(path)[1:]) == sorted("0123" * 20)
 
 
 def test_a_full_device_refuses_a_line():
     ledger = Ledger(Path("/dev/full"))
     with pytest.raises(OSError, match="No space left on device"):
-        ledger.append(EventKind.OPENED)
+        ledger.append(CLOSED)
     ledger.close()
 
 
 FULL = """
 import resource, sys
 from pathlib import Path
-from adapert.study.engine.ledger import EventKind, Ledger
+from adapert.study.engine.events import RunTracked
+from adapert.study.engine.ledger import Ledger
 
 path = Path(sys.argv[1])
 ledger = Ledger(path)
@@ -228,18 +236,18 @@ before = path.read_bytes()
 for room in (0, 1, 40):
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + room, resource.RLIM_INFINITY))
     try:
-        ledger.append(EventKind.ASKED, trial="001" * 50)
+        ledger.append(RunTracked(trial="001" * 50, run="r"))
     except OSError as error:
         print(room, type(error).__name__, path.read_bytes() == before)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-ledger.append(EventKind.TRACKED, trial="002", run="r")
+ledger.append(RunTracked(trial="002", run="r"))
 """
 
 
 def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(ledger, path):
     output, _ = python(FULL, path).communicate()
     assert output.splitlines() == ["0 OSError True", "1 OSError True", "40 OSError True"]
-    assert [event.get("trial") for event in read_events(path)] == [None, "002"]
+    assert [event.event for event in read_events(path)] == ["study", "tracked"]
 
 
 HOLD = """

@@ -31,13 +31,13 @@ def run_path(folder, plan, score, killed_every=math.inf):
     begin_study(study_of(plan), folder)
     is_done = False
     while not is_done:
-        conductor = open_study(folder)
-        SimulatedWorkers(conductor, report).run(n_reports=killed_every)
-        is_done = conductor.is_done
-        conductor.ledger.close()
+        runner = open_study(folder)
+        SimulatedWorkers(runner, report).run(n_reports=killed_every)
+        is_done = runner.is_done
+        runner.ledger.close()
     return [
         replace(record, seconds=0.0, metrics={OBJECTIVE: record.objective})  # what no clock changes
-        for record in conductor.state.records.values()
+        for record in runner.state.records.values()
     ]
 
 

@@ -54,5 +54,5 @@ def test_a_file_that_is_no_request_is_set_aside_with_a_warning(tmp_path, caplog,
     foreign.write_text(text)
     assert said(tmp_path) == [{"kind": "stop", "trial": None}]
     assert foreign.with_suffix(".unreadable").read_text() == text
-    assert "foreign.json' is not. The study goes on" in caplog.text
+    assert "foreign.json' is not. The study continues" in caplog.text
     assert len(read_requests(tmp_path)) == 1

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-from adapert.study.engine.rungs import Judgement, Rungs
+from adapert.study.engine.rungs import RungDecision, Rungs
 
 
 class Bystander:
@@ -55,8 +55,8 @@ def test_decisions_are_those_of_ray_s_scheduler_one_by_one(seed):
             del at_epoch[trial]
             continue
         value = draw_value(rng, digits=seed % 3 + 1)  # few digits, so that some are equal
-        judgement = rungs.judge(trial, epoch, value)
-        is_stopped = judgement is not None and judgement.is_stopped
+        decision = rungs.decide(trial, epoch, value)
+        is_stopped = decision is not None and decision.is_stopped
         assert is_stopped == ray.stops(trial, epoch, value)
         if is_stopped:
             del at_epoch[trial]
@@ -74,20 +74,20 @@ def test_rungs_lie_below_the_last_epoch(min_epochs, max_epochs, reduction_factor
 
 def test_a_trial_below_the_best_third_at_a_rung_is_stopped():
     rungs = Rungs(1, 9, 3)
-    assert rungs.judge("a", 1, 0.0) == Judgement(1, None, is_stopped=False)
-    assert rungs.judge("b", 1, 0.75) == Judgement(1, 0.0, is_stopped=False)
+    assert rungs.decide("a", 1, 0.0) == RungDecision(1, None, is_stopped=False)
+    assert rungs.decide("b", 1, 0.75) == RungDecision(1, 0.0, is_stopped=False)
     # Two thirds of the way from 0.0 to 0.75.
-    assert rungs.judge("c", 1, 0.5) == Judgement(1, pytest.approx(0.5), is_stopped=False)
-    assert rungs.judge("d", 1, 0.25).is_stopped
+    assert rungs.decide("c", 1, 0.5) == RungDecision(1, pytest.approx(0.5), is_stopped=False)
+    assert rungs.decide("d", 1, 0.25).is_stopped
 
 
 def test_a_rung_judges_a_trial_once():
     rungs = Rungs(2, 9, 2)
-    assert rungs.judge("a", 1, 0.5) is None
-    assert rungs.judge("a", 2, 0.5).rung == 2
-    assert rungs.judge("a", 2, 0.5) is None
-    assert rungs.judge("a", 3, 0.5) is None
-    assert rungs.judge("a", 4, 0.5).rung == 4
+    assert rungs.decide("a", 1, 0.5) is None
+    assert rungs.decide("a", 2, 0.5).rung == 2
+    assert rungs.decide("a", 2, 0.5) is None
+    assert rungs.decide("a", 3, 0.5) is None
+    assert rungs.decide("a", 4, 0.5).rung == 4
 
 
 def draws(seed, n_trials=30):
@@ -100,10 +100,10 @@ def test_rungs_that_are_put_back_decide_as_unbroken_ones(size):
     unbroken, put_back, recorded = Rungs(1, 5, 2), Rungs(1, 5, 2), []
     for trial, epoch, value in draws(0):
         cohort = int(trial) // size if size else None
-        judgement = unbroken.judge(trial, epoch, value, cohort)
-        assert put_back.judge(trial, epoch, value, cohort) == judgement
-        if judgement is not None:
-            recorded.append((trial, judgement.rung, value, cohort))
+        decision = unbroken.decide(trial, epoch, value, cohort)
+        assert put_back.decide(trial, epoch, value, cohort) == decision
+        if decision is not None:
+            recorded.append((trial, decision.rung, value, cohort))
         put_back = Rungs(1, 5, 2)
         for each in reversed(recorded):
             put_back.record(*each)
@@ -112,7 +112,7 @@ def test_rungs_that_are_put_back_decide_as_unbroken_ones(size):
 def judge_in_order(cohorts):
     rungs = Rungs(1, 2, 2)
     return {
-        trial: rungs.judge(trial, 1, value, cohort)
+        trial: rungs.decide(trial, 1, value, cohort)
         for cohort, trials in enumerate(cohorts)
         for trial, value in trials
     }
@@ -128,22 +128,22 @@ def test_order_within_a_cohort_changes_nothing(seed):
 
 
 def test_the_first_cohort_is_compared_with_nobody():
-    judged = judge_in_order([[("a", 1.0), ("b", 0.0)], [("c", 0.25)]])
-    assert (judged["a"].cutoff, judged["b"].cutoff) == (None, None)
-    assert judged["c"] == Judgement(1, 0.5, is_stopped=True)
+    decided = judge_in_order([[("a", 1.0), ("b", 0.0)], [("c", 0.25)]])
+    assert (decided["a"].cutoff, decided["b"].cutoff) == (None, None)
+    assert decided["c"] == RungDecision(1, 0.5, is_stopped=True)
 
 
 def test_an_undefined_objective_is_the_worst():
     rungs = Rungs(1, 2, 2)
-    rungs.judge("a", 1, 0.5)
-    assert rungs.judge("b", 1, -math.inf) == Judgement(1, 0.5, is_stopped=True)
+    rungs.decide("a", 1, 0.5)
+    assert rungs.decide("b", 1, -math.inf) == RungDecision(1, 0.5, is_stopped=True)
 
 
 def test_no_trial_is_stopped_by_undefined_objectives_alone():
     rungs = Rungs(1, 2, 2)
-    rungs.judge("a", 1, -math.inf)
-    assert rungs.judge("b", 1, -math.inf) == Judgement(1, -math.inf, is_stopped=False)
-    rungs.judge("c", 1, 0.5)
+    rungs.decide("a", 1, -math.inf)
+    assert rungs.decide("b", 1, -math.inf) == RungDecision(1, -math.inf, is_stopped=False)
+    rungs.decide("c", 1, 0.5)
     # The median of two undefined ones and a number is undefined; between one of each lies no number.
-    assert not rungs.judge("d", 1, -1.0).is_stopped
-    assert not rungs.judge("e", 1, -1.0).is_stopped
+    assert not rungs.decide("d", 1, -1.0).is_stopped
+    assert not rungs.decide("e", 1, -1.0).is_stopped

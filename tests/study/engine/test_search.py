@@ -15,6 +15,7 @@ from scipy.stats.qmc import Sobol
 
 from adapert.errors import InputError
 from adapert.seeding import derive_seed
+from adapert.study.engine.events import ConfigCompleted
 from adapert.study.engine.ledger import read_identity
 from adapert.study.engine.search import (
     JOURNAL_FILE,
@@ -95,10 +96,8 @@ def test_an_end_that_is_put_back_is_as_it_was_told(end):
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_an_end_is_read_from_a_ledger_as_it_was_written(end):
-    line = end.to_line()
-    if line["value"] == -math.inf:  # which JSON does not have
-        line["value"] = None
-    assert ConfigEnd.from_line(json.loads(json.dumps(line, allow_nan=False))) == end
+    line = end.to_line(0)
+    assert ConfigEnd.from_line(ConfigCompleted.model_validate_json(line.model_dump_json())) == end
 
 
 def test_configs_that_stay_open_have_failed_and_ended_ones_stay_as_they_are():

@@ -5,12 +5,11 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from adapert.config import Config
 from adapert.records import OBJECTIVE, EndReason, TrialRecord, TrialStatus
 from adapert.study.engine.search import ConfigEnd, Suggestions
 from adapert.study.engine.sources import ListedTrials, SampledTrials
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.study import Assignment, Design, Search, Study
+from adapert.study.plan.study import Assignment, Design, Search
 
 SPACE = {"model.tau": FloatDistribution(0.1, 2.0)}
 RUNNING, FINISHED, STOPPED, FAILED = (
@@ -22,7 +21,7 @@ RUNNING, FINISHED, STOPPED, FAILED = (
 
 
 class Asked:
-    """A study's state, changed as its conductor would by lines of the ledger."""
+    """A study's state, changed as its runner would by lines of the ledger."""
 
     def __init__(self):
         self.state = StudyState()
@@ -49,10 +48,10 @@ class Asked:
         record.status, record.reason, record.n_epochs = status, reason, n_epochs
         record.metrics[OBJECTIVE] = value
 
-    def settle(self, source):
-        ends = source.settle(self.state)
+    def complete(self, source):
+        ends = source.complete(self.state)
         for number, end in ends:
-            self.state.settled[number] = end.to_line()
+            self.state.completed[number] = end.to_line(number)
             source.tell(number, end)
         return ends
 
@@ -68,7 +67,7 @@ def sampled(asked, **options):
 
 
 def listed(plan):
-    return ListedTrials(Study(name="try", question="?", base=Config(), plan=plan))
+    return ListedTrials(plan)
 
 
 DESIGN = Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}, n_seeds=2)
@@ -89,7 +88,7 @@ def test_a_design_gives_its_trials_one_by_one_in_their_order(asked):
     assert source.propose(asked.state)[0].assignment == Assignment("full", 0, {})
     assert all_of(asked, source) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert not source.has_more(asked.state)
-    assert source.settle(asked.state) == []
+    assert source.complete(asked.state) == []
 
 
 def test_more_seeds_of_a_design_come_after_those_that_were_asked_for(asked):
@@ -126,7 +125,7 @@ def test_a_search_asks_for_one_config_at_a_time_until_all_are_asked_for(asked):
     assert source.has_more(asked.state)  # none has ended
     for number in range(6):
         asked.end(number, 3)
-    asked.settle(source)
+    asked.complete(source)
     assert not source.has_more(asked.state)
 
 
@@ -144,20 +143,20 @@ def test_a_search_that_is_extended_asks_for_more(asked):
     assert all_of(asked, source) == [(6, 0), (7, 0)]
 
 
-def test_a_cohort_is_asked_for_at_once_and_settled_at_once(asked):
+def test_a_cohort_is_asked_for_at_once_and_completed_at_once(asked):
     source = sampled(asked, cohort_size=4)
     assert asked.ask(source) == [(number, 0) for number in range(4)]
     for number in (2, 0, 1):
         asked.end(number, 0)
-        assert asked.settle(source) == []
+        assert asked.complete(source) == []
         assert asked.ask(source) == []
     asked.end(3, 0)
-    assert [number for number, _ in asked.settle(source)] == [0, 1, 2, 3]
+    assert [number for number, _ in asked.complete(source)] == [0, 1, 2, 3]
     assert asked.ask(source) == [(4, 0), (5, 0)]  # the last cohort has what is left
     asked.end(5, 0)
-    assert asked.settle(source) == []
+    assert asked.complete(source) == []
     asked.end(4, 0)
-    assert [number for number, _ in asked.settle(source)] == [4, 5]
+    assert [number for number, _ in asked.complete(source)] == [4, 5]
 
 
 def test_a_cohort_that_was_asked_for_in_part_is_completed(asked):
@@ -168,7 +167,7 @@ def test_a_cohort_that_was_asked_for_in_part_is_completed(asked):
     again = sampled(asked, cohort_size=4)
     for number in (0, 1):
         asked.end(number, 0)
-    assert asked.settle(again) == []
+    assert asked.complete(again) == []
     assert asked.ask(again) == [(2, 0), (3, 0)]
 
 
@@ -180,10 +179,10 @@ def test_a_config_gets_its_next_seed_when_the_one_before_has_finished(asked):
     for seed in (5, 6, 7):
         assert asked.ask(source) == [(0, seed)]
         assert asked.ask(source) == []
-        assert asked.settle(source) == []
+        assert asked.complete(source) == []
         asked.end(0, seed, value=0.1 * seed)
     assert len({str(record.changes) for record in asked.state.records.values()}) == 1
-    assert asked.settle(source) == [(0, ConfigEnd(TrialState.COMPLETE, pytest.approx(0.6)))]
+    assert asked.complete(source) == [(0, ConfigEnd(TrialState.COMPLETE, pytest.approx(0.6)))]
 
 
 @pytest.mark.parametrize("status", [STOPPED, FAILED])
@@ -192,7 +191,7 @@ def test_a_config_whose_seed_did_not_finish_gets_no_more(asked, status):
     asked.ask(source)
     asked.end(0, 0, status)
     assert asked.ask(source) == []
-    assert len(asked.settle(source)) == 1
+    assert len(asked.complete(source)) == 1
 
 
 def best_of_two_seeds(asked, source):
@@ -200,7 +199,7 @@ def best_of_two_seeds(asked, source):
     asked.end(0, 0, value=0.5)
     asked.ask(source)
     asked.end(0, 1, value=0.6)
-    asked.settle(source)
+    asked.complete(source)
 
 
 @pytest.mark.parametrize(("value", "is_raced"), [(0.45, True), (0.3, False), (0.9, True), (-math.inf, False)])
@@ -210,28 +209,28 @@ def test_a_config_that_is_clearly_behind_the_best_gets_no_more_seeds(asked, valu
     best_of_two_seeds(asked, source)
     asked.ask(source)
     asked.end(1, 0, value=value)
-    assert asked.settle(source) == ([] if is_raced else [(1, ConfigEnd(TrialState.COMPLETE, value))])
+    assert asked.complete(source) == ([] if is_raced else [(1, ConfigEnd(TrialState.COMPLETE, value))])
     assert asked.ask(source) == ([(1, 1)] if is_raced else [(2, 0)])
 
 
-def test_a_cohort_that_a_killed_process_settled_in_part_is_settled_as_it_would_have_been(asked):
+def test_a_cohort_that_a_killed_process_completed_in_part_is_completed_as_it_would_have_been(asked):
     source = sampled(asked, n_trials=4, seeds_per_config=2, cohort_size=2)
     asked.ask(source)
     for number, seed, value in ((0, 0, 0.5), (1, 0, 0.5), (0, 1, 0.51), (1, 1, 0.51)):
         if seed:
             asked.ask(source)
         asked.end(number, seed, value=value)
-    asked.settle(source)
+    asked.complete(source)
     asked.ask(source)
     asked.end(2, 0, value=0.4)  # clearly behind, for the spread is 0.007
     asked.end(3, 0, value=0.8)
     asked.ask(source)
     asked.end(3, 1, value=0.1)
-    whole = source.settle(asked.state)
+    whole = source.complete(asked.state)
     assert [number for number, _ in whole] == [2, 3]
-    # The spread of 3, had it been settled first, would let 2 seem close.
-    asked.state.settled[3] = dict(whole)[3].to_line()
-    assert source.settle(asked.state) == whole[:1]
+    # The spread of 3, had it been completed first, would let 2 seem close.
+    asked.state.completed[3] = dict(whole)[3].to_line(3)
+    assert source.complete(asked.state) == whole[:1]
 
 
 # Ends in Optuna's terms
@@ -256,7 +255,7 @@ def test_a_config_s_end_is_put_into_optuna_s_terms(asked, end, told):
     source = sampled(asked)
     asked.ask(source)
     asked.end(0, 0, *end)
-    assert source.settle(asked.state) == [(0, told)]
+    assert source.complete(asked.state) == [(0, told)]
 
 
 def test_a_config_of_which_only_some_seeds_finished_is_worth_their_mean(asked):
@@ -264,4 +263,4 @@ def test_a_config_of_which_only_some_seeds_finished_is_worth_their_mean(asked):
     for seed, end in enumerate([(FINISHED, 0.25), (FINISHED, 0.75), (FAILED, 0.0)]):
         asked.ask(source)
         asked.end(0, seed, *end)
-    assert source.settle(asked.state) == [(0, ConfigEnd(TrialState.COMPLETE, 0.5))]
+    assert source.complete(asked.state) == [(0, ConfigEnd(TrialState.COMPLETE, 0.5))]

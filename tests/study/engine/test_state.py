@@ -5,53 +5,60 @@ from optuna.distributions import FloatDistribution
 
 from adapert.config import Config
 from adapert.records import EndReason, TrialStatus
+from adapert.study.engine.events import (
+    ChangesAccepted,
+    EpochReported,
+    RunTracked,
+    SessionClosed,
+    SessionOpened,
+    StudyDefined,
+    StudyExtended,
+    TrialAsked,
+    TrialEnded,
+    TrialStarted,
+    WorkerLost,
+)
 from adapert.study.engine.state import count_asked, fold
 from adapert.study.plan.study import Design, Search, Study
 
-STUDY = {"event": "study", "time": 0.0, "format": 1}
-OPENED = {"event": "opened", "time": 10.0, "pid": 1}
-ASKED = {
-    "event": "asked",
-    "time": 11.0,
-    "trial": "001",
-    "number": 0,
-    "variant": "search",
-    "seed": 3,
-    "changes": {"model.tau": 0.5},
-    "suggested": {"model.tau": 0.50001},
-}
-STARTED = {"event": "started", "time": 12.0, "trial": "001"}
-ENDED = {
-    "event": "ended",
-    "time": 20.0,
-    "trial": "001",
-    "status": "finished",
-    "reason": "epochs",
-    "message": "",
-}
+STUDY = StudyDefined(
+    format=3, study={}, origin={}, recipe="", optuna_storage="", git_commit="", packages="", time=0.0
+)
+OPENED = SessionOpened(pid=1, host="here", time=10.0)
+ASKED = TrialAsked(
+    time=11.0,
+    trial="001",
+    number=0,
+    variant="search",
+    seed=3,
+    changes={"model.tau": 0.5},
+    suggested={"model.tau": 0.50001},
+    config_digest="d",
+)
+STARTED = TrialStarted(trial="001", time=12.0)
+ENDED = TrialEnded(trial="001", status=TrialStatus.FINISHED, reason=EndReason.EPOCHS, message="", time=20.0)
 
 
 def reported(time, epoch, is_over=False, **metrics):
-    said = {"trial": "001", "epoch": epoch, "host": "node1", "is_over": is_over, "metrics": metrics}
-    return {"event": "reported", "time": time} | said
+    return EpochReported(trial="001", epoch=epoch, host="node1", is_over=is_over, metrics=metrics, time=time)
 
 
 def at(event, time):
-    return event | {"time": time}
+    return event.model_copy(update={"time": time})
 
 
 def test_a_trial_s_lines_make_its_record():
     state = fold([STUDY, OPENED, ASKED, STARTED, reported(15.0, 1, best_pearson_delta=0.25), ENDED])
     (record,) = state.records.values()
     assert (record.trial_id, record.number, record.seed) == ("001", 0, 3)
-    assert (record.changes, record.suggested) == (ASKED["changes"], ASKED["suggested"])
+    assert (record.changes, record.suggested) == (ASKED.changes, ASKED.suggested)
     assert (record.n_epochs, record.host, record.objective) == (1, "node1", 0.25)
     assert (record.status, record.reason) == (TrialStatus.FINISHED, EndReason.EPOCHS)
     assert state.running == []
 
 
-def test_a_number_that_the_ledger_has_as_null_is_nan_and_the_worst_objective():
-    state = fold([STUDY, OPENED, ASKED, STARTED, reported(15.0, 1, best_pearson_delta=None, mse=1.0)])
+def test_an_undefined_objective_is_the_worst_one():
+    state = fold([STUDY, OPENED, ASKED, STARTED, reported(15.0, 1, best_pearson_delta=math.nan, mse=1.0)])
     (record,) = state.records.values()
     assert math.isnan(record.metrics["best_pearson_delta"])
     assert record.objective == -math.inf
@@ -66,7 +73,7 @@ def test_a_trial_costs_the_time_from_its_start_to_its_end():
 
 
 def test_a_trial_costs_nothing_between_a_lost_worker_and_the_next():
-    lost = {"event": "lost", "time": 14.0, "trial": "001", "message": "Its worker was lost."}
+    lost = WorkerLost(trial="001", message="Its worker was lost.", time=14.0)
     state = fold([STUDY, OPENED, ASKED, STARTED, lost, at(STARTED, 100.0), reported(101.0, 1)])
     assert (state.records["001"].seconds, state.records["001"].n_lost) == (3.0, 1)
 
@@ -77,7 +84,7 @@ def test_a_trial_costs_nothing_between_a_killed_process_and_the_next():
     assert state.records["001"].seconds == 5.0
 
 
-CLOSED = {"event": "closed", "time": 20.0, "status": "interrupted", "message": ""}
+CLOSED = SessionClosed(status=TrialStatus.INTERRUPTED, message="", time=20.0)
 
 
 @pytest.mark.parametrize("between", [[], [at(CLOSED, 12.0)]], ids=["killed", "closed"])
@@ -85,8 +92,8 @@ CLOSED = {"event": "closed", "time": 20.0, "status": "interrupted", "message": "
     "idle",
     [
         [],
-        [{"event": "accepted", "time": 900.0, "origin": {}}],
-        [{"event": "tracked", "time": 900.0, "trial": "", "run": "abc"}],
+        [ChangesAccepted(origin={}, time=900.0)],
+        [RunTracked(trial="", run="abc", time=900.0)],
     ],
     ids=["nothing", "accepted", "tracked"],
 )
@@ -97,7 +104,7 @@ def test_a_study_takes_no_time_while_no_process_works_on_it(between, idle):
 
 
 def test_time_at_work_includes_that_between_lines_of_tracking():
-    tracked = {"event": "tracked", "time": 15.0, "trial": "", "run": "abc"}
+    tracked = RunTracked(trial="", run="abc", time=15.0)
     state = fold([STUDY, OPENED, tracked, CLOSED])
     assert state.seconds == 10.0
     assert state.run_ids == {"": "abc"}
@@ -110,7 +117,7 @@ def test_a_study_is_open_from_a_process_s_first_line_to_its_last():
 
 
 def test_an_accepted_origin_stands_for_the_first_one():
-    state = fold([STUDY, {"event": "accepted", "time": 1.0, "origin": {"data": "b"}}])
+    state = fold([STUDY, ChangesAccepted(origin={"data": "b"}, time=1.0)])
     assert state.accepted == {"data": "b"}
 
 
@@ -119,9 +126,7 @@ def study_of(plan):
 
 
 def test_extensions_add_up():
-    more = [
-        {"event": "extended", "time": 1.0, "n_trials": n, "n_seeds": None, "request": str(n)} for n in (2, 3)
-    ]
+    more = [StudyExtended(request=str(n), n_trials=n, n_seeds=None) for n in (2, 3)]
     state = fold([STUDY, *more])
     assert (state.n_more_trials, state.n_more_seeds) == (5, 0)
     search = Search(space={"model.tau": FloatDistribution(0.5, 2.0)}, n_trials=4, seeds_per_config=3)
@@ -129,7 +134,7 @@ def test_extensions_add_up():
 
 
 def test_a_design_is_extended_by_seeds_of_each_variant():
-    more = {"event": "extended", "time": 1.0, "n_trials": None, "n_seeds": 2, "request": "one"}
+    more = StudyExtended(request="one", n_trials=None, n_seeds=2)
     state = fold([STUDY, more])
     design = Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}, n_seeds=3)
     assert count_asked(study_of(design), state) == 2 * (3 + 2)

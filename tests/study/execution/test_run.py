@@ -2,6 +2,7 @@ import gc
 import os
 import signal
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -46,16 +47,29 @@ class Interrupted:
 
 
 def signal_twice(number: signal.Signals) -> Interrupted:
-    conductor: Any = Interrupted()
-    with run._leaving_on_signals(conductor):
+    runner: Any = Interrupted()
+    with run._leaving_on_signals(runner):
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
-    return conductor
+    return runner
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_two_signals_at_once_are_one_request_to_end(number: signal.Signals) -> None:
     assert signal_twice(number).n_times == 1
+
+
+def test_a_study_in_another_thread_leaves_signal_handlers_as_they_are() -> None:
+    usual = signal.getsignal(signal.SIGTERM)
+
+    def work() -> Any:
+        runner: Any = Interrupted()
+        with run._leaving_on_signals(runner) as take_signals:
+            take_signals()
+            return signal.getsignal(signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(work).result() is usual
 
 
 def test_a_later_signal_ends_a_study_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

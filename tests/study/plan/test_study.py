@@ -243,10 +243,10 @@ def test_a_grid_with_several_seeds_has_each_point_with_each():
 
 
 def test_more_seeds_of_a_design_continue_those_it_has():
-    more = study_of(design_of(n_seeds=2)).with_more_seeds(1)
+    more = design_of(n_seeds=2).extended(0, 1)
     assert [assignment.seed for assignment in more.assignments] == [0, 1, 2]
     search = study_of(search_of())
-    assert search.with_more_seeds(1) is search
+    assert search.plan.extended(0, 1) is search.plan
 
 
 def test_a_design_s_seeds_may_be_new_ones_and_fewer_for_some_variants():

@@ -11,7 +11,7 @@ from fixtures.simulated_study import begin, finish, hand_out, learn, learn_or_fa
 
 from adapert.records import DISK, FAILURE, MESSAGE, EndReason, TrialStatus
 from adapert.study.engine.requests import write_request
-from adapert.study.engine.runner import Conductor
+from adapert.study.engine.runner import StudyRunner
 from adapert.study.engine.search import JOURNAL_FILE, open_storage
 from adapert.testing import SimulatedWorkers, open_study
 
@@ -20,19 +20,19 @@ def test_a_trial_that_meets_a_full_disk_closes_the_study_and_is_left_to_be_gone_
     study_folder: Path,
 ) -> None:
     begin(study_folder, "design")
-    conductor = run(open_study(study_folder), n_at_once=2, n_reports=2)
-    first = next(iter(conductor.state.records.values()))
-    assert not conductor.reported(first.trial_id, {FAILURE: DISK, MESSAGE: "The disk is full."})
-    closing = finish(conductor)
+    runner = run(open_study(study_folder), n_at_once=2, n_reports=2)
+    first = next(iter(runner.state.records.values()))
+    assert not runner.reported(first.trial_id, {FAILURE: DISK, MESSAGE: "The disk is full."})
+    closing = finish(runner)
     assert (closing.status, closing.message) == (TrialStatus.FAILED, "The disk is full.")
-    assert statuses(conductor) == [(TrialStatus.RUNNING, None)] * 2
+    assert statuses(runner) == [(TrialStatus.RUNNING, None)] * 2
     again = open_study(study_folder)
     assert hand_out(again).trial_id == first.trial_id
 
 
-def fill_disk(conductor: Conductor) -> None:
+def fill_disk(runner: StudyRunner) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, conductor.ledger._file.fileno())
+    os.dup2(full, runner.ledger._file.fileno())
     os.close(full)
 
 
@@ -46,14 +46,14 @@ def test_a_ledger_that_takes_no_more_lines_closes_the_study_and_nothing_is_lost(
     for n_reports in range(0, 24, 3):
         ledger_path.unlink()
         begin(study_folder, "deterministic")
-        conductor = open_study(study_folder)
-        workers = SimulatedWorkers(conductor, learn_or_fail, n_workers=2)
+        runner = open_study(study_folder)
+        workers = SimulatedWorkers(runner, learn_or_fail, n_workers=2)
         workers.run(n_reports)
         before = ledger_path.read_bytes()
-        fill_disk(conductor)
+        fill_disk(runner)
         workers.run()
-        closing = conductor.close()
-        conductor.ledger.close()
+        closing = runner.close()
+        runner.ledger.close()
         assert closing.status == TrialStatus.FAILED
         assert "ledger must be writable, but: No space left on device. Nothing is lost" in closing.message
         assert ledger_path.read_bytes() == before
@@ -65,32 +65,32 @@ def test_a_ledger_that_takes_no_more_lines_closes_the_study_and_nothing_is_lost(
 @pytest.mark.parametrize(
     "tell",
     [
-        lambda conductor: conductor.started("001"),
-        lambda conductor: conductor.reported("001", learn(conductor.state.records["001"], 2)),
-        lambda conductor: conductor.failed("001", EndReason.WORKER, "Its worker was lost."),
-        lambda conductor: conductor.failed("001", EndReason.ERROR, "ValueError: no"),
-        lambda conductor: conductor.next_trial(),
+        lambda runner: runner.started("001"),
+        lambda runner: runner.reported("001", learn(runner.state.records["001"], 2)),
+        lambda runner: runner.failed("001", EndReason.WORKER, "Its worker was lost."),
+        lambda runner: runner.failed("001", EndReason.ERROR, "ValueError: no"),
+        lambda runner: runner.next_trial(),
     ],
     ids=["started", "reported", "lost", "failed", "next_trial"],
 )
 def test_whatever_is_told_while_the_disk_is_full_closes_the_study(
-    study_folder: Path, tell: Callable[[Conductor], object]
+    study_folder: Path, tell: Callable[[StudyRunner], object]
 ) -> None:
     begin(study_folder, "search")
-    conductor = run(open_study(study_folder), n_reports=1, behave=learn)
-    fill_disk(conductor)
-    assert not tell(conductor)
-    assert conductor.should_close()
-    assert conductor.closing.status == TrialStatus.FAILED
+    runner = run(open_study(study_folder), n_reports=1, behave=learn)
+    fill_disk(runner)
+    assert not tell(runner)
+    assert runner.should_close()
+    assert runner.closing.status == TrialStatus.FAILED
 
 
 def test_a_request_on_a_full_disk_closes_the_study(study_folder: Path) -> None:
     begin(study_folder, "search")
-    conductor = run(open_study(study_folder), n_reports=1, behave=learn)
-    fill_disk(conductor)
+    runner = run(open_study(study_folder), n_reports=1, behave=learn)
+    fill_disk(runner)
     write_request(study_folder, "extend", n_trials=1, n_seeds=None)
-    assert conductor.should_close()
-    assert "ledger must be writable" in conductor.closing.message
+    assert runner.should_close()
+    assert "ledger must be writable" in runner.closing.message
 
 
 @contextmanager
@@ -106,12 +106,12 @@ def files_of_at_most(n_bytes: int) -> Iterator[None]:
 
 def test_a_study_closes_where_optuna_s_journal_cannot_be_written(study_folder: Path) -> None:
     begin(study_folder, "search")
-    conductor = open_study(study_folder, storage=open_storage("", study_folder))
-    hand_out(conductor)
+    runner = open_study(study_folder, storage=open_storage("", study_folder))
+    hand_out(runner)
     with files_of_at_most((study_folder / JOURNAL_FILE).stat().st_size):
-        assert conductor.next_trial() is None
-        assert conductor.close().status == TrialStatus.FAILED
-    conductor.ledger.close()
+        assert runner.next_trial() is None
+        assert runner.close().status == TrialStatus.FAILED
+    runner.ledger.close()
     again = open_study(study_folder)
     finish(again)
-    assert sorted(again.state.settled) == list(range(7))
+    assert sorted(again.state.completed) == list(range(7))

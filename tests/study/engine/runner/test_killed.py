@@ -1,4 +1,4 @@
-"""A study that is killed after any line of its ledger, and gone on with."""
+"""A study that is killed after any line of its ledger, and resumed."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -8,7 +8,8 @@ import pytest
 from fixtures.simulated_study import begin, finish, lines_of, outcome, run
 
 from adapert.records import TrialStatus
-from adapert.study.engine.ledger import Event, read_events
+from adapert.study.engine.events import ConfigCompleted, EpochReported, Event, TrialAsked, TrialEnded
+from adapert.study.engine.ledger import read_events
 from adapert.study.engine.state import fold
 from adapert.testing import open_study
 
@@ -110,11 +111,11 @@ def check_each_told_once(events: list[Event]) -> None:
     """Whether a ledger has every config, end and epoch of seven trials, each once."""
     state = fold(events)
     assert sorted(record.number for record in state.records.values()) == list(range(7))
-    assert sorted(state.settled) == list(range(7))
-    for kind, what in (("asked", "number"), ("settled", "number"), ("ended", "trial")):
-        told = [event[what] for event in events if event["event"] == kind]
+    assert sorted(state.completed) == list(range(7))
+    for kind, what in ((TrialAsked, "number"), (ConfigCompleted, "number"), (TrialEnded, "trial")):
+        told = [getattr(event, what) for event in events if isinstance(event, kind)]
         assert len(told) == len(set(told)) == 7
-    epochs = [(event["trial"], event["epoch"]) for event in events if event["event"] == "reported"]
+    epochs = [(event.trial, event.epoch) for event in events if isinstance(event, EpochReported)]
     assert len(epochs) == len(set(epochs))
 
 

@@ -1,0 +1,18 @@
+"""A study that is launched from another thread than the main one, as servers and notebooks do."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import adapert
+from adapert.records import TrialStatus
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_study_runs_in_a_thread_where_python_lets_nobody_handle_signals(launchable, tmp_path):
+    changes = {"training.max_epochs": 2}
+    with ThreadPoolExecutor(1) as pool:
+        launched = pool.submit(adapert.launch, "single", data=launchable, workspace=tmp_path, changes=changes)
+        result = launched.result()
+    assert [record.status for record in result.records] == [TrialStatus.FINISHED]
