@@ -215,6 +215,7 @@ class _OneTrial(StudyRunner):
         self._n_epochs = n_epochs
 
     def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
+        """Leave the study once its trial has as many epochs."""
         goes_on = super().reported(trial_id, report)
         if goes_on and self.state.records[trial_id].n_epochs >= self._n_epochs:
             message = f"The original had {self._n_epochs} epochs."
