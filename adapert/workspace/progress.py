@@ -35,15 +35,17 @@ class Progress:
         self.console, self.study, self.state = console, study, state
         self.started = time.monotonic()
         self._done_before = self._done()
+        # A live display takes stdout and stderr over: that of a quiet console would swallow others' warnings.
+        self._is_live = console.is_terminal and not console.quiet
         self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
 
     def __enter__(self) -> "Progress":
-        if self.console.is_terminal:
+        if self._is_live:
             self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.console.is_terminal:
+        if self._is_live:
             self.live.stop()
 
     def on_event(self, event: Event, state: StudyState) -> None:

@@ -1,5 +1,6 @@
 import io
 import math
+import sys
 
 import pytest
 from rich.console import Console
@@ -153,3 +154,9 @@ def test_variants_with_brackets_are_drawn_as_they_are_on_any_console(make_ledger
     shown = shown_for(made)
     shown.console.print(shown.render())
     assert "[/x] [bold]" in printed(shown)
+
+
+def test_progress_that_is_not_shown_swallows_no_warning(made, capsys):
+    with Progress(Console(quiet=True, force_terminal=True), made.study, made.state):
+        sys.stderr.write("a warning\n")
+    assert capsys.readouterr().err == "a warning\n"
