@@ -147,7 +147,8 @@ def open_lines(path: Path) -> FileIO:
     # Unbuffered: a line is in the file as a whole, or the error comes where it is written.
     file = FileIO(path, "a+")
     file.seek(0)
-    whole = file.readall()
+    # A device such as /dev/full has no end.
+    whole = file.readall() if path.is_file() else b""
     if whole and not whole.endswith(b"\n"):
         file.truncate(whole.rfind(b"\n") + 1)
     return file
