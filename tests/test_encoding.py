@@ -14,8 +14,8 @@ def opens_text(call: ast.Call) -> bool:
         return False
     if call.func.attr != "open":
         return call.func.attr in ("read_text", "write_text")
-    if isinstance(call.func.value, ast.Name) and call.func.value.id == "archive":
-        return False  # whose members are bytes
+    if isinstance(call.func.value, ast.Name) and call.func.value.id in ("archive", "runner"):
+        return False  # an archive's members are bytes, and a runner opens a session
     modes = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
     said = {word.arg for word in call.keywords}  # else it opens something else, such as a study
     return said <= {"mode", "encoding"} and not any("b" in mode for mode in modes)

@@ -92,7 +92,7 @@ def test_a_folder_that_is_a_link_of_somebody_s_is_refused(folder, node, tmp_path
     shipped = ShippedFolder.pack(folder)
     (tmp_path / "elsewhere").mkdir()
     (node / f"adapert-{os.getuid()}-0123").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="must lie in a folder of this user"):
+    with pytest.raises(InputError, match="must be in a folder of this user"):
         shipped.unpack("0123")
 
 
