@@ -64,3 +64,15 @@ def test_a_citation_names_the_version_that_is_installed() -> None:
 def test_images_are_tagged_with_the_version(name: str) -> None:
     tags = set(re.findall(r"adapert(?:-tracking)?:(\d[\w.]*)", (ROOT / name).read_text()))
     assert tags == {__version__}
+
+
+def test_the_changelog_has_an_unreleased_section_then_this_version() -> None:
+    released = yaml.safe_load((ROOT / "CITATION.cff").read_text())["date-released"]
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[:2] == ["[Unreleased]", f"[{__version__}] - {released}"]
+
+
+def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
+    sections = re.findall(r"^### (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert sections
+    assert set(sections) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
