@@ -45,7 +45,9 @@ def summarize_scalars(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) -
             resampled = _resample(predicted, observed, generator)
             is_enough = resampled.n_perturbations >= _FEWEST and resampled.by_seed_draws.size > 0
             interval = find_interval(resampled, generator) if is_enough else NO_INTERVAL
-            estimate = {"metric": metric.name, "mean": resampled.estimate, **interval._asdict()}
+            # From few perturbations it would reach beyond what the metric can be.
+            low, high = np.clip(interval, *metric.bounds).tolist()
+            estimate = {"metric": metric.name, "mean": resampled.estimate, "low": low, "high": high}
             counts = {"n_perturbations": resampled.n_perturbations, "n_seeds": len(resampled.by_seed)}
             rows.append(dict(zip(keys, names, strict=True)) | estimate | counts)
     return pd.DataFrame(rows, columns=[*keys, "metric", "mean", "low", "high", "n_perturbations", "n_seeds"])

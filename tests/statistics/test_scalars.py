@@ -78,6 +78,16 @@ def test_interval_holds_the_truth_of_correlated_counts(make_table):
     assert covered >= 24  # .95 of 30, less 3 binomial standard errors
 
 
+def test_interval_of_few_perturbations_stays_within_what_a_correlation_can_be(make_table):
+    rows = [
+        {"perturbation": f"P{i}", "metric": "n_predicted_degs", "value": p, "n_degs": o}
+        for i, (p, o) in enumerate([(1.0, 2), (3.0, 1), (2.0, 3), (4.0, 4), (5.0, 5)])
+    ]
+    row = summarize_scalars(make_table(rows), ["variant"]).iloc[0]
+    assert row["low"] >= -1
+    assert row["high"] <= 1
+
+
 def test_columns_are_those_of_other_metrics(make_table):
     table = _table(make_table, {"full": 10.0})
     assert list(summarize_scalars(table, ["variant"])) == list(summarize_by(table, ["variant"]))
