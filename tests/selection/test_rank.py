@@ -5,9 +5,10 @@ import pytest
 
 from adapert.config import Config
 from adapert.errors import InputError
+from adapert.evaluation.catalogue import find_metric
 from adapert.records import EndReason, TrialStatus
 from adapert.results.ledger import LedgerResults
-from adapert.selection.rank import METRICS, OBJECTIVES, find_front, pick, rank_candidates
+from adapert.selection.rank import FRONT, METRICS, OBJECTIVES, find_front, pick, rank_candidates
 from adapert.study.plan.study import Search
 from search_spaces.adapert import SPACE
 
@@ -176,6 +177,10 @@ def test_a_metric_of_which_smaller_is_better_ranks_the_smallest_first():
     frame = pd.DataFrame({"config_digest": list("abc"), "mse": [0.2, 0.1, 0.3], "pds": [0.2, 0.1, 0.3]})
     assert rank_candidates(frame, "mse")["config_digest"].tolist() == ["b", "a", "c"]
     assert rank_candidates(frame, "pds")["config_digest"].tolist() == ["c", "a", "b"]
+
+
+def test_larger_is_better_in_both_metrics_of_the_front():
+    assert [find_metric(name).better for name in FRONT] == ["larger", "larger"]
 
 
 def test_every_metric_of_choice_is_an_objective():

@@ -151,6 +151,12 @@ def test_summary_is_exact_on_a_small_table(make_table):
     assert summary.loc[[0, 2], ["low", "high"]].isna().all(axis=None)
 
 
+def test_interval_stays_within_what_the_metric_can_be(make_table):
+    rows = [{"perturbation": "A", "metric": "pds", "value": 0.2}, {"metric": "pds", "value": 1.0}]
+    summary = summarize_by(make_table([rows[0], rows[1] | {"perturbation": "B"}]), ["variant"])
+    assert summary[["low", "high"]].to_numpy().tolist() == [[0, 1]]
+
+
 def test_summary_counts_a_seed_on_two_splits_as_two_replicates(make_table):
     table = make_table([{"split_seed": split_seed, "perturbation": p} for split_seed in (0, 1) for p in "AB"])
     assert summarize_by(table, ["variant"])["n_seeds"].tolist() == [2]
