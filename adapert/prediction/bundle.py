@@ -71,16 +71,12 @@ class Bundle:
     @cached_property
     def dataset(self) -> PreparedDataset:
         """The data set as far as a trained model needs it: without cells and splits."""
-        no_values, no_index = np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64)
-        no_cells = CellTable(
-            values=no_values,
-            gene_index=no_index,
-            row_start=np.zeros(1, dtype=np.int64),
-            perturbation_index=no_index,
-            batch_index=no_index,
+        return PreparedDataset(
+            manifest={"fingerprint": self.config.data.fingerprint},
+            shared=self.shared,
+            control_cells=CellTable.empty(),
+            splits={},
         )
-        manifest = {"fingerprint": self.config.data.fingerprint}
-        return PreparedDataset(manifest=manifest, shared=self.shared, control_cells=no_cells, splits={})
 
     @cached_property
     def models(self) -> "list[AdaPert]":

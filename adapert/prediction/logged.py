@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from adapert.prediction.bundle import BUNDLE_FILE, Bundle, read_bundle, write_bundle
 from adapert.records import Tag
 from adapert.results.tracked import MODELS
 from adapert.tracking.read import tag_of
@@ -19,17 +20,13 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.tracking import MlflowClient
 
-    from adapert.prediction.bundle import Bundle
-
-# Torch takes seconds to import, and only a model that is not logged yet needs it.
-
 MODEL_NAME = "model"
 """Name of the picked model among its run's models: ``runs:/RUN/model``."""
 
 _READY, _DESCRIPTION = "READY", "MLmodel"
 
 
-def log_model(client: "MlflowClient", run: "Run", bundle: "Bundle") -> str:
+def log_model(client: "MlflowClient", run: "Run", bundle: Bundle) -> str:
     """Log a bundle as the model of its study's run, unless the run has it.
 
     Args:
@@ -61,7 +58,7 @@ class PickedModels:
             folder: Folder of the bundle.
         """
         try:
-            described = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+            described = json.loads((folder / BUNDLE_FILE).read_text(encoding="utf-8"))
             names = _join(member["run"] for member in described["members"])
         except (OSError, ValueError, KeyError, TypeError):
             return False  # `log` will say what is wrong
@@ -77,8 +74,6 @@ class PickedModels:
         Raises:
             InputError: A damaged bundle.
         """
-        from adapert.prediction.bundle import read_bundle
-
         log_model(client, client.get_run(run_id), read_bundle(folder))
 
 
@@ -113,12 +108,11 @@ def _is_of(model: "LoggedModel", run: "Run", names: str) -> bool:
     return names in (model.tags.get(Tag.PICKED_RUNS), tag_of(run, Tag.PICKED_RUNS) if is_named else "")
 
 
-def _log(client: "MlflowClient", run: "Run", bundle: "Bundle", names: str) -> str:
+def _log(client: "MlflowClient", run: "Run", bundle: Bundle, names: str) -> str:
     """Log a model by an explicit client: `mlflow.pyfunc.log_model` takes the store from global state."""
     from mlflow.entities import LoggedModelOutput
     from mlflow.models.model import Model
 
-    from adapert.prediction.bundle import write_bundle
     from adapert.prediction.served import BUNDLE_NAME, save_served
 
     quiet_mlflow()

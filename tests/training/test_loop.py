@@ -289,13 +289,7 @@ def test_resolved_parameters_count_those_that_train(new_training):
 
 
 def test_response_table_without_cells_cannot_be_trained_on_cells(new_training, tiny_dataset):
-    none = CellTable(
-        values=np.zeros(0, np.float32),
-        gene_index=np.zeros(0, np.int64),
-        row_start=np.zeros(1, np.int64),
-        perturbation_index=np.zeros(0, np.int64),
-        batch_index=np.zeros(0, np.int64),
-    )
+    none = CellTable.empty()
     train_split = replace(tiny_dataset.splits["train"], cells=none)
     responses = replace(
         tiny_dataset, control_cells=none, splits=dict(tiny_dataset.splits) | {"train": train_split}
