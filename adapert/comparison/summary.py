@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from adapert.csv_files import write_csv
+from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError, name_some
 from adapert.evaluation.catalogue import check_metrics, find_metric
 from adapert.files import parse_json, whole_directory
@@ -41,7 +42,7 @@ PAIRED_METRICS = (*MAIN_METRICS, "retrieval", "centroid_pearson", "mse", "collap
 TABLE_FILE, RECORD_FILE = "per_perturbation.parquet", "evaluation.json"
 """Files of an evaluation's folder."""
 
-EFFECT_SIZES = (ALL, "small", "medium", "large")
+_GROUPS = (ALL, *EFFECT_SIZES)
 
 
 def summarize_comparison(frame: pd.DataFrame) -> pd.DataFrame:
@@ -57,7 +58,7 @@ def summarize_comparison(frame: pd.DataFrame) -> pd.DataFrame:
     selected = frame[frame["metric"].isin(MAIN_METRICS)]
     summary = summarize_by(pool_effect_sizes(selected, ["effect_size"]), ["effect_size", "variant"])
     variants = list(dict.fromkeys(frame["variant"]))
-    orders = {"effect_size": EFFECT_SIZES, "variant": variants, "metric": list(MAIN_METRICS)}
+    orders = {"effect_size": _GROUPS, "variant": variants, "metric": list(MAIN_METRICS)}
     return _sort_as_listed(summary, orders)
 
 
@@ -72,7 +73,7 @@ def summarize_differences(frame: pd.DataFrame) -> pd.DataFrame:
         frame lacks either side.
     """
     variants = list(dict.fromkeys(frame["variant"]))
-    orders = {"variant": variants, "effect_size": EFFECT_SIZES, "metric": PAIRED_METRICS}
+    orders = {"variant": variants, "effect_size": _GROUPS, "metric": PAIRED_METRICS}
     compared = compare_models(frame[frame["metric"].isin(PAIRED_METRICS)])
     return _sort_as_listed(compared, {**orders, "reference": variants})
 

@@ -8,14 +8,12 @@ import pandas as pd
 
 from adapert.seeding import numpy_generator
 from adapert.statistics.estimates import pivot_replicates
-from adapert.statistics.two_level import CONFIDENCE, TAILS, FloatArray
+from adapert.statistics.two_level import CONFIDENCE, N_RESAMPLES, TAILS, FloatArray
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
 
 NEAR = (0.003, 0.03)
 """Weights that count as near .01: to its neighbours on the study's grid."""
-
-N_RESAMPLES = 2000
 
 _WEAK_EFFECTS = ("small", "medium")
 _STRONG_EFFECTS = "large"

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adapert.comparison.summary import ALL, EFFECT_SIZES, LABELS
+from adapert.comparison.summary import ALL, LABELS
+from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE
@@ -62,7 +63,7 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
     paired[_GAIN[1:]] = np.sort(paired[_GAIN[1:]], axis=1)  # a gain in an error is a negative difference
     if paired["effect_size"].nunique() == 2:  # all perturbations are of one group
         paired = paired[paired["effect_size"] != ALL]
-    orders = {"effect_size": [*EFFECT_SIZES[1:], ALL], "metric": _metrics(frame)}
+    orders = {"effect_size": [*EFFECT_SIZES, ALL], "metric": _metrics(frame)}
     return order_rows(paired.assign(model=model, baseline=baseline), orders)[_COLUMNS]
 
 
