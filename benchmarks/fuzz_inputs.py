@@ -325,7 +325,7 @@ def write_sound(folder: Path) -> None:
     with np.load("text.npz") as text:
         symbols, vectors = text["symbols"], text["embedding"]
     _write_tables(folder, symbols, vectors)
-    _quietly(lambda: _prepare("cells.h5ad", "--effect-size-groups", "tertiles"))
+    _require_success(lambda: _prepare("cells.h5ad", "--effect-size-groups", "tertiles"))
     os.rename("out", "prepared")
     os.remove("prepared/checksums.json")  # which would tell every change before anything is read
     changes = {f"model.{name}": size for name, size in SMALL.items()}
@@ -340,7 +340,7 @@ def write_sound(folder: Path) -> None:
     _write_responses(folder)
     write_bundle_of(folder)
     _write_study(folder)
-    _quietly(
+    _require_success(
         lambda: run_command(
             *("evaluate", "config.yaml", "--data", "prepared", "--models", "mean,additive", "--seeds", "1"),
             *("--split", "validation", "--out", "evaluation", "--device", "cpu"),
@@ -348,7 +348,7 @@ def write_sound(folder: Path) -> None:
     )
 
 
-def _quietly(command: Callable[[], None]) -> None:
+def _require_success(command: Callable[[], None]) -> None:
     try:
         command()
     except SystemExit as ended:
