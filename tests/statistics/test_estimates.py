@@ -83,7 +83,7 @@ def test_interval_of_other_perturbations_in_each_seed_is_that_of_one_seed():
     values[np.arange(60) % 3, np.arange(60)] = means
     spread = measure_spread(resample_mean(values, _generator(), n_resamples=20_000))
     assert spread.perturbations == pytest.approx(means.var(ddof=1) / 60, rel=0.04)
-    # Seeds that differ by their perturbations alone show no luck: what is between them is expected.
+    # Seeds that differ by their perturbations alone share no variance: what is between them is expected.
     assert spread.interaction == pytest.approx(means.var() / 60, rel=0.15)
 
 

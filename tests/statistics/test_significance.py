@@ -22,25 +22,25 @@ def test_p_of_one_seed_is_scipys():
     assert signed_rank_p(differences, _spread(0.0, 1)) == (expected, expected)
 
 
-def test_p_of_luck_alone_is_students():
+def test_p_of_between_seed_variance_alone_is_students():
     spread = _spread(0.25, n_seeds=4, perturbations=1e-12)
     effect = 1.7
     expected = 2 * stats.t.sf(effect / np.sqrt(0.25), 3)
     assert p_with_seeds(effect, spread) == pytest.approx(expected, rel=1e-3)
 
 
-def test_p_without_luck_is_the_normal_one():
+def test_p_without_between_seed_variance_is_the_normal_one():
     assert p_with_seeds(-2.5, _spread(0.0, 3)) == pytest.approx(2 * stats.norm.sf(2.5))
 
 
-def test_p_is_averaged_over_what_the_luck_can_be():
+def test_p_is_averaged_over_what_the_between_seed_variance_can_be():
     draws = np.random.default_rng(0).chisquare(2, 400_000)
     expected = np.mean(2 * stats.norm.sf(3 / np.sqrt(1 + 0.3 * 2 / draws)))
     assert p_with_seeds(3.0, _spread(0.3, 3)) == pytest.approx(expected, rel=0.01)
 
 
-def test_a_large_effect_on_every_perturbation_is_significant_beside_a_small_luck():
-    # Signed ranks alone cannot tell .1 on all from .001 on all, so luck must be weighed against the mean.
+def test_a_large_effect_on_every_perturbation_is_significant_despite_a_small_variance_between_seeds():
+    # Signed ranks alone cannot tell .1 on all from .001 on all, so seeds must be weighed against the mean.
     differences = np.linspace(0.08, 0.12, 88)
     spread = _spread(0.01**2 / 3, n_seeds=3, perturbations=differences.var(ddof=1) / 88)
     _, p = signed_rank_p(differences, spread)
