@@ -1,4 +1,4 @@
-"""Run benchmarks and hold them against their targets.
+"""Run benchmarks and compare them with their targets.
 
 python -m benchmarks core                 the table of speed and memory, an hour on 2 cores
 python -m benchmarks epoch mann_whitney   some of its rows

@@ -113,7 +113,7 @@ def measure_rates(
     generator: np.random.Generator,
     n_resamples: int = N_RESAMPLES,
 ) -> Rates:
-    """Compare simulated pairs again and again, and count."""
+    """Compare pairs of simulated variants, and count how often interval and p are right."""
     found = []
     for _ in range(n_simulations):
         variant, reference = (simulate(scenario, n_seeds, n_perturbations, generator) for _ in range(2))
@@ -179,7 +179,7 @@ def main(words: list[str]) -> None:
 
 
 def is_within(coverage: float, family: float, n_simulations: int, n_families: int) -> bool:
-    """Hold a line against its bounds, `COVERAGE` and `LEVEL`, each with three binomial standard errors."""
+    """Check a line against its bounds, `COVERAGE` and `LEVEL`, each with three binomial standard errors."""
     low, high = (
         bound + side * binomial_error(bound, n_simulations)
         for bound, side in zip(COVERAGE, (-3, 3), strict=True)
@@ -188,7 +188,7 @@ def is_within(coverage: float, family: float, n_simulations: int, n_families: in
 
 
 def binomial_error(rate: float, n: int) -> float:
-    """SD of the share of n that an event of this rate has."""
+    """SD of the observed share of an event of this rate in n trials."""
     return float(np.sqrt(rate * (1 - rate) / n))
 
 

@@ -18,7 +18,7 @@ from adapert.training.state import Training
 from benchmarks.measurement import Measurement, seconds_of
 
 SHARP = {"model.tau": 0.15, "model.threshold": 19.0}
-"""As searches on K562 picked it."""
+"""The values that searches on K562 picked."""
 
 N_BEFORE = 60
 """Epochs after which the selection has saturated."""

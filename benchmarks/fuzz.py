@@ -41,11 +41,11 @@ class Case:
     """One damaged input.
 
     Attributes:
-        number: From 0; with the seed it makes the input again.
+        number: From 0; number and seed together reproduce the input.
         kind: Kind of the input.
         way: File, and what was done to it.
         outcome: One of `GOOD` or `BAD`.
-        said: All that it printed of errors; at last the sentence, or what ended the traceback.
+        said: What it printed to stderr; the last line is the refusal, the traceback's end or the signal.
     """
 
     number: int
@@ -193,7 +193,7 @@ def main(words: list[str]) -> None:
 
 
 def make_sound(folder: Path) -> None:
-    """Write the undamaged inputs quietly, so that imports and compiled code are ready for every case."""
+    """Write the undamaged inputs without printing; every case then finds imports and compiled code ready."""
     import torch
 
     torch.set_num_threads(1)  # a fork would wait indefinitely for torch's threads

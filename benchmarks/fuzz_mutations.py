@@ -1,6 +1,7 @@
 """Ways to damage a file: its bytes, its text, its JSON or YAML, its arrays, its tables, its HDF5 objects.
 
-Each takes a file and a generator, and changes the file in place; the same generator damages it alike.
+Each takes a file and a generator, and changes the file in place; the same state of the generator always
+does the same damage.
 """
 
 import gzip
@@ -20,7 +21,7 @@ WORDS = (
     *("[bold]", "control", "+", "a+b+c+d", "é€😀", "\u202eabc", "a\x1b[31mb", "../../x"),
     *("A" * 100_000, "'; DROP TABLE genes; --", "null", "True"),
 )
-"""Cells and names that somebody did not think of."""
+"""Cells and names that a reader may not expect."""
 
 VALUES: tuple[Any, ...] = (
     *(None, True, -1, 0, 2**31, 2**63, 10**400, 1.5, float("nan"), float("inf"), -float("inf"), ""),
@@ -173,10 +174,10 @@ def separate_otherwise(file: Path, generator: np.random.Generator) -> None:
 
 
 def inflate(file: Path, _: np.random.Generator) -> None:
-    """Put a gigabyte of one letter, without a line's end, into a megabyte of gzip."""
+    """Put 2.5 GiB of one letter, in one line, into a few megabytes of gzip, or 16 MiB into any other file."""
     if file.suffix == ".gz":
         block = gzip.compress(b"x" * 2**26, mtime=0)
-        file.write_bytes(block * 40)  # members one after another: 2.5 GiB
+        file.write_bytes(block * 40)  # members one after another
     else:
         file.write_bytes(b"x" * 2**24)
 
@@ -517,7 +518,7 @@ def change_parquet(file: Path, generator: np.random.Generator) -> None:
 
 
 def inflate_parquet(file: Path, _: np.random.Generator) -> None:
-    """Hide half a billion equal rows in a small file."""
+    """Hide 120 million equal rows in a small file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -612,7 +613,7 @@ def change_h5_attributes(file: Path, generator: np.random.Generator) -> None:
 
 
 def nest_h5(file: Path, generator: np.random.Generator) -> None:
-    """Nest groups deeper than anybody reads."""
+    """Nest groups 400 deep."""
     import h5py
 
     with h5py.File(file, "r+") as opened:

@@ -62,7 +62,7 @@ TABULATIONS = {
 
 N_TREES = 100
 MIN_RUNS_IN_LEAF = 2
-"""So that a prediction at a tabulated config is less than all of its noise."""
+"""So that a prediction at a tabulated config averages out some of its noise."""
 
 N_ALIKE = 16
 """Repeated configs that a curve's noise is drawn from."""
@@ -182,7 +182,7 @@ def truncate_curves(table: pd.DataFrame, max_epochs: int) -> pd.DataFrame:
 
 
 def rank_correlations(table: pd.DataFrame, n_folds: int = 10) -> dict[str, float]:
-    """Hold the surrogate against runs that it has not seen, and repeated runs against each other.
+    """Compare the surrogate with runs that it has not seen, and repeated runs with each other.
 
     Returns:
         Spearman correlation of the last objective, predicted with run (``"surrogate"``) and between seeds
@@ -224,7 +224,7 @@ def _points(table: pd.DataFrame) -> tuple[Array, Array]:
 
 
 def _predict(forest: ExtraTreesRegressor, points: Array) -> Array:
-    # The forest's own predict checks its input again for every tree: 10 ms for a point.
+    # The forest's own `predict` checks its input once for each tree, which takes 10 ms even for one point.
     rows = np.ascontiguousarray(points, dtype=np.float32)
     predicted = sum(tree.tree_.predict(rows).reshape(len(rows), -1) for tree in forest.estimators_)
     return np.asarray(predicted / len(forest.estimators_))

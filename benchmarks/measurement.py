@@ -1,4 +1,4 @@
-"""What a benchmark measures, and the target it is held against."""
+"""What a benchmark measures, and the target that it is compared with."""
 
 import argparse
 import statistics

@@ -255,7 +255,7 @@ class Method:
         sampler: The project's or one of `OTHER_SAMPLERS`.
         has_asha: Whether rungs stop trials.
         plan: The rest, but for space and seed.
-        min_share: Of a problem's epochs, instead of the plan's min_epochs.
+        min_share: Share of a problem's epochs that replaces the plan's min_epochs; None for the plan's own.
     """
 
     sampler: str
@@ -333,7 +333,7 @@ class SearchInProgress:
         return {OBJECTIVE: float(self._curves[record.number].reported[epoch - 1]), "epoch": epoch}
 
     def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
-        """Tell how a trial ended, where it did."""
+        """Decide whether a trial continues; tell the sampler how it ended if it does not."""
         number, value, epoch = int(trial_id), report[OBJECTIVE], report["epoch"]
         curve = self._curves[number]
         decision = self._rungs.decide(trial_id, epoch, value) if self._rungs else None
@@ -532,11 +532,11 @@ VARIATIONS: Mapping[str, Sequence[int | float]] = {
     "reduction_factor": (2, 4),
     "n_startup": (4, 8, 16, 20),
 }
-"""Of `adapert.study.plan.study.Search`; `min_share` is min_epochs as a share of the problem's epochs."""
+"""Fields of `adapert.study.plan.study.Search`, and `Method.min_share`, to the values that are tried."""
 
 
 def varied_methods(name: str = "tpe+asha") -> dict[str, Method]:
-    """Change one default of a method at a time; random search is what all are held against."""
+    """Change one default of a method at a time; all are compared with random search."""
     varied = {
         f"{field}={value}": build_method(name, **{field: value})
         for field, values in VARIATIONS.items()
@@ -607,7 +607,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def measure(speed: pd.DataFrame, method: str = "tpe+asha") -> Iterator[Measurement]:
-    """Hold a method's speed-ups against the target, a problem each and their geometric mean."""
+    """Compare a method's speed-ups with the target: one for each problem, and their geometric mean."""
     rows = speed[speed["method"] == method].set_index("problem")
     for problem, (value, low, high) in zip(rows.index, rows[list(SPEED_UP)].to_numpy(), strict=True):
         yield Measurement(
