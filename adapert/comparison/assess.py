@@ -82,7 +82,7 @@ def evaluate_config(
     out: Path | None = None,
     emit: EmittedFiles | None = None,
 ) -> Assessment:
-    """Fit models, open a split, and write what came of it; a first look at the test split is recorded.
+    """Fit models, open a split, and write the results; every access to the test split is recorded.
 
     Whatever can be refused is refused before the first fit. The test split is opened, and the access
     recorded, once every fit is done and every prediction finite. The same evaluation resumes under that
@@ -250,7 +250,7 @@ def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnD
 
 
 def _tell_mlflow(assessment: Assessment, workspace: Path) -> None:
-    """Keep the result with the study's run too; the folder has it already, so that nothing fails here."""
+    """Keep the result with the study's run too; a failure is no loss, since the folder has it already."""
     if assessment.study == NO_STUDY:
         return
     n_openings = assessment.access.number if assessment.access else None

@@ -59,7 +59,8 @@ def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -
     joined = join_training(readable, config) if plan.refit != "train" else None
     if joined is not None:
         _LOGGER.info(
-            "Each model learns from train, then anew from train+validation with what it chose by validation."
+            "Each model is fitted to train, then from scratch to train+validation with what it chose by "
+            "validation."
         )
     with torch_threads(plan.n_threads):
         return _fit_all(plan, config, dataset, (readable, joined))

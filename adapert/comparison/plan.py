@@ -28,8 +28,8 @@ class ComparisonPlan:
         use_ensembles: Whether the mean prediction of a model's seeds is compared too.
         emission: How cells are made from predictions, for metrics that test cells.
         device: Where models are trained.
-        refit: What the scored models learned from: training perturbations, of which validation chooses epoch
-            and penalty, or then both again with that choice fixed.
+        refit: What the scored models learned from: the training perturbations, with epoch and penalty chosen
+            on validation; or, after that choice, both again with it fixed.
         n_threads: Torch's, of a fit; as many as a trial's, so that numbers can be the same. Threads that wait
             for each other on a busy machine make a fit many times slower.
 

@@ -129,7 +129,8 @@ def sort_controls(expression: Expression) -> SortedControls:
         gene_start=starts_of(counted.n_distinct),
         n_zeros=n_cells - (counted.n_values - 1),
         n_negative=counted.n_negative,
-        # Block by block: a gene number for every value of all genes would take as much memory as they do.
+        # Block by block: to sum over all genes at once, each value would need its gene's number, and these
+        # would take as much memory as the values.
         tie_sum=np.concatenate([_sum_by_gene(block, _tie_term(block.counts)) for block in blocks]),
     )
 

@@ -32,7 +32,7 @@ from adapert.evaluation.metrics import (
 )
 
 Direction: TypeAlias = Literal["larger", "smaller", "neither"]
-"""Which values are better; ``"neither"`` where the observed value, such as a ratio of 1, is."""
+"""Which values are better; ``"neither"`` where the best is what was observed, such as a ratio of 1."""
 
 INPUTS = {
     "predicted_delta": "Predicted minus control expression, log1p units, (n_perturbations, n_genes).",
@@ -67,8 +67,8 @@ class Metric:
         bounds: Smallest and largest value that it can have; infinite where there is none.
         unit: Empty for a number without one.
         is_scalar: Whether it gives one number over all perturbations.
-        correlates: For a scalar, which is a rank correlation over perturbations: the metric and the column of
-            the long table that it correlates, so that it can be computed on resampled perturbations.
+        correlates: Metric and column of the long table whose rank correlation over perturbations a scalar
+            is, so that it can be computed on resampled perturbations; None for other metrics.
         every_epoch: Whether it is cheap enough to be computed and reported after every epoch.
         at_end: Whether its mean is tracked as ``best_NAME`` at a trial's end, so that configs can be ranked
             by it.

@@ -12,7 +12,7 @@ from adapert.data.schema import FloatArray, IntArray, SplitName
 
 
 def cells_by_perturbation(dataset: PreparedDataset, split: SplitName) -> Iterator[scipy.sparse.csr_array]:
-    """Give the cells of one perturbation after the other, log1p units, (n_cells, n_genes) each."""
+    """Yield each perturbation's cells in turn, log1p units, (n_cells, n_genes) each."""
     part = dataset.splits[split]
     expression = part.cells.expression(dataset.n_genes)
     for perturbation in range(len(part.table.perturbations)):

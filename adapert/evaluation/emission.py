@@ -38,11 +38,11 @@ def emit_cells(
     emission: EmissionName,
     generator: np.random.Generator,
 ) -> Iterator[EmittedCells]:
-    """Emit the cells of one perturbation after the other.
+    """Emit each perturbation's cells in turn.
 
-    As many cells as were observed in each matching group, clipped at 0. ``"control_shift"``: control cells
-    matched to the group, drawn without replacement where there are enough, plus the delta. ``"tiled"``: the
-    mean profile of the matched controls plus the delta, repeated.
+    There are as many as were observed in each matching group, clipped at 0. ``"control_shift"``: control
+    cells matched to the group, drawn without replacement where there are enough, plus the delta.
+    ``"tiled"``: the mean profile of the matched controls plus the delta, repeated.
 
     Args:
         predicted_delta: log1p units, (n_perturbations, n_genes).

@@ -23,9 +23,10 @@ CONTROL_LABEL = "non-targeting"
 CELLS_AT_ONCE = 1_000
 
 STORAGE = {"chunks": (2**16,), "shuffle": True, "compression": "gzip", "compression_opts": 1}
+"""With the chunks that h5py chooses for an empty matrix, appending takes ten times as long."""
+
 CHUNK_CACHE = 2**24
-"""The chunks that h5py would choose for an empty matrix take ten times as long to append to, and those that
-an append leaves unfinished stay in the cache, bytes."""
+"""Bytes: chunks that an append leaves unfinished wait there for the next one."""
 
 
 def write_emitted_pair(

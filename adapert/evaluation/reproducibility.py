@@ -25,7 +25,8 @@ from adapert.evaluation.inputs import gather_inputs
 ReplicateName: TypeAlias = Literal["split_half", "resampled"]
 
 WHOLE_COUNT = 0.05
-"""Largest distance from a whole number of a count that is read back from float32 log values."""
+"""Largest distance from a whole number of a count that is read back from float32 log values; also the
+largest share of the counts that may be farther away."""
 
 
 @dataclass(frozen=True, kw_only=True)

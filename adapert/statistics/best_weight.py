@@ -64,7 +64,7 @@ def locate_best(frame: pd.DataFrame, seed: int, stream: str) -> Iterator[BestWei
         if group != _STRONG_EFFECTS:
             claim = "the best lambda_non is near .01"
             tried = frame["lambda_non"]
-            # Of weights that are all near, the best one is near whatever the data say.
+            # If all weights that were tried are near, the best one is near whatever the data say.
             is_open = tried.min() < NEAR[0] and tried.max() > NEAR[1]
             is_near, is_far = NEAR[0] <= low and high <= NEAR[1], high < NEAR[0] or low > NEAR[1]
             verdict = _decide(is_open and is_near, is_open and is_far)
@@ -85,8 +85,8 @@ def resample_best(frame: pd.DataFrame, generator: np.random.Generator) -> FloatA
         generator: Draws the resamples, the same for all weights.
 
     Returns:
-        Best weights, (1 + N_RESAMPLES,): first that of the means themselves; of equals the smallest. Empty
-        for fewer than two perturbations, or seeds, that all weights have in common.
+        Best weights, (1 + N_RESAMPLES,): first that of the means themselves. The smallest where several are
+        best; empty for fewer than two perturbations, or seeds, that all weights have in common.
     """
     weights = np.sort(frame["lambda_non"].unique()).astype(np.float64)
     values = _align(frame, weights)

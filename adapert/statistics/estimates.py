@@ -41,8 +41,8 @@ def bootstrap_interval(
     """Bound `mean_over_perturbations` as it would be on other perturbations and other training seeds.
 
     A two-level bootstrap (`adapert.statistics.two_level`). In simulations with 30 or more perturbations it
-    covers 93 to 97 % from 5 seeds on, and 91 to 97 % with 3. Two seeds tell too little of the between-seed
-    variance (down to 87 %), one tells nothing of it, and 10 perturbations of skewed values have 90 %.
+    covers 93 to 97 % from 5 seeds on, and 91 to 97 % with 3. Two seeds say too little about the between-seed
+    variance (coverage down to 87 %), and one says nothing; 10 perturbations of skewed values have 90 %.
 
     Args:
         values: One metric, (n_seeds, n_perturbations); NaN where a seed has no value.

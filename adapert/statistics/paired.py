@@ -59,7 +59,7 @@ def summarize_paired(
         is `p` after Holm's correction; the family is all rows of a metric, so variants times groups.
         ``wins`` counts perturbations on which the variant is better; missing where a metric has no
         direction. ``standardized_difference`` is Cohen's d_z: mean over SD of the perturbations'
-        differences, positive where the variant's values are larger, NaN where they all differ alike.
+        differences, positive where the variant's values are larger, NaN where all differences are equal.
         Without a pair a row has NaN and counts of 0. A single perturbation has neither interval nor p.
 
     Raises:

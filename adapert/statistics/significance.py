@@ -53,7 +53,7 @@ def p_with_seeds(effect: float, spread: Spread) -> float:
     scale, weights = _variance_scales(max(spread.n_seeds - 1, 1))
     seeds = np.maximum(spread.between_seeds * scale - spread.interaction, 0)
     error = np.sqrt(spread.perturbations + seeds)
-    # Where perturbations all differ alike and seeds do not, there is no error: any effect is real.
+    # Where the difference is the same for all perturbations and seeds, there is no error: it is real.
     z = np.divide(abs(effect), error, out=np.full_like(error, np.inf), where=error > 0)
     return float(np.average(2 * ndtr(-z), weights=weights))
 

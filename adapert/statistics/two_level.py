@@ -40,12 +40,12 @@ class Resampled:
     """An estimate, and what it would have been on other perturbations.
 
     Attributes:
-        estimate: On the perturbations that there are, over all seeds.
+        estimate: On the observed perturbations, over all seeds.
         draws: The same on resampled perturbations, (n_resamples,).
         by_seed: Estimate of each seed, (n_seeds,).
         by_seed_draws: `by_seed` on the resampled perturbations, (n_resamples, n_seeds); NaN where a
             resample has no value of a seed.
-        n_perturbations: That were resampled, two or more.
+        n_perturbations: Number of perturbations that were resampled, two or more.
     """
 
     estimate: float
@@ -97,7 +97,7 @@ class Spread:
 
 
 def draw_counts(n: int, generator: np.random.Generator, n_resamples: int = N_RESAMPLES) -> FloatArray:
-    """Draw n of n with replacement, as how often each was drawn, (n_resamples, n)."""
+    """Draw n of n with replacement, and count how often each was drawn, (n_resamples, n)."""
     draws = generator.integers(n, size=(n_resamples, n)) + n * np.arange(n_resamples)[:, None]
     counts = np.bincount(draws.ravel(), minlength=n * n_resamples)  # ten times as fast as a multinomial
     return counts.reshape(n_resamples, n).astype(np.float64)

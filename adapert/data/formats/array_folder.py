@@ -233,7 +233,7 @@ def _pieces(file: Path, array: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 class FolderWriter:
-    """Writes a `ArrayFolder` whose arrays come in pieces, larger than memory.
+    """Writes an `ArrayFolder` whose arrays come in pieces, larger than memory.
 
     A context manager: the files are what `numpy.save` would have made of the whole arrays once it ends.
     """
