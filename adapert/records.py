@@ -152,7 +152,7 @@ class Tag(StrEnum):
     STUDY = "adapert.study"
     QUESTION = "adapert.question"  # on the parent run: what the study was to answer
     DESIGN = "adapert.design"  # "search", "ablation" or "sensitivity", on the parent run
-    STATUS = "adapert.workspace.status"
+    STATUS = "adapert.status"
     MESSAGE = "adapert.message"
     REASON = "adapert.reason"
     TRIAL = "adapert.trial"
