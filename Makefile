@@ -24,7 +24,7 @@ lint: .venv
 types: .venv
 	$(BIN)/mypy
 
-# The main job on simulated data, from files to figures. Starts anew each time.
+# The main job on simulated data, from files to figures. Starts from scratch each time.
 demo: .venv
 	rm -rf $(DEMO)
 	$(BIN)/adapert simulate --out $(DEMO)/input

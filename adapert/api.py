@@ -303,7 +303,7 @@ def evaluate(
     from adapert.comparison.plan import ComparisonPlan
     from adapert.workspace.launch import build_base
 
-    cure = "Make it by adapert.comparison.ComparisonPlan(split='test')."
+    cure = "Make it by adapert.comparison.plan.ComparisonPlan(split='test')."
     check_kind("plan", plan, ComparisonPlan, cure, is_optional=True)
     if plan is not None:
         check_word("split", plan.split, ("test", "validation"))
