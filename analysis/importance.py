@@ -15,6 +15,7 @@ from adapert.results.study import StudyResults
 from adapert.seeding import numpy_generator
 from adapert.statistics.two_level import FloatArray
 from adapert.statistics.variance_shares import build_parts, sample_variances
+from analysis.fields import varied_fields
 
 if TYPE_CHECKING:
     import optuna
@@ -109,8 +110,6 @@ def summarize_importance(
     Raises:
         NothingToShowError: Fewer than 32 configs have a value, or all have the same.
     """
-    from analysis.figures.fields import varied_fields  # the figures import this module
-
     is_finite = np.isfinite(trials[metric].astype(float))
     known = trials[is_finite & (trials["status"] == TrialStatus.FINISHED)]
     names = list(fields) if fields is not None else varied_fields(known)

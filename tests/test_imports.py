@@ -2,6 +2,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,17 @@ def test_a_room_imports_only_rooms_before_it(path):
 def test_a_room_does_not_need_what_later_rooms_are_made_of(path):
     forbidden = FORBIDDEN.get(room_of(module_name(path)), set())
     assert not {name.split(".")[0] for name in imported(path)} & forbidden
+
+
+def test_no_two_parts_of_the_analysis_need_each_other():
+    """A part is a package or a module of its own: `analysis.tables`, `analysis.claims`."""
+    needed: dict[str, set[str]] = {}
+    for path in (ROOT / "analysis").rglob("*.py"):
+        here, *others = (".".join(name.split(".")[:2]) for name in (module_name(path), *imported(path)))
+        needed.setdefault(here, set()).update(
+            other for other in others if other.startswith("analysis.") and other != here
+        )
+    TopologicalSorter(needed).prepare()
 
 
 def test_commands_that_read_results_begin_without_what_takes_seconds_to_import():

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from adapert.errors import InputError
 from adapert.statistics.two_level import FloatArray
+from analysis.fields import field_label, varied_fields
 from analysis.figures import search, style
-from analysis.figures.fields import association, build_scale, field_label, varied_fields
+from analysis.figures.scales import association, build_scale
 
 N_FIELDS = 4
 """Fields that are paired: six panels."""

@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adapert.errors import format_count
+from analysis.fields import field_label
 from analysis.figures import style
-from analysis.figures.fields import field_label
 from analysis.importance import MAIN, PAIR, REST, REST_LABEL
 
 N_PAIRS = 6

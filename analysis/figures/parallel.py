@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from adapert.errors import InputError
 from adapert.statistics.two_level import FloatArray
+from analysis.fields import field_label, varied_fields
 from analysis.figures import search
-from analysis.figures.fields import build_scale, field_label, varied_fields
+from analysis.figures.scales import build_scale
 from analysis.figures.style import SMALL_FONT_SIZE, build_figure, paper_style
 
 _IDENTITY = ["study", "number", "status", "epoch", "objective", "is_best"]

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pandas as pd
 
@@ -29,11 +29,17 @@ from analysis.figures.slices import plot_slices, summarize_slices
 from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing
 from analysis.importance import load_importance, summarize_importance
 from analysis.predictions import Predictions, choose_variants
-from analysis.tables.table import PaperTable
-
-HasStem = TypeVar("HasStem", FigureRecipe, PaperTable)
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
+
+
+class _HasStem(Protocol):
+    @property
+    def stem(self) -> str: ...
+
+
+Source = TypeVar("Source", bound=_HasStem)
+"""A figure's recipe or a table: what becomes files of a name."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +217,7 @@ class _Attempts:
         }
 
 
-def select_stems(sources: Sequence[HasStem], only: Collection[str]) -> list[HasStem]:
+def select_stems(sources: Sequence[Source], only: Collection[str]) -> list[Source]:
     """Keep the figures or tables of these file names; all where none is named."""
     return [source for source in sources if not only or source.stem in only]
 

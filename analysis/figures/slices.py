@@ -8,8 +8,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from adapert.errors import InputError
+from analysis.fields import field_label, varied_fields
 from analysis.figures import search, style
-from analysis.figures.fields import build_scale, field_label, varied_fields
+from analysis.figures.scales import build_scale
 
 _IDENTITY = ["study", "number", "status", "epoch", "objective", "is_best"]
 _SPREAD = 0.1

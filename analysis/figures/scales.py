@@ -1,4 +1,4 @@
-"""Fields of a config on a figure's axes: their labels, the scale they are drawn on, which of them matter."""
+"""Scales that config fields are drawn on, and how far the objective follows a field."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,26 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from adapert.config import Config
 from adapert.statistics.two_level import FloatArray
-
-HYPERPARAMETERS = {
-    "loss.lambda_non": r"$\lambda_{\mathrm{non}}$",
-    "loss.lambda_align": r"$\lambda_{\mathrm{align}}$",
-    "loss.huber_delta": r"Huber $\delta$",
-    "model.tau": r"$\tau$",
-    "model.threshold": r"threshold $T$",
-    "graph.top_k": "edges per gene",
-}
-"""The paper's six, in the order they are drawn; any other field follows in the config's order."""
 
 _MAX_CHOICES = 6
 _LEAST_RATIO = 10
 _N_GROUPS = 4
 _LEAST_TRIALS = 8
 _PLAIN = 1e-2
-
-_NO_SETTINGS = ("data.path", "data.fingerprint")
 
 
 @dataclass(frozen=True)
@@ -69,20 +56,6 @@ class Scale:
         else:
             unit = (numbers - self.low) / (self.high - self.low)
         return np.asarray(unit, dtype=np.float64)
-
-
-def field_label(field: str) -> str:
-    """Label a field: its symbol in the paper, or its name in words."""
-    return HYPERPARAMETERS.get(field, field.rpartition(".")[2].removeprefix("n_").replace("_", " "))
-
-
-def varied_fields(trials: pd.DataFrame) -> list[str]:
-    """List the config fields in which trials differ, the paper's six hyperparameters first."""
-    known = [
-        *HYPERPARAMETERS,
-        *(name for name in Config().flat() if name not in (*HYPERPARAMETERS, *_NO_SETTINGS)),
-    ]
-    return [name for name in known if name in trials and trials[name].nunique() > 1]
 
 
 def build_scale(values: pd.Series) -> Scale:
