@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError, name_some
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.best_weight import NEAR, NOT_SUPPORTED, SUPPORTED, UNDECIDED, locate_best
@@ -20,7 +21,7 @@ from adapert.statistics.families import (
     name_weight,
 )
 from adapert.statistics.two_level import CONFIDENCE
-from analysis.figures.style import EFFECT_SIZES, order_rows
+from analysis.figures.style import order_rows
 from analysis.tables.table import PaperTable
 
 CLAIM_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from adapert.data.schema import EFFECT_SIZES
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
 from adapert.statistics.families import REFERENCE, VARIANTS, compare_variants
@@ -52,7 +53,7 @@ def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
     selected = style.select_metrics(frame, ABLATION_METRICS)
     summary = summarize_by(selected, ["study", "split", "effect_size", "variant"])
     orders = {
-        "effect_size": style.present(style.EFFECT_SIZES, summary["effect_size"]),
+        "effect_size": style.present(EFFECT_SIZES, summary["effect_size"]),
         "variant": _ordered_variants(summary),
         "metric": list(ABLATION_METRICS),
     }
@@ -69,7 +70,7 @@ def plot_ablation(summary: pd.DataFrame) -> Figure:
         InputError: Every value is NaN.
     """
     summary = style.drawable(summary)
-    groups = style.present(style.EFFECT_SIZES, summary["effect_size"])
+    groups = style.present(EFFECT_SIZES, summary["effect_size"])
     metrics = style.present(ABLATION_METRICS, summary["metric"])
     variants = _ordered_variants(summary)
     with style.paper_style():

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import FloatArray
+from adapert.data.schema import EFFECT_SIZES, FloatArray
 from adapert.data.units import describe_degs
 from adapert.errors import format_count
 from analysis.dataset import describe_perturbations, name_dataset
@@ -31,7 +31,7 @@ def summarize_deg_counts(dataset: PreparedDataset) -> pd.DataFrame:
     frame.insert(0, "dataset", name_dataset(dataset))
     frame.insert(1, "effect_size_groups", dataset.manifest.get("choices", {}).get("effect_size_groups", ""))
     frame.insert(2, "deg_source", describe_degs(dataset.manifest))
-    groups = style.present(style.EFFECT_SIZES, frame["effect_size"])
+    groups = style.present(EFFECT_SIZES, frame["effect_size"])
     return style.order_rows(frame, {"effect_size": groups})
 
 
@@ -41,10 +41,10 @@ def plot_deg_counts(summary: pd.DataFrame) -> Figure:
     Returns:
         A figure 7 in wide: bars left, histogram right, groups in the same colours.
     """
-    groups = style.present(style.EFFECT_SIZES, summary["effect_size"])
+    groups = style.present(EFFECT_SIZES, summary["effect_size"])
     shades = style.palette(10)
     # A group has the same colour whichever others there are.
-    known = dict(zip(style.EFFECT_SIZES, (shades[0], shades[1], shades[3]), strict=True))
+    known = dict(zip(EFFECT_SIZES, (shades[0], shades[1], shades[3]), strict=True))
     colours = [known.get(group, shades[7]) for group in groups]
     with style.paper_style():
         figure, panels = style.build_figure(

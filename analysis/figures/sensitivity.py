@@ -12,13 +12,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
+from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
 from adapert.statistics.families import WEIGHTS, compare_weights, name_weight
 from analysis.figures import style
-from analysis.figures.fields import power_text
 from analysis.figures.marks import add_paired, mark_caption
+from analysis.figures.scales import power_text
 
 SENSITIVITY_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds", "mse")
 
@@ -62,7 +63,7 @@ def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
     summary = summarize_by(selected, ["study", "split", "effect_size", "lambda_non"])
     orders = {
         "metric": SENSITIVITY_METRICS,
-        "effect_size": style.present(style.EFFECT_SIZES, summary["effect_size"]),
+        "effect_size": style.present(EFFECT_SIZES, summary["effect_size"]),
         "lambda_non": sorted(set(summary["lambda_non"])),
     }
     summary = style.order_rows(summary, orders)
@@ -112,8 +113,8 @@ def _is_best(summary: pd.DataFrame) -> pd.Series:
 
 def _looks(summary: pd.DataFrame) -> dict[str, Look]:
     """Give each group its colour and marker: the same in every panel and every study."""
-    groups = style.present(style.EFFECT_SIZES, summary["effect_size"])
-    order = [*style.EFFECT_SIZES, *(group for group in groups if group not in style.EFFECT_SIZES)]
+    groups = style.present(EFFECT_SIZES, summary["effect_size"])
+    order = [*EFFECT_SIZES, *(group for group in groups if group not in EFFECT_SIZES)]
     looks = dict(zip(order, zip(style.palette(len(order)), cycle(_MARKERS), strict=False), strict=True))
     return {group: looks[group] for group in groups}
 

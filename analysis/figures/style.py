@@ -33,9 +33,6 @@ _CAPTION_WIDTH = 126
 _AXIS_LABEL_HEIGHT = 0.25
 _MARGIN = 0.06
 
-
-EFFECT_SIZES = ("small", "medium", "large")
-
 _FEW = 10
 _LEAST_ROOM = 0.25
 
