@@ -35,11 +35,10 @@ TABLE_STEMS = (
     "table_4_data",
     "table_5_effect_sizes",
     "table_6_network",
-    "table_10_differential_expression",
     PATHWAYS_STEM,
     CLAIMS_STEM,
 )
-"""Names of all tables."""
+"""Names of all tables that the commands write."""
 
 
 def draw_data(
