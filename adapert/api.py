@@ -283,12 +283,12 @@ def evaluate(
 ) -> "Assessment":
     """Refit models, open a split and compute every metric, next to reference models.
 
-    Openings of the test split are counted.
+    Every access to the test split is counted.
 
     Args:
         config: YAML config; the defaults if None.
         data: Prepared data set; the one that `config` names if None.
-        workspace: Its studies may have tried the config, and its ledger counts the openings.
+        workspace: Its studies may have tried the config, and its ledger counts the accesses.
         plan: Models, split, seeds, refit; three seeds of every model on the test split if None.
         changes: Dotted config fields on top.
         again: Whether to open a test split that was opened before.

@@ -169,4 +169,4 @@ class Tag(StrEnum):
     PICKED_MODEL = "adapert.picked_model"  # on the parent run: address of the model of its picked config
     PICKED_BY = "adapert.picked_by"  # objective of the last pick, then the study that retrained its best
     PICKED_RUNS = "adapert.picked_runs"  # names of the trials that it was made of
-    TEST_OPENINGS = "adapert.test_openings"  # on the parent run: how often the test split was opened
+    TEST_OPENINGS = "adapert.test_openings"  # on the parent run: number of accesses to the test split

@@ -58,7 +58,7 @@ def evaluate(
 ) -> None:
     """Refit models, open a split and compute every metric, next to reference models.
 
-    Openings of the test split are counted. Repeated after a crash, it continues under the same opening.
+    Every access to the test split is counted. Repeated after a crash, it continues under the same access.
     """
     from adapert.api import evaluate as evaluate_config
     from adapert.comparison.plan import REFITS, ComparisonPlan

@@ -42,23 +42,24 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     """Gather what is known of studies.
 
     Args:
-        workspace: With the studies, their evaluations and the ledger of test openings; each may be absent.
+        workspace: With the studies, their evaluations and the ledger of accesses to the test split, as far as
+            they exist.
         studies: Their names.
         split: Split that the figures show.
 
     Raises:
-        InputError: No such store or study, a study of several designs, or a damaged ledger of openings.
+        InputError: No such store or study, a study of several designs, or a damaged ledger of accesses.
     """
     names = list(dict.fromkeys(studies))
     readings = [read_study(workspace, name) for name in names]
-    openings = read_accesses(workspace)
+    accesses = read_accesses(workspace)
     drawn = [draw_study(r.results, split) for r in readings]
     searches = [reading for reading in readings if reading.design == "search"]
     picks = {reading.name: read_pick(workspace, reading.results) for reading in searches}
     fingerprints = {reading.fingerprint for reading in readings}
-    n_openings = sum(one.data_fingerprint in fingerprints for one in openings)
+    n_accesses = sum(one.data_fingerprint in fingerprints for one in accesses)
     opened = (
-        "not opened" if not n_openings else "opened " + ("once" if n_openings == 1 else f"{n_openings} times")
+        "not opened" if not n_accesses else "opened " + ("once" if n_accesses == 1 else f"{n_accesses} times")
     )
     own = {r.name: build_effects(r, split) + build_importance(r) for r in readings}
     sections = [
@@ -72,13 +73,13 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
         _section("Figures", gather_figures(drawn)),
         # The claims first, which several studies answer together; then each study's own.
         _section("Tables", build_claims([r.results for r in readings], split) + _by_study(readings, own)),
-        _section("Evaluations", build_evaluations(workspace, openings, fingerprints)),
+        _section("Evaluations", build_evaluations(workspace, accesses, fingerprints)),
         _section(
             "Failed and stopped trials", _by_study(readings, {r.name: build_failures(r) for r in readings})
         ),
-        _section("Openings of the test split", build_accesses(openings)),
+        _section("Accesses to the test split", build_accesses(accesses)),
         _section("Versions", [build_versions(readings)]),
-        _section("How to run it again", build_commands(readings, workspace, list(picks.values()), openings)),
+        _section("How to run it again", build_commands(readings, workspace, list(picks.values()), accesses)),
     ]
     return Report(
         title=f"Report on {join_words(names)}",

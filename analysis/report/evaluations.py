@@ -21,17 +21,17 @@ SUMMARY_FILE, PAIRED_FILE = "summary.csv", "paired.csv"
 
 
 def build_evaluations(
-    workspace: Path, openings: Sequence[Access], fingerprints: Collection[str]
+    workspace: Path, accesses: Sequence[Access], fingerprints: Collection[str]
 ) -> list[Part]:
     """Lay out the evaluations that are of the studies' data.
 
     Args:
         workspace: Folder with the studies and evaluations.
-        openings: Records of test access; they name the evaluations in other folders.
+        accesses: Accesses to the test split; they name the evaluations in other folders.
         fingerprints: Fingerprints of the studies' data.
     """
     inside = sorted((workspace.resolve() / "evaluations").glob("[!.]*"))
-    elsewhere = [(workspace / opening.folder).resolve() for opening in openings]
+    elsewhere = [(workspace / access.folder).resolve() for access in accesses]
     records = {folder: _read_record(folder) for folder in dict.fromkeys([*inside, *elsewhere])}
     parts: list[Part] = []
     for folder, record in records.items():
@@ -104,18 +104,18 @@ def _score_table(folder: Path, split: str) -> PageTable:
     return build_page_table(frame, caption, columns, CAPTION)
 
 
-_OPENING_COLUMNS = (
+_ACCESS_COLUMNS = (
     *("at", "study", "models", "n_seeds", "refit"),
     *("config_digest", "data_fingerprint", "git_commit", "folder"),
 )
 
 
-def build_accesses(openings: Sequence[Access]) -> list[Part]:
+def build_accesses(accesses: Sequence[Access]) -> list[Part]:
     """Lay out when the test split was opened, for what, and by which code."""
-    if not openings:
+    if not accesses:
         return [Paragraph("The test split was not opened in this workspace.")]
-    rows = [asdict(opening) | {"models": ", ".join(opening.models)} for opening in openings]
-    frame = pd.DataFrame(rows)[list(_OPENING_COLUMNS)]
+    rows = [asdict(access) | {"models": ", ".join(access.models)} for access in accesses]
+    frame = pd.DataFrame(rows)[list(_ACCESS_COLUMNS)]
     columns = {
         "at": Column("at", "UTC"),
         "n_seeds": Column("seeds"),
@@ -124,4 +124,4 @@ def build_accesses(openings: Sequence[Access]) -> list[Part]:
         "data_fingerprint": Column("data"),
     }
     frame["git_commit"] = frame["git_commit"].str[:12]
-    return [build_page_table(frame, "Openings of the test split, the first one first", columns)]
+    return [build_page_table(frame, "Accesses to the test split, earliest first", columns)]

@@ -102,7 +102,7 @@ def _versions_row(commit: str, packages: str) -> dict[str, str]:
 
 
 def build_commands(
-    readings: Sequence[StudyReading], workspace: Path, picks: Sequence[ReadPick], openings: Sequence[Access]
+    readings: Sequence[StudyReading], workspace: Path, picks: Sequence[ReadPick], accesses: Sequence[Access]
 ) -> list[elements.Part]:
     """Write the command lines that do all of it again: what was run, each after what it needs.
 
@@ -110,7 +110,7 @@ def build_commands(
         readings: Studies to run again.
         workspace: Folder of the studies.
         picks: Picks from the searches; one that was not made yet has no line.
-        openings: Records of test access in the workspace.
+        accesses: Accesses to the test split in the workspace.
     """
     searches = {reading.name for reading in readings if reading.results.picked}
     # A pick that nobody made yet is only what `adapert pick` would name.
@@ -128,7 +128,7 @@ def build_commands(
         ]
         if base is not None:
             parts.append(elements.Code(f"What {reading.name} starts from: {_base_file(reading)}", base))
-    evaluated, configs = _evaluate_lines(readings, workspace, openings, files)
+    evaluated, configs = _evaluate_lines(readings, workspace, accesses, files)
     names = [reading.name for reading in readings]
     lines += [*evaluated, _line(workspace, "report", *names, "--out", "report.html")]
     return [
@@ -193,27 +193,27 @@ def _pick_lines(read: ReadPick, workspace: Path) -> list[str]:
 
 
 def _evaluate_lines(
-    readings: Sequence[StudyReading], workspace: Path, openings: Sequence[Access], files: Mapping[str, str]
+    readings: Sequence[StudyReading], workspace: Path, accesses: Sequence[Access], files: Mapping[str, str]
 ) -> tuple[list[str], list[elements.Part]]:
     """Write how the studies' data were evaluated, and the configs that no pick writes."""
     fingerprints = {reading.fingerprint for reading in readings}
-    every = [*openings, *_read_validated(workspace)]
+    every = [*accesses, *_read_validated(workspace)]
     opened = sorted((one for one in every if one.data_fingerprint in fingerprints), key=lambda one: one.at)
     lines: list[str] = []
     configs: dict[str, elements.Part] = {}
-    for number, opening in enumerate(opened):
-        file = files.get(opening.config_digest) or f"evaluated_{opening.config_digest}.yaml"
-        if opening.config_digest not in files:
-            yaml = build_config(opening.config).to_yaml()
+    for number, access in enumerate(opened):
+        file = files.get(access.config_digest) or f"evaluated_{access.config_digest}.yaml"
+        if access.config_digest not in files:
+            yaml = build_config(access.config).to_yaml()
             configs[file] = elements.Code(f"What was evaluated: {file}", yaml)
-        words = ["--seeds", str(opening.n_seeds), "--refit", opening.refit]
-        if set(opening.models) != set(get_args(ModelName)):
-            words = ["--models", ",".join(opening.models), *words]
-        words += ["--ensemble"] if opening.use_ensembles else []
-        if opening not in openings:
+        words = ["--seeds", str(access.n_seeds), "--refit", access.refit]
+        if set(access.models) != set(get_args(ModelName)):
+            words = ["--models", ",".join(access.models), *words]
+        words += ["--ensemble"] if access.use_ensembles else []
+        if access not in accesses:
             words += ["--split", "validation"]
         elif earlier_accesses(
-            [one for one in opened[:number] if one in openings], opening.study, opening.data_fingerprint
+            [one for one in opened[:number] if one in accesses], access.study, access.data_fingerprint
         ):
             words += ["--again"]
         lines.append(_line(workspace, "evaluate", file, *words))

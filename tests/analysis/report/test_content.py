@@ -33,7 +33,7 @@ def test_with_several_studies_each_part_says_whose_it_is(own_store):
 
 def test_parts_that_have_nothing_say_so_in_a_sentence(store):
     report = build_report(store.directory, ["search_wide"])
-    for title in ("Evaluations", "Openings of the test split", "Failed and stopped trials"):
+    for title in ("Evaluations", "Accesses to the test split", "Failed and stopped trials"):
         assert isinstance(section(report, title).parts[0], Paragraph)
 
 

@@ -8,7 +8,7 @@ from adapert.comparison.summary import summarize_comparison
 from analysis.report.elements import Heading, PageTable, Paragraph
 from analysis.report.evaluations import build_accesses, build_evaluations
 
-OPENING = build_access(
+ACCESS = build_access(
     config_digest="123456789012", git_commit="0123456789abcdef", data_fingerprint="0012", folder="elsewhere"
 )
 
@@ -48,9 +48,9 @@ def test_evaluations_of_other_data_and_damaged_ones_are_only_counted(tmp_path, m
     assert told == Paragraph("2 more in this workspace are of other data, unfinished or damaged.")
 
 
-def test_an_evaluation_outside_the_workspace_is_found_by_its_opening(tmp_path, make_table):
+def test_an_evaluation_outside_the_workspace_is_found_by_its_access(tmp_path, make_table):
     write_evaluation(tmp_path / "elsewhere", make_table)
-    assert Heading("elsewhere") in build_evaluations(tmp_path, [OPENING], {"0012"})
+    assert Heading("elsewhere") in build_evaluations(tmp_path, [ACCESS], {"0012"})
 
 
 def test_paired_differences_are_laid_out_where_there_are_some(tmp_path, make_table):
@@ -63,8 +63,8 @@ def test_paired_differences_are_laid_out_where_there_are_some(tmp_path, make_tab
     assert [cell.text for cell in table.rows[0]] == ["all", "PDS", "adapert", "mean", "0.1000"]
 
 
-def test_every_opening_is_listed_and_none_is_said(tmp_path):
-    (table,) = build_accesses([OPENING, OPENING])
+def test_every_access_is_listed_and_none_is_said(tmp_path):
+    (table,) = build_accesses([ACCESS, ACCESS])
     assert len(table.rows) == 2
     assert table.rows[0][2].text == "adapert, mean"
     assert "was not opened" in build_accesses([])[0].text

@@ -45,8 +45,8 @@ def pick_of(**changes):
     return SimpleNamespace(**(known | changes))
 
 
-def commands(given, workspace, picks=(), openings=()):
-    return build_commands([given], workspace, picks, openings)[0].text.splitlines()
+def commands(given, workspace, picks=(), accesses=()):
+    return build_commands([given], workspace, picks, accesses)[0].text.splitlines()
 
 
 def test_a_launch_is_written_with_what_differs_from_its_recipe(tmp_path):
@@ -86,8 +86,8 @@ def test_every_line_is_a_command_and_comes_after_what_it_needs(tmp_path):
     ablation = reading("ablation", {"model.tau": 0.4, "graph.top_k": 7})
     given = [ablation, reading("sensitivity"), reading(budget={"n_trials": 9}, n_more_trials=3)]
     picked = pick_of(config=best, reevaluated=pd.DataFrame(), reevaluation="gone")
-    openings = [build_access(config_digest=best.digest(), data_fingerprint="0012")]
-    parts = build_commands(given, tmp_path, [ReadPick("search", picked)], openings)
+    accesses = [build_access(config_digest=best.digest(), data_fingerprint="0012")]
+    parts = build_commands(given, tmp_path, [ReadPick("search", picked)], accesses)
     parsed = [parse(line) for line in parts[0].text.splitlines()]
     assert [name for name, _ in parsed] == [
         *("launch", "extend", "pick", "launch", "launch", "evaluate", "report")
@@ -118,11 +118,11 @@ def test_a_pick_without_training_is_listed_where_the_study_knows_of_it(tmp_path)
 
 def test_a_config_that_no_pick_wrote_is_evaluated_from_a_file_of_its_own(tmp_path):
     other = Config().with_changes({"model.tau": 0.3})
-    openings = [
+    accesses = [
         build_access(config_digest=other.digest(), config=other.flat(), data_fingerprint="0012", study=""),
         build_access(config_digest="of other data"),
     ]
-    lines, shown = build_commands([reading()], tmp_path, [], openings)
+    lines, shown = build_commands([reading()], tmp_path, [], accesses)
     _, evaluated, _ = (parse(line) for line in lines.text.splitlines())
     assert str(evaluated[1]["config"]) == f"evaluated_{other.digest()}.yaml"
     assert yaml.safe_load(shown.text)["model"]["tau"] == 0.3
@@ -142,8 +142,8 @@ def test_an_evaluation_on_validation_is_listed_as_one(tmp_path):
     (folder / "evaluation.json").write_text(json.dumps(record))
     (folder.with_name("validation_002")).mkdir()
     (folder.with_name("validation_002") / "evaluation.json").write_text("{")
-    test_opening = build_access(config_digest="c1", data_fingerprint="0012")
-    _, validated, tested, _ = (parse(line) for line in commands(reading(), tmp_path, [], [test_opening]))
+    test_access = build_access(config_digest="c1", data_fingerprint="0012")
+    _, validated, tested, _ = (parse(line) for line in commands(reading(), tmp_path, [], [test_access]))
     asked = {name: validated[1][name] for name in ("split", "models", "seeds", "ensemble", "again")}
     assert asked == {
         **{"split": "validation", "models": "adapert", "seeds": 2, "ensemble": True, "again": False}
@@ -171,15 +171,15 @@ def test_a_pick_and_its_evaluation_are_written_with_their_options(tmp_path):
     ledger.close()
     picked = pick_of(reevaluated=pd.DataFrame(), reevaluation="search_reevaluation")
     digest = Config().digest()
-    opening = build_access(
+    access = build_access(
         config_digest=digest,
         data_fingerprint="0012",
         n_seeds=5,
         refit="train+validation",
         use_ensembles=True,
     )
-    openings = [opening, replace(opening, data_fingerprint="of another"), opening]
-    _, pick, first, second, *_ = commands(reading(), tmp_path, [ReadPick("search", picked)], openings)
+    accesses = [access, replace(access, data_fingerprint="of another"), access]
+    _, pick, first, second, *_ = commands(reading(), tmp_path, [ReadPick("search", picked)], accesses)
     assert "--top 2 --fresh-seeds 4 --redraws 1 --out search_best.yaml" in pick
     words = "--models adapert,mean --seeds 5 --refit train+validation --ensemble"
     assert f"adapert evaluate search_best.yaml {words} --workspace" in first
