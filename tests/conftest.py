@@ -6,6 +6,7 @@ pytest_plugins = [
     "fixtures.comparison",
     "fixtures.dataset",
     "fixtures.command",
+    "fixtures.preparing",
     "fixtures.launched",
     "fixtures.workspace",
     "fixtures.real_data",

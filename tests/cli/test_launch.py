@@ -1,0 +1,300 @@
+"""Commands that begin a study, up to its first trial; `tests/slow/test_main_path.py` runs them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures.command import Refused, RunCommand, Simulated
+
+from adapert.cli.studies import COHORT_SIZE
+from adapert.errors import InputError
+from adapert.records import TrialRecord, TrialStatus
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
+from adapert.study.engine.limits import Limits
+from adapert.study.engine.runner import Closing
+from adapert.study.engine.state import fold
+from adapert.study.execution.resources import Resources
+from adapert.study.plan.definition import restore_study
+from adapert.workspace.launch import Stores
+from adapert.workspace.session import StudyResult
+
+Launch = Callable[..., str]
+
+
+@pytest.fixture
+def launch(refused: Refused, simulated: Simulated) -> Launch:
+    """Run a `launch` that must be refused on the prepared data set."""
+
+    def run(*words: object) -> str:
+        return refused("launch", *words, "--data", simulated.prepared)
+
+    return run
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(adapert: RunCommand, simulated: Simulated, tmp_path):
+    words = ["--data", simulated.prepared, "--seeds", "2", "--max-epochs", "3", "--time-budget", "1.5h"]
+    ended = adapert("launch", "ablation", *words, "--dry-run", "--device", "cpu")
+    assert (ended.status, ended.err) == (0, "")
+    assert "8 trials of at most 3 epochs" in ended.out
+    assert "no_context: model.context = constant" in ended.out
+    assert list(tmp_path.iterdir()) == []
+
+
+# the data
+
+
+def test_a_study_without_data_is_refused(refused):
+    assert "Give --data DIR" in refused("launch", "quickstart")
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_data_that_were_not_prepared_are_refused(refused, tmp_path, is_there):
+    if is_there:
+        (tmp_path / "data").mkdir()
+    assert "made by 'adapert prepare'" in refused("launch", "quickstart", "--data", "data")
+
+
+def _remove_array(data: Path) -> None:
+    (data / "train" / "delta.npy").unlink()
+
+
+def _cut_array(data: Path) -> None:
+    path = data / "train" / "delta.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _empty_array(data: Path) -> None:
+    (data / "shared" / "node_names.npy").write_bytes(b"")
+
+
+def _cut_manifest(data: Path) -> None:
+    (data / "manifest.json").write_text('{"format_version": 1, ')
+
+
+def _change_version(data: Path) -> None:
+    (data / "manifest.json").write_text('{"format_version": 99, "fingerprint": "0"}')
+
+
+def _drop_fingerprint(data: Path) -> None:
+    (data / "manifest.json").write_text('{"format_version": 1}')
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_remove_array, "delta.npy"),
+        (_cut_array, "delta.npy"),
+        (_empty_array, "node_names.npy"),
+        (_cut_manifest, "manifest.json"),
+        (_change_version, "has 99"),
+        (_drop_fingerprint, "manifest.json"),
+    ],
+)
+def test_damaged_data_are_refused_before_a_trial(refused, simulated, tmp_path, damage, says):
+    shutil.copytree(simulated.prepared, tmp_path / "data")
+    damage(tmp_path / "data")
+    message = refused("launch", "quickstart", "--data", "data")
+    assert says in message
+    assert "'adapert prepare'" in message
+
+
+def test_train_runs_the_config_as_it_is_under_the_file_s_name(adapert, simulated, tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("model: {tau: 0.7}")
+
+    def operate(folder, *_):
+        study = restore_study(fold(read_events(folder / LEDGER_FILE)).definition.study)
+        finished = TrialRecord("001", 0, "full", 0, {}, status=TrialStatus.FINISHED)
+        assert (study.name, study.base.model.tau, study.plan.seeds_of("full")) == ("mine", 0.7, range(2))
+        return StudyResult(study, [finished], 2, Closing(TrialStatus.FINISHED), 1.0, 0.0)
+
+    monkeypatch.setattr("adapert.workspace.launch.operate", operate)
+    ended = adapert("train", "mine.yaml", "--data", simulated.prepared, "--seeds", "2")
+    assert (ended.status, ended.err) == (0, "")
+    assert "Next: adapert predict mine GENE --workspace runs" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["my best.yaml"], "it is 'my best'. Give another name."),
+        (["my best.yaml", "--name", "mine", "--set", "model.tua=1"], "Did you mean 'model.tau'?"),
+        (["no.yaml"], "there is no file 'no.yaml'"),
+    ],
+)
+def test_a_config_that_cannot_be_trained_is_refused(refused, simulated, tmp_path, words, says):
+    (tmp_path / "my best.yaml").write_text("{}")
+    assert says in refused("train", *words, "--data", simulated.prepared)
+    assert not (tmp_path / "runs").exists()
+
+
+# recipes, configs and budgets
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["quikstart"], "Did you mean 'quickstart'?"),
+        (["mine.py"], "there is no file 'mine.py'"),
+        (["ablation", "--set", "model.dropuot=0.2"], "Did you mean 'model.dropout'?"),
+        (["ablation", "--set", "model.tau=abc"], "Config field 'model.tau'"),
+        (["ablation", "--set", "model.tau=-1"], "greater than 0, but it is -1"),
+        (["ablation", "--set", "model.tau=.nan"], "finite number"),
+        (["ablation", "--set", "model.tau=[1"], "--set must be FIELD=VALUE"),
+        (["ablation", "--set", "model.tau"], "--set must be FIELD=VALUE"),
+        (["ablation", "--set", "=1"], "--set must be FIELD=VALUE"),
+        (["ablation", "--config", "no.yaml"], "there is no file 'no.yaml'"),
+        (["ablation", "--time-budget", ""], "--time-budget"),
+        (["ablation", "--time-budget", "2"], "--time-budget"),
+        (["ablation", "--time-budget", "h"], "--time-budget"),
+        (["ablation", "--time-budget", "-2h"], "--time-budget"),
+        (["ablation", "--time-budget", "0s"], "--time-budget"),
+        (["ablation", "--time-budget", "²h"], "--time-budget"),
+        (["ablation", "--trials", "4"], "Use --seeds"),
+        (["ablation", "--sampler", "tpe"], "--sampler"),
+        (["search", "--seeds", "4"], "Use --trials"),
+        (["search", "--sampler", "grid"], "'loss.lambda_non' is a continuous range"),
+        (["search", "--sampler", "tpa"], "Did you mean 'tpe'?"),
+        (["search", "--trials", "0"], "--trials"),
+        (["search", "--max-epochs", "0"], "--max-epochs"),
+        (["search", "--name", "a/b"], "'a/b'"),
+        (["search", "--name", ""], "it is ''"),
+        (["search", "--trial-hours", "-1"], "--trial-hours"),
+        (["search", "--trial-hours", "2h"], "--trial-hours"),
+        (["search", "--target", "good"], "--target"),
+        (["search", "--max-failures", "-1"], "--max-failures"),
+        (["search", "--seeds-per-trial", "0"], "--seeds-per-trial"),
+        (["ablation", "--seeds-per-trial", "2"], "--seeds-per-trial"),
+        (["ablation", "--deterministic"], "--deterministic"),
+        (["search", "--device", "tpu"], "--device must be one of auto, cpu, cuda"),
+    ],
+)
+def test_a_wrong_launch_is_refused(launch, words, says):
+    assert says in launch(*words)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("study = 1", "must define study(base)"),
+        ("def study(base): return 1", "returned int"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("def study(base", "SyntaxError"),
+    ],
+)
+def test_a_broken_recipe_is_refused(launch, tmp_path, text, says):
+    (tmp_path / "mine.py").write_text(text)
+    assert says in launch("mine.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("model: {dropuot: 0.1}", "Did you mean 'model.dropout'?"),
+        ("modle: {dropout: 0.1}", "Did you mean 'model'?"),
+        ("model: {tau: abc}", "Config field 'model.tau'"),
+        ("model: [", "A config must be YAML"),
+        ("- 1", "sections of fields"),
+    ],
+)
+def test_a_wrong_config_is_refused(launch, tmp_path, text, says):
+    (tmp_path / "config.yaml").write_text(text)
+    assert says in launch("ablation", "--config", "config.yaml")
+
+
+def test_a_config_of_other_data_is_refused(refused, simulated, tmp_path):
+    (tmp_path / "config.yaml").write_text(f"data: {{path: {simulated.prepared}, fingerprint: other}}")
+    assert "fingerprint other" in refused("launch", "ablation", "--config", "config.yaml")
+
+
+def test_a_workspace_that_is_a_file_is_refused(launch, tmp_path):
+    (tmp_path / "file").write_text("")
+    message = launch("ablation", "--workspace", "file")
+    assert "'file'" in message
+    assert "Name another place" in message
+
+
+def test_a_study_that_exists_is_refused(launch, make_ledger):
+    make_ledger("ablation")
+    message = launch("ablation")
+    assert "adapert resume ablation --workspace runs" in message
+    assert "under another --name" in message
+
+
+# what the machine does not have; Ray would wait for it indefinitely
+
+
+def test_cuda_on_a_machine_without_it_is_refused(launch, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for device in ("cuda", "gpu"):
+        assert "--device cpu" in launch("ablation", "--device", device)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "n_gpus", "says"),
+    [
+        ("1", 0, "this machine has 0"),
+        ("0.25", 0, "this machine has 0"),
+        ("2", 1, "this machine has 1"),
+        ("1.5", 4, "whole number"),
+        ("-1", 1, "--gpus-per-trial"),
+    ],
+)
+def test_gpus_that_the_machine_does_not_have_are_refused(launch, monkeypatch, wanted, n_gpus, says):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
+    assert says in launch("ablation", "--gpus-per-trial", wanted)
+
+
+def test_cores_that_the_machine_does_not_have_are_refused(launch, monkeypatch):
+    monkeypatch.setattr("adapert.study.execution.resources.count_cpus", lambda: 2)
+    message = launch("ablation", "--cpus-per-trial", "3")
+    assert "--cpus-per-trial" in message
+    assert "has 2" in message
+
+
+def test_reproduce_refuses_what_launch_refuses(refused, simulated, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    message = refused("reproduce", "--data", simulated.prepared, "--device", "cuda")
+    assert "--device cpu" in message
+
+
+def test_reproduce_refuses_a_workspace_where_its_study_is_another(adapert, simulated, make_ledger):
+    make_ledger("search")
+    ended = adapert("reproduce", "--data", simulated.prepared, "--device", "cpu")
+    assert ended.status == 2
+    assert "'search' exists in 'runs' with another config, plan or data" in ended.err
+
+
+def test_launch_hands_its_options_over(adapert, simulated, monkeypatch):
+    given = []
+
+    def launch(study, workspace, resources, limits, console, stores, recipe):
+        given.append((study, resources, limits, stores, recipe))
+        raise InputError("Enough.")
+
+    monkeypatch.setattr("adapert.workspace.launch.launch", launch)
+    words = ["--data", simulated.prepared, "--device", "cpu", "--seeds-per-trial", "3", "--deterministic"]
+    words += [
+        "--trial-hours",
+        "2",
+        "--target",
+        "0.5",
+        "--max-failures",
+        "1",
+        "--ship-data",
+        "--address",
+        "auto",
+    ]
+    words += ["--tracking-uri", "http://server", "--optuna-storage", "sqlite:///o.db", "--seed", "7"]
+    assert adapert("launch", "search", *words).status == 2
+    ((study, resources, limits, stores, recipe),) = given
+    assert (study.plan.seeds_per_config, study.plan.cohort_size, study.plan.seed) == (3, COHORT_SIZE, 7)
+    assert resources == Resources(device="cpu", address="auto", ships_data=True, max_failures=1)
+    assert limits == Limits(trial_hours=2, target=0.5)
+    assert stores == Stores(tracking_uri="http://server", optuna_storage="sqlite:///o.db")
+    assert recipe == "search"
+
+
+def test_a_name_of_300_letters_is_refused_before_anything_is_written(launch):
+    assert "at most 120 bytes" in launch("quickstart", "--name", "n" * 300)
