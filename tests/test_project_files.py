@@ -1,5 +1,6 @@
 """Files about the project, which no command of it reads: what they name must exist."""
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -24,6 +25,21 @@ NAMING_TARGETS = (
     ".github/pull_request_template.md",
     ".github/workflows/tests.yaml",
 )
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_module_that_a_page_names_exists(name: str) -> None:
+    text = (ROOT / name).read_text()
+    packages = "adapert|analysis|benchmarks|search_spaces|studies|tests|deploy"
+    named = re.findall(rf"`((?:{packages})/[\w./-]+)`", text)
+    assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
+    for dotted in re.findall(r"`(adapert(?:\.\w+)+)`", text):
+        pkgutil.resolve_name(dotted)
 
 
 @pytest.mark.parametrize("name", NAMING_TARGETS)

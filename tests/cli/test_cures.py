@@ -1,6 +1,7 @@
-"""What messages advise exists: every option and every command that a string of the sources names."""
+"""What messages advise exists: every option, command and object that a string of the sources names."""
 
 import ast
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ ANY_COMMAND_DATA = {"array_folder.py", "prepared.py", "shipping.py"}
 
 OPTION = re.compile(r"(?<![\w-])--[a-z](?:[a-z-]*[a-z])?")
 COMMAND = re.compile(r"(?:['`]|: )adapert ([a-z]+)([^'`]*)")
+OBJECT = re.compile(r"\badapert(?:\.[a-zA-Z_]\w*){2,}")
 
 
 def texts_of(path: Path) -> Iterator[str]:
@@ -73,6 +75,13 @@ def test_every_command_that_a_string_names_exists_with_its_options(path):
         for command, words in COMMAND.findall(text):
             assert command in OPTIONS, text
             assert set(OPTION.findall(words)) <= OPTIONS[command], text
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_every_object_that_a_string_names_exists(path):
+    for text in texts_of(path):
+        for name in OBJECT.findall(text):
+            pkgutil.resolve_name(name)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "adapert" / "data").glob("*.py")), ids=module_name)
