@@ -1,9 +1,9 @@
 """What the commands do, as ten functions for Python: ``import adapert; adapert.launch(...)``.
 
 Each takes paths as strings or `pathlib.Path`, and raises `adapert.errors.InputError` where the command would
-print one sentence and exit with status 2. What was guessed, left out or done is logged under ``adapert``, as
-info, and what a caller must know as a warning: the README shows how to see both. Only `launch`
-does more than its command: it resumes a study that was begun so, where the command asks for `resume`.
+print one sentence and exit with status 2. What was guessed, left out or done is logged under ``adapert`` at
+level INFO, and what a caller must know at WARNING: the README shows how to see both. Only `launch` does more
+than its command: it resumes a study of the same name, config and plan, where the command asks for `resume`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

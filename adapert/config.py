@@ -294,7 +294,7 @@ def _build_loader() -> type[Any]:
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             keys = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
             if any(key.tag != "tag:yaml.org,2002:str" for key in keys):
-                raise ValueError("a key is no text")
+                raise ValueError("a key is not text")
             twice = [name for name, count in Counter(key.value for key in keys).items() if count > 1]
             if twice:
                 raise ValueError(f"'{_shorten(twice[0])}' is there twice")

@@ -203,7 +203,7 @@ def check_new_directory(path: Path) -> None:
         )
     above = next(parent for parent in path.absolute().parents if parent.exists())
     if not above.is_dir():
-        raise InputError(f"'{path}' must be writable, but: '{above}' is no directory. Name another place.")
+        raise InputError(f"'{path}' must be writable, but: '{above}' is not a directory. Name another place.")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"'{path}' must be writable, but: '{above}' is not. Name another place.")
 

@@ -36,7 +36,7 @@ LITTLE = 0.02
 TOO_LARGE = 0.1
 
 CLAIMS_STEM = "claims"
-"""Of the table's files."""
+"""Name of the table's files."""
 
 CLAIM_COLUMNS = (
     *("study", "split", "claim", "group", "metric"),

@@ -19,7 +19,7 @@ GeneSets = Mapping[str, list[str]]
 
 N_PERMUTATIONS = 1000
 MIN_GENES, MAX_GENES = 15, 500
-"""Of a pathway's genes among the measured ones: GSEA's own defaults."""
+"""Smallest and largest number of a pathway's measured genes: GSEA's own defaults."""
 
 SIGNIFICANT_FDR = 0.25
 

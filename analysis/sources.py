@@ -50,7 +50,7 @@ def draw_data(
     """Draw Figures 6, 7 and 8 and write Tables 4, 5 and 6 of a prepared data set, its test split unopened.
 
     Args:
-        folder: That `adapert prepare` wrote.
+        folder: Folder that `adapert prepare` wrote.
         directory: Target; created if need be, and files of the same name are replaced.
         evaluation: Folder of an evaluation on these data: Figure 8 is of its perturbations, and follows the
             genes of its model's largest predicted changes too.
@@ -81,7 +81,7 @@ def draw_evaluation(
     """Draw Figures 1 and 9 and write Tables 1, 2 and 3 and that of pathways of an evaluation.
 
     Args:
-        folder: That `adapert evaluate` wrote.
+        folder: Folder that `adapert evaluate` wrote.
         directory: Target; created if need be, and files of the same name are replaced.
         perturbation: The one to show; None lets the figures choose.
         pathways: GMT file of the gene sets of Figure 9 and its table; None leaves both out.

@@ -22,7 +22,7 @@ LOCK_SECONDS = 1.0
 """How long another process may hold the store's lock."""
 
 MAX_LEDGER_LINE = 10_000_000
-"""Bytes; a longer first line is no ledger's, and is not read whole."""
+"""Bytes; a longer first line cannot be a ledger's, and is not read whole."""
 
 
 def check_store(workspace: Path) -> Finding:

@@ -17,10 +17,10 @@ from analysis.figures.style import NO_BREAK, SMALL_FONT_SIZE
 OBJECTIVE_LABEL = f"validation {find_metric('pearson_delta').directed_label}"
 
 BEST_COLOUR = (0.84, 0.37, 0.0)
-"""Of the best finished trial in every figure."""
+"""Colour of the best finished trial in every figure."""
 
 FAINT = "0.72"
-"""Of trials that were not finished."""
+"""Colour of trials that were not finished."""
 
 FINISHED, STOPPED = TrialStatus.FINISHED.value, TrialStatus.STOPPED.value
 

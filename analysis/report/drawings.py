@@ -17,7 +17,7 @@ from analysis.predictions import read_predictions
 from analysis.report.elements import Drawing, Drawings, Paragraph, Part, build_page_table
 
 MAX_ROWS = 200
-"""Of a figure's numbers that the page repeats; more are a plot's points, not a table to read."""
+"""Rows of a figure's numbers that the page repeats; more are a plot's points, not a table to read."""
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _HREF = f"{{{_XLINK}}}href"
@@ -60,7 +60,7 @@ def draw_evaluation(folder: Path, shown: str) -> Drawn:
     """Draw Figure 1 of an evaluation's predictions, or say why it cannot be drawn.
 
     Args:
-        folder: That `adapert evaluate` wrote.
+        folder: Folder that `adapert evaluate` wrote.
         shown: The folder as its reader would type it.
     """
     title = f"{title_of(FIGURE_1.stem)}, evaluation {folder.name}"

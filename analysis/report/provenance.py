@@ -50,7 +50,7 @@ def build_data(readings: Sequence[StudyReading]) -> list[elements.Part]:
 def _describe_data(fingerprint: str, path: str) -> list[elements.Part]:
     facts = (("fingerprint", fingerprint), ("directory", path or "unknown"))
     if not path:
-        return [elements.Facts(facts), elements.Paragraph("No trial recorded where these data lie.")]
+        return [elements.Facts(facts), elements.Paragraph("No trial recorded where these data are.")]
     try:
         manifest = read_manifest(Path(path))
     except InputError:
@@ -314,10 +314,8 @@ def _budget_words(study: dict[str, Any], recipe: str, base: Config) -> list[str]
 
 
 def _scalar(value: Any) -> str:
-    """As YAML reads it back: a float keeps its point, which 1e-05 lacks."""
-    return (
-        repr(value) if isinstance(value, float) and "e" not in repr(value) else json.dumps(value).strip('"')
-    )
+    """Write a value as ``--set`` reads it: JSON, which is YAML, with words unquoted."""
+    return json.dumps(value).strip('"')
 
 
 def _line(workspace: Path, *words: str) -> str:

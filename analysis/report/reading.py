@@ -27,7 +27,7 @@ class StudyReading:
 
     @property
     def name(self) -> str:
-        """Of the study."""
+        """Name of the study."""
         return self.results.name
 
     @property
@@ -47,12 +47,12 @@ class StudyReading:
 
     @property
     def question(self) -> str:
-        """What the study was to answer; empty where nobody said."""
+        """What the study was to answer; empty where none was given."""
         return self.results.question
 
     @property
     def fingerprint(self) -> str:
-        """Of its data; empty where it was not recorded."""
+        """Fingerprint of its data; empty where it was not recorded."""
         return self.results.fingerprint or _first(self.trials, "data.fingerprint")
 
     @property
@@ -67,7 +67,7 @@ class StudyReading:
 
     @property
     def hosts(self) -> list[str]:
-        """Where its trials ran; empty where nobody recorded it."""
+        """Where its trials ran; empty where it was not recorded."""
         return sorted(set(self.trials["host"]) - {""}) if len(self.trials) else []
 
     @property
@@ -77,12 +77,12 @@ class StudyReading:
 
     @property
     def varied_fields(self) -> list[str]:
-        """Fields of the config, dotted, in which its trials differ; where data lie is none."""
+        """Fields of the config, dotted, in which its trials differ; the data's path is not one of them."""
         fields = [name for name in Config().flat() if name in self.trials and name != "data.path"]
         return [name for name in fields if self.trials[name].nunique(dropna=False) > 1]
 
     def count(self, status: str) -> int:
-        """Number of trials that stand so."""
+        """Number of trials with this status."""
         return int((self.trials["status"] == status).sum()) if len(self.trials) else 0
 
     def total(self, metric: str) -> float:

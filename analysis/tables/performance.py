@@ -20,10 +20,10 @@ Spread = Literal["sd", "interval"]
 """What "±" is of: the SD over perturbations, as in the paper, or half the interval of the mean."""
 
 GLOBAL_METRICS = ("pearson_delta", "pds")
-"""Of Table 1."""
+"""Columns of Table 1."""
 
 DE_METRICS = ("overlap_at_50", "overlap_at_100", "spearman_n_degs", "spearman_lfc", "direction_match")
-"""Of Tables 2 and 10."""
+"""Columns of Tables 2 and 10, where the data have cells."""
 
 STAND_INS = {"overlap_at_50": "rank_overlap_at_50", "overlap_at_100": "rank_overlap_at_100"}
 """What is shown of data without cells, which cannot be tested for differential expression."""

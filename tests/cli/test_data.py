@@ -162,7 +162,7 @@ def test_an_output_directory_that_exists_is_refused(prepare, tmp_path):
 def test_an_output_below_a_file_is_refused_before_anything_is_read(prepare, tmp_path):
     write_text(tmp_path / "file", "")
     message = prepare(cells="no.h5ad", out="file/out")
-    assert "file' is no directory" in message
+    assert "file' is not a directory" in message
 
 
 def test_an_output_that_cannot_be_made_is_refused(prepare):
