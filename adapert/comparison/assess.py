@@ -253,8 +253,8 @@ def _tell_mlflow(assessment: Assessment, workspace: Path) -> None:
     """Keep the result with the study's run too; a failure is no loss, since the folder has it already."""
     if assessment.study == NO_STUDY:
         return
-    n_openings = assessment.access.number if assessment.access else None
-    keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_openings)
+    n_accesses = assessment.access.number if assessment.access else None
+    keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_accesses)
 
 
 def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles) -> None:

@@ -216,19 +216,19 @@ class Mirror:
         """Evaluations of the study's configs whose process ended between their files and MLflow."""
         digests = {event.config_digest for event in events if isinstance(event, TrialAsked)}
         evaluations = self._folder.parents[1] / "evaluations"
-        n_openings = 0
+        n_accesses = 0
         for folder in sorted(evaluations.glob("*/")):
             opened = _read_opened(folder, self._study, digests)
             if opened is None:
                 continue
-            n_openings = max(n_openings, int(opened.get("number") or 0))
+            n_accesses = max(n_accesses, int(opened.get("number") or 0))
             for name in EVALUATION_FILES:
                 kept = f"evaluation/{folder.name}/{name}"
                 if not (found and self._runs.has_artifact(found, kept)):
                     yield partial(self._runs.keep_file, STUDY, folder / name, f"evaluation/{folder.name}")
         said = "" if found is None else found.data.tags.get(Tag.TEST_OPENINGS, "")
-        if n_openings > int(said or 0):
-            yield partial(self._runs.set_tags, STUDY, {Tag.TEST_OPENINGS: str(n_openings)})
+        if n_accesses > int(said or 0):
+            yield partial(self._runs.set_tags, STUDY, {Tag.TEST_OPENINGS: str(n_accesses)})
 
     def _of_shown(self, found: "Run | None") -> Iterator[Job]:
         """Figures and the report as they were last drawn."""

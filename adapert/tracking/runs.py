@@ -400,21 +400,21 @@ def picked_by(objective: str, reevaluation: str) -> str:
     return f"{objective} {reevaluation}".strip()
 
 
-def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_openings: int | None) -> None:
+def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_accesses: int | None) -> None:
     """Keep what came of an evaluation with its study's own run; ``adapert sync`` does so later, too.
 
     Args:
         tracking_uri: Address of the store.
         study: Study of the config that was evaluated.
         folder: Folder of the evaluation; its small files are kept below ``evaluation``.
-        n_openings: How often the study's test split was opened so far; None where it stayed closed.
+        n_accesses: Number of times the study's test split was opened so far; None where it stayed closed.
     """
 
     def keep() -> None:
         client = open_client(tracking_uri)
         run_id = study_run(tracking_uri, study).info.run_id
-        if n_openings is not None:
-            client.set_tag(run_id, Tag.TEST_OPENINGS, str(n_openings))
+        if n_accesses is not None:
+            client.set_tag(run_id, Tag.TEST_OPENINGS, str(n_accesses))
         for name in EVALUATION_FILES:
             client.log_artifact(run_id, str(folder / name), f"evaluation/{folder.name}")
 

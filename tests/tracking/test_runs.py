@@ -126,16 +126,16 @@ def test_a_config_becomes_params_and_a_file(new_runs, workspace):
     assert set(run.data.params) == set(config.flat())
 
 
-@pytest.mark.parametrize(("n_openings", "tag"), [(2, "2"), (None, None)])
+@pytest.mark.parametrize(("n_accesses", "tag"), [(2, "2"), (None, None)])
 def test_an_evaluation_is_kept_with_its_study_and_counted_where_test_was_opened(
-    new_runs, workspace, tmp_path, n_openings, tag
+    new_runs, workspace, tmp_path, n_accesses, tag
 ):
     new_runs(is_new=True).create(STUDY, "try", TAGS, at=1.0)
     folder = tmp_path / "test_001"
     folder.mkdir()
     for name in (*EVALUATION_FILES, "predictions.h5ad"):
         (folder / name).write_text(name)
-    keep_evaluation(tracking_uri(workspace), "try", folder, n_openings)
+    keep_evaluation(tracking_uri(workspace), "try", folder, n_accesses)
     (run,) = found_in(workspace)
     assert run.data.tags.get(Tag.TEST_OPENINGS) == tag
     client, _ = open_store(workspace)

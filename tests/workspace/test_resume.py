@@ -583,8 +583,8 @@ def test_an_evaluation_that_was_killed_before_mlflow_had_it_is_delivered(
     client, _ = open_store(workspace)
     kept = client.list_artifacts(study.info.run_id, "evaluation/test_001")
     assert len(kept) == (3 if is_of_study else 0)
-    n_openings = str(opened["number"]) if is_of_study and "number" in opened else None
-    assert study.data.tags.get(Tag.TEST_OPENINGS) == n_openings
+    n_accesses = str(opened["number"]) if is_of_study and "number" in opened else None
+    assert study.data.tags.get(Tag.TEST_OPENINGS) == n_accesses
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"opened": 1}', '{"opened": {}, "config": {"no": 1}}'])
