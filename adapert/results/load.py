@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from adapert.config import Config
-from adapert.errors import InputError, name_some
+from adapert.errors import InputError, first_line, name_some
 from adapert.evaluation.catalogue import check_metrics
 from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, TrialStatus
 from adapert.results.study import StudyResults
@@ -131,5 +131,5 @@ def _read_table(study: StudyResults, trial: TrialResult) -> "Table":
         except (OSError, ValueError) as error:  # pyarrow's errors are both
             raise InputError(
                 f"A finished trial must have left a table of its metrics, but '{path}' cannot be read: "
-                f"{str(error).splitlines()[0]} Put it back, or launch the study under another name."
+                f"{first_line(error)} Put it back, or launch the study under another name."
             ) from error

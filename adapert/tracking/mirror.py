@@ -18,6 +18,7 @@ from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag
 from adapert.study.engine.events import Event, TrialAsked
 from adapert.study.engine.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
 from adapert.study.engine.state import StudyState, fold
+from adapert.study.engine.trial_files import trial_folder
 from adapert.study.plan.study import Study
 from adapert.tracking.expected import NOTE, STUDY, ExpectedRun, expect_changes, expect_runs
 from adapert.tracking.runs import (
@@ -94,18 +95,18 @@ class Mirror:
         """
         expected = expect_runs(self._study, events)
         found = self._runs.find_all(self._study.name, {trial: run.at for trial, run in expected.items()})
-        parent = expected.pop(STUDY)
-        made = [*self._of_creation(parent, found.get(STUDY))]
+        parent, own = expected.pop(STUDY), found.get(STUDY)
+        made = list(self._of_creation(parent, own))
         rest = [
-            *self._of_content(parent, found.get(STUDY)),
-            *self._of_origin(parent, fold(events[:1]).definition.origin, found.get(STUDY)),
-            *self._of_best(parent, found.get(STUDY)),
-            *self._of_evaluations(events, found.get(STUDY)),
-            *self._of_shown(found.get(STUDY)),
-            *self._of_pick(found.get(STUDY)),
-            *self._of_end(parent, found.get(STUDY)),
+            *self._of_content(parent, own),
+            *self._of_origin(parent, fold(events[:1]).definition.origin, own),
+            *self._of_best(parent, own),
+            *self._of_evaluations(events, own),
+            *self._of_shown(own),
+            *self._of_pick(own),
+            *self._of_end(parent, own),
         ]
-        model = [*self._of_model(found.get(STUDY))]
+        model = list(self._of_model(own))
         # Trials' runs name the study's own run as their parent, so it comes first; its end comes last.
         deliveries = [Delivery(0, made)] if made else []
         for trial, run in expected.items():
@@ -188,7 +189,7 @@ class Mirror:
     def _of_results(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
         if run.reason is None:
             return
-        folder = self._folder / "trials" / run.trial
+        folder = trial_folder(self._folder, run.trial)
         for path in (folder / name for name in RESULT_FILES):
             if path.is_file() and not (found and self._has_file(run, found, path.name, path)):
                 yield partial(self._runs.keep_file, run.trial, path)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from adapert.errors import InputError, name_some, nearest
+from adapert.errors import InputError, first_line, name_some, nearest
 from adapert.records import EXPERIMENT, Tag
 from adapert.tracking.store import make_client, sqlite_file
 
@@ -22,7 +22,7 @@ def trial_runs(tracking_uri: str, study: str) -> list["Run"]:
     Raises:
         InputError: No such store.
     """
-    return list(_search(open_client(tracking_uri), _trials_of(study)))
+    return list(_search(open_client(tracking_uri), trials_of(study)))
 
 
 def has_trials(tracking_uri: str, study: str) -> bool:
@@ -31,7 +31,7 @@ def has_trials(tracking_uri: str, study: str) -> bool:
     Raises:
         InputError: The store cannot be read.
     """
-    return next(_search(open_client(tracking_uri), _trials_of(study)), None) is not None
+    return next(_search(open_client(tracking_uri), trials_of(study)), None) is not None
 
 
 def study_runs(tracking_uri: str, study: str) -> list["Run"]:
@@ -99,7 +99,7 @@ def reading_store() -> Iterator[None]:
     except MlflowException as error:
         raise InputError(
             "A study that the workspace has no ledger of is read from MLflow, but its store cannot be read: "
-            f"{str(error).splitlines()[0].rstrip('.')}. Start its server, or give another --workspace."
+            f"{first_line(error)} Start its server, or give another --workspace."
         ) from error
 
 
@@ -144,7 +144,7 @@ def open_client(tracking_uri: str) -> "MlflowClient":
     return make_client(tracking_uri)
 
 
-def _trials_of(study: str) -> str:
+def trials_of(study: str) -> str:
     """MLflow's filter for a study's trials."""
     return f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'"
 

@@ -14,7 +14,7 @@ from adapert.study.engine.events import EpochReported, Event
 from adapert.study.engine.state import StudyState
 from adapert.tracking.expected import NOTE
 from adapert.tracking.provenance import git_commit, package_versions
-from adapert.tracking.runs import MAX_METRICS, MAX_PARAM, MAX_TAG, RESULT_FILES
+from adapert.tracking.runs import MAX_METRICS, MAX_TAG, RESULT_FILES, config_params, milliseconds
 from adapert.tracking.summary import escape_markdown
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Rerun:
         from mlflow.entities import Metric
 
         if isinstance(event, EpochReported):
-            at = round(event.time * 1000)
+            at = milliseconds(event.time)
             self._waiting += [Metric(name, value, at, event.epoch) for name, value in event.metrics.items()]
             with suppress(Exception):  # whatever a store raises: training goes on without it
                 self._deliver()
@@ -74,8 +74,6 @@ def tracked_rerun(
         config: Config that it runs with.
         tags: Tags of the trial, and of where it runs now.
     """
-    from mlflow.entities import Param
-
     client, experiment = store
     all_tags = {
         **tags,
@@ -86,9 +84,7 @@ def tracked_rerun(
     }
     run = client.create_run(experiment, tags=all_tags, run_name=f"{original} again")
     run_id = str(run.info.run_id)
-    client.log_batch(
-        run_id, params=[Param(name, str(value)[:MAX_PARAM]) for name, value in config.flat().items()]
-    )
+    client.log_batch(run_id, params=config_params(config))
     try:
         yield Rerun(client, run_id)
     except BaseException as error:

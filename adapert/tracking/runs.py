@@ -21,12 +21,13 @@ from adapert.records import (
     TrialStatus,
 )
 from adapert.study.engine.events import RunTracked
+from adapert.study.engine.folders import REPORT_FILE
 from adapert.study.engine.ledger import Ledger
 from adapert.tracking.expected import STUDY
 from adapert.tracking.read import PAGE_SIZE, open_client, study_run
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Metric, Param, Run
     from mlflow.tracking import MlflowClient
 
 _LOGGER = logging.getLogger(__name__)
@@ -55,10 +56,7 @@ MAX_METRICS = 1000
 BEST_CONFIG_FILE = "best_config.yaml"
 
 FIGURES, REPORT_FOLDER = "figures", "report"
-"""Artifacts of a study: its figures, and the last report on it."""
-
-REPORT_FILE = f"{REPORT_FOLDER}/report.html"
-"""Artifact of a study that a report was made of: the last one."""
+"""Folders among a study's artifacts: of its figures, and of the last report on it."""
 
 EVALUATION_FILES = ("summary.csv", "paired.csv", "evaluation.json")
 """What MLflow gets of an evaluation; the rest of its folder is large."""
@@ -242,10 +240,7 @@ class Runs:
 
     def log_params(self, trial_id: str, config: Config) -> None:
         """Keep a trial's config as params."""
-        from mlflow.entities import Param
-
-        params = [Param(name, str(value)[:MAX_PARAM]) for name, value in config.flat().items()]
-        self.client.log_batch(self._run_ids[trial_id], params=params)
+        self.client.log_batch(self._run_ids[trial_id], params=config_params(config))
 
     def keep_text(self, trial_id: str, text: str, name: str) -> None:
         """Keep a text as an artifact."""
@@ -326,6 +321,13 @@ class Runs:
         query += f" AND attributes.start_time = {milliseconds(at)}"
         found = self.client.search_runs([self._experiment_id], query, max_results=1)
         return found[0] if found else None
+
+
+def config_params(config: Config) -> "list[Param]":
+    """A config as MLflow's params, each cut to what it stores."""
+    from mlflow.entities import Param
+
+    return [Param(name, str(value)[:MAX_PARAM]) for name, value in config.flat().items()]
 
 
 def is_local(run: "Run") -> bool:
@@ -433,7 +435,9 @@ def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
     def keep() -> None:
         client = open_client(tracking_uri)
         for study in dict.fromkeys(studies):
-            client.log_text(study_run(tracking_uri, study).info.run_id, page, REPORT_FILE)
+            client.log_text(
+                study_run(tracking_uri, study).info.run_id, page, f"{REPORT_FOLDER}/{REPORT_FILE}"
+            )
 
     try_to_keep("the report", keep)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from adapert.records import Tag
+from adapert.tracking.read import trials_of
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -61,7 +62,7 @@ def share_views(client: "MlflowClient", experiment_id: str) -> list[str]:
         study = run.data.tags[Tag.STUDY]
         views[f"leaderboard of {study}"] = {
             "orderByKey": "metrics.`best_pearson_delta`",
-            "searchFilter": f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'",
+            "searchFilter": trials_of(study),
         }
     for name, view in views.items():
         state = view | {

@@ -62,6 +62,8 @@ class StudyResult:
         return sum(record.status == status for record in self.records)
 
 
+# Optuna's notes of every trial would go between the lines of progress.
+@log_levels({"optuna": logging.ERROR})
 def operate(
     folder: Path,
     resources: Resources,
@@ -83,19 +85,6 @@ def operate(
     Raises:
         InputError: Ray, or the searcher's storage, cannot be had.
     """
-    # Optuna's notes of every trial would go between the lines of progress.
-    with log_levels({"optuna": logging.ERROR}):
-        return _operate(folder, resources, limits, console, connect, data)
-
-
-def _operate(
-    folder: Path,
-    resources: Resources,
-    limits: Limits,
-    console: Console,
-    connect: Connect,
-    data: Path | None,
-) -> StudyResult:
     started = time.monotonic()
     clear_scratch(folder)
     events = read_events(folder / LEDGER_FILE)

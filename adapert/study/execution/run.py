@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from adapert.data.shipping import ShippedFolder
-from adapert.errors import InputError
+from adapert.errors import InputError, first_line
 from adapert.process import log_levels, set_handlers, signal_handlers
 from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution.ray_head import (
@@ -76,7 +76,7 @@ def run_trials(runner: StudyRunner, resources: Resources) -> None:
         with _leaving_on_signals(runner) as take_signals, started_ray(resources.address) as head:
             take_signals()  # Ray has just set handlers of its own
             if not runner.should_close():
-                tuner = _build_tuner(runner, resources, runner.folder / SCRATCH)
+                tuner = _build_tuner(runner, resources)
                 head.lost = run_watched(tuner.fit, head.watch(), head.processes.note)
                 if head.lost:
                     runner.lose_ray(head.lost)
@@ -216,7 +216,7 @@ def _join(address: str) -> None:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"--address must be that of a Ray cluster, but '{address}' is none: {str(error).splitlines()[0]} "
+            f"--address must be that of a Ray cluster, but '{address}' is none: {first_line(error)} "
             "Start one with 'ray start --head', or leave it out to use this machine alone."
         ) from error
 
@@ -237,7 +237,7 @@ def _garbage_collected_before() -> Iterator[None]:
             gc.enable()
 
 
-def _build_tuner(runner: StudyRunner, resources: Resources, scratch: Path) -> Any:
+def _build_tuner(runner: StudyRunner, resources: Resources) -> Any:
     from ray import tune
 
     from adapert.study.execution.trainable import TrialTrainable
@@ -258,8 +258,8 @@ def _build_tuner(runner: StudyRunner, resources: Resources, scratch: Path) -> An
             trial_dirname_creator=_folder_of,
         ),
         run_config=tune.RunConfig(
-            name="ray",
-            storage_path=str(scratch.parent),
+            name=SCRATCH,
+            storage_path=str(runner.folder),
             callbacks=[RunnerCallback(runner)],
             stop=RunnerStopper(runner),
             # Trials keep their own: Tune's copies are not written whole.
