@@ -4,7 +4,6 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from adapert.errors import InputError, name_some
 from adapert.prediction.logged import PickedModels
 from adapert.records import TrialStatus
 from adapert.results.inputs import find_data
-from adapert.study.engine.events import ChangesAccepted, Event, SessionClosed, StudyExtended
+from adapert.study.engine.events import ChangesAccepted, Event, GivenLimits, SessionClosed, StudyExtended
 from adapert.study.engine.folders import find_study
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, held, is_held, read_events
 from adapert.study.engine.limits import Limits
@@ -67,9 +66,10 @@ def resume(
     folder = find_study(workspace, name)
     with held(folder):
         state = fold(read_events(folder / LEDGER_FILE))
-        place = _find_data(state, workspace, data)
-        _check_unchanged(state, folder, place, is_accepted)
-        check_data(restore_study(state.definition.study), place)
+        study = restore_study(state.definition.study)
+        place = _find_data(study, state, workspace, data)
+        _check_unchanged(study, state, folder, place, is_accepted)
+        check_data(study, place)
         return operate(
             folder,
             restore_resources(state.resources, resources),
@@ -112,10 +112,11 @@ def extend(
     folder = find_study(workspace, name)
     events = read_events(folder / LEDGER_FILE)
     state = fold(events)
-    _check_extension(restore_study(state.definition.study), n_trials, n_seeds)
+    study = restore_study(state.definition.study)
+    _check_extension(study, n_trials, n_seeds)
     is_running = is_held(folder)
     if not is_running:  # else a request would wait that was refused
-        _check_unchanged(state, folder, _find_data(state, workspace, data), False)
+        _check_unchanged(study, state, folder, _find_data(study, state, workspace, data), False)
     if not is_again and _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
         _LOGGER.warning(
             f"'{name}' was already extended by as much, and continues with that: nothing is added "
@@ -186,14 +187,13 @@ def sync(workspace: Path, name: str) -> tuple[int, str]:
     return n_waiting, tracker.trouble or "; ".join(tracker.refused[:3])
 
 
-def _find_data(state: StudyState, workspace: Path, data: Path | None) -> Path:
+def _find_data(study: Study, state: StudyState, workspace: Path, data: Path | None) -> Path:
     """Find a study's data set, or one of another fingerprint where it was: whether that is taken is asked."""
     if data is not None:
         return data.resolve()
-    base = restore_study(state.definition.study).base
     origin = state.accepted or state.definition.origin
-    last = (state.session and state.session.data) or base.data.path
-    expected = base.with_changes({"data.path": last, "data.fingerprint": origin["data"]})
+    last = (state.session and state.session.data) or study.base.data.path
+    expected = study.base.with_changes({"data.path": last, "data.fingerprint": origin["data"]})
     try:
         return find_data(expected, workspace)
     except InputError:
@@ -202,8 +202,7 @@ def _find_data(state: StudyState, workspace: Path, data: Path | None) -> Path:
         raise
 
 
-def _check_unchanged(state: StudyState, folder: Path, data: Path, is_accepted: bool) -> None:
-    study = restore_study(state.definition.study)
+def _check_unchanged(study: Study, state: StudyState, folder: Path, data: Path, is_accepted: bool) -> None:
     before = {"varied": _varied(study)} | dict(state.accepted or state.definition.origin)
     now = describe_origin(study) | {
         "data": read_manifest(data)["fingerprint"],
@@ -278,7 +277,8 @@ def _is_taken(folder: Path) -> bool:
     return True
 
 
-def _restore_limits(had: Mapping[str, Any], given: Mapping[str, Any]) -> Limits:
-    """Build the limits of the last process, with what is given on top; unknown fields are dropped."""
-    known = {entry.name: had[entry.name] for entry in fields(Limits) if entry.name in had}
-    return Limits(**known | {name: value for name, value in given.items() if value is not None})
+def _restore_limits(had: GivenLimits, given: Mapping[str, Any]) -> Limits:
+    """Build the limits of the last process, with what is given on top; None keeps what it had."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    fields: dict[str, Any] = {**had, **chosen}
+    return Limits(**fields)

@@ -1,7 +1,10 @@
+from typing import get_type_hints
+
 import pytest
 from fixtures.servers import free_port
 
 from adapert.errors import InputError
+from adapert.study.engine.events import UsedResources
 from adapert.study.execution import resources
 from adapert.study.execution.resources import Resources, build_resources, restore_resources
 
@@ -104,3 +107,7 @@ def test_another_device_does_not_keep_the_share_of_the_former(machine):
     machine(4, 0)
     found = restore_resources({"gpus_per_trial": 0.5, "device": "cuda"}, {"device": "cpu"})
     assert (found.gpus_per_trial, found.device) == (0.0, "cpu")
+
+
+def test_a_ledger_records_every_resource():
+    assert get_type_hints(UsedResources) == get_type_hints(Resources)
