@@ -16,7 +16,7 @@ from adapert.records import CODE_DIFF_FILE, ORIGIN_FILE, Tag, TrialStatus
 from adapert.results.study import PickRecord, StudyResults
 from adapert.results.trial import TrialResult
 from adapert.tracking.artifacts import downloaded, read_text
-from adapert.tracking.read import find_run, open_client, reading_store, study_runs, tag_of, trial_runs
+from adapert.tracking.read import open_client, reading_store, study_runs, tag_of, trial_runs
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -86,9 +86,7 @@ class TrackedResults(StudyResults):
     @cached_property
     def trials(self) -> Sequence[TrialResult]:
         """Every trial."""
-        # Oldest first, so that the later of two runs of a number stays.
-        runs = {tag_of(run, Tag.TRIAL): run for run in trial_runs(self.tracking_uri, self.name)}
-        return [_result_of(run) for run in runs.values()]
+        return [_result_of(run) for run in self._trial_runs.values()]
 
     def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Read what trials reported epoch by epoch."""
@@ -110,7 +108,7 @@ class TrackedResults(StudyResults):
 
     def file(self, trial: TrialResult, name: str) -> AbstractContextManager[Path]:
         """Give the path of a file that a trial left."""
-        run = find_run(self.tracking_uri, trial.run_id)
+        run = self._trial_runs[trial.trial_id]
         return downloaded(f"{run.info.artifact_uri}/{name}", self.tracking_uri)
 
     def picked_model(self) -> AbstractContextManager[Path] | None:
@@ -129,6 +127,12 @@ class TrackedResults(StudyResults):
             ) from error
         # MLflow itself would look the model's address up in the global store alone.
         return downloaded(logged.artifact_location, self.tracking_uri)
+
+    @cached_property
+    def _trial_runs(self) -> "dict[str, Run]":
+        """Trial id to run."""
+        # Oldest first, so that the later of two runs of a number stays.
+        return {tag_of(run, Tag.TRIAL): run for run in trial_runs(self.tracking_uri, self.name)}
 
 
 def _result_of(run: "Run") -> TrialResult:
