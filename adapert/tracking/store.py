@@ -60,7 +60,7 @@ def sqlite_address(file: Path) -> str:
     """Address of a SQLite database; a path that is no URL is quoted."""
     if not set(str(file)) & set("?#%"):
         return f"sqlite:///{file}"
-    # MLflow takes the path of "sqlite:///" as it stands for a folder to make; the driver's name spares that.
+    # MLflow makes a folder of the quoted path behind "sqlite:///", but not where the driver is named.
     return f"sqlite+pysqlite:///{quote(str(file))}"
 
 

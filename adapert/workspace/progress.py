@@ -115,8 +115,8 @@ class Progress:
                 str(record.seed),
                 Text(record.status, style=COLOURS[record.status]),
                 str(record.n_epochs),
-                _number(record.metrics.get(OBJECTIVE)),
-                _number(record.metrics.get("best_pds")),
+                format_value(record.metrics.get(OBJECTIVE)),
+                format_value(record.metrics.get("best_pds")),
             )
         return Group(Text(self.summary()), table)
 
@@ -125,7 +125,7 @@ def describe(record: TrialRecord) -> str:
     """How a trial ended, in a few words."""
     if record.status == TrialStatus.FAILED:
         return f"failed: {record.message}"
-    value = _number(record.metrics.get(OBJECTIVE))
+    value = format_value(record.metrics.get(OBJECTIVE))
     return f"{record.status} after {format_count(record.n_epochs, 'epoch')}, Pearson-delta {value}"
 
 
@@ -136,5 +136,6 @@ def format_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _number(value: float | None) -> str:
+def format_value(value: float | None) -> str:
+    """``"0.432"``, or ``"-"`` where there is none."""
     return "-" if value is None else f"{value:.3f}"

@@ -14,7 +14,7 @@ from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events, read_
 from adapert.study.engine.state import StudyState, count_asked, fold
 from adapert.study.plan.definition import restore_study
 from adapert.tracking.tracker import count_waiting
-from adapert.workspace.progress import format_seconds
+from adapert.workspace.progress import format_seconds, format_value
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def build_studies_table(statuses: list[StudyStatus]) -> Table:
             status.word,
             f"{len(ended)}/{status.n_asked}",
             ", ".join(f"{count} {word}" for word, count in sorted(counts.items())),
-            "-" if best is None else f"{best.objective:.3f}",
+            format_value(None if best is None else best.objective),
             f"{status.state.trial_hours:.2f}",
         )
     return table
@@ -109,14 +109,13 @@ def build_trials_table(status: StudyStatus) -> Table:
             column, justify="right" if column in ("seed", "epoch", "best", "seconds") else "left"
         )
     for record in status.state.records.values():
-        value = record.metrics.get(OBJECTIVE)
         table.add_row(
             record.trial_id,
             Text(record.variant),
             str(record.seed),
             _word(record, status.is_running),
             str(record.n_epochs),
-            "-" if value is None else f"{value:.3f}",
+            format_value(record.metrics.get(OBJECTIVE)),
             f"{record.seconds:.1f}",
             Text(record.host),
             Text(record.message),

@@ -58,8 +58,8 @@ class Closing:
     """Why a process leaves a study.
 
     Attributes:
-        status: FINISHED where all is there that was asked, STOPPED by a limit or request, INTERRUPTED, or
-            FAILED.
+        status: FINISHED where every trial that was asked for has ended and none failed, STOPPED by a limit or
+            request, INTERRUPTED, or FAILED.
         reason: Why running trials end; None leaves them to be resumed.
         message: A sentence.
         is_ray_lost: Whether it FAILED because a part of Ray no longer answers; it can be resumed at once.
@@ -69,6 +69,9 @@ class Closing:
     reason: EndReason | None = None
     message: str = ""
     is_ray_lost: bool = False
+
+
+INTERRUPTED = Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
 
 
 class StudyRunner:
@@ -113,7 +116,7 @@ class StudyRunner:
 
     def interrupt(self) -> None:
         """Leave the study; the next process resumes what runs."""
-        self.closing = self.closing or Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
+        self.closing = self.closing or INTERRUPTED
 
     def lose_ray(self, part: str) -> None:
         """Leave the study since a part of Ray no longer answers; what runs is left to be resumed."""
@@ -337,7 +340,7 @@ class StudyRunner:
 
     def _conclude(self) -> Closing:
         if not self.is_done:
-            return Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
+            return INTERRUPTED
         is_whole = all(record.status != TrialStatus.FAILED for record in self.state.records.values())
         return Closing(TrialStatus.FINISHED if is_whole else TrialStatus.FAILED)
 

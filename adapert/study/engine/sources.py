@@ -98,7 +98,7 @@ class SampledTrials:
 
         Args:
             plan: The search.
-            suggestions: Freshly begun.
+            suggestions: Begun from scratch: nothing was suggested or told yet.
             state: The study's state.
         """
         self._plan, self._suggestions = plan, suggestions
