@@ -2,8 +2,6 @@ import io
 import sqlite3
 from contextlib import closing
 
-import pytest
-from fixtures.dataset import build_tiny_dataset, write_prepared
 from rich.console import Console
 
 from adapert.doctor.examine import CHECKS, examine
@@ -19,13 +17,6 @@ def assert_found(finding, state, *parts):
 def execute(database, statement):
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(statement)
-
-
-@pytest.fixture
-def prepared(tmp_path):
-    path = tmp_path / "prepared"
-    write_prepared(build_tiny_dataset(), path)
-    return path
 
 
 def test_a_check_that_raises_is_a_problem_and_the_rest_still_run(tmp_path):

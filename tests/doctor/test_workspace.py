@@ -3,7 +3,6 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from fixtures.dataset import build_tiny_dataset, write_prepared
 
 from adapert.doctor.examine import CHECKS, examine
 from adapert.doctor.findings import GB
@@ -27,13 +26,6 @@ def execute(database, statement):
 def revision_of(database):
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
-
-
-@pytest.fixture
-def prepared(tmp_path):
-    path = tmp_path / "prepared"
-    write_prepared(build_tiny_dataset(), path)
-    return path
 
 
 @pytest.fixture

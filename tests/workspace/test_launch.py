@@ -35,13 +35,6 @@ SEARCH = Search(space={"model.tau": FloatDistribution(0.1, 2.0, log=True)}, n_tr
 
 
 @pytest.fixture
-def prepared(tmp_path):
-    path = tmp_path / "prepared"
-    write_prepared(build_tiny_dataset(), path)
-    return path
-
-
-@pytest.fixture
 def config_file(tmp_path):
     def write(**changes):
         path = tmp_path / "best.yaml"

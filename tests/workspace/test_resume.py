@@ -87,7 +87,7 @@ def test_a_workspace_without_studies_says_so(tmp_path):
 # resume
 
 
-def test_a_study_goes_on_with_what_it_was_last_given(begun, workspace, operated, console, tmp_path):
+def test_a_study_is_resumed_with_what_it_was_last_given(begun, workspace, operated, console, tmp_path):
     made = begun()
     assert resume(workspace, "try", console, {"max_concurrent": None}, {"target": None}) == "resumed"
     assert operated == [
@@ -95,7 +95,7 @@ def test_a_study_goes_on_with_what_it_was_last_given(begun, workspace, operated,
     ]
 
 
-def test_what_is_given_anew_takes_the_place_of_what_was(begun, workspace, operated, console):
+def test_what_is_given_again_takes_the_place_of_what_was(begun, workspace, operated, console):
     begun()
     resume(workspace, "try", console, {"max_concurrent": 2, "max_failures": 0}, {"seconds": 60.0})
     _, resources, limits, *_ = operated[0]
@@ -189,7 +189,7 @@ def test_a_change_that_was_accepted_once_is_not_asked_about_again(
     assert len(operated) == 2
 
 
-def test_data_that_were_prepared_anew_are_refused(begun, workspace, operated, console, tmp_path):
+def test_data_that_were_prepared_again_are_refused(begun, workspace, operated, console, tmp_path):
     begun()
     manifest = tmp_path / "prepared" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"tiny"', '"other"'))
@@ -325,9 +325,7 @@ def test_what_a_plan_does_not_have_extends_no_study(
 
 
 @pytest.mark.parametrize(("plan", "more"), [(SEARCH, (2, None)), (DESIGN, (None, 2))])
-def test_a_study_that_nobody_runs_is_gone_on_with_by_the_request(
-    begun, workspace, operated, console, plan, more
-):
+def test_a_study_that_nobody_runs_is_resumed_by_the_request(begun, workspace, operated, console, plan, more):
     begun(plan)
     assert extend(workspace, "try", console, *more) == "resumed"
     assert operated[0][-1]
@@ -342,7 +340,7 @@ def test_a_request_that_is_refused_does_not_wait_for_the_next_process(begun, wor
 
 
 @pytest.mark.parametrize("is_taken_up", [True, False])
-def test_an_extension_that_was_killed_and_typed_again_is_gone_on_with(
+def test_an_extension_that_was_killed_and_typed_again_is_resumed(
     begun, workspace, operated, console, is_taken_up, caplog
 ):
     made = begun()

@@ -342,7 +342,7 @@ def test_a_database_is_optuna_s_storage_where_it_is_named(memory_folder):
     plan = PLANS["conditional"]
     asked, told = [], []
     ask_and_tell(begin(plan, storage), 4, 2, asked, told, stop_after=6)
-    # As the next process does: the study is begun anew from the ledger.
+    # As the next process does: the study is begun again from the ledger.
     again = begin(plan, open_storage(address, memory_folder))
     for number, suggested in enumerate(asked):
         again.restore(number, suggested, told[number] if number < len(told) else None)

@@ -53,13 +53,6 @@ def no_folder_at_home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def prepared(tmp_path):
-    path = tmp_path / "prepared"
-    write_prepared(build_tiny_dataset(), path)
-    return path
-
-
-@pytest.fixture
 def settings(tmp_path, prepared):
     """What Tune hands to a trial."""
 
@@ -209,7 +202,7 @@ def test_the_weights_give_the_best_pearson_delta_again(settings, tmp_path, prepa
 
 
 def reloaded(settings, folder, prepared):
-    """Build the model anew, in another seed's state, and load what the trial left."""
+    """Build the model again, in another seed's state, and load what the trial left."""
     dataset = read_prepared(prepared)
     training = Training(config_of(settings()), dataset, 99, torch.device("cpu"))
     training.model.load_state_dict(load_file(folder / WEIGHTS_FILE))
@@ -316,7 +309,7 @@ def test_a_node_that_does_not_see_the_data_unpacks_what_was_shipped(
     assert trainable._dataset.path.parent == tmp_path / "node"
 
 
-# killed and begun anew
+# killed and started again
 
 
 @pytest.fixture
@@ -336,7 +329,7 @@ def run_to_its_end(made):
 
 
 @pytest.mark.parametrize("control", ["mean", "cell"])
-def test_a_trial_that_is_killed_after_any_epoch_reports_the_same_when_begun_anew(settings, often, control):
+def test_a_trial_that_is_killed_after_any_epoch_reports_the_same_when_started_again(settings, often, control):
     changes = LONG | {"data.control": control}
     unbroken = run_to_its_end(settings(changes, trial="unbroken"))
     for n_epochs in range(1, 6):

@@ -7,7 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fixtures.simulated_study import begin, finish, hand_out, learn, learn_or_fail, outcome, run, statuses
+from fixtures.simulated_study import (
+    begin,
+    finish,
+    hand_out,
+    learn,
+    learn_or_fail,
+    outcome,
+    run,
+    run_unbroken,
+    statuses,
+)
 
 from adapert.records import DISK, FAILURE, MESSAGE, EndReason, TrialStatus
 from adapert.study.engine.requests import write_request
@@ -16,7 +26,7 @@ from adapert.study.engine.search import JOURNAL_FILE, open_storage
 from adapert.testing import SimulatedWorkers, open_study
 
 
-def test_a_trial_that_meets_a_full_disk_closes_the_study_and_is_left_to_be_gone_on_with(
+def test_a_trial_that_meets_a_full_disk_closes_the_study_and_is_left_to_be_resumed(
     study_folder: Path,
 ) -> None:
     begin(study_folder, "design")
@@ -39,10 +49,7 @@ def fill_disk(runner: StudyRunner) -> None:
 def test_a_ledger_that_takes_no_more_lines_closes_the_study_and_nothing_is_lost(
     study_folder: Path, ledger_path: Path
 ) -> None:
-    begin(study_folder, "deterministic")
-    unbroken = open_study(study_folder)
-    finish(unbroken, n_at_once=2)
-    expected = outcome(unbroken)
+    expected = run_unbroken(study_folder, "deterministic", n_at_once=2)
     for n_reports in range(0, 24, 3):
         ledger_path.unlink()
         begin(study_folder, "deterministic")

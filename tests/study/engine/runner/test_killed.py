@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from fixtures.simulated_study import begin, finish, lines_of, outcome, run
+from fixtures.simulated_study import begin, finish, lines_of, outcome, run, run_unbroken
 
 from adapert.records import TrialStatus
 from adapert.study.engine.events import ConfigCompleted, EpochReported, Event, TrialAsked, TrialEnded
@@ -76,10 +76,7 @@ def test_a_study_that_is_killed_after_any_line_ends_as_an_unbroken_one(
 def test_a_study_that_is_killed_again_and_again_ends_as_an_unbroken_one(
     study_folder: Path, ledger_path: Path
 ) -> None:
-    begin(study_folder, "deterministic seeds")
-    unbroken = open_study(study_folder)
-    finish(unbroken, n_at_once=2)
-    expected = outcome(unbroken)
+    expected = run_unbroken(study_folder, "deterministic seeds", n_at_once=2)
     ledger_path.unlink()
     begin(study_folder, "deterministic seeds")
     for _ in range(1000):
