@@ -25,7 +25,8 @@ from adapert.study.engine.state import StudyState, count_asked, fold
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import clear_scratch, run_trials
 from adapert.study.plan.definition import restore_study
-from adapert.study.plan.study import Search, Study
+from adapert.study.plan.plans import Search
+from adapert.study.plan.study import Study
 from adapert.tracking.runs import Connect
 from adapert.tracking.tracker import Tracker
 from adapert.workspace.progress import Progress

@@ -14,7 +14,7 @@ import numpy as np
 from adapert.records import TrialRecord, TrialStatus
 from adapert.study.engine.sources import Proposal
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.study import AblationPath, Assignment
+from adapert.study.plan.plans import AblationPath, Assignment
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from adapert.study.engine.path import PathTrials
 from adapert.study.engine.search import Suggestions
 from adapert.study.engine.sources import ListedTrials, SampledTrials, TrialSource
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.study import AblationPath, Plan, Search
+from adapert.study.plan.plans import AblationPath, Plan, Search
 
 
 def build_source(plan: Plan, state: StudyState, suggest: Callable[[Search], Suggestions]) -> TrialSource:

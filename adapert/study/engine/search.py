@@ -18,8 +18,8 @@ from adapert.errors import InputError
 from adapert.seeding import derive_seed
 from adapert.study.engine.events import ConfigCompleted, EndState
 from adapert.study.engine.ledger import read_identity
+from adapert.study.plan.plans import Search
 from adapert.study.plan.space import Conditional, distribution_of, is_varied
-from adapert.study.plan.study import Search
 
 JOURNAL_FILE = "optuna_journal.log"
 """Optuna's storage where no database is named: a mirror of the ledger, for Optuna's own tools."""

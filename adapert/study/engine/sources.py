@@ -12,8 +12,8 @@ from adapert.records import EndReason, TrialRecord, TrialStatus
 from adapert.study.engine.racing import is_clearly_behind, pool_spread
 from adapert.study.engine.search import ConfigEnd, Suggestions, round_suggestion
 from adapert.study.engine.state import StudyState
+from adapert.study.plan.plans import Assignment, Plan, Search
 from adapert.study.plan.space import distribution_of
-from adapert.study.plan.study import Assignment, Plan, Search
 
 
 @dataclass(frozen=True)

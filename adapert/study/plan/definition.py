@@ -7,7 +7,8 @@ from typing import Any
 from adapert.config import build_config
 from adapert.errors import InputError, first_line, name_some
 from adapert.study.plan.import_closure import digest_closure
-from adapert.study.plan.study import AblationPath, Design, Plan, Search, Study
+from adapert.study.plan.plans import AblationPath, Design, Plan, Search
+from adapert.study.plan.study import Study
 
 TRAINABLE = "adapert.study.execution.trainable"
 """The module that runs a trial: what it imports is what changes a trial's numbers."""
