@@ -288,8 +288,10 @@ def _read_opened(folder: Path, study: Study, digests: set[str]) -> Mapping[str, 
     try:
         record = json.loads((folder / EVALUATION_FILES[-1]).read_text(encoding="utf-8"))
         opened: Mapping[str, Any] = record["opened"]
-        of_study = opened.get("study")
-        is_of_study = build_config(record["config"]).digest() in digests if of_study is None else False
+        named = opened.get("study")
+        is_of_study = (
+            build_config(record["config"]).digest() in digests if named is None else named == study.name
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
         return None
-    return opened if is_of_study or of_study == study.name else None
+    return opened if is_of_study else None

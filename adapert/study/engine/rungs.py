@@ -62,7 +62,7 @@ class Rungs:
 
     def record(self, trial: str, rung: int, value: float, cohort: int | None = None) -> None:
         """Put a value that was decided before back to its rung."""
-        self._values[rung][trial] = (0 if cohort is None else cohort, value)
+        self._values[rung][trial] = (cohort or 0, value)
 
     def _cutoff(self, values: list[float]) -> float:
         with np.errstate(invalid="ignore"):

@@ -78,7 +78,7 @@ class RunnerScheduler(NotPickled, FIFOScheduler):  # type: ignore[misc]
 
 
 class RunnerStopper(NotPickled, tune.Stopper):  # type: ignore[misc]
-    """Ends everything when the runner wants to leave."""
+    """Ends all trials at once when the runner leaves the study."""
 
     def __init__(self, runner: StudyRunner) -> None:
         self._runner = runner
