@@ -6,6 +6,7 @@ older backup is filled again, and nothing that it has is delivered twice.
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -276,9 +277,12 @@ def _has_end_tags(run: ExpectedRun, found: "Run") -> bool:
     return all(found.data.tags.get(name, "") == value[:MAX_TAG] for name, value in tags.items())
 
 
-def _is_same(value: float, other: float | None) -> bool:
-    # A diverged trial's NaN is what the store should have: NaN equals NaN here.
-    return other is not None and (value == other or (math.isnan(value) and math.isnan(other)))
+def _is_same(value: float, stored: float | None) -> bool:
+    if stored is None or math.isnan(value):
+        # A diverged trial's NaN is what the store should have: NaN equals NaN here.
+        return stored is not None and math.isnan(stored)
+    # MLflow's databases keep an infinite value as the largest finite one.
+    return min(max(value, -sys.float_info.max), sys.float_info.max) == stored
 
 
 def _read_opened(folder: Path, study: Study, digests: set[str]) -> Mapping[str, Any] | None:

@@ -601,13 +601,27 @@ def test_an_older_backup_of_the_database_is_brought_up_to_date(made, workspace, 
 def test_a_store_that_has_all_is_written_nothing(made, workspace):
     deliver(ways_to_end(made), workspace)
     n_tracked = len(made.events)
+    deliver_without_writing(made, workspace)
+    assert len(made.events) == n_tracked
+
+
+def test_a_store_that_has_an_infinite_metric_is_written_nothing(made, workspace):
+    made.opened()
+    made.asked("001")
+    made.reported("001", 1, 0.5, loss_total=math.inf, pds=-math.inf)
+    made.ended("001")
+    made.closed()
+    deliver(made, workspace)
+    deliver_without_writing(made, workspace)
+
+
+def deliver_without_writing(made, workspace):
     client, experiment = open_store(workspace)
 
     def refuse():
         raise AssertionError("a write")
 
     deliver(made, workspace, lambda: (Breaking(client, lambda: None, refuse), experiment))
-    assert len(made.events) == n_tracked
 
 
 class Slow:
