@@ -68,7 +68,8 @@ class Interrupted:
 
 def interrupt(directory: Path, name: str, prepared: Path, table: str, number: signal.Signals) -> Interrupted:
     """Launch an endless study and signal it once the store has a row of a table."""
-    endless = ("--max-epochs", "100000", "--set", "training.patience=100000")
+    # No rung in reach: a trial that one stops would end before the signal.
+    endless = ("--max-epochs", "100000", "--min-epochs", "50000", "--set", "training.patience=100000")
     slow = ("--set", "data.control=cell", "--set", "training.minibatch_size=1")
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
