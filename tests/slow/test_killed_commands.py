@@ -103,6 +103,11 @@ def exists(path: Path) -> Sign:
     return lambda process, out: path.exists()
 
 
+def is_written(path: Path) -> Sign:
+    """A file that lines are added to has its first line: it is there, empty, a moment before."""
+    return lambda process, out: path.is_file() and path.read_text().endswith("\n")
+
+
 def has_loaded(library: str) -> Sign:
     """The process has a library in memory: it is at the work that needs it."""
 
@@ -334,7 +339,7 @@ def test_a_killed_evaluate_opens_the_test_split_once_and_writes_the_same(copied)
 
     moments = {
         "early": has_printed("mean"),
-        "middle": exists(broken / "test_openings.jsonl"),
+        "middle": is_written(broken / "test_openings.jsonl"),
         "late": exists(folder),
     }
     both(lambda: run(words(whole)), lambda: break_off(words(broken), moments, check, broken.with_name("log")))
