@@ -2,15 +2,18 @@
 
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlparse
 
 from adapert.config import Config
 from adapert.errors import InputError, first_line
+from adapert.files import whole_file
 from adapert.records import (
     ERROR_FILE,
     ORIGIN_FILE,
@@ -25,6 +28,7 @@ from adapert.study.engine.folders import REPORT_FILE
 from adapert.study.engine.ledger import Ledger
 from adapert.tracking.expected import STUDY
 from adapert.tracking.read import PAGE_SIZE, open_client, study_run
+from adapert.tracking.store import study_artifacts
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run
@@ -371,11 +375,8 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None
     """
 
     def keep() -> None:
-        client = open_client(tracking_uri)
         for study, paths in drawn.items():
-            run_id = study_run(tracking_uri, study).info.run_id
-            for path in (path for path in paths if path.suffix == ".png"):
-                client.log_artifact(run_id, str(path), FIGURES)
+            _keep_files(tracking_uri, study, [path for path in paths if path.suffix == ".png"], FIGURES)
 
     try_to_keep("the figures", keep)
 
@@ -433,13 +434,25 @@ def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
     """
 
     def keep() -> None:
-        client = open_client(tracking_uri)
-        for study in dict.fromkeys(studies):
-            client.log_text(
-                study_run(tracking_uri, study).info.run_id, page, f"{REPORT_FOLDER}/{REPORT_FILE}"
-            )
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / REPORT_FILE
+            file.write_text(page, encoding="utf-8")
+            for study in dict.fromkeys(studies):
+                _keep_files(tracking_uri, study, [file], REPORT_FOLDER)
 
     try_to_keep("the report", keep)
+
+
+def _keep_files(tracking_uri: str, study: str, files: Sequence[Path], kept: str) -> None:
+    """Keep files among the artifacts of a study's own run, in one of their folders."""
+    if (artifacts := study_artifacts(tracking_uri, study)) is not None:
+        for file in files:
+            with whole_file(artifacts / kept / file.name) as beside:
+                shutil.copyfile(file, beside)
+        return
+    client, run_id = open_client(tracking_uri), study_run(tracking_uri, study).info.run_id
+    for file in files:
+        client.log_artifact(run_id, str(file), kept)
 
 
 def try_to_keep(what: str, keep: Callable[[], None]) -> None:

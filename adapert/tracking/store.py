@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib import metadata, util
@@ -21,7 +22,7 @@ from filelock import FileLock
 from adapert.errors import InputError
 from adapert.files import write_whole
 from adapert.process import environment, log_levels, set_until_block_ends
-from adapert.records import EXPERIMENT
+from adapert.records import EXPERIMENT, Tag
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -132,6 +133,40 @@ def open_store(workspace: Path) -> tuple["MlflowClient", str]:
     return client, str(experiment_id)
 
 
+def study_artifacts(address: str, study: str) -> Path | None:
+    """Find the artifacts of a study's own run, the last of several, without MLflow's two seconds of import.
+
+    Args:
+        address: Address of the store.
+        study: Name of a study.
+
+    Returns:
+        Their folder; None where the store is no SQLite database, has no such run, or keeps its artifacts
+        elsewhere: MLflow is to be asked.
+
+    Raises:
+        InputError: As `settle_artifacts`.
+    """
+    file = sqlite_file(address)
+    if file is None or not file.is_file():
+        return None
+    settle_artifacts(address)
+    query = """
+        SELECT runs.artifact_uri FROM runs
+        JOIN experiments ON experiments.experiment_id = runs.experiment_id AND experiments.name = ?
+        JOIN tags AS kind ON kind.run_uuid = runs.run_uuid AND kind.key = ? AND kind.value = 'study'
+        JOIN tags AS study ON study.run_uuid = runs.run_uuid AND study.key = ? AND study.value = ?
+        WHERE runs.lifecycle_stage = 'active' ORDER BY runs.start_time DESC LIMIT 1
+    """
+    try:
+        with closing(sqlite3.connect(file)) as database:
+            row = database.execute(query, (EXPERIMENT, Tag.KIND, Tag.STUDY, study)).fetchone()
+    except sqlite3.Error:  # MLflow says what is wrong with it
+        return None
+    place = urlparse(row[0] if row else "")
+    return Path(unquote(place.path)) if place.scheme == "file" else None
+
+
 def settle_artifacts(address: str) -> None:
     """Update the artifact addresses of a SQLite store that was moved or copied, in one transaction.
 
@@ -140,13 +175,12 @@ def settle_artifacts(address: str) -> None:
     Raises:
         InputError: It was moved and cannot be written: its artifacts would go to the old place.
     """
-    from mlflow.tracking._tracking_service import utils
-
     file = sqlite_file(address)
     if file is None or not file.is_file() or not file.stat().st_size:
         return
-    # MLflow caches where a run's artifacts are by the run's id, which a copied store shares.
-    utils._artifact_repos_cache.clear()
+    if service := sys.modules.get("mlflow.tracking._tracking_service.utils"):
+        # MLflow caches where a run's artifacts are by the run's id, which a copied store shares.
+        service._artifact_repos_cache.clear()
     folder = _artifact_folder(file)
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
         try:

@@ -1,5 +1,6 @@
 """Learning curves of a search: validation Pearson-delta by epoch, one line a trial."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -67,9 +68,7 @@ def _draw_curves(axes: Axes, summary: pd.DataFrame) -> None:
     finished = _finished(summary).sort_values(["objective", "number", "epoch"])
     if len(finished):
         objective = finished.groupby(["objective", "number"], sort=True).first().reset_index()["objective"]
-        lines = LineCollection(
-            _lines(finished, ["objective", "number"]), linewidths=0.9, cmap=search.colour_map()
-        )
+        lines = LineCollection(_lines(finished), linewidths=0.9, cmap=search.colour_map())
         lines.set_array(objective.to_numpy())
         lines.set_norm(search.objective_scale(finished))
         axes.add_collection(lines)
@@ -96,8 +95,10 @@ def _last_epochs(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.groupby("number").tail(1)
 
 
-def _lines(summary: pd.DataFrame, keys: list[str] | None = None) -> list[FloatArray]:
-    return [rows[["epoch", "value"]].to_numpy() for _, rows in summary.groupby(keys or ["number"])]
+def _lines(summary: pd.DataFrame) -> list[FloatArray]:
+    """Cut rows where another trial begins: of many trials much faster than grouping them."""
+    begins = np.flatnonzero(np.diff(summary["number"])) + 1
+    return np.split(summary[["epoch", "value"]].to_numpy(), begins) if len(summary) else []
 
 
 def _caption(summary: pd.DataFrame) -> str:

@@ -17,8 +17,13 @@ from analysis.figures.style import paper_style
 RESOLUTION = 300
 """Dots per inch of the PNG."""
 
-# Without their dates the files of the same frame are the same, byte for byte.
-_METADATA = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+# Without their dates the files of the same frame are the same, byte for byte. PNG's usual level of
+# compression, 6, takes twice the time of 4 and saves 3 %.
+_FORMATS: dict[str, Any] = {
+    "png": {"pil_kwargs": {"compress_level": 4}},
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def write_drawing(drawing: Drawing, directory: Path) -> list[Path]:
             figure.set_dpi(RESOLUTION)
             engine.execute(figure)
             figure.set_layout_engine(None)
-    paths = [target.with_name(f"{target.name}.{form}") for form in _METADATA]
+    paths = [target.with_name(f"{target.name}.{form}") for form in _FORMATS]
     for path in paths:
         write_picture(figure, path)
     table = target.with_name(f"{target.name}.csv")
@@ -97,4 +102,4 @@ def write_picture(figure: Figure, path: Path) -> None:
     """Write a figure as the file's suffix says (``.png``, ``.svg`` or ``.pdf``), whole or not at all."""
     form = path.suffix.removeprefix(".")
     with whole_file(path) as beside, paper_style():
-        figure.savefig(beside, format=form, dpi=RESOLUTION, metadata=_METADATA[form])
+        figure.savefig(beside, format=form, dpi=RESOLUTION, **_FORMATS[form])

@@ -104,6 +104,17 @@ def test_learning_curves_put_the_best_on_top(trials, curves):
     assert axes.get_xlabel() == "epoch"
 
 
+def test_a_learning_curve_is_one_line_a_trial_with_its_own_epochs(trials, curves):
+    summary = summarize_learning_curves(curves)
+    drawn = [line.tolist() for lines in plot_learning_curves(summary).axes[0].collections[:2]
+             for line in lines.get_segments()]  # fmt: skip
+    expected = [
+        [[row["epoch"], row["value"]] for _, row in summary.iterrows() if row["number"] == number]
+        for number in summary["number"].unique()
+    ]
+    assert sorted(drawn) == sorted(expected)
+
+
 def test_parallel_coordinates_keep_varied_fields_knobs_first(trials):
     summary = summarize_parallel(trials)
     fields = ["loss.lambda_non", "model.tau", "model.latent_size", "model.dropout"]

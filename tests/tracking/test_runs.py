@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -141,6 +143,65 @@ def test_an_evaluation_is_kept_with_its_study_and_counted_where_test_was_opened(
     client, _ = open_store(workspace)
     kept = client.list_artifacts(run.info.run_id, "evaluation/test_001")
     assert {file.path for file in kept} == {f"evaluation/test_001/{name}" for name in EVALUATION_FILES}
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """A figure's files."""
+    paths = [tmp_path / "figures" / f"figure.{form}" for form in ("png", "pdf")]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(path.suffix.encode())
+    return paths
+
+
+def list_files(client, run_id, folder):
+    return [(file.path, file.file_size) for file in client.list_artifacts(run_id, folder)]
+
+
+def test_figures_and_a_report_are_where_mlflow_lists_them(new_runs, workspace, drawn):
+    for at in (1.0, 2.0):  # the study was launched twice, and the last run is its own
+        new_runs(is_new=True).create(STUDY, "try", TAGS, at=at)
+    for _ in range(2):
+        keep_figures(tracking_uri(workspace), {"try": drawn})
+        keep_report(tracking_uri(workspace), ["try"], "<html>ä")
+    client, _ = open_store(workspace)
+    last, first = found_in(workspace)
+    assert last.info.start_time > first.info.start_time
+    assert list_files(client, last.info.run_id, "figures") == [("figures/figure.png", 4)]
+    assert list_files(client, last.info.run_id, "report") == [("report/report.html", 8)]
+    assert list_files(client, first.info.run_id, None) == []
+
+
+def test_figures_of_a_workspace_that_moved_are_kept_in_the_new_place(new_runs, workspace, drawn):
+    new_runs(is_new=True).create(STUDY, "try", TAGS, at=1.0)
+    moved = workspace.rename(workspace.with_name("moved to 100% ü?"))
+    keep_figures(tracking_uri(moved), {"try": drawn})
+    client, experiment = open_store(moved)
+    (run,) = client.search_runs([experiment])
+    assert list_files(client, run.info.run_id, "figures") == [("figures/figure.png", 4)]
+    assert not workspace.exists()
+
+
+def test_figures_go_to_no_deleted_run(new_runs, workspace, drawn, caplog):
+    new_runs(is_new=True).create(STUDY, "try", TAGS, at=1.0)
+    (run,) = found_in(workspace)
+    client, _ = open_store(workspace)
+    client.delete_run(run.info.run_id)
+    keep_figures(tracking_uri(workspace), {"try": drawn})
+    assert "There is no study 'try'" in caplog.text
+    assert list_files(client, run.info.run_id, None) == []
+
+
+def test_keeping_figures_in_a_workspaces_own_store_does_not_import_mlflow(new_runs, workspace, drawn):
+    new_runs(is_new=True).create(STUDY, "try", TAGS, at=1.0)
+    code = (
+        "import sys; from pathlib import Path; from adapert.tracking.runs import keep_figures\n"
+        "keep_figures(sys.argv[1], {'try': [Path(sys.argv[2])]}); print('mlflow' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code, tracking_uri(workspace), str(drawn[0])]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False\n", "")
 
 
 KEEPERS = [
