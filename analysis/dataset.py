@@ -5,7 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from adapert.data.prepared import PerturbationTable, PreparedDataset
-from adapert.data.schema import SPLITS, SplitName
+from adapert.data.schema import SPLITS
+
+GROUP_RULES = {
+    "fractions": "Groups: small below 5 %, large above 10 % of the genes differentially expressed.",
+    "tertiles": "Groups: tertiles of the training perturbations' number of DEGs.",
+}
+"""How perturbations were grouped by effect size (the choice ``effect_size_groups``), for captions."""
 
 
 def name_dataset(dataset: PreparedDataset) -> str:
@@ -38,21 +44,18 @@ def count_perturbations(dataset: PreparedDataset) -> pd.DataFrame:
     Returns:
         split, effect_size, n_perturbations and n_cells; groups without a perturbation have no row.
     """
-    rows = [
-        {"split": split, "effect_size": effect_sizes, "n_perturbations": 1, "n_cells": n_cells}
-        for split in SPLITS
-        for effect_sizes, n_cells in _groups_and_cells(dataset, split)
-    ]
-    frame = pd.DataFrame(rows, columns=["split", "effect_size", "n_perturbations", "n_cells"])
+    parts = []
+    for split in SPLITS:
+        if split in dataset.splits:
+            table = dataset.splits[split].table
+            effect_size, n_cells = table.effect_size, table.n_cells
+        elif dataset.path is not None:
+            effect_size, n_cells = PerturbationTable.read_fields(
+                dataset.path / split, "effect_size", "n_cells"
+            )
+        else:
+            continue
+        known = {"effect_size": effect_size, "n_perturbations": 1, "n_cells": n_cells}
+        parts.append(pd.DataFrame({"split": split} | known))
+    frame = pd.concat(parts, ignore_index=True)
     return frame.groupby(["split", "effect_size"], as_index=False, sort=False).sum()
-
-
-def _groups_and_cells(dataset: PreparedDataset, split: SplitName) -> list[tuple[str, int]]:
-    if split in dataset.splits:
-        table = dataset.splits[split].table
-        return list(zip(table.effect_size.tolist(), table.n_cells.tolist(), strict=True))
-    if dataset.path is None:
-        return []
-    folder: Path = dataset.path / split
-    effect_size, n_cells = PerturbationTable.read_fields(folder, "effect_size", "n_cells")
-    return list(zip(effect_size.tolist(), n_cells.tolist(), strict=True))

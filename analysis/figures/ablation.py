@@ -73,12 +73,19 @@ def plot_ablation(summary: pd.DataFrame) -> Figure:
     groups = style.present(EFFECT_SIZES, summary["effect_size"])
     metrics = style.present(ABLATION_METRICS, summary["metric"])
     variants = _ordered_variants(summary)
+    line = " Dashed line: full model." if REFERENCE in variants else ""
+    hollow = " Hollow: reference models." if set(variants) & set(REFERENCE_MODEL_LABELS) else ""
+    mark = f" Asterisk: {mark_caption('the full model', VARIANTS)}" if summary["is_different"].any() else ""
     with style.paper_style():
         figure, panels = style.build_figure(
             (len(groups), len(metrics)),
             panel_height=0.35 + 0.17 * len(variants),
             title=f"Model variants by effect size: {style.data_phrase(summary)}",
-            caption=_caption(summary),
+            caption=(
+                "Dots: mean over the perturbations of a group (n), each averaged over seeds. "
+                f"Lines: {style.interval_caption(summary)}{line}{hollow}{mark} ↑{style.NO_BREAK}higher is "
+                "better."
+            ),
             sharex="col",
             sharey=True,
         )
@@ -100,73 +107,35 @@ def _ordered_variants(summary: pd.DataFrame) -> list[str]:
     return variants + style.present(REFERENCE_MODEL_LABELS, summary.loc[is_reference, "variant"])
 
 
-def _colours(variants: list[str]) -> list[style.Colour]:
-    """Give the named variants the same colours in every study, and all others one grey."""
-    named = dict(zip(VARIANT_LABELS, style.palette(len(VARIANT_LABELS)), strict=True))
-    return [named.get(variant, _OTHER_COLOUR) for variant in variants]
-
-
 def _draw_panel(axes: Axes, estimates: pd.DataFrame, variants: list[str]) -> None:
     reference = estimates.loc[estimates["variant"] == REFERENCE, "mean"]
     if len(reference):
         axes.axvline(
             float(reference.iloc[0]), color=style.REFERENCE_COLOUR, linewidth=0.8, dashes=(3, 2), zorder=1
         )
-    for position, (variant, colour) in enumerate(zip(variants, _colours(variants), strict=True)):
-        rows = estimates[estimates["variant"] == variant]
+    # The named variants have the same colours in every study, and all others one grey.
+    colours = dict(zip(VARIANT_LABELS, style.palette(len(VARIANT_LABELS)), strict=True))
+    for position, variant in enumerate(variants):
+        rows, colour = estimates[estimates["variant"] == variant], colours.get(variant, _OTHER_COLOUR)
         axes.hlines([position] * len(rows), rows["low"], rows["high"], color=colour, linewidth=1.4)
         fill = "white" if variant in REFERENCE_MODEL_LABELS else colour
         axes.plot(
-            rows["mean"],
-            [position] * len(rows),
-            "o",
-            color=colour,
-            markerfacecolor=fill,
-            markersize=4.5,
+            rows["mean"], [position] * len(rows), "o", color=colour, markerfacecolor=fill, markersize=4.5,
             label=variant,
-        )
-        _mark(axes, rows[rows["is_different"]], position)
+        )  # fmt: skip
+        for mean in rows.loc[rows["is_different"], "mean"]:
+            axes.annotate(
+                "*", (float(mean), position), xytext=(0, 0.5), textcoords="offset points", ha="center",
+                va="bottom", annotation_clip=False,
+            )  # fmt: skip
     labels = VARIANT_LABELS | REFERENCE_MODEL_LABELS
     axes.set_yticks(np.arange(len(variants)), [labels.get(variant, variant) for variant in variants])
     axes.set_ylim(len(variants) - 0.4, -0.6)  # the full model on top
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.grid(axis="x")
-    _note_smaller_count(axes, estimates)
-    style.finish_axes(axes)
-
-
-def _mark(axes: Axes, different: pd.DataFrame, position: int) -> None:
-    """Put an asterisk above the dot of a variant that differs from the full model."""
-    for mean in different["mean"]:
-        axes.annotate(
-            "*",
-            (float(mean), position),
-            xytext=(0, 0.5),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            annotation_clip=False,
-        )
-
-
-def _note_smaller_count(axes: Axes, estimates: pd.DataFrame) -> None:
-    """Say in a panel's corner, above the data, that a metric is undefined for part of its group."""
-    if estimates["n_perturbations"].nunique() > 1:
+    if estimates["n_perturbations"].nunique() > 1:  # a metric is undefined for part of its group
         axes.set_title(
             f"n={style.count(estimates['n_perturbations'])}",
-            loc="right",
-            size=style.SMALL_FONT_SIZE,
-            color="0.35",
-            pad=2,
-        )
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    variants = set(summary["variant"])
-    line = " Dashed line: full model." if REFERENCE in variants else ""
-    hollow = " Hollow: reference models." if variants & set(REFERENCE_MODEL_LABELS) else ""
-    mark = f" Asterisk: {mark_caption('the full model', VARIANTS)}" if summary["is_different"].any() else ""
-    return (
-        "Dots: mean over the perturbations of a group (n), each averaged over seeds. "
-        f"Lines: {style.interval_caption(summary)}{line}{hollow}{mark} ↑{style.NO_BREAK}higher is better."
-    )
+            loc="right", size=style.SMALL_FONT_SIZE, color="0.35", pad=2,
+        )  # fmt: skip
+    style.finish_axes(axes)

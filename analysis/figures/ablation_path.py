@@ -1,7 +1,6 @@
 """The ablation path: what each change from default to picked config is worth (Fawcett and Hoos 2016)."""
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adapert.evaluation.catalogue import find_metric
@@ -45,47 +44,35 @@ def plot_path(summary: pd.DataFrame) -> Figure:
     """
     summary = style.drawable(summary)
     metrics = style.present(PATH_METRICS, summary["metric"])
-    taken = summary[summary["is_taken"]]
-    labels = taken.drop_duplicates("step").set_index("step")["field"]
+    colour = style.palette(1)[0]
+    labels = summary[summary["is_taken"]].drop_duplicates("step").set_index("step")["field"]
     with style.paper_style():
         figure, panels = style.build_figure(
             (1, len(metrics)),
             panel_height=0.5 + 0.24 * len(labels),
             title=f"From the default config to the picked one: {style.data_phrase(summary)}",
-            caption=_caption(summary),
+            caption=(
+                "Each step moves one field from its default to its picked value: the one of best mean "
+                "Pearson-delta, chosen on these very perturbations. Filled dots: the path; hollow: fields "
+                f"that were not chosen. Lines: {style.interval_caption(summary)}"
+            ),
             sharey=True,
         )
         for axes, metric in zip(panels[0], metrics, strict=True):
-            _draw_panel(axes, summary[summary["metric"] == metric])
+            rows = summary[summary["metric"] == metric]
+            on_path, others = rows[rows["is_taken"]], rows[~rows["is_taken"]]
+            axes.plot(
+                others["mean"], others["step"], "o", color=style.REFERENCE_COLOUR, markerfacecolor="none",
+                markersize=3,
+            )  # fmt: skip
+            axes.plot(on_path["mean"], on_path["step"], "-", color=colour, linewidth=0.8)
+            axes.hlines(on_path["step"], on_path["low"], on_path["high"], color=colour, linewidth=1.4)
+            axes.plot(on_path["mean"], on_path["step"], "o", color=colour, markersize=4.5)
             axes.set_xlabel(find_metric(metric).directed_label)
+            axes.grid(axis="x")
+            style.finish_axes(axes)
         panels[0, 0].set_yticks(
             labels.index, ["start" if step == 0 else f"+ {f}" for step, f in labels.items()]
         )
         panels[0, 0].set_ylim(float(labels.index.max()) + 0.5, -0.5)
     return figure
-
-
-def _draw_panel(axes: Axes, rows: pd.DataFrame) -> None:
-    colour = style.palette(1)[0]
-    taken, others = rows[rows["is_taken"]], rows[~rows["is_taken"]]
-    axes.plot(
-        others["mean"],
-        others["step"],
-        "o",
-        color=style.REFERENCE_COLOUR,
-        markerfacecolor="none",
-        markersize=3,
-    )
-    axes.plot(taken["mean"], taken["step"], "-", color=colour, linewidth=0.8)
-    axes.hlines(taken["step"], taken["low"], taken["high"], color=colour, linewidth=1.4)
-    axes.plot(taken["mean"], taken["step"], "o", color=colour, markersize=4.5)
-    axes.grid(axis="x")
-    style.finish_axes(axes)
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    return (
-        "Each step moves one field from its default to its picked value: the one of best mean Pearson-delta, "
-        "chosen on these very perturbations. Filled dots: the path; hollow: fields that were not chosen. "
-        f"Lines: {style.interval_caption(summary)}"
-    )

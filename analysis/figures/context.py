@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from adapert.errors import format_count
 from adapert.seeding import numpy_generator
 from analysis.figures.style import FONT_SIZE, SMALL_FONT_SIZE, paper_style
 
@@ -67,6 +68,10 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure
     among = edges[edges["source"].isin(names) & edges["target"].isin(names)]
     place = place_genes(nodes, among)
     bound = float(np.nanmax(np.abs(nodes["predicted_delta"]), initial=0.0)) or 1.0
+    n_selected, n_shown = int(nodes["n_selected"].iloc[0]), int((~nodes["is_perturbed"].astype(bool)).sum())
+    selected = format_count(n_selected, "gene") if n_selected else "no genes"
+    which = f", {n_shown} most relevant shown" if n_shown < n_selected else ""
+    grey = " Grey: not measured." if nodes["predicted_delta"].isna().any() else ""
     with paper_style():
         figure = Figure(figsize=(5.0, 4.9), layout="constrained")
         FigureCanvasAgg(figure)
@@ -80,8 +85,10 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure
         bar = figure.colorbar(colours, ax=axes, shrink=0.5, aspect=28, pad=0.02)
         bar.set_label(f"predicted delta ({units})")
         bar.outline.set_visible(False)
-        axes.set_title(_title(nodes), loc="left", size=FONT_SIZE + 1)
-        figure.supxlabel(_caption(nodes), size=SMALL_FONT_SIZE, x=0.02, ha="left")
+        title = f"Context of {nodes['perturbation'].iloc[0]}: {selected} selected{which}"
+        axes.set_title(title, loc="left", size=FONT_SIZE + 1)
+        caption = f"Thick rim: perturbed. Area: relevance (alpha). Lines: the model's network.{grey}"
+        figure.supxlabel(caption, size=SMALL_FONT_SIZE, x=0.02, ha="left")
     return figure
 
 
@@ -139,18 +146,17 @@ def _draw_nodes(
     xy = np.array([place[gene] for gene in nodes["gene"]])
     is_perturbed = nodes["is_perturbed"].to_numpy(dtype=bool)
     fills = [_UNMEASURED if np.isnan(v) else tuple(colours.to_rgba(v)) for v in nodes["predicted_delta"]]
+    areas = _areas(nodes)
     axes.scatter(
         xy[:, 0],
         xy[:, 1],
-        s=_areas(nodes),
+        s=areas,
         c=fills,
         edgecolors=[_INK] * len(nodes),
         linewidths=[1.8 if is_own else 0.5 for is_own in is_perturbed],
         zorder=2,
     )
-    areas = _areas(nodes)
     for (x, y), gene, is_own, area in zip(xy, nodes["gene"], is_perturbed, areas, strict=True):
-        weight = "bold" if is_own else "normal"
         axes.annotate(
             gene,
             (x, y),
@@ -159,7 +165,7 @@ def _draw_nodes(
             ha="center",
             va="top",
             size=FONT_SIZE if is_own else SMALL_FONT_SIZE,
-            weight=weight,
+            weight="bold" if is_own else "normal",
             zorder=3,
             bbox={"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
         )
@@ -175,15 +181,3 @@ def _areas(nodes: pd.DataFrame) -> np.ndarray[Any, Any]:
     highest = relevance[~is_perturbed].max(initial=0.0)
     share = relevance / highest if highest else np.ones(len(relevance))
     return np.where(is_perturbed, most, least + (most - least) * share)
-
-
-def _title(nodes: pd.DataFrame) -> str:
-    n_selected, n_shown = int(nodes["n_selected"].iloc[0]), int((~nodes["is_perturbed"].astype(bool)).sum())
-    genes = f"{n_selected or 'no'} gene{'' if n_selected == 1 else 's'} selected"
-    which = f", {n_shown} most relevant shown" if n_shown < n_selected else ""
-    return f"Context of {nodes['perturbation'].iloc[0]}: {genes}{which}"
-
-
-def _caption(nodes: pd.DataFrame) -> str:
-    grey = " Grey: not measured." if nodes["predicted_delta"].isna().any() else ""
-    return f"Thick rim: perturbed. Area: relevance (alpha). Lines: the model's network.{grey}"

@@ -68,8 +68,9 @@ def plot_contours(summary: pd.DataFrame) -> Figure:
         A figure 7 in wide; all panels share the colours.
     """
     pairs = list(dict.fromkeys(zip(summary["x_field"], summary["y_field"], strict=True)))
-    surface = summary.loc[summary["kind"] == "surface", "objective"]
-    scale = Normalize(float(surface.quantile(0.05)), float(surface.max()))
+    heights = summary.loc[summary["kind"] == "surface", "objective"]
+    scale = Normalize(float(heights.quantile(0.05)), float(heights.max()))
+    levels = np.linspace(float(scale.vmin or 0), float(scale.vmax or 0), _N_LEVELS)
     trials = summary[summary["kind"] == "trial"]
     with style.paper_style():
         figure, panels = style.build_grid(
@@ -81,7 +82,12 @@ def plot_contours(summary: pd.DataFrame) -> Figure:
         )
         for axes, (x, y) in zip(panels, pairs, strict=True):
             of_pair = summary[(summary["x_field"] == x) & (summary["y_field"] == y)]
-            _draw_surface(axes, of_pair[of_pair["kind"] == "surface"], scale)
+            surface = of_pair[of_pair["kind"] == "surface"].pivot(index="y", columns="x", values="objective")
+            if levels[0] < levels[-1]:
+                axes.contourf(
+                    surface.columns, surface.index, np.ma.masked_invalid(surface.to_numpy()), levels,
+                    cmap=search.colour_map(), norm=scale, extend="min", alpha=0.85,
+                )  # fmt: skip
             _draw_trials(axes, of_pair[of_pair["kind"] == "trial"])
         search.draw_colourbar(figure, scale, figure.axes, "mean validation Pearson-delta ↑")
     return figure
@@ -112,16 +118,6 @@ def _smooth(x: FloatArray, y: FloatArray, objective: FloatArray) -> pd.DataFrame
     means = np.where(weights >= _LEAST_WEIGHT, totals / np.maximum(weights, 1e-300), np.nan)
     grid_x, grid_y = np.meshgrid(cells, cells)
     return pd.DataFrame({"x": grid_x.ravel(), "y": grid_y.ravel(), "objective": means.ravel()})
-
-
-def _draw_surface(axes: Axes, surface: pd.DataFrame, scale: Normalize) -> None:
-    table = surface.pivot(index="y", columns="x", values="objective")
-    levels = np.linspace(float(scale.vmin or 0), float(scale.vmax or 0), _N_LEVELS)
-    if levels[0] < levels[-1]:
-        axes.contourf(
-            table.columns, table.index, np.ma.masked_invalid(table.to_numpy()), levels,
-            cmap=search.colour_map(), norm=scale, extend="min", alpha=0.85,
-        )  # fmt: skip
 
 
 def _draw_trials(axes: Axes, trials: pd.DataFrame) -> None:

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import EFFECT_SIZES, FloatArray
+from adapert.data.schema import EFFECT_SIZES
 from adapert.data.units import describe_degs
 from adapert.errors import format_count
-from analysis.dataset import describe_perturbations, name_dataset
+from analysis.dataset import GROUP_RULES, describe_perturbations, name_dataset
 from analysis.figures import style
 
 _N_BINS = 30
@@ -46,12 +46,18 @@ def plot_deg_counts(summary: pd.DataFrame) -> Figure:
     # A group has the same colour whichever others there are.
     known = dict(zip(EFFECT_SIZES, (shades[0], shades[1], shades[3]), strict=True))
     colours = [known.get(group, shades[7]) for group in groups]
+    splits = " and ".join(dict.fromkeys(summary["split"]))
+    rule = GROUP_RULES.get(summary["effect_size_groups"].iloc[0], "")
     with style.paper_style():
         figure, panels = style.build_figure(
             (1, 2),
             panel_height=2.3,
             title=f"DEGs by effect size: {summary['dataset'].iloc[0]}",
-            caption=_caption(summary),
+            caption=(
+                f"{format_count(len(summary), 'perturbation')} of {splits}, "
+                f"{format_count(summary['n_genes'].iloc[0], 'gene')}. {rule} DEGs: "
+                f"{summary['deg_source'].iloc[0]}. Numbers: mean number of genes, and the share of all."
+            ),
         )
         _draw_bars(panels[0, 0], summary, groups, colours)
         _draw_histograms(panels[0, 1], summary, groups, colours)
@@ -82,9 +88,11 @@ def _draw_histograms(
     axes: Axes, summary: pd.DataFrame, groups: list[str], colours: list[style.Colour]
 ) -> None:
     values = [summary.loc[summary["effect_size"] == group, "n_degs"].to_numpy() for group in groups]
-    axes.hist(
-        values, bins=list(_bins(summary["n_degs"])), color=colours, label=groups, stacked=True, linewidth=0
-    )
+    # Bins of one whole width, with their edges between the counts.
+    low, high = int(summary["n_degs"].min()), int(summary["n_degs"].max())
+    width = max(1, -(-(high - low + 1) // _N_BINS))
+    bins = [edge - 0.5 for edge in range(low, high + width + 1, width)]
+    axes.hist(values, bins=bins, color=colours, label=groups, stacked=True, linewidth=0)
     axes.set_xlim(right=max(axes.get_xlim()[1], _NARROWEST))
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.set_xlabel("DEGs of a perturbation")
@@ -93,23 +101,3 @@ def _draw_histograms(
     axes.set_title("Perturbations by their number of DEGs", loc="left")
     axes.legend(loc="upper right", frameon=False)
     style.finish_axes(axes)
-
-
-def _bins(n_degs: pd.Series) -> FloatArray:
-    """Cut the range into bins of one whole width, with their edges between the counts."""
-    low, high = int(n_degs.min()), int(n_degs.max())
-    width = max(1, -(-(high - low + 1) // _N_BINS))
-    return np.arange(low, high + width + 1, width) - 0.5
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    splits = " and ".join(dict.fromkeys(summary["split"]))
-    rule = {
-        "fractions": "Groups: small below 5 %, large above 10 % of the genes differentially expressed.",
-        "tertiles": "Groups: tertiles of the training perturbations' number of DEGs.",
-    }.get(str(summary["effect_size_groups"].iloc[0]), "")
-    return (
-        f"{format_count(len(summary), 'perturbation')} of {splits}, "
-        f"{format_count(summary['n_genes'].iloc[0], 'gene')}. {rule} "
-        f"DEGs: {summary['deg_source'].iloc[0]}. Numbers: mean number of genes, and the share of all."
-    )

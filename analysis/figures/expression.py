@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import BoolArray, FloatArray, IntArray
+from adapert.data.schema import FloatArray, IntArray
 from adapert.errors import InputError
 from analysis.dataset import name_dataset
 from analysis.figures.style import build_figure, finish_axes, palette, paper_style
@@ -57,12 +57,18 @@ def plot_expression(summary: pd.DataFrame) -> Figure:
     """
     cell_lines = list(dict.fromkeys(summary["cell_line"]))
     bins = np.histogram_bin_edges(summary["expression"], bins=_N_BINS)
+    counts = summary.groupby("cell_line", sort=False)["n_perturbations"].first()
+    of_lines = ", ".join(f"{n:,}{'' if line == ALL_CELLS else f' in {line}'}" for line, n in counts.items())
     with paper_style():
         figure, panels = build_figure(
             (len(cell_lines), 2),
             panel_height=1.75,
             title=f"Expression in control cells: {summary['dataset'].iloc[0]}",
-            caption=_caption(summary),
+            caption=(
+                "A gene's expression is its mean over control cells of log1p-transformed, size-normalised "
+                "counts. DEGs: differentially expressed in at least one of the perturbations "
+                f"({of_lines}); the more these are, the nearer the DEGs come to all genes."
+            ),
             sharex=True,
         )
         for row, cell_line in zip(panels, cell_lines, strict=True):
@@ -89,35 +95,27 @@ def _cell_lines(dataset: PreparedDataset) -> Iterator[tuple[str, IntArray]]:
 
 
 def _summarize_line(dataset: PreparedDataset, cell_line: str, batches: IntArray) -> pd.DataFrame:
-    is_deg, n_perturbations = _degs_of(dataset, batches)
-    control_mean = _control_mean(dataset, batches)
-    genes = pd.DataFrame({"gene": dataset.gene_names, "expression": control_mean})
+    cells = dataset.control_cells
+    rows = np.flatnonzero(np.isin(cells.batch_index, batches))
+    if len(rows):  # over cells, not over matching groups
+        control_mean = cells.expression(dataset.n_genes)[rows].mean(axis=0)
+    else:  # a cell line whose controls are those of others
+        control_mean = dataset.shared.batch_control_mean[batches].mean(axis=0)
+    is_deg, n_perturbations = np.zeros(dataset.n_genes, dtype=bool), 0
+    for split in dataset.splits.values():
+        is_here = np.isin(split.table.group_batch_index, batches)
+        of_line = np.unique(split.table.group_perturbation_index[is_here])
+        is_deg |= np.asarray(split.table.deg_mask[of_line]).any(axis=0)
+        n_perturbations += len(of_line)
+    genes = pd.DataFrame(
+        {"gene": dataset.gene_names, "expression": np.asarray(control_mean, np.float64).ravel()}
+    )
     sets = zip(GENE_SETS, (np.ones(len(genes), dtype=bool), is_deg), strict=True)
     both = pd.concat([genes[mask].assign(gene_set=gene_set) for gene_set, mask in sets])
     described = both.assign(
         dataset=name_dataset(dataset), cell_line=cell_line, n_perturbations=n_perturbations
     )
     return described[["dataset", "cell_line", "gene_set", "gene", "expression", "n_perturbations"]]
-
-
-def _control_mean(dataset: PreparedDataset, batches: IntArray) -> FloatArray:
-    """Average controls over cells, not over matching groups; (n_genes,)."""
-    cells = dataset.control_cells
-    rows = np.flatnonzero(np.isin(cells.batch_index, batches))
-    if not len(rows):  # a cell line whose controls are those of others
-        return np.asarray(dataset.shared.batch_control_mean[batches].mean(axis=0), dtype=np.float64)
-    return np.asarray(cells.expression(dataset.n_genes)[rows].mean(axis=0), dtype=np.float64).ravel()
-
-
-def _degs_of(dataset: PreparedDataset, batches: IntArray) -> tuple[BoolArray, int]:
-    """Mark genes that are DEGs of a perturbation of these groups, and count such perturbations."""
-    is_deg, n_perturbations = np.zeros(dataset.n_genes, dtype=bool), 0
-    for split in dataset.splits.values():
-        is_here = np.isin(split.table.group_batch_index, batches)
-        rows = np.unique(split.table.group_perturbation_index[is_here])
-        is_deg |= np.asarray(split.table.deg_mask[rows]).any(axis=0)
-        n_perturbations += len(rows)
-    return is_deg, n_perturbations
 
 
 def _draw_panel(axes: Axes, values: FloatArray, bins: FloatArray, colour: tuple[float, float, float]) -> None:
@@ -131,15 +129,3 @@ def _draw_panel(axes: Axes, values: FloatArray, bins: FloatArray, colour: tuple[
         axes.axvline(median, label=f"median {median:.2f}", **_MEDIAN_LOOK)
         axes.legend(loc="upper right", frameon=False)
     finish_axes(axes)
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    counts = summary.groupby("cell_line", sort=False)["n_perturbations"].first()
-    of_lines = ", ".join(
-        f"{count:,}{'' if line == ALL_CELLS else f' in {line}'}" for line, count in counts.items()
-    )
-    return (
-        "A gene's expression is its mean over control cells of log1p-transformed, size-normalised counts. "
-        f"DEGs: differentially expressed in at least one of the perturbations ({of_lines}); the more these "
-        "are, the nearer the DEGs come to all genes."
-    )

@@ -1,6 +1,6 @@
 """Figure 8: how near to the perturbed gene its DEGs lie in the network (App. A.2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from adapert.data.prepared import PreparedDataset, SharedTable
-from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
+from adapert.data.schema import BoolArray, FloatArray, StringArray
 from adapert.errors import InputError, format_count
 from adapert.seeding import numpy_generator
 from adapert.statistics.estimates import CONFIDENCE, bootstrap_interval
@@ -80,12 +80,24 @@ def plot_graph_coverage(summary: pd.DataFrame) -> Figure:
             "none. Prepare the data with another network, or with --deg-adjust none."
         )
     graphs = list(dict.fromkeys(summary["graph_top_k"]))
+    first = summary.iloc[0]
+    note = (
+        f" Left out at top-{first['graph_top_k']}: {format_count(first['n_isolated'], 'perturbation')} "
+        f"without an edge, {first['n_without_degs']} without a DEG."
+        if first["n_isolated"] + first["n_without_degs"]
+        else ""
+    )
     with paper_style():
         figure, panels = build_figure(
             (1, len(graphs)),
             panel_height=2.3,
             title=f"Genes near the perturbed gene: {summary['dataset'].iloc[0]}",
-            caption=_caption(summary),
+            caption=(
+                f"Dots: mean over perturbations; lines: the {CONFIDENCE:.0%} interval of that mean under a "
+                "bootstrap of perturbations. Edges lead both ways; the perturbed gene itself is not counted. "
+                "The grey line is the share of all measured genes within reach, which is what random genes "
+                f"give: a set above it is nearer than chance.{note}"
+            ),
             sharey=True,
         )
         for axes, top_k in zip(panels.flat, graphs, strict=True):
@@ -139,21 +151,15 @@ def _gene_sets(
         )
     sets = {DEGS: predictions.deg_mask}
     if variant is not None:
-        size = np.abs(predictions.prediction_of(variant))
-        label = model_label(variant)
-        sets |= {f"top {n} of {label}": _mark_largest(size, n) for n in _TOP_GENES}
+        # Each gene's place by size of its predicted delta; of equal ones the first comes first.
+        order = np.argsort(-np.abs(predictions.prediction_of(variant)), axis=1, kind="stable")
+        place = np.argsort(order, axis=1)
+        sets |= {f"top {n} of {model_label(variant)}": place < n for n in _TOP_GENES}
     return predictions.perturbations, sets
 
 
-def _mark_largest(size: FloatArray, n: int) -> BoolArray:
-    """Mark each row's n largest values; of equal ones the first."""
-    mask = np.zeros(size.shape, dtype=bool)
-    np.put_along_axis(mask, np.argsort(-size, axis=1, kind="stable")[:, :n], True, axis=1)
-    return mask
-
-
 def _summarize_graph(
-    dataset: PreparedDataset, top_k: int, targets: Sequence[Sequence[int]], gene_sets: Mapping[str, BoolArray]
+    dataset: PreparedDataset, top_k: int, targets: Sequence[Sequence[int]], gene_sets: dict[str, BoolArray]
 ) -> list[dict[str, Any]]:
     distance = hop_distances(dataset.shared, top_k, targets)
     genes = distance[:, : dataset.n_genes]
@@ -161,30 +167,22 @@ def _summarize_graph(
     is_joined = (distance == 1).any(axis=1)
     has_degs = (gene_sets[DEGS] & is_other).any(axis=1)
     counts = {"n_isolated": (~is_joined).sum(), "n_without_degs": (is_joined & ~has_degs).sum()}
-    sets = dict(gene_sets) | {ALL_GENES: np.ones_like(is_other)}
-    return [
-        {"graph_top_k": top_k, "gene_set": name, "n_hops": n_hops}
-        | _estimate(
-            _share(mask & is_other, genes <= n_hops)[is_joined & has_degs], f"{top_k}/{name}/{n_hops}"
-        )
-        | counts
-        for name, mask in sets.items()
-        for n_hops in range(1, MAX_HOPS + 1)
-    ]
-
-
-def _share(members: BoolArray, is_near: BoolArray) -> FloatArray:
-    """Share of each row's members that are near; NaN where there is none."""
-    n_members: IntArray = members.sum(axis=1)
-    share: FloatArray = (members & is_near).sum(axis=1) / np.where(n_members == 0, np.nan, n_members)
-    return share
-
-
-def _estimate(shares: FloatArray, stream: str) -> dict[str, float]:
-    known = shares[~np.isnan(shares)].astype(np.float64)
-    interval = bootstrap_interval(known[None], numpy_generator(0, f"coverage/{stream}"))
-    mean = float(known.mean()) if len(known) else float("nan")
-    return {"mean": mean, "low": interval.low, "high": interval.high, "n_perturbations": len(known)}
+    rows = []
+    for name, mask in (gene_sets | {ALL_GENES: np.ones_like(is_other)}).items():
+        members = (mask & is_other)[is_joined & has_degs]
+        n_members = members.sum(axis=1)
+        for n_hops in range(1, MAX_HOPS + 1):
+            n_near = (members & (genes[is_joined & has_degs] <= n_hops)).sum(axis=1)
+            shares = n_near[n_members > 0] / n_members[n_members > 0]
+            generator = numpy_generator(0, f"coverage/{top_k}/{name}/{n_hops}")
+            interval = bootstrap_interval(shares[None], generator)
+            mean = float(shares.mean()) if len(shares) else np.nan
+            rows.append(
+                {"graph_top_k": top_k, "gene_set": name, "n_hops": n_hops, "mean": mean}
+                | {"low": interval.low, "high": interval.high, "n_perturbations": len(shares)}
+                | counts
+            )
+    return rows
 
 
 def _draw_panel(axes: Axes, summary: pd.DataFrame) -> None:
@@ -212,19 +210,3 @@ def _draw_panel(axes: Axes, summary: pd.DataFrame) -> None:
     axes.set_xlabel("hops from the perturbed gene, at most")
     axes.grid(axis="y")
     finish_axes(axes)
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    first = summary.iloc[0]
-    note = (
-        f" Left out at top-{first['graph_top_k']}: {format_count(first['n_isolated'], 'perturbation')} "
-        f"without an edge, {first['n_without_degs']} without a DEG."
-        if first["n_isolated"] + first["n_without_degs"]
-        else ""
-    )
-    return (
-        f"Dots: mean over perturbations; lines: the {CONFIDENCE:.0%} interval of that mean under a bootstrap "
-        "of perturbations. Edges lead both ways; the perturbed gene itself is not counted. The grey line is "
-        "the share of all measured genes within reach, which is what random genes give: a set above it is "
-        f"nearer than chance.{note}"
-    )

@@ -34,17 +34,24 @@ def plot_history(summary: pd.DataFrame) -> Figure:
     Returns:
         A figure 7 in wide; both panels share the axis of trial numbers.
     """
+    rungs = search.rungs(summary)
+    dashed = " Dashed: rungs, where the scheduler compares trials and stops the weaker." if rungs else ""
     with paper_style():
         figure, panels = build_figure(
             (2, 1),
             panel_height=1.55,
             title=f"History: {search.trials_phrase(summary)}",
-            caption=_caption(summary),
+            caption=(
+                "Above: each trial's objective, its best epoch's validation Pearson-delta over all "
+                "perturbations. Filled: finished. Hollow: ended before its time, so its value is of fewer "
+                f"epochs. Line: best finished trial so far.{search.outside_phrase(summary)} "
+                f"Below: epochs each trial was trained for.{dashed}"
+            ),
             sharex=True,
             height_ratios=[_TOP_SHARE, 1],
         )
         _draw_objective(panels[0, 0], summary)
-        _draw_epochs(panels[1, 0], summary)
+        _draw_epochs(panels[1, 0], summary, rungs)
         figure.align_ylabels()
     return figure
 
@@ -77,13 +84,13 @@ def _draw_objective(axes: Axes, summary: pd.DataFrame) -> None:
     finish_axes(axes)
 
 
-def _draw_epochs(axes: Axes, summary: pd.DataFrame) -> None:
+def _draw_epochs(axes: Axes, summary: pd.DataFrame, rungs: list[int]) -> None:
     others, finished, _ = search.split_by_end(summary)
     looks = ((others, search.FAINT, "white"), (finished, _FINISHED_COLOUR, _FINISHED_COLOUR))
     for rows, colour, fill in looks:
         axes.vlines(rows["number"], 0, rows["epoch"], color=colour, linewidth=1)
         axes.plot(rows["number"], rows["epoch"], "o", color=colour, markerfacecolor=fill, markersize=3)
-    for rung in search.rungs(summary):
+    for rung in rungs:
         axes.axhline(rung, color="0.5", linewidth=0.7, dashes=(3, 2), zorder=1)
         axes.annotate(
             f"rung {rung}", (1, rung), xycoords=("axes fraction", "data"), xytext=(3, 0),
@@ -96,17 +103,3 @@ def _draw_epochs(axes: Axes, summary: pd.DataFrame) -> None:
     axes.set_xlim(0, float(summary["number"].max()) + 1)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     finish_axes(axes)
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    dashed = (
-        " Dashed: rungs, where the scheduler compares trials and stops the weaker."
-        if search.rungs(summary)
-        else ""
-    )
-    return (
-        "Above: each trial's objective, its best epoch's validation Pearson-delta over all perturbations. "
-        "Filled: finished. Hollow: ended before its time, so its value is of fewer epochs. "
-        f"Line: best finished trial so far.{search.outside_phrase(summary)} "
-        f"Below: epochs each trial was trained for.{dashed}"
-    )

@@ -22,6 +22,10 @@ def plot_importance(summary: pd.DataFrame) -> Figure:
     rows = pd.concat([own, pairs, rest], ignore_index=True)
     labels = rows["field"].map(lambda field: field if field == REST_LABEL else field_label(field))
     rows["label"] = labels + rows["other"].map(lambda o: rf" $\times$ {field_label(o)}" if o else "")
+    n_left_out = int(summary["n_left_out"].iloc[0])
+    n_pairs = int((summary["kind"] == PAIR).sum())
+    shown = f" Of {n_pairs} pairs the {N_PAIRS} strongest are drawn." if n_pairs > N_PAIRS else ""
+    left_out = f" Left out: {format_count(n_left_out, 'trial')} without a value." if n_left_out else ""
     with style.paper_style():
         figure, panels = style.build_figure(
             (1, 1),
@@ -30,7 +34,12 @@ def plot_importance(summary: pd.DataFrame) -> Figure:
                 f"What the validation Pearson-delta depends on: study '{summary['study'].iloc[0]}', "
                 f"{format_count(summary['n_configs'].iloc[0], 'config')}"
             ),
-            caption=_caption(summary),
+            caption=(
+                "Bars: posterior mean of the share of the variance over configs that cover the space evenly, "
+                "noise of training included; all sum to 1. Lines: 95% intervals of the posterior, which "
+                f"reach 0 where the data do not exclude that there is no effect.{shown}{left_out} Rest: "
+                "noise, and what three or more fields do together."
+            ),
         )
         _draw(panels[0, 0], rows)
     return figure
@@ -59,15 +68,3 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> None:
         loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=style.SMALL_FONT_SIZE
     )
     style.finish_axes(axes)
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    n_pairs, n_left_out = int((summary["kind"] == PAIR).sum()), int(summary["n_left_out"].iloc[0])
-    shown = f" Of {n_pairs} pairs the {N_PAIRS} strongest are drawn." if n_pairs > N_PAIRS else ""
-    left_out = f" Left out: {format_count(n_left_out, 'trial')} without a value." if n_left_out else ""
-    return (
-        "Bars: posterior mean of the share of the variance over configs that cover the space evenly, noise "
-        "of training included; all sum to 1. Lines: 95% intervals of the posterior, which reach 0 where "
-        f"the data do not exclude that there is no effect.{shown}{left_out} Rest: noise, and what three or "
-        "more fields do together."
-    )

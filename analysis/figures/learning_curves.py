@@ -33,16 +33,29 @@ def summarize_learning_curves(curves: pd.DataFrame) -> pd.DataFrame:
 
 def plot_learning_curves(summary: pd.DataFrame) -> Figure:
     """Draw validation Pearson-delta by epoch, the best trial on top of all others."""
+    best = summary.loc[summary["is_best"], "number"]
+    thick = f" Thick: trial {best.iloc[0]}, the best; its dot is its best epoch." if len(best) else ""
+    rungs = search.rungs(_last_epochs(summary))
+    dashed = " Dashed: rungs, where the scheduler compares trials." if rungs else ""
     with paper_style():
         figure, panels = build_figure(
             (1, 1),
             panel_height=2.7,
             title=f"Learning curves: {search.trials_phrase(summary)}",
-            caption=_caption(summary),
+            caption=(
+                "Validation Pearson-delta, mean over perturbations, at every epoch. Coloured: finished "
+                f"trials. Grey, with a hollow end: trials that ended before their time.{thick}{dashed} "
+                f"The axis leaves out the lowest {_LOWEST_SHOWN:.0%} of the values."
+            ),
         )
         axes = panels[0, 0]
         _draw_curves(axes, summary)
-        _draw_rungs(axes, _last_epochs(summary))
+        for rung in rungs:
+            axes.axvline(rung, color="0.5", linewidth=0.7, dashes=(3, 2), zorder=1)
+            axes.annotate(
+                f"rung {rung}", (rung, 0), xycoords=("data", "axes fraction"), xytext=(2, 2),
+                textcoords="offset points", color="0.4",
+            )  # fmt: skip
         axes.set_xlabel("epoch")
         axes.set_ylabel(search.OBJECTIVE_LABEL)
         axes.set_xlim(float(summary["epoch"].min()), float(summary["epoch"].max()) + 0.5)
@@ -78,15 +91,6 @@ def _draw_curves(axes: Axes, summary: pd.DataFrame) -> None:
     axes.plot(top["epoch"], top["value"], "o", color=search.BEST_COLOUR, markersize=6)
 
 
-def _draw_rungs(axes: Axes, last_epochs: pd.DataFrame) -> None:
-    for rung in search.rungs(last_epochs):
-        axes.axvline(rung, color="0.5", linewidth=0.7, dashes=(3, 2), zorder=1)
-        axes.annotate(
-            f"rung {rung}", (rung, 0), xycoords=("data", "axes fraction"), xytext=(2, 2),
-            textcoords="offset points", color="0.4",
-        )  # fmt: skip
-
-
 def _finished(summary: pd.DataFrame) -> pd.DataFrame:
     return summary[summary["status"] == search.FINISHED]
 
@@ -99,16 +103,3 @@ def _lines(summary: pd.DataFrame) -> list[FloatArray]:
     """Cut rows where another trial begins: of many trials much faster than grouping them."""
     begins = np.flatnonzero(np.diff(summary["number"])) + 1
     return np.split(summary[["epoch", "value"]].to_numpy(), begins) if len(summary) else []
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    best = summary.loc[summary["is_best"], "number"]
-    thick = f" Thick: trial {best.iloc[0]}, the best; its dot is its best epoch." if len(best) else ""
-    dashed = (
-        " Dashed: rungs, where the scheduler compares trials." if search.rungs(_last_epochs(summary)) else ""
-    )
-    return (
-        "Validation Pearson-delta, mean over perturbations, at every epoch. Coloured: finished trials. "
-        f"Grey, with a hollow end: trials that ended before their time.{thick}{dashed} "
-        f"The axis leaves out the lowest {_LOWEST_SHOWN:.0%} of the values."
-    )

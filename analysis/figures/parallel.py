@@ -55,8 +55,14 @@ def plot_parallel(summary: pd.DataFrame) -> Figure:
         )
         axes = panels[0, 0]
         _draw_lines(axes, summary, heights)
+        axes.vlines(range(len(fields)), 0, 1, color="0.3", linewidth=0.8, zorder=3)
         for place, field in enumerate(fields):
-            _draw_axis(axes, place, summary[field])
+            for height, text in build_scale(summary[field]).ticks():
+                axes.hlines(height, place - 0.05, place, color="0.3", linewidth=0.8, zorder=3)
+                axes.annotate(
+                    text, (place, height), xytext=(-5, 0), textcoords="offset points", ha="right",
+                    va="center", size=SMALL_FONT_SIZE, zorder=4, bbox=_BEHIND_TEXT,
+                )  # fmt: skip
         axes.set_xticks(range(len(fields)), [field_label(field).replace(" ", "\n") for field in fields])
         axes.set_xlim(-0.4, len(fields) - 0.7)
         axes.set_ylim(-0.04, 1.04)
@@ -96,16 +102,6 @@ def _curve(heights: FloatArray) -> FloatArray:
     places = np.arange(len(heights) - 1)[:, None] + steps
     ends = [len(heights) - 1, heights[-1]]
     return np.vstack([np.column_stack([places.ravel(), legs.ravel()]), ends])
-
-
-def _draw_axis(axes: Axes, place: int, values: pd.Series) -> None:
-    axes.vlines(place, 0, 1, color="0.3", linewidth=0.8, zorder=3)
-    for height, text in build_scale(values).ticks():
-        axes.hlines(height, place - 0.05, place, color="0.3", linewidth=0.8, zorder=3)
-        axes.annotate(
-            text, (place, height), xytext=(-5, 0), textcoords="offset points", ha="right", va="center",
-            size=SMALL_FONT_SIZE, zorder=4, bbox=_BEHIND_TEXT,
-        )  # fmt: skip
 
 
 _CAPTION = (

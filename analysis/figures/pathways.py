@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adapert.data.schema import FloatArray
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from analysis.figures import style
 from analysis.figures.prediction import model_label
 from analysis.pathways import (
@@ -33,7 +33,14 @@ _ONE_SIDED_CAPTION = (
 )
 
 _LABEL_X = 1.06
-_LEADER = {"arrowstyle": "-", "color": "0.6", "linewidth": 0.5, "relpos": (0, 0.5), "shrinkB": 2}
+_LEADER: dict[str, Any] = {
+    "arrowstyle": "-",
+    "color": "0.6",
+    "linewidth": 0.5,
+    "relpos": (0, 0.5),
+    "shrinkB": 2,
+}
+_LABEL_LENGTH = 34
 _LABEL_GAP = 0.052
 _LABEL_LOWEST = 0.3  # above the legend
 
@@ -83,6 +90,11 @@ def plot_pathways(summary: pd.DataFrame) -> Figure:
             "has both. Use gene sets that share more genes with the data."
         )
     first = known.iloc[0]
+    n_both = int((summary["status"] == "both").sum())
+    names = f"the {MAX_LABELS} strongest of {n_both}" if n_both > MAX_LABELS else "all"
+    observed = summary["observed_nes"].dropna()
+    share = float((observed > 0).mean())
+    is_one_sided = len(observed) > 1 and not 1 - _ONE_SIDED_SHARE < share < _ONE_SIDED_SHARE
     with style.paper_style():
         figure, panels = style.build_figure(
             (1, 2),
@@ -91,7 +103,13 @@ def plot_pathways(summary: pd.DataFrame) -> Figure:
                 f"Pathway enrichment, predicted against observed: {first['perturbation']}, "
                 f"{model_label(first['variant'])}, evaluation '{first['evaluation']}'"
             ),
-            caption=_caption(summary),
+            caption=(
+                "A dot is a gene set, NES its normalised enrichment score by preranked GSEA (gseapy; genes "
+                f"ranked by delta, {summary['n_genes'].min()} to {summary['n_genes'].max()} measured genes a "
+                f"set). Named: sets significant in both ({names}). Grey dashes: predicted = observed; blue: "
+                "least squares. Sets share genes, so p is smaller than it should be."
+                f"{_ONE_SIDED_CAPTION if is_one_sided else ''}"
+            ),
             width_ratios=(1.25, 1),
         )
         panels[0, 1].set_axis_off()
@@ -107,13 +125,23 @@ def _draw(axes: Axes, known: pd.DataFrame) -> None:
         axes.scatter(
             rows["observed_nes"], rows["predicted_nes"], s=16, color=colour, label=f"{status} ({len(rows)})"
         )
-    _set_limits(axes, known)
-    if not np.isnan(scores["r"]):
+    # Both axes are symmetric and alike, so that the diagonal is one.
+    limit = 1.08 * float(known[["observed_nes", "predicted_nes"]].abs().to_numpy().max()) or 1.0
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
+    axes.axhline(0, color="0.9", linewidth=0.6, zorder=0)
+    axes.axvline(0, color="0.9", linewidth=0.6, zorder=0)
+    n = scores["n_pathways"]
+    if np.isnan(scores["r"]):
+        headline = f"{format_count(n, 'pathway')}; r is undefined"
+    else:
         slope, intercept = np.polyfit(known["observed_nes"], known["predicted_nes"], 1)
         axes.axline(
             (0, intercept), slope=slope, color=style.palette(1)[0], linewidth=1.0, dashes=(2, 1.5), zorder=1
         )
-    axes.set_title(_headline(scores), loc="left")
+        p = scores["p_value"]
+        p_text = "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")
+        headline = f"{n} pathways: r = {scores['r']:.2f}, {p_text}"
+    axes.set_title(headline, loc="left")
     axes.set_xlabel("observed NES")
     axes.set_ylabel("predicted NES")
     axes.legend(
@@ -129,24 +157,6 @@ def _draw(axes: Axes, known: pd.DataFrame) -> None:
     style.finish_axes(axes)
 
 
-def _set_limits(axes: Axes, known: pd.DataFrame) -> None:
-    """Keep both axes symmetric and alike, so that the diagonal is one."""
-    largest = float(known[["observed_nes", "predicted_nes"]].abs().to_numpy().max())
-    limit = 1.08 * largest or 1.0
-    axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
-    for line in (axes.axhline, axes.axvline):
-        line(0, color="0.9", linewidth=0.6, zorder=0)
-
-
-def _headline(scores: dict[str, Any]) -> str:
-    n = scores["n_pathways"]
-    if np.isnan(scores["r"]):
-        return f"{n} pathway{'' if n == 1 else 's'}; r is undefined"
-    p_value = scores["p_value"]
-    p_text = "p < .001" if p_value < 0.001 else f"p = {p_value:.3f}".replace("0.", ".")
-    return f"{n} pathways: r = {scores['r']:.2f}, {p_text}"
-
-
 def _label(axes: Axes, rows: pd.DataFrame) -> None:
     """Name pathways in a column beside the panel, in the order of their dots, so that no names overlap."""
     strength = rows[["observed_nes", "predicted_nes"]].abs().min(axis=1)
@@ -154,15 +164,15 @@ def _label(axes: Axes, rows: pd.DataFrame) -> None:
     low, high = axes.get_ylim()
     heights = _spread((shown["predicted_nes"].to_numpy() - low) / (high - low))
     for height, pathway in zip(heights, shown.to_dict("records"), strict=True):
+        name = pathway["pathway"].removeprefix("HALLMARK_").replace("_", " ")
         label = axes.annotate(
-            _short_name(pathway["pathway"]),
+            name if len(name) <= _LABEL_LENGTH else f"{name[: _LABEL_LENGTH - 1]}…",
             xy=(pathway["observed_nes"], pathway["predicted_nes"]),
             xytext=(_LABEL_X, height),
             textcoords="axes fraction",
             va="center",
             size=style.SMALL_FONT_SIZE,
-            arrowprops={"arrowstyle": "-", "relpos": (0, 0.5), "shrinkB": 2}
-            | {"color": "0.6", "linewidth": 0.5},
+            arrowprops=_LEADER,
             annotation_clip=False,
         )
         label.set_in_layout(False)  # the panel keeps its width whatever the names
@@ -178,27 +188,3 @@ def _spread(heights: FloatArray) -> list[float]:
         placed[number] = max(placed[number], floor)
         floor = placed[number] + _LABEL_GAP
     return placed
-
-
-def _short_name(pathway: str) -> str:
-    name = pathway.removeprefix("HALLMARK_").replace("_", " ")
-    return name if len(name) <= 34 else f"{name[:33]}…"
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    n_both = int((summary["status"] == "both").sum())
-    hidden = n_both - MAX_LABELS
-    names = f"the {MAX_LABELS} strongest of {n_both}" if hidden > 0 else "all"
-    return (
-        "A dot is a gene set, NES its normalised enrichment score by preranked GSEA (gseapy; genes ranked by "
-        f"delta, {summary['n_genes'].min()} to {summary['n_genes'].max()} measured genes a set). Named: sets "
-        f"significant in both ({names}). Grey dashes: predicted = observed; blue: least squares. Sets share "
-        "genes, so p is smaller than it should be."
-        f"{_ONE_SIDED_CAPTION if _is_one_sided(summary) else ''}"
-    )
-
-
-def _is_one_sided(summary: pd.DataFrame) -> bool:
-    known = summary["observed_nes"].dropna()
-    share = float((known > 0).mean())
-    return len(known) > 1 and not 1 - _ONE_SIDED_SHARE < share < _ONE_SIDED_SHARE

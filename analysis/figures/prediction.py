@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adapert.errors import format_count
 from adapert.evaluation.mean_collapse import collapse_ratio
 from adapert.evaluation.metrics import pearson_delta
 from analysis.figures.ablation import REFERENCE_MODEL_LABELS
@@ -60,32 +61,29 @@ def plot_prediction(summary: pd.DataFrame) -> Figure:
         A figure 7 in wide; all panels share their axes, a dashed line marks predictions without error.
     """
     variants = list(dict.fromkeys(summary["variant"]))
+    first = summary.iloc[0]
+    n_degs = int(summary.loc[summary["variant"] == first["variant"], "is_deg"].sum())
+    # Both axes have the same range, so that a prediction of too small amplitude looks flat.
+    values = summary[["observed_delta", "predicted_delta"]].to_numpy()
+    margin = 0.04 * float(np.ptp(values)) or 0.1
+    limits = float(values.min()) - margin, float(values.max()) + margin
     with paper_style():
         figure, panels = build_figure(
             (1, len(variants)),
             panel_height=2.9,
-            title=_title(summary),
+            title=(
+                f"Predicted against observed delta: {first['perturbation']}, a {first['effect_size']} effect "
+                f"with {format_count(n_degs, 'DEG')}, evaluation '{first['evaluation']}'"
+            ),
             caption=_CAPTION,
             sharex=True,
             sharey=True,
         )
         for axes, variant in zip(panels.flat, variants, strict=True):
             _draw_panel(axes, summary[summary["variant"] == variant])
-        panels[0, 0].set(
-            xlim=_limits(summary),
-            ylim=_limits(summary),
-            ylabel=f"predicted delta ({summary['units'].iloc[0]})",
-        )
+        panels[0, 0].set(xlim=limits, ylim=limits, ylabel=f"predicted delta ({first['units']})")
         panels[0, 0].legend(loc="upper left", frameon=False, handletextpad=0.2)
     return figure
-
-
-def _title(summary: pd.DataFrame) -> str:
-    first = summary.iloc[0]
-    n_degs = int(summary.loc[summary["variant"] == first["variant"], "is_deg"].sum())
-    effect = f"a {first['effect_size']} effect with {n_degs} DEG{'' if n_degs == 1 else 's'}"
-    shown = f"{first['perturbation']}, {effect}, evaluation '{first['evaluation']}'"
-    return f"Predicted against observed delta: {shown}"
 
 
 def _summarize_variant(predictions: Predictions, row: int, variant: str) -> pd.DataFrame:
@@ -139,11 +137,3 @@ def _draw_panel(axes: Axes, genes: pd.DataFrame) -> None:
 
 def _number(value: float) -> str:
     return "none" if np.isnan(value) else f"{value:.2f}"
-
-
-def _limits(summary: pd.DataFrame) -> tuple[float, float]:
-    """Give both axes the same range, so that a prediction of too small amplitude looks flat."""
-    values = summary[["observed_delta", "predicted_delta"]].to_numpy()
-    low, high = float(values.min()), float(values.max())
-    margin = 0.04 * (high - low) or 0.1
-    return low - margin, high + margin

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import Locator, LogLocator, MaxNLocator
 
 from adapert.statistics.two_level import FloatArray
 
@@ -116,21 +116,16 @@ def _distance_from_uniform(ascending: FloatArray) -> float:
 
 def _nice_values(scale: Scale, n_at_most: int) -> FloatArray:
     """Round numbers inside the range: decades, or 1, 2 and 5 of them where there are too few."""
-    for locator in _locators(scale.kind, n_at_most):
+    locators: list[Locator] = [MaxNLocator(max(1, n_at_most - 1), steps=[1, 2, 5, 10])]
+    if scale.kind == "log":
+        locators = [LogLocator(numticks=99), LogLocator(subs=(1.0, 2.0, 5.0), numticks=99), *locators]
+    for locator in locators:
         values = np.asarray(locator.tick_values(scale.low, scale.high))
         inside = values[(values >= scale.low * (1 - 1e-9)) & (values <= scale.high * (1 + 1e-9))]
         if len(inside) > 1:
             break
     step = -(-len(inside) // n_at_most)
     return np.asarray(inside[:: max(1, step)], dtype=np.float64)
-
-
-def _locators(kind: str, n_at_most: int) -> list[Any]:
-    linear = MaxNLocator(max(1, n_at_most - 1), steps=[1, 2, 5, 10])
-    if kind == "linear":
-        return [linear]
-    decades, parts = LogLocator(numticks=99), LogLocator(subs=(1.0, 2.0, 5.0), numticks=99)
-    return [decades, parts, linear]
 
 
 def _text(value: Any, in_powers: bool = False) -> str:

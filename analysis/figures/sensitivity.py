@@ -67,7 +67,13 @@ def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
         "lambda_non": sorted(set(summary["lambda_non"])),
     }
     summary = style.order_rows(summary, orders)
-    summary = summary.assign(is_best=_is_best(summary), variant=summary["lambda_non"].map(name_weight))
+    gain = summary["metric"].map(lambda metric: find_metric(metric).gain)
+    score = (gain * summary["mean"]).astype(float)
+    by_group = [summary["effect_size"], summary["metric"]]
+    is_top = score == score.groupby(by_group).transform("max")
+    # Rows are sorted by lambda_non: the first of equals is the weakest weight that does as well.
+    is_best = is_top & (is_top.groupby(by_group).cumsum() == 1)
+    summary = summary.assign(is_best=is_best, variant=summary["lambda_non"].map(name_weight))
     return add_paired(summary, compare_weights(selected)).drop(columns="variant")
 
 
@@ -82,51 +88,44 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
     """
     summary = style.drawable(summary)
     metrics = style.present(SENSITIVITY_METRICS, summary["metric"])
-    looks = _looks(summary)
+    groups = style.present(EFFECT_SIZES, summary["effect_size"])
+    # A group has the same colour and marker in every panel and every study.
+    order = [*EFFECT_SIZES, *(group for group in groups if group not in EFFECT_SIZES)]
+    every = dict(zip(order, zip(style.palette(len(order)), cycle(_MARKERS), strict=False), strict=True))
+    looks = {group: every[group] for group in groups}
+    lambdas = summary["lambda_non"]
+    reference = f"{_LAMBDA_LABEL} = {_lambda_text(float(lambdas.min()))}"
+    has_break = (lambdas == 0).any() and (lambdas > 0).any()
+    gap = " The axis is logarithmic, with 0 left of the break." if has_break else ""
     with style.paper_style():
         figure, panels = style.build_grid(
             len(metrics),
             n_columns=2,
             panel_height=1.9,
             title=f"Sensitivity to {_LAMBDA_LABEL} by effect size: {style.data_phrase(summary)}",
-            caption=_caption(summary),
+            caption=(
+                "Points: mean over the perturbations of a group (n), each averaged over seeds; groups are "
+                f"set apart sideways for legibility. Filled: {mark_caption(reference, WEIGHTS)} "
+                f"Bars: {style.interval_caption(summary)}{gap} "
+                f"↑{style.NO_BREAK}higher is better, ↓{style.NO_BREAK}lower is better."
+            ),
             n_header_lines=2,
         )
         for axes, metric in zip(panels, metrics, strict=True):
-            _draw_panel(axes, summary[summary["metric"] == metric], looks)
+            estimates = summary[summary["metric"] == metric]
+            for index, (group, look) in enumerate(looks.items()):
+                shift_points = _DODGE_POINTS * (index - (len(looks) - 1) / 2)
+                _draw_group(axes, estimates[estimates["effect_size"] == group], look, shift_points)
+            _scale_lambda(axes, sorted(set(estimates["lambda_non"])))
+            axes.set_ylim(style.value_range(estimates))
+            axes.grid(axis="y")
+            style.finish_axes(axes)
             axes.set_ylabel(find_metric(metric).directed_label)
         for axes in panels[-2:]:
             axes.set_xlabel(_LAMBDA_LABEL)
         _draw_legend(figure, summary, looks)
         figure.align_ylabels()
     return figure
-
-
-def _is_best(summary: pd.DataFrame) -> pd.Series:
-    gain = summary["metric"].map(lambda metric: find_metric(metric).gain)
-    score = (gain * summary["mean"]).astype(float)
-    by_group = [summary["effect_size"], summary["metric"]]
-    is_top = score == score.groupby(by_group).transform("max")
-    # Rows are sorted by lambda_non: the first of equals is the weakest weight that does as well.
-    return is_top & (is_top.groupby(by_group).cumsum() == 1)
-
-
-def _looks(summary: pd.DataFrame) -> dict[str, Look]:
-    """Give each group its colour and marker: the same in every panel and every study."""
-    groups = style.present(EFFECT_SIZES, summary["effect_size"])
-    order = [*EFFECT_SIZES, *(group for group in groups if group not in EFFECT_SIZES)]
-    looks = dict(zip(order, zip(style.palette(len(order)), cycle(_MARKERS), strict=False), strict=True))
-    return {group: looks[group] for group in groups}
-
-
-def _draw_panel(axes: Axes, estimates: pd.DataFrame, looks: dict[str, Look]) -> None:
-    for index, (group, look) in enumerate(looks.items()):
-        shift_points = _DODGE_POINTS * (index - (len(looks) - 1) / 2)
-        _draw_group(axes, estimates[estimates["effect_size"] == group], look, shift_points)
-    _scale_lambda(axes, sorted(set(estimates["lambda_non"])))
-    axes.set_ylim(style.value_range(estimates))
-    axes.grid(axis="y")
-    style.finish_axes(axes)
 
 
 def _draw_group(axes: Axes, rows: pd.DataFrame, look: Look, shift_points: float) -> None:
@@ -166,18 +165,14 @@ def _scale_lambda(axes: Axes, lambdas: Sequence[float]) -> None:
     else:
         axes.set_xscale("log")
         axes.set_xlim(positive[0] / _EDGE, positive[-1] * _EDGE)
-    axes.xaxis.set_major_locator(FixedLocator([0.0] * has_zero + _ticks(positive)))
+    ticks = list(positive)
+    if positive:
+        first, last = np.ceil(np.log10(positive[0]) - 1e-9), np.floor(np.log10(positive[-1]) + 1e-9)
+        # Whole decades where there are several inside the range, the weights themselves otherwise.
+        ticks = [float(10.0**power) for power in np.arange(first, last + 1)] if last > first else positive
+    axes.xaxis.set_major_locator(FixedLocator([0.0] * has_zero + ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _lambda_text(value)))
-
-
-def _ticks(positive: Sequence[float]) -> list[float]:
-    """Choose whole decades where there are several inside the range, the weights themselves otherwise."""
-    if not positive:
-        return []
-    first, last = np.ceil(np.log10(positive[0]) - 1e-9), np.floor(np.log10(positive[-1]) + 1e-9)
-    decades = [float(10.0**power) for power in np.arange(first, last + 1)]
-    return decades if len(decades) > 1 else list(positive)
 
 
 def _lambda_text(value: float) -> str:
@@ -200,16 +195,3 @@ def _draw_legend(figure: Figure, summary: pd.DataFrame, looks: dict[str, Look]) 
         frameon=False,
         borderaxespad=0.2,
     ).set_in_layout(False)
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    lambdas = summary["lambda_non"]
-    has_break = (lambdas == 0).any() and (lambdas > 0).any()
-    reference = f"{_LAMBDA_LABEL} = {_lambda_text(float(lambdas.min()))}"
-    gap = " The axis is logarithmic, with 0 left of the break." if has_break else ""
-    return (
-        "Points: mean over the perturbations of a group (n), each averaged over seeds; groups are set apart "
-        f"sideways for legibility. Filled: {mark_caption(reference, WEIGHTS)} "
-        f"Bars: {style.interval_caption(summary)}{gap} "
-        f"↑{style.NO_BREAK}higher is better, ↓{style.NO_BREAK}lower is better."
-    )

@@ -61,7 +61,12 @@ def plot_slices(summary: pd.DataFrame) -> Figure:
             n_columns=3,
             panel_height=1.45,
             title=f"Slices: {search.trials_phrase(summary)}",
-            caption=_caption(summary),
+            caption=(
+                "A dot is a trial, placed by its value of a field and its validation Pearson-delta. "
+                "Filled: finished, darker the later it was tried. Hollow: ended before its time. Ringed: the "
+                f"best.{search.outside_phrase(summary.drop_duplicates('number'))} "
+                "Other fields differ between trials, too: what looks like an effect of one may be another's."
+            ),
             sharey=True,
         )
         low, high = search.objective_range(summary)
@@ -81,17 +86,22 @@ def _draw_slice(axes: Axes, rows: pd.DataFrame, order: Normalize, low: float) ->
         rows = rows.assign(position=rows["position"] + (rows["number"] * _GOLDEN % 1 - 0.5) * _SPREAD)
     others, finished, best = search.split_by_end(rows)
     hollow: dict[str, Any] = {"markerfacecolor": "none", "linestyle": "none", "marker": "o"}
-    look: dict[str, Any] = {
-        "c": finished["number"],
-        "cmap": search.colour_map(),
-        "norm": order,
-        "edgecolors": "white",
-    }
-    ring: dict[str, Any] = {"markeredgecolor": search.BEST_COLOUR, "markeredgewidth": 1.5, "markersize": 7}
-    faint: dict[str, Any] = {"color": search.FAINT, "markersize": 3, "markeredgewidth": 0.7}
-    axes.plot(others["position"], others["objective"], **faint, **hollow)
-    axes.scatter(finished["position"], finished["objective"], s=14, linewidths=0.3, **look)
-    axes.plot(best["position"], best["objective"], **ring, **hollow)
+    axes.plot(
+        others["position"],
+        others["objective"],
+        color=search.FAINT,
+        markersize=3,
+        markeredgewidth=0.7,
+        **hollow,
+    )
+    axes.scatter(
+        finished["position"], finished["objective"], s=14, linewidths=0.3, c=finished["number"],
+        cmap=search.colour_map(), norm=order, edgecolors="white",
+    )  # fmt: skip
+    axes.plot(
+        best["position"], best["objective"], markeredgecolor=search.BEST_COLOUR, markeredgewidth=1.5,
+        markersize=7, **hollow,
+    )  # fmt: skip
     search.draw_outside(axes, others["position"], others["objective"], low)
     ticks = scale.ticks()
     axes.set_xticks([position for position, _ in ticks], [text for _, text in ticks])
@@ -99,12 +109,3 @@ def _draw_slice(axes: Axes, rows: pd.DataFrame, order: Normalize, low: float) ->
     axes.set_xlabel(field_label(str(rows["field"].iloc[0])))
     axes.grid(axis="y")
     style.finish_axes(axes)
-
-
-def _caption(summary: pd.DataFrame) -> str:
-    return (
-        "A dot is a trial, placed by its value of a field and its validation Pearson-delta. "
-        "Filled: finished, darker the later it was tried. Hollow: ended before its time. Ringed: the best."
-        f"{search.outside_phrase(summary.drop_duplicates('number'))} "
-        "Other fields differ between trials, too: what looks like an effect of one may be another's."
-    )
