@@ -127,11 +127,29 @@ def summarize_importance(
     variances, rest = sample_variances(parts, response, generator)
     shares = np.column_stack([variances, rest])
     shares /= shares.sum(axis=1, keepdims=True)
-    labels = [tuple(names[index] for index in part.fields) for part in parts]
-    summary = pd.DataFrame(
-        [_row(label, drawn) for label, drawn in zip([*labels, ()], shares.T, strict=True)]
-    ).assign(study=trials["study"].iloc[0], n_configs=len(configs), n_left_out=len(trials) - len(known))
-    return _in_order(summary)[COLUMNS]
+    tail = (1 - KEPT_DRAWS) / 2
+    rows: list[dict[str, object]] = []
+    for members, drawn in zip([*(part.fields for part in parts), ()], shares.T, strict=True):
+        field, other, *_ = [*(names[index] for index in members), "", ""]
+        present = drawn[drawn > 0]
+        rows.append(
+            {
+                "field": field or REST_LABEL,
+                "other": other,
+                "kind": (REST, MAIN, PAIR)[len(members)],
+                "importance": float(drawn.mean()),
+                "low": float(np.quantile(drawn, tail)),
+                # How large it may be if it is there: how rare effects are elsewhere must not hide a weak one.
+                "high": float(np.quantile(present, 1 - tail)) if len(present) else 0.0,
+                "probability": float((drawn > 0).mean()),
+            }
+        )
+    summary = pd.DataFrame(rows).assign(
+        study=trials["study"].iloc[0], n_configs=len(configs), n_left_out=len(trials) - len(known)
+    )
+    by_kind = pd.Categorical(summary["kind"], [MAIN, PAIR, REST], ordered=True)
+    ordered = summary.assign(place=by_kind).sort_values(["place", "importance"], ascending=[True, False])
+    return ordered[COLUMNS].reset_index(drop=True)
 
 
 def build_optuna_study(configs: pd.DataFrame, fields: Sequence[str], metric: str) -> "optuna.Study":
@@ -182,25 +200,3 @@ def field_positions(values: pd.Series) -> FloatArray:
 def _is_choice(values: pd.Series) -> bool:
     is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     return not is_number or values.nunique() <= MAX_CHOICES
-
-
-def _row(fields: tuple[str, ...], drawn: FloatArray) -> dict[str, object]:
-    tail = (1 - KEPT_DRAWS) / 2
-    low = np.quantile(drawn, tail)
-    # How large it may be if it is there: how rare effects are elsewhere must not hide a weak one.
-    high = np.quantile(drawn[drawn > 0], 1 - tail) if drawn.any() else 0.0
-    return {
-        "field": fields[0] if fields else REST_LABEL,
-        "other": fields[1] if len(fields) > 1 else "",
-        "kind": (REST, MAIN, PAIR)[len(fields)],
-        "importance": float(drawn.mean()),
-        "low": float(low),
-        "high": float(high),
-        "probability": float((drawn > 0).mean()),
-    }
-
-
-def _in_order(summary: pd.DataFrame) -> pd.DataFrame:
-    place = summary["kind"].map({MAIN: 0, PAIR: 1, REST: 2})
-    ordered = summary.assign(place=place).sort_values(["place", "importance"], ascending=[True, False])
-    return ordered.drop(columns="place").reset_index(drop=True)

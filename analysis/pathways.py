@@ -163,7 +163,9 @@ def compare_pathways(
         identity = {"evaluation": predictions.name, "perturbation": perturbation, "variant": variant}
         for place, (column, value) in enumerate(identity.items()):
             both.insert(place, column, value)
-        parts.append(both.assign(status=_status(both)))
+        is_observed = both["observed_fdr"] < SIGNIFICANT_FDR
+        is_predicted = both["predicted_fdr"] < SIGNIFICANT_FDR
+        parts.append(both.assign(status=np.array(STATUSES)[is_observed + 2 * is_predicted]))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -244,9 +246,3 @@ def _sizes(gene_sets: GeneSets, gene_names: StringArray) -> "pd.Series[int]":
             f"({name_some(gene_names.tolist(), 3)}). Use sets of gene symbols, or prepare more genes."
         )
     return usable
-
-
-def _status(frame: pd.DataFrame) -> "pd.Series[str]":
-    is_observed = (frame["observed_fdr"] < SIGNIFICANT_FDR).astype(int)
-    is_predicted = (frame["predicted_fdr"] < SIGNIFICANT_FDR).astype(int)
-    return (is_observed + 2 * is_predicted).map(dict(enumerate(STATUSES)))

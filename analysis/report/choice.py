@@ -1,6 +1,5 @@
 """The section on a search's picked config: how it compares, and how it did when it was trained again."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,26 +69,29 @@ def build_choice(reading: StudyReading, read: ReadPick) -> list[Part]:
     fields = [str(name) for name in shown.columns if "." in str(name)]
     parts: list[Part] = [Paragraph(" ".join([picked.reason, *picked.notes]).strip())]
     if picked.reevaluated is not None:
-        parts.append(_again_table(picked, picked.reevaluated, reading.name))
+        parts.append(
+            build_page_table(
+                picked.reevaluated,
+                f"The best configs of {reading.name}, trained again; the first one is picked",
+                _AGAIN_COLUMNS,
+                f"Rank: in the search. Validation {find_metric(picked.metric).label}: searched is the value "
+                "that ranked it; fresh seeds are means over seeds that the search did not use, on its own "
+                "split; redrawn splits are means over other draws of training and validation perturbations; "
+                "drop is searched minus fresh seeds. Pearson-delta and PDS: means over splits, each the mean "
+                "over its seeds.",
+            )
+        )
     scores = shown[[name for name in shown.columns if name not in fields and name != "variant"]]
     parts.append(_scores_table(_with_intervals(scores, reading.results, picked.metric), picked))
     if fields:
-        parts.append(_settings_table(shown, fields))
+        default = Config().flat()
+        settings = shown.set_index(shown["rank"].map("rank {}".format))[fields].astype(object).T
+        settings.insert(0, "default", [default[name] for name in fields])
+        settings = settings.rename_axis("field").reset_index()
+        caption = "Settings in which the trials differ"
+        parts.append(build_page_table(settings, caption, note="Default: the package's own."))
     parts.append(Code(f"The config picked from {reading.name}, YAML", picked.config.to_yaml()))
     return parts
-
-
-def _again_table(picked: Pick, reevaluated: pd.DataFrame, study: str) -> PageTable:
-    return build_page_table(
-        reevaluated,
-        f"The best configs of {study}, trained again; the first one is picked",
-        _AGAIN_COLUMNS,
-        f"Rank: in the search. Validation {find_metric(picked.metric).label}: searched is the value that "
-        "ranked it; fresh seeds are means over seeds that the search did not use, on its own split; redrawn "
-        "splits are means over other draws of training and validation perturbations; drop is searched minus "
-        "fresh seeds. "
-        "Pearson-delta and PDS: means over splits, each the mean over its seeds.",
-    )
 
 
 def _with_intervals(scores: pd.DataFrame, study: StudyResults, metric: str) -> pd.DataFrame:
@@ -123,14 +125,3 @@ def _scores_table(scores: pd.DataFrame, picked: Pick) -> PageTable:
         _COLUMNS,
         f"Validation Pearson-delta, mean over seeds, and PDS at the same epochs.{interval}{left_out}",
     )
-
-
-def _settings_table(shown: pd.DataFrame, fields: Sequence[str]) -> PageTable:
-    default = Config().flat()
-    rows = [
-        {"field": name, "default": default[name]}
-        | {f"rank {rank}": value for rank, value in zip(shown["rank"], shown[name], strict=True)}
-        for name in fields
-    ]
-    frame = pd.DataFrame(rows, dtype=object)
-    return build_page_table(frame, "Settings in which the trials differ", note="Default: the package's own.")

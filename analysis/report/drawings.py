@@ -122,9 +122,14 @@ def embed_svg(text: str, prefix: str, title: str) -> str:
     for metadata in root.findall(f"{{{_SVG}}}metadata"):
         root.remove(metadata)
     for element in root.iter():
-        _rename_ids(element, prefix)
+        for name, value in element.attrib.items():
+            if name == "id":
+                element.set(name, f"{prefix}-{value}")
+            elif name in ("href", _HREF) and value.startswith("#"):
+                element.set(name, f"#{prefix}-{value[1:]}")
+            elif "url(#" in value:
+                element.set(name, value.replace("url(#", f"url(#{prefix}-"))
         if element.tag == f"{{{_SVG}}}style":
-            # A style sheet would reach over the whole page.
             element.text = re.sub(
                 r"([^{}]+)\{",
                 lambda found: ", ".join(f"#{prefix} {part.strip()}" for part in found[1].split(",")) + " {",
@@ -137,13 +142,3 @@ def embed_svg(text: str, prefix: str, title: str) -> str:
     for size in ("width", "height"):
         root.attrib.pop(size, None)
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def _rename_ids(element: ElementTree.Element, prefix: str) -> None:
-    for name, value in element.attrib.items():
-        if name == "id":
-            element.set(name, f"{prefix}-{value}")
-        elif name in ("href", _HREF) and value.startswith("#"):
-            element.set(name, f"#{prefix}-{value[1:]}")
-        elif "url(#" in value:
-            element.set(name, value.replace("url(#", f"url(#{prefix}-"))

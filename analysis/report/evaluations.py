@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -32,58 +31,40 @@ def build_evaluations(
     """
     inside = sorted((workspace.resolve() / "evaluations").glob("[!.]*"))
     elsewhere = [(workspace / access.folder).resolve() for access in accesses]
-    records = {folder: _read_record(folder) for folder in dict.fromkeys([*inside, *elsewhere])}
+    folders = list(dict.fromkeys([*inside, *elsewhere]))
     parts: list[Part] = []
-    for folder, record in records.items():
-        if record and record["opened"].get("data_fingerprint") in fingerprints:
-            parts += [Heading(folder.name), *_build_evaluation(folder, record, _shown(folder, workspace))]
+    for folder in folders:
+        try:
+            record = read_record(folder)
+        except InputError:
+            continue
+        opened = record["opened"]
+        if opened.get("data_fingerprint") not in fingerprints or not (folder / SUMMARY_FILE).is_file():
+            continue
+        split = opened["split"]
+        described = (
+            f"{format_count(opened['n_perturbations'], f'{split} perturbation')} of data "
+            f"{opened['data_fingerprint']}, scored {opened['at']}, "
+            f"commit {record.get('git_commit', 'unknown')}."
+        )
+        parts += [Heading(folder.name), Paragraph(described), _score_table(folder, split)]
+        file = folder / PAIRED_FILE
+        paired = read_csv(file) if file.is_file() and file.stat().st_size > 1 else pd.DataFrame()
+        if not paired.empty:
+            check_metrics(paired["metric"], f"'{file}'")
+            caption = f"Paired differences between models on {split} perturbations ({folder.name})"
+            subtracted = "Each variant minus the reference on the same perturbations."
+            parts.append(build_paired_table(paired, caption, subtracted, MODELS))
+        # A folder is named as whoever named the workspace would.
+        is_inside = folder.is_relative_to(workspace.resolve())
+        shown = workspace / folder.relative_to(workspace.resolve()) if is_inside else folder
+        parts += gather_figures([draw_evaluation(folder, str(shown))])
     n_headings = sum(isinstance(part, Heading) for part in parts)
-    if n_others := len(records) - n_headings:
+    if n_others := len(folders) - n_headings:
         parts.append(
             Paragraph(f"{n_others} more in this workspace are of other data, unfinished or damaged.")
         )
     return parts or [Paragraph("Nothing was compared with reference models yet. Run 'adapert evaluate'.")]
-
-
-def _read_record(folder: Path) -> dict[str, Any] | None:
-    """Read what was opened; None where an evaluation is unfinished or damaged."""
-    try:
-        record = read_record(folder)
-    except InputError:
-        return None
-    return record if (folder / SUMMARY_FILE).is_file() else None
-
-
-def _shown(folder: Path, workspace: Path) -> str:
-    """Name a folder as whoever named the workspace would."""
-    inside = workspace.resolve()
-    return str(workspace / folder.relative_to(inside) if folder.is_relative_to(inside) else folder)
-
-
-def _build_evaluation(folder: Path, record: dict[str, Any], shown: str) -> list[Part]:
-    opened = record["opened"]
-    perturbations = format_count(opened["n_perturbations"], f"{opened['split']} perturbation")
-    described = (
-        f"{perturbations} of data {opened['data_fingerprint']}, "
-        f"scored {opened['at']}, commit {record.get('git_commit', 'unknown')}."
-    )
-    return [
-        Paragraph(described),
-        _score_table(folder, opened["split"]),
-        *_paired_tables(folder, opened["split"]),
-        *gather_figures([draw_evaluation(folder, shown)]),
-    ]
-
-
-def _paired_tables(folder: Path, split: str) -> list[Part]:
-    file = folder / PAIRED_FILE
-    paired = read_csv(file) if file.is_file() and file.stat().st_size > 1 else pd.DataFrame()
-    if paired.empty:
-        return []
-    check_metrics(paired["metric"], f"'{file}'")
-    caption = f"Paired differences between models on {split} perturbations ({folder.name})"
-    described = "Each variant minus the reference on the same perturbations."
-    return [build_paired_table(paired, caption, described, MODELS)]
 
 
 def _score_table(folder: Path, split: str) -> PageTable:

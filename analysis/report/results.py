@@ -48,7 +48,23 @@ def build_cost_table(readings: Sequence[StudyReading]) -> PageTable:
         "wall_hours": Column("wall time", "h", 3),
         "started": Column("started", "UTC"),
     }
-    frame = pd.DataFrame([_cost_row(reading) for reading in readings])
+    frame = pd.DataFrame(
+        [
+            {
+                "study": reading.name,
+                "design": reading.design,
+                "state": reading.results.status,
+                "trials": len(reading.trials),
+                **{str(end): reading.count(end) for end in ENDS},
+                "epochs": int(reading.total("epoch")),
+                "trial_hours": reading.results.trial_hours,
+                "wall_hours": reading.results.wall_seconds / 3600,
+                "started": f"{datetime.fromtimestamp(reading.results.started_at, UTC):%Y-%m-%d %H:%M}",
+                "hosts": ", ".join(reading.hosts),
+            }
+            for reading in readings
+        ]
+    )
     unused = [str(name) for name in _RARE_ENDS if not frame[name].any()]
     unused += [] if frame["hosts"].any() else ["hosts"]
     return build_page_table(
@@ -57,22 +73,6 @@ def build_cost_table(readings: Sequence[StudyReading]) -> PageTable:
         columns,
         "Trial-hours: work, summed over trials. Wall time: while a process ran the study.",
     )
-
-
-def _cost_row(reading: StudyReading) -> dict[str, object]:
-    started = datetime.fromtimestamp(reading.results.started_at, UTC)
-    return {
-        "study": reading.name,
-        "design": reading.design,
-        "state": reading.results.status,
-        "trials": len(reading.trials),
-        **{str(end): reading.count(end) for end in ENDS},
-        "epochs": int(reading.total("epoch")),
-        "trial_hours": reading.results.trial_hours,
-        "wall_hours": reading.results.wall_seconds / 3600,
-        "started": f"{started:%Y-%m-%d %H:%M}",
-        "hosts": ", ".join(reading.hosts),
-    }
 
 
 def summarize_leaderboard(reading: StudyReading) -> pd.DataFrame:
