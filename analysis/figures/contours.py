@@ -9,7 +9,6 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from adapert.errors import InputError
-from adapert.statistics.two_level import FloatArray
 from analysis.fields import field_label, varied_fields
 from analysis.figures import search, style
 from analysis.figures.scales import association, build_scale
@@ -104,20 +103,18 @@ def _summarize_pair(known: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     )
     is_finished = (known["status"] == search.FINISHED).to_numpy()
     objective = known.loc[is_finished, "objective"].to_numpy(dtype=np.float64)
-    surface = _smooth(places[x][is_finished], places[y][is_finished], objective)
-    both = pd.concat([trials, surface.assign(kind="surface", study=known["study"].iloc[0])])
-    return both.assign(x_field=x, y_field=y)
-
-
-def _smooth(x: FloatArray, y: FloatArray, objective: FloatArray) -> pd.DataFrame:
     cells = np.linspace(0, 1, _N_CELLS)
     # A Gaussian of two coordinates is the product of two, so no (cells, cells, trials) array is made.
-    along_x, along_y = (np.exp(-(((cells[:, None] - at) / _BANDWIDTH) ** 2) / 2) for at in (x, y))
+    along_x, along_y = (
+        np.exp(-(((cells[:, None] - places[field][is_finished]) / _BANDWIDTH) ** 2) / 2) for field in (x, y)
+    )
     weights = along_y @ along_x.T
     totals = (along_y * objective) @ along_x.T
     means = np.where(weights >= _LEAST_WEIGHT, totals / np.maximum(weights, 1e-300), np.nan)
     grid_x, grid_y = np.meshgrid(cells, cells)
-    return pd.DataFrame({"x": grid_x.ravel(), "y": grid_y.ravel(), "objective": means.ravel()})
+    surface = pd.DataFrame({"x": grid_x.ravel(), "y": grid_y.ravel(), "objective": means.ravel()})
+    both = pd.concat([trials, surface.assign(kind="surface", study=known["study"].iloc[0])])
+    return both.assign(x_field=x, y_field=y)
 
 
 def _draw_trials(axes: Axes, trials: pd.DataFrame) -> None:

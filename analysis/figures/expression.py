@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import FloatArray, IntArray
+from adapert.data.schema import IntArray
 from adapert.errors import InputError
 from analysis.dataset import name_dataset
 from analysis.figures.style import build_figure, finish_axes, palette, paper_style
@@ -75,7 +74,16 @@ def plot_expression(summary: pd.DataFrame) -> Figure:
             of_line = summary[summary["cell_line"] == cell_line]
             for axes, gene_set, colour in zip(row, GENE_SETS, _COLOURS, strict=True):
                 values = of_line.loc[of_line["gene_set"] == gene_set, "expression"].to_numpy()
-                _draw_panel(axes, values, bins, palette(2)[colour])
+                axes.hist(values, bins=list(bins), color=palette(2)[colour], alpha=0.65, linewidth=0)
+                axes.set_ylabel("genes")
+                axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+                axes.set_ylim(bottom=0, top=None if len(values) else 1)
+                if len(values):
+                    axes.axvline(values.mean(), label=f"mean {values.mean():.2f}", **_MEAN_LOOK)
+                    median = float(np.median(values))
+                    axes.axvline(median, label=f"median {median:.2f}", **_MEDIAN_LOOK)
+                    axes.legend(loc="upper right", frameon=False)
+                finish_axes(axes)
                 of_line_only = "" if cell_line == ALL_CELLS else f"{cell_line}: "
                 axes.set_title(f"{of_line_only}{gene_set} (n={len(values):,})", loc="left")
         for axes in panels[-1]:
@@ -116,16 +124,3 @@ def _summarize_line(dataset: PreparedDataset, cell_line: str, batches: IntArray)
         dataset=name_dataset(dataset), cell_line=cell_line, n_perturbations=n_perturbations
     )
     return described[["dataset", "cell_line", "gene_set", "gene", "expression", "n_perturbations"]]
-
-
-def _draw_panel(axes: Axes, values: FloatArray, bins: FloatArray, colour: tuple[float, float, float]) -> None:
-    axes.hist(values, bins=list(bins), color=colour, alpha=0.65, linewidth=0)
-    axes.set_ylabel("genes")
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_ylim(bottom=0, top=None if len(values) else 1)
-    if len(values):
-        mean, median = float(np.mean(values)), float(np.median(values))
-        axes.axvline(mean, label=f"mean {mean:.2f}", **_MEAN_LOOK)
-        axes.axvline(median, label=f"median {median:.2f}", **_MEDIAN_LOOK)
-        axes.legend(loc="upper right", frameon=False)
-    finish_axes(axes)

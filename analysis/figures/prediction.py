@@ -50,7 +50,24 @@ def summarize_prediction(
     chosen = variants or tuple(name for name in choose_variants(predictions) if name is not None)
     name = perturbation or choose_perturbation(predictions, chosen[0])
     row = predictions.row_of(name)
-    parts = [_summarize_variant(predictions, row, variant) for variant in chosen]
+    observed, is_deg = predictions.observed_delta[[row]].astype(np.float64), predictions.deg_mask[[row]]
+    parts = []
+    for variant in chosen:
+        predicted = predictions.prediction_of(variant)[[row]].astype(np.float64)
+        columns = {
+            "evaluation": predictions.name,
+            "perturbation": predictions.perturbations[row],
+            "effect_size": predictions.effect_size[row],
+            "variant": variant,
+            "gene": predictions.gene_names,
+            "observed_delta": observed[0],
+            "predicted_delta": predicted[0],
+            "units": predictions.units,
+            "is_deg": is_deg[0],
+            "pearson_delta": pearson_delta(predicted, observed)[0],
+            "collapse_ratio": collapse_ratio(predicted, observed, is_deg)[0],
+        }
+        parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -84,27 +101,6 @@ def plot_prediction(summary: pd.DataFrame) -> Figure:
         panels[0, 0].set(xlim=limits, ylim=limits, ylabel=f"predicted delta ({first['units']})")
         panels[0, 0].legend(loc="upper left", frameon=False, handletextpad=0.2)
     return figure
-
-
-def _summarize_variant(predictions: Predictions, row: int, variant: str) -> pd.DataFrame:
-    predicted = predictions.prediction_of(variant)[[row]].astype(np.float64)
-    observed = predictions.observed_delta[[row]].astype(np.float64)
-    is_deg = predictions.deg_mask[[row]]
-    return pd.DataFrame(
-        {
-            "evaluation": predictions.name,
-            "perturbation": predictions.perturbations[row],
-            "effect_size": predictions.effect_size[row],
-            "variant": variant,
-            "gene": predictions.gene_names,
-            "observed_delta": observed[0],
-            "predicted_delta": predicted[0],
-            "units": predictions.units,
-            "is_deg": is_deg[0],
-            "pearson_delta": pearson_delta(predicted, observed)[0],
-            "collapse_ratio": collapse_ratio(predicted, observed, is_deg)[0],
-        }
-    )
 
 
 def _draw_panel(axes: Axes, genes: pd.DataFrame) -> None:

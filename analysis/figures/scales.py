@@ -42,11 +42,19 @@ class Scale:
         return self._unit(numbers)
 
     def ticks(self, n_at_most: int = 4) -> list[tuple[float, str]]:
-        """List positions and labels of ticks."""
+        """List positions and labels of ticks: round numbers, or the choices."""
         if self.kind == "choices":
             shown = [_text(value) for value in self.choices]
             return list(zip(self.positions(self.choices).tolist(), shown, strict=True))
-        values = _nice_values(self, n_at_most)
+        locators: list[Locator] = [MaxNLocator(max(1, n_at_most - 1), steps=[1, 2, 5, 10])]
+        if self.kind == "log":  # decades, or 1, 2 and 5 of them where there are too few
+            locators = [LogLocator(numticks=99), LogLocator(subs=(1.0, 2.0, 5.0), numticks=99), *locators]
+        for locator in locators:
+            values = np.asarray(locator.tick_values(self.low, self.high), dtype=np.float64)
+            inside = values[(values >= self.low * (1 - 1e-9)) & (values <= self.high * (1 + 1e-9))]
+            if len(inside) > 1:
+                break
+        values = inside[:: max(1, -(-len(inside) // n_at_most))]
         shown = [_text(float(value), in_powers=self.kind == "log" and self.low < _PLAIN) for value in values]
         return list(zip(self._unit(values).tolist(), shown, strict=True))
 
@@ -112,20 +120,6 @@ def _distance_from_uniform(ascending: FloatArray) -> float:
     """Kolmogorov-Smirnov distance of numbers from 0 to 1, as scipy's `kstest`, which is slow to import."""
     steps = np.arange(len(ascending) + 1) / len(ascending)
     return float(max((steps[1:] - ascending).max(), (ascending - steps[:-1]).max()))
-
-
-def _nice_values(scale: Scale, n_at_most: int) -> FloatArray:
-    """Round numbers inside the range: decades, or 1, 2 and 5 of them where there are too few."""
-    locators: list[Locator] = [MaxNLocator(max(1, n_at_most - 1), steps=[1, 2, 5, 10])]
-    if scale.kind == "log":
-        locators = [LogLocator(numticks=99), LogLocator(subs=(1.0, 2.0, 5.0), numticks=99), *locators]
-    for locator in locators:
-        values = np.asarray(locator.tick_values(scale.low, scale.high))
-        inside = values[(values >= scale.low * (1 - 1e-9)) & (values <= scale.high * (1 + 1e-9))]
-        if len(inside) > 1:
-            break
-    step = -(-len(inside) // n_at_most)
-    return np.asarray(inside[:: max(1, step)], dtype=np.float64)
 
 
 def _text(value: Any, in_powers: bool = False) -> str:

@@ -43,23 +43,21 @@ def build_data(readings: Sequence[StudyReading]) -> list[elements.Part]:
         if len(sets) > 1:
             parts.append(elements.Heading(f"Data of {elements.join_words([one.name for one in members])}"))
         path = next((member.data_path for member in members if member.data_path), "")
-        parts += _describe_data(fingerprint, path)
+        facts = [("fingerprint", fingerprint), ("directory", path or "unknown")]
+        note = "" if path else "No trial recorded where these data are."
+        try:
+            manifest = read_manifest(Path(path)) if path else None
+        except InputError:
+            manifest = None
+            note = "The prepared directory is not there any more, so that only its fingerprint is known."
+        if manifest and manifest["fingerprint"] == fingerprint:
+            facts += _manifest_facts(manifest)
+        elif manifest:
+            note = f"The directory now holds other data, of fingerprint {manifest['fingerprint']}."
+        parts.append(elements.Facts(tuple(facts)))
+        if note:
+            parts.append(elements.Paragraph(note))
     return parts
-
-
-def _describe_data(fingerprint: str, path: str) -> list[elements.Part]:
-    facts = (("fingerprint", fingerprint), ("directory", path or "unknown"))
-    if not path:
-        return [elements.Facts(facts), elements.Paragraph("No trial recorded where these data are.")]
-    try:
-        manifest = read_manifest(Path(path))
-    except InputError:
-        missing = "The prepared directory is not there any more, so that only its fingerprint is known."
-        return [elements.Facts(facts), elements.Paragraph(missing)]
-    if manifest["fingerprint"] != fingerprint:
-        other = f"The directory now holds other data, of fingerprint {manifest['fingerprint']}."
-        return [elements.Facts(facts), elements.Paragraph(other)]
-    return [elements.Facts((*facts, *_manifest_facts(manifest)))]
 
 
 def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
@@ -114,18 +112,23 @@ def build_commands(
     """
     searches = {reading.name for reading in readings if reading.results.picked}
     # A pick that nobody made yet is only what `adapert pick` would name.
-    made = [
-        read for read in picks if read.pick and (read.pick.reevaluated is not None or read.study in searches)
-    ]
-    files = {read.pick.config.digest(): _pick_file(read) for read in made if read.pick is not None}
+    made = {
+        read.study: read.pick
+        for read in picks
+        if read.pick and (read.pick.reevaluated is not None or read.study in searches)
+    }
+    files = {pick.config.digest(): f"{study}_best.yaml" for study, pick in made.items()}
     lines: list[str] = []
     parts: list[elements.Part] = []
     for reading in _in_order(readings, made):
         own, base = _study_lines(reading, workspace, files)
         lines += own
-        lines += [
-            line for read in made if read.study == reading.name for line in _pick_lines(read, workspace)
-        ]
+        if (pick := made.get(reading.name)) is not None:
+            options = _reevaluation_words(pick, workspace)
+            if pick.objective != "pearson_delta":
+                options += ["--objective", pick.objective]
+            options += ["--out", f"{reading.name}_best.yaml"]
+            lines.append(_line(workspace, "pick", reading.name, *options))
         if base is not None:
             parts.append(elements.Code(f"What {reading.name} starts from: {_base_file(reading)}", base))
     evaluated, configs = _evaluate_lines(readings, workspace, accesses, files)
@@ -140,10 +143,10 @@ def build_commands(
     ]
 
 
-def _in_order(readings: Sequence[StudyReading], made: Sequence[ReadPick]) -> list[StudyReading]:
+def _in_order(readings: Sequence[StudyReading], made: Mapping[str, Pick]) -> list[StudyReading]:
     """Put each study after the one whose picked config it starts from, as far as the page is about that."""
     studies = {reading.name: reading for reading in readings}
-    source = {read.pick.config.digest(): read.study for read in made if read.pick is not None}
+    source = {pick.config.digest(): study for study, pick in made.items()}
     ordered: dict[str, StudyReading] = {}
     begun: set[str] = set()
 
@@ -177,19 +180,6 @@ def _study_lines(
     more = {"--trials": state.n_more_trials, "--seeds": state.n_more_seeds}
     extended = [_line(workspace, "extend", reading.name, name, str(n)) for name, n in more.items() if n]
     return [launched, *extended], base
-
-
-def _pick_file(read: ReadPick) -> str:
-    return f"{read.study}_best.yaml"
-
-
-def _pick_lines(read: ReadPick, workspace: Path) -> list[str]:
-    """Write how a config was picked."""
-    assert read.pick is not None
-    options = _reevaluation_words(read.pick, workspace)
-    if read.pick.objective != "pearson_delta":
-        options += ["--objective", read.pick.objective]
-    return [_line(workspace, "pick", read.study, *options, "--out", _pick_file(read))]
 
 
 def _evaluate_lines(
@@ -291,7 +281,9 @@ def _launch_line(
     elif is_long:
         words += ["--config", _base_file(reading)]
     else:
-        words += [word for name, value in changed.items() for word in ("--set", f"{name}={_scalar(value)}")]
+        for name, value in changed.items():
+            text = json.dumps(value).strip('"')  # as --set reads it: JSON, which is YAML, with words unquoted
+            words += ["--set", f"{name}={text}"]
     words += _budget_words(study, recipe, base)
     words += ["--name", reading.name]
     return _line(workspace, *words), base.to_yaml() if is_long else None
@@ -311,11 +303,6 @@ def _budget_words(study: dict[str, Any], recipe: str, base: Config) -> list[str]
         else:
             words += [option, str(plan[name])]
     return words
-
-
-def _scalar(value: Any) -> str:
-    """Write a value as ``--set`` reads it: JSON, which is YAML, with words unquoted."""
-    return json.dumps(value).strip('"')
 
 
 def _line(workspace: Path, *words: str) -> str:

@@ -51,7 +51,10 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
         raise InputError(f"A model is compared with another, but both are '{model}'. Name two variants.")
     rows = frame[frame["metric"].isin(_metrics(frame))]
     paired = compare_two_models(rows, model, baseline)
-    means = _means(rows)
+    pooled = pd.concat([rows, rows.assign(effect_size=ALL)])
+    keys = ["effect_size", "variant", "metric"]
+    by_perturbation = pooled.groupby([*keys, "perturbation"], observed=True)["value"].mean()
+    means = by_perturbation.groupby(level=keys).mean().rename("mean").reset_index()
     for role, variant in (("model", model), ("baseline", baseline)):
         of_variant = means[means["variant"] == variant].rename(columns={"mean": f"{role}_mean"})
         columns = ["effect_size", "metric", f"{role}_mean"]
@@ -90,11 +93,19 @@ def build_effect_size_table(
     metrics = _metrics(frame)
     heads = {metric: find_metric(metric).label for metric in metrics}
     groups = summary.groupby("effect_size", sort=False)
+    rule = " The other model is the one of best mean Pearson-delta among the rest."
+    chosen = rule if baseline is None else ""
+    stand_in = "" if DES in metrics else f" {_STAND_IN_CAPTION}"
     pair = f"{model_label(model)} against {model_label(other)}"
     return PaperTable(
         stem="table_3_effect_sizes",
         title=f"{pair} by effect size, {describe_evaluation(record)}",
-        caption=_caption(metrics, is_chosen=baseline is None),
+        caption=(
+            "Means over perturbations, each averaged over fits. Improvement: mean difference on the same "
+            "perturbations, in percent of the other model's mean, with the "
+            f"{CONFIDENCE:.0%} interval of that difference in brackets (two-level bootstrap); * p < "
+            f"{LEVEL:g} ({MODELS.rule}).{chosen}{stand_in}"
+        ),
         frame=summary,
         cells=pd.DataFrame([row for group, part in groups for row in _rows(str(group), part, heads)]),
         n_names=2,
@@ -115,13 +126,6 @@ def _choose(frame: pd.DataFrame, baseline: str | None) -> tuple[str, str | None]
     is_other = frame["variant"].isin(others) & (frame["metric"] == "pearson_delta")
     means = frame[is_other].groupby("variant", sort=False)["value"].mean().dropna()
     return chosen, str(means.idxmax()) if len(means) else None
-
-
-def _means(rows: pd.DataFrame) -> pd.DataFrame:
-    pooled = pd.concat([rows, rows.assign(effect_size=ALL)])
-    keys = ["effect_size", "variant", "metric", "perturbation"]
-    means = pooled.groupby(keys, observed=True)["value"].mean()
-    return means.groupby(level=keys[:3]).mean().rename("mean").reset_index()
 
 
 def _rows(group: str, part: pd.DataFrame, heads: Mapping[str, str]) -> list[dict[str, str]]:
@@ -149,15 +153,3 @@ def _improvement(row: Mapping[Any, Any]) -> str:
     interval = "" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]"
     star = " *" if row["p_holm"] < LEVEL else ""
     return f"{percent:+.1f} %{interval}{star}"
-
-
-def _caption(metrics: tuple[str, str, str], is_chosen: bool) -> str:
-    chosen = " The other model is the one of best mean Pearson-delta among the rest." if is_chosen else ""
-    stand_in = "" if DES in metrics else f" {_STAND_IN_CAPTION}"
-    return (
-        "Means over perturbations, each averaged over fits. Improvement: mean difference on the same "
-        "perturbations, in percent of the other model's mean, with the "
-        f"{CONFIDENCE:.0%} interval of that difference in brackets (two-level bootstrap); * p < "
-        f"{LEVEL:g} ({MODELS.rule})."
-        f"{chosen}{stand_in}"
-    )

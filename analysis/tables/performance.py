@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from adapert.comparison.summary import LABELS
-from adapert.data.schema import BoolArray
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE, summarize_by
@@ -58,13 +56,17 @@ def summarize_performance(
     sd = by_perturbation.groupby(level=["variant", "metric"]).std().rename("sd").reset_index()
     summary = summary.merge(sd, on=["variant", "metric"], how="left")
     if _SCALAR in metrics:
-        resampled = summarize_scalars(frame, ["variant"]).query("metric == @_SCALAR")
-        recorded = _summarize_scalar(record or {})  # of an evaluation that kept no numbers of DEGs
-        summary = pd.concat([summary, recorded if resampled.empty else resampled], ignore_index=True)
+        scalars = summarize_scalars(frame, ["variant"]).query("metric == @_SCALAR")
+        if scalars.empty:  # an evaluation that kept no numbers of DEGs
+            fits = pd.DataFrame((record or {}).get("models", []), columns=["variant", "seed", _SCALAR])
+            known = fits.astype({_SCALAR: float}).dropna(subset=[_SCALAR])
+            by_variant = known.groupby("variant", sort=False)[_SCALAR]
+            scalars = by_variant.agg(mean="mean", n_seeds="size").reset_index().assign(metric=_SCALAR)
+        summary = pd.concat([summary, scalars], ignore_index=True)
     orders = {"variant": list(dict.fromkeys(frame["variant"])), "metric": list(metrics)}
-    known = summary[summary["variant"].isin(orders["variant"])]
+    summary = summary[summary["variant"].isin(orders["variant"])]
     columns = ["variant", "metric", "mean", "sd", "low", "high", "n_perturbations", "n_seeds"]
-    return order_rows(known, orders)[columns]
+    return order_rows(summary, orders)[columns]
 
 
 def build_performance_table(
@@ -114,13 +116,6 @@ def spread_caption(spread: Spread) -> str:
     return f"± is half the width of the mean's {CONFIDENCE:.0%} interval (two-level bootstrap)."
 
 
-def _summarize_scalar(record: Mapping[str, Any]) -> pd.DataFrame:
-    fits = pd.DataFrame(record.get("models", []), columns=["variant", "seed", _SCALAR])
-    known = fits.astype({_SCALAR: float}).dropna(subset=[_SCALAR])
-    means = known.groupby("variant", sort=False)[_SCALAR].agg(["mean", "size"]).reset_index()
-    return means.rename(columns={"size": "n_seeds"}).assign(metric=_SCALAR)
-
-
 def _build(
     stem: str, title: str, caption: str, summary: pd.DataFrame, metrics: Sequence[str], spread: Spread
 ) -> PaperTable:
@@ -138,22 +133,21 @@ def _build(
         ]
         for metric in metrics
     }
-    cells = pd.DataFrame({"Model": [_name(variant, summary) for variant in variants]} | columns)
+    n_fits = summary.groupby("variant")["n_seeds"].max().astype(int)
+    names = [
+        LABELS.get(name, model_label(name)) + (f" ({n_fits[name]} fits)" if n_fits[name] > 1 else "")
+        for name in variants
+    ]
+    # Each column's best model, where it has a rival; no ceiling is a model.
+    models = means.drop(index=list(LABELS), errors="ignore")
+    gains = models * [find_metric(metric).gain for metric in metrics]
+    is_best = (gains.eq(gains.max()) & (gains.count() > 1)).reindex(variants, fill_value=False)
+    is_best.insert(0, "Model", False)
     return PaperTable(
-        stem=stem, title=title, caption=caption, frame=summary, cells=cells, is_best=_mark_best(means)
+        stem=stem,
+        title=title,
+        caption=caption,
+        frame=summary,
+        cells=pd.DataFrame({"Model": names} | columns),
+        is_best=is_best.to_numpy(),
     )
-
-
-def _name(variant: str, summary: pd.DataFrame) -> str:
-    n_fits = int(summary.loc[summary["variant"] == variant, "n_seeds"].max())
-    label = LABELS.get(variant, model_label(variant))
-    return f"{label} ({n_fits} fits)" if n_fits > 1 else label
-
-
-def _mark_best(means: pd.DataFrame) -> BoolArray:
-    """Mark each column's best model, with a column for names; no ceiling is a model."""
-    values = means.to_numpy(copy=True) * [find_metric(str(metric)).gain for metric in means.columns]
-    values[means.index.isin(list(LABELS))] = np.nan
-    has_rival = (~np.isnan(values)).sum(axis=0) > 1
-    is_best = has_rival & (values == np.fmax.reduce(values, axis=0))
-    return np.column_stack([np.zeros(len(values), dtype=bool), is_best])

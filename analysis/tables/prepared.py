@@ -1,15 +1,12 @@
 """Tables 4, 5 and 6: what a prepared data set holds (App. A)."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import EFFECT_SIZES, SPLITS, IntArray
 from adapert.data.units import describe_degs
-from analysis.dataset import count_perturbations, name_dataset
+from analysis.dataset import GROUP_RULES, count_perturbations, name_dataset
 from analysis.figures.graph_coverage import GRAPHS
 from analysis.tables.table import PaperTable, whole
 
@@ -57,10 +54,11 @@ def build_group_table(dataset: PreparedDataset) -> PaperTable:
     if not _has_cell_counts(dataset):
         frame["n_cells"] = np.nan
     frame.insert(0, "dataset", name_dataset(dataset))
+    rule = GROUP_RULES.get(dataset.manifest.get("choices", {}).get("effect_size_groups"), "")
     return PaperTable(
         stem="table_5_effect_sizes",
         title=f"Perturbations by effect size, {name_dataset(dataset)}",
-        caption=f"{_group_rule(dataset)} DEGs: {describe_degs(dataset.manifest)}.".lstrip()
+        caption=f"{rule} DEGs: {describe_degs(dataset.manifest)}.".lstrip()
         + ("" if _has_cell_counts(dataset) else _NO_CELLS),
         frame=frame,
         cells=_cells(
@@ -79,10 +77,34 @@ def summarize_network(dataset: PreparedDataset, network: pd.DataFrame | None = N
         dataset, graph, n_nodes (with an edge), n_isolated (genes of the data without one), n_edges (each
         direction counts), mean_degree and median_degree (edges into and out of a node with an edge).
     """
-    rows = [
-        {"graph": name} | _count_edges(source, target, n_genes)
-        for name, source, target, n_genes in _graphs(dataset, network)
-    ]
+    # Name, both ends of each edge, and of how many genes the graph is (NaN: of those that it has).
+    graphs: list[tuple[str, IntArray, IntArray, float]] = []
+    if network is not None:
+        codes, _ = pd.factorize(pd.concat([network["gene_a"], network["gene_b"]]))
+        one, other = np.split(codes, 2)
+        pairs = np.unique(np.stack([np.minimum(one, other), np.maximum(one, other)]), axis=1)
+        low, high = pairs[:, pairs[0] != pairs[1]]
+        ends = np.concatenate([low, high]), np.concatenate([high, low])
+        graphs.append(("whole network", *ends, np.nan))
+    shared, name = dataset.shared, "genes of the data"
+    for label, top_k in [(name, np.inf), *((f"{name}, top-{k}", k) for k in sorted(GRAPHS, reverse=True))]:
+        is_kept = np.asarray(shared.edge_rank) < top_k
+        ends = np.asarray(shared.edge_source)[is_kept], np.asarray(shared.edge_target)[is_kept]
+        graphs.append((label, *ends, dataset.n_nodes))
+    rows = []
+    for graph, source, target, n_genes in graphs:
+        degree = np.bincount(np.concatenate([source, target]))
+        degree = degree[degree > 0]
+        rows.append(
+            {
+                "graph": graph,
+                "n_nodes": len(degree),
+                "n_isolated": n_genes - len(degree),
+                "n_edges": len(source),
+                "mean_degree": float(degree.mean()) if len(degree) else np.nan,
+                "median_degree": float(np.median(degree)) if len(degree) else np.nan,
+            }
+        )
     frame = pd.DataFrame(rows)
     frame.insert(0, "dataset", name_dataset(dataset))
     return frame
@@ -114,42 +136,6 @@ def build_network_table(dataset: PreparedDataset, network: pd.DataFrame | None =
     )
 
 
-def _graphs(
-    dataset: PreparedDataset, network: pd.DataFrame | None
-) -> Iterator[tuple[str, IntArray, IntArray, float]]:
-    """Yield each graph's name, edges and how many genes it is of (NaN: those that it has)."""
-    if network is not None:
-        yield "whole network", *_both_directions(network), np.nan
-    shared = dataset.shared
-    source, target, rank = (
-        np.asarray(array) for array in (shared.edge_source, shared.edge_target, shared.edge_rank)
-    )
-    yield "genes of the data", source, target, dataset.n_nodes
-    for top_k in sorted(GRAPHS, reverse=True):
-        is_kept = rank < top_k
-        yield f"genes of the data, top-{top_k}", source[is_kept], target[is_kept], dataset.n_nodes
-
-
-def _both_directions(network: pd.DataFrame) -> tuple[IntArray, IntArray]:
-    codes, _ = pd.factorize(pd.concat([network["gene_a"], network["gene_b"]]))
-    one, other = np.split(codes, 2)
-    pairs = np.unique(np.stack([np.minimum(one, other), np.maximum(one, other)]), axis=1)
-    low, high = pairs[:, pairs[0] != pairs[1]]
-    return np.concatenate([low, high]), np.concatenate([high, low])
-
-
-def _count_edges(source: IntArray, target: IntArray, n_genes: float) -> dict[str, Any]:
-    degree = np.bincount(np.concatenate([source, target]))
-    degree = degree[degree > 0]
-    return {
-        "n_nodes": len(degree),
-        "n_isolated": n_genes - len(degree),
-        "n_edges": len(source),
-        "mean_degree": float(degree.mean()) if len(degree) else np.nan,
-        "median_degree": float(np.median(degree)) if len(degree) else np.nan,
-    }
-
-
 def _cells(frame: pd.DataFrame, names: dict[str, str], counts: dict[str, str]) -> pd.DataFrame:
     text = {head: frame[column].astype(str) for column, head in names.items()}
     return pd.DataFrame(
@@ -160,10 +146,3 @@ def _cells(frame: pd.DataFrame, names: dict[str, str], counts: dict[str, str]) -
 def _has_cell_counts(dataset: PreparedDataset) -> bool:
     is_cells = dataset.manifest["kind"] == "cells"
     return is_cells or bool(dataset.manifest.get("choices", {}).get("n_cells_column"))
-
-
-def _group_rule(dataset: PreparedDataset) -> str:
-    return {
-        "fractions": "Small: less than 5 % of the genes differentially expressed; large: more than 10 %.",
-        "tertiles": "Groups are tertiles of the training perturbations' number of DEGs.",
-    }.get(str(dataset.manifest.get("choices", {}).get("effect_size_groups")), "")
