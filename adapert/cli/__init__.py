@@ -10,7 +10,7 @@ from adapert.cli.data import prepare, simulate
 from adapert.cli.entry import app, main
 from adapert.cli.evaluation import evaluate
 from adapert.cli.machine import doctor
-from adapert.cli.options import with_verbosity
+from adapert.cli.options import with_shared_options
 from adapert.cli.reporting import report
 from adapert.cli.runs import predict, rerun
 from adapert.cli.showing import figures, ui
@@ -41,4 +41,4 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 """Commands in the order of the help."""
 
 for command in COMMANDS:
-    app.command()(with_verbosity(command))
+    app.command()(with_shared_options(command))

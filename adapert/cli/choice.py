@@ -10,17 +10,11 @@ import typer
 from adapert.cli.entry import exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
-    FreshSeeds,
-    KeptCpusPerTrial,
-    KeptDevice,
-    KeptGpusPerTrial,
-    MaxConcurrent,
+    KeptResources,
     MovedData,
-    Redraws,
+    Retraining,
     StudyName,
-    Top,
     Workspace,
-    parse_kept,
 )
 from adapert.cli.printing import console, print_candidates, print_error, progress
 from adapert.errors import InputError
@@ -29,20 +23,16 @@ from adapert.errors import InputError
 def pick(
     study: StudyName,
     out: Annotated[Path, typer.Option("--out", help="YAML file for the picked config.")],
+    *,
     workspace: Workspace = DEFAULT_WORKSPACE,
     objective: Annotated[
         str, typer.Option("--objective", help="pearson_delta, pds, another metric, or pareto.")
     ] = "pearson_delta",
-    top: Top = 3,
-    fresh_seeds: FreshSeeds = 3,
-    redraws: Redraws = 2,
+    retraining: Retraining,
     no_reevaluation: Annotated[
         bool, typer.Option("--no-reevaluation", help="Pick the study's best without retraining.")
     ] = False,
-    cpus_per_trial: KeptCpusPerTrial = None,
-    gpus_per_trial: KeptGpusPerTrial = None,
-    max_concurrent: MaxConcurrent = None,
-    device: KeptDevice = None,
+    resources: KeptResources,
     data: MovedData = None,
 ) -> None:
     """Pick the best config on validation, after retraining the best few on fresh seeds and redrawn splits.
@@ -51,20 +41,17 @@ def pick(
     """
     from adapert.api import pick as pick_config
     from adapert.config import write_config
-    from adapert.selection.reevaluate import ReevaluationPlan, UnfinishedError
+    from adapert.selection.reevaluate import UnfinishedError
 
-    resources = parse_kept(
-        device, cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, max_concurrent=max_concurrent
-    )
     _check_file(out)
     try:
         picked = pick_config(
             study,
             workspace,
             objective=objective,
-            plan=ReevaluationPlan(top=top, n_fresh_seeds=fresh_seeds, n_redraws=redraws),
+            plan=retraining.plan(),
             is_reevaluated=not no_reevaluation,
-            resources=resources,
+            resources=resources.changes(),
             data=data,
             console=progress(),
         )

@@ -11,10 +11,10 @@ from adapert.cli.options import (
     Data,
     Device,
     MaxEpochs,
+    NewResources,
     Workspace,
     one_of,
     parse_changes,
-    parse_resources,
 )
 from adapert.cli.printing import console, print_error
 
@@ -71,7 +71,7 @@ def evaluate(
         n_seeds=seeds,
         use_ensembles=ensemble,
         emission=one_of("--emission", emission, ("control_shift", "tiled")),
-        device=parse_resources(1, None, None, device).device,
+        device=NewResources(device=device).build().device,
         refit=one_of("--refit", refit, REFITS),
         n_threads=cpus_per_fit,
     )

@@ -5,6 +5,7 @@ import logging
 import platform
 import re
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ from adapert.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from adapert.config import Config
+    from adapert.selection.reevaluate import ReevaluationPlan
     from adapert.study.execution.resources import Resources
 
 Data = Annotated[Path | None, typer.Option("--data", help="Directory made by 'adapert prepare'.")]
@@ -34,53 +36,98 @@ MaxEpochs = Annotated[int | None, typer.Option("--max-epochs", min=1, help="Maxi
 MinEpochs = Annotated[
     int | None, typer.Option("--min-epochs", min=1, help="Epochs before a search stops a trial; default: 10.")
 ]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Number of configs a search tries.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds per variant of a design.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-CpusPerTrial = Annotated[int, typer.Option("--cpus-per-trial", min=1, help="CPU cores per trial.")]
-GpusPerTrial = Annotated[
-    float | None,
-    typer.Option("--gpus-per-trial", min=0, help="GPUs per trial, such as 0.25; default: 1 if there is one."),
-]
-_KEPT = "Default: the study's."
-KeptDevice = Annotated[str | None, typer.Option("--device", help=f"auto, cpu or cuda. {_KEPT}")]
-KeptCpusPerTrial = Annotated[
-    int | None, typer.Option("--cpus-per-trial", min=1, help=f"CPU cores per trial. {_KEPT}")
-]
-KeptGpusPerTrial = Annotated[
-    float | None, typer.Option("--gpus-per-trial", min=0, help=f"GPUs per trial, such as 0.25. {_KEPT}")
-]
-TimeBudget = Annotated[
-    str | None, typer.Option("--time-budget", help="Stop after this wall time: 90s, 30m, 2h.")
-]
-TrialHours = Annotated[
-    float | None, typer.Option("--trial-hours", min=0, help="Stop after this many hours, summed over trials.")
-]
-Target = Annotated[
-    float | None, typer.Option("--target", help="Stop once a trial reaches this Pearson-delta.")
-]
-Address = Annotated[
-    str | None, typer.Option("--address", help="Ray cluster: auto or HOST:6379; default: this machine.")
-]
-MaxFailures = Annotated[int, typer.Option("--max-failures", min=0, help="Times a trial may lose its worker.")]
-KeptAddress = Annotated[
-    str | None, typer.Option("--address", help=f"Ray cluster: auto or HOST:6379. {_KEPT}")
-]
-KeptMaxFailures = Annotated[
-    int | None,
-    typer.Option("--max-failures", min=0, help=f"Times a trial may lose its worker. {_KEPT}"),
-]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print details too, and where an error arose.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only results, warnings and errors.")]
 MaxConcurrent = Annotated[
     int | None, typer.Option("--max-concurrent", min=1, help="Maximum number of trials at once.")
 ]
-Top = Annotated[int, typer.Option("--top", min=1, help="Number of best configs to retrain.")]
-FreshSeeds = Annotated[int, typer.Option("--fresh-seeds", min=1, help="Fresh seeds per retrained config.")]
-Redraws = Annotated[int, typer.Option("--redraws", min=0, help="Redrawn splits per retrained config.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Print details too, and where an error arose.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print only results, warnings and errors.")]
 
 DEFAULT_WORKSPACE = Path("runs")
+
+KEPT = "Default: the study's."
+"""Said of options that keep what a study has."""
+
+
+@dataclass(frozen=True)
+class NewResources:
+    """Options of what a new study may use."""
+
+    cpus_per_trial: Annotated[int, typer.Option("--cpus-per-trial", min=1, help="CPU cores per trial.")] = 1
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-trial", min=0, help="GPUs per trial, such as 0.25; default: 1 if there is one."
+        ),
+    ] = None
+    max_concurrent: MaxConcurrent = None
+    device: Device = "auto"
+
+    def build(self, **cluster: Any) -> "Resources":
+        """Build the resources, checked against this machine."""
+        from adapert.study.execution.resources import build_resources
+
+        used = asdict(self) | {"device": parse_device(self.device)}
+        return build_resources(**used, **cluster)
+
+
+@dataclass(frozen=True)
+class KeptResources:
+    """Options of what a study may use that has some resources already, and keeps those that are not given."""
+
+    cpus_per_trial: Annotated[
+        int | None, typer.Option("--cpus-per-trial", min=1, help=f"CPU cores per trial. {KEPT}")
+    ] = None
+    gpus_per_trial: Annotated[
+        float | None, typer.Option("--gpus-per-trial", min=0, help=f"GPUs per trial, such as 0.25. {KEPT}")
+    ] = None
+    max_concurrent: MaxConcurrent = None
+    device: Annotated[str | None, typer.Option("--device", help=f"auto, cpu or cuda. {KEPT}")] = None
+
+    def changes(self, **others: Any) -> dict[str, Any]:
+        """Collect what was given, as fields of `Resources`; None keeps the study's value."""
+        return asdict(self) | {"device": self.device and parse_device(self.device)} | others
+
+
+@dataclass(frozen=True)
+class EarlyEnd:
+    """Options of when a study ends early."""
+
+    time_budget: Annotated[
+        str | None, typer.Option("--time-budget", help="Stop after this wall time: 90s, 30m, 2h.")
+    ] = None
+    trial_hours: Annotated[
+        float | None,
+        typer.Option("--trial-hours", min=0, help="Stop after this many hours, summed over trials."),
+    ] = None
+    target: Annotated[
+        float | None, typer.Option("--target", help="Stop once a trial reaches this Pearson-delta.")
+    ] = None
+
+    def limits(self) -> dict[str, float | None]:
+        """Collect them as fields of `Limits`."""
+        seconds = None if self.time_budget is None else parse_duration(self.time_budget)
+        return {"seconds": seconds, "trial_hours": self.trial_hours, "target": self.target}
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """Options of how the best configs are retrained before one is picked."""
+
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of best configs to retrain.")] = 3
+    fresh_seeds: Annotated[
+        int, typer.Option("--fresh-seeds", min=1, help="Fresh seeds per retrained config.")
+    ] = 3
+    redraws: Annotated[int, typer.Option("--redraws", min=0, help="Redrawn splits per retrained config.")] = 2
+
+    def plan(self) -> "ReevaluationPlan":
+        """Build the plan."""
+        from adapert.selection.reevaluate import ReevaluationPlan
+
+        return ReevaluationPlan(top=self.top, n_fresh_seeds=self.fresh_seeds, n_redraws=self.redraws)
 
 
 def set_verbosity(verbose: Verbose = False, quiet: Quiet = False) -> None:
@@ -93,20 +140,31 @@ def set_verbosity(verbose: Verbose = False, quiet: Quiet = False) -> None:
     LIBRARY.setLevel(wanted.pop() if wanted else logging.INFO)
 
 
-def with_verbosity(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command --verbose and --quiet."""
+def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --verbose and --quiet, and the options of each group that is a type of its arguments."""
+    own = inspect.signature(command)
+    groups: dict[str, type[Any]] = {
+        name: parameter.annotation
+        for name, parameter in own.parameters.items()
+        if isinstance(parameter.annotation, type) and is_dataclass(parameter.annotation)
+    }
 
     @wraps(command)
     def run(verbose: bool, quiet: bool, **values: Any) -> None:
         set_verbosity(verbose, quiet)
         LIBRARY.debug(f"adapert {__version__}, Python {platform.python_version()}, {platform.platform()}")
+        for name, group in groups.items():
+            values[name] = group(**{option.name: values.pop(option.name) for option in fields(group)})
         command(**values)
 
-    # Typer reads a command's options from its signature.
-    own, shared = inspect.signature(command), inspect.signature(set_verbosity)
-    parameters = (*own.parameters.values(), *shared.parameters.values())
+    # Typer reads a command's options from its signature, in which a group stands for its fields.
+    parameters = [
+        option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in (own.parameters | inspect.signature(set_verbosity).parameters).items()
+        for option in (inspect.signature(groups[name]).parameters.values() if name in groups else [parameter])
+    ]
     run.__dict__["__signature__"] = own.replace(parameters=parameters)
-    run.__annotations__ = command.__annotations__ | set_verbosity.__annotations__
+    run.__annotations__ = {option.name: option.annotation for option in parameters}
     return run
 
 
@@ -141,24 +199,6 @@ def parse_changes(changes: list[str] | None, max_epochs: int | None) -> dict[str
     return parsed if max_epochs is None else parsed | {"training.max_epochs": max_epochs}
 
 
-def parse_resources(
-    cpus_per_trial: int,
-    gpus_per_trial: float | None,
-    max_concurrent: int | None,
-    device: str,
-    **cluster: Any,
-) -> "Resources":
-    """Build the resources of a new study, checked against this machine."""
-    from adapert.study.execution.resources import build_resources
-
-    return build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, parse_device(device), **cluster)
-
-
-def parse_kept(device: str | None, **resources: Any) -> dict[str, Any]:
-    """Collect the resources that were given for a study that has some already, as fields of `Resources`."""
-    return resources | {"device": device and parse_device(device)}
-
-
 def parse_device(device: str) -> str:
     """Check the name of a device."""
     # What many call it; the nearest word would be 'cpu'.
@@ -166,16 +206,8 @@ def parse_device(device: str) -> str:
     return str(one_of("--device", word, ("auto", "cpu", "cuda")))
 
 
-def parse_limits(
-    time_budget: str | None, trial_hours: float | None = None, target: float | None = None
-) -> dict[str, float | None]:
-    """Parse when a study ends early into fields of `Limits`."""
-    return {"seconds": _parse_duration(time_budget), "trial_hours": trial_hours, "target": target}
-
-
-def _parse_duration(text: str | None) -> float | None:
-    if text is None:
-        return None
+def parse_duration(text: str) -> float:
+    """Parse a time such as ``"2h"`` into seconds."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     # No float(): it would take "inf", "1e9" and "nan" as well.
     duration = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?)([smhd])", text)

@@ -9,37 +9,22 @@ import typer
 from adapert.cli.entry import INTERRUPTED, RAY_LOST, exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
-    Address,
+    KEPT,
     Changes,
     ConfigFile,
-    CpusPerTrial,
     Data,
-    Device,
-    FreshSeeds,
-    GpusPerTrial,
-    KeptAddress,
-    KeptCpusPerTrial,
-    KeptDevice,
-    KeptGpusPerTrial,
-    KeptMaxFailures,
-    MaxConcurrent,
+    EarlyEnd,
+    KeptResources,
     MaxEpochs,
-    MaxFailures,
     MinEpochs,
     MovedData,
-    Redraws,
+    NewResources,
+    Retraining,
     Seeds,
     StudyName,
-    Target,
-    TimeBudget,
-    Top,
-    TrialHours,
     Trials,
     Workspace,
     parse_base,
-    parse_kept,
-    parse_limits,
-    parse_resources,
 )
 from adapert.cli.printing import console, print_candidates, print_error, print_figures, progress
 from adapert.errors import format_count
@@ -57,6 +42,7 @@ def launch(
     study: Annotated[
         str, typer.Argument(metavar="STUDY", help="A recipe's name, or the path of your own (.py).")
     ],
+    *,
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     name: Annotated[
@@ -78,15 +64,14 @@ def launch(
     ] = False,
     max_epochs: MaxEpochs = None,
     min_epochs: MinEpochs = None,
-    time_budget: TimeBudget = None,
-    trial_hours: TrialHours = None,
-    target: Target = None,
-    cpus_per_trial: CpusPerTrial = 1,
-    gpus_per_trial: GpusPerTrial = None,
-    max_concurrent: MaxConcurrent = None,
-    max_failures: MaxFailures = 3,
-    device: Device = "auto",
-    address: Address = None,
+    ends: EarlyEnd,
+    resources: NewResources,
+    max_failures: Annotated[
+        int, typer.Option("--max-failures", min=0, help="Times a trial may lose its worker.")
+    ] = 3,
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray cluster: auto or HOST:6379; default: this machine.")
+    ] = None,
     ship_data: Annotated[
         bool, typer.Option("--ship-data", help="Send the data to nodes that cannot see their path.")
     ] = False,
@@ -116,18 +101,10 @@ def launch(
         seeds_per_config=seeds_per_trial,
         cohort_size=COHORT_SIZE if deterministic else None,
     )
-    limits = Limits(**parse_limits(time_budget, trial_hours, target))
-    resources = parse_resources(
-        cpus_per_trial,
-        gpus_per_trial,
-        max_concurrent,
-        device,
-        address=address or "",
-        ships_data=ship_data,
-        max_failures=max_failures,
-    )
+    limits = Limits(**ends.limits())
+    used = resources.build(address=address or "", ships_data=ship_data, max_failures=max_failures)
     if dry_run:
-        print_plan(built, estimate_seconds(built, resources), console)
+        print_plan(built, estimate_seconds(built, used), console)
         return
     check_new(built, workspace)
     _print_question(built)
@@ -137,7 +114,7 @@ def launch(
     result = launch_study(
         built,
         workspace=workspace,
-        resources=resources,
+        resources=used,
         limits=limits,
         stores=stores,
         console=progress(),
@@ -148,6 +125,7 @@ def launch(
 
 def train(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Written by 'pick' or by you.")],
+    *,
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     name: Annotated[
@@ -156,10 +134,7 @@ def train(
     changes: Changes = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Number of seeds to train it with.")] = 1,
     max_epochs: MaxEpochs = None,
-    cpus_per_trial: CpusPerTrial = 1,
-    gpus_per_trial: GpusPerTrial = None,
-    max_concurrent: MaxConcurrent = None,
-    device: Device = "auto",
+    resources: NewResources,
 ) -> None:
     """Train one config as a study of its own, for 'predict', 'rerun' and 'report'."""
     from dataclasses import replace
@@ -172,31 +147,31 @@ def train(
         n_seeds=seeds
     )
     built = replace(built, name=config.stem if name is None else name)
-    resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device)
+    used = resources.build()
     check_new(built, workspace)
     _print_question(built)
     _finish(
-        launch_study(built, workspace=workspace, resources=resources, console=progress(), recipe="single"),
+        launch_study(built, workspace=workspace, resources=used, console=progress(), recipe="single"),
         workspace,
     )
 
 
 def resume(
     study: StudyName,
+    *,
     workspace: Workspace = DEFAULT_WORKSPACE,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Continue although code or data have changed.")
     ] = False,
     data: MovedData = None,
-    time_budget: TimeBudget = None,
-    trial_hours: TrialHours = None,
-    target: Target = None,
-    cpus_per_trial: KeptCpusPerTrial = None,
-    gpus_per_trial: KeptGpusPerTrial = None,
-    max_concurrent: MaxConcurrent = None,
-    max_failures: KeptMaxFailures = None,
-    device: KeptDevice = None,
-    address: KeptAddress = None,
+    ends: EarlyEnd,
+    resources: KeptResources,
+    max_failures: Annotated[
+        int | None, typer.Option("--max-failures", min=0, help=f"Times a trial may lose its worker. {KEPT}")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option("--address", help=f"Ray cluster: auto or HOST:6379. {KEPT}")
+    ] = None,
 ) -> None:
     """Continue a study after Ctrl-C, a crash or a reboot, as if it had not been interrupted.
 
@@ -204,16 +179,9 @@ def resume(
     """
     from adapert.workspace.resume import resume as resume_study
 
-    resources = parse_kept(
-        device,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        max_concurrent=max_concurrent,
-        max_failures=max_failures,
-        address=address,
-    )
-    limits = parse_limits(time_budget, trial_hours, target)
-    _finish(resume_study(workspace, study, progress(), resources, limits, accept_changes, data), workspace)
+    used = resources.changes(max_failures=max_failures, address=address)
+    result = resume_study(workspace, study, progress(), used, ends.limits(), accept_changes, data)
+    _finish(result, workspace)
 
 
 def extend(
@@ -299,6 +267,7 @@ def sync(study: StudyName, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
 
 
 def reproduce(
+    *,
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     config: ConfigFile = None,
@@ -307,13 +276,8 @@ def reproduce(
     seeds: Seeds = None,
     max_epochs: MaxEpochs = None,
     min_epochs: MinEpochs = None,
-    cpus_per_trial: CpusPerTrial = 1,
-    gpus_per_trial: GpusPerTrial = None,
-    max_concurrent: MaxConcurrent = None,
-    device: Device = "auto",
-    top: Top = 3,
-    fresh_seeds: FreshSeeds = 3,
-    redraws: Redraws = 2,
+    resources: NewResources,
+    retraining: Retraining,
 ) -> None:
     """Run the whole job: search, pick, ablation and sensitivity of the pick, figures and report.
 
@@ -322,16 +286,15 @@ def reproduce(
     from adapert.api import draw_figures, write_report
     from adapert.api import pick as pick_config
     from adapert.config import write_config
-    from adapert.selection.reevaluate import ReevaluationPlan, UnfinishedError
+    from adapert.selection.reevaluate import UnfinishedError
     from adapert.study.plan.recipes import build_study
 
     base = parse_base(data, config, changes, max_epochs, workspace)
-    resources = parse_resources(cpus_per_trial, gpus_per_trial, max_concurrent, device)
+    used = resources.build()
     search = build_study("search", base).with_budget(n_trials=trials, min_epochs=min_epochs)
-    n_failed = _run_or_resume(search, workspace, resources)
-    plan = ReevaluationPlan(top=top, n_fresh_seeds=fresh_seeds, n_redraws=redraws)
+    n_failed = _run_or_resume(search, workspace, used)
     try:
-        picked = pick_config("search", workspace, plan=plan, console=progress())
+        picked = pick_config("search", workspace, plan=retraining.plan(), console=progress())
     except UnfinishedError as error:
         print_error(str(error))
         raise typer.Exit(exit_status(error.closing) or 1) from error
@@ -341,7 +304,7 @@ def reproduce(
     print_candidates(picked)
     for recipe in ("ablation", "sensitivity"):
         study = build_study(recipe, picked.config).with_budget(n_seeds=seeds)
-        n_failed += _run_or_resume(study, workspace, resources)
+        n_failed += _run_or_resume(study, workspace, used)
     studies = ["search", "ablation", "sensitivity"]
     drawn = draw_figures(studies, workspace)
     report = write_report(studies, workspace)
