@@ -135,8 +135,12 @@ def _classify(
     peak = usage.ru_maxrss * 1024
     if not outcome:
         outcome = outcome_of(status, errors, peak)
-    if outcome in GOOD and _is_half_written(folder, outcome):
-        outcome = "half-written"
+    if outcome in GOOD:
+        before = set((folder / "before").read_text().split("\n"))
+        more = [path for path in _list(folder / "in") if path not in before]
+        # Output of what was refused, or a file that was to be renamed.
+        if (outcome == "refused" and more) or any(Path(path).name.startswith(".") for path in more):
+            outcome = "half-written"
     said = f"{errors.strip()}\nsignal {os.WTERMSIG(status)}" if outcome == "crash" else errors.strip()
     return Case(number, kind, way, outcome, said)
 
@@ -153,14 +157,6 @@ def outcome_of(status: int, errors: str, peak: int) -> str:
     if "Traceback (most recent call last)" not in errors and (code == 0 or (code == 2 and is_sentence)):
         return "refused" if code else "accepted"
     return "memory" if "MemoryError" in errors or "bad_alloc" in errors else "traceback"
-
-
-def _is_half_written(folder: Path, outcome: str) -> bool:
-    """Whether there is output of what was refused, or a file that was to be renamed."""
-    before = set((folder / "before").read_text().split("\n"))
-    more = [path for path in _list(folder / "in") if path not in before]
-    hidden = [path for path in more if Path(path).name.startswith(".")]
-    return bool(hidden or (outcome == "refused" and more))
 
 
 def main(words: list[str]) -> None:
@@ -197,15 +193,17 @@ def make_sound(folder: Path) -> None:
     import torch
 
     torch.set_num_threads(1)  # a fork would wait indefinitely for torch's threads
-    here, streams = os.getcwd(), (os.dup(1), os.dup(2))
-    quiet = os.open(os.devnull, os.O_WRONLY)
+    here = os.getcwd()
     sys.stdout.flush()
-    os.dup2(quiet, 1)
-    os.dup2(quiet, 2)
+    streams = {number: os.dup(number) for number in (1, 2)}
+    with open(os.devnull, "wb") as quiet:
+        for number in streams:
+            os.dup2(quiet.fileno(), number)
     try:
         write_sound(folder)
     finally:
         sys.stdout.flush()
-        for number, stream in enumerate(streams, start=1):
+        for number, stream in streams.items():
             os.dup2(stream, number)
+            os.close(stream)
         os.chdir(here)

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from adapert.errors import InputError
 from adapert.prediction.bundle import read_bundle
 from adapert.prediction.predictions import predict_bundle
 from adapert.seeding import numpy_generator
-from benchmarks.fuzz import LIMIT_BYTES, outcome_of
+from benchmarks import fuzz
+from benchmarks.fuzz import LIMIT_BYTES, make_sound, outcome_of
 from benchmarks.fuzz_inputs import KINDS, SMALL, copy_inputs, damage, write_bundle_of
 
 ROOT = Path(__file__).parents[2]
@@ -90,6 +92,13 @@ EXITED = {"fine": 0, "two": 2 << 8, "one": 1 << 8, "killed": 11}
 )
 def test_an_end_is_counted_by_what_it_is(status, errors, peak, outcome):
     assert outcome_of(EXITED[status], errors, peak) == outcome
+
+
+def test_making_sound_inputs_leaves_no_descriptor_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(fuzz, "write_sound", lambda folder: None)
+    before = len(os.listdir("/proc/self/fd"))
+    make_sound(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.slow
