@@ -45,10 +45,9 @@ TIMED = ("seconds", "total_seconds", "wall_hours", "trial_hours", "system/")
 
 @dataclass(frozen=True)
 class Kill:
-    """One SIGKILL: of what, after how many more lines of the ledger, and where the study was then."""
+    """One SIGKILL: of what, and where the study was then."""
 
     target: str
-    n_more_lines: int
     n_lines: int
     n_ended: int
 
@@ -97,17 +96,13 @@ def count_lines(workspace: Path) -> int:
 
 def find_workers(driver: int) -> list[psutil.Process]:
     """Worker processes that run trials."""
+    workers = []
     with suppress(psutil.Error):
-        below = psutil.Process(driver).children(recursive=True)
-        return [process for process in below if "TrialTrainable" in " ".join(_command_of(process))]
-    return []
-
-
-def _command_of(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+        for process in psutil.Process(driver).children(recursive=True):
+            with suppress(psutil.Error):  # it has ended meanwhile
+                if "TrialTrainable" in " ".join(process.cmdline()):
+                    workers.append(process)
+    return workers
 
 
 def break_study(words: list[str], workspace: Path, n_kills: int, seed: int, log: Path) -> list[Kill]:
@@ -127,25 +122,21 @@ def break_study(words: list[str], workspace: Path, n_kills: int, seed: int, log:
             time.sleep(0.05)
         if process.poll() is not None:
             sys.exit(f"The study ended before kill {len(kills) + 1}: give it more trials or epochs.")
-        kills.append(_kill(process, target, more, workspace))
+        if target != "driver":
+            for worker in find_workers(process.pid)[:1]:
+                with suppress(psutil.Error):
+                    worker.kill()
+        if target != "worker":
+            process.kill()
+            process.wait()
+        n_lines = count_lines(workspace)
+        records = fold(read_events(_ledger(workspace))).records.values() if n_lines else []
+        kills.append(Kill(target, n_lines, sum(record.reason is not None for record in records)))
         if process.poll() is not None:
             begun = count_lines(workspace) > 0
             process = start(resume_words(workspace) if begun else words, log)
     finish(process, log)
     return kills
-
-
-def _kill(process: subprocess.Popen[bytes], target: str, more: int, workspace: Path) -> Kill:
-    if target != "driver":
-        for worker in find_workers(process.pid)[:1]:
-            with suppress(psutil.Error):
-                worker.kill()
-    if target != "worker":
-        process.kill()
-        process.wait()
-    n_lines = count_lines(workspace)
-    records = fold(read_events(_ledger(workspace))).records.values() if n_lines else []
-    return Kill(target, more, n_lines, sum(record.reason is not None for record in records))
 
 
 def _ledger(workspace: Path) -> Path:

@@ -3,10 +3,9 @@
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +62,3 @@ def build_parser(name: str, description: str | None) -> argparse.ArgumentParser:
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-
-
-Benchmark: TypeAlias = Callable[[Path], Iterator[Measurement]]
-"""Given a folder for data that later runs use again, yields its measurements as they come."""

@@ -21,14 +21,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import optuna
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.exceptions import ExperimentalWarning
@@ -117,21 +115,20 @@ def build_adapert_problem(table_name: str, max_epochs: int) -> Problem:
     table = truncate_curves(read_curves(table_name), max_epochs)
     surrogate = Surrogate(table)
     drawn = np.array([config_to_unit(config) for config in drawn_configs(1024, "median")])
+
+    def replay(config: Mapping[str, Any], seed: int) -> Curve:
+        (curve,) = surrogate.curves(np.array([config_to_unit(config)]))
+        noise = numpy_generator(seed, f"noise of {sorted(config.items())}")
+        return Curve(surrogate.with_noise(curve, noise), float(curve[-1]))
+
     return Problem(
         name=f"{table_name}_{max_epochs}",
         space=SPACE,
         max_epochs=max_epochs,
-        curve=partial(_replay, surrogate),
+        curve=replay,
         optimum=surrogate.optimum(),
         median=float(np.median(surrogate.final(drawn))),
     )
-
-
-def _replay(surrogate: Surrogate, config: Mapping[str, Any], seed: int) -> Curve:
-    point = np.array(config_to_unit(config))
-    noise = numpy_generator(seed, f"noise of {sorted(config.items())}")
-    (curve,) = surrogate.curves(point[None])
-    return Curve(surrogate.with_noise(curve, noise), float(curve[-1]))
 
 
 def branin(x: Array) -> float:
@@ -227,10 +224,7 @@ class OtherSuggestions(Suggestions):
 
     def suggest(self, number: int) -> dict[str, Any]:
         """Ask for a config, and leave the sampler as it is."""
-        space = {
-            name: choice for name, choice in self.plan.space.items() if isinstance(choice, BaseDistribution)
-        }
-        self._trials[number] = self._study.ask(space)
+        self._trials[number] = self._study.ask(dict(self.plan.space))  # type: ignore[arg-type]  # no conditions
         return dict(self._trials[number].params)
 
 
@@ -491,7 +485,12 @@ def plot_regret(summary: pd.DataFrame) -> Figure:
     for panel, problem in zip(panels, problems, strict=True):
         of_problem = summary[summary["problem"] == problem]
         for method, rows in of_problem.groupby("method", sort=False):
-            _plot_method(panel, str(method), rows)
+            sampler, _, stopping = str(method).partition("+")
+            look: dict[str, Any] = {"color": COLOURS[sampler], "linewidth": 1.6, "label": method}
+            panel.plot(rows["time"], rows["regret"], "-" if stopping else "--", **look)
+            panel.fill_between(
+                rows["time"], rows["low"], rows["high"], color=COLOURS[sampler], alpha=0.12, linewidth=0
+            )
         panel.set(title=problem, xscale="log", yscale="log", xlim=(1, N_FULL_TRIALS))
         panel.set_ylim(top=1.2)
         panel.set_xticks([1, 4, 16, 64], ["1", "4", "16", "64"])
@@ -505,13 +504,6 @@ def plot_regret(summary: pd.DataFrame) -> Figure:
     legend.axis("off")
     legend.legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
     return figure
-
-
-def _plot_method(panel: Axes, method: str, rows: pd.DataFrame) -> None:
-    sampler, _, stopping = method.partition("+")
-    colour = COLOURS[sampler]
-    panel.plot(rows["time"], rows["regret"], "-" if stopping else "--", color=colour, lw=1.6, label=method)
-    panel.fill_between(rows["time"], rows["low"], rows["high"], color=colour, alpha=0.12, lw=0)
 
 
 def run_all(problems: Sequence[Problem], methods: Mapping[str, Method], n_seeds: int) -> Regrets:
