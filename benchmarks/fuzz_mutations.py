@@ -258,35 +258,10 @@ JSON: tuple[Mutation, ...] = (change_json, change_json, change_json, nest_json, 
 
 YAML_VALUES = (
     *("null", "-1", "0", "1e400", "9" * 5000, ".nan", ".inf", "-.inf", "''", "[]", "{}", "yes", "0o17"),
-    *(
-        "2001-99-99",
-        "!!int ''",
-        "!!float ''",
-        "!!timestamp x",
-        "!!binary x",
-        "!!python/object/apply:os.getcwd []",
-    ),
-    *(
-        "1_000_000_000_000",
-        "1000000000",
-        "100000",
-        "1e30",
-        "&a [*a]",
-        "*nowhere",
-        "x: y: z",
-        "'\\x00'",
-        "@x",
-        "%",
-    ),
-    *(
-        "[" * 50_000,
-        "{a: " * 50_000,
-        "- " * 20_000,
-        "!!set {a, b}",
-        "? x",
-        "<<: 1",
-        "'" + "x" * 1_000_000 + "'",
-    ),
+    *("2001-99-99", "!!int ''", "!!float ''", "!!timestamp x", "!!binary x", "!!set {a, b}", "? x", "<<: 1"),
+    *("!!python/object/apply:os.getcwd []", "1_000_000_000_000", "1000000000", "100000", "1e30", "&a [*a]"),
+    *("*nowhere", "x: y: z", "'\\x00'", "@x", "%", "[" * 50_000, "{a: " * 50_000, "- " * 20_000),
+    "'" + "x" * 1_000_000 + "'",
 )
 
 
@@ -307,23 +282,19 @@ def foreign_yaml(file: Path, generator: np.random.Generator) -> None:
     merges = "a: &a {x: 1}\n" + "".join(
         f"{chr(98 + n)}: &{chr(98 + n)} {{<<: [{', '.join([f'*{chr(97 + n)}'] * 9)}]}}\n" for n in range(10)
     )
-    file.write_text(
-        _pick(
-            (
-                *(bomb, merges, "model: *x", "- a\n- b\n", "just text", "1: {a: 1}\n", "model:\n  1: 2\n"),
-                *("model:\n  tau: 1\n  tau: 2\n", "model: {tau: 1}\nmodel: {tau: 2}\n", "? [a, b]\n: 1\n"),
-                *(
-                    "model:\n\ttau: 1\n",
-                    "---\na: 1\n---\nb: 2\n",
-                    "model: 5\n",
-                    "null: {}\n",
-                    "model: {? {a: 1} : 2}",
-                ),
-                *("\n" * 1_000_000, "# x\n" * 300_000, "model:\n  " + "x" * 2_000_000 + ": 1\n"),
-            ),
-            generator,
-        )
+    foreign = (
+        *(bomb, merges, "model: *x", "- a\n- b\n", "just text", "1: {a: 1}\n", "model:\n  1: 2\n"),
+        *("model:\n  tau: 1\n  tau: 2\n", "model: {tau: 1}\nmodel: {tau: 2}\n", "? [a, b]\n: 1\n"),
+        *(
+            "model:\n\ttau: 1\n",
+            "---\na: 1\n---\nb: 2\n",
+            "model: 5\n",
+            "null: {}\n",
+            "model: {? {a: 1} : 2}",
+        ),
+        *("\n" * 1_000_000, "# x\n" * 300_000, "model:\n  " + "x" * 2_000_000 + ": 1\n"),
     )
+    file.write_text(_pick(foreign, generator))
 
 
 YAML: tuple[Mutation, ...] = (
