@@ -193,10 +193,8 @@ def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     Raises:
         InputError: No such study, or a damaged ledger.
     """
-    from adapert.results.find import open_study
-
     # A copy: the frame is cached, and callers may change theirs.
-    return open_study(check_folder("workspace", workspace), _name("study", study)).frame.copy()
+    return _open(study, workspace).frame.copy()
 
 
 @settings_put_back()
@@ -213,10 +211,9 @@ def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     Raises:
         InputError: No such study, or no finished trial.
     """
-    from adapert.results.find import open_study
     from adapert.results.load import load_per_perturbation
 
-    return load_per_perturbation(open_study(check_folder("workspace", workspace), _name("study", study)))
+    return load_per_perturbation(_open(study, workspace))
 
 
 @settings_put_back()
@@ -506,6 +503,12 @@ def _draw_studies(
     if claims is not None:
         paths += write_claims(claims, directory)
     return paths, claims
+
+
+def _open(study: str, workspace: AnyPath) -> "StudyResults":
+    from adapert.results.find import open_study
+
+    return open_study(check_folder("workspace", workspace), _name("study", study))
 
 
 def _name(what: str, given: object) -> str:

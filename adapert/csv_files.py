@@ -54,19 +54,13 @@ def _change_texts(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataF
 
 
 def _escape(value: Any) -> Any:
-    if not isinstance(value, str) or not _ESCAPABLE.match(value) or _is_number(value):
-        return value
-    return f"'{value}"
+    if isinstance(value, str) and _ESCAPABLE.match(value):
+        try:
+            float(value)  # a negative number as text is no formula
+        except ValueError:
+            return f"'{value}"
+    return value
 
 
 def _unescape(value: Any) -> Any:
     return value[1:] if isinstance(value, str) and _ESCAPED.match(value) else value
-
-
-def _is_number(text: str) -> bool:
-    # A negative number as text is no formula.
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -46,13 +46,11 @@ def sweep(folder: Path, before: str, after: str = "") -> None:
         for entry in list(os.scandir(folder)):
             inner = entry.name.removeprefix(before).removesuffix(after)
             found = MARK.fullmatch(inner)
-            if found and entry.name == before + inner + after and _is_gone(found):
+            if not found or entry.name != before + inner + after or found["host"] != _host():
+                continue
+            # The number of a process that is gone may be another's by now, which began later.
+            if _started(int(found["pid"])) != int(found["started"], 16):
                 _remove(Path(entry.path))
-
-
-def _is_gone(found: re.Match[str]) -> bool:
-    # The number of a process that is gone may be another's by now, which began later.
-    return found["host"] == _host() and _started(int(found["pid"])) != int(found["started"], 16)
 
 
 def _started(pid: int) -> int:
@@ -201,11 +199,21 @@ def check_new_directory(path: Path) -> None:
         raise InputError(
             f"The output directory must be new, but '{path}' exists. Name another, or remove it first."
         )
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path where nothing can be made, before the work for it begins.
+
+    Raises:
+        InputError: The nearest folder above it that exists cannot be written to.
+    """
     above = next(parent for parent in path.absolute().parents if parent.exists())
-    if not above.is_dir():
-        raise InputError(f"'{path}' must be writable, but: '{above}' is not a directory. Name another place.")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise InputError(f"'{path}' must be writable, but: '{above}' is not. Name another place.")
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(
+            f"'{path}' must be writable, but: '{above}' is not a directory that can be written to. "
+            "Name another place."
+        )
 
 
 def _check_name(path: Path) -> None:

@@ -125,20 +125,17 @@ class SimulatedWorkers:
         """
         n_made = 0
         while n_made < n_reports and not self._engine.should_close():
-            self._fill()
+            while len(self._reports) < self._n_workers and (record := self._engine.next_trial()):
+                self._engine.started(record.trial_id)
+                # From its newest checkpoint, which is at most as new as its last report.
+                self._queue(record, self._n_started, max(1, record.n_epochs))
+                self._n_started += 1
             if not self._reports or self._reports[0][0] > until:
                 break
             self.now, place, epoch, record = heapq.heappop(self._reports)
             if self._engine.reported(record.trial_id, self._report(record, epoch)):
                 self._queue(record, place, epoch + 1)
             n_made += 1
-
-    def _fill(self) -> None:
-        while len(self._reports) < self._n_workers and (record := self._engine.next_trial()):
-            self._engine.started(record.trial_id)
-            # From its newest checkpoint, which is at most as new as its last report.
-            self._queue(record, self._n_started, max(1, record.n_epochs))
-            self._n_started += 1
 
     def _queue(self, record: TrialRecord, place: int, epoch: int) -> None:
         heapq.heappush(self._reports, (self.now + self._epoch_time(record, epoch), place, epoch, record))

@@ -1,6 +1,5 @@
 """The command pick."""
 
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,7 @@ from adapert.cli.options import (
 )
 from adapert.cli.printing import console, print_candidates, print_error, progress
 from adapert.errors import InputError
+from adapert.files import check_writable
 
 
 def pick(
@@ -43,7 +43,9 @@ def pick(
     from adapert.config import write_config
     from adapert.selection.reevaluate import UnfinishedError
 
-    _check_file(out)
+    if out.is_dir():
+        raise InputError(f"'{out}' must be writable, but it is a directory. Name another file with --out.")
+    check_writable(out)
     try:
         picked = pick_config(
             study,
@@ -62,11 +64,3 @@ def pick(
     write_config(picked.config, out)
     following = ["adapert", "launch", "ablation", "--config", str(out), "--workspace", str(workspace)]
     console.print(f"Wrote {out}. Next: {shlex.join(following)}", soft_wrap=True)
-
-
-def _check_file(out: Path) -> None:
-    """Refuse a file that cannot be written before anything is trained for it."""
-    above = next(parent for parent in out.absolute().parents if parent.exists())
-    if out.is_dir() or not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        what = "it is a directory" if out.is_dir() else f"'{above}' is not a directory that can be written to"
-        raise InputError(f"'{out}' must be writable, but {what}. Name another file with --out.")

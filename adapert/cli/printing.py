@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,22 @@ class LogHandler(logging.Handler):
 def progress() -> Console:
     """Where commands show how far they are: nowhere with --quiet."""
     return console if LIBRARY.isEnabledFor(logging.INFO) else Console(quiet=True)
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], sides: str = "") -> None:
+    """Print a table without lines.
+
+    Args:
+        heads: Heads of the columns.
+        rows: Cells.
+        sides: An l or r for each column, where not all are set left.
+    """
+    table = Table(box=None, pad_edge=False)
+    for head, side in zip(heads, sides or "l" * len(heads), strict=True):
+        table.add_column(head, justify="right" if side == "r" else "left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:
@@ -90,27 +106,20 @@ def build_candidate_rows(picked: "Pick", n_shown: int = 4) -> dict[str, list[str
     if "low" in shown and shown["low"].notna().any():
         bounds = zip(shown["low"], shown["high"], strict=True)
         rows["95 % interval"] = ["" if low != low else f"{low:.3f}-{high:.3f}" for low, high in bounds]
-    rows |= {name: _shorten(shown[name]) for name in ("pearson_delta", "pds") if name != picked.metric}
+    others = [name for name in ("pearson_delta", "pds") if name != picked.metric]
+    rows |= {name: _shorten(shown[name]) for name in others}
     for name in ("is_on_front", "n_seeds"):
         if name in shown and (name != "n_seeds" or shown[name].max() > 1):
             rows[name] = _shorten(shown[name])
     if picked.reevaluated is not None:
         again = picked.reevaluated.set_index("rank").reindex(range(1, len(shown) + 1))
-        rows |= _again_rows(again, picked)
+        rows["on fresh seeds"] = _spread(again, "fresh")
+        rows["on redrawn splits"] = _spread(again, "redrawn")
+        rows["drop, fresh seeds"] = ["" if drop != drop else f"{drop:.3f}" for drop in again["drop"]]
+        rows["mean of splits"] = _shorten(again[picked.metric])
+        rows |= {f"{name} of splits": _shorten(again[name]) for name in others}
+        rows["picked"] = ["*" if rank == picked.rank else "" for rank in again.index]
     return rows | {str(name): _shorten(shown[name]) for name in shown if "." in str(name)}
-
-
-def _again_rows(again: "DataFrame", picked: "Pick") -> dict[str, list[str]]:
-    rows = {
-        "on fresh seeds": _spread(again, "fresh"),
-        "on redrawn splits": _spread(again, "redrawn"),
-        "drop, fresh seeds": ["" if drop != drop else f"{drop:.3f}" for drop in again["drop"]],
-        "mean of splits": _shorten(again[picked.metric]),
-    }
-    others = [name for name in ("pearson_delta", "pds") if name != picked.metric]
-    rows |= {f"{name} of splits": _shorten(again[name]) for name in others}
-    is_picked = again.index == picked.rank
-    return rows | {"picked": ["*" if mark else "" for mark in is_picked]}
 
 
 def _spread(frame: "DataFrame", name: str) -> list[str]:

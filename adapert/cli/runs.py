@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace
-from adapert.cli.printing import console, print_error
+from adapert.cli.printing import console, print_error, print_table
 from adapert.errors import InputError, format_count
 
 if TYPE_CHECKING:
-    from pandas import Series
-
     from adapert.prediction.predictions import Predictions
-    from adapert.prediction.rerun import RerunResult
 
 N_STRONGEST = 10
 """Genes shown of each perturbation, up and down."""
@@ -82,7 +79,11 @@ def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSP
     except RerunError as error:
         print_error(str(error))
         raise typer.Exit(exit_status(error.closing)) from error
-    _print_comparison(result)
+    rows = [
+        (str(row.metric), f"{row.tracked:.9g}", f"{row.again:.9g}", f"{row.difference:.3g}")
+        for row in result.metrics.itertuples(index=False)
+    ]
+    print_table(list(result.metrics.columns), rows, "lrrr")
     console.print(describe_result(result), soft_wrap=True)
     console.print(f"Tracked as run {result.rerun}.", soft_wrap=True)
     if not result.is_same:
@@ -98,20 +99,13 @@ def _print_predictions(predictions: "Predictions", is_shown: bool) -> None:
         console.print(f"Note: {sentence}", soft_wrap=True)
     for name, deltas in predictions.deltas.iterrows() if is_shown else ():
         console.print(f"\n{name}", style="bold")
-        _print_strongest(deltas.sort_values())
+        ascending = deltas.sort_values()
+        strongest = zip(ascending[::-1][:N_STRONGEST].items(), ascending[:N_STRONGEST].items(), strict=True)
+        rows = [
+            (str(up), f"{rise:+.3f}", str(down), f"{fall:+.3f}") for (up, rise), (down, fall) in strongest
+        ]
+        print_table(("up", "delta", "down", "delta"), rows, "lrlr")
         _print_context(predictions, str(name))
-
-
-def _print_strongest(ascending: "Series[float]") -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("up", "delta", "down", "delta"):
-        table.add_column(column, justify="right" if column == "delta" else "left")
-    up, down = ascending[::-1][:N_STRONGEST], ascending[:N_STRONGEST]
-    for (gene, value), (other, lower) in zip(up.items(), down.items(), strict=True):
-        table.add_row(str(gene), f"{value:+.3f}", str(other), f"{lower:+.3f}")
-    console.print(table)
 
 
 def _print_context(predictions: "Predictions", perturbation: str) -> None:
@@ -122,14 +116,3 @@ def _print_context(predictions: "Predictions", perturbation: str) -> None:
         named = f": {', '.join(others[:N_STRONGEST])}" if len(others) else ""
         more = ", ..." if len(others) > N_STRONGEST else ""
         console.print(f"{format_count(len(others), 'context gene')}{named}{more}", soft_wrap=True)
-
-
-def _print_comparison(result: "RerunResult") -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in result.metrics.columns:
-        table.add_column(column, justify="left" if column == "metric" else "right")
-    for row in result.metrics.itertuples(index=False):
-        table.add_row(str(row.metric), f"{row.tracked:.9g}", f"{row.again:.9g}", f"{row.difference:.3g}")
-    console.print(table)

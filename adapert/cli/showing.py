@@ -2,16 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, one_of
-from adapert.cli.printing import console, print_figures
+from adapert.cli.printing import console, print_figures, print_table
 from adapert.errors import InputError, name_some
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 
 def figures(
@@ -42,6 +39,7 @@ def figures(
 ) -> None:
     """Draw the figures and tables of studies, of a data set, or of an evaluation."""
     from adapert.api import draw_figures as draw_all
+    from analysis.claims import P_CAPTION, build_claims_table
     from analysis.figures.recipes import figure_stems
     from analysis.sources import TABLE_STEMS
 
@@ -60,29 +58,18 @@ def figures(
         only=wanted,
     )
     if drawn.claims is not None:
-        _print_claims(drawn.claims)
+        claims = drawn.claims
+        # The first metric's; the files have them all.
+        shown = build_claims_table(claims[claims["metric"] == claims["metric"].iloc[0]]).cells
+        console.print(f"The paper's claims about Figures 4 and 5, {shown['Metric'].iloc[0]}:")
+        cells = shown.drop(columns="Metric")
+        print_table(list(cells.columns), cells.itertuples(index=False))
+        console.print(P_CAPTION)
     if not drawn.paths:
         raise InputError(
             f"None of the sources has {name_some(wanted)}. Leave --only out to see what they have."
         )
     print_figures(drawn.paths)
-
-
-def _print_claims(claims: "DataFrame") -> None:
-    """Print the claims on the first metric; the files have them all."""
-    from rich.table import Table
-
-    from analysis.claims import P_CAPTION, build_claims_table
-
-    shown = build_claims_table(claims[claims["metric"] == claims["metric"].iloc[0]]).cells
-    console.print(f"The paper's claims about Figures 4 and 5, {shown['Metric'].iloc[0]}:")
-    table = Table(box=None, pad_edge=False)
-    for head in (columns := [name for name in shown if name != "Metric"]):
-        table.add_column(str(head))
-    for row in shown[columns].itertuples(index=False):
-        table.add_row(*row)
-    console.print(table)
-    console.print(P_CAPTION)
 
 
 def ui(

@@ -179,7 +179,12 @@ def _explain_no_gpu() -> Finding:
     if hidden is not None:
         return ok(f"none, since CUDA_VISIBLE_DEVICES is '{hidden}'; {rest}")
     is_for_cpu = torch.version.cuda is None and torch.version.hip is None
-    reason = "torch is built for the CPU only" if is_for_cpu else _cuda_error()
+    reason = "torch is built for the CPU only" if is_for_cpu else "torch finds none"
+    if not is_for_cpu:
+        try:
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
     if not has_nvidia_card():
         return ok(f"none ({reason}); {rest}")
     public_version = torch.__version__.split("+")[0]
@@ -189,16 +194,6 @@ def _explain_no_gpu() -> Finding:
         else "Install NVIDIA's driver, or start the container with: docker run --gpus all"
     )
     return warning(f"torch should use this machine's NVIDIA GPU, but cannot: {reason}; {rest}. {cure}")
-
-
-def _cuda_error() -> str:
-    import torch
-
-    try:
-        torch.cuda.init()  # type: ignore[no-untyped-call]
-    except (RuntimeError, AssertionError) as error:
-        return str(error).splitlines()[0].rstrip(".")
-    return "torch finds none"
 
 
 def has_nvidia_card(devices: Path = Path("/sys/bus/pci/devices")) -> bool:
@@ -219,10 +214,6 @@ def check_ray() -> Finding:
     started = time.monotonic()
     with started_ray():
         seconds = time.monotonic() - started
-        ray.get(ray.remote(_do_nothing).remote(), timeout=RAY_TASK_SECONDS)
+        ray.get(ray.remote(lambda: None).remote(), timeout=RAY_TASK_SECONDS)
         task_seconds = time.monotonic() - started - seconds
     return ok(f"started in {seconds:.1f} s, first task in {task_seconds:.1f} s")
-
-
-def _do_nothing() -> None:
-    return

@@ -9,7 +9,7 @@ import pandas as pd
 from adapert.evaluation.catalogue import find_metric
 from adapert.seeding import numpy_generator
 from adapert.statistics.estimates import drop_unknown, resample_mean, stream_name
-from adapert.statistics.pairs import Arms, align_pairs, iterate_arms
+from adapert.statistics.pairs import align_pairs, iterate_arms
 from adapert.statistics.significance import holm, signed_rank_p
 from adapert.statistics.two_level import N_RESAMPLES, FloatArray, find_interval, measure_spread
 
@@ -65,7 +65,17 @@ def summarize_paired(
     Raises:
         InputError: The frame has no row of the reference.
     """
-    rows = [_compare(arms, seed) for arms in iterate_arms(frame, reference, keys)]
+    rows: list[dict[str, object]] = []
+    for arms in iterate_arms(frame, reference, keys):
+        ours, theirs = align_pairs(arms.rows, arms.reference_rows)
+        gains = find_metric(arms.metric).gain * average_over_seeds(drop_unknown(ours - theirs))
+        counts = {"wins": gains > 0, "ties": gains == 0, "losses": gains < 0}
+        # Nothing is won or lost in a metric without a direction.
+        is_known = not np.isnan(find_metric(arms.metric).gain)
+        counted = {name: int(is_so.sum()) if is_known else pd.NA for name, is_so in counts.items()}
+        # Named after the comparison: no draw changes when another variant joins the table.
+        generator = numpy_generator(seed, stream_name(tuple(arms.identity.values())))
+        rows.append({**arms.identity, **compare_pairs(ours - theirs, generator), **counted})
     table = pd.DataFrame(rows, columns=[*keys, *PAIRED_COLUMNS])
     return correct_family(table).sort_values([*keys, "metric", "variant"], ignore_index=True)
 
@@ -112,20 +122,3 @@ def correct_family(table: pd.DataFrame) -> pd.DataFrame:
     """Fill ``p_holm`` from ``p``, the rows of a metric being one family."""
     corrected = table.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy(dtype=np.float64)))
     return table.assign(p_holm=corrected.astype(np.float64))
-
-
-def _compare(arms: Arms, seed: int) -> dict[str, object]:
-    ours, theirs = align_pairs(arms.rows, arms.reference_rows)
-    # Named after the comparison: no draw changes when another variant joins the table.
-    generator = numpy_generator(seed, stream_name(tuple(arms.identity.values())))
-    means = average_over_seeds(drop_unknown(ours - theirs))
-    counts = _count_wins(means, find_metric(arms.metric).gain)
-    return {**arms.identity, **compare_pairs(ours - theirs, generator), **counts}
-
-
-def _count_wins(differences: FloatArray, gain: float) -> dict[str, object]:
-    """Count; nothing is won or lost in a metric without a direction."""
-    if np.isnan(gain):
-        return {"wins": pd.NA, "ties": pd.NA, "losses": pd.NA}
-    gains = gain * differences
-    return {"wins": int((gains > 0).sum()), "ties": int((gains == 0).sum()), "losses": int((gains < 0).sum())}
