@@ -54,7 +54,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     readings = [read_study(workspace, name) for name in names]
     accesses = read_accesses(workspace)
     drawn = [draw_study(r.results, split) for r in readings]
-    searches = [reading for reading in readings if reading.design == "search"]
+    searches = [reading for reading in readings if reading.results.design == "search"]
     picks = {reading.name: read_pick(workspace, reading.results) for reading in searches}
     fingerprints = {reading.fingerprint for reading in readings}
     n_accesses = sum(one.data_fingerprint in fingerprints for one in accesses)
@@ -84,7 +84,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     return Report(
         title=f"Report on {join_words(names)}",
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        questions=tuple((r.name, r.question or "Its question was not recorded.") for r in readings),
+        questions=tuple((r.name, r.results.question or "Its question was not recorded.") for r in readings),
         findings=(*map(_finding, readings), f"The test split of these data was {opened}."),
         sections=tuple(section for section in sections if section.parts),
     )
@@ -110,5 +110,5 @@ def _finding(reading: StudyReading) -> str:
     if scored.empty:
         return f"{counted}; none with a final Pearson-delta."
     best = scored.nlargest(1, OBJECTIVE)
-    name = str(best["trial" if reading.design == "search" else "variant"].iloc[0])
+    name = str(best["trial" if reading.results.design == "search" else "variant"].iloc[0])
     return f"{counted}; best validation Pearson-delta {best[OBJECTIVE].iloc[0]:.4f} ({name})."

@@ -154,7 +154,7 @@ def _in_order(readings: Sequence[StudyReading], made: Mapping[str, Pick]) -> lis
         if reading.name in begun:
             return
         begun.add(reading.name)
-        needed = source.get(_base_of(reading.state).digest(), "") if reading.state else ""
+        needed = source.get(_base_of(reading.results.state).digest(), "") if reading.results.state else ""
         if needed in studies:
             place(studies[needed])
         ordered[reading.name] = reading
@@ -168,14 +168,14 @@ def _study_lines(
     reading: StudyReading, workspace: Path, files: Mapping[str, str]
 ) -> tuple[list[str], str | None]:
     """Write how a study was launched and extended, and the YAML of its base config where it needs a file."""
-    if reading.state is None:
+    if reading.results.state is None:
         return [f"# {reading.name}: its ledger is not in this workspace, so its recipe is not known"], None
-    if reading.design == "reevaluation":
+    if reading.results.design == "reevaluation":
         return [f"# {reading.name}: 'adapert pick' ran it"], None
-    recipe = reading.state.definition.recipe
+    recipe = reading.results.state.definition.recipe
     if recipe not in recipe_names() and not recipe.endswith(".py"):
         return [f"# {reading.name}: it was launched from Python, by no recipe"], None
-    state = reading.state
+    state = reading.results.state
     launched, base = _launch_line(reading, state, recipe, workspace, files)
     more = {"--trials": state.n_more_trials, "--seeds": state.n_more_seeds}
     extended = [_line(workspace, "extend", reading.name, name, str(n)) for name, n in more.items() if n]

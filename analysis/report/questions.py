@@ -36,7 +36,7 @@ def build_claims(studies: Sequence[StudyResults], split: str) -> list[Part]:
 
 def build_importance(reading: StudyReading) -> list[Part]:
     """Lay out which fields and pairs of fields matter; nothing for a study of another design."""
-    if reading.design != "importance":
+    if reading.results.design != "importance":
         return []
     try:
         summary = summarize_importance(load_importance(reading.results))

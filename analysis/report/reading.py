@@ -10,7 +10,6 @@ from adapert.records import TrialStatus
 from adapert.results.find import open_study
 from adapert.results.inputs import locate_data
 from adapert.results.study import StudyResults
-from adapert.study.engine.state import StudyState
 
 
 @dataclass(frozen=True)
@@ -31,24 +30,9 @@ class StudyReading:
         return self.results.name
 
     @property
-    def design(self) -> str:
-        """What it was made for."""
-        return self.results.design
-
-    @property
     def trials(self) -> pd.DataFrame:
         """From `StudyResults.frame`."""
         return self.results.frame
-
-    @property
-    def state(self) -> StudyState | None:
-        """Its ledger, folded; None where the workspace does not have it."""
-        return self.results.state
-
-    @property
-    def question(self) -> str:
-        """What the study was to answer; empty where none was given."""
-        return self.results.question
 
     @property
     def fingerprint(self) -> str:
@@ -97,7 +81,7 @@ def read_study(workspace: Path, name: str) -> StudyReading:
         InputError: No such study, or one whose launches had different designs.
     """
     reading = StudyReading(open_study(workspace, name), workspace)
-    reading.design  # noqa: B018  an ambiguous one is refused at once
+    reading.results.design  # noqa: B018  an ambiguous one is refused at once
     return reading
 
 

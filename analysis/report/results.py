@@ -52,7 +52,7 @@ def build_cost_table(readings: Sequence[StudyReading]) -> PageTable:
         [
             {
                 "study": reading.name,
-                "design": reading.design,
+                "design": reading.results.design,
                 "state": reading.results.status,
                 "trials": len(reading.trials),
                 **{str(end): reading.count(end) for end in ENDS},
@@ -123,7 +123,7 @@ def build_leaderboard(reading: StudyReading) -> list[Part]:
     if reading.trials.empty:
         return [Paragraph("It has no trial yet.")]
     frame = summarize_leaderboard(reading)
-    is_search = reading.design == "search"
+    is_search = reading.results.design == "search"
     frame = frame.drop(columns=["variant"] if is_search and frame["variant"].nunique() == 1 else [])
     seeds_note = ""
     if frame["n_seeds"].max() > 1:

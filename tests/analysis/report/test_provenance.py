@@ -66,7 +66,7 @@ def test_many_changes_become_a_file_of_the_same_config(tmp_path):
     lines, base = build_commands([given], tmp_path, [], [])
     assert "--config search_base.yaml" in lines.text
     flat = {f"{s}.{name}": v for s, fields in yaml.safe_load(base.text).items() for name, v in fields.items()}
-    assert build_config(flat) == build_config(given.state.definition.study["base"])
+    assert build_config(flat) == build_config(given.results.state.definition.study["base"])
 
 
 def test_without_a_ledger_the_recipe_is_not_guessed(tmp_path):
@@ -153,9 +153,11 @@ def test_an_evaluation_on_validation_is_listed_as_one(tmp_path):
 
 def test_what_no_recipe_launched_is_said_and_no_command(tmp_path):
     given = reading()
-    results = KnownResults("search_reevaluation", state=given.state, design="reevaluation")
+    results = KnownResults("search_reevaluation", state=given.results.state, design="reevaluation")
     again = StudyReading(results, tmp_path)
-    given.results.state = replace(given.state, first=given.state.definition.model_copy(update={"recipe": ""}))
+    given.results.state = replace(
+        given.results.state, first=given.results.state.definition.model_copy(update={"recipe": ""})
+    )
     assert commands(given, tmp_path)[0].startswith("# search: it was launched from Python")
     assert commands(again, tmp_path)[0] == "# search_reevaluation: 'adapert pick' ran it"
 

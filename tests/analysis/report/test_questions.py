@@ -6,7 +6,7 @@ from fixtures.store import Store
 from analysis.claims import build_claims_table
 from analysis.report import questions
 from analysis.report.questions import build_claims, build_importance
-from analysis.report.reading import StudyReading, read_study
+from analysis.report.reading import read_study
 from analysis.sources import summarize_study_claims
 
 
@@ -37,7 +37,7 @@ def test_importance_is_a_row_for_each_part_of_the_variance(store: Store, monkeyp
     )
     monkeypatch.setattr(questions, "load_importance", lambda study: trials)
     reading = read_study(store.directory, "search_wide")
-    monkeypatch.setattr(StudyReading, "design", "importance")
+    monkeypatch.setattr(type(reading.results), "design", "importance")
     (table,) = build_importance(reading)
     assert table.rows[0][0].text == "model.tau"
     assert float(table.rows[0][3].text) > 0.9
