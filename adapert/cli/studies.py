@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -86,7 +86,6 @@ def launch(
     """Run a study: trials on Ray Tune, runs in MLflow. After Ctrl-C, continue with 'adapert resume'."""
     from dataclasses import replace
 
-    from adapert.api import launch as launch_study
     from adapert.study.engine.limits import Limits
     from adapert.study.plan.recipes import build_study
     from adapert.workspace.launch import Stores, check_new, estimate_seconds, print_plan
@@ -107,20 +106,10 @@ def launch(
         print_plan(built, estimate_seconds(built, used), console)
         return
     check_new(built, workspace)
-    _print_question(built)
-    stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
     # Absolute: 'adapert resume' compares it from any directory.
     recipe = str(Path(study).resolve()) if study.endswith(".py") else study
-    result = launch_study(
-        built,
-        workspace=workspace,
-        resources=used,
-        limits=limits,
-        stores=stores,
-        console=progress(),
-        recipe=recipe,
-    )
-    _finish(result, workspace)
+    stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
+    _finish(_run(built, workspace, used, recipe, limits=limits, stores=stores), workspace)
 
 
 def train(
@@ -139,21 +128,15 @@ def train(
     """Train one config as a study of its own, for 'predict', 'rerun' and 'report'."""
     from dataclasses import replace
 
-    from adapert.api import launch as launch_study
     from adapert.study.plan.recipes import build_study
     from adapert.workspace.launch import check_new
 
-    built = build_study("single", parse_base(data, config, changes, max_epochs, workspace)).with_budget(
-        n_seeds=seeds
-    )
+    base = parse_base(data, config, changes, max_epochs, workspace)
+    built = build_study("single", base).with_budget(n_seeds=seeds)
     built = replace(built, name=config.stem if name is None else name)
     used = resources.build()
     check_new(built, workspace)
-    _print_question(built)
-    _finish(
-        launch_study(built, workspace=workspace, resources=used, console=progress(), recipe="single"),
-        workspace,
-    )
+    _finish(_run(built, workspace, used, "single"), workspace)
 
 
 def resume(
@@ -318,13 +301,9 @@ def reproduce(
 
 def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> int:
     """Run or continue one study of the whole job; return its number of failed trials."""
-    from adapert.api import launch as launch_study
     from adapert.records import TrialStatus
 
-    _print_question(study)
-    result = launch_study(
-        study, workspace=workspace, resources=resources, console=progress(), recipe=study.name
-    )
+    result = _run(study, workspace, resources, study.name)
     _print_result(result, workspace)
     status = exit_status(result.closing)
     # Interrupted, Ray was lost, or the disk is full: the next study needs every trial.
@@ -333,8 +312,17 @@ def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> i
     return result.count(TrialStatus.FAILED)
 
 
-def _print_question(study: "Study") -> None:
-    progress().print(f"{study.name}: {study.question}", style="bold", soft_wrap=True)
+def _run(
+    study: "Study", workspace: Path, resources: "Resources", recipe: str, **options: Any
+) -> "StudyResult":
+    """Print a study's question and run it; options as in `adapert.api.launch`."""
+    from adapert.api import launch as launch_study
+
+    shown = progress()
+    shown.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True)
+    return launch_study(
+        study, workspace=workspace, resources=resources, console=shown, recipe=recipe, **options
+    )
 
 
 def _finish(result: "StudyResult", workspace: Path) -> None:
