@@ -116,7 +116,6 @@ def summarize_claims(
     ablation: pd.DataFrame | None = None,
     sensitivity: pd.DataFrame | None = None,
     metrics: Sequence[str] = CLAIM_METRICS,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Compare the paper's claims with what a user's runs say.
 
@@ -124,7 +123,6 @@ def summarize_claims(
         ablation: The long table of an ablation's one split, with lambda_non, or None.
         sensitivity: The long table of a sensitivity study's one split, with lambda_non, or None.
         metrics: Metrics to look at; 1 must be their best value.
-        seed: Seed of the bootstraps.
 
     Returns:
         `CLAIM_COLUMNS`, a row a claim, group of effect sizes and metric. ``estimate``, ``low`` and ``high``
@@ -141,17 +139,17 @@ def summarize_claims(
         is_full_without = (chosen.loc[chosen["variant"] == REFERENCE, "lambda_non"] == 0).all()
         # Without the loss the full model has nothing to be compared with: that variant is the same model.
         judged = [claim for claim in ABLATION_CLAIMS if claim.variant != "no_non_deg" or not is_full_without]
-        rows += _judge(chosen, compare_variants(chosen, seed), judged)
+        rows += _judge(chosen, compare_variants(chosen), judged)
     if sensitivity is not None:
         chosen = _select(sensitivity, metrics)
         if (chosen["lambda_non"] == 0).any():
-            rows += _judge(chosen, compare_weights(chosen, seed), SENSITIVITY_CLAIMS)
+            rows += _judge(chosen, compare_weights(chosen), SENSITIVITY_CLAIMS)
         rows += [
             _identity(chosen, best.claim, best.group, metric)
             | {"quantity": BEST, "estimate": best.estimate, "low": best.low, "high": best.high}
             | {"verdict": best.verdict}
             for metric in metrics
-            for best in locate_best(chosen[chosen["metric"] == metric], seed, f"claims/{metric}")
+            for best in locate_best(chosen[chosen["metric"] == metric], f"claims/{metric}")
         ]
     table = pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
     return order_rows(table, {"metric": metrics})

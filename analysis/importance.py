@@ -1,14 +1,11 @@
 """Which config fields matter, alone and in pairs, with intervals, from a study that was made for it."""
 
-import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from adapert.errors import InputError, format_count
-from adapert.process import log_levels
 from adapert.records import OBJECTIVE, TrialStatus
 from adapert.results.load import NothingToShowError
 from adapert.results.study import StudyResults
@@ -16,9 +13,6 @@ from adapert.seeding import numpy_generator
 from adapert.statistics.two_level import FloatArray
 from adapert.statistics.variance_shares import build_parts, sample_variances
 from analysis.fields import varied_fields
-
-if TYPE_CHECKING:
-    import optuna
 
 MAIN, PAIR, REST = "main", "interaction", "rest"
 """Kinds of rows: a field alone, two fields beyond the sum of their effects, and what is left."""
@@ -85,9 +79,9 @@ def check_design(design: str, study: str) -> None:
 
 
 def summarize_importance(
-    trials: pd.DataFrame, fields: Sequence[str] | None = None, metric: str = OBJECTIVE, seed: int = 0
+    trials: pd.DataFrame, fields: Sequence[str] | None = None, seed: int = 0
 ) -> pd.DataFrame:
-    """Estimate which share of a metric's variance over the space each field and each pair of fields causes.
+    """Estimate which share of the objective's variance over the space each field and each pair causes.
 
     The denominator is the variance over all configs of the space, the noise of training included: shares of
     all rows sum to 1, and the last row (`REST`) is noise and what more than two fields do together. The
@@ -99,7 +93,6 @@ def summarize_importance(
         trials: From `load_importance`; those that did not finish, or have no finite value, are left out, and
             the seeds of a config are averaged.
         fields: Dotted, to be taken apart; None takes those in which trials differ.
-        metric: A column of `trials`.
         seed: Seed of the posterior draws.
 
     Returns:
@@ -110,20 +103,20 @@ def summarize_importance(
     Raises:
         NothingToShowError: Fewer than 32 configs have a value, or all have the same.
     """
-    is_finite = np.isfinite(trials[metric].astype(float))
+    is_finite = np.isfinite(trials[OBJECTIVE].astype(float))
     known = trials[is_finite & (trials["status"] == TrialStatus.FINISHED)]
     names = list(fields) if fields is not None else varied_fields(known)
-    configs = known.groupby(names, sort=False)[metric].mean().reset_index()
-    if len(configs) < LEAST_CONFIGS or configs[metric].nunique() < 2:
+    configs = known.groupby(names, sort=False)[OBJECTIVE].mean().reset_index()
+    if len(configs) < LEAST_CONFIGS or configs[OBJECTIVE].nunique() < 2:
         raise NothingToShowError(
-            f"Importance needs at least {LEAST_CONFIGS} finished configs of different {metric}, but study "
+            f"Importance needs at least {LEAST_CONFIGS} finished configs of different {OBJECTIVE}, but study "
             f"'{trials['study'].iloc[0]}' has {format_count(len(configs), 'config')} of "
-            f"{format_count(configs[metric].nunique(), 'value')}. Resume it, or extend it with --trials."
+            f"{format_count(configs[OBJECTIVE].nunique(), 'value')}. Resume it, or extend it with --trials."
         )
     positions = np.column_stack([field_positions(configs[name]) for name in names])
     parts = build_parts(positions, [pd.api.types.is_numeric_dtype(configs[name]) for name in names])
-    generator = numpy_generator(seed, f"importance/{metric}")
-    response = configs[metric].to_numpy(dtype=np.float64)
+    generator = numpy_generator(seed, f"importance/{OBJECTIVE}")
+    response = configs[OBJECTIVE].to_numpy(dtype=np.float64)
     variances, rest = sample_variances(parts, response, generator)
     shares = np.column_stack([variances, rest])
     shares /= shares.sum(axis=1, keepdims=True)
@@ -150,39 +143,6 @@ def summarize_importance(
     by_kind = pd.Categorical(summary["kind"], [MAIN, PAIR, REST], ordered=True)
     ordered = summary.assign(place=by_kind).sort_values(["place", "importance"], ascending=[True, False])
     return ordered[COLUMNS].reset_index(drop=True)
-
-
-def build_optuna_study(configs: pd.DataFrame, fields: Sequence[str], metric: str) -> "optuna.Study":
-    """Put configs into a study of Optuna's in memory: ranges by their rank from 0 to 1, choices as they are.
-
-    Args:
-        configs: One row each.
-        fields: Dotted.
-        metric: Larger is better.
-    """
-    import optuna
-    from optuna.trial import create_trial
-
-    with log_levels({"optuna": logging.ERROR}):  # else it would say that it made a study
-        study = optuna.create_study(direction="maximize")
-    distributions: dict[str, optuna.distributions.BaseDistribution] = {}
-    columns: dict[str, Sequence[Any]] = {}
-    for field in fields:
-        if _is_choice(configs[field]):
-            columns[field] = configs[field].tolist()
-            distributions[field] = optuna.distributions.CategoricalDistribution(sorted(set(columns[field])))
-        else:
-            columns[field] = field_positions(configs[field]).tolist()
-            distributions[field] = optuna.distributions.FloatDistribution(0, 1)
-    study.add_trials(
-        create_trial(
-            value=value,
-            params={field: columns[field][index] for field in fields},
-            distributions=distributions,
-        )
-        for index, value in enumerate(configs[metric])
-    )
-    return study
 
 
 def field_positions(values: pd.Series) -> FloatArray:

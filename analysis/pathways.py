@@ -135,7 +135,6 @@ def compare_pathways(
     gene_sets: GeneSets,
     perturbation: str,
     variants: Sequence[str],
-    seed: int = 0,
     n_permutations: int = N_PERMUTATIONS,
 ) -> pd.DataFrame:
     """Enrich one perturbation's observed and predicted deltas.
@@ -151,7 +150,7 @@ def compare_pathways(
     predicted = {variant: predictions.prediction_of(variant)[row] for variant in variants}
 
     def enrich_side(delta: FloatArray) -> pd.DataFrame:
-        return enrich(delta, predictions.gene_names, gene_sets, seed, n_permutations)
+        return enrich(delta, predictions.gene_names, gene_sets, n_permutations=n_permutations)
 
     observed = enrich_side(predictions.observed_delta[row]).rename(
         columns={"nes": "observed_nes", "fdr": "observed_fdr"}
@@ -204,7 +203,6 @@ def summarize_pathway_agreement(
     predictions: Predictions,
     gene_sets: GeneSets,
     variants: Sequence[str],
-    seed: int = 0,
     n_permutations: int = 100,  # fewer than for one perturbation: only NES matters much here
 ) -> pd.DataFrame:
     """Correlate pathways of every perturbation: how Figure 9 would look for each.
@@ -217,7 +215,7 @@ def summarize_pathway_agreement(
     """
     rows = []
     for name, effect_size in zip(predictions.perturbations, predictions.effect_size, strict=True):
-        compared = compare_pathways(predictions, gene_sets, str(name), variants, seed, n_permutations)
+        compared = compare_pathways(predictions, gene_sets, str(name), variants, n_permutations)
         for variant, pathways in compared.groupby("variant", sort=False):
             identity = {"variant": variant, "perturbation": str(name), "effect_size": str(effect_size)}
             rows.append(identity | correlate_pathways(pathways))

@@ -20,7 +20,7 @@ from scipy.stats.qmc import Sobol
 
 from adapert.records import OBJECTIVE, TrialStatus
 from adapert.seeding import numpy_generator
-from analysis.importance import REST, build_optuna_study, summarize_importance
+from analysis.importance import REST, field_positions, summarize_importance
 from benchmarks.measurement import build_parser
 
 FloatArray = NDArray[np.float64]
@@ -34,6 +34,7 @@ FIELDS = (
     "graph.top_k",
 )
 CHOICES = (5, 10, 20, 50)
+N_FANOVA_RESAMPLES = 20
 LEAST_COVERAGE = 0.9
 """Least coverage of a function's fields and pairs that have an effect; of all where none has."""
 
@@ -68,9 +69,9 @@ def ishigami() -> KnownFunction:
     return KnownFunction(evaluate, variances, sum(variances.values()))
 
 
-def sobol_g(constants: Sequence[float] = (0.5, 1.0, 2.0, 4.5, 9.0)) -> KnownFunction:
+def sobol_g() -> KnownFunction:
     """Build Sobol's g, prod_j (|4 u_j - 2| + a_j) / (1 + a_j): kinks, and all fields act together."""
-    a = np.array(constants)
+    a = np.array([0.5, 1.0, 2.0, 4.5, 9.0])
 
     def evaluate(settings: FloatArray) -> FloatArray:
         return np.asarray(((np.abs(4 * settings[:, : len(a)] - 2) + a) / (1 + a)).prod(axis=1))
@@ -186,22 +187,37 @@ def measure_coverage(
     return pd.concat(rows, ignore_index=True).assign(is_real=lambda frame: frame["truth"] > 0.004)
 
 
-def measure_fanova(
-    function: KnownFunction, noise_share: float, n_replicates: int, n_resamples: int = 20
-) -> Iterator[bool]:
+def measure_fanova(function: KnownFunction, noise_share: float, n_replicates: int) -> Iterator[bool]:
     """Say of each field that matters whether fANOVA's interval (bootstrap over trials) covers its share."""
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
     from optuna.importance import FanovaImportanceEvaluator
+    from optuna.trial import create_trial
 
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    distributions: dict[str, BaseDistribution] = dict.fromkeys(FIELDS, FloatDistribution(0, 1))
+    distributions["graph.top_k"] = CategoricalDistribution(CHOICES)
     evaluator = FanovaImportanceEvaluator(n_trees=32, seed=0)
     total = function.variance + noise_variance(function, noise_share)
     for replicate in range(n_replicates):
         trials = draw_trials(function, noise_share, replicate)
         generator = numpy_generator(replicate, "fANOVA resamples")
         draws = []
-        for drawn in generator.integers(len(trials), size=(n_resamples, len(trials))):
-            found = evaluator.evaluate(
-                build_optuna_study(trials.iloc[drawn].reset_index(), FIELDS, OBJECTIVE)
+        for drawn in generator.integers(len(trials), size=(N_FANOVA_RESAMPLES, len(trials))):
+            resample = trials.iloc[drawn]
+            # Ranges by their rank from 0 to 1, as `summarize_importance` takes them.
+            settings = pd.DataFrame({field: field_positions(resample[field]) for field in FIELDS})
+            settings["graph.top_k"] = resample["graph.top_k"].to_numpy()
+            study = optuna.create_study(direction="maximize")
+            study.add_trials(
+                create_trial(
+                    value=value, params=dict(zip(FIELDS, row, strict=True)), distributions=distributions
+                )
+                for value, row in zip(
+                    resample[OBJECTIVE], settings.itertuples(index=False, name=None), strict=True
+                )
             )
+            found = evaluator.evaluate(study)
             draws.append([found[field] for field in FIELDS])
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         for key, variance in function.variances.items():

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from scipy.stats import qmc, spearmanr
 from sklearn.ensemble import ExtraTreesRegressor
 
@@ -83,10 +83,10 @@ def read_curves(name: str) -> pd.DataFrame:
     return pd.read_csv(table_file(name))
 
 
-def unit_to_config(point: Array, space: Mapping[str, BaseDistribution] = SPACE) -> dict[str, Any]:
+def unit_to_config(point: Array) -> dict[str, Any]:
     """Map a point of the unit cube to a config, logarithmic fields evenly by their logarithm."""
     config: dict[str, Any] = {}
-    for (name, distribution), share in zip(space.items(), point, strict=True):
+    for (name, distribution), share in zip(SPACE.items(), point, strict=True):
         if isinstance(distribution, CategoricalDistribution):
             n_choices = len(distribution.choices)
             config[name] = distribution.choices[min(int(share * n_choices), n_choices - 1)]
@@ -99,10 +99,10 @@ def unit_to_config(point: Array, space: Mapping[str, BaseDistribution] = SPACE) 
     return config
 
 
-def config_to_unit(config: Mapping[str, Any], space: Mapping[str, BaseDistribution] = SPACE) -> list[float]:
+def config_to_unit(config: Mapping[str, Any]) -> list[float]:
     """Map a config into the unit cube; a choice takes the middle of its share."""
     point = []
-    for name, distribution in space.items():
+    for name, distribution in SPACE.items():
         if isinstance(distribution, CategoricalDistribution):
             index = distribution.choices.index(config[name])
             point.append((index + 0.5) / len(distribution.choices))

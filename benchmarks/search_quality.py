@@ -527,10 +527,10 @@ VARIATIONS: Mapping[str, Sequence[int | float]] = {
 """Fields of `adapert.study.plan.study.Search`, and `Method.min_share`, to the values that are tried."""
 
 
-def varied_methods(name: str = "tpe+asha") -> dict[str, Method]:
-    """Change one default of a method at a time; all are compared with random search."""
+def varied_methods() -> dict[str, Method]:
+    """Change one default of tpe+asha at a time; all are compared with random search."""
     varied = {
-        f"{field}={value}": build_method(name, **{field: value})
+        f"{field}={value}": build_method("tpe+asha", **{field: value})
         for field, values in VARIATIONS.items()
         for value in values
     }

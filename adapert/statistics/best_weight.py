@@ -39,7 +39,7 @@ class BestWeight(NamedTuple):
     verdict: str
 
 
-def locate_best(frame: pd.DataFrame, seed: int, stream: str) -> Iterator[BestWeight]:
+def locate_best(frame: pd.DataFrame, stream: str) -> Iterator[BestWeight]:
     """Decide whether the best weight is near .01 for small and medium effects, and smaller for large ones.
 
     Near is supported where the whole interval lies within `NEAR`, and not where none of it does. Smaller is
@@ -48,11 +48,10 @@ def locate_best(frame: pd.DataFrame, seed: int, stream: str) -> Iterator[BestWei
 
     Args:
         frame: The long table of one metric of which larger is better, with lambda_non.
-        seed: Seed of the resamples.
-        stream: Name of their random stream.
+        stream: Name of the resamples' random stream.
     """
     resampled = {
-        group: resample_best(frame[frame["effect_size"] == group], numpy_generator(seed, f"{stream}/{group}"))
+        group: resample_best(frame[frame["effect_size"] == group], numpy_generator(0, f"{stream}/{group}"))
         for group in (*_WEAK_EFFECTS, _STRONG_EFFECTS)
     }
     weights = {group: values for group, values in resampled.items() if len(values)}

@@ -48,26 +48,25 @@ MODELS = Question(
 )
 
 
-def compare_variants(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+def compare_variants(frame: pd.DataFrame) -> pd.DataFrame:
     """Answer `VARIANTS`: each variant of an ablation minus the full model.
 
     Args:
         frame: The long table of one study and one split; metrics that are not wanted may be missing.
-        seed: Seed of the bootstrap.
 
     Returns:
         effect_size and `PAIRED_COLUMNS`, as `summarize_paired`; without rows where nothing can be compared.
     """
-    return _compare_with(frame, REFERENCE, seed)
+    return _compare_with(frame, REFERENCE)
 
 
-def compare_weights(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+def compare_weights(frame: pd.DataFrame) -> pd.DataFrame:
     """Answer `WEIGHTS`: each weight of a sensitivity study minus the smallest one, which should be 0.
 
     Like `compare_variants`, for a frame with lambda_non; variants are called by `name_weight`.
     """
     named = frame.assign(variant=frame["lambda_non"].map(name_weight))
-    return _compare_with(named, name_weight(frame["lambda_non"].min()), seed)
+    return _compare_with(named, name_weight(frame["lambda_non"].min()))
 
 
 def name_weight(lambda_non: float) -> str:
@@ -75,12 +74,11 @@ def name_weight(lambda_non: float) -> str:
     return f"lambda_non={lambda_non:g}"
 
 
-def compare_models(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+def compare_models(frame: pd.DataFrame) -> pd.DataFrame:
     """Answer `MODELS`: each model that seeds change, and each ensemble, minus every reference model.
 
     Args:
         frame: The long table of one evaluation.
-        seed: Seed of the bootstrap.
 
     Returns:
         variant, reference, effect_size and the other `PAIRED_COLUMNS`, a family a variant and metric; without
@@ -88,7 +86,7 @@ def compare_models(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """
     variants = list(dict.fromkeys(frame["variant"]))
     tables = [
-        _subtract(frame, name, references, seed)
+        _subtract(frame, name, references)
         for name in variants
         if name not in WITHOUT_CHANCE | CEILINGS and (references := _references_of(frame, name))
     ]
@@ -96,27 +94,26 @@ def compare_models(frame: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
-def compare_two_models(frame: pd.DataFrame, model: str, baseline: str, seed: int = 0) -> pd.DataFrame:
+def compare_two_models(frame: pd.DataFrame, model: str, baseline: str) -> pd.DataFrame:
     """Take a model minus another from the model's family of `MODELS`.
 
     Args:
         frame: As in `compare_models`, with both.
         model: Variant.
         baseline: Variant. One that is no reference model is in no family: the two are one of their own.
-        seed: Seed of the bootstrap.
 
     Returns:
         The rows of the two, as `compare_models`.
     """
     references = _references_of(frame, model)
     rivals = references if baseline in references else [baseline]
-    table = _subtract(frame, model, rivals, seed)
+    table = _subtract(frame, model, rivals)
     return table[table["reference"] == baseline].reset_index(drop=True)
 
 
-def _compare_with(frame: pd.DataFrame, reference: str, seed: int) -> pd.DataFrame:
+def _compare_with(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
     if (frame["variant"] == reference).any() and frame["variant"].nunique() > 1:
-        return summarize_paired(frame, reference, seed=seed)
+        return summarize_paired(frame, reference)
     columns = ["effect_size", *PAIRED_COLUMNS]
     return pd.DataFrame(columns=columns).astype(dict.fromkeys(PAIRED_COLUMNS[2:], np.float64))
 
@@ -125,10 +122,10 @@ def _references_of(frame: pd.DataFrame, model: str) -> list[str]:
     return [name for name in dict.fromkeys(frame["variant"]) if name in WITHOUT_CHANCE and name != model]
 
 
-def _subtract(frame: pd.DataFrame, variant: str, references: list[str], seed: int) -> pd.DataFrame:
+def _subtract(frame: pd.DataFrame, variant: str, references: list[str]) -> pd.DataFrame:
     """Negate "each reference minus the variant", so that one variant's differences share a family."""
     compared = frame[frame["variant"].isin([variant, *references])]
-    turned = summarize_paired(compared, variant, seed=seed).rename(
+    turned = summarize_paired(compared, variant).rename(
         columns={"variant": "reference", "low": "high", "high": "low", "wins": "losses", "losses": "wins"}
     )
     # The names of the two ends and of wins and losses are exchanged above.

@@ -27,16 +27,13 @@ _UNMEASURED = "0.85"
 _INK = "0.2"
 
 
-def summarize_context(
-    contexts: pd.DataFrame, deltas: pd.DataFrame, perturbation: str, n_genes: int = MOST_GENES
-) -> pd.DataFrame:
-    """Choose the genes of a picture: the perturbed ones, and the most relevant of those selected.
+def summarize_context(contexts: pd.DataFrame, deltas: pd.DataFrame, perturbation: str) -> pd.DataFrame:
+    """Choose the genes of a picture: the perturbed ones, and the `MOST_GENES` most relevant selected ones.
 
     Args:
         contexts: perturbation, gene, is_perturbed, is_selected, alpha, weight (`adapert.prediction`).
         deltas: Predicted, a row a perturbation and a column a gene.
         perturbation: The one to show.
-        n_genes: Context genes at most.
 
     Returns:
         perturbation, gene, is_perturbed, relevance (alpha, or the weight where the model has no alpha),
@@ -47,7 +44,7 @@ def summarize_context(
     relevance = rows["alpha"].astype(float).fillna(rows["weight"].astype(float))
     rows = rows.assign(relevance=relevance).sort_values("relevance", ascending=False, kind="stable")
     is_perturbed = rows["is_perturbed"].astype(bool)
-    shown = pd.concat([rows[is_perturbed], rows[~is_perturbed].head(n_genes)], ignore_index=True)
+    shown = pd.concat([rows[is_perturbed], rows[~is_perturbed].head(MOST_GENES)], ignore_index=True)
     shown["predicted_delta"] = deltas.loc[perturbation].reindex(shown["gene"]).to_numpy(dtype=float)
     shown["n_selected"] = int((~is_perturbed).sum())
     return shown[["perturbation", "gene", "is_perturbed", "relevance", "predicted_delta", "n_selected"]]

@@ -26,15 +26,13 @@ _N_LEVELS = 9
 _IDENTITY = ["study", "number", "status", "objective", "is_best"]
 
 
-def summarize_contours(trials: pd.DataFrame, n_fields: int = N_FIELDS) -> pd.DataFrame:
+def summarize_contours(trials: pd.DataFrame) -> pd.DataFrame:
     """Smooth the objective over pairs of fields.
 
     The surface is the mean of the finished trials' objectives, weighted by a Gaussian kernel of their
     distance on the axes of `build_scale` (its standard deviation is .12 of an axis), on a grid of 41 x 41.
 
-    Args:
-        trials: From `load_search`.
-        n_fields: How many fields are paired: ranges before choices, those of largest `association` first.
+    Paired are the `N_FIELDS` fields of largest `association`, ranges before choices.
 
     Returns:
         study, x_field, y_field, kind (``"trial"`` or ``"surface"``), x and y (positions on the fields' axes,
@@ -56,7 +54,7 @@ def summarize_contours(trials: pd.DataFrame, n_fields: int = N_FIELDS) -> pd.Dat
     strength = {field: association(finished[field], finished["objective"]) for field in fields}
     # Between choices there is nothing to draw a contour through: ranges come first.
     is_choice = {field: build_scale(known[field]).kind == "choices" for field in fields}
-    shown = sorted(fields, key=lambda field: (is_choice[field], -strength[field]))[:n_fields]
+    shown = sorted(fields, key=lambda field: (is_choice[field], -strength[field]))[:N_FIELDS]
     return pd.concat([_summarize_pair(known, x, y) for x, y in combinations(shown, 2)], ignore_index=True)
 
 

@@ -12,7 +12,6 @@ from adapert.errors import InputError, format_count
 from analysis.figures import style
 from analysis.figures.prediction import model_label
 from analysis.pathways import (
-    N_PERMUTATIONS,
     SIGNIFICANT_FDR,
     STATUSES,
     GeneSets,
@@ -46,32 +45,24 @@ _LABEL_LOWEST = 0.3  # above the legend
 
 
 def summarize_pathways(
-    predictions: Predictions,
-    gene_sets: GeneSets,
-    perturbation: str | None = None,
-    variant: str | None = None,
-    seed: int = 0,
-    n_permutations: int = N_PERMUTATIONS,
+    predictions: Predictions, gene_sets: GeneSets, perturbation: str | None = None
 ) -> pd.DataFrame:
-    """Enrich one perturbation's observed delta and one variant's prediction of it.
+    """Enrich one perturbation's observed delta and the model's prediction of it (`choose_variants`).
 
     Args:
         predictions: Predictions of one evaluation.
         gene_sets: From `analysis.pathways.read_gene_sets`.
         perturbation: The one to show; by default that of `choose_perturbation`, as in Figure 1.
-        variant: Model that predicts; by default the first of `choose_variants`.
-        seed: Seed of the permutations.
-        n_permutations: Permutations of the genes, behind NES and FDR.
 
     Returns:
         As `compare_pathways`.
 
     Raises:
-        InputError: No such perturbation or variant, or no set has enough genes.
+        InputError: No such perturbation, or no set has enough genes.
     """
-    chosen = variant or choose_variants(predictions)[0]
-    name = perturbation or choose_perturbation(predictions, chosen)
-    return compare_pathways(predictions, gene_sets, name, [chosen], seed, n_permutations)
+    model, _ = choose_variants(predictions)
+    name = perturbation or choose_perturbation(predictions, model)
+    return compare_pathways(predictions, gene_sets, name, [model])
 
 
 def plot_pathways(summary: pd.DataFrame) -> Figure:

@@ -11,6 +11,7 @@ from matplotlib.ticker import Locator, LogLocator, MaxNLocator
 from adapert.statistics.two_level import FloatArray
 
 _MAX_CHOICES = 6
+_MAX_TICKS = 4
 _LEAST_RATIO = 10
 _N_GROUPS = 4
 _LEAST_TRIALS = 8
@@ -41,12 +42,12 @@ class Scale:
         numbers = np.array(list(values), dtype=np.float64)
         return self._unit(numbers)
 
-    def ticks(self, n_at_most: int = 4) -> list[tuple[float, str]]:
+    def ticks(self) -> list[tuple[float, str]]:
         """List positions and labels of ticks: round numbers, or the choices."""
         if self.kind == "choices":
             shown = [_text(value) for value in self.choices]
             return list(zip(self.positions(self.choices).tolist(), shown, strict=True))
-        locators: list[Locator] = [MaxNLocator(max(1, n_at_most - 1), steps=[1, 2, 5, 10])]
+        locators: list[Locator] = [MaxNLocator(_MAX_TICKS - 1, steps=[1, 2, 5, 10])]
         if self.kind == "log":  # decades, or 1, 2 and 5 of them where there are too few
             locators = [LogLocator(numticks=99), LogLocator(subs=(1.0, 2.0, 5.0), numticks=99), *locators]
         for locator in locators:
@@ -54,7 +55,7 @@ class Scale:
             inside = values[(values >= self.low * (1 - 1e-9)) & (values <= self.high * (1 + 1e-9))]
             if len(inside) > 1:
                 break
-        values = inside[:: max(1, -(-len(inside) // n_at_most))]
+        values = inside[:: max(1, -(-len(inside) // _MAX_TICKS))]
         shown = [_text(float(value), in_powers=self.kind == "log" and self.low < _PLAIN) for value in values]
         return list(zip(self._unit(values).tolist(), shown, strict=True))
 

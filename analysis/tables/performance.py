@@ -1,21 +1,18 @@
 """Tables 1, 2 and 10: every model's scores over all evaluated perturbations (Sec. 5.1, 5.2, App. D)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from adapert.comparison.summary import LABELS
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
-from adapert.statistics.estimates import CONFIDENCE, summarize_by
+from adapert.statistics.estimates import summarize_by
 from adapert.statistics.scalars import summarize_scalars
 from analysis.figures.prediction import model_label
 from analysis.figures.style import order_rows
 from analysis.tables.table import PaperTable, decimal
-
-Spread = Literal["sd", "interval"]
-"""What "±" is of: the SD over perturbations, as in the paper, or half the interval of the mean."""
 
 GLOBAL_METRICS = ("pearson_delta", "pds")
 """Columns of Table 1."""
@@ -26,6 +23,10 @@ DE_METRICS = ("overlap_at_50", "overlap_at_100", "spearman_n_degs", "spearman_lf
 STAND_INS = {"overlap_at_50": "rank_overlap_at_50", "overlap_at_100": "rank_overlap_at_100"}
 """What is shown of data without cells, which cannot be tested for differential expression."""
 
+_SD_CAPTION = (
+    "± is the SD over perturbations, each averaged over its model's fits: how much perturbations differ, not "
+    "how sure the mean is."
+)
 _SCALAR = "spearman_n_degs"
 _SCALAR_CAPTION = "Spearman of DEG counts is one number over all perturbations, so it has no SD."
 _STAND_IN_CAPTION = (
@@ -69,9 +70,7 @@ def summarize_performance(
     return order_rows(summary, orders)[columns]
 
 
-def build_performance_table(
-    frame: pd.DataFrame, record: Mapping[str, Any], spread: Spread = "sd"
-) -> PaperTable:
+def build_performance_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> PaperTable:
     """Build Table 1: Pearson-delta and PDS of every model."""
     summary = summarize_performance(frame, GLOBAL_METRICS)
     n = int(summary["n_perturbations"].max())
@@ -79,24 +78,21 @@ def build_performance_table(
     return _build(
         "table_1_performance",
         f"Performance, {describe_evaluation(record)}",
-        f"{spread_caption(spread)} {note}",
+        f"{_SD_CAPTION} {note}",
         summary,
         GLOBAL_METRICS,
-        spread,
     )
 
 
-def build_de_table(
-    frame: pd.DataFrame, record: Mapping[str, Any], spread: Spread = "sd", number: int = 2
-) -> PaperTable:
-    """Build Table 2, which Table 10 is for another data set: how well models find and rank the DEGs."""
+def build_de_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> PaperTable:
+    """Build Table 2 (the paper's Table 10 for its other data set): how well models find and rank the DEGs."""
     is_tested = frame["metric"].isin(list(STAND_INS)).any()
     metrics = DE_METRICS if is_tested else [STAND_INS.get(metric, metric) for metric in DE_METRICS]
     note = _SCALAR_CAPTION if is_tested else _STAND_IN_CAPTION
-    caption = f"{spread_caption(spread)} {note}"
+    caption = f"{_SD_CAPTION} {note}"
     summary = summarize_performance(frame, metrics, record)
     title = f"Differential expression, {describe_evaluation(record)}"
-    return _build(f"table_{number}_differential_expression", title, caption, summary, metrics, spread)
+    return _build("table_2_differential_expression", title, caption, summary, metrics)
 
 
 def describe_evaluation(record: Mapping[str, Any]) -> str:
@@ -106,26 +102,13 @@ def describe_evaluation(record: Mapping[str, Any]) -> str:
     return f"{opened['split']} split of data {opened['data_fingerprint']}, {format_count(n, 'perturbation')}"
 
 
-def spread_caption(spread: Spread) -> str:
-    """Say what "±" is of."""
-    if spread == "sd":
-        return (
-            "± is the SD over perturbations, each averaged over its model's fits: how much perturbations "
-            "differ, not how sure the mean is."
-        )
-    return f"± is half the width of the mean's {CONFIDENCE:.0%} interval (two-level bootstrap)."
-
-
-def _build(
-    stem: str, title: str, caption: str, summary: pd.DataFrame, metrics: Sequence[str], spread: Spread
-) -> PaperTable:
+def _build(stem: str, title: str, caption: str, summary: pd.DataFrame, metrics: Sequence[str]) -> PaperTable:
     variants = list(dict.fromkeys(summary["variant"]))
-    halved = summary.assign(interval=(summary["high"] - summary["low"]) / 2)
     means, sizes = (
-        halved.pivot(index="variant", columns="metric", values=column)
+        summary.pivot(index="variant", columns="metric", values=column)
         .reindex(index=variants, columns=list(metrics))
         .astype(float)
-        for column in ("mean", spread)
+        for column in ("mean", "sd")
     )
     columns = {
         find_metric(metric).directed_label: [

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import EFFECT_SIZES, SPLITS, IntArray
+from adapert.data.schema import EFFECT_SIZES, SPLITS
 from adapert.data.units import describe_degs
 from analysis.dataset import GROUP_RULES, count_perturbations, name_dataset
 from analysis.figures.graph_coverage import GRAPHS
@@ -13,15 +13,9 @@ from analysis.tables.table import PaperTable, whole
 _NO_CELLS = " The data are a table of responses that says no numbers of cells."
 
 
-def build_data_tables(dataset: PreparedDataset, network: pd.DataFrame | None = None) -> list[PaperTable]:
-    """Build Tables 4, 5 and 6.
-
-    Args:
-        dataset: With any of its splits; the others are counted without opening their expression.
-        network: The whole network that the data set was prepared with, from
-            `adapert.data.graph.read_network`; without it Table 6 has no row of it.
-    """
-    return [build_split_table(dataset), build_group_table(dataset), build_network_table(dataset, network)]
+def build_data_tables(dataset: PreparedDataset) -> list[PaperTable]:
+    """Build Tables 4, 5 and 6 of a data set with any of its splits; no other's expression is opened."""
+    return [build_split_table(dataset), build_group_table(dataset), build_network_table(dataset)]
 
 
 def build_split_table(dataset: PreparedDataset) -> PaperTable:
@@ -70,37 +64,26 @@ def build_group_table(dataset: PreparedDataset) -> PaperTable:
     )
 
 
-def summarize_network(dataset: PreparedDataset, network: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Count nodes and edges of the whole network, of the data's genes, and of its top-k graphs.
+def summarize_network(dataset: PreparedDataset) -> pd.DataFrame:
+    """Count nodes and edges of the network of the data's genes, and of its top-k graphs.
 
     Returns:
         dataset, graph, n_nodes (with an edge), n_isolated (genes of the data without one), n_edges (each
         direction counts), mean_degree and median_degree (edges into and out of a node with an edge).
     """
-    # Name, both ends of each edge, and of how many genes the graph is (NaN: of those that it has).
-    graphs: list[tuple[str, IntArray, IntArray, float]] = []
-    if network is not None:
-        codes, _ = pd.factorize(pd.concat([network["gene_a"], network["gene_b"]]))
-        one, other = np.split(codes, 2)
-        pairs = np.unique(np.stack([np.minimum(one, other), np.maximum(one, other)]), axis=1)
-        low, high = pairs[:, pairs[0] != pairs[1]]
-        ends = np.concatenate([low, high]), np.concatenate([high, low])
-        graphs.append(("whole network", *ends, np.nan))
     shared, name = dataset.shared, "genes of the data"
-    for label, top_k in [(name, np.inf), *((f"{name}, top-{k}", k) for k in sorted(GRAPHS, reverse=True))]:
-        is_kept = np.asarray(shared.edge_rank) < top_k
-        ends = np.asarray(shared.edge_source)[is_kept], np.asarray(shared.edge_target)[is_kept]
-        graphs.append((label, *ends, dataset.n_nodes))
     rows = []
-    for graph, source, target, n_genes in graphs:
-        degree = np.bincount(np.concatenate([source, target]))
+    for graph, top_k in [(name, np.inf), *((f"{name}, top-{k}", k) for k in sorted(GRAPHS, reverse=True))]:
+        is_kept = np.asarray(shared.edge_rank) < top_k
+        ends = [np.asarray(nodes)[is_kept] for nodes in (shared.edge_source, shared.edge_target)]
+        degree = np.bincount(np.concatenate(ends))
         degree = degree[degree > 0]
         rows.append(
             {
                 "graph": graph,
                 "n_nodes": len(degree),
-                "n_isolated": n_genes - len(degree),
-                "n_edges": len(source),
+                "n_isolated": dataset.n_nodes - len(degree),
+                "n_edges": int(is_kept.sum()),
                 "mean_degree": float(degree.mean()) if len(degree) else np.nan,
                 "median_degree": float(np.median(degree)) if len(degree) else np.nan,
             }
@@ -110,9 +93,9 @@ def summarize_network(dataset: PreparedDataset, network: pd.DataFrame | None = N
     return frame
 
 
-def build_network_table(dataset: PreparedDataset, network: pd.DataFrame | None = None) -> PaperTable:
-    """Build Table 6: the network, whole and as the model sees it; arguments as `summarize_network`."""
-    frame = summarize_network(dataset, network)
+def build_network_table(dataset: PreparedDataset) -> PaperTable:
+    """Build Table 6: the network as the model sees it."""
+    frame = summarize_network(dataset)
     text = {
         column: frame[column].map(lambda value: f"{value:,.1f}")
         for column in ("mean_degree", "median_degree")
@@ -128,8 +111,8 @@ def build_network_table(dataset: PreparedDataset, network: pd.DataFrame | None =
         caption=(
             "Nodes are genes with an edge. As in the paper, both directions of a pair count as edges, and "
             "the degree of a node is of edges into and out of it: twice its number of neighbours where "
-            "nothing is cut. Top-k keeps the k edges of highest confidence into each gene."
-            + ("" if network is not None else " The prepared data set does not hold the whole network.")
+            "nothing is cut. Top-k keeps the k edges of highest confidence into each gene. "
+            "The prepared data set does not hold the whole network."
         ),
         frame=frame,
         cells=cells,

@@ -128,7 +128,7 @@ def test_sets_of_other_genes_are_refused(predictions):
 
 def test_a_perfect_prediction_has_the_observed_pathways(predictions, gene_sets):
     perfect = replace(predictions, predicted_delta={"perfect": predictions.observed_delta})
-    frame = compare_pathways(perfect, gene_sets, "G02", ["perfect"], 0, N_PERMUTATIONS)
+    frame = compare_pathways(perfect, gene_sets, "G02", ["perfect"], N_PERMUTATIONS)
     assert frame["observed_nes"].equals(frame["predicted_nes"].rename("observed_nes"))
     assert set(frame["status"]) <= {"neither", "both"}
 
@@ -139,7 +139,7 @@ def test_status_says_where_a_pathway_is_significant(predictions, gene_sets):
     flat = np.zeros_like(deltas)
     for observed, predicted, status in ((deltas, flat, "observed only"), (flat, deltas, "predicted only")):
         case = replace(predictions, observed_delta=observed, predicted_delta={"x": predicted})
-        frame = compare_pathways(case, gene_sets, "G02", ["x"], 0, N_PERMUTATIONS)
+        frame = compare_pathways(case, gene_sets, "G02", ["x"], N_PERMUTATIONS)
         assert frame.set_index("pathway").loc["UP", "status"] == status
 
 
@@ -160,7 +160,7 @@ def test_correlation_is_pearsons():
 
 
 def test_agreement_has_a_row_a_variant_and_perturbation(predictions, gene_sets):
-    table = summarize_pathway_agreement(predictions, gene_sets, ["adapert", "mean"], 0, 10)
+    table = summarize_pathway_agreement(predictions, gene_sets, ["adapert", "mean"], 10)
     assert table.groupby("variant", sort=False).size().to_dict() == {"adapert": 6, "mean": 6}
     assert table["perturbation"].unique().tolist() == predictions.perturbations.tolist()
 

@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from fixtures.dataset import write_prepared
 
@@ -53,14 +52,3 @@ def test_degrees_are_those_of_a_plain_count(tiny_dataset):
         assert row["n_edges"] == sum(present) / 2
         assert row["mean_degree"] == pytest.approx(np.mean(present))
         assert row["median_degree"] == np.median(present)
-
-
-def test_the_whole_network_counts_each_pair_once_in_both_directions(tiny_dataset):
-    network = pd.DataFrame({"gene_a": ["A", "B", "A", "C"], "gene_b": ["B", "A", "C", "C"], "score": 1.0})
-    whole = summarize_network(tiny_dataset, network).iloc[0]
-    assert whole["graph"] == "whole network"
-    assert (whole["n_nodes"], whole["n_edges"]) == (3, 4)  # A-B and A-C; C-C is no edge
-    assert whole["mean_degree"] == pytest.approx(8 / 3)
-    table = build_data_tables(tiny_dataset, network)[2]
-    assert table.cells["Genes without an edge"].tolist()[0] == "-"
-    assert "does not hold the whole network" not in table.caption
