@@ -12,6 +12,7 @@ from typing import Any, overload
 
 import pandas as pd
 
+# Apostrophes first: text that was escaped by hand is told from what `write_csv` escaped.
 _ESCAPABLE = re.compile(r"'*[=+\-@\t\r]")
 _ESCAPED = re.compile(r"'+[=+\-@\t\r]")
 

@@ -24,6 +24,7 @@ def log_levels(levels: Mapping[str, int]) -> Iterator[None]:
         levels: Name of a logger to its level. A package that sets its own level must be imported before.
     """
     loggers = {logging.getLogger(name): level for name, level in levels.items()}
+    # A copy: packages change the list in place.
     before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     for logger, level in loggers.items():
         logger.setLevel(level)

@@ -140,6 +140,7 @@ def summarize_importance(
     summary = pd.DataFrame(rows).assign(
         study=trials["study"].iloc[0], n_configs=len(configs), n_left_out=len(trials) - len(known)
     )
+    # Kinds have an order of their own, not that of the alphabet.
     by_kind = pd.Categorical(summary["kind"], [MAIN, PAIR, REST], ordered=True)
     ordered = summary.assign(place=by_kind).sort_values(["place", "importance"], ascending=[True, False])
     return ordered[COLUMNS].reset_index(drop=True)

@@ -169,5 +169,6 @@ def choose_perturbation(predictions: Predictions, variant: str) -> str:
 
 
 def _dense(matrix: object) -> FloatArray:
+    # A file that another tool has written may keep a layer sparse.
     dense: FloatArray = np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
     return dense

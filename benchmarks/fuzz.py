@@ -195,6 +195,7 @@ def make_sound(folder: Path) -> None:
     torch.set_num_threads(1)  # a fork would wait indefinitely for torch's threads
     here = os.getcwd()
     sys.stdout.flush()
+    # Of the process and not only of Python: code in C prints too.
     streams = {number: os.dup(number) for number in (1, 2)}
     with open(os.devnull, "wb") as quiet:
         for number in streams:

@@ -224,6 +224,7 @@ class OtherSuggestions(Suggestions):
 
     def suggest(self, number: int) -> dict[str, Any]:
         """Ask for a config, and leave the sampler as it is."""
+        # The project's own `suggest` would put its sampler in place of this one.
         self._trials[number] = self._study.ask(dict(self.plan.space))  # type: ignore[arg-type]  # no conditions
         return dict(self._trials[number].params)
 

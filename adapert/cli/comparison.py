@@ -92,4 +92,5 @@ def _describe_interval(row: dict[Hashable, Any]) -> str:
 
 def _short(value: float) -> str:
     """Write three decimals as tables in papers do: ``.451``, ``-.020``, ``1.000``."""
+    # Once only: the zeros behind the point stay.
     return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"

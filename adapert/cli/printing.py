@@ -104,6 +104,7 @@ def build_candidate_rows(picked: "Pick", n_shown: int = 4) -> dict[str, list[str
     shown = picked.candidates.head(max(n_shown, n_again))
     rows = {picked.metric: _shorten(shown[picked.metric])}
     if "low" in shown and shown["low"].notna().any():
+        # NaN alone differs from itself.
         bounds = zip(shown["low"], shown["high"], strict=True)
         rows["95 % interval"] = ["" if low != low else f"{low:.3f}-{high:.3f}" for low, high in bounds]
     others = [name for name in ("pearson_delta", "pds") if name != picked.metric]

@@ -159,6 +159,7 @@ def check_studies(workspace: Path) -> Finding:
     if not studies.is_dir():
         return ok(f"none yet in '{workspace}'")
     folders = sorted(path for path in studies.iterdir() if path.is_dir() and not path.name.startswith("."))
+    # The first line alone, however long a ledger is: `adapert status` reads all of one.
     unreadable = [folder.name for folder in folders if not _begins_ledger(folder / LEDGER_FILE)]
     if not unreadable:
         return ok(f"{len(folders)} in '{studies}'")

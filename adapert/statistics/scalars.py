@@ -85,6 +85,7 @@ def _resample(predicted: FloatArray, observed: FloatArray, generator: np.random.
     is_usable = (observed > 0).any(axis=0)  # NaN is not
     n = int(is_usable.sum())
     counts = draw_counts(n, generator) if n else np.ones((1, 0))
+    # A perturbation without an observed DEG has nothing to rank: it is drawn in no resample.
     observed = observed[:, is_usable]
     # The first row is the perturbations as they are.
     rows = np.vstack([np.ones((1, n)), counts])

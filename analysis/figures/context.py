@@ -127,6 +127,7 @@ def _side_by_side(genes: list[str], edges: pd.DataFrame) -> list[str]:
         apart = np.abs(position[pairs[:, 0]] - position[pairs[:, 1]])
         return float(np.minimum(apart, len(genes) - apart).sum())
 
+    # A stream of its own: the same context is always the same picture.
     generator = numpy_generator(0, "places in a picture")
     shortest = length(position)
     for first, second in generator.integers(len(genes), size=(2000, 2)) if len(pairs) else ():

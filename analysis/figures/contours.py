@@ -108,6 +108,7 @@ def _summarize_pair(known: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     )
     weights = along_y @ along_x.T
     totals = (along_y * objective) @ along_x.T
+    # The bound spares empty cells a warning of numpy's: they are NaN either way.
     means = np.where(weights >= _LEAST_WEIGHT, totals / np.maximum(weights, 1e-300), np.nan)
     grid_x, grid_y = np.meshgrid(cells, cells)
     surface = pd.DataFrame({"x": grid_x.ravel(), "y": grid_y.ravel(), "objective": means.ravel()})

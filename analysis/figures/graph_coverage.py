@@ -170,6 +170,7 @@ def _summarize_graph(
     rows = []
     for name, mask in (gene_sets | {ALL_GENES: np.ones_like(is_other)}).items():
         members = (mask & is_other)[is_joined & has_degs]
+        # The perturbed gene may be the only member: then there is no share.
         n_members = members.sum(axis=1)
         for n_hops in range(1, MAX_HOPS + 1):
             n_near = (members & (genes[is_joined & has_degs] <= n_hops)).sum(axis=1)

@@ -25,6 +25,7 @@ def summarize_history(trials: pd.DataFrame) -> pd.DataFrame:
     """
     history = search.with_objective(trials[_COLUMNS].sort_values("number"))
     finished = history["objective"].where(history["status"] == search.FINISHED)
+    # A running maximum skips NaN but leaves it there: trials that were stopped carry the last one on.
     return history.assign(best_so_far=finished.cummax().ffill())
 
 

@@ -78,6 +78,7 @@ def _draw_curves(axes: Axes, summary: pd.DataFrame) -> None:
     axes.add_collection(LineCollection(_lines(others), colors=search.FAINT, linewidths=0.7, alpha=0.8))
     ends = _last_epochs(others)
     axes.plot(ends["epoch"], ends["value"], "o", color=search.FAINT, markerfacecolor="white", markersize=3)
+    # By ascending objective, so that the best lie on top.
     finished = _finished(summary).sort_values(["objective", "number", "epoch"])
     if len(finished):
         objective = finished.groupby(["objective", "number"], sort=True).first().reset_index()["objective"]

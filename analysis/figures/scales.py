@@ -52,6 +52,7 @@ class Scale:
             locators = [LogLocator(numticks=99), LogLocator(subs=(1.0, 2.0, 5.0), numticks=99), *locators]
         for locator in locators:
             values = np.asarray(locator.tick_values(self.low, self.high), dtype=np.float64)
+            # An end of the range that is itself round may miss its tick by rounding.
             inside = values[(values >= self.low * (1 - 1e-9)) & (values <= self.high * (1 + 1e-9))]
             if len(inside) > 1:
                 break

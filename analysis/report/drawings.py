@@ -116,6 +116,7 @@ def embed_svg(text: str, prefix: str, title: str) -> str:
         Markup of one ``<svg>`` element without metadata, as wide as it is made for, narrower where the page
         is.
     """
+    # Else every tag would be written as ns0:path, which a browser does not draw inside HTML.
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _XLINK)
     root = ElementTree.fromstring(text)

@@ -151,6 +151,7 @@ def _in_order(readings: Sequence[StudyReading], made: Mapping[str, Pick]) -> lis
     begun: set[str] = set()
 
     def place(reading: StudyReading) -> None:
+        # Two searches may each start from the other's pick, which has no first.
         if reading.name in begun:
             return
         begun.add(reading.name)

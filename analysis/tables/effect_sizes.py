@@ -12,6 +12,7 @@ from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE
 from adapert.statistics.families import LEVEL, MODELS, compare_two_models
+from adapert.statistics.pairs import pool_effect_sizes
 from analysis.figures.prediction import model_label
 from analysis.figures.style import order_rows
 from analysis.predictions import MODEL, check_variant
@@ -51,7 +52,7 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
         raise InputError(f"A model is compared with another, but both are '{model}'. Name two variants.")
     rows = frame[frame["metric"].isin(_metrics(frame))]
     paired = compare_two_models(rows, model, baseline)
-    pooled = pd.concat([rows, rows.assign(effect_size=ALL)])
+    pooled = pool_effect_sizes(rows, ["effect_size"])
     keys = ["effect_size", "variant", "metric"]
     by_perturbation = pooled.groupby([*keys, "perturbation"], observed=True)["value"].mean()
     means = by_perturbation.groupby(level=keys).mean().rename("mean").reset_index()

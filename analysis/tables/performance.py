@@ -124,6 +124,7 @@ def _build(stem: str, title: str, caption: str, summary: pd.DataFrame, metrics: 
     # Each column's best model, where it has a rival; no ceiling is a model.
     models = means.drop(index=list(LABELS), errors="ignore")
     gains = models * [find_metric(metric).gain for metric in metrics]
+    # The maximum of no value is NaN, which equals nothing.
     is_best = (gains.eq(gains.max()) & (gains.count() > 1)).reindex(variants, fill_value=False)
     is_best.insert(0, "Model", False)
     return PaperTable(
