@@ -103,6 +103,14 @@ def test_a_room_does_not_need_what_later_rooms_are_made_of(path):
     assert not {name.split(".")[0] for name in imported(path)} & forbidden
 
 
+def test_no_module_needs_itself_by_way_of_others():
+    """Importing a module imports its packages first, so what a package's `__init__` needs counts, too."""
+    known = {module_name(path) for path in MODULES}
+    TopologicalSorter(
+        {module_name(path): (imported(path) & known) - {module_name(path)} for path in MODULES}
+    ).prepare()
+
+
 def test_no_two_parts_of_the_analysis_need_each_other():
     """A part is a package or a module of its own: `analysis.tables`, `analysis.claims`."""
     needed: dict[str, set[str]] = {}

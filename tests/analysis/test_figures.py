@@ -9,11 +9,11 @@ import pytest
 import scipy.stats
 
 from adapert.errors import InputError
-from analysis.figures import FIGURES, draw_figures, write_figure
 from analysis.figures.ablation import plot_ablation, summarize_ablation
+from analysis.figures.recipes import FIGURES, draw_figures
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 from analysis.figures.style import paper_style
-from analysis.figures.writing import RESOLUTION, draw_figure
+from analysis.figures.writing import RESOLUTION, draw_figure, write_figure
 
 GROUPS = {"large": ["D"], "small": ["A", "B", "C"]}
 (FIGURE_4,), (FIGURE_5,) = FIGURES["ablation"], FIGURES["sensitivity"]
