@@ -14,7 +14,6 @@ from adapert.selection.decide import pick_reevaluated
 from adapert.selection.rank import Pick
 from adapert.statistics.estimates import CONFIDENCE, summarize_by
 from analysis.report.elements import Code, Column, PageTable, Paragraph, Part, build_page_table
-from analysis.report.reading import StudyReading
 from analysis.report.results import METRICS
 
 N_RUNNERS_UP = 4
@@ -59,7 +58,7 @@ def read_pick(workspace: Path, study: StudyResults) -> ReadPick:
         return ReadPick(study.name, None, str(error))
 
 
-def build_choice(reading: StudyReading, read: ReadPick) -> list[Part]:
+def build_choice(reading: StudyResults, read: ReadPick) -> list[Part]:
     """Lay out the picked config with its runners-up, and how they did when trained again."""
     if read.pick is None:
         return [Paragraph(read.reason)]
@@ -82,7 +81,7 @@ def build_choice(reading: StudyReading, read: ReadPick) -> list[Part]:
             )
         )
     scores = shown[[name for name in shown.columns if name not in fields and name != "variant"]]
-    parts.append(_scores_table(_with_intervals(scores, reading.results, picked.metric), picked))
+    parts.append(_scores_table(_with_intervals(scores, reading, picked.metric), picked))
     if fields:
         default = Config().flat()
         settings = shown.set_index(shown["rank"].map("rank {}".format))[fields].astype(object).T

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from adapert.comparison.test_access import read_accesses
 from adapert.errors import format_count
-from adapert.records import OBJECTIVE, TrialStatus
+from adapert.records import TrialStatus
+from adapert.results.find import open_study
+from adapert.results.study import StudyResults
 from analysis.report.choice import build_choice, read_pick
 from analysis.report.drawings import draw_study, gather_figures
 from analysis.report.effects import build_effects
@@ -15,7 +17,6 @@ from analysis.report.elements import Heading, Part, Section, join_words
 from analysis.report.evaluations import build_accesses, build_evaluations
 from analysis.report.provenance import build_commands, build_data, build_versions
 from analysis.report.questions import build_claims, build_importance
-from analysis.report.reading import StudyReading, read_study
 from analysis.report.results import build_cost_table, build_failures, build_leaderboard
 
 
@@ -51,11 +52,12 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
         InputError: No such store or study, a study of several designs, or a damaged ledger of accesses.
     """
     names = list(dict.fromkeys(studies))
-    readings = [read_study(workspace, name) for name in names]
+    readings = [open_study(workspace, name) for name in names]
+    # First: a study of several designs is refused before anything is drawn.
+    searches = [reading for reading in readings if reading.design == "search"]
     accesses = read_accesses(workspace)
-    drawn = [draw_study(r.results, split) for r in readings]
-    searches = [reading for reading in readings if reading.results.design == "search"]
-    picks = {reading.name: read_pick(workspace, reading.results) for reading in searches}
+    drawn = [draw_study(reading, split) for reading in readings]
+    picks = {reading.name: read_pick(workspace, reading) for reading in searches}
     fingerprints = {reading.fingerprint for reading in readings}
     n_accesses = sum(one.data_fingerprint in fingerprints for one in accesses)
     opened = (
@@ -63,7 +65,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     )
     own = {r.name: build_effects(r, split) + build_importance(r) for r in readings}
     sections = [
-        _section("Data", build_data(readings)),
+        _section("Data", build_data(readings, workspace)),
         _section("What was run, and what it cost", [build_cost_table(readings)]),
         _section("Leaderboard", _by_study(readings, {r.name: build_leaderboard(r) for r in readings})),
         _section(
@@ -72,7 +74,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
         ),
         _section("Figures", gather_figures(drawn)),
         # The claims first, which several studies answer together; then each study's own.
-        _section("Tables", build_claims([r.results for r in readings], split) + _by_study(readings, own)),
+        _section("Tables", build_claims(readings, split) + _by_study(readings, own)),
         _section("Evaluations", build_evaluations(workspace, accesses, fingerprints)),
         _section(
             "Failed and stopped trials", _by_study(readings, {r.name: build_failures(r) for r in readings})
@@ -84,7 +86,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     return Report(
         title=f"Report on {join_words(names)}",
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        questions=tuple((r.name, r.results.question or "Its question was not recorded.") for r in readings),
+        questions=tuple((r.name, r.question or "Its question was not recorded.") for r in readings),
         findings=(*map(_finding, readings), f"The test split of these data was {opened}."),
         sections=tuple(section for section in sections if section.parts),
     )
@@ -95,20 +97,18 @@ def _section(title: str, parts: Sequence[Part]) -> Section:
     return Section(anchor.replace("--", "-"), title, tuple(parts))
 
 
-def _by_study(readings: Sequence[StudyReading], parts: dict[str, list[Part]]) -> list[Part]:
+def _by_study(readings: Sequence[StudyResults], parts: dict[str, list[Part]]) -> list[Part]:
     """Put each study's parts below its name, where there are several."""
     named = [reading.name for reading in readings if parts[reading.name]]
     headings: dict[str, list[Part]] = {name: [Heading(name)] if len(readings) > 1 else [] for name in named}
     return [part for name in named for part in (*headings[name], *parts[name])]
 
 
-def _finding(reading: StudyReading) -> str:
+def _finding(reading: StudyResults) -> str:
     counts = join_words([f"{n} {end}" for end in TrialStatus if (n := reading.count(end))] or ["none"])
-    counted = f"{reading.name}: {format_count(len(reading.trials), 'trial')} ({counts})"
-    finished = reading.finished
-    scored = finished.dropna(subset=[OBJECTIVE]) if OBJECTIVE in finished else finished.iloc[:0]
-    if scored.empty:
+    counted = f"{reading.name}: {format_count(len(reading.frame), 'trial')} ({counts})"
+    if not any(trial.is_finished for trial in reading.trials):
         return f"{counted}; none with a final Pearson-delta."
-    best = scored.nlargest(1, OBJECTIVE)
-    name = str(best["trial" if reading.results.design == "search" else "variant"].iloc[0])
-    return f"{counted}; best validation Pearson-delta {best[OBJECTIVE].iloc[0]:.4f} ({name})."
+    best = reading.best_trial()
+    name = best.trial_id if reading.design == "search" else best.variant
+    return f"{counted}; best validation Pearson-delta {best.objective:.4f} ({name})."

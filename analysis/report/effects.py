@@ -5,11 +5,12 @@ import pandas as pd
 from adapert.comparison.summary import MAIN_METRICS
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
+from adapert.records import TrialStatus
 from adapert.results.load import load_per_perturbation
+from adapert.results.study import StudyResults
 from adapert.statistics.families import REFERENCE, VARIANTS, Question, compare_variants
 from adapert.statistics.two_level import CONFIDENCE
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
-from analysis.report.reading import StudyReading
 
 _SHOWN = {
     **{name: Column(name.replace("_", " ")) for name in ("effect_size", "metric", "variant", "reference")},
@@ -22,13 +23,13 @@ _SHOWN = {
 }
 
 
-def build_effects(reading: StudyReading, split: str) -> list[Part]:
+def build_effects(reading: StudyResults, split: str) -> list[Part]:
     """Lay out paired differences of an ablation's variants; nothing for a study without a full model."""
-    variants = set(reading.finished["variant"]) if len(reading.finished) else set()
+    variants = {trial.variant for trial in reading.trials if trial.status == TrialStatus.FINISHED}
     if REFERENCE not in variants or len(variants) < 2:
         return []
     try:
-        long = load_per_perturbation(reading.results)
+        long = load_per_perturbation(reading)
         chosen = long[(long["split"] == split) & long["metric"].isin(list(MAIN_METRICS))]
         table = compare_variants(chosen)
     except InputError as error:

@@ -15,6 +15,8 @@ from adapert.data.prepared import read_manifest
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
 from adapert.results.find import open_study
+from adapert.results.inputs import locate_data
+from adapert.results.study import StudyResults
 from adapert.selection.decide import count_retrained
 from adapert.selection.rank import Pick
 from adapert.statistics.pairs import ENSEMBLE_SUFFIX
@@ -25,7 +27,6 @@ from adapert.study.plan.study import BUDGET_OPTIONS, Design
 from adapert.tracking.provenance import DIRTY, git_commit, package_versions
 from analysis.report import elements
 from analysis.report.choice import ReadPick
-from analysis.report.reading import StudyReading
 
 MAX_SETS = 4
 """Fields that a command line sets before a file of settings reads better."""
@@ -33,31 +34,43 @@ MAX_SETS = 4
 _COUNTS = ("cells", "control_cells", "genes", "nodes", "edges", "batches")
 
 
-def build_data(readings: Sequence[StudyReading]) -> list[elements.Part]:
-    """Say which data the studies ran on, a list of facts for each data set."""
-    sets: dict[str, list[StudyReading]] = {}
+def build_data(readings: Sequence[StudyResults], workspace: Path) -> list[elements.Part]:
+    """Say which data the studies ran on, a list of facts for each data set.
+
+    Args:
+        readings: The studies.
+        workspace: Their data are looked for where they were, and where they are if they moved along with it.
+    """
+    sets: dict[str, list[StudyResults]] = {}
     for reading in readings:
         sets.setdefault(reading.fingerprint or "unknown", []).append(reading)
     parts: list[elements.Part] = []
     for fingerprint, members in sets.items():
         if len(sets) > 1:
             parts.append(elements.Heading(f"Data of {elements.join_words([one.name for one in members])}"))
-        path = next((member.data_path for member in members if member.data_path), "")
-        facts = [("fingerprint", fingerprint), ("directory", path or "unknown")]
-        note = "" if path else "No trial recorded where these data are."
-        try:
-            manifest = read_manifest(Path(path)) if path else None
-        except InputError:
-            manifest = None
-            note = "The prepared directory is not there any more, so that only its fingerprint is known."
-        if manifest and manifest["fingerprint"] == fingerprint:
-            facts += _manifest_facts(manifest)
-        elif manifest:
-            note = f"The directory now holds other data, of fingerprint {manifest['fingerprint']}."
-        parts.append(elements.Facts(tuple(facts)))
-        if note:
-            parts.append(elements.Paragraph(note))
+        paths = (path for member in members for path in member.frame.get("data.path", ())[:1])
+        path = next(paths, "")
+        parts += _describe_data(fingerprint, path and _locate(path, fingerprint, workspace))
     return parts
+
+
+def _locate(path: str, fingerprint: str, workspace: Path) -> str:
+    return str(locate_data(Path(path), fingerprint, workspace) or path)
+
+
+def _describe_data(fingerprint: str, path: str) -> list[elements.Part]:
+    facts = (("fingerprint", fingerprint), ("directory", path or "unknown"))
+    if not path:
+        return [elements.Facts(facts), elements.Paragraph("No trial recorded where these data are.")]
+    try:
+        manifest = read_manifest(Path(path))
+    except InputError:
+        missing = "The prepared directory is not there any more, so that only its fingerprint is known."
+        return [elements.Facts(facts), elements.Paragraph(missing)]
+    if manifest["fingerprint"] != fingerprint:
+        other = f"The directory now holds other data, of fingerprint {manifest['fingerprint']}."
+        return [elements.Facts(facts), elements.Paragraph(other)]
+    return [elements.Facts((*facts, *_manifest_facts(manifest)))]
 
 
 def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
@@ -78,9 +91,9 @@ def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     return facts
 
 
-def build_versions(readings: Sequence[StudyReading]) -> elements.PageTable:
+def build_versions(readings: Sequence[StudyResults]) -> elements.PageTable:
     """Lay out code and packages: of each study as it ran, and of this page as it was made."""
-    rows = {r.name: _versions_row(r.results.git_commit, r.results.packages) for r in readings}
+    rows = {r.name: _versions_row(r.git_commit, r.packages) for r in readings}
     here = _versions_row(git_commit(), package_versions())
     frame = pd.DataFrame(rows | {"this page": here})
     frame = frame.astype(object).where(frame.notna(), None).rename_axis("what").reset_index()
@@ -100,7 +113,7 @@ def _versions_row(commit: str, packages: str) -> dict[str, str]:
 
 
 def build_commands(
-    readings: Sequence[StudyReading], workspace: Path, picks: Sequence[ReadPick], accesses: Sequence[Access]
+    readings: Sequence[StudyResults], workspace: Path, picks: Sequence[ReadPick], accesses: Sequence[Access]
 ) -> list[elements.Part]:
     """Write the command lines that do all of it again: what was run, each after what it needs.
 
@@ -110,7 +123,7 @@ def build_commands(
         picks: Picks from the searches; one that was not made yet has no line.
         accesses: Accesses to the test split in the workspace.
     """
-    searches = {reading.name for reading in readings if reading.results.picked}
+    searches = {reading.name for reading in readings if reading.picked}
     # A pick that nobody made yet is only what `adapert pick` would name.
     made = {
         read.study: read.pick
@@ -143,19 +156,19 @@ def build_commands(
     ]
 
 
-def _in_order(readings: Sequence[StudyReading], made: Mapping[str, Pick]) -> list[StudyReading]:
+def _in_order(readings: Sequence[StudyResults], made: Mapping[str, Pick]) -> list[StudyResults]:
     """Put each study after the one whose picked config it starts from, as far as the page is about that."""
     studies = {reading.name: reading for reading in readings}
     source = {pick.config.digest(): study for study, pick in made.items()}
-    ordered: dict[str, StudyReading] = {}
+    ordered: dict[str, StudyResults] = {}
     begun: set[str] = set()
 
-    def place(reading: StudyReading) -> None:
+    def place(reading: StudyResults) -> None:
         # Two searches may each start from the other's pick, which has no first.
         if reading.name in begun:
             return
         begun.add(reading.name)
-        needed = source.get(_base_of(reading.results.state).digest(), "") if reading.results.state else ""
+        needed = source.get(_base_of(reading.state).digest(), "") if reading.state else ""
         if needed in studies:
             place(studies[needed])
         ordered[reading.name] = reading
@@ -166,17 +179,17 @@ def _in_order(readings: Sequence[StudyReading], made: Mapping[str, Pick]) -> lis
 
 
 def _study_lines(
-    reading: StudyReading, workspace: Path, files: Mapping[str, str]
+    reading: StudyResults, workspace: Path, files: Mapping[str, str]
 ) -> tuple[list[str], str | None]:
     """Write how a study was launched and extended, and the YAML of its base config where it needs a file."""
-    if reading.results.state is None:
+    if reading.state is None:
         return [f"# {reading.name}: its ledger is not in this workspace, so its recipe is not known"], None
-    if reading.results.design == "reevaluation":
+    if reading.design == "reevaluation":
         return [f"# {reading.name}: 'adapert pick' ran it"], None
-    recipe = reading.results.state.definition.recipe
+    recipe = reading.state.definition.recipe
     if recipe not in recipe_names() and not recipe.endswith(".py"):
         return [f"# {reading.name}: it was launched from Python, by no recipe"], None
-    state = reading.results.state
+    state = reading.state
     launched, base = _launch_line(reading, state, recipe, workspace, files)
     more = {"--trials": state.n_more_trials, "--seeds": state.n_more_seeds}
     extended = [_line(workspace, "extend", reading.name, name, str(n)) for name, n in more.items() if n]
@@ -184,7 +197,7 @@ def _study_lines(
 
 
 def _evaluate_lines(
-    readings: Sequence[StudyReading], workspace: Path, accesses: Sequence[Access], files: Mapping[str, str]
+    readings: Sequence[StudyResults], workspace: Path, accesses: Sequence[Access], files: Mapping[str, str]
 ) -> tuple[list[str], list[elements.Part]]:
     """Write how the studies' data were evaluated, and the configs that no pick writes."""
     fingerprints = {reading.fingerprint for reading in readings}
@@ -255,7 +268,7 @@ def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
     return [word for name, n in options.items() for word in (f"--{name}", str(n))]
 
 
-def _base_file(reading: StudyReading) -> str:
+def _base_file(reading: StudyResults) -> str:
     return f"{reading.name}_base.yaml"
 
 
@@ -264,11 +277,11 @@ def _base_of(state: StudyState) -> Config:
 
 
 def _launch_line(
-    reading: StudyReading, state: StudyState, recipe: str, workspace: Path, files: Mapping[str, str]
+    reading: StudyResults, state: StudyState, recipe: str, workspace: Path, files: Mapping[str, str]
 ) -> tuple[str, str | None]:
     """Write a study's launch, and the YAML of its base config where neither that is short nor a pick's."""
     study, base = state.definition.study, _base_of(state)
-    words = ["launch", recipe, "--data", reading.locate_data(base.data.path)]
+    words = ["launch", recipe, "--data", _locate(base.data.path, reading.fingerprint, workspace)]
     default = Config().flat()
     changed = {
         name: value

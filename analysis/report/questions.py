@@ -8,7 +8,6 @@ from adapert.results.study import StudyResults
 from analysis.claims import build_claims_table
 from analysis.importance import load_importance, summarize_importance
 from analysis.report.elements import Column, Paragraph, Part, build_page_table
-from analysis.report.reading import StudyReading
 from analysis.sources import summarize_study_claims
 
 _IMPORTANCE = {
@@ -34,12 +33,12 @@ def build_claims(studies: Sequence[StudyResults], split: str) -> list[Part]:
     return [build_page_table(table.cells, table.title, note=table.caption)]
 
 
-def build_importance(reading: StudyReading) -> list[Part]:
+def build_importance(reading: StudyResults) -> list[Part]:
     """Lay out which fields and pairs of fields matter; nothing for a study of another design."""
-    if reading.results.design != "importance":
+    if reading.design != "importance":
         return []
     try:
-        summary = summarize_importance(load_importance(reading.results))
+        summary = summarize_importance(load_importance(reading))
     except NothingToShowError as error:
         return [Paragraph(f"No importance of {reading.name}: {error}")]
     n_configs, n_left_out = int(summary["n_configs"].iloc[0]), int(summary["n_left_out"].iloc[0])

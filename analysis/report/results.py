@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from adapert.config import Config
 from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
+from adapert.results.study import StudyResults
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table, join_words
-from analysis.report.reading import StudyReading, metric_of
 
 ENDS = (
     TrialStatus.FINISHED,
@@ -41,7 +42,7 @@ METRICS = {
 """How columns about configs are shown."""
 
 
-def build_cost_table(readings: Sequence[StudyReading]) -> PageTable:
+def build_cost_table(readings: Sequence[StudyResults]) -> PageTable:
     """Lay out what was run and what it cost, a row a study."""
     columns = {
         "trial_hours": Column("trial-hours", "h", 3),
@@ -52,15 +53,15 @@ def build_cost_table(readings: Sequence[StudyReading]) -> PageTable:
         [
             {
                 "study": reading.name,
-                "design": reading.results.design,
-                "state": reading.results.status,
-                "trials": len(reading.trials),
+                "design": reading.design,
+                "state": reading.status,
+                "trials": len(reading.frame),
                 **{str(end): reading.count(end) for end in ENDS},
-                "epochs": int(reading.total("epoch")),
-                "trial_hours": reading.results.trial_hours,
-                "wall_hours": reading.results.wall_seconds / 3600,
-                "started": f"{datetime.fromtimestamp(reading.results.started_at, UTC):%Y-%m-%d %H:%M}",
-                "hosts": ", ".join(reading.hosts),
+                "epochs": int(metric_of(reading.frame, "epoch").sum()),
+                "trial_hours": reading.trial_hours,
+                "wall_hours": reading.wall_seconds / 3600,
+                "started": f"{datetime.fromtimestamp(reading.started_at, UTC):%Y-%m-%d %H:%M}",
+                "hosts": ", ".join(sorted({*reading.frame.get("host", ())} - {""})),
             }
             for reading in readings
         ]
@@ -75,7 +76,7 @@ def build_cost_table(readings: Sequence[StudyReading]) -> PageTable:
     )
 
 
-def summarize_leaderboard(reading: StudyReading) -> pd.DataFrame:
+def summarize_leaderboard(reading: StudyResults) -> pd.DataFrame:
     """Rank a study's configs by the mean of their trials' best validation Pearson-delta.
 
     Returns:
@@ -83,8 +84,9 @@ def summarize_leaderboard(reading: StudyReading) -> pd.DataFrame:
         standard deviation over seeds, pds, epochs and best_epoch (means), seconds (sum), n_seeds, and the
         fields that vary. The best first, then stopped, failed and unfinished configs.
     """
-    varied = reading.varied_fields
-    groups = reading.trials.groupby(["config_digest", "variant"], sort=False)
+    fields = [name for name in Config().flat() if name in reading.frame and name != "data.path"]
+    varied = [name for name in fields if reading.frame[name].nunique(dropna=False) > 1]
+    groups = reading.frame.groupby(["config_digest", "variant"], sort=False)
     frame = pd.DataFrame([_leaderboard_row(rows, varied) for _, rows in groups])
     frame = frame.sort_values(
         ["status", "pearson_delta", "config"],
@@ -118,12 +120,17 @@ def _leaderboard_row(rows: pd.DataFrame, varied: Sequence[str]) -> dict[str, obj
     }
 
 
-def build_leaderboard(reading: StudyReading) -> list[Part]:
+def metric_of(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
+    """A column of a frame, or NaN where it has no such column."""
+    return frame[name] if name in frame else pd.Series(float("nan"), index=frame.index)
+
+
+def build_leaderboard(reading: StudyResults) -> list[Part]:
     """Lay out a study's configs, the best first."""
-    if reading.trials.empty:
+    if reading.frame.empty:
         return [Paragraph("It has no trial yet.")]
     frame = summarize_leaderboard(reading)
-    is_search = reading.results.design == "search"
+    is_search = reading.design == "search"
     frame = frame.drop(columns=["variant"] if is_search and frame["variant"].nunique() == 1 else [])
     seeds_note = ""
     if frame["n_seeds"].max() > 1:
@@ -135,19 +142,19 @@ def build_leaderboard(reading: StudyReading) -> list[Part]:
     return [build_page_table(frame, f"Configs of {reading.name}, best first", METRICS, note)]
 
 
-def build_failures(reading: StudyReading) -> list[Part]:
+def build_failures(reading: StudyResults) -> list[Part]:
     """Lay out which trials failed and why, and count those that were stopped."""
     parts: list[Part] = []
     if not reading.count(TrialStatus.FAILED):
         parts.append(Paragraph(f"No trial of {reading.name} failed."))
     else:
         columns = ["trial", "variant", "seed", "reason", "message"]
-        failed = reading.trials[reading.trials["status"] == TrialStatus.FAILED]
+        failed = reading.frame[reading.frame["status"] == TrialStatus.FAILED]
         frame = failed[columns].assign(epochs=metric_of(failed, "epoch"), run=failed["run"])
         caption = f"Failed trials of {reading.name}"
         parts.append(build_page_table(frame, caption, {"epochs": METRICS["epochs"]}))
     if reading.count(TrialStatus.STOPPED):
-        reasons = Counter(reading.trials.loc[reading.trials["status"] == TrialStatus.STOPPED, "reason"])
+        reasons = Counter(reading.frame.loc[reading.frame["status"] == TrialStatus.STOPPED, "reason"])
         counts = [
             f"{count} {STOPPED_BY.get(EndReason(reason), 'ended early') if reason else 'ended early'}"
             for reason, count in reasons.most_common()

@@ -8,12 +8,11 @@ from adapert.config import Config
 from adapert.selection.rank import pick
 from analysis.report.choice import ReadPick, build_choice, read_pick
 from analysis.report.elements import Code, PageTable
-from analysis.report.reading import read_study
 
 
 def test_the_picked_config_is_printed_as_commands_read_it(store):
     read = read_pick(store.directory, store.study("search_wide"))
-    parts = build_choice(read_study(store.directory, "search_wide"), read)
+    parts = build_choice(store.study("search_wide"), read)
     assert isinstance(parts[-1], Code)
     assert Config.model_validate(yaml.safe_load(parts[-1].text)) == read.pick.config
 
@@ -22,7 +21,7 @@ def test_what_configs_reached_when_trained_again_comes_before_the_search(store):
     read = read_pick(store.directory, store.study("search_wide"))
     again = pd.DataFrame({"rank": [1], "searched": [0.4], "fresh": [0.35], "drop": [0.05], "n_trials": [5]})
     picked = replace(read, pick=replace(read.pick, reevaluated=again))
-    parts = build_choice(read_study(store.directory, "search_wide"), picked)
+    parts = build_choice(store.study("search_wide"), picked)
     first, second = (part for part in parts if isinstance(part, PageTable))
     assert [cell.text for cell in first.rows[0]] == ["1", "0.4000", "0.3500", "0.0500", "5"]
     assert "of the search" in second.caption
@@ -33,7 +32,7 @@ def test_the_interval_is_that_of_the_objective(store, objective, label):
     picked = pick(store.study("ablate_parts"), objective)
     of_table = picked.candidates.assign(config_digest="d")  # of every row of the store's tables
     read = ReadPick("ablate_parts", replace(picked, candidates=of_table))
-    tables = build_choice(read_study(store.directory, "ablate_parts"), read)
+    tables = build_choice(store.study("ablate_parts"), read)
     (table,) = (part for part in tables if getattr(part, "caption", "").startswith("The best"))
     heads = [column.label for column in table.columns]
     assert heads.index("low") == heads.index(label) + 1
@@ -42,5 +41,5 @@ def test_the_interval_is_that_of_the_objective(store, objective, label):
 
 def test_without_a_finished_trial_the_reason_stands_alone(store):
     read = read_pick(store.directory, store.study("start_only"))
-    (part,) = build_choice(read_study(store.directory, "start_only"), read)
+    (part,) = build_choice(store.study("start_only"), read)
     assert "'start_only' has none" in part.text

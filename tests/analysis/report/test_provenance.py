@@ -1,7 +1,6 @@
 import json
 import shlex
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
@@ -25,19 +24,18 @@ from adapert.testing import define_study
 from analysis.report.choice import ReadPick
 from analysis.report.elements import Facts, Paragraph
 from analysis.report.provenance import build_commands, build_data, build_versions
-from analysis.report.reading import StudyReading
 
 MANIFEST = {"format_version": FORMAT_VERSION, "fingerprint": "0012", "kind": "cells", "split_seed": 3}
 CODE = {"git_commit": "0123456789abcdef-dirty", "packages": "torch 2.13.0+cpu, ray 2.60.0"}
 
 
-def reading(recipe="search", changes=None, budget=None, path="data", workspace=Path("runs"), **state):
+def reading(recipe="search", changes=None, budget=None, path="data", **state):
     study = build_study(recipe, Config().with_changes({"data.path": path} | (changes or {})))
     study = study.with_budget(**(budget or {}))
     first = StudyDefined.model_validate_json(define_study(study, recipe).model_dump_json())
-    trials = [{"data.path": path, "data.fingerprint": "0012", "run": "r"}]
+    trials = [{"data.path": path, "run": "r"}]
     folded = StudyState(first=first, **state)
-    return StudyReading(KnownResults(recipe, trials, state=folded, **CODE), workspace)
+    return KnownResults(recipe, trials, state=folded, fingerprint="0012", **CODE)
 
 
 def pick_of(**changes):
@@ -66,11 +64,11 @@ def test_many_changes_become_a_file_of_the_same_config(tmp_path):
     lines, base = build_commands([given], tmp_path, [], [])
     assert "--config search_base.yaml" in lines.text
     flat = {f"{s}.{name}": v for s, fields in yaml.safe_load(base.text).items() for name, v in fields.items()}
-    assert build_config(flat) == build_config(given.results.state.definition.study["base"])
+    assert build_config(flat) == build_config(given.state.definition.study["base"])
 
 
 def test_without_a_ledger_the_recipe_is_not_guessed(tmp_path):
-    lost = StudyReading(KnownResults("search"), tmp_path)
+    lost = KnownResults("search")
     assert commands(lost, tmp_path)[0].startswith("# search: its ledger is not in this workspace")
 
 
@@ -110,7 +108,7 @@ def test_what_was_not_run_is_not_listed(tmp_path):
 
 def test_a_pick_without_training_is_listed_where_the_study_knows_of_it(tmp_path):
     given = reading()
-    given.results.picked = PickRecord("pds")
+    given.picked = PickRecord("pds")
     _, line, _ = commands(given, tmp_path, [ReadPick("search", pick_of(objective="pds"))])
     assert parse(line)[1]["no_reevaluation"] is True
     assert parse(line)[1]["objective"] == "pds"
@@ -153,11 +151,8 @@ def test_an_evaluation_on_validation_is_listed_as_one(tmp_path):
 
 def test_what_no_recipe_launched_is_said_and_no_command(tmp_path):
     given = reading()
-    results = KnownResults("search_reevaluation", state=given.results.state, design="reevaluation")
-    again = StudyReading(results, tmp_path)
-    given.results.state = replace(
-        given.results.state, first=given.results.state.definition.model_copy(update={"recipe": ""})
-    )
+    again = KnownResults("search_reevaluation", state=given.state, design="reevaluation")
+    given.state = replace(given.state, first=given.state.definition.model_copy(update={"recipe": ""}))
     assert commands(given, tmp_path)[0].startswith("# search: it was launched from Python")
     assert commands(again, tmp_path)[0] == "# search_reevaluation: 'adapert pick' ran it"
 
@@ -196,8 +191,8 @@ def test_versions_tell_a_commit_from_one_with_changes():
     assert cells["torch"] == "2.13.0+cpu"
 
 
-def test_data_that_are_gone_are_told_by_their_fingerprint():
-    facts, told = build_data([reading(path="/nowhere")])
+def test_data_that_are_gone_are_told_by_their_fingerprint(tmp_path):
+    facts, told = build_data([reading(path="/nowhere")], tmp_path)
     assert dict(facts.rows) == {"fingerprint": "0012", "directory": "/nowhere"}
     assert isinstance(told, Paragraph)
 
@@ -206,10 +201,10 @@ def test_data_that_moved_with_the_workspace_are_named_where_they_are_now(tmp_pat
     moved = tmp_path / "data" / "prepared"
     moved.mkdir(parents=True)
     (moved / "manifest.json").write_text(json.dumps(MANIFEST))
-    given = reading(path="/old/data/prepared", workspace=tmp_path / "runs")
-    (facts,) = build_data([given])
+    given = reading(path="/old/data/prepared")
+    (facts,) = build_data([given], tmp_path / "runs")
     assert dict(facts.rows)["directory"] == str(moved)
-    launched = shlex.split(commands(given, tmp_path)[0])
+    launched = shlex.split(commands(given, tmp_path / "runs")[0])
     assert launched[launched.index("--data") + 1] == str(moved)
 
 
@@ -217,7 +212,7 @@ def test_responses_are_said_to_be_in_their_own_units_and_not_tested(tmp_path):
     choices = {"units": "rank", "significant_layer": "up", "deg_test": "mann_whitney", "deg_adjust": "fdr"}
     manifest = MANIFEST | {"kind": "responses", "choices": choices}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    facts = dict(build_data([reading(path=str(tmp_path))])[0].rows)
+    facts = dict(build_data([reading(path=str(tmp_path))], tmp_path)[0].rows)
     assert facts["units of deltas"] == "rank"
     assert facts["DEGs"] == "marked by the responses' layer 'up'"
     assert not any("mann" in value.lower() for value in facts.values())
@@ -228,7 +223,7 @@ def test_data_are_described_by_their_manifest_only_where_they_are_the_same(tmp_p
     counts = {"perturbations": 9, "combinations": 2, "train": 5, "validation": 2, "test": 2, "genes": 40}
     manifest = MANIFEST | {"fingerprint": fingerprint, "counts": counts}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    parts = build_data([reading(path=str(tmp_path))])
+    parts = build_data([reading(path=str(tmp_path))], tmp_path)
     assert isinstance(parts[0], Facts)
     facts = dict(parts[0].rows)
     if fingerprint == "0012":

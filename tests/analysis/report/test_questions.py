@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from fixtures.store import Store
 
+from adapert.results.tracked import TrackedResults
 from analysis.claims import build_claims_table
 from analysis.report import questions
 from analysis.report.questions import build_claims, build_importance
-from analysis.report.reading import read_study
 from analysis.sources import summarize_study_claims
 
 
@@ -19,7 +19,7 @@ def test_the_claims_are_those_of_the_figures(store: Store):
 
 def test_a_search_judges_no_claim_and_has_no_importance(store: Store):
     assert build_claims([store.study("search_wide")], "validation") == []
-    assert build_importance(read_study(store.directory, "search_wide")) == []
+    assert build_importance(store.study("search_wide")) == []
 
 
 def test_importance_is_a_row_for_each_part_of_the_variance(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -36,8 +36,8 @@ def test_importance_is_a_row_for_each_part_of_the_variance(store: Store, monkeyp
         }
     )
     monkeypatch.setattr(questions, "load_importance", lambda study: trials)
-    reading = read_study(store.directory, "search_wide")
-    monkeypatch.setattr(type(reading.results), "design", "importance")
+    reading = store.study("search_wide")
+    monkeypatch.setattr(TrackedResults, "design", "importance")
     (table,) = build_importance(reading)
     assert table.rows[0][0].text == "model.tau"
     assert float(table.rows[0][3].text) > 0.9

@@ -1,10 +1,8 @@
 import statistics
-from pathlib import Path
 
 from fixtures.results import KnownResults
 
 from adapert.records import TrialStatus
-from analysis.report.reading import StudyReading
 from analysis.report.results import build_cost_table, build_failures, build_leaderboard, summarize_leaderboard
 
 VALUES = {"a": [0.4, 0.5, 0.42], "b": [0.6, 0.1, 0.2]}
@@ -18,7 +16,7 @@ def trial(digest, seed, status, value, **said):
 
 def reading(trials, design="search"):
     hours = sum(row["total_seconds"] for row in trials) / 3600
-    return StudyReading(KnownResults("tune", trials, design=design, trial_hours=hours), Path())
+    return KnownResults("tune", trials, design=design, trial_hours=hours)
 
 
 TUNED = [trial(d, s, TrialStatus.FINISHED, v) for d, values in VALUES.items() for s, v in enumerate(values)]
