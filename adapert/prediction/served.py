@@ -20,7 +20,7 @@ INPUT_COLUMN = "perturbation"
 
 OUTPUT_COLUMNS = ("perturbation", "gene", "predicted_delta")
 
-PACKAGES = ("adapert", "mlflow", "torch", "numpy", "scipy", "pandas", "safetensors")
+SERVED_PACKAGES = ("adapert", "mlflow", "torch", "numpy", "scipy", "pandas", "safetensors")
 """Packages that a server of the model needs."""
 
 BUNDLE_NAME = "bundle"
@@ -100,7 +100,7 @@ def save_served(bundle: Path, example: Sequence[str], path: Path, described: "Mo
 def requirements() -> list[str]:
     """Pin what a server of the model needs, without the local parts of versions such as 2.13.0+cpu."""
     pinned = []
-    for package in PACKAGES:
+    for package in SERVED_PACKAGES:
         try:
             pinned.append(f"{package}=={Version(version(package)).public}")
         except PackageNotFoundError:  # a source tree that is on the path but not installed

@@ -9,7 +9,7 @@ from pathlib import Path
 DIRTY = "-dirty"
 """Ends a commit whose files were changed."""
 
-PACKAGES = ("adapert", "torch", "ray", "optuna", "mlflow", "anndata", "numpy", "scipy")
+TRACKED_PACKAGES = ("adapert", "torch", "ray", "optuna", "mlflow", "anndata", "numpy", "scipy")
 
 MAX_DIFF = 1_000_000
 """Characters of a diff that are kept."""
@@ -54,7 +54,7 @@ def code_diff() -> str:
 def package_versions() -> str:
     """List the versions that numbers depend on, as ``"Python 3.11.7, torch 2.13.0, ..."``."""
     found = [f"Python {platform.python_version()}"]
-    for package in PACKAGES:
+    for package in TRACKED_PACKAGES:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:  # a source tree that is on the path but not installed

@@ -58,7 +58,7 @@ RAY_LEVELS = {
 SCRATCH = "ray"
 """Of Ray Tune, below a study's folder: nobody reads it."""
 
-PACKAGES = ("adapert", "search_spaces", "studies")
+SHIPPED_PACKAGES = ("adapert", "search_spaces", "studies")
 """Code that is shipped to the workers of a cluster."""
 
 
@@ -206,7 +206,7 @@ def _start(folder: Path) -> None:
 def _join(address: str) -> None:
     import ray
 
-    modules = [str(Path(import_module(package).__path__[0])) for package in PACKAGES]
+    modules = [str(Path(import_module(package).__path__[0])) for package in SHIPPED_PACKAGES]
     try:
         ray.init(
             address=address,

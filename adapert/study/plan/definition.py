@@ -13,7 +13,7 @@ from adapert.study.plan.study import Study
 TRAINABLE = "adapert.study.execution.trainable"
 """The module that runs a trial: what it imports is what changes a trial's numbers."""
 
-PACKAGES = ("torch", "numpy", "scipy", "numba", "optuna")
+FINGERPRINTED_PACKAGES = ("torch", "numpy", "scipy", "numba", "optuna")
 """Packages whose versions change them too."""
 
 PLANS: dict[str, type[Plan]] = {plan.form: plan for plan in (Search, Design, AblationPath)}
@@ -62,7 +62,7 @@ def describe_code() -> dict[str, Any]:
     """Fingerprint the code and the packages that change a trial's numbers."""
     return {
         "code": digest_closure(TRAINABLE),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {package: version(package) for package in FINGERPRINTED_PACKAGES},
     }
 
 
