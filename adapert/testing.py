@@ -25,9 +25,9 @@ from adapert.seeding import derive_seed
 from adapert.study.engine.events import SessionOpened, StudyDefined
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, read_events
 from adapert.study.engine.limits import Limits
-from adapert.study.engine.plans import build_source
 from adapert.study.engine.runner import StudyObserver, StudyRunner
 from adapert.study.engine.search import Suggestions
+from adapert.study.engine.sources import build_source
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.plan.definition import describe_origin, describe_study, restore_study
 from adapert.study.plan.study import Study

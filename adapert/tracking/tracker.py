@@ -117,6 +117,10 @@ class Tracker:
             self.trouble = self.trouble or f"The store did not answer within {seconds:g} s."
             return max(1, self._n_lines - self._n_delivered)
 
+    def describe_trouble(self) -> str:
+        """What keeps the store from having all, or what it refused for good; empty where it has all."""
+        return self.trouble or "; ".join(self.refused[:3])
+
     # In the writing thread.
 
     def _write(self) -> None:

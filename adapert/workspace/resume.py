@@ -184,7 +184,7 @@ def sync(workspace: Path, name: str) -> tuple[int, str]:
         tracker = Tracker(study, ledger, events, partial(open_store, workspace), PickedModels())
         n_waiting = tracker.close()
         ledger.close()
-    return n_waiting, tracker.trouble or "; ".join(tracker.refused[:3])
+    return n_waiting, tracker.describe_trouble()
 
 
 def _find_data(study: Study, state: StudyState, workspace: Path, data: Path | None) -> Path:

@@ -18,9 +18,9 @@ from adapert.records import TrialRecord, TrialStatus
 from adapert.study.engine.events import GivenLimits, SessionOpened, UsedResources
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, read_events, read_identity
 from adapert.study.engine.limits import Limits
-from adapert.study.engine.plans import build_source
 from adapert.study.engine.runner import Closing, StudyRunner
 from adapert.study.engine.search import Owner, Suggestions, check_owner, open_storage
+from adapert.study.engine.sources import build_source
 from adapert.study.engine.state import StudyState, count_asked, fold
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import clear_scratch, run_trials
@@ -129,7 +129,7 @@ def operate(
         seconds=time.monotonic() - started,
         trial_hours=state.trial_hours,
         n_undelivered=n_undelivered,
-        trouble=tracker.trouble or "; ".join(tracker.refused[:3]),
+        trouble=tracker.describe_trouble(),
     )
 
 

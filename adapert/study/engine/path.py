@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from adapert.records import TrialRecord, TrialStatus
-from adapert.study.engine.sources import Proposal
+from adapert.study.engine.proposals import Proposal, Unsampled
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.plans import AblationPath, Assignment
 
@@ -32,7 +32,7 @@ class Round:
     first: int
 
 
-class PathTrials:
+class PathTrials(Unsampled):
     """The trials of an ablation path: a round is asked for when the one before has ended."""
 
     def __init__(self, plan: AblationPath) -> None:
@@ -46,16 +46,6 @@ class PathTrials:
         """Whether trials are left to ask for, now or once this round has ended."""
         rounds, _ = self._rounds(state)
         return bool(self._left(state)) or rounds[-1].number < len(self._plan.start)
-
-    def complete(self, state: StudyState) -> list[tuple[int, Any]]:
-        """No sampler learns from a path."""
-        return []
-
-    def tell(self, number: int, end: Any) -> None:
-        """No sampler learns from a path."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
     def _left(self, state: StudyState) -> list[Proposal]:
         rounds, steps = self._rounds(state)

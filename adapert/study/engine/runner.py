@@ -29,10 +29,10 @@ from adapert.study.engine.events import (
 )
 from adapert.study.engine.ledger import HOLDER_FILE, Ledger
 from adapert.study.engine.limits import Limits
+from adapert.study.engine.proposals import Proposal, TrialSource
 from adapert.study.engine.reports import REPORTED
 from adapert.study.engine.requests import read_requests
 from adapert.study.engine.rungs import Rungs
-from adapert.study.engine.sources import Proposal, TrialSource
 from adapert.study.engine.state import StudyState
 from adapert.study.engine.trial_files import clear_trial, write_trial_config
 from adapert.study.plan.study import Search, Study

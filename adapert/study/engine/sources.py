@@ -1,56 +1,37 @@
-"""Where a study's trials come from: a list, or a sampler that learns from how configs ended."""
+"""Where a study's trials come from: a list, a path, or a sampler that learns from how configs ended."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from optuna.trial import TrialState
 
 from adapert.records import EndReason, TrialRecord, TrialStatus
+from adapert.study.engine.path import PathTrials
+from adapert.study.engine.proposals import Proposal, TrialSource, Unsampled
 from adapert.study.engine.racing import is_clearly_behind, pool_spread
 from adapert.study.engine.search import ConfigEnd, Suggestions, round_suggestion
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.plans import Assignment, Plan, Search
+from adapert.study.plan.plans import AblationPath, Assignment, Plan, Search
 from adapert.study.plan.space import distribution_of
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A trial to ask for.
+def build_source(plan: Plan, state: StudyState, suggest: Callable[[Search], Suggestions]) -> TrialSource:
+    """Build the source of a plan's trials.
 
-    Attributes:
-        number: Of its config, from 0.
-        assignment: Its variant, seed and changes.
-        suggested: What a sampler suggested, unrounded; of a config's first trial.
+    Args:
+        plan: The study's.
+        state: The study's, which the source continues.
+        suggest: Begins a search in Optuna; called for a plan that is sampled.
     """
-
-    number: int
-    assignment: Assignment
-    suggested: dict[str, Any] = field(default_factory=dict)
-
-
-class TrialSource(Protocol):
-    """Gives a study its trials; all it needs to know is in the study's state."""
-
-    def propose(self, state: StudyState) -> list[Proposal]:
-        """Trials to ask for now; none where the study must wait, or has all."""
-
-    def has_more(self, state: StudyState) -> bool:
-        """Whether there are more trials to ask for, now or once others have ended."""
-
-    def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
-        """Configs that are done since the last call, in the order in which a sampler is told."""
-
-    def tell(self, number: int, end: ConfigEnd) -> None:
-        """Tell the sampler how a config ended."""
-
-    def close(self) -> None:
-        """Leave nothing open."""
+    if isinstance(plan, AblationPath):
+        return PathTrials(plan)
+    if isinstance(plan, Search) and plan.is_sampled:
+        return SampledTrials(plan, suggest(plan), state)
+    return ListedTrials(plan)
 
 
-class ListedTrials:
+class ListedTrials(Unsampled):
     """The trials of a design or a grid, in their order."""
 
     def __init__(self, plan: Plan) -> None:
@@ -68,16 +49,6 @@ class ListedTrials:
     def has_more(self, state: StudyState) -> bool:
         """Whether a trial of the list was not asked for."""
         return bool(self._left(state))
-
-    def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
-        """No sampler learns from a list."""
-        return []
-
-    def tell(self, number: int, end: ConfigEnd) -> None:
-        """No sampler learns from a list."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
     def _left(self, state: StudyState) -> list[Proposal]:
         asked = {(record.variant, record.seed) for record in state.records.values()}
