@@ -90,12 +90,12 @@ def test_a_simulated_study_is_held_while_it_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_s_study_runs_to_its_end(recipe: str, tmp_path: Path) -> None:
     study = build_study(recipe, Config().with_changes({"model.dropout": 0.25, "training.max_epochs": 2}))
-    study = study.with_budget(n_trials=6) if study.is_sampled else study
+    study = study.with_budget(n_trials=6) if study.plan.is_sampled else study
     state = run_study(study, tmp_path, n_workers=4)
     assert state.closed is not None
     assert state.closed.status == TrialStatus.FINISHED
     assert not state.running
-    assert len(state.records) <= study.n_trials
+    assert len(state.records) <= study.plan.size
 
 
 # Parts of one

@@ -199,7 +199,7 @@ def _retrain(
     assert isinstance(named.plan, Design)
     n_configs, n_redraws = count_retrained(named.plan)
     console.print(
-        f"{format_count(named.n_trials, 'trial')}: the configs of rank 1 to {n_configs}, each on "
+        f"{format_count(named.plan.size, 'trial')}: the configs of rank 1 to {n_configs}, each on "
         f"{format_count(named.plan.n_seeds, 'fresh seed')} and {format_count(n_redraws, 'redrawn split')}.",
         soft_wrap=True,
     )
@@ -236,7 +236,7 @@ def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, bool]:
 
 def _identify_trials(study: Study) -> set[tuple[str, int]]:
     """Return config digest, which covers data and split, and seed of each trial."""
-    return {(study.base.with_changes(each.changes).digest(), each.seed) for each in study.assignments}
+    return {(study.base.with_changes(each.changes).digest(), each.seed) for each in study.plan.assignments}
 
 
 def _is_done(workspace: Path, name: str) -> bool:

@@ -169,73 +169,55 @@ def launch(
     stores = stores or Stores()
     tracking = take_apart("--tracking-uri", stores.tracking_uri)
     storage = take_apart("--optuna-storage", stores.optuna_storage)
-    bare = Stores(tracking_uri=tracking.address, optuna_storage=storage.address)
     with passwords(tracking, storage):
-        return _launch(study, workspace, resources, limits, console, bare, recipe)
+        store = _open_store(study.name, workspace, tracking.address)
+        folder = study_folder(workspace, study.name)
+        if storage.address and study.plan.is_sampled:
+            check_owner(study.name, _open_storage(storage.address, folder), Owner(str(folder)))
+        definition = StudyDefined(
+            format=FORMAT,
+            study=describe_study(study),
+            origin=describe_origin(study),
+            recipe=recipe,
+            optuna_storage=storage.address,
+            git_commit=git_commit(),
+            packages=package_versions(),
+        )
+        with held(folder):
+            if diff := code_diff():
+                write_whole(folder / CODE_DIFF_FILE, diff)
+            ledger = Ledger(folder / LEDGER_FILE)
+            ledger.append(definition)
+            ledger.close()
+            try:
+                return operate(folder, resources, limits, console, lambda: store)
+            except InputError:  # such as no cluster at the address: the name stays free
+                if not fold(read_events(folder / LEDGER_FILE)).records:
+                    shutil.rmtree(folder)
+                raise
 
 
-def _launch(
-    study: Study,
-    workspace: Path,
-    resources: Resources,
-    limits: Limits,
-    console: Console,
-    stores: Stores,
-    recipe: str,
-) -> StudyResult:
-    is_named = bool(stores.tracking_uri) and name_store(workspace, stores.tracking_uri)
+def _open_store(name: str, workspace: Path, address: str) -> tuple["MlflowClient", str]:
+    """Open the store of a new study: the workspace's, or the one at an address."""
+    is_named = bool(address) and name_store(workspace, address)
+    uri = tracking_uri(workspace)
     try:
-        store = _open(workspace)
-        _check_untracked(study.name, workspace)
-    except InputError:
+        store = open_store(workspace)
+        if has_trials(uri, name):  # readers could not tell them apart
+            raise InputError(
+                f"A study's name must be new where it is tracked, but {uri} has trials of '{name}' that "
+                "were launched from another workspace, or whose folder is gone. Launch under another --name, "
+                "or in another --workspace."
+            )
+        return store
+    except Exception as error:  # whatever a server or database that is not there raises
         if is_named:  # a store that was never opened does not bind the workspace
             (workspace / ADDRESS_FILE).unlink()
-        raise
-    folder = study_folder(workspace, study.name)
-    if stores.optuna_storage and study.is_sampled:
-        check_owner(study.name, _open_storage(stores.optuna_storage, folder), Owner(str(folder)))
-    definition = StudyDefined(
-        format=FORMAT,
-        study=describe_study(study),
-        origin=describe_origin(study),
-        recipe=recipe,
-        optuna_storage=stores.optuna_storage,
-        git_commit=git_commit(),
-        packages=package_versions(),
-    )
-    with held(folder):
-        if diff := code_diff():
-            write_whole(folder / CODE_DIFF_FILE, diff)
-        ledger = Ledger(folder / LEDGER_FILE)
-        ledger.append(definition)
-        ledger.close()
-        try:
-            return operate(folder, resources, limits, console, lambda: store)
-        except InputError:  # such as no cluster at the address: the name stays free
-            if not fold(read_events(folder / LEDGER_FILE)).records:
-                shutil.rmtree(folder)
+        if isinstance(error, InputError):
             raise
-
-
-def _check_untracked(name: str, workspace: Path) -> None:
-    """Refuse a name under which MLflow has another study's trials: readers could not tell them apart."""
-    if has_trials(tracking_uri(workspace), name):
         raise InputError(
-            f"A study's name must be new where it is tracked, but {tracking_uri(workspace)} has trials of "
-            f"'{name}' that were launched from another workspace, or whose folder is gone. Launch under "
-            "another --name, or in another --workspace."
-        )
-
-
-def _open(workspace: Path) -> tuple["MlflowClient", str]:
-    try:
-        return open_store(workspace)
-    except InputError:
-        raise
-    except Exception as error:  # whatever a server or database that is not there raises
-        raise InputError(
-            f"A study is tracked in a store that can be opened, but {tracking_uri(workspace)} cannot: "
-            f"{first_line(error)} Start the server, or give another --workspace or (launch) --tracking-uri."
+            f"A study is tracked in a store that can be opened, but {uri} cannot: {first_line(error)} Start "
+            "the server, or give another --workspace or (launch) --tracking-uri."
         ) from error
 
 
@@ -282,14 +264,14 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     n_epochs = study.base.training.max_epochs if isinstance(model, TrainedInEpochs) else 1
     # The first epoch also warms caches up.
     a_trial = built + min(seconds) * n_epochs
-    return START_SECONDS + study.n_trials * a_trial / resources.n_at_once
+    return START_SECONDS + study.plan.size * a_trial / resources.n_at_once
 
 
 def print_plan(study: Study, seconds: float, console: Console) -> None:
     """Print what a study would run, and for how long."""
     console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True, markup=False)
     console.print(
-        f"{format_count(study.n_trials, 'trial')} of at most "
+        f"{format_count(study.plan.size, 'trial')} of at most "
         f"{format_count(study.base.training.max_epochs, 'epoch')}"
     )
     for line in study.plan.describe(study.base):

@@ -36,7 +36,7 @@ def test_the_space_of_forms_varies_all_that_the_wide_one_does():
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_space_is_of_fields_and_values_that_a_config_takes(name):
-    assert Study(name=name, question="?", base=Config(), plan=Search(space=SPACES[name])).n_trials == 16
+    assert Study(name=name, question="?", base=Config(), plan=Search(space=SPACES[name])).plan.size == 16
 
 
 @pytest.mark.parametrize("name", SPACES)

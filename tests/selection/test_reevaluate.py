@@ -45,7 +45,7 @@ def picked_of(n=3, next_seed=4, **changes):
 
 def test_the_best_are_trained_on_seeds_that_no_trial_had_and_on_redrawn_splits():
     study = build_reevaluation(picked_of(), "s", ReevaluationPlan(top=2, n_fresh_seeds=2, n_redraws=2))
-    asked = [(each.variant, each.seed) for each in study.assignments]
+    asked = [(each.variant, each.seed) for each in study.plan.assignments]
     assert asked == [
         ("rank_1", 4),
         ("rank_1", 5),
@@ -56,7 +56,7 @@ def test_the_best_are_trained_on_seeds_that_no_trial_had_and_on_redrawn_splits()
         ("rank_2_split_1", 4),
         ("rank_2_split_2", 4),
     ]
-    configs = [study.base.with_changes(each.changes) for each in study.assignments]
+    configs = [study.base.with_changes(each.changes) for each in study.plan.assignments]
     assert [(config.model.tau, config.data.split_seed) for config in configs] == [
         (0.9, 0), (0.9, 0), (0.9, 1), (0.9, 2), (0.7, 0), (0.7, 0), (0.7, 1), (0.7, 2)
     ]  # fmt: skip
@@ -65,7 +65,7 @@ def test_the_best_are_trained_on_seeds_that_no_trial_had_and_on_redrawn_splits()
 def test_a_single_candidate_is_retrained_alone():
     study = build_reevaluation(picked_of(1), "s", ReevaluationPlan())
     assert {name.split("_split")[0] for name in study.plan.variants} == {"rank_1"}
-    assert study.n_trials == 5
+    assert study.plan.size == 5
 
 
 def test_the_split_that_a_study_itself_redrew_is_not_drawn_again():
@@ -145,7 +145,7 @@ def launched(monkeypatch, track):
         calls.append((study.name, resources))
         trials = [
             (dict(each.changes), each.seed, 1 - study.base.with_changes(each.changes).model.tau)
-            for each in study.assignments
+            for each in study.plan.assignments
         ]
         return track(study, trials)
 
@@ -216,7 +216,7 @@ def test_what_a_killed_process_had_no_time_to_tell_mlflow_is_told(
     workspace, searched, launched, monkeypatch, track
 ):
     def killed(study, *_):
-        trials = [(dict(each.changes), each.seed, 0.5) for each in study.assignments]
+        trials = [(dict(each.changes), each.seed, 0.5) for each in study.plan.assignments]
         track(study, trials, is_killed=True)
 
     monkeypatch.setattr(reevaluation, "launch", killed)

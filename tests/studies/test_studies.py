@@ -17,7 +17,7 @@ def test_every_recipe_is_a_whole_study_under_its_own_name(recipe):
     study = build_study(recipe, PICKED)
     assert study.name == recipe
     assert study.question.endswith("?")
-    assert study.n_trials > 0
+    assert study.plan.size > 0
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
@@ -84,7 +84,7 @@ def test_figure_5_spans_no_penalty_to_the_strongest_by_name():
 def test_quickstart_is_short_whatever_the_base():
     plan = build_study("quickstart", Config())
     assert isinstance(plan.plan, Search)
-    assert (plan.n_trials, plan.base.training.max_epochs) == (4, 10)
+    assert (plan.plan.size, plan.base.training.max_epochs) == (4, 10)
 
 
 def test_importance_covers_the_six_knobs_evenly_and_stops_no_trial():

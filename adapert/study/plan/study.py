@@ -84,21 +84,6 @@ class Study:
         check_name(self.name, MAX_DERIVED_NAME if self.plan.kind == "reevaluation" else MAX_NAME)
         self.plan.check(self.base)
 
-    @property
-    def assignments(self) -> list[Assignment]:
-        """All trials of a design or grid, seeds within variants; empty where earlier trials decide."""
-        return self.plan.assignments
-
-    @property
-    def n_trials(self) -> int:
-        """Trials the study asks for; with several seeds a config, at most."""
-        return self.plan.size
-
-    @property
-    def is_sampled(self) -> bool:
-        """Whether a sampler chooses the configs, rather than a list of them."""
-        return self.plan.is_sampled
-
     def with_budget(self, **budget: Any) -> "Study":
         """Change what the command line may change of a plan.
 
@@ -127,9 +112,9 @@ class Study:
                 "--min-epochs. Leave it out."
             )
         changed = replace(self, plan=replace(self.plan, **given))
-        if "n_trials" in given and changed.assignments:
+        if "n_trials" in given and changed.plan.assignments:
             raise InputError(
-                f"A grid's trials are all its {changed.n_trials} points, but study '{self.name}' was given "
+                f"A grid's trials are all its {changed.plan.size} points, but study '{self.name}' was given "
                 "--trials. Leave it out, or use --sampler random."
             )
         return changed

@@ -77,7 +77,7 @@ def test_a_path_begins_at_the_start_and_ends_at_the_base(memory_folder):
         ("0 start", 1, START),
     ]
     assert records[-1].changes == {}
-    assert len(records) == study_of(AblationPath(start=START, n_seeds=2)).n_trials == 14
+    assert len(records) == study_of(AblationPath(start=START, n_seeds=2)).plan.size == 14
     assert [record.number for record in records[::2]] == list(range(7))
 
 

@@ -6,7 +6,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from adapert.config import Config
 from adapert.errors import InputError
 from adapert.study.plan.definition import (
-    PACKAGES,
+    FINGERPRINTED_PACKAGES,
     TRAINABLE,
     describe_origin,
     describe_study,
@@ -62,7 +62,7 @@ def test_a_study_comes_back_from_json_as_it_was(plan):
     study = Study(name="try", question="Größer?", base=base, plan=plan)
     again = through_json(study)
     assert again == study
-    assert again.assignments == study.assignments
+    assert again.plan.assignments == study.plan.assignments
     if isinstance(plan, Search):
         assert list(again.plan.space) == list(plan.space)
 
@@ -71,7 +71,7 @@ def test_a_study_comes_back_from_json_as_it_was(plan):
 def test_every_recipe_comes_back_from_json_as_it_was(recipe):
     study = build_study(recipe, Config().with_changes({"model.dropout": 0.25}))
     assert through_json(study) == study
-    assert through_json(study).assignments == study.assignments
+    assert through_json(study).plan.assignments == study.plan.assignments
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def origin():
 def test_an_origin_names_data_code_and_packages(origin):
     assert origin["data"] == "abc"
     assert TRAINABLE in origin["code"]
-    assert list(origin["versions"]) == list(PACKAGES)
+    assert list(origin["versions"]) == list(FINGERPRINTED_PACKAGES)
 
 
 def test_nothing_has_changed_where_all_is_as_it_was(origin):
@@ -114,7 +114,9 @@ def test_changed_packages_are_named_by_both_versions(origin):
 
 
 def test_all_that_has_changed_is_named(origin):
-    assert len(find_changes({"data": "", "code": {}, "versions": {}}, origin)) == 1 + 1 + len(PACKAGES)
+    assert len(find_changes({"data": "", "code": {}, "versions": {}}, origin)) == 1 + 1 + len(
+        FINGERPRINTED_PACKAGES
+    )
 
 
 @pytest.mark.parametrize(

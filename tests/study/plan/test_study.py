@@ -92,26 +92,26 @@ def test_plain_names_are_taken(name):
 def test_a_design_pairs_every_variant_with_the_same_seeds():
     changed = {"model.tau": 0.5}
     study = study_of(design_of({"full": {}, "sharp": changed}, n_seeds=2))
-    assert study.assignments == [
+    assert study.plan.assignments == [
         Assignment(variant="full", seed=0, changes={}),
         Assignment(variant="full", seed=1, changes={}),
         Assignment(variant="sharp", seed=0, changes=changed),
         Assignment(variant="sharp", seed=1, changes=changed),
     ]
-    assert study.n_trials == 4
+    assert study.plan.size == 4
 
 
 def test_a_sampled_search_has_no_assignments():
     study = study_of(search_of(n_trials=7))
-    assert study.assignments == []
-    assert study.n_trials == 7
+    assert study.plan.assignments == []
+    assert study.plan.size == 7
 
 
 def test_a_grid_search_tries_every_point_with_the_search_s_seed():
     space = {"graph.top_k": CategoricalDistribution((5, 10)), "model.n_graph_layers": IntDistribution(1, 3)}
     study = study_of(search_of(space, sampler="grid", seed=3, n_trials=2))
-    assert study.n_trials == 6
-    assert {assignment.seed for assignment in study.assignments} == {3}
+    assert study.plan.size == 6
+    assert {assignment.seed for assignment in study.plan.assignments} == {3}
 
 
 def test_a_grid_refuses_a_number_of_trials():
@@ -232,13 +232,13 @@ def test_an_initial_point_outside_the_space_is_refused(point, sentence):
 
 
 def test_a_search_with_several_seeds_a_config_has_as_many_trials_at_most():
-    assert study_of(search_of(n_trials=7, seeds_per_config=3)).n_trials == 21
+    assert study_of(search_of(n_trials=7, seeds_per_config=3)).plan.size == 21
 
 
 def test_a_grid_with_several_seeds_has_each_point_with_each():
     space = {"graph.top_k": CategoricalDistribution((5, 10))}
     study = study_of(search_of(space, sampler="grid", seed=3, seeds_per_config=2))
-    given = [(assignment.variant, assignment.seed) for assignment in study.assignments]
+    given = [(assignment.variant, assignment.seed) for assignment in study.plan.assignments]
     assert given == [("top_k=5", 3), ("top_k=5", 4), ("top_k=10", 3), ("top_k=10", 4)]
 
 
@@ -252,7 +252,7 @@ def test_more_seeds_of_a_design_continue_those_it_has():
 def test_a_design_s_seeds_may_be_new_ones_and_fewer_for_some_variants():
     variants = {"one": {}, "two": {"data.split_seed": 1}}
     design = Design(kind="reevaluation", variants=variants, n_seeds=2, first_seed=5, n_seeds_of={"two": 1})
-    asked = [(each.variant, each.seed) for each in study_of(design).assignments]
+    asked = [(each.variant, each.seed) for each in study_of(design).plan.assignments]
     assert asked == [("one", 5), ("one", 6), ("two", 5)]
 
 
