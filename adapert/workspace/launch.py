@@ -24,6 +24,7 @@ from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, read_
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.search import Owner, check_owner, open_storage
 from adapert.study.engine.state import fold
+from adapert.study.engine.trial_files import TRIALS_FOLDER
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.definition import describe_origin, describe_study
 from adapert.study.plan.study import Study
@@ -186,13 +187,13 @@ def launch(
         with held(folder):
             if diff := code_diff():
                 write_whole(folder / CODE_DIFF_FILE, diff)
-            ledger = Ledger(folder / LEDGER_FILE)
-            ledger.append(definition)
-            ledger.close()
             try:
+                ledger = Ledger(folder / LEDGER_FILE)
+                ledger.append(definition)
+                ledger.close()
                 return operate(folder, resources, limits, console, lambda: store)
             except InputError:  # such as no cluster at the address: the name stays free
-                if not fold(read_events(folder / LEDGER_FILE)).records:
+                if not (folder / TRIALS_FOLDER).exists():
                     shutil.rmtree(folder)
                 raise
 

@@ -5,7 +5,16 @@ import time
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+)
 from typing_extensions import TypedDict
 
 from adapert.records import EndReason, TrialStatus
@@ -13,6 +22,10 @@ from adapert.records import EndReason, TrialStatus
 _NAMED_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 Number = Annotated[float, BeforeValidator(lambda value: _NAMED_NUMBERS.get(str(value), value))]
 """JSON has no NaN and no infinities: pydantic writes their names, and in strict mode does not read them."""
+
+
+Message = Annotated[str, AfterValidator(lambda text: text.encode(errors="backslashreplace").decode())]
+"""A sentence that may quote a path whose bytes are no UTF-8: neither JSON nor MLflow takes those."""
 
 
 class Line(BaseModel):
@@ -121,7 +134,7 @@ class WorkerLost(TrialLine):
     """A trial's worker was lost; the trial continues in another."""
 
     event: Literal["lost"] = "lost"
-    message: str
+    message: Message
 
 
 class TrialEnded(TrialLine):
@@ -130,7 +143,7 @@ class TrialEnded(TrialLine):
     event: Literal["ended"] = "ended"
     status: Annotated[TrialStatus, Field(strict=False)]
     reason: Annotated[EndReason, Field(strict=False)]
-    message: str
+    message: Message
 
 
 EndState = Literal["COMPLETE", "PRUNED", "FAIL"]
@@ -185,7 +198,7 @@ class SessionClosed(Line):
 
     event: Literal["closed"] = "closed"
     status: Annotated[TrialStatus, Field(strict=False)]
-    message: str
+    message: Message
 
 
 Event = (

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic_core import PydanticSerializationError
 
 from adapert.errors import InputError
 from adapert.files import append_line, open_lines, parse_json, write_whole
@@ -45,9 +46,17 @@ class Ledger:
 
         Raises:
             OSError: The disk is full or gone; what was written of the line is taken back.
+            InputError: A name or path in it is no UTF-8.
         """
+        try:
+            line = event.model_dump_json()
+        except PydanticSerializationError as error:
+            raise InputError(
+                "Names and paths of a study must be UTF-8, but its ledger cannot take those of a line "
+                f"'{event.event}': {error}. Rename what has such a name."
+            ) from error
         with self._lock:
-            append_line(self._file, event.model_dump_json())
+            append_line(self._file, line)
 
     def close(self) -> None:
         """Close the file."""

@@ -8,6 +8,8 @@ from adapert.config import Config, write_config
 from adapert.errors import InputError
 from adapert.records import CONFIG_FILE, ERROR_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE
 
+TRIALS_FOLDER = "trials"
+
 KEPT_FILES = (CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE, ERROR_FILE)
 """What stays of an ended trial, where it has them: readers find them here, whatever MLflow has."""
 
@@ -19,7 +21,7 @@ def trial_folder(folder: Path, trial_id: str) -> Path:
         folder: The study's folder.
         trial_id: The trial's id.
     """
-    return folder / "trials" / trial_id
+    return folder / TRIALS_FOLDER / trial_id
 
 
 def write_trial_config(folder: Path, trial_id: str, config: Config) -> None:

@@ -88,6 +88,21 @@ def test_numbers_that_json_does_not_have_survive_the_way_to_disk_and_back(ledger
     assert reported.metrics["pds"] == 0.5
 
 
+def test_a_message_that_quotes_bytes_is_written_and_read_back(ledger, path):
+    told = SessionClosed(status=TrialStatus.FAILED, message="No such file: '/data/\udcff'")
+    assert told.message == r"No such file: '/data/\udcff'"
+    ledger.append(told)
+    assert read_events(path)[1] == told
+
+
+def test_a_name_or_path_of_bytes_is_refused_and_nothing_written(ledger, path):
+    with pytest.raises(
+        InputError, match="must be UTF-8, but its ledger cannot take those of a line 'opened'"
+    ):
+        ledger.append(SessionOpened(pid=1, host="h", data="/data/\udcff"))
+    assert len(read_events(path)) == 1
+
+
 def test_a_line_that_is_torn_anywhere_is_as_if_never_written(ledger, path):
     before = path.read_bytes()
     ledger.append(ASKED.model_copy(update={"variant": "größer\n"}))
