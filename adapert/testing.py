@@ -23,13 +23,13 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from adapert.records import IS_OVER, OBJECTIVE, TrialRecord
 from adapert.seeding import derive_seed
 from adapert.study.engine.events import SessionOpened, StudyDefined
-from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, read_events
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.runner import StudyObserver, StudyRunner
 from adapert.study.engine.search import Suggestions
 from adapert.study.engine.sources import build_source
-from adapert.study.engine.state import StudyState, fold
-from adapert.study.plan.definition import describe_origin, describe_study, restore_study
+from adapert.study.engine.state import StudyState, read_state
+from adapert.study.plan.definition import describe_origin, describe_study
 from adapert.study.plan.study import Study
 
 Report = Callable[[TrialRecord, int], Mapping[str, Any]]
@@ -186,8 +186,8 @@ def open_study(
     Returns:
         To be closed, and its ledger after it.
     """
-    state = fold(read_events(folder / LEDGER_FILE))
-    study = restore_study(state.definition.study)
+    state = read_state(folder)
+    study = state.study
     storage = storage or InMemoryStorage()
     source = build_source(study.plan, state, lambda plan: Suggestions(plan, study.name, storage))
     runner = StudyRunner(study, Ledger(folder / LEDGER_FILE), state, source, limits, observers, max_failures)
@@ -225,4 +225,4 @@ def run_study(
         finally:
             runner.close()
             runner.ledger.close()
-    return fold(read_events(folder / LEDGER_FILE))
+    return read_state(folder)

@@ -20,12 +20,11 @@ from adapert.selection.decide import count_retrained, name_reevaluation, pick_re
 from adapert.selection.rank import SPLIT_SEED, Pick, pick
 from adapert.statistics.estimates import summarize_by
 from adapert.study.engine.folders import study_folder
-from adapert.study.engine.ledger import LEDGER_FILE, read_events
+from adapert.study.engine.ledger import LEDGER_FILE
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.runner import Closing
-from adapert.study.engine.state import count_asked, fold
+from adapert.study.engine.state import read_state
 from adapert.study.execution.resources import restore_resources
-from adapert.study.plan.definition import restore_study
 from adapert.study.plan.study import Design, Study
 from adapert.tracking.runs import keep_pick as track_pick
 from adapert.tracking.store import tracking_uri
@@ -207,8 +206,8 @@ def _retrain(
         result = resume(workspace, named.name, console, resources, {}, data=place)
     else:
         named = replace(named, base=named.base.with_changes({"data.path": str(place)}))
-        ledger = study_folder(workspace, study) / LEDGER_FILE
-        had = fold(read_events(ledger)).resources if ledger.exists() else {}
+        folder = study_folder(workspace, study)
+        had = read_state(folder).resources if (folder / LEDGER_FILE).exists() else {}
         restored = restore_resources(had, resources)
         result = launch(named, workspace, restored, Limits(), console)
     if not _have_ended(result.records, result.n_asked):
@@ -225,10 +224,10 @@ def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, bool]:
     """Find the first re-evaluation with all of these trials, or the next free name for a new one."""
     for number in count(1):
         name = name_reevaluation(study, number)
-        ledger = study_folder(workspace, name) / LEDGER_FILE
-        if not ledger.exists():
+        folder = study_folder(workspace, name)
+        if not (folder / LEDGER_FILE).exists():
             break
-        begun = restore_study(fold(read_events(ledger)).definition.study)
+        begun = read_state(folder).study
         if _identify_trials(wanted) <= _identify_trials(begun):
             return begun, True
     return replace(wanted, name=name), False
@@ -241,9 +240,8 @@ def _identify_trials(study: Study) -> set[tuple[str, int]]:
 
 def _is_done(workspace: Path, name: str) -> bool:
     """Whether all its trials have ended: their numbers stay, even if code and data have changed since."""
-    state = fold(read_events(study_folder(workspace, name) / LEDGER_FILE))
-    n_asked = count_asked(restore_study(state.definition.study), state)
-    return _have_ended(state.records.values(), n_asked)
+    state = read_state(study_folder(workspace, name))
+    return _have_ended(state.records.values(), state.n_asked)
 
 
 def _have_ended(records: Collection[TrialRecord], n_asked: int) -> bool:

@@ -20,10 +20,10 @@ from adapert.records import CODE_DIFF_FILE
 from adapert.results.inputs import find_data
 from adapert.study.engine.events import StudyDefined
 from adapert.study.engine.folders import study_folder
-from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, read_events
+from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.search import Owner, check_owner, open_storage
-from adapert.study.engine.state import fold
+from adapert.study.engine.state import read_state
 from adapert.study.engine.trial_files import TRIALS_FOLDER
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.definition import describe_origin, describe_study
@@ -88,10 +88,10 @@ def is_begun(study: Study, workspace: Path) -> bool:
     Raises:
         InputError: It has another of this name.
     """
-    ledger = study_folder(workspace, study.name) / LEDGER_FILE
-    if not ledger.exists():
+    folder = study_folder(workspace, study.name)
+    if not (folder / LEDGER_FILE).exists():
         return False
-    begun = fold(read_events(ledger)).definition.study
+    begun = read_state(folder).definition.study
     # Wherever its data lie now: their fingerprint says whether they are the same.
     if _placeless(begun) != _placeless(json.loads(json.dumps(describe_study(study)))):
         raise InputError(

@@ -12,7 +12,7 @@ from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.events import Event, TrialEnded, WorkerLost
-from adapert.study.engine.state import StudyState, count_asked
+from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Study
 
 COLOURS = {
@@ -63,17 +63,12 @@ class Progress:
             line = f"{record.trial_id} failed: {record.message}"
             self.console.print(line, soft_wrap=True, markup=False)
 
-    @property
-    def n_trials(self) -> int:
-        """Trials that are asked for, at most."""
-        return count_asked(self.study, self.state)
-
     def summary(self) -> str:
         """One line: counts, best, time left."""
         records = self._snapshot()
         counts = Counter(record.status for record in records)
         n_ended = sum(counts.values()) - counts[TrialStatus.RUNNING]
-        parts = [f"{n_ended}/{format_count(self.n_trials, 'trial')}"]
+        parts = [f"{n_ended}/{format_count(self.state.n_asked, 'trial')}"]
         parts += [f"{counts[status]} {status}" for status in TrialStatus if counts[status]]
         best = best_record(records)
         if best is not None:
@@ -86,9 +81,9 @@ class Progress:
     def seconds_left(self) -> float | None:
         """Extrapolate from epochs done; a trial that was stopped counts as done. None before the first."""
         done = self._done()
-        if done <= self._done_before or done >= self.n_trials:
+        if done <= self._done_before or done >= self.state.n_asked:
             return None
-        return (time.monotonic() - self.started) * (self.n_trials - done) / (done - self._done_before)
+        return (time.monotonic() - self.started) * (self.state.n_asked - done) / (done - self._done_before)
 
     def _done(self) -> float:
         max_epochs = self.study.base.training.max_epochs

@@ -20,9 +20,9 @@ from adapert.study.engine.folders import find_study
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, held, is_held, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.requests import has_requests, read_requests, write_request
-from adapert.study.engine.state import StudyState, fold
+from adapert.study.engine.state import StudyState, fold, read_state
 from adapert.study.execution.resources import restore_resources
-from adapert.study.plan.definition import describe_origin, find_changes, restore_study
+from adapert.study.plan.definition import describe_origin, find_changes
 from adapert.study.plan.recipes import build_study
 from adapert.study.plan.study import BUDGET_OPTIONS, Study
 from adapert.tracking.store import open_store
@@ -65,8 +65,8 @@ def resume(
     """
     folder = find_study(workspace, name)
     with held(folder):
-        state = fold(read_events(folder / LEDGER_FILE))
-        study = restore_study(state.definition.study)
+        state = read_state(folder)
+        study = state.study
         place = _find_data(study, state, workspace, data)
         _check_unchanged(study, state, folder, place, is_accepted)
         check_data(study, place)
@@ -112,7 +112,7 @@ def extend(
     folder = find_study(workspace, name)
     events = read_events(folder / LEDGER_FILE)
     state = fold(events)
-    study = restore_study(state.definition.study)
+    study = state.study
     _check_extension(study, n_trials, n_seeds)
     is_running = is_held(folder)
     if not is_running:  # else a request would wait that was refused
@@ -141,7 +141,7 @@ def stop(workspace: Path, name: str, trial: str | None) -> None:
             f"A study is stopped while a process runs it, but none runs '{name}'. See 'adapert status "
             f"{name}'."
         )
-    records = fold(read_events(folder / LEDGER_FILE)).records
+    records = read_state(folder).records
     if trial is not None and (trial not in records or records[trial].status != TrialStatus.RUNNING):
         running = [record.trial_id for record in records.values() if record.status == TrialStatus.RUNNING]
         raise InputError(
@@ -180,8 +180,7 @@ def sync(workspace: Path, name: str) -> tuple[int, str]:
             )
             ledger.append(closed)
             events.append(closed)
-        study = restore_study(state.definition.study)
-        tracker = Tracker(study, ledger, events, partial(open_store, workspace), PickedModels())
+        tracker = Tracker(state.study, ledger, events, partial(open_store, workspace), PickedModels())
         n_waiting = tracker.close()
         ledger.close()
     return n_waiting, tracker.describe_trouble()

@@ -21,10 +21,9 @@ from adapert.study.engine.limits import Limits
 from adapert.study.engine.runner import Closing, StudyRunner
 from adapert.study.engine.search import Owner, Suggestions, check_owner, open_storage
 from adapert.study.engine.sources import build_source
-from adapert.study.engine.state import StudyState, count_asked, fold
+from adapert.study.engine.state import StudyState, fold
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import clear_scratch, run_trials
-from adapert.study.plan.definition import restore_study
 from adapert.study.plan.plans import Search
 from adapert.study.plan.study import Study
 from adapert.tracking.runs import Connect
@@ -92,7 +91,7 @@ def operate(
     ledger = Ledger(folder / LEDGER_FILE)
     state = fold(events)
     _LOGGER.debug(f"{len(events)} events in '{folder / LEDGER_FILE}'")
-    study = restore_study(state.definition.study)
+    study = state.study
     source = build_source(study.plan, state, lambda plan: _begin_search(plan, study, state, folder))
     tracker = Tracker(study, ledger, events, connect)
     placed = study
@@ -124,7 +123,7 @@ def operate(
     return StudyResult(
         study=study,
         records=list(state.records.values()),
-        n_asked=count_asked(study, state),
+        n_asked=state.n_asked,
         closing=closing,
         seconds=time.monotonic() - started,
         trial_hours=state.trial_hours,

@@ -11,8 +11,7 @@ from adapert.errors import InputError, format_count
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.folders import find_study, study_names
 from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events, read_holder
-from adapert.study.engine.state import StudyState, count_asked, fold
-from adapert.study.plan.definition import restore_study
+from adapert.study.engine.state import StudyState, fold
 from adapert.tracking.tracker import count_waiting
 from adapert.workspace.progress import format_seconds, format_value
 
@@ -26,7 +25,6 @@ class StudyStatus:
         state: Its ledger, folded.
         is_running: Whether a process runs it now.
         holder: That process, or the last one: ``"pid 12 on host"``.
-        n_asked: Trials asked for, at most.
         n_waiting: Lines that MLflow does not have.
     """
 
@@ -34,7 +32,6 @@ class StudyStatus:
     state: StudyState
     is_running: bool
     holder: str
-    n_asked: int
     n_waiting: int
 
     @property
@@ -59,7 +56,6 @@ def read_status(workspace: Path, name: str) -> StudyStatus:
         state=state,
         is_running=is_held(folder),
         holder=f"pid {holder['pid']} on {holder['host']}",
-        n_asked=count_asked(restore_study(state.definition.study), state),
         n_waiting=count_waiting(folder, events),
     )
 
@@ -93,7 +89,7 @@ def build_studies_table(statuses: list[StudyStatus]) -> Table:
         table.add_row(
             Text(status.name),
             status.word,
-            f"{len(ended)}/{status.n_asked}",
+            f"{len(ended)}/{status.state.n_asked}",
             ", ".join(f"{count} {word}" for word, count in sorted(counts.items())),
             format_value(None if best is None else best.objective),
             f"{status.state.trial_hours:.2f}",
@@ -129,7 +125,7 @@ def describe_status(status: StudyStatus) -> list[str]:
     n_ended = sum(record.status != TrialStatus.RUNNING for record in records)
     now = f"by {status.holder}" if status.is_running else f"last by {status.holder}"
     lines = [
-        f"{status.name}: {status.word} ({now}), {n_ended} of {format_count(status.n_asked, 'trial')}, "
+        f"{status.name}: {status.word} ({now}), {n_ended} of {format_count(status.state.n_asked, 'trial')}, "
         f"{status.state.trial_hours:.2f} trial-hours, {format_seconds(status.state.seconds)} at work"
     ]
     if status.state.closed and status.state.closed.message:

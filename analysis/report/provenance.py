@@ -21,7 +21,6 @@ from adapert.selection.decide import count_retrained
 from adapert.selection.rank import Pick
 from adapert.statistics.pairs import ENSEMBLE_SUFFIX
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.definition import restore_study
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import BUDGET_OPTIONS, Design
 from adapert.tracking.provenance import DIRTY, git_commit, package_versions
@@ -261,7 +260,7 @@ def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
         return []
     if state is None:
         return []
-    plan = restore_study(state.definition.study).plan
+    plan = state.study.plan
     assert isinstance(plan, Design)
     n_configs, n_redraws = count_retrained(plan)
     options = {"top": n_configs, "fresh-seeds": plan.n_seeds, "redraws": n_redraws}

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from adapert.records import EndReason, TrialStatus, best_record
 from adapert.study.engine.events import StudyExtended, WorkerLost
-from adapert.study.engine.state import StudyState
+from adapert.study.engine.state import StudyState, fold
 from adapert.study.plan.study import Design
 from adapert.workspace.progress import ROWS_SHOWN, Progress, describe, format_seconds
 
@@ -99,7 +99,7 @@ def tell(shown, made):
 
 def test_without_a_terminal_each_end_is_a_line(made):
     some_ends(made)
-    shown = shown_for(made, StudyState())
+    shown = shown_for(made, fold(made.events[:1]))
     tell(shown, made)
     lines = printed(shown).splitlines()
     assert len(lines) == 3
@@ -109,14 +109,14 @@ def test_without_a_terminal_each_end_is_a_line(made):
 
 def test_a_failure_is_printed_word_for_word(made):
     some_ends(made)
-    shown = shown_for(made, StudyState())
+    shown = shown_for(made, fold(made.events[:1]))
     tell(shown, made)
     assert "full seed 0: failed: RuntimeError: [enforce fail] no memory" in printed(shown)
 
 
 def test_a_terminal_shows_failures_above_what_it_draws(made):
     some_ends(made)
-    shown = shown_for(made, StudyState(), force_terminal=True, color_system=None)
+    shown = shown_for(made, fold(made.events[:1]), force_terminal=True, color_system=None)
     tell(shown, made)
     assert printed(shown) == "c failed: RuntimeError: [enforce fail] no memory\n"
 
@@ -124,7 +124,7 @@ def test_a_terminal_shows_failures_above_what_it_draws(made):
 def test_a_lost_worker_is_told(made):
     made.asked("a")
     made.say(WorkerLost, trial="a", message="Its worker was lost.")
-    shown = shown_for(made, StudyState())
+    shown = shown_for(made, fold(made.events[:1]))
     tell(shown, made)
     assert printed(shown) == "a lost its worker and continues in another.\n"
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from adapert.records import TrialRecord, TrialStatus
@@ -25,6 +27,8 @@ from adapert.study.engine.events import (
     UsedResources,
     WorkerLost,
 )
+from adapert.study.engine.ledger import LEDGER_FILE, read_events
+from adapert.study.plan.definition import restore_study
 from adapert.study.plan.study import Study
 
 
@@ -71,6 +75,20 @@ class StudyState:
         """What was asked, of which data and code."""
         assert isinstance(self.first, StudyDefined)  # else `read_events` refuses the ledger
         return self.first
+
+    @cached_property
+    def study(self) -> Study:
+        """The study that the ledger defines, without what was asked for beyond it.
+
+        Raises:
+            InputError: Its first line describes none.
+        """
+        return restore_study(self.definition.study)
+
+    @property
+    def n_asked(self) -> int:
+        """Trials that are asked for; with several seeds a config, at most."""
+        return self.study.plan.extended(self.n_more_trials, self.n_more_seeds).size
 
     @property
     def resources(self) -> UsedResources:
@@ -173,6 +191,10 @@ def fold(events: Iterable[Event]) -> StudyState:
     return state
 
 
-def count_asked(study: Study, state: StudyState) -> int:
-    """Trials that are asked for; with several seeds a config, at most."""
-    return study.plan.extended(state.n_more_trials, state.n_more_seeds).size
+def read_state(folder: Path) -> StudyState:
+    """Fold the ledger in a study's folder.
+
+    Raises:
+        InputError: No ledger, or a damaged one.
+    """
+    return fold(read_events(folder / LEDGER_FILE))

@@ -18,7 +18,8 @@ from adapert.study.engine.events import (
     TrialStarted,
     WorkerLost,
 )
-from adapert.study.engine.state import count_asked, fold
+from adapert.study.engine.state import fold
+from adapert.study.plan.definition import describe_study
 from adapert.study.plan.study import Design, Search, Study
 
 STUDY = StudyDefined(
@@ -121,20 +122,20 @@ def test_an_accepted_origin_stands_for_the_first_one():
     assert state.accepted == {"data": "b"}
 
 
-def study_of(plan):
-    return Study(name="try", question="?", base=Config(), plan=plan)
+def defined(plan):
+    study = Study(name="try", question="?", base=Config(), plan=plan)
+    return STUDY.model_copy(update={"study": describe_study(study)})
 
 
 def test_extensions_add_up():
     more = [StudyExtended(request=str(n), n_trials=n, n_seeds=None) for n in (2, 3)]
-    state = fold([STUDY, *more])
-    assert (state.n_more_trials, state.n_more_seeds) == (5, 0)
     search = Search(space={"model.tau": FloatDistribution(0.5, 2.0)}, n_trials=4, seeds_per_config=3)
-    assert count_asked(study_of(search), state) == (4 + 5) * 3
+    state = fold([defined(search), *more])
+    assert (state.n_more_trials, state.n_more_seeds) == (5, 0)
+    assert state.n_asked == (4 + 5) * 3
 
 
 def test_a_design_is_extended_by_seeds_of_each_variant():
     more = StudyExtended(request="one", n_trials=None, n_seeds=2)
-    state = fold([STUDY, more])
     design = Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}, n_seeds=3)
-    assert count_asked(study_of(design), state) == 2 * (3 + 2)
+    assert fold([defined(design), more]).n_asked == 2 * (3 + 2)
