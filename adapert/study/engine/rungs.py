@@ -56,16 +56,13 @@ class Rungs:
         rung = reached[-1]
         recorded = self._values[rung]
         before = [other for its, other in recorded.values() if cohort is None or its < cohort]
-        cutoff = self._cutoff(before) if before else None
+        with np.errstate(invalid="ignore"):
+            cutoff = float(np.percentile(before, 100 * (1 - self._kept_share))) if before else None
+        if cutoff is not None and math.isnan(cutoff):
+            cutoff = -math.inf  # between minus infinity and a number lies no number: then none is stopped
         self.record(trial, rung, value, cohort)
         return RungDecision(rung, cutoff, cutoff is not None and value < cutoff)
 
     def record(self, trial: str, rung: int, value: float, cohort: int | None = None) -> None:
         """Put a value that was decided before back to its rung."""
         self._values[rung][trial] = (cohort or 0, value)
-
-    def _cutoff(self, values: list[float]) -> float:
-        with np.errstate(invalid="ignore"):
-            cutoff = float(np.percentile(values, 100 * (1 - self._kept_share)))
-        # Between minus infinity and a number lies no number: then none is stopped.
-        return -math.inf if math.isnan(cutoff) else cutoff

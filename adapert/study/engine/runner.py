@@ -219,7 +219,11 @@ class StudyRunner:
         try:
             yield
         except OSError as error:
-            self.closing = self.closing or Closing(TrialStatus.FAILED, message=_unwritable(error))
+            message = (
+                f"The study's ledger must be writable, but: {error.strerror or error}. Nothing is lost: free "
+                "some space and continue with 'adapert resume'."
+            )
+            self.closing = self.closing or Closing(TrialStatus.FAILED, message=message)
 
     def _take_up(self) -> None:
         """Put the rungs back, and end what had ended when the last process was killed."""
@@ -244,7 +248,11 @@ class StudyRunner:
 
     def _take_report(self, record: TrialRecord, report: Mapping[str, Any]) -> bool:
         if FAILURE in report:
-            return self._take_failure(record, report[FAILURE], report[MESSAGE])
+            if report[FAILURE] == DISK:
+                self.closing = Closing(TrialStatus.FAILED, message=report[MESSAGE])
+            else:
+                self._end(record, TrialStatus.FAILED, EndReason(report[FAILURE]), report[MESSAGE])
+            return False
         epoch = int(report["epoch"])
         if epoch > record.n_epochs:  # else it was reported before a worker was lost
             metrics = {name: float(report[name]) for name in REPORTED if name in report}
@@ -265,17 +273,10 @@ class StudyRunner:
             return False
         return self._decide_rung(record)
 
-    def _take_failure(self, record: TrialRecord, reason: str, message: str) -> bool:
-        if reason == DISK:
-            self.closing = Closing(TrialStatus.FAILED, message=message)
-        else:
-            self._end(record, TrialStatus.FAILED, EndReason(reason), message)
-        return False
-
     def _decide_rung(self, record: TrialRecord) -> bool:
         """Compare a trial at its rung, if it reached one; return whether it continues."""
         # A config's first seed is decided for all its seeds.
-        if record.seed != self._first_seed:
+        if record.seed != self.study.plan.first_seed:
             return True
         decision = self._rungs.decide(
             record.trial_id, record.n_epochs, record.objective, self._cohort(record)
@@ -309,7 +310,7 @@ class StudyRunner:
             record.status != TrialStatus.FAILED for record in ended
         ):
             return
-        kinds = {(record.reason, _without_numbers(record.message)) for record in ended}
+        kinds = {(record.reason, re.sub(r"[0-9.]+", "#", record.message)) for record in ended}
         if len(kinds) == 1 and not self.is_done:
             message = f"The first {len(ended)} trials all failed for the same reason: {ended[0].message}"
             self.closing = self.closing or Closing(TrialStatus.FAILED, EndReason.LIMIT, message)
@@ -326,17 +327,13 @@ class StudyRunner:
             more = StudyExtended(request=file.stem, n_trials=request["n_trials"], n_seeds=request["n_seeds"])
             self._write(more)
         elif request["trial"] is not None:
-            self._stop(self.state.records.get(request["trial"]), file.stem)
+            record = self.state.records.get(request["trial"])
+            if record and record in self._waiting:
+                self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
+            elif record and record in self.state.running:
+                self._write(StopRequested(trial=record.trial_id, request=file.stem))
         elif not _is_of_the_past(file):
             self.closing = Closing(TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
-
-    def _stop(self, record: TrialRecord | None, request: str) -> None:
-        if record is None or record.status != TrialStatus.RUNNING:
-            return
-        if record in self._waiting:
-            self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
-        else:
-            self._write(StopRequested(trial=record.trial_id, request=request))
 
     def _conclude(self) -> Closing:
         if not self.is_done:
@@ -369,10 +366,6 @@ class StudyRunner:
         for observer in self.observers:
             observer.on_event(event, self.state)
 
-    @property
-    def _first_seed(self) -> int:
-        return self.study.plan.first_seed
-
     def _cohort(self, record: TrialRecord) -> int | None:
         size = self.study.plan.cohort_size
         return record.number // size if size else None
@@ -394,14 +387,3 @@ def _is_of_the_past(request: Path) -> bool:
 
 def _describe(line: RungDecided) -> str:
     return f"It was below {line.cutoff:.4g} at epoch {line.rung}."
-
-
-def _without_numbers(message: str) -> str:
-    return re.sub(r"[0-9.]+", "#", message)
-
-
-def _unwritable(error: OSError) -> str:
-    return (
-        f"The study's ledger must be writable, but: {error.strerror or error}. Nothing is lost: free some "
-        "space and continue with 'adapert resume'."
-    )

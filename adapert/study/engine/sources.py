@@ -82,7 +82,8 @@ class SampledTrials:
         configs = _by_config(state)
         for number, records in configs.items():
             if number not in state.completed and self._deserves_seed(records, state):
-                return [self._next_seed(number, records)]
+                seed = self._plan.seed + len(records)
+                return [Proposal(number, Assignment(self._plan.kind, seed, records[0].changes))]
         first, n_asked, size = len(configs), self._n_asked(state), self._plan.cohort_size
         if not size:
             last = min(first + 1, n_asked)
@@ -129,10 +130,6 @@ class SampledTrials:
             name: round_suggestion(value, distribution_of(space[name])) for name, value in suggested.items()
         }
         return Proposal(number, Assignment(self._plan.kind, self._plan.seed, changes), suggested)
-
-    def _next_seed(self, number: int, records: Sequence[TrialRecord]) -> Proposal:
-        seed = self._plan.seed + len(records)
-        return Proposal(number, Assignment(self._plan.kind, seed, records[0].changes))
 
     def _deserves_seed(self, records: Sequence[TrialRecord], state: StudyState) -> bool:
         is_whole = all(record.status == TrialStatus.FINISHED for record in records)
