@@ -59,6 +59,9 @@ class TrialRecord:
         host: Where it last ran.
         n_lost: Number of workers that it lost.
         is_over: Whether its last report was the last by its own rules.
+        config_digest: `Config.digest` of its config.
+        device: ``"cpu"`` or ``"cuda"``; empty where that is not known.
+        n_threads: Number of threads; 0 where that is not known.
     """
 
     trial_id: str
@@ -76,6 +79,9 @@ class TrialRecord:
     host: str = ""
     n_lost: int = 0
     is_over: bool = False
+    config_digest: str = ""
+    device: str = ""
+    n_threads: int = 0
 
     @property
     def objective(self) -> float:

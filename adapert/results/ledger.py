@@ -15,7 +15,7 @@ from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE, TrialRecord, TrialStatus
 from adapert.results.study import PickRecord, StudyResults
 from adapert.results.trial import TrialResult
-from adapert.study.engine.events import EpochReported, Event, SessionOpened, TrialAsked
+from adapert.study.engine.events import EpochReported
 from adapert.study.engine.folders import PICK_FILE, PICKED_MODEL_FOLDER
 from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events
 from adapert.study.engine.state import StudyState, fold
@@ -91,8 +91,7 @@ class LedgerResults(StudyResults):
     @cached_property
     def trials(self) -> Sequence[TrialResult]:
         """Every trial."""
-        asked = _asked_of(self._events)
-        return [self._result_of(record, *asked[trial]) for trial, record in self.state.records.items()]
+        return [self._result_of(record) for record in self.state.records.values()]
 
     def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
         """Read what trials reported epoch by epoch."""
@@ -128,9 +127,7 @@ class LedgerResults(StudyResults):
     def _base(self) -> Config:
         return build_config(self.state.definition.study["base"])
 
-    def _result_of(
-        self, record: TrialRecord, config_digest: str, resources: Mapping[str, Any]
-    ) -> TrialResult:
+    def _result_of(self, record: TrialRecord) -> TrialResult:
         is_left = record.status == TrialStatus.RUNNING and self.status != TrialStatus.RUNNING
         return TrialResult(
             study=self.name,
@@ -141,11 +138,11 @@ class LedgerResults(StudyResults):
             reason=str(record.reason or ""),
             message=record.message,
             host=record.host,
-            config_digest=config_digest,
+            config_digest=record.config_digest,
             config=self._base.with_changes(record.changes).flat(),
             metrics=record.metrics,
-            device=str(resources.get("device", "")),
-            n_threads=int(resources.get("cpus_per_trial", 0)),
+            device=record.device,
+            n_threads=record.n_threads,
             git_commit=self.git_commit,
             packages=self.packages,
             run_id=self.state.run_ids.get(record.trial_id, ""),
@@ -156,16 +153,3 @@ def write_pick(folder: Path, picked: PickRecord) -> None:
     """Write how a study's config was picked into the study's folder."""
     said = {"format": PICK_FORMAT, "objective": picked.objective, "reevaluation": picked.reevaluation}
     write_whole(folder / PICK_FILE, json.dumps(said))
-
-
-def _asked_of(events: Sequence[Event]) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Config digest of each trial, and the resources of the process that asked for it."""
-    resources: Mapping[str, Any] = {}
-    asked: dict[str, tuple[str, Mapping[str, Any]]] = {}
-    for event in events:
-        match event:
-            case SessionOpened():
-                resources = event.resources
-            case TrialAsked():
-                asked[event.trial] = event.config_digest, resources
-    return asked

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adapert.records import EndReason, Tag, TrialRecord, TrialStatus
+from adapert.records import EndReason, Tag, TrialStatus
 from adapert.study.engine.events import (
     EpochReported,
     Event,
@@ -123,22 +123,6 @@ def _expect(study: Study, event: Event, state: StudyState, runs: "ExpectedRuns")
             _expect_closed(event, state, runs)
 
 
-def _trial_tags(study: Study, state: StudyState, record: TrialRecord, config_digest: str) -> dict[str, str]:
-    # What a trial's numbers may depend on besides config, data and code.
-    resources = state.resources
-    machine = {Tag.DEVICE: resources.get("device"), Tag.N_THREADS: resources.get("cpus_per_trial")}
-    return _shared_tags(study, state.definition) | {
-        Tag.KIND: "trial",
-        Tag.TRIAL: record.trial_id,
-        Tag.STATUS: TrialStatus.RUNNING,
-        Tag.VARIANT: record.variant,
-        Tag.SEED: str(record.seed),
-        Tag.CONFIG_DIGEST: config_digest,
-        Tag.DATA_FINGERPRINT: str(record.changes.get("data.fingerprint", study.base.data.fingerprint)),
-        **{tag: str(value) for tag, value in machine.items() if value is not None},
-    }
-
-
 def _shared_tags(study: Study, definition: StudyDefined) -> dict[str, str]:
     return {
         Tag.STUDY: study.name,
@@ -168,12 +152,24 @@ def _expect_study(study: Study, event: StudyDefined, runs: ExpectedRuns) -> None
 
 def _expect_asked(study: Study, event: TrialAsked, state: StudyState, runs: ExpectedRuns) -> None:
     record = state.records[event.trial]
+    tags = _shared_tags(study, state.definition) | {
+        Tag.KIND: "trial",
+        Tag.TRIAL: record.trial_id,
+        Tag.STATUS: TrialStatus.RUNNING,
+        Tag.VARIANT: record.variant,
+        Tag.SEED: str(record.seed),
+        Tag.CONFIG_DIGEST: record.config_digest,
+        Tag.DATA_FINGERPRINT: str(record.changes.get("data.fingerprint", study.base.data.fingerprint)),
+    }
+    # What a trial's numbers may depend on besides config, data and code.
+    tags |= {Tag.DEVICE: record.device} if record.device else {}
+    tags |= {Tag.N_THREADS: str(record.n_threads)} if record.n_threads else {}
     is_search = study.plan.form == "search"
     runs[record.trial_id] = ExpectedRun(
         trial=record.trial_id,
         name=f"{study.name} {record.trial_id}" if is_search else f"{record.variant} seed {record.seed}",
         at=event.time,
-        tags=_trial_tags(study, state, record, event.config_digest),
+        tags=tags,
         changes=record.changes,
     )
 

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,9 @@ from adapert.errors import InputError, name_some
 from adapert.prediction.logged import PickedModels
 from adapert.records import TrialStatus
 from adapert.results.inputs import find_data
-from adapert.study.engine.events import ChangesAccepted, Event, GivenLimits, SessionClosed, StudyExtended
+from adapert.study.engine.events import ChangesAccepted, Event, SessionClosed, StudyExtended
 from adapert.study.engine.folders import find_study
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, held, is_held, read_events
-from adapert.study.engine.limits import Limits
 from adapert.study.engine.requests import has_requests, read_requests, write_request
 from adapert.study.engine.state import StudyState, fold, read_state
 from adapert.study.execution.resources import restore_resources
@@ -55,7 +55,7 @@ def resume(
         name: The study's name.
         console: Where progress is shown.
         resources: Fields of `Resources` to change; the others stay as they were.
-        limits: Fields of `Limits` to change.
+        limits: Fields of `Limits` to change; None keeps what the study had.
         is_accepted: Whether to continue although code, data or recipe have changed.
         data: Path of its data set, where it is not found automatically.
 
@@ -73,7 +73,7 @@ def resume(
         return operate(
             folder,
             restore_resources(state.resources, resources),
-            _restore_limits(state.limits, limits),
+            replace(state.limits, **{name: value for name, value in limits.items() if value is not None}),
             console,
             partial(open_store, workspace),
             place,
@@ -274,10 +274,3 @@ def _is_taken(folder: Path) -> bool:
             return not has_requests(folder)
         time.sleep(0.1)
     return True
-
-
-def _restore_limits(had: GivenLimits, given: Mapping[str, Any]) -> Limits:
-    """Build the limits of the last process, with what is given on top; None keeps what it had."""
-    chosen = {name: value for name, value in given.items() if value is not None}
-    fields: dict[str, Any] = {**had, **chosen}
-    return Limits(**fields)

@@ -15,7 +15,7 @@ from rich.console import Console
 from adapert.errors import InputError, first_line
 from adapert.process import log_levels
 from adapert.records import TrialRecord, TrialStatus
-from adapert.study.engine.events import GivenLimits, SessionOpened, UsedResources
+from adapert.study.engine.events import SessionOpened, UsedResources
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, read_events, read_identity
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.runner import Closing, StudyRunner
@@ -107,7 +107,7 @@ def operate(
                 pid=os.getpid(),
                 host=socket.gethostname(),
                 resources=cast("UsedResources", asdict(resources)),
-                limits=cast("GivenLimits", asdict(limits)),
+                limits=limits,
                 data=placed.base.data.path,
             )
         )

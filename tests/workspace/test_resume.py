@@ -41,7 +41,7 @@ def begun(make_ledger, tmp_path, workspace):
         base = Config().with_changes({"data.path": str(tmp_path / "prepared"), "data.fingerprint": "tiny"})
         made = make_ledger(name, plan, base, workspace, **options)
         had = asdict(Resources(max_concurrent=1)) | {"of_a_later_version": 1}
-        made.opened(resources=had, limits=asdict(Limits(target=0.9)))
+        made.opened(resources=had, limits=Limits(target=0.9))
         return made
 
     return make
@@ -114,7 +114,7 @@ def test_a_study_that_was_killed_before_it_was_opened_goes_on(
 
 def test_a_machine_with_less_than_the_study_uses_is_refused(begun, workspace, operated, console, monkeypatch):
     made = begun()
-    made.opened(resources=asdict(Resources(gpus_per_trial=1.0, device="cuda")), limits={})
+    made.opened(resources=asdict(Resources(gpus_per_trial=1.0, device="cuda")))
     monkeypatch.setattr("adapert.study.execution.resources.count_gpus", lambda: 0)
     with pytest.raises(InputError, match="this machine has none"):
         resume(workspace, "try", console, {}, {})

@@ -18,6 +18,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from adapert.records import EndReason, TrialStatus
+from adapert.study.engine.limits import Limits
 
 _NAMED_NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 Number = Annotated[float, BeforeValidator(lambda value: _NAMED_NUMBERS.get(str(value), value))]
@@ -73,14 +74,6 @@ class UsedResources(TypedDict, total=False):
     max_failures: int
 
 
-class GivenLimits(TypedDict, total=False):
-    """Fields of `adapert.study.engine.limits.Limits`."""
-
-    seconds: float | None
-    trial_hours: float | None
-    target: float | None
-
-
 class SessionOpened(Line):
     """A process took the study up."""
 
@@ -88,7 +81,7 @@ class SessionOpened(Line):
     pid: int
     host: str
     resources: UsedResources = {}
-    limits: GivenLimits = {}
+    limits: Limits = Limits()
     data: str = ""
 
 

@@ -1,9 +1,12 @@
 """When a study ends before all its trials have."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from adapert.records import OBJECTIVE, TrialStatus
-from adapert.study.engine.state import StudyState
+
+if TYPE_CHECKING:
+    from adapert.study.engine.state import StudyState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +23,7 @@ class Limits:
     trial_hours: float | None = None
     target: float | None = None
 
-    def reached(self, state: StudyState, seconds: float) -> str:
+    def reached(self, state: "StudyState", seconds: float) -> str:
         """Say which limit is reached.
 
         Args:

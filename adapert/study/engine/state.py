@@ -12,7 +12,6 @@ from adapert.study.engine.events import (
     ConfigCompleted,
     EpochReported,
     Event,
-    GivenLimits,
     RungDecided,
     RunTracked,
     SessionClosed,
@@ -28,6 +27,7 @@ from adapert.study.engine.events import (
     WorkerLost,
 )
 from adapert.study.engine.ledger import LEDGER_FILE, read_events
+from adapert.study.engine.limits import Limits
 from adapert.study.plan.definition import restore_study
 from adapert.study.plan.study import Study
 
@@ -96,9 +96,9 @@ class StudyState:
         return self.session.resources if self.session else {}
 
     @property
-    def limits(self) -> GivenLimits:
+    def limits(self) -> Limits:
         """Limits of the last process, as far as they are known."""
-        return self.session.limits if self.session else {}
+        return self.session.limits if self.session else Limits()
 
     @property
     def running(self) -> list[TrialRecord]:
@@ -152,6 +152,9 @@ class StudyState:
                     seed=event.seed,
                     changes=event.changes,
                     suggested=event.suggested,
+                    config_digest=event.config_digest,
+                    device=self.resources.get("device", ""),
+                    n_threads=self.resources.get("cpus_per_trial", 0),
                 )
             case TrialStarted():
                 self._last_seen[event.trial] = event.time

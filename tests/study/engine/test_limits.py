@@ -1,10 +1,8 @@
 import math
-from typing import get_type_hints
 
 import pytest
 
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
-from adapert.study.engine.events import GivenLimits
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.state import StudyState
 
@@ -51,7 +49,3 @@ def test_a_finished_trial_reaches_the_target(value):
 )
 def test_a_trial_that_is_worse_or_did_not_finish_does_not_reach_the_target(trial):
     assert Limits(target=0.5).reached(state_of(trial), 0.0) == ""
-
-
-def test_a_ledger_records_every_limit():
-    assert get_type_hints(GivenLimits) == get_type_hints(Limits)
