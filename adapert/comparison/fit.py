@@ -43,10 +43,7 @@ class Fitted:
 def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -> list[Fitted]:
     """Fit, and predict the plan's perturbations; of its split only their names are read.
 
-    Args:
-        plan: What is compared.
-        config: Of AdaPert; reference models read no setting of it.
-        dataset: With training and validation split, which fits may read, and the plan's, which they cannot.
+    Fits may read the training and validation split. Reference models read no setting of the config.
 
     Returns:
         A row a model and seed, in the plan's order, each model's ensemble after its seeds.

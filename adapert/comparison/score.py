@@ -66,10 +66,6 @@ def score(plan: ComparisonPlan, fitted: Sequence[Fitted], dataset: PreparedDatas
 def measure_ceilings(plan: ComparisonPlan, dataset: PreparedDataset) -> list[Scored]:
     """Score the experiment against itself, in each way that the data allow.
 
-    Args:
-        plan: What is compared.
-        dataset: With the plan's split.
-
     Returns:
         A row a way; none where the data have no cells.
     """

@@ -48,9 +48,6 @@ _GROUPS = (ALL, *EFFECT_SIZES)
 def summarize_comparison(frame: pd.DataFrame) -> pd.DataFrame:
     """Summarise the long table by effect size and variant.
 
-    Args:
-        frame: The long table of one comparison and one split.
-
     Returns:
         effect_size (`ALL` first), variant (in the frame's order), metric (of `MAIN_METRICS`) and the
         estimates of `summarize_by`.
@@ -64,9 +61,6 @@ def summarize_comparison(frame: pd.DataFrame) -> pd.DataFrame:
 
 def summarize_differences(frame: pd.DataFrame) -> pd.DataFrame:
     """Compare each model that has chance, and each ensemble, with every reference model.
-
-    Args:
-        frame: The long table of one comparison and one split.
 
     Returns:
         `compare_models` for `PAIRED_METRICS`, in the order in which tables show it; without rows where the
@@ -92,16 +86,7 @@ def write_comparison(
     record: Mapping[str, Any],
     write_more: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write a comparison as a new directory, whole or not at all.
-
-    Args:
-        directory: For ``per_perturbation.parquet`` and ``.csv``, ``summary.csv``, ``paired.csv`` and
-            ``evaluation.json``.
-        frame: The long table.
-        summary: From `summarize_comparison`.
-        paired: From `summarize_differences`.
-        record: What was opened, when, with which code and settings.
-        write_more: Writes into the directory what else belongs there.
+    """Write a comparison as a new directory, whole or not at all; `write_more` adds what else belongs there.
 
     Raises:
         InputError: `directory` exists, or cannot be written.

@@ -191,9 +191,7 @@ def opened(workspace: Path, access: Access, again: bool = False) -> Iterator[Rec
 def find_interrupted(workspace: Path, access: Access) -> RecordedAccess | None:
     """Find the recorded access of the same evaluation, if that was interrupted.
 
-    Args:
-        workspace: Folder with the ledger, or without one.
-        access: What is about to be opened; at another time, with the same config, code, data and options.
+    It had the same config, code, data and options, at another time.
 
     Raises:
         InputError: A damaged ledger.

@@ -29,11 +29,6 @@ _READY, _DESCRIPTION = "READY", "MLmodel"
 def log_model(client: "MlflowClient", run: "Run", bundle: Bundle) -> str:
     """Log a bundle as the model of its study's run, unless the run has it.
 
-    Args:
-        client: Client of the store.
-        run: The study's own run.
-        bundle: Members of the picked config.
-
     Returns:
         The model's address: ``mlflow.pyfunc.load_model`` takes it once the tracking address is set.
     """
@@ -50,13 +45,7 @@ class PickedModels:
     """Compares the picked model of a study's folder with MLflow's, as `adapert.tracking.mirror` asks."""
 
     def has(self, client: "MlflowClient", run: "Run", folder: Path) -> bool:
-        """Whether a study's run names the model of a bundle, and MLflow has all of it.
-
-        Args:
-            client: Client of the store.
-            run: The study's own run.
-            folder: Folder of the bundle.
-        """
+        """Whether a study's run names the model of a bundle, and MLflow has all of it."""
         try:
             described = json.loads((folder / BUNDLE_FILE).read_text(encoding="utf-8"))
             names = _join(member["run"] for member in described["members"])

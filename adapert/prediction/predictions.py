@@ -61,10 +61,6 @@ class Predictions:
 def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
     """Predict perturbations on the mean control profile, by the mean of a bundle's models.
 
-    Args:
-        bundle: Trained trials.
-        perturbations: Genes, or genes joined by ``+``.
-
     Raises:
         InputError: Perturbations that the model cannot be asked for, see `check_perturbations`.
     """

@@ -134,13 +134,7 @@ def compare_metrics(tracked: Mapping[str, float], again: Mapping[str, float]) ->
 
 
 def compare_origins(study: StudyResults, original: TrialResult, resources: Resources) -> list[str]:
-    """Name what a trial's numbers may depend on and has changed since, each in a few words.
-
-    Args:
-        study: The trial's study.
-        original: The trial.
-        resources: What it is run again with.
-    """
+    """Name what a trial's numbers may depend on and has changed since, each in a few words."""
     pairs = [
         ("the commit", original.git_commit, git_commit()),
         ("the device", original.device, resources.device),

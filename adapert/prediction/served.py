@@ -70,14 +70,7 @@ def _load_pyfunc(path: str) -> ServedModel:
 
 
 def save_served(bundle: Path, example: Sequence[str], path: Path, described: "Model") -> None:
-    """Write an MLflow model around a bundle.
-
-    Args:
-        bundle: Folder of the bundle, named `BUNDLE_NAME`.
-        example: Perturbations that show what the model takes.
-        path: Folder to write; must not exist.
-        described: MLflow's description of the model, which is completed.
-    """
+    """Write an MLflow model around a bundle's folder, named `BUNDLE_NAME`, and complete its description."""
     import mlflow.pyfunc
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema

@@ -74,12 +74,6 @@ def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: 
     """Keep the model of a picked config: in the study's folder, and as an MLflow pyfunc.
 
     Several seeds are an ensemble. A reference model is not kept: it is fitted again in seconds.
-
-    Args:
-        workspace: Folder of the study.
-        study: Name of the study.
-        trials: All finished trials of the picked config, ``"search/007"``, best first.
-        data: Prepared data set of the trials, where it has been moved.
     """
     folder = study_folder(workspace, study)
     kept = folder / PICKED_MODEL_FOLDER
@@ -128,11 +122,6 @@ def bundle_trials(
     trials: Sequence[tuple[StudyResults, TrialResult]], workspace: Path, data: Path | None = None
 ) -> Bundle:
     """Collect what trained trials of one config need to predict.
-
-    Args:
-        trials: Trials, each with its study.
-        workspace: Folder of the studies.
-        data: Prepared data set of the trials, where it has been moved.
 
     Raises:
         InputError: No trial, one without weights (such as a reference model's), several configs, or other

@@ -69,11 +69,7 @@ def find_trial(workspace: Path, name: str) -> tuple[StudyResults, TrialResult]:
 
 
 def find_studies(workspace: Path, config_digest: str) -> list[str]:
-    """Name the studies that tried a config, the first to do so first.
-
-    Args:
-        workspace: Workspace to search; its MLflow store is read where no ledger has the config.
-        config_digest: `Config.digest` of the config.
+    """Name the studies that tried a config, the first to do so first; MLflow's where no ledger has it.
 
     Raises:
         InputError: A damaged ledger, or a store that cannot be read.

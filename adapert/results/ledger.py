@@ -32,9 +32,6 @@ class LedgerResults(StudyResults):
     def __init__(self, folder: Path) -> None:
         """Read a study's ledger.
 
-        Args:
-            folder: The study's.
-
         Raises:
             InputError: No ledger, or a damaged one.
         """

@@ -57,9 +57,6 @@ def load_per_perturbation(study: StudyResults, trials: Collection[str] | None = 
 def load_search(study: StudyResults) -> pd.DataFrame:
     """Load the trials of a search, one row each, whatever their end.
 
-    Args:
-        study: The search.
-
     Returns:
         study, number (from 1, in the order they were asked for), run, seed, status, reason, epoch (the last
         that was reported), objective (validation Pearson-delta of the best epoch so far), then the config
@@ -85,9 +82,6 @@ def load_search(study: StudyResults) -> pd.DataFrame:
 
 def load_curves(study: StudyResults) -> pd.DataFrame:
     """Load the validation Pearson-delta of a search's trials epoch by epoch.
-
-    Args:
-        study: The search.
 
     Returns:
         study, number, status, reason and objective as `load_search`, epoch, value; one row an epoch.

@@ -31,10 +31,6 @@ class TrackedResults(StudyResults):
     def __init__(self, tracking_uri: str, name: str) -> None:
         """Find a study's own runs.
 
-        Args:
-            tracking_uri: Address of the store, such as ``"sqlite:////runs/mlflow.db"``.
-            name: Name of the study.
-
         Raises:
             InputError: No such store or study.
         """

@@ -64,10 +64,6 @@ def count_retrained(plan: Design) -> tuple[int, int]:
 def pick_reevaluated(workspace: Path, study: StudyResults) -> Pick:
     """Pick as `adapert pick` last did, without training anything.
 
-    Args:
-        workspace: Folder of the study and its re-evaluations.
-        study: Study to pick from.
-
     Returns:
         The pick as it was last made; by the last re-evaluation if none was made. Without a re-evaluation,
         `Pick.reevaluated` is None.
@@ -86,14 +82,10 @@ def pick_reevaluated(workspace: Path, study: StudyResults) -> Pick:
 
 
 def pick_retrained(picked: Pick, trials: pd.DataFrame) -> Pick:
-    """Pick the config that does best when it is retrained.
+    """Pick the config of a ranking that does best when it is retrained, by the re-evaluation's trials.
 
     Candidates are compared on the splits and seeds that all of them finished; one without any is dropped,
     with a note.
-
-    Args:
-        picked: Ranking of the searched study.
-        trials: Trials of its re-evaluation, from `StudyResults.frame`.
 
     Returns:
         The pick. Its `reevaluated` has one row a candidate, best first: rank (in the study),

@@ -86,10 +86,6 @@ def pick(study: StudyResults, objective: str = "pearson_delta") -> Pick:
 
     Trials that the scheduler stopped were not given the same epochs and are left out.
 
-    Args:
-        study: Study that tried them.
-        objective: One of `OBJECTIVES`; see `rank_candidates`.
-
     Raises:
         InputError: An unknown objective, no finished trial in the study, or trials on different splits, which
             do not compare.
@@ -150,10 +146,6 @@ def describe_objective(objective: str) -> str:
 
 def keep_finished(trials: pd.DataFrame, objective: str) -> pd.DataFrame:
     """Keep the finished trials that have the objective.
-
-    Args:
-        trials: From `StudyResults.frame`.
-        objective: One of `OBJECTIVES`.
 
     Returns:
         Their rows, with `METRICS` under their own names and every field of the config: what an older version

@@ -114,10 +114,6 @@ def pick_config(
 def add_intervals(picked: Pick, study: StudyResults) -> Pick:
     """Give the best `N_WITH_INTERVAL` candidates the interval of their metric, over perturbations and seeds.
 
-    Args:
-        picked: Ranking of the study's configs, from `pick`.
-        study: Study whose long tables are read.
-
     Returns:
         The pick with candidates' columns low and high, 95 %, of the objective (of Pearson-delta if that is
         ``"pareto"``); NaN, and a note, if a table is missing or the metric has no value by perturbation.
@@ -135,13 +131,7 @@ def add_intervals(picked: Pick, study: StudyResults) -> Pick:
 
 
 def keep_pick(workspace: Path, study: str, picked: Pick) -> None:
-    """Record how a study's config was picked: in its folder, and with its run in MLflow.
-
-    Args:
-        workspace: Folder of the study.
-        study: Name of the study.
-        picked: The pick.
-    """
+    """Record how a study's config was picked: in its folder, and with its run in MLflow."""
     folder = study_folder(workspace, study)
     if (folder / LEDGER_FILE).is_file():
         write_pick(folder, PickRecord(picked.objective, picked.reevaluation))

@@ -89,12 +89,7 @@ def expect_runs(study: Study, events: Iterable[Event]) -> dict[str, ExpectedRun]
 
 
 def expect_changes(study: Study, event: Event, state: StudyState) -> list[ExpectedRun]:
-    """Translate one line alone.
-
-    Args:
-        study: As its ledger defines it.
-        event: The line.
-        state: The ledger, folded up to this line.
+    """Translate one line alone; the state includes it.
 
     Returns:
         What the line adds to each run that it is about: a run with a name begins with it, one with neither

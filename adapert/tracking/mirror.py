@@ -85,9 +85,6 @@ class Mirror:
     def find_missing(self, events: Sequence[Event]) -> list[Delivery]:
         """Ask the store what it has.
 
-        Args:
-            events: The ledger's lines.
-
         Returns:
             A delivery for each run that lacks something; the study's own run is made first, and ended last.
 
@@ -123,12 +120,7 @@ class Mirror:
         return [*deliveries, Delivery(0, model)] if model else deliveries
 
     def deliver_line(self, event: Event, state: StudyState) -> list[Job]:
-        """List the jobs of one new line, whose runs are in the store up to the line before it.
-
-        Args:
-            event: The line.
-            state: The ledger, folded up to this line.
-        """
+        """List the jobs of one new line, whose runs are in the store up to the one before; `state` has it."""
         jobs: list[Job] = []
         for run in expect_changes(self._study, event, state):
             if run.name:

@@ -106,10 +106,6 @@ def reading_store() -> Iterator[None]:
 def find_studies(tracking_uri: str, config_digest: str) -> list[str]:
     """Name the studies that tried a config, the one with the oldest trial of it first.
 
-    Args:
-        tracking_uri: Address of the store.
-        config_digest: `Config.digest` of the config.
-
     Returns:
         Names; empty where no study did.
 

@@ -66,14 +66,7 @@ class Rerun:
 def tracked_rerun(
     store: "tuple[MlflowClient, str]", original: str, config: Config, tags: Mapping[str, str]
 ) -> Iterator[Rerun]:
-    """Track a trial that is run again in the block, however that ends.
-
-    Args:
-        store: Client, and id of the experiment.
-        original: Name of the trial: ``"search/007"``.
-        config: Config that it runs with.
-        tags: Tags of the trial, and of where it runs now.
-    """
+    """Track a trial that is run again in the block, however that ends, in a store (client, experiment)."""
     client, experiment = store
     all_tags = {
         **tags,

@@ -148,9 +148,7 @@ class Runs:
     def find_all(self, study: str, starts: Mapping[str, float]) -> "dict[str, Run]":
         """Ask the store which runs it has of a study, deleted ones too, and forget all others.
 
-        Args:
-            study: Its name.
-            starts: Trial id to the start of its run, which tells it from one of another workspace's study.
+        The start of a trial's run tells it from one of another workspace's study.
 
         Returns:
             Trial id to run.
@@ -340,13 +338,7 @@ def is_local(run: "Run") -> bool:
 
 
 def has_file(run: "Run", name: str, like: Path | str | None = None) -> bool:
-    """Whether a run whose artifacts are files of this machine has one.
-
-    Args:
-        run: Whose.
-        name: Path among its artifacts.
-        like: A file or text that it must be as long as.
-    """
+    """Whether a run whose artifacts are files of this machine has one, as long as a file or text if given."""
     path = Path(unquote(urlparse(run.info.artifact_uri).path)) / name
     if not path.is_file() or like is None:
         return path.is_file()
@@ -367,12 +359,7 @@ KEEP_SECONDS = 60.0
 
 
 def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None:
-    """Keep each study's PNG figures with its own run, where MLflow shows them.
-
-    Args:
-        tracking_uri: Address of the store.
-        drawn: Study to its files.
-    """
+    """Keep each study's PNG figures with its own run, where MLflow shows them."""
 
     def keep() -> None:
         for study, paths in drawn.items():
@@ -382,14 +369,7 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None
 
 
 def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str) -> None:
-    """Remember how a study's config was last picked.
-
-    Args:
-        tracking_uri: Address of the store.
-        study: Study that was picked from.
-        objective: Metric by which it was picked.
-        reevaluation: Study that retrained the best; empty where none did.
-    """
+    """Remember how a study's config was last picked; `reevaluation` is empty without one."""
 
     def keep() -> None:
         run_id = study_run(tracking_uri, study).info.run_id
@@ -406,11 +386,8 @@ def picked_by(objective: str, reevaluation: str) -> str:
 def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_accesses: int | None) -> None:
     """Keep what came of an evaluation with its study's own run; ``adapert sync`` does so later, too.
 
-    Args:
-        tracking_uri: Address of the store.
-        study: Study of the config that was evaluated.
-        folder: Folder of the evaluation; its small files are kept below ``evaluation``.
-        n_accesses: Number of times the study's test split was opened so far; None where it stayed closed.
+    The folder's small files are kept below ``evaluation``. The number of accesses to the study's test split
+    is None where it stayed closed.
     """
 
     def keep() -> None:
@@ -425,13 +402,7 @@ def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_accesses: int
 
 
 def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
-    """Keep a report with the own run of each study that it is about, where MLflow shows it.
-
-    Args:
-        tracking_uri: Address of the store.
-        studies: Their names.
-        page: HTML.
-    """
+    """Keep a report with the own run of each study that it is about, where MLflow shows it."""
 
     def keep() -> None:
         with TemporaryDirectory() as folder:

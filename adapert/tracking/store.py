@@ -83,10 +83,6 @@ def has_store(workspace: Path) -> bool:
 def name_store(workspace: Path, address: str) -> bool:
     """Track a workspace's studies in another store, such as an MLflow server.
 
-    Args:
-        workspace: Workspace without a store yet, or with this one.
-        address: ``"http://..."``, ``"postgresql://..."`` or another that MLflow takes.
-
     Returns:
         Whether the workspace had no store.
 

@@ -49,14 +49,9 @@ class Tracker:
         connect: Connect,
         models: Models | None = None,
     ) -> None:
-        """Compare what MLflow has with the ledger, and begin to write.
+        """Compare what MLflow has with a ledger that this process holds, and begin to write.
 
-        Args:
-            study: As its ledger defines it.
-            ledger: Held by this process.
-            events: Its lines so far.
-            connect: Opens the store; called by the writing thread.
-            models: Keeps the study's picked model; None leaves that out.
+        The writing thread opens the store. Without `models` a picked model is left out.
         """
         self._ledger, self._folder = ledger, ledger.path.parent
         self._n_delivered, self._n_lines = read_delivered(self._folder), count_lines(events)
@@ -92,10 +87,7 @@ class Tracker:
     def close(self, patience_seconds: float = PATIENCE_SECONDS) -> int:
         """Deliver what waits, and ask the store whether it has all.
 
-        A store that is only slow is waited for as long as it answers.
-
-        Args:
-            patience_seconds: How long to wait for a store that does not answer.
+        A store that is only slow is waited for as long as it answers, one that does not answer this long.
 
         Returns:
             Number of lines that still wait, at least 1 where the store could not be asked; then `trouble`

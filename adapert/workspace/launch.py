@@ -109,9 +109,7 @@ def _placeless(described: Mapping[str, Any]) -> dict[str, Any]:
 def check_data(study: Study, data: Path) -> None:
     """Refuse data that a study's trials cannot be trained on, before any of them is spent.
 
-    Args:
-        study: The study to be trained.
-        data: Folder of the prepared data set, which may have moved since the study was defined.
+    The data may have moved since the study was defined.
 
     Raises:
         InputError: The data set is damaged, or has no cells and a config has ``data.control: "cell"``.
@@ -150,16 +148,9 @@ def launch(
     stores: Stores | None = None,
     recipe: str = "",
 ) -> StudyResult:
-    """Run a new study in a workspace, tracked and shown.
+    """Run a new study in a workspace, made where missing, tracked and shown.
 
-    Args:
-        study: What to run.
-        workspace: Where the store and the study's folder lie; made where missing.
-        resources: What the study may use.
-        limits: When it ends early.
-        console: Where progress is shown.
-        stores: Other than the workspace's own.
-        recipe: That the study was built by, to be compared when it is resumed.
+    The recipe that built the study is compared when it is resumed. Stores are the workspace's own if None.
 
     Raises:
         InputError: A study of this name exists in the workspace or in MLflow, its data are damaged, or a

@@ -248,10 +248,6 @@ def parse_line(line: bytes) -> Event | None:
 def check_order(event: Event, asked: Collection[str]) -> None:
     """Check that a trial is asked for once, before any other line about it.
 
-    Args:
-        event: A line.
-        asked: Trials that the lines before it asked for.
-
     Raises:
         ValueError: It is not.
     """

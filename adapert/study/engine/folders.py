@@ -56,12 +56,7 @@ def explain_unknown(workspace: Path, name: str, names: Sequence[str]) -> InputEr
 
 
 def copy_figures(folder: Path, files: Iterable[Path]) -> None:
-    """Copy a study's PNG figures into its folder, each whole; a study without a ledger here has none.
-
-    Args:
-        folder: The study's folder.
-        files: Its figures, in any format.
-    """
+    """Copy a study's PNG figures into its folder, each whole; a study without a ledger here has none."""
     if (folder / LEDGER_FILE).is_file():
         for file in (file for file in files if file.suffix == ".png"):
             with whole_file(folder / FIGURES_FOLDER / file.name) as beside:
@@ -69,11 +64,6 @@ def copy_figures(folder: Path, files: Iterable[Path]) -> None:
 
 
 def copy_report(folder: Path, page: str) -> None:
-    """Copy a report into the folder of a study that it is about; a study without a ledger here has none.
-
-    Args:
-        folder: The study's folder.
-        page: HTML.
-    """
+    """Copy a report, HTML, into the folder of a study that it is about; one without a ledger has none."""
     if (folder / LEDGER_FILE).is_file():
         write_whole(folder / REPORT_FILE, page)

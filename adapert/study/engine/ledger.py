@@ -96,9 +96,6 @@ def read_events(path: Path) -> list[Event]:
 def read_identity(folder: Path) -> str:
     """Identify a study by its ledger's first line, which it keeps wherever its folder is moved or copied.
 
-    Args:
-        folder: The study's.
-
     Returns:
         A digest; empty where there is no ledger.
     """

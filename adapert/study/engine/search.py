@@ -85,11 +85,7 @@ class ConfigEnd:
         return cls(TrialState[line.state], line.value, line.epoch, line.is_infeasible)
 
     def to_line(self, number: int) -> ConfigCompleted:
-        """Write a config's end as a line of the ledger.
-
-        Args:
-            number: The config's.
-        """
+        """Write a config's end as a line of the ledger."""
         return ConfigCompleted(
             number=number,
             state=cast("EndState", self.state.name),
@@ -170,12 +166,6 @@ class Suggestions:
 
     def __init__(self, plan: Search, name: str, storage: BaseStorage, owner: Owner = NOBODY) -> None:
         """Begin from scratch: a study of this name and owner in the storage is replaced.
-
-        Args:
-            plan: What to vary, and how.
-            name: The study's name.
-            storage: Optuna's.
-            owner: What distinguishes the study from others in the same database.
 
         Raises:
             InputError: The storage has another study of this name.

@@ -17,13 +17,7 @@ from adapert.study.plan.space import distribution_of
 
 
 def build_source(plan: Plan, state: StudyState, suggest: Callable[[Search], Suggestions]) -> TrialSource:
-    """Build the source of a plan's trials.
-
-    Args:
-        plan: The study's.
-        state: The study's, which the source continues.
-        suggest: Begins a search in Optuna; called for a plan that is sampled.
-    """
+    """Build the source of a plan's trials; `suggest` begins a search in Optuna, for a sampled plan."""
     if isinstance(plan, AblationPath):
         return PathTrials(plan)
     if isinstance(plan, Search) and plan.is_sampled:
@@ -65,13 +59,7 @@ class SampledTrials:
     """The trials of a search: configs that Optuna suggests, each with as many seeds as it deserves."""
 
     def __init__(self, plan: Search, suggestions: Suggestions, state: StudyState) -> None:
-        """Put back what an earlier process was suggested and told.
-
-        Args:
-            plan: The search.
-            suggestions: Begun from scratch: nothing was suggested or told yet.
-            state: The study's state.
-        """
+        """Put back what an earlier process was suggested and told; `suggestions` are begun from scratch."""
         self._plan, self._suggestions = plan, suggestions
         for number, records in _by_config(state).items():
             line = state.completed.get(number)

@@ -15,12 +15,7 @@ KEPT_FILES = (CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE, ERROR_FILE)
 
 
 def trial_folder(folder: Path, trial_id: str) -> Path:
-    """Folder of a trial's checkpoints and results.
-
-    Args:
-        folder: The study's folder.
-        trial_id: The trial's id.
-    """
+    """Folder of a trial's checkpoints and results, below the study's."""
     return folder / TRIALS_FOLDER / trial_id
 
 

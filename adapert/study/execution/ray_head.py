@@ -56,11 +56,7 @@ def draw_token() -> dict[str, str | None]:
 
 @contextmanager
 def ray_environment(settings: Mapping[str, str | None]) -> Iterator[None]:
-    """Change environment variables while the block runs, also for Ray, which remembers its token.
-
-    Args:
-        settings: Name to value; None unsets one.
-    """
+    """Change environment variables while the block runs, also for Ray, which remembers; None unsets one."""
     try:
         with environment(settings):
             _read_again()
@@ -114,12 +110,7 @@ class Watch:
     """Looks whether Ray's parts answer; to be asked now and then."""
 
     def __init__(self, parts: Mapping[str, Address], patience: float) -> None:
-        """Begin to watch.
-
-        Args:
-            parts: What each is called, and where it answers.
-            patience: Seconds of silence after which it is given up.
-        """
+        """Begin to watch parts, by name and address; `patience`: seconds of silence before one is lost."""
         self._patience = patience
         self._parts, self._answered = parts, dict.fromkeys(parts, time.monotonic())
 
@@ -142,12 +133,7 @@ def run_watched(work: Callable[[], object], watch: Watch, look: Callable[[], Non
     """Run what waits for Ray, in a thread of its own, and leave it there where a part of Ray is lost.
 
     Ray's driver waits indefinitely for a node manager that is gone, and for a minute for the control service,
-    where no signal wakes it; then it ends the process.
-
-    Args:
-        work: To be run.
-        watch: Asked each second.
-        look: Called each second.
+    where no signal wakes it; then it ends the process. So `watch` is asked, and `look` called, each second.
 
     Returns:
         Name of the lost part; empty where the work ended.

@@ -65,10 +65,6 @@ SHIPPED_PACKAGES = ("adapert", "search_spaces", "studies")
 def run_trials(runner: StudyRunner, resources: Resources) -> None:
     """Run what a runner hands out, each trial in a worker process, until it is done or a signal comes.
 
-    Args:
-        runner: The study's runner; to be closed afterwards.
-        resources: What the study may use.
-
     Raises:
         InputError: There is no cluster at the address.
     """
@@ -144,12 +140,9 @@ class Head:
 
 @contextmanager
 def started_ray(address: str = "") -> Iterator[Head]:
-    """Start Ray on this machine and leave no process of it behind, or join a cluster.
+    """Start Ray on this machine and leave no process of it behind, or join the cluster at an address.
 
     The process's environment and log levels are afterwards as they were.
-
-    Args:
-        address: Of a cluster; empty for this machine alone.
 
     Raises:
         InputError: There is no cluster at the address, or this process has a Ray of its own.

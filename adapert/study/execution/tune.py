@@ -108,14 +108,7 @@ class RunnerCallback(NotPickled, tune.Callback):  # type: ignore[misc]
 
 
 def trial_settings(record: TrialRecord, study: Study, folder: Path, resources: Resources) -> TrialSettings:
-    """What a trial needs to know.
-
-    Args:
-        record: The trial's record.
-        study: The study whose base config it changes.
-        folder: The study's folder, absolute.
-        resources: Resources of each trial.
-    """
+    """What a trial of a study in a folder, absolute, needs to know."""
     return TrialSettings(
         trial_id=record.trial_id,
         study=study.name,

@@ -16,9 +16,6 @@ FULL = "full"
 def leave_one_out(components: Mapping[str, Changes]) -> dict[str, dict[str, Any]]:
     """The full model, and without each component: what is each worth in addition to all others?
 
-    Args:
-        components: Name to the changes that take it away.
-
     Returns:
         Variant to changes: ``full``, then ``no_NAME`` each.
     """
@@ -28,8 +25,7 @@ def leave_one_out(components: Mapping[str, Changes]) -> dict[str, dict[str, Any]
 def add_one_in(components: Mapping[str, Changes]) -> dict[str, dict[str, Any]]:
     """The full model, without all components, and with each of them alone: what is each worth by itself?
 
-    Args:
-        components: Name to the changes that take it away; a field that two of them set, the last sets.
+    A field that two components set, the last sets.
 
     Returns:
         Variant to changes: ``full``, ``none``, then ``only_NAME`` each.
@@ -40,9 +36,6 @@ def add_one_in(components: Mapping[str, Changes]) -> dict[str, dict[str, Any]]:
 
 def all_combinations(components: Mapping[str, Changes]) -> dict[str, dict[str, Any]]:
     """Every set of components taken away, 2^n variants: what are they worth together?
-
-    Args:
-        components: Name to the changes that take it away.
 
     Returns:
         Variant to changes: ``full``, then ``no_A``, ..., ``no_A_no_B``, ..., fewest first.

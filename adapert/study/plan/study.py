@@ -41,10 +41,6 @@ MAX_DERIVED_NAME = MAX_NAME + 30
 def check_name(name: str, n_bytes: int = MAX_NAME) -> None:
     """Refuse what makes no folder of its own: "..", a path, or a name too long for a file system.
 
-    Args:
-        name: Of a study.
-        n_bytes: That it may have.
-
     Raises:
         InputError: It does not.
     """
