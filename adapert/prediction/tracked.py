@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +24,13 @@ from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
 from adapert.study.engine.folders import PICK_FILE, PICKED_MODEL_FOLDER, study_folder
 from adapert.study.engine.ledger import LEDGER_FILE
-from adapert.tracking.read import open_client, study_run
 from adapert.tracking.runs import try_to_keep
 from adapert.tracking.store import tracking_uri
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
     from adapert.prediction.predictions import Predictions
 
 _LOGGER = logging.getLogger(__name__)
@@ -87,27 +88,24 @@ def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: 
             bundle = bundle_trials([find_trial(workspace, trial) for trial in trials], workspace, data)
         except InputError as error:
             _LOGGER.warning(f"No model is kept of the picked config: {error}")
-            try_to_keep("that it has no picked model", partial(_untrack_model, workspace, study))
+            try_to_keep("that it has no picked model", tracking_uri(workspace), [study], _untrack_model)
             return
         if (folder / LEDGER_FILE).is_file():
             write_bundle(bundle, kept)
 
-    def track() -> None:
-        uri = tracking_uri(workspace)
-        address = log_model(open_client(uri), study_run(uri, study), bundle)
+    def track(client: "MlflowClient", run: "Run") -> None:
+        address = log_model(client, run, bundle)
         _LOGGER.info(
             f"Logged the picked config's model, the mean of {format_count(len(trials), 'fit')}: {address}"
         )
 
-    try_to_keep("the picked model", track)
+    try_to_keep("the picked model", tracking_uri(workspace), [study], track)
 
 
-def _untrack_model(workspace: Path, study: str) -> None:
+def _untrack_model(client: "MlflowClient", run: "Run") -> None:
     """Remove an earlier pick's model from a study's run."""
-    uri = tracking_uri(workspace)
-    run_id = study_run(uri, study).info.run_id
     for tag in (Tag.PICKED_RUNS, Tag.PICKED_MODEL):
-        open_client(uri).set_tag(run_id, tag, "")
+        client.set_tag(run.info.run_id, tag, "")
 
 
 def _is_of(kept: Path, trials: Sequence[str]) -> bool:
@@ -137,26 +135,22 @@ def bundle_trials(
         )
     (config,) = configs.values()
     for _, trial in trials:
-        _check_has_weights(config, trial)
+        if config.model.name != "adapert":
+            raise InputError(
+                f"A kept model needs weights, but trial '{trial.name}' has the reference model "
+                f"'{config.model.name}', which has none: 'adapert predict' fits it again."
+            )
+        if not trial.is_finished:
+            raise InputError(
+                f"Predictions need the weights of a finished trial, but '{trial.name}' is {trial.status}. "
+                "Name a finished one, or the study alone for its best."
+            )
     folder = find_data(config, workspace, data)
     members = []
     for study, trial in trials:
         with study.file(trial, WEIGHTS_FILE) as path:
             members.append(Member(trial.name, trial.seed, read_weights(path)))
     return Bundle(config, SharedTable.read(folder / "shared"), members, describe_units(read_manifest(folder)))
-
-
-def _check_has_weights(config: Config, trial: TrialResult) -> None:
-    if config.model.name != "adapert":
-        raise InputError(
-            f"A kept model needs weights, but trial '{trial.name}' has the reference model "
-            f"'{config.model.name}', which has none: 'adapert predict' fits it again."
-        )
-    if not trial.is_finished:
-        raise InputError(
-            f"Predictions need the weights of a finished trial, but '{trial.name}' is {trial.status}. Name a "
-            "finished one, or the study alone for its best."
-        )
 
 
 def _refit(config: Config, perturbations: Sequence[str], workspace: Path, data: Path | None) -> "Predictions":

@@ -73,8 +73,7 @@ class ExpectedRun:
 
     def reopen(self) -> None:
         """Forget its end: another process continues the trial."""
-        self.end(TrialStatus.RUNNING, {}, self.at)
-        self.ended_at = None
+        self.status, self.end_tags, self.ended_at, self.reason = TrialStatus.RUNNING, {}, None, None
 
 
 def expect_runs(study: Study, events: Iterable[Event]) -> dict[str, ExpectedRun]:

@@ -189,7 +189,7 @@ class Mirror:
 
     def _of_origin(self, run: ExpectedRun, origin: Mapping[str, Any], found: "Run | None") -> Iterator[Job]:
         if not (found and self._has_file(run, found, ORIGIN_FILE)):
-            yield partial(self._runs.keep_origin, origin)
+            yield partial(self._runs.keep_text, STUDY, json.dumps(dict(origin), indent=2), ORIGIN_FILE)
         diff = self._folder / CODE_DIFF_FILE
         if diff.is_file() and not (found and self._has_file(run, found, diff.name, diff)):
             yield partial(self._runs.keep_file, STUDY, diff)

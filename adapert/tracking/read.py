@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapert.errors import InputError, first_line, name_some, nearest
 from adapert.records import EXPERIMENT, Tag
@@ -145,22 +145,26 @@ def trials_of(study: str) -> str:
     return f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = '{study}'"
 
 
+def search_all(
+    client: "MlflowClient", experiment_id: str, filter_string: str, **options: Any
+) -> Iterator["Run"]:
+    """Yield the runs of an experiment that a filter finds; MLflow itself gives a page of them."""
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], filter_string, max_results=PAGE_SIZE, page_token=token, **options
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
 def _search(client: "MlflowClient", filter_string: str) -> Iterator["Run"]:
     with reading_store():
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        token = None
-        while experiment is not None:
-            page = client.search_runs(
-                [experiment.experiment_id],
-                filter_string,
-                max_results=PAGE_SIZE,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
+        if experiment := client.get_experiment_by_name(EXPERIMENT):
+            oldest_first = ["attributes.start_time ASC"]
+            yield from search_all(client, experiment.experiment_id, filter_string, order_by=oldest_first)
 
 
 def _runs_of_studies(client: "MlflowClient") -> dict[str, list["Run"]]:

@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,6 @@ from adapert.errors import InputError, first_line
 from adapert.files import whole_file
 from adapert.records import (
     ERROR_FILE,
-    ORIGIN_FILE,
     PER_PERTURBATION_FILE,
     WEIGHTS_FILE,
     EndReason,
@@ -27,7 +26,7 @@ from adapert.study.engine.events import RunTracked
 from adapert.study.engine.folders import REPORT_FILE
 from adapert.study.engine.ledger import Ledger
 from adapert.tracking.expected import STUDY
-from adapert.tracking.read import PAGE_SIZE, open_client, study_run
+from adapert.tracking.read import open_client, search_all, study_run, tag_of
 from adapert.tracking.store import study_artifacts
 
 if TYPE_CHECKING:
@@ -156,10 +155,15 @@ class Runs:
         Raises:
             NotYetError: The store does not answer.
         """
+        from mlflow.entities import ViewType
+
         client = self.client
         found: dict[str, Run] = {}
         with _waited_for():
-            for run in self._search_all(client, study):
+            query = f"tags.`{Tag.STUDY}` = '{study}'"
+            for run in search_all(client, self._experiment_id, query, run_view_type=ViewType.ALL):
+                if tag_of(run, Tag.KIND) not in ("study", "trial"):
+                    continue
                 trial = run.data.tags.get(Tag.TRIAL, STUDY)
                 is_known = self._run_ids.get(trial) == run.info.run_id
                 is_meant = trial in starts and run.info.start_time == milliseconds(starts[trial])
@@ -170,17 +174,6 @@ class Runs:
         self._run_ids = {trial: run.info.run_id for trial, run in found.items()}
         self._is_new = True
         return found
-
-    def _search_all(self, client: "MlflowClient", study: str) -> "Iterator[Run]":
-        from mlflow.entities import ViewType
-
-        query, token = f"tags.`{Tag.STUDY}` = '{study}'", None
-        while True:
-            page = client.search_runs([self._experiment_id], query, ViewType.ALL, PAGE_SIZE, page_token=token)
-            yield from (run for run in page if run.data.tags.get(Tag.KIND) in ("study", "trial"))
-            token = page.token
-            if not token:
-                return
 
     def _name(self, trial_id: str, run_id: str) -> None:
         if self._run_ids.get(trial_id) != run_id:
@@ -284,10 +277,6 @@ class Runs:
         """Keep a file, in a folder of the run's artifacts where one is named."""
         self.client.log_artifact(self._run_ids[trial_id], str(path), folder)
 
-    def keep_origin(self, origin: Mapping[str, Any]) -> None:
-        """Keep the fingerprints that a study was launched with."""
-        self.client.log_dict(self._run_ids[STUDY], dict(origin), ORIGIN_FILE)
-
     def has_artifact(self, run: "Run", name: str, like: Path | None = None) -> bool:
         """Whether a run has an artifact, as long as a file where one is given; a server is asked."""
         if is_local(run):
@@ -365,17 +354,16 @@ def keep_figures(tracking_uri: str, drawn: Mapping[str, Sequence[Path]]) -> None
         for study, paths in drawn.items():
             _keep_files(tracking_uri, study, [path for path in paths if path.suffix == ".png"], FIGURES)
 
-    try_to_keep("the figures", keep)
+    _work_aside("the figures", keep)
 
 
 def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str) -> None:
     """Remember how a study's config was last picked; `reevaluation` is empty without one."""
 
-    def keep() -> None:
-        run_id = study_run(tracking_uri, study).info.run_id
-        open_client(tracking_uri).set_tag(run_id, Tag.PICKED_BY, picked_by(objective, reevaluation))
+    def write(client: "MlflowClient", run: "Run") -> None:
+        client.set_tag(run.info.run_id, Tag.PICKED_BY, picked_by(objective, reevaluation))
 
-    try_to_keep("how the config was picked", keep)
+    try_to_keep("how the config was picked", tracking_uri, [study], write)
 
 
 def picked_by(objective: str, reevaluation: str) -> str:
@@ -390,15 +378,13 @@ def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_accesses: int
     is None where it stayed closed.
     """
 
-    def keep() -> None:
-        client = open_client(tracking_uri)
-        run_id = study_run(tracking_uri, study).info.run_id
+    def write(client: "MlflowClient", run: "Run") -> None:
         if n_accesses is not None:
-            client.set_tag(run_id, Tag.TEST_OPENINGS, str(n_accesses))
+            client.set_tag(run.info.run_id, Tag.TEST_OPENINGS, str(n_accesses))
         for name in EVALUATION_FILES:
-            client.log_artifact(run_id, str(folder / name), f"evaluation/{folder.name}")
+            client.log_artifact(run.info.run_id, str(folder / name), f"evaluation/{folder.name}")
 
-    try_to_keep("the evaluation", keep)
+    try_to_keep("the evaluation", tracking_uri, [study], write)
 
 
 def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
@@ -411,7 +397,7 @@ def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
             for study in dict.fromkeys(studies):
                 _keep_files(tracking_uri, study, [file], REPORT_FOLDER)
 
-    try_to_keep("the report", keep)
+    _work_aside("the report", keep)
 
 
 def _keep_files(tracking_uri: str, study: str, files: Sequence[Path], kept: str) -> None:
@@ -426,13 +412,27 @@ def _keep_files(tracking_uri: str, study: str, files: Sequence[Path], kept: str)
         client.log_artifact(run_id, str(file), kept)
 
 
-def try_to_keep(what: str, keep: Callable[[], None]) -> None:
-    """Give the store something that the workspace has already; whatever it does, the command goes on.
+def try_to_keep(
+    what: str, tracking_uri: str, studies: Iterable[str], write: "Callable[[MlflowClient, Run], None]"
+) -> None:
+    """Give a store something that the workspace has already; whatever it does, the command goes on.
 
     Args:
         what: Name of what is kept, for the message that says it was not.
-        keep: Gives it to the store.
+        tracking_uri: Address of the store.
+        studies: Names of the studies.
+        write: Gives it to a study's own run.
     """
+
+    def keep() -> None:
+        client = open_client(tracking_uri)
+        for study in studies:
+            write(client, study_run(tracking_uri, study))
+
+    _work_aside(what, keep)
+
+
+def _work_aside(what: str, keep: Callable[[], None]) -> None:
     errors: list[Exception] = []
 
     def work() -> None:

@@ -126,7 +126,8 @@ class Tracker:
                     self._pause(PAUSE_SECONDS)
             except Exception as error:  # whatever the store does, trials go on
                 self._set_trouble(_describe(error))
-                if self._is_given_up():
+                given_up_at = max(self._deadline or math.inf, self._progressed_at + self._patience)
+                if time.monotonic() >= given_up_at:
                     return
                 self._pause(wait)
                 wait = min(2 * wait, RETRY_SECONDS[1])
@@ -134,11 +135,6 @@ class Tracker:
     def _set_trouble(self, trouble: str) -> None:
         with self._came:
             self.trouble = self.trouble if self._is_left else trouble
-
-    def _is_given_up(self) -> bool:
-        if self._deadline is None:
-            return False
-        return time.monotonic() >= max(self._deadline, self._progressed_at + self._patience)
 
     def _wait_for_work(self) -> bool:
         """Wait until something is to be done; False where all is, and the study is closed."""

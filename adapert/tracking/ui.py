@@ -45,7 +45,9 @@ def serve(workspace: Path, port: int, console: Console) -> int:
             f"The page shows a workspace with studies, but '{workspace}' has no {DATABASE}. Launch a study "
             "first, or name its workspace with --workspace."
         )
-    _check_port(port)
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise InputError(f"The page needs a free port, but {port} is taken. Give another with --port.")
     client, experiment_id = open_store(workspace)
     views = share_views(client, experiment_id)
     for view in views[:N_SHOWN]:
@@ -80,9 +82,3 @@ def _wait(server: subprocess.Popen[bytes]) -> int:
     while True:
         with suppress(subprocess.TimeoutExpired):
             return server.wait(timeout=0.5)
-
-
-def _check_port(port: int) -> None:
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise InputError(f"The page needs a free port, but {port} is taken. Give another with --port.")
