@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from adapert.comparison.fit import Fitted, fit_models, mean_predictions
+from adapert.comparison.fit import fit_models, mean_predictions
 from adapert.comparison.plan import ComparisonPlan
 from adapert.comparison.score import measure_ceilings, score
 from adapert.comparison.summary import (
@@ -122,11 +122,21 @@ def evaluate_config(
             frame = build_comparison_table(scored, dataset, plan.split)
             assessment = _summarize(frame, folder, study, recorded)
             if emit:
-                _write_emitted(fitted[-1], plan, dataset, emit)
+                write_emitted_pair(
+                    fitted[-1].predicted_delta,
+                    dataset,
+                    plan.split,
+                    predicted_file=emit[0],
+                    real_file=emit[1],
+                    emission=plan.emission,
+                    generator=emission_generator(fitted[-1].seed),
+                )
             record = describe_comparison(plan, config, dataset, scored) | {"git_commit": git_commit()}
             # Last: an evaluation is made once its folder is there.
             _write(assessment, record, build_predictions(dataset, plan.split, mean_predictions(fitted)))
-        _tell_mlflow(assessment, workspace)
+        if study != NO_STUDY:  # a failure is no loss: the folder has it already
+            n_accesses = recorded.number if recorded else None
+            keep_evaluation(tracking_uri(workspace), study, folder, n_accesses)
     return assessment
 
 
@@ -249,14 +259,6 @@ def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnD
     )
 
 
-def _tell_mlflow(assessment: Assessment, workspace: Path) -> None:
-    """Keep the result with the study's run too; a failure is no loss, since the folder has it already."""
-    if assessment.study == NO_STUDY:
-        return
-    n_accesses = assessment.access.number if assessment.access else None
-    keep_evaluation(tracking_uri(workspace), assessment.study, assessment.folder, n_accesses)
-
-
 def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles) -> None:
     """Refuse to emit what is not one prediction of cells, before any model is fitted.
 
@@ -281,18 +283,3 @@ def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: Emitted
     for path in files:
         if path.exists():
             raise InputError(f"Emitted cells go into new files, but '{path}' exists. Name another.")
-
-
-def _write_emitted(
-    fitted: Fitted, plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles
-) -> None:
-    """Write the cells that a model was scored by, and the observed ones, as .h5ad files."""
-    write_emitted_pair(
-        fitted.predicted_delta,
-        dataset,
-        plan.split,
-        predicted_file=files[0],
-        real_file=files[1],
-        emission=plan.emission,
-        generator=emission_generator(fitted.seed),
-    )

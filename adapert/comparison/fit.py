@@ -59,26 +59,21 @@ def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -
             "Each model is fitted to train, then from scratch to train+validation with what it chose by "
             "validation."
         )
-    with torch_threads(plan.n_threads):
-        return _fit_all(plan, config, dataset, (readable, joined))
-
-
-def _fit_all(
-    plan: ComparisonPlan,
-    config: Config,
-    dataset: PreparedDataset,
-    learned_from: tuple[PreparedDataset, PreparedDataset | None],
-) -> list[Fitted]:
     wanted = [str(name) for name in dataset.splits[plan.split].table.perturbations]
     fitted = []
-    for name in dict.fromkeys(plan.models):
-        digest = config.with_changes({"model.name": name}).digest()
-        for variant, seed, model in _fit(plan, config, name, learned_from):
-            predicted = predict_finite(model, wanted, f"{variant} seed {seed}")
-            row = Fitted(
-                variant=variant, seed=seed, config_digest=digest, model=model, predicted_delta=predicted
-            )
-            fitted.append(row)
+    with torch_threads(plan.n_threads):
+        for name in dict.fromkeys(plan.models):
+            digest = config.with_changes({"model.name": name}).digest()
+            for variant, seed, model in _fit(plan, config, name, readable, joined):
+                fitted.append(
+                    Fitted(
+                        variant=variant,
+                        seed=seed,
+                        config_digest=digest,
+                        model=model,
+                        predicted_delta=predict_finite(model, wanted, f"{variant} seed {seed}"),
+                    )
+                )
     return fitted
 
 
@@ -107,10 +102,10 @@ def _fit(
     plan: ComparisonPlan,
     config: Config,
     name: str,
-    datasets: tuple[PreparedDataset, PreparedDataset | None],
+    dataset: PreparedDataset,
+    joined: PreparedDataset | None,
 ) -> Iterator[tuple[str, int, PerturbationModel]]:
     """Fit every seed of a model; yield name, seed and model, and last the ensemble where one is wanted."""
-    dataset, joined = datasets
     has_chance = plan.has_chance(name)
     members = []
     for seed in range(plan.n_seeds if has_chance else 1):

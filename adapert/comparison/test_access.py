@@ -98,7 +98,17 @@ def read_accesses(workspace: Path) -> list[Access]:
     """
     path = workspace / ACCESS_FILE
     *lines, _torn = path.read_bytes().split(b"\n") if path.is_file() else [b""]
-    return [_parse(line, number, path) for number, line in enumerate(lines, start=1)]
+    accesses = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            # A later version may say more, an earlier one less.
+            accesses.append(TypeAdapter(Access).validate_python(parse_json(line)))
+        except ValueError as error:
+            raise InputError(
+                f"Each line of '{path}' must be an access to the test split in JSON, but line {number} is "
+                "not. Put back a copy of the file."
+            ) from error
+    return accesses
 
 
 def check_first_access(workspace: Path, study: str, data_fingerprint: str) -> None:
@@ -253,14 +263,3 @@ def _refuse(earlier: Sequence[Access], study: str) -> None:
         f"{first.config_digest}{since}. Give --again to open it all the same, which is counted, or --split "
         "validation."
     )
-
-
-def _parse(line: bytes, number: int, path: Path) -> Access:
-    try:
-        # A later version may say more, an earlier one less.
-        return TypeAdapter(Access).validate_python(parse_json(line))
-    except ValueError as error:
-        raise InputError(
-            f"Each line of '{path}' must be an access to the test split in JSON, but line {number} is not. "
-            "Put back a copy of the file."
-        ) from error

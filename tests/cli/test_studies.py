@@ -36,7 +36,7 @@ def begun(make_ledger: MakeLedger, simulated: Simulated) -> HandMade:
     """A study that a process took up and was killed in, with one trial that ended and one that had not."""
     base = build_base(simulated.prepared, None, {})
     made = make_ledger("compare_parts", base=base)
-    made.opened(resources=asdict(Resources()), limits=asdict(Limits()))
+    made.opened(resources=asdict(Resources()), limits=Limits())
     for trial in ("001", "002"):
         made.asked(trial)
         made.reported(trial, 1, 0.5)

@@ -166,10 +166,11 @@ def test_an_evaluation_that_was_left_after_its_folder_was_written_reads_it_back(
     def crash(*_):
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(assessment, "_tell_mlflow", crash)
-    with pytest.raises(RuntimeError, match="power cut"):
-        evaluate_config(config, plan_of(), tmp_path)
-    monkeypatch.undo()
+    monkeypatch.setattr(assessment, "name_study", lambda *_: "search")
+    with monkeypatch.context() as patch:
+        patch.setattr(assessment, "keep_evaluation", crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            evaluate_config(config, plan_of(), tmp_path)
     monkeypatch.setattr(assessment, "fit_models", crash)
     found = evaluate_config(config, plan_of(), tmp_path)
     assert (found.access.number, found.folder) == (1, tmp_path / "evaluations" / "test_001")
