@@ -23,7 +23,7 @@ from adapert.study.engine.folders import study_folder
 from adapert.study.engine.ledger import LEDGER_FILE
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.runner import Closing
-from adapert.study.engine.state import read_state
+from adapert.study.engine.state import StudyState, read_state
 from adapert.study.execution.resources import restore_resources
 from adapert.study.plan.study import Design, Study
 from adapert.tracking.runs import keep_pick as track_pick
@@ -176,8 +176,9 @@ def _retrain(
     data: Path | None,
 ) -> str:
     """Run a re-evaluation of a study, resume it, or find it done; return its name."""
-    named, is_begun = _find(wanted, study, workspace)
-    if is_begun and _is_done(workspace, named.name):
+    named, begun = _find(wanted, study, workspace)
+    # Their numbers stay, even if code and data have changed since.
+    if begun and _have_ended(begun.records.values(), begun.n_asked):
         _LOGGER.info(f"Re-evaluated before, in '{named.name}'.")
         return named.name
     try:
@@ -192,7 +193,7 @@ def _retrain(
         f"{format_count(named.plan.n_seeds, 'fresh seed')} and {format_count(n_redraws, 'redrawn split')}.",
         soft_wrap=True,
     )
-    if is_begun:
+    if begun:
         result = resume(workspace, named.name, console, resources, {}, data=place)
     else:
         named = replace(named, base=named.base.with_changes({"data.path": str(place)}))
@@ -210,28 +211,22 @@ def _retrain(
     return named.name
 
 
-def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, bool]:
-    """Find the first re-evaluation with all of these trials, or the next free name for a new one."""
+def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, StudyState | None]:
+    """Find the first re-evaluation with all of these trials, and its state; or a new one's next free name."""
     for number in count(1):
         name = name_reevaluation(study, number)
         folder = study_folder(workspace, name)
         if not (folder / LEDGER_FILE).exists():
             break
-        begun = read_state(folder).study
-        if _identify_trials(wanted) <= _identify_trials(begun):
-            return begun, True
-    return replace(wanted, name=name), False
+        begun = read_state(folder)
+        if _identify_trials(wanted) <= _identify_trials(begun.study):
+            return begun.study, begun
+    return replace(wanted, name=name), None
 
 
 def _identify_trials(study: Study) -> set[tuple[str, int]]:
     """Return config digest, which covers data and split, and seed of each trial."""
     return {(study.base.with_changes(each.changes).digest(), each.seed) for each in study.plan.assignments}
-
-
-def _is_done(workspace: Path, name: str) -> bool:
-    """Whether all its trials have ended: their numbers stay, even if code and data have changed since."""
-    state = read_state(study_folder(workspace, name))
-    return _have_ended(state.records.values(), state.n_asked)
 
 
 def _have_ended(records: Collection[TrialRecord], n_asked: int) -> bool:

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -98,10 +99,9 @@ class Progress:
 
     def render(self) -> Group:
         """Draw the summary, the trials that ended last, and below them those that run."""
-        table = Table(box=None, pad_edge=False)
-        metrics = (find_metric(name).label for name in ("pearson_delta", "pds"))
-        for column in ("trial", "variant", "seed", "status", "epoch", *metrics):
-            table.add_column(column, justify="left" if column in ("trial", "variant", "status") else "right")
+        metrics = [find_metric(name).label for name in ("pearson_delta", "pds")]
+        columns = ("trial", "variant", "seed", "status", "epoch", *metrics)
+        table = empty_table(columns, ("seed", "epoch", *metrics))
         by_end = sorted(self._snapshot(), key=lambda record: record.status == TrialStatus.RUNNING)
         for record in by_end[-ROWS_SHOWN:]:
             table.add_row(
@@ -114,6 +114,14 @@ class Progress:
                 format_value(record.metrics.get("best_pds")),
             )
         return Group(Text(self.summary()), table)
+
+
+def empty_table(columns: Sequence[str], numbers: Sequence[str]) -> Table:
+    """Table without a row; columns of numbers are aligned right."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left")
+    return table
 
 
 def describe(record: TrialRecord) -> str:

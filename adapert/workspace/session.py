@@ -21,7 +21,7 @@ from adapert.study.engine.limits import Limits
 from adapert.study.engine.runner import Closing, StudyRunner
 from adapert.study.engine.search import Owner, Suggestions, check_owner, open_storage
 from adapert.study.engine.sources import build_source
-from adapert.study.engine.state import StudyState, fold
+from adapert.study.engine.state import fold
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import clear_scratch, run_trials
 from adapert.study.plan.plans import Search
@@ -92,7 +92,13 @@ def operate(
     state = fold(events)
     _LOGGER.debug(f"{len(events)} events in '{folder / LEDGER_FILE}'")
     study = state.study
-    source = build_source(study.plan, state, lambda plan: _begin_search(plan, study, state, folder))
+
+    def suggest(plan: Search) -> Suggestions:
+        owner = Owner(str(folder), read_identity(folder))
+        storage = _open_storage(state.definition.optuna_storage, folder, study.name, owner)
+        return Suggestions(plan, study.name, storage, owner)
+
+    source = build_source(study.plan, state, suggest)
     tracker = Tracker(study, ledger, events, connect)
     placed = study
     if data is not None:
@@ -130,12 +136,6 @@ def operate(
         n_undelivered=n_undelivered,
         trouble=tracker.describe_trouble(),
     )
-
-
-def _begin_search(plan: Search, study: Study, state: StudyState, folder: Path) -> Suggestions:
-    owner = Owner(str(folder), read_identity(folder))
-    storage = _open_storage(state.definition.optuna_storage, folder, study.name, owner)
-    return Suggestions(plan, study.name, storage, owner)
 
 
 def _open_storage(address: str, folder: Path, name: str, owner: Owner) -> BaseStorage:

@@ -13,7 +13,7 @@ from adapert.study.engine.folders import find_study, study_names
 from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events, read_holder
 from adapert.study.engine.state import StudyState, fold
 from adapert.tracking.tracker import count_waiting
-from adapert.workspace.progress import format_seconds, format_value
+from adapert.workspace.progress import empty_table, format_seconds, format_value
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,8 @@ def read_statuses(workspace: Path) -> tuple[list[StudyStatus], list[str]]:
 
 def build_studies_table(statuses: list[StudyStatus]) -> Table:
     """Table of studies, a line each."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("study", "state", "trials", "ends", "best", "trial-hours"):
-        table.add_column(column, justify="right" if column in ("trials", "best", "trial-hours") else "left")
+    columns = ("study", "state", "trials", "ends", "best", "trial-hours")
+    table = empty_table(columns, ("trials", "best", "trial-hours"))
     for status in statuses:
         records = list(status.state.records.values())
         ended = [record for record in records if record.status != TrialStatus.RUNNING]
@@ -99,11 +98,8 @@ def build_studies_table(statuses: list[StudyStatus]) -> Table:
 
 def build_trials_table(status: StudyStatus) -> Table:
     """Table of a study's trials, a line each."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("trial", "variant", "seed", "state", "epoch", "best", "seconds", "host", "why"):
-        table.add_column(
-            column, justify="right" if column in ("seed", "epoch", "best", "seconds") else "left"
-        )
+    columns = ("trial", "variant", "seed", "state", "epoch", "best", "seconds", "host", "why")
+    table = empty_table(columns, ("seed", "epoch", "best", "seconds"))
     for record in status.state.records.values():
         table.add_row(
             record.trial_id,

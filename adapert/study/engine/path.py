@@ -7,7 +7,6 @@ the rest of the fields are tried on top of it, and so on until all are moved.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -78,24 +77,24 @@ class PathTrials(Unsampled):
         for record in state.records.values():
             if record.variant in of_round:
                 of_round[record.variant].append(record)
-        if any(not self._is_whole(records) for records in of_round.values()):
-            return None
+        for records in of_round.values():
+            is_open = any(record.status == TrialStatus.RUNNING for record in records)
+            if is_open or len(records) < self._plan.n_seeds:
+                return None
         return max(each.variants, key=lambda field: mean_objective(of_round[each.variants[field]]))
-
-    def _is_whole(self, records: list[TrialRecord]) -> bool:
-        is_open = any(record.status == TrialStatus.RUNNING for record in records)
-        return len(records) == self._plan.n_seeds and not is_open
 
     def _proposals(self, each: Round, steps: list[str]) -> list[Proposal]:
         before = set(steps[: max(0, each.number - 1)])
+        start = self._plan.start
+        changes = {
+            field: {name: value for name, value in start.items() if name not in before | {field}}
+            for field in each.variants
+        }
         return [
-            Proposal(each.first + index, Assignment(variant, seed, self._changes(before | {field})))
+            Proposal(each.first + index, Assignment(variant, seed, changes[field]))
             for index, (field, variant) in enumerate(each.variants.items())
             for seed in range(self._plan.n_seeds)
         ]
-
-    def _changes(self, moved: set[str]) -> dict[str, Any]:
-        return {field: value for field, value in self._plan.start.items() if field not in moved}
 
 
 def path_variant(number: int, field: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import logging
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,28 +55,18 @@ def read_requests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     A file that is no request is set aside under another name, with a warning: it must not stop a study.
     """
     # Called many times a second; a study has the folder from its beginning.
-    files = sorted(_waiting(folder), key=lambda file: file.stat().st_mtime_ns)
-    read = [(file, _read_request(file)) for file in files]
-    for file in [file for file, request in read if request is None]:
+    requests = []
+    for file in sorted(_waiting(folder), key=lambda file: file.stat().st_mtime_ns):
         try:
-            aside = file.replace(file.with_suffix(".unreadable"))
-        except FileNotFoundError:  # another process was faster
-            continue
-        _LOGGER.warning(
-            "A request must be as 'adapert stop' or 'extend' writes it, but '%s' is not. The study continues "
-            "without it; it is now called '%s'.",
-            file,
-            aside.name,
-        )
-    return [(file, request) for file, request in read if request is not None]
-
-
-def _read_request(file: Path) -> dict[str, Any] | None:
-    try:
-        request: dict[str, Any] = _REQUEST.validate_json(file.read_bytes())
-    except (OSError, ValidationError):
-        return None
-    return request
+            requests.append((file, _REQUEST.validate_json(file.read_bytes())))
+        except (OSError, ValidationError):
+            with suppress(FileNotFoundError):  # another process was faster
+                aside = file.replace(file.with_suffix(".unreadable"))
+                _LOGGER.warning(
+                    f"A request must be as 'adapert stop' or 'extend' writes it, but '{file}' is not. The "
+                    f"study continues without it; it is now called '{aside.name}'."
+                )
+    return requests
 
 
 def _waiting(folder: Path) -> list[Path]:

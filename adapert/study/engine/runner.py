@@ -108,9 +108,26 @@ class StudyRunner:
         self._seconds_before = state.seconds
 
     def open(self, session: SessionOpened) -> None:
-        """Take the study up, and end what had ended when the last process was killed."""
+        """Take the study up, put its rungs back, and end what had ended when the last process was killed."""
         self._write(session)
-        self._take_up()
+        for line in self.state.decided:
+            self._rungs.record(
+                line.trial, line.rung, line.value, self._cohort(self.state.records[line.trial])
+            )
+        for record in self.state.records.values():
+            if record.status != TrialStatus.RUNNING:
+                clear_trial(self.folder, record.trial_id)
+        stopped = {line.trial: line for line in self.state.decided if line.is_stopped}
+        for record in self.state.running:
+            if record.is_over:
+                self._end(record, TrialStatus.FINISHED, EndReason.EPOCHS)
+            elif record.trial_id in self.state.to_stop:
+                self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
+            elif record.trial_id in stopped:
+                self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(stopped[record.trial_id]))
+            elif not record.n_epochs or self._decide_rung(record):
+                self._waiting.append(record)
+        self._complete_configs()
         # A study that is done never looks again.
         self._take_requests()
 
@@ -224,27 +241,6 @@ class StudyRunner:
                 "some space and continue with 'adapert resume'."
             )
             self.closing = self.closing or Closing(TrialStatus.FAILED, message=message)
-
-    def _take_up(self) -> None:
-        """Put the rungs back, and end what had ended when the last process was killed."""
-        for line in self.state.decided:
-            self._rungs.record(
-                line.trial, line.rung, line.value, self._cohort(self.state.records[line.trial])
-            )
-        for record in self.state.records.values():
-            if record.status != TrialStatus.RUNNING:
-                clear_trial(self.folder, record.trial_id)
-        stopped = {line.trial: line for line in self.state.decided if line.is_stopped}
-        for record in self.state.running:
-            if record.is_over:
-                self._end(record, TrialStatus.FINISHED, EndReason.EPOCHS)
-            elif record.trial_id in self.state.to_stop:
-                self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
-            elif record.trial_id in stopped:
-                self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(stopped[record.trial_id]))
-            elif not record.n_epochs or self._decide_rung(record):
-                self._waiting.append(record)
-        self._complete_configs()
 
     def _take_report(self, record: TrialRecord, report: Mapping[str, Any]) -> bool:
         if FAILURE in report:

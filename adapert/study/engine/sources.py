@@ -92,7 +92,8 @@ class SampledTrials:
         done = {
             number: _end_of(records)
             for number, records in incomplete.items()
-            if not _is_open(records) and not self._deserves_seed(records, state)
+            if all(record.status != TrialStatus.RUNNING for record in records)
+            and not self._deserves_seed(records, state)
         }
         if self._plan.cohort_size:
             is_asked = len(configs) % self._plan.cohort_size == 0 or len(configs) == self._n_asked(state)
@@ -143,10 +144,6 @@ def _by_config(state: StudyState) -> dict[int, list[TrialRecord]]:
     for record in state.records.values():
         configs.setdefault(record.number, []).append(record)
     return configs
-
-
-def _is_open(records: Sequence[TrialRecord]) -> bool:
-    return any(record.status == TrialStatus.RUNNING for record in records)
 
 
 def _objectives(records: Sequence[TrialRecord]) -> list[float]:

@@ -52,13 +52,11 @@ class Resources:
 
 
 def build_resources(
-    cpus_per_trial: int,
-    gpus_per_trial: float | None,
-    max_concurrent: int | None,
-    device: str,
-    address: str = "",
-    ships_data: bool = False,
-    max_failures: int = 3,
+    cpus_per_trial: int = 1,
+    gpus_per_trial: float | None = None,
+    max_concurrent: int | None = None,
+    device: str = "auto",
+    **cluster: Any,
 ) -> Resources:
     """Check what was asked for against this machine, and decide what was left open.
 
@@ -67,14 +65,13 @@ def build_resources(
         gpus_per_trial: May be a fraction; None is a whole GPU where there is one and `device` allows it.
         max_concurrent: Trials at once at most; None is as many as fit.
         device: ``"auto"`` is CUDA where trials get a share of a GPU.
-        address: Address of a Ray cluster, whose nodes are not checked here; empty for this machine alone.
-        ships_data: Whether the prepared data travel to the cluster's nodes.
-        max_failures: Number of times that a trial is resumed after its worker was lost.
+        cluster: Other fields of `Resources`. Nodes of a cluster at an ``address`` are not checked here.
 
     Raises:
         InputError: More than the machine has, for which Ray would wait indefinitely, or no cluster at the
             address.
     """
+    address = cluster.get("address", "")
     _check_address(address)
     n_cpus, n_gpus = count_cpus(), count_gpus()
     if not address and cpus_per_trial > n_cpus:
@@ -97,9 +94,7 @@ def build_resources(
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
         device=device,
-        address=address,
-        ships_data=ships_data,
-        max_failures=max_failures,
+        **cluster,
     )
 
 
@@ -113,14 +108,8 @@ def restore_resources(had: Mapping[str, Any], given: Mapping[str, Any]) -> Resou
     Raises:
         InputError: More than the machine has, or no cluster at the address.
     """
-    known = {entry.name: had[entry.name] for entry in fields(Resources) if entry.name in had}
+    kept = {entry.name: had[entry.name] for entry in fields(Resources) if entry.name in had}
     chosen = {name: value for name, value in given.items() if value is not None}
-    kept: dict[str, Any] = {
-        "cpus_per_trial": 1,
-        "gpus_per_trial": None,
-        "max_concurrent": None,
-        "device": "auto",
-    } | known
     if "device" in chosen:
         kept["gpus_per_trial"] = None  # a share of the other device, or none
     return build_resources(**kept | chosen)

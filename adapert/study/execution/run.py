@@ -247,8 +247,9 @@ def _build_tuner(runner: StudyRunner, resources: Resources) -> Any:
             search_alg=RunnerSearcher(runner, resources),
             scheduler=RunnerScheduler(runner),
             reuse_actors=True,
-            trial_name_creator=_name_of,
-            trial_dirname_creator=_folder_of,
+            trial_name_creator=lambda trial: str(trial.config["trial"]),
+            # A trial that is handed out again is another one to Tune.
+            trial_dirname_creator=lambda trial: f"{trial.config['trial']}_{trial.trial_id}",
         ),
         run_config=tune.RunConfig(
             name=SCRATCH,
@@ -260,12 +261,3 @@ def _build_tuner(runner: StudyRunner, resources: Resources) -> Any:
             verbose=0,
         ),
     )
-
-
-def _name_of(trial: Any) -> str:
-    return str(trial.config["trial"])
-
-
-def _folder_of(trial: Any) -> str:
-    # A trial that is handed out again is another one to Tune.
-    return f"{trial.config['trial']}_{trial.trial_id}"

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self, get_args
 
+from optuna.distributions import BaseDistribution
+
 from adapert.config import MOST_EPOCHS, MOST_SHOWN, Config
 from adapert.errors import InputError, format_count, nearest
 from adapert.study.plan.space import (
+    Conditional,
     SearchSpace,
     check_space,
     choice_from_json,
@@ -136,7 +139,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """Put the fields into JSON's types."""
-        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {entry.name: _to_json(getattr(self, entry.name)) for entry in fields(self)}
 
     @classmethod
     def from_json(cls, described: Mapping[str, Any]) -> Self:
@@ -250,12 +253,6 @@ class Search(Plan):
         space = [f"  {name}: {distribution}" for name, distribution in self.space.items()]
         return [f"sampler {self.sampler}, seed {self.seed}, over:", *space]
 
-    def to_json(self) -> dict[str, Any]:
-        """Put the fields into JSON's types."""
-        space = {name: choice_to_json(choice) for name, choice in self.space.items()}
-        points = [dict(point) for point in self.initial_points]
-        return super().to_json() | {"space": space, "initial_points": points}
-
     @classmethod
     def from_json(cls, described: Mapping[str, Any]) -> Self:
         """Build the plan that `to_json` described."""
@@ -332,11 +329,6 @@ class Design(Plan):
         counts = f"{format_count(len(variants), 'variant')} x {format_count(self.n_seeds, 'seed')}:"
         return [counts, *variants]
 
-    def to_json(self) -> dict[str, Any]:
-        """Put the fields into JSON's types."""
-        variants = {name: dict(changes) for name, changes in self.variants.items()}
-        return super().to_json() | {"variants": variants}
-
 
 @dataclass(frozen=True, kw_only=True)
 class AblationPath(Plan):
@@ -382,9 +374,15 @@ class AblationPath(Plan):
         end = base.flat()
         return [counts, *(f"  {field}: {value} to {end[field]}" for field, value in self.start.items())]
 
-    def to_json(self) -> dict[str, Any]:
-        """Put the fields into JSON's types."""
-        return super().to_json() | {"start": dict(self.start)}
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Conditional | BaseDistribution):
+        return choice_to_json(value)
+    if isinstance(value, Mapping):
+        return {name: _to_json(inner) for name, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_to_json(inner) for inner in value]
+    return value
 
 
 def _check_choice(what: str, value: str, allowed: Sequence[str]) -> None:
