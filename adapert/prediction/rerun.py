@@ -26,7 +26,7 @@ from adapert.results.trial import TrialResult
 from adapert.study.engine.events import SessionOpened, UsedResources
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger
 from adapert.study.engine.reports import REPORTED
-from adapert.study.engine.runner import Closing, StudyObserver, StudyRunner
+from adapert.study.engine.runner import Closing, LeftError, StudyObserver, StudyRunner
 from adapert.study.engine.sources import ListedTrials
 from adapert.study.engine.state import StudyState
 from adapert.study.engine.trial_files import trial_folder
@@ -46,16 +46,8 @@ COMPARED = tuple(metric for metric in REPORTED if metric not in (*SYSTEM, "secon
 COLUMNS = ("metric", "tracked", "again", "difference")
 
 
-class RerunError(Exception):
-    """A trial did not get as far as it did before.
-
-    Attributes:
-        closing: Why its study was left.
-    """
-
-    def __init__(self, message: str, closing: Closing) -> None:
-        super().__init__(message)
-        self.closing = closing
+class RerunError(LeftError):
+    """A trial did not get as far as it did before."""
 
 
 @dataclass(frozen=True)

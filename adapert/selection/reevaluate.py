@@ -22,7 +22,7 @@ from adapert.statistics.estimates import summarize_by
 from adapert.study.engine.folders import study_folder
 from adapert.study.engine.ledger import LEDGER_FILE
 from adapert.study.engine.limits import Limits
-from adapert.study.engine.runner import Closing
+from adapert.study.engine.runner import LeftError
 from adapert.study.engine.state import StudyState, read_state
 from adapert.study.execution.resources import restore_resources
 from adapert.study.plan.study import Design, Study
@@ -37,16 +37,8 @@ N_WITH_INTERVAL = 20
 """Candidates that get an interval: a table and a bootstrap each."""
 
 
-class UnfinishedError(Exception):
-    """A re-evaluation was left before its end; picking again resumes it.
-
-    Attributes:
-        closing: Why it was left.
-    """
-
-    def __init__(self, message: str, closing: Closing) -> None:
-        super().__init__(message)
-        self.closing = closing
+class UnfinishedError(LeftError):
+    """A re-evaluation was left before its end; picking again resumes it."""
 
 
 @dataclass(frozen=True, kw_only=True)

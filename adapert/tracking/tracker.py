@@ -145,6 +145,7 @@ class Tracker:
             return not (self._is_checked and not self._jobs)
 
     def _pause(self, seconds: float) -> None:
+        # Not a sleep: a wait lets the lock go, without which no trial's line could be queued meanwhile.
         with self._came:
             if self._deadline is None:
                 self._came.wait_for(lambda: self._deadline is not None, timeout=seconds)

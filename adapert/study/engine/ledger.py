@@ -73,6 +73,7 @@ def read_events(path: Path) -> list[Event]:
     """
     if not path.is_file():
         raise InputError(f"A study's folder must have a ledger, but there is no file '{path}'.")
+    # What follows the last newline is still being written, or was when its process was killed.
     *lines, _torn = path.read_bytes().split(b"\n")
     _check_format(lines[0] if lines else b"", path)
     events: list[Event] = []

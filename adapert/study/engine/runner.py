@@ -74,6 +74,18 @@ class Closing:
 INTERRUPTED = Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
 
 
+class LeftError(Exception):
+    """A study that something needs was left before its end.
+
+    Attributes:
+        closing: Why it was left.
+    """
+
+    def __init__(self, message: str, closing: Closing) -> None:
+        super().__init__(message)
+        self.closing = closing
+
+
 class StudyRunner:
     """A study at work."""
 

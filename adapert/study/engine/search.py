@@ -2,9 +2,9 @@
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from adapert.errors import InputError
 from adapert.seeding import derive_seed
-from adapert.study.engine.events import ConfigCompleted, EndState
+from adapert.study.engine.events import ConfigCompleted
 from adapert.study.engine.ledger import read_identity
 from adapert.study.plan.plans import Search
 from adapert.study.plan.space import Conditional, distribution_of, is_varied
@@ -86,13 +86,7 @@ class ConfigEnd:
 
     def to_line(self, number: int) -> ConfigCompleted:
         """Write a config's end as a line of the ledger."""
-        return ConfigCompleted(
-            number=number,
-            state=cast("EndState", self.state.name),
-            value=self.value,
-            epoch=self.epoch,
-            is_infeasible=self.is_infeasible,
-        )
+        return ConfigCompleted(number=number, **asdict(self) | {"state": self.state.name})
 
     @property
     def final_value(self) -> float | None:

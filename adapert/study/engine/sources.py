@@ -95,6 +95,7 @@ class SampledTrials:
             if all(record.status != TrialStatus.RUNNING for record in records)
             and not self._deserves_seed(records, state)
         }
+        # Whole cohorts alone: the order in which Optuna is told must not depend on which trial ends first.
         if self._plan.cohort_size:
             is_asked = len(configs) % self._plan.cohort_size == 0 or len(configs) == self._n_asked(state)
             if not is_asked or len(done) < len(incomplete):

@@ -66,7 +66,7 @@ def measure_use(device: torch.device) -> dict[str, float]:
 
 @cache
 def _this_process() -> psutil.Process:
-    return psutil.Process()
+    return psutil.Process()  # the same each time: it counts CPU since it was last asked
 
 
 def _gigabytes(n_bytes: float) -> str:

@@ -117,7 +117,7 @@ def restore_resources(had: Mapping[str, Any], given: Mapping[str, Any]) -> Resou
 
 def count_cpus() -> int:
     """Cores that this process may use: by affinity and by the limits of a container."""
-    from joblib import cpu_count
+    from joblib import cpu_count  # os.cpu_count knows neither
 
     return int(cpu_count())
 

@@ -43,6 +43,7 @@ RAY_SETTINGS: dict[str, str] = {
     # The ledger stands for Tune's own snapshots, which grow with every trial.
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # By now Ray's default: a trial without a GPU keeps the CUDA_VISIBLE_DEVICES that the user has set.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # Actors made at once: by default one after the other; how many trials there are is the searcher's to say.
     "TUNE_MAX_PENDING_TRIALS_PG": "256",

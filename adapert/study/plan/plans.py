@@ -131,6 +131,7 @@ class Plan:
             InputError: It tries nothing, or sets a field that does not exist, or a value it does not take.
         """
         for name, (least, most) in _BOUNDS.items():
+            # A form of plan without this field passes.
             _check_number(name, getattr(self, name, least), least, most)
 
     def describe(self, base: Config) -> list[str]:

@@ -5,20 +5,12 @@ from typing import Any
 
 from adapert.config import Config
 from adapert.errors import InputError, name_some, nearest
-from adapert.study.plan.plans import AblationPath, Assignment, Design, Plan, Search
 
-__all__ = [
-    "BUDGET_OPTIONS",
-    "MAX_DERIVED_NAME",
-    "AblationPath",
-    "Assignment",
-    "Design",
-    "Plan",
-    "Search",
-    "Study",
-    "check_name",
-    "make_printable",
-]
+# Also for recipes, which need a study and its plan.
+from adapert.study.plan.plans import AblationPath as AblationPath
+from adapert.study.plan.plans import Design as Design
+from adapert.study.plan.plans import Plan as Plan
+from adapert.study.plan.plans import Search as Search
 
 BUDGET_OPTIONS = {
     "n_trials": "--trials",

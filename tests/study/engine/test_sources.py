@@ -9,7 +9,7 @@ from adapert.records import OBJECTIVE, EndReason, TrialRecord, TrialStatus
 from adapert.study.engine.search import ConfigEnd, Suggestions
 from adapert.study.engine.sources import ListedTrials, SampledTrials
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.study import Assignment, Design, Search
+from adapert.study.plan.plans import Assignment, Design, Search
 
 SPACE = {"model.tau": FloatDistribution(0.1, 2.0)}
 RUNNING, FINISHED, STOPPED, FAILED = (

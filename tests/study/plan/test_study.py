@@ -6,8 +6,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from adapert.config import Config
 from adapert.errors import InputError
+from adapert.study.plan.plans import Assignment, Design, Search
 from adapert.study.plan.space import Conditional, grid_variants
-from adapert.study.plan.study import Assignment, Design, Search, Study
+from adapert.study.plan.study import Study
 
 
 def study_of(plan, name="try"):
