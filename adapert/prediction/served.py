@@ -1,17 +1,16 @@
 """A bundle as MLflow serves it: named by this module in the logged model, so no pickled code is ever run."""
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from packaging.version import Version
 
 from adapert.errors import InputError
 from adapert.prediction.bundle import Bundle, read_bundle
 from adapert.prediction.genes import check_perturbations
+from adapert.tracking.provenance import find_versions
 
 if TYPE_CHECKING:
     from mlflow.models.model import Model
@@ -54,14 +53,8 @@ class ServedModel:
                 f"{', '.join(map(str, model_input.columns)) or 'none'}."
             )
         asked = check_perturbations(map(str, model_input[INPUT_COLUMN]), self.bundle.shared.node_names)
-        deltas = predict_deltas(self.bundle, asked)
-        n_perturbations, n_genes = deltas.shape
-        columns = (
-            np.repeat(deltas.index.to_numpy(), n_genes),
-            np.tile(deltas.columns.to_numpy(), n_perturbations),
-            deltas.to_numpy().ravel(),
-        )
-        return pd.DataFrame(dict(zip(OUTPUT_COLUMNS, columns, strict=True)))
+        long = predict_deltas(self.bundle, asked).stack(future_stack=True).reset_index()
+        return long.set_axis(list(OUTPUT_COLUMNS), axis="columns")
 
 
 def _load_pyfunc(path: str) -> ServedModel:
@@ -92,10 +85,6 @@ def save_served(bundle: Path, example: Sequence[str], path: Path, described: "Mo
 
 def requirements() -> list[str]:
     """Pin what a server of the model needs, without the local parts of versions such as 2.13.0+cpu."""
-    pinned = []
-    for package in SERVED_PACKAGES:
-        try:
-            pinned.append(f"{package}=={Version(version(package)).public}")
-        except PackageNotFoundError:  # a source tree that is on the path but not installed
-            continue
-    return pinned
+    return [
+        f"{package}=={Version(found).public}" for package, found in find_versions(SERVED_PACKAGES).items()
+    ]

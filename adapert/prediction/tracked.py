@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,9 +79,8 @@ def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: 
     """
     folder = study_folder(workspace, study)
     kept = folder / PICKED_MODEL_FOLDER
-    if _is_of(kept, trials):
-        bundle = read_bundle(kept)
-    else:
+    bundle = _read_kept(kept, trials)
+    if bundle is None:
         # Those of an earlier pick belong to another config.
         (folder / PICK_FILE).unlink(missing_ok=True)
         remove_whole(kept)
@@ -108,12 +108,13 @@ def _untrack_model(client: "MlflowClient", run: "Run") -> None:
         client.set_tag(run.info.run_id, tag, "")
 
 
-def _is_of(kept: Path, trials: Sequence[str]) -> bool:
-    """Whether a kept model is the mean of these trials."""
-    try:
-        return {member.run for member in read_bundle(kept).members} == set(trials)
-    except InputError:  # none, or a damaged one
-        return False
+def _read_kept(kept: Path, trials: Sequence[str]) -> Bundle | None:
+    """Read a kept model; None where it is not the mean of these trials, or damaged."""
+    with suppress(InputError):
+        bundle = read_bundle(kept)
+        if {member.run for member in bundle.members} == set(trials):
+            return bundle
+    return None
 
 
 def bundle_trials(

@@ -15,8 +15,15 @@ from adapert.errors import InputError, name_some
 from adapert.records import CODE_DIFF_FILE, ORIGIN_FILE, Tag, TrialStatus
 from adapert.results.study import PickRecord, StudyResults
 from adapert.results.trial import TrialResult
-from adapert.tracking.artifacts import downloaded, read_text
-from adapert.tracking.read import open_client, reading_store, study_runs, tag_of, trial_runs
+from adapert.tracking.read import (
+    downloaded,
+    open_client,
+    read_text,
+    reading_store,
+    study_runs,
+    tag_of,
+    trial_runs,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run

@@ -3,6 +3,8 @@
 import hashlib
 import platform
 import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -53,13 +55,17 @@ def code_diff() -> str:
 
 def package_versions() -> str:
     """List the versions that numbers depend on, as ``"Python 3.11.7, torch 2.13.0, ..."``."""
-    found = [f"Python {platform.python_version()}"]
-    for package in TRACKED_PACKAGES:
-        try:
-            found.append(f"{package} {version(package)}")
-        except PackageNotFoundError:  # a source tree that is on the path but not installed
-            continue
-    return ", ".join(found)
+    versions = {"Python": platform.python_version()} | find_versions(TRACKED_PACKAGES)
+    return ", ".join(f"{package} {found}" for package, found in versions.items())
+
+
+def find_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Versions of packages; a source tree that is on the path but not installed has none."""
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def _git(folder: Path, *arguments: str) -> str:

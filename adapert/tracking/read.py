@@ -1,8 +1,11 @@
-"""Find the runs of studies and of their trials in a store."""
+"""Find the runs of studies and of their trials in a store, and read their artifacts."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
 
 from adapert.errors import InputError, first_line, name_some, nearest
 from adapert.records import EXPERIMENT, Tag
@@ -173,3 +176,35 @@ def _runs_of_studies(client: "MlflowClient") -> dict[str, list["Run"]]:
     for run in _search(client, f"tags.`{Tag.KIND}` = 'study'"):
         runs.setdefault(tag_of(run, Tag.STUDY), []).append(run)
     return runs
+
+
+@contextmanager
+def downloaded(uri: str, tracking_uri: str) -> Iterator[Path]:
+    """Give the path of a file or directory at an address that MLflow knows, while the block runs.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    with TemporaryDirectory() as folder:
+        # Without a destination MLflow gives a local artifact's own path: no copy, no progress bar.
+        destination = None if urlparse(uri).scheme in ("", "file") else folder
+        try:
+            path = Path(download_artifacts(artifact_uri=uri, dst_path=destination, tracking_uri=tracking_uri))
+        except (MlflowException, OSError) as error:
+            raise InputError(
+                f"A run's artifacts must be readable, but '{uri}' is not: {first_line(error)} Put it back, "
+                "or name another run."
+            ) from error
+        yield path
+
+
+def read_text(run: "Run", tracking_uri: str, name: str) -> str:
+    """Read a text artifact; empty where the run has none of this name."""
+    try:
+        with downloaded(f"{run.info.artifact_uri}/{name}", tracking_uri) as path:
+            return path.read_text(encoding="utf-8")
+    except InputError:
+        return ""
