@@ -43,8 +43,6 @@ RAY_SETTINGS: dict[str, str] = {
     # The ledger stands for Tune's own snapshots, which grow with every trial.
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
     "RAY_AIR_NEW_OUTPUT": "0",
-    # By now Ray's default: a trial without a GPU keeps the CUDA_VISIBLE_DEVICES that the user has set.
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # Actors made at once: by default one after the other; how many trials there are is the searcher's to say.
     "TUNE_MAX_PENDING_TRIALS_PG": "256",
 }
@@ -160,7 +158,7 @@ def started_ray(address: str = "") -> Iterator[Head]:
 
         with nullcontext() if address else private_folder() as folder, log_levels(RAY_LEVELS):
             try:
-                _start(folder) if folder else _join(address)
+                _connect(address, folder)
                 with _no_other_ray():
                     yield head
             finally:
@@ -184,30 +182,17 @@ def _no_other_ray() -> Iterator[None]:
     hook.enable_auto_connect = before
 
 
-def _start(folder: Path) -> None:
+def _connect(address: str, folder: Path | None) -> None:
     import ray
 
-    ray.init(
-        address="local",
-        _temp_dir=str(folder),
-        num_cpus=count_cpus(),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=RAY_LEVELS["ray"],
-    )
-
-
-def _join(address: str) -> None:
-    import ray
-
+    quiet = {"log_to_driver": False, "logging_level": RAY_LEVELS["ray"]}
+    if folder is not None:
+        n_cpus = count_cpus()
+        ray.init(address="local", _temp_dir=str(folder), num_cpus=n_cpus, include_dashboard=False, **quiet)
+        return
     modules = [str(Path(import_module(package).__path__[0])) for package in SHIPPED_PACKAGES]
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=RAY_LEVELS["ray"],
-            runtime_env={"py_modules": modules, "env_vars": RAY_SETTINGS},
-        )
+        ray.init(address=address, runtime_env={"py_modules": modules, "env_vars": RAY_SETTINGS}, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
             f"--address must be that of a Ray cluster, but '{address}' is none: {first_line(error)} "
