@@ -26,7 +26,6 @@ from adapert.selection.rank import (
     config_of,
     describe_objective,
     keep_finished,
-    main_metric,
     metrics_of,
     pick,
     rank_candidates,
@@ -117,7 +116,7 @@ def pick_retrained(picked: Pick, trials: pd.DataFrame) -> Pick:
         config=config,
         trials=(*picked.trials_of[best], *on_own_split["run"]),
         reevaluated=table,
-        reason=_give_reason(table, shared, picked.objective),
+        reason=_give_reason(picked, table, shared),
         notes=(*picked.notes, *notes),
         n_failed=n_failed,
     )
@@ -189,8 +188,8 @@ def _summarize(picked: Pick, shared: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _give_reason(table: pd.DataFrame, shared: pd.DataFrame, objective: str) -> str:
-    main = main_metric(objective)
+def _give_reason(picked: Pick, table: pd.DataFrame, shared: pd.DataFrame) -> str:
+    main, objective = picked.metric, picked.objective
     best = table.iloc[0]
     lead_in = f"Rank {best['rank']:.0f} is picked: its {describe_objective(objective)}"
     n_splits = shared[SPLIT_SEED].nunique()

@@ -72,8 +72,8 @@ class Pick:
 
     @property
     def metric(self) -> str:
-        """The objective, or Pearson-delta where that is ``"pareto"``."""
-        return main_metric(self.objective)
+        """The metric that is shown first and whose interval is drawn: Pearson-delta for ``"pareto"``."""
+        return "pearson_delta" if self.objective == PARETO else self.objective
 
     @property
     def rank(self) -> int:
@@ -130,11 +130,6 @@ def pick(study: StudyResults, objective: str = "pearson_delta") -> Pick:
 def metrics_of(objective: str) -> tuple[str, ...]:
     """Metrics that are shown of candidates: Pearson-delta, PDS, and the objective if it is neither."""
     return tuple(dict.fromkeys((*FRONT, *([] if objective == PARETO else [objective]))))
-
-
-def main_metric(objective: str) -> str:
-    """The metric of an objective that is shown first and whose interval is drawn."""
-    return "pearson_delta" if objective == PARETO else objective
 
 
 def describe_objective(objective: str) -> str:

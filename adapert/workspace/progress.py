@@ -14,7 +14,6 @@ from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.events import Event, TrialEnded, WorkerLost
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.study import Study
 
 COLOURS = {
     TrialStatus.RUNNING: "cyan",
@@ -32,8 +31,8 @@ class Progress:
     Where the output is no terminal, print a line whenever a trial ends instead.
     """
 
-    def __init__(self, console: Console, study: Study, state: StudyState) -> None:
-        self.console, self.study, self.state = console, study, state
+    def __init__(self, console: Console, state: StudyState) -> None:
+        self.console, self.state = console, state
         self.started = time.monotonic()
         self._done_before = self._done()
         # A live display takes stdout and stderr over: that of a quiet console would swallow others' warnings.
@@ -87,7 +86,7 @@ class Progress:
         return (time.monotonic() - self.started) * (self.state.n_asked - done) / (done - self._done_before)
 
     def _done(self) -> float:
-        max_epochs = self.study.base.training.max_epochs
+        max_epochs = self.state.study.base.training.max_epochs
         return sum(
             record.n_epochs / max_epochs if record.status == TrialStatus.RUNNING else 1.0
             for record in self._snapshot()

@@ -117,16 +117,15 @@ def extend(
     is_running = is_held(folder)
     if not is_running:  # else a request would wait that was refused
         _check_unchanged(study, state, folder, _find_data(study, state, workspace, data), False)
-    if not is_again and _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
+    if is_again or not _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
+        write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
+        is_running = _is_taken(folder)
+    else:
         _LOGGER.warning(
             f"'{name}' was already extended by as much, and continues with that: nothing is added "
             "twice. To add as many once more, give --again, or wait until it is done."
         )
-        return None if is_running else resume(workspace, name, console, {}, {}, data=data)
-    write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
-    if _is_taken(folder):
-        return None
-    return resume(workspace, name, console, {}, {}, data=data)
+    return None if is_running else resume(workspace, name, console, {}, {}, data=data)
 
 
 def stop(workspace: Path, name: str, trial: str | None) -> None:

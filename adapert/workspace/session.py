@@ -103,7 +103,7 @@ def operate(
     placed = study
     if data is not None:
         placed = replace(study, base=study.base.with_changes({"data.path": str(data)}))
-    progress = Progress(console, study, state)
+    progress = Progress(console, state)
     try:
         runner = StudyRunner(
             placed, ledger, state, source, limits, [tracker, progress], resources.max_failures

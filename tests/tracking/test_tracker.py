@@ -497,7 +497,7 @@ def test_a_run_that_somebody_deleted_meanwhile_is_taken_back_with_all_it_lacks(m
         live(made, tracker, n_seen=1)
         while not runs_of(workspace).get("001"):
             pass
-        n_seen = made.state.n_events - len(made.state.run_ids)
+        n_seen = len(made.events) - len(made.state.run_ids)
         client, _ = open_store(workspace)
         client.delete_run(runs_of(workspace)["001"].info.run_id)
         made.reported("001", 1, 0.5)

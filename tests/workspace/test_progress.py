@@ -21,7 +21,7 @@ def made(make_ledger):
 
 def shown_for(made, state=None, **console):
     written = Console(file=io.StringIO(), width=200, **console)
-    return Progress(written, made.study, made.state if state is None else state)
+    return Progress(written, made.state if state is None else state)
 
 
 def printed(shown):
@@ -157,6 +157,6 @@ def test_variants_with_brackets_are_drawn_as_they_are_on_any_console(make_ledger
 
 
 def test_progress_that_is_not_shown_swallows_no_warning(made, capsys):
-    with Progress(Console(quiet=True, force_terminal=True), made.study, made.state):
+    with Progress(Console(quiet=True, force_terminal=True), made.state):
         sys.stderr.write("a warning\n")
     assert capsys.readouterr().err == "a warning\n"

@@ -486,7 +486,7 @@ def test_an_ended_study_has_no_line_added(begun, workspace, no_patience):
     made.asked("001")
     made.ended("001", TrialStatus.FAILED, EndReason.ERROR, "no")
     made.closed(TrialStatus.FAILED)
-    n_seen = made.state.n_events
+    n_seen = len(made.events)
     for _ in range(2):
         assert sync(workspace, "try") == (0, "")
     assert len([event for event in made.events if not isinstance(event, RunTracked)]) == n_seen

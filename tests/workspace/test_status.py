@@ -131,7 +131,7 @@ def test_lines_that_wait_for_mlflow_are_counted_with_their_cure(make_ledger, run
 def test_a_study_whose_lines_were_all_delivered_says_nothing_of_it(make_ledger, runs):
     made = some_trials(make_ledger())
     made.closed()
-    (made.folder / DELIVERED_FILE).write_text(f'{{"lines": {made.state.n_events}}}')
+    (made.folder / DELIVERED_FILE).write_text(f'{{"lines": {len(made.events)}}}')
     assert len(describe_status(read_status(runs, "try"))) == 1
 
 

@@ -50,7 +50,6 @@ class StudyState:
         accepted: Origin that was accepted in place of the definition's, if any.
         closed: The last process's last line; None while it runs the study, or since it was killed.
         seconds: Wall time with a process at work.
-        n_events: Lines seen.
     """
 
     first: Event | None = None
@@ -66,7 +65,6 @@ class StudyState:
     accepted: Mapping[str, Any] | None = None
     closed: SessionClosed | None = None
     seconds: float = 0.0
-    n_events: int = 0
     _last_time: float = 0.0
     _last_seen: dict[str, float] = field(default_factory=dict)
 
@@ -118,7 +116,6 @@ class StudyState:
                 self.seconds += max(0.0, event.time - self._last_time) if self._last_time else 0.0
             self._last_time = event.time
         self.first = self.first or event
-        self.n_events += 1
         if isinstance(event, TrialLine):
             self._see_trial(event)
         else:

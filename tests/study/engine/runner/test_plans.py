@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 from adapert.records import IS_OVER, OBJECTIVE, EndReason, TrialStatus
 from adapert.study.engine.events import Event
 from adapert.study.engine.ledger import read_events
-from adapert.study.engine.state import StudyState
+from adapert.study.engine.state import StudyState, fold
 from adapert.study.plan.study import Search
 from adapert.testing import open_study
 
@@ -73,7 +73,7 @@ def test_each_line_is_in_the_ledger_before_observers_hear_of_it(
         def on_event(self, event: Event, state: StudyState) -> None:
             self.kinds.append(event.event)
             assert read_events(ledger_path)[-1].event == event.event
-            assert state.n_events == len(read_events(ledger_path))
+            assert state == fold(read_events(ledger_path))
 
     reader = Reader()
     finish(open_study(study_folder, observers=[reader]), n_reports=3)
