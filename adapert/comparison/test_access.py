@@ -136,10 +136,7 @@ def earlier_accesses(accesses: Sequence[Access], study: str, data_fingerprint: s
 def record_access(workspace: Path, access: Access, again: bool = False) -> RecordedAccess:
     """Write an access, and wait until it is on the disk; processes that open at once take turns.
 
-    Args:
-        workspace: Folder, made where it is missing.
-        access: Access that is about to be made.
-        again: Whether to allow it after an earlier access.
+    The workspace is made where it is missing; `again` allows an access after an earlier one.
 
     Returns:
         The access as written, with its folder, and its numbers.

@@ -26,13 +26,9 @@ class NothingToShowError(InputError):
 
 
 def load_per_perturbation(study: StudyResults, trials: Collection[str] | None = None) -> pd.DataFrame:
-    """Load the long table of a study's finished trials.
+    """Load the long table of a study's finished trials, or of those among them that are named.
 
     Stopped trials are left out: their values are of another fidelity.
-
-    Args:
-        study: Study whose trials are loaded.
-        trials: Names of those to load, ``"search/007"``; all where None.
 
     Returns:
         `LONG_COLUMNS` and ``lambda_non``, the weight of Eq. 16 that the trial ran with (NaN if unknown); one

@@ -90,10 +90,7 @@ class StudyResults(ABC):
 
     @abstractmethod
     def read_histories(self, metrics: Sequence[str]) -> pd.DataFrame:
-        """Read what trials reported epoch by epoch.
-
-        Args:
-            metrics: Names of reported metrics.
+        """Read what trials reported of some metrics, epoch by epoch.
 
         Returns:
             Columns run, metric, epoch, value; a trial without a metric has no row of it. Where an epoch was

@@ -72,14 +72,7 @@ class Mirror:
     """What MLflow lacks of a study."""
 
     def __init__(self, study: Study, runs: Runs, folder: Path, models: Models | None = None) -> None:
-        """Compare nothing yet.
-
-        Args:
-            study: As its ledger defines it.
-            runs: Writer of the store's runs.
-            folder: Folder of the study.
-            models: Keeps its picked model; None leaves that out.
-        """
+        """Compare nothing yet; without `models` the picked model is left out."""
         self._study, self._runs, self._folder, self._models = study, runs, folder, models
 
     def find_missing(self, events: Sequence[Event]) -> list[Delivery]:

@@ -415,13 +415,9 @@ def _keep_files(tracking_uri: str, study: str, files: Sequence[Path], kept: str)
 def try_to_keep(
     what: str, tracking_uri: str, studies: Iterable[str], write: "Callable[[MlflowClient, Run], None]"
 ) -> None:
-    """Give a store something that the workspace has already; whatever it does, the command goes on.
+    """Give studies' own runs what the workspace has already; whatever the store does, the command goes on.
 
-    Args:
-        what: Name of what is kept, for the message that says it was not.
-        tracking_uri: Address of the store.
-        studies: Names of the studies.
-        write: Gives it to a study's own run.
+    `what` names it in the message that says it was not kept.
     """
 
     def keep() -> None:

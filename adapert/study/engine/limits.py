@@ -24,11 +24,7 @@ class Limits:
     target: float | None = None
 
     def reached(self, state: "StudyState", seconds: float) -> str:
-        """Say which limit is reached.
-
-        Args:
-            state: The study's state.
-            seconds: Wall time until now.
+        """Say which limit is reached, after so many seconds of wall time.
 
         Returns:
             A sentence; empty where there is more to do.

@@ -23,10 +23,7 @@ def is_clearly_behind(values: Sequence[float], best: Sequence[float], spread: fl
 
 
 def pool_spread(configs: Sequence[Sequence[float]]) -> float | None:
-    """Pool the standard deviation over seeds of configs that have several.
-
-    Args:
-        configs: Objectives of the seeds of each config.
+    """Pool the standard deviation over seeds of configs that have several, from each config's objectives.
 
     Returns:
         None where no config has two finite ones.

@@ -174,10 +174,7 @@ class Suggestions:
         self._trials: dict[int, Trial] = {}
 
     def suggest(self, number: int) -> dict[str, Any]:
-        """Suggest a config.
-
-        Args:
-            number: One more than the last.
+        """Suggest the config of a number, one more than the last.
 
         Returns:
             Dotted field to value; fields whose condition does not hold are left out.
@@ -258,12 +255,7 @@ def check_owner(name: str, storage: BaseStorage, owner: Owner) -> None:
 
 
 def open_storage(address: str, folder: Path) -> BaseStorage:
-    """Open Optuna's storage.
-
-    Args:
-        address: Of a database, such as ``"postgresql://..."``; empty for a journal file in `folder`.
-        folder: The study's.
-    """
+    """Open Optuna's storage: the database at an address (``"postgresql://..."``), or a journal file."""
     if address:
         return RDBStorage(address)
     journal = folder / JOURNAL_FILE

@@ -40,11 +40,7 @@ class Resources:
         return max(1, min(fitting, self.max_concurrent or fitting))
 
     def count_fitting(self, machine: Mapping[str, float]) -> int:
-        """Count the trials that fit into cores and GPUs.
-
-        Args:
-            machine: ``CPU`` and ``GPU``, as Ray counts them.
-        """
+        """Count the trials that fit into cores and GPUs, ``CPU`` and ``GPU`` as Ray counts them."""
         fitting = int(machine.get("CPU", 0)) // self.cpus_per_trial
         if not self.gpus_per_trial:
             return fitting
