@@ -25,6 +25,7 @@ class StudyStatus:
         state: Its ledger, folded.
         is_running: Whether a process runs it now.
         holder: That process, or the last one: ``"pid 12 on host"``.
+        n_asked: Trials asked for, at most.
         n_waiting: Lines that MLflow does not have.
     """
 
@@ -32,6 +33,7 @@ class StudyStatus:
     state: StudyState
     is_running: bool
     holder: str
+    n_asked: int
     n_waiting: int
 
     @property
@@ -56,6 +58,7 @@ def read_status(workspace: Path, name: str) -> StudyStatus:
         state=state,
         is_running=is_held(folder),
         holder=f"pid {holder['pid']} on {holder['host']}",
+        n_asked=state.n_asked,
         n_waiting=count_waiting(folder, events),
     )
 
@@ -88,7 +91,7 @@ def build_studies_table(statuses: list[StudyStatus]) -> Table:
         table.add_row(
             Text(status.name),
             status.word,
-            f"{len(ended)}/{status.state.n_asked}",
+            f"{len(ended)}/{status.n_asked}",
             ", ".join(f"{count} {word}" for word, count in sorted(counts.items())),
             format_value(None if best is None else best.objective),
             f"{status.state.trial_hours:.2f}",
@@ -121,7 +124,7 @@ def describe_status(status: StudyStatus) -> list[str]:
     n_ended = sum(record.status != TrialStatus.RUNNING for record in records)
     now = f"by {status.holder}" if status.is_running else f"last by {status.holder}"
     lines = [
-        f"{status.name}: {status.word} ({now}), {n_ended} of {format_count(status.state.n_asked, 'trial')}, "
+        f"{status.name}: {status.word} ({now}), {n_ended} of {format_count(status.n_asked, 'trial')}, "
         f"{status.state.trial_hours:.2f} trial-hours, {format_seconds(status.state.seconds)} at work"
     ]
     if status.state.closed and status.state.closed.message:

@@ -115,7 +115,7 @@ def test_a_study_is_told_in_a_line_with_its_process_and_cost(make_ledger, runs):
 def test_trials_that_were_added_count_as_asked_for(make_ledger, runs):
     made = some_trials(make_ledger())
     made.say(StudyExtended, request="r", n_trials=None, n_seeds=3)
-    assert read_status(runs, "try").state.n_asked == 10
+    assert read_status(runs, "try").n_asked == 10
 
 
 def test_lines_that_wait_for_mlflow_are_counted_with_their_cure(make_ledger, runs):
@@ -160,6 +160,14 @@ def test_a_damaged_ledger_hides_no_other_study(make_ledger, runs):
     statuses, (fault,) = read_statuses(runs)
     assert [status.name for status in statuses] == ["whole"]
     assert "line 1 of" in fault
+
+
+def test_a_study_that_this_version_cannot_restore_hides_no_other(make_ledger, runs):
+    some_trials(make_ledger("whole"))
+    make_ledger("odd").change_first(study={"name": "odd", "question": "?"})
+    statuses, (fault,) = read_statuses(runs)
+    assert [status.name for status in statuses] == ["whole"]
+    assert "does not describe one" in fault
 
 
 def test_variants_and_messages_with_brackets_are_shown_as_they_are(make_ledger, runs):
