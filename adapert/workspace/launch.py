@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 PROBE_EPOCHS = 3
 
 START_SECONDS = 10
-"""Of Ray and its workers' imports, about."""
+"""Time that Ray and its workers' imports take, about."""
 
 
 def build_base(
@@ -53,7 +53,7 @@ def build_base(
         data: Prepared data set; None takes the one that the config file names.
         config: YAML file; None is the defaults.
         changes: Dotted fields.
-        workspace: That the config may have been picked in: its data may have been moved together with it.
+        workspace: Where the config may have been picked; its data may have been moved together with it.
 
     Raises:
         InputError: No data set is named or found, or one of another fingerprint than the config's; or a
@@ -131,8 +131,8 @@ class Stores:
     A password in an address is used, and written nowhere.
 
     Attributes:
-        tracking_uri: Of an MLflow server or database.
-        optuna_storage: Of a database.
+        tracking_uri: Address of an MLflow server or database.
+        optuna_storage: Address of a database.
     """
 
     tracking_uri: str = field(default="", repr=False)

@@ -98,8 +98,8 @@ def extend(
         workspace: The study's workspace.
         name: The study's name.
         console: Where progress is shown.
-        n_trials: Of a search: more configs.
-        n_seeds: Of a design: more seeds of each variant.
+        n_trials: Number of configs to add to a search.
+        n_seeds: Number of seeds to add to each variant of a design.
         data: Path of its data set, where it is not found automatically.
         is_again: Whether to add as many once more although the same extension is not done yet.
 

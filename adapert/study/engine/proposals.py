@@ -13,7 +13,7 @@ class Proposal:
     """A trial to ask for.
 
     Attributes:
-        number: Of its config, from 0.
+        number: Number of its config, from 0.
         assignment: Its variant, seed and changes.
         suggested: What a sampler suggested, unrounded; of a config's first trial.
     """

@@ -105,7 +105,7 @@ class StudyRunner:
             study: As its ledger defines it.
             ledger: Held by this process.
             state: The ledger's lines so far, folded.
-            source: Of trials; in the same state.
+            source: Source of trials; in the same state.
             limits: The study's limits.
             observers: Called with each new line.
             max_failures: Number of workers that a trial may lose before it fails.

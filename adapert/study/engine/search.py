@@ -58,7 +58,7 @@ class Owner:
 
 
 NOBODY = Owner()
-"""Of a storage that is not shared."""
+"""The owner of what lies in a storage that is not shared."""
 
 
 @dataclass(frozen=True)

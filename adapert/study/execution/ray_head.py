@@ -56,7 +56,10 @@ def draw_token() -> dict[str, str | None]:
 
 @contextmanager
 def ray_environment(settings: Mapping[str, str | None]) -> Iterator[None]:
-    """Change environment variables while the block runs, also for Ray, which remembers; None unsets one."""
+    """Change environment variables while the block runs, also for Ray, which remembers its token.
+
+    None unsets one.
+    """
     try:
         with environment(settings):
             _read_again()

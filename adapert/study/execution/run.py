@@ -52,10 +52,10 @@ RAY_LEVELS = {
     # A failed trial is recorded with its message; Tune would print its traceback as well.
     "ray.tune": logging.CRITICAL,
 }
-"""Of what Ray logs in this process."""
+"""Levels of what Ray logs in this process."""
 
 SCRATCH = "ray"
-"""Of Ray Tune, below a study's folder: nobody reads it."""
+"""Ray Tune's folder below a study's: nobody reads it."""
 
 SHIPPED_PACKAGES = ("adapert", "search_spaces", "studies")
 """Code that is shipped to the workers of a cluster."""
@@ -121,9 +121,9 @@ class Head:
     """The Ray that a block runs on.
 
     Attributes:
-        address: Of a cluster; empty for this machine alone.
+        address: Address of a cluster; empty for this machine alone.
         lost: The part of it that no longer answers; empty while all do.
-        processes: That it consists of, where they are this process's own.
+        processes: Processes that it consists of, where they are this process's own.
     """
 
     def __init__(self, address: str) -> None:

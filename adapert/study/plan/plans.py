@@ -28,7 +28,7 @@ SEARCHES: tuple[str, ...] = get_args(SearchKind)
 DESIGNS: tuple[str, ...] = get_args(DesignKind)
 
 MOST_TRIALS = 1_000_000
-"""Of a study: as many of a minute take two years on one core."""
+"""Largest number of a study's trials: as many of a minute take two years on one core."""
 
 _MOST_SEED = 2**32 - 1
 """Optuna's samplers take no larger one."""

@@ -25,7 +25,7 @@ class Conditional:
     Attributes:
         field: The other, dotted.
         values: For which this one is varied; else it keeps the base config's value.
-        distribution: Of this field.
+        distribution: Distribution of this field.
     """
 
     field: str
@@ -34,7 +34,7 @@ class Conditional:
 
 
 MOST_POINTS = 100_000
-"""Of a grid: as many trials of a minute take two months."""
+"""Largest number of points of a grid: as many trials of a minute take two months."""
 
 SearchSpace = Mapping[str, BaseDistribution | Conditional]
 
