@@ -69,18 +69,15 @@ def _check_known(genes: Sequence[str], known: Sequence[str]) -> None:
     unknown = list(dict.fromkeys(gene for gene in genes if gene not in is_known))
     if not unknown:
         return
-    suggested = {gene: _nearest(gene, known) for gene in unknown[:N_SUGGESTED]}
-    near = [f"'{name}' for '{gene}'" for gene, name in suggested.items() if name]
+    by_capitals = {name.upper(): name for name in known}  # the same gene in another case is the nearest
+    near = [
+        f"'{by_capitals[found]}' for '{gene}'"
+        for gene in unknown[:N_SUGGESTED]
+        for found in get_close_matches(gene.upper(), by_capitals, n=1, cutoff=0.6)
+    ]
     verb = "is" if len(unknown) == 1 else "are"
     hint = f" Did you mean {', '.join(near)}?" if near else " Write symbols as the prepared data do."
     raise InputError(
         f"A perturbed gene must be one of the {len(known):,} genes of the model's graph, but "
         f"{name_some(unknown)} {verb} not.{hint}"
     )
-
-
-def _nearest(gene: str, known: Sequence[str]) -> str:
-    """Return the known gene in another case, else the most similar one, else nothing."""
-    by_capitals = {name.upper(): name for name in known}
-    near = get_close_matches(gene.upper(), by_capitals, n=1, cutoff=0.6)
-    return by_capitals[near[0]] if near else ""

@@ -232,7 +232,11 @@ class StudyRunner:
 
     def close(self) -> Closing:
         """End what still runs, or leave it to be resumed, and write the process's last line."""
-        closing = self.closing = self.closing or self._conclude()
+        closing = self.closing or INTERRUPTED
+        if not self.closing and self.is_done:
+            is_whole = all(record.status != TrialStatus.FAILED for record in self.state.records.values())
+            closing = Closing(TrialStatus.FINISHED if is_whole else TrialStatus.FAILED)
+        self.closing = closing
         with suppress(OSError):  # a full disk that ended the study takes no more lines either
             if closing.reason:
                 for record in self.state.running:
@@ -342,12 +346,6 @@ class StudyRunner:
                 self._write(StopRequested(trial=record.trial_id, request=file.stem))
         elif not _is_of_the_past(file):
             self.closing = Closing(TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
-
-    def _conclude(self) -> Closing:
-        if not self.is_done:
-            return INTERRUPTED
-        is_whole = all(record.status != TrialStatus.FAILED for record in self.state.records.values())
-        return Closing(TrialStatus.FINISHED if is_whole else TrialStatus.FAILED)
 
     def _ask(self, proposal: Proposal) -> None:
         trial_id = f"{len(self.state.records) + 1:03d}"

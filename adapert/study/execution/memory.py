@@ -21,7 +21,7 @@ def take_share(device: torch.device, share: float) -> None:
 
     Args:
         device: Where the model lives.
-        share: Of the GPU; 1 or more is all of it.
+        share: Share of the GPU; 1 or more is all of it.
 
     Raises:
         NoMemoryError: Less is free.
