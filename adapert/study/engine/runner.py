@@ -225,7 +225,8 @@ class StudyRunner:
             self._looked = now
             with self._closing_where_unwritable():
                 self._take_requests()
-            reached = self.limits.reached(self.state, self._seconds_before + now - self._opened)
+            records, hours = self.state.records.values(), self.state.trial_hours
+            reached = self.limits.reached(records, hours, self._seconds_before + now - self._opened)
             if reached and not self.closing:
                 self.closing = Closing(TrialStatus.STOPPED, EndReason.LIMIT, reached)
         return self.closing is not None

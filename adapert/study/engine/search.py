@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -188,8 +188,7 @@ class Suggestions:
         suggested: dict[str, Any] = {}
         for field, choice in self.plan.space.items():
             if is_varied(choice, suggested):
-                # As its methods for each kind of distribution do.
-                suggested[field] = trial._suggest(field, distribution_of(choice))
+                suggested[field] = _suggest(trial, field, distribution_of(choice))
         if _has_conditions(self.plan):
             # It also drew fields that are not varied here, which no other process knows of.
             self._study._storage.set_trial_system_attr(trial._trial_id, _DRAWN, "")
@@ -276,3 +275,16 @@ def round_suggestion(value: Any, distribution: BaseDistribution) -> Any:
 
 def _has_conditions(plan: Search) -> bool:
     return any(isinstance(choice, Conditional) for choice in plan.space.values())
+
+
+def _suggest(trial: Trial, field: str, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(field, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return trial.suggest_int(
+            field, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    assert isinstance(distribution, FloatDistribution)
+    return trial.suggest_float(
+        field, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+    )
