@@ -91,8 +91,7 @@ class CellSums:
     @property
     def mean(self) -> FloatArray:
         """Mean expression, (n_genes,)."""
-        mean: FloatArray = self.sums / self.n_cells
-        return mean
+        return self.sums / self.n_cells
 
     @property
     def variance(self) -> FloatArray:
@@ -110,8 +109,7 @@ def variance_of(n_cells: int | FloatArray, sums: FloatArray, square_sums: FloatA
     """
     deviations = square_sums - sums * (sums / n_cells)
     deviations[deviations < NO_SPREAD * square_sums] = 0.0  # what rounding leaves
-    variance: FloatArray = deviations / np.maximum(n_cells - 1, 1)
-    return variance
+    return deviations / np.maximum(n_cells - 1, 1)
 
 
 def sort_controls(expression: Expression) -> SortedControls:
@@ -232,8 +230,7 @@ def call_degs(p_values: FloatArray, adjust: DegAdjust) -> BoolArray:
         from scipy.stats import false_discovery_control  # takes half a second, and only this needs it
 
         p_values = false_discovery_control(p_values)
-    degs: BoolArray = p_values < DEG_LEVEL
-    return degs
+    return p_values < DEG_LEVEL
 
 
 class _Distinct(NamedTuple):
@@ -328,5 +325,4 @@ def _two_sided_p_values(u: FloatArray, tie_sum: FloatArray, n_cells: int, n_cont
     is_constant = variance < 1e-9 * n_pairs * n_total
     distance = np.abs(u - n_pairs / 2) - 0.5
     z = distance / np.sqrt(np.where(is_constant, 1.0, variance))
-    p_values: FloatArray = np.where(is_constant, 1.0, np.clip(2 * scipy.special.ndtr(-z), 0, 1))
-    return p_values
+    return np.where(is_constant, 1.0, np.clip(2 * scipy.special.ndtr(-z), 0, 1))

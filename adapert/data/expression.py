@@ -157,5 +157,4 @@ def scale_counts(library_sizes: FloatArray) -> FloatArray:
 
     Finite for a cell without counts, which stays zeros.
     """
-    scale: FloatArray = LIBRARY_SIZE / np.where(library_sizes > 0, library_sizes, 1)
-    return scale
+    return LIBRARY_SIZE / np.where(library_sizes > 0, library_sizes, 1)

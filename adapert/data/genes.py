@@ -158,5 +158,4 @@ def _are_symbols(names: StringArray) -> bool:
 
 
 def _sort_by_name(genes: IntArray, gene_names: StringArray) -> IntArray:
-    by_name: IntArray = genes[np.argsort(gene_names[genes])]
-    return by_name
+    return genes[np.argsort(gene_names[genes])]

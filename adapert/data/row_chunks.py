@@ -57,5 +57,4 @@ def cut_rows(row_start: IntArray) -> Iterator[tuple[int, int]]:
 
 def starts_of(lengths: IntArray) -> IntArray:
     """Compute where runs of these lengths, (n,), start, and where the last ends, (n + 1,)."""
-    starts: IntArray = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    return starts
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])

@@ -109,8 +109,7 @@ def score_log_values(moments: GeneMoments) -> FloatArray:
     # A gene alone in its bin has no spread: scanpy gives it a score of 1.
     is_alone = spread.isna()
     score = (dispersion - average.mask(is_alone, 0.0)) / spread.mask(is_alone, average)
-    values: FloatArray = score.to_numpy(np.float64)
-    return values
+    return score.to_numpy(np.float64)
 
 
 def _fit_log_variance(moments: GeneMoments) -> FloatArray:

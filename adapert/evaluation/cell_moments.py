@@ -36,8 +36,7 @@ class CellMoments:
     @property
     def means(self) -> FloatArray:
         """Mean expression, log1p units, (n_perturbations, n_genes)."""
-        means: FloatArray = self.sums / self.n_cells[:, None]
-        return means
+        return self.sums / self.n_cells[:, None]
 
 
 def measure_moments(cells: Iterable[scipy.sparse.csr_array]) -> CellMoments:
@@ -73,5 +72,4 @@ def t_against_rest(moments: CellMoments) -> FloatArray:
     squared_error = (variance + rest_variance) / n
     distance = moments.sums / n - rest_sums / n_rest
     is_constant = squared_error <= 0
-    t: FloatArray = np.where(is_constant, 0.0, distance / np.sqrt(np.where(is_constant, 1.0, squared_error)))
-    return t
+    return np.where(is_constant, 0.0, distance / np.sqrt(np.where(is_constant, 1.0, squared_error)))

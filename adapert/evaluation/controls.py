@@ -46,8 +46,7 @@ class ControlCells:
 
     def _is_of_lines(self, batches: Collection[int]) -> BoolArray:
         lines = self.batch_lines[list(batches)]
-        is_own: BoolArray = np.isin(self.batch_lines[self.batch_index], lines)
-        return is_own
+        return np.isin(self.batch_lines[self.batch_index], lines)
 
 
 def control_cells(dataset: PreparedDataset) -> ControlCells:

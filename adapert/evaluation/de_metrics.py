@@ -48,8 +48,7 @@ def log2_fold_change(mean_expression: FloatArray, control_mean: FloatArray) -> F
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log2(np.expm1(mean_expression) / np.expm1(control_mean))
     # 0 / 0: neither side expresses the gene, which pdex counts as no change.
-    change: FloatArray = np.where(np.isnan(ratio), 0.0, ratio).astype(np.float32)
-    return change
+    return np.where(np.isnan(ratio), 0.0, ratio).astype(np.float32)
 
 
 def overlap_at_k(

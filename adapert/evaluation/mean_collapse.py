@@ -91,8 +91,7 @@ def collapse_ratio(
     """
     observed = _sd_where(observed_delta, deg_mask)
     observed[observed == 0] = np.nan
-    ratio: FloatArray = _sd_where(predicted_delta, deg_mask) / observed
-    return ratio
+    return _sd_where(predicted_delta, deg_mask) / observed
 
 
 def _is_flat(deviation: FloatArray, size: float) -> BoolArray:

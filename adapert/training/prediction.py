@@ -32,8 +32,7 @@ def predict(
     for chunk in torch.split(torch.arange(len(perturbations), device=device), PREDICTION_CHUNK):
         rows = torch.arange(len(chunk), device=device)
         chunks.append(model(targets.take(chunk), rows, control, torch.zeros_like(rows)).delta)
-    deltas: FloatArray = torch.cat(chunks).cpu().numpy()
-    return deltas
+    return torch.cat(chunks).cpu().numpy()
 
 
 def to_tensor(array: FloatArray | BoolArray, device: torch.device) -> Tensor:

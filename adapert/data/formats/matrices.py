@@ -323,8 +323,7 @@ def _read_values(group: Any, start: int, stop: int, n_across: int) -> tuple[IntA
 
 def _inside(rows: IntArray, start: int, stop: int) -> IntArray:
     """Rows of a chunk, counted from its start."""
-    inside: IntArray = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
-    return inside
+    return rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
 
 
 def _turn(

@@ -66,8 +66,7 @@ class StoredRows:
 
     def lengths(self, rows: IntArray) -> IntArray:
         """Number of values of some rows, (n_rows,)."""
-        lengths: IntArray = self.row_start[rows + 1] - self.row_start[rows]
-        return lengths
+        return self.row_start[rows + 1] - self.row_start[rows]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,8 +64,7 @@ class NeighbourModel:
     def _average(self, perturbations: Sequence[str], features: Features, n_neighbours: int) -> FloatArray:
         embedded = self._embeddings[features](perturbations)
         weights = neighbour_weights(embedded, self._train[features], n_neighbours)
-        predicted: FloatArray = weights @ self._delta
-        return predicted
+        return weights @ self._delta
 
 
 def neighbour_weights(embedded: FloatArray, train: FloatArray, n_neighbours: int) -> FloatArray:

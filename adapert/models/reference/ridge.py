@@ -65,7 +65,6 @@ class RidgeModel:
 
         def solve(penalty: float) -> FloatArray:
             kernel = embedded @ embedded.T + penalty * np.eye(len(embedded))
-            solved: FloatArray = embedded.T @ np.linalg.solve(kernel, centred)
-            return solved
+            return embedded.T @ np.linalg.solve(kernel, centred)
 
         return solve
