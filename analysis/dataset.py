@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from adapert.data.prepared import PerturbationTable, PreparedDataset
+from adapert.data.array_tables import PerturbationTable
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import SPLITS
 
 GROUP_RULES = {
@@ -16,8 +17,8 @@ GROUP_RULES = {
 
 def name_dataset(dataset: PreparedDataset) -> str:
     """Name a data set by the file it was prepared from and its fingerprint."""
-    cells = dataset.manifest.get("inputs", {}).get("cells")
-    return f"{Path(cells['file']).stem} ({dataset.fingerprint})" if cells else dataset.fingerprint
+    cells = dataset.manifest.inputs.get("cells")
+    return f"{Path(cells.file).stem} ({dataset.fingerprint})" if cells else dataset.fingerprint
 
 
 def describe_perturbations(dataset: PreparedDataset) -> pd.DataFrame:

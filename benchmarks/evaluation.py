@@ -21,8 +21,10 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
+from adapert.data.array_tables import CellTable, PerturbationTable, SharedTable
 from adapert.data.differential import sum_cells
-from adapert.data.prepared import CellTable, PerturbationTable, PreparedDataset, PreparedSplit, SharedTable
+from adapert.data.manifest import Manifest
+from adapert.data.prepared import PreparedDataset, PreparedSplit
 from adapert.data.schema import FloatArray
 from adapert.evaluation.cell_moments import cells_by_perturbation, measure_moments
 from adapert.evaluation.cell_tests import ControlTests
@@ -50,7 +52,7 @@ def simulate_in_memory() -> PreparedDataset:
         table=_empty_table(), cells=_sample_cells(baseline * np.exp(log_change), N_CELLS, generator)
     )
     dataset = PreparedDataset(
-        manifest={"kind": "cells", "fingerprint": "in memory"},
+        manifest=Manifest(kind="cells", fingerprint="in memory", split_seed=0),
         shared=_shared(sum_cells(controls.expression(N_GENES)).mean.astype(np.float32)),
         control_cells=controls,
         splits={"test": part},

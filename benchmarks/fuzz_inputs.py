@@ -402,7 +402,7 @@ def write_bundle_of(folder: Path) -> None:
 
 def _write_study(folder: Path) -> None:
     from adapert.config import read_config
-    from adapert.data.prepared import read_manifest
+    from adapert.data.manifest import read_manifest
     from adapert.records import OBJECTIVE, EndReason, TrialStatus
     from adapert.study.engine.events import (
         EpochReported,
@@ -417,7 +417,7 @@ def _write_study(folder: Path) -> None:
     from adapert.study.plan.recipes import build_study
     from adapert.testing import define_study
 
-    fingerprint = read_manifest(folder / "prepared")["fingerprint"]
+    fingerprint = read_manifest(folder / "prepared").fingerprint
     base = read_config(folder / "config.yaml").with_changes({"data.fingerprint": fingerprint})
     study = build_study(str(folder / "recipe.py"), base)
     place = folder / "runs" / "studies" / "own"

@@ -104,7 +104,7 @@ def test_a_data_set_is_prepared_as_by_the_command(simulated: Simulated, tmp_path
         split_fractions=(0.5, 0.2, 0.3),
     )
     assert (tmp_path / "data" / "manifest.json").is_file()
-    assert dataset.manifest["split_seed"] == 0
+    assert dataset.manifest.split_seed == 0
 
 
 def test_mistakes_are_the_sentences_of_the_commands(store: Store):

@@ -30,7 +30,8 @@ from adapert.comparison.test_access import (
     opened,
 )
 from adapert.config import Config
-from adapert.data.prepared import PreparedDataset, check_fingerprint, check_values, read_prepared
+from adapert.data.manifest import check_fingerprint
+from adapert.data.prepared import PreparedDataset, check_values, read_prepared
 from adapert.data.regroup import redraw
 from adapert.errors import InputError, first_line, format_count
 from adapert.evaluation.emitted_files import write_emitted_pair
@@ -266,7 +267,7 @@ def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: Emitted
         InputError: Responses, several predictions, the same file twice, or a file that exists.
     """
     n_models = len(set(plan.models))
-    if dataset.manifest["kind"] == "responses":
+    if dataset.manifest.kind == "responses":
         raise InputError(
             "--emit writes cells, but the data set was prepared from responses. Leave it out, or name a data "
             "set of cells."

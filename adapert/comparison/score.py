@@ -70,7 +70,7 @@ def measure_ceilings(plan: ComparisonPlan, dataset: PreparedDataset) -> list[Sco
         A row a way; none where the data have no cells.
     """
     rows = []
-    for name in REPLICATES if dataset.manifest["kind"] == "cells" else ():
+    for name in REPLICATES if dataset.manifest.kind == "cells" else ():
         started = time.perf_counter()
         generator = numpy_generator(0, name)
         try:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse
 
+from adapert.data.array_tables import CellWriter
 from adapert.data.choices import PrepareChoices
 from adapert.data.columns import BATCH, CELL_LINE, PERTURBATION, find_column, require_column
 from adapert.data.differential import DEG_TESTS, call_degs
@@ -42,7 +43,7 @@ from adapert.data.genes import GeneSymbols, read_symbols, select_cell_genes
 from adapert.data.labelled import LabelledCells, label_cells
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.understood import note_dates
-from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellWriter, read_cells
+from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, read_cells
 from adapert.data.schema import CONTROL, SPLITS, BoolArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
 from adapert.errors import InputError, format_count

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
+from adapert.data.array_tables import CellTable
 from adapert.data.effect_size import group_effect_sizes
 from adapert.data.formats.array_folder import FolderWriter
 from adapert.data.labels.understood import Understood
-from adapert.data.prepared import CellTable, PreparedSplit
+from adapert.data.prepared import PreparedSplit
 from adapert.data.schema import BoolArray, FloatArray, IntArray, SplitName, StringArray
 
 

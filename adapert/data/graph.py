@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from adapert.data.array_tables import Edges
 from adapert.data.formats.tables import read_table, require_file
 from adapert.data.labels.aliases import Aliases, match_names
-from adapert.data.prepared import Edges
 from adapert.data.schema import StringArray
 from adapert.errors import InputError, format_count, name_some
 

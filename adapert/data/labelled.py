@@ -10,7 +10,7 @@ import pandas as pd
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.columns import filter_rows, text_array, texts
-from adapert.data.labels.rule import LEFT_OUT, LabelRule, strip_blanks
+from adapert.data.labels.rule import LEFT_OUT, LabelRule
 from adapert.data.labels.understood import (
     Understood,
     check_covered,
@@ -18,6 +18,7 @@ from adapert.data.labels.understood import (
     require_controls,
     understand,
 )
+from adapert.data.labels.words import strip_blanks
 from adapert.data.schema import CONTROL, IntArray, StringArray
 from adapert.errors import InputError, format_count, name_some
 

@@ -6,7 +6,7 @@ import logging
 import platform
 import tempfile
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from adapert import __version__
+from adapert.data.array_tables import SharedTable
 from adapert.data.cells import measure_cells
 from adapert.data.choices import PrepareChoices
 from adapert.data.effects import Measured
@@ -24,14 +25,8 @@ from adapert.data.graph import build_edges, find_network_info, read_network
 from adapert.data.labels.aliases import Aliases, read_aliases
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.understood import check_covered
-from adapert.data.prepared import (
-    FORMAT_VERSION,
-    PreparedDataset,
-    SharedTable,
-    hash_file,
-    read_prepared,
-    write_rest,
-)
+from adapert.data.manifest import InputFile, Manifest
+from adapert.data.prepared import PreparedDataset, hash_file, read_prepared, write_rest
 from adapert.data.responses import measure_responses
 from adapert.data.schema import EFFECT_SIZES, GENE_SEPARATOR, SPLITS, genes_of
 from adapert.data.units import describe_degs, describe_units
@@ -156,14 +151,14 @@ def prepare(
 
 def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[str, str]]:
     """List what a data set and its splits hold as names and values, with `top_k` edges into each gene."""
-    counts, coverage = dataset.manifest["counts"], dataset.manifest["coverage"]
-    labels, shared = dataset.manifest["labels"], dataset.shared
+    manifest, shared = dataset.manifest, dataset.shared
+    counts, coverage, labels = manifest.counts, manifest.coverage, manifest.labels
     cells = f"{counts['cells']:,}, of which {counts['control_cells']:,} controls"
     n_edges = int((shared.edge_rank < top_k).sum())
     rows = [
         ("fingerprint", dataset.fingerprint),
         ("cells", cells if counts["cells"] else "none: a table of responses"),
-        ("units of deltas", describe_units(dataset.manifest)),
+        ("units of deltas", describe_units(manifest)),
         ("matching groups", f"{len(shared.batches):,} ({name_some(shared.batches.tolist(), 3)})"),
         ("perturbations", f"{counts['perturbations']:,}, of which {counts['combinations']:,} combinations"),
         ("left out", ", ".join(f"{number:,} {reason}" for reason, number in labels["left_out"].items())),
@@ -173,7 +168,7 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
             "genes",
             f"{dataset.n_genes:,} measured, {dataset.n_nodes - dataset.n_genes:,} perturbed but not measured",
         ),
-        ("DEGs", describe_degs(dataset.manifest)),
+        ("DEGs", describe_degs(manifest)),
         *_describe_effect_sizes(dataset),
         (f"graph edges at top-{top_k}", f"{n_edges:,} over {dataset.n_nodes:,} genes"),
     ]
@@ -276,39 +271,37 @@ def _note_gaps(
 
 def _build_manifest(
     measured: Measured, shared: SharedTable, choices: PrepareChoices, inputs: Mapping[str, Path]
-) -> dict[str, Any]:
-    resolved = asdict(choices) | dict(measured.guessed) | {"where": sorted(choices.where)}
-    hashes = {role: hash_file(path) for role, path in inputs.items()}
+) -> Manifest:
+    guessed: dict[str, Any] = dict(measured.guessed)
+    used = replace(choices, **guessed, where=tuple(sorted(choices.where)))
+    files = {role: InputFile(path.name, hash_file(path)) for role, path in inputs.items()}
     identity: dict[str, Any] = {
         "format_version": IDENTITY_VERSION,
         "choices": {
             name: value
-            for name, value in resolved.items()
+            for name, value in asdict(used).items()
             if name not in LABELS and (name, value) not in LATER_CHOICES.items()
         },
-        "inputs": hashes,
+        "inputs": {role: file.hash for role, file in files.items()},
     }
     if measured.understood.reinterpreted:
         identity["labels"] = measured.understood.reinterpreted
-    return {
-        "format_version": FORMAT_VERSION,
-        "kind": choices.kind,
-        "fingerprint": hashlib.blake2b(
-            json.dumps(identity, sort_keys=True).encode(), digest_size=8
-        ).hexdigest(),
-        "split_seed": choices.split_seed,
-        "choices": resolved,
-        "guessed": dict(measured.guessed),
-        "inputs": {role: {"file": path.name, "hash": hashes[role]} for role, path in inputs.items()},
-        "counts": _count(measured, shared),
-        "labels": measured.understood.record(),
-        "coverage": _count_covered(shared, _perturbations(measured)),
-        "versions": {
+    return Manifest(
+        kind=choices.kind,
+        fingerprint=hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest(),
+        split_seed=choices.split_seed,
+        choices=used,
+        guessed=guessed,
+        inputs=files,
+        counts=_count(measured, shared),
+        labels=measured.understood.record(),
+        coverage=_count_covered(shared, _perturbations(measured)),
+        versions={
             "adapert": __version__,
             "python": platform.python_version(),
             **{package: version(package) for package in PACKAGES},
         },
-    }
+    )
 
 
 def _count(measured: Measured, shared: SharedTable) -> dict[str, int]:

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from adapert.data.prepared import CellTable, PerturbationTable, PreparedDataset, PreparedSplit
+from adapert.data.array_tables import CellTable, PerturbationTable
+from adapert.data.prepared import PreparedDataset, PreparedSplit
 from adapert.data.row_chunks import starts_of
 from adapert.data.schema import IntArray, SplitName
 from adapert.seeding import numpy_generator
@@ -84,7 +85,7 @@ def redraw(dataset: PreparedDataset, split_seed: int, has_training_cells: bool =
     }
     return replace(
         dataset,
-        manifest=dict(dataset.manifest) | {"split_seed": -split_seed},
+        manifest=replace(dataset.manifest, split_seed=-split_seed),
         splits=dict(dataset.splits) | redrawn,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from adapert.data.array_tables import CellTable, PerturbationTable
 from adapert.data.choices import PrepareChoices
 from adapert.data.columns import N_CELLS, PERTURBATION, filter_rows, find_column, texts
 from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds, group_effect_sizes
@@ -15,7 +16,7 @@ from adapert.data.effects import Measured
 from adapert.data.expression import ValueCheck
 from adapert.data.formats.matrices import RAW, AnnotatedFile, check_layer, read_annotations, read_matrix
 from adapert.data.genes import GeneSymbols, read_symbols, select_response_genes
-from adapert.data.labels.rule import LEFT_OUT, LabelRule, strip_blanks
+from adapert.data.labels.rule import LEFT_OUT, LabelRule
 from adapert.data.labels.understood import (
     Understood,
     check_covered,
@@ -24,7 +25,8 @@ from adapert.data.labels.understood import (
     require_controls,
     understand,
 )
-from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, CellTable, PerturbationTable, read_cells
+from adapert.data.labels.words import strip_blanks
+from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, read_cells
 from adapert.data.schema import CONTROL, SPLITS, BoolArray, FloatArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
 from adapert.data.units import RESPONSE_UNITS

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from adapert.data.choices import DEFAULT_FRACTIONS, check_fractions
 from adapert.data.formats.tables import read_table, require_file
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.spellings import Spellings
@@ -15,24 +16,6 @@ from adapert.seeding import numpy_generator
 
 Split: TypeAlias = dict[SplitName, list[str]]
 """The sorted perturbations of each split."""
-
-DEFAULT_FRACTIONS = (0.675, 0.075, 0.25)
-"""Train, validation, test: gives the 733/82/272 of K562 (Table 4)."""
-
-
-def check_fractions(fractions: tuple[float, float, float]) -> None:
-    """Refuse fractions that do not sum to 1.
-
-    Raises:
-        InputError: A fraction outside (0, 1), or a sum other than 1.
-    """
-    if not all(0 < fraction < 1 for fraction in fractions) or not math.isclose(
-        sum(fractions), 1, abs_tol=1e-6
-    ):
-        shown = " ".join(f"{fraction:g}" for fraction in fractions)
-        raise InputError(
-            f"--split-fractions must be three positive numbers that sum to 1, but they are {shown}."
-        )
 
 
 def split_perturbations(

@@ -7,8 +7,9 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse
 
-from adapert.data.differential import DEG_TESTS, DegAdjust, DegTest, TestCells, call_degs, sum_cells
-from adapert.data.prepared import PerturbationTable, PreparedDataset
+from adapert.data.array_tables import PerturbationTable
+from adapert.data.differential import DEG_TESTS, DegTest, TestCells, call_degs, sum_cells
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
 from adapert.evaluation.controls import cells_per_batch, control_cells
 from adapert.evaluation.de_metrics import DifferentialExpression, log2_fold_change
@@ -43,15 +44,14 @@ class ControlTests:
 
     def __init__(self, dataset: PreparedDataset, table: PerturbationTable) -> None:
         controls, pools = control_cells(dataset), dict[bytes, _Pool]()
-        choices = dataset.manifest.get("choices", {})
-        self._adjust: DegAdjust = choices.get("deg_adjust", "fdr")
-        deg_test: DegTest = choices.get("deg_test", "mann_whitney")
+        choices = dataset.manifest.choices
+        self._adjust = choices.deg_adjust
         self._pools = []
         for perturbation in range(len(table.perturbations)):
             rows = controls.tested_rows(cells_per_batch(table, perturbation))
             # Perturbations in the same cell lines share controls, which take long to sort.
             if rows.tobytes() not in pools:
-                pools[rows.tobytes()] = _Pool(controls.expression[rows], deg_test)
+                pools[rows.tobytes()] = _Pool(controls.expression[rows], choices.deg_test)
             self._pools.append(pools[rows.tobytes()])
 
     def fold_changes(self, means: Iterable[FloatArray]) -> FloatArray:

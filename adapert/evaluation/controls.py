@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse
 
-from adapert.data.choices import PrepareChoices
-from adapert.data.prepared import PerturbationTable, PreparedDataset
+from adapert.data.array_tables import PerturbationTable
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
 
 
@@ -51,13 +51,12 @@ class ControlCells:
 
 def control_cells(dataset: PreparedDataset) -> ControlCells:
     """Find the control cells of a data set that was prepared from cells."""
-    default = PrepareChoices().min_batch_controls
     return ControlCells(
         expression=dataset.control_cells.expression(dataset.n_genes),
         batch_index=np.asarray(dataset.control_cells.batch_index),
         batch_lines=_batch_lines(dataset),
         batch_mean=dataset.shared.batch_control_mean,
-        min_batch_controls=dataset.manifest.get("choices", {}).get("min_batch_controls", default),
+        min_batch_controls=dataset.manifest.choices.min_batch_controls,
     )
 
 
@@ -70,9 +69,9 @@ def cells_per_batch(table: PerturbationTable, perturbation: int) -> dict[int, in
 
 def _batch_lines(dataset: PreparedDataset) -> StringArray:
     """Read the cell line from each matching group's name, ``"line / batch"`` where there are both."""
-    batches, choices = dataset.shared.batches, dataset.manifest.get("choices", {})
-    if choices.get("cell_line_column") is None:
+    batches, choices = dataset.shared.batches, dataset.manifest.choices
+    if choices.cell_line_column is None:
         return np.full(len(batches), "")
-    if choices.get("batch_column") is None:
+    if choices.batch_column is None:
         return batches
     return np.array([name.split(" / ", 1)[0] for name in batches.tolist()])

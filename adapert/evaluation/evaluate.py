@@ -6,7 +6,8 @@ from importlib.metadata import version
 
 import numpy as np
 
-from adapert.data.prepared import PerturbationTable, PreparedDataset
+from adapert.data.array_tables import PerturbationTable
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, SplitName
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import compute_metrics
@@ -79,7 +80,7 @@ def evaluate(
     table = dataset.splits[split].table
     _check_predictions(predicted_delta, table)
     cells, clip_fraction = None, None
-    if dataset.manifest["kind"] == "responses":
+    if dataset.manifest.kind == "responses":
         # Responses are scores already: what differs from the mean response is the DEG score.
         deg_score = table.delta - table.delta.mean(axis=0)
     else:

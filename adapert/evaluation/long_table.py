@@ -33,7 +33,7 @@ def build_long_table(
     wide = pd.DataFrame(
         {
             **identity,
-            "split_seed": dataset.manifest["split_seed"],
+            "split_seed": dataset.manifest.split_seed,
             "split": split,
             "perturbation": table.perturbations,
             "effect_size": table.effect_size,

@@ -72,7 +72,7 @@ def reproducibility(
         InputError: Data prepared from responses; perturbations of one cell, for halves; values that are
             not logarithms of scaled counts, for resampling.
     """
-    if dataset.manifest["kind"] == "responses":
+    if dataset.manifest.kind == "responses":
         raise InputError(
             "Reproducibility is measured on cells, but the data set was prepared from responses. "
             "Prepare it from cells."

@@ -17,8 +17,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from adapert.config import Config, read_config, write_config
+from adapert.data.array_tables import CellTable, SharedTable
 from adapert.data.formats.array_folder import DamagedError
-from adapert.data.prepared import CellTable, PreparedDataset, SharedTable
+from adapert.data.manifest import Manifest
+from adapert.data.prepared import PreparedDataset
 from adapert.data.units import LOG1P_UNITS
 from adapert.errors import InputError, name_some
 from adapert.files import parse_json, whole_directory
@@ -72,7 +74,7 @@ class Bundle:
     def dataset(self) -> PreparedDataset:
         """The data set as far as a trained model needs it: without cells and splits."""
         return PreparedDataset(
-            manifest={"fingerprint": self.config.data.fingerprint},
+            manifest=Manifest(kind="cells", fingerprint=self.config.data.fingerprint, split_seed=0),
             shared=self.shared,
             control_cells=CellTable.empty(),
             splits={},

@@ -6,8 +6,9 @@ from difflib import get_close_matches
 import numpy as np
 
 from adapert.config import GraphConfig
-from adapert.data.labels.rule import LabelRule, strip_blanks
-from adapert.data.prepared import SharedTable
+from adapert.data.array_tables import SharedTable
+from adapert.data.labels.rule import LabelRule
+from adapert.data.labels.words import strip_blanks
 from adapert.data.schema import GENE_SEPARATOR, genes_of
 from adapert.errors import InputError, name_some
 

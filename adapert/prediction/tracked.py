@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from adapert.config import Config
-from adapert.data.prepared import SharedTable, read_manifest, read_prepared
+from adapert.data.array_tables import SharedTable
+from adapert.data.manifest import read_manifest
+from adapert.data.prepared import read_prepared
 from adapert.data.regroup import redraw
 from adapert.data.units import describe_units
 from adapert.errors import InputError, format_count

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adapert.config import Config
-from adapert.data.prepared import check_fingerprint, read_manifest
+from adapert.data.manifest import check_fingerprint, read_manifest
 from adapert.errors import InputError
 
 _LOGGER = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def find_data(config: Config, workspace: Path, data: Path | None = None) -> Path
     path, fingerprint = Path(config.data.path), config.data.fingerprint
     if data is not None:
         cure = "Name the trial's with --data DIR."
-        check_fingerprint(data, read_manifest(data)["fingerprint"], fingerprint, "The trial", cure)
+        check_fingerprint(data, read_manifest(data).fingerprint, fingerprint, "The trial", cure)
         return data.resolve()
     if located := locate_data(path, fingerprint, workspace):
         return located
@@ -71,6 +71,6 @@ def _moved_along(path: Path, workspace: Path) -> Iterator[Path]:
 def _fingerprint_of(path: Path) -> str:
     """Fingerprint of a prepared data set; empty where there is none that can be read."""
     try:
-        return str(read_manifest(path)["fingerprint"])
+        return read_manifest(path).fingerprint
     except (InputError, OSError):
         return ""

@@ -9,7 +9,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from adapert.data.prepared import PerturbationTable, PreparedDataset
+from adapert.data.array_tables import PerturbationTable
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray
 from adapert.errors import InputError
 

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from adapert.addresses import passwords, take_apart
 from adapert.config import Config, read_config
-from adapert.data.prepared import check_values, read_manifest, read_prepared
+from adapert.data.manifest import read_manifest
+from adapert.data.prepared import check_values, read_prepared
 from adapert.errors import InputError, first_line, format_count
 from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE
@@ -63,7 +64,7 @@ def build_base(
     if data is None and not base.data.path:
         raise InputError("A study needs a prepared data set, but none was named. Give --data DIR.")
     path = data or find_data(base, workspace)
-    fingerprint = read_manifest(path)["fingerprint"]
+    fingerprint = read_manifest(path).fingerprint
     return base.with_changes({**changes, "data.path": str(path.resolve()), "data.fingerprint": fingerprint})
 
 
@@ -116,7 +117,7 @@ def check_data(study: Study, data: Path) -> None:
     """
     dataset = read_prepared(data)
     configs = [study.base.with_changes(changes) for changes in study.plan.variants_changes]
-    if dataset.manifest["kind"] == "responses" and any(config.data.control == "cell" for config in configs):
+    if dataset.manifest.kind == "responses" and any(config.data.control == "cell" for config in configs):
         raise InputError(
             "data.control 'cell' needs single cells, but the data set was prepared from responses. "
             "Use 'mean'."

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from adapert.data.prepared import read_manifest
+from adapert.data.manifest import read_manifest
 from adapert.errors import InputError, name_some
 from adapert.prediction.logged import PickedModels
 from adapert.records import TrialStatus
@@ -203,7 +203,7 @@ def _find_data(study: Study, state: StudyState, workspace: Path, data: Path | No
 def _check_unchanged(study: Study, state: StudyState, folder: Path, data: Path, is_accepted: bool) -> None:
     before = {"varied": _varied(study)} | dict(state.accepted or state.definition.origin)
     now = describe_origin(study) | {
-        "data": read_manifest(data)["fingerprint"],
+        "data": read_manifest(data).fingerprint,
         "varied": _varied_now(study, state.definition.recipe),
     }
     changes = find_changes(before, now)

@@ -29,7 +29,7 @@ def summarize_deg_counts(dataset: PreparedDataset) -> pd.DataFrame:
     """
     frame = describe_perturbations(dataset).drop(columns="n_cells")
     frame.insert(0, "dataset", name_dataset(dataset))
-    frame.insert(1, "effect_size_groups", dataset.manifest.get("choices", {}).get("effect_size_groups", ""))
+    frame.insert(1, "effect_size_groups", dataset.manifest.choices.effect_size_groups)
     frame.insert(2, "deg_source", describe_degs(dataset.manifest))
     groups = style.present(EFFECT_SIZES, frame["effect_size"])
     return style.order_rows(frame, {"effect_size": groups})

@@ -39,7 +39,7 @@ def summarize_expression(dataset: PreparedDataset) -> pd.DataFrame:
     Raises:
         InputError: The data were prepared from responses, which have no expression.
     """
-    if dataset.manifest["kind"] != "cells":
+    if dataset.manifest.kind != "cells":
         raise InputError(
             "Distributions of expression need cells, but this data set was prepared from responses. "
             "Leave this figure out, or prepare the cells."
@@ -94,7 +94,7 @@ def plot_expression(summary: pd.DataFrame) -> Figure:
 def _cell_lines(dataset: PreparedDataset) -> Iterator[tuple[str, IntArray]]:
     """Yield each cell line's name and its matching groups; all groups together where no line is named."""
     batches = dataset.shared.batches
-    if not dataset.manifest.get("choices", {}).get("cell_line_column"):
+    if dataset.manifest.choices.cell_line_column is None:
         yield ALL_CELLS, np.arange(len(batches))
         return
     lines = np.array([name.split(_LINE_SEPARATOR)[0] for name in batches.tolist()])

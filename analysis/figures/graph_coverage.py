@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from adapert.data.prepared import PreparedDataset, SharedTable
+from adapert.data.array_tables import SharedTable
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import BoolArray, FloatArray, StringArray
 from adapert.errors import InputError, format_count
 from adapert.seeding import numpy_generator

@@ -11,7 +11,7 @@ import pandas as pd
 from adapert.comparison.summary import read_record
 from adapert.comparison.test_access import Access, earlier_accesses
 from adapert.config import Config, ModelName, build_config
-from adapert.data.prepared import read_manifest
+from adapert.data.manifest import Manifest, read_manifest
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
 from adapert.results.find import open_study
@@ -66,26 +66,23 @@ def _describe_data(fingerprint: str, path: str) -> list[elements.Part]:
     except InputError:
         missing = "The prepared directory is not there any more, so that only its fingerprint is known."
         return [elements.Facts(facts), elements.Paragraph(missing)]
-    if manifest["fingerprint"] != fingerprint:
-        other = f"The directory now holds other data, of fingerprint {manifest['fingerprint']}."
+    if manifest.fingerprint != fingerprint:
+        other = f"The directory now holds other data, of fingerprint {manifest.fingerprint}."
         return [elements.Facts(facts), elements.Paragraph(other)]
     return [elements.Facts((*facts, *_manifest_facts(manifest)))]
 
 
-def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
-    counts = manifest.get("counts", {})
-    facts = [("kind", str(manifest.get("kind", "unknown")))]
+def _manifest_facts(manifest: Manifest) -> list[tuple[str, str]]:
+    counts, facts = manifest.counts, [("kind", str(manifest.kind))]
     if "perturbations" in counts:
         combinations = f", {counts['combinations']:,} of them combinations" if counts["combinations"] else ""
         facts.append(("perturbations", f"{counts['perturbations']:,}{combinations}"))
         splits = ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test"))
-        facts.append(("splits", f"{splits}; drawn with split seed {manifest.get('split_seed')}"))
+        facts.append(("splits", f"{splits}; drawn with split seed {manifest.split_seed}"))
     facts += [(name.replace("_", " "), f"{counts[name]:,}") for name in _COUNTS if counts.get(name)]
     facts += [("units of deltas", describe_units(manifest)), ("DEGs", describe_degs(manifest))]
     facts += [
-        (f"from ({name})", f"{source['file']}, hash {source['hash']}")
-        for name, source in manifest.get("inputs", {}).items()
-        if isinstance(source, dict) and {"file", "hash"} <= source.keys()
+        (f"from ({name})", f"{source.file}, hash {source.hash}") for name, source in manifest.inputs.items()
     ]
     return facts
 

@@ -48,7 +48,7 @@ def build_group_table(dataset: PreparedDataset) -> PaperTable:
     if not _has_cell_counts(dataset):
         frame["n_cells"] = np.nan
     frame.insert(0, "dataset", name_dataset(dataset))
-    rule = GROUP_RULES.get(dataset.manifest.get("choices", {}).get("effect_size_groups"), "")
+    rule = GROUP_RULES[dataset.manifest.choices.effect_size_groups]
     return PaperTable(
         stem="table_5_effect_sizes",
         title=f"Perturbations by effect size, {name_dataset(dataset)}",
@@ -127,5 +127,4 @@ def _cells(frame: pd.DataFrame, names: dict[str, str], counts: dict[str, str]) -
 
 
 def _has_cell_counts(dataset: PreparedDataset) -> bool:
-    is_cells = dataset.manifest["kind"] == "cells"
-    return is_cells or bool(dataset.manifest.get("choices", {}).get("n_cells_column"))
+    return dataset.manifest.kind == "cells" or dataset.manifest.choices.n_cells_column is not None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from fixtures.dataset import write_prepared
 
+from adapert.data.manifest import InputFile
 from adapert.data.prepared import read_prepared
 from analysis.dataset import count_perturbations, describe_perturbations, name_dataset
 
@@ -46,5 +47,5 @@ def test_perturbations_are_described_split_by_split(tiny_dataset):
 
 def test_a_data_set_is_named_by_its_file_and_fingerprint(tiny_dataset):
     assert name_dataset(tiny_dataset) == "tiny"
-    named = {**tiny_dataset.manifest, "inputs": {"cells": {"file": "k562.h5ad"}}}
+    named = replace(tiny_dataset.manifest, inputs={"cells": InputFile("k562.h5ad", "a1b2")})
     assert name_dataset(replace(tiny_dataset, manifest=named)) == "k562 (tiny)"

@@ -37,4 +37,4 @@ def plan_of() -> PlanOf:
 
 @pytest.fixture
 def responses(tiny_dataset: PreparedDataset) -> PreparedDataset:
-    return replace(tiny_dataset, manifest=dict(tiny_dataset.manifest) | {"kind": "responses"})
+    return replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))

@@ -17,7 +17,7 @@ from adapert.comparison.assess import check_emitted, evaluate_config, name_study
 from adapert.comparison.plan import ComparisonPlan
 from adapert.comparison.test_access import read_accesses
 from adapert.config import Config
-from adapert.data.prepared import read_manifest
+from adapert.data.manifest import read_manifest
 from adapert.errors import InputError
 from adapert.records import EXPERIMENT, Tag
 from adapert.registry import MODELS
@@ -38,7 +38,7 @@ def plan_of() -> PlanOf:
 
 @pytest.fixture
 def config(simulated) -> Config:
-    fingerprint = read_manifest(simulated.prepared)["fingerprint"]
+    fingerprint = read_manifest(simulated.prepared).fingerprint
     return Config().with_changes(
         {
             "data.path": str(simulated.prepared),
@@ -216,7 +216,7 @@ def test_a_config_of_redrawn_splits_is_fitted_on_them(config, plan_of):
     plain = read_dataset(config, plan_of())
     names = [set(dataset.splits["train"].table.perturbations) for dataset in (redrawn, plain)]
     assert names[0] != names[1]
-    assert redrawn.manifest["split_seed"] == -3
+    assert redrawn.manifest.split_seed == -3
     test = [dataset.splits["test"].table.perturbations.tolist() for dataset in (redrawn, plain)]
     assert test[0] == test[1]
 
@@ -283,6 +283,6 @@ def test_an_ensemble_of_several_seeds_can_be_emitted(tiny_dataset, tmp_path, pla
 
 
 def test_responses_have_no_cells_to_emit(tiny_dataset, tmp_path, plan_of):
-    responses = replace(tiny_dataset, manifest=dict(tiny_dataset.manifest) | {"kind": "responses"})
+    responses = replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))
     with pytest.raises(InputError, match="prepared from responses"):
         check_emitted(plan_of("mean"), responses, (tmp_path / "p", tmp_path / "r"))

@@ -190,10 +190,10 @@ def test_layout_is_understood_cell_by_cell(prepare_labels, name):
     }
     assert n_cells == expected
     assert len(dataset.control_cells) == truth.count("control")
-    recorded = dataset.manifest["labels"]
+    recorded = dataset.manifest.labels
     assert recorded["controls"] == truth.count("control")
     assert sum(recorded["left_out"].values()) == truth.count("left out")
-    assert dataset.manifest["coverage"]["perturbations_in_text"] == len(expected)
+    assert dataset.manifest.coverage["perturbations_in_text"] == len(expected)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -256,7 +256,7 @@ def test_what_was_understood_is_told_and_recorded(prepare_labels, logged):
         "labels read as genes: 8 ('A2M_pDS255' as 'A2M', 'CEBPA_pDS256' as 'CEBPA', 'ELK1_pDS257' as 'ELK1' "
         "and 5 more)" in logged.messages
     )
-    recorded = dataset.manifest["labels"]
+    recorded = dataset.manifest.labels
     assert (recorded["perturbations"], recorded["combinations"], recorded["controls"]) == (8, 0, 24)
     assert recorded["left_out"] == {"without a label": 2, "not assigned to a perturbation": 2}
     assert recorded["examples"]["SPI1_pDS255".replace("255", "262")] == "SPI1"
@@ -302,7 +302,7 @@ def test_the_alias_table_that_the_refusal_names_helps(prepare_labels, tmp_path, 
     table = tmp_path / "aliases.tsv"
     table.write_text("".join(f"{UNKNOWN[name](symbol)}\t{symbol}\n" for symbol in SINGLE))
     dataset = prepare_labels([*labels, *["control"] * N_CONTROLS], aliases=table)
-    assert dataset.manifest["coverage"]["perturbations_in_text"] == 8
+    assert dataset.manifest.coverage["perturbations_in_text"] == 8
 
 
 def test_under_half_of_the_genes_known_is_noted_with_examples(prepare_labels, logged):
@@ -333,7 +333,7 @@ def test_bulk_rows_are_read_and_their_controls_left_out(prepare_labels, logged):
     dataset = prepare_labels([*BULK, *controls], column=None, kind="responses")
     assert perturbations_of(dataset) == SINGLE
     assert "rows of controls are left out: responses are already differences" in logged.messages
-    assert dataset.manifest["labels"]["controls"] == 2
+    assert dataset.manifest.labels["controls"] == 2
 
 
 def test_bulk_rows_under_a_changed_symbol_are_found_by_their_number(prepare_labels):
@@ -430,7 +430,7 @@ def test_dates_are_named_and_an_alias_cures_them(prepare_labels, tmp_path, logge
     dataset = prepare_labels(labels, aliases=table)
     assert any(note.startswith("labels that are dates: 1 ('1-Mar'); a spreadsheet has") for note in before)
     assert not any("dates" in note for note in logged.messages)
-    assert dataset.manifest["coverage"]["perturbations_in_text"] == 11
+    assert dataset.manifest.coverage["perturbations_in_text"] == 11
 
 
 def test_another_reading_of_the_same_file_has_another_fingerprint(prepare_labels, monkeypatch):

@@ -196,7 +196,7 @@ def test_rare_perturbation_is_left_out_and_noted(experiment, changed_cells, logg
         return cells[np.setdiff1d(np.arange(cells.n_obs), rows[5:])].copy()
 
     prepared = experiment.prepare(cells=changed_cells(make_rare))
-    assert prepared.manifest["counts"]["perturbations"] == 29
+    assert prepared.manifest.counts["perturbations"] == 29
     assert f"perturbations with fewer than 10 cells, left out: 1 ('{rare}')" in logged.messages
 
 
@@ -207,14 +207,14 @@ def test_cells_without_a_label_are_left_out_and_noted(experiment, changed_cells,
         cells.obs["perturbation"] = labels
 
     prepared = experiment.prepare(cells=changed_cells(unlabel))
-    assert prepared.manifest["counts"]["control_cells"] == 113
+    assert prepared.manifest.counts["control_cells"] == 113
     assert "left out: 7 cells without a label" in logged.messages
 
 
 def test_guesses_are_noted_and_kept_in_the_manifest(experiment, logged):
     prepared = experiment.prepare()
     assert "--perturbation-column perturbation (guessed)" in logged.messages
-    assert prepared.manifest["guessed"] == {"perturbation_column": "perturbation", "batch_column": "batch"}
+    assert prepared.manifest.guessed == {"perturbation_column": "perturbation", "batch_column": "batch"}
 
 
 def test_counts_layer_is_found(experiment, dataset, changed_cells):
@@ -223,7 +223,7 @@ def test_counts_layer_is_found(experiment, dataset, changed_cells):
         cells.X = np.log1p(cells.X)
 
     prepared = experiment.prepare(cells=changed_cells(log))
-    assert prepared.manifest["guessed"]["counts_layer"] == "counts"
+    assert prepared.manifest.guessed["counts_layer"] == "counts"
     np.testing.assert_array_equal(prepared.shared.control_mean, dataset.shared.control_mean)
 
 
@@ -387,7 +387,7 @@ def test_x_of_nothing_without_counts_is_answered_with_the_layers(experiment, cha
     path = changed_cells(move)
     with pytest.raises(InputError, match=r"where --counts-layer names no other.*Its layers are 'umis'"):
         experiment.prepare(cells=path)
-    assert experiment.prepare(cells=path, counts_layer="umis").manifest["counts"]["cells"]
+    assert experiment.prepare(cells=path, counts_layer="umis").manifest.counts["cells"]
 
 
 def scale(cells):

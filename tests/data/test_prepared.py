@@ -3,37 +3,11 @@ import re
 
 import numpy as np
 import pytest
-import scipy.sparse
 from fixtures.dataset import write_prepared
 
 from adapert.data.formats import array_folder
-from adapert.data.prepared import (
-    CellTable,
-    CellWriter,
-    check_content,
-    check_fingerprint,
-    check_values,
-    read_prepared,
-)
+from adapert.data.prepared import check_content, check_values, read_prepared
 from adapert.errors import InputError
-
-
-def test_another_data_set_than_is_needed_is_refused(tmp_path):
-    check_fingerprint(tmp_path, "00ff", "00ff", "The trial", "Name it.")
-    with pytest.raises(InputError, match=r"The trial needs .* fingerprint 00ff, but '.*' has 0001\. Name it"):
-        check_fingerprint(tmp_path, "0001", "00ff", "The trial", "Name it.")
-
-
-def test_cells_written_in_chunks_are_read_as_one_table(tmp_path):
-    values = np.random.default_rng(0).poisson(1, (9, 4)).astype(np.float32)
-    with CellWriter(tmp_path / "cells") as writer:
-        for number, rows in enumerate((slice(0, 4), slice(4, 5), slice(5, 9))):
-            part = scipy.sparse.csr_array(values[rows])
-            writer.append_cells(part, number, np.arange(9)[rows])
-    table = CellTable.read(tmp_path / "cells")
-    np.testing.assert_array_equal(table.expression(4).toarray(), values)
-    assert table.perturbation_index.tolist() == [0] * 4 + [1] + [2] * 4
-    assert table.batch_index.tolist() == list(range(9))
 
 
 @pytest.mark.parametrize("is_mapped", [True, False])
@@ -43,17 +17,6 @@ def test_data_set_is_read_back_mapped_or_in_memory(tiny_dataset, tmp_path, is_ma
     assert isinstance(read.splits["train"].table.delta, np.memmap) == is_mapped
     np.testing.assert_array_equal(read.splits["train"].table.delta, tiny_dataset.splits["train"].table.delta)
     assert set(read.splits) == {"train", "validation"}
-
-
-def test_folder_without_a_manifest_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"has no manifest\.json"):
-        read_prepared(tmp_path)
-
-
-@pytest.fixture
-def prepared(tiny_dataset, tmp_path):
-    write_prepared(tiny_dataset, tmp_path / "tiny")
-    return tmp_path / "tiny"
 
 
 def change(prepared, name, changed):
@@ -141,33 +104,6 @@ def test_a_perturbation_in_two_splits_is_refused(prepared):
         read_prepared(prepared, ("train", "validation", "test"))
 
 
-@pytest.mark.parametrize(
-    ("changes", "where"),
-    [
-        ({"fingerprint": "../../x"}, "fingerprint"),
-        ({"fingerprint": 5}, "fingerprint"),
-        ({"kind": "bulk"}, "kind"),
-        ({"split_seed": "0"}, "split_seed"),
-        ({"choices": []}, "choices"),
-        ({"choices": {"min_batch_controls": -1}}, "choices.min_batch_controls"),
-        ({"choices": {"deg_test": "t"}}, "choices.deg_test"),
-        ({"inputs": {"cells": {}}}, "inputs.cells.file"),
-        ({"counts": {"genes": -1}}, "counts.genes"),
-    ],
-)
-def test_a_manifest_of_other_types_is_refused(prepared, changes, where):
-    file = prepared / "manifest.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-    with pytest.raises(InputError, match=rf"manifest\.json' is damaged: {where}: "):
-        read_prepared(prepared)
-
-
-def test_a_manifest_that_is_nested_too_deeply_is_refused(prepared):
-    (prepared / "manifest.json").write_text("[" * 100_000)
-    with pytest.raises(InputError, match=r"manifest\.json' is damaged"):
-        read_prepared(prepared)
-
-
 def test_a_manifest_that_counts_otherwise_than_the_arrays_is_refused(prepared):
     file = prepared / "manifest.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"counts": {"genes": 13}}))
@@ -186,14 +122,3 @@ def test_a_data_set_without_checksums_is_read(prepared):
     (prepared / "checksums.json").unlink()
     assert not check_content(prepared)
     assert read_prepared(prepared).n_genes == 12
-
-
-def test_folder_of_an_earlier_version_is_refused_with_the_cure(tiny_dataset, tmp_path):
-    # Before version 2 a gene could be in two splits, spelt in two ways.
-    write_prepared(tiny_dataset, tmp_path / "tiny")
-    manifest = tmp_path / "tiny" / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format_version": 1}))
-    with pytest.raises(
-        InputError, match=r"must have format version 2, but .* has 1\. Run 'adapert prepare' again"
-    ):
-        read_prepared(tmp_path / "tiny")

@@ -29,18 +29,18 @@ def prepare_real(real_data):
 
 def test_norman_k562_cells_are_prepared(prepare_real):
     dataset = prepare_real("norman_mcfaline_cells.h5ad", where=("cell_type=k562",))
-    counts = dataset.manifest["counts"]
+    counts = dataset.manifest.counts
     assert (counts["perturbations"], counts["combinations"], counts["control_cells"]) == (33, 15, 100)
-    assert dataset.manifest["coverage"]["perturbations_in_text"] == 33
+    assert dataset.manifest.coverage["perturbations_in_text"] == 33
 
 
 def test_replogle_responses_are_prepared(prepare_real):
     dataset = prepare_real(
         "replogle_k562_responses.h5ad", kind="responses", n_genes=2000, units="up-regulation rank"
     )
-    counts = dataset.manifest["counts"]
+    counts = dataset.manifest.counts
     assert (counts["train"], counts["validation"], counts["test"]) == (394, 45, 146)
-    assert dataset.manifest["coverage"]["perturbations_in_network"] == 567
+    assert dataset.manifest.coverage["perturbations_in_network"] == 567
     assert 2000 <= dataset.n_genes < 2000 + 585
     assert describe_units(dataset.manifest) == "up-regulation rank"
     assert describe_degs(dataset.manifest) == "marked by the responses' layer 'significant'"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from fixtures.dataset import N_GENES, build_tiny_dataset, write_prepared
 
-from adapert.data.prepared import CellTable, PreparedSplit, read_prepared
+from adapert.data.array_tables import CellTable
+from adapert.data.prepared import PreparedSplit, read_prepared
 from adapert.data.regroup import join_splits, redraw, take_perturbations
 
 
@@ -115,7 +116,7 @@ def test_a_redraw_never_moves_the_test_split_and_needs_none(dataset):
 
 
 def test_a_redraw_s_seed_is_told_apart_from_a_prepared_split_s(dataset):
-    assert redraw(dataset, 3).manifest == dict(dataset.manifest) | {"split_seed": -3}
+    assert redraw(dataset, 3).manifest == replace(dataset.manifest, split_seed=-3)
 
 
 def test_a_redraw_of_responses_has_no_cells(dataset):

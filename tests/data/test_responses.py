@@ -94,7 +94,7 @@ def test_responses_without_units_are_noted_and_called_so(prepare, responses, log
 
 def test_control_rows_are_left_out(prepare, responses):
     responses.obs_names = ["non-targeting", *PERTURBATIONS[1:]]
-    assert prepare(responses, min_cells=1).manifest["counts"]["perturbations"] == 19
+    assert prepare(responses, min_cells=1).manifest.counts["perturbations"] == 19
 
 
 def test_order_of_rows_makes_no_difference(prepare, responses):

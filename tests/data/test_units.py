@@ -1,28 +1,29 @@
 import pytest
 
 from adapert.data.choices import PrepareChoices
+from adapert.data.manifest import Manifest
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
 
-RESPONSES = {
-    "kind": "responses",
-    "choices": {"units": "rank", "significant_layer": "up", "deg_test": "welch"},
-}
+
+def manifest(kind, **choices):
+    choices = PrepareChoices(kind=kind, **choices)
+    return Manifest(kind=kind, fingerprint="00ff", split_seed=0, choices=choices)
 
 
 def test_cells_are_in_log1p_units_and_say_their_test():
-    cells = {"kind": "cells", "choices": {"deg_test": "welch", "deg_adjust": "none"}}
+    cells = manifest("cells", deg_test="welch", deg_adjust="none")
     assert describe_units(cells) == "log1p units"
     assert describe_degs(cells) == "Welch's t-test, p below 0.05, not adjusted"
-    assert describe_degs({"kind": "cells"}) == "Mann-Whitney test, Benjamini-Hochberg, FDR below 0.05"
+    assert describe_degs(manifest("cells")) == "Mann-Whitney test, Benjamini-Hochberg, FDR below 0.05"
 
 
 def test_responses_say_their_own_units_and_layer():
-    assert describe_units(RESPONSES) == "rank"
-    assert describe_degs(RESPONSES) == "marked by the responses' layer 'up'"
-    unnamed = {"kind": "responses", "choices": {"units": None, "significant_layer": None}}
-    assert describe_units(unnamed) == "units of the responses"
-    assert describe_degs(unnamed) == "none: the responses mark no gene"
+    responses = manifest("responses", units="rank", significant_layer="up", deg_test="welch")
+    assert describe_units(responses) == "rank"
+    assert describe_degs(responses) == "marked by the responses' layer 'up'"
+    assert describe_units(manifest("responses")) == "units of the responses"
+    assert describe_degs(manifest("responses")) == "none: the responses mark no gene"
 
 
 @pytest.mark.parametrize(

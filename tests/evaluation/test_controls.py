@@ -3,12 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from adapert.data.choices import PrepareChoices
 from adapert.data.prepared import PreparedDataset
 from adapert.evaluation.controls import cells_per_batch, control_cells
 
 
 def with_lines(dataset: PreparedDataset, names, batch_index, **choices) -> PreparedDataset:
-    manifest = {**dataset.manifest, "choices": {"min_batch_controls": 3, **choices}}
+    manifest = replace(dataset.manifest, choices=PrepareChoices(min_batch_controls=3, **choices))
     controls = replace(dataset.control_cells, batch_index=np.array(batch_index))
     means = np.zeros((len(names), dataset.n_genes), dtype=np.float32)
     shared = replace(dataset.shared, batches=np.array(names), batch_control_mean=means)

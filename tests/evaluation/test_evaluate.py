@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, mannwhitneyu, ttest_ind
 
+from adapert.data.choices import PrepareChoices
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import METRICS, cheap_metrics
 from adapert.evaluation.cell_moments import cells_by_perturbation
@@ -31,7 +32,7 @@ def predicted(table):
 @pytest.fixture
 def responses(tiny_dataset):
     """The tiny data set as if its deltas had been given without cells."""
-    return replace(tiny_dataset, manifest={**tiny_dataset.manifest, "kind": "responses"})
+    return replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))
 
 
 @pytest.mark.parametrize("emission", EMISSIONS)
@@ -111,7 +112,7 @@ def test_cells_are_tested_by_the_data_sets_own_test(tiny_dataset, table):
     controls = tiny_dataset.control_cells.expression(tiny_dataset.n_genes).toarray()
     cells = [one.toarray() for one in cells_by_perturbation(tiny_dataset, "validation")]
     choices = {"deg_test": "welch", "deg_adjust": "none"}
-    welch = replace(tiny_dataset, manifest={**tiny_dataset.manifest, "choices": choices})
+    welch = replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, choices=PrepareChoices(**choices)))
     tested = ControlTests(welch, table).differential_expression(cells)
     p_values = [ttest_ind(own, controls, equal_var=False).pvalue for own in cells]
     np.testing.assert_array_equal(tested.deg_mask, np.array(p_values) < 0.05)
@@ -120,7 +121,9 @@ def test_cells_are_tested_by_the_data_sets_own_test(tiny_dataset, table):
 def test_degs_are_adjusted_as_the_data_sets_own(tiny_dataset):
     part = tiny_dataset.splits["train"]
     cells = list(cells_by_perturbation(tiny_dataset, "train"))
-    unadjusted = replace(tiny_dataset, manifest={**tiny_dataset.manifest, "choices": {"deg_adjust": "none"}})
+    unadjusted = replace(
+        tiny_dataset, manifest=replace(tiny_dataset.manifest, choices=PrepareChoices(deg_adjust="none"))
+    )
     with_fdr, without = (
         ControlTests(dataset, part.table).differential_expression(cells)
         for dataset in (tiny_dataset, unadjusted)

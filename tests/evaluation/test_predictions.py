@@ -6,6 +6,7 @@ import anndata
 import numpy as np
 import pytest
 
+from adapert.data.choices import PrepareChoices
 from adapert.errors import InputError
 from adapert.evaluation.predictions import (
     PREDICTIONS_FILE,
@@ -45,7 +46,9 @@ def test_a_folder_of_an_evaluation_is_read_with_all_its_variants(written):
 
 
 def test_predictions_of_responses_are_in_their_units(tiny_dataset, tmp_path):
-    manifest = {**tiny_dataset.manifest, "kind": "responses", "choices": {"units": "rank"}}
+    manifest = replace(
+        tiny_dataset.manifest, kind="responses", choices=PrepareChoices(kind="responses", units="rank")
+    )
     table = tiny_dataset.splits["test"].table
     predictions = build_predictions(replace(tiny_dataset, manifest=manifest), "test", {"mean": table.delta})
     write_predictions(predictions, tmp_path)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from adapert.data.prepared import CellTable, PreparedDataset
+from adapert.data.array_tables import CellTable
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from adapert.evaluation.evaluate import evaluate
 from adapert.evaluation.reproducibility import REPLICATES, reproducibility, resamples, split_halves
@@ -106,7 +107,7 @@ def test_values_that_are_no_counts_are_not_resampled(tiny_dataset):
 
 
 def test_responses_have_no_reproducibility(tiny_dataset):
-    responses = replace(tiny_dataset, manifest={**tiny_dataset.manifest, "kind": "responses"})
+    responses = replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))
     with pytest.raises(InputError, match="measured on cells, but the data set was prepared from responses"):
         reproducibility(responses, "train", generator=generator())
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from fixtures.trained import run_here
 
-from adapert.data.prepared import MANIFEST_FILE
+from adapert.data.manifest import MANIFEST_FILE
 from adapert.errors import InputError
 from adapert.prediction.rerun import (
     COMPARED,

@@ -24,7 +24,8 @@ from fixtures.launched import SEARCH, command, runs_in
 
 from adapert.comparison.test_access import read_accesses
 from adapert.config import Config, read_config, write_config
-from adapert.data.prepared import check_values, read_manifest, read_prepared
+from adapert.data.manifest import read_manifest
+from adapert.data.prepared import check_values, read_prepared
 from adapert.data.schema import SPLITS
 from adapert.data.simulate import simulate
 from adapert.files import MARK
@@ -257,7 +258,7 @@ def test_a_killed_prepare_leaves_no_data_set_and_the_next_one_sweeps_what_it_lef
     assert [path.name for path in beside.iterdir()] == ["prepared"]
     check_values(read_prepared(places["broken"], SPLITS))
     manifests = [read_manifest(place) for place in places.values()]
-    assert manifests[0]["fingerprint"] == manifests[1]["fingerprint"]
+    assert manifests[0].fingerprint == manifests[1].fingerprint
 
 
 def test_a_killed_pick_goes_on_and_picks_the_same_config(copied):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from fixtures.dataset import N_GENES, build_tiny_dataset, change_train
 
-from adapert.data.prepared import CellTable
+from adapert.data.array_tables import CellTable
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import effective_rank

@@ -243,7 +243,7 @@ def test_the_plan_of_a_search_lists_its_space():
 def test_cells_as_rows_are_refused_for_responses(tmp_path):
     dataset = build_tiny_dataset()
     path = tmp_path / "responses"
-    write_prepared(replace(dataset, manifest={**dataset.manifest, "kind": "responses"}), path)
+    write_prepared(replace(dataset, manifest=replace(dataset.manifest, kind="responses")), path)
     base = build_base(path, None, {})
     check_data(study_of(DESIGN, base), Path(base.data.path))
     by_cell = Design(kind="ablation", variants={"cells": {"data.control": "cell"}})

@@ -18,6 +18,7 @@ from adapert.data.labels.words import (
     is_date,
     is_missing_word,
     is_unassigned_word,
+    strip_blanks,
 )
 from adapert.data.schema import CONTROL, GENE_SEPARATOR
 
@@ -208,11 +209,6 @@ def guide_target(label: str) -> str | None:
 def fold(gene: str) -> str:
     """Reduce a symbol to what its spellings share: no case, no version of an Ensembl number."""
     return _without_version(gene).casefold()
-
-
-def strip_blanks(text: str) -> str:
-    """Drop blanks around a text and repeated ones in it, also those that are invisible."""
-    return " ".join(text.replace("\u200b", "").replace("\ufeff", "").split())
 
 
 def _without_version(text: str) -> str:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from adapert.data.labels.rule import LEFT_OUT, LabelRule, Reading, Reason, guide_target, strip_blanks
+from adapert.data.labels.rule import LEFT_OUT, LabelRule, Reading, Reason, guide_target
 from adapert.data.labels.spellings import Spellings
-from adapert.data.labels.words import SYMBOL_FORM, is_date
+from adapert.data.labels.words import SYMBOL_FORM, is_date, strip_blanks
 from adapert.data.schema import CONTROL, GENE_SEPARATOR, StringArray, genes_of
 from adapert.errors import InputError, format_count, name_some, nearest
 

@@ -93,5 +93,10 @@ def is_date(name: str) -> bool:
     return DATE_FORM.fullmatch(name) is not None
 
 
+def strip_blanks(text: str) -> str:
+    """Drop blanks around a text and repeated ones in it, also those that are invisible."""
+    return " ".join(text.replace("\u200b", "").replace("\ufeff", "").split())
+
+
 def _letters(label: str) -> str:
     return "".join(letter for letter in label.casefold() if letter not in " -_")

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.sparse
 
 from adapert.config import GraphConfig
-from adapert.data.prepared import SharedTable
+from adapert.data.array_tables import SharedTable
 from adapert.data.schema import FloatArray, IntArray
 from adapert.seeding import numpy_generator
 

@@ -6,7 +6,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import scipy.sparse
 
-from adapert.data.prepared import PreparedDataset, SharedTable
+from adapert.data.array_tables import SharedTable
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
 
 Features: TypeAlias = Literal["text", "network", "both"]

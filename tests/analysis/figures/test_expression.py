@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from fixtures.dataset import change_train
 
+from adapert.data.choices import PrepareChoices
 from adapert.errors import InputError
 from analysis.figures.expression import plot_expression, summarize_expression
 
@@ -28,7 +29,7 @@ def test_each_cell_line_has_its_own_controls_and_perturbations(tiny_dataset):
     lines = replace(
         tiny_dataset,
         shared=replace(tiny_dataset.shared, batches=np.array(["k562 / 1", "rpe1 / 1"])),
-        manifest={**tiny_dataset.manifest, "choices": {"cell_line_column": "cell_line"}},
+        manifest=replace(tiny_dataset.manifest, choices=PrepareChoices(cell_line_column="cell_line")),
     )
     summary = summarize_expression(lines)
     for number, line in enumerate(("k562", "rpe1")):
@@ -59,6 +60,6 @@ def test_data_without_a_deg_have_an_empty_panel(tiny_dataset):
 
 
 def test_responses_have_no_expression(tiny_dataset):
-    responses = replace(tiny_dataset, manifest={**tiny_dataset.manifest, "kind": "responses"})
+    responses = replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))
     with pytest.raises(InputError, match="need cells, but this data set was prepared from responses"):
         summarize_expression(responses)

@@ -13,7 +13,7 @@ from fixtures.results import KnownResults
 
 from adapert.cli import app
 from adapert.config import Config, build_config
-from adapert.data.prepared import FORMAT_VERSION
+from adapert.data.manifest import FORMAT_VERSION
 from adapert.results.study import PickRecord
 from adapert.study.engine.events import StudyDefined
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger
@@ -209,7 +209,13 @@ def test_data_that_moved_with_the_workspace_are_named_where_they_are_now(tmp_pat
 
 
 def test_responses_are_said_to_be_in_their_own_units_and_not_tested(tmp_path):
-    choices = {"units": "rank", "significant_layer": "up", "deg_test": "mann_whitney", "deg_adjust": "fdr"}
+    choices = {
+        "kind": "responses",
+        "units": "rank",
+        "significant_layer": "up",
+        "deg_test": "mann_whitney",
+        "deg_adjust": "fdr",
+    }
     manifest = MANIFEST | {"kind": "responses", "choices": choices}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     facts = dict(build_data([reading(path=str(tmp_path))], tmp_path)[0].rows)

@@ -5,8 +5,8 @@ from typing import Annotated
 import numpy as np
 import pytest
 
+from adapert.data.array_tables import PerturbationTable
 from adapert.data.formats.array_folder import ArrayFolder, FolderWriter, Rule
-from adapert.data.prepared import PerturbationTable
 from adapert.errors import InputError
 
 
