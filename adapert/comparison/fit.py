@@ -15,7 +15,7 @@ from adapert.data.schema import FloatArray
 from adapert.models.ensemble import Ensemble
 from adapert.models.protocol import PerturbationModel
 from adapert.statistics.pairs import ENSEMBLE_SUFFIX as ENSEMBLE_SUFFIX
-from adapert.training.evaluation import predict_finite
+from adapert.training.loop import require_finite
 from adapert.training.threads import torch_threads
 
 _LOGGER = logging.getLogger(__name__)
@@ -65,15 +65,12 @@ def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -
         for name in dict.fromkeys(plan.models):
             digest = config.with_changes({"model.name": name}).digest()
             for variant, seed, model in _fit(plan, config, name, readable, joined):
-                fitted.append(
-                    Fitted(
-                        variant=variant,
-                        seed=seed,
-                        config_digest=digest,
-                        model=model,
-                        predicted_delta=predict_finite(model, wanted, f"{variant} seed {seed}"),
-                    )
+                predicted = model.predict(wanted)
+                require_finite(predicted, f"of {variant} seed {seed}")
+                row = Fitted(
+                    variant=variant, seed=seed, config_digest=digest, model=model, predicted_delta=predicted
                 )
+                fitted.append(row)
     return fitted
 
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from adapert.config import Config
@@ -14,7 +13,7 @@ from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.models.protocol import Fit, PerturbationModel, TrainedInEpochs
 from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
-from adapert.training.loop import DivergedError, train, train_to
+from adapert.training.loop import require_finite, train, train_to
 from adapert.training.state import Training
 
 
@@ -117,8 +116,7 @@ class SingleFit:
         self.model.fit(self.dataset)
         validation = self.dataset.splits["validation"].table
         predicted = self.model.predict(list(validation.perturbations))
-        if not np.isfinite(predicted).all():
-            raise DivergedError("Predictions must stay finite, but those on validation are not.")
+        require_finite(predicted, "on validation")
         metrics = cheap_metrics(predicted, validation.delta, validation.deg_mask)
         scores = {name: mean_over_perturbations(values) for name, values in metrics.items()}
         self.is_over = True

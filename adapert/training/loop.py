@@ -21,6 +21,20 @@ class DivergedError(RuntimeError):
     """The loss or a prediction became NaN or infinite."""
 
 
+def require_finite(predicted_delta: FloatArray, source: str) -> None:
+    """Refuse predictions, (n_perturbations, n_genes), that diverged.
+
+    Raises:
+        DivergedError: Some are NaN or infinite; `source` says which predictions, as in ``"after epoch 3"``.
+    """
+    n_bad = int((~np.isfinite(predicted_delta)).any(axis=1).sum())
+    if n_bad:
+        raise DivergedError(
+            f"Predictions must stay finite, but those {source} are not for {n_bad:,} of "
+            f"{len(predicted_delta):,} perturbations. Lower training.learning_rate."
+        )
+
+
 @dataclass(frozen=True)
 class EpochReport:
     """What one epoch did.
@@ -70,11 +84,8 @@ def train(training: Training) -> Iterator[EpochReport]:
         learning_rate = set_learning_rate(training)
         losses, contexts, n_selected = train_epoch(training)
         predicted = training.predict(list(validation.perturbations))
-        if not np.isfinite(predicted).all():  # The last step of an epoch has no later loss to show it.
-            raise DivergedError(
-                f"Predictions must stay finite, but those after epoch {training.epoch} are not. "
-                "Lower training.learning_rate."
-            )
+        # The last step of an epoch has no later loss to show that it diverged.
+        require_finite(predicted, f"after epoch {training.epoch}")
         scores = {
             name: mean_over_perturbations(values)
             for name, values in cheap_metrics(predicted, validation.delta, validation.deg_mask).items()

@@ -6,9 +6,8 @@ import torch
 
 from adapert.comparison.fit import fit_models, join_training, mean_predictions
 from adapert.comparison.score import compare
-from adapert.models.reference import REFERENCE_MODELS
+from adapert.models.reference.control import ControlModel
 from adapert.registry import MODELS
-from adapert.training.evaluation import predict_finite
 from adapert.training.loop import DivergedError
 
 
@@ -107,9 +106,10 @@ def test_predictions_are_averaged_over_seeds_by_variant(tiny_dataset, small_conf
     )
 
 
-def test_a_prediction_that_is_no_number_is_a_divergence(monkeypatch, tiny_dataset):
-    model = REFERENCE_MODELS["control"]()
-    model.fit(tiny_dataset)
-    monkeypatch.setattr(model, "predict", lambda names: np.full((len(names), 12), np.inf))
-    with pytest.raises(DivergedError, match=r"those of adapert seed 1 for 2 of 2 perturbations are not\."):
-        predict_finite(model, ["A", "B"], "adapert seed 1")
+def test_a_prediction_that_is_no_number_is_a_divergence(monkeypatch, tiny_dataset, small_config, plan_of):
+    def predict(model, names):
+        return np.full((len(names), 12), np.inf)
+
+    monkeypatch.setattr(ControlModel, "predict", predict)
+    with pytest.raises(DivergedError, match=r"those of control seed 0 are not for 3 of 3 perturbations\."):
+        compare(plan_of("control"), small_config, tiny_dataset)
