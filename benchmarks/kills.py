@@ -24,7 +24,8 @@ import psutil
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from adapert.data.prepare import PrepareChoices, prepare
+from adapert.data.choices import PrepareChoices
+from adapert.data.prepare import prepare
 from adapert.data.simulate import simulate
 from adapert.records import Tag
 from adapert.seeding import numpy_generator

@@ -39,7 +39,7 @@ from adapert.data.formats.matrices import (
     read_chunks,
 )
 from adapert.data.formats.stored import StoredRows
-from adapert.data.genes import GeneSymbols, read_symbols, select_cell_genes
+from adapert.data.genes import GeneSymbols, note_genes, read_symbols, select_cell_genes
 from adapert.data.labelled import LabelledCells, label_cells
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.understood import note_dates
@@ -103,7 +103,6 @@ def measure_cells(
     with tempfile.TemporaryDirectory(dir=folder, prefix="scratch_") as scratch:
         names, expression = _store_expression(kept, choices, Path(scratch))
         matched = _write_controls(folder / CONTROL_FOLDER, expression, cells, choices.min_batch_controls)
-        _note_controls(matched, len(cells.batches), choices)
         deg_masks = _call_all_degs(expression, cells, choices)
         training_n_degs = np.array([deg_masks[name].sum() for name in split["train"]])
         bounds = effect_size_bounds(choices.effect_size_groups, len(names), training_n_degs)
@@ -143,9 +142,7 @@ def _choose_cells(
         "cell_line_column": find_column(file.obs, CELL_LINE, choices.cell_line_column),
     }
     cells = label_cells(file.obs, columns, choices, rule)
-    split = choose_split(
-        cells.perturbations, rule, split_file, choices.split_seed, choices.split_fractions, cells.dropped
-    )
+    split = choose_split(cells.perturbations, rule, split_file, choices, cells.dropped)
     return Kept(
         file=file.matrices(layer), layer=layer, columns=columns, symbols=symbols, cells=cells, split=split
     )
@@ -189,16 +186,12 @@ def _store_expression(
     others = [layer for layer in kept.file.layers if layer != kept.layer]
     is_counts = check.is_counts(symbols.names, others)
     _note_values(is_counts, kept.layer, choices)
-    if symbols.n_left_out:
-        _LOGGER.info(
-            f"{format_count(symbols.n_left_out, 'gene')} without a symbol or with a repeated one, left out"
-        )
 
     row_index = np.argsort(np.argsort(cells.rows))
     reference = np.sort(row_index[cells.cells_of_all([CONTROL, *kept.split["train"]])])
     perturbed = {gene for name in cells.perturbations for gene in genes_of(name)}
     chosen = select_cell_genes(rows.some(reference), symbols, perturbed, choices.n_genes, is_counts)
-    _LOGGER.info(f"{len(chosen):,} of {format_count(len(symbols.names), 'gene')} kept")
+    note_genes(symbols, len(chosen))
     gene_index = np.full(len(symbols.names), -1, dtype=np.int32)
     gene_index[chosen] = np.arange(len(chosen))
     scale = scale_counts(np.concatenate(library_sizes)) if is_counts else None
@@ -229,14 +222,6 @@ def _write_controls(
             written.append_cells(part, 0, batch_index[chunk])
             sums.add(part, batch_index[chunk])
     return match_controls(sums, cells.batch_lines, min_batch_controls)
-
-
-def _note_controls(matched: MatchedControls, n_batches: int, choices: PrepareChoices) -> None:
-    if matched.n_matched_outside:
-        _LOGGER.warning(
-            f"{matched.n_matched_outside} of {n_batches} matching groups have fewer than "
-            f"{format_count(choices.min_batch_controls, 'control')}: those of the cell line, or all, stand in"
-        )
 
 
 def _call_all_degs(

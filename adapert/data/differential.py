@@ -5,6 +5,7 @@ Mann-Whitney is the field's (cell-eval, pdex) and the default; Welch's t needs n
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -177,15 +178,16 @@ def sum_cells(expression: Expression) -> CellSums:
     return CellSums(n_cells=n_cells, sums=sums, square_sums=square_sums)
 
 
-def welch(cells: CellSums, controls: CellSums) -> Tested:
+def welch(expression: Expression, controls: CellSums) -> Tested:
     """Test each gene's mean in a perturbation's cells against controls, variances unequal.
 
-    What ``scipy.stats.ttest_ind(cells, controls, equal_var=False)`` gives, from sums alone; where scipy
-    has no answer (one cell, or a gene that is the same in every cell) p is 1.
+    What ``scipy.stats.ttest_ind(cells, controls, equal_var=False)`` gives for cells (n_cells, n_genes), from
+    sums alone; where scipy has no answer (one cell, or a gene that is the same in every cell) p is 1.
 
     Returns:
         t, NaN where scipy has none; and p-values of Student's t at Welch's degrees of freedom.
     """
+    cells = sum_cells(expression)
     if min(cells.n_cells, controls.n_cells) < 2:
         return Tested(statistic=np.full_like(cells.sums, np.nan), p_values=np.ones_like(cells.sums))
     error, control_error = (group.variance / group.n_cells for group in (cells, controls))
@@ -198,19 +200,9 @@ def welch(cells: CellSums, controls: CellSums) -> Tested:
     return Tested(statistic=t, p_values=np.where(np.isinf(t), 0.0, p_values))
 
 
-def _mann_whitney_against(controls: Expression) -> TestCells:
-    ordered = sort_controls(controls)
-    return lambda expression: mann_whitney(expression, ordered)
-
-
-def _welch_against(controls: Expression) -> TestCells:
-    summed = sum_cells(controls)
-    return lambda expression: welch(sum_cells(expression), summed)
-
-
 DEG_TESTS: dict[DegTest, Callable[[Expression], TestCells]] = {
-    "mann_whitney": _mann_whitney_against,
-    "welch": _welch_against,
+    "mann_whitney": lambda controls: partial(mann_whitney, controls=sort_controls(controls)),
+    "welch": lambda controls: partial(welch, controls=sum_cells(controls)),
 }
 """Makes a test of control cells, to run on each perturbation's cells."""
 

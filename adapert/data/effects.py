@@ -1,5 +1,6 @@
 """The effect of each perturbation: its cells compared with the controls matched to them."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from adapert.data.formats.array_folder import FolderWriter
 from adapert.data.labels.understood import Understood
 from adapert.data.prepared import PreparedSplit
 from adapert.data.schema import BoolArray, FloatArray, IntArray, SplitName, StringArray
+from adapert.errors import format_count
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +69,10 @@ class MatchedControls:
     Attributes:
         mean: Over all controls, log1p units, (n_genes,).
         batch_mean: Mean of the controls matched to each group, (n_batches, n_genes).
-        n_matched_outside: Groups with too few controls of their own.
     """
 
     mean: FloatArray
     batch_mean: FloatArray
-    n_matched_outside: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,7 @@ class GroupSums:
 
 
 def match_controls(controls: GroupSums, batch_lines: StringArray, min_batch_controls: int) -> MatchedControls:
-    """Find each matching group's control profile.
+    """Find each matching group's control profile; warn of groups that others' controls stand in for.
 
     A group with too few controls takes those of its cell line, or all where these are too few as well.
 
@@ -118,11 +120,13 @@ def match_controls(controls: GroupSums, batch_lines: StringArray, min_batch_cont
         candidates = (np.arange(n_batches) == batch, same_line, np.ones(n_batches, dtype=bool))
         pool = next((p for p in candidates if counts[p].sum() >= min_batch_controls), candidates[-1])
         batch_mean[batch] = sums[pool].sum(axis=0) / counts[pool].sum()
-    return MatchedControls(
-        mean=(sums.sum(axis=0) / counts.sum()).astype(np.float32),
-        batch_mean=batch_mean,
-        n_matched_outside=int((counts < min_batch_controls).sum()),
-    )
+    if n_few := int((counts < min_batch_controls).sum()):
+        _LOGGER.warning(
+            f"{n_few} of {n_batches} matching groups have fewer than "
+            f"{format_count(min_batch_controls, 'control')}: those of the cell line, or all, stand in"
+        )
+    mean = (sums.sum(axis=0) / counts.sum()).astype(np.float32)
+    return MatchedControls(mean=mean, batch_mean=batch_mean)
 
 
 def measure_effect(

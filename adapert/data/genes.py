@@ -1,5 +1,6 @@
 """Gene symbols of a file, and which genes a prepared data set keeps."""
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,9 @@ from adapert.data.columns import GENE_SYMBOL, find_column, texts
 from adapert.data.labels.words import ENSEMBL_ID
 from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
 from adapert.data.variability import measure_moments, score_counts, score_log_values
-from adapert.errors import InputError, name_some
+from adapert.errors import InputError, format_count, name_some
+
+_LOGGER = logging.getLogger(__name__)
 
 NO_SYMBOL = re.compile(r"(ENS[A-Z]*G\d+(\.\d+)?|\d+|)")
 """Ensembl's gene numbers, plain numbers (Entrez's or a counter's), and nothing."""
@@ -139,6 +142,15 @@ def select_response_genes(
     )
     is_perturbed = np.isin(gene_names, sorted(perturbed_genes))
     return _sort_by_name(np.union1d(detected[order[:n_genes]], np.flatnonzero(is_perturbed)), gene_names)
+
+
+def note_genes(symbols: GeneSymbols, n_kept: int) -> None:
+    """Tell how many genes of a file are kept, and how many have no symbol of their own."""
+    if symbols.n_left_out:
+        _LOGGER.info(
+            f"{format_count(symbols.n_left_out, 'gene')} without a symbol or with a repeated one, left out"
+        )
+    _LOGGER.info(f"{n_kept:,} of {format_count(len(symbols.names), 'gene')} kept")
 
 
 def _find_ids(var: pd.DataFrame, names: StringArray) -> dict[str, str]:

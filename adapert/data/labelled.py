@@ -14,6 +14,7 @@ from adapert.data.labels.rule import LEFT_OUT, LabelRule
 from adapert.data.labels.understood import (
     Understood,
     check_covered,
+    note_rare,
     refuse_apart,
     require_controls,
     understand,
@@ -143,11 +144,7 @@ def _find_rare(perturbation: "pd.Series[str]", min_cells: int) -> tuple[str, ...
             f"Perturbations must have at least {format_count(min_cells, 'cell')}, but none of "
             f"{len(counts)} has: the largest has {counts.max() if len(counts) else 0}. Lower --min-cells."
         )
-    if rare:
-        _LOGGER.info(
-            f"perturbations with fewer than {format_count(min_cells, 'cell')}, left out: {len(rare)} "
-            f"({name_some(rare)})"
-        )
+    note_rare(rare, min_cells)
     return rare
 
 

@@ -35,8 +35,6 @@ from adapert.files import whole_directory
 
 _LOGGER = logging.getLogger(__name__)
 
-__all__ = ["PrepareChoices", "prepare", "summarize_prepared"]
-
 INPUTS = {
     "cells": "The cells",
     "network": "The network",
@@ -143,7 +141,8 @@ def prepare(
             for choice, name in measured.guessed.items():
                 _LOGGER.info(f"--{choice.replace('_', '-')} {name} (guessed)")
             shared = _join(measured, knowledge)
-            check_covered(measured.understood.names, _covered(shared))
+            covered = shared.node_names[shared.has_edge | shared.has_text].tolist()
+            check_covered(measured.understood.names, covered)
             _note_gaps(measured, shared, choices, split_file)
             write_rest(folder, shared, _build_manifest(measured, shared, choices, inputs))
         return read_prepared(path, SPLITS, is_mapped=out is not None)
@@ -221,11 +220,6 @@ def _join(measured: Measured, knowledge: _Knowledge) -> SharedTable:
 
 def _perturbations(measured: Measured) -> list[str]:
     return [name for split in measured.splits.values() for name in split.table.perturbations.tolist()]
-
-
-def _covered(shared: SharedTable) -> set[str]:
-    """List the genes that have an edge or a text."""
-    return set(shared.node_names[shared.has_edge | shared.has_text].tolist())
 
 
 def _count_covered(shared: SharedTable, perturbations: Collection[str]) -> dict[str, int]:

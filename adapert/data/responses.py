@@ -15,12 +15,13 @@ from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds, group
 from adapert.data.effects import Measured
 from adapert.data.expression import ValueCheck
 from adapert.data.formats.matrices import RAW, AnnotatedFile, check_layer, read_annotations, read_matrix
-from adapert.data.genes import GeneSymbols, read_symbols, select_response_genes
+from adapert.data.genes import GeneSymbols, note_genes, read_symbols, select_response_genes
 from adapert.data.labels.rule import LEFT_OUT, LabelRule
 from adapert.data.labels.understood import (
     Understood,
     check_covered,
     note_dates,
+    note_rare,
     refuse_apart,
     require_controls,
     understand,
@@ -30,7 +31,7 @@ from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, read_cells
 from adapert.data.schema import CONTROL, SPLITS, BoolArray, FloatArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
 from adapert.data.units import RESPONSE_UNITS
-from adapert.errors import InputError, format_count, name_some
+from adapert.errors import InputError, name_some
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -68,12 +69,8 @@ def measure_responses(
 ) -> Measured:
     """Read a table of responses and write it; there are no cells and the control profile is zero.
 
-    Args:
-        path: An .h5ad file of perturbations by genes whose ``X`` is delta.
-        choices: What the user chose.
-        rule: To read labels by, without the file's genes.
-        split_file: Saved split; ``None`` to draw one.
-        folder: The data set's; gets the splits, and controls without a cell.
+    `path` is an .h5ad file of perturbations by genes whose ``X`` is delta; the other arguments are those of
+    `adapert.data.cells.measure_cells`.
 
     Raises:
         FileNotFoundError: No such file.
@@ -91,14 +88,7 @@ def measure_responses(
     column = find_column(file.obs, PERTURBATION, choices.perturbation_column)
     n_cells_column = find_column(file.obs, N_CELLS, choices.n_cells_column)
     labelled = _label_rows(file.obs, column, n_cells_column, choices, rule)
-    split = choose_split(
-        labelled.names.tolist(),
-        rule,
-        split_file,
-        choices.split_seed,
-        choices.split_fractions,
-        labelled.dropped,
-    )
+    split = choose_split(labelled.names.tolist(), rule, split_file, choices, labelled.dropped)
     with tempfile.TemporaryDirectory(dir=folder, prefix="scratch_") as scratch:
         names, delta, deg_mask = _read_deltas(file, layer, symbols, labelled, split, choices, Path(scratch))
     _write_responses(folder, split, labelled, delta, deg_mask, choices.effect_size_groups)
@@ -162,11 +152,7 @@ def _label_rows(
     if understood.n_controls:
         _LOGGER.info("rows of controls are left out: responses are already differences")
     is_few = ~is_control & (n_cells < choices.min_cells) & (n_cells_column is not None)
-    if is_few.any():
-        _LOGGER.info(
-            f"perturbations with fewer than {format_count(choices.min_cells, 'cell')}, left out: "
-            f"{int(is_few.sum())} ({name_some(sorted(names[is_few].tolist()))})"
-        )
+    note_rare(sorted(names[is_few].tolist()), choices.min_cells)
     kept = np.flatnonzero(~is_control & ~is_few)
     distinct, counts = np.unique(names[kept], return_counts=True)
     if repeated := distinct[counts > 1].tolist():
@@ -222,17 +208,13 @@ def _read_deltas(
     if layer is not None:
         marks = read_matrix(file.matrices(layer), layer, labelled.rows[in_file], scratch)
         deg_mask = marks.toarray()[position][:, candidates] != 0
-    if symbols.n_left_out:
-        _LOGGER.info(
-            f"{format_count(symbols.n_left_out, 'gene')} without a symbol or with a repeated one, left out"
-        )
 
     training = np.flatnonzero(np.isin(labelled.names, split["train"]))
     perturbed = {gene for name in labelled.names.tolist() for gene in genes_of(name)}
     kept = select_response_genes(
         delta[training], deg_mask[training], symbols.names[candidates], perturbed, choices.n_genes
     )
-    _LOGGER.info(f"{len(kept):,} of {format_count(len(symbols.names), 'gene')} kept")
+    note_genes(symbols, len(kept))
     return symbols.names[candidates][kept], delta[:, kept], deg_mask[:, kept]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from adapert.data.choices import DEFAULT_FRACTIONS, check_fractions
+from adapert.data.choices import DEFAULT_FRACTIONS, PrepareChoices, check_fractions
 from adapert.data.formats.tables import read_table, require_file
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.spellings import Spellings
@@ -51,13 +51,12 @@ def choose_split(
     perturbations: Collection[str],
     rule: LabelRule,
     split_file: Path | None,
-    split_seed: int,
-    fractions: tuple[float, float, float],
-    dropped: Collection[str] = (),
+    choices: PrepareChoices,
+    dropped: Collection[str],
 ) -> Split:
     """Read the saved split where there is one, else draw one; as `read_split` and `split_perturbations`."""
     if split_file is None:
-        return split_perturbations(perturbations, split_seed, fractions)
+        return split_perturbations(perturbations, choices.split_seed, choices.split_fractions)
     return read_split(split_file, perturbations, rule, dropped)
 
 

@@ -5,7 +5,7 @@ added up chunk by chunk, for the flavors ``seurat_v3`` (counts) and ``seurat`` (
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -39,12 +39,8 @@ class GeneMoments:
 
     def of_genes(self, genes: IntArray) -> "GeneMoments":
         """Keep some genes."""
-        return GeneMoments(
-            n_cells=self.n_cells,
-            n_detected=self.n_detected[genes],
-            mean=self.mean[genes],
-            variance=self.variance[genes],
-        )
+        n_detected, mean, variance = self.n_detected[genes], self.mean[genes], self.variance[genes]
+        return replace(self, n_detected=n_detected, mean=mean, variance=variance)
 
 
 def measure_moments(cells: Iterable[scipy.sparse.csr_array], n_genes: int, is_counts: bool) -> GeneMoments:

@@ -16,17 +16,18 @@ def match(values, batch_index, min_batch_controls):
     return match_controls(sums_of(np.array(values)[:, None], batch_index, 3), LINES, min_batch_controls)
 
 
-def test_group_is_compared_with_its_own_controls():
+def test_group_is_compared_with_its_own_controls(logged):
     matched = match([1, 3, 5, 7, 9, 11], [0, 0, 1, 1, 2, 2], 2)
     assert matched.batch_mean.tolist() == [[2], [6], [10]]
     assert matched.mean.tolist() == [6]
-    assert matched.n_matched_outside == 0
+    assert not logged.messages
 
 
-def test_group_with_few_controls_takes_its_cell_lines():
+def test_group_with_few_controls_takes_its_cell_lines(logged):
     matched = match([1, 3, 5, 9, 11, 13], [0, 0, 1, 2, 2, 2], 2)
     assert matched.batch_mean.tolist() == [[2], [3], [11]]
-    assert matched.n_matched_outside == 1
+    (warning,) = logged.messages
+    assert warning.startswith("1 of 3 matching groups have fewer than 2 controls")
 
 
 def test_cell_line_with_few_controls_takes_all():

@@ -16,7 +16,7 @@ from adapert.data.labels.rule import LabelRule
 from adapert.data.prepare import prepare, summarize_prepared
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import SPLITS
-from adapert.data.splits import choose_split
+from adapert.data.splits import read_split, split_perturbations
 from adapert.errors import InputError
 
 SYMBOLS = ["A2M", "CEBPA", "ELK1", "IFNGR1", "KLF1", "MAP2K6", "SET", "SPI1", "STAT1", "ZAP70"]
@@ -202,7 +202,7 @@ def test_no_gene_set_is_in_two_splits_whatever_the_seed(prepare_labels, name):
     labels, truth = label_cells(layout)
     names = perturbations_of(prepare_labels(labels, layout.genes, **layout.choices))
     for seed in range(20):
-        split = choose_split(names, LabelRule(), None, seed, FRACTIONS)
+        split = split_perturbations(names, seed, FRACTIONS)
         where: dict[tuple[str, ...], set[str]] = {}
         for part in SPLITS:
             for perturbation in split[part]:
@@ -222,7 +222,7 @@ def test_labels_of_the_data_are_a_split_list_too(prepare_labels, tmp_path, name)
     path.write_text("".join(f"{label}\t{part}\n" for label, part in pairs.items()))
     ids = {gene_id(symbol): symbol for symbol in SYMBOLS}
     rule = LabelRule(known_genes=SYMBOLS, gene_ids=ids, controls=tuple(layout.choices.get("control", ())))
-    split = choose_split(perturbations_of(dataset), rule, path, 0, FRACTIONS)
+    split = read_split(path, perturbations_of(dataset), rule)
     assert split == {part: dataset.splits[part].table.perturbations.tolist() for part in SPLITS}
 
 

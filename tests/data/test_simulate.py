@@ -5,7 +5,8 @@ import pytest
 from sklearn.kernel_ridge import KernelRidge
 
 from adapert.data import simulate as simulating
-from adapert.data.prepare import PrepareChoices, prepare
+from adapert.data.choices import PrepareChoices
+from adapert.data.prepare import prepare
 from adapert.data.schema import EFFECT_SIZES, genes_of
 from adapert.data.simulate import simulate
 from adapert.errors import InputError

@@ -82,20 +82,7 @@ class ArrayFolder:
             InputError: A file that is missing, damaged, or not what it must be.
         """
         known = dict(sizes or {})
-        arrays = {}
-        for name, rule in cls.rules().items():
-            file = path / f"{name}.npy"
-            arrays[name] = _read_array(file, is_mapped)
-            if fault := _find_form_fault(arrays[name], rule, known):
-                raise DamagedError(file, fault)
-            if rule.is_size:
-                if fault := _find_value_fault([arrays[name]], rule, known):
-                    raise DamagedError(file, fault)
-                known[name] = int(arrays[name])
-        for name, rule in cls.rules().items():
-            if not rule.is_large and (fault := _find_value_fault([arrays[name]], rule, known)):
-                raise DamagedError(path / f"{name}.npy", fault)
-        table = cls(**arrays)
+        table = cls(**_read_arrays(path, cls.rules(), is_mapped, known))
         if broken := table.find_fault(known):
             name, fault = broken
             raise DamagedError(path / f"{name}.npy", fault)
@@ -108,15 +95,8 @@ class ArrayFolder:
         Raises:
             InputError: A file that is missing, damaged, or not what it must be.
         """
-        sizes: dict[str, int] = {}
-        arrays: list[NDArray[Any]] = []
-        for name in names:
-            file, rule = path / f"{name}.npy", cls.rules()[name]
-            array = _read_array(file, is_mapped=False)
-            if fault := _find_form_fault(array, rule, sizes) or _find_value_fault([array], rule, sizes):
-                raise DamagedError(file, fault)
-            arrays.append(array)
-        return arrays
+        rules = {name: cls.rules()[name] for name in names}
+        return list(_read_arrays(path, rules, is_mapped=False, sizes={}).values())
 
     def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
         """Find what is wrong between arrays: field and fault; overridden where there are such rules."""
@@ -158,6 +138,27 @@ class ArrayFolder:
 def find_index_fault(index: NDArray[Any], size: int) -> str:
     """Describe numbers of an array that are no index below a size; empty where all are."""
     return _find_value_fault([index], Rule("int", (), below="size"), {"size": size})
+
+
+def _read_arrays(
+    path: Path, rules: Mapping[str, Rule], is_mapped: bool, sizes: dict[str, int]
+) -> dict[str, NDArray[Any]]:
+    """Read and check arrays; sizes that are met for the first time become known."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, rule in rules.items():
+        file = path / f"{name}.npy"
+        arrays[name] = _read_array(file, is_mapped)
+        if fault := _find_form_fault(arrays[name], rule, sizes):
+            raise DamagedError(file, fault)
+        if rule.is_size:
+            if fault := _find_value_fault([arrays[name]], rule, sizes):
+                raise DamagedError(file, fault)
+            sizes[name] = int(arrays[name])
+    # Only once all sizes are known, of which some are the limits of others' values.
+    for name, rule in rules.items():
+        if not rule.is_large and (fault := _find_value_fault([arrays[name]], rule, sizes)):
+            raise DamagedError(path / f"{name}.npy", fault)
+    return arrays
 
 
 def _read_array(file: Path, is_mapped: bool) -> Any:

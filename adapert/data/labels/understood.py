@@ -214,6 +214,15 @@ def note_dates(symbols: StringArray, rule: LabelRule) -> None:
         )
 
 
+def note_rare(perturbations: Sequence[str], min_cells: int) -> None:
+    """Tell which perturbations are left out since they have too few cells."""
+    if perturbations:
+        _LOGGER.info(
+            f"perturbations with fewer than {format_count(min_cells, 'cell')}, left out: "
+            f"{len(perturbations)} ({name_some(perturbations)})"
+        )
+
+
 def check_covered(names: Mapping[str, str], covered: Collection[str], *, is_warned: bool = True) -> None:
     """Refuse data in which network and text distinguish no perturbations; warn where they miss most.
 
