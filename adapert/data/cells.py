@@ -89,8 +89,8 @@ def measure_cells(
 
     Args:
         path: An .h5ad file of cells by genes.
-        choices: What the user chose.
-        rule: To read labels by, without the file's genes.
+        choices: How to prepare it.
+        rule: Does not know the file's genes yet.
         split_file: Saved split; ``None`` to draw one.
         folder: The data set's; gets the control cells and the splits.
 

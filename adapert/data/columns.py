@@ -57,15 +57,7 @@ N_CELLS = Role(
 
 
 def find_column(table: pd.DataFrame, role: Role, explicit: str | None) -> str | None:
-    """Find the column of a role.
-
-    Args:
-        table: Cells' or genes' annotations.
-        role: What the column holds.
-        explicit: The user's name for it; ``None`` to guess.
-
-    Returns:
-        The column, or ``None`` where nothing was named and no usual name is there.
+    """Find the column of a role: the user's `explicit` one, else one of a usual name, else ``None``.
 
     Raises:
         InputError: No column of the explicit name.

@@ -106,12 +106,8 @@ class GroupSums:
 def match_controls(controls: GroupSums, batch_lines: StringArray, min_batch_controls: int) -> MatchedControls:
     """Find each matching group's control profile; warn of groups that others' controls stand in for.
 
-    A group with too few controls takes those of its cell line, or all where these are too few as well.
-
-    Args:
-        controls: Sums of each matching group's control cells.
-        batch_lines: Cell line of each matching group, (n_batches,).
-        min_batch_controls: Least number of controls.
+    A group with fewer than `min_batch_controls` of its own `controls` takes those of its cell line (from
+    `batch_lines`, (n_batches,)), or all where these are too few as well.
     """
     sums, counts, n_batches = controls.sums, controls.n_cells, len(batch_lines)
     batch_mean = np.empty(sums.shape, dtype=np.float32)

@@ -85,12 +85,7 @@ def read_embeddings(path: Path) -> Embeddings:
 def align_embeddings(
     embeddings: Embeddings, node_names: StringArray, aliases: Aliases
 ) -> tuple[FloatArray, BoolArray]:
-    """Give each node its embedding, L2-normalised.
-
-    Args:
-        embeddings: From `read_embeddings`.
-        node_names: Genes of the graph, (n_nodes,).
-        aliases: Other names of a symbol.
+    """Give each node of the graph, (n_nodes,), its embedding, L2-normalised.
 
     Returns:
         The rows, float32, zeros where a gene has none, (n_nodes, text_size), and whether a gene

@@ -46,10 +46,8 @@ class GeneSymbols:
 def read_symbols(var: pd.DataFrame, explicit: str | None) -> GeneSymbols:
     """Find the gene symbols among the genes' annotations.
 
-    Args:
-        var: Annotations of the genes.
-        explicit: Column that the user names; ``None`` for the index, or for a usual column where
-            the index holds Ensembl's or plain numbers.
+    They are in the `explicit` column; without one in the index, or, where that holds Ensembl's or plain
+    numbers, in a column of a usual name.
 
     Raises:
         InputError: No such column, or no symbols to be found.

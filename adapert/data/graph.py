@@ -31,12 +31,9 @@ PROTEIN_ID_COLUMNS = ("string_protein_id", "protein_external_id")
 
 
 def find_network_info(path: Path, network_info: Path | None) -> Path | None:
-    """Find the file that gives STRING's proteins their gene symbols.
+    """Find the ``*.protein.info.*`` that gives STRING's proteins their symbols, named or beside the links.
 
-    Args:
-        path: The network; only STRING's ``*.protein.links.*`` and ``*.protein.physical.links.*`` need
-            the other file.
-        network_info: ``*.protein.info.*`` that the user names; ``None`` to look in the folder of the links.
+    Only STRING's ``*.protein.links.*`` and ``*.protein.physical.links.*`` need it; else ``None``.
 
     Raises:
         FileNotFoundError: No such file.
@@ -99,12 +96,7 @@ def build_edges(network: pd.DataFrame, node_names: StringArray, aliases: Aliases
     """Restrict a network to the graph's nodes, in both directions, and rank each node's edges.
 
     Of repeated pairs the highest score counts; self-loops are dropped. Ties of score are ranked by
-    the source gene's name, so neither the order of nodes nor that of edges makes a difference.
-
-    Args:
-        network: From `read_network`.
-        node_names: Genes of the graph, (n_nodes,).
-        aliases: Other names of a symbol.
+    the source gene's name, so neither the order of nodes, (n_nodes,), nor that of edges makes a difference.
 
     Raises:
         InputError: The network connects none of the nodes.

@@ -81,13 +81,9 @@ def label_cells(
     choices: PrepareChoices,
     rule: LabelRule,
 ) -> LabelledCells:
-    """Read each cell's perturbation and matching group, and leave out what cannot be used.
+    """Read each cell's perturbation and matching group from `obs`, and leave out what cannot be used.
 
-    Args:
-        obs: Annotations of the cells.
-        columns: Column by the choice that it stands for; ``None`` where there is none.
-        choices: What the user chose.
-        rule: To read labels by.
+    `columns` has the column by the choice that it stands for, ``None`` where there is none.
 
     Raises:
         InputError: No controls, no perturbation with enough cells, or wrong conditions.

@@ -22,13 +22,9 @@ MAX_PACKING = 100
 def require_memory(n_bytes: int, what: str, path: Path) -> None:
     """Refuse a file that declares more than memory holds, or more than a real file packs, before reading it.
 
-    Args:
-        n_bytes: Declared size.
-        what: The part of the file that is this large, as messages name it.
-        path: The file.
-
     Raises:
-        InputError: More than `HARMLESS` bytes, and more than a real file packs or than memory has room for.
+        InputError: `what` declares more than `HARMLESS` bytes, and more than a real file packs or than memory
+            has room for.
     """
     room = min(MAX_PACKING * path.stat().st_size, psutil.virtual_memory().available)
     if n_bytes > max(HARMLESS, room):

@@ -23,11 +23,8 @@ def split_perturbations(
 ) -> Split:
     """Draw a split over perturbations; their order makes no difference.
 
-    Args:
-        perturbations: Canonical names.
-        split_seed: Seed of the draw.
-        fractions: Shares of train, validation and test. Train is rounded down, test to the nearest
-            number, validation gets the rest.
+    Of the shares of train, validation and test, train's is rounded down, test's to the nearest number, and
+    validation gets the rest.
 
     Raises:
         InputError: Fractions that do not sum to 1, or a split without a perturbation.

@@ -35,11 +35,7 @@ class ControlTests:
     """Compare cells of a split's perturbations with the controls of their cell lines.
 
     The test and its adjustment are those that the data set's own DEGs were called with: by default
-    Mann-Whitney, false discovery rate per perturbation.
-
-    Args:
-        dataset: Prepared from cells.
-        table: The split's perturbations.
+    Mann-Whitney, false discovery rate per perturbation. The data set must be prepared from cells.
     """
 
     def __init__(self, dataset: PreparedDataset, table: PerturbationTable) -> None:

@@ -44,12 +44,8 @@ def emit_cells(
     cells matched to the group, drawn without replacement where there are enough, plus the delta.
     ``"tiled"``: the mean profile of the matched controls plus the delta, repeated.
 
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes).
-        dataset: Prepared from cells.
-        split: Split of the perturbations, in the order of its table.
-        emission: How cells are made.
-        generator: Draws the control cells; each perturbation from a stream of its own.
+    `predicted_delta` is in log1p units, (n_perturbations, n_genes), in the order of the split's table; the
+    generator draws the control cells. The data set must be prepared from cells.
 
     Raises:
         InputError: An unknown way of emission.

@@ -49,14 +49,7 @@ def write_emitted_pair(
     Values are log1p units in double precision, since cell-eval averages in the file's own; rows are
     appended, so that one perturbation's cells are in memory at a time.
 
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes), in the order of the split's table.
-        dataset: Prepared from cells, with the split.
-        split: Split of the perturbations.
-        predicted_file: File for the emitted cells.
-        real_file: File for the observed cells.
-        emission: How cells are made from predictions; see `adapert.evaluation.emission`.
-        generator: Draws the emitted cells.
+    Other arguments are as in `adapert.evaluation.emission.emit_cells`.
 
     Raises:
         InputError: An unknown way of emission, one file for both, or one that cannot be written.

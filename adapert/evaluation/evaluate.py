@@ -66,12 +66,8 @@ def evaluate(
     expression are those of cells emitted from it. Data prepared from responses have no cells, and so no
     metrics of differential expression and no `l2_top_1000`.
 
-    Args:
-        predicted_delta: log1p units, (n_perturbations, n_genes), in the order of the split's table.
-        dataset: Data set with the split.
-        split: Split of the perturbations.
-        emission: How cells are made from predictions; see `adapert.evaluation.emission`.
-        generator: Draws the emitted cells.
+    `predicted_delta` is in log1p units, (n_perturbations, n_genes), in the order of the split's table; cells
+    are emitted as in `adapert.evaluation.emission.emit_cells`.
 
     Raises:
         InputError: Predictions of another shape than the split, or that are not finite; an unknown way of

@@ -22,8 +22,8 @@ def build_long_table(
 
     Args:
         identity: ``run``, ``study``, ``variant``, ``config_digest`` and ``seed`` of the fit.
-        dataset: Data set with the split.
-        split: Split of the perturbations.
+        dataset: The fit's, with the split.
+        split: Its perturbations are the rows.
         metrics: Name to values, (n_perturbations,) each.
 
     Returns:

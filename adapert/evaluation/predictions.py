@@ -28,10 +28,7 @@ def build_predictions(
 ) -> "AnnData":
     """Put predictions next to what was observed, perturbations by genes.
 
-    Args:
-        dataset: Data set with the split.
-        split: Split that was predicted.
-        predicted_delta: Variant to deltas, (n_perturbations, n_genes), in the split's order.
+    `predicted_delta` has each variant's deltas, (n_perturbations, n_genes), in the split's order.
 
     Returns:
         ``X`` is the observed delta, ``layers["is_deg"]`` the DEGs, and ``layers[VARIANT]`` a prediction each;

@@ -107,9 +107,7 @@ def train(training: Training) -> Iterator[EpochReport]:
 def train_to(training: Training, n_epochs: int) -> None:
     """Train until an epoch is reached, without validation: nothing is scored, kept or chosen.
 
-    Args:
-        training: Its data set needs a training split alone.
-        n_epochs: Where to end; neither patience nor the config's epochs count.
+    The data set needs a training split alone; neither patience nor the config's epochs count.
 
     Raises:
         DivergedError: The loss became NaN or infinite.

@@ -75,7 +75,7 @@ class ArrayFolder:
 
         Args:
             path: The directory.
-            is_mapped: Whether to map the files into memory, read-only, not to load them.
+            is_mapped: Whether to map the files, read-only, instead of loading them.
             sizes: Sizes that are known from elsewhere, by name.
 
         Raises:

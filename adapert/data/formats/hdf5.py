@@ -16,13 +16,8 @@ def check_hdf5(file: h5py.File, path: Path, what: str, tables: tuple[str, ...] =
     """Refuse data in other files, and tables larger than memory, before any value is read.
 
     HDF5 opens whatever file of this user an external link or an external storage names; and memory for a
-    table is reserved by its declared size, which may be anything.
-
-    Args:
-        file: Opened file.
-        path: Its path.
-        what: Its content, to begin the sentence: ``"The cells"``.
-        tables: Members that are read whole; those that are missing do not count.
+    table is reserved by its declared size, which may be anything. `what` begins an error's sentence, such as
+    ``"The cells"``; of `tables`, members that are read whole, those that are missing do not count.
 
     Raises:
         InputError: It does one of these.

@@ -80,13 +80,8 @@ def read_table(path: Path, what: str, header: Literal["guess", "none"] = "guess"
     one where it has the names of the columns. Gene symbols such as ``NA`` stay text. An index that
     pandas or R wrote is the first column.
 
-    Args:
-        path: The table.
-        what: What it holds, to begin an error's sentence.
-        header: ``"guess"`` takes the first line as names unless it has numbers.
-
-    Returns:
-        The table; its columns are numbered where it has no header.
+    `what` begins an error's sentence. By `header` ``"guess"`` the first line has the names unless it has
+    numbers; without names, columns are numbered.
 
     Raises:
         FileNotFoundError: No such file.

@@ -14,10 +14,7 @@ Aliases: TypeAlias = Mapping[str, tuple[str, ...]]
 def read_aliases(path: Path | None) -> Aliases:
     """Read pairs of symbols that name the same gene, in either direction.
 
-    A header line does no harm: it is one more pair, of names that no gene has.
-
-    Args:
-        path: Table of two columns; ``None`` for no aliases.
+    A header line does no harm: it is one more pair, of names that no gene has. ``None`` has no aliases.
 
     Raises:
         FileNotFoundError: No such file.

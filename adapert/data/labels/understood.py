@@ -157,11 +157,7 @@ class Understood:
 
 
 def understand(labels: "pd.Series[str]", rule: LabelRule) -> Understood:
-    """Read a column of labels; spellings of the same genes get one name.
-
-    Args:
-        labels: A row each, missing where there is none.
-        rule: To read them by.
+    """Read a column of labels, some of which may be missing; spellings of the same genes get one name.
 
     Raises:
         InputError: An alias table that pairs different perturbed genes.
@@ -224,12 +220,9 @@ def note_rare(perturbations: Sequence[str], min_cells: int) -> None:
 
 
 def check_covered(names: Mapping[str, str], covered: Collection[str], *, is_warned: bool = True) -> None:
-    """Refuse data in which network and text distinguish no perturbations; warn where they miss most.
+    """Refuse data in which network and text distinguish no perturbations; warn where they miss over half.
 
-    Args:
-        names: Canonical name of each label.
-        covered: Genes that the network or the text know.
-        is_warned: Whether to warn where under half of the perturbed genes are known.
+    `names` has the canonical name of each label, `covered` the genes that network or text know.
 
     Raises:
         InputError: None of the perturbed genes is known.

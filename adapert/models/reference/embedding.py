@@ -37,10 +37,6 @@ class PerturbationEmbedding:
 def embedding_table(shared: SharedTable, features: Features) -> FloatArray:
     """Embed every graph node by text, by the network's spectrum, or by both side by side.
 
-    Args:
-        shared: The data set's network and text.
-        features: Which of them.
-
     Returns:
         (n_nodes, size); each part's rows are L2-normalised, or zero where a gene has none.
     """
