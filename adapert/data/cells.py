@@ -32,7 +32,7 @@ from adapert.data.formats.array_folder import FolderWriter
 from adapert.data.formats.matrices import (
     RAW,
     AnnotatedFile,
-    MatrixFile,
+    Matrix,
     check_layer,
     describe_layer,
     read_annotations,
@@ -62,16 +62,14 @@ class Kept:
     """The part of a file that is kept, decided before any value is read.
 
     Attributes:
-        file: Its matrices.
-        layer: Layer that is read; ``None`` for ``X``.
+        matrix: Counts or log values of all its cells.
         columns: Columns in use, by the choice they stand for.
         symbols: Gene symbols of the file.
         cells: Labels and matching groups of the cells.
         split: Perturbations of each split.
     """
 
-    file: MatrixFile
-    layer: str | None
+    matrix: Matrix
     columns: Mapping[str, str | None]
     symbols: GeneSymbols
     cells: LabelledCells
@@ -120,7 +118,7 @@ def measure_cells(
         batch_control_mean=matched.batch_mean,
         understood=cells.understood,
         guessed=choices.guessed(
-            {**kept.columns, "counts_layer": kept.layer, "gene_column": kept.symbols.column}
+            {**kept.columns, "counts_layer": kept.matrix.layer, "gene_column": kept.symbols.column}
         ),
     )
 
@@ -143,9 +141,7 @@ def _choose_cells(
     }
     cells = label_cells(file.obs, columns, choices, rule)
     split = choose_split(cells.perturbations, rule, split_file, choices, cells.dropped)
-    return Kept(
-        file=file.matrices(layer), layer=layer, columns=columns, symbols=symbols, cells=cells, split=split
-    )
+    return Kept(matrix=file.matrix(layer), columns=columns, symbols=symbols, cells=cells, split=split)
 
 
 def _find_counts_layer(file: AnnotatedFile, choices: PrepareChoices) -> str | None:
@@ -177,15 +173,14 @@ def _store_expression(
     check, library_sizes = ValueCheck(), []
 
     def read() -> Iterator[scipy.sparse.csr_array]:
-        for part in read_chunks(kept.file, kept.layer, np.sort(cells.rows), scratch):
+        for part in read_chunks(kept.matrix, np.sort(cells.rows), scratch):
             check.add(part)
             library_sizes.append(part.sum(axis=1, dtype=np.float64))
             yield part
 
     rows = StoredRows.write(scratch / "cells", read(), len(symbols.names))
-    others = [layer for layer in kept.file.layers if layer != kept.layer]
-    is_counts = check.is_counts(symbols.names, others)
-    _note_values(is_counts, kept.layer, choices)
+    is_counts = check.is_counts(symbols.names, kept.matrix.others)
+    _note_values(is_counts, kept.matrix.layer, choices)
 
     row_index = np.argsort(np.argsort(cells.rows))
     reference = np.sort(row_index[cells.cells_of_all([CONTROL, *kept.split["train"]])])

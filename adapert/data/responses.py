@@ -198,7 +198,7 @@ def _read_deltas(
     """
     in_file = np.argsort(labelled.rows)
     position = np.argsort(in_file)
-    responses = read_matrix(file.matrices(None), None, labelled.rows[in_file], scratch)
+    responses = read_matrix(file.matrix(None), labelled.rows[in_file], scratch)
     check = ValueCheck()
     check.add(responses)
     check.check_finite(symbols.names, "Responses", "Correct or leave out these values in the file.")
@@ -206,7 +206,7 @@ def _read_deltas(
     delta = responses.toarray()[position][:, candidates]
     deg_mask = np.zeros(delta.shape, dtype=bool)
     if layer is not None:
-        marks = read_matrix(file.matrices(layer), layer, labelled.rows[in_file], scratch)
+        marks = read_matrix(file.matrix(layer), labelled.rows[in_file], scratch)
         deg_mask = marks.toarray()[position][:, candidates] != 0
 
     training = np.flatnonzero(np.isin(labelled.names, split["train"]))

@@ -30,20 +30,32 @@ RAW = "raw.X"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatrixFile:
-    """Where an .h5ad file's matrices are.
+class Matrix:
+    """A matrix of an .h5ad file, of which no value is in memory.
 
     Attributes:
         path: The file.
+        layer: The layer; ``None`` for ``X``, `RAW` for ``.raw``.
         n_rows: Number of cells, or of the perturbations of a response table.
         n_genes: Number of genes.
-        layers: Names of the layers.
+        others: Names of the file's other layers.
     """
 
     path: Path
+    layer: str | None
     n_rows: int
     n_genes: int
-    layers: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        """Open it: a data set of HDF5, or a group of them where it is sparse.
+
+        Raises:
+            InputError: A damaged file, also where the block finds it.
+        """
+        with _open(self.path) as file:
+            yield file[{None: "X", RAW: "raw/X"}.get(self.layer, f"layers/{self.layer}")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +82,10 @@ class AnnotatedFile:
         """Annotations of a layer's genes; ``None`` for ``X``."""
         return self.raw_var if layer == RAW and self.raw_var is not None else self.var
 
-    def matrices(self, layer: str | None) -> MatrixFile:
-        """The file without its annotations, which take memory, with the genes of a layer."""
-        n_genes = len(self.genes_of(layer))
-        return MatrixFile(path=self.path, n_rows=len(self.obs), n_genes=n_genes, layers=self.layers)
+    def matrix(self, layer: str | None) -> Matrix:
+        """A layer, ``None`` for ``X``, without the file's annotations, which take memory."""
+        n_genes, others = len(self.genes_of(layer)), tuple(name for name in self.layers if name != layer)
+        return Matrix(path=self.path, layer=layer, n_rows=len(self.obs), n_genes=n_genes, others=others)
 
 
 def read_annotations(path: Path) -> AnnotatedFile:
@@ -145,24 +157,21 @@ def describe_layer(layer: str | None) -> str:
     return layer if layer == RAW else "X" if layer is None else f"layer '{layer}'"
 
 
-def read_matrix(file: MatrixFile, layer: str | None, rows: IntArray, scratch: Path) -> scipy.sparse.csr_array:
+def read_matrix(matrix: Matrix, rows: IntArray, scratch: Path) -> scipy.sparse.csr_array:
     """Read some rows of a matrix into memory; as `read_chunks`.
 
     Returns:
         float32, (n_rows, n_genes of the file).
     """
-    parts = list(read_chunks(file, layer, rows, scratch))
+    parts = list(read_chunks(matrix, rows, scratch))
     return scipy.sparse.csr_array(scipy.sparse.vstack(parts, format="csr"))
 
 
-def read_chunks(
-    file: MatrixFile, layer: str | None, rows: IntArray, scratch: Path
-) -> Iterator[scipy.sparse.csr_array]:
+def read_chunks(matrix: Matrix, rows: IntArray, scratch: Path) -> Iterator[scipy.sparse.csr_array]:
     """Read some rows of a matrix, about `row_chunks.VALUES_AT_ONCE` values at a time.
 
     Args:
-        file: The file.
-        layer: The layer; ``None`` for ``X``, `RAW` for ``.raw``.
+        matrix: The matrix.
         rows: Ascending row numbers, (n_rows,).
         scratch: Folder in which a column-wise matrix is turned.
 
@@ -172,11 +181,11 @@ def read_chunks(
     Raises:
         InputError: A damaged file, or a matrix of another size than its annotations, or not of numbers.
     """
-    form = _find_form(file, layer)
+    form = _find_form(matrix)
     if form == "csc":
-        parts = _read_turned(file, layer, rows, scratch)
+        parts = _read_turned(matrix, rows, scratch)
     else:
-        parts = _read_rows(file, layer, rows) if form == "csr" else _read_dense(file, layer, rows)
+        parts = _read_rows(matrix, rows) if form == "csr" else _read_dense(matrix, rows)
     for part in parts:
         part.eliminate_zeros()
         # scipy allows several values of one place, which add up; without any, the file's order stays.
@@ -217,84 +226,73 @@ def _open(path: Path) -> Iterator[h5py.File]:
         ) from error
 
 
-def _element(opened: h5py.File, layer: str | None) -> Any:
-    if layer is None:
-        return opened["X"]
-    return opened["raw/X"] if layer == RAW else opened[f"layers/{layer}"]
-
-
-def _find_form(file: MatrixFile, layer: str | None) -> str:
+def _find_form(matrix: Matrix) -> str:
     """Find a matrix's form, ``"dense"``, ``"csr"`` or ``"csc"``; refuse a wrong size or type."""
-    with _open(file.path) as opened:
-        element = _element(opened, layer)
+    with matrix.open() as element:
         is_dense = isinstance(element, h5py.Dataset)
         source = element if is_dense else sparse_dataset(element)
         shape, form = tuple(source.shape), "dense" if is_dense else str(source.format)
         values = element if is_dense else element["data"]
         kind = values.dtype
         n_chunk = 0 if values.chunks is None else math.prod(values.chunks)
-    if shape != (file.n_rows, file.n_genes):
+    if shape != (matrix.n_rows, matrix.n_genes):
         raise InputError(
-            f"A matrix must have a row for each cell and a column for each gene, but '{file.path}' has "
-            f"{file.n_rows} x {file.n_genes} of these and a matrix of {' x '.join(map(str, shape))}. "
+            f"A matrix must have a row for each cell and a column for each gene, but '{matrix.path}' has "
+            f"{matrix.n_rows} x {matrix.n_genes} of these and a matrix of {' x '.join(map(str, shape))}. "
             "Write it again with anndata."
         )
+    name = describe_layer(matrix.layer)
     if kind.kind not in "biuf":
         raise InputError(
-            f"A matrix must hold numbers, but {describe_layer(layer)} of '{file.path}' is of type {kind}. "
-            "Convert it to float32 and write it again with anndata."
+            f"A matrix must hold numbers, but {name} of '{matrix.path}' is of type {kind}. Convert it to "
+            "float32 and write it again with anndata."
         )
-    require_memory(n_chunk * kind.itemsize, f"a chunk of {describe_layer(layer)}", file.path)
+    require_memory(n_chunk * kind.itemsize, f"a chunk of {name}", matrix.path)
     return form
 
 
-def _read_dense(file: MatrixFile, layer: str | None, rows: IntArray) -> Iterator[scipy.sparse.csr_array]:
-    n_at_once = max(1, row_chunks.VALUES_AT_ONCE // file.n_genes)
-    with _open(file.path) as opened:
-        source = _element(opened, layer)
-        for start in range(0, file.n_rows, n_at_once):
+def _read_dense(matrix: Matrix, rows: IntArray) -> Iterator[scipy.sparse.csr_array]:
+    n_at_once = max(1, row_chunks.VALUES_AT_ONCE // matrix.n_genes)
+    with matrix.open() as source:
+        for start in range(0, matrix.n_rows, n_at_once):
             inside = _inside(rows, start, start + n_at_once)
             if len(inside):
                 yield scipy.sparse.csr_array(source[start : start + n_at_once][inside], dtype=np.float32)
 
 
-def _read_rows(file: MatrixFile, layer: str | None, rows: IntArray) -> Iterator[scipy.sparse.csr_array]:
-    with _open(file.path) as opened:
-        group = _element(opened, layer)
-        row_start = _read_starts(group, file.n_rows, file.n_genes)
+def _read_rows(matrix: Matrix, rows: IntArray) -> Iterator[scipy.sparse.csr_array]:
+    with matrix.open() as group:
+        row_start = _read_starts(group, matrix.n_rows, matrix.n_genes)
         for start, stop in cut_rows(row_start):
             inside = _inside(rows, start, stop)
             if len(inside):
-                gene_index, values = _read_values(group, row_start[start], row_start[stop], file.n_genes)
+                gene_index, values = _read_values(group, row_start[start], row_start[stop], matrix.n_genes)
                 part = scipy.sparse.csr_array(
                     (values, gene_index, row_start[start : stop + 1] - row_start[start]),
-                    shape=(stop - start, file.n_genes),
+                    shape=(stop - start, matrix.n_genes),
                 )
                 yield part if len(inside) == part.shape[0] else part[inside]
 
 
-def _read_turned(
-    file: MatrixFile, layer: str | None, rows: IntArray, scratch: Path
-) -> Iterator[scipy.sparse.csr_array]:
-    with _open(file.path) as opened:
-        n_values = len(_element(opened, layer)["indices"])
+def _read_turned(matrix: Matrix, rows: IntArray, scratch: Path) -> Iterator[scipy.sparse.csr_array]:
+    with matrix.open() as group:
+        n_values = len(group["indices"])
     n_chunks = min(1 + n_values // row_chunks.VALUES_AT_ONCE, len(rows))
     edges = np.linspace(0, len(rows), n_chunks + 1).astype(np.int64)
-    position = np.full(file.n_rows, -1, dtype=np.int32)
+    position = np.full(matrix.n_rows, -1, dtype=np.int32)
     position[rows] = np.arange(len(rows))
-    return _turn(_read_columns(file, layer), edges, position, file.n_genes, scratch)
+    return _turn(_read_columns(matrix), edges, position, matrix.n_genes, scratch)
 
 
-def _read_columns(file: MatrixFile, layer: str | None) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+def _read_columns(matrix: Matrix) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
     """Yield row, column and value of the next non-zeros of a column-wise matrix."""
-    with _open(file.path) as opened:
-        group = _element(opened, layer)
-        column_start = _read_starts(group, file.n_genes, file.n_rows)
+    with matrix.open() as group:
+        column_start = _read_starts(group, matrix.n_genes, matrix.n_rows)
         for start in range(0, int(column_start[-1]), row_chunks.VALUES_AT_ONCE):
             stop = min(start + row_chunks.VALUES_AT_ONCE, int(column_start[-1]))
-            row, values = _read_values(group, start, stop, file.n_rows)
+            row, values = _read_values(group, start, stop, matrix.n_rows)
             inside = np.clip(column_start, start, stop)
-            column = np.repeat(np.arange(file.n_genes, dtype=np.int32), inside[1:] - inside[:-1])
+            column = np.repeat(np.arange(matrix.n_genes, dtype=np.int32), inside[1:] - inside[:-1])
             yield row, column, values
 
 

@@ -57,7 +57,7 @@ def test_row_pointers_of_a_huge_declared_size_are_refused(path, tmp_path):
         del file["X/indptr"]
         file["X"].create_dataset("indptr", (2**40,), dtype="i4", chunks=(1024,))
     with pytest.raises(InputError, match="its row pointers do not ascend"):
-        read_matrix(read_annotations(path).matrices(None), None, np.arange(2), tmp_path)
+        read_matrix(read_annotations(path).matrix(None), np.arange(2), tmp_path)
 
 
 def test_a_matrix_in_place_of_the_names_is_refused(path):

@@ -20,7 +20,7 @@ def write(path, matrix, layers=None):
 
 
 def read(path, rows, scratch, layer=None):
-    return read_matrix(read_annotations(path).matrices(layer), layer, np.array(rows), scratch)
+    return read_matrix(read_annotations(path).matrix(layer), np.array(rows), scratch)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -38,8 +38,8 @@ def test_rows_are_read_from_every_form(tmp_path, monkeypatch, form, values_at_on
 @pytest.mark.parametrize("form", FORMS)
 def test_no_chunk_is_larger_than_asked_for(tmp_path, monkeypatch, form):
     monkeypatch.setattr(row_chunks, "VALUES_AT_ONCE", 40)
-    file = read_annotations(write(tmp_path / "x.h5ad", form(np.ones((60, 5))))).matrices(None)
-    parts = list(read_chunks(file, None, np.arange(60), tmp_path))
+    file = read_annotations(write(tmp_path / "x.h5ad", form(np.ones((60, 5))))).matrix(None)
+    parts = list(read_chunks(file, np.arange(60), tmp_path))
     assert max(part.nnz for part in parts) <= 40
     assert sum(part.shape[0] for part in parts) == 60
 
@@ -120,7 +120,7 @@ def test_raw_is_read_as_a_layer_with_its_own_genes(tmp_path, form):
     file = read_annotations(write_raw(tmp_path / "x.h5ad", np.zeros((2, 1)), form(raw)))
     assert file.genes_of("raw.X").index.tolist() == ["g0", "g1", "g2"]
     assert file.genes_of(None).index.tolist() == ["g0"]
-    read_back = read_matrix(file.matrices("raw.X"), "raw.X", np.array([1]), tmp_path)
+    read_back = read_matrix(file.matrix("raw.X"), np.array([1]), tmp_path)
     assert read_back.toarray().tolist() == [[3, 4, 5]]
 
 
