@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse
 import scipy.special
 
-from adapert.data.row_chunks import starts_of
+from adapert.data.row_chunks import VALUES_AT_ONCE, starts_of
 from adapert.data.schema import BoolArray, FloatArray, IntArray
 
 DegAdjust: TypeAlias = Literal["fdr", "none"]
@@ -24,9 +24,6 @@ Expression: TypeAlias = scipy.sparse.csr_array | FloatArray
 
 DEG_LEVEL = 0.05
 """False discovery rate, or p-value where nothing is adjusted (Eq. 14)."""
-
-VALUES_AT_ONCE = 2**22
-"""Values that are sorted at once, gene by gene: large groups of cells need no large dense copy."""
 
 NO_SPREAD = 1e-12
 """Share of the sum of squares below which a sum of squared deviations is rounding error."""

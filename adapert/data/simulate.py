@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
+from adapert.data.row_chunks import VALUES_AT_ONCE
 from adapert.data.schema import CONTROL, GENE_SEPARATOR, FloatArray, IntArray, StringArray
 from adapert.errors import InputError
 from adapert.files import whole_directory
@@ -33,10 +34,6 @@ COMMON_GENES = 8
 MEAN_COUNTS = 4_000
 DISPERSION = 0.1
 """Dispersion of the negative binomial: variance = mean + dispersion * mean^2."""
-
-
-VALUES_AT_ONCE = 2**22
-"""Counts drawn at once: the memory of a simulation does not grow with its cells."""
 
 
 @dataclass(frozen=True, kw_only=True)

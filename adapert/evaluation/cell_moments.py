@@ -1,12 +1,12 @@
 """Real cells of a split's perturbations, and their sums."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse
 
-from adapert.data.differential import sum_cells, variance_of
+from adapert.data.differential import CellSums, sum_cells, variance_of
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray, SplitName
 
@@ -33,6 +33,15 @@ class CellMoments:
     sums: FloatArray
     square_sums: FloatArray
 
+    @classmethod
+    def of(cls, sums: Sequence[CellSums]) -> "CellMoments":
+        """Put the sums of each perturbation's cells below each other."""
+        return cls(
+            n_cells=np.array([one.n_cells for one in sums]),
+            sums=np.stack([one.sums for one in sums]),
+            square_sums=np.stack([one.square_sums for one in sums]),
+        )
+
     @property
     def means(self) -> FloatArray:
         """Mean expression, log1p units, (n_perturbations, n_genes)."""
@@ -40,17 +49,8 @@ class CellMoments:
 
 
 def measure_moments(cells: Iterable[scipy.sparse.csr_array]) -> CellMoments:
-    """Sum each perturbation's cells in double precision.
-
-    Args:
-        cells: Expression of each perturbation's cells, log1p units, (n_cells, n_genes) each.
-    """
-    summed = [sum_cells(expression) for expression in cells]
-    return CellMoments(
-        n_cells=np.array([one.n_cells for one in summed]),
-        sums=np.stack([one.sums for one in summed]),
-        square_sums=np.stack([one.square_sums for one in summed]),
-    )
+    """Sum each perturbation's cells, log1p units, (n_cells, n_genes) each, in double precision."""
+    return CellMoments.of([sum_cells(expression) for expression in cells])
 
 
 def t_against_rest(moments: CellMoments) -> FloatArray:

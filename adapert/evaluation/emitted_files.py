@@ -1,6 +1,6 @@
 """Predicted and real cells as the pair of files that ``cell-eval run`` takes as it is."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -80,11 +80,7 @@ def _write_cells(
         empty = scipy.sparse.csr_matrix((0, dataset.n_genes), dtype=np.float64)
         write_elem(file, "X", empty, dataset_kwargs=STORAGE)
         matrix = sparse_dataset(file["X"])
-        for block in chain(_control_blocks(dataset), perturbed):
+        controls = dataset.control_cells.expression(dataset.n_genes)
+        starts = range(0, controls.shape[0], CELLS_AT_ONCE)
+        for block in chain((controls[start : start + CELLS_AT_ONCE] for start in starts), perturbed):
             matrix.append(scipy.sparse.csr_matrix(block, dtype=np.float64))
-
-
-def _control_blocks(dataset: PreparedDataset) -> Iterator[scipy.sparse.csr_array]:
-    expression = dataset.control_cells.expression(dataset.n_genes)
-    for start in range(0, expression.shape[0], CELLS_AT_ONCE):
-        yield expression[start : start + CELLS_AT_ONCE]

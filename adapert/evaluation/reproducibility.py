@@ -12,11 +12,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 import scipy.sparse
 
+from adapert.data.differential import CellSums, sum_cells
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray, SplitName
 from adapert.errors import InputError, name_some
 from adapert.evaluation.catalogue import compute_metrics
-from adapert.evaluation.cell_moments import CellMoments, measure_moments, t_against_rest
+from adapert.evaluation.cell_moments import CellMoments, t_against_rest
 from adapert.evaluation.cell_tests import ControlTests
 from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.evaluate import Evaluation
@@ -208,23 +209,19 @@ def _measure(
     dataset: PreparedDataset, tests: ControlTests, cells: Iterable[GroupedCells]
 ) -> tuple[DifferentialExpression, FloatArray, CellMoments]:
     """Test and sum each perturbation's cells, one perturbation in memory at a time."""
-    moments, control_means = list[CellMoments](), list[FloatArray]()
+    sums, control_means = list[CellSums](), list[FloatArray]()
 
     def pass_on() -> Iterator[scipy.sparse.csr_array]:
         for own in cells:
-            moments.append(measure_moments([own.expression]))
+            sums.append(sum_cells(own.expression))
             batches, n_cells = np.unique(own.batch_index, return_counts=True)
             profiles = dataset.shared.batch_control_mean[batches].astype(np.float64)
             control_means.append(np.average(profiles, axis=0, weights=n_cells))
             yield own.expression
 
     tested = tests.differential_expression(pass_on())
-    joined = CellMoments(
-        n_cells=np.concatenate([one.n_cells for one in moments]),
-        sums=np.concatenate([one.sums for one in moments]),
-        square_sums=np.concatenate([one.square_sums for one in moments]),
-    )
-    return tested, joined.means - np.stack(control_means), joined
+    moments = CellMoments.of(sums)
+    return tested, moments.means - np.stack(control_means), moments
 
 
 def _mean_where_defined(values: Sequence[FloatArray | float]) -> FloatArray:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import BoolArray, FloatArray
+from adapert.data.schema import FloatArray
 from adapert.evaluation.catalogue import metrics_of_epochs
 from adapert.models.adapert.losses import alignment_loss, non_deg_shrinkage
 from adapert.models.adapert.model import build_model, build_targets
@@ -72,7 +72,10 @@ class Training:
         train = dataset.splits["train"].table
         self.rows: Rows = ROWS[config.data.control](dataset, config.loss.weighting)
         self.model = build_model(dataset, config, seed).to(device)
-        self.target_head = build_target_head(dataset.n_genes, config, seed).to(device)
+        # g of Eq. 19: trained where the alignment is the paper's, else a fixed random projection.
+        with seeded_initialisation(seed, "target head"):
+            self.target_head = nn.Linear(dataset.n_genes, config.model.structural_size, bias=False)
+        self.target_head.requires_grad_(config.loss.alignment == "paper").to(device)
         self.optimizer = torch.optim.AdamW(
             [p for p in self.parameters() if p.requires_grad],
             lr=config.training.learning_rate,
@@ -85,7 +88,9 @@ class Training:
         self.order_generator = numpy_generator(seed, "minibatches")
         self.targets = build_targets(dataset, list(train.perturbations), device)
         self.resolved = resolve(config, dataset, sum(p.numel() for p in self.parameters() if p.requires_grad))
-        self.align_scale = _align_scale(self.rows, train.n_degs > 0)
+        # Rows without a DEG are not aligned (Eq. 20): the mean over the others is that of all, scaled up.
+        aligned = (self.rows.weight * (train.n_degs > 0)[self.rows.perturbation_index]).mean()
+        self.align_scale = float(1 / aligned) if aligned > 0 else 0.0
         self.best = BestEpoch()
         self.epoch = 0
 
@@ -105,13 +110,6 @@ class Training:
         return predict(self.model, self.dataset, perturbations, self.device)
 
 
-def build_target_head(n_genes: int, config: Config, seed: int) -> nn.Linear:
-    """Build g of Eq. 19: trainable for ``alignment: "paper"``, else a fixed random projection."""
-    with seeded_initialisation(seed, "target head"):
-        head = nn.Linear(n_genes, config.model.structural_size, bias=False)
-    return head.requires_grad_(config.loss.alignment == "paper")
-
-
 def resolve(config: Config, dataset: PreparedDataset, n_parameters: int) -> Resolved:
     """Resolve what depends on the training data, once a trial."""
     table, loss = dataset.splits["train"].table, config.loss
@@ -123,8 +121,3 @@ def resolve(config: Config, dataset: PreparedDataset, n_parameters: int) -> Reso
         huber_delta *= spread or 1.0
     shrinkage = non_deg_shrinkage(loss.lambda_non, loss.non_deg_reduction, dataset.n_genes)
     return Resolved(huber_delta, shrinkage, n_parameters)
-
-
-def _align_scale(rows: Rows, has_deg: BoolArray) -> float:
-    aligned = (rows.weight * has_deg[rows.perturbation_index]).mean()
-    return float(1 / aligned) if aligned > 0 else 0.0

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Literal, Self, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
+from adapert.data.row_chunks import VALUES_AT_ONCE
 from adapert.errors import InputError, format_count
 
 Kind = Literal["float", "int", "bool", "text"]
@@ -20,9 +21,6 @@ DTYPES: Mapping[Kind, tuple[str, ...]] = {
     "text": ("<U",),
 }
 """Types of the arrays of each kind; all code that reads them takes any of these."""
-
-VALUES_AT_ONCE = 2**22
-"""Values of a large array that are checked at once."""
 
 
 @dataclass(frozen=True)
