@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from adapert.data.array_tables import CellTable, PerturbationTable
+from adapert.data.array_tables import CellTable
 from adapert.data.choices import PrepareChoices
 from adapert.data.columns import N_CELLS, PERTURBATION, filter_rows, find_column, texts
-from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds, group_effect_sizes
-from adapert.data.effects import Measured
+from adapert.data.effect_size import EffectSizeGroups, effect_size_bounds
+from adapert.data.effects import Effect, Measured, write_effects
 from adapert.data.expression import ValueCheck
+from adapert.data.formats.array_folder import FolderWriter
 from adapert.data.formats.matrices import RAW, AnnotatedFile, check_layer, read_annotations, read_matrix
 from adapert.data.genes import GeneSymbols, note_genes, read_symbols, select_response_genes
 from adapert.data.labels.rule import LEFT_OUT, LabelRule
@@ -226,24 +227,23 @@ def _write_responses(
     deg_mask: BoolArray,
     groups: EffectSizeGroups,
 ) -> None:
+    """Write each split as cells would be: a perturbation is one group, whose mean is its response."""
     row_of = {name: row for row, name in enumerate(labelled.names.tolist())}
-    n_degs = deg_mask.sum(axis=1)
-    training = n_degs[[row_of[name] for name in split["train"]]]
-    bounds = effect_size_bounds(groups, deg_mask.shape[1], training)
+    training = deg_mask[[row_of[name] for name in split["train"]]]
+    bounds = effect_size_bounds(groups, deg_mask.shape[1], training.sum(axis=1))
+    n_cells = labelled.n_cells.astype(np.int32)
     CellTable.empty().write(folder / CONTROL_FOLDER)
     for part in SPLITS:
-        rows = [row_of[name] for name in split[part]]
-        n_cells = labelled.n_cells[rows].astype(np.int32)
-        table = PerturbationTable(
-            perturbations=np.array(split[part], dtype=str),
-            delta=delta[rows],
-            deg_mask=deg_mask[rows],
-            n_cells=n_cells,
-            effect_size=group_effect_sizes(n_degs[rows], bounds),
-            group_perturbation_index=np.arange(len(rows), dtype=np.int32),
-            group_batch_index=np.zeros(len(rows), dtype=np.int32),
-            group_mean=delta[rows],
-            group_n_cells=n_cells,
+        effects = (
+            Effect(
+                delta=delta[row],
+                deg_mask=deg_mask[row],
+                group_batch_index=np.zeros(1, dtype=np.int32),
+                group_mean=delta[[row]],
+                group_n_cells=n_cells[[row]],
+            )
+            for row in (row_of[name] for name in split[part])
         )
-        table.write(folder / part)
+        with FolderWriter(folder / part) as table:
+            write_effects(table, split[part], effects, bounds)
         CellTable.empty().write(folder / part / CELL_FOLDER)

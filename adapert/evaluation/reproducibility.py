@@ -148,10 +148,14 @@ def _resample(
     rows = [np.flatnonzero(index == p) for p in range(len(dataset.splits[split].table.perturbations))]
     for cells in _select(dataset, split, rows):
         counts, unit = _read_counts(cells.expression)
-        drawn = np.empty(counts.shape)
+        drawn = np.zeros(counts.shape)
         for batch in np.unique(cells.batch_index):
             own = cells.batch_index == batch
-            drawn[own] = _draw_counts(counts[own], generator)
+            gene_counts, cell_counts = counts[own].sum(axis=0), counts[own].sum(axis=1)
+            # The multinomial that is most likely for the group; a group without counts has none.
+            if gene_counts.any():
+                share = gene_counts / gene_counts.sum()
+                drawn[own] = generator.multinomial(cell_counts.astype(np.int64), share)
         expression = np.log1p(drawn * unit[:, None]).astype(np.float32)
         yield GroupedCells(expression=scipy.sparse.csr_array(expression), batch_index=cells.batch_index)
 
@@ -173,14 +177,6 @@ def _read_counts(expression: scipy.sparse.csr_array) -> tuple[FloatArray, FloatA
             "Take halves of the cells instead, or prepare the data from raw counts."
         )
     return np.rint(counts), unit
-
-
-def _draw_counts(counts: FloatArray, generator: np.random.Generator) -> IntArray:
-    """Draw each cell's number of counts from the multinomial most likely for the group, as `counts`."""
-    gene_counts = counts.sum(axis=0)
-    if not gene_counts.any():
-        return np.zeros(counts.shape, dtype=np.int64)
-    return generator.multinomial(counts.sum(axis=1).astype(np.int64), gene_counts / gene_counts.sum())
 
 
 def _score(

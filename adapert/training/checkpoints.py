@@ -56,7 +56,11 @@ def restore_checkpoint(training: Training, directory: Path) -> None:
     Raises:
         InputError: The checkpoint is of another config or seed, or damaged.
     """
-    state = _read_state(directory / STATE_FILE)
+    file = directory / STATE_FILE
+    try:
+        state = _State.model_validate(parse_json(file.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise _unsound(file, "is missing or damaged") from error
     own, found = (training.config.digest(), training.seed), (state.config_digest, state.seed)
     if own != found:
         raise InputError(
@@ -144,13 +148,6 @@ class _State(BaseModel):
     epoch: NonNegativeInt
     order_generator: dict[str, Any]
     best: _Best
-
-
-def _read_state(file: Path) -> _State:
-    try:
-        return _State.model_validate(parse_json(file.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise _unsound(file, "is missing or damaged") from error
 
 
 def _read_moments(
