@@ -11,14 +11,7 @@ import pandas as pd
 from adapert.data.choices import PrepareChoices
 from adapert.data.columns import filter_rows, text_array, texts
 from adapert.data.labels.rule import LEFT_OUT, LabelRule
-from adapert.data.labels.understood import (
-    Understood,
-    check_covered,
-    note_rare,
-    refuse_apart,
-    require_controls,
-    understand,
-)
+from adapert.data.labels.understood import Understood, note_rare, understand_column
 from adapert.data.labels.words import strip_blanks
 from adapert.data.schema import CONTROL, IntArray, StringArray
 from adapert.errors import InputError, format_count, name_some
@@ -92,12 +85,8 @@ def label_cells(
     rows = np.flatnonzero(filter_rows(obs, choices.where))
     labels = texts(obs[column].iloc[rows])
     _check_labels(labels, column, rule)
-    understood = understand(labels, rule)
-    if not choices.group_guides:
-        refuse_apart(understood.guides, GUIDE_CURE)
-    for line in understood.notes("cell"):
-        _LOGGER.info(line)
-    check_covered(understood.names, rule.known_genes, is_warned=False)
+    cure = None if choices.group_guides else GUIDE_CURE
+    understood = understand_column(labels, rule, f"'{column}'", "cell", cure)
     _check_controls(understood, column)
     perturbation = understood.names_of(labels)
     dropped = _find_rare(pd.Series(perturbation), choices.min_cells)
@@ -112,7 +101,6 @@ def _check_labels(labels: "pd.Series[str]", column: str, rule: LabelRule) -> Non
             f"A perturbation column must tell perturbations from controls, but '{column}' has only "
             f"{name_some(values) or 'missing values'}. Name another with --perturbation-column."
         )
-    require_controls(values, rule, f"'{column}'")
 
 
 def _check_controls(understood: Understood, column: str) -> None:

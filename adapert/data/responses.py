@@ -18,16 +18,7 @@ from adapert.data.formats.array_folder import FolderWriter
 from adapert.data.formats.matrices import RAW, AnnotatedFile, check_layer, read_annotations, read_matrix
 from adapert.data.genes import GeneSymbols, note_genes, read_symbols, select_response_genes
 from adapert.data.labels.rule import LEFT_OUT, LabelRule
-from adapert.data.labels.understood import (
-    Understood,
-    check_covered,
-    note_dates,
-    note_rare,
-    refuse_apart,
-    require_controls,
-    understand,
-)
-from adapert.data.labels.words import strip_blanks
+from adapert.data.labels.understood import Understood, note_dates, note_rare, understand_column
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, read_cells
 from adapert.data.schema import CONTROL, SPLITS, BoolArray, FloatArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
@@ -139,13 +130,8 @@ def _label_rows(
 ) -> LabelledResponses:
     rows = np.flatnonzero(filter_rows(obs, choices.where))
     labels = texts(obs.index.to_series() if column is None else obs[column]).iloc[rows]
-    values = {strip_blanks(label) for label in set(labels.dropna())}
-    require_controls(values, rule, "the index" if column is None else f"'{column}'")
-    understood = understand(labels, rule)
-    refuse_apart(understood.guides, REPEATED_CURE)
-    for line in understood.notes("row"):
-        _LOGGER.info(line)
-    check_covered(understood.names, rule.known_genes, is_warned=False)
+    where = "the index" if column is None else f"'{column}'"
+    understood = understand_column(labels, rule, where, "row", REPEATED_CURE)
     names = understood.names_of(labels)
     n_cells = _read_n_cells(obs, n_cells_column)[rows]
 

@@ -186,6 +186,32 @@ def understand(labels: "pd.Series[str]", rule: LabelRule) -> Understood:
     )
 
 
+def understand_column(
+    labels: "pd.Series[str]", rule: LabelRule, where: str, row: str, apart_cure: str | None
+) -> Understood:
+    """Read a file's labels with `understand`, refuse what cannot be right, and tell what was understood.
+
+    Args:
+        labels: A row each.
+        rule: To read them by, with the file's genes.
+        where: Name of their column in messages.
+        row: Word for a row, such as ``"cell"``.
+        apart_cure: Cure where guides of one gene are apart; ``None`` where they are to be grouped.
+
+    Raises:
+        InputError: A control that no label matches, guides apart, or no gene that network or text know.
+    """
+    require_controls({strip_blanks(label) for label in set(labels.dropna())}, rule, where)
+    understood = understand(labels, rule)
+    if apart_cure is not None:
+        refuse_apart(understood.guides, apart_cure)
+    for line in understood.notes(row):
+        _LOGGER.info(line)
+    # Already here, before any value is read; again once it is known which genes the graph has.
+    check_covered(understood.names, rule.known_genes, is_warned=False)
+    return understood
+
+
 def _find_unknown_genes(readings: Mapping[str, Reading]) -> set[str]:
     """Find genes that only the labels know: other labels may name them too.
 
