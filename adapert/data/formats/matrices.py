@@ -275,13 +275,33 @@ def _read_rows(matrix: Matrix, rows: IntArray) -> Iterator[scipy.sparse.csr_arra
 
 
 def _read_turned(matrix: Matrix, rows: IntArray, scratch: Path) -> Iterator[scipy.sparse.csr_array]:
+    """Turn a column-wise matrix into chunks of rows, through a file for each chunk."""
     with matrix.open() as group:
         n_values = len(group["indices"])
     n_chunks = min(1 + n_values // row_chunks.VALUES_AT_ONCE, len(rows))
+    # First rows of the chunks, and the number of rows.
     edges = np.linspace(0, len(rows), n_chunks + 1).astype(np.int64)
+    paths = [scratch / f"rows_from_{start}" for start in edges[:-1].tolist()]
+    for path in paths:
+        path.touch()
+    # The row that each row of the file becomes, -1 where it is not wanted.
     position = np.full(matrix.n_rows, -1, dtype=np.int32)
     position[rows] = np.arange(len(rows))
-    return _turn(_read_columns(matrix), edges, position, matrix.n_genes, scratch)
+    for row, column, values in _read_columns(matrix):
+        is_wanted = position[row] >= 0
+        entries = np.empty(int(is_wanted.sum()), dtype=ENTRY)
+        entries["row"] = position[row[is_wanted]]
+        entries["column"], entries["value"] = column[is_wanted], values[is_wanted]
+        entries = entries[np.argsort(np.searchsorted(edges, entries["row"], side="right"), kind="stable")]
+        ends = np.searchsorted(np.sort(entries["row"]), edges)
+        for path, (start, stop) in zip(paths, pairwise(ends.tolist()), strict=True):
+            with path.open("ab") as opened:
+                entries[start:stop].tofile(opened)
+    for path, (start, stop) in zip(paths, pairwise(edges.tolist()), strict=True):
+        entries = np.fromfile(path, dtype=ENTRY)
+        path.unlink()
+        coordinates = (entries["row"] - start, entries["column"])
+        yield scipy.sparse.csr_array((entries["value"], coordinates), shape=(stop - start, matrix.n_genes))
 
 
 def _read_columns(matrix: Matrix) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
@@ -322,35 +342,3 @@ def _read_values(group: Any, start: int, stop: int, n_across: int) -> tuple[IntA
 def _inside(rows: IntArray, start: int, stop: int) -> IntArray:
     """Rows of a chunk, counted from its start."""
     return rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
-
-
-def _turn(
-    columns: Iterator[tuple[IntArray, IntArray, FloatArray]],
-    edges: IntArray,
-    position: IntArray,
-    n_genes: int,
-    scratch: Path,
-) -> Iterator[scipy.sparse.csr_array]:
-    """Turn the triples of `_read_columns` into chunks of rows through a file for each chunk.
-
-    `edges` are the first rows of the chunks and the number of rows; `position` is the row that each row of
-    the file becomes, -1 where it is not wanted.
-    """
-    paths = [scratch / f"rows_from_{start}" for start in edges[:-1].tolist()]
-    for path in paths:
-        path.touch()
-    for row, column, values in columns:
-        is_wanted = position[row] >= 0
-        entries = np.empty(int(is_wanted.sum()), dtype=ENTRY)
-        entries["row"] = position[row[is_wanted]]
-        entries["column"], entries["value"] = column[is_wanted], values[is_wanted]
-        entries = entries[np.argsort(np.searchsorted(edges, entries["row"], side="right"), kind="stable")]
-        ends = np.searchsorted(np.sort(entries["row"]), edges)
-        for path, (start, stop) in zip(paths, pairwise(ends.tolist()), strict=True):
-            with path.open("ab") as opened:
-                entries[start:stop].tofile(opened)
-    for path, (start, stop) in zip(paths, pairwise(edges.tolist()), strict=True):
-        entries = np.fromfile(path, dtype=ENTRY)
-        path.unlink()
-        coordinates = (entries["row"] - start, entries["column"])
-        yield scipy.sparse.csr_array((entries["value"], coordinates), shape=(stop - start, n_genes))
