@@ -182,6 +182,7 @@ def _store_expression(
     is_counts = check.is_counts(symbols.names, kept.matrix.others)
     _note_values(is_counts, kept.matrix.layer, choices)
 
+    # Rows are stored in the order of the file, cells are in that of their names: the rank of each.
     row_index = np.argsort(np.argsort(cells.rows))
     reference = np.sort(row_index[cells.cells_of_all([CONTROL, *kept.split["train"]])])
     perturbed = {gene for name in cells.perturbations for gene in genes_of(name)}

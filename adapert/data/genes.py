@@ -54,6 +54,7 @@ def read_symbols(var: pd.DataFrame, explicit: str | None) -> GeneSymbols:
     """
     index = var.index.to_numpy(dtype=str)
     column = find_column(var, GENE_SYMBOL, explicit) if explicit or not _are_symbols(index) else None
+    # As objects, since a categorical takes no value that is not among its categories.
     names = index if column is None else var[column].astype(object).fillna("").to_numpy(dtype=str)
     names = np.char.strip(names)
     if not _are_symbols(names):
@@ -99,6 +100,7 @@ def select_cell_genes(
         score = (
             score_counts(cells, moments, chosen) if is_counts else score_log_values(moments.of_genes(chosen))
         )
+        # A gene that does not vary may have no score and comes last.
         # Ties are broken by name, so that the order of genes makes no difference.
         order = np.lexsort((symbols.names[chosen], -np.nan_to_num(score, nan=-np.inf)))
         chosen = chosen[order[:n_genes]]

@@ -173,6 +173,7 @@ def _check_scores(scores: "pd.Series[float]", path: Path) -> None:
             f"A network's scores must be numbers from 0 up, but {n_bad} of {len(scores)} in '{path}' are "
             "not. Correct or remove them."
         )
+    # STRING has 0.7 on its pages and 700 in its files, so that a table put together by hand may mix them.
     is_fraction = (scores > 0) & (scores < 1)
     is_thousandth = (scores >= 100) & (scores <= 1000) & (scores % 1 == 0)
     if is_fraction.any() and is_thousandth.any() and (is_fraction | is_thousandth | (scores <= 1)).all():

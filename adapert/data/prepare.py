@@ -278,6 +278,7 @@ def _build_manifest(
         },
         "inputs": {role: file.hash for role, file in files.items()},
     }
+    # Left out where labels stand for themselves, so that older data sets keep their fingerprints.
     if measured.understood.reinterpreted:
         identity["labels"] = measured.understood.reinterpreted
     return Manifest(

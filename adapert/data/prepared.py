@@ -135,6 +135,7 @@ def read_cells(
         InputError: A file that is missing or damaged.
     """
     known = dict(sizes or {})
+    # Controls are of no perturbation: each has index 0.
     control_cells = CellTable.read(path / CONTROL_FOLDER, is_mapped, known | {"n_perturbations": 1})
     parts: dict[SplitName, PreparedSplit] = {}
     for name in splits:

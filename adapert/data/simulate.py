@@ -207,6 +207,7 @@ def _draw_targets(n_genes: int, n_perturbations: int, generator: np.random.Gener
     single = np.sort(generator.choice(n_genes, n_perturbations - n_combinations, replace=False))
     pairs: set[tuple[int, int]] = set()
     n_possible = len(single) * (len(single) - 1) // 2
+    # A set: a pair that comes twice does not count.
     while len(pairs) < min(n_combinations, n_possible):
         first, second = sorted(generator.choice(single, 2, replace=False).tolist())
         pairs.add((first, second))

@@ -74,4 +74,5 @@ def _batch_lines(dataset: PreparedDataset) -> StringArray:
         return np.full(len(batches), "")
     if choices.batch_column is None:
         return batches
+    # As `adapert.data.labelled` joins them.
     return np.array([name.split(" / ", 1)[0] for name in batches.tolist()])

@@ -288,6 +288,7 @@ def _fixed_context(
     if config.context == "random":
         draws = numpy_generator(seed, "random_context").random((n_nodes, n_nodes), dtype=np.float32)
         size = min(config.context_size, n_nodes)
+        # The nodes of the smallest draws: any set of this size is as likely.
         chosen = np.argpartition(draws, size - 1, axis=1)[:, :size]
         marks = np.zeros((n_nodes, n_nodes), dtype=np.float32)
         np.put_along_axis(marks, chosen, 1.0, axis=1)
