@@ -11,6 +11,7 @@ from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.words import strip_blanks
 from adapert.data.schema import GENE_SEPARATOR, genes_of
 from adapert.errors import InputError, name_some
+from adapert.models.adapert.adjacency import select_edges
 
 N_SUGGESTED = 5
 """Unknown genes for which similar names are suggested."""
@@ -54,8 +55,6 @@ def _read(name: str, rule: LabelRule) -> tuple[str, ...]:
 
 def indistinct_genes(shared: SharedTable, config: GraphConfig, perturbations: Sequence[str]) -> list[str]:
     """List the perturbed genes that have neither text nor edges: a model cannot tell them apart."""
-    from adapert.models.adapert.adjacency import select_edges  # its package needs torch, slow to import
-
     has_edge = np.zeros(len(shared.node_names), dtype=bool)
     _, target, _ = select_edges(shared, config)
     has_edge[target] = True

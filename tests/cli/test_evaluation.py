@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from fixtures.command import Refused, RunCommand, Simulated
 
-from adapert.models.reference import MeanModel
+from adapert.models.reference.mean import MeanModel
 from adapert.records import LONG_COLUMNS
 
 Evaluate = Callable[..., str]

@@ -23,5 +23,3 @@ REFERENCE_MODELS: dict[ModelName, Callable[[], PerturbationModel]] = {
     "ridge_both": lambda: RidgeModel("both"),
 }
 """Name to untrained model, from the simplest."""
-
-__all__ = ["REFERENCE_MODELS", "AdditiveModel", "ControlModel", "MeanModel", "NeighbourModel", "RidgeModel"]

@@ -8,7 +8,7 @@ import torch
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
-from adapert.models.adapert import AdaPert, build_model
+from adapert.models.adapert.model import AdaPert, build_model
 
 SMALL = {
     "model.structural_size": 8,
