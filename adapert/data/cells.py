@@ -184,7 +184,8 @@ def _store_expression(
 
     # Rows are stored in the order of the file, cells are in that of their names: the rank of each.
     row_index = np.argsort(np.argsort(cells.rows))
-    reference = np.sort(row_index[cells.cells_of_all([CONTROL, *kept.split["train"]])])
+    groups = [row_index[cells.cells_of(label)] for label in (CONTROL, *kept.split["train"])]
+    reference = np.sort(np.concatenate(groups))
     perturbed = {gene for name in cells.perturbations for gene in genes_of(name)}
     chosen = select_cell_genes(rows.some(reference), symbols, perturbed, choices.n_genes, is_counts)
     note_genes(symbols, len(chosen))

@@ -1,7 +1,7 @@
 """Which cells of a file are kept: their perturbations and matching groups."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,10 +56,6 @@ class LabelledCells:
     def cells_of(self, label: str) -> IntArray:
         """Numbers of the cells that have a label, ascending."""
         return self._cells_by_label[label]
-
-    def cells_of_all(self, labels: Iterable[str]) -> IntArray:
-        """Numbers of the cells that have one of the labels, ascending."""
-        return np.sort(np.concatenate([self.cells_of(label) for label in labels]))
 
     @cached_property
     def _cells_by_label(self) -> dict[str, IntArray]:

@@ -38,12 +38,9 @@ def join_splits(first: PreparedSplit, second: PreparedSplit) -> PreparedSplit:
 
 
 def take_perturbations(split: PreparedSplit, index: IntArray | Sequence[int]) -> PreparedSplit:
-    """Keep some perturbations of a split, with their groups and their cells.
+    """Keep some perturbations of a split, by their number, (n_taken,), with their groups and their cells.
 
-    Args:
-        split: To take from; it stays as it is.
-        index: Into its perturbations, (n_taken,). Rows, groups and cells come in its order; groups and cells
-            of one perturbation stay in theirs.
+    Rows, groups and cells come in the order of `index`; groups and cells of one perturbation stay in theirs.
     """
     chosen = np.asarray(index, dtype=np.int64)
     table = split.table

@@ -98,7 +98,7 @@ def simulate(
         InputError: `out` exists, or numbers that do not fit together.
     """
     n_pathways = max(2, n_genes // PATHWAY_SIZE) if n_pathways is None else n_pathways
-    _check_sizes(n_perturbations, n_genes, cells_per_perturbation, n_controls, n_batches, n_pathways)
+    _check_sizes(n_perturbations, n_genes, n_pathways, min(cells_per_perturbation, n_controls, n_batches))
     targets = _draw_targets(n_genes, n_perturbations, numpy_generator(seed, "simulated targets"))
     perturbed = np.unique(np.concatenate(targets))
     truth = _draw_truth(n_genes, n_pathways, perturbed, numpy_generator(seed, "simulated effects"))
@@ -117,15 +117,7 @@ def simulate(
         np.savez(beside / TRUTH_FILE, perturbations=names, gene_names=truth.gene_names, effect=effects)
 
 
-def _check_sizes(
-    n_perturbations: int,
-    n_genes: int,
-    cells_per_perturbation: int,
-    n_controls: int,
-    n_batches: int,
-    n_pathways: int,
-) -> None:
-    smallest = min(cells_per_perturbation, n_controls, n_batches)
+def _check_sizes(n_perturbations: int, n_genes: int, n_pathways: int, smallest: int) -> None:
     if smallest < 1:
         raise InputError(
             f"A simulated experiment must have cells, controls and batches, but one is {smallest}."

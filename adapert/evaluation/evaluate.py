@@ -103,18 +103,17 @@ def _test_cells(
 ) -> tuple[tuple[DifferentialExpression, DifferentialExpression], float]:
     """Test emitted and real cells against the controls; add the share of emitted values that were clipped."""
     tests, clip_fractions = ControlTests(dataset, table), list[float]()
-    predicted = tests.differential_expression(_expression_of(emitted, clip_fractions))
+
+    def pass_on() -> Iterator[FloatArray]:  # one perturbation's cells are in memory at a time
+        for cells in emitted:
+            clip_fractions.append(cells.clip_fraction)
+            yield cells.expression
+
+    predicted = tests.differential_expression(pass_on())
     # `prepare` tested the real cells already; only their fold changes are missing.
     fold_changes = tests.fold_changes(moments.means)
     observed = DifferentialExpression(log2_fold_change=fold_changes, deg_mask=table.deg_mask)
     return (predicted, observed), float(np.average(clip_fractions, weights=table.n_cells))
-
-
-def _expression_of(emitted: Iterable[EmittedCells], clip_fractions: list[float]) -> Iterator[FloatArray]:
-    """Pass cells on one perturbation at a time, and keep the shares that were clipped."""
-    for cells in emitted:
-        clip_fractions.append(cells.clip_fraction)
-        yield cells.expression
 
 
 def _check_predictions(predicted_delta: FloatArray, table: PerturbationTable) -> None:

@@ -215,12 +215,9 @@ class AdaPert(nn.Module):
 
 
 def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
-    """Build the untrained model of a config on a data set.
+    """Build the untrained model of a trial: the data set's training split is read for the offset.
 
-    Args:
-        dataset: Its training split is read for the offset, its network and text for the graph.
-        config: Config of the trial.
-        seed: Seed of the trial; draws parameters, rewiring, shuffled text and random contexts.
+    The trial's seed draws parameters, rewiring, shuffled text and random contexts.
     """
     return _assemble(dataset, config, seed, _offset(dataset, config))
 
@@ -228,13 +225,10 @@ def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
 def restore_model(
     dataset: PreparedDataset, config: Config, seed: int, weights: Mapping[str, Tensor]
 ) -> AdaPert:
-    """Build the trained model of a trial from its weights.
+    """Build the trained model of a trial from its weights after the best epoch.
 
-    Args:
-        dataset: Its network and text are read, and no split: the weights hold what training took of them.
-        config: Config of the trial.
-        seed: Seed of the trial; draws rewiring, shuffled text and random contexts as it did in training.
-        weights: The model's state after its best epoch.
+    Of the data set no split is read: the weights hold what training took of them. The seed draws rewiring,
+    shuffled text and random contexts as it did in training.
 
     Raises:
         RuntimeError: Weights of another config or data set.
