@@ -40,7 +40,7 @@ class ShippedFolder:
         """Write the files to this machine's temporary folder, where no other process has.
 
         Args:
-            fingerprint: Of the data set; names the folder.
+            fingerprint: The data set's; names the folder.
 
         Returns:
             The folder.

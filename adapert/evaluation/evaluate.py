@@ -41,7 +41,7 @@ class Evaluation:
         scalars: Metric to its value over all perturbations.
         emission: How cells were made from predictions; None where the data have no cells.
         clip_fraction: Share of the emitted values that were below 0 and clipped; None as `emission`.
-        versions: Of packages, and of the definitions that were followed.
+        versions: Packages' versions, and that of the definitions that were followed.
     """
 
     per_perturbation: Mapping[str, FloatArray]

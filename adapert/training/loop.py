@@ -46,7 +46,7 @@ class EpochReport:
         validation: Means over validation perturbations of the cheap metrics.
         n_selected: Mean number of nodes in a training context.
         context_effective_rank: Directions that the epoch's training contexts use.
-        learning_rate: Of this epoch.
+        learning_rate: The epoch's.
         seconds: Training and validation.
         best_epoch: Epoch of the best validation Pearson-delta so far.
         best: `validation` of that epoch.

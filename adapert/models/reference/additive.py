@@ -37,7 +37,7 @@ def add_genes(perturbation: str, delta: Mapping[str, FloatArray], otherwise: Flo
 
     Args:
         perturbation: One gene, or several joined by ``+``.
-        delta: Of single genes, log1p units, (n_genes,) each.
+        delta: Deltas of single genes, log1p units, (n_genes,) each.
         otherwise: What a gene does that `delta` lacks, (n_genes,).
 
     Returns:

@@ -22,7 +22,7 @@ class RidgeModel:
     with E the training perturbations' embeddings, (n_train, size), and Delta their deltas.
 
     Attributes:
-        penalty: Of `PENALTIES`, that of best validation Pearson-delta.
+        penalty: One of `PENALTIES`, that of best validation Pearson-delta.
     """
 
     is_seeded = False
