@@ -246,6 +246,7 @@ def _sorted_by_gene(expression: Expression) -> Iterator[FloatArray]:
     """Yield blocks of genes, each gene's values in order, (n_genes of the block, n_cells)."""
     n_cells, n_genes = expression.shape
     n_at_once = max(1, VALUES_AT_ONCE // n_cells)
+    # Columns are cut out of csc; where one block has all of them, csr is as good.
     columns: Any = expression
     if not isinstance(expression, np.ndarray) and n_at_once < n_genes:
         columns = expression.tocsc()

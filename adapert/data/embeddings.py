@@ -212,6 +212,8 @@ def _is_plain(data: bytes) -> bool:
         match = PLAIN_OPERATIONS.match(data, position)
         position = len(data) if match is None else match.end()
         operation, argument = data[position : position + 1], data[position + 1 : position + 5]
+        # Texts (\x8c, X) and long numbers (\x8a) follow their length. What is kept (r) is numbered:
+        # for a larger number the reader in C would make room for all up to it.
         if operation == b"\x8c" or operation == b"\x8a":
             position += 2 + int.from_bytes(argument[:1], "little")
         elif operation == b"X":

@@ -144,6 +144,7 @@ def train_epoch(training: Training) -> tuple[dict[str, float], FloatArray, float
     totals: dict[str, float] = defaultdict(float)
     contexts, n_selected = [], []
     order = training.order_generator.permutation(len(training.rows.perturbation_index))
+    # Of nearly one size: a small last one would move the weights as far as the others.
     minibatches = np.array_split(order, math.ceil(len(order) / training.config.training.minibatch_size))
     # Sorted, since rows come from memory-mapped files.
     for index in minibatches:

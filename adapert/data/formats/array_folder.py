@@ -182,7 +182,7 @@ def _find_form_fault(array: Any, rule: Rule, sizes: dict[str, int]) -> str:
     for size, length in zip(rule.shape, array.shape, strict=True):
         plain, _, more = size.partition(" + ")
         wanted = sizes.setdefault(plain, length - int(more or 0)) + int(more or 0)
-        if length != wanted or sizes[plain] < 0:
+        if length != wanted or sizes[plain] < 0:  # below 0 where "n_cells + 1" is 0 long
             return f"has shape {array.shape}, which does not fit the other arrays: {size} is {wanted}"
     return ""
 

@@ -69,6 +69,7 @@ def rewire_sources(
     """
     rewired = generator.permutation(source)
     for _ in range(n_rounds):
+        # One number an edge, of which repeated edges have the same.
         _, first = np.unique(
             target.astype(np.int64) * (source.max(initial=0) + 1) + rewired, return_index=True
         )
