@@ -30,8 +30,8 @@ def require_finite(predicted_delta: FloatArray, source: str) -> None:
     n_bad = int((~np.isfinite(predicted_delta)).any(axis=1).sum())
     if n_bad:
         raise DivergedError(
-            f"Predictions must stay finite, but those {source} are not for {n_bad:,} of "
-            f"{len(predicted_delta):,} perturbations. Lower training.learning_rate."
+            f"Predictions must stay finite, but those {source} for {n_bad:,} of {len(predicted_delta):,} "
+            "perturbations are not. Lower training.learning_rate."
         )
 
 

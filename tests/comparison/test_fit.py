@@ -111,5 +111,5 @@ def test_a_prediction_that_is_no_number_is_a_divergence(monkeypatch, tiny_datase
         return np.full((len(names), 12), np.inf)
 
     monkeypatch.setattr(ControlModel, "predict", predict)
-    with pytest.raises(DivergedError, match=r"those of control seed 0 are not for 3 of 3 perturbations\."):
+    with pytest.raises(DivergedError, match=r"those of control seed 0 for 3 of 3 perturbations are not\."):
         compare(plan_of("control"), small_config, tiny_dataset)
