@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -28,6 +28,11 @@ ModelName: TypeAlias = Literal[
     "ridge_both",
 ]
 """Every model by name; `adapert.registry` builds them."""
+
+READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
+    "adapert": ("graph", "model", "loss", "training"),
+}
+"""Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
 
 
 MOST_UNITS = 16_384
@@ -195,6 +200,19 @@ class Config(_Section):
             for field, value in fields.items()
         }
 
+    def settings(self) -> dict[str, Any]:
+        """List what the named model reads: its sections, the data, and its name."""
+        sections = ("data", *READ_SECTIONS.get(self.model.name, ()))
+        return {
+            name: value
+            for name, value in self.flat().items()
+            if name == "model.name" or name.partition(".")[0] in sections
+        }
+
+    def as_read(self) -> "Config":
+        """The same settings, with all that the named model does not read at its default."""
+        return build_config(self.settings())
+
     def with_changes(self, changes: Mapping[str, Any]) -> "Config":
         """Apply dotted changes all at once.
 
@@ -208,9 +226,9 @@ class Config(_Section):
         return build_config(flat | dict(changes))
 
     def digest(self) -> str:
-        """Identify the settings: 12 hexadecimal digits, the same wherever the data are."""
+        """Identify what the model reads: 12 hexadecimal digits, the same wherever the data are."""
         # The fingerprint stands for the data: they may move, and the config stays the same.
-        settings = {name: value for name, value in self.flat().items() if name != "data.path"}
+        settings = {name: value for name, value in self.settings().items() if name != "data.path"}
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
 
     def to_yaml(self) -> str:
@@ -218,6 +236,29 @@ class Config(_Section):
         import yaml
 
         return str(yaml.safe_dump(self.model_dump(), sort_keys=False))
+
+
+def check_read(changed: Iterable[str], *configs: Config) -> None:
+    """Refuse to vary what no model reads: its trials would all be the same.
+
+    Args:
+        changed: Dotted fields that exist.
+        *configs: With the models that the fields are tried with.
+
+    Raises:
+        InputError: None of the models reads a field.
+    """
+    read = dict.fromkeys(name for config in configs for name in config.settings())
+    for name in changed:
+        if name not in read:
+            models = ", ".join(dict.fromkeys(config.model.name for config in configs))
+            sections = ", ".join(
+                dict.fromkeys(each.partition(".")[0] for each in read if each != "model.name")
+            )
+            raise InputError(
+                f"A study varies what its model reads, but '{models}' does not read '{name}': it reads "
+                f"{sections}. Leave the field out, or set model.name to a model that reads it."
+            )
 
 
 def build_config(flat: Mapping[str, Any]) -> Config:

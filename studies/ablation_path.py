@@ -24,6 +24,6 @@ def default_values(config: Config) -> dict[str, Any]:
     defaults = Config().flat()
     return {
         field: defaults[field]
-        for field, value in config.flat().items()
+        for field, value in config.settings().items()
         if value != defaults[field] and field not in BUDGET and not field.startswith("data.")
     }

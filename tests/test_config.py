@@ -1,10 +1,11 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from adapert.config import Config, build_config, read_config, write_config
+from adapert.config import Config, ModelName, build_config, check_read, read_config, write_config
 from adapert.errors import InputError
 
 ALL_ELSEWHERE = {
@@ -118,9 +119,48 @@ def test_digest_knows_every_setting_but_the_path():
 
 
 def test_digest_is_that_of_the_sorted_settings():
-    settings = {name: value for name, value in Config().flat().items() if name != "data.path"}
+    settings = {name: value for name, value in Config().settings().items() if name != "data.path"}
     text = json.dumps(dict(sorted(settings.items())))
     assert Config().digest() == hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("model", "read"),
+    [
+        ("adapert", {"data", "graph", "model", "loss", "training"}),
+        ("mean", {"data", "model"}),
+    ],
+)
+def test_settings_are_those_of_the_sections_that_the_model_reads(model, read):
+    config = Config().with_changes({"model.name": model})
+    settings = config.settings()
+    assert {name.partition(".")[0] for name in settings} == read
+    assert settings.items() <= config.flat().items()
+    is_adapert = model == "adapert"
+    assert ("model.tau" in settings) == is_adapert
+
+
+@pytest.mark.parametrize("model", [name for name in get_args(ModelName) if name != "adapert"])
+def test_digest_is_the_same_whatever_a_model_does_not_read(model):
+    config = Config().with_changes({"model.name": model})
+    elsewhere = {name: value for name, value in ALL_ELSEWHERE.items() if name not in config.settings()}
+    assert elsewhere
+    changed = config.with_changes(elsewhere)
+    assert changed.digest() == config.digest()
+    assert changed.as_read() == config.as_read()
+    assert config.with_changes({"data.control": "cell"}).digest() != config.digest()
+
+
+def test_changes_of_what_no_model_reads_are_refused():
+    ridge = Config().with_changes({"model.name": "ridge_both"})
+    check_read(["data.control", "model.name"], ridge)
+    check_read(["model.tau"], ridge, Config())
+    message = (
+        r"^A study varies what its model reads, but 'ridge_both' does not read 'model\.tau': it reads "
+        r"data\. Leave the field out, or set model\.name to a model that reads it\.$"
+    )
+    with pytest.raises(InputError, match=message):
+        check_read(["data.control", "model.tau"], ridge)
 
 
 def test_whole_number_and_float_are_the_same_setting():
@@ -162,7 +202,10 @@ def test_float_that_yaml_calls_text_is_read(tmp_path):
         ("modle:\n  tau: 1\n", r"Config has no field 'modle'\. Did you mean 'model'\?"),
         ("model:\n  tua: 1\n", r"Config has no field 'model\.tua'\. Did you mean 'model\.tau'\?"),
         ("model:\n  tau: -1\n", r"Config field 'model\.tau': .* greater than 0, but it is -1\."),
-        ("tau: 1\n", r"sections of fields \(data, graph, model, loss, training\), but '.*' is not"),
+        (
+            "tau: 1\n",
+            r"sections of fields \(data, graph, model, loss, training.*\), but '.*' is not",
+        ),
         ("- model\n", "sections of fields"),
         ("model: {tau: 1\n", "A config must be YAML, but '.*' is not: "),
     ],

@@ -136,7 +136,7 @@ class LedgerResults(StudyResults):
             message=record.message,
             host=record.host,
             config_digest=record.config_digest,
-            config=self._base.with_changes(record.changes).flat(),
+            config=self._base.with_changes(record.changes).as_read().flat(),
             metrics=record.metrics,
             device=record.device,
             n_threads=record.n_threads,

@@ -160,9 +160,12 @@ def _result_of(run: "Run") -> TrialResult:
 
 
 def _typed(params: Mapping[str, str]) -> dict[str, Any]:
-    """Give MLflow's strings the types of the config's fields; a fingerprint of digits stays a string."""
+    """Give MLflow's strings the types of the config's fields; a fingerprint of digits stays a string.
+
+    What the model does not read has no param, and its default here.
+    """
     defaults = Config().flat()
-    typed: dict[str, Any] = {}
+    typed: dict[str, Any] = dict(defaults) if params else {}
     for name in (*defaults, *params):
         if name in params:
             text, like = params[name], defaults.get(name)

@@ -152,11 +152,9 @@ class Mirror:
             yield partial(self._runs.set_tags, run.trial, wanted)
 
     def _of_config(self, run: ExpectedRun, found: "Run | None") -> Iterator[Job]:
-        has_params = found is not None and set(self._study.base.flat()) <= set(found.data.params)
-        has_config = found is not None and self._has_file(run, found, CONFIG_FILE)
-        if has_params and has_config:
-            return
         config = self._study.base.with_changes(run.changes or {})
+        has_params = found is not None and set(config.settings()) <= set(found.data.params)
+        has_config = found is not None and self._has_file(run, found, CONFIG_FILE)
         if not has_params:
             yield partial(self._runs.log_params, run.trial, config)
         if not has_config:

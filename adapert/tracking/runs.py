@@ -315,10 +315,10 @@ class Runs:
 
 
 def config_params(config: Config) -> "list[Param]":
-    """A config as MLflow's params, each cut to what it stores."""
+    """What a config's model reads as MLflow's params, each cut to what it stores."""
     from mlflow.entities import Param
 
-    return [Param(name, str(value)[:MAX_PARAM]) for name, value in config.flat().items()]
+    return [Param(name, str(value)[:MAX_PARAM]) for name, value in config.settings().items()]
 
 
 def is_local(run: "Run") -> bool:

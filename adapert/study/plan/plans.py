@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 from optuna.distributions import BaseDistribution
 
-from adapert.config import MOST_EPOCHS, MOST_SHOWN, Config
+from adapert.config import MOST_EPOCHS, MOST_SHOWN, Config, check_read
 from adapert.errors import InputError, format_count, nearest
 from adapert.study.plan.space import (
     Conditional,
@@ -319,7 +319,7 @@ class Design(Plan):
         n_trials = sum(len(self.seeds_of(variant)) for variant in self.variants)
         _check_number("the number of trials", n_trials, 0, MOST_TRIALS)
         for changes in self.variants.values():
-            base.with_changes(changes)
+            check_read(changes, base.with_changes(changes))
 
     def describe(self, base: Config) -> list[str]:
         """Each variant's changes."""
@@ -367,7 +367,7 @@ class AblationPath(Plan):
                 "An ablation path leads to a config that differs from the defaults, but this one does not. "
                 "Give a picked one with --config."
             )
-        base.with_changes(self.start)
+        check_read(self.start, base, base.with_changes(self.start))
 
     def describe(self, base: Config) -> list[str]:
         """Each field's value at the start and at the end."""

@@ -14,7 +14,7 @@ from optuna.distributions import (
 )
 from optuna.trial import create_trial
 
-from adapert.config import Config
+from adapert.config import Config, check_read
 from adapert.errors import InputError, nearest
 
 
@@ -129,6 +129,9 @@ def check_space(space: SearchSpace, base: Config) -> None:
             ends = [distribution.low, distribution.high]  # type: ignore[attr-defined]
         for value in ends:
             base.with_changes({name: value})
+    named = space.get("model.name")
+    models = distribution_of(named).choices if named else [base.model.name]  # type: ignore[attr-defined]
+    check_read(space, *(base.with_changes({"model.name": model}) for model in models))
 
 
 def choice_to_json(choice: BaseDistribution | Conditional) -> dict[str, Any]:

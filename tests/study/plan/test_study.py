@@ -6,7 +6,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from adapert.config import Config
 from adapert.errors import InputError
-from adapert.study.plan.plans import Assignment, Design, Search
+from adapert.study.plan.plans import AblationPath, Assignment, Design, Search
 from adapert.study.plan.space import Conditional, grid_variants
 from adapert.study.plan.study import Study
 
@@ -48,6 +48,30 @@ def test_a_variant_of_an_unknown_field_is_refused_with_the_nearest():
 def test_a_space_that_reaches_beyond_what_a_field_takes_is_refused(field, distribution):
     with pytest.raises(InputError, match=f"Config field '{re.escape(field)}': "):
         study_of(search_of({field: distribution}))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}),
+        Search(space={"model.tau": FloatDistribution(0.1, 2.0)}),
+        AblationPath(start={"model.tau": 0.5}),
+    ],
+    ids=lambda plan: plan.kind,
+)
+def test_varying_what_the_model_does_not_read_is_refused(plan):
+    base = Config().with_changes({"model.name": "mean"})
+    with pytest.raises(
+        InputError, match=r"'mean' does not read 'model\.tau': it reads data\. Leave the field out"
+    ):
+        Study(name="tau", question="?", base=base, plan=plan)
+
+
+def test_a_space_may_vary_the_model_and_what_one_of_them_reads():
+    models = CategoricalDistribution(("mean", "adapert"))
+    plan = Search(space={"model.name": models, "model.tau": FloatDistribution(0.1, 2.0)})
+    base = Config().with_changes({"model.name": "mean"})
+    assert Study(name="models", question="?", base=base, plan=plan).n_trials == 16
 
 
 def test_a_variant_of_a_value_that_a_field_does_not_take_is_refused():
