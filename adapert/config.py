@@ -26,11 +26,14 @@ ModelName: TypeAlias = Literal[
     "ridge_text",
     "ridge_network",
     "ridge_both",
+    "kernel_loo",
+    "kernel_ridge",
 ]
 """Every model by name; `adapert.registry` builds them."""
 
 READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
     "adapert": ("graph", "model", "loss", "training"),
+    "kernel_ridge": ("graph", "kernel_ridge"),
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
 
@@ -96,7 +99,7 @@ class ModelConfig(_Section):
     """Which model, and the sizes and forms of AdaPert's parts (Eq. 1 to 13)."""
 
     name: ModelName = Field(
-        "adapert", description="AdaPert, or a reference model, which reads no other setting."
+        "adapert", description="AdaPert, kernel ridge, or a reference model, which has no settings."
     )
     node_features: Literal["one_hot", "text", "both"] = Field(
         "both",
@@ -165,6 +168,24 @@ class LossConfig(_Section):
     )
 
 
+class KernelRidgeConfig(_Section):
+    """`kernel_ridge`: how near two genes are, by text and network, and the penalty. Not in the paper."""
+
+    network_kernel: Literal["spectral", "heat", "laplacian"] = Field(
+        "spectral",
+        description="Weights of the network's eigenvectors: eigenvalues, diffusion, regularised Laplacian.",
+    )
+    size: int = Field(64, ge=1, le=MOST_UNITS, description="Leading eigenvectors of the network.")
+    time: float = Field(1.0, gt=0, description="Of 'heat' and 'laplacian': how far the network reaches.")
+    text_width: float = Field(0.5, gt=0, description="Width of the Gaussian kernel of texts.")
+    network_width: float = Field(0.5, gt=0, description="Width of the Gaussian kernel of network places.")
+    text_weight: float = Field(
+        0.5, ge=0, le=1, description="Weight of the text's kernel; the rest is the network's."
+    )
+    product_weight: float = Field(1.0, ge=0, description="Weight of the two kernels' product.")
+    penalty: float = Field(3.0, gt=0, description="Of the ridge.")
+
+
 class TrainingConfig(_Section):
     """The optimiser and its budget. Not in the paper."""
 
@@ -191,6 +212,7 @@ class Config(_Section):
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
+    kernel_ridge: KernelRidgeConfig = KernelRidgeConfig()
 
     def flat(self) -> dict[str, Any]:
         """List every setting under its dotted name, such as ``"loss.lambda_non"``."""
@@ -232,10 +254,10 @@ class Config(_Section):
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
 
     def to_yaml(self) -> str:
-        """Write all settings as YAML, as `read_config` takes it."""
+        """Write what the model reads as YAML, as `read_config` takes it."""
         import yaml
 
-        return str(yaml.safe_dump(self.model_dump(), sort_keys=False))
+        return str(yaml.safe_dump(_nest(self.settings()), sort_keys=False))
 
 
 def check_read(changed: Iterable[str], *configs: Config) -> None:
@@ -267,11 +289,15 @@ def build_config(flat: Mapping[str, Any]) -> Config:
     Raises:
         InputError: A field that does not exist, or a value it does not take.
     """
+    return _validated(_nest(flat))
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     nested: dict[str, dict[str, Any]] = {}
     for name, value in flat.items():
         section, _, field = name.partition(".")
         nested.setdefault(section, {})[field] = value
-    return _validated(nested)
+    return nested
 
 
 def read_config(path: Path) -> Config:
@@ -345,7 +371,7 @@ def _build_loader() -> type[Any]:
 
 
 def write_config(config: Config, path: Path) -> None:
-    """Write a config as YAML."""
+    """Write what a config's model reads as YAML."""
     write_whole(path, config.to_yaml())
 
 

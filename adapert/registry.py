@@ -7,6 +7,7 @@ from typing import TypeAlias
 import torch
 
 from adapert.config import Config, ModelName
+from adapert.models.kernel_ridge import KernelRidge
 from adapert.models.protocol import PerturbationModel
 from adapert.models.reference import REFERENCE_MODELS
 from adapert.training.fit import FittedAdaPert
@@ -24,8 +25,12 @@ def _without_settings(
 MODELS: dict[ModelName, ModelBuilder] = {
     "adapert": FittedAdaPert,
     **{name: partial(_without_settings, build) for name, build in REFERENCE_MODELS.items()},
+    "kernel_ridge": lambda config, seed, device: KernelRidge(config),
 }
-"""Name to builder; a further model is a line here, and its name in `adapert.config.ModelName`."""
+"""Name to builder; a further model is a line here, and its name in `adapert.config.ModelName`.
+
+A model with settings of its own has a section in `adapert.config.Config`, named in `READ_SECTIONS`.
+"""
 
 
 def build_model(config: Config, seed: int, device: torch.device) -> PerturbationModel:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 
 from adapert.config import Config, ModelName, build_config, check_read, read_config, write_config
 from adapert.errors import InputError
@@ -18,6 +19,7 @@ ALL_ELSEWHERE = {
     "loss.huber_delta": 1 / 3,
     "training.learning_rate": 1e-07,
     "training.weight_decay": 5e-324,
+    "kernel_ridge.penalty": 0.2,
 }
 
 
@@ -128,6 +130,7 @@ def test_digest_is_that_of_the_sorted_settings():
     ("model", "read"),
     [
         ("adapert", {"data", "graph", "model", "loss", "training"}),
+        ("kernel_ridge", {"data", "graph", "kernel_ridge", "model"}),
         ("mean", {"data", "model"}),
     ],
 )
@@ -140,7 +143,7 @@ def test_settings_are_those_of_the_sections_that_the_model_reads(model, read):
     assert ("model.tau" in settings) == is_adapert
 
 
-@pytest.mark.parametrize("model", [name for name in get_args(ModelName) if name != "adapert"])
+@pytest.mark.parametrize("model", get_args(ModelName))
 def test_digest_is_the_same_whatever_a_model_does_not_read(model):
     config = Config().with_changes({"model.name": model})
     elsewhere = {name: value for name, value in ALL_ELSEWHERE.items() if name not in config.settings()}
@@ -152,15 +155,15 @@ def test_digest_is_the_same_whatever_a_model_does_not_read(model):
 
 
 def test_changes_of_what_no_model_reads_are_refused():
-    ridge = Config().with_changes({"model.name": "ridge_both"})
-    check_read(["data.control", "model.name"], ridge)
+    ridge = Config().with_changes({"model.name": "kernel_ridge"})
+    check_read(["graph.top_k", "kernel_ridge.penalty", "model.name"], ridge)
     check_read(["model.tau"], ridge, Config())
     message = (
-        r"^A study varies what its model reads, but 'ridge_both' does not read 'model\.tau': it reads "
-        r"data\. Leave the field out, or set model\.name to a model that reads it\.$"
+        r"^A study varies what its model reads, but 'kernel_ridge' does not read 'model\.tau': it reads "
+        r"data, graph, kernel_ridge\. Leave the field out, or set model\.name to a model that reads it\.$"
     )
     with pytest.raises(InputError, match=message):
-        check_read(["data.control", "model.tau"], ridge)
+        check_read(["graph.top_k", "model.tau"], ridge)
 
 
 def test_whole_number_and_float_are_the_same_setting():
@@ -172,11 +175,22 @@ def test_yaml_round_trip_is_exact(tmp_path):
     config = Config().with_changes(ALL_ELSEWHERE)
     write_config(config, tmp_path / "config.yaml")
     again = read_config(tmp_path / "config.yaml")
-    assert again == config
+    assert again == config.as_read()
     assert again.digest() == config.digest()
     assert {name: type(value) for name, value in again.flat().items()} == {
         name: type(value) for name, value in config.flat().items()
     }
+
+
+@pytest.mark.parametrize("model", get_args(ModelName))
+def test_yaml_holds_what_the_model_reads_and_nothing_else(model, tmp_path):
+    config = Config().with_changes(ALL_ELSEWHERE | {"model.name": model})
+    write_config(config, tmp_path / "config.yaml")
+    found = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    flat = {
+        f"{section}.{field}": value for section, fields in found.items() for field, value in fields.items()
+    }
+    assert flat == config.settings()
 
 
 def write(directory: Path, text: str) -> Path:

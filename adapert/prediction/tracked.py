@@ -140,7 +140,7 @@ def bundle_trials(
     for _, trial in trials:
         if config.model.name != "adapert":
             raise InputError(
-                f"A kept model needs weights, but trial '{trial.name}' has the reference model "
+                f"A kept model needs weights, but trial '{trial.name}' has the model "
                 f"'{config.model.name}', which has none: 'adapert predict' fits it again."
             )
         if not trial.is_finished:

@@ -15,7 +15,17 @@ ALL = "all"
 """Stands for every effect-size group together."""
 
 WITHOUT_CHANCE = frozenset(
-    {"control", "mean", "additive", "neighbour", "ridge_text", "ridge_network", "ridge_both"}
+    {
+        "control",
+        "mean",
+        "additive",
+        "neighbour",
+        "ridge_text",
+        "ridge_network",
+        "ridge_both",
+        "kernel_loo",
+        "kernel_ridge",
+    }
 )
 """Models whose fit no seed changes."""
 

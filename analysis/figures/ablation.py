@@ -31,6 +31,8 @@ REFERENCE_MODEL_LABELS = {
     "ridge_text": "ridge on text",
     "ridge_network": "ridge on network",
     "ridge_both": "ridge on both",
+    "kernel_loo": "learned kernel",
+    "kernel_ridge": "kernel ridge",
 }
 """Models that are no variants of the full one; below the variants, in this order, as hollow dots."""
 

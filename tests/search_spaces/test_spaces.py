@@ -4,13 +4,16 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 import search_spaces.adapert
 import search_spaces.adapert_forms
 import search_spaces.adapert_wide
+import search_spaces.kernel_ridge
 from adapert.config import Config
+from adapert.study.plan.space import distribution_of
 from adapert.study.plan.study import Search, Study
 
 SPACES = {
     "adapert": search_spaces.adapert.SPACE,
     "adapert_wide": search_spaces.adapert_wide.SPACE,
     "adapert_forms": search_spaces.adapert_forms.SPACE,
+    "kernel_ridge": search_spaces.kernel_ridge.SPACE,
 }
 
 
@@ -36,7 +39,8 @@ def test_the_space_of_forms_varies_all_that_the_wide_one_does():
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_space_is_of_fields_and_values_that_a_config_takes(name):
-    assert Study(name=name, question="?", base=Config(), plan=Search(space=SPACES[name])).plan.size == 16
+    base = Config().with_changes({"model.name": name.partition("_")[0] if "adapert" in name else name})
+    assert Study(name=name, question="?", base=base, plan=Search(space=SPACES[name])).plan.size == 16
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -44,7 +48,8 @@ def test_every_space_holds_the_default_config(name):
     flat = Config().flat()
     outside = [
         field
-        for field, distribution in SPACES[name].items()
-        if not distribution._contains(distribution.to_internal_repr(flat[field]))
+        for field, choice in SPACES[name].items()
+        if (distribution := distribution_of(choice))
+        and not distribution._contains(distribution.to_internal_repr(flat[field]))
     ]
     assert outside == []

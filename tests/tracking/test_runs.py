@@ -125,7 +125,7 @@ def test_a_config_becomes_params_and_a_file(new_runs, workspace):
         runs.keep_text(STUDY, config.to_yaml(), "config.yaml")
     (run,) = found_in(workspace)
     assert run.data.params["model.tau"] == "0.123456789012345"
-    assert set(run.data.params) == set(config.flat())
+    assert set(run.data.params) == set(config.settings())
 
 
 @pytest.mark.parametrize(("n_accesses", "tag"), [(2, "2"), (None, None)])

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
-import scipy.sparse
 
+from adapert.config import GraphConfig
 from adapert.data.array_tables import SharedTable
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
+from adapert.models.gene_kernels import network_coordinates
 
 Features: TypeAlias = Literal["text", "network", "both"]
 
 SPECTRAL_SIZE = 64
-TOP_K = 20
+
+EDGES = GraphConfig(top_k=20, edge_weight="uniform")
+"""Edges that the network's spectrum is of: what AdaPert is compared with does not follow its settings."""
 
 
 class PerturbationEmbedding:
@@ -44,44 +47,5 @@ def embedding_table(shared: SharedTable, features: Features) -> FloatArray:
     if features in ("text", "both"):
         parts.append(np.asarray(shared.text_embedding, dtype=np.float64))
     if features in ("network", "both"):
-        parts.append(spectral_embedding(shared))
+        parts.append(network_coordinates(shared, EDGES, "spectral", SPECTRAL_SIZE))
     return np.concatenate(parts, axis=1)
-
-
-def spectral_embedding(shared: SharedTable, size: int = SPECTRAL_SIZE) -> FloatArray:
-    """Embed nodes by the leading eigenvectors of the symmetrically normalised adjacency.
-
-    Args:
-        shared: The data set's network; its `TOP_K` best edges into each gene are used, both ways.
-        size: Eigenvectors kept.
-
-    Returns:
-        L2-normalised rows, zeros for isolated genes, (n_nodes, min(size, n_nodes)).
-    """
-    adjacency = _symmetric_adjacency(shared)
-    degree = adjacency.sum(axis=1)
-    scale = scipy.sparse.diags_array(1 / np.sqrt(np.maximum(degree, 1)))
-    values, vectors = _leading_eigenvectors(scale @ adjacency @ scale, size)
-    embedding = vectors * np.sqrt(np.maximum(values, 0))
-    norms = np.linalg.norm(embedding, axis=1, keepdims=True)
-    embedding = np.divide(embedding, norms, out=np.zeros_like(embedding), where=norms > 1e-9)
-    embedding[degree == 0] = 0
-    result: FloatArray = embedding
-    return result
-
-
-def _symmetric_adjacency(shared: SharedTable) -> scipy.sparse.csr_array:
-    n_nodes = len(shared.node_names)
-    kept = np.asarray(shared.edge_rank) < TOP_K
-    source, target = np.asarray(shared.edge_source)[kept], np.asarray(shared.edge_target)[kept]
-    directed = scipy.sparse.csr_array((np.ones(len(source)), (target, source)), shape=(n_nodes, n_nodes))
-    return directed.maximum(directed.T)
-
-
-def _leading_eigenvectors(matrix: scipy.sparse.sparray, size: int) -> tuple[FloatArray, FloatArray]:
-    n_nodes = matrix.shape[0]
-    if not matrix.nnz or n_nodes < size + 2:  # ARPACK takes neither
-        values, vectors = np.linalg.eigh(matrix.toarray())
-        return values[-size:], vectors[:, -size:]
-    # A fixed start vector: ARPACK's own is random.
-    return scipy.sparse.linalg.eigsh(matrix, k=size, which="LA", v0=np.ones(n_nodes))  # type: ignore[no-any-return]

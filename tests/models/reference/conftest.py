@@ -1,23 +1,14 @@
-"""A data set with enough training perturbations to have neighbours, and what the references embed."""
+"""What the references embed."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from fixtures.dataset import build_tiny_dataset
 
 from adapert.data.prepared import PreparedDataset
 from adapert.models.reference.embedding import embedding_table
 
 Embed = Callable[[str, Sequence[str]], np.ndarray]
-
-
-@pytest.fixture(scope="session")
-def dataset() -> PreparedDataset:
-    """Ten training perturbations, two of them combinations; without its test split."""
-    made = build_tiny_dataset(splits=(10, 5, 3))
-    del made.splits["test"]
-    return made
 
 
 @pytest.fixture(scope="session")

@@ -71,7 +71,7 @@ def test_a_space_may_vary_the_model_and_what_one_of_them_reads():
     models = CategoricalDistribution(("mean", "adapert"))
     plan = Search(space={"model.name": models, "model.tau": FloatDistribution(0.1, 2.0)})
     base = Config().with_changes({"model.name": "mean"})
-    assert Study(name="models", question="?", base=base, plan=plan).n_trials == 16
+    assert Study(name="models", question="?", base=base, plan=plan).plan.size == 16
 
 
 def test_a_variant_of_a_value_that_a_field_does_not_take_is_refused():

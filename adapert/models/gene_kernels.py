@@ -1,0 +1,109 @@
+"""Genes as points on the unit sphere, by text or by place in the network, and how far apart they are."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+
+from adapert.config import GraphConfig
+from adapert.data.array_tables import SharedTable
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import FloatArray, IntArray
+from adapert.models.adapert.adjacency import select_edges
+
+NetworkKernel: TypeAlias = Literal["spectral", "heat", "laplacian"]
+
+
+def network_coordinates(
+    shared: SharedTable, config: GraphConfig, kernel: NetworkKernel, size: int, time: float = 1.0
+) -> FloatArray:
+    """Place genes by the leading eigenvectors u of the symmetrically normalised adjacency, of eigenvalues v.
+
+    The dot product of two genes is, up to their norms, a graph kernel: the sum of f(v) u u^T with f(v) of
+    max(v, 0) (spectral), exp(-time (1 - v)) (heat: diffusion for that time), or 1 / (1 + time (1 - v)) (the
+    regularised Laplacian).
+
+    Args:
+        shared: The data set's network.
+        config: Which of its edges, taken both ways, and their weights.
+        kernel: Which f.
+        size: Eigenvectors, at most one for each gene.
+        time: Of ``heat`` and ``laplacian``.
+
+    Returns:
+        Unit rows, zeros for genes without an edge, (n_nodes, min(size, n_nodes)).
+    """
+    adjacency = _symmetric_adjacency(shared, config)
+    degree = np.asarray(adjacency.sum(axis=1))
+    scale = scipy.sparse.diags_array(1 / np.sqrt(np.where(degree > 0, degree, 1)))
+    values, vectors = leading_eigenvectors(scale @ adjacency @ scale, size)
+    if kernel == "spectral":
+        weights = np.maximum(values, 0)
+    elif kernel == "heat":
+        weights = np.exp(-time * (1 - values))
+    else:
+        weights = 1 / (1 + time * (1 - values))
+    return unit_rows(vectors * np.sqrt(weights) * (degree > 0)[:, None])
+
+
+def leading_eigenvectors(matrix: scipy.sparse.sparray, size: int) -> tuple[FloatArray, FloatArray]:
+    """Find the eigenvectors of largest eigenvalues of a symmetric matrix.
+
+    Args:
+        matrix: (n, n).
+        size: Eigenvectors wanted; all of them where there are no more.
+
+    Returns:
+        Eigenvalues and, as columns, eigenvectors, (n_found,) and (n, n_found).
+    """
+    n_nodes = matrix.shape[0]
+    if not matrix.nnz or n_nodes < size + 2:  # ARPACK takes neither
+        values, vectors = np.linalg.eigh(matrix.toarray())
+        return values[-size:], vectors[:, -size:]
+    # A fixed start vector: ARPACK's own is random.
+    return scipy.sparse.linalg.eigsh(matrix, k=size, which="LA", v0=np.ones(n_nodes))  # type: ignore[no-any-return]
+
+
+def _symmetric_adjacency(shared: SharedTable, config: GraphConfig) -> scipy.sparse.csr_array:
+    n_nodes = len(shared.node_names)
+    source, target, weight = select_edges(shared, config)
+    directed = scipy.sparse.csr_array((weight, (target, source)), shape=(n_nodes, n_nodes))
+    return directed.maximum(directed.T)
+
+
+def unit_rows(rows: FloatArray) -> FloatArray:
+    """Scale rows to length 1; a row of zeros stays one."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: FloatArray = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 1e-9)
+    return unit
+
+
+def half_squared_distances(rows: FloatArray, others: FloatArray) -> FloatArray:
+    """Half the squared distance of each row to each other: 1 - cosine of unit rows.
+
+    A gene that a source does not know has zeros: 1/2 from every known gene, and 0 from its like.
+
+    Returns:
+        (n_rows, n_others).
+    """
+    squares = (rows**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)
+    distances: FloatArray = np.maximum(squares / 2 - rows @ others.T, 0)
+    return distances
+
+
+class Members:
+    """The genes of perturbations, and which perturbation has which: kernels of genes are added up over them.
+
+    Attributes:
+        nodes: Graph nodes that are perturbed, each once, (n_genes,).
+        has: 1 where a perturbation has a gene, (n_perturbations, n_genes).
+    """
+
+    def __init__(self, dataset: PreparedDataset, perturbations: Sequence[str]) -> None:
+        of_each = [dataset.perturbed_nodes(str(name)) for name in perturbations]
+        self.nodes: IntArray = np.unique(np.concatenate([np.asarray(nodes) for nodes in of_each]))
+        self.has = np.zeros((len(of_each), len(self.nodes)))
+        for row, nodes in enumerate(of_each):
+            np.add.at(self.has[row], np.searchsorted(self.nodes, nodes), 1)

@@ -1,0 +1,14 @@
+"""A data set with enough training perturbations to have neighbours."""
+
+import pytest
+from fixtures.dataset import build_tiny_dataset
+
+from adapert.data.prepared import PreparedDataset
+
+
+@pytest.fixture(scope="session")
+def dataset() -> PreparedDataset:
+    """Ten training perturbations, two of them combinations; without its test split."""
+    made = build_tiny_dataset(splits=(10, 5, 3))
+    del made.splits["test"]
+    return made

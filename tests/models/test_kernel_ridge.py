@@ -1,0 +1,82 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.kernel_ridge import KernelRidge as ScikitLearns
+from sklearn.metrics.pairwise import rbf_kernel
+
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
+from adapert.models.gene_kernels import network_coordinates
+from adapert.models.kernel_ridge import KernelRidge
+
+SETTINGS = {
+    "model.name": "kernel_ridge",
+    "graph.top_k": 3,
+    "kernel_ridge.network_kernel": "heat",
+    "kernel_ridge.size": 10,
+    "kernel_ridge.time": 2.0,
+    "kernel_ridge.text_width": 1.5,
+    "kernel_ridge.network_width": 0.7,
+    "kernel_ridge.text_weight": 0.3,
+    "kernel_ridge.product_weight": 0.6,
+    "kernel_ridge.penalty": 0.4,
+}
+
+
+def predict(dataset: PreparedDataset, config: Config, perturbations: Sequence[str]) -> NDArray[np.float64]:
+    model = KernelRidge(config)
+    model.fit(dataset)
+    return model.predict(perturbations)
+
+
+def test_predictions_are_scikit_learns_on_kernels_added_up_over_genes(dataset: PreparedDataset) -> None:
+    config, shared = Config().with_changes(SETTINGS), dataset.shared
+    text = rbf_kernel(np.asarray(shared.text_embedding, dtype=np.float64), gamma=1.5 / 2)
+    network = rbf_kernel(network_coordinates(shared, config.graph, "heat", 10, 2.0), gamma=0.7 / 2)
+    of_genes = 0.3 * text + 0.7 * network + 0.6 * text * network
+    names = shared.node_names.tolist()
+
+    def genes(perturbation: str) -> list[int]:
+        return [names.index(gene) for gene in perturbation.split("+")]
+
+    def kernel(perturbations: Sequence[str], others: Sequence[str]) -> NDArray[np.float64]:
+        blocks = [[of_genes[np.ix_(genes(one), genes(other))] for other in others] for one in perturbations]
+        return np.array([[block.sum() for block in row] for row in blocks])
+
+    train = dataset.splits["train"].table
+    known, wanted = [str(name) for name in train.perturbations], ["G00", "G14", "G00+G03"]
+    centre = train.delta.mean(axis=0)
+    reference = ScikitLearns(alpha=0.4, kernel="precomputed").fit(kernel(known, known), train.delta - centre)
+    expected = reference.predict(kernel(wanted, known)) + centre
+    np.testing.assert_allclose(predict(dataset, config, wanted), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"graph.top_k": 1},
+        {"kernel_ridge.network_kernel": "spectral"},
+        {"kernel_ridge.size": 2},
+        {"kernel_ridge.time": 0.1},
+        {"kernel_ridge.text_width": 3.0},
+        {"kernel_ridge.network_width": 3.0},
+        {"kernel_ridge.text_weight": 0.9},
+        {"kernel_ridge.product_weight": 0.0},
+        {"kernel_ridge.penalty": 4.0},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_hyperparameter_changes_predictions(
+    dataset: PreparedDataset, change: dict[str, object]
+) -> None:
+    config = Config().with_changes(SETTINGS)
+    one, other = (predict(dataset, each, ["G00", "G14"]) for each in (config, config.with_changes(change)))
+    assert not np.allclose(one, other)
+
+
+def test_a_large_penalty_leaves_the_mean_change(dataset: PreparedDataset) -> None:
+    config = Config().with_changes(SETTINGS | {"kernel_ridge.penalty": 1e12})
+    mean = dataset.splits["train"].table.delta.mean(axis=0)
+    np.testing.assert_allclose(predict(dataset, config, ["G02"])[0], mean, atol=1e-8)
