@@ -175,11 +175,11 @@ def test_trials_are_children_of_their_study_with_tags_that_find_them(made, works
     assert child.info.run_name == "sharp seed 0"
 
 
-def test_params_are_the_whole_config_flat(made, workspace):
+def test_params_are_what_the_model_reads(made, workspace):
     deliver(ways_to_end(made), workspace)
     params = runs_of(workspace)["002"].data.params
     assert params == {
-        name: str(value) for name, value in BASE.with_changes({"model.tau": 0.5}).flat().items()
+        name: str(value) for name, value in BASE.with_changes({"model.tau": 0.5}).settings().items()
     }
 
 

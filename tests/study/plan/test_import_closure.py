@@ -141,7 +141,7 @@ def test_digests_do_not_depend_on_where_the_project_lies(package_copy):
     assert digest_in(package_copy) == digest_closure(TRAINABLE)
 
 
-@pytest.mark.parametrize("module", ["differential", "effect_size", "splits"])
+@pytest.mark.parametrize("module", ["differential", "effect_size", "regroup"])
 def test_an_edit_of_a_module_that_the_trainable_imports_is_seen(package_copy, module):
     package_copy.edit(f"data/{module}.py")
     now, recorded = digest_in(package_copy), digest_closure(TRAINABLE)

@@ -33,6 +33,7 @@ def test_bundled_recipes_are_found_by_name():
         "references",
         "search",
         "search_forms",
+        "search_kernel_ridge",
         "search_wide",
         "sensitivity",
         "single",
