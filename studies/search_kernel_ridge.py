@@ -1,4 +1,4 @@
-"""Search the eight hyperparameters of kernel ridge, as AdaPert's are."""
+"""Search the eight hyperparameters of kernel ridge, as `search` does AdaPert's."""
 
 from adapert.config import Config
 from adapert.study.plan.study import Search, Study

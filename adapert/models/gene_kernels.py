@@ -27,7 +27,7 @@ def network_coordinates(
 
     Args:
         shared: The data set's network.
-        config: Which of its edges, taken both ways, and their weights.
+        config: Which of its edges, taken both ways, and their weights; they are never rewired.
         kernel: Which f.
         size: Eigenvectors, at most one for each gene.
         time: Of ``heat`` and ``laplacian``.
@@ -74,7 +74,7 @@ def _symmetric_adjacency(shared: SharedTable, config: GraphConfig) -> scipy.spar
 
 
 def unit_rows(rows: FloatArray) -> FloatArray:
-    """Scale rows to length 1; a row of zeros stays one."""
+    """Scale rows to length 1; a row of zeros keeps them."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: FloatArray = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 1e-9)
     return unit
@@ -83,7 +83,7 @@ def unit_rows(rows: FloatArray) -> FloatArray:
 def half_squared_distances(rows: FloatArray, others: FloatArray) -> FloatArray:
     """Half the squared distance of each row to each other: 1 - cosine of unit rows.
 
-    A gene that a source does not know has zeros: 1/2 from every known gene, and 0 from its like.
+    A gene that a source does not know has zeros: 1/2 from every known gene, 0 from every other unknown one.
 
     Returns:
         (n_rows, n_others).
@@ -99,6 +99,9 @@ class Members:
     Attributes:
         nodes: Graph nodes that are perturbed, each once, (n_genes,).
         has: 1 where a perturbation has a gene, (n_perturbations, n_genes).
+
+    Raises:
+        InputError: A gene that is not a node of the data set.
     """
 
     def __init__(self, dataset: PreparedDataset, perturbations: Sequence[str]) -> None:

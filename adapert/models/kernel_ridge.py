@@ -12,7 +12,7 @@ from adapert.models.gene_kernels import Members, half_squared_distances, network
 
 
 class KernelRidge:
-    """Kernel ridge whose settings are `Config.kernel_ridge` and the edges of `Config.graph`.
+    """Kernel ridge whose settings are `Config.kernel_ridge` and the edges of `Config.graph`, never rewired.
 
     With D_t and D_n half the squared distances of two genes in text and network (`network_coordinates`):
 

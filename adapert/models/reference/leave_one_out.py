@@ -35,7 +35,7 @@ INTERCEPT = 10.0
 """Added to the kernel, so that a constant is next to free."""
 
 PRIOR = 0.2
-"""Weight of the squared logarithms of widths, weights and penalties: all are near 1 but for a reason."""
+"""Weight of the squared logarithms of widths, weights and penalties, which keeps them near 1."""
 
 N_STEPS = 40
 
@@ -49,13 +49,14 @@ class LeaveOneOutKernelRidge:
     Genes have four kinds of coordinates z_i: text, `SIZE` eigenvectors of the network, and text diffused over
     the network once and twice. With D_i half the squared distances of two genes:
 
-        k = prod_i (1 + w_i exp(-g_i D_i)) - 1, scaled to 1 for a gene with itself, + `INTERCEPT`
+        k = prod_i (1 + w_i exp(-g_i D_i)) - 1, scaled to 1 for a gene with itself
 
-    and the kernel of two perturbations adds up that of their genes. Deltas, less their mean, are rotated to
-    their principal components C, in groups of a penalty l_j each. Leaving out perturbation p costs no further
-    fit: its error is (K_j^-1 C)_p / (K_j^-1)_pp with K_j = k + l_j I. The sum of squared errors, plus
-    `PRIOR` (|log g|^2 + |log w|^2 + |log l|^2), both over perturbations, is minimised by `N_STEPS` steps of
-    Adam. Neither chance nor the validation split has a part in it.
+    and the kernel of two perturbations adds up that of their genes, and `INTERCEPT` once. Deltas, less the
+    mean of them all and scaled to a mean squared length of 1, are rotated to their principal components C, in
+    groups of a penalty l_j each. Leaving out perturbation p costs no further fit: its error is
+    (K_j^-1 C)_p / (K_j^-1)_pp with K_j = k + l_j I. The sum of squared errors and
+    `PRIOR` (|log g|^2 + |log w|^2 + |log l|^2), divided by the number of perturbations, is minimised by
+    `N_STEPS` steps of Adam. Neither chance nor the validation split has a part in it.
     """
 
     is_seeded = False
@@ -155,7 +156,7 @@ class _Settings:
         ]
 
     def loss(self, distances: Sequence[Tensor], has: Tensor, components: Tensor) -> Tensor:
-        """Leave-one-out error and prior, over perturbations."""
+        """Leave-one-out error and prior, divided by the number of perturbations."""
         kernel = self.kernel(distances, has, has)
         own = torch.eye(len(kernel), dtype=kernel.dtype)
         total = PRIOR * torch.cat(self.parameters()).square().sum()
