@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adapert.errors import InputError, nearest
+from adapert.errors import InputError, name_some, nearest
 from adapert.files import write_whole
 
 ModelName: TypeAlias = Literal[
@@ -277,12 +277,14 @@ def check_read(changed: Iterable[str], *configs: Config) -> None:
     read = dict.fromkeys(name for config in configs for name in config.settings())
     for name in changed:
         if name not in read:
-            models = ", ".join(dict.fromkeys(config.model.name for config in configs))
+            models = list(dict.fromkeys(config.model.name for config in configs))
+            is_one = len(models) == 1
             sections = ", ".join(
                 dict.fromkeys(each.partition(".")[0] for each in read if each != "model.name")
             )
             raise InputError(
-                f"A study varies what its model reads, but '{models}' does not read '{name}': it reads "
+                f"A study varies what its model reads, but {name_some(models)} "
+                f"{'does' if is_one else 'do'} not read '{name}': {'it reads' if is_one else 'they read'} "
                 f"{sections}. Leave the field out, or set model.name to a model that reads it."
             )
 

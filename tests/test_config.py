@@ -164,6 +164,11 @@ def test_changes_of_what_no_model_reads_are_refused():
     )
     with pytest.raises(InputError, match=message):
         check_read(["graph.top_k", "model.tau"], ridge)
+    mean = Config().with_changes({"model.name": "mean"})
+    with pytest.raises(
+        InputError, match=r"but 'kernel_ridge', 'mean' do not read 'model\.tau': they read data"
+    ):
+        check_read(["model.tau"], ridge, mean)
 
 
 def test_whole_number_and_float_are_the_same_setting():
@@ -218,7 +223,7 @@ def test_float_that_yaml_calls_text_is_read(tmp_path):
         ("model:\n  tau: -1\n", r"Config field 'model\.tau': .* greater than 0, but it is -1\."),
         (
             "tau: 1\n",
-            r"sections of fields \(data, graph, model, loss, training.*\), but '.*' is not",
+            r"sections of fields \(data, graph, model, loss, training, kernel_ridge\), but '.*' is not",
         ),
         ("- model\n", "sections of fields"),
         ("model: {tau: 1\n", "A config must be YAML, but '.*' is not: "),
