@@ -21,7 +21,7 @@ def evaluate_model(
         DivergedError: A prediction is NaN or infinite.
     """
     predicted = model.predict(dataset.splits[split].table.perturbations.tolist())
-    require_finite(predicted, f"for the {split} split")
+    require_finite(predicted, f"on the {split} split")
     return evaluate(predicted, dataset, split, generator=emission_generator(seed))
 
 

@@ -21,7 +21,9 @@ class DivergedError(RuntimeError):
     """The loss or a prediction became NaN or infinite."""
 
 
-def require_finite(predicted_delta: FloatArray, source: str) -> None:
+def require_finite(
+    predicted_delta: FloatArray, source: str, cure: str = "Lower training.learning_rate."
+) -> None:
     """Refuse predictions, (n_perturbations, n_genes), that diverged.
 
     Raises:
@@ -31,7 +33,7 @@ def require_finite(predicted_delta: FloatArray, source: str) -> None:
     if n_bad:
         raise DivergedError(
             f"Predictions must stay finite, but those {source} for {n_bad:,} of {len(predicted_delta):,} "
-            "perturbations are not. Lower training.learning_rate."
+            f"perturbations are not. {cure}".rstrip()
         )
 
 
