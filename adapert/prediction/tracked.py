@@ -90,7 +90,7 @@ def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: 
             bundle = bundle_trials([find_trial(workspace, trial) for trial in trials], workspace, data)
         except InputError as error:
             _LOGGER.warning(f"No model is kept of the picked config: {error}")
-            try_to_keep("that it has no picked model", tracking_uri(workspace), [study], _untrack_model)
+            try_to_keep("that it has no picked model", tracking_uri(workspace), study, _untrack_model)
             return
         if (folder / LEDGER_FILE).is_file():
             write_bundle(bundle, kept)
@@ -101,7 +101,7 @@ def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: 
             f"Logged the picked config's model, the mean of {format_count(len(trials), 'fit')}: {address}"
         )
 
-    try_to_keep("the picked model", tracking_uri(workspace), [study], track)
+    try_to_keep("the picked model", tracking_uri(workspace), study, track)
 
 
 def _untrack_model(client: "MlflowClient", run: "Run") -> None:

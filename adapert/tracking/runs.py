@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -363,7 +363,7 @@ def keep_pick(tracking_uri: str, study: str, objective: str, reevaluation: str) 
     def write(client: "MlflowClient", run: "Run") -> None:
         client.set_tag(run.info.run_id, Tag.PICKED_BY, picked_by(objective, reevaluation))
 
-    try_to_keep("how the config was picked", tracking_uri, [study], write)
+    try_to_keep("how the config was picked", tracking_uri, study, write)
 
 
 def picked_by(objective: str, reevaluation: str) -> str:
@@ -384,7 +384,7 @@ def keep_evaluation(tracking_uri: str, study: str, folder: Path, n_accesses: int
         for name in EVALUATION_FILES:
             client.log_artifact(run.info.run_id, str(folder / name), f"evaluation/{folder.name}")
 
-    try_to_keep("the evaluation", tracking_uri, [study], write)
+    try_to_keep("the evaluation", tracking_uri, study, write)
 
 
 def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
@@ -413,19 +413,13 @@ def _keep_files(tracking_uri: str, study: str, files: Sequence[Path], kept: str)
 
 
 def try_to_keep(
-    what: str, tracking_uri: str, studies: Iterable[str], write: "Callable[[MlflowClient, Run], None]"
+    what: str, tracking_uri: str, study: str, write: "Callable[[MlflowClient, Run], None]"
 ) -> None:
-    """Give studies' own runs what the workspace has already; whatever the store does, the command goes on.
+    """Give a study's own run what the workspace has already; whatever the store does, the command goes on.
 
     `what` names it in the message that says it was not kept.
     """
-
-    def keep() -> None:
-        client = open_client(tracking_uri)
-        for study in studies:
-            write(client, study_run(tracking_uri, study))
-
-    _work_aside(what, keep)
+    _work_aside(what, lambda: write(open_client(tracking_uri), study_run(tracking_uri, study)))
 
 
 def _work_aside(what: str, keep: Callable[[], None]) -> None:
