@@ -40,7 +40,7 @@ def pick(
     Repeat the command to continue after an interruption; configs that were retrained before are reused.
     """
     from adapert.api import pick as pick_config
-    from adapert.config import READ_SECTIONS, write_config
+    from adapert.config import write_config
     from adapert.selection.reevaluate import UnfinishedError
 
     if out.is_dir():
@@ -62,7 +62,7 @@ def pick(
         raise typer.Exit(exit_status(error.closing) or 1) from error
     print_candidates(picked)
     write_config(picked.config, out)
-    is_ablated = "model" in READ_SECTIONS.get(picked.config.model.name, ())  # the recipe is AdaPert's
-    words = ["launch", "ablation", "--config", str(out)] if is_ablated else ["evaluate", str(out)]
+    is_adapert = picked.config.model.name == "adapert"  # the recipe takes its parts away
+    words = ["launch", "ablation", "--config", str(out)] if is_adapert else ["evaluate", str(out)]
     following = ["adapert", *words, "--workspace", str(workspace)]
     console.print(f"Wrote {out}. Next: {shlex.join(following)}", soft_wrap=True)
