@@ -10,7 +10,7 @@ from adapert.data.schema import IntArray
 from adapert.errors import InputError
 
 VALUES_AT_ONCE = 2**22
-"""Most values in a chunk of an array, of which a sparse one has its non-zeros: no step makes a large copy."""
+"""Most values in a chunk of an array, non-zeros of a sparse one: no step makes a large copy."""
 
 HARMLESS = 2**28
 """Bytes that any file may declare, whatever its own size."""

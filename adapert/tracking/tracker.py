@@ -87,7 +87,7 @@ class Tracker:
     def close(self, patience_seconds: float = PATIENCE_SECONDS) -> int:
         """Deliver what waits, and ask the store whether it has all.
 
-        A store that is only slow is waited for as long as it answers, one that does not answer this long.
+        A store that is only slow is waited for as long as it answers; one that does not, `patience_seconds`.
 
         Returns:
             Number of lines that still wait, at least 1 where the store could not be asked; then `trouble`

@@ -14,7 +14,6 @@ from adapert.files import whole_file, write_whole
 MISSING = "-"
 """Where the data have no such value."""
 
-# pandas escapes the first ten, but no caption, and neither the signs after them.
 # pandas escapes no caption, not the last six signs, and would escape the commands of bold cells too.
 _LATEX: dict[str, str | int | None] = {
     "\\": r"\textbackslash{}",

@@ -58,7 +58,7 @@ def draw_token() -> dict[str, str | None]:
 def ray_environment(settings: Mapping[str, str | None]) -> Iterator[None]:
     """Change environment variables while the block runs, also for Ray, which remembers its token.
 
-    None unsets one.
+    A value of None unsets its variable.
     """
     try:
         with environment(settings):

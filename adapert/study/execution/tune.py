@@ -108,7 +108,7 @@ class RunnerCallback(NotPickled, tune.Callback):  # type: ignore[misc]
 
 
 def trial_settings(record: TrialRecord, study: Study, folder: Path, resources: Resources) -> TrialSettings:
-    """What a trial of a study in a folder, absolute, needs to know."""
+    """What a trial needs to know; the study's `folder` is absolute."""
     return TrialSettings(
         trial_id=record.trial_id,
         study=study.name,
