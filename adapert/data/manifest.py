@@ -95,7 +95,9 @@ def read_manifest(path: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
-        raise DamagedError(file, f"is damaged: {where}: {first['msg']}") from error
+        # A choice that `PrepareChoices` refuses comes as its sentence, which ends by itself.
+        fault = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise DamagedError(file, f"is damaged: {where}: {fault}") from error
 
 
 def check_fingerprint(path: Path, found: str, expected: str, owner: str, cure: str) -> None:

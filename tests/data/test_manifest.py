@@ -58,6 +58,16 @@ def test_a_manifest_of_other_types_is_refused(prepared, changes, where):
         read_manifest(prepared)
 
 
+def test_a_manifest_of_choices_that_prepare_refuses_is_refused(prepared):
+    file = prepared / "manifest.json"
+    changes = {"choices": {"split_fractions": [0.5, 0.5, 0.5]}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    with pytest.raises(
+        InputError, match=r"is damaged: choices: --split-fractions .* are 0\.5 0\.5 0\.5\. Run"
+    ):
+        read_manifest(prepared)
+
+
 def test_a_manifest_that_is_nested_too_deeply_is_refused(prepared):
     (prepared / "manifest.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match=r"manifest\.json' is damaged"):
