@@ -77,7 +77,7 @@ def predict_run(
 def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: Path | None = None) -> None:
     """Keep the model of a picked config: in the study's folder, and as an MLflow pyfunc.
 
-    Several seeds are an ensemble. A reference model is not kept: it is fitted again in seconds.
+    Several seeds are an ensemble. A model without weights is not kept: it is fitted again in seconds.
     """
     folder = study_folder(workspace, study)
     kept = folder / PICKED_MODEL_FOLDER
@@ -157,7 +157,7 @@ def bundle_trials(
 
 
 def _refit(config: Config, perturbations: Sequence[str], workspace: Path, data: Path | None) -> "Predictions":
-    """Fit a reference model again, which takes seconds, on the splits that it may read."""
+    """Fit a model without weights again, which takes seconds, on the splits that it may read."""
     from adapert.prediction.predictions import CONTEXT_COLUMNS, DEVICE, EDGE_COLUMNS, Predictions
     from adapert.registry import build_model
 
