@@ -177,12 +177,10 @@ class KernelRidgeConfig(_Section):
     )
     size: int = Field(64, ge=1, le=MOST_UNITS, description="Leading eigenvectors of the network.")
     time: float = Field(1.0, gt=0, description="Of 'heat' and 'laplacian': how far the network reaches.")
-    text_width: float = Field(
-        0.5, gt=0, description="Of the Gaussian kernel of texts, 1 / sigma^2: the larger, the narrower."
+    text_gamma: float = Field(
+        0.25, gt=0, description="Of the text's kernel exp(-gamma d^2); the larger, the fewer genes are near."
     )
-    network_width: float = Field(
-        0.5, gt=0, description="Of the Gaussian kernel of network places, as text_width."
-    )
+    network_gamma: float = Field(0.25, gt=0, description="The same of the kernel of places in the network.")
     text_weight: float = Field(
         0.5, ge=0, le=1, description="Weight of the text's kernel; the rest is the network's."
     )

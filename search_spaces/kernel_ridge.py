@@ -10,8 +10,8 @@ SPACE: dict[str, BaseDistribution | Conditional] = {
     "kernel_ridge.time": Conditional(
         "kernel_ridge.network_kernel", ("heat", "laplacian"), FloatDistribution(0.5, 16.0, log=True)
     ),
-    "kernel_ridge.text_width": FloatDistribution(0.3, 12.0, log=True),
-    "kernel_ridge.network_width": FloatDistribution(0.3, 12.0, log=True),
+    "kernel_ridge.text_gamma": FloatDistribution(0.15, 6.0, log=True),
+    "kernel_ridge.network_gamma": FloatDistribution(0.15, 6.0, log=True),
     "kernel_ridge.text_weight": FloatDistribution(0.1, 0.9),
     "kernel_ridge.product_weight": FloatDistribution(0.0, 2.0),
     "kernel_ridge.penalty": FloatDistribution(3e-3, 10.0, log=True),

@@ -14,9 +14,9 @@ from adapert.models.gene_kernels import Members, half_squared_distances, network
 class KernelRidge:
     """Kernel ridge whose settings are `Config.kernel_ridge` and the edges of `Config.graph`, never rewired.
 
-    With D_t and D_n half the squared distances of two genes in text and network (`network_coordinates`):
+    With d_t and d_n the distances of two genes in text and network (`network_coordinates`):
 
-        k_t = exp(-text_width D_t),  k_n = exp(-network_width D_n)
+        k_t = exp(-text_gamma d_t^2),  k_n = exp(-network_gamma d_n^2)
         k = text_weight k_t + (1 - text_weight) k_n + product_weight k_t k_n
         delta(p) = mean + k(p, train) (k(train, train) + penalty I)^-1 (Delta - mean)
 
@@ -62,10 +62,10 @@ class KernelRidge:
         """Kernel of perturbations and training perturbations, (n_perturbations, n_train)."""
         settings, train = self._config.kernel_ridge, self._members
         text, network = (
-            np.exp(-width * half_squared_distances(rows[wanted.nodes], rows[train.nodes]))
-            for rows, width in (
-                (self._text, settings.text_width),
-                (self._network, settings.network_width),
+            np.exp(-2 * gamma * half_squared_distances(rows[wanted.nodes], rows[train.nodes]))
+            for rows, gamma in (
+                (self._text, settings.text_gamma),
+                (self._network, settings.network_gamma),
             )
         )
         of_genes = settings.text_weight * text + (1 - settings.text_weight) * network

@@ -17,8 +17,8 @@ SETTINGS = {
     "kernel_ridge.network_kernel": "heat",
     "kernel_ridge.size": 10,
     "kernel_ridge.time": 2.0,
-    "kernel_ridge.text_width": 1.5,
-    "kernel_ridge.network_width": 0.7,
+    "kernel_ridge.text_gamma": 0.75,
+    "kernel_ridge.network_gamma": 0.35,
     "kernel_ridge.text_weight": 0.3,
     "kernel_ridge.product_weight": 0.6,
     "kernel_ridge.penalty": 0.4,
@@ -33,8 +33,8 @@ def predict(dataset: PreparedDataset, config: Config, perturbations: Sequence[st
 
 def test_predictions_are_scikit_learns_on_kernels_added_up_over_genes(dataset: PreparedDataset) -> None:
     config, shared = Config().with_changes(SETTINGS), dataset.shared
-    text = rbf_kernel(np.asarray(shared.text_embedding, dtype=np.float64), gamma=1.5 / 2)
-    network = rbf_kernel(network_coordinates(shared, config.graph, "heat", 10, 2.0), gamma=0.7 / 2)
+    text = rbf_kernel(np.asarray(shared.text_embedding, dtype=np.float64), gamma=0.75)
+    network = rbf_kernel(network_coordinates(shared, config.graph, "heat", 10, 2.0), gamma=0.35)
     of_genes = 0.3 * text + 0.7 * network + 0.6 * text * network
     names = shared.node_names.tolist()
 
@@ -60,8 +60,8 @@ def test_predictions_are_scikit_learns_on_kernels_added_up_over_genes(dataset: P
         {"kernel_ridge.network_kernel": "spectral"},
         {"kernel_ridge.size": 2},
         {"kernel_ridge.time": 0.1},
-        {"kernel_ridge.text_width": 3.0},
-        {"kernel_ridge.network_width": 3.0},
+        {"kernel_ridge.text_gamma": 3.0},
+        {"kernel_ridge.network_gamma": 3.0},
         {"kernel_ridge.text_weight": 0.9},
         {"kernel_ridge.product_weight": 0.0},
         {"kernel_ridge.penalty": 4.0},
