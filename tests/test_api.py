@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fixtures.command import Simulated
 from fixtures.copied import copy_store
+from fixtures.narrowed import present
 from fixtures.store import Store
 from fixtures.trained import Trained
 
@@ -22,29 +23,29 @@ from adapert.records import LONG_COLUMNS
 FUNCTIONS = [name for name in adapert.__all__ if not name.startswith("_")]
 
 
-def test_there_are_ten_functions_and_each_says_what_it_takes_and_raises():
+def test_there_are_ten_functions_and_each_says_what_it_takes_and_raises() -> None:
     assert len(FUNCTIONS) == 10
     for name in FUNCTIONS:
         function = getattr(adapert, name)
-        described = inspect.getdoc(function)
+        described = present(inspect.getdoc(function))
         missing = [word for word in inspect.signature(function).parameters if f"{word}:" not in described]
         assert missing == [], name
         assert "Raises:" in described, name
 
 
-def test_importing_adapert_imports_nothing_heavy():
+def test_importing_adapert_imports_nothing_heavy() -> None:
     code = "import sys, adapert; print([n for n in ('torch', 'ray', 'mlflow', 'pandas') if n in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
     assert set(FUNCTIONS) <= set(dir(adapert))
 
 
-def test_a_name_that_is_none_of_them_is_an_attribute_error():
+def test_a_name_that_is_none_of_them_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'lunch'"):
         adapert.lunch  # noqa: B018
 
 
-def test_results_are_data_frames(store: Store):
+def test_results_are_data_frames(store: Store) -> None:
     trials = adapert.load_trials("ablate_parts", store.directory)
     assert trials.equals(store.study("ablate_parts").frame)
     metrics = adapert.load_metrics("ablate_parts", str(store.directory))
@@ -52,7 +53,7 @@ def test_results_are_data_frames(store: Store):
     assert set(metrics["variant"]) == set(trials.loc[trials["status"] == "finished", "variant"])
 
 
-def test_figures_and_a_report_are_written_where_they_are_asked_for(store: Store, tmp_path):
+def test_figures_and_a_report_are_written_where_they_are_asked_for(store: Store, tmp_path: Path) -> None:
     copied = tmp_path / "runs"
     copy_store(store, copied)
     drawn = adapert.draw_figures(["ablate_parts"], copied, tmp_path / "here", only=["claims"])
@@ -62,7 +63,7 @@ def test_figures_and_a_report_are_written_where_they_are_asked_for(store: Store,
     assert page.read_text().lower().startswith("<!doctype html>")
 
 
-def test_what_is_drawn_of_a_study_is_copied_into_its_folder(trained: Trained, tmp_path):
+def test_what_is_drawn_of_a_study_is_copied_into_its_folder(trained: Trained, tmp_path: Path) -> None:
     workspace = tmp_path / "runs"
     shutil.copytree(trained.workspace, workspace)
     drawn = adapert.draw_figures("forms", workspace, tmp_path / "here")
@@ -74,7 +75,7 @@ def test_what_is_drawn_of_a_study_is_copied_into_its_folder(trained: Trained, tm
     assert (folder / "report.html").read_bytes() == page.read_bytes()
 
 
-def test_a_split_is_evaluated_and_counted(simulated: Simulated, tmp_path):
+def test_a_split_is_evaluated_and_counted(simulated: Simulated, tmp_path: Path) -> None:
     from adapert.comparison.plan import ComparisonPlan
 
     plan = ComparisonPlan(split="test", models=("control", "mean"))
@@ -85,7 +86,7 @@ def test_a_split_is_evaluated_and_counted(simulated: Simulated, tmp_path):
         adapert.evaluate(data=simulated.prepared, workspace=tmp_path, plan=plan)
 
 
-def test_a_study_is_not_launched_on_data_with_a_damaged_value(simulated: Simulated, tmp_path):
+def test_a_study_is_not_launched_on_data_with_a_damaged_value(simulated: Simulated, tmp_path: Path) -> None:
     data = shutil.copytree(simulated.prepared, tmp_path / "data")
     delta = np.load(data / "validation" / "delta.npy")
     delta[0, 0] = np.inf
@@ -95,7 +96,7 @@ def test_a_study_is_not_launched_on_data_with_a_damaged_value(simulated: Simulat
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_data_set_is_prepared_as_by_the_command(simulated: Simulated, tmp_path):
+def test_a_data_set_is_prepared_as_by_the_command(simulated: Simulated, tmp_path: Path) -> None:
     dataset = adapert.prepare(
         simulated.cells,
         simulated.network,
@@ -107,19 +108,19 @@ def test_a_data_set_is_prepared_as_by_the_command(simulated: Simulated, tmp_path
     assert dataset.manifest.split_seed == 0
 
 
-def test_mistakes_are_the_sentences_of_the_commands(store: Store):
+def test_mistakes_are_the_sentences_of_the_commands(store: Store) -> None:
     with pytest.raises(InputError, match="Did you mean 'ablate_parts'"):
         adapert.load_trials("ablate_part", store.directory)
     with pytest.raises(InputError, match="Figures need a source"):
         adapert.draw_figures()
 
 
-def test_the_version_is_stated_once():
+def test_the_version_is_stated_once() -> None:
     declared = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
     assert declared["project"]["dynamic"] == ["version"]
     assert declared["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "adapert.__version__"}
 
 
 @pytest.mark.parametrize("package", ["adapert", "analysis", "search_spaces", "studies"])
-def test_each_package_tells_type_checkers_that_it_is_typed(package):
+def test_each_package_tells_type_checkers_that_it_is_typed(package: str) -> None:
     assert resources.files(package).joinpath("py.typed").is_file()

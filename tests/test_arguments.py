@@ -1,9 +1,11 @@
 """What the Python functions refuse, before any work."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
+from fixtures.command import Simulated
 from fixtures.store import Store
 
 import adapert
@@ -16,7 +18,7 @@ from adapert.study.plan.recipes import build_study
 from adapert.study.plan.study import BUDGET_OPTIONS
 
 
-def refusals():
+def refusals() -> list[tuple[str, Sequence[object], dict[str, Any], str]]:
     """Call, arguments and what the sentence must say."""
     search = build_study("search", Config())
     prepare = ("a.h5ad", "b.tsv", "c.npz", "out")
@@ -73,8 +75,13 @@ def refusals():
 
 @pytest.mark.parametrize(("function", "given", "named", "message"), refusals())
 def test_what_cannot_be_meant_is_refused_in_a_sentence(
-    function, given, named, message, tmp_path, monkeypatch
-):
+    function: str,
+    given: Sequence[object],
+    named: dict[str, Any],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message) as refused:
         getattr(adapert, function)(*given, **named)
@@ -93,7 +100,14 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(
         ("evaluate", [], "out"),
     ],
 )
-def test_a_file_is_no_directory(function, given, file, tmp_path, monkeypatch, simulated):
+def test_a_file_is_no_directory(
+    function: str,
+    given: list[str],
+    file: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    simulated: Simulated,
+) -> None:
     monkeypatch.chdir(tmp_path)
     place = tmp_path / "file"
     place.write_text("kept")
@@ -112,20 +126,22 @@ def test_a_file_is_no_directory(function, given, file, tmp_path, monkeypatch, si
         ("prepare", ["a", "b", "c", "out"], "aliases"),
     ],
 )
-def test_a_directory_is_no_file(function, given, folder, tmp_path, monkeypatch):
+def test_a_directory_is_no_file(
+    function: str, given: list[str], folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").write_text("")
     with pytest.raises(InputError, match=f"'{folder}' must be a file, but '.*' is a directory"):
         getattr(adapert, function)(*given, **{folder: Path(".")})
 
 
-def test_a_single_name_is_one_name(store: Store, tmp_path):
+def test_a_single_name_is_one_name(store: Store, tmp_path: Path) -> None:
     assert check_names("perturbations", "KLF1") == ["KLF1"]
     drawn = adapert.draw_figures("ablate_parts", store.directory, tmp_path / "figures", only="claims")
     assert {path.stem for path in drawn.paths} == {"claims"}
 
 
-def test_fields_are_taken_as_they_are_described():
+def test_fields_are_taken_as_they_are_described() -> None:
     hints = get_type_hints(PrepareChoices)
     given = {"where": ["a=b"], "split_fractions": [0.5, 0.2, 0.3], "units": None, "n_genes": 5}
     assert check_fields("choices", given, hints) == {
@@ -136,13 +152,13 @@ def test_fields_are_taken_as_they_are_described():
     assert check_fields("budget", None, get_type_hints(Budget)) == {}
 
 
-def test_a_budget_has_the_fields_that_a_study_takes():
+def test_a_budget_has_the_fields_that_a_study_takes() -> None:
     assert get_type_hints(Budget).keys() == BUDGET_OPTIONS.keys()
     with pytest.raises(InputError, match=r"no field 'trials'\. Did you mean 'n_trials'"):
         build_study("search", Config()).with_budget(trials=2)
 
 
-def test_validation_is_the_split_of_studies():
+def test_validation_is_the_split_of_studies() -> None:
     check_split("validation")
     with pytest.raises(InputError, match="have none of the test split"):
         check_split("test")

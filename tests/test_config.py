@@ -1,7 +1,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 import yaml
@@ -23,24 +23,24 @@ ALL_ELSEWHERE = {
 }
 
 
-def test_flat_names_every_setting_once():
+def test_flat_names_every_setting_once() -> None:
     flat = Config().flat()
     assert flat["loss.lambda_non"] == 3e-4
     assert flat["model.tau"] == 1.0
     assert set(flat) == {
         f"{section}.{field}"
-        for section, model in Config().__class__.model_fields.items()
-        for field in model.annotation.model_fields
+        for section in Config.model_fields
+        for field in get_type_hints(Config)[section].model_fields
     }
 
 
-def test_flat_settings_rebuild_the_config():
+def test_flat_settings_rebuild_the_config() -> None:
     config = Config().with_changes(ALL_ELSEWHERE)
     assert build_config(config.flat()) == config
     assert build_config({}) == Config()
 
 
-def test_changes_apply_all_at_once_and_leave_the_original():
+def test_changes_apply_all_at_once_and_leave_the_original() -> None:
     base = Config()
     changed = base.with_changes({"model.tau": 0.5, "loss.lambda_non": 0.0})
     assert (changed.model.tau, changed.loss.lambda_non) == (0.5, 0.0)
@@ -51,9 +51,9 @@ def test_changes_apply_all_at_once_and_leave_the_original():
     assert rest.items() <= base.flat().items()
 
 
-def test_config_is_frozen():
+def test_config_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Config().model.tau = 2.0
+        Config().model.tau = 2.0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_config_is_frozen():
         ("lambda_align", "loss.lambda_align"),
     ],
 )
-def test_unknown_field_is_refused_with_the_nearest_name(name, suggestion):
+def test_unknown_field_is_refused_with_the_nearest_name(name: str, suggestion: str) -> None:
     with pytest.raises(InputError, match=rf"Config has no field '{name}'\. Did you mean '{suggestion}'\?"):
         Config().with_changes({name: 1})
 
 
-def test_field_like_no_other_is_refused_without_a_suggestion():
+def test_field_like_no_other_is_refused_without_a_suggestion() -> None:
     with pytest.raises(InputError, match=r"Config has no field 'zzz\.qqq'\.$"):
         Config().with_changes({"zzz.qqq": 1})
 
@@ -87,7 +87,7 @@ def test_field_like_no_other_is_refused_without_a_suggestion():
         ("training.max_epochs", None, "valid integer, but it is None"),
     ],
 )
-def test_bad_value_is_refused_in_one_sentence(name, value, rule):
+def test_bad_value_is_refused_in_one_sentence(name: str, value: float | str | None, rule: str) -> None:
     with pytest.raises(InputError, match=rf"^Config field '{name}': Input should be .*{rule}\.$"):
         Config().with_changes({name: value})
 
@@ -100,12 +100,12 @@ def test_bad_value_is_refused_in_one_sentence(name, value, rule):
         ("model.context", "adaptiv", "adaptive"),
     ],
 )
-def test_a_word_that_is_no_choice_is_refused_with_the_nearest(name, value, suggestion):
+def test_a_word_that_is_no_choice_is_refused_with_the_nearest(name: str, value: str, suggestion: str) -> None:
     with pytest.raises(InputError, match=rf"but it is '{value}'\. Did you mean '{suggestion}'\?$"):
         Config().with_changes({name: value})
 
 
-def test_digest_knows_every_setting_but_the_path():
+def test_digest_knows_every_setting_but_the_path() -> None:
     digests = {Config().digest()}
     others = {
         "model.tau": 0.5,
@@ -120,7 +120,7 @@ def test_digest_knows_every_setting_but_the_path():
     assert Config().with_changes({"data.path": "/elsewhere"}).digest() == Config().digest()
 
 
-def test_digest_is_that_of_the_sorted_settings():
+def test_digest_is_that_of_the_sorted_settings() -> None:
     settings = {name: value for name, value in Config().settings().items() if name != "data.path"}
     text = json.dumps(dict(sorted(settings.items())))
     assert Config().digest() == hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
@@ -134,7 +134,7 @@ def test_digest_is_that_of_the_sorted_settings():
         ("mean", {"data", "model"}),
     ],
 )
-def test_settings_are_those_of_the_sections_that_the_model_reads(model, read):
+def test_settings_are_those_of_the_sections_that_the_model_reads(model: ModelName, read: set[str]) -> None:
     config = Config().with_changes({"model.name": model})
     settings = config.settings()
     assert {name.partition(".")[0] for name in settings} == read
@@ -144,7 +144,7 @@ def test_settings_are_those_of_the_sections_that_the_model_reads(model, read):
 
 
 @pytest.mark.parametrize("model", get_args(ModelName))
-def test_digest_is_the_same_whatever_a_model_does_not_read(model):
+def test_digest_is_the_same_whatever_a_model_does_not_read(model: ModelName) -> None:
     config = Config().with_changes({"model.name": model})
     elsewhere = {name: value for name, value in ALL_ELSEWHERE.items() if name not in config.settings()}
     assert elsewhere
@@ -154,7 +154,7 @@ def test_digest_is_the_same_whatever_a_model_does_not_read(model):
     assert config.with_changes({"data.control": "cell"}).digest() != config.digest()
 
 
-def test_changes_of_what_no_model_reads_are_refused():
+def test_changes_of_what_no_model_reads_are_refused() -> None:
     ridge = Config().with_changes({"model.name": "kernel_ridge"})
     check_read(["graph.top_k", "kernel_ridge.penalty", "model.name"], ridge)
     check_read(["model.tau"], ridge, Config())
@@ -171,12 +171,12 @@ def test_changes_of_what_no_model_reads_are_refused():
         check_read(["model.tau"], ridge, mean)
 
 
-def test_whole_number_and_float_are_the_same_setting():
+def test_whole_number_and_float_are_the_same_setting() -> None:
     one, other = (Config().with_changes({"model.tau": value}) for value in (2, 2.0))
     assert one.digest() == other.digest()
 
 
-def test_yaml_round_trip_is_exact(tmp_path):
+def test_yaml_round_trip_is_exact(tmp_path: Path) -> None:
     config = Config().with_changes(ALL_ELSEWHERE)
     write_config(config, tmp_path / "config.yaml")
     again = read_config(tmp_path / "config.yaml")
@@ -188,7 +188,7 @@ def test_yaml_round_trip_is_exact(tmp_path):
 
 
 @pytest.mark.parametrize("model", get_args(ModelName))
-def test_yaml_holds_what_the_model_reads_and_nothing_else(model, tmp_path):
+def test_yaml_holds_what_the_model_reads_and_nothing_else(model: ModelName, tmp_path: Path) -> None:
     config = Config().with_changes(ALL_ELSEWHERE | {"model.name": model})
     write_config(config, tmp_path / "config.yaml")
     found = yaml.safe_load((tmp_path / "config.yaml").read_text())
@@ -204,13 +204,13 @@ def write(directory: Path, text: str) -> Path:
     return path
 
 
-def test_absent_fields_keep_their_defaults(tmp_path):
+def test_absent_fields_keep_their_defaults(tmp_path: Path) -> None:
     config = read_config(write(tmp_path, "model:\n  tau: 0.5\n"))
     assert config == Config().with_changes({"model.tau": 0.5})
     assert read_config(write(tmp_path, "")) == Config()
 
 
-def test_float_that_yaml_calls_text_is_read(tmp_path):
+def test_float_that_yaml_calls_text_is_read(tmp_path: Path) -> None:
     # YAML 1.1 wants a point and a sign: to PyYAML, 3e-05 is text.
     assert read_config(write(tmp_path, "loss:\n  lambda_non: 3e-05\n")).loss.lambda_non == 3e-05
 
@@ -229,12 +229,12 @@ def test_float_that_yaml_calls_text_is_read(tmp_path):
         ("model: {tau: 1\n", "A config must be YAML, but '.*' is not: "),
     ],
 )
-def test_bad_file_is_refused(tmp_path, text, message):
+def test_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_config(write(tmp_path, text))
 
 
-def test_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no file '.*nowhere\.yaml'"):
         read_config(tmp_path / "nowhere.yaml")
 
@@ -262,14 +262,14 @@ def test_missing_file_is_named(tmp_path):
         "model: '\x00'\n",
     ],
 )
-def test_hostile_yaml_is_refused_in_one_sentence(tmp_path, text):
+def test_hostile_yaml_is_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(InputError, match=r"A config must be YAML, but '.*' is not: ") as refused:
         read_config(tmp_path / "config.yaml")
     assert len(str(refused.value)) < 800
 
 
-def test_aliases_that_multiply_are_refused(tmp_path):
+def test_aliases_that_multiply_are_refused(tmp_path: Path) -> None:
     lines = ["a: &a {x: 1}"]
     lines += [
         f"{chr(98 + n)}: &{chr(98 + n)} {{<<: [{', '.join([f'*{chr(97 + n)}'] * 9)}]}}" for n in range(9)
@@ -279,26 +279,26 @@ def test_aliases_that_multiply_are_refused(tmp_path):
         read_config(tmp_path / "config.yaml")
 
 
-def test_a_value_may_be_named_and_used_again(tmp_path):
+def test_a_value_may_be_named_and_used_again(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("model: {tau: &half 0.5}\nloss: {huber_delta: *half}\n")
     config = read_config(tmp_path / "config.yaml")
     assert (config.model.tau, config.loss.huber_delta) == (0.5, 0.5)
 
 
-def test_a_file_too_large_for_a_config_is_refused(tmp_path):
+def test_a_file_too_large_for_a_config_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("\n" * 100_001)
     with pytest.raises(InputError, match=r"at most 100,000 bytes, but '.*' has 100,001"):
         read_config(tmp_path / "config.yaml")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_config_may_have_a_byte_order_mark(tmp_path, encoding):
+def test_a_config_may_have_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "config.yaml").write_bytes("data: {path: größe}\n".encode(encoding))
     assert read_config(tmp_path / "config.yaml").data.path == "größe"
 
 
 @pytest.mark.parametrize("value", [[], {"x": [1, 2]}, 10**400, "x" * 100_000])
-def test_a_value_that_is_long_to_write_is_not_written(value):
+def test_a_value_that_is_long_to_write_is_not_written(value: object) -> None:
     with pytest.raises(InputError, match=r"^Config field 'model\.tau': ") as refused:
         build_config({"model.tau": value})
     assert len(str(refused.value)) < 500
@@ -312,7 +312,7 @@ def test_a_value_that_is_long_to_write_is_not_written(value):
         if isinstance(value, int) and not isinstance(value, bool)
     ],
 )
-def test_every_whole_number_has_an_upper_bound(name):
+def test_every_whole_number_has_an_upper_bound(name: str) -> None:
     with pytest.raises(
         InputError, match=rf"'{name}': Input should be less than or equal to \d+, but it is 1"
     ):

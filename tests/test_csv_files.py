@@ -13,7 +13,7 @@ NAMES = ["=1+1", "+cmd|x", "-A1", "@SUM(A1)", "\tx", "'=x", "'quoted", "KLF1", "
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+cmd|x", "-A1", "@SUM(A1)", "\t=x"])
-def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe(tmp_path, name):
+def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe(tmp_path: Path, name: str) -> None:
     frame = pd.DataFrame({"perturbation": [name], name: [0.5]})
     write_csv(frame, tmp_path / "t.csv")
     written = pd.read_csv(tmp_path / "t.csv")
@@ -21,21 +21,21 @@ def test_text_that_a_spreadsheet_would_run_gets_an_apostrophe(tmp_path, name):
     assert written.columns.tolist() == ["perturbation", f"'{name}"]
 
 
-def test_numbers_stay_numbers_also_as_text():
+def test_numbers_stay_numbers_also_as_text() -> None:
     frame = pd.DataFrame(
         {"delta": [-0.5, np.nan], "text": ["-1.5", "+2e3"], "n": [-1, 2], "is": [True, False]}
     )
     assert write_csv(frame) == frame.to_csv(index=False)
 
 
-def test_an_index_of_names_is_escaped_and_one_of_numbers_is_not():
+def test_an_index_of_names_is_escaped_and_one_of_numbers_is_not() -> None:
     frame = pd.DataFrame({"G": [-1.0]}, index=pd.Index(["=x"], name="perturbation"))
     assert write_csv(frame, has_index=True) == "perturbation,G\n'=x,-1.0\n"
     assert write_csv(pd.DataFrame({"G": [-1.0]}), has_index=True) == ",G\n0,-1.0\n"
 
 
 @pytest.mark.parametrize("dtype", [object, "string", "category"])
-def test_what_is_read_back_is_what_was_written(tmp_path, dtype):
+def test_what_is_read_back_is_what_was_written(tmp_path: Path, dtype: str | type[object]) -> None:
     frame = pd.DataFrame({"name": pd.Series(NAMES[:-2], dtype=dtype), "=value": range(len(NAMES) - 2)})
     write_csv(frame, tmp_path / "t.csv")
     read = read_csv(tmp_path / "t.csv")
@@ -43,13 +43,13 @@ def test_what_is_read_back_is_what_was_written(tmp_path, dtype):
     assert read["=value"].tolist() == frame["=value"].tolist()
 
 
-def test_the_frame_is_left_as_it_was():
+def test_the_frame_is_left_as_it_was() -> None:
     frame = pd.DataFrame({"name": ["=x"]})
     write_csv(frame)
     assert frame["name"].tolist() == ["=x"]
 
 
-def test_every_csv_for_people_is_written_so():
+def test_every_csv_for_people_is_written_so() -> None:
     modules = [path for package in ("adapert", "analysis") for path in (ROOT / package).rglob("*.py")]
     others = {path.name for path in modules if re.search(r"\.to_csv\(", path.read_text())}
     # The simulator's network is a table for `prepare`, of names that it draws itself.

@@ -18,11 +18,11 @@ def opens_text(call: ast.Call) -> bool:
         return False  # an archive's members are bytes, and a runner opens a session
     modes = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
     said = {word.arg for word in call.keywords}  # else it opens something else, such as a study
-    return said <= {"mode", "encoding"} and not any("b" in mode for mode in modes)
+    return said <= {"mode", "encoding"} and not any("b" in str(mode) for mode in modes)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_text_files_are_utf8_whatever_the_locale(path):
+def test_text_files_are_utf8_whatever_the_locale(path: Path) -> None:
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     calls = [node for node in nodes if isinstance(node, ast.Call) and opens_text(node)]
     named = [any(word.arg == "encoding" for word in call.keywords) for call in calls]

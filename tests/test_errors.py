@@ -7,5 +7,5 @@ from adapert.errors import format_count
     ("n", "said"),
     [(0, "0 trials"), (1, "1 trial"), (1.0, "1 trial"), (2, "2 trials"), (1200, "1,200 trials")],
 )
-def test_a_count_agrees_with_its_noun(n, said):
+def test_a_count_agrees_with_its_noun(n: float, said: str) -> None:
     assert format_count(n, "trial") == said

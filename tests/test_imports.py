@@ -78,19 +78,19 @@ def room_of(module: str) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             # `from adapert.data import prepare` imports a module of the room, `from x import y` a name.
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_a_room_imports_only_rooms_before_it(path):
+def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
     here = room_of(module_name(path))
     own = {name for name in imported(path) if name.split(".")[0] in PACKAGES}
     forward = {name for name in own if ROOMS.index(room_of(name)) > ROOMS.index(here)}
@@ -98,12 +98,12 @@ def test_a_room_imports_only_rooms_before_it(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_a_room_does_not_need_what_later_rooms_are_made_of(path):
+def test_a_room_does_not_need_what_later_rooms_are_made_of(path: Path) -> None:
     forbidden = FORBIDDEN.get(room_of(module_name(path)), set())
     assert not {name.split(".")[0] for name in imported(path)} & forbidden
 
 
-def test_no_module_needs_itself_by_way_of_others():
+def test_no_module_needs_itself_by_way_of_others() -> None:
     """Importing a module imports its packages first, so what a package's `__init__` needs counts, too."""
     known = {module_name(path) for path in MODULES}
     TopologicalSorter(
@@ -111,7 +111,7 @@ def test_no_module_needs_itself_by_way_of_others():
     ).prepare()
 
 
-def test_no_two_parts_of_the_analysis_need_each_other():
+def test_no_two_parts_of_the_analysis_need_each_other() -> None:
     """A part is a package or a module of its own: `analysis.tables`, `analysis.claims`."""
     needed: dict[str, set[str]] = {}
     for path in (ROOT / "analysis").rglob("*.py"):
@@ -122,7 +122,7 @@ def test_no_two_parts_of_the_analysis_need_each_other():
     TopologicalSorter(needed).prepare()
 
 
-def test_commands_that_read_results_begin_without_what_takes_seconds_to_import():
+def test_commands_that_read_results_begin_without_what_takes_seconds_to_import() -> None:
     """Each of these costs as much as reading a thousand trials does."""
     code = (
         "import sys, adapert.api, adapert.prediction.tracked, adapert.selection.reevaluate\n"
@@ -134,14 +134,14 @@ def test_commands_that_read_results_begin_without_what_takes_seconds_to_import()
     assert done.stdout.strip() == "[]"
 
 
-def test_a_forward_import_is_seen():
+def test_a_forward_import_is_seen() -> None:
     assert ROOMS.index(room_of("adapert.tracking.read")) > ROOMS.index(
         room_of("adapert.models.adapert.model")
     )
     assert room_of("adapert.study.engine.runner") == "adapert.study.engine"
 
 
-def test_the_readme_names_every_room():
+def test_the_readme_names_every_room() -> None:
     readme = (ROOT / "README.md").read_text()
     rooms = {room.replace(".", "/") for room in ROOMS[1:] if (ROOT / room.replace(".", "/")).is_dir()}
     missing = {room for room in rooms if not re.search(rf"`{room}/?`", readme)}

@@ -5,13 +5,14 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from logging import Logger
 from pathlib import Path
 
 import pytest
 from fixtures.process import find_changed, read_settings
-from fixtures.trained import SMALL
+from fixtures.trained import SMALL, Trained
 
 import adapert
 from adapert.errors import InputError
@@ -90,19 +91,19 @@ def _stores(address: str) -> object:
 
 
 @pytest.fixture
-def forms(trained, tmp_path) -> tuple[Path, Path]:
+def forms(trained: Trained, tmp_path: Path) -> tuple[Path, Path]:
     """A copy of the trained study's workspace, and its data."""
     shutil.copytree(trained.workspace, tmp_path / "runs")
     return tmp_path / "runs", trained.prepared
 
 
-def test_every_function_is_called_here():
+def test_every_function_is_called_here() -> None:
     assert {*CALLS, *CALLS_ON_RAY} == set(REFUSED) == {name for name in adapert.__all__ if name[0] != "_"}
 
 
 @pytest.mark.usefixtures("own_settings")
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_leaves_the_process_as_it_was(forms, name):
+def test_a_call_leaves_the_process_as_it_was(forms: tuple[Path, Path], name: str) -> None:
     before = read_settings()
     CALLS[name](*forms)
     assert find_changed(before, read_settings()) == {}
@@ -110,7 +111,7 @@ def test_a_call_leaves_the_process_as_it_was(forms, name):
 
 @pytest.mark.usefixtures("own_settings")
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_call_that_raises_leaves_the_process_as_it_was(forms, name):
+def test_a_call_that_raises_leaves_the_process_as_it_was(forms: tuple[Path, Path], name: str) -> None:
     before = read_settings()
     with pytest.raises(InputError, match=r"\w"):
         REFUSED[name](*forms)
@@ -120,7 +121,7 @@ def test_a_call_that_raises_leaves_the_process_as_it_was(forms, name):
 @pytest.mark.slow
 @pytest.mark.usefixtures("own_settings")
 @pytest.mark.parametrize("name", CALLS_ON_RAY)
-def test_a_study_on_ray_leaves_the_process_as_it_was(forms, name):
+def test_a_study_on_ray_leaves_the_process_as_it_was(forms: tuple[Path, Path], name: str) -> None:
     before = read_settings()
     CALLS_ON_RAY[name](*forms)
     assert find_changed(before, read_settings()) == {}
@@ -130,7 +131,7 @@ def test_a_study_on_ray_leaves_the_process_as_it_was(forms, name):
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     with log_levels({"adapert.a": logging.ERROR}):
         yield
 
@@ -140,7 +141,7 @@ def level() -> int:
 
 
 @pytest.fixture
-def loud():
+def loud() -> Iterator[Logger]:
     """A logger of a user's."""
     logger = logging.getLogger("adapert.a")
     logger.setLevel(logging.DEBUG)
@@ -148,7 +149,7 @@ def loud():
     logger.setLevel(logging.NOTSET)
 
 
-def test_levels_and_handlers_are_put_back_also_after_an_error(loud):
+def test_levels_and_handlers_are_put_back_also_after_an_error(loud: Logger) -> None:
     def fail() -> None:
         loud.addHandler(logging.NullHandler())
         raise ValueError(f"at level {level()}")
@@ -158,7 +159,7 @@ def test_levels_and_handlers_are_put_back_also_after_an_error(loud):
     assert (level(), loud.handlers) == (logging.DEBUG, [])
 
 
-def test_variables_are_put_back_also_those_that_were_unset(monkeypatch):
+def test_variables_are_put_back_also_those_that_were_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADAPERT_A", "mine")
     monkeypatch.delenv("ADAPERT_B", raising=False)
     with environment({"ADAPERT_A": None, "ADAPERT_B": "theirs"}):
@@ -166,14 +167,14 @@ def test_variables_are_put_back_also_those_that_were_unset(monkeypatch):
     assert (os.environ["ADAPERT_A"], "ADAPERT_B" in os.environ) == ("mine", False)
 
 
-def test_signals_are_handled_as_before():
+def test_signals_are_handled_as_before() -> None:
     before = signal.getsignal(signal.SIGHUP)
     with signal_handlers({signal.SIGHUP: signal.SIG_IGN}):
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     assert signal.getsignal(signal.SIGHUP) == before
 
 
-def test_what_is_set_within_a_block_is_put_back_at_its_end(loud):
+def test_what_is_set_within_a_block_is_put_back_at_its_end(loud: Logger) -> None:
     with settings_put_back():
         set_until_block_ends(_quiet)
         set_until_block_ends(_quiet)
@@ -181,7 +182,7 @@ def test_what_is_set_within_a_block_is_put_back_at_its_end(loud):
     assert level() == logging.DEBUG
 
 
-def test_of_blocks_in_two_threads_the_last_to_end_puts_all_back(loud):
+def test_of_blocks_in_two_threads_the_last_to_end_puts_all_back(loud: Logger) -> None:
     is_set, may_end = threading.Event(), threading.Event()
 
     def other() -> None:

@@ -6,11 +6,12 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from fixtures.dataset import build_tiny_dataset
+from fixtures.dataset import build_tiny_dataset, without_test
 
 from adapert.config import Config, ModelName
+from adapert.data.prepared import PreparedDataset
 from adapert.data.regroup import join_splits
-from adapert.models.protocol import TrainedInEpochs
+from adapert.models.protocol import PerturbationModel, TrainedInEpochs
 from adapert.registry import MODELS, build_model
 from adapert.training.fit import begin_fit
 
@@ -40,22 +41,20 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 
 @pytest.fixture
-def dataset():
-    made = build_tiny_dataset()
-    del made.splits["test"]
-    return made
+def dataset() -> PreparedDataset:
+    return without_test(build_tiny_dataset())
 
 
-def build(name, seed=0):
+def build(name: str, seed: int = 0) -> PerturbationModel:
     return build_model(Config().with_changes(SMALL | {"model.name": name}), seed, torch.device("cpu"))
 
 
-def test_a_config_can_name_every_model_and_no_other():
+def test_a_config_can_name_every_model_and_no_other() -> None:
     assert tuple(MODELS) == get_args(ModelName)
 
 
 @every_model
-def test_a_model_reports_each_epoch_and_then_predicts(dataset, name):
+def test_a_model_reports_each_epoch_and_then_predicts(dataset: PreparedDataset, name: str) -> None:
     model = build(name)
     fit = begin_fit(model, dataset)
     n_epochs = 0
@@ -72,7 +71,7 @@ def test_a_model_reports_each_epoch_and_then_predicts(dataset, name):
 
 
 @every_model
-def test_a_fit_at_once_equals_one_in_steps(dataset, name):
+def test_a_fit_at_once_equals_one_in_steps(dataset: PreparedDataset, name: str) -> None:
     at_once, in_steps = build(name), build(name)
     at_once.fit(dataset)
     fit = begin_fit(in_steps, dataset)
@@ -82,13 +81,13 @@ def test_a_fit_at_once_equals_one_in_steps(dataset, name):
     np.testing.assert_array_equal(at_once.predict(["G00", "G02"]), in_steps.predict(["G00", "G02"]))
 
 
-def with_joined_training(dataset):
+def with_joined_training(dataset: PreparedDataset) -> PreparedDataset:
     joined = join_splits(dataset.splits["train"], dataset.splits["validation"])
     return replace(dataset, splits={"train": joined})
 
 
 @every_model
-def test_a_refit_learns_from_what_was_validation_before(dataset, name):
+def test_a_refit_learns_from_what_was_validation_before(dataset: PreparedDataset, name: str) -> None:
     model = build(name)
     model.fit(dataset)
     before = model.predict(["G00", "G14", "G00+G03"])
@@ -99,7 +98,7 @@ def test_a_refit_learns_from_what_was_validation_before(dataset, name):
 
 
 @every_model
-def test_a_refit_on_the_same_perturbations_keeps_what_was_chosen(dataset, name):
+def test_a_refit_on_the_same_perturbations_keeps_what_was_chosen(dataset: PreparedDataset, name: str) -> None:
     model = build(name)
     model.fit(dataset)
     before, chosen = model.predict(["G00", "G14"]), model.chosen()
@@ -109,7 +108,7 @@ def test_a_refit_on_the_same_perturbations_keeps_what_was_chosen(dataset, name):
 
 
 @every_model
-def test_another_seed_changes_the_fit_of_seeded_models_alone(dataset, name):
+def test_another_seed_changes_the_fit_of_seeded_models_alone(dataset: PreparedDataset, name: str) -> None:
     first, second = build(name, seed=0), build(name, seed=1)
     first.fit(dataset)
     second.fit(dataset)

@@ -13,7 +13,7 @@ MEANS = {
 
 
 @pytest.fixture(scope="module")
-def summary():
+def summary() -> pd.DataFrame:
     rows = [
         {
             "study": "ablation_path",
@@ -33,7 +33,7 @@ def summary():
     return summarize_path(pd.DataFrame(rows))
 
 
-def test_the_path_goes_by_the_best_mean_of_each_step(summary):
+def test_the_path_goes_by_the_best_mean_of_each_step(summary: pd.DataFrame) -> None:
     taken = summary[summary["is_taken"] & (summary["metric"] == "pearson_delta")]
     assert list(zip(taken["step"], taken["field"], strict=True)) == [
         (0, "start"),
@@ -43,13 +43,13 @@ def test_the_path_goes_by_the_best_mean_of_each_step(summary):
     np.testing.assert_allclose(taken["mean"], [0.40, 0.45, 0.46])
 
 
-def test_configs_that_were_not_chosen_stay_in_the_frame(summary):
+def test_configs_that_were_not_chosen_stay_in_the_frame(summary: pd.DataFrame) -> None:
     left = summary[~summary["is_taken"]]
     assert set(left["field"]) == {"model.tau"}
     assert set(left["step"]) == {1}
 
 
-def test_the_figure_reads_from_the_start_downwards(summary):
+def test_the_figure_reads_from_the_start_downwards(summary: pd.DataFrame) -> None:
     axes = plot_path(summary).axes
     assert [axis.get_xlabel() for axis in axes] == ["Pearson-delta ↑", "PDS ↑"]
     assert [label.get_text() for label in axes[0].get_yticklabels()] == [

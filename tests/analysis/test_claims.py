@@ -1,5 +1,10 @@
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import pytest
+from fixtures.store import MakeTable
 
 from adapert.statistics.best_weight import resample_best
 from analysis.claims import (
@@ -14,7 +19,9 @@ NAMES = {"small": "AB", "medium": "CD", "large": "EF"}
 WEIGHTS = (0.0, 0.001, 0.01, 0.1)
 
 
-def _rows(values, n=12, groups=NAMES):
+def _rows(
+    values: Mapping[tuple[Any, str], float], n: int = 12, groups: dict[str, str] = NAMES
+) -> list[dict[str, Any]]:
     """Every perturbation has its own level, shared by variants; (variant, group) adds to it."""
     return [
         {
@@ -33,7 +40,7 @@ def _rows(values, n=12, groups=NAMES):
 
 
 @pytest.fixture
-def ablation(make_table):
+def ablation(make_table: MakeTable) -> pd.DataFrame:
     losses = {"full": {}, "no_context": {"small": -0.1, "medium": -0.1, "large": -0.1}}
     losses["no_non_deg"] = {"small": -0.1, "medium": 0.1, "large": -0.001}
     return make_table(
@@ -43,18 +50,20 @@ def ablation(make_table):
 
 
 @pytest.fixture
-def sensitivity(make_table):
+def sensitivity(make_table: MakeTable) -> pd.DataFrame:
     best = {"small": 0.01, "medium": 0.001, "large": 0.001}
     gains = {(weight, group): 0.05 * (weight == best[group]) for weight in WEIGHTS for group in NAMES}
     gains |= {(0.1, group): -0.2 for group in NAMES}
     return make_table(_rows(gains), study="weights").astype({"variant": str})
 
 
-def _verdicts(claims):
-    return {(row.claim, row.group): row.verdict for row in claims.itertuples()}
+def _verdicts(claims: pd.DataFrame) -> dict[tuple[str, str], str]:
+    return {
+        (claim, group): verdict for claim, group, verdict in claims[["claim", "group", "verdict"]].to_numpy()
+    }
 
 
-def test_claims_of_an_ablation_are_judged_by_group(ablation):
+def test_claims_of_an_ablation_are_judged_by_group(ablation: pd.DataFrame) -> None:
     claims = summarize_claims(ablation, None)
     assert _verdicts(claims) == {
         ("the context helps", "small"): "supported",
@@ -69,7 +78,7 @@ def test_claims_of_an_ablation_are_judged_by_group(ablation):
     assert context["low"] < context["estimate"] < context["high"]
 
 
-def test_claims_of_a_sensitivity_study_are_judged_by_group(sensitivity):
+def test_claims_of_a_sensitivity_study_are_judged_by_group(sensitivity: pd.DataFrame) -> None:
     claims = summarize_claims(None, sensitivity)
     assert _verdicts(claims) == {
         ("lambda_non of 0.1 hurts", "small"): "supported",
@@ -83,7 +92,7 @@ def test_claims_of_a_sensitivity_study_are_judged_by_group(sensitivity):
     assert best["estimate"].tolist() == [0.01, 0.001, 0.001]
 
 
-def test_claims_without_their_runs_are_left_out(ablation, sensitivity):
+def test_claims_without_their_runs_are_left_out(ablation: pd.DataFrame, sensitivity: pd.DataFrame) -> None:
     assert summarize_claims(None, None).empty
     no_context = ablation[ablation["variant"] != "no_non_deg"]
     assert set(summarize_claims(no_context, None)["claim"]) == {"the context helps"}
@@ -94,7 +103,7 @@ def test_claims_without_their_runs_are_left_out(ablation, sensitivity):
     assert set(of_large["claim"]) == {"lambda_non of 0.1 hurts"}
 
 
-def test_a_single_perturbation_decides_nothing(make_table):
+def test_a_single_perturbation_decides_nothing(make_table: MakeTable) -> None:
     rows = _rows({("full", "small"): 0.0, ("no_context", "small"): -0.1}, n=1, groups={"small": "A"})
     claims = summarize_claims(make_table(rows), None)
     assert claims["verdict"].tolist() == ["undecided"]
@@ -112,7 +121,9 @@ def test_a_single_perturbation_decides_nothing(make_table):
         (np.nan, np.nan, np.nan, "undecided"),
     ],
 )
-def test_a_gain_needs_interval_and_test_and_a_loss_is_its_mirror(low, high, p, verdict):
+def test_a_gain_needs_interval_and_test_and_a_loss_is_its_mirror(
+    low: float, high: float, p: float, verdict: str
+) -> None:
     assert judge_gain(low, high, p) == verdict
     assert judge_loss(-high, -low, p) == verdict
 
@@ -127,18 +138,18 @@ def test_a_gain_needs_interval_and_test_and_a_loss_is_its_mirror(low, high, p, v
         (np.nan, np.nan, "undecided"),
     ],
 )
-def test_little_is_a_test_of_equivalence(low, high, verdict):
+def test_little_is_a_test_of_equivalence(low: float, high: float, verdict: str) -> None:
     assert judge_little(low, high, 1.0) == verdict
 
 
-def test_the_best_weight_is_that_of_a_plain_loop_over_resamples(make_table):
+def test_the_best_weight_is_that_of_a_plain_loop_over_resamples(make_table: MakeTable) -> None:
     generator = np.random.default_rng(3)
     rows = _rows({(weight, "small"): 0.0 for weight in WEIGHTS}, n=5, groups={"small": "A"})
     table = make_table(rows)
     table["value"] = generator.normal(size=len(table))
     drawn = resample_best(table, np.random.default_rng(0))
     values = {
-        weight: rows.pivot_table(index="seed", columns="perturbation", values="value").to_numpy()
+        float(str(weight)): rows.pivot_table(index="seed", columns="perturbation", values="value").to_numpy()
         for weight, rows in table.groupby("lambda_non")
     }
     assert drawn[0] == max(values, key=lambda weight: values[weight].mean())
@@ -147,12 +158,12 @@ def test_the_best_weight_is_that_of_a_plain_loop_over_resamples(make_table):
     for _ in range(1000):
         seeds, names = plain.integers(0, 3, 3), plain.integers(0, 5, 5)
         means = {weight: table[np.ix_(seeds, names)].mean() for weight, table in values.items()}
-        counts[max(means, key=means.get)] += 1
+        counts[max(means, key=lambda weight: float(means[weight]))] += 1
     for weight, count in counts.items():
         assert (drawn[1:] == weight).mean() == pytest.approx(count / 1000, abs=0.06)
 
 
-def test_claims_read_as_a_table(ablation, sensitivity):
+def test_claims_read_as_a_table(ablation: pd.DataFrame, sensitivity: pd.DataFrame) -> None:
     table = build_claims_table(summarize_claims(ablation, sensitivity))
     text = table.to_markdown()
     assert "| the context helps | small | Pearson-delta | 0.111 |" in text
@@ -163,7 +174,7 @@ def test_claims_read_as_a_table(ablation, sensitivity):
     assert "Undecided: the data allow both" in text
 
 
-def test_small_p_and_small_losses_are_written_as_what_they_are(ablation):
+def test_small_p_and_small_losses_are_written_as_what_they_are(ablation: pd.DataFrame) -> None:
     claims = (
         summarize_claims(ablation, None)
         .iloc[:3]

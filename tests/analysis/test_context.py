@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.narrowed import of_kind
+from matplotlib.collections import PathCollection
 
 from analysis.figures.context import place_genes, plot_context, summarize_context
 from analysis.figures.writing import write_picture
@@ -9,7 +13,7 @@ GENES = [f"G{number:02d}" for number in range(30)]
 
 
 @pytest.fixture
-def contexts():
+def contexts() -> pd.DataFrame:
     """Perturbation A+B selects itself and G00 to G28, G00 the most; G29 counts a little, unselected."""
     rows = [("A+B", "A", True, True, 0.001, 1.0), ("A+B", "B", True, True, 0.002, 1.0)]
     rows += [("A+B", gene, False, n < 29, 0.3 - 0.01 * n, 1.0) for n, gene in enumerate(GENES)]
@@ -19,7 +23,7 @@ def contexts():
 
 
 @pytest.fixture
-def deltas():
+def deltas() -> pd.DataFrame:
     """All genes but B were measured."""
     genes = ["A", "C", *GENES]
     values = np.linspace(-1, 1, 2 * len(genes)).reshape(2, -1)
@@ -29,7 +33,9 @@ def deltas():
 EDGES = pd.DataFrame({"source": ["A", "G00", "G01", "G28"], "target": ["G00", "G01", "G02", "G00"]})
 
 
-def test_the_most_relevant_context_genes_are_shown_after_the_perturbed(contexts, deltas):
+def test_the_most_relevant_context_genes_are_shown_after_the_perturbed(
+    contexts: pd.DataFrame, deltas: pd.DataFrame
+) -> None:
     nodes = summarize_context(contexts, deltas, "A+B")
     assert list(nodes["gene"]) == ["B", "A", *GENES[:25]]
     assert list(nodes["is_perturbed"]) == [True] * 2 + [False] * 25
@@ -39,12 +45,14 @@ def test_the_most_relevant_context_genes_are_shown_after_the_perturbed(contexts,
     assert by_gene["G07"] == deltas.loc["A+B", "G07"]
 
 
-def test_without_alpha_the_weight_counts(contexts, deltas):
+def test_without_alpha_the_weight_counts(contexts: pd.DataFrame, deltas: pd.DataFrame) -> None:
     nodes = summarize_context(contexts.assign(alpha=np.nan, weight=0.25), deltas, "A+B")
     assert set(nodes["relevance"]) == {0.25}
 
 
-def test_the_picture_names_every_gene_and_draws_the_edges_among_them(contexts, deltas):
+def test_the_picture_names_every_gene_and_draws_the_edges_among_them(
+    contexts: pd.DataFrame, deltas: pd.DataFrame
+) -> None:
     nodes = summarize_context(contexts, deltas, "A+B")
     figure = plot_context(nodes, EDGES, "rank")
     axes = figure.axes[0]
@@ -52,19 +60,23 @@ def test_the_picture_names_every_gene_and_draws_the_edges_among_them(contexts, d
     assert len(axes.lines) == 3  # G28 is not shown
     assert axes.get_title(loc="left") == "Context of A+B: 29 genes selected, 25 most relevant shown"
     (dots,) = axes.collections
-    areas = dict(zip(nodes["gene"], dots.get_sizes(), strict=True))
+    areas = dict(zip(nodes["gene"], of_kind(PathCollection, dots).get_sizes(), strict=True))
     assert areas["G00"] > areas["G10"] > areas["G24"]
     assert figure.axes[1].get_ylabel() == "predicted delta (rank)"
 
 
-def test_a_perturbation_that_selects_nothing_is_drawn_alone(contexts, deltas, tmp_path):
+def test_a_perturbation_that_selects_nothing_is_drawn_alone(
+    contexts: pd.DataFrame, deltas: pd.DataFrame, tmp_path: Path
+) -> None:
     figure = plot_context(summarize_context(contexts, deltas, "C"), EDGES, "rank")
     assert figure.axes[0].get_title(loc="left") == "Context of C: no genes selected"
     write_picture(figure, tmp_path / "c.svg")
     assert b"<svg" in (tmp_path / "c.svg").read_bytes()
 
 
-def test_perturbed_genes_lie_in_the_middle_and_no_two_genes_on_one_place(contexts, deltas):
+def test_perturbed_genes_lie_in_the_middle_and_no_two_genes_on_one_place(
+    contexts: pd.DataFrame, deltas: pd.DataFrame
+) -> None:
     nodes = summarize_context(contexts, deltas, "A+B")
     place = place_genes(nodes, EDGES)
     assert set(place) == set(nodes["gene"])

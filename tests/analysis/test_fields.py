@@ -3,7 +3,7 @@ import pandas as pd
 from analysis.fields import field_label, varied_fields
 
 
-def test_fields_that_do_not_vary_and_where_data_lie_are_no_settings():
+def test_fields_that_do_not_vary_and_where_data_lie_are_no_settings() -> None:
     trials = pd.DataFrame(
         {
             "data.path": ["a", "b"],

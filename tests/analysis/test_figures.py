@@ -1,26 +1,39 @@
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from fixtures.narrowed import present
+from fixtures.store import MakeTable, Store
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from adapert.errors import InputError
+from analysis.figures import writing
 from analysis.figures.ablation import plot_ablation, summarize_ablation
 from analysis.figures.recipes import FIGURES, draw_figures
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 from analysis.figures.style import paper_style
-from analysis.figures.writing import RESOLUTION, draw_figure, write_figure
+from analysis.figures.writing import RESOLUTION, FigureRecipe, draw_figure, write_figure
 
 GROUPS = {"large": ["D"], "small": ["A", "B", "C"]}
 (FIGURE_4,), (FIGURE_5,) = FIGURES["ablation"], FIGURES["sensitivity"]
 BY_EFFECT_SIZE = pytest.mark.parametrize("recipe", [FIGURE_4, FIGURE_5], ids=["ablation", "sensitivity"])
 
 
-def _rows(variants, metrics=("pds", "pearson_delta", "rank_overlap_at_50", "mse"), groups=None):
+def _rows(
+    variants: Mapping[Any, float],
+    metrics: Sequence[str] = ("pds", "pearson_delta", "rank_overlap_at_50", "mse"),
+    groups: dict[str, list[str]] | None = None,
+) -> list[dict[str, Any]]:
     """Every perturbation of a variant has the variant's level."""
     return [
         {
@@ -41,25 +54,31 @@ def _rows(variants, metrics=("pds", "pearson_delta", "rank_overlap_at_50", "mse"
 
 
 @pytest.fixture
-def ablation_table(make_table):
+def png_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write no SVG and no PDF, where no test looks at them: they take longer than the PNG."""
+    monkeypatch.setattr(writing, "_FORMATS", {"png": writing._FORMATS["png"]})
+
+
+@pytest.fixture
+def ablation_table(make_table: MakeTable) -> pd.DataFrame:
     return make_table(_rows({"no_graph": 0.3, "no_context": 0.4, "full": 0.5}), study="parts")
 
 
 @pytest.fixture
-def sensitivity_table(make_table):
+def sensitivity_table(make_table: MakeTable) -> pd.DataFrame:
     return make_table(_rows({0.0: 0.4, 1e-4: 0.6, 1e-2: 0.6, 1e-1: 0.2}), study="lambda")
 
 
-def _texts(figure):
-    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+def _texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
 
 
-def _plotted(axes):
+def _plotted(axes: Axes) -> dict[str, list[float]]:
     """Map each line's label to its x values."""
-    return {line.get_label(): list(line.get_xdata()) for line in axes.get_lines()}
+    return {str(line.get_label()): np.asarray(line.get_xdata()).tolist() for line in axes.get_lines()}
 
 
-def test_ablation_frame_is_exact_and_ordered(ablation_table):
+def test_ablation_frame_is_exact_and_ordered(ablation_table: pd.DataFrame) -> None:
     summary = summarize_ablation(ablation_table)
     assert list(summary.columns[:5]) == ["study", "split", "effect_size", "variant", "metric"]
     assert summary["effect_size"].unique().tolist() == ["small", "large"]
@@ -75,7 +94,7 @@ def test_ablation_frame_is_exact_and_ordered(ablation_table):
     }
 
 
-def test_ablation_axes_carry_groups_metrics_and_variants(ablation_table):
+def test_ablation_axes_carry_groups_metrics_and_variants(ablation_table: pd.DataFrame) -> None:
     figure = plot_ablation(summarize_ablation(ablation_table))
     panels = np.array(figure.axes).reshape(2, 3)
     assert [axes.get_ylabel() for axes in panels[:, 0]] == ["small (n=3)", "large (n=1)"]
@@ -93,14 +112,14 @@ def test_ablation_axes_carry_groups_metrics_and_variants(ablation_table):
     assert (lines["full"], lines["no_context"], lines["no_graph"]) == ([0.5], [0.4], [0.3])
 
 
-def test_ablation_says_study_split_seeds_and_interval(ablation_table):
+def test_ablation_says_study_split_seeds_and_interval(ablation_table: pd.DataFrame) -> None:
     texts = " ".join(_texts(plot_ablation(summarize_ablation(ablation_table)))).replace("\n", " ")
     assert "study 'parts', validation split, 2 seeds" in texts
     assert "95% interval of that mean under a two-level bootstrap" in texts
     assert "none for a single perturbation" in texts
 
 
-def test_reference_models_follow_the_variants_as_hollow_dots(make_table):
+def test_reference_models_follow_the_variants_as_hollow_dots(make_table: MakeTable) -> None:
     levels = {"ridge_both": 0.6, "control": 0.1, "no_graph": 0.3, "full": 0.5}
     summary = summarize_ablation(make_table(_rows(levels)))
     assert summary["variant"].unique().tolist() == ["full", "no_graph", "control", "ridge_both"]
@@ -114,13 +133,13 @@ def test_reference_models_follow_the_variants_as_hollow_dots(make_table):
     assert "Hollow: reference models." in " ".join(_texts(figure)).replace("\n", " ")
 
 
-def test_ablation_draws_no_group_without_a_value(ablation_table):
+def test_ablation_draws_no_group_without_a_value(ablation_table: pd.DataFrame) -> None:
     ablation_table.loc[ablation_table["effect_size"] == "large", "value"] = np.nan
     figure = plot_ablation(summarize_ablation(ablation_table))
     assert [axes.get_ylabel() for axes in figure.axes] == ["small (n=3)", "", ""]
 
 
-def test_ablation_says_where_a_metric_lacks_perturbations(ablation_table):
+def test_ablation_says_where_a_metric_lacks_perturbations(ablation_table: pd.DataFrame) -> None:
     undefined = (
         (ablation_table["perturbation"] == "A")
         & (ablation_table["metric"] == "pearson_delta")
@@ -131,7 +150,7 @@ def test_ablation_says_where_a_metric_lacks_perturbations(ablation_table):
     assert [axes.get_title(loc="right") for axes in figure.axes] == ["n=2\u20133", "", "", "", "", ""]
 
 
-def test_sensitivity_frame_marks_the_best_weight_of_each_group(sensitivity_table):
+def test_sensitivity_frame_marks_the_best_weight_of_each_group(sensitivity_table: pd.DataFrame) -> None:
     summary = summarize_sensitivity(sensitivity_table)
     assert summary["lambda_non"].unique().tolist() == [0.0, 1e-4, 1e-2, 1e-1]
     best = summary[summary["is_best"]]
@@ -144,7 +163,7 @@ def test_sensitivity_frame_marks_the_best_weight_of_each_group(sensitivity_table
     }
 
 
-def test_sensitivity_axes_are_logarithmic_with_zero_in_its_place(sensitivity_table):
+def test_sensitivity_axes_are_logarithmic_with_zero_in_its_place(sensitivity_table: pd.DataFrame) -> None:
     axes = plot_sensitivity(summarize_sensitivity(sensitivity_table)).axes[0]
     assert axes.get_xscale() == "symlog"
     assert [label.get_text() for label in axes.get_xticklabels()] == [
@@ -156,10 +175,10 @@ def test_sensitivity_axes_are_logarithmic_with_zero_in_its_place(sensitivity_tab
     ]
     assert "//" in [text.get_text() for text in axes.texts]
     assert axes.get_xlim()[0] < 0
-    assert any(list(line.get_xdata()) == [0.0, 1e-4, 1e-2, 1e-1] for line in axes.get_lines())
+    assert any(np.asarray(line.get_xdata()).tolist() == [0.0, 1e-4, 1e-2, 1e-1] for line in axes.get_lines())
 
 
-def test_sensitivity_without_zero_has_no_break(sensitivity_table):
+def test_sensitivity_without_zero_has_no_break(sensitivity_table: pd.DataFrame) -> None:
     positive = sensitivity_table[sensitivity_table["lambda_non"] > 0]
     figure = plot_sensitivity(summarize_sensitivity(positive))
     assert {axes.get_xscale() for axes in figure.axes} == {"log"}
@@ -167,13 +186,13 @@ def test_sensitivity_without_zero_has_no_break(sensitivity_table):
     assert "left of the break" not in " ".join(_texts(figure))
 
 
-def test_sensitivity_labels_the_weights_where_they_span_no_decades(make_table):
+def test_sensitivity_labels_the_weights_where_they_span_no_decades(make_table: MakeTable) -> None:
     summary = summarize_sensitivity(make_table(_rows({2e-3: 0.5, 3.5e-3: 0.5})))
     labels = [label.get_text() for label in plot_sensitivity(summary).axes[0].get_xticklabels()]
     assert labels == [r"$2\times10^{-3}$", r"$3.5\times10^{-3}$"]
 
 
-def test_sensitivity_carries_metrics_and_group_counts(sensitivity_table):
+def test_sensitivity_carries_metrics_and_group_counts(sensitivity_table: pd.DataFrame) -> None:
     figure = plot_sensitivity(summarize_sensitivity(sensitivity_table))
     assert [axes.get_ylabel() for axes in figure.axes] == [
         "Pearson-delta ↑",
@@ -185,21 +204,21 @@ def test_sensitivity_carries_metrics_and_group_counts(sensitivity_table):
     assert legend == ["small (n=3)", "large (n=1)", "best of its group"]
 
 
-def test_sensitivity_legend_lies_above_all_panels(sensitivity_table):
+def test_sensitivity_legend_lies_above_all_panels(sensitivity_table: pd.DataFrame) -> None:
     figure = plot_sensitivity(summarize_sensitivity(sensitivity_table))
     figure.canvas.draw()
     bottom = figure.legends[0].get_window_extent().y0
     assert all(axes.get_window_extent().y1 < bottom for axes in figure.axes)
 
 
-def test_sensitivity_needs_the_weight_of_every_run(sensitivity_table):
+def test_sensitivity_needs_the_weight_of_every_run(sensitivity_table: pd.DataFrame) -> None:
     sensitivity_table.loc[0, "lambda_non"] = np.nan
     with pytest.raises(InputError, match=r"'loss\.lambda_non', but run 'r' has none"):
         summarize_sensitivity(sensitivity_table)
 
 
 @pytest.fixture
-def clear_ablation(make_table):
+def clear_ablation(make_table: MakeTable) -> pd.DataFrame:
     """Twelve perturbations, of which each does worse without its context, and no seed differs."""
     names = [f"G{index}" for index in range(12)]
     rows = _rows({"full": 0.5, "no_context": 0.5, "no_graph": 0.5}, groups={"small": names})
@@ -208,7 +227,7 @@ def clear_ablation(make_table):
     return table.assign(value=table["value"] - loss.where(table["variant"] == "no_context", 0.0))
 
 
-def test_ablation_marks_what_differs_from_the_full_model(clear_ablation):
+def test_ablation_marks_what_differs_from_the_full_model(clear_ablation: pd.DataFrame) -> None:
     summary = summarize_ablation(clear_ablation)
     assert set(summary.loc[summary["is_different"], "variant"]) == {"no_context"}
     row = summary[(summary["variant"] == "no_context") & (summary["metric"] == "pds")].iloc[0]
@@ -220,7 +239,7 @@ def test_ablation_marks_what_differs_from_the_full_model(clear_ablation):
     assert "Asterisk: differs from the full model" in " ".join(_texts(figure)).replace("\n", " ")
 
 
-def test_the_unadjusted_p_of_a_mark_is_scipys(clear_ablation):
+def test_the_unadjusted_p_of_a_mark_is_scipys(clear_ablation: pd.DataFrame) -> None:
     summary = summarize_ablation(clear_ablation)
     row = summary[(summary["variant"] == "no_context") & (summary["metric"] == "pds")].iloc[0]
     wide = clear_ablation[clear_ablation["metric"] == "pds"].pivot_table(
@@ -230,18 +249,18 @@ def test_the_unadjusted_p_of_a_mark_is_scipys(clear_ablation):
     assert row["p_holm"] == pytest.approx(4 * p)  # two variants, in the group and in all groups together
 
 
-def test_sensitivity_fills_what_differs_from_no_loss(clear_ablation):
+def test_sensitivity_fills_what_differs_from_no_loss(clear_ablation: pd.DataFrame) -> None:
     weights = {"full": 0.0, "no_context": 0.1, "no_graph": 0.01}
     table = clear_ablation.assign(lambda_non=clear_ablation["variant"].map(weights))
     summary = summarize_sensitivity(table)
     assert set(summary.loc[summary["is_different"], "lambda_non"]) == {0.1}
     axes = plot_sensitivity(summary).axes[0]
-    fills = {tuple(line.get_xdata()): line.get_markerfacecolor() for line in axes.get_lines()}
+    fills = {tuple(np.asarray(line.get_xdata())): line.get_markerfacecolor() for line in axes.get_lines()}
     assert fills[(0.0, 0.01)] == "white"
     assert fills[(0.1,)] != "white"
 
 
-def test_an_interval_beyond_all_there_is_to_see_is_cut_and_said(ablation_table):
+def test_an_interval_beyond_all_there_is_to_see_is_cut_and_said(ablation_table: pd.DataFrame) -> None:
     summary = summarize_ablation(ablation_table)
     wide = summary.assign(low=-50.0, high=50.0)
     figure = plot_ablation(wide)
@@ -253,7 +272,9 @@ def test_an_interval_beyond_all_there_is_to_see_is_cut_and_said(ablation_table):
 @BY_EFFECT_SIZE
 @pytest.mark.parametrize("n_perturbations", [1, 2, 3])
 @pytest.mark.parametrize("variants", [{0.0: 0.5}, {0.0: 0.5, 1e-3: 0.5}])
-def test_few_perturbations_of_one_group_still_draw(recipe, n_perturbations, variants, make_table):
+def test_few_perturbations_of_one_group_still_draw(
+    recipe: FigureRecipe, n_perturbations: int, variants: dict[float, float], make_table: MakeTable
+) -> None:
     rows = _rows(variants, groups={"medium": [f"G{index}" for index in range(n_perturbations)]})
     table = make_table(rows).astype({"variant": str})
     figure = recipe.plot(recipe.summarize(table))
@@ -262,37 +283,39 @@ def test_few_perturbations_of_one_group_still_draw(recipe, n_perturbations, vari
 
 
 @BY_EFFECT_SIZE
-def test_a_table_without_the_figures_metrics_is_refused(recipe, make_table):
+def test_a_table_without_the_figures_metrics_is_refused(recipe: FigureRecipe, make_table: MakeTable) -> None:
     with pytest.raises(InputError, match="no row of any of them"):
         recipe.summarize(make_table([{"metric": "other", "lambda_non": 0.1}]))
 
 
 @BY_EFFECT_SIZE
-def test_a_table_of_nan_is_refused(recipe, make_table):
+def test_a_table_of_nan_is_refused(recipe: FigureRecipe, make_table: MakeTable) -> None:
     summary = recipe.summarize(make_table([{"value": np.nan, "lambda_non": 0.1}]))
     with pytest.raises(InputError, match="every metric of every trial is NaN"):
         recipe.plot(summary)
 
 
 @BY_EFFECT_SIZE
-def test_text_stays_inside_the_figure_and_apart_at_7_points(recipe, make_table):
+def test_text_stays_inside_the_figure_and_apart_at_7_points(
+    recipe: FigureRecipe, make_table: MakeTable
+) -> None:
     variants = ["full", "no_context", "no_context_no_non_deg", "neighbourhood"]
     rows = _rows({name: 0.1 * index for index, name in enumerate(variants)})
     table = make_table(rows).assign(lambda_non=lambda frame: frame["variant"].map(variants.index) * 1e-3)
     figure = recipe.plot(recipe.summarize(table))
     figure.canvas.draw()
     assert figure.get_figwidth() == 7.0
-    texts = [
-        t for t in figure.findobj(lambda a: hasattr(a, "get_fontsize")) if t.get_text() and t.get_visible()
-    ]
-    assert min(text.get_fontsize() for text in texts) >= 7
-    for text in (figure.texts[0], figure._suptitle):
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
+    assert min(float(text.get_fontsize()) for text in texts if text.get_visible()) >= 7
+    for text in figure.texts:
         box = text.get_window_extent()
         assert 0 <= box.x0 < box.x1 <= figure.bbox.width
-        assert not any(box.overlaps(axes.get_tightbbox()) for axes in figure.axes if axes.get_visible())
+        assert not any(
+            box.overlaps(present(axes.get_tightbbox())) for axes in figure.axes if axes.get_visible()
+        )
 
 
-def test_files_are_png_svg_pdf_and_csv(ablation_table, tmp_path):
+def test_files_are_png_svg_pdf_and_csv(ablation_table: pd.DataFrame, tmp_path: Path) -> None:
     paths = write_figure(FIGURE_4, ablation_table, tmp_path / "figures")
     assert [path.name for path in paths] == [
         f"figure_4_ablation.{ending}" for ending in ("png", "svg", "pdf", "csv")
@@ -306,28 +329,31 @@ def test_files_are_png_svg_pdf_and_csv(ablation_table, tmp_path):
 
 
 @BY_EFFECT_SIZE
+@pytest.mark.usefixtures("png_alone")
 def test_a_figure_is_laid_out_as_matplotlib_would_when_it_saves_it(
-    recipe, ablation_table, sensitivity_table, tmp_path
-):
+    recipe: FigureRecipe, ablation_table: pd.DataFrame, sensitivity_table: pd.DataFrame, tmp_path: Path
+) -> None:
     table = ablation_table if recipe is FIGURE_4 else sensitivity_table
     written, *_ = write_figure(recipe, table, tmp_path)
     with paper_style():
         draw_figure(recipe, table).figure.savefig(tmp_path / "saved.png", dpi=RESOLUTION)
-    images = (matplotlib.image.imread(path) for path in (written, tmp_path / "saved.png"))
-    np.testing.assert_allclose(*images, atol=2 / 255)
+    image, saved = (matplotlib.image.imread(path) for path in (written, tmp_path / "saved.png"))
+    np.testing.assert_allclose(image, saved, atol=2 / 255)
 
 
-def test_the_same_table_gives_the_same_bytes(sensitivity_table, tmp_path):
+def test_the_same_table_gives_the_same_bytes(sensitivity_table: pd.DataFrame, tmp_path: Path) -> None:
     first = write_figure(FIGURE_5, sensitivity_table, tmp_path / "first")
     second = write_figure(FIGURE_5, sensitivity_table, tmp_path / "second")
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_a_failed_write_leaves_the_old_file(ablation_table, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_file(
+    ablation_table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = tmp_path / "figure_4_ablation.png"
     old.write_text("old")
 
-    def fail(*_args, **_keywords):
+    def fail(*_args: Figure | Path, **_keywords: object) -> NoReturn:
         raise OSError("disk full")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
@@ -336,7 +362,7 @@ def test_a_failed_write_leaves_the_old_file(ablation_table, tmp_path, monkeypatc
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
-def test_drawing_leaves_pyplot_alone():
+def test_drawing_leaves_pyplot_alone() -> None:
     code = """
 import matplotlib, pandas
 from analysis.figures.style import build_figure, paper_style
@@ -350,7 +376,10 @@ assert dict(matplotlib.rcParams) == before
     subprocess.run([sys.executable, "-c", code], check=True, env={"MPLBACKEND": "agg", "PATH": ""})
 
 
-def test_studies_are_drawn_by_their_design(store, tmp_path, logged):
+@pytest.mark.usefixtures("png_alone")
+def test_studies_are_drawn_by_their_design(
+    store: Store, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     studies = ["vary_lambda", "ablate_parts", "search_wide", "fresh_seeds"]
     paths = draw_figures(store.studies(studies), tmp_path)
     stems = {study: {path.stem for path in files} for study, files in paths.items()}
@@ -368,19 +397,24 @@ def test_studies_are_drawn_by_their_design(store, tmp_path, logged):
     ]
 
 
-def test_a_study_without_anything_to_show_is_left_out_beside_others(store, tmp_path, logged):
+@pytest.mark.usefixtures("png_alone")
+def test_a_study_without_anything_to_show_is_left_out_beside_others(
+    store: Store, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     paths = draw_figures(store.studies(["start_only", "ablate_parts"]), tmp_path)
     assert list(paths) == ["ablate_parts"]
     assert "Left out figure_4_ablation_start_only: A study needs a finished trial" in logged.messages[0]
 
 
-def test_only_the_named_figures_are_drawn(store, tmp_path):
+@pytest.mark.usefixtures("png_alone")
+def test_only_the_named_figures_are_drawn(store: Store, tmp_path: Path) -> None:
     paths = draw_figures(store.studies(["search_wide", "vary_lambda"]), tmp_path, only=["search_history"])
     assert {path.stem for path in tmp_path.iterdir()} == {"search_history"}
     assert list(paths) == ["search_wide"]
 
 
-def test_two_studies_of_one_design_keep_their_own_files(store, tmp_path):
+@pytest.mark.usefixtures("png_alone")
+def test_two_studies_of_one_design_keep_their_own_files(store: Store, tmp_path: Path) -> None:
     paths = draw_figures(store.studies(["ablate_parts", "ablate_again"]), tmp_path)
     assert {study: files[0].name for study, files in paths.items()} == {
         "ablate_parts": "figure_4_ablation_ablate_parts.png",
@@ -403,7 +437,9 @@ def test_two_studies_of_one_design_keep_their_own_files(store, tmp_path):
         (["vary_lambda", "lost_table"], "validation", "A run's artifacts must be readable"),
     ],
 )
-def test_wrong_input_is_refused_before_anything_is_written(store, tmp_path, studies, split, message):
+def test_wrong_input_is_refused_before_anything_is_written(
+    store: Store, tmp_path: Path, studies: list[str], split: str, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         draw_figures(store.studies(studies), tmp_path, split)
     assert not list(tmp_path.iterdir())

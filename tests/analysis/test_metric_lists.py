@@ -1,6 +1,7 @@
 """Lists of metrics that are shown, ranked by or tracked name metrics of the catalogue, as it calls them."""
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
@@ -34,11 +35,11 @@ from analysis.tables import effect_sizes, performance
         [load.CURVE_METRIC, ablation_path.CHOOSES],
     ],
 )
-def test_a_list_names_metrics_of_the_catalogue(listed):
+def test_a_list_names_metrics_of_the_catalogue(listed: Sequence[str] | dict[str, str]) -> None:
     assert set(listed) <= METRICS.keys()
 
 
-def test_what_is_tracked_of_the_best_epoch_is_a_metric():
+def test_what_is_tracked_of_the_best_epoch_is_a_metric() -> None:
     best = {name.removeprefix("best_") for name in REPORTED if name.startswith("best_")} - {"epoch"}
     assert best == {*metrics_of_epochs(), *metrics_at_end()}
     assert set(selection.METRICS) <= best
@@ -47,12 +48,12 @@ def test_what_is_tracked_of_the_best_epoch_is_a_metric():
     assert OBJECTIVE.removeprefix("best_") in best
 
 
-def test_configs_are_ranked_by_metrics_with_a_direction():
+def test_configs_are_ranked_by_metrics_with_a_direction() -> None:
     assert all(METRICS[name].better != "neither" for name in selection.METRICS)
     assert {METRICS[name].better for name in selection.FRONT} == {"larger"}
 
 
-def test_the_page_and_the_terminal_call_metrics_as_figures_do():
+def test_the_page_and_the_terminal_call_metrics_as_figures_do() -> None:
     assert {name: results.METRICS[name].label for name in ("pearson_delta", "pds")} == {
         name: METRICS[name].label for name in ("pearson_delta", "pds")
     }

@@ -1,5 +1,6 @@
 import gzip
 from dataclasses import replace
+from pathlib import Path
 
 import gseapy
 import numpy as np
@@ -17,17 +18,18 @@ from analysis.pathways import (
     read_gene_sets,
     summarize_pathway_agreement,
 )
+from analysis.predictions import Predictions
 
 N_PERMUTATIONS = 50
 
 
 @pytest.fixture
-def predictions():
+def predictions() -> Predictions:
     return build_predictions()
 
 
 @pytest.fixture
-def gene_sets():
+def gene_sets() -> dict[str, list[str]]:
     """Two sets of usable size, one of too few genes."""
     return {
         "UP": [f"G{gene:02d}" for gene in range(20)],
@@ -36,13 +38,13 @@ def gene_sets():
     }
 
 
-def _delta(generator):
+def _delta(generator: np.random.Generator) -> np.ndarray:
     delta = generator.normal(0, 0.1, size=60)
     delta[:20] += 1
     return delta
 
 
-def test_gene_sets_are_read_from_a_gmt_file(tmp_path):
+def test_gene_sets_are_read_from_a_gmt_file(tmp_path: Path) -> None:
     (tmp_path / "sets.gmt").write_text("ONE\thttp://x\tA\tB\t\nTWO\t\tC\n\n")
     assert read_gene_sets(tmp_path / "sets.gmt") == {"ONE": ["A", "B"], "TWO": ["C"]}
 
@@ -55,13 +57,13 @@ def test_gene_sets_are_read_from_a_gmt_file(tmp_path):
         gzip.compress(b"ONE\tx\tA\tB\n", mtime=0),
     ],
 )
-def test_odd_lines_of_a_gmt_file_do_no_harm(tmp_path, content):
+def test_odd_lines_of_a_gmt_file_do_no_harm(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "sets.gmt").write_bytes(content)
     assert read_gene_sets(tmp_path / "sets.gmt") == {"ONE": ["A", "B"]}
 
 
 @pytest.mark.parametrize("content", [b"ONE\tx\t\xb5\n", b"\x1f\x8bcut"])
-def test_a_gmt_file_that_is_no_text_is_refused(tmp_path, content):
+def test_a_gmt_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "sets.gmt").write_bytes(content)
     with pytest.raises(InputError, match="cannot be read as text"):
         read_gene_sets(tmp_path / "sets.gmt")
@@ -77,23 +79,25 @@ def test_a_gmt_file_that_is_no_text_is_refused(tmp_path, content):
         ("ONE\tx\tA\nTWO\tx\tB\nONE\tx\tB\n", "1 in '.*' name several sets: 'ONE'"),
     ],
 )
-def test_files_that_are_no_gmt_are_refused(tmp_path, text, message):
+def test_files_that_are_no_gmt_are_refused(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "sets.gmt").write_text(text)
     with pytest.raises(InputError, match=message):
         read_gene_sets(tmp_path / "sets.gmt")
 
 
-def test_a_set_of_raised_genes_is_enriched(predictions, gene_sets):
+def test_a_set_of_raised_genes_is_enriched(predictions: Predictions, gene_sets: dict[str, list[str]]) -> None:
     table = enrich(_delta(np.random.default_rng(0)), predictions.gene_names, gene_sets, 0, N_PERMUTATIONS)
     assert table["pathway"].tolist() == ["ANY", "UP"]
     assert table["n_genes"].tolist() == [20, 20]
     scores = table.set_index("pathway")
-    assert scores.loc["UP", "nes"] > 1.5
-    assert scores.loc["UP", "fdr"] < 0.05 < scores.loc["ANY", "fdr"]
+    assert scores["nes"]["UP"] > 1.5
+    assert scores["fdr"]["UP"] < 0.05 < scores["fdr"]["ANY"]
 
 
-def test_without_ties_the_ranking_is_gseapys_own(predictions, gene_sets):
+def test_without_ties_the_ranking_is_gseapys_own(
+    predictions: Predictions, gene_sets: dict[str, list[str]]
+) -> None:
     delta = _delta(np.random.default_rng(1))
     ours = enrich(delta, predictions.gene_names, gene_sets, 3, N_PERMUTATIONS).set_index("pathway")
     theirs = gseapy.prerank(
@@ -108,7 +112,9 @@ def test_without_ties_the_ranking_is_gseapys_own(predictions, gene_sets):
     np.testing.assert_allclose(ours["nes"], theirs["NES"].astype(float).reindex(ours.index), rtol=1e-6)
 
 
-def test_the_order_of_genes_changes_nothing_even_with_ties(predictions, gene_sets):
+def test_the_order_of_genes_changes_nothing_even_with_ties(
+    predictions: Predictions, gene_sets: dict[str, list[str]]
+) -> None:
     delta = np.round(_delta(np.random.default_rng(2)), 1)
     order = np.random.default_rng(3).permutation(60)
     first = enrich(delta, predictions.gene_names, gene_sets, 0, N_PERMUTATIONS)
@@ -116,24 +122,28 @@ def test_the_order_of_genes_changes_nothing_even_with_ties(predictions, gene_set
     assert first.equals(second)
 
 
-def test_equal_deltas_enrich_nothing(predictions, gene_sets):
+def test_equal_deltas_enrich_nothing(predictions: Predictions, gene_sets: dict[str, list[str]]) -> None:
     table = enrich(np.zeros(60), predictions.gene_names, gene_sets)
     assert (table["nes"].tolist(), table["fdr"].tolist()) == ([0.0, 0.0], [1.0, 1.0])
 
 
-def test_sets_of_other_genes_are_refused(predictions):
+def test_sets_of_other_genes_are_refused(predictions: Predictions) -> None:
     with pytest.raises(InputError, match=r"must have 15 to 500 of the 60 .*, but the largest of 1 set has 0"):
         enrich(np.arange(60.0), predictions.gene_names, {"MOUSE": ["Actb", "Gapdh"]})
 
 
-def test_a_perfect_prediction_has_the_observed_pathways(predictions, gene_sets):
+def test_a_perfect_prediction_has_the_observed_pathways(
+    predictions: Predictions, gene_sets: dict[str, list[str]]
+) -> None:
     perfect = replace(predictions, predicted_delta={"perfect": predictions.observed_delta})
     frame = compare_pathways(perfect, gene_sets, "G02", ["perfect"], N_PERMUTATIONS)
     assert frame["observed_nes"].equals(frame["predicted_nes"].rename("observed_nes"))
     assert set(frame["status"]) <= {"neither", "both"}
 
 
-def test_status_says_where_a_pathway_is_significant(predictions, gene_sets):
+def test_status_says_where_a_pathway_is_significant(
+    predictions: Predictions, gene_sets: dict[str, list[str]]
+) -> None:
     deltas = predictions.observed_delta.copy()
     deltas[2] = _delta(np.random.default_rng(0))
     flat = np.zeros_like(deltas)
@@ -143,7 +153,7 @@ def test_status_says_where_a_pathway_is_significant(predictions, gene_sets):
         assert frame.set_index("pathway").loc["UP", "status"] == status
 
 
-def test_correlation_is_pearsons():
+def test_correlation_is_pearsons() -> None:
     generator = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -159,14 +169,16 @@ def test_correlation_is_pearsons():
     assert np.isnan(correlate_pathways(frame.assign(predicted_nes=0.0))["r"])
 
 
-def test_agreement_has_a_row_a_variant_and_perturbation(predictions, gene_sets):
+def test_agreement_has_a_row_a_variant_and_perturbation(
+    predictions: Predictions, gene_sets: dict[str, list[str]]
+) -> None:
     table = summarize_pathway_agreement(predictions, gene_sets, ["adapert", "mean"], 10)
     assert table.groupby("variant", sort=False).size().to_dict() == {"adapert": 6, "mean": 6}
     assert table["perturbation"].unique().tolist() == predictions.perturbations.tolist()
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_a_gmt_file_of_another_encoding_is_refused(tmp_path, encoding):
+def test_a_gmt_file_of_another_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "sets.gmt").write_bytes("SÄT\thttps://x\tA\tB\n".encode(encoding))
     with pytest.raises(
         InputError, match=r"Gene sets must be a GMT file, but '.*sets\.gmt' cannot be read as text"
@@ -174,6 +186,6 @@ def test_a_gmt_file_of_another_encoding_is_refused(tmp_path, encoding):
         read_gene_sets(tmp_path / "sets.gmt")
 
 
-def test_a_byte_order_mark_is_no_part_of_a_set_s_name(tmp_path):
+def test_a_byte_order_mark_is_no_part_of_a_set_s_name(tmp_path: Path) -> None:
     (tmp_path / "sets.gmt").write_bytes("SET\thttps://x\tA\tB\n".encode("utf-8-sig"))
     assert read_gene_sets(tmp_path / "sets.gmt") == {"SET": ["A", "B"]}

@@ -1,6 +1,11 @@
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.narrowed import of_kind, present
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from adapert.errors import InputError
@@ -14,13 +19,13 @@ N_TRIALS = 24
 EPOCHS = 6
 
 
-def _texts(figure):
+def _texts(figure: Figure) -> str:
     texts = [text.get_text() for text in figure.findobj(Text)]
     return " ".join(texts).replace("\n", " ")
 
 
 @pytest.fixture(scope="module")
-def trials():
+def trials() -> pd.DataFrame:
     """Of 24 trials every third was stopped after 2 of 6 epochs; the objective falls from tau .1 on."""
     numbers = np.arange(1, N_TRIALS + 1)
     is_stopped = numbers % 3 == 0
@@ -45,7 +50,7 @@ def trials():
 
 
 @pytest.fixture(scope="module")
-def curves(trials):
+def curves(trials: pd.DataFrame) -> pd.DataFrame:
     known = trials.dropna(subset=["objective"])
     identity = ["study", "number", "status", "reason", "objective"]
     rows = [
@@ -56,58 +61,60 @@ def curves(trials):
     return pd.DataFrame(rows)
 
 
-def _best(trials):
+def _best(trials: pd.DataFrame) -> int:
     finished = trials[trials["status"] == "finished"]
-    return finished.loc[finished["objective"].idxmax(), "number"]
+    return int(finished["number"].iloc[finished["objective"].argmax()])
 
 
-def test_history_follows_the_best_finished_trial(trials):
+def test_history_follows_the_best_finished_trial(trials: pd.DataFrame) -> None:
     summary = summarize_history(trials)
     assert summary["number"].tolist() == list(range(1, N_TRIALS + 1))  # the failed one has no objective
     expected, best = [], np.nan
-    for trial in summary.itertuples():
-        if trial.status == "finished" and not trial.objective <= best:
-            best = trial.objective
+    for status, objective in zip(summary["status"], summary["objective"], strict=True):
+        if status == "finished" and not objective <= best:
+            best = objective
         expected.append(best)
     assert summary["best_so_far"].tolist() == expected
     assert summary.loc[summary["is_best"], "number"].tolist() == [_best(trials)]
 
 
-def test_history_shows_rungs_and_stopped_trials_hollow(trials):
+def test_history_shows_rungs_and_stopped_trials_hollow(trials: pd.DataFrame) -> None:
     figure = plot_history(summarize_history(trials))
     assert [axes.get_ylabel() for axes in figure.axes] == ["validation Pearson-delta ↑", "epochs"]
     assert "rung 2" in _texts(figure)
     assert "study 'wide', 24 trials (16 finished, 8 stopped early)" in _texts(figure)
     hollow = [line for line in figure.axes[0].get_lines() if line.get_markerfacecolor() == "white"]
-    assert {x for line in hollow for x in line.get_xdata()} >= set(range(3, N_TRIALS + 1, 3))
+    assert {x for line in hollow for x in np.asarray(line.get_xdata())} >= set(range(3, N_TRIALS + 1, 3))
 
 
-def test_trials_far_below_the_finished_ones_are_marked_at_the_edge(trials):
+def test_trials_far_below_the_finished_ones_are_marked_at_the_edge(trials: pd.DataFrame) -> None:
     lost = trials.assign(objective=trials["objective"].where(trials["number"] != 3, -9.0))
     figure = plot_history(summarize_history(lost))
     assert figure.axes[0].get_ylim()[0] > -1
     assert "1\u00a0trial below the axis" in _texts(figure)
 
 
-def test_a_trial_that_scheduler_did_not_stop_makes_no_rung(trials):
+def test_a_trial_that_scheduler_did_not_stop_makes_no_rung(trials: pd.DataFrame) -> None:
     on_request = trials.assign(reason=trials["reason"].replace("rung", "request"))
     assert "rung" not in _texts(plot_history(summarize_history(on_request)))
 
 
-def test_learning_curves_put_the_best_on_top(trials, curves):
+def test_learning_curves_put_the_best_on_top(trials: pd.DataFrame, curves: pd.DataFrame) -> None:
     summary = summarize_learning_curves(curves)
     assert summary.loc[summary["is_best"], "number"].unique().tolist() == [_best(trials)]
     assert len(summary) == 16 * EPOCHS + 8 * 2
     axes = plot_learning_curves(summary).axes[0]
     thick = max(axes.get_lines(), key=lambda line: line.get_linewidth())
-    assert list(thick.get_xdata()) == list(range(1, EPOCHS + 1))
+    assert np.asarray(thick.get_xdata()).tolist() == list(range(1, EPOCHS + 1))
     assert axes.get_xlabel() == "epoch"
 
 
-def test_a_learning_curve_is_one_line_a_trial_with_its_own_epochs(trials, curves):
+def test_a_learning_curve_is_one_line_a_trial_with_its_own_epochs(
+    trials: pd.DataFrame, curves: pd.DataFrame
+) -> None:
     summary = summarize_learning_curves(curves)
     drawn = [line.tolist() for lines in plot_learning_curves(summary).axes[0].collections[:2]
-             for line in lines.get_segments()]  # fmt: skip
+             for line in of_kind(LineCollection, lines).get_segments()]  # fmt: skip
     expected = [
         [[row["epoch"], row["value"]] for _, row in summary.iterrows() if row["number"] == number]
         for number in summary["number"].unique()
@@ -115,7 +122,7 @@ def test_a_learning_curve_is_one_line_a_trial_with_its_own_epochs(trials, curves
     assert sorted(drawn) == sorted(expected)
 
 
-def test_parallel_coordinates_keep_varied_fields_knobs_first(trials):
+def test_parallel_coordinates_keep_varied_fields_knobs_first(trials: pd.DataFrame) -> None:
     summary = summarize_parallel(trials)
     fields = ["loss.lambda_non", "model.tau", "model.latent_size", "model.dropout"]
     assert list(summary.columns[6:]) == fields
@@ -124,7 +131,7 @@ def test_parallel_coordinates_keep_varied_fields_knobs_first(trials):
     assert labels == [r"$\lambda_{\mathrm{non}}$", r"$\tau$", "latent size", "dropout"]
 
 
-def test_slices_place_values_on_the_scale_of_their_field(trials):
+def test_slices_place_values_on_the_scale_of_their_field(trials: pd.DataFrame) -> None:
     summary = summarize_slices(trials)
     assert len(summary) == 4 * N_TRIALS
     tau = summary[summary["field"] == "model.tau"]
@@ -139,7 +146,7 @@ def test_slices_place_values_on_the_scale_of_their_field(trials):
     assert labels == [r"$\lambda_{\mathrm{non}}$", r"$\tau$", "latent size", "dropout"]
 
 
-def test_contours_are_the_kernel_mean_of_finished_trials(trials):
+def test_contours_are_the_kernel_mean_of_finished_trials(trials: pd.DataFrame) -> None:
     summary = summarize_contours(trials)
     pair = summary[(summary["x_field"] == "model.tau") & (summary["y_field"] == "model.dropout")]
     points = pair[(pair["kind"] == "trial") & (pair["status"] == "finished")]
@@ -152,7 +159,7 @@ def test_contours_are_the_kernel_mean_of_finished_trials(trials):
     assert cell["objective"] == pytest.approx(np.average(points["objective"], weights=weights))
 
 
-def test_contours_show_ranges_first_and_the_strongest_of_them_foremost(trials):
+def test_contours_show_ranges_first_and_the_strongest_of_them_foremost(trials: pd.DataFrame) -> None:
     summary = summarize_contours(trials)
     pairs = list(dict.fromkeys(zip(summary["x_field"], summary["y_field"], strict=True)))
     assert len(pairs) == 6
@@ -167,19 +174,23 @@ def test_contours_show_ranges_first_and_the_strongest_of_them_foremost(trials):
     ("summarize", "message"),
     [(summarize_parallel, "differ in 1"), (summarize_contours, "has 1 and 16")],
 )
-def test_one_varied_field_has_no_pairs(trials, summarize, message):
+def test_one_varied_field_has_no_pairs(
+    trials: pd.DataFrame, summarize: Callable[..., object], message: str
+) -> None:
     alike = trials.assign(**{"loss.lambda_non": 0.1, "model.dropout": 0.1, "model.latent_size": 64})
     with pytest.raises(InputError, match=message):
         summarize(alike)
 
 
-def test_trials_that_are_all_alike_have_no_slices(trials):
+def test_trials_that_are_all_alike_have_no_slices(trials: pd.DataFrame) -> None:
     with pytest.raises(InputError, match="are all alike"):
         summarize_slices(trials[["study", "number", "status", "epoch", "objective"]])
 
 
 @pytest.mark.parametrize("summarize", [summarize_history, summarize_slices, summarize_parallel])
-def test_trials_without_an_objective_are_refused(trials, summarize):
+def test_trials_without_an_objective_are_refused(
+    trials: pd.DataFrame, summarize: Callable[..., object]
+) -> None:
     with pytest.raises(InputError, match="every one is NaN"):
         summarize(trials.assign(objective=np.nan))
 
@@ -193,11 +204,15 @@ def test_trials_without_an_objective_are_refused(trials, summarize):
         (summarize_contours, plot_contours),
     ],
 )
-def test_search_figures_are_a_page_wide_and_keep_their_words_inside(trials, summarize, plot):
+def test_search_figures_are_a_page_wide_and_keep_their_words_inside(
+    trials: pd.DataFrame, summarize: Callable[..., object], plot: Callable[..., Figure]
+) -> None:
     figure = plot(summarize(trials))
     figure.canvas.draw()
     assert figure.get_figwidth() == 7.0
-    for text in (figure.texts[0], figure._suptitle):
+    for text in figure.texts:
         box = text.get_window_extent()
         assert 0 <= box.x0 < box.x1 <= figure.bbox.width
-        assert not any(box.overlaps(axes.get_tightbbox()) for axes in figure.axes if axes.get_visible())
+        assert not any(
+            box.overlaps(present(axes.get_tightbbox())) for axes in figure.axes if axes.get_visible()
+        )

@@ -1,19 +1,26 @@
 """What is drawn of a prepared data set and of an evaluation, from folders as the commands write them."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from fixtures.dataset import write_prepared
 from fixtures.predictions import build_predictions, predict_test_split, write_predictions
+from fixtures.store import MakeTable
 
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
+from analysis.predictions import Predictions
 from analysis.sources import draw_data, draw_evaluation
 
 FIGURE_8 = "figure_8_graph_coverage"
 
 
-def _write_evaluation(folder, predictions, make_table, fingerprint):
+def _write_evaluation(
+    folder: Path, predictions: Predictions, make_table: Callable[..., pd.DataFrame], fingerprint: str
+) -> Path:
     """Write what 'adapert evaluate' writes, with made-up scores."""
     rows = [
         {"variant": variant, "perturbation": name, "effect_size": group, "metric": metric, "value": 0.5}
@@ -33,19 +40,23 @@ def _write_evaluation(folder, predictions, make_table, fingerprint):
 
 
 @pytest.fixture
-def prepared(tiny_dataset, tmp_path):
+def prepared(tiny_dataset: PreparedDataset, tmp_path: Path) -> Path:
     write_prepared(tiny_dataset, tmp_path / "data")
     return tmp_path / "data"
 
 
 @pytest.fixture
-def evaluate_as(tiny_dataset, make_table, tmp_path):
+def evaluate_as(
+    tiny_dataset: PreparedDataset, make_table: MakeTable, tmp_path: Path
+) -> Callable[[str], Path]:
     """Write an evaluation of the tiny data set's test split, as of data with a fingerprint."""
     predictions = predict_test_split(tiny_dataset, ("adapert", "mean"))
     return lambda fingerprint: _write_evaluation(tmp_path / "test_001", predictions, make_table, fingerprint)
 
 
-def test_figure_8_follows_an_evaluated_models_genes(prepared, tiny_dataset, evaluate_as, tmp_path):
+def test_figure_8_follows_an_evaluated_models_genes(
+    prepared: Path, tiny_dataset: PreparedDataset, evaluate_as: Callable[[str], Path], tmp_path: Path
+) -> None:
     folder = evaluate_as(tiny_dataset.fingerprint)
     draw_data(prepared, tmp_path / "with", folder, only=[FIGURE_8])
     draw_data(prepared, tmp_path / "without", only=[FIGURE_8])
@@ -56,13 +67,15 @@ def test_figure_8_follows_an_evaluated_models_genes(prepared, tiny_dataset, eval
     assert sets["with"] - sets["without"] == {"top 10 of AdaPert", "top 20 of AdaPert"}
 
 
-def test_an_evaluation_of_other_data_is_refused_before_anything_is_drawn(prepared, evaluate_as, tmp_path):
+def test_an_evaluation_of_other_data_is_refused_before_anything_is_drawn(
+    prepared: Path, evaluate_as: Callable[[str], Path], tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match=r"is of data f00, .* Name the evaluation's own data"):
         draw_data(prepared, tmp_path / "out", evaluate_as("f00"))
     assert not (tmp_path / "out").exists()
 
 
-def test_gene_sets_bring_a_table_of_all_perturbations(make_table, tmp_path):
+def test_gene_sets_bring_a_table_of_all_perturbations(make_table: MakeTable, tmp_path: Path) -> None:
     predictions = build_predictions()
     folder = _write_evaluation(tmp_path / "test_001", predictions, make_table, "f00")
     sets = {"UP": range(20), "ANY": range(1, 60, 3), "LAST": range(40, 60)}
@@ -73,5 +86,5 @@ def test_gene_sets_bring_a_table_of_all_perturbations(make_table, tmp_path):
     assert [path.name for path in paths] == [f"table_pathways.{ending}" for ending in ("csv", "md", "tex")]
     table = pd.read_csv(paths[0]).set_index("variant")
     assert table.index.tolist() == ["adapert", "mean"]
-    assert table.loc["adapert", "mean_r"] > 0.5
+    assert table["mean_r"]["adapert"] > 0.5
     assert draw_evaluation(folder, tmp_path / "none", only=stems) == []

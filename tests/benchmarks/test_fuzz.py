@@ -2,11 +2,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.command import Simulated
 
 from adapert.config import Config, read_config, write_config
 from adapert.data.prepared import check_values, read_prepared
@@ -22,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def sound(simulated, tmp_path_factory):
+def sound(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sound inputs of the kinds that are read within milliseconds."""
     folder = tmp_path_factory.mktemp("sound")
     shutil.copytree(simulated.prepared, folder / "prepared")
@@ -32,17 +34,17 @@ def sound(simulated, tmp_path_factory):
     return folder
 
 
-def read_data(folder):
+def read_data(folder: Path) -> None:
     check_values(read_prepared(folder / "prepared", ("train", "validation", "test")))
 
 
-def predict(folder):
+def predict(folder: Path) -> None:
     bundle = read_bundle(folder / "bundle")
     deltas = predict_bundle(bundle, [str(bundle.shared.node_names[0])]).deltas
     assert np.isfinite(deltas.to_numpy()).all()
 
 
-READERS = {
+READERS: dict[str, Callable[[Path], object]] = {
     "prepared": read_data,
     "weights": predict,
     "bundle": predict,
@@ -52,7 +54,9 @@ READERS = {
 
 @pytest.mark.parametrize("number", range(12))
 @pytest.mark.parametrize("kind", READERS)
-def test_a_damaged_input_is_read_or_refused_in_one_sentence(sound, tmp_path, kind, number):
+def test_a_damaged_input_is_read_or_refused_in_one_sentence(
+    sound: Path, tmp_path: Path, kind: str, number: int
+) -> None:
     copy_inputs(sound, tmp_path, kind)
     READERS[kind](tmp_path)
     damage(kind, tmp_path, numpy_generator(number, "short"))
@@ -61,7 +65,7 @@ def test_a_damaged_input_is_read_or_refused_in_one_sentence(sound, tmp_path, kin
         READERS[kind](tmp_path)
 
 
-def test_the_same_seed_damages_alike(sound, tmp_path):
+def test_the_same_seed_damages_alike(sound: Path, tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("one", "other")]
     for folder in folders:
         folder.mkdir()
@@ -90,11 +94,13 @@ EXITED = {"fine": 0, "two": 2 << 8, "one": 1 << 8, "killed": 11}
         ("killed", "", 0, "crash"),
     ],
 )
-def test_an_end_is_counted_by_what_it_is(status, errors, peak, outcome):
+def test_an_end_is_counted_by_what_it_is(status: str, errors: str, peak: int, outcome: str) -> None:
     assert outcome_of(EXITED[status], errors, peak) == outcome
 
 
-def test_making_sound_inputs_leaves_no_descriptor_open(tmp_path, monkeypatch):
+def test_making_sound_inputs_leaves_no_descriptor_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fuzz, "write_sound", lambda folder: None)
     before = len(os.listdir("/proc/self/fd"))
     make_sound(tmp_path)
@@ -102,7 +108,7 @@ def test_making_sound_inputs_leaves_no_descriptor_open(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_damaged_inputs_of_every_kind_end_well():
+def test_damaged_inputs_of_every_kind_end_well() -> None:
     words = [sys.executable, "-m", "benchmarks", "fuzz", "--seed", "1", "--n", str(5 * len(KINDS))]
     ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr

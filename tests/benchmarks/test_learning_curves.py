@@ -21,11 +21,11 @@ from search_spaces.adapert import SPACE
 
 
 @pytest.fixture(params=TABULATIONS)
-def table(request):
+def table(request: pytest.FixtureRequest) -> pd.DataFrame:
     return read_curves(request.param)
 
 
-def invented_table():
+def invented_table() -> pd.DataFrame:
     """24 configs, whose curves rise to a value that lambda_non decides; 4 of them twice."""
     rows = []
     configs = drawn_configs(24)
@@ -36,7 +36,7 @@ def invented_table():
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def test_stored_table_has_a_row_an_epoch_of_each_run(table):
+def test_stored_table_has_a_row_an_epoch_of_each_run(table: pd.DataFrame) -> None:
     assert list(table.columns) == list(COLUMNS)
     assert not table.isna().any(axis=None)
     assert not table.duplicated(list(KEYS)).any()
@@ -45,17 +45,17 @@ def test_stored_table_has_a_row_an_epoch_of_each_run(table):
     ).all()
 
 
-def test_stored_objective_is_the_best_so_far(table):
+def test_stored_objective_is_the_best_so_far(table: pd.DataFrame) -> None:
     assert (table.groupby(["config", "seed"])[OBJECTIVE].diff().dropna() >= 0).all()
 
 
-def test_stored_configs_are_those_of_the_script(table):
+def test_stored_configs_are_those_of_the_script(table: pd.DataFrame) -> None:
     stored = table.drop_duplicates("config").set_index("config")[list(SPACE)]
     drawn = pd.DataFrame(drawn_configs(512))
     pd.testing.assert_frame_equal(stored, drawn.loc[stored.index], check_names=False)
 
 
-def test_config_and_unit_point_turn_into_each_other():
+def test_config_and_unit_point_turn_into_each_other() -> None:
     middle = unit_to_config(np.full(len(SPACE), 0.5))
     assert middle["loss.lambda_non"] == pytest.approx(1e-3)
     assert middle["loss.huber_delta"] == pytest.approx(1.05)
@@ -64,7 +64,7 @@ def test_config_and_unit_point_turn_into_each_other():
     assert config_to_unit(unit_to_config(np.array(point))) == pytest.approx(point)
 
 
-def test_surrogate_never_falls_with_epochs():
+def test_surrogate_never_falls_with_epochs() -> None:
     surrogate = Surrogate(invented_table(), n_trees=5)
     generator = np.random.default_rng(0)
     for curve in surrogate.curves(generator.random((50, len(SPACE)))):
@@ -72,7 +72,7 @@ def test_surrogate_never_falls_with_epochs():
         assert (np.diff(surrogate.with_noise(curve, generator)) >= 0).all()
 
 
-def test_surrogate_ranks_what_a_field_decides_and_finds_its_end():
+def test_surrogate_ranks_what_a_field_decides_and_finds_its_end() -> None:
     surrogate = Surrogate(invented_table(), n_trees=50)
     points = np.full((5, len(SPACE)), 0.5)
     points[:, 0] = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -81,16 +81,16 @@ def test_surrogate_ranks_what_a_field_decides_and_finds_its_end():
     assert surrogate.optimum() >= final[-1]
 
 
-def test_noise_is_the_difference_of_seeds_over_the_root_of_two():
+def test_noise_is_the_difference_of_seeds_over_the_root_of_two() -> None:
     surrogate = Surrogate(invented_table(), n_trees=5)
     assert surrogate.noise[:, -1] == pytest.approx(np.full(4, 0.01 / np.sqrt(2)))
 
 
-def test_truncated_curves_are_those_of_a_smaller_budget():
+def test_truncated_curves_are_those_of_a_smaller_budget() -> None:
     assert truncate_curves(invented_table(), 4)["epoch"].max() == 4
 
 
-def test_rank_correlation_is_high_where_a_field_decides_all():
+def test_rank_correlation_is_high_where_a_field_decides_all() -> None:
     correlations = rank_correlations(invented_table(), n_folds=3)
     assert correlations["surrogate"] > 0.7
     assert correlations["seeds"] == pytest.approx(1)

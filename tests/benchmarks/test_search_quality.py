@@ -4,6 +4,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from adapert.study.engine.rungs import Rungs
+from adapert.study.engine.search import ConfigEnd
 from benchmarks import search_quality
 from benchmarks.search_quality import (
     Curve,
@@ -28,17 +29,18 @@ from benchmarks.search_quality import (
 class Listed:
     """Suggests the values of a list, then zeros, and keeps what it is told."""
 
-    def __init__(self, values):
-        self.values, self.told = values, []
+    def __init__(self, values: list[float]) -> None:
+        self.values = values
+        self.told: list[tuple[int, TrialState, float | None, int]] = []
 
-    def suggest(self, number):
+    def suggest(self, number: int) -> dict[str, float]:
         return {"x": self.values[number] if number < len(self.values) else 0.0}
 
-    def tell(self, number, end):
+    def tell(self, number: int, end: ConfigEnd) -> None:
         self.told.append((number, end.state, end.value, end.epoch))
 
 
-def straight_problem(max_epochs):
+def straight_problem(max_epochs: int) -> Problem:
     """A config x reports x at every epoch, and is worth a tenth less."""
     return Problem(
         name="straight",
@@ -51,12 +53,12 @@ def straight_problem(max_epochs):
 
 
 @pytest.fixture
-def four_full_trials(monkeypatch):
+def four_full_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_quality, "N_FULL_TRIALS", 4)
 
 
 @pytest.mark.usefixtures("four_full_trials")
-def test_clock_equals_an_example_by_hand():
+def test_clock_equals_an_example_by_hand() -> None:
     # Two workers, three epochs and one to start: trials end at 4 and 8, when the time is used up.
     suggestions = Listed([0.2, 0.4, 0.1, 0.8])
     finished = simulate(straight_problem(3), suggestions, None, seed=0, n_workers=2)
@@ -67,7 +69,7 @@ def test_clock_equals_an_example_by_hand():
 
 
 @pytest.mark.usefixtures("four_full_trials")
-def test_stopped_trials_free_their_worker_at_once():
+def test_stopped_trials_free_their_worker_at_once() -> None:
     # One worker, ten epochs, a rung at 1: trial 0 is alone there and ends at 11, when the time is used up.
     # Two workers: trial 1 is decided behind trial 0 at time 2, trial 2 at 4, then trial 3 goes on.
     suggestions = Listed([0.5, 0.1, 0.2, 0.9])
@@ -81,14 +83,14 @@ def test_stopped_trials_free_their_worker_at_once():
     assert [trial.time for trial in finished] == [11]
 
 
-def test_regret_is_one_for_the_median_and_nothing_for_the_optimum():
+def test_regret_is_one_for_the_median_and_nothing_for_the_optimum() -> None:
     problem = straight_problem(3)
     assert problem.regret(0.9) == pytest.approx(0)
     assert problem.regret(0.4) == pytest.approx(1)
 
 
 @pytest.mark.usefixtures("four_full_trials")
-def test_incumbent_is_the_finished_trial_of_best_report():
+def test_incumbent_is_the_finished_trial_of_best_report() -> None:
     problem = straight_problem(3)
     finished = [
         search_quality.Finished(time=1.0, reported=0.5, value=0.65),
@@ -100,7 +102,9 @@ def test_incumbent_is_the_finished_trial_of_best_report():
     assert [by_time[time] for time in (0.75, 1, 2, 3, 4)] == pytest.approx([1, 0.5, 0.5, 1, 1])
 
 
-def test_speed_up_is_read_where_the_mean_stays_below_the_end_of_random(monkeypatch):
+def test_speed_up_is_read_where_the_mean_stays_below_the_end_of_random(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(search_quality, "N_FULL_TRIALS", 2)  # times 0.25, 0.5, ..., 2
     random = np.array([[1.0, 1, 1, 1, 1, 1, 1, 0.5]])
     method = np.array([[0.5, 0.9, 0.9, 0.5, 0.4, 0.4, 0.4, 0.4]])
@@ -109,19 +113,19 @@ def test_speed_up_is_read_where_the_mean_stays_below_the_end_of_random(monkeypat
     assert speed_ups(random + 0.1, random, np.ones((1, 1))) == pytest.approx([1])
 
 
-def test_resampled_shares_begin_with_the_sample_and_sum_to_one():
+def test_resampled_shares_begin_with_the_sample_and_sum_to_one() -> None:
     shares = resampled_shares(5)
     assert shares[0] == pytest.approx(np.full(5, 0.2))
     assert shares.sum(axis=1) == pytest.approx(np.ones(len(shares)))
 
 
-def test_standard_functions_have_their_known_optima():
+def test_standard_functions_have_their_known_optima() -> None:
     assert branin(np.array([(np.pi + 5) / 15, 2.275 / 15])) == pytest.approx(-0.397887, abs=1e-5)
     best = np.array([0.20169, 0.150011, 0.476874, 0.275332, 0.311652, 0.6573])
     assert hartmann6(best) == pytest.approx(3.32237, abs=1e-4)
 
 
-def test_standard_curves_rise_to_the_value_and_its_noise():
+def test_standard_curves_rise_to_the_value_and_its_noise() -> None:
     problem = build_standard_problem("hartmann6", hartmann6, 6, 3.32237)
     config = {f"x{index}": 0.3 for index in range(6)}
     curve = problem.curve(config, 0)
@@ -132,7 +136,7 @@ def test_standard_curves_rise_to_the_value_and_its_noise():
 
 
 @pytest.mark.parametrize("name", ["random", "qmc", "tpe+asha"])
-def test_a_search_repeats_by_its_seed(name):
+def test_a_search_repeats_by_its_seed(name: str) -> None:
     problem = build_standard_problem("branin", branin, 2, -0.397887, max_epochs=4)
     method = build_method(name, min_epochs=1)
     regrets = run_method(problem, method, n_seeds=2)
@@ -141,7 +145,7 @@ def test_a_search_repeats_by_its_seed(name):
     assert (regrets[:, -1] < 1).all()
 
 
-def test_summaries_rank_the_better_method_first_and_the_figure_names_both():
+def test_summaries_rank_the_better_method_first_and_the_figure_names_both() -> None:
     n_times = len(read_times())
     good, poor = np.full((3, n_times), 0.1), np.full((3, n_times), 0.2)
     regrets = {"one": {"random": poor, "tpe+asha": good}, "two": {"random": poor, "tpe+asha": good}}

@@ -2,10 +2,12 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 import pytest
-from fixtures.command import RunCommand
+from fixtures.command import Refused, RunCommand
 from fixtures.store import Store
 from rich.console import Console
 
@@ -20,7 +22,9 @@ from adapert.study.engine.runner import Closing
 from adapert.tracking import runs
 
 
-def test_pick_at_once_says_that_nothing_was_retrained(adapert: RunCommand, store: Store, tmp_path):
+def test_pick_at_once_says_that_nothing_was_retrained(
+    adapert: RunCommand, store: Store, tmp_path: Path
+) -> None:
     where = ("--out", "a/b/best.yaml", "--workspace", store.directory)
     ended = adapert("pick", "search_wide", *where, "--no-reevaluation")
     assert ended.status == 0
@@ -28,25 +32,29 @@ def test_pick_at_once_says_that_nothing_was_retrained(adapert: RunCommand, store
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["best.yaml"]
 
 
-def test_pick_refuses_a_directory_in_place_of_its_file(refused, store: Store, tmp_path):
+def test_pick_refuses_a_directory_in_place_of_its_file(
+    refused: Refused, store: Store, tmp_path: Path
+) -> None:
     (tmp_path / "best").mkdir()
     message = refused("pick", "search_wide", "--out", "best", "--workspace", store.directory)
     assert "'best' must be writable, but it is a directory" in message
 
 
-def test_pick_refuses_a_file_below_a_file_before_anything_is_trained(refused, store: Store, tmp_path):
+def test_pick_refuses_a_file_below_a_file_before_anything_is_trained(
+    refused: Refused, store: Store, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     message = refused("pick", "search_wide", "--out", "file/best.yaml", "--workspace", store.directory)
     assert "is not a directory that can be written to" in message
 
 
-def test_pick_refuses_an_objective_that_is_none(refused, store: Store):
+def test_pick_refuses_an_objective_that_is_none(refused: Refused, store: Store) -> None:
     where = ("--out", "best.yaml", "--workspace", store.directory)
     message = refused("pick", "search_wide", *where, "--objective", "peto")
     assert "--objective must be one of pearson_delta, pds" in message
 
 
-def test_pick_refuses_a_study_whose_data_are_gone(refused, store: Store):
+def test_pick_refuses_a_study_whose_data_are_gone(refused: Refused, store: Store) -> None:
     message = refused("pick", "search_wide", "--out", "best.yaml", "--workspace", store.directory)
     assert "Or pick without re-evaluation by --no-reevaluation" in message
 
@@ -89,7 +97,7 @@ def picked_of() -> Pick:
     )
 
 
-def test_the_rows_are_told_side_by_side_and_the_pick_is_marked():
+def test_the_rows_are_told_side_by_side_and_the_pick_is_marked() -> None:
     assert build_candidate_rows(picked_of()) == {
         "pearson_delta": ["0.7", "0.6"],
         "95 % interval": ["0.650-0.750", ""],
@@ -104,26 +112,28 @@ def test_the_rows_are_told_side_by_side_and_the_pick_is_marked():
     }
 
 
-def test_no_value_is_cut_short_where_the_terminal_is_narrow(monkeypatch):
-    printed = Console(file=io.StringIO(), width=80)
-    monkeypatch.setattr(printing, "console", printed)
+def test_no_value_is_cut_short_where_the_terminal_is_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(printing, "console", Console(file=file, width=80))
     pick = picked_of()
     seven = pd.concat([pick.candidates.iloc[:1]] * 7).assign(**{"training.learning_rate": 0.0001234})
     printing.print_candidates(replace(pick, candidates=seven, reevaluated=None), n_shown=7)
-    text = printed.file.getvalue()
+    text = file.getvalue()
     assert "…" not in text
     assert text.count("0.000123") == 7
 
 
-def test_the_rows_of_a_pick_at_once_are_those_of_its_study():
+def test_the_rows_of_a_pick_at_once_are_those_of_its_study() -> None:
     rows = build_candidate_rows(replace(picked_of(), reevaluated=None))
     assert list(rows) == ["pearson_delta", "95 % interval", "pds", "model.tau"]
 
 
-def test_pick_hands_its_options_on_and_writes_the_config(adapert: RunCommand, tmp_path, monkeypatch):
-    given = []
+def test_pick_hands_its_options_on_and_writes_the_config(
+    adapert: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
 
-    def pick_config(*words):
+    def pick_config(*words: object) -> Pick:
         given.extend(words)
         return picked_of()
 
@@ -149,8 +159,10 @@ def test_pick_hands_its_options_on_and_writes_the_config(adapert: RunCommand, tm
         (Closing(TrialStatus.STOPPED), 1),
     ],
 )
-def test_a_pick_that_was_left_writes_nothing(adapert: RunCommand, tmp_path, monkeypatch, left, status):
-    def pick_config(*_):
+def test_a_pick_that_was_left_writes_nothing(
+    adapert: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: Closing, status: int
+) -> None:
+    def pick_config(*_: object) -> NoReturn:
         raise UnfinishedError("It was left.", left)
 
     monkeypatch.setattr(reevaluation, "pick_config", pick_config)

@@ -1,19 +1,21 @@
 import io
 
+import pandas as pd
+from fixtures.store import MakeTable
 from rich.console import Console
 
 from adapert.cli.comparison import build_paired_tables, build_tables
 from adapert.comparison.summary import MAIN_METRICS, summarize_comparison, summarize_differences
 
 
-def printed(frame, split="test", width=80):
-    console = Console(file=io.StringIO(), width=width)
+def printed(frame: pd.DataFrame, split: str = "test", width: int = 80) -> str:
+    console = Console(file=(file := io.StringIO()), width=width)
     for table in build_tables(summarize_comparison(frame), split):
         console.print(table)
-    return console.file.getvalue()
+    return file.getvalue()
 
 
-def test_tables_name_split_group_and_fits(compared):
+def test_tables_name_split_group_and_fits(compared: pd.DataFrame) -> None:
     text = printed(compared)
     assert "4 test perturbations\n" in "\n".join(line.rstrip() + "\n" for line in text.splitlines())
     assert "3 test perturbations of small effect" in text
@@ -22,7 +24,7 @@ def test_tables_name_split_group_and_fits(compared):
     assert "DES@50" not in text
 
 
-def test_a_cell_is_the_mean_and_half_its_interval(compared):
+def test_a_cell_is_the_mean_and_half_its_interval(compared: pd.DataFrame) -> None:
     summary = summarize_comparison(compared)
     row = summary[(summary["effect_size"] == "all") & (summary["variant"] == "adapert")].iloc[0]
     half = (row["high"] - row["low"]) / 2
@@ -30,23 +32,23 @@ def test_a_cell_is_the_mean_and_half_its_interval(compared):
     assert expected in printed(compared)
 
 
-def test_one_perturbation_has_no_interval_and_no_value_is_a_dash(compared):
+def test_one_perturbation_has_no_interval_and_no_value_is_a_dash(compared: pd.DataFrame) -> None:
     is_missing = (compared["variant"] == "ridge_both") & (compared["metric"] == "pearson_delta")
     compared.loc[is_missing, "value"] = float("nan")
     lines = [line.split() for line in printed(compared).splitlines()]
     assert ["ridge_both", "-", ".500"] in lines
 
 
-def test_a_single_group_is_not_printed_twice(compared):
+def test_a_single_group_is_not_printed_twice(compared: pd.DataFrame) -> None:
     assert len(build_tables(summarize_comparison(compared.assign(effect_size="small")), "test")) == 1
 
 
-def test_ceilings_are_named_as_such(compared):
+def test_ceilings_are_named_as_such(compared: pd.DataFrame) -> None:
     text = printed(compared.replace({"variant": {"ridge_both": "split_half"}}))
     assert "ceiling: split halves" in text
 
 
-def test_tables_of_all_metrics_fit_into_80_columns(make_table):
+def test_tables_of_all_metrics_fit_into_80_columns(make_table: MakeTable) -> None:
     rows = [
         {"variant": variant, "perturbation": name, "effect_size": "medium", "metric": metric, "value": value}
         for variant in ("adapert_ensemble", "resampled")
@@ -59,17 +61,17 @@ def test_tables_of_all_metrics_fit_into_80_columns(make_table):
     assert all(head in text for head in MAIN_METRICS.values())
 
 
-def test_the_table_of_differences_fits_into_80_columns(make_table):
+def test_the_table_of_differences_fits_into_80_columns(make_table: MakeTable) -> None:
     rows = [
         {"variant": variant, "perturbation": f"G{index}", "metric": metric, "value": value * index}
         for variant, value in [("adapert_ensemble", -0.123), ("ridge_network", 0.9)]
         for metric in MAIN_METRICS
         for index in range(8)
     ]
-    console = Console(file=io.StringIO(), width=80)
+    console = Console(file=(file := io.StringIO()), width=80)
     for table in build_paired_tables(summarize_differences(make_table(rows))):
         console.print(table)
-    title, head, row = (line.split() for line in console.file.getvalue().splitlines())
+    title, head, row = (line.split() for line in file.getvalue().splitlines())
     assert title == ["adapert_ensemble", "minus", "each", "model"]
     assert head[:3] == ["model", "Pearson-delta", "PDS"]
     assert row[0] == "ridge_network"
@@ -77,6 +79,6 @@ def test_the_table_of_differences_fits_into_80_columns(make_table):
     assert row[3].startswith("p=.0")
 
 
-def test_nothing_to_compare_gives_no_table(compared):
+def test_nothing_to_compare_gives_no_table(compared: pd.DataFrame) -> None:
     for only in ("adapert", "ridge_both"):
         assert build_paired_tables(summarize_differences(compared[compared["variant"] == only])) == []

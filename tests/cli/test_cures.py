@@ -20,7 +20,7 @@ SOURCES = sorted(
 
 OPTIONS = {
     name: {option for parameter in command.params for option in parameter.opts}
-    for name, command in typer.main.get_command(app).commands.items()
+    for name, command in typer.main.get_group(app).commands.items()
 }
 ALL_OPTIONS = set.union({"--help", "--version"}, *OPTIONS.values())
 
@@ -41,7 +41,7 @@ OBJECT = re.compile(r"\badapert(?:\.[a-zA-Z_]\w*){2,}")
 def texts_of(path: Path) -> Iterator[str]:
     """Yield a module's strings, without docstrings; what is filled in is ``{}``."""
     tree = ast.parse(path.read_text())
-    left_out = set()
+    left_out: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             left_out.update(map(id, node.values))
@@ -63,14 +63,14 @@ def module_name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_every_option_that_a_string_names_exists(path):
+def test_every_option_that_a_string_names_exists(path: Path) -> None:
     if module_name(path) in FOREIGN_MODULES:
         pytest.skip("runs another program")
     assert named_options(path) <= ALL_OPTIONS
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_every_command_that_a_string_names_exists_with_its_options(path):
+def test_every_command_that_a_string_names_exists_with_its_options(path: Path) -> None:
     for text in texts_of(path):
         for command, words in COMMAND.findall(text):
             assert command in OPTIONS, text
@@ -78,20 +78,20 @@ def test_every_command_that_a_string_names_exists_with_its_options(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_every_object_that_a_string_names_exists(path):
+def test_every_object_that_a_string_names_exists(path: Path) -> None:
     for text in texts_of(path):
         for name in OBJECT.findall(text):
             pkgutil.resolve_name(name)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "adapert" / "data").glob("*.py")), ids=module_name)
-def test_what_preparing_advises_are_options_of_prepare(path):
+def test_what_preparing_advises_are_options_of_prepare(path: Path) -> None:
     if path.name in ANY_COMMAND_DATA:
         pytest.skip("reads what was prepared")
     assert named_options(path) <= OPTIONS["prepare"]
 
 
-def test_the_check_finds_what_does_not_exist(tmp_path):
+def test_the_check_finds_what_does_not_exist(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_text(
         '"""Docs of --none."""\nx = f"Give --{1} or --none, {2}: run \'adapert nothing --trials 2\'."\n'

@@ -12,11 +12,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from fixtures.command import RunCommand, Simulated
-from fixtures.preparing import write_text
+from fixtures.command import Refused, RunCommand, Simulated
+from fixtures.preparing import Prepare, write_text
 
 
-def test_prepare_tells_what_it_guessed(adapert: RunCommand, simulated: Simulated):
+def test_prepare_tells_what_it_guessed(adapert: RunCommand, simulated: Simulated) -> None:
     files = ["--network", simulated.network, "--embeddings", simulated.embeddings, "--out", "out"]
     ended = adapert("prepare", simulated.cells, *files, "--split-fractions", "0.5", "0.2", "0.3")
     assert (ended.status, ended.err) == (0, "")
@@ -38,42 +38,44 @@ def test_prepare_tells_what_it_guessed(adapert: RunCommand, simulated: Simulated
         ("--network-info", "STRING's protein info"),
     ],
 )
-def test_a_file_that_is_not_there_is_named(prepare, option, what):
+def test_a_file_that_is_not_there_is_named(prepare: Prepare, option: str, what: str) -> None:
     assert f"{what} must be a file, but there is no file 'no.tsv'" in prepare(option, "no.tsv")
 
 
-def test_cells_that_are_not_there_are_named(prepare):
+def test_cells_that_are_not_there_are_named(prepare: Prepare) -> None:
     assert "The cells must be a file, but there is no file 'no.h5ad'" in prepare(cells="no.h5ad")
 
 
 @pytest.mark.parametrize("option", ["--network", "--embeddings", "--aliases", "--split-file"])
-def test_a_directory_in_place_of_a_file_is_named(prepare, tmp_path, option):
+def test_a_directory_in_place_of_a_file_is_named(prepare: Prepare, tmp_path: Path, option: str) -> None:
     (tmp_path / "folder").mkdir()
     assert "'folder' is a directory" in prepare(option, "folder")
 
 
-def test_a_directory_in_place_of_cells_is_named(prepare, tmp_path):
+def test_a_directory_in_place_of_cells_is_named(prepare: Prepare, tmp_path: Path) -> None:
     assert "is a directory" in prepare(cells=tmp_path)
 
 
-def test_a_file_that_may_not_be_read_is_named(prepare, simulated, monkeypatch):
+def test_a_file_that_may_not_be_read_is_named(
+    prepare: Prepare, simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda path, _: path != simulated.network)
     assert "network.tsv.gz' is not readable" in prepare()
 
 
-def test_cells_that_are_text_are_refused(prepare, tmp_path):
+def test_cells_that_are_text_are_refused(prepare: Prepare, tmp_path: Path) -> None:
     path = write_text(tmp_path / "cells.h5ad", "cell,gene\n")
     assert "must be an .h5ad file" in prepare(cells=path)
 
 
-def test_hdf5_that_is_no_anndata_is_refused(prepare, tmp_path):
+def test_hdf5_that_is_no_anndata_is_refused(prepare: Prepare, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5ad", "w") as file:
         file["matrix"] = np.zeros(3)
     assert "without 'obs', 'var'" in prepare(cells="other.h5ad")
 
 
 @pytest.mark.filterwarnings("ignore::anndata.OldFormatWarning")
-def test_hdf5_with_anndata_names_that_hold_other_things_is_refused(prepare, tmp_path):
+def test_hdf5_with_anndata_names_that_hold_other_things_is_refused(prepare: Prepare, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5ad", "w") as file:
         for name in ("X", "obs", "var"):
             file[name] = np.zeros((3, 3))
@@ -81,14 +83,16 @@ def test_hdf5_with_anndata_names_that_hold_other_things_is_refused(prepare, tmp_
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
-def test_truncated_h5ad_is_refused(prepare, simulated, tmp_path, share):
+def test_truncated_h5ad_is_refused(
+    prepare: Prepare, simulated: Simulated, tmp_path: Path, share: float
+) -> None:
     content = simulated.cells.read_bytes()
     (tmp_path / "cut.h5ad").write_bytes(content[: int(share * len(content))])
     assert "damaged" in prepare(cells="cut.h5ad")
 
 
-def test_h5ad_with_damaged_values_is_refused(prepare, simulated, tmp_path):
-    path = shutil.copy(simulated.cells, tmp_path / "damaged.h5ad")
+def test_h5ad_with_damaged_values_is_refused(prepare: Prepare, simulated: Simulated, tmp_path: Path) -> None:
+    path = Path(shutil.copy(simulated.cells, tmp_path / "damaged.h5ad"))
     with h5py.File(path) as file:
         chunk = file["X/data"].id.get_chunk_info(0)
     with path.open("r+b") as opened:
@@ -97,7 +101,9 @@ def test_h5ad_with_damaged_values_is_refused(prepare, simulated, tmp_path):
     assert "damaged" in prepare(cells=path)
 
 
-def test_matrix_of_another_size_than_its_annotations_is_refused(prepare, simulated, tmp_path):
+def test_matrix_of_another_size_than_its_annotations_is_refused(
+    prepare: Prepare, simulated: Simulated, tmp_path: Path
+) -> None:
     path = shutil.copy(simulated.cells, tmp_path / "short.h5ad")
     with h5py.File(path, "a") as file:
         file["X"].attrs["shape"] = [10, 40]
@@ -121,7 +127,7 @@ def test_matrix_of_another_size_than_its_annotations_is_refused(prepare, simulat
         (["--n-genes", "many"], "--n-genes"),
     ],
 )
-def test_a_wrong_number_is_refused(prepare, words, says):
+def test_a_wrong_number_is_refused(prepare: Prepare, words: list[str], says: str) -> None:
     assert says in prepare(*words)
 
 
@@ -137,12 +143,16 @@ def test_a_wrong_number_is_refused(prepare, words, says):
         ("split.json", '{"train": ["GENE0001", "GENE0002"], "test": ["GENE0001"]}', "in one split"),
     ],
 )
-def test_a_wrong_split_list_is_refused(prepare, tmp_path, name, text, says):
+def test_a_wrong_split_list_is_refused(
+    prepare: Prepare, tmp_path: Path, name: str, text: str, says: str
+) -> None:
     write_text(tmp_path / name, text)
     assert says in prepare("--split-file", name)
 
 
-def test_a_split_list_that_lacks_perturbations_is_refused_with_five_names(prepare, simulated, tmp_path):
+def test_a_split_list_that_lacks_perturbations_is_refused_with_five_names(
+    prepare: Prepare, simulated: Simulated, tmp_path: Path
+) -> None:
     names = np.load(simulated.prepared / "train" / "perturbations.npy").tolist()
     write_text(tmp_path / "split.json", json.dumps({"train": names}))
     message = prepare("--split-file", "split.json")
@@ -154,22 +164,22 @@ def test_a_split_list_that_lacks_perturbations_is_refused_with_five_names(prepar
 # output
 
 
-def test_an_output_directory_that_exists_is_refused(prepare, tmp_path):
+def test_an_output_directory_that_exists_is_refused(prepare: Prepare, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     assert "'out' exists" in prepare()
 
 
-def test_an_output_below_a_file_is_refused_before_anything_is_read(prepare, tmp_path):
+def test_an_output_below_a_file_is_refused_before_anything_is_read(prepare: Prepare, tmp_path: Path) -> None:
     write_text(tmp_path / "file", "")
     message = prepare(cells="no.h5ad", out="file/out")
     assert "file' is not a directory" in message
 
 
-def test_an_output_that_cannot_be_made_is_refused(prepare):
+def test_an_output_that_cannot_be_made_is_refused(prepare: Prepare) -> None:
     assert "'/proc/adapert/out'" in prepare(out="/proc/adapert/out")
 
 
-def test_a_parent_that_is_missing_is_made(adapert, simulated, tmp_path):
+def test_a_parent_that_is_missing_is_made(adapert: RunCommand, simulated: Simulated, tmp_path: Path) -> None:
     files = ["--network", simulated.network, "--embeddings", simulated.embeddings, "--out", "a/b/out"]
     ended = adapert("prepare", simulated.cells, *files, "--split-fractions", "0.5", "0.2", "0.3")
     assert ended.status == 0
@@ -189,14 +199,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_leaves_no_prepared_data(prepare, small_disk):
+def test_a_full_disk_leaves_no_prepared_data(prepare: Prepare, small_disk: Path) -> None:
     assert "No space left on device" in prepare(out=small_disk / "out")
 
 
-def test_a_full_disk_leaves_no_simulated_data(refused, small_disk):
+def test_a_full_disk_leaves_no_simulated_data(refused: Refused, small_disk: Path) -> None:
     assert "No space left on device" in refused("simulate", "--out", small_disk / "out")
 
 
-def test_simulate_refuses_a_directory_that_exists(refused, tmp_path):
+def test_simulate_refuses_a_directory_that_exists(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     assert "'out' exists" in refused("simulate", "--out", "out")

@@ -3,10 +3,12 @@
 import gzip
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.preparing import write_text
+from fixtures.command import RunCommand, Simulated
+from fixtures.preparing import Prepare, write_text
 
 
 @pytest.mark.parametrize(
@@ -22,26 +24,26 @@ from fixtures.preparing import write_text
         ("a\tb\tscore\nGENE0001\tGENE0002\t1\n1\t2\t3\t4\t5\n", "line 3"),
     ],
 )
-def test_a_wrong_network_is_refused(prepare, tmp_path, text, says):
+def test_a_wrong_network_is_refused(prepare: Prepare, tmp_path: Path, text: str, says: str) -> None:
     write_text(tmp_path / "network.tsv", text)
     assert says in prepare(network="network.tsv")
 
 
-def test_a_network_that_is_no_text_is_refused(prepare, simulated):
+def test_a_network_that_is_no_text_is_refused(prepare: Prepare, simulated: Simulated) -> None:
     assert "The network must be a table" in prepare(network=simulated.embeddings)
 
 
-def test_a_network_that_only_claims_to_be_gzipped_is_refused(prepare, tmp_path):
+def test_a_network_that_only_claims_to_be_gzipped_is_refused(prepare: Prepare, tmp_path: Path) -> None:
     write_text(tmp_path / "network.tsv.gz", "a b 1\n")
     assert "The network must be a table" in prepare(network="network.tsv.gz")
 
 
-def test_a_cut_gzip_is_refused(prepare, simulated, tmp_path):
+def test_a_cut_gzip_is_refused(prepare: Prepare, simulated: Simulated, tmp_path: Path) -> None:
     (tmp_path / "network.tsv.gz").write_bytes(simulated.network.read_bytes()[:300])
     assert "The network must be a table" in prepare(network="network.tsv.gz")
 
 
-def test_string_links_without_their_info_are_refused(prepare, tmp_path):
+def test_string_links_without_their_info_are_refused(prepare: Prepare, tmp_path: Path) -> None:
     path = tmp_path / "9606.protein.links.v12.0.txt.gz"
     with gzip.open(path, "wt") as file:
         file.write("protein1 protein2 combined_score\n9606.ENSP1 9606.ENSP2 900\n")
@@ -59,12 +61,14 @@ def test_string_links_without_their_info_are_refused(prepare, tmp_path):
         ("", "must not be empty"),
     ],
 )
-def test_wrong_text_embeddings_are_refused(prepare, tmp_path, text, says):
+def test_wrong_text_embeddings_are_refused(prepare: Prepare, tmp_path: Path, text: str, says: str) -> None:
     write_text(tmp_path / "text.csv", text)
     assert says in prepare(embeddings="text.csv")
 
 
-def test_of_a_repeated_symbol_the_first_embedding_counts(adapert, simulated, tmp_path):
+def test_of_a_repeated_symbol_the_first_embedding_counts(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
     with np.load(simulated.embeddings) as arrays:
         symbols, embedding = arrays["symbols"], arrays["embedding"]
     np.savez(
@@ -90,13 +94,15 @@ def test_of_a_repeated_symbol_the_first_embedding_counts(adapert, simulated, tmp
         ({"symbols": np.array(["GENE0001"]), "embedding": np.array([[np.inf]])}, "1 of 1 row"),
     ],
 )
-def test_npz_of_other_arrays_is_refused(prepare, tmp_path, arrays, says):
+def test_npz_of_other_arrays_is_refused(
+    prepare: Prepare, tmp_path: Path, arrays: dict[str, Any], says: str
+) -> None:
     np.savez(tmp_path / "text.npz", **arrays)
     assert says in prepare(embeddings="text.npz")
 
 
 @pytest.mark.parametrize("name", ["text.npz", "text.pkl", "text.parquet"])
-def test_embeddings_under_a_false_name_are_refused(prepare, tmp_path, name):
+def test_embeddings_under_a_false_name_are_refused(prepare: Prepare, tmp_path: Path, name: str) -> None:
     write_text(tmp_path / name, "gene,a\nGENE0001,1\n")
     assert f"'{name}'" in prepare(embeddings=name)
 
@@ -109,7 +115,7 @@ class _Evil:
         return Path.touch, (self.path,)
 
 
-def test_a_pickle_that_would_execute_code_is_refused_unexecuted(prepare, tmp_path):
+def test_a_pickle_that_would_execute_code_is_refused_unexecuted(prepare: Prepare, tmp_path: Path) -> None:
     (tmp_path / "text.pkl").write_bytes(pickle.dumps({"GENE0001": _Evil(tmp_path / "executed")}))
     assert "would execute code" in prepare(embeddings="text.pkl")
     assert not (tmp_path / "executed").exists()
@@ -124,11 +130,13 @@ def test_a_pickle_that_would_execute_code_is_refused_unexecuted(prepare, tmp_pat
         ([1.0], "must be a dict of gene to list"),
     ],
 )
-def test_a_pickle_of_other_things_is_refused(prepare, tmp_path, content, says):
+def test_a_pickle_of_other_things_is_refused(
+    prepare: Prepare, tmp_path: Path, content: dict[str, Any] | list[float], says: str
+) -> None:
     (tmp_path / "text.pkl").write_bytes(pickle.dumps(content))
     assert says in prepare(embeddings="text.pkl")
 
 
-def test_aliases_of_three_columns_are_refused(prepare, tmp_path):
+def test_aliases_of_three_columns_are_refused(prepare: Prepare, tmp_path: Path) -> None:
     write_text(tmp_path / "aliases.tsv", "A\tB\tC\n")
     assert "must have two columns" in prepare("--aliases", "aliases.tsv")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from fixtures.command import RunCommand, Simulated
+from fixtures.command import Refused, RunCommand, Simulated
 
 from adapert import __version__
 from adapert.cli import app
@@ -52,22 +52,24 @@ def run_installed(*words: object, directory: Path) -> "subprocess.CompletedProce
 
 
 def options_of(command: str) -> set[str]:
-    parameters = typer.main.get_command(app).commands[command].params
+    parameters = typer.main.get_group(app).commands[command].params
     return {name for parameter in parameters for name in parameter.opts if name.startswith("--")}
 
 
-def test_every_command_is_tested():
-    assert tuple(typer.main.get_command(app).commands) == COMMANDS
+def test_every_command_is_tested() -> None:
+    assert tuple(typer.main.get_group(app).commands) == COMMANDS
 
 
-def test_help_lists_every_command(adapert: RunCommand):
+def test_help_lists_every_command(adapert: RunCommand) -> None:
     ended = adapert("--help")
     assert ended.status == 0
     assert all(re.search(rf"^\W*{command} ", ended.out, re.MULTILINE) for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_a_command_explains_every_option(adapert: RunCommand, monkeypatch, command):
+def test_help_of_a_command_explains_every_option(
+    adapert: RunCommand, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     ended = adapert(command, "-h")
     assert ended.status == 0
@@ -77,19 +79,19 @@ def test_help_of_a_command_explains_every_option(adapert: RunCommand, monkeypatc
         assert re.search(rf"^\W*{option}\b.*<.*>.*\w{{2}}", ended.out, re.MULTILINE), option
 
 
-def test_no_word_at_all_prints_the_help(adapert: RunCommand):
+def test_no_word_at_all_prints_the_help(adapert: RunCommand) -> None:
     ended = adapert()
     assert ended.status == 2
     assert "Commands" in ended.out
     assert ended.err == ""
 
 
-def test_version_is_printed(adapert: RunCommand):
+def test_version_is_printed(adapert: RunCommand) -> None:
     ended = adapert("--version")
     assert (ended.status, ended.out) == (0, f"adapert {__version__}\n")
 
 
-def test_help_imports_nothing_heavy():
+def test_help_imports_nothing_heavy() -> None:
     program = f"""
 import sys
 from collections import Counter
@@ -105,7 +107,7 @@ finally:
     assert ended.stderr == "[]\n"
 
 
-def test_installed_command_simulates_and_its_hint_prepares(adapert: RunCommand, tmp_path):
+def test_installed_command_simulates_and_its_hint_prepares(adapert: RunCommand, tmp_path: Path) -> None:
     simulated = run_installed("simulate", "--out", "demo", directory=tmp_path)
     assert (simulated.returncode, simulated.stderr) == (0, "")
     hint = simulated.stdout.splitlines()[-1].split()
@@ -124,7 +126,7 @@ def test_installed_command_simulates_and_its_hint_prepares(adapert: RunCommand, 
     ]
 
 
-def test_installed_command_refuses_in_one_sentence(tmp_path):
+def test_installed_command_refuses_in_one_sentence(tmp_path: Path) -> None:
     ended = run_installed("launch", "quickstart", "--data", "no", directory=tmp_path)
     assert ended.returncode == 2
     assert ended.stdout == ""
@@ -135,7 +137,9 @@ def test_installed_command_refuses_in_one_sentence(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_ends_with_130_and_no_traceback(adapert: RunCommand, simulated: Simulated, monkeypatch):
+def test_ctrl_c_ends_with_130_and_no_traceback(
+    adapert: RunCommand, simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -145,7 +149,9 @@ def test_ctrl_c_ends_with_130_and_no_traceback(adapert: RunCommand, simulated: S
     assert (ended.status, ended.err) == (130, "")
 
 
-def test_an_error_of_the_system_is_told_in_a_sentence(adapert: RunCommand, monkeypatch):
+def test_an_error_of_the_system_is_told_in_a_sentence(
+    adapert: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def forbid(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "cells.h5ad")
 
@@ -168,7 +174,7 @@ def test_an_error_of_the_system_is_told_in_a_sentence(adapert: RunCommand, monke
         (["ui", "--port", "70000"], "--port"),
     ],
 )
-def test_a_wrong_word_is_refused_with_where_to_look(refused, words, says):
+def test_a_wrong_word_is_refused_with_where_to_look(refused: Refused, words: list[str], says: str) -> None:
     message = refused(*words)
     assert says in message
     assert "--help" in message
@@ -179,13 +185,17 @@ def test_a_wrong_word_is_refused_with_where_to_look(refused, words, says):
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("option", ["--verbose", "--quiet"])
-def test_every_command_takes_how_much_it_prints_before_and_behind_its_name(refused, command, option):
+def test_every_command_takes_how_much_it_prints_before_and_behind_its_name(
+    refused: Refused, command: str, option: str
+) -> None:
     for words in ((option, command), (command, option)):
         assert "--no-such" in refused(*words, "--no-such")  # which alone is not known
 
 
 @pytest.mark.parametrize("words", [("--quiet", "prepare"), ("prepare", "--quiet")])
-def test_quiet_prints_results_and_warnings_alone(adapert: RunCommand, simulated: Simulated, words):
+def test_quiet_prints_results_and_warnings_alone(
+    adapert: RunCommand, simulated: Simulated, words: tuple[str, str]
+) -> None:
     inputs = ["--network", simulated.network, "--embeddings", simulated.embeddings]
     ended = adapert(*words, simulated.cells, *inputs, "--out", "data")
     assert (ended.status, ended.err) == (0, "")
@@ -195,7 +205,9 @@ def test_quiet_prints_results_and_warnings_alone(adapert: RunCommand, simulated:
 
 
 @pytest.mark.parametrize("words", [("--verbose", "prepare"), ("prepare", "--verbose")])
-def test_verbose_prints_details_and_where_an_error_arose(adapert: RunCommand, simulated: Simulated, words):
+def test_verbose_prints_details_and_where_an_error_arose(
+    adapert: RunCommand, simulated: Simulated, words: tuple[str, str]
+) -> None:
     inputs = ["--network", simulated.network, "--embeddings", simulated.embeddings]
     ended = adapert(*words, simulated.cells, *inputs, "--out", "data")
     assert ended.status == 0
@@ -216,11 +228,11 @@ def test_verbose_prints_details_and_where_an_error_arose(adapert: RunCommand, si
         ("--quiet", "--verbose", "status"),
     ],
 )
-def test_quiet_and_verbose_together_are_refused(refused, words):
+def test_quiet_and_verbose_together_are_refused(refused: Refused, words: tuple[str, str, str]) -> None:
     assert "--verbose and --quiet contradict each other" in refused(*words)
 
 
-def test_a_command_leaves_no_handler_and_no_level_behind(adapert: RunCommand):
+def test_a_command_leaves_no_handler_and_no_level_behind(adapert: RunCommand) -> None:
     library = logging.getLogger("adapert")
     before = (library.level, list(library.handlers))
     adapert("status", "--quiet")
@@ -228,7 +240,7 @@ def test_a_command_leaves_no_handler_and_no_level_behind(adapert: RunCommand):
 
 
 @pytest.mark.parametrize(("words", "printed"), [((), True), (("--quiet",), False)])
-def test_the_progress_of_a_study_is_printed_unless_quiet(words, printed):
+def test_the_progress_of_a_study_is_printed_unless_quiet(words: tuple[str, ...], printed: bool) -> None:
     with log_levels({"adapert": logging.INFO}):
         set_verbosity(quiet="--quiet" in words)
         assert progress().quiet is not printed
@@ -239,7 +251,9 @@ def test_the_progress_of_a_study_is_printed_unless_quiet(words, printed):
 MARKUP = "my [/x] :smile: [bold]data[/bold]"
 
 
-def test_prepare_prints_a_name_with_brackets_as_it_is(adapert: RunCommand, simulated: Simulated, tmp_path):
+def test_prepare_prints_a_name_with_brackets_as_it_is(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
     inputs = ["--network", simulated.network, "--embeddings", simulated.embeddings]
     fractions = ["--split-fractions", 0.5, 0.2, 0.3]
     ended = adapert("prepare", simulated.cells, *inputs, *fractions, "--out", MARKUP)
@@ -248,20 +262,20 @@ def test_prepare_prints_a_name_with_brackets_as_it_is(adapert: RunCommand, simul
     assert (tmp_path / MARKUP / "manifest.json").is_file()
 
 
-def test_simulate_prints_a_name_with_brackets_as_it_is(adapert: RunCommand):
+def test_simulate_prints_a_name_with_brackets_as_it_is(adapert: RunCommand) -> None:
     ended = adapert("simulate", "--out", MARKUP)
     assert ended.status == 0
     assert f"Wrote {MARKUP}/cells.h5ad" in ended.out
 
 
-def test_status_prints_a_workspace_with_brackets_as_it_is(adapert: RunCommand):
+def test_status_prints_a_workspace_with_brackets_as_it_is(adapert: RunCommand) -> None:
     ended = adapert("status", "--workspace", MARKUP)
     assert (ended.status, ended.out) == (0, f"'{MARKUP}' has no study yet.\n")
 
 
 def test_a_plan_prints_variants_with_brackets_as_they_are(
-    adapert: RunCommand, simulated: Simulated, tmp_path
-):
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
     recipe = tmp_path / "mine.py"
     recipe.write_text(
         "from adapert.study.plan.study import Design, Study\n"
@@ -275,11 +289,11 @@ def test_a_plan_prints_variants_with_brackets_as_they_are(
     assert f"  {MARKUP}: no change\n" in ended.out
 
 
-def test_a_refusal_prints_a_name_with_brackets_as_it_is(refused):
+def test_a_refusal_prints_a_name_with_brackets_as_it_is(refused: Refused) -> None:
     assert f"'{MARKUP}" in refused("launch", "quickstart", "--data", MARKUP)
 
 
-def test_files_are_utf8_in_an_ascii_locale(simulated: Simulated, tmp_path):
+def test_files_are_utf8_in_an_ascii_locale(simulated: Simulated, tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text("# Zürich\nmodel:\n  tau: 0.5\n", encoding="utf-8")
     recipe = tmp_path / "mine.py"
@@ -302,7 +316,7 @@ def test_files_are_utf8_in_an_ascii_locale(simulated: Simulated, tmp_path):
     assert "gr\\xf6\\xdfer: no change" in ended.stdout
 
 
-def test_an_option_that_commands_share_is_declared_once():
+def test_an_option_that_commands_share_is_declared_once() -> None:
     declared = [
         ast.unparse(node)
         for path in sorted((ROOT / "adapert" / "cli").glob("*.py"))

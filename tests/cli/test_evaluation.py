@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import anndata
 import numpy as np
@@ -28,8 +29,8 @@ def evaluate(refused: Refused, simulated: Simulated) -> Evaluate:
 
 
 def test_evaluate_prints_and_writes_every_model_beside_the_ceilings(
-    adapert: RunCommand, simulated: Simulated, tmp_path
-):
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
     words = ["--data", simulated.prepared, "--models", "control,ridge_both", "--device", "cpu"]
     ended = adapert("evaluate", *words)
     assert (ended.status, ended.err) == (0, "")
@@ -48,7 +49,9 @@ def test_evaluate_prints_and_writes_every_model_beside_the_ceilings(
     assert record["git_commit"]
 
 
-def test_evaluate_on_validation_needs_no_test_split(adapert: RunCommand, simulated: Simulated, tmp_path):
+def test_evaluate_on_validation_needs_no_test_split(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
     shutil.copytree(simulated.prepared, tmp_path / "data")
     shutil.rmtree(tmp_path / "data" / "test")
     words = ["--data", "data", "--models", "mean", "--split", "validation", "--out", "here"]
@@ -59,7 +62,9 @@ def test_evaluate_on_validation_needs_no_test_split(adapert: RunCommand, simulat
     assert not (tmp_path / "runs").exists()
 
 
-def test_evaluate_emits_a_pair_for_cell_eval(adapert: RunCommand, simulated: Simulated, tmp_path):
+def test_evaluate_emits_a_pair_for_cell_eval(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
     words = ["--data", simulated.prepared, "--models", "mean", "--emission", "tiled"]
     ended = adapert("evaluate", *words, "--emit", "predicted.h5ad", "real.h5ad", "--device", "cpu")
     assert (ended.status, ended.err) == (0, "")
@@ -69,8 +74,8 @@ def test_evaluate_emits_a_pair_for_cell_eval(adapert: RunCommand, simulated: Sim
 
 
 def test_evaluate_prints_what_adapert_is_beside_each_model(
-    adapert: RunCommand, simulated: Simulated, tmp_path
-):
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
     words = ["--data", simulated.prepared, "--models", "adapert,mean,ridge_both", "--seeds", "1"]
     ended = adapert("evaluate", *words, "--max-epochs", "1", "--refit", "train+validation", "--device", "cpu")
     assert (ended.status, ended.err) == (0, "")
@@ -84,7 +89,7 @@ def test_evaluate_prints_what_adapert_is_beside_each_model(
 
 def test_the_test_split_is_opened_again_only_where_that_is_meant(
     adapert: RunCommand, refused: Refused, simulated: Simulated
-):
+) -> None:
     words = ["evaluate", "--data", simulated.prepared, "--models", "control", "--device", "cpu"]
     assert adapert(*words).status == 0
     message = refused(*words)
@@ -95,15 +100,17 @@ def test_the_test_split_is_opened_again_only_where_that_is_meant(
 
 
 def test_predictions_that_are_no_numbers_end_in_one_sentence(
-    adapert: RunCommand, simulated: Simulated, monkeypatch
-):
+    adapert: RunCommand, simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(MeanModel, "predict", lambda self, names: np.full((len(names), 40), np.nan))
     ended = adapert("evaluate", "--data", simulated.prepared, "--models", "mean", "--device", "cpu")
     assert ended.status == 1
     assert re.fullmatch(r"Error: Predictions must stay finite.*\n", ended.err)
 
 
-def test_evaluate_of_a_model_that_diverges_ends_with_1(adapert: RunCommand, simulated: Simulated, tmp_path):
+def test_evaluate_of_a_model_that_diverges_ends_with_1(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
     words = ["--data", simulated.prepared, "--models", "adapert", "--seeds", "1", "--device", "cpu"]
     ended = adapert("evaluate", *words, "--set", "training.learning_rate=1e30")
     assert ended.status == 1
@@ -132,15 +139,17 @@ def test_evaluate_of_a_model_that_diverges_ends_with_1(adapert: RunCommand, simu
         (["--device", "tpu"], "--device must be one of auto, cpu, cuda"),
     ],
 )
-def test_a_wrong_evaluation_is_refused(evaluate, words, says):
+def test_a_wrong_evaluation_is_refused(evaluate: Evaluate, words: list[str], says: str) -> None:
     assert says in evaluate(*words)
 
 
-def test_an_evaluation_without_data_is_refused(refused):
+def test_an_evaluation_without_data_is_refused(refused: Refused) -> None:
     assert "Give --data DIR" in refused("evaluate")
 
 
-def test_an_evaluation_on_data_without_its_test_split_is_refused(refused, simulated, tmp_path):
+def test_an_evaluation_on_data_without_its_test_split_is_refused(
+    refused: Refused, simulated: Simulated, tmp_path: Path
+) -> None:
     shutil.copytree(simulated.prepared, tmp_path / "data")
     shutil.rmtree(tmp_path / "data" / "test")
     message = refused("evaluate", "--data", "data", "--models", "mean")

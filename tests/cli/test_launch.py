@@ -3,10 +3,14 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
 from fixtures.command import Refused, RunCommand, Simulated
+from fixtures.ledger import MakeLedger
+from fixtures.narrowed import of_kind
+from rich.console import Console
 
 from adapert.cli.studies import COHORT_SIZE
 from adapert.errors import InputError
@@ -17,6 +21,7 @@ from adapert.study.engine.runner import Closing
 from adapert.study.engine.state import fold
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.definition import restore_study
+from adapert.study.plan.study import Design, Search, Study
 from adapert.workspace.launch import Stores
 from adapert.workspace.session import StudyResult
 
@@ -33,7 +38,9 @@ def launch(refused: Refused, simulated: Simulated) -> Launch:
     return run
 
 
-def test_dry_run_prints_the_plan_and_writes_nothing(adapert: RunCommand, simulated: Simulated, tmp_path):
+def test_dry_run_prints_the_plan_and_writes_nothing(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
     words = ["--data", simulated.prepared, "--seeds", "2", "--max-epochs", "3", "--time-budget", "1.5h"]
     ended = adapert("launch", "ablation", *words, "--dry-run", "--device", "cpu")
     assert (ended.status, ended.err) == (0, "")
@@ -45,12 +52,12 @@ def test_dry_run_prints_the_plan_and_writes_nothing(adapert: RunCommand, simulat
 # the data
 
 
-def test_a_study_without_data_is_refused(refused):
+def test_a_study_without_data_is_refused(refused: Refused) -> None:
     assert "Give --data DIR" in refused("launch", "quickstart")
 
 
 @pytest.mark.parametrize("is_there", [False, True])
-def test_data_that_were_not_prepared_are_refused(refused, tmp_path, is_there):
+def test_data_that_were_not_prepared_are_refused(refused: Refused, tmp_path: Path, is_there: bool) -> None:
     if is_there:
         (tmp_path / "data").mkdir()
     assert "made by 'adapert prepare'" in refused("launch", "quickstart", "--data", "data")
@@ -92,7 +99,9 @@ def _drop_fingerprint(data: Path) -> None:
         (_drop_fingerprint, "manifest.json"),
     ],
 )
-def test_damaged_data_are_refused_before_a_trial(refused, simulated, tmp_path, damage, says):
+def test_damaged_data_are_refused_before_a_trial(
+    refused: Refused, simulated: Simulated, tmp_path: Path, damage: Callable[[Path], None], says: str
+) -> None:
     shutil.copytree(simulated.prepared, tmp_path / "data")
     damage(tmp_path / "data")
     message = refused("launch", "quickstart", "--data", "data")
@@ -100,13 +109,19 @@ def test_damaged_data_are_refused_before_a_trial(refused, simulated, tmp_path, d
     assert "'adapert prepare'" in message
 
 
-def test_train_runs_the_config_as_it_is_under_the_file_s_name(adapert, simulated, tmp_path, monkeypatch):
+def test_train_runs_the_config_as_it_is_under_the_file_s_name(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "mine.yaml").write_text("model: {tau: 0.7}")
 
-    def operate(folder, *_):
+    def operate(folder: Path, *_: object) -> StudyResult:
         study = restore_study(fold(read_events(folder / LEDGER_FILE)).definition.study)
         finished = TrialRecord("001", 0, "full", 0, {}, status=TrialStatus.FINISHED)
-        assert (study.name, study.base.model.tau, study.plan.seeds_of("full")) == ("mine", 0.7, range(2))
+        assert (study.name, study.base.model.tau, of_kind(Design, study.plan).seeds_of("full")) == (
+            "mine",
+            0.7,
+            range(2),
+        )
         return StudyResult(study, [finished], 2, Closing(TrialStatus.FINISHED), 1.0, 0.0)
 
     monkeypatch.setattr("adapert.workspace.launch.operate", operate)
@@ -123,7 +138,9 @@ def test_train_runs_the_config_as_it_is_under_the_file_s_name(adapert, simulated
         (["no.yaml"], "there is no file 'no.yaml'"),
     ],
 )
-def test_a_config_that_cannot_be_trained_is_refused(refused, simulated, tmp_path, words, says):
+def test_a_config_that_cannot_be_trained_is_refused(
+    refused: Refused, simulated: Simulated, tmp_path: Path, words: list[str], says: str
+) -> None:
     (tmp_path / "my best.yaml").write_text("{}")
     assert says in refused("train", *words, "--data", simulated.prepared)
     assert not (tmp_path / "runs").exists()
@@ -170,7 +187,7 @@ def test_a_config_that_cannot_be_trained_is_refused(refused, simulated, tmp_path
         (["search", "--device", "tpu"], "--device must be one of auto, cpu, cuda"),
     ],
 )
-def test_a_wrong_launch_is_refused(launch, words, says):
+def test_a_wrong_launch_is_refused(launch: Launch, words: list[str], says: str) -> None:
     assert says in launch(*words)
 
 
@@ -183,7 +200,7 @@ def test_a_wrong_launch_is_refused(launch, words, says):
         ("def study(base", "SyntaxError"),
     ],
 )
-def test_a_broken_recipe_is_refused(launch, tmp_path, text, says):
+def test_a_broken_recipe_is_refused(launch: Launch, tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "mine.py").write_text(text)
     assert says in launch("mine.py")
 
@@ -198,24 +215,24 @@ def test_a_broken_recipe_is_refused(launch, tmp_path, text, says):
         ("- 1", "sections of fields"),
     ],
 )
-def test_a_wrong_config_is_refused(launch, tmp_path, text, says):
+def test_a_wrong_config_is_refused(launch: Launch, tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
     assert says in launch("ablation", "--config", "config.yaml")
 
 
-def test_a_config_of_other_data_is_refused(refused, simulated, tmp_path):
+def test_a_config_of_other_data_is_refused(refused: Refused, simulated: Simulated, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(f"data: {{path: {simulated.prepared}, fingerprint: other}}")
     assert "fingerprint other" in refused("launch", "ablation", "--config", "config.yaml")
 
 
-def test_a_workspace_that_is_a_file_is_refused(launch, tmp_path):
+def test_a_workspace_that_is_a_file_is_refused(launch: Launch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     message = launch("ablation", "--workspace", "file")
     assert "'file'" in message
     assert "Name another place" in message
 
 
-def test_a_study_that_exists_is_refused(launch, make_ledger):
+def test_a_study_that_exists_is_refused(launch: Launch, make_ledger: MakeLedger) -> None:
     make_ledger("ablation")
     message = launch("ablation")
     assert "adapert resume ablation --workspace runs" in message
@@ -225,7 +242,7 @@ def test_a_study_that_exists_is_refused(launch, make_ledger):
 # what the machine does not have; Ray would wait for it indefinitely
 
 
-def test_cuda_on_a_machine_without_it_is_refused(launch, monkeypatch):
+def test_cuda_on_a_machine_without_it_is_refused(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     for device in ("cuda", "gpu"):
         assert "--device cpu" in launch("ablation", "--device", device)
@@ -241,35 +258,53 @@ def test_cuda_on_a_machine_without_it_is_refused(launch, monkeypatch):
         ("-1", 1, "--gpus-per-trial"),
     ],
 )
-def test_gpus_that_the_machine_does_not_have_are_refused(launch, monkeypatch, wanted, n_gpus, says):
+def test_gpus_that_the_machine_does_not_have_are_refused(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch, wanted: str, n_gpus: int, says: str
+) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
     assert says in launch("ablation", "--gpus-per-trial", wanted)
 
 
-def test_cores_that_the_machine_does_not_have_are_refused(launch, monkeypatch):
+def test_cores_that_the_machine_does_not_have_are_refused(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("adapert.study.execution.resources.count_cpus", lambda: 2)
     message = launch("ablation", "--cpus-per-trial", "3")
     assert "--cpus-per-trial" in message
     assert "has 2" in message
 
 
-def test_reproduce_refuses_what_launch_refuses(refused, simulated, monkeypatch):
+def test_reproduce_refuses_what_launch_refuses(
+    refused: Refused, simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     message = refused("reproduce", "--data", simulated.prepared, "--device", "cuda")
     assert "--device cpu" in message
 
 
-def test_reproduce_refuses_a_workspace_where_its_study_is_another(adapert, simulated, make_ledger):
+def test_reproduce_refuses_a_workspace_where_its_study_is_another(
+    adapert: RunCommand, simulated: Simulated, make_ledger: MakeLedger
+) -> None:
     make_ledger("search")
     ended = adapert("reproduce", "--data", simulated.prepared, "--device", "cpu")
     assert ended.status == 2
     assert "'search' exists in 'runs' with another config, plan or data" in ended.err
 
 
-def test_launch_hands_its_options_over(adapert, simulated, monkeypatch):
+def test_launch_hands_its_options_over(
+    adapert: RunCommand, simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = []
 
-    def launch(study, workspace, resources, limits, console, stores, recipe):
+    def launch(
+        study: Study,
+        workspace: Path,
+        resources: Resources,
+        limits: Limits,
+        console: Console,
+        stores: Stores,
+        recipe: str,
+    ) -> NoReturn:
         given.append((study, resources, limits, stores, recipe))
         raise InputError("Enough.")
 
@@ -289,12 +324,13 @@ def test_launch_hands_its_options_over(adapert, simulated, monkeypatch):
     words += ["--tracking-uri", "http://server", "--optuna-storage", "sqlite:///o.db", "--seed", "7"]
     assert adapert("launch", "search", *words).status == 2
     ((study, resources, limits, stores, recipe),) = given
-    assert (study.plan.seeds_per_config, study.plan.cohort_size, study.plan.seed) == (3, COHORT_SIZE, 7)
+    plan = of_kind(Search, study.plan)
+    assert (plan.seeds_per_config, plan.cohort_size, plan.seed) == (3, COHORT_SIZE, 7)
     assert resources == Resources(device="cpu", address="auto", ships_data=True, max_failures=1)
     assert limits == Limits(trial_hours=2, target=0.5)
     assert stores == Stores(tracking_uri="http://server", optuna_storage="sqlite:///o.db")
     assert recipe == "search"
 
 
-def test_a_name_of_300_letters_is_refused_before_anything_is_written(launch):
+def test_a_name_of_300_letters_is_refused_before_anything_is_written(launch: Launch) -> None:
     assert "at most 120 bytes" in launch("quickstart", "--name", "n" * 300)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fixtures.command import Refused, RunCommand
 from fixtures.copied import copy_store
 from fixtures.store import Store
 
@@ -16,7 +17,7 @@ def workspace(store: Store, tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def test_report_writes_one_page_and_keeps_it_with_every_study(adapert, workspace: Path):
+def test_report_writes_one_page_and_keeps_it_with_every_study(adapert: RunCommand, workspace: Path) -> None:
     from mlflow.artifacts import load_text
 
     ended = adapert("report", "start_only", "lost_table", "--workspace", workspace, "--out", "here/page.html")
@@ -40,9 +41,9 @@ def test_report_writes_one_page_and_keeps_it_with_every_study(adapert, workspace
         (["report"], "Missing argument"),
     ],
 )
-def test_wrong_questions_are_refused(refused, store: Store, words, says):
+def test_wrong_questions_are_refused(refused: Refused, store: Store, words: list[str], says: str) -> None:
     assert says in refused(*words, "--workspace", store.directory)
 
 
-def test_a_workspace_without_a_study_is_refused(refused):
+def test_a_workspace_without_a_study_is_refused(refused: Refused) -> None:
     assert "There is no study 'search' in 'runs'. It has no study yet." in refused("report", "search")

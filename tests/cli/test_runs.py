@@ -1,21 +1,28 @@
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from fixtures.command import Refused, RunCommand
+from fixtures.trained import Trained
 
 from adapert.prediction.predictions import CONTEXT_COLUMNS
+from adapert.prediction.rerun import _OneTrial
 from adapert.study.engine.ledger import LEDGER_FILE
+from adapert.study.execution.resources import Resources
 
 GENE = "GENE0001"
 
 
 @pytest.fixture
-def where(trained):
+def where(trained: Trained) -> tuple[str, Path]:
     return ("--workspace", trained.workspace)
 
 
-def test_predict_prints_the_strongest_genes_of_each_perturbation(adapert, where):
+def test_predict_prints_the_strongest_genes_of_each_perturbation(
+    adapert: RunCommand, where: tuple[str, Path]
+) -> None:
     ended = adapert("predict", "forms/001", GENE, f"{GENE}+GENE0002", *where)
     assert ended.status == 0
     lines = ended.out.splitlines()
@@ -28,7 +35,9 @@ def test_predict_prints_the_strongest_genes_of_each_perturbation(adapert, where)
     assert "context genes: " in lines[start + 12]
 
 
-def test_predict_writes_deltas_contexts_and_a_picture(adapert, where, tmp_path):
+def test_predict_writes_deltas_contexts_and_a_picture(
+    adapert: RunCommand, where: tuple[str, Path], tmp_path: Path
+) -> None:
     files = ("--out", "deltas.csv", "--contexts", "contexts.csv", "--picture", "context.png")
     ended = adapert("predict", "forms/001", GENE, "GENE0002", *files, *where)
     assert ended.status == 0
@@ -42,7 +51,9 @@ def test_predict_writes_deltas_contexts_and_a_picture(adapert, where, tmp_path):
     assert (tmp_path / "context.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_predict_reads_names_as_labels_are_read(adapert, where, tmp_path):
+def test_predict_reads_names_as_labels_are_read(
+    adapert: RunCommand, where: tuple[str, Path], tmp_path: Path
+) -> None:
     names = (f" {GENE} ", f"{GENE}+ctrl", f"GENE0002+{GENE}", f"{GENE}_GENE0002")
     assert adapert("predict", "forms/001", *names, "--out", "deltas.csv", *where).status == 0
     deltas = pd.read_csv(tmp_path / "deltas.csv", index_col="perturbation")
@@ -64,12 +75,16 @@ def test_predict_reads_names_as_labels_are_read(adapert, where, tmp_path):
         (("forms/001",), "Missing argument"),
     ],
 )
-def test_predict_refuses_in_a_sentence(refused, where, words, said):
+def test_predict_refuses_in_a_sentence(
+    refused: Refused, where: tuple[str, Path], words: tuple[str, ...], said: str
+) -> None:
     assert said in refused("predict", *words, *where)
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_rerun_prints_each_metric_twice_and_ends_well_where_all_agree(adapert, where):
+def test_rerun_prints_each_metric_twice_and_ends_well_where_all_agree(
+    adapert: RunCommand, where: tuple[str, Path]
+) -> None:
     ended = adapert("rerun", "forms/005", *where)
     assert ended.status == 0, ended.out
     header = next(line for line in ended.out.splitlines() if line.startswith("metric"))
@@ -82,7 +97,9 @@ def test_rerun_prints_each_metric_twice_and_ends_well_where_all_agree(adapert, w
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_rerun_ends_with_1_where_a_metric_differs(adapert, trained, tmp_path):
+def test_rerun_ends_with_1_where_a_metric_differs(
+    adapert: RunCommand, trained: Trained, tmp_path: Path
+) -> None:
     workspace = tmp_path / "own runs"
     shutil.copytree(trained.workspace, workspace)
     ledger = workspace / "studies" / "forms" / LEDGER_FILE
@@ -96,14 +113,16 @@ def test_rerun_ends_with_1_where_a_metric_differs(adapert, trained, tmp_path):
 
 
 @pytest.mark.parametrize(("closing", "status"), [("lose_ray", 75), ("interrupt", 130)])
-def test_rerun_ends_as_a_study_does_that_is_left(adapert, where, monkeypatch, closing, status):
-    def leave(runner, resources):
+def test_rerun_ends_as_a_study_does_that_is_left(
+    adapert: RunCommand, where: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, closing: str, status: int
+) -> None:
+    def leave(runner: _OneTrial, resources: Resources) -> None:
         getattr(runner, closing)(*(["control service"] if status == 75 else []))
 
     monkeypatch.setattr("adapert.prediction.rerun.run_trials", leave)
     assert adapert("rerun", "forms/005", *where).status == status
 
 
-def test_rerun_refuses_in_a_sentence(refused, where):
+def test_rerun_refuses_in_a_sentence(refused: Refused, where: tuple[str, Path]) -> None:
     assert "'forms/006' reported no epoch" in refused("rerun", "forms/006", *where)
     assert "There is no study" in refused("rerun", "nothing", *where)

@@ -1,28 +1,34 @@
 """Commands that show results, and how they and `pick` refuse a store without an answer."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from fixtures.command import Refused, RunCommand
 from fixtures.dataset import write_prepared
 from fixtures.store import Store
 
+from adapert.data.prepared import PreparedDataset
 from adapert.statistics.families import VARIANTS
 
 
 @pytest.mark.parametrize("words", [["pick", "search", "--out", "best.yaml"], ["figures", "search"]])
-def test_a_workspace_without_a_study_is_refused(refused, words):
+def test_a_workspace_without_a_study_is_refused(refused: Refused, words: list[str]) -> None:
     message = refused(*words)
     assert "There is no study 'search' in 'runs'. It has no study yet." in message
     assert "--workspace" in message
 
 
-def test_pages_of_a_workspace_without_a_store_are_refused(refused):
+def test_pages_of_a_workspace_without_a_store_are_refused(refused: Refused) -> None:
     message = refused("ui")
     assert "mlflow.db" in message
     assert "--workspace" in message
 
 
 @pytest.mark.parametrize("words", [["pick", "vary_lamda", "--out", "best.yaml"], ["figures", "vary_lamda"]])
-def test_an_unknown_study_is_answered_with_the_nearest(refused, store: Store, words):
+def test_an_unknown_study_is_answered_with_the_nearest(
+    refused: Refused, store: Store, words: list[str]
+) -> None:
     assert "Did you mean 'vary_lambda'?" in refused(*words, "--workspace", store.directory)
 
 
@@ -44,11 +50,15 @@ def test_an_unknown_study_is_answered_with_the_nearest(refused, store: Store, wo
         (["pick", "search_wide"], "Missing option '--out'"),
     ],
 )
-def test_wrong_questions_to_a_store_are_refused(refused, store: Store, words, says):
+def test_wrong_questions_to_a_store_are_refused(
+    refused: Refused, store: Store, words: list[str], says: str
+) -> None:
     assert says in refused(*words, "--workspace", store.directory)
 
 
-def test_figures_of_an_ablation_come_with_the_papers_claims(adapert, store: Store, tmp_path):
+def test_figures_of_an_ablation_come_with_the_papers_claims(
+    adapert: RunCommand, store: Store, tmp_path: Path
+) -> None:
     words = ["figures", "ablate_parts", "--only", "claims", "--workspace", store.directory, "--out", tmp_path]
     ended = adapert(*words)
     assert ended.status == 0
@@ -59,7 +69,9 @@ def test_figures_of_an_ablation_come_with_the_papers_claims(adapert, store: Stor
     assert claims.loc[claims["group"] == "small", "estimate"].tolist() == pytest.approx([0.1, 0.1, 0.1])
 
 
-def test_a_data_set_has_tables_and_figures(adapert, tiny_dataset, tmp_path):
+def test_a_data_set_has_tables_and_figures(
+    adapert: RunCommand, tiny_dataset: PreparedDataset, tmp_path: Path
+) -> None:
     write_prepared(tiny_dataset, tmp_path / "data")
     out = tmp_path / "out"
     ended = adapert("figures", "--data", tmp_path / "data", "--only", "table_4_data", "--out", out)

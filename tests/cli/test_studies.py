@@ -3,16 +3,19 @@
 import re
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from fixtures.command import Refused, RunCommand, Simulated
 from fixtures.ledger import HandMade, MakeLedger
+from rich.console import Console
 
 from adapert.records import EndReason, TrialStatus
 from adapert.study.engine.ledger import LEDGER_FILE, held
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.runner import Closing
 from adapert.study.execution.resources import Resources
+from adapert.tracking.runs import Connect
 from adapert.tracking.store import DATABASE
 from adapert.workspace.launch import build_base
 from adapert.workspace.session import StudyResult
@@ -45,14 +48,16 @@ def begun(make_ledger: MakeLedger, simulated: Simulated) -> HandMade:
 
 
 @pytest.mark.parametrize("command", ["resume", "extend", "stop", "status", "sync"])
-def test_an_unknown_study_is_answered_with_the_nearest_by_every_command(refused, begun, command):
+def test_an_unknown_study_is_answered_with_the_nearest_by_every_command(
+    refused: Refused, begun: HandMade, command: str
+) -> None:
     message = refused(command, "compare_part")
     assert "There is no study 'compare_part' in 'runs'. Did you mean 'compare_parts'?" in message
     assert "--workspace" in message
 
 
 @pytest.mark.parametrize("command", ["resume", "extend", "stop", "sync"])
-def test_a_command_without_its_study_is_refused(refused, command):
+def test_a_command_without_its_study_is_refused(refused: Refused, command: str) -> None:
     assert "Missing argument 'STUDY'" in refused(command)
 
 
@@ -72,26 +77,32 @@ def test_a_command_without_its_study_is_refused(refused, command):
         (["resume", "--target", "good"], "--target"),
     ],
 )
-def test_a_wrong_word_about_a_study_is_refused(told, begun, words, says):
+def test_a_wrong_word_about_a_study_is_refused(
+    told: Refused, begun: HandMade, words: list[str], says: str
+) -> None:
     command, *rest = words
     assert says in told(command, "compare_parts", *rest)
 
 
 @pytest.mark.parametrize("trial", ["001", "009"])
-def test_a_trial_that_does_not_run_is_not_stopped(told, begun, trial):
+def test_a_trial_that_does_not_run_is_not_stopped(told: Refused, begun: HandMade, trial: str) -> None:
     with held(begun.folder):
         message = told("stop", "compare_parts", trial)
     assert f"'{trial}' of 'compare_parts' does not. Running are '002'" in message
 
 
-def test_stop_says_what_it_asked_for(adapert, begun, monkeypatch):
+def test_stop_says_what_it_asked_for(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("adapert.workspace.resume.has_requests", lambda _: False)
     with held(begun.folder):
         assert adapert("stop", "compare_parts", "002").out == "Asked to stop: trial 002 of compare_parts.\n"
         assert adapert("stop", "compare_parts").out == "Asked to stop: compare_parts.\n"
 
 
-def test_extend_says_that_the_running_process_goes_on_with_more(adapert, begun, monkeypatch):
+def test_extend_says_that_the_running_process_goes_on_with_more(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("adapert.workspace.resume.has_requests", lambda _: False)
     with held(begun.folder):
         ended = adapert("extend", "compare_parts", "--seeds", "1")
@@ -101,7 +112,9 @@ def test_extend_says_that_the_running_process_goes_on_with_more(adapert, begun, 
     )
 
 
-def test_changed_code_is_refused_until_it_is_accepted(adapert, told, begun, monkeypatch):
+def test_changed_code_is_refused_until_it_is_accepted(
+    adapert: RunCommand, told: Refused, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     origin = begun.state.definition.origin
     begun.change_first(origin=origin | {"code": origin["code"] | {"adapert.config": "other"}})
     message = told("resume", "compare_parts")
@@ -111,11 +124,15 @@ def test_changed_code_is_refused_until_it_is_accepted(adapert, told, begun, monk
     assert "Accepted: the code of" in adapert("resume", "compare_parts", "--accept-changes").out
 
 
-def operated(monkeypatch, made, closing=None):
+def operated(
+    monkeypatch: pytest.MonkeyPatch, made: HandMade, closing: Closing | None = None
+) -> list[tuple[Resources, Limits]]:
     """Let the process leave the study at once, with its trials as the ledger has them."""
     given = []
 
-    def operate(folder, resources, limits, console, connect, data):
+    def operate(
+        folder: Path, resources: Resources, limits: Limits, console: Console, connect: Connect, data: Path
+    ) -> StudyResult:
         given.append((resources, limits))
         closed = closing or Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
         records = list(made.state.records.values())
@@ -125,7 +142,9 @@ def operated(monkeypatch, made, closing=None):
     return given
 
 
-def test_resume_goes_on_with_what_it_is_given(adapert, begun, monkeypatch):
+def test_resume_goes_on_with_what_it_is_given(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = operated(monkeypatch, begun)
     words = ["--trial-hours", "1.5", "--target", "0.7", "--time-budget", "2m", "--max-concurrent", "1"]
     adapert("resume", "compare_parts", *words, "--max-failures", "5")
@@ -134,7 +153,9 @@ def test_resume_goes_on_with_what_it_is_given(adapert, begun, monkeypatch):
     ]
 
 
-def test_an_interrupted_study_says_how_to_go_on_and_ends_with_130(adapert, begun, monkeypatch):
+def test_an_interrupted_study_says_how_to_go_on_and_ends_with_130(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     operated(monkeypatch, begun)
     ended = adapert("resume", "compare_parts")
     assert (ended.status, ended.err) == (130, "")
@@ -150,14 +171,18 @@ def test_an_interrupted_study_says_how_to_go_on_and_ends_with_130(adapert, begun
 @pytest.mark.parametrize(
     ("end", "status"), [(TrialStatus.FINISHED, 0), (TrialStatus.STOPPED, 0), (TrialStatus.FAILED, 1)]
 )
-def test_a_study_s_end_is_the_command_s(adapert, begun, monkeypatch, end, status):
+def test_a_study_s_end_is_the_command_s(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch, end: TrialStatus, status: int
+) -> None:
     operated(monkeypatch, begun, Closing(end))
     ended = adapert("resume", "compare_parts")
     assert ended.status == status
     assert "Next: adapert figures compare_parts --workspace runs" in ended.out
 
 
-def test_a_study_that_lost_ray_says_how_to_go_on_and_ends_with_75(adapert, begun, monkeypatch):
+def test_a_study_that_lost_ray_says_how_to_go_on_and_ends_with_75(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     operated(monkeypatch, begun, Closing(TrialStatus.FAILED, message="Ray's GCS is gone.", is_ray_lost=True))
     ended = adapert("resume", "compare_parts")
     assert (ended.status, ended.err) == (75, "")
@@ -166,7 +191,9 @@ def test_a_study_that_lost_ray_says_how_to_go_on_and_ends_with_75(adapert, begun
     assert "Next:" not in ended.out
 
 
-def test_a_failed_trial_is_told_and_ends_the_command_with_1(adapert, begun, monkeypatch):
+def test_a_failed_trial_is_told_and_ends_the_command_with_1(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun.ended("002", TrialStatus.FAILED, EndReason.ERROR, "ValueError: [no]")
     operated(monkeypatch, begun, Closing(TrialStatus.FINISHED))
     ended = adapert("resume", "compare_parts")
@@ -174,7 +201,7 @@ def test_a_failed_trial_is_told_and_ends_the_command_with_1(adapert, begun, monk
     assert "1 failed: ValueError: [no]" in ended.out
 
 
-def test_status_lists_studies(adapert, begun):
+def test_status_lists_studies(adapert: RunCommand, begun: HandMade) -> None:
     ended = adapert("status")
     assert (ended.status, ended.err) == (0, "")
     header, row = ended.out.splitlines()
@@ -182,7 +209,7 @@ def test_status_lists_studies(adapert, begun):
     assert row.split()[:3] == ["compare_parts", "killed", "1/4"]
 
 
-def test_status_of_a_study_lists_its_trials(adapert, begun):
+def test_status_of_a_study_lists_its_trials(adapert: RunCommand, begun: HandMade) -> None:
     ended = adapert("status", "compare_parts")
     assert ended.status == 0
     told, waiting, header, *rows = ended.out.splitlines()
@@ -192,18 +219,20 @@ def test_status_of_a_study_lists_its_trials(adapert, begun):
     assert [row.split()[3] for row in rows] == ["finished", "interrupted"]
 
 
-def test_status_of_a_workspace_without_studies_says_so(adapert):
+def test_status_of_a_workspace_without_studies_says_so(adapert: RunCommand) -> None:
     ended = adapert("status")
     assert (ended.status, ended.out) == (0, "'runs' has no study yet.\n")
 
 
-def test_sync_says_that_mlflow_has_all(adapert, begun, workspace):
+def test_sync_says_that_mlflow_has_all(adapert: RunCommand, begun: HandMade, workspace: Path) -> None:
     shutil.copy(workspace / DATABASE, begun.folder.parents[1])
     ended = adapert("sync", "compare_parts")
     assert (ended.status, ended.out, ended.err) == (0, "MLflow has all of 'compare_parts'.\n", "")
 
 
-def test_sync_names_what_mlflow_refused(adapert, begun, monkeypatch):
+def test_sync_names_what_mlflow_refused(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("adapert.workspace.resume.sync", lambda *_: (0, "Invalid metric name: 'a+b'"))
     ended = adapert("sync", "compare_parts")
     assert ended.status == 0
@@ -213,7 +242,9 @@ def test_sync_names_what_mlflow_refused(adapert, begun, monkeypatch):
     ]
 
 
-def test_sync_that_cannot_deliver_ends_with_1(adapert, begun, monkeypatch):
+def test_sync_that_cannot_deliver_ends_with_1(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("adapert.workspace.resume.sync", lambda *_: (7, "ConnectionError: refused"))
     ended = adapert("sync", "compare_parts")
     assert ended.status == 1
@@ -233,18 +264,24 @@ AS_A_PATH = {
 
 @pytest.mark.parametrize("name", ["../../x", "..", ".hidden", "a/b", "a\\b", "a\nb", "", "a[/x]"])
 @pytest.mark.parametrize("words", AS_A_PATH.values(), ids=AS_A_PATH)
-def test_a_name_that_would_leave_the_workspace_is_refused(refused, words, name):
+def test_a_name_that_would_leave_the_workspace_is_refused(
+    refused: Refused, words: list[str], name: str
+) -> None:
     command, *options = words
     assert "A study's name must be of letters" in refused(command, name, *options)
 
 
-def test_a_ledger_outside_the_workspace_is_never_read(make_ledger: MakeLedger, refused, tmp_path):
+def test_a_ledger_outside_the_workspace_is_never_read(
+    make_ledger: MakeLedger, refused: Refused, tmp_path: Path
+) -> None:
     make_ledger(name="try").opened()
     assert (tmp_path / "runs" / "studies" / "try" / LEDGER_FILE).is_file()
     assert "A study's name must be" in refused("status", "../../runs/studies/try", "--workspace", "runs")
 
 
 @pytest.mark.parametrize("words", AS_A_PATH.values(), ids=AS_A_PATH)
-def test_a_name_of_300_letters_is_refused_wherever_it_is_looked_up(refused, words):
+def test_a_name_of_300_letters_is_refused_wherever_it_is_looked_up(
+    refused: Refused, words: list[str]
+) -> None:
     command, *options = words
     assert "at most 150 bytes, but 'nnnnnnnnnnnnnnnnnnnn...' has 300" in refused(command, "n" * 300, *options)

@@ -1,10 +1,10 @@
 """Small comparisons on the tiny data set."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from fixtures.builders import PlanOf
 
 from adapert.comparison.plan import ComparisonPlan
 from adapert.config import Config
@@ -18,8 +18,6 @@ SMALL = {
     "training.minibatch_size": 3,
     "training.max_epochs": 2,
 }
-
-PlanOf = Callable[..., ComparisonPlan]
 
 
 @pytest.fixture

@@ -5,19 +5,23 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.command import Simulated
+from fixtures.narrowed import present
 
 from adapert.comparison import assess as assessment
-from adapert.comparison.assess import check_emitted, evaluate_config, name_study, read_dataset
+from adapert.comparison.assess import Assessment, check_emitted, evaluate_config, name_study, read_dataset
+from adapert.comparison.fit import Fitted
 from adapert.comparison.plan import ComparisonPlan
 from adapert.comparison.test_access import read_accesses
 from adapert.config import Config
 from adapert.data.manifest import read_manifest
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from adapert.records import EXPERIMENT, Tag
 from adapert.registry import MODELS
@@ -37,7 +41,7 @@ def plan_of() -> PlanOf:
 
 
 @pytest.fixture
-def config(simulated) -> Config:
+def config(simulated: Simulated) -> Config:
     fingerprint = read_manifest(simulated.prepared).fingerprint
     return Config().with_changes(
         {
@@ -64,7 +68,9 @@ def study_of(config: Config, workspace: Path) -> Callable[..., None]:
     return add
 
 
-def test_an_evaluation_returns_what_it_wrote(config, plan_of, tmp_path, logged):
+def test_an_evaluation_returns_what_it_wrote(
+    config: Config, plan_of: PlanOf, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     found = evaluate_config(config, plan_of(), tmp_path)
     assert found.folder == tmp_path / "evaluations" / "test_001"
     pd.testing.assert_frame_equal(pd.read_parquet(found.folder / "per_perturbation.parquet"), found.frame)
@@ -82,7 +88,9 @@ def test_an_evaluation_returns_what_it_wrote(config, plan_of, tmp_path, logged):
     assert access.folder == "evaluations/test_001"
 
 
-def test_predictions_of_every_variant_are_kept_as_the_mean_over_its_seeds(config, plan_of, tmp_path):
+def test_predictions_of_every_variant_are_kept_as_the_mean_over_its_seeds(
+    config: Config, plan_of: PlanOf, tmp_path: Path
+) -> None:
     plan = plan_of("mean", "adapert", n_seeds=2, use_ensembles=True, refit="train+validation")
     found = evaluate_config(config, plan, tmp_path, out=tmp_path / "here")
     kept = anndata.read_h5ad(tmp_path / "here" / "predictions.h5ad")
@@ -100,8 +108,12 @@ def test_predictions_of_every_variant_are_kept_as_the_mean_over_its_seeds(config
 
 
 def test_the_second_access_of_a_study_is_refused_before_any_fit(
-    config, plan_of, workspace, study_of, monkeypatch
-):
+    config: Config,
+    plan_of: PlanOf,
+    workspace: Path,
+    study_of: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     study_of("search")
     evaluate_config(config, plan_of(), workspace)
     monkeypatch.setattr(assessment, "fit_models", lambda *_: pytest.fail("fitted"))
@@ -111,11 +123,13 @@ def test_the_second_access_of_a_study_is_refused_before_any_fit(
     assert sorted(workspace.rglob("*")) == before
 
 
-def test_mlflow_is_told_the_count_and_the_result(config, plan_of, workspace, study_of):
+def test_mlflow_is_told_the_count_and_the_result(
+    config: Config, plan_of: PlanOf, workspace: Path, study_of: Callable[..., None]
+) -> None:
     study_of("search")
     evaluate_config(config, plan_of(), workspace)
     again = evaluate_config(config, plan_of(), workspace, again=True)
-    assert (again.study, again.access.number) == ("search", 2)
+    assert (again.study, present(again.access).number) == ("search", 2)
     run = study_run(tracking_uri(workspace), "search")
     assert run.data.tags[Tag.TEST_OPENINGS] == "2"
     client, _ = open_store(workspace)
@@ -125,7 +139,9 @@ def test_mlflow_is_told_the_count_and_the_result(config, plan_of, workspace, stu
     }
 
 
-def test_a_config_belongs_to_the_study_that_tried_it_first(config, workspace, study_of):
+def test_a_config_belongs_to_the_study_that_tried_it_first(
+    config: Config, workspace: Path, study_of: Callable[..., None]
+) -> None:
     assert name_study(workspace, config) == ""
     study_of("search")
     study_of("ablation")
@@ -133,7 +149,9 @@ def test_a_config_belongs_to_the_study_that_tried_it_first(config, workspace, st
     assert name_study(workspace, config.with_changes({"model.tau": 0.5})) == ""
 
 
-def test_validation_records_nothing_and_may_be_looked_at_again(config, plan_of, tmp_path):
+def test_validation_records_nothing_and_may_be_looked_at_again(
+    config: Config, plan_of: PlanOf, tmp_path: Path
+) -> None:
     for number in (1, 2):
         found = evaluate_config(config, plan_of("mean", split="validation"), tmp_path)
         assert (found.folder.name, found.access) == (f"validation_00{number}", None)
@@ -141,9 +159,9 @@ def test_validation_records_nothing_and_may_be_looked_at_again(config, plan_of, 
 
 
 def test_an_access_counts_although_what_follows_fails_and_is_gone_on_with(
-    config, plan_of, tmp_path, monkeypatch
-):
-    def crash(*_):
+    config: Config, plan_of: PlanOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: ComparisonPlan | PreparedDataset | list[Fitted]) -> NoReturn:
         assert len(read_accesses(tmp_path)) == 1
         raise RuntimeError("power cut")
 
@@ -154,16 +172,16 @@ def test_an_access_counts_although_what_follows_fails_and_is_gone_on_with(
     with pytest.raises(InputError, match="The test split is opened once a study"):
         evaluate_config(config, plan_of("mean"), tmp_path)
     found = evaluate_config(config, plan_of(), tmp_path)
-    assert (found.access.number, found.folder.name) == (1, "test_001")
+    assert (present(found.access).number, found.folder.name) == (1, "test_001")
     assert len(read_accesses(tmp_path)) == 1
     with pytest.raises(InputError, match="The test split is opened once a study"):
         evaluate_config(config, plan_of(), tmp_path)
 
 
 def test_an_evaluation_that_was_left_after_its_folder_was_written_reads_it_back(
-    config, plan_of, tmp_path, monkeypatch
-):
-    def crash(*_):
+    config: Config, plan_of: PlanOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: Assessment | Path) -> NoReturn:
         raise RuntimeError("power cut")
 
     monkeypatch.setattr(assessment, "name_study", lambda *_: "search")
@@ -173,19 +191,21 @@ def test_an_evaluation_that_was_left_after_its_folder_was_written_reads_it_back(
             evaluate_config(config, plan_of(), tmp_path)
     monkeypatch.setattr(assessment, "fit_models", crash)
     found = evaluate_config(config, plan_of(), tmp_path)
-    assert (found.access.number, found.folder) == (1, tmp_path / "evaluations" / "test_001")
+    assert (present(found.access).number, found.folder) == (1, tmp_path / "evaluations" / "test_001")
     pd.testing.assert_frame_equal(found.frame, pd.read_parquet(found.folder / "per_perturbation.parquet"))
     assert sorted(path.name for path in tmp_path.glob(".test_opening_*")) == []
 
 
-def test_a_divergence_opens_nothing(config, plan_of, tmp_path, monkeypatch):
+def test_a_divergence_opens_nothing(
+    config: Config, plan_of: PlanOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Diverged:
         is_seeded = False
 
-        def fit(self, dataset):
+        def fit(self, dataset: PreparedDataset) -> None:
             pass
 
-        def predict(self, perturbations):
+        def predict(self, perturbations: list[str]) -> np.ndarray:
             return np.full((len(perturbations), 40), np.nan)
 
     monkeypatch.setitem(MODELS, "mean", lambda *_: Diverged())
@@ -194,8 +214,15 @@ def test_a_divergence_opens_nothing(config, plan_of, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_that_fails_costs_no_result(config, plan_of, workspace, study_of, monkeypatch, caplog):
-    def gone(*_):
+def test_a_store_that_fails_costs_no_result(
+    config: Config,
+    plan_of: PlanOf,
+    workspace: Path,
+    study_of: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def gone(*_: str) -> NoReturn:
         raise ConnectionError("refused.")
 
     study_of("search")
@@ -205,13 +232,15 @@ def test_a_store_that_fails_costs_no_result(config, plan_of, workspace, study_of
     assert caplog.messages[-1].startswith("MLflow did not take the evaluation: refused. ")
 
 
-def test_a_store_that_cannot_be_read_is_refused_since_accesses_are_counted_by_study(config, workspace):
+def test_a_store_that_cannot_be_read_is_refused_since_accesses_are_counted_by_study(
+    config: Config, workspace: Path
+) -> None:
     (workspace / "mlflow.db").write_text("damaged")
     with pytest.raises(InputError, match="the store that knows the studies cannot be read"):
         name_study(workspace, config)
 
 
-def test_a_config_of_redrawn_splits_is_fitted_on_them(config, plan_of):
+def test_a_config_of_redrawn_splits_is_fitted_on_them(config: Config, plan_of: PlanOf) -> None:
     redrawn = read_dataset(config.with_changes({"data.split_seed": 3}), plan_of())
     plain = read_dataset(config, plan_of())
     names = [set(dataset.splits["train"].table.perturbations) for dataset in (redrawn, plain)]
@@ -221,20 +250,22 @@ def test_a_config_of_redrawn_splits_is_fitted_on_them(config, plan_of):
     assert test[0] == test[1]
 
 
-def test_other_data_than_the_configs_are_refused(config, plan_of):
+def test_other_data_than_the_configs_are_refused(config: Config, plan_of: PlanOf) -> None:
     with pytest.raises(InputError, match="needs the data set of fingerprint 0123, but"):
         read_dataset(config.with_changes({"data.fingerprint": "0123"}), plan_of())
     with pytest.raises(InputError, match=r"the config has no data\.path"):
         read_dataset(Config(), plan_of())
 
 
-def test_an_output_that_exists_is_refused_before_any_fit(config, plan_of, tmp_path, monkeypatch):
+def test_an_output_that_exists_is_refused_before_any_fit(
+    config: Config, plan_of: PlanOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(assessment, "fit_models", lambda *_: pytest.fail("fitted"))
     with pytest.raises(InputError, match="must be new"):
         evaluate_config(config, plan_of(), tmp_path, out=tmp_path)
 
 
-def test_emitted_cells_are_those_that_were_scored(config, plan_of, tmp_path):
+def test_emitted_cells_are_those_that_were_scored(config: Config, plan_of: PlanOf, tmp_path: Path) -> None:
     files = (tmp_path / "predicted.h5ad", tmp_path / "real.h5ad")
     plan = plan_of("mean", emission="tiled")
     evaluate_config(config, plan, tmp_path, emit=files)
@@ -254,15 +285,25 @@ def test_emitted_cells_are_those_that_were_scored(config, plan_of, tmp_path):
         (("mean",), {}, ("p", "old"), "old' exists"),
     ],
 )
-def test_what_cannot_be_emitted_is_refused(tiny_dataset, tmp_path, models, changes, names, says, plan_of):
+def test_what_cannot_be_emitted_is_refused(
+    tiny_dataset: PreparedDataset,
+    tmp_path: Path,
+    models: tuple[str, ...],
+    changes: dict[str, int],
+    names: tuple[str, str],
+    says: str,
+    plan_of: PlanOf,
+) -> None:
     (tmp_path / "old").write_text("")
     files = (tmp_path / names[0], tmp_path / names[1])
     with pytest.raises(InputError, match=re.escape(says)):
         check_emitted(plan_of(*models, **changes), tiny_dataset, files)
 
 
-def test_an_evaluation_that_was_left_emits_its_cells_anew(config, plan_of, tmp_path, monkeypatch):
-    def crash(*_):
+def test_an_evaluation_that_was_left_emits_its_cells_anew(
+    config: Config, plan_of: PlanOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: Assessment | anndata.AnnData | dict[str, Any]) -> NoReturn:
         raise RuntimeError("power cut")
 
     files = tmp_path / "predicted.h5ad", tmp_path / "real.h5ad"
@@ -274,15 +315,19 @@ def test_an_evaluation_that_was_left_emits_its_cells_anew(config, plan_of, tmp_p
     with pytest.raises(InputError, match="The test split is opened once a study"):
         evaluate_config(config, plan_of("mean"), tmp_path)  # another command, without --emit
     found = evaluate_config(config, plan_of("mean"), tmp_path, emit=files)
-    assert (found.access.number, found.folder.is_dir()) == (1, True)
+    assert (present(found.access).number, found.folder.is_dir()) == (1, True)
 
 
-def test_an_ensemble_of_several_seeds_can_be_emitted(tiny_dataset, tmp_path, plan_of):
+def test_an_ensemble_of_several_seeds_can_be_emitted(
+    tiny_dataset: PreparedDataset, tmp_path: Path, plan_of: PlanOf
+) -> None:
     plan = plan_of("adapert", n_seeds=2, use_ensembles=True)
     check_emitted(plan, tiny_dataset, (tmp_path / "p", tmp_path / "r"))
 
 
-def test_responses_have_no_cells_to_emit(tiny_dataset, tmp_path, plan_of):
+def test_responses_have_no_cells_to_emit(
+    tiny_dataset: PreparedDataset, tmp_path: Path, plan_of: PlanOf
+) -> None:
     responses = replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))
     with pytest.raises(InputError, match="prepared from responses"):
         check_emitted(plan_of("mean"), responses, (tmp_path / "p", tmp_path / "r"))

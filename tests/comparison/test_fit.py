@@ -1,31 +1,40 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from fixtures.builders import PlanOf
 
 from adapert.comparison.fit import fit_models, join_training, mean_predictions
 from adapert.comparison.score import compare
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import FloatArray
 from adapert.models.reference.control import ControlModel
 from adapert.registry import MODELS
 from adapert.training.loop import DivergedError
 
 
-def test_a_model_named_twice_is_one_row(tiny_dataset, small_config, plan_of):
+def test_a_model_named_twice_is_one_row(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
     rows = compare(plan_of("mean", "control", "mean"), small_config, tiny_dataset)
     assert [row.variant for row in rows] == ["mean", "control"]
 
 
-def test_fits_cannot_read_the_split_that_is_opened(tiny_dataset, monkeypatch, small_config, plan_of):
+def test_fits_cannot_read_the_split_that_is_opened(
+    tiny_dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch, small_config: Config, plan_of: PlanOf
+) -> None:
     seen = []
 
     class Curious:
         is_seeded = False
 
-        def fit(self, dataset):
+        def fit(self, dataset: PreparedDataset) -> None:
             seen.append(set(dataset.splits))
 
-        def predict(self, perturbations):
+        def predict(self, perturbations: list[str]) -> np.ndarray:
             return np.zeros((len(perturbations), 12))
 
     monkeypatch.setitem(MODELS, "mean", lambda *_: Curious())
@@ -34,17 +43,17 @@ def test_fits_cannot_read_the_split_that_is_opened(tiny_dataset, monkeypatch, sm
 
 
 def test_fits_have_the_plan_s_threads_and_the_caller_keeps_its_own(
-    tiny_dataset, monkeypatch, small_config, plan_of
-):
+    tiny_dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch, small_config: Config, plan_of: PlanOf
+) -> None:
     seen = []
 
     class Counting:
         is_seeded = False
 
-        def fit(self, dataset):
+        def fit(self, dataset: PreparedDataset) -> None:
             seen.append(torch.get_num_threads())
 
-        def predict(self, perturbations):
+        def predict(self, perturbations: list[str]) -> np.ndarray:
             return np.zeros((len(perturbations), 12))
 
     monkeypatch.setitem(MODELS, "mean", lambda *_: Counting())
@@ -55,7 +64,9 @@ def test_fits_have_the_plan_s_threads_and_the_caller_keeps_its_own(
     assert torch.get_num_threads() == own
 
 
-def test_fitting_reads_names_and_no_value_of_the_split_that_is_opened(tiny_dataset, small_config, plan_of):
+def test_fitting_reads_names_and_no_value_of_the_split_that_is_opened(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
     part = tiny_dataset.splits["test"]
     hidden = replace(part.table, delta=np.full_like(part.table.delta, np.nan))
     blind = replace(tiny_dataset, splits=dict(tiny_dataset.splits) | {"test": replace(part, table=hidden)})
@@ -68,7 +79,9 @@ def test_fitting_reads_names_and_no_value_of_the_split_that_is_opened(tiny_datas
         np.testing.assert_array_equal(one.predicted_delta, other.predicted_delta)
 
 
-def test_a_refit_learns_from_train_and_validation_together(tiny_dataset, small_config, plan_of):
+def test_a_refit_learns_from_train_and_validation_together(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
     (row,) = fit_models(plan_of("mean", refit="train+validation"), small_config, tiny_dataset)
     tables = [tiny_dataset.splits[name].table for name in ("train", "validation")]
     delta = np.concatenate([table.delta for table in tables])
@@ -76,7 +89,9 @@ def test_a_refit_learns_from_train_and_validation_together(tiny_dataset, small_c
     np.testing.assert_allclose(row.model.predict(["unseen"])[0], expected, rtol=1e-6)
 
 
-def test_every_seed_of_an_ensemble_is_refitted(tiny_dataset, small_config, plan_of):
+def test_every_seed_of_an_ensemble_is_refitted(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
     plans = [
         plan_of("adapert", n_seeds=2, use_ensembles=True, refit=refit)
         for refit in ("train", "train+validation")
@@ -89,7 +104,9 @@ def test_every_seed_of_an_ensemble_is_refitted(tiny_dataset, small_config, plan_
         assert not np.allclose(one.predicted_delta, other.predicted_delta)
 
 
-def test_only_models_that_train_on_cells_get_joined_cells(tiny_dataset, small_config):
+def test_only_models_that_train_on_cells_get_joined_cells(
+    tiny_dataset: PreparedDataset, small_config: Config
+) -> None:
     by_cell = small_config.with_changes({"data.control": "cell"})
     assert set(join_training(tiny_dataset, small_config).splits) == {"train"}
     assert len(join_training(tiny_dataset, small_config).splits["train"].cells) == 0
@@ -97,7 +114,9 @@ def test_only_models_that_train_on_cells_get_joined_cells(tiny_dataset, small_co
     assert len(join_training(tiny_dataset, by_cell).splits["train"].cells) == sum(n_cells)
 
 
-def test_predictions_are_averaged_over_seeds_by_variant(tiny_dataset, small_config, plan_of):
+def test_predictions_are_averaged_over_seeds_by_variant(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
     fitted = fit_models(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset)
     means = mean_predictions(fitted)
     assert list(means) == ["mean", "adapert"]
@@ -106,8 +125,10 @@ def test_predictions_are_averaged_over_seeds_by_variant(tiny_dataset, small_conf
     )
 
 
-def test_a_prediction_that_is_no_number_is_a_divergence(monkeypatch, tiny_dataset, small_config, plan_of):
-    def predict(model, names):
+def test_a_prediction_that_is_no_number_is_a_divergence(
+    monkeypatch: pytest.MonkeyPatch, tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
+    def predict(model: ControlModel, names: Sequence[str]) -> FloatArray:
         return np.full((len(names), 12), np.inf)
 
     monkeypatch.setattr(ControlModel, "predict", predict)

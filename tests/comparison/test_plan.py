@@ -1,6 +1,8 @@
 import re
+from typing import Any
 
 import pytest
+from fixtures.builders import PlanOf
 
 from adapert.errors import InputError
 
@@ -17,6 +19,8 @@ from adapert.errors import InputError
         (("mean",), {"refit": "train+validation", "split": "validation"}, "from those of --split validation"),
     ],
 )
-def test_a_wrong_plan_is_refused(plan_of, models, changes, says):
+def test_a_wrong_plan_is_refused(
+    plan_of: PlanOf, models: tuple[str, ...], changes: dict[str, Any], says: str
+) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         plan_of(*models, **changes)

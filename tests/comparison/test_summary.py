@@ -1,15 +1,18 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.narrowed import row_of
+from fixtures.store import MakeTable
 from scipy.stats import wilcoxon
 
 from adapert.comparison.summary import CAPTION, summarize_comparison, summarize_differences, write_comparison
 from adapert.errors import InputError
 
 
-def test_the_summary_is_exact_and_ordered(compared):
+def test_the_summary_is_exact_and_ordered(compared: pd.DataFrame) -> None:
     summary = summarize_comparison(compared)
     assert summary["effect_size"].unique().tolist() == ["all", "small", "large"]
     assert summary["variant"].unique().tolist() == ["ridge_both", "adapert"]
@@ -18,18 +21,18 @@ def test_the_summary_is_exact_and_ordered(compared):
     assert means["all", "adapert", "pds"] == pytest.approx(0.3 + 0.1 / 4)
     assert means["small", "ridge_both", "pds"] == pytest.approx(0.5 + 0.1 / 3)
     counts = summary.set_index(["effect_size", "variant", "metric"])[["n_perturbations", "n_seeds"]]
-    assert counts.loc[("all", "adapert", "pds")].tolist() == [4, 2]
+    assert row_of(counts, "all", "adapert", "pds").tolist() == [4, 2]
 
 
-def test_the_caption_says_what_plus_minus_is():
+def test_the_caption_says_what_plus_minus_is() -> None:
     assert CAPTION.startswith("± is half the width of the mean's 95% interval")
 
 
-def write_more(folder):
+def write_more(folder: Path) -> None:
     (folder / "more").write_text("more")
 
 
-def test_differences_are_of_the_model_minus_each_reference(compared):
+def test_differences_are_of_the_model_minus_each_reference(compared: pd.DataFrame) -> None:
     paired = summarize_differences(compared)
     assert set(paired["variant"]) == {"adapert"}
     assert set(paired["reference"]) == {"ridge_both"}
@@ -38,13 +41,13 @@ def test_differences_are_of_the_model_minus_each_reference(compared):
     rows = paired.set_index(["effect_size", "metric"])
     # Seeds at .2 and .4, beside one fit at .5.
     assert rows.loc[("all", "pds"), "difference"] == pytest.approx(-0.2)
-    assert rows.loc[("all", "pds"), ["wins", "ties", "losses"]].tolist() == [0, 0, 4]
-    assert rows.loc[("all", "mse"), ["wins", "ties", "losses"]].tolist() == [4, 0, 0]
-    assert rows.loc[("all", "pds"), "low"] <= -0.2 <= rows.loc[("all", "pds"), "high"]
-    assert rows.loc[("small", "pds"), ["n_perturbations", "n_seeds"]].tolist() == [3, 2]
+    assert row_of(rows, "all", "pds")[["wins", "ties", "losses"]].tolist() == [0, 0, 4]
+    assert row_of(rows, "all", "mse")[["wins", "ties", "losses"]].tolist() == [4, 0, 0]
+    assert rows["low"]["all", "pds"] <= -0.2 <= rows["high"]["all", "pds"]
+    assert row_of(rows, "small", "pds")[["n_perturbations", "n_seeds"]].tolist() == [3, 2]
 
 
-def test_a_difference_has_the_p_of_scipys_signed_rank_test(make_table):
+def test_a_difference_has_the_p_of_scipys_signed_rank_test(make_table: MakeTable) -> None:
     generator = np.random.default_rng(0)
     values = {name: generator.normal(0.1 * (name == "adapert"), 0.2, 30) for name in ("adapert", "mean")}
     rows = [
@@ -58,20 +61,20 @@ def test_a_difference_has_the_p_of_scipys_signed_rank_test(make_table):
     assert row["difference"] == pytest.approx((values["adapert"] - values["mean"]).mean())
 
 
-def test_nothing_to_compare_gives_no_row(compared):
+def test_nothing_to_compare_gives_no_row(compared: pd.DataFrame) -> None:
     for only in ("adapert", "ridge_both"):
         paired = summarize_differences(compared[compared["variant"] == only])
         assert paired.empty
         assert {"variant", "reference", "difference", "p_holm"} <= set(paired.columns)
 
 
-def test_a_ceiling_is_no_model_to_compare(compared):
+def test_a_ceiling_is_no_model_to_compare(compared: pd.DataFrame) -> None:
     ceiling = compared[compared["variant"] == "ridge_both"].assign(variant="split_half")
     paired = summarize_differences(pd.concat([compared, ceiling]))
     assert "split_half" not in {*paired["variant"], *paired["reference"]}
 
 
-def test_a_comparison_is_written_whole_into_a_new_directory(compared, tmp_path):
+def test_a_comparison_is_written_whole_into_a_new_directory(compared: pd.DataFrame, tmp_path: Path) -> None:
     tables = (compared, summarize_comparison(compared), summarize_differences(compared))
     write_comparison(tmp_path / "out", *tables, {"opened": {"split": "test"}}, write_more)
     assert (tmp_path / "out" / "more").read_text() == "more"
@@ -84,7 +87,7 @@ def test_a_comparison_is_written_whole_into_a_new_directory(compared, tmp_path):
         write_comparison(tmp_path / "out", *tables, {})
 
 
-def test_a_comparison_that_cannot_be_written_leaves_nothing(compared, tmp_path):
+def test_a_comparison_that_cannot_be_written_leaves_nothing(compared: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_comparison(tmp_path / "out", compared, compared, compared, {"a": object()})
     assert list(tmp_path.iterdir()) == []

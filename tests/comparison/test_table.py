@@ -1,30 +1,41 @@
 import json
 
 import numpy as np
+import pandas as pd
+from fixtures.builders import PlanOf
+from fixtures.narrowed import of_kind, present
 
 from adapert.comparison.score import compare
 from adapert.comparison.table import build_comparison_table, describe_comparison
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
+from adapert.models.reference.ridge import RidgeModel
 from adapert.records import LONG_COLUMNS
+from adapert.training.fit import FittedAdaPert
 
 
-def values_of(table, variant, metric="pearson_delta", seed=0):
+def values_of(table: pd.DataFrame, variant: str, metric: str = "pearson_delta", seed: int = 0) -> np.ndarray:
     rows = table[(table["variant"] == variant) & (table["metric"] == metric) & (table["seed"] == seed)]
     return rows["value"].to_numpy()
 
 
-def test_a_model_with_chance_is_fitted_once_a_seed_and_others_once(tiny_dataset, small_config, plan_of):
+def test_a_model_with_chance_is_fitted_once_a_seed_and_others_once(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
     rows = compare(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset)
     assert [(row.variant, row.seed) for row in rows] == [("mean", 0), ("adapert", 0), ("adapert", 1)]
     table = build_comparison_table(rows, tiny_dataset, "test")
     assert (values_of(table, "adapert", seed=0) != values_of(table, "adapert", seed=1)).all()
 
 
-def test_an_ensemble_is_scored_on_the_mean_prediction_of_the_seeds(tiny_dataset, small_config, plan_of):
+def test_an_ensemble_is_scored_on_the_mean_prediction_of_the_seeds(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
     plan = plan_of("mean", "adapert", n_seeds=2, use_ensembles=True)
     rows = compare(plan, small_config, tiny_dataset)
     assert [row.variant for row in rows] == ["mean", "adapert", "adapert", "adapert_ensemble"]
     names = list(tiny_dataset.splits["test"].table.perturbations)
-    one, other = (row.model.predict(names) for row in rows[1:3])
+    one, other = (present(row.model).predict(names) for row in rows[1:3])
     observed = tiny_dataset.splits["test"].table.delta
     pairs = zip((one + other) / 2, observed, strict=True)
     expected = [np.corrcoef(predicted, delta)[0, 1] for predicted, delta in pairs]
@@ -32,7 +43,9 @@ def test_an_ensemble_is_scored_on_the_mean_prediction_of_the_seeds(tiny_dataset,
     np.testing.assert_allclose(values_of(table, "adapert_ensemble"), expected, atol=1e-6)
 
 
-def test_the_table_has_every_metric_of_every_row_and_perturbation(tiny_dataset, small_config, plan_of):
+def test_the_table_has_every_metric_of_every_row_and_perturbation(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
     rows = compare(plan_of("mean", "ridge_both"), small_config, tiny_dataset)
     table = build_comparison_table(rows, tiny_dataset, "test")
     assert tuple(table.columns) == LONG_COLUMNS
@@ -46,7 +59,9 @@ def test_the_table_has_every_metric_of_every_row_and_perturbation(tiny_dataset, 
     assert set(table["split"]) == {"test"}
 
 
-def test_the_record_says_what_was_opened_and_is_json(tiny_dataset, small_config, plan_of):
+def test_the_record_says_what_was_opened_and_is_json(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
     plan = plan_of("control", "ridge_both", "adapert", n_seeds=1, refit="train+validation")
     rows = compare(plan, small_config, tiny_dataset)
     record = json.loads(
@@ -61,7 +76,7 @@ def test_the_record_says_what_was_opened_and_is_json(tiny_dataset, small_config,
     assert record["emission"] == "control_shift"
     assert {row["variant"]: row["chosen"] for row in record["models"]} == {
         "control": {},
-        "ridge_both": {"penalty": rows[1].model.penalty},
-        "adapert": {"n_epochs": rows[2].model.training.epoch},
+        "ridge_both": {"penalty": of_kind(RidgeModel, rows[1].model).penalty},
+        "adapert": {"n_epochs": of_kind(FittedAdaPert, rows[2].model).training.epoch},
     }
     assert "cell-eval definitions" in record["versions"]

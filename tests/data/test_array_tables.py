@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import scipy.sparse
 
 from adapert.data.array_tables import CellTable, CellWriter
 
 
-def test_cells_written_in_chunks_are_read_as_one_table(tmp_path):
+def test_cells_written_in_chunks_are_read_as_one_table(tmp_path: Path) -> None:
     values = np.random.default_rng(0).poisson(1, (9, 4)).astype(np.float32)
     with CellWriter(tmp_path / "cells") as writer:
         for number, rows in enumerate((slice(0, 4), slice(4, 5), slice(5, 9))):

@@ -7,7 +7,7 @@ from adapert.errors import InputError
 
 
 @pytest.fixture
-def obs():
+def obs() -> pd.DataFrame:
     return pd.DataFrame(
         {
             "condition": pd.Categorical(["KLF1", "ctrl", "SET"]),
@@ -17,30 +17,30 @@ def obs():
     )
 
 
-def test_usual_name_is_guessed_whatever_its_case(obs):
+def test_usual_name_is_guessed_whatever_its_case(obs: pd.DataFrame) -> None:
     assert find_column(obs, BATCH, None) == "Gem_Group"
 
 
-def test_likelier_name_is_guessed_first(obs):
+def test_likelier_name_is_guessed_first(obs: pd.DataFrame) -> None:
     assert find_column(obs.assign(perturbation="KLF1"), PERTURBATION, None) == "perturbation"
 
 
-def test_no_usual_name_is_no_guess(obs):
+def test_no_usual_name_is_no_guess(obs: pd.DataFrame) -> None:
     assert find_column(obs[["cell_type"]], BATCH, None) is None
 
 
-def test_named_column_wins(obs):
+def test_named_column_wins(obs: pd.DataFrame) -> None:
     assert find_column(obs, BATCH, "cell_type") == "cell_type"
 
 
-def test_unknown_column_is_answered_with_the_nearest_and_the_list(obs):
+def test_unknown_column_is_answered_with_the_nearest_and_the_list(obs: pd.DataFrame) -> None:
     with pytest.raises(
         InputError, match=r"no 'conditoin'\. Did you mean 'condition'\? The columns are 'condition', 'Gem"
     ):
         find_column(obs, PERTURBATION, "conditoin")
 
 
-def test_missing_column_is_answered_with_the_list(obs):
+def test_missing_column_is_answered_with_the_list(obs: pd.DataFrame) -> None:
     with pytest.raises(
         InputError, match="Name it with --perturbation-column; the columns are 'Gem_Group', 'cell"
     ):
@@ -56,7 +56,9 @@ def test_missing_column_is_answered_with_the_list(obs):
         (("cell_type=rpe1", "Gem_Group=2"), [False, True, False]),
     ],
 )
-def test_where_joins_values_and_crosses_columns(obs, where, kept):
+def test_where_joins_values_and_crosses_columns(
+    obs: pd.DataFrame, where: tuple[str, ...], kept: list[bool]
+) -> None:
     assert filter_rows(obs, where).tolist() == kept
 
 
@@ -68,15 +70,15 @@ def test_where_joins_values_and_crosses_columns(obs, where, kept):
         ("cell_type=K562x", r"never is 'K562x'.* Its values are 'k562', 'rpe1'"),
     ],
 )
-def test_bad_condition_is_refused(obs, where, message):
+def test_bad_condition_is_refused(obs: pd.DataFrame, where: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         filter_rows(obs, (where,))
 
 
-def test_conditions_that_keep_nothing_are_refused(obs):
+def test_conditions_that_keep_nothing_are_refused(obs: pd.DataFrame) -> None:
     with pytest.raises(InputError, match="keeps none"):
         filter_rows(obs, ("cell_type=k562", "Gem_Group=2"))
 
 
-def test_missing_value_becomes_unknown(obs):
+def test_missing_value_becomes_unknown(obs: pd.DataFrame) -> None:
     assert np.array_equal(text_array(obs["cell_type"]), ["k562", "rpe1", "unknown"])

@@ -1,7 +1,11 @@
+from pathlib import Path
+from typing import Any
+
 import anndata
 import numpy as np
 import pytest
 import scipy.sparse
+from scipy.sparse import csr_array
 
 from adapert.data import row_chunks
 from adapert.data.expression import StoredExpression, ValueCheck, scale_counts
@@ -11,18 +15,18 @@ from adapert.errors import InputError
 GENES = np.array(["A", "B", "C"])
 
 
-def sparse(values):
+def sparse(values: np.ndarray | list[list[float]]) -> csr_array:
     return scipy.sparse.csr_array(np.array(values, dtype=np.float32))
 
 
-def check(*parts):
+def check(*parts: list[list[float]]) -> bool:
     seen = ValueCheck()
     for part in parts:
         seen.add(sparse(part))
     return seen.is_counts(GENES, ["umis"])
 
 
-def store(folder, counts, **changes):
+def store(folder: Path, counts: np.ndarray, **changes: Any) -> StoredExpression:
     """Expression of all cells and genes in their order, but for what is given."""
     n_cells, n_genes = counts.shape
     fields = {
@@ -35,21 +39,21 @@ def store(folder, counts, **changes):
     return StoredExpression(**fields | changes)
 
 
-def normalised(counts):
-    return np.log1p(counts * (4000 / counts.sum(axis=1))[:, None])
+def normalised(counts: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log1p(counts * (4000 / counts.sum(axis=1))[:, None]))
 
 
 @pytest.fixture
-def counts():
+def counts() -> np.ndarray:
     return np.random.default_rng(0).poisson(2, (20, 15)).astype(np.float32)
 
 
-def test_integers_are_counts_and_fractions_log_values():
+def test_integers_are_counts_and_fractions_log_values() -> None:
     assert check([[0, 1, 250]])
     assert not check([[0, 1.5, 7.25]])
 
 
-def test_one_fraction_anywhere_makes_log_values():
+def test_one_fraction_anywhere_makes_log_values() -> None:
     assert not check([[0, 1, 2]], [[0, 1.5, 0]], [[3, 0, 0]])
 
 
@@ -66,24 +70,24 @@ def test_one_fraction_anywhere_makes_log_values():
         ([[0, 0, 0]], "must not be zero everywhere"),
     ],
 )
-def test_other_values_are_refused(values, message):
+def test_other_values_are_refused(values: list[list[float]], message: str) -> None:
     with pytest.raises(InputError, match=message):
         check(values)
 
 
-def test_bad_values_are_counted_over_all_chunks():
+def test_bad_values_are_counted_over_all_chunks() -> None:
     with pytest.raises(InputError, match="3 values are NaN, the first in gene 'B'"):
         check([[1, 2, 3]], [[0, np.nan, 1]], [[np.nan, 0, np.nan]])
 
 
-def test_counts_are_scaled_to_4000_and_logged(tmp_path):
+def test_counts_are_scaled_to_4000_and_logged(tmp_path: Path) -> None:
     expression = store(tmp_path, np.array([[1, 0, 3], [0, 0, 0]]))
     np.testing.assert_allclose(
         expression.of(np.arange(2)).toarray(), [[np.log(1001), 0, np.log(3001)], [0, 0, 0]], rtol=1e-6
     )
 
 
-def test_normalisation_is_scanpys(tmp_path, counts):
+def test_normalisation_is_scanpys(tmp_path: Path, counts: np.ndarray) -> None:
     import scanpy
 
     reference = anndata.AnnData(counts.copy())
@@ -93,12 +97,12 @@ def test_normalisation_is_scanpys(tmp_path, counts):
     np.testing.assert_allclose(expression.of(np.arange(20)).toarray(), reference.X, rtol=1e-5)
 
 
-def test_log_values_are_taken_as_they_are(tmp_path, counts):
+def test_log_values_are_taken_as_they_are(tmp_path: Path, counts: np.ndarray) -> None:
     expression = store(tmp_path, np.log1p(counts), scale=None)
     np.testing.assert_array_equal(expression.of(np.arange(20)).toarray(), np.log1p(counts))
 
 
-def test_library_size_counts_genes_that_are_not_kept(tmp_path, counts):
+def test_library_size_counts_genes_that_are_not_kept(tmp_path: Path, counts: np.ndarray) -> None:
     gene_index = np.full(15, -1, dtype=np.int32)
     gene_index[[9, 4]] = [0, 1]
     expression = store(tmp_path, counts, gene_index=gene_index, n_genes=2)
@@ -107,7 +111,7 @@ def test_library_size_counts_genes_that_are_not_kept(tmp_path, counts):
     )
 
 
-def test_cells_come_in_the_order_asked_for(tmp_path, counts):
+def test_cells_come_in_the_order_asked_for(tmp_path: Path, counts: np.ndarray) -> None:
     row_index = np.random.default_rng(1).permutation(20)
     expression = store(tmp_path, counts, row_index=row_index)
     cells = np.array([7, 2, 13])
@@ -117,7 +121,9 @@ def test_cells_come_in_the_order_asked_for(tmp_path, counts):
 
 
 @pytest.mark.parametrize("values_at_once", [1, 30])
-def test_chunks_make_no_difference(tmp_path, monkeypatch, counts, values_at_once):
+def test_chunks_make_no_difference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counts: np.ndarray, values_at_once: int
+) -> None:
     expression, cells = store(tmp_path, counts), np.arange(20)[::-1]
     whole = expression.of(cells, slice(3, 9)).toarray()
     monkeypatch.setattr(row_chunks, "VALUES_AT_ONCE", values_at_once)

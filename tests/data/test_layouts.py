@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -18,6 +19,8 @@ from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import SPLITS
 from adapert.data.splits import read_split, split_perturbations
 from adapert.errors import InputError
+
+PrepareLabels = Callable[..., PreparedDataset]
 
 SYMBOLS = ["A2M", "CEBPA", "ELK1", "IFNGR1", "KLF1", "MAP2K6", "SET", "SPI1", "STAT1", "ZAP70"]
 SINGLE, DOUBLE = SYMBOLS[:8], [("KLF1", "MAP2K6"), ("CEBPA", "SET")]
@@ -37,7 +40,7 @@ class Layout:
     control: Sequence[str | None]
     double: Callable[[str, str], Sequence[str]] | None = None
     left_out: Sequence[str | None] = ()
-    choices: dict[str, object] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
     genes: str = "symbols"
 
 
@@ -126,7 +129,8 @@ def genes_table(form: str) -> pd.DataFrame:
 
 def label_cells(layout: Layout) -> tuple[list[str | None], list[str]]:
     """Give each cell its label, and what it truly is: a gene set, a control, or left out."""
-    labels, truth = [], []
+    labels: list[str | None] = []
+    truth: list[str] = []
 
     def add(forms: Sequence[str | None], n_cells: int, meant: str) -> None:
         labels.extend(forms[number % len(forms)] for number in range(n_cells))
@@ -134,15 +138,16 @@ def label_cells(layout: Layout) -> tuple[list[str | None], list[str]]:
 
     for symbol in SINGLE:
         add(layout.single(symbol), N_CELLS, symbol)
-    for pair in DOUBLE if layout.double else ():
-        add(layout.double(*pair), N_CELLS, "+".join(pair))
+    if layout.double:
+        for pair in DOUBLE:
+            add(layout.double(*pair), N_CELLS, "+".join(pair))
     add(layout.control, N_CONTROLS, "control")
     add(layout.left_out, 2 * len(layout.left_out), "left out")
     return labels, truth
 
 
 @pytest.fixture
-def prepare_labels(tmp_path: Path) -> Callable[..., PreparedDataset]:
+def prepare_labels(tmp_path: Path) -> PrepareLabels:
     """Prepare cells under some labels, with a network and text of symbols."""
     rows = [f"{a}\t{b}\t{900 - i}\n" for i, (a, b) in enumerate(pairwise(SYMBOLS))]
     (tmp_path / "network.tsv").write_text("".join(rows))
@@ -153,14 +158,14 @@ def prepare_labels(tmp_path: Path) -> Callable[..., PreparedDataset]:
         genes: str = "symbols",
         column: str | None = "perturbation",
         aliases: Path | None = None,
-        **choices: object,
+        **choices: Any,
     ) -> PreparedDataset:
         counts = np.random.default_rng(0).poisson(3, (len(labels), 10)).astype(np.float32)
         cells = anndata.AnnData(counts, var=genes_table(genes))
         if column is None:
             cells.obs_names = labels
         else:
-            cells.obs[column] = pd.Categorical(labels)
+            cells.obs[column] = pd.Categorical(list(labels))
         cells.write_h5ad(tmp_path / "cells.h5ad")
         return prepare(
             tmp_path / "cells.h5ad",
@@ -178,7 +183,7 @@ def perturbations_of(dataset: PreparedDataset) -> list[str]:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_layout_is_understood_cell_by_cell(prepare_labels, name):
+def test_layout_is_understood_cell_by_cell(prepare_labels: PrepareLabels, name: str) -> None:
     layout = LAYOUTS[name]
     labels, truth = label_cells(layout)
     dataset = prepare_labels(labels, layout.genes, **layout.choices)
@@ -197,7 +202,7 @@ def test_layout_is_understood_cell_by_cell(prepare_labels, name):
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_no_gene_set_is_in_two_splits_whatever_the_seed(prepare_labels, name):
+def test_no_gene_set_is_in_two_splits_whatever_the_seed(prepare_labels: PrepareLabels, name: str) -> None:
     layout = LAYOUTS[name]
     labels, truth = label_cells(layout)
     names = perturbations_of(prepare_labels(labels, layout.genes, **layout.choices))
@@ -212,7 +217,9 @@ def test_no_gene_set_is_in_two_splits_whatever_the_seed(prepare_labels, name):
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_labels_of_the_data_are_a_split_list_too(prepare_labels, tmp_path, name):
+def test_labels_of_the_data_are_a_split_list_too(
+    prepare_labels: PrepareLabels, tmp_path: Path, name: str
+) -> None:
     layout = LAYOUTS[name]
     labels, truth = label_cells(layout)
     dataset = prepare_labels(labels, layout.genes, **layout.choices)
@@ -227,26 +234,30 @@ def test_labels_of_the_data_are_a_split_list_too(prepare_labels, tmp_path, name)
 
 
 @pytest.mark.parametrize("name", NEEDS_GROUPING)
-def test_guides_that_would_be_apart_are_refused(prepare_labels, name):
+def test_guides_that_would_be_apart_are_refused(prepare_labels: PrepareLabels, name: str) -> None:
     labels, _ = label_cells(LAYOUTS[name])
     with pytest.raises(InputError, match=r"'A2M' has the labels .*, and 7 more .*\. Group .* --group-guides"):
         prepare_labels(labels)
 
 
-def test_a_guide_beside_its_gene_is_refused(prepare_labels):
+def test_a_guide_beside_its_gene_is_refused(prepare_labels: PrepareLabels) -> None:
     labels, _ = label_cells(LAYOUTS["scperturb"])
     with pytest.raises(InputError, match=r"'KLF1' has the labels 'KLF1', 'KLF1_2'\."):
         prepare_labels([*labels, "KLF1_2"])
 
 
-def test_grouped_guides_are_counted_and_named(prepare_labels, logged):
+def test_grouped_guides_are_counted_and_named(
+    prepare_labels: PrepareLabels, logged: pytest.LogCaptureFixture
+) -> None:
     labels, _ = label_cells(LAYOUTS["papalexi"])
     dataset = prepare_labels(labels, group_guides=True)
     assert "guides grouped: 16 into 8 perturbations ('A2Mg1', 'A2Mg2' into 'A2M')" in logged.messages
     assert dict(summarize_prepared(dataset))["guides grouped"] == "16"
 
 
-def test_what_was_understood_is_told_and_recorded(prepare_labels, logged):
+def test_what_was_understood_is_told_and_recorded(
+    prepare_labels: PrepareLabels, logged: pytest.LogCaptureFixture
+) -> None:
     labels, _ = label_cells(LAYOUTS["adamson"])
     dataset = prepare_labels(labels)
     assert "controls: 24 cells ('62(mod)_pBA581')" in logged.messages
@@ -265,7 +276,9 @@ def test_what_was_understood_is_told_and_recorded(prepare_labels, logged):
     )
 
 
-def test_labels_in_another_case_are_named(prepare_labels, logged):
+def test_labels_in_another_case_are_named(
+    prepare_labels: PrepareLabels, logged: pytest.LogCaptureFixture
+) -> None:
     labels, _ = label_cells(LAYOUTS["scperturb"])
     prepare_labels([*labels, *["zap70"] * 10])
     assert "labels known in another case only: 1 ('zap70' as 'ZAP70')" in logged.messages
@@ -274,7 +287,7 @@ def test_labels_in_another_case_are_named(prepare_labels, logged):
 # Data in which nothing tells perturbations apart
 
 
-UNKNOWN = {
+UNKNOWN: dict[str, Callable[[str], str]] = {
     "screen_numbers": lambda g: f"hit {SYMBOLS.index(g)}",
     "clusters": lambda g: f"cluster{SYMBOLS.index(g)}",
     "ensembl": gene_id,
@@ -286,7 +299,7 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_data_without_a_known_perturbed_gene_are_refused(prepare_labels, name):
+def test_data_without_a_known_perturbed_gene_are_refused(prepare_labels: PrepareLabels, name: str) -> None:
     labels = [UNKNOWN[name](symbol) for symbol in SINGLE for _ in range(N_CELLS)]
     shown = min(UNKNOWN[name](symbol) for symbol in SINGLE)
     with pytest.raises(InputError, match="they know none of 8: ") as refused:
@@ -297,7 +310,9 @@ def test_data_without_a_known_perturbed_gene_are_refused(prepare_labels, name):
 
 
 @pytest.mark.parametrize("name", ["ensembl", "entrez", "proteins"])
-def test_the_alias_table_that_the_refusal_names_helps(prepare_labels, tmp_path, name):
+def test_the_alias_table_that_the_refusal_names_helps(
+    prepare_labels: PrepareLabels, tmp_path: Path, name: str
+) -> None:
     labels = [UNKNOWN[name](symbol) for symbol in SINGLE for _ in range(N_CELLS)]
     table = tmp_path / "aliases.tsv"
     table.write_text("".join(f"{UNKNOWN[name](symbol)}\t{symbol}\n" for symbol in SINGLE))
@@ -305,7 +320,9 @@ def test_the_alias_table_that_the_refusal_names_helps(prepare_labels, tmp_path, 
     assert dataset.manifest.coverage["perturbations_in_text"] == 8
 
 
-def test_under_half_of_the_genes_known_is_noted_with_examples(prepare_labels, logged):
+def test_under_half_of_the_genes_known_is_noted_with_examples(
+    prepare_labels: PrepareLabels, logged: pytest.LogCaptureFixture
+) -> None:
     labels = [*["KLF1"] * 10, *["SET"] * 10, *[f"drug{n}x" for n in range(3) for _ in range(10)]]
     prepare_labels([*labels, *["control"] * N_CONTROLS], split_fractions=(0.4, 0.2, 0.4))
     assert any(
@@ -316,7 +333,9 @@ def test_under_half_of_the_genes_known_is_noted_with_examples(prepare_labels, lo
     )
 
 
-def test_half_of_the_genes_known_is_not_noted(prepare_labels, logged):
+def test_half_of_the_genes_known_is_not_noted(
+    prepare_labels: PrepareLabels, logged: pytest.LogCaptureFixture
+) -> None:
     labels = [*["KLF1"] * 10, *["SET"] * 10, *[f"drug{n}x" for n in range(2) for _ in range(10)]]
     prepare_labels([*labels, *["control"] * N_CONTROLS])
     assert not any("network and text know only" in note for note in logged.messages)
@@ -328,7 +347,9 @@ def test_half_of_the_genes_known_is_not_noted(prepare_labels, logged):
 BULK = [f"{n}_{g}_P1P2_{gene_id(g)}" for n, g in enumerate(SINGLE)]
 
 
-def test_bulk_rows_are_read_and_their_controls_left_out(prepare_labels, logged):
+def test_bulk_rows_are_read_and_their_controls_left_out(
+    prepare_labels: PrepareLabels, logged: pytest.LogCaptureFixture
+) -> None:
     controls = [f"{n}_non-targeting_non-targeting_non-targeting" for n in (10751, 10752)]
     dataset = prepare_labels([*BULK, *controls], column=None, kind="responses")
     assert perturbations_of(dataset) == SINGLE
@@ -336,59 +357,62 @@ def test_bulk_rows_are_read_and_their_controls_left_out(prepare_labels, logged):
     assert dataset.manifest.labels["controls"] == 2
 
 
-def test_bulk_rows_under_a_changed_symbol_are_found_by_their_number(prepare_labels):
+def test_bulk_rows_under_a_changed_symbol_are_found_by_their_number(prepare_labels: PrepareLabels) -> None:
     rows = [*BULK[:-1], f"7_PU.1_P1P2_{gene_id('SPI1')}"]
     dataset = prepare_labels(rows, "symbols and numbers", column=None, kind="responses")
     assert perturbations_of(dataset) == SINGLE
 
 
-def test_bulk_rows_of_two_promoters_of_a_gene_are_refused(prepare_labels):
+def test_bulk_rows_of_two_promoters_of_a_gene_are_refused(prepare_labels: PrepareLabels) -> None:
     rows = [*BULK, f"99_KLF1_P1_{gene_id('KLF1')}"]
     with pytest.raises(InputError, match=r"'KLF1' has the labels '4_KLF1_.*', '99_KLF1_.*Average their rows"):
         prepare_labels(rows, column=None, kind="responses")
 
 
 @pytest.mark.parametrize("choice", ["group_guides", "missing_is_control"])
-def test_choices_about_cells_are_refused_for_responses(choice):
+def test_choices_about_cells_are_refused_for_responses(choice: str) -> None:
     option = choice.replace("_", "-")
+    choices: dict[str, Any] = {"kind": "responses", choice: True}
     with pytest.raises(InputError, match=f"--{option} must be left out with --kind responses"):
-        PrepareChoices(kind="responses", **{choice: True})
+        PrepareChoices(**choices)
 
 
 # Controls
 
 
 @pytest.mark.parametrize(("n_controls", "is_noted"), [(2, True), (19, True), (20, False)])
-def test_few_controls_are_noted(prepare_labels, n_controls, is_noted, logged):
+def test_few_controls_are_noted(
+    prepare_labels: PrepareLabels, n_controls: int, is_noted: bool, logged: pytest.LogCaptureFixture
+) -> None:
     labels = [symbol for symbol in SINGLE for _ in range(N_CELLS)]
     prepare_labels([*labels, *["control"] * n_controls])
     assert any(note.startswith(f"only {n_controls} control cells") for note in logged.messages) == is_noted
 
 
-def test_one_control_is_refused(prepare_labels):
+def test_one_control_is_refused(prepare_labels: PrepareLabels) -> None:
     labels = [symbol for symbol in SINGLE for _ in range(N_CELLS)]
     with pytest.raises(InputError, match="there is only one control cell: no other label in 'perturbation'"):
         prepare_labels([*labels, "control"])
 
 
-def test_missing_labels_are_no_controls_and_the_option_is_named(prepare_labels):
+def test_missing_labels_are_no_controls_and_the_option_is_named(prepare_labels: PrepareLabels) -> None:
     labels = [symbol for symbol in SINGLE for _ in range(N_CELLS)]
     with pytest.raises(InputError, match=r"there are no control cells: .*--missing-is-control"):
         prepare_labels([*labels, *[None] * N_CONTROLS])
 
 
-def test_every_named_control_must_be_there(prepare_labels):
+def test_every_named_control_must_be_there(prepare_labels: PrepareLabels) -> None:
     labels, _ = label_cells(LAYOUTS["scperturb"])
     with pytest.raises(InputError, match=r"'safe\*' is not"):
         prepare_labels(labels, control=("control", "safe*"))
 
 
-def test_every_named_control_of_responses_must_be_there(prepare_labels):
+def test_every_named_control_of_responses_must_be_there(prepare_labels: PrepareLabels) -> None:
     with pytest.raises(InputError, match="must be a label in the index, but 'safe' is not"):
         prepare_labels(BULK, column=None, kind="responses", control="safe")
 
 
-def test_order_and_blanks_of_named_controls_make_no_difference():
+def test_order_and_blanks_of_named_controls_make_no_difference() -> None:
     assert PrepareChoices(control=("b", " a ")) == PrepareChoices(control=("a", "b"))
     assert PrepareChoices(control=("a",)) == PrepareChoices(control="a")
     assert PrepareChoices(control=()) == PrepareChoices()
@@ -397,7 +421,9 @@ def test_order_and_blanks_of_named_controls_make_no_difference():
 # Symbols
 
 
-def test_spellings_that_the_alias_table_pairs_are_one_perturbation(prepare_labels, tmp_path, logged):
+def test_spellings_that_the_alias_table_pairs_are_one_perturbation(
+    prepare_labels: PrepareLabels, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     table = tmp_path / "aliases.tsv"
     table.write_text("EKLF\tKLF1\n")
     labels, _ = label_cells(LAYOUTS["scperturb"])
@@ -411,7 +437,9 @@ def test_spellings_that_the_alias_table_pairs_are_one_perturbation(prepare_label
     assert not any("EKLF" in name for name in names)
 
 
-def test_a_symbol_paired_with_two_perturbed_genes_is_refused(prepare_labels, tmp_path):
+def test_a_symbol_paired_with_two_perturbed_genes_is_refused(
+    prepare_labels: PrepareLabels, tmp_path: Path
+) -> None:
     table = tmp_path / "aliases.tsv"
     table.write_text("OLD\tKLF1\nOLD\tSET\n")
     labels, _ = label_cells(LAYOUTS["scperturb"])
@@ -419,7 +447,9 @@ def test_a_symbol_paired_with_two_perturbed_genes_is_refused(prepare_labels, tmp
         prepare_labels([*labels, "OLD"], aliases=table)
 
 
-def test_dates_are_named_and_an_alias_cures_them(prepare_labels, tmp_path, logged):
+def test_dates_are_named_and_an_alias_cures_them(
+    prepare_labels: PrepareLabels, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     labels, _ = label_cells(LAYOUTS["scperturb"])
     labels += ["1-Mar"] * 10
     prepare_labels(labels)
@@ -433,7 +463,9 @@ def test_dates_are_named_and_an_alias_cures_them(prepare_labels, tmp_path, logge
     assert dataset.manifest.coverage["perturbations_in_text"] == 11
 
 
-def test_another_reading_of_the_same_file_has_another_fingerprint(prepare_labels, monkeypatch):
+def test_another_reading_of_the_same_file_has_another_fingerprint(
+    prepare_labels: PrepareLabels, monkeypatch: pytest.MonkeyPatch
+) -> None:
     labels, _ = label_cells(LAYOUTS["scperturb"])
     dataset = prepare_labels(labels)
     assert dataset.fingerprint == prepare_labels(labels).fingerprint

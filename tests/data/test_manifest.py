@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -7,7 +9,7 @@ from adapert.data.manifest import InputFile, Manifest, check_fingerprint, read_m
 from adapert.errors import InputError
 
 
-def test_a_manifest_is_read_as_it_was_written(tmp_path):
+def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     manifest = Manifest(
         kind="responses",
         fingerprint="00ff",
@@ -26,12 +28,12 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path):
     ]
 
 
-def test_folder_without_a_manifest_is_refused(tmp_path):
+def test_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has no manifest\.json"):
         read_manifest(tmp_path)
 
 
-def test_another_data_set_than_is_needed_is_refused(tmp_path):
+def test_another_data_set_than_is_needed_is_refused(tmp_path: Path) -> None:
     check_fingerprint(tmp_path, "00ff", "00ff", "The trial", "Name it.")
     with pytest.raises(InputError, match=r"The trial needs .* fingerprint 00ff, but '.*' has 0001\. Name it"):
         check_fingerprint(tmp_path, "0001", "00ff", "The trial", "Name it.")
@@ -51,14 +53,14 @@ def test_another_data_set_than_is_needed_is_refused(tmp_path):
         ({"counts": {"genes": -1}}, "counts.genes"),
     ],
 )
-def test_a_manifest_of_other_types_is_refused(prepared, changes, where):
+def test_a_manifest_of_other_types_is_refused(prepared: Path, changes: dict[str, Any], where: str) -> None:
     file = prepared / "manifest.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
     with pytest.raises(InputError, match=rf"manifest\.json' is damaged: {where}: "):
         read_manifest(prepared)
 
 
-def test_a_manifest_of_choices_that_prepare_refuses_is_refused(prepared):
+def test_a_manifest_of_choices_that_prepare_refuses_is_refused(prepared: Path) -> None:
     file = prepared / "manifest.json"
     changes = {"choices": {"split_fractions": [0.5, 0.5, 0.5]}}
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
@@ -68,13 +70,13 @@ def test_a_manifest_of_choices_that_prepare_refuses_is_refused(prepared):
         read_manifest(prepared)
 
 
-def test_a_manifest_that_is_nested_too_deeply_is_refused(prepared):
+def test_a_manifest_that_is_nested_too_deeply_is_refused(prepared: Path) -> None:
     (prepared / "manifest.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match=r"manifest\.json' is damaged"):
         read_manifest(prepared)
 
 
-def test_folder_of_an_earlier_version_is_refused_with_the_cure(prepared):
+def test_folder_of_an_earlier_version_is_refused_with_the_cure(prepared: Path) -> None:
     # Before version 2 a gene could be in two splits, spelt in two ways.
     manifest = prepared / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format_version": 1}))

@@ -1,23 +1,29 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import anndata
 import numpy as np
 import pytest
 import scipy.stats
 from fixtures.dataset import write_prepared
+from fixtures.experiment import Experiment
+from fixtures.preparing import ChangeCells
 
 from adapert.data import cells, differential, row_chunks
 from adapert.data.prepare import summarize_prepared
-from adapert.data.prepared import read_prepared
+from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.data.schema import SPLITS
 from adapert.data.simulate import simulate
 from adapert.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def dataset(experiment):
+def dataset(experiment: Experiment) -> PreparedDataset:
     return experiment.prepare()
 
 
-def tables(dataset):
+def tables(dataset: PreparedDataset) -> dict[str, Any]:
     """Every array of a data set, by name."""
     found = {f"shared.{name}": value for name, value in vars(dataset.shared).items()}
     found |= {f"controls.{name}": value for name, value in vars(dataset.control_cells).items()}
@@ -27,35 +33,45 @@ def tables(dataset):
     return found
 
 
-def assert_same_tables(one, other):
+def assert_same_tables(one: PreparedDataset, other: PreparedDataset) -> None:
     for name, values in tables(one).items():
         np.testing.assert_array_equal(values, tables(other)[name], err_msg=name)
 
 
-def test_second_preparation_gives_the_same_fingerprint_and_arrays(experiment, dataset):
+def test_second_preparation_gives_the_same_fingerprint_and_arrays(
+    experiment: Experiment, dataset: PreparedDataset
+) -> None:
     again = experiment.prepare()
     assert again.fingerprint == dataset.fingerprint
     assert_same_tables(again, dataset)
 
 
-def test_naming_what_would_be_guessed_keeps_the_fingerprint(experiment, dataset):
+def test_naming_what_would_be_guessed_keeps_the_fingerprint(
+    experiment: Experiment, dataset: PreparedDataset
+) -> None:
     assert experiment.prepare(batch_column="batch").fingerprint == dataset.fingerprint
 
 
 @pytest.mark.parametrize("choices", [{"split_seed": 1}, {"deg_adjust": "none"}, {"min_cells": 11}])
-def test_other_choice_gives_another_fingerprint(experiment, dataset, choices):
+def test_other_choice_gives_another_fingerprint(
+    experiment: Experiment, dataset: PreparedDataset, choices: dict[str, Any]
+) -> None:
     assert experiment.prepare(**choices).fingerprint != dataset.fingerprint
 
 
-def test_other_contents_give_another_fingerprint(experiment, dataset, changed_cells):
-    def add_one_count(cells):
+def test_other_contents_give_another_fingerprint(
+    experiment: Experiment, dataset: PreparedDataset, changed_cells: ChangeCells
+) -> None:
+    def add_one_count(cells: anndata.AnnData) -> None:
         cells.X[0, 0] += 1
 
     assert experiment.prepare(cells=changed_cells(add_one_count)).fingerprint != dataset.fingerprint
 
 
-def test_order_of_cells_and_genes_makes_no_difference(experiment, dataset, changed_cells):
-    def shuffle(cells):
+def test_order_of_cells_and_genes_makes_no_difference(
+    experiment: Experiment, dataset: PreparedDataset, changed_cells: ChangeCells
+) -> None:
+    def shuffle(cells: anndata.AnnData) -> anndata.AnnData:
         generator = np.random.default_rng(0)
         return cells[generator.permutation(cells.n_obs), generator.permutation(cells.n_vars)].copy()
 
@@ -64,9 +80,14 @@ def test_order_of_cells_and_genes_makes_no_difference(experiment, dataset, chang
 
 @pytest.mark.parametrize("form", ["csr", "csc", "dense"])
 def test_what_is_in_memory_at_once_makes_no_difference(
-    experiment, dataset, changed_cells, monkeypatch, tmp_path, form
-):
-    def reform(cells):
+    experiment: Experiment,
+    dataset: PreparedDataset,
+    changed_cells: ChangeCells,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    form: str,
+) -> None:
+    def reform(cells: anndata.AnnData) -> None:
         cells.X = cells.X.toarray() if form == "dense" else cells.X.asformat(form)
 
     path = changed_cells(reform)
@@ -86,7 +107,9 @@ def test_what_is_in_memory_at_once_makes_no_difference(
     ]
 
 
-def test_other_test_calls_other_degs_and_has_another_fingerprint(experiment, dataset):
+def test_other_test_calls_other_degs_and_has_another_fingerprint(
+    experiment: Experiment, dataset: PreparedDataset
+) -> None:
     prepared = experiment.prepare(deg_test="welch")
     assert prepared.fingerprint != dataset.fingerprint
     one, other = prepared.splits["train"].table, dataset.splits["train"].table
@@ -96,7 +119,7 @@ def test_other_test_calls_other_degs_and_has_another_fingerprint(experiment, dat
 
 
 @pytest.mark.parametrize("test", ["mann_whitney", "welch"])
-def test_degs_are_those_of_scipy_on_the_prepared_cells(experiment, test):
+def test_degs_are_those_of_scipy_on_the_prepared_cells(experiment: Experiment, test: str) -> None:
     prepared = experiment.prepare(deg_test=test)
     train = prepared.splits["train"]
     controls, expression = (
@@ -113,7 +136,7 @@ def test_degs_are_those_of_scipy_on_the_prepared_cells(experiment, test):
         np.testing.assert_array_equal(train.table.deg_mask[number], degs)
 
 
-def test_default_data_set_keeps_the_fingerprint_it_had(experiment, tmp_path):
+def test_default_data_set_keeps_the_fingerprint_it_had(experiment: Experiment, tmp_path: Path) -> None:
     # Written down before `deg_test` was a choice: data sets that were prepared earlier stay known.
     simulate(tmp_path / "simulated")
     files = {"cells": "cells.h5ad", "network": "network.tsv.gz", "embeddings": "text.npz"}
@@ -121,7 +144,9 @@ def test_default_data_set_keeps_the_fingerprint_it_had(experiment, tmp_path):
     assert experiment.prepare(**paths, split_fractions=(0.5, 0.2, 0.3)).fingerprint == "8df69b554afe9711"
 
 
-def test_failed_preparation_leaves_nothing_behind(experiment, tmp_path, changed_cells):
+def test_failed_preparation_leaves_nothing_behind(
+    experiment: Experiment, tmp_path: Path, changed_cells: ChangeCells
+) -> None:
     path = changed_cells(set_first_value(np.nan))
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match="1 value is NaN"):
@@ -129,7 +154,9 @@ def test_failed_preparation_leaves_nothing_behind(experiment, tmp_path, changed_
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_mapped_and_written_data_sets_are_the_same(experiment, dataset, tmp_path):
+def test_mapped_and_written_data_sets_are_the_same(
+    experiment: Experiment, dataset: PreparedDataset, tmp_path: Path
+) -> None:
     mapped = experiment.prepare(out=tmp_path / "prepared")
     assert mapped.path == tmp_path / "prepared"
     write_prepared(dataset, tmp_path / "written")
@@ -139,12 +166,12 @@ def test_mapped_and_written_data_sets_are_the_same(experiment, dataset, tmp_path
         assert (mapped.path / file).read_bytes() == (tmp_path / "written" / file).read_bytes()
 
 
-def test_written_data_set_is_read_back(dataset, tmp_path):
+def test_written_data_set_is_read_back(dataset: PreparedDataset, tmp_path: Path) -> None:
     write_prepared(dataset, tmp_path / "prepared")
     assert_same_tables(read_prepared(tmp_path / "prepared", SPLITS), dataset)
 
 
-def test_delta_is_the_mean_difference_from_controls_of_the_same_batch(dataset):
+def test_delta_is_the_mean_difference_from_controls_of_the_same_batch(dataset: PreparedDataset) -> None:
     table, cells = dataset.splits["train"].table, dataset.splits["train"].cells
     expression = cells.expression(dataset.n_genes).toarray().astype(np.float64)
     control = dataset.control_cells.expression(dataset.n_genes).toarray().astype(np.float64)
@@ -157,7 +184,7 @@ def test_delta_is_the_mean_difference_from_controls_of_the_same_batch(dataset):
         np.testing.assert_allclose(table.delta[number], delta, rtol=1e-6, atol=1e-7)
 
 
-def test_group_means_and_counts_add_up_to_the_cells(dataset):
+def test_group_means_and_counts_add_up_to_the_cells(dataset: PreparedDataset) -> None:
     for split in dataset.splits.values():
         table = split.table
         per_perturbation = np.bincount(table.group_perturbation_index, weights=table.group_n_cells)
@@ -165,10 +192,10 @@ def test_group_means_and_counts_add_up_to_the_cells(dataset):
         assert np.bincount(split.cells.perturbation_index).tolist() == table.n_cells.tolist()
 
 
-def test_expression_of_test_cells_chooses_no_gene(experiment, changed_cells):
+def test_expression_of_test_cells_chooses_no_gene(experiment: Experiment, changed_cells: ChangeCells) -> None:
     test = experiment.prepare(n_genes=40).splits["test"].table.perturbations.tolist()
 
-    def disturb(cells):
+    def disturb(cells: anndata.AnnData) -> None:
         rows = cells.obs["perturbation"].isin(test).to_numpy()
         disturbed = cells.X.tolil()
         disturbed[np.flatnonzero(rows), :60] = 50
@@ -178,8 +205,10 @@ def test_expression_of_test_cells_chooses_no_gene(experiment, changed_cells):
     assert disturbed.gene_names.tolist() == experiment.prepare(n_genes=40).gene_names.tolist()
 
 
-def test_perturbed_gene_that_was_not_measured_is_a_node(experiment, changed_cells):
-    def drop_target(cells):
+def test_perturbed_gene_that_was_not_measured_is_a_node(
+    experiment: Experiment, changed_cells: ChangeCells
+) -> None:
+    def drop_target(cells: anndata.AnnData) -> anndata.AnnData:
         return cells[:, cells.var_names != target].copy()
 
     target = str(experiment.prepare().splits["train"].table.perturbations[0]).split("+")[0]
@@ -188,10 +217,12 @@ def test_perturbed_gene_that_was_not_measured_is_a_node(experiment, changed_cell
     assert prepared.shared.node_names[prepared.n_genes :].tolist() == [target]
 
 
-def test_rare_perturbation_is_left_out_and_noted(experiment, changed_cells, logged):
+def test_rare_perturbation_is_left_out_and_noted(
+    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+) -> None:
     rare = str(experiment.prepare().splits["train"].table.perturbations[0])
 
-    def make_rare(cells):
+    def make_rare(cells: anndata.AnnData) -> anndata.AnnData:
         rows = np.flatnonzero(cells.obs["perturbation"] == rare)
         return cells[np.setdiff1d(np.arange(cells.n_obs), rows[5:])].copy()
 
@@ -200,8 +231,10 @@ def test_rare_perturbation_is_left_out_and_noted(experiment, changed_cells, logg
     assert f"perturbations with fewer than 10 cells, left out: 1 ('{rare}')" in logged.messages
 
 
-def test_cells_without_a_label_are_left_out_and_noted(experiment, changed_cells, logged):
-    def unlabel(cells):
+def test_cells_without_a_label_are_left_out_and_noted(
+    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+) -> None:
+    def unlabel(cells: anndata.AnnData) -> None:
         labels = cells.obs["perturbation"].astype(object)
         labels.iloc[-7:] = np.nan
         cells.obs["perturbation"] = labels
@@ -211,14 +244,18 @@ def test_cells_without_a_label_are_left_out_and_noted(experiment, changed_cells,
     assert "left out: 7 cells without a label" in logged.messages
 
 
-def test_guesses_are_noted_and_kept_in_the_manifest(experiment, logged):
+def test_guesses_are_noted_and_kept_in_the_manifest(
+    experiment: Experiment, logged: pytest.LogCaptureFixture
+) -> None:
     prepared = experiment.prepare()
     assert "--perturbation-column perturbation (guessed)" in logged.messages
     assert prepared.manifest.guessed == {"perturbation_column": "perturbation", "batch_column": "batch"}
 
 
-def test_counts_layer_is_found(experiment, dataset, changed_cells):
-    def log(cells):
+def test_counts_layer_is_found(
+    experiment: Experiment, dataset: PreparedDataset, changed_cells: ChangeCells
+) -> None:
+    def log(cells: anndata.AnnData) -> None:
         cells.layers["counts"] = cells.X.copy()
         cells.X = np.log1p(cells.X)
 
@@ -227,8 +264,8 @@ def test_counts_layer_is_found(experiment, dataset, changed_cells):
     np.testing.assert_array_equal(prepared.shared.control_mean, dataset.shared.control_mean)
 
 
-def test_log_values_are_taken_as_they_are(experiment, changed_cells):
-    def log(cells):
+def test_log_values_are_taken_as_they_are(experiment: Experiment, changed_cells: ChangeCells) -> None:
+    def log(cells: anndata.AnnData) -> None:
         cells.X = np.log1p(cells.X)
 
     path = changed_cells(log)
@@ -239,8 +276,10 @@ def test_log_values_are_taken_as_they_are(experiment, changed_cells):
     np.testing.assert_allclose(prepared.shared.control_mean, expected[order], rtol=1e-4)
 
 
-def test_several_cell_lines_are_matched_and_noted(experiment, changed_cells, logged):
-    def add_lines(cells):
+def test_several_cell_lines_are_matched_and_noted(
+    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+) -> None:
+    def add_lines(cells: anndata.AnnData) -> None:
         cells.obs["cell_type"] = np.where(np.arange(cells.n_obs) % 2, "k562", "rpe1")
 
     path = changed_cells(add_lines)
@@ -252,7 +291,7 @@ def test_several_cell_lines_are_matched_and_noted(experiment, changed_cells, log
     assert len(one.shared.batches) == 3
 
 
-def test_saved_split_is_kept(experiment, tmp_path):
+def test_saved_split_is_kept(experiment: Experiment, tmp_path: Path) -> None:
     split = experiment.prepare(split_seed=5).splits
     path = tmp_path / "split.csv"
     path.write_text(
@@ -263,7 +302,7 @@ def test_saved_split_is_kept(experiment, tmp_path):
         assert again[part].table.perturbations.tolist() == split[part].table.perturbations.tolist()
 
 
-def test_summary_names_what_the_data_hold(dataset):
+def test_summary_names_what_the_data_hold(dataset: PreparedDataset) -> None:
     rows = dict(summarize_prepared(dataset, top_k=5))
     assert rows["cells"] == "870, of which 120 controls"
     assert rows["perturbations"] == "30, of which 3 combinations"
@@ -273,16 +312,16 @@ def test_summary_names_what_the_data_hold(dataset):
     assert int(rows["graph edges at top-5"].split(" ")[0]) <= 5 * 120
 
 
-def relabel(**columns):
-    def change(cells):
+def relabel(**columns: Any) -> Callable[[anndata.AnnData], None]:
+    def change(cells: anndata.AnnData) -> None:
         for column, value in columns.items():
             cells.obs[column] = value
 
     return change
 
 
-def set_first_value(value):
-    def change(cells):
+def set_first_value(value: float) -> Callable[[anndata.AnnData], None]:
+    def change(cells: anndata.AnnData) -> None:
         dense = np.log1p(cells.X.toarray())
         dense[0, 1] = value
         cells.X = dense
@@ -290,11 +329,11 @@ def set_first_value(value):
     return change
 
 
-def rename_control(cells):
+def rename_control(cells: anndata.AnnData) -> None:
     cells.obs["perturbation"] = cells.obs["perturbation"].astype(str).replace("control", "safe")
 
 
-def name_genes_by_number(cells):
+def name_genes_by_number(cells: anndata.AnnData) -> None:
     cells.var_names = [f"ENSG{number:011d}" for number in range(cells.n_vars)]
 
 
@@ -318,12 +357,20 @@ def name_genes_by_number(cells):
         (relabel(), {"min_cells": 1000}, "at least 1,000 cells, but none of 30 has: the largest has 25"),
     ],
 )
-def test_bad_cells_are_refused(experiment, changed_cells, change, choices, message):
+def test_bad_cells_are_refused(
+    experiment: Experiment,
+    changed_cells: ChangeCells,
+    change: Callable[[anndata.AnnData], None],
+    choices: dict[str, Any],
+    message: str,
+) -> None:
     with pytest.raises(InputError, match=message):
         experiment.prepare(cells=changed_cells(change), **choices)
 
 
-def test_named_control_is_found(experiment, dataset, changed_cells):
+def test_named_control_is_found(
+    experiment: Experiment, dataset: PreparedDataset, changed_cells: ChangeCells
+) -> None:
     assert_same_tables(experiment.prepare(cells=changed_cells(rename_control), control="safe"), dataset)
 
 
@@ -337,30 +384,30 @@ def test_named_control_is_found(experiment, dataset, changed_cells):
         ("split_file", "The split list must be a file"),
     ],
 )
-def test_missing_input_is_named(experiment, tmp_path, role, message):
+def test_missing_input_is_named(experiment: Experiment, tmp_path: Path, role: str, message: str) -> None:
     with pytest.raises(FileNotFoundError, match=message):
         experiment.prepare(**{role: tmp_path / "none"})
 
 
-def test_text_of_other_genes_is_refused(experiment, tmp_path):
+def test_text_of_other_genes_is_refused(experiment: Experiment, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", symbols=np.array(["X"]), embedding=np.ones((1, 4)))
     with pytest.raises(InputError, match="must cover genes of the data"):
         experiment.prepare(embeddings=tmp_path / "other.npz")
 
 
-def test_network_of_other_genes_is_refused(experiment, tmp_path):
+def test_network_of_other_genes_is_refused(experiment: Experiment, tmp_path: Path) -> None:
     (tmp_path / "other.tsv").write_text("X\tY\t900\n")
     with pytest.raises(InputError, match="must connect genes of the data"):
         experiment.prepare(network=tmp_path / "other.tsv")
 
 
 @pytest.mark.parametrize("choices", [{"n_genes": 0}, {"min_cells": 0}, {"min_batch_controls": -1}])
-def test_numbers_below_one_are_refused(experiment, choices):
+def test_numbers_below_one_are_refused(experiment: Experiment, choices: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="must be at least 1"):
         experiment.prepare(**choices)
 
 
-def test_a_small_validation_split_is_noted(experiment, logged):
+def test_a_small_validation_split_is_noted(experiment: Experiment, logged: pytest.LogCaptureFixture) -> None:
     experiment.prepare(split_fractions=(0.675, 0.075, 0.25))
     small = logged.messages
     logged.clear()
@@ -371,8 +418,10 @@ def test_a_small_validation_split_is_noted(experiment, logged):
     assert not any("mostly chance" in note for note in logged.messages)
 
 
-def test_counts_layer_stands_in_for_an_x_of_nothing(experiment, changed_cells, logged):
-    def move(cells):
+def test_counts_layer_stands_in_for_an_x_of_nothing(
+    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+) -> None:
+    def move(cells: anndata.AnnData) -> None:
         cells.layers["counts"], cells.X = cells.X.copy(), None
 
     dataset = experiment.prepare(cells=changed_cells(move))
@@ -380,8 +429,10 @@ def test_counts_layer_stands_in_for_an_x_of_nothing(experiment, changed_cells, l
     np.testing.assert_array_equal(dataset.shared.control_mean, experiment.prepare().shared.control_mean)
 
 
-def test_x_of_nothing_without_counts_is_answered_with_the_layers(experiment, changed_cells):
-    def move(cells):
+def test_x_of_nothing_without_counts_is_answered_with_the_layers(
+    experiment: Experiment, changed_cells: ChangeCells
+) -> None:
+    def move(cells: anndata.AnnData) -> None:
         cells.layers["umis"], cells.X = cells.X.copy(), None
 
     path = changed_cells(move)
@@ -390,7 +441,7 @@ def test_x_of_nothing_without_counts_is_answered_with_the_layers(experiment, cha
     assert experiment.prepare(cells=path, counts_layer="umis").manifest.counts["cells"]
 
 
-def scale(cells):
+def scale(cells: anndata.AnnData) -> anndata.AnnData:
     """Make X what scanpy's `scale` leaves, with the counts of all genes in `.raw`."""
     cells.raw = cells
     scaled = cells[:, :80].copy()
@@ -398,7 +449,9 @@ def scale(cells):
     return scaled
 
 
-def test_scaled_values_are_refused_with_the_raw_counts_that_help(experiment, changed_cells, logged):
+def test_scaled_values_are_refused_with_the_raw_counts_that_help(
+    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+) -> None:
     path = changed_cells(scale)
     with pytest.raises(InputError, match=r"or read another layer with --counts-layer \('raw\.X'\)"):
         experiment.prepare(cells=path)
@@ -407,8 +460,10 @@ def test_scaled_values_are_refused_with_the_raw_counts_that_help(experiment, cha
     np.testing.assert_array_equal(dataset.shared.control_mean, experiment.prepare().shared.control_mean)
 
 
-def test_raw_log_values_are_taken(experiment, changed_cells, logged):
-    def log(cells):
+def test_raw_log_values_are_taken(
+    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+) -> None:
+    def log(cells: anndata.AnnData) -> anndata.AnnData:
         cells.X = cells.X.log1p()
         return scale(cells)
 
@@ -416,8 +471,10 @@ def test_raw_log_values_are_taken(experiment, changed_cells, logged):
     assert "raw.X holds log values: taken as they are" in logged.messages
 
 
-def test_raw_is_read_where_x_holds_nothing(experiment, changed_cells, logged):
-    def move(cells):
+def test_raw_is_read_where_x_holds_nothing(
+    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+) -> None:
+    def move(cells: anndata.AnnData) -> None:
         cells.raw = cells
         cells.X = None
 
@@ -425,16 +482,20 @@ def test_raw_is_read_where_x_holds_nothing(experiment, changed_cells, logged):
     assert "X holds nothing: raw.X is read" in logged.messages
 
 
-def test_raw_that_is_not_read_is_mentioned(experiment, changed_cells, logged):
-    def keep(cells):
+def test_raw_that_is_not_read_is_mentioned(
+    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+) -> None:
+    def keep(cells: anndata.AnnData) -> None:
         cells.raw = cells
 
     experiment.prepare(cells=changed_cells(keep))
     assert "raw.X is there too, of 120 genes: --counts-layer raw.X reads it" in logged.messages
 
 
-def test_repeated_names_of_cells_and_genes_do_no_harm(experiment, changed_cells, logged):
-    def repeat(cells):
+def test_repeated_names_of_cells_and_genes_do_no_harm(
+    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+) -> None:
+    def repeat(cells: anndata.AnnData) -> None:
         cells.obs_names = ["cell"] * cells.n_obs
         cells.var_names = [*cells.var_names[:-1], cells.var_names[0]]
 
@@ -443,7 +504,9 @@ def test_repeated_names_of_cells_and_genes_do_no_harm(experiment, changed_cells,
     assert dataset.n_genes == 119
 
 
-def test_notes_advise_no_choice_that_was_made(experiment, logged):
+def test_notes_advise_no_choice_that_was_made(
+    experiment: Experiment, logged: pytest.LogCaptureFixture
+) -> None:
     experiment.prepare(effect_size_groups="tertiles", split_fractions=(0.5, 0.2, 0.3))
     assert not any("--effect-size-groups" in note or "--split-fractions" in note for note in logged.messages)
     assert any("only 6 validation perturbations" in note for note in logged.messages)

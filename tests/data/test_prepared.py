@@ -1,17 +1,21 @@
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fixtures.dataset import write_prepared
 
 from adapert.data.formats import array_folder
-from adapert.data.prepared import check_content, check_values, read_prepared
+from adapert.data.prepared import PreparedDataset, check_content, check_values, read_prepared
 from adapert.errors import InputError
 
 
 @pytest.mark.parametrize("is_mapped", [True, False])
-def test_data_set_is_read_back_mapped_or_in_memory(tiny_dataset, tmp_path, is_mapped):
+def test_data_set_is_read_back_mapped_or_in_memory(
+    tiny_dataset: PreparedDataset, tmp_path: Path, is_mapped: bool
+) -> None:
     write_prepared(tiny_dataset, tmp_path / "tiny")
     read = read_prepared(tmp_path / "tiny", is_mapped=is_mapped)
     assert isinstance(read.splits["train"].table.delta, np.memmap) == is_mapped
@@ -19,13 +23,13 @@ def test_data_set_is_read_back_mapped_or_in_memory(tiny_dataset, tmp_path, is_ma
     assert set(read.splits) == {"train", "validation"}
 
 
-def change(prepared, name, changed):
+def change(prepared: Path, name: str, changed: Callable[[np.ndarray], np.ndarray]) -> None:
     file = prepared / f"{name}.npy"
     np.save(file, changed(np.load(file)))
 
 
-def put(index, value):
-    def changed(array):
+def put(index: int | tuple[int, int], value: float | str) -> Callable[[np.ndarray], np.ndarray]:
+    def changed(array: np.ndarray) -> np.ndarray:
         array[index] = value
         return array
 
@@ -61,7 +65,9 @@ def put(index, value):
         ("control_cells/perturbation_index", put(0, 1), "holds 1, but its numbers must be below 1"),
     ],
 )
-def test_an_array_that_is_not_what_it_must_be_is_refused(prepared, name, changed, fault):
+def test_an_array_that_is_not_what_it_must_be_is_refused(
+    prepared: Path, name: str, changed: Callable[[np.ndarray], np.ndarray], fault: str
+) -> None:
     change(prepared, name, changed)
     with pytest.raises(InputError, match=rf"must be whole, but '.*' {fault}.* Run 'adapert prepare' again"):
         read_prepared(prepared)
@@ -81,7 +87,13 @@ def test_an_array_that_is_not_what_it_must_be_is_refused(prepared, name, changed
         ("train/group_mean", put((0, 0), np.nan), "group_mean.npy' holds values that are no finite numbers"),
     ],
 )
-def test_values_of_large_arrays_are_checked_once_for_all(prepared, monkeypatch, name, changed, fault):
+def test_values_of_large_arrays_are_checked_once_for_all(
+    prepared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    changed: Callable[[np.ndarray], np.ndarray],
+    fault: str,
+) -> None:
     monkeypatch.setattr(array_folder, "VALUES_AT_ONCE", 7)
     check_values(read_prepared(prepared))
     change(prepared, name, changed)
@@ -90,13 +102,13 @@ def test_values_of_large_arrays_are_checked_once_for_all(prepared, monkeypatch, 
 
 
 @pytest.mark.parametrize("index", [-1, 12])
-def test_a_gene_index_outside_the_genes_never_reaches_scipy(prepared, index):
+def test_a_gene_index_outside_the_genes_never_reaches_scipy(prepared: Path, index: int) -> None:
     change(prepared, "train/cells/gene_index", put(0, index))
     with pytest.raises(InputError, match=f"their gene_index holds {index}"):
         read_prepared(prepared).splits["train"].cells.expression(12)
 
 
-def test_a_perturbation_in_two_splits_is_refused(prepared):
+def test_a_perturbation_in_two_splits_is_refused(prepared: Path) -> None:
     name = str(np.load(prepared / "train/perturbations.npy")[0])
     change(prepared, "test/perturbations", put(0, name))
     read_prepared(prepared)
@@ -104,21 +116,21 @@ def test_a_perturbation_in_two_splits_is_refused(prepared):
         read_prepared(prepared, ("train", "validation", "test"))
 
 
-def test_a_manifest_that_counts_otherwise_than_the_arrays_is_refused(prepared):
+def test_a_manifest_that_counts_otherwise_than_the_arrays_is_refused(prepared: Path) -> None:
     file = prepared / "manifest.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"counts": {"genes": 13}}))
     with pytest.raises(InputError, match="counts 13 as genes, but there are 12"):
         read_prepared(prepared)
 
 
-def test_every_file_has_a_checksum_that_tells_a_change(prepared):
+def test_every_file_has_a_checksum_that_tells_a_change(prepared: Path) -> None:
     assert check_content(prepared)
     change(prepared, "train/delta", put((0, 0), 0.125))
     with pytest.raises(InputError, match=r"delta\.npy' is not as it was written"):
         check_content(prepared)
 
 
-def test_a_data_set_without_checksums_is_read(prepared):
+def test_a_data_set_without_checksums_is_read(prepared: Path) -> None:
     (prepared / "checksums.json").unlink()
     assert not check_content(prepared)
     assert read_prepared(prepared).n_genes == 12

@@ -1,5 +1,9 @@
 """Real files, where they are present: the project works without them."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -9,13 +13,16 @@ from adapert.data.choices import PrepareChoices
 from adapert.data.graph import read_network
 from adapert.data.labels.rule import LabelRule
 from adapert.data.prepare import prepare
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import CONTROL, genes_of
 from adapert.data.units import describe_degs, describe_units
 
+PrepareReal = Callable[..., PreparedDataset]
+
 
 @pytest.fixture
-def prepare_real(real_data):
-    def prepare_file(name, **choices):
+def prepare_real(real_data: Path) -> PrepareReal:
+    def prepare_file(name: str | Path, **choices: Any) -> PreparedDataset:
         return prepare(
             real_data / name,
             real_data / "string_v12_edges.tsv.gz",
@@ -27,14 +34,14 @@ def prepare_real(real_data):
     return prepare_file
 
 
-def test_norman_k562_cells_are_prepared(prepare_real):
+def test_norman_k562_cells_are_prepared(prepare_real: PrepareReal) -> None:
     dataset = prepare_real("norman_mcfaline_cells.h5ad", where=("cell_type=k562",))
     counts = dataset.manifest.counts
     assert (counts["perturbations"], counts["combinations"], counts["control_cells"]) == (33, 15, 100)
     assert dataset.manifest.coverage["perturbations_in_text"] == 33
 
 
-def test_replogle_responses_are_prepared(prepare_real):
+def test_replogle_responses_are_prepared(prepare_real: PrepareReal) -> None:
     dataset = prepare_real(
         "replogle_k562_responses.h5ad", kind="responses", n_genes=2000, units="up-regulation rank"
     )
@@ -53,12 +60,14 @@ def test_replogle_responses_are_prepared(prepare_real):
         ("replogle_k562_responses.h5ad", {"kind": "responses", "n_genes": 2000}, "456979fd83e3892a"),
     ],
 )
-def test_data_sets_of_plain_labels_keep_the_fingerprint_they_had(prepare_real, name, choices, fingerprint):
+def test_data_sets_of_plain_labels_keep_the_fingerprint_they_had(
+    prepare_real: PrepareReal, name: str, choices: dict[str, Any], fingerprint: str
+) -> None:
     # Written down before labels were read by one rule.
     assert prepare_real(name, **choices).fingerprint == fingerprint
 
 
-def test_every_real_symbol_is_read_as_itself(real_data):
+def test_every_real_symbol_is_read_as_itself(real_data: Path) -> None:
     with np.load(real_data / "gene_text_lsa256.npz") as arrays:
         symbols = set(arrays["symbols"].tolist())
     network = read_network(real_data / "string_v12_edges.tsv.gz")
@@ -69,7 +78,7 @@ def test_every_real_symbol_is_read_as_itself(real_data):
     assert read_otherwise == {"CTRL"}
 
 
-FORMS = {
+FORMS: dict[str, tuple[Callable[[tuple[str, ...]], str], str]] = {
     "gears": (lambda genes: "+".join([*genes, "ctrl"][:2]), "ctrl"),
     "gears, reversed": (lambda genes: "+".join(["ctrl", *genes][-2:]), "ctrl"),
     "scperturb": ("_".join, "control"),
@@ -83,13 +92,15 @@ FORMS = {
 
 
 @pytest.fixture(scope="module")
-def norman_k562(real_data):
+def norman_k562(real_data: Path) -> anndata.AnnData:
     cells = anndata.read_h5ad(real_data / "norman_mcfaline_cells.h5ad")
     return cells[(cells.obs["cell_type"] == "k562").to_numpy()].copy()
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_norman_cells_are_the_same_whoever_wrote_their_labels(prepare_real, norman_k562, tmp_path, form):
+def test_norman_cells_are_the_same_whoever_wrote_their_labels(
+    prepare_real: PrepareReal, norman_k562: anndata.AnnData, tmp_path: Path, form: str
+) -> None:
     write, control = FORMS[form]
     labels = norman_k562.obs["perturbation"].astype(str)
     written = [control if label == CONTROL else write(genes_of(label)) for label in labels]

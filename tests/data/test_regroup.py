@@ -1,15 +1,17 @@
 from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from fixtures.dataset import N_GENES, build_tiny_dataset, write_prepared
 
 from adapert.data.array_tables import CellTable
-from adapert.data.prepared import PreparedSplit, read_prepared
+from adapert.data.prepared import PreparedDataset, PreparedSplit, read_prepared
 from adapert.data.regroup import join_splits, redraw, take_perturbations
 
 
-def contents(split: PreparedSplit) -> dict:
+def contents(split: PreparedSplit) -> dict[str, dict[str, Any]]:
     """All that a split says of each perturbation, gathered by a plain loop."""
     table, cells = split.table, split.cells
     expression = cells.expression(N_GENES).toarray()
@@ -55,12 +57,12 @@ def without_cells(split: PreparedSplit) -> PreparedSplit:
 
 
 @pytest.fixture
-def dataset():
+def dataset() -> PreparedDataset:
     made = build_tiny_dataset()
     return replace(made, splits=dict(made.splits) | {"train": scattered(made.splits["train"])})
 
 
-def test_a_join_holds_both_splits_to_the_last_cell(dataset):
+def test_a_join_holds_both_splits_to_the_last_cell(dataset: PreparedDataset) -> None:
     first, second = dataset.splits["train"], dataset.splits["validation"]
     joined = join_splits(first, second)
     assert names(joined) == names(first) + names(second)
@@ -68,7 +70,9 @@ def test_a_join_holds_both_splits_to_the_last_cell(dataset):
 
 
 @pytest.mark.parametrize("index", [[5, 0, 3], [], [7], list(range(8))])
-def test_what_is_taken_comes_whole_and_in_the_order_asked_for(dataset, index):
+def test_what_is_taken_comes_whole_and_in_the_order_asked_for(
+    dataset: PreparedDataset, index: list[int]
+) -> None:
     split = dataset.splits["train"]
     taken = take_perturbations(split, index)
     assert names(taken) == [names(split)[i] for i in index]
@@ -77,7 +81,7 @@ def test_what_is_taken_comes_whole_and_in_the_order_asked_for(dataset, index):
     assert (np.diff(owner) >= 0).all()
 
 
-def test_types_of_what_is_taken_and_joined_stay(dataset):
+def test_types_of_what_is_taken_and_joined_stay(dataset: PreparedDataset) -> None:
     split = dataset.splits["train"]
     for made in (take_perturbations(split, [1, 2]), join_splits(split, split)):
         for old, new in ((split.table, made.table), (split.cells, made.cells)):
@@ -87,7 +91,9 @@ def test_types_of_what_is_taken_and_joined_stay(dataset):
 
 
 @pytest.mark.parametrize("split_seed", range(1, 6))
-def test_a_redraw_keeps_every_perturbation_s_row_cells_and_groups(dataset, split_seed):
+def test_a_redraw_keeps_every_perturbation_s_row_cells_and_groups(
+    dataset: PreparedDataset, split_seed: int
+) -> None:
     redrawn = redraw(dataset, split_seed)
     before = contents(dataset.splits["train"]) | contents(dataset.splits["validation"])
     parts = [redrawn.splits[name] for name in ("train", "validation")]
@@ -96,7 +102,9 @@ def test_a_redraw_keeps_every_perturbation_s_row_cells_and_groups(dataset, split
     assert contents(parts[0]) | contents(parts[1]) == before
 
 
-def test_a_redraw_is_determined_by_its_seed_and_not_by_the_order_of_perturbations(dataset):
+def test_a_redraw_is_determined_by_its_seed_and_not_by_the_order_of_perturbations(
+    dataset: PreparedDataset,
+) -> None:
     other = redraw(dataset, 2)
     again = redraw(other, 1)  # the union is the same
     assert set(names(redraw(dataset, 1).splits["validation"])) == set(names(again.splits["validation"]))
@@ -104,36 +112,36 @@ def test_a_redraw_is_determined_by_its_seed_and_not_by_the_order_of_perturbation
     assert len(drawn) > 8
 
 
-def test_no_redraw_is_the_data_set_as_prepared(dataset):
+def test_no_redraw_is_the_data_set_as_prepared(dataset: PreparedDataset) -> None:
     assert redraw(dataset, 0) is dataset
 
 
-def test_a_redraw_never_moves_the_test_split_and_needs_none(dataset):
+def test_a_redraw_never_moves_the_test_split_and_needs_none(dataset: PreparedDataset) -> None:
     redrawn = redraw(dataset, 1)
     assert redrawn.splits["test"] is dataset.splits["test"]
     readable = replace(dataset, splits={name: dataset.splits[name] for name in ("train", "validation")})
     assert set(redraw(readable, 1).splits) == {"train", "validation"}
 
 
-def test_a_redraw_s_seed_is_told_apart_from_a_prepared_split_s(dataset):
+def test_a_redraw_s_seed_is_told_apart_from_a_prepared_split_s(dataset: PreparedDataset) -> None:
     assert redraw(dataset, 3).manifest == replace(dataset.manifest, split_seed=-3)
 
 
-def test_a_redraw_of_responses_has_no_cells(dataset):
+def test_a_redraw_of_responses_has_no_cells(dataset: PreparedDataset) -> None:
     bare = {name: without_cells(split) for name, split in dataset.splits.items()}
     redrawn = redraw(replace(dataset, splits=bare), 1)
     assert [len(redrawn.splits[name].cells) for name in ("train", "validation")] == [0, 0]
     assert contents(redrawn.splits["train"])
 
 
-def test_training_cells_are_left_out_where_nobody_reads_them(dataset):
+def test_training_cells_are_left_out_where_nobody_reads_them(dataset: PreparedDataset) -> None:
     full, lean = redraw(dataset, 1), redraw(dataset, 1, has_training_cells=False)
     assert len(lean.splits["train"].cells) == 0
     assert contents(lean.splits["validation"]) == contents(full.splits["validation"])
     np.testing.assert_array_equal(lean.splits["train"].table.delta, full.splits["train"].table.delta)
 
 
-def test_a_redraw_of_mapped_files_leaves_them_as_they_are(dataset, tmp_path):
+def test_a_redraw_of_mapped_files_leaves_them_as_they_are(dataset: PreparedDataset, tmp_path: Path) -> None:
     write_prepared(dataset, tmp_path / "prepared")
     mapped = read_prepared(tmp_path / "prepared")
     redrawn = redraw(mapped, 4)

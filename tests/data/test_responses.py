@@ -1,19 +1,27 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.experiment import Experiment
 
 from adapert.data.prepare import summarize_prepared
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import SPLITS
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
+
+PrepareResponses = Callable[..., PreparedDataset]
 
 PERTURBATIONS = [f"GENE{number:04d}" for number in range(1, 21)]
 GENES = [f"GENE{number:04d}" for number in range(1, 31)]
 
 
 @pytest.fixture
-def responses():
+def responses() -> anndata.AnnData:
     generator = np.random.default_rng(0)
     delta = generator.normal(0, 1, (20, 30)).astype(np.float32)
     obs = pd.DataFrame({"n_cells": np.arange(5, 25)}, index=PERTURBATIONS)
@@ -23,15 +31,15 @@ def responses():
 
 
 @pytest.fixture
-def prepare(experiment, tmp_path):
-    def prepare_table(table, **choices):
+def prepare(experiment: Experiment, tmp_path: Path) -> PrepareResponses:
+    def prepare_table(table: anndata.AnnData, **choices: Any) -> PreparedDataset:
         table.write_h5ad(tmp_path / "responses.h5ad")
         return experiment.prepare(cells=tmp_path / "responses.h5ad", kind="responses", **choices)
 
     return prepare_table
 
 
-def by_name(dataset, field):
+def by_name(dataset: PreparedDataset, field: str) -> dict[str, Any]:
     return {
         name: value
         for split in dataset.splits.values()
@@ -39,7 +47,9 @@ def by_name(dataset, field):
     }
 
 
-def test_responses_are_deltas_without_cells_and_controls(prepare, responses):
+def test_responses_are_deltas_without_cells_and_controls(
+    prepare: PrepareResponses, responses: anndata.AnnData
+) -> None:
     dataset = prepare(responses, min_cells=1)
     deltas, marks = by_name(dataset, "delta"), by_name(dataset, "deg_mask")
     for number, name in enumerate(PERTURBATIONS):
@@ -53,7 +63,9 @@ def test_responses_are_deltas_without_cells_and_controls(prepare, responses):
     )
 
 
-def test_numbers_of_cells_are_read_and_small_ones_left_out(prepare, responses, logged):
+def test_numbers_of_cells_are_read_and_small_ones_left_out(
+    prepare: PrepareResponses, responses: anndata.AnnData, logged: pytest.LogCaptureFixture
+) -> None:
     dataset = prepare(responses)
     assert by_name(dataset, "n_cells")["GENE0020"] == 24
     assert "GENE0005" not in by_name(dataset, "n_cells")
@@ -62,19 +74,23 @@ def test_numbers_of_cells_are_read_and_small_ones_left_out(prepare, responses, l
     )
 
 
-def test_unknown_numbers_of_cells_are_one(prepare, responses):
+def test_unknown_numbers_of_cells_are_one(prepare: PrepareResponses, responses: anndata.AnnData) -> None:
     del responses.obs["n_cells"]
     assert set(by_name(prepare(responses), "n_cells").values()) == {1}
 
 
-def test_without_marks_no_gene_is_a_deg(prepare, responses, logged):
+def test_without_marks_no_gene_is_a_deg(
+    prepare: PrepareResponses, responses: anndata.AnnData, logged: pytest.LogCaptureFixture
+) -> None:
     del responses.layers["significant"]
     dataset = prepare(responses)
     assert not any(mask.any() for mask in by_name(dataset, "deg_mask").values())
     assert "no layer 'significant': no gene is marked as a DEG" in logged.messages
 
 
-def test_units_and_the_layer_of_marks_are_kept_and_change_no_number(prepare, responses, logged):
+def test_units_and_the_layer_of_marks_are_kept_and_change_no_number(
+    prepare: PrepareResponses, responses: anndata.AnnData, logged: pytest.LogCaptureFixture
+) -> None:
     plain = prepare(responses)
     logged.clear()
     named = prepare(responses, units="log2 fold change")
@@ -87,17 +103,19 @@ def test_units_and_the_layer_of_marks_are_kept_and_change_no_number(prepare, res
     assert not any("--units" in line for line in logged.messages)
 
 
-def test_responses_without_units_are_noted_and_called_so(prepare, responses, logged):
+def test_responses_without_units_are_noted_and_called_so(
+    prepare: PrepareResponses, responses: anndata.AnnData, logged: pytest.LogCaptureFixture
+) -> None:
     assert describe_units(prepare(responses).manifest) == "units of the responses"
     assert any("name them with --units" in line for line in logged.messages)
 
 
-def test_control_rows_are_left_out(prepare, responses):
+def test_control_rows_are_left_out(prepare: PrepareResponses, responses: anndata.AnnData) -> None:
     responses.obs_names = ["non-targeting", *PERTURBATIONS[1:]]
     assert prepare(responses, min_cells=1).manifest.counts["perturbations"] == 19
 
 
-def test_order_of_rows_makes_no_difference(prepare, responses):
+def test_order_of_rows_makes_no_difference(prepare: PrepareResponses, responses: anndata.AnnData) -> None:
     one, other = prepare(responses), prepare(responses[::-1].copy())
     np.testing.assert_array_equal(one.splits["test"].table.delta, other.splits["test"].table.delta)
 
@@ -120,7 +138,13 @@ def test_order_of_rows_makes_no_difference(prepare, responses):
         ({"obs": pd.DataFrame({"n_cells": ["many"] * 20}, index=PERTURBATIONS)}, {}, "must be whole numbers"),
     ],
 )
-def test_bad_responses_are_refused(prepare, responses, change, choices, message):
+def test_bad_responses_are_refused(
+    prepare: PrepareResponses,
+    responses: anndata.AnnData,
+    change: dict[str, Any],
+    choices: dict[str, str],
+    message: str,
+) -> None:
     for name, value in change.items():
         setattr(responses, name, value)
     with pytest.raises(InputError, match=message):

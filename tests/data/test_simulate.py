@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -5,42 +8,44 @@ import pytest
 from sklearn.kernel_ridge import KernelRidge
 
 from adapert.data import simulate as simulating
+from adapert.data.array_tables import PerturbationTable
 from adapert.data.choices import PrepareChoices
 from adapert.data.prepare import prepare
+from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import EFFECT_SIZES, genes_of
 from adapert.data.simulate import simulate
 from adapert.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory):
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("default") / "simulated"
     simulate(out)
     return out
 
 
 @pytest.fixture(scope="module")
-def dataset(directory):
-    files = (directory / name for name in ("cells.h5ad", "network.tsv.gz", "text.npz"))
-    return prepare(*files, PrepareChoices())
+def dataset(directory: Path) -> PreparedDataset:
+    cells, network, text = (directory / name for name in ("cells.h5ad", "network.tsv.gz", "text.npz"))
+    return prepare(cells, network, text, PrepareChoices())
 
 
-def test_counts_are_whole_numbers(directory):
+def test_counts_are_whole_numbers(directory: Path) -> None:
     cells = anndata.read_h5ad(directory / "cells.h5ad")
     assert not np.any(cells.X.data % 1)
     assert (cells.obs["perturbation"] == "control").sum() == 600
 
 
-def test_every_split_has_every_effect_size(dataset):
+def test_every_split_has_every_effect_size(dataset: PreparedDataset) -> None:
     for split in dataset.splits.values():
         assert set(split.table.effect_size.tolist()) == set(EFFECT_SIZES)
 
 
-def test_measured_deltas_follow_the_true_effects(directory, dataset):
+def test_measured_deltas_follow_the_true_effects(directory: Path, dataset: PreparedDataset) -> None:
     truth = np.load(directory / "truth.npz")
     effects = pd.DataFrame(truth["effect"], index=truth["perturbations"], columns=truth["gene_names"])
     table = dataset.splits["train"].table
-    true = effects.loc[table.perturbations, dataset.gene_names].to_numpy()
+    true = effects.loc[table.perturbations.tolist(), dataset.gene_names.tolist()].to_numpy()
     is_large = table.effect_size == "large"
     correlations = [
         np.corrcoef(a, b)[0, 1] for a, b in zip(table.delta[is_large], true[is_large], strict=True)
@@ -48,10 +53,10 @@ def test_measured_deltas_follow_the_true_effects(directory, dataset):
     assert np.median(correlations) > 0.8
 
 
-def test_unseen_effects_can_be_told_from_text_beyond_the_mean(dataset):
+def test_unseen_effects_can_be_told_from_text_beyond_the_mean(dataset: PreparedDataset) -> None:
     node = {name: index for index, name in enumerate(dataset.shared.node_names.tolist())}
 
-    def features(table):
+    def features(table: PerturbationTable) -> np.ndarray:
         return np.stack(
             [
                 dataset.shared.text_embedding[[node[gene] for gene in genes_of(name)]].mean(axis=0)
@@ -59,8 +64,9 @@ def test_unseen_effects_can_be_told_from_text_beyond_the_mean(dataset):
             ]
         )
 
-    def pearson(predicted):
-        return np.mean([np.corrcoef(p, o)[0, 1] for p, o in zip(predicted, test.delta, strict=True)])
+    def pearson(predicted: np.ndarray) -> float:
+        pairs = zip(predicted, test.delta, strict=True)
+        return float(np.mean([np.corrcoef(p, o)[0, 1] for p, o in pairs]))
 
     train, test = dataset.splits["train"].table, dataset.splits["test"].table
     mean = train.delta.mean(axis=0)
@@ -68,7 +74,7 @@ def test_unseen_effects_can_be_told_from_text_beyond_the_mean(dataset):
     assert pearson(mean + ridge.predict(features(test))) > pearson(np.tile(mean, (len(test.delta), 1))) + 0.1
 
 
-def test_same_seed_writes_the_same_cells(tmp_path):
+def test_same_seed_writes_the_same_cells(tmp_path: Path) -> None:
     for name in ("one", "two"):
         simulate(
             tmp_path / name, n_perturbations=6, n_genes=50, cells_per_perturbation=3, n_controls=5, seed=4
@@ -78,10 +84,12 @@ def test_same_seed_writes_the_same_cells(tmp_path):
     assert (tmp_path / "one/network.tsv.gz").read_bytes() == (tmp_path / "two/network.tsv.gz").read_bytes()
 
 
-SMALL = {"n_perturbations": 6, "n_genes": 50, "cells_per_perturbation": 30, "n_controls": 50}
+SMALL: dict[str, Any] = {"n_perturbations": 6, "n_genes": 50, "cells_per_perturbation": 30, "n_controls": 50}
 
 
-def test_counts_drawn_in_parts_are_counts_of_the_same_experiment(tmp_path, monkeypatch):
+def test_counts_drawn_in_parts_are_counts_of_the_same_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     simulate(tmp_path / "whole", **SMALL)
     monkeypatch.setattr(simulating, "VALUES_AT_ONCE", 1_000)
     simulate(tmp_path / "parts", **SMALL)
@@ -94,7 +102,7 @@ def test_counts_drawn_in_parts_are_counts_of_the_same_experiment(tmp_path, monke
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_shuffled_cells_of_a_perturbation_lie_scattered(tmp_path):
+def test_shuffled_cells_of_a_perturbation_lie_scattered(tmp_path: Path) -> None:
     simulate(tmp_path / "in_order", **SMALL)
     simulate(tmp_path / "shuffled", **SMALL, is_shuffled=True)
     labels = [
@@ -106,7 +114,7 @@ def test_shuffled_cells_of_a_perturbation_lie_scattered(tmp_path):
     assert labels[0].value_counts().to_dict() == labels[1].value_counts().to_dict()
 
 
-def test_effects_of_a_gene_do_not_depend_on_the_others_perturbed(tmp_path):
+def test_effects_of_a_gene_do_not_depend_on_the_others_perturbed(tmp_path: Path) -> None:
     truths = []
     for n_perturbations in (6, 40):
         simulate(tmp_path / str(n_perturbations), **SMALL | {"n_perturbations": n_perturbations})
@@ -126,11 +134,11 @@ def test_effects_of_a_gene_do_not_depend_on_the_others_perturbed(tmp_path):
         ({"n_perturbations": 90, "n_genes": 50}, "to perturb 81 of 50"),
     ],
 )
-def test_impossible_sizes_are_refused(tmp_path, sizes, message):
+def test_impossible_sizes_are_refused(tmp_path: Path, sizes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         simulate(tmp_path / "out", **sizes)
 
 
-def test_existing_directory_is_refused(tmp_path):
+def test_existing_directory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="output directory must be new"):
         simulate(tmp_path, n_perturbations=6, n_genes=50, cells_per_perturbation=3, n_controls=5)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,34 +12,34 @@ from adapert.errors import InputError
 NAMES = [f"GENE{number}" for number in range(40)]
 
 
-def sizes(n, fractions):
+def sizes(n: int, fractions: tuple[float, float, float]) -> tuple[int, int, int]:
     split = split_perturbations([str(number) for number in range(n)], 0, fractions)
-    return tuple(len(split[name]) for name in ("train", "validation", "test"))
+    return len(split["train"]), len(split["validation"]), len(split["test"])
 
 
-def test_default_fractions_give_the_papers_k562_sizes():
+def test_default_fractions_give_the_papers_k562_sizes() -> None:
     assert sizes(1087, (0.675, 0.075, 0.25)) == (733, 82, 272)
 
 
-def test_train_is_not_short_by_rounding():
+def test_train_is_not_short_by_rounding() -> None:
     assert sizes(100, (0.29, 0.31, 0.4)) == (29, 31, 40)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_split_shares_no_perturbation_and_loses_none(seed):
+def test_split_shares_no_perturbation_and_loses_none(seed: int) -> None:
     split = split_perturbations(NAMES, seed)
     assert sorted(name for part in split.values() for name in part) == sorted(NAMES)
 
 
-def test_order_of_names_makes_no_difference():
+def test_order_of_names_makes_no_difference() -> None:
     assert split_perturbations(NAMES, 3) == split_perturbations(NAMES[::-1], 3)
 
 
-def test_seed_makes_a_difference():
+def test_seed_makes_a_difference() -> None:
     assert split_perturbations(NAMES, 3) != split_perturbations(NAMES, 4)
 
 
-def test_empty_split_is_refused():
+def test_empty_split_is_refused() -> None:
     with pytest.raises(InputError, match=r"'validation' is empty \(train 2, validation 0, test 1\)"):
         split_perturbations(NAMES[:3], 0, (0.7, 0.05, 0.25))
 
@@ -46,7 +47,7 @@ def test_empty_split_is_refused():
 @pytest.mark.parametrize(
     "fractions", [(0.5, 0.2, 0.2), (1.0, 0.0, 0.0), (1.2, -0.4, 0.2), (float("nan"), 0.5, 0.5)]
 )
-def test_fractions_that_are_no_shares_are_refused(fractions):
+def test_fractions_that_are_no_shares_are_refused(fractions: tuple[float, float, float]) -> None:
     with pytest.raises(InputError, match="three positive numbers that sum to 1"):
         split_perturbations(NAMES, 0, fractions)
 
@@ -54,7 +55,7 @@ def test_fractions_that_are_no_shares_are_refused(fractions):
 SAVED = {"A": "train", "B+C": "train", "D": "validation", "E": "test"}
 
 
-def write_saved(path, saved):
+def write_saved(path: Path, saved: dict[str, str]) -> Path:
     if path.name == "by_split.json":
         by_split = {part: [n for n, p in saved.items() if p == part] for part in set(saved.values())}
         path.write_text(json.dumps(by_split))
@@ -68,20 +69,20 @@ def write_saved(path, saved):
 
 
 @pytest.mark.parametrize("name", ["headed.csv", "plain.csv", "headed.tsv", "by_split.json", "by_name.json"])
-def test_saved_split_is_read_in_every_form(tmp_path, name):
+def test_saved_split_is_read_in_every_form(tmp_path: Path, name: str) -> None:
     path = write_saved(tmp_path / name, SAVED)
     expected = {"train": ["A", "B+C"], "validation": ["D"], "test": ["E"]}
     assert read_split(path, list(SAVED), LabelRule()) == expected
 
 
-def test_saved_labels_are_read_like_the_datas(tmp_path):
+def test_saved_labels_are_read_like_the_datas(tmp_path: Path) -> None:
     path = write_saved(
         tmp_path / "s.csv", {"A+ctrl": "train", "C_B": "train", "D": "validation", "E": "test"}
     )
     assert read_split(path, list(SAVED), LabelRule())["train"] == ["A", "B+C"]
 
 
-def test_control_and_dropped_perturbations_may_be_listed(tmp_path):
+def test_control_and_dropped_perturbations_may_be_listed(tmp_path: Path) -> None:
     path = write_saved(tmp_path / "s.csv", {**SAVED, "ctrl": "train", "F": "test"})
     assert read_split(path, list(SAVED), LabelRule(), dropped=["F"])["test"] == ["E"]
 
@@ -100,53 +101,53 @@ def test_control_and_dropped_perturbations_may_be_listed(tmp_path):
         ({"E": "train"}, "'test' is empty"),
     ],
 )
-def test_bad_saved_split_is_refused(tmp_path, changes, message):
+def test_bad_saved_split_is_refused(tmp_path: Path, changes: dict[str, str], message: str) -> None:
     path = write_saved(tmp_path / "s.csv", SAVED | changes)
     with pytest.raises(InputError, match=message):
         read_split(path, list(SAVED), LabelRule(aliases={"OLD_E": ("E",), "E": ("OLD_E",)}))
 
 
-def test_saved_split_may_spell_a_set_in_two_ways_in_one_split(tmp_path):
+def test_saved_split_may_spell_a_set_in_two_ways_in_one_split(tmp_path: Path) -> None:
     path = write_saved(tmp_path / "s.csv", {**SAVED, "e": "test", "E_2": "test", "C;B": "train"})
     assert read_split(path, list(SAVED), LabelRule())["test"] == ["E"]
 
 
-def test_saved_split_finds_the_datas_spelling_by_alias(tmp_path):
+def test_saved_split_finds_the_datas_spelling_by_alias(tmp_path: Path) -> None:
     path = write_saved(tmp_path / "s.csv", {"A": "train", "B+C": "train", "D": "validation", "OLD_E": "test"})
     rule = LabelRule(aliases={"OLD_E": ("E",), "E": ("OLD_E",)})
     assert read_split(path, list(SAVED), rule)["test"] == ["E"]
 
 
-def test_words_for_controls_and_unassigned_cells_may_be_listed(tmp_path):
+def test_words_for_controls_and_unassigned_cells_may_be_listed(tmp_path: Path) -> None:
     path = write_saved(tmp_path / "s.csv", {**SAVED, "NT": "train", "*": "test", "unassigned": "test"})
     assert read_split(path, list(SAVED), LabelRule(controls=("safe",)))["train"] == ["A", "B+C"]
 
 
-def test_saved_split_without_a_perturbation_of_the_data_is_refused(tmp_path):
+def test_saved_split_without_a_perturbation_of_the_data_is_refused(tmp_path: Path) -> None:
     path = write_saved(tmp_path / "s.csv", SAVED)
     with pytest.raises(InputError, match=r"1 of 5 are not in .*: 'Z'"):
         read_split(path, [*SAVED, "Z"], LabelRule())
 
 
 @pytest.mark.parametrize(("content", "message"), [("{", "must be JSON"), ("[1]", "must map splits")])
-def test_bad_json_is_refused(tmp_path, content, message):
+def test_bad_json_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "split.json"
     path.write_text(content)
     with pytest.raises(InputError, match=message):
         read_split(path, list(SAVED), LabelRule())
 
 
-def test_split_is_the_same_for_arrays_and_lists():
+def test_split_is_the_same_for_arrays_and_lists() -> None:
     assert split_perturbations(np.array(NAMES), 1) == split_perturbations(NAMES, 1)
 
 
-def test_a_list_without_a_split_advises_no_option_of_a_drawn_one(tmp_path):
+def test_a_list_without_a_split_advises_no_option_of_a_drawn_one(tmp_path: Path) -> None:
     (tmp_path / "split.json").write_text(json.dumps({"train": ["A", "B"], "test": ["C"]}))
     with pytest.raises(InputError, match=r"'validation' is empty .*Move some there in '.*split\.json'"):
         read_split(tmp_path / "split.json", ["A", "B", "C"], LabelRule(known_genes=["A", "B", "C"]))
 
 
-def test_a_list_is_read_from_parquet(tmp_path):
+def test_a_list_is_read_from_parquet(tmp_path: Path) -> None:
     pairs = {"perturbation": ["A", "B", "C"], "split": ["train", "validation", "test"]}
     pd.DataFrame(pairs).to_parquet(tmp_path / "split.parquet")
     split = read_split(tmp_path / "split.parquet", ["A", "B", "C"], LabelRule(known_genes=["A", "B", "C"]))

@@ -1,3 +1,5 @@
+from typing import Any, Literal
+
 import pytest
 
 from adapert.data.choices import PrepareChoices
@@ -6,19 +8,19 @@ from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
 
 
-def manifest(kind, **choices):
-    choices = PrepareChoices(kind=kind, **choices)
+def manifest(kind: Literal["cells", "responses"], **options: Any) -> Manifest:
+    choices = PrepareChoices(kind=kind, **options)
     return Manifest(kind=kind, fingerprint="00ff", split_seed=0, choices=choices)
 
 
-def test_cells_are_in_log1p_units_and_say_their_test():
+def test_cells_are_in_log1p_units_and_say_their_test() -> None:
     cells = manifest("cells", deg_test="welch", deg_adjust="none")
     assert describe_units(cells) == "log1p units"
     assert describe_degs(cells) == "Welch's t-test, p below 0.05, not adjusted"
     assert describe_degs(manifest("cells")) == "Mann-Whitney test, Benjamini-Hochberg, FDR below 0.05"
 
 
-def test_responses_say_their_own_units_and_layer():
+def test_responses_say_their_own_units_and_layer() -> None:
     responses = manifest("responses", units="rank", significant_layer="up", deg_test="welch")
     assert describe_units(responses) == "rank"
     assert describe_degs(responses) == "marked by the responses' layer 'up'"
@@ -35,6 +37,6 @@ def test_responses_say_their_own_units_and_layer():
         ({"kind": "responses", "units": "a" * 41}, "Shorten it, such as 'log2 fold change'"),
     ],
 )
-def test_wrong_units_are_refused(choices, message):
+def test_wrong_units_are_refused(choices: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         PrepareChoices(**choices)

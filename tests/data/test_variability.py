@@ -3,12 +3,13 @@ import numpy as np
 import pytest
 import scanpy
 import scipy.sparse
+from scipy.sparse import csr_array
 
 from adapert.data.variability import measure_moments, score_counts, score_log_values
 from adapert.errors import InputError
 
 
-def draw_counts(seed, n_cells, n_genes):
+def draw_counts(seed: int, n_cells: int, n_genes: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     mean = generator.lognormal(-1, 1.5, n_genes)
     counts = generator.poisson(mean * generator.gamma(2, 0.5, (n_cells, n_genes))).astype(np.float32)
@@ -18,19 +19,19 @@ def draw_counts(seed, n_cells, n_genes):
     return counts
 
 
-def in_chunks(matrix, step):
+def in_chunks(matrix: np.ndarray, step: int) -> list[csr_array]:
     return [scipy.sparse.csr_array(matrix[start : start + step]) for start in range(0, len(matrix), step)]
 
 
-def scanpys(matrix, flavor, column):
+def scanpys(matrix: np.ndarray, flavor: str, column: str) -> np.ndarray:
     reference = anndata.AnnData(scipy.sparse.csr_matrix(matrix))
     table = scanpy.pp.highly_variable_genes(reference, flavor=flavor, n_top_genes=1, inplace=False)
-    return table[column].to_numpy(np.float64)
+    return np.asarray(table[column], np.float64)
 
 
 @pytest.mark.parametrize(("seed", "n_cells", "n_genes"), [(0, 200, 80), (1, 1_000, 400), (2, 60, 300)])
 @pytest.mark.parametrize("step", [17, 10_000])
-def test_scores_of_counts_are_scanpys(seed, n_cells, n_genes, step):
+def test_scores_of_counts_are_scanpys(seed: int, n_cells: int, n_genes: int, step: int) -> None:
     counts = draw_counts(seed, n_cells, n_genes)
     counts = counts[:, counts.any(axis=0)]
     cells = in_chunks(counts, step)
@@ -41,7 +42,7 @@ def test_scores_of_counts_are_scanpys(seed, n_cells, n_genes, step):
 
 @pytest.mark.parametrize(("seed", "n_cells", "n_genes"), [(0, 200, 80), (1, 1_000, 400), (2, 60, 300)])
 @pytest.mark.parametrize("step", [17, 10_000])
-def test_scores_of_log_values_are_scanpys(seed, n_cells, n_genes, step):
+def test_scores_of_log_values_are_scanpys(seed: int, n_cells: int, n_genes: int, step: int) -> None:
     values = np.log1p(draw_counts(seed, n_cells, n_genes))
     moments = measure_moments(in_chunks(values, step), n_genes, False)
     reference = scanpys(values, "seurat", "dispersions_norm")
@@ -50,7 +51,7 @@ def test_scores_of_log_values_are_scanpys(seed, n_cells, n_genes, step):
     np.testing.assert_allclose(score_log_values(moments)[varies], reference[varies], rtol=1e-6)
 
 
-def test_genes_that_are_not_scored_take_no_part_in_the_fit():
+def test_genes_that_are_not_scored_take_no_part_in_the_fit() -> None:
     counts = draw_counts(0, 200, 80)
     genes = np.flatnonzero(counts.any(axis=0))[::2]
     cells, few = in_chunks(counts, 50), in_chunks(counts[:, genes], 50)
@@ -59,7 +60,7 @@ def test_genes_that_are_not_scored_take_no_part_in_the_fit():
     np.testing.assert_allclose(of_all, alone, rtol=1e-12)
 
 
-def test_moments_are_those_of_the_dense_matrix():
+def test_moments_are_those_of_the_dense_matrix() -> None:
     counts = draw_counts(0, 50, 20)
     moments = measure_moments(in_chunks(counts, 7), 20, True)
     np.testing.assert_allclose(moments.mean, counts.mean(axis=0, dtype=float), rtol=1e-12)
@@ -67,7 +68,7 @@ def test_moments_are_those_of_the_dense_matrix():
     assert moments.n_detected.tolist() == (counts > 0).sum(axis=0).tolist()
 
 
-def test_fit_that_fails_is_refused():
+def test_fit_that_fails_is_refused() -> None:
     cells = [scipy.sparse.csr_array(np.eye(5, dtype=np.float32))]
     with pytest.raises(
         InputError, match=r"cannot be found among 5 genes in 5 cells .* Keep all of them with --n-genes 5"

@@ -6,11 +6,15 @@ import shlex
 import signal
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from signal import Signals
+from typing import Any
 
 import pytest
 import typer
 import yaml
+from fixtures.narrowed import present
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -22,14 +26,14 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 YAML_FILES = sorted(DEPLOY.rglob("*.yaml"))
 SCRIPTS = [DEPLOY / "launch_or_resume.sh", DEPLOY / "slurm" / "adapert.sbatch"]
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS = typer.main.get_group(app).commands
 
 
-def documents(name):
+def documents(name: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((DEPLOY / name).read_text()))
 
 
-def code_of(path):
+def code_of(path: Path) -> list[str]:
     """The lines of a file that a shell runs, and what its prose and comments have in backticks."""
     text = path.read_text().replace("\\\n", " ")
     fence = re.compile(r"^```.*?$(.*?)^```", flags=re.DOTALL | re.MULTILINE)
@@ -40,7 +44,7 @@ def code_of(path):
     ]
 
 
-def commands_in(path):
+def commands_in(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Every `adapert COMMAND`, and every study that launch_or_resume.sh launches, with its options."""
     for line in code_of(path):
         for command, rest in re.findall(
@@ -49,42 +53,43 @@ def commands_in(path):
             yield command or "launch", re.findall(r"(?<=\s)--[a-z-]+", rest)
 
 
-def written_commands():
+def written_commands() -> Iterator[tuple[str, str, list[str]]]:
+    """Where a command is written, its name and its options."""
     suffixes = {".sh", ".sbatch", ".yaml"}
     paths = [path for path in sorted(DEPLOY.rglob("*")) if path.suffix in suffixes]
     for path in [*paths, ROOT / "docs" / "clusters.md"]:
         for command, options in commands_in(path):
-            yield pytest.param(command, options, id=f"{path.name}-{command}-{len(options)}")
+            yield path.name, command, options
 
 
 @pytest.mark.parametrize("path", YAML_FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
-def test_yaml_files_parse(path):
+def test_yaml_files_parse(path: Path) -> None:
     assert all(isinstance(document, dict) for document in yaml.safe_load_all(path.read_text()))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
-def test_scripts_parse(path):
+def test_scripts_parse(path: Path) -> None:
     subprocess.run(["bash", "-n", path], check=True)
 
 
-def test_study_script_of_kuberay_parses():
+def test_study_script_of_kuberay_parses() -> None:
     subprocess.run(
         ["bash", "-n"], input=documents("kuberay/rayjob.yaml")[0]["data"]["run.sh"], text=True, check=True
     )
 
 
-@pytest.mark.parametrize(("command", "options"), written_commands())
-def test_written_commands_and_options_exist(command, options):
-    assert command in COMMANDS
+@pytest.mark.parametrize(("file", "command", "options"), written_commands())
+def test_written_commands_and_options_exist(file: str, command: str, options: list[str]) -> None:
+    assert command in COMMANDS, file
     known = {name for parameter in COMMANDS[command].params for name in parameter.opts}
-    assert set(options) <= known
+    assert set(options) <= known, file
 
 
-def test_pages_and_files_name_the_main_commands():
-    assert {"launch", "resume", "status", "stop"} <= {parameter.values[0] for parameter in written_commands()}
+def test_pages_and_files_name_the_main_commands() -> None:
+    assert {"launch", "resume", "status", "stop"} <= {command for _, command, _ in written_commands()}
 
 
-def test_cluster_file_passes_rays_schema():
+def test_cluster_file_passes_rays_schema() -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     config = prepare_config(documents("ray_up/cluster.yaml")[0])
@@ -95,14 +100,14 @@ def test_cluster_file_passes_rays_schema():
     }
 
 
-def test_cluster_file_sends_files_that_exist():
+def test_cluster_file_sends_files_that_exist() -> None:
     sent = documents("ray_up/cluster.yaml")[0]["file_mounts"].values()
     here = [path for path in sent if not path.startswith("~") and path != "dist"]  # `pip wheel` makes dist
     assert here
     assert all((ROOT / path).is_file() for path in here)
 
 
-def test_pods_of_the_ray_job_mount_the_same_volume_at_the_same_path():
+def test_pods_of_the_ray_job_mount_the_same_volume_at_the_same_path() -> None:
     cluster = documents("kuberay/rayjob.yaml")[1]["spec"]["rayClusterSpec"]
     mounts = set()
     for group in [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]:
@@ -120,11 +125,11 @@ def test_pods_of_the_ray_job_mount_the_same_volume_at_the_same_path():
     assert mounts == {(documents("kuberay/pvc.yaml")[0]["metadata"]["name"], "/shared")}
 
 
-def test_python_and_versions_agree_with_the_package():
+def test_python_and_versions_agree_with_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     constraints = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().split())
     dockerfile = (DEPLOY / "Dockerfile").read_text()
-    python = re.search(r"^FROM python:([\d.]+)-slim", dockerfile, flags=re.MULTILINE)[1]
+    python = present(re.search(r"^FROM python:([\d.]+)-slim", dockerfile, flags=re.MULTILINE))[1]
     assert Version(python) in Requirement(f"python{project['requires-python']}").specifier
     assert f"--python {python} " in (DEPLOY / "ray_up" / "cluster.yaml").read_text()
     assert documents("kuberay/rayjob.yaml")[1]["spec"]["rayClusterSpec"]["rayVersion"] == constraints["ray"]
@@ -135,7 +140,7 @@ def test_python_and_versions_agree_with_the_package():
     }
 
 
-def test_image_is_built_by_the_constraints_from_files_that_it_can_see():
+def test_image_is_built_by_the_constraints_from_files_that_it_can_see() -> None:
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     installs = re.findall(r"pip install (.*)", dockerfile)
     assert installs
@@ -151,7 +156,7 @@ def test_image_is_built_by_the_constraints_from_files_that_it_can_see():
 
 
 @pytest.fixture
-def machine(tmp_path):
+def machine(tmp_path: Path) -> dict[str, str]:
     """A folder of stand-ins that write down how they were called."""
     commands = tmp_path / "bin"
     commands.mkdir()
@@ -188,21 +193,21 @@ def machine(tmp_path):
     }
 
 
-def calls(machine, name):
+def calls(machine: dict[str, str], name: str) -> list[list[str]]:
     path = Path(machine["CALLS"])
     lines = path.read_text().splitlines() if path.exists() else []
     return [shlex.split(line)[1:] for line in lines if line.split()[0] == name]
 
 
-def end_early(machine, sign):
+def end_early(machine: dict[str, str], sign: Signals) -> int:
     script = DEPLOY / "slurm" / "adapert.sbatch"
     with subprocess.Popen(["bash", script], env=machine | {"SLOW": "1"}, stdout=subprocess.PIPE) as job:
-        assert job.stdout.readline() == b"began\n"
+        assert present(job.stdout).readline() == b"began\n"
         job.send_signal(sign)
         return job.wait(timeout=10)
 
 
-def test_slurm_job_launches_over_all_its_nodes(machine):
+def test_slurm_job_launches_over_all_its_nodes(machine: dict[str, str]) -> None:
     subprocess.run(["bash", DEPLOY / "slurm" / "adapert.sbatch"], env=machine, check=True)
     workspace = machine["WORKSPACE"]
     launch = f"launch search --data /shared/data {machine['OPTIONS']} --name search --workspace {workspace}"
@@ -213,14 +218,14 @@ def test_slurm_job_launches_over_all_its_nodes(machine):
     assert calls(machine, "scontrol") == [["show", "hostnames", "node[1-3]"]]
 
 
-def test_slurm_job_launches_with_options_that_exist(machine):
+def test_slurm_job_launches_with_options_that_exist(machine: dict[str, str]) -> None:
     del machine["OPTIONS"]
     subprocess.run(["bash", DEPLOY / "slurm" / "adapert.sbatch"], env=machine, check=True)
     options = {word for word in calls(machine, "adapert")[0] if word.startswith("--")}
     assert options <= {name for parameter in COMMANDS["launch"].params for name in parameter.opts}
 
 
-def test_slurm_job_resumes_a_study_that_its_workspace_has(machine):
+def test_slurm_job_resumes_a_study_that_its_workspace_has(machine: dict[str, str]) -> None:
     ledger = Path(machine["WORKSPACE"]) / "studies" / "search" / "ledger.jsonl"
     ledger.parent.mkdir(parents=True)
     ledger.touch()
@@ -229,18 +234,18 @@ def test_slurm_job_resumes_a_study_that_its_workspace_has(machine):
     assert calls(machine, "adapert") == [resume.split()]
 
 
-def test_slurm_warning_ends_the_study_and_puts_the_job_back(machine):
+def test_slurm_warning_ends_the_study_and_puts_the_job_back(machine: dict[str, str]) -> None:
     assert end_early(machine, signal.SIGUSR1) == 130
     assert calls(machine, "scontrol")[-1] == ["requeue", "17"]
 
 
-def test_slurm_job_leaves_ctrl_c_to_the_command(machine):
+def test_slurm_job_leaves_ctrl_c_to_the_command(machine: dict[str, str]) -> None:
     subprocess.run(["bash", DEPLOY / "slurm" / "adapert.sbatch"], env=machine, check=True)
     ((_, mask),) = calls(machine, "SigIgn")
     assert not int(mask, 16) & 1 << (signal.SIGINT - 1)
 
 
-def test_slurm_cancellation_ends_the_study_for_good(machine):
+def test_slurm_cancellation_ends_the_study_for_good(machine: dict[str, str]) -> None:
     assert end_early(machine, signal.SIGTERM) == 130
     assert all(call[0] != "requeue" for call in calls(machine, "scontrol"))
 
@@ -258,8 +263,8 @@ def test_slurm_cancellation_ends_the_study_for_good(machine):
     ],
 )
 def test_slurm_job_that_was_not_warned_is_put_back_where_ray_was_lost(
-    machine, status, n_restarts, is_put_back
-):
+    machine: dict[str, str], status: int, n_restarts: int, is_put_back: bool
+) -> None:
     ended = {"STATUS": str(status), "SLURM_RESTART_COUNT": str(n_restarts)}
     job = subprocess.run(["bash", DEPLOY / "slurm" / "adapert.sbatch"], env=machine | ended)
     assert job.returncode == status
@@ -267,13 +272,17 @@ def test_slurm_job_that_was_not_warned_is_put_back_where_ray_was_lost(
 
 
 @pytest.mark.parametrize(("sign", "is_put_back"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
-def test_slurm_job_that_lost_ray_after_a_signal_does_what_the_signal_asks(machine, sign, is_put_back):
+def test_slurm_job_that_lost_ray_after_a_signal_does_what_the_signal_asks(
+    machine: dict[str, str], sign: Signals, is_put_back: bool
+) -> None:
     assert end_early(machine | {"STATUS_AFTER_SIGNAL": "75"}, sign) == 75
     assert (calls(machine, "scontrol")[-1] == ["requeue", "17"]) == is_put_back
 
 
 @pytest.mark.parametrize(("status", "job"), [(0, 0), (1, 0), (2, 2), (75, 75), (130, 130)])
-def test_ray_job_is_retried_where_the_study_is_worth_another_start(tmp_path, status, job):
+def test_ray_job_is_retried_where_the_study_is_worth_another_start(
+    tmp_path: Path, status: int, job: int
+) -> None:
     script = documents("kuberay/rayjob.yaml")[0]["data"]["run.sh"]
     stand_in = tmp_path / "launch_or_resume.sh"
     stand_in.write_text(f"#!/bin/sh\nexit {status}\n")
@@ -282,7 +291,7 @@ def test_ray_job_is_retried_where_the_study_is_worth_another_start(tmp_path, sta
     assert subprocess.run(["bash", "-c", script], env=path).returncode == job
 
 
-def test_scripts_and_pages_name_the_statuses_of_the_command():
+def test_scripts_and_pages_name_the_statuses_of_the_command() -> None:
     for path in (
         "deploy/slurm/adapert.sbatch",
         "deploy/kuberay/rayjob.yaml",
@@ -294,11 +303,11 @@ def test_scripts_and_pages_name_the_statuses_of_the_command():
 
 
 @pytest.mark.parametrize("path", [*YAML_FILES, *SCRIPTS], ids=lambda path: path.name)
-def test_no_address_has_a_password(path):
+def test_no_address_has_a_password(path: Path) -> None:
     assert re.findall(r"://[^\s/@]*:[^\s/@]*@", path.read_text()) == []
 
 
-def test_the_tracking_container_of_compose_reads_its_password_from_a_file(tmp_path):
+def test_the_tracking_container_of_compose_reads_its_password_from_a_file(tmp_path: Path) -> None:
     service = documents("compose.yaml")[0]["services"]["mlflow"]
     assert service["secrets"] == ["postgres_password"]
     shell, flag, script, *rest = [word.replace("$$", "$") for word in service["entrypoint"]]

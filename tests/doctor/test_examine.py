@@ -1,6 +1,8 @@
 import io
 import sqlite3
 from contextlib import closing
+from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -9,24 +11,24 @@ from adapert.doctor.findings import Finding, State, build_table, has_problem
 from adapert.errors import InputError
 
 
-def assert_found(finding, state, *parts):
+def assert_found(finding: Finding, state: str, *parts: str) -> None:
     missing = [part for part in parts if part not in finding.sentence]
     assert (finding.state, missing) == (state, []), finding.sentence
 
 
-def execute(database, statement):
+def execute(database: Path, statement: str) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(statement)
 
 
-def test_a_check_that_raises_is_a_problem_and_the_rest_still_run(tmp_path):
-    def refuse(data, workspace):
+def test_a_check_that_raises_is_a_problem_and_the_rest_still_run(tmp_path: Path) -> None:
+    def refuse(data: Path | None, workspace: Path) -> NoReturn:
         raise InputError("A workspace must be blue, but it is red. Paint it.")
 
-    def fail(data, workspace):
+    def fail(data: Path | None, workspace: Path) -> NoReturn:
         raise KeyError("a\nb")
 
-    def be_denied(data, workspace):
+    def be_denied(data: Path | None, workspace: Path) -> NoReturn:
         raise PermissionError(13, "Permission denied", "/secret")
 
     found = examine(
@@ -45,7 +47,9 @@ def test_a_check_that_raises_is_a_problem_and_the_rest_still_run(tmp_path):
     assert_found(found["file"], "problem", "'/secret'", "Permission denied")
 
 
-def test_every_check_has_a_line_under_its_subject_and_leaves_nothing_behind(tmp_path, prepared):
+def test_every_check_has_a_line_under_its_subject_and_leaves_nothing_behind(
+    tmp_path: Path, prepared: Path
+) -> None:
     import ray
 
     found = examine(prepared, tmp_path / "runs")
@@ -59,16 +63,18 @@ def test_every_check_has_a_line_under_its_subject_and_leaves_nothing_behind(tmp_
     assert not ray.is_initialized()
 
 
-def test_only_a_problem_would_stop_a_study():
+def test_only_a_problem_would_stop_a_study() -> None:
     ok, warning = Finding(State.OK, ""), Finding(State.WARNING, "")
     assert not has_problem([ok, warning])
     assert has_problem([ok, Finding(State.PROBLEM, "")])
 
 
-def test_the_table_shows_brackets_as_they_are():
-    console = Console(width=100, file=io.StringIO())
-    console.print(build_table({"packages": Finding(State.PROBLEM, "Run: python -m pip install 'ray[tune]'")}))
-    words = console.file.getvalue().split(maxsplit=2)
+def test_the_table_shows_brackets_as_they_are() -> None:
+    file = io.StringIO()
+    Console(width=100, file=file).print(
+        build_table({"packages": Finding(State.PROBLEM, "Run: python -m pip install 'ray[tune]'")})
+    )
+    words = file.getvalue().split(maxsplit=2)
     assert [word.strip() for word in words] == [
         "packages",
         "problem",

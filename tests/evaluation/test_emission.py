@@ -1,22 +1,32 @@
 import numpy as np
 import pytest
 
+from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import SplitName
 from adapert.errors import InputError
 from adapert.evaluation.controls import cells_per_batch, control_cells
-from adapert.evaluation.emission import EMISSIONS, emit_cells
+from adapert.evaluation.emission import EMISSIONS, EmissionName, EmittedCells, emit_cells
 
 
-def emit(dataset, delta, emission="control_shift", seed=0, split="train"):
+def emit(
+    dataset: PreparedDataset,
+    delta: np.ndarray,
+    emission: EmissionName = "control_shift",
+    seed: int = 0,
+    split: SplitName = "train",
+) -> list[EmittedCells]:
     return list(emit_cells(delta, dataset, split, emission, np.random.default_rng(seed)))
 
 
 @pytest.fixture
-def no_delta(tiny_dataset):
+def no_delta(tiny_dataset: PreparedDataset) -> np.ndarray:
     return np.zeros_like(tiny_dataset.splits["train"].table.delta)
 
 
 @pytest.mark.parametrize("emission", EMISSIONS)
-def test_as_many_cells_are_emitted_as_were_observed(tiny_dataset, no_delta, emission):
+def test_as_many_cells_are_emitted_as_were_observed(
+    tiny_dataset: PreparedDataset, no_delta: np.ndarray, emission: EmissionName
+) -> None:
     cells = emit(tiny_dataset, no_delta, emission)
     n_cells = tiny_dataset.splits["train"].table.n_cells
     assert [len(one.expression) for one in cells] == n_cells.tolist()
@@ -24,13 +34,17 @@ def test_as_many_cells_are_emitted_as_were_observed(tiny_dataset, no_delta, emis
 
 
 @pytest.mark.parametrize("emission", EMISSIONS)
-def test_same_generator_gives_the_same_cells(tiny_dataset, no_delta, emission):
+def test_same_generator_gives_the_same_cells(
+    tiny_dataset: PreparedDataset, no_delta: np.ndarray, emission: EmissionName
+) -> None:
     one, other = emit(tiny_dataset, no_delta, emission), emit(tiny_dataset, no_delta, emission)
     for first, second in zip(one, other, strict=True):
         np.testing.assert_array_equal(first.expression, second.expression)
 
 
-def test_another_perturbations_delta_changes_no_cell(tiny_dataset, no_delta):
+def test_another_perturbations_delta_changes_no_cell(
+    tiny_dataset: PreparedDataset, no_delta: np.ndarray
+) -> None:
     shifted = no_delta.copy()
     shifted[0] = 1.0
     one, other = emit(tiny_dataset, no_delta), emit(tiny_dataset, shifted)
@@ -38,7 +52,9 @@ def test_another_perturbations_delta_changes_no_cell(tiny_dataset, no_delta):
     np.testing.assert_allclose(one[0].expression + 1, other[0].expression, rtol=1e-6)
 
 
-def test_control_shift_adds_the_delta_to_distinct_controls_of_the_same_group(tiny_dataset, no_delta):
+def test_control_shift_adds_the_delta_to_distinct_controls_of_the_same_group(
+    tiny_dataset: PreparedDataset, no_delta: np.ndarray
+) -> None:
     controls = control_cells(tiny_dataset)
     shift = 0.5 + no_delta
     for perturbation, cells in enumerate(emit(tiny_dataset, shift)):
@@ -52,7 +68,9 @@ def test_control_shift_adds_the_delta_to_distinct_controls_of_the_same_group(tin
             start += n
 
 
-def test_tiled_repeats_the_mean_of_matched_controls_plus_the_delta(tiny_dataset, no_delta):
+def test_tiled_repeats_the_mean_of_matched_controls_plus_the_delta(
+    tiny_dataset: PreparedDataset, no_delta: np.ndarray
+) -> None:
     shared, table = tiny_dataset.shared, tiny_dataset.splits["train"].table
     for perturbation, cells in enumerate(emit(tiny_dataset, no_delta + 0.25, "tiled")):
         counts = cells_per_batch(table, perturbation)
@@ -62,7 +80,9 @@ def test_tiled_repeats_the_mean_of_matched_controls_plus_the_delta(tiny_dataset,
 
 
 @pytest.mark.parametrize("emission", EMISSIONS)
-def test_negative_values_are_clipped_and_counted(tiny_dataset, no_delta, emission):
+def test_negative_values_are_clipped_and_counted(
+    tiny_dataset: PreparedDataset, no_delta: np.ndarray, emission: EmissionName
+) -> None:
     delta = no_delta.copy()
     delta[:, :3] = -100.0  # three of twelve genes
     for cells in emit(tiny_dataset, delta, emission):
@@ -71,13 +91,13 @@ def test_negative_values_are_clipped_and_counted(tiny_dataset, no_delta, emissio
         assert cells.clip_fraction == pytest.approx(3 / 12)
 
 
-def test_no_change_emits_control_cells_unchanged(tiny_dataset, no_delta):
+def test_no_change_emits_control_cells_unchanged(tiny_dataset: PreparedDataset, no_delta: np.ndarray) -> None:
     controls = {row.tobytes() for row in control_cells(tiny_dataset).expression.toarray()}
     for cells in emit(tiny_dataset, no_delta):
         assert {row.tobytes() for row in cells.expression} <= controls
         assert cells.clip_fraction == 0
 
 
-def test_unknown_way_is_refused_with_the_nearest(tiny_dataset, no_delta):
+def test_unknown_way_is_refused_with_the_nearest(tiny_dataset: PreparedDataset, no_delta: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"'control_shfit' is not one\. Did you mean 'control_shift'"):
-        emit(tiny_dataset, no_delta, "control_shfit")
+        emit(tiny_dataset, no_delta, "control_shfit")  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from adapert.evaluation.cell_moments import cells_by_perturbation
 from adapert.evaluation.cell_tests import ControlTests
@@ -20,12 +21,12 @@ from adapert.evaluation.metrics import mae, mse, pds, pearson_delta
 SKIPPED = "clustering_agreement,pearson_edistance"
 
 
-def generator():
+def generator() -> np.random.Generator:
     return np.random.default_rng(3)
 
 
 @pytest.fixture
-def tested_dataset(tiny_dataset):
+def tested_dataset(tiny_dataset: PreparedDataset) -> PreparedDataset:
     """The tiny data set with DEGs that were called from its cells."""
     part = tiny_dataset.splits["validation"]
     tested = ControlTests(tiny_dataset, part.table).differential_expression(
@@ -36,13 +37,13 @@ def tested_dataset(tiny_dataset):
 
 
 @pytest.fixture
-def predicted(tested_dataset):
+def predicted(tested_dataset: PreparedDataset) -> np.ndarray:
     delta = tested_dataset.splits["validation"].table.delta
     return 0.5 * delta + 0.2 * np.random.default_rng(0).normal(size=delta.shape)
 
 
 @pytest.fixture
-def pair(tested_dataset, predicted, tmp_path):
+def pair(tested_dataset: PreparedDataset, predicted: np.ndarray, tmp_path: Path) -> tuple[Path, Path]:
     files = tmp_path / "pred.h5ad", tmp_path / "real.h5ad"
     write_emitted_pair(
         predicted,
@@ -55,7 +56,9 @@ def pair(tested_dataset, predicted, tmp_path):
     return files
 
 
-def test_files_hold_all_controls_and_each_perturbations_cells(tested_dataset, predicted, pair):
+def test_files_hold_all_controls_and_each_perturbations_cells(
+    tested_dataset: PreparedDataset, predicted: np.ndarray, pair: tuple[Path, Path]
+) -> None:
     part = tested_dataset.splits["validation"]
     emitted = emit_cells(predicted, tested_dataset, "validation", "control_shift", generator())
     cells = {
@@ -72,7 +75,9 @@ def test_files_hold_all_controls_and_each_perturbations_cells(tested_dataset, pr
             np.testing.assert_array_equal(data.X[labels == name].toarray(), expected)
 
 
-def test_unknown_way_of_emission_leaves_no_file(tested_dataset, predicted, tmp_path):
+def test_unknown_way_of_emission_leaves_no_file(
+    tested_dataset: PreparedDataset, predicted: np.ndarray, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="must be emitted in a known way"):
         write_emitted_pair(
             predicted,
@@ -80,13 +85,15 @@ def test_unknown_way_of_emission_leaves_no_file(tested_dataset, predicted, tmp_p
             "validation",
             predicted_file=tmp_path / "pred.h5ad",
             real_file=tmp_path / "real.h5ad",
-            emission="tile",
+            emission="tile",  # type: ignore[arg-type]
             generator=generator(),
         )
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_file_for_both_sides_is_refused(tested_dataset, predicted, tmp_path):
+def test_one_file_for_both_sides_is_refused(
+    tested_dataset: PreparedDataset, predicted: np.ndarray, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="must go to two files, but both are"):
         write_emitted_pair(
             predicted,
@@ -98,7 +105,7 @@ def test_one_file_for_both_sides_is_refused(tested_dataset, predicted, tmp_path)
         )
 
 
-def means(path):
+def means(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Deltas of a file's cells against its controls, in the order of the names."""
     data = anndata.read_h5ad(path)
     frame = pd.DataFrame(data.X.toarray()).groupby(data.obs["target_gene"].to_numpy(dtype=str)).mean()
@@ -108,8 +115,8 @@ def means(path):
 
 
 def test_cell_eval_takes_the_pair_as_it_is_and_finds_the_same_numbers(
-    tested_dataset, predicted, pair, tmp_path
-):
+    tested_dataset: PreparedDataset, predicted: np.ndarray, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
     pytest.importorskip("cell_eval", reason="the extra 'parity' is not installed")
     command = [str(Path(sys.executable).with_name("cell-eval")), "run", "--skip-metrics", SKIPPED]
     files = ["-ap", str(pair[0]), "-ar", str(pair[1]), "-o", str(tmp_path / "out")]
@@ -129,7 +136,7 @@ def test_cell_eval_takes_the_pair_as_it_is_and_finds_the_same_numbers(
         "spearman_lfc": "de_spearman_lfc_sig",
     }
     for own, theirs in of_cells.items():
-        expected = results.loc[table.perturbations, theirs]
+        expected = results[theirs].loc[table.perturbations.tolist()]
         np.testing.assert_allclose(ours.per_perturbation[own], expected, atol=1e-9, err_msg=own)
     assert ours.scalars["spearman_n_degs"] == pytest.approx(results["de_spearman_sig"].iloc[0], abs=1e-9)
 

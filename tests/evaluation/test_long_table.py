@@ -1,13 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from adapert.data.prepared import PreparedDataset
 from adapert.evaluation.long_table import build_long_table, write_long_table
 from adapert.records import LONG_COLUMNS
 
 IDENTITY = {"run": "r", "study": "s", "variant": "full", "config_digest": "d", "seed": 3}
 
 
-def test_metrics_stand_below_each_other_with_what_is_known_of_each_perturbation(tiny_dataset):
+def test_metrics_stand_below_each_other_with_what_is_known_of_each_perturbation(
+    tiny_dataset: PreparedDataset,
+) -> None:
     table = tiny_dataset.splits["test"].table
     metrics = {"pds": np.array([0.1, 0.2, 0.3]), "mse": np.array([1.0, np.nan, 3.0])}
     long = build_long_table(IDENTITY, tiny_dataset, "test", metrics)
@@ -20,7 +25,7 @@ def test_metrics_stand_below_each_other_with_what_is_known_of_each_perturbation(
     assert (long[["seed", "split_seed", "split"]] == [3, 0, "test"]).all(axis=None)
 
 
-def test_a_table_is_read_back_as_it_was_written(tiny_dataset, tmp_path):
+def test_a_table_is_read_back_as_it_was_written(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
     long = build_long_table(IDENTITY, tiny_dataset, "test", {"pds": np.array([0.1, 0.2, 0.3])})
     write_long_table(long, tmp_path / "trial" / "long.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "trial" / "long.parquet"), long)

@@ -1,12 +1,14 @@
 """The file of predictions, read as others read it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import anndata
 import numpy as np
 import pytest
 
 from adapert.data.choices import PrepareChoices
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from adapert.evaluation.predictions import (
     PREDICTIONS_FILE,
@@ -19,14 +21,14 @@ from analysis.figures.prediction import plot_prediction, summarize_prediction
 
 
 @pytest.fixture
-def written(tiny_dataset, tmp_path):
+def written(tiny_dataset: PreparedDataset, tmp_path: Path) -> Path:
     table = tiny_dataset.splits["test"].table
     predicted = {"adapert": table.delta.astype(np.float64) / 2, "mean": np.zeros_like(table.delta)}
     write_predictions(build_predictions(tiny_dataset, "test", predicted), tmp_path)
     return tmp_path
 
 
-def test_predictions_lie_beside_what_was_observed(written, tiny_dataset):
+def test_predictions_lie_beside_what_was_observed(written: Path, tiny_dataset: PreparedDataset) -> None:
     table = tiny_dataset.splits["test"].table
     found = anndata.read_h5ad(written / PREDICTIONS_FILE)
     assert found.obs_names.tolist() == table.perturbations.tolist()
@@ -41,11 +43,11 @@ def test_predictions_lie_beside_what_was_observed(written, tiny_dataset):
     assert dict(found.uns) == {"fingerprint": "tiny", "split": "test", "units": "log1p units"}
 
 
-def test_a_folder_of_an_evaluation_is_read_with_all_its_variants(written):
+def test_a_folder_of_an_evaluation_is_read_with_all_its_variants(written: Path) -> None:
     assert set(read_predictions(written).layers) == {"adapert", "mean", "is_deg"}
 
 
-def test_predictions_of_responses_are_in_their_units(tiny_dataset, tmp_path):
+def test_predictions_of_responses_are_in_their_units(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
     manifest = replace(
         tiny_dataset.manifest, kind="responses", choices=PrepareChoices(kind="responses", units="rank")
     )
@@ -57,7 +59,7 @@ def test_predictions_of_responses_are_in_their_units(tiny_dataset, tmp_path):
     assert figure.axes[0].get_ylabel() == "predicted delta (rank)"
 
 
-def test_figures_read_what_evaluations_write(written, tiny_dataset):
+def test_figures_read_what_evaluations_write(written: Path, tiny_dataset: PreparedDataset) -> None:
     table = tiny_dataset.splits["test"].table
     read = figures.read_predictions(written)
     assert read.variants == ["adapert", "mean"]
@@ -65,12 +67,12 @@ def test_figures_read_what_evaluations_write(written, tiny_dataset):
     np.testing.assert_array_equal(read.deg_mask, table.deg_mask)
 
 
-def test_a_folder_without_predictions_is_refused(tmp_path):
+def test_a_folder_without_predictions_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no such file"):
         read_predictions(tmp_path)
 
 
-def test_a_damaged_file_is_refused(tmp_path):
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / PREDICTIONS_FILE).write_text("damaged")
     with pytest.raises(InputError, match=r"must be a whole \.h5ad file, but .* is damaged"):
         read_predictions(tmp_path)

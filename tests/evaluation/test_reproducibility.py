@@ -8,10 +8,16 @@ from adapert.data.array_tables import CellTable
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from adapert.evaluation.evaluate import evaluate
-from adapert.evaluation.reproducibility import REPLICATES, reproducibility, resamples, split_halves
+from adapert.evaluation.reproducibility import (
+    REPLICATES,
+    ReplicateName,
+    reproducibility,
+    resamples,
+    split_halves,
+)
 
 
-def generator(seed=0):
+def generator(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
@@ -26,7 +32,7 @@ def as_counts(cells: CellTable, n_genes: int, seed: int) -> CellTable:
 
 
 @pytest.fixture
-def counted(tiny_dataset) -> PreparedDataset:
+def counted(tiny_dataset: PreparedDataset) -> PreparedDataset:
     part = tiny_dataset.splits["train"]
     cells = as_counts(part.cells, tiny_dataset.n_genes, 0)
     return replace(
@@ -37,7 +43,7 @@ def counted(tiny_dataset) -> PreparedDataset:
 
 
 @pytest.mark.parametrize("replicates", REPLICATES)
-def test_values_are_those_that_a_model_has(counted, replicates):
+def test_values_are_those_that_a_model_has(counted: PreparedDataset, replicates: ReplicateName) -> None:
     table = counted.splits["train"].table
     model = evaluate(table.delta, counted, "train", generator=generator())
     ceiling = reproducibility(counted, "train", replicates=replicates, n_repeats=2, generator=generator())
@@ -50,7 +56,7 @@ def test_values_are_those_that_a_model_has(counted, replicates):
 
 
 @pytest.mark.parametrize("replicates", REPLICATES)
-def test_same_generator_gives_the_same_numbers(counted, replicates):
+def test_same_generator_gives_the_same_numbers(counted: PreparedDataset, replicates: ReplicateName) -> None:
     one, other = (
         reproducibility(counted, "train", replicates=replicates, n_repeats=2, generator=generator())
         for _ in range(2)
@@ -59,7 +65,7 @@ def test_same_generator_gives_the_same_numbers(counted, replicates):
         np.testing.assert_array_equal(values, other.per_perturbation[name])
 
 
-def test_halves_share_no_cell_and_leave_none_out(tiny_dataset):
+def test_halves_share_no_cell_and_leave_none_out(tiny_dataset: PreparedDataset) -> None:
     cells = tiny_dataset.splits["train"].cells
     expression = cells.expression(tiny_dataset.n_genes).toarray()
     for p, halves in enumerate(zip(*split_halves(tiny_dataset, "train", generator()), strict=True)):
@@ -71,7 +77,7 @@ def test_halves_share_no_cell_and_leave_none_out(tiny_dataset):
             assert abs(sizes[0] - sizes[1]) <= 1
 
 
-def test_repeats_are_averaged(tiny_dataset):
+def test_repeats_are_averaged(tiny_dataset: PreparedDataset) -> None:
     streams = generator().spawn(3)
     singles = []
     for stream in streams:
@@ -87,7 +93,7 @@ def test_repeats_are_averaged(tiny_dataset):
     np.testing.assert_allclose(ceiling.per_perturbation["mse"], np.mean(singles, axis=0), rtol=1e-4)
 
 
-def test_resampled_cells_keep_their_number_of_counts_and_their_scale(counted):
+def test_resampled_cells_keep_their_number_of_counts_and_their_scale(counted: PreparedDataset) -> None:
     observed = counted.splits["train"].cells.expression(counted.n_genes).toarray()
     index = counted.splits["train"].cells.perturbation_index
     for p, drawn in enumerate(resamples(counted, "train", generator())[0]):
@@ -96,23 +102,23 @@ def test_resampled_cells_keep_their_number_of_counts_and_their_scale(counted):
         assert not np.allclose(after, before)
 
 
-def test_resampled_replicates_differ_from_one_another(counted):
+def test_resampled_replicates_differ_from_one_another(counted: PreparedDataset) -> None:
     one, other = resamples(counted, "train", generator())
     assert (next(one).expression != next(other).expression).nnz
 
 
-def test_values_that_are_no_counts_are_not_resampled(tiny_dataset):
+def test_values_that_are_no_counts_are_not_resampled(tiny_dataset: PreparedDataset) -> None:
     with pytest.raises(InputError, match=r"not logarithms of scaled counts\. Take halves"):
         reproducibility(tiny_dataset, "train", replicates="resampled", generator=generator())
 
 
-def test_responses_have_no_reproducibility(tiny_dataset):
+def test_responses_have_no_reproducibility(tiny_dataset: PreparedDataset) -> None:
     responses = replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))
     with pytest.raises(InputError, match="measured on cells, but the data set was prepared from responses"):
         reproducibility(responses, "train", generator=generator())
 
 
-def test_perturbation_of_one_cell_has_no_halves(tiny_dataset):
+def test_perturbation_of_one_cell_has_no_halves(tiny_dataset: PreparedDataset) -> None:
     part = tiny_dataset.splits["train"]
     n_cells = part.table.n_cells.copy()
     n_cells[3] = 1

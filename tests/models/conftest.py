@@ -1,7 +1,7 @@
 """A data set with enough training perturbations to have neighbours."""
 
 import pytest
-from fixtures.dataset import build_tiny_dataset
+from fixtures.dataset import build_tiny_dataset, without_test
 
 from adapert.data.prepared import PreparedDataset
 
@@ -9,6 +9,4 @@ from adapert.data.prepared import PreparedDataset
 @pytest.fixture(scope="session")
 def dataset() -> PreparedDataset:
     """Ten training perturbations, two of them combinations; without its test split."""
-    made = build_tiny_dataset(splits=(10, 5, 3))
-    del made.splits["test"]
-    return made
+    return without_test(build_tiny_dataset(splits=(10, 5, 3)))

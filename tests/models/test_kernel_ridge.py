@@ -2,12 +2,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.kernel_ridge import KernelRidge as ScikitLearns
 from sklearn.metrics.pairwise import rbf_kernel
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import FloatArray
 from adapert.models.gene_kernels import network_coordinates
 from adapert.models.kernel_ridge import KernelRidge
 
@@ -25,7 +25,7 @@ SETTINGS = {
 }
 
 
-def predict(dataset: PreparedDataset, config: Config, perturbations: Sequence[str]) -> NDArray[np.float64]:
+def predict(dataset: PreparedDataset, config: Config, perturbations: Sequence[str]) -> FloatArray:
     model = KernelRidge(config)
     model.fit(dataset)
     return model.predict(perturbations)
@@ -41,7 +41,7 @@ def test_predictions_are_scikit_learns_on_kernels_added_up_over_genes(dataset: P
     def genes(perturbation: str) -> list[int]:
         return [names.index(gene) for gene in perturbation.split("+")]
 
-    def kernel(perturbations: Sequence[str], others: Sequence[str]) -> NDArray[np.float64]:
+    def kernel(perturbations: Sequence[str], others: Sequence[str]) -> FloatArray:
         blocks = [[of_genes[np.ix_(genes(one), genes(other))] for other in others] for one in perturbations]
         return np.array([[block.sum() for block in row] for row in blocks])
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from adapert.config import GraphConfig
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from adapert.prediction.genes import check_perturbations, indistinct_genes
 
 KNOWN = ["KLF1", "MAP2K6", "CEBPA", "C1orf112"]
 
 
-def test_each_perturbation_comes_once_in_the_order_of_asking():
+def test_each_perturbation_comes_once_in_the_order_of_asking() -> None:
     asked = ["MAP2K6", "KLF1+MAP2K6", "KLF1 + MAP2K6", "MAP2K6"]
     assert check_perturbations(asked, KNOWN) == ["MAP2K6", "KLF1+MAP2K6"]
 
@@ -27,7 +28,7 @@ def test_each_perturbation_comes_once_in_the_order_of_asking():
         ("KLF1_2", "KLF1"),
     ],
 )
-def test_what_is_asked_for_is_read_as_labels_of_data_are(asked, name):
+def test_what_is_asked_for_is_read_as_labels_of_data_are(asked: str, name: str) -> None:
     assert check_perturbations([asked], KNOWN) == [name]
 
 
@@ -46,17 +47,17 @@ def test_what_is_asked_for_is_read_as_labels_of_data_are(asked, name):
         ([], "none was named"),
     ],
 )
-def test_what_no_model_can_answer_is_refused_in_a_sentence(asked, match):
+def test_what_no_model_can_answer_is_refused_in_a_sentence(asked: list[str], match: str) -> None:
     with pytest.raises(InputError, match=match):
         check_perturbations(asked, KNOWN)
 
 
-def test_many_unknown_genes_are_counted():
+def test_many_unknown_genes_are_counted() -> None:
     with pytest.raises(InputError, match="'X0', 'X1', 'X2', 'X3', 'X4' and 2 more are not"):
         check_perturbations([f"X{number}" for number in range(7)], KNOWN)
 
 
-def test_a_gene_is_indistinct_where_it_has_neither_text_nor_edges(tiny_dataset):
+def test_a_gene_is_indistinct_where_it_has_neither_text_nor_edges(tiny_dataset: PreparedDataset) -> None:
     # The last node is isolated and has no text; node 3 has no text, but edges.
     asked = ["G03", "G14", "G00+G14"]
     assert indistinct_genes(tiny_dataset.shared, GraphConfig(), asked) == ["G14"]
@@ -64,7 +65,7 @@ def test_a_gene_is_indistinct_where_it_has_neither_text_nor_edges(tiny_dataset):
     assert indistinct_genes(with_text, GraphConfig(), asked) == []
 
 
-def test_edges_that_carry_no_message_tell_no_gene_apart(tiny_dataset):
+def test_edges_that_carry_no_message_tell_no_gene_apart(tiny_dataset: PreparedDataset) -> None:
     shared = tiny_dataset.shared
     without = replace(shared, edge_score=shared.edge_score * 0, has_text=np.zeros_like(shared.has_text))
     assert indistinct_genes(without, GraphConfig(edge_weight="confidence"), ["G00"]) == ["G00"]

@@ -1,13 +1,18 @@
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fixtures.narrowed import present
 from safetensors.torch import load_file, save_file
 
 from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
-from adapert.models.adapert.model import build_model, build_targets
+from adapert.models.adapert.model import AdaPert, build_model, build_targets
 from adapert.prediction.bundle import BUNDLE_FILE, Bundle, Member, read_bundle, write_bundle
 from adapert.prediction.files import write_deltas
 from adapert.prediction.predictions import DEVICE, predict_bundle
@@ -22,7 +27,7 @@ SMALL = {
 }
 ASKED = ["G00", "G01+G13", "G14"]
 
-FORMS = {
+FORMS: dict[str, dict[str, Any]] = {
     "straight_through": {"model.threshold": 1.0},
     "top_k": {"model.selection": "top_k", "model.context_size": 4},
     "soft": {"model.selection": "soft"},
@@ -35,7 +40,9 @@ FORMS = {
 }
 
 
-def build(dataset, changes, seeds=(0,)):
+def build(
+    dataset: PreparedDataset, changes: dict[str, Any], seeds: tuple[int, ...] = (0,)
+) -> tuple[list[AdaPert], Bundle]:
     """Models with the weights of an untrained one, and their bundle."""
     config = Config().with_changes(SMALL | changes)
     models = [build_model(dataset, config, seed) for seed in seeds]
@@ -47,7 +54,9 @@ def build(dataset, changes, seeds=(0,)):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_bundle_predicts_as_its_model_without_any_split(tiny_dataset, tmp_path, form):
+def test_a_bundle_predicts_as_its_model_without_any_split(
+    tiny_dataset: PreparedDataset, tmp_path: Path, form: str
+) -> None:
     (model,), bundle = build(tiny_dataset, FORMS[form], seeds=(3,))
     write_bundle(bundle, tmp_path / "bundle")
     deltas = predict_bundle(read_bundle(tmp_path / "bundle"), ASKED).deltas
@@ -56,13 +65,13 @@ def test_a_bundle_predicts_as_its_model_without_any_split(tiny_dataset, tmp_path
     assert list(deltas.columns) == list(tiny_dataset.gene_names)
 
 
-def test_a_bundle_does_not_say_where_its_data_lay(tiny_dataset, tmp_path):
+def test_a_bundle_does_not_say_where_its_data_lay(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
     write_bundle(build(tiny_dataset, {})[1], tmp_path / "bundle")
     assert read_bundle(tmp_path / "bundle").config.data.path == ""
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "constant"])
-def test_contexts_are_what_the_model_sums(tiny_dataset, form):
+def test_contexts_are_what_the_model_sums(tiny_dataset: PreparedDataset, form: str) -> None:
     (model,), bundle = build(tiny_dataset, FORMS[form])
     predictions = predict_bundle(bundle, ASKED)
     targets = build_targets(tiny_dataset, ASKED, DEVICE)
@@ -82,14 +91,14 @@ def test_contexts_are_what_the_model_sums(tiny_dataset, form):
             assert rows["alpha"].notna().all() == is_scored
 
 
-def test_several_seeds_are_a_mean_and_say_how_many_select_a_gene(tiny_dataset):
+def test_several_seeds_are_a_mean_and_say_how_many_select_a_gene(tiny_dataset: PreparedDataset) -> None:
     models, bundle = build(tiny_dataset, FORMS["top_k"], seeds=(0, 1, 2))
     predictions = predict_bundle(bundle, ASKED)
     single = [predict(model, tiny_dataset, ASKED, DEVICE) for model in models]
     np.testing.assert_allclose(predictions.deltas, np.mean(single, axis=0), rtol=1e-6)
     targets = build_targets(tiny_dataset, ASKED, DEVICE)
     with torch.no_grad():
-        weights = np.mean([model.contexts(targets).weights.numpy() for model in models], axis=0)
+        weights = np.mean([present(model.contexts(targets).weights).numpy() for model in models], axis=0)
     names = list(tiny_dataset.shared.node_names)
     found = predictions.contexts.set_index(["perturbation", "gene"])["selected_fraction"]
     for row, name in enumerate(ASKED):
@@ -98,7 +107,7 @@ def test_several_seeds_are_a_mean_and_say_how_many_select_a_gene(tiny_dataset):
     assert (predictions.contexts["is_selected"] == (predictions.contexts["selected_fraction"] >= 0.5)).all()
 
 
-def test_edges_are_those_of_the_graph_each_pair_once(tiny_dataset):
+def test_edges_are_those_of_the_graph_each_pair_once(tiny_dataset: PreparedDataset) -> None:
     _, bundle = build(tiny_dataset, FORMS["all_nodes"] | {"graph.top_k": 2})
     edges = predict_bundle(bundle, ["G00"]).edges
     shared = tiny_dataset.shared
@@ -112,21 +121,21 @@ def test_edges_are_those_of_the_graph_each_pair_once(tiny_dataset):
     assert len(edges) == len(expected)
 
 
-def test_genes_that_nothing_tells_apart_are_told(tiny_dataset):
+def test_genes_that_nothing_tells_apart_are_told(tiny_dataset: PreparedDataset) -> None:
     _, bundle = build(tiny_dataset, {})
     (note,) = predict_bundle(bundle, ASKED).notes
     assert note == "G14: without text or network edges, nothing tells it apart."
     assert predict_bundle(bundle, ASKED[:2]).notes == ()
 
 
-def test_weights_of_another_config_are_refused(tiny_dataset):
+def test_weights_of_another_config_are_refused(tiny_dataset: PreparedDataset) -> None:
     _, bundle = build(tiny_dataset, {})
     other = replace(bundle, config=bundle.config.with_changes({"model.hidden_size": 9}))
     with pytest.raises(InputError, match="those of trial 'r0' do not fit it"):
         predict_bundle(other, ASKED)
 
 
-def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"folder must be whole, but .*{BUNDLE_FILE}' is missing"):
         read_bundle(tmp_path)
     (tmp_path / BUNDLE_FILE).write_text('{"format": 99, "members": []}')
@@ -134,14 +143,14 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
         read_bundle(tmp_path)
 
 
-def test_a_bundle_keeps_its_units(tiny_dataset, tmp_path):
+def test_a_bundle_keeps_its_units(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
     bundle = replace(build(tiny_dataset, {})[1], units="rank")
     write_bundle(bundle, tmp_path / "bundle")
     assert predict_bundle(read_bundle(tmp_path / "bundle"), ASKED).units == "rank"
 
 
 @pytest.fixture
-def written(tiny_dataset, tmp_path):
+def written(tiny_dataset: PreparedDataset, tmp_path: Path) -> Path:
     """A bundle's folder."""
     _, bundle = build(tiny_dataset, {})
     write_bundle(bundle, tmp_path / "bundle")
@@ -159,19 +168,19 @@ def written(tiny_dataset, tmp_path):
         ('{"format": 2, "units": "", "members": [{"run": "r0", "seed": -1}]}', "has members.0.seed: "),
     ],
 )
-def test_a_description_of_other_types_is_refused(written, described, fault):
+def test_a_description_of_other_types_is_refused(written: Path, described: str, fault: str) -> None:
     (written / BUNDLE_FILE).write_text(described)
     with pytest.raises(InputError, match=rf"folder must be whole, but '.*{BUNDLE_FILE}' {fault}"):
         read_bundle(written)
 
 
-def test_a_bundle_says_what_is_damaged_in_its_network(written):
+def test_a_bundle_says_what_is_damaged_in_its_network(written: Path) -> None:
     np.save(written / "shared/edge_source.npy", np.array([-1]))
     with pytest.raises(InputError, match=r"folder must be whole, but '.*edge_.*\. Run 'adapert pick' again"):
         read_bundle(written)
 
 
-def change_weights(written, change):
+def change_weights(written: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     file = next(written.glob("*.safetensors"))
     weights = load_file(file)
     change(weights)
@@ -190,13 +199,15 @@ def change_weights(written, change):
         ),
     ],
 )
-def test_weights_that_do_not_predict_are_refused(written, change, fault):
+def test_weights_that_do_not_predict_are_refused(
+    written: Path, change: Callable[[dict[str, torch.Tensor]], object], fault: str
+) -> None:
     change_weights(written, change)
     with pytest.raises(InputError, match=fault):
         predict_bundle(read_bundle(written), ASKED)
 
 
-def test_every_file_holds_the_same_deltas(tiny_dataset, tmp_path):
+def test_every_file_holds_the_same_deltas(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
     import anndata
     import pandas as pd
 

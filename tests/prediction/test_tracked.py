@@ -1,10 +1,14 @@
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import TestCase
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.trained import Trained
 
 from adapert.data.prepared import read_prepared
 from adapert.errors import InputError
@@ -20,21 +24,25 @@ from adapert.tracking.store import ARTIFACTS, DATABASE, tracking_uri
 from adapert.training.fit import FittedAdaPert
 from adapert.workspace.resume import sync
 
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.tracking import MlflowClient
+
 
 @pytest.fixture(scope="module")
-def genes(trained):
+def genes(trained: Trained) -> list[str]:
     return list(map(str, read_prepared(trained.prepared).gene_names[:3]))
 
 
 @pytest.fixture
-def own(trained, tmp_path):
+def own(trained: Trained, tmp_path: Path) -> Path:
     """A copy of the workspace, to be written into."""
     workspace = tmp_path / "own runs ü"
     shutil.copytree(trained.workspace, workspace)
     return workspace
 
 
-def pick_model(workspace, *trials):
+def pick_model(workspace: Path, *trials: str) -> str:
     """Keep the model of a picked config; what was said of it."""
     with TestCase().assertLogs("adapert", "INFO") as logged:  # caplog is of one test, and fixtures are of all
         keep_picked_model(workspace, "forms", [f"forms/{trial}" for trial in trials])
@@ -42,7 +50,7 @@ def pick_model(workspace, *trials):
 
 
 @pytest.fixture(scope="module")
-def picked(trained, tmp_path_factory):
+def picked(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the workspace in which both seeds of a config are the picked model."""
     workspace = tmp_path_factory.mktemp("picked") / "runs"
     shutil.copytree(trained.workspace, workspace)
@@ -52,7 +60,7 @@ def picked(trained, tmp_path_factory):
     return workspace
 
 
-def test_a_trial_predicts_what_it_was_scored_by(trained):
+def test_a_trial_predicts_what_it_was_scored_by(trained: Trained) -> None:
     predicted = predict_run(trained.workspace, "forms/001", ["GENE0001"])
     dataset = read_prepared(trained.prepared)
     table = dataset.splits["validation"].table
@@ -65,10 +73,10 @@ def test_a_trial_predicts_what_it_was_scored_by(trained):
         np.corrcoef(predicted.deltas.loc[name], observed)[0, 1]
         for name, observed in zip(table.perturbations, table.delta, strict=True)
     ]
-    np.testing.assert_allclose(tracked[table.perturbations], again, atol=1e-5)
+    np.testing.assert_allclose(tracked[table.perturbations.tolist()], again, atol=1e-5)
 
 
-def test_a_trial_predicts_as_the_model_that_was_trained(trained, genes):
+def test_a_trial_predicts_as_the_model_that_was_trained(trained: Trained, genes: list[str]) -> None:
     config = trained.study.trial("002").build_config()
     model = FittedAdaPert(config, 1, DEVICE)
     model.fit(read_prepared(trained.prepared))
@@ -77,14 +85,14 @@ def test_a_trial_predicts_as_the_model_that_was_trained(trained, genes):
     np.testing.assert_array_equal(predicted.deltas.to_numpy(), model.predict(asked))
 
 
-def test_predictions_never_open_a_split(trained, genes, tmp_path):
+def test_predictions_never_open_a_split(trained: Trained, genes: list[str], tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     shutil.copytree(trained.prepared, bare, ignore=shutil.ignore_patterns("train", "validation", "test"))
     deltas = predict_run(trained.workspace, "forms/001", genes, data=bare).deltas
     pd.testing.assert_frame_equal(deltas, predict_run(trained.workspace, "forms/001", genes).deltas)
 
 
-def test_a_reference_model_is_fitted_again(trained, genes):
+def test_a_reference_model_is_fitted_again(trained: Trained, genes: list[str]) -> None:
     predicted = predict_run(trained.workspace, "forms/005", genes)
     model = REFERENCE_MODELS["ridge_both"]()
     model.fit(read_prepared(trained.prepared))
@@ -93,19 +101,21 @@ def test_a_reference_model_is_fitted_again(trained, genes):
     assert predicted.source == "ridge_both of trial forms/005, fitted again"
 
 
-def test_a_constant_context_has_no_genes(trained, genes):
+def test_a_constant_context_has_no_genes(trained: Trained, genes: list[str]) -> None:
     predicted = predict_run(trained.workspace, "forms/004", genes)
     assert list(predicted.contexts.columns) == list(CONTEXT_COLUMNS)
     assert predicted.contexts.empty
 
 
-def test_a_stopped_trial_has_nothing_to_predict_with(trained, genes):
+def test_a_stopped_trial_has_nothing_to_predict_with(trained: Trained, genes: list[str]) -> None:
     with pytest.raises(InputError, match=r"'forms/003' is stopped\. Name a finished one"):
         predict_run(trained.workspace, "forms/003", genes)
 
 
 @pytest.mark.parametrize("reader", ["ledger", "MLflow"])
-def test_the_seeds_of_a_picked_config_predict_their_mean(picked, genes, tmp_path, reader):
+def test_the_seeds_of_a_picked_config_predict_their_mean(
+    picked: Path, genes: list[str], tmp_path: Path, reader: str
+) -> None:
     workspace = tmp_path / "runs"
     shutil.copytree(picked, workspace)
     if reader == "MLflow":
@@ -121,7 +131,9 @@ def test_the_seeds_of_a_picked_config_predict_their_mean(picked, genes, tmp_path
 
 
 @pytest.mark.parametrize("place", [ARTIFACTS, "studies/forms/picked_model"])
-def test_a_picked_model_needs_neither_the_data_nor_their_place(trained, picked, place):
+def test_a_picked_model_needs_neither_the_data_nor_their_place(
+    trained: Trained, picked: Path, place: str
+) -> None:
     found = [
         path for path in (picked / place).rglob("*") if "picked_model" in place or "models" in path.parts
     ]
@@ -131,7 +143,9 @@ def test_a_picked_model_needs_neither_the_data_nor_their_place(trained, picked, 
     assert not {path.name for path in found} & {"train", "validation", "test", "control_cells", "cells"}
 
 
-def test_mlflow_loads_the_picked_model_by_its_address_and_by_its_study_s_run(trained, picked, genes):
+def test_mlflow_loads_the_picked_model_by_its_address_and_by_its_study_s_run(
+    trained: Trained, picked: Path, genes: list[str]
+) -> None:
     uri = tracking_uri(picked)
     run = study_run(uri, "forms")
     asked = [genes[0], f"{genes[1]}+{genes[2]}"]
@@ -152,27 +166,27 @@ def test_mlflow_loads_the_picked_model_by_its_address_and_by_its_study_s_run(tra
     assert len(models[0].predict(models[0].input_example)) == 2 * len(expected.columns)
 
 
-def test_the_same_trials_are_logged_once(own):
+def test_the_same_trials_are_logged_once(own: Path) -> None:
     assert pick_model(own, "001", "002") == pick_model(own, "002", "001")
 
 
-def models_of(workspace):
+def models_of(workspace: Path) -> "tuple[MlflowClient, Run, list[Run]]":
     """Models of the study's run, without those that were deleted."""
     client, run = open_client(tracking_uri(workspace)), study_run(tracking_uri(workspace), "forms")
     of_run = f"source_run_id = '{run.info.run_id}'"
     return client, run, client.search_logged_models([run.info.experiment_id], of_run)
 
 
-def begin_model(client, run):
+def begin_model(client: "MlflowClient", run: "Run") -> "LoggedModel":
     return client.create_logged_model(run.info.experiment_id, "model", source_run_id=run.info.run_id)
 
 
-def left_begun(client, run):
+def left_begun(client: "MlflowClient", run: "Run") -> "LoggedModel":
     """A process was killed before it logged the model's files."""
     return begin_model(client, run)
 
 
-def left_without_files(client, run):
+def left_without_files(client: "MlflowClient", run: "Run") -> "LoggedModel":
     """A model that is there by its word alone."""
     model = begin_model(client, run)
     client.finalize_logged_model(model.model_id, "READY")
@@ -183,7 +197,9 @@ def left_without_files(client, run):
 
 
 @pytest.mark.parametrize("leave", [left_begun, left_without_files])
-def test_a_model_that_a_killed_process_left_unfinished_is_logged_once(own, leave):
+def test_a_model_that_a_killed_process_left_unfinished_is_logged_once(
+    own: Path, leave: "Callable[[MlflowClient, Run], LoggedModel]"
+) -> None:
     client, run, _ = models_of(own)
     left = leave(client, run)
     pick_model(own, "001")
@@ -192,7 +208,7 @@ def test_a_model_that_a_killed_process_left_unfinished_is_logged_once(own, leave
     assert tag_of(run, Tag.PICKED_MODEL) == f"models:/{model.model_id}"
 
 
-def test_a_model_whose_process_was_killed_before_the_run_named_it_is_taken(own):
+def test_a_model_whose_process_was_killed_before_the_run_named_it_is_taken(own: Path) -> None:
     pick_model(own, "001")
     client, run, (logged,) = models_of(own)
     for tag in (Tag.PICKED_RUNS, Tag.PICKED_MODEL):
@@ -203,7 +219,7 @@ def test_a_model_whose_process_was_killed_before_the_run_named_it_is_taken(own):
     assert tag_of(run, Tag.PICKED_MODEL) == f"models:/{model.model_id}"
 
 
-def test_an_earlier_pick_s_model_stays_beside_the_next_one_s(own):
+def test_an_earlier_pick_s_model_stays_beside_the_next_one_s(own: Path) -> None:
     pick_model(own, "001")
     pick_model(own, "001", "002")
     _, run, models = models_of(own)
@@ -211,7 +227,7 @@ def test_an_earlier_pick_s_model_stays_beside_the_next_one_s(own):
     assert tag_of(run, Tag.PICKED_RUNS) == "forms/001,forms/002"
 
 
-def test_what_is_said_of_an_earlier_pick_goes_with_its_model(own):
+def test_what_is_said_of_an_earlier_pick_goes_with_its_model(own: Path) -> None:
     folder = study_folder(own, "forms")
     pick_model(own, "001")
     write_pick(folder, PickRecord("pds", ""))
@@ -221,22 +237,24 @@ def test_what_is_said_of_an_earlier_pick_goes_with_its_model(own):
     assert not (folder / PICK_FILE).exists()
 
 
-def lose_store(workspace, empty_database):
+def lose_store(workspace: Path, empty_database: Path) -> None:
     shutil.copyfile(empty_database, workspace / DATABASE)
     shutil.rmtree(workspace / ARTIFACTS)
 
 
-def lose_artifacts(workspace, _):
+def lose_artifacts(workspace: Path, _: Path) -> None:
     shutil.rmtree(workspace / ARTIFACTS)
 
 
-def lose_model(workspace, _):
+def lose_model(workspace: Path, _: Path) -> None:
     client, _, (model,) = models_of(workspace)
     client.delete_logged_model(model.model_id)
 
 
 @pytest.mark.parametrize("lose", [lose_store, lose_artifacts, lose_model])
-def test_sync_logs_a_picked_model_again_that_the_store_lost(own, genes, lose, empty_database):
+def test_sync_logs_a_picked_model_again_that_the_store_lost(
+    own: Path, genes: list[str], lose: Callable[[Path, Path], None], empty_database: Path
+) -> None:
     pick_model(own, "001", "002")
     expected = predict_run(own, "forms", genes).deltas
     lose(own, empty_database)
@@ -249,7 +267,9 @@ def test_sync_logs_a_picked_model_again_that_the_store_lost(own, genes, lose, em
     pd.testing.assert_frame_equal(predict_run(own, "forms", genes).deltas, expected)
 
 
-def test_a_picked_model_that_is_damaged_is_told_and_keeps_nothing_else_back(own, empty_database):
+def test_a_picked_model_that_is_damaged_is_told_and_keeps_nothing_else_back(
+    own: Path, empty_database: Path
+) -> None:
     pick_model(own, "001")
     lose_store(own, empty_database)
     (study_folder(own, "forms") / "picked_model" / "bundle.json").write_text("{")
@@ -259,7 +279,7 @@ def test_a_picked_model_that_is_damaged_is_told_and_keeps_nothing_else_back(own,
     assert study_run(tracking_uri(own), "forms").info.status == "FINISHED"
 
 
-def test_a_model_is_kept_that_mlflow_does_not_take(own, genes):
+def test_a_model_is_kept_that_mlflow_does_not_take(own: Path, genes: list[str]) -> None:
     (own / DATABASE).unlink()
     assert "MLflow did not take the picked model" in pick_model(own, "001")
     assert predict_run(own, "forms", genes).source == "the picked model of study 'forms'"
@@ -272,7 +292,9 @@ def test_a_model_is_kept_that_mlflow_does_not_take(own, genes):
         (["005"], "'forms/005' has the model 'ridge_both'"),
     ],
 )
-def test_an_earlier_pick_s_model_is_not_kept_where_the_pick_has_none(own, genes, trials, why):
+def test_an_earlier_pick_s_model_is_not_kept_where_the_pick_has_none(
+    own: Path, genes: list[str], trials: list[str], why: str
+) -> None:
     pick_model(own, "001")
     assert why in pick_model(own, *trials)
     assert predict_run(own, "forms", genes).source.startswith(("trial", "ridge"))

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from fixtures.ledger import MakeLedger
 
 from adapert.errors import InputError
 from adapert.records import TrialStatus
@@ -10,7 +11,7 @@ from adapert.study.engine.folders import PICK_FILE
 from adapert.study.engine.ledger import held
 
 
-def test_a_trial_has_the_last_value_of_every_metric_that_it_reported(make_ledger):
+def test_a_trial_has_the_last_value_of_every_metric_that_it_reported(make_ledger: MakeLedger) -> None:
     made = make_ledger()
     made.opened(resources={"device": "cuda", "cpus_per_trial": 2})
     made.asked("001", "sharp", 1, {"model.tau": 0.5})
@@ -23,7 +24,9 @@ def test_a_trial_has_the_last_value_of_every_metric_that_it_reported(make_ledger
     assert (trial.device, trial.n_threads, trial.host) == ("cuda", 2, "node")
 
 
-def test_a_trial_without_an_end_is_running_only_while_a_process_has_the_study(make_ledger):
+def test_a_trial_without_an_end_is_running_only_while_a_process_has_the_study(
+    make_ledger: MakeLedger,
+) -> None:
     made = make_ledger()
     made.opened()
     made.asked("001")
@@ -35,7 +38,7 @@ def test_a_trial_without_an_end_is_running_only_while_a_process_has_the_study(ma
         assert running.status == TrialStatus.RUNNING
 
 
-def test_how_a_config_was_picked_is_read_as_it_was_written(make_ledger):
+def test_how_a_config_was_picked_is_read_as_it_was_written(make_ledger: MakeLedger) -> None:
     made = make_ledger()
     assert LedgerResults(made.folder).picked is None
     picked = PickRecord("pds", "try_reevaluation_2")
@@ -46,7 +49,7 @@ def test_how_a_config_was_picked_is_read_as_it_was_written(make_ledger):
 @pytest.mark.parametrize(
     "text", ["", "[]", json.dumps({"format": 0, "objective": "pds", "reevaluation": ""})]
 )
-def test_a_pick_that_says_something_else_is_refused(make_ledger, text):
+def test_a_pick_that_says_something_else_is_refused(make_ledger: MakeLedger, text: str) -> None:
     made = make_ledger()
     (made.folder / PICK_FILE).write_text(text)
     with pytest.raises(

@@ -6,10 +6,10 @@ import search_spaces.adapert_forms
 import search_spaces.adapert_wide
 import search_spaces.kernel_ridge
 from adapert.config import Config
-from adapert.study.plan.space import distribution_of
+from adapert.study.plan.space import SearchSpace, distribution_of
 from adapert.study.plan.study import Search, Study
 
-SPACES = {
+SPACES: dict[str, SearchSpace] = {
     "adapert": search_spaces.adapert.SPACE,
     "adapert_wide": search_spaces.adapert_wide.SPACE,
     "adapert_forms": search_spaces.adapert_forms.SPACE,
@@ -17,7 +17,7 @@ SPACES = {
 }
 
 
-def test_the_six_knobs_have_the_ranges_of_the_design():
+def test_the_six_knobs_have_the_ranges_of_the_design() -> None:
     assert SPACES["adapert"] == {
         "loss.lambda_non": FloatDistribution(1e-5, 1e-1, log=True),
         "loss.lambda_align": FloatDistribution(1e-4, 1.0, log=True),
@@ -28,23 +28,23 @@ def test_the_six_knobs_have_the_ranges_of_the_design():
     }
 
 
-def test_the_wide_space_holds_the_six_knobs_as_they_are():
+def test_the_wide_space_holds_the_six_knobs_as_they_are() -> None:
     assert SPACES["adapert_wide"].items() >= SPACES["adapert"].items()
     assert len(SPACES["adapert_wide"]) == 13
 
 
-def test_the_space_of_forms_varies_all_that_the_wide_one_does():
+def test_the_space_of_forms_varies_all_that_the_wide_one_does() -> None:
     assert SPACES["adapert_forms"].keys() >= SPACES["adapert_wide"].keys()
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_every_space_is_of_fields_and_values_that_a_config_takes(name):
+def test_every_space_is_of_fields_and_values_that_a_config_takes(name: str) -> None:
     base = Config().with_changes({"model.name": name.partition("_")[0] if "adapert" in name else name})
     assert Study(name=name, question="?", base=base, plan=Search(space=SPACES[name])).plan.size == 16
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_every_space_holds_the_default_config(name):
+def test_every_space_holds_the_default_config(name: str) -> None:
     flat = Config().flat()
     outside = [
         field

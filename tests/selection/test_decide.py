@@ -1,6 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.narrowed import present
+from fixtures.store import Store
 
 from adapert.config import Config
 from adapert.errors import InputError
@@ -11,7 +15,7 @@ TAUS = (0.5, 0.7, 0.9)
 """Of the candidates, in the order of their rank."""
 
 
-def picked_of(*values, objective="pearson_delta", pds=None):
+def picked_of(*values: float, objective: str = "pearson_delta", pds: list[float] | None = None) -> Pick:
     configs = tuple(Config().with_changes({"model.tau": tau}) for tau in TAUS[: len(values)])
     candidates = pd.DataFrame(
         {
@@ -32,13 +36,15 @@ def picked_of(*values, objective="pearson_delta", pds=None):
     )
 
 
-def trial(rank, split_seed, seed, value, pds=0.6, status="finished"):
+def trial(
+    rank: int, split_seed: int, seed: int, value: float, pds: float = 0.6, status: str = "finished"
+) -> dict[str, Any]:
     changes = {"model.tau": TAUS[rank - 1], "data.split_seed": split_seed, "data.path": "/somewhere/else"}
     identity = {"run": f"{rank}/{split_seed}/{seed}", "variant": "v", "seed": seed, "status": status}
     return identity | Config().with_changes(changes).flat() | {"best_pearson_delta": value, "best_pds": pds}
 
 
-def trials_of(values):
+def trials_of(values: dict[int, tuple[list[float], list[float]]]) -> pd.DataFrame:
     """Rank to values: those of seeds 1 and 2 on the study's split, then those of redrawn splits 1, 2, ..."""
     rows = []
     for rank, (fresh, redrawn) in values.items():
@@ -47,20 +53,20 @@ def trials_of(values):
     return pd.DataFrame(rows)
 
 
-def test_every_split_has_the_same_weight_and_its_seeds_are_averaged_first():
+def test_every_split_has_the_same_weight_and_its_seeds_are_averaged_first() -> None:
     # Over trials rank 1 would win: (0.9 + 0.9 + 0.3 + 0.3) / 4 = 0.6 against 0.55.
     trials = trials_of({1: ([0.9, 0.9], [0.3, 0.3]), 2: ([0.4, 0.4], [0.7, 0.7])})
     chosen = pick_retrained(picked_of(0.95, 0.94), trials)
     assert chosen.config.model.tau == 0.7
     assert chosen.rank == 2
-    table = chosen.reevaluated.set_index("rank")
+    table = present(chosen.reevaluated).set_index("rank")
     assert table["pearson_delta"].to_dict() == pytest.approx({2: (0.4 + 0.7 + 0.7) / 3, 1: 0.5})
     assert table["n_trials"].to_dict() == {1: 4, 2: 4}
 
 
-def test_the_table_says_what_a_config_lost_and_how_its_trials_vary():
+def test_the_table_says_what_a_config_lost_and_how_its_trials_vary() -> None:
     trials = trials_of({1: ([0.5, 0.7], [0.3, 0.5, 0.4])})
-    (row,) = pick_retrained(picked_of(0.9), trials).reevaluated.to_dict("records")
+    (row,) = present(pick_retrained(picked_of(0.9), trials).reevaluated).to_dict("records")
     assert row["searched"] == 0.9
     assert row["fresh"] == pytest.approx(0.6)
     assert row["fresh_sd"] == pytest.approx(np.std([0.5, 0.7], ddof=1))
@@ -69,65 +75,65 @@ def test_the_table_says_what_a_config_lost_and_how_its_trials_vary():
     assert row["drop"] == pytest.approx(0.3)
 
 
-def test_candidates_are_compared_on_what_all_of_them_finished():
+def test_candidates_are_compared_on_what_all_of_them_finished() -> None:
     trials = trials_of({1: ([0.5, 0.9], [0.5]), 2: ([0.6, 0.1], [0.6])})
     trials.loc[(trials["data.split_seed"] == 0) & (trials["seed"] == 2), "status"] = ["finished", "failed"]
     chosen = pick_retrained(picked_of(0.9, 0.8), trials)
     assert chosen.rank == 2
-    assert chosen.reevaluated["pearson_delta"].tolist() == pytest.approx([0.6, 0.5])
+    assert present(chosen.reevaluated)["pearson_delta"].tolist() == pytest.approx([0.6, 0.5])
     assert chosen.n_failed == 1
     assert any("1 of 6 trials of the re-evaluation failed" in note for note in chosen.notes)
     assert any("seed: 1 trial." in note for note in chosen.notes)
 
 
-def test_a_candidate_that_shares_no_trial_is_left_out_with_a_note():
+def test_a_candidate_that_shares_no_trial_is_left_out_with_a_note() -> None:
     trials = pd.DataFrame([trial(1, 0, 1, 0.5), trial(1, 1, 1, 0.5), trial(2, 0, 2, 0.9)])
     chosen = pick_retrained(picked_of(0.9, 0.8), trials)
     assert chosen.rank == 1
     assert chosen.notes == ("Rank 2 is left out: it finished too few trials to be compared.",)
 
 
-def test_a_re_evaluation_without_a_finished_trial_is_refused():
+def test_a_re_evaluation_without_a_finished_trial_is_refused() -> None:
     trials = pd.DataFrame([trial(1, 0, 1, 0.5, status="failed")])
     with pytest.raises(InputError, match="it has none of 1"):
         pick_retrained(picked_of(0.9), trials)
 
 
-def test_a_trial_that_was_tracked_twice_counts_once():
+def test_a_trial_that_was_tracked_twice_counts_once() -> None:
     trials = trials_of({1: ([0.5, 0.9], [])})
     twice = pd.concat([trials, trials.iloc[:1]])
     chosen = pick_retrained(picked_of(0.9), twice)
-    assert chosen.reevaluated["pearson_delta"].tolist() == pytest.approx([0.7])
+    assert present(chosen.reevaluated)["pearson_delta"].tolist() == pytest.approx([0.7])
 
 
-def test_trials_of_other_configs_do_not_compete():
+def test_trials_of_other_configs_do_not_compete() -> None:
     trials = trials_of({1: ([0.5], []), 3: ([0.9], [])})
     chosen = pick_retrained(picked_of(0.9, 0.8), trials)
-    assert chosen.reevaluated["rank"].tolist() == [1]
+    assert present(chosen.reevaluated)["rank"].tolist() == [1]
 
 
-def test_the_runs_of_the_pick_are_those_on_the_study_s_own_split():
+def test_the_runs_of_the_pick_are_those_on_the_study_s_own_split() -> None:
     trials = trials_of({1: ([0.5, 0.5], [0.5]), 2: ([0.6, 0.6], [0.6])})
     assert pick_retrained(picked_of(0.9, 0.8), trials).trials == ("search/2", "2/0/1", "2/0/2")
 
 
-def test_another_objective_decides_by_its_own_metric():
+def test_another_objective_decides_by_its_own_metric() -> None:
     rows = [trial(1, 0, 1, 0.9, pds=0.5), trial(2, 0, 1, 0.1, pds=0.8)]
     chosen = pick_retrained(picked_of(0.9, 0.8, objective="pds", pds=[0.9, 0.85]), pd.DataFrame(rows))
     assert chosen.rank == 2
-    assert chosen.reevaluated["searched"].tolist() == [0.85, 0.9]
+    assert present(chosen.reevaluated)["searched"].tolist() == [0.85, 0.9]
     assert chosen.reason.startswith("Rank 2 is picked: its PDS of 0.8000 is the best of 2 over 1 split")
 
 
-def test_the_front_is_found_again_among_those_retrained():
+def test_the_front_is_found_again_among_those_retrained() -> None:
     rows = [trial(1, 0, 1, 0.5, pds=0.5), trial(2, 0, 1, 0.6, pds=0.6), trial(3, 0, 1, 0.4, pds=0.7)]
     chosen = pick_retrained(picked_of(0.9, 0.8, 0.7, objective="pareto"), pd.DataFrame(rows))
     assert chosen.rank == 2
-    table = chosen.reevaluated.set_index("rank")
+    table = present(chosen.reevaluated).set_index("rank")
     assert table["is_on_front"].to_dict() == {1: False, 2: True, 3: True}
 
 
-def test_the_reason_counts_paired_trials():
+def test_the_reason_counts_paired_trials() -> None:
     trials = trials_of({1: ([0.5, 0.4], [0.5]), 2: ([0.6, 0.3], [0.7])})
     assert pick_retrained(picked_of(0.9, 0.8), trials).reason == (
         "Rank 2 is picked: its Pearson-delta of 0.5750 is the best of 2 over 2 splits, 3 trials in all. "
@@ -135,11 +141,11 @@ def test_the_reason_counts_paired_trials():
     )
 
 
-def test_re_evaluations_are_numbered_from_the_second_on():
+def test_re_evaluations_are_numbered_from_the_second_on() -> None:
     assert [name_reevaluation("s", n) for n in (1, 2)] == ["s_reevaluation", "s_reevaluation_2"]
 
 
-def test_a_study_that_was_not_re_evaluated_is_picked_from_itself(store):
+def test_a_study_that_was_not_re_evaluated_is_picked_from_itself(store: Store) -> None:
     picked = pick_reevaluated(store.directory, store.study("search_wide"))
     assert picked.reevaluated is None
     assert keep_finished(pd.DataFrame(), "pds").empty

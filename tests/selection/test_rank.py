@@ -1,7 +1,12 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from fixtures.ledger import MakeLedger
+from fixtures.store import Store
 
 from adapert.config import Config
 from adapert.errors import InputError
@@ -11,6 +16,8 @@ from adapert.results.ledger import LedgerResults
 from adapert.selection.rank import FRONT, METRICS, OBJECTIVES, find_front, pick, rank_candidates
 from adapert.study.plan.study import Search
 from search_spaces.adapert import SPACE
+
+StudyOf = Callable[..., LedgerResults]
 
 SEARCH = Search(space=SPACE)
 BASE = Config().with_changes(
@@ -25,10 +32,12 @@ BASE = Config().with_changes(
 
 
 @pytest.fixture
-def study_of(make_ledger):
+def study_of(make_ledger: MakeLedger) -> StudyOf:
     """Make a study of trials (changes, seed, best Pearson-delta, best PDS, status)."""
 
-    def write(*trials):
+    def write(
+        *trials: tuple[dict[str, float], int, float | None, float | None, TrialStatus],
+    ) -> LedgerResults:
         made = make_ledger("try", SEARCH, BASE)
         made.opened()
         for number, (changes, seed, value, pds, status) in enumerate(trials):
@@ -44,11 +53,13 @@ def study_of(make_ledger):
     return write
 
 
-def finished(tau, seed=0, value=0.5, pds=0.8):
+def finished(
+    tau: float, seed: int = 0, value: float = 0.5, pds: float | None = 0.8
+) -> tuple[dict[str, float], int, float, float | None, TrialStatus]:
     return {"model.tau": tau}, seed, value, pds, TrialStatus.FINISHED
 
 
-def test_the_best_mean_over_seeds_wins_and_not_the_best_seed(study_of):
+def test_the_best_mean_over_seeds_wins_and_not_the_best_seed(study_of: StudyOf) -> None:
     study = study_of(
         finished(0.5, 0, 0.9, 0.6),
         finished(0.5, 1, 0.1, 0.8),
@@ -63,7 +74,7 @@ def test_the_best_mean_over_seeds_wins_and_not_the_best_seed(study_of):
 
 
 @pytest.mark.parametrize("status", [TrialStatus.STOPPED, TrialStatus.FAILED, TrialStatus.INTERRUPTED])
-def test_a_trial_that_did_not_finish_is_left_out_and_counted(study_of, status):
+def test_a_trial_that_did_not_finish_is_left_out_and_counted(study_of: StudyOf, status: TrialStatus) -> None:
     study = study_of(finished(0.5), ({"model.tau": 0.7}, 0, 0.9, 0.9, status))
     picked = pick(study)
     assert picked.config.model.tau == 0.5
@@ -72,7 +83,7 @@ def test_a_trial_that_did_not_finish_is_left_out_and_counted(study_of, status):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_ties_go_to_the_smallest_digest_whatever_the_order_of_runs(study_of, order):
+def test_ties_go_to_the_smallest_digest_whatever_the_order_of_runs(study_of: StudyOf, order: int) -> None:
     taus = [0.5, 0.7, 0.9][::order]
     study = study_of(*(finished(tau) for tau in taus))
     digests = sorted(BASE.with_changes({"model.tau": tau}).digest() for tau in taus)
@@ -81,16 +92,16 @@ def test_ties_go_to_the_smallest_digest_whatever_the_order_of_runs(study_of, ord
     assert picked.config.digest() == digests[0]
 
 
-def test_the_picked_config_is_the_trial_s_to_the_last_digit(study_of):
+def test_the_picked_config_is_the_trial_s_to_the_last_digit(study_of: StudyOf) -> None:
     study = study_of(finished(0.1 + 0.2))
     config = pick(study).config
     assert config == BASE.with_changes({"model.tau": 0.1 + 0.2})
     assert config.digest() == BASE.with_changes({"model.tau": 0.1 + 0.2}).digest()
 
 
-def test_candidates_show_the_fields_that_differ_and_no_other(study_of):
+def test_candidates_show_the_fields_that_differ_and_no_other(study_of: StudyOf) -> None:
     candidates = pick(study_of(finished(0.5), finished(0.7))).candidates
-    assert [column for column in candidates if "." in column] == ["model.tau"]
+    assert [column for column in candidates.columns if "." in str(column)] == ["model.tau"]
 
 
 @pytest.mark.parametrize(
@@ -100,18 +111,24 @@ def test_candidates_show_the_fields_that_differ_and_no_other(study_of):
         ([({}, 0, 0.5, 0.5, TrialStatus.STOPPED), ({}, 1, None, None, TrialStatus.FAILED)], 2),
     ],
 )
-def test_a_study_without_a_finished_trial_is_refused(study_of, trials, n_trials):
+def test_a_study_without_a_finished_trial_is_refused(
+    study_of: StudyOf,
+    trials: list[tuple[dict[str, Any], int, float | None, float | None, TrialStatus]],
+    n_trials: int,
+) -> None:
     with pytest.raises(InputError, match=f"study 'try' has none of its {n_trials} trials finished"):
         pick(study_of(*trials))
 
 
-def test_a_study_on_several_splits_is_refused(study_of):
+def test_a_study_on_several_splits_is_refused(study_of: StudyOf) -> None:
     redrawn = {"model.tau": 0.5, "data.split_seed": 1}, 0, 0.9, 0.9, TrialStatus.FINISHED
     with pytest.raises(InputError, match="compared on one split, but the trials of 'try' have several"):
         pick(study_of(finished(0.5), redrawn))
 
 
-def test_trials_of_a_version_without_the_split_s_seed_are_read_as_on_the_prepared_split(study_of):
+def test_trials_of_a_version_without_the_split_s_seed_are_read_as_on_the_prepared_split(
+    study_of: StudyOf,
+) -> None:
     study = study_of(finished(0.5), finished(0.7, value=0.4))
     whole = study.frame
     study.frame = whole.drop(columns="data.split_seed")
@@ -120,37 +137,37 @@ def test_trials_of_a_version_without_the_split_s_seed_are_read_as_on_the_prepare
     assert pick(study).config == BASE.with_changes({"model.tau": 0.5})
 
 
-def test_a_seed_is_fresh_that_no_trial_had_whatever_its_end(study_of):
+def test_a_seed_is_fresh_that_no_trial_had_whatever_its_end(study_of: StudyOf) -> None:
     failed = {"model.tau": 0.7}, 6, None, None, TrialStatus.FAILED
     assert pick(study_of(finished(0.5, seed=2), failed)).next_seed == 7
 
 
-def test_the_runs_of_the_pick_are_its_finished_trials(study_of):
+def test_the_runs_of_the_pick_are_its_finished_trials(study_of: StudyOf) -> None:
     study = study_of(finished(0.5, 0), finished(0.5, 1), finished(0.7, 0, 0.1))
     picked = pick(study)
     trials = study.frame
     assert list(picked.trials) == trials.loc[trials["model.tau"] == 0.5, "run"].tolist()
 
 
-def test_another_objective_ranks_by_its_own_metric(study_of):
+def test_another_objective_ranks_by_its_own_metric(study_of: StudyOf) -> None:
     study = study_of(finished(0.5, value=0.9, pds=0.6), finished(0.7, value=0.1, pds=0.8))
     picked = pick(study, "pds")
     assert picked.config.model.tau == 0.7
     assert picked.candidates["pds"].tolist() == [0.8, 0.6]
 
 
-def test_a_trial_without_the_objective_is_left_out(study_of):
+def test_a_trial_without_the_objective_is_left_out(study_of: StudyOf) -> None:
     study = study_of(finished(0.5, value=0.9, pds=None), finished(0.7, value=0.1, pds=0.8))
     picked = pick(study, "pareto")
     assert (picked.config.model.tau, picked.n_left_out) == (0.7, 1)
 
 
-def test_an_unknown_objective_is_refused_with_the_nearest(store):
+def test_an_unknown_objective_is_refused_with_the_nearest(store: Store) -> None:
     with pytest.raises(InputError, match=r"it is 'parto'\. Did you mean 'pareto'\?"):
         pick(store.study("search_wide"), "parto")
 
 
-def test_the_front_is_optuna_s():
+def test_the_front_is_optuna_s() -> None:
     generator = np.random.default_rng(0)
     values = generator.integers(0, 8, size=(40, 2)) / 8  # with ties
     study = optuna.create_study(directions=["maximize", "maximize"])
@@ -159,7 +176,7 @@ def test_the_front_is_optuna_s():
     assert np.flatnonzero(find_front(values)).tolist() == [trial.number for trial in study.best_trials]
 
 
-def test_the_front_comes_first_and_the_best_mean_rank_leads_it():
+def test_the_front_comes_first_and_the_best_mean_rank_leads_it() -> None:
     # Mean ranks: c (1 + 5) / 2 = 3, b (2 + 2) / 2 = 2, a (5 + 1) / 2 = 3; d and e are dominated by b.
     frame = pd.DataFrame(
         {
@@ -173,20 +190,20 @@ def test_the_front_comes_first_and_the_best_mean_rank_leads_it():
     assert ranked["is_on_front"].tolist() == [True, True, True, False, False]
 
 
-def test_a_metric_of_which_smaller_is_better_ranks_the_smallest_first():
+def test_a_metric_of_which_smaller_is_better_ranks_the_smallest_first() -> None:
     frame = pd.DataFrame({"config_digest": list("abc"), "mse": [0.2, 0.1, 0.3], "pds": [0.2, 0.1, 0.3]})
     assert rank_candidates(frame, "mse")["config_digest"].tolist() == ["b", "a", "c"]
     assert rank_candidates(frame, "pds")["config_digest"].tolist() == ["c", "a", "b"]
 
 
-def test_larger_is_better_in_both_metrics_of_the_front():
+def test_larger_is_better_in_both_metrics_of_the_front() -> None:
     assert [find_metric(name).better for name in FRONT] == ["larger", "larger"]
 
 
-def test_every_metric_of_choice_is_an_objective():
+def test_every_metric_of_choice_is_an_objective() -> None:
     assert set(OBJECTIVES) == {*METRICS, "pareto"}
 
 
-def test_an_unknown_study_is_refused_with_the_nearest(store):
+def test_an_unknown_study_is_refused_with_the_nearest(store: Store) -> None:
     with pytest.raises(InputError, match=r"no study 'search_wdie'\. Did you mean 'search_wide'"):
         pick(store.study("search_wdie"))

@@ -1,13 +1,19 @@
 """Picking a config with its best few retrained; Ray and the training stand aside, the ledger does not."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pandas as pd
 import pytest
 from fixtures.dataset import build_tiny_dataset, write_prepared
 from fixtures.ledger import HandMade
+from fixtures.narrowed import of_kind, present
 from fixtures.results import KnownResults
+from fixtures.store import MakeTable, Store
+from rich.console import Console
 
 from adapert.api import pick as pick_through_api
 from adapert.config import Config
@@ -24,26 +30,33 @@ from adapert.selection.reevaluate import (
     build_reevaluation,
     pick_config,
 )
+from adapert.study.engine.events import StudyDefined
 from adapert.study.engine.folders import study_folder
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, read_events
+from adapert.study.engine.limits import Limits
 from adapert.study.engine.runner import Closing
-from adapert.study.plan.study import Search, Study
+from adapert.study.execution.resources import Resources
+from adapert.study.plan.study import Design, Search, Study
 from adapert.tracking.store import open_store
 from adapert.tracking.tracker import Tracker
 from adapert.workspace.session import StudyResult
 from search_spaces.adapert import SPACE
 
+Launches = list[tuple[str, Resources]]
+
+Track = Callable[..., StudyResult]
+
 TAUS = (0.9, 0.7, 0.5, 0.3)
 
 
-def picked_of(n=3, next_seed=4, **changes):
+def picked_of(n: int = 3, next_seed: int = 4, **changes: Any) -> Pick:
     configs = tuple(Config().with_changes({"model.tau": tau} | changes) for tau in TAUS[:n])
     return Pick(
         config=configs[0], candidates=pd.DataFrame(), n_left_out=0, configs=configs, next_seed=next_seed
     )
 
 
-def test_the_best_are_trained_on_seeds_that_no_trial_had_and_on_redrawn_splits():
+def test_the_best_are_trained_on_seeds_that_no_trial_had_and_on_redrawn_splits() -> None:
     study = build_reevaluation(picked_of(), "s", ReevaluationPlan(top=2, n_fresh_seeds=2, n_redraws=2))
     asked = [(each.variant, each.seed) for each in study.plan.assignments]
     assert asked == [
@@ -62,15 +75,16 @@ def test_the_best_are_trained_on_seeds_that_no_trial_had_and_on_redrawn_splits()
     ]  # fmt: skip
 
 
-def test_a_single_candidate_is_retrained_alone():
+def test_a_single_candidate_is_retrained_alone() -> None:
     study = build_reevaluation(picked_of(1), "s", ReevaluationPlan())
-    assert {name.split("_split")[0] for name in study.plan.variants} == {"rank_1"}
+    assert {name.split("_split")[0] for name in of_kind(Design, study.plan).variants} == {"rank_1"}
     assert study.plan.size == 5
 
 
-def test_the_split_that_a_study_itself_redrew_is_not_drawn_again():
+def test_the_split_that_a_study_itself_redrew_is_not_drawn_again() -> None:
     study = build_reevaluation(picked_of(1, **{"data.split_seed": 2}), "s", ReevaluationPlan())
-    configs = {name: study.base.with_changes(changes) for name, changes in study.plan.variants.items()}
+    variants = of_kind(Design, study.plan).variants
+    configs = {name: study.base.with_changes(changes) for name, changes in variants.items()}
     assert {name: config.data.split_seed for name, config in configs.items()} == {
         "rank_1": 2,
         "rank_1_split_1": 1,
@@ -81,7 +95,7 @@ def test_the_split_that_a_study_itself_redrew_is_not_drawn_again():
 @pytest.mark.parametrize(
     ("field", "value", "least"), [("top", 0, 1), ("n_fresh_seeds", 0, 1), ("n_redraws", -1, 0)]
 )
-def test_a_plan_of_less_than_nothing_is_refused(field, value, least):
+def test_a_plan_of_less_than_nothing_is_refused(field: str, value: int, least: int) -> None:
     with pytest.raises(InputError, match=f"{field} of a re-evaluation must be at least {least}, but is"):
         ReevaluationPlan(**{field: value})
 
@@ -90,7 +104,7 @@ def test_a_plan_of_less_than_nothing_is_refused(field, value, least):
 
 
 @pytest.fixture
-def base(workspace):
+def base(workspace: Path) -> Config:
     write_prepared(build_tiny_dataset(), workspace / "prepared")
     return Config().with_changes(
         {"data.path": str((workspace / "prepared").resolve()), "data.fingerprint": "tiny"}
@@ -98,10 +112,12 @@ def base(workspace):
 
 
 @pytest.fixture
-def track(workspace):
+def track(workspace: Path) -> Track:
     """Put a study with finished trials (changes, seed, value) into the workspace; say how it was left."""
 
-    def write(study, trials, is_killed=False):
+    def write(
+        study: Study, trials: list[tuple[dict[str, float], int, float]], is_killed: bool = False
+    ) -> StudyResult:
         made = HandMade(study_folder(workspace, study.name), study)
         made.opened()
         for number, (changes, seed, value) in enumerate(trials):
@@ -129,7 +145,7 @@ def track(workspace):
 
 
 @pytest.fixture
-def searched(track, base):
+def searched(track: Track, base: Config) -> None:
     """A search of four finished configs, best first in `TAUS`."""
     study = Study(name="s", question="Which?", base=base, plan=Search(space=SPACE))
     values = (0.9, 0.8, 0.7, 0.6)
@@ -137,11 +153,11 @@ def searched(track, base):
 
 
 @pytest.fixture
-def launched(monkeypatch, track):
+def launched(monkeypatch: pytest.MonkeyPatch, track: Track) -> Launches:
     """Launch nothing: trials end at once, those of a smaller tau with more. What was launched, with what."""
     calls = []
 
-    def launch(study, workspace, resources, *_):
+    def launch(study: Study, workspace: Path, resources: Resources, *_: Limits | Console) -> StudyResult:
         calls.append((study.name, resources))
         trials = [
             (dict(each.changes), each.seed, 1 - study.base.with_changes(each.changes).model.tau)
@@ -153,26 +169,32 @@ def launched(monkeypatch, track):
     return calls
 
 
-def test_the_config_that_holds_is_picked_and_not_the_search_s_best(workspace, searched, launched):
+def test_the_config_that_holds_is_picked_and_not_the_search_s_best(
+    workspace: Path, searched: None, launched: Launches
+) -> None:
     picked = pick_config(workspace, "s", plan=ReevaluationPlan(n_fresh_seeds=1, n_redraws=1))
     assert [name for name, _ in launched] == ["s_reevaluation"]
     assert picked.config.model.tau == 0.5
-    assert picked.reevaluated["rank"].tolist() == [3, 2, 1]
+    assert present(picked.reevaluated)["rank"].tolist() == [3, 2, 1]
     assert len(picked.trials) == 2
 
 
-def test_picking_again_trains_nothing_where_the_candidates_are_the_same(workspace, searched, launched):
+def test_picking_again_trains_nothing_where_the_candidates_are_the_same(
+    workspace: Path, searched: None, launched: Launches
+) -> None:
     first = pick_config(workspace, "s")
     again = pick_config(workspace, "s")
     assert len(launched) == 1
     assert again.config == first.config
-    pd.testing.assert_frame_equal(again.reevaluated, first.reevaluated)
+    pd.testing.assert_frame_equal(present(again.reevaluated), present(first.reevaluated))
     read = pick_reevaluated(workspace, open_study(workspace, "s"))
     assert read.config == first.config
     assert read.reason == first.reason
 
 
-def test_other_candidates_get_a_further_re_evaluation_and_the_last_one_counts(workspace, searched, launched):
+def test_other_candidates_get_a_further_re_evaluation_and_the_last_one_counts(
+    workspace: Path, searched: None, launched: Launches
+) -> None:
     two = ReevaluationPlan(top=2, n_fresh_seeds=1, n_redraws=0)
     three = replace(two, top=3)
     assert pick_config(workspace, "s", plan=two).config.model.tau == 0.7
@@ -183,7 +205,7 @@ def test_other_candidates_get_a_further_re_evaluation_and_the_last_one_counts(wo
     assert pick_reevaluated(workspace, open_study(workspace, "s")).config.model.tau == 0.5
 
 
-def test_what_is_read_is_the_last_pick(workspace, searched, launched):
+def test_what_is_read_is_the_last_pick(workspace: Path, searched: None, launched: Launches) -> None:
     plan = ReevaluationPlan(n_fresh_seeds=1, n_redraws=0)
     picked = pick_through_api("s", workspace, objective="pds", plan=plan)
     read = pick_reevaluated(workspace, open_study(workspace, "s"))
@@ -194,7 +216,9 @@ def test_what_is_read_is_the_last_pick(workspace, searched, launched):
     assert pick_reevaluated(workspace, open_study(workspace, "s")).config == at_once.config
 
 
-def test_a_re_evaluation_that_was_left_is_resumed(workspace, searched, launched, monkeypatch):
+def test_a_re_evaluation_that_was_left_is_resumed(
+    workspace: Path, searched: None, launched: Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pick_config(workspace, "s")
     ledger = workspace / "studies" / "s_reevaluation" / "ledger.jsonl"
     lines = ledger.read_text().splitlines()
@@ -202,7 +226,7 @@ def test_a_re_evaluation_that_was_left_is_resumed(workspace, searched, launched,
     ledger.write_text("\n".join(lines[: asked[-1]]) + "\n")
     resumed = []
 
-    def resume(workspace, name, *_, data):
+    def resume(workspace: Path, name: str, *_: Console | dict[str, Any], data: Path) -> NoReturn:
         resumed.append(name)
         raise UnfinishedError("again", Closing(TrialStatus.INTERRUPTED))
 
@@ -213,9 +237,9 @@ def test_a_re_evaluation_that_was_left_is_resumed(workspace, searched, launched,
 
 
 def test_what_a_killed_process_had_no_time_to_tell_mlflow_is_told(
-    workspace, searched, launched, monkeypatch, track
-):
-    def killed(study, *_):
+    workspace: Path, searched: None, launched: Launches, monkeypatch: pytest.MonkeyPatch, track: Track
+) -> None:
+    def killed(study: Study, *_: object) -> None:
         trials = [(dict(each.changes), each.seed, 0.5) for each in study.plan.assignments]
         track(study, trials, is_killed=True)
 
@@ -224,14 +248,16 @@ def test_what_a_killed_process_had_no_time_to_tell_mlflow_is_told(
     with pytest.raises(RuntimeError, match="killed"):
         pick_config(workspace, "s", plan=plan)
     picked = pick_config(workspace, "s", plan=plan)
-    assert len(picked.reevaluated) == 3
-    assert picked.reevaluated["n_trials"].tolist() == [2, 2, 2]
+    assert len(present(picked.reevaluated)) == 3
+    assert present(picked.reevaluated)["n_trials"].tolist() == [2, 2, 2]
 
 
-def test_an_interrupted_re_evaluation_names_no_config(workspace, searched, launched, monkeypatch):
-    run = reevaluation.launch
+def test_an_interrupted_re_evaluation_names_no_config(
+    workspace: Path, searched: None, launched: Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: Callable[..., StudyResult] = vars(reevaluation)["launch"]
 
-    def interrupted(*given):
+    def interrupted(*given: object) -> StudyResult:
         result = run(*given)
         return replace(result, n_asked=result.n_asked + 1)
 
@@ -240,7 +266,9 @@ def test_an_interrupted_re_evaluation_names_no_config(workspace, searched, launc
         pick_config(workspace, "s")
 
 
-def test_data_that_are_gone_or_others_are_refused_before_any_trial(workspace, searched, launched):
+def test_data_that_are_gone_or_others_are_refused_before_any_trial(
+    workspace: Path, searched: None, launched: Launches
+) -> None:
     manifest = workspace / "prepared" / "manifest.json"
     whole = json.loads(manifest.read_text())
     manifest.write_text(json.dumps(whole | {"fingerprint": "other"}))
@@ -252,15 +280,19 @@ def test_data_that_are_gone_or_others_are_refused_before_any_trial(workspace, se
     assert launched == []
 
 
-def test_a_re_evaluation_is_launched_where_the_data_are_now(workspace, searched, launched):
+def test_a_re_evaluation_is_launched_where_the_data_are_now(
+    workspace: Path, searched: None, launched: Launches
+) -> None:
     moved = (workspace / "prepared").rename(workspace / "away")
     pick_config(workspace, "s", data=moved)
     (first, *_) = read_events(study_folder(workspace, "s_reevaluation") / LEDGER_FILE)
-    assert first.study["base"]["data.path"] == str(moved)
+    assert of_kind(StudyDefined, first).study["base"]["data.path"] == str(moved)
     assert len(launched) == 1
 
 
-def test_a_re_evaluation_uses_what_the_study_used_by_default(workspace, searched, launched):
+def test_a_re_evaluation_uses_what_the_study_used_by_default(
+    workspace: Path, searched: None, launched: Launches
+) -> None:
     ledger = study_folder(workspace, "s") / LEDGER_FILE
     used = {"max_concurrent": 1, "device": "cpu", "gpus_per_trial": 0.0}
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
@@ -274,7 +306,9 @@ def test_a_re_evaluation_uses_what_the_study_used_by_default(workspace, searched
 # intervals
 
 
-def test_candidates_have_the_interval_of_their_long_tables(monkeypatch, make_table):
+def test_candidates_have_the_interval_of_their_long_tables(
+    monkeypatch: pytest.MonkeyPatch, make_table: MakeTable
+) -> None:
     rows = [
         {"config_digest": "a", "perturbation": name, "metric": metric, "value": value}
         for metric, value in (("pearson_delta", 0.25), ("pds", 0.75))
@@ -291,7 +325,7 @@ def test_candidates_have_the_interval_of_their_long_tables(monkeypatch, make_tab
     assert by_pds["low"][0] == pytest.approx(0.75)
 
 
-def test_a_missing_table_costs_the_intervals_and_not_the_pick(store):
+def test_a_missing_table_costs_the_intervals_and_not_the_pick(store: Store) -> None:
     picked = add_intervals(pick(store.study("lost_table")), store.study("lost_table"))
     assert picked.candidates[["low", "high"]].isna().all(axis=None)
     assert picked.notes[0].startswith("No intervals: A run's artifacts must be readable")

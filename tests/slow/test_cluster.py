@@ -5,19 +5,25 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 
 from adapert.records import TrialStatus
-from adapert.study.engine.events import EpochReported, TrialEnded, TrialStarted, WorkerLost
+from adapert.study.engine.events import EpochReported, Event, TrialEnded, TrialStarted, WorkerLost
 from adapert.study.engine.folders import study_folder
 from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.study import Design, Study
 from adapert.workspace.launch import build_base, launch
+from adapert.workspace.session import StudyResult
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 pytestmark = pytest.mark.slow
 
@@ -33,8 +39,11 @@ SLOW = {
 }
 
 
+Survived = tuple[StudyResult, list[Event]]
+
+
 @pytest.fixture(scope="module")
-def cluster():
+def cluster() -> "Iterator[Cluster]":
     """A head, and two nodes that pretend to have two GPUs each."""
     from ray.cluster_utils import Cluster
 
@@ -46,7 +55,7 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def survived(cluster, launchable, tmp_path_factory):
+def survived(cluster: "Cluster", launchable: Path, tmp_path_factory: pytest.TempPathFactory) -> Survived:
     """Run a study, a quarter of a GPU a trial, and remove a node in its middle."""
     workspace = tmp_path_factory.mktemp("cluster") / "runs"
     base = build_base(launchable, None, SLOW)
@@ -69,15 +78,16 @@ def survived(cluster, launchable, tmp_path_factory):
     return result, read_events(ledger)
 
 
-def test_a_study_ends_whole_although_a_node_was_removed(survived):
+def test_a_study_ends_whole_although_a_node_was_removed(survived: Survived) -> None:
     result, _ = survived
     assert result.count(TrialStatus.FINISHED) == N_SEEDS
     assert {record.n_epochs for record in result.records} == {N_EPOCHS}
 
 
-def test_fractions_of_gpus_let_several_trials_run_at_once(survived):
+def test_fractions_of_gpus_let_several_trials_run_at_once(survived: Survived) -> None:
     _, events = survived
-    running, most = set(), 0
+    running: set[str] = set()
+    most = 0
     for event in events:
         if isinstance(event, TrialStarted):
             running.add(event.trial)
@@ -87,20 +97,22 @@ def test_fractions_of_gpus_let_several_trials_run_at_once(survived):
     assert most == N_SEEDS
 
 
-def test_every_epoch_is_reported_once(survived):
+def test_every_epoch_is_reported_once(survived: Survived) -> None:
     _, events = survived
     reported = [(e.trial, e.epoch) for e in events if isinstance(e, EpochReported)]
     assert len(reported) == len(set(reported)) == N_EPOCHS * N_SEEDS
 
 
-def test_trials_that_lost_their_worker_went_on_from_a_checkpoint(survived):
+def test_trials_that_lost_their_worker_went_on_from_a_checkpoint(survived: Survived) -> None:
     result, events = survived
     lost = {event.trial for event in events if isinstance(event, WorkerLost)}
     assert lost
     assert lost <= {record.trial_id for record in result.records if record.status == TrialStatus.FINISHED}
 
 
-def test_nodes_that_do_not_see_the_data_are_sent_them(cluster, survived, launchable, tmp_path):
+def test_nodes_that_do_not_see_the_data_are_sent_them(
+    cluster: "Cluster", survived: Survived, launchable: Path, tmp_path: Path
+) -> None:
     data = tmp_path / "prepared"
     shutil.copytree(launchable, data)
     base = build_base(data, None, {"training.max_epochs": 2})

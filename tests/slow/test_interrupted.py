@@ -102,7 +102,7 @@ INTERRUPTIONS = {
 
 
 @pytest.fixture(scope="module")
-def interrupted(launchable):
+def interrupted(launchable: Path) -> dict[str, Interrupted]:
     with ThreadPoolExecutor(2) as two_at_once:
         started = {
             name: two_at_once.submit(interrupt, launchable.parent, name, launchable, *how)
@@ -112,7 +112,9 @@ def interrupted(launchable):
 
 
 @pytest.mark.parametrize("how", INTERRUPTIONS)
-def test_an_interrupted_study_exits_130_and_leaves_no_process(interrupted, how):
+def test_an_interrupted_study_exits_130_and_leaves_no_process(
+    interrupted: dict[str, Interrupted], how: str
+) -> None:
     ended = interrupted[how]
     assert ended.status == 130, ended.out
     assert "Traceback" not in ended.out
@@ -120,13 +122,13 @@ def test_an_interrupted_study_exits_130_and_leaves_no_process(interrupted, how):
 
 
 @pytest.mark.parametrize("how", INTERRUPTIONS)
-def test_an_interrupted_study_says_how_to_go_on(interrupted, how):
+def test_an_interrupted_study_says_how_to_go_on(interrupted: dict[str, Interrupted], how: str) -> None:
     ended = interrupted[how]
     assert f"adapert resume tiny_search --workspace '{ended.workspace}'" in ended.out
 
 
 @pytest.mark.parametrize("how", INTERRUPTIONS)
-def test_an_interrupted_study_leaves_no_run_open(interrupted, how):
+def test_an_interrupted_study_leaves_no_run_open(interrupted: dict[str, Interrupted], how: str) -> None:
     runs = runs_in(interrupted[how].workspace)
     assert {(run.info.status, run.data.tags[Tag.STATUS]) for run in runs} == {("KILLED", "interrupted")}
     kinds = {run.data.tags[Tag.KIND] for run in runs}
@@ -135,7 +137,7 @@ def test_an_interrupted_study_leaves_no_run_open(interrupted, how):
 
 
 @pytest.mark.parametrize("how", ["ctrl_c_amid_trials", "terminated_amid_trials"])
-def test_optuna_is_told_that_interrupted_trials_failed(interrupted, how):
+def test_optuna_is_told_that_interrupted_trials_failed(interrupted: dict[str, Interrupted], how: str) -> None:
     journal = interrupted[how].workspace / "studies" / "tiny_search" / "optuna_journal.log"
     storage = JournalStorage(JournalFileBackend(str(journal)))
     trials = optuna.load_study(study_name="tiny_search", storage=storage).trials

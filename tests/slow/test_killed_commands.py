@@ -181,7 +181,11 @@ def ledger_of(workspace: Path, study: str = STUDY) -> Path:
 def trials_of(workspace: Path, study: str) -> pd.DataFrame:
     """A study's trials without what no two runs share."""
     frame = open_study(workspace, study).frame
-    numbers = [name for name in frame if name.startswith(("last_", "best_")) and "seconds" not in name]
+    numbers = [
+        name
+        for name in frame.columns.astype(str)
+        if name.startswith(("last_", "best_")) and "seconds" not in name
+    ]
     numbers = [name for name in numbers if "system" not in name]
     return frame[["trial", "variant", "seed", "status", "reason", "config_digest", *numbers]]
 
@@ -214,7 +218,7 @@ def both(one: Callable[[], object], other: Callable[[], object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def searched(launchable):
+def searched(launchable: Path) -> Path:
     """A workspace with a finished search; to be copied."""
     options = ("--max-epochs", "4", "--max-concurrent", "1")
     line = command(launchable.parent, "searched", SEARCH, launchable, *options)
@@ -223,7 +227,7 @@ def searched(launchable):
 
 
 @pytest.fixture
-def copied(searched, tmp_path):
+def copied(searched: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Two copies of it: one for what is broken off, one for what is not."""
     broken, whole = tmp_path / "broken runs", tmp_path / "whole runs"
     for workspace in (broken, whole):
@@ -231,7 +235,7 @@ def copied(searched, tmp_path):
     return broken, whole
 
 
-def test_a_killed_prepare_leaves_no_data_set_and_the_next_one_sweeps_what_it_left(tmp_path):
+def test_a_killed_prepare_leaves_no_data_set_and_the_next_one_sweeps_what_it_left(tmp_path: Path) -> None:
     made = tmp_path / "input"
     simulate(made, n_perturbations=60, n_genes=400, cells_per_perturbation=60, n_controls=400)
     inputs = [str(made / "cells.h5ad"), "--network", str(made / "network.tsv.gz")]
@@ -261,7 +265,7 @@ def test_a_killed_prepare_leaves_no_data_set_and_the_next_one_sweeps_what_it_lef
     assert manifests[0].fingerprint == manifests[1].fingerprint
 
 
-def test_a_killed_pick_goes_on_and_picks_the_same_config(copied):
+def test_a_killed_pick_goes_on_and_picks_the_same_config(copied: tuple[Path, Path]) -> None:
     broken, whole = copied
     few = ["--top", "2", "--fresh-seeds", "2", "--redraws", "1", "--max-concurrent", "1"]
 
@@ -297,7 +301,7 @@ def gene_of(workspace: Path) -> str:
     return str(read_prepared(Path(open_study(workspace, STUDY).frame["data.path"][0])).gene_names[0])
 
 
-def test_a_killed_extend_adds_its_trials_once(copied):
+def test_a_killed_extend_adds_its_trials_once(copied: tuple[Path, Path]) -> None:
     broken, whole = copied
 
     def words(workspace: Path) -> list[str]:
@@ -322,7 +326,7 @@ def test_a_killed_extend_adds_its_trials_once(copied):
     assert_told_once(broken)
 
 
-def test_a_killed_evaluate_opens_the_test_split_once_and_writes_the_same(copied):
+def test_a_killed_evaluate_opens_the_test_split_once_and_writes_the_same(copied: tuple[Path, Path]) -> None:
     broken, whole = copied
 
     def words(workspace: Path) -> list[str]:
@@ -360,7 +364,7 @@ def best_config(workspace: Path) -> Config:
     return pick(open_study(workspace, STUDY)).config
 
 
-def test_a_killed_report_is_absent_or_whole(copied):
+def test_a_killed_report_is_absent_or_whole(copied: tuple[Path, Path]) -> None:
     broken, whole = copied
 
     def words(workspace: Path) -> list[str]:
@@ -385,7 +389,7 @@ def tell(workspace: Path) -> str:
     return re.sub(r"\d\d-\d\d \d\d:\d\d UTC", "", page)
 
 
-def test_a_killed_sync_goes_on_and_delivers_nothing_twice(copied):
+def test_a_killed_sync_goes_on_and_delivers_nothing_twice(copied: tuple[Path, Path]) -> None:
     broken, whole = copied
     database = broken / DATABASE
     database.unlink()
@@ -433,7 +437,7 @@ def describe_runs(workspace: Path) -> list[tuple[object, ...]]:
     )
 
 
-def test_a_killed_reproduce_goes_on_with_what_is_done(launchable, tmp_path):
+def test_a_killed_reproduce_goes_on_with_what_is_done(launchable: Path, tmp_path: Path) -> None:
     broken, whole = tmp_path / "broken runs", tmp_path / "whole runs"
     size = ["--trials", "2", "--seeds", "1", "--max-epochs", "1", "--min-epochs", "1", "--device", "cpu"]
     few = ["--top", "1", "--fresh-seeds", "1", "--redraws", "0"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+from fixtures.command import RunCommand
 from fixtures.launched import SEARCH, command, runs_in
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -86,7 +87,7 @@ def launch(directory: Path, name: str, recipe: str, prepared: Path, *options: st
 
 
 @pytest.fixture(scope="module")
-def world(launchable):
+def world(launchable: Path) -> World:
     one_by_one = ("--max-epochs", "4", "--max-concurrent", "1")
     launches = {
         "search": (SEARCH, one_by_one),
@@ -100,13 +101,13 @@ def world(launchable):
     return World(launchable, **{name: launched.result() for name, launched in started.items()})
 
 
-def test_a_study_that_ends_well_says_what_to_do_next(world):
+def test_a_study_that_ends_well_says_what_to_do_next(world: World) -> None:
     assert world.search.status == 0, world.search.out
     assert "of 3 trials in" in world.search.out
     assert "adapert pick tiny_search --out" in world.search.out
 
 
-def test_the_store_holds_every_trial_below_its_study_and_all_have_ended(world):
+def test_the_store_holds_every_trial_below_its_study_and_all_have_ended(world: World) -> None:
     for launched, n_trials, status in [(world.search, 3, "FINISHED"), (world.design, 8, "FAILED")]:
         runs = runs_in(launched.workspace)
         parents = [run for run in runs if run.data.tags[Tag.KIND] == "study"]
@@ -118,13 +119,13 @@ def test_the_store_holds_every_trial_below_its_study_and_all_have_ended(world):
 
 
 @pytest.mark.parametrize("kind", ["search", "design"])
-def test_mlflow_says_what_the_ledger_says(world, kind):
+def test_mlflow_says_what_the_ledger_says(world: World, kind: str) -> None:
     launched = getattr(world, kind)
     tracked = TrackedResults(tracking_uri(launched.workspace), launched.name)
     pd.testing.assert_frame_equal(launched.trials, tracked.frame, check_exact=True, check_like=True)
 
 
-def test_optuna_was_told_what_the_ledger_says(world):
+def test_optuna_was_told_what_the_ledger_says(world: World) -> None:
     storage = JournalStorage(JournalFileBackend(str(world.search.folder / "optuna_journal.log")))
     asked = optuna.load_study(study_name="tiny_search", storage=storage).trials
     tau = SPACE["model.tau"]
@@ -141,7 +142,7 @@ def test_optuna_was_told_what_the_ledger_says(world):
     assert values == dict(zip(finished["model.tau"], finished[OBJECTIVE], strict=True))
 
 
-def test_finished_trials_alone_have_a_table_whose_mean_is_their_objective(world):
+def test_finished_trials_alone_have_a_table_whose_mean_is_their_objective(world: World) -> None:
     tables = load_per_perturbation(open_study(world.search.workspace, "tiny_search"))
     trials = world.search.trials
     finished = trials[trials["status"] == "finished"]
@@ -159,7 +160,7 @@ def test_finished_trials_alone_have_a_table_whose_mean_is_their_objective(world)
         assert (PER_PERTURBATION_FILE in files) == (run.data.tags[Tag.STATUS] == "finished")
 
 
-def test_a_design_gives_every_variant_the_same_seeds_and_epochs(world):
+def test_a_design_gives_every_variant_the_same_seeds_and_epochs(world: World) -> None:
     trials = world.design.trials
     pairs = sorted(zip(trials["variant"], trials["seed"], strict=True))
     assert pairs == [
@@ -172,7 +173,7 @@ def test_a_design_gives_every_variant_the_same_seeds_and_epochs(world):
     assert contexts == {"full": "adaptive", "no_context": "constant"}
 
 
-def test_a_study_costs_what_its_trials_took(world):
+def test_a_study_costs_what_its_trials_took(world: World) -> None:
     trials = world.design.trials
     parent = next(
         run for run in runs_in(world.design.workspace) if run.data.tags[Tag.KIND] == "study"
@@ -182,7 +183,7 @@ def test_a_study_costs_what_its_trials_took(world):
     assert parent["trial_hours"] > 0
 
 
-def test_of_each_trial_its_results_stay_and_nothing_else(world):
+def test_of_each_trial_its_results_stay_and_nothing_else(world: World) -> None:
     for launched in (world.search, world.design):
         for record in fold(read_events(launched.folder / LEDGER_FILE)).records.values():
             found = {path.name for path in (launched.folder / "trials" / record.trial_id).iterdir()}
@@ -190,13 +191,13 @@ def test_of_each_trial_its_results_stay_and_nothing_else(world):
             assert found - {WEIGHTS_FILE} == {CONFIG_FILE} | results
 
 
-def test_the_picked_config_can_be_launched(world, adapert, tmp_path):
+def test_the_picked_config_can_be_launched(world: World, adapert: RunCommand, tmp_path: Path) -> None:
     where = ("--out", "best.yaml", "--workspace", world.search.workspace)
     picked = adapert("pick", "tiny_search", *where, "--no-reevaluation")
     assert picked.status == 0
     trials = world.search.trials
     finished = trials[trials["status"] == "finished"]
-    best = finished.loc[finished[OBJECTIVE].idxmax()]
+    best = finished.iloc[finished[OBJECTIVE].argmax()]
     assert read_config(tmp_path / "best.yaml").digest() == best["config_digest"]
     planned = adapert("launch", "ablation", "--config", "best.yaml", "--dry-run")
     assert planned.status == 0
@@ -204,7 +205,7 @@ def test_the_picked_config_can_be_launched(world, adapert, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_an_ablation_has_its_figure(world, adapert, tmp_path):
+def test_an_ablation_has_its_figure(world: World, adapert: RunCommand, tmp_path: Path) -> None:
     drawn = adapert("figures", "tiny_design", "--workspace", world.design.workspace, "--out", "figures")
     assert drawn.status == 0
     files = {path.name for path in (tmp_path / "figures").iterdir()}
@@ -221,7 +222,7 @@ def test_an_ablation_has_its_figure(world, adapert, tmp_path):
     ]
 
 
-def test_a_trial_that_is_run_again_has_the_same_numbers(world, adapert):
+def test_a_trial_that_is_run_again_has_the_same_numbers(world: World, adapert: RunCommand) -> None:
     trials = world.search.trials
     assert set(trials["status"]) == {"finished", "stopped"}
     ledgers = sorted(world.search.workspace.rglob(LEDGER_FILE))
@@ -232,7 +233,7 @@ def test_a_trial_that_is_run_again_has_the_same_numbers(world, adapert):
     assert len(world.search.trials) == 3
 
 
-def test_trials_that_diverge_fail_alone_with_their_sentence(world):
+def test_trials_that_diverge_fail_alone_with_their_sentence(world: World) -> None:
     trials = world.design.trials
     assert world.design.status == 1
     assert set(zip(trials["variant"], trials["status"], strict=True)) == {

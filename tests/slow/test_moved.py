@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlparse
 import optuna
 import pytest
 from fixtures.launched import SEARCH, command, runs_in
+from fixtures.narrowed import present
 from fixtures.servers import free_port
 
 from adapert.records import CONFIG_FILE, Tag
@@ -23,20 +24,22 @@ pytestmark = pytest.mark.slow
 ADAPERT = str(Path(sys.executable).with_name("adapert"))
 
 
-def run(*words):
+def run(*words: object) -> str:
     ended = subprocess.run([ADAPERT, *map(str, words)], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
 
 
-def launch(folder, prepared):
+def launch(folder: Path, prepared: Path) -> Path:
     ended = subprocess.run(command(folder, "first", SEARCH, prepared), capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return folder / "first runs"
 
 
 @pytest.mark.parametrize("name", ["a?b#c", "50 % of 'ü'%20"])
-def test_a_study_in_an_awkward_place_is_moved_and_extended_there(launchable, tmp_path, name):
+def test_a_study_in_an_awkward_place_is_moved_and_extended_there(
+    launchable: Path, tmp_path: Path, name: str
+) -> None:
     place = tmp_path / name
     place.mkdir()
     workspace = launch(place, launchable)
@@ -55,13 +58,13 @@ def test_a_study_in_an_awkward_place_is_moved_and_extended_there(launchable, tmp
     assert run("sync", "tiny_search", "--workspace", moved) == "MLflow has all of 'tiny_search'.\n"
 
 
-def optuna_trials(address):
+def optuna_trials(address: str) -> int:
     return len(optuna.load_study(study_name="tiny_search", storage=address).trials)
 
 
 def test_a_project_moves_with_its_data_and_keeps_its_database_and_a_copy_leaves_that_alone(
-    launchable, tmp_path
-):
+    launchable: Path, tmp_path: Path
+) -> None:
     project = tmp_path / "project"
     shutil.copytree(launchable, project / "data" / "prepared")
     address = f"sqlite:///{tmp_path}/optuna.db"
@@ -76,7 +79,7 @@ def test_a_project_moves_with_its_data_and_keeps_its_database_and_a_copy_leaves_
     assert optuna_trials(address) == 4
     for place in (moved, copied):
         events = read_events(place / "first runs" / "studies" / "tiny_search" / LEDGER_FILE)
-        assert fold(events).session.data == str(place / "data" / "prepared")
+        assert present(fold(events).session).data == str(place / "data" / "prepared")
         assert len(fold(events).records) == 4
         run("rerun", "tiny_search", "--workspace", place / "first runs")
     away = (moved / "data" / "prepared").rename(tmp_path / "away")
@@ -85,7 +88,7 @@ def test_a_project_moves_with_its_data_and_keeps_its_database_and_a_copy_leaves_
     assert not project.exists()
 
 
-def test_a_moved_workspace_s_pages_show_its_artifacts(launchable, tmp_path):
+def test_a_moved_workspace_s_pages_show_its_artifacts(launchable: Path, tmp_path: Path) -> None:
     workspace = launch(tmp_path, launchable)
     moved = workspace.rename(tmp_path / "moved ?#%")
     port = free_port()
@@ -103,12 +106,12 @@ def test_a_moved_workspace_s_pages_show_its_artifacts(launchable, tmp_path):
         process.wait(60)
 
 
-def wait_for(address, process):
+def wait_for(address: str, process: subprocess.Popen[str]) -> str:
     for _ in range(300):
         assert process.poll() is None
         try:
             with urllib.request.urlopen(address, timeout=30) as answer:
-                return answer.read().decode()
+                return str(answer.read().decode())
         except OSError:
             threading.Event().wait(0.2)
     raise AssertionError("the page never came")

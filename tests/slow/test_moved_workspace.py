@@ -75,7 +75,9 @@ def assert_whole(workspace: Path) -> None:
     assert (workspace / "studies" / STUDY / "picked_model").is_dir()
 
 
-def test_a_copied_and_a_moved_workspace_are_used_without_a_trace_elsewhere(launchable, tmp_path):
+def test_a_copied_and_a_moved_workspace_are_used_without_a_trace_elsewhere(
+    launchable: Path, tmp_path: Path
+) -> None:
     line = command(tmp_path, "first", SEARCH, launchable, "--max-epochs", "3", "--max-concurrent", "1")
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
     original, copied, moved = (tmp_path / name for name in ("first runs", COPIED, MOVED))

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -20,8 +21,12 @@ PASSWORD = "never%20written"
 SLOW_ENOUGH = ("--max-epochs", "30", "--set", "data.control=cell", "--set", "training.minibatch_size=2")
 
 
+Studied = tuple[str, int, subprocess.CompletedProcess[str], str, Path]
+"""What the command said, lines that MLflow lacked, how the delivery ended, MLflow's address, the ledger."""
+
+
 @pytest.fixture(scope="module")
-def studied(launchable, postgres, tmp_path_factory):
+def studied(launchable: Path, postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studied]:
     """Run a study whose MLflow server is killed in its middle and comes back; then deliver what is left."""
     folder = tmp_path_factory.mktemp("postgres")
     server = MlflowServer(f"{postgres}mlflow", folder)
@@ -56,14 +61,14 @@ def studied(launchable, postgres, tmp_path_factory):
     server.kill()
 
 
-def test_a_study_ends_whole_while_its_tracking_server_is_gone(studied):
+def test_a_study_ends_whole_while_its_tracking_server_is_gone(studied: Studied) -> None:
     out, n_waiting, _, _, ledger = studied
     assert n_waiting > 0
     assert f"MLflow lacks {n_waiting:,} lines. Deliver with: adapert sync tiny_search" in out
     assert len(fold(read_events(ledger)).running) == 0
 
 
-def test_sync_delivers_every_report_once_and_in_order(studied):
+def test_sync_delivers_every_report_once_and_in_order(studied: Studied) -> None:
     *_, synced, address, ledger = studied
     assert synced.returncode == 0, synced.stdout + synced.stderr
     client = MlflowClient(address)
@@ -81,14 +86,14 @@ def test_sync_delivers_every_report_once_and_in_order(studied):
             assert [metric.step for metric in history] == list(range(1, record.n_epochs + 1))
 
 
-def test_optuna_has_the_study_in_its_database(studied, postgres):
+def test_optuna_has_the_study_in_its_database(studied: Studied, postgres: str) -> None:
     ledger = studied[-1]
     study = optuna.load_study(study_name="tiny_search", storage=f"{postgres}optuna")
     assert len(study.trials) == len(fold(read_events(ledger)).completed) == 3
     assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "PRUNED"}
 
 
-def test_a_password_of_the_searchs_storage_is_written_nowhere(studied, postgres):
+def test_a_password_of_the_searchs_storage_is_written_nowhere(studied: Studied, postgres: str) -> None:
     out, *_, ledger = studied
     spellings = (PASSWORD.encode(), PASSWORD.replace("%20", " ").encode())
     files = [path for path in ledger.parents[2].rglob("*") if path.is_file()]

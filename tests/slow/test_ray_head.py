@@ -10,9 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 from fixtures.launched import SEARCH, command
+from fixtures.narrowed import of_kind
 
 from adapert.errors import InputError
 from adapert.records import TrialStatus
+from adapert.study.engine.events import SessionClosed
 from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.state import fold
 from adapert.study.execution.run import started_ray
@@ -55,7 +57,7 @@ class Met:
 
 
 @pytest.fixture(scope="module")
-def met(tmp_path_factory):
+def met(tmp_path_factory: pytest.TempPathFactory) -> Met:
     import ray
 
     home = tmp_path_factory.mktemp("home")
@@ -92,29 +94,29 @@ def met(tmp_path_factory):
 
 
 @pytest.mark.parametrize("who", STRANGERS)
-def test_a_process_without_the_token_is_refused(met, who):
+def test_a_process_without_the_token_is_refused(met: Met, who: str) -> None:
     assert met.said[who] == "refused: ConnectionError\n"
 
 
-def test_a_process_with_the_token_is_let_in(met):
+def test_a_process_with_the_token_is_let_in(met: Met) -> None:
     assert met.said["with_the_token"] == "in: 1\n"
 
 
-def test_the_token_is_on_no_command_line_and_not_in_the_home_directory(met):
+def test_the_token_is_on_no_command_line_and_not_in_the_home_directory(met: Met) -> None:
     assert not met.token_in_commands
     assert met.home == []
 
 
-def test_no_other_user_can_enter_rays_folder(met):
+def test_no_other_user_can_enter_rays_folder(met: Met) -> None:
     assert met.folder_mode == 0o700
 
 
-def test_the_environment_is_left_as_it_was_found(met):
+def test_the_environment_is_left_as_it_was_found(met: Met) -> None:
     before, after = met.environment
     assert {name for name in before | after if before.get(name) != after.get(name)} <= {IMPORTED}
 
 
-def test_a_ray_of_the_callers_own_is_refused_and_left_alone():
+def test_a_ray_of_the_callers_own_is_refused_and_left_alone() -> None:
     import ray
 
     with started_ray():
@@ -161,7 +163,7 @@ def lose(directory: Path, part: str, prepared: Path) -> Lost:
         stray.kill()
     adapert = str(Path(sys.executable).with_name("adapert"))
     words = [adapert, "resume", "tiny_search", "--workspace", str(workspace)]
-    assert read_events(ledger)[-1].status == TrialStatus.FAILED
+    assert of_kind(SessionClosed, read_events(ledger)[-1]).status == TrialStatus.FAILED
     resumed = subprocess.run(words, capture_output=True, text=True, env=environment)
     return Lost(process.returncode, out, left, ledger, resumed)
 
@@ -170,11 +172,11 @@ PARTS = {"raylet": "node manager (raylet)", "gcs_server": "control service (GCS)
 
 
 @pytest.fixture(scope="module", params=PARTS)
-def lost(request, launchable):
+def lost(request: pytest.FixtureRequest, launchable: Path) -> tuple[str, Lost]:
     return request.param, lose(launchable.parent, request.param, launchable)
 
 
-def test_a_lost_part_of_ray_ends_the_command_with_a_sentence_soon(lost):
+def test_a_lost_part_of_ray_ends_the_command_with_a_sentence_soon(lost: tuple[str, Lost]) -> None:
     part, ended = lost
     assert ended.status == 75, ended.out
     assert f"Ray's {PARTS[part]} no longer answers" in ended.out
@@ -182,12 +184,12 @@ def test_a_lost_part_of_ray_ends_the_command_with_a_sentence_soon(lost):
     assert "Traceback" not in ended.out
 
 
-def test_a_lost_part_of_ray_leaves_no_process(lost):
+def test_a_lost_part_of_ray_leaves_no_process(lost: tuple[str, Lost]) -> None:
     _, ended = lost
     assert ended.left == []
 
 
-def test_a_study_that_lost_ray_is_resumed_to_its_end(lost):
+def test_a_study_that_lost_ray_is_resumed_to_its_end(lost: tuple[str, Lost]) -> None:
     _, ended = lost
     assert ended.resumed.returncode == 0, ended.resumed.stdout + ended.resumed.stderr
     state = fold(read_events(ended.ledger))

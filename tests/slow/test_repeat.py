@@ -1,6 +1,7 @@
 """A search that is launched twice with the same seed."""
 
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,15 +15,16 @@ TIMES = r"seconds|total_seconds|system/.*"
 """Columns in which two launches of the same study differ."""
 
 
-def launch(directory, name, prepared):
+def launch(directory: Path, name: str, prepared: Path) -> pd.DataFrame:
     line = command(directory, name, SEARCH, prepared, "--max-epochs", "4", "--max-concurrent", "1")
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
     trials = adapert.load_trials("tiny_search", directory / f"{name} runs")
     named = trials.drop(columns=trials.filter(regex=f"^({TIMES})$"))
-    return named.sort_values("model.tau", ignore_index=True)
+    sorted_trials: pd.DataFrame = named.sort_values("model.tau", ignore_index=True)
+    return sorted_trials
 
 
-def test_the_same_seed_gives_the_same_configs_ends_and_numbers(launchable):
+def test_the_same_seed_gives_the_same_configs_ends_and_numbers(launchable: Path) -> None:
     first, again = (launch(launchable.parent, name, launchable) for name in ("first", "again"))
     pd.testing.assert_frame_equal(first, again, check_exact=True, check_like=True)
     assert first["model.tau"].nunique() == 3

@@ -1,6 +1,7 @@
 """A study that is launched from another thread than the main one, as servers and notebooks do."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,9 @@ from adapert.records import TrialStatus
 pytestmark = pytest.mark.slow
 
 
-def test_a_study_runs_in_a_thread_where_python_lets_nobody_handle_signals(launchable, tmp_path):
+def test_a_study_runs_in_a_thread_where_python_lets_nobody_handle_signals(
+    launchable: Path, tmp_path: Path
+) -> None:
     changes = {"training.max_epochs": 2}
     with ThreadPoolExecutor(1) as pool:
         launched = pool.submit(adapert.launch, "single", data=launchable, workspace=tmp_path, changes=changes)

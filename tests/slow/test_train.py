@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fixtures.command import RunCommand
 
 from adapert.api import load_trials
 from adapert.data.prepared import read_prepared
@@ -12,7 +13,9 @@ from adapert.data.prepared import read_prepared
 pytestmark = pytest.mark.slow
 
 
-def test_a_config_of_ones_own_is_trained_predicts_and_is_run_again(launchable, adapert, tmp_path):
+def test_a_config_of_ones_own_is_trained_predicts_and_is_run_again(
+    launchable: Path, adapert: RunCommand, tmp_path: Path
+) -> None:
     (tmp_path / "mine.yaml").write_text("model: {tau: 0.7}\ntraining: {max_epochs: 2}\n")
     command = str(Path(sys.executable).with_name("adapert"))
     words = ["train", "mine.yaml", "--data", str(launchable), "--seeds", "2"]

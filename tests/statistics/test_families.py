@@ -1,6 +1,9 @@
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.store import MakeTable
 from scipy import stats
 
 from adapert.comparison.summary import PAIRED_CAPTION, summarize_differences
@@ -8,6 +11,7 @@ from adapert.statistics.families import (
     MODELS,
     VARIANTS,
     WEIGHTS,
+    Question,
     compare_models,
     compare_two_models,
     compare_variants,
@@ -23,7 +27,9 @@ GROUPS = ("small", "medium", "large")
 METRICS = ("pearson_delta", "pds", "rank_overlap_at_N")
 
 
-def build_frame(make_table, levels, weights=None):
+def build_frame(
+    make_table: Callable[..., pd.DataFrame], levels: dict[str, float], weights: dict[str, float] | None = None
+) -> pd.DataFrame:
     """One seed; 12 perturbations a group, each with noise of its own around its variant's level."""
     generator = np.random.default_rng(0)
     rows = [
@@ -43,7 +49,7 @@ def build_frame(make_table, levels, weights=None):
     return make_table(rows)
 
 
-def adjust_by_hand(frame, reference, metric):
+def adjust_by_hand(frame: pd.DataFrame, reference: str, metric: str) -> dict[tuple[str, str], float]:
     """Step down through `scipy.stats.wilcoxon`'s p of every variant and group, and of all groups together."""
     wide = frame[frame["metric"] == metric].pivot_table(
         index=["effect_size", "perturbation"], columns="variant", values="value"
@@ -51,57 +57,58 @@ def adjust_by_hand(frame, reference, metric):
     p = {
         (group, variant): stats.wilcoxon(rows[variant] - rows[reference]).pvalue
         for group, rows in [("all", wide), *((name, wide.loc[name]) for name in GROUPS)]
-        for variant in wide
+        for variant in wide.columns.astype(str)
         if variant != reference
     }
-    adjusted, worst = {}, 0.0
-    for place, key in enumerate(sorted(p, key=p.get)):
+    adjusted: dict[tuple[str, str], float] = {}
+    worst = 0.0
+    for place, key in enumerate(sorted(p, key=p.__getitem__)):
         worst = max(worst, min(1.0, p[key] * (len(p) - place)))
         adjusted[key] = worst
     return adjusted
 
 
 @pytest.fixture(scope="module")
-def ablation(make_table):
+def ablation(make_table: MakeTable) -> pd.DataFrame:
     """With variants that no claim is about: they belong to the family all the same."""
     levels = {"full": 0.5, "no_context": 0.43, "no_non_deg": 0.44, "no_graph": 0.47, "mean": 0.3}
     return build_frame(make_table, levels)
 
 
 @pytest.fixture(scope="module")
-def sensitivity(make_table):
+def sensitivity(make_table: MakeTable) -> pd.DataFrame:
     weights = {"a": 0.0, "b": 0.001, "c": 0.01, "d": 0.1}
     return build_frame(make_table, {"a": 0.5, "b": 0.52, "c": 0.53, "d": 0.44}, weights)
 
 
 @pytest.fixture(scope="module")
-def evaluation(make_table):
+def evaluation(make_table: MakeTable) -> pd.DataFrame:
     levels = {"mean": 0.4, "ridge_text": 0.46, "ridge_both": 0.47, "adapert": 0.5, "adapert_ensemble": 0.52}
     return build_frame(make_table, {**levels, "split_half": 0.9})
 
 
 @pytest.fixture(scope="module")
-def ablation_figure(ablation):
+def ablation_figure(ablation: pd.DataFrame) -> pd.DataFrame:
     """What Figure 4 shows, of every metric; read-only, as all of these."""
     return summarize_ablation(ablation)
 
 
 @pytest.fixture(scope="module")
-def sensitivity_figure(sensitivity):
+def sensitivity_figure(sensitivity: pd.DataFrame) -> pd.DataFrame:
     return summarize_sensitivity(sensitivity)
 
 
 @pytest.fixture(scope="module")
-def claims(ablation, sensitivity):
+def claims(ablation: pd.DataFrame, sensitivity: pd.DataFrame) -> pd.DataFrame:
     return summarize_claims(ablation, sensitivity)
 
 
 @pytest.fixture(scope="module")
-def differences(evaluation):
+def differences(evaluation: pd.DataFrame) -> pd.DataFrame:
     return summarize_differences(evaluation)
 
 
-def tabulate(paired, question):
+def tabulate(paired: pd.DataFrame, question: Question) -> pd.DataFrame:
     """The report's table of paired differences, with exact values."""
     table = build_paired_table(paired, "", "", question)
     heads = [column.label for column in table.columns]
@@ -109,13 +116,15 @@ def tabulate(paired, question):
 
 
 @pytest.mark.parametrize("metric", ["pearson_delta", "pds"])
-def test_an_ablations_p_is_the_same_in_figure_claims_and_report(ablation, ablation_figure, claims, metric):
+def test_an_ablations_p_is_the_same_in_figure_claims_and_report(
+    ablation: pd.DataFrame, ablation_figure: pd.DataFrame, claims: pd.DataFrame, metric: str
+) -> None:
     expected = adjust_by_hand(ablation, "full", metric)
     figure = ablation_figure.set_index(["metric", "effect_size", "variant"])
     claims = claims.set_index(["metric", "group", "claim"])
     report = tabulate(compare_variants(ablation[ablation["metric"] == metric]), VARIANTS)
-    report = report.set_index(["effect size", "variant"])["p, Holm"].astype(float)
-    assert report.to_dict() == pytest.approx(expected)
+    p_holm = report.set_index(["effect size", "variant"])["p, Holm"].astype(float)
+    assert p_holm.to_dict() == pytest.approx(expected)
     for group in GROUPS:
         p = expected[group, "no_context"]
         assert figure.loc[(metric, group, "no_context"), "p_holm"] == pytest.approx(p)
@@ -123,7 +132,9 @@ def test_an_ablations_p_is_the_same_in_figure_claims_and_report(ablation, ablati
 
 
 @pytest.mark.parametrize("metric", ["pearson_delta", "pds"])
-def test_a_weights_p_is_the_same_in_figure_and_claims(sensitivity, sensitivity_figure, claims, metric):
+def test_a_weights_p_is_the_same_in_figure_and_claims(
+    sensitivity: pd.DataFrame, sensitivity_figure: pd.DataFrame, claims: pd.DataFrame, metric: str
+) -> None:
     expected = adjust_by_hand(sensitivity, "a", metric)
     figure = sensitivity_figure.set_index(["metric", "effect_size", "lambda_non"])
     claims = claims.set_index(["metric", "group", "claim"])
@@ -134,7 +145,9 @@ def test_a_weights_p_is_the_same_in_figure_and_claims(sensitivity, sensitivity_f
 
 
 @pytest.mark.parametrize("metric", ["pearson_delta", "pds"])
-def test_a_models_p_is_the_same_in_evaluation_report_and_table_3(evaluation, differences, metric):
+def test_a_models_p_is_the_same_in_evaluation_report_and_table_3(
+    evaluation: pd.DataFrame, differences: pd.DataFrame, metric: str
+) -> None:
     is_asked = evaluation["variant"].isin(["mean", "ridge_text", "ridge_both", "adapert"])
     expected = adjust_by_hand(evaluation[is_asked], "adapert", metric)
     own = differences[(differences["variant"] == "adapert") & (differences["metric"] == metric)]
@@ -146,17 +159,17 @@ def test_a_models_p_is_the_same_in_evaluation_report_and_table_3(evaluation, dif
     assert table_3.to_dict() == pytest.approx({name: expected[name, "ridge_both"] for name in table_3.index})
 
 
-def test_a_supported_gain_has_its_mark(ablation):
+def test_a_supported_gain_has_its_mark(ablation: pd.DataFrame) -> None:
     two_seeds = pd.concat([ablation, ablation.assign(seed=1)])
     claims = summarize_claims(two_seeds, None)
     figure = summarize_ablation(two_seeds).set_index(["metric", "effect_size", "variant"])
     helps = claims[claims["claim"] == "the context helps"]
     assert {"supported", "undecided"} <= set(helps["verdict"])
-    for row in helps[helps["verdict"] == "supported"].itertuples():
-        assert figure.loc[(row.metric, row.group, "no_context"), "is_different"]
+    for key in helps.loc[helps["verdict"] == "supported", ["metric", "group"]].to_numpy().tolist():
+        assert figure["is_different"][*key, "no_context"]
 
 
-def test_metrics_and_other_models_beside_it_leave_a_family_as_it_is(evaluation):
+def test_metrics_and_other_models_beside_it_leave_a_family_as_it_is(evaluation: pd.DataFrame) -> None:
     whole = compare_models(evaluation)
     is_alone = evaluation["metric"].eq("pds") & evaluation["variant"].ne("adapert_ensemble")
     alone = compare_models(evaluation[is_alone])
@@ -164,7 +177,7 @@ def test_metrics_and_other_models_beside_it_leave_a_family_as_it_is(evaluation):
     pd.testing.assert_frame_equal(same.reset_index(drop=True), alone)
 
 
-def test_two_models_outside_any_family_are_their_own(evaluation):
+def test_two_models_outside_any_family_are_their_own(evaluation: pd.DataFrame) -> None:
     rows = compare_two_models(evaluation, "adapert_ensemble", "adapert")
     assert set(rows["reference"]) == {"adapert"}
     expected = adjust_by_hand(
@@ -175,13 +188,21 @@ def test_two_models_outside_any_family_are_their_own(evaluation):
 
 
 @pytest.mark.parametrize("compare", [compare_variants, compare_weights])
-def test_nothing_to_compare_with_has_no_row(make_table, compare):
+def test_nothing_to_compare_with_has_no_row(
+    make_table: MakeTable, compare: Callable[[pd.DataFrame], pd.DataFrame]
+) -> None:
     alone = build_frame(make_table, {"no_context": 0.5})
     assert compare(alone).empty
     assert {"effect_size", "variant", "metric", "p_holm"} <= set(compare(alone).columns)
 
 
-def test_every_caption_names_its_family(ablation, ablation_figure, sensitivity_figure, claims, evaluation):
+def test_every_caption_names_its_family(
+    ablation: pd.DataFrame,
+    ablation_figure: pd.DataFrame,
+    sensitivity_figure: pd.DataFrame,
+    claims: pd.DataFrame,
+    evaluation: pd.DataFrame,
+) -> None:
     caption = build_claims_table(claims).caption
     assert VARIANTS.family in caption
     assert WEIGHTS.family in caption

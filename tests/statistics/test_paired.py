@@ -1,6 +1,10 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.store import MakeTable
 from scipy import stats
 
 from adapert.seeding import numpy_generator
@@ -10,7 +14,7 @@ from adapert.statistics.paired import PAIRED_COLUMNS, compare_pairs, summarize_p
 EFFECTS = {"A": 0.1, "B": 0.2, "C": 0.0, "D": -0.1}
 
 
-def _table(make_table, metric="pds"):
+def _table(make_table: Callable[..., pd.DataFrame], metric: str = "pds") -> pd.DataFrame:
     rows = [
         {
             "variant": variant,
@@ -27,7 +31,7 @@ def _table(make_table, metric="pds"):
     return make_table(rows)
 
 
-def _row(summary, **which):
+def _row(summary: pd.DataFrame, **which: Any) -> pd.Series:
     chosen = summary
     for column, value in which.items():
         chosen = chosen[chosen[column] == value]
@@ -35,7 +39,7 @@ def _row(summary, **which):
     return chosen.iloc[0]
 
 
-def test_summary_is_exact_on_a_small_table(make_table):
+def test_summary_is_exact_on_a_small_table(make_table: MakeTable) -> None:
     summary = summarize_paired(_table(make_table))
     assert list(summary.columns) == ["effect_size", *PAIRED_COLUMNS]
     assert summary["effect_size"].tolist() == ["all", "large", "small"]
@@ -48,37 +52,37 @@ def test_summary_is_exact_on_a_small_table(make_table):
     assert row["low"] < 0.05 < row["high"]
 
 
-def test_a_smaller_error_wins(make_table):
+def test_a_smaller_error_wins(make_table: MakeTable) -> None:
     row = _row(summarize_paired(_table(make_table, "mse")), effect_size="all")
     assert row[["wins", "ties", "losses"]].tolist() == [1, 1, 2]
 
 
-def test_a_metric_without_direction_has_no_winner(make_table):
+def test_a_metric_without_direction_has_no_winner(make_table: MakeTable) -> None:
     row = _row(summarize_paired(_table(make_table, "collapse_ratio")), effect_size="all")
     assert row[["wins", "ties", "losses"]].isna().all()
     assert row["difference"] == pytest.approx(0.05)
 
 
-def test_p_is_scipys_of_seed_averages():
+def test_p_is_scipys_of_seed_averages() -> None:
     values = numpy_generator(0, "test").normal(0.2, 1, (3, 20))
     expected = stats.wilcoxon(values.mean(axis=0)).pvalue
     assert compare_pairs(values, numpy_generator(0, "test"))["p_wilcoxon"] == expected
 
 
-def test_interval_is_that_of_the_differences():
+def test_interval_is_that_of_the_differences() -> None:
     values = numpy_generator(0, "test").normal(0.2, 1, (3, 20))
     found = compare_pairs(values, numpy_generator(0, "x"))
     assert (found["low"], found["high"]) == bootstrap_interval(values, numpy_generator(0, "x"))
 
 
-def test_what_all_variants_share_changes_no_comparison(make_table):
+def test_what_all_variants_share_changes_no_comparison(make_table: MakeTable) -> None:
     table = _table(make_table)
     shift = table["perturbation"].map({"A": 0.3, "B": -2.0, "C": 5.0, "D": 0.0}) + 0.7 * table["seed"]
     shifted = table.assign(value=table["value"] + shift)
     pd.testing.assert_frame_equal(summarize_paired(table), summarize_paired(shifted))
 
 
-def test_family_is_every_variant_and_group_of_a_metric(make_table):
+def test_family_is_every_variant_and_group_of_a_metric(make_table: MakeTable) -> None:
     draws = numpy_generator(0, "test")
     rows = [
         {"variant": v, "perturbation": f"P{i}", "effect_size": group, "metric": m, "value": draws.normal()}
@@ -89,11 +93,11 @@ def test_family_is_every_variant_and_group_of_a_metric(make_table):
     summary = summarize_paired(make_table(rows))
     for _, family in summary.groupby("metric"):
         assert len(family) == 6
-        smallest = family["p"].idxmin()
-        assert family.loc[smallest, "p_holm"] == pytest.approx(min(6 * family.loc[smallest, "p"], 1))
+        smallest = family["p"].argmin()
+        assert family["p_holm"].iloc[smallest] == pytest.approx(min(6 * family["p"].iloc[smallest], 1))
 
 
-def test_summary_depends_on_neither_row_order_nor_other_variants(make_table):
+def test_summary_depends_on_neither_row_order_nor_other_variants(make_table: MakeTable) -> None:
     table = _table(make_table)
     other = table[table["variant"] == "full"].assign(variant="other", value=0.1)
     whole = summarize_paired(pd.concat([table, other]).sample(frac=1, random_state=0))
@@ -103,14 +107,14 @@ def test_summary_depends_on_neither_row_order_nor_other_variants(make_table):
     pd.testing.assert_frame_equal(same[columns], alone[columns])
 
 
-def test_nothing_in_common_is_a_row_without_estimates(make_table):
+def test_nothing_in_common_is_a_row_without_estimates(make_table: MakeTable) -> None:
     table = make_table([{"variant": "full", "perturbation": "A"}, {"variant": "a", "perturbation": "B"}])
     row = _row(summarize_paired(table), effect_size="all")
     assert row[["n_perturbations", "n_seeds", "wins", "ties", "losses"]].tolist() == [0] * 5
     assert row[["difference", "low", "high", "p", "p_holm"]].isna().all()
 
 
-def test_one_perturbation_has_a_difference_but_no_interval(make_table):
+def test_one_perturbation_has_a_difference_but_no_interval(make_table: MakeTable) -> None:
     row = _row(summarize_paired(_table(make_table)), effect_size="large")
     assert row["difference"] == pytest.approx(-0.1)
     assert row[["low", "high", "p_wilcoxon", "p", "p_holm", "standardized_difference"]].isna().all()

@@ -1,5 +1,9 @@
+from collections.abc import Callable
+
 import numpy as np
+import pandas as pd
 import pytest
+from fixtures.store import MakeTable
 
 from adapert.comparison.fit import ENSEMBLE_SUFFIX
 from adapert.comparison.plan import ComparisonPlan
@@ -10,7 +14,12 @@ from adapert.statistics import pairs
 from adapert.statistics.pairs import align_pairs, has_one_fit, iterate_arms
 
 
-def _rows(make_table, variant, values, split_seed=0):
+def _rows(
+    make_table: Callable[..., pd.DataFrame],
+    variant: str,
+    values: dict[int, dict[str, float]],
+    split_seed: int = 0,
+) -> pd.DataFrame:
     rows = [
         {"variant": variant, "seed": seed, "perturbation": name, "value": value, "split_seed": split_seed}
         for seed, of_seed in values.items()
@@ -19,7 +28,7 @@ def _rows(make_table, variant, values, split_seed=0):
     return make_table(rows)
 
 
-def test_only_what_both_were_evaluated_on_is_a_pair(make_table):
+def test_only_what_both_were_evaluated_on_is_a_pair(make_table: MakeTable) -> None:
     ours = _rows(make_table, "a", {0: {"A": 1.0, "B": 2.0}, 1: {"A": 3.0, "B": np.nan}, 2: {"A": 9.0}})
     theirs = _rows(make_table, "b", {0: {"A": 0.1, "B": 0.2, "C": 0.3}, 1: {"A": 0.4, "B": 0.5}})
     own, other = align_pairs(ours, theirs)
@@ -27,14 +36,16 @@ def test_only_what_both_were_evaluated_on_is_a_pair(make_table):
     np.testing.assert_array_equal(other, [[0.1, 0.2], [0.4, np.nan]])
 
 
-def test_the_same_seed_on_another_split_is_no_pair(make_table):
+def test_the_same_seed_on_another_split_is_no_pair(make_table: MakeTable) -> None:
     ours = _rows(make_table, "a", {0: {"A": 1.0}}, split_seed=1)
     own, other = align_pairs(ours, _rows(make_table, "b", {0: {"A": 1.0}}, split_seed=2))
     assert own.size == other.size == 0
 
 
 @pytest.mark.parametrize("is_swapped", [False, True])
-def test_the_one_fit_of_a_model_without_chance_meets_every_seed(make_table, is_swapped):
+def test_the_one_fit_of_a_model_without_chance_meets_every_seed(
+    make_table: MakeTable, is_swapped: bool
+) -> None:
     fit = _rows(make_table, "ridge_both", {0: {"A": 5.0, "B": 6.0}})
     seeds = _rows(make_table, "full", {0: {"A": 1.0, "B": 2.0}, 1: {"A": 3.0, "B": 4.0}})
     arms = align_pairs(seeds, fit)[::-1] if is_swapped else align_pairs(fit, seeds)
@@ -42,14 +53,14 @@ def test_the_one_fit_of_a_model_without_chance_meets_every_seed(make_table, is_s
     np.testing.assert_array_equal(arms[1], [[1.0, 2.0], [3.0, 4.0]])
 
 
-def test_two_models_without_chance_are_one_pair_a_split(make_table):
+def test_two_models_without_chance_are_one_pair_a_split(make_table: MakeTable) -> None:
     ridge = _rows(make_table, "ridge_both", {0: {"A": 5.0}, 1: {"A": 5.0}})
     own, other = align_pairs(ridge, _rows(make_table, "mean", {7: {"A": 1.0}}))
     assert own.tolist() == [[5.0]]
     assert other.tolist() == [[1.0]]
 
 
-def test_models_without_chance_are_those_of_the_registry():
+def test_models_without_chance_are_those_of_the_registry() -> None:
     plan = ComparisonPlan(split="validation")
     assert {name for name in MODELS if not plan.has_chance(name)} == pairs.WITHOUT_CHANCE
     assert set(REPLICATES) == pairs.CEILINGS
@@ -57,7 +68,7 @@ def test_models_without_chance_are_those_of_the_registry():
     assert not has_one_fit("full")
 
 
-def test_every_group_is_compared_and_all_together(make_table):
+def test_every_group_is_compared_and_all_together(make_table: MakeTable) -> None:
     table = make_table(
         [
             {"variant": variant, "effect_size": group, "perturbation": group}
@@ -70,7 +81,7 @@ def test_every_group_is_compared_and_all_together(make_table):
     assert found == expected
 
 
-def test_an_unknown_reference_is_refused_with_the_nearest_name(make_table):
+def test_an_unknown_reference_is_refused_with_the_nearest_name(make_table: MakeTable) -> None:
     table = make_table([{"variant": "full"}, {"variant": "no_context"}])
     with pytest.raises(InputError, match=r"'no_contxt', but the long table has no row of it\. Did you mean"):
         list(iterate_arms(table, "no_contxt", ["effect_size"]))

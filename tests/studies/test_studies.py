@@ -1,11 +1,12 @@
 from typing import get_args
 
 import pytest
+from fixtures.narrowed import of_kind
 
 from adapert.config import Config, ModelName
 from adapert.errors import InputError
 from adapert.study.plan.recipes import build_study, recipe_names
-from adapert.study.plan.study import Design, Search
+from adapert.study.plan.study import AblationPath, Design, Search
 from studies.ablation import VARIANTS
 from studies.ablation_extended import VARIANTS as EXTENDED
 
@@ -13,7 +14,7 @@ PICKED = Config().with_changes({"model.dropout": 0.25, "training.max_epochs": 7}
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
-def test_every_recipe_is_a_whole_study_under_its_own_name(recipe):
+def test_every_recipe_is_a_whole_study_under_its_own_name(recipe: str) -> None:
     study = build_study(recipe, PICKED)
     assert study.name == recipe
     assert study.question.endswith("?")
@@ -21,13 +22,13 @@ def test_every_recipe_is_a_whole_study_under_its_own_name(recipe):
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
-def test_every_recipe_keeps_the_base_it_is_given(recipe):
+def test_every_recipe_keeps_the_base_it_is_given(recipe: str) -> None:
     base = build_study(recipe, PICKED).base
     assert base == PICKED.with_changes({"model.name": base.model.name})
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
-def test_no_two_variants_are_the_same_config(recipe):
+def test_no_two_variants_are_the_same_config(recipe: str) -> None:
     plan = build_study(recipe, PICKED).plan
     if isinstance(plan, Design):
         digests = [Config().with_changes(changes).digest() for changes in plan.variants.values()]
@@ -54,11 +55,11 @@ def test_no_two_variants_are_the_same_config(recipe):
         ("ablation_path", "path"),
     ],
 )
-def test_each_recipe_has_the_design_that_its_figure_reads(recipe, kind):
+def test_each_recipe_has_the_design_that_its_figure_reads(recipe: str, kind: str) -> None:
     assert build_study(recipe, PICKED).plan.kind == kind
 
 
-def test_figure_4_crosses_context_and_non_deg_loss():
+def test_figure_4_crosses_context_and_non_deg_loss() -> None:
     assert VARIANTS == {
         "full": {},
         "no_context": {"model.context": "constant"},
@@ -68,14 +69,14 @@ def test_figure_4_crosses_context_and_non_deg_loss():
     assert EXTENDED.items() >= VARIANTS.items()
 
 
-def test_every_reference_model_stands_beside_the_full_model():
-    variants = build_study("references", Config()).plan.variants
+def test_every_reference_model_stands_beside_the_full_model() -> None:
+    variants = dict(of_kind(Design, build_study("references", Config()).plan).variants)
     assert variants.pop("full") == {}
     assert variants == {name: {"model.name": name} for name in get_args(ModelName) if name != "adapert"}
 
 
-def test_figure_5_spans_no_penalty_to_the_strongest_by_name():
-    variants = build_study("sensitivity", Config()).plan.variants
+def test_figure_5_spans_no_penalty_to_the_strongest_by_name() -> None:
+    variants = of_kind(Design, build_study("sensitivity", Config()).plan).variants
     values = {name: changes["loss.lambda_non"] for name, changes in variants.items()}
     assert values["lambda_non=0"] == 0.0
     assert values["lambda_non=0.0003"] == Config().loss.lambda_non
@@ -83,24 +84,25 @@ def test_figure_5_spans_no_penalty_to_the_strongest_by_name():
     assert all(name == f"lambda_non={value:g}" for name, value in values.items())
 
 
-def test_quickstart_is_short_whatever_the_base():
+def test_quickstart_is_short_whatever_the_base() -> None:
     plan = build_study("quickstart", Config())
     assert isinstance(plan.plan, Search)
     assert (plan.plan.size, plan.base.training.max_epochs) == (4, 10)
 
 
-def test_importance_covers_the_six_knobs_evenly_and_stops_no_trial():
+def test_importance_covers_the_six_knobs_evenly_and_stops_no_trial() -> None:
     plan = build_study("importance", Config()).plan
     assert isinstance(plan, Search)
     assert (plan.sampler, plan.n_trials, plan.is_full_fidelity) == ("quasi_random", 128, True)
-    assert list(plan.space) == list(build_study("search", Config()).plan.space)
+    assert list(plan.space) == list(of_kind(Search, build_study("search", Config()).plan).space)
 
 
-def test_the_ablation_path_starts_at_the_defaults_and_leaves_data_and_budget_alone():
+def test_the_ablation_path_starts_at_the_defaults_and_leaves_data_and_budget_alone() -> None:
     base = PICKED.with_changes({"graph.top_k": 5, "data.fingerprint": "1", "training.patience": 3})
-    assert build_study("ablation_path", base).plan.start == {"graph.top_k": 20, "model.dropout": 0.1}
+    path = of_kind(AblationPath, build_study("ablation_path", base).plan)
+    assert path.start == {"graph.top_k": 20, "model.dropout": 0.1}
 
 
-def test_an_ablation_path_from_the_defaults_to_themselves_is_refused():
+def test_an_ablation_path_from_the_defaults_to_themselves_is_refused() -> None:
     with pytest.raises(InputError, match=r"differs from the defaults.*--config"):
         build_study("ablation_path", Config())

@@ -1,9 +1,13 @@
 import math
+from collections.abc import Callable
 
 import pytest
+from fixtures.ledger import HandMade, MakeLedger
+from fixtures.narrowed import present
 
 from adapert.config import Config
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
+from adapert.study.engine.state import StudyState
 from adapert.tracking.summary import (
     best_finished,
     describe_state,
@@ -12,7 +16,7 @@ from adapert.tracking.summary import (
 )
 
 
-def make_state(make_ledger):
+def make_state(make_ledger: Callable[..., HandMade]) -> StudyState:
     """Two trials finished, of two and one seconds, one was stopped and better, two failed alike."""
     made = make_ledger(base=Config().with_changes({"model.dropout": 0.25}))
     made.opened()
@@ -30,11 +34,11 @@ def make_state(make_ledger):
     return made.state
 
 
-def test_the_best_is_the_finished_trial_of_highest_objective(make_ledger):
-    assert best_finished(make_state(make_ledger)).trial_id == "002"
+def test_the_best_is_the_finished_trial_of_highest_objective(make_ledger: MakeLedger) -> None:
+    assert present(best_finished(make_state(make_ledger))).trial_id == "002"
 
 
-def test_without_a_finished_trial_of_an_objective_none_is_best(make_ledger):
+def test_without_a_finished_trial_of_an_objective_none_is_best(make_ledger: MakeLedger) -> None:
     made = make_ledger()
     made.asked("001")
     made.reported("001", 1, None)
@@ -43,7 +47,7 @@ def test_without_a_finished_trial_of_an_objective_none_is_best(make_ledger):
     assert OBJECTIVE not in summarize_state(made.state)
 
 
-def test_numbers_are_counts_costs_and_the_best_trial_s(make_ledger):
+def test_numbers_are_counts_costs_and_the_best_trial_s(make_ledger: MakeLedger) -> None:
     numbers = summarize_state(make_state(make_ledger))
     # A second between two lines: a trial that reports costs two, one that fails at once costs one.
     assert math.isclose(numbers.pop("trial_hours"), (2 + 2 + 2 + 1 + 1) / 3600)
@@ -58,7 +62,7 @@ def test_numbers_are_counts_costs_and_the_best_trial_s(make_ledger):
     }
 
 
-def test_words_are_the_question_the_ends_the_best_config_and_the_failures(make_ledger):
+def test_words_are_the_question_the_ends_the_best_config_and_the_failures(make_ledger: MakeLedger) -> None:
     assert describe_state(make_state(make_ledger)).splitlines() == [
         "Which one?",
         "",
@@ -79,7 +83,7 @@ def test_words_are_the_question_the_ends_the_best_config_and_the_failures(make_l
     ]
 
 
-def test_a_study_without_trials_says_so(make_ledger):
+def test_a_study_without_trials_says_so(make_ledger: MakeLedger) -> None:
     made = make_ledger()
     made.opened()
     assert describe_state(made.state) == "Which one?\n\nno trial yet; 0.00 trial-hours."
@@ -99,11 +103,11 @@ def test_a_study_without_trials_says_so(make_ledger):
         ("*a* _b_ `c` ~~d~~", r"\*a\* \_b\_ \`c\` \~\~d\~\~"),
     ],
 )
-def test_text_is_shown_as_it_is(text, escaped):
+def test_text_is_shown_as_it_is(text: str, escaped: str) -> None:
     assert escape_markdown(text) == escaped
 
 
-def test_a_message_breaks_no_table(make_ledger):
+def test_a_message_breaks_no_table(make_ledger: MakeLedger) -> None:
     made = make_ledger()
     made.asked("001")
     made.ended("001", TrialStatus.FAILED, EndReason.ERROR, "a | b\n| c |")

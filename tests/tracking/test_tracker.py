@@ -3,12 +3,15 @@ import math
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from fixtures.ledger import BEGIN
+from fixtures.ledger import BEGIN, HandMade, MakeLedger
 from fixtures.servers import MlflowServer
 
 from adapert.config import Config, read_config
@@ -28,25 +31,30 @@ from adapert.records import (
 from adapert.study.engine.events import RunTracked
 from adapert.study.engine.ledger import Ledger
 from adapert.study.engine.state import StudyState
-from adapert.tracking.runs import BEST_CONFIG_FILE
+from adapert.tracking.runs import BEST_CONFIG_FILE, Connect
 from adapert.tracking.store import ARTIFACTS, DATABASE, name_store, open_store
 from adapert.tracking.tracker import DELIVERED_FILE, Tracker, count_waiting, read_delivered
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric, Param, Run
+    from mlflow.tracking import MlflowClient
+
 
 BASE = Config().with_changes({"data.fingerprint": "0012"})
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch):
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapert.tracking.tracker.RETRY_SECONDS", (0.001, 0.01))
     monkeypatch.setattr("adapert.tracking.tracker.PAUSE_SECONDS", 0.0)
 
 
 @pytest.fixture
-def made(make_ledger, workspace):
+def made(make_ledger: MakeLedger, workspace: Path) -> HandMade:
     return make_ledger(base=BASE, workspace=workspace)
 
 
-def ways_to_end(made):
+def ways_to_end(made: HandMade) -> HandMade:
     """A trial of each end, interrupted once, in two processes."""
     made.opened()
     for trial, variant, changes in [
@@ -74,7 +82,7 @@ def ways_to_end(made):
     return made
 
 
-def one_trial(made):
+def one_trial(made: HandMade) -> HandMade:
     """A trial that ended in a second process."""
     leave_results(made, "001")
     made.opened()
@@ -88,7 +96,7 @@ def one_trial(made):
     return made
 
 
-def leave_results(made, trial):
+def leave_results(made: HandMade, trial: str) -> None:
     folder = made.folder / "trials" / trial
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PER_PERTURBATION_FILE).write_text("table")
@@ -96,20 +104,20 @@ def leave_results(made, trial):
 
 
 @contextmanager
-def tracking(made, connect):
+def tracking(made: HandMade, connect: Connect) -> Iterator[Tracker]:
     """A tracker over a ledger, as a process that takes the study up makes it; to be closed."""
     ledger = Ledger(made.path)
     yield Tracker(made.study, ledger, made.events, connect)
     ledger.close()
 
 
-def deliver(made, workspace, connect=None):
+def deliver(made: HandMade, workspace: Path, connect: Connect | None = None) -> Tracker:
     with tracking(made, connect or partial(open_store, workspace)) as tracker:
         assert tracker.close() == 0, tracker.trouble
     return tracker
 
 
-def runs_of(workspace):
+def runs_of(workspace: Path) -> "dict[str, Run]":
     """Runs of a store by trial id; the study's own is ``""``."""
     client, experiment = open_store(workspace)
     runs = client.search_runs([experiment])
@@ -118,7 +126,7 @@ def runs_of(workspace):
     return by_trial
 
 
-def everything_in(workspace):
+def everything_in(workspace: Path) -> dict[str, dict[str, Any]]:
     client, _ = open_store(workspace)
     return {
         trial: {
@@ -141,7 +149,7 @@ def everything_in(workspace):
     }
 
 
-def without_ids(found):
+def without_ids(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """What does not differ between two stores of the same study."""
     kept = {}
     for trial, run in found.items():
@@ -153,7 +161,7 @@ def without_ids(found):
 # what a study's lines become
 
 
-def test_trials_are_children_of_their_study_with_tags_that_find_them(made, workspace):
+def test_trials_are_children_of_their_study_with_tags_that_find_them(made: HandMade, workspace: Path) -> None:
     deliver(ways_to_end(made), workspace)
     runs = runs_of(workspace)
     parent, child = runs[""], runs["002"]
@@ -175,7 +183,7 @@ def test_trials_are_children_of_their_study_with_tags_that_find_them(made, works
     assert child.info.run_name == "sharp seed 0"
 
 
-def test_params_are_what_the_model_reads(made, workspace):
+def test_params_are_what_the_model_reads(made: HandMade, workspace: Path) -> None:
     deliver(ways_to_end(made), workspace)
     params = runs_of(workspace)["002"].data.params
     assert params == {
@@ -183,7 +191,7 @@ def test_params_are_what_the_model_reads(made, workspace):
     }
 
 
-def test_metrics_have_the_step_and_the_time_of_their_line(made, workspace):
+def test_metrics_have_the_step_and_the_time_of_their_line(made: HandMade, workspace: Path) -> None:
     made.opened()
     made.asked("001")
     at = [made.reported("001", epoch, 0.1 * epoch).time for epoch in (1, 2, 3)]
@@ -195,7 +203,7 @@ def test_metrics_have_the_step_and_the_time_of_their_line(made, workspace):
     assert [value for *_, value in history] == pytest.approx([0.1, 0.2, 0.3])
 
 
-def test_an_undefined_metric_stays_undefined(made, workspace):
+def test_an_undefined_metric_stays_undefined(made: HandMade, workspace: Path) -> None:
     made.opened()
     made.asked("001")
     made.reported("001", 1, 0.5, pds=None)
@@ -203,7 +211,9 @@ def test_an_undefined_metric_stays_undefined(made, workspace):
     assert math.isnan(runs_of(workspace)["001"].data.metrics["pds"])
 
 
-def test_results_become_artifacts_and_stay_in_the_workspace(made, workspace, tmp_path):
+def test_results_become_artifacts_and_stay_in_the_workspace(
+    made: HandMade, workspace: Path, tmp_path: Path
+) -> None:
     deliver(ways_to_end(made), workspace)
     found = everything_in(workspace)
     assert found["001"]["files"] == sorted([CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE])
@@ -216,7 +226,9 @@ def test_results_become_artifacts_and_stay_in_the_workspace(made, workspace, tmp
     assert read_config(tmp_path / CONFIG_FILE) == BASE.with_changes({"model.tau": 0.5}), path
 
 
-def test_a_study_keeps_its_code_s_diff_and_fingerprints(made, workspace, tmp_path):
+def test_a_study_keeps_its_code_s_diff_and_fingerprints(
+    made: HandMade, workspace: Path, tmp_path: Path
+) -> None:
     (made.folder / CODE_DIFF_FILE).write_text("+# changed ü\n")
     made.opened()
     deliver(made, workspace)
@@ -229,7 +241,7 @@ def test_a_study_keeps_its_code_s_diff_and_fingerprints(made, workspace, tmp_pat
     assert json.loads(read[ORIGIN_FILE]) == made.state.definition.origin
 
 
-def test_a_trial_says_on_what_it_ran(made, workspace):
+def test_a_trial_says_on_what_it_ran(made: HandMade, workspace: Path) -> None:
     made.opened(resources={"cpus_per_trial": 2, "device": "cuda"})
     made.asked("001")
     made.reported("001", 1, 0.1)
@@ -239,7 +251,7 @@ def test_a_trial_says_on_what_it_ran(made, workspace):
     assert [tags[tag] for tag in (Tag.DEVICE, Tag.N_THREADS, Tag.HOST)] == ["cuda", "2", "node"]
 
 
-def test_the_folder_of_a_trial_that_goes_on_stays(made, workspace):
+def test_the_folder_of_a_trial_that_goes_on_stays(made: HandMade, workspace: Path) -> None:
     made.opened()
     made.asked("001")
     checkpoint = made.folder / "trials" / "001" / "checkpoint_000010"
@@ -249,7 +261,7 @@ def test_the_folder_of_a_trial_that_goes_on_stays(made, workspace):
     assert checkpoint.is_dir()
 
 
-def test_an_end_is_mlflow_s_status_and_the_study_s_own_tags(made, workspace):
+def test_an_end_is_mlflow_s_status_and_the_study_s_own_tags(made: HandMade, workspace: Path) -> None:
     deliver(ways_to_end(made), workspace)
     ends = {
         trial: (run.info.status, *(run.data.tags.get(tag) for tag in (Tag.STATUS, Tag.REASON, Tag.MESSAGE)))
@@ -264,7 +276,7 @@ def test_an_end_is_mlflow_s_status_and_the_study_s_own_tags(made, workspace):
     }
 
 
-def test_runs_begin_and_end_when_their_lines_say(made, workspace):
+def test_runs_begin_and_end_when_their_lines_say(made: HandMade, workspace: Path) -> None:
     made.opened()
     made.asked("001")
     end = made.ended("001").time
@@ -273,8 +285,10 @@ def test_runs_begin_and_end_when_their_lines_say(made, workspace):
     assert (run.info.start_time, run.info.end_time) == ((BEGIN + 2) * 1000, end * 1000)
 
 
-def test_trials_of_an_interrupted_study_are_interrupted_and_run_again_when_it_is_resumed(made, workspace):
-    def ends():
+def test_trials_of_an_interrupted_study_are_interrupted_and_run_again_when_it_is_resumed(
+    made: HandMade, workspace: Path
+) -> None:
+    def ends() -> dict[str, tuple[str, str]]:
         runs = runs_of(workspace)
         return {trial: (run.info.status, run.data.tags[Tag.STATUS]) for trial, run in runs.items()}
 
@@ -293,7 +307,9 @@ def test_trials_of_an_interrupted_study_are_interrupted_and_run_again_when_it_is
     assert runs_of(workspace)[""].data.tags[Tag.MESSAGE] == ""
 
 
-def test_a_study_that_was_interrupted_before_its_first_trial_runs_again_too(made, workspace):
+def test_a_study_that_was_interrupted_before_its_first_trial_runs_again_too(
+    made: HandMade, workspace: Path
+) -> None:
     made.opened()
     made.closed(TrialStatus.INTERRUPTED)
     made.opened()
@@ -301,7 +317,7 @@ def test_a_study_that_was_interrupted_before_its_first_trial_runs_again_too(made
     assert runs_of(workspace)[""].info.status == "RUNNING"
 
 
-def test_the_study_s_own_run_sums_up(made, workspace):
+def test_the_study_s_own_run_sums_up(made: HandMade, workspace: Path) -> None:
     deliver(ways_to_end(made), workspace)
     parent = runs_of(workspace)[""]
     assert parent.data.tags["best_trial"] == "001"
@@ -310,7 +326,7 @@ def test_the_study_s_own_run_sums_up(made, workspace):
     assert parent.data.tags["mlflow.note.content"].startswith("Which one?\n")
 
 
-def test_a_message_longer_than_mlflow_takes_is_cut(made, workspace):
+def test_a_message_longer_than_mlflow_takes_is_cut(made: HandMade, workspace: Path) -> None:
     made.opened()
     made.asked("001")
     made.ended("001", TrialStatus.FAILED, EndReason.ERROR, "x" * 20_000)
@@ -322,7 +338,7 @@ def test_a_message_longer_than_mlflow_takes_is_cut(made, workspace):
 # in order and once
 
 
-def live(made, tracker, n_seen):
+def live(made: HandMade, tracker: Tracker, n_seen: int) -> None:
     """Tell a tracker the lines after the first `n_seen`, as a runner does."""
     state = StudyState()
     for number, event in enumerate(e for e in made.events if not isinstance(e, RunTracked)):
@@ -331,7 +347,9 @@ def live(made, tracker, n_seen):
             tracker.on_event(event, state)
 
 
-def test_a_study_is_tracked_alike_while_it_runs_and_afterwards(made, workspace, make_ledger, tmp_path):
+def test_a_study_is_tracked_alike_while_it_runs_and_afterwards(
+    made: HandMade, workspace: Path, make_ledger: MakeLedger, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / DATABASE).write_bytes((workspace / DATABASE).read_bytes())
@@ -345,12 +363,16 @@ def test_a_study_is_tracked_alike_while_it_runs_and_afterwards(made, workspace, 
     assert without_ids(everything_in(workspace)) == without_ids(everything_in(other))
 
 
-def test_a_backlog_is_counted_run_by_run(made, workspace, monkeypatch):
+def test_a_backlog_is_counted_run_by_run(
+    made: HandMade, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counted = []
-    monkeypatch.setattr(
-        "adapert.tracking.tracker.write_whole",
-        lambda path, text: (counted.append(json.loads(text)["lines"]), write_whole(path, text)),
-    )
+
+    def write(path: Path, text: str) -> None:
+        counted.append(json.loads(text)["lines"])
+        write_whole(path, text)
+
+    monkeypatch.setattr("adapert.tracking.tracker.write_whole", write)
     deliver(ways_to_end(made), workspace)
     assert counted == sorted(set(counted))
     assert len(counted) == 5  # four trials and the study
@@ -364,15 +386,20 @@ class Killed(BaseException):
 class Breaking:
     """A client whose writes do what `after` says once they have been done."""
 
-    def __init__(self, client, after, before=lambda: None):
+    def __init__(
+        self,
+        client: "MlflowClient",
+        after: Callable[..., object],
+        before: Callable[..., object] = lambda: None,
+    ) -> None:
         self._client, self._after, self._before = client, after, before
 
-    def __getattr__(self, name):
-        method = getattr(self._client, name)
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method: Callable[..., object] = getattr(self._client, name)
         if name in ("search_runs", "get_run"):
             return method
 
-        def call(*args, **options):
+        def call(*args: object, **options: Any) -> "Run | None":
             self._before()
             result = method(*args, **options)
             self._after()
@@ -382,17 +409,19 @@ class Breaking:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_killed_after_any_call_a_tracker_goes_on_without_a_second_run_or_point(made, workspace):
+def test_killed_after_any_call_a_tracker_goes_on_without_a_second_run_or_point(
+    made: HandMade, workspace: Path
+) -> None:
     # One process after the other, each of which is killed by its first write.
     one_trial(made)
     store, n_kills = open_store(workspace), 0
 
-    def kill():
+    def kill() -> NoReturn:
         raise Killed
 
     while True:
         client = Breaking(store[0], kill)
-        with tracking(made, lambda client=client: (client, store[1])) as tracker:
+        with tracking(made, partial(lambda client: (client, store[1]), client)) as tracker:
             if tracker.close() == 0:
                 break
         n_kills += 1
@@ -403,7 +432,7 @@ def test_killed_after_any_call_a_tracker_goes_on_without_a_second_run_or_point(m
     assert found["001"]["files"] == sorted([CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE])
 
 
-def test_any_number_of_lines_delivered_again_changes_nothing(made, workspace):
+def test_any_number_of_lines_delivered_again_changes_nothing(made: HandMade, workspace: Path) -> None:
     deliver(ways_to_end(made), workspace)
     expected = everything_in(workspace)
     whole = made.path.read_text().splitlines()
@@ -419,7 +448,9 @@ def test_any_number_of_lines_delivered_again_changes_nothing(made, workspace):
         assert everything_in(workspace) == expected, n_delivered
 
 
-def test_a_study_of_the_same_name_in_another_workspace_keeps_its_runs(made, workspace, make_ledger, tmp_path):
+def test_a_study_of_the_same_name_in_another_workspace_keeps_its_runs(
+    made: HandMade, workspace: Path, make_ledger: MakeLedger, tmp_path: Path
+) -> None:
     deliver(ways_to_end(made), workspace)
     second = make_ledger(base=BASE, workspace=tmp_path / "other", begin=BEGIN + 1000)
     second.opened()
@@ -432,11 +463,11 @@ def test_a_study_of_the_same_name_in_another_workspace_keeps_its_runs(made, work
 # stores that do not answer, or refuse
 
 
-def test_a_store_that_cannot_be_opened_for_a_while_delays(made, workspace):
+def test_a_store_that_cannot_be_opened_for_a_while_delays(made: HandMade, workspace: Path) -> None:
     ways_to_end(made)
     n_tries = 0
 
-    def connect():
+    def connect() -> "tuple[MlflowClient, str]":
         nonlocal n_tries
         n_tries += 1
         if n_tries < 4:
@@ -448,7 +479,9 @@ def test_a_store_that_cannot_be_opened_for_a_while_delays(made, workspace):
     assert len(runs_of(workspace)) == 5
 
 
-def test_a_store_that_fails_now_and_then_loses_and_doubles_nothing(made, workspace, make_ledger, tmp_path):
+def test_a_store_that_fails_now_and_then_loses_and_doubles_nothing(
+    made: HandMade, workspace: Path, make_ledger: MakeLedger, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
     (other / DATABASE).write_bytes((workspace / DATABASE).read_bytes())
@@ -457,7 +490,7 @@ def test_a_store_that_fails_now_and_then_loses_and_doubles_nothing(made, workspa
     # Of four calls one fails before it is done, and one after.
     n_calls, n_failed = 0, 0
 
-    def fail(when):
+    def fail(when: int) -> None:
         nonlocal n_calls, n_failed
         n_calls += when == 0
         if n_calls % 4 == when:
@@ -472,7 +505,9 @@ def test_a_store_that_fails_now_and_then_loses_and_doubles_nothing(made, workspa
     assert without_ids(everything_in(workspace)) == without_ids(everything_in(other))
 
 
-def test_a_metric_that_mlflow_refuses_is_noted_and_keeps_nothing_else_back(made, workspace):
+def test_a_metric_that_mlflow_refuses_is_noted_and_keeps_nothing_else_back(
+    made: HandMade, workspace: Path
+) -> None:
     made.opened()
     made.asked("001")
     made.asked("002")
@@ -490,7 +525,9 @@ def test_a_metric_that_mlflow_refuses_is_noted_and_keeps_nothing_else_back(made,
     assert found["001"]["status"] == "FINISHED"
 
 
-def test_a_run_that_somebody_deleted_meanwhile_is_taken_back_with_all_it_lacks(made, workspace):
+def test_a_run_that_somebody_deleted_meanwhile_is_taken_back_with_all_it_lacks(
+    made: HandMade, workspace: Path
+) -> None:
     with tracking(made, partial(open_store, workspace)) as tracker:
         made.opened()
         made.asked("001")
@@ -513,45 +550,45 @@ def test_a_run_that_somebody_deleted_meanwhile_is_taken_back_with_all_it_lacks(m
 # stores that lost something
 
 
-def lose_one_run(client, workspace):
+def lose_one_run(client: "MlflowClient", workspace: Path) -> None:
     client.delete_run(runs_of(workspace)["001"].info.run_id)
 
 
-def lose_all_runs(client, workspace):
+def lose_all_runs(client: "MlflowClient", workspace: Path) -> None:
     for run in runs_of(workspace).values():
         client.delete_run(run.info.run_id)
 
 
-def lose_runs_for_good(client, workspace):
+def lose_runs_for_good(client: "MlflowClient", workspace: Path) -> None:
     with sqlite3.connect(workspace / DATABASE) as database:
         tables = ["latest_metrics", "metrics", "params", "tags", "inputs", "runs"]
         for table in tables:
             database.execute(f"DELETE FROM {table}")
 
 
-def lose_the_database(client, workspace):
+def lose_the_database(client: "MlflowClient", workspace: Path) -> None:
     (workspace / DATABASE).unlink()
 
 
-def lose_the_artifacts(client, workspace):
+def lose_the_artifacts(client: "MlflowClient", workspace: Path) -> None:
     shutil.rmtree(workspace / ARTIFACTS)
 
 
-def lose_a_tag(client, workspace):
+def lose_a_tag(client: "MlflowClient", workspace: Path) -> None:
     client.set_tag(runs_of(workspace)["001"].info.run_id, Tag.STATUS, "running")
 
 
-def lose_an_end(client, workspace):
+def lose_an_end(client: "MlflowClient", workspace: Path) -> None:
     client.update_run(runs_of(workspace)[""].info.run_id, status="RUNNING")
 
 
-def lose_metrics(client, workspace):
+def lose_metrics(client: "MlflowClient", workspace: Path) -> None:
     with sqlite3.connect(workspace / DATABASE) as database:
         for table in ("metrics", "latest_metrics"):
             database.execute(f"DELETE FROM {table} WHERE key = ?", (OBJECTIVE,))
 
 
-def lose_params(client, workspace):
+def lose_params(client: "MlflowClient", workspace: Path) -> None:
     with sqlite3.connect(workspace / DATABASE) as database:
         database.execute("DELETE FROM params")
 
@@ -570,7 +607,9 @@ LOSSES = [
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_whatever_a_store_lost_is_there_again(made, workspace, lose):
+def test_whatever_a_store_lost_is_there_again(
+    made: HandMade, workspace: Path, lose: "Callable[[MlflowClient, Path], None]"
+) -> None:
     deliver(ways_to_end(made), workspace)
     expected = without_ids(everything_in(workspace))
     lose(open_store(workspace)[0], workspace)
@@ -581,7 +620,9 @@ def test_whatever_a_store_lost_is_there_again(made, workspace, lose):
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent}
 
 
-def test_an_older_backup_of_the_database_is_brought_up_to_date(made, workspace, tmp_path):
+def test_an_older_backup_of_the_database_is_brought_up_to_date(
+    made: HandMade, workspace: Path, tmp_path: Path
+) -> None:
     made.opened()
     made.asked("001")
     made.reported("001", 1, 0.1)
@@ -598,14 +639,14 @@ def test_an_older_backup_of_the_database_is_brought_up_to_date(made, workspace, 
     assert without_ids(everything_in(workspace)) == expected
 
 
-def test_a_store_that_has_all_is_written_nothing(made, workspace):
+def test_a_store_that_has_all_is_written_nothing(made: HandMade, workspace: Path) -> None:
     deliver(ways_to_end(made), workspace)
     n_tracked = len(made.events)
     deliver_without_writing(made, workspace)
     assert len(made.events) == n_tracked
 
 
-def test_a_store_that_has_an_infinite_metric_is_written_nothing(made, workspace):
+def test_a_store_that_has_an_infinite_metric_is_written_nothing(made: HandMade, workspace: Path) -> None:
     made.opened()
     made.asked("001")
     made.reported("001", 1, 0.5, loss_total=math.inf, pds=-math.inf)
@@ -615,10 +656,10 @@ def test_a_store_that_has_an_infinite_metric_is_written_nothing(made, workspace)
     deliver_without_writing(made, workspace)
 
 
-def deliver_without_writing(made, workspace):
+def deliver_without_writing(made: HandMade, workspace: Path) -> None:
     client, experiment = open_store(workspace)
 
-    def refuse():
+    def refuse() -> NoReturn:
         raise AssertionError("a write")
 
     deliver(made, workspace, lambda: (Breaking(client, lambda: None, refuse), experiment))
@@ -627,20 +668,22 @@ def deliver_without_writing(made, workspace):
 class Slow:
     """A store that takes longer for all calls together than a study's end waits for one without an answer."""
 
-    def __init__(self, client, seconds):
+    def __init__(self, client: "MlflowClient", seconds: float) -> None:
         self._client, self._tick, self._seconds = client, threading.Event(), seconds
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> "Callable[..., Run | list[Run] | None]":
         method = getattr(self._client, name)
 
-        def call(*args, **options):
+        def call(*args: object, **options: Any) -> "Run | list[Run] | None":
             self._tick.wait(self._seconds)
             return method(*args, **options)
 
         return call
 
 
-def test_a_slow_store_is_waited_for_as_long_as_it_takes_something(made, workspace, monkeypatch):
+def test_a_slow_store_is_waited_for_as_long_as_it_takes_something(
+    made: HandMade, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ways_to_end(made)
     client, experiment = open_store(workspace)
     monkeypatch.setattr("adapert.tracking.tracker.PATIENCE_SECONDS", 0.5)
@@ -650,22 +693,24 @@ def test_a_slow_store_is_waited_for_as_long_as_it_takes_something(made, workspac
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_what_a_slow_store_took_before_it_fell_silent_is_kept(made, workspace, monkeypatch):
+def test_what_a_slow_store_took_before_it_fell_silent_is_kept(
+    made: HandMade, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ways_to_end(made)
     client, experiment = open_store(workspace)
     monkeypatch.setattr("adapert.tracking.tracker.PATIENCE_SECONDS", 0.05)
-    waiting = []
+    waiting: list[int] = []
     while not waiting or waiting[-1]:
         n_calls, silent = [0], threading.Event()
 
-        def fall_silent(n_calls=n_calls, silent=silent):
+        def fall_silent(n_calls: list[int] = n_calls, silent: Event = silent) -> None:
             n_calls[0] += 1
             if n_calls[0] == 9:
                 silent.wait(1)
                 raise Killed
 
         breaking = Breaking(client, lambda: None, fall_silent)
-        with tracking(made, lambda breaking=breaking: (breaking, experiment)) as tracker:
+        with tracking(made, partial(lambda breaking: (breaking, experiment), breaking)) as tracker:
             waiting.append(tracker.close(patience_seconds=0.05))
             silent.set()
             tracker._thread.join()
@@ -675,8 +720,8 @@ def test_what_a_slow_store_took_before_it_fell_silent_is_kept(made, workspace, m
     assert len(runs_of(workspace)) == 5
 
 
-def test_a_store_that_cannot_be_asked_is_never_said_to_have_all(made, workspace):
-    def refuse():
+def test_a_store_that_cannot_be_asked_is_never_said_to_have_all(made: HandMade, workspace: Path) -> None:
+    def refuse() -> NoReturn:
         raise ConnectionError
 
     deliver(ways_to_end(made), workspace)
@@ -685,7 +730,7 @@ def test_a_store_that_cannot_be_asked_is_never_said_to_have_all(made, workspace)
     assert tracker.trouble
 
 
-def test_lines_wait_for_an_experiment_that_somebody_deleted(made, workspace):
+def test_lines_wait_for_an_experiment_that_somebody_deleted(made: HandMade, workspace: Path) -> None:
     client, experiment = open_store(workspace)
     client.delete_experiment(experiment)
     ways_to_end(made)
@@ -697,8 +742,10 @@ def test_lines_wait_for_an_experiment_that_somebody_deleted(made, workspace):
     assert len(runs_of(workspace)) == 5
 
 
-def test_a_dead_store_holds_an_end_up_no_longer_than_its_patience_and_loses_nothing(made, workspace):
-    def refuse():
+def test_a_dead_store_holds_an_end_up_no_longer_than_its_patience_and_loses_nothing(
+    made: HandMade, workspace: Path
+) -> None:
+    def refuse() -> NoReturn:
         raise ConnectionError("refused")
 
     ways_to_end(made)
@@ -711,12 +758,14 @@ def test_a_dead_store_holds_an_end_up_no_longer_than_its_patience_and_loses_noth
     assert len(runs_of(workspace)) == 5
 
 
-def test_retries_keep_no_more_in_memory_each_time(made, workspace):
+def test_retries_keep_no_more_in_memory_each_time(made: HandMade, workspace: Path) -> None:
     client, experiment = open_store(workspace)
-    n_metrics = []
+    n_metrics: list[int] = []
 
     class Refusing(Breaking):
-        def log_batch(self, run_id, metrics=(), params=()):
+        def log_batch(
+            self, run_id: str, metrics: "Sequence[Metric]" = (), params: "Sequence[Param]" = ()
+        ) -> None:
             if metrics and len(n_metrics) < 5:
                 n_metrics.append(len(metrics))
                 raise ConnectionError("gone")
@@ -731,12 +780,14 @@ def test_retries_keep_no_more_in_memory_each_time(made, workspace):
 
 
 @pytest.mark.parametrize("text", ["", "no", "[1]", '{"lines": null}', "{}"])
-def test_a_damaged_count_delivers_all_again(tmp_path, text):
+def test_a_damaged_count_delivers_all_again(tmp_path: Path, text: str) -> None:
     (tmp_path / DELIVERED_FILE).write_text(text)
     assert read_delivered(tmp_path) == 0
 
 
-def test_two_workspaces_have_stores_of_their_own(made, workspace, make_ledger, tmp_path):
+def test_two_workspaces_have_stores_of_their_own(
+    made: HandMade, workspace: Path, make_ledger: MakeLedger, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     second = make_ledger("second", base=BASE, workspace=other)
     (other / DATABASE).write_bytes((workspace / DATABASE).read_bytes())
@@ -749,8 +800,8 @@ def test_two_workspaces_have_stores_of_their_own(made, workspace, make_ledger, t
 
 @pytest.mark.slow
 def test_a_real_server_that_is_killed_and_comes_back_has_every_line_once(
-    made, workspace, tmp_path, monkeypatch
-):
+    made: HandMade, workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = MlflowServer(f"sqlite:///{workspace / DATABASE}", tmp_path)
     server.start()
     (workspace / DATABASE).touch()

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 import urllib.request
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,13 +23,13 @@ from adapert.tracking.ui import serve
 from adapert.tracking.views import share_views, view_address
 
 
-def test_a_workspace_without_a_store_is_refused_and_left_as_it_is(tmp_path):
+def test_a_workspace_without_a_store_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"'{re.escape(str(tmp_path))}' has no {DATABASE}\. Launch a study"):
         serve(tmp_path, 5000, Console())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_that_is_taken_is_refused(workspace):
+def test_a_port_that_is_taken_is_refused(workspace: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -36,7 +38,7 @@ def test_a_port_that_is_taken_is_refused(workspace):
             serve(workspace, port, Console())
 
 
-def views_of(workspace, *studies):
+def views_of(workspace: Path, *studies: str) -> tuple[list[str], dict[str, dict[str, Any]]]:
     """Views that are kept with an experiment of these studies, by the key in their address."""
     client, experiment = open_store(workspace)
     for number, study in enumerate(studies):
@@ -49,7 +51,7 @@ def views_of(workspace, *studies):
     return names, kept
 
 
-def test_each_study_has_a_leaderboard_of_its_own(workspace):
+def test_each_study_has_a_leaderboard_of_its_own(workspace: Path) -> None:
     names, kept = views_of(workspace, "search", "ablation")
     assert names == ["studies", "leaderboard of ablation", "leaderboard of search"]
     assert sorted(kept) == ["leaderboard.ablation", "leaderboard.search", "studies"]
@@ -58,7 +60,7 @@ def test_each_study_has_a_leaderboard_of_its_own(workspace):
     assert view["searchFilter"] == f"tags.`{Tag.KIND}` = 'trial' AND tags.`{Tag.STUDY}` = 'search'"
 
 
-def test_a_leaderboard_s_filter_finds_the_trials_of_its_study_alone(workspace):
+def test_a_leaderboard_s_filter_finds_the_trials_of_its_study_alone(workspace: Path) -> None:
     _, kept = views_of(workspace, "search", "ablation")
     client, experiment = open_store(workspace)
     for study in ("search", "ablation"):
@@ -67,38 +69,38 @@ def test_a_leaderboard_s_filter_finds_the_trials_of_its_study_alone(workspace):
     assert [run.info.run_name for run in found] == ["search"]
 
 
-def test_a_leaderboard_says_how_each_trial_ended(workspace):
+def test_a_leaderboard_says_how_each_trial_ended(workspace: Path) -> None:
     _, kept = views_of(workspace, "search")
     columns = kept["leaderboard.search"]["selectedColumns"]
     assert {f"tags.`{Tag.STATUS}`", f"tags.`{Tag.REASON}`", f"tags.`{Tag.VARIANT}`"} <= set(columns)
 
 
 @pytest.mark.parametrize("view", ["studies", "leaderboard of search"])
-def test_a_view_opens_the_run_table_and_not_the_pages_for_agents(view):
+def test_a_view_opens_the_run_table_and_not_the_pages_for_agents(view: str) -> None:
     address = view_address("1", 5000, view)
     assert address.startswith("http://127.0.0.1:5000/#/experiments/1/runs?")
     assert "workflowType=machine_learning" in address
 
 
-def free_port():
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
-def wait_until_served(port, process, deadline_seconds=90):
+def wait_until_served(port: int, process: subprocess.Popen[str], deadline_seconds: float = 90) -> int:
     tick, started = threading.Event(), time.monotonic()
     while time.monotonic() - started < deadline_seconds:
         assert process.poll() is None
         with contextlib.suppress(OSError):
-            return urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).status
+            return int(urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).status)
         tick.wait(0.1)
     raise AssertionError("the page never came")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_pages_are_served_until_a_signal_ends_them_quietly(workspace, number):
+def test_pages_are_served_until_a_signal_ends_them_quietly(workspace: Path, number: signal.Signals) -> None:
     port = free_port()
     words = ["ui", "--workspace", str(workspace), "--port", str(port)]
     process = subprocess.Popen(
@@ -122,10 +124,11 @@ def test_pages_are_served_until_a_signal_ends_them_quietly(workspace, number):
 
 
 @pytest.mark.slow
-def test_a_killed_command_leaves_no_server(workspace):
+def test_a_killed_command_leaves_no_server(workspace: Path) -> None:
     port = free_port()
     words = ["ui", "--workspace", str(workspace), "--port", str(port)]
-    process = subprocess.Popen([sys.executable, "-c", "from adapert.cli import main; main()", *words])
+    command = [sys.executable, "-c", "from adapert.cli import main; main()", *words]
+    process = subprocess.Popen(command, text=True)
     wait_until_served(port, process)
     started = psutil.Process(process.pid).children(recursive=True)
     process.kill()

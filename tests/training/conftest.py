@@ -1,10 +1,11 @@
 """Small trainings that tests of the loop, its rows and its checkpoints share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
+from fixtures.builders import NewTraining
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
@@ -28,7 +29,7 @@ def small_settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-def new_training(tiny_dataset: PreparedDataset) -> Callable[..., Training]:
+def new_training(tiny_dataset: PreparedDataset) -> NewTraining:
     """Build a small training of the tiny data set, with changes of config, data set or seed."""
 
     def build(

@@ -1,14 +1,19 @@
 import json
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from fixtures.builders import NewTraining
 from safetensors.torch import load_file
 
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import metrics_of_epochs
 from adapert.training.checkpoints import read_weights, restore_checkpoint, write_checkpoint, write_weights
 from adapert.training.loop import train
+from adapert.training.state import Training
 
 FORMS = [
     {},
@@ -19,7 +24,7 @@ FORMS = [
 ]
 
 
-def results_of(training):
+def results_of(training: Training) -> list[dict[str, float]]:
     reports = [report.flat() for report in train(training)]
     for report in reports:
         del report["seconds"]
@@ -28,7 +33,9 @@ def results_of(training):
 
 @pytest.mark.parametrize("changes", FORMS)
 @pytest.mark.parametrize("n_epochs", [1, 3])
-def test_stopped_and_restored_training_equals_an_unbroken_one(new_training, tmp_path, changes, n_epochs):
+def test_stopped_and_restored_training_equals_an_unbroken_one(
+    new_training: NewTraining, tmp_path: Path, changes: dict[str, Any], n_epochs: int
+) -> None:
     changes = changes | {"training.max_epochs": 5}
     unbroken = new_training(changes)
     expected = results_of(unbroken)
@@ -48,7 +55,7 @@ def test_stopped_and_restored_training_equals_an_unbroken_one(new_training, tmp_
         assert torch.equal(restored.model.state_dict()[name], weights)
 
 
-def test_writing_a_checkpoint_changes_nothing(new_training, tmp_path):
+def test_writing_a_checkpoint_changes_nothing(new_training: NewTraining, tmp_path: Path) -> None:
     expected = results_of(new_training())
     watched, reports = new_training(), []
     for report in train(watched):
@@ -57,7 +64,7 @@ def test_writing_a_checkpoint_changes_nothing(new_training, tmp_path):
     assert all(report.items() <= full.items() for report, full in zip(reports, expected, strict=True))
 
 
-def test_checkpoint_before_any_epoch_has_no_best(new_training, tmp_path):
+def test_checkpoint_before_any_epoch_has_no_best(new_training: NewTraining, tmp_path: Path) -> None:
     write_checkpoint(new_training(), tmp_path)
     restored = new_training()
     restore_checkpoint(restored, tmp_path)
@@ -68,7 +75,7 @@ def test_checkpoint_before_any_epoch_has_no_best(new_training, tmp_path):
     assert results_of(restored) == results_of(new_training())
 
 
-def test_checkpoint_of_the_last_epoch_is_over(new_training, tmp_path):
+def test_checkpoint_of_the_last_epoch_is_over(new_training: NewTraining, tmp_path: Path) -> None:
     done = new_training()
     list(train(done))
     write_checkpoint(done, tmp_path)
@@ -79,7 +86,9 @@ def test_checkpoint_of_the_last_epoch_is_over(new_training, tmp_path):
 
 
 @pytest.mark.parametrize(("changes", "seed"), [({"model.tau": 2.0}, 0), ({}, 1)])
-def test_checkpoint_of_another_config_or_seed_is_refused(new_training, tmp_path, changes, seed):
+def test_checkpoint_of_another_config_or_seed_is_refused(
+    new_training: NewTraining, tmp_path: Path, changes: dict[str, float], seed: int
+) -> None:
     written, other = new_training(), new_training(changes, seed=seed)
     write_checkpoint(written, tmp_path)
     own, found = other.config.digest(), written.config.digest()
@@ -88,7 +97,7 @@ def test_checkpoint_of_another_config_or_seed_is_refused(new_training, tmp_path,
         restore_checkpoint(other, tmp_path)
 
 
-def test_checkpoint_is_found_wherever_the_data_lie(new_training, tmp_path):
+def test_checkpoint_is_found_wherever_the_data_lie(new_training: NewTraining, tmp_path: Path) -> None:
     write_checkpoint(new_training({"data.path": "/here"}), tmp_path)
     moved = new_training({"data.path": "/there"})
     restore_checkpoint(moved, tmp_path)
@@ -96,7 +105,9 @@ def test_checkpoint_is_found_wherever_the_data_lie(new_training, tmp_path):
 
 
 @pytest.mark.parametrize("changes", FORMS)
-def test_files_are_safetensors_and_json_only(new_training, tmp_path, changes):
+def test_files_are_safetensors_and_json_only(
+    new_training: NewTraining, tmp_path: Path, changes: dict[str, str]
+) -> None:
     training = new_training(changes)
     next(train(training))
     write_checkpoint(training, tmp_path)
@@ -112,24 +123,24 @@ def test_files_are_safetensors_and_json_only(new_training, tmp_path, changes):
     training.model.load_state_dict(restored)
 
 
-def state_of(training):
+def state_of(training: Training) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in training.model.state_dict().items()}
 
 
-def change_tensors(directory, change):
+def change_tensors(directory: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     tensors = load_file(directory / "checkpoint.safetensors")
     change(tensors)
     write_weights(tensors, directory / "checkpoint.safetensors")
 
 
-def change_state(directory, change):
+def change_state(directory: Path, change: Callable[[dict[str, Any]], object]) -> None:
     file = directory / "checkpoint.json"
     state = json.loads(file.read_text())
     change(state)
     file.write_text(json.dumps(state))
 
 
-def first(tensors, start):
+def first(tensors: dict[str, torch.Tensor], start: str) -> str:
     return next(name for name in tensors if name.startswith(start))
 
 
@@ -150,7 +161,9 @@ def first(tensors, start):
         (lambda t: t.update({"generator": torch.zeros(3, dtype=torch.uint8)}), "no state of the generators"),
     ],
 )
-def test_a_damaged_checkpoint_leaves_a_training_as_it_was(new_training, tmp_path, change, fault):
+def test_a_damaged_checkpoint_leaves_a_training_as_it_was(
+    new_training: NewTraining, tmp_path: Path, change: Callable[[dict[str, torch.Tensor]], object], fault: str
+) -> None:
     trained = new_training()
     next(train(trained))
     write_checkpoint(trained, tmp_path)
@@ -173,7 +186,9 @@ def test_a_damaged_checkpoint_leaves_a_training_as_it_was(new_training, tmp_path
         lambda state: state.update(order_generator=5),
     ],
 )
-def test_a_damaged_state_leaves_a_training_as_it_was(new_training, tmp_path, change):
+def test_a_damaged_state_leaves_a_training_as_it_was(
+    new_training: NewTraining, tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
     trained = new_training()
     next(train(trained))
     write_checkpoint(trained, tmp_path)
@@ -188,7 +203,7 @@ def test_a_damaged_state_leaves_a_training_as_it_was(new_training, tmp_path, cha
 @pytest.mark.parametrize(
     "content", [b"", b"\xff" * 8, b"\x03" + bytes(7) + b"{}", b"\x02" + bytes(7) + b"[]"]
 )
-def test_a_file_that_is_no_safetensors_is_refused(tmp_path, content):
+def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w.safetensors").write_bytes(content)
     with pytest.raises(InputError, match=r"w\.safetensors' is missing or damaged"):
         read_weights(tmp_path / "w.safetensors")

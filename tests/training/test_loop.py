@@ -4,39 +4,45 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fixtures.builders import NewTraining
 from fixtures.dataset import N_GENES, build_tiny_dataset, change_train
 
 from adapert.data.array_tables import CellTable
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import effective_rank
+from adapert.models.adapert.model import Prediction
 from adapert.training import loop
 from adapert.training.loop import DivergedError, train
 from adapert.training.objective import minibatch_losses
+from adapert.training.rows import Minibatch
+from adapert.training.state import Training
 
 ALL_LOSSES = {"loss_total", "loss_recon", "loss_non", "loss_align"}
 NO_NOISE = {"model.dropout": 0.0}
 STRONG = {"loss.lambda_non": 0.05, "loss.lambda_align": 0.3}
 
 
-def losses_of(training):
+def losses_of(training: Training) -> list[dict[str, float]]:
     return [report.losses for report in train(training)]
 
 
-def full_minibatch(training):
+def full_minibatch(training: Training) -> Minibatch:
     index = np.arange(len(training.rows.perturbation_index))
     return training.rows.minibatch(index, training.order_generator)
 
 
-def with_one_perturbation():
+def with_one_perturbation() -> PreparedDataset:
     return build_tiny_dataset(splits=(1, 4, 3))
 
 
-def with_one_gene():
+def with_one_gene() -> PreparedDataset:
     dataset = build_tiny_dataset()
     shared = replace(
         dataset.shared,
@@ -62,14 +68,16 @@ def with_one_gene():
 @pytest.mark.parametrize(
     ("alignment", "is_taught"), [("paper", True), ("frozen", False), ("contrastive", False)]
 )
-def test_target_head_learns_only_as_the_paper_has_it(new_training, alignment, is_taught):
+def test_target_head_learns_only_as_the_paper_has_it(
+    new_training: NewTraining, alignment: str, is_taught: bool
+) -> None:
     training = new_training(STRONG | {"loss.alignment": alignment})
     before = training.target_head.weight.clone()
     next(train(training))
     assert torch.equal(before, training.target_head.weight) != is_taught
 
 
-def test_scorer_of_a_new_model_learns_without_alignment(new_training):
+def test_scorer_of_a_new_model_learns_without_alignment(new_training: NewTraining) -> None:
     # The context enters at weight 0, so the first step moves that weight and later steps the scorer.
     training = new_training({"loss.lambda_align": 0.0, "training.weight_decay": 0.0})
     before = training.model.scorer.text.weight.clone()
@@ -77,7 +85,7 @@ def test_scorer_of_a_new_model_learns_without_alignment(new_training):
     assert not torch.equal(before, training.model.scorer.text.weight)
 
 
-def test_literal_scorer_never_moves(new_training):
+def test_literal_scorer_never_moves(new_training: NewTraining) -> None:
     training = new_training(STRONG | {"model.selection": "literal"})
     before = {name: p.clone() for name, p in training.model.scorer.named_parameters()}
     list(train(training))
@@ -85,7 +93,7 @@ def test_literal_scorer_never_moves(new_training):
 
 
 @pytest.mark.parametrize("control", ["mean", "batch_mean", "cell"])
-def test_each_epoch_is_reported(new_training, control):
+def test_each_epoch_is_reported(new_training: NewTraining, control: str) -> None:
     reports = list(train(new_training({"data.control": control})))
     assert [report.epoch for report in reports] == [1, 2, 3, 4]
     for report in reports:
@@ -100,19 +108,21 @@ def test_each_epoch_is_reported(new_training, control):
     assert reports[-1].best == best.validation
 
 
-def test_cells_are_learned_from(new_training):
+def test_cells_are_learned_from(new_training: NewTraining) -> None:
     changes = NO_NOISE | {"data.control": "cell", "training.max_epochs": 30, "training.minibatch_size": 16}
     losses = losses_of(new_training(changes))
     assert losses[-1]["loss_recon"] < 0.9 * losses[0]["loss_recon"]
 
 
-def test_training_reduces_the_loss(new_training):
+def test_training_reduces_the_loss(new_training: NewTraining) -> None:
     changes = NO_NOISE | {"training.max_epochs": 60, "training.learning_rate": 0.01}
     losses = losses_of(new_training(changes | {"training.patience": 60}))
     assert losses[-1]["loss_recon"] < 0.2 * losses[0]["loss_recon"]
 
 
-def test_bfloat16_changes_losses_by_its_rounding_and_keeps_weights_in_float32(new_training):
+def test_bfloat16_changes_losses_by_its_rounding_and_keeps_weights_in_float32(
+    new_training: NewTraining,
+) -> None:
     full, half = new_training(NO_NOISE), new_training(NO_NOISE | {"training.precision": "bfloat16"})
     one, other = (next(train(training)).losses for training in (full, half))
     assert one["loss_recon"] == pytest.approx(other["loss_recon"], rel=0.02)
@@ -121,10 +131,12 @@ def test_bfloat16_changes_losses_by_its_rounding_and_keeps_weights_in_float32(ne
     assert half.predict(["G01"]).dtype == np.float32
 
 
-def test_training_stops_when_patience_is_used_up(new_training, monkeypatch):
+def test_training_stops_when_patience_is_used_up(
+    new_training: NewTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scores = iter([0.1, 0.3, 0.2, 0.29, 0.9])
 
-    def scripted(predicted, observed, deg_mask):
+    def scripted(predicted: np.ndarray, observed: np.ndarray, deg_mask: np.ndarray) -> dict[str, np.ndarray]:
         return cheap_metrics(predicted, observed, deg_mask) | {"pearson_delta": np.array([next(scores)])}
 
     monkeypatch.setattr(loop, "cheap_metrics", scripted)
@@ -135,7 +147,7 @@ def test_training_stops_when_patience_is_used_up(new_training, monkeypatch):
     assert training.is_over
 
 
-def test_undefined_pearson_delta_is_never_the_best_and_uses_up_patience(new_training):
+def test_undefined_pearson_delta_is_never_the_best_and_uses_up_patience(new_training: NewTraining) -> None:
     training = new_training({"training.patience": 3, "training.max_epochs": 50}, with_one_gene())
     reports = list(train(training))
     assert len(reports) == 3
@@ -143,7 +155,9 @@ def test_undefined_pearson_delta_is_never_the_best_and_uses_up_patience(new_trai
     assert training.best.weights == {}
 
 
-def test_best_weights_reproduce_the_best_score(new_training, tiny_dataset):
+def test_best_weights_reproduce_the_best_score(
+    new_training: NewTraining, tiny_dataset: PreparedDataset
+) -> None:
     training = new_training({"training.max_epochs": 12, "training.learning_rate": 0.05})
     reports = list(train(training))
     assert 0 < training.best.epoch < len(reports)  # so the last weights are others
@@ -155,14 +169,16 @@ def test_best_weights_reproduce_the_best_score(new_training, tiny_dataset):
     assert metrics["pds"].mean() == pytest.approx(reports[-1].best["pds"], abs=1e-12)
 
 
-def test_test_split_is_never_needed(new_training, tiny_dataset):
+def test_test_split_is_never_needed(new_training: NewTraining, tiny_dataset: PreparedDataset) -> None:
     without = replace(
         tiny_dataset, splits={name: tiny_dataset.splits[name] for name in ("train", "validation")}
     )
     assert losses_of(new_training(dataset=without)) == losses_of(new_training())
 
 
-def test_validation_perturbations_teach_nothing(new_training, tiny_dataset):
+def test_validation_perturbations_teach_nothing(
+    new_training: NewTraining, tiny_dataset: PreparedDataset
+) -> None:
     silent = replace(
         tiny_dataset.splits["validation"].table, delta=0 * tiny_dataset.splits["validation"].table.delta
     )
@@ -174,7 +190,9 @@ def test_validation_perturbations_teach_nothing(new_training, tiny_dataset):
     assert losses_of(new_training(dataset=changed)) == losses_of(new_training())
 
 
-def test_same_seed_gives_the_same_losses_in_a_fresh_process(new_training, small_settings):
+def test_same_seed_gives_the_same_losses_in_a_fresh_process(
+    new_training: NewTraining, small_settings: dict[str, Any]
+) -> None:
     program = f"""
 import torch
 from fixtures.dataset import N_GENES, build_tiny_dataset, change_train
@@ -198,31 +216,31 @@ print([report.losses for report in train(training)])
     assert done.stdout.strip() == str(losses_of(new_training()))
 
 
-def test_another_seed_gives_other_losses(new_training):
+def test_another_seed_gives_other_losses(new_training: NewTraining) -> None:
     assert losses_of(new_training(seed=1))[0] != losses_of(new_training(seed=0))[0]
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-def test_learning_rate_follows_its_schedule(new_training, schedule):
+def test_learning_rate_follows_its_schedule(new_training: NewTraining, schedule: str) -> None:
     rates = [report.learning_rate for report in train(new_training({"training.schedule": schedule}))]
     cosine = [0.001, 0.001 * (1 + 0.5**0.5) / 2, 0.0005, 0.001 * (1 - 0.5**0.5) / 2]
     assert rates == pytest.approx(cosine if schedule == "cosine" else [0.001] * 4)
 
 
 @pytest.mark.parametrize("learning_rate", [1e6, 1e30])
-def test_absurd_learning_rate_diverges(new_training, learning_rate):
+def test_absurd_learning_rate_diverges(new_training: NewTraining, learning_rate: float) -> None:
     changes = {"training.learning_rate": learning_rate, "training.max_epochs": 50, "training.patience": 50}
     with pytest.raises(DivergedError, match=r"must stay finite.*Lower training\.learning_rate"):
         list(train(new_training(changes)))
 
 
-def test_divergence_in_an_epochs_last_step_is_no_silent_nan(new_training):
+def test_divergence_in_an_epochs_last_step_is_no_silent_nan(new_training: NewTraining) -> None:
     changes = {"training.learning_rate": 1e30, "training.max_epochs": 1, "training.minibatch_size": 64}
     with pytest.raises(DivergedError, match="Predictions must stay finite, but those after epoch 1 for"):
         list(train(new_training(changes)))
 
 
-def test_nan_in_the_data_diverges(new_training, tiny_dataset):
+def test_nan_in_the_data_diverges(new_training: NewTraining, tiny_dataset: PreparedDataset) -> None:
     delta = tiny_dataset.splits["train"].table.delta.copy()
     delta[0, 0] = np.nan
     with pytest.raises(DivergedError, match="must stay finite, but it is nan in epoch 1"):
@@ -240,13 +258,17 @@ EDGE_CASES = {
 
 @pytest.mark.parametrize("alignment", ["frozen", "paper", "contrastive"])
 @pytest.mark.parametrize("case", EDGE_CASES)
-def test_losses_stay_finite(new_training, tiny_dataset, case, alignment):
+def test_losses_stay_finite(
+    new_training: NewTraining, tiny_dataset: PreparedDataset, case: str, alignment: str
+) -> None:
     dataset = EDGE_CASES[case](tiny_dataset)
     losses = losses_of(new_training(STRONG | {"loss.alignment": alignment}, dataset))
     assert all(math.isfinite(value) for epoch in losses for value in epoch.values())
 
 
-def test_absent_degs_leave_no_alignment_and_absent_non_degs_no_penalty(new_training, tiny_dataset):
+def test_absent_degs_leave_no_alignment_and_absent_non_degs_no_penalty(
+    new_training: NewTraining, tiny_dataset: PreparedDataset
+) -> None:
     (no_degs, *_), (all_degs, *_) = (
         losses_of(new_training(dataset=EDGE_CASES[case](tiny_dataset))) for case in ("no_degs", "all_degs")
     )
@@ -254,22 +276,24 @@ def test_absent_degs_leave_no_alignment_and_absent_non_degs_no_penalty(new_train
     assert all_degs["loss_non"] == 0
 
 
-def test_structural_embedding_of_one_number_trains(new_training):
+def test_structural_embedding_of_one_number_trains(new_training: NewTraining) -> None:
     losses = losses_of(new_training({"model.structural_size": 1}))
     assert all(math.isfinite(value) for epoch in losses for value in epoch.values())
 
 
-def test_reported_rank_is_that_of_the_epochs_contexts(new_training):
+def test_reported_rank_is_that_of_the_epochs_contexts(new_training: NewTraining) -> None:
     constant = next(train(new_training({"model.context": "constant"})))
     assert constant.context_effective_rank == pytest.approx(1, abs=0.5)
     training = new_training(NO_NOISE | {"training.learning_rate": 1e-9, "training.minibatch_size": 64})
-    training.generator = None
+    training.generator = None  # type: ignore[assignment]  # no noise
     _, prediction = minibatch_losses(training, full_minibatch(training))
     expected = effective_rank(prediction.context.z.detach().numpy())
     assert next(train(training)).context_effective_rank == pytest.approx(expected, rel=1e-3)
 
 
-def test_huber_delta_is_resolved_in_units_of_the_non_deg_spread(new_training, tiny_dataset):
+def test_huber_delta_is_resolved_in_units_of_the_non_deg_spread(
+    new_training: NewTraining, tiny_dataset: PreparedDataset
+) -> None:
     table = tiny_dataset.splits["train"].table
     spread = np.std(
         [d for d, is_deg in zip(table.delta.flat, table.deg_mask.flat, strict=True) if not is_deg]
@@ -282,13 +306,15 @@ def test_huber_delta_is_resolved_in_units_of_the_non_deg_spread(new_training, ti
         assert new_training({"loss.huber_delta": 2.0}, changed).resolved.huber_delta > 0
 
 
-def test_resolved_parameters_count_those_that_train(new_training):
+def test_resolved_parameters_count_those_that_train(new_training: NewTraining) -> None:
     frozen, paper = (new_training({"loss.alignment": a}) for a in ("frozen", "paper"))
     assert paper.resolved.n_parameters - frozen.resolved.n_parameters == N_GENES * 8
     assert frozen.resolved.n_parameters == sum(p.numel() for p in frozen.model.parameters())
 
 
-def test_response_table_without_cells_cannot_be_trained_on_cells(new_training, tiny_dataset):
+def test_response_table_without_cells_cannot_be_trained_on_cells(
+    new_training: NewTraining, tiny_dataset: PreparedDataset
+) -> None:
     none = CellTable.empty()
     train_split = replace(tiny_dataset.splits["train"], cells=none)
     responses = replace(
@@ -299,16 +325,18 @@ def test_response_table_without_cells_cannot_be_trained_on_cells(new_training, t
         new_training({"data.control": "cell"}, responses)
 
 
-def keeps_denormals():
+def keeps_denormals() -> bool:
     return float(torch.full((), 1e-39) * 1) > 0
 
 
-def test_an_epoch_takes_denormals_for_0_and_its_caller_keeps_them(new_training, monkeypatch):
+def test_an_epoch_takes_denormals_for_0_and_its_caller_keeps_them(
+    new_training: NewTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
-    def spy(*arguments):
+    def spy(training: Training, minibatch: Minibatch) -> tuple[dict[str, torch.Tensor], Prediction]:
         seen.append(keeps_denormals())
-        return minibatch_losses(*arguments)
+        return minibatch_losses(training, minibatch)
 
     monkeypatch.setattr(loop, "minibatch_losses", spy)
     next(train(new_training()))
@@ -316,7 +344,7 @@ def test_an_epoch_takes_denormals_for_0_and_its_caller_keeps_them(new_training, 
     assert keeps_denormals()
 
 
-def test_denormals_stay_flushed_where_they_were():
+def test_denormals_stay_flushed_where_they_were() -> None:
     torch.set_flush_denormal(True)
     try:
         with loop.flushed_denormals():

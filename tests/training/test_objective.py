@@ -1,27 +1,33 @@
 import numpy as np
 import pytest
 import torch
+from fixtures.builders import NewTraining
 from fixtures.dataset import N_GENES, change_train
 
+from adapert.data.prepared import PreparedDataset
 from adapert.models.adapert.model import build_targets
 from adapert.training.objective import align_weight, minibatch_losses
+from adapert.training.rows import Minibatch
+from adapert.training.state import Training
 
 NO_NOISE = {"model.dropout": 0.0}
 STRONG = {"loss.lambda_non": 0.05, "loss.lambda_align": 0.3}
 
 
-def full_minibatch(training):
+def full_minibatch(training: Training) -> Minibatch:
     index = np.arange(len(training.rows.perturbation_index))
     return training.rows.minibatch(index, training.order_generator)
 
 
-def gradients(training, loss):
+def gradients(training: Training, loss: torch.Tensor) -> list[torch.Tensor]:
     parameters = [p for p in training.parameters() if p.requires_grad]
     found = torch.autograd.grad(loss, parameters, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 
 
-def cell_losses(training, dataset, perturbation, cell, control):
+def cell_losses(
+    training: Training, dataset: PreparedDataset, perturbation: np.int64, cell: int, control: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Eq. 15 to 20 for one cell: its squared error, its non-DEG penalty, its alignment."""
     table, train_split = dataset.splits["train"].table, dataset.splits["train"]
     targets = build_targets(dataset, [str(table.perturbations[perturbation])], torch.device("cpu"))
@@ -30,7 +36,7 @@ def cell_losses(training, dataset, perturbation, cell, control):
     predicted, is_deg = prediction.delta[0], table.deg_mask[perturbation]
     expression = train_split.cells.expression(N_GENES).toarray()[cell]
     matched = dataset.shared.batch_control_mean[train_split.cells.batch_index[cell]]
-    recon, non, delta = 0.0, 0.0, training.resolved.huber_delta
+    recon, non, delta = torch.zeros(()), torch.zeros(()), training.resolved.huber_delta
     y = torch.zeros(N_GENES)
     for gene in range(N_GENES):
         recon = recon + (predicted[gene] - float(expression[gene] - matched[gene])) ** 2 / N_GENES
@@ -46,17 +52,20 @@ def cell_losses(training, dataset, perturbation, cell, control):
 
 @pytest.mark.parametrize("alignment", ["frozen", "paper"])
 @pytest.mark.parametrize("control", ["mean", "batch_mean"])
-def test_gradient_of_mean_rows_equals_a_plain_loop_over_cells(new_training, tiny_dataset, control, alignment):
+def test_gradient_of_mean_rows_equals_a_plain_loop_over_cells(
+    new_training: NewTraining, tiny_dataset: PreparedDataset, control: str, alignment: str
+) -> None:
     deg_mask = tiny_dataset.splits["train"].table.deg_mask.copy()
     deg_mask[2] = False  # One perturbation without a DEG: L_align skips it.
     dataset = change_train(tiny_dataset, deg_mask=deg_mask)
     changes = NO_NOISE | STRONG | {"data.control": control, "loss.alignment": alignment}
     training = new_training(changes, dataset)
-    training.generator = None
+    training.generator = None  # type: ignore[assignment]  # no noise
     torch.nn.init.normal_(training.model.context_to_latent.weight, generator=torch.Generator().manual_seed(0))
     losses, _ = minibatch_losses(training, full_minibatch(training))
     cells = dataset.splits["train"].cells
-    recon, non, align, n_aligned = 0.0, 0.0, 0.0, 0
+    recon = non = align = torch.zeros(())
+    n_aligned = 0
     for cell, perturbation in enumerate(cells.perturbation_index):
         own_control = dataset.shared.batch_control_mean[cells.batch_index[cell]]
         control_input = dataset.shared.control_mean if control == "mean" else own_control
@@ -75,7 +84,7 @@ def test_gradient_of_mean_rows_equals_a_plain_loop_over_cells(new_training, tiny
 
 
 @pytest.mark.parametrize("control", ["mean", "batch_mean", "cell"])
-def test_total_loss_is_the_weighted_sum_of_equation_21(new_training, control):
+def test_total_loss_is_the_weighted_sum_of_equation_21(new_training: NewTraining, control: str) -> None:
     training = new_training(STRONG | {"data.control": control})
     losses, _ = minibatch_losses(training, full_minibatch(training))
     expected = losses["loss_recon"] + 0.05 * losses["loss_non"] + 0.3 * losses["loss_align"]
@@ -84,9 +93,9 @@ def test_total_loss_is_the_weighted_sum_of_equation_21(new_training, control):
     assert losses["loss_align"] > 0
 
 
-def test_minibatches_together_weigh_like_the_whole(new_training):
+def test_minibatches_together_weigh_like_the_whole(new_training: NewTraining) -> None:
     training = new_training(NO_NOISE)
-    training.generator = None
+    training.generator = None  # type: ignore[assignment]  # no noise
     whole, _ = minibatch_losses(training, full_minibatch(training))
     halves = [
         minibatch_losses(training, training.rows.minibatch(np.array(index), training.order_generator))[0]
@@ -96,7 +105,7 @@ def test_minibatches_together_weigh_like_the_whole(new_training):
         torch.testing.assert_close(whole[name], (halves[0][name] + halves[1][name]) / 2)
 
 
-def test_alignment_weighs_perturbations_by_their_rows_and_skips_those_without_degs():
+def test_alignment_weighs_perturbations_by_their_rows_and_skips_those_without_degs() -> None:
     is_deg = torch.tensor([[0.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
     weight = align_weight(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0, 2, 1, 0]), is_deg)
     # Sums 5, 3, 2 over rows; times 3 perturbations over 4 rows.

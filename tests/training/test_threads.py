@@ -6,7 +6,9 @@ import torch
 from fixtures.dataset import build_tiny_dataset
 
 from adapert.config import Config
-from adapert.data.prepared import PreparedDataset
+from adapert.data.array_tables import PerturbationTable
+from adapert.data.prepared import PreparedDataset, PreparedSplit
+from adapert.data.schema import SplitName
 from adapert.training.loop import train
 from adapert.training.state import Training
 
@@ -33,7 +35,7 @@ def random_dataset() -> PreparedDataset:
         has_text=np.ones(N_GENES, dtype=bool),
     )
 
-    def table(start, size):
+    def table(start: int, size: int) -> PerturbationTable:
         delta = generator.normal(0, 0.1, (size, N_GENES)).astype(np.float32)
         return replace(
             tiny.splits["train"].table,
@@ -43,7 +45,7 @@ def random_dataset() -> PreparedDataset:
             n_cells=np.full(size, 50),
         )
 
-    parts = {
+    parts: dict[SplitName, PreparedSplit] = {
         "train": replace(tiny.splits["train"], table=table(0, N_TRAIN)),
         "validation": replace(tiny.splits["validation"], table=table(N_TRAIN, N_VALIDATION)),
     }
@@ -61,7 +63,7 @@ def losses_with(n_threads: int, dataset: PreparedDataset) -> list[float]:
         torch.set_num_threads(before)
 
 
-def test_threads_change_losses_by_float32_rounding_only():
+def test_threads_change_losses_by_float32_rounding_only() -> None:
     dataset = random_dataset()
     one, two, again = (losses_with(n_threads, dataset) for n_threads in (1, 2, 1))
     assert one == again

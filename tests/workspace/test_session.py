@@ -1,6 +1,9 @@
 import shutil
+from pathlib import Path
 
 import optuna
+import pytest
+from fixtures.ledger import MakeLedger
 from optuna.distributions import FloatDistribution
 from optuna.storages import JournalStorage, RDBStorage
 
@@ -12,7 +15,9 @@ from adapert.workspace.session import _open_storage
 SEARCH = Search(space={"model.tau": FloatDistribution(0.1, 2.0)})
 
 
-def test_without_optunas_database_a_study_goes_on_with_a_file_and_says_so(tmp_path, caplog):
+def test_without_optunas_database_a_study_goes_on_with_a_file_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     address = f"sqlite:///{tmp_path}/gone/optuna.db"
     assert isinstance(_open_storage(address, tmp_path, "try", Owner()), JournalStorage)
     assert (tmp_path / JOURNAL_FILE).is_file()
@@ -22,8 +27,8 @@ def test_without_optunas_database_a_study_goes_on_with_a_file_and_says_so(tmp_pa
 
 
 def test_a_copied_study_goes_on_with_a_file_and_leaves_its_original_s_database_alone(
-    make_ledger, tmp_path, caplog
-):
+    make_ledger: MakeLedger, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     address = f"sqlite:///{tmp_path}/optuna.db"
     original = make_ledger(plan=SEARCH).folder
     owner = Owner(str(original), read_identity(original))

@@ -1,7 +1,10 @@
 import io
+from pathlib import Path
 
 import pytest
+from fixtures.ledger import HandMade, MakeLedger
 from rich.console import Console
+from rich.table import Table
 
 from adapert.errors import InputError
 from adapert.records import EndReason, TrialStatus
@@ -18,11 +21,11 @@ from adapert.workspace.status import (
 
 
 @pytest.fixture
-def runs(tmp_path):
+def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def some_trials(made):
+def some_trials(made: HandMade) -> HandMade:
     """One trial of each end, and one that has none."""
     made.opened()
     for trial, variant in [("001", "full"), ("002", "sharp"), ("003", "full"), ("004", "sharp")]:
@@ -37,13 +40,13 @@ def some_trials(made):
     return made
 
 
-def rows_of(table):
-    console = Console(file=io.StringIO(), width=200)
-    console.print(table)
-    return [line.split() for line in console.file.getvalue().splitlines()]
+def rows_of(table: Table) -> list[list[str]]:
+    file = io.StringIO()
+    Console(file=file, width=200).print(table)
+    return [line.split() for line in file.getvalue().splitlines()]
 
 
-def test_trials_are_a_line_each(make_ledger, runs):
+def test_trials_are_a_line_each(make_ledger: MakeLedger, runs: Path) -> None:
     some_trials(make_ledger())
     header, *rows = rows_of(build_trials_table(read_status(runs, "try")))
     assert header == ["trial", "variant", "seed", "state", "epoch", "best", "seconds", "host", "why"]
@@ -65,7 +68,7 @@ def test_trials_are_a_line_each(make_ledger, runs):
     ]
 
 
-def test_studies_are_a_line_each_by_name(make_ledger, runs):
+def test_studies_are_a_line_each_by_name(make_ledger: MakeLedger, runs: Path) -> None:
     some_trials(make_ledger("wide")).closed(TrialStatus.INTERRUPTED)
     made = make_ledger("small")
     made.opened()
@@ -81,14 +84,14 @@ def test_studies_are_a_line_each_by_name(make_ledger, runs):
     ]
 
 
-def test_a_study_whose_process_is_gone_without_a_word_was_killed(make_ledger, runs):
+def test_a_study_whose_process_is_gone_without_a_word_was_killed(make_ledger: MakeLedger, runs: Path) -> None:
     some_trials(make_ledger())
     status = read_status(runs, "try")
     assert (status.word, status.is_running) == ("killed", False)
     assert [row[3] for row in rows_of(build_trials_table(status))][-1] == "interrupted"
 
 
-def test_a_study_that_a_process_holds_runs(make_ledger, runs):
+def test_a_study_that_a_process_holds_runs(make_ledger: MakeLedger, runs: Path) -> None:
     made = some_trials(make_ledger())
     with held(made.folder):
         status = read_status(runs, "try")
@@ -97,14 +100,16 @@ def test_a_study_that_a_process_holds_runs(make_ledger, runs):
 
 
 @pytest.mark.parametrize("end", [TrialStatus.FINISHED, TrialStatus.STOPPED, TrialStatus.FAILED])
-def test_a_study_that_ended_is_named_by_its_end(make_ledger, runs, end):
+def test_a_study_that_ended_is_named_by_its_end(
+    make_ledger: MakeLedger, runs: Path, end: TrialStatus
+) -> None:
     some_trials(make_ledger()).closed(end, "It was asked to stop.")
     status = read_status(runs, "try")
     assert status.word == end
     assert describe_status(status)[1] == "It was asked to stop."
 
 
-def test_a_study_is_told_in_a_line_with_its_process_and_cost(make_ledger, runs):
+def test_a_study_is_told_in_a_line_with_its_process_and_cost(make_ledger: MakeLedger, runs: Path) -> None:
     made = some_trials(make_ledger())
     with held(made.folder):
         (line,) = describe_status(read_status(runs, "try"))
@@ -112,13 +117,13 @@ def test_a_study_is_told_in_a_line_with_its_process_and_cost(make_ledger, runs):
     assert line.endswith("3 of 4 trials, 0.01 trial-hours, 15 s at work")
 
 
-def test_trials_that_were_added_count_as_asked_for(make_ledger, runs):
+def test_trials_that_were_added_count_as_asked_for(make_ledger: MakeLedger, runs: Path) -> None:
     made = some_trials(make_ledger())
     made.say(StudyExtended, request="r", n_trials=None, n_seeds=3)
     assert read_status(runs, "try").n_asked == 10
 
 
-def test_lines_that_wait_for_mlflow_are_counted_with_their_cure(make_ledger, runs):
+def test_lines_that_wait_for_mlflow_are_counted_with_their_cure(make_ledger: MakeLedger, runs: Path) -> None:
     made = some_trials(make_ledger())
     made.closed()
     made.say(RunTracked, trial="", run="r")
@@ -128,14 +133,16 @@ def test_lines_that_wait_for_mlflow_are_counted_with_their_cure(make_ledger, run
     assert describe_status(status)[-1] == f"MLflow lacks {status.n_waiting} lines: adapert sync try"
 
 
-def test_a_study_whose_lines_were_all_delivered_says_nothing_of_it(make_ledger, runs):
+def test_a_study_whose_lines_were_all_delivered_says_nothing_of_it(
+    make_ledger: MakeLedger, runs: Path
+) -> None:
     made = some_trials(make_ledger())
     made.closed()
     (made.folder / DELIVERED_FILE).write_text(f'{{"lines": {len(made.events)}}}')
     assert len(describe_status(read_status(runs, "try"))) == 1
 
 
-def test_a_line_that_is_being_written_does_not_disturb(make_ledger, runs):
+def test_a_line_that_is_being_written_does_not_disturb(make_ledger: MakeLedger, runs: Path) -> None:
     made = some_trials(make_ledger())
     before = len(rows_of(build_trials_table(read_status(runs, "try"))))
     with made.path.open("a") as file:
@@ -143,18 +150,18 @@ def test_a_line_that_is_being_written_does_not_disturb(make_ledger, runs):
     assert len(rows_of(build_trials_table(read_status(runs, "try")))) == before
 
 
-def test_a_damaged_ledger_is_refused_by_its_line(make_ledger, runs):
+def test_a_damaged_ledger_is_refused_by_its_line(make_ledger: MakeLedger, runs: Path) -> None:
     made = some_trials(make_ledger())
     made.path.write_text(made.path.read_text().replace('"event":"opened"', "no", 1))
     with pytest.raises(InputError, match="line 2 of"):
         read_status(runs, "try")
 
 
-def test_a_workspace_without_studies_has_none(runs):
+def test_a_workspace_without_studies_has_none(runs: Path) -> None:
     assert read_statuses(runs) == ([], [])
 
 
-def test_a_damaged_ledger_hides_no_other_study(make_ledger, runs):
+def test_a_damaged_ledger_hides_no_other_study(make_ledger: MakeLedger, runs: Path) -> None:
     some_trials(make_ledger("whole"))
     make_ledger("bad").path.write_text("[1]\n")
     statuses, (fault,) = read_statuses(runs)
@@ -162,7 +169,7 @@ def test_a_damaged_ledger_hides_no_other_study(make_ledger, runs):
     assert "line 1 of" in fault
 
 
-def test_a_study_that_this_version_cannot_restore_hides_no_other(make_ledger, runs):
+def test_a_study_that_this_version_cannot_restore_hides_no_other(make_ledger: MakeLedger, runs: Path) -> None:
     some_trials(make_ledger("whole"))
     make_ledger("odd").change_first(study={"name": "odd", "question": "?"})
     statuses, (fault,) = read_statuses(runs)
@@ -170,7 +177,9 @@ def test_a_study_that_this_version_cannot_restore_hides_no_other(make_ledger, ru
     assert "does not describe one" in fault
 
 
-def test_variants_and_messages_with_brackets_are_shown_as_they_are(make_ledger, runs):
+def test_variants_and_messages_with_brackets_are_shown_as_they_are(
+    make_ledger: MakeLedger, runs: Path
+) -> None:
     made = make_ledger()
     made.opened()
     made.asked("001", "full")

@@ -3,11 +3,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fixtures.dataset import change_train
+from fixtures.narrowed import of_kind
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
+from adapert.data.prepared import PreparedDataset
 from analysis.figures.deg_counts import plot_deg_counts, summarize_deg_counts
 
 
-def test_frame_counts_the_degs_of_the_splits_that_were_read(tiny_dataset):
+def _bars(axes: Axes) -> list[Rectangle]:
+    return [of_kind(Rectangle, patch) for patch in axes.patches]
+
+
+def test_frame_counts_the_degs_of_the_splits_that_were_read(tiny_dataset: PreparedDataset) -> None:
     part = replace(tiny_dataset, splits={name: tiny_dataset.splits[name] for name in ("train", "validation")})
     summary = summarize_deg_counts(part)
     assert summary["split"].value_counts().to_dict() == {"train": 8, "validation": 4}
@@ -18,23 +26,23 @@ def test_frame_counts_the_degs_of_the_splits_that_were_read(tiny_dataset):
     assert dict(zip(of_train["perturbation"], of_train["n_degs"], strict=True)) == expected
 
 
-def test_bars_carry_their_mean_numbers_and_reach_all_genes(tiny_dataset):
+def test_bars_carry_their_mean_numbers_and_reach_all_genes(tiny_dataset: PreparedDataset) -> None:
     summary = summarize_deg_counts(tiny_dataset)
     axes = plot_deg_counts(summary).axes[0]
-    tops = {patch.get_y() + patch.get_height() for patch in axes.patches[3:]}
+    tops = {bar.get_y() + bar.get_height() for bar in _bars(axes)[3:]}
     assert tops == {12.0}
     texts = [text.get_text() for text in axes.texts]
     mean = summary.loc[summary["effect_size"] == "small", "n_degs"].mean()
     assert texts[:2] == [f"{mean:,.0f} ({mean / 12:.1%})", f"{12 - mean:,.0f}"]
 
 
-def test_the_histogram_holds_every_perturbation(tiny_dataset):
+def test_the_histogram_holds_every_perturbation(tiny_dataset: PreparedDataset) -> None:
     axes = plot_deg_counts(summarize_deg_counts(tiny_dataset)).axes[1]
-    assert sum(patch.get_height() for patch in axes.patches) == pytest.approx(15)
+    assert sum(bar.get_height() for bar in _bars(axes)) == pytest.approx(15)
 
 
 @pytest.mark.parametrize("has_degs", [True, False])
-def test_one_group_still_draws(tiny_dataset, has_degs):
+def test_one_group_still_draws(tiny_dataset: PreparedDataset, has_degs: bool) -> None:
     table = tiny_dataset.splits["train"].table
     changed = change_train(
         tiny_dataset,

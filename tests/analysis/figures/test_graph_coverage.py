@@ -3,15 +3,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fixtures.narrowed import present, row_of
 from fixtures.predictions import predict_test_split
 
+from adapert.data.array_tables import SharedTable
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from analysis.figures.graph_coverage import hop_distances, plot_graph_coverage, summarize_graph_coverage
 
 
-def _hops_by_plain_search(shared, top_k, start):
+def _hops_by_plain_search(shared: SharedTable, top_k: int, start: list[int]) -> list[float]:
     """Breadth-first search, edge by edge."""
-    neighbours = {}
+    neighbours: dict[int, set[int]] = {}
     for source, target, rank in zip(shared.edge_source, shared.edge_target, shared.edge_rank, strict=True):
         if rank < top_k:
             neighbours.setdefault(int(source), set()).add(int(target))
@@ -27,14 +30,14 @@ def _hops_by_plain_search(shared, top_k, start):
 
 
 @pytest.mark.parametrize("top_k", [1, 2, 10])
-def test_hops_are_those_of_a_plain_search(tiny_dataset, top_k):
+def test_hops_are_those_of_a_plain_search(tiny_dataset: PreparedDataset, top_k: int) -> None:
     targets = [[0], [3, 5], [14], [7]]
     distance = hop_distances(tiny_dataset.shared, top_k, targets)
     expected = [_hops_by_plain_search(tiny_dataset.shared, top_k, nodes) for nodes in targets]
     np.testing.assert_array_equal(distance, expected)
 
 
-def test_coverage_is_the_share_of_degs_within_reach(tiny_dataset):
+def test_coverage_is_the_share_of_degs_within_reach(tiny_dataset: PreparedDataset) -> None:
     one = replace(tiny_dataset, splits={"train": tiny_dataset.splits["train"]})
     summary = summarize_graph_coverage(one, graphs=(2,)).set_index(["gene_set", "n_hops"])
     table = one.splits["train"].table
@@ -45,13 +48,13 @@ def test_coverage_is_the_share_of_degs_within_reach(tiny_dataset):
         members = degs & (hops[:12] > 0)
         if (hops == 1).any() and members.any():
             shares.append((hops[:12][members] <= 2).mean())
-    row = summary.loc[("DEGs", 2)]
+    row = row_of(summary, "DEGs", 2)
     assert row["mean"] == pytest.approx(np.mean(shares))
     assert row["n_perturbations"] == len(shares)
     assert row["low"] <= row["mean"] <= row["high"]
 
 
-def test_every_set_is_averaged_over_the_same_perturbations(tiny_dataset):
+def test_every_set_is_averaged_over_the_same_perturbations(tiny_dataset: PreparedDataset) -> None:
     tiny_dataset.splits["train"].table.deg_mask[:3] = False
     summary = summarize_graph_coverage(tiny_dataset)
     assert summary.groupby("graph_top_k")["n_perturbations"].nunique().tolist() == [1, 1]
@@ -60,7 +63,7 @@ def test_every_set_is_averaged_over_the_same_perturbations(tiny_dataset):
     assert (summary["n_isolated"] >= 1).all()  # the last node has no edge
 
 
-def test_an_evaluation_brings_its_perturbations_and_its_top_genes(tiny_dataset):
+def test_an_evaluation_brings_its_perturbations_and_its_top_genes(tiny_dataset: PreparedDataset) -> None:
     closed = replace(tiny_dataset, splits={"train": tiny_dataset.splits["train"]})
     summary = summarize_graph_coverage(closed, predict_test_split(tiny_dataset), "adapert")
     assert summary["gene_set"].unique().tolist() == [
@@ -72,7 +75,7 @@ def test_an_evaluation_brings_its_perturbations_and_its_top_genes(tiny_dataset):
     assert summary["n_perturbations"].max() <= 3
 
 
-def test_predictions_of_other_genes_or_perturbations_are_refused(tiny_dataset):
+def test_predictions_of_other_genes_or_perturbations_are_refused(tiny_dataset: PreparedDataset) -> None:
     of_other_genes = replace(predict_test_split(tiny_dataset), gene_names=tiny_dataset.gene_names[::-1])
     with pytest.raises(InputError, match="must be of the data set's 12 genes"):
         summarize_graph_coverage(tiny_dataset, of_other_genes)
@@ -81,18 +84,18 @@ def test_predictions_of_other_genes_or_perturbations_are_refused(tiny_dataset):
         summarize_graph_coverage(tiny_dataset, no_node)
 
 
-def test_axes_carry_graphs_and_sets(tiny_dataset):
+def test_axes_carry_graphs_and_sets(tiny_dataset: PreparedDataset) -> None:
     figure = plot_graph_coverage(summarize_graph_coverage(tiny_dataset))
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert [title.split(" (")[0] for title in titles] == [
         "top-10 edges of each gene",
         "top-20 edges of each gene",
     ]
-    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    labels = [text.get_text() for text in present(figure.axes[0].get_legend()).get_texts()]
     assert labels == ["DEGs", "all genes (chance)"]
 
 
-def test_data_without_a_deg_are_refused(tiny_dataset):
+def test_data_without_a_deg_are_refused(tiny_dataset: PreparedDataset) -> None:
     for split in tiny_dataset.splits.values():
         split.table.deg_mask[:] = False
     summary = summarize_graph_coverage(tiny_dataset)

@@ -1,13 +1,18 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
+from fixtures.narrowed import of_kind, present
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
 
 from adapert.errors import InputError
 from analysis.figures.pathways import MAX_LABELS, STATUS_COLOURS, plot_pathways
 
 
-def _summary(n_pathways, statuses=tuple(STATUS_COLOURS), seed=0):
+def _summary(
+    n_pathways: int, statuses: tuple[str, ...] = tuple(STATUS_COLOURS), seed: int = 0
+) -> pd.DataFrame:
     generator = np.random.default_rng(seed)
     observed = generator.normal(0, 1.5, size=n_pathways)
     return pd.DataFrame(
@@ -26,34 +31,35 @@ def _summary(n_pathways, statuses=tuple(STATUS_COLOURS), seed=0):
     )
 
 
-def _labels(figure):
+def _labels(figure: Figure) -> list[object]:
     return [text.get_text() for text in figure.axes[0].texts]
 
 
-def test_points_have_the_colour_of_their_status_and_r_in_the_title():
+def test_points_have_the_colour_of_their_status_and_r_in_the_title() -> None:
     summary = _summary(40)
     axes = plot_pathways(summary).axes[0]
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    legend = [text.get_text() for text in present(axes.get_legend()).get_texts()]
     assert legend == [f"{status} (10)" for status in STATUS_COLOURS]
     r = np.corrcoef(summary["observed_nes"], summary["predicted_nes"])[0, 1]
     assert axes.get_title(loc="left") == f"40 pathways: r = {r:.2f}, p < .001"
 
 
-def test_pathways_of_both_are_named_and_never_overlap():
+def test_pathways_of_both_are_named_and_never_overlap() -> None:
     figure = plot_pathways(_summary(60, statuses=("both",)))
     figure.canvas.draw()
     texts = figure.axes[0].texts
     assert len(texts) == MAX_LABELS
     assert texts[0].get_text().startswith("SET ")
-    boxes = [figure.axes[0].get_legend().get_window_extent()]
+    boxes = [present(figure.axes[0].get_legend()).get_window_extent()]
     for text in texts:
-        text.update_positions(figure.canvas.get_renderer())
+        renderer = of_kind(FigureCanvasAgg, figure.canvas).get_renderer()  # type: ignore[no-untyped-call]
+        of_kind(Annotation, text).update_positions(renderer)
         boxes.append(Text.get_window_extent(text))  # of an annotation it would include the line
     assert not any(a.overlaps(b) for number, a in enumerate(boxes) for b in boxes[number + 1 :])
 
 
 @pytest.mark.parametrize("n_pathways", [1, 2, 3])
-def test_few_pathways_still_draw(n_pathways):
+def test_few_pathways_still_draw(n_pathways: int) -> None:
     figure = plot_pathways(_summary(n_pathways, statuses=("neither",)))
     figure.canvas.draw()
     assert _labels(figure) == []
@@ -63,7 +69,7 @@ def test_few_pathways_still_draw(n_pathways):
 
 
 @pytest.mark.parametrize("is_one_sided", [True, False])
-def test_scores_of_one_sign_are_said_to_be_so(is_one_sided):
+def test_scores_of_one_sign_are_said_to_be_so(is_one_sided: bool) -> None:
     summary = _summary(40)
     if is_one_sided:
         summary["observed_nes"] = summary["observed_nes"].abs()
@@ -72,6 +78,6 @@ def test_scores_of_one_sign_are_said_to_be_so(is_one_sided):
     assert ("Nearly all observed NES have one sign" in caption) == is_one_sided
 
 
-def test_scores_of_no_pathway_are_refused():
+def test_scores_of_no_pathway_are_refused() -> None:
     with pytest.raises(InputError, match="no pathway has both"):
         plot_pathways(_summary(3).assign(predicted_nes=np.nan))

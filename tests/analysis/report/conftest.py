@@ -1,10 +1,7 @@
 """A store of its own that a report may be kept in, and the page of two of its studies."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
-from fixtures.copied import copy_store
+from fixtures.copied import OwnStore, copy_store
 from fixtures.store import Store
 
 from adapert.records import Tag
@@ -13,14 +10,6 @@ from analysis.report.content import build_report
 from analysis.report.page import render_page
 
 QUESTION = 'Is <script>alert(1)</script> & co. "worth" it?'
-
-
-@dataclass(frozen=True)
-class OwnStore:
-    """A copy of the tests' store."""
-
-    directory: Path
-    uri: str
 
 
 @pytest.fixture(scope="session")

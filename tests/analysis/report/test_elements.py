@@ -22,12 +22,12 @@ from analysis.report.elements import Column, build_cell, build_page_table, join_
         (pd.NA, "-", ""),
     ],
 )
-def test_a_cell_shows_one_thing_and_sorts_by_another(value, text, order):
+def test_a_cell_shows_one_thing_and_sorts_by_another(value: object, text: str, order: str) -> None:
     cell = build_cell(value, Column("c", n_decimals=3))
     assert (cell.text, cell.order) == (text, order)
 
 
-def test_a_table_has_a_head_for_every_column_and_units_beside():
+def test_a_table_has_a_head_for_every_column_and_units_beside() -> None:
     frame = pd.DataFrame({"seconds": [1.0], "best_epoch": [3], "loss.lambda_non": [0.1]})
     table = build_page_table(frame, "Trials", {"seconds": Column("time", "s", 1)})
     heads = [(column.label, column.unit) for column in table.columns]
@@ -35,7 +35,7 @@ def test_a_table_has_a_head_for_every_column_and_units_beside():
     assert [cell.text for cell in table.rows[0]] == ["1.0", "3", "0.1"]
 
 
-def test_words_are_joined_as_in_a_sentence():
+def test_words_are_joined_as_in_a_sentence() -> None:
     assert [join_words(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == [
         "a",
         "a and b",

@@ -1,11 +1,15 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 from fixtures.accesses import build_access
+from fixtures.narrowed import of_kind
 from fixtures.predictions import build_predictions, write_predictions
+from fixtures.store import MakeTable
 
 from adapert.comparison.summary import summarize_comparison
-from analysis.report.elements import Heading, PageTable, Paragraph
+from analysis.report.elements import Drawings, Heading, PageTable, Paragraph
 from analysis.report.evaluations import build_accesses, build_evaluations
 
 ACCESS = build_access(
@@ -13,7 +17,9 @@ ACCESS = build_access(
 )
 
 
-def write_evaluation(folder, make_table, fingerprint="0012"):
+def write_evaluation(
+    folder: Path, make_table: Callable[..., pd.DataFrame], fingerprint: str = "0012"
+) -> None:
     folder.mkdir(parents=True)
     opened = {"split": "test", "n_perturbations": 2, "at": "now", "data_fingerprint": fingerprint}
     (folder / "evaluation.json").write_text(json.dumps({"opened": opened, "git_commit": "abc"}))
@@ -21,26 +27,30 @@ def write_evaluation(folder, make_table, fingerprint="0012"):
     summarize_comparison(make_table(rows)).to_csv(folder / "summary.csv", index=False)
 
 
-def test_an_evaluation_shows_each_models_mean(tmp_path, make_table):
+def test_an_evaluation_shows_each_models_mean(tmp_path: Path, make_table: MakeTable) -> None:
     write_evaluation(tmp_path / "evaluations" / "test_001", make_table)
     heading, told, table, left_out = build_evaluations(tmp_path, [], {"0012"})
-    assert (heading.text, told.text[:22]) == ("test_001", "2 test perturbations o")
+    assert heading == Heading("test_001")
+    assert of_kind(Paragraph, told).text.startswith("2 test perturbations o")
+    assert isinstance(table, PageTable)
     cells = dict(zip((column.label for column in table.columns), table.rows[0], strict=True))
     assert (cells["model"].text, cells["PDS"].text, cells["fits"].text) == ("full", "0.400", "1")
-    assert "Left out, Figure 1" in left_out.text
+    assert "Left out, Figure 1" in of_kind(Paragraph, left_out).text
 
 
-def test_an_evaluation_shows_figure_1_of_its_predictions(tmp_path, make_table):
+def test_an_evaluation_shows_figure_1_of_its_predictions(tmp_path: Path, make_table: MakeTable) -> None:
     folder = tmp_path / "evaluations" / "test_001"
     write_evaluation(folder, make_table)
     write_predictions(build_predictions(), folder)
-    (drawing,) = build_evaluations(tmp_path, [], {"0012"})[-1].drawings
+    (drawing,) = of_kind(Drawings, build_evaluations(tmp_path, [], {"0012"})[-1]).drawings
     assert drawing.caption == "Figure 1: prediction, evaluation test_001"
     assert "data:image/png;base64" in drawing.svg
     assert "collapse ratio" in drawing.svg.lower()
 
 
-def test_evaluations_of_other_data_and_damaged_ones_are_only_counted(tmp_path, make_table):
+def test_evaluations_of_other_data_and_damaged_ones_are_only_counted(
+    tmp_path: Path, make_table: MakeTable
+) -> None:
     write_evaluation(tmp_path / "evaluations" / "test_001", make_table, "ffff")
     (tmp_path / "evaluations" / "test_002").mkdir()
     (tmp_path / "evaluations" / "test_002" / "evaluation.json").write_text("{")
@@ -48,12 +58,14 @@ def test_evaluations_of_other_data_and_damaged_ones_are_only_counted(tmp_path, m
     assert told == Paragraph("2 more in this workspace are of other data, unfinished or damaged.")
 
 
-def test_an_evaluation_outside_the_workspace_is_found_by_its_access(tmp_path, make_table):
+def test_an_evaluation_outside_the_workspace_is_found_by_its_access(
+    tmp_path: Path, make_table: MakeTable
+) -> None:
     write_evaluation(tmp_path / "elsewhere", make_table)
     assert Heading("elsewhere") in build_evaluations(tmp_path, [ACCESS], {"0012"})
 
 
-def test_paired_differences_are_laid_out_where_there_are_some(tmp_path, make_table):
+def test_paired_differences_are_laid_out_where_there_are_some(tmp_path: Path, make_table: MakeTable) -> None:
     folder = tmp_path / "evaluations" / "test_001"
     write_evaluation(folder, make_table)
     paired = {"variant": ["adapert"], "reference": ["mean"], "effect_size": ["all"], "metric": ["pds"]}
@@ -63,8 +75,9 @@ def test_paired_differences_are_laid_out_where_there_are_some(tmp_path, make_tab
     assert [cell.text for cell in table.rows[0]] == ["all", "PDS", "adapert", "mean", "0.1000"]
 
 
-def test_every_access_is_listed_and_none_is_said(tmp_path):
+def test_every_access_is_listed_and_none_is_said(tmp_path: Path) -> None:
     (table,) = build_accesses([ACCESS, ACCESS])
+    assert isinstance(table, PageTable)
     assert len(table.rows) == 2
     assert table.rows[0][2].text == "adapert, mean"
-    assert "was not opened" in build_accesses([])[0].text
+    assert "was not opened" in of_kind(Paragraph, build_accesses([])[0]).text

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from fixtures.narrowed import present
 
 VOID = {"meta", "link", "br", "wbr", "img", "input", "hr"}
 
@@ -45,19 +46,19 @@ class Elements(HTMLParser):
         self.open: list[str] = []
         self.feed(page)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, {name: value or "" for name, value in attrs}))
         if tag not in VOID:
             self.open.append(tag)
             self.text.setdefault(tag, []).append("")
 
-    def handle_startendtag(self, tag, attrs):
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, {name: value or "" for name, value in attrs}))
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if self.open:
             self.text[self.open[-1]][-1] += data
 
@@ -70,24 +71,24 @@ def elements(page: str) -> Elements:
     return Elements(page)
 
 
-def test_every_element_is_closed(elements: Elements):
+def test_every_element_is_closed(elements: Elements) -> None:
     assert not elements.open
 
 
-def test_no_id_is_used_twice(elements: Elements):
+def test_no_id_is_used_twice(elements: Elements) -> None:
     ids = Counter(attributes["id"] for _, attributes in elements.found if "id" in attributes)
     assert len(elements.of("svg")) > 2
     assert [name for name, n in ids.items() if n > 1] == []
 
 
-def test_every_reference_within_the_page_is_answered(elements: Elements):
+def test_every_reference_within_the_page_is_answered(elements: Elements) -> None:
     ids = {attributes["id"] for _, attributes in elements.found if "id" in attributes}
     values = [value for _, attributes in elements.found for value in attributes.values()]
     referred = {found for value in values for found in re.findall(r"^#(.+)|url\(#([^)]+)\)", value)}
     assert {first or second for first, second in referred} <= ids
 
 
-def test_nothing_is_loaded_from_anywhere(elements: Elements, page: str):
+def test_nothing_is_loaded_from_anywhere(elements: Elements, page: str) -> None:
     loaded = [
         value
         for _, attributes in elements.found
@@ -98,7 +99,7 @@ def test_nothing_is_loaded_from_anywhere(elements: Elements, page: str):
     assert "@import" not in page
 
 
-def test_the_policy_names_the_only_script(elements: Elements):
+def test_the_policy_names_the_only_script(elements: Elements) -> None:
     policy = next(meta for meta in elements.of("meta") if "http-equiv" in meta)["content"]
     digest = base64.b64encode(hashlib.sha256(elements.text["script"][0].encode()).digest()).decode()
     assert len(elements.of("script")) == 1
@@ -106,12 +107,12 @@ def test_the_policy_names_the_only_script(elements: Elements):
     assert "default-src 'none'" in policy
 
 
-def test_what_users_wrote_is_text_and_never_markup(page: str):
+def test_what_users_wrote_is_text_and_never_markup(page: str) -> None:
     assert "<script>alert" not in page
     assert "Is &lt;script&gt;alert(1)&lt;/script&gt; &amp; co." in page
 
 
-def test_every_table_is_sortable_by_keyboard(elements: Elements):
+def test_every_table_is_sortable_by_keyboard(elements: Elements) -> None:
     tables = elements.of("table")
     heads = [attributes for attributes in elements.of("th") if attributes["scope"] == "col"]
     assert len(tables) >= 5
@@ -121,19 +122,19 @@ def test_every_table_is_sortable_by_keyboard(elements: Elements):
     assert len(in_heads) >= len(heads)
 
 
-def test_headings_never_skip_a_level(elements: Elements):
+def test_headings_never_skip_a_level(elements: Elements) -> None:
     levels = [int(tag[1]) for tag, _ in elements.found if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
-def test_every_figure_has_a_caption_and_words_in_place_of_the_drawing(elements: Elements):
+def test_every_figure_has_a_caption_and_words_in_place_of_the_drawing(elements: Elements) -> None:
     assert len(elements.of("figure")) == len(elements.of("figcaption"))
     assert all(svg["role"] == "img" and len(svg["aria-label"]) > 20 for svg in elements.of("svg"))
 
 
-def test_the_contents_name_every_section(elements: Elements):
+def test_the_contents_name_every_section(elements: Elements) -> None:
     linked = {link["href"][1:] for link in elements.of("a")} - {"content"}
     assert linked == {section["aria-labelledby"] for section in elements.of("section")}
 
@@ -147,7 +148,7 @@ def chromium() -> str:
 
 
 @pytest.mark.slow
-def test_in_a_browser_the_page_fits_sorts_and_has_no_error(chromium: str, page: str, tmp_path: Path):
+def test_in_a_browser_the_page_fits_sorts_and_has_no_error(chromium: str, page: str, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(page)
     (tmp_path / "measure.html").write_text(MEASURE)
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"]
@@ -159,6 +160,6 @@ def test_in_a_browser_the_page_fits_sorts_and_has_no_error(chromium: str, page: 
         timeout=120,
         check=True,
     )
-    told = json.loads(re.search(r"\{.*\}", ended.stdout)[0])
+    told = json.loads(present(re.search(r"\{.*\}", ended.stdout))[0])
     assert told == {"narrow": 0, "wide": 0, "up": "12-", "down": "21-", "sort": "descending"}
     assert "CONSOLE" not in ended.stderr

@@ -1,8 +1,12 @@
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.narrowed import present, row_of
+from fixtures.store import MakeTable
 
 from adapert.comparison.summary import read_evaluation
 from adapert.errors import InputError
@@ -24,7 +28,7 @@ RECORD = {
 }
 
 
-def _frame(make_table, metrics):
+def _frame(make_table: Callable[..., pd.DataFrame], metrics: tuple[str, ...]) -> pd.DataFrame:
     """Values rise from perturbation to perturbation; AdaPert has two fits."""
     rows = [
         {
@@ -45,25 +49,25 @@ def _frame(make_table, metrics):
 
 
 @pytest.fixture
-def of_cells(make_table):
+def of_cells(make_table: MakeTable) -> pd.DataFrame:
     return _frame(make_table, DELTA_METRICS + CELL_METRICS)
 
 
 @pytest.fixture
-def of_responses(make_table):
+def of_responses(make_table: MakeTable) -> pd.DataFrame:
     return _frame(make_table, DELTA_METRICS)
 
 
-def test_mean_and_sd_are_over_perturbations_averaged_over_fits(of_cells):
+def test_mean_and_sd_are_over_perturbations_averaged_over_fits(of_cells: pd.DataFrame) -> None:
     summary = summarize_performance(of_cells, ["pearson_delta", "pds"]).set_index(["variant", "metric"])
     values = np.array([0.51 + 0.01 * number for number in range(4)] * 2)
-    row = summary.loc[("adapert", "pds")]
+    row = row_of(summary, "adapert", "pds")
     assert row["mean"] == pytest.approx(values.mean())
     assert row["sd"] == pytest.approx(values.std(ddof=1))
     assert (row["n_perturbations"], row["n_seeds"]) == (8, 2)
 
 
-def test_table_1_says_what_plus_minus_is_of(of_cells):
+def test_table_1_says_what_plus_minus_is_of(of_cells: pd.DataFrame) -> None:
     table = build_performance_table(of_cells, RECORD)
     assert "± is the SD over perturbations" in table.caption
     assert table.title == "Performance, test split of data f00, 8 perturbations"
@@ -72,14 +76,14 @@ def test_table_1_says_what_plus_minus_is_of(of_cells):
     assert table.cells.loc[1, "PDS ↑"] == f"{summary['mean']:.3f} ± {summary['sd']:.3f}"
 
 
-def test_the_best_model_is_bold_and_no_ceiling(of_cells):
+def test_the_best_model_is_bold_and_no_ceiling(of_cells: pd.DataFrame) -> None:
     table = build_performance_table(of_cells, RECORD)
     names = table.cells["Model"].tolist()
     assert names == ["mean change", "ridge on both", "AdaPert (2 fits)", "ceiling: split halves"]
-    assert table.is_best.tolist() == [[False] * 3] * 2 + [[False, True, True], [False] * 3]
+    assert present(table.is_best).tolist() == [[False] * 3] * 2 + [[False, True, True], [False] * 3]
 
 
-def test_table_2_has_one_number_for_the_counts_of_degs(of_cells):
+def test_table_2_has_one_number_for_the_counts_of_degs(of_cells: pd.DataFrame) -> None:
     table = build_de_table(of_cells, RECORD)
     assert table.stem == "table_2_differential_expression"
     counts = dict(zip(table.cells["Model"], table.cells["Spearman of DEG counts ↑"], strict=True))
@@ -87,55 +91,55 @@ def test_table_2_has_one_number_for_the_counts_of_degs(of_cells):
     assert counts["mean change"] == "-"
 
 
-def test_rank_overlap_stands_in_where_there_are_no_cells(of_responses):
+def test_rank_overlap_stands_in_where_there_are_no_cells(of_responses: pd.DataFrame) -> None:
     table = build_de_table(of_responses, {**RECORD, "models": []})
     assert list(table.cells.columns)[1:3] == ["Rank overlap@50 ↑", "Rank overlap@100 ↑"]
     assert set(table.cells["Direction match ↑"]) == {"-"}
     assert "stands in" in table.caption
-    three = build_effect_size_table(of_responses, RECORD)
+    three = present(build_effect_size_table(of_responses, RECORD))
     assert list(three.cells.columns) == ["Effect size", "Model", "Pearson-delta", "Rank overlap@N", "PDS"]
     assert "Rank overlap@N, by predicted deltas, stands in for DES@N." in three.caption
 
 
-def test_improvement_is_the_paired_difference_in_percent_of_the_baseline(of_cells):
+def test_improvement_is_the_paired_difference_in_percent_of_the_baseline(of_cells: pd.DataFrame) -> None:
     summary = summarize_improvement(of_cells, "adapert", "ridge_both").set_index(["effect_size", "metric"])
-    row = summary.loc[("small", "pds")]
+    row = row_of(summary, "small", "pds")
     assert row["difference"] == pytest.approx(0.11)
     assert row["improvement_percent"] == pytest.approx(100 * 0.11 / 0.415)
     assert row["improvement_percent_low"] <= row["improvement_percent"] <= row["improvement_percent_high"]
     assert summary.index.get_level_values(0).unique().tolist() == ["small", "large", "all"]
 
 
-def test_table_3_is_against_the_best_other_model(of_cells):
-    table = build_effect_size_table(of_cells, RECORD)
+def test_table_3_is_against_the_best_other_model(of_cells: pd.DataFrame) -> None:
+    table = present(build_effect_size_table(of_cells, RECORD))
     assert table.cells["Model"].tolist() == ["ridge on both", "AdaPert", "improvement"] * 3
     assert table.cells["Effect size"].tolist()[::3] == ["small (n=4)", "large (n=4)", "all (n=8)"]
-    assert table.cells.loc[2, "PDS"].startswith("+26.5 % [")
+    assert table.cells["PDS"][2].startswith("+26.5 % [")
     assert "best mean Pearson-delta among the rest" in table.caption
 
 
-def test_one_group_alone_is_shown_once(of_cells):
+def test_one_group_alone_is_shown_once(of_cells: pd.DataFrame) -> None:
     small = of_cells[of_cells["effect_size"] == "small"]
-    table = build_effect_size_table(small, RECORD, baseline="mean")
+    table = present(build_effect_size_table(small, RECORD, baseline="mean"))
     assert table.cells["Effect size"].tolist() == ["small (n=4)", "", ""]
     assert "best mean" not in table.caption
 
 
-def test_one_model_alone_has_no_table_3(of_cells):
+def test_one_model_alone_has_no_table_3(of_cells: pd.DataFrame) -> None:
     alone = of_cells[of_cells["variant"].isin(["adapert", "split_half"])]
     assert [table.stem[:7] for table in build_evaluation_tables(alone, RECORD)] == ["table_1", "table_2"]
-    assert not build_performance_table(alone, RECORD).is_best.any()
+    assert not present(build_performance_table(alone, RECORD).is_best).any()
 
 
 @pytest.mark.parametrize(
     ("baseline", "message"), [("rigde_both", "Did you mean 'ridge_both'"), ("adapert", "both are 'adapert'")]
 )
-def test_wrong_variants_are_refused(of_cells, baseline, message):
+def test_wrong_variants_are_refused(of_cells: pd.DataFrame, baseline: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         build_evaluation_tables(of_cells, RECORD, baseline=baseline)
 
 
-def test_an_evaluation_is_read_back(of_cells, tmp_path):
+def test_an_evaluation_is_read_back(of_cells: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Name a folder that 'adapert evaluate' wrote"):
         read_evaluation(tmp_path)
     of_cells.to_parquet(tmp_path / "per_perturbation.parquet")
@@ -145,14 +149,16 @@ def test_an_evaluation_is_read_back(of_cells, tmp_path):
     assert record == RECORD
 
 
-def test_an_evaluation_without_a_column_is_refused(of_cells, tmp_path):
+def test_an_evaluation_without_a_column_is_refused(of_cells: pd.DataFrame, tmp_path: Path) -> None:
     of_cells.drop(columns="metric").to_parquet(tmp_path / "per_perturbation.parquet")
     (tmp_path / "evaluation.json").write_text(json.dumps(RECORD))
     with pytest.raises(InputError, match=r"parquet' has no 'metric'\."):
         read_evaluation(tmp_path)
 
 
-def test_an_evaluation_with_a_metric_that_the_catalogue_lacks_is_refused(of_cells, tmp_path):
+def test_an_evaluation_with_a_metric_that_the_catalogue_lacks_is_refused(
+    of_cells: pd.DataFrame, tmp_path: Path
+) -> None:
     of_cells.replace("pds", "pdss").to_parquet(tmp_path / "per_perturbation.parquet")
     (tmp_path / "evaluation.json").write_text(json.dumps(RECORD))
     with pytest.raises(InputError, match=r"parquet' has 'pdss'\. Did you mean 'pds'\?"):

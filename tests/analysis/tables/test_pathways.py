@@ -7,7 +7,7 @@ from analysis.tables.pathways import build_pathway_table
 RECORD = {"opened": {"split": "test", "data_fingerprint": "f00", "n_perturbations": 2}}
 
 
-def test_agreement_is_averaged_over_perturbations_and_counts_are_summed():
+def test_agreement_is_averaged_over_perturbations_and_counts_are_summed() -> None:
     agreement = pd.DataFrame(
         {
             "variant": ["adapert", "mean"] * 2,

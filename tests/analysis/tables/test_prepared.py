@@ -1,15 +1,18 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from fixtures.dataset import write_prepared
 
-from adapert.data.prepared import read_prepared
+from adapert.data.prepared import PreparedDataset, read_prepared
 from analysis.tables import build_data_tables
 from analysis.tables.prepared import summarize_network
 
 
-def test_tables_4_5_and_6_are_built_without_the_test_split(tiny_dataset, tmp_path):
+def test_tables_4_5_and_6_are_built_without_the_test_split(
+    tiny_dataset: PreparedDataset, tmp_path: Path
+) -> None:
     write_prepared(tiny_dataset, tmp_path / "prepared")
     splits, groups, network = build_data_tables(read_prepared(tmp_path / "prepared"))
     assert [splits.stem, groups.stem, network.stem] == [
@@ -28,14 +31,14 @@ def test_tables_4_5_and_6_are_built_without_the_test_split(tiny_dataset, tmp_pat
     }
 
 
-def test_responses_have_no_numbers_of_cells(tiny_dataset):
+def test_responses_have_no_numbers_of_cells(tiny_dataset: PreparedDataset) -> None:
     responses = replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))
     splits, groups, _ = build_data_tables(responses)
     assert set(splits.cells["Cells"]) == set(groups.cells["Cells"]) == {"-"}
     assert "says no numbers of cells" in splits.caption
 
 
-def test_degrees_are_those_of_a_plain_count(tiny_dataset):
+def test_degrees_are_those_of_a_plain_count(tiny_dataset: PreparedDataset) -> None:
     shared = tiny_dataset.shared
     summary = summarize_network(tiny_dataset).set_index("graph")
     for graph, top_k in (("genes of the data", 10**9), ("genes of the data, top-10", 10)):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from analysis.tables.table import decimal, escape_latex, escape_markdown, whole
 
 
 @pytest.fixture
-def table():
+def table() -> PaperTable:
     return PaperTable(
         stem="table_1",
         title="Models_1",
@@ -19,7 +21,7 @@ def table():
     )
 
 
-def test_markdown_has_title_rows_and_caption(table):
+def test_markdown_has_title_rows_and_caption(table: PaperTable) -> None:
     assert table.to_markdown().splitlines() == [
         "**Models_1**",
         "",
@@ -32,7 +34,7 @@ def test_markdown_has_title_rows_and_caption(table):
     ]
 
 
-def test_latex_is_escaped_and_best_is_bold(table):
+def test_latex_is_escaped_and_best_is_bold(table: PaperTable) -> None:
     latex = table.to_latex()
     assert r"\caption{Models\_1. $\pm$ is the SD, in 100 \%.}" in latex
     assert r"Model & PDS $\uparrow$ \\" in latex
@@ -41,31 +43,31 @@ def test_latex_is_escaped_and_best_is_bold(table):
     assert latex.isascii()
 
 
-def test_files_are_csv_markdown_and_latex(table, tmp_path):
+def test_files_are_csv_markdown_and_latex(table: PaperTable, tmp_path: Path) -> None:
     paths = write_table(table, tmp_path / "tables")
     assert [path.name for path in paths] == ["table_1.csv", "table_1.md", "table_1.tex"]
     pd.testing.assert_frame_equal(pd.read_csv(paths[0]), table.frame)
     assert write_table(table, tmp_path, "other")[0].name == "other.csv"
 
 
-def test_a_place_that_cannot_be_written_is_refused(table, tmp_path):
+def test_a_place_that_cannot_be_written_is_refused(table: PaperTable, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="must be writable"):
         write_table(table, tmp_path / "file")
 
 
-def test_numbers_are_written_as_papers_do():
+def test_numbers_are_written_as_papers_do() -> None:
     assert decimal(0.6194, 0.262) == "0.619 ± 0.262"
     assert (decimal(-0.02), decimal(np.nan, 1.0), decimal(1.0, np.nan)) == ("-0.020", "-", "1.000")
     assert (whole(111770.0), whole(np.nan)) == ("111,770", "-")
 
 
-def test_every_sign_of_latex_is_escaped():
+def test_every_sign_of_latex_is_escaped() -> None:
     assert escape_latex(r"a_b&c%d#e{f}~^\<") == (
         r"a\_b\&c\%d\#e\{f\}\textasciitilde{}\textasciicircum{}\textbackslash{}$<$"
     )
 
 
-def test_names_neither_break_a_cell_nor_format_it():
+def test_names_neither_break_a_cell_nor_format_it() -> None:
     assert escape_markdown("a|b *c* `d` [e](f) <g>\nh\\i") == r"a\|b \*c\* \`d\` \[e](f) \<g> h\\i"
     assert escape_latex("a\nb\t_c") == r"a b \_c"

@@ -1,5 +1,6 @@
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from adapert.data.array_tables import PerturbationTable
 from adapert.data.formats.array_folder import ArrayFolder, FolderWriter, Rule
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 
 
@@ -19,7 +21,7 @@ from adapert.errors import InputError
         np.zeros((12, 5), dtype=bool),
     ],
 )
-def test_pieces_make_the_file_that_the_whole_array_does(tmp_path, array):
+def test_pieces_make_the_file_that_the_whole_array_does(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "whole.npy", array)
     with FolderWriter(tmp_path / "folder") as writer:
         for part in np.array_split(array, 5):
@@ -27,7 +29,7 @@ def test_pieces_make_the_file_that_the_whole_array_does(tmp_path, array):
     assert (tmp_path / "folder/pieces.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
-def test_rows_of_another_type_are_refused(tmp_path):
+def test_rows_of_another_type_are_refused(tmp_path: Path) -> None:
     writer = FolderWriter(tmp_path / "folder")
     writer.append("field", np.zeros((2, 3), dtype=np.float32))
     with pytest.raises(TypeError, match=r"must be of float32 and shape \[3\], but these are of float64"):
@@ -40,7 +42,7 @@ class Numbers(ArrayFolder):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     Numbers(index=np.arange(3)).write(tmp_path / "numbers")
     return tmp_path / "numbers"
 
@@ -56,7 +58,9 @@ def folder(tmp_path):
         "__import__('os')",
     ],
 )
-def test_a_header_that_declares_what_the_file_has_not_is_refused(folder, header, is_mapped):
+def test_a_header_that_declares_what_the_file_has_not_is_refused(
+    folder: Path, header: str, is_mapped: bool
+) -> None:
     written = header.encode() + b"\n"
     (folder / "index.npy").write_bytes(
         b"\x93NUMPY\x01\x00" + struct.pack("<H", len(written)) + written + bytes(24)
@@ -66,24 +70,24 @@ def test_a_header_that_declares_what_the_file_has_not_is_refused(folder, header,
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x04N."])
-def test_a_file_that_is_no_array_is_refused(folder, content):
+def test_a_file_that_is_no_array_is_refused(folder: Path, content: bytes) -> None:
     (folder / "index.npy").write_bytes(content)
     with pytest.raises(InputError, match=r"index\.npy' is missing or damaged"):
         Numbers.read(folder)
 
 
-def test_a_link_that_leaves_the_folder_is_refused(folder, tmp_path):
+def test_a_link_that_leaves_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "index.npy").rename(tmp_path / "index.npy")
     (folder / "index.npy").symlink_to(tmp_path / "index.npy")
     with pytest.raises(InputError, match=r"index\.npy' is a link that leaves the folder"):
         Numbers.read(folder)
 
 
-def test_what_is_written_is_read_back(folder):
+def test_what_is_written_is_read_back(folder: Path) -> None:
     assert Numbers.read(folder).index.tolist() == [0, 1, 2]
 
 
-def test_fields_that_are_read_alone_are_checked(folder):
+def test_fields_that_are_read_alone_are_checked(folder: Path) -> None:
     [index] = Numbers.read_fields(folder, "index")
     assert index.tolist() == [0, 1, 2]
     np.save(folder / "index.npy", np.array([0.5]))
@@ -91,7 +95,7 @@ def test_fields_that_are_read_alone_are_checked(folder):
         Numbers.read_fields(folder, "index")
 
 
-def test_fields_that_are_read_together_fit_each_other(tiny_dataset, tmp_path):
+def test_fields_that_are_read_together_fit_each_other(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
     tiny_dataset.splits["train"].table.write(tmp_path / "train")
     np.save(tmp_path / "train/n_cells.npy", np.arange(1, 4))
     with pytest.raises(InputError, match=r"n_cells\.npy' has shape \(3,\), which does not fit"):

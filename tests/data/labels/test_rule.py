@@ -110,45 +110,45 @@ RULE = LabelRule(known_genes=KNOWN, gene_ids={"ENSG00000105610": "KLF1"})
         ("Sep-02", "Sep-02"),
     ],
 )
-def test_label_has_one_name(label, name):
+def test_label_has_one_name(label: str, name: str) -> None:
     assert RULE.read(label).name == name
 
 
 @pytest.mark.parametrize("label", ["", " ", "+", " + ", "_", "nan", "None", "NA", None])
-def test_label_that_says_nothing_is_missing_and_no_control(label):
+def test_label_that_says_nothing_is_missing_and_no_control(label: str | None) -> None:
     assert RULE.read(label).left_out == NO_LABEL
     assert RULE.read(label).name == LEFT_OUT
 
 
 @pytest.mark.parametrize("label", ["", "+", "nan", None])
-def test_missing_label_is_a_control_where_that_is_asked_for(label):
+def test_missing_label_is_a_control_where_that_is_asked_for(label: str | None) -> None:
     assert LabelRule(is_missing_control=True).read(label).name == CONTROL
 
 
 @pytest.mark.parametrize("label", ["unassigned", "Multiplet", "*", "unknown", "KLF1+multiplet", "KLF1+nan"])
-def test_cell_that_is_not_assigned_is_left_out(label):
+def test_cell_that_is_not_assigned_is_left_out(label: str) -> None:
     assert RULE.read(label).left_out == UNASSIGNED
 
 
 @pytest.mark.parametrize(
     "label", ["A2M_1", "sgKLF1", "KLF1_pDS255", "0_KLF1_P1P2_ENSG00000105610", "A2M_1+SET"]
 )
-def test_guide_is_told_from_a_gene(label):
+def test_guide_is_told_from_a_gene(label: str) -> None:
     assert RULE.read(label).is_guide
 
 
 @pytest.mark.parametrize("label", ["A2M", "HLA-A", "KLF1+SET", "ctrl+KLF1", "ENSG00000105610"])
-def test_gene_is_no_guide(label):
+def test_gene_is_no_guide(label: str) -> None:
     assert not RULE.read(label).is_guide
 
 
-def test_gene_in_another_case_is_marked():
+def test_gene_in_another_case_is_marked() -> None:
     assert RULE.read("klf1").is_other_case
     assert RULE.read("klf1+SET").is_other_case
     assert not RULE.read("KLF1").is_other_case
 
 
-def test_a_gene_in_two_cases_is_each_where_both_are_known():
+def test_a_gene_in_two_cases_is_each_where_both_are_known() -> None:
     rule = LabelRule(known_genes={"KLF1"}, measured={"Klf1"})
     assert [rule.read(label).name for label in ("KLF1", "Klf1", "klf1")] == ["KLF1", "Klf1", "Klf1"]
 
@@ -165,7 +165,7 @@ def test_a_gene_in_two_cases_is_each_where_both_are_known():
         ("KLF1", "KLF1"),
     ],
 )
-def test_named_control_replaces_the_usual_words(label, name):
+def test_named_control_replaces_the_usual_words(label: str, name: str) -> None:
     rule = LabelRule(known_genes=KNOWN, controls=("safe",))
     assert rule.read(label).name == name
     assert rule.read("unperturbed").left_out == OTHER_CONTROL
@@ -185,16 +185,16 @@ def test_named_control_replaces_the_usual_words(label, name):
         ("S[1]", CONTROL),
     ],
 )
-def test_pattern_names_controls_and_never_genes(label, name):
+def test_pattern_names_controls_and_never_genes(label: str, name: str) -> None:
     rule = LabelRule(known_genes=KNOWN, controls=("Safe*", "NegCtrl*", "S?T", "S[1]"))
     assert rule.read(label).name == name
 
 
-def test_gene_that_is_named_as_control_is_one():
+def test_gene_that_is_named_as_control_is_one() -> None:
     assert LabelRule(known_genes=KNOWN, controls=("A2M",)).read("A2M").name == CONTROL
 
 
-def test_a_number_is_no_gene_of_a_combination():
+def test_a_number_is_no_gene_of_a_combination() -> None:
     assert LabelRule(known_genes={"A2M", "1"}).read("A2M_1").name == "A2M"
 
 
@@ -213,7 +213,9 @@ def test_a_number_is_no_gene_of_a_combination():
         ("X" * 200 + "_1", None),
     ],
 )
-def test_target_of_an_unknown_guide_is_found_where_no_gene_is_written_so(label, target):
+def test_target_of_an_unknown_guide_is_found_where_no_gene_is_written_so(
+    label: str, target: str | None
+) -> None:
     assert guide_target(label) == target
 
 
@@ -221,12 +223,12 @@ def test_target_of_an_unknown_guide_is_found_where_no_gene_is_written_so(label, 
     ("one", "other"),
     [("KLF1", "klf1"), ("ENSG00000105610.1", "ENSG00000105610.12"), ("C1orf112", "C1ORF112")],
 )
-def test_spellings_of_a_symbol_fold_to_one(one, other):
+def test_spellings_of_a_symbol_fold_to_one(one: str, other: str) -> None:
     assert fold(one) == fold(other)
 
 
 @pytest.mark.parametrize("separator", ["+", ";", ",", "|", "&", "/"])
-def test_combinations_are_those_of_pandas_indicators(separator):
+def test_combinations_are_those_of_pandas_indicators(separator: str) -> None:
     genes = ["A2M", "CEBPA", "KLF1", "LIF", "SET"]
     pairs = [pair for size in (1, 2, 3) for pair in itertools.permutations([*genes, "ctrl"], size)]
     labels = pd.Series([separator.join(pair) for pair in pairs])
@@ -235,7 +237,7 @@ def test_combinations_are_those_of_pandas_indicators(separator):
     assert [RULE.read(label).genes for label in labels] == expected
 
 
-def test_reading_does_not_depend_on_what_was_read_before():
+def test_reading_does_not_depend_on_what_was_read_before() -> None:
     labels = ["KLF1", "A2M_1", "ctrl+KLF1", "2i (LIF+MEKi+GSK3i)", "*"]
     rule = LabelRule(known_genes=KNOWN)
     forward = [rule.read(label) for label in labels]
@@ -251,11 +253,11 @@ def test_reading_does_not_depend_on_what_was_read_before():
         "0_" * 2_000 + "A" + "_P1_ENSG1" * 2_000,
     ],
 )
-def test_label_of_any_length_is_read(label):
+def test_label_of_any_length_is_read(label: str) -> None:
     assert RULE.read(label).genes
 
 
-def test_name_is_read_as_itself():
+def test_name_is_read_as_itself() -> None:
     for label in ("KLF1_SET", "2i (LIF+MEKi+GSK3i)", "A2M_1+KLF1_2", "NOBODY_1", "SOME+ONE"):
         name = RULE.read(label).name
         assert RULE.read(name).name == name

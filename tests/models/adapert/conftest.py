@@ -1,10 +1,10 @@
 """Small models that tests of the model's parts share."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from fixtures.builders import SmallModel
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
@@ -21,7 +21,7 @@ SMALL = {
 
 
 @pytest.fixture
-def small_model(tiny_dataset: PreparedDataset) -> Callable[..., AdaPert]:
+def small_model(tiny_dataset: PreparedDataset) -> SmallModel:
     """Build a small model of the tiny data set, with changes of the config and another seed or data set."""
 
     def build(

@@ -1,10 +1,12 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from fixtures.dataset import build_tiny_dataset
 
 from adapert.config import GraphConfig
+from adapert.data.array_tables import SharedTable
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods, rewire_sources
 
 SHARED = build_tiny_dataset().shared
@@ -12,23 +14,25 @@ N_NODES = len(SHARED.node_names)
 ISOLATED = N_NODES - 1
 
 
-def adjacency(shared=SHARED, self_loops=False, seed=0, **graph):
-    return build_adjacency(shared, GraphConfig(**graph), self_loops, seed).toarray()
+def adjacency(
+    shared: SharedTable = SHARED, self_loops: bool = False, seed: int = 0, **graph: Any
+) -> np.ndarray:
+    return np.asarray(build_adjacency(shared, GraphConfig(**graph), self_loops, seed).toarray())
 
 
-def edges_into(node, top_k):
+def edges_into(node: int, top_k: int) -> list[tuple[np.int64, float]]:
     kept = (SHARED.edge_target == node) & (SHARED.edge_rank < top_k)
     return list(zip(SHARED.edge_source[kept], SHARED.edge_score[kept], strict=True))
 
 
-def sparse_edges(n_nodes=60, n_edges=240, seed=0):
+def sparse_edges(n_nodes: int = 60, n_edges: int = 240, seed: int = 0) -> np.ndarray:
     generator = np.random.default_rng(seed)
     pairs = np.array([(s, t) for s in range(n_nodes) for t in range(n_nodes) if s != t])
     return pairs[generator.choice(len(pairs), size=n_edges, replace=False)].T
 
 
 @pytest.mark.parametrize("top_k", [1, 2, 20])
-def test_uniform_weights_are_one_over_the_number_of_neighbours(top_k):
+def test_uniform_weights_are_one_over_the_number_of_neighbours(top_k: int) -> None:
     expected = np.zeros((N_NODES, N_NODES))
     for node in range(N_NODES):
         neighbours = edges_into(node, top_k)
@@ -39,7 +43,7 @@ def test_uniform_weights_are_one_over_the_number_of_neighbours(top_k):
     np.testing.assert_allclose(adjacency(top_k=top_k), expected)
 
 
-def test_confidence_weights_are_shares_of_the_scores():
+def test_confidence_weights_are_shares_of_the_scores() -> None:
     expected = np.zeros((N_NODES, N_NODES))
     for node in range(N_NODES - 1):
         neighbours = edges_into(node, 3)
@@ -49,7 +53,7 @@ def test_confidence_weights_are_shares_of_the_scores():
     np.testing.assert_allclose(adjacency(top_k=3, edge_weight="confidence"), expected, rtol=1e-6)
 
 
-def with_scores_of_zero():
+def with_scores_of_zero() -> SharedTable:
     """Gene 0 with edges of score 0 alone, gene 1 with one such edge among others."""
     score = SHARED.edge_score.copy()
     score[SHARED.edge_target == 0] = 0
@@ -58,7 +62,7 @@ def with_scores_of_zero():
 
 
 @pytest.mark.parametrize("self_loops", [False, True])
-def test_edges_of_score_zero_carry_no_message_by_confidence(self_loops):
+def test_edges_of_score_zero_carry_no_message_by_confidence(self_loops: bool) -> None:
     shared = with_scores_of_zero()
     edges = list(zip(shared.edge_source, shared.edge_target, shared.edge_score, strict=True))
     largest = max(score for *_, score in edges)
@@ -75,11 +79,11 @@ def test_edges_of_score_zero_carry_no_message_by_confidence(self_loops):
     assert np.flatnonzero(rows[0]).tolist() == [0]
 
 
-def test_edges_of_score_zero_count_where_weights_are_uniform():
+def test_edges_of_score_zero_count_where_weights_are_uniform() -> None:
     assert np.array_equal(adjacency(with_scores_of_zero(), top_k=20), adjacency(top_k=20))
 
 
-def test_top_k_keeps_the_best_edges_into_each_gene():
+def test_top_k_keeps_the_best_edges_into_each_gene() -> None:
     best = adjacency(top_k=1)
     for node in range(N_NODES - 1):
         (source, _), *_ = sorted(edges_into(node, 20), key=lambda edge: -edge[1])
@@ -89,21 +93,21 @@ def test_top_k_keeps_the_best_edges_into_each_gene():
 @pytest.mark.parametrize("edge_weight", ["uniform", "confidence"])
 @pytest.mark.parametrize("edges", ["original", "rewired"])
 @pytest.mark.parametrize("self_loops", [False, True])
-def test_rows_sum_to_one(edge_weight, edges, self_loops):
+def test_rows_sum_to_one(edge_weight: str, edges: str, self_loops: bool) -> None:
     rows = adjacency(edge_weight=edge_weight, edges=edges, self_loops=self_loops).sum(axis=1)
     np.testing.assert_allclose(rows, 1)
 
 
-def test_isolated_gene_is_its_own_only_neighbour():
+def test_isolated_gene_is_its_own_only_neighbour() -> None:
     assert np.flatnonzero(adjacency()[ISOLATED]).tolist() == [ISOLATED]
 
 
-def test_self_loops_add_each_gene_to_its_neighbours():
+def test_self_loops_add_each_gene_to_its_neighbours() -> None:
     without, with_loops = adjacency() > 0, adjacency(self_loops=True) > 0
     assert np.array_equal(with_loops, without | np.eye(N_NODES, dtype=bool))
 
 
-def test_order_of_edges_makes_no_difference():
+def test_order_of_edges_makes_no_difference() -> None:
     order = np.random.default_rng(1).permutation(len(SHARED.edge_source))
     fields = ("edge_source", "edge_target", "edge_score", "edge_rank")
     shuffled = replace(SHARED, **{field: getattr(SHARED, field)[order] for field in fields})
@@ -114,7 +118,7 @@ def test_order_of_edges_makes_no_difference():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_rewiring_keeps_every_number_of_edges_in_and_out(seed):
+def test_rewiring_keeps_every_number_of_edges_in_and_out(seed: int) -> None:
     source, target = sparse_edges()
     rewired = rewire_sources(source, target, np.random.default_rng(seed))
     assert np.array_equal(np.bincount(rewired, minlength=60), np.bincount(source, minlength=60))
@@ -122,34 +126,34 @@ def test_rewiring_keeps_every_number_of_edges_in_and_out(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_rewiring_of_a_sparse_graph_makes_no_self_loop_and_no_repeated_edge(seed):
+def test_rewiring_of_a_sparse_graph_makes_no_self_loop_and_no_repeated_edge(seed: int) -> None:
     source, target = sparse_edges()
     rewired = rewire_sources(source, target, np.random.default_rng(seed))
     assert (rewired != target).all()
     assert len(set(zip(rewired.tolist(), target.tolist(), strict=True))) == len(source)
 
 
-def test_rewired_adjacency_keeps_the_degrees_of_the_data_set():
+def test_rewired_adjacency_keeps_the_degrees_of_the_data_set() -> None:
     original, rewired = adjacency(top_k=2), adjacency(top_k=2, edges="rewired")
     assert not np.array_equal(original, rewired)
     assert np.array_equal((original > 0).sum(axis=1), (rewired > 0).sum(axis=1))
     assert np.array_equal((original > 0).sum(axis=0), (rewired > 0).sum(axis=0))
 
 
-def test_rewiring_is_drawn_from_the_seed():
+def test_rewiring_is_drawn_from_the_seed() -> None:
     one, same, other = (adjacency(edges="rewired", seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("edges", ["original", "rewired"])
-def test_network_without_edges_is_all_isolated_genes(edges):
+def test_network_without_edges_is_all_isolated_genes(edges: str) -> None:
     none = np.array([], dtype=np.int64)
     empty = replace(SHARED, edge_source=none, edge_target=none, edge_score=none * 1.0, edge_rank=none)
     assert np.array_equal(adjacency(empty, edges=edges), np.eye(N_NODES))
 
 
-def test_neighbourhood_is_the_gene_and_its_neighbours():
+def test_neighbourhood_is_the_gene_and_its_neighbours() -> None:
     marks = neighbourhoods(build_adjacency(SHARED, GraphConfig(top_k=2), False, 0))
     for node in range(N_NODES):
         expected = {node} | {int(source) for source, _ in edges_into(node, 2)}

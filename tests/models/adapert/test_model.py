@@ -1,13 +1,17 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fixtures.builders import SmallModel
 from fixtures.dataset import N_GENES, N_NODES, build_tiny_dataset
+from fixtures.narrowed import of_kind, present
 
+from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
-from adapert.models.adapert.model import TEXT_FEATURE_SD, build_targets
+from adapert.models.adapert.model import TEXT_FEATURE_SD, AdaPert, Context, Prediction, Targets, build_targets
 from adapert.training.prediction import predict
 
 CPU = torch.device("cpu")
@@ -16,24 +20,26 @@ SINGLES = ["G00", "G05", "G12", "G14"]
 MIXED = ["G00+G03", "G14", "G07", "G02+G05+G13"]
 
 
-def targets_of(perturbations, dataset=DATASET):
+def targets_of(perturbations: list[str], dataset: PreparedDataset = DATASET) -> Targets:
     return build_targets(dataset, perturbations, CPU)
 
 
-def delta_of(model, perturbations, dataset=DATASET):
+def delta_of(model: AdaPert, perturbations: list[str], dataset: PreparedDataset = DATASET) -> np.ndarray:
     return predict(model, dataset, perturbations, CPU)
 
 
-def contexts_of(model, perturbations, generator=None):
+def contexts_of(
+    model: AdaPert, perturbations: list[str], generator: torch.Generator | None = None
+) -> Context:
     with torch.no_grad():
         return model.contexts(targets_of(perturbations), generator)
 
 
-def control_profile():
+def control_profile() -> torch.Tensor:
     return torch.from_numpy(DATASET.shared.control_mean)[None]
 
 
-def loop_embeddings(model):
+def loop_embeddings(model: AdaPert) -> list[torch.Tensor]:
     """Eq. 5 and 6: h(0) is the one-hot vector times a table."""
     h = [row.clone() for row in model.node_table]
     for layer in model.message_passing.weights:
@@ -45,7 +51,7 @@ def loop_embeddings(model):
     return h
 
 
-def loop_selection(model, h, perturbation, noise):
+def loop_selection(model: AdaPert, h: list[torch.Tensor], perturbation: str, noise: list[float]) -> set[int]:
     """Eq. 7 to 12: the nodes that a perturbation selects."""
     scorer, config = model.scorer, model.config
     genes = DATASET.perturbed_nodes(perturbation)
@@ -66,7 +72,9 @@ def loop_selection(model, h, perturbation, noise):
 
 @pytest.mark.parametrize("has_noise", [True, False])
 @pytest.mark.parametrize("tau", [0.5, 1.0])
-def test_contexts_equal_a_plain_loop_over_equations_5_to_13(small_model, has_noise, tau):
+def test_contexts_equal_a_plain_loop_over_equations_5_to_13(
+    small_model: SmallModel, has_noise: bool, tau: float
+) -> None:
     model = small_model({"model.tau": tau, "model.node_features": "one_hot"})
     noise = torch.zeros(len(MIXED), N_NODES)
     if has_noise:
@@ -76,9 +84,9 @@ def test_contexts_equal_a_plain_loop_over_equations_5_to_13(small_model, has_noi
         h = loop_embeddings(model)
         for p, perturbation in enumerate(MIXED):
             selected = loop_selection(model, h, perturbation, noise[p].tolist())
-            assert set(torch.nonzero(context.weights[p]).flatten().tolist()) == selected
+            assert set(torch.nonzero(present(context.weights)[p]).flatten().tolist()) == selected
             assert context.n_selected[p] == len(selected)
-            z = sum(h[v] for v in selected)
+            z = torch.stack([h[v] for v in selected]).sum(dim=0)
             normalised = (z - z.mean()) / (z.var(correction=0) + model.context_norm.eps).sqrt()
             torch.testing.assert_close(context.z[p], normalised, rtol=1e-4, atol=1e-5)
             own = sum(h[g] for g in DATASET.perturbed_nodes(perturbation))
@@ -86,7 +94,9 @@ def test_contexts_equal_a_plain_loop_over_equations_5_to_13(small_model, has_noi
 
 
 @pytest.mark.parametrize("form", ["delta", "expression"])
-def test_prediction_decodes_the_control_shifted_by_gene_and_context(small_model, form):
+def test_prediction_decodes_the_control_shifted_by_gene_and_context(
+    small_model: SmallModel, form: str
+) -> None:
     model = small_model({"model.predict": form, "model.offset": "none"})
     context, control = contexts_of(model, SINGLES), control_profile()
     with torch.no_grad():
@@ -98,7 +108,7 @@ def test_prediction_decodes_the_control_shifted_by_gene_and_context(small_model,
 
 
 @pytest.mark.parametrize("form", ["delta", "expression"])
-def test_silent_decoder_predicts_the_training_mean_delta(small_model, form):
+def test_silent_decoder_predicts_the_training_mean_delta(small_model: SmallModel, form: str) -> None:
     model = small_model({"model.predict": form})
     torch.nn.init.zeros_(model.decoder.second.weight)
     torch.nn.init.zeros_(model.decoder.second.bias)
@@ -106,9 +116,12 @@ def test_silent_decoder_predicts_the_training_mean_delta(small_model, form):
     np.testing.assert_allclose(delta_of(model, SINGLES), np.tile(mean, (4, 1)), rtol=1e-5, atol=1e-6)
 
 
-def test_offset_reads_the_training_split_only(small_model):
+def test_offset_reads_the_training_split_only(small_model: SmallModel) -> None:
     only_train = replace(DATASET, splits={"train": DATASET.splits["train"]})
-    assert torch.equal(small_model(dataset=only_train).offset, small_model().offset)
+    one, other = (
+        of_kind(torch.Tensor, made.offset) for made in (small_model(dataset=only_train), small_model())
+    )
+    assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +137,9 @@ def test_offset_reads_the_training_split_only(small_model):
         ({"model.context": "random"}, False),
     ],
 )
-def test_gradient_reaches_the_scorer_only_where_selection_is_learned(small_model, changes, is_taught):
+def test_gradient_reaches_the_scorer_only_where_selection_is_learned(
+    small_model: SmallModel, changes: dict[str, str], is_taught: bool
+) -> None:
     model = small_model(changes)
     rows = torch.arange(len(SINGLES))
     generator = torch.Generator().manual_seed(0)
@@ -132,34 +147,34 @@ def test_gradient_reaches_the_scorer_only_where_selection_is_learned(small_model
     prediction.delta.square().sum().backward()
     for parameter in [*model.scorer.parameters(), model.text_projection.weight]:
         assert (parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)) == is_taught
-    assert model.node_table.grad.abs().sum() > 0
+    assert present(model.node_table.grad).abs().sum() > 0
 
 
-def test_soft_selection_weighs_all_nodes_by_alpha(small_model):
+def test_soft_selection_weighs_all_nodes_by_alpha(small_model: SmallModel) -> None:
     model = small_model({"model.selection": "soft"})
     context = contexts_of(model, SINGLES)
-    torch.testing.assert_close(context.weights.sum(dim=1), torch.ones(len(SINGLES)))
-    assert (context.weights > 0).all()
+    torch.testing.assert_close(present(context.weights).sum(dim=1), torch.ones(len(SINGLES)))
+    assert (present(context.weights) > 0).all()
     with torch.no_grad():
-        z = torch.nn.functional.layer_norm(context.weights @ model.node_embeddings(), (8,))
+        z = torch.nn.functional.layer_norm(present(context.weights) @ model.node_embeddings(), (8,))
     torch.testing.assert_close(context.z, z)
 
 
-def test_top_k_selection_keeps_context_size_nodes_and_the_perturbed_gene(small_model):
+def test_top_k_selection_keeps_context_size_nodes_and_the_perturbed_gene(small_model: SmallModel) -> None:
     context = contexts_of(small_model({"model.selection": "top_k"}), SINGLES)
     own = targets_of(SINGLES).mark(N_NODES).bool()
-    assert context.weights[own].tolist() == [1.0] * len(SINGLES)
-    assert set(context.weights.sum(dim=1).tolist()) <= {4.0, 5.0}
-    assert context.n_selected.tolist() == context.weights.sum(dim=1).tolist()
+    assert present(present(context.weights))[own].tolist() == [1.0] * len(SINGLES)
+    assert set(present(context.weights).sum(dim=1).tolist()) <= {4.0, 5.0}
+    assert context.n_selected.tolist() == present(present(context.weights)).sum(dim=1).tolist()
 
 
-def test_threshold_no_node_can_reach_leaves_the_perturbed_genes(small_model):
+def test_threshold_no_node_can_reach_leaves_the_perturbed_genes(small_model: SmallModel) -> None:
     context = contexts_of(small_model({"model.threshold": 100.0}), MIXED)
-    assert torch.equal(context.weights, targets_of(MIXED).mark(N_NODES))
+    assert torch.equal(present(context.weights), targets_of(MIXED).mark(N_NODES))
     assert context.n_selected.tolist() == [2, 1, 1, 3]
 
 
-def test_constant_context_is_one_learned_vector_for_all(small_model):
+def test_constant_context_is_one_learned_vector_for_all(small_model: SmallModel) -> None:
     model = small_model({"model.context": "constant"})
     context = contexts_of(model, MIXED)
     assert context.weights is None
@@ -170,23 +185,23 @@ def test_constant_context_is_one_learned_vector_for_all(small_model):
     assert not np.allclose(delta_of(model, ["G00"]), delta_of(model, ["G05"]))
 
 
-def test_constant_context_has_as_many_parameters_as_the_full_model(small_model):
+def test_constant_context_has_as_many_parameters_as_the_full_model(small_model: SmallModel) -> None:
     shapes = {name: p.shape for name, p in small_model().named_parameters()}
     assert {
         name: p.shape for name, p in small_model({"model.context": "constant"}).named_parameters()
     } == shapes
 
 
-def test_static_context_is_all_nodes(small_model):
+def test_static_context_is_all_nodes(small_model: SmallModel) -> None:
     model = small_model({"model.context": "all_nodes"})
     context = contexts_of(model, MIXED)
-    assert torch.equal(context.weights, torch.ones(len(MIXED), N_NODES))
+    assert torch.equal(present(context.weights), torch.ones(len(MIXED), N_NODES))
     with torch.no_grad():
         total = torch.nn.functional.layer_norm(model.node_embeddings().sum(dim=0), (8,))
     torch.testing.assert_close(context.z, total.expand(len(MIXED), -1), rtol=1e-4, atol=1e-5)
 
 
-def test_neighbourhood_context_is_the_perturbed_genes_and_their_neighbours(small_model):
+def test_neighbourhood_context_is_the_perturbed_genes_and_their_neighbours(small_model: SmallModel) -> None:
     context = contexts_of(small_model({"model.context": "neighbourhood"}), MIXED)
     shared = DATASET.shared
     for p, perturbation in enumerate(MIXED):
@@ -194,44 +209,47 @@ def test_neighbourhood_context_is_the_perturbed_genes_and_their_neighbours(small
         neighbours = {
             int(s) for s, t in zip(shared.edge_source, shared.edge_target, strict=True) if t in genes
         }
-        assert set(torch.nonzero(context.weights[p]).flatten().tolist()) == genes | neighbours
+        assert set(torch.nonzero(present(context.weights)[p]).flatten().tolist()) == genes | neighbours
 
 
-def test_random_context_is_drawn_once(small_model):
+def test_random_context_is_drawn_once(small_model: SmallModel) -> None:
     model = small_model({"model.context": "random"})
-    first = contexts_of(model, SINGLES, torch.Generator().manual_seed(0)).weights
-    assert torch.equal(contexts_of(model, SINGLES, torch.Generator().manual_seed(1)).weights, first)
-    assert torch.equal(contexts_of(model, SINGLES[::-1]).weights.flip(0), first)
+    first = present(contexts_of(model, SINGLES, torch.Generator().manual_seed(0)).weights)
+    assert torch.equal(present(contexts_of(model, SINGLES, torch.Generator().manual_seed(1)).weights), first)
+    assert torch.equal(present(contexts_of(model, SINGLES[::-1]).weights).flip(0), first)
     rebuilt, other = (
         small_model({"model.context": "random"}),
         small_model({"model.context": "random"}, seed=1),
     )
-    assert torch.equal(contexts_of(rebuilt, SINGLES).weights, first)
-    assert not torch.equal(contexts_of(other, SINGLES).weights, first)
+    assert torch.equal(present(contexts_of(rebuilt, SINGLES).weights), first)
+    assert not torch.equal(present(contexts_of(other, SINGLES).weights), first)
 
 
-def test_random_context_has_context_size_nodes_and_the_perturbed_gene(small_model):
+def test_random_context_has_context_size_nodes_and_the_perturbed_gene(small_model: SmallModel) -> None:
     names = [str(name) for name in DATASET.shared.node_names]
     model = small_model({"model.context": "random"})
-    weights = contexts_of(model, names).weights
-    assert torch.equal(model.fixed_context.sum(dim=1), torch.full((N_NODES,), 4.0))
-    assert torch.equal(weights, torch.maximum(model.fixed_context, torch.eye(N_NODES)))
+    weights = present(contexts_of(model, names).weights)
+    fixed = of_kind(torch.Tensor, model.fixed_context)
+    assert torch.equal(fixed.sum(dim=1), torch.full((N_NODES,), 4.0))
+    assert torch.equal(weights, torch.maximum(fixed, torch.eye(N_NODES)))
 
 
 @pytest.mark.parametrize("context", ["neighbourhood", "random"])
-def test_fixed_context_of_a_combination_unites_those_of_its_genes(small_model, context):
+def test_fixed_context_of_a_combination_unites_those_of_its_genes(
+    small_model: SmallModel, context: str
+) -> None:
     model = small_model({"model.context": context})
-    weights = contexts_of(model, ["G00+G03", "G00", "G03"]).weights
+    weights = present(contexts_of(model, ["G00+G03", "G00", "G03"]).weights)
     assert torch.equal(weights[0], torch.maximum(weights[1], weights[2]))
 
 
-def test_context_of_more_nodes_than_there_are_is_all_nodes(small_model):
+def test_context_of_more_nodes_than_there_are_is_all_nodes(small_model: SmallModel) -> None:
     for changes in ({"model.selection": "top_k"}, {"model.context": "random"}):
         context = contexts_of(small_model(changes | {"model.context_size": 64}), SINGLES)
-        assert torch.equal(context.weights, torch.ones(len(SINGLES), N_NODES))
+        assert torch.equal(present(context.weights), torch.ones(len(SINGLES), N_NODES))
 
 
-def test_node_features_are_a_table_the_projected_text_or_their_sum(small_model):
+def test_node_features_are_a_table_the_projected_text_or_their_sum(small_model: SmallModel) -> None:
     forms = {
         form: small_model({"model.node_features": form, "model.n_graph_layers": 0})
         for form in ("one_hot", "text", "both")
@@ -247,7 +265,7 @@ def test_node_features_are_a_table_the_projected_text_or_their_sum(small_model):
         torch.testing.assert_close(both, table + text)
 
 
-def test_untrained_text_is_heard_beside_the_table(small_model):
+def test_untrained_text_is_heard_beside_the_table(small_model: SmallModel) -> None:
     model = small_model(
         {"model.node_features": "text", "model.n_graph_layers": 0, "model.structural_size": 512}
     )
@@ -255,7 +273,7 @@ def test_untrained_text_is_heard_beside_the_table(small_model):
         assert model.node_embeddings()[0].std() == pytest.approx(TEXT_FEATURE_SD, rel=0.15)
 
 
-def test_shuffled_text_is_a_permutation_of_genes(small_model):
+def test_shuffled_text_is_a_permutation_of_genes(small_model: SmallModel) -> None:
     original, shuffled = small_model().text, small_model({"data.text_embedding": "shuffled"}).text
     assert not torch.equal(original.embedding, shuffled.embedding)
     rows = [sorted(map(tuple, table.embedding.tolist())) for table in (original, shuffled)]
@@ -264,7 +282,7 @@ def test_shuffled_text_is_a_permutation_of_genes(small_model):
     assert torch.equal(shuffled.has_text.squeeze(1) == 0, (shuffled.embedding == 0).all(dim=1))
 
 
-def test_prediction_is_deterministic_whatever_the_generators_are(small_model):
+def test_prediction_is_deterministic_whatever_the_generators_are(small_model: SmallModel) -> None:
     model = small_model({"model.dropout": 0.5})
     torch.manual_seed(0)
     first = delta_of(model, MIXED)
@@ -273,21 +291,25 @@ def test_prediction_is_deterministic_whatever_the_generators_are(small_model):
     assert np.array_equal(delta_of(model, MIXED), first)
 
 
-def test_noise_in_training_follows_its_generator(small_model):
+def test_noise_in_training_follows_its_generator(small_model: SmallModel) -> None:
     model = small_model({"model.dropout": 0.5})
     rows = torch.arange(len(MIXED))
 
-    def forward(seed):
+    def forward(seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            return model(targets_of(MIXED), rows, control_profile(), 0 * rows, generator).delta
+            return of_kind(
+                Prediction, model(targets_of(MIXED), rows, control_profile(), 0 * rows, generator)
+            ).delta
 
     assert torch.equal(forward(0), forward(0))
     assert not torch.equal(forward(0), forward(1))
 
 
 @pytest.mark.parametrize("changes", [{}, {"model.selection": "top_k"}, {"model.context": "random"}])
-def test_prediction_is_independent_of_company_and_order(small_model, changes):
+def test_prediction_is_independent_of_company_and_order(
+    small_model: SmallModel, changes: dict[str, str]
+) -> None:
     model = small_model(changes)
     together = delta_of(model, MIXED)
     np.testing.assert_allclose(delta_of(model, MIXED[::-1])[::-1], together, rtol=1e-5, atol=1e-6)
@@ -295,7 +317,7 @@ def test_prediction_is_independent_of_company_and_order(small_model, changes):
         np.testing.assert_allclose(delta_of(model, [perturbation])[0], together[row], rtol=1e-5, atol=1e-6)
 
 
-def test_prediction_of_more_perturbations_than_a_chunk_is_the_same(small_model):
+def test_prediction_of_more_perturbations_than_a_chunk_is_the_same(small_model: SmallModel) -> None:
     model = small_model()
     names = [str(DATASET.shared.node_names[number % N_NODES]) for number in range(150)]
     many = delta_of(model, names)
@@ -305,7 +327,9 @@ def test_prediction_of_more_perturbations_than_a_chunk_is_the_same(small_model):
 
 
 @pytest.mark.parametrize("perturbation", ["G14", "G12"])
-def test_isolated_or_unmeasured_gene_is_predicted_as_itself(small_model, perturbation):
+def test_isolated_or_unmeasured_gene_is_predicted_as_itself(
+    small_model: SmallModel, perturbation: str
+) -> None:
     model = small_model()
     delta = delta_of(model, [perturbation, "G00"])
     assert np.isfinite(delta).all()
@@ -313,7 +337,7 @@ def test_isolated_or_unmeasured_gene_is_predicted_as_itself(small_model, perturb
     assert delta.shape[1] == N_GENES
 
 
-def test_combination_sums_its_genes_and_is_symmetrical(small_model):
+def test_combination_sums_its_genes_and_is_symmetrical(small_model: SmallModel) -> None:
     model = small_model()
     np.testing.assert_allclose(
         delta_of(model, ["G00+G03"]), delta_of(model, ["G03+G00"]), rtol=1e-5, atol=1e-6
@@ -326,7 +350,7 @@ def test_combination_sums_its_genes_and_is_symmetrical(small_model):
     torch.testing.assert_close(text[2], model.text.absent)
 
 
-def test_targets_pad_to_the_largest_combination():
+def test_targets_pad_to_the_largest_combination() -> None:
     targets = targets_of(["G02", "G05+G00", "G01+G03+G04"])
     assert targets.nodes.tolist() == [[2, 0, 0], [5, 0, 0], [1, 3, 4]]
     assert targets.is_gene.tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
@@ -336,12 +360,14 @@ def test_targets_pad_to_the_largest_combination():
     assert targets.sum_rows(table).flatten().tolist() == [4.0, 33.0, 26.0]
 
 
-def test_gene_that_is_no_node_is_refused(small_model):
+def test_gene_that_is_no_node_is_refused(small_model: SmallModel) -> None:
     with pytest.raises(InputError, match="must be a node of the prepared graph, but 'KLF1' is not"):
         delta_of(small_model(), ["G00+KLF1"])
 
 
-def reordered(model, dataset, seed):
+def reordered(
+    model: AdaPert, dataset: PreparedDataset, seed: int
+) -> tuple[PreparedDataset, dict[str, torch.Tensor], np.ndarray]:
     """Permute genes, nodes, edges and perturbations of a data set, and a model's weights with them."""
     generator = np.random.default_rng(seed)
     genes = generator.permutation(N_GENES)
@@ -393,7 +419,9 @@ def reordered(model, dataset, seed):
         {"model.context": "neighbourhood", "model.predict": "expression"},
     ],
 )
-def test_order_of_genes_nodes_edges_and_perturbations_makes_no_difference(small_model, changes, seed):
+def test_order_of_genes_nodes_edges_and_perturbations_makes_no_difference(
+    small_model: SmallModel, changes: dict[str, Any], seed: int
+) -> None:
     model = small_model(changes)
     dataset, weights, genes = reordered(model, DATASET, seed)
     other = small_model(changes, seed=9, dataset=dataset)
@@ -404,7 +432,7 @@ def test_order_of_genes_nodes_edges_and_perturbations_makes_no_difference(small_
     )
 
 
-def test_same_seed_builds_the_same_model(small_model):
+def test_same_seed_builds_the_same_model(small_model: SmallModel) -> None:
     one, same, other = small_model(seed=3), small_model(seed=3), small_model(seed=4)
     for name, value in one.state_dict().items():
         assert torch.equal(value, same.state_dict()[name])

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -9,12 +11,14 @@ FUNCTIONS = {"tanh": torch.tanh, "relu": torch.relu, "gelu": torch.nn.functional
 SHAPES = [(1, 1, 1), (7, 3, 4), (BLOCK_NODES + 1, 5, 8), (3 * BLOCK_NODES, 2, 16)]
 
 
-def plain_score(function, node, text, w):
+def plain_score(
+    function: Callable[[torch.Tensor], torch.Tensor], node: torch.Tensor, text: torch.Tensor, w: torch.Tensor
+) -> torch.Tensor:
     """Eq. 10 with every hidden unit written out, in float64."""
     return function(node.double() + text.double().unsqueeze(1)) @ w.double()
 
 
-def draw(n_nodes, n_perturbations, score_size, scale=1.0):
+def draw(n_nodes: int, n_perturbations: int, score_size: int, scale: float = 1.0) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(n_nodes)
     shapes = ((n_nodes, score_size), (n_perturbations, score_size), (score_size,))
     return [(scale * torch.randn(shape, generator=generator)).requires_grad_() for shape in shapes]
@@ -22,7 +26,9 @@ def draw(n_nodes, n_perturbations, score_size, scale=1.0):
 
 @pytest.mark.parametrize("activation", FUNCTIONS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_scores_and_their_gradients_equal_the_plain_ones(monkeypatch, activation, shape):
+def test_scores_and_their_gradients_equal_the_plain_ones(
+    monkeypatch: pytest.MonkeyPatch, activation: str, shape: tuple[int, int, int]
+) -> None:
     monkeypatch.setattr(scores, "CHUNK_ELEMENTS", 30)  # so that small shapes have several chunks too
     inputs = draw(*shape)
     score = build_score(activation)(*inputs)
@@ -36,7 +42,7 @@ def test_scores_and_their_gradients_equal_the_plain_ones(monkeypatch, activation
 
 
 @pytest.mark.parametrize("scale", [10.0, 30.0, 1000.0])
-def test_saturated_scores_stay_finite_and_exact(scale):
+def test_saturated_scores_stay_finite_and_exact(scale: float) -> None:
     node, text, _ = draw(50, 6, 4, scale)
     inputs = [node, text, torch.ones(4, requires_grad=True)]
     score = build_score("tanh")(*inputs)
@@ -44,13 +50,13 @@ def test_saturated_scores_stay_finite_and_exact(scale):
     assert all(torch.isfinite(gradient).all() for gradient in torch.autograd.grad(score.sum(), inputs))
 
 
-def test_nan_is_not_hidden():
+def test_nan_is_not_hidden() -> None:
     node, text, w = draw(9, 2, 3)
     poisoned = torch.where(torch.arange(9).unsqueeze(1) == 4, torch.nan, node)
     assert build_score("tanh")(poisoned, text, w).isnan().any(dim=0).tolist() == [v == 4 for v in range(9)]
 
 
-def test_threads_change_no_bit_of_the_fused_score():
+def test_threads_change_no_bit_of_the_fused_score() -> None:
     inputs = draw(3 * BLOCK_NODES, 4, 8)
     found = []
     before = torch.get_num_threads()

@@ -1,21 +1,20 @@
 """What the references embed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from fixtures.builders import Correlate, Embed
 
 from adapert.data.prepared import PreparedDataset
-from adapert.models.reference.embedding import embedding_table
-
-Embed = Callable[[str, Sequence[str]], np.ndarray]
+from adapert.models.reference.embedding import Features, embedding_table
 
 
 @pytest.fixture(scope="session")
 def embed(dataset: PreparedDataset) -> Embed:
     """Embed perturbations by a loop over their genes."""
 
-    def rows(features: str, perturbations: Sequence[str]) -> np.ndarray:
+    def rows(features: Features, perturbations: Sequence[str]) -> np.ndarray:
         table = embedding_table(dataset.shared, features)
         names = dataset.shared.node_names.tolist()
         return np.array([sum(table[names.index(gene)] for gene in p.split("+")) for p in perturbations])
@@ -29,5 +28,5 @@ def mean_pearson(predicted: np.ndarray, observed: np.ndarray) -> float:
 
 
 @pytest.fixture(scope="session", name="mean_pearson")
-def mean_pearson_fixture() -> Callable[[np.ndarray, np.ndarray], float]:
+def mean_pearson_fixture() -> Correlate:
     return mean_pearson

@@ -1,33 +1,36 @@
 import numpy as np
 import pytest
 
+from adapert.data.prepared import PreparedDataset
 from adapert.models.reference.additive import AdditiveModel
 
 
 @pytest.fixture
-def model(dataset):
+def model(dataset: PreparedDataset) -> AdditiveModel:
     fitted = AdditiveModel()
     fitted.fit(dataset)
     return fitted
 
 
-def delta_of(dataset, name):
+def delta_of(dataset: PreparedDataset, name: str) -> np.ndarray:
     table = dataset.splits["train"].table
-    return table.delta[table.perturbations.tolist().index(name)]
+    return np.asarray(table.delta[table.perturbations.tolist().index(name)])
 
 
-def test_a_combination_is_the_sum_of_its_genes_alone(dataset, model):
+def test_a_combination_is_the_sum_of_its_genes_alone(dataset: PreparedDataset, model: AdditiveModel) -> None:
     expected = delta_of(dataset, "G00") + delta_of(dataset, "G02")
     np.testing.assert_allclose(model.predict(["G00+G02"])[0], expected, rtol=1e-6)
 
 
-def test_a_combination_of_the_training_split_is_not_looked_up(dataset, model):
+def test_a_combination_of_the_training_split_is_not_looked_up(
+    dataset: PreparedDataset, model: AdditiveModel
+) -> None:
     mean_gene = model.predict(["G08"])[0]
     expected = delta_of(dataset, "G01") + mean_gene  # G13 was perturbed beside G01 only
     np.testing.assert_allclose(model.predict(["G01+G13"])[0], expected, rtol=1e-6)
 
 
-def test_an_unseen_gene_counts_as_the_mean_gene(dataset, model):
+def test_an_unseen_gene_counts_as_the_mean_gene(dataset: PreparedDataset, model: AdditiveModel) -> None:
     table = dataset.splits["train"].table
     total = np.zeros(dataset.n_genes)
     for name, delta in zip(table.perturbations, table.delta, strict=True):

@@ -7,9 +7,12 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fixtures.narrowed import of_kind, present
 
 from adapert.errors import InputError
 from adapert.records import TrialStatus
@@ -35,19 +38,19 @@ CLOSED = SessionClosed(status=TrialStatus.FINISHED, message="")
 
 
 @pytest.fixture
-def path(tmp_path):
+def path(tmp_path: Path) -> Path:
     return tmp_path / "try" / LEDGER_FILE
 
 
 @pytest.fixture
-def ledger(path):
+def ledger(path: Path) -> Iterator[Ledger]:
     ledger = Ledger(path)
     ledger.append(STUDY)
     yield ledger
     ledger.close()
 
 
-def python(code, *arguments, **options):
+def python(code: str, *arguments: Path, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,
@@ -57,7 +60,7 @@ def python(code, *arguments, **options):
     )
 
 
-def test_a_line_is_json_of_an_event_and_its_time(ledger, path):
+def test_a_line_is_json_of_an_event_and_its_time(ledger: Ledger, path: Path) -> None:
     ledger.append(ASKED)
     line = json.loads(path.read_text().splitlines()[1])
     assert list(line)[:3] == ["event", "time", "trial"]
@@ -65,7 +68,7 @@ def test_a_line_is_json_of_an_event_and_its_time(ledger, path):
     assert isinstance(line["time"], float)
 
 
-def test_lines_are_read_as_they_were_appended(ledger, path):
+def test_lines_are_read_as_they_were_appended(ledger: Ledger, path: Path) -> None:
     appended = [ASKED.model_copy(update={"trial": f"{n:03d}"}) for n in range(3)]
     for event in appended:
         ledger.append(event)
@@ -73,7 +76,9 @@ def test_lines_are_read_as_they_were_appended(ledger, path):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_that_json_does_not_have_survive_the_way_to_disk_and_back(ledger, path, value):
+def test_numbers_that_json_does_not_have_survive_the_way_to_disk_and_back(
+    ledger: Ledger, path: Path, value: float
+) -> None:
     ledger.append(ASKED)
     ledger.append(
         EpochReported(trial="001", epoch=1, host="h", is_over=False, metrics={"mse": value, "pds": 0.5})
@@ -83,19 +88,22 @@ def test_numbers_that_json_does_not_have_survive_the_way_to_disk_and_back(ledger
     for line in path.read_text().splitlines():
         json.loads(line, parse_constant=pytest.fail)
     reported, decided, completed = read_events(path)[2:]
+    assert isinstance(reported, EpochReported)
+    assert isinstance(decided, RungDecided)
+    assert isinstance(completed, ConfigCompleted)
     read = [reported.metrics["mse"], decided.value, decided.cutoff, completed.value]
     assert list(map(repr, read)) == [repr(value)] * 4
     assert reported.metrics["pds"] == 0.5
 
 
-def test_a_message_that_quotes_bytes_is_written_and_read_back(ledger, path):
+def test_a_message_that_quotes_bytes_is_written_and_read_back(ledger: Ledger, path: Path) -> None:
     told = SessionClosed(status=TrialStatus.FAILED, message="No such file: '/data/\udcff'")
     assert told.message == r"No such file: '/data/\udcff'"
     ledger.append(told)
     assert read_events(path)[1] == told
 
 
-def test_a_name_or_path_of_bytes_is_refused_and_nothing_written(ledger, path):
+def test_a_name_or_path_of_bytes_is_refused_and_nothing_written(ledger: Ledger, path: Path) -> None:
     with pytest.raises(
         InputError, match="must be UTF-8, but its ledger cannot take those of a line 'opened'"
     ):
@@ -103,7 +111,7 @@ def test_a_name_or_path_of_bytes_is_refused_and_nothing_written(ledger, path):
     assert len(read_events(path)) == 1
 
 
-def test_a_line_that_is_torn_anywhere_is_as_if_never_written(ledger, path):
+def test_a_line_that_is_torn_anywhere_is_as_if_never_written(ledger: Ledger, path: Path) -> None:
     before = path.read_bytes()
     ledger.append(ASKED.model_copy(update={"variant": "größer\n"}))
     whole = path.read_bytes()
@@ -117,14 +125,14 @@ def test_a_line_that_is_torn_anywhere_is_as_if_never_written(ledger, path):
         assert [event.event for event in read_events(path)] == ["study", "opened"]
 
 
-def test_a_whole_ledger_is_opened_as_it_is(ledger, path):
+def test_a_whole_ledger_is_opened_as_it_is(ledger: Ledger, path: Path) -> None:
     before = path.read_bytes()
     Ledger(path).close()
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("damaged", ['{"event": "as', "", "\0\0", "\xff\xfe", "null", "[" * 100_000, "NaN"])
-def test_a_line_that_is_no_json_is_refused_by_its_number(ledger, path, damaged):
+def test_a_line_that_is_no_json_is_refused_by_its_number(ledger: Ledger, path: Path, damaged: str) -> None:
     with path.open("ab") as file:
         file.write(damaged.encode("latin-1") + b"\n")
     ledger.append(CLOSED)
@@ -173,7 +181,9 @@ ENDED = {"event": "ended", "time": 1, "trial": "001", "status": "finished", "rea
         ),
     ],
 )
-def test_a_line_that_makes_no_sense_is_refused_by_its_number(ledger, path, line, fault):
+def test_a_line_that_makes_no_sense_is_refused_by_its_number(
+    ledger: Ledger, path: Path, line: dict[str, Any] | list[int] | str, fault: str
+) -> None:
     ledger.append(ASKED)
     with path.open("a") as file:
         file.write(json.dumps(line) + "\n")
@@ -181,7 +191,7 @@ def test_a_line_that_makes_no_sense_is_refused_by_its_number(ledger, path, line,
         read_events(path)
 
 
-def test_what_a_later_version_adds_to_a_ledger_is_passed_over(ledger, path):
+def test_what_a_later_version_adds_to_a_ledger_is_passed_over(ledger: Ledger, path: Path) -> None:
     with path.open("a") as file:
         file.write(json.dumps({"event": "weighed", "by": "a later version"}) + "\n")
         file.write(json.dumps(CLOSED.model_dump() | {"more": [1]}) + "\n")
@@ -207,20 +217,22 @@ DAMAGED = (
         ),
     ],
 )
-def test_a_file_that_does_not_begin_with_a_study_of_this_format_is_refused(path, first, says):
+def test_a_file_that_does_not_begin_with_a_study_of_this_format_is_refused(
+    path: Path, first: bytes, says: str
+) -> None:
     path.parent.mkdir()
     path.write_bytes(first)
     with pytest.raises(InputError, match=says):
         read_events(path)
 
 
-def test_a_folder_without_a_ledger_is_refused(path):
+def test_a_folder_without_a_ledger_is_refused(path: Path) -> None:
     with pytest.raises(InputError, match=r"must have a ledger, but there is no file '.*ledger\.jsonl'"):
         read_events(path)
 
 
-def test_lines_of_several_threads_never_mix(ledger, path):
-    def append(number):
+def test_lines_of_several_threads_never_mix(ledger: Ledger, path: Path) -> None:
+    def append(number: int) -> None:
         for _ in range(20):
             ledger.append(RunTracked(trial=str(number) * 50, run="r"))
 
@@ -229,10 +241,12 @@ def test_lines_of_several_threads_never_mix(ledger, path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(event.trial[:1] for event in read_events(path)[1:]) == sorted("0123" * 20)
+    assert sorted(of_kind(RunTracked, event).trial[:1] for event in read_events(path)[1:]) == sorted(
+        "0123" * 20
+    )
 
 
-def test_a_full_device_refuses_a_line():
+def test_a_full_device_refuses_a_line() -> None:
     ledger = Ledger(Path("/dev/full"))
     with pytest.raises(OSError, match="No space left on device"):
         ledger.append(CLOSED)
@@ -259,7 +273,7 @@ ledger.append(RunTracked(trial="002", run="r"))
 """
 
 
-def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(ledger, path):
+def test_a_line_that_does_not_fit_on_the_disk_leaves_the_ledger_as_it_was(ledger: Ledger, path: Path) -> None:
     output, _ = python(FULL, path).communicate()
     assert output.splitlines() == ["0 OSError True", "1 OSError True", "40 OSError True"]
     assert [event.event for event in read_events(path)] == ["study", "tracked"]
@@ -277,15 +291,17 @@ with held(Path(sys.argv[1])):
 
 
 @pytest.fixture
-def holder(tmp_path):
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     holder = python(HOLD, tmp_path / "try")
-    assert holder.stdout.readline() == "held\n"
+    assert present(holder.stdout).readline() == "held\n"
     yield holder
     holder.kill()
     holder.communicate()
 
 
-def test_a_second_process_is_refused_by_the_first_one_s_pid_and_host(holder, tmp_path):
+def test_a_second_process_is_refused_by_the_first_one_s_pid_and_host(
+    holder: subprocess.Popen[str], tmp_path: Path
+) -> None:
     sentence = f"'try' is run by process {holder.pid} on {socket.gethostname()}. Watch it with"
     with pytest.raises(InputError, match=sentence), held(tmp_path / "try"):
         pass
@@ -293,7 +309,7 @@ def test_a_second_process_is_refused_by_the_first_one_s_pid_and_host(holder, tmp
     assert read_holder(tmp_path / "try") == {"pid": holder.pid, "host": socket.gethostname()}
 
 
-def test_a_process_that_is_killed_lets_go(holder, tmp_path):
+def test_a_process_that_is_killed_lets_go(holder: subprocess.Popen[str], tmp_path: Path) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert not is_held(tmp_path / "try")
@@ -301,8 +317,8 @@ def test_a_process_that_is_killed_lets_go(holder, tmp_path):
         assert read_holder(tmp_path / "try")["pid"] == os.getpid()
 
 
-def test_a_study_is_held_until_the_block_ends_also_by_an_error(tmp_path):
-    def fail():
+def test_a_study_is_held_until_the_block_ends_also_by_an_error(tmp_path: Path) -> None:
+    def fail() -> None:
         with held(tmp_path):
             assert is_held(tmp_path)
             raise RuntimeError("stop")
@@ -312,5 +328,5 @@ def test_a_study_is_held_until_the_block_ends_also_by_an_error(tmp_path):
     assert not is_held(tmp_path)
 
 
-def test_a_holder_that_left_no_name_is_unknown(tmp_path):
+def test_a_holder_that_left_no_name_is_unknown(tmp_path: Path) -> None:
     assert read_holder(tmp_path) == {"pid": "unknown", "host": "unknown"}

@@ -1,6 +1,9 @@
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +18,19 @@ from adapert.testing import SimulatedWorkers, begin_study, open_study
 START = {"model.tau": 0.5, "model.dropout": 0.0, "graph.top_k": 5}
 
 
-def study_of(plan):
+def study_of(plan: AblationPath) -> Study:
     return Study(name="path", question="Which?", base=Config(), plan=plan)
 
 
-def run_path(folder, plan, score, killed_every=math.inf):
+def run_path(
+    folder: Path,
+    plan: AblationPath,
+    score: Callable[[Mapping[str, Any], int], object],
+    killed_every: float = math.inf,
+) -> list[TrialRecord]:
     """Follow a path to its end, one trial at a time, in a new process after every so many trials."""
 
-    def report(record, epoch):
+    def report(record: TrialRecord, epoch: int) -> dict[str, Any]:
         value = score(record.changes, record.seed)
         if value is None:
             return {FAILURE: EndReason.ERROR, MESSAGE: "ValueError: no"}
@@ -41,7 +49,7 @@ def run_path(folder, plan, score, killed_every=math.inf):
     ]
 
 
-def greedy(score):
+def greedy(score: Callable[[Mapping[str, Any], int], float]) -> list[str]:
     """The path of Fawcett and Hoos as a plain loop: fields in the order in which they are moved."""
     left, steps = dict(START), []
     while left:
@@ -54,12 +62,14 @@ def greedy(score):
 WORTH = {"model.tau": -1.0, "model.dropout": 3.0, "graph.top_k": 2.0}
 
 
-def score_of(worth):
+def score_of(worth: dict[str, float]) -> Callable[[Mapping[str, Any], int], float]:
     return lambda changes, seed: sum(value for field, value in worth.items() if field not in changes)
 
 
 @pytest.mark.parametrize("values", list(permutations([-1.0, 3.0, 2.0])))
-def test_a_path_moves_the_field_that_helps_most(values, memory_folder):
+def test_a_path_moves_the_field_that_helps_most(
+    values: tuple[float, float, float], memory_folder: Path
+) -> None:
     score = score_of(dict(zip(START, values, strict=True)))
     records = run_path(memory_folder, AblationPath(start=START, n_seeds=1), score)
     steps = []
@@ -70,7 +80,7 @@ def test_a_path_moves_the_field_that_helps_most(values, memory_folder):
     assert steps == greedy(score)
 
 
-def test_a_path_begins_at_the_start_and_ends_at_the_base(memory_folder):
+def test_a_path_begins_at_the_start_and_ends_at_the_base(memory_folder: Path) -> None:
     records = run_path(memory_folder, AblationPath(start=START, n_seeds=2), score_of(WORTH))
     assert [(r.variant, r.seed, r.changes) for r in records[:2]] == [
         ("0 start", 0, START),
@@ -81,13 +91,13 @@ def test_a_path_begins_at_the_start_and_ends_at_the_base(memory_folder):
     assert [record.number for record in records[::2]] == list(range(7))
 
 
-def test_a_killed_path_goes_on_as_if_it_had_not_been(memory_folder):
+def test_a_killed_path_goes_on_as_if_it_had_not_been(memory_folder: Path) -> None:
     plan = AblationPath(start=START, n_seeds=2)
     whole = run_path(memory_folder / "whole", plan, score_of(WORTH))
     assert run_path(memory_folder / "killed", plan, score_of(WORTH), killed_every=1) == whole
 
 
-def test_a_round_waits_for_its_last_trial():
+def test_a_round_waits_for_its_last_trial() -> None:
     plan = AblationPath(start={"model.tau": 0.5, "model.dropout": 0.0}, n_seeds=1)
     state, source = StudyState(), PathTrials(plan)
     for number in range(3):
@@ -99,8 +109,8 @@ def test_a_round_waits_for_its_last_trial():
     assert source.has_more(state)
 
 
-def test_a_config_that_failed_is_not_a_step_while_another_finished(memory_folder):
-    def score(changes, seed):
+def test_a_config_that_failed_is_not_a_step_while_another_finished(memory_folder: Path) -> None:
+    def score(changes: Mapping[str, Any], seed: int) -> float | None:
         return (
             None
             if "model.dropout" not in changes and "graph.top_k" in changes
@@ -113,6 +123,6 @@ def test_a_config_that_failed_is_not_a_step_while_another_finished(memory_folder
     assert "graph.top_k" not in next(r for r in records if r.variant.startswith("2 ")).changes
 
 
-def test_a_path_survives_its_ledger():
+def test_a_path_survives_its_ledger() -> None:
     study = study_of(AblationPath(start=START))
     assert restore_study(describe_study(study)) == study

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -9,29 +10,29 @@ from adapert.study.execution.memory import LEAST_MEMORY, NoMemoryError, measure_
 CPU = torch.device("cpu")
 
 
-def free_memory(monkeypatch, n_bytes):
+def free_memory(monkeypatch: pytest.MonkeyPatch, n_bytes: int) -> None:
     monkeypatch.setattr(
         "adapert.study.execution.memory.psutil.virtual_memory", lambda: SimpleNamespace(available=n_bytes)
     )
 
 
-def test_a_trial_starts_where_there_is_memory(monkeypatch):
+def test_a_trial_starts_where_there_is_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     free_memory(monkeypatch, LEAST_MEMORY)
     take_share(CPU, 0.0)
 
 
-def test_a_trial_waits_where_others_use_the_memory(monkeypatch):
+def test_a_trial_waits_where_others_use_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     free_memory(monkeypatch, LEAST_MEMORY - 1)
     with pytest.raises(NoMemoryError, match=r"must find 0\.5 GiB of memory free, .* --max-concurrent"):
         take_share(CPU, 0.0)
 
 
 @pytest.fixture
-def gpu(monkeypatch):
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[object]]:
     """A pretended GPU of 10 GiB, of which a part is free."""
     bounds = []
 
-    def of(free_gigabytes, own_gigabytes=0):
+    def of(free_gigabytes: int, own_gigabytes: int = 0) -> list[object]:
         cuda = torch.cuda
         monkeypatch.setattr(cuda, "set_per_process_memory_fraction", lambda share, _: bounds.append(share))
         monkeypatch.setattr(cuda, "mem_get_info", lambda _: (free_gigabytes * 2**30, 10 * 2**30))
@@ -42,24 +43,26 @@ def gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(("share", "bound"), [(0.25, 0.25), (1.0, 1.0), (2.0, 1.0)])
-def test_a_share_of_a_gpu_bounds_the_process(gpu, share, bound):
+def test_a_share_of_a_gpu_bounds_the_process(
+    gpu: Callable[..., list[object]], share: float, bound: float
+) -> None:
     bounds = gpu(free_gigabytes=10)
     take_share(torch.device("cuda"), share)
     assert bounds == [bound]
 
 
-def test_a_share_that_others_use_is_waited_for(gpu):
+def test_a_share_that_others_use_is_waited_for(gpu: Callable[..., list[object]]) -> None:
     gpu(free_gigabytes=4)
     with pytest.raises(NoMemoryError, match=r"share of 0\.5 of the GPU's 10\.0 GiB free, but 4\.0 GiB are"):
         take_share(torch.device("cuda"), 0.5)
 
 
-def test_what_a_reused_actor_holds_itself_is_its_share(gpu):
+def test_what_a_reused_actor_holds_itself_is_its_share(gpu: Callable[..., list[object]]) -> None:
     gpu(free_gigabytes=1, own_gigabytes=4)
     take_share(torch.device("cuda"), 0.5)
 
 
-def test_use_is_measured_under_the_names_that_are_tracked():
+def test_use_is_measured_under_the_names_that_are_tracked() -> None:
     use = measure_use(CPU)
     assert list(use) == list(SYSTEM[:2])
     assert 1 < use["system/process_memory_megabytes"] < 1e6

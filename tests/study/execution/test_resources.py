@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import get_type_hints
 
 import pytest
@@ -8,10 +9,12 @@ from adapert.study.engine.events import UsedResources
 from adapert.study.execution import resources
 from adapert.study.execution.resources import Resources, build_resources, restore_resources
 
+Machine = Callable[[int, int], None]
+
 
 @pytest.fixture
-def machine(monkeypatch):
-    def of(n_cpus, n_gpus):
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    def of(n_cpus: int, n_gpus: int) -> None:
         monkeypatch.setattr(resources, "count_cpus", lambda: n_cpus)
         monkeypatch.setattr(resources, "count_gpus", lambda: n_gpus)
 
@@ -29,7 +32,9 @@ def machine(monkeypatch):
         (1, None, "cuda", (1.0, "cuda")),
     ],
 )
-def test_a_trial_gets_a_gpu_where_there_is_one(machine, n_gpus, asked, device, expected):
+def test_a_trial_gets_a_gpu_where_there_is_one(
+    machine: Machine, n_gpus: int, asked: float | None, device: str, expected: tuple[float, str]
+) -> None:
     machine(8, n_gpus)
     found = build_resources(1, asked, None, device)
     assert (found.gpus_per_trial, found.device) == expected
@@ -39,12 +44,14 @@ def test_a_trial_gets_a_gpu_where_there_is_one(machine, n_gpus, asked, device, e
     ("cpus_per_trial", "gpus_per_trial", "max_concurrent", "n_at_once"),
     [(1, 0.0, None, 8), (3, 0.0, None, 2), (1, 0.0, 4, 4), (1, 0.25, None, 8), (1, 1.0, None, 2)],
 )
-def test_as_many_trials_run_as_fit(machine, cpus_per_trial, gpus_per_trial, max_concurrent, n_at_once):
+def test_as_many_trials_run_as_fit(
+    machine: Machine, cpus_per_trial: int, gpus_per_trial: float, max_concurrent: int | None, n_at_once: int
+) -> None:
     machine(8, 2)
     assert build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, "auto").n_at_once == n_at_once
 
 
-def test_more_than_the_machine_has_is_refused(machine):
+def test_more_than_the_machine_has_is_refused(machine: Machine) -> None:
     machine(2, 1)
     with pytest.raises(InputError, match=r"cpus-per-trial must be at most .* is 3 and this machine has 2"):
         build_resources(3, None, None, "auto")
@@ -52,19 +59,19 @@ def test_more_than_the_machine_has_is_refused(machine):
         build_resources(1, 2.0, None, "auto")
 
 
-def test_cuda_without_a_gpu_is_refused(machine):
+def test_cuda_without_a_gpu_is_refused(machine: Machine) -> None:
     machine(2, 0)
     with pytest.raises(InputError, match=r"--device cuda needs an NVIDIA GPU .* Give --device cpu"):
         build_resources(1, None, None, "cuda")
 
 
-def test_a_part_of_several_gpus_is_refused(machine):
+def test_a_part_of_several_gpus_is_refused(machine: Machine) -> None:
     machine(2, 4)
     with pytest.raises(InputError, match=r"whole number or a fraction of one GPU, but it is 1\.5\. Give 1"):
         build_resources(1, 1.5, None, "auto")
 
 
-def test_a_cluster_s_nodes_are_not_looked_at_here(machine):
+def test_a_cluster_s_nodes_are_not_looked_at_here(machine: Machine) -> None:
     machine(1, 0)
     found = build_resources(32, 2.0, None, "cuda", address="auto", ships_data=True)
     assert (found.cpus_per_trial, found.gpus_per_trial, found.device) == (32, 2.0, "cuda")
@@ -79,23 +86,25 @@ def test_a_cluster_s_nodes_are_not_looked_at_here(machine):
         (1, 0.5, {"CPU": 3.0, "GPU": 2.0}, 3),
     ],
 )
-def test_as_many_trials_fit_as_their_scarcest_resource_allows(cpus, gpus, cluster, n):
+def test_as_many_trials_fit_as_their_scarcest_resource_allows(
+    cpus: int, gpus: float, cluster: dict[str, float], n: int
+) -> None:
     resources = Resources(cpus_per_trial=cpus, gpus_per_trial=gpus, address="auto")
     assert resources.count_fitting(cluster) == n
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
-def test_an_address_where_nothing_listens_is_refused(address):
+def test_an_address_where_nothing_listens_is_refused(address: str) -> None:
     given = address.format(free_port())
     with pytest.raises(InputError, match=f"nothing answers at '{given}': Connection refused. Start one"):
         build_resources(1, None, None, "cpu", address=given)
 
 
-def test_trials_on_a_gpu_find_no_place_where_there_is_none():
+def test_trials_on_a_gpu_find_no_place_where_there_is_none() -> None:
     assert Resources(gpus_per_trial=1.0, address="auto").count_fitting({"CPU": 8.0}) == 0
 
 
-def test_what_a_study_had_is_kept_but_for_what_is_given(machine):
+def test_what_a_study_had_is_kept_but_for_what_is_given(machine: Machine) -> None:
     machine(4, 2)
     had = {"cpus_per_trial": 2, "gpus_per_trial": 0.5, "device": "cuda", "max_failures": 7, "of_later": 1}
     found = restore_resources(had, {"cpus_per_trial": 3, "max_concurrent": None})
@@ -103,11 +112,11 @@ def test_what_a_study_had_is_kept_but_for_what_is_given(machine):
     assert found.max_failures == 7
 
 
-def test_another_device_does_not_keep_the_share_of_the_former(machine):
+def test_another_device_does_not_keep_the_share_of_the_former(machine: Machine) -> None:
     machine(4, 0)
     found = restore_resources({"gpus_per_trial": 0.5, "device": "cuda"}, {"device": "cpu"})
     assert (found.gpus_per_trial, found.device) == (0.0, "cpu")
 
 
-def test_a_ledger_records_every_resource():
+def test_a_ledger_records_every_resource() -> None:
     assert get_type_hints(UsedResources) == get_type_hints(Resources)

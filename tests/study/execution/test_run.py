@@ -3,12 +3,13 @@ import os
 import signal
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import ray
 from ray._private import auto_init_hook
 
+from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution import run
 from adapert.study.execution.run import started_ray
 
@@ -47,8 +48,8 @@ class Interrupted:
 
 
 def signal_twice(number: signal.Signals) -> Interrupted:
-    runner: Any = Interrupted()
-    with run._leaving_on_signals(runner):
+    runner = Interrupted()
+    with run._leaving_on_signals(cast(StudyRunner, runner)):
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)
     return runner

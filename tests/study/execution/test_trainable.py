@@ -1,14 +1,20 @@
 import errno
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from fixtures.dataset import build_tiny_dataset, write_prepared
+from fixtures.narrowed import of_kind, present
 from safetensors.torch import load_file
+from torch import OutOfMemoryError
 
 from adapert.config import Config, build_config
+from adapert.data.array_tables import PerturbationTable
 from adapert.data.prepared import read_prepared
 from adapert.data.regroup import redraw
 from adapert.data.shipping import ShippedFolder
@@ -32,9 +38,12 @@ from adapert.seeding import numpy_generator
 from adapert.study.engine.reports import REPORTED
 from adapert.study.execution.memory import NoMemoryError
 from adapert.study.execution.trainable import TrialSettings, TrialTrainable
+from adapert.training.fit import FittedAdaPert
 from adapert.training.kept import kept_checkpoints
 from adapert.training.loop import train
 from adapert.training.state import Training
+
+MakeSettings = Callable[..., dict[str, str]]
 
 SMALL = {
     "model.structural_size": 8,
@@ -47,16 +56,18 @@ SMALL = {
 
 
 @pytest.fixture(autouse=True)
-def no_folder_at_home(tmp_path, monkeypatch):
+def no_folder_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Tune around it, Ray gives every Trainable a folder below the home directory."""
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path))
 
 
 @pytest.fixture
-def settings(tmp_path, prepared):
+def settings(tmp_path: Path, prepared: Path) -> MakeSettings:
     """What Tune hands to a trial."""
 
-    def make(changes=None, seed=0, path=prepared, trial="001"):
+    def make(
+        changes: dict[str, Any] | None = None, seed: int = 0, path: Path = prepared, trial: str = "001"
+    ) -> dict[str, str]:
         config = Config().with_changes(SMALL | {"data.path": str(path)} | (changes or {}))
         made = TrialSettings(
             trial_id=trial,
@@ -71,15 +82,15 @@ def settings(tmp_path, prepared):
     return make
 
 
-def config_of(made):
+def config_of(made: dict[str, str]) -> Config:
     return build_config(TrialSettings.from_text(made["settings"]).config)
 
 
-def reports_of(trainable, n_epochs=4):
+def reports_of(trainable: TrialTrainable, n_epochs: int = 4) -> list[dict[str, float]]:
     return [values_of(trainable.step()) for _ in range(n_epochs)]
 
 
-def values_of(report):
+def values_of(report: dict[str, float]) -> dict[str, float]:
     kept = ("epoch", IS_OVER, "learning_rate", "n_selected", "context_effective_rank")
     return {
         name: value
@@ -88,7 +99,7 @@ def values_of(report):
     }
 
 
-def test_reports_are_those_of_the_training_loop(settings, prepared):
+def test_reports_are_those_of_the_training_loop(settings: MakeSettings, prepared: Path) -> None:
     trainable = TrialTrainable(config=settings(seed=2))
     config = config_of(settings())
     training = Training(config, read_prepared(prepared), 2, torch.device("cpu"))
@@ -98,17 +109,20 @@ def test_reports_are_those_of_the_training_loop(settings, prepared):
         assert {name: reported[name] for name in expected} == expected
 
 
-def test_a_reused_actor_equals_a_fresh_one_bit_for_bit(settings):
+def test_a_reused_actor_equals_a_fresh_one_bit_for_bit(settings: MakeSettings) -> None:
     reused = TrialTrainable(config=settings({"model.hidden_size": 8}, seed=5))
     reports_of(reused, 2)  # left in the middle, as a stopped trial is
     assert reused.reset(settings({"model.dropout": 0.3}, seed=1, trial="002"))
     fresh = TrialTrainable(config=settings({"model.dropout": 0.3}, seed=1, trial="003"))
     assert reports_of(reused) == reports_of(fresh)
-    for name, value in fresh._model.training.model.state_dict().items():
-        assert torch.equal(reused._model.training.model.state_dict()[name], value)
+    weights = of_kind(FittedAdaPert, reused._model).training.model.state_dict()
+    for name, value in of_kind(FittedAdaPert, fresh._model).training.model.state_dict().items():
+        assert torch.equal(weights[name], value)
 
 
-def test_a_reused_actor_reads_another_data_set_where_the_config_names_one(settings, tmp_path):
+def test_a_reused_actor_reads_another_data_set_where_the_config_names_one(
+    settings: MakeSettings, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     write_prepared(build_tiny_dataset(seed=1), other)
     reused = TrialTrainable(config=settings())
@@ -119,7 +133,9 @@ def test_a_reused_actor_reads_another_data_set_where_the_config_names_one(settin
 REDRAWN = {"data.split_seed": 2}
 
 
-def test_a_redrawn_trial_is_trained_and_judged_on_the_redrawn_splits(settings, prepared, tmp_path):
+def test_a_redrawn_trial_is_trained_and_judged_on_the_redrawn_splits(
+    settings: MakeSettings, prepared: Path, tmp_path: Path
+) -> None:
     trainable = TrialTrainable(config=settings(REDRAWN, seed=1))
     reported = reports_of(trainable)
     dataset = redraw(read_prepared(prepared), 2)
@@ -133,8 +149,11 @@ def test_a_redrawn_trial_is_trained_and_judged_on_the_redrawn_splits(settings, p
 
 @pytest.mark.parametrize("changes", [({}, REDRAWN), (REDRAWN, {}), (REDRAWN, {"data.split_seed": 1})])
 @pytest.mark.parametrize("control", ["mean", "cell"])
-def test_a_reused_actor_forgets_the_split_of_the_trial_before(settings, changes, control):
-    before, after = ({"data.control": control} | change for change in changes)
+def test_a_reused_actor_forgets_the_split_of_the_trial_before(
+    settings: MakeSettings, changes: tuple[dict[str, int], dict[str, int]], control: str
+) -> None:
+    given = {"data.control": control, "training.minibatch_size": 16}
+    before, after = (given | change for change in changes)
     reused = TrialTrainable(config=settings(before))
     reports_of(reused, 1)
     reused.reset(settings(after, trial="002"))
@@ -142,17 +161,19 @@ def test_a_reused_actor_forgets_the_split_of_the_trial_before(settings, changes,
     assert reports_of(reused) == reports_of(fresh)
 
 
-def finished(settings, tmp_path, **options):
+def finished(settings: MakeSettings, tmp_path: Path, **options: Any) -> tuple[dict[str, float], Path]:
     reports = reports_of(TrialTrainable(config=settings(**options)))
     return reports[-1], tmp_path / "trials" / "001"
 
 
-def test_nothing_is_left_before_the_trial_is_over(settings, tmp_path):
+def test_nothing_is_left_before_the_trial_is_over(settings: MakeSettings, tmp_path: Path) -> None:
     reports_of(TrialTrainable(config=settings()), 3)
     assert not (tmp_path / "trials").exists()
 
 
-def test_the_long_table_has_a_row_a_validation_perturbation_and_metric(settings, tmp_path, prepared):
+def test_the_long_table_has_a_row_a_validation_perturbation_and_metric(
+    settings: MakeSettings, tmp_path: Path, prepared: Path
+) -> None:
     _, folder = finished(settings, tmp_path, seed=2)
     long = pd.read_parquet(folder / PER_PERTURBATION_FILE)
     table = read_prepared(prepared).splits["validation"].table
@@ -173,7 +194,9 @@ OVERSHOOT = {"training.learning_rate": 0.1}
 """The best epoch is not the last."""
 
 
-def test_the_long_table_s_values_are_the_best_epoch_s(settings, tmp_path, prepared):
+def test_the_long_table_s_values_are_the_best_epoch_s(
+    settings: MakeSettings, tmp_path: Path, prepared: Path
+) -> None:
     report, folder = finished(settings, tmp_path, changes=OVERSHOOT)
     assert report["best_epoch"] < report["epoch"]
     long = pd.read_parquet(folder / PER_PERTURBATION_FILE)
@@ -185,7 +208,9 @@ def test_the_long_table_s_values_are_the_best_epoch_s(settings, tmp_path, prepar
         np.testing.assert_array_equal(long.loc[long["metric"] == metric, "value"], values)
 
 
-def test_means_of_the_last_evaluation_are_reported_with_the_last_epoch(settings, tmp_path):
+def test_means_of_the_last_evaluation_are_reported_with_the_last_epoch(
+    settings: MakeSettings, tmp_path: Path
+) -> None:
     report, folder = finished(settings, tmp_path)
     long = pd.read_parquet(folder / PER_PERTURBATION_FILE)
     for metric in ("retrieval", "overlap_at_50"):
@@ -194,14 +219,16 @@ def test_means_of_the_last_evaluation_are_reported_with_the_last_epoch(settings,
     assert set(report) <= {*REPORTED, IS_OVER}
 
 
-def test_the_weights_give_the_best_pearson_delta_again(settings, tmp_path, prepared):
+def test_the_weights_give_the_best_pearson_delta_again(
+    settings: MakeSettings, tmp_path: Path, prepared: Path
+) -> None:
     report, folder = finished(settings, tmp_path, changes=OVERSHOOT)
     training, table = reloaded(settings, folder, prepared)
     again = pearson_delta(training.predict(list(table.perturbations)), table.delta)
     assert np.nanmean(again) == report[OBJECTIVE]
 
 
-def reloaded(settings, folder, prepared):
+def reloaded(settings: MakeSettings, folder: Path, prepared: Path) -> tuple[Training, PerturbationTable]:
     """Build the model again, in another seed's state, and load what the trial left."""
     dataset = read_prepared(prepared)
     training = Training(config_of(settings()), dataset, 99, torch.device("cpu"))
@@ -209,28 +236,30 @@ def reloaded(settings, folder, prepared):
     return training, dataset.splits["validation"].table
 
 
-def test_a_trial_holds_no_test_split(settings):
+def test_a_trial_holds_no_test_split(settings: MakeSettings) -> None:
     trainable = TrialTrainable(config=settings())
     trainable.step()
     assert set(trainable._dataset.splits) == {"train", "validation"}
 
 
-def remove(folder):
+def remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def spoil(folder):
+def spoil(folder: Path) -> None:
     for file in folder.rglob("*.npy"):
         file.write_bytes(b"\x93NUMPY garbage")
 
 
-def replace_by_other_numbers(folder):
+def replace_by_other_numbers(folder: Path) -> None:
     delta = np.load(folder / "delta.npy")
     np.save(folder / "delta.npy", np.random.default_rng(0).normal(size=delta.shape).astype(delta.dtype))
 
 
 @pytest.mark.parametrize("change", [remove, spoil, replace_by_other_numbers])
-def test_nothing_of_a_trial_depends_on_the_test_split(settings, tmp_path, prepared, change):
+def test_nothing_of_a_trial_depends_on_the_test_split(
+    settings: MakeSettings, tmp_path: Path, prepared: Path, change: Callable[[Path], None]
+) -> None:
     expected, folder = finished(settings, tmp_path)
     table = pd.read_parquet(folder / PER_PERTURBATION_FILE)
     shutil.rmtree(folder)
@@ -240,7 +269,7 @@ def test_nothing_of_a_trial_depends_on_the_test_split(settings, tmp_path, prepar
     pd.testing.assert_frame_equal(pd.read_parquet(folder / PER_PERTURBATION_FILE), table)
 
 
-def test_what_a_config_amounts_to_is_reported_once(settings):
+def test_what_a_config_amounts_to_is_reported_once(settings: MakeSettings) -> None:
     trainable = TrialTrainable(config=settings({"loss.lambda_non": 0.5}))
     first, second = trainable.step(), trainable.step()
     assert first["non_deg_shrinkage"] == pytest.approx(1 / (1 + 0.5 * 12 / 2))
@@ -248,7 +277,9 @@ def test_what_a_config_amounts_to_is_reported_once(settings):
     assert "resolved_huber_delta" not in second
 
 
-def test_a_trial_of_a_reference_model_is_one_epoch_with_its_own_table(settings, tmp_path, prepared):
+def test_a_trial_of_a_reference_model_is_one_epoch_with_its_own_table(
+    settings: MakeSettings, tmp_path: Path, prepared: Path
+) -> None:
     trainable = TrialTrainable(config=settings({"model.name": "ridge_both"}))
     (report,) = reports_of(trainable, 1)
     assert (report["epoch"], report[IS_OVER]) == (1, True)
@@ -263,14 +294,14 @@ def test_a_trial_of_a_reference_model_is_one_epoch_with_its_own_table(settings, 
     assert not (folder / WEIGHTS_FILE).exists()
 
 
-def test_an_actor_goes_from_one_model_to_another(settings):
+def test_an_actor_goes_from_one_model_to_another(settings: MakeSettings) -> None:
     trainable = TrialTrainable(config=settings({"model.name": "control"}))
     reports_of(trainable, 1)
     trainable.reset(settings())
     assert reports_of(trainable) == reports_of(TrialTrainable(config=settings()))
 
 
-def test_the_last_epoch_says_that_the_trial_is_over(settings):
+def test_the_last_epoch_says_that_the_trial_is_over(settings: MakeSettings) -> None:
     reports = reports_of(TrialTrainable(config=settings()))
     assert [(report["epoch"], report[IS_OVER]) for report in reports] == [
         (1, False),
@@ -280,7 +311,7 @@ def test_the_last_epoch_says_that_the_trial_is_over(settings):
     ]
 
 
-def test_every_report_says_what_the_trial_uses_of_its_machine(settings):
+def test_every_report_says_what_the_trial_uses_of_its_machine(settings: MakeSettings) -> None:
     trainable = TrialTrainable(config=settings())
     for _ in range(2):
         report = trainable.step()
@@ -288,15 +319,15 @@ def test_every_report_says_what_the_trial_uses_of_its_machine(settings):
         assert report["system/process_memory_megabytes"] > 10
 
 
-def test_settings_come_back_from_text(settings):
+def test_settings_come_back_from_text(settings: MakeSettings) -> None:
     text = settings({"model.tau": 0.25}, seed=3)["settings"]
     assert TrialSettings.from_text(text).to_text() == text
     assert TrialSettings.from_text(text).config["model.tau"] == 0.25
 
 
 def test_a_node_that_does_not_see_the_data_unpacks_what_was_shipped(
-    settings, prepared, tmp_path, monkeypatch
-):
+    settings: MakeSettings, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "node"))
     (tmp_path / "node").mkdir()
     expected = reports_of(TrialTrainable(config=settings()))
@@ -306,14 +337,14 @@ def test_a_node_that_does_not_see_the_data_unpacks_what_was_shipped(
     trainable = TrialTrainable(config=made)
     trainable.setup(made, shipped)
     assert reports_of(trainable) == expected
-    assert trainable._dataset.path.parent == tmp_path / "node"
+    assert present(trainable._dataset.path).parent == tmp_path / "node"
 
 
 # killed and started again
 
 
 @pytest.fixture
-def often(monkeypatch):
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a checkpoint every second epoch."""
     monkeypatch.setattr("adapert.study.execution.trainable.CHECKPOINT_EVERY", 2)
 
@@ -321,16 +352,19 @@ def often(monkeypatch):
 LONG = {"training.max_epochs": 6, "model.dropout": 0.3}
 
 
-def run_to_its_end(made):
-    trainable, reports = TrialTrainable(config=made), []
+def run_to_its_end(made: dict[str, str]) -> list[dict[str, float]]:
+    trainable = TrialTrainable(config=made)
+    reports: list[dict[str, Any]] = []
     while not reports or not reports[-1][IS_OVER]:
         reports.append(values_of(trainable.step()))
     return reports
 
 
-@pytest.mark.parametrize("control", ["mean", "cell"])
-def test_a_trial_that_is_killed_after_any_epoch_reports_the_same_when_started_again(settings, often, control):
-    changes = LONG | {"data.control": control}
+@pytest.mark.parametrize(("control", "minibatch_size"), [("mean", 3), ("cell", 16)])
+def test_a_trial_that_is_killed_after_any_epoch_reports_the_same_when_started_again(
+    settings: MakeSettings, often: None, control: str, minibatch_size: int
+) -> None:
+    changes = LONG | {"data.control": control, "training.minibatch_size": minibatch_size}
     unbroken = run_to_its_end(settings(changes, trial="unbroken"))
     for n_epochs in range(1, 6):
         made = settings(changes, trial=str(n_epochs))
@@ -342,18 +376,21 @@ def test_a_trial_that_is_killed_after_any_epoch_reports_the_same_when_started_ag
         assert len(unbroken) - len(again) <= n_epochs
 
 
-def test_a_trial_that_is_killed_again_and_again_still_ends_alike(settings, often):
+def test_a_trial_that_is_killed_again_and_again_still_ends_alike(settings: MakeSettings, often: None) -> None:
     unbroken = run_to_its_end(settings(LONG, trial="unbroken"))
-    made, seen = settings(LONG), []
+    made = settings(LONG)
+    seen: list[dict[str, Any]] = []
     while not seen or not seen[-1][IS_OVER]:
         for report in reports_of(TrialTrainable(config=made), min(3, 7 - len(seen))):
-            seen = [*seen[: report["epoch"] - 1], report]
+            seen = [*seen[: int(report["epoch"]) - 1], report]
             if report[IS_OVER]:
                 break
     assert seen == unbroken
 
 
-def test_a_checkpoint_is_written_before_the_next_epoch_and_not_with_a_report(settings, often, tmp_path):
+def test_a_checkpoint_is_written_before_the_next_epoch_and_not_with_a_report(
+    settings: MakeSettings, often: None, tmp_path: Path
+) -> None:
     trainable = TrialTrainable(config=settings(LONG))
     epochs_kept = []
     for _ in range(6):
@@ -362,7 +399,9 @@ def test_a_checkpoint_is_written_before_the_next_epoch_and_not_with_a_report(set
     assert epochs_kept == [[], [], [2], [2], [4, 2], [4, 2]]
 
 
-def test_slow_epochs_are_all_kept(settings, tmp_path, monkeypatch):
+def test_slow_epochs_are_all_kept(
+    settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("adapert.study.execution.trainable.CHECKPOINT_SECONDS", 0.0)
     reports_of(TrialTrainable(config=settings()), 3)
     assert [path.name[-1] for path in kept_checkpoints(tmp_path / "trials" / "001")] == ["2", "1"]
@@ -370,7 +409,9 @@ def test_slow_epochs_are_all_kept(settings, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 100])
 @pytest.mark.parametrize("name", ["checkpoint.safetensors", "checkpoint.json"])
-def test_a_torn_checkpoint_gives_way_to_the_one_before_it(settings, often, tmp_path, name, content):
+def test_a_torn_checkpoint_gives_way_to_the_one_before_it(
+    settings: MakeSettings, often: None, tmp_path: Path, name: str, content: bytes
+) -> None:
     unbroken = run_to_its_end(settings(LONG, trial="unbroken"))
     made = settings(LONG)
     reports_of(TrialTrainable(config=made), 5)
@@ -383,28 +424,30 @@ def test_a_torn_checkpoint_gives_way_to_the_one_before_it(settings, often, tmp_p
 # failures are reports
 
 
-def failed(trainable):
+def failed(trainable: TrialTrainable) -> tuple[str, str]:
     report = trainable.step()
     assert set(report) == {FAILURE, MESSAGE}
     assert "\n" not in report[MESSAGE]
     return report[FAILURE], report[MESSAGE]
 
 
-def raising(monkeypatch, error):
-    def build(*_):
+def raising(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def build(*_: object) -> NoReturn:
         raise error
 
     monkeypatch.setattr("adapert.study.execution.trainable.build_model", build)
 
 
-def test_a_trial_that_diverges_says_so(settings):
+def test_a_trial_that_diverges_says_so(settings: MakeSettings) -> None:
     trainable = TrialTrainable(config=settings({"training.learning_rate": 1e30}))
     reason, message = failed(trainable)
     assert reason == EndReason.DIVERGED
     assert "must stay finite" in message
 
 
-def test_a_model_that_is_too_large_for_the_machine_says_so(settings, tmp_path, monkeypatch):
+def test_a_model_that_is_too_large_for_the_machine_says_so(
+    settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(RuntimeError, match="memory") as refused:
         torch.empty(10**15)
     raising(monkeypatch, refused.value)
@@ -417,12 +460,16 @@ def test_a_model_that_is_too_large_for_the_machine_says_so(settings, tmp_path, m
 @pytest.mark.parametrize(
     "error", [MemoryError("no"), MemoryError(), torch.OutOfMemoryError("CUDA out of memory")]
 )
-def test_a_lack_of_memory_says_so(settings, monkeypatch, error):
+def test_a_lack_of_memory_says_so(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, error: MemoryError | OutOfMemoryError
+) -> None:
     raising(monkeypatch, error)
     assert failed(TrialTrainable(config=settings()))[0] == EndReason.MEMORY
 
 
-def test_an_exception_is_told_in_a_line_and_its_traceback_left_in_a_file(settings, monkeypatch, tmp_path):
+def test_an_exception_is_told_in_a_line_and_its_traceback_left_in_a_file(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     raising(monkeypatch, ValueError("no\nnever"))
     assert failed(TrialTrainable(config=settings())) == (EndReason.ERROR, "ValueError: no")
     text = (tmp_path / "trials" / "001" / ERROR_FILE).read_text()
@@ -430,11 +477,13 @@ def test_an_exception_is_told_in_a_line_and_its_traceback_left_in_a_file(setting
     assert text.endswith("ValueError: no\nnever\n")
 
 
-def test_a_full_disk_is_the_study_s_trouble(settings, often, monkeypatch):
+def test_a_full_disk_is_the_study_s_trouble(
+    settings: MakeSettings, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainable = TrialTrainable(config=settings(LONG))
     reports_of(trainable, 2)
 
-    def full(*_):
+    def full(*_: Path) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as disk:
@@ -444,12 +493,16 @@ def test_a_full_disk_is_the_study_s_trouble(settings, often, monkeypatch):
     assert "No space left on device" in message
 
 
-def test_a_full_disk_that_python_itself_reports_is_the_study_s_trouble_too(settings, monkeypatch):
+def test_a_full_disk_that_python_itself_reports_is_the_study_s_trouble_too(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     raising(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
     assert failed(TrialTrainable(config=settings()))[0] == DISK
 
 
-def test_memory_that_others_use_is_no_failure_of_the_trial(settings, monkeypatch):
+def test_memory_that_others_use_is_no_failure_of_the_trial(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainable = TrialTrainable(config=settings())
     with monkeypatch.context() as machine:
         machine.setattr("adapert.study.execution.memory.LEAST_MEMORY", 2**60)
@@ -458,7 +511,9 @@ def test_memory_that_others_use_is_no_failure_of_the_trial(settings, monkeypatch
     assert trainable.step()["epoch"] == 1
 
 
-def test_an_actor_takes_the_next_trial_after_a_failure(settings, monkeypatch):
+def test_an_actor_takes_the_next_trial_after_a_failure(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = reports_of(TrialTrainable(config=settings()))
     trainable = TrialTrainable(config=settings({"training.learning_rate": 1e30}, trial="002"))
     failed(trainable)

@@ -1,9 +1,12 @@
 from adapert.study.plan.designs import add_one_in, all_combinations, leave_one_out
 
-COMPONENTS = {"context": {"model.context": "constant"}, "non_deg": {"loss.lambda_non": 0.0}}
+COMPONENTS: dict[str, dict[str, object]] = {
+    "context": {"model.context": "constant"},
+    "non_deg": {"loss.lambda_non": 0.0},
+}
 
 
-def test_each_component_is_left_out_alone():
+def test_each_component_is_left_out_alone() -> None:
     assert leave_one_out(COMPONENTS) == {
         "full": {},
         "no_context": {"model.context": "constant"},
@@ -11,7 +14,7 @@ def test_each_component_is_left_out_alone():
     }
 
 
-def test_each_component_is_added_to_nothing():
+def test_each_component_is_added_to_nothing() -> None:
     assert add_one_in(COMPONENTS) == {
         "full": {},
         "none": {"model.context": "constant", "loss.lambda_non": 0.0},
@@ -20,7 +23,7 @@ def test_each_component_is_added_to_nothing():
     }
 
 
-def test_all_combinations_are_the_subsets_of_the_components():
+def test_all_combinations_are_the_subsets_of_the_components() -> None:
     three = COMPONENTS | {"align": {"loss.lambda_align": 0.0}}
     variants = all_combinations(three)
     by_bits = {frozenset(name for bit, name in enumerate(three) if number >> bit & 1) for number in range(8)}
@@ -33,5 +36,5 @@ def test_all_combinations_are_the_subsets_of_the_components():
     assert variants["no_context_no_align"] == {"model.context": "constant", "loss.lambda_align": 0.0}
 
 
-def test_no_component_leaves_the_full_model():
+def test_no_component_leaves_the_full_model() -> None:
     assert all_combinations({}) == {"full": {}}

@@ -1,7 +1,7 @@
 import ast
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ from fixtures.edited import Copy
 import adapert
 from adapert.study.plan.definition import TRAINABLE
 from adapert.study.plan.import_closure import digest_closure, find_closure, find_imports
+
+Closure = Callable[[dict[str, str]], dict[str, Path]]
 
 PACKAGE = Path(adapert.__file__).parent
 
@@ -31,7 +33,7 @@ def write_package(folder: Path, files: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def closure(tmp_path, monkeypatch):
+def closure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Closure:
     """Write files of a project, and find the closure of its module `work.trial`."""
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -42,22 +44,22 @@ def closure(tmp_path, monkeypatch):
     return find
 
 
-def test_modules_that_are_imported_by_imported_ones_count(closure):
+def test_modules_that_are_imported_by_imported_ones_count(closure: Closure) -> None:
     found = closure({"work/trial.py": "import work.a", "work/a.py": "from work import b", "work/b.py": ""})
     assert set(found) == {"work", "work.trial", "work.a", "work.b"}
 
 
-def test_a_module_that_nobody_imports_does_not_count(closure):
+def test_a_module_that_nobody_imports_does_not_count(closure: Closure) -> None:
     assert set(closure({"work/trial.py": "", "work/a.py": ""})) == {"work", "work.trial"}
 
 
-def test_the_package_of_an_imported_module_counts_and_so_does_what_it_imports(closure):
+def test_the_package_of_an_imported_module_counts_and_so_does_what_it_imports(closure: Closure) -> None:
     files = {"work/part/__init__.py": "import work.b", "work/part/a.py": "", "work/b.py": ""}
     found = closure({"work/trial.py": "from work.part.a import x", **files})
     assert set(found) == {"work", "work.trial", "work.part", "work.part.a", "work.b"}
 
 
-def test_modules_may_import_each_other(closure):
+def test_modules_may_import_each_other(closure: Closure) -> None:
     assert set(closure({"work/trial.py": "import work.a", "work/a.py": "import work.trial"})) == {
         "work",
         "work.trial",
@@ -65,18 +67,18 @@ def test_modules_may_import_each_other(closure):
     }
 
 
-def test_a_model_from_another_project_counts_with_what_it_imports(closure):
+def test_a_model_from_another_project_counts_with_what_it_imports(closure: Closure) -> None:
     files = {"theirs/model.py": "from .layers import Layer", "theirs/layers.py": "import single"}
     found = closure({"work/trial.py": "from theirs.model import Model", "single.py": "", **files})
     assert set(found) == {"work", "work.trial", "theirs.model", "theirs.layers", "single"}
 
 
-def test_installed_packages_and_pythons_own_do_not_count(closure):
+def test_installed_packages_and_pythons_own_do_not_count(closure: Closure) -> None:
     found = closure({"work/trial.py": "import json, torch, __main__\nimport nowhere"})
     assert set(found) == {"work", "work.trial"}
 
 
-def test_a_module_that_is_not_there_is_said_to_be_missing():
+def test_a_module_that_is_not_there_is_said_to_be_missing() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"No module named 'adapert\.nowhere'"):
         find_closure("adapert.nowhere")
 
@@ -98,15 +100,15 @@ IMPORTS = {
 
 
 @pytest.mark.parametrize("source", IMPORTS)
-def test_an_import_is_found_however_it_is_written(source):
+def test_an_import_is_found_however_it_is_written(source: str) -> None:
     assert find_imports(source, "work.part.module", False) == IMPORTS[source]
 
 
-def test_a_packages_own_relative_imports_begin_in_it():
+def test_a_packages_own_relative_imports_begin_in_it() -> None:
     assert find_imports("from .a import b", "work.part", True) == {"work.part.a", "work.part.a.b"}
 
 
-def test_no_import_of_the_project_is_missed():
+def test_no_import_of_the_project_is_missed() -> None:
     missed = {}
     for path in PACKAGE.rglob("*.py"):
         source = path.read_text()
@@ -119,12 +121,12 @@ def rooms_of(modules: Iterable[str]) -> set[str]:
     return {".".join(name.split(".")[:2]) for name in modules}
 
 
-def test_what_trains_and_evaluates_a_trial_is_in_its_closure():
+def test_what_trains_and_evaluates_a_trial_is_in_its_closure() -> None:
     changing = {"adapert.data", "adapert.models", "adapert.training", "adapert.evaluation", "adapert.config"}
     assert changing <= rooms_of(find_closure(TRAINABLE))
 
 
-def test_what_changes_no_number_of_a_trial_is_not_in_its_closure():
+def test_what_changes_no_number_of_a_trial_is_not_in_its_closure() -> None:
     modules = find_closure(TRAINABLE)
     assert not rooms_of(modules) & {"adapert.cli", "adapert.api", "adapert.tracking", "adapert.results"}
     assert {name.split(".")[0] for name in modules} == {"adapert"}
@@ -137,12 +139,12 @@ def digest_in(copy: Copy) -> dict[str, str]:
     return dict(json.loads(ended.stdout))
 
 
-def test_digests_do_not_depend_on_where_the_project_lies(package_copy):
+def test_digests_do_not_depend_on_where_the_project_lies(package_copy: Copy) -> None:
     assert digest_in(package_copy) == digest_closure(TRAINABLE)
 
 
 @pytest.mark.parametrize("module", ["differential", "effect_size", "regroup"])
-def test_an_edit_of_a_module_that_the_trainable_imports_is_seen(package_copy, module):
+def test_an_edit_of_a_module_that_the_trainable_imports_is_seen(package_copy: Copy, module: str) -> None:
     package_copy.edit(f"data/{module}.py")
     now, recorded = digest_in(package_copy), digest_closure(TRAINABLE)
     assert {name for name in now if now[name] != recorded[name]} == {f"adapert.data.{module}"}

@@ -20,7 +20,7 @@ def recipe(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
-def test_bundled_recipes_are_found_by_name():
+def test_bundled_recipes_are_found_by_name() -> None:
     assert recipe_names() == [
         "ablation",
         "ablation_extended",
@@ -41,20 +41,20 @@ def test_bundled_recipes_are_found_by_name():
     assert build_study("search", Config()).name == "search"
 
 
-def test_an_unknown_name_is_refused_with_the_nearest_and_all_names():
+def test_an_unknown_name_is_refused_with_the_nearest_and_all_names() -> None:
     with pytest.raises(
         InputError, match=r"no recipe 'serch'\. Did you mean 'search'\? Recipes are ablation, .*sensitivity"
     ):
         build_study("serch", Config())
 
 
-def test_a_recipe_of_the_user_s_own_starts_from_the_base_config(tmp_path):
+def test_a_recipe_of_the_user_s_own_starts_from_the_base_config(tmp_path: Path) -> None:
     base = Config().with_changes({"model.tau": 0.7})
     study = build_study(recipe(tmp_path, OWN), base)
     assert (study.name, study.base) == ("mine", base)
 
 
-def test_a_path_without_a_file_is_refused(tmp_path):
+def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no file '.*missing\.py'"):
         build_study(str(tmp_path / "missing.py"), Config())
 
@@ -66,28 +66,28 @@ def test_a_path_without_a_file_is_refused(tmp_path):
         ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
     ],
 )
-def test_a_file_that_does_not_import_is_refused_with_its_error(tmp_path, text, error):
+def test_a_file_that_does_not_import_is_refused_with_its_error(tmp_path: Path, text: str, error: str) -> None:
     with pytest.raises(InputError, match=rf"The recipe '.*mine\.py' must import, but {error}"):
         build_study(recipe(tmp_path, text), Config())
 
 
-def test_a_file_without_study_is_refused(tmp_path):
+def test_a_file_without_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must define study\(base\), but '.*mine\.py' does not"):
         build_study(recipe(tmp_path, "SPACE = {}"), Config())
 
 
-def test_a_recipe_that_returns_something_else_is_refused(tmp_path):
+def test_a_recipe_that_returns_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"must return a Study, but '.*mine\.py' returned dict"):
         build_study(recipe(tmp_path, "def study(base):\n    return {}"), Config())
 
 
-def test_a_recipe_s_own_wrong_field_is_refused(tmp_path):
+def test_a_recipe_s_own_wrong_field_is_refused(tmp_path: Path) -> None:
     text = OWN.replace('{"full": {}}', '{"full": {"model.tua": 1.0}}')
     with pytest.raises(InputError, match=r"no field 'model\.tua'\. Did you mean 'model\.tau'"):
         build_study(recipe(tmp_path, text), Config())
 
 
-def test_a_recipe_that_fails_is_refused_with_its_reason(tmp_path):
+def test_a_recipe_that_fails_is_refused_with_its_reason(tmp_path: Path) -> None:
     path = recipe(tmp_path, "def study(base):\n    return base.no_such_field\n")
     with pytest.raises(InputError, match=r"must run, but AttributeError: .*no_such_field"):
         build_study(path, Config())
@@ -103,6 +103,6 @@ def test_a_recipe_that_fails_is_refused_with_its_reason(tmp_path):
         ("def study(base):\n    return study(base)", "must run, but RecursionError: "),
     ],
 )
-def test_a_recipe_ends_in_one_sentence_whatever_it_raises(tmp_path, text, error):
+def test_a_recipe_ends_in_one_sentence_whatever_it_raises(tmp_path: Path, text: str, error: str) -> None:
     with pytest.raises(InputError, match=error):
         build_study(recipe(tmp_path, text), Config())

@@ -1,37 +1,39 @@
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from fixtures.narrowed import of_kind
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from adapert.config import Config
 from adapert.errors import InputError
 from adapert.study.plan.plans import AblationPath, Assignment, Design, Search
 from adapert.study.plan.space import Conditional, grid_variants
-from adapert.study.plan.study import Study
+from adapert.study.plan.study import Plan, Study
 
 
-def study_of(plan, name="try"):
+def study_of(plan: Design | Search, name: str = "try") -> Study:
     return Study(name=name, question="Which?", base=Config(), plan=plan)
 
 
-def design_of(variants=None, n_seeds=2):
-    return Design(kind="ablation", variants=variants or {"full": {}}, n_seeds=n_seeds)
+def design_of(variants: dict[str, dict[str, float]] | None = None, **options: Any) -> Design:
+    return Design(**{"kind": "ablation", "variants": variants or {"full": {}}, "n_seeds": 2, **options})
 
 
-def search_of(space=None, **options):
+def search_of(space: dict[str, Any] | None = None, **options: Any) -> Search:
     return Search(space=space or {"model.tau": FloatDistribution(0.5, 2.0)}, **options)
 
 
 TYPO = r"no field 'model\.dropuot'\. Did you mean 'model\.dropout'\?"
 
 
-def test_a_space_of_an_unknown_field_is_refused_with_the_nearest():
+def test_a_space_of_an_unknown_field_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match=TYPO):
         study_of(search_of({"model.dropuot": FloatDistribution(0.0, 0.5)}))
 
 
-def test_a_variant_of_an_unknown_field_is_refused_with_the_nearest():
+def test_a_variant_of_an_unknown_field_is_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match=TYPO):
         study_of(design_of({"full": {}, "wet": {"model.dropuot": 0.0}}))
 
@@ -45,7 +47,9 @@ def test_a_variant_of_an_unknown_field_is_refused_with_the_nearest():
         ("model.context", CategoricalDistribution(("adaptive", "adaptve"))),
     ],
 )
-def test_a_space_that_reaches_beyond_what_a_field_takes_is_refused(field, distribution):
+def test_a_space_that_reaches_beyond_what_a_field_takes_is_refused(
+    field: str, distribution: CategoricalDistribution | FloatDistribution | IntDistribution
+) -> None:
     with pytest.raises(InputError, match=f"Config field '{re.escape(field)}': "):
         study_of(search_of({field: distribution}))
 
@@ -59,7 +63,7 @@ def test_a_space_that_reaches_beyond_what_a_field_takes_is_refused(field, distri
     ],
     ids=lambda plan: plan.kind,
 )
-def test_varying_what_the_model_does_not_read_is_refused(plan):
+def test_varying_what_the_model_does_not_read_is_refused(plan: Plan) -> None:
     base = Config().with_changes({"model.name": "mean"})
     with pytest.raises(
         InputError, match=r"'mean' does not read 'model\.tau': it reads data\. Leave the field out"
@@ -67,20 +71,20 @@ def test_varying_what_the_model_does_not_read_is_refused(plan):
         Study(name="tau", question="?", base=base, plan=plan)
 
 
-def test_a_space_may_vary_the_model_and_what_one_of_them_reads():
+def test_a_space_may_vary_the_model_and_what_one_of_them_reads() -> None:
     models = CategoricalDistribution(("mean", "adapert"))
     plan = Search(space={"model.name": models, "model.tau": FloatDistribution(0.1, 2.0)})
     base = Config().with_changes({"model.name": "mean"})
     assert Study(name="models", question="?", base=base, plan=plan).plan.size == 16
 
 
-def test_a_variant_of_a_value_that_a_field_does_not_take_is_refused():
+def test_a_variant_of_a_value_that_a_field_does_not_take_is_refused() -> None:
     with pytest.raises(InputError, match=r"Config field 'model\.tau': .* but it is 0\."):
         study_of(design_of({"cold": {"model.tau": 0}}))
 
 
 @pytest.mark.parametrize("name", ["", "my study", "a/b", "it's", ".", "..", "-x"])
-def test_a_name_that_makes_no_folder_is_refused(name):
+def test_a_name_that_makes_no_folder_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"name must be of letters.* but it is '{re.escape(name)}'"):
         study_of(design_of(), name)
 
@@ -100,21 +104,21 @@ def test_a_name_that_makes_no_folder_is_refused(name):
         ),
         (Search(space={}), "search study needs a field to vary"),
         (design_of(n_seeds=0), "n_seeds of a plan must be at least 1, but it is 0"),
-        (Design(kind="ablations", variants={"full": {}}), "but it is 'ablations'. Did you mean 'ablation'"),
+        (design_of(kind="ablations"), "but it is 'ablations'. Did you mean 'ablation'"),
         (Design(kind="sensitivity", variants={}), "sensitivity study needs a variant"),
     ],
 )
-def test_a_plan_that_cannot_be_run_is_refused(plan, sentence):
+def test_a_plan_that_cannot_be_run_is_refused(plan: Design | Search, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         study_of(plan)
 
 
 @pytest.mark.parametrize("name", ["search", "search_2", "v1.2-b"])
-def test_plain_names_are_taken(name):
+def test_plain_names_are_taken(name: str) -> None:
     assert study_of(design_of(), name).name == name
 
 
-def test_a_design_pairs_every_variant_with_the_same_seeds():
+def test_a_design_pairs_every_variant_with_the_same_seeds() -> None:
     changed = {"model.tau": 0.5}
     study = study_of(design_of({"full": {}, "sharp": changed}, n_seeds=2))
     assert study.plan.assignments == [
@@ -126,27 +130,27 @@ def test_a_design_pairs_every_variant_with_the_same_seeds():
     assert study.plan.size == 4
 
 
-def test_a_sampled_search_has_no_assignments():
+def test_a_sampled_search_has_no_assignments() -> None:
     study = study_of(search_of(n_trials=7))
     assert study.plan.assignments == []
     assert study.plan.size == 7
 
 
-def test_a_grid_search_tries_every_point_with_the_search_s_seed():
+def test_a_grid_search_tries_every_point_with_the_search_s_seed() -> None:
     space = {"graph.top_k": CategoricalDistribution((5, 10)), "model.n_graph_layers": IntDistribution(1, 3)}
     study = study_of(search_of(space, sampler="grid", seed=3, n_trials=2))
     assert study.plan.size == 6
     assert {assignment.seed for assignment in study.plan.assignments} == {3}
 
 
-def test_a_grid_refuses_a_number_of_trials():
+def test_a_grid_refuses_a_number_of_trials() -> None:
     space = {"graph.top_k": CategoricalDistribution((5, 10, 20))}
     study = study_of(search_of(space))
     with pytest.raises(InputError, match=r"all its 3 points, but study .* was given --trials"):
         study.with_budget(n_trials=2, sampler="grid")
 
 
-def test_grid_variants_are_named_points_in_order():
+def test_grid_variants_are_named_points_in_order() -> None:
     space = {
         "graph.top_k": CategoricalDistribution((5, 20)),
         "model.n_graph_layers": IntDistribution(0, 4, step=2),
@@ -161,29 +165,34 @@ def test_grid_variants_are_named_points_in_order():
     }
 
 
-def test_steps_of_a_grid_are_the_decimals_that_were_meant():
+def test_steps_of_a_grid_are_the_decimals_that_were_meant() -> None:
     grid = grid_variants({"model.dropout": FloatDistribution(0.0, 0.4, step=0.1)})
     assert [point["model.dropout"] for point in grid.values()] == [0.0, 0.1, 0.2, 0.3, 0.4]
 
 
 @pytest.mark.parametrize("distribution", [FloatDistribution(0.1, 2.0), FloatDistribution(0.1, 2.0, log=True)])
-def test_a_grid_over_a_continuous_range_is_refused(distribution):
+def test_a_grid_over_a_continuous_range_is_refused(distribution: FloatDistribution) -> None:
     with pytest.raises(InputError, match=r"'model\.tau' is a continuous range\. Give it a step"):
         grid_variants({"model.tau": distribution})
 
 
-def test_a_budget_changes_a_search_s_plan_and_nothing_else():
+def test_a_budget_changes_a_search_s_plan_and_nothing_else() -> None:
     study = study_of(search_of())
     changed = study.with_budget(n_trials=5, n_seeds=None, sampler="random", seed=9)
-    assert (changed.plan.n_trials, changed.plan.sampler, changed.plan.seed) == (5, "random", 9)
-    assert (changed.plan.space, changed.base, changed.name) == (study.plan.space, study.base, study.name)
+    plan = of_kind(Search, changed.plan)
+    assert (plan.n_trials, plan.sampler, plan.seed) == (5, "random", 9)
+    assert (plan.space, changed.base, changed.name) == (
+        of_kind(Search, study.plan).space,
+        study.base,
+        study.name,
+    )
 
 
-def test_a_budget_changes_a_design_s_seeds():
-    assert study_of(design_of()).with_budget(n_seeds=5).plan.n_seeds == 5
+def test_a_budget_changes_a_design_s_seeds() -> None:
+    assert of_kind(Design, study_of(design_of()).with_budget(n_seeds=5).plan).n_seeds == 5
 
 
-def test_an_empty_budget_changes_nothing():
+def test_an_empty_budget_changes_nothing() -> None:
     study = study_of(design_of())
     nothing = dict.fromkeys(("n_trials", "n_seeds", "sampler", "seed", "seeds_per_config", "cohort_size"))
     assert study.with_budget(**nothing) == study
@@ -212,12 +221,16 @@ def test_an_empty_budget_changes_nothing():
         ),
     ],
 )
-def test_a_budget_that_a_plan_does_not_have_is_refused(plan, budget, sentence):
+def test_a_budget_that_a_plan_does_not_have_is_refused(
+    plan: Design | Search, budget: dict[str, Any], sentence: str
+) -> None:
     with pytest.raises(InputError, match=sentence):
         study_of(plan).with_budget(**budget)
 
 
-def contrastive_space(values=("contrastive",), field="loss.alignment", order=1):
+def contrastive_space(
+    values: tuple[str] = ("contrastive",), field: str = "loss.alignment", order: int = 1
+) -> dict[str, Any]:
     space = {
         "loss.alignment": CategoricalDistribution(("frozen", "contrastive")),
         "loss.contrastive_temperature": Conditional(field, values, FloatDistribution(0.1, 0.2, step=0.1)),
@@ -225,7 +238,7 @@ def contrastive_space(values=("contrastive",), field="loss.alignment", order=1):
     return dict(list(space.items())[::order])
 
 
-def test_a_grid_has_a_conditional_field_only_where_its_condition_holds():
+def test_a_grid_has_a_conditional_field_only_where_its_condition_holds() -> None:
     assert list(grid_variants(contrastive_space()).values()) == [
         {"loss.alignment": "frozen"},
         {"loss.alignment": "contrastive", "loss.contrastive_temperature": 0.1},
@@ -236,7 +249,7 @@ def test_a_grid_has_a_conditional_field_only_where_its_condition_holds():
 @pytest.mark.parametrize(
     "space", [contrastive_space(order=-1), contrastive_space(field="model.tau")], ids=["later", "elsewhere"]
 )
-def test_a_condition_on_a_field_that_is_not_named_before_is_refused(space):
+def test_a_condition_on_a_field_that_is_not_named_before_is_refused(space: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"condition of 'loss\.contrastive_temperature' must be on a field"):
         study_of(search_of(space))
 
@@ -250,38 +263,38 @@ def test_a_condition_on_a_field_that_is_not_named_before_is_refused(space):
         ({"graph.top_k": 7}, r"must lie in the space, but 'graph\.top_k' is 7 and the space has Categorical"),
     ],
 )
-def test_an_initial_point_outside_the_space_is_refused(point, sentence):
+def test_an_initial_point_outside_the_space_is_refused(point: dict[str, Any], sentence: str) -> None:
     space = {"model.tau": FloatDistribution(0.5, 2.0), "graph.top_k": CategoricalDistribution((5, 10))}
     with pytest.raises(InputError, match=sentence):
         study_of(search_of(space, initial_points=(point,)))
 
 
-def test_a_search_with_several_seeds_a_config_has_as_many_trials_at_most():
+def test_a_search_with_several_seeds_a_config_has_as_many_trials_at_most() -> None:
     assert study_of(search_of(n_trials=7, seeds_per_config=3)).plan.size == 21
 
 
-def test_a_grid_with_several_seeds_has_each_point_with_each():
+def test_a_grid_with_several_seeds_has_each_point_with_each() -> None:
     space = {"graph.top_k": CategoricalDistribution((5, 10))}
     study = study_of(search_of(space, sampler="grid", seed=3, seeds_per_config=2))
     given = [(assignment.variant, assignment.seed) for assignment in study.plan.assignments]
     assert given == [("top_k=5", 3), ("top_k=5", 4), ("top_k=10", 3), ("top_k=10", 4)]
 
 
-def test_more_seeds_of_a_design_continue_those_it_has():
+def test_more_seeds_of_a_design_continue_those_it_has() -> None:
     more = design_of(n_seeds=2).extended(0, 1)
     assert [assignment.seed for assignment in more.assignments] == [0, 1, 2]
     search = study_of(search_of())
     assert search.plan.extended(0, 1) is search.plan
 
 
-def test_a_design_s_seeds_may_be_new_ones_and_fewer_for_some_variants():
+def test_a_design_s_seeds_may_be_new_ones_and_fewer_for_some_variants() -> None:
     variants = {"one": {}, "two": {"data.split_seed": 1}}
     design = Design(kind="reevaluation", variants=variants, n_seeds=2, first_seed=5, n_seeds_of={"two": 1})
     asked = [(each.variant, each.seed) for each in study_of(design).plan.assignments]
     assert asked == [("one", 5), ("one", 6), ("two", 5)]
 
 
-def test_seeds_below_zero_are_refused():
+def test_seeds_below_zero_are_refused() -> None:
     with pytest.raises(InputError, match="first_seed of a plan must be at least 0, but it is -1"):
         study_of(Design(kind="ablation", variants={"full": {}}, first_seed=-1))
 
@@ -297,7 +310,7 @@ def test_seeds_below_zero_are_refused():
         },
     ],
 )
-def test_a_grid_of_more_points_than_anybody_runs_is_refused(space):
+def test_a_grid_of_more_points_than_anybody_runs_is_refused(space: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="A grid has at most 100,000 points"):
         grid_variants(space)
 
@@ -320,11 +333,11 @@ def test_a_grid_of_more_points_than_anybody_runs_is_refused(space):
             "the number of trials of a plan must be at most 1,000,000",
         ),
         (
-            lambda: replace(design_of(), n_seeds_of={"a": "x"}),
+            lambda: design_of(n_seeds_of={"a": "x"}),
             "n_seeds_of 'a' of a plan must be a whole number",
         ),
     ],
 )
-def test_a_plan_that_nobody_could_run_is_refused(plan, rule):
+def test_a_plan_that_nobody_could_run_is_refused(plan: Callable[[], Plan], rule: str) -> None:
     with pytest.raises(InputError, match=rule):
         Study(name="try", question="?", base=Config(), plan=plan())

@@ -1,12 +1,22 @@
 """Trials that fail, and workers that are lost."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from fixtures.simulated_study import MAX_EPOCHS, begin, finish, hand_out, learn, lines_of, statuses
+from fixtures.simulated_study import (
+    MAX_EPOCHS,
+    begin,
+    finish,
+    frozen_trials,
+    hand_out,
+    learn,
+    lines_of,
+    statuses,
+)
 from optuna.trial import TrialState
 
-from adapert.records import FAILURE, MESSAGE, EndReason, TrialStatus
+from adapert.records import FAILURE, MESSAGE, EndReason, TrialRecord, TrialStatus
 from adapert.study.engine.events import EpochReported
 from adapert.study.engine.ledger import read_events
 from adapert.testing import open_study
@@ -16,7 +26,7 @@ def test_a_config_that_fails_never_stops_the_others(study_folder: Path) -> None:
     begin(study_folder, "search")
     runner = open_study(study_folder)
 
-    def first_fails(record, epoch):
+    def first_fails(record: TrialRecord, epoch: int) -> dict[str, Any]:
         return {FAILURE: "error", MESSAGE: "ValueError: 1"} if record.number == 0 else learn(record, epoch)
 
     closing = finish(runner, behave=first_fails)
@@ -31,7 +41,7 @@ def test_a_study_whose_first_three_trials_fail_alike_gives_up(study_folder: Path
     begin(study_folder, "search")
     runner = open_study(study_folder)
 
-    def fail(record, epoch):
+    def fail(record: TrialRecord, epoch: int) -> dict[str, str]:
         return {FAILURE: "error", MESSAGE: f"ValueError: {record.number + 1}.5 is no number."}
 
     closing = finish(runner, n_at_once=4, behave=fail)
@@ -48,7 +58,7 @@ def test_a_study_whose_trials_fail_in_different_ways_goes_on(study_folder: Path,
     begin(study_folder, "search")
     runner = open_study(study_folder)
 
-    def fail(record, epoch):
+    def fail(record: TrialRecord, epoch: int) -> dict[str, str]:
         name = "ABCDEFGH"[record.number // n_alike]
         return {FAILURE: "error", MESSAGE: f"{name}Error: no"}
 
@@ -60,7 +70,7 @@ def test_three_failures_after_a_success_do_not_end_a_study(study_folder: Path) -
     begin(study_folder, "search")
     runner = open_study(study_folder)
 
-    def fail_later(record, epoch):
+    def fail_later(record: TrialRecord, epoch: int) -> dict[str, Any]:
         return learn(record, epoch) if record.number == 0 else {FAILURE: "error", MESSAGE: "ValueError: no"}
 
     assert finish(runner, behave=fail_later).message == ""
@@ -82,7 +92,7 @@ def test_optuna_hears_of_memory_that_a_config_is_infeasible_and_else_that_it_fai
     begin(study_folder, "search")
     runner = open_study(study_folder)
     runner.failed(hand_out(runner).trial_id, reason, "It failed.")
-    (trial,) = runner.source._suggestions.trials
+    (trial,) = frozen_trials(runner)
     assert (trial.state, trial.value, trial.constraints) == (state, None, constraints)
 
 

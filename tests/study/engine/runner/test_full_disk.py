@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fixtures.narrowed import present
 from fixtures.simulated_study import (
     begin,
     finish,
@@ -88,7 +89,7 @@ def test_whatever_is_told_while_the_disk_is_full_closes_the_study(
     fill_disk(runner)
     assert not tell(runner)
     assert runner.should_close()
-    assert runner.closing.status == TrialStatus.FAILED
+    assert present(runner.closing).status == TrialStatus.FAILED
 
 
 def test_a_request_on_a_full_disk_closes_the_study(study_folder: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_request_on_a_full_disk_closes_the_study(study_folder: Path) -> None:
     fill_disk(runner)
     write_request(study_folder, "extend", n_trials=1, n_seeds=None)
     assert runner.should_close()
-    assert "ledger must be writable" in runner.closing.message
+    assert "ledger must be writable" in present(runner.closing).message
 
 
 @contextmanager

@@ -4,13 +4,15 @@ import math
 from pathlib import Path
 
 import pytest
-from fixtures.simulated_study import PLANS, begin, finish, hand_out, learn, run, statuses
+from fixtures.narrowed import of_kind, present
+from fixtures.simulated_study import PLANS, begin, finish, frozen_trials, hand_out, learn, run, statuses
 from optuna.trial import TrialState
 
 from adapert.records import EndReason, TrialStatus
 from adapert.study.engine.events import SessionClosed, SessionOpened
 from adapert.study.engine.ledger import Ledger, read_events
 from adapert.study.engine.limits import Limits
+from adapert.study.plan.study import Search
 from adapert.testing import open_study
 
 
@@ -31,7 +33,7 @@ def test_a_study_at_its_limit_ends_what_runs_and_tells_optuna_that_it_was_pruned
     assert closing.status == TrialStatus.STOPPED
     assert sentence in closing.message
     assert statuses(runner) == [(TrialStatus.STOPPED, EndReason.LIMIT)] * 2
-    for record, trial in zip(runner.state.records.values(), runner.source._suggestions.trials, strict=True):
+    for record, trial in zip(runner.state.records.values(), frozen_trials(runner), strict=True):
         assert record.message == closing.message
         assert trial.state == TrialState.PRUNED
         assert list(trial.intermediate_values) == [] if math.isinf(record.objective) else [1]
@@ -59,7 +61,7 @@ def test_a_study_that_reached_its_limit_goes_on_under_a_larger_one(
     finish(again, n_at_once=2)
     assert again.is_done
     n_configs = len({record.number for record in again.state.records.values()})
-    assert n_configs == (3 if plan == "design" else PLANS[plan].n_trials)
+    assert n_configs == (3 if plan == "design" else of_kind(Search, PLANS[plan]).n_trials)
     assert len(again.state.completed) == (0 if plan == "design" else n_configs)
 
 
@@ -71,7 +73,7 @@ def test_time_counts_over_all_processes(study_folder: Path, ledger_path: Path) -
     ledger.close()
     runner = open_study(study_folder, Limits(seconds=90.0))
     assert runner.should_close()
-    assert runner.closing.reason == EndReason.LIMIT
+    assert present(runner.closing).reason == EndReason.LIMIT
 
 
 def test_what_runs_is_left_to_the_next_process_when_a_study_is_interrupted(study_folder: Path) -> None:
@@ -86,6 +88,6 @@ def test_what_runs_is_left_to_the_next_process_when_a_study_is_interrupted(study
     closing = finish(runner)
     assert closing.status == TrialStatus.INTERRUPTED
     assert statuses(runner) == [(TrialStatus.RUNNING, None)] * 2
-    assert [trial.state for trial in runner.source._suggestions.trials] == [TrialState.FAIL] * 2
+    assert [trial.state for trial in frozen_trials(runner)] == [TrialState.FAIL] * 2
     again = open_study(study_folder)
     assert [hand_out(again).trial_id for _ in range(3)] == ["001", "002", "003"]

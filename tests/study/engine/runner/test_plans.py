@@ -1,16 +1,20 @@
 """Which trials run and go on, by kind of plan."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fixtures.narrowed import of_kind
 from fixtures.simulated_study import (
     MAX_EPOCHS,
     PLANS,
     SPACE,
     begin,
     finish,
+    frozen_trials,
     hand_out,
     learn,
     outcome,
@@ -18,7 +22,7 @@ from fixtures.simulated_study import (
 )
 from optuna.trial import TrialState
 
-from adapert.records import IS_OVER, OBJECTIVE, EndReason, TrialStatus
+from adapert.records import IS_OVER, OBJECTIVE, EndReason, TrialRecord, TrialStatus
 from adapert.study.engine.events import Event
 from adapert.study.engine.ledger import read_events
 from adapert.study.engine.state import StudyState, fold
@@ -93,7 +97,7 @@ def test_a_config_that_another_one_leaves_behind_is_completed_with_it(study_fold
     begin(study_folder, plan)
     runner = open_study(study_folder)
 
-    def finish_trial(record, value):
+    def finish_trial(record: TrialRecord, value: float) -> None:
         runner.reported(record.trial_id, {OBJECTIVE: value, "epoch": 1, IS_OVER: True})
 
     for value in (0.5, 0.6, 0.9):
@@ -118,7 +122,7 @@ def test_an_importance_study_trains_every_config_with_every_seed_to_its_end(stud
 def test_quasi_random_configs_are_the_same_whatever_runs_side_by_side(
     study_folder: Path, ledger_path: Path
 ) -> None:
-    def suggested(n_at_once):
+    def suggested(n_at_once: int) -> dict[int, Mapping[str, Any]]:
         ledger_path.unlink(missing_ok=True)
         begin(study_folder, "importance")
         runner = open_study(study_folder)
@@ -138,12 +142,12 @@ def test_a_design_s_trials_are_never_compared(study_folder: Path) -> None:
 
 
 def test_a_trial_that_a_rung_stopped_says_at_which_value(study_folder: Path) -> None:
-    begin(study_folder, replace(PLANS["search"], min_epochs=2))
+    begin(study_folder, replace(of_kind(Search, PLANS["search"]), min_epochs=2))
     runner = open_study(study_folder)
     first, second = hand_out(runner), hand_out(runner)
     better = {OBJECTIVE: 0.5, "epoch": 2, IS_OVER: False}
     assert runner.reported(first.trial_id, better)
     assert not runner.reported(second.trial_id, better | {OBJECTIVE: 0.25})
     assert (second.reason, second.message) == (EndReason.RUNG, "It was below 0.5 at epoch 2.")
-    (_, trial) = runner.source._suggestions.trials
+    (_, trial) = frozen_trials(runner)
     assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {2: 0.25})

@@ -4,7 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
-from fixtures.simulated_study import begin, finish, hand_out, learn, learn_or_fail, lines_of, run, statuses
+from fixtures.simulated_study import (
+    begin,
+    finish,
+    frozen_trials,
+    hand_out,
+    learn,
+    learn_or_fail,
+    lines_of,
+    run,
+    statuses,
+)
 from optuna.trial import TrialState
 
 from adapert.records import EndReason, TrialStatus
@@ -20,7 +30,7 @@ def test_all_trials_end_when_a_study_is_asked_to_stop(study_folder: Path) -> Non
     closing = finish(runner)
     assert (closing.status, closing.message) == (TrialStatus.STOPPED, "It was asked to stop.")
     assert statuses(runner) == [(TrialStatus.STOPPED, EndReason.REQUEST)] * 2
-    assert [trial.state for trial in runner.source._suggestions.trials] == [TrialState.PRUNED] * 2
+    assert [trial.state for trial in frozen_trials(runner)] == [TrialState.PRUNED] * 2
 
 
 def test_a_trial_that_runs_ends_at_its_next_epoch_when_asked(study_folder: Path) -> None:
