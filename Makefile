@@ -7,7 +7,9 @@ DEMO ?= demo
 
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev,parity,cluster]"
+	# By its path, as folders "adapert" or "studies" in the working directory would hide the packages otherwise.
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--config-settings editable_mode=compat --editable ".[dev,parity,cluster]"
 	touch .venv
 
 test: .venv

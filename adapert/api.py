@@ -338,9 +338,14 @@ def predict(
         InputError: No such store or run, or a gene that the model does not know.
     """
     from adapert.prediction.tracked import predict_run
+    from adapert.results.find import is_study_name, open_study
+    from adapert.selection.decide import picked_trial
 
     asked = check_names("perturbations", perturbations)
-    return predict_run(check_folder("workspace", workspace), _name("run", run), asked, _folder("data", data))
+    folder, run = check_folder("workspace", workspace), _name("run", run)
+    if is_study_name(run) and not (study := open_study(folder, run)).picked_model():
+        run = picked_trial(folder, study) or run
+    return predict_run(folder, run, asked, _folder("data", data))
 
 
 @settings_put_back()

@@ -283,8 +283,14 @@ def check_read(changed: Iterable[str], *configs: Config) -> None:
             raise InputError(
                 f"A study varies what its model reads, but {name_some(models)} "
                 f"{'does' if is_one else 'do'} not read '{name}': {'it reads' if is_one else 'they read'} "
-                f"{sections}. Leave the field out, or set model.name to a model that reads it."
+                f"{sections}. Launch a study of these, or set model.name to {_readers(name)}."
             )
+
+
+def _readers(field: str) -> str:
+    """Models that read a field: one, or "one or another"."""
+    section = field.partition(".")[0]
+    return " or ".join(model for model, sections in READ_SECTIONS.items() if section in sections)
 
 
 def build_config(flat: Mapping[str, Any]) -> Config:

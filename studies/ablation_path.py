@@ -20,8 +20,8 @@ def study(base: Config) -> Study:
 
 
 def default_values(config: Config) -> dict[str, Any]:
-    """Fields in which a config differs from the defaults, data and budget aside, as they are by default."""
-    defaults = Config().flat()
+    """List the defaults of the fields that a config sets otherwise, those of data and budget aside."""
+    defaults = Config().with_changes({"model.name": config.model.name}).flat()
     return {
         field: defaults[field]
         for field, value in config.settings().items()

@@ -160,7 +160,7 @@ def test_changes_of_what_no_model_reads_are_refused() -> None:
     check_read(["model.tau"], ridge, Config())
     message = (
         r"^A study varies what its model reads, but 'kernel_ridge' does not read 'model\.tau': it reads "
-        r"data, graph, kernel_ridge\. Leave the field out, or set model\.name to a model that reads it\.$"
+        r"data, graph, kernel_ridge\. Launch a study of these, or set model\.name to adapert\.$"
     )
     with pytest.raises(InputError, match=message):
         check_read(["graph.top_k", "model.tau"], ridge)

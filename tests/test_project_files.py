@@ -92,3 +92,11 @@ def test_the_changelog_has_the_sections_of_keep_a_changelog() -> None:
     sections = re.findall(r"^### (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert sections
     assert set(sections) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+@pytest.mark.parametrize("name", ["Makefile", ".github/workflows/tests.yaml", "README.md", "CONTRIBUTING.md"])
+def test_an_editable_install_is_by_path(name: str) -> None:
+    """Else a folder "studies" in the working directory, as each workspace has, hides the package."""
+    for command in re.findall(r"pip install(?:[^\n]*\\\n)*[^\n]*", (ROOT / name).read_text()):
+        is_editable = re.search(r" (-e|--editable) ", command) is not None
+        assert not is_editable or "editable_mode=compat" in command

@@ -80,6 +80,11 @@ def pick_reevaluated(workspace: Path, study: StudyResults) -> Pick:
     return replace(pick_retrained(picked, trials), reevaluation=name) if is_finished else picked
 
 
+def picked_trial(workspace: Path, study: StudyResults) -> str:
+    """Name a trial of the config that was last picked, ``"search/007"``; empty where none was picked."""
+    return next(iter(pick_reevaluated(workspace, study).trials), "") if study.picked else ""
+
+
 def pick_retrained(picked: Pick, trials: pd.DataFrame) -> Pick:
     """Pick the config of a ranking that does best when it is retrained, by the re-evaluation's trials.
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +11,18 @@ import pandas as pd
 import pytest
 from fixtures.trained import Trained
 
+from adapert.api import predict
 from adapert.data.prepared import read_prepared
 from adapert.errors import InputError
 from adapert.models.reference import REFERENCE_MODELS
 from adapert.prediction.predictions import CONTEXT_COLUMNS, DEVICE
 from adapert.prediction.tracked import keep_picked_model, predict_run
 from adapert.records import PER_PERTURBATION_FILE, Tag
+from adapert.results.find import open_study
 from adapert.results.ledger import write_pick
 from adapert.results.study import PickRecord
 from adapert.study.engine.folders import PICK_FILE, study_folder
+from adapert.study.engine.ledger import LEDGER_FILE
 from adapert.tracking.read import open_client, study_run, tag_of
 from adapert.tracking.store import ARTIFACTS, DATABASE, tracking_uri
 from adapert.training.fit import FittedAdaPert
@@ -235,6 +239,21 @@ def test_what_is_said_of_an_earlier_pick_goes_with_its_model(own: Path) -> None:
     assert (folder / PICK_FILE).is_file()
     pick_model(own, "002")
     assert not (folder / PICK_FILE).exists()
+
+
+def test_a_picked_config_without_a_kept_model_predicts_by_a_trial_of_its_own(
+    own: Path, genes: list[str]
+) -> None:
+    folder = study_folder(own, "forms")
+    lines = [json.loads(line) for line in (folder / LEDGER_FILE).read_text().splitlines()]
+    for line in lines:
+        if line["event"] == "reported":
+            line["metrics"]["best_pds"] = float(line["trial"] == "001")
+    (folder / LEDGER_FILE).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert open_study(own, "forms").picked is None
+    assert predict("forms", genes, own).source == "ridge_both of trial forms/005, fitted again"
+    write_pick(folder, PickRecord("pds"))
+    assert predict("forms", genes, own).source == "trial forms/001"
 
 
 def lose_store(workspace: Path, empty_database: Path) -> None:

@@ -103,6 +103,13 @@ def test_the_ablation_path_starts_at_the_defaults_and_leaves_data_and_budget_alo
     assert path.start == {"graph.top_k": 20, "model.dropout": 0.1}
 
 
+def test_the_ablation_path_of_another_model_starts_at_its_own_defaults() -> None:
+    base = PICKED.with_changes({"model.name": "kernel_ridge", "kernel_ridge.penalty": 0.5})
+    assert of_kind(AblationPath, build_study("ablation_path", base).plan).start == {
+        "kernel_ridge.penalty": 3.0
+    }
+
+
 def test_an_ablation_path_from_the_defaults_to_themselves_is_refused() -> None:
     with pytest.raises(InputError, match=r"differs from the defaults.*--config"):
         build_study("ablation_path", Config())

@@ -66,7 +66,7 @@ def test_a_space_that_reaches_beyond_what_a_field_takes_is_refused(
 def test_varying_what_the_model_does_not_read_is_refused(plan: Plan) -> None:
     base = Config().with_changes({"model.name": "mean"})
     with pytest.raises(
-        InputError, match=r"'mean' does not read 'model\.tau': it reads data\. Leave the field out"
+        InputError, match=r"'mean' does not read 'model\.tau': it reads data\. Launch a study of these"
     ):
         Study(name="tau", question="?", base=base, plan=plan)
 
