@@ -256,7 +256,7 @@ def _refuse(earlier: Sequence[Access], study: str) -> None:
     source = f"study '{study}'" if study else f"data {first.data_fingerprint} (no study tried this config)"
     since = f", and {len(earlier) - 1} more times since" if len(earlier) > 1 else ""
     raise InputError(
-        f"The test split is opened once a study, but that of {source} was opened at {first.at} with config "
+        f"The test split is opened once per study, but that of {source} was opened at {first.at} with config "
         f"{first.config_digest}{since}. Give --again to open it all the same, which is counted, or --split "
         "validation."
     )

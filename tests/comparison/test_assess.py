@@ -169,12 +169,12 @@ def test_an_access_counts_although_what_follows_fails_and_is_gone_on_with(
     with pytest.raises(RuntimeError, match="power cut"):
         evaluate_config(config, plan_of(), tmp_path)
     monkeypatch.undo()
-    with pytest.raises(InputError, match="The test split is opened once a study"):
+    with pytest.raises(InputError, match="The test split is opened once per study"):
         evaluate_config(config, plan_of("mean"), tmp_path)
     found = evaluate_config(config, plan_of(), tmp_path)
     assert (present(found.access).number, found.folder.name) == (1, "test_001")
     assert len(read_accesses(tmp_path)) == 1
-    with pytest.raises(InputError, match="The test split is opened once a study"):
+    with pytest.raises(InputError, match="The test split is opened once per study"):
         evaluate_config(config, plan_of(), tmp_path)
 
 
@@ -312,7 +312,7 @@ def test_an_evaluation_that_was_left_emits_its_cells_anew(
         evaluate_config(config, plan_of("mean"), tmp_path, emit=files)
     assert all(path.is_file() for path in files)
     monkeypatch.undo()
-    with pytest.raises(InputError, match="The test split is opened once a study"):
+    with pytest.raises(InputError, match="The test split is opened once per study"):
         evaluate_config(config, plan_of("mean"), tmp_path)  # another command, without --emit
     found = evaluate_config(config, plan_of("mean"), tmp_path, emit=files)
     assert (present(found.access).number, found.folder.is_dir()) == (1, True)
