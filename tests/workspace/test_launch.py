@@ -264,7 +264,7 @@ def test_the_plan_of_a_design_lists_its_variants() -> None:
 def test_the_plan_of_a_search_lists_its_space() -> None:
     text = printed(SEARCH)
     assert "sampler random, seed 0" in text
-    assert "model.tau: FloatDistribution(high=2.0, log=True, low=0.1" in text
+    assert "model.tau: 0.1 to 2 (log)" in text
 
 
 def test_cells_as_rows_are_refused_for_responses(tmp_path: Path) -> None:

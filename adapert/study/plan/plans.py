@@ -15,6 +15,7 @@ from adapert.study.plan.space import (
     check_space,
     choice_from_json,
     choice_to_json,
+    describe_choice,
     distribution_of,
     grid_variants,
     is_within,
@@ -251,7 +252,7 @@ class Search(Plan):
 
     def describe(self, base: Config) -> list[str]:
         """Sampler and space."""
-        space = [f"  {name}: {distribution}" for name, distribution in self.space.items()]
+        space = [f"  {name}: {describe_choice(name, choice)}" for name, choice in self.space.items()]
         return [f"sampler {self.sampler}, seed {self.seed}, over:", *space]
 
     @classmethod

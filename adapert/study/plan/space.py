@@ -1,6 +1,6 @@
 """What a search varies: dotted config fields, and what each is drawn from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -72,6 +72,42 @@ def distribution_of(choice: BaseDistribution | Conditional) -> BaseDistribution:
 def is_varied(choice: BaseDistribution | Conditional, point: Mapping[str, Any]) -> bool:
     """Whether a field is varied at a point of the fields before it."""
     return not isinstance(choice, Conditional) or point.get(choice.field) in choice.values
+
+
+def describe_choice(name: str, choice: BaseDistribution | Conditional) -> str:
+    """Say what a field is drawn from, and when.
+
+    Returns:
+        Such as ``"0.5 to 16 (log), where network_kernel is heat or laplacian"``; a condition's section is
+        only named where it is another than the field's.
+    """
+    described = _describe_distribution(distribution_of(choice))
+    if not isinstance(choice, Conditional):
+        return described
+    condition = choice.field.removeprefix(f"{name.partition('.')[0]}.")
+    return f"{described}, where {condition} is {_list_values(choice.values)}"
+
+
+def _describe_distribution(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return _list_values(distribution.choices)
+    if not isinstance(distribution, IntDistribution | FloatDistribution):
+        return str(distribution)
+    low, high = _describe_value(distribution.low), _describe_value(distribution.high)
+    has_step = distribution.step and not (
+        isinstance(distribution, IntDistribution) and distribution.step == 1
+    )
+    step = f" in steps of {_describe_value(distribution.step)}" if has_step else ""
+    return f"{low} to {high}{' (log)' if distribution.log else step}"
+
+
+def _list_values(values: Sequence[Any]) -> str:
+    *others, last = map(_describe_value, values)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _describe_value(value: Any) -> str:
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _count_choices(distribution: BaseDistribution) -> float:
