@@ -95,14 +95,20 @@ def read_table(path: Path, what: str, header: Literal["guess", "none"] = "guess"
     except (InputError, MemoryError):
         raise
     except Exception as error:  # pandas, pyarrow and codecs may raise nearly anything at a damaged file
-        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ") or type(error).__name__
+        message = "it is not UTF-8 text" if isinstance(error, UnicodeError) else str(error)
+        reason = message.strip().removeprefix("Error tokenizing data. C error: ") or type(error).__name__
         raise InputError(
             f"{what} must be a table, but '{path}' cannot be read as one: {reason.splitlines()[0]}. "
-            "Save it again as UTF-8 text separated by tabs or commas, with as many fields in each line."
+            f"Name the file of {_uncapitalised(what)}, or save it again as UTF-8 text separated by tabs or "
+            "commas, with the same number of columns in every line."
         ) from error
     if table.empty:
         raise InputError(f"{what} must not be empty, but '{path}' has no rows.")
     return table
+
+
+def _uncapitalised(what: str) -> str:
+    return f"the {what.removeprefix('The ')}" if what.startswith("The ") else what
 
 
 class _BoundedGzip(gzip.GzipFile):

@@ -56,6 +56,23 @@ def test_other_bytes_are_refused(tmp_path: Path, name: str) -> None:
         read_table(path, "The table")
 
 
+def test_a_file_that_is_no_text_is_refused_with_what_to_name(tmp_path: Path) -> None:
+    path = tmp_path / "cells.h5ad"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n\xf6\x00")
+    with pytest.raises(
+        InputError,
+        match=r"h5ad' cannot be read as one: it is not UTF-8 text\. Name the file of the network, or",
+    ):
+        read_table(path, "The network")
+
+
+def test_lines_of_several_lengths_are_refused_with_a_cure(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2\n1,2,3\n")
+    with pytest.raises(InputError, match=r"Expected 2 fields.*the same number of columns in every line\.$"):
+        read_table(path, "STRING's protein info")
+
+
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"The network must be a file, but there is no file '.*none\.tsv'"
@@ -142,7 +159,7 @@ def test_folder_with_an_equals_sign_adds_no_column(tmp_path: Path) -> None:
 def test_text_of_another_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_bytes("gene,score\nµ,1\n".encode("latin-1"))
-    with pytest.raises(InputError, match=r"can't decode byte 0xb5 .*Save it again as UTF-8"):
+    with pytest.raises(InputError, match=r"it is not UTF-8 text.*save it again as UTF-8"):
         read_table(path, "The table")
 
 
