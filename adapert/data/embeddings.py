@@ -66,11 +66,16 @@ def read_embeddings(path: Path) -> Embeddings:
     if not vectors.size:
         raise InputError(f"The text embeddings must not be empty, but '{path}' is.")
     bad = ~np.isfinite(vectors).all(axis=1)
-    if bad.any():
+    if bad.all():
         raise InputError(
-            f"Text embeddings must be finite numbers, but {int(bad.sum())} of "
-            f"{format_count(len(symbols), 'row')} in '{path}' are not: {name_some(symbols[bad].tolist())}. "
-            "Remove these rows."
+            f"Text embeddings must be finite numbers, but none of the {format_count(len(symbols), 'row')} in "
+            f"'{path}' is: it is no table of embeddings. Name a file with a gene and its numbers in each row."
+        )
+    if bad.any():
+        named = name_some(dict.fromkeys(symbols[bad].tolist()))
+        raise InputError(
+            f"Text embeddings must be finite numbers, but {int(bad.sum()):,} of "
+            f"{format_count(len(symbols), 'row')} in '{path}' are not: {named}. Remove these rows."
         )
     _, first, place = np.unique(symbols, return_index=True, return_inverse=True)
     differs = (vectors != vectors[first[place]]).any(axis=1)

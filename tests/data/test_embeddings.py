@@ -98,6 +98,21 @@ def test_ragged_table_is_refused(tmp_path: Path, text: str) -> None:
         read_embeddings(path)
 
 
+def test_a_table_without_any_numbers_is_no_table_of_embeddings(tmp_path: Path) -> None:
+    path = tmp_path / "network.tsv"
+    path.write_text("KLF1\tSET\nSET\tKLF1\n")
+    message = r"but none of the 1 row in '.*network\.tsv' is: it is no table of embeddings\. Name a file"
+    with pytest.raises(InputError, match=message):
+        read_embeddings(path)
+
+
+def test_bad_rows_are_counted_in_one_way_and_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("gene,a,b\nKLF1,1,2\n" + "SET,x,2\n" * 1200)
+    with pytest.raises(InputError, match=r"but 1,200 of 1,201 rows in '.*' are not: 'SET'\. Remove"):
+        read_embeddings(path)
+
+
 class Executes:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -207,7 +222,7 @@ def test_a_parquet_column_of_lists_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_table_of_words_is_refused(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"t.{suffix}", vectors=np.array([["a", "b"]] * 3))
-    with pytest.raises(InputError, match="finite numbers, but 3 of 3 rows"):
+    with pytest.raises(InputError, match="finite numbers, but none of the 3 rows"):
         read_embeddings(path)
 
 
