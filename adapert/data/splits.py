@@ -17,6 +17,10 @@ from adapert.seeding import numpy_generator
 Split: TypeAlias = dict[SplitName, list[str]]
 """The sorted perturbations of each split."""
 
+_COLUMNS_CURE = (
+    f"Save it as CSV or TSV with the columns perturbation and split, which is one of {', '.join(SPLITS)}."
+)
+
 
 def split_perturbations(
     perturbations: Iterable[str], split_seed: int, fractions: tuple[float, float, float] = DEFAULT_FRACTIONS
@@ -108,9 +112,16 @@ def _read_pairs(path: Path) -> list[tuple[str, str]]:
     table = read_table(path, "The split list", header="none")
     if table.shape[1] < 2:
         raise InputError(
-            f"The split list must have a perturbation and a split in each line, but '{path}' has one column."
+            f"The split list must have a perturbation and a split in each line, but '{path}' has one column. "
+            f"{_COLUMNS_CURE}"
         )
     pairs = list(zip(table.iloc[:, 0].astype(str), table.iloc[:, 1].astype(str).str.strip(), strict=True))
+    if len(pairs) > 1 and not any(part in SPLITS for _, part in pairs):
+        raise InputError(
+            f"The split list must have the columns perturbation and split, but the second column of '{path}' "
+            f"names no split, and its first line is {name_some(table.iloc[0].astype(str))}. "
+            f"{_COLUMNS_CURE}"
+        )
     return pairs if pairs[0][1] in SPLITS else pairs[1:]
 
 

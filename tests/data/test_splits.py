@@ -107,6 +107,23 @@ def test_bad_saved_split_is_refused(tmp_path: Path, changes: dict[str, str], mes
         read_split(path, list(SAVED), LabelRule(aliases={"OLD_E": ("E",), "E": ("OLD_E",)}))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "gene,partner,score\nA,B,1\nC,D,2\n",
+            "columns perturbation and split, .* first line is 'gene', 'partner'",
+        ),
+        (",perturbation,split\n0,A,train\n1,B,test\n", "columns perturbation and split, but"),
+        ("A\nB\n", "has one column"),
+    ],
+)
+def test_a_list_without_its_columns_is_refused_with_a_cure(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(InputError, match=f"{message}.*Save it as CSV or TSV"):
+        read_split(tmp_path / "s.csv", list(SAVED), LabelRule())
+
+
 def test_saved_split_may_spell_a_set_in_two_ways_in_one_split(tmp_path: Path) -> None:
     path = write_saved(tmp_path / "s.csv", {**SAVED, "e": "test", "E_2": "test", "C;B": "train"})
     assert read_split(path, list(SAVED), LabelRule())["test"] == ["E"]
