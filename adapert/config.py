@@ -318,7 +318,8 @@ def read_config(path: Path) -> Config:
         FileNotFoundError: No such file.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"A config must be a YAML file, but there is no file '{path}'.")
+        what = f"'{path}' is a directory" if path.is_dir() else f"there is no file '{path}'"
+        raise FileNotFoundError(f"A config must be a YAML file, but {what}. Name one, such as best.yaml.")
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise InputError(

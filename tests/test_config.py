@@ -239,6 +239,11 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         read_config(tmp_path / "nowhere.yaml")
 
 
+def test_a_directory_is_named_as_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"YAML file, but '.*' is a directory\. Name one, such as"):
+        read_config(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -53,7 +53,11 @@ def _load_named(name: str) -> ModuleType:
 
 def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise FileNotFoundError(f"A recipe's path must be a Python file, but there is no file '{path}'.")
+        what = f"'{path}' is a directory" if path.is_dir() else f"there is no file '{path}'"
+        raise FileNotFoundError(
+            f"A recipe's path must be a Python file, but {what}. Name one, or a recipe of adapert: "
+            f"{', '.join(recipe_names())}."
+        )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

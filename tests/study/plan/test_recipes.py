@@ -59,6 +59,12 @@ def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:
         build_study(str(tmp_path / "missing.py"), Config())
 
 
+def test_a_directory_is_refused_as_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"'.*mine\.py' is a directory\. Name one, or .*: ablation, "):
+        build_study(str(tmp_path / "mine.py"), Config())
+
+
 @pytest.mark.parametrize(
     ("text", "error"),
     [
