@@ -57,6 +57,13 @@ MOST_LEVELS = 20
 MOST_SHOWN = 300
 """Characters of a user's text in a message."""
 
+_YAML_WORDS = {
+    "mapping values are not allowed here": "there is a ':' where none is expected",
+    "expected <block end>": "the indentation differs from that of the lines before",
+    "could not determine a constructor": "there is a tag, which a config does not take",
+}
+"""Beginnings of PyYAML's commonest complaints, in plain words."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -328,7 +335,9 @@ def read_config(path: Path) -> Config:
     try:
         nested = parse_yaml(path.read_bytes())
     except ValueError as error:
-        raise InputError(f"A config must be YAML, but '{path}' is not: {error}") from error
+        raise InputError(
+            f"A config must be YAML, but '{path}' is not: {error}. Name a YAML file, or mend this one."
+        ) from error
     nested = {} if nested is None else nested
     if not isinstance(nested, dict) or not all(isinstance(fields, dict) for fields in nested.values()):
         raise InputError(
@@ -360,7 +369,24 @@ def parse_yaml(text: str | bytes) -> Any:
         return _build_loader()(text).get_single_data()
     # PyYAML lets through what Python says of its words: a date that is none, a number of nothing.
     except Exception as error:
-        raise ValueError(_shorten(str(error) or type(error).__name__)) from error
+        raise ValueError(_shorten(_describe_yaml_error(error))) from error
+
+
+def _describe_yaml_error(error: Exception) -> str:
+    """Say a line and what is wrong there, without PyYAML's names and drawings."""
+    import yaml
+
+    if isinstance(error, yaml.reader.ReaderError):
+        return "it has characters that are no text"
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return str(error) or type(error).__name__
+    problem = error.problem or error.context or "it cannot be parsed"
+    if problem.startswith("but ") and error.context:
+        problem = f"{error.context}, {problem}"
+    plain = next((words for start, words in _YAML_WORDS.items() if problem.startswith(start)), "")
+    problem = plain or re.sub(r"'?<([^>]*)>'?", r"the \1", problem)
+    mark = error.problem_mark or error.context_mark
+    return f"in line {mark.line + 1}, {problem}" if mark else problem
 
 
 @cache

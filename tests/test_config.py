@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -232,6 +233,27 @@ def test_float_that_yaml_calls_text_is_read(tmp_path: Path) -> None:
 def test_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "# AdaPert\n\nThe result is an answer: which config is best: this one\n",
+            "in line 3, there is a ':' where",
+        ),
+        ("model: {tau: 1\n", "in line 2, expected ',' or '}', but got the stream end"),
+        ("model:\n  tau: 1\n threshold: 2\n", "in line 3, the indentation differs from that of the lines"),
+        ("model: {tau: *nowhere}\n", "in line 1, found undefined alias 'nowhere'"),
+        ("--- {}\n--- {}\n", "in line 2, expected a single document in the stream, but found another"),
+        ("model: '\x00'\n", "it has characters that are no text"),
+    ],
+)
+def test_what_is_no_yaml_is_said_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(InputError, match=re.escape(problem)) as refused:
+        read_config(write(tmp_path, text))
+    assert "byte string" not in str(refused.value)
+    assert str(refused.value).endswith(". Name a YAML file, or mend this one.")
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
