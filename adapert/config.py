@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from adapert.errors import InputError, name_some, nearest
+from adapert.errors import InputError, name_some, nearest, number_kind
 from adapert.files import write_whole
 
 ModelName: TypeAlias = Literal[
@@ -422,6 +422,11 @@ def _validated(nested: Mapping[str, Any]) -> Config:
             sections = Config().model_dump()
             known = [*sections, *Config().flat()]
             raise InputError(f"Config has no field '{name}'.{nearest(name, known)}") from error
+        kind = number_kind(first["type"])
+        if kind and not isinstance(first["input"], int):  # one of these is a number, but too large
+            raise InputError(
+                f"Config field '{name}' must be {kind}, but it is {_describe(first['input'])}."
+            ) from error
         allowed = re.findall(r"'([^']*)'", first["msg"]) if first["type"] == "literal_error" else []
         meant = nearest(str(first["input"]), allowed)
         raise InputError(

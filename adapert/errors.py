@@ -11,6 +11,21 @@ class InputError(ValueError):
     """
 
 
+_NUMBER_KINDS = {
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+}
+"""pydantic's names of what is no number, and what should have been there."""
+
+
+def number_kind(error_type: str) -> str:
+    """Say which number a value should have been, by the type of pydantic's error; else ``""``."""
+    return _NUMBER_KINDS.get(error_type, "")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Suggest the known name closest to a mistyped one.
 

@@ -80,16 +80,30 @@ def test_field_like_no_other_is_refused_without_a_suggestion() -> None:
     [
         ("model.dropout", 1.0, "less than 1, but it is 1.0"),
         ("model.tau", 0.0, "greater than 0, but it is 0.0"),
-        ("model.hidden_size", 2.5, "valid integer, .*, but it is 2.5"),
         ("model.context", "zzz", "'adaptive', .* or 'random', but it is 'zzz'"),
         ("loss.lambda_non", -1e-9, "greater than or equal to 0, but it is -1e-09"),
         ("loss.lambda_non", float("nan"), "finite number, but it is nan"),
         ("training.learning_rate", float("inf"), "finite number, but it is inf"),
-        ("training.max_epochs", None, "valid integer, but it is None"),
     ],
 )
-def test_bad_value_is_refused_in_one_sentence(name: str, value: float | str | None, rule: str) -> None:
+def test_bad_value_is_refused_in_one_sentence(name: str, value: float | str, rule: str) -> None:
     with pytest.raises(InputError, match=rf"^Config field '{name}': Input should be .*{rule}\.$"):
+        Config().with_changes({name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("model.tau", "abc", "must be a number, but it is 'abc'"),
+        ("model.tau", None, "must be a number, but it is None"),
+        ("model.tau", [1], "must be a number, but it is a list"),
+        ("model.hidden_size", "abc", "must be a whole number, but it is 'abc'"),
+        ("model.hidden_size", 2.5, "must be a whole number, but it is 2.5"),
+        ("training.max_epochs", None, "must be a whole number, but it is None"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_plain_words(name: str, value: object, rule: str) -> None:
+    with pytest.raises(InputError, match=rf"^Config field '{name}' {re.escape(rule)}\.$"):
         Config().with_changes({name: value})
 
 
@@ -326,7 +340,7 @@ def test_a_config_may_have_a_byte_order_mark(tmp_path: Path, encoding: str) -> N
 
 @pytest.mark.parametrize("value", [[], {"x": [1, 2]}, 10**400, "x" * 100_000])
 def test_a_value_that_is_long_to_write_is_not_written(value: object) -> None:
-    with pytest.raises(InputError, match=r"^Config field 'model\.tau': ") as refused:
+    with pytest.raises(InputError, match=r"^Config field 'model\.tau'(:| must be) ") as refused:
         build_config({"model.tau": value})
     assert len(str(refused.value)) < 500
 

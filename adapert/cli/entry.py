@@ -12,7 +12,7 @@ import typer
 from adapert import __version__
 from adapert.cli.options import Quiet, Verbose, set_verbosity
 from adapert.cli.printing import LIBRARY, LogHandler, console, print_error
-from adapert.errors import InputError
+from adapert.errors import InputError, number_kind
 from adapert.process import log_levels
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def main() -> None:
             command = getattr(
                 getattr(error, "ctx", None), "command_path", " ".join(["adapert", *sys.argv[1:2]])
             )
-            print_error(f"{_sentence(error.format_message())} See '{command} --help'.")
+            print_error(f"{_describe_usage_error(error)} See '{command} --help'.")
     except InputError as error:
         status = 2
         LIBRARY.debug("The error arose here:", exc_info=True)
@@ -79,6 +79,17 @@ def main() -> None:
         else:
             raise
     sys.exit(status)
+
+
+def _describe_usage_error(error: typer.TyperException) -> str:
+    """Say what is wrong with a word of the command; typer leaves out what was given in place of a number."""
+    from pydantic import ValidationError
+
+    if isinstance(error, typer.BadParameter) and isinstance(error.__cause__, ValidationError) and error.param:
+        first = error.__cause__.errors()[0]
+        if kind := number_kind(first["type"]):
+            return f"{error.param.opts[0]} must be {kind}, but it is '{first['input']}'."
+    return _sentence(error.format_message())
 
 
 def _sentence(message: str) -> str:

@@ -124,7 +124,7 @@ def test_matrix_of_another_size_than_its_annotations_is_refused(
         (["--split-fractions", "nan", "0.5", "0.5"], "three positive numbers"),
         (["--n-genes", "0"], "--n-genes must be at least 1, but it is 0"),
         (["--min-cells", "-1"], "--min-cells must be at least 1"),
-        (["--n-genes", "many"], "--n-genes"),
+        (["--n-genes", "many"], "--n-genes must be a whole number, but it is 'many'. See"),
     ],
 )
 def test_a_wrong_number_is_refused(prepare: Prepare, words: list[str], says: str) -> None:
