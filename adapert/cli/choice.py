@@ -44,7 +44,9 @@ def pick(
     from adapert.selection.reevaluate import UnfinishedError
 
     if out.is_dir():
-        raise InputError(f"'{out}' must be writable, but it is a directory. Name another file with --out.")
+        raise InputError(
+            f"--out must be a file, but '{out}' is a directory. Name a file: '{out / 'best.yaml'}'."
+        )
     check_writable(out)
     try:
         picked = pick_config(

@@ -37,7 +37,7 @@ def test_pick_refuses_a_directory_in_place_of_its_file(
 ) -> None:
     (tmp_path / "best").mkdir()
     message = refused("pick", "search_wide", "--out", "best", "--workspace", store.directory)
-    assert "'best' must be writable, but it is a directory" in message
+    assert "--out must be a file, but 'best' is a directory. Name a file: 'best/best.yaml'." in message
 
 
 def test_pick_refuses_a_file_below_a_file_before_anything_is_trained(
