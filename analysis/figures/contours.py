@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
 from analysis.fields import field_label, varied_fields
 from analysis.figures import search, style
 from analysis.figures.scales import association, build_scale
@@ -49,7 +49,8 @@ def summarize_contours(trials: pd.DataFrame) -> pd.DataFrame:
     if len(fields) < 2 or len(finished) < LEAST_TRIALS:
         raise InputError(
             f"Contours need two fields in which trials differ and {LEAST_TRIALS} finished trials, but study "
-            f"'{known['study'].iloc[0]}' has {len(fields)} and {len(finished)}. Look at its slices."
+            f"'{known['study'].iloc[0]}' has {format_count(len(fields), 'such field')} and "
+            f"{format_count(len(finished), 'finished trial')}. Look at its slices."
         )
     strength = {field: association(finished[field], finished["objective"]) for field in fields}
     # Between choices there is nothing to draw a contour through: ranges come first.

@@ -172,7 +172,7 @@ def test_contours_show_ranges_first_and_the_strongest_of_them_foremost(trials: p
 
 @pytest.mark.parametrize(
     ("summarize", "message"),
-    [(summarize_parallel, "differ in 1"), (summarize_contours, "has 1 and 16")],
+    [(summarize_parallel, "differ in 1"), (summarize_contours, "has 1 such field and 16 finished trials")],
 )
 def test_one_varied_field_has_no_pairs(
     trials: pd.DataFrame, summarize: Callable[..., object], message: str
