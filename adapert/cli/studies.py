@@ -359,11 +359,13 @@ def _print_result(result: "StudyResult", workspace: Path) -> None:
 
     name = result.study.name
     ends = ", ".join(f"{result.count(end)} {end}" for end in TrialStatus if result.count(end))
-    console.print(
-        f"{name}: {ends or 'none'} of {format_count(result.n_asked, 'trial')} in "
-        f"{format_seconds(result.seconds)}.",
-        soft_wrap=True,
+    trials = f"{ends or 'none'} of {format_count(result.n_asked, 'trial')}"
+    said = (
+        f"{name} had ended, with {trials}: there was nothing to do."
+        if result.had_ended
+        else f"{name}: {trials} in {format_seconds(result.seconds)}."
     )
+    console.print(said, soft_wrap=True)
     if result.closing.message:
         console.print(result.closing.message, soft_wrap=True)
     failures = Counter(r.message for r in result.records if r.status == TrialStatus.FAILED)

@@ -46,6 +46,7 @@ class StudyResult:
         trial_hours: The study's cost, over all processes.
         n_undelivered: Lines that MLflow does not have yet.
         trouble: What kept MLflow from taking them, or what it refused.
+        had_ended: Whether the study was done before, so that the process ran no trial.
     """
 
     study: Study
@@ -56,6 +57,7 @@ class StudyResult:
     trial_hours: float
     n_undelivered: int = 0
     trouble: str = ""
+    had_ended: bool = False
 
     def count(self, status: TrialStatus) -> int:
         """Number of trials that ended so."""
@@ -117,8 +119,9 @@ def operate(
                 data=placed.base.data.path,
             )
         )
+        had_ended = runner.is_done
         try:
-            if not runner.is_done:
+            if not had_ended:
                 with progress:
                     run_trials(runner, resources)
         finally:
@@ -135,6 +138,7 @@ def operate(
         trial_hours=state.trial_hours,
         n_undelivered=n_undelivered,
         trouble=tracker.describe_trouble(),
+        had_ended=had_ended,
     )
 
 

@@ -125,7 +125,7 @@ def test_changed_code_is_refused_until_it_is_accepted(
 
 
 def operated(
-    monkeypatch: pytest.MonkeyPatch, made: HandMade, closing: Closing | None = None
+    monkeypatch: pytest.MonkeyPatch, made: HandMade, closing: Closing | None = None, had_ended: bool = False
 ) -> list[tuple[Resources, Limits]]:
     """Let the process leave the study at once, with its trials as the ledger has them."""
     given = []
@@ -136,7 +136,9 @@ def operated(
         given.append((resources, limits))
         closed = closing or Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
         records = list(made.state.records.values())
-        return StudyResult(made.study, records, 4, closed, 1.0, 0.0, n_undelivered=3, trouble="gone")
+        return StudyResult(
+            made.study, records, 4, closed, 1.0, 0.0, n_undelivered=3, trouble="gone", had_ended=had_ended
+        )
 
     monkeypatch.setattr("adapert.workspace.resume.operate", operate)
     return given
@@ -178,6 +180,18 @@ def test_a_study_s_end_is_the_command_s(
     ended = adapert("resume", "compare_parts")
     assert ended.status == status
     assert "Next: adapert figures compare_parts --workspace runs" in ended.out
+
+
+def test_resuming_a_study_that_had_ended_says_that_nothing_was_to_do(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operated(monkeypatch, begun, Closing(TrialStatus.FINISHED), had_ended=True)
+    ended = adapert("resume", "compare_parts")
+    assert ended.status == 0
+    assert (
+        "compare_parts had ended, with 1 running, 1 finished of 4 trials: there was nothing to do."
+        in ended.out
+    )
 
 
 def test_a_study_that_lost_ray_says_how_to_go_on_and_ends_with_75(
