@@ -428,7 +428,7 @@ def _validated(nested: Mapping[str, Any]) -> Config:
                 f"Config field '{name}' must be {kind}, but it is {_describe(first['input'])}."
             ) from error
         allowed = re.findall(r"'([^']*)'", first["msg"]) if first["type"] == "literal_error" else []
-        meant = nearest(str(first["input"]), allowed)
+        meant = nearest(str(first["input"]), allowed) if allowed else ""
         raise InputError(
             f"Config field '{name}': {first['msg']}, but it is {_describe(first['input'])}.{meant}"
         ) from error

@@ -358,3 +358,8 @@ def test_every_whole_number_has_an_upper_bound(name: str) -> None:
         InputError, match=rf"'{name}': Input should be less than or equal to \d+, but it is 1"
     ):
         build_config({name: 10**12})
+
+
+def test_a_whole_number_of_thousands_of_digits_is_refused() -> None:
+    with pytest.raises(InputError, match=r"Config field 'model\.hidden_size'.*it is too large a number\."):
+        Config().with_changes({"model.hidden_size": 10**5000})
