@@ -240,10 +240,6 @@ class Config(_Section):
             if name == "model.name" or name.partition(".")[0] in sections
         }
 
-    def as_read(self) -> "Config":
-        """The same settings, with all that the named model does not read at its default."""
-        return build_config(self.settings())
-
     def with_changes(self, changes: Mapping[str, Any]) -> "Config":
         """Apply dotted changes all at once.
 

@@ -121,6 +121,11 @@ class LedgerResults(StudyResults):
         return nullcontext(folder) if folder.is_dir() else None
 
     @cached_property
+    def _defaults(self) -> dict[str, Any]:
+        """What stands in a trial's config for what its model does not read."""
+        return Config().flat()
+
+    @cached_property
     def _base(self) -> Config:
         return build_config(self.state.definition.study["base"])
 
@@ -136,7 +141,7 @@ class LedgerResults(StudyResults):
             message=record.message,
             host=record.host,
             config_digest=record.config_digest,
-            config=self._base.with_changes(record.changes).as_read().flat(),
+            config=self._defaults | self._base.with_changes(record.changes).settings(),
             metrics=record.metrics,
             device=record.device,
             n_threads=record.n_threads,
