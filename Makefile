@@ -5,9 +5,9 @@ DEMO ?= demo
 
 .PHONY: test test-slow lint types demo
 
+# Editable by its path: folders "adapert" or "studies" in the working directory would hide the packages otherwise.
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	# By its path, as folders "adapert" or "studies" in the working directory would hide the packages otherwise.
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		--config-settings editable_mode=compat --editable ".[dev,parity,cluster]"
 	touch .venv
