@@ -342,10 +342,10 @@ def predict(
     from adapert.selection.decide import picked_trial
 
     asked = check_names("perturbations", perturbations)
-    folder, run = check_folder("workspace", workspace), _name("run", run)
+    folder, run, place = check_folder("workspace", workspace), _name("run", run), _folder("data", data)
     if is_study_name(run) and not (study := open_study(folder, run)).picked_model():
         run = picked_trial(folder, study) or run
-    return predict_run(folder, run, asked, _folder("data", data))
+    return predict_run(folder, run, asked, place)
 
 
 @settings_put_back()

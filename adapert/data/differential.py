@@ -30,7 +30,7 @@ NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
+class GeneTests:
     """Result of a test of each gene.
 
     Attributes:
@@ -42,7 +42,7 @@ class Tested:
     p_values: FloatArray
 
 
-TestCells: TypeAlias = Callable[[Expression], Tested]
+TestCells: TypeAlias = Callable[[Expression], GeneTests]
 """Test of a perturbation's cells against control cells that it was made with."""
 
 
@@ -131,7 +131,7 @@ def sort_controls(expression: Expression) -> SortedControls:
     )
 
 
-def mann_whitney(expression: Expression, controls: SortedControls) -> Tested:
+def mann_whitney(expression: Expression, controls: SortedControls) -> GeneTests:
     """Test each gene's expression in a perturbation's cells against controls.
 
     Two-sided, normal approximation, corrected for ties and continuity: what
@@ -159,7 +159,7 @@ def mann_whitney(expression: Expression, controls: SortedControls) -> Tested:
     u = pairs + n_zeros * (controls.n_negative + controls.n_zeros / 2)
     joined_ties = np.bincount(gene, _tie_term(tied + counts) - _tie_term(tied), n_genes)
     tie_sum = controls.tie_sum + joined_ties + _tie_term(n_zeros + controls.n_zeros)
-    return Tested(statistic=u, p_values=_two_sided_p_values(u, tie_sum, n_cells, controls.n_cells))
+    return GeneTests(statistic=u, p_values=_two_sided_p_values(u, tie_sum, n_cells, controls.n_cells))
 
 
 def sum_cells(expression: Expression) -> CellSums:
@@ -175,7 +175,7 @@ def sum_cells(expression: Expression) -> CellSums:
     return CellSums(n_cells=n_cells, sums=sums, square_sums=square_sums)
 
 
-def welch(expression: Expression, controls: CellSums) -> Tested:
+def welch(expression: Expression, controls: CellSums) -> GeneTests:
     """Test each gene's mean in a perturbation's cells against controls, variances unequal.
 
     What ``scipy.stats.ttest_ind(cells, controls, equal_var=False)`` gives for cells (n_cells, n_genes), from
@@ -186,7 +186,7 @@ def welch(expression: Expression, controls: CellSums) -> Tested:
     """
     cells = sum_cells(expression)
     if min(cells.n_cells, controls.n_cells) < 2:
-        return Tested(statistic=np.full_like(cells.sums, np.nan), p_values=np.ones_like(cells.sums))
+        return GeneTests(statistic=np.full_like(cells.sums, np.nan), p_values=np.ones_like(cells.sums))
     error, control_error = (group.variance / group.n_cells for group in (cells, controls))
     squares = error + control_error
     # Two constants have an infinite t where they differ, and none where they do not.
@@ -194,7 +194,7 @@ def welch(expression: Expression, controls: CellSums) -> Tested:
         t = (cells.mean - controls.mean) / np.sqrt(squares)
         freedom = squares**2 / (error**2 / (cells.n_cells - 1) + control_error**2 / (controls.n_cells - 1))
     p_values = np.nan_to_num(2 * scipy.special.stdtr(freedom, -np.abs(t)), nan=1.0)
-    return Tested(statistic=t, p_values=np.where(np.isinf(t), 0.0, p_values))
+    return GeneTests(statistic=t, p_values=np.where(np.isinf(t), 0.0, p_values))
 
 
 DEG_TESTS: dict[DegTest, Callable[[Expression], TestCells]] = {

@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from adapert.data import differential
 from adapert.data.differential import (
-    Tested,
+    GeneTests,
     call_degs,
     mann_whitney,
     sort_controls,
@@ -27,7 +27,7 @@ def draw_cells(generator: np.random.Generator, n_cells: int, n_genes: int, shift
     return np.asarray(np.log1p(counts * unit), np.float32)
 
 
-def assert_scipys(tested: Tested, cells: np.ndarray, controls: np.ndarray) -> None:
+def assert_scipys(tested: GeneTests, cells: np.ndarray, controls: np.ndarray) -> None:
     """Equal to scipy's answer on the same values; in float64, whose precision it would lose otherwise."""
     reference = scipy.stats.mannwhitneyu(
         np.asarray(cells, dtype=np.float64), np.asarray(controls, dtype=np.float64), method="asymptotic"

@@ -222,7 +222,7 @@ def test_a_parquet_column_of_lists_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_table_of_words_is_refused(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"t.{suffix}", vectors=np.array([["a", "b"]] * 3))
-    with pytest.raises(InputError, match="finite numbers, but none of the 3 rows"):
+    with pytest.raises(InputError, match="finite numbers, but .* has no such row"):
         read_embeddings(path)
 
 

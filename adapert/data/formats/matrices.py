@@ -48,7 +48,7 @@ class Matrix:
     others: tuple[str, ...]
 
     @contextmanager
-    def open(self) -> Iterator[Any]:
+    def opened(self) -> Iterator[Any]:
         """Open it: a data set of HDF5, or a group of them where it is sparse.
 
         Raises:
@@ -228,7 +228,7 @@ def _open(path: Path) -> Iterator[h5py.File]:
 
 def _find_form(matrix: Matrix) -> str:
     """Find a matrix's form, ``"dense"``, ``"csr"`` or ``"csc"``; refuse a wrong size or type."""
-    with matrix.open() as element:
+    with matrix.opened() as element:
         is_dense = isinstance(element, h5py.Dataset)
         source = element if is_dense else sparse_dataset(element)
         shape, form = tuple(source.shape), "dense" if is_dense else str(source.format)
@@ -253,7 +253,7 @@ def _find_form(matrix: Matrix) -> str:
 
 def _read_dense(matrix: Matrix, rows: IntArray) -> Iterator[scipy.sparse.csr_array]:
     n_at_once = max(1, row_chunks.VALUES_AT_ONCE // matrix.n_genes)
-    with matrix.open() as source:
+    with matrix.opened() as source:
         for start in range(0, matrix.n_rows, n_at_once):
             inside = _inside(rows, start, start + n_at_once)
             if len(inside):
@@ -261,7 +261,7 @@ def _read_dense(matrix: Matrix, rows: IntArray) -> Iterator[scipy.sparse.csr_arr
 
 
 def _read_rows(matrix: Matrix, rows: IntArray) -> Iterator[scipy.sparse.csr_array]:
-    with matrix.open() as group:
+    with matrix.opened() as group:
         row_start = _read_starts(group, matrix.n_rows, matrix.n_genes)
         for start, stop in cut_rows(row_start):
             inside = _inside(rows, start, stop)
@@ -276,7 +276,7 @@ def _read_rows(matrix: Matrix, rows: IntArray) -> Iterator[scipy.sparse.csr_arra
 
 def _read_turned(matrix: Matrix, rows: IntArray, scratch: Path) -> Iterator[scipy.sparse.csr_array]:
     """Turn a column-wise matrix into chunks of rows, through a file for each chunk."""
-    with matrix.open() as group:
+    with matrix.opened() as group:
         n_values = len(group["indices"])
     n_chunks = min(1 + n_values // row_chunks.VALUES_AT_ONCE, len(rows))
     # First rows of the chunks, and the number of rows.
@@ -306,7 +306,7 @@ def _read_turned(matrix: Matrix, rows: IntArray, scratch: Path) -> Iterator[scip
 
 def _read_columns(matrix: Matrix) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
     """Yield row, column and value of the next non-zeros of a column-wise matrix."""
-    with matrix.open() as group:
+    with matrix.opened() as group:
         column_start = _read_starts(group, matrix.n_genes, matrix.n_rows)
         for start in range(0, int(column_start[-1]), row_chunks.VALUES_AT_ONCE):
             stop = min(start + row_chunks.VALUES_AT_ONCE, int(column_start[-1]))
