@@ -68,7 +68,7 @@ def read_embeddings(path: Path) -> Embeddings:
     bad = ~np.isfinite(vectors).all(axis=1)
     if bad.all():
         raise InputError(
-            f"Text embeddings must be rows of finite numbers, but '{path}' has no such row: it is no table of "
+            f"Text embeddings must be finite numbers, but '{path}' has no row of such: it is no table of "
             "embeddings. Name a file with a gene and its numbers in each row."
         )
     if bad.any():

@@ -55,7 +55,7 @@ def test_string_links_without_their_info_are_refused(prepare: Prepare, tmp_path:
     [
         ("gene,a,b\nGENE0001,1,2\nGENE0002,1\n", "1 of 2 rows in 'text.csv' are not: 'GENE0002'"),
         ("gene,a,b\nGENE0001,1,2\nGENE0002,1,2,3,4\n", "line 3"),
-        ("gene,a\nGENE0001,nan\n", "'text.csv' has no such row"),
+        ("gene,a\nGENE0001,nan\n", "'text.csv' has no row of such"),
         ("gene,a\nXYZ,1\n", "must cover genes of the data"),
         ("gene\nGENE0001\n", "'text.csv' has one column"),
         ("", "must not be empty"),
@@ -91,7 +91,7 @@ def test_of_a_repeated_symbol_the_first_embedding_counts(
         ({"symbols": np.array(["A"]), "embedding": np.array([["x"]])}, "must be numbers"),
         ({"symbols": np.empty(0, "U1"), "embedding": np.empty((0, 3))}, "must not be empty"),
         ({"symbols": np.array(["A"]), "embedding": np.array([[None]])}, "must be plain arrays"),
-        ({"symbols": np.array(["GENE0001"]), "embedding": np.array([[np.inf]])}, "no such row"),
+        ({"symbols": np.array(["GENE0001"]), "embedding": np.array([[np.inf]])}, "no row of such"),
     ],
 )
 def test_npz_of_other_arrays_is_refused(
