@@ -58,7 +58,7 @@ def read_pick(workspace: Path, study: StudyResults) -> ReadPick:
         return ReadPick(study.name, None, str(error))
 
 
-def build_choice(reading: StudyResults, read: ReadPick) -> list[Part]:
+def build_choice(study: StudyResults, read: ReadPick) -> list[Part]:
     """Lay out the picked config with its runners-up, and how they did when trained again."""
     if read.pick is None:
         return [Paragraph(read.reason)]
@@ -71,7 +71,7 @@ def build_choice(reading: StudyResults, read: ReadPick) -> list[Part]:
         parts.append(
             build_page_table(
                 picked.reevaluated,
-                f"The best configs of {reading.name}, trained again; the first one is picked",
+                f"The best configs of {study.name}, trained again; the first one is picked",
                 _AGAIN_COLUMNS,
                 f"Rank: in the search. Validation {find_metric(picked.metric).label}: searched is the value "
                 "that ranked it; fresh seeds are means over seeds that the search did not use, on its own "
@@ -81,7 +81,7 @@ def build_choice(reading: StudyResults, read: ReadPick) -> list[Part]:
             )
         )
     scores = shown[[name for name in shown.columns if name not in fields and name != "variant"]]
-    parts.append(_scores_table(_with_intervals(scores, reading, picked.metric), picked))
+    parts.append(_scores_table(_with_intervals(scores, study, picked.metric), picked))
     if fields:
         default = Config().flat()
         settings = shown.set_index(shown["rank"].map("rank {}".format))[fields].astype(object).T
@@ -89,7 +89,7 @@ def build_choice(reading: StudyResults, read: ReadPick) -> list[Part]:
         settings = settings.rename_axis("field").reset_index()
         caption = "Settings in which the trials differ"
         parts.append(build_page_table(settings, caption, note="Default: the package's own."))
-    parts.append(Code(f"The config picked from {reading.name}, YAML", picked.config.to_yaml()))
+    parts.append(Code(f"The config picked from {study.name}, YAML", picked.config.to_yaml()))
     return parts
 
 

@@ -52,42 +52,42 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
         InputError: No such store or study, a study of several designs, or a damaged ledger of accesses.
     """
     names = list(dict.fromkeys(studies))
-    readings = [open_study(workspace, name) for name in names]
+    results = [open_study(workspace, name) for name in names]
     # First: a study of several designs is refused before anything is drawn.
-    searches = [reading for reading in readings if reading.design == "search"]
+    searches = [study for study in results if study.design == "search"]
     accesses = read_accesses(workspace)
-    drawn = [draw_study(reading, split) for reading in readings]
-    picks = {reading.name: read_pick(workspace, reading) for reading in searches}
-    fingerprints = {reading.fingerprint for reading in readings}
+    drawn = [draw_study(study, split) for study in results]
+    picks = {study.name: read_pick(workspace, study) for study in searches}
+    fingerprints = {study.fingerprint for study in results}
     n_accesses = sum(one.data_fingerprint in fingerprints for one in accesses)
     opened = (
         "not opened" if not n_accesses else "opened " + ("once" if n_accesses == 1 else f"{n_accesses} times")
     )
-    own = {r.name: build_effects(r, split) + build_importance(r) for r in readings}
+    own = {r.name: build_effects(r, split) + build_importance(r) for r in results}
     sections = [
-        _section("Data", build_data(readings, workspace)),
-        _section("What was run, and what it cost", [build_cost_table(readings)]),
-        _section("Leaderboard", _by_study(readings, {r.name: build_leaderboard(r) for r in readings})),
+        _section("Data", build_data(results, workspace)),
+        _section("What was run, and what it cost", [build_cost_table(results)]),
+        _section("Leaderboard", _by_study(results, {r.name: build_leaderboard(r) for r in results})),
         _section(
             "Picked config and runners-up",
             _by_study(searches, {r.name: build_choice(r, picks[r.name]) for r in searches}),
         ),
         _section("Figures", gather_figures(drawn)),
         # The claims first, which several studies answer together; then each study's own.
-        _section("Tables", build_claims(readings, split) + _by_study(readings, own)),
+        _section("Tables", build_claims(results, split) + _by_study(results, own)),
         _section("Evaluations", build_evaluations(workspace, accesses, fingerprints)),
         _section(
-            "Failed and stopped trials", _by_study(readings, {r.name: build_failures(r) for r in readings})
+            "Failed and stopped trials", _by_study(results, {r.name: build_failures(r) for r in results})
         ),
         _section("Accesses to the test split", build_accesses(accesses)),
-        _section("Versions", [build_versions(readings)]),
-        _section("How to run it again", build_commands(readings, workspace, list(picks.values()), accesses)),
+        _section("Versions", [build_versions(results)]),
+        _section("How to run it again", build_commands(results, workspace, list(picks.values()), accesses)),
     ]
     return Report(
         title=f"Report on {join_words(names)}",
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        questions=tuple((r.name, r.question or "Its question was not recorded.") for r in readings),
-        findings=(*map(_finding, readings), f"The test split of these data was {opened}."),
+        questions=tuple((r.name, r.question or "Its question was not recorded.") for r in results),
+        findings=(*map(_finding, results), f"The test split of these data was {opened}."),
         sections=tuple(section for section in sections if section.parts),
     )
 
@@ -97,18 +97,18 @@ def _section(title: str, parts: Sequence[Part]) -> Section:
     return Section(anchor.replace("--", "-"), title, tuple(parts))
 
 
-def _by_study(readings: Sequence[StudyResults], parts: dict[str, list[Part]]) -> list[Part]:
+def _by_study(studies: Sequence[StudyResults], parts: dict[str, list[Part]]) -> list[Part]:
     """Put each study's parts below its name, where there are several."""
-    named = [reading.name for reading in readings if parts[reading.name]]
-    headings: dict[str, list[Part]] = {name: [Heading(name)] if len(readings) > 1 else [] for name in named}
+    named = [study.name for study in studies if parts[study.name]]
+    headings: dict[str, list[Part]] = {name: [Heading(name)] if len(studies) > 1 else [] for name in named}
     return [part for name in named for part in (*headings[name], *parts[name])]
 
 
-def _finding(reading: StudyResults) -> str:
-    counts = join_words([f"{n} {end}" for end in TrialStatus if (n := reading.count(end))] or ["none"])
-    counted = f"{reading.name}: {format_count(len(reading.frame), 'trial')} ({counts})"
-    if not any(trial.is_finished for trial in reading.trials):
+def _finding(study: StudyResults) -> str:
+    counts = join_words([f"{n} {end}" for end in TrialStatus if (n := study.count(end))] or ["none"])
+    counted = f"{study.name}: {format_count(len(study.frame), 'trial')} ({counts})"
+    if not any(trial.is_finished for trial in study.trials):
         return f"{counted}; none with a final Pearson-delta."
-    best = reading.best_trial()
-    name = best.trial_id if reading.design == "search" else best.variant
+    best = study.best_trial()
+    name = best.trial_id if study.design == "search" else best.variant
     return f"{counted}; best validation Pearson-delta {best.objective:.4f} ({name})."

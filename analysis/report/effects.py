@@ -23,18 +23,18 @@ _SHOWN = {
 }
 
 
-def build_effects(reading: StudyResults, split: str) -> list[Part]:
+def build_effects(study: StudyResults, split: str) -> list[Part]:
     """Lay out paired differences of an ablation's variants; nothing for a study without a full model."""
-    variants = {trial.variant for trial in reading.trials if trial.status == TrialStatus.FINISHED}
+    variants = {trial.variant for trial in study.trials if trial.status == TrialStatus.FINISHED}
     if REFERENCE not in variants or len(variants) < 2:
         return []
     try:
-        long = load_per_perturbation(reading)
+        long = load_per_perturbation(study)
         chosen = long[(long["split"] == split) & long["metric"].isin(list(MAIN_METRICS))]
         table = compare_variants(chosen)
     except InputError as error:
-        return [Paragraph(f"No paired differences of {reading.name}: {error}")]
-    caption = f"Paired differences in {reading.name}, {split} perturbations"
+        return [Paragraph(f"No paired differences of {study.name}: {error}")]
+    caption = f"Paired differences in {study.name}, {split} perturbations"
     subtracted = f"Each variant minus '{REFERENCE}' on the same perturbations, seeds and splits."
     return [build_paired_table(table, caption, subtracted, VARIANTS)]
 

@@ -33,16 +33,16 @@ MAX_SETS = 4
 _COUNTS = ("cells", "control_cells", "genes", "nodes", "edges", "batches")
 
 
-def build_data(readings: Sequence[StudyResults], workspace: Path) -> list[elements.Part]:
+def build_data(studies: Sequence[StudyResults], workspace: Path) -> list[elements.Part]:
     """Say which data the studies ran on, a list of facts for each data set.
 
     Args:
-        readings: The studies.
+        studies: The studies.
         workspace: Their data are looked for where they were, and where they are if they moved along with it.
     """
     sets: dict[str, list[StudyResults]] = {}
-    for reading in readings:
-        sets.setdefault(reading.fingerprint or "unknown", []).append(reading)
+    for study in studies:
+        sets.setdefault(study.fingerprint or "unknown", []).append(study)
     parts: list[elements.Part] = []
     for fingerprint, members in sets.items():
         if len(sets) > 1:
@@ -87,9 +87,9 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, str]]:
     return facts
 
 
-def build_versions(readings: Sequence[StudyResults]) -> elements.PageTable:
+def build_versions(studies: Sequence[StudyResults]) -> elements.PageTable:
     """Lay out code and packages: of each study as it ran, and of this page as it was made."""
-    rows = {r.name: _versions_row(r.git_commit, r.packages) for r in readings}
+    rows = {r.name: _versions_row(r.git_commit, r.packages) for r in studies}
     here = _versions_row(git_commit(), package_versions())
     frame = pd.DataFrame(rows | {"this page": here})
     frame = frame.astype(object).where(frame.notna(), None).rename_axis("what").reset_index()
@@ -109,39 +109,39 @@ def _versions_row(commit: str, packages: str) -> dict[str, str]:
 
 
 def build_commands(
-    readings: Sequence[StudyResults], workspace: Path, picks: Sequence[ReadPick], accesses: Sequence[Access]
+    studies: Sequence[StudyResults], workspace: Path, picks: Sequence[ReadPick], accesses: Sequence[Access]
 ) -> list[elements.Part]:
     """Write the command lines that do all of it again: what was run, each after what it needs.
 
     Args:
-        readings: Studies to run again.
+        studies: Studies to run again.
         workspace: Folder of the studies.
         picks: Picks from the searches; one that was not made yet has no line.
         accesses: Accesses to the test split in the workspace.
     """
-    searches = {reading.name for reading in readings if reading.picked}
+    searches = {study.name for study in studies if study.picked}
     # A pick that nobody made yet is only what `adapert pick` would name.
     made = {
         read.study: read.pick
         for read in picks
         if read.pick and (read.pick.reevaluated is not None or read.study in searches)
     }
-    files = {pick.config.digest(): f"{study}_best.yaml" for study, pick in made.items()}
+    files = {pick.config.digest(): f"{name}_best.yaml" for name, pick in made.items()}
     lines: list[str] = []
     parts: list[elements.Part] = []
-    for reading in _in_order(readings, made):
-        own, base = _study_lines(reading, workspace, files)
+    for study in _in_order(studies, made):
+        own, base = _study_lines(study, workspace, files)
         lines += own
-        if (pick := made.get(reading.name)) is not None:
+        if (pick := made.get(study.name)) is not None:
             options = _reevaluation_words(pick, workspace)
             if pick.objective != "pearson_delta":
                 options += ["--objective", pick.objective]
-            options += ["--out", f"{reading.name}_best.yaml"]
-            lines.append(_line(workspace, "pick", reading.name, *options))
+            options += ["--out", f"{study.name}_best.yaml"]
+            lines.append(_line(workspace, "pick", study.name, *options))
         if base is not None:
-            parts.append(elements.Code(f"What {reading.name} starts from: {_base_file(reading)}", base))
-    evaluated, configs = _evaluate_lines(readings, workspace, accesses, files)
-    names = [reading.name for reading in readings]
+            parts.append(elements.Code(f"What {study.name} starts from: {_base_file(study)}", base))
+    evaluated, configs = _evaluate_lines(studies, workspace, accesses, files)
+    names = [study.name for study in studies]
     lines += [*evaluated, _line(workspace, "report", *names, "--out", "report.html")]
     return [
         elements.Code(
@@ -152,51 +152,51 @@ def build_commands(
     ]
 
 
-def _in_order(readings: Sequence[StudyResults], made: Mapping[str, Pick]) -> list[StudyResults]:
+def _in_order(studies: Sequence[StudyResults], made: Mapping[str, Pick]) -> list[StudyResults]:
     """Put each study after the one whose picked config it starts from, as far as the page is about that."""
-    studies = {reading.name: reading for reading in readings}
-    source = {pick.config.digest(): study for study, pick in made.items()}
+    by_name = {study.name: study for study in studies}
+    source = {pick.config.digest(): name for name, pick in made.items()}
     ordered: dict[str, StudyResults] = {}
     begun: set[str] = set()
 
-    def place(reading: StudyResults) -> None:
+    def place(study: StudyResults) -> None:
         # Two searches may each start from the other's pick, which has no first.
-        if reading.name in begun:
+        if study.name in begun:
             return
-        begun.add(reading.name)
-        needed = source.get(_base_of(reading.state).digest(), "") if reading.state else ""
-        if needed in studies:
-            place(studies[needed])
-        ordered[reading.name] = reading
+        begun.add(study.name)
+        needed = source.get(_base_of(study.state).digest(), "") if study.state else ""
+        if needed in by_name:
+            place(by_name[needed])
+        ordered[study.name] = study
 
-    for reading in readings:
-        place(reading)
+    for study in studies:
+        place(study)
     return list(ordered.values())
 
 
 def _study_lines(
-    reading: StudyResults, workspace: Path, files: Mapping[str, str]
+    study: StudyResults, workspace: Path, files: Mapping[str, str]
 ) -> tuple[list[str], str | None]:
     """Write how a study was launched and extended, and the YAML of its base config where it needs a file."""
-    if reading.state is None:
-        return [f"# {reading.name}: its ledger is not in this workspace, so its recipe is not known"], None
-    if reading.design == "reevaluation":
-        return [f"# {reading.name}: 'adapert pick' ran it"], None
-    recipe = reading.state.definition.recipe
+    if study.state is None:
+        return [f"# {study.name}: its ledger is not in this workspace, so its recipe is not known"], None
+    if study.design == "reevaluation":
+        return [f"# {study.name}: 'adapert pick' ran it"], None
+    recipe = study.state.definition.recipe
     if recipe not in recipe_names() and not recipe.endswith(".py"):
-        return [f"# {reading.name}: it was launched from Python, by no recipe"], None
-    state = reading.state
-    launched, base = _launch_line(reading, state, recipe, workspace, files)
+        return [f"# {study.name}: it was launched from Python, by no recipe"], None
+    state = study.state
+    launched, base = _launch_line(study, state, recipe, workspace, files)
     more = {"--trials": state.n_more_trials, "--seeds": state.n_more_seeds}
-    extended = [_line(workspace, "extend", reading.name, name, str(n)) for name, n in more.items() if n]
+    extended = [_line(workspace, "extend", study.name, name, str(n)) for name, n in more.items() if n]
     return [launched, *extended], base
 
 
 def _evaluate_lines(
-    readings: Sequence[StudyResults], workspace: Path, accesses: Sequence[Access], files: Mapping[str, str]
+    studies: Sequence[StudyResults], workspace: Path, accesses: Sequence[Access], files: Mapping[str, str]
 ) -> tuple[list[str], list[elements.Part]]:
     """Write how the studies' data were evaluated, and the configs that no pick writes."""
-    fingerprints = {reading.fingerprint for reading in readings}
+    fingerprints = {study.fingerprint for study in studies}
     every = [*accesses, *_read_validated(workspace)]
     opened = sorted((one for one in every if one.data_fingerprint in fingerprints), key=lambda one: one.at)
     lines: list[str] = []
@@ -264,8 +264,8 @@ def _reevaluation_words(pick: Pick, workspace: Path) -> list[str]:
     return [word for name, n in options.items() for word in (f"--{name}", str(n))]
 
 
-def _base_file(reading: StudyResults) -> str:
-    return f"{reading.name}_base.yaml"
+def _base_file(study: StudyResults) -> str:
+    return f"{study.name}_base.yaml"
 
 
 def _base_of(state: StudyState) -> Config:
@@ -273,11 +273,11 @@ def _base_of(state: StudyState) -> Config:
 
 
 def _launch_line(
-    reading: StudyResults, state: StudyState, recipe: str, workspace: Path, files: Mapping[str, str]
+    study: StudyResults, state: StudyState, recipe: str, workspace: Path, files: Mapping[str, str]
 ) -> tuple[str, str | None]:
     """Write a study's launch, and the YAML of its base config where neither that is short nor a pick's."""
-    study, base = state.definition.study, _base_of(state)
-    words = ["launch", recipe, "--data", _locate(base.data.path, reading.fingerprint, workspace)]
+    defined, base = state.definition.study, _base_of(state)
+    words = ["launch", recipe, "--data", _locate(base.data.path, study.fingerprint, workspace)]
     default = Config().flat()
     changed = {
         name: value
@@ -289,13 +289,13 @@ def _launch_line(
     if picked is not None:
         words += ["--config", picked]
     elif is_long:
-        words += ["--config", _base_file(reading)]
+        words += ["--config", _base_file(study)]
     else:
         for name, value in changed.items():
             text = json.dumps(value).strip('"')  # as --set reads it: JSON, which is YAML, with words unquoted
             words += ["--set", f"{name}={text}"]
-    words += _budget_words(study, recipe, base)
-    words += ["--name", reading.name]
+    words += _budget_words(defined, recipe, base)
+    words += ["--name", study.name]
     return _line(workspace, *words), base.to_yaml() if is_long else None
 
 

@@ -33,14 +33,14 @@ def build_claims(studies: Sequence[StudyResults], split: str) -> list[Part]:
     return [build_page_table(table.cells, table.title, note=table.caption)]
 
 
-def build_importance(reading: StudyResults) -> list[Part]:
+def build_importance(study: StudyResults) -> list[Part]:
     """Lay out which fields and pairs of fields matter; nothing for a study of another design."""
-    if reading.design != "importance":
+    if study.design != "importance":
         return []
     try:
-        summary = summarize_importance(load_importance(reading))
+        summary = summarize_importance(load_importance(study))
     except NothingToShowError as error:
-        return [Paragraph(f"No importance of {reading.name}: {error}")]
+        return [Paragraph(f"No importance of {study.name}: {error}")]
     n_configs, n_left_out = int(summary["n_configs"].iloc[0]), int(summary["n_left_out"].iloc[0])
     note = (
         f"Shares of the variance of Pearson-delta over the space, {format_count(n_configs, 'config')}, "
@@ -48,4 +48,4 @@ def build_importance(reading: StudyResults) -> list[Part]:
         "Low and high: 95% interval."
     )
     shown = summary[list(_IMPORTANCE)]
-    return [build_page_table(shown, f"What matters in {reading.name}", _IMPORTANCE, note)]
+    return [build_page_table(shown, f"What matters in {study.name}", _IMPORTANCE, note)]

@@ -42,7 +42,7 @@ METRICS = {
 """How columns about configs are shown."""
 
 
-def build_cost_table(readings: Sequence[StudyResults]) -> PageTable:
+def build_cost_table(studies: Sequence[StudyResults]) -> PageTable:
     """Lay out what was run and what it cost, a row a study."""
     columns = {
         "trial_hours": Column("trial-hours", "h", 3),
@@ -52,18 +52,18 @@ def build_cost_table(readings: Sequence[StudyResults]) -> PageTable:
     frame = pd.DataFrame(
         [
             {
-                "study": reading.name,
-                "design": reading.design,
-                "state": reading.status,
-                "trials": len(reading.frame),
-                **{str(end): reading.count(end) for end in ENDS},
-                "epochs": int(metric_of(reading.frame, "epoch").sum()),
-                "trial_hours": reading.trial_hours,
-                "wall_hours": reading.wall_seconds / 3600,
-                "started": f"{datetime.fromtimestamp(reading.started_at, UTC):%Y-%m-%d %H:%M}",
-                "hosts": ", ".join(sorted({*reading.frame.get("host", ())} - {""})),
+                "study": study.name,
+                "design": study.design,
+                "state": study.status,
+                "trials": len(study.frame),
+                **{str(end): study.count(end) for end in ENDS},
+                "epochs": int(metric_of(study.frame, "epoch").sum()),
+                "trial_hours": study.trial_hours,
+                "wall_hours": study.wall_seconds / 3600,
+                "started": f"{datetime.fromtimestamp(study.started_at, UTC):%Y-%m-%d %H:%M}",
+                "hosts": ", ".join(sorted({*study.frame.get("host", ())} - {""})),
             }
-            for reading in readings
+            for study in studies
         ]
     )
     unused = [str(name) for name in _RARE_ENDS if not frame[name].any()]
@@ -76,7 +76,7 @@ def build_cost_table(readings: Sequence[StudyResults]) -> PageTable:
     )
 
 
-def summarize_leaderboard(reading: StudyResults) -> pd.DataFrame:
+def summarize_leaderboard(study: StudyResults) -> pd.DataFrame:
     """Rank a study's configs by the mean of their trials' best validation Pearson-delta.
 
     Returns:
@@ -84,9 +84,9 @@ def summarize_leaderboard(reading: StudyResults) -> pd.DataFrame:
         standard deviation over seeds, pds, epochs and best_epoch (means), seconds (sum), n_seeds, and the
         fields that vary. The best first, then stopped, failed and unfinished configs.
     """
-    fields = [name for name in Config().flat() if name in reading.frame and name != "data.path"]
-    varied = [name for name in fields if reading.frame[name].nunique(dropna=False) > 1]
-    groups = reading.frame.groupby(["config_digest", "variant"], sort=False)
+    fields = [name for name in Config().flat() if name in study.frame and name != "data.path"]
+    varied = [name for name in fields if study.frame[name].nunique(dropna=False) > 1]
+    groups = study.frame.groupby(["config_digest", "variant"], sort=False)
     frame = pd.DataFrame([_leaderboard_row(rows, varied) for _, rows in groups])
     frame = frame.sort_values(
         ["status", "pearson_delta", "config"],
@@ -125,36 +125,36 @@ def metric_of(frame: pd.DataFrame, name: str) -> "pd.Series[float]":
     return frame[name] if name in frame else pd.Series(float("nan"), index=frame.index)
 
 
-def build_leaderboard(reading: StudyResults) -> list[Part]:
+def build_leaderboard(study: StudyResults) -> list[Part]:
     """Lay out a study's configs, the best first."""
-    if reading.frame.empty:
+    if study.frame.empty:
         return [Paragraph("It has no trial yet.")]
-    frame = summarize_leaderboard(reading)
-    is_search = reading.design == "search"
+    frame = summarize_leaderboard(study)
+    is_search = study.design == "search"
     frame = frame.drop(columns=["variant"] if is_search and frame["variant"].nunique() == 1 else [])
     seeds_note = ""
     if frame["n_seeds"].max() > 1:
         seeds_note = " Means over seeds, with the standard deviation over seeds."
     else:
         frame = frame.drop(columns=["sd_over_seeds", "n_seeds"])
-    stopped = " Values of stopped trials are of fewer epochs." if reading.count(TrialStatus.STOPPED) else ""
+    stopped = " Values of stopped trials are of fewer epochs." if study.count(TrialStatus.STOPPED) else ""
     note = f"Validation Pearson-delta and PDS of the best epoch; higher is better.{seeds_note}{stopped}"
-    return [build_page_table(frame, f"Configs of {reading.name}, best first", METRICS, note)]
+    return [build_page_table(frame, f"Configs of {study.name}, best first", METRICS, note)]
 
 
-def build_failures(reading: StudyResults) -> list[Part]:
+def build_failures(study: StudyResults) -> list[Part]:
     """Lay out which trials failed and why, and count those that were stopped."""
     parts: list[Part] = []
-    if not reading.count(TrialStatus.FAILED):
-        parts.append(Paragraph(f"No trial of {reading.name} failed."))
+    if not study.count(TrialStatus.FAILED):
+        parts.append(Paragraph(f"No trial of {study.name} failed."))
     else:
         columns = ["trial", "variant", "seed", "reason", "message"]
-        failed = reading.frame[reading.frame["status"] == TrialStatus.FAILED]
+        failed = study.frame[study.frame["status"] == TrialStatus.FAILED]
         frame = failed[columns].assign(epochs=metric_of(failed, "epoch"), run=failed["run"])
-        caption = f"Failed trials of {reading.name}"
+        caption = f"Failed trials of {study.name}"
         parts.append(build_page_table(frame, caption, {"epochs": METRICS["epochs"]}))
-    if reading.count(TrialStatus.STOPPED):
-        reasons = Counter(reading.frame.loc[reading.frame["status"] == TrialStatus.STOPPED, "reason"])
+    if study.count(TrialStatus.STOPPED):
+        reasons = Counter(study.frame.loc[study.frame["status"] == TrialStatus.STOPPED, "reason"])
         counts = [
             f"{count} {STOPPED_BY.get(EndReason(reason), 'ended early') if reason else 'ended early'}"
             for reason, count in reasons.most_common()
