@@ -249,10 +249,10 @@ def test_nothing_is_named_where_nothing_differs(trained: Trained, monkeypatch: p
 
 @pytest.mark.slow
 def test_an_edited_module_of_the_package_is_named(trained: Trained, package_copy: Copy) -> None:
-    package_copy.edit("data/splits.py")
+    package_copy.edit("data/regroup.py")
     ended = package_copy.run("rerun", "forms/005", "--workspace", str(trained.workspace))
     assert ended.returncode == 0, ended.stderr
-    assert "the code of 'adapert.data.splits' has changed" in " ".join(ended.stdout.split())
+    assert "the code of 'adapert.data.regroup' has changed" in " ".join(ended.stdout.split())
 
 
 def test_metrics_differ_where_one_side_has_none_or_another_value() -> None:
