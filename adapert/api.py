@@ -329,7 +329,8 @@ def predict(
     """Predict perturbations with a tracked model; no observed response is read.
 
     Args:
-        run: A trial's run id, ``"search/007"``, or a study's name: its picked model, else its best trial.
+        run: A trial's run id, ``"search/007"``, or a study's name: its picked model, else a trial of its
+            picked config, else its best trial.
         perturbations: Genes, or genes joined by ``+``; one alone may be a string.
         workspace: Directory of the studies and the MLflow store.
         data: Prepared data set of the trial, where it has moved since.

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
+from adapert.config import ModelName
 from adapert.errors import InputError, nearest
 from adapert.statistics.estimates import pivot_replicates
 from adapert.statistics.two_level import FloatArray
@@ -14,19 +15,7 @@ from adapert.statistics.two_level import FloatArray
 ALL = "all"
 """Stands for every effect-size group together."""
 
-WITHOUT_CHANCE = frozenset(
-    {
-        "control",
-        "mean",
-        "additive",
-        "neighbour",
-        "ridge_text",
-        "ridge_network",
-        "ridge_both",
-        "kernel_loo",
-        "kernel_ridge",
-    }
-)
+WITHOUT_CHANCE = frozenset(get_args(ModelName)) - {"adapert"}
 """Models whose fit no seed changes."""
 
 CEILINGS = frozenset({"split_half", "resampled"})

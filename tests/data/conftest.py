@@ -1,12 +1,10 @@
 """A small simulated experiment, and the means to change its cells."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-import anndata
 import pytest
 from fixtures.experiment import Experiment
-from fixtures.preparing import ChangeCells
+from fixtures.preparing import ChangeCells, change_cells_of
 
 from adapert.data.simulate import simulate
 
@@ -24,13 +22,4 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 @pytest.fixture
 def changed_cells(experiment: Experiment, tmp_path: Path) -> ChangeCells:
-    """Write the experiment's cells again, changed by a function that returns or alters them."""
-
-    def write(change: Callable[[anndata.AnnData], anndata.AnnData | None]) -> Path:
-        cells = anndata.read_h5ad(experiment.cells)
-        changed = change(cells)
-        path = tmp_path / "changed.h5ad"
-        (cells if changed is None else changed).write_h5ad(path)
-        return path
-
-    return write
+    return change_cells_of(experiment.cells, tmp_path)
