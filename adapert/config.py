@@ -37,6 +37,8 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
 
+NETWORK_NAMES = tuple(name for name, sections in READ_SECTIONS.items() if "training" in sections)
+"""Models that are trained in epochs, from drawn weights; any other is fitted at once, without chance."""
 
 MOST_UNITS = 16_384
 """Units of a layer; beyond, a weight matrix for 20,000 genes takes more than a gigabyte."""
@@ -239,6 +241,11 @@ class Config(_Section):
             for name, value in self.flat().items()
             if name == "model.name" or name.partition(".")[0] in sections
         }
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether a fit of the model leaves weights to predict with; any other model is fitted again."""
+        return self.model.name in NETWORK_NAMES
 
     def with_changes(self, changes: Mapping[str, Any]) -> "Config":
         """Apply dotted changes all at once.

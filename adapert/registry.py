@@ -8,9 +8,10 @@ import torch
 
 from adapert.config import Config, ModelName
 from adapert.models.kernel_ridge import KernelRidge
+from adapert.models.networks import NETWORKS
 from adapert.models.protocol import PerturbationModel
 from adapert.models.reference import REFERENCE_MODELS
-from adapert.training.fit import FittedAdaPert
+from adapert.training.fit import FittedNetwork
 
 ModelBuilder: TypeAlias = Callable[[Config, int, torch.device], PerturbationModel]
 """From a config, a seed and a device to an untrained model."""
@@ -23,7 +24,7 @@ def _without_settings(
 
 
 MODELS: dict[ModelName, ModelBuilder] = {
-    "adapert": FittedAdaPert,
+    **dict.fromkeys(NETWORKS, FittedNetwork),
     **{name: partial(_without_settings, build) for name, build in REFERENCE_MODELS.items()},
     "kernel_ridge": lambda config, seed, device: KernelRidge(config),
 }

@@ -22,7 +22,7 @@ def measure(scratch: Path) -> Iterator[Measurement]:
     """Train in turn with the adaptive context, with a constant in its place, and with plain scores."""
     dataset = read_prepared(prepared(scratch))
     adaptive, constant, plain = (_training(dataset, name) for name in ("adaptive", "constant", "adaptive"))
-    plain.model.scorer.score = plain_score
+    plain.network.get_submodule("scorer").score = plain_score  # type: ignore[assignment]
     seconds = [
         [seconds_of(partial(train_epoch, training)) for training in (adaptive, constant, plain)]
         for _ in range(N_EPOCHS)

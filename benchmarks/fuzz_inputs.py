@@ -394,7 +394,7 @@ def write_bundle_of(folder: Path) -> None:
     from adapert.training.state import Training
 
     config, dataset = read_config(folder / "config.yaml"), read_prepared(folder / "prepared")
-    states = [Training(config, dataset, seed, torch.device("cpu")).model.state_dict() for seed in (0, 1)]
+    states = [Training(config, dataset, seed, torch.device("cpu")).network.state_dict() for seed in (0, 1)]
     arrays = [{name: tensor.numpy() for name, tensor in state.items()} for state in states]
     members = [Member(f"{seed}abc", seed, weights) for seed, weights in enumerate(arrays)]
     write_bundle(Bundle(config, dataset.shared, members), folder / "bundle")

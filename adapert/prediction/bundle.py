@@ -1,4 +1,4 @@
-"""All that a trained AdaPert needs to predict, in one folder: config, weights, network, text, controls.
+"""All that a trained network needs to predict, in one folder: config, weights, network, text, controls.
 
 Nothing of any split is in it, so it can be given to others without the experiment.
 """
@@ -26,7 +26,7 @@ from adapert.errors import InputError, name_some
 from adapert.files import parse_json, whole_directory
 
 if TYPE_CHECKING:
-    from adapert.models.adapert.model import AdaPert
+    from adapert.models.network import Network
 
 # Torch takes seconds to import, and keeping a model does not need it: only prediction imports it.
 
@@ -81,7 +81,7 @@ class Bundle:
         )
 
     @cached_property
-    def models(self) -> "list[AdaPert]":
+    def models(self) -> "list[Network]":
         """The members' models.
 
         Raises:
@@ -89,14 +89,16 @@ class Bundle:
         """
         return [self._restore(member) for member in self.members]
 
-    def _restore(self, member: Member) -> "AdaPert":
+    def _restore(self, member: Member) -> "Network":
         import torch
 
-        from adapert.models.adapert.model import restore_model
+        from adapert.models.network import restore_network
+        from adapert.models.networks import NETWORKS
 
         try:
             weights = {name: torch.tensor(values) for name, values in member.weights.items()}
-            model = restore_model(self.dataset, self.config, member.seed, weights)
+            parts = NETWORKS[self.config.model.name]
+            model = restore_network(parts, self.dataset, self.config, member.seed, weights)
         except (RuntimeError, TypeError) as error:  # torch names every entry that does not fit
             raise _of_another(member) from error
         state = model.state_dict()
@@ -144,7 +146,7 @@ def read_bundle(path: Path) -> Bundle:
         for number, entry in enumerate(described.members)
     ]
     config = read_config(path / CONFIG_FILE)
-    if config.model.name != "adapert":
+    if not config.has_weights:
         raise _unsound(f"its {CONFIG_FILE} names the model '{config.model.name}', which has no weights")
     return Bundle(config, shared, members, described.units)
 

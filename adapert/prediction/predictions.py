@@ -11,7 +11,8 @@ from adapert.data.schema import genes_of
 from adapert.data.units import LOG1P_UNITS
 from adapert.errors import InputError
 from adapert.models.adapert.adjacency import build_adjacency
-from adapert.models.adapert.model import AdaPert, build_targets
+from adapert.models.adapert.model import AdaPert
+from adapert.models.targets import build_targets
 from adapert.prediction.bundle import Bundle
 from adapert.prediction.genes import check_perturbations, indistinct_genes
 from adapert.training.prediction import PREDICTION_CHUNK, predict
@@ -97,10 +98,11 @@ def predict_deltas(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame
 
 def build_contexts(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame:
     """Lay out what each model counts in its contexts, averaged; see `Predictions.contexts`."""
-    if bundle.config.model.context == "constant":
+    models = [model for model in bundle.models if isinstance(model, AdaPert)]
+    if not models or bundle.config.model.context == "constant":
         return pd.DataFrame(columns=list(CONTEXT_COLUMNS))
     chunks = [
-        _contexts_of(bundle, perturbations[start : start + PREDICTION_CHUNK])
+        _contexts_of(bundle, models, perturbations[start : start + PREDICTION_CHUNK])
         for start in range(0, len(perturbations), PREDICTION_CHUNK)
     ]
     return pd.concat(chunks, ignore_index=True)
@@ -118,8 +120,8 @@ def build_edges(bundle: Bundle, genes: set[str]) -> pd.DataFrame:
     return pd.DataFrame(names[is_shown][pairs], columns=list(EDGE_COLUMNS))
 
 
-def _contexts_of(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame:
-    by_model = [_weights_of(model, bundle, perturbations) for model in bundle.models]
+def _contexts_of(bundle: Bundle, models: Sequence[AdaPert], perturbations: Sequence[str]) -> pd.DataFrame:
+    by_model = [_weights_of(model, bundle, perturbations) for model in models]
     weight, alpha, is_selected = (np.mean(values, axis=0) for values in zip(*by_model, strict=True))
     row, node = np.nonzero((weight > 0) | (is_selected > 0))
     names = np.asarray(bundle.shared.node_names).astype(str)

@@ -67,7 +67,7 @@ def predict_run(
         return replace(predictions, source=f"the picked model of study '{run}'")
     study, trial = find_trial(workspace, run)
     config = trial.build_config()
-    if config.model.name != "adapert":
+    if not config.has_weights:
         refitted = _refit(config, perturbations, workspace, data)
         return replace(refitted, source=f"{config.model.name} of trial {trial.name}, fitted again")
     predictions = predict_bundle(bundle_trials([(study, trial)], workspace, data), perturbations)
@@ -138,7 +138,7 @@ def bundle_trials(
         )
     (config,) = configs.values()
     for _, trial in trials:
-        if config.model.name != "adapert":
+        if not config.has_weights:
             raise InputError(
                 f"A kept model needs weights, but trial '{trial.name}' has the model "
                 f"'{config.model.name}', which has none: 'adapert predict' fits it again."

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from adapert.config import ModelName
+from adapert.config import NETWORK_NAMES, ModelName
 from adapert.errors import InputError, nearest
 from adapert.statistics.estimates import pivot_replicates
 from adapert.statistics.two_level import FloatArray
@@ -15,7 +15,7 @@ from adapert.statistics.two_level import FloatArray
 ALL = "all"
 """Stands for every effect-size group together."""
 
-WITHOUT_CHANCE = frozenset(get_args(ModelName)) - {"adapert"}
+WITHOUT_CHANCE = frozenset(get_args(ModelName)) - set(NETWORK_NAMES)
 """Models whose fit no seed changes."""
 
 CEILINGS = frozenset({"split_half", "resampled"})

@@ -1,1 +1,1 @@
-"""Training of AdaPert: rows of sufficient statistics, the loop, checkpoints."""
+"""Training of networks: state, objective on a minibatch, the loop, checkpoints."""

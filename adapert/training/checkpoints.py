@@ -23,8 +23,8 @@ STATE_FILE = "checkpoint.json"
 def write_checkpoint(training: Training, directory: Path) -> None:
     """Write all that the next epoch depends on: weights, moments, generators, position, best epoch."""
     tensors = {
-        **_prefixed("model", training.model.state_dict()),
-        **_prefixed("target_head", training.target_head.state_dict()),
+        **_prefixed("network", training.network.state_dict()),
+        **_prefixed("objective", training.objective.state_dict()),
         **_prefixed("best", training.best.weights),
         **{
             f"optimizer/{parameter}/{name}": value
@@ -70,13 +70,13 @@ def restore_checkpoint(training: Training, directory: Path) -> None:
     tensors = read_weights(directory / TENSORS_FILE, training.device)
     moments = _read_moments(training, tensors, directory)
     _check_generators(training, tensors, state, directory)
-    model, head, best = (_with_prefix(part, tensors) for part in ("model", "target_head", "best"))
-    expected = training.model.state_dict()
-    check_weights(model, expected, directory)
+    network, objective, best = (_with_prefix(part, tensors) for part in ("network", "objective", "best"))
+    expected = training.network.state_dict()
+    check_weights(network, expected, directory)
     check_weights(best, expected if best else {}, directory)
-    check_weights(head, training.target_head.state_dict(), directory)
-    training.model.load_state_dict(model)
-    training.target_head.load_state_dict(head)
+    check_weights(objective, training.objective.state_dict(), directory)
+    training.network.load_state_dict(network)
+    training.objective.load_state_dict(objective)
     training.optimizer.load_state_dict(training.optimizer.state_dict() | {"state": moments})
     # torch takes a generator's state from the CPU alone, wherever the generator is.
     training.generator.set_state(tensors["generator"].cpu())

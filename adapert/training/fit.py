@@ -1,4 +1,4 @@
-"""Fits in steps: AdaPert by its training loop, any other model at once."""
+"""Fits in steps: networks by the training loop, any other model at once."""
 
 import time
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from adapert.training.loop import require_finite, train, train_to
 from adapert.training.state import Training
 
 
-class FittedAdaPert:
-    """One config and seed of AdaPert, trained to its best validation epoch."""
+class FittedNetwork:
+    """The network of one config and seed, trained to its best validation epoch."""
 
     is_seeded = True
 
     def __init__(self, config: Config, seed: int, device: torch.device) -> None:
         self.config, self.seed, self.device = config, seed, device
 
-    def begin(self, dataset: PreparedDataset) -> "AdaPertFit":
+    def begin(self, dataset: PreparedDataset) -> "NetworkFit":
         """Build the untrained state."""
         self.training = Training(self.config, dataset, self.seed, self.device)
-        return AdaPertFit(self.training)
+        return NetworkFit(self.training)
 
     def fit(self, dataset: PreparedDataset) -> None:
         """Train and keep the weights of the best epoch.
@@ -67,8 +67,8 @@ class FittedAdaPert:
         return self.training.predict(perturbations)
 
 
-class AdaPertFit:
-    """AdaPert's training, an epoch a step."""
+class NetworkFit:
+    """A network's training, an epoch a step."""
 
     def __init__(self, training: Training) -> None:
         self.training = training
@@ -82,12 +82,12 @@ class AdaPertFit:
     def step(self) -> dict[str, float]:
         """Train an epoch; its report, and after the first what the config amounts to on these data."""
         report = next(self._epochs)
-        return report.flat() | (self.training.resolved.flat() if report.epoch == 1 else {})
+        return report.flat() | (self.training.resolved if report.epoch == 1 else {})
 
     def finish(self) -> None:
         """Load the best epoch's weights; the last epoch's stay where none had a Pearson-delta."""
         if self.training.best.weights:
-            self.training.model.load_state_dict(self.training.best.weights)
+            self.training.network.load_state_dict(self.training.best.weights)
 
     def write_checkpoint(self, directory: Path) -> None:
         """Write all that the next epoch depends on."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from adapert.data.schema import FloatArray
 from adapert.evaluation.catalogue import cheap_metrics
-from adapert.evaluation.metrics import effective_rank, mean_over_perturbations
+from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.training.objective import minibatch_losses
 from adapert.training.state import CHOSEN_BY, BestEpoch, Training
 
@@ -43,11 +44,9 @@ class EpochReport:
 
     Attributes:
         epoch: From 1.
-        losses: Mean over minibatches of ``loss_total``, ``loss_recon``, ``loss_non``, ``loss_align``,
-            the last two before their weights.
+        losses: Mean over minibatches of ``loss_total`` and the terms that the objective reports.
         validation: Means over validation perturbations of the cheap metrics.
-        n_selected: Mean number of nodes in a training context.
-        context_effective_rank: Directions that the epoch's training contexts use.
+        network: What the network reports of its training predictions.
         learning_rate: The epoch's.
         seconds: Training and validation.
         best_epoch: Epoch of the best validation Pearson-delta so far.
@@ -57,8 +56,7 @@ class EpochReport:
     epoch: int
     losses: dict[str, float]
     validation: dict[str, float]
-    n_selected: float
-    context_effective_rank: float
+    network: dict[str, float]
     learning_rate: float
     seconds: float
     best_epoch: int
@@ -67,7 +65,8 @@ class EpochReport:
     def flat(self) -> dict[str, float]:
         """List all values under the names that trackers and searchers use."""
         rest = {name: value for name, value in vars(self).items() if not isinstance(value, dict)}
-        return rest | self.losses | self.validation | {f"best_{name}": v for name, v in self.best.items()}
+        best = {f"best_{name}": value for name, value in self.best.items()}
+        return rest | self.losses | self.validation | self.network | best
 
 
 def train(training: Training) -> Iterator[EpochReport]:
@@ -84,7 +83,7 @@ def train(training: Training) -> Iterator[EpochReport]:
         started = time.perf_counter()
         training.epoch += 1
         learning_rate = set_learning_rate(training)
-        losses, contexts, n_selected = train_epoch(training)
+        losses, observed = train_epoch(training)
         predicted = training.predict(list(validation.perturbations))
         # The last step of an epoch has no later loss to show that it diverged.
         require_finite(predicted, f"after epoch {training.epoch}")
@@ -97,8 +96,7 @@ def train(training: Training) -> Iterator[EpochReport]:
             epoch=training.epoch,
             losses=losses,
             validation=scores,
-            n_selected=n_selected,
-            context_effective_rank=effective_rank(contexts),
+            network=training.network.epoch_report(observed),
             learning_rate=learning_rate,
             seconds=time.perf_counter() - started,
             best_epoch=training.best.epoch,
@@ -137,21 +135,22 @@ def flushed_denormals() -> Iterator[None]:
 
 
 @flushed_denormals()
-def train_epoch(training: Training) -> tuple[dict[str, float], FloatArray, float]:
+def train_epoch(training: Training) -> tuple[dict[str, float], dict[str, Tensor]]:
     """Take every training row once, in a drawn order.
 
     Returns:
-        Mean losses, the contexts z (n_contexts, structural_size), the mean number of nodes selected.
+        Mean losses, and what the predictions observed, the rows of all minibatches joined.
     """
+    training.network.train()
     totals: dict[str, float] = defaultdict(float)
-    contexts, n_selected = [], []
-    order = training.order_generator.permutation(len(training.rows.perturbation_index))
+    observed: dict[str, list[Tensor]] = defaultdict(list)
+    order = training.order_generator.permutation(len(training.objective.rows.perturbation_index))
     # Of nearly one size: a small last one would move the weights as far as the others.
     minibatches = np.array_split(order, math.ceil(len(order) / training.config.training.minibatch_size))
     # Sorted, since rows come from memory-mapped files.
     for index in minibatches:
         losses, prediction = minibatch_losses(
-            training, training.rows.minibatch(np.sort(index), training.order_generator)
+            training, training.objective.rows.minibatch(np.sort(index), training.order_generator)
         )
         # Before the step, which would turn every weight into NaN.
         if not torch.isfinite(losses["loss_total"]):
@@ -164,9 +163,9 @@ def train_epoch(training: Training) -> tuple[dict[str, float], FloatArray, float
         training.optimizer.step()
         for name, value in losses.items():
             totals[name] += value.item() / len(minibatches)
-        contexts.append(prediction.context.z.detach())
-        n_selected.append(prediction.context.n_selected.float())
-    return dict(totals), torch.cat(contexts).cpu().numpy(), torch.cat(n_selected).mean().item()
+        for name, rows in prediction.observed.items():
+            observed[name].append(rows)
+    return dict(totals), {name: torch.cat(parts) for name, parts in observed.items()}
 
 
 def set_learning_rate(training: Training) -> float:
@@ -185,5 +184,5 @@ def keep_best(training: Training, scores: dict[str, float]) -> None:
     """Keep the weights of the best epoch so far; NaN is never the best."""
     if scores[CHOSEN_BY] > training.best.scores[CHOSEN_BY]:
         # Copies, as the next step changes the tensors in place.
-        weights = {name: value.detach().clone() for name, value in training.model.state_dict().items()}
+        weights = {name: value.detach().clone() for name, value in training.network.state_dict().items()}
         training.best = BestEpoch(training.epoch, scores, weights)

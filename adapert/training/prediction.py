@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import BoolArray, FloatArray
-from adapert.models.adapert.model import AdaPert, build_targets
+from adapert.data.schema import FloatArray
+from adapert.models.network import Network, to_tensor
+from adapert.models.targets import build_targets
 
 PREDICTION_CHUNK = 64
 """Perturbations predicted at once: bounds the memory of scores at chunk x nodes."""
@@ -16,7 +16,7 @@ PREDICTION_CHUNK = 64
 
 @torch.no_grad()
 def predict(
-    model: AdaPert, dataset: PreparedDataset, perturbations: Sequence[str], device: torch.device
+    network: Network, dataset: PreparedDataset, perturbations: Sequence[str], device: torch.device
 ) -> FloatArray:
     """Predict deltas on the mean control profile: deterministic, whatever the order or company.
 
@@ -26,15 +26,11 @@ def predict(
     Raises:
         InputError: A gene that is not a node of the data set.
     """
+    network.eval()
     targets = build_targets(dataset, perturbations, device)
     control = to_tensor(np.asarray(dataset.shared.control_mean)[None], device)
     chunks = []
     for chunk in torch.split(torch.arange(len(perturbations), device=device), PREDICTION_CHUNK):
         rows = torch.arange(len(chunk), device=device)
-        chunks.append(model(targets.take(chunk), rows, control, torch.zeros_like(rows)).delta)
+        chunks.append(network(targets.take(chunk), rows, control, torch.zeros_like(rows)).delta)
     return torch.cat(chunks).cpu().numpy()
-
-
-def to_tensor(array: FloatArray | BoolArray, device: torch.device) -> Tensor:
-    """Copy an array to a device as float32."""
-    return torch.from_numpy(np.array(array, dtype=np.float32)).to(device)

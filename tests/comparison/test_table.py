@@ -11,7 +11,7 @@ from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.models.reference.ridge import RidgeModel
 from adapert.records import LONG_COLUMNS
-from adapert.training.fit import FittedAdaPert
+from adapert.training.fit import FittedNetwork
 
 
 def values_of(table: pd.DataFrame, variant: str, metric: str = "pearson_delta", seed: int = 0) -> np.ndarray:
@@ -77,6 +77,6 @@ def test_the_record_says_what_was_opened_and_is_json(
     assert {row["variant"]: row["chosen"] for row in record["models"]} == {
         "control": {},
         "ridge_both": {"penalty": of_kind(RidgeModel, rows[1].model).penalty},
-        "adapert": {"n_epochs": of_kind(FittedAdaPert, rows[2].model).training.epoch},
+        "adapert": {"n_epochs": of_kind(FittedNetwork, rows[2].model).training.epoch},
     }
     assert "cell-eval definitions" in record["versions"]

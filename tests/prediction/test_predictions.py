@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
-from adapert.models.adapert.model import AdaPert, build_model, build_targets
+from adapert.models.adapert.model import AdaPert, build_model
+from adapert.models.targets import build_targets
 from adapert.prediction.bundle import BUNDLE_FILE, Bundle, Member, read_bundle, write_bundle
 from adapert.prediction.files import write_deltas
 from adapert.prediction.predictions import DEVICE, predict_bundle

@@ -25,7 +25,7 @@ from adapert.study.engine.folders import PICK_FILE, study_folder
 from adapert.study.engine.ledger import LEDGER_FILE
 from adapert.tracking.read import open_client, study_run, tag_of
 from adapert.tracking.store import ARTIFACTS, DATABASE, tracking_uri
-from adapert.training.fit import FittedAdaPert
+from adapert.training.fit import FittedNetwork
 from adapert.workspace.resume import sync
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_a_trial_predicts_what_it_was_scored_by(trained: Trained) -> None:
 
 def test_a_trial_predicts_as_the_model_that_was_trained(trained: Trained, genes: list[str]) -> None:
     config = trained.study.trial("002").build_config()
-    model = FittedAdaPert(config, 1, DEVICE)
+    model = FittedNetwork(config, 1, DEVICE)
     model.fit(read_prepared(trained.prepared))
     asked = [genes[0], f"{genes[1]}+{genes[2]}"]
     predicted = predict_run(trained.workspace, "forms/002", asked)

@@ -51,8 +51,8 @@ def test_stopped_and_restored_training_equals_an_unbroken_one(
     assert restored.best.scores == unbroken.best.scores
     for name, weights in unbroken.best.weights.items():
         assert torch.equal(restored.best.weights[name], weights)
-    for name, weights in unbroken.model.state_dict().items():
-        assert torch.equal(restored.model.state_dict()[name], weights)
+    for name, weights in unbroken.network.state_dict().items():
+        assert torch.equal(restored.network.state_dict()[name], weights)
 
 
 def test_writing_a_checkpoint_changes_nothing(new_training: NewTraining, tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_files_are_safetensors_and_json_only(
         header = (tmp_path / name).read_bytes()
         assert header[8:9] == b"{"  # safetensors: 8 bytes of length, then JSON; pickles start otherwise
     restored = load_file(tmp_path / "weights.safetensors")
-    training.model.load_state_dict(restored)
+    training.network.load_state_dict(restored)
 
 
 def state_of(training: Training) -> dict[str, torch.Tensor]:
-    return {name: value.clone() for name, value in training.model.state_dict().items()}
+    return {name: value.clone() for name, value in training.network.state_dict().items()}
 
 
 def change_tensors(directory: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -147,13 +147,13 @@ def first(tensors: dict[str, torch.Tensor], start: str) -> str:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda t: t.pop(first(t, "model/")), "has not the tensors of the config's model"),
+        (lambda t: t.pop(first(t, "network/")), "has not the tensors of the config's model"),
         (
-            lambda t: t.update({"model/more": torch.zeros(1)}),
+            lambda t: t.update({"network/more": torch.zeros(1)}),
             "has not the tensors of the config's model: 'more'",
         ),
         (lambda t: t.update({first(t, "best/"): torch.zeros(1)}), r"as torch.float32 of \(1,\), where"),
-        (lambda t: t["model/context_norm.weight"].fill_(math.nan), "values that are no finite numbers"),
+        (lambda t: t["network/context_norm.weight"].fill_(math.nan), "values that are no finite numbers"),
         (lambda t: t.pop(first(t, "optimizer/")), "lacks some of the optimiser's state"),
         (lambda t: t.update({"optimizer/999/step": torch.tensor(1.0)}), "fits no parameter"),
         (lambda t: t.update({"optimizer/x": torch.tensor(1.0)}), "fits no parameter"),
@@ -172,7 +172,7 @@ def test_a_damaged_checkpoint_leaves_a_training_as_it_was(
     before = state_of(fresh)
     with pytest.raises(InputError, match=fault):
         restore_checkpoint(fresh, tmp_path)
-    assert all(torch.equal(before[name], value) for name, value in fresh.model.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in fresh.network.state_dict().items())
     assert (fresh.epoch, fresh.best.epoch) == (0, 0)
 
 
@@ -197,7 +197,7 @@ def test_a_damaged_state_leaves_a_training_as_it_was(
     before = state_of(fresh)
     with pytest.raises(InputError, match="Weights must be whole"):
         restore_checkpoint(fresh, tmp_path)
-    assert all(torch.equal(before[name], value) for name, value in fresh.model.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in fresh.network.state_dict().items())
 
 
 @pytest.mark.parametrize(

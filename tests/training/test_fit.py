@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures.narrowed import of_kind
+from fixtures.trainings import adapert_of
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
@@ -14,7 +15,7 @@ from adapert.data.regroup import join_splits
 from adapert.evaluation.metrics import pearson_delta
 from adapert.models.protocol import PerturbationModel
 from adapert.models.reference import REFERENCE_MODELS
-from adapert.training.fit import FittedAdaPert, begin_fit
+from adapert.training.fit import FittedNetwork, begin_fit
 from adapert.training.loop import DivergedError, train
 from adapert.training.state import Training
 
@@ -25,7 +26,7 @@ def test_fitted_model_predicts_with_its_best_epochs_weights(
     config = Config().with_changes(
         small_settings | {"training.max_epochs": 12, "training.learning_rate": 0.05}
     )
-    model = FittedAdaPert(config, 0, torch.device("cpu"))
+    model = FittedNetwork(config, 0, torch.device("cpu"))
     model.fit(replace(tiny_dataset, splits={k: tiny_dataset.splits[k] for k in ("train", "validation")}))
     validation = tiny_dataset.splits["validation"].table
     assert model.training.best.epoch < model.training.epoch
@@ -36,7 +37,7 @@ def test_fitted_model_predicts_with_its_best_epochs_weights(
 def test_fitted_model_predicts_unseen_perturbations(
     tiny_dataset: PreparedDataset, small_settings: dict[str, Any]
 ) -> None:
-    model = FittedAdaPert(Config().with_changes(small_settings), 0, torch.device("cpu"))
+    model = FittedNetwork(Config().with_changes(small_settings), 0, torch.device("cpu"))
     model.fit(tiny_dataset)
     unseen = list(tiny_dataset.splits["test"].table.perturbations)
     predicted = model.predict(unseen)
@@ -65,7 +66,7 @@ def test_a_refit_equals_plain_training_of_as_many_epochs_on_all(
 ) -> None:
     settings = small_settings | {"training.max_epochs": 8, "training.learning_rate": 0.05}
     config = Config().with_changes(settings | changes)
-    model = FittedAdaPert(config, 0, torch.device("cpu"))
+    model = FittedNetwork(config, 0, torch.device("cpu"))
     model.fit(tiny_dataset)
     n_epochs = model.training.best.epoch
     model.refit(joined(tiny_dataset))
@@ -85,16 +86,18 @@ def test_a_refit_equals_plain_training_of_as_many_epochs_on_all(
 def test_a_refit_resolves_anew_what_depends_on_the_training_data(
     tiny_dataset: PreparedDataset, small_settings: dict[str, Any]
 ) -> None:
-    model = FittedAdaPert(Config().with_changes(small_settings), 0, torch.device("cpu"))
+    model = FittedNetwork(Config().with_changes(small_settings), 0, torch.device("cpu"))
     model.fit(tiny_dataset)
-    before = model.training.resolved.huber_delta
+    before = model.training.resolved["resolved_huber_delta"]
     everything = joined(tiny_dataset)
     model.refit(everything)
     table = everything.splits["train"].table
-    assert model.training.resolved.huber_delta == pytest.approx(0.5 * table.delta[~table.deg_mask].std())
-    assert model.training.resolved.huber_delta != before
+    assert model.training.resolved["resolved_huber_delta"] == pytest.approx(
+        0.5 * table.delta[~table.deg_mask].std()
+    )
+    assert model.training.resolved["resolved_huber_delta"] != before
     np.testing.assert_allclose(
-        of_kind(torch.Tensor, model.training.model.offset).numpy(), table.delta.mean(axis=0), atol=1e-6
+        of_kind(torch.Tensor, adapert_of(model.training).offset).numpy(), table.delta.mean(axis=0), atol=1e-6
     )
 
 
@@ -103,7 +106,7 @@ def test_a_refit_without_a_best_epoch_takes_all_epochs(
 ) -> None:
     constant = replace(tiny_dataset.splits["validation"].table, delta=np.zeros((4, 12), dtype=np.float32))
     blind = replace(tiny_dataset.splits["validation"], table=constant)
-    model = FittedAdaPert(Config().with_changes(small_settings), 0, torch.device("cpu"))
+    model = FittedNetwork(Config().with_changes(small_settings), 0, torch.device("cpu"))
     model.fit(replace(tiny_dataset, splits=dict(tiny_dataset.splits) | {"validation": blind}))
     assert model.training.best.epoch == 0
     model.refit(joined(tiny_dataset))
@@ -111,7 +114,7 @@ def test_a_refit_without_a_best_epoch_takes_all_epochs(
 
 
 def test_a_refit_that_diverges_says_so(tiny_dataset: PreparedDataset, small_settings: dict[str, Any]) -> None:
-    model = FittedAdaPert(Config().with_changes(small_settings), 0, torch.device("cpu"))
+    model = FittedNetwork(Config().with_changes(small_settings), 0, torch.device("cpu"))
     model.fit(tiny_dataset)
     model.config = model.config.with_changes({"training.learning_rate": 1e30})
     model.training.best.epoch = 3

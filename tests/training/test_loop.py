@@ -11,17 +11,18 @@ import pytest
 import torch
 from fixtures.builders import NewTraining
 from fixtures.dataset import N_GENES, build_tiny_dataset, change_train
+from fixtures.trainings import adapert_of, context_of, head_of
 
 from adapert.data.array_tables import CellTable
 from adapert.data.prepared import PreparedDataset
+from adapert.data.rows import Minibatch
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import effective_rank
-from adapert.models.adapert.model import Prediction
+from adapert.models.network import Prediction
 from adapert.training import loop
 from adapert.training.loop import DivergedError, train
 from adapert.training.objective import minibatch_losses
-from adapert.training.rows import Minibatch
 from adapert.training.state import Training
 
 ALL_LOSSES = {"loss_total", "loss_recon", "loss_non", "loss_align"}
@@ -34,8 +35,8 @@ def losses_of(training: Training) -> list[dict[str, float]]:
 
 
 def full_minibatch(training: Training) -> Minibatch:
-    index = np.arange(len(training.rows.perturbation_index))
-    return training.rows.minibatch(index, training.order_generator)
+    index = np.arange(len(training.objective.rows.perturbation_index))
+    return training.objective.rows.minibatch(index, training.order_generator)
 
 
 def with_one_perturbation() -> PreparedDataset:
@@ -72,24 +73,24 @@ def test_target_head_learns_only_as_the_paper_has_it(
     new_training: NewTraining, alignment: str, is_taught: bool
 ) -> None:
     training = new_training(STRONG | {"loss.alignment": alignment})
-    before = training.target_head.weight.clone()
+    before = head_of(training).target_head.weight.clone()
     next(train(training))
-    assert torch.equal(before, training.target_head.weight) != is_taught
+    assert torch.equal(before, head_of(training).target_head.weight) != is_taught
 
 
 def test_scorer_of_a_new_model_learns_without_alignment(new_training: NewTraining) -> None:
     # The context enters at weight 0, so the first step moves that weight and later steps the scorer.
     training = new_training({"loss.lambda_align": 0.0, "training.weight_decay": 0.0})
-    before = training.model.scorer.text.weight.clone()
+    before = adapert_of(training).scorer.text.weight.clone()
     next(train(training))
-    assert not torch.equal(before, training.model.scorer.text.weight)
+    assert not torch.equal(before, adapert_of(training).scorer.text.weight)
 
 
 def test_literal_scorer_never_moves(new_training: NewTraining) -> None:
     training = new_training(STRONG | {"model.selection": "literal"})
-    before = {name: p.clone() for name, p in training.model.scorer.named_parameters()}
+    before = {name: p.clone() for name, p in adapert_of(training).scorer.named_parameters()}
     list(train(training))
-    assert all(torch.equal(p, before[name]) for name, p in training.model.scorer.named_parameters())
+    assert all(torch.equal(p, before[name]) for name, p in adapert_of(training).scorer.named_parameters())
 
 
 @pytest.mark.parametrize("control", ["mean", "batch_mean", "cell"])
@@ -100,8 +101,8 @@ def test_each_epoch_is_reported(new_training: NewTraining, control: str) -> None
         assert set(report.losses) == ALL_LOSSES
         assert all(math.isfinite(value) for value in report.flat().values())
         assert set(report.validation) == {"pearson_delta", "pds", "rank_overlap_at_50", "mse"}
-        assert 1 <= report.n_selected <= 15
-        assert 1 <= report.context_effective_rank <= 8
+        assert 1 <= report.network["n_selected"] <= 15
+        assert 1 <= report.network["context_effective_rank"] <= 8
         assert report.losses.items() | report.validation.items() <= report.flat().items()
     best = max(reports, key=lambda report: report.validation["pearson_delta"])
     assert reports[-1].best_epoch == best.epoch
@@ -161,7 +162,7 @@ def test_best_weights_reproduce_the_best_score(
     training = new_training({"training.max_epochs": 12, "training.learning_rate": 0.05})
     reports = list(train(training))
     assert 0 < training.best.epoch < len(reports)  # so the last weights are others
-    training.model.load_state_dict(training.best.weights)
+    training.network.load_state_dict(training.best.weights)
     validation = tiny_dataset.splits["validation"].table
     predicted = training.predict(list(validation.perturbations))
     metrics = cheap_metrics(predicted, validation.delta, validation.deg_mask)
@@ -283,12 +284,12 @@ def test_structural_embedding_of_one_number_trains(new_training: NewTraining) ->
 
 def test_reported_rank_is_that_of_the_epochs_contexts(new_training: NewTraining) -> None:
     constant = next(train(new_training({"model.context": "constant"})))
-    assert constant.context_effective_rank == pytest.approx(1, abs=0.5)
+    assert constant.network["context_effective_rank"] == pytest.approx(1, abs=0.5)
     training = new_training(NO_NOISE | {"training.learning_rate": 1e-9, "training.minibatch_size": 64})
     training.generator = None  # type: ignore[assignment]  # no noise
     _, prediction = minibatch_losses(training, full_minibatch(training))
-    expected = effective_rank(prediction.context.z.detach().numpy())
-    assert next(train(training)).context_effective_rank == pytest.approx(expected, rel=1e-3)
+    expected = effective_rank(context_of(prediction).z.detach().numpy())
+    assert next(train(training)).network["context_effective_rank"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_huber_delta_is_resolved_in_units_of_the_non_deg_spread(
@@ -298,18 +299,20 @@ def test_huber_delta_is_resolved_in_units_of_the_non_deg_spread(
     spread = np.std(
         [d for d, is_deg in zip(table.delta.flat, table.deg_mask.flat, strict=True) if not is_deg]
     )
-    assert new_training({"loss.huber_delta": 2.0}).resolved.huber_delta == pytest.approx(2 * spread, rel=1e-5)
+    assert new_training({"loss.huber_delta": 2.0}).resolved["resolved_huber_delta"] == pytest.approx(
+        2 * spread, rel=1e-5
+    )
     absolute = {"loss.huber_delta": 2.0, "loss.huber_delta_unit": "absolute"}
-    assert new_training(absolute).resolved.huber_delta == 2.0
+    assert new_training(absolute).resolved["resolved_huber_delta"] == 2.0
     for case in ("no_change", "all_degs"):
         changed = EDGE_CASES[case](tiny_dataset)
-        assert new_training({"loss.huber_delta": 2.0}, changed).resolved.huber_delta > 0
+        assert new_training({"loss.huber_delta": 2.0}, changed).resolved["resolved_huber_delta"] > 0
 
 
 def test_resolved_parameters_count_those_that_train(new_training: NewTraining) -> None:
     frozen, paper = (new_training({"loss.alignment": a}) for a in ("frozen", "paper"))
-    assert paper.resolved.n_parameters - frozen.resolved.n_parameters == N_GENES * 8
-    assert frozen.resolved.n_parameters == sum(p.numel() for p in frozen.model.parameters())
+    assert paper.resolved["n_parameters"] - frozen.resolved["n_parameters"] == N_GENES * 8
+    assert frozen.resolved["n_parameters"] == sum(p.numel() for p in frozen.network.parameters())
 
 
 def test_response_table_without_cells_cannot_be_trained_on_cells(

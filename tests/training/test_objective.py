@@ -3,11 +3,13 @@ import pytest
 import torch
 from fixtures.builders import NewTraining
 from fixtures.dataset import N_GENES, change_train
+from fixtures.trainings import adapert_of, context_of, head_of
 
 from adapert.data.prepared import PreparedDataset
-from adapert.models.adapert.model import build_targets
-from adapert.training.objective import align_weight, minibatch_losses
-from adapert.training.rows import Minibatch
+from adapert.data.rows import Minibatch
+from adapert.models.adapert.objective import align_weight
+from adapert.models.targets import build_targets
+from adapert.training.objective import minibatch_losses
 from adapert.training.state import Training
 
 NO_NOISE = {"model.dropout": 0.0}
@@ -15,8 +17,8 @@ STRONG = {"loss.lambda_non": 0.05, "loss.lambda_align": 0.3}
 
 
 def full_minibatch(training: Training) -> Minibatch:
-    index = np.arange(len(training.rows.perturbation_index))
-    return training.rows.minibatch(index, training.order_generator)
+    index = np.arange(len(training.objective.rows.perturbation_index))
+    return training.objective.rows.minibatch(index, training.order_generator)
 
 
 def gradients(training: Training, loss: torch.Tensor) -> list[torch.Tensor]:
@@ -32,11 +34,11 @@ def cell_losses(
     table, train_split = dataset.splits["train"].table, dataset.splits["train"]
     targets = build_targets(dataset, [str(table.perturbations[perturbation])], torch.device("cpu"))
     row = torch.zeros(1, dtype=torch.int64)
-    prediction = training.model(targets, row, torch.from_numpy(control)[None], row)
+    prediction = training.network(targets, row, torch.from_numpy(control)[None], row)
     predicted, is_deg = prediction.delta[0], table.deg_mask[perturbation]
     expression = train_split.cells.expression(N_GENES).toarray()[cell]
     matched = dataset.shared.batch_control_mean[train_split.cells.batch_index[cell]]
-    recon, non, delta = torch.zeros(()), torch.zeros(()), training.resolved.huber_delta
+    recon, non, delta = torch.zeros(()), torch.zeros(()), training.resolved["resolved_huber_delta"]
     y = torch.zeros(N_GENES)
     for gene in range(N_GENES):
         recon = recon + (predicted[gene] - float(expression[gene] - matched[gene])) ** 2 / N_GENES
@@ -45,7 +47,7 @@ def cell_losses(
         else:
             r = predicted[gene].abs()
             non = non + (r**2 / 2 if r <= delta else delta * (r - delta / 2))
-    t, z = training.target_head(y), prediction.context.z[0]
+    t, z = head_of(training).target_head(y), context_of(prediction).z[0]
     align = (z / z.norm() - t / t.norm()).square().sum() if is_deg.any() else None
     return recon, non, align
 
@@ -61,7 +63,9 @@ def test_gradient_of_mean_rows_equals_a_plain_loop_over_cells(
     changes = NO_NOISE | STRONG | {"data.control": control, "loss.alignment": alignment}
     training = new_training(changes, dataset)
     training.generator = None  # type: ignore[assignment]  # no noise
-    torch.nn.init.normal_(training.model.context_to_latent.weight, generator=torch.Generator().manual_seed(0))
+    torch.nn.init.normal_(
+        adapert_of(training).context_to_latent.weight, generator=torch.Generator().manual_seed(0)
+    )
     losses, _ = minibatch_losses(training, full_minibatch(training))
     cells = dataset.splits["train"].cells
     recon = non = align = torch.zeros(())
@@ -97,8 +101,9 @@ def test_minibatches_together_weigh_like_the_whole(new_training: NewTraining) ->
     training = new_training(NO_NOISE)
     training.generator = None  # type: ignore[assignment]  # no noise
     whole, _ = minibatch_losses(training, full_minibatch(training))
+    rows = training.objective.rows
     halves = [
-        minibatch_losses(training, training.rows.minibatch(np.array(index), training.order_generator))[0]
+        minibatch_losses(training, rows.minibatch(np.array(index), training.order_generator))[0]
         for index in ([0, 3, 5, 6], [1, 2, 4, 7])
     ]
     for name in whole:

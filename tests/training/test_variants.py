@@ -9,8 +9,9 @@ import torch
 from fixtures.builders import NewTraining
 from fixtures.dataset import N_NODES
 from fixtures.narrowed import of_kind, present
+from fixtures.trainings import adapert_of, context_of
 
-from adapert.models.adapert.model import Prediction
+from adapert.models.network import Prediction
 from adapert.training.loop import train
 from adapert.training.objective import minibatch_losses
 from adapert.training.state import Training
@@ -32,7 +33,7 @@ def first_step(new_variant: NewTraining) -> FirstStep:
 
     def step(name: str) -> tuple[Training, dict[str, torch.Tensor], Prediction]:
         training = new_variant(name)
-        rows = training.rows
+        rows = training.objective.rows
         index = np.arange(len(rows.perturbation_index))
         losses, prediction = minibatch_losses(training, rows.minibatch(index, training.order_generator))
         return training, losses, prediction
@@ -45,7 +46,7 @@ def own_genes(training: Training) -> torch.Tensor:
 
 
 def graph_of(training: Training) -> torch.Tensor:
-    return of_kind(torch.Tensor, training.model.message_passing.adjacency).to_dense()
+    return of_kind(torch.Tensor, adapert_of(training).message_passing.adjacency).to_dense()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -66,7 +67,7 @@ def test_variant_learns_something_else_than_the_full_model(new_variant: NewTrain
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variant_starts_from_the_full_models_weights(new_variant: NewTraining, name: str) -> None:
-    full, variant = (new_variant(n).model for n in ("full", name))
+    full, variant = (new_variant(n).network for n in ("full", name))
     shared = set(full.state_dict()) & set(variant.state_dict())
     assert {"node_table", "encoder.first.weight", "decoder.second.weight", "scorer.node.weight"} <= shared
     if name != "no_graph":  # Its missing layers shift the draws that follow them.
@@ -76,8 +77,8 @@ def test_variant_starts_from_the_full_models_weights(new_variant: NewTraining, n
 @pytest.mark.parametrize("name", ["no_context", "no_context_no_non_deg"])
 def test_no_context_gives_every_perturbation_one_constant(first_step: FirstStep, name: str) -> None:
     _, _, prediction = first_step(name)
-    assert prediction.context.weights is None
-    assert torch.equal(prediction.context.z, prediction.context.z[:1].expand(8, -1))
+    assert context_of(prediction).weights is None
+    assert torch.equal(context_of(prediction).z, context_of(prediction).z[:1].expand(8, -1))
 
 
 @pytest.mark.parametrize(
@@ -96,38 +97,38 @@ def test_no_align_leaves_two_terms(first_step: FirstStep) -> None:
 
 def test_static_graph_selects_all_nodes(first_step: FirstStep) -> None:
     _, _, prediction = first_step("static_graph")
-    assert torch.equal(present(prediction.context.weights), torch.ones(8, N_NODES))
-    assert prediction.context.n_selected.tolist() == [N_NODES] * 8
+    assert torch.equal(present(context_of(prediction).weights), torch.ones(8, N_NODES))
+    assert context_of(prediction).n_selected.tolist() == [N_NODES] * 8
 
 
 def test_neighbourhood_selects_the_rows_of_the_graph(first_step: FirstStep) -> None:
     training, _, prediction = first_step("neighbourhood")
     reached = own_genes(training) @ graph_of(training) + own_genes(training)
-    assert torch.equal(present(prediction.context.weights), (reached > 0).float())
+    assert torch.equal(present(context_of(prediction).weights), (reached > 0).float())
 
 
 def test_random_context_selects_as_many_nodes_as_configured(first_step: FirstStep) -> None:
     training, _, prediction = first_step("random_context")
     is_single = training.targets.is_gene.sum(dim=1) == 1
-    others = present(prediction.context.weights) - own_genes(training)
+    others = present(context_of(prediction).weights) - own_genes(training)
     assert set(others[is_single].sum(dim=1).tolist()) <= {3.0, 4.0}
 
 
 def test_soft_context_weighs_every_node(first_step: FirstStep) -> None:
     _, _, prediction = first_step("soft_context")
-    assert (present(prediction.context.weights) > 0).all()
-    torch.testing.assert_close(present(prediction.context.weights).sum(dim=1), torch.ones(8))
+    assert (present(context_of(prediction).weights) > 0).all()
+    torch.testing.assert_close(present(context_of(prediction).weights).sum(dim=1), torch.ones(8))
 
 
 def test_literal_context_selects_as_the_full_model_without_a_gradient(first_step: FirstStep) -> None:
-    full, literal = (present(first_step(name)[2].context.weights) for name in ("full", "literal_eq13"))
+    full, literal = (present(context_of(first_step(name)[2]).weights) for name in ("full", "literal_eq13"))
     assert torch.equal(full.detach(), literal)
     assert full.requires_grad
     assert not literal.requires_grad
 
 
 def test_shuffled_text_permutes_rows_and_nothing_else(new_variant: NewTraining) -> None:
-    full, shuffled = (new_variant(name).model for name in ("full", "shuffled_text"))
+    full, shuffled = (adapert_of(new_variant(name)) for name in ("full", "shuffled_text"))
     rows = [sorted(map(tuple, model.text.embedding.tolist())) for model in (full, shuffled)]
     assert rows[0] == rows[1]
     assert not torch.equal(full.text.embedding, shuffled.text.embedding)
@@ -144,5 +145,5 @@ def test_rewired_graph_keeps_every_genes_number_of_neighbours(new_variant: NewTr
 
 
 def test_no_graph_leaves_the_node_table(new_variant: NewTraining) -> None:
-    model = new_variant("no_graph", **{"model.node_features": "one_hot"}).model
+    model = adapert_of(new_variant("no_graph", **{"model.node_features": "one_hot"}))
     assert torch.equal(model.node_embeddings(), model.node_table)

@@ -1,6 +1,6 @@
 """AdaPert: control encoder, perturbation-conditioned context, decoder (Figure 2 of the AdaPert paper)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,56 +11,18 @@ from torch import Tensor, nn
 
 from adapert.config import Config, ModelConfig
 from adapert.data.prepared import PreparedDataset
+from adapert.evaluation.metrics import effective_rank
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
 from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
 from adapert.models.adapert.encoders import Perceptron, TextTable
 from adapert.models.adapert.message_passing import MessagePassing
+from adapert.models.network import Network, Prediction
+from adapert.models.targets import Targets
 from adapert.seeding import numpy_generator, seeded_initialisation
 
 TEXT_FEATURE_SD = 0.5
 """SD of an untrained gene's projected text, where a row of the learnable table has 1; averaging over
 neighbours shrinks the table's independent rows more than text, which neighbours share. Not in the paper."""
-
-
-class Targets(NamedTuple):
-    """The genes that perturbations target, padded to the largest combination.
-
-    Attributes:
-        nodes: Graph nodes, 0 where padded, (n_perturbations, max_genes).
-        is_gene: 1 for a gene, 0 where padded, as `nodes`.
-    """
-
-    nodes: Tensor
-    is_gene: Tensor
-
-    def take(self, index: Tensor) -> "Targets":
-        """Pick perturbations."""
-        return Targets(self.nodes[index], self.is_gene[index])
-
-    def sum_rows(self, table: Tensor) -> Tensor:
-        """Sum the rows of each perturbation's genes: (n_nodes, size) to (n_perturbations, size)."""
-        return (table[self.nodes] * self.is_gene.unsqueeze(-1)).sum(dim=1)
-
-    def mark(self, n_nodes: int) -> Tensor:
-        """1 at each perturbation's genes, (n_perturbations, n_nodes)."""
-        marks = torch.zeros(len(self.nodes), n_nodes, device=self.nodes.device)
-        return marks.scatter_reduce(1, self.nodes, self.is_gene, reduce="amax")
-
-
-def build_targets(dataset: PreparedDataset, perturbations: Sequence[str], device: torch.device) -> Targets:
-    """Look up the graph nodes of perturbations.
-
-    Raises:
-        InputError: A gene that is not a node of the data set.
-    """
-    nodes = [dataset.perturbed_nodes(str(perturbation)) for perturbation in perturbations]
-    width = max(len(genes) for genes in nodes)
-    # The padding is node 0, a gene like any other, which `is_gene` takes out again.
-    padded = np.array([genes + [0] * (width - len(genes)) for genes in nodes])
-    is_gene = np.array([[1.0] * len(genes) + [0.0] * (width - len(genes)) for genes in nodes])
-    return Targets(
-        torch.from_numpy(padded).to(device), torch.from_numpy(is_gene.astype(np.float32)).to(device)
-    )
 
 
 class Context(NamedTuple):
@@ -81,19 +43,17 @@ class Context(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """A forward pass.
+class AdaPertPrediction(Prediction):
+    """A forward pass of AdaPert.
 
     Attributes:
-        delta: Predicted expression minus control, log1p units, (n_rows, n_genes).
         context: Contexts of the distinct perturbations.
     """
 
-    delta: Tensor
     context: Context
 
 
-class AdaPert(nn.Module):
+class AdaPert(Network):
     """Predict the response of control profiles to perturbations (Eq. 1 to 13)."""
 
     def __init__(
@@ -195,7 +155,7 @@ class AdaPert(nn.Module):
         control: Tensor,
         control_row: Tensor,
         generator: torch.Generator | None = None,
-    ) -> Prediction:
+    ) -> AdaPertPrediction:
         """Predict rows: DEC(z_c + W_p h_p + W_x z_context), added to the control profile.
 
         Args:
@@ -211,34 +171,22 @@ class AdaPert(nn.Module):
         delta = self.decoder(latent, generator).float() + self.offset
         if self.config.predict == "expression":
             delta = delta - control[control_row]
-        return Prediction(delta, context)
+        observed = {"z": context.z.detach(), "n_selected": context.n_selected.float()}
+        return AdaPertPrediction(delta, observed, context)
+
+    def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, float]:
+        """How many nodes the contexts of an epoch held, and how many directions they used."""
+        return {
+            "n_selected": observed["n_selected"].mean().item(),
+            "context_effective_rank": effective_rank(observed["z"].cpu().numpy()),
+        }
 
 
 def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
-    """Build the untrained model of a trial: the data set's training split is read for the offset.
+    """Build the untrained model of a trial; of the splits the training split is read, for the offset.
 
     The trial's seed draws parameters, rewiring, shuffled text and random contexts.
     """
-    return _assemble(dataset, config, seed, _offset(dataset, config))
-
-
-def restore_model(
-    dataset: PreparedDataset, config: Config, seed: int, weights: Mapping[str, Tensor]
-) -> AdaPert:
-    """Build the trained model of a trial from its weights after the best epoch.
-
-    Of the data set no split is read: the weights hold what training took of them. The seed draws rewiring,
-    shuffled text and random contexts as it did in training.
-
-    Raises:
-        RuntimeError: Weights of another config or data set.
-    """
-    model = _assemble(dataset, config, seed, torch.zeros(dataset.n_genes))
-    model.load_state_dict(dict(weights))
-    return model
-
-
-def _assemble(dataset: PreparedDataset, config: Config, seed: int, offset: Tensor) -> AdaPert:
     adjacency = build_adjacency(dataset.shared, config.graph, config.model.self_loops, seed)
     with seeded_initialisation(seed):
         message_passing = MessagePassing(
@@ -252,7 +200,7 @@ def _assemble(dataset: PreparedDataset, config: Config, seed: int, offset: Tenso
             config.model,
             message_passing,
             _text_table(dataset, config, seed),
-            offset,
+            _offset(dataset, config),
             _fixed_context(dataset.n_nodes, adjacency, config.model, seed),
         )
 
@@ -266,8 +214,8 @@ def _text_table(dataset: PreparedDataset, config: Config, seed: int) -> TextTabl
 
 
 def _offset(dataset: PreparedDataset, config: Config) -> Tensor:
-    if config.model.offset == "none":
-        return torch.zeros(dataset.n_genes)
+    if config.model.offset == "none" or "train" not in dataset.splits:
+        return torch.zeros(dataset.n_genes)  # without splits, trained weights bring it
     mean = dataset.splits["train"].table.delta.mean(axis=0)
     if config.model.predict == "expression":
         mean = mean + dataset.shared.control_mean

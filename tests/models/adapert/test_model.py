@@ -11,7 +11,8 @@ from fixtures.narrowed import of_kind, present
 
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
-from adapert.models.adapert.model import TEXT_FEATURE_SD, AdaPert, Context, Prediction, Targets, build_targets
+from adapert.models.adapert.model import TEXT_FEATURE_SD, AdaPert, AdaPertPrediction, Context
+from adapert.models.targets import Targets, build_targets
 from adapert.training.prediction import predict
 
 CPU = torch.device("cpu")
@@ -299,7 +300,7 @@ def test_noise_in_training_follows_its_generator(small_model: SmallModel) -> Non
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             return of_kind(
-                Prediction, model(targets_of(MIXED), rows, control_profile(), 0 * rows, generator)
+                AdaPertPrediction, model(targets_of(MIXED), rows, control_profile(), 0 * rows, generator)
             ).delta
 
     assert torch.equal(forward(0), forward(0))

@@ -38,7 +38,7 @@ from adapert.seeding import numpy_generator
 from adapert.study.engine.reports import REPORTED
 from adapert.study.execution.memory import NoMemoryError
 from adapert.study.execution.trainable import TrialSettings, TrialTrainable
-from adapert.training.fit import FittedAdaPert
+from adapert.training.fit import FittedNetwork
 from adapert.training.kept import kept_checkpoints
 from adapert.training.loop import train
 from adapert.training.state import Training
@@ -115,8 +115,8 @@ def test_a_reused_actor_equals_a_fresh_one_bit_for_bit(settings: MakeSettings) -
     assert reused.reset(settings({"model.dropout": 0.3}, seed=1, trial="002"))
     fresh = TrialTrainable(config=settings({"model.dropout": 0.3}, seed=1, trial="003"))
     assert reports_of(reused) == reports_of(fresh)
-    weights = of_kind(FittedAdaPert, reused._model).training.model.state_dict()
-    for name, value in of_kind(FittedAdaPert, fresh._model).training.model.state_dict().items():
+    weights = of_kind(FittedNetwork, reused._model).training.network.state_dict()
+    for name, value in of_kind(FittedNetwork, fresh._model).training.network.state_dict().items():
         assert torch.equal(weights[name], value)
 
 
@@ -232,7 +232,7 @@ def reloaded(settings: MakeSettings, folder: Path, prepared: Path) -> tuple[Trai
     """Build the model again, in another seed's state, and load what the trial left."""
     dataset = read_prepared(prepared)
     training = Training(config_of(settings()), dataset, 99, torch.device("cpu"))
-    training.model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    training.network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     return training, dataset.splits["validation"].table
 
 

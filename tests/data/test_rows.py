@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from fixtures.dataset import N_GENES, build_tiny_dataset
 
-from adapert.training.rows import (
+from adapert.data.rows import (
     ROWS,
     Minibatch,
     Rows,

@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import mean_squared_error
 
 from adapert.config import LossConfig
-from adapert.models.adapert.losses import (
+from adapert.models.losses import (
     alignment_loss,
     contrastive_alignment,
     cosine_alignment,

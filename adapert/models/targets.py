@@ -1,0 +1,51 @@
+"""The genes that perturbations target, as nodes of the data set's graph."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapert.data.prepared import PreparedDataset
+
+
+class Targets(NamedTuple):
+    """The genes that perturbations target, padded to the largest combination.
+
+    Attributes:
+        nodes: Graph nodes, 0 where padded, (n_perturbations, max_genes).
+        is_gene: 1 for a gene, 0 where padded, as `nodes`.
+    """
+
+    nodes: Tensor
+    is_gene: Tensor
+
+    def take(self, index: Tensor) -> "Targets":
+        """Pick perturbations."""
+        return Targets(self.nodes[index], self.is_gene[index])
+
+    def sum_rows(self, table: Tensor) -> Tensor:
+        """Sum the rows of each perturbation's genes: (n_nodes, size) to (n_perturbations, size)."""
+        return (table[self.nodes] * self.is_gene.unsqueeze(-1)).sum(dim=1)
+
+    def mark(self, n_nodes: int) -> Tensor:
+        """1 at each perturbation's genes, (n_perturbations, n_nodes)."""
+        marks = torch.zeros(len(self.nodes), n_nodes, device=self.nodes.device)
+        return marks.scatter_reduce(1, self.nodes, self.is_gene, reduce="amax")
+
+
+def build_targets(dataset: PreparedDataset, perturbations: Sequence[str], device: torch.device) -> Targets:
+    """Look up the graph nodes of perturbations.
+
+    Raises:
+        InputError: A gene that is not a node of the data set.
+    """
+    nodes = [dataset.perturbed_nodes(str(perturbation)) for perturbation in perturbations]
+    width = max(len(genes) for genes in nodes)
+    # The padding is node 0, a gene like any other, which `is_gene` takes out again.
+    padded = np.array([genes + [0] * (width - len(genes)) for genes in nodes])
+    is_gene = np.array([[1.0] * len(genes) + [0.0] * (width - len(genes)) for genes in nodes])
+    return Targets(
+        torch.from_numpy(padded).to(device), torch.from_numpy(is_gene.astype(np.float32)).to(device)
+    )
