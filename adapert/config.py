@@ -202,7 +202,13 @@ class TrainingConfig(_Section):
 
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's.")
     weight_decay: float = Field(1e-2, ge=0, description="AdamW's, decoupled.")
-    schedule: Literal["constant", "cosine"] = Field("constant", description="Learning rate over epochs.")
+    schedule: Literal["constant", "cosine", "plateau"] = Field(
+        "constant", description="Learning rate over epochs; 'plateau' lowers it when validation stalls."
+    )
+    plateau_factor: float = Field(0.5, gt=0, lt=1, description="What 'plateau' multiplies the rate by.")
+    plateau_patience: int = Field(
+        5, ge=0, le=MOST_EPOCHS, description="Epochs without a better one that 'plateau' endures."
+    )
     minibatch_size: int = Field(
         64, ge=1, le=MOST_ROWS, description="Rows (perturbations, or cells) an optimiser step."
     )

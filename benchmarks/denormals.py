@@ -13,7 +13,7 @@ from adapert.data.choices import PrepareChoices
 from adapert.data.prepare import prepare
 from adapert.data.prepared import read_prepared
 from adapert.data.simulate import CELLS_FILE, NETWORK_FILE, TEXT_FILE, simulate
-from adapert.training.loop import train_epoch, train_to
+from adapert.training.loop import train_at, train_epoch
 from adapert.training.state import Training
 from benchmarks.measurement import Measurement, seconds_of
 
@@ -31,7 +31,7 @@ def measure(scratch: Path) -> Iterator[Measurement]:
     """Train until the selection has saturated, then epochs with and without denormals in turn."""
     dataset = read_prepared(_prepared(scratch))
     training = Training(Config().with_changes(SHARP), dataset, 0, torch.device("cpu"))
-    train_to(training, N_BEFORE)
+    train_at(training, [training.config.training.learning_rate] * N_BEFORE)
     kept = inspect.unwrap(train_epoch)
     pairs = [[seconds_of(partial(epoch, training)) for epoch in (train_epoch, kept)] for _ in range(N_EPOCHS)]
     flushed, with_denormals = (statistics.median(times) for times in zip(*pairs, strict=True))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, NonNegativeInt
+from pydantic import BaseModel, NonNegativeInt, PositiveFloat
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -36,7 +36,7 @@ def write_checkpoint(training: Training, directory: Path) -> None:
     state = {
         "config_digest": training.config.digest(),
         "seed": training.seed,
-        "epoch": training.epoch,
+        "rates": training.rates,
         "order_generator": training.order_generator.bit_generator.state,
         "best": {
             "epoch": training.best.epoch,
@@ -81,7 +81,7 @@ def restore_checkpoint(training: Training, directory: Path) -> None:
     # torch takes a generator's state from the CPU alone, wherever the generator is.
     training.generator.set_state(tensors["generator"].cpu())
     training.order_generator.bit_generator.state = state.order_generator
-    training.epoch = state.epoch
+    training.rates = state.rates
     training.best = BestEpoch(state.best.epoch, NO_SCORES | state.best.scores, best)
 
 
@@ -145,7 +145,7 @@ class _Best(BaseModel):
 class _State(BaseModel):
     config_digest: str
     seed: int
-    epoch: NonNegativeInt
+    rates: list[PositiveFloat]
     order_generator: dict[str, Any]
     best: _Best
 

@@ -13,7 +13,7 @@ from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.models.protocol import Fit, PerturbationModel, TrainedInEpochs
 from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
-from adapert.training.loop import require_finite, train, train_to
+from adapert.training.loop import require_finite, train, train_at
 from adapert.training.state import Training
 
 
@@ -50,9 +50,9 @@ class FittedNetwork:
         Raises:
             DivergedError: The loss became NaN or infinite.
         """
-        n_epochs = self._n_epochs
+        rates = self.training.rates[: self._n_epochs]
         self.training = Training(self.config, dataset, self.seed, self.device)
-        train_to(self.training, n_epochs)
+        train_at(self.training, rates)
 
     def chosen(self) -> dict[str, float | str]:
         """The epochs trained for: those to the best one, or all where none had a Pearson-delta."""

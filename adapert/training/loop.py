@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -81,8 +81,7 @@ def train(training: Training) -> Iterator[EpochReport]:
     validation = training.dataset.splits["validation"].table
     while not training.is_over:
         started = time.perf_counter()
-        training.epoch += 1
-        learning_rate = set_learning_rate(training)
+        learning_rate = begin_epoch(training, next_learning_rate(training))
         losses, observed = train_epoch(training)
         predicted = training.predict(list(validation.perturbations))
         # The last step of an epoch has no later loss to show that it diverged.
@@ -104,17 +103,16 @@ def train(training: Training) -> Iterator[EpochReport]:
         )
 
 
-def train_to(training: Training, n_epochs: int) -> None:
-    """Train until an epoch is reached, without validation: nothing is scored, kept or chosen.
+def train_at(training: Training, rates: Sequence[float]) -> None:
+    """Train an epoch at each of the learning rates, without validation: nothing is scored, kept or chosen.
 
     The data set needs a training split alone; neither patience nor the config's epochs count.
 
     Raises:
         DivergedError: The loss became NaN or infinite.
     """
-    while training.epoch < n_epochs:
-        training.epoch += 1
-        set_learning_rate(training)
+    for rate in rates:
+        begin_epoch(training, rate)
         train_epoch(training)
 
 
@@ -168,16 +166,24 @@ def train_epoch(training: Training) -> tuple[dict[str, float], dict[str, Tensor]
     return dict(totals), {name: torch.cat(parts) for name, parts in observed.items()}
 
 
-def set_learning_rate(training: Training) -> float:
-    """Set and return the epoch's learning rate."""
-    settings = training.config.training
-    # It follows from the epoch alone, so that no scheduler's state has to be checkpointed.
-    rate = settings.learning_rate
-    if settings.schedule == "cosine":
-        rate *= (1 + math.cos(math.pi * (training.epoch - 1) / settings.max_epochs)) / 2
+def begin_epoch(training: Training, rate: float) -> float:
+    """Count the next epoch, and set and return its learning rate."""
+    training.rates.append(rate)
     for group in training.optimizer.param_groups:
         group["lr"] = rate
     return rate
+
+
+def next_learning_rate(training: Training) -> float:
+    """The next epoch's, by the schedule and the epochs so far."""
+    settings, rates = training.config.training, training.rates
+    if settings.schedule == "cosine":
+        return settings.learning_rate * (1 + math.cos(math.pi * len(rates) / settings.max_epochs)) / 2
+    if settings.schedule == "constant" or not rates:
+        return settings.learning_rate
+    lowered_before = rates.index(rates[-1])  # the epochs before the rate of today
+    n_stalled = training.epoch - max(training.best.epoch, lowered_before)
+    return rates[-1] * (settings.plateau_factor if n_stalled > settings.plateau_patience else 1)
 
 
 def keep_best(training: Training, scores: dict[str, float]) -> None:

@@ -42,6 +42,7 @@ class Training:
     """One trial's network, objective, optimiser, generators and position.
 
     Attributes:
+        rates: Learning rate of each epoch so far.
         resolved: What the config amounts to on the data set, under the names that trackers use.
     """
 
@@ -64,7 +65,12 @@ class Training:
         self.targets = build_targets(dataset, list(dataset.splits["train"].table.perturbations), device)
         self.resolved = self.objective.resolved | {"n_parameters": float(sum(p.numel() for p in trainable))}
         self.best = BestEpoch()
-        self.epoch = 0
+        self.rates: list[float] = []
+
+    @property
+    def epoch(self) -> int:
+        """Epochs so far."""
+        return len(self.rates)
 
     def parameters(self) -> list[nn.Parameter]:
         """Parameters of the network and of its objective."""

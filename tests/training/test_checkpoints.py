@@ -18,6 +18,7 @@ from adapert.training.state import Training
 FORMS = [
     {},
     {"data.control": "cell", "training.schedule": "cosine"},
+    {"training.schedule": "plateau", "training.plateau_patience": 0, "training.learning_rate": 0.1},
     {"loss.alignment": "paper", "model.context": "random"},
     {"model.context": "constant", "loss.alignment": "contrastive"},
     {"graph.edges": "rewired", "data.text_embedding": "shuffled"},
@@ -180,8 +181,8 @@ def test_a_damaged_checkpoint_leaves_a_training_as_it_was(
     "change",
     [
         lambda state: state.pop("best"),
-        lambda state: state.update(epoch=-1),
-        lambda state: state.update(epoch="x"),
+        lambda state: state.update(rates=[-1]),
+        lambda state: state.update(rates="x"),
         lambda state: state.update(order_generator={"bit_generator": "MT19937"}),
         lambda state: state.update(order_generator=5),
     ],

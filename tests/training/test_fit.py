@@ -101,6 +101,19 @@ def test_a_refit_resolves_anew_what_depends_on_the_training_data(
     )
 
 
+def test_a_refit_repeats_the_learning_rates_that_validation_led_to(
+    tiny_dataset: PreparedDataset, small_settings: dict[str, Any]
+) -> None:
+    plateau = {"training.schedule": "plateau", "training.plateau_patience": 0, "training.max_epochs": 20}
+    model = FittedNetwork(Config().with_changes(small_settings | plateau), 0, torch.device("cpu"))
+    model.fit(tiny_dataset)
+    rates = model.training.rates
+    model.training.best.epoch = len(rates)  # the last, so that all are repeated
+    model.refit(joined(tiny_dataset))
+    assert model.training.rates == rates
+    assert len(set(rates)) > 1
+
+
 def test_a_refit_without_a_best_epoch_takes_all_epochs(
     tiny_dataset: PreparedDataset, small_settings: dict[str, Any]
 ) -> None:
@@ -116,7 +129,7 @@ def test_a_refit_without_a_best_epoch_takes_all_epochs(
 def test_a_refit_that_diverges_says_so(tiny_dataset: PreparedDataset, small_settings: dict[str, Any]) -> None:
     model = FittedNetwork(Config().with_changes(small_settings), 0, torch.device("cpu"))
     model.fit(tiny_dataset)
-    model.config = model.config.with_changes({"training.learning_rate": 1e30})
+    model.training.rates = [1e30] * 3
     model.training.best.epoch = 3
     with pytest.raises(DivergedError, match="The loss must stay finite"):
         model.refit(joined(tiny_dataset))

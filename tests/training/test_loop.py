@@ -221,6 +221,32 @@ def test_another_seed_gives_other_losses(new_training: NewTraining) -> None:
     assert losses_of(new_training(seed=1))[0] != losses_of(new_training(seed=0))[0]
 
 
+@pytest.mark.parametrize("patience", [0, 1, 3])
+def test_plateau_lowers_the_rate_where_torchs_scheduler_does(
+    new_training: NewTraining, monkeypatch: pytest.MonkeyPatch, patience: int
+) -> None:
+    drawn = np.random.default_rng(patience).normal(size=30)
+    scores = iter(drawn)
+
+    def scripted(predicted: np.ndarray, observed: np.ndarray, deg_mask: np.ndarray) -> dict[str, np.ndarray]:
+        return cheap_metrics(predicted, observed, deg_mask) | {"pearson_delta": np.array([next(scores)])}
+
+    monkeypatch.setattr(loop, "cheap_metrics", scripted)
+    changes = {"training.schedule": "plateau", "training.plateau_factor": 0.3}
+    limits = {"training.plateau_patience": patience, "training.max_epochs": 30, "training.patience": 30}
+    rates = [report.learning_rate for report in train(new_training(changes | limits))]
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.001)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode="max", factor=0.3, patience=patience, threshold=0, eps=0
+    )
+    expected = []
+    for score in drawn:
+        expected.append(optimizer.param_groups[0]["lr"])
+        plateau.step(float(score))
+    assert rates == pytest.approx(expected, rel=1e-12)
+    assert min(rates) < 0.001
+
+
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_learning_rate_follows_its_schedule(new_training: NewTraining, schedule: str) -> None:
     rates = [report.learning_rate for report in train(new_training({"training.schedule": schedule}))]
