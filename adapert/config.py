@@ -5,17 +5,22 @@ Defaults are the paper's where it gives one. "Not in the paper" marks every choi
 
 import hashlib
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import PydanticCustomError
 
 from adapert.errors import InputError, name_some, nearest, number_kind
 from adapert.files import write_whole
+from adapert.plugins import find_plugins, load_plugin
+
+_LOGGER = logging.getLogger(__name__)
 
 ModelName: TypeAlias = Literal[
     "adapert",
@@ -36,9 +41,6 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
     "kernel_ridge": ("graph", "kernel_ridge"),
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
-
-NETWORK_NAMES = tuple(name for name, sections in READ_SECTIONS.items() if "training" in sections)
-"""Models that are trained in epochs, from drawn weights; any other is fitted at once, without chance."""
 
 MOST_UNITS = 16_384
 """Units of a layer; beyond, a weight matrix for 20,000 genes takes more than a gigabyte."""
@@ -67,11 +69,58 @@ _YAML_WORDS = {
 """Beginnings of PyYAML's commonest complaints, in plain words."""
 
 
-class _Section(BaseModel):
+@cache
+def packaged_models() -> tuple[str, ...]:
+    """Name the models of installed packages, but for names that the project has given to something else."""
+    taken = {*get_args(ModelName), *Config.model_fields}
+    for name in taken & find_plugins().keys():
+        _LOGGER.warning(
+            f"The model '{name}' of '{find_plugins()[name].value}' is left out: a model or a section of "
+            "the project has this name."
+        )
+    return tuple(name for name in find_plugins() if name not in taken)
+
+
+def model_names() -> tuple[str, ...]:
+    """Name every model: the project's, then those of installed packages."""
+    return (*get_args(ModelName), *packaged_models())
+
+
+def default_models() -> tuple[str, ...]:
+    """Name what a comparison is of unless it says otherwise: AdaPert, and every model fitted at once."""
+    return ("adapert", *(name for name in model_names() if not is_network(name)))
+
+
+def is_network(model: str) -> bool:
+    """Whether a model is trained in epochs, from drawn weights; others are fitted at once, without chance."""
+    return "training" in read_sections(model)
+
+
+def read_sections(model: str) -> tuple[str, ...]:
+    """Name the sections of a config that a model reads beside ``data``.
+
+    Raises:
+        InputError: The model's package cannot be imported.
+    """
+    if model in packaged_models():
+        return (*load_plugin(model).reads, model)
+    return READ_SECTIONS.get(model, ())  # type: ignore[call-overload, no-any-return]
+
+
+def _check_model(name: str) -> str:
+    if name not in model_names():
+        known = "{} or {}".format(", ".join(map(repr, model_names()[:-1])), repr(model_names()[-1]))
+        raise PydanticCustomError("literal_error", f"Input should be {known}")
+    return name
+
+
+class Section(BaseModel):
+    """Settings that belong together, frozen; an unknown one is refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Which prepared data set a trial reads, and what it makes of it."""
 
     path: str = Field("", description="Directory of the prepared data set; not part of the digest.")
@@ -90,7 +139,7 @@ class DataConfig(_Section):
     )
 
 
-class GraphConfig(_Section):
+class GraphConfig(Section):
     """How the network becomes the graph of Eq. 6."""
 
     top_k: int = Field(
@@ -104,11 +153,11 @@ class GraphConfig(_Section):
     )
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Which model, and the sizes and forms of AdaPert's parts (Eq. 1 to 13)."""
 
-    name: ModelName = Field(
-        "adapert", description="AdaPert, kernel ridge, or a reference model, which has no settings."
+    name: Annotated[str, AfterValidator(_check_model)] = Field(
+        "adapert", description="A model of the project, or of an installed package that brings one."
     )
     node_features: Literal["one_hot", "text", "both"] = Field(
         "both",
@@ -157,7 +206,7 @@ class ModelConfig(_Section):
     dropout: float = Field(0.1, ge=0, lt=1, description="In encoder and decoder. Not in the paper.")
 
 
-class LossConfig(_Section):
+class LossConfig(Section):
     """The three terms of Eq. 21."""
 
     lambda_non: float = Field(3e-4, ge=0, description="Weight of Eq. 16.")
@@ -177,7 +226,7 @@ class LossConfig(_Section):
     )
 
 
-class KernelRidgeConfig(_Section):
+class KernelRidgeConfig(Section):
     """`kernel_ridge`: how near two genes are, by text and network, and the penalty. Not in the paper."""
 
     network_kernel: Literal["spectral", "heat", "laplacian"] = Field(
@@ -197,7 +246,7 @@ class KernelRidgeConfig(_Section):
     penalty: float = Field(3.0, gt=0, description="Of the ridge.")
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """The optimiser and its budget. Not in the paper."""
 
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's.")
@@ -221,7 +270,7 @@ class TrainingConfig(_Section):
     )
 
 
-class Config(_Section):
+class Config(Section):
     """All settings of one trial but its seed."""
 
     data: DataConfig = DataConfig()
@@ -241,7 +290,7 @@ class Config(_Section):
 
     def settings(self) -> dict[str, Any]:
         """List what the named model reads: its sections, the data, and its name."""
-        sections = ("data", *READ_SECTIONS.get(self.model.name, ()))
+        sections = ("data", *read_sections(self.model.name))
         return {
             name: value
             for name, value in self.flat().items()
@@ -251,7 +300,7 @@ class Config(_Section):
     @property
     def has_weights(self) -> bool:
         """Whether a fit of the model leaves weights to predict with; any other model is fitted again."""
-        return self.model.name in NETWORK_NAMES
+        return is_network(self.model.name)
 
     def with_changes(self, changes: Mapping[str, Any]) -> "Config":
         """Apply dotted changes all at once.
@@ -259,11 +308,14 @@ class Config(_Section):
         Raises:
             InputError: A field that does not exist, or a value it does not take.
         """
-        flat = self.flat()
+        model = changes.get("model.name", self.model.name)
+        # The section of a package's model is there only where that model is named.
+        known = config_class(model)().flat()
         for name in changes:
-            if name not in flat:
-                raise InputError(f"Config has no field '{name}'.{nearest(name, flat)}")
-        return build_config(flat | dict(changes))
+            if name not in known:
+                raise InputError(f"Config has no field '{name}'.{nearest(name, known)}")
+        kept = {name: value for name, value in self.flat().items() if name in known}
+        return build_config(kept | dict(changes))
 
     def digest(self) -> str:
         """Identify what the model reads: 12 hexadecimal digits, the same wherever the data are."""
@@ -276,6 +328,19 @@ class Config(_Section):
         import yaml
 
         return str(yaml.safe_dump(_nest(self.settings()), sort_keys=False))
+
+
+@cache
+def config_class(model: object) -> type[Config]:
+    """The class of a model's configs: `Config`, with one section more for the model of another package.
+
+    Raises:
+        InputError: The model's package cannot be imported.
+    """
+    if model not in packaged_models():
+        return Config
+    section = load_plugin(str(model)).section
+    return create_model("Config", __base__=Config, **{str(model): (section, section())})  # type: ignore[call-overload, no-any-return]
 
 
 def check_read(changed: Iterable[str], *configs: Config) -> None:
@@ -306,7 +371,7 @@ def check_read(changed: Iterable[str], *configs: Config) -> None:
 def _readers(field: str) -> str:
     """Models that read a field: one, or "one or another"."""
     section = field.partition(".")[0]
-    return " or ".join(model for model, sections in READ_SECTIONS.items() if section in sections)
+    return " or ".join(model for model in model_names() if section in read_sections(model))
 
 
 def build_config(flat: Mapping[str, Any]) -> Config:
@@ -422,19 +487,20 @@ def write_config(config: Config, path: Path) -> None:
 
 
 def _validated(nested: Mapping[str, Any]) -> Config:
+    model = nested.get("model", {}).get("name", "")
+    kind = config_class(model if isinstance(model, str) else "")
     try:
-        return Config.model_validate(nested)
+        return kind.model_validate(nested)
     except ValidationError as error:
         first = error.errors()[0]
         name = _shorten(".".join(str(part) for part in first["loc"]))
         if first["type"] == "extra_forbidden":
-            sections = Config().model_dump()
-            known = [*sections, *Config().flat()]
+            known = [*kind.model_fields, *kind().flat()]
             raise InputError(f"Config has no field '{name}'.{nearest(name, known)}") from error
-        kind = number_kind(first["type"])
-        if kind and not isinstance(first["input"], int):  # one of these is a number, but too large
+        number = number_kind(first["type"])
+        if number and not isinstance(first["input"], int):  # one of these is a number, but too large
             raise InputError(
-                f"Config field '{name}' must be {kind}, but it is {_describe(first['input'])}."
+                f"Config field '{name}' must be {number}, but it is {_describe(first['input'])}."
             ) from error
         allowed = re.findall(r"'([^']*)'", first["msg"]) if first["type"] == "literal_error" else []
         meant = nearest(str(first["input"]), allowed) if allowed else ""

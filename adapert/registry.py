@@ -11,6 +11,7 @@ from adapert.models.kernel_ridge import KernelRidge
 from adapert.models.networks import NETWORKS
 from adapert.models.protocol import PerturbationModel
 from adapert.models.reference import REFERENCE_MODELS
+from adapert.plugins import load_plugin
 from adapert.training.fit import FittedNetwork
 
 ModelBuilder: TypeAlias = Callable[[Config, int, torch.device], PerturbationModel]
@@ -28,7 +29,7 @@ MODELS: dict[ModelName, ModelBuilder] = {
     **{name: partial(_without_settings, build) for name, build in REFERENCE_MODELS.items()},
     "kernel_ridge": lambda config, seed, device: KernelRidge(config),
 }
-"""Name to builder; a further model is a line here, and its name in `adapert.config.ModelName`.
+"""Name to builder of the project's models; a further one is a line here, and its name in `ModelName`.
 
 A model with settings of its own has a section in `adapert.config.Config`, named in `READ_SECTIONS`.
 """
@@ -36,4 +37,10 @@ A model with settings of its own has a section in `adapert.config.Config`, named
 
 def build_model(config: Config, seed: int, device: torch.device) -> PerturbationModel:
     """Build the untrained model that a config names."""
-    return MODELS[config.model.name](config, seed, device)
+    return _builder(config.model.name)(config, seed, device)
+
+
+def _builder(name: str) -> ModelBuilder:
+    if name in MODELS:
+        return MODELS[name]
+    return load_plugin(name).build or FittedNetwork

@@ -2,11 +2,11 @@
 
 from typing import Any, get_args
 
-from adapert.config import Config, ModelName
+from adapert.config import Config, ModelName, is_network
 from adapert.study.plan.study import Design, Study
 
 VARIANTS: dict[str, dict[str, Any]] = {"full": {}} | {
-    name: {"model.name": name} for name in get_args(ModelName) if name != "adapert"
+    name: {"model.name": name} for name in get_args(ModelName) if not is_network(name)
 }
 
 

@@ -16,4 +16,5 @@ pytest_plugins = [
     "fixtures.edited",
     "fixtures.process",
     "fixtures.logged",
+    "fixtures.packaged",
 ]

@@ -18,6 +18,7 @@ ROOMS = (
     "adapert.process",
     "adapert.addresses",
     "adapert.seeding",
+    "adapert.plugins",
     "adapert.config",
     "adapert.records",
     "adapert.data",

@@ -30,7 +30,11 @@ def evaluate(
     workspace: Workspace = DEFAULT_WORKSPACE,
     changes: Changes = None,
     models: Annotated[
-        str | None, typer.Option("--models", help="Such as adapert,mean,ridge_both; default: all.")
+        str | None,
+        typer.Option(
+            "--models",
+            help="Such as adapert,mean; default: adapert, and all that need no epochs.",
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Fits per model with randomness.")] = 3,
     split: Annotated[str, typer.Option("--split", help="test or validation.")] = "test",

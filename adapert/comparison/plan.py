@@ -1,17 +1,17 @@
 """What is compared, and how."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 import torch
 
-from adapert.config import Config
+from adapert.config import Config, default_models, model_names
 from adapert.data.schema import SplitName
 from adapert.errors import InputError, nearest
 from adapert.evaluation.emission import EMISSIONS, EmissionName
 from adapert.models.protocol import PerturbationModel
-from adapert.registry import MODELS, build_model
+from adapert.registry import build_model
 
 Refit: TypeAlias = Literal["train", "train+validation"]
 REFITS: tuple[Refit, ...] = get_args(Refit)
@@ -38,7 +38,7 @@ class ComparisonPlan:
             models without chance, or validation perturbations that were learned from.
     """
 
-    models: Sequence[str] = tuple(MODELS)
+    models: Sequence[str] = field(default_factory=default_models)
     split: SplitName
     n_seeds: int = 3
     use_ensembles: bool = False
@@ -49,8 +49,8 @@ class ComparisonPlan:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise InputError(f"A comparison needs a model. Models are {', '.join(MODELS)}.")
-        _check_known("model", self.models, tuple(MODELS))
+            raise InputError(f"A comparison needs a model. Models are {', '.join(model_names())}.")
+        _check_known("model", self.models, model_names())
         _check_known("way of emission", [self.emission], tuple(EMISSIONS))
         _check_known("--refit", [self.refit], REFITS)
         if self.refit != "train" and self.split != "test":

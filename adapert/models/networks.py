@@ -4,8 +4,17 @@ from adapert.config import ModelName
 from adapert.models.adapert.model import build_model
 from adapert.models.adapert.objective import AdaPertObjective
 from adapert.models.network import NetworkParts
+from adapert.plugins import load_plugin
 
 NETWORKS: dict[ModelName, NetworkParts] = {
     "adapert": NetworkParts(build_model, AdaPertObjective),
 }
 """Name to parts; a further network is a line here, beside its section in `adapert.config`."""
+
+
+def network_parts(model: str) -> NetworkParts:
+    """Find how a network is made: the project's, or an installed package's."""
+    if model in NETWORKS:
+        return NETWORKS[model]
+    parts: NetworkParts = load_plugin(model).network
+    return parts

@@ -93,11 +93,11 @@ class Bundle:
         import torch
 
         from adapert.models.network import restore_network
-        from adapert.models.networks import NETWORKS
+        from adapert.models.networks import network_parts
 
         try:
             weights = {name: torch.tensor(values) for name, values in member.weights.items()}
-            parts = NETWORKS[self.config.model.name]
+            parts = network_parts(self.config.model.name)
             model = restore_network(parts, self.dataset, self.config, member.seed, weights)
         except (RuntimeError, TypeError) as error:  # torch names every entry that does not fit
             raise _of_another(member) from error

@@ -138,7 +138,9 @@ def compare_origins(study: StudyResults, original: TrialResult, resources: Resou
     if original.git_commit.endswith(DIRTY) and study.code_diff != code_diff():
         changes.append(f"the uncommitted changes of the code are not those of the study's {CODE_DIFF_FILE}")
     if study.origin:
-        changes += find_changes({**study.origin, "data": ""}, describe_code() | {"data": ""})
+        changes += find_changes(
+            {**study.origin, "data": ""}, describe_code([original.build_config().model.name]) | {"data": ""}
+        )
     before = dict(entry.split(" ", 1) for entry in original.packages.split(", ") if " " in entry)
     now = dict(entry.split(" ", 1) for entry in package_versions().split(", "))
     changes += [

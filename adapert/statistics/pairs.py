@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from adapert.config import NETWORK_NAMES, ModelName
+from adapert.config import is_network, model_names
 from adapert.errors import InputError, nearest
 from adapert.statistics.estimates import pivot_replicates
 from adapert.statistics.two_level import FloatArray
@@ -15,13 +16,16 @@ from adapert.statistics.two_level import FloatArray
 ALL = "all"
 """Stands for every effect-size group together."""
 
-WITHOUT_CHANCE = frozenset(get_args(ModelName)) - set(NETWORK_NAMES)
-"""Models whose fit no seed changes."""
-
 CEILINGS = frozenset({"split_half", "resampled"})
 """The experiment against itself, which no model is."""
 
 ENSEMBLE_SUFFIX = "_ensemble"
+
+
+@cache
+def without_chance() -> frozenset[str]:
+    """Name the models whose fit no seed changes."""
+    return frozenset(name for name in model_names() if not is_network(name))
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def has_one_fit(variant: str) -> bool:
     Models without chance and ceilings have; an ensemble counts too, whose own between-seed variance is then
     left out.
     """
-    return variant in WITHOUT_CHANCE | CEILINGS or variant.endswith(ENSEMBLE_SUFFIX)
+    return variant in without_chance() | CEILINGS or variant.endswith(ENSEMBLE_SUFFIX)
 
 
 def align_pairs(rows: pd.DataFrame, reference_rows: pd.DataFrame) -> tuple[FloatArray, FloatArray]:

@@ -11,7 +11,7 @@ from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
 from adapert.evaluation.catalogue import metrics_of_epochs
-from adapert.models.networks import NETWORKS
+from adapert.models.networks import network_parts
 from adapert.models.targets import build_targets
 from adapert.seeding import numpy_generator, torch_generator
 from adapert.training.prediction import predict
@@ -49,7 +49,7 @@ class Training:
     def __init__(self, config: Config, dataset: PreparedDataset, seed: int, device: torch.device) -> None:
         """Build the untrained state from the data set's training split."""
         self.config, self.dataset, self.seed, self.device = config, dataset, seed, device
-        parts = NETWORKS[config.model.name]
+        parts = network_parts(config.model.name)
         self.network = parts.build(dataset, config, seed).to(device)
         self.objective = parts.objective(dataset, config, seed).to(device)
         trainable = [p for p in self.parameters() if p.requires_grad]

@@ -4,13 +4,13 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 
 from adapert.comparison.summary import read_record
 from adapert.comparison.test_access import Access, earlier_accesses
-from adapert.config import Config, ModelName, build_config
+from adapert.config import Config, build_config, default_models, model_names
 from adapert.data.manifest import Manifest, read_manifest
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
@@ -207,7 +207,7 @@ def _evaluate_lines(
             yaml = build_config(access.config).to_yaml()
             configs[file] = elements.Code(f"What was evaluated: {file}", yaml)
         words = ["--seeds", str(access.n_seeds), "--refit", access.refit]
-        if set(access.models) != set(get_args(ModelName)):
+        if set(access.models) != set(default_models()):
             words = ["--models", ",".join(access.models), *words]
         words += ["--ensemble"] if access.use_ensembles else []
         if access not in accesses:
@@ -235,7 +235,7 @@ def _read_validated(workspace: Path) -> list[Access]:
                     config=config.flat(),
                     git_commit=record["git_commit"],
                     data_fingerprint=record["opened"]["data_fingerprint"],
-                    models=[name for name in get_args(ModelName) if name in variants],
+                    models=[name for name in model_names() if name in variants],
                     n_seeds=max(map(variants.count, variants)),
                     refit=record["refit"],
                     folder=str(file.parent),

@@ -1,5 +1,6 @@
 """`adapert train`: one config, on Ray, and what the other commands make of it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,3 +35,25 @@ def test_a_config_of_ones_own_is_trained_predicts_and_is_run_again(
     again = adapert("rerun", "mine/001")
     assert again.status == 0, again.out
     assert adapert("report", "mine").status == 0
+
+
+def test_a_model_of_an_installed_package_is_trained_by_workers_and_predicts(
+    launchable: Path, package_site: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "linear.yaml").write_text("model: {name: text_map}\ntraining: {max_epochs: 2}\n")
+    command = str(Path(sys.executable).with_name("adapert"))
+    gene = read_prepared(launchable).shared.node_names[0]
+    for words in (
+        ("train", "linear.yaml", "--data", str(launchable)),
+        ("predict", "linear", str(gene)),
+        ("rerun", "linear/001"),
+        ("evaluate", "linear.yaml", "--data", str(launchable), "--models", "text_map,mean", "--seeds", "2"),
+    ):
+        done = subprocess.run(
+            [command, *words],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(package_site)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr

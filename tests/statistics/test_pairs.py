@@ -62,7 +62,7 @@ def test_two_models_without_chance_are_one_pair_a_split(make_table: MakeTable) -
 
 def test_models_without_chance_are_those_of_the_registry() -> None:
     plan = ComparisonPlan(split="validation")
-    assert {name for name in MODELS if not plan.has_chance(name)} == pairs.WITHOUT_CHANCE
+    assert {name for name in MODELS if not plan.has_chance(name)} == pairs.without_chance()
     assert set(REPLICATES) == pairs.CEILINGS
     assert has_one_fit(f"adapert{ENSEMBLE_SUFFIX}")
     assert not has_one_fit("full")

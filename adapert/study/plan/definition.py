@@ -1,11 +1,12 @@
 """A study as plain JSON, for its ledger, and back; and what has changed since it was written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from adapert.config import build_config
+from adapert.config import build_config, packaged_models
 from adapert.errors import InputError, first_line, name_some
+from adapert.plugins import find_plugins
 from adapert.study.plan.import_closure import digest_closure
 from adapert.study.plan.plans import AblationPath, Design, Plan, Search
 from adapert.study.plan.study import Study
@@ -55,13 +56,14 @@ def restore_study(described: Mapping[str, Any]) -> Study:
 
 def describe_origin(study: Study) -> dict[str, Any]:
     """Fingerprint all that a trial's numbers come from besides its config: data, code, packages."""
-    return {"data": study.base.data.fingerprint} | describe_code()
+    return {"data": study.base.data.fingerprint} | describe_code(study.plan.models(study.base))
 
 
-def describe_code() -> dict[str, Any]:
-    """Fingerprint the code and the packages that change a trial's numbers."""
+def describe_code(models: Iterable[str]) -> dict[str, Any]:
+    """Fingerprint the code and the packages that change the numbers of trials of some models."""
+    modules = [TRAINABLE, *sorted(find_plugins()[name].module for name in {*models} & {*packaged_models()})]
     return {
-        "code": digest_closure(TRAINABLE),
+        "code": {name: digest for module in modules for name, digest in digest_closure(module).items()},
         "versions": {package: version(package) for package in FINGERPRINTED_PACKAGES},
     }
 

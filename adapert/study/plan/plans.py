@@ -19,6 +19,7 @@ from adapert.study.plan.space import (
     distribution_of,
     grid_variants,
     is_within,
+    models_of,
 )
 
 Sampler = Literal["tpe", "random", "quasi_random", "grid"]
@@ -94,6 +95,10 @@ class Plan:
     def variants_changes(self) -> list[Mapping[str, Any]]:
         """Changes of the configs that are known beforehand."""
         return [{}]
+
+    def models(self, base: Config) -> list[str]:
+        """Name the models that may be trained."""
+        return [changes.get("model.name", base.model.name) for changes in self.variants_changes]
 
     @property
     def is_sampled(self) -> bool:
@@ -207,6 +212,10 @@ class Search(Plan):
         seeds = range(self.seed, self.seed + self.seeds_per_config)
         points = grid_variants(self.space)
         return [Assignment(name, seed, changes) for name, changes in points.items() for seed in seeds]
+
+    def models(self, base: Config) -> list[str]:
+        """Name those that the space may choose."""
+        return models_of(self.space, base)
 
     @property
     def is_sampled(self) -> bool:

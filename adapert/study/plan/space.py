@@ -165,9 +165,14 @@ def check_space(space: SearchSpace, base: Config) -> None:
             ends = [distribution.low, distribution.high]  # type: ignore[attr-defined]
         for value in ends:
             base.with_changes({name: value})
-    named = space.get("model.name")
-    models = distribution_of(named).choices if named else [base.model.name]  # type: ignore[attr-defined]
+    models = models_of(space, base)
     check_read(space, *(base.with_changes({"model.name": model}) for model in models))
+
+
+def models_of(space: SearchSpace, base: Config) -> list[str]:
+    """Name the models that a space may choose: the base config's, unless it varies ``model.name``."""
+    named = space.get("model.name")
+    return list(distribution_of(named).choices) if named else [base.model.name]  # type: ignore[attr-defined]
 
 
 def choice_to_json(choice: BaseDistribution | Conditional) -> dict[str, Any]:
