@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from adapert.comparison.summary import read_evaluation
+from adapert.data.formats.gene_sets import read_gene_sets
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.errors import InputError
 from adapert.evaluation.predictions import PREDICTIONS_FILE
@@ -21,7 +22,7 @@ from analysis.figures.recipes import (
     draw_source,
     select_stems,
 )
-from analysis.pathways import read_gene_sets, summarize_pathway_agreement
+from analysis.pathways import summarize_pathway_agreement
 from analysis.predictions import Predictions, choose_variants, read_predictions
 from analysis.tables import build_data_tables, build_evaluation_tables, write_table
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table

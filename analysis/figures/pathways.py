@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adapert.data.formats.gene_sets import GeneSets
 from adapert.data.schema import FloatArray
 from adapert.errors import InputError, format_count
 from analysis.figures import style
@@ -14,7 +15,6 @@ from analysis.figures.prediction import model_label
 from analysis.pathways import (
     SIGNIFICANT_FDR,
     STATUSES,
-    GeneSets,
     compare_pathways,
     correlate_pathways,
 )
@@ -51,7 +51,7 @@ def summarize_pathways(
 
     Args:
         predictions: Predictions of one evaluation.
-        gene_sets: From `analysis.pathways.read_gene_sets`.
+        gene_sets: From `adapert.data.formats.gene_sets.read_gene_sets`.
         perturbation: The one to show; by default that of `choose_perturbation`, as in Figure 1.
 
     Returns:
