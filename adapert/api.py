@@ -53,7 +53,7 @@ WORKSPACE = "runs"
 @settings_put_back()
 def prepare(
     cells: AnyPath,
-    network: AnyPath,
+    network: AnyPath | Mapping[str, AnyPath],
     embeddings: AnyPath,
     out: AnyPath,
     *,
@@ -66,7 +66,8 @@ def prepare(
 
     Args:
         cells: .h5ad of cells, or of responses with ``kind="responses"``.
-        network: Table ``gene_a gene_b score``, or STRING's links file.
+        network: Table ``gene_a gene_b score``, STRING's links, gene sets (.gmt) or embeddings; several as
+            ``{"string": path, "go": path}``, of which the first is what models read by default.
         embeddings: .npz, csv, tsv, parquet, or GenePT's pickle.
         out: New directory for the data set.
         network_info: STRING's info file; found next to the links.
@@ -91,7 +92,7 @@ def prepare(
     check_new_directory(folder := check_folder("out", out))
     return prepare_data(
         check_file("cells", cells),
-        check_file("network", network),
+        _files("network", network),
         check_file("embeddings", embeddings),
         PrepareChoices(**chosen),
         network_info=_file("network_info", network_info),
@@ -520,6 +521,13 @@ def _open(study: str, workspace: AnyPath) -> "StudyResults":
 def _name(what: str, given: object) -> str:
     check_kind(what, given, str, "Give one name.")
     return str(given)
+
+
+def _files(what: str, paths: AnyPath | Mapping[str, AnyPath]) -> Path | dict[str, Path]:
+    if isinstance(paths, Mapping):
+        named = check_mapping(what, paths)
+        return {name: check_file(f"{what} {name}", path) for name, path in named.items()}
+    return check_file(what, paths)
 
 
 def _file(what: str, path: AnyPath | None) -> Path | None:

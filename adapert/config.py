@@ -42,6 +42,9 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
 
+READ_SEVERAL_NETWORKS: frozenset[ModelName] = frozenset()
+"""Models that read several networks at once; the others read one."""
+
 MOST_UNITS = 16_384
 """Units of a layer; beyond, a weight matrix for 20,000 genes takes more than a gigabyte."""
 MOST_LAYERS = 64
@@ -50,6 +53,10 @@ MOST_NODES = 1_000_000
 MOST_ROWS = 1_000_000
 """Rows of a minibatch; as many cells of 5,000 genes take 20 GB."""
 MOST_EPOCHS = 1_000_000
+MOST_ADDED = 100
+"""Times as many random edges as the network's own."""
+MOST_PICKED = 1000
+"""Characters of the names of picked sources."""
 MOST_SEED = 2**31 - 1
 
 MOST_BYTES = 100_000
@@ -150,6 +157,21 @@ class GraphConfig(Section):
     )
     edges: Literal["original", "rewired"] = Field(
         "original", description="The network's edges, or a degree-preserving rewiring (ablation)."
+    )
+    networks: str = Field(
+        "",
+        max_length=MOST_PICKED,
+        description="Networks by name, 'string+go': '' is the first, 'none' is none.",
+    )
+    nodes: Literal["all", "perturbed"] = Field(
+        "all", description="Genes of the graph: all, or those perturbed in any split; before top_k."
+    )
+    kept_fraction: float = Field(1.0, ge=0, le=1, description="Edges kept, at random, after top_k.")
+    added_fraction: float = Field(
+        0.0, ge=0, le=MOST_ADDED, description="Random edges added, as a fraction of those of top_k."
+    )
+    rewired_fraction: float = Field(
+        0.0, ge=0, le=1, description="Edges rewired among each other, which keeps degrees, after top_k."
     )
 
 
@@ -301,6 +323,11 @@ class Config(Section):
     def has_weights(self) -> bool:
         """Whether a fit of the model leaves weights to predict with; any other model is fitted again."""
         return is_network(self.model.name)
+
+    @property
+    def reads_several_networks(self) -> bool:
+        """Whether the named model reads several networks at once."""
+        return self.model.name in READ_SEVERAL_NETWORKS
 
     def with_changes(self, changes: Mapping[str, Any]) -> "Config":
         """Apply dotted changes all at once.

@@ -27,7 +27,7 @@ def _without_settings(
 MODELS: dict[ModelName, ModelBuilder] = {
     **dict.fromkeys(NETWORKS, FittedNetwork),
     **{name: partial(_without_settings, build) for name, build in REFERENCE_MODELS.items()},
-    "kernel_ridge": lambda config, seed, device: KernelRidge(config),
+    "kernel_ridge": lambda config, seed, device: KernelRidge(config, seed),
 }
 """Name to builder of the project's models; a further one is a line here, and its name in `ModelName`.
 

@@ -147,4 +147,5 @@ def _shared(control_mean: FloatArray) -> SharedTable:
         edge_rank=no_edges,
         text_embedding=np.zeros((N_GENES, 1), dtype=np.float32),
         has_text=np.zeros(N_GENES, dtype=bool),
+        is_perturbed=np.ones(N_GENES, dtype=bool),
     )

@@ -31,7 +31,14 @@ def prepare(
         Path,
         typer.Argument(metavar="CELLS.h5ad", help=".h5ad of cells, or of responses with --kind responses."),
     ],
-    network: Annotated[Path, typer.Option("--network", help="Edges: gene_a gene_b score, STRING, BioGRID.")],
+    network: Annotated[
+        list[str],
+        typer.Option(
+            "--network",
+            metavar="[NAME=]FILE",
+            help="Edges: gene_a gene_b score, STRING, BioGRID; gene sets (.gmt); embeddings. Repeatable.",
+        ),
+    ],
     embeddings: Annotated[
         Path, typer.Option("--embeddings", help="Gene text: .npz, csv, parquet, GenePT pickle or json.")
     ],
@@ -85,6 +92,7 @@ def prepare(
     from adapert.api import prepare as prepare_data
     from adapert.data.choices import PrepareChoices
     from adapert.data.prepare import summarize_prepared
+    from adapert.data.sources import NETWORKS, parse_sources
 
     given = {name: context.params[name] for name in get_type_hints(PrepareChoices)}
     choices = {name: value for name, value in given.items() if value is not None}
@@ -93,7 +101,7 @@ def prepare(
             one_of(f"--{name.replace('_', '-')}", choices[name], get_args(kind))
     dataset = prepare_data(
         cells,
-        network,
+        parse_sources(network, NETWORKS),
         embeddings,
         out,
         network_info=network_info,

@@ -1,7 +1,7 @@
 """The arrays of a prepared data set: cells, perturbations, and what all splits share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -10,7 +10,11 @@ import scipy.sparse
 
 from adapert.data.formats.array_folder import ArrayFolder, FolderWriter, Rule, find_index_fault
 from adapert.data.schema import EFFECT_SIZES, BoolArray, FloatArray, IntArray, StringArray
+from adapert.data.sources import NAME, NETWORKS
 from adapert.errors import InputError, name_some
+
+NETWORK_FOLDER = "networks"
+"""Folder of the networks but the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,12 +160,23 @@ class Edges(ArrayFolder):
     edge_score: Annotated[FloatArray, Rule("float", ("n_edges",))]
     edge_rank: Annotated[IntArray, Rule("int", ("n_edges",))]
 
+    def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
+        """Find scores below 0."""
+        if (np.asarray(self.edge_score) < 0).any():
+            return "edge_score", "holds scores below 0"
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class SharedTable(Edges):
-    """What all splits share: genes, controls, network, text.
+    """What all splits share: genes, controls, networks, embeddings.
+
+    The edges of the table itself are those of the first network. The others have a folder each.
 
     Attributes:
+        network_names: Names of the networks, the first first, (n_networks,).
+        networks: Edges of the other networks, by name.
+        is_perturbed: Whether a gene is perturbed in any split, (n_nodes,).
         node_names: Genes of the graph, (n_nodes,): the measured genes in order, then perturbed
             genes that were not measured.
         n_genes: Number of measured genes, ().
@@ -179,20 +194,48 @@ class SharedTable(Edges):
     batch_control_mean: Annotated[FloatArray, Rule("float", ("n_batches", "n_genes"))]
     text_embedding: Annotated[FloatArray, Rule("float", ("n_nodes", "text_size"))]
     has_text: Annotated[BoolArray, Rule("bool", ("n_nodes",))]
+    is_perturbed: Annotated[BoolArray, Rule("bool", ("n_nodes",))]
+    network_names: Annotated[StringArray, Rule("text", ("n_networks",), is_distinct=True)] = field(
+        default_factory=lambda: np.array([NETWORKS.default])
+    )
+    networks: Mapping[str, Edges] = field(default_factory=dict)
 
-    @property
-    def has_edge(self) -> BoolArray:
-        """Whether a gene is in the network, (n_nodes,)."""
+    @classmethod
+    def read(cls, path: Path, is_mapped: bool = True, sizes: Mapping[str, int] | None = None) -> Self:
+        """Read the table, and the folders of the other networks; see `ArrayFolder.read`."""
+        table = super().read(path, is_mapped, sizes)
+        known = {"n_nodes": len(table.node_names)}
+        folder = path / NETWORK_FOLDER
+        others = {
+            name: Edges.read(folder / name, is_mapped, known) for name in table.network_names[1:].tolist()
+        }
+        return replace(table, networks=others)
+
+    def write(self, path: Path) -> None:
+        """Write the table, and the other networks into folders of their names."""
+        super().write(path)
+        if self.networks:
+            (path / NETWORK_FOLDER).mkdir()
+        for name, edges in self.networks.items():
+            edges.write(path / NETWORK_FOLDER / name)
+
+    def edges_of(self, network: str) -> Edges:
+        """Edges of a network by its name."""
+        return self if network == self.network_names[0] else self.networks[network]
+
+    def has_edge(self, network: str) -> BoolArray:
+        """Whether a gene is in a network, (n_nodes,)."""
         has_edge = np.zeros(len(self.node_names), dtype=bool)
-        has_edge[self.edge_target] = True  # every edge is stored in both directions
+        has_edge[self.edges_of(network).edge_target] = True  # every edge is stored in both directions
         return has_edge
 
     def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
-        """Find more measured genes than nodes, scores below 0, and text without numbers."""
+        """Find more measured genes than nodes, scores below 0, text without numbers, names that are none."""
         if self.n_genes > len(self.node_names):
             return "n_genes", f"is {self.n_genes}, more than the {len(self.node_names)} nodes"
-        if (np.asarray(self.edge_score) < 0).any():
-            return "edge_score", "holds scores below 0"
         if not self.text_embedding.shape[1]:
             return "text_embedding", "has no columns"
-        return None
+        # They are folders' names, and this folder may be anybody's.
+        if not len(self.network_names) or not all(map(NAME.fullmatch, self.network_names.tolist())):
+            return "network_names", "holds what is no name of a network"
+        return super().find_fault(sizes)

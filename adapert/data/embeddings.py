@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from adapert.data.formats.tables import open_binary, read_table, require_file
 from adapert.data.labels.aliases import Aliases, match_names
@@ -85,6 +86,13 @@ def read_embeddings(path: Path) -> Embeddings:
             f"symbols with several text embeddings, of which the first counts: {name_some(repeated)}"
         )
     return Embeddings(symbols=symbols[first], vectors=vectors[first])
+
+
+def is_embedding_table(table: pd.DataFrame) -> bool:
+    """Whether a table is of embeddings, not of pairs: a symbol, then numbers alone, or a list of them."""
+    if table.shape[1] == 2:
+        return _is_of_lists(table)
+    return not is_numeric_dtype(table.dtypes.iloc[0]) and all(map(is_numeric_dtype, table.dtypes.iloc[1:]))
 
 
 def align_embeddings(
@@ -176,13 +184,17 @@ def _read_table(path: Path) -> tuple[StringArray, FloatArray]:
         raise InputError(
             f"A table of text embeddings must have a symbol and then numbers, but '{path}' has one column."
         )
-    if table.shape[1] == 2 and isinstance(table.iloc[0, 1], list | np.ndarray):
+    if table.shape[1] == 2 and _is_of_lists(table):
         return _read_dict(
             dict(zip(table.iloc[:, 0].astype(str), map(list, table.iloc[:, 1]), strict=True)), path
         )
     # A blank cell, or a word among the numbers, becomes NaN and is refused with the others.
     vectors = table.iloc[:, 1:].apply(pd.to_numeric, errors="coerce")
     return table.iloc[:, 0].to_numpy(dtype=str), vectors.to_numpy(np.float64)
+
+
+def _is_of_lists(table: pd.DataFrame) -> bool:
+    return isinstance(table.iloc[0, 1], list | np.ndarray)
 
 
 class _Plain:
@@ -283,3 +295,6 @@ _READERS: dict[str, Callable[[Path], tuple[StringArray, FloatArray]]] = {
     ".pkl": partial(_read_dict_file, form="a pickle", load=_load_pickle),
     ".pickle": partial(_read_dict_file, form="a pickle", load=_load_pickle),
 }
+
+FILE_FORMS = tuple(_READERS)
+"""Suffixes of files of embeddings that are no tables."""

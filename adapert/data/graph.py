@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,11 @@ def read_network(path: Path, network_info: Path | None = None) -> pd.DataFrame:
         InputError: Not such a table, scores that are no numbers from 0 up or of two scales, or
             proteins without their symbols.
     """
-    table = read_table(path, "The network")
+    return name_network(read_table(path, "The network"), path, network_info)
+
+
+def name_network(table: pd.DataFrame, path: Path, network_info: Path | None) -> pd.DataFrame:
+    """Find genes and scores in a network's table, and name STRING's proteins; see `read_network`."""
     if table.shape[1] < 3:
         raise InputError(
             f"The network must have two genes and a score in each line, but '{path}' has only "
@@ -123,6 +127,16 @@ def build_edges(network: pd.DataFrame, node_names: StringArray, aliases: Aliases
         )
     if is_loop.any():
         _LOGGER.info(f"{format_count(is_loop.sum(), 'edge')} of a gene with itself, left out")
+    return rank_edges(pairs, nodes)
+
+
+def rank_edges(pairs: pd.DataFrame, nodes: Sequence[str]) -> Edges:
+    """Take pairs of nodes in both directions, and rank each node's edges; see `build_edges`.
+
+    Args:
+        pairs: Columns ``a`` and ``b``, two different nodes, and ``score``.
+        nodes: The graph's nodes.
+    """
     reversed_pairs = pairs.rename(columns={"a": "b", "b": "a"})
     scores = pd.concat([pairs, reversed_pairs]).groupby(["a", "b"])["score"]
     n_unequal = int((scores.max() > scores.min()).sum()) // 2

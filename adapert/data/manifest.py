@@ -10,11 +10,13 @@ from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.formats.array_folder import DamagedError
+from adapert.data.sources import NETWORKS
 from adapert.errors import InputError
 from adapert.files import parse_json
 
-FORMAT_VERSION = 2
-"""Version of the folder. In version 1 a gene could be in two splits, under two spellings."""
+FORMAT_VERSION = 3
+"""Version of the folder. In version 1 a gene could be in two splits, under two spellings; version 2 had one
+network and did not say which genes are perturbed."""
 
 MANIFEST_FILE = "manifest.json"
 
@@ -38,10 +40,11 @@ class Manifest:
         split_seed: Seed of the split; below zero, the negative of a redraw's (`adapert.data.regroup`).
         choices: How it was prepared, with the columns and layers that were guessed.
         guessed: Columns and layers that were guessed, by choice.
-        inputs: Files it was made of, by role.
+        networks: Names of the networks, the first first.
+        inputs: Files it was made of, by role: ``network``, and ``network:go`` for another one.
         counts: Numbers of cells, perturbations, genes, edges, ...; of each split's perturbations.
         labels: How labels were understood: `adapert.data.labels.understood.Understood.record`.
-        coverage: Genes and perturbations that network and text know.
+        coverage: Genes and perturbations that each network and the text know.
         versions: Packages that took part in the numbers.
     """
 
@@ -51,6 +54,7 @@ class Manifest:
     split_seed: int
     choices: PrepareChoices = field(default_factory=PrepareChoices)
     guessed: Mapping[str, str] = field(default_factory=dict)
+    networks: tuple[str, ...] = (NETWORKS.default,)
     inputs: Mapping[str, InputFile] = field(default_factory=dict)
     counts: Mapping[str, NonNegativeInt] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Prepare a data set: cells or responses, a network and text embeddings become one fingerprinted whole."""
+"""Prepare a data set: cells or responses, networks and text embeddings become one fingerprinted whole."""
 
 import hashlib
 import json
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from adapert import __version__
 from adapert.data.array_tables import SharedTable
@@ -21,14 +20,15 @@ from adapert.data.choices import PrepareChoices
 from adapert.data.effects import Measured
 from adapert.data.embeddings import Embeddings, align_embeddings, read_embeddings
 from adapert.data.formats.tables import require_file
-from adapert.data.graph import build_edges, find_network_info, read_network
 from adapert.data.labels.aliases import Aliases, read_aliases
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.understood import check_covered
 from adapert.data.manifest import InputFile, Manifest
+from adapert.data.networks import Network, find_infos, read_networks
 from adapert.data.prepared import PreparedDataset, hash_file, read_prepared, write_rest
 from adapert.data.responses import measure_responses
-from adapert.data.schema import EFFECT_SIZES, GENE_SEPARATOR, SPLITS, genes_of
+from adapert.data.schema import EFFECT_SIZES, GENE_SEPARATOR, SPLITS, BoolArray, genes_of
+from adapert.data.sources import NETWORKS, check_names
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import name_some
 from adapert.files import whole_directory
@@ -65,19 +65,19 @@ PACKAGES = ("anndata", "numpy", "pandas", "scikit-misc", "scipy")
 class _Knowledge:
     """What is known of genes from other sources than the data."""
 
-    network: pd.DataFrame
+    networks: Mapping[str, Network]
     embeddings: Embeddings
     aliases: Aliases
 
     @property
     def genes(self) -> set[str]:
-        in_network = {*self.network["gene_a"].unique(), *self.network["gene_b"].unique()}
-        return in_network | set(self.embeddings.symbols.tolist()) | set(self.aliases)
+        in_networks = {gene for network in self.networks.values() for gene in network.genes}
+        return in_networks | set(self.embeddings.symbols.tolist()) | set(self.aliases)
 
 
 def prepare(
     cells: Path,
-    network: Path,
+    network: Path | Mapping[str, Path],
     embeddings: Path,
     choices: PrepareChoices,
     *,
@@ -93,7 +93,8 @@ def prepare(
 
     Args:
         cells: .h5ad file of cells, or of responses.
-        network: Gene network; see `adapert.data.graph.read_network`.
+        network: Gene network, or several by name, of which the first is what models read by default; see
+            `adapert.data.networks.read_networks`.
         embeddings: Text embeddings; see `adapert.data.embeddings.read_embeddings`.
         choices: Everything else.
         network_info: STRING's protein info, where it is not in the folder of the links.
@@ -109,24 +110,29 @@ def prepare(
         FileNotFoundError: An input that does not exist.
         InputError: An input that is not as it must be, or `out` exists; the message names the cure.
     """
+    networks = network if isinstance(network, Mapping) else {NETWORKS.default: network}
+    check_names(networks, {"text": embeddings})
+    for path in networks.values():
+        require_file(path, INPUTS["network"])
+    infos = find_infos(networks, network_info)
     given = {
         "cells": cells,
-        "network": network,
-        "network_info": find_network_info(network, network_info),
+        **_roles("network", networks, networks),
+        **_roles("network_info", networks, infos),
         "embeddings": embeddings,
         "aliases": aliases,
         "split_file": split_file,
     }
     inputs = {role: path for role, path in given.items() if path is not None}
     for role, path in inputs.items():  # all of them, before the first is read
-        require_file(path, INPUTS[role])
+        require_file(path, INPUTS[role.partition(":")[0]])
     knowledge = _Knowledge(
-        network=read_network(network, inputs.get("network_info")),
+        networks=read_networks(networks, infos),
         embeddings=read_embeddings(embeddings),
         aliases=read_aliases(aliases),
     )
     n_symbols, text_size = knowledge.embeddings.vectors.shape
-    _LOGGER.debug(f"{len(knowledge.network):,} edges, {n_symbols:,} text embeddings of {text_size} numbers")
+    _LOGGER.debug(f"{n_symbols:,} text embeddings of {text_size} numbers")
     measure = measure_cells if choices.kind == "cells" else measure_responses
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "prepared" if out is None else out
@@ -141,7 +147,7 @@ def prepare(
             for choice, name in measured.guessed.items():
                 _LOGGER.info(f"--{choice.replace('_', '-')} {name} (guessed)")
             shared = _join(measured, knowledge)
-            covered = shared.node_names[shared.has_edge | shared.has_text].tolist()
+            covered = shared.node_names[_is_known(shared)].tolist()
             check_covered(measured.understood.names, covered)
             _note_gaps(measured, shared, choices, split_file)
             write_rest(folder, shared, _build_manifest(measured, shared, choices, inputs))
@@ -153,7 +159,6 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
     manifest, shared = dataset.manifest, dataset.shared
     counts, coverage, labels = manifest.counts, manifest.coverage, manifest.labels
     cells = f"{counts['cells']:,}, of which {counts['control_cells']:,} controls"
-    n_edges = int((shared.edge_rank < top_k).sum())
     rows = [
         ("fingerprint", dataset.fingerprint),
         ("cells", cells if counts["cells"] else "none: a table of responses"),
@@ -169,9 +174,12 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
         ),
         ("DEGs", describe_degs(manifest)),
         *_describe_effect_sizes(dataset),
-        (f"graph edges at top-{top_k}", f"{n_edges:,} over {dataset.n_nodes:,} genes"),
     ]
-    for source in ("network", "text"):
+    for name in manifest.networks:
+        n_edges = int((shared.edges_of(name).edge_rank < top_k).sum())
+        of_which = f" of {name}" if len(manifest.networks) > 1 else ""
+        rows.append((f"graph edges{of_which} at top-{top_k}", f"{n_edges:,} over {dataset.n_nodes:,} genes"))
+    for source in (*manifest.networks, "text"):
         genes, perturbations = coverage[f"genes_in_{source}"], coverage[f"perturbations_in_{source}"]
         rows.append(
             (
@@ -205,7 +213,9 @@ def _join(measured: Measured, knowledge: _Knowledge) -> SharedTable:
     perturbed = {gene for name in _perturbations(measured) for gene in genes_of(name)}
     node_names = np.array(measured_genes + sorted(perturbed - set(measured_genes)))
     text_embedding, has_text = align_embeddings(knowledge.embeddings, node_names, knowledge.aliases)
-    edges = build_edges(knowledge.network, node_names, knowledge.aliases)
+    (first, edges), *others = (
+        (name, network.connect(node_names, knowledge.aliases)) for name, network in knowledge.networks.items()
+    )
     return SharedTable(
         node_names=node_names,
         n_genes=np.array(len(measured_genes)),
@@ -215,6 +225,9 @@ def _join(measured: Measured, knowledge: _Knowledge) -> SharedTable:
         **vars(edges),
         text_embedding=text_embedding,
         has_text=has_text,
+        is_perturbed=np.isin(node_names, sorted(perturbed)),
+        network_names=np.array([first, *(name for name, _ in others)]),
+        networks=dict(others),
     )
 
 
@@ -223,13 +236,33 @@ def _perturbations(measured: Measured) -> list[str]:
 
 
 def _count_covered(shared: SharedTable, perturbations: Collection[str]) -> dict[str, int]:
-    """Count genes and perturbations in network and text; a combination counts with all its genes only."""
+    """Count genes and perturbations in networks and text; a combination counts with all its genes only."""
     coverage = {}
-    for source, is_covered in (("network", shared.has_edge), ("text", shared.has_text)):
+    for source, is_covered in _known_by(shared).items():
         covered = set(shared.node_names[is_covered].tolist())
         coverage[f"genes_in_{source}"] = len(covered)
         coverage[f"perturbations_in_{source}"] = sum(covered.issuperset(genes_of(p)) for p in perturbations)
     return coverage
+
+
+def _known_by(shared: SharedTable) -> dict[str, BoolArray]:
+    """Which genes each network and the text know, (n_nodes,) each."""
+    return {name: shared.has_edge(name) for name in shared.network_names.tolist()} | {"text": shared.has_text}
+
+
+def _is_known(shared: SharedTable) -> BoolArray:
+    """Whether any network or the text knows a gene, (n_nodes,)."""
+    is_known: BoolArray = np.any(list(_known_by(shared).values()), axis=0)
+    return is_known
+
+
+def _roles(role: str, names: Collection[str], paths: Mapping[str, Path]) -> dict[str, Path]:
+    """Name the files of sources: the first's role is plain, another's ends with its name."""
+    return {
+        role if place == 0 else f"{role}:{name}": paths[name]
+        for place, name in enumerate(names)
+        if name in paths
+    }
 
 
 def _note_gaps(
@@ -239,7 +272,7 @@ def _note_gaps(
     split_file: Path | None,
 ) -> None:
     """Warn of perturbed genes nothing is known of, empty effect-size groups, a small validation split."""
-    nowhere = ~(shared.has_edge | shared.has_text)
+    nowhere = ~_is_known(shared)
     nowhere[: int(shared.n_genes)] = False
     if nowhere.any():
         _LOGGER.warning(
@@ -278,15 +311,20 @@ def _build_manifest(
         },
         "inputs": {role: file.hash for role, file in files.items()},
     }
-    # Left out where labels stand for themselves, so that older data sets keep their fingerprints.
+    # Left out where labels stand for themselves and a source has the usual name, so that older data sets keep
+    # their fingerprints.
     if measured.understood.reinterpreted:
         identity["labels"] = measured.understood.reinterpreted
+    networks = tuple(shared.network_names.tolist())
+    if networks != (NETWORKS.default,):
+        identity["networks"] = networks
     return Manifest(
         kind=choices.kind,
         fingerprint=hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest(),
         split_seed=choices.split_seed,
         choices=used,
         guessed=guessed,
+        networks=networks,
         inputs=files,
         counts=_count(measured, shared),
         labels=measured.understood.record(),
@@ -311,5 +349,6 @@ def _count(measured: Measured, shared: SharedTable) -> dict[str, int]:
         "genes": int(shared.n_genes),
         "nodes": len(shared.node_names),
         "edges": len(shared.edge_source),
+        **{f"edges:{name}": len(edges.edge_source) for name, edges in shared.networks.items()},
         "batches": len(shared.batches),
     }

@@ -191,13 +191,16 @@ def hash_file(file: Path) -> str:
 
 
 def _check_counts(dataset: PreparedDataset, path: Path) -> None:
-    """Compare the manifest's counts with the arrays."""
+    """Compare the manifest's counts and names with the arrays."""
     sizes = dataset.shared.sizes
     found = {name: sizes[f"n_{name}"] for name in ("genes", "nodes", "edges", "batches")}
     found |= {name: len(split.table.perturbations) for name, split in dataset.splits.items()}
+    found |= {f"edges:{name}": len(edges.edge_source) for name, edges in dataset.shared.networks.items()}
     for name, count in dataset.manifest.counts.items():
         if found.get(name, count) != count:
             raise DamagedError(path / MANIFEST_FILE, f"counts {count} as {name}, but there are {found[name]}")
+    if (names := tuple(dataset.shared.network_names.tolist())) != dataset.manifest.networks:
+        raise DamagedError(path / MANIFEST_FILE, f"names other networks than {name_some(names)}")
 
 
 def _check_perturbations(dataset: PreparedDataset, path: Path) -> None:

@@ -11,13 +11,18 @@ from adapert.config import GraphConfig
 from adapert.data.array_tables import SharedTable
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray
-from adapert.models.adapert.adjacency import select_edges
+from adapert.data.trial_graph import TrialGraph, build_trial_graph
 
 NetworkKernel: TypeAlias = Literal["spectral", "heat", "laplacian"]
 
 
 def network_coordinates(
-    shared: SharedTable, config: GraphConfig, kernel: NetworkKernel, size: int, time: float = 1.0
+    shared: SharedTable,
+    config: GraphConfig,
+    kernel: NetworkKernel,
+    size: int,
+    time: float = 1.0,
+    seed: int = 0,
 ) -> FloatArray:
     """Place genes by the leading eigenvectors u of the symmetrically normalised adjacency, of eigenvalues v.
 
@@ -26,16 +31,18 @@ def network_coordinates(
     regularised Laplacian).
 
     Args:
-        shared: The data set's network.
-        config: Which of its edges, taken both ways, and their weights; they are never rewired.
+        shared: The data set's networks.
+        config: Which of them, or none; its edges, taken both ways, and their weights.
         kernel: Which f.
         size: Eigenvectors, at most one for each gene.
         time: Of ``heat`` and ``laplacian``.
+        seed: Seed of rewiring and noise, if any.
 
     Returns:
-        Unit rows, zeros for genes without an edge, (n_nodes, min(size, n_nodes)).
+        Unit rows, zeros for genes that have no edge or are not in the graph, (n_nodes, n_found).
     """
-    adjacency = _symmetric_adjacency(shared, config)
+    graph = build_trial_graph(shared, config, seed)
+    adjacency = _symmetric_adjacency(graph)
     degree = np.asarray(adjacency.sum(axis=1))
     scale = scipy.sparse.diags_array(1 / np.sqrt(np.where(degree > 0, degree, 1)))
     values, vectors = leading_eigenvectors(scale @ adjacency @ scale, size)
@@ -45,7 +52,9 @@ def network_coordinates(
         weights = np.exp(-time * (1 - values))
     else:
         weights = 1 / (1 + time * (1 - values))
-    return unit_rows(vectors * np.sqrt(weights) * (degree > 0)[:, None])
+    rows = np.zeros((len(shared.node_names), len(weights)))
+    rows[graph.nodes] = unit_rows(vectors * np.sqrt(weights) * (degree > 0)[:, None])
+    return rows
 
 
 def leading_eigenvectors(matrix: scipy.sparse.sparray, size: int) -> tuple[FloatArray, FloatArray]:
@@ -66,10 +75,10 @@ def leading_eigenvectors(matrix: scipy.sparse.sparray, size: int) -> tuple[Float
     return scipy.sparse.linalg.eigsh(matrix, k=size, which="LA", v0=np.ones(n_nodes))  # type: ignore[no-any-return]
 
 
-def _symmetric_adjacency(shared: SharedTable, config: GraphConfig) -> scipy.sparse.csr_array:
-    n_nodes = len(shared.node_names)
-    source, target, weight = select_edges(shared, config)
-    directed = scipy.sparse.csr_array((weight, (target, source)), shape=(n_nodes, n_nodes))
+def _symmetric_adjacency(graph: TrialGraph) -> scipy.sparse.csr_array:
+    n_nodes, edges = len(graph.nodes), graph.single()
+    entries = (edges.edge_weight, (edges.edge_target, edges.edge_source))
+    directed = scipy.sparse.csr_array(entries, shape=(n_nodes, n_nodes))
     return directed.maximum(directed.T)
 
 

@@ -8,11 +8,12 @@ import scipy.linalg
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
+from adapert.data.trial_graph import check_in_graph, is_random
 from adapert.models.gene_kernels import Members, half_squared_distances, network_coordinates
 
 
 class KernelRidge:
-    """Kernel ridge whose settings are `Config.kernel_ridge` and the edges of `Config.graph`, never rewired.
+    """Kernel ridge whose settings are `Config.kernel_ridge` and the graph of `Config.graph`.
 
     With d_t and d_n the distances of two genes in text and network (`network_coordinates`):
 
@@ -23,10 +24,10 @@ class KernelRidge:
     and the kernel of two perturbations adds up that of their genes. Validation chooses nothing inside a fit.
     """
 
-    is_seeded = False
-
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, seed: int = 0) -> None:
         self._config = config
+        self._seed = seed
+        self.is_seeded = is_random(config.graph)
 
     def fit(self, dataset: PreparedDataset) -> None:
         """Solve for the training perturbations."""
@@ -35,7 +36,7 @@ class KernelRidge:
         self._dataset = dataset
         self._text = np.asarray(shared.text_embedding, dtype=np.float64)
         self._network = network_coordinates(
-            shared, self._config.graph, settings.network_kernel, settings.size, settings.time
+            shared, self._config.graph, settings.network_kernel, settings.size, settings.time, self._seed
         )
         self._members = Members(dataset, list(train.perturbations))
         self._mean = np.asarray(train.delta, dtype=np.float64).mean(axis=0)
@@ -61,6 +62,7 @@ class KernelRidge:
     def _kernel(self, wanted: Members) -> FloatArray:
         """Kernel of perturbations and training perturbations, (n_perturbations, n_train)."""
         settings, train = self._config.kernel_ridge, self._members
+        check_in_graph(self._dataset.shared, self._config.graph, wanted.nodes.tolist())
         text, network = (
             np.exp(-2 * gamma * half_squared_distances(rows[wanted.nodes], rows[train.nodes]))
             for rows, gamma in (

@@ -5,9 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from adapert.config import GraphConfig
+from adapert.data.array_tables import SharedTable
 from adapert.data.prepared import PreparedDataset
+from adapert.data.trial_graph import node_places, refuse_outside
 
 
 class Targets(NamedTuple):
@@ -49,3 +52,29 @@ def build_targets(dataset: PreparedDataset, perturbations: Sequence[str], device
     return Targets(
         torch.from_numpy(padded).to(device), torch.from_numpy(is_gene.astype(np.float32)).to(device)
     )
+
+
+class NodePlace(nn.Module):
+    """From the data set's nodes to those of a graph that has only some of them."""
+
+    def __init__(self, shared: SharedTable, config: GraphConfig) -> None:
+        super().__init__()
+        self._names = shared.node_names
+        is_whole = config.nodes == "all"
+        places = None if is_whole else torch.from_numpy(node_places(shared, config))
+        self.places: Tensor | None
+        self.register_buffer("places", places, persistent=False)
+
+    def forward(self, targets: Targets) -> Targets:
+        """Number perturbed genes as the graph does.
+
+        Raises:
+            InputError: A gene that is not in the graph.
+        """
+        if self.places is None:
+            return targets
+        nodes = torch.where(targets.is_gene > 0, self.places[targets.nodes], 0)
+        if bool((nodes < 0).any()):
+            outside = torch.unique(targets.nodes[nodes < 0]).cpu().numpy()
+            refuse_outside(np.asarray(self._names)[outside].tolist())
+        return Targets(nodes, targets.is_gene)

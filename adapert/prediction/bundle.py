@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Torch takes seconds to import, and keeping a model does not need it: only prediction imports it.
 
-FORMAT = 2
+FORMAT = 3
 """Version of a bundle's folder; any other is refused."""
 
 BUNDLE_FILE, CONFIG_FILE, SHARED_FOLDER = "bundle.json", "config.yaml", "shared"

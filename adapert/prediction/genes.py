@@ -10,8 +10,8 @@ from adapert.data.array_tables import SharedTable
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.words import strip_blanks
 from adapert.data.schema import GENE_SEPARATOR, genes_of
+from adapert.data.trial_graph import build_trial_graph
 from adapert.errors import InputError, name_some
-from adapert.models.adapert.adjacency import select_edges
 
 N_SUGGESTED = 5
 """Unknown genes for which similar names are suggested."""
@@ -53,11 +53,14 @@ def _read(name: str, rule: LabelRule) -> tuple[str, ...]:
     return tuple(parts) if reading.is_other_case else reading.genes
 
 
-def indistinct_genes(shared: SharedTable, config: GraphConfig, perturbations: Sequence[str]) -> list[str]:
-    """List the perturbed genes that have neither text nor edges: a model cannot tell them apart."""
+def indistinct_genes(
+    shared: SharedTable, config: GraphConfig, perturbations: Sequence[str], seed: int = 0
+) -> list[str]:
+    """List the perturbed genes that have neither text nor edges: a model of a seed cannot tell them apart."""
     has_edge = np.zeros(len(shared.node_names), dtype=bool)
-    _, target, _ = select_edges(shared, config)
-    has_edge[target] = True
+    graph = build_trial_graph(shared, config, seed)
+    for edges in graph.networks:
+        has_edge[graph.nodes[edges.edge_target]] = True
     is_blank = ~has_edge & ~np.asarray(shared.has_text)
     blank = set(map(str, np.asarray(shared.node_names)[is_blank]))
     genes = dict.fromkeys(gene for name in perturbations for gene in genes_of(name))

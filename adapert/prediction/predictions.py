@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from adapert.data.schema import genes_of
+from adapert.data.schema import StringArray, genes_of
+from adapert.data.trial_graph import graph_nodes
 from adapert.data.units import LOG1P_UNITS
 from adapert.errors import InputError
 from adapert.models.adapert.adjacency import build_adjacency
@@ -67,7 +68,7 @@ def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
     """
     asked = check_perturbations(perturbations, bundle.shared.node_names)
     contexts = build_contexts(bundle, asked)
-    blank = indistinct_genes(bundle.shared, bundle.config.graph, asked)
+    blank = indistinct_genes(bundle.shared, bundle.config.graph, asked, bundle.members[0].seed)
     note = f"{', '.join(blank)}: without text or network edges, nothing tells it apart."
     return Predictions(
         deltas=predict_deltas(bundle, asked),
@@ -112,7 +113,7 @@ def build_edges(bundle: Bundle, genes: set[str]) -> pd.DataFrame:
     """List the edges among genes on which the first model passed messages, each pair once."""
     config = bundle.config
     adjacency = build_adjacency(bundle.shared, config.graph, False, bundle.members[0].seed)
-    names = np.asarray(bundle.shared.node_names).astype(str)
+    names = _graph_names(bundle)
     is_shown = np.isin(names, sorted(genes))
     target, source = adjacency[is_shown][:, is_shown].nonzero()
     pairs = np.unique(np.sort(np.stack([source, target], axis=1), axis=1), axis=0)
@@ -120,11 +121,17 @@ def build_edges(bundle: Bundle, genes: set[str]) -> pd.DataFrame:
     return pd.DataFrame(names[is_shown][pairs], columns=list(EDGE_COLUMNS))
 
 
+def _graph_names(bundle: Bundle) -> StringArray:
+    """Genes of the models' graph, (n_graph_nodes,)."""
+    names: StringArray = np.asarray(bundle.shared.node_names).astype(str)
+    return names[graph_nodes(bundle.shared, bundle.config.graph)]
+
+
 def _contexts_of(bundle: Bundle, models: Sequence[AdaPert], perturbations: Sequence[str]) -> pd.DataFrame:
     by_model = [_weights_of(model, bundle, perturbations) for model in models]
     weight, alpha, is_selected = (np.mean(values, axis=0) for values in zip(*by_model, strict=True))
     row, node = np.nonzero((weight > 0) | (is_selected > 0))
-    names = np.asarray(bundle.shared.node_names).astype(str)
+    names = _graph_names(bundle)
     frame = pd.DataFrame(
         {
             "perturbation": np.asarray(perturbations, dtype=object)[row],

@@ -15,6 +15,7 @@ from adapert.addresses import passwords, take_apart
 from adapert.config import Config, read_config
 from adapert.data.manifest import read_manifest
 from adapert.data.prepared import check_values, read_prepared
+from adapert.data.sources import check_picked
 from adapert.errors import InputError, first_line, format_count
 from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE
@@ -113,7 +114,8 @@ def check_data(study: Study, data: Path) -> None:
     The data may have moved since the study was defined.
 
     Raises:
-        InputError: The data set is damaged, or has no cells and a config has ``data.control: "cell"``.
+        InputError: The data set is damaged, lacks a network that a config picks, or has no cells and a config
+            has ``data.control: "cell"``.
     """
     dataset = read_prepared(data)
     configs = [study.base.with_changes(changes) for changes in study.plan.variants_changes]
@@ -122,6 +124,8 @@ def check_data(study: Study, data: Path) -> None:
             "data.control 'cell' needs single cells, but the data set was prepared from responses. "
             "Use 'mean'."
         )
+    for config in configs:
+        check_picked(config, dataset.manifest.networks)
     check_values(dataset)
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,47 @@ def test_a_wrong_network_is_refused(prepare: Prepare, tmp_path: Path, text: str,
     assert says in prepare(network="network.tsv")
 
 
-def test_a_network_that_is_no_text_is_refused(prepare: Prepare, simulated: Simulated) -> None:
-    assert "The network must be a table" in prepare(network=simulated.embeddings)
+def test_a_network_that_is_no_text_is_refused(prepare: Prepare, simulated: Simulated, tmp_path: Path) -> None:
+    (tmp_path / "network.tsv").write_bytes(simulated.embeddings.read_bytes())
+    assert "The network must be a table" in prepare(network="network.tsv")
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["sets.gmt"], "'network' is given twice: "),
+        (["go=sets.gmt", "go=x.gmt"], "'go' is given twice: 'sets.gmt' and 'x.gmt'"),
+        (["my go=sets.gmt"], "'my go' is no such name"),
+        (["text=sets.gmt"], "need different names, but 'text' is in both"),
+        (["go=no.gmt"], "The network must be a file, but there is no file 'no.gmt'"),
+        (["go=other.gmt"], "of the 2 in 'other.gmt' ('XYZ1', 'XYZ2') none is among the data's"),
+        (["go=alone.gmt"], "no two of 2 have a Jaccard index above 0.1"),
+        (["go=words.gmt"], "A GMT file has a name, a description and genes in each line"),
+        (["go=other.npz"], "must cover genes of the data"),
+    ],
+)
+def test_wrong_further_networks_are_refused(
+    prepare: Prepare, tmp_path: Path, more: list[str], says: str
+) -> None:
+    write_text(tmp_path / "sets.gmt", "ONE\tx\tGENE0001\tGENE0002\n")
+    write_text(tmp_path / "other.gmt", "ONE\tx\tXYZ1\tXYZ2\n")
+    write_text(tmp_path / "alone.gmt", "ONE\tx\tGENE0001\nTWO\tx\tGENE0002\n")
+    write_text(tmp_path / "words.gmt", "just some words\n")
+    np.savez(tmp_path / "other.npz", symbols=np.array(["XYZ1", "XYZ2"]), embedding=np.ones((2, 3)))
+    assert says in prepare(*[word for network in more for word in ("--network", network)])
+
+
+def test_networks_of_three_forms_are_prepared_together(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
+    write_text(tmp_path / "sets.gmt", "ONE\tx\tGENE0001\tGENE0002\n")
+    networks = [f"string={simulated.network}", "go=sets.gmt", f"screen={simulated.embeddings}"]
+    named = [word for network in networks for word in ("--network", network)]
+    options = ["--embeddings", simulated.embeddings, "--split-fractions", "0.5", "0.2", "0.3", "--out", "out"]
+    ended = adapert("prepare", simulated.cells, *named, *options)
+    assert ended.status == 0, ended.err
+    assert re.search(r"graph edges of go at top-20 +2 over 40 genes", ended.out)
+    assert re.search(r"covered by screen +\d+ of 40", ended.out)
 
 
 def test_a_network_that_only_claims_to_be_gzipped_is_refused(prepare: Prepare, tmp_path: Path) -> None:

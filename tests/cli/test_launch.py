@@ -89,6 +89,20 @@ def _drop_fingerprint(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("networks", "says"),
+    [
+        ("go", "there is no 'go'. The data set has 'network'"),
+        ("network+network", "must name each source once"),
+    ],
+)
+def test_networks_that_the_data_do_not_have_are_refused_before_a_trial(
+    refused: Refused, simulated: Simulated, networks: str, says: str
+) -> None:
+    wanted = f"graph.networks={networks}"
+    assert says in refused("launch", "quickstart", "--data", simulated.prepared, "--set", wanted)
+
+
+@pytest.mark.parametrize(
     ("damage", "says"),
     [
         (_remove_array, "delta.npy"),

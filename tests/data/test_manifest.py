@@ -16,6 +16,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
         split_seed=3,
         choices=PrepareChoices(kind="responses", units="Δ", where=("line=a",)),
         guessed={"perturbation_column": "gene"},
+        networks=("string", "go"),
         inputs={"cells": InputFile("a.h5ad", "12")},
         counts={"genes": 4},
     )
@@ -24,7 +25,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "manifest.json").read_text())
     assert list(written) == [
         *("format_version", "kind", "fingerprint", "split_seed", "choices", "guessed"),
-        *("inputs", "counts", "labels", "coverage", "versions"),
+        *("networks", "inputs", "counts", "labels", "coverage", "versions"),
     ]
 
 
@@ -76,11 +77,13 @@ def test_a_manifest_that_is_nested_too_deeply_is_refused(prepared: Path) -> None
         read_manifest(prepared)
 
 
-def test_folder_of_an_earlier_version_is_refused_with_the_cure(prepared: Path) -> None:
-    # Before version 2 a gene could be in two splits, spelt in two ways.
+@pytest.mark.parametrize("version", [1, 2])
+def test_folder_of_an_earlier_version_is_refused_with_the_cure(prepared: Path, version: int) -> None:
+    # Before version 2 a gene could be in two splits, spelt in two ways; version 2 had one network.
     manifest = prepared / "manifest.json"
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format_version": 1}))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format_version": version}))
     with pytest.raises(
-        InputError, match=r"must have format version 2, but .* has 1\. Run 'adapert prepare' again"
+        InputError,
+        match=rf"must have format version 3, but .* has {version}\. Run 'adapert prepare' again",
     ):
         read_manifest(prepared)

@@ -12,8 +12,8 @@ from fixtures.preparing import ChangeCells
 
 from adapert.data import cells, differential, row_chunks
 from adapert.data.prepare import summarize_prepared
-from adapert.data.prepared import PreparedDataset, read_prepared
-from adapert.data.schema import SPLITS
+from adapert.data.prepared import PreparedDataset, check_content, read_prepared
+from adapert.data.schema import SPLITS, genes_of
 from adapert.data.simulate import simulate
 from adapert.errors import InputError
 
@@ -25,7 +25,9 @@ def dataset(experiment: Experiment) -> PreparedDataset:
 
 def tables(dataset: PreparedDataset) -> dict[str, Any]:
     """Every array of a data set, by name."""
-    found = {f"shared.{name}": value for name, value in vars(dataset.shared).items()}
+    found = {f"shared.{name}": value for name, value in vars(dataset.shared).items() if name != "networks"}
+    for network, edges in dataset.shared.networks.items():
+        found |= {f"{network}.{name}": value for name, value in vars(edges).items()}
     found |= {f"controls.{name}": value for name, value in vars(dataset.control_cells).items()}
     for part, split in dataset.splits.items():
         found |= {f"{part}.{name}": value for name, value in vars(split.table).items()}
@@ -510,3 +512,108 @@ def test_notes_advise_no_choice_that_was_made(
     experiment.prepare(effect_size_groups="tertiles", split_fractions=(0.5, 0.2, 0.3))
     assert not any("--effect-size-groups" in note or "--split-fractions" in note for note in logged.messages)
     assert any("only 6 validation perturbations" in note for note in logged.messages)
+
+
+@pytest.fixture
+def gene_sets(experiment: Experiment, tmp_path: Path, dataset: PreparedDataset) -> Path:
+    """Forty sets of five of the data's genes each."""
+    generator = np.random.default_rng(0)
+    lines = [
+        "\t".join([f"SET{number}", "x", *generator.choice(dataset.shared.node_names, 5, replace=False)])
+        for number in range(40)
+    ]
+    (tmp_path / "sets.gmt").write_text("\n".join(lines))
+    return tmp_path / "sets.gmt"
+
+
+def test_other_networks_lie_beside_the_first_which_stays_where_it_was(
+    experiment: Experiment, dataset: PreparedDataset, gene_sets: Path, tmp_path: Path
+) -> None:
+    networks = {"string": experiment.network, "go": gene_sets, "screen": experiment.embeddings}
+    several = experiment.prepare(network=networks, out=tmp_path / "out")
+    assert several.shared.network_names.tolist() == ["string", "go", "screen"]
+    for name in ("edge_source", "edge_target", "edge_score", "edge_rank"):
+        np.testing.assert_array_equal(getattr(several.shared, name), getattr(dataset.shared, name))
+    folders = sorted(path.name for path in (tmp_path / "out" / "shared" / "networks").iterdir())
+    assert folders == ["go", "screen"]
+    for name, file in (("go", gene_sets), ("screen", experiment.embeddings)):
+        alone = experiment.prepare(network=file).shared
+        other = several.shared.networks[name]
+        np.testing.assert_array_equal(other.edge_source, alone.edge_source)
+        np.testing.assert_array_equal(other.edge_score, alone.edge_score)
+
+
+def test_several_networks_are_written_and_read_back(
+    experiment: Experiment, gene_sets: Path, tmp_path: Path
+) -> None:
+    networks = {"string": experiment.network, "go": gene_sets}
+    mapped = experiment.prepare(network=networks, out=tmp_path / "out")
+    assert_same_tables(read_prepared(tmp_path / "out", SPLITS, is_mapped=False), mapped)
+    assert check_content(tmp_path / "out")
+    np.save(tmp_path / "out" / "shared" / "networks" / "go" / "edge_source.npy", np.array([500]))
+    with pytest.raises(InputError, match=r"edge_source\.npy' holds 500|does not fit the other arrays"):
+        read_prepared(tmp_path / "out")
+
+
+def test_names_order_and_contents_of_networks_are_part_of_the_fingerprint(
+    experiment: Experiment, dataset: PreparedDataset, gene_sets: Path
+) -> None:
+    string, go = experiment.network, gene_sets
+    given: list[dict[str, Path]] = [
+        {"string": string},
+        {"string": string, "go": go},
+        {"go": go, "string": string},
+        {"string": string, "terms": go},
+        {"network": string, "go": go},
+    ]
+    prints = [experiment.prepare(network=networks).fingerprint for networks in given]
+    go.write_text(go.read_text() + "\nMORE\tx\tGENE0001\tGENE0002\n")
+    prints.append(experiment.prepare(network=given[1]).fingerprint)
+    assert len({dataset.fingerprint, *prints}) == len(prints) + 1
+    assert experiment.prepare(network={"network": string}).fingerprint == dataset.fingerprint
+
+
+def test_summary_and_manifest_count_each_network(experiment: Experiment, gene_sets: Path) -> None:
+    prepared = experiment.prepare(network={"string": experiment.network, "go": gene_sets})
+    manifest, rows = prepared.manifest, dict(summarize_prepared(prepared, top_k=2))
+    assert manifest.networks == ("string", "go")
+    assert list(manifest.inputs) == ["cells", "network", "network:go", "embeddings"]
+    assert manifest.counts["edges:go"] == len(prepared.shared.networks["go"].edge_source)
+    n_edges = int((prepared.shared.networks["go"].edge_rank < 2).sum())
+    assert rows["graph edges of go at top-2"].startswith(f"{n_edges} over 120 genes")
+    n_genes = len(set(prepared.shared.networks["go"].edge_target.tolist()))
+    assert manifest.coverage["genes_in_go"] == n_genes
+    assert rows["covered by go"].startswith(f"{n_genes} of 120")
+    assert rows["covered by string"]
+
+
+def test_perturbed_genes_are_those_of_all_splits(dataset: PreparedDataset) -> None:
+    perturbed = {
+        gene
+        for split in dataset.splits.values()
+        for name in split.table.perturbations.tolist()
+        for gene in genes_of(name)
+    }
+    assert set(dataset.shared.node_names[dataset.shared.is_perturbed].tolist()) == perturbed
+
+
+def test_a_manifest_of_other_networks_than_the_arrays_is_refused(
+    experiment: Experiment, gene_sets: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    experiment.prepare(network={"string": experiment.network, "go": gene_sets}, out=out)
+    manifest = out / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"go"', '"gone"'))
+    with pytest.raises(InputError, match=r"manifest\.json' names other networks than 'string', 'go'"):
+        read_prepared(out)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ""])
+def test_a_stored_name_that_is_no_folder_of_its_own_is_refused(
+    experiment: Experiment, gene_sets: Path, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    experiment.prepare(network={"string": experiment.network, "go": gene_sets}, out=out)
+    np.save(out / "shared" / "network_names.npy", np.array(["string", name]))
+    with pytest.raises(InputError, match=r"network_names\.npy' holds"):
+        read_prepared(out)

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
+from adapert.errors import InputError
 from adapert.models.gene_kernels import network_coordinates
 from adapert.models.kernel_ridge import KernelRidge
 
@@ -74,6 +76,29 @@ def test_every_hyperparameter_changes_predictions(
     config = Config().with_changes(SETTINGS)
     one, other = (predict(dataset, each, ["G00", "G14"]) for each in (config, config.with_changes(change)))
     assert not np.allclose(one, other)
+
+
+def test_a_kernel_of_perturbed_genes_refuses_another(dataset: PreparedDataset) -> None:
+    shared = replace(dataset.shared, is_perturbed=dataset.shared.node_names != "G10")
+    partly = replace(dataset, shared=shared)
+    config = Config().with_changes(SETTINGS | {"graph.nodes": "perturbed"})
+    assert np.isfinite(predict(partly, config, ["G00", "G14"])).all()
+    with pytest.raises(InputError, match=r"graph\.nodes 'perturbed' .* but 'G10' is not"):
+        predict(partly, config, ["G00", "G10"])
+
+
+@pytest.mark.parametrize("noise", ["kept_fraction", "added_fraction", "rewired_fraction"])
+def test_only_noise_makes_seeds_differ(dataset: PreparedDataset, noise: str) -> None:
+    def fit(seed: int, **changes: object) -> tuple[bool, FloatArray]:
+        model = KernelRidge(Config().with_changes(SETTINGS | changes), seed)
+        model.fit(dataset)
+        return model.is_seeded, model.predict(["G02", "G14"])
+
+    change = {f"graph.{noise}": 0.5}
+    assert fit(0)[0] is False
+    assert np.array_equal(fit(0)[1], fit(1)[1])
+    assert fit(0, **change)[0] is True
+    assert not np.allclose(fit(0, **change)[1], fit(1, **change)[1])
 
 
 def test_a_large_penalty_leaves_the_mean_change(dataset: PreparedDataset) -> None:

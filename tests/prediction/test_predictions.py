@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fixtures.dataset import with_second_network
 from fixtures.narrowed import present
 from safetensors.torch import load_file, save_file
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
+from adapert.data.trial_graph import graph_nodes
 from adapert.errors import InputError
 from adapert.models.adapert.model import AdaPert, build_model
 from adapert.models.targets import build_targets
@@ -38,6 +40,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "constant": {"model.context": "constant"},
     "rewired": {"graph.edges": "rewired", "data.text_embedding": "shuffled"},
     "expression": {"model.predict": "expression"},
+    "perturbed": {"graph.nodes": "perturbed", "graph.kept_fraction": 0.5},
 }
 
 
@@ -66,6 +69,14 @@ def test_a_bundle_predicts_as_its_model_without_any_split(
     assert list(deltas.columns) == list(tiny_dataset.gene_names)
 
 
+def test_a_bundle_has_every_network_of_its_data(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
+    dataset = with_second_network(tiny_dataset)
+    (model,), bundle = build(dataset, {"graph.networks": "go"})
+    write_bundle(bundle, tmp_path / "bundle")
+    deltas = predict_bundle(read_bundle(tmp_path / "bundle"), ASKED).deltas
+    np.testing.assert_array_equal(deltas, predict(model, dataset, ASKED, DEVICE))
+
+
 def test_a_bundle_does_not_say_where_its_data_lay(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
     write_bundle(build(tiny_dataset, {})[1], tmp_path / "bundle")
     assert read_bundle(tmp_path / "bundle").config.data.path == ""
@@ -78,7 +89,8 @@ def test_contexts_are_what_the_model_sums(tiny_dataset: PreparedDataset, form: s
     targets = build_targets(tiny_dataset, ASKED, DEVICE)
     with torch.no_grad():
         context, h = model.contexts(targets), model.node_embeddings()
-        names = list(tiny_dataset.shared.node_names)
+        nodes = graph_nodes(tiny_dataset.shared, bundle.config.graph)
+        names = tiny_dataset.shared.node_names[nodes].tolist()
         for row, name in enumerate(ASKED):
             rows = predictions.contexts[predictions.contexts["perturbation"] == name]
             summed = sum(
@@ -140,7 +152,7 @@ def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"folder must be whole, but .*{BUNDLE_FILE}' is missing"):
         read_bundle(tmp_path)
     (tmp_path / BUNDLE_FILE).write_text('{"format": 99, "members": []}')
-    with pytest.raises(InputError, match=r"must have format 2, but .* has 99"):
+    with pytest.raises(InputError, match=r"must have format 3, but .* has 99"):
         read_bundle(tmp_path)
 
 
@@ -162,11 +174,11 @@ def written(tiny_dataset: PreparedDataset, tmp_path: Path) -> Path:
     ("described", "fault"),
     [
         ("[" * 100_000, "is missing or damaged"),
-        ('{"format": 2, "units": ""}', "has members: Field required"),
-        ('{"format": 2, "units": "", "members": []}', "has members: "),
-        ('{"format": 2, "units": "", "members": [{"run": 7, "seed": 0}]}', "has members.0.run: "),
-        ('{"format": 2, "units": "", "members": [{"run": "r0", "seed": "0"}]}', "has members.0.seed: "),
-        ('{"format": 2, "units": "", "members": [{"run": "r0", "seed": -1}]}', "has members.0.seed: "),
+        ('{"format": 3, "units": ""}', "has members: Field required"),
+        ('{"format": 3, "units": "", "members": []}', "has members: "),
+        ('{"format": 3, "units": "", "members": [{"run": 7, "seed": 0}]}', "has members.0.run: "),
+        ('{"format": 3, "units": "", "members": [{"run": "r0", "seed": "0"}]}', "has members.0.seed: "),
+        ('{"format": 3, "units": "", "members": [{"run": "r0", "seed": -1}]}', "has members.0.seed: "),
     ],
 )
 def test_a_description_of_other_types_is_refused(written: Path, described: str, fault: str) -> None:

@@ -33,6 +33,7 @@ def random_dataset() -> PreparedDataset:
         edge_rank=np.tile(np.arange(20), N_GENES),
         text_embedding=generator.normal(size=(N_GENES, 32)).astype(np.float32),
         has_text=np.ones(N_GENES, dtype=bool),
+        is_perturbed=np.ones(N_GENES, dtype=bool),
     )
 
     def table(start: int, size: int) -> PerturbationTable:

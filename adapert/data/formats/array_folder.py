@@ -59,7 +59,10 @@ class DamagedError(InputError):
 
 
 class ArrayFolder:
-    """A dataclass of arrays, each annotated with its `Rule`, that is written as one ``.npy`` file a field."""
+    """A dataclass of arrays, each annotated with its `Rule`, that is written as one ``.npy`` file a field.
+
+    Fields without a rule are no arrays: a subclass that has such reads and writes them itself.
+    """
 
     def write(self, path: Path) -> None:
         """Write every field as ``<field>.npy`` into a new directory."""
@@ -130,7 +133,7 @@ class ArrayFolder:
     def rules(cls) -> dict[str, Rule]:
         """Rule of each field."""
         hints = get_type_hints(cls, include_extras=True)
-        return {name: hint.__metadata__[0] for name, hint in hints.items()}
+        return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
 
 
 def find_index_fault(index: NDArray[Any], size: int) -> str:

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from adapert.config import Config, ModelConfig
 from adapert.data.prepared import PreparedDataset
+from adapert.data.trial_graph import graph_nodes
 from adapert.evaluation.metrics import effective_rank
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
 from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
 from adapert.models.adapert.encoders import Perceptron, TextTable
 from adapert.models.adapert.message_passing import MessagePassing
 from adapert.models.network import Network, Prediction
-from adapert.models.targets import Targets
+from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import numpy_generator, seeded_initialisation
 
 TEXT_FEATURE_SD = 0.5
@@ -63,6 +64,7 @@ class AdaPert(Network):
         text: TextTable,
         offset: Tensor,
         fixed_context: Tensor | None,
+        place: NodePlace,
     ) -> None:
         """Make the parts; parameters are drawn from torch's global generator.
 
@@ -73,6 +75,7 @@ class AdaPert(Network):
             offset: Added to the decoder's output, (n_genes,).
             fixed_context: For each gene the nodes that a perturbation of it selects, 0 or 1,
                 (n_nodes, n_nodes); None where selection is learned, constant or all nodes.
+            place: From the data set's nodes, which targets name, to the graph's.
         """
         super().__init__()
         self.config = config
@@ -96,6 +99,7 @@ class AdaPert(Network):
         self.decoder = Perceptron(latent_size, config.hidden_size, len(offset), config.dropout)
         self.register_buffer("offset", offset)
         self.register_buffer("fixed_context", fixed_context, persistent=False)
+        self.place = place
 
     def node_embeddings(self) -> Tensor:
         """Structural embeddings h_v of all nodes (Eq. 5 and 6), (n_nodes, structural_size)."""
@@ -107,6 +111,9 @@ class AdaPert(Network):
 
     def node_weights(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
         """What each node counts in each perturbation's context, (n_perturbations, n_nodes)."""
+        return self._node_weights(self.place(targets), h, generator)
+
+    def _node_weights(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
         config = self.config
         is_perturbed = targets.mark(len(h))
         if config.context == "all_nodes":
@@ -114,7 +121,7 @@ class AdaPert(Network):
         if self.fixed_context is not None:
             chosen = self.fixed_context[targets.nodes] * targets.is_gene.unsqueeze(-1)  # type: ignore[index]
             return torch.maximum(chosen.amax(dim=1), is_perturbed)
-        alpha = self.node_relevance(targets, h, generator)
+        alpha = self._node_relevance(targets, h, generator)
         if config.selection == "top_k":
             is_selected = best_nodes(alpha, config.context_size, is_perturbed)
         else:
@@ -123,6 +130,9 @@ class AdaPert(Network):
 
     def node_relevance(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
         """How much each node matters to each perturbation: alpha of Eq. 12, (n_perturbations, n_nodes)."""
+        return self._node_relevance(self.place(targets), h, generator)
+
+    def _node_relevance(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
         s = (self.text(targets.nodes) * targets.is_gene.unsqueeze(-1)).sum(dim=1)
         return gumbel_softmax(self.scorer(h, self.text_projection(s)), self.config.tau, generator)
 
@@ -132,13 +142,17 @@ class AdaPert(Network):
         Args:
             targets: Genes of the perturbations.
             generator: Draws Gumbel noise; None (prediction) draws none.
+
+        Raises:
+            InputError: A gene that is not in the graph.
         """
+        targets = self.place(targets)
         h = self.node_embeddings()
         own = targets.sum_rows(h)
         if self.config.context == "constant":
             z = self.context_norm(self.constant_context).expand(len(own), -1)
             return Context(z, own, None, torch.zeros(len(own), device=own.device))
-        weights = self.node_weights(targets, h, generator)
+        weights = self._node_weights(targets, h, generator)
         n_selected = self.is_counted(weights).sum(dim=1)
         # The layer norm is computed in float32 under autocast too.
         return Context(self.context_norm((weights @ h).float()), own, weights, n_selected)
@@ -201,7 +215,8 @@ def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
             message_passing,
             _text_table(dataset, config, seed),
             _offset(dataset, config),
-            _fixed_context(dataset.n_nodes, adjacency, config.model, seed),
+            _fixed_context(adjacency, config.model, seed),
+            NodePlace(dataset.shared, config.graph),
         )
 
 
@@ -210,6 +225,8 @@ def _text_table(dataset: PreparedDataset, config: Config, seed: int) -> TextTabl
     if config.data.text_embedding == "shuffled":
         order = numpy_generator(seed, "shuffled_text").permutation(len(embedding))
         embedding, has_text = embedding[order], has_text[order]
+    nodes = graph_nodes(dataset.shared, config.graph)
+    embedding, has_text = embedding[nodes], has_text[nodes]
     return TextTable(torch.from_numpy(embedding), torch.from_numpy(has_text))
 
 
@@ -222,12 +239,11 @@ def _offset(dataset: PreparedDataset, config: Config) -> Tensor:
     return torch.from_numpy(np.asarray(mean, dtype=np.float32))
 
 
-def _fixed_context(
-    n_nodes: int, adjacency: scipy.sparse.csr_array, config: ModelConfig, seed: int
-) -> Tensor | None:
+def _fixed_context(adjacency: scipy.sparse.csr_array, config: ModelConfig, seed: int) -> Tensor | None:
     if config.context == "neighbourhood":
         return torch.from_numpy(neighbourhoods(adjacency))
     if config.context == "random":
+        n_nodes = adjacency.shape[0]
         draws = numpy_generator(seed, "random_context").random((n_nodes, n_nodes), dtype=np.float32)
         size = min(config.context_size, n_nodes)
         # The nodes of the smallest draws: any set of this size is as likely.

@@ -3,11 +3,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.dataset import build_tiny_dataset
+from fixtures.dataset import build_tiny_dataset, with_second_network
 
 from adapert.config import GraphConfig
 from adapert.data.array_tables import SharedTable
-from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods, rewire_sources
+from adapert.errors import InputError
+from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
 
 SHARED = build_tiny_dataset().shared
 N_NODES = len(SHARED.node_names)
@@ -23,12 +24,6 @@ def adjacency(
 def edges_into(node: int, top_k: int) -> list[tuple[np.int64, float]]:
     kept = (SHARED.edge_target == node) & (SHARED.edge_rank < top_k)
     return list(zip(SHARED.edge_source[kept], SHARED.edge_score[kept], strict=True))
-
-
-def sparse_edges(n_nodes: int = 60, n_edges: int = 240, seed: int = 0) -> np.ndarray:
-    generator = np.random.default_rng(seed)
-    pairs = np.array([(s, t) for s in range(n_nodes) for t in range(n_nodes) if s != t])
-    return pairs[generator.choice(len(pairs), size=n_edges, replace=False)].T
 
 
 @pytest.mark.parametrize("top_k", [1, 2, 20])
@@ -117,22 +112,6 @@ def test_order_of_edges_makes_no_difference() -> None:
         np.testing.assert_allclose(one, other)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_rewiring_keeps_every_number_of_edges_in_and_out(seed: int) -> None:
-    source, target = sparse_edges()
-    rewired = rewire_sources(source, target, np.random.default_rng(seed))
-    assert np.array_equal(np.bincount(rewired, minlength=60), np.bincount(source, minlength=60))
-    assert not np.array_equal(rewired, source)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_rewiring_of_a_sparse_graph_makes_no_self_loop_and_no_repeated_edge(seed: int) -> None:
-    source, target = sparse_edges()
-    rewired = rewire_sources(source, target, np.random.default_rng(seed))
-    assert (rewired != target).all()
-    assert len(set(zip(rewired.tolist(), target.tolist(), strict=True))) == len(source)
-
-
 def test_rewired_adjacency_keeps_the_degrees_of_the_data_set() -> None:
     original, rewired = adjacency(top_k=2), adjacency(top_k=2, edges="rewired")
     assert not np.array_equal(original, rewired)
@@ -151,6 +130,34 @@ def test_network_without_edges_is_all_isolated_genes(edges: str) -> None:
     none = np.array([], dtype=np.int64)
     empty = replace(SHARED, edge_source=none, edge_target=none, edge_score=none * 1.0, edge_rank=none)
     assert np.array_equal(adjacency(empty, edges=edges), np.eye(N_NODES))
+
+
+def test_a_graph_of_perturbed_genes_alone_is_that_part_of_the_network() -> None:
+    is_perturbed = np.arange(N_NODES) % 2 == 0
+    shared = replace(SHARED, is_perturbed=is_perturbed)
+    part = adjacency(top_k=20)[np.ix_(is_perturbed, is_perturbed)] > 0
+    part |= np.diag(~part.any(axis=1))
+    np.testing.assert_array_equal(adjacency(shared, nodes="perturbed") > 0, part)
+
+
+def test_without_a_network_each_gene_is_its_own_only_neighbour() -> None:
+    assert np.array_equal(adjacency(networks="none"), np.eye(N_NODES))
+
+
+def test_another_network_is_picked_by_name() -> None:
+    shared = with_second_network(build_tiny_dataset()).shared
+    assert np.array_equal(adjacency(shared, networks="network"), adjacency())
+    source, target = shared.networks["go"].edge_source, shared.networks["go"].edge_target
+    expected = np.zeros((N_NODES, N_NODES), dtype=bool)
+    expected[target, source] = True
+    expected |= np.diag(~expected.any(axis=1))
+    assert np.array_equal(adjacency(shared, networks="go") > 0, expected)
+
+
+def test_two_networks_are_refused() -> None:
+    shared = with_second_network(build_tiny_dataset()).shared
+    with pytest.raises(InputError, match=r"reads one network, but 'graph\.networks' is 'network\+go'"):
+        adjacency(shared, networks="network+go")
 
 
 def test_neighbourhood_is_the_gene_and_its_neighbours() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures.builders import SmallModel
-from fixtures.dataset import N_GENES, N_NODES, build_tiny_dataset
+from fixtures.dataset import N_GENES, N_NODES, build_tiny_dataset, without_node
 from fixtures.narrowed import of_kind, present
 
 from adapert.data.prepared import PreparedDataset
@@ -438,3 +438,38 @@ def test_same_seed_builds_the_same_model(small_model: SmallModel) -> None:
     for name, value in one.state_dict().items():
         assert torch.equal(value, same.state_dict()[name])
     assert not torch.equal(one.node_table, other.node_table)
+
+
+OUTSIDE = 13
+"""Node of a gene that is not perturbed in `PARTLY`."""
+
+PARTLY = replace(DATASET, shared=replace(DATASET.shared, is_perturbed=np.arange(N_NODES) != OUTSIDE))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"model.context": "neighbourhood"}, {"model.context": "random"}, {"graph.top_k": 2}]
+)
+def test_a_graph_of_perturbed_genes_is_that_of_a_data_set_without_the_others(
+    small_model: SmallModel, changes: dict[str, Any]
+) -> None:
+    model = small_model(changes | {"graph.nodes": "perturbed"}, dataset=PARTLY)
+    reduced = without_node(PARTLY, OUTSIDE)
+    other = small_model(changes, dataset=reduced)
+    assert len(model.node_table) == N_NODES - 1
+    names = ["G00", "G05+G14", "G12"]
+    np.testing.assert_array_equal(delta_of(model, names, PARTLY), delta_of(other, names, reduced))
+
+
+def test_a_gene_outside_of_the_graph_is_refused(small_model: SmallModel) -> None:
+    model = small_model({"graph.nodes": "perturbed"}, dataset=PARTLY)
+    with pytest.raises(InputError, match=r"graph\.nodes 'perturbed' .* but 'G13' is not"):
+        delta_of(model, ["G00+G13", "G05"], PARTLY)
+
+
+def test_noise_of_the_graph_is_drawn_from_the_seed(small_model: SmallModel) -> None:
+    def adjacency(seed: int) -> torch.Tensor:
+        changes = {"graph.kept_fraction": 0.5, "graph.added_fraction": 0.2}
+        return of_kind(torch.Tensor, small_model(changes, seed=seed).message_passing.adjacency).to_dense()
+
+    assert torch.equal(adjacency(0), adjacency(0))
+    assert not torch.equal(adjacency(0), adjacency(1))

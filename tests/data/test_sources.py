@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+
+from adapert.config import Config
+from adapert.data.sources import (
+    EMBEDDINGS,
+    NETWORKS,
+    check_names,
+    check_picked,
+    choose_sources,
+    parse_sources,
+)
+from adapert.errors import InputError
+
+
+def test_sources_are_named_in_their_order_and_a_bare_file_has_the_usual_name() -> None:
+    assert parse_sources(["string=a.tsv", "b/c=d.tsv", "go=x/y=z.gmt"], NETWORKS) == {
+        "string": "a.tsv",
+        "network": "b/c=d.tsv",
+        "go": "x/y=z.gmt",
+    }
+    assert list(parse_sources(["b=1", "a=2"], NETWORKS)) == ["b", "a"]
+    assert parse_sources(["genept.pickle"], EMBEDDINGS) == {"text": "genept.pickle"}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], r"needs a network, but none was named\. Give --network FILE"),
+        (
+            ["a.tsv", "b.tsv"],
+            r"'network' is given twice: 'a\.tsv' and 'b\.tsv'\. Name them: --network NAME=FILE",
+        ),
+        (["go=a", "go=b"], "'go' is given twice"),
+        (["=a.tsv"], "'' is no such name"),
+        (["my go=a.tsv"], r"'my go' is no such name.*write '\./my go=a\.tsv'"),
+        (["a+b=c"], r"'a\+b' is no such name"),
+        (["..=c"], r"'\.\.' is no such name"),
+        (["none=c"], "'none' stands for no source"),
+        (["a" * 41 + "=c"], "of 1 to 40 letters"),
+    ],
+)
+def test_bad_names_are_refused(given: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_sources(given, NETWORKS)
+
+
+def test_a_name_is_not_a_networks_and_an_embeddings_at_once() -> None:
+    path = Path("a")
+    check_names({"string": path}, {"text": path})
+    with pytest.raises(InputError, match=r"different names, but 'rpe1' is in both"):
+        check_names({"string": path, "rpe1": path}, {"rpe1": path})
+    with pytest.raises(InputError, match=r"needs a source of embeddings, but none was named"):
+        check_names({"string": path}, {})
+
+
+KNOWN = ("string", "go")
+
+
+def test_a_config_picks_the_first_none_or_some_by_name() -> None:
+    assert choose_sources("", KNOWN, NETWORKS) == ["string"]
+    assert choose_sources("none", KNOWN, NETWORKS) == []
+    assert choose_sources("go+string", KNOWN, NETWORKS) == ["go", "string"]
+
+
+@pytest.mark.parametrize(
+    ("picked", "message"),
+    [
+        ("sting", r"there is no 'sting'\. Did you mean 'string'\? The data set has 'string', 'go'"),
+        ("string+", r"is 'string\+', and there is no ''"),
+        ("string+none", "there is no 'none'"),
+        ("go+go", r"must name each source once, but it is 'go\+go'"),
+    ],
+)
+def test_what_the_data_set_does_not_have_is_refused(picked: str, message: str) -> None:
+    with pytest.raises(InputError, match=rf"'graph\.networks' {message}|'graph\.networks' .*{message}"):
+        choose_sources(picked, KNOWN, NETWORKS)
+
+
+def test_a_model_of_one_network_refuses_two_and_one_that_reads_none_does_not_care() -> None:
+    config = Config().with_changes({"graph.networks": "string+go"})
+    with pytest.raises(
+        InputError, match=r"Model 'adapert' reads one network, .*such as graph\.networks=string"
+    ):
+        check_picked(config, KNOWN)
+    check_picked(config.with_changes({"model.name": "ridge_both"}), KNOWN)
+    check_picked(config.with_changes({"graph.networks": "go"}), KNOWN)
