@@ -6,6 +6,7 @@ level INFO, and what a caller must know at WARNING: the README shows how to see 
 than its command: it resumes a study of the same name, config and plan, where the command asks for `resume`.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from adapert.arguments import (
     check_split,
     check_word,
 )
-from adapert.errors import InputError
+from adapert.errors import InputError, name_some
 from adapert.process import settings_put_back
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def pick(
 
 @settings_put_back()
 def evaluate(
-    config: AnyPath | None = None,
+    config: AnyPath | Sequence[AnyPath] | None = None,
     data: AnyPath | None = None,
     workspace: AnyPath = WORKSPACE,
     *,
@@ -284,20 +285,21 @@ def evaluate(
     Every access to the test split is counted.
 
     Args:
-        config: YAML config; the defaults if None.
+        config: YAML config, or several, for all of which a split is opened once; the defaults if None.
         data: Prepared data set; the one that `config` names if None.
-        workspace: Its studies may have tried the config, and its ledger counts the accesses.
+        workspace: Its studies may have tried the configs, and its ledger counts the accesses.
         plan: Models, split, seeds, refit; three seeds of every model on the test split if None.
-        changes: Dotted config fields on top.
+        changes: Dotted config fields on top, of each config.
         again: Whether to open a test split that was opened before.
         out: New directory for the results; else the next free one of the workspace.
         emit: New files for predicted and real cells of the one model that is compared, for cell-eval.
 
     Raises:
-        InputError: No data set, a test split that was opened before, or an output that exists.
+        InputError: No data set, configs that do not compare, a test split that was opened before, or an
+            output that exists.
         DivergedError: A loss or prediction became NaN or infinite.
     """
-    from adapert.comparison.assess import evaluate_config
+    from adapert.comparison.assess import evaluate_configs
     from adapert.comparison.plan import ComparisonPlan
     from adapert.workspace.launch import build_base
 
@@ -308,9 +310,13 @@ def evaluate(
     check_kind("emit", emit, tuple, "Give two new files, of predicted and of real cells.", is_optional=True)
     changed = check_mapping("changes", changes)
     folder = check_folder("workspace", workspace)
-    base = build_base(_folder("data", data), _file("config", config), changed, folder)
-    return evaluate_config(
-        base,
+    place = _folder("data", data)
+    configs = {
+        "" if file is None else file.stem: build_base(place, file, changed, folder)
+        for file in _config_files(config)
+    }
+    return evaluate_configs(
+        configs,
         plan or ComparisonPlan(split="test"),
         folder,
         again=again,
@@ -532,6 +538,19 @@ def _files(what: str, paths: AnyPath | Mapping[str, AnyPath]) -> Path | dict[str
 
 def _file(what: str, path: AnyPath | None) -> Path | None:
     return None if path is None else check_file(what, path)
+
+
+def _config_files(given: AnyPath | Sequence[AnyPath] | None) -> list[Path | None]:
+    if given is None or not isinstance(given, Sequence) or isinstance(given, str):
+        return [_file("config", given)]
+    files = [check_file("config", path) for path in given]
+    twice = [stem for stem, n in Counter(file.stem for file in files).items() if n > 1]
+    if twice:
+        raise InputError(
+            f"Several configs are told apart by their files' names, but {name_some(twice)} is there twice. "
+            "Name each once, or rename a file."
+        )
+    return [*files] or [None]
 
 
 def _folder(what: str, path: AnyPath | None) -> Path | None:

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    config: Annotated[
-        Path | None, typer.Argument(metavar="CONFIG.yaml", help="YAML config; without one, the defaults.")
+    configs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="CONFIG.yaml", help="YAML config, or several to compare; without one, the defaults."
+        ),
     ] = None,
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
@@ -62,9 +65,10 @@ def evaluate(
 ) -> None:
     """Refit models, open a split and compute every metric, next to reference models.
 
-    Every access to the test split is counted. Repeated after a crash, it continues under the same access.
+    Several configs are compared with each other too, and the split is opened once for all of them. Every
+    access to the test split is counted. Repeated after a crash, it continues under the same access.
     """
-    from adapert.api import evaluate as evaluate_config
+    from adapert.api import evaluate as evaluate_configs
     from adapert.comparison.plan import REFITS, ComparisonPlan
     from adapert.training.loop import DivergedError
 
@@ -81,8 +85,8 @@ def evaluate(
     )
     changed = parse_changes(changes, max_epochs)
     try:
-        assessment = evaluate_config(
-            config, data, workspace, plan=plan, changes=changed, again=again, out=out, emit=emit
+        assessment = evaluate_configs(
+            configs or None, data, workspace, plan=plan, changes=changed, again=again, out=out, emit=emit
         )
     except DivergedError as error:
         print_error(str(error))

@@ -1,7 +1,7 @@
-"""Assess a config: fit it and reference models, open a split, score, keep all, count the access."""
+"""Assess configs: fit them and reference models, open a split, score, keep all, count the access."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from adapert.comparison.fit import fit_models, mean_predictions
-from adapert.comparison.plan import ComparisonPlan
+from adapert.comparison.plan import ComparisonPlan, name_variants
 from adapert.comparison.score import measure_ceilings, score
 from adapert.comparison.summary import (
     read_evaluation,
@@ -62,7 +62,7 @@ class Assessment:
         summary: Means by effect size and variant (`adapert.comparison.summary.summarize_comparison`).
         paired: Each model minus each reference model (`adapert.comparison.summary.summarize_differences`).
         folder: Folder with all of it, and every prediction.
-        study: Study that tried the config; empty where no study of the workspace tried it.
+        study: Study that tried the (first) config; empty where no study of the workspace tried it.
         access: Access to the test split, and its number; None where it stayed closed.
     """
 
@@ -74,8 +74,8 @@ class Assessment:
     access: RecordedAccess | None
 
 
-def evaluate_config(
-    config: Config,
+def evaluate_configs(
+    configs: Mapping[str, Config],
     plan: ComparisonPlan,
     workspace: Path,
     *,
@@ -90,38 +90,43 @@ def evaluate_config(
     access where it was interrupted, and fits nothing where its folder was written.
 
     Args:
-        config: Config of AdaPert, with ``data.path``; `adapert.workspace.launch.build_base` makes one of a
-            file and changes.
+        configs: Label to config, with ``data.path``; `adapert.workspace.launch.build_base` makes one of a
+            file and changes. Several are compared with each other, and the split is opened once for all.
         plan: Models, split, seeds, refit, emission, device.
-        workspace: Folder of the studies that may have tried the config, and of the ledger of accesses.
+        workspace: Folder of the studies that may have tried the configs, and of the ledger of accesses.
         again: Whether to open a test split that was opened before.
         out: New directory for the results; else the next free one of the workspace.
         emit: New files for the cells of the one model that is compared, for cell-eval.
 
     Raises:
-        InputError: No data set, a test split that was opened before, or an output that exists.
+        InputError: No data set, configs that do not compare, a test split that was opened before, or an
+            output that exists.
         DivergedError: A loss or prediction became NaN or infinite.
     """
-    dataset = read_dataset(config, plan)
-    study = name_study(workspace, config)
-    access = _describe_access(config, plan, dataset, study, out, emit) if plan.split == "test" else None
+    variants = name_variants(plan.models, configs)
+    dataset = read_dataset(configs.values(), plan)
+    tried = {label: name_study(workspace, config) for label, config in configs.items()}
+    studies = list(dict.fromkeys(tried.values()))
+    access = _describe_access(configs, plan, dataset, tried, out, emit) if plan.split == "test" else None
     left = find_interrupted(workspace, access) if access else None
     if left is None:  # else all was checked when it was begun, and some of it may be there
-        _check(plan, dataset, study, workspace, again, out, emit)
+        if emit:
+            check_emitted(plan, dataset, emit, len(configs))
+        _check(plan, dataset, studies, workspace, again, out)
     # The same evaluation was killed after its folder was written; MLflow may not have it.
     is_written = left is not None and (workspace / left.access.folder).exists()
-    fitted = [] if is_written else fit_models(plan, config, dataset)
+    fitted = [] if is_written else fit_models(plan, variants, dataset)
     with opened(workspace, access, again) if access else nullcontext() as recorded:
         _LOGGER.info(describe_opened(plan, dataset, recorded))
         folder = out or workspace / (
             recorded.access.folder if recorded else next_folder(workspace, plan.split)
         )
         if is_written:
-            assessment = _summarize(read_evaluation(folder)[0], folder, study, recorded)
+            assessment = _summarize(read_evaluation(folder)[0], folder, studies[0], recorded)
         else:
             scored = score(plan, fitted, dataset) + measure_ceilings(plan, dataset)
             frame = build_comparison_table(scored, dataset, plan.split)
-            assessment = _summarize(frame, folder, study, recorded)
+            assessment = _summarize(frame, folder, studies[0], recorded)
             if emit:
                 write_emitted_pair(
                     fitted[-1].predicted_delta,
@@ -132,21 +137,27 @@ def evaluate_config(
                     emission=plan.emission,
                     generator=emission_generator(fitted[-1].seed),
                 )
-            record = describe_comparison(plan, config, dataset, scored) | {"git_commit": git_commit()}
+            record = describe_comparison(plan, configs, dataset, scored) | {"git_commit": git_commit()}
             # Last: an evaluation is made once its folder is there.
             _write(assessment, record, build_predictions(dataset, plan.split, mean_predictions(fitted)))
-        if study != NO_STUDY:  # a failure is no loss: the folder has it already
-            n_accesses = recorded.number if recorded else None
-            keep_evaluation(tracking_uri(workspace), study, folder, n_accesses)
+        for study in studies:
+            if study != NO_STUDY:  # a failure is no loss: the folder has it already
+                n_accesses = recorded.numbers[study] if recorded else None
+                keep_evaluation(tracking_uri(workspace), study, folder, n_accesses)
     return assessment
 
 
-def read_dataset(config: Config, plan: ComparisonPlan) -> PreparedDataset:
-    """Map the splits that a plan needs into memory; training and validation are drawn as the config says.
+def read_dataset(configs: Iterable[Config], plan: ComparisonPlan) -> PreparedDataset:
+    """Map the splits that a plan needs into memory; training and validation are drawn as the configs say.
+
+    Args:
+        configs: One or more, which agree in data and split.
+        plan: Says which split is predicted.
 
     Raises:
-        InputError: No data set, a damaged one, or another than the config's.
+        InputError: No data set, a damaged one, or another than the configs'.
     """
+    config, *others = configs
     if not config.data.path:
         raise InputError("An evaluation needs a prepared data set, but the config has no data.path. Set it.")
     path = Path(config.data.path)
@@ -155,7 +166,8 @@ def read_dataset(config: Config, plan: ComparisonPlan) -> PreparedDataset:
         cure = "Name the data set that it was picked on."
         check_fingerprint(path, dataset.fingerprint, config.data.fingerprint, "The config", cure)
     check_values(dataset)
-    return redraw(dataset, config.data.split_seed, config.data.control == "cell")
+    has_training_cells = any(one.data.control == "cell" for one in (config, *others))
+    return redraw(dataset, config.data.split_seed, has_training_cells)
 
 
 def name_study(workspace: Path, config: Config) -> str:
@@ -189,20 +201,18 @@ def describe_opened(plan: ComparisonPlan, dataset: PreparedDataset, access: Reco
 def _check(
     plan: ComparisonPlan,
     dataset: PreparedDataset,
-    study: str,
+    studies: Sequence[str],
     workspace: Path,
     again: bool,
     out: Path | None,
-    emit: EmittedFiles | None,
 ) -> None:
     """Refuse what would fail at the end, before the first fit."""
-    if emit:
-        check_emitted(plan, dataset, emit)
     check_new_directory(workspace / next_folder(workspace, plan.split))
     if out:
         check_new_directory(out)
     if plan.split == "test" and not again:
-        check_first_access(workspace, study, dataset.fingerprint)
+        for study in studies:
+            check_first_access(workspace, study, dataset.fingerprint)
 
 
 def _summarize(frame: pd.DataFrame, folder: Path, study: str, recorded: RecordedAccess | None) -> Assessment:
@@ -217,16 +227,26 @@ def _summarize(frame: pd.DataFrame, folder: Path, study: str, recorded: Recorded
 
 
 def _describe_access(
-    config: Config,
+    configs: Mapping[str, Config],
     plan: ComparisonPlan,
     dataset: PreparedDataset,
-    study: str,
+    tried: Mapping[str, str],
     out: Path | None,
     emit: EmittedFiles | None,
 ) -> Access:
+    described = [
+        {
+            "label": label,
+            "study": tried[label],
+            "config_digest": config.digest(),
+            "config": config.flat(),
+        }
+        for label, config in configs.items()
+    ]
+    config = next(iter(configs.values()))
     return Access(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        study=study,
+        study=next(iter(tried.values())),
         config_digest=config.digest(),
         config=config.flat(),
         git_commit=git_commit(),
@@ -238,6 +258,7 @@ def _describe_access(
         use_ensembles=plan.use_ensembles,
         emission=plan.emission,
         emitted=[str(path.absolute()) for path in emit or ()],
+        others=described[1:],
     )
 
 
@@ -246,7 +267,8 @@ def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnD
         counted = {
             "at": recorded.access.at,
             "study": assessment.study,
-            "number": recorded.number,
+            "number": recorded.numbers[assessment.study],
+            "numbers": dict(recorded.numbers),
             "data_number": recorded.data_number,
         }
         record = {**record, "opened": record["opened"] | counted}
@@ -260,13 +282,17 @@ def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnD
     )
 
 
-def check_emitted(plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles) -> None:
+def check_emitted(
+    plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles, n_configs: int = 1
+) -> None:
     """Refuse to emit what is not one prediction of cells, before any model is fitted.
 
     Raises:
         InputError: Responses, several predictions, the same file twice, or a file that exists.
     """
     n_models = len(set(plan.models))
+    if n_configs > 1:
+        raise InputError(f"--emit writes one model's cells, but {n_configs} configs are given. Name one.")
     if dataset.manifest.kind == "responses":
         raise InputError(
             "--emit writes cells, but the data set was prepared from responses. Leave it out, or name a data "

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,9 +26,9 @@ class Fitted:
     """A fitted model and what it predicts.
 
     Attributes:
-        variant: Name of the model, or of its ensemble.
+        variant: Name of the model or of one of its configs (`name_variants`), or of its ensemble.
         seed: Seed of the fit; 0 for a model without chance, and the first one's for an ensemble.
-        config_digest: Digest of the config that names the model.
+        config_digest: Digest of its config.
         model: The fitted model.
         predicted_delta: Predictions for the plan's split, log1p units, (n_perturbations, n_genes).
     """
@@ -40,20 +40,27 @@ class Fitted:
     predicted_delta: FloatArray
 
 
-def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -> list[Fitted]:
+def fit_models(
+    plan: ComparisonPlan, variants: Mapping[str, Config], dataset: PreparedDataset
+) -> list[Fitted]:
     """Fit, and predict the plan's perturbations; of its split only their names are read.
 
-    Fits may read the training and validation split. Reference models read no setting of the config.
+    Fits may read the training and validation split.
+
+    Args:
+        plan: How they are fitted; which is up to `variants`.
+        variants: Name to config, from `adapert.comparison.plan.name_variants`.
+        dataset: Data set of all configs.
 
     Returns:
-        A row a model and seed, in the plan's order, each model's ensemble after its seeds.
+        A row a variant and seed, in the order given, each variant's ensemble after its seeds.
 
     Raises:
         DivergedError: A loss or prediction became NaN or infinite.
     """
     # Without the plan's split, so that no fit can read it by mistake.
     readable = replace(dataset, splits={name: dataset.splits[name] for name in ("train", "validation")})
-    joined = join_training(readable, config) if plan.refit != "train" else None
+    joined = join_training(readable, variants.values()) if plan.refit != "train" else None
     if joined is not None:
         _LOGGER.info(
             "Each model is fitted to train, then from scratch to train+validation with what it chose by "
@@ -62,8 +69,8 @@ def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -
     wanted = [str(name) for name in dataset.splits[plan.split].table.perturbations]
     fitted = []
     with torch_threads(plan.n_threads):
-        for name in dict.fromkeys(plan.models):
-            digest = config.with_changes({"model.name": name}).digest()
+        for name, config in variants.items():
+            digest = config.digest()
             for variant, seed, model in _fit(plan, config, name, readable, joined):
                 predicted = model.predict(wanted)
                 require_finite(predicted, f"of {variant} seed {seed}")
@@ -74,15 +81,15 @@ def fit_models(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -
     return fitted
 
 
-def join_training(dataset: PreparedDataset, config: Config) -> PreparedDataset:
+def join_training(dataset: PreparedDataset, configs: Iterable[Config]) -> PreparedDataset:
     """Make one training split of training and validation perturbations, and leave no other.
 
     Args:
         dataset: With both.
-        config: Says whether a model trains on cells; else they are left out, since joined ones are copies.
+        configs: Say whether a model trains on cells; else they are left out, since joined ones are copies.
     """
     parts = [dataset.splits[name] for name in ("train", "validation")]
-    if config.data.control != "cell":
+    if all(config.data.control != "cell" for config in configs):
         parts = [without_cells(part) for part in parts]
     return replace(dataset, splits={"train": join_splits(*parts)})
 
@@ -102,11 +109,11 @@ def _fit(
     dataset: PreparedDataset,
     joined: PreparedDataset | None,
 ) -> Iterator[tuple[str, int, PerturbationModel]]:
-    """Fit every seed of a model; yield name, seed and model, and last the ensemble where one is wanted."""
-    has_chance = plan.has_chance(name)
+    """Fit every seed of a variant; yield name, seed and model, and last the ensemble where one is wanted."""
+    has_chance = plan.has_chance(config.model.name)
     members = []
     for seed in range(plan.n_seeds if has_chance else 1):
-        model = plan.build(config, name, seed)
+        model = plan.build(config, config.model.name, seed)
         started = time.perf_counter()
         model.fit(dataset)
         if joined is not None:

@@ -1,6 +1,6 @@
 """What is compared, and how."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
@@ -12,6 +12,7 @@ from adapert.errors import InputError, nearest
 from adapert.evaluation.emission import EMISSIONS, EmissionName
 from adapert.models.protocol import PerturbationModel
 from adapert.registry import build_model
+from adapert.statistics.pairs import LABEL_MARK
 
 Refit: TypeAlias = Literal["train", "train+validation"]
 REFITS: tuple[Refit, ...] = get_args(Refit)
@@ -76,6 +77,56 @@ class ComparisonPlan:
     def build(self, config: Config, name: str, seed: int) -> PerturbationModel:
         """Build an untrained model."""
         return build_model(config.with_changes({"model.name": name}), seed, torch.device(self.device))
+
+
+def name_variants(models: Sequence[str], configs: Mapping[str, Config]) -> dict[str, Config]:
+    """Name every config that is compared.
+
+    Args:
+        models: Names of models, in the order in which they are shown. Those that are compared by default are
+            joined by the configs' own.
+        configs: Label, such as a file's name, to config; one or more. A model that none of them names gets
+            its defaults, on the data of the first.
+
+    Returns:
+        Variant to config. A variant has its model's name, or, where several configs are of one model, also
+        its label: ``"adapert:tuned"``.
+
+    Raises:
+        InputError: One of several configs is of a model that is not compared, or of other training data.
+    """
+    first = next(iter(configs.values()))
+    if set(models) == set(default_models()):
+        models = [*(config.model.name for config in configs.values()), *models]
+    variants: dict[str, Config] = {}
+    for model in dict.fromkeys(models):
+        of_model = {label: config for label, config in configs.items() if config.model.name == model}
+        if len(of_model) > 1:
+            variants |= {f"{model}{LABEL_MARK}{label}": config for label, config in of_model.items()}
+        else:
+            variants[model] = next(iter(of_model.values()), first.with_changes({"model.name": model}))
+    if len(configs) > 1:
+        _check_alike(models, configs)
+    return variants
+
+
+def _check_alike(models: Sequence[str], configs: Mapping[str, Config]) -> None:
+    (label, first), *others = configs.items()
+    for name, config in configs.items():
+        if config.model.name not in models:
+            raise InputError(
+                f"Every config is compared, but '{name}' is of {config.model.name}, which --models leaves "
+                "out. Add it there, or leave the config out."
+            )
+    for name, config in others:
+        for setting in ("fingerprint", "split_seed"):
+            ours, theirs = getattr(first.data, setting), getattr(config.data, setting)
+            if ours != theirs:
+                raise InputError(
+                    "Configs are compared on the same perturbations, but they differ in "
+                    f"data.{setting}: {ours} in '{label}', {theirs} in '{name}'. Evaluate them apart, or set "
+                    "one for all, such as with --data or --set."
+                )
 
 
 def _check_known(what: str, given: Sequence[str], known: Sequence[str]) -> None:

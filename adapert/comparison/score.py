@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapert.comparison.fit import Fitted, fit_models
-from adapert.comparison.plan import ComparisonPlan
+from adapert.comparison.plan import ComparisonPlan, name_variants
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
@@ -24,9 +24,9 @@ class Scored:
     """A row of the comparison.
 
     Attributes:
-        variant: Name of the model, of its ensemble, or of a ceiling.
+        variant: Name of the model or of one of its configs, of its ensemble, or of a ceiling.
         seed: Seed of the fit; 0 for a model without chance, and the first one's for an ensemble.
-        config_digest: Digest of the config that names the model; empty for a ceiling.
+        config_digest: Digest of its config; empty for a ceiling.
         model: The fitted model; None for a ceiling, which no model predicts.
         evaluation: What its predictions of the split are worth.
     """
@@ -39,8 +39,8 @@ class Scored:
 
 
 def compare(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -> list[Scored]:
-    """Fit and evaluate: `fit_models`, then `score`; arguments and errors are theirs."""
-    return score(plan, fit_models(plan, config, dataset), dataset)
+    """Fit the models of one config and evaluate: `fit_models`, then `score`, whose arguments these are."""
+    return score(plan, fit_models(plan, name_variants(plan.models, {"": config}), dataset), dataset)
 
 
 def score(plan: ComparisonPlan, fitted: Sequence[Fitted], dataset: PreparedDataset) -> list[Scored]:

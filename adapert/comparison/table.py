@@ -1,6 +1,6 @@
 """A comparison as the long table, and as a record of what was opened."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,10 +36,21 @@ def build_comparison_table(
 
 
 def describe_comparison(
-    plan: ComparisonPlan, config: Config, dataset: PreparedDataset, scored: Sequence[Scored]
+    plan: ComparisonPlan,
+    configs: Mapping[str, Config],
+    dataset: PreparedDataset,
+    scored: Sequence[Scored],
 ) -> dict[str, Any]:
-    """List what was opened and how it was scored, in words and numbers that JSON can hold."""
+    """List what was opened and how it was scored, in words and numbers that JSON can hold.
+
+    Args:
+        plan: How it was compared.
+        configs: Label to config that was given; the record has the first as ``config``, the others by label.
+        dataset: What it was compared on.
+        scored: Every row of the comparison.
+    """
     first = scored[0].evaluation
+    (_, first_config), *others = configs.items()
     return {
         "opened": {
             "split": plan.split,
@@ -47,7 +58,8 @@ def describe_comparison(
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "data_fingerprint": dataset.fingerprint,
         },
-        "config": config.flat(),
+        "config": first_config.flat(),
+        "further_configs": {label: config.flat() for label, config in others},
         "refit": plan.refit,
         "emission": first.emission,
         "versions": dict(first.versions),

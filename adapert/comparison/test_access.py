@@ -49,6 +49,7 @@ class Access:
         use_ensembles: Whether the seeds' mean predictions were scored too.
         emission: How cells were made from predictions.
         emitted: Files that they were written to; empty where none were.
+        others: Of each further config of the same access its label, study, config_digest and config.
     """
 
     at: str
@@ -64,6 +65,12 @@ class Access:
     use_ensembles: bool = False
     emission: str = ""
     emitted: Sequence[str] = field(default_factory=list)
+    others: Sequence[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def studies(self) -> list[str]:
+        """Studies that tried the configs, each once; `NO_STUDY` among them where one was tried by none."""
+        return list(dict.fromkeys([self.study, *(str(other["study"]) for other in self.others)]))
 
 
 @dataclass(frozen=True)
@@ -72,22 +79,32 @@ class RecordedAccess:
 
     Attributes:
         access: As it was written.
-        number: Its number, from 1, among the study's; without a study among all of the data set.
+        numbers: Of each study of the access its number, from 1, among the study's; without a study among
+            all of the data set.
         data_number: Its number among all of the data set.
     """
 
     access: Access
-    number: int
+    numbers: Mapping[str, int]
     data_number: int
+
+    @property
+    def number(self) -> int:
+        """Its number for the study that has most."""
+        return max(self.numbers.values())
 
     def describe(self) -> str:
         """Say the count in a sentence."""
-        if self.access.study == NO_STUDY:
+        if self.access.studies == [NO_STUDY]:
             return f"This is access {self.number} to the test split of these data (no study)."
         others = (
             f", and access {self.data_number} to that of these data" if self.data_number > self.number else ""
         )
-        return f"This is access {self.number} to the test split of study {self.access.study}{others}."
+        named = {study: number for study, number in self.numbers.items() if study != NO_STUDY}
+        of_each = " and ".join(
+            f"access {number} to the test split of study {study}" for study, number in named.items()
+        )
+        return f"This is {of_each}{others}."
 
 
 def read_accesses(workspace: Path) -> list[Access]:
@@ -130,7 +147,7 @@ def earlier_accesses(accesses: Sequence[Access], study: str, data_fingerprint: s
     """Choose the accesses that count for a study, or, without one, for a data set."""
     if study == NO_STUDY:
         return [access for access in accesses if access.data_fingerprint == data_fingerprint]
-    return [access for access in accesses if access.study == study]
+    return [access for access in accesses if study in access.studies]
 
 
 def record_access(workspace: Path, access: Access, again: bool = False) -> RecordedAccess:
@@ -148,9 +165,8 @@ def record_access(workspace: Path, access: Access, again: bool = False) -> Recor
     workspace.mkdir(parents=True, exist_ok=True)
     with FileLock(workspace / LOCK_FILE):
         accesses = read_accesses(workspace)
-        earlier = earlier_accesses(accesses, access.study, access.data_fingerprint)
-        if not again:
-            _refuse(earlier, access.study)
+        for study in () if again else access.studies:
+            _refuse(earlier_accesses(accesses, study, access.data_fingerprint), study)
         # Under the lock, so that two evaluations cannot get the same folder.
         folder = access.folder or str(next_folder(workspace, "test", {one.folder for one in accesses}))
         recorded = replace(access, folder=folder)
@@ -225,16 +241,26 @@ def _mark_of(workspace: Path, access: Access) -> Path:
 
 def _identify(access: Access) -> str:
     # Wherever the data lie now: their fingerprint says which they are.
-    config = {name: value for name, value in access.config.items() if name != "data.path"}
-    return json.dumps(asdict(access) | {"at": "", "config": config}, sort_keys=True)
+    changed = {
+        "at": "",
+        "config": _without_place(access.config),
+        "others": [{**other, "config": _without_place(other["config"])} for other in access.others],
+    }
+    return json.dumps(asdict(access) | changed, sort_keys=True)
+
+
+def _without_place(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name != "data.path"}
 
 
 def _number(accesses: Sequence[Access]) -> RecordedAccess:
     """Count the last access of a ledger among those before it."""
     *before, last = accesses
-    of_study = earlier_accesses(before, last.study, last.data_fingerprint)
+    numbers = {
+        study: len(earlier_accesses(before, study, last.data_fingerprint)) + 1 for study in last.studies
+    }
     of_data = earlier_accesses(before, NO_STUDY, last.data_fingerprint)
-    return RecordedAccess(last, len(of_study) + 1, len(of_data) + 1)
+    return RecordedAccess(last, numbers, len(of_data) + 1)
 
 
 def next_folder(workspace: Path, split: str, taken: Collection[str] = ()) -> Path:

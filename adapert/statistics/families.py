@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from adapert.statistics.paired import PAIRED_COLUMNS, summarize_paired
-from adapert.statistics.pairs import CEILINGS, without_chance
+from adapert.statistics.pairs import CEILINGS, model_of, without_chance
 
 LEVEL = 0.05
 """Differences count as such where p after Holm's correction is below it."""
@@ -88,7 +88,7 @@ def compare_models(frame: pd.DataFrame) -> pd.DataFrame:
     tables = [
         _subtract(frame, name, references)
         for name in variants
-        if name not in without_chance() | CEILINGS and (references := _references_of(frame, name))
+        if model_of(name) not in without_chance() | CEILINGS and (references := _references_of(frame, name))
     ]
     columns = ["variant", "reference", "effect_size", *PAIRED_COLUMNS[1:]]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
@@ -119,7 +119,8 @@ def _compare_with(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 
 def _references_of(frame: pd.DataFrame, model: str) -> list[str]:
-    return [name for name in dict.fromkeys(frame["variant"]) if name in without_chance() and name != model]
+    variants = dict.fromkeys(frame["variant"])
+    return [name for name in variants if model_of(name) in without_chance() and name != model]
 
 
 def _subtract(frame: pd.DataFrame, variant: str, references: list[str]) -> pd.DataFrame:

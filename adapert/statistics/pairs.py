@@ -21,6 +21,9 @@ CEILINGS = frozenset({"split_half", "resampled"})
 
 ENSEMBLE_SUFFIX = "_ensemble"
 
+LABEL_MARK = ":"
+"""Stands in a variant between its model and what tells configs of that model apart: ``"adapert:tuned"``."""
+
 
 @cache
 def without_chance() -> frozenset[str]:
@@ -84,13 +87,18 @@ def pool_effect_sizes(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     return pd.concat([frame.assign(effect_size=ALL), frame.astype({"effect_size": object})])
 
 
+def model_of(variant: str) -> str:
+    """Name the model of a variant that may be one of several configs of it."""
+    return variant.partition(LABEL_MARK)[0]
+
+
 def has_one_fit(variant: str) -> bool:
     """Whether a variant has one fit on a split, whatever the seed.
 
     Models without chance and ceilings have; an ensemble counts too, whose own between-seed variance is then
     left out.
     """
-    return variant in without_chance() | CEILINGS or variant.endswith(ENSEMBLE_SUFFIX)
+    return model_of(variant) in without_chance() | CEILINGS or variant.endswith(ENSEMBLE_SUFFIX)
 
 
 def align_pairs(rows: pd.DataFrame, reference_rows: pd.DataFrame) -> tuple[FloatArray, FloatArray]:

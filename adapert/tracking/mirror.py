@@ -206,7 +206,8 @@ class Mirror:
             opened = _read_opened(folder, self._study, digests)
             if opened is None:
                 continue
-            n_accesses = max(n_accesses, int(opened.get("number") or 0))
+            of_study = opened.get("numbers", {}).get(self._study.name, opened.get("number"))
+            n_accesses = max(n_accesses, int(of_study or 0))
             for name in EVALUATION_FILES:
                 kept = f"evaluation/{folder.name}/{name}"
                 if not (found and self._runs.has_artifact(found, kept)):
@@ -277,7 +278,9 @@ def _read_opened(folder: Path, study: Study, digests: set[str]) -> Mapping[str, 
         opened: Mapping[str, Any] = record["opened"]
         named = opened.get("study")
         is_of_study = (
-            build_config(record["config"]).digest() in digests if named is None else named == study.name
+            build_config(record["config"]).digest() in digests
+            if named is None
+            else study.name in opened.get("numbers", [named])
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
         return None

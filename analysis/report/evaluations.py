@@ -95,7 +95,17 @@ def build_accesses(accesses: Sequence[Access]) -> list[Part]:
     """Lay out when the test split was opened, for what, and by which code."""
     if not accesses:
         return [Paragraph("The test split was not opened in this workspace.")]
-    rows = [asdict(access) | {"models": ", ".join(access.models)} for access in accesses]
+    rows = [
+        asdict(access)
+        | {
+            "models": ", ".join(access.models),
+            "study": ", ".join(filter(None, access.studies)),
+            "config_digest": ", ".join(
+                [access.config_digest, *(str(other["config_digest"]) for other in access.others)]
+            ),
+        }
+        for access in accesses
+    ]
     frame = pd.DataFrame(rows)[list(_ACCESS_COLUMNS)]
     columns = {
         "at": Column("at", "UTC"),

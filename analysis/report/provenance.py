@@ -19,7 +19,7 @@ from adapert.results.inputs import locate_data
 from adapert.results.study import StudyResults
 from adapert.selection.decide import count_retrained
 from adapert.selection.rank import Pick
-from adapert.statistics.pairs import ENSEMBLE_SUFFIX
+from adapert.statistics.pairs import ENSEMBLE_SUFFIX, model_of
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import BUDGET_OPTIONS, Design
@@ -202,21 +202,29 @@ def _evaluate_lines(
     lines: list[str] = []
     configs: dict[str, elements.Part] = {}
     for number, access in enumerate(opened):
-        file = files.get(access.config_digest) or f"evaluated_{access.config_digest}.yaml"
-        if access.config_digest not in files:
-            yaml = build_config(access.config).to_yaml()
-            configs[file] = elements.Code(f"What was evaluated: {file}", yaml)
+        named = []
+        for digest, config in [
+            (access.config_digest, access.config),
+            *((str(other["config_digest"]), other["config"]) for other in access.others),
+        ]:
+            named.append(file := files.get(digest) or f"evaluated_{digest}.yaml")
+            if digest not in files:
+                yaml = build_config(config).to_yaml()
+                configs[file] = elements.Code(f"What was evaluated: {file}", yaml)
         words = ["--seeds", str(access.n_seeds), "--refit", access.refit]
         if set(access.models) != set(default_models()):
             words = ["--models", ",".join(access.models), *words]
         words += ["--ensemble"] if access.use_ensembles else []
         if access not in accesses:
             words += ["--split", "validation"]
-        elif earlier_accesses(
-            [one for one in opened[:number] if one in accesses], access.study, access.data_fingerprint
+        elif any(
+            earlier_accesses(
+                [one for one in opened[:number] if one in accesses], study, access.data_fingerprint
+            )
+            for study in access.studies
         ):
             words += ["--again"]
-        lines.append(_line(workspace, "evaluate", file, *words))
+        lines.append(_line(workspace, "evaluate", *named, *words))
     return lines, list(configs.values())
 
 
@@ -235,11 +243,15 @@ def _read_validated(workspace: Path) -> list[Access]:
                     config=config.flat(),
                     git_commit=record["git_commit"],
                     data_fingerprint=record["opened"]["data_fingerprint"],
-                    models=[name for name in model_names() if name in variants],
+                    models=[name for name in model_names() if name in map(model_of, variants)],
                     n_seeds=max(map(variants.count, variants)),
                     refit=record["refit"],
                     folder=str(file.parent),
                     use_ensembles=any(name.endswith(ENSEMBLE_SUFFIX) for name in variants),
+                    others=[
+                        {"study": "", "config_digest": build_config(flat).digest(), "config": flat}
+                        for flat in record.get("further_configs", {}).values()
+                    ],
                 )
             )
         except (ValueError, KeyError, TypeError):

@@ -154,3 +154,19 @@ def test_an_evaluation_on_data_without_its_test_split_is_refused(
     shutil.rmtree(tmp_path / "data" / "test")
     message = refused("evaluate", "--data", "data", "--models", "mean")
     assert "missing or damaged" in message
+
+
+def test_several_configs_are_compared_and_the_test_split_is_opened_once(
+    adapert: RunCommand, refused: Refused, simulated: Simulated, tmp_path: Path
+) -> None:
+    for name, penalty in (("loose", 0.1), ("stiff", 10.0)):
+        text = f"model:\n  name: kernel_ridge\nkernel_ridge:\n  penalty: {penalty}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    words = ["loose.yaml", "stiff.yaml", "--data", simulated.prepared, "--models", "kernel_ridge,mean"]
+    ended = adapert("evaluate", *words, "--device", "cpu")
+    assert (ended.status, ended.err) == (0, "")
+    for row in ("kernel_ridge:loose", "kernel_ridge:stiff", "mean"):
+        assert re.search(rf"^{row} .*±", ended.out, re.MULTILINE), row
+    assert len((tmp_path / "runs" / "test_openings.jsonl").read_text().splitlines()) == 1
+    message = refused("evaluate", "stiff.yaml", "a/stiff.yaml", "--data", simulated.prepared)
+    assert "'stiff' is there twice" in message

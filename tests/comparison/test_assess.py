@@ -15,7 +15,7 @@ from fixtures.command import Simulated
 from fixtures.narrowed import present
 
 from adapert.comparison import assess as assessment
-from adapert.comparison.assess import Assessment, check_emitted, evaluate_config, name_study, read_dataset
+from adapert.comparison.assess import Assessment, check_emitted, evaluate_configs, name_study, read_dataset
 from adapert.comparison.fit import Fitted
 from adapert.comparison.plan import ComparisonPlan
 from adapert.comparison.test_access import read_accesses
@@ -71,7 +71,7 @@ def study_of(config: Config, workspace: Path) -> Callable[..., None]:
 def test_an_evaluation_returns_what_it_wrote(
     config: Config, plan_of: PlanOf, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
-    found = evaluate_config(config, plan_of(), tmp_path)
+    found = evaluate_configs({"best": config}, plan_of(), tmp_path)
     assert found.folder == tmp_path / "evaluations" / "test_001"
     pd.testing.assert_frame_equal(pd.read_parquet(found.folder / "per_perturbation.parquet"), found.frame)
     assert {"pearson_delta", "collapse_ratio", "overlap_at_50"} <= set(found.frame["metric"])
@@ -92,11 +92,11 @@ def test_predictions_of_every_variant_are_kept_as_the_mean_over_its_seeds(
     config: Config, plan_of: PlanOf, tmp_path: Path
 ) -> None:
     plan = plan_of("mean", "adapert", n_seeds=2, use_ensembles=True, refit="train+validation")
-    found = evaluate_config(config, plan, tmp_path, out=tmp_path / "here")
+    found = evaluate_configs({"best": config}, plan, tmp_path, out=tmp_path / "here")
     kept = anndata.read_h5ad(tmp_path / "here" / "predictions.h5ad")
     assert set(kept.layers) == {"is_deg", "mean", "adapert", "adapert_ensemble"}
     np.testing.assert_allclose(kept.layers["adapert"], kept.layers["adapert_ensemble"], atol=1e-6)
-    test = read_dataset(config, plan).splits["test"].table
+    test = read_dataset([config], plan).splits["test"].table
     np.testing.assert_array_equal(kept.X, test.delta)
     paired = pd.read_csv(found.folder / "paired.csv")
     assert set(zip(paired["variant"], paired["reference"], strict=True)) == {
@@ -115,11 +115,11 @@ def test_the_second_access_of_a_study_is_refused_before_any_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     study_of("search")
-    evaluate_config(config, plan_of(), workspace)
+    evaluate_configs({"best": config}, plan_of(), workspace)
     monkeypatch.setattr(assessment, "fit_models", lambda *_: pytest.fail("fitted"))
     before = sorted(workspace.rglob("*"))
     with pytest.raises(InputError, match="that of study 'search' was opened at"):
-        evaluate_config(config, plan_of("mean"), workspace)
+        evaluate_configs({"best": config}, plan_of("mean"), workspace)
     assert sorted(workspace.rglob("*")) == before
 
 
@@ -127,8 +127,8 @@ def test_mlflow_is_told_the_count_and_the_result(
     config: Config, plan_of: PlanOf, workspace: Path, study_of: Callable[..., None]
 ) -> None:
     study_of("search")
-    evaluate_config(config, plan_of(), workspace)
-    again = evaluate_config(config, plan_of(), workspace, again=True)
+    evaluate_configs({"best": config}, plan_of(), workspace)
+    again = evaluate_configs({"best": config}, plan_of(), workspace, again=True)
     assert (again.study, present(again.access).number) == ("search", 2)
     run = study_run(tracking_uri(workspace), "search")
     assert run.data.tags[Tag.TEST_OPENINGS] == "2"
@@ -153,7 +153,7 @@ def test_validation_records_nothing_and_may_be_looked_at_again(
     config: Config, plan_of: PlanOf, tmp_path: Path
 ) -> None:
     for number in (1, 2):
-        found = evaluate_config(config, plan_of("mean", split="validation"), tmp_path)
+        found = evaluate_configs({"best": config}, plan_of("mean", split="validation"), tmp_path)
         assert (found.folder.name, found.access) == (f"validation_00{number}", None)
     assert read_accesses(tmp_path) == []
 
@@ -167,15 +167,15 @@ def test_an_access_counts_although_what_follows_fails_and_is_gone_on_with(
 
     monkeypatch.setattr(assessment, "score", crash)
     with pytest.raises(RuntimeError, match="power cut"):
-        evaluate_config(config, plan_of(), tmp_path)
+        evaluate_configs({"best": config}, plan_of(), tmp_path)
     monkeypatch.undo()
     with pytest.raises(InputError, match="The test split is opened once per study"):
-        evaluate_config(config, plan_of("mean"), tmp_path)
-    found = evaluate_config(config, plan_of(), tmp_path)
+        evaluate_configs({"best": config}, plan_of("mean"), tmp_path)
+    found = evaluate_configs({"best": config}, plan_of(), tmp_path)
     assert (present(found.access).number, found.folder.name) == (1, "test_001")
     assert len(read_accesses(tmp_path)) == 1
     with pytest.raises(InputError, match="The test split is opened once per study"):
-        evaluate_config(config, plan_of(), tmp_path)
+        evaluate_configs({"best": config}, plan_of(), tmp_path)
 
 
 def test_an_evaluation_that_was_left_after_its_folder_was_written_reads_it_back(
@@ -188,9 +188,9 @@ def test_an_evaluation_that_was_left_after_its_folder_was_written_reads_it_back(
     with monkeypatch.context() as patch:
         patch.setattr(assessment, "keep_evaluation", crash)
         with pytest.raises(RuntimeError, match="power cut"):
-            evaluate_config(config, plan_of(), tmp_path)
+            evaluate_configs({"best": config}, plan_of(), tmp_path)
     monkeypatch.setattr(assessment, "fit_models", crash)
-    found = evaluate_config(config, plan_of(), tmp_path)
+    found = evaluate_configs({"best": config}, plan_of(), tmp_path)
     assert (present(found.access).number, found.folder) == (1, tmp_path / "evaluations" / "test_001")
     pd.testing.assert_frame_equal(found.frame, pd.read_parquet(found.folder / "per_perturbation.parquet"))
     assert sorted(path.name for path in tmp_path.glob(".test_opening_*")) == []
@@ -210,7 +210,7 @@ def test_a_divergence_opens_nothing(
 
     monkeypatch.setitem(MODELS, "mean", lambda *_: Diverged())
     with pytest.raises(DivergedError, match="those of mean seed 0 for 4 of 4"):
-        evaluate_config(config, plan_of("mean"), tmp_path)
+        evaluate_configs({"best": config}, plan_of("mean"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -227,7 +227,7 @@ def test_a_store_that_fails_costs_no_result(
 
     study_of("search")
     monkeypatch.setattr("adapert.tracking.runs.open_client", gone)
-    found = evaluate_config(config, plan_of("mean"), workspace)
+    found = evaluate_configs({"best": config}, plan_of("mean"), workspace)
     assert (found.folder / "summary.csv").is_file()
     assert caplog.messages[-1].startswith("MLflow did not take the evaluation: refused. ")
 
@@ -241,8 +241,8 @@ def test_a_store_that_cannot_be_read_is_refused_since_accesses_are_counted_by_st
 
 
 def test_a_config_of_redrawn_splits_is_fitted_on_them(config: Config, plan_of: PlanOf) -> None:
-    redrawn = read_dataset(config.with_changes({"data.split_seed": 3}), plan_of())
-    plain = read_dataset(config, plan_of())
+    redrawn = read_dataset([config.with_changes({"data.split_seed": 3})], plan_of())
+    plain = read_dataset([config], plan_of())
     names = [set(dataset.splits["train"].table.perturbations) for dataset in (redrawn, plain)]
     assert names[0] != names[1]
     assert redrawn.manifest.split_seed == -3
@@ -252,9 +252,9 @@ def test_a_config_of_redrawn_splits_is_fitted_on_them(config: Config, plan_of: P
 
 def test_other_data_than_the_configs_are_refused(config: Config, plan_of: PlanOf) -> None:
     with pytest.raises(InputError, match="needs the data set of fingerprint 0123, but"):
-        read_dataset(config.with_changes({"data.fingerprint": "0123"}), plan_of())
+        read_dataset([config.with_changes({"data.fingerprint": "0123"})], plan_of())
     with pytest.raises(InputError, match=r"the config has no data\.path"):
-        read_dataset(Config(), plan_of())
+        read_dataset([Config()], plan_of())
 
 
 def test_an_output_that_exists_is_refused_before_any_fit(
@@ -262,16 +262,16 @@ def test_an_output_that_exists_is_refused_before_any_fit(
 ) -> None:
     monkeypatch.setattr(assessment, "fit_models", lambda *_: pytest.fail("fitted"))
     with pytest.raises(InputError, match="must be new"):
-        evaluate_config(config, plan_of(), tmp_path, out=tmp_path)
+        evaluate_configs({"best": config}, plan_of(), tmp_path, out=tmp_path)
 
 
 def test_emitted_cells_are_those_that_were_scored(config: Config, plan_of: PlanOf, tmp_path: Path) -> None:
     files = (tmp_path / "predicted.h5ad", tmp_path / "real.h5ad")
     plan = plan_of("mean", emission="tiled")
-    evaluate_config(config, plan, tmp_path, emit=files)
+    evaluate_configs({"best": config}, plan, tmp_path, emit=files)
     predicted, real = (anndata.read_h5ad(path) for path in files)
     assert predicted.obs_names.tolist() == real.obs_names.tolist()
-    dataset = read_dataset(config, plan)
+    dataset = read_dataset([config], plan)
     n_cells = len(dataset.control_cells) + dataset.splits["test"].table.n_cells.sum()
     assert predicted.n_obs == n_cells
 
@@ -309,12 +309,12 @@ def test_an_evaluation_that_was_left_emits_its_cells_anew(
     files = tmp_path / "predicted.h5ad", tmp_path / "real.h5ad"
     monkeypatch.setattr(assessment, "_write", crash)
     with pytest.raises(RuntimeError, match="power cut"):
-        evaluate_config(config, plan_of("mean"), tmp_path, emit=files)
+        evaluate_configs({"best": config}, plan_of("mean"), tmp_path, emit=files)
     assert all(path.is_file() for path in files)
     monkeypatch.undo()
     with pytest.raises(InputError, match="The test split is opened once per study"):
-        evaluate_config(config, plan_of("mean"), tmp_path)  # another command, without --emit
-    found = evaluate_config(config, plan_of("mean"), tmp_path, emit=files)
+        evaluate_configs({"best": config}, plan_of("mean"), tmp_path)  # another command, without --emit
+    found = evaluate_configs({"best": config}, plan_of("mean"), tmp_path, emit=files)
     assert (present(found.access).number, found.folder.is_dir()) == (1, True)
 
 
@@ -331,3 +331,34 @@ def test_responses_have_no_cells_to_emit(
     responses = replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))
     with pytest.raises(InputError, match="prepared from responses"):
         check_emitted(plan_of("mean"), responses, (tmp_path / "p", tmp_path / "r"))
+
+
+def test_several_configs_are_one_access_and_each_is_kept_with_its_study(
+    config: Config, plan_of: PlanOf, workspace: Path, study_of: Callable[..., None]
+) -> None:
+    study_of("search")
+    kernel = config.with_changes({"model.name": "kernel_ridge", "kernel_ridge.penalty": 0.5})
+    configs = {"best": config, "kernel": kernel}
+    plan = plan_of("adapert", "kernel_ridge", "mean", n_seeds=1)
+    found = evaluate_configs(configs, plan, workspace)
+    assert set(found.frame["variant"]) >= {"adapert", "kernel_ridge", "mean"}
+    (access,) = read_accesses(workspace)
+    assert access.studies == ["search", ""]
+    assert [other["config_digest"] for other in access.others] == [kernel.digest()]
+    record = json.loads((found.folder / "evaluation.json").read_text())
+    assert record["config"] == config.flat()
+    assert record["further_configs"] == {"kernel": kernel.flat()}
+    assert record["opened"]["numbers"] == {"search": 1, "": 1}
+    run = study_run(tracking_uri(workspace), "search")
+    assert run.data.tags[Tag.TEST_OPENINGS] == "1"
+    digests = found.frame.drop_duplicates("variant").set_index("variant")["config_digest"]
+    assert digests["kernel_ridge"] == kernel.digest()
+    with pytest.raises(InputError, match=r"was opened at"):
+        evaluate_configs({"kernel": kernel}, plan, workspace)
+
+
+def test_cells_of_several_configs_are_not_emitted(config: Config, plan_of: PlanOf, tmp_path: Path) -> None:
+    other = config.with_changes({"model.tau": 0.5})
+    files = (tmp_path / "p.h5ad", tmp_path / "r.h5ad")
+    with pytest.raises(InputError, match="but 2 configs are given"):
+        evaluate_configs({"a": config, "b": other}, plan_of("adapert", n_seeds=1), tmp_path, emit=files)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from fixtures.builders import PlanOf
 
-from adapert.comparison.fit import fit_models, join_training, mean_predictions
+from adapert.comparison.fit import Fitted, fit_models, join_training, mean_predictions
+from adapert.comparison.plan import ComparisonPlan, name_variants
 from adapert.comparison.score import compare
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
@@ -14,6 +15,10 @@ from adapert.data.schema import FloatArray
 from adapert.models.reference.control import ControlModel
 from adapert.registry import MODELS
 from adapert.training.loop import DivergedError
+
+
+def fit(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -> list[Fitted]:
+    return fit_models(plan, name_variants(plan.models, {"": config}), dataset)
 
 
 def test_a_model_named_twice_is_one_row(
@@ -59,7 +64,7 @@ def test_fits_have_the_plan_s_threads_and_the_caller_keeps_its_own(
     monkeypatch.setitem(MODELS, "mean", lambda *_: Counting())
     own = torch.get_num_threads()
     for plan in (plan_of("mean"), plan_of("mean", n_threads=own + 1)):
-        fit_models(plan, small_config, tiny_dataset)
+        fit(plan, small_config, tiny_dataset)
     assert seen == [1, own + 1]
     assert torch.get_num_threads() == own
 
@@ -72,8 +77,8 @@ def test_fitting_reads_names_and_no_value_of_the_split_that_is_opened(
     blind = replace(tiny_dataset, splits=dict(tiny_dataset.splits) | {"test": replace(part, table=hidden)})
     plan = plan_of("adapert", "ridge_both", n_seeds=1, refit="train+validation")
     for one, other in zip(
-        fit_models(plan, small_config, tiny_dataset),
-        fit_models(plan, small_config, blind),
+        fit(plan, small_config, tiny_dataset),
+        fit(plan, small_config, blind),
         strict=True,
     ):
         np.testing.assert_array_equal(one.predicted_delta, other.predicted_delta)
@@ -82,7 +87,7 @@ def test_fitting_reads_names_and_no_value_of_the_split_that_is_opened(
 def test_a_refit_learns_from_train_and_validation_together(
     tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
 ) -> None:
-    (row,) = fit_models(plan_of("mean", refit="train+validation"), small_config, tiny_dataset)
+    (row,) = fit(plan_of("mean", refit="train+validation"), small_config, tiny_dataset)
     tables = [tiny_dataset.splits[name].table for name in ("train", "validation")]
     delta = np.concatenate([table.delta for table in tables])
     expected = np.average(delta, axis=0, weights=np.concatenate([table.n_cells for table in tables]))
@@ -96,7 +101,7 @@ def test_every_seed_of_an_ensemble_is_refitted(
         plan_of("adapert", n_seeds=2, use_ensembles=True, refit=refit)
         for refit in ("train", "train+validation")
     ]
-    plain, refitted = (fit_models(plan, small_config, tiny_dataset) for plan in plans)
+    plain, refitted = (fit(plan, small_config, tiny_dataset) for plan in plans)
     assert [row.variant for row in refitted] == ["adapert", "adapert", "adapert_ensemble"]
     members = [row.predicted_delta for row in refitted[:2]]
     np.testing.assert_allclose(refitted[2].predicted_delta, np.mean(members, axis=0), rtol=1e-6)
@@ -108,16 +113,16 @@ def test_only_models_that_train_on_cells_get_joined_cells(
     tiny_dataset: PreparedDataset, small_config: Config
 ) -> None:
     by_cell = small_config.with_changes({"data.control": "cell"})
-    assert set(join_training(tiny_dataset, small_config).splits) == {"train"}
-    assert len(join_training(tiny_dataset, small_config).splits["train"].cells) == 0
+    assert set(join_training(tiny_dataset, [small_config]).splits) == {"train"}
+    assert len(join_training(tiny_dataset, [small_config]).splits["train"].cells) == 0
     n_cells = [len(tiny_dataset.splits[name].cells) for name in ("train", "validation")]
-    assert len(join_training(tiny_dataset, by_cell).splits["train"].cells) == sum(n_cells)
+    assert len(join_training(tiny_dataset, [small_config, by_cell]).splits["train"].cells) == sum(n_cells)
 
 
 def test_predictions_are_averaged_over_seeds_by_variant(
     tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
 ) -> None:
-    fitted = fit_models(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset)
+    fitted = fit(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset)
     means = mean_predictions(fitted)
     assert list(means) == ["mean", "adapert"]
     np.testing.assert_allclose(
@@ -134,3 +139,17 @@ def test_a_prediction_that_is_no_number_is_a_divergence(
     monkeypatch.setattr(ControlModel, "predict", predict)
     with pytest.raises(DivergedError, match=r"those of control seed 0 for 3 of 3 perturbations are not\."):
         compare(plan_of("control"), small_config, tiny_dataset)
+
+
+def test_two_configs_of_a_model_are_fitted_as_they_are_and_told_apart(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
+    stiff = small_config.with_changes({"model.name": "kernel_ridge", "kernel_ridge.penalty": 1e6})
+    loose = stiff.with_changes({"kernel_ridge.penalty": 1e-3})
+    plan = plan_of("mean", "kernel_ridge")
+    fitted = fit_models(plan, name_variants(plan.models, {"stiff": stiff, "loose": loose}), tiny_dataset)
+    assert [row.variant for row in fitted] == ["mean", "kernel_ridge:stiff", "kernel_ridge:loose"]
+    assert [row.config_digest for row in fitted[1:]] == [stiff.digest(), loose.digest()]
+    # A stiff ridge predicts the same for all perturbations.
+    spreads = [float(np.ptp(row.predicted_delta, axis=0).max()) for row in fitted[1:]]
+    assert spreads[0] < 1e-3 < spreads[1]

@@ -4,6 +4,8 @@ from typing import Any
 import pytest
 from fixtures.builders import PlanOf
 
+from adapert.comparison.plan import name_variants
+from adapert.config import Config
 from adapert.errors import InputError
 
 
@@ -24,3 +26,30 @@ def test_a_wrong_plan_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         plan_of(*models, **changes)
+
+
+def test_a_config_stands_for_its_model_and_other_models_have_their_defaults() -> None:
+    kernel = Config().with_changes({"model.name": "kernel_ridge", "kernel_ridge.penalty": 1.0})
+    adapert = Config().with_changes({"model.tau": 0.5})
+    variants = name_variants(("kernel_ridge", "mean", "adapert"), {"a": adapert, "b": kernel})
+    assert list(variants) == ["kernel_ridge", "mean", "adapert"]
+    assert (variants["adapert"], variants["kernel_ridge"]) == (adapert, kernel)
+    assert variants["mean"].digest() == Config().with_changes({"model.name": "mean"}).digest()
+    # One config's models are all of the plan, whether it names them or not.
+    assert list(name_variants(("mean",), {"b": kernel})) == ["mean"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "models", "says"),
+    [
+        ({"model.name": "kernel_ridge"}, ("adapert",), "'b' is of kernel_ridge, which --models leaves out"),
+        ({"data.fingerprint": "f2"}, ("adapert",), "differ in data.fingerprint: f1 in 'a', f2 in 'b'"),
+        ({"data.split_seed": 3}, ("adapert",), "differ in data.split_seed: 0 in 'a', 3 in 'b'"),
+    ],
+)
+def test_configs_that_do_not_compare_are_refused(
+    changes: dict[str, Any], models: tuple[str, ...], says: str
+) -> None:
+    first = Config().with_changes({"data.fingerprint": "f1"})
+    with pytest.raises(InputError, match=re.escape(says)):
+        name_variants(models, {"a": first, "b": first.with_changes(changes)})

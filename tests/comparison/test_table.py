@@ -65,7 +65,7 @@ def test_the_record_says_what_was_opened_and_is_json(
     plan = plan_of("control", "ridge_both", "adapert", n_seeds=1, refit="train+validation")
     rows = compare(plan, small_config, tiny_dataset)
     record = json.loads(
-        json.dumps(describe_comparison(plan, small_config, tiny_dataset, rows), allow_nan=False)
+        json.dumps(describe_comparison(plan, {"": small_config}, tiny_dataset, rows), allow_nan=False)
     )
     assert record["opened"] | {"at": ""} == {
         "split": "test",

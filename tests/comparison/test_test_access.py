@@ -210,3 +210,31 @@ def test_an_evaluation_goes_on_where_its_data_were_moved_meanwhile(tmp_path: Pat
     moved = replace(first, config={"data.path": "/new/prepared", "model.tau": 0.5})
     assert find_interrupted(tmp_path, moved) is not None
     assert find_interrupted(tmp_path, replace(first, config={"model.tau": 0.6})) is None
+
+
+def test_one_access_for_several_configs_counts_for_each_of_their_studies(tmp_path: Path) -> None:
+    record_access(tmp_path, access_of("b"))
+    other = {"label": "b", "study": "b", "config_digest": "c2", "config": {"data.path": "here"}}
+    both = replace(access_of("a"), others=[other])
+    with pytest.raises(InputError, match="study 'b' was opened"):
+        record_access(tmp_path, both)
+    recorded = record_access(tmp_path, both, again=True)
+    assert dict(recorded.numbers) == {"a": 1, "b": 2}
+    assert recorded.describe() == (
+        "This is access 1 to the test split of study a and access 2 to the test split of study b."
+    )
+    for study in ("a", "b"):
+        with pytest.raises(InputError, match=f"study '{study}' was opened"):
+            check_first_access(tmp_path, study, "data_a")
+    assert read_accesses(tmp_path)[1] == recorded.access
+
+
+def test_an_interrupted_access_of_several_configs_is_found_wherever_the_data_lie(tmp_path: Path) -> None:
+    def at(place: str) -> Access:
+        other = {"label": "b", "study": "b", "config_digest": "c2", "config": {"data.path": place}}
+        return replace(access_of("a"), config={"data.path": place}, others=[other])
+
+    with pytest.raises(OSError, match="full"), opened(tmp_path, at("here")):
+        raise OSError("full")
+    assert present(find_interrupted(tmp_path, at("there"))).access.config == {"data.path": "here"}
+    assert find_interrupted(tmp_path, replace(at("here"), others=[])) is None

@@ -65,7 +65,9 @@ def test_models_without_chance_are_those_of_the_registry() -> None:
     assert {name for name in MODELS if not plan.has_chance(name)} == pairs.without_chance()
     assert set(REPLICATES) == pairs.CEILINGS
     assert has_one_fit(f"adapert{ENSEMBLE_SUFFIX}")
+    assert has_one_fit("kernel_ridge:tuned")
     assert not has_one_fit("full")
+    assert not has_one_fit("adapert:tuned")
 
 
 def test_every_group_is_compared_and_all_together(make_table: MakeTable) -> None:

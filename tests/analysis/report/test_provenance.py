@@ -138,7 +138,7 @@ def test_a_config_that_no_pick_wrote_is_evaluated_from_a_file_of_its_own(tmp_pat
     ]
     lines, shown = build_commands([reading()], tmp_path, [], accesses)
     _, evaluated, _ = (parse(line) for line in of_kind(Code, lines).text.splitlines())
-    assert str(evaluated[1]["config"]) == f"evaluated_{other.digest()}.yaml"
+    assert [str(path) for path in evaluated[1]["configs"]] == [f"evaluated_{other.digest()}.yaml"]
     assert yaml.safe_load(of_kind(Code, shown).text)["model"]["tau"] == 0.3
 
 
