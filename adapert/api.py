@@ -503,7 +503,7 @@ def _draw_studies(
     from analysis.claims import CLAIMS_STEM
     from analysis.figures.recipes import draw_figures as draw_study_figures
     from analysis.figures.recipes import figure_stems
-    from analysis.sources import summarize_study_claims, write_claims
+    from analysis.sources import draw_study_tables, summarize_study_claims, write_claims
 
     paths: list[Path] = []
     if not only or set(only) & set(figure_stems()):
@@ -512,6 +512,7 @@ def _draw_studies(
             copy_figures(study_folder(workspace, study), files)
         keep_figures(tracking_uri(workspace), drawn)
         paths += [path for files in drawn.values() for path in files]
+    paths += draw_study_tables(studies, directory, split, only)
     claims = None if only and CLAIMS_STEM not in only else summarize_study_claims(studies, split)
     if claims is not None:
         paths += write_claims(claims, directory)

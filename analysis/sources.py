@@ -13,6 +13,7 @@ from adapert.errors import InputError
 from adapert.evaluation.predictions import PREDICTIONS_FILE
 from adapert.results.load import NothingToShowError, load_per_perturbation
 from adapert.results.study import StudyResults
+from adapert.study.plan.peers import PEERS
 from analysis.claims import CLAIMS_STEM, build_claims_table, summarize_claims
 from analysis.figures.recipes import (
     DATA_FIGURES,
@@ -22,9 +23,12 @@ from analysis.figures.recipes import (
     draw_source,
     select_stems,
 )
+from analysis.leaderboard.load import load_leaderboard
+from analysis.leaderboard.summary import summarize_leaderboard
 from analysis.pathways import summarize_pathway_agreement
 from analysis.predictions import Predictions, choose_variants, read_predictions
-from analysis.tables import build_data_tables, build_evaluation_tables, write_table
+from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
+from analysis.tables.leaderboard import BY_SIZE_STEM, LEADERBOARD_STEM, build_leaderboard_tables
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
@@ -38,6 +42,8 @@ TABLE_STEMS = (
     "table_6_network",
     PATHWAYS_STEM,
     CLAIMS_STEM,
+    LEADERBOARD_STEM,
+    BY_SIZE_STEM,
 )
 """Names of all tables that the commands write."""
 
@@ -140,6 +146,49 @@ def summarize_study_claims(studies: Sequence[StudyResults], split: str = "valida
         parts.append(summarize_claims(chosen) if is_ablation else summarize_claims(sensitivity=chosen))
     claims = [part for part in parts if len(part)]
     return pd.concat(claims, ignore_index=True) if claims else None
+
+
+def draw_study_tables(
+    studies: Sequence[StudyResults], directory: Path, split: str = "validation", only: Collection[str] = ()
+) -> list[Path]:
+    """Write the tables of each study that has some: leaderboards of comparisons of systems.
+
+    Args:
+        studies: Those of other designs, or without a finished trial, are passed over.
+        directory: Target; created if need be, and files of the same name are replaced. Where several studies
+            have tables, the files' names end in the study's.
+        split: Split that is compared.
+        only: Stems of the tables; empty takes all.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: A damaged study.
+    """
+    compared = [study for study in studies if study.design == PEERS]
+    paths: list[Path] = []
+    for study in compared if not only or set(only) & {LEADERBOARD_STEM, BY_SIZE_STEM} else ():
+        try:
+            tables = select_stems(build_study_tables(study, split), only)
+        except NothingToShowError as error:
+            _LOGGER.info(f"Left out the leaderboard of '{study.name}': {error}")
+            continue
+        for table in tables:
+            stem = f"{table.stem}_{study.name}" if len(compared) > 1 else table.stem
+            paths += write_table(table, directory, stem)
+    return paths
+
+
+def build_study_tables(study: StudyResults, split: str = "validation") -> list[PaperTable]:
+    """Build the tables of a comparison of systems.
+
+    Raises:
+        NothingToShowError: No finished trial.
+        InputError: A damaged study.
+    """
+    frame = load_leaderboard(study)
+    return build_leaderboard_tables(summarize_leaderboard(frame[frame["split"] == split]))
 
 
 def write_claims(claims: pd.DataFrame, directory: Path) -> list[Path]:

@@ -10,3 +10,9 @@ SPACE: dict[str, BaseDistribution] = {
     "model.threshold": FloatDistribution(0.25, 32.0, log=True),  # times 1/V
     "graph.top_k": CategoricalDistribution((5, 10, 20, 50)),
 }
+
+PEER_SPACE: dict[str, BaseDistribution] = SPACE | {
+    "training.learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+    "model.dropout": FloatDistribution(0.0, 0.5),
+}
+"""Beside other systems, eight as each of them: its six, the learning rate and the dropout."""

@@ -17,4 +17,5 @@ pytest_plugins = [
     "fixtures.process",
     "fixtures.logged",
     "fixtures.packaged",
+    "fixtures.peers",
 ]

@@ -36,6 +36,20 @@ def open_study(workspace: Path, name: str) -> StudyResults:
     raise explain_unknown(workspace, name, sorted({*study_names(workspace), *tracked}))
 
 
+def open_beside(study: StudyResults, name: str) -> StudyResults | None:
+    """Read another study from where one was read; None where that has no such study.
+
+    Raises:
+        InputError: A damaged ledger, or a store that cannot be read.
+    """
+    if isinstance(study, LedgerResults):
+        folder = study.folder.parent / name
+        return LedgerResults(folder) if (folder / LEDGER_FILE).is_file() else None
+    if isinstance(study, TrackedResults):
+        return TrackedResults(study.tracking_uri, name) if name in tracked_names(study.tracking_uri) else None
+    return None
+
+
 def is_study_name(name: str) -> bool:
     """Whether a name means a study, and not one trial."""
     return "/" not in name and not RUN_ID.fullmatch(name)

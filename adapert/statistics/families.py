@@ -47,6 +47,8 @@ MODELS = Question(
     "Is a model better than the reference models?", f"one model with every reference model, {_IN_GROUPS}"
 )
 
+SYSTEMS = Question("Which system predicts best?", f"every system with one, {_IN_GROUPS}")
+
 
 def compare_variants(frame: pd.DataFrame) -> pd.DataFrame:
     """Answer `VARIANTS`: each variant of an ablation minus the full model.
@@ -109,6 +111,19 @@ def compare_two_models(frame: pd.DataFrame, model: str, baseline: str) -> pd.Dat
     rivals = references if baseline in references else [baseline]
     table = _subtract(frame, model, rivals)
     return table[table["reference"] == baseline].reset_index(drop=True)
+
+
+def compare_systems(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Answer `SYSTEMS`: each system minus one.
+
+    Args:
+        frame: The long table of one study and one split.
+        reference: Variant to compare with.
+
+    Returns:
+        As `compare_variants`.
+    """
+    return _compare_with(frame, reference)
 
 
 def _compare_with(frame: pd.DataFrame, reference: str) -> pd.DataFrame:

@@ -16,10 +16,12 @@ from analysis.figures.ablation import plot_ablation, summarize_ablation
 from analysis.figures.ablation_path import plot_path, summarize_path
 from analysis.figures.contours import plot_contours, summarize_contours
 from analysis.figures.deg_counts import plot_deg_counts, summarize_deg_counts
+from analysis.figures.expected_best import plot_expected_best, summarize_expected_best
 from analysis.figures.expression import plot_expression, summarize_expression
 from analysis.figures.graph_coverage import plot_graph_coverage, summarize_graph_coverage
 from analysis.figures.history import plot_history, summarize_history
 from analysis.figures.importance import plot_importance
+from analysis.figures.leaderboard import plot_leaderboard
 from analysis.figures.learning_curves import plot_learning_curves, summarize_learning_curves
 from analysis.figures.parallel import plot_parallel, summarize_parallel
 from analysis.figures.pathways import plot_pathways, summarize_pathways
@@ -28,6 +30,8 @@ from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 from analysis.figures.slices import plot_slices, summarize_slices
 from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing
 from analysis.importance import load_importance, summarize_importance
+from analysis.leaderboard.load import load_leaderboard, load_searches
+from analysis.leaderboard.summary import summarize_leaderboard
 from analysis.predictions import Predictions, choose_variants
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
@@ -87,6 +91,10 @@ FIGURES: dict[str, tuple[FigureRecipe, ...]] = {
     "sensitivity": (FigureRecipe("figure_5_sensitivity", summarize_sensitivity, plot_sensitivity),),
     "path": (FigureRecipe("ablation_path", summarize_path, plot_path),),
     "importance": (FigureRecipe("importance", summarize_importance, plot_importance, load_importance),),
+    "peers": (
+        FigureRecipe("leaderboard", summarize_leaderboard, plot_leaderboard, load_leaderboard),
+        FigureRecipe("expected_best", summarize_expected_best, plot_expected_best, load_searches),
+    ),
     "search": (
         FigureRecipe("search_history", summarize_history, plot_history, load_search),
         FigureRecipe("search_parallel", summarize_parallel, plot_parallel, load_search),

@@ -18,6 +18,7 @@ from analysis.report.evaluations import build_accesses, build_evaluations
 from analysis.report.provenance import build_commands, build_data, build_versions
 from analysis.report.questions import build_claims, build_importance
 from analysis.report.results import build_cost_table, build_failures, build_leaderboard
+from analysis.report.systems import build_systems
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     sections = [
         _section("Data", build_data(results, workspace)),
         _section("What was run, and what it cost", [build_cost_table(results)]),
-        _section("Leaderboard", _by_study(results, {r.name: build_leaderboard(r) for r in results})),
+        _section(
+            "Leaderboard",
+            _by_study(results, {r.name: build_systems(r, split) + build_leaderboard(r) for r in results}),
+        ),
         _section(
             "Picked config and runners-up",
             _by_study(searches, {r.name: build_choice(r, picks[r.name]) for r in searches}),

@@ -29,6 +29,7 @@ _LATEX: dict[str, str | int | None] = {
     "<": "$<$",
     ">": "$>$",
     "±": r"$\pm$",
+    "→": r"$\rightarrow$",
     "Δ": r"$\Delta$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",

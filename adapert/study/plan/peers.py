@@ -1,0 +1,172 @@
+"""Peers: systems that are searched with equal budgets, and then compared in pairs, default and tuned.
+
+A system joins by its search space: ``search_spaces/NAME.py`` of a model's name, with `SPACE`, or with
+`PEER_SPACE` where it is searched over another space beside other systems than alone.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, get_args
+
+from adapert.config import Config, ModelName
+from adapert.errors import InputError, name_some, nearest
+from adapert.statistics.pairs import LABEL_MARK
+from adapert.study.plan.space import SearchSpace, is_varied
+from adapert.study.plan.study import Design, Search, Study
+
+PEERS = "peers"
+"""Name of the study that compares systems, if it has no other, and kind of its plan."""
+
+DEFAULT, TUNED = "default", "tuned"
+"""Forms of a system that was searched: its published config, and the one that was picked."""
+
+N_TRIALS, N_SEEDS, N_SPLITS = 24, 5, 3
+"""Budget of each search, and replicates of the comparison, where nothing else is asked for."""
+
+_SPLIT_SEED = "data.split_seed"
+_SPLIT = f"{LABEL_MARK}split_"
+
+
+def searched_spaces() -> dict[str, SearchSpace]:
+    """Find the systems that are searched: model to its space, in the order of `ModelName`."""
+    package = importlib.import_module("search_spaces")
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    spaces = {}
+    for name in get_args(ModelName):
+        if name in modules:
+            module = importlib.import_module(f"search_spaces.{name}")
+            spaces[name] = getattr(module, "PEER_SPACE", module.SPACE)
+    return spaces
+
+
+def check_systems(models: Sequence[str], spaces: Mapping[str, SearchSpace]) -> None:
+    """Refuse models that do not exist, and peers of which none is searched.
+
+    Args:
+        models: Names of models.
+        spaces: Model to space of those that are searched.
+
+    Raises:
+        InputError: There is one of them.
+    """
+    known = get_args(ModelName)
+    for name in models:
+        if name not in known:
+            raise InputError(
+                f"There is no model '{name}'.{nearest(name, known)} Known are {', '.join(known)}."
+            )
+    if not set(models) & set(spaces):
+        raise InputError(
+            f"Peers are systems that are searched, but of {name_some(models)} none has a search space. Add "
+            f"one of {', '.join(spaces)}, or launch 'references'."
+        )
+
+
+def name_search(study: str, model: str) -> str:
+    """Name the search of a system."""
+    return f"{study}_{model}"
+
+
+def build_peer_search(study: str, model: str, space: SearchSpace, base: Config) -> Study:
+    """Build the search of a system, which tries the base config's own values first.
+
+    Args:
+        study: Name of the comparison.
+        model: Name of the system.
+        space: Its search space.
+        base: Published config, or the one that the user starts from, of whatever model.
+
+    Raises:
+        InputError: A value of the base config is outside the space.
+    """
+    own = base.with_changes({"model.name": model})
+    return Study(
+        name=name_search(study, model),
+        question=f"Which config of {model} predicts held-out perturbations best?",
+        base=own,
+        plan=Search(space=space, n_trials=N_TRIALS, initial_points=(find_point(space, own),)),
+    )
+
+
+def find_point(space: SearchSpace, config: Config) -> dict[str, Any]:
+    """Find a config's point of a space: the values of the fields that are varied there."""
+    flat = config.flat()
+    point: dict[str, Any] = {}
+    for name, choice in space.items():
+        if is_varied(choice, point):
+            point[name] = flat[name]
+    return point
+
+
+def build_comparison(
+    name: str,
+    base: Config,
+    models: Sequence[str],
+    tuned: Mapping[str, Config],
+    seeded: Collection[str],
+    first_seed: int,
+    n_splits: int = N_SPLITS,
+) -> Study:
+    """Build the comparison of systems: each with the same seeds and splits, default and tuned.
+
+    Args:
+        name: Name of the study.
+        base: Config that the searches started from.
+        models: Names of all models; one that was not searched has its defaults alone.
+        tuned: System to its picked config.
+        seeded: Models whose fits differ by seed; any other has one fit a split.
+        first_seed: Larger than every seed by which a config was chosen.
+        n_splits: Splits: the base config's own, and redrawn ones.
+
+    Raises:
+        InputError: Fewer splits than one.
+    """
+    if n_splits < 1:
+        raise InputError(f"Systems are compared on at least 1 split, but --splits is {n_splits}.")
+    own = base.data.split_seed
+    split_seeds = [own, *[seed for seed in range(1, n_splits + 1) if seed != own][: n_splits - 1]]
+    variants: dict[str, dict[str, Any]] = {}
+    of_one_fit = []
+    for model in dict.fromkeys(models):
+        forms = {model: base.with_changes({"model.name": model})}
+        if model in tuned:
+            forms = {
+                f"{model}{LABEL_MARK}{DEFAULT}": forms[model],
+                f"{model}{LABEL_MARK}{TUNED}": tuned[model],
+            }
+        for variant, config in forms.items():
+            for seed in split_seeds:
+                named = variant if seed == own else f"{variant}{_SPLIT}{seed}"
+                redrawn = {} if seed == own else {_SPLIT_SEED: seed}
+                variants[named] = _changes_to(config, base) | redrawn
+                of_one_fit += [] if model in seeded else [named]
+    plan = Design(
+        kind="peers",
+        variants=variants,
+        n_seeds=N_SEEDS,
+        first_seed=first_seed,
+        n_seeds_of=dict.fromkeys(of_one_fit, 1),
+    )
+    question = "Which system predicts held-out perturbations best, as published and after equal searches?"
+    return Study(name=name, question=question, base=base, plan=plan)
+
+
+def compared_variant(variant: str) -> str:
+    """Name a variant of the comparison without its split: ``"adapert:tuned"``."""
+    return variant.partition(_SPLIT)[0]
+
+
+def form_of(variant: str) -> str:
+    """Say which form of its system a variant is; empty where the system was not searched."""
+    return compared_variant(variant).partition(LABEL_MARK)[2]
+
+
+def _changes_to(config: Config, base: Config) -> dict[str, Any]:
+    """List what a config's model reads otherwise than the base config has it, wherever the data lie."""
+    before = base.flat()
+    return {
+        field: value
+        for field, value in config.settings().items()
+        if value != before[field] and field != "data.path"
+    }

@@ -1,0 +1,106 @@
+"""Load what a leaderboard is made of: the comparison's long table, its systems, and their searches."""
+
+import math
+
+import pandas as pd
+
+from adapert.records import TrialStatus
+from adapert.results.find import open_beside
+from adapert.results.load import NothingToShowError, load_per_perturbation, load_search
+from adapert.results.study import StudyResults
+from adapert.results.trial import TrialResult
+from adapert.statistics.pairs import model_of
+from adapert.study.plan.peers import DEFAULT, TUNED, compared_variant, form_of, name_search
+from analysis.leaderboard.reads import find_sources, group_of
+
+FACTS = ("variant", "system", "form", "group", "reads", "n_parameters", "n_trials", "hours")
+"""Columns of `describe_systems`."""
+
+
+def load_leaderboard(study: StudyResults) -> pd.DataFrame:
+    """Load the long table of a comparison of systems, and what is known of each.
+
+    Returns:
+        As `adapert.results.load.load_per_perturbation`, variants without their split, and `FACTS`.
+
+    Raises:
+        NothingToShowError: No finished trial.
+        InputError: A damaged table.
+    """
+    frame = load_per_perturbation(study)
+    frame["variant"] = frame["variant"].astype(str).map(compared_variant)
+    return frame.merge(describe_systems(study), on="variant", how="left")
+
+
+def describe_systems(study: StudyResults) -> pd.DataFrame:
+    """Describe each variant of a comparison: what it is, reads and cost.
+
+    Returns:
+        variant, system (the model), form (default, tuned, or empty for a model that was not searched), group
+        (of `analysis.leaderboard.reads.GROUPS`), reads, n_parameters (trainable; NaN for a model without),
+        n_trials and hours (configs of its search, and trial-hours of it and of what its pick retrained; NaN
+        without a search).
+    """
+    first: dict[str, TrialResult] = {}
+    for trial in study.trials:
+        variant = compared_variant(trial.variant)
+        if trial.status == TrialStatus.FINISHED:
+            first.setdefault(variant, trial)
+    rows = []
+    for variant, trial in first.items():
+        system, form = model_of(variant), form_of(variant)
+        sources = find_sources(trial.config)
+        n_trials, hours = _measure_search(study, system) if form in (DEFAULT, TUNED) else (math.nan, math.nan)
+        rows.append(
+            (
+                variant,
+                system,
+                form,
+                group_of(sources, trial.config),
+                ", ".join(sources) or "nothing",
+                trial.metrics.get("n_parameters", math.nan),
+                n_trials,
+                hours,
+            )
+        )
+    return pd.DataFrame(rows, columns=list(FACTS))
+
+
+def load_searches(study: StudyResults) -> pd.DataFrame:
+    """Load the searches of a comparison's systems, a row a trial.
+
+    Returns:
+        As `adapert.results.load.load_search`, and system.
+
+    Raises:
+        NothingToShowError: None of the searches is there, or none has a trial with an objective.
+    """
+    systems = dict.fromkeys(model_of(trial.variant) for trial in study.trials if form_of(trial.variant))
+    loaded = []
+    for system in systems:
+        search = open_beside(study, name_search(study.name, system))
+        try:
+            loaded += [load_search(search).assign(system=system)] if search else []
+        except NothingToShowError:
+            continue
+    if not loaded:
+        raise NothingToShowError(
+            f"The searches of '{study.name}' are studies beside it, such as "
+            f"'{name_search(study.name, next(iter(systems), 'adapert'))}', but none of them is there with a "
+            "trial. Put their folders back."
+        )
+    return pd.concat(loaded, ignore_index=True)
+
+
+def _measure_search(study: StudyResults, system: str) -> tuple[float, float]:
+    """Count a system's configs and the hours of its search, with those of its re-evaluation."""
+    search = open_beside(study, name_search(study.name, system))
+    if search is None:
+        return math.nan, math.nan
+    hours = search.trial_hours
+    again = search.picked and search.picked.reevaluation
+    if again and (retrained := open_beside(study, again)):
+        hours += retrained.trial_hours
+    # Further seeds of a config are no further configs.
+    seeds = [trial.seed for trial in search.trials]
+    return float(seeds.count(min(seeds, default=0))), hours

@@ -1,0 +1,170 @@
+"""The leaderboard as tables: systems after equal searches, by what they read, and by effect size."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adapert.errors import format_count
+from adapert.evaluation.catalogue import find_metric
+from adapert.statistics.estimates import CONFIDENCE
+from adapert.statistics.families import SYSTEMS
+from adapert.statistics.pairs import ALL
+from adapert.study.plan.peers import DEFAULT
+from analysis.figures.prediction import model_label
+from analysis.leaderboard.summary import LEADERBOARD_METRICS, RANKED_BY, REFERENCES
+from analysis.tables.table import MISSING, PaperTable, decimal, whole
+
+LEADERBOARD_STEM, BY_SIZE_STEM = "table_leaderboard", "table_leaderboard_effect_sizes"
+
+_HEADS = {
+    "pearson_delta": "Pearson-delta",
+    "rmse_top_20_degs": "RMSE@20",
+    "l2_top_1000": "L2@1000",
+}
+_ARROWS = {"larger": " ↑", "smaller": " ↓", "neither": ""}
+
+_Row = Mapping[Hashable, Any]
+
+OWN_VERSIONS = (
+    "Every system is this project's own version of what its paper describes, as far as the paper does."
+)
+
+CHOSEN_HERE = (
+    "Tuned configs were chosen on validation perturbations, some of them these: all systems alike, but each "
+    "is a little flattered. 'adapert evaluate' compares the picked configs on the test split."
+)
+
+
+def build_leaderboard_tables(summary: pd.DataFrame) -> list[PaperTable]:
+    """Build the leaderboard, and where there are several effect sizes, that by effect size.
+
+    Args:
+        summary: From `analysis.leaderboard.summary.summarize_leaderboard`.
+    """
+    tables = [build_leaderboard_table(summary)]
+    n_sizes = summary["effect_size"].nunique() - 1
+    return [*tables, _build_by_size(summary)] if n_sizes > 1 else tables
+
+
+def build_leaderboard_table(summary: pd.DataFrame) -> PaperTable:
+    """Build a row a system: rank, what it reads, its cost, every metric, and paired differences."""
+    everywhere = summary[summary["effect_size"] == ALL]
+    metrics = [metric for metric in LEADERBOARD_METRICS if (everywhere["metric"] == metric).any()]
+    references = [name for name in REFERENCES if f"{name}_difference" in everywhere]
+    rows = []
+    shown = ""
+    for system, of_system in everywhere.groupby("system", sort=False):
+        best = of_system[of_system["form"] != DEFAULT].set_index("metric").to_dict("index")
+        default = of_system[of_system["form"] == DEFAULT].set_index("metric")["mean"].to_dict()
+        if RANKED_BY not in best:
+            continue
+        main = best[RANKED_BY]
+        row = {
+            "Reads": "" if main["group"] == shown else main["group"],
+            "System": model_label(str(system)),
+            "Sources": main["reads"],
+            "Rank": _write_rank(main),
+            "Parameters": whole(main["n_parameters"]),
+            "Trials": whole(main["n_trials"]),
+            "Hours": MISSING if np.isnan(main["hours"]) else f"{main['hours']:.2f}",
+        }
+        for metric in metrics:
+            row[_head(metric)] = _write_metric(best.get(metric), default.get(metric))
+        for name in references:
+            row[f"minus {model_label(name)}"] = _write_difference(main, name)
+            row[f"wins over {model_label(name)}"] = _write_wins(main, name)
+        rows.append(row)
+        shown = str(main["group"])
+    n = int(everywhere["n_perturbations"].max())
+    study, split = everywhere["study"].iloc[0], everywhere["split"].iloc[0]
+    title = f"Systems after equal searches, study '{study}', {format_count(n, f'{split} perturbation')}"
+    return PaperTable(
+        stem=LEADERBOARD_STEM,
+        title=title,
+        caption=_caption(references),
+        frame=everywhere.reset_index(drop=True),
+        cells=pd.DataFrame(rows),
+        n_names=3,
+    )
+
+
+def _build_by_size(summary: pd.DataFrame) -> PaperTable:
+    ranked = summary[(summary["metric"] == RANKED_BY) & (summary["form"] != DEFAULT)]
+    sizes = [size for size in dict.fromkeys(ranked["effect_size"]) if size != ALL]
+    cells = []
+    for system, of_system in ranked[ranked["effect_size"] == ALL].groupby("system", sort=False):
+        by_size = ranked[ranked["system"] == system].set_index("effect_size").to_dict("index")
+        row = {"Reads": str(of_system["group"].iloc[0]), "System": model_label(str(system))}
+        for size in sizes:
+            n = int(ranked.loc[ranked["effect_size"] == size, "n_perturbations"].max())
+            found = by_size.get(size)
+            row[f"{size} (n={n})"] = (
+                MISSING if found is None else f"{_interval(found)}, rank {_write_rank(found)}"
+            )
+        cells.append(row)
+    label = find_metric(RANKED_BY).label
+    return PaperTable(
+        stem=BY_SIZE_STEM,
+        title=f"{label} of systems by effect size, study '{ranked['study'].iloc[0]}'",
+        caption=f"In brackets: {CONFIDENCE:.0%} intervals of {label} and of the rank. {CHOSEN_HERE}",
+        frame=ranked.reset_index(drop=True),
+        cells=pd.DataFrame(cells),
+        n_names=2,
+    )
+
+
+def _caption(references: list[str]) -> str:
+    compared = " and ".join(model_label(name) for name in references)
+    paired = (
+        f" Minus {compared}: mean paired difference of {find_metric(RANKED_BY).label}, its {CONFIDENCE:.0%} "
+        f"interval, and p ({SYSTEMS.rule}); wins: perturbations on which the system is better and worse."
+        if references
+        else ""
+    )
+    return (
+        f"Rank by {find_metric(RANKED_BY).label} with its {CONFIDENCE:.0%} interval over resampled "
+        "perturbations, splits and seeds; rows without one have a constant prediction. Metrics: means over "
+        "perturbations, each averaged over seeds and splits, as published → tuned where the system was "
+        "searched. Reads: what the system knows of genes that were not perturbed in training. Trials, hours: "
+        f"of its search, the hours with those of retraining the best few.{paired} {CHOSEN_HERE} "
+        f"{OWN_VERSIONS}"
+    )
+
+
+def _head(metric: str) -> str:
+    return _HEADS.get(metric, find_metric(metric).label) + _ARROWS[find_metric(metric).better]
+
+
+def _write_rank(row: _Row) -> str:
+    if np.isnan(row["rank"]):
+        return MISSING
+    interval = "" if np.isnan(row["rank_low"]) else f" [{row['rank_low']:.0f}, {row['rank_high']:.0f}]"
+    return f"{row['rank']:.0f}{interval}"
+
+
+def _interval(row: _Row) -> str:
+    interval = "" if np.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{decimal(row['mean'])}{interval}"
+
+
+def _write_metric(best: _Row | None, default: float | None) -> str:
+    before = "" if default is None else f"{decimal(default)} → "
+    return before + (MISSING if best is None else decimal(best["mean"]))
+
+
+def _write_difference(row: _Row, reference: str) -> str:
+    difference, low, high, p = (
+        row[f"{reference}_{name}"] for name in ("difference", "low", "high", "p_holm")
+    )
+    if np.isnan(difference):
+        return MISSING
+    interval = "" if np.isnan(low) else f" [{low:+.3f}, {high:+.3f}]"
+    significance = "" if np.isnan(p) else ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
+    return f"{difference:+.3f}{interval}{significance}"
+
+
+def _write_wins(row: _Row, reference: str) -> str:
+    wins, losses = row[f"{reference}_wins"], row[f"{reference}_losses"]
+    return MISSING if pd.isna(wins) else f"{int(wins)} : {int(losses)}"

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from adapert.results.find import open_study
+from analysis.leaderboard.load import load_leaderboard
+from analysis.leaderboard.summary import summarize_leaderboard
+from analysis.tables.leaderboard import build_leaderboard_tables
+from analysis.tables.table import PaperTable, write_table
+
+
+@pytest.fixture(scope="module")
+def summary(peers_workspace: Path) -> pd.DataFrame:
+    return summarize_leaderboard(load_leaderboard(open_study(peers_workspace, "peers")))
+
+
+@pytest.fixture(scope="module")
+def tables(summary: pd.DataFrame) -> list[PaperTable]:
+    return build_leaderboard_tables(summary)
+
+
+def test_a_row_says_rank_cost_and_what_the_search_gained(
+    tables: list[PaperTable], summary: pd.DataFrame
+) -> None:
+    cells = tables[0].cells.set_index("System")
+    row = cells.loc["kernel ridge"]
+    assert (row["Rank"], row["Sources"], row["Trials"], row["Parameters"]) == (
+        "1 [1, 1]",
+        "network, text",
+        "6",
+        "-",
+    )
+    means = summary[(summary["effect_size"] == "all") & (summary["metric"] == "pearson_delta")]
+    mean = means.set_index("variant")["mean"]
+    expected = f"{mean['kernel_ridge:default']:.3f} → {mean['kernel_ridge:tuned']:.3f}"
+    assert row["Pearson-delta ↑"] == expected
+    assert cells.loc["mean change", "Pearson-delta ↑"] == f"{mean['mean']:.3f}"
+    assert (cells.loc["mean change", "Trials"], cells.loc["mean change", "Hours"]) == ("-", "-")
+    assert row["wins over learned kernel"] == "10 : 0"
+    assert row["minus learned kernel"].startswith("+0.1")
+    assert cells.loc["AdaPert", "minus AdaPert"] == "-"
+
+
+def test_groups_are_named_once_and_those_that_read_nothing_are_last(tables: list[PaperTable]) -> None:
+    assert tables[0].cells["Reads"].tolist() == ["one network", "", "", "no network", "nothing"]
+
+
+def test_effect_sizes_have_a_table_of_their_own(tables: list[PaperTable]) -> None:
+    by_size = tables[1].cells
+    assert list(by_size.columns) == ["Reads", "System", "small (n=5)", "large (n=5)"]
+    assert by_size.loc[by_size["System"] == "kernel ridge", "large (n=5)"].item().endswith("rank 1 [1, 1]")
+
+
+def test_tables_are_written_in_three_forms(tables: list[PaperTable], tmp_path: Path) -> None:
+    csv, markdown, latex = write_table(tables[0], tmp_path)
+    assert pd.read_csv(csv)["variant"].nunique() == 7
+    assert "| kernel ridge | network, text | 1 \\[1, 1] |" in markdown.read_text()
+    assert r"$\rightarrow$" in latex.read_text()
+    assert "own version" in markdown.read_text()

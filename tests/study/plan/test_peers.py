@@ -1,0 +1,109 @@
+import re
+from dataclasses import replace
+
+import pytest
+from optuna.distributions import FloatDistribution
+
+from adapert.config import Config
+from adapert.errors import InputError
+from adapert.study.plan.peers import (
+    build_comparison,
+    build_peer_search,
+    check_systems,
+    compared_variant,
+    find_point,
+    form_of,
+    searched_spaces,
+)
+from adapert.study.plan.study import Design, Search
+
+SPACES = searched_spaces()
+
+
+def test_systems_with_a_space_of_their_name_are_searched() -> None:
+    assert {"adapert", "kernel_ridge"} <= SPACES.keys()
+    assert "kernel_loo" not in SPACES
+
+
+@pytest.mark.parametrize("model", SPACES)
+def test_every_system_varies_eight_fields_and_tries_what_was_published_first(model: str) -> None:
+    base = Config().with_changes({"model.tau": 0.5})
+    study = build_peer_search("peers", model, SPACES[model], base)
+    assert study.name == f"peers_{model}"
+    assert study.base.model.name == model
+    assert isinstance(study.plan, Search)
+    assert len(study.plan.space) == 8
+    assert study.base.with_changes(study.plan.initial_points[0]) == study.base
+
+
+def test_fields_that_are_not_varied_at_the_published_config_are_not_set() -> None:
+    spectral = Config().with_changes({"model.name": "kernel_ridge"})
+    heat = spectral.with_changes({"kernel_ridge.network_kernel": "heat"})
+    assert "kernel_ridge.time" not in find_point(SPACES["kernel_ridge"], spectral)
+    assert find_point(SPACES["kernel_ridge"], heat)["kernel_ridge.time"] == 1.0
+
+
+def test_a_base_config_outside_the_space_is_refused() -> None:
+    with pytest.raises(InputError, match=r"'model.tau' is 5.0 and the space has"):
+        build_peer_search("peers", "adapert", SPACES["adapert"], Config().with_changes({"model.tau": 5.0}))
+
+
+def test_every_system_meets_the_same_seeds_and_splits_in_both_forms() -> None:
+    base = Config()
+    tuned = base.with_changes({"model.tau": 0.5, "data.path": "elsewhere"})
+    study = build_comparison("peers", base, ("adapert", "mean"), {"adapert": tuned}, {"adapert"}, 4, 3)
+    assert isinstance(study.plan, Design)
+    assert study.plan.variants == {
+        "adapert:default": {},
+        "adapert:default:split_1": {"data.split_seed": 1},
+        "adapert:default:split_2": {"data.split_seed": 2},
+        "adapert:tuned": {"model.tau": 0.5},
+        "adapert:tuned:split_1": {"model.tau": 0.5, "data.split_seed": 1},
+        "adapert:tuned:split_2": {"model.tau": 0.5, "data.split_seed": 2},
+        "mean": {"model.name": "mean"},
+        "mean:split_1": {"model.name": "mean", "data.split_seed": 1},
+        "mean:split_2": {"model.name": "mean", "data.split_seed": 2},
+    }
+    assert list(study.plan.seeds_of("adapert:tuned:split_1")) == [4, 5, 6, 7, 8]
+    assert list(study.plan.seeds_of("mean:split_2")) == [4]
+    assert study.plan.size == 6 * 5 + 3
+
+
+def test_the_split_of_the_base_config_is_not_drawn_twice() -> None:
+    base = Config().with_changes({"data.split_seed": 2})
+    study = build_comparison("peers", base, ("adapert",), {"adapert": base}, {"adapert"}, 1, 3)
+    splits = [base.with_changes(changes).data.split_seed for changes in study.plan.variants_changes]
+    assert splits == [2, 1, 3] * 2
+
+
+def test_names_say_system_form_and_split() -> None:
+    assert compared_variant("kernel_ridge:tuned:split_2") == "kernel_ridge:tuned"
+    assert (form_of("kernel_ridge:tuned:split_2"), form_of("mean"), form_of("mean:split_1")) == (
+        "tuned",
+        "",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("models", "says"),
+    [
+        (("adaprt",), "There is no model 'adaprt'. Did you mean 'adapert'?"),
+        (("mean", "kernel_loo"), "of 'mean', 'kernel_loo' none has a search space. Add one of adapert"),
+    ],
+)
+def test_systems_that_cannot_be_searched_are_refused(models: tuple[str, ...], says: str) -> None:
+    with pytest.raises(InputError, match=re.escape(says)):
+        check_systems(models, SPACES)
+
+
+def test_no_split_is_refused() -> None:
+    with pytest.raises(InputError, match="at least 1 split, but --splits is 0"):
+        build_comparison("peers", Config(), ("adapert",), {"adapert": Config()}, {"adapert"}, 1, 0)
+
+
+def test_the_plan_survives_its_ledger() -> None:
+    study = build_peer_search("peers", "kernel_ridge", SPACES["kernel_ridge"], Config())
+    assert isinstance(study.plan, Search)
+    assert Search.from_json(study.plan.to_json()) == replace(study.plan)
+    assert study.plan.space["kernel_ridge.penalty"] == FloatDistribution(3e-3, 10.0, log=True)
