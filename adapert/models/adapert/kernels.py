@@ -4,25 +4,17 @@ With e_v = exp(-2 node_v) and f_p = exp(2 text_p), tanh(node_v + text_p) = 1 - 2
 an addition and a division an element, which vectorise, instead of a tanh.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 
 from adapert.data.schema import FloatArray
+from adapert.models.compiled import compiled
 
 BLOCK_NODES = 512
 """Nodes whose values stay in a core's cache."""
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    # Sums may be reordered, divisions estimated and refined. Nothing compares, so NaN passes through.
-    options: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to cache in, as on a read-only system
-        return numba.njit(**options)(function)  # type: ignore[no-any-return]
+# Sums may be reordered, divisions estimated and refined. Nothing compares, so NaN passes through.
+_compiled = compiled(fastmath=True, error_model="numpy")
 
 
 @_compiled
