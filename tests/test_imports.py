@@ -1,4 +1,5 @@
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -133,6 +134,34 @@ def test_commands_that_read_results_begin_without_what_takes_seconds_to_import()
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import adapert",
+        "from typer.testing import CliRunner\n"
+        "from adapert.cli import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0",
+        "import torch, adapert.study.execution.trainable\n"
+        "from fixtures.dataset import build_tiny_dataset\n"
+        "from adapert.config import Config\n"
+        "from adapert.training.loop import train_to\n"
+        "from adapert.training.state import Training\n"
+        "train_to(Training(Config(), build_tiny_dataset(), 0, torch.device('cpu')), 1)",
+    ],
+    ids=["import", "help", "trial"],
+)
+def test_pytorch_geometric_is_not_loaded_where_no_graph_attention_is_built(code: str) -> None:
+    """It takes 3 s and 500 MB."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint('torch_geometric' in sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+    )
+    assert done.stdout.split() == ["False"]
 
 
 def test_a_forward_import_is_seen() -> None:
