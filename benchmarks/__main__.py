@@ -26,7 +26,16 @@ import torch
 from benchmarks.measurement import build_parser
 
 GROUPS = {
-    "core": ("epoch", "denormals", "context", "evaluation", "mann_whitney", "prepare", "reading"),
+    "core": (
+        "epoch",
+        "denormals",
+        "context",
+        "graph_attention",
+        "evaluation",
+        "mann_whitney",
+        "prepare",
+        "reading",
+    ),
     "studies": ("scheduling", "tracking"),
 }
 """Name of a group to its benchmarks; a benchmark is the function `measure` of its module here."""

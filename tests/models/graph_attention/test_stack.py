@@ -148,6 +148,16 @@ def test_a_stack_learns_what_the_neighbours_say() -> None:
     assert losses[-1] < 0.2 * losses[0]
 
 
+@pytest.mark.parametrize("layer", ["gat", "gat_v2"])
+def test_a_moved_stack_computes_on_its_device(layer: AttentionKind) -> None:
+    """The meta device has shapes without numbers; the kernel could not run on it."""
+    stack, h = build_stack(layer=layer).to("meta"), node_features().to("meta")
+    out = stack(h)
+    assert (out.device, out.shape) == (h.device, (N_NODES, stack.out_size))
+    out.sum().backward()
+    assert all(parameter.grad is not None for parameter in stack.parameters())
+
+
 def test_weights_file_holds_weights_alone() -> None:
     names = list(build_stack(n_layers=2, layer="gat").state_dict())
     assert names == [
