@@ -12,10 +12,16 @@ from torch.autograd.function import once_differentiable
 
 from adapert.data.schema import FloatArray, IntArray
 from adapert.models.graph_attention.graph import AttentionGraph
-from adapert.models.graph_attention.kernels import attend, spread_to_sources, spread_to_targets
+from adapert.models.graph_attention.kernels import (
+    leaky_scores,
+    leaky_slopes,
+    softmax_slopes,
+    softmax_sum,
+    weighted_sum,
+)
 
 
-def fused_attention(graph: AttentionGraph, x: Tensor, p: Tensor, q: Tensor, a: Tensor) -> Tensor:
+def leaky_attention(graph: AttentionGraph, x: Tensor, p: Tensor, q: Tensor, a: Tensor) -> Tensor:
     """Average over the edges into each node, weighted by softmax of a . LeakyReLU(p_u + q_v).
 
     Args:
@@ -28,36 +34,67 @@ def fused_attention(graph: AttentionGraph, x: Tensor, p: Tensor, q: Tensor, a: T
     Returns:
         out, as x; 0 for a node that no edge goes into.
     """
-    return _FusedAttention.apply(graph, x, p, q, a)  # type: ignore[no-any-return, no-untyped-call]
+    return average(graph, _LeakyScores.apply(graph, p, q, a), x)  # type: ignore[no-untyped-call]
 
 
-class _FusedAttention(torch.autograd.Function):
+def average(graph: AttentionGraph, score: Tensor, x: Tensor) -> Tensor:
+    """Average over the edges into each node, weighted by softmax of their scores.
+
+    Args:
+        graph: The edges.
+        score: In the order of targets, float32 on the CPU, (n_edges, n_heads).
+        x: Values, (n_nodes, n_heads, size).
+
+    Returns:
+        out, as x; 0 for a node that no edge goes into.
+    """
+    return _Average.apply(graph, score, x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _LeakyScores(torch.autograd.Function):
     """See `adapert.models.graph_attention.kernels` for the equations."""
 
     @staticmethod
-    def forward(ctx: Any, graph: AttentionGraph, x: Tensor, p: Tensor, q: Tensor, a: Tensor) -> Tensor:
-        x, p, q, a = (tensor.contiguous() for tensor in (x, p, q, a))
+    def forward(ctx: Any, graph: AttentionGraph, p: Tensor, q: Tensor, a: Tensor) -> Tensor:
+        p, q, a = (tensor.contiguous() for tensor in (p, q, a))
         starts, source, _ = graph.into_targets
-        alpha, out = x.new_empty(len(source), x.shape[1]), torch.zeros_like(x)
-        _share(attend, starts, source, *_arrays(x, p, q, a, alpha, out))
+        score = p.new_empty(len(source), len(a))
+        _share(leaky_scores, starts, source, *_arrays(p, q, a, score))
         ctx.graph = graph
-        # Hidden units are computed again for the gradient: (n_edges, n_heads, size) is never stored.
-        ctx.save_for_backward(x, p, q, a, alpha)
+        # Hidden units are computed again for the gradient.
+        ctx.save_for_backward(p, q, a)
+        return score
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, Tensor]:
+        p, q, a = ctx.saved_tensors
+        to_score, to_p, to_q = gradients[0].contiguous(), torch.zeros_like(p), torch.zeros_like(q)
+        _share(leaky_slopes, *ctx.graph.into_targets, *_arrays(q, p, to_score, to_q))
+        _share(leaky_slopes, *ctx.graph.out_of_sources, *_arrays(p, q, to_score, to_p))
+        # LeakyReLU(x) = x LeakyReLU'(x), so that a's gradient takes no third pass over the edges.
+        return None, to_p * a, to_q * a, (p * to_p + q * to_q).sum(dim=0)
+
+
+class _Average(torch.autograd.Function):
+    """See `adapert.models.graph_attention.kernels` for the equations."""
+
+    @staticmethod
+    def forward(ctx: Any, graph: AttentionGraph, score: Tensor, x: Tensor) -> Tensor:
+        x, alpha, out = x.contiguous(), score.clone(), torch.zeros_like(x)
+        _share(softmax_sum, *graph.into_targets[:2], *_arrays(x, alpha, out))
+        ctx.graph = graph
+        ctx.save_for_backward(x, alpha)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, Tensor, Tensor]:
-        x, p, q, a, alpha = ctx.saved_tensors
-        g = gradients[0].contiguous()
-        into, out_of = ctx.graph.into_targets, ctx.graph.out_of_sources
-        to_score, to_target = torch.empty_like(alpha), torch.zeros_like(q)
-        _share(spread_to_targets, into.starts, into.other, *_arrays(x, p, q, alpha, g, to_score, to_target))
-        to_source, to_x = torch.zeros_like(p), torch.zeros_like(x)
-        _share(spread_to_sources, *out_of, *_arrays(p, q, alpha, g, to_score, to_source, to_x))
-        # LeakyReLU(x) = x LeakyReLU'(x), so that a's gradient takes no third pass over the edges.
-        to_a = (p * to_source + q * to_target).sum(dim=0)
-        return None, to_x, to_source * a, to_target * a, to_a
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
+        x, alpha = ctx.saved_tensors
+        g, to_score, to_x = gradients[0].contiguous(), torch.empty_like(alpha), torch.zeros_like(x)
+        _share(softmax_slopes, *ctx.graph.into_targets[:2], *_arrays(x, alpha, g, to_score))
+        _share(weighted_sum, *ctx.graph.out_of_sources, *_arrays(alpha, g, to_x))
+        return None, to_score, to_x
 
 
 def _share(kernel: Callable[..., None], starts: IntArray, *arrays: FloatArray | IntArray) -> None:

@@ -1,17 +1,20 @@
-"""Attention over a graph's edges on a CPU, and its gradient, fused: nothing of (n_edges, size) is stored.
+"""Attention over a graph's edges on a CPU, and its gradient: nothing of (n_edges, size) is stored.
 
-With edges u -> v, per head
+Scores of edges u -> v are, per head,
 
     s_uv = a . LeakyReLU(p_u + q_v)
+
+in GATv2 (Brody et al., 2022), and in GAT (Velickovic et al., 2018) where p and q are a node's two shares of
+the score and a = 1. They average values,
+
     alpha_uv = softmax of s_uv over the edges into v
     out_v = sum over u of alpha_uv x_u
 
-which is GATv2 (Brody et al., 2022) where p = x, and GAT (Velickovic et al., 2018) where p and q are a
-node's two shares of the score and a = 1.
-
-A kernel does the nodes from `first` up to `last`, and writes to no others, so that threads share the work.
-All numbers are float32; x and its gradients are (n_nodes, n_heads, size), p and q (n_nodes, n_heads,
-score_size), a (n_heads, score_size), what belongs to edges (n_edges, n_heads) in the order of targets.
+A kernel does the nodes from `first` up to `last` and writes to no others, so that threads share the work. It
+walks the edges in the order of these nodes: `starts` has each node's first position, (n_nodes + 1,), `other`
+the node at the other end and `edge` the edge's number in the order of targets, (n_edges,). Numbers are
+float32: those of nodes are (n_nodes, n_heads, size), those of edges (n_edges, n_heads) in the order of
+targets. The last argument is filled, or added to.
 """
 
 import numpy as np
@@ -29,139 +32,125 @@ _compiled = compiled(fastmath={"reassoc", "contract", "arcp", "nsz"}, error_mode
 
 
 @_compiled
-def attend(
+def leaky_scores(
     first: int,
     last: int,
     starts: IntArray,
-    source: IntArray,
-    x: FloatArray,
+    other: IntArray,
     p: FloatArray,
     q: FloatArray,
     a: FloatArray,
+    score: FloatArray,
+) -> None:
+    """Fill the scores of edges into targets, with a of (n_heads, size)."""
+    n_heads, size = a.shape
+    for v in range(first, last):
+        for e in range(starts[v], starts[v + 1]):
+            u = other[e]
+            for h in range(n_heads):
+                total = np.float32(0)
+                for i in range(size):
+                    hidden = p[u, h, i] + q[v, h, i]
+                    total += a[h, i] * (hidden if hidden > 0 else _SLOPE * hidden)
+                score[e, h] = total
+
+
+@_compiled
+def leaky_slopes(
+    first: int,
+    last: int,
+    starts: IntArray,
+    other: IntArray,
+    edge: IntArray,
+    own: FloatArray,
+    others: FloatArray,
+    to_score: FloatArray,
+    to_own: FloatArray,
+) -> None:
+    """Add up d s_uv LeakyReLU'(p_u + q_v) over a node's edges.
+
+    For sources, p is `own` and q is `others`; for targets the other way round.
+    """
+    n_heads, size = own.shape[1:]
+    for v in range(first, last):
+        for position in range(starts[v], starts[v + 1]):
+            u = other[position]
+            for h in range(n_heads):
+                slope = to_score[edge[position], h]
+                for i in range(size):
+                    to_own[v, h, i] += slope if own[v, h, i] + others[u, h, i] > 0 else _SLOPE * slope
+
+
+@_compiled
+def softmax_sum(
+    first: int,
+    last: int,
+    starts: IntArray,
+    other: IntArray,
+    x: FloatArray,
     alpha: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Fill alpha of the edges into each node, and add to its row of `out`.
-
-    Args:
-        first: First target.
-        last: The target after the last.
-        starts: Number of each target's first edge, (n_nodes + 1,).
-        source: Source of each edge, (n_edges,).
-        x: Values.
-        p: The sources' part of the hidden units.
-        q: The targets' part.
-        a: Weights of the hidden units.
-        alpha: Filled.
-        out: Zeros; a target without edges keeps them.
-    """
+    """Turn scores into alpha where they stand, and add up alpha_uv x_u; a node without edges gets none."""
     n_heads, size = x.shape[1:]
     for v in range(first, last):
         for h in range(n_heads):
-            largest = np.float32(-np.inf)
+            largest, total = np.float32(-np.inf), np.float32(0)
             for e in range(starts[v], starts[v + 1]):
-                u, score = source[e], np.float32(0)
-                for c in range(a.shape[1]):
-                    hidden = p[u, h, c] + q[v, h, c]
-                    score += a[h, c] * (hidden if hidden > 0 else _SLOPE * hidden)
-                alpha[e, h] = score
-                largest = max(largest, score)
-            total = np.float32(0)
+                largest = max(largest, alpha[e, h])
             for e in range(starts[v], starts[v + 1]):
                 alpha[e, h] = np.exp(alpha[e, h] - largest)
                 total += alpha[e, h]
             for e in range(starts[v], starts[v + 1]):
                 alpha[e, h] /= total
-                u, weight = source[e], alpha[e, h]
-                for c in range(size):
-                    out[v, h, c] += weight * x[u, h, c]
+                u, weight = other[e], alpha[e, h]
+                for i in range(size):
+                    out[v, h, i] += weight * x[u, h, i]
 
 
 @_compiled
-def spread_to_targets(
+def softmax_slopes(
     first: int,
     last: int,
     starts: IntArray,
-    source: IntArray,
+    other: IntArray,
     x: FloatArray,
-    p: FloatArray,
-    q: FloatArray,
     alpha: FloatArray,
     g: FloatArray,
     to_score: FloatArray,
-    to_target: FloatArray,
 ) -> None:
-    """Take the gradient g of `out` back to the scores, and to the targets' hidden units.
-
-    d s_uv = alpha_uv (g_v . x_u - sum over u' of alpha_u'v g_v . x_u')
-
-    Args:
-        first: First target.
-        last: The target after the last.
-        starts: As in `attend`.
-        source: As in `attend`.
-        x: As in `attend`.
-        p: As in `attend`.
-        q: As in `attend`.
-        alpha: As `attend` left it.
-        g: As x.
-        to_score: Filled with d s.
-        to_target: Zeros, as q; sums over u of d s_uv LeakyReLU'(p_u + q_v) are added.
-    """
+    """Fill d s_uv = alpha_uv (g_v . x_u - sum over w of alpha_wv g_v . x_w), with the gradient g of out."""
     n_heads, size = x.shape[1:]
     for v in range(first, last):
         for h in range(n_heads):
             mean = np.float32(0)
             for e in range(starts[v], starts[v + 1]):
-                u, product = source[e], np.float32(0)
-                for c in range(size):
-                    product += g[v, h, c] * x[u, h, c]
+                u, product = other[e], np.float32(0)
+                for i in range(size):
+                    product += g[v, h, i] * x[u, h, i]
                 to_score[e, h] = product
                 mean += alpha[e, h] * product
             for e in range(starts[v], starts[v + 1]):
-                u, slope = source[e], alpha[e, h] * (to_score[e, h] - mean)
-                to_score[e, h] = slope
-                for c in range(q.shape[2]):
-                    to_target[v, h, c] += slope if p[u, h, c] + q[v, h, c] > 0 else _SLOPE * slope
+                to_score[e, h] = alpha[e, h] * (to_score[e, h] - mean)
 
 
 @_compiled
-def spread_to_sources(
+def weighted_sum(
     first: int,
     last: int,
     starts: IntArray,
-    target: IntArray,
+    other: IntArray,
     edge: IntArray,
-    p: FloatArray,
-    q: FloatArray,
-    alpha: FloatArray,
-    g: FloatArray,
-    to_score: FloatArray,
-    to_source: FloatArray,
-    to_x: FloatArray,
+    weight: FloatArray,
+    others: FloatArray,
+    to_own: FloatArray,
 ) -> None:
-    """Take gradients back to the sources: their hidden units, and their values.
-
-    Args:
-        first: First source.
-        last: The source after the last.
-        starts: Position of each source's first edge, (n_nodes + 1,).
-        target: Target of each edge, in the order of sources, (n_edges,).
-        edge: Number of each edge in the order of targets, (n_edges,).
-        p: As in `attend`.
-        q: As in `attend`.
-        alpha: As `attend` left it.
-        g: As in `spread_to_targets`.
-        to_score: As `spread_to_targets` left it.
-        to_source: Zeros, as p; sums over v of d s_uv LeakyReLU'(p_u + q_v) are added.
-        to_x: Zeros, as x; sums over v of alpha_uv g_v are added.
-    """
-    n_heads, size = g.shape[1:]
-    for u in range(first, last):
-        for h in range(n_heads):
-            for position in range(starts[u], starts[u + 1]):
-                v, weight, slope = target[position], alpha[edge[position], h], to_score[edge[position], h]
-                for c in range(size):
-                    to_x[u, h, c] += weight * g[v, h, c]
-                for c in range(p.shape[2]):
-                    to_source[u, h, c] += slope if p[u, h, c] + q[v, h, c] > 0 else _SLOPE * slope
+    """Add up weight_uv times the node at the other end over a node's edges."""
+    n_heads, size = others.shape[1:]
+    for v in range(first, last):
+        for position in range(starts[v], starts[v + 1]):
+            u = other[position]
+            for h in range(n_heads):
+                factor = weight[edge[position], h]
+                for i in range(size):
+                    to_own[v, h, i] += factor * others[u, h, i]

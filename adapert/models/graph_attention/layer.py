@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from adapert.models.graph_attention.attention import fused_attention
+from adapert.models.graph_attention.attention import leaky_attention
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.kernels import NEGATIVE_SLOPE
 
@@ -13,7 +13,7 @@ AttentionKind = Literal["gat", "gat_v2"]
 
 
 class Operands(NamedTuple):
-    """What `fused_attention` takes beside the graph."""
+    """What `leaky_attention` takes beside the graph."""
 
     x: Tensor
     p: Tensor
@@ -61,7 +61,7 @@ class GraphAttention(nn.Module):
         is_fused = h.device.type == "cpu" and h.dtype == torch.float32
         if not is_fused or torch.is_autocast_enabled("cpu"):
             return self.conv(h, graph.edge_index)  # type: ignore[no-any-return]
-        heads = fused_attention(graph, *self._operands(h))
+        heads = leaky_attention(graph, *self._operands(h))
         joined = heads.flatten(1) if self.conv.concat else heads.mean(dim=1)
         return joined + self.conv.bias  # type: ignore[no-any-return]
 

@@ -6,7 +6,7 @@ import torch
 from fixtures.edges import ISOLATED, N_NODES, draw_edges
 from torch import Tensor
 
-from adapert.models.graph_attention.attention import fused_attention
+from adapert.models.graph_attention.attention import leaky_attention
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.training.loop import flushed_denormals
 
@@ -53,7 +53,7 @@ def test_attention_and_its_gradients_equal_the_equation(
     graph: AttentionGraph, n_threads: int, size: int, score_size: int
 ) -> None:
     operands = draw_operands(size, score_size)
-    out, expected = fused_attention(graph, *operands), plain_attention(*operands)
+    out, expected = leaky_attention(graph, *operands), plain_attention(*operands)
     torch.testing.assert_close(out.double(), expected, atol=1e-5, rtol=1e-5)
     weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
     found = torch.autograd.grad(out, operands, weight)
@@ -67,7 +67,7 @@ def test_threads_and_repeats_change_no_bit(graph: AttentionGraph) -> None:
     try:
         for n_threads in (1, 1, 2, 3):
             torch.set_num_threads(n_threads)
-            out = fused_attention(graph, *operands)
+            out = leaky_attention(graph, *operands)
             found.append([out, *torch.autograd.grad(out.square().sum(), operands)])
     finally:
         torch.set_num_threads(before)
@@ -79,14 +79,14 @@ def test_threads_and_repeats_change_no_bit(graph: AttentionGraph) -> None:
 def test_operands_need_not_be_contiguous(graph: AttentionGraph) -> None:
     x, p, q, a = draw_operands()
     turned = x.detach().permute(2, 1, 0).contiguous().permute(2, 1, 0)
-    assert torch.equal(fused_attention(graph, turned, p, q, a), fused_attention(graph, x, p, q, a))
+    assert torch.equal(leaky_attention(graph, turned, p, q, a), leaky_attention(graph, x, p, q, a))
 
 
 @pytest.mark.parametrize("scale", [30.0, 1e4])
 def test_saturated_attention_stays_finite_and_exact(graph: AttentionGraph, scale: float) -> None:
     x, p, q, a = draw_operands()
     operands = [x, *((scale * tensor).detach().requires_grad_() for tensor in (p, q)), a]
-    out = fused_attention(graph, *operands)
+    out = leaky_attention(graph, *operands)
     torch.testing.assert_close(out.double(), plain_attention(*operands), atol=1e-3, rtol=1e-3)
     assert all(torch.isfinite(gradient).all() for gradient in torch.autograd.grad(out.sum(), operands))
 
@@ -96,7 +96,7 @@ def test_saturated_attention_stays_finite_and_exact(graph: AttentionGraph, scale
 def test_nan_and_infinity_are_not_hidden(graph: AttentionGraph, which: int, value: float) -> None:
     operands = [tensor.detach() for tensor in draw_operands()]
     operands[which][3] = value
-    found, expected = fused_attention(graph, *operands), plain_attention(*operands)
+    found, expected = leaky_attention(graph, *operands), plain_attention(*operands)
     assert torch.equal(found.isfinite(), expected.isfinite())
     assert not found.isfinite().all()
 
@@ -108,13 +108,13 @@ def test_edges_of_one_pair_count_each() -> None:
     expected = (2 * scores[0, :, None] * x[0] + scores[1, :, None] * x[1]) / (2 * scores[0] + scores[1])[
         :, None
     ]
-    torch.testing.assert_close(fused_attention(graph, x, p, q, a)[1], expected)
+    torch.testing.assert_close(leaky_attention(graph, x, p, q, a)[1], expected)
 
 
 def test_a_graph_without_edges_gives_0(n_threads: int) -> None:
     graph = AttentionGraph(np.array([], int), np.array([], int), N_NODES)
     operands = draw_operands()
-    out = fused_attention(graph, *operands)
+    out = leaky_attention(graph, *operands)
     assert not out.any()
     assert not any(gradient.any() for gradient in torch.autograd.grad(out.sum(), operands))
 
@@ -122,16 +122,16 @@ def test_a_graph_without_edges_gives_0(n_threads: int) -> None:
 def test_denormal_gradients_are_flushed_on_every_thread(graph: AttentionGraph, n_threads: int) -> None:
     operands = draw_operands()
     with flushed_denormals():
-        out = fused_attention(graph, *operands)
+        out = leaky_attention(graph, *operands)
         flushed = torch.autograd.grad(out, operands, torch.full_like(out, 1e-39))
-    kept = torch.autograd.grad(fused_attention(graph, *operands), operands, torch.full_like(out, 1e-39))
+    kept = torch.autograd.grad(leaky_attention(graph, *operands), operands, torch.full_like(out, 1e-39))
     assert all(gradient.any() for gradient in kept[:1])
     assert not any(gradient.any() for gradient in flushed)
 
 
 def test_second_derivatives_are_refused(graph: AttentionGraph) -> None:
     operands = draw_operands()
-    out = fused_attention(graph, *operands).square().sum()
+    out = leaky_attention(graph, *operands).square().sum()
     (gradient,) = torch.autograd.grad(out, operands[:1], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()  # type: ignore[no-untyped-call]
