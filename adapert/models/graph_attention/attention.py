@@ -13,12 +13,21 @@ from torch.autograd.function import once_differentiable
 from adapert.data.schema import FloatArray, IntArray
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.kernels import (
+    kind_slopes,
     leaky_scores,
     leaky_slopes,
+    scaled_scores,
+    scaled_slopes,
     softmax_slopes,
     softmax_sum,
     weighted_sum,
 )
+from adapert.models.graph_attention.provenance import ProvenanceGraph
+
+
+def has_kernels(h: Tensor) -> bool:
+    """Whether the kernels can compute with a tensor: float32 on a CPU."""
+    return h.device.type == "cpu" and h.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 def leaky_attention(graph: AttentionGraph, x: Tensor, p: Tensor, q: Tensor, a: Tensor) -> Tensor:
@@ -34,10 +43,10 @@ def leaky_attention(graph: AttentionGraph, x: Tensor, p: Tensor, q: Tensor, a: T
     Returns:
         out, as x; 0 for a node that no edge goes into.
     """
-    return average(graph, _LeakyScores.apply(graph, p, q, a), x)  # type: ignore[no-untyped-call]
+    return weighted_average(graph, _LeakyScores.apply(graph, p, q, a), x)  # type: ignore[no-untyped-call]
 
 
-def average(graph: AttentionGraph, score: Tensor, x: Tensor) -> Tensor:
+def weighted_average(graph: AttentionGraph, score: Tensor, x: Tensor) -> Tensor:
     """Average over the edges into each node, weighted by softmax of their scores.
 
     Args:
@@ -49,6 +58,22 @@ def average(graph: AttentionGraph, score: Tensor, x: Tensor) -> Tensor:
         out, as x; 0 for a node that no edge goes into.
     """
     return _Average.apply(graph, score, x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def provenance_scores(graph: ProvenanceGraph, q: Tensor, k: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Score each edge by q_v . (k_u scale_t) + shift_t, t being its provenance.
+
+    Args:
+        graph: The edges.
+        q: Queries, float32 on the CPU, (n_nodes, n_heads, size).
+        k: Keys, as q.
+        scale: Of each provenance, (n_provenances, n_heads, size).
+        shift: Of each provenance, (n_provenances, n_heads).
+
+    Returns:
+        Scores in the order of targets, (n_edges, n_heads).
+    """
+    return _ScaledScores.apply(graph, q, k, scale, shift)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _LeakyScores(torch.autograd.Function):
@@ -74,6 +99,35 @@ class _LeakyScores(torch.autograd.Function):
         _share(leaky_slopes, *ctx.graph.out_of_sources, *_arrays(p, q, to_score, to_p))
         # LeakyReLU(x) = x LeakyReLU'(x), so that a's gradient takes no third pass over the edges.
         return None, to_p * a, to_q * a, (p * to_p + q * to_q).sum(dim=0)
+
+
+class _ScaledScores(torch.autograd.Function):
+    """See `adapert.models.graph_attention.kernels` for the equations."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, graph: ProvenanceGraph, q: Tensor, k: Tensor, scale: Tensor, shift: Tensor
+    ) -> Tensor:
+        q, k, scale, shift = (tensor.contiguous() for tensor in (q, k, scale, shift))
+        score = q.new_empty(len(graph.provenance), q.shape[1])
+        into = graph.into_targets[:2]
+        _share(scaled_scores, *into, *_arrays(graph.provenance, q, k, scale, shift, score))
+        ctx.graph = graph
+        ctx.save_for_backward(q, k, scale, shift)
+        return score
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, Tensor, Tensor]:
+        q, k, scale, shift = ctx.saved_tensors
+        graph, to_score = ctx.graph, gradients[0].contiguous()
+        to_q, to_k, to_scale, to_shift = (torch.zeros_like(tensor) for tensor in (q, k, scale, shift))
+        shared = (graph.provenance, scale, to_score)
+        _share(scaled_slopes, *graph.into_targets, *_arrays(*shared, k, to_q))
+        _share(scaled_slopes, *graph.out_of_sources, *_arrays(*shared, q, to_k))
+        starts, _, edge = graph.of_provenances
+        _share(kind_slopes, starts, edge, *_arrays(*graph.edge_index, q, k, to_score, to_shift, to_scale))
+        return None, to_q, to_k, to_scale, to_shift
 
 
 class _Average(torch.autograd.Function):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from adapert.data.schema import IntArray
 from adapert.errors import InputError
 from adapert.models.adapert.encoders import Perceptron, drop
+from adapert.models.graph_attention.attention import has_kernels, provenance_scores, weighted_average
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.layer import GatV2Layer
 from adapert.models.graph_attention.provenance import ProvenanceGraph, unite
@@ -45,16 +46,35 @@ class ExphormerAttention(nn.Module):
 
     def forward(self, h: Tensor, graph: ProvenanceGraph) -> Tensor:
         """Attend once: (n_nodes, size) to (n_nodes, size)."""
-        source, target = graph.edge_index
-        head_size = h.shape[1] // self.n_heads
-        scale, shift = (linear(graph.provenances)[graph.provenance] for linear in (self.scale, self.shift))
-        products = (self.query(h)[target] * self.key(h)[source] * scale).view(-1, self.n_heads, head_size)
-        scores = products.sum(dim=-1) / head_size**0.5 + shift
-        weight = scores.clamp(-MAX_SCORE, MAX_SCORE).exp()
-        total = weight.new_zeros(len(h), self.n_heads).index_add(0, target, weight)
-        alpha = (weight / total[target]).unsqueeze(-1)
-        messages = (alpha * self.value(h)[source].view(-1, self.n_heads, head_size)).flatten(1)
-        return torch.zeros_like(h).index_add(0, target, messages)
+        query, key, value, scale = (
+            linear(rows).view(len(rows), self.n_heads, -1)
+            for linear, rows in (
+                (self.query, h),
+                (self.key, h),
+                (self.value, h),
+                (self.scale, graph.provenances),
+            )
+        )
+        query = query / query.shape[-1] ** 0.5
+        score, average = (
+            (provenance_scores, weighted_average) if has_kernels(h) else (plain_scores, plain_average)
+        )
+        scores = score(graph, query, key, scale, self.shift(graph.provenances))
+        return average(graph, scores.clamp(-MAX_SCORE, MAX_SCORE), value).flatten(1)
+
+
+def plain_scores(graph: ProvenanceGraph, q: Tensor, k: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Score as `provenance_scores` does, on any device, with (n_edges, n_heads, size) in memory."""
+    source, target = graph.edge_index
+    return (q[target] * k[source] * scale[graph.provenance]).sum(dim=-1) + shift[graph.provenance]
+
+
+def plain_average(graph: AttentionGraph, score: Tensor, x: Tensor) -> Tensor:
+    """Average as `weighted_average` does, on any device; no maximum is subtracted from the clipped scores."""
+    source, target = graph.edge_index
+    weight = score.exp().unsqueeze(-1)
+    total = weight.new_zeros(len(x), *weight.shape[1:]).index_add(0, target, weight)
+    return torch.zeros_like(x).index_add(0, target, weight * x[source]) / total
 
 
 class ExphormerLayer(nn.Module):

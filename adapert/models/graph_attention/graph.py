@@ -59,11 +59,12 @@ class AttentionGraph(nn.Module):
         self.n_nodes = n_nodes
         self.edge_index: Tensor
         self.register_buffer("edge_index", torch.from_numpy(np.stack([source, target])), persistent=False)
-        self.into_targets = _sort_edges(target, source, n_nodes)
-        self.out_of_sources = _sort_edges(source, target, n_nodes)
+        self.into_targets = sort_edges(target, source, n_nodes)
+        self.out_of_sources = sort_edges(source, target, n_nodes)
 
 
-def _sort_edges(node: IntArray, other: IntArray, n_nodes: int) -> EdgeOrder:
+def sort_edges(node: IntArray, other: IntArray, n_nodes: int) -> EdgeOrder:
+    """Order edges, (n_edges,), by the nodes at one of their ends."""
     edge = np.argsort(node, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(node, minlength=n_nodes))])
     return EdgeOrder(starts, other[edge].astype(np.int32), edge.astype(np.int32))

@@ -5,7 +5,7 @@ Scores of edges u -> v are, per head,
     s_uv = a . LeakyReLU(p_u + q_v)
 
 in GATv2 (Brody et al., 2022), and in GAT (Velickovic et al., 2018) where p and q are a node's two shares of
-the score and a = 1. They average values,
+the score and a = 1; and those of `scaled_scores` in Exphormer (Shirzad et al., 2023). They average values,
 
     alpha_uv = softmax of s_uv over the edges into v
     out_v = sum over u of alpha_uv x_u
@@ -154,3 +154,92 @@ def weighted_sum(
                 factor = weight[edge[position], h]
                 for i in range(size):
                     to_own[v, h, i] += factor * others[u, h, i]
+
+
+@_compiled
+def scaled_scores(
+    first: int,
+    last: int,
+    starts: IntArray,
+    other: IntArray,
+    kind: IntArray,
+    q: FloatArray,
+    k: FloatArray,
+    scale: FloatArray,
+    shift: FloatArray,
+    score: FloatArray,
+) -> None:
+    """Fill s_uv = q_v . (k_u scale_t) + shift_t, t being the edge's kind.
+
+    Args:
+        first: First target.
+        last: The target after the last.
+        starts: Of the edges into each target.
+        other: Their sources.
+        kind: Their kinds, (n_edges,).
+        q: Of targets.
+        k: Of sources.
+        scale: Of kinds, (n_kinds, n_heads, size).
+        shift: Of kinds, (n_kinds, n_heads).
+        score: Filled.
+    """
+    n_heads, size = q.shape[1:]
+    for v in range(first, last):
+        for e in range(starts[v], starts[v + 1]):
+            u, t = other[e], kind[e]
+            for h in range(n_heads):
+                total = np.float32(0)
+                for i in range(size):
+                    total += q[v, h, i] * k[u, h, i] * scale[t, h, i]
+                score[e, h] = total + shift[t, h]
+
+
+@_compiled
+def scaled_slopes(
+    first: int,
+    last: int,
+    starts: IntArray,
+    other: IntArray,
+    edge: IntArray,
+    kind: IntArray,
+    scale: FloatArray,
+    to_score: FloatArray,
+    others: FloatArray,
+    to_own: FloatArray,
+) -> None:
+    """Add up d s_uv scale_t times the node at the other end over a node's edges: to q of k, and to k of q."""
+    n_heads, size = others.shape[1:]
+    for v in range(first, last):
+        for position in range(starts[v], starts[v + 1]):
+            u, e = other[position], edge[position]
+            for h in range(n_heads):
+                slope = to_score[e, h]
+                for i in range(size):
+                    to_own[v, h, i] += slope * scale[kind[e], h, i] * others[u, h, i]
+
+
+@_compiled
+def kind_slopes(
+    first: int,
+    last: int,
+    starts: IntArray,
+    edge: IntArray,
+    source: IntArray,
+    target: IntArray,
+    q: FloatArray,
+    k: FloatArray,
+    to_score: FloatArray,
+    to_shift: FloatArray,
+    to_scale: FloatArray,
+) -> None:
+    """Add up d s_uv q_v k_u, and d s_uv, over the edges of each kind, whose numbers `edge` has by kind."""
+    n_heads, size = q.shape[1:]
+    for t in range(first, last):
+        for position in range(starts[t], starts[t + 1]):
+            e = edge[position]
+            u, v = source[e], target[e]
+            for h in range(n_heads):
+                slope = to_score[e, h]
+                to_shift[t, h] += slope
+                for i in range(size):
+                    to_scale[t, h, i] += slope * q[v, h, i] * k[u, h, i]

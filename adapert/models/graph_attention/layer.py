@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from adapert.models.graph_attention.attention import leaky_attention
+from adapert.models.graph_attention.attention import has_kernels, leaky_attention
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.kernels import NEGATIVE_SLOPE
 
@@ -58,8 +58,7 @@ class GraphAttention(nn.Module):
         Returns:
             New features, (n_nodes, out_size); the bias alone for a node that no edge goes into.
         """
-        is_fused = h.device.type == "cpu" and h.dtype == torch.float32
-        if not is_fused or torch.is_autocast_enabled("cpu"):
+        if not has_kernels(h):
             return self.conv(h, graph.edge_index)  # type: ignore[no-any-return]
         heads = leaky_attention(graph, *self._operands(h))
         joined = heads.flatten(1) if self.conv.concat else heads.mean(dim=1)

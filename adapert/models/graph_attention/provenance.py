@@ -4,21 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from adapert.data.schema import IntArray
-from adapert.models.graph_attention.graph import AttentionGraph
+from adapert.models.graph_attention.graph import AttentionGraph, EdgeOrder, sort_edges
 
 
-class ProvenanceGraph(nn.Module):
-    """The union of networks, their reverses, self-loops and an expander.
+class ProvenanceGraph(AttentionGraph):
+    """The union of networks, their reverses, self-loops and an expander, each pair of nodes once.
 
     Attributes:
-        n_nodes: Number of nodes.
-        edge_index: Sources and targets in the order of targets, each pair once, (2, n_edges).
         provenances: The sets of places where an edge comes from, as 0 and 1, (n_provenances, n_places). The
             places are each network, each network's reverse, self-loops, the expander.
-        provenance: Which of these sets is each edge's, (n_edges,).
+        provenance: Which of these sets is each edge's, in the order of targets, (n_edges,).
+        of_provenances: The edges by provenance; `other` is their target.
     """
 
     def __init__(self, graphs: Sequence[AttentionGraph], expander: IntArray) -> None:
@@ -29,24 +28,23 @@ class ProvenanceGraph(nn.Module):
                 there or not.
             expander: Sources and targets of more edges, (2, n_expander_edges).
         """
-        super().__init__()
-        self.n_nodes = graphs[0].n_nodes
+        n_nodes = graphs[0].n_nodes
         networks = [_without_loops(graph.edge_index.numpy()) for graph in graphs]
-        loops = np.tile(np.arange(self.n_nodes), (2, 1))
+        loops = np.tile(np.arange(n_nodes), (2, 1))
         places = [*networks, *(network[::-1] for network in networks), loops, expander]
-        codes = [target * self.n_nodes + source for source, target in places]
+        codes = [target * n_nodes + source for source, target in places]
         edges = np.unique(np.concatenate(codes))
+        source, target = edges % n_nodes, edges // n_nodes
+        super().__init__(source, target, n_nodes)
         marks = np.stack([np.isin(edges, code) for code in codes], axis=1)
         provenances, provenance = np.unique(marks, axis=0, return_inverse=True)
-        edge_index = np.stack([edges % self.n_nodes, edges // self.n_nodes])
-        self.edge_index: Tensor
         self.provenances: Tensor
         self.provenance: Tensor
-        self.register_buffer("edge_index", torch.from_numpy(edge_index), persistent=False)
         self.register_buffer(
             "provenances", torch.from_numpy(provenances.astype(np.float32)), persistent=False
         )
         self.register_buffer("provenance", torch.from_numpy(provenance.ravel()), persistent=False)
+        self.of_provenances: EdgeOrder = sort_edges(provenance.ravel(), target, len(provenances))
 
 
 def unite(graphs: Sequence[AttentionGraph]) -> AttentionGraph:

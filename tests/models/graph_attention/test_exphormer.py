@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from adapert.models.graph_attention.exphormer import ExphormerAttention, Exphorm
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.provenance import ProvenanceGraph
 from adapert.models.graph_attention.stack import NORMS, Norm
+from adapert.training.threads import torch_threads
 
 SIZE, N_HEADS = 6, 2
 EXPANDER = random_expander(N_NODES, 3, np.random.default_rng(0))
@@ -79,6 +82,43 @@ def test_without_provenance_it_is_the_transformer_of_pytorch_geometric() -> None
     weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(2))
     gradients = [torch.autograd.grad(out, h, weight)[0] for out in (found, expected)]
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-5)
+
+
+def gradients(attention: ExphormerAttention, h: Tensor, graph: ProvenanceGraph) -> list[Tensor]:
+    """Of the output and of all that it depends on, the output first."""
+    inputs = [h.requires_grad_(), *attention.parameters()]
+    out = attention(h, graph)
+    weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(out.dtype)
+    return [out, *torch.autograd.grad(out, inputs, weight)]
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_the_kernels_equal_autograd_in_float64(scale: float, n_threads: int) -> None:
+    graph = ProvenanceGraph(networks(0, 1), EXPANDER)
+    attention, h = build_attention(graph, scale), node_features()
+    with torch_threads(n_threads):
+        found = gradients(attention, h, graph)
+    plain = gradients(copy.deepcopy(attention).double(), h.detach().double(), copy.deepcopy(graph).double())
+    for one, other in zip(found, plain, strict=True):
+        torch.testing.assert_close(one.double(), other, atol=1e-5 * scale, rtol=1e-5)
+
+
+def test_threads_and_repeats_change_no_bit() -> None:
+    graph = ProvenanceGraph(networks(0, 1), EXPANDER)
+    found = []
+    for n_threads in (1, 1, 2, 3):
+        with torch_threads(n_threads):
+            found.append(gradients(build_attention(graph), node_features(), graph))
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
+
+
+def test_a_moved_stack_computes_on_its_device() -> None:
+    """The meta device has shapes without numbers; the kernels could not run on it."""
+    stack, h = build_stack(0, 1).to("meta"), node_features().to("meta")
+    out = stack(h)
+    assert (out.device, out.shape) == (h.device, h.shape)
 
 
 @pytest.mark.parametrize("norm", NORMS)

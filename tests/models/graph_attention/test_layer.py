@@ -12,6 +12,7 @@ from torch import Tensor
 
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.layer import ATTENTION_LAYERS, AttentionKind, GraphAttention
+from adapert.training.threads import torch_threads
 
 N_INPUTS, SIZE = 6, 5
 KINDS = pytest.mark.parametrize("kind", ATTENTION_LAYERS)
@@ -20,10 +21,8 @@ KINDS = pytest.mark.parametrize("kind", ATTENTION_LAYERS)
 @pytest.fixture(params=[1, 2])
 def n_threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Threads that torch has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+    with torch_threads(request.param):
+        yield request.param
 
 
 def build_graph(self_loops: bool = False) -> AttentionGraph:
