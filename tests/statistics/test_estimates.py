@@ -9,8 +9,10 @@ from scipy import stats
 
 from adapert.seeding import numpy_generator
 from adapert.statistics.estimates import (
+    REPLICATE,
     bootstrap_interval,
     mean_over_perturbations,
+    pivot_replicates,
     resample_mean,
     summarize_by,
 )
@@ -178,3 +180,19 @@ def test_summary_depends_on_neither_row_order_nor_other_variants(make_table: Mak
 def test_summary_takes_categories_and_draws_no_empty_ones(make_table: MakeTable) -> None:
     table = _summary_table(make_table).astype({"variant": "category", "metric": "category"})
     assert len(summarize_by(table, ["variant"])) == 3
+
+
+@pytest.mark.parametrize("dtype", [object, "category"])
+def test_replicates_are_laid_out_as_pandas_would(make_table: MakeTable, dtype: type | str) -> None:
+    generator = _generator()
+    table = make_table(
+        {"split_seed": split_seed, "seed": seed, "perturbation": name, "value": generator.normal()}
+        for split_seed in (1, 0)
+        for seed in (0, 2)
+        for name in ("C", "A", "B")
+    ).astype({"perturbation": dtype})
+    table.loc[[1, 4, 7, 10], "value"] = np.nan  # no value of A
+    table = pd.concat([table.iloc[1:], table.iloc[2:5]])  # one perturbation less of a seed, one trial twice
+    expected = table.pivot_table(index=REPLICATE, columns="perturbation", values="value", observed=True)
+    pd.testing.assert_frame_equal(pivot_replicates(table), expected, check_exact=True)
+    assert pivot_replicates(table.assign(value=np.nan)).shape == (0, 0)
