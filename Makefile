@@ -12,6 +12,9 @@ DEMO ?= demo
 		--config-settings editable_mode=compat --editable ".[dev,parity,cluster]"
 	touch .venv
 
+# Compiled modules are kept, for the commands that tests start and for the next time.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+
 test: .venv
 	$(BIN)/pytest -n 2 --dist loadfile
 

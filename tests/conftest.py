@@ -1,5 +1,10 @@
 """Fixtures that tests of several rooms share."""
 
+import gc
+from collections.abc import Generator
+
+import pytest
+
 pytest_plugins = [
     "fixtures.threads",
     "fixtures.store",
@@ -19,3 +24,18 @@ pytest_plugins = [
     "fixtures.packaged",
     "fixtures.peers",
 ]
+
+# What is imported and collected lives to the end: to look through it for garbage again and again took as long
+# as to collect it.
+gc.disable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for garbage again once the tests are known, and among what they make alone."""
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(10_000)
+        gc.enable()
