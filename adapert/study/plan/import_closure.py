@@ -8,6 +8,7 @@ import ast
 import hashlib
 import re
 import sys
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def find_closure(module: str) -> dict[str, Path]:
     return found
 
 
-def find_imports(source: str, module: str, is_package: bool) -> set[str]:
+@lru_cache(maxsize=1024)
+def find_imports(source: str, module: str, is_package: bool) -> frozenset[str]:
     """Find the dotted names that a source imports; of ``from x import y`` both ``x`` and ``x.y``.
 
     Args:
@@ -101,7 +103,7 @@ def find_imports(source: str, module: str, is_package: bool) -> set[str]:
             above = parents[: len(parents) - node.level + 1] if node.level else []
             origin = ".".join([*above, *([node.module] if node.module else [])])
             names |= {origin} | {f"{origin}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def _find_root(top: str) -> Path | None:
