@@ -22,7 +22,7 @@ from analysis.figures.ablation import plot_ablation, summarize_ablation
 from analysis.figures.recipes import FIGURES, draw_figures
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 from analysis.figures.style import paper_style
-from analysis.figures.writing import RESOLUTION, FigureRecipe, draw_figure, write_figure
+from analysis.figures.writing import RESOLUTION, Drawing, FigureRecipe, write_drawing, write_figure
 
 GROUPS = {"large": ["D"], "small": ["A", "B", "C"]}
 (FIGURE_4,), (FIGURE_5,) = FIGURES["ablation"], FIGURES["sensitivity"]
@@ -59,14 +59,46 @@ def png_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "_FORMATS", {"png": writing._FORMATS["png"]})
 
 
+def _build_ablation(make_table: MakeTable) -> pd.DataFrame:
+    return make_table(_rows({"no_graph": 0.3, "no_context": 0.4, "full": 0.5}), study="parts")
+
+
+def _build_sensitivity(make_table: MakeTable) -> pd.DataFrame:
+    return make_table(_rows({0.0: 0.4, 1e-4: 0.6, 1e-2: 0.6, 1e-1: 0.2}), study="lambda")
+
+
 @pytest.fixture
 def ablation_table(make_table: MakeTable) -> pd.DataFrame:
-    return make_table(_rows({"no_graph": 0.3, "no_context": 0.4, "full": 0.5}), study="parts")
+    """May be changed by a test."""
+    return _build_ablation(make_table)
 
 
 @pytest.fixture
 def sensitivity_table(make_table: MakeTable) -> pd.DataFrame:
-    return make_table(_rows({0.0: 0.4, 1e-4: 0.6, 1e-2: 0.6, 1e-1: 0.2}), study="lambda")
+    """May be changed by a test."""
+    return _build_sensitivity(make_table)
+
+
+@pytest.fixture(scope="module")
+def ablation_summary(make_table: MakeTable) -> pd.DataFrame:
+    """Of the table; read-only, as the figure is."""
+    return summarize_ablation(_build_ablation(make_table))
+
+
+@pytest.fixture(scope="module")
+def ablation_figure(ablation_summary: pd.DataFrame) -> Figure:
+    return plot_ablation(ablation_summary)
+
+
+@pytest.fixture(scope="module")
+def sensitivity_summary(make_table: MakeTable) -> pd.DataFrame:
+    """Of the table; read-only, as the figure is."""
+    return summarize_sensitivity(_build_sensitivity(make_table))
+
+
+@pytest.fixture(scope="module")
+def sensitivity_figure(sensitivity_summary: pd.DataFrame) -> Figure:
+    return plot_sensitivity(sensitivity_summary)
 
 
 def _texts(figure: Figure) -> list[str]:
@@ -78,8 +110,8 @@ def _plotted(axes: Axes) -> dict[str, list[float]]:
     return {str(line.get_label()): np.asarray(line.get_xdata()).tolist() for line in axes.get_lines()}
 
 
-def test_ablation_frame_is_exact_and_ordered(ablation_table: pd.DataFrame) -> None:
-    summary = summarize_ablation(ablation_table)
+def test_ablation_frame_is_exact_and_ordered(ablation_summary: pd.DataFrame) -> None:
+    summary = ablation_summary
     assert list(summary.columns[:5]) == ["study", "split", "effect_size", "variant", "metric"]
     assert summary["effect_size"].unique().tolist() == ["small", "large"]
     assert summary["variant"].unique().tolist() == ["full", "no_context", "no_graph"]
@@ -94,9 +126,8 @@ def test_ablation_frame_is_exact_and_ordered(ablation_table: pd.DataFrame) -> No
     }
 
 
-def test_ablation_axes_carry_groups_metrics_and_variants(ablation_table: pd.DataFrame) -> None:
-    figure = plot_ablation(summarize_ablation(ablation_table))
-    panels = np.array(figure.axes).reshape(2, 3)
+def test_ablation_axes_carry_groups_metrics_and_variants(ablation_figure: Figure) -> None:
+    panels = np.array(ablation_figure.axes).reshape(2, 3)
     assert [axes.get_ylabel() for axes in panels[:, 0]] == ["small (n=3)", "large (n=1)"]
     assert [axes.get_xlabel() for axes in panels[-1]] == [
         "Pearson-delta ↑",
@@ -112,8 +143,8 @@ def test_ablation_axes_carry_groups_metrics_and_variants(ablation_table: pd.Data
     assert (lines["full"], lines["no_context"], lines["no_graph"]) == ([0.5], [0.4], [0.3])
 
 
-def test_ablation_says_study_split_seeds_and_interval(ablation_table: pd.DataFrame) -> None:
-    texts = " ".join(_texts(plot_ablation(summarize_ablation(ablation_table)))).replace("\n", " ")
+def test_ablation_says_study_split_seeds_and_interval(ablation_figure: Figure) -> None:
+    texts = " ".join(_texts(ablation_figure)).replace("\n", " ")
     assert "study 'parts', validation split, 2 seeds" in texts
     assert "95% interval of that mean under a two-level bootstrap" in texts
     assert "none for a single perturbation" in texts
@@ -150,8 +181,8 @@ def test_ablation_says_where_a_metric_lacks_perturbations(ablation_table: pd.Dat
     assert [axes.get_title(loc="right") for axes in figure.axes] == ["n=2\u20133", "", "", "", "", ""]
 
 
-def test_sensitivity_frame_marks_the_best_weight_of_each_group(sensitivity_table: pd.DataFrame) -> None:
-    summary = summarize_sensitivity(sensitivity_table)
+def test_sensitivity_frame_marks_the_best_weight_of_each_group(sensitivity_summary: pd.DataFrame) -> None:
+    summary = sensitivity_summary
     assert summary["lambda_non"].unique().tolist() == [0.0, 1e-4, 1e-2, 1e-1]
     best = summary[summary["is_best"]]
     assert len(best) == 4 * 2
@@ -163,8 +194,8 @@ def test_sensitivity_frame_marks_the_best_weight_of_each_group(sensitivity_table
     }
 
 
-def test_sensitivity_axes_are_logarithmic_with_zero_in_its_place(sensitivity_table: pd.DataFrame) -> None:
-    axes = plot_sensitivity(summarize_sensitivity(sensitivity_table)).axes[0]
+def test_sensitivity_axes_are_logarithmic_with_zero_in_its_place(sensitivity_figure: Figure) -> None:
+    axes = sensitivity_figure.axes[0]
     assert axes.get_xscale() == "symlog"
     assert [label.get_text() for label in axes.get_xticklabels()] == [
         "0",
@@ -192,23 +223,21 @@ def test_sensitivity_labels_the_weights_where_they_span_no_decades(make_table: M
     assert labels == [r"$2\times10^{-3}$", r"$3.5\times10^{-3}$"]
 
 
-def test_sensitivity_carries_metrics_and_group_counts(sensitivity_table: pd.DataFrame) -> None:
-    figure = plot_sensitivity(summarize_sensitivity(sensitivity_table))
-    assert [axes.get_ylabel() for axes in figure.axes] == [
+def test_sensitivity_carries_metrics_and_group_counts(sensitivity_figure: Figure) -> None:
+    assert [axes.get_ylabel() for axes in sensitivity_figure.axes] == [
         "Pearson-delta ↑",
         "Rank overlap@50 ↑",
         "PDS ↑",
         "MSE of delta ↓",
     ]
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    legend = [text.get_text() for text in sensitivity_figure.legends[0].get_texts()]
     assert legend == ["small (n=3)", "large (n=1)", "best of its group"]
 
 
-def test_sensitivity_legend_lies_above_all_panels(sensitivity_table: pd.DataFrame) -> None:
-    figure = plot_sensitivity(summarize_sensitivity(sensitivity_table))
-    figure.canvas.draw()
-    bottom = figure.legends[0].get_window_extent().y0
-    assert all(axes.get_window_extent().y1 < bottom for axes in figure.axes)
+def test_sensitivity_legend_lies_above_all_panels(sensitivity_figure: Figure) -> None:
+    sensitivity_figure.canvas.draw()
+    bottom = sensitivity_figure.legends[0].get_window_extent().y0
+    assert all(axes.get_window_extent().y1 < bottom for axes in sensitivity_figure.axes)
 
 
 def test_sensitivity_needs_the_weight_of_every_run(sensitivity_table: pd.DataFrame) -> None:
@@ -260,13 +289,13 @@ def test_sensitivity_fills_what_differs_from_no_loss(clear_ablation: pd.DataFram
     assert fills[(0.1,)] != "white"
 
 
-def test_an_interval_beyond_all_there_is_to_see_is_cut_and_said(ablation_table: pd.DataFrame) -> None:
-    summary = summarize_ablation(ablation_table)
-    wide = summary.assign(low=-50.0, high=50.0)
-    figure = plot_ablation(wide)
+def test_an_interval_beyond_all_there_is_to_see_is_cut_and_said(
+    ablation_summary: pd.DataFrame, ablation_figure: Figure
+) -> None:
+    figure = plot_ablation(ablation_summary.assign(low=-50.0, high=50.0))
     assert all(np.diff(axes.get_xlim()) < 1 for axes in figure.axes)
     assert "Some reach beyond the panel." in " ".join(_texts(figure)).replace("\n", " ")
-    assert "beyond the panel" not in " ".join(_texts(plot_ablation(summary)))
+    assert "beyond the panel" not in " ".join(_texts(ablation_figure))
 
 
 @BY_EFFECT_SIZE
@@ -275,8 +304,8 @@ def test_an_interval_beyond_all_there_is_to_see_is_cut_and_said(ablation_table: 
 def test_few_perturbations_of_one_group_still_draw(
     recipe: FigureRecipe, n_perturbations: int, variants: dict[float, float], make_table: MakeTable
 ) -> None:
-    rows = _rows(variants, groups={"medium": [f"G{index}" for index in range(n_perturbations)]})
-    table = make_table(rows).astype({"variant": str})
+    names = [f"G{index}" for index in range(n_perturbations)]
+    table = make_table(_rows(variants, ["pds"], {"medium": names})).astype({"variant": str})
     figure = recipe.plot(recipe.summarize(table))
     figure.canvas.draw()
     assert f"medium (n={n_perturbations})" in _texts(figure)
@@ -315,36 +344,41 @@ def test_text_stays_inside_the_figure_and_apart_at_7_points(
         )
 
 
-def test_files_are_png_svg_pdf_and_csv(ablation_table: pd.DataFrame, tmp_path: Path) -> None:
-    paths = write_figure(FIGURE_4, ablation_table, tmp_path / "figures")
-    assert [path.name for path in paths] == [
+@pytest.fixture(scope="module")
+def written(make_table: MakeTable, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Files of Figure 4."""
+    return write_figure(FIGURE_4, _build_ablation(make_table), tmp_path_factory.mktemp("figure") / "figures")
+
+
+def test_files_are_png_svg_pdf_and_csv(written: list[Path], ablation_summary: pd.DataFrame) -> None:
+    assert [path.name for path in written] == [
         f"figure_4_ablation.{ending}" for ending in ("png", "svg", "pdf", "csv")
     ]
-    assert sorted((tmp_path / "figures").iterdir()) == sorted(paths)
-    assert matplotlib.image.imread(paths[0]).shape[1] == 2100  # 7 in at 300 dpi
-    assert ElementTree.parse(paths[1]).getroot().tag.endswith("svg")
-    assert paths[2].read_bytes().startswith(b"%PDF")
-    written = pd.read_csv(paths[3])
-    pd.testing.assert_frame_equal(written, summarize_ablation(ablation_table))
+    assert sorted(written[0].parent.iterdir()) == sorted(written)
+    assert matplotlib.image.imread(written[0]).shape[1] == 2100  # 7 in at 300 dpi
+    assert ElementTree.parse(written[1]).getroot().tag.endswith("svg")
+    assert written[2].read_bytes().startswith(b"%PDF")
+    pd.testing.assert_frame_equal(pd.read_csv(written[3]), ablation_summary)
 
 
 @BY_EFFECT_SIZE
 @pytest.mark.usefixtures("png_alone")
 def test_a_figure_is_laid_out_as_matplotlib_would_when_it_saves_it(
-    recipe: FigureRecipe, ablation_table: pd.DataFrame, sensitivity_table: pd.DataFrame, tmp_path: Path
+    recipe: FigureRecipe, ablation_summary: pd.DataFrame, sensitivity_summary: pd.DataFrame, tmp_path: Path
 ) -> None:
-    table = ablation_table if recipe is FIGURE_4 else sensitivity_table
-    written, *_ = write_figure(recipe, table, tmp_path)
+    summary = ablation_summary if recipe is FIGURE_4 else sensitivity_summary
+    drawn, *_ = write_drawing(Drawing("drawn", summary, recipe.plot(summary)), tmp_path)
     with paper_style():
-        draw_figure(recipe, table).figure.savefig(tmp_path / "saved.png", dpi=RESOLUTION)
-    image, saved = (matplotlib.image.imread(path) for path in (written, tmp_path / "saved.png"))
+        recipe.plot(summary).savefig(tmp_path / "saved.png", dpi=RESOLUTION)
+    image, saved = (matplotlib.image.imread(path) for path in (drawn, tmp_path / "saved.png"))
     np.testing.assert_allclose(image, saved, atol=2 / 255)
 
 
-def test_the_same_table_gives_the_same_bytes(sensitivity_table: pd.DataFrame, tmp_path: Path) -> None:
-    first = write_figure(FIGURE_5, sensitivity_table, tmp_path / "first")
-    second = write_figure(FIGURE_5, sensitivity_table, tmp_path / "second")
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+def test_the_same_table_gives_the_same_bytes(
+    written: list[Path], ablation_table: pd.DataFrame, tmp_path: Path
+) -> None:
+    again = write_figure(FIGURE_4, ablation_table, tmp_path)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
 
 
 def test_a_failed_write_leaves_the_old_file(

@@ -295,7 +295,7 @@ def test_a_refusal_prints_a_name_with_brackets_as_it_is(refused: Refused) -> Non
 
 def test_files_are_utf8_in_an_ascii_locale(simulated: Simulated, tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
-    config.write_text("# Zürich\nmodel:\n  tau: 0.5\n", encoding="utf-8")
+    config.write_text("# Zürich\nmodel:\n  name: mean\n", encoding="utf-8")
     recipe = tmp_path / "mine.py"
     recipe.write_text(
         "from adapert.study.plan.study import Design, Study\n"

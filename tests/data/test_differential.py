@@ -93,6 +93,7 @@ def test_cells_are_left_as_they_are() -> None:
     np.testing.assert_array_equal(cells, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [sparse, np.asarray])
 def test_mann_whitney_is_pdexs(form: Callable[..., object]) -> None:
     pdex = pytest.importorskip("pdex")

@@ -47,6 +47,7 @@ Launches = list[tuple[str, Resources]]
 Track = Callable[..., StudyResult]
 
 TAUS = (0.9, 0.7, 0.5, 0.3)
+SMALL_PLAN = ReevaluationPlan(top=2, n_fresh_seeds=1, n_redraws=1)
 
 
 def picked_of(n: int = 3, next_seed: int = 4, **changes: Any) -> Pick:
@@ -182,8 +183,8 @@ def test_the_config_that_holds_is_picked_and_not_the_search_s_best(
 def test_picking_again_trains_nothing_where_the_candidates_are_the_same(
     workspace: Path, searched: None, launched: Launches
 ) -> None:
-    first = pick_config(workspace, "s")
-    again = pick_config(workspace, "s")
+    first = pick_config(workspace, "s", plan=SMALL_PLAN)
+    again = pick_config(workspace, "s", plan=SMALL_PLAN)
     assert len(launched) == 1
     assert again.config == first.config
     pd.testing.assert_frame_equal(present(again.reevaluated), present(first.reevaluated))
@@ -219,7 +220,7 @@ def test_what_is_read_is_the_last_pick(workspace: Path, searched: None, launched
 def test_a_re_evaluation_that_was_left_is_resumed(
     workspace: Path, searched: None, launched: Launches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pick_config(workspace, "s")
+    pick_config(workspace, "s", plan=SMALL_PLAN)
     ledger = workspace / "studies" / "s_reevaluation" / "ledger.jsonl"
     lines = ledger.read_text().splitlines()
     asked = [index for index, line in enumerate(lines) if json.loads(line)["event"] == "asked"]
@@ -232,7 +233,7 @@ def test_a_re_evaluation_that_was_left_is_resumed(
 
     monkeypatch.setattr(reevaluation, "resume", resume)
     with pytest.raises(UnfinishedError, match="again"):
-        pick_config(workspace, "s")
+        pick_config(workspace, "s", plan=SMALL_PLAN)
     assert resumed == ["s_reevaluation"]
 
 
@@ -263,7 +264,7 @@ def test_an_interrupted_re_evaluation_names_no_config(
 
     monkeypatch.setattr(reevaluation, "launch", interrupted)
     with pytest.raises(UnfinishedError, match=r"left before its end.*adapert pick s --no-reevaluation"):
-        pick_config(workspace, "s")
+        pick_config(workspace, "s", plan=SMALL_PLAN)
 
 
 def test_data_that_are_gone_or_others_are_refused_before_any_trial(
@@ -284,7 +285,7 @@ def test_a_re_evaluation_is_launched_where_the_data_are_now(
     workspace: Path, searched: None, launched: Launches
 ) -> None:
     moved = (workspace / "prepared").rename(workspace / "away")
-    pick_config(workspace, "s", data=moved)
+    pick_config(workspace, "s", data=moved, plan=SMALL_PLAN)
     (first, *_) = read_events(study_folder(workspace, "s_reevaluation") / LEDGER_FILE)
     assert of_kind(StudyDefined, first).study["base"]["data.path"] == str(moved)
     assert len(launched) == 1
@@ -298,7 +299,7 @@ def test_a_re_evaluation_uses_what_the_study_used_by_default(
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
     lines[1]["resources"] = used | {"max_failures": 5, "of_a_later_version": True}
     ledger.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    pick_config(workspace, "s", resources={"max_concurrent": 2, "device": None})
+    pick_config(workspace, "s", plan=SMALL_PLAN, resources={"max_concurrent": 2, "device": None})
     ((_, resources),) = launched
     assert (resources.max_concurrent, resources.max_failures, resources.device) == (2, 5, "cpu")
 

@@ -17,7 +17,7 @@ from adapert.training.state import Training
 
 FORMS = [
     {},
-    {"data.control": "cell", "training.schedule": "cosine"},
+    {"data.control": "cell", "training.schedule": "cosine", "training.minibatch_size": 16},
     {"training.schedule": "plateau", "training.plateau_patience": 0, "training.learning_rate": 0.1},
     {"loss.alignment": "paper", "model.context": "random"},
     {"model.context": "constant", "loss.alignment": "contrastive"},
