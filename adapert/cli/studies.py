@@ -1,12 +1,11 @@
 """Commands that run studies: launch, reproduce, and those for a study that exists."""
 
-import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from adapert.cli.entry import INTERRUPTED, RAY_LOST, exit_status
+from adapert.cli.entry import exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
     KEPT,
@@ -26,13 +25,10 @@ from adapert.cli.options import (
     Workspace,
     parse_base,
 )
+from adapert.cli.peers import check_peers, plan_peers, print_next, print_peers, run_peers
 from adapert.cli.printing import console, print_candidates, print_error, print_figures, progress
-from adapert.errors import format_count
-
-if TYPE_CHECKING:
-    from adapert.study.execution.resources import Resources
-    from adapert.study.plan.study import Study
-    from adapert.workspace.session import StudyResult
+from adapert.cli.running import finish, run_or_resume, run_study
+from adapert.errors import InputError, format_count
 
 COHORT_SIZE = 4
 """Configs that a deterministic search asks for at once."""
@@ -72,6 +68,15 @@ def launch(
     address: Annotated[
         str | None, typer.Option("--address", help="Ray cluster: auto or HOST:6379; default: this machine.")
     ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            "--models", help="Of 'peers': systems, such as adapert,kernel_ridge,mean; default: all."
+        ),
+    ] = None,
+    splits: Annotated[
+        int | None, typer.Option("--splits", min=1, help="Of 'peers': splits to compare on; default: 3.")
+    ] = None,
     ship_data: Annotated[
         bool, typer.Option("--ship-data", help="Send the data to nodes that cannot see their path.")
     ] = False,
@@ -83,33 +88,63 @@ def launch(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan without running it.")] = False,
 ) -> None:
-    """Run a study: trials on Ray Tune, runs in MLflow. After Ctrl-C, continue with 'adapert resume'."""
+    """Run a study: trials on Ray Tune, runs in MLflow. After Ctrl-C, continue with 'adapert resume'.
+
+    'peers' searches every system with the same budget, picks a config of each, and compares them in pairs,
+    as published and tuned; repeat the command to continue.
+    """
     from dataclasses import replace
 
     from adapert.study.engine.limits import Limits
+    from adapert.study.plan.peers import PEERS
     from adapert.study.plan.recipes import build_study
     from adapert.workspace.launch import Stores, check_new, estimate_seconds, print_plan
 
-    built = build_study(study, parse_base(data, config, changes, max_epochs, workspace))
-    built = replace(built, name=built.name if name is None else name).with_budget(
-        n_trials=trials,
-        n_seeds=seeds,
-        sampler=sampler,
-        seed=seed,
-        min_epochs=min_epochs,
-        seeds_per_config=seeds_per_trial,
-        cohort_size=COHORT_SIZE if deterministic else None,
-    )
+    if study != PEERS and (models or splits):
+        raise InputError(
+            f"--models and --splits are of 'peers', but the study is '{study}'. Leave them out, or launch "
+            "peers."
+        )
+    base = parse_base(data, config, changes, max_epochs, workspace)
+    search_budget = {
+        "n_trials": trials,
+        "sampler": sampler,
+        "seed": seed,
+        "min_epochs": min_epochs,
+        "seeds_per_config": seeds_per_trial,
+        "cohort_size": COHORT_SIZE if deterministic else None,
+    }
     limits = Limits(**ends.limits())
+    stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
     used = resources.build(address=address or "", ships_data=ship_data, max_failures=max_failures)
+    if study == PEERS:
+        plan = plan_peers(
+            base,
+            Retraining(),
+            search_budget,
+            name=PEERS if name is None else name,
+            models=models,
+            n_seeds=seeds,
+            n_splits=splits,
+            options={"limits": limits, "stores": stores},
+        )
+        if dry_run:
+            print_peers(plan, used)
+            return
+        n_failed = run_peers(plan, workspace, used)
+        print_next(plan, workspace)
+        raise typer.Exit(int(n_failed > 0))
+    built = build_study(study, base)
+    built = replace(built, name=built.name if name is None else name).with_budget(
+        n_seeds=seeds, **search_budget
+    )
     if dry_run:
         print_plan(built, estimate_seconds(built, used), console)
         return
     check_new(built, workspace)
     # Absolute: 'adapert resume' compares it from any directory.
     recipe = str(Path(study).resolve()) if study.endswith(".py") else study
-    stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
-    _finish(_run(built, workspace, used, recipe, limits=limits, stores=stores), workspace)
+    finish(run_study(built, workspace, used, recipe, limits=limits, stores=stores), workspace)
 
 
 def train(
@@ -136,7 +171,7 @@ def train(
     built = replace(built, name=config.stem if name is None else name)
     used = resources.build()
     check_new(built, workspace)
-    _finish(_run(built, workspace, used, "single"), workspace)
+    finish(run_study(built, workspace, used, "single"), workspace)
 
 
 def resume(
@@ -164,7 +199,7 @@ def resume(
 
     used = resources.changes(max_failures=max_failures, address=address)
     result = resume_study(workspace, study, progress(), used, ends.limits(), accept_changes, data)
-    _finish(result, workspace)
+    finish(result, workspace)
 
 
 def extend(
@@ -189,7 +224,7 @@ def extend(
     if result is None:
         console.print(f"The process that runs '{study}' has taken the extension up.", soft_wrap=True)
     else:
-        _finish(result, workspace)
+        finish(result, workspace)
 
 
 def stop(
@@ -261,6 +296,9 @@ def reproduce(
     min_epochs: MinEpochs = None,
     resources: NewResources,
     retraining: Retraining,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Also search, pick and compare every other system.")
+    ] = False,
 ) -> None:
     """Run the whole job: search, pick, ablation and sensitivity of the pick, figures and report.
 
@@ -275,7 +313,11 @@ def reproduce(
     base = parse_base(data, config, changes, max_epochs, workspace)
     used = resources.build()
     search = build_study("search", base).with_budget(n_trials=trials, min_epochs=min_epochs)
-    n_failed = _run_or_resume(search, workspace, used)
+    budget = {"n_trials": trials, "min_epochs": min_epochs}
+    compared = plan_peers(base, retraining, budget, n_seeds=seeds) if peers else None
+    if compared:
+        check_peers(compared, workspace)
+    n_failed = run_or_resume(search, workspace, used, search.name)
     try:
         picked = pick_config("search", workspace, plan=retraining.plan(), console=progress())
     except UnfinishedError as error:
@@ -287,8 +329,11 @@ def reproduce(
     print_candidates(picked)
     for recipe in ("ablation", "sensitivity"):
         study = build_study(recipe, picked.config).with_budget(n_seeds=seeds)
-        n_failed += _run_or_resume(study, workspace, used)
+        n_failed += run_or_resume(study, workspace, used, recipe)
     studies = ["search", "ablation", "sensitivity"]
+    if compared:
+        n_failed += run_peers(compared, workspace, used)
+        studies.append(compared.name)
     drawn = draw_figures(studies, workspace)
     report = write_report(studies, workspace)
     console.print(f"Picked config: {best}")
@@ -297,91 +342,3 @@ def reproduce(
     console.print(f"All runs: adapert ui --workspace {workspace}", soft_wrap=True)
     if n_failed:
         raise typer.Exit(1)
-
-
-def _run_or_resume(study: "Study", workspace: Path, resources: "Resources") -> int:
-    """Run or continue one study of the whole job; return its number of failed trials."""
-    from adapert.records import TrialStatus
-
-    result = _run(study, workspace, resources, study.name)
-    _print_result(result, workspace)
-    status = exit_status(result.closing)
-    # Interrupted, Ray was lost, or the disk is full: the next study needs every trial.
-    if status in (INTERRUPTED, RAY_LOST) or result.count(TrialStatus.RUNNING):
-        raise typer.Exit(status or 1)
-    return result.count(TrialStatus.FAILED)
-
-
-def _run(
-    study: "Study", workspace: Path, resources: "Resources", recipe: str, **options: Any
-) -> "StudyResult":
-    """Print a study's question and run it; options as in `adapert.api.launch`."""
-    from adapert.api import launch as launch_study
-
-    shown = progress()
-    shown.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True)
-    return launch_study(
-        study, workspace=workspace, resources=resources, console=shown, recipe=recipe, **options
-    )
-
-
-def _finish(result: "StudyResult", workspace: Path) -> None:
-    """Print how a study ended, and exit accordingly."""
-    from adapert.records import TrialStatus
-
-    _print_result(result, workspace)
-    status = exit_status(result.closing)
-    if status in (INTERRUPTED, RAY_LOST):
-        raise typer.Exit(status)
-    if result.count(TrialStatus.FINISHED):
-        console.print(f"Next: {_command(workspace, *_next_words(result.study))}", soft_wrap=True)
-    if status or result.count(TrialStatus.FAILED):
-        raise typer.Exit(1)
-
-
-def _next_words(study: "Study") -> list[str]:
-    """The command that reads what a study was made for."""
-    from adapert.selection.decide import SUFFIX
-
-    searched = {"search": study.name, "reevaluation": study.name.partition(SUFFIX)[0]}.get(study.plan.kind)
-    if searched:
-        return ["pick", searched, "--out", "best.yaml"]
-    if study.plan.form == "design" and len(study.plan.variants_changes) == 1:
-        return ["predict", study.name, "GENE"]
-    return ["figures", study.name]
-
-
-def _print_result(result: "StudyResult", workspace: Path) -> None:
-    from collections import Counter
-
-    from adapert.records import TrialStatus
-    from adapert.workspace.progress import format_seconds
-
-    name = result.study.name
-    ends = ", ".join(f"{result.count(end)} {end}" for end in TrialStatus if result.count(end))
-    trials = f"{ends or 'none'} of {format_count(result.n_asked, 'trial')}"
-    said = (
-        f"{name} had ended, with {trials}: there was nothing to do."
-        if result.had_ended
-        else f"{name}: {trials} in {format_seconds(result.seconds)}."
-    )
-    console.print(said, soft_wrap=True)
-    if result.closing.message:
-        console.print(result.closing.message, soft_wrap=True)
-    failures = Counter(r.message for r in result.records if r.status == TrialStatus.FAILED)
-    for message, count in failures.most_common(5):
-        console.print(f"{count} failed: {message}", soft_wrap=True)
-    is_left = any(record.status == TrialStatus.RUNNING for record in result.records)
-    if is_left or result.closing.status == TrialStatus.INTERRUPTED:
-        console.print(f"Continue with: {_command(workspace, 'resume', name)}", soft_wrap=True)
-    if result.trouble:
-        console.print(f"Tracking: {result.trouble}", soft_wrap=True)
-    if result.n_undelivered:
-        sync_it = _command(workspace, "sync", name)
-        line = f"MLflow lacks {format_count(result.n_undelivered, 'line')}. Deliver with: {sync_it}"
-        console.print(line, soft_wrap=True)
-
-
-def _command(workspace: Path, *words: str) -> str:
-    """Build a command line that can be copied."""
-    return shlex.join(["adapert", *words, "--workspace", str(workspace)])

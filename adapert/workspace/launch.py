@@ -236,6 +236,21 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     Raises:
         InputError: The data set is damaged, or its config cannot be trained on it.
     """
+    check_data(study, Path(study.base.data.path))
+    return wall_seconds(study.plan.size * estimate_trial_seconds(study.base, resources), resources)
+
+
+def wall_seconds(trial_seconds: float, resources: Resources) -> float:
+    """Wall time of trials that take so long one after the other, with Ray's start."""
+    return START_SECONDS + trial_seconds / resources.n_at_once
+
+
+def estimate_trial_seconds(base: Config, resources: Resources) -> float:
+    """Estimate how long a trial takes to its last epoch, from a few epochs trained here and now.
+
+    Raises:
+        InputError: The data set is damaged, or the config cannot be trained on it.
+    """
     import torch
 
     from adapert.models.protocol import TrainedInEpochs
@@ -244,11 +259,10 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
     from adapert.training.loop import DivergedError
     from adapert.training.threads import torch_threads
 
-    check_data(study, Path(study.base.data.path))
     with torch_threads(resources.cpus_per_trial):
         started = time.perf_counter()
-        dataset = read_prepared(Path(study.base.data.path))
-        probe = study.base.with_changes({"training.max_epochs": PROBE_EPOCHS})
+        dataset = read_prepared(Path(base.data.path))
+        probe = base.with_changes({"training.max_epochs": PROBE_EPOCHS})
         model = build_model(probe, seed=0, device=torch.device(resources.device))
         fit = begin_fit(model, dataset)
         built = time.perf_counter() - started
@@ -258,19 +272,18 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
                 seconds.append(fit.step()["seconds"])
         except DivergedError as error:
             raise InputError(f"The probe of {PROBE_EPOCHS} epochs must train, but: {error}") from error
-    n_epochs = study.base.training.max_epochs if isinstance(model, TrainedInEpochs) else 1
+    n_epochs = base.training.max_epochs if isinstance(model, TrainedInEpochs) else 1
     # The first epoch also warms caches up.
-    a_trial = built + min(seconds) * n_epochs
-    return START_SECONDS + study.plan.size * a_trial / resources.n_at_once
+    return float(built + min(seconds) * n_epochs)
 
 
-def print_plan(study: Study, seconds: float, console: Console) -> None:
-    """Print what a study would run, and for how long."""
+def print_plan(study: Study, seconds: float, console: Console, is_listed: bool = True) -> None:
+    """Print what a study would run, and for how long; where it is not listed, without each variant."""
     console.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True, markup=False)
     console.print(
         f"{format_count(study.plan.size, 'trial')} of at most "
         f"{format_count(study.base.training.max_epochs, 'epoch')}"
     )
-    for line in study.plan.describe(study.base):
+    for line in study.plan.describe(study.base) if is_listed else ():
         console.print(line, soft_wrap=True, markup=False)
     console.print(f"at most about {format_seconds(seconds)}, by a probe of {PROBE_EPOCHS} epochs")

@@ -78,7 +78,7 @@ def load_searches(study: StudyResults) -> pd.DataFrame:
     systems = dict.fromkeys(model_of(trial.variant) for trial in study.trials if form_of(trial.variant))
     loaded = []
     for system in systems:
-        search = open_beside(study, name_search(study.name, system))
+        search = open_beside(study, name_search(system))
         try:
             loaded += [load_search(search).assign(system=system)] if search else []
         except NothingToShowError:
@@ -86,7 +86,7 @@ def load_searches(study: StudyResults) -> pd.DataFrame:
     if not loaded:
         raise NothingToShowError(
             f"The searches of '{study.name}' are studies beside it, such as "
-            f"'{name_search(study.name, next(iter(systems), 'adapert'))}', but none of them is there with a "
+            f"'{name_search(next(iter(systems), 'adapert'))}', but none of them is there with a "
             "trial. Put their folders back."
         )
     return pd.concat(loaded, ignore_index=True)
@@ -94,7 +94,7 @@ def load_searches(study: StudyResults) -> pd.DataFrame:
 
 def _measure_search(study: StudyResults, system: str) -> tuple[float, float]:
     """Count a system's configs and the hours of its search, with those of its re-evaluation."""
-    search = open_beside(study, name_search(study.name, system))
+    search = open_beside(study, name_search(system))
     if search is None:
         return math.nan, math.nan
     hours = search.trial_hours

@@ -14,13 +14,14 @@ from adapert.config import Config, build_config, default_models, model_names
 from adapert.data.manifest import Manifest, read_manifest
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError
-from adapert.results.find import open_study
+from adapert.results.find import open_beside, open_study
 from adapert.results.inputs import locate_data
 from adapert.results.study import StudyResults
 from adapert.selection.decide import count_retrained
 from adapert.selection.rank import Pick
 from adapert.statistics.pairs import ENSEMBLE_SUFFIX, model_of
 from adapert.study.engine.state import StudyState
+from adapert.study.plan.peers import PEERS, compared_variant, name_search
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import BUDGET_OPTIONS, Design
 from adapert.tracking.provenance import DIRTY, git_commit, package_versions
@@ -183,7 +184,9 @@ def _study_lines(
     if study.design == "reevaluation":
         return [f"# {study.name}: 'adapert pick' ran it"], None
     recipe = study.state.definition.recipe
-    if recipe not in recipe_names() and not recipe.endswith(".py"):
+    if recipe == PEERS and study.design != PEERS:
+        return [f"# {study.name}: 'adapert launch {PEERS}' ran it"], None
+    if recipe not in (*recipe_names(), PEERS) and not recipe.endswith(".py"):
         return [f"# {study.name}: it was launched from Python, by no recipe"], None
     state = study.state
     launched, base = _launch_line(study, state, recipe, workspace, files)
@@ -307,8 +310,22 @@ def _launch_line(
             text = json.dumps(value).strip('"')  # as --set reads it: JSON, which is YAML, with words unquoted
             words += ["--set", f"{name}={text}"]
     words += _budget_words(defined, recipe, base)
+    words += _peers_words(study, defined["plan"]["variants"]) if recipe == PEERS else []
     words += ["--name", study.name]
     return _line(workspace, *words), base.to_yaml() if is_long else None
+
+
+def _peers_words(study: StudyResults, variants: Sequence[str]) -> list[str]:
+    """Options of a comparison of systems: which, on how many splits, and the budget of each search."""
+    models = list(dict.fromkeys(map(model_of, variants)))
+    first = compared_variant(next(iter(variants)))
+    n_splits = sum(compared_variant(name) == first for name in variants)
+    words = ["--models", ",".join(models), "--splits", str(n_splits)]
+    searches = (open_beside(study, name_search(model)) for model in models)
+    search = next((one for one in searches if one is not None and one.state is not None), None)
+    if search is None or search.state is None:
+        return words
+    return [*words, *_budget_words(search.state.definition.study, PEERS, _base_of(search.state))]
 
 
 def _budget_words(study: dict[str, Any], recipe: str, base: Config) -> list[str]:

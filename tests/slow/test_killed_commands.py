@@ -1,25 +1,19 @@
 """Commands killed at three moments each, and typed again: they go on, and nothing half-written is seen."""
 
 import json
-import os
 import re
 import shutil
-import signal
 import sqlite3
 import subprocess
-import sys
-import threading
-import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
+from fixtures.killed import Sign, break_off, count_lines, has_lines, run
 from fixtures.launched import SEARCH, command, runs_in
 
 from adapert.comparison.test_access import read_accesses
@@ -38,66 +32,7 @@ from adapert.workspace.resume import sync
 
 pytestmark = pytest.mark.slow
 
-DEADLINE_SECONDS = 240
-ADAPERT = str(Path(sys.executable).with_name("adapert"))
 STUDY = "tiny_search"
-
-Sign = Callable[[psutil.Process, str], bool]
-"""Whether a command is at a moment, from its process and what it has printed."""
-
-
-def run(words: Sequence[str]) -> str:
-    """Run a command that must succeed, and give what it printed."""
-    done = subprocess.run([ADAPERT, *words], capture_output=True, text=True, timeout=DEADLINE_SECONDS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def kill_at(words: Sequence[str], sign: Sign, log: Path) -> None:
-    """Start a command, and kill it with all that it started once it is at a moment."""
-    mark = uuid.uuid4().hex
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [ADAPERT, *words],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"ADAPERT_TEST_MARK": mark, "PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-    deadline, tick = time.monotonic() + DEADLINE_SECONDS, threading.Event()
-    try:
-        watched = psutil.Process(process.pid)
-        while not sign(watched, log.read_text()):
-            assert process.poll() is None, f"It ended before the moment came: {log.read_text()}"
-            assert time.monotonic() < deadline, f"The moment did not come: {log.read_text()}"
-            tick.wait(0.001)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        for stray in _processes_with(mark):  # in sessions of their own
-            stray.kill()
-    assert process.wait() == -signal.SIGKILL, log.read_text()
-
-
-def _processes_with(mark: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("ADAPERT_TEST_MARK") == mark:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
-def break_off(
-    words: Sequence[str], moments: Mapping[str, Sign], check: Callable[[str], None], log: Path
-) -> None:
-    """Kill a command at each moment, look at what is there each time, and let it end at last."""
-    for name, sign in moments.items():
-        kill_at(words, sign, log)
-        check(name)
-    run(words)
 
 
 def exists(path: Path) -> Sign:
@@ -120,16 +55,6 @@ def has_loaded(library: str) -> Sign:
 
 def has_printed(words: str) -> Sign:
     return lambda process, out: words in out
-
-
-def has_lines(ledger: Path, event: str, n: int) -> Sign:
-    """A ledger has as many lines of a kind."""
-    return lambda process, out: ledger.is_file() and count_lines(ledger)[event] >= n
-
-
-def count_lines(ledger: Path) -> Counter[str]:
-    whole = ledger.read_text().rpartition("\n")[0].splitlines()
-    return Counter(json.loads(line)["event"] for line in whole)
 
 
 def has_rows(database: Path, query: str, n: int) -> Sign:

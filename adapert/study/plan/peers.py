@@ -6,12 +6,12 @@ A system joins by its search space: ``search_spaces/NAME.py`` of a model's name,
 
 import importlib
 import pkgutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from adapert.config import Config, ModelName
 from adapert.errors import InputError, name_some, nearest
-from adapert.statistics.pairs import LABEL_MARK
+from adapert.statistics.pairs import LABEL_MARK, WITHOUT_CHANCE
 from adapert.study.plan.space import SearchSpace, is_varied
 from adapert.study.plan.study import Design, Search, Study
 
@@ -63,16 +63,15 @@ def check_systems(models: Sequence[str], spaces: Mapping[str, SearchSpace]) -> N
         )
 
 
-def name_search(study: str, model: str) -> str:
-    """Name the search of a system."""
-    return f"{study}_{model}"
+def name_search(model: str) -> str:
+    """Name the search of a system, which every comparison of a workspace shares."""
+    return f"{PEERS}_{model}"
 
 
-def build_peer_search(study: str, model: str, space: SearchSpace, base: Config) -> Study:
+def build_peer_search(model: str, space: SearchSpace, base: Config) -> Study:
     """Build the search of a system, which tries the base config's own values first.
 
     Args:
-        study: Name of the comparison.
         model: Name of the system.
         space: Its search space.
         base: Published config, or the one that the user starts from, of whatever model.
@@ -82,7 +81,7 @@ def build_peer_search(study: str, model: str, space: SearchSpace, base: Config) 
     """
     own = base.with_changes({"model.name": model})
     return Study(
-        name=name_search(study, model),
+        name=name_search(model),
         question=f"Which config of {model} predicts held-out perturbations best?",
         base=own,
         plan=Search(space=space, n_trials=N_TRIALS, initial_points=(find_point(space, own),)),
@@ -104,7 +103,6 @@ def build_comparison(
     base: Config,
     models: Sequence[str],
     tuned: Mapping[str, Config],
-    seeded: Collection[str],
     first_seed: int,
     n_splits: int = N_SPLITS,
 ) -> Study:
@@ -113,9 +111,9 @@ def build_comparison(
     Args:
         name: Name of the study.
         base: Config that the searches started from.
-        models: Names of all models; one that was not searched has its defaults alone.
+        models: Names of all models; one that was not searched has its defaults alone, and one whose fits no
+            seed changes has one a split.
         tuned: System to its picked config.
-        seeded: Models whose fits differ by seed; any other has one fit a split.
         first_seed: Larger than every seed by which a config was chosen.
         n_splits: Splits: the base config's own, and redrawn ones.
 
@@ -140,7 +138,7 @@ def build_comparison(
                 named = variant if seed == own else f"{variant}{_SPLIT}{seed}"
                 redrawn = {} if seed == own else {_SPLIT_SEED: seed}
                 variants[named] = _changes_to(config, base) | redrawn
-                of_one_fit += [] if model in seeded else [named]
+                of_one_fit += [named] if model in WITHOUT_CHANCE else []
     plan = Design(
         kind="peers",
         variants=variants,

@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import pytest
 from fixtures.copied import OwnStore
 from fixtures.store import Store
 
 from adapert.errors import InputError
 from analysis.report.content import Report, build_report
-from analysis.report.elements import Heading, Paragraph, Section
+from analysis.report.elements import Heading, PageTable, Paragraph, Section
 
 
 def section(report: Report, title: str) -> Section:
@@ -42,3 +44,16 @@ def test_parts_that_have_nothing_say_so_in_a_sentence(store: Store) -> None:
 def test_an_unknown_study_is_refused_with_the_nearest(store: Store) -> None:
     with pytest.raises(InputError, match="Did you mean 'search_wide'"):
         build_report(store.directory, ["serch_wide"])
+
+
+def test_systems_lead_the_leaderboard_of_their_comparison(peers_workspace: Path) -> None:
+    report = build_report(peers_workspace, ["peers"])
+    systems, by_size, configs = section(report, "Leaderboard").parts
+    assert isinstance(systems, PageTable)
+    assert systems.caption.startswith(
+        "Systems after equal searches, study 'peers', 10 validation perturbations"
+    )
+    assert systems.rows[0][1].text == "kernel ridge"
+    assert "own version" in systems.note
+    assert isinstance(by_size, PageTable)
+    assert isinstance(configs, PageTable)

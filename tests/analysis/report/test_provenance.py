@@ -19,6 +19,7 @@ from adapert.cli import app
 from adapert.comparison.test_access import Access
 from adapert.config import Config, build_config
 from adapert.data.manifest import FORMAT_VERSION
+from adapert.results.find import open_study
 from adapert.results.study import PickRecord, StudyResults
 from adapert.selection.rank import Pick
 from adapert.study.engine.events import StudyDefined
@@ -258,3 +259,23 @@ def test_data_are_described_by_their_manifest_only_where_they_are_the_same(
         assert facts["splits"] == "5 train, 2 validation, 2 test; drawn with split seed 3"
     else:
         assert "fingerprint ffff" in of_kind(Paragraph, parts[1]).text
+
+
+def test_a_comparison_of_systems_is_one_command_with_the_budget_of_its_searches(
+    peers_workspace: Path,
+) -> None:
+    names = ["peers_adapert", "peers_kernel_ridge", "peers"]
+    given = [open_study(peers_workspace, name) for name in names]
+    parts = build_commands(given, peers_workspace, [], [])
+    first, second, line, _ = of_kind(Code, parts[0]).text.splitlines()
+    assert [first, second] == [f"# {name}: 'adapert launch peers' ran it" for name in names[:2]]
+    verb, asked = parse(line)
+    assert (verb, asked["study"], asked["name"]) == ("launch", "peers", "peers")
+    wanted = {
+        "models": "adapert,kernel_ridge,kernel_loo,ridge_text,mean",
+        "splits": 2,
+        "trials": 6,
+        "seeds": 2,
+    }
+    assert {name: asked[name] for name in wanted} == wanted
+    assert asked["min_epochs"] == 4

@@ -28,7 +28,7 @@ def test_systems_with_a_space_of_their_name_are_searched() -> None:
 @pytest.mark.parametrize("model", SPACES)
 def test_every_system_varies_eight_fields_and_tries_what_was_published_first(model: str) -> None:
     base = Config().with_changes({"model.tau": 0.5})
-    study = build_peer_search("peers", model, SPACES[model], base)
+    study = build_peer_search(model, SPACES[model], base)
     assert study.name == f"peers_{model}"
     assert study.base.model.name == model
     assert isinstance(study.plan, Search)
@@ -45,13 +45,13 @@ def test_fields_that_are_not_varied_at_the_published_config_are_not_set() -> Non
 
 def test_a_base_config_outside_the_space_is_refused() -> None:
     with pytest.raises(InputError, match=r"'model.tau' is 5.0 and the space has"):
-        build_peer_search("peers", "adapert", SPACES["adapert"], Config().with_changes({"model.tau": 5.0}))
+        build_peer_search("adapert", SPACES["adapert"], Config().with_changes({"model.tau": 5.0}))
 
 
 def test_every_system_meets_the_same_seeds_and_splits_in_both_forms() -> None:
     base = Config()
     tuned = base.with_changes({"model.tau": 0.5, "data.path": "elsewhere"})
-    study = build_comparison("peers", base, ("adapert", "mean"), {"adapert": tuned}, {"adapert"}, 4, 3)
+    study = build_comparison("peers", base, ("adapert", "mean"), {"adapert": tuned}, 4, 3)
     assert isinstance(study.plan, Design)
     assert study.plan.variants == {
         "adapert:default": {},
@@ -71,7 +71,7 @@ def test_every_system_meets_the_same_seeds_and_splits_in_both_forms() -> None:
 
 def test_the_split_of_the_base_config_is_not_drawn_twice() -> None:
     base = Config().with_changes({"data.split_seed": 2})
-    study = build_comparison("peers", base, ("adapert",), {"adapert": base}, {"adapert"}, 1, 3)
+    study = build_comparison("peers", base, ("adapert",), {"adapert": base}, 1, 3)
     splits = [base.with_changes(changes).data.split_seed for changes in study.plan.variants_changes]
     assert splits == [2, 1, 3] * 2
 
@@ -99,11 +99,11 @@ def test_systems_that_cannot_be_searched_are_refused(models: tuple[str, ...], sa
 
 def test_no_split_is_refused() -> None:
     with pytest.raises(InputError, match="at least 1 split, but --splits is 0"):
-        build_comparison("peers", Config(), ("adapert",), {"adapert": Config()}, {"adapert"}, 1, 0)
+        build_comparison("peers", Config(), ("adapert",), {"adapert": Config()}, 1, 0)
 
 
 def test_the_plan_survives_its_ledger() -> None:
-    study = build_peer_search("peers", "kernel_ridge", SPACES["kernel_ridge"], Config())
+    study = build_peer_search("kernel_ridge", SPACES["kernel_ridge"], Config())
     assert isinstance(study.plan, Search)
     assert Search.from_json(study.plan.to_json()) == replace(study.plan)
     assert study.plan.space["kernel_ridge.penalty"] == FloatDistribution(3e-3, 10.0, log=True)

@@ -1,0 +1,237 @@
+"""The comparison of systems: a search each, a pick each, and the paired study of all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from adapert.cli.entry import exit_status
+from adapert.cli.printing import console, print_candidates, print_error, progress
+from adapert.cli.running import command_line, run_or_resume
+from adapert.errors import InputError, format_count
+
+if TYPE_CHECKING:
+    from adapert.cli.options import Retraining
+    from adapert.config import Config
+    from adapert.selection.rank import Pick
+    from adapert.selection.reevaluate import ReevaluationPlan
+    from adapert.study.execution.resources import Resources
+    from adapert.study.plan.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeersPlan:
+    """What is compared, and with which budgets.
+
+    Attributes:
+        name: Name of the comparison.
+        base: Config that every search starts from.
+        models: Names of systems, and of models that need no search.
+        search_budget: Budget of each search, as `Study.with_budget`.
+        n_seeds: Seeds of each system on each split; the usual number if None.
+        n_splits: Splits of the comparison.
+        retraining: How each search's best few are retrained before one is picked.
+        options: Limits and stores of the searches, as `adapert.api.launch` takes them.
+    """
+
+    name: str
+    base: "Config"
+    models: Sequence[str]
+    retraining: "ReevaluationPlan"
+    search_budget: Mapping[str, Any] = field(default_factory=dict)
+    n_seeds: int | None = None
+    n_splits: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def build_searches(self) -> "dict[str, Study]":
+        """Build the search of each system that has a space: model to study.
+
+        Raises:
+            InputError: A model that does not exist, none that is searched, or a base config outside a space.
+        """
+        from adapert.study.plan.peers import build_peer_search, check_systems, searched_spaces
+
+        spaces = searched_spaces()
+        check_systems(self.models, spaces)
+        return {
+            model: build_peer_search(model, spaces[model], self.base).with_budget(**self.search_budget)
+            for model in dict.fromkeys(self.models)
+            if model in spaces
+        }
+
+    def build_comparison(self, tuned: "Mapping[str, Config]", first_seed: int) -> "Study":
+        """Build the comparison of what was picked; arguments as in `adapert.study.plan.peers`."""
+        from adapert.study.plan.peers import build_comparison
+
+        study = build_comparison(self.name, self.base, self.models, tuned, first_seed, self.n_splits)
+        return study.with_budget(n_seeds=self.n_seeds)
+
+
+def plan_peers(
+    base: "Config",
+    retraining: "Retraining",
+    search_budget: Mapping[str, Any],
+    name: str = "peers",
+    models: str | None = None,
+    n_seeds: int | None = None,
+    n_splits: int | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> PeersPlan:
+    """Plan a comparison from what was typed; None is the usual.
+
+    Raises:
+        InputError: A study's name that makes no folder.
+    """
+    from typing import get_args
+
+    from adapert.config import ModelName
+    from adapert.study.plan.peers import N_SPLITS
+    from adapert.study.plan.study import check_name
+
+    check_name(name)
+    return PeersPlan(
+        name=name,
+        base=base,
+        models=get_args(ModelName) if models is None else [part.strip() for part in models.split(",")],
+        retraining=retraining.plan(),
+        search_budget=search_budget,
+        n_seeds=n_seeds,
+        n_splits=N_SPLITS if n_splits is None else n_splits,
+        options=options or {},
+    )
+
+
+def run_peers(plan: PeersPlan, workspace: Path, resources: "Resources") -> int:
+    """Search, pick and compare; repeated after a crash, it continues where it was.
+
+    Returns:
+        Number of failed trials.
+
+    Raises:
+        InputError: As `check_peers`, or a search has no finished trial.
+        typer.Exit: A study was left before its end.
+    """
+    from adapert.config import write_config
+    from adapert.study.plan.peers import PEERS, name_search
+
+    searches = check_peers(plan, workspace)
+    n_failed = sum(
+        run_or_resume(study, workspace, resources, PEERS, **plan.options) for study in searches.values()
+    )
+    picks = {model: _pick(name_search(model), workspace, plan) for model in searches}
+    for model, picked in picks.items():
+        write_config(picked.config, _file_of(workspace, model))
+    # No seed by which a config was found or picked.
+    first_seed = max(picked.next_seed for picked in picks.values()) + plan.retraining.n_fresh_seeds
+    comparison = plan.build_comparison({model: picked.config for model, picked in picks.items()}, first_seed)
+    n_failed += sum(picked.n_failed for picked in picks.values())
+    return n_failed + run_or_resume(comparison, workspace, resources, PEERS, **_only_stores(plan.options))
+
+
+def print_next(plan: PeersPlan, workspace: Path) -> None:
+    """Print the commands that show a comparison, and that open the test split for it."""
+    files = [str(_file_of(workspace, model)) for model in plan.build_searches()]
+    console.print(f"Next: {command_line(workspace, 'figures', plan.name)}", soft_wrap=True)
+    console.print(f"On the test split: {command_line(workspace, 'evaluate', *files)}", soft_wrap=True)
+
+
+def print_peers(plan: PeersPlan, resources: "Resources") -> None:
+    """Print all that a comparison would run, and for how long."""
+    from adapert.workspace.launch import estimate_trial_seconds, print_plan, wall_seconds
+    from adapert.workspace.progress import format_seconds
+
+    searches = plan.build_searches()
+    tuned = {model: study.base for model, study in searches.items()}
+    comparison = plan.build_comparison(tuned, first_seed=1)
+    a_trial = {
+        model: estimate_trial_seconds(plan.base.with_changes({"model.name": model}), resources)
+        for model in dict.fromkeys(plan.models)
+    }
+    total = 0.0
+    retraining = plan.retraining
+    for model, study in searches.items():
+        seconds = wall_seconds(study.plan.size * a_trial[model], resources)
+        print_plan(study, seconds, console)
+        n_again = retraining.top * (retraining.n_fresh_seeds + retraining.n_redraws)
+        console.print(
+            f"then at most {format_count(n_again, 'trial')} of its best {retraining.top}, on fresh seeds and "
+            "redrawn splits, before one is picked",
+            soft_wrap=True,
+        )
+        total += seconds + wall_seconds(n_again * a_trial[model], resources)
+    assignments = comparison.plan.assignments
+    models = [str(each.changes.get("model.name", plan.base.model.name)) for each in assignments]
+    seconds = wall_seconds(sum(a_trial[model] for model in models), resources)
+    print_plan(comparison, seconds, console, is_listed=False)
+    console.print(
+        f"{format_count(len(searches), 'system')} as published and as picked, "
+        f"{format_count(len(a_trial) - len(searches), 'model')} without a search, each on "
+        f"{format_count(plan.n_splits, 'split')}; several seeds where they matter",
+        soft_wrap=True,
+    )
+    console.print(f"all of it: at most about {format_seconds(total + seconds)}", style="bold")
+
+
+def check_peers(plan: PeersPlan, workspace: Path) -> "dict[str, Study]":
+    """Refuse, before any trial is spent, a comparison that cannot be made, or another than was begun.
+
+    Returns:
+        System to its search.
+
+    Raises:
+        InputError: As `PeersPlan.build_searches`, or a study of the same name has another config, plan or
+            data.
+    """
+    from adapert.workspace.launch import is_begun
+
+    searches = plan.build_searches()
+    _check_comparison(plan, searches, workspace)
+    for study in searches.values():
+        is_begun(study, workspace)
+    return searches
+
+
+def _check_comparison(plan: PeersPlan, searches: "Mapping[str, Study]", workspace: Path) -> None:
+    from adapert.statistics.pairs import model_of
+    from adapert.study.engine.folders import study_folder
+    from adapert.study.engine.ledger import LEDGER_FILE
+    from adapert.study.engine.state import read_state
+    from adapert.study.plan.study import Design
+
+    planned = plan.build_comparison({model: study.base for model, study in searches.items()}, first_seed=1)
+    folder = study_folder(workspace, plan.name)
+    if not (folder / LEDGER_FILE).exists():
+        return
+    begun = read_state(folder).study.plan
+    assert isinstance(planned.plan, Design)
+    variants = list(begun.variants) if isinstance(begun, Design) else []
+    if set(variants) != set(planned.plan.variants):
+        systems = ", ".join(dict.fromkeys(map(model_of, variants)))
+        raise InputError(
+            f"A comparison keeps its systems and splits, but '{plan.name}' in '{workspace}' was begun with "
+            f"others ({systems}). Give another --name: the searches are shared, and none is run again."
+        )
+
+
+def _pick(search: str, workspace: Path, plan: PeersPlan) -> "Pick":
+    from adapert.api import pick as pick_config
+    from adapert.selection.reevaluate import UnfinishedError
+
+    try:
+        picked = pick_config(search, workspace, plan=plan.retraining, console=progress())
+    except UnfinishedError as error:
+        print_error(str(error))
+        raise typer.Exit(exit_status(error.closing) or 1) from error
+    print_candidates(picked)
+    return picked
+
+
+def _file_of(workspace: Path, model: str) -> Path:
+    return workspace / f"{model}.yaml"
+
+
+def _only_stores(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave the limits out: they are of each search."""
+    return {name: value for name, value in options.items() if name == "stores"}

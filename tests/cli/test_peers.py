@@ -1,0 +1,90 @@
+"""`adapert launch peers` up to its first trial; `tests/slow/test_peers.py` runs it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fixtures.command import Refused, RunCommand, Simulated
+
+from adapert.data.manifest import read_manifest
+
+Peers = Callable[..., str]
+
+
+@pytest.fixture
+def peers(refused: Refused, simulated: Simulated) -> Peers:
+    """Run a `launch peers` that must be refused on the prepared data set."""
+
+    def run(*words: object) -> str:
+        return refused("launch", "peers", "--data", simulated.prepared, "--device", "cpu", *words)
+
+    return run
+
+
+def test_a_dry_run_lists_every_search_and_the_comparison_and_writes_nothing(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
+    words = ["--data", simulated.prepared, "--models", "adapert,kernel_ridge,mean", "--trials", "6"]
+    budget = ["--seeds", "2", "--splits", "2", "--max-epochs", "2", "--device", "cpu"]
+    ended = adapert("launch", "peers", *words, *budget, "--dry-run")
+    assert (ended.status, ended.err) == (0, "")
+    for line in ("peers_adapert: ", "peers_kernel_ridge: ", "peers: "):
+        assert f"\n{line}" in f"\n{ended.out}"
+    assert ended.out.count("6 trials of at most 2 epochs") == 2
+    assert "then at most 15 trials of its best 3" in ended.out
+    # Two forms of AdaPert with 2 seeds, two of kernel ridge with one, and the mean, on 2 splits each.
+    assert "14 trials of at most 2 epochs" in ended.out
+    assert "2 systems as published and as picked, 1 model without a search, each on 2 splits" in ended.out
+    assert "all of it: at most about" in ended.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--models", "adaprt"], "There is no model 'adaprt'. Did you mean 'adapert'?"),
+        (["--models", "mean,kernel_loo"], "none has a search space. Add one of adapert"),
+        (["--set", "model.tau=9"], "'model.tau' is 9.0 and the space has"),
+        (["--name", "../peers"], "A study's name must be of letters"),
+        (["--splits", "0"], "--splits"),
+        (["--trials", "4", "--sampler", "grid"], "grid"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_is_written(
+    peers: Peers, words: list[str], says: str
+) -> None:
+    assert says in peers(*words)
+
+
+def test_options_of_peers_are_refused_for_other_studies(refused: Refused, simulated: Simulated) -> None:
+    for option in (["--models", "adapert"], ["--splits", "2"]):
+        message = refused("launch", "ablation", "--data", simulated.prepared, *option)
+        assert "--models and --splits are of 'peers', but the study is 'ablation'" in message
+
+
+def test_other_systems_under_the_name_of_a_begun_comparison_are_refused_before_any_search(
+    peers: Peers, peers_workspace: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(peers_workspace, tmp_path / "runs")
+    message = peers("--models", "adapert,kernel_ridge", "--splits", "2")
+    assert "was begun with others (adapert, kernel_ridge, kernel_loo, ridge_text, mean)" in message
+    assert "Give another --name" in message
+
+
+def test_a_search_with_another_budget_is_refused(
+    peers: Peers, peers_workspace: Path, tmp_path: Path, simulated: Simulated
+) -> None:
+    shutil.copytree(peers_workspace, tmp_path / "runs")
+    assert read_manifest(simulated.prepared).fingerprint != "0012"
+    models = "adapert,kernel_ridge,kernel_loo,ridge_text,mean"
+    assert "'peers_adapert' exists in 'runs' with another config" in peers(
+        "--models", models, "--splits", "2"
+    )
+
+
+def test_reproduce_refuses_peers_that_cannot_be_compared_before_its_own_search(
+    refused: Refused, simulated: Simulated
+) -> None:
+    words = ["reproduce", "--peers", "--data", simulated.prepared, "--device", "cpu", "--set", "model.tau=9"]
+    assert "'model.tau' is 9.0 and the space has" in refused(*words)
