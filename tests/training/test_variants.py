@@ -46,7 +46,7 @@ def own_genes(training: Training) -> torch.Tensor:
 
 
 def graph_of(training: Training) -> torch.Tensor:
-    return of_kind(torch.Tensor, adapert_of(training).message_passing.adjacency).to_dense()
+    return of_kind(torch.Tensor, adapert_of(training).message_passing.aggregate.matrix).to_dense()
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -133,8 +133,8 @@ def test_shuffled_text_permutes_rows_and_nothing_else(new_variant: NewTraining) 
     assert rows[0] == rows[1]
     assert not torch.equal(full.text.embedding, shuffled.text.embedding)
     assert torch.equal(
-        of_kind(torch.Tensor, full.message_passing.adjacency).to_dense(),
-        of_kind(torch.Tensor, shuffled.message_passing.adjacency).to_dense(),
+        of_kind(torch.Tensor, full.message_passing.aggregate.matrix).to_dense(),
+        of_kind(torch.Tensor, shuffled.message_passing.aggregate.matrix).to_dense(),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from adapert.models.adapert.scores import build_score
+from adapert.models.scores import build_score
 
 
 class NodeScorer(nn.Module):

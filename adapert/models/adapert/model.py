@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from adapert.config import Config, ModelConfig
 from adapert.data.prepared import PreparedDataset
-from adapert.data.trial_graph import graph_nodes
 from adapert.evaluation.metrics import effective_rank
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
 from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
-from adapert.models.adapert.encoders import Perceptron, TextTable
 from adapert.models.adapert.message_passing import MessagePassing
+from adapert.models.encoders import Perceptron, TextTable, build_text_table
 from adapert.models.network import Network, Prediction
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import numpy_generator, seeded_initialisation
@@ -213,21 +212,11 @@ def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
         return AdaPert(
             config.model,
             message_passing,
-            _text_table(dataset, config, seed),
+            build_text_table(dataset, config, seed),
             _offset(dataset, config),
             _fixed_context(adjacency, config.model, seed),
             NodePlace(dataset.shared, config.graph),
         )
-
-
-def _text_table(dataset: PreparedDataset, config: Config, seed: int) -> TextTable:
-    embedding, has_text = np.array(dataset.shared.text_embedding), np.array(dataset.shared.has_text)
-    if config.data.text_embedding == "shuffled":
-        order = numpy_generator(seed, "shuffled_text").permutation(len(embedding))
-        embedding, has_text = embedding[order], has_text[order]
-    nodes = graph_nodes(dataset.shared, config.graph)
-    embedding, has_text = embedding[nodes], has_text[nodes]
-    return TextTable(torch.from_numpy(embedding), torch.from_numpy(has_text))
 
 
 def _offset(dataset: PreparedDataset, config: Config) -> Tensor:

@@ -3,9 +3,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from adapert.models.adapert import scores
-from adapert.models.adapert.kernels import BLOCK_NODES
-from adapert.models.adapert.scores import build_score
+from adapert.models import scores
+from adapert.models.score_kernels import BLOCK_NODES
+from adapert.models.scores import build_score
 
 FUNCTIONS = {"tanh": torch.tanh, "relu": torch.relu, "gelu": torch.nn.functional.gelu}
 SHAPES = [(1, 1, 1), (7, 3, 4), (BLOCK_NODES + 1, 5, 8), (3 * BLOCK_NODES, 2, 16)]

@@ -1,6 +1,6 @@
 import torch
 
-from adapert.models.adapert.encoders import Perceptron, TextTable, drop
+from adapert.models.encoders import Perceptron, TextTable, drop
 
 
 def test_perceptron_equals_a_plain_loop() -> None:

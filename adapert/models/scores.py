@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from adapert.data.schema import FloatArray
-from adapert.models.adapert.kernels import sum_reciprocals, sum_slopes
-from adapert.models.adapert.message_passing import ACTIVATIONS
+from adapert.models.activations import ACTIVATIONS
+from adapert.models.score_kernels import sum_reciprocals, sum_slopes
 
 Score: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From node (n_nodes, score_size), text (n_perturbations, score_size) and w (score_size,) to
@@ -50,7 +50,7 @@ def chunked_score(act: Callable[[Tensor], Tensor], node: Tensor, text: Tensor, w
 
 
 class _FusedTanhScore(torch.autograd.Function):
-    """See `adapert.models.adapert.kernels` for the equations."""
+    """See `adapert.models.score_kernels` for the equations."""
 
     @staticmethod
     def forward(ctx: Any, node: Tensor, text: Tensor, w: Tensor) -> Tensor:

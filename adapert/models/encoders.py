@@ -1,7 +1,13 @@
-"""Encoders of controls and text, and the decoder (Eq. 1, 3, 7 and 8 of the AdaPert paper)."""
+"""Parts of several networks: dropout, perceptrons and text (Eq. 1, 3, 7 and 8 of the AdaPert paper)."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
+from adapert.data.trial_graph import graph_nodes
+from adapert.seeding import numpy_generator
 
 
 def drop(x: Tensor, fraction: float, generator: torch.Generator | None) -> Tensor:
@@ -49,3 +55,14 @@ class TextTable(nn.Module):
         if nodes is not None:
             embedding, has_text = embedding[nodes], has_text[nodes]
         return embedding + (1 - has_text) * self.absent
+
+
+def build_text_table(dataset: PreparedDataset, config: Config, seed: int) -> TextTable:
+    """Build the text of a trial's nodes; the seed shuffles it between genes, where the config asks."""
+    embedding, has_text = np.array(dataset.shared.text_embedding), np.array(dataset.shared.has_text)
+    if config.data.text_embedding == "shuffled":
+        order = numpy_generator(seed, "shuffled_text").permutation(len(embedding))
+        embedding, has_text = embedding[order], has_text[order]
+    nodes = graph_nodes(dataset.shared, config.graph)
+    embedding, has_text = embedding[nodes], has_text[nodes]
+    return TextTable(torch.from_numpy(embedding), torch.from_numpy(has_text))
