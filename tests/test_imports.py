@@ -146,9 +146,9 @@ def test_commands_that_read_results_begin_without_what_takes_seconds_to_import()
         "import torch, adapert.study.execution.trainable\n"
         "from fixtures.dataset import build_tiny_dataset\n"
         "from adapert.config import Config\n"
-        "from adapert.training.loop import train_to\n"
+        "from adapert.training.loop import train_at\n"
         "from adapert.training.state import Training\n"
-        "train_to(Training(Config(), build_tiny_dataset(), 0, torch.device('cpu')), 1)",
+        "train_at(Training(Config(), build_tiny_dataset(), 0, torch.device('cpu')), [0.001])",
     ],
     ids=["import", "help", "trial"],
 )
