@@ -24,6 +24,7 @@ _LOGGER = logging.getLogger(__name__)
 
 ModelName: TypeAlias = Literal[
     "adapert",
+    "txpert",
     "control",
     "mean",
     "additive",
@@ -38,6 +39,7 @@ ModelName: TypeAlias = Literal[
 
 READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
     "adapert": ("graph", "model", "loss", "training"),
+    "txpert": ("graph", "txpert", "training"),
     "kernel_ridge": ("graph", "kernel_ridge"),
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
@@ -48,6 +50,7 @@ READ_SEVERAL_NETWORKS: frozenset[ModelName] = frozenset()
 MOST_UNITS = 16_384
 """Units of a layer; beyond, a weight matrix for 20,000 genes takes more than a gigabyte."""
 MOST_LAYERS = 64
+MOST_HEADS = 64
 MOST_NODES = 1_000_000
 """More than any organism has genes."""
 MOST_ROWS = 1_000_000
@@ -268,6 +271,40 @@ class KernelRidgeConfig(Section):
     penalty: float = Field(3.0, gt=0, description="Of the ridge.")
 
 
+class TxPertConfig(Section):
+    """`txpert`: graph attention over a table of genes, the encoder of controls, the decoder (own version).
+
+    Defaults are those of the published model's public configuration; the paper gives none.
+    """
+
+    layer: Literal["gat", "gat_v2"] = Field("gat_v2", description="Kind of graph attention.")
+    n_layers: int = Field(4, ge=0, le=MOST_LAYERS, description="Layers of attention; 0 is no graph.")
+    size: int = Field(128, ge=1, le=MOST_UNITS, description="Of a gene's row of the table, and of a head.")
+    n_heads: int = Field(2, ge=1, le=MOST_HEADS, description="Heads of a layer, which are averaged.")
+    skip: Literal["none", "add", "cat"] = Field(
+        "cat", description="How a layer's output and its input are joined."
+    )
+    self_loops: bool = Field(True, description="Whether each gene attends to itself.")
+    latent_size: int = Field(64, ge=1, le=MOST_UNITS, description="Of s and z.")
+    hidden_size: int = Field(
+        512, ge=1, le=MOST_UNITS, description="Hidden units of control encoder and decoder."
+    )
+    dropout: float = Field(0.2, ge=0, lt=1, description="In all three parts.")
+    norm: Literal["batch", "layer", "none"] = Field(
+        "batch",
+        description="Of hidden units in all parts; of a single control profile 'batch' is by layer.",
+    )
+    basal: Literal["mlp", "none"] = Field(
+        "mlp", description="Encoder of controls; without one the decoder's output is added to the control."
+    )
+    lambda_non: float = Field(0.0, ge=0, description="Weight of AdaPert's Eq. 16.")
+    non_deg_reduction: Literal["sum", "mean"] = Field("sum", description="As loss.non_deg_reduction.")
+    huber_delta: float = Field(0.5, gt=0, description="As loss.huber_delta.")
+    huber_delta_unit: Literal["standard_deviation", "absolute"] = Field(
+        "standard_deviation", description="As loss.huber_delta_unit."
+    )
+
+
 class TrainingConfig(Section):
     """The optimiser and its budget. Not in the paper."""
 
@@ -301,6 +338,7 @@ class Config(Section):
     loss: LossConfig = LossConfig()
     training: TrainingConfig = TrainingConfig()
     kernel_ridge: KernelRidgeConfig = KernelRidgeConfig()
+    txpert: TxPertConfig = TxPertConfig()
 
     def flat(self) -> dict[str, Any]:
         """List every setting under its dotted name, such as ``"loss.lambda_non"``."""

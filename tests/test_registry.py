@@ -20,6 +20,9 @@ SMALL = {
     "model.latent_size": 8,
     "model.hidden_size": 16,
     "model.score_size": 6,
+    "txpert.size": 8,
+    "txpert.latent_size": 8,
+    "txpert.hidden_size": 16,
     "training.minibatch_size": 3,
     "training.max_epochs": 2,
 }

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from packaging.version import Version
 
+from adapert.config import ModelName, read_config
 from adapert.errors import InputError
-from adapert.prediction.bundle import Bundle, read_bundle
+from adapert.prediction.bundle import CONFIG_FILE, Bundle, read_bundle
 from adapert.prediction.genes import check_perturbations
 from adapert.tracking.provenance import find_versions
 
@@ -20,7 +21,10 @@ INPUT_COLUMN = "perturbation"
 OUTPUT_COLUMNS = ("perturbation", "gene", "predicted_delta")
 
 SERVED_PACKAGES = ("adapert", "mlflow", "torch", "numpy", "scipy", "pandas", "safetensors")
-"""Packages that a server of the model needs."""
+"""Packages that a server of any model needs."""
+
+FURTHER_PACKAGES: dict[ModelName, tuple[str, ...]] = {"txpert": ("torch-geometric",)}
+"""Packages that a server of a model needs beside those."""
 
 BUNDLE_NAME = "bundle"
 
@@ -79,12 +83,11 @@ def save_served(bundle: Path, example: Sequence[str], path: Path, described: "Mo
         signature=ModelSignature(inputs=inputs, outputs=outputs),
         input_example=pd.DataFrame({INPUT_COLUMN: list(example)}),
         # Given, so that MLflow neither guesses them nor asks an index for them.
-        pip_requirements=requirements(),
+        pip_requirements=requirements(read_config(bundle / CONFIG_FILE).model.name),
     )
 
 
-def requirements() -> list[str]:
-    """Pin what a server of the model needs, without the local parts of versions such as 2.13.0+cpu."""
-    return [
-        f"{package}=={Version(found).public}" for package, found in find_versions(SERVED_PACKAGES).items()
-    ]
+def requirements(model: ModelName) -> list[str]:
+    """Pin what a server of a model needs, without the local parts of versions such as 2.13.0+cpu."""
+    packages = (*SERVED_PACKAGES, *FURTHER_PACKAGES.get(model, ()))
+    return [f"{package}=={Version(found).public}" for package, found in find_versions(packages).items()]

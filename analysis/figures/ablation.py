@@ -24,6 +24,7 @@ VARIANT_LABELS = {
 """In the order they are drawn; any other variant follows under its own name."""
 
 REFERENCE_MODEL_LABELS = {
+    "txpert": "TxPert (own version)",
     "control": "no change",
     "mean": "mean change",
     "additive": "sum of genes",

@@ -18,6 +18,9 @@ SMALL = {
     "model.score_size": 6,
     "model.context_size": 4,
     "model.threshold": 1.2,
+    "txpert.size": 8,
+    "txpert.latent_size": 8,
+    "txpert.hidden_size": 16,
     "training.minibatch_size": 3,
     "training.max_epochs": 4,
 }
