@@ -1,10 +1,13 @@
 import pytest
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from fixtures.narrowed import of_kind
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import search_spaces.adapert
 import search_spaces.adapert_forms
 import search_spaces.adapert_wide
 import search_spaces.kernel_ridge
+import search_spaces.txpert
+import search_spaces.txpert_table8
 from adapert.config import Config
 from adapert.study.plan.space import SearchSpace, distribution_of
 from adapert.study.plan.study import Search, Study
@@ -14,6 +17,13 @@ SPACES: dict[str, SearchSpace] = {
     "adapert_wide": search_spaces.adapert_wide.SPACE,
     "adapert_forms": search_spaces.adapert_forms.SPACE,
     "kernel_ridge": search_spaces.kernel_ridge.SPACE,
+    "txpert": search_spaces.txpert.SPACE,
+    "txpert_table8": search_spaces.txpert_table8.SPACE,
+}
+MODELS = dict.fromkeys(SPACES, "adapert") | {
+    "kernel_ridge": "kernel_ridge",
+    "txpert": "txpert",
+    "txpert_table8": "txpert",
 }
 
 
@@ -39,11 +49,11 @@ def test_the_space_of_forms_varies_all_that_the_wide_one_does() -> None:
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_space_is_of_fields_and_values_that_a_config_takes(name: str) -> None:
-    base = Config().with_changes({"model.name": name.partition("_")[0] if "adapert" in name else name})
+    base = Config().with_changes({"model.name": MODELS[name]})
     assert Study(name=name, question="?", base=base, plan=Search(space=SPACES[name])).plan.size == 16
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", [name for name in SPACES if name != "txpert_table8"])
 def test_every_space_holds_the_default_config(name: str) -> None:
     flat = Config().flat()
     outside = [
@@ -53,3 +63,42 @@ def test_every_space_holds_the_default_config(name: str) -> None:
         and not distribution._contains(distribution.to_internal_repr(flat[field]))
     ]
     assert outside == []
+
+
+def test_the_peer_spaces_have_eight_fields_each() -> None:
+    assert {name: len(SPACES[name]) for name in ("kernel_ridge", "txpert")} == {
+        "kernel_ridge": 8,
+        "txpert": 8,
+    }
+
+
+def test_table_8_is_the_papers_grid_to_the_letter() -> None:
+    space = {field: distribution_of(choice) for field, choice in SPACES["txpert_table8"].items()}
+    assert space.pop("txpert.n_layers") == IntDistribution(2, 4)
+    grid = {
+        field: of_kind(CategoricalDistribution, distribution).choices for field, distribution in space.items()
+    }
+    assert grid == {
+        "txpert.hidden_size": (64, 128, 256, 512),
+        "txpert.latent_size": (64, 128, 256, 512),
+        "txpert.dropout": (0.1, 0.2),
+        "txpert.norm": ("batch", "none"),  # batch normalisation: true, false
+        "txpert.layer": ("gat", "gat_v2"),
+        "txpert.size": (64, 128),
+        "txpert.n_heads": (1, 2, 4),
+        "txpert.skip": ("none", "add", "cat"),
+        "txpert.self_loops": (True, False),
+        "training.minibatch_size": (32, 64, 128),
+        "training.learning_rate": (1e-4, 5e-4, 1e-3),
+        "training.weight_decay": (0, 1e-5, 1e-4),
+        "training.max_epochs": (100, 200),
+        "training.patience": (20, 30),
+        "training.schedule": ("plateau", "cosine"),
+        "training.plateau_factor": (0.3, 0.5),
+        "training.plateau_patience": (5, 10),
+        "txpert.lambda_non": (0.01, 0.02, 0.05),
+        "txpert.huber_delta": (0.5, 1.0),
+        "txpert.huber_delta_unit": ("absolute",),
+        "graph.top_k": (10, 20),
+        "graph.nodes": ("perturbed",),
+    }

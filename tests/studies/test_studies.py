@@ -7,10 +7,12 @@ from adapert.config import NETWORK_NAMES, Config, ModelName
 from adapert.errors import InputError
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import AblationPath, Design, Search
+from studies import search_txpert
 from studies.ablation import VARIANTS
 from studies.ablation_extended import VARIANTS as EXTENDED
 
-PICKED = Config().with_changes({"model.dropout": 0.25, "training.max_epochs": 7})
+PICKED_CHANGES = {"model.dropout": 0.25, "training.max_epochs": 7}
+PICKED = Config().with_changes(PICKED_CHANGES)
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
@@ -24,14 +26,16 @@ def test_every_recipe_is_a_whole_study_under_its_own_name(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_keeps_the_base_it_is_given(recipe: str) -> None:
     base = build_study(recipe, PICKED).base
-    assert base == PICKED.with_changes({"model.name": base.model.name})
+    published = search_txpert.PUBLISHED if base.model.name == "txpert" else {}
+    assert base == PICKED.with_changes(published | PICKED_CHANGES | {"model.name": base.model.name})
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_no_two_variants_are_the_same_config(recipe: str) -> None:
-    plan = build_study(recipe, PICKED).plan
+    study = build_study(recipe, PICKED)
+    plan = study.plan
     if isinstance(plan, Design):
-        digests = [Config().with_changes(changes).digest() for changes in plan.variants.values()]
+        digests = [study.base.with_changes(changes).digest() for changes in plan.variants.values()]
         assert len(set(digests)) == len(digests)
 
 
@@ -42,10 +46,12 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("search", "search"),
         ("search_forms", "search"),
         ("search_kernel_ridge", "search"),
+        ("search_txpert", "search"),
         ("search_wide", "search"),
         ("importance", "importance"),
         ("ablation", "ablation"),
         ("ablation_extended", "ablation"),
+        ("ablation_txpert", "ablation"),
         ("references", "ablation"),
         ("leave_one_out", "ablation"),
         ("add_one_in", "ablation"),
@@ -74,6 +80,39 @@ def test_every_reference_model_stands_beside_the_full_model() -> None:
     assert variants.pop("full") == {}
     assert variants == {
         name: {"model.name": name} for name in get_args(ModelName) if name not in NETWORK_NAMES
+    }
+
+
+@pytest.mark.parametrize("recipe", ["search_txpert", "ablation_txpert"])
+def test_recipes_of_txpert_start_from_its_published_form_or_a_config_of_its_own(recipe: str) -> None:
+    assert build_study(recipe, Config()).base == Config().with_changes(
+        {
+            "model.name": "txpert",
+            "data.control": "batch_mean",
+            "graph.nodes": "perturbed",
+            "training.max_epochs": 200,
+            "training.patience": 30,
+        }
+    )
+    own = Config().with_changes({"model.name": "txpert", "txpert.size": 32})
+    assert build_study(recipe, own).base == own
+
+
+def test_the_first_trial_of_txperts_search_is_its_published_form() -> None:
+    study = build_study("search_txpert", Config())
+    (first,) = of_kind(Search, study.plan).initial_points
+    assert study.base.with_changes(first) == study.base
+    assert len(first) == 8
+
+
+def test_txpert_is_ablated_and_given_adaperts_loss() -> None:
+    assert of_kind(Design, build_study("ablation_txpert", Config()).plan).variants == {
+        "full": {},
+        "no_basal": {"txpert.basal": "none"},
+        "no_graph": {"txpert.n_layers": 0},
+        "gat": {"txpert.layer": "gat"},
+        "global_control": {"data.control": "mean"},
+        "with_non_deg": {"txpert.lambda_non": 3e-4},
     }
 
 

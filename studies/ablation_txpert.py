@@ -1,0 +1,26 @@
+"""TxPert without each of its parts, and with AdaPert's non-DEG loss."""
+
+from typing import Any
+
+from adapert.config import Config, LossConfig
+from adapert.study.plan.study import Design, Study
+from studies.search_txpert import published_base
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "no_basal": {"txpert.basal": "none"},
+    "no_graph": {"txpert.n_layers": 0},
+    "gat": {"txpert.layer": "gat"},
+    "global_control": {"data.control": "mean"},
+    "with_non_deg": {"txpert.lambda_non": LossConfig().lambda_non},
+}
+
+
+def study(base: Config) -> Study:
+    """Six variants, three seeds each."""
+    return Study(
+        name="ablation_txpert",
+        question="Which parts of TxPert matter, and would AdaPert's non-DEG loss help it?",
+        base=published_base(base),
+        plan=Design(kind="ablation", variants=VARIANTS),
+    )
