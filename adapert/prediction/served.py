@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from packaging.version import Version
 
-from adapert.config import ModelName, read_config
+from adapert.config import read_config
 from adapert.errors import InputError
 from adapert.prediction.bundle import CONFIG_FILE, Bundle, read_bundle
 from adapert.prediction.genes import check_perturbations
@@ -23,7 +23,7 @@ OUTPUT_COLUMNS = ("perturbation", "gene", "predicted_delta")
 SERVED_PACKAGES = ("adapert", "mlflow", "torch", "numpy", "scipy", "pandas", "safetensors")
 """Packages that a server of any model needs."""
 
-FURTHER_PACKAGES: dict[ModelName, tuple[str, ...]] = {"txpert": ("torch-geometric",)}
+FURTHER_PACKAGES: dict[str, tuple[str, ...]] = {"txpert": ("torch-geometric",)}
 """Packages that a server of a model needs beside those."""
 
 BUNDLE_NAME = "bundle"
@@ -87,7 +87,7 @@ def save_served(bundle: Path, example: Sequence[str], path: Path, described: "Mo
     )
 
 
-def requirements(model: ModelName) -> list[str]:
+def requirements(model: str) -> list[str]:
     """Pin what a server of a model needs, without the local parts of versions such as 2.13.0+cpu."""
     packages = (*SERVED_PACKAGES, *FURTHER_PACKAGES.get(model, ()))
     return [f"{package}=={Version(found).public}" for package, found in find_versions(packages).items()]

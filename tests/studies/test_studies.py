@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 from fixtures.narrowed import of_kind
 
-from adapert.config import NETWORK_NAMES, Config, ModelName
+from adapert.config import Config, ModelName, is_network
 from adapert.errors import InputError
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import AblationPath, Design, Search
@@ -78,9 +78,7 @@ def test_figure_4_crosses_context_and_non_deg_loss() -> None:
 def test_every_reference_model_stands_beside_the_full_model() -> None:
     variants = dict(of_kind(Design, build_study("references", Config()).plan).variants)
     assert variants.pop("full") == {}
-    assert variants == {
-        name: {"model.name": name} for name in get_args(ModelName) if name not in NETWORK_NAMES
-    }
+    assert variants == {name: {"model.name": name} for name in get_args(ModelName) if not is_network(name)}
 
 
 @pytest.mark.parametrize("recipe", ["search_txpert", "ablation_txpert"])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from adapert.data.schema import IntArray
 from adapert.errors import InputError
-from adapert.models.adapert.encoders import Perceptron, drop
+from adapert.models.encoders import Perceptron, drop
 from adapert.models.graph_attention.attention import has_kernels, provenance_scores, weighted_average
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.layer import GatV2Layer

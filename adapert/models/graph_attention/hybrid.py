@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from adapert.errors import InputError
-from adapert.models.adapert.encoders import Perceptron
+from adapert.models.encoders import Perceptron
 from adapert.models.graph_attention.kernels import NEGATIVE_SLOPE
 from adapert.models.graph_attention.stack import GraphAttentionStack
 

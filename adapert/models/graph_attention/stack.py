@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from adapert.errors import InputError
-from adapert.models.adapert.encoders import drop
+from adapert.models.encoders import drop
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.kernels import NEGATIVE_SLOPE
 from adapert.models.graph_attention.layer import ATTENTION_LAYERS, AttentionKind

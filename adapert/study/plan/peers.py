@@ -1,17 +1,19 @@
 """Peers: systems that are searched with equal budgets, and then compared in pairs, default and tuned.
 
 A system joins by its search space: ``search_spaces/NAME.py`` of a model's name, with `SPACE`, or with
-`PEER_SPACE` where it is searched over another space beside other systems than alone.
+`PEER_SPACE` where it is searched over another space beside other systems than alone; the model of another
+package by the space that it brings.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
-from adapert.config import Config, ModelName
+from adapert.config import Config, model_names, packaged_models
 from adapert.errors import InputError, name_some, nearest
-from adapert.statistics.pairs import LABEL_MARK, WITHOUT_CHANCE
+from adapert.plugins import load_plugin
+from adapert.statistics.pairs import LABEL_MARK, without_chance
 from adapert.study.plan.space import SearchSpace, is_varied
 from adapert.study.plan.study import Design, Search, Study
 
@@ -29,14 +31,16 @@ _SPLIT = f"{LABEL_MARK}split_"
 
 
 def searched_spaces() -> dict[str, SearchSpace]:
-    """Find the systems that are searched: model to its space, in the order of `ModelName`."""
+    """Find the systems that are searched: model to its space, in the order of `model_names`."""
     package = importlib.import_module("search_spaces")
     modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
     spaces = {}
-    for name in get_args(ModelName):
+    for name in model_names():
         if name in modules:
             module = importlib.import_module(f"search_spaces.{name}")
             spaces[name] = getattr(module, "PEER_SPACE", module.SPACE)
+        elif name in packaged_models() and (space := load_plugin(name).space):
+            spaces[name] = space
     return spaces
 
 
@@ -50,7 +54,7 @@ def check_systems(models: Sequence[str], spaces: Mapping[str, SearchSpace]) -> N
     Raises:
         InputError: There is one of them.
     """
-    known = get_args(ModelName)
+    known = model_names()
     for name in models:
         if name not in known:
             raise InputError(
@@ -138,7 +142,7 @@ def build_comparison(
                 named = variant if seed == own else f"{variant}{_SPLIT}{seed}"
                 redrawn = {} if seed == own else {_SPLIT_SEED: seed}
                 variants[named] = _changes_to(config, base) | redrawn
-                of_one_fit += [named] if model in WITHOUT_CHANCE else []
+                of_one_fit += [named] if model in without_chance() else []
     plan = Design(
         kind="peers",
         variants=variants,
