@@ -1,5 +1,7 @@
 """Eight hyperparameters of TxPert: its graph encoder, its latent size, dropout, learning rate and edges."""
 
+from typing import Any
+
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 SPACE: dict[str, BaseDistribution] = {
@@ -12,3 +14,6 @@ SPACE: dict[str, BaseDistribution] = {
     "training.learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
     "graph.top_k": CategoricalDistribution((5, 10, 20, 50)),
 }
+
+PUBLISHED: dict[str, Any] = {"data.control": "batch_mean", "graph.nodes": "perturbed"}
+"""Fields beyond the model's own section that its published form sets otherwise than the defaults do."""

@@ -3,8 +3,9 @@
 from typing import Any
 
 from adapert.config import Config, LossConfig
+from adapert.study.plan.peers import published_config
 from adapert.study.plan.study import Design, Study
-from studies.search_txpert import published_base
+from studies.search_txpert import BUDGET
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -21,6 +22,6 @@ def study(base: Config) -> Study:
     return Study(
         name="ablation_txpert",
         question="Which parts of TxPert matter, and would AdaPert's non-DEG loss help it?",
-        base=published_base(base),
+        base=published_config("txpert", base, BUDGET),
         plan=Design(kind="ablation", variants=VARIANTS),
     )

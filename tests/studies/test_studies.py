@@ -7,11 +7,19 @@ from adapert.config import Config, ModelName, is_network
 from adapert.errors import InputError
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import AblationPath, Design, Search
-from studies import search_txpert
 from studies.ablation import VARIANTS
 from studies.ablation_extended import VARIANTS as EXTENDED
 
 PICKED_CHANGES = {"model.dropout": 0.25, "training.max_epochs": 7}
+TXPERT = {
+    "model.name": "txpert",
+    "data.control": "batch_mean",
+    "graph.nodes": "perturbed",
+    "training.max_epochs": 200,
+    "training.patience": 30,
+}
+"""TxPert's published form."""
+
 PICKED = Config().with_changes(PICKED_CHANGES)
 
 
@@ -26,7 +34,7 @@ def test_every_recipe_is_a_whole_study_under_its_own_name(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_keeps_the_base_it_is_given(recipe: str) -> None:
     base = build_study(recipe, PICKED).base
-    published = search_txpert.PUBLISHED if base.model.name == "txpert" else {}
+    published = TXPERT if base.model.name == "txpert" else {}
     assert base == PICKED.with_changes(published | PICKED_CHANGES | {"model.name": base.model.name})
 
 
@@ -83,15 +91,7 @@ def test_every_reference_model_stands_beside_the_full_model() -> None:
 
 @pytest.mark.parametrize("recipe", ["search_txpert", "ablation_txpert"])
 def test_recipes_of_txpert_start_from_its_published_form_or_a_config_of_its_own(recipe: str) -> None:
-    assert build_study(recipe, Config()).base == Config().with_changes(
-        {
-            "model.name": "txpert",
-            "data.control": "batch_mean",
-            "graph.nodes": "perturbed",
-            "training.max_epochs": 200,
-            "training.patience": 30,
-        }
-    )
+    assert build_study(recipe, Config()).base == Config().with_changes(TXPERT)
     own = Config().with_changes({"model.name": "txpert", "txpert.size": 32})
     assert build_study(recipe, own).base == own
 

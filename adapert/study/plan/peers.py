@@ -78,18 +78,42 @@ def build_peer_search(model: str, space: SearchSpace, base: Config) -> Study:
     Args:
         model: Name of the system.
         space: Its search space.
-        base: Published config, or the one that the user starts from, of whatever model.
+        base: The defaults, or what the user starts from, of whatever model; see `published_config`.
 
     Raises:
         InputError: A value of the base config is outside the space.
     """
-    own = base.with_changes({"model.name": model})
+    own = published_config(model, base)
     return Study(
         name=name_search(model),
         question=f"Which config of {model} predicts held-out perturbations best?",
         base=own,
         plan=Search(space=space, n_trials=N_TRIALS, initial_points=(find_point(space, own),)),
     )
+
+
+def published_config(model: str, base: Config, budget: Mapping[str, Any] | None = None) -> Config:
+    """Make a system's published config of a base config, whose own changes of the defaults stay.
+
+    Args:
+        model: Name of the system.
+        base: A config of whatever model; one of the system itself is left as it is.
+        budget: Further fields of the published form: those of `PUBLISHED` in its search space's module leave
+            epochs and patience alone, which are the same for all peers.
+    """
+    if base.model.name == model:
+        return base
+    changes = _published_changes(model) | dict(budget or {})
+    given, default = base.flat(), Config().flat()
+    kept = {field: value for field, value in changes.items() if given[field] == default[field]}
+    return base.with_changes({"model.name": model} | kept)
+
+
+def _published_changes(model: str) -> dict[str, Any]:
+    package = importlib.import_module("search_spaces")
+    if model not in {module.name for module in pkgutil.iter_modules(package.__path__)}:
+        return {}
+    return dict(getattr(importlib.import_module(f"search_spaces.{model}"), "PUBLISHED", {}))
 
 
 def find_point(space: SearchSpace, config: Config) -> dict[str, Any]:
@@ -131,7 +155,7 @@ def build_comparison(
     variants: dict[str, dict[str, Any]] = {}
     of_one_fit = []
     for model in dict.fromkeys(models):
-        forms = {model: base.with_changes({"model.name": model})}
+        forms = {model: published_config(model, base)}
         if model in tuned:
             forms = {
                 f"{model}{LABEL_MARK}{DEFAULT}": forms[model],

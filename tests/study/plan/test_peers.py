@@ -13,6 +13,7 @@ from adapert.study.plan.peers import (
     compared_variant,
     find_point,
     form_of,
+    published_config,
     searched_spaces,
 )
 from adapert.study.plan.study import Design, Search
@@ -34,6 +35,23 @@ def test_every_system_varies_eight_fields_and_tries_what_was_published_first(mod
     assert isinstance(study.plan, Search)
     assert len(study.plan.space) == 8
     assert study.base.with_changes(study.plan.initial_points[0]) == study.base
+
+
+def test_txpert_is_published_with_matched_controls_and_a_graph_of_perturbed_genes() -> None:
+    published = {"model.name": "txpert", "data.control": "batch_mean", "graph.nodes": "perturbed"}
+    assert build_peer_search("txpert", SPACES["txpert"], Config()).base == Config().with_changes(published)
+    variants = build_comparison("peers", Config(), ("txpert", "mean"), {}, 1, 1).plan.variants_changes
+    assert variants == [published, {"model.name": "mean"}]
+
+
+def test_a_published_config_keeps_what_its_user_changed() -> None:
+    by_cell = Config().with_changes({"data.control": "cell"})
+    made = published_config("txpert", by_cell, {"training.patience": 30})
+    assert (made.data.control, made.graph.nodes, made.training.patience) == ("cell", "perturbed", 30)
+    assert made.training.max_epochs == Config().training.max_epochs
+    own = Config().with_changes({"model.name": "txpert"})
+    assert published_config("txpert", own, {"training.patience": 30}) == own
+    assert published_config("kernel_loo", by_cell) == by_cell.with_changes({"model.name": "kernel_loo"})
 
 
 def test_fields_that_are_not_varied_at_the_published_config_are_not_set() -> None:
