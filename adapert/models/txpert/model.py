@@ -112,7 +112,7 @@ def build_model(dataset: PreparedDataset, config: Config, seed: int) -> TxPert:
     has_several_controls = _has_several_controls(dataset, config)
     is_replaced = config.txpert.basal == "mlp" and config.txpert.norm == "batch" and not has_several_controls
     if is_replaced and "train" in dataset.splits:
-        _LOGGER.info(
+        _LOGGER.debug(
             "Training has a single control profile, over which no batch can be normalised: the hidden units "
             "of the basal encoder are normalised by layer."
         )

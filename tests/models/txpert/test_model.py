@@ -263,7 +263,7 @@ def test_a_single_control_trains_the_basal_encoder_and_no_other_control_explodes
     one_batch = DATASET.shared.batch_control_mean[[0, 0]]
     shared = replace(DATASET.shared, batch_control_mean=one_batch)
     dataset = replace(DATASET, shared=shared, control_cells=DATASET.control_cells)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.DEBUG):
         network = build_model(dataset, config_of(**{"data.control": control}), 0)
     is_single = control != "cell"
     assert ("single control profile" in caplog.text) == is_single
