@@ -1,4 +1,4 @@
-"""How many times faster a layer of graph attention is than torch-geometric's, forward and backward."""
+"""How many times as fast a layer of graph attention is as torch-geometric's, forward and backward."""
 
 import time
 from collections.abc import Callable, Iterator
