@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import pkgutil
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -58,12 +59,13 @@ def _load_file(path: Path) -> ModuleType:
             f"A recipe's path must be a Python file, but {what}. Name one, or a recipe of adapert: "
             f"{', '.join(recipe_names())}."
         )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    loader = SourceFileLoader(path.stem, str(path))
+    spec = importlib.util.spec_from_loader(path.stem, loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        # By importing it, a compiled copy would lie beside it, and hide an edit in the same second.
+        exec(loader.source_to_code(path.read_bytes(), str(path)), vars(module))
     except (Exception, SystemExit) as error:
         raise InputError(f"The recipe '{path}' must import, but {_describe(error)}") from error
     return module
