@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from adapert.data.splits import read_split, split_perturbations
 from adapert.errors import InputError
 
 PrepareLabels = Callable[..., PreparedDataset]
+PrepareLayout = Callable[[str], PreparedDataset]
 
 SYMBOLS = ["A2M", "CEBPA", "ELK1", "IFNGR1", "KLF1", "MAP2K6", "SET", "SPI1", "STAT1", "ZAP70"]
 SINGLE, DOUBLE = SYMBOLS[:8], [("KLF1", "MAP2K6"), ("CEBPA", "SET")]
@@ -146,12 +148,10 @@ def label_cells(layout: Layout) -> tuple[list[str | None], list[str]]:
     return labels, truth
 
 
-@pytest.fixture
-def prepare_labels(tmp_path: Path) -> PrepareLabels:
-    """Prepare cells under some labels, with a network and text of symbols."""
+def prepare_in(folder: Path) -> PrepareLabels:
     rows = [f"{a}\t{b}\t{900 - i}\n" for i, (a, b) in enumerate(pairwise(SYMBOLS))]
-    (tmp_path / "network.tsv").write_text("".join(rows))
-    np.savez(tmp_path / "text.npz", symbols=np.array(SYMBOLS), embedding=np.eye(10))
+    (folder / "network.tsv").write_text("".join(rows))
+    np.savez(folder / "text.npz", symbols=np.array(SYMBOLS), embedding=np.eye(10))
 
     def run(
         labels: Sequence[str | None],
@@ -166,14 +166,33 @@ def prepare_labels(tmp_path: Path) -> PrepareLabels:
             cells.obs_names = labels
         else:
             cells.obs[column] = pd.Categorical(list(labels))
-        cells.write_h5ad(tmp_path / "cells.h5ad")
+        cells.write_h5ad(folder / "cells.h5ad")
         return prepare(
-            tmp_path / "cells.h5ad",
-            tmp_path / "network.tsv",
-            tmp_path / "text.npz",
+            folder / "cells.h5ad",
+            folder / "network.tsv",
+            folder / "text.npz",
             PrepareChoices(**{"split_fractions": FRACTIONS, "min_cells": 1, **choices}),
             aliases=aliases,
         )
+
+    return run
+
+
+@pytest.fixture
+def prepare_labels(tmp_path: Path) -> PrepareLabels:
+    """Prepare cells under some labels, with a network and text of symbols."""
+    return prepare_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def prepare_layout(tmp_path_factory: pytest.TempPathFactory) -> PrepareLayout:
+    """Prepare the cells of a layout, each once for all tests, which only read it."""
+
+    @cache
+    def run(name: str) -> PreparedDataset:
+        layout = LAYOUTS[name]
+        labels, _ = label_cells(layout)
+        return prepare_in(tmp_path_factory.mktemp("layout"))(labels, layout.genes, **layout.choices)
 
     return run
 
@@ -183,10 +202,9 @@ def perturbations_of(dataset: PreparedDataset) -> list[str]:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_layout_is_understood_cell_by_cell(prepare_labels: PrepareLabels, name: str) -> None:
-    layout = LAYOUTS[name]
-    labels, truth = label_cells(layout)
-    dataset = prepare_labels(labels, layout.genes, **layout.choices)
+def test_layout_is_understood_cell_by_cell(prepare_layout: PrepareLayout, name: str) -> None:
+    _, truth = label_cells(LAYOUTS[name])
+    dataset = prepare_layout(name)
     expected = {meant: truth.count(meant) for meant in set(truth) - {"control", "left out"}}
     n_cells = {
         perturbation: int(number)
@@ -202,10 +220,9 @@ def test_layout_is_understood_cell_by_cell(prepare_labels: PrepareLabels, name: 
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_no_gene_set_is_in_two_splits_whatever_the_seed(prepare_labels: PrepareLabels, name: str) -> None:
-    layout = LAYOUTS[name]
-    labels, truth = label_cells(layout)
-    names = perturbations_of(prepare_labels(labels, layout.genes, **layout.choices))
+def test_no_gene_set_is_in_two_splits_whatever_the_seed(prepare_layout: PrepareLayout, name: str) -> None:
+    _, truth = label_cells(LAYOUTS[name])
+    names = perturbations_of(prepare_layout(name))
     for seed in range(20):
         split = split_perturbations(names, seed, FRACTIONS)
         where: dict[tuple[str, ...], set[str]] = {}
@@ -218,11 +235,11 @@ def test_no_gene_set_is_in_two_splits_whatever_the_seed(prepare_labels: PrepareL
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_labels_of_the_data_are_a_split_list_too(
-    prepare_labels: PrepareLabels, tmp_path: Path, name: str
+    prepare_layout: PrepareLayout, tmp_path: Path, name: str
 ) -> None:
     layout = LAYOUTS[name]
     labels, truth = label_cells(layout)
-    dataset = prepare_labels(labels, layout.genes, **layout.choices)
+    dataset = prepare_layout(name)
     part_of = {name: part for part, s in dataset.splits.items() for name in s.table.perturbations.tolist()}
     pairs = {label: part_of.get(meant, "train") for label, meant in zip(labels, truth, strict=True) if label}
     path = tmp_path / "split.tsv"

@@ -195,7 +195,8 @@ def test_group_means_and_counts_add_up_to_the_cells(dataset: PreparedDataset) ->
 
 
 def test_expression_of_test_cells_chooses_no_gene(experiment: Experiment, changed_cells: ChangeCells) -> None:
-    test = experiment.prepare(n_genes=40).splits["test"].table.perturbations.tolist()
+    undisturbed = experiment.prepare(n_genes=40)
+    test = undisturbed.splits["test"].table.perturbations.tolist()
 
     def disturb(cells: anndata.AnnData) -> None:
         rows = cells.obs["perturbation"].isin(test).to_numpy()
@@ -204,25 +205,28 @@ def test_expression_of_test_cells_chooses_no_gene(experiment: Experiment, change
         cells.X = disturbed.tocsr()
 
     disturbed = experiment.prepare(n_genes=40, cells=changed_cells(disturb))
-    assert disturbed.gene_names.tolist() == experiment.prepare(n_genes=40).gene_names.tolist()
+    assert disturbed.gene_names.tolist() == undisturbed.gene_names.tolist()
 
 
 def test_perturbed_gene_that_was_not_measured_is_a_node(
-    experiment: Experiment, changed_cells: ChangeCells
+    experiment: Experiment, dataset: PreparedDataset, changed_cells: ChangeCells
 ) -> None:
     def drop_target(cells: anndata.AnnData) -> anndata.AnnData:
         return cells[:, cells.var_names != target].copy()
 
-    target = str(experiment.prepare().splits["train"].table.perturbations[0]).split("+")[0]
+    target = str(dataset.splits["train"].table.perturbations[0]).split("+")[0]
     prepared = experiment.prepare(cells=changed_cells(drop_target))
     assert target not in prepared.gene_names
     assert prepared.shared.node_names[prepared.n_genes :].tolist() == [target]
 
 
 def test_rare_perturbation_is_left_out_and_noted(
-    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+    experiment: Experiment,
+    dataset: PreparedDataset,
+    changed_cells: ChangeCells,
+    logged: pytest.LogCaptureFixture,
 ) -> None:
-    rare = str(experiment.prepare().splits["train"].table.perturbations[0])
+    rare = str(dataset.splits["train"].table.perturbations[0])
 
     def make_rare(cells: anndata.AnnData) -> anndata.AnnData:
         rows = np.flatnonzero(cells.obs["perturbation"] == rare)
