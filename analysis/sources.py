@@ -23,8 +23,7 @@ from analysis.figures.recipes import (
     draw_source,
     select_stems,
 )
-from analysis.leaderboard.load import load_leaderboard
-from analysis.leaderboard.summary import summarize_leaderboard
+from analysis.leaderboard.summary import load_summary
 from analysis.pathways import summarize_pathway_agreement
 from analysis.predictions import Predictions, choose_variants, read_predictions
 from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
@@ -187,8 +186,11 @@ def build_study_tables(study: StudyResults, split: str = "validation") -> list[P
         NothingToShowError: No finished trial.
         InputError: A damaged study.
     """
-    frame = load_leaderboard(study)
-    return build_leaderboard_tables(summarize_leaderboard(frame[frame["split"] == split]))
+    summary = load_summary(study)
+    chosen = summary[summary["split"] == split]
+    if chosen.empty:
+        raise NothingToShowError(f"No run of study '{study.name}' has the split '{split}'.")
+    return build_leaderboard_tables(chosen)
 
 
 def write_claims(claims: pd.DataFrame, directory: Path) -> list[Path]:

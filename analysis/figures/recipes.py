@@ -30,8 +30,8 @@ from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 from analysis.figures.slices import plot_slices, summarize_slices
 from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing
 from analysis.importance import load_importance, summarize_importance
-from analysis.leaderboard.load import load_leaderboard, load_searches
-from analysis.leaderboard.summary import summarize_leaderboard
+from analysis.leaderboard.load import load_searches
+from analysis.leaderboard.summary import load_summary
 from analysis.predictions import Predictions, choose_variants
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
@@ -92,7 +92,7 @@ FIGURES: dict[str, tuple[FigureRecipe, ...]] = {
     "path": (FigureRecipe("ablation_path", summarize_path, plot_path),),
     "importance": (FigureRecipe("importance", summarize_importance, plot_importance, load_importance),),
     "peers": (
-        FigureRecipe("leaderboard", summarize_leaderboard, plot_leaderboard, load_leaderboard),
+        FigureRecipe("leaderboard", lambda summary: summary, plot_leaderboard, load_summary),
         FigureRecipe("expected_best", summarize_expected_best, plot_expected_best, load_searches),
     ),
     "search": (

@@ -1,16 +1,19 @@
 """From a comparison's long table to a leaderboard: estimates, ranks, and paired differences."""
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import pandas as pd
 
 from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError
+from adapert.results.study import StudyResults
 from adapert.statistics.estimates import summarize_by
 from adapert.statistics.families import compare_systems
 from adapert.statistics.pairs import ALL, pool_effect_sizes
 from adapert.statistics.ranks import rank_variants
 from adapert.study.plan.peers import DEFAULT
-from analysis.leaderboard.load import FACTS
+from analysis.leaderboard.load import FACTS, load_leaderboard
 from analysis.leaderboard.reads import GROUPS
 
 LEADERBOARD_METRICS = (
@@ -28,6 +31,26 @@ REFERENCES = ("adapert", "kernel_loo")
 """Systems that every other is compared with."""
 
 _COMPARED = ("difference", "low", "high", "p", "p_holm", "wins", "ties", "losses")
+
+
+_SUMMARIES: "WeakKeyDictionary[StudyResults, pd.DataFrame]" = WeakKeyDictionary()
+"""Of studies as they were read: a figure, tables and a page need the same, which takes half a minute."""
+
+
+def load_summary(study: StudyResults) -> pd.DataFrame:
+    """Load and summarise a comparison, once for as long as its results are at hand.
+
+    Returns:
+        As `summarize_leaderboard`, split after split; not to be changed.
+
+    Raises:
+        NothingToShowError: No finished trial.
+        InputError: A damaged table, or none of the metrics.
+    """
+    if study not in _SUMMARIES:
+        by_split = load_leaderboard(study).groupby("split", observed=True)
+        _SUMMARIES[study] = pd.concat([summarize_leaderboard(rows) for _, rows in by_split])
+    return _SUMMARIES[study]
 
 
 def summarize_leaderboard(frame: pd.DataFrame) -> pd.DataFrame:

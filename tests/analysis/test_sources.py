@@ -1,4 +1,4 @@
-"""What is drawn of a prepared data set and of an evaluation, from folders as the commands write them."""
+"""What is drawn of a data set, an evaluation and a comparison, from folders as the commands write them."""
 
 import json
 from collections.abc import Callable
@@ -12,8 +12,10 @@ from fixtures.store import MakeTable
 
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
+from adapert.results.find import open_study
+from analysis.figures.recipes import draw_figures
 from analysis.predictions import Predictions
-from analysis.sources import draw_data, draw_evaluation
+from analysis.sources import build_study_tables, draw_data, draw_evaluation, draw_study_tables
 
 FIGURE_8 = "figure_8_graph_coverage"
 
@@ -88,3 +90,27 @@ def test_gene_sets_bring_a_table_of_all_perturbations(make_table: MakeTable, tmp
     assert table.index.tolist() == ["adapert", "mean"]
     assert table["mean_r"]["adapert"] > 0.5
     assert draw_evaluation(folder, tmp_path / "none", only=stems) == []
+
+
+def test_a_comparison_has_two_figures_and_two_tables(peers_workspace: Path, tmp_path: Path) -> None:
+    studies = [open_study(peers_workspace, "peers"), open_study(peers_workspace, "peers_adapert")]
+    drawn = draw_figures(studies[:1], tmp_path)["peers"]
+    assert [path.stem for path in drawn if path.suffix == ".png"] == ["leaderboard", "expected_best"]
+    written = draw_study_tables(studies, tmp_path)
+    assert [path.name for path in written if path.suffix == ".md"] == [
+        "table_leaderboard.md",
+        "table_leaderboard_effect_sizes.md",
+    ]
+    assert not {path.name for path in drawn} & {path.name for path in written}
+
+
+def test_only_the_tables_that_are_named_are_written(peers_workspace: Path, tmp_path: Path) -> None:
+    study = open_study(peers_workspace, "peers")
+    assert draw_study_tables([study], tmp_path, only=["leaderboard"]) == []
+    written = draw_study_tables([study], tmp_path, only=["table_leaderboard"])
+    assert [path.name for path in written] == [f"table_leaderboard.{end}" for end in ("csv", "md", "tex")]
+
+
+def test_another_split_than_the_trials_have_shows_nothing(peers_workspace: Path) -> None:
+    with pytest.raises(InputError, match="has the split 'test'"):
+        build_study_tables(open_study(peers_workspace, "peers"), "test")

@@ -9,7 +9,7 @@ from scipy import stats
 from adapert.results.find import open_study
 from adapert.statistics.significance import holm
 from analysis.leaderboard.load import load_leaderboard
-from analysis.leaderboard.summary import summarize_leaderboard
+from analysis.leaderboard.summary import load_summary, summarize_leaderboard
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,12 @@ def test_groups_of_effect_size_have_ranks_of_their_own(summary: pd.DataFrame) ->
     assert ranked.groupby("effect_size", observed=True)["variant"].nunique().to_dict() == {
         "all": 5, "large": 5, "small": 5,
     }  # fmt: skip
+
+
+def test_a_study_is_summarised_once(peers_workspace: Path) -> None:
+    study = open_study(peers_workspace, "peers")
+    assert load_summary(study) is load_summary(study)
+    pd.testing.assert_frame_equal(load_summary(study), load_summary(open_study(peers_workspace, "peers")))
 
 
 def test_a_comparison_without_adapert_or_kernel_loo_has_no_such_columns(frame: pd.DataFrame) -> None:
