@@ -139,6 +139,7 @@ def print_next(plan: PeersPlan, workspace: Path) -> None:
 
 def print_peers(plan: PeersPlan, resources: "Resources") -> None:
     """Print all that a comparison would run, and for how long."""
+    from adapert.study.plan.peers import published_config
     from adapert.workspace.launch import estimate_trial_seconds, print_plan, wall_seconds
     from adapert.workspace.progress import format_seconds
 
@@ -146,7 +147,7 @@ def print_peers(plan: PeersPlan, resources: "Resources") -> None:
     tuned = {model: study.base for model, study in searches.items()}
     comparison = plan.build_comparison(tuned, first_seed=1)
     a_trial = {
-        model: estimate_trial_seconds(plan.base.with_changes({"model.name": model}), resources)
+        model: estimate_trial_seconds(published_config(model, plan.base), resources)
         for model in dict.fromkeys(plan.models)
     }
     total = 0.0

@@ -34,7 +34,8 @@ def find_sources(config: Mapping[str, Any]) -> tuple[str, ...]:
         config: All fields under their dotted names.
 
     Returns:
-        Its networks by their names, or ``"network"``, then its embeddings by theirs, or ``"text"``.
+        Its networks by their names, or ``"network"``, then its embeddings by theirs, or ``"text"``. A source
+        that the config leaves out by ``"none"`` is not among them.
     """
     model = str(config["model.name"])
     kinds = _SOURCES.get(model, (NETWORK,) if "graph" in READ_SECTIONS.get(model, ()) else ())  # type: ignore[call-overload]
@@ -43,7 +44,7 @@ def find_sources(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
         source
         for kind in kinds
-        if not is_unread.get(kind)
+        if not is_unread.get(kind) and named[kind] != "none"
         for source in (str(named[kind]).split("+") if named[kind] else [kind])
     )
 

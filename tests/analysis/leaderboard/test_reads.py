@@ -21,6 +21,8 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
         ({"model.n_graph_layers": 0}, ("text",), "no network"),
         ({"model.name": "ridge_text"}, ("text",), "no network"),
         ({"model.name": "mean"}, (), "nothing"),
+        ({"graph.networks": "none"}, ("text",), "no network"),
+        ({"model.name": "ridge_both", "data.embeddings": "none"}, ("network",), "one network"),
         ({"graph.networks": "string+go"}, ("string", "go", "text"), "several networks"),
         (
             {"graph.networks": "string", "data.embeddings": "text+rpe1"},
