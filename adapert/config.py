@@ -25,6 +25,7 @@ _LOGGER = logging.getLogger(__name__)
 ModelName: TypeAlias = Literal[
     "adapert",
     "txpert",
+    "app",
     "control",
     "mean",
     "additive",
@@ -40,6 +41,7 @@ ModelName: TypeAlias = Literal[
 READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
     "adapert": ("graph", "model", "loss", "training"),
     "txpert": ("graph", "txpert", "training"),
+    "app": ("graph", "app", "training"),
     "kernel_ridge": ("graph", "kernel_ridge"),
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
@@ -305,6 +307,43 @@ class TxPertConfig(Section):
     )
 
 
+class AppConfig(Section):
+    """`app`, the AdaptivePerturbPredictor (Zhao and Wu 2025): its sizes, forms and loss.
+
+    The paper gives no size, optimiser or loss. The defaults are its form to the letter, at the half to one
+    million parameters that it speaks of.
+    """
+
+    node_features: Literal["one_hot", "random", "text", "expression", "both"] = Field(
+        "both",
+        description="x of Sec. 3.2: a learnable row per gene, a fixed random one, its projected text, its "
+        "control expression, or learnable row plus text.",
+    )
+    size: int = Field(128, ge=1, le=MOST_UNITS, description="D of Eq. 2, of every layer.")
+    n_layers: int = Field(2, ge=0, le=MOST_LAYERS, description="L of Sec. 3.2; 0 is no message passing.")
+    aggregation: Literal["mean", "sum", "max"] = Field("mean", description="AGGREGATE of Eq. 1.")
+    attention: Literal["perturbation", "none"] = Field(
+        "perturbation",
+        description="Cell state by attention over all genes (Eq. 4 to 6), or the perturbed genes' own mean "
+        "(Eq. 3; ablation).",
+    )
+    score_size: int = Field(64, ge=1, le=MOST_UNITS, description="Hidden units of the score of Eq. 4.")
+    own_gene: bool = Field(
+        False,
+        description="Whether W c_P is added to the cell state, without which it hardly depends on P; not in "
+        "the paper.",
+    )
+    decoder: Literal["linear", "mlp"] = Field("linear", description="Eq. 7, or a hidden layer (ablation).")
+    hidden_size: int = Field(256, ge=1, le=MOST_UNITS, description="Hidden units of the 'mlp' decoder.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of the cell state, and of the 'mlp' decoder.")
+    lambda_non: float = Field(
+        0.0, ge=0, description="Weight of AdaPert's non-DEG loss (its Eq. 16) beside the squared error."
+    )
+    huber_delta: float = Field(
+        0.5, gt=0, description="delta of that loss, in standard deviations of training non-DEG deltas."
+    )
+
+
 class TrainingConfig(Section):
     """The optimiser and its budget. Not in the paper."""
 
@@ -339,6 +378,7 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     kernel_ridge: KernelRidgeConfig = KernelRidgeConfig()
     txpert: TxPertConfig = TxPertConfig()
+    app: AppConfig = AppConfig()
 
     def flat(self) -> dict[str, Any]:
         """List every setting under its dotted name, such as ``"loss.lambda_non"``."""

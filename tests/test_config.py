@@ -22,6 +22,7 @@ ALL_ELSEWHERE = {
     "training.weight_decay": 5e-324,
     "kernel_ridge.penalty": 0.2,
     "txpert.layer": "gat",
+    "app.dropout": 0.3,
 }
 
 
@@ -148,6 +149,7 @@ def test_digest_is_that_of_the_sorted_settings() -> None:
         ("adapert", {"data", "graph", "model", "loss", "training"}),
         ("txpert", {"data", "graph", "txpert", "training", "model"}),
         ("kernel_ridge", {"data", "graph", "kernel_ridge", "model"}),
+        ("app", {"data", "graph", "app", "training", "model"}),
         ("mean", {"data", "model"}),
     ],
 )
@@ -240,8 +242,8 @@ def test_float_that_yaml_calls_text_is_read(tmp_path: Path) -> None:
         ("model:\n  tau: -1\n", r"Config field 'model\.tau': .* greater than 0, but it is -1\."),
         (
             "tau: 1\n",
-            r"sections of fields \(data, graph, model, loss, training, kernel_ridge, txpert\), but '.*' is "
-            r"not",
+            r"sections of fields \(data, graph, model, loss, training, kernel_ridge, txpert, app\), but '.*' "
+            r"is not",
         ),
         ("- model\n", "sections of fields"),
         ("model: {tau: 1\n", "A config must be YAML, but '.*' is not: "),

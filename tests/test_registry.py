@@ -1,6 +1,7 @@
 """What holds for every model that a config can name."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -11,7 +12,10 @@ from fixtures.dataset import build_tiny_dataset, without_test
 from adapert.config import Config, ModelName
 from adapert.data.prepared import PreparedDataset
 from adapert.data.regroup import join_splits
+from adapert.models.networks import NETWORKS
 from adapert.models.protocol import PerturbationModel, TrainedInEpochs
+from adapert.prediction.bundle import Bundle, Member, read_bundle, read_weights, write_bundle
+from adapert.prediction.predictions import predict_bundle
 from adapert.registry import MODELS, build_model
 from adapert.training.fit import begin_fit
 
@@ -23,6 +27,8 @@ SMALL = {
     "txpert.size": 8,
     "txpert.latent_size": 8,
     "txpert.hidden_size": 16,
+    "app.size": 8,
+    "app.score_size": 6,
     "training.minibatch_size": 3,
     "training.max_epochs": 2,
 }
@@ -40,7 +46,10 @@ REPORTED = {
     "best_mse",
 }
 
+ASKED = ["G00", "G14", "G00+G03"]
+
 every_model = pytest.mark.parametrize("name", MODELS)
+every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
 @pytest.fixture
@@ -48,8 +57,12 @@ def dataset() -> PreparedDataset:
     return without_test(build_tiny_dataset())
 
 
+def config_of(name: str) -> Config:
+    return Config().with_changes(SMALL | {"model.name": name})
+
+
 def build(name: str, seed: int = 0) -> PerturbationModel:
-    return build_model(Config().with_changes(SMALL | {"model.name": name}), seed, torch.device("cpu"))
+    return build_model(config_of(name), seed, torch.device("cpu"))
 
 
 def test_a_config_can_name_every_model_and_no_other() -> None:
@@ -117,3 +130,36 @@ def test_another_seed_changes_the_fit_of_seeded_models_alone(dataset: PreparedDa
     second.fit(dataset)
     is_same = np.array_equal(first.predict(["G00", "G02"]), second.predict(["G00", "G02"]))
     assert is_same != first.is_seeded
+
+
+@every_network
+def test_a_network_that_is_stopped_and_restored_ends_as_one_that_is_not(
+    dataset: PreparedDataset, tmp_path: Path, name: str
+) -> None:
+    unbroken, stopped, restored = build(name), build(name), build(name)
+    unbroken.fit(dataset)
+    fit = begin_fit(stopped, dataset)
+    fit.step()
+    fit.write_checkpoint(tmp_path)
+    fit = begin_fit(restored, dataset)
+    fit.restore_checkpoint(tmp_path)
+    fit.step()
+    assert fit.is_over
+    fit.finish()
+    np.testing.assert_array_equal(restored.predict(ASKED), unbroken.predict(ASKED))
+
+
+@every_network
+def test_kept_weights_predict_as_the_trained_network_without_any_split(
+    dataset: PreparedDataset, tmp_path: Path, name: str
+) -> None:
+    model = build(name)
+    fit = begin_fit(model, dataset)
+    while not fit.is_over:
+        fit.step()
+    fit.finish()
+    fit.write_weights(tmp_path / "weights.safetensors")
+    weights = read_weights(tmp_path / "weights.safetensors")
+    write_bundle(Bundle(config_of(name), dataset.shared, [Member("r", 0, weights)]), tmp_path / "bundle")
+    predicted = predict_bundle(read_bundle(tmp_path / "bundle"), ASKED)
+    np.testing.assert_array_equal(predicted.deltas, model.predict(ASKED))

@@ -33,8 +33,9 @@ def build_score(activation: str) -> Score:
 
 
 def tanh_score(node: Tensor, text: Tensor, w: Tensor) -> Tensor:
-    """Score with tanh: fused on a CPU, in chunks elsewhere and where the exponentials would overflow."""
-    if node.device.type != "cpu" or max(node.abs().max(), text.abs().max()) > FUSED_RANGE:
+    """Score with tanh: fused on a CPU in float32, else, or where exponentials would overflow, in chunks."""
+    is_fused = node.device.type == "cpu" and node.dtype == torch.float32
+    if not is_fused or max(node.abs().max(), text.abs().max()) > FUSED_RANGE:
         return chunked_score(torch.tanh, node, text, w)
     return _FusedTanhScore.apply(node, text, w)  # type: ignore[no-any-return, no-untyped-call]
 

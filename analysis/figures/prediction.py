@@ -12,7 +12,12 @@ from analysis.figures.ablation import REFERENCE_MODEL_LABELS
 from analysis.figures.style import REFERENCE_COLOUR, build_figure, finish_axes, palette, paper_style
 from analysis.predictions import Predictions, choose_perturbation, choose_variants
 
-MODEL_LABELS = {"adapert": "AdaPert", "adapert_ensemble": "AdaPert, ensemble"} | REFERENCE_MODEL_LABELS
+MODEL_LABELS = {
+    "adapert": "AdaPert",
+    "adapert_ensemble": "AdaPert, ensemble",
+    "app": "APP (own version)",
+    "app_ensemble": "APP (own version), ensemble",
+} | REFERENCE_MODEL_LABELS
 
 _DEG_COLOUR = 3  # of the palette
 _OTHER_COLOUR = "0.72"

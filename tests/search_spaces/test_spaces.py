@@ -5,6 +5,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 import search_spaces.adapert
 import search_spaces.adapert_forms
 import search_spaces.adapert_wide
+import search_spaces.app
 import search_spaces.kernel_ridge
 import search_spaces.txpert
 import search_spaces.txpert_table8
@@ -17,6 +18,7 @@ SPACES: dict[str, SearchSpace] = {
     "adapert_wide": search_spaces.adapert_wide.SPACE,
     "adapert_forms": search_spaces.adapert_forms.SPACE,
     "kernel_ridge": search_spaces.kernel_ridge.SPACE,
+    "app": search_spaces.app.SPACE,
     "txpert": search_spaces.txpert.SPACE,
     "txpert_table8": search_spaces.txpert_table8.SPACE,
 }
@@ -24,6 +26,7 @@ MODELS = dict.fromkeys(SPACES, "adapert") | {
     "kernel_ridge": "kernel_ridge",
     "txpert": "txpert",
     "txpert_table8": "txpert",
+    "app": "app",
 }
 
 

@@ -10,6 +10,7 @@ from adapert.study.plan.study import AblationPath, Design, Search
 from studies.ablation import VARIANTS
 from studies.ablation_extended import VARIANTS as EXTENDED
 
+APPS_ABLATIONS = ["random_embeddings", "identity_embeddings", "no_attention", "mlp_decoder"]
 PICKED_CHANGES = {"model.dropout": 0.25, "training.max_epochs": 7}
 TXPERT = {
     "model.name": "txpert",
@@ -52,12 +53,14 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
     [
         ("quickstart", "search"),
         ("search", "search"),
+        ("search_app", "search"),
         ("search_forms", "search"),
         ("search_kernel_ridge", "search"),
         ("search_txpert", "search"),
         ("search_wide", "search"),
         ("importance", "importance"),
         ("ablation", "ablation"),
+        ("ablation_app", "ablation"),
         ("ablation_extended", "ablation"),
         ("ablation_txpert", "ablation"),
         ("references", "ablation"),
@@ -121,6 +124,22 @@ def test_figure_5_spans_no_penalty_to_the_strongest_by_name() -> None:
     assert values["lambda_non=0.0003"] == Config().loss.lambda_non
     assert max(values.values()) == 0.1
     assert all(name == f"lambda_non={value:g}" for name, value in values.items())
+
+
+def test_the_first_trial_of_apps_search_is_the_published_form() -> None:
+    plan = of_kind(Search, build_study("search_app", Config()).plan)
+    assert len(plan.space) == 8
+    assert list(plan.initial_points) == [{field: Config().flat()[field] for field in plan.space}]
+    assert plan.initial_points[0]["app.own_gene"] is False
+
+
+def test_apps_ablation_has_its_table_2_and_the_perturbed_gene() -> None:
+    literal = of_kind(Design, build_study("ablation_app", Config()).plan).variants
+    assert list(literal) == ["full", *APPS_ABLATIONS, "own_gene"]
+    assert literal["own_gene"] == {"app.own_gene": True}
+    tuned = Config().with_changes({"app.own_gene": True})
+    from_tuned = of_kind(Design, build_study("ablation_app", tuned).plan).variants
+    assert from_tuned["no_own_gene"] == {"app.own_gene": False}
 
 
 def test_quickstart_is_short_whatever_the_base() -> None:

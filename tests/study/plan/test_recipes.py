@@ -23,6 +23,7 @@ def recipe(tmp_path: Path, text: str) -> str:
 def test_bundled_recipes_are_found_by_name() -> None:
     assert recipe_names() == [
         "ablation",
+        "ablation_app",
         "ablation_extended",
         "ablation_path",
         "ablation_txpert",
@@ -33,6 +34,7 @@ def test_bundled_recipes_are_found_by_name() -> None:
         "quickstart",
         "references",
         "search",
+        "search_app",
         "search_forms",
         "search_kernel_ridge",
         "search_txpert",
