@@ -1,18 +1,24 @@
 """Which comparisons are tested together: one family a question, the same wherever its p is shown."""
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from adapert.statistics.paired import PAIRED_COLUMNS, summarize_paired
-from adapert.statistics.pairs import CEILINGS, model_of, without_chance
+from adapert.errors import InputError
+from adapert.statistics.paired import PAIRED_COLUMNS, correct_family, summarize_paired
+from adapert.statistics.pairs import CEILINGS, LABEL_MARK, model_of, without_chance
 
 LEVEL = 0.05
 """Differences count as such where p after Holm's correction is below it."""
 
 REFERENCE = "full"
 """Variant of an ablation that the others are compared with."""
+
+UNDISTURBED = {"kept": 1.0, "added": 0.0, "rewired": 0.0}
+"""Noise in the network, ``graph.NOISE_fraction``, to the fraction that leaves it as it is."""
 
 TEST = "two-sided Wilcoxon signed-rank test over perturbations, allowing for the variance between seeds"
 
@@ -42,6 +48,10 @@ VARIANTS = Question(
 )
 WEIGHTS = Question(
     "How does the weight of the non-DEG loss act?", f"every weight with the smallest, {_IN_GROUPS}"
+)
+NOISE = Question(
+    "How does noise in the network act?",
+    "every dose of noise, of every system, with the same system on the network as it is",
 )
 MODELS = Question(
     "Is a model better than the reference models?", f"one model with every reference model, {_IN_GROUPS}"
@@ -74,6 +84,64 @@ def compare_weights(frame: pd.DataFrame) -> pd.DataFrame:
 def name_weight(lambda_non: float) -> str:
     """Call a weight of the non-DEG loss as variants are called: ``"lambda_non=0.1"``."""
     return f"lambda_non={lambda_non:g}"
+
+
+def compare_noise(frame: pd.DataFrame) -> pd.DataFrame:
+    """Answer `NOISE`: each dose of noise minus the undisturbed network of the same system.
+
+    Args:
+        frame: The long table of one study and one split, its variants called by `name_noise`.
+
+    Returns:
+        split and `PAIRED_COLUMNS`, as `summarize_paired`, all systems of a metric in one family.
+    """
+    systems = frame["variant"].map(lambda variant: read_noise(variant).system)
+    tables = [
+        summarize_paired(rows, system, keys=("split",))
+        for system, rows in frame.groupby(systems, sort=False)
+        if (rows["variant"] == system).any() and rows["variant"].nunique() > 1
+    ]
+    return correct_family(pd.concat(tables, ignore_index=True)) if tables else _no_pairs("split")
+
+
+class Dose(NamedTuple):
+    """How much noise a variant's network has.
+
+    Attributes:
+        system: The model that reads it, under any name.
+        noise: One of `UNDISTURBED`; empty for the network as it is.
+        fraction: Of its edges.
+    """
+
+    system: str
+    noise: str
+    fraction: float
+
+
+def name_noise(system: str, noise: str, fraction: float) -> str:
+    """Call a dose of noise as variants are called: ``"adapert:kept=0.5"``."""
+    return f"{system}{LABEL_MARK}{noise}={fraction:g}"
+
+
+def read_noise(variant: str) -> Dose:
+    """Read what `name_noise` called; a variant without a dose is its system's undisturbed network.
+
+    Raises:
+        InputError: No such name.
+    """
+    system, mark, dose = variant.partition(LABEL_MARK)
+    noise, _, fraction = dose.partition("=")
+    if not mark:
+        return Dose(system, "", math.nan)
+    try:
+        if noise in UNDISTURBED:
+            return Dose(system, noise, float(fraction))
+    except ValueError:
+        pass
+    raise InputError(
+        f"A study of network noise has variants such as 'adapert' and '{name_noise('adapert', 'kept', 0.5)}' "
+        f"(or {', '.join(list(UNDISTURBED)[1:])}), but one is '{variant}'. Rename it."
+    )
 
 
 def compare_models(frame: pd.DataFrame) -> pd.DataFrame:
@@ -129,7 +197,11 @@ def compare_systems(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
 def _compare_with(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
     if (frame["variant"] == reference).any() and frame["variant"].nunique() > 1:
         return summarize_paired(frame, reference)
-    columns = ["effect_size", *PAIRED_COLUMNS]
+    return _no_pairs("effect_size")
+
+
+def _no_pairs(key: str) -> pd.DataFrame:
+    columns = [key, *PAIRED_COLUMNS]
     return pd.DataFrame(columns=columns).astype(dict.fromkeys(PAIRED_COLUMNS[2:], np.float64))
 
 

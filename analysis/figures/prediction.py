@@ -17,6 +17,7 @@ MODEL_LABELS = {
     "adapert_ensemble": "AdaPert, ensemble",
     "app": "APP (own version)",
     "app_ensemble": "APP (own version), ensemble",
+    "app_own_gene": "APP (own version) with the perturbed gene",
 } | REFERENCE_MODEL_LABELS
 
 _DEG_COLOUR = 3  # of the palette

@@ -23,6 +23,7 @@ from analysis.figures.history import plot_history, summarize_history
 from analysis.figures.importance import plot_importance
 from analysis.figures.leaderboard import plot_leaderboard
 from analysis.figures.learning_curves import plot_learning_curves, summarize_learning_curves
+from analysis.figures.network_noise import plot_network_noise, summarize_network_noise
 from analysis.figures.parallel import plot_parallel, summarize_parallel
 from analysis.figures.pathways import plot_pathways, summarize_pathways
 from analysis.figures.prediction import plot_prediction, summarize_prediction
@@ -89,6 +90,7 @@ def _summarize_pathways(evaluation: Evaluation) -> pd.DataFrame:
 FIGURES: dict[str, tuple[FigureRecipe, ...]] = {
     "ablation": (FigureRecipe("figure_4_ablation", summarize_ablation, plot_ablation),),
     "sensitivity": (FigureRecipe("figure_5_sensitivity", summarize_sensitivity, plot_sensitivity),),
+    "noise": (FigureRecipe("network_noise", summarize_network_noise, plot_network_noise),),
     "path": (FigureRecipe("ablation_path", summarize_path, plot_path),),
     "importance": (FigureRecipe("importance", summarize_importance, plot_importance, load_importance),),
     "peers": (

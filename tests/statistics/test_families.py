@@ -13,9 +13,12 @@ from adapert.statistics.families import (
     WEIGHTS,
     Question,
     compare_models,
+    compare_noise,
     compare_two_models,
     compare_variants,
     compare_weights,
+    name_noise,
+    read_noise,
 )
 from analysis.claims import build_claims_table, summarize_claims
 from analysis.figures.ablation import plot_ablation, summarize_ablation
@@ -185,6 +188,44 @@ def test_two_models_outside_any_family_are_their_own(evaluation: pd.DataFrame) -
     )
     own = rows[rows["metric"] == "pds"].set_index("effect_size")["p_holm"]
     assert own.to_dict() == pytest.approx({group: p for (group, _), p in expected.items()})
+
+
+def test_noise_is_one_family_over_systems_each_against_itself(make_table: MakeTable) -> None:
+    levels = {
+        "adapert": 0.5,
+        "adapert:kept=0.5": 0.45,
+        "app": 0.3,
+        "app:kept=0.5": 0.29,
+        "app:added=0.1": 0.3,
+    }
+    compared = compare_noise(build_frame(make_table, levels))
+    assert set(compared["variant"]) == {name for name in levels if ":" in name}
+    of_metric = compared[compared["metric"] == "pds"]
+    assert len(of_metric) == 3
+    p = of_metric["p"].to_numpy(dtype=np.float64)
+    np.testing.assert_allclose(of_metric["p_holm"], adjust_holm(p))
+    differences = of_metric.set_index("variant")["difference"]
+    assert differences["adapert:kept=0.5"] == pytest.approx(-0.05, abs=0.03)
+
+
+def adjust_holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down, from its definition."""
+    order = np.argsort(p)
+    steps = [min(1.0, (len(p) - place) * p[row]) for place, row in enumerate(order)]
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(steps)
+    return adjusted
+
+
+@pytest.mark.parametrize(("noise", "fraction"), [("kept", 0.75), ("added", 0.25), ("rewired", 1.0)])
+def test_the_name_of_a_dose_is_read_again(noise: str, fraction: float) -> None:
+    assert read_noise(name_noise("app_own_gene", noise, fraction)) == ("app_own_gene", noise, fraction)
+    assert read_noise("app_own_gene")[:2] == ("app_own_gene", "")
+
+
+def test_one_system_alone_has_no_noise_to_compare(make_table: MakeTable) -> None:
+    assert compare_noise(build_frame(make_table, {"adapert": 0.5})).empty
+    assert compare_noise(build_frame(make_table, {"adapert:kept=0.5": 0.5})).empty
 
 
 @pytest.mark.parametrize("compare", [compare_variants, compare_weights])

@@ -5,6 +5,7 @@ from fixtures.narrowed import of_kind
 
 from adapert.config import Config, ModelName, is_network
 from adapert.errors import InputError
+from adapert.statistics.families import read_noise
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import AblationPath, Design, Search
 from studies.ablation import VARIANTS
@@ -69,6 +70,7 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("combinations", "ablation"),
         ("single", "ablation"),
         ("sensitivity", "sensitivity"),
+        ("network_noise", "noise"),
         ("ablation_path", "path"),
     ],
 )
@@ -115,6 +117,32 @@ def test_txpert_is_ablated_and_given_adaperts_loss() -> None:
         "global_control": {"data.control": "mean"},
         "with_non_deg": {"txpert.lambda_non": 3e-4},
     }
+
+
+def test_network_noise_gives_every_system_the_same_doses() -> None:
+    variants = of_kind(Design, build_study("network_noise", Config()).plan).variants
+    doses: dict[str, list[dict[str, float]]] = {}
+    for name, changes in variants.items():
+        noise = {field: value for field, value in changes.items() if field.endswith("_fraction")}
+        doses.setdefault(read_noise(name).system, []).append(noise)
+        assert changes["model.name"] == read_noise(name).system.removesuffix("_own_gene")
+    assert doses.keys() >= {"adapert", "txpert", "app", "app_own_gene"}
+    assert all(given == doses["adapert"] for given in doses.values())
+    assert doses["adapert"][0] == {}
+    assert [dose.get("graph.kept_fraction") for dose in doses["adapert"][1:6]] == [0.9, 0.75, 0.5, 0.2, 0.0]
+    assert len(doses["adapert"]) == 12
+
+
+def test_network_noise_of_a_tuned_app_has_the_perturbed_gene_once() -> None:
+    tuned = Config().with_changes({"app.own_gene": True})
+    variants = of_kind(Design, build_study("network_noise", tuned).plan).variants
+    assert "app_own_gene" not in {read_noise(name).system for name in variants}
+
+
+def test_network_noise_has_txpert_in_its_published_form() -> None:
+    study = build_study("network_noise", Config())
+    txpert = of_kind(Design, study.plan).variants["txpert"]
+    assert study.base.with_changes(txpert) == build_study("search_txpert", Config()).base
 
 
 def test_figure_5_spans_no_penalty_to_the_strongest_by_name() -> None:

@@ -31,6 +31,7 @@ def test_bundled_recipes_are_found_by_name() -> None:
         "combinations",
         "importance",
         "leave_one_out",
+        "network_noise",
         "quickstart",
         "references",
         "search",

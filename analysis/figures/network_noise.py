@@ -1,0 +1,143 @@
+"""What noise in the network costs each system: metrics against the share of edges kept, added, rewired."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import Any, TypeAlias
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from adapert.evaluation.catalogue import find_metric
+from adapert.statistics.estimates import summarize_by
+from adapert.statistics.families import NOISE, UNDISTURBED, compare_noise, read_noise
+from adapert.statistics.pairs import ALL
+from analysis.figures import style
+from analysis.figures.marks import add_paired, mark_caption
+from analysis.figures.prediction import model_label
+
+NOISE_METRICS = ("pearson_delta", "pds", "l2_top_1000")
+"""The last is APP's; tables of responses do not have it."""
+
+Look: TypeAlias = tuple[style.Colour, str]
+"""Colour and marker of a system."""
+
+_MARKERS = ("o", "s", "^", "D", "v")
+
+
+def summarize_network_noise(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the long table by system and dose of noise, over all perturbations.
+
+    Args:
+        frame: The long table of one study and one split, its variants called by `name_noise`.
+
+    Returns:
+        study, split, effect_size (``all``), system, noise, fraction, variant, metric, the estimates of
+        `summarize_by`, and the comparison with the same system on the network as it is of `add_paired`. The
+        network as it is has a row for each kind of noise that its system was tried with.
+
+    Raises:
+        InputError: The frame has none of the figure's metrics, or a variant of another name.
+    """
+    selected = style.select_metrics(frame, NOISE_METRICS)
+    summary = summarize_by(selected, ["study", "split", "variant"]).assign(effect_size=ALL)
+    summary = add_paired(summary, compare_noise(selected).assign(effect_size=ALL))
+    doses = pd.DataFrame(
+        [read_noise(variant) for variant in summary["variant"]], index=summary.index
+    )  # system, noise, fraction
+    laid_out = pd.concat([summary, doses], axis="columns")
+    is_dosed = laid_out["noise"] != ""
+    as_it_is = laid_out[~is_dosed].drop(columns=["noise", "fraction"])
+    tried = laid_out.loc[is_dosed, ["system", "noise"]].drop_duplicates()
+    tried = tried.assign(fraction=tried["noise"].map(UNDISTURBED))
+    rows = pd.concat([as_it_is.merge(tried, on="system"), laid_out[is_dosed]], ignore_index=True)
+    orders: dict[str, Sequence[Any]] = {
+        "metric": NOISE_METRICS,
+        "system": list(dict.fromkeys(read_noise(variant).system for variant in frame["variant"])),
+        "noise": list(UNDISTURBED),
+        "fraction": sorted(set(rows["fraction"])),
+    }
+    first = ["study", "split", "effect_size", "system", "noise", "fraction", "variant", "metric"]
+    return style.order_rows(rows, orders)[[*first, *rows.columns.difference(first, sort=False)]]
+
+
+def plot_network_noise(summary: pd.DataFrame) -> Figure:
+    """Draw a row of panels for each metric, a column for each kind of noise, a line for each system.
+
+    Returns:
+        A figure 7 in wide; the network as it is stands left, and noise grows to the right.
+
+    Raises:
+        InputError: Every value is NaN.
+    """
+    summary = style.drawable(summary)
+    metrics = style.present(NOISE_METRICS, summary["metric"])
+    noises = style.present(dict(UNDISTURBED), summary["noise"])
+    systems = list(dict.fromkeys(summary["system"]))
+    looks = dict(zip(systems, zip(style.palette(len(systems)), cycle(_MARKERS), strict=False), strict=True))
+    with style.paper_style():
+        figure, panels = style.build_figure(
+            (len(metrics), len(noises)),
+            panel_height=1.6,
+            title=f"Noise in the network: {style.data_phrase(summary)}",
+            caption=(
+                "Points: mean over perturbations "
+                f"(n={style.count(summary['n_perturbations'])}), each averaged over seeds. Filled: "
+                f"{mark_caption('the same system on the network as it is', NOISE)} Bars: "
+                f"{style.interval_caption(summary)} ↑{style.NO_BREAK}higher is better, "
+                f"↓{style.NO_BREAK}lower is better."
+            ),
+            n_header_lines=2,
+            sharey="row",
+        )
+        for row, metric in enumerate(metrics):
+            of_metric = summary[summary["metric"] == metric]
+            for column, noise in enumerate(noises):
+                axes = panels[row, column]
+                _draw_panel(axes, of_metric[of_metric["noise"] == noise], looks)
+                _scale_fraction(axes, noise, of_metric.loc[of_metric["noise"] == noise, "fraction"])
+            panels[row, 0].set_ylim(style.value_range(of_metric))
+            panels[row, 0].set_ylabel(find_metric(metric).directed_label)
+        for column, noise in enumerate(noises):
+            panels[-1, column].set_xlabel(f"share of edges {noise}")
+        _draw_legend(figure, looks)
+        figure.align_labels()
+    return figure
+
+
+def _draw_panel(axes: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
+    for system, (colour, marker) in looks.items():
+        line = rows[rows["system"] == system]
+        axes.vlines(line["fraction"], line["low"], line["high"], color=colour, linewidth=0.9, alpha=0.75)
+        axes.plot(line["fraction"], line["mean"], color=colour, linewidth=1.2, label=system)
+        for is_different, fill in ((True, colour), (False, "white")):
+            points = line[line["is_different"] == is_different]
+            axes.plot(
+                points["fraction"], points["mean"], marker, color=colour, markerfacecolor=fill, markersize=4
+            )
+    axes.grid(axis="y")
+    style.finish_axes(axes)
+
+
+def _scale_fraction(axes: Axes, noise: str, fractions: pd.Series) -> None:
+    ticks = sorted(set(fractions))
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    if UNDISTURBED[noise] > 0:
+        axes.invert_xaxis()
+
+
+def _draw_legend(figure: Figure, looks: dict[str, Look]) -> None:
+    """Put the legend between title and panels, where no data can lie under it."""
+    handles = [
+        Line2D([], [], color=colour, marker=marker, markersize=4, label=model_label(system))
+        for system, (colour, marker) in looks.items()
+    ]
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 1 - 0.2 / figure.get_figheight()),
+        ncols=len(handles),
+        frameon=False,
+        borderaxespad=0.2,
+    ).set_in_layout(False)
