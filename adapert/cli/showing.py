@@ -14,7 +14,7 @@ from adapert.errors import InputError, name_some
 def figures(
     studies: Annotated[
         list[str] | None,
-        typer.Argument(metavar="STUDY", help="Names of searches, ablations, sensitivity studies."),
+        typer.Argument(metavar="STUDY", help="Names of searches, ablations, comparisons of systems."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Directory; default: WORKSPACE/figures.")] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,

@@ -13,7 +13,8 @@ from adapert.selection import rank as selection
 from adapert.study.engine.reports import REPORTED
 from adapert.tracking.views import WIDTHS
 from analysis import claims
-from analysis.figures import ablation, ablation_path, search, sensitivity
+from analysis.figures import ablation, ablation_path, leaderboard, search, sensitivity
+from analysis.leaderboard import summary as systems
 from analysis.report import results
 from analysis.tables import effect_sizes, performance
 
@@ -28,6 +29,9 @@ from analysis.tables import effect_sizes, performance
         ablation.ABLATION_METRICS,
         ablation_path.PATH_METRICS,
         sensitivity.SENSITIVITY_METRICS,
+        leaderboard.DRAWN_METRICS,
+        systems.LEADERBOARD_METRICS,
+        systems.COMPARED_METRICS,
         performance.GLOBAL_METRICS,
         performance.DE_METRICS,
         [*performance.STAND_INS, *performance.STAND_INS.values()],

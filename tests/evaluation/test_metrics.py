@@ -245,6 +245,28 @@ def test_rmse_counts_the_strongest_degs_only() -> None:
     assert math.isnan(none)
 
 
+def test_l2_of_the_most_expressed_genes_equals_a_plain_loop() -> None:
+    predicted, observed, control_mean = deltas(0), deltas(1), np.abs(deltas(2)[0])
+    expected = []
+    for row in range(N_PERTURBATIONS):
+        total = 0.0
+        for gene in sorted(range(N_GENES), key=lambda gene: -control_mean[gene])[:7]:
+            total += (predicted[row, gene] - observed[row, gene]) ** 2
+        expected.append(math.sqrt(total))
+    np.testing.assert_allclose(l2_top_expressed(predicted, observed, control_mean, n_top=7), expected)
+
+
+def test_rmse_of_the_strongest_degs_equals_a_plain_loop() -> None:
+    predicted, observed, deg_mask = deltas(0), deltas(1), deltas(2) > 0.3
+    expected = []
+    for row in range(N_PERTURBATIONS):
+        degs = [gene for gene in range(N_GENES) if deg_mask[row, gene]]
+        strongest = sorted(degs, key=lambda gene: -abs(observed[row, gene]))[:5]
+        squares = [(predicted[row, gene] - observed[row, gene]) ** 2 for gene in strongest]
+        expected.append(math.sqrt(sum(squares) / len(squares)))
+    np.testing.assert_allclose(rmse_top_degs(predicted, observed, deg_mask, k=5), expected)
+
+
 def test_cheap_metrics_are_one_value_a_perturbation() -> None:
     metrics = cheap_metrics(deltas(0), deltas(1), deltas(2) > 0)
     assert {name: values.shape for name, values in metrics.items()} == dict.fromkeys(

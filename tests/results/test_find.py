@@ -8,7 +8,7 @@ from fixtures.trained import Trained
 
 from adapert.config import Config
 from adapert.errors import InputError
-from adapert.results.find import find_studies, find_trial, is_study_name, open_study
+from adapert.results.find import find_studies, find_trial, is_study_name, open_beside, open_study
 from adapert.tracking.read import study_run
 
 
@@ -90,3 +90,16 @@ def test_a_config_that_no_ledger_has_is_looked_for_in_the_store(store: Store, tm
     assert find_studies(store.directory, "000000000000") == []
     assert find_studies(tmp_path, "123456789012") == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_study_is_read_from_where_one_was(store: Store, peers_workspace: Path) -> None:
+    kept = open_study(peers_workspace, "peers")
+    search = open_beside(kept, "peers_adapert")
+    assert search is not None
+    assert (search.name, search.design) == ("peers_adapert", "search")
+    assert open_beside(kept, "peers_nobody") is None
+    told = store.study("ablate_parts")
+    other = open_beside(told, "search_wide")
+    assert other is not None
+    assert len(other.trials) == 1
+    assert open_beside(told, "nothing") is None
