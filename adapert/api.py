@@ -55,7 +55,7 @@ WORKSPACE = "runs"
 def prepare(
     cells: AnyPath,
     network: AnyPath | Mapping[str, AnyPath],
-    embeddings: AnyPath,
+    embeddings: AnyPath | Mapping[str, AnyPath],
     out: AnyPath,
     *,
     network_info: AnyPath | None = None,
@@ -69,7 +69,8 @@ def prepare(
         cells: .h5ad of cells, or of responses with ``kind="responses"``.
         network: Table ``gene_a gene_b score``, STRING's links, gene sets (.gmt) or embeddings; several as
             ``{"string": path, "go": path}``, of which the first is what models read by default.
-        embeddings: .npz, csv, tsv, parquet, or GenePT's pickle.
+        embeddings: .npz, csv, tsv, parquet, GenePT's pickle, or .h5ad of another screen's responses; several
+            as networks.
         out: New directory for the data set.
         network_info: STRING's info file; found next to the links.
         aliases: Table of pairs of symbols of one gene.
@@ -94,7 +95,7 @@ def prepare(
     return prepare_data(
         check_file("cells", cells),
         _files("network", network),
-        check_file("embeddings", embeddings),
+        _files("embeddings", embeddings),
         PrepareChoices(**chosen),
         network_info=_file("network_info", network_info),
         aliases=_file("aliases", aliases),

@@ -140,8 +140,13 @@ class DataConfig(Section):
     control: Literal["mean", "batch_mean", "cell"] = Field(
         "mean", description="Control input: one mean profile (Fig. 2), the batch's mean, or a matched cell."
     )
+    embeddings: str = Field(
+        "",
+        max_length=MOST_PICKED,
+        description="Sources of embeddings by name, 'text+rpe1': '' is the first, 'none' is none.",
+    )
     text_embedding: Literal["original", "shuffled"] = Field(
-        "original", description="Text embeddings as given, or permuted between genes (ablation)."
+        "original", description="Embeddings as given, or permuted between genes (ablation)."
     )
     split_seed: int = Field(
         0,

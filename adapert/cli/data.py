@@ -35,12 +35,17 @@ def prepare(
         list[str],
         typer.Option(
             "--network",
-            metavar="[NAME=]FILE",
+            metavar="<[name=]file>",
             help="Edges: gene_a gene_b score, STRING, BioGRID; gene sets (.gmt); embeddings. Repeatable.",
         ),
     ],
     embeddings: Annotated[
-        Path, typer.Option("--embeddings", help="Gene text: .npz, csv, parquet, GenePT pickle or json.")
+        list[str],
+        typer.Option(
+            "--embeddings",
+            metavar="<[name=]file>",
+            help="Gene vectors: .npz, csv, parquet, GenePT pickle, json; another screen (.h5ad). Repeatable.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="New directory for the prepared data set.")],
     kind: Annotated[str, typer.Option(help="cells, or responses (a table of deltas).")] = "cells",
@@ -92,7 +97,7 @@ def prepare(
     from adapert.api import prepare as prepare_data
     from adapert.data.choices import PrepareChoices
     from adapert.data.prepare import summarize_prepared
-    from adapert.data.sources import NETWORKS, parse_sources
+    from adapert.data.sources import EMBEDDINGS, NETWORKS, parse_sources
 
     given = {name: context.params[name] for name in get_type_hints(PrepareChoices)}
     choices = {name: value for name, value in given.items() if value is not None}
@@ -102,7 +107,7 @@ def prepare(
     dataset = prepare_data(
         cells,
         parse_sources(network, NETWORKS),
-        embeddings,
+        parse_sources(embeddings, EMBEDDINGS),
         out,
         network_info=network_info,
         aliases=aliases,

@@ -10,11 +10,14 @@ import scipy.sparse
 
 from adapert.data.formats.array_folder import ArrayFolder, FolderWriter, Rule, find_index_fault
 from adapert.data.schema import EFFECT_SIZES, BoolArray, FloatArray, IntArray, StringArray
-from adapert.data.sources import NAME, NETWORKS
+from adapert.data.sources import EMBEDDINGS, NAME, NETWORKS, choose_sources
 from adapert.errors import InputError, name_some
 
 NETWORK_FOLDER = "networks"
 """Folder of the networks but the first."""
+
+EMBEDDING_FOLDER = "embeddings"
+"""Folder of the sources of embeddings but the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,14 +171,34 @@ class Edges(ArrayFolder):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeVectors(ArrayFolder):
+    """A vector for each node of the graph, from one source of embeddings.
+
+    Attributes:
+        embedding: L2-normalised rows, zeros where a gene has none, (n_nodes, size).
+        has_embedding: Whether a gene has one, (n_nodes,).
+    """
+
+    embedding: Annotated[FloatArray, Rule("float", ("n_nodes", "size"))]
+    has_embedding: Annotated[BoolArray, Rule("bool", ("n_nodes",))]
+
+    def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
+        """Find vectors without numbers."""
+        return None if self.embedding.shape[1] else ("embedding", "has no columns")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SharedTable(Edges):
     """What all splits share: genes, controls, networks, embeddings.
 
-    The edges of the table itself are those of the first network. The others have a folder each.
+    The edges of the table itself are those of the first network, its text the first source of embeddings. The
+    others have a folder each.
 
     Attributes:
         network_names: Names of the networks, the first first, (n_networks,).
         networks: Edges of the other networks, by name.
+        embedding_names: Names of the sources of embeddings, the first first, (n_sources,).
+        embeddings: Vectors of the other sources, by name.
         is_perturbed: Whether a gene is perturbed in any split, (n_nodes,).
         node_names: Genes of the graph, (n_nodes,): the measured genes in order, then perturbed
             genes that were not measured.
@@ -199,29 +222,53 @@ class SharedTable(Edges):
         default_factory=lambda: np.array([NETWORKS.default])
     )
     networks: Mapping[str, Edges] = field(default_factory=dict)
+    embedding_names: Annotated[StringArray, Rule("text", ("n_sources",), is_distinct=True)] = field(
+        default_factory=lambda: np.array([EMBEDDINGS.default])
+    )
+    embeddings: Mapping[str, NodeVectors] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path, is_mapped: bool = True, sizes: Mapping[str, int] | None = None) -> Self:
-        """Read the table, and the folders of the other networks; see `ArrayFolder.read`."""
+        """Read the table, and the folders of other networks and embeddings; see `ArrayFolder.read`."""
         table = super().read(path, is_mapped, sizes)
         known = {"n_nodes": len(table.node_names)}
-        folder = path / NETWORK_FOLDER
-        others = {
-            name: Edges.read(folder / name, is_mapped, known) for name in table.network_names[1:].tolist()
-        }
-        return replace(table, networks=others)
+        networks, embeddings = (names[1:].tolist() for names in (table.network_names, table.embedding_names))
+        return replace(
+            table,
+            networks={name: Edges.read(path / NETWORK_FOLDER / name, is_mapped, known) for name in networks},
+            embeddings={
+                name: NodeVectors.read(path / EMBEDDING_FOLDER / name, is_mapped, known)
+                for name in embeddings
+            },
+        )
 
     def write(self, path: Path) -> None:
-        """Write the table, and the other networks into folders of their names."""
+        """Write the table, and other networks and embeddings into folders of their names."""
         super().write(path)
-        if self.networks:
-            (path / NETWORK_FOLDER).mkdir()
-        for name, edges in self.networks.items():
-            edges.write(path / NETWORK_FOLDER / name)
+        for folder, tables in ((NETWORK_FOLDER, self.networks), (EMBEDDING_FOLDER, self.embeddings)):
+            if tables:
+                (path / folder).mkdir()
+            for name, table in tables.items():
+                table.write(path / folder / name)
 
     def edges_of(self, network: str) -> Edges:
         """Edges of a network by its name."""
         return self if network == self.network_names[0] else self.networks[network]
+
+    def vectors_of(self, source: str) -> NodeVectors:
+        """Vectors of a source of embeddings by its name."""
+        if source == self.embedding_names[0]:
+            return NodeVectors(embedding=self.text_embedding, has_embedding=self.has_text)
+        return self.embeddings[source]
+
+    def picked_vectors(self, picked: str) -> list[NodeVectors]:
+        """Vectors of the sources that ``data.embeddings`` of a config picks.
+
+        Raises:
+            InputError: A source that is not there.
+        """
+        names = self.embedding_names.tolist()
+        return [self.vectors_of(name) for name in choose_sources(picked, names, EMBEDDINGS)]
 
     def has_edge(self, network: str) -> BoolArray:
         """Whether a gene is in a network, (n_nodes,)."""
@@ -236,6 +283,8 @@ class SharedTable(Edges):
         if not self.text_embedding.shape[1]:
             return "text_embedding", "has no columns"
         # They are folders' names, and this folder may be anybody's.
-        if not len(self.network_names) or not all(map(NAME.fullmatch, self.network_names.tolist())):
-            return "network_names", "holds what is no name of a network"
+        for field_name in ("network_names", "embedding_names"):
+            names = getattr(self, field_name).tolist()
+            if not names or not all(map(NAME.fullmatch, names)):
+                return field_name, "holds what is no name of a source"
         return super().find_fault(sizes)

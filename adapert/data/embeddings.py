@@ -1,4 +1,4 @@
-"""Text embeddings of genes: read from npz, tables or GenePT's pickle, aligned to the graph's nodes."""
+"""Embeddings of genes: read from npz, tables or GenePT's pickle, aligned to the graph's nodes."""
 
 import gzip
 import io
@@ -18,10 +18,12 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from adapert.data.array_tables import NodeVectors
 from adapert.data.formats.tables import open_binary, read_table, require_file
 from adapert.data.labels.aliases import Aliases, match_names
 from adapert.data.row_chunks import require_memory
 from adapert.data.schema import BoolArray, FloatArray, StringArray
+from adapert.data.screens import read_screen
 from adapert.errors import InputError, format_count, name_some
 
 _LOGGER = logging.getLogger(__name__)
@@ -48,43 +50,42 @@ class Embeddings:
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """Read text embeddings; of a repeated symbol the first row counts.
+    """Read embeddings; of a repeated symbol the first row counts.
 
     Args:
         path: ``.npz`` of ``symbols`` and ``embedding``; a dict of gene to list of numbers (GenePT) as
-            ``.pickle``, ``.pkl`` or ``.json``; or a table (``.csv``, ``.tsv``, ``.parquet``) whose first
-            column is the symbol. All but ``.npz`` may be gzipped.
+            ``.pickle``, ``.pkl`` or ``.json``; a table (``.csv``, ``.tsv``, ``.parquet``) whose first column
+            is the symbol; or an ``.h5ad`` of another screen's responses, see
+            `adapert.data.screens.read_screen`. All but ``.npz`` and ``.h5ad`` may be gzipped.
 
     Raises:
         FileNotFoundError: No such file.
         InputError: Not such a file, rows of unequal length, values that are no finite numbers, or a
             pickle that would execute code.
     """
-    require_file(path, "The text embeddings")
+    require_file(path, "The embeddings")
     form = PurePath(path.name.casefold().removesuffix(".gz")).suffix
     symbols, vectors = _READERS.get(form, _read_table)(path)
     symbols = np.strings.strip(symbols)
     if not vectors.size:
-        raise InputError(f"The text embeddings must not be empty, but '{path}' is.")
+        raise InputError(f"The embeddings must not be empty, but '{path}' is.")
     bad = ~np.isfinite(vectors).all(axis=1)
     if bad.all():
         raise InputError(
-            f"Text embeddings must be finite numbers, but '{path}' has no row of such: it is no table of "
+            f"Embeddings must be finite numbers, but '{path}' has no row of such: it is no table of "
             "embeddings. Name a file with a gene and its numbers in each row."
         )
     if bad.any():
         named = name_some(dict.fromkeys(symbols[bad].tolist()))
         raise InputError(
-            f"Text embeddings must be finite numbers, but {int(bad.sum()):,} of "
+            f"Embeddings must be finite numbers, but {int(bad.sum()):,} of "
             f"{format_count(len(symbols), 'row')} in '{path}' are not: {named}. Remove these rows."
         )
     _, first, place = np.unique(symbols, return_index=True, return_inverse=True)
     differs = (vectors != vectors[first[place]]).any(axis=1)
     if differs.any():
         repeated = np.unique(symbols[differs]).tolist()
-        _LOGGER.info(
-            f"symbols with several text embeddings, of which the first counts: {name_some(repeated)}"
-        )
+        _LOGGER.info(f"symbols with several embeddings, of which the first counts: {name_some(repeated)}")
     return Embeddings(symbols=symbols[first], vectors=vectors[first])
 
 
@@ -95,14 +96,11 @@ def is_embedding_table(table: pd.DataFrame) -> bool:
     return not is_numeric_dtype(table.dtypes.iloc[0]) and all(map(is_numeric_dtype, table.dtypes.iloc[1:]))
 
 
-def align_embeddings(
-    embeddings: Embeddings, node_names: StringArray, aliases: Aliases
-) -> tuple[FloatArray, BoolArray]:
+def align_embeddings(embeddings: Embeddings, node_names: StringArray, aliases: Aliases) -> NodeVectors:
     """Give each node of the graph, (n_nodes,), its embedding, L2-normalised.
 
     Returns:
-        The rows, float32, zeros where a gene has none, (n_nodes, text_size), and whether a gene
-        has one, (n_nodes,). A vector of zeros counts as none.
+        The rows, float32, and whether a gene has one. A vector of zeros counts as none.
 
     Raises:
         InputError: No node has an embedding.
@@ -114,14 +112,15 @@ def align_embeddings(
         if name in matches:
             aligned[node] = embeddings.vectors[row_of[matches[name]]]
     lengths = np.linalg.norm(aligned, axis=1, keepdims=True)
-    has_text: BoolArray = lengths[:, 0] > 0
-    if not has_text.any():
+    has_embedding: BoolArray = lengths[:, 0] > 0
+    if not has_embedding.any():
         raise InputError(
-            f"The text embeddings must cover genes of the data, but of their {len(row_of)} symbols "
+            f"The embeddings must cover genes of the data, but of their {len(row_of)} symbols "
             f"({name_some(row_of, 3)}) none is among the data's {len(node_names)} "
             f"({name_some(node_names.tolist(), 3)}). Use embeddings by gene symbol, or give --aliases."
         )
-    return (aligned / np.where(lengths > 0, lengths, 1)).astype(np.float32), has_text
+    unit = (aligned / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    return NodeVectors(embedding=unit, has_embedding=has_embedding)
 
 
 def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
@@ -130,7 +129,7 @@ def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
             held = [name.removesuffix(".npy") for name in archive.namelist()]
             if not set(NPZ_ARRAYS).issubset(held):
                 raise InputError(
-                    f"An .npz of text embeddings must hold 'symbols' and 'embedding', but '{path}' holds "
+                    f"An .npz of embeddings must hold 'symbols' and 'embedding', but '{path}' holds "
                     f"{name_some(held) or 'nothing'}. Write it with "
                     "numpy.savez(path, symbols=..., embedding=...)."
                 )
@@ -139,17 +138,17 @@ def _read_npz(path: Path) -> tuple[StringArray, FloatArray]:
         raise
     except Exception as error:  # zipfile and numpy may raise nearly anything at a damaged file
         raise InputError(
-            f"The text embeddings must be plain arrays in an .npz file, but '{path}' is damaged or something "
+            f"The embeddings must be plain arrays in an .npz file, but '{path}' is damaged or something "
             "else. Write it with numpy.savez(path, symbols=..., embedding=...)."
         ) from error
     if symbols.ndim != 1 or vectors.ndim != 2 or len(symbols) != len(vectors):
         raise InputError(
-            f"The text embeddings must have a row for each symbol, but 'symbols' is {symbols.shape} and "
+            f"The embeddings must have a row for each symbol, but 'symbols' is {symbols.shape} and "
             f"'embedding' {vectors.shape} in '{path}'. Make them (n,) and (n, size)."
         )
     if not np.issubdtype(vectors.dtype, np.number) or np.iscomplexobj(vectors):
         raise InputError(
-            f"Text embeddings must be numbers, but 'embedding' in '{path}' is of type {vectors.dtype}. "
+            f"Embeddings must be numbers, but 'embedding' in '{path}' is of type {vectors.dtype}. "
             "Convert it to float32."
         )
     return symbols.astype(str), vectors.astype(np.float64)
@@ -167,7 +166,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
         n_bytes = math.prod(shape) * dtype.itemsize
         if dtype.hasobject:
             raise InputError(
-                f"The text embeddings must be plain arrays, but '{name}' in '{path}' holds Python objects, "
+                f"The embeddings must be plain arrays, but '{name}' in '{path}' holds Python objects, "
                 f"which only code could read. Write it with numpy.savez(..., {name}={name}.astype("
                 f"{'str' if name == 'symbols' else 'float'}))."
             )
@@ -179,10 +178,10 @@ def _read_array(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
 
 
 def _read_table(path: Path) -> tuple[StringArray, FloatArray]:
-    table = read_table(path, "The text embeddings")
+    table = read_table(path, "The embeddings")
     if table.shape[1] < 2:
         raise InputError(
-            f"A table of text embeddings must have a symbol and then numbers, but '{path}' has one column."
+            f"A table of embeddings must have a symbol and then numbers, but '{path}' has one column."
         )
     if table.shape[1] == 2 and _is_of_lists(table):
         return _read_dict(
@@ -202,7 +201,7 @@ class _Plain:
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise InputError(
-            "A pickle of text embeddings must be a plain dict of gene to list of numbers, but reading this "
+            "A pickle of embeddings must be a plain dict of gene to list of numbers, but reading this "
             f"one would execute code ('{module}.{name}'). Convert it to .npz with 'symbols' and 'embedding' "
             "where you trust it."
         )
@@ -251,7 +250,7 @@ def _read_dict_file(
         raise
     except Exception as error:  # a damaged pickle may raise nearly anything
         raise InputError(
-            f"The text embeddings must be {form}, but '{path}' is damaged or something else. Copy it "
+            f"The embeddings must be {form}, but '{path}' is damaged or something else. Copy it "
             "again, or give them as .npz, .csv or .parquet."
         ) from error
     return _read_dict(content, path)
@@ -262,17 +261,17 @@ def _read_dict(content: Any, path: Path) -> tuple[StringArray, FloatArray]:
         isinstance(symbol, str) and isinstance(row, list | tuple) for symbol, row in content.items()
     ):
         raise InputError(
-            f"Text embeddings as a pickle or JSON must be a dict of gene to list, but '{path}' is not. "
+            f"Embeddings as a pickle or JSON must be a dict of gene to list, but '{path}' is not. "
             "Convert it to {symbol: [number, ...]}."
         )
     if not content:
-        raise InputError(f"The text embeddings must not be empty, but '{path}' is.")
+        raise InputError(f"The embeddings must not be empty, but '{path}' is.")
     symbols, rows = list(content), list(content.values())
     length = len(rows[0])
     ragged = [symbol for symbol, row in zip(symbols, rows, strict=True) if len(row) != length]
     if ragged:
         raise InputError(
-            f"Text embeddings must all have one length, but of {len(rows)} in '{path}' {len(ragged)} "
+            f"Embeddings must all have one length, but of {len(rows)} in '{path}' {len(ragged)} "
             f"do not have the first's {length}: {name_some(ragged)}."
         )
     require_memory(8 * len(rows) * length, "the table of embeddings", path)
@@ -282,7 +281,7 @@ def _read_dict(content: Any, path: Path) -> tuple[StringArray, FloatArray]:
             vectors[place] = np.fromiter(row, np.float64, length)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
-            f"Text embeddings must be numbers, but '{symbols[place]}' in '{path}' has others: {error}. "
+            f"Embeddings must be numbers, but '{symbols[place]}' in '{path}' has others: {error}. "
             "Remove or convert them."
         ) from error
     return np.array(symbols), vectors
@@ -291,6 +290,7 @@ def _read_dict(content: Any, path: Path) -> tuple[StringArray, FloatArray]:
 _READERS: dict[str, Callable[[Path], tuple[StringArray, FloatArray]]] = {
     ".npz": _read_npz,
     ".npy": _read_npz,
+    ".h5ad": read_screen,
     ".json": partial(_read_dict_file, form="JSON", load=json.load),
     ".pkl": partial(_read_dict_file, form="a pickle", load=_load_pickle),
     ".pickle": partial(_read_dict_file, form="a pickle", load=_load_pickle),

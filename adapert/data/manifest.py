@@ -10,13 +10,13 @@ from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.formats.array_folder import DamagedError
-from adapert.data.sources import NETWORKS
+from adapert.data.sources import EMBEDDINGS, NETWORKS
 from adapert.errors import InputError
 from adapert.files import parse_json
 
 FORMAT_VERSION = 3
 """Version of the folder. In version 1 a gene could be in two splits, under two spellings; version 2 had one
-network and did not say which genes are perturbed."""
+network, one source of embeddings, and did not say which genes are perturbed."""
 
 MANIFEST_FILE = "manifest.json"
 
@@ -41,10 +41,11 @@ class Manifest:
         choices: How it was prepared, with the columns and layers that were guessed.
         guessed: Columns and layers that were guessed, by choice.
         networks: Names of the networks, the first first.
+        embeddings: Names of the sources of embeddings, the first first.
         inputs: Files it was made of, by role: ``network``, and ``network:go`` for another one.
         counts: Numbers of cells, perturbations, genes, edges, ...; of each split's perturbations.
         labels: How labels were understood: `adapert.data.labels.understood.Understood.record`.
-        coverage: Genes and perturbations that each network and the text know.
+        coverage: Genes and perturbations that each network and source of embeddings knows.
         versions: Packages that took part in the numbers.
     """
 
@@ -55,6 +56,7 @@ class Manifest:
     choices: PrepareChoices = field(default_factory=PrepareChoices)
     guessed: Mapping[str, str] = field(default_factory=dict)
     networks: tuple[str, ...] = (NETWORKS.default,)
+    embeddings: tuple[str, ...] = (EMBEDDINGS.default,)
     inputs: Mapping[str, InputFile] = field(default_factory=dict)
     counts: Mapping[str, NonNegativeInt] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)

@@ -114,8 +114,9 @@ class SimilarEmbeddings:
         """Join the `KEPT_PAIRS` of nodes with a vector of largest absolute cosine, the edge's score."""
         # In the order of names: products of rows may differ in their last digit by where the rows stand.
         names = np.sort(node_names)
-        rows, has_vector = align_embeddings(self.embeddings, names, aliases)
-        pairs = similar_pairs(rows[has_vector].astype(np.float64))
+        aligned = align_embeddings(self.embeddings, names, aliases)
+        has_vector = aligned.has_embedding
+        pairs = similar_pairs(aligned.embedding[has_vector].astype(np.float64))
         if pairs.empty:
             raise InputError(
                 f"A network must join genes of the data, but the embeddings in '{self.path}' have "

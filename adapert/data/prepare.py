@@ -1,4 +1,4 @@
-"""Prepare a data set: cells or responses, networks and text embeddings become one fingerprinted whole."""
+"""Prepare a data set: cells or responses, networks and embeddings become one fingerprinted whole."""
 
 import hashlib
 import json
@@ -28,9 +28,9 @@ from adapert.data.networks import Network, find_infos, read_networks
 from adapert.data.prepared import PreparedDataset, hash_file, read_prepared, write_rest
 from adapert.data.responses import measure_responses
 from adapert.data.schema import EFFECT_SIZES, GENE_SEPARATOR, SPLITS, BoolArray, genes_of
-from adapert.data.sources import NETWORKS, check_names
+from adapert.data.sources import EMBEDDINGS, NETWORKS, check_names
 from adapert.data.units import describe_degs, describe_units
-from adapert.errors import name_some
+from adapert.errors import InputError, name_some
 from adapert.files import whole_directory
 
 _LOGGER = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ INPUTS = {
     "cells": "The cells",
     "network": "The network",
     "network_info": "STRING's protein info",
-    "embeddings": "The text embeddings",
+    "embeddings": "The embeddings",
     "aliases": "The alias table",
     "split_file": "The split list",
 }
@@ -66,19 +66,20 @@ class _Knowledge:
     """What is known of genes from other sources than the data."""
 
     networks: Mapping[str, Network]
-    embeddings: Embeddings
+    embeddings: Mapping[str, Embeddings]
     aliases: Aliases
 
     @property
     def genes(self) -> set[str]:
         in_networks = {gene for network in self.networks.values() for gene in network.genes}
-        return in_networks | set(self.embeddings.symbols.tolist()) | set(self.aliases)
+        embedded = {gene for source in self.embeddings.values() for gene in source.symbols.tolist()}
+        return in_networks | embedded | set(self.aliases)
 
 
 def prepare(
     cells: Path,
     network: Path | Mapping[str, Path],
-    embeddings: Path,
+    embeddings: Path | Mapping[str, Path],
     choices: PrepareChoices,
     *,
     network_info: Path | None = None,
@@ -95,7 +96,8 @@ def prepare(
         cells: .h5ad file of cells, or of responses.
         network: Gene network, or several by name, of which the first is what models read by default; see
             `adapert.data.networks.read_networks`.
-        embeddings: Text embeddings; see `adapert.data.embeddings.read_embeddings`.
+        embeddings: Embeddings of genes, or several sources by name, as `network`; see
+            `adapert.data.embeddings.read_embeddings`.
         choices: Everything else.
         network_info: STRING's protein info, where it is not in the folder of the links.
         aliases: Pairs of symbols that name the same gene.
@@ -111,7 +113,8 @@ def prepare(
         InputError: An input that is not as it must be, or `out` exists; the message names the cure.
     """
     networks = network if isinstance(network, Mapping) else {NETWORKS.default: network}
-    check_names(networks, {"text": embeddings})
+    sources = embeddings if isinstance(embeddings, Mapping) else {EMBEDDINGS.default: embeddings}
+    check_names(networks, sources)
     for path in networks.values():
         require_file(path, INPUTS["network"])
     infos = find_infos(networks, network_info)
@@ -119,20 +122,22 @@ def prepare(
         "cells": cells,
         **_roles("network", networks, networks),
         **_roles("network_info", networks, infos),
-        "embeddings": embeddings,
+        **_roles("embeddings", sources, sources),
         "aliases": aliases,
         "split_file": split_file,
     }
     inputs = {role: path for role, path in given.items() if path is not None}
     for role, path in inputs.items():  # all of them, before the first is read
         require_file(path, INPUTS[role.partition(":")[0]])
+    _check_sources(cells, {**networks, **sources})
     knowledge = _Knowledge(
         networks=read_networks(networks, infos),
-        embeddings=read_embeddings(embeddings),
+        embeddings={name: read_embeddings(path) for name, path in sources.items()},
         aliases=read_aliases(aliases),
     )
-    n_symbols, text_size = knowledge.embeddings.vectors.shape
-    _LOGGER.debug(f"{n_symbols:,} text embeddings of {text_size} numbers")
+    for name, source in knowledge.embeddings.items():
+        n_symbols, size = source.vectors.shape
+        _LOGGER.debug(f"{name}: {n_symbols:,} embeddings of {size} numbers")
     measure = measure_cells if choices.kind == "cells" else measure_responses
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "prepared" if out is None else out
@@ -179,7 +184,7 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
         n_edges = int((shared.edges_of(name).edge_rank < top_k).sum())
         of_which = f" of {name}" if len(manifest.networks) > 1 else ""
         rows.append((f"graph edges{of_which} at top-{top_k}", f"{n_edges:,} over {dataset.n_nodes:,} genes"))
-    for source in (*manifest.networks, "text"):
+    for source in (*manifest.networks, *manifest.embeddings):
         genes, perturbations = coverage[f"genes_in_{source}"], coverage[f"perturbations_in_{source}"]
         rows.append(
             (
@@ -212,7 +217,10 @@ def _join(measured: Measured, knowledge: _Knowledge) -> SharedTable:
     measured_genes = measured.gene_names.tolist()
     perturbed = {gene for name in _perturbations(measured) for gene in genes_of(name)}
     node_names = np.array(measured_genes + sorted(perturbed - set(measured_genes)))
-    text_embedding, has_text = align_embeddings(knowledge.embeddings, node_names, knowledge.aliases)
+    (text, vectors), *further = (
+        (name, align_embeddings(source, node_names, knowledge.aliases))
+        for name, source in knowledge.embeddings.items()
+    )
     (first, edges), *others = (
         (name, network.connect(node_names, knowledge.aliases)) for name, network in knowledge.networks.items()
     )
@@ -223,11 +231,13 @@ def _join(measured: Measured, knowledge: _Knowledge) -> SharedTable:
         batches=measured.batches,
         batch_control_mean=measured.batch_control_mean,
         **vars(edges),
-        text_embedding=text_embedding,
-        has_text=has_text,
+        text_embedding=vectors.embedding,
+        has_text=vectors.has_embedding,
         is_perturbed=np.isin(node_names, sorted(perturbed)),
         network_names=np.array([first, *(name for name, _ in others)]),
         networks=dict(others),
+        embedding_names=np.array([text, *(name for name, _ in further)]),
+        embeddings=dict(further),
     )
 
 
@@ -236,7 +246,7 @@ def _perturbations(measured: Measured) -> list[str]:
 
 
 def _count_covered(shared: SharedTable, perturbations: Collection[str]) -> dict[str, int]:
-    """Count genes and perturbations in networks and text; a combination counts with all its genes only."""
+    """Count genes and perturbations in each source; a combination counts with all its genes only."""
     coverage = {}
     for source, is_covered in _known_by(shared).items():
         covered = set(shared.node_names[is_covered].tolist())
@@ -246,14 +256,31 @@ def _count_covered(shared: SharedTable, perturbations: Collection[str]) -> dict[
 
 
 def _known_by(shared: SharedTable) -> dict[str, BoolArray]:
-    """Which genes each network and the text know, (n_nodes,) each."""
-    return {name: shared.has_edge(name) for name in shared.network_names.tolist()} | {"text": shared.has_text}
+    """Which genes each network and source of embeddings knows, (n_nodes,) each."""
+    in_networks = {name: shared.has_edge(name) for name in shared.network_names.tolist()}
+    names = shared.embedding_names.tolist()
+    return in_networks | {name: np.asarray(shared.vectors_of(name).has_embedding) for name in names}
 
 
 def _is_known(shared: SharedTable) -> BoolArray:
-    """Whether any network or the text knows a gene, (n_nodes,)."""
+    """Whether any network or source of embeddings knows a gene, (n_nodes,)."""
     is_known: BoolArray = np.any(list(_known_by(shared).values()), axis=0)
     return is_known
+
+
+def _check_sources(cells: Path, sources: Mapping[str, Path]) -> None:
+    """Refuse the data themselves as a source of knowledge: their test split would be part of it.
+
+    Raises:
+        InputError: A source of the same content.
+    """
+    for name, path in sources.items():
+        is_alike = path.stat().st_size == cells.stat().st_size
+        if is_alike and (path.samefile(cells) or hash_file(path) == hash_file(cells)):
+            raise InputError(
+                f"Networks and embeddings must not be made of the responses to predict, but '{name}' is the "
+                f"data file '{path}', with the test split. Name a table of another screen."
+            )
 
 
 def _roles(role: str, names: Collection[str], paths: Mapping[str, Path]) -> dict[str, Path]:
@@ -315,9 +342,11 @@ def _build_manifest(
     # their fingerprints.
     if measured.understood.reinterpreted:
         identity["labels"] = measured.understood.reinterpreted
-    networks = tuple(shared.network_names.tolist())
+    networks, embeddings = (tuple(names.tolist()) for names in (shared.network_names, shared.embedding_names))
     if networks != (NETWORKS.default,):
         identity["networks"] = networks
+    if embeddings != (EMBEDDINGS.default,):
+        identity["embeddings"] = embeddings
     return Manifest(
         kind=choices.kind,
         fingerprint=hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest(),
@@ -325,6 +354,7 @@ def _build_manifest(
         choices=used,
         guessed=guessed,
         networks=networks,
+        embeddings=embeddings,
         inputs=files,
         counts=_count(measured, shared),
         labels=measured.understood.record(),

@@ -199,8 +199,13 @@ def _check_counts(dataset: PreparedDataset, path: Path) -> None:
     for name, count in dataset.manifest.counts.items():
         if found.get(name, count) != count:
             raise DamagedError(path / MANIFEST_FILE, f"counts {count} as {name}, but there are {found[name]}")
-    if (names := tuple(dataset.shared.network_names.tolist())) != dataset.manifest.networks:
-        raise DamagedError(path / MANIFEST_FILE, f"names other networks than {name_some(names)}")
+    manifest, shared = dataset.manifest, dataset.shared
+    for what, named, held in (
+        ("networks", manifest.networks, shared.network_names),
+        ("embeddings", manifest.embeddings, shared.embedding_names),
+    ):
+        if named != tuple(names := held.tolist()):
+            raise DamagedError(path / MANIFEST_FILE, f"names other {what} than {name_some(names)}")
 
 
 def _check_perturbations(dataset: PreparedDataset, path: Path) -> None:

@@ -112,12 +112,13 @@ def choose_sources(picked: str, known: Sequence[str], kind: Kind) -> list[str]:
     return names
 
 
-def check_picked(config: Config, networks: Sequence[str]) -> None:
-    """Refuse a config whose model would read what a data set of these networks does not have.
+def check_picked(config: Config, networks: Sequence[str], embeddings: Sequence[str]) -> None:
+    """Refuse a config whose model would read what a data set of these sources does not have.
 
     Raises:
         InputError: An unknown name, or several networks for a model that reads one.
     """
+    choose_sources(config.data.embeddings, embeddings, EMBEDDINGS)
     if NETWORKS.field in config.settings():
         picked = choose_sources(config.graph.networks, networks, NETWORKS)
         if not config.reads_several_networks:

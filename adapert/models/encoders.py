@@ -57,12 +57,25 @@ class TextTable(nn.Module):
         return embedding + (1 - has_text) * self.absent
 
 
-def build_text_table(dataset: PreparedDataset, config: Config, seed: int) -> TextTable:
-    """Build the text of a trial's nodes; the seed shuffles it between genes, where the config asks."""
-    embedding, has_text = np.array(dataset.shared.text_embedding), np.array(dataset.shared.has_text)
+def build_text_tables(dataset: PreparedDataset, config: Config, seed: int) -> list[TextTable]:
+    """Build a table of each picked source, for a trial's nodes.
+
+    The seed shuffles genes, where the config asks for it. Without any source there is one table in which every gene has the same: nothing.
+    """
+    shared = dataset.shared
+    nodes = graph_nodes(shared, config.graph)
+    sources = shared.picked_vectors(config.data.embeddings)
+    if not sources:
+        nothing = torch.zeros(len(nodes), 1)
+        return [TextTable(nothing, torch.ones(len(nodes), dtype=torch.bool))]
+    order = np.arange(dataset.n_nodes)
     if config.data.text_embedding == "shuffled":
-        order = numpy_generator(seed, "shuffled_text").permutation(len(embedding))
-        embedding, has_text = embedding[order], has_text[order]
-    nodes = graph_nodes(dataset.shared, config.graph)
-    embedding, has_text = embedding[nodes], has_text[nodes]
-    return TextTable(torch.from_numpy(embedding), torch.from_numpy(has_text))
+        order = numpy_generator(seed, "shuffled_text").permutation(dataset.n_nodes)
+    chosen = order[nodes]
+    return [
+        TextTable(
+            torch.from_numpy(np.asarray(source.embedding)[chosen]),
+            torch.from_numpy(np.asarray(source.has_embedding)[chosen]),
+        )
+        for source in sources
+    ]

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from adapert.config import GraphConfig
+from adapert.config import Config
 from adapert.data.array_tables import SharedTable
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.words import strip_blanks
@@ -54,14 +54,20 @@ def _read(name: str, rule: LabelRule) -> tuple[str, ...]:
 
 
 def indistinct_genes(
-    shared: SharedTable, config: GraphConfig, perturbations: Sequence[str], seed: int = 0
+    shared: SharedTable, config: Config, perturbations: Sequence[str], seed: int
 ) -> list[str]:
-    """List the perturbed genes that have neither text nor edges: a model of a seed cannot tell them apart."""
+    """List the perturbed genes that have neither embedding nor edges: a model cannot tell them apart.
+
+    Config and seed are the model's: they pick the sources and draw the graph's noise.
+    """
     has_edge = np.zeros(len(shared.node_names), dtype=bool)
-    graph = build_trial_graph(shared, config, seed)
+    graph = build_trial_graph(shared, config.graph, seed)
     for edges in graph.networks:
         has_edge[graph.nodes[edges.edge_target]] = True
-    is_blank = ~has_edge & ~np.asarray(shared.has_text)
+    has_vector = np.zeros_like(has_edge)
+    for source in shared.picked_vectors(config.data.embeddings):
+        has_vector |= source.has_embedding
+    is_blank = ~has_edge & ~has_vector
     blank = set(map(str, np.asarray(shared.node_names)[is_blank]))
     genes = dict.fromkeys(gene for name in perturbations for gene in genes_of(name))
     return [gene for gene in genes if gene in blank]

@@ -114,7 +114,7 @@ def check_data(study: Study, data: Path) -> None:
     The data may have moved since the study was defined.
 
     Raises:
-        InputError: The data set is damaged, lacks a network that a config picks, or has no cells and a config
+        InputError: The data set is damaged, lacks a source that a config picks, or has no cells and a config
             has ``data.control: "cell"``.
     """
     dataset = read_prepared(data)
@@ -125,7 +125,7 @@ def check_data(study: Study, data: Path) -> None:
             "Use 'mean'."
         )
     for config in configs:
-        check_picked(config, dataset.manifest.networks)
+        check_picked(config, dataset.manifest.networks, dataset.manifest.embeddings)
     check_values(dataset)
 
 

@@ -32,14 +32,14 @@ def test_prepare_tells_what_it_guessed(adapert: RunCommand, simulated: Simulated
     ("option", "what"),
     [
         ("--network", "The network"),
-        ("--embeddings", "The text embeddings"),
+        ("--embeddings", "The embeddings"),
         ("--aliases", "The alias table"),
         ("--split-file", "The split list"),
         ("--network-info", "STRING's protein info"),
     ],
 )
 def test_a_file_that_is_not_there_is_named(prepare: Prepare, option: str, what: str) -> None:
-    assert f"{what} must be a file, but there is no file 'no.tsv'" in prepare(option, "no.tsv")
+    assert f"{what} must be a file, but there is no file 'no.tsv'" in prepare(**{option: "no.tsv"})
 
 
 def test_cells_that_are_not_there_are_named(prepare: Prepare) -> None:
@@ -49,7 +49,7 @@ def test_cells_that_are_not_there_are_named(prepare: Prepare) -> None:
 @pytest.mark.parametrize("option", ["--network", "--embeddings", "--aliases", "--split-file"])
 def test_a_directory_in_place_of_a_file_is_named(prepare: Prepare, tmp_path: Path, option: str) -> None:
     (tmp_path / "folder").mkdir()
-    assert "'folder' is a directory" in prepare(option, "folder")
+    assert "'folder' is a directory" in prepare(**{option: "folder"})
 
 
 def test_a_directory_in_place_of_cells_is_named(prepare: Prepare, tmp_path: Path) -> None:

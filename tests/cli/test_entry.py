@@ -212,7 +212,7 @@ def test_verbose_prints_details_and_where_an_error_arose(
     ended = adapert(*words, simulated.cells, *inputs, "--out", "data")
     assert ended.status == 0
     assert ended.out.startswith(f"adapert {__version__}, Python ")
-    assert "text embeddings of" in ended.out
+    assert "embeddings of" in ended.out
     again = adapert(*words, simulated.cells, *inputs, "--out", "data")
     assert again.status == 2
     assert "Traceback" in again.out

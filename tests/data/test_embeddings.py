@@ -49,24 +49,22 @@ def test_every_form_gives_the_same_rows(tmp_path: Path, name: str) -> None:
 
 
 def test_rows_are_normalised_and_aligned(tmp_path: Path) -> None:
-    aligned, has_text = align_embeddings(
-        read_embeddings(write(tmp_path / "t.npz")), np.array(["X", "KLF1"]), {}
-    )
-    np.testing.assert_allclose(aligned, np.array([[0, 0], [0.6, 0.8]]), rtol=1e-6)
-    assert has_text.tolist() == [False, True]
-    assert aligned.dtype == np.float32
+    aligned = align_embeddings(read_embeddings(write(tmp_path / "t.npz")), np.array(["X", "KLF1"]), {})
+    np.testing.assert_allclose(aligned.embedding, np.array([[0, 0], [0.6, 0.8]]), rtol=1e-6)
+    assert aligned.has_embedding.tolist() == [False, True]
+    assert aligned.embedding.dtype == np.float32
 
 
 def test_alias_finds_the_row(tmp_path: Path) -> None:
     embeddings = read_embeddings(write(tmp_path / "t.npz"))
-    aligned, _ = align_embeddings(embeddings, np.array(["AARS"]), {"AARS": ("AARS1",)})
-    assert aligned.tolist() == [[1.0, 0.0]]
+    aligned = align_embeddings(embeddings, np.array(["AARS"]), {"AARS": ("AARS1",)})
+    assert aligned.embedding.tolist() == [[1.0, 0.0]]
 
 
 def test_zero_vector_counts_as_none(tmp_path: Path) -> None:
     embeddings = read_embeddings(write(tmp_path / "t.npz", vectors=VECTORS * [[1], [0], [1]]))
-    _, has_text = align_embeddings(embeddings, SYMBOLS, {})
-    assert has_text.tolist() == [True, False, True]
+    aligned = align_embeddings(embeddings, SYMBOLS, {})
+    assert aligned.has_embedding.tolist() == [True, False, True]
 
 
 def test_first_of_a_repeated_symbol_counts(tmp_path: Path) -> None:
@@ -211,7 +209,7 @@ def test_symbols_with_several_embeddings_are_noted(tmp_path: Path, logged: pytes
     symbols, vectors = np.array(["A", "B", "A", "B"]), np.array([[1.0], [2.0], [3.0], [2.0]])
     np.savez(tmp_path / "t.npz", symbols=symbols, embedding=vectors)
     read_embeddings(tmp_path / "t.npz")
-    assert logged.messages == ["symbols with several text embeddings, of which the first counts: 'A'"]
+    assert logged.messages == ["symbols with several embeddings, of which the first counts: 'A'"]
 
 
 def test_a_parquet_column_of_lists_is_read(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
         choices=PrepareChoices(kind="responses", units="Δ", where=("line=a",)),
         guessed={"perturbation_column": "gene"},
         networks=("string", "go"),
+        embeddings=("text", "rpe1"),
         inputs={"cells": InputFile("a.h5ad", "12")},
         counts={"genes": 4},
     )
@@ -25,7 +26,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "manifest.json").read_text())
     assert list(written) == [
         *("format_version", "kind", "fingerprint", "split_seed", "choices", "guessed"),
-        *("networks", "inputs", "counts", "labels", "coverage", "versions"),
+        *("networks", "embeddings", "inputs", "counts", "labels", "coverage", "versions"),
     ]
 
 

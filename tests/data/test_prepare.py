@@ -25,9 +25,9 @@ def dataset(experiment: Experiment) -> PreparedDataset:
 
 def tables(dataset: PreparedDataset) -> dict[str, Any]:
     """Every array of a data set, by name."""
-    found = {f"shared.{name}": value for name, value in vars(dataset.shared).items() if name != "networks"}
-    for network, edges in dataset.shared.networks.items():
-        found |= {f"{network}.{name}": value for name, value in vars(edges).items()}
+    found = {f"shared.{name}": getattr(dataset.shared, name) for name in dataset.shared.rules()}
+    for source, table in (*dataset.shared.networks.items(), *dataset.shared.embeddings.items()):
+        found |= {f"{source}.{name}": value for name, value in vars(table).items()}
     found |= {f"controls.{name}": value for name, value in vars(dataset.control_cells).items()}
     for part, split in dataset.splits.items():
         found |= {f"{part}.{name}": value for name, value in vars(split.table).items()}
@@ -385,7 +385,7 @@ def test_named_control_is_found(
     [
         ("cells", "The cells must be a file"),
         ("network", "The network must be a file"),
-        ("embeddings", "The text embeddings must be a file"),
+        ("embeddings", "The embeddings must be a file"),
         ("aliases", "The alias table must be a file"),
         ("split_file", "The split list must be a file"),
     ],
@@ -610,6 +610,64 @@ def test_a_manifest_of_other_networks_than_the_arrays_is_refused(
     manifest.write_text(manifest.read_text().replace('"go"', '"gone"'))
     with pytest.raises(InputError, match=r"manifest\.json' names other networks than 'string', 'go'"):
         read_prepared(out)
+
+
+@pytest.fixture
+def other_vectors(dataset: PreparedDataset, tmp_path: Path) -> Path:
+    """Vectors of three numbers for the first half of the data's genes."""
+    symbols = dataset.shared.node_names[:60]
+    np.savez(tmp_path / "other.npz", symbols=symbols, embedding=np.random.default_rng(2).normal(size=(60, 3)))
+    return tmp_path / "other.npz"
+
+
+def test_other_embeddings_lie_beside_the_first_with_their_own_gaps(
+    experiment: Experiment, dataset: PreparedDataset, other_vectors: Path, tmp_path: Path
+) -> None:
+    sources = {"text": experiment.embeddings, "rpe1": other_vectors}
+    mapped = experiment.prepare(embeddings=sources, out=tmp_path / "out")
+    np.testing.assert_array_equal(mapped.shared.text_embedding, dataset.shared.text_embedding)
+    alone = experiment.prepare(embeddings=other_vectors).shared
+    other = mapped.shared.embeddings["rpe1"]
+    np.testing.assert_array_equal(other.embedding, alone.text_embedding)
+    np.testing.assert_array_equal(other.has_embedding, alone.has_text)
+    assert other.has_embedding.sum() == 60
+    assert_same_tables(read_prepared(tmp_path / "out", SPLITS), mapped)
+    assert mapped.manifest.embeddings == ("text", "rpe1")
+    assert list(mapped.manifest.inputs)[-2:] == ["embeddings", "embeddings:rpe1"]
+    assert dict(summarize_prepared(mapped))["covered by rpe1"].startswith("60 of 120 (50.0%) of genes")
+
+
+def test_names_and_order_of_embeddings_are_part_of_the_fingerprint(
+    experiment: Experiment, dataset: PreparedDataset, other_vectors: Path
+) -> None:
+    text, other = experiment.embeddings, other_vectors
+    given = [
+        {"genept": text},
+        {"text": text, "rpe1": other},
+        {"rpe1": other, "text": text},
+        {"text": text, "hepg2": other},
+    ]
+    prints = [experiment.prepare(embeddings=sources).fingerprint for sources in given]
+    assert len({dataset.fingerprint, *prints}) == len(prints) + 1
+    assert experiment.prepare(embeddings={"text": text}).fingerprint == dataset.fingerprint
+
+
+def test_a_gene_that_any_source_knows_is_no_gap(
+    experiment: Experiment, dataset: PreparedDataset, other_vectors: Path
+) -> None:
+    both = experiment.prepare(embeddings={"rpe1": other_vectors, "text": experiment.embeddings})
+    picked = both.shared.picked_vectors("text+rpe1")
+    assert [source.embedding.shape[1] for source in picked] == [dataset.shared.text_embedding.shape[1], 3]
+    np.testing.assert_array_equal(both.shared.picked_vectors("")[0].embedding, both.shared.text_embedding)
+    assert both.shared.picked_vectors("none") == []
+
+
+def test_the_responses_themselves_are_no_source(experiment: Experiment, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.h5ad"
+    copy.write_bytes(experiment.cells.read_bytes())
+    for sources in ({"embeddings": {"text": experiment.embeddings, "again": copy}}, {"network": copy}):
+        with pytest.raises(InputError, match=r"must not be made of the responses to predict, but '\w+' is"):
+            experiment.prepare(**sources)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ""])

@@ -83,6 +83,10 @@ def test_a_model_of_one_network_refuses_two_and_one_that_reads_none_does_not_car
     with pytest.raises(
         InputError, match=r"Model 'adapert' reads one network, .*such as graph\.networks=string"
     ):
-        check_picked(config, KNOWN)
-    check_picked(config.with_changes({"model.name": "ridge_both"}), KNOWN)
-    check_picked(config.with_changes({"graph.networks": "go"}), KNOWN)
+        check_picked(config, KNOWN, ["text"])
+    check_picked(config.with_changes({"model.name": "ridge_both"}), KNOWN, ["text"])
+    check_picked(config.with_changes({"graph.networks": "go"}), KNOWN, ["text"])
+    with pytest.raises(
+        InputError, match=r"'data\.embeddings' .* no 'rpe1'.* has 'text'; prepare it with --embeddings"
+    ):
+        check_picked(Config().with_changes({"data.embeddings": "text+rpe1"}), KNOWN, ["text"])

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from adapert.config import GraphConfig
+from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from adapert.prediction.genes import check_perturbations, indistinct_genes
@@ -60,13 +60,15 @@ def test_many_unknown_genes_are_counted() -> None:
 def test_a_gene_is_indistinct_where_it_has_neither_text_nor_edges(tiny_dataset: PreparedDataset) -> None:
     # The last node is isolated and has no text; node 3 has no text, but edges.
     asked = ["G03", "G14", "G00+G14"]
-    assert indistinct_genes(tiny_dataset.shared, GraphConfig(), asked) == ["G14"]
+    assert indistinct_genes(tiny_dataset.shared, Config(), asked, 0) == ["G14"]
     with_text = replace(tiny_dataset.shared, has_text=tiny_dataset.shared.has_text | True)
-    assert indistinct_genes(with_text, GraphConfig(), asked) == []
+    assert indistinct_genes(with_text, Config(), asked, 0) == []
 
 
 def test_edges_that_carry_no_message_tell_no_gene_apart(tiny_dataset: PreparedDataset) -> None:
     shared = tiny_dataset.shared
     without = replace(shared, edge_score=shared.edge_score * 0, has_text=np.zeros_like(shared.has_text))
-    assert indistinct_genes(without, GraphConfig(edge_weight="confidence"), ["G00"]) == ["G00"]
-    assert indistinct_genes(without, GraphConfig(), ["G00"]) == []
+    assert indistinct_genes(
+        without, Config().with_changes({"graph.edge_weight": "confidence"}), ["G00"], 0
+    ) == ["G00"]
+    assert indistinct_genes(without, Config(), ["G00"], 0) == []

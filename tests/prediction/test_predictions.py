@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fixtures.dataset import with_second_network
+from fixtures.dataset import with_second_embeddings, with_second_network
 from fixtures.narrowed import present
 from safetensors.torch import load_file, save_file
 
@@ -69,9 +69,9 @@ def test_a_bundle_predicts_as_its_model_without_any_split(
     assert list(deltas.columns) == list(tiny_dataset.gene_names)
 
 
-def test_a_bundle_has_every_network_of_its_data(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
-    dataset = with_second_network(tiny_dataset)
-    (model,), bundle = build(dataset, {"graph.networks": "go"})
+def test_a_bundle_has_every_source_of_its_data(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
+    dataset = with_second_embeddings(with_second_network(tiny_dataset))
+    (model,), bundle = build(dataset, {"graph.networks": "go", "data.embeddings": "rpe1+text"})
     write_bundle(bundle, tmp_path / "bundle")
     deltas = predict_bundle(read_bundle(tmp_path / "bundle"), ASKED).deltas
     np.testing.assert_array_equal(deltas, predict(model, dataset, ASKED, DEVICE))

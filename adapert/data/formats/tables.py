@@ -4,6 +4,7 @@ import codecs
 import csv
 import gzip
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -55,11 +56,16 @@ def require_file(path: Path, what: str) -> None:
 
     Raises:
         FileNotFoundError: No such file.
+        InputError: One that this user may not read.
     """
     if path.is_dir():
         raise FileNotFoundError(f"{what} must be a file, but '{path}' is a directory.")
     if not path.is_file():
         raise FileNotFoundError(f"{what} must be a file, but there is no file '{path}'.")
+    if not os.access(path, os.R_OK):
+        raise InputError(
+            f"{what} must be a file to read, but '{path}' is not readable. Change its permissions."
+        )
 
 
 def open_binary(path: Path) -> gzip.GzipFile | io.BufferedReader:

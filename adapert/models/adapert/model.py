@@ -1,6 +1,6 @@
 """AdaPert: control encoder, perturbation-conditioned context, decoder (Figure 2 of the AdaPert paper)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from adapert.evaluation.metrics import effective_rank
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
 from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
 from adapert.models.adapert.message_passing import MessagePassing
-from adapert.models.encoders import Perceptron, TextTable, build_text_table
+from adapert.models.encoders import Perceptron, TextTable, build_text_tables
 from adapert.models.network import Network, Prediction
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import numpy_generator, seeded_initialisation
@@ -60,7 +60,7 @@ class AdaPert(Network):
         self,
         config: ModelConfig,
         message_passing: MessagePassing,
-        text: TextTable,
+        texts: Sequence[TextTable],
         offset: Tensor,
         fixed_context: Tensor | None,
         place: NodePlace,
@@ -70,7 +70,7 @@ class AdaPert(Network):
         Args:
             config: Sizes and forms.
             message_passing: Eq. 6 on the data set's graph.
-            text: Eq. 7, a row per node.
+            texts: Eq. 7, a row per node: a table for each source of embeddings, at least one.
             offset: Added to the decoder's output, (n_genes,).
             fixed_context: For each gene the nodes that a perturbation of it selects, 0 or 1,
                 (n_nodes, n_nodes); None where selection is learned, constant or all nodes.
@@ -78,14 +78,13 @@ class AdaPert(Network):
         """
         super().__init__()
         self.config = config
+        text, *others = texts
         n_nodes, text_size = text.embedding.shape
         size, latent_size = config.structural_size, config.latent_size
         self.message_passing = message_passing
         self.text = text
         self.node_table = nn.Parameter(torch.randn(n_nodes, size))
-        self.node_text = nn.Linear(text_size, size, bias=False)
-        # By torch's default L2-normalised text would hardly count against the table.
-        nn.init.normal_(self.node_text.weight, std=TEXT_FEATURE_SD)
+        self.node_text = _node_projection(text_size, size)
         self.text_projection = nn.Linear(text_size, size, bias=False)
         self.scorer = NodeScorer(size, config.score_size, config.score_activation)
         self.constant_context = nn.Parameter(torch.randn(size))
@@ -96,6 +95,12 @@ class AdaPert(Network):
         nn.init.zeros_(self.context_to_latent.weight)
         self.encoder = Perceptron(len(offset), config.hidden_size, latent_size, config.dropout)
         self.decoder = Perceptron(latent_size, config.hidden_size, len(offset), config.dropout)
+        self.other_texts = nn.ModuleList(others)
+        sizes = [other.embedding.shape[1] for other in others]
+        self.other_node_texts = nn.ModuleList(_node_projection(other_size, size) for other_size in sizes)
+        self.other_projections = nn.ModuleList(
+            nn.Linear(other_size, size, bias=False) for other_size in sizes
+        )
         self.register_buffer("offset", offset)
         self.register_buffer("fixed_context", fixed_context, persistent=False)
         self.place = place
@@ -106,6 +111,8 @@ class AdaPert(Network):
         if features == "one_hot":
             return self.message_passing(self.node_table)  # type: ignore[no-any-return]
         text = self.node_text(self.text())
+        for other, project in zip(self.other_texts, self.other_node_texts, strict=True):
+            text = text + project(other())
         return self.message_passing(text if features == "text" else self.node_table + text)  # type: ignore[no-any-return]
 
     def node_weights(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -132,8 +139,10 @@ class AdaPert(Network):
         return self._node_relevance(self.place(targets), h, generator)
 
     def _node_relevance(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
-        s = (self.text(targets.nodes) * targets.is_gene.unsqueeze(-1)).sum(dim=1)
-        return gumbel_softmax(self.scorer(h, self.text_projection(s)), self.config.tau, generator)
+        s = self.text_projection(_sum_text(self.text, targets))
+        for other, project in zip(self.other_texts, self.other_projections, strict=True):
+            s = s + project(_sum_text(other, targets))
+        return gumbel_softmax(self.scorer(h, s), self.config.tau, generator)
 
     def contexts(self, targets: Targets, generator: torch.Generator | None = None) -> Context:
         """Select nodes and sum their embeddings (Eq. 13), for each perturbation.
@@ -195,6 +204,19 @@ class AdaPert(Network):
         }
 
 
+def _node_projection(text_size: int, size: int) -> nn.Linear:
+    projection = nn.Linear(text_size, size, bias=False)
+    # By torch's default L2-normalised text would hardly count against the table.
+    nn.init.normal_(projection.weight, std=TEXT_FEATURE_SD)
+    return projection
+
+
+def _sum_text(text: nn.Module, targets: Targets) -> Tensor:
+    """Sum the text of each perturbation's genes, (n_perturbations, text_size)."""
+    summed: Tensor = (text(targets.nodes) * targets.is_gene.unsqueeze(-1)).sum(dim=1)
+    return summed
+
+
 def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
     """Build the untrained model of a trial; of the splits the training split is read, for the offset.
 
@@ -212,7 +234,7 @@ def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
         return AdaPert(
             config.model,
             message_passing,
-            build_text_table(dataset, config, seed),
+            build_text_tables(dataset, config, seed),
             _offset(dataset, config),
             _fixed_context(adjacency, config.model, seed),
             NodePlace(dataset.shared, config.graph),

@@ -10,7 +10,7 @@ from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.trial_graph import graph_nodes
 from adapert.errors import InputError
-from adapert.models.encoders import TextTable, build_text_table
+from adapert.models.encoders import TextTable, build_text_tables
 
 
 class GeneTable(nn.Module):
@@ -60,8 +60,13 @@ def _random(dataset: PreparedDataset, config: Config, seed: int) -> GeneTable:
     return GeneTable(len(graph_nodes(dataset.shared, config.graph)), config.app.size, is_trained=False)
 
 
-def _text(dataset: PreparedDataset, config: Config, seed: int) -> ProjectedFeatures:
-    return ProjectedFeatures(build_text_table(dataset, config, seed), config.app.size)
+def _texts(dataset: PreparedDataset, config: Config, seed: int) -> list[ProjectedFeatures]:
+    tables = build_text_tables(dataset, config, seed)
+    return [ProjectedFeatures(table, config.app.size) for table in tables]
+
+
+def _text(dataset: PreparedDataset, config: Config, seed: int) -> SummedFeatures:
+    return SummedFeatures(*_texts(dataset, config, seed))
 
 
 def _expression(dataset: PreparedDataset, config: Config, seed: int) -> ProjectedFeatures:
@@ -80,7 +85,7 @@ def _expression(dataset: PreparedDataset, config: Config, seed: int) -> Projecte
 
 
 def _both(dataset: PreparedDataset, config: Config, seed: int) -> SummedFeatures:
-    return SummedFeatures(_one_hot(dataset, config, seed), _text(dataset, config, seed))
+    return SummedFeatures(_one_hot(dataset, config, seed), *_texts(dataset, config, seed))
 
 
 FEATURES: dict[str, Callable[[PreparedDataset, Config, int], nn.Module]] = {

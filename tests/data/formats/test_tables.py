@@ -88,13 +88,13 @@ def test_a_parquet_file_of_bad_utf_8_is_refused(tmp_path: Path, content: bytes) 
     offsets = pa.py_buffer(np.array([0, len(content)], np.int32))
     bad = pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(content)])
     pq.write_table(pa.table({"gene": bad, "x": [1.0]}), tmp_path / "t.parquet")
-    with pytest.raises(InputError, match="The text embeddings must be a table, but"):
-        read_table(tmp_path / "t.parquet", "The text embeddings")
+    with pytest.raises(InputError, match="The embeddings must be a table, but"):
+        read_table(tmp_path / "t.parquet", "The embeddings")
 
 
 def test_names_of_bytes_in_a_parquet_file_are_text(tmp_path: Path) -> None:
     pd.DataFrame({"gene": [b"KLF1"], "x": [1.0]}).to_parquet(tmp_path / "t.parquet")
-    assert read_table(tmp_path / "t.parquet", "The text embeddings")["gene"].tolist() == ["KLF1"]
+    assert read_table(tmp_path / "t.parquet", "The embeddings")["gene"].tolist() == ["KLF1"]
 
 
 ROW = {"gene": "KLF1", "line": "K562", "score": 0.5}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures.builders import SmallModel
-from fixtures.dataset import N_GENES, N_NODES, build_tiny_dataset, without_node
+from fixtures.dataset import N_GENES, N_NODES, build_tiny_dataset, with_second_embeddings, without_node
 from fixtures.narrowed import of_kind, present
 
 from adapert.data.prepared import PreparedDataset
@@ -473,3 +473,75 @@ def test_noise_of_the_graph_is_drawn_from_the_seed(small_model: SmallModel) -> N
 
     assert torch.equal(adjacency(0), adjacency(0))
     assert not torch.equal(adjacency(0), adjacency(1))
+
+
+TWO_TEXTS = with_second_embeddings(DATASET)
+
+
+def test_each_source_of_embeddings_has_a_projection_and_a_missing_vector(small_model: SmallModel) -> None:
+    both = {"data.embeddings": "text+rpe1", "model.n_graph_layers": 0}
+    model = small_model(both, dataset=TWO_TEXTS)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    other = TWO_TEXTS.shared.embeddings["rpe1"]
+    with torch.no_grad():
+        h = model.node_embeddings()
+        for gene in range(N_NODES):
+            own_text = loop_text(model, gene)
+            own_other = (
+                torch.from_numpy(other.embedding[gene])
+                if other.has_embedding[gene]
+                else weights["other_texts.0.absent"]
+            )
+            expected = weights["node_table"][gene] + weights["node_text.weight"] @ own_text
+            expected = expected + weights["other_node_texts.0.weight"] @ own_other
+            torch.testing.assert_close(h[gene], expected, rtol=1e-4, atol=1e-5)
+
+
+def loop_text(model: AdaPert, gene: int) -> torch.Tensor:
+    has_text = DATASET.shared.has_text[gene]
+    return torch.from_numpy(DATASET.shared.text_embedding[gene]) if has_text else model.text.absent
+
+
+def test_relevance_sums_the_projected_text_of_every_source(small_model: SmallModel) -> None:
+    model = small_model({"data.embeddings": "text+rpe1"}, dataset=TWO_TEXTS)
+    targets = targets_of(MIXED)
+    with torch.no_grad():
+        h = model.node_embeddings()
+        before = model.node_relevance(targets, h, None)
+        model.other_projections[0].weight.zero_()  # type: ignore[operator]
+        without = model.node_relevance(targets, h, None)
+        first = small_model(dataset=TWO_TEXTS)
+        first.load_state_dict(model.state_dict(), strict=False)
+        torch.testing.assert_close(without, first.node_relevance(targets, h, None))
+    assert not torch.allclose(before, without)
+
+
+def test_a_second_source_adds_parts_and_an_unpicked_one_changes_nothing(
+    small_model: SmallModel,
+) -> None:
+    one, both = small_model(), small_model({"data.embeddings": "text+rpe1"}, dataset=TWO_TEXTS)
+    assert set(both.state_dict()) - set(one.state_dict()) == {
+        "other_texts.0.absent",
+        "other_node_texts.0.weight",
+        "other_projections.0.weight",
+    }
+    ignored = small_model({"data.embeddings": "text"}, dataset=TWO_TEXTS)
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, ignored.state_dict()[name])
+
+
+def test_without_embeddings_genes_differ_by_table_and_network_alone(small_model: SmallModel) -> None:
+    model = small_model({"data.embeddings": "none"}, dataset=TWO_TEXTS)
+    assert not model.node_text(model.text()).any()
+    other = small_model({"data.embeddings": "none"}, dataset=DATASET)
+    np.testing.assert_array_equal(delta_of(model, MIXED), delta_of(other, MIXED))
+
+
+def test_shuffling_permutes_every_source_alike(small_model: SmallModel) -> None:
+    changes = {"data.embeddings": "rpe1", "data.text_embedding": "shuffled"}
+    shuffled, original = (
+        small_model(each, dataset=TWO_TEXTS).text for each in (changes, {"data.embeddings": "rpe1"})
+    )
+    assert not torch.equal(shuffled.embedding, original.embedding)
+    rows = [sorted(map(tuple, table.embedding.tolist())) for table in (shuffled, original)]
+    assert rows[0] == rows[1]
