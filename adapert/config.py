@@ -275,6 +275,10 @@ class KernelRidgeConfig(Section):
         0.5, ge=0, le=1, description="Weight of the text's kernel; the rest is the network's."
     )
     product_weight: float = Field(1.0, ge=0, description="Weight of the two kernels' product.")
+    other_gamma: float = Field(
+        1.0, gt=0, description="As text_gamma, of each further source of data.embeddings."
+    )
+    other_weight: float = Field(2.0, ge=0, description="Weight of the kernel of each further source.")
     penalty: float = Field(3.0, gt=0, description="Of the ridge.")
 
 

@@ -10,7 +10,7 @@ from adapert.config import Config, ModelName
 from adapert.models.kernel_ridge import KernelRidge
 from adapert.models.networks import NETWORKS
 from adapert.models.protocol import PerturbationModel
-from adapert.models.reference import REFERENCE_MODELS
+from adapert.models.reference import REFERENCE_MODELS, ReferenceBuilder
 from adapert.plugins import load_plugin
 from adapert.training.fit import FittedNetwork
 
@@ -19,9 +19,9 @@ ModelBuilder: TypeAlias = Callable[[Config, int, torch.device], PerturbationMode
 
 
 def _without_settings(
-    build: Callable[[], PerturbationModel], config: Config, seed: int, device: torch.device
+    build: ReferenceBuilder, config: Config, seed: int, device: torch.device
 ) -> PerturbationModel:
-    return build()
+    return build(config.data.embeddings)
 
 
 MODELS: dict[ModelName, ModelBuilder] = {

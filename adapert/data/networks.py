@@ -192,24 +192,24 @@ def similar_pairs(rows: FloatArray) -> pd.DataFrame:
         As `jaccard_pairs`; no pair of cosine 0.
     """
     n_wanted = max(1, round(KEPT_PAIRS * len(rows) * (len(rows) - 1) / 2))
-    kept = _frame(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+    pairs, scores = np.empty((2, 0), dtype=np.int64), np.empty(0, dtype=np.float32)
     for start, stop in _chunks(len(rows)):
         # float32, so that equal pairs stay equal whatever the order of a product's sums.
         cosine = np.abs(rows[start:stop] @ rows.T).astype(np.float32)
-        lower = np.arange(len(rows)) <= np.arange(start, stop)[:, None]
-        cosine[lower] = 0
-        least = _least(kept, n_wanted)
-        first, second = np.nonzero((cosine >= least) & (cosine > 0))
-        kept = pd.concat([kept, _frame(first + start, second, cosine[first, second])], ignore_index=True)
-        kept = kept[kept["score"] >= _least(kept, n_wanted)]
-    return kept.reset_index(drop=True)
+        is_pair = np.arange(len(rows)) > np.arange(start, stop)[:, None]
+        first, second = np.nonzero(is_pair & (cosine > 0) & (cosine >= _least(scores, n_wanted)))
+        pairs = np.concatenate([pairs, [first + start, second]], axis=1)
+        scores = np.concatenate([scores, cosine[first, second]])
+        is_kept = scores >= _least(scores, n_wanted)
+        pairs, scores = pairs[:, is_kept], scores[is_kept]
+    return _frame(pairs[0], pairs[1], scores)
 
 
-def _least(pairs: pd.DataFrame, n_wanted: int) -> float:
+def _least(scores: FloatArray, n_wanted: int) -> float:
     """Score that a pair must reach to be among the best."""
-    if len(pairs) < n_wanted:
+    if len(scores) < n_wanted:
         return 0.0
-    return float(np.partition(pairs["score"], len(pairs) - n_wanted)[len(pairs) - n_wanted])
+    return float(np.partition(scores, len(scores) - n_wanted)[len(scores) - n_wanted])
 
 
 def _read(path: Path, info: Path | None) -> Network:

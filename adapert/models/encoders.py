@@ -60,7 +60,8 @@ class TextTable(nn.Module):
 def build_text_tables(dataset: PreparedDataset, config: Config, seed: int) -> list[TextTable]:
     """Build a table of each picked source, for a trial's nodes.
 
-    The seed shuffles genes, where the config asks for it. Without any source there is one table in which every gene has the same: nothing.
+    The seed shuffles genes, where the config asks for it. Without any source there is one table, in which
+    every gene has the same: nothing.
     """
     shared = dataset.shared
     nodes = graph_nodes(shared, config.graph)

@@ -43,6 +43,8 @@ def network_coordinates(
     """
     graph = build_trial_graph(shared, config, seed)
     adjacency = _symmetric_adjacency(graph)
+    if not adjacency.nnz:
+        return np.zeros((len(shared.node_names), 1))
     degree = np.asarray(adjacency.sum(axis=1))
     scale = scipy.sparse.diags_array(1 / np.sqrt(np.where(degree > 0, degree, 1)))
     values, vectors = leading_eigenvectors(scale @ adjacency @ scale, size)

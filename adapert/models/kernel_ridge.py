@@ -15,10 +15,12 @@ from adapert.models.gene_kernels import Members, half_squared_distances, network
 class KernelRidge:
     """Kernel ridge whose settings are `Config.kernel_ridge` and the graph of `Config.graph`.
 
-    With d_t and d_n the distances of two genes in text and network (`network_coordinates`):
+    With d_t and d_n the distances of two genes in text, the first picked source, and network
+    (`network_coordinates`); where none is picked, all genes are in one place:
 
         k_t = exp(-text_gamma d_t^2),  k_n = exp(-network_gamma d_n^2)
         k = text_weight k_t + (1 - text_weight) k_n + product_weight k_t k_n
+        k <- (1 + k) (1 + other_weight exp(-other_gamma d_o^2)) - 1, for each further source of embeddings
         delta(p) = mean + k(p, train) (k(train, train) + penalty I)^-1 (Delta - mean)
 
     and the kernel of two perturbations adds up that of their genes. Validation chooses nothing inside a fit.
@@ -34,7 +36,10 @@ class KernelRidge:
         settings, shared = self._config.kernel_ridge, dataset.shared
         train = dataset.splits["train"].table
         self._dataset = dataset
-        self._text = np.asarray(shared.text_embedding, dtype=np.float64)
+        sources = shared.picked_vectors(self._config.data.embeddings)
+        self._text, *self._others = [
+            np.asarray(source.embedding, dtype=np.float64) for source in sources
+        ] or [np.zeros((dataset.n_nodes, 1))]
         self._network = network_coordinates(
             shared, self._config.graph, settings.network_kernel, settings.size, settings.time, self._seed
         )
@@ -72,5 +77,9 @@ class KernelRidge:
         )
         of_genes = settings.text_weight * text + (1 - settings.text_weight) * network
         of_genes += settings.product_weight * text * network
+        for rows in self._others:
+            near = half_squared_distances(rows[wanted.nodes], rows[train.nodes])
+            other = settings.other_weight * np.exp(-2 * settings.other_gamma * near)
+            of_genes += other + of_genes * other
         kernel: FloatArray = wanted.has @ of_genes @ train.has.T
         return kernel

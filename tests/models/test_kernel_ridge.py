@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fixtures.dataset import with_second_embeddings
 from sklearn.kernel_ridge import KernelRidge as ScikitLearns
 from sklearn.metrics.pairwise import rbf_kernel
 
@@ -23,6 +24,8 @@ SETTINGS = {
     "kernel_ridge.network_gamma": 0.35,
     "kernel_ridge.text_weight": 0.3,
     "kernel_ridge.product_weight": 0.6,
+    "kernel_ridge.other_gamma": 0.9,
+    "kernel_ridge.other_weight": 1.4,
     "kernel_ridge.penalty": 0.4,
 }
 
@@ -33,11 +36,18 @@ def predict(dataset: PreparedDataset, config: Config, perturbations: Sequence[st
     return model.predict(perturbations)
 
 
-def test_predictions_are_scikit_learns_on_kernels_added_up_over_genes(dataset: PreparedDataset) -> None:
-    config, shared = Config().with_changes(SETTINGS), dataset.shared
+@pytest.mark.parametrize("embeddings", ["", "text+rpe1"])
+def test_predictions_are_scikit_learns_on_kernels_added_up_over_genes(
+    dataset: PreparedDataset, embeddings: str
+) -> None:
+    dataset = with_second_embeddings(dataset)
+    config, shared = Config().with_changes(SETTINGS | {"data.embeddings": embeddings}), dataset.shared
     text = rbf_kernel(np.asarray(shared.text_embedding, dtype=np.float64), gamma=0.75)
     network = rbf_kernel(network_coordinates(shared, config.graph, "heat", 10, 2.0), gamma=0.35)
     of_genes = 0.3 * text + 0.7 * network + 0.6 * text * network
+    if embeddings:
+        other = rbf_kernel(np.asarray(shared.embeddings["rpe1"].embedding, dtype=np.float64), gamma=0.9)
+        of_genes = (1 + of_genes) * (1 + 1.4 * other) - 1
     names = shared.node_names.tolist()
 
     def genes(perturbation: str) -> list[int]:
@@ -66,6 +76,8 @@ def test_predictions_are_scikit_learns_on_kernels_added_up_over_genes(dataset: P
         {"kernel_ridge.network_gamma": 3.0},
         {"kernel_ridge.text_weight": 0.9},
         {"kernel_ridge.product_weight": 0.0},
+        {"kernel_ridge.other_gamma": 3.0},
+        {"kernel_ridge.other_weight": 0.0},
         {"kernel_ridge.penalty": 4.0},
     ],
     ids=lambda change: next(iter(change)),
@@ -73,7 +85,8 @@ def test_predictions_are_scikit_learns_on_kernels_added_up_over_genes(dataset: P
 def test_every_hyperparameter_changes_predictions(
     dataset: PreparedDataset, change: dict[str, object]
 ) -> None:
-    config = Config().with_changes(SETTINGS)
+    dataset = with_second_embeddings(dataset)
+    config = Config().with_changes(SETTINGS | {"data.embeddings": "text+rpe1"})
     one, other = (predict(dataset, each, ["G00", "G14"]) for each in (config, config.with_changes(change)))
     assert not np.allclose(one, other)
 
@@ -99,6 +112,14 @@ def test_only_noise_makes_seeds_differ(dataset: PreparedDataset, noise: str) -> 
     assert np.array_equal(fit(0)[1], fit(1)[1])
     assert fit(0, **change)[0] is True
     assert not np.allclose(fit(0, **change)[1], fit(1, **change)[1])
+
+
+def test_of_nothing_but_the_training_mean_is_left(dataset: PreparedDataset) -> None:
+    nothing = SETTINGS | {"data.embeddings": "none", "graph.networks": "none"}
+    predicted = predict(dataset, Config().with_changes(nothing), ["G00", "G14"])
+    mean = dataset.splits["train"].table.delta.mean(axis=0)
+    assert np.abs(predicted[0] - predicted[1]).max() < 1e-8
+    assert np.abs(predicted[0] - mean).max() < np.abs(mean).max()
 
 
 def test_a_large_penalty_leaves_the_mean_change(dataset: PreparedDataset) -> None:

@@ -3,7 +3,8 @@
 They have no settings but what they choose on validation, and no chance: a fit depends on the data alone.
 """
 
-from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from adapert.config import ModelName
 from adapert.models.protocol import PerturbationModel
@@ -14,14 +15,26 @@ from adapert.models.reference.mean import MeanModel
 from adapert.models.reference.neighbour import NeighbourModel
 from adapert.models.reference.ridge import RidgeModel
 
-REFERENCE_MODELS: dict[ModelName, Callable[[], PerturbationModel]] = {
-    "control": ControlModel,
-    "mean": MeanModel,
-    "additive": AdditiveModel,
+
+class ReferenceBuilder(Protocol):
+    """Builds an untrained model."""
+
+    def __call__(self, embeddings: str = "") -> PerturbationModel:
+        """Build it.
+
+        Args:
+            embeddings: Sources that it reads, if any, as ``data.embeddings`` of a config names them.
+        """
+
+
+REFERENCE_MODELS: dict[ModelName, ReferenceBuilder] = {
+    "control": lambda embeddings="": ControlModel(),
+    "mean": lambda embeddings="": MeanModel(),
+    "additive": lambda embeddings="": AdditiveModel(),
     "neighbour": NeighbourModel,
-    "ridge_text": lambda: RidgeModel("text"),
-    "ridge_network": lambda: RidgeModel("network"),
-    "ridge_both": lambda: RidgeModel("both"),
+    "ridge_text": partial(RidgeModel, "text"),
+    "ridge_network": partial(RidgeModel, "network"),
+    "ridge_both": partial(RidgeModel, "both"),
     "kernel_loo": LeaveOneOutKernelRidge,
 }
-"""Name to untrained model, from the simplest."""
+"""Name to builder, from the simplest."""

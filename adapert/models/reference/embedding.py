@@ -22,9 +22,9 @@ EDGES = GraphConfig(top_k=20, edge_weight="uniform")
 class PerturbationEmbedding:
     """Embed perturbations: the sum of their genes' rows of `embedding_table`."""
 
-    def __init__(self, dataset: PreparedDataset, features: Features) -> None:
+    def __init__(self, dataset: PreparedDataset, features: Features, embeddings: str = "") -> None:
         self._dataset = dataset
-        self._table = embedding_table(dataset.shared, features)
+        self._table = embedding_table(dataset.shared, features, embeddings)
 
     def __call__(self, perturbations: Sequence[str]) -> FloatArray:
         """Embed, (n_perturbations, size); zeros for a perturbation that the features know nothing of.
@@ -37,15 +37,21 @@ class PerturbationEmbedding:
         )
 
 
-def embedding_table(shared: SharedTable, features: Features) -> FloatArray:
-    """Embed every graph node by text, by the network's spectrum, or by both side by side.
+def embedding_table(shared: SharedTable, features: Features, embeddings: str = "") -> FloatArray:
+    """Embed every graph node by text, by the first network's spectrum, or by both side by side.
+
+    Args:
+        shared: The data set's sources.
+        features: Which of the two.
+        embeddings: Sources that stand for text, side by side, as ``data.embeddings`` of a config names them.
 
     Returns:
         (n_nodes, size); each part's rows are L2-normalised, or zero where a gene has none.
     """
-    parts: list[FloatArray] = []
+    parts: list[FloatArray] = [np.zeros((len(shared.node_names), 0))]
     if features in ("text", "both"):
-        parts.append(np.asarray(shared.text_embedding, dtype=np.float64))
+        sources = shared.picked_vectors(embeddings)
+        parts += [np.asarray(source.embedding, dtype=np.float64) for source in sources]
     if features in ("network", "both"):
         parts.append(network_coordinates(shared, EDGES, "spectral", SPECTRAL_SIZE))
     return np.concatenate(parts, axis=1)

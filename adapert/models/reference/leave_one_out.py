@@ -47,7 +47,8 @@ class LeaveOneOutKernelRidge:
     """Kernel ridge that learns how near genes are by predicting each training perturbation from the others.
 
     Genes have four kinds of coordinates z_i: text, `SIZE` eigenvectors of the network, and text diffused over
-    the network once and twice. With D_i half the squared distances of two genes:
+    the network once and twice; and one more for each further source of embeddings that is picked. With D_i
+    half the squared distances of two genes:
 
         k = prod_i (1 + w_i exp(-g_i D_i)) - 1, scaled to 1 for a gene with itself
 
@@ -61,11 +62,14 @@ class LeaveOneOutKernelRidge:
 
     is_seeded = False
 
+    def __init__(self, embeddings: str = "") -> None:
+        self._sources = embeddings
+
     def fit(self, dataset: PreparedDataset) -> None:
         """Learn the kernel, and solve for the training perturbations."""
         train = dataset.splits["train"].table
         self._dataset = dataset
-        self._coordinates = gene_coordinates(dataset.shared)
+        self._coordinates = gene_coordinates(dataset.shared, self._sources)
         self._members = Members(dataset, list(train.perturbations))
         delta = np.asarray(train.delta, dtype=np.float64)
         self._mean = delta.mean(axis=0)
@@ -109,18 +113,23 @@ class LeaveOneOutKernelRidge:
         ]
 
 
-def gene_coordinates(shared: SharedTable) -> list[FloatArray]:
-    """Place genes by text, by the network, and by text diffused over it once and twice.
+def gene_coordinates(shared: SharedTable, embeddings: str = "") -> list[FloatArray]:
+    """Place genes by text, by the first network, by text diffused over it, and by other sources.
+
+    Args:
+        shared: The data set's sources.
+        embeddings: Sources as ``data.embeddings`` of a config names them, of which the first is the text.
 
     Returns:
-        Four arrays of unit rows, (n_nodes, size of each).
+        Four arrays of unit rows, and one for each further source, (n_nodes, size of each).
     """
-    text = np.asarray(shared.text_embedding, dtype=np.float64)
+    sources = [np.asarray(source.embedding, np.float64) for source in shared.picked_vectors(embeddings)]
+    text, *others = sources or [np.zeros((len(shared.node_names), 1))]
     spectrum = network_coordinates(shared, SPECTRUM_EDGES, "spectral", SIZE)
     adjacency = build_adjacency(shared, DIFFUSION_EDGES, self_loops=True, seed=0)
     diffused, twice = adjacency @ text, adjacency @ (adjacency @ text)
     centred = [rows - rows.mean(axis=0) for rows in (diffused, twice)]
-    return [unit_rows(text), spectrum, *map(unit_rows, centred)]
+    return [unit_rows(text), spectrum, *map(unit_rows, centred), *map(unit_rows, others)]
 
 
 class _Settings:

@@ -32,6 +32,9 @@ class NeighbourModel:
 
     is_seeded = False
 
+    def __init__(self, embeddings: str = "") -> None:
+        self._sources = embeddings
+
     def fit(self, dataset: PreparedDataset) -> None:
         """Keep the training perturbations, and choose embedding and k on validation."""
         validation = dataset.splits["validation"].table
@@ -57,7 +60,9 @@ class NeighbourModel:
     def _keep_neighbours(self, dataset: PreparedDataset) -> None:
         train = dataset.splits["train"].table
         self._delta = train.delta
-        self._embeddings = {features: PerturbationEmbedding(dataset, features) for features in FEATURES}
+        self._embeddings = {
+            features: PerturbationEmbedding(dataset, features, self._sources) for features in FEATURES
+        }
         seen = list(train.perturbations)
         self._train = {features: embed(seen) for features, embed in self._embeddings.items()}
 

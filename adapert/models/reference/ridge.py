@@ -27,8 +27,9 @@ class RidgeModel:
 
     is_seeded = False
 
-    def __init__(self, features: Features) -> None:
+    def __init__(self, features: Features, embeddings: str = "") -> None:
         self._features = features
+        self._embeddings = embeddings
 
     def fit(self, dataset: PreparedDataset) -> None:
         """Fit on training perturbations with each penalty, and keep the best on validation."""
@@ -59,7 +60,7 @@ class RidgeModel:
     def _learn(self, dataset: PreparedDataset) -> Callable[[float], FloatArray]:
         """Keep embedding and training mean; return what solves for the coefficients of a penalty."""
         train = dataset.splits["train"].table
-        self._embed = PerturbationEmbedding(dataset, self._features)
+        self._embed = PerturbationEmbedding(dataset, self._features, self._embeddings)
         self._mean = np.asarray(train.delta).mean(axis=0)
         embedded, centred = self._embed(list(train.perturbations)), train.delta - self._mean
 

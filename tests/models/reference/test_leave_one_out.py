@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from fixtures.dataset import with_second_embeddings
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.metrics.pairwise import rbf_kernel
 
@@ -93,3 +94,19 @@ def test_one_training_perturbation_predicts_its_own_change(dataset: PreparedData
     model = LeaveOneOutKernelRidge()
     model.fit(replace(dataset, splits={"train": single}))
     np.testing.assert_allclose(model.predict(["G00"])[0], train.table.delta[0], atol=1e-9)
+
+
+def test_each_further_source_is_one_more_kind_of_coordinates(dataset: PreparedDataset) -> None:
+    both = with_second_embeddings(dataset)
+    plain, wider = (gene_coordinates(both.shared, picked) for picked in ("", "text+rpe1"))
+    assert len(wider) == len(plain) + 1
+    for one, same in zip(plain, wider, strict=False):
+        np.testing.assert_array_equal(one, same)
+    np.testing.assert_allclose(wider[-1], both.shared.embeddings["rpe1"].embedding, atol=1e-6)
+    models = [LeaveOneOutKernelRidge(picked) for picked in ("", "text+rpe1", "none")]
+    for model in models:
+        model.fit(both)
+    predicted = [model.predict(WANTED) for model in models]
+    assert all(np.isfinite(each).all() for each in predicted)
+    assert not np.allclose(predicted[0], predicted[1])
+    assert not np.allclose(predicted[0], predicted[2])

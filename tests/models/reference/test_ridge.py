@@ -1,6 +1,9 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from fixtures.builders import Correlate, Embed
+from fixtures.dataset import with_second_embeddings
 from sklearn.kernel_ridge import KernelRidge
 
 from adapert.data.prepared import PreparedDataset
@@ -27,6 +30,29 @@ def test_ridge_equals_scikit_learns(dataset: PreparedDataset, embed: Embed, feat
     expected = scikit_learns(dataset, embed, features, model.penalty)
     predicted = model.predict(list(dataset.splits["validation"].table.perturbations))
     np.testing.assert_allclose(predicted, expected, atol=1e-6)
+
+
+def test_sources_stand_side_by_side_as_scikit_learns_features_do(dataset: PreparedDataset) -> None:
+    both = with_second_embeddings(dataset)
+    text, other = both.shared.picked_vectors("text+rpe1")
+    table = np.concatenate([text.embedding, other.embedding], axis=1).astype(np.float64)
+    names = both.shared.node_names.tolist()
+
+    def embed(features: Features, perturbations: Sequence[str]) -> np.ndarray:
+        return np.array([sum(table[names.index(gene)] for gene in p.split("+")) for p in perturbations])
+
+    model = RidgeModel("text", "text+rpe1")
+    model.fit(both)
+    expected = scikit_learns(both, embed, "text", model.penalty)
+    predicted = model.predict(list(both.splits["validation"].table.perturbations))
+    np.testing.assert_allclose(predicted, expected, atol=1e-6)
+
+
+def test_without_a_source_the_training_mean_is_left(dataset: PreparedDataset) -> None:
+    model = RidgeModel("text", "none")
+    model.fit(dataset)
+    mean = dataset.splits["train"].table.delta.mean(axis=0)
+    np.testing.assert_array_equal(model.predict(["G00"])[0], mean)
 
 
 @every_feature
