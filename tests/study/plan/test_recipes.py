@@ -32,6 +32,7 @@ def test_bundled_recipes_are_found_by_name() -> None:
         "importance",
         "leave_one_out",
         "network_noise",
+        "priors",
         "quickstart",
         "references",
         "search",
