@@ -4,8 +4,8 @@ from typing import Any
 
 from adapert.config import Config, is_network, model_names, read_sections
 from adapert.statistics.families import name_noise
+from adapert.study.plan.peers import changes_to, published_config
 from adapert.study.plan.study import Design, Study
-from studies.search_txpert import published_base
 
 DOSES = {"kept": (0.9, 0.75, 0.5, 0.2, 0.0), "added": (0.1, 0.25), "rewired": (0.1, 0.25, 0.5, 1.0)}
 """Noise to fractions of the edges of `graph.top_k`: APP's paper has those kept to .75 and added."""
@@ -29,18 +29,13 @@ def study(base: Config) -> Study:
 def list_systems(base: Config) -> dict[str, dict[str, Any]]:
     """Every system that is trained in epochs on a network, by name, with what makes it of the base config.
 
-    TxPert in its published form, as in its search. APP also with the perturbed gene, where the base config leaves it out: to the letter it hardly tells
-    perturbations apart, with any network.
+    Each is in its published form, as peers are. APP is also there with the perturbed gene, where the base
+    config leaves it out: to the letter it hardly tells perturbations apart, with any network.
     """
-    systems: dict[str, dict[str, Any]] = {
-        name: {"model.name": name}
-        for name in model_names()
-        if is_network(name) and "graph" in read_sections(name)
-    }
-    given, published = base.flat(), published_base(base).flat()
-    systems["txpert"] |= {field: value for field, value in published.items() if value != given[field]}
+    names = [name for name in model_names() if is_network(name) and "graph" in read_sections(name)]
+    systems = {name: changes_to(published_config(name, base), base) for name in names}
     if not base.app.own_gene:
-        systems["app_own_gene"] = {"model.name": "app", "app.own_gene": True}
+        systems["app_own_gene"] = systems["app"] | {"model.name": "app", "app.own_gene": True}
     return systems
 
 

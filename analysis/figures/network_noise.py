@@ -1,5 +1,6 @@
 """What noise in the network costs each system: metrics against the share of edges kept, added, rewired."""
 
+import textwrap
 from collections.abc import Sequence
 from itertools import cycle
 from typing import Any, TypeAlias
@@ -8,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
@@ -23,6 +25,8 @@ NOISE_METRICS = ("pearson_delta", "pds", "l2_top_1000")
 Look: TypeAlias = tuple[style.Colour, str]
 """Colour and marker of a system."""
 
+_LABEL_WIDTH = 22
+_DODGE_POINTS = 3.0
 _MARKERS = ("o", "s", "^", "D", "v")
 
 
@@ -83,7 +87,8 @@ def plot_network_noise(summary: pd.DataFrame) -> Figure:
             title=f"Noise in the network: {style.data_phrase(summary)}",
             caption=(
                 "Points: mean over perturbations "
-                f"(n={style.count(summary['n_perturbations'])}), each averaged over seeds. Filled: "
+                f"(n={style.count(summary['n_perturbations'])}), each averaged over seeds; systems are "
+                "set apart sideways for legibility. Filled: "
                 f"{mark_caption('the same system on the network as it is', NOISE)} Bars: "
                 f"{style.interval_caption(summary)} ↑{style.NO_BREAK}higher is better, "
                 f"↓{style.NO_BREAK}lower is better."
@@ -98,7 +103,8 @@ def plot_network_noise(summary: pd.DataFrame) -> Figure:
                 _draw_panel(axes, of_metric[of_metric["noise"] == noise], looks)
                 _scale_fraction(axes, noise, of_metric.loc[of_metric["noise"] == noise, "fraction"])
             panels[row, 0].set_ylim(style.value_range(of_metric))
-            panels[row, 0].set_ylabel(find_metric(metric).directed_label)
+            label = textwrap.fill(find_metric(metric).directed_label, _LABEL_WIDTH)
+            panels[row, 0].set_ylabel(label)
         for column, noise in enumerate(noises):
             panels[-1, column].set_xlabel(f"share of edges {noise}")
         _draw_legend(figure, looks)
@@ -107,15 +113,19 @@ def plot_network_noise(summary: pd.DataFrame) -> Figure:
 
 
 def _draw_panel(axes: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
-    for system, (colour, marker) in looks.items():
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    for index, (system, (colour, marker)) in enumerate(looks.items()):
         line = rows[rows["system"] == system]
-        axes.vlines(line["fraction"], line["low"], line["high"], color=colour, linewidth=0.9, alpha=0.75)
-        axes.plot(line["fraction"], line["mean"], color=colour, linewidth=1.2, label=system)
+        # The shift is in points, so that the lines' data stay the fractions and no interval hides another.
+        inches = _DODGE_POINTS * (index - (len(looks) - 1) / 2) / 72
+        shifted = axes.transData + ScaledTranslation(inches, 0, figure.dpi_scale_trans)
+        look: dict[str, Any] = {"color": colour, "transform": shifted}
+        axes.vlines(line["fraction"], line["low"], line["high"], linewidth=0.9, alpha=0.75, **look)
+        axes.plot(line["fraction"], line["mean"], linewidth=1.2, label=system, **look)
         for is_different, fill in ((True, colour), (False, "white")):
             points = line[line["is_different"] == is_different]
-            axes.plot(
-                points["fraction"], points["mean"], marker, color=colour, markerfacecolor=fill, markersize=4
-            )
+            axes.plot(points["fraction"], points["mean"], marker, markerfacecolor=fill, markersize=4, **look)
     axes.grid(axis="y")
     style.finish_axes(axes)
 

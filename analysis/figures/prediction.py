@@ -15,8 +15,6 @@ from analysis.predictions import Predictions, choose_perturbation, choose_varian
 MODEL_LABELS = {
     "adapert": "AdaPert",
     "adapert_ensemble": "AdaPert, ensemble",
-    "app": "APP (own version)",
-    "app_ensemble": "APP (own version), ensemble",
     "app_own_gene": "APP (own version) with the perturbed gene",
 } | REFERENCE_MODEL_LABELS
 

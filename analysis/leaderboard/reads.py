@@ -40,7 +40,9 @@ def find_sources(config: Mapping[str, Any]) -> tuple[str, ...]:
     model = str(config["model.name"])
     kinds = _SOURCES.get(model, (NETWORK,) if "graph" in READ_SECTIONS.get(model, ()) else ())  # type: ignore[call-overload]
     named = {NETWORK: config.get("graph.networks"), TEXT: config.get("data.embeddings")}
-    is_unread = {NETWORK: model == "adapert" and config.get("model.n_graph_layers") == 0}
+    n_layers = {"adapert": "model.n_graph_layers", "app": "app.n_layers"}.get(model, "")
+    has_text = model != "app" or config.get("app.node_features", TEXT) in (TEXT, "both")
+    is_unread = {NETWORK: config.get(n_layers) == 0, TEXT: not has_text}
     return tuple(
         source
         for kind in kinds

@@ -165,7 +165,7 @@ def build_comparison(
             for seed in split_seeds:
                 named = variant if seed == own else f"{variant}{_SPLIT}{seed}"
                 redrawn = {} if seed == own else {_SPLIT_SEED: seed}
-                variants[named] = _changes_to(config, base) | redrawn
+                variants[named] = changes_to(config, base) | redrawn
                 of_one_fit += [named] if model in without_chance() else []
     plan = Design(
         kind="peers",
@@ -188,7 +188,7 @@ def form_of(variant: str) -> str:
     return compared_variant(variant).partition(LABEL_MARK)[2]
 
 
-def _changes_to(config: Config, base: Config) -> dict[str, Any]:
+def changes_to(config: Config, base: Config) -> dict[str, Any]:
     """List what a config's model reads otherwise than the base config has it, wherever the data lie."""
     before = base.flat()
     return {

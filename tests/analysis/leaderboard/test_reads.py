@@ -19,6 +19,10 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
     [
         ({}, ("network", "text"), "one network"),
         ({"model.n_graph_layers": 0}, ("text",), "no network"),
+        ({"model.name": "app"}, ("network", "text"), "one network"),
+        ({"model.name": "app", "app.node_features": "one_hot"}, ("network",), "one network"),
+        ({"model.name": "app", "app.n_layers": 0}, ("text",), "no network"),
+        ({"model.name": "app", "app.n_layers": 0, "app.node_features": "random"}, (), "nothing"),
         ({"model.name": "ridge_text"}, ("text",), "no network"),
         ({"model.name": "mean"}, (), "nothing"),
         ({"graph.networks": "none"}, ("text",), "no network"),
