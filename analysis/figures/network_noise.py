@@ -26,6 +26,7 @@ Look: TypeAlias = tuple[style.Colour, str]
 """Colour and marker of a system."""
 
 _LABEL_WIDTH = 22
+_MARGIN = 0.08
 _DODGE_POINTS = 3.0
 _MARKERS = ("o", "s", "^", "D", "v")
 
@@ -133,8 +134,9 @@ def _draw_panel(axes: Axes, rows: pd.DataFrame, looks: dict[str, Look]) -> None:
 def _scale_fraction(axes: Axes, noise: str, fractions: pd.Series) -> None:
     ticks = sorted(set(fractions))
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    if UNDISTURBED[noise] > 0:
-        axes.invert_xaxis()
+    margin = _MARGIN * (ticks[-1] - ticks[0] or 1)
+    ends = (ticks[0] - margin, ticks[-1] + margin)
+    axes.set_xlim(ends if UNDISTURBED[noise] == ticks[0] else ends[::-1])
 
 
 def _draw_legend(figure: Figure, looks: dict[str, Look]) -> None:

@@ -75,6 +75,8 @@ def test_a_panel_is_a_metric_and_a_kind_of_noise_that_grows_to_the_right(frame: 
     assert kept.get_ylabel().startswith("Pearson-delta")
     assert kept.xaxis_inverted()
     assert not added.xaxis_inverted()
+    assert kept.get_xlim()[0] > 1
+    assert kept.get_xlim()[1] < 0
     lines = {str(line.get_label()): np.asarray(line.get_ydata()).tolist() for line in kept.get_lines()}
     assert lines["adapert"] == pytest.approx([0.155, 0.455, 0.555])
     (legend,) = figure.legends
