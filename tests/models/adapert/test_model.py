@@ -469,7 +469,9 @@ def test_a_gene_outside_of_the_graph_is_refused(small_model: SmallModel) -> None
 def test_noise_of_the_graph_is_drawn_from_the_seed(small_model: SmallModel) -> None:
     def adjacency(seed: int) -> torch.Tensor:
         changes = {"graph.kept_fraction": 0.5, "graph.added_fraction": 0.2}
-        return of_kind(torch.Tensor, small_model(changes, seed=seed).message_passing.adjacency).to_dense()
+        return of_kind(
+            torch.Tensor, small_model(changes, seed=seed).message_passing.aggregate.matrix
+        ).to_dense()
 
     assert torch.equal(adjacency(0), adjacency(0))
     assert not torch.equal(adjacency(0), adjacency(1))
