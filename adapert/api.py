@@ -63,7 +63,7 @@ def prepare(
     split_file: AnyPath | None = None,
     **choices: Any,
 ) -> "PreparedDataset":
-    """Read, check and normalise cells (or responses), a network and text into one data set.
+    """Read, check and normalise cells (or responses), networks and embeddings into one data set.
 
     Args:
         cells: .h5ad of cells, or of responses with ``kind="responses"``.

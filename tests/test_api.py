@@ -108,6 +108,22 @@ def test_a_data_set_is_prepared_as_by_the_command(simulated: Simulated, tmp_path
     assert dataset.manifest.split_seed == 0
 
 
+def test_sources_are_named_by_mappings(simulated: Simulated, tmp_path: Path) -> None:
+    dataset = adapert.prepare(
+        simulated.cells,
+        {"string": simulated.network, "screen": str(simulated.embeddings)},
+        {"genept": simulated.embeddings},
+        tmp_path / "data",
+        split_fractions=(0.5, 0.2, 0.3),
+    )
+    assert dataset.manifest.networks == ("string", "screen")
+    assert dataset.manifest.embeddings == ("genept",)
+    with pytest.raises(InputError, match=r"'my go' is no such name"):
+        adapert.prepare(
+            simulated.cells, {"my go": simulated.network}, simulated.embeddings, tmp_path / "other"
+        )
+
+
 def test_mistakes_are_the_sentences_of_the_commands(store: Store) -> None:
     with pytest.raises(InputError, match="Did you mean 'ablate_parts'"):
         adapert.load_trials("ablate_part", store.directory)

@@ -93,7 +93,7 @@ def prepare(
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     split_file: Annotated[Path | None, typer.Option(help="Saved split: columns perturbation, split.")] = None,
 ) -> None:
-    """Read, check and normalise cells (or responses), a network and text into one data set."""
+    """Read, check and normalise cells (or responses), networks and embeddings into one data set."""
     from adapert.api import prepare as prepare_data
     from adapert.data.choices import PrepareChoices
     from adapert.data.prepare import summarize_prepared
