@@ -167,4 +167,6 @@ def _write_difference(row: _Row, reference: str) -> str:
 
 def _write_wins(row: _Row, reference: str) -> str:
     wins, losses = row[f"{reference}_wins"], row[f"{reference}_losses"]
-    return MISSING if pd.isna(wins) else f"{int(wins)} : {int(losses)}"
+    # A constant prediction has no Pearson-delta, and so no pair to win.
+    has_pair = not (pd.isna(wins) or np.isnan(row[f"{reference}_difference"]))
+    return f"{int(wins)} : {int(losses)}" if has_pair else MISSING

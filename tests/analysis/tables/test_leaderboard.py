@@ -58,3 +58,12 @@ def test_tables_are_written_in_three_forms(tables: list[PaperTable], tmp_path: P
     assert "| kernel ridge | network, text | 1 \\[1, 1] |" in markdown.read_text()
     assert r"$\rightarrow$" in latex.read_text()
     assert "own version" in markdown.read_text()
+
+
+def test_a_constant_prediction_has_neither_rank_nor_wins(peers_workspace: Path) -> None:
+    frame = load_leaderboard(open_study(peers_workspace, "peers"))
+    is_flat = (frame["variant"] == "mean") & (frame["metric"] == "pearson_delta")
+    summary = summarize_leaderboard(frame.assign(value=frame["value"].mask(is_flat)))
+    row = build_leaderboard_tables(summary)[0].cells.set_index("System").loc["mean change"]
+    assert (row["Rank"], row["Pearson-delta ↑"], row["minus AdaPert"], row["wins over AdaPert"]) == ("-",) * 4
+    assert row["PDS ↑"] != "-"
