@@ -303,7 +303,7 @@ class TxPertConfig(Section):
     dropout: float = Field(0.2, ge=0, lt=1, description="In all three parts.")
     norm: Literal["batch", "layer", "none"] = Field(
         "batch",
-        description="Of hidden units in all parts; of a single control profile 'batch' is by layer.",
+        description="Of hidden units; for 'batch', averaged controls are encoded with 'layer'.",
     )
     basal: Literal["mlp", "none"] = Field(
         "mlp", description="Encoder of controls; without one the decoder's output is added to the control."

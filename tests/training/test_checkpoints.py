@@ -22,7 +22,7 @@ FORMS = [
     {"loss.alignment": "paper", "model.context": "random"},
     {"model.context": "constant", "loss.alignment": "contrastive"},
     {"graph.edges": "rewired", "data.text_embedding": "shuffled"},
-    {"model.name": "txpert", "data.control": "batch_mean"},
+    {"model.name": "txpert", "data.control": "cell"},
     {"model.name": "txpert", "txpert.layer": "gat", "txpert.basal": "none", "txpert.skip": "add"},
 ]
 

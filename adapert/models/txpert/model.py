@@ -5,7 +5,6 @@ Written from the paper's equations; sizes and forms that it leaves open are thos
 
 import logging
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +15,7 @@ from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.stack import GraphAttentionStack
 from adapert.models.network import Network, Prediction
 from adapert.models.targets import NodePlace, Targets
-from adapert.models.txpert.perceptron import NORMS, ControlNorm, NormedPerceptron
+from adapert.models.txpert.perceptron import NORMS, NormedPerceptron
 from adapert.seeding import seeded_initialisation
 
 _LOGGER = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ class TxPert(Network):
         graph: AttentionGraph,
         place: NodePlace,
         n_genes: int,
-        has_several_controls: bool,
+        basal_norm: str,
     ) -> None:
         """Make the parts; parameters are drawn from torch's global generator.
 
@@ -46,7 +45,7 @@ class TxPert(Network):
             graph: Edges among the genes that can be perturbed; their weights are not read.
             place: From the data set's nodes, which targets name, to the graph's.
             n_genes: Number of measured genes.
-            has_several_controls: Whether training has several control profiles; see `ControlNorm`.
+            basal_norm: Norm of the basal encoder's hidden units, one of `NORMS`.
         """
         super().__init__()
         hidden_size, latent_size, dropout = config.hidden_size, config.latent_size, config.dropout
@@ -68,12 +67,9 @@ class TxPert(Network):
         self.to_latent = nn.Linear(self.graph_encoder.out_size, latent_size, bias=False)
         self.basal = None
         if config.basal == "mlp":
-            norm = (
-                ControlNorm(hidden_size, has_several_controls)
-                if config.norm == "batch"
-                else NORMS[config.norm](hidden_size)
+            self.basal = NormedPerceptron(
+                n_genes, hidden_size, latent_size, NORMS[basal_norm](hidden_size), dropout
             )
-            self.basal = NormedPerceptron(n_genes, hidden_size, latent_size, norm, dropout)
         self.decoder = NormedPerceptron(
             latent_size, hidden_size, n_genes, NORMS[config.norm](hidden_size), dropout
         )
@@ -104,21 +100,14 @@ class TxPert(Network):
 
 
 def build_model(dataset: PreparedDataset, config: Config, seed: int) -> TxPert:
-    """Build the untrained network of a trial; of the splits the training split is read, for its controls.
+    """Build the untrained network of a trial, of no split.
 
     The trial's seed draws parameters, rewiring and noise of the graph.
     """
     graph = _build_graph(dataset, config, seed)
-    has_several_controls = _has_several_controls(dataset, config)
-    is_replaced = config.txpert.basal == "mlp" and config.txpert.norm == "batch" and not has_several_controls
-    if is_replaced and "train" in dataset.splits:
-        _LOGGER.debug(
-            "Training has a single control profile, over which no batch can be normalised: the hidden units "
-            "of the basal encoder are normalised by layer."
-        )
     with seeded_initialisation(seed):
         place = NodePlace(dataset.shared, config.graph)
-        return TxPert(config.txpert, graph, place, dataset.n_genes, has_several_controls)
+        return TxPert(config.txpert, graph, place, dataset.n_genes, _basal_norm(config))
 
 
 def _build_graph(dataset: PreparedDataset, config: Config, seed: int) -> AttentionGraph:
@@ -127,12 +116,15 @@ def _build_graph(dataset: PreparedDataset, config: Config, seed: int) -> Attenti
     return AttentionGraph(edges.edge_source, edges.edge_target, len(graph.nodes), config.txpert.self_loops)
 
 
-def _has_several_controls(dataset: PreparedDataset, config: Config) -> bool:
-    """Whether training rows differ in their control profiles."""
-    if "train" not in dataset.splits or config.data.control == "mean":
-        return False  # without splits, trained weights bring it
-    if config.data.control == "cell":
-        return len(dataset.control_cells) > 1
-    batches = np.unique(dataset.splits["train"].table.group_batch_index)
-    profiles = dataset.shared.batch_control_mean[batches]
-    return bool((profiles != profiles[:1]).any())
+def _basal_norm(config: Config) -> str:
+    """Name the norm of the basal encoder's hidden units: over averaged controls, no batch is normalised.
+
+    Over one control batch normalisation is its shift alone: no gradient reaches the layer before, and with a
+    variance of 0 any other control explodes. Averages of batches differ so little that a step of the
+    optimiser moves all of them further than they are apart: running statistics never catch up.
+    """
+    norm = config.txpert.norm
+    if norm == "batch" and config.data.control != "cell":
+        _LOGGER.debug("Averaged controls: the basal encoder is normalised by layer, not by batch.")
+        return "layer"
+    return norm

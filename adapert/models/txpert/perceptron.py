@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, layer_norm, leaky_relu
+from torch.nn.functional import batch_norm, leaky_relu
 
 from adapert.models.encoders import drop
 
@@ -17,31 +17,6 @@ class RowNorm(nn.BatchNorm1d):
         if self.training and len(x) == 1:
             return batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(x)
-
-
-class ControlNorm(RowNorm):
-    """Batch normalisation over a minibatch's controls, where the data have several; else of each one's units.
-
-    Over a single control batch normalisation is its shift alone: no gradient reaches the layer before, and
-    with a variance of 0 any other control explodes at prediction.
-    """
-
-    def __init__(self, size: int, has_several: bool) -> None:
-        """Make the parameters.
-
-        Args:
-            size: Number of units.
-            has_several: Whether training has several control profiles. Trained weights bring it.
-        """
-        super().__init__(size)
-        self.has_several: Tensor
-        self.register_buffer("has_several", torch.tensor(has_several))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (n_controls, size)."""
-        if self.has_several:
-            return super().forward(x)
-        return layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
 
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
