@@ -49,6 +49,9 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
 READ_SEVERAL_NETWORKS: frozenset[ModelName] = frozenset()
 """Models that read several networks at once; the others read one."""
 
+READ_NO_EMBEDDINGS: frozenset[ModelName] = frozenset({"txpert"})
+"""Networks that read no embeddings of genes, so that a gene without edges has nothing."""
+
 MOST_UNITS = 16_384
 """Units of a layer; beyond, a weight matrix for 20,000 genes takes more than a gigabyte."""
 MOST_LAYERS = 64
@@ -410,6 +413,11 @@ class Config(Section):
     def has_weights(self) -> bool:
         """Whether a fit of the model leaves weights to predict with; any other model is fitted again."""
         return is_network(self.model.name)
+
+    @property
+    def reads_embeddings(self) -> bool:
+        """Whether the named network reads embeddings of genes."""
+        return self.model.name not in READ_NO_EMBEDDINGS
 
     @property
     def reads_several_networks(self) -> bool:

@@ -56,7 +56,7 @@ def _read(name: str, rule: LabelRule) -> tuple[str, ...]:
 def indistinct_genes(
     shared: SharedTable, config: Config, perturbations: Sequence[str], seed: int
 ) -> list[str]:
-    """List the perturbed genes that have neither embedding nor edges: a model cannot tell them apart.
+    """List the perturbed genes that have no edges, nor an embedding that is read: nothing tells them apart.
 
     Config and seed are the model's: they pick the sources and draw the graph's noise.
     """
@@ -65,7 +65,7 @@ def indistinct_genes(
     for edges in graph.networks:
         has_edge[graph.nodes[edges.edge_target]] = True
     has_vector = np.zeros_like(has_edge)
-    for source in shared.picked_vectors(config.data.embeddings):
+    for source in shared.picked_vectors(config.data.embeddings) if config.reads_embeddings else ():
         has_vector |= source.has_embedding
     is_blank = ~has_edge & ~has_vector
     blank = set(map(str, np.asarray(shared.node_names)[is_blank]))

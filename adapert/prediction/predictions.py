@@ -69,7 +69,8 @@ def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
     asked = check_perturbations(perturbations, bundle.shared.node_names)
     contexts = build_contexts(bundle, asked)
     blank = indistinct_genes(bundle.shared, bundle.config, asked, bundle.members[0].seed)
-    note = f"{', '.join(blank)}: without text or network edges, nothing tells it apart."
+    lacking = "text or network edges" if bundle.config.reads_embeddings else "network edges"
+    note = f"{', '.join(blank)}: without {lacking}, nothing tells it apart."
     return Predictions(
         deltas=predict_deltas(bundle, asked),
         contexts=contexts,

@@ -65,6 +65,12 @@ def test_a_gene_is_indistinct_where_it_has_neither_text_nor_edges(tiny_dataset: 
     assert indistinct_genes(with_text, Config(), asked, 0) == []
 
 
+def test_text_tells_no_gene_apart_for_a_model_that_reads_none(tiny_dataset: PreparedDataset) -> None:
+    with_text = replace(tiny_dataset.shared, has_text=tiny_dataset.shared.has_text | True)
+    txpert = Config().with_changes({"model.name": "txpert"})
+    assert indistinct_genes(with_text, txpert, ["G03", "G14"], 0) == ["G14"]
+
+
 def test_edges_that_carry_no_message_tell_no_gene_apart(tiny_dataset: PreparedDataset) -> None:
     shared = tiny_dataset.shared
     without = replace(shared, edge_score=shared.edge_score * 0, has_text=np.zeros_like(shared.has_text))

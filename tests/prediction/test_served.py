@@ -53,6 +53,7 @@ def test_a_bundle_of_txpert_predicts_as_the_network_that_was_trained(
 ) -> None:
     predictions = predict_bundle(read_bundle(folder), ASKED)
     np.testing.assert_array_equal(predictions.deltas, training.predict(ASKED))
+    assert predictions.notes == ("G14: without network edges, nothing tells it apart.",)
     assert predictions.contexts.empty
     assert predictions.edges.empty
 
