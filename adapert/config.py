@@ -422,7 +422,10 @@ class Config(Section):
     @property
     def reads_several_networks(self) -> bool:
         """Whether the named model reads several networks at once."""
-        return self.model.name in READ_SEVERAL_NETWORKS
+        model = self.model.name
+        if model in packaged_models():
+            return load_plugin(model).reads_several_networks
+        return model in READ_SEVERAL_NETWORKS
 
     def with_changes(self, changes: Mapping[str, Any]) -> "Config":
         """Apply dotted changes all at once.

@@ -15,6 +15,7 @@ class Plugin(Protocol):
 
     section: type[Any]
     reads: tuple[str, ...]
+    reads_several_networks: bool
     network: Any
     build: Any
     space: Mapping[str, Any]

@@ -5,6 +5,7 @@ python -m benchmarks epoch mann_whitney   some of its rows
 python -m benchmarks studies              what orchestration and tracking cost, a quarter of an hour
 python -m benchmarks at_scale             reading commands over 1,000 trials and 20 studies
 python -m benchmarks parity               agreement with cell-eval, a line a metric
+python -m benchmarks systems              an epoch of each system, beside one of AdaPert
 python -m benchmarks search_quality       speed-up of samplers and early stopping; has options of its own
 python -m benchmarks kills                a study killed at random moments equals one left alone
 python -m benchmarks fuzz                 damaged inputs are read, or refused in one sentence
@@ -40,7 +41,7 @@ GROUPS = {
 }
 """Name of a group to its benchmarks; a benchmark is the function `measure` of its module here."""
 
-SINGLE = ("at_scale", "parity")
+SINGLE = ("at_scale", "parity", "systems")
 """Benchmarks of no group."""
 
 WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage", "fuzz")

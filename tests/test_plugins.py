@@ -97,6 +97,16 @@ def test_a_packages_code_is_part_of_what_a_study_continues_with() -> None:
     assert "text_map" not in describe_origin(other)["code"]
 
 
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("reads_several", [True, False])
+def test_a_package_says_whether_its_model_reads_several_networks(
+    monkeypatch: pytest.MonkeyPatch, reads_several: bool
+) -> None:
+    plugin = load_plugin("text_map")
+    monkeypatch.setitem(plugin.__dict__, "reads_several_networks", reads_several)
+    assert Config().with_changes(SETTINGS).reads_several_networks == reads_several
+
+
 @pytest.fixture
 def handmade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of an installed package whose entry points cannot be used."""
