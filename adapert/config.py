@@ -46,8 +46,11 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
 
-READ_SEVERAL_NETWORKS: frozenset[ModelName] = frozenset()
-"""Models that read several networks at once; the others read one."""
+WITHOUT_EMBEDDINGS: frozenset[str] = frozenset({"txpert", "control", "mean", "additive", "ridge_network"})
+"""Models that read no embeddings of genes."""
+
+SEVERAL_NETWORK_LAYERS = ("hybrid", "multilayer", "exphormer")
+"""Layers of TxPert that read several networks at once; the other models and layers read one."""
 
 READ_NO_EMBEDDINGS: frozenset[ModelName] = frozenset({"txpert"})
 """Networks that read no embeddings of genes, so that a gene without edges has nothing."""
@@ -291,7 +294,10 @@ class TxPertConfig(Section):
     Defaults are those of the published model's public configuration; the paper gives none.
     """
 
-    layer: Literal["gat", "gat_v2"] = Field("gat_v2", description="Kind of graph attention.")
+    layer: Literal["gat", "gat_v2", "hybrid", "multilayer", "exphormer"] = Field(
+        "gat_v2",
+        description="Kind of graph attention; the last three read several networks, joined in their ways.",
+    )
     n_layers: int = Field(4, ge=0, le=MOST_LAYERS, description="Layers of attention; 0 is no graph.")
     size: int = Field(128, ge=1, le=MOST_UNITS, description="Of a gene's row of the table, and of a head.")
     n_heads: int = Field(2, ge=1, le=MOST_HEADS, description="Heads of a layer, which are averaged.")
@@ -421,11 +427,11 @@ class Config(Section):
 
     @property
     def reads_several_networks(self) -> bool:
-        """Whether the named model reads several networks at once."""
+        """Whether the model reads several networks at once."""
         model = self.model.name
         if model in packaged_models():
             return load_plugin(model).reads_several_networks
-        return model in READ_SEVERAL_NETWORKS
+        return model == "txpert" and self.txpert.layer in SEVERAL_NETWORK_LAYERS
 
     def with_changes(self, changes: Mapping[str, Any]) -> "Config":
         """Apply dotted changes all at once.

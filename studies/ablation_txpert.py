@@ -1,4 +1,4 @@
-"""TxPert without each of its parts, and with AdaPert's non-DEG loss."""
+"""TxPert without each of its parts, with each of its layers, and with AdaPert's non-DEG loss."""
 
 from typing import Any
 
@@ -12,13 +12,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no_basal": {"txpert.basal": "none"},
     "no_graph": {"txpert.n_layers": 0},
     "gat": {"txpert.layer": "gat"},
+    "hybrid": {"txpert.layer": "hybrid"},
+    "multilayer": {"txpert.layer": "multilayer"},
+    "exphormer": {"txpert.layer": "exphormer"},
     "global_control": {"data.control": "mean"},
     "with_non_deg": {"txpert.lambda_non": LossConfig().lambda_non},
 }
 
 
 def study(base: Config) -> Study:
-    """Six variants, three seeds each."""
+    """Nine variants, three seeds each."""
     return Study(
         name="ablation_txpert",
         question="Which parts of TxPert matter, and would AdaPert's non-DEG loss help it?",

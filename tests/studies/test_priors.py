@@ -8,7 +8,6 @@ from fixtures.dataset import (
     write_prepared,
 )
 
-from adapert import config as config_module
 from adapert.config import Config
 from adapert.data.prepared import read_prepared
 from adapert.data.sources import check_picked
@@ -35,12 +34,11 @@ def test_a_model_of_one_network_reads_each_beside_every_set_of_embeddings(base: 
 
 
 def test_a_model_of_several_networks_reads_every_set_of_them(
-    base: Config, monkeypatch: pytest.MonkeyPatch
+    base: Config,
 ) -> None:
-    monkeypatch.setattr(config_module, "READ_SEVERAL_NETWORKS", frozenset({"adapert"}))
-    variants = list_variants(base)
-    assert variants["full"] == {"data.embeddings": "text+rpe1", "graph.networks": "network+go"}
-    assert len(variants) == 4 * 4
+    variants = list_variants(base.with_changes({"model.name": "txpert", "txpert.layer": "hybrid"}))
+    assert variants["full"] == {"data.embeddings": "none", "graph.networks": "network+go"}
+    assert list(variants) == ["full", "network", "go", "none"]
 
 
 def test_a_model_that_picks_no_network_varies_embeddings_alone(base: Config) -> None:
@@ -55,7 +53,7 @@ def test_without_text_nodes_are_told_apart_by_a_table(base: Config) -> None:
     assert "model.node_features" not in variants["text"]
 
 
-@pytest.mark.parametrize("model", ["adapert", "kernel_ridge", "kernel_loo"])
+@pytest.mark.parametrize("model", ["adapert", "kernel_ridge", "kernel_loo", "txpert"])
 def test_every_variant_is_fitted_and_predicts_something_of_its_own(base: Config, model: str) -> None:
     import torch
 

@@ -115,6 +115,9 @@ def test_txpert_is_ablated_and_given_adaperts_loss() -> None:
         "no_basal": {"txpert.basal": "none"},
         "no_graph": {"txpert.n_layers": 0},
         "gat": {"txpert.layer": "gat"},
+        "hybrid": {"txpert.layer": "hybrid"},
+        "multilayer": {"txpert.layer": "multilayer"},
+        "exphormer": {"txpert.layer": "exphormer"},
         "global_control": {"data.control": "mean"},
         "with_non_deg": {"txpert.lambda_non": 3e-4},
     }

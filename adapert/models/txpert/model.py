@@ -4,7 +4,9 @@ Written from the paper's equations; sizes and forms that it leaves open are thos
 """
 
 import logging
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,11 +14,11 @@ from adapert.config import Config, TxPertConfig
 from adapert.data.prepared import PreparedDataset
 from adapert.data.trial_graph import build_trial_graph
 from adapert.models.graph_attention.graph import AttentionGraph
-from adapert.models.graph_attention.stack import GraphAttentionStack
 from adapert.models.network import Network, Prediction
 from adapert.models.targets import NodePlace, Targets
+from adapert.models.txpert.encoders import GRAPH_ENCODERS, GraphEncoder, build_graphs
 from adapert.models.txpert.perceptron import NORMS, NormedPerceptron
-from adapert.seeding import seeded_initialisation
+from adapert.seeding import numpy_generator, seeded_initialisation
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ class TxPert(Network):
     def __init__(
         self,
         config: TxPertConfig,
-        graph: AttentionGraph,
+        graphs: Sequence[AttentionGraph],
+        expander: np.random.Generator,
         place: NodePlace,
         n_genes: int,
         basal_norm: str,
@@ -42,7 +45,8 @@ class TxPert(Network):
 
         Args:
             config: Sizes and forms.
-            graph: Edges among the genes that can be perturbed; their weights are not read.
+            graphs: Edges of each network among the genes that can be perturbed; their weights are not read.
+            expander: Draws the random edges of Exphormer.
             place: From the data set's nodes, which targets name, to the graph's.
             n_genes: Number of measured genes.
             basal_norm: Norm of the basal encoder's hidden units, one of `NORMS`.
@@ -51,18 +55,8 @@ class TxPert(Network):
         hidden_size, latent_size, dropout = config.hidden_size, config.latent_size, config.dropout
         self.place = place
         # As wide as a layer, so that every kind of skip fits.
-        self.node_table = nn.Parameter(torch.randn(graph.n_nodes, config.size))
-        self.graph_encoder = GraphAttentionStack(
-            graph,
-            config.size,
-            layer=config.layer,
-            n_layers=config.n_layers,
-            size=config.size,
-            n_heads=config.n_heads,
-            skip=config.skip,
-            norm=config.norm,
-            dropout=dropout,
-        )
+        self.node_table = nn.Parameter(torch.randn(graphs[0].n_nodes, config.size))
+        self.graph_encoder: GraphEncoder = GRAPH_ENCODERS[config.layer](graphs, config, expander)
         # Not in the paper, whose layers end at the latent size. Without a shift, no gene is no change.
         self.to_latent = nn.Linear(self.graph_encoder.out_size, latent_size, bias=False)
         self.basal = None
@@ -102,18 +96,24 @@ class TxPert(Network):
 def build_model(dataset: PreparedDataset, config: Config, seed: int) -> TxPert:
     """Build the untrained network of a trial, of no split.
 
-    The trial's seed draws parameters, rewiring and noise of the graph.
+    The trial's seed draws parameters, and rewired, noisy and random edges of the graph.
+
+    Raises:
+        InputError: Several networks for a layer that reads one, or sizes that cannot be cut into the heads.
     """
-    graph = _build_graph(dataset, config, seed)
-    with seeded_initialisation(seed):
-        place = NodePlace(dataset.shared, config.graph)
-        return TxPert(config.txpert, graph, place, dataset.n_genes, _basal_norm(config))
-
-
-def _build_graph(dataset: PreparedDataset, config: Config, seed: int) -> AttentionGraph:
     graph = build_trial_graph(dataset.shared, config.graph, seed)
-    edges = graph.single()
-    return AttentionGraph(edges.edge_source, edges.edge_target, len(graph.nodes), config.txpert.self_loops)
+    if not config.reads_several_networks:
+        graph.single()
+    graphs = build_graphs(graph, config.txpert.self_loops)
+    with seeded_initialisation(seed):
+        return TxPert(
+            config.txpert,
+            graphs,
+            numpy_generator(seed, "expander"),
+            NodePlace(dataset.shared, config.graph),
+            dataset.n_genes,
+            _basal_norm(config),
+        )
 
 
 def _basal_norm(config: Config) -> str:

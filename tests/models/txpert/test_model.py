@@ -16,6 +16,7 @@ from adapert.data.array_tables import CellTable
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from adapert.models.graph_attention.layer import GraphAttention
+from adapert.models.graph_attention.stack import GraphAttentionStack
 from adapert.models.network import Prediction, restore_network
 from adapert.models.networks import NETWORKS
 from adapert.models.targets import build_targets
@@ -63,9 +64,13 @@ def forward(network: TxPert, perturbations: list[str] = MIXED, controls: Tensor 
     return network(build_targets(DATASET, perturbations, CPU), rows, controls, control_row)  # type: ignore[no-any-return]
 
 
+def stack_of(network: TxPert) -> GraphAttentionStack:
+    return of_kind(GraphAttentionStack, network.graph_encoder)
+
+
 def loop_attention(network: TxPert, number: int, h: list[Tensor]) -> list[Tensor]:
     """A layer's attention of every node to itself and to its neighbours, averaged over heads."""
-    conv = of_kind(GraphAttention, network.graph_encoder.layers[number]).conv
+    conv = of_kind(GraphAttention, stack_of(network).layers[number]).conv
     n_heads, size = conv.heads, conv.out_channels
     shared, following = DATASET.shared, []
     for v in range(N_NODES):
@@ -111,7 +116,7 @@ def test_a_prediction_equals_a_plain_loop_over_the_papers_equations(layer: str, 
     predicted = forward(network).delta
     with torch.no_grad():
         h = list(network.node_table)
-        first = normalise(loop_attention(network, 0, h), network.graph_encoder.norms[0])
+        first = normalise(loop_attention(network, 0, h), stack_of(network).norms[0])
         h = [torch.cat([leaky_relu(new, 0.2), old]) for new, old in zip(first, h, strict=True)]
         h = [torch.cat([new, old]) for new, old in zip(loop_attention(network, 1, h), h, strict=True)]
         for row, (perturbation, control_row) in enumerate(zip(MIXED, CONTROL_ROW, strict=True)):
@@ -135,7 +140,7 @@ def test_embeddings_are_those_of_pytorch_geometrics_layers_with_the_same_weights
     )
     with torch.no_grad():
         h: Tensor = network.node_table
-        for number, own in enumerate(network.graph_encoder.layers):
+        for number, own in enumerate(stack_of(network).layers):
             conv = kind(h.shape[1], 5, heads=3, concat=False)
             conv.load_state_dict(of_kind(GraphAttention, own).conv.state_dict())
             new = conv(h, torch.stack([source, target]))
@@ -196,7 +201,7 @@ def test_rewired_edges_follow_the_seed_and_keep_every_genes_number_of_neighbours
     def edges(seed: int, kind: str) -> Tensor:
         changes = {"graph.edges": kind, "graph.top_k": 2, "self_loops": False}
         network = build_model(DATASET, config_of(**changes), seed)
-        return network.graph_encoder.graph.edge_index
+        return stack_of(network).graph.edge_index
 
     original, rewired, again, other = (
         edges(*given) for given in ((0, "original"), (0, "rewired"), (0, "rewired"), (1, "rewired"))
@@ -337,3 +342,50 @@ def test_training_drops_units_by_the_generator_and_prediction_drops_none() -> No
     assert torch.equal(delta(0), delta(0))
     assert not torch.equal(delta(0), delta(1))
     assert torch.equal(delta(None), delta(None))
+
+
+SEVERAL = ("hybrid", "multilayer", "exphormer")
+
+
+@pytest.mark.parametrize("layer", SEVERAL)
+def test_every_network_that_is_picked_reaches_the_prediction(layer: str) -> None:
+    dataset = with_second_network(DATASET)
+    names = ["G00", "G07"]
+
+    def predicted(networks: str) -> np.ndarray:
+        network = build(dataset, layer=layer, size=6, **{"graph.networks": networks}).eval()
+        return predict(network, dataset, names, CPU)
+
+    both = predicted("network+go")
+    assert both.shape == (2, N_GENES)
+    assert not np.allclose(both, predicted("network"))
+    assert not np.allclose(both, predicted("go"))
+
+
+@pytest.mark.parametrize("layer", SEVERAL)
+def test_a_network_of_several_is_restored_with_its_random_edges(layer: str) -> None:
+    dataset = with_second_network(DATASET)
+    config = config_of(layer=layer, size=6, **{"graph.networks": "network+go"})
+    trained = build_model(dataset, config, 3)
+    restored = restore_network(NETWORKS["txpert"], dataset, config, 3, trained.state_dict())
+    names = ["G00+G03", "G14"]
+    np.testing.assert_array_equal(
+        predict(trained, dataset, names, CPU), predict(restored, dataset, names, CPU)
+    )
+
+
+@pytest.mark.parametrize("layer", ["gat", "gat_v2"])
+def test_plain_attention_refuses_several_networks(layer: str) -> None:
+    config = config_of(layer=layer, **{"graph.networks": "network+go"})
+    with pytest.raises(InputError, match="network"):
+        build_model(with_second_network(DATASET), config, 0)
+
+
+@pytest.mark.parametrize("layer", SEVERAL)
+def test_a_size_that_heads_do_not_divide_is_refused_or_needs_no_division(layer: str) -> None:
+    config = config_of(layer=layer, size=5, skip="none")
+    if layer == "multilayer":
+        build_model(DATASET, config, 0)
+        return
+    with pytest.raises(InputError, match=r"heads"):
+        build_model(DATASET, config, 0)
