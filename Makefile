@@ -37,3 +37,7 @@ demo: .venv
 		--embeddings $(DEMO)/input/text.npz --split-fractions 0.5 0.2 0.3 --out $(DEMO)/prepared
 	$(BIN)/adapert reproduce --data $(DEMO)/prepared --workspace $(DEMO)/runs \
 		--trials 12 --seeds 3 --max-epochs 40 --min-epochs 30 --set training.minibatch_size=16
+	$(BIN)/adapert launch peers --data $(DEMO)/prepared --workspace $(DEMO)/runs \
+		--models adapert,kernel_ridge,kernel_loo,mean --trials 3 --seeds 2 --splits 1 \
+		--max-epochs 20 --min-epochs 10 --set training.minibatch_size=16
+	$(BIN)/adapert figures peers --workspace $(DEMO)/runs

@@ -66,6 +66,6 @@ def plot_expected_best(summary: pd.DataFrame) -> Figure:
         axes.set_ylabel(search.OBJECTIVE_LABEL)
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
         axes.grid(axis="y")
-        axes.legend(frameon=False, loc="lower right")
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # no curve lies under it
         style.finish_axes(axes)
     return figure
