@@ -14,7 +14,7 @@ from adapert.study.plan.study import Study
 TRAINABLE = "adapert.study.execution.trainable"
 """The module that runs a trial: what it imports is what changes a trial's numbers."""
 
-FINGERPRINTED_PACKAGES = ("torch", "numpy", "scipy", "numba", "optuna")
+FINGERPRINTED_PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "numba", "optuna")
 """Packages whose versions change them too."""
 
 PLANS: dict[str, type[Plan]] = {plan.form: plan for plan in (Search, Design, AblationPath)}
