@@ -1,10 +1,9 @@
 """Search the eight hyperparameters of APP, as `search` does AdaPert's."""
 
 from adapert.config import Config
+from adapert.study.plan.peers import find_point
 from adapert.study.plan.study import Search, Study
 from search_spaces.app import SPACE
-
-PUBLISHED = {field: value for field, value in Config().flat().items() if field in SPACE}
 
 
 def study(base: Config) -> Study:
@@ -13,5 +12,5 @@ def study(base: Config) -> Study:
         name="search_app",
         question="How well does APP predict when it is tuned as AdaPert is?",
         base=base.with_changes({"model.name": "app"}),
-        plan=Search(space=SPACE, n_trials=24, initial_points=(PUBLISHED,)),
+        plan=Search(space=SPACE, n_trials=24, initial_points=(find_point(SPACE, Config()),)),
     )
