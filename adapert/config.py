@@ -47,13 +47,10 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
 
 WITHOUT_EMBEDDINGS: frozenset[str] = frozenset({"txpert", "control", "mean", "additive", "ridge_network"})
-"""Models that read no embeddings of genes."""
+"""The project's models that read no embeddings of genes, whatever their settings."""
 
 SEVERAL_NETWORK_LAYERS = ("hybrid", "multilayer", "exphormer")
 """Layers of TxPert that read several networks at once; the other models and layers read one."""
-
-READ_NO_EMBEDDINGS: frozenset[ModelName] = frozenset({"txpert"})
-"""Networks that read no embeddings of genes, so that a gene without edges has nothing."""
 
 MOST_UNITS = 16_384
 """Units of a layer; beyond, a weight matrix for 20,000 genes takes more than a gigabyte."""
@@ -422,8 +419,22 @@ class Config(Section):
 
     @property
     def reads_embeddings(self) -> bool:
-        """Whether the named network reads embeddings of genes."""
-        return self.model.name not in READ_NO_EMBEDDINGS
+        """Whether the model reads embeddings of genes, with these settings."""
+        model = self.model.name
+        if model in packaged_models():
+            return load_plugin(model).reads_embeddings
+        is_left_out = model == "app" and self.app.node_features not in ("text", "both")
+        return model not in WITHOUT_EMBEDDINGS and not is_left_out
+
+    @property
+    def reads_edges(self) -> bool:
+        """Whether the network reads edges between genes, with these settings."""
+        is_used = {
+            "adapert": self.model.n_graph_layers > 0 or self.model.context == "neighbourhood",
+            "txpert": self.txpert.n_layers > 0,
+            "app": self.app.n_layers > 0,
+        }
+        return "graph" in read_sections(self.model.name) and is_used.get(self.model.name, True)
 
     @property
     def reads_several_networks(self) -> bool:

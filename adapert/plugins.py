@@ -16,6 +16,7 @@ class Plugin(Protocol):
     section: type[Any]
     reads: tuple[str, ...]
     reads_several_networks: bool
+    reads_embeddings: bool
     network: Any
     build: Any
     space: Mapping[str, Any]

@@ -5,7 +5,7 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
-from adapert.config import WITHOUT_EMBEDDINGS, Config
+from adapert.config import Config
 from adapert.data.manifest import read_manifest
 from adapert.data.sources import EMBEDDINGS, NETWORKS, NONE, SEPARATOR
 from adapert.study.plan.designs import FULL
@@ -38,7 +38,7 @@ def list_variants(base: Config) -> dict[str, dict[str, Any]]:
         picks = list(_subsets(networks))
     else:
         picks = [*((name,) for name in networks), ()]
-    if base.model.name in WITHOUT_EMBEDDINGS:
+    if not base.reads_embeddings:
         embeddings = ()
     pairs = sorted(product(_subsets(embeddings), picks), key=lambda pair: -len(pair[0]) - len(pair[1]))
     variants = {_name(pair): _changes(base, *pair) for pair in pairs}

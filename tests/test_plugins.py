@@ -107,6 +107,15 @@ def test_a_package_says_whether_its_model_reads_several_networks(
     assert Config().with_changes(SETTINGS).reads_several_networks == reads_several
 
 
+@pytest.mark.usefixtures("package")
+def test_a_packages_model_reads_embeddings_unless_it_says_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config().with_changes(SETTINGS)
+    assert config.reads_embeddings
+    assert not config.reads_edges
+    monkeypatch.setitem(load_plugin("text_map").__dict__, "reads_embeddings", False)
+    assert not config.reads_embeddings
+
+
 @pytest.fixture
 def handmade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of an installed package whose entry points cannot be used."""

@@ -61,9 +61,10 @@ def indistinct_genes(
     Config and seed are the model's: they pick the sources and draw the graph's noise.
     """
     has_edge = np.zeros(len(shared.node_names), dtype=bool)
-    graph = build_trial_graph(shared, config.graph, seed)
-    for edges in graph.networks:
-        has_edge[graph.nodes[edges.edge_target]] = True
+    if config.reads_edges:
+        graph = build_trial_graph(shared, config.graph, seed)
+        for edges in graph.networks:
+            has_edge[graph.nodes[edges.edge_target]] = True
     has_vector = np.zeros_like(has_edge)
     for source in shared.picked_vectors(config.data.embeddings) if config.reads_embeddings else ():
         has_vector |= source.has_embedding

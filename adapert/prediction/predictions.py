@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from adapert.config import Config
 from adapert.data.schema import StringArray, genes_of
 from adapert.data.trial_graph import graph_nodes
 from adapert.data.units import LOG1P_UNITS
@@ -69,8 +70,8 @@ def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
     asked = check_perturbations(perturbations, bundle.shared.node_names)
     contexts = build_contexts(bundle, asked)
     blank = indistinct_genes(bundle.shared, bundle.config, asked, bundle.members[0].seed)
-    lacking = "text or network edges" if bundle.config.reads_embeddings else "network edges"
-    note = f"{', '.join(blank)}: without {lacking}, nothing tells it apart."
+    them = "it" if len(blank) == 1 else "them"
+    note = f"{', '.join(blank)}: {_reason(bundle.config)}, nothing tells {them} apart."
     return Predictions(
         deltas=predict_deltas(bundle, asked),
         contexts=contexts,
@@ -79,6 +80,13 @@ def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:
         notes=(note,) if blank else (),
         units=bundle.units,
     )
+
+
+def _reason(config: Config) -> str:
+    """Say why nothing is known of a gene: what the model reads has nothing of it."""
+    is_read = {"text": config.reads_embeddings, "network edges": config.reads_edges}
+    sources = [source for source, read in is_read.items() if read]
+    return f"without {' or '.join(sources)}" if sources else "with a model that reads neither text nor edges"
 
 
 def predict_deltas(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame:
@@ -112,6 +120,8 @@ def build_contexts(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame
 
 def build_edges(bundle: Bundle, genes: set[str]) -> pd.DataFrame:
     """List the edges among genes on which the first model passed messages, each pair once."""
+    if not genes:  # as for every model but AdaPert, whose network may be several
+        return pd.DataFrame(columns=list(EDGE_COLUMNS))
     config = bundle.config
     adjacency = build_adjacency(bundle.shared, config.graph, False, bundle.members[0].seed)
     names = _graph_names(bundle)

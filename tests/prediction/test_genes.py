@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +70,24 @@ def test_text_tells_no_gene_apart_for_a_model_that_reads_none(tiny_dataset: Prep
     with_text = replace(tiny_dataset.shared, has_text=tiny_dataset.shared.has_text | True)
     txpert = Config().with_changes({"model.name": "txpert"})
     assert indistinct_genes(with_text, txpert, ["G03", "G14"], 0) == ["G14"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "blank"),
+    [
+        ({"model.name": "app"}, ["G14"]),
+        ({"model.name": "app", "app.node_features": "one_hot", "app.n_layers": 0}, ["G00", "G03", "G14"]),
+        ({"model.name": "app", "app.n_layers": 0}, ["G03", "G14"]),
+        ({"model.name": "txpert", "txpert.n_layers": 0}, ["G00", "G03", "G14"]),
+        ({"model.n_graph_layers": 0}, ["G03", "G14"]),
+        ({"model.n_graph_layers": 0, "model.context": "neighbourhood"}, ["G14"]),
+    ],
+)
+def test_what_a_model_does_not_read_tells_no_gene_apart(
+    tiny_dataset: PreparedDataset, changes: dict[str, Any], blank: list[str]
+) -> None:
+    config = Config().with_changes(changes)
+    assert indistinct_genes(tiny_dataset.shared, config, ["G00", "G03", "G14"], 0) == blank
 
 
 def test_edges_that_carry_no_message_tell_no_gene_apart(tiny_dataset: PreparedDataset) -> None:

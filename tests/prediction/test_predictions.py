@@ -15,6 +15,7 @@ from adapert.data.prepared import PreparedDataset
 from adapert.data.trial_graph import graph_nodes
 from adapert.errors import InputError
 from adapert.models.adapert.model import AdaPert, build_model
+from adapert.models.networks import network_parts
 from adapert.models.targets import build_targets
 from adapert.prediction.bundle import BUNDLE_FILE, Bundle, Member, read_bundle, write_bundle
 from adapert.prediction.files import write_deltas
@@ -139,6 +140,42 @@ def test_genes_that_nothing_tells_apart_are_told(tiny_dataset: PreparedDataset) 
     (note,) = predict_bundle(bundle, ASKED).notes
     assert note == "G14: without text or network edges, nothing tells it apart."
     assert predict_bundle(bundle, ASKED[:2]).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "reason"),
+    [
+        ({"model.name": "txpert"}, ["G14"], "without network edges"),
+        ({"model.name": "app"}, ["G14"], "without text or network edges"),
+        ({"model.name": "app", "app.n_layers": 0}, ["G14"], "without text"),
+        (
+            {"model.name": "txpert", "txpert.n_layers": 0},
+            ["G00"],
+            "with a model that reads neither text nor edges",
+        ),
+    ],
+)
+def test_a_note_names_what_the_model_reads(
+    tiny_dataset: PreparedDataset, changes: dict[str, Any], asked: list[str], reason: str
+) -> None:
+    bundle = bundle_of(tiny_dataset, changes)
+    assert predict_bundle(bundle, asked).notes == (f"{asked[0]}: {reason}, nothing tells it apart.",)
+
+
+def test_a_network_of_several_networks_has_neither_contexts_nor_edges(tiny_dataset: PreparedDataset) -> None:
+    several = {"model.name": "txpert", "txpert.layer": "hybrid", "graph.networks": "network+go"}
+    predictions = predict_bundle(bundle_of(with_second_network(tiny_dataset), several), ["G00"])
+    assert predictions.contexts.empty
+    assert predictions.edges.empty
+    assert list(predictions.edges) == ["source", "target"]
+
+
+def bundle_of(dataset: PreparedDataset, changes: dict[str, Any]) -> Bundle:
+    """An untrained network's bundle."""
+    config = Config().with_changes({"data.fingerprint": "tiny"} | changes)
+    network = network_parts(config.model.name).build(dataset, config, 0)
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    return Bundle(config, dataset.shared, [Member("r0", 0, weights)])
 
 
 def test_weights_of_another_config_are_refused(tiny_dataset: PreparedDataset) -> None:
