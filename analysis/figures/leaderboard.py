@@ -38,9 +38,10 @@ def plot_leaderboard(summary: pd.DataFrame) -> Figure:
             panel_height=0.5 + 0.24 * len(systems),
             title=f"Systems after equal searches: {_phrase(drawn)}",
             caption=(
-                "By what they read of a gene that was never perturbed in training (several networks, one "
-                "network, text alone, nothing), and within that by Pearson-delta. Filled: the picked config, "
-                f"or the only one.{default} Dots: mean over perturbations, each averaged over seeds and "
+                "By what they read of a gene that was never perturbed in training (further embeddings such "
+                "as another screen, several networks, one network, text alone, nothing), and within that by "
+                f"Pearson-delta. Filled: the picked config, or the only one.{default} Dots: mean over "
+                "perturbations, each averaged over seeds and "
                 f"splits. Lines: {style.interval_caption(drawn)} ↑{style.NO_BREAK}higher is better."
             ),
             sharey=True,

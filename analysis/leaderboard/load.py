@@ -1,17 +1,22 @@
 """Load what a leaderboard is made of: the comparison's long table, its systems, and their searches."""
 
 import math
+from collections.abc import Iterable
+from pathlib import Path
 
 import pandas as pd
 
+from adapert.data.manifest import read_manifest
 from adapert.records import TrialStatus
 from adapert.results.find import open_beside
+from adapert.results.inputs import locate_data
+from adapert.results.ledger import LedgerResults
 from adapert.results.load import NothingToShowError, load_per_perturbation, load_search
 from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
 from adapert.statistics.pairs import model_of
 from adapert.study.plan.peers import DEFAULT, TUNED, compared_variant, form_of, name_search
-from analysis.leaderboard.reads import find_sources, group_of
+from analysis.leaderboard.reads import TEXT, find_sources, group_of
 
 FACTS = ("variant", "system", "form", "group", "reads", "n_parameters", "n_trials", "hours")
 """Columns of `describe_systems`."""
@@ -47,6 +52,7 @@ def describe_systems(study: StudyResults) -> pd.DataFrame:
         if trial.status == TrialStatus.FINISHED:
             first.setdefault(variant, trial)
     rows = []
+    first_embeddings = _find_first_embeddings(study, first.values())
     for variant, trial in first.items():
         system, form = model_of(variant), form_of(variant)
         sources = find_sources(trial.config)
@@ -56,7 +62,7 @@ def describe_systems(study: StudyResults) -> pd.DataFrame:
                 variant,
                 system,
                 form,
-                group_of(sources, trial.config),
+                group_of(sources, trial.config, first_embeddings),
                 ", ".join(sources) or "nothing",
                 trial.metrics.get("n_parameters", math.nan),
                 n_trials,
@@ -64,6 +70,16 @@ def describe_systems(study: StudyResults) -> pd.DataFrame:
             )
         )
     return pd.DataFrame(rows, columns=list(FACTS))
+
+
+def _find_first_embeddings(study: StudyResults, trials: Iterable[TrialResult]) -> str:
+    """Name the first embeddings of the trials' data set; the usual name where it is not found."""
+    for trial in trials:
+        path = Path(str(trial.config.get("data.path", "")))
+        workspace = study.folder.parent.parent if isinstance(study, LedgerResults) else path
+        if located := locate_data(path, study.fingerprint, workspace):
+            return read_manifest(located).embeddings[0]
+    return TEXT
 
 
 def load_searches(study: StudyResults) -> pd.DataFrame:

@@ -112,10 +112,13 @@ def _compare(frame: pd.DataFrame, reference: str) -> pd.DataFrame | None:
 def _sort(summary: pd.DataFrame) -> pd.DataFrame:
     # A system's rows stand where its rank is; one without any is last of its group.
     place = summary.groupby(["effect_size", "system"])["rank"].transform("min").fillna(np.inf)
+    # A search may drop a source: both forms stand where the tuned one belongs.
+    best = summary[summary["form"] != DEFAULT].drop_duplicates("system").set_index("system")["group"]
+    group = summary["system"].map(best).fillna(summary["group"])
     keys = pd.DataFrame(
         {
             "size": summary["effect_size"].map([ALL, *EFFECT_SIZES].index),
-            "group": summary["group"].map(GROUPS.index),
+            "group": group.map(GROUPS.index),
             "place": place,
             "system": summary["system"],
             "is_default": summary["form"] == DEFAULT,

@@ -25,3 +25,11 @@ def test_the_figure_has_a_row_a_system_and_a_panel_a_metric(peers_workspace: Pat
     assert {text.get_text() for text in axes[-1].texts} == {
         "reads\none network", "reads\nno network", "reads\nnothing",
     }  # fmt: skip
+
+
+def test_the_figure_names_the_group_of_further_embeddings_first(peers_workspace: Path) -> None:
+    frame = load_leaderboard(open_study(peers_workspace, "peers"))
+    further = frame.assign(group=frame["group"].mask(frame["system"] == "adapert", "further embeddings"))
+    axes = plot_leaderboard(summarize_leaderboard(further)).axes
+    assert axes[0].get_yticklabels()[0].get_text() == "AdaPert"
+    assert axes[-1].texts[0].get_text() == "reads\nfurther embeddings"

@@ -3,6 +3,7 @@ from typing import get_args
 import pytest
 
 from adapert.config import Config, ModelName
+from adapert.plugins import load_plugin
 from analysis.leaderboard.reads import GROUPS, find_sources, group_of
 
 FLAT = Config().flat()
@@ -31,13 +32,35 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
         (
             {"graph.networks": "string", "data.embeddings": "text+rpe1"},
             ("string", "text", "rpe1"),
-            "one network",
+            "further embeddings",
         ),
+        ({"data.embeddings": "rpe1"}, ("network", "rpe1"), "further embeddings"),
+        ({"data.embeddings": "text"}, ("network", "text"), "one network"),
+        ({"model.name": "ridge_text", "data.embeddings": "rpe1"}, ("rpe1",), "further embeddings"),
+        ({"model.name": "txpert", "data.embeddings": "text+rpe1"}, ("network",), "one network"),
+        ({"model.name": "txpert", "txpert.n_layers": 0}, (), "nothing"),
     ],
 )
-def test_sources_are_named_and_grouped_by_networks(
+def test_sources_are_named_and_grouped(
     changes: dict[str, object], sources: tuple[str, ...], group: str
 ) -> None:
     config = FLAT | changes
     assert find_sources(config) == sources
     assert group_of(sources, config) == group
+
+
+def test_the_first_embeddings_of_the_data_set_are_no_further_ones() -> None:
+    config = FLAT | {"data.embeddings": "genept"}
+    assert group_of(find_sources(config), config, first_embeddings="genept") == "one network"
+    config |= {"data.embeddings": "genept+text"}
+    assert group_of(find_sources(config), config, first_embeddings="genept") == "further embeddings"
+
+
+@pytest.mark.usefixtures("package")
+def test_a_packages_model_reads_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = FLAT | {"model.name": "text_map"}
+    assert find_sources(config) == ("text",)
+    plugin = load_plugin("text_map")
+    monkeypatch.setitem(plugin.__dict__, "reads", ("training", "graph"))
+    monkeypatch.setitem(plugin.__dict__, "reads_embeddings", False)
+    assert find_sources(config) == ("network",)

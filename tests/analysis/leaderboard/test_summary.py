@@ -54,6 +54,17 @@ def test_rows_come_by_what_is_read_then_by_rank_with_each_default_below(summary:
     assert order.index("adapert:default") == order.index("adapert:tuned") + 1
 
 
+def test_systems_that_read_another_screen_come_first_with_each_default_below(frame: pd.DataFrame) -> None:
+    is_adapert, is_default = frame["system"] == "adapert", frame["variant"] == "kernel_ridge:default"
+    order = everywhere(
+        summarize_leaderboard(
+            frame.assign(group=frame["group"].mask(is_adapert | is_default, "further embeddings"))
+        )
+    )
+    assert order.index.tolist()[:2] == ["adapert:tuned", "adapert:default"]
+    assert order.index.tolist()[2:4] == ["kernel_ridge:tuned", "kernel_ridge:default"]
+
+
 def test_differences_are_paired_and_corrected_over_systems_and_groups(
     summary: pd.DataFrame, frame: pd.DataFrame
 ) -> None:

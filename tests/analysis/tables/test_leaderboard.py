@@ -67,3 +67,12 @@ def test_a_constant_prediction_has_neither_rank_nor_wins(peers_workspace: Path) 
     row = build_leaderboard_tables(summary)[0].cells.set_index("System").loc["mean change"]
     assert (row["Rank"], row["Pearson-delta ↑"], row["minus AdaPert"], row["wins over AdaPert"]) == ("-",) * 4
     assert row["PDS ↑"] != "-"
+
+
+def test_systems_that_read_another_screen_are_a_group_of_their_own(peers_workspace: Path) -> None:
+    frame = load_leaderboard(open_study(peers_workspace, "peers"))
+    further = frame.assign(group=frame["group"].mask(frame["system"] == "adapert", "further embeddings"))
+    table, by_size = build_leaderboard_tables(summarize_leaderboard(further))
+    for cells in (table.cells, by_size.cells):
+        assert (cells.at[0, "Reads"], cells.at[0, "System"]) == ("further embeddings", "AdaPert")
+        assert cells.at[1, "Reads"] == "one network"
