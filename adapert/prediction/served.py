@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from packaging.version import Version
 
-from adapert.config import read_config
+from adapert.config import packaged_models, read_config
 from adapert.errors import InputError
+from adapert.plugins import find_plugins
 from adapert.prediction.bundle import CONFIG_FILE, Bundle, read_bundle
 from adapert.prediction.genes import check_perturbations
 from adapert.tracking.provenance import find_versions
@@ -89,5 +90,11 @@ def save_served(bundle: Path, example: Sequence[str], path: Path, described: "Mo
 
 def requirements(model: str) -> list[str]:
     """Pin what a server of a model needs, without the local parts of versions such as 2.13.0+cpu."""
-    packages = (*SERVED_PACKAGES, *FURTHER_PACKAGES.get(model, ()))
+    packages = (*SERVED_PACKAGES, *FURTHER_PACKAGES.get(model, ()), *_package_of(model))
     return [f"{package}=={Version(found).public}" for package, found in find_versions(packages).items()]
+
+
+def _package_of(model: str) -> tuple[str, ...]:
+    """Name the installed package that brings a model; none for the project's own."""
+    found = find_plugins()[model].dist if model in packaged_models() else None
+    return (found.name,) if found else ()

@@ -75,3 +75,8 @@ def test_mlflow_serves_txpert_and_names_what_a_server_of_it_needs(
 def test_a_server_of_adapert_needs_no_graph_attention() -> None:
     assert not any("geometric" in line for line in requirements("adapert"))
     assert {line.partition("==")[0] for line in requirements("adapert")} >= {"adapert", "torch", "numpy"}
+
+
+@pytest.mark.usefixtures("package")
+def test_a_server_of_a_packages_model_needs_the_package() -> None:
+    assert "text-map==0.1.0" in requirements("text_map")
