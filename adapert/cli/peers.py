@@ -84,9 +84,7 @@ def plan_peers(
     Raises:
         InputError: A study's name that makes no folder.
     """
-    from typing import get_args
-
-    from adapert.config import ModelName
+    from adapert.config import model_names
     from adapert.study.plan.peers import N_SPLITS
     from adapert.study.plan.study import check_name
 
@@ -94,7 +92,7 @@ def plan_peers(
     return PeersPlan(
         name=name,
         base=base,
-        models=get_args(ModelName) if models is None else [part.strip() for part in models.split(",")],
+        models=model_names() if models is None else [part.strip() for part in models.split(",")],
         retraining=retraining.plan(),
         search_budget=search_budget,
         n_seeds=n_seeds,

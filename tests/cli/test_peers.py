@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from fixtures.command import Refused, RunCommand, Simulated
 
+from adapert.cli.options import Retraining
+from adapert.cli.peers import plan_peers
+from adapert.config import Config
 from adapert.data.manifest import read_manifest
 
 Peers = Callable[..., str]
@@ -38,6 +41,11 @@ def test_a_dry_run_lists_every_search_and_the_comparison_and_writes_nothing(
     assert "2 systems as published and as picked, 1 model without a search, each on 2 splits" in ended.out
     assert "all of it: at most about" in ended.out
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("package")
+def test_all_models_are_those_of_packages_too() -> None:
+    assert plan_peers(Config(), Retraining(), {}).models[-1] == "text_map"
 
 
 @pytest.mark.parametrize(
