@@ -13,10 +13,9 @@ BUDGET: dict[str, Any] = {"training.max_epochs": 200, "training.patience": 30}
 
 def study(base: Config) -> Study:
     """TPE over eight hyperparameters, ASHA over epochs; the published form is the first trial."""
-    default = Config().with_changes({"model.name": "txpert"})
     return Study(
         name="search_txpert",
         question="How well does TxPert predict when it is tuned as AdaPert is?",
         base=published_config("txpert", base, BUDGET),
-        plan=Search(space=SPACE, n_trials=24, initial_points=(find_point(SPACE, default),)),
+        plan=Search(space=SPACE, n_trials=24, initial_points=(find_point(SPACE, Config()),)),
     )

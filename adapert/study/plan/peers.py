@@ -8,6 +8,7 @@ package by the space that it brings.
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from adapert.config import Config, model_names, packaged_models
@@ -32,12 +33,9 @@ _SPLIT = f"{LABEL_MARK}split_"
 
 def searched_spaces() -> dict[str, SearchSpace]:
     """Find the systems that are searched: model to its space, in the order of `model_names`."""
-    package = importlib.import_module("search_spaces")
-    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
     spaces = {}
     for name in model_names():
-        if name in modules:
-            module = importlib.import_module(f"search_spaces.{name}")
+        if module := _space_module(name):
             spaces[name] = getattr(module, "PEER_SPACE", module.SPACE)
         elif name in packaged_models() and (space := load_plugin(name).space):
             spaces[name] = space
@@ -110,10 +108,14 @@ def published_config(model: str, base: Config, budget: Mapping[str, Any] | None 
 
 
 def _published_changes(model: str) -> dict[str, Any]:
+    return dict(getattr(_space_module(model), "PUBLISHED", {}))
+
+
+def _space_module(model: str) -> ModuleType | None:
+    """Import the module of a model's name in `search_spaces`, if there is one."""
     package = importlib.import_module("search_spaces")
-    if model not in {module.name for module in pkgutil.iter_modules(package.__path__)}:
-        return {}
-    return dict(getattr(importlib.import_module(f"search_spaces.{model}"), "PUBLISHED", {}))
+    is_there = model in {module.name for module in pkgutil.iter_modules(package.__path__)}
+    return importlib.import_module(f"search_spaces.{model}") if is_there else None
 
 
 def find_point(space: SearchSpace, config: Config) -> dict[str, Any]:
