@@ -297,9 +297,9 @@ class TxPertConfig(Section):
     )
     n_layers: int = Field(4, ge=0, le=MOST_LAYERS, description="Layers of attention; 0 is no graph.")
     size: int = Field(128, ge=1, le=MOST_UNITS, description="Of a gene's row of the table, and of a head.")
-    n_heads: int = Field(2, ge=1, le=MOST_HEADS, description="Heads of a layer, which are averaged.")
+    n_heads: int = Field(2, ge=1, le=MOST_HEADS, description="Heads of a layer's attention.")
     skip: Literal["none", "add", "cat"] = Field(
-        "cat", description="How a layer's output and its input are joined."
+        "cat", description="How a layer's output and its input are joined; 'exphormer' always adds them."
     )
     self_loops: bool = Field(True, description="Whether each gene attends to itself.")
     latent_size: int = Field(64, ge=1, le=MOST_UNITS, description="Of s and z.")
