@@ -13,6 +13,7 @@ from adapert.evaluation.emission import EMISSIONS, EmissionName
 from adapert.models.protocol import PerturbationModel
 from adapert.registry import build_model
 from adapert.statistics.pairs import LABEL_MARK
+from adapert.study.plan.peers import published_config
 
 Refit: TypeAlias = Literal["train", "train+validation"]
 REFITS: tuple[Refit, ...] = get_args(Refit)
@@ -86,7 +87,7 @@ def name_variants(models: Sequence[str], configs: Mapping[str, Config]) -> dict[
         models: Names of models, in the order in which they are shown. Those that are compared by default are
             joined by the configs' own.
         configs: Label, such as a file's name, to config; one or more. A model that none of them names gets
-            its defaults, on the data of the first.
+            its published form, on the data of the first.
 
     Returns:
         Variant to config. A variant has its model's name, or, where several configs are of one model, also
@@ -104,7 +105,7 @@ def name_variants(models: Sequence[str], configs: Mapping[str, Config]) -> dict[
         if len(of_model) > 1:
             variants |= {f"{model}{LABEL_MARK}{label}": config for label, config in of_model.items()}
         else:
-            variants[model] = next(iter(of_model.values()), first.with_changes({"model.name": model}))
+            variants[model] = next(iter(of_model.values()), published_config(model, first))
     if len(configs) > 1:
         _check_alike(models, configs)
     return variants

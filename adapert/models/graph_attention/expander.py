@@ -26,7 +26,7 @@ def random_expander(n_nodes: int, n_cycles: int, generator: np.random.Generator)
     if n_nodes < 3:
         raise InputError(
             f"A random expander needs at least 3 nodes to form a cycle, but the graph has {n_nodes}. "
-            "Use no expander."
+            "Use another layer, such as gat_v2."
         )
     orders = [generator.permutation(n_nodes) for _ in range(n_cycles)]
     ends = [np.stack([order, np.roll(order, -1)]) for order in orders]
