@@ -145,7 +145,7 @@ def launch(
     from adapert.study.execution.resources import Resources, build_resources
     from adapert.study.plan.recipes import build_study
     from adapert.study.plan.study import Study
-    from adapert.workspace.launch import Stores, build_base, is_begun
+    from adapert.workspace.launch import Stores, build_base, check_effect, is_begun
     from adapert.workspace.launch import launch as launch_study
     from adapert.workspace.resume import resume as resume_study
 
@@ -174,6 +174,7 @@ def launch(
         named = str(study)
         recipe = str(Path(named).resolve()) if named.endswith(".py") else named
         study = build_study(named, base).with_budget(**tried)
+        check_effect(study, changed)
     shown = console or Console(quiet=True)
     if is_begun(study, folder):
         used, ends = (asdict(part) if part else {} for part in (resources, limits))

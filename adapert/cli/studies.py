@@ -24,6 +24,7 @@ from adapert.cli.options import (
     Trials,
     Workspace,
     parse_base,
+    parse_changes,
 )
 from adapert.cli.peers import check_peers, plan_peers, print_next, print_peers, run_peers
 from adapert.cli.printing import console, print_candidates, print_error, print_figures, progress
@@ -98,7 +99,7 @@ def launch(
     from adapert.study.engine.limits import Limits
     from adapert.study.plan.peers import PEERS
     from adapert.study.plan.recipes import build_study
-    from adapert.workspace.launch import Stores, check_new, estimate_seconds, print_plan
+    from adapert.workspace.launch import Stores, check_effect, check_new, estimate_seconds, print_plan
 
     if study != PEERS and (models or splits):
         raise InputError(
@@ -135,6 +136,7 @@ def launch(
         print_next(plan, workspace)
         raise typer.Exit(int(n_failed > 0))
     built = build_study(study, base)
+    check_effect(built, parse_changes(changes, None))
     built = replace(built, name=built.name if name is None else name).with_budget(
         n_seeds=seeds, **search_budget
     )

@@ -51,7 +51,8 @@ def parse_sources(given: Sequence[str], kind: Kind) -> dict[str, str]:
         name, separator, path = text.partition("=")
         if not separator or "/" in name:
             name, path = kind.default, text
-        _check_name(name, kind, f" For a file whose name has '=', write './{text}'." if separator else "")
+        is_file = separator and Path(text).exists()
+        _check_name(name, kind, f" For a file whose name has '=', write './{text}'." if is_file else "")
         if name in sources:
             raise InputError(
                 f"Each {kind.noun} needs a name of its own, but '{name}' is given twice: '{sources[name]}' "

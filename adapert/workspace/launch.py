@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from adapert.addresses import passwords, take_apart
-from adapert.config import Config, read_config
+from adapert.config import Config, check_read, read_config
 from adapert.data.manifest import read_manifest
 from adapert.data.prepared import check_values, read_prepared
 from adapert.data.sources import check_picked
@@ -106,6 +106,29 @@ def is_begun(study: Study, workspace: Path) -> bool:
 def _placeless(described: Mapping[str, Any]) -> dict[str, Any]:
     base = {name: value for name, value in described["base"].items() if name != "data.path"}
     return {**described, "base": base}
+
+
+def check_effect(study: Study, changes: Mapping[str, Any]) -> None:
+    """Refuse changes of a recipe's base config that no trial would differ by.
+
+    Args:
+        study: The recipe's study.
+        changes: Dotted fields that were changed before the recipe built it.
+
+    Raises:
+        InputError: The recipe sets one of the fields itself, or no model of the study reads it.
+    """
+    base, variants = study.base, study.plan.variants_changes
+    for name, value in changes.items():
+        kept = base.flat()[name]
+        if base.with_changes({name: value}).flat()[name] != kept or all(name in each for each in variants):
+            others = dict.fromkeys(str(each.get(name, kept)) for each in variants)
+            raise InputError(
+                f"Study '{study.name}' sets {name} itself, to {', '.join(others)}, so {name}={value} would "
+                "change nothing. Leave it out, or launch another study."
+            )
+    models = dict.fromkeys(study.plan.models(base))
+    check_read(changes, *(base.with_changes({"model.name": model}) for model in models))
 
 
 def check_data(study: Study, data: Path) -> None:

@@ -351,3 +351,21 @@ def test_launch_hands_its_options_over(
 
 def test_a_name_of_300_letters_is_refused_before_anything_is_written(launch: Launch) -> None:
     assert "at most 120 bytes" in launch("quickstart", "--name", "n" * 300)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting", "says"),
+    [
+        (
+            "search_app",
+            "model.name=kernel_ridge",
+            "'search_app' sets model.name itself, to app, ",
+        ),
+        ("sensitivity", "loss.lambda_non=0.5", "'sensitivity' sets loss.lambda_non itself, to 0.0, "),
+        ("search_app", "txpert.layer=gat", "'app' does not read 'txpert.layer': it reads data, graph, "),
+    ],
+)
+def test_a_setting_that_would_change_nothing_is_refused(
+    launch: Launch, recipe: str, setting: str, says: str
+) -> None:
+    assert says in launch(recipe, "--set", setting)

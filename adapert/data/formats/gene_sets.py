@@ -29,6 +29,8 @@ def read_gene_sets(path: Path) -> dict[str, list[str]]:
             "MSigDB has such files; download the Hallmark sets as gene symbols."
         )
     lines = [line.split("\t") for line in _read_lines(path) if line.strip()]
+    if not lines:
+        raise InputError(f"A GMT file must not be empty, but '{path}' is. Copy it again, or name another.")
     n_short = sum(len(fields) < 2 for fields in lines)
     if n_short or not any(len(fields) > 2 for fields in lines):
         raise InputError(

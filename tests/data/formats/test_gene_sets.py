@@ -36,7 +36,7 @@ def test_a_gmt_file_that_is_no_text_is_refused(tmp_path: Path, content: bytes) -
     ("text", "message"),
     [
         (None, "must be a GMT file, but '.*' does not exist"),
-        ("", "with tabs between, but 0 of 0 lines"),
+        ("", "must not be empty, but"),
         ("ONE\tx\tA\nTWO,x,B\n", "1 of 2 lines"),
         ("ONE\tx\n", "with tabs between, but 0 of 1 line"),
         ("ONE\tx\tA\nTWO\tx\tB\nONE\tx\tB\n", "1 in '.*' name several sets: 'ONE'"),
