@@ -101,13 +101,13 @@ def read_annotations(path: Path) -> AnnotatedFile:
             start = opened.read(2)
         kinds = {b"\x1f\x8b": "gzipped. Unpack it with gunzip", b"PK": "a zip archive. Unpack it"}
         other = "no HDF5 file. Write it with anndata, or copy it again if it was cut off"
-        raise InputError(f"The cells must be an .h5ad file, but '{path}' is {kinds.get(start, other)}.")
+        raise InputError(f"The data must be an .h5ad file, but '{path}' is {kinds.get(start, other)}.")
     with _open(path) as file:
         check_hdf5(file, path, "The cells", ("obs", "var", "raw/var"))
         missing = [name for name in ("obs", "var") if name not in file]
         if missing:
             raise InputError(
-                f"The cells must be an .h5ad file, but '{path}' is HDF5 without {name_some(missing)}. "
+                f"The data must be an .h5ad file, but '{path}' is HDF5 without {name_some(missing)}. "
                 "Write it with anndata."
             )
         has_raw = isinstance(file.get("raw"), h5py.Group) and "X" in file["raw"] and "var" in file["raw"]
@@ -201,7 +201,7 @@ def _read_frame(file: h5py.File, name: str) -> pd.DataFrame:
     # A matrix in place of the names makes an index of arrays.
     if not isinstance(frame, pd.DataFrame) or not all(map(is_scalar, frame.index)):
         raise InputError(
-            f"The cells must be an .h5ad file, but '{name}' of '{file.filename}' is no table that this "
+            f"The data must be an .h5ad file, but '{name}' of '{file.filename}' is no table that this "
             "anndata writes. Write it again with anndata: anndata.read_h5ad(path).write_h5ad(other_path)."
         )
     return frame
@@ -221,7 +221,7 @@ def _open(path: Path) -> Iterator[h5py.File]:
         ) from error
     except Exception as error:  # HDF5 and anndata may raise nearly anything at a damaged file
         raise InputError(
-            f"The cells must be a whole .h5ad file, but '{path}' is damaged: {first_line(error)} Copy it "
+            f"The data must be a whole .h5ad file, but '{path}' is damaged: {first_line(error)} Copy it "
             "again, or write it again with anndata."
         ) from error
 
