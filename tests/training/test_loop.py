@@ -195,7 +195,9 @@ def test_same_seed_gives_the_same_losses_in_a_fresh_process(
     new_training: NewTraining, small_settings: dict[str, Any]
 ) -> None:
     program = f"""
+import sys
 import torch
+import adapert.study.execution.trainable
 from fixtures.dataset import N_GENES, build_tiny_dataset, change_train
 from adapert.config import Config
 from adapert.training.loop import train
@@ -205,6 +207,7 @@ torch.set_num_threads(1)
 config = Config().with_changes({small_settings!r})
 training = Training(config, build_tiny_dataset(), 0, torch.device("cpu"))
 print([report.losses for report in train(training)])
+assert "torch_geometric" not in sys.modules, "AdaPert needs no graph attention"
 """
     root = Path(__file__).parents[2]
     done = subprocess.run(

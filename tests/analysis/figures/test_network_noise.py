@@ -21,7 +21,7 @@ LEVELS = {
 PERTURBATIONS = [f"P{number}" for number in range(12)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def frame(make_table: MakeTable) -> pd.DataFrame:
     rows: list[dict[str, Any]] = [
         {
@@ -40,8 +40,12 @@ def frame(make_table: MakeTable) -> pd.DataFrame:
     return make_table(rows, study="network_noise")
 
 
-def test_every_system_starts_at_its_own_undisturbed_network(frame: pd.DataFrame) -> None:
-    summary = summarize_network_noise(frame)
+@pytest.fixture(scope="module")
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    return summarize_network_noise(frame)
+
+
+def test_every_system_starts_at_its_own_undisturbed_network(summary: pd.DataFrame) -> None:
     found = summary[summary["metric"] == "pearson_delta"]
     lines = {
         (str(system), str(noise)): [(f, round(m, 3)) for f, m in zip(of["fraction"], of["mean"], strict=True)]
@@ -57,9 +61,8 @@ def test_every_system_starts_at_its_own_undisturbed_network(frame: pd.DataFrame)
     assert set(summary["metric"]) == {"pearson_delta", "l2_top_1000"}
 
 
-def test_doses_are_compared_with_the_same_system(frame: pd.DataFrame) -> None:
-    summary = summarize_network_noise(frame).set_index(["metric", "variant"])
-    of_metric = summary.loc["pearson_delta"]
+def test_doses_are_compared_with_the_same_system(summary: pd.DataFrame) -> None:
+    of_metric = summary.set_index(["metric", "variant"]).loc["pearson_delta"]
     assert of_metric.loc["adapert:kept=0", "difference"] == pytest.approx(-0.4)
     assert bool(of_metric.loc["adapert:kept=0", "is_different"])
     assert of_metric.loc["app:kept=0", "difference"] == pytest.approx(0)
@@ -67,8 +70,8 @@ def test_doses_are_compared_with_the_same_system(frame: pd.DataFrame) -> None:
     assert of_metric[of_metric.index == "adapert"]["difference"].isna().all()
 
 
-def test_a_panel_is_a_metric_and_a_kind_of_noise_that_grows_to_the_right(frame: pd.DataFrame) -> None:
-    figure = plot_network_noise(summarize_network_noise(frame))
+def test_a_panel_is_a_metric_and_a_kind_of_noise_that_grows_to_the_right(summary: pd.DataFrame) -> None:
+    figure = plot_network_noise(summary)
     assert len(figure.axes) == 4
     assert [axes.get_xlabel() for axes in figure.axes[2:]] == ["share of edges kept", "share of edges added"]
     kept, added = figure.axes[:2]
