@@ -1,7 +1,7 @@
 """Assess configs: fit them and reference models, open a split, score, keep all, count the access."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -103,7 +103,7 @@ def evaluate_configs(
             output that exists.
         DivergedError: A loss or prediction became NaN or infinite.
     """
-    variants = name_variants(plan.models, configs)
+    variants = name_variants(plan.names(configs.values()), configs)
     dataset = read_dataset(configs.values(), plan)
     tried = {label: name_study(workspace, config) for label, config in configs.items()}
     studies = list(dict.fromkeys(tried.values()))
@@ -111,7 +111,7 @@ def evaluate_configs(
     left = find_interrupted(workspace, access) if access else None
     if left is None:  # else all was checked when it was begun, and some of it may be there
         if emit:
-            check_emitted(plan, dataset, emit, len(configs))
+            check_emitted(plan, dataset, emit, configs.values())
         _check(plan, dataset, studies, workspace, again, out)
     # The same evaluation was killed after its folder was written; MLflow may not have it.
     is_written = left is not None and (workspace / left.access.folder).exists()
@@ -251,7 +251,7 @@ def _describe_access(
         config=config.flat(),
         git_commit=git_commit(),
         data_fingerprint=dataset.fingerprint,
-        models=list(dict.fromkeys(plan.models)),
+        models=list(plan.names(configs.values())),
         n_seeds=plan.n_seeds,
         refit=plan.refit,
         folder=str(out.absolute()) if out else "",
@@ -283,24 +283,25 @@ def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnD
 
 
 def check_emitted(
-    plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles, n_configs: int = 1
+    plan: ComparisonPlan, dataset: PreparedDataset, files: EmittedFiles, configs: Collection[Config]
 ) -> None:
     """Refuse to emit what is not one prediction of cells, before any model is fitted.
 
     Raises:
         InputError: Responses, several predictions, the same file twice, or a file that exists.
     """
-    n_models = len(set(plan.models))
-    if n_configs > 1:
-        raise InputError(f"--emit writes one model's cells, but {n_configs} configs are given. Name one.")
+    first, *others = plan.names(configs)
+    if len(configs) > 1:
+        raise InputError(f"--emit writes one model's cells, but {len(configs)} configs are given. Name one.")
     if dataset.manifest.kind == "responses":
         raise InputError(
             "--emit writes cells, but the data set was prepared from responses. Leave it out, or name a data "
             "set of cells."
         )
-    if n_models > 1:
+    if others:
+        n_models = 1 + len(others)
         raise InputError(f"--emit writes one model's cells, but --models names {n_models}. Name one of them.")
-    if plan.n_seeds > 1 and plan.has_chance(plan.models[0]) and not plan.use_ensembles:
+    if plan.n_seeds > 1 and plan.has_chance(first) and not plan.use_ensembles:
         raise InputError(
             f"--emit writes one prediction, but --seeds is {plan.n_seeds}. Give --seeds 1, or --ensemble to "
             "emit the seeds' mean."

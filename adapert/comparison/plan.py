@@ -1,7 +1,7 @@
 """What is compared, and how."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -24,7 +24,7 @@ class ComparisonPlan:
     """What is compared, and how.
 
     Attributes:
-        models: Names of the registry.
+        models: Names of models; None compares those of the configs, AdaPert, and every model fitted at once.
         split: Split that is predicted.
         n_seeds: Seeds 0, 1, ... of each model that has chance.
         use_ensembles: Whether the mean prediction of a model's seeds is compared too.
@@ -40,7 +40,7 @@ class ComparisonPlan:
             models without chance, or validation perturbations that were learned from.
     """
 
-    models: Sequence[str] = field(default_factory=default_models)
+    models: Sequence[str] | None = None
     split: SplitName
     n_seeds: int = 3
     use_ensembles: bool = False
@@ -50,9 +50,10 @@ class ComparisonPlan:
     n_threads: int = 1
 
     def __post_init__(self) -> None:
-        if not self.models:
+        named = default_models() if self.models is None else self.models
+        if not named:
             raise InputError(f"A comparison needs a model. Models are {', '.join(model_names())}.")
-        _check_known("model", self.models, model_names())
+        _check_known("model", named, model_names())
         _check_known("way of emission", [self.emission], tuple(EMISSIONS))
         _check_known("--refit", [self.refit], REFITS)
         if self.refit != "train" and self.split != "test":
@@ -64,11 +65,16 @@ class ComparisonPlan:
             raise InputError(
                 "An ensemble is the mean of several seeds, but --seeds is 1. Give --seeds 2 or more."
             )
-        if self.use_ensembles and not any(self.has_chance(name) for name in self.models):
+        if self.use_ensembles and not any(self.has_chance(name) for name in named):
             raise InputError(
                 "An ensemble is the mean of several seeds, but no seed changes "
-                f"{', '.join(self.models)}. Leave --ensemble out, or add adapert to --models."
+                f"{', '.join(named)}. Leave --ensemble out, or add adapert to --models."
             )
+
+    def names(self, configs: Iterable[Config]) -> tuple[str, ...]:
+        """Name every model that is compared, once, in the order in which they are shown."""
+        own = (config.model.name for config in configs)
+        return tuple(dict.fromkeys([*own, *default_models()] if self.models is None else self.models))
 
     def has_chance(self, name: str) -> bool:
         """Whether a model's fits differ by seed."""
@@ -84,8 +90,7 @@ def name_variants(models: Sequence[str], configs: Mapping[str, Config]) -> dict[
     """Name every config that is compared.
 
     Args:
-        models: Names of models, in the order in which they are shown. Those that are compared by default are
-            joined by the configs' own.
+        models: Names of models, in the order in which they are shown.
         configs: Label, such as a file's name, to config; one or more. A model that none of them names gets
             its published form, on the data of the first.
 
@@ -97,10 +102,8 @@ def name_variants(models: Sequence[str], configs: Mapping[str, Config]) -> dict[
         InputError: One of several configs is of a model that is not compared, or of other training data.
     """
     first = next(iter(configs.values()))
-    if set(models) == set(default_models()):
-        models = [*(config.model.name for config in configs.values()), *models]
     variants: dict[str, Config] = {}
-    for model in dict.fromkeys(models):
+    for model in models:
         of_model = {label: config for label, config in configs.items() if config.model.name == model}
         if len(of_model) > 1:
             variants |= {f"{model}{LABEL_MARK}{label}": config for label, config in of_model.items()}

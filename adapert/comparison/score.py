@@ -40,7 +40,7 @@ class Scored:
 
 def compare(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -> list[Scored]:
     """Fit the models of one config and evaluate: `fit_models`, then `score`, whose arguments these are."""
-    return score(plan, fit_models(plan, name_variants(plan.models, {"": config}), dataset), dataset)
+    return score(plan, fit_models(plan, name_variants(plan.names([config]), {"": config}), dataset), dataset)
 
 
 def score(plan: ComparisonPlan, fitted: Sequence[Fitted], dataset: PreparedDataset) -> list[Scored]:

@@ -205,17 +205,18 @@ def _evaluate_lines(
     lines: list[str] = []
     configs: dict[str, elements.Part] = {}
     for number, access in enumerate(opened):
-        named = []
-        for digest, config in [
+        named, usual = [], set(default_models())
+        for digest, flat in [
             (access.config_digest, access.config),
             *((str(other["config_digest"]), other["config"]) for other in access.others),
         ]:
+            config = build_config(flat)
+            usual.add(config.model.name)
             named.append(file := files.get(digest) or f"evaluated_{digest}.yaml")
             if digest not in files:
-                yaml = build_config(config).to_yaml()
-                configs[file] = elements.Code(f"What was evaluated: {file}", yaml)
+                configs[file] = elements.Code(f"What was evaluated: {file}", config.to_yaml())
         words = ["--seeds", str(access.n_seeds), "--refit", access.refit]
-        if set(access.models) != set(default_models()):
+        if set(access.models) != usual:
             words = ["--models", ",".join(access.models), *words]
         words += ["--ensemble"] if access.use_ensembles else []
         if access not in accesses:

@@ -297,7 +297,7 @@ def test_what_cannot_be_emitted_is_refused(
     (tmp_path / "old").write_text("")
     files = (tmp_path / names[0], tmp_path / names[1])
     with pytest.raises(InputError, match=re.escape(says)):
-        check_emitted(plan_of(*models, **changes), tiny_dataset, files)
+        check_emitted(plan_of(*models, **changes), tiny_dataset, files, [Config()])
 
 
 def test_an_evaluation_that_was_left_emits_its_cells_anew(
@@ -322,7 +322,7 @@ def test_an_ensemble_of_several_seeds_can_be_emitted(
     tiny_dataset: PreparedDataset, tmp_path: Path, plan_of: PlanOf
 ) -> None:
     plan = plan_of("adapert", n_seeds=2, use_ensembles=True)
-    check_emitted(plan, tiny_dataset, (tmp_path / "p", tmp_path / "r"))
+    check_emitted(plan, tiny_dataset, (tmp_path / "p", tmp_path / "r"), [Config()])
 
 
 def test_responses_have_no_cells_to_emit(
@@ -330,7 +330,7 @@ def test_responses_have_no_cells_to_emit(
 ) -> None:
     responses = replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind="responses"))
     with pytest.raises(InputError, match="prepared from responses"):
-        check_emitted(plan_of("mean"), responses, (tmp_path / "p", tmp_path / "r"))
+        check_emitted(plan_of("mean"), responses, (tmp_path / "p", tmp_path / "r"), [Config()])
 
 
 def test_several_configs_are_one_access_and_each_is_kept_with_its_study(

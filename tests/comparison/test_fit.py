@@ -18,7 +18,7 @@ from adapert.training.loop import DivergedError
 
 
 def fit(plan: ComparisonPlan, config: Config, dataset: PreparedDataset) -> list[Fitted]:
-    return fit_models(plan, name_variants(plan.models, {"": config}), dataset)
+    return fit_models(plan, name_variants(plan.names([config]), {"": config}), dataset)
 
 
 def test_a_model_named_twice_is_one_row(
@@ -147,7 +147,9 @@ def test_two_configs_of_a_model_are_fitted_as_they_are_and_told_apart(
     stiff = small_config.with_changes({"model.name": "kernel_ridge", "kernel_ridge.penalty": 1e6})
     loose = stiff.with_changes({"kernel_ridge.penalty": 1e-3})
     plan = plan_of("mean", "kernel_ridge")
-    fitted = fit_models(plan, name_variants(plan.models, {"stiff": stiff, "loose": loose}), tiny_dataset)
+    fitted = fit_models(
+        plan, name_variants(plan.names([stiff, loose]), {"stiff": stiff, "loose": loose}), tiny_dataset
+    )
     assert [row.variant for row in fitted] == ["mean", "kernel_ridge:stiff", "kernel_ridge:loose"]
     assert [row.config_digest for row in fitted[1:]] == [stiff.digest(), loose.digest()]
     # A stiff ridge predicts the same for all perturbations.

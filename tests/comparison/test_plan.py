@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from fixtures.builders import PlanOf
 
-from adapert.comparison.plan import name_variants
+from adapert.comparison.plan import ComparisonPlan, name_variants
 from adapert.config import Config
 from adapert.errors import InputError
 
@@ -53,3 +53,13 @@ def test_configs_that_do_not_compare_are_refused(
     first = Config().with_changes({"data.fingerprint": "f1"})
     with pytest.raises(InputError, match=re.escape(says)):
         name_variants(models, {"a": first, "b": first.with_changes(changes)})
+
+
+def test_without_names_a_plan_compares_the_configs_own_models_and_the_usual_ones() -> None:
+    txpert = Config().with_changes({"model.name": "txpert"})
+    usual = ComparisonPlan(split="test").names([Config()])
+    assert usual[0] == "adapert"
+    assert "txpert" not in usual
+    assert ComparisonPlan(split="test").names([txpert, txpert]) == ("txpert", *usual)
+    assert ComparisonPlan(split="test", models=usual).names([txpert]) == usual
+    assert ComparisonPlan(split="test", models=("mean", "mean")).names([txpert]) == ("mean",)
