@@ -49,6 +49,9 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
 WITHOUT_EMBEDDINGS: frozenset[str] = frozenset({"txpert", "control", "mean", "additive", "ridge_network"})
 """The project's models that read no embeddings of genes, whatever their settings."""
 
+WITH_NETWORK: frozenset[str] = frozenset({"neighbour", "ridge_network", "ridge_both", "kernel_loo"})
+"""Models that read the data set's network in a form of their own, without the section ``graph``."""
+
 SEVERAL_NETWORK_LAYERS = ("hybrid", "multilayer", "exphormer")
 """Layers of TxPert that read several networks at once; the other models and layers read one."""
 
@@ -285,7 +288,18 @@ class KernelRidgeConfig(Section):
     penalty: float = Field(3.0, gt=0, description="Of the ridge.")
 
 
-class TxPertConfig(Section):
+class SquaredLossSection(Section):
+    """Settings of a network that is trained on the squared error, and on AdaPert's non-DEG loss if asked."""
+
+    lambda_non: float = Field(0.0, ge=0, description="Weight of AdaPert's Eq. 16.")
+    non_deg_reduction: Literal["sum", "mean"] = Field("sum", description="As loss.non_deg_reduction.")
+    huber_delta: float = Field(0.5, gt=0, description="As loss.huber_delta.")
+    huber_delta_unit: Literal["standard_deviation", "absolute"] = Field(
+        "standard_deviation", description="As loss.huber_delta_unit."
+    )
+
+
+class TxPertConfig(SquaredLossSection):
     """`txpert`: graph attention over a table of genes, the encoder of controls, the decoder (own version).
 
     Defaults are those of the published model's public configuration; the paper gives none.
@@ -314,15 +328,9 @@ class TxPertConfig(Section):
     basal: Literal["mlp", "none"] = Field(
         "mlp", description="Encoder of controls; without one the decoder's output is added to the control."
     )
-    lambda_non: float = Field(0.0, ge=0, description="Weight of AdaPert's Eq. 16.")
-    non_deg_reduction: Literal["sum", "mean"] = Field("sum", description="As loss.non_deg_reduction.")
-    huber_delta: float = Field(0.5, gt=0, description="As loss.huber_delta.")
-    huber_delta_unit: Literal["standard_deviation", "absolute"] = Field(
-        "standard_deviation", description="As loss.huber_delta_unit."
-    )
 
 
-class AppConfig(Section):
+class AppConfig(SquaredLossSection):
     """`app`, the AdaptivePerturbPredictor (Zhao and Wu 2025): its sizes, forms and loss.
 
     The paper gives no size, optimiser or loss. The defaults are its form to the letter, at the half to one
@@ -351,12 +359,6 @@ class AppConfig(Section):
     decoder: Literal["linear", "mlp"] = Field("linear", description="Eq. 7, or a hidden layer (ablation).")
     hidden_size: int = Field(256, ge=1, le=MOST_UNITS, description="Hidden units of the 'mlp' decoder.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Of the cell state, and of the 'mlp' decoder.")
-    lambda_non: float = Field(
-        0.0, ge=0, description="Weight of AdaPert's non-DEG loss (its Eq. 16) beside the squared error."
-    )
-    huber_delta: float = Field(
-        0.5, gt=0, description="delta of that loss, in standard deviations of training non-DEG deltas."
-    )
 
 
 class TrainingConfig(Section):
@@ -428,13 +430,14 @@ class Config(Section):
 
     @property
     def reads_edges(self) -> bool:
-        """Whether the network reads edges between genes, with these settings."""
+        """Whether the model reads edges between genes, with these settings."""
         is_used = {
             "adapert": self.model.n_graph_layers > 0 or self.model.context == "neighbourhood",
             "txpert": self.txpert.n_layers > 0,
             "app": self.app.n_layers > 0,
         }
-        return "graph" in read_sections(self.model.name) and is_used.get(self.model.name, True)
+        name = self.model.name
+        return name in WITH_NETWORK or ("graph" in read_sections(name) and is_used.get(name, True))
 
     @property
     def reads_several_networks(self) -> bool:

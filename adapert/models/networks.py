@@ -3,16 +3,18 @@
 from adapert.config import ModelName
 from adapert.models.adapert.model import build_model
 from adapert.models.adapert.objective import AdaPertObjective
-from adapert.models.app.model import build_app, build_app_objective
+from adapert.models.app.model import build_app
 from adapert.models.network import NetworkParts
+from adapert.models.objectives import squared_loss
 from adapert.models.txpert.model import build_model as build_txpert
-from adapert.models.txpert.objective import build_objective as build_txpert_objective
 from adapert.plugins import load_plugin
 
 NETWORKS: dict[ModelName, NetworkParts] = {
     "adapert": NetworkParts(build_model, AdaPertObjective),
-    "txpert": NetworkParts(build_txpert, build_txpert_objective),
-    "app": NetworkParts(build_app, build_app_objective),
+    "txpert": NetworkParts(
+        build_txpert, lambda dataset, config, seed: squared_loss(dataset, config, config.txpert)
+    ),
+    "app": NetworkParts(build_app, lambda dataset, config, seed: squared_loss(dataset, config, config.app)),
 }
 """Name to parts; a further network is a line here, beside its section in `adapert.config`."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 from torch import Tensor
 
-from adapert.config import Config, LossConfig
+from adapert.config import Config, LossConfig, SquaredLossSection
 from adapert.data.array_tables import PerturbationTable
 from adapert.data.prepared import PreparedDataset
 from adapert.data.rows import ROWS
@@ -44,6 +44,12 @@ class SquaredLoss(Objective):
             batch.weight,
         )
         return {"loss_total": recon + self.loss.lambda_non * non, "loss_recon": recon, "loss_non": non}
+
+
+def squared_loss(dataset: PreparedDataset, config: Config, settings: SquaredLossSection) -> SquaredLoss:
+    """Build the objective of a network whose section of the config has its settings; nothing is drawn."""
+    names = SquaredLossSection.model_fields
+    return SquaredLoss(dataset, config, LossConfig(**{name: getattr(settings, name) for name in names}))
 
 
 def resolve_huber_delta(table: PerturbationTable, loss: LossConfig) -> float:

@@ -3,14 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from adapert.config import AppConfig, Config, LossConfig
+from adapert.config import AppConfig, Config
 from adapert.data.prepared import PreparedDataset
 from adapert.models.app.aggregation import AGGREGATIONS
 from adapert.models.app.edges import build_neighbours
 from adapert.models.app.features import FEATURES
 from adapert.models.encoders import Perceptron, drop
 from adapert.models.network import Network, Prediction
-from adapert.models.objectives import SquaredLoss
 from adapert.models.scores import tanh_score
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import seeded_initialisation
@@ -132,10 +131,3 @@ def build_app(dataset: PreparedDataset, config: Config, seed: int) -> App:
         aggregate = AGGREGATIONS[config.app.aggregation](neighbours)
         place = NodePlace(dataset.shared, config.graph)
         return App(config.app, features, aggregate, place, dataset.n_genes)
-
-
-def build_app_objective(dataset: PreparedDataset, config: Config, seed: int) -> SquaredLoss:
-    """Squared error of delta, a choice where the paper is silent, and AdaPert's non-DEG loss if asked for."""
-    settings = config.app
-    loss = LossConfig(lambda_non=settings.lambda_non, huber_delta=settings.huber_delta)
-    return SquaredLoss(dataset, config, loss)

@@ -17,7 +17,7 @@ from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.network import Network, Prediction
 from adapert.models.targets import NodePlace, Targets
 from adapert.models.txpert.encoders import GRAPH_ENCODERS, GraphEncoder, build_graphs
-from adapert.models.txpert.perceptron import NORMS, NormedPerceptron
+from adapert.models.txpert.perceptron import UNIT_NORMS, NormedPerceptron
 from adapert.seeding import numpy_generator, seeded_initialisation
 
 _LOGGER = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class TxPert(Network):
             expander: Draws the random edges of Exphormer.
             place: From the data set's nodes, which targets name, to the graph's.
             n_genes: Number of measured genes.
-            basal_norm: Norm of the basal encoder's hidden units, one of `NORMS`.
+            basal_norm: Norm of the basal encoder's hidden units, one of `UNIT_NORMS`.
         """
         super().__init__()
         hidden_size, latent_size, dropout = config.hidden_size, config.latent_size, config.dropout
@@ -62,10 +62,10 @@ class TxPert(Network):
         self.basal = None
         if config.basal == "mlp":
             self.basal = NormedPerceptron(
-                n_genes, hidden_size, latent_size, NORMS[basal_norm](hidden_size), dropout
+                n_genes, hidden_size, latent_size, UNIT_NORMS[basal_norm](hidden_size), dropout
             )
         self.decoder = NormedPerceptron(
-            latent_size, hidden_size, n_genes, NORMS[config.norm](hidden_size), dropout
+            latent_size, hidden_size, n_genes, UNIT_NORMS[config.norm](hidden_size), dropout
         )
 
     def gene_embeddings(self, generator: torch.Generator | None = None) -> Tensor:

@@ -19,7 +19,7 @@ class RowNorm(nn.BatchNorm1d):
         return super().forward(x)
 
 
-NORMS: dict[str, Callable[[int], nn.Module]] = {
+UNIT_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": RowNorm,
     "layer": nn.LayerNorm,
     "none": lambda size: nn.Identity(),

@@ -29,6 +29,7 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
         ({"graph.networks": "none"}, ("text",), "no network"),
         ({"model.name": "ridge_both", "data.embeddings": "none"}, ("network",), "one network"),
         ({"graph.networks": "string+go"}, ("string", "go", "text"), "several networks"),
+        ({"model.name": "ridge_both", "graph.networks": "string+go"}, ("network", "text"), "one network"),
         (
             {"graph.networks": "string", "data.embeddings": "text+rpe1"},
             ("string", "text", "rpe1"),
@@ -58,7 +59,7 @@ def test_the_first_embeddings_of_the_data_set_are_no_further_ones() -> None:
 
 @pytest.mark.usefixtures("package")
 def test_a_packages_model_reads_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = FLAT | {"model.name": "text_map"}
+    config = Config().with_changes({"model.name": "text_map"}).flat()
     assert find_sources(config) == ("text",)
     plugin = load_plugin("text_map")
     monkeypatch.setitem(plugin.__dict__, "reads", ("training", "graph"))

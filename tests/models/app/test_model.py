@@ -10,8 +10,9 @@ from fixtures.dataset import N_GENES, N_NODES, build_tiny_dataset
 from adapert.config import Config
 from adapert.errors import InputError
 from adapert.models.app.aggregation import AGGREGATIONS
-from adapert.models.app.model import App, LinearDecoder, build_app_objective
+from adapert.models.app.model import App, LinearDecoder
 from adapert.models.network import Batch
+from adapert.models.objectives import squared_loss
 from adapert.models.targets import Targets, build_targets
 from adapert.training.prediction import predict
 
@@ -114,7 +115,8 @@ def test_with_uniform_attention_the_best_fit_is_the_training_mean(small_app: Sma
     app = small_app()
     assert app.attention is not None
     torch.nn.init.zeros_(app.attention.weight.weight)
-    objective = build_app_objective(DATASET, Config().with_changes({"model.name": "app"}), 0)
+    config = Config().with_changes({"model.name": "app"})
+    objective = squared_loss(DATASET, config, config.app)
     table = DATASET.splits["train"].table
     minibatch = objective.rows.minibatch(np.arange(len(table.perturbations)), np.random.default_rng(0))
     rows = torch.arange(len(table.perturbations))
@@ -230,9 +232,9 @@ def test_dropout_follows_its_generator_and_leaves_predictions_alone(
 
 def test_the_non_deg_loss_is_off_by_default_and_adaperts_where_asked() -> None:
     base = Config().with_changes({"model.name": "app"})
-    assert build_app_objective(DATASET, base, 0).loss.lambda_non == 0
+    assert squared_loss(DATASET, base, base.app).loss.lambda_non == 0
     changed = base.with_changes({"app.lambda_non": 0.01, "app.huber_delta": 1.5})
-    asked = build_app_objective(DATASET, changed, 0)
+    asked = squared_loss(DATASET, changed, changed.app)
     assert (asked.loss.lambda_non, asked.loss.huber_delta) == (0.01, 1.5)
     non_deg = DATASET.splits["train"].table.delta[~DATASET.splits["train"].table.deg_mask]
     assert asked.huber_delta == pytest.approx(1.5 * float(non_deg.std()))
