@@ -120,7 +120,7 @@ def build_contexts(bundle: Bundle, perturbations: Sequence[str]) -> pd.DataFrame
 
 def build_edges(bundle: Bundle, genes: set[str]) -> pd.DataFrame:
     """List the edges among genes on which the first model passed messages, each pair once."""
-    if not genes:  # as for every model but AdaPert, whose network may be several
+    if not genes:  # only AdaPert has contexts; other models may read several networks
         return pd.DataFrame(columns=list(EDGE_COLUMNS))
     config = bundle.config
     adjacency = build_adjacency(bundle.shared, config.graph, False, bundle.members[0].seed)

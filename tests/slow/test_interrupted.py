@@ -14,6 +14,7 @@ from pathlib import Path
 import optuna
 import psutil
 import pytest
+from fixtures.killed import processes_with
 from fixtures.launched import SEARCH, command, runs_in
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -43,17 +44,6 @@ def wait_for_row(database: Path, table: str, process: subprocess.Popen[str]) -> 
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline, f"no row of {table} came"
         tick.wait(0.05)
-
-
-def processes_with(mark: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("ADAPERT_TEST_MARK") == mark:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 @dataclass(frozen=True)
