@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 from optuna.distributions import BaseDistribution
 
-from adapert.config import MOST_EPOCHS, MOST_SHOWN, Config, check_read
+from adapert.config import Config, check_read
+from adapert.config.parsing import MOST_SHOWN
+from adapert.config.sections import MOST_EPOCHS
 from adapert.errors import InputError, format_count, nearest
 from adapert.study.plan.space import (
     Conditional,

@@ -7,7 +7,8 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
-from adapert.config import MOST_SHOWN, Config
+from adapert.config import Config
+from adapert.config.parsing import MOST_SHOWN
 from adapert.errors import InputError, nearest
 from adapert.study.plan.study import Study
 
