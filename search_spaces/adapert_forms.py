@@ -9,7 +9,7 @@ SPACE: dict[str, BaseDistribution] = WIDE | {
     "model.structural_size": CategoricalDistribution((32, 64, 128, 256)),
     "model.latent_size": CategoricalDistribution((64, 128, 256, 512)),
     "model.n_graph_layers": IntDistribution(0, 4),
-    "model.node_features": CategoricalDistribution(("one_hot", "text", "both")),
+    "model.node_features": CategoricalDistribution(("one_hot", "text", "one_hot+text")),
     "model.graph_activation": CategoricalDistribution(("none", "gelu")),
     "model.self_loops": CategoricalDistribution((False, True)),
     "model.selection": CategoricalDistribution(("straight_through", "soft")),

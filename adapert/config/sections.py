@@ -1,8 +1,8 @@
 """The sections of a config: each field's default, bounds and meaning."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from adapert.config.names import model_names
@@ -28,6 +28,17 @@ def _check_model(name: str) -> str:
         known = "{} or {}".format(", ".join(map(repr, model_names()[:-1])), repr(model_names()[-1]))
         raise PydanticCustomError("literal_error", f"Input should be {known}")
     return name
+
+
+NODE_FEATURES = ("one_hot", "text", "spectral", "diffused")
+
+
+def _check_node_features(parts: str) -> str:
+    named = parts.split("+")
+    if len(set(named)) < len(named) or not set(named) <= set(NODE_FEATURES):
+        known = ", ".join(map(repr, NODE_FEATURES))
+        raise PydanticCustomError("parts", f"Input should be some of {known}, each once, joined by '+'")
+    return "+".join(part for part in NODE_FEATURES if part in named)
 
 
 class Section(BaseModel):
@@ -95,10 +106,12 @@ class ModelConfig(Section):
     name: Annotated[str, AfterValidator(_check_model)] = Field(
         "adapert", description="A model of the project, or of an installed package that brings one."
     )
-    node_features: Literal["one_hot", "text", "both"] = Field(
-        "both",
-        description="h(0): a learnable row per gene (Eq. 5), its projected text, or the sum of the two.",
+    node_features: Annotated[str, AfterValidator(_check_node_features)] = Field(
+        "one_hot+text",
+        description="h(0), a sum of parts: 'one_hot' (a learnable row per gene, Eq. 5), 'text', 'spectral' "
+        "(eigenvectors of the network) and 'diffused' (text of neighbours); all but the first projected.",
     )
+    spectral_size: int = Field(256, ge=1, le=MOST_UNITS, description="Eigenvectors of 'spectral' features.")
     structural_size: int = Field(64, ge=1, le=MOST_UNITS, description="d_s of Eq. 6. Not in the paper.")
     latent_size: int = Field(128, ge=1, le=MOST_UNITS, description="d of Eq. 1. Not in the paper.")
     hidden_size: int = Field(
@@ -135,6 +148,27 @@ class ModelConfig(Section):
     )
     predict: Literal["delta", "expression"] = Field(
         "delta", description="Whether the decoder's output is added to the control profile (Eq. 3)."
+    )
+    own_embedding: Literal["structural", "features", "none"] = Field(
+        "structural",
+        description="What the perturbed gene itself adds to the latent state: h of Eq. 6, its node features "
+        "before any message, or nothing (Eq. 3 to the letter).",
+    )
+    other_scale: float = Field(
+        6.0,
+        gt=0,
+        description="Of 'features': how many times as strong as text and network each further source of "
+        "data.embeddings enters, untrained.",
+    )
+    n_heads: int = Field(
+        1, ge=1, le=MOST_HEADS, description="Decoders trained side by side, whose predictions are averaged."
+    )
+    decoder_layers: int = Field(1, ge=1, le=MOST_LAYERS, description="Hidden layers of the decoder.")
+    output_basis: int = Field(
+        0,
+        ge=0,
+        le=MOST_UNITS,
+        description="Principal directions of the training deltas that the decoder weighs; 0 decodes genes.",
     )
     offset: Literal["training_mean", "none"] = Field(
         "training_mean", description="Whether the training mean is added to the decoder's output."
@@ -281,3 +315,19 @@ class TrainingConfig(Section):
     patience: int = Field(
         20, ge=1, le=MOST_EPOCHS, description="Epochs without a better validation Pearson-delta."
     )
+    kept_epoch: Literal["best", "last"] = Field(
+        "best",
+        description="Whose weights are kept: of the best validation Pearson-delta, or of the last epoch.",
+    )
+    weight_averaging: float = Field(
+        0.0, ge=0, lt=1, description="Decay a step of the averaged weights that predict; 0 averages none."
+    )
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        if self.schedule == "plateau" and self.kept_epoch == "last":
+            raise PydanticCustomError(
+                "schedule",
+                "schedule 'plateau' needs kept_epoch 'best': it lowers the rate after epochs that are not",
+            )
+        return self

@@ -47,7 +47,12 @@ class TextTable(nn.Module):
         self.has_text: Tensor
         self.register_buffer("embedding", embedding, persistent=False)
         self.register_buffer("has_text", has_text.float().unsqueeze(1), persistent=False)
-        self.absent = nn.Parameter(torch.randn(embedding.shape[1]) / embedding.shape[1] ** 0.5)
+        self.absent = nn.Parameter(torch.randn(self.size) / self.size**0.5)
+
+    @property
+    def size(self) -> int:
+        """Of an embedding."""
+        return self.embedding.shape[1]
 
     def forward(self, nodes: Tensor | None = None) -> Tensor:
         """Embeddings of all nodes, (n_nodes, text_size), or of (...,) nodes, (..., text_size)."""

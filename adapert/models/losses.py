@@ -6,6 +6,7 @@ weights that average 1 over all training rows, so that a minibatch's gradient is
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,17 +19,32 @@ def reconstruction_loss(predicted_delta: Tensor, target_delta: Tensor, weight: T
     """Mean over genes of the squared error, ||x_hat - x||^2 / N (Eq. 15).
 
     Args:
-        predicted_delta: x_hat minus control, log1p units, (n_rows, n_genes).
-        target_delta: x minus control, as `predicted_delta`.
+        predicted_delta: x_hat minus control, log1p units, (n_rows, n_genes), or of several heads,
+            (n_heads, n_rows, n_genes), whose losses are averaged.
+        target_delta: x minus control, (n_rows, n_genes).
         weight: (n_rows,).
     """
-    return (weight * (predicted_delta - target_delta).square().mean(dim=1)).mean()
+    return (weight * (predicted_delta - target_delta).square().mean(dim=-1)).mean()
 
 
 def huber(residual: Tensor, delta: float) -> Tensor:
     """r^2 / 2 within delta, delta (|r| - delta / 2) beyond (Eq. 17), as `residual`."""
-    size = residual.abs()
-    return torch.where(size <= delta, residual.square() / 2, delta * (size - delta / 2))
+    return _Huber.apply(residual, delta)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Huber(torch.autograd.Function):
+    """With c = r clamped to +-delta: c (r - c / 2), whose derivative is c. It takes a third of the passes."""
+
+    @staticmethod
+    def forward(ctx: Any, residual: Tensor, delta: float) -> Tensor:
+        clamped = residual.clamp(-delta, delta)
+        ctx.save_for_backward(clamped)
+        return clamped * (residual - clamped / 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (clamped,) = ctx.saved_tensors
+        return gradients[0] * clamped, None
 
 
 def non_deg_loss(
@@ -37,13 +53,13 @@ def non_deg_loss(
     """Huber penalty of predicted change in genes that do not respond (Eq. 16).
 
     Args:
-        predicted_delta: log1p units, (n_rows, n_genes).
-        non_deg: 1 at non-DEGs, else 0, as `predicted_delta`.
+        predicted_delta: As in `reconstruction_loss`.
+        non_deg: 1 at non-DEGs, else 0, (n_rows, n_genes).
         huber_delta: delta of Eq. 17, log1p units.
         reduction: Over a row's non-DEGs, ``"sum"`` (Eq. 16) or ``"mean"``; 0 where there are none.
         weight: (n_rows,).
     """
-    penalty = (huber(predicted_delta, huber_delta) * non_deg).sum(dim=1)
+    penalty = (huber(predicted_delta, huber_delta) * non_deg).sum(dim=-1)
     if reduction == "mean":
         penalty = penalty / non_deg.sum(dim=1).clamp(min=1)
     return (weight * penalty).mean()

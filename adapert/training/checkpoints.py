@@ -25,6 +25,7 @@ def write_checkpoint(training: Training, directory: Path) -> None:
     tensors = {
         **_prefixed("network", training.network.state_dict()),
         **_prefixed("objective", training.objective.state_dict()),
+        **_prefixed("averaged", _averaged(training)),
         **_prefixed("best", training.best.weights),
         **{
             f"optimizer/{parameter}/{name}": value
@@ -70,13 +71,18 @@ def restore_checkpoint(training: Training, directory: Path) -> None:
     tensors = read_weights(directory / TENSORS_FILE, training.device)
     moments = _read_moments(training, tensors, directory)
     _check_generators(training, tensors, state, directory)
-    network, objective, best = (_with_prefix(part, tensors) for part in ("network", "objective", "best"))
+    network, objective, averaged, best = (
+        _with_prefix(part, tensors) for part in ("network", "objective", "averaged", "best")
+    )
     expected = training.network.state_dict()
     check_weights(network, expected, directory)
     check_weights(best, expected if best else {}, directory)
     check_weights(objective, training.objective.state_dict(), directory)
+    check_weights(averaged, _averaged(training), directory)
     training.network.load_state_dict(network)
     training.objective.load_state_dict(objective)
+    if training.averaged is not None:
+        training.averaged.load_state_dict(averaged)
     training.optimizer.load_state_dict(training.optimizer.state_dict() | {"state": moments})
     # torch takes a generator's state from the CPU alone, wherever the generator is.
     training.generator.set_state(tensors["generator"].cpu())
@@ -126,6 +132,10 @@ def write_weights(tensors: dict[str, Tensor], path: Path) -> None:
     with whole_file(path) as beside:
         # safetensors refuses tensors that are views of others.
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, beside)
+
+
+def _averaged(training: Training) -> dict[str, Tensor]:
+    return {} if training.averaged is None else training.averaged.state_dict()
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -87,7 +87,7 @@ class NetworkFit:
     def finish(self) -> None:
         """Load the best epoch's weights; the last epoch's stay where none had a Pearson-delta."""
         if self.training.best.weights:
-            self.training.network.load_state_dict(self.training.best.weights)
+            self.training.predictor.load_state_dict(self.training.best.weights)
 
     def write_checkpoint(self, directory: Path) -> None:
         """Write all that the next epoch depends on."""

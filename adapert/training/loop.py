@@ -14,6 +14,7 @@ from torch import Tensor
 from adapert.data.schema import FloatArray
 from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import mean_over_perturbations
+from adapert.models.network import Network
 from adapert.training.objective import minibatch_losses
 from adapert.training.state import CHOSEN_BY, BestEpoch, Training
 
@@ -159,11 +160,29 @@ def train_epoch(training: Training) -> tuple[dict[str, float], dict[str, Tensor]
         training.optimizer.zero_grad(set_to_none=True)
         losses["loss_total"].backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()
+        if training.averaged is not None:
+            average_weights(training, training.averaged)
         for name, value in losses.items():
             totals[name] += value.item() / len(minibatches)
         for name, rows in prediction.observed.items():
             observed[name].append(rows)
     return dict(totals), {name: torch.cat(parts) for name, parts in observed.items()}
+
+
+@torch.no_grad()
+def average_weights(training: Training, averaged: Network) -> None:
+    """Move averaged weights towards those after a step: a moving average, of all steps at first.
+
+    torch's `AveragedModel` would copy every constant table at each step.
+    """
+    n_steps = next(iter(training.optimizer.state.values()))["step"].item()
+    decay = min(training.config.training.weight_averaging, 1 - 1 / n_steps)
+    weights = training.network.state_dict()
+    for name, average in averaged.state_dict().items():
+        if average.is_floating_point():
+            average.lerp_(weights[name], 1 - decay)
+        else:  # a count
+            average.copy_(weights[name])
 
 
 def begin_epoch(training: Training, rate: float) -> float:
@@ -187,8 +206,9 @@ def next_learning_rate(training: Training) -> float:
 
 
 def keep_best(training: Training, scores: dict[str, float]) -> None:
-    """Keep the weights of the best epoch so far; NaN is never the best."""
-    if scores[CHOSEN_BY] > training.best.scores[CHOSEN_BY]:
+    """Keep the weights of the best epoch so far, or of every one; NaN is never the best."""
+    is_last = training.config.training.kept_epoch == "last"
+    if is_last or scores[CHOSEN_BY] > training.best.scores[CHOSEN_BY]:
         # Copies, as the next step changes the tensors in place.
-        weights = {name: value.detach().clone() for name, value in training.network.state_dict().items()}
+        weights = {name: value.detach().clone() for name, value in training.predictor.state_dict().items()}
         training.best = BestEpoch(training.epoch, scores, weights)

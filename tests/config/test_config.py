@@ -77,6 +77,24 @@ def test_bad_value_is_refused_in_one_sentence(name: str, value: float | str, rul
         Config().with_changes({name: value})
 
 
+@pytest.mark.parametrize("parts", ["", "both", "text+text", "text+", "text + one_hot"])
+def test_node_features_are_known_parts_each_once(parts: str) -> None:
+    with pytest.raises(InputError, match=r"some of 'one_hot', .* joined by '\+', but it is '"):
+        Config().with_changes({"model.node_features": parts})
+
+
+def test_the_order_of_node_features_makes_no_other_config() -> None:
+    one, other = (
+        Config().with_changes({"model.node_features": parts}) for parts in ("text+one_hot", "one_hot+text")
+    )
+    assert one.digest() == other.digest()
+
+
+def test_a_plateau_needs_a_best_epoch() -> None:
+    with pytest.raises(InputError, match=r"'training': schedule 'plateau' needs kept_epoch 'best'"):
+        Config().with_changes({"training.schedule": "plateau", "training.kept_epoch": "last"})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [

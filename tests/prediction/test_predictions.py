@@ -244,7 +244,7 @@ def change_weights(written: Path, change: Callable[[dict[str, torch.Tensor]], ob
         (lambda w: w.pop("context_norm.weight"), "do not fit it"),
         (lambda w: w.update({"context_norm.weight": w["context_norm.weight"].int()}), "do not fit it"),
         (
-            lambda w: [w[name].fill_(3e38) for name in ("offset", "decoder.second.bias")],
+            lambda w: [w[name].fill_(3e38) for name in ("output.offset", "decoder.last.bias")],
             "Predictions must be finite numbers",
         ),
     ],

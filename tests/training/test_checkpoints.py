@@ -22,7 +22,15 @@ FORMS = [
     {"loss.alignment": "paper", "model.context": "random"},
     {"model.context": "constant", "loss.alignment": "contrastive"},
     {"graph.edges": "rewired", "data.text_embedding": "shuffled"},
+    {"training.weight_averaging": 0.9, "training.kept_epoch": "last", "model.n_heads": 2},
+    {
+        "model.node_features": "text+spectral+diffused",
+        "model.own_embedding": "features",
+        "model.output_basis": 4,
+        "model.decoder_layers": 2,
+    },
     {"model.name": "txpert", "data.control": "cell"},
+    {"model.name": "txpert", "training.weight_averaging": 0.9},
     {"model.name": "txpert", "txpert.layer": "gat", "txpert.basal": "none", "txpert.skip": "add"},
 ]
 

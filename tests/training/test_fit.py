@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fixtures.narrowed import of_kind
 from fixtures.trainings import adapert_of
 
 from adapert.config import Config
@@ -97,7 +96,7 @@ def test_a_refit_resolves_anew_what_depends_on_the_training_data(
     )
     assert model.training.resolved["resolved_huber_delta"] != before
     np.testing.assert_allclose(
-        of_kind(torch.Tensor, adapert_of(model.training).offset).numpy(), table.delta.mean(axis=0), atol=1e-6
+        adapert_of(model.training).output.offset.numpy(), table.delta.mean(axis=0), atol=1e-6
     )
 
 

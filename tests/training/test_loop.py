@@ -11,6 +11,7 @@ import pytest
 import torch
 from fixtures.builders import NewTraining
 from fixtures.dataset import N_GENES, build_tiny_dataset, change_train
+from fixtures.narrowed import of_kind
 from fixtures.trainings import adapert_of, context_of, head_of
 
 from adapert.data.array_tables import CellTable
@@ -19,6 +20,7 @@ from adapert.data.rows import Minibatch
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import effective_rank
+from adapert.models.adapert.model import AdaPertPrediction
 from adapert.models.network import Prediction
 from adapert.training import loop
 from adapert.training.loop import DivergedError, train
@@ -384,3 +386,54 @@ def test_denormals_stay_flushed_where_they_were() -> None:
         assert not keeps_denormals()
     finally:
         torch.set_flush_denormal(False)
+
+
+def test_averaged_weights_equal_a_plain_moving_average(
+    new_training: NewTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = new_training({"training.weight_averaging": 0.7, "training.max_epochs": 2})
+    followed: list[dict[str, torch.Tensor]] = []
+    step = training.optimizer.step
+
+    def watched() -> None:
+        step()
+        followed.append({name: p.detach().clone() for name, p in training.network.named_parameters()})
+
+    monkeypatch.setattr(training.optimizer, "step", watched)
+    list(train(training))
+    expected = followed[0]
+    for n_before, weights in enumerate(followed[1:], start=1):
+        kept = min(0.7, n_before / (n_before + 1))
+        expected = {name: kept * value + (1 - kept) * weights[name] for name, value in expected.items()}
+    for name, parameter in training.predictor.named_parameters():
+        torch.testing.assert_close(parameter, expected[name])
+    assert all(torch.equal(value, followed[-1][name]) for name, value in training.network.named_parameters())
+
+
+def test_the_last_epoch_is_kept_where_the_config_says_so(new_training: NewTraining) -> None:
+    changes = {"training.kept_epoch": "last", "training.max_epochs": 12, "training.patience": 1}
+    training = new_training(changes | {"training.learning_rate": 0.05})
+    reports = list(train(training))
+    assert [report.best_epoch for report in reports] == list(range(1, 13))  # so patience ends nothing
+    assert any(  # an earlier one scored higher
+        report.validation["pearson_delta"] > reports[-1].best["pearson_delta"] for report in reports
+    )
+    for name, weights in training.network.state_dict().items():
+        assert torch.equal(training.best.weights[name], weights)
+
+
+def test_each_head_follows_the_gradient_of_its_own_loss(new_training: NewTraining) -> None:
+    """The loss of heads is the mean of their losses, and not the loss of their mean."""
+    training = new_training(NO_NOISE | STRONG | {"model.n_heads": 3, "loss.weighting": "perturbations"})
+    torch.nn.init.normal_(adapert_of(training).decoder.last.weight)
+    losses, prediction = minibatch_losses(training, full_minibatch(training))
+    heads = of_kind(AdaPertPrediction, prediction).heads
+    split = training.dataset.splits["train"].table
+    observed, is_deg = torch.from_numpy(split.delta), torch.from_numpy(split.deg_mask)
+    recon = [torch.nn.functional.mse_loss(head, observed) for head in heads]
+    delta = training.resolved["resolved_huber_delta"]
+    huber = torch.nn.HuberLoss(reduction="none", delta=delta)
+    non = [(huber(head, 0 * head) * ~is_deg).sum(dim=1).mean() for head in heads]
+    assert losses["loss_recon"].item() == pytest.approx(torch.stack(recon).mean().item(), rel=1e-5)
+    assert losses["loss_non"].item() == pytest.approx(torch.stack(non).mean().item(), rel=1e-5)
+    assert losses["loss_recon"].item() > torch.nn.functional.mse_loss(prediction.delta, observed).item()

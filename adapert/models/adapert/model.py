@@ -14,8 +14,11 @@ from adapert.data.prepared import PreparedDataset
 from adapert.evaluation.metrics import effective_rank
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
 from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
+from adapert.models.adapert.features import NodeTable, build_network_features
 from adapert.models.adapert.message_passing import MessagePassing
+from adapert.models.adapert.output import Output, build_output
 from adapert.models.encoders import Perceptron, TextTable, build_text_tables
+from adapert.models.heads import HeadLinear, HeadPerceptron
 from adapert.models.network import Network, Prediction
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import numpy_generator, seeded_initialisation
@@ -25,19 +28,24 @@ TEXT_FEATURE_SD = 0.5
 neighbours shrinks the table's independent rows more than text, which neighbours share. Not in the paper."""
 
 
+OWN_FEATURE_SD = 0.3
+"""SD of the latent state's units from each fixed part of an untrained gene's own features, whose rows have
+length 1. The smaller, the smoother what is learned of a part. Not in the paper."""
+
+
 class Context(NamedTuple):
     """What the graph says of each perturbation.
 
     Attributes:
         z: Normalised z_context (Eq. 13), (n_perturbations, structural_size).
-        h: Sum of the perturbed genes' structural embeddings, as `z`.
+        h: Sum of the perturbed genes' structural embeddings (Eq. 6), as `z`; None where nothing reads them.
         weights: What each node counts in z_context before normalisation, (n_perturbations, n_nodes);
             None for the constant context.
         n_selected: Nodes in the context, (n_perturbations,).
     """
 
     z: Tensor
-    h: Tensor
+    h: Tensor | None
     weights: Tensor | None
     n_selected: Tensor
 
@@ -48,9 +56,11 @@ class AdaPertPrediction(Prediction):
 
     Attributes:
         context: Contexts of the distinct perturbations.
+        heads: What each decoder predicts, of which `delta` is the mean, (n_heads, n_rows, n_genes).
     """
 
     context: Context
+    heads: Tensor
 
 
 class AdaPert(Network):
@@ -61,7 +71,8 @@ class AdaPert(Network):
         config: ModelConfig,
         message_passing: MessagePassing,
         texts: Sequence[TextTable],
-        offset: Tensor,
+        network_features: Sequence[NodeTable],
+        output: Output,
         fixed_context: Tensor | None,
         place: NodePlace,
     ) -> None:
@@ -71,7 +82,8 @@ class AdaPert(Network):
             config: Sizes and forms.
             message_passing: Eq. 6 on the data set's graph.
             texts: Eq. 7, a row per node: a table for each source of embeddings, at least one.
-            offset: Added to the decoder's output, (n_genes,).
+            network_features: What the network says of each node before any message.
+            output: From the decoder's output to expression.
             fixed_context: For each gene the nodes that a perturbation of it selects, 0 or 1,
                 (n_nodes, n_nodes); None where selection is learned, constant or all nodes.
             place: From the data set's nodes, which targets name, to the graph's.
@@ -89,31 +101,58 @@ class AdaPert(Network):
         self.scorer = NodeScorer(size, config.score_size, config.score_activation)
         self.constant_context = nn.Parameter(torch.randn(size))
         self.context_norm = nn.LayerNorm(size)
-        self.gene_to_latent = nn.Linear(size, latent_size)
-        self.context_to_latent = nn.Linear(size, latent_size)
         # An untrained scorer's context is noise: it enters only as far as training finds use for it.
-        nn.init.zeros_(self.context_to_latent.weight)
-        self.encoder = Perceptron(len(offset), config.hidden_size, latent_size, config.dropout)
-        self.decoder = Perceptron(latent_size, config.hidden_size, len(offset), config.dropout)
-        self.other_texts = nn.ModuleList(others)
-        sizes = [other.embedding.shape[1] for other in others]
-        self.other_node_texts = nn.ModuleList(_node_projection(other_size, size) for other_size in sizes)
-        self.other_projections = nn.ModuleList(
-            nn.Linear(other_size, size, bias=False) for other_size in sizes
+        self.context_to_latent = HeadLinear(config.n_heads, size, latent_size, sd=0)
+        self.encoder = Perceptron(len(output.offset), config.hidden_size, latent_size, config.dropout)
+        self.decoder = HeadPerceptron(
+            config.n_heads,
+            latent_size,
+            config.hidden_size,
+            config.decoder_layers,
+            output.n_inputs,
+            config.dropout,
         )
-        self.register_buffer("offset", offset)
+        self.output = output
+        self.other_texts = nn.ModuleList(others)
+        text_sizes = [table.size for table in texts]
+        network_sizes = [table.size for table in network_features]
+        self.other_node_texts = nn.ModuleList(_node_projection(n_inputs, size) for n_inputs in text_sizes[1:])
+        self.other_projections = nn.ModuleList(
+            nn.Linear(n_inputs, size, bias=False) for n_inputs in text_sizes[1:]
+        )
+        self.network_features = nn.ModuleList(network_features)
+        self.node_network = nn.ModuleList(_node_projection(n_inputs, size) for n_inputs in network_sizes)
+        self.gene_to_latent = nn.ModuleList(
+            HeadLinear(config.n_heads, n_inputs, latent_size, sd)
+            for n_inputs, sd in _own_inputs(config, text_sizes, network_sizes)
+        )
         self.register_buffer("fixed_context", fixed_context, persistent=False)
         self.place = place
 
     def node_embeddings(self) -> Tensor:
         """Structural embeddings h_v of all nodes (Eq. 5 and 6), (n_nodes, structural_size)."""
-        features = self.config.node_features
-        if features == "one_hot":
-            return self.message_passing(self.node_table)  # type: ignore[no-any-return]
-        text = self.node_text(self.text())
-        for other, project in zip(self.other_texts, self.other_node_texts, strict=True):
-            text = text + project(other())
-        return self.message_passing(text if features == "text" else self.node_table + text)  # type: ignore[no-any-return]
+        parts = [project(table()) for table, project in self._tables()]
+        if self._has("one_hot"):
+            parts.insert(0, self.node_table)
+        return self.message_passing(torch.stack(parts).sum(dim=0))  # type: ignore[no-any-return]
+
+    def _has(self, part: str) -> bool:
+        return part in self.config.node_features.split("+")
+
+    def _tables(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Each table of node features but the learnable one, with its projection to h(0)."""
+        texts = zip([self.text, *self.other_texts], [self.node_text, *self.other_node_texts], strict=True)
+        network = zip(self.network_features, self.node_network, strict=True)
+        return [*(texts if self._has("text") else ()), *network]
+
+    def _own(self, targets: Targets, h: Tensor | None) -> list[Tensor]:
+        """What the perturbed genes themselves are, in parts: (n_perturbations, size) each."""
+        if self.config.own_embedding == "none":
+            return []
+        if h is not None and self.config.own_embedding == "structural":
+            return [h]
+        parts = [_sum_rows(table, targets) for table, _ in self._tables()]
+        return [targets.sum_rows(self.node_table), *parts] if self._has("one_hot") else parts
 
     def node_weights(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
         """What each node counts in each perturbation's context, (n_perturbations, n_nodes)."""
@@ -139,9 +178,9 @@ class AdaPert(Network):
         return self._node_relevance(self.place(targets), h, generator)
 
     def _node_relevance(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
-        s = self.text_projection(_sum_text(self.text, targets))
+        s = self.text_projection(_sum_rows(self.text, targets))
         for other, project in zip(self.other_texts, self.other_projections, strict=True):
-            s = s + project(_sum_text(other, targets))
+            s = s + project(_sum_rows(other, targets))
         return gumbel_softmax(self.scorer(h, s), self.config.tau, generator)
 
     def contexts(self, targets: Targets, generator: torch.Generator | None = None) -> Context:
@@ -155,15 +194,22 @@ class AdaPert(Network):
             InputError: A gene that is not in the graph.
         """
         targets = self.place(targets)
+        is_constant = self.config.context == "constant"
+        if is_constant and self.config.own_embedding != "structural":
+            return self._constant_context(targets, None)
         h = self.node_embeddings()
         own = targets.sum_rows(h)
-        if self.config.context == "constant":
-            z = self.context_norm(self.constant_context).expand(len(own), -1)
-            return Context(z, own, None, torch.zeros(len(own), device=own.device))
+        if is_constant:
+            return self._constant_context(targets, own)
         weights = self._node_weights(targets, h, generator)
         n_selected = self.is_counted(weights).sum(dim=1)
         # The layer norm is computed in float32 under autocast too.
         return Context(self.context_norm((weights @ h).float()), own, weights, n_selected)
+
+    def _constant_context(self, targets: Targets, own: Tensor | None) -> Context:
+        n_perturbations = len(targets.nodes)
+        z = self.context_norm(self.constant_context).expand(n_perturbations, -1)
+        return Context(z, own, None, torch.zeros(n_perturbations, device=z.device))
 
     def is_counted(self, weights: Tensor) -> Tensor:
         """Which nodes are selected, by what each counts; bool, as `weights`."""
@@ -188,13 +234,16 @@ class AdaPert(Network):
             generator: Draws Gumbel noise and dropout; None is prediction, which is deterministic.
         """
         context = self.contexts(targets, generator)
-        shift = self.gene_to_latent(context.h) + self.context_to_latent(context.z)
-        latent = self.encoder(control, generator)[control_row] + shift[perturbation_row]
-        delta = self.decoder(latent, generator).float() + self.offset
+        shift = self.context_to_latent(context.z)
+        own = self._own(self.place(targets), context.h)
+        for part, to_latent in zip(own, self.gene_to_latent, strict=True):
+            shift = shift + to_latent(part)
+        latent = self.encoder(control, generator)[control_row] + shift[:, perturbation_row]
+        heads = self.output(self.decoder(latent, generator).float())
         if self.config.predict == "expression":
-            delta = delta - control[control_row]
+            heads = heads - control[control_row]
         observed = {"z": context.z.detach(), "n_selected": context.n_selected.float()}
-        return AdaPertPrediction(delta, observed, context)
+        return AdaPertPrediction(heads.mean(dim=0), observed, context, heads)
 
     def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, float]:
         """How many nodes the contexts of an epoch held, and how many directions they used."""
@@ -204,6 +253,22 @@ class AdaPert(Network):
         }
 
 
+def _own_inputs(
+    config: ModelConfig, text_sizes: Sequence[int], network_sizes: Sequence[int]
+) -> list[tuple[int, float]]:
+    """Size of each part that perturbed genes themselves enter by, and SD of its untrained weights."""
+    size, parts = config.structural_size, config.node_features.split("+")
+    if config.own_embedding == "none":
+        return []
+    if config.own_embedding == "structural":
+        return [(size, size**-0.5)]
+    own_table = [(size, size**-0.5)] if "one_hot" in parts else []
+    scales = [1.0] + [config.other_scale] * (len(text_sizes) - 1)
+    texts = [(n_inputs, OWN_FEATURE_SD * scale) for n_inputs, scale in zip(text_sizes, scales, strict=True)]
+    texts = texts if "text" in parts else []
+    return [*own_table, *texts, *((n_inputs, OWN_FEATURE_SD) for n_inputs in network_sizes)]
+
+
 def _node_projection(text_size: int, size: int) -> nn.Linear:
     projection = nn.Linear(text_size, size, bias=False)
     # By torch's default L2-normalised text would hardly count against the table.
@@ -211,9 +276,9 @@ def _node_projection(text_size: int, size: int) -> nn.Linear:
     return projection
 
 
-def _sum_text(text: nn.Module, targets: Targets) -> Tensor:
-    """Sum the text of each perturbation's genes, (n_perturbations, text_size)."""
-    summed: Tensor = (text(targets.nodes) * targets.is_gene.unsqueeze(-1)).sum(dim=1)
+def _sum_rows(table: nn.Module, targets: Targets) -> Tensor:
+    """Sum a table's rows of each perturbation's genes, (n_perturbations, size)."""
+    summed: Tensor = (table(targets.nodes) * targets.is_gene.unsqueeze(-1)).sum(dim=1)
     return summed
 
 
@@ -231,23 +296,16 @@ def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
             config.model.graph_activation,
             config.model.residual,
         )
+        texts = build_text_tables(dataset, config, seed)
         return AdaPert(
             config.model,
             message_passing,
-            build_text_tables(dataset, config, seed),
-            _offset(dataset, config),
+            texts,
+            build_network_features(dataset, config, adjacency, texts, seed),
+            build_output(dataset, config.model),
             _fixed_context(adjacency, config.model, seed),
             NodePlace(dataset.shared, config.graph),
         )
-
-
-def _offset(dataset: PreparedDataset, config: Config) -> Tensor:
-    if config.model.offset == "none" or "train" not in dataset.splits:
-        return torch.zeros(dataset.n_genes)  # without splits, trained weights bring it
-    mean = dataset.splits["train"].table.delta.mean(axis=0)
-    if config.model.predict == "expression":
-        mean = mean + dataset.shared.control_mean
-    return torch.from_numpy(np.asarray(mean, dtype=np.float32))
 
 
 def _fixed_context(adjacency: scipy.sparse.csr_array, config: ModelConfig, seed: int) -> Tensor | None:

@@ -91,37 +91,118 @@ def test_contexts_equal_a_plain_loop_over_equations_5_to_13(
             normalised = (z - z.mean()) / (z.var(correction=0) + model.context_norm.eps).sqrt()
             torch.testing.assert_close(context.z[p], normalised, rtol=1e-4, atol=1e-5)
             own = sum(h[g] for g in DATASET.perturbed_nodes(perturbation))
-            torch.testing.assert_close(context.h[p], own)
+            torch.testing.assert_close(present(context.h)[p], own)
 
 
 @pytest.mark.parametrize("form", ["delta", "expression"])
 def test_prediction_decodes_the_control_shifted_by_gene_and_context(
     small_model: SmallModel, form: str
 ) -> None:
-    model = small_model({"model.predict": form, "model.offset": "none"})
+    model = small_model({"model.predict": form, "model.offset": "none", "model.n_heads": 3})
     context, control = contexts_of(model, SINGLES), control_profile()
     with torch.no_grad():
-        z_c = model.encoder.second(torch.relu(model.encoder.first(control)))
-        latent = z_c + model.gene_to_latent(context.h) + model.context_to_latent(context.z)
-        decoded = model.decoder.second(torch.relu(model.decoder.first(latent)))
-    expected = decoded if form == "delta" else decoded - control
+        decoded = [
+            loop_decoder(model, head, model.encoder(control, None), [present(context.h)], context.z)
+            for head in range(3)
+        ]
+    expected = sum(decoded) / 3 if form == "delta" else sum(decoded) / 3 - control
     np.testing.assert_allclose(delta_of(model, SINGLES), expected, rtol=1e-5, atol=1e-6)
 
 
+def loop_decoder(
+    model: AdaPert, head: int, z_c: torch.Tensor, own: list[torch.Tensor], z: torch.Tensor
+) -> torch.Tensor:
+    """Eq. 3 with one head: DEC(z_c + W_p x_p + W_x z_context), a layer after the other."""
+    x = z_c
+    for part, to_latent in [*zip(own, model.gene_to_latent, strict=True), (z, model.context_to_latent)]:
+        x = x + part @ of_kind(torch.Tensor, to_latent.weight)[head]
+        x = x + of_kind(torch.Tensor, to_latent.bias)[head]
+    for layer in model.decoder.hidden:
+        x = torch.relu(
+            x @ of_kind(torch.Tensor, layer.weight)[head] + of_kind(torch.Tensor, layer.bias)[head]
+        )
+    return x @ model.decoder.last.weight[head] + model.decoder.last.bias[head]
+
+
+@pytest.mark.parametrize(
+    ("features", "n_parts"), [("text", 1), ("one_hot+text", 2), ("text+spectral+diffused", 4)]
+)
+def test_own_features_enter_past_the_messages(small_model: SmallModel, features: str, n_parts: int) -> None:
+    model = small_model(
+        {
+            "model.own_embedding": "features",
+            "model.node_features": features,
+            "model.spectral_size": 3,
+            "model.n_heads": 2,
+            "model.decoder_layers": 2,
+        }
+    )
+    context = contexts_of(model, MIXED)
+    tables = {"one_hot": [model.node_table], "text": [model.text()]}
+    tables |= {"spectral": [table() for table in model.network_features]}
+    rows = [table for name, parts in tables.items() for table in parts if name in features]
+    own = [torch.stack([table[DATASET.perturbed_nodes(name)].sum(dim=0) for name in MIXED]) for table in rows]
+    assert len(own) == n_parts
+    with torch.no_grad():
+        z_c = model.encoder(control_profile(), None)
+        expected = sum(loop_decoder(model, head, z_c, own, context.z) for head in range(2)) / 2
+    offset = model.output.offset.numpy()
+    np.testing.assert_allclose(delta_of(model, MIXED), expected + offset, rtol=1e-4, atol=1e-6)
+
+
+def test_context_alone_predicts_where_the_own_gene_adds_nothing(small_model: SmallModel) -> None:
+    alone = {"model.own_embedding": "none"}
+    model = small_model(alone)
+    context = contexts_of(model, SINGLES)
+    with torch.no_grad():
+        expected = loop_decoder(model, 0, model.encoder(control_profile(), None), [], context.z)
+    np.testing.assert_allclose(
+        delta_of(model, SINGLES), expected + model.output.offset.numpy(), rtol=1e-4, atol=1e-6
+    )
+    nothing = delta_of(small_model(alone | {"model.context": "constant"}), SINGLES)
+    np.testing.assert_allclose(nothing, np.tile(nothing[0], (4, 1)), rtol=1e-5)
+
+
+def test_heads_are_predictors_of_their_own(small_model: SmallModel) -> None:
+    model = small_model({"model.n_heads": 3})
+    rows = torch.arange(len(SINGLES))
+    prediction = of_kind(AdaPertPrediction, model(targets_of(SINGLES), rows, control_profile(), 0 * rows))
+    torch.testing.assert_close(prediction.delta, prediction.heads.mean(dim=0))
+    assert not torch.allclose(prediction.heads[0], prediction.heads[1])
+    prediction.heads[1].square().sum().backward()  # type: ignore[no-untyped-call]
+    gradient = present(model.decoder.last.weight.grad)
+    assert not gradient[[0, 2]].any()
+    assert gradient[1].any()
+
+
+def test_a_trained_spectrum_comes_with_the_weights(small_model: SmallModel) -> None:
+    changes = {
+        "model.node_features": "text+spectral",
+        "model.own_embedding": "features",
+        "model.output_basis": 4,
+        "model.spectral_size": 4,
+    }
+    model = small_model(changes)
+    unsplit = small_model(changes, dataset=replace(DATASET, splits={}))
+    assert not np.allclose(delta_of(unsplit, SINGLES), delta_of(model, SINGLES))
+    unsplit.load_state_dict(model.state_dict())
+    np.testing.assert_array_equal(delta_of(unsplit, SINGLES), delta_of(model, SINGLES))
+
+
 @pytest.mark.parametrize("form", ["delta", "expression"])
-def test_silent_decoder_predicts_the_training_mean_delta(small_model: SmallModel, form: str) -> None:
-    model = small_model({"model.predict": form})
-    torch.nn.init.zeros_(model.decoder.second.weight)
-    torch.nn.init.zeros_(model.decoder.second.bias)
+@pytest.mark.parametrize("size", [0, 3])
+def test_silent_decoder_predicts_the_training_mean_delta(
+    small_model: SmallModel, form: str, size: int
+) -> None:
+    model = small_model({"model.predict": form, "model.output_basis": size})
+    torch.nn.init.zeros_(model.decoder.last.weight)
     mean = DATASET.splits["train"].table.delta.mean(axis=0)
     np.testing.assert_allclose(delta_of(model, SINGLES), np.tile(mean, (4, 1)), rtol=1e-5, atol=1e-6)
 
 
 def test_offset_reads_the_training_split_only(small_model: SmallModel) -> None:
     only_train = replace(DATASET, splits={"train": DATASET.splits["train"]})
-    one, other = (
-        of_kind(torch.Tensor, made.offset) for made in (small_model(dataset=only_train), small_model())
-    )
+    one, other = (made.output.offset for made in (small_model(dataset=only_train), small_model()))
     assert torch.equal(one, other)
 
 
@@ -253,7 +334,7 @@ def test_context_of_more_nodes_than_there_are_is_all_nodes(small_model: SmallMod
 def test_node_features_are_a_table_the_projected_text_or_their_sum(small_model: SmallModel) -> None:
     forms = {
         form: small_model({"model.node_features": form, "model.n_graph_layers": 0})
-        for form in ("one_hot", "text", "both")
+        for form in ("one_hot", "text", "one_hot+text")
     }
     with torch.no_grad():
         table, text, both = (model.node_embeddings() for model in forms.values())
@@ -344,7 +425,7 @@ def test_combination_sums_its_genes_and_is_symmetrical(small_model: SmallModel) 
         delta_of(model, ["G00+G03"]), delta_of(model, ["G03+G00"]), rtol=1e-5, atol=1e-6
     )
     context = contexts_of(model, ["G00+G03", "G00", "G03"])
-    torch.testing.assert_close(context.h[0], context.h[1] + context.h[2])
+    torch.testing.assert_close(present(context.h)[0], present(context.h)[1:].sum(dim=0))
     with torch.no_grad():
         text = targets_of(["G00+G03", "G00", "G03"]).sum_rows(model.text())
     torch.testing.assert_close(text[0], text[1] + text[2])
@@ -405,9 +486,9 @@ def reordered(
     weights = dict(model.state_dict())
     weights["node_table"] = weights["node_table"][nodes]
     weights["encoder.first.weight"] = weights["encoder.first.weight"][:, genes]
-    for name in ("decoder.second.weight", "decoder.second.bias"):
-        weights[name] = weights[name][genes]
-    del weights["offset"]  # The permuted model makes its own from the permuted data.
+    for name in ("decoder.last.weight", "decoder.last.bias"):
+        weights[name] = weights[name][..., genes]
+    del weights["output.offset"]  # The permuted model makes its own from the permuted data.
     return permuted, weights, genes
 
 
@@ -416,7 +497,7 @@ def reordered(
     "changes",
     [
         {},
-        {"graph.top_k": 2, "graph.edge_weight": "confidence", "model.node_features": "both"},
+        {"graph.top_k": 2, "graph.edge_weight": "confidence", "model.node_features": "one_hot+text"},
         {"model.context": "neighbourhood", "model.predict": "expression"},
     ],
 )
@@ -427,7 +508,7 @@ def test_order_of_genes_nodes_edges_and_perturbations_makes_no_difference(
     dataset, weights, genes = reordered(model, DATASET, seed)
     other = small_model(changes, seed=9, dataset=dataset)
     missing = other.load_state_dict(weights, strict=False)
-    assert missing.missing_keys == ["offset"]
+    assert missing.missing_keys == ["output.offset"]
     np.testing.assert_allclose(
         delta_of(other, MIXED, dataset), delta_of(model, MIXED)[:, genes], rtol=1e-4, atol=1e-6
     )

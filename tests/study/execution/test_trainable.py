@@ -190,7 +190,7 @@ def test_the_long_table_has_a_row_a_validation_perturbation_and_metric(
     assert identity.to_numpy().tolist() == [["try", "full", digest, 2, 0, "validation"]]
 
 
-OVERSHOOT = {"training.learning_rate": 0.1}
+OVERSHOOT = {"training.learning_rate": 0.3}
 """The best epoch is not the last."""
 
 
