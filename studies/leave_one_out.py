@@ -11,7 +11,7 @@ COMPONENTS: dict[str, dict[str, Any]] = {
     "non_deg": {"loss.lambda_non": 0.0},
     "align": {"loss.lambda_align": 0.0},
     "text": {"data.text_embedding": "shuffled"},
-    "graph": {"model.n_graph_layers": 0},
+    "graph": {"graph.networks": "none", "model.n_graph_layers": 0},
 }
 """Part of the model to the changes that take it away."""
 

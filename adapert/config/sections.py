@@ -107,13 +107,13 @@ class ModelConfig(Section):
         "adapert", description="A model of the project, or of an installed package that brings one."
     )
     node_features: Annotated[str, AfterValidator(_check_node_features)] = Field(
-        "one_hot+text",
+        "text+spectral+diffused",
         description="h(0), a sum of parts: 'one_hot' (a learnable row per gene, Eq. 5), 'text', 'spectral' "
         "(eigenvectors of the network) and 'diffused' (text of neighbours); all but the first projected.",
     )
     spectral_size: int = Field(256, ge=1, le=MOST_UNITS, description="Eigenvectors of 'spectral' features.")
     structural_size: int = Field(64, ge=1, le=MOST_UNITS, description="d_s of Eq. 6. Not in the paper.")
-    latent_size: int = Field(128, ge=1, le=MOST_UNITS, description="d of Eq. 1. Not in the paper.")
+    latent_size: int = Field(256, ge=1, le=MOST_UNITS, description="d of Eq. 1. Not in the paper.")
     hidden_size: int = Field(
         256, ge=1, le=MOST_UNITS, description="Hidden units of encoder and decoder. Not in the paper."
     )
@@ -150,7 +150,7 @@ class ModelConfig(Section):
         "delta", description="Whether the decoder's output is added to the control profile (Eq. 3)."
     )
     own_embedding: Literal["structural", "features", "none"] = Field(
-        "structural",
+        "features",
         description="What the perturbed gene itself adds to the latent state: h of Eq. 6, its node features "
         "before any message, or nothing (Eq. 3 to the letter).",
     )
@@ -161,11 +161,11 @@ class ModelConfig(Section):
         "data.embeddings enters, untrained.",
     )
     n_heads: int = Field(
-        1, ge=1, le=MOST_HEADS, description="Decoders trained side by side, whose predictions are averaged."
+        8, ge=1, le=MOST_HEADS, description="Decoders trained side by side, whose predictions are averaged."
     )
-    decoder_layers: int = Field(1, ge=1, le=MOST_LAYERS, description="Hidden layers of the decoder.")
+    decoder_layers: int = Field(3, ge=1, le=MOST_LAYERS, description="Hidden layers of the decoder.")
     output_basis: int = Field(
-        0,
+        64,
         ge=0,
         le=MOST_UNITS,
         description="Principal directions of the training deltas that the decoder weighs; 0 decodes genes.",
@@ -173,7 +173,7 @@ class ModelConfig(Section):
     offset: Literal["training_mean", "none"] = Field(
         "training_mean", description="Whether the training mean is added to the decoder's output."
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="In encoder and decoder. Not in the paper.")
+    dropout: float = Field(0.5, ge=0, lt=1, description="In encoder and decoder. Not in the paper.")
 
 
 class LossConfig(Section):

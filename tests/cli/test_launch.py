@@ -44,7 +44,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
     words = ["--data", simulated.prepared, "--seeds", "2", "--max-epochs", "3", "--time-budget", "1.5h"]
     ended = adapert("launch", "ablation", *words, "--dry-run", "--device", "cpu")
     assert (ended.status, ended.err) == (0, "")
-    assert "8 trials of at most 3 epochs" in ended.out
+    assert "12 trials of at most 3 epochs" in ended.out
     assert "no_context: model.context = constant" in ended.out
     assert list(tmp_path.iterdir()) == []
 

@@ -193,7 +193,7 @@ def test_importance_covers_the_six_knobs_evenly_and_stops_no_trial() -> None:
 def test_the_ablation_path_starts_at_the_defaults_and_leaves_data_and_budget_alone() -> None:
     base = PICKED.with_changes({"graph.top_k": 5, "data.fingerprint": "1", "training.patience": 3})
     path = of_kind(AblationPath, build_study("ablation_path", base).plan)
-    assert path.start == {"graph.top_k": 20, "model.dropout": 0.1}
+    assert path.start == {"graph.top_k": 20, "model.dropout": 0.5}
 
 
 def test_the_ablation_path_of_another_model_starts_at_its_own_defaults() -> None:

@@ -29,6 +29,8 @@ from adapert.training.state import Training
 
 ALL_LOSSES = {"loss_total", "loss_recon", "loss_non", "loss_align"}
 NO_NOISE = {"model.dropout": 0.0}
+NO_STATISTICS = {"model.offset": "none", "model.output_basis": 0}
+"""A network that is built without a look at the training deltas."""
 STRONG = {"loss.lambda_non": 0.05, "loss.lambda_align": 0.3}
 
 
@@ -276,7 +278,7 @@ def test_nan_in_the_data_diverges(new_training: NewTraining, tiny_dataset: Prepa
     delta = tiny_dataset.splits["train"].table.delta.copy()
     delta[0, 0] = np.nan
     with pytest.raises(DivergedError, match="must stay finite, but it is nan in epoch 1"):
-        list(train(new_training({"model.offset": "none"}, change_train(tiny_dataset, delta=delta))))
+        list(train(new_training(NO_STATISTICS, change_train(tiny_dataset, delta=delta))))
 
 
 EDGE_CASES = {

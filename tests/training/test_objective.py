@@ -60,7 +60,7 @@ def test_gradient_of_mean_rows_equals_a_plain_loop_over_cells(
     deg_mask = tiny_dataset.splits["train"].table.deg_mask.copy()
     deg_mask[2] = False  # One perturbation without a DEG: L_align skips it.
     dataset = change_train(tiny_dataset, deg_mask=deg_mask)
-    changes = NO_NOISE | STRONG | {"data.control": control, "loss.alignment": alignment}
+    changes = NO_NOISE | STRONG | {"data.control": control, "loss.alignment": alignment, "model.n_heads": 1}
     training = new_training(changes, dataset)
     training.generator = None  # type: ignore[assignment]  # no noise
     torch.nn.init.normal_(

@@ -11,6 +11,11 @@ from adapert.data.prepared import PreparedDataset
 from adapert.models.adapert.model import AdaPert, build_model
 
 SMALL = {
+    "model.node_features": "one_hot+text",
+    "model.own_embedding": "structural",
+    "model.n_heads": 1,
+    "model.decoder_layers": 1,
+    "model.output_basis": 0,
     "model.structural_size": 8,
     "model.latent_size": 7,
     "model.hidden_size": 10,

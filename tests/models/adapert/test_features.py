@@ -81,4 +81,4 @@ def test_a_spectrum_has_its_size_whatever_the_network_has(network: str) -> None:
 
 
 def test_without_network_features_there_are_none() -> None:
-    assert features_of({}) == []
+    assert features_of({"model.node_features": "one_hot+text"}) == []

@@ -48,7 +48,7 @@ def test_a_basis_of_every_direction_reaches_every_training_response(predict: str
 
 
 def test_without_a_basis_the_decoder_gives_genes() -> None:
-    output = output_of({})
+    output = output_of({"output_basis": 0})
     assert output.basis is None
     assert output.n_inputs == N_GENES
     decoded = torch.randn(2, 5, N_GENES)
