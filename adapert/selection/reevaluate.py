@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
+from adapert.config import Config, read_sections
+from adapert.data.trial_graph import is_random
 from adapert.errors import InputError, format_count
 from adapert.records import TrialRecord, TrialStatus
 from adapert.results.find import open_study
@@ -47,7 +49,8 @@ class ReevaluationPlan:
 
     Attributes:
         top: Maximum number of configs.
-        n_fresh_seeds: Seeds of each on the study's own split, larger than every seed that the study had.
+        n_fresh_seeds: Seeds of each on the study's own split, larger than every seed that the study had; one
+            where no seed changes any of the fits.
         n_redraws: Redrawn splits, on which each is trained with the first of those seeds.
 
     Raises:
@@ -134,9 +137,11 @@ def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Stud
     """Build the study that retrains the best configs.
 
     Variant ``rank_1`` is the study's best on fresh seeds, ``rank_1_split_1`` the same on a redrawn split
-    with the first of these seeds, and so on.
+    with the first of these seeds, and so on. Where no seed changes any of the fits, one seed stands for all.
     """
     configs = picked.configs[: plan.top]
+    # All or none: candidates are compared on the seeds that all of them have.
+    n_seeds = plan.n_fresh_seeds if any(map(has_chance, configs)) else 1
     base = configs[0].flat()
     own = configs[0].data.split_seed
     redraws = [seed for seed in range(1, plan.n_redraws + 2) if seed != own][: plan.n_redraws]
@@ -152,11 +157,17 @@ def build_reevaluation(picked: Pick, study: str, plan: ReevaluationPlan) -> Stud
         plan=Design(
             kind="reevaluation",
             variants=variants,
-            n_seeds=plan.n_fresh_seeds,
+            n_seeds=n_seeds,
             first_seed=picked.next_seed,
             n_seeds_of={name: 1 for name, changes in variants.items() if changes.get(SPLIT_SEED, own) != own},
         ),
     )
+
+
+def has_chance(config: Config) -> bool:
+    """Whether a trial's seed changes the fit: it draws the weights, or noise in the graph."""
+    reads_graph = "graph" in read_sections(config.model.name)
+    return config.has_weights or (reads_graph and is_random(config.graph))
 
 
 def _retrain(

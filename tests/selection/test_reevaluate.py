@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from fixtures.dataset import build_tiny_dataset, write_prepared
 from fixtures.ledger import HandMade
 from fixtures.narrowed import of_kind, present
@@ -19,15 +21,17 @@ from adapert.api import pick as pick_through_api
 from adapert.config import Config
 from adapert.errors import InputError
 from adapert.records import TrialStatus
+from adapert.registry import build_model
 from adapert.results.find import open_study
 from adapert.selection import reevaluate as reevaluation
-from adapert.selection.decide import pick_reevaluated
+from adapert.selection.decide import count_retrained, pick_reevaluated
 from adapert.selection.rank import Pick, pick
 from adapert.selection.reevaluate import (
     ReevaluationPlan,
     UnfinishedError,
     add_intervals,
     build_reevaluation,
+    has_chance,
     pick_config,
 )
 from adapert.study.engine.events import StudyDefined
@@ -91,6 +95,55 @@ def test_the_split_that_a_study_itself_redrew_is_not_drawn_again() -> None:
         "rank_1_split_1": 1,
         "rank_1_split_3": 3,
     }
+
+
+def plan_of_the_best(*changes: dict[str, Any]) -> Design:
+    """Build the re-evaluation of configs with these changes, three seeds and two splits each."""
+    configs = tuple(Config().with_changes(each) for each in changes)
+    picked = replace(picked_of(), config=configs[0], configs=configs)
+    return of_kind(Design, build_reevaluation(picked, "s", ReevaluationPlan()).plan)
+
+
+def seeds_of_the_best(*changes: dict[str, Any]) -> set[int]:
+    """Seeds that such a re-evaluation asks for on the study's own split."""
+    asked = plan_of_the_best(*changes).assignments
+    return {each.seed for each in asked if "split" not in each.variant}
+
+
+def test_what_no_seed_changes_is_fitted_once_a_split() -> None:
+    kernel = {"model.name": "kernel_ridge"}
+    penalised = kernel | {"kernel_ridge.penalty": 1.0}
+    assert seeds_of_the_best(kernel, penalised) == {4}
+    assert seeds_of_the_best({"model.name": "ridge_both", "graph.edges": "rewired"}) == {4}  # reads no graph
+    assert count_retrained(plan_of_the_best(kernel, penalised)) == (2, 2)
+
+
+def test_what_a_seed_changes_is_fitted_with_every_fresh_seed() -> None:
+    kernel = {"model.name": "kernel_ridge"}
+    assert seeds_of_the_best(kernel, kernel | {"graph.kept_fraction": 0.5}) == {4, 5, 6}
+    assert seeds_of_the_best({"graph.top_k": 5}, kernel) == {4, 5, 6}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.name": "adapert", "training.max_epochs": 1},
+        {"model.name": "kernel_ridge"},
+        {"model.name": "kernel_ridge", "graph.edges": "rewired"},
+        {"model.name": "kernel_ridge", "graph.added_fraction": 0.5},
+        {"model.name": "ridge_network", "graph.edges": "rewired"},
+        {"model.name": "mean"},
+    ],
+    ids=lambda changes: "-".join(str(value) for value in changes.values()),
+)
+def test_fits_of_two_seeds_differ_where_there_is_chance(changes: dict[str, Any]) -> None:
+    config, dataset = Config().with_changes(changes), build_tiny_dataset()
+    first, second = (build_model(config, seed, torch.device("cpu")) for seed in (0, 1))
+    for model in (first, second):
+        model.fit(dataset)
+    wanted = [str(name) for name in dataset.splits["validation"].table.perturbations]
+    is_same = np.array_equal(first.predict(wanted), second.predict(wanted))
+    assert has_chance(config) != is_same
 
 
 @pytest.mark.parametrize(
