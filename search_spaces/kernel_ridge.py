@@ -16,3 +16,9 @@ SPACE: dict[str, BaseDistribution | Conditional] = {
     "kernel_ridge.product_weight": FloatDistribution(0.0, 2.0),
     "kernel_ridge.penalty": FloatDistribution(3e-3, 10.0, log=True),
 }
+
+FURTHER_EMBEDDINGS: dict[str, BaseDistribution] = {
+    "kernel_ridge.other_gamma": FloatDistribution(0.15, 6.0, log=True),
+    "kernel_ridge.other_weight": FloatDistribution(0.0, 8.0),
+}
+"""Beside `SPACE` where the config picks several sources of embeddings; with one, no model reads them."""

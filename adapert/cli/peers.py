@@ -53,7 +53,7 @@ class PeersPlan:
         """
         from adapert.study.plan.peers import build_peer_search, check_systems, searched_spaces
 
-        spaces = searched_spaces()
+        spaces = searched_spaces(self.base)
         check_systems(self.models, spaces)
         return {
             model: build_peer_search(model, spaces[model], self.base).with_budget(**self.search_budget)

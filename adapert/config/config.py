@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError, create_model
 
 from adapert.config.names import (
+    OF_FURTHER_EMBEDDINGS,
     SEVERAL_NETWORK_LAYERS,
     WITH_NETWORK,
     WITHOUT_EMBEDDINGS,
@@ -76,6 +77,11 @@ class Config(Section):
             return load_plugin(model).reads_embeddings
         is_left_out = model == "app" and self.app.node_features not in ("text", "both")
         return model not in WITHOUT_EMBEDDINGS and not is_left_out
+
+    @property
+    def picks_several_embeddings(self) -> bool:
+        """Whether ``data.embeddings`` names more than one source."""
+        return "+" in self.data.embeddings
 
     @property
     def reads_edges(self) -> bool:
@@ -159,6 +165,12 @@ def check_read(changed: Iterable[str], *configs: Config) -> None:
                 f"A study varies what its model reads, but {name_some(models)} "
                 f"{'does' if is_one else 'do'} not read '{name}': {'it reads' if is_one else 'they read'} "
                 f"{sections}. Launch a study of these, or set model.name to {_readers(name)}."
+            )
+        if name in OF_FURTHER_EMBEDDINGS and not any(config.picks_several_embeddings for config in configs):
+            raise InputError(
+                f"A study varies what its model reads, but '{name}' is of the sources of embeddings after "
+                f"the first, and data.embeddings '{configs[0].data.embeddings}' picks no second. Name "
+                "several, such as data.embeddings=text+rpe1."
             )
 
 

@@ -41,6 +41,9 @@ WITH_NETWORK: frozenset[str] = frozenset({"neighbour", "ridge_network", "ridge_b
 SEVERAL_NETWORK_LAYERS = ("hybrid", "multilayer", "exphormer")
 """Layers of TxPert that read several networks at once; the other models and layers read one."""
 
+OF_FURTHER_EMBEDDINGS = ("kernel_ridge.other_gamma", "kernel_ridge.other_weight", "model.other_scale")
+"""Fields that are of the sources of embeddings after the first."""
+
 
 @cache
 def packaged_models() -> tuple[str, ...]:

@@ -127,8 +127,8 @@ def check_effect(study: Study, changes: Mapping[str, Any]) -> None:
                 f"Study '{study.name}' sets {name} itself, to {', '.join(others)}, so {name}={value} would "
                 "change nothing. Leave it out, or launch another study."
             )
-    models = dict.fromkeys(study.plan.models(base))
-    check_read(changes, *(base.with_changes({"model.name": model}) for model in models))
+    models = [{"model.name": model} for model in dict.fromkeys(study.plan.models(base))]
+    check_read(changes, *(base.with_changes(tried) for tried in (*models, *variants)))
 
 
 def check_data(study: Study, data: Path) -> None:

@@ -362,6 +362,11 @@ def test_a_name_of_300_letters_is_refused_before_anything_is_written(launch: Lau
             "'search_app' sets model.name itself, to app, ",
         ),
         ("sensitivity", "loss.lambda_non=0.5", "'sensitivity' sets loss.lambda_non itself, to 0.0, "),
+        (
+            "search_kernel_ridge",
+            "kernel_ridge.other_weight=1",
+            "data.embeddings '' picks no second. Name sev",
+        ),
         ("search_app", "txpert.layer=gat", "'app' does not read 'txpert.layer': it reads data, graph, "),
     ],
 )

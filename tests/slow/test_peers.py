@@ -62,7 +62,7 @@ def test_systems_are_searched_picked_and_compared_once_however_often_it_is_kille
         # What was published comes first.
         published = Config().flat()
         first = search.trials[0].config
-        assert all(first[field] == published[field] for field in searched_spaces()[model])
+        assert all(first[field] == published[field] for field in searched_spaces(Config())[model])
         picked = read_config(runs / f"{model}.yaml").digest()
         tuned = {trial.config_digest for trial in results.trials if trial.variant == f"{model}:tuned"}
         assert tuned == {picked}

@@ -2,6 +2,7 @@ from typing import get_args
 
 import pytest
 from fixtures.narrowed import of_kind
+from optuna.distributions import FloatDistribution
 
 from adapert.config import Config, ModelName, is_network
 from adapert.errors import InputError
@@ -175,6 +176,15 @@ def test_apps_ablation_has_its_table_2_and_the_perturbed_gene() -> None:
     tuned = Config().with_changes({"app.own_gene": True})
     from_tuned = of_kind(Design, build_study("ablation_app", tuned).plan).variants
     assert from_tuned["no_own_gene"] == {"app.own_gene": False}
+
+
+def test_kernel_ridge_is_searched_over_what_its_config_reads() -> None:
+    several = Config().with_changes({"data.embeddings": "text+rpe1"})
+    spaces = [
+        of_kind(Search, build_study("search_kernel_ridge", base).plan).space for base in (Config(), several)
+    ]
+    assert [len(space) for space in spaces] == [8, 10]
+    assert spaces[1]["kernel_ridge.other_weight"] == FloatDistribution(0.0, 8.0)
 
 
 def test_quickstart_is_short_whatever_the_base() -> None:

@@ -1,7 +1,8 @@
 """Peers: systems that are searched with equal budgets, and then compared in pairs, default and tuned.
 
 A system joins by its search space: ``search_spaces/NAME.py`` of a model's name, with `SPACE`, or with
-`PEER_SPACE` where it is searched over another space beside other systems than alone; the model of another
+`PEER_SPACE` where it is searched over another space beside other systems than alone, and with
+`FURTHER_EMBEDDINGS` where it has fields of the sources of embeddings after the first; the model of another
 package by the space that it brings.
 """
 
@@ -31,12 +32,17 @@ _SPLIT_SEED = "data.split_seed"
 _SPLIT = f"{LABEL_MARK}split_"
 
 
-def searched_spaces() -> dict[str, SearchSpace]:
-    """Find the systems that are searched: model to its space, in the order of `model_names`."""
-    spaces = {}
+def searched_spaces(base: Config) -> dict[str, SearchSpace]:
+    """Find the systems that are searched: model to its space, in the order of `model_names`.
+
+    Args:
+        base: Config that searches start from; says which sources of embeddings there are.
+    """
+    spaces: dict[str, SearchSpace] = {}
     for name in model_names():
         if module := _space_module(name):
-            spaces[name] = getattr(module, "PEER_SPACE", module.SPACE)
+            further = getattr(module, "FURTHER_EMBEDDINGS", {}) if base.picks_several_embeddings else {}
+            spaces[name] = getattr(module, "PEER_SPACE", module.SPACE) | further
         elif name in packaged_models() and (space := load_plugin(name).space):
             spaces[name] = space
     return spaces

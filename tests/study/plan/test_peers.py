@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from fixtures.narrowed import of_kind
 from optuna.distributions import FloatDistribution
 
 from adapert.config import Config
@@ -18,7 +19,7 @@ from adapert.study.plan.peers import (
 )
 from adapert.study.plan.study import Design, Search
 
-SPACES = searched_spaces()
+SPACES = searched_spaces(Config())
 
 
 def test_systems_with_a_space_of_their_name_are_searched() -> None:
@@ -35,6 +36,32 @@ def test_every_system_varies_eight_fields_and_tries_what_was_published_first(mod
     assert isinstance(study.plan, Search)
     assert len(study.plan.space) == 8
     assert study.base.with_changes(study.plan.initial_points[0]) == study.base
+
+
+def test_only_with_several_embeddings_are_the_fields_of_further_ones_searched() -> None:
+    several = Config().with_changes({"data.embeddings": "text+rpe1"})
+    spaces = searched_spaces(several)
+    further = {"kernel_ridge.other_gamma", "kernel_ridge.other_weight"}
+    assert spaces["kernel_ridge"].keys() - SPACES["kernel_ridge"].keys() == further
+    assert {name: spaces[name] for name in spaces if name != "kernel_ridge"} == {
+        name: SPACES[name] for name in SPACES if name != "kernel_ridge"
+    }
+    study = build_peer_search("kernel_ridge", spaces["kernel_ridge"], several)
+    (first,) = of_kind(Search, study.plan).initial_points
+    assert (first["kernel_ridge.other_gamma"], first["kernel_ridge.other_weight"]) == (1.0, 2.0)
+    for single in ("", "none", "rpe1"):
+        assert searched_spaces(Config().with_changes({"data.embeddings": single})) == SPACES
+
+
+def test_fields_of_further_embeddings_are_refused_where_there_is_one_source() -> None:
+    base = Config().with_changes({"data.embeddings": "rpe1"})
+    space = searched_spaces(base.with_changes({"data.embeddings": "text+rpe1"}))["kernel_ridge"]
+    message = (
+        r"'kernel_ridge\.other_gamma' is of the sources of embeddings after the first, and data\.embeddings "
+        r"'rpe1' picks no second\. Name several, such as data\.embeddings=text\+rpe1\.$"
+    )
+    with pytest.raises(InputError, match=message):
+        build_peer_search("kernel_ridge", space, base)
 
 
 def test_txpert_is_published_with_matched_controls_and_a_graph_of_perturbed_genes() -> None:
