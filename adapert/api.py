@@ -210,7 +210,7 @@ def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
         workspace: Directory of the studies and the MLflow store.
 
     Returns:
-        `adapert.records.LONG_COLUMNS` and ``lambda_non``.
+        `adapert.records.LONG_COLUMNS`, ``lambda_non`` and ``non_deg_reduction``.
 
     Raises:
         InputError: No such study, or no finished trial.

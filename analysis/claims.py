@@ -20,6 +20,7 @@ from adapert.statistics.families import (
     compare_weights,
     name_weight,
 )
+from adapert.statistics.readings import LETTER, MEAN_AND_SUM, split_readings
 from adapert.statistics.two_level import CONFIDENCE
 from analysis.figures.style import order_rows
 from analysis.tables.table import PaperTable
@@ -39,7 +40,7 @@ CLAIMS_STEM = "claims"
 """Name of the table's files."""
 
 CLAIM_COLUMNS = (
-    *("study", "split", "claim", "group", "metric"),
+    *("study", "split", "reading", "claim", "group", "metric"),
     *("quantity", "estimate", "low", "high", "p_holm", "verdict"),
 )
 
@@ -120,15 +121,16 @@ def summarize_claims(
     """Compare the paper's claims with what a user's runs say.
 
     Args:
-        ablation: The long table of an ablation's one split, with lambda_non, or None.
-        sensitivity: The long table of a sensitivity study's one split, with lambda_non, or None.
+        ablation: The long table of an ablation's one split, with lambda_non and non_deg_reduction, or None.
+        sensitivity: The long table of a sensitivity study's one split, with the same, or None.
         metrics: Metrics to look at; 1 must be their best value.
 
     Returns:
-        `CLAIM_COLUMNS`, a row a claim, group of effect sizes and metric. ``estimate``, ``low`` and ``high``
-        are a difference of means and ``p_holm`` its p, of `compare_variants` or `compare_weights`, or the
-        best lambda_non with the central interval of `resample_best`, which has no p. Claims on variants,
-        weights or groups without runs are left out.
+        `CLAIM_COLUMNS`, a row a claim, reading of the loss (one of `READINGS`, that of the full model in an
+        ablation; empty if unknown), group of effect sizes and metric. ``estimate``, ``low`` and ``high`` are
+        a difference of means and ``p_holm`` its p, of `compare_variants` or `compare_weights`, or the best
+        lambda_non with the central interval of `resample_best`, which has no p. Claims on variants, weights
+        or groups without runs are left out.
 
     Raises:
         InputError: A metric whose best value is not 1: what counts as little is on that scale.
@@ -136,23 +138,33 @@ def summarize_claims(
     rows: list[dict[str, object]] = []
     if ablation is not None:
         chosen = _select(ablation, metrics)
-        is_full_without = (chosen.loc[chosen["variant"] == REFERENCE, "lambda_non"] == 0).all()
+        full = chosen[chosen["variant"] == REFERENCE]
+        reading = next(iter(split_readings(full)), "")
+        is_full_without = (full["lambda_non"] == 0).all()
         # Without the loss the full model has nothing to be compared with: that variant is the same model.
         judged = [claim for claim in ABLATION_CLAIMS if claim.variant != "no_non_deg" or not is_full_without]
-        rows += _judge(chosen, compare_variants(chosen), judged)
+        rows += _judge(chosen, reading, compare_variants(chosen), judged)
     if sensitivity is not None:
-        chosen = _select(sensitivity, metrics)
-        if (chosen["lambda_non"] == 0).any():
-            rows += _judge(chosen, compare_weights(chosen), SENSITIVITY_CLAIMS)
-        rows += [
-            _identity(chosen, best.claim, best.group, metric)
-            | {"quantity": BEST, "estimate": best.estimate, "low": best.low, "high": best.high}
-            | {"verdict": best.verdict}
-            for metric in metrics
-            for best in locate_best(chosen[chosen["metric"] == metric], f"claims/{metric}")
-        ]
+        for reading, chosen in split_readings(_select(sensitivity, metrics)).items():
+            rows += _judge_weights(chosen, reading, metrics)
     table = pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
     return order_rows(table, {"metric": metrics})
+
+
+def _judge_weights(frame: pd.DataFrame, reading: str, metrics: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Judge the claims about weights of one reading of the loss."""
+    if (frame["lambda_non"] == 0).any():
+        yield from _judge(frame, reading, compare_weights(frame), SENSITIVITY_CLAIMS)
+    for metric in metrics:
+        for best in locate_best(frame[frame["metric"] == metric], f"claims/{metric}"):
+            yield {
+                **_identity(frame, reading, best.claim, best.group, metric),
+                "quantity": BEST,
+                "estimate": best.estimate,
+                "low": best.low,
+                "high": best.high,
+                "verdict": best.verdict,
+            }
 
 
 def build_claims_table(claims: pd.DataFrame) -> PaperTable:
@@ -164,6 +176,7 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
     cells = pd.DataFrame(
         {
             "Claim": claims["claim"],
+            "Loss": claims["reading"],
             "Effects": claims["group"],
             "Metric": [find_metric(name).label for name in claims["metric"]],
             "Estimate": _numbers(claims, "estimate"),
@@ -182,7 +195,7 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
     split = ", ".join(dict.fromkeys(claims["split"]))
     title = f"The paper's claims about Figures 4 and 5 on {study}, {split} split"
     return PaperTable(
-        stem=CLAIMS_STEM, title=title, caption=_CAPTION, frame=claims, cells=cells.astype(str), n_names=3
+        stem=CLAIMS_STEM, title=title, caption=_CAPTION, frame=claims, cells=cells.astype(str), n_names=4
     )
 
 
@@ -200,7 +213,9 @@ _CAPTION = (
     f"The best weight is near .01 from {NEAR[0]:g} to {NEAR[1]:g}, and smaller for large effects where "
     f"{CONFIDENCE:.0%} of the resamples say so. Undecided: the data allow both, or there is one seed. "
     "Claims on the non-DEG loss are about the weight that the full model has: a tiny one does little, "
-    "whatever a larger one would."
+    "whatever a larger one would. "
+    f"Loss: how the trials add up genes. '{MEAN_AND_SUM}': a mean in Eq. 15, as the paper's text says, and a "
+    f"sum in Eq. 16, so that a weight counts once for each gene; '{LETTER}': a sum in both."
 )
 
 
@@ -215,7 +230,7 @@ def _select(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
 
 
 def _judge(
-    frame: pd.DataFrame, paired: pd.DataFrame, claims: Sequence[Comparison]
+    frame: pd.DataFrame, reading: str, paired: pd.DataFrame, claims: Sequence[Comparison]
 ) -> Iterator[dict[str, object]]:
     for claim in claims:
         for group in claim.groups:
@@ -223,7 +238,7 @@ def _judge(
             for row in paired[is_meant & paired["difference"].notna()].to_dict("records"):
                 low, high = sorted((claim.sign * row["low"], claim.sign * row["high"]))
                 yield {
-                    **_identity(frame, claim.claim, group, row["metric"]),
+                    **_identity(frame, reading, claim.claim, group, row["metric"]),
                     "quantity": DIFFERENCE,
                     "estimate": claim.sign * row["difference"],
                     "low": low,
@@ -233,10 +248,11 @@ def _judge(
                 }
 
 
-def _identity(frame: pd.DataFrame, claim: str, group: str, metric: str) -> dict[str, object]:
+def _identity(frame: pd.DataFrame, reading: str, claim: str, group: str, metric: str) -> dict[str, object]:
     return {
         "study": frame["study"].iloc[0],
         "split": frame["split"].iloc[0],
+        "reading": reading,
         "claim": claim,
         "group": group,
         "metric": metric,

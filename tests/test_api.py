@@ -49,7 +49,7 @@ def test_results_are_data_frames(store: Store) -> None:
     trials = adapert.load_trials("ablate_parts", store.directory)
     assert trials.equals(store.study("ablate_parts").frame)
     metrics = adapert.load_metrics("ablate_parts", str(store.directory))
-    assert tuple(metrics.columns) == (*LONG_COLUMNS, "lambda_non")
+    assert tuple(metrics.columns) == (*LONG_COLUMNS, "lambda_non", "non_deg_reduction")
     assert set(metrics["variant"]) == set(trials.loc[trials["status"] == "finished", "variant"])
 
 

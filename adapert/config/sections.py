@@ -180,7 +180,11 @@ class LossConfig(Section):
     """The three terms of Eq. 21."""
 
     lambda_non: float = Field(3e-4, ge=0, description="Weight of Eq. 16.")
-    non_deg_reduction: Literal["sum", "mean"] = Field("sum", description="Over non-DEGs; Eq. 16 sums.")
+    non_deg_reduction: Literal["sum", "mean"] = Field(
+        "sum",
+        description="Of Eq. 16 over genes, beside a mean in Eq. 15: its sum, or a mean too, which is both "
+        "equations to the letter.",
+    )
     huber_delta: float = Field(0.5, gt=0, description="delta of Eq. 17, in huber_delta_unit.")
     huber_delta_unit: Literal["standard_deviation", "absolute"] = Field(
         "standard_deviation",

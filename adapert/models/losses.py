@@ -16,7 +16,7 @@ from adapert.config import LossConfig
 
 
 def reconstruction_loss(predicted_delta: Tensor, target_delta: Tensor, weight: Tensor) -> Tensor:
-    """Mean over genes of the squared error, ||x_hat - x||^2 / N (Eq. 15).
+    """Mean over genes of the squared error, ||x_hat - x||^2 / N: Eq. 15, which the text calls a mean.
 
     Args:
         predicted_delta: x_hat minus control, log1p units, (n_rows, n_genes), or of several heads,
@@ -56,12 +56,13 @@ def non_deg_loss(
         predicted_delta: As in `reconstruction_loss`.
         non_deg: 1 at non-DEGs, else 0, (n_rows, n_genes).
         huber_delta: delta of Eq. 17, log1p units.
-        reduction: Over a row's non-DEGs, ``"sum"`` (Eq. 16) or ``"mean"``; 0 where there are none.
+        reduction: ``"sum"`` over a row's non-DEGs (Eq. 16), or ``"mean"``, that divided by the number of all
+            genes: with `reconstruction_loss`, Eq. 15 and 16 to the letter but for a factor of both.
         weight: (n_rows,).
     """
     penalty = (huber(predicted_delta, huber_delta) * non_deg).sum(dim=-1)
     if reduction == "mean":
-        penalty = penalty / non_deg.sum(dim=1).clamp(min=1)
+        penalty = penalty / predicted_delta.shape[1]
     return (weight * penalty).mean()
 
 
@@ -101,6 +102,6 @@ def non_deg_shrinkage(lambda_non: float, reduction: str, n_genes: int) -> float:
     """Expected amplitude of quadratic-regime non-DEG predictions relative to lambda_non = 0.
 
     Minimising (d - t)^2 / N + lambda d^2 / 2 gives d = t / (1 + lambda N / 2) for the sum of Eq. 16;
-    with a mean over about N non-DEGs the factor is 1 / (1 + lambda / 2).
+    with its mean over genes the factor is 1 / (1 + lambda / 2).
     """
     return 1 / (1 + lambda_non * (n_genes if reduction == "sum" else 1) / 2)

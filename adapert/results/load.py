@@ -11,11 +11,12 @@ from adapert.evaluation.catalogue import check_metrics
 from adapert.records import LONG_COLUMNS, OBJECTIVE, PER_PERTURBATION_FILE, TrialStatus
 from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
+from adapert.statistics.readings import REDUCTION
 
 if TYPE_CHECKING:
     from pyarrow import Table
 
-_LAMBDA_NON = "loss.lambda_non"
+_LOSS_FIELDS = ("loss.lambda_non", "loss.non_deg_reduction")
 
 CURVE_METRIC = "pearson_delta"
 """Reported at every epoch; its best epoch is the objective."""
@@ -31,8 +32,8 @@ def load_per_perturbation(study: StudyResults, trials: Collection[str] | None = 
     Stopped trials are left out: their values are of another fidelity.
 
     Returns:
-        `LONG_COLUMNS` and ``lambda_non``, the weight of Eq. 16 that the trial ran with (NaN if unknown); one
-        row per trial, perturbation and metric.
+        `LONG_COLUMNS`, ``lambda_non``, the weight of Eq. 16 that the trial ran with (NaN if unknown), and
+        ``non_deg_reduction``, over genes (empty if unknown); one row per trial, perturbation and metric.
 
     Raises:
         NothingToShowError: No finished trial.
@@ -112,5 +113,8 @@ def _long_table(study: StudyResults, trial: TrialResult) -> "Table":
             f"'{PER_PERTURBATION_FILE}' must have the columns of the long table, but that of trial "
             f"'{trial.name}' lacks {name_some(missing)}. Run the trial again with this version."
         )
-    weight = pyarrow.array([float(trial.config.get(_LAMBDA_NON, "nan"))] * len(table))
-    return table.select(list(LONG_COLUMNS)).append_column("lambda_non", weight)
+    weight, reduction = (trial.config.get(field) for field in _LOSS_FIELDS)
+    weights = pyarrow.array([float("nan" if weight is None else weight)] * len(table))
+    reductions = pyarrow.array([str(reduction or "")] * len(table))
+    long = table.select(list(LONG_COLUMNS)).append_column("lambda_non", weights)
+    return long.append_column(REDUCTION, reductions)

@@ -47,7 +47,8 @@ VARIANTS = Question(
     "What is each part of the model worth?", f"every variant with the full model, {_IN_GROUPS}"
 )
 WEIGHTS = Question(
-    "How does the weight of the non-DEG loss act?", f"every weight with the smallest, {_IN_GROUPS}"
+    "How does the weight of the non-DEG loss act?",
+    f"every weight of a reading of the loss with the smallest, {_IN_GROUPS}",
 )
 NOISE = Question(
     "How does noise in the network act?",
@@ -75,7 +76,8 @@ def compare_variants(frame: pd.DataFrame) -> pd.DataFrame:
 def compare_weights(frame: pd.DataFrame) -> pd.DataFrame:
     """Answer `WEIGHTS`: each weight of a sensitivity study minus the smallest one, which should be 0.
 
-    Like `compare_variants`, for a frame with lambda_non; variants are called by `name_weight`.
+    Like `compare_variants`, for a frame with lambda_non and of one reading of the loss
+    (`adapert.statistics.readings.split_readings`); variants are called by `name_weight`.
     """
     named = frame.assign(variant=frame["lambda_non"].map(name_weight))
     return _compare_with(named, name_weight(frame["lambda_non"].min()))

@@ -17,6 +17,7 @@ from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
 from adapert.statistics.families import WEIGHTS, compare_weights, name_weight
+from adapert.statistics.readings import LETTER, MEAN_AND_SUM, READINGS, split_readings
 from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.scales import power_text
@@ -38,18 +39,23 @@ _EDGE = 1.5
 _DODGE_POINTS = 3.0
 _ZERO_GAP_DECADES = 0.8
 _LAMBDA_LABEL = r"$\lambda_{\mathrm{non}}$"
+_READING_TITLES = {
+    MEAN_AND_SUM: r"Eq. 15 a mean over genes, Eq. 16 a sum",
+    LETTER: "Eq. 15 and 16 both sums, to the letter",
+}
 
 
 def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the long table by effect size and weight of the non-DEG loss.
+    """Summarise the long table by reading of the loss, effect size and weight of the non-DEG loss.
 
     Args:
-        frame: The long table of one study and one split, with lambda_non.
+        frame: The long table of one study and one split, with lambda_non and non_deg_reduction.
 
     Returns:
-        study, split, effect_size, lambda_non, metric, the estimates of `summarize_by`, is_best: whether the
-        group's mean of that metric is best there (of equals, at the smallest lambda_non), and the comparison
-        with the smallest lambda_non, by rights 0, of `add_paired`.
+        study, split, reading (`READINGS`), effect_size, lambda_non, metric, the estimates of `summarize_by`,
+        is_best: whether the group's mean of that metric is best there (of equals, at the smallest
+        lambda_non), and the comparison with the smallest lambda_non, by rights 0, of `add_paired`. Trials
+        without the loss are in both readings.
 
     Raises:
         InputError: The frame has none of the figure's metrics, or a run without its lambda_non.
@@ -60,6 +66,15 @@ def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
         raise InputError(
             f"The figure needs each run's parameter 'loss.lambda_non', but run '{run}' has none."
         )
+    parts = [
+        _summarize_reading(rows).assign(reading=reading) for reading, rows in split_readings(selected).items()
+    ]
+    summary = pd.concat(parts, ignore_index=True)
+    keys = ["study", "split", "reading"]
+    return summary[[*keys, *(column for column in summary if column not in keys)]]
+
+
+def _summarize_reading(selected: pd.DataFrame) -> pd.DataFrame:
     summary = summarize_by(selected, ["study", "split", "effect_size", "lambda_non"])
     orders = {
         "metric": SENSITIVITY_METRICS,
@@ -81,13 +96,16 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
     """Draw a panel for each metric: its mean against lambda_non, a line for each effect-size group.
 
     Returns:
-        A figure 7 in wide; lambda_non on a logarithmic axis, with 0 left of a break.
+        A figure 7 in wide; lambda_non on a logarithmic axis, with 0 left of a break. Two readings of the loss
+        stand beside each other, a metric in a row on one axis.
 
     Raises:
         InputError: Every value is NaN.
     """
     summary = style.drawable(summary)
     metrics = style.present(SENSITIVITY_METRICS, summary["metric"])
+    readings = style.present(tuple(READINGS.values()), summary["reading"])
+    is_compared = len(readings) > 1
     groups = style.present(EFFECT_SIZES, summary["effect_size"])
     # A group has the same colour and marker in every panel and every study.
     order = [*EFFECT_SIZES, *(group for group in groups if group not in EFFECT_SIZES)]
@@ -97,30 +115,41 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
     reference = f"{_LAMBDA_LABEL} = {_lambda_text(float(lambdas.min()))}"
     has_break = (lambdas == 0).any() and (lambdas > 0).any()
     gap = " The axis is logarithmic, with 0 left of the break." if has_break else ""
+    scale = (
+        f" A weight of the left column is as strong as one N{style.NO_BREAK}times larger of the right, for "
+        f"N{style.NO_BREAK}genes; weight{style.NO_BREAK}0 is the same in both."
+        if is_compared
+        else f" Loss: {_READING_TITLES[readings[0]]}."
+    )
+    panels_of = [(metric, reading) for metric in metrics for reading in readings]
     with style.paper_style():
         figure, panels = style.build_grid(
-            len(metrics),
+            len(panels_of),
             n_columns=2,
-            panel_height=1.9,
+            panel_height=1.5 if is_compared else 1.9,
             title=f"Sensitivity to {_LAMBDA_LABEL} by effect size: {style.data_phrase(summary)}",
             caption=(
                 "Points: mean over the perturbations of a group (n), each averaged over seeds; groups are "
                 f"set apart sideways for legibility. Filled: {mark_caption(reference, WEIGHTS)} "
-                f"Bars: {style.interval_caption(summary)}{gap} "
+                f"Bars: {style.interval_caption(summary)}{gap}{scale} "
                 f"↑{style.NO_BREAK}higher is better, ↓{style.NO_BREAK}lower is better."
             ),
             n_header_lines=2,
         )
-        for axes, metric in zip(panels, metrics, strict=True):
-            estimates = summary[summary["metric"] == metric]
+        for axes, (metric, reading) in zip(panels, panels_of, strict=True):
+            of_metric = summary[summary["metric"] == metric]
+            estimates = of_metric[of_metric["reading"] == reading]
             for index, (group, look) in enumerate(looks.items()):
                 shift_points = _DODGE_POINTS * (index - (len(looks) - 1) / 2)
                 _draw_group(axes, estimates[estimates["effect_size"] == group], look, shift_points)
             _scale_lambda(axes, sorted(set(estimates["lambda_non"])))
-            axes.set_ylim(style.value_range(estimates))
+            axes.set_ylim(style.value_range(of_metric))
             axes.grid(axis="y")
             style.finish_axes(axes)
-            axes.set_ylabel(find_metric(metric).directed_label)
+            if reading == readings[0]:
+                axes.set_ylabel(find_metric(metric).directed_label)
+        for axes, reading in zip(panels, readings if is_compared else (), strict=False):
+            axes.set_title(_READING_TITLES[reading])
         for axes in panels[-2:]:
             axes.set_xlabel(_LAMBDA_LABEL)
         _draw_legend(figure, summary, looks)

@@ -92,6 +92,28 @@ def test_claims_of_a_sensitivity_study_are_judged_by_group(sensitivity: pd.DataF
     assert best["estimate"].tolist() == [0.01, 0.001, 0.001]
 
 
+def test_each_reading_of_the_loss_is_judged_by_itself(sensitivity: pd.DataFrame) -> None:
+    """To the letter no weight of the grid acts; the trials without the loss are both readings'."""
+    level = sensitivity.loc[sensitivity["lambda_non"] == 0].set_index(["perturbation", "seed"])["value"]
+    flat = sensitivity[sensitivity["lambda_non"] > 0].assign(non_deg_reduction="mean")
+    keys = pd.MultiIndex.from_frame(flat[["perturbation", "seed"]])
+    both = pd.concat([sensitivity, flat.assign(value=level.reindex(keys).to_numpy())])
+    claims = summarize_claims(None, both)
+    alone = summarize_claims(None, sensitivity)
+    mixed = claims[claims["reading"] == "mean and sum"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(mixed, alone)
+    letter = _verdicts(claims[claims["reading"] == "to the letter"])
+    assert {letter["lambda_non of 0.1 hurts", group] for group in NAMES} == {"not supported"}
+    assert letter["the best lambda_non is near .01", "small"] == "not supported"
+    assert len(claims) == 2 * len(alone)
+
+
+def test_claims_of_an_ablation_name_the_full_models_reading(ablation: pd.DataFrame) -> None:
+    assert set(summarize_claims(ablation)["reading"]) == {"mean and sum"}
+    to_the_letter = ablation.assign(non_deg_reduction="mean")
+    assert set(summarize_claims(to_the_letter)["reading"]) == {"to the letter"}
+
+
 def test_claims_without_their_runs_are_left_out(ablation: pd.DataFrame, sensitivity: pd.DataFrame) -> None:
     assert summarize_claims(None, None).empty
     no_context = ablation[ablation["variant"] != "no_non_deg"]
@@ -166,11 +188,11 @@ def test_the_best_weight_is_that_of_a_plain_loop_over_resamples(make_table: Make
 def test_claims_read_as_a_table(ablation: pd.DataFrame, sensitivity: pd.DataFrame) -> None:
     table = build_claims_table(summarize_claims(ablation, sensitivity))
     text = table.to_markdown()
-    assert "| the context helps | small | Pearson-delta | 0.111 |" in text
+    assert "| the context helps | mean and sum | small | Pearson-delta | 0.111 |" in text
     assert (
-        "| the best lambda_non is near .01 | small | Pearson-delta | 0.01 | 0.01 to 0.01 |  | supported |"
-        in text
-    )
+        "| the best lambda_non is near .01 | mean and sum | small | Pearson-delta "
+        "| 0.01 | 0.01 to 0.01 |  | supported |"
+    ) in text
     assert "Undecided: the data allow both" in text
 
 

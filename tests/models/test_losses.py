@@ -67,10 +67,24 @@ def test_non_deg_loss_equals_a_plain_loop_over_equations_16_and_17(reduction: st
             r = predicted[row, gene].item()
             if non_deg[row, gene]:
                 penalties.append(r**2 / 2 if abs(r) <= delta else delta * (abs(r) - delta / 2))
-        scale = 1 if reduction == "sum" else len(penalties)
+        scale = 1 if reduction == "sum" else N_GENES
         expected += WEIGHT[row].item() * sum(penalties) / scale / N_ROWS
     loss = non_deg_loss(predicted, non_deg, delta, reduction, WEIGHT)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_mean_penalty_beside_a_mean_error_is_both_equations_to_the_letter() -> None:
+    """||x_hat - x||^2 + lambda sum_i rho(x_hat_i - c_i) over N, whatever a row's number of DEGs."""
+    predicted, target, delta, weight = draws(N_ROWS, N_GENES), draws(N_ROWS, N_GENES, seed=1), 0.4, 0.3
+    non_deg = (draws(N_ROWS, N_GENES, seed=3) > 0).float()
+    as_printed = 0.0
+    for row in range(N_ROWS):
+        squared = sum((predicted[row] - target[row]).square().tolist())
+        penalties = huber(predicted[row], delta) * non_deg[row]
+        as_printed += WEIGHT[row].item() * (squared + weight * sum(penalties.tolist())) / N_ROWS
+    ours = reconstruction_loss(predicted, target, WEIGHT)
+    ours = ours + weight * non_deg_loss(predicted, non_deg, delta, "mean", WEIGHT)
+    assert ours.item() * N_GENES == pytest.approx(as_printed, rel=1e-5)
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])

@@ -12,7 +12,7 @@ from adapert.results.load import load_curves, load_per_perturbation, load_search
 
 def test_long_table_holds_finished_trials_of_the_study_only(store: Store) -> None:
     table = load_per_perturbation(store.study("ablate_parts"))
-    assert list(table.columns) == [*LONG_COLUMNS, "lambda_non"]
+    assert list(table.columns) == [*LONG_COLUMNS, "lambda_non", "non_deg_reduction"]
     assert set(table["variant"]) == {"full", "no_context"}
     assert set(table["study"]) == {"ablate_parts"}
     assert len(table) == 4 * 5 * 4
@@ -22,6 +22,7 @@ def test_lambda_comes_from_the_run(store: Store) -> None:
     table = load_per_perturbation(store.study("vary_lambda"))
     by_variant = table.groupby("variant")["lambda_non"].unique().map(list).to_dict()
     assert by_variant == {"lambda_non=0": [0.0], "lambda_non=0.001": [0.001]}
+    assert set(table["non_deg_reduction"]) == {"sum"}
 
 
 def test_trials_of_a_search_are_numbered_in_their_order(store: Store) -> None:

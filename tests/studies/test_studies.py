@@ -159,7 +159,23 @@ def test_figure_5_spans_no_penalty_to_the_strongest_by_name() -> None:
     assert values["lambda_non=0"] == 0.0
     assert values["lambda_non=0.0003"] == Config().loss.lambda_non
     assert max(values.values()) == 0.1
-    assert all(name == f"lambda_non={value:g}" for name, value in values.items())
+    assert {name.removesuffix("_to_the_letter"): value for name, value in values.items()} == {
+        f"lambda_non={value:g}": value for value in values.values()
+    }
+
+
+def test_figure_5_tries_the_same_weights_in_both_readings_whatever_the_base_reads() -> None:
+    for reduction in ("sum", "mean"):
+        base = Config().with_changes({"loss.non_deg_reduction": reduction})
+        study = build_study("sensitivity", base)
+        losses = [study.base.with_changes(changes).loss for changes in study.plan.variants_changes]
+        weights = {
+            each: sorted(loss.lambda_non for loss in losses if loss.non_deg_reduction == each)
+            for each in ("sum", "mean")
+        }
+        assert weights["sum"][0] == 0.0
+        assert weights["sum"][1:] == weights["mean"]
+        assert len(losses) == 17
 
 
 def test_the_first_trial_of_apps_search_is_the_published_form() -> None:
