@@ -125,7 +125,7 @@ def launch(
         study: A recipe's name, the path of a recipe (.py), or a whole `Study`, whose base has its data.
         data: Prepared data set; the one that `config` names if None.
         workspace: Directory of the studies and the MLflow store.
-        config: YAML config to start from.
+        config: YAML config to start from, or the name of a preset (``"paper"``).
         changes: Dotted config fields on top: ``{"model.tau": 0.5}``.
         budget: How much is tried, such as ``{"n_trials": 32}`` for a search.
         resources: What the study may use; a core per trial, or a GPU if there is one.
@@ -287,7 +287,8 @@ def evaluate(
     Every access to the test split is counted.
 
     Args:
-        config: YAML config, or several, for all of which a split is opened once; the defaults if None.
+        config: YAML config or preset, or several, for all of which a split is opened once; the defaults if
+            None.
         data: Prepared data set; the one that `config` names if None.
         workspace: Its studies may have tried the configs, and its ledger counts the accesses.
         plan: Models, split, seeds, refit; three seeds of every model on the test split if None.

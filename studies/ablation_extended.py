@@ -35,10 +35,15 @@ VARIANTS: dict[str, dict[str, Any]] = (
 
 
 def study(base: Config) -> Study:
-    """Twenty-four variants, three seeds each."""
+    """Twenty-four variants, three seeds each; one that the base config already is, is left out."""
+    variants = {
+        name: changes
+        for name, changes in VARIANTS.items()
+        if not changes or base.with_changes(changes) != base
+    }
     return Study(
         name="ablation_extended",
         question="Which parts of the model matter, and would a simpler context do?",
         base=base,
-        plan=Design(kind="ablation", variants=VARIANTS),
+        plan=Design(kind="ablation", variants=variants),
     )

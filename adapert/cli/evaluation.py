@@ -26,7 +26,8 @@ def evaluate(
     configs: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="CONFIG.yaml", help="YAML config, or several to compare; without one, the defaults."
+            metavar="CONFIG.yaml",
+            help="YAML config or preset, or several to compare; without one, the defaults.",
         ),
     ] = None,
     data: Data = None,

@@ -28,7 +28,10 @@ MovedData = Annotated[
 Workspace = Annotated[
     Path, typer.Option("--workspace", help="Directory of the studies and the MLflow store.")
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML config to start from.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="YAML config to start from, or a preset: paper (AdaPert to the letter)."),
+]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", help="Change a field: model.tau=0.5. Repeatable.")
 ]

@@ -150,7 +150,9 @@ def launch(
 
 
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Written by 'pick' or by you.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", help="Written by 'pick' or by you, or a preset: paper.")
+    ],
     *,
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,

@@ -1,6 +1,7 @@
 """Launch a study in a workspace: its folder, its runs in MLflow, its progress in the terminal."""
 
 import json
+import logging
 import shlex
 import shutil
 import time
@@ -13,7 +14,8 @@ from rich.console import Console
 
 from adapert.addresses import passwords, take_apart
 from adapert.config import Config, check_read, read_config
-from adapert.data.manifest import read_manifest
+from adapert.config.presets import PREPARED, locate_config
+from adapert.data.manifest import Manifest, read_manifest
 from adapert.data.prepared import check_values, read_prepared
 from adapert.data.sources import check_picked
 from adapert.errors import InputError, first_line, format_count
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
     from optuna.storages import BaseStorage
 
+_LOGGER = logging.getLogger(__name__)
+
 PROBE_EPOCHS = 3
 
 START_SECONDS = 10
@@ -53,7 +57,7 @@ def build_base(
 
     Args:
         data: Prepared data set; None takes the one that the config file names.
-        config: YAML file; None is the defaults.
+        config: YAML file, or a preset's name; None is the defaults.
         changes: Dotted fields.
         workspace: Where the config may have been picked; its data may have been moved together with it.
 
@@ -61,12 +65,29 @@ def build_base(
         InputError: No data set is named or found, or one of another fingerprint than the config's; or a
             wrong field.
     """
-    base = read_config(config) if config else Config()
+    base = read_config(locate_config(config)) if config else Config()
     if data is None and not base.data.path:
         raise InputError("A study needs a prepared data set, but none was named. Give --data DIR.")
     path = data or find_data(base, workspace)
-    fingerprint = read_manifest(path).fingerprint
-    return base.with_changes({**changes, "data.path": str(path.resolve()), "data.fingerprint": fingerprint})
+    manifest = read_manifest(path)
+    if config:
+        _warn_of_preparation(str(config), path, manifest)
+    place = {"data.path": str(path.resolve()), "data.fingerprint": manifest.fingerprint}
+    return base.with_changes({**changes, **place})
+
+
+def _warn_of_preparation(preset: str, data: Path, manifest: Manifest) -> None:
+    """Say where a preset goes with other choices of a preparation; a response table brings its own DEGs."""
+    if manifest.kind == "responses":
+        return
+    for choice, value in PREPARED.get(preset, {}).items():
+        found, option = getattr(manifest.choices, choice), f"--{choice.replace('_', '-')}"
+        if found != value:
+            _LOGGER.warning(
+                f"The preset '{preset}' goes with data that were prepared with {option} {value}, but "
+                f"'{data}' was prepared with {option} {found}, so its DEGs are others. Prepare it again for "
+                "the whole preset."
+            )
 
 
 def check_new(study: Study, workspace: Path) -> None:

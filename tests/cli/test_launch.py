@@ -49,6 +49,17 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_ablation_starts_from_the_paper_s_preset_by_name(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
+    words = ["--data", simulated.prepared, "--max-epochs", "3", "--dry-run", "--device", "cpu"]
+    ended = adapert("launch", "ablation", "--config", "paper", *words)
+    assert ended.status == 0
+    assert "12 trials of at most 3 epochs" in ended.out
+    assert "prepared with --deg-adjust fdr, so its DEGs are others." in " ".join(ended.out.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 # the data
 
 
@@ -179,6 +190,7 @@ def test_a_config_that_cannot_be_trained_is_refused(
         (["ablation", "--set", "model.tau"], "--set must be FIELD=VALUE"),
         (["ablation", "--set", "=1"], "--set must be FIELD=VALUE"),
         (["ablation", "--config", "no.yaml"], "there is no file 'no.yaml'"),
+        (["ablation", "--config", "papr"], "and no preset 'papr'. Did you mean 'paper'? Presets: 'paper'."),
         (["ablation", "--time-budget", ""], "--time-budget"),
         (["ablation", "--time-budget", "2"], "--time-budget"),
         (["ablation", "--time-budget", "h"], "--time-budget"),

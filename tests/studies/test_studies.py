@@ -90,6 +90,13 @@ def test_figure_4_crosses_context_and_non_deg_loss() -> None:
     assert EXTENDED.items() >= VARIANTS.items()
 
 
+def test_what_the_base_already_is_is_no_variant_of_it() -> None:
+    literal = Config().with_changes({"model.selection": "literal"})
+    variants = of_kind(Design, build_study("ablation_extended", literal).plan).variants
+    assert set(EXTENDED) - set(variants) == {"literal_eq13"}
+    assert next(iter(variants)) == "full"
+
+
 def test_every_reference_model_stands_beside_the_full_model() -> None:
     variants = dict(of_kind(Design, build_study("references", Config()).plan).variants)
     assert variants.pop("full") == {}

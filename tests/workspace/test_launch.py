@@ -16,6 +16,7 @@ from optuna.distributions import FloatDistribution
 from rich.console import Console
 
 from adapert.config import Config, write_config
+from adapert.data.manifest import read_manifest
 from adapert.errors import InputError
 from adapert.study.engine.events import StudyDefined
 from adapert.study.engine.folders import study_folder
@@ -67,6 +68,36 @@ def test_changes_come_on_top_of_the_config_file(prepared: Path, config_file: Cal
     path = config_file(model__tau=0.5, model__dropout=0.2)
     base = build_base(prepared, path, {"model.tau": 0.25})
     assert (base.model.tau, base.model.dropout) == (0.25, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("config", "choices", "kind", "is_warned"),
+    [
+        ("paper", {"deg_adjust": "fdr"}, "cells", True),
+        ("paper", {"deg_adjust": "none"}, "cells", False),
+        ("paper", {"kind": "responses"}, "responses", False),  # its DEGs are marked in the table
+        ("own.yaml", {"deg_adjust": "fdr"}, "cells", False),
+    ],
+)
+def test_data_that_a_preset_does_not_go_with_are_warned_of(
+    prepared: Path,
+    config: str,
+    choices: dict[str, str],
+    kind: str,
+    is_warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(prepared.parent)
+    Path("own.yaml").write_text("{}")
+    manifest = read_manifest(prepared)
+    made = replace(manifest, kind=kind, choices=replace(manifest.choices, **choices))  # type: ignore[arg-type]
+    made.write(prepared)
+    base = build_base(prepared, Path(config), {"model.tau": 0.25})
+    assert base.model.tau == 0.25
+    assert (base.loss.lambda_non == 0.01) == (config == "paper")
+    said = [message for message in caplog.messages if "--deg-adjust none, but '" in message]
+    assert bool(said) == is_warned
 
 
 def test_without_data_a_study_is_refused(config_file: Callable[..., Path]) -> None:
