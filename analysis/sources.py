@@ -26,9 +26,11 @@ from analysis.figures.recipes import (
 from analysis.leaderboard.summary import load_summary
 from analysis.pathways import summarize_pathway_agreement
 from analysis.predictions import Predictions, choose_variants, read_predictions
+from analysis.priors import PRIORS, load_priors
 from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
 from analysis.tables.leaderboard import BY_SIZE_STEM, LEADERBOARD_STEM, build_leaderboard_tables
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
+from analysis.tables.priors import SOURCES_STEM, build_sources_table
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
 
@@ -43,8 +45,12 @@ TABLE_STEMS = (
     CLAIMS_STEM,
     LEADERBOARD_STEM,
     BY_SIZE_STEM,
+    SOURCES_STEM,
 )
 """Names of all tables that the commands write."""
+
+STUDY_TABLES = {PEERS: (LEADERBOARD_STEM, BY_SIZE_STEM), PRIORS: (SOURCES_STEM,)}
+"""Design of a study to its tables."""
 
 
 def draw_data(
@@ -150,12 +156,12 @@ def summarize_study_claims(studies: Sequence[StudyResults], split: str = "valida
 def draw_study_tables(
     studies: Sequence[StudyResults], directory: Path, split: str = "validation", only: Collection[str] = ()
 ) -> list[Path]:
-    """Write the tables of each study that has some: leaderboards of comparisons of systems.
+    """Write the tables of each study that has some: comparisons of systems, and studies of priors.
 
     Args:
         studies: Those of other designs, or without a finished trial, are passed over.
         directory: Target; created if need be, and files of the same name are replaced. Where several studies
-            have tables, the files' names end in the study's.
+            of one design have tables, the files' names end in the study's.
         split: Split that is compared.
         only: Stems of the tables; empty takes all.
 
@@ -165,32 +171,36 @@ def draw_study_tables(
     Raises:
         InputError: A damaged study.
     """
-    compared = [study for study in studies if study.design == PEERS]
+    designs = [study.design for study in studies]
     paths: list[Path] = []
-    for study in compared if not only or set(only) & {LEADERBOARD_STEM, BY_SIZE_STEM} else ():
+    for study in studies:
+        stems = STUDY_TABLES.get(study.design, ())
+        if not stems or (only and not set(only) & set(stems)):
+            continue
         try:
             tables = select_stems(build_study_tables(study, split), only)
         except NothingToShowError as error:
-            _LOGGER.info(f"Left out the leaderboard of '{study.name}': {error}")
+            _LOGGER.info(f"Left out the tables of '{study.name}': {error}")
             continue
         for table in tables:
-            stem = f"{table.stem}_{study.name}" if len(compared) > 1 else table.stem
+            stem = f"{table.stem}_{study.name}" if designs.count(study.design) > 1 else table.stem
             paths += write_table(table, directory, stem)
     return paths
 
 
 def build_study_tables(study: StudyResults, split: str = "validation") -> list[PaperTable]:
-    """Build the tables of a comparison of systems.
+    """Build the tables of a study of a design among `STUDY_TABLES`.
 
     Raises:
         NothingToShowError: No finished trial.
         InputError: A damaged study.
     """
-    summary = load_summary(study)
+    is_priors = study.design == PRIORS
+    summary = load_priors(study) if is_priors else load_summary(study)
     chosen = summary[summary["split"] == split]
     if chosen.empty:
         raise NothingToShowError(f"No run of study '{study.name}' has the split '{split}'.")
-    return build_leaderboard_tables(chosen)
+    return [build_sources_table(chosen)] if is_priors else build_leaderboard_tables(chosen)
 
 
 def write_claims(claims: pd.DataFrame, directory: Path) -> list[Path]:

@@ -18,7 +18,7 @@ def study(base: Config) -> Study:
         name="priors",
         question="What is each source of prior knowledge worth, alone and beside the others?",
         base=base,
-        plan=Design(kind="ablation", variants=list_variants(base)),
+        plan=Design(kind="priors", variants=list_variants(base)),
     )
 
 

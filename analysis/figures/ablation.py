@@ -21,7 +21,7 @@ VARIANT_LABELS = {
     "no_non_deg": r"w/o $\mathcal{L}_{\mathrm{non}}$",
     "no_context_no_non_deg": "w/o both",
 }
-"""In the order they are drawn; any other variant follows under its own name."""
+"""In the order they are drawn; any other variant follows under its own name, in its recipe's order."""
 
 REFERENCE_MODEL_LABELS = {
     "txpert": "TxPert (own version)",
@@ -49,7 +49,8 @@ def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         study, split, effect_size, variant, metric, the estimates of `summarize_by` and the comparison with
-        the full model of `add_paired`; groups from small to large, the full model first.
+        the full model of `add_paired`; groups from small to large, the full model first, variants without a
+        label of their own in the order of the frame, which is the recipe's.
 
     Raises:
         InputError: The frame has none of the figure's metrics.
@@ -58,7 +59,7 @@ def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
     summary = summarize_by(selected, ["study", "split", "effect_size", "variant"])
     orders = {
         "effect_size": style.present(EFFECT_SIZES, summary["effect_size"]),
-        "variant": _ordered_variants(summary),
+        "variant": _ordered_variants(selected),
         "metric": list(ABLATION_METRICS),
     }
     return add_paired(style.order_rows(summary, orders), compare_variants(selected))
@@ -105,10 +106,14 @@ def plot_ablation(summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def _ordered_variants(summary: pd.DataFrame) -> list[str]:
-    is_reference = summary["variant"].isin(REFERENCE_MODEL_LABELS)
-    variants = style.present(VARIANT_LABELS, summary.loc[~is_reference, "variant"])
-    return variants + style.present(REFERENCE_MODEL_LABELS, summary.loc[is_reference, "variant"])
+def _ordered_variants(frame: pd.DataFrame) -> list[str]:
+    found = list(dict.fromkeys(frame["variant"].astype(str)))
+    named = [*VARIANT_LABELS, *REFERENCE_MODEL_LABELS]
+    return [
+        *(name for name in VARIANT_LABELS if name in found),
+        *(name for name in found if name not in named),
+        *(name for name in REFERENCE_MODEL_LABELS if name in found),
+    ]
 
 
 def _draw_panel(axes: Axes, estimates: pd.DataFrame, variants: list[str]) -> None:

@@ -27,6 +27,7 @@ from analysis.figures.network_noise import plot_network_noise, summarize_network
 from analysis.figures.parallel import plot_parallel, summarize_parallel
 from analysis.figures.pathways import plot_pathways, summarize_pathways
 from analysis.figures.prediction import plot_prediction, summarize_prediction
+from analysis.figures.priors import plot_priors, summarize_priors
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
 from analysis.figures.slices import plot_slices, summarize_slices
 from analysis.figures.writing import Drawing, FigureRecipe, draw_figure, write_drawing
@@ -34,6 +35,7 @@ from analysis.importance import load_importance, summarize_importance
 from analysis.leaderboard.load import load_searches
 from analysis.leaderboard.summary import load_summary
 from analysis.predictions import Predictions, choose_variants
+from analysis.priors import load_priors
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
 
@@ -90,6 +92,7 @@ def _summarize_pathways(evaluation: Evaluation) -> pd.DataFrame:
 FIGURES: dict[str, tuple[FigureRecipe, ...]] = {
     "ablation": (FigureRecipe("figure_4_ablation", summarize_ablation, plot_ablation),),
     "sensitivity": (FigureRecipe("figure_5_sensitivity", summarize_sensitivity, plot_sensitivity),),
+    "priors": (FigureRecipe("priors", summarize_priors, plot_priors, load_priors),),
     "noise": (FigureRecipe("network_noise", summarize_network_noise, plot_network_noise),),
     "path": (FigureRecipe("ablation_path", summarize_path, plot_path),),
     "importance": (FigureRecipe("importance", summarize_importance, plot_importance, load_importance),),

@@ -18,7 +18,7 @@ from analysis.report.evaluations import build_accesses, build_evaluations
 from analysis.report.provenance import build_commands, build_data, build_versions
 from analysis.report.questions import build_claims, build_importance
 from analysis.report.results import build_cost_table, build_failures, build_leaderboard
-from analysis.report.systems import build_systems
+from analysis.report.systems import build_sources, build_systems
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     opened = (
         "not opened" if not n_accesses else "opened " + ("once" if n_accesses == 1 else f"{n_accesses} times")
     )
-    own = {r.name: build_effects(r, split) + build_importance(r) for r in results}
+    own = {r.name: build_sources(r, split) + build_effects(r, split) + build_importance(r) for r in results}
     sections = [
         _section("Data", build_data(results, workspace)),
         _section("What was run, and what it cost", [build_cost_table(results)]),

@@ -126,6 +126,15 @@ def test_ablation_frame_is_exact_and_ordered(ablation_summary: pd.DataFrame) -> 
     }
 
 
+def test_variants_without_a_label_keep_the_order_of_their_recipe(make_table: MakeTable) -> None:
+    levels = {"zebra": 0.4, "mean": 0.3, "full": 0.5, "ape": 0.3, "no_context": 0.4}
+    summary = summarize_ablation(make_table(_rows(levels)))
+    order = ["full", "no_context", "zebra", "ape", "mean"]
+    assert summary["variant"].unique().tolist() == order
+    labels = [label.get_text() for label in plot_ablation(summary).axes[0].get_yticklabels()]
+    assert labels[2:] == ["zebra", "ape", "mean change"]
+
+
 def test_ablation_axes_carry_groups_metrics_and_variants(ablation_figure: Figure) -> None:
     panels = np.array(ablation_figure.axes).reshape(2, 3)
     assert [axes.get_ylabel() for axes in panels[:, 0]] == ["small (n=3)", "large (n=1)"]

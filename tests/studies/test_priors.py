@@ -11,8 +11,11 @@ from fixtures.dataset import (
 from adapert.config import Config
 from adapert.data.prepared import read_prepared
 from adapert.data.sources import check_picked
+from adapert.errors import InputError
 from adapert.registry import build_model
-from studies.priors import list_variants
+from adapert.study.plan.recipes import build_study
+from adapert.workspace.launch import check_effect
+from studies.priors import list_variants, study
 
 
 @pytest.fixture
@@ -51,6 +54,14 @@ def test_without_text_nodes_are_told_apart_by_a_table(base: Config) -> None:
     variants = list_variants(base.with_changes({"model.node_features": "text"}))
     assert variants["go"]["model.node_features"] == "one_hot"
     assert "model.node_features" not in variants["text"]
+
+
+def test_a_setting_of_further_embeddings_has_an_effect_where_some_variant_reads_them(base: Config) -> None:
+    changes = {"kernel_ridge.other_weight": 1.0}
+    kernel = base.with_changes({"model.name": "kernel_ridge"} | changes)
+    check_effect(study(kernel), changes)
+    with pytest.raises(InputError, match=r"data\.embeddings '' picks no second"):
+        check_effect(build_study("single", kernel), changes)
 
 
 @pytest.mark.parametrize("model", ["adapert", "kernel_ridge", "kernel_loo", "txpert"])

@@ -73,7 +73,7 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("sensitivity", "sensitivity"),
         ("network_noise", "noise"),
         ("ablation_path", "path"),
-        ("priors", "ablation"),
+        ("priors", "priors"),
     ],
 )
 def test_each_recipe_has_the_design_that_its_figure_reads(recipe: str, kind: str) -> None:

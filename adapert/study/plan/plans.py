@@ -26,7 +26,7 @@ from adapert.study.plan.space import (
 
 Sampler = Literal["tpe", "random", "quasi_random", "grid"]
 SearchKind = Literal["search", "importance"]
-DesignKind = Literal["ablation", "sensitivity", "noise", "reevaluation", "peers"]
+DesignKind = Literal["ablation", "sensitivity", "priors", "noise", "reevaluation", "peers"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
 SEARCHES: tuple[str, ...] = get_args(SearchKind)
 DESIGNS: tuple[str, ...] = get_args(DesignKind)
