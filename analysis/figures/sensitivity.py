@@ -142,7 +142,7 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
             for index, (group, look) in enumerate(looks.items()):
                 shift_points = _DODGE_POINTS * (index - (len(looks) - 1) / 2)
                 _draw_group(axes, estimates[estimates["effect_size"] == group], look, shift_points)
-            _scale_lambda(axes, sorted(set(estimates["lambda_non"])))
+            _scale_lambda(axes, sorted(set(of_metric["lambda_non"])))
             axes.set_ylim(style.value_range(of_metric))
             axes.grid(axis="y")
             style.finish_axes(axes)

@@ -244,14 +244,14 @@ def test_sensitivity_carries_metrics_and_group_counts(sensitivity_figure: Figure
 
 
 def test_two_readings_stand_side_by_side_on_one_axis_a_metric(make_table: MakeTable) -> None:
-    letter = [row | {"non_deg_reduction": "mean"} for row in _rows({1e-4: 0.4, 0.1: 0.45})]
+    letter = [row | {"non_deg_reduction": "mean"} for row in _rows({1e-4: 0.4, 0.03: 0.45})]
     summary = summarize_sensitivity(make_table([*_rows({0.0: 0.4, 1e-4: 0.6, 0.1: 0.2}), *letter]))
     assert summary.groupby("reading")["lambda_non"].unique().map(list).to_dict() == {
         "mean and sum": [0.0, 1e-4, 0.1],
-        "to the letter": [0.0, 1e-4, 0.1],
+        "to the letter": [0.0, 1e-4, 0.03],
     }
     best = summary[summary["is_best"] & (summary["metric"] == "pds")].groupby("reading")["lambda_non"]
-    assert best.unique().map(list).to_dict() == {"mean and sum": [1e-4], "to the letter": [0.1]}
+    assert best.unique().map(list).to_dict() == {"mean and sum": [1e-4], "to the letter": [0.03]}
     figure = plot_sensitivity(summary)
     panels = np.array(figure.axes).reshape(4, 2)
     assert [axes.get_title() for axes in panels[0]] == [
@@ -261,6 +261,7 @@ def test_two_readings_stand_side_by_side_on_one_axis_a_metric(make_table: MakeTa
     assert not any(axes.get_title() for axes in panels[1:].flat)
     assert [panels[0, column].get_ylabel() for column in (0, 1)] == ["Pearson-delta ↑", ""]
     assert all(left.get_ylim() == right.get_ylim() for left, right in panels)
+    assert all(left.get_xlim() == right.get_xlim() for left, right in panels)
     assert "weight\u00a00 is the same in both" in " ".join(_texts(figure)).replace("\n", " ")
 
 
