@@ -62,7 +62,7 @@ def non_deg_loss(
     """
     penalty = (huber(predicted_delta, huber_delta) * non_deg).sum(dim=-1)
     if reduction == "mean":
-        penalty = penalty / predicted_delta.shape[1]
+        penalty = penalty / predicted_delta.shape[-1]
     return (weight * penalty).mean()
 
 

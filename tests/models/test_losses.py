@@ -88,6 +88,15 @@ def test_a_mean_penalty_beside_a_mean_error_is_both_equations_to_the_letter() ->
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_the_penalty_of_heads_is_the_mean_of_theirs(reduction: str) -> None:
+    heads = [draws(N_ROWS, N_GENES, seed=seed) for seed in (0, 1, 2)]
+    non_deg = (draws(N_ROWS, N_GENES, seed=3) > 0).float()
+    each = [non_deg_loss(head, non_deg, 0.4, reduction, WEIGHT).item() for head in heads]
+    together = non_deg_loss(torch.stack(heads), non_deg, 0.4, reduction, WEIGHT)
+    assert together.item() == pytest.approx(sum(each) / len(each), rel=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
 def test_degs_are_never_penalised(reduction: str) -> None:
     predicted = draws(N_ROWS, N_GENES).requires_grad_()
     loss = non_deg_loss(predicted, torch.zeros(N_ROWS, N_GENES), 0.4, reduction, WEIGHT)
