@@ -2,8 +2,9 @@
 
 "Not in the paper" marks every choice that the AdaPert paper leaves open. Where it makes one, the default is
 the paper's but for `model.node_features`, `model.selection`, `model.predict`, `model.own_embedding`,
-`model.offset`, `loss.lambda_non`, `loss.non_deg_reduction` and `loss.alignment`: docs/models.md says why, and
-the preset ``paper`` (`adapert.config.presets`) has them as the paper does.
+`model.n_heads`, `model.output_basis`, `model.offset`, `loss.lambda_non`, `loss.non_deg_reduction` and
+`loss.alignment`: docs/models.md says why, and the preset ``paper`` (`adapert.config.presets`) has them as the
+paper does.
 """
 
 from adapert.config.config import Config, build_config, check_read, config_class
