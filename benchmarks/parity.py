@@ -74,6 +74,8 @@ def own_values(case: Case) -> dict[str, FloatArray]:
     given = {
         "predicted_delta": deltas[0],
         "observed_delta": deltas[1],
+        "predicted_pooled_delta": deltas[0],
+        "observed_pooled_delta": deltas[1],
         "target_mask": case.target_mask,
         "predicted_cells": predicted,
         "observed_cells": observed,

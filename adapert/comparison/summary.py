@@ -33,6 +33,9 @@ MAIN_METRICS = {
 }
 """Metric to its column's head, in their order; metrics that the data do not have get no column."""
 
+SUMMARY_METRICS = (*MAIN_METRICS, "pearson_delta_pooled")
+"""Metrics of `summarize_comparison`: for the last, cell-eval's Pearson-delta, a terminal has no room."""
+
 LABELS = {"split_half": "ceiling: split halves", "resampled": "ceiling: resampled"}
 """Variants that no model is; any other row has its variant's name."""
 
@@ -49,13 +52,13 @@ def summarize_comparison(frame: pd.DataFrame) -> pd.DataFrame:
     """Summarise the long table by effect size and variant.
 
     Returns:
-        effect_size (`ALL` first), variant (in the frame's order), metric (of `MAIN_METRICS`) and the
+        effect_size (`ALL` first), variant (in the frame's order), metric (of `SUMMARY_METRICS`) and the
         estimates of `summarize_by`.
     """
-    selected = frame[frame["metric"].isin(MAIN_METRICS)]
+    selected = frame[frame["metric"].isin(SUMMARY_METRICS)]
     summary = summarize_by(pool_effect_sizes(selected, ["effect_size"]), ["effect_size", "variant"])
     variants = list(dict.fromkeys(frame["variant"]))
-    orders = {"effect_size": _GROUPS, "variant": variants, "metric": list(MAIN_METRICS)}
+    orders = {"effect_size": _GROUPS, "variant": variants, "metric": SUMMARY_METRICS}
     return _sort_as_listed(summary, orders)
 
 

@@ -38,6 +38,8 @@ INPUTS = {
     "predicted_delta": "Predicted minus control expression, log1p units, (n_perturbations, n_genes).",
     "observed_delta": "As `predicted_delta`.",
     "deg_mask": "True DEGs, as `predicted_delta`.",
+    "predicted_pooled_delta": "As `predicted_delta`, but against the mean of all controls; responses: none.",
+    "observed_pooled_delta": "As `predicted_pooled_delta`.",
     "target_mask": "Perturbed genes, as `predicted_delta`.",
     "weights": "Weights of genes, from `deg_weights`, as `predicted_delta`.",
     "control_mean": "Mean control profile, log1p units, (n_genes,); responses have none.",
@@ -47,6 +49,7 @@ INPUTS = {
 """What a metric can be computed from."""
 
 DELTAS = ("predicted_delta", "observed_delta")
+POOLED_DELTAS = ("predicted_pooled_delta", "observed_pooled_delta")
 WITH_DEGS = (*DELTAS, "deg_mask")
 CELLS = ("predicted_cells", "observed_cells")
 
@@ -94,7 +97,7 @@ class Metric:
         """What of a data set and a prediction it needs: cells are emitted and tested."""
         if "predicted_cells" in self.inputs:
             return "cells"
-        return "control expression" if "control_mean" in self.inputs else "deltas"
+        return "control expression" if {"control_mean", *POOLED_DELTAS} & set(self.inputs) else "deltas"
 
     @property
     def best(self) -> float | None:
@@ -119,14 +122,20 @@ _error = partial(Metric, better="smaller", bounds=(0.0, math.inf))
 _amount = partial(Metric, better="neither", bounds=(0.0, math.inf))
 
 _ENTRIES = (
+    _correlation("pearson_delta", "Pearson-delta", DELTAS, pearson_delta, every_epoch=True),
     _correlation(
-        "pearson_delta", "Pearson-delta", DELTAS, pearson_delta, every_epoch=True, cell_eval="pearson_delta"
+        "pearson_delta_pooled",
+        "Pearson-delta, pooled controls",
+        POOLED_DELTAS,
+        pearson_delta,
+        cell_eval="pearson_delta",
     ),
     _share("pds", "PDS", DELTAS, pds, every_epoch=True),
+    _share("pds_without_target", "PDS without the target", (*DELTAS, "target_mask"), pds),
     _share(
-        "pds_without_target",
-        "PDS without the target",
-        (*DELTAS, "target_mask"),
+        "pds_without_target_pooled",
+        "PDS without the target, pooled controls",
+        (*POOLED_DELTAS, "target_mask"),
         pds,
         cell_eval="discrimination_score_l1",
     ),

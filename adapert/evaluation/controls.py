@@ -67,6 +67,20 @@ def cells_per_batch(table: PerturbationTable, perturbation: int) -> dict[int, in
     return dict(zip(batches.tolist(), n_cells.tolist(), strict=True))
 
 
+def pooled_offset(dataset: PreparedDataset, table: PerturbationTable) -> FloatArray:
+    """Mean of the controls matched to each perturbation minus that of all controls.
+
+    Added to a delta, it gives the delta against the pooled controls. Matched controls are averaged over the
+    perturbation's cells, as in its delta.
+
+    Returns:
+        log1p units, (n_perturbations, n_genes).
+    """
+    profiles = dataset.shared.batch_control_mean.astype(np.float64) - dataset.shared.control_mean
+    matched = [cells_per_batch(table, perturbation) for perturbation in range(len(table.perturbations))]
+    return np.stack([np.average(profiles[list(n)], axis=0, weights=list(n.values())) for n in matched])
+
+
 def _batch_lines(dataset: PreparedDataset) -> StringArray:
     """Read the cell line from each matching group's name, ``"line / batch"`` where there are both."""
     batches, choices = dataset.shared.batches, dataset.manifest.choices

@@ -18,6 +18,7 @@ from adapert.evaluation.cell_moments import (
     t_against_rest,
 )
 from adapert.evaluation.cell_tests import ControlTests
+from adapert.evaluation.controls import pooled_offset
 from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.emission import EmissionName, EmittedCells, emit_cells
 from adapert.evaluation.inputs import gather_inputs
@@ -64,7 +65,7 @@ def evaluate(
     PDS, retrieval and the metrics against the centroid compare with all perturbations of the split: group
     the values afterwards. Metrics of delta are those of `predicted_delta` as it is; metrics of differential
     expression are those of cells emitted from it. Data prepared from responses have no cells, and so no
-    metrics of differential expression and no `l2_top_1000`.
+    metrics of differential expression, none against pooled controls and no `l2_top_1000`.
 
     `predicted_delta` is in log1p units, (n_perturbations, n_genes), in the order of the split's table; cells
     are emitted as in `adapert.evaluation.emission.emit_cells`.
@@ -75,7 +76,7 @@ def evaluate(
     """
     table = dataset.splits[split].table
     _check_predictions(predicted_delta, table)
-    cells, clip_fraction = None, None
+    cells, pooled_deltas, clip_fraction = None, None, None
     if dataset.manifest.kind == "responses":
         # Responses are scores already: what differs from the mean response is the DEG score.
         deg_score = table.delta - table.delta.mean(axis=0)
@@ -84,6 +85,8 @@ def evaluate(
         deg_score = t_against_rest(moments)
         emitted = emit_cells(predicted_delta, dataset, split, emission, generator)
         cells, clip_fraction = _test_cells(emitted, moments, dataset, table)
+        offset = pooled_offset(dataset, table)
+        pooled_deltas = predicted_delta + offset, table.delta + offset
     given = gather_inputs(
         dataset,
         table.perturbations,
@@ -91,6 +94,7 @@ def evaluate(
         observed_delta=table.delta,
         deg_mask=table.deg_mask,
         deg_score=deg_score,
+        pooled_deltas=pooled_deltas,
         cells=cells,
     )
     metrics, scalars = compute_metrics(given)

@@ -18,6 +18,7 @@ def gather_inputs(
     observed_delta: FloatArray,
     deg_mask: BoolArray,
     deg_score: FloatArray,
+    pooled_deltas: tuple[FloatArray, FloatArray] | None = None,
     cells: tuple[DifferentialExpression, DifferentialExpression] | None = None,
 ) -> dict[str, Any]:
     """Gather what metrics need, deltas in double precision.
@@ -29,6 +30,8 @@ def gather_inputs(
         observed_delta: As `predicted_delta`.
         deg_mask: True DEGs, as `predicted_delta`.
         deg_score: What `deg_weights` weighs genes by, as `predicted_delta`.
+        pooled_deltas: Predicted and observed delta against the mean of all controls, as `predicted_delta`;
+            None in data prepared from responses.
         cells: Tests of the emitted and of the real cells; None in data prepared from responses.
 
     Returns:
@@ -41,6 +44,9 @@ def gather_inputs(
         "target_mask": perturbed_genes(perturbations, dataset),
         "weights": deg_weights(deg_score),
     }
+    if pooled_deltas is not None:
+        names = ("predicted_pooled_delta", "observed_pooled_delta")
+        given |= {name: delta.astype(np.float64) for name, delta in zip(names, pooled_deltas, strict=True)}
     if cells is not None:
         predicted, observed = cells
         control_mean = dataset.shared.control_mean

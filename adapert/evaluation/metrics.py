@@ -12,7 +12,7 @@ from adapert.data.schema import BoolArray, FloatArray, IntArray
 def pearson_delta(predicted_delta: FloatArray, observed_delta: FloatArray) -> FloatArray:
     """Correlate predicted with observed effects over all genes, perturbation by perturbation (Eq. 23).
 
-    cell-eval 0.8.2: ``pearson_delta``.
+    cell-eval 0.8.2: ``pearson_delta``, where both deltas are against the mean of all controls.
 
     Returns:
         Pearson r, (n_perturbations,); NaN where either delta is constant.
@@ -37,9 +37,10 @@ def pds(
     nearer than t = p, and ties share the mean rank; PDS = 1 - (r_p - 1) / n_perturbations. A constant
     prediction scores above chance: print the mean baseline's PDS next to a model's.
 
-    cell-eval 0.8.2's ``discrimination_score_l1``, except that cell-eval ranks ties in no stated order and
-    leaves no gene of a combination out. With `target_mask`, row p leaves its own perturbed genes out of all
-    its distances (cell-eval 0.8.2: ``exclude_target_gene``).
+    With `target_mask`, row p leaves its own perturbed genes out of all its distances (cell-eval 0.8.2:
+    ``exclude_target_gene``). It is then cell-eval's ``discrimination_score_l1``, where all deltas are against
+    the mean of all controls, except that cell-eval ranks ties in no stated order and leaves no gene of a
+    combination out.
 
     Returns:
         (n_perturbations,), in (0, 1]; 1 for a single perturbation.

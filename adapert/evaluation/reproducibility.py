@@ -186,9 +186,10 @@ def _score(
 ) -> tuple[dict[str, FloatArray], dict[str, float]]:
     table = dataset.splits[split].table
     tests = ControlTests(dataset, table)
-    (predicted, predicted_delta, _), (observed, observed_delta, moments) = (
+    (predicted, predicted_delta, predicted_moments), (observed, observed_delta, moments) = (
         _measure(dataset, tests, cells) for cells in replicates
     )
+    control_mean = dataset.shared.control_mean
     given = gather_inputs(
         dataset,
         table.perturbations,
@@ -196,6 +197,7 @@ def _score(
         observed_delta=observed_delta,
         deg_mask=observed.deg_mask,
         deg_score=t_against_rest(moments),
+        pooled_deltas=(predicted_moments.means - control_mean, moments.means - control_mean),
         cells=(predicted, observed),
     )
     return compute_metrics(given)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from adapert.comparison.summary import LABELS
@@ -16,6 +17,14 @@ from analysis.tables.table import PaperTable, decimal
 
 GLOBAL_METRICS = ("pearson_delta", "pds")
 """Columns of Table 1."""
+
+POOLED = "pearson_delta_pooled"
+"""A further column of Table 1 where it differs from Pearson-delta: data of several batches."""
+
+_POOLED_CAPTION = (
+    " Pearson-delta is of deltas against controls of the same batch; against the pooled controls of all "
+    "batches it is cell-eval's."
+)
 
 DE_METRICS = ("overlap_at_50", "overlap_at_100", "spearman_n_degs", "spearman_lfc", "direction_match")
 """Columns of Tables 2 and 10, where the data have cells."""
@@ -71,16 +80,18 @@ def summarize_performance(
 
 
 def build_performance_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> PaperTable:
-    """Build Table 1: Pearson-delta and PDS of every model."""
-    summary = summarize_performance(frame, GLOBAL_METRICS)
+    """Build Table 1: Pearson-delta and PDS of every model; where batches differ, of pooled controls too."""
+    is_pooled = _differs_pooled(frame)
+    metrics = (*GLOBAL_METRICS, POOLED) if is_pooled else GLOBAL_METRICS
+    summary = summarize_performance(frame, metrics)
     n = int(summary["n_perturbations"].max())
     note = f"The same prediction for all {n} perturbations has a PDS of {0.5 + 0.5 / n:.3f}."
     return _build(
         "table_1_performance",
         f"Performance, {describe_evaluation(record)}",
-        f"{_SD_CAPTION} {note}",
+        f"{_SD_CAPTION} {note}{_POOLED_CAPTION if is_pooled else ''}",
         summary,
-        GLOBAL_METRICS,
+        metrics,
     )
 
 
@@ -100,6 +111,13 @@ def describe_evaluation(record: Mapping[str, Any]) -> str:
     opened = record["opened"]
     n = opened["n_perturbations"]
     return f"{opened['split']} split of data {opened['data_fingerprint']}, {format_count(n, 'perturbation')}"
+
+
+def _differs_pooled(frame: pd.DataFrame) -> bool:
+    matched, pooled = (
+        frame.loc[frame["metric"] == name, "value"].to_numpy() for name in ("pearson_delta", POOLED)
+    )
+    return len(pooled) > 0 and not np.allclose(matched, pooled, atol=1e-6, equal_nan=True)
 
 
 def _build(stem: str, title: str, caption: str, summary: pd.DataFrame, metrics: Sequence[str]) -> PaperTable:

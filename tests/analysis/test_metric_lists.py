@@ -24,7 +24,7 @@ from analysis.tables import effect_sizes, performance
     [
         selection.METRICS,
         claims.CLAIM_METRICS,
-        summary.MAIN_METRICS,
+        summary.SUMMARY_METRICS,
         summary.PAIRED_METRICS,
         ablation.ABLATION_METRICS,
         ablation_path.PATH_METRICS,
@@ -32,7 +32,7 @@ from analysis.tables import effect_sizes, performance
         leaderboard.DRAWN_METRICS,
         systems.LEADERBOARD_METRICS,
         systems.COMPARED_METRICS,
-        performance.GLOBAL_METRICS,
+        (*performance.GLOBAL_METRICS, performance.POOLED),
         performance.DE_METRICS,
         [*performance.STAND_INS, *performance.STAND_INS.values()],
         [effect_sizes.DES, effect_sizes.RANK_OVERLAP],

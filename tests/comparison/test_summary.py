@@ -24,6 +24,12 @@ def test_the_summary_is_exact_and_ordered(compared: pd.DataFrame) -> None:
     assert row_of(counts, "all", "adapert", "pds").tolist() == [4, 2]
 
 
+def test_the_summary_has_pearson_in_both_ways(compared: pd.DataFrame) -> None:
+    pooled = compared[compared["metric"] == "pearson_delta"].assign(metric="pearson_delta_pooled")
+    summary = summarize_comparison(pd.concat([compared, pooled], ignore_index=True))
+    assert summary["metric"].unique().tolist() == ["pearson_delta", "pds", "pearson_delta_pooled"]
+
+
 def test_the_caption_says_what_plus_minus_is() -> None:
     assert CAPTION.startswith("± is half the width of the mean's 95% interval")
 

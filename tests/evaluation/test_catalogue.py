@@ -51,6 +51,8 @@ def build_inputs(quality: Literal["perfect", "poor", "random"], seed: int = 0) -
     return {
         "predicted_delta": predicted,
         "observed_delta": observed,
+        "predicted_pooled_delta": predicted,
+        "observed_pooled_delta": observed,
         "deg_mask": deg_mask,
         "target_mask": np.eye(N_PERTURBATIONS, N_GENES, dtype=bool),
         "weights": deg_weights(observed),

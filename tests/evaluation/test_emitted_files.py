@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adapert.data.choices import PrepareChoices
+from adapert.data.prepare import prepare
 from adapert.data.prepared import PreparedDataset
+from adapert.data.simulate import simulate
 from adapert.errors import InputError
 from adapert.evaluation.cell_moments import cells_by_perturbation
 from adapert.evaluation.cell_tests import ControlTests
@@ -114,17 +117,20 @@ def means(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return frame.index.to_numpy(dtype=str), frame.to_numpy() - control
 
 
-def test_cell_eval_takes_the_pair_as_it_is_and_finds_the_same_numbers(
-    tested_dataset: PreparedDataset, predicted: np.ndarray, pair: tuple[Path, Path], tmp_path: Path
-) -> None:
+def run_cell_eval(pair: tuple[Path, Path], out: Path) -> pd.DataFrame:
     pytest.importorskip("cell_eval", reason="the extra 'parity' is not installed")
     command = [str(Path(sys.executable).with_name("cell-eval")), "run", "--skip-metrics", SKIPPED]
-    files = ["-ap", str(pair[0]), "-ar", str(pair[1]), "-o", str(tmp_path / "out")]
+    files = ["-ap", str(pair[0]), "-ar", str(pair[1]), "-o", str(out)]
     # To compile takes longer than to test so few cells.
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
     subprocess.run([*command, *files], check=True, capture_output=True, env=environment)
-    results = pd.read_csv(tmp_path / "out" / "results.csv", index_col="perturbation")
+    return pd.read_csv(out / "results.csv", index_col="perturbation")
 
+
+def test_cell_eval_takes_the_pair_as_it_is_and_finds_the_same_numbers(
+    tested_dataset: PreparedDataset, predicted: np.ndarray, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    results = run_cell_eval(pair, tmp_path / "out")
     table = tested_dataset.splits["validation"].table
     ours = evaluate(predicted, tested_dataset, "validation", generator=generator())
     of_cells = {
@@ -149,3 +155,45 @@ def test_cell_eval_takes_the_pair_as_it_is_and_finds_the_same_numbers(
     targets = names[:, None] == tested_dataset.gene_names
     expected = results.loc[names, "discrimination_score_l1"]
     np.testing.assert_allclose(pds(predicted_delta, observed_delta, targets), expected, atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def batched_dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
+    """Three batches that differ, and perturbations that are each of one of them."""
+    folder = tmp_path_factory.mktemp("batched") / "simulated"
+    simulate(folder, n_perturbations=20, n_genes=60, cells_per_perturbation=60, n_controls=150, seed=2)
+    cells = anndata.read_h5ad(folder / "cells.h5ad")
+    labels, batch = (cells.obs[name].astype("category").cat.codes for name in ("perturbation", "batch"))
+    cells = cells[((cells.obs["perturbation"] == "control") | (batch == labels % 3)).to_numpy()]
+    cells.write_h5ad(folder / "uneven.h5ad")
+    files = folder / "uneven.h5ad", folder / "network.tsv.gz", folder / "text.npz"
+    return prepare(*files, PrepareChoices(split_fractions=(0.5, 0.2, 0.3)))
+
+
+def test_cell_eval_pools_the_controls_of_all_batches(
+    batched_dataset: PreparedDataset, tmp_path: Path
+) -> None:
+    table = batched_dataset.splits["test"].table
+    # Between matched controls and observed cells, so that nothing is clipped.
+    predicted = np.random.default_rng(0).beta(0.2, 0.2, table.delta.shape) * table.delta
+    pair = tmp_path / "pred.h5ad", tmp_path / "real.h5ad"
+    write_emitted_pair(
+        predicted,
+        batched_dataset,
+        "test",
+        predicted_file=pair[0],
+        real_file=pair[1],
+        emission="tiled",
+        generator=generator(),
+    )
+    results = run_cell_eval(pair, tmp_path / "out").loc[table.perturbations.tolist()]
+    ours = evaluate(predicted, batched_dataset, "test", emission="tiled", generator=generator())
+    assert ours.clip_fraction == 0
+    found = ours.per_perturbation
+    # float32 is what deltas and control profiles are stored in.
+    np.testing.assert_allclose(found["pearson_delta_pooled"], results["pearson_delta"], atol=1e-5)
+    np.testing.assert_allclose(
+        found["pds_without_target_pooled"], results["discrimination_score_l1"], atol=1e-9
+    )
+    np.testing.assert_allclose(found["mse"], results["mse_delta"], atol=1e-6)
+    assert np.abs(found["pearson_delta"] - results["pearson_delta"]).mean() > 0.01

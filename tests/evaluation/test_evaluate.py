@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fixtures.narrowed import present
-from scipy.stats import false_discovery_control, mannwhitneyu, ttest_ind
+from scipy.stats import false_discovery_control, mannwhitneyu, pearsonr, ttest_ind
 
 from adapert.data.array_tables import PerturbationTable
 from adapert.data.choices import PrepareChoices
@@ -105,6 +105,26 @@ def test_responses_have_no_metric_that_needs_cells(responses: PreparedDataset, p
     assert evaluation.scalars == {}
     assert evaluation.emission is None
     assert evaluation.clip_fraction is None
+
+
+def test_pooled_deltas_are_against_the_mean_of_all_controls(
+    tiny_dataset: PreparedDataset, table: PerturbationTable, predicted: np.ndarray
+) -> None:
+    n_genes, cells = tiny_dataset.n_genes, tiny_dataset.splits["validation"].cells
+    controls = tiny_dataset.control_cells.expression(n_genes).toarray()
+    found = evaluate(predicted, tiny_dataset, "validation", generator=generator()).per_perturbation
+    for row, own in enumerate(cells_by_perturbation(tiny_dataset, "validation")):
+        matched = [
+            controls[tiny_dataset.control_cells.batch_index == batch].mean(axis=0)
+            for batch in cells.batch_index[cells.perturbation_index == row]
+        ]
+        observed = own.toarray().mean(axis=0) - controls.mean(axis=0)
+        expected = np.mean(matched, axis=0) + predicted[row] - controls.mean(axis=0)
+        r = pearsonr(expected, observed).statistic
+        assert found["pearson_delta_pooled"][row] == pytest.approx(r, abs=1e-5)
+        assert found["pearson_delta"][row] == pytest.approx(
+            pearsonr(predicted[row], table.delta[row])[0], abs=1e-5
+        )
 
 
 def test_cells_are_tested_as_scipy_tests_them(

@@ -52,7 +52,7 @@ def test_metrics_agree_where_one_mean_profile_is_predicted_for_all() -> None:
 def test_metrics_agree_where_no_change_is_predicted() -> None:
     case = no_change_case(5, 8, 60, 30)
     values = own_values(case)
-    assert np.isnan(values["pearson_delta"]).all()
+    assert np.isnan(values["pearson_delta_pooled"]).all()
     assert not values["n_predicted_degs"].any()
     assert_agreement(case)
 
@@ -89,6 +89,6 @@ def test_leaving_the_target_out_is_what_makes_pds_agree() -> None:
         - cells[is_control].mean(axis=0)
         for cells in (predicted, real)
     )
-    theirs = cell_eval_values(case)["pds_without_target"]
+    theirs = cell_eval_values(case)["pds_without_target_pooled"]
     np.testing.assert_allclose(pds(predicted_delta, observed_delta, case.target_mask), theirs, atol=TOLERANCE)
     assert (pds(predicted_delta, observed_delta) > theirs).any()

@@ -76,6 +76,20 @@ def test_table_1_says_what_plus_minus_is_of(of_cells: pd.DataFrame) -> None:
     assert table.cells.loc[1, "PDS ↑"] == f"{summary['mean']:.3f} ± {summary['sd']:.3f}"
 
 
+def test_table_1_has_both_ways_of_pearson_where_batches_differ(of_cells: pd.DataFrame) -> None:
+    matched = of_cells[of_cells["metric"] == "pearson_delta"].assign(metric="pearson_delta_pooled")
+    of_one_batch = pd.concat([of_cells, matched], ignore_index=True)
+    assert len(build_performance_table(of_one_batch, RECORD).cells.columns) == 3
+    pooled = matched.assign(value=matched["value"] - 0.1)
+    table = build_performance_table(pd.concat([of_cells, pooled], ignore_index=True), RECORD)
+    assert list(table.cells.columns)[-1] == "Pearson-delta, pooled controls ↑"
+    assert "against the pooled controls of all batches it is cell-eval's" in table.caption
+    pooled_mean = table.frame.set_index(["variant", "metric"]).loc[
+        ("adapert", "pearson_delta_pooled"), "mean"
+    ]
+    assert pooled_mean == pytest.approx(LEVELS["adapert"] + 0.015 + 0.01 - 0.1)
+
+
 def test_the_best_model_is_bold_and_no_ceiling(of_cells: pd.DataFrame) -> None:
     table = build_performance_table(of_cells, RECORD)
     names = table.cells["Model"].tolist()
