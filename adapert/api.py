@@ -281,6 +281,7 @@ def evaluate(
     again: bool = False,
     out: AnyPath | None = None,
     emit: "EmittedFiles | None" = None,
+    predictions: Mapping[str, AnyPath] | None = None,
 ) -> "Assessment":
     """Refit models, open a split and compute every metric, next to reference models.
 
@@ -296,10 +297,11 @@ def evaluate(
         again: Whether to open a test split that was opened before.
         out: New directory for the results; else the next free one of the workspace.
         emit: New files for predicted and real cells of the one model that is compared, for cell-eval.
+        predictions: Name to .h5ad file of another model's deltas or cells, each a row beside the models.
 
     Raises:
-        InputError: No data set, configs that do not compare, a test split that was opened before, or an
-            output that exists.
+        InputError: No data set, configs that do not compare, predictions that do not fit the data, a
+            test split that was opened before, or an output that exists.
         DivergedError: A loss or prediction became NaN or infinite.
     """
     from adapert.comparison.assess import evaluate_configs
@@ -325,6 +327,7 @@ def evaluate(
         again=again,
         out=_folder("out", out),
         emit=emit,
+        predictions=_predicted_files(predictions),
     )
 
 
@@ -538,6 +541,15 @@ def _files(what: str, paths: AnyPath | Mapping[str, AnyPath]) -> Path | dict[str
         named = check_mapping(what, paths)
         return {name: check_file(f"{what} {name}", path) for name, path in named.items()}
     return check_file(what, paths)
+
+
+def _predicted_files(given: Mapping[str, AnyPath] | None) -> dict[str, Path]:
+    from adapert.evaluation.predicted_files import check_name
+
+    files = check_mapping("predictions", given)
+    for name in files:
+        check_name(name)
+    return {name: check_file(f"predictions of {name}", path) for name, path in files.items()}
 
 
 def _file(what: str, path: AnyPath | None) -> Path | None:

@@ -13,6 +13,7 @@ from adapert.errors import InputError, name_some, nearest
 from adapert.evaluation.metrics import pearson_delta
 from adapert.evaluation.predictions import DEG_LAYER, PREDICTIONS_FILE
 from adapert.evaluation.predictions import read_predictions as read_table
+from adapert.statistics.pairs import FILE_MODEL, model_of
 
 MODEL, COLLAPSED_MODEL = "adapert", "mean"
 """The model that is drawn by default, and the one it is compared with."""
@@ -133,7 +134,9 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def choose_variants(predictions: Predictions) -> tuple[str, str | None]:
-    """Choose the model to draw and one to compare it with: `MODEL`, `COLLAPSED_MODEL`, or the first and last.
+    """Choose the model to draw and one to compare it with.
+
+    They are `MODEL`, or the first variant, and the first file of predictions, `COLLAPSED_MODEL`, or the last.
 
     Returns:
         Two variants; None in place of the second where there is only one.
@@ -141,6 +144,8 @@ def choose_variants(predictions: Predictions) -> tuple[str, str | None]:
     variants = predictions.variants
     model = MODEL if MODEL in variants else variants[0]
     others = [name for name in variants if name != model]
+    if of_files := [name for name in others if model_of(name) == FILE_MODEL]:
+        return model, of_files[0]
     if COLLAPSED_MODEL in others:
         return model, COLLAPSED_MODEL
     return model, others[-1] if others else None

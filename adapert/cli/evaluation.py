@@ -52,6 +52,14 @@ def evaluate(
             "--emit", metavar="<path x2>", help="New files of predicted and real cells, for cell-eval."
         ),
     ] = None,
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--predictions",
+            metavar="<[name=]file>",
+            help="Another model's deltas or cells (.h5ad), a row beside the models. Repeatable.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="New directory; default: in WORKSPACE/evaluations.")
     ] = None,
@@ -71,6 +79,7 @@ def evaluate(
     """
     from adapert.api import evaluate as evaluate_configs
     from adapert.comparison.plan import REFITS, ComparisonPlan
+    from adapert.evaluation.predicted_files import parse_predictions
     from adapert.training.loop import DivergedError
 
     chosen = {} if models is None else {"models": [name.strip() for name in models.split(",")]}
@@ -87,7 +96,15 @@ def evaluate(
     changed = parse_changes(changes, max_epochs)
     try:
         assessment = evaluate_configs(
-            configs or None, data, workspace, plan=plan, changes=changed, again=again, out=out, emit=emit
+            configs or None,
+            data,
+            workspace,
+            plan=plan,
+            changes=changed,
+            again=again,
+            out=out,
+            emit=emit,
+            predictions=parse_predictions(predictions or ()),
         )
     except DivergedError as error:
         print_error(str(error))

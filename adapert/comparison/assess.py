@@ -1,16 +1,18 @@
 """Assess configs: fit them and reference models, open a split, score, keep all, count the access."""
 
 import logging
+import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from adapert.comparison.fit import fit_models, mean_predictions
+from adapert.comparison.fit import as_fitted, fit_models, mean_predictions
 from adapert.comparison.plan import ComparisonPlan, name_variants
 from adapert.comparison.score import measure_ceilings, score
 from adapert.comparison.summary import (
@@ -35,6 +37,7 @@ from adapert.data.prepared import PreparedDataset, check_values, read_prepared
 from adapert.data.regroup import redraw
 from adapert.errors import InputError, first_line, format_count
 from adapert.evaluation.emitted_files import write_emitted_pair
+from adapert.evaluation.predicted_files import read_prediction, record_files
 from adapert.evaluation.predictions import build_predictions, write_predictions
 from adapert.files import check_new_directory
 from adapert.results.find import find_studies
@@ -82,6 +85,7 @@ def evaluate_configs(
     again: bool = False,
     out: Path | None = None,
     emit: EmittedFiles | None = None,
+    predictions: Mapping[str, Path] = MappingProxyType({}),
 ) -> Assessment:
     """Fit models, open a split, and write the results; every access to the test split is recorded.
 
@@ -97,53 +101,67 @@ def evaluate_configs(
         again: Whether to open a test split that was opened before.
         out: New directory for the results; else the next free one of the workspace.
         emit: New files for the cells of the one model that is compared, for cell-eval.
+        predictions: Name to file of what another model predicts (`read_prediction`): a row ``"file:NAME"``.
 
     Raises:
-        InputError: No data set, configs that do not compare, a test split that was opened before, or an
-            output that exists.
+        FileNotFoundError: A file of predictions that does not exist.
+        InputError: No data set, configs that do not compare, predictions that do not fit the data, a test
+            split that was opened before, or an output that exists.
         DivergedError: A loss or prediction became NaN or infinite.
     """
     variants = name_variants(plan.names(configs.values()), configs)
     dataset = read_dataset(configs.values(), plan)
     tried = {label: name_study(workspace, config) for label, config in configs.items()}
     studies = list(dict.fromkeys(tried.values()))
-    access = _describe_access(configs, plan, dataset, tried, out, emit) if plan.split == "test" else None
-    left = find_interrupted(workspace, access) if access else None
-    if left is None:  # else all was checked when it was begun, and some of it may be there
-        if emit:
-            check_emitted(plan, dataset, emit, configs.values())
-        _check(plan, dataset, studies, workspace, again, out)
-    # The same evaluation was killed after its folder was written; MLflow may not have it.
-    is_written = left is not None and (workspace / left.access.folder).exists()
-    fitted = [] if is_written else fit_models(plan, variants, dataset)
-    with opened(workspace, access, again) if access else nullcontext() as recorded:
-        _LOGGER.info(describe_opened(plan, dataset, recorded))
-        folder = out or workspace / (
-            recorded.access.folder if recorded else next_folder(workspace, plan.split)
+    with tempfile.TemporaryDirectory() as scratch:  # of predicted cells
+        given = [
+            read_prediction(name, path, dataset, plan.split, Path(scratch))
+            for name, path in predictions.items()
+        ]
+        files = record_files(given)
+        access = (
+            _describe_access(configs, plan, dataset, tried, out, emit, files)
+            if plan.split == "test"
+            else None
         )
-        if is_written:
-            assessment = _summarize(read_evaluation(folder)[0], folder, studies[0], recorded)
-        else:
-            scored = score(plan, fitted, dataset) + measure_ceilings(plan, dataset)
-            frame = build_comparison_table(scored, dataset, plan.split)
-            assessment = _summarize(frame, folder, studies[0], recorded)
+        left = find_interrupted(workspace, access) if access else None
+        if left is None:  # else all was checked when it was begun, and some of it may be there
             if emit:
-                write_emitted_pair(
-                    fitted[-1].predicted_delta,
-                    dataset,
-                    plan.split,
-                    predicted_file=emit[0],
-                    real_file=emit[1],
-                    emission=plan.emission,
-                    generator=emission_generator(fitted[-1].seed),
-                )
-            record = describe_comparison(plan, configs, dataset, scored) | {"git_commit": git_commit()}
-            # Last: an evaluation is made once its folder is there.
-            _write(assessment, record, build_predictions(dataset, plan.split, mean_predictions(fitted)))
-        for study in studies:
-            if study != NO_STUDY:  # a failure is no loss: the folder has it already
-                n_accesses = recorded.numbers[study] if recorded else None
-                keep_evaluation(tracking_uri(workspace), study, folder, n_accesses)
+                check_emitted(plan, dataset, emit, configs.values())
+            _check(plan, dataset, studies, workspace, again, out)
+        # The same evaluation was killed after its folder was written; MLflow may not have it.
+        is_written = left is not None and (workspace / left.access.folder).exists()
+        fitted = [] if is_written else fit_models(plan, variants, dataset)
+        with opened(workspace, access, again) if access else nullcontext() as recorded:
+            _LOGGER.info(describe_opened(plan, dataset, recorded))
+            folder = out or workspace / (
+                recorded.access.folder if recorded else next_folder(workspace, plan.split)
+            )
+            if is_written:
+                assessment = _summarize(read_evaluation(folder)[0], folder, studies[0], recorded)
+            else:
+                compared = [*fitted, *map(as_fitted, given)]
+                scored = score(plan, compared, dataset) + measure_ceilings(plan, dataset)
+                frame = build_comparison_table(scored, dataset, plan.split)
+                assessment = _summarize(frame, folder, studies[0], recorded)
+                if emit:
+                    write_emitted_pair(
+                        fitted[-1].predicted_delta,
+                        dataset,
+                        plan.split,
+                        predicted_file=emit[0],
+                        real_file=emit[1],
+                        emission=plan.emission,
+                        generator=emission_generator(fitted[-1].seed),
+                    )
+                record = describe_comparison(plan, configs, dataset, scored, files)
+                kept = build_predictions(dataset, plan.split, mean_predictions(compared))
+                # Last: an evaluation is made once its folder is there.
+                _write(assessment, record | {"git_commit": git_commit()}, kept)
+            for study in studies:
+                if study != NO_STUDY:  # a failure is no loss: the folder has it already
+                    n_accesses = recorded.numbers[study] if recorded else None
+                    keep_evaluation(tracking_uri(workspace), study, folder, n_accesses)
     return assessment
 
 
@@ -233,6 +251,7 @@ def _describe_access(
     tried: Mapping[str, str],
     out: Path | None,
     emit: EmittedFiles | None,
+    files: Sequence[Mapping[str, str]],
 ) -> Access:
     described = [
         {
@@ -258,6 +277,7 @@ def _describe_access(
         use_ensembles=plan.use_ensembles,
         emission=plan.emission,
         emitted=[str(path.absolute()) for path in emit or ()],
+        files=files,
         others=described[1:],
     )
 

@@ -12,9 +12,11 @@ from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.regroup import join_splits, without_cells
 from adapert.data.schema import FloatArray
+from adapert.evaluation.predicted_files import FilePrediction
 from adapert.models.ensemble import Ensemble
 from adapert.models.protocol import PerturbationModel
 from adapert.statistics.pairs import ENSEMBLE_SUFFIX as ENSEMBLE_SUFFIX
+from adapert.statistics.pairs import FILE_MODEL, LABEL_MARK
 from adapert.training.loop import require_finite
 from adapert.training.threads import torch_threads
 
@@ -29,15 +31,17 @@ class Fitted:
         variant: Name of the model or of one of its configs (`name_variants`), or of its ensemble.
         seed: Seed of the fit; 0 for a model without chance, and the first one's for an ensemble.
         config_digest: Digest of its config.
-        model: The fitted model.
+        model: The fitted model; None for predictions of a file.
         predicted_delta: Predictions for the plan's split, log1p units, (n_perturbations, n_genes).
+        predicted_cells: The file, where it predicts cells too.
     """
 
     variant: str
     seed: int
     config_digest: str
-    model: PerturbationModel
+    model: PerturbationModel | None
     predicted_delta: FloatArray
+    predicted_cells: FilePrediction | None = None
 
 
 def fit_models(
@@ -79,6 +83,18 @@ def fit_models(
                 )
                 fitted.append(row)
     return fitted
+
+
+def as_fitted(prediction: FilePrediction) -> Fitted:
+    """Give the predictions of a file the place of a fitted model's, as the variant ``"file:NAME"``."""
+    return Fitted(
+        variant=f"{FILE_MODEL}{LABEL_MARK}{prediction.name}",
+        seed=0,
+        config_digest="",
+        model=None,
+        predicted_delta=prediction.predicted_delta,
+        predicted_cells=prediction,
+    )
 
 
 def join_training(dataset: PreparedDataset, configs: Iterable[Config]) -> PreparedDataset:

@@ -26,8 +26,8 @@ class Scored:
     Attributes:
         variant: Name of the model or of one of its configs, of its ensemble, or of a ceiling.
         seed: Seed of the fit; 0 for a model without chance, and the first one's for an ensemble.
-        config_digest: Digest of its config; empty for a ceiling.
-        model: The fitted model; None for a ceiling, which no model predicts.
+        config_digest: Digest of its config; empty for a file of predictions and a ceiling.
+        model: The fitted model; None for a file of predictions, and for a ceiling, which no model predicts.
         evaluation: What its predictions of the split are worth.
     """
 
@@ -57,6 +57,7 @@ def score(plan: ComparisonPlan, fitted: Sequence[Fitted], dataset: PreparedDatas
                 plan.split,
                 emission=plan.emission,
                 generator=emission_generator(row.seed),
+                cells=None if row.predicted_cells is None else row.predicted_cells.cells(),
             ),
         )
         for row in fitted

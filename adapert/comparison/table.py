@@ -40,6 +40,7 @@ def describe_comparison(
     configs: Mapping[str, Config],
     dataset: PreparedDataset,
     scored: Sequence[Scored],
+    files: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """List what was opened and how it was scored, in words and numbers that JSON can hold.
 
@@ -48,6 +49,7 @@ def describe_comparison(
         configs: Label to config that was given; the record has the first as ``config``, the others by label.
         dataset: What it was compared on.
         scored: Every row of the comparison.
+        files: Of each file of predictions its name, checksum and form.
     """
     first = scored[0].evaluation
     (_, first_config), *others = configs.items()
@@ -60,6 +62,7 @@ def describe_comparison(
         },
         "config": first_config.flat(),
         "further_configs": {label: config.flat() for label, config in others},
+        "files": list(files),
         "refit": plan.refit,
         "emission": first.emission,
         "versions": dict(first.versions),

@@ -49,6 +49,7 @@ class Access:
         use_ensembles: Whether the seeds' mean predictions were scored too.
         emission: How cells were made from predictions.
         emitted: Files that they were written to; empty where none were.
+        files: Of each file of predictions its name, checksum and form.
         others: Of each further config of the same access its label, study, config_digest and config.
     """
 
@@ -65,6 +66,7 @@ class Access:
     use_ensembles: bool = False
     emission: str = ""
     emitted: Sequence[str] = field(default_factory=list)
+    files: Sequence[Mapping[str, str]] = field(default_factory=list)
     others: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     @property

@@ -62,8 +62,13 @@ def emit_cells(
     for perturbation, (delta, stream) in enumerate(zip(predicted_delta, streams, strict=True)):
         cells = emit(cells_per_batch(table, perturbation), controls, stream)
         cells += delta.astype(np.float32, copy=False)
-        clip_fraction = np.count_nonzero(cells < 0) / cells.size
-        yield EmittedCells(expression=np.maximum(cells, 0, out=cells), clip_fraction=clip_fraction)
+        yield clip_cells(cells)
+
+
+def clip_cells(cells: FloatArray) -> EmittedCells:
+    """Clip the cells of one perturbation, log1p units, (n_cells, n_genes), at 0, in place."""
+    clip_fraction = np.count_nonzero(cells < 0) / cells.size
+    return EmittedCells(expression=np.maximum(cells, 0, out=cells), clip_fraction=clip_fraction)
 
 
 def _control_shift(

@@ -20,7 +20,7 @@ from adapert.evaluation.cell_moments import (
 from adapert.evaluation.cell_tests import ControlTests
 from adapert.evaluation.controls import pooled_offset
 from adapert.evaluation.de_metrics import DifferentialExpression
-from adapert.evaluation.emission import EmissionName, EmittedCells, emit_cells
+from adapert.evaluation.emission import EmissionName, EmittedCells, clip_cells, emit_cells
 from adapert.evaluation.inputs import gather_inputs
 
 DEFINITIONS = "0.8.2"
@@ -40,8 +40,9 @@ class Evaluation:
     Attributes:
         per_perturbation: Metric to its values, (n_perturbations,) each, in the order of the split's table.
         scalars: Metric to its value over all perturbations.
-        emission: How cells were made from predictions; None where the data have no cells.
-        clip_fraction: Share of the emitted values that were below 0 and clipped; None as `emission`.
+        emission: How cells were made from predictions; None where the data have no cells, or cells were
+            predicted.
+        clip_fraction: Share of the cells' values that were below 0 and clipped; None without cells.
         versions: Packages' versions, and that of the definitions that were followed.
     """
 
@@ -59,6 +60,7 @@ def evaluate(
     *,
     emission: EmissionName = "control_shift",
     generator: np.random.Generator,
+    cells: Iterable[FloatArray] | None = None,
 ) -> Evaluation:
     """Compute every metric of a split's predictions.
 
@@ -68,7 +70,8 @@ def evaluate(
     metrics of differential expression, none against pooled controls and no `l2_top_1000`.
 
     `predicted_delta` is in log1p units, (n_perturbations, n_genes), in the order of the split's table; cells
-    are emitted as in `adapert.evaluation.emission.emit_cells`.
+    are emitted as in `adapert.evaluation.emission.emit_cells`. A model that predicts cells gives them as
+    `cells`, log1p units, (n_cells, n_genes) for each perturbation, which are clipped at 0 and tested instead.
 
     Raises:
         InputError: Predictions of another shape than the split, or that are not finite; an unknown way of
@@ -76,15 +79,18 @@ def evaluate(
     """
     table = dataset.splits[split].table
     _check_predictions(predicted_delta, table)
-    cells, pooled_deltas, clip_fraction = None, None, None
+    tested, pooled_deltas, clip_fraction = None, None, None
     if dataset.manifest.kind == "responses":
         # Responses are scores already: what differs from the mean response is the DEG score.
         deg_score = table.delta - table.delta.mean(axis=0)
     else:
         moments = measure_moments(cells_by_perturbation(dataset, split))
         deg_score = t_against_rest(moments)
-        emitted = emit_cells(predicted_delta, dataset, split, emission, generator)
-        cells, clip_fraction = _test_cells(emitted, moments, dataset, table)
+        if cells is None:
+            emitted = emit_cells(predicted_delta, dataset, split, emission, generator)
+        else:
+            emitted = map(clip_cells, cells)
+        tested, clip_fraction = _test_cells(emitted, moments, dataset, table)
         offset = pooled_offset(dataset, table)
         pooled_deltas = predicted_delta + offset, table.delta + offset
     given = gather_inputs(
@@ -95,10 +101,10 @@ def evaluate(
         deg_mask=table.deg_mask,
         deg_score=deg_score,
         pooled_deltas=pooled_deltas,
-        cells=cells,
+        cells=tested,
     )
     metrics, scalars = compute_metrics(given)
-    way = emission if cells else None
+    way = emission if tested and cells is None else None
     return Evaluation(per_perturbation=metrics, scalars=scalars, emission=way, clip_fraction=clip_fraction)
 
 
@@ -106,18 +112,19 @@ def _test_cells(
     emitted: Iterable[EmittedCells], moments: CellMoments, dataset: PreparedDataset, table: PerturbationTable
 ) -> tuple[tuple[DifferentialExpression, DifferentialExpression], float]:
     """Test emitted and real cells against the controls; add the share of emitted values that were clipped."""
-    tests, clip_fractions = ControlTests(dataset, table), list[float]()
+    tests, clip_fractions, n_cells = ControlTests(dataset, table), list[float](), list[int]()
 
     def pass_on() -> Iterator[FloatArray]:  # one perturbation's cells are in memory at a time
         for cells in emitted:
             clip_fractions.append(cells.clip_fraction)
+            n_cells.append(len(cells.expression))
             yield cells.expression
 
     predicted = tests.differential_expression(pass_on())
     # `prepare` tested the real cells already; only their fold changes are missing.
     fold_changes = tests.fold_changes(moments.means)
     observed = DifferentialExpression(log2_fold_change=fold_changes, deg_mask=table.deg_mask)
-    return (predicted, observed), float(np.average(clip_fractions, weights=table.n_cells))
+    return (predicted, observed), float(np.average(clip_fractions, weights=n_cells))
 
 
 def _check_predictions(predicted_delta: FloatArray, table: PerturbationTable) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from adapert.errors import InputError
 from adapert.statistics.paired import PAIRED_COLUMNS, correct_family, summarize_paired
-from adapert.statistics.pairs import CEILINGS, LABEL_MARK, model_of, without_chance
+from adapert.statistics.pairs import CEILINGS, FILE_MODEL, LABEL_MARK, model_of, without_chance
 
 LEVEL = 0.05
 """Differences count as such where p after Holm's correction is below it."""
@@ -147,7 +147,9 @@ def read_noise(variant: str) -> Dose:
 
 
 def compare_models(frame: pd.DataFrame) -> pd.DataFrame:
-    """Answer `MODELS`: each model that seeds change, and each ensemble, minus every reference model.
+    """Answer `MODELS`: each model that seeds change, ensemble and file of predictions minus every reference.
+
+    References are the models that no seed changes, and the other files of predictions.
 
     Args:
         frame: The long table of one evaluation.
@@ -209,7 +211,8 @@ def _no_pairs(key: str) -> pd.DataFrame:
 
 def _references_of(frame: pd.DataFrame, model: str) -> list[str]:
     variants = dict.fromkeys(frame["variant"])
-    return [name for name in variants if model_of(name) in without_chance() and name != model]
+    references = without_chance() | {FILE_MODEL}
+    return [name for name in variants if model_of(name) in references and name != model]
 
 
 def _subtract(frame: pd.DataFrame, variant: str, references: list[str]) -> pd.DataFrame:

@@ -25,6 +25,10 @@ LABEL_MARK = ":"
 """Stands in a variant between its model and what tells configs of that model apart: ``"adapert:tuned"``."""
 
 
+FILE_MODEL = "file"
+"""The model of predictions that were read from a file, which are one fit: ``"file:NAME"``."""
+
+
 @cache
 def without_chance() -> frozenset[str]:
     """Name the models whose fit no seed changes."""
@@ -95,10 +99,12 @@ def model_of(variant: str) -> str:
 def has_one_fit(variant: str) -> bool:
     """Whether a variant has one fit on a split, whatever the seed.
 
-    Models without chance and ceilings have; an ensemble counts too, whose own between-seed variance is then
-    left out.
+    Models without chance, predictions of files and ceilings have; an ensemble counts too, whose own
+    between-seed variance is then left out.
     """
-    return model_of(variant) in without_chance() | CEILINGS or variant.endswith(ENSEMBLE_SUFFIX)
+    return model_of(variant) in without_chance() | CEILINGS | {FILE_MODEL} or variant.endswith(
+        ENSEMBLE_SUFFIX
+    )
 
 
 def align_pairs(rows: pd.DataFrame, reference_rows: pd.DataFrame) -> tuple[FloatArray, FloatArray]:

@@ -77,6 +77,8 @@ def test_no_perturbation_is_chosen_without_degs(predictions: Predictions) -> Non
         (["mean", "ridge_both", "adapert"], ("adapert", "mean")),
         (["ridge_both", "ridge_text"], ("ridge_both", "ridge_text")),
         (["mean"], ("mean", None)),
+        (["adapert", "file:theirs", "mean"], ("adapert", "file:theirs")),
+        (["file:theirs", "mean"], ("file:theirs", "mean")),
     ],
 )
 def test_adapert_is_drawn_beside_the_mean(

@@ -73,6 +73,23 @@ def test_evaluate_emits_a_pair_for_cell_eval(
     assert len(shapes) == 1
 
 
+def test_cells_of_another_model_become_a_row(
+    adapert: RunCommand, simulated: Simulated, tmp_path: Path
+) -> None:
+    words = ["evaluate", "--data", simulated.prepared, "--models", "mean", "--device", "cpu"]
+    assert adapert(*words, "--emit", "predicted.h5ad", "real.h5ad").status == 0
+    ended = adapert(*words, "--again", "--predictions", "theirs=predicted.h5ad")
+    assert (ended.status, ended.err) == (0, "")
+    table = pd.read_parquet(tmp_path / "runs" / "evaluations" / "test_002" / "per_perturbation.parquet")
+    ours, theirs = (
+        table[(table["variant"] == name) & (table["metric"] == "overlap_at_50")]["value"].to_numpy()
+        for name in ("mean", "file:theirs")
+    )
+    np.testing.assert_allclose(theirs, ours)
+    assert re.search(r"^file:theirs .*±", ended.out, re.MULTILINE)
+    assert re.search(r"^file:theirs minus each model", ended.out, re.MULTILINE)
+
+
 def test_evaluate_prints_what_adapert_is_beside_each_model(
     adapert: RunCommand, simulated: Simulated, tmp_path: Path
 ) -> None:
@@ -133,6 +150,9 @@ def test_evaluate_of_a_model_that_diverges_ends_with_1(
         (["--ensemble", "--seeds", "1"], "--seeds is 1"),
         (["--ensemble", "--models", "mean"], "add adapert to --models"),
         (["--emit", "p.h5ad", "r.h5ad"], "Name one of them"),
+        (["--predictions", "no.h5ad"], "there is no file 'no.h5ad'"),
+        (["--predictions", "a=x.h5ad", "--predictions", "a=y.h5ad"], "'a' is given twice"),
+        (["--predictions", f"theirs={__file__}"], "must be an .h5ad file"),
         (["--models", "adapert", "--emit", "p.h5ad", "r.h5ad"], "--ensemble to emit"),
         (["--models", "mean", "--emit", "p.h5ad", "p.h5ad"], "both are 'p.h5ad'"),
         (["--out", "."], "'.' exists"),

@@ -18,16 +18,20 @@ from adapert.comparison import assess as assessment
 from adapert.comparison.assess import Assessment, check_emitted, evaluate_configs, name_study, read_dataset
 from adapert.comparison.fit import Fitted
 from adapert.comparison.plan import ComparisonPlan
+from adapert.comparison.summary import read_evaluation
 from adapert.comparison.test_access import read_accesses
 from adapert.config import Config
 from adapert.data.manifest import read_manifest
-from adapert.data.prepared import PreparedDataset
+from adapert.data.prepared import PreparedDataset, hash_file
+from adapert.data.schema import SplitName
 from adapert.errors import InputError
+from adapert.prediction.files import write_deltas
 from adapert.records import EXPERIMENT, Tag
 from adapert.registry import MODELS
 from adapert.tracking.read import study_run
 from adapert.tracking.store import open_store, tracking_uri
 from adapert.training.loop import DivergedError
+from analysis.tables.performance import build_performance_table
 
 PlanOf = Callable[..., ComparisonPlan]
 
@@ -105,6 +109,58 @@ def test_predictions_of_every_variant_are_kept_as_the_mean_over_its_seeds(
     }
     assert read_accesses(tmp_path)[0].folder == str(tmp_path / "here")
     assert read_accesses(tmp_path)[0].refit == "train+validation"
+
+
+def write_prediction(config: Config, split: SplitName, path: Path, share: float) -> Path:
+    """A share of what was observed, as another model would predict it."""
+    plan = ComparisonPlan(models=("mean",), split=split)
+    dataset = read_dataset([config], plan)
+    table = dataset.splits[split].table
+    frame = pd.DataFrame(share * table.delta, index=table.perturbations, columns=dataset.gene_names)
+    write_deltas(frame, path, "log1p units")
+    return path
+
+
+def test_predictions_of_a_file_are_a_row_of_every_table(
+    config: Config, plan_of: PlanOf, tmp_path: Path
+) -> None:
+    files = {"theirs": write_prediction(config, "test", tmp_path / "theirs.h5ad", 0.5)}
+    plan = plan_of("adapert", "mean", n_seeds=2)
+    found = evaluate_configs({"": config}, plan, tmp_path, predictions=files)
+    of_file = found.frame[found.frame["variant"] == "file:theirs"]
+    for metric in ("pearson_delta", "pds"):  # a share of the observed is right in all but size
+        values = of_file.loc[of_file["metric"] == metric, "value"].to_numpy()
+        np.testing.assert_allclose(values, 1, atol=1e-6)
+    assert {"pearson_delta_pooled", "overlap_at_50"} <= set(found.frame["metric"])
+    assert "file:theirs" in set(found.summary["variant"])
+    pairs = set(zip(found.paired["variant"], found.paired["reference"], strict=True))
+    assert pairs == {("adapert", "mean"), ("adapert", "file:theirs"), ("file:theirs", "mean")}
+    paired = found.paired.set_index(["variant", "reference", "effect_size", "metric"])["n_seeds"]
+    assert paired["adapert", "file:theirs", "all", "pds"] == 2
+    kept = anndata.read_h5ad(found.folder / "predictions.h5ad")
+    np.testing.assert_allclose(kept.layers["file:theirs"], 0.5 * kept.X, rtol=1e-6)
+    table = build_performance_table(*read_evaluation(found.folder))
+    assert "file:theirs" in set(table.cells["Model"])
+
+
+def test_an_access_says_which_files_were_scored(config: Config, plan_of: PlanOf, tmp_path: Path) -> None:
+    path = write_prediction(config, "test", tmp_path / "theirs.h5ad", 0.5)
+    found = evaluate_configs({"": config}, plan_of("mean"), tmp_path, predictions={"theirs": path})
+    (access,) = read_accesses(tmp_path)
+    assert access.files == [{"name": "theirs", "hash": hash_file(path), "form": "deltas"}]
+    assert json.loads((found.folder / "evaluation.json").read_text())["files"] == access.files
+    with pytest.raises(InputError, match="The test split is opened once per study"):
+        evaluate_configs({"": config}, plan_of("mean"), tmp_path, predictions={"again": path})
+
+
+def test_predictions_of_another_split_are_refused_before_any_fit(
+    config: Config, plan_of: PlanOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_prediction(config, "validation", tmp_path / "theirs.h5ad", 0.5)
+    monkeypatch.setattr(assessment, "fit_models", lambda *_: pytest.fail("fitted"))
+    with pytest.raises(InputError, match=r"of the test split, but .* lacks 4 of 4"):
+        evaluate_configs({"": config}, plan_of("mean"), tmp_path, predictions={"theirs": path})
+    assert read_accesses(tmp_path) == []
 
 
 def test_the_second_access_of_a_study_is_refused_before_any_fit(

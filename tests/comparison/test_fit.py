@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures.builders import PlanOf
+from fixtures.narrowed import present
 
 from adapert.comparison.fit import Fitted, fit_models, join_training, mean_predictions
 from adapert.comparison.plan import ComparisonPlan, name_variants
@@ -91,7 +92,7 @@ def test_a_refit_learns_from_train_and_validation_together(
     tables = [tiny_dataset.splits[name].table for name in ("train", "validation")]
     delta = np.concatenate([table.delta for table in tables])
     expected = np.average(delta, axis=0, weights=np.concatenate([table.n_cells for table in tables]))
-    np.testing.assert_allclose(row.model.predict(["unseen"])[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(present(row.model).predict(["unseen"])[0], expected, rtol=1e-6)
 
 
 def test_every_seed_of_an_ensemble_is_refitted(
