@@ -22,11 +22,12 @@ from adapert.statistics.families import (
 )
 from adapert.statistics.readings import LETTER, MEAN_AND_SUM, split_readings
 from adapert.statistics.two_level import CONFIDENCE
+from analysis.figures.overlap import OVERLAPS, choose_overlap
 from analysis.figures.style import order_rows
 from analysis.tables.table import PaperTable
 
-CLAIM_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
-"""All of one scale, from 0 or -1 to 1, and larger is better."""
+CLAIM_METRICS = ("pearson_delta", *OVERLAPS, "pds")
+"""All of one scale, from 0 or -1 to 1, and larger is better; of the overlaps one, as in Figures 4 and 5."""
 
 DIFFERENCE, BEST = "difference", "best lambda_non"
 """What an estimate is of."""
@@ -155,7 +156,7 @@ def _judge_weights(frame: pd.DataFrame, reading: str, metrics: Sequence[str]) ->
     """Judge the claims about weights of one reading of the loss."""
     if (frame["lambda_non"] == 0).any():
         yield from _judge(frame, reading, compare_weights(frame), SENSITIVITY_CLAIMS)
-    for metric in metrics:
+    for metric in (metric for metric in metrics if (frame["metric"] == metric).any()):
         for best in locate_best(frame[frame["metric"] == metric], f"claims/{metric}"):
             yield {
                 **_identity(frame, reading, best.claim, best.group, metric),
@@ -226,7 +227,7 @@ def _select(frame: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
             f"Claims are judged on metrics whose best value is 1, but that of {name_some(refused)} is not. "
             "Compare variants by adapert.statistics.paired.summarize_paired."
         )
-    return frame[frame["metric"].isin(metrics)]
+    return choose_overlap(frame[frame["metric"].isin(metrics)])
 
 
 def _judge(

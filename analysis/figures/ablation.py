@@ -12,8 +12,9 @@ from adapert.statistics.estimates import summarize_by
 from adapert.statistics.families import REFERENCE, VARIANTS, compare_variants
 from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption
+from analysis.figures.overlap import OVERLAPS, choose_overlap, overlap_caption
 
-ABLATION_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
+ABLATION_METRICS = ("pearson_delta", *OVERLAPS, "pds")
 
 VARIANT_LABELS = {
     REFERENCE: "full model",
@@ -55,7 +56,7 @@ def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: The frame has none of the figure's metrics.
     """
-    selected = style.select_metrics(frame, ABLATION_METRICS)
+    selected = choose_overlap(style.select_metrics(frame, ABLATION_METRICS))
     summary = summarize_by(selected, ["study", "split", "effect_size", "variant"])
     orders = {
         "effect_size": style.present(EFFECT_SIZES, summary["effect_size"]),
@@ -89,7 +90,7 @@ def plot_ablation(summary: pd.DataFrame) -> Figure:
             caption=(
                 "Dots: mean over the perturbations of a group (n), each averaged over seeds. "
                 f"Lines: {style.interval_caption(summary)}{line}{hollow}{mark} ↑{style.NO_BREAK}higher is "
-                "better."
+                f"better.{overlap_caption(metrics)}"
             ),
             sharex="col",
             sharey=True,

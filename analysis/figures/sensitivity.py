@@ -20,9 +20,10 @@ from adapert.statistics.families import WEIGHTS, compare_weights, name_weight
 from adapert.statistics.readings import LETTER, MEAN_AND_SUM, READINGS, split_readings
 from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption
+from analysis.figures.overlap import OVERLAPS, choose_overlap, overlap_caption
 from analysis.figures.scales import power_text
 
-SENSITIVITY_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds", "mse")
+SENSITIVITY_METRICS = ("pearson_delta", *OVERLAPS, "pds", "mse")
 
 Look: TypeAlias = tuple[style.Colour, str]
 """Colour and marker of an effect-size group."""
@@ -60,7 +61,7 @@ def summarize_sensitivity(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: The frame has none of the figure's metrics, or a run without its lambda_non.
     """
-    selected = style.select_metrics(frame, SENSITIVITY_METRICS)
+    selected = choose_overlap(style.select_metrics(frame, SENSITIVITY_METRICS))
     if selected["lambda_non"].isna().any():
         run = selected.loc[selected["lambda_non"].isna(), "run"].iloc[0]
         raise InputError(
@@ -133,6 +134,7 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
                 f"set apart sideways for legibility. Filled: {mark_caption(reference, WEIGHTS)} "
                 f"Bars: {style.interval_caption(summary)}{gap}{scale} "
                 f"↑{style.NO_BREAK}higher is better, ↓{style.NO_BREAK}lower is better."
+                f"{overlap_caption(metrics)}"
             ),
             n_header_lines=2,
         )

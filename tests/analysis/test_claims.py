@@ -205,3 +205,11 @@ def test_small_p_and_small_losses_are_written_as_what_they_are(ablation: pd.Data
     cells = build_claims_table(claims).cells
     assert cells["p"].tolist() == ["< 0.001", "0.012", ""]
     assert cells["Estimate"].tolist() == ["0.000", "0.100", "-0.100"]
+
+
+def test_claims_are_of_the_overlap_that_the_figures_show(ablation: pd.DataFrame) -> None:
+    overlaps = [ablation.assign(metric=name) for name in ("overlap_at_50", "rank_overlap_at_50")]
+    claims = summarize_claims(pd.concat([ablation, *overlaps], ignore_index=True))
+    assert set(claims["metric"]) == {"pearson_delta", "overlap_at_50"}
+    of_responses = summarize_claims(pd.concat([ablation, overlaps[1]], ignore_index=True))
+    assert set(of_responses["metric"]) == {"pearson_delta", "rank_overlap_at_50"}

@@ -152,6 +152,28 @@ def test_ablation_axes_carry_groups_metrics_and_variants(ablation_figure: Figure
     assert (lines["full"], lines["no_context"], lines["no_graph"]) == ([0.5], [0.4], [0.3])
 
 
+@BY_EFFECT_SIZE
+def test_des_of_cells_is_drawn_in_place_of_the_rank_overlap(
+    make_table: MakeTable, recipe: FigureRecipe
+) -> None:
+    frame = make_table(_rows({0.0: 0.4, 1e-4: 0.6}))
+    tested = frame[frame["metric"] == "rank_overlap_at_50"].assign(metric="overlap_at_50", value=0.3)
+    both = pd.concat([frame, tested], ignore_index=True).astype({"variant": str})
+    summary = recipe.summarize(both)
+    assert set(summary["metric"]) >= {"pearson_delta", "overlap_at_50", "pds"}
+    assert "rank_overlap_at_50" not in set(summary["metric"])
+    figure = recipe.plot(summary)
+    texts = " ".join(_texts(figure)).replace("\n", " ")
+    assert "DES@50 ↑" in texts
+    assert "DES@50 is of cells emitted from the predictions and tested." in texts
+    without = " ".join(_texts(recipe.plot(recipe.summarize(frame.astype({"variant": str}))))).replace(
+        "\n", " "
+    )
+    assert "Rank overlap@50, by predicted deltas, stands in for DES@50." in without
+    undefined = both.assign(value=both["value"].where(both["metric"] != "overlap_at_50"))
+    assert "overlap_at_50" not in set(recipe.summarize(undefined)["metric"])
+
+
 def test_ablation_says_study_split_seeds_and_interval(ablation_figure: Figure) -> None:
     texts = " ".join(_texts(ablation_figure)).replace("\n", " ")
     assert "study 'parts', validation split, 2 seeds" in texts
