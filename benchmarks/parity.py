@@ -265,7 +265,7 @@ def _test(case: Case, cells: FloatArray) -> DifferentialExpression:
         own = cells[case.labels == name]
         p_values = mann_whitney(scipy.sparse.csr_array(own), sorted_controls).p_values
         degs.append(call_degs(p_values, "fdr"))
-        changes.append(log2_fold_change(sum_cells(own).mean, sum_cells(controls).mean))
+        changes.append(log2_fold_change(sum_cells(own).share_sums, sum_cells(controls).share_sums))
     return DifferentialExpression(log2_fold_change=np.stack(changes), deg_mask=np.stack(degs))
 
 

@@ -80,15 +80,18 @@ class CellSums:
         n_cells: Number of cells.
         sums: Sum of expression, (n_genes,).
         square_sums: Sum of squared expression, (n_genes,).
+        share_sums: Sum of each cell's share of the mean, expression / `n_cells`, (n_genes,). It is the mean,
+            rounded as cell-eval's: where it is the controls' but for rounding, both find the same sign.
     """
 
     n_cells: int
     sums: FloatArray
     square_sums: FloatArray
+    share_sums: FloatArray
 
     @property
     def mean(self) -> FloatArray:
-        """Mean expression, (n_genes,)."""
+        """Mean expression, (n_genes,); exact for a constant gene."""
         return self.sums / self.n_cells
 
     @property
@@ -163,16 +166,19 @@ def mann_whitney(expression: Expression, controls: SortedControls) -> GeneTests:
 
 
 def sum_cells(expression: Expression) -> CellSums:
-    """Sum cells, (n_cells, n_genes), for `welch`."""
+    """Sum cells, (n_cells, n_genes), one after the other, for `welch` and fold changes."""
     n_cells, n_genes = expression.shape
+    share = 1.0 / n_cells
     if isinstance(expression, np.ndarray):
-        sums = expression.sum(axis=0, dtype=np.float64)
-        square_sums = np.square(expression, dtype=np.float64).sum(axis=0)
+        cells = expression.astype(np.float64, order="C")
+        sums, square_sums = cells.sum(axis=0), np.square(cells).sum(axis=0)
+        share_sums = (cells * share).sum(axis=0)
     else:
         values = expression.data.astype(np.float64)
         sums = np.bincount(expression.indices, values, n_genes)
         square_sums = np.bincount(expression.indices, values**2, n_genes)
-    return CellSums(n_cells=n_cells, sums=sums, square_sums=square_sums)
+        share_sums = np.bincount(expression.indices, values * share, n_genes)
+    return CellSums(n_cells=n_cells, sums=sums, square_sums=square_sums, share_sums=share_sums)
 
 
 def welch(expression: Expression, controls: CellSums) -> GeneTests:

@@ -27,11 +27,13 @@ class CellMoments:
         n_cells: (n_perturbations,).
         sums: Sums of expression, log1p units, (n_perturbations, n_genes).
         square_sums: Sums of its square, as `sums`.
+        means: Mean expression, rounded as `CellSums.share_sums`, as `sums`.
     """
 
     n_cells: IntArray
     sums: FloatArray
     square_sums: FloatArray
+    means: FloatArray
 
     @classmethod
     def of(cls, sums: Sequence[CellSums]) -> "CellMoments":
@@ -40,12 +42,8 @@ class CellMoments:
             n_cells=np.array([one.n_cells for one in sums]),
             sums=np.stack([one.sums for one in sums]),
             square_sums=np.stack([one.square_sums for one in sums]),
+            means=np.stack([one.share_sums for one in sums]),
         )
-
-    @property
-    def means(self) -> FloatArray:
-        """Mean expression, log1p units, (n_perturbations, n_genes)."""
-        return self.sums / self.n_cells[:, None]
 
 
 def measure_moments(cells: Iterable[scipy.sparse.csr_array]) -> CellMoments:

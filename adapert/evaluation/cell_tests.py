@@ -24,7 +24,7 @@ class _Pool:
 
     @cached_property
     def mean(self) -> FloatArray:
-        return sum_cells(self.expression).mean
+        return sum_cells(self.expression).share_sums
 
     @cached_property
     def test(self) -> TestCells:
@@ -74,5 +74,5 @@ class ControlTests:
         means, deg_mask = [], []
         for expression, pool in zip(cells, self._pools, strict=True):
             deg_mask.append(call_degs(pool.test(expression).p_values, self._adjust))
-            means.append(sum_cells(expression).mean)
+            means.append(sum_cells(expression).share_sums)
         return DifferentialExpression(log2_fold_change=self.fold_changes(means), deg_mask=np.stack(deg_mask))

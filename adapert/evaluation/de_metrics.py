@@ -4,12 +4,16 @@ Definitions are those of cell-eval 0.8.2, which the paper's tables were made wit
 perturbations without DEGs. In all of them `predicted` is of the emitted cells, `observed` of the real ones.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from adapert.data.schema import BoolArray, FloatArray, IntArray
 from adapert.evaluation.metrics import strongest_degs
+
+_LARGEST = 700.0
+"""Beyond it exp(x) is no number of double precision; no log value comes near."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +50,18 @@ def log2_fold_change(mean_expression: FloatArray, control_mean: FloatArray) -> F
         expression, 0 where neither has.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log2(np.expm1(mean_expression) / np.expm1(control_mean))
+        ratio = np.log2(_expm1(mean_expression) / _expm1(control_mean))
     # 0 / 0: neither side expresses the gene, which pdex counts as no change.
     return np.where(np.isnan(ratio), 0.0, ratio).astype(np.float32)
+
+
+def _expm1(values: FloatArray) -> FloatArray:
+    """Compute exp(x) - 1 as the C library rounds it, and so pdex.
+
+    numpy's differs in the last bit, and with it the sign of a fold change that is 0 but for rounding.
+    """
+    flat = map(math.expm1, np.minimum(values, _LARGEST).ravel().tolist())
+    return np.fromiter(flat, np.float64, values.size).reshape(values.shape)
 
 
 def overlap_at_k(
@@ -84,7 +97,8 @@ def deg_recall(predicted: DifferentialExpression, observed: DifferentialExpressi
 def direction_match(predicted: DifferentialExpression, observed: DifferentialExpression) -> FloatArray:
     """Share of the true DEGs whose fold change has the predicted sign (Eq. 30).
 
-    cell-eval 0.8.2: ``de_direction_match``. A predicted fold change of exactly 0 matches no sign.
+    cell-eval 0.8.2: ``de_direction_match``. A predicted fold change of exactly 0 matches no sign. Where the
+    predicted mean is the controls' but for rounding, rounding decides, as it does in cell-eval.
 
     Returns:
         (n_perturbations,), in [0, 1]; NaN where there is no true DEG.

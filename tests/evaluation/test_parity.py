@@ -1,11 +1,13 @@
 """Agreement with cell-eval 0.8.2 on pdex 0.3.0, from the same cells."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from adapert.data.schema import FloatArray
 from adapert.evaluation.metrics import pds
 from benchmarks.parity import (
     OVERLAPS,
@@ -63,6 +65,36 @@ def test_metrics_agree_where_no_deg_is_true() -> None:
     assert not values["n_true_degs"].any()
     assert values["n_predicted_degs"].all()
     assert_agreement(case)
+
+
+def tile_control_mean(case: Case) -> FloatArray:
+    """The mean of the controls in every predicted cell: up to rounding, each fold change is 0."""
+    is_control = case.labels == "non-targeting"
+    mean = case.real[is_control].mean(axis=0)
+    return np.where(is_control[:, None], case.real, mean)
+
+
+def draw_all_controls(case: Case) -> FloatArray:
+    """Every control once in each perturbation's cells, in another order."""
+    is_control, generator = case.labels == "non-targeting", np.random.default_rng(0)
+    predicted = case.real.copy()
+    for name in case.perturbations:
+        predicted[case.labels == name] = generator.permutation(case.real[is_control])
+    return predicted
+
+
+@pytest.mark.filterwarnings("ignore:An input array is constant")
+@pytest.mark.parametrize("predict", [tile_control_mean, draw_all_controls])
+@pytest.mark.parametrize("seed", range(3))
+def test_directions_agree_where_the_predicted_mean_is_the_controls(
+    predict: Callable[[Case], FloatArray], seed: int
+) -> None:
+    case = random_case(seed, 8, 60, 40, 40)
+    case = replace(case, predicted=predict(case))
+    controls = case.real[case.labels == "non-targeting"].mean(axis=0)
+    first = case.predicted[case.labels == case.perturbations[0]].mean(axis=0)
+    np.testing.assert_allclose(first, controls, rtol=1e-14)
+    assert differences(case)["direction_match"] == 0
 
 
 def test_cases_have_infinite_fold_changes_and_perturbations_without_degs() -> None:
