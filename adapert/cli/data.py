@@ -70,6 +70,9 @@ def prepare(
     group_guides: Annotated[
         bool, typer.Option("--group-guides", help="Merge guides of one gene: A2M_1, A2M_2.")
     ] = False,
+    target_sum: Annotated[
+        str, typer.Option(metavar="<number|median|none>", help="Counts each cell is scaled to before log1p.")
+    ] = "4000",
     batch_column: Annotated[str | None, typer.Option(help="Column of sequencing batches; guessed.")] = None,
     cell_line_column: Annotated[str | None, typer.Option(help="Column of cell lines; guessed.")] = None,
     gene_column: Annotated[str | None, typer.Option(help="Column of var with gene symbols; guessed.")] = None,
@@ -95,11 +98,12 @@ def prepare(
 ) -> None:
     """Read, check and normalise cells (or responses), networks and embeddings into one data set."""
     from adapert.api import prepare as prepare_data
-    from adapert.data.choices import PrepareChoices
+    from adapert.data.choices import PrepareChoices, read_target_sum
     from adapert.data.prepare import summarize_prepared
     from adapert.data.sources import EMBEDDINGS, NETWORKS, parse_sources
 
     given = {name: context.params[name] for name in get_type_hints(PrepareChoices)}
+    given["target_sum"] = read_target_sum(target_sum)
     choices = {name: value for name, value in given.items() if value is not None}
     for name, kind in get_type_hints(PrepareChoices).items():
         if get_origin(kind) is Literal:

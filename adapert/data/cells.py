@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import scipy.sparse
 
 from adapert.data.array_tables import CellWriter
-from adapert.data.choices import PrepareChoices
+from adapert.data.choices import LIBRARY_SIZE, PrepareChoices
 from adapert.data.columns import BATCH, CELL_LINE, PERTURBATION, find_column, require_column
 from adapert.data.differential import DEG_TESTS, call_degs
 from adapert.data.effect_size import effect_size_bounds
@@ -44,14 +45,17 @@ from adapert.data.labelled import LabelledCells, label_cells
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.understood import note_dates
 from adapert.data.prepared import CELL_FOLDER, CONTROL_FOLDER, read_cells
-from adapert.data.schema import CONTROL, SPLITS, BoolArray, IntArray, StringArray, genes_of
+from adapert.data.schema import CONTROL, SPLITS, BoolArray, FloatArray, IntArray, StringArray, genes_of
 from adapert.data.splits import Split, choose_split
-from adapert.errors import InputError, format_count
+from adapert.errors import InputError, format_count, name_some
 
 _LOGGER = logging.getLogger(__name__)
 
 COUNTS_LAYER = "counts"
 """Layer of raw counts where none is named."""
+
+FAR_FROM_COUNTS = 4.0
+"""Times the median counts of a cell beyond which scaling to a sum is warned of."""
 
 TESTED_AT_ONCE = 2**25
 """Values in memory while DEGs are called: the genes are tested in blocks of this size."""
@@ -99,7 +103,7 @@ def measure_cells(
     kept = _choose_cells(path, choices, rule, split_file)
     cells, split = kept.cells, kept.split
     with tempfile.TemporaryDirectory(dir=folder, prefix="scratch_") as scratch:
-        names, expression = _store_expression(kept, choices, Path(scratch))
+        names, expression, median_counts = _store_expression(kept, choices, Path(scratch))
         matched = _write_controls(folder / CONTROL_FOLDER, expression, cells, choices.min_batch_controls)
         deg_masks = _call_all_degs(expression, cells, choices)
         training_n_degs = np.array([deg_masks[name].sum() for name in split["train"]])
@@ -117,6 +121,7 @@ def measure_cells(
         batches=cells.batches,
         batch_control_mean=matched.batch_mean,
         understood=cells.understood,
+        median_counts=median_counts,
         guessed=choices.guessed(
             {**kept.columns, "counts_layer": kept.matrix.layer, "gene_column": kept.symbols.column}
         ),
@@ -139,6 +144,11 @@ def _choose_cells(
         "batch_column": find_column(file.obs, BATCH, choices.batch_column),
         "cell_line_column": find_column(file.obs, CELL_LINE, choices.cell_line_column),
     }
+    if columns["batch_column"] is None:
+        _LOGGER.info(
+            "no column of sequencing batches was found: cells of all batches are compared with the same "
+            f"controls; name one with --batch-column ({name_some(map(str, file.obs.columns)) or 'none'})"
+        )
     cells = label_cells(file.obs, columns, choices, rule)
     split = choose_split(cells.perturbations, rule, split_file, choices, cells.dropped)
     return Kept(matrix=file.matrix(layer), columns=columns, symbols=symbols, cells=cells, split=split)
@@ -163,19 +173,20 @@ def _find_counts_layer(file: AnnotatedFile, choices: PrepareChoices) -> str | No
 
 def _store_expression(
     kept: Kept, choices: PrepareChoices, scratch: Path
-) -> tuple[StringArray, StoredExpression]:
+) -> tuple[StringArray, StoredExpression, float | None]:
     """Copy the kept cells to where any of them can be read, and choose genes.
 
     Returns:
-        Names of the genes, (n_genes,), and expression.
+        Names of the genes, (n_genes,), expression, and the median counts of controls and training cells;
+        ``None`` for log values.
     """
     symbols, cells = kept.symbols, kept.cells
-    check, library_sizes = ValueCheck(), []
+    check, sums = ValueCheck(), []
 
     def read() -> Iterator[scipy.sparse.csr_array]:
         for part in read_chunks(kept.matrix, np.sort(cells.rows), scratch):
             check.add(part)
-            library_sizes.append(part.sum(axis=1, dtype=np.float64))
+            sums.append(part.sum(axis=1, dtype=np.float64))
             yield part
 
     rows = StoredRows.write(scratch / "cells", read(), len(symbols.names))
@@ -191,10 +202,34 @@ def _store_expression(
     note_genes(symbols, len(chosen))
     gene_index = np.full(len(symbols.names), -1, dtype=np.int32)
     gene_index[chosen] = np.arange(len(chosen))
-    scale = scale_counts(np.concatenate(library_sizes)) if is_counts else None
-    return symbols.names[chosen], StoredExpression(
-        rows=rows, row_index=row_index, gene_index=gene_index, n_genes=len(chosen), scale=scale
+    library_sizes = np.concatenate(sums)
+    median_counts = float(np.median(library_sizes[reference])) if is_counts else None
+    expression = StoredExpression(
+        rows=rows,
+        row_index=row_index,
+        gene_index=gene_index,
+        n_genes=len(chosen),
+        scale=None if median_counts is None else _scale(library_sizes, median_counts, choices.target_sum),
     )
+    return symbols.names[chosen], expression, median_counts
+
+
+def _scale(
+    library_sizes: FloatArray, median_counts: float, target_sum: float | Literal["median", "none"]
+) -> FloatArray:
+    """Compute what scales each cell's counts, (n_cells,), and say how far from its counts that is."""
+    if target_sum == "none":
+        _LOGGER.info(f"counts are not scaled; their median is {median_counts:,.0f} per cell")
+        return np.ones_like(library_sizes)
+    # Cells without any count have nothing to scale.
+    target = max(median_counts, 1.0) if target_sum == "median" else float(target_sum)
+    _LOGGER.info(f"counts are scaled to {target:,.0f} per cell; their median is {median_counts:,.0f}")
+    if target > FAR_FROM_COUNTS * median_counts:
+        _LOGGER.warning(
+            f"counts are scaled up {target / max(median_counts, 1):,.0f}-fold, so that single counts weigh "
+            "much, as in a panel of few genes: --target-sum median keeps to the data's own"
+        )
+    return scale_counts(library_sizes, target)
 
 
 def _note_values(is_counts: bool, layer: str | None, choices: PrepareChoices) -> None:
@@ -203,6 +238,11 @@ def _note_values(is_counts: bool, layer: str | None, choices: PrepareChoices) ->
         raise InputError(
             f"--counts-layer must hold raw counts, but '{choices.counts_layer}' holds fractions. Name "
             "a layer of whole numbers; for log values, make them X and name no layer."
+        )
+    if choices.target_sum != LIBRARY_SIZE and not is_counts:
+        raise InputError(
+            f"--target-sum scales raw counts, but {describe_layer(layer)} holds log values, which are taken "
+            "as they are. Leave it out, or name a layer of counts with --counts-layer."
         )
     values = "counts: normalised and logged" if is_counts else "log values: taken as they are"
     _LOGGER.info(f"{describe_layer(layer)} holds {values}")

@@ -12,6 +12,9 @@ from adapert.data.effect_size import EffectSizeGroups
 from adapert.data.labels.words import strip_blanks
 from adapert.errors import InputError
 
+LIBRARY_SIZE = 4_000
+"""Counts a cell is scaled to before log1p: TxPert's representation."""
+
 MAX_UNITS = 40
 """Most characters: units are part of axis labels."""
 
@@ -32,6 +35,8 @@ class PrepareChoices:
             any usual control word.
         missing_is_control: Whether cells without a label are controls. Cells only.
         group_guides: Whether guides of one gene (``A2M_1``, ``A2M_2``) are pooled. Cells only.
+        target_sum: Counts that each cell is scaled to before log1p: a number, ``"median"`` for the median of
+            controls and training cells, or ``"none"`` for no scaling. Counts of cells only.
         batch_column: Sequencing batch. Cells only.
         cell_line_column: Cell line. Cells only.
         gene_column: Column of `var` with gene symbols.
@@ -56,6 +61,7 @@ class PrepareChoices:
     control: str | tuple[str, ...] | None = None
     missing_is_control: bool = False
     group_guides: bool = False
+    target_sum: float | Literal["median", "none"] = LIBRARY_SIZE
     batch_column: str | None = None
     cell_line_column: str | None = None
     gene_column: str | None = None
@@ -78,6 +84,7 @@ class PrepareChoices:
                 raise InputError(f"--{option.replace('_', '-')} must be at least 1, but it is {value}.")
         check_fractions(self.split_fractions)
         self._check_units()
+        self._check_target_sum()
         for option in ("group_guides", "missing_is_control"):
             if self.kind == "responses" and getattr(self, option):
                 raise InputError(
@@ -107,6 +114,15 @@ class PrepareChoices:
                 f"{self.units!r}. Shorten it, such as 'log2 fold change'."
             )
 
+    def _check_target_sum(self) -> None:
+        is_number = not isinstance(self.target_sum, str)
+        if is_number and not 0 < float(self.target_sum) < math.inf:
+            raise _no_target_sum(self.target_sum)
+        if self.kind == "responses" and self.target_sum != LIBRARY_SIZE:
+            raise InputError(
+                "--target-sum must be left out with --kind responses: such a table has no counts to scale."
+            )
+
     @property
     def controls(self) -> tuple[str, ...]:
         """Labels and patterns of `control`."""
@@ -119,6 +135,26 @@ class PrepareChoices:
             for choice, name in found.items()
             if name is not None and getattr(self, choice) is None
         }
+
+
+def read_target_sum(text: str) -> float | Literal["median", "none"]:
+    """Read what each cell's counts are scaled to: a number, ``"median"`` or ``"none"``.
+
+    Raises:
+        InputError: None of these.
+    """
+    if text == "median":
+        return "median"
+    if text == "none":
+        return "none"
+    try:
+        return float(text)
+    except ValueError as error:
+        raise _no_target_sum(text) from error
+
+
+def _no_target_sum(given: object) -> InputError:
+    return InputError(f"--target-sum must be a number above 0, 'median' or 'none', but it is '{given}'.")
 
 
 def check_fractions(fractions: tuple[float, float, float]) -> None:

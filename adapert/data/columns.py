@@ -43,7 +43,10 @@ PERTURBATION = Role(
 BATCH = Role(
     "sequencing batch",
     "--batch-column",
-    ("batch", "sequencing_batch", "batch_id", "gem_group", "gemgroup", "gem", "lane"),
+    (
+        *("batch", "sequencing_batch", "batch_id", "gem_group", "gemgroup", "gem", "lane"),
+        *("bio_rep", "replicate"),
+    ),
 )
 CELL_LINE = Role("cell line", "--cell-line-column", ("cell_line", "cellline", "cell_type", "celltype"))
 GENE_SYMBOL = Role(

@@ -50,6 +50,7 @@ class Measured:
         batch_control_mean: Mean of the controls matched to each group, (n_batches, n_genes).
         guessed: Columns and layers that were guessed, by the choice they stand for.
         understood: What the labels were taken for.
+        median_counts: Of controls and training cells; ``None`` where there are no counts.
     """
 
     gene_names: StringArray
@@ -60,6 +61,7 @@ class Measured:
     batch_control_mean: FloatArray
     guessed: Mapping[str, str]
     understood: Understood
+    median_counts: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

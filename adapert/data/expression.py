@@ -11,9 +11,6 @@ from adapert.data.row_chunks import starts_of
 from adapert.data.schema import BoolArray, FloatArray, IntArray, StringArray
 from adapert.errors import InputError, name_some
 
-LIBRARY_SIZE = 4_000
-"""Counts a cell is scaled to before log1p: TxPert's representation."""
-
 LOG_MAXIMUM = 20.0
 """Above any log1p or log2 of a share of a million; values beyond it were not logged."""
 
@@ -110,7 +107,7 @@ class StoredExpression:
         row_index: Row of each cell, (n_cells,).
         gene_index: Kept gene of each gene of the file, -1 for the others, (n_genes of the file,).
         n_genes: Number of kept genes.
-        scale: What scales each row's counts to `LIBRARY_SIZE`, (n_rows,); ``None`` for log values.
+        scale: What scales each row's counts before log1p, (n_rows,); ``None`` for log values.
     """
 
     rows: StoredRows
@@ -152,9 +149,9 @@ class StoredExpression:
         )
 
 
-def scale_counts(library_sizes: FloatArray) -> FloatArray:
-    """Compute the factors, (n_cells,), that scale cells of these counts, (n_cells,), to `LIBRARY_SIZE`.
+def scale_counts(library_sizes: FloatArray, target_sum: float) -> FloatArray:
+    """Compute the factors, (n_cells,), that scale cells of these counts, (n_cells,), to one sum.
 
     Finite for a cell without counts, which stays zeros.
     """
-    return LIBRARY_SIZE / np.where(library_sizes > 0, library_sizes, 1)
+    return target_sum / np.where(library_sizes > 0, library_sizes, 1)

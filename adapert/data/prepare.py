@@ -16,7 +16,7 @@ import numpy as np
 from adapert import __version__
 from adapert.data.array_tables import SharedTable
 from adapert.data.cells import measure_cells
-from adapert.data.choices import PrepareChoices
+from adapert.data.choices import LIBRARY_SIZE, PrepareChoices
 from adapert.data.effects import Measured
 from adapert.data.embeddings import Embeddings, align_embeddings, read_embeddings
 from adapert.data.formats.tables import require_file
@@ -48,11 +48,19 @@ INPUTS = {
 FEW_VALIDATION = 10
 """Fewer perturbations make a PDS or a mean correlation unreliable."""
 
-LATER_CHOICES = {"deg_test": "mann_whitney", "group_guides": False, "missing_is_control": False}
+LATER_CHOICES = {
+    "deg_test": "mann_whitney",
+    "group_guides": False,
+    "missing_is_control": False,
+    "target_sum": LIBRARY_SIZE,
+}
 """Choices added later: at these values they leave the fingerprints of earlier data sets unchanged."""
 
 LABELS = frozenset({"units"})
 """Choices that change no number, and so no fingerprint."""
+
+MEDIAN_COUNTS = "median_counts"
+"""Name of the counts of a median cell among a manifest's; values that were logged already have none."""
 
 IDENTITY_VERSION = 1
 """Version of what a fingerprint covers, not of the folder: a data set that is prepared again keeps it."""
@@ -168,7 +176,8 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
         ("fingerprint", dataset.fingerprint),
         ("cells", cells if counts["cells"] else "none: a table of responses"),
         ("units of deltas", describe_units(manifest)),
-        ("matching groups", f"{len(shared.batches):,} ({name_some(shared.batches.tolist(), 3)})"),
+        ("normalisation", _describe_normalisation(manifest)),
+        ("matching groups", _describe_groups(dataset)),
         ("perturbations", f"{counts['perturbations']:,}, of which {counts['combinations']:,} combinations"),
         ("left out", ", ".join(f"{number:,} {reason}" for reason, number in labels["left_out"].items())),
         ("guides grouped", f"{labels['grouped_guides']:,}" if labels["grouped_guides"] else ""),
@@ -194,6 +203,28 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
             )
         )
     return [(name, value) for name, value in rows if value]
+
+
+def _describe_normalisation(manifest: Manifest) -> str:
+    if manifest.kind == "responses":
+        return ""
+    if MEDIAN_COUNTS not in manifest.counts:
+        return "none: log values, taken as they are"
+    median = f"median {manifest.counts[MEDIAN_COUNTS]:,} per cell"
+    match manifest.choices.target_sum:
+        case "none":
+            return f"log1p of counts as they are ({median})"
+        case "median":
+            return f"log1p of counts scaled to their {median}"
+        case target:
+            return f"log1p of counts scaled to {target:,g} ({median})"
+
+
+def _describe_groups(dataset: PreparedDataset) -> str:
+    names = dataset.shared.batches.tolist()
+    is_cells = dataset.manifest.kind == "cells"
+    without = "; no batch column" if is_cells and dataset.manifest.choices.batch_column is None else ""
+    return f"{len(names):,} ({name_some(names, 3)}{without})"
 
 
 def _describe_effect_sizes(dataset: PreparedDataset) -> list[tuple[str, str]]:
@@ -381,4 +412,5 @@ def _count(measured: Measured, shared: SharedTable) -> dict[str, int]:
         "edges": len(shared.edge_source),
         **{f"edges:{name}": len(edges.edge_source) for name, edges in shared.networks.items()},
         "batches": len(shared.batches),
+        **({} if measured.median_counts is None else {MEDIAN_COUNTS: round(measured.median_counts)}),
     }

@@ -34,7 +34,7 @@ def store(folder: Path, counts: np.ndarray, **changes: Any) -> StoredExpression:
         "row_index": np.arange(n_cells),
         "gene_index": np.arange(n_genes, dtype=np.int32),
         "n_genes": n_genes,
-        "scale": scale_counts(counts.sum(axis=1)),
+        "scale": scale_counts(counts.sum(axis=1), 4_000),
     }
     return StoredExpression(**fields | changes)
 

@@ -282,6 +282,96 @@ def test_log_values_are_taken_as_they_are(experiment: Experiment, changed_cells:
     np.testing.assert_allclose(prepared.shared.control_mean, expected[order], rtol=1e-4)
 
 
+def unlogged(dataset: PreparedDataset) -> np.ndarray:
+    """Scaled counts of the control cells, (n_controls, n_genes)."""
+    return np.asarray(np.expm1(dataset.control_cells.expression(dataset.n_genes).toarray()))
+
+
+@pytest.fixture
+def panel(changed_cells: ChangeCells) -> Path:
+    """Few genes, of which a cell has a hundred or two counts."""
+
+    def cut(cells: anndata.AnnData) -> anndata.AnnData:
+        cells.X = np.random.default_rng(0).binomial(cells.X.toarray().astype(int), 0.05).astype(np.float32)
+        return cells
+
+    return changed_cells(cut)
+
+
+def test_counts_of_a_panel_are_scaled_up_with_a_warning(
+    experiment: Experiment, panel: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    cells = anndata.read_h5ad(panel)
+    controls = cells[(cells.obs["perturbation"] == "control").to_numpy()]
+    dataset = experiment.prepare(cells=panel)
+    np.testing.assert_allclose(unlogged(dataset).sum(axis=1), 4_000, rtol=1e-4)
+    median = dataset.manifest.counts["median_counts"]
+    assert abs(median - np.median(cells.X.sum(axis=1))) < 5
+    assert np.median(controls.X.sum(axis=1)) < 250
+    assert f"counts are scaled to 4,000 per cell; their median is {median}" in logged.messages
+    assert any("scaled up" in line and "--target-sum median keeps" in line for line in logged.messages)
+    summary = dict(summarize_prepared(dataset))
+    assert summary["normalisation"] == f"log1p of counts scaled to 4,000 (median {median} per cell)"
+
+
+def test_counts_are_scaled_to_their_median_or_not_at_all(
+    experiment: Experiment, panel: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    to_median = experiment.prepare(cells=panel, target_sum="median")
+    median = to_median.manifest.counts["median_counts"]
+    np.testing.assert_allclose(unlogged(to_median).sum(axis=1), median, atol=1)
+    assert not any("scaled up" in line for line in logged.messages)
+    assert dict(summarize_prepared(to_median))["normalisation"] == (
+        f"log1p of counts scaled to their median {median} per cell"
+    )
+    as_they_are = experiment.prepare(cells=panel, target_sum="none")
+    cells = anndata.read_h5ad(panel)
+    controls = cells[(cells.obs["perturbation"] == "control").to_numpy()]
+    expected = np.sort(np.asarray(controls[:, as_they_are.gene_names].X), axis=0)
+    np.testing.assert_allclose(np.sort(unlogged(as_they_are), axis=0), expected, atol=1e-3)
+    assert (
+        len({to_median.fingerprint, as_they_are.fingerprint, experiment.prepare(cells=panel).fingerprint})
+        == 3
+    )
+
+
+def test_log_values_are_not_scaled(experiment: Experiment, changed_cells: ChangeCells) -> None:
+    def log(cells: anndata.AnnData) -> None:
+        cells.X = np.log1p(cells.X)
+
+    path = changed_cells(log)
+    assert dict(summarize_prepared(experiment.prepare(cells=path)))["normalisation"] == (
+        "none: log values, taken as they are"
+    )
+    with pytest.raises(InputError, match="--target-sum scales raw counts, but X holds log values"):
+        experiment.prepare(cells=path, target_sum="median")
+
+
+@pytest.mark.parametrize("name", ["bio_rep", "Replicate"])
+def test_replicates_are_guessed_as_batches(
+    experiment: Experiment, changed_cells: ChangeCells, name: str, logged: pytest.LogCaptureFixture
+) -> None:
+    def rename(cells: anndata.AnnData) -> None:
+        cells.obs = cells.obs.rename(columns={"batch": name})
+
+    dataset = experiment.prepare(cells=changed_cells(rename))
+    assert dataset.manifest.choices.batch_column == name
+    assert len(dataset.shared.batches) == 3
+    assert f"--batch-column {name} (guessed)" in logged.messages
+
+
+def test_data_without_a_batch_column_are_told(
+    experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
+) -> None:
+    def rename(cells: anndata.AnnData) -> None:
+        cells.obs = cells.obs.rename(columns={"batch": "well"})
+
+    dataset = experiment.prepare(cells=changed_cells(rename))
+    (line,) = [line for line in logged.messages if line.startswith("no column of sequencing batches")]
+    assert "name one with --batch-column ('perturbation', 'well')" in line
+    assert dict(summarize_prepared(dataset))["matching groups"] == "1 ('all'; no batch column)"
+
+
 def test_several_cell_lines_are_matched_and_noted(
     experiment: Experiment, changed_cells: ChangeCells, logged: pytest.LogCaptureFixture
 ) -> None:
