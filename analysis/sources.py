@@ -1,13 +1,14 @@
 """All that is drawn of a source: the figures and tables of a data set, an evaluation, and studies' claims."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from adapert.comparison.summary import read_evaluation
-from adapert.data.formats.gene_sets import read_gene_sets
+from adapert.data.formats.gene_sets import GeneSets, read_gene_sets
 from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.errors import InputError
 from adapert.evaluation.predictions import PREDICTIONS_FILE
@@ -96,7 +97,8 @@ def draw_evaluation(
         folder: Folder that `adapert evaluate` wrote.
         directory: Target; created if need be, and files of the same name are replaced.
         perturbation: The one to show; None lets the figures choose.
-        pathways: GMT file of the gene sets of Figure 9 and its table; None leaves both out.
+        pathways: GMT file of the gene sets of Figure 9 and its table; None leaves both out. Where no set has
+            enough measured genes, both are left out beside the others, with the reason.
         only: Stems of the figures and tables; empty takes all.
 
     Returns:
@@ -113,15 +115,32 @@ def draw_evaluation(
         evaluation = Evaluation(read_predictions(folder / PREDICTIONS_FILE), perturbation, gene_sets)
         if perturbation is not None:
             evaluation.predictions.row_of(perturbation)
-        paths = draw_source(EVALUATION_FIGURES, evaluation, directory, only)
+        try:
+            paths = draw_source(EVALUATION_FIGURES, evaluation, directory, only)
+        except InputError as error:
+            _leave_out("Figures 1 and 9", error, tables)
         if gene_sets is not None and (not only or PATHWAYS_STEM in only):
-            predictions = evaluation.predictions
-            variants = [name for name in choose_variants(predictions) if name is not None]
-            agreement = summarize_pathway_agreement(predictions, gene_sets, variants)
-            tables.append(build_pathway_table(agreement, record))
+            try:
+                tables.append(_build_pathway_table(evaluation.predictions, gene_sets, record))
+            except InputError as error:
+                _leave_out(PATHWAYS_STEM, error, [*paths, *tables])
     else:
         _LOGGER.info(f"Left out Figures 1 and 9: '{folder}' has no '{PREDICTIONS_FILE}'.")
     return [*paths, *(path for table in tables for path in write_table(table, directory))]
+
+
+def _build_pathway_table(
+    predictions: Predictions, gene_sets: GeneSets, record: Mapping[str, Any]
+) -> PaperTable:
+    variants = [name for name in choose_variants(predictions) if name is not None]
+    return build_pathway_table(summarize_pathway_agreement(predictions, gene_sets, variants), record)
+
+
+def _leave_out(what: str, reason: InputError, others: Collection[object]) -> None:
+    """Say why something is left out beside others; without any others, it was all that was asked for."""
+    if not others:
+        raise reason
+    _LOGGER.info(f"Left out {what}: {reason}")
 
 
 def summarize_study_claims(studies: Sequence[StudyResults], split: str = "validation") -> pd.DataFrame | None:

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from fixtures.dataset import write_prepared
@@ -90,6 +92,38 @@ def test_gene_sets_bring_a_table_of_all_perturbations(make_table: MakeTable, tmp
     assert table.index.tolist() == ["adapert", "mean"]
     assert table["mean_r"]["adapert"] > 0.5
     assert draw_evaluation(folder, tmp_path / "none", only=stems) == []
+
+
+def test_a_panel_too_small_for_pathways_keeps_all_other_tables(
+    make_table: MakeTable, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    folder = _write_evaluation(tmp_path / "test_001", build_predictions(), make_table, "f00")
+    (tmp_path / "few.gmt").write_text("FEW\t\tG00\tG01\tG02\n")
+    paths = draw_evaluation(folder, tmp_path / "out", pathways=tmp_path / "few.gmt")
+    assert {path.stem for path in paths} == {
+        "figure_1_prediction",
+        "table_1_performance",
+        "table_2_differential_expression",
+        "table_3_effect_sizes",
+    }
+    for what in ("figure_9_pathways", "table_pathways"):
+        (reason,) = [line for line in logged.messages if line.startswith(f"Left out {what}: ")]
+        assert "must have 15 to 500 of the 60 measured genes, but the largest" in reason
+    for stem in ("figure_9_pathways", "table_pathways"):
+        with pytest.raises(InputError, match="must have 15 to 500"):
+            draw_evaluation(folder, tmp_path / "no", pathways=tmp_path / "few.gmt", only=[stem])
+    assert not (tmp_path / "no").exists()
+
+
+def test_data_without_a_deg_keep_their_tables(
+    make_table: MakeTable, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
+    predictions = build_predictions()
+    without = replace(predictions, deg_mask=np.zeros_like(predictions.deg_mask))
+    folder = _write_evaluation(tmp_path / "test_001", without, make_table, "f00")
+    paths = draw_evaluation(folder, tmp_path / "out")
+    assert {path.stem.split("_")[1] for path in paths} == {"1", "2", "3"}
+    assert any(line.startswith("Left out Figures 1 and 9: ") for line in logged.messages)
 
 
 def test_a_comparison_has_two_figures_and_two_tables(peers_workspace: Path, tmp_path: Path) -> None:
