@@ -6,6 +6,7 @@ level INFO, and what a caller must know at WARNING: the README shows how to see 
 than its command: it resumes a study of the same name, config and plan, where the command asks for `resume`.
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -404,6 +405,7 @@ def draw_figures(
     evaluation: AnyPath | None = None,
     perturbation: str | None = None,
     pathways: AnyPath | None = None,
+    deg_change: float | None = None,
     only: str | Collection[str] = (),
 ) -> Drawn:
     """Draw the figures and tables of studies, of a data set, or of an evaluation.
@@ -413,11 +415,13 @@ def draw_figures(
         workspace: Directory of the studies and the MLflow store.
         out: Directory; ``figures`` in the workspace if None.
         split: Which perturbations the studies' figures show: validation.
-        data: Prepared data set: Figures 6 to 8, Tables 4 to 6.
+        data: Prepared data set: Figures 6 to 8, Tables 4 to 7.
         evaluation: Folder of an evaluation: Figures 1 and 9, Tables 1 to 3. With its `data` named too,
             Figure 8 follows its model's strongest genes.
         perturbation: Shown in Figures 1 and 9; if None, one is chosen by a rule that their captions state.
         pathways: GMT file of gene sets, for Figure 9 and a table of all perturbations.
+        deg_change: Absolute change above which Figure 7 counts a gene as a DEG, .1 in the paper's; if None,
+            the data set's DEGs count.
         only: Names of figures and tables, or one; empty takes all.
 
     Raises:
@@ -435,6 +439,8 @@ def draw_figures(
     for name, value in (("perturbation", perturbation), ("pathways", pathways)):
         if value is not None and evaluation is None:
             raise InputError(f"--{name} is about an evaluation, but none was named. Add --evaluation FOLDER.")
+    if deg_change is not None:
+        _check_deg_change(deg_change, data)
     if not studies and data is None and evaluation is None:
         raise InputError(
             "Figures need a source, but none was named. "
@@ -449,7 +455,7 @@ def draw_figures(
         opened = [open_study(folder, name) for name in dict.fromkeys(studies)]
         paths, claims = _draw_studies(folder, opened, directory, split, wanted)
     if prepared is not None:
-        paths += draw_data(prepared, directory, evaluated, wanted)
+        paths += draw_data(prepared, directory, evaluated, wanted, deg_change)
     if evaluated is not None:
         paths += draw_evaluation(evaluated, directory, perturbation, gene_sets, wanted)
     return Drawn(paths, claims)
@@ -541,6 +547,14 @@ def _files(what: str, paths: AnyPath | Mapping[str, AnyPath]) -> Path | dict[str
         named = check_mapping(what, paths)
         return {name: check_file(f"{what} {name}", path) for name, path in named.items()}
     return check_file(what, paths)
+
+
+def _check_deg_change(change: float, data: AnyPath | None) -> None:
+    if data is None:
+        raise InputError("--deg-change is about a data set, but none was named. Add --data DIR.")
+    check_kind("deg_change", change, (int, float), "Give a change such as 0.1.")
+    if not 0 <= change < math.inf:
+        raise InputError(f"--deg-change must be 0 or above, such as 0.1, but it is {change}.")
 
 
 def _predicted_files(given: Mapping[str, AnyPath] | None) -> dict[str, Path]:

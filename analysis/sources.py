@@ -42,6 +42,7 @@ TABLE_STEMS = (
     "table_4_data",
     "table_5_effect_sizes",
     "table_6_network",
+    "table_7_embeddings",
     PATHWAYS_STEM,
     CLAIMS_STEM,
     LEADERBOARD_STEM,
@@ -59,8 +60,9 @@ def draw_data(
     directory: Path,
     evaluation: Path | None = None,
     only: Collection[str] = (),
+    min_change: float | None = None,
 ) -> list[Path]:
-    """Draw Figures 6, 7 and 8 and write Tables 4, 5 and 6 of a prepared data set, its test split unopened.
+    """Draw Figures 6, 7 and 8 and write Tables 4 to 7 of a prepared data set, its test split unopened.
 
     Args:
         folder: Folder that `adapert prepare` wrote.
@@ -68,6 +70,7 @@ def draw_data(
         evaluation: Folder of an evaluation on these data: Figure 8 is of its perturbations, and follows the
             genes of its model's largest predicted changes too.
         only: Stems of the figures and tables; empty takes all.
+        min_change: Absolute change above which Figure 7 counts a gene; None counts the data set's DEGs.
 
     Returns:
         The files, each figure's PNG first.
@@ -79,7 +82,7 @@ def draw_data(
     tables = select_stems(build_data_tables(dataset), only)
     predictions = None if evaluation is None else _read_predictions_of(dataset, evaluation)
     return [
-        *draw_source(DATA_FIGURES, Prepared(dataset, predictions), directory, only),
+        *draw_source(DATA_FIGURES, Prepared(dataset, predictions, min_change), directory, only),
         *(path for table in tables for path in write_table(table, directory)),
     ]
 

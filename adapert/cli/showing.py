@@ -22,7 +22,7 @@ def figures(
         str, typer.Option("--split", help="validation; for test see --evaluation.")
     ] = "validation",
     data: Annotated[
-        Path | None, typer.Option("--data", help="Prepared data set: Figures 6 to 8, Tables 4 to 6.")
+        Path | None, typer.Option("--data", help="Prepared data set: Figures 6 to 8, Tables 4 to 7.")
     ] = None,
     evaluation: Annotated[
         Path | None, typer.Option("--evaluation", help="Folder from 'evaluate': Figures 1, 9, Tables 1 to 3.")
@@ -32,6 +32,10 @@ def figures(
     ] = None,
     pathways: Annotated[
         Path | None, typer.Option("--pathways", help="GMT file of gene sets: Figure 9 and its table.")
+    ] = None,
+    deg_change: Annotated[
+        float | None,
+        typer.Option("--deg-change", help="Figure 7 counts genes that change by more: 0.1; default: DEGs."),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Figure or table to draw: claims. Repeatable.")
@@ -55,6 +59,7 @@ def figures(
         evaluation=evaluation,
         perturbation=perturbation,
         pathways=pathways,
+        deg_change=deg_change,
         only=wanted,
     )
     if drawn.claims is not None:

@@ -13,7 +13,7 @@ LARGE_ABOVE = 0.10
 
 
 def effect_size_bounds(
-    groups: EffectSizeGroups, n_genes: int, training_n_degs: IntArray
+    groups: EffectSizeGroups, n_genes: int, training_n_degs: IntArray | FloatArray
 ) -> tuple[float, float]:
     """Give the numbers of DEGs between which an effect is medium, both included.
 

@@ -20,6 +20,12 @@ network, one source of embeddings, and did not say which genes are perturbed."""
 
 MANIFEST_FILE = "manifest.json"
 
+EMBEDDED_IN = "embedded:"
+"""Before the name of a source of embeddings, names the number of genes in its file among the counts."""
+
+MEDIAN_COUNTS = "median_counts"
+"""Names the counts of a median cell among the counts; values that were logged already have none."""
+
 
 @dataclass(frozen=True)
 class InputFile:

@@ -23,7 +23,7 @@ from adapert.data.formats.tables import require_file
 from adapert.data.labels.aliases import Aliases, read_aliases
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.understood import check_covered
-from adapert.data.manifest import InputFile, Manifest
+from adapert.data.manifest import EMBEDDED_IN, MEDIAN_COUNTS, InputFile, Manifest
 from adapert.data.networks import Network, find_infos, read_networks
 from adapert.data.prepared import PreparedDataset, hash_file, read_prepared, write_rest
 from adapert.data.responses import measure_responses
@@ -58,9 +58,6 @@ LATER_CHOICES = {
 
 LABELS = frozenset({"units"})
 """Choices that change no number, and so no fingerprint."""
-
-MEDIAN_COUNTS = "median_counts"
-"""Name of the counts of a median cell among a manifest's; values that were logged already have none."""
 
 IDENTITY_VERSION = 1
 """Version of what a fingerprint covers, not of the folder: a data set that is prepared again keeps it."""
@@ -163,7 +160,7 @@ def prepare(
             covered = shared.node_names[_is_known(shared)].tolist()
             check_covered(measured.understood.names, covered)
             _note_gaps(measured, shared, choices, split_file)
-            write_rest(folder, shared, _build_manifest(measured, shared, choices, inputs))
+            write_rest(folder, shared, _build_manifest(measured, shared, knowledge, choices, inputs))
         return read_prepared(path, SPLITS, is_mapped=out is not None)
 
 
@@ -355,7 +352,11 @@ def _note_gaps(
 
 
 def _build_manifest(
-    measured: Measured, shared: SharedTable, choices: PrepareChoices, inputs: Mapping[str, Path]
+    measured: Measured,
+    shared: SharedTable,
+    knowledge: _Knowledge,
+    choices: PrepareChoices,
+    inputs: Mapping[str, Path],
 ) -> Manifest:
     guessed: dict[str, Any] = dict(measured.guessed)
     used = replace(choices, **guessed, where=tuple(sorted(choices.where)))
@@ -387,7 +388,8 @@ def _build_manifest(
         networks=networks,
         embeddings=embeddings,
         inputs=files,
-        counts=_count(measured, shared),
+        counts=_count(measured, shared)
+        | {f"{EMBEDDED_IN}{name}": len(source.symbols) for name, source in knowledge.embeddings.items()},
         labels=measured.understood.record(),
         coverage=_count_covered(shared, _perturbations(measured)),
         versions={

@@ -1,4 +1,4 @@
-"""Figure 7: how many genes perturbations of small, medium and large effect change (App. A.1)."""
+"""Figure 7: how many genes perturbations of small, medium and large change affect (App. A.1)."""
 
 import numpy as np
 import pandas as pd
@@ -6,33 +6,47 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from adapert.data.effect_size import effect_size_bounds, group_effect_sizes
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import EFFECT_SIZES
-from adapert.data.units import describe_degs
+from adapert.data.units import describe_degs, describe_units
 from adapert.errors import format_count
-from analysis.dataset import GROUP_RULES, describe_perturbations, name_dataset
+from analysis.dataset import describe_perturbations, name_dataset
 from analysis.figures import style
 
 _N_BINS = 30
 _NARROWEST = 10  # DEGs that the histogram shows at least
 
 
-def summarize_deg_counts(dataset: PreparedDataset) -> pd.DataFrame:
+def summarize_deg_counts(dataset: PreparedDataset, min_change: float | None = None) -> pd.DataFrame:
     """Count the DEGs of each perturbation of the splits that the data set was read with.
+
+    As in the paper's figure, groups are tertiles of the mean absolute change over genes, not the effect sizes
+    of tables, which are by the number of DEGs.
 
     Args:
         dataset: By default read without its test split, which then takes no part.
+        min_change: Count genes whose absolute change is above it, .1 in the paper's figure; None counts the
+            data set's DEGs.
 
     Returns:
-        dataset, effect_size_groups (how groups were made), deg_source (what called DEGs), split,
-        perturbation, effect_size, n_degs and n_genes; groups from small to large.
+        dataset, deg_source (what called DEGs), units (of changes), split, perturbation, effect_size (the
+        tertile), mean_change, n_degs and n_genes; groups from small to large.
     """
-    frame = describe_perturbations(dataset).drop(columns="n_cells")
-    frame.insert(0, "dataset", name_dataset(dataset))
-    frame.insert(1, "effect_size_groups", dataset.manifest.choices.effect_size_groups)
-    frame.insert(2, "deg_source", describe_degs(dataset.manifest))
+    frame = describe_perturbations(dataset).drop(columns=["n_cells", "effect_size"])
+    deltas = [np.asarray(split.table.delta, np.float64) for split in dataset.splits.values()]
+    changes = np.abs(np.concatenate(deltas))
+    frame["mean_change"] = changes.mean(axis=1)
+    units, source = describe_units(dataset.manifest), describe_degs(dataset.manifest)
+    if min_change is not None:
+        frame["n_degs"] = (changes > min_change).sum(axis=1)
+        source = f"absolute change above {min_change:g} {units}"
+    bounds = effect_size_bounds("tertiles", dataset.n_genes, frame["mean_change"].to_numpy())
+    frame["effect_size"] = group_effect_sizes(frame["mean_change"].to_numpy(), bounds)
+    frame = frame.assign(dataset=name_dataset(dataset), deg_source=source, units=units)
+    columns = ["dataset", "deg_source", "units", "split", "perturbation", "effect_size", "mean_change"]
     groups = style.present(EFFECT_SIZES, frame["effect_size"])
-    return style.order_rows(frame, {"effect_size": groups})
+    return style.order_rows(frame[[*columns, "n_degs", "n_genes"]], {"effect_size": groups})
 
 
 def plot_deg_counts(summary: pd.DataFrame) -> Figure:
@@ -47,12 +61,18 @@ def plot_deg_counts(summary: pd.DataFrame) -> Figure:
     known = dict(zip(EFFECT_SIZES, (shades[0], shades[1], shades[3]), strict=True))
     colours = [known.get(group, shades[7]) for group in groups]
     splits = " and ".join(dict.fromkeys(summary["split"]))
-    rule = GROUP_RULES.get(summary["effect_size_groups"].iloc[0], "")
+    tops = summary.groupby("effect_size")["mean_change"].max().reindex(groups)[:-1]
+    limits = " and ".join(f"{top:.2g}" for top in tops)
+    told = f" (up to {limits} {summary['units'].iloc[0]})" if limits else ""
+    rule = (
+        f"Groups: tertiles of the mean absolute change over genes{told}, as in the paper's figure; elsewhere "
+        "they are by the number of DEGs."
+    )
     with style.paper_style():
         figure, panels = style.build_figure(
             (1, 2),
             panel_height=2.3,
-            title=f"DEGs by effect size: {summary['dataset'].iloc[0]}",
+            title=f"DEGs by size of change: {summary['dataset'].iloc[0]}",
             caption=(
                 f"{format_count(len(summary), 'perturbation')} of {splits}, "
                 f"{format_count(summary['n_genes'].iloc[0], 'gene')}. {rule} DEGs: "

@@ -26,9 +26,11 @@ GRAPHS = (10, 20)
 
 MAX_HOPS = 3
 
-DEGS, ALL_GENES = "DEGs", "all genes"
+DEGS, HITS, ALL_GENES = "DEGs", "DEGs among these", "all genes"
 
-_TOP_GENES = (10, 20)
+DEPTHS = (10, 20)
+"""Genes of largest predicted change that a model is followed to."""
+
 _MARKERS = ("o", "s", "^", "D", "v")
 
 
@@ -41,36 +43,44 @@ def summarize_graph_coverage(
     """Measure the share of a perturbation's DEGs that lies within 1, 2 and 3 hops of the perturbed gene.
 
     Hops go along edges in either direction. The perturbed gene itself counts nowhere: it is a DEG nearly
-    always, and 0 hops away. `ALL_GENES` is what genes drawn at random would reach on average.
+    always, and 0 hops away. `ALL_GENES` is what genes drawn at random would reach on average. With a
+    model, its genes of largest predicted change, and the DEGs among these, are followed at each of `DEPTHS`.
 
     Args:
         dataset: With the network, and the splits whose DEGs count.
         predictions: An evaluation on this data set; its perturbations and DEGs then replace the
             splits'.
-        variant: Model whose genes of largest absolute predicted delta are followed too; none if None.
+        variant: Model whose genes of largest absolute predicted delta are followed too, at each of `DEPTHS`;
+            none if None.
         graphs: Numbers of edges kept into each gene.
 
     Returns:
-        dataset, graph_top_k, gene_set (`DEGs`, ``"top 10 of VARIANT"``, `ALL_GENES`), n_hops, the mean over
-        perturbations, low and high (`bootstrap_interval` of that mean), n_perturbations, and those left
-        out of every set: n_isolated, whose genes no edge of this graph touches, and n_without_degs.
+        dataset, graph_top_k, depth (0 without a model), gene_set (`DEGs`, ``"top 10 of VARIANT"``, `HITS`,
+        `ALL_GENES`), n_hops, the mean over perturbations, low and high (`bootstrap_interval` of that mean),
+        n_perturbations, and those left out of every set: n_isolated, whose genes no edge of this graph
+        touches, and n_without_degs.
 
     Raises:
         InputError: Predictions of other genes or perturbations than the data set's, or of no such variant.
     """
-    perturbations, gene_sets = _gene_sets(dataset, predictions, variant)
+    perturbations, by_depth = _gene_sets(dataset, predictions, variant)
     targets = [dataset.perturbed_nodes(name) for name in perturbations.tolist()]
-    rows = [row for top_k in graphs for row in _summarize_graph(dataset, top_k, targets, gene_sets)]
+    rows = []
+    for top_k in graphs:
+        distance = hop_distances(dataset.shared, top_k, targets)
+        for depth, gene_sets in by_depth.items():
+            identity = {"graph_top_k": top_k, "depth": depth}
+            rows += [identity | row for row in _summarize_reach(distance, gene_sets, f"{top_k}/{depth}")]
     frame = pd.DataFrame(rows)
     frame.insert(0, "dataset", name_dataset(dataset))
     return frame
 
 
 def plot_graph_coverage(summary: pd.DataFrame) -> Figure:
-    """Draw a panel a graph: mean coverage against hops, a line a set of genes.
+    """Draw mean coverage against hops, a line a set of genes: a row a graph and a column a depth.
 
     Returns:
-        A figure 7 in wide; the grey line is what random genes give.
+        A figure 7 in wide; the grey line is what random genes give. Without a model, a column a graph.
 
     Raises:
         InputError: No perturbation has both an edge and a DEG.
@@ -80,7 +90,6 @@ def plot_graph_coverage(summary: pd.DataFrame) -> Figure:
             "The figure needs a perturbation with DEGs whose gene has an edge in the network, but there is "
             "none. Prepare the data with another network, or with --deg-adjust none."
         )
-    graphs = list(dict.fromkeys(summary["graph_top_k"]))
     first = summary.iloc[0]
     note = (
         f" Left out at top-{first['graph_top_k']}: {format_count(first['n_isolated'], 'perturbation')} "
@@ -88,28 +97,40 @@ def plot_graph_coverage(summary: pd.DataFrame) -> Figure:
         if first["n_isolated"] + first["n_without_degs"]
         else ""
     )
+    graphs, depths = (list(dict.fromkeys(summary[column])) for column in ("graph_top_k", "depth"))
+    has_depths = depths != [0]
+    followed = (
+        " Top: the genes of largest predicted change; the DEGs among these count where there are some."
+        if has_depths
+        else ""
+    )
     with paper_style():
         figure, panels = build_figure(
-            (1, len(graphs)),
+            (len(graphs), len(depths)) if has_depths else (1, len(graphs)),
             panel_height=2.3,
             title=f"Genes near the perturbed gene: {summary['dataset'].iloc[0]}",
             caption=(
                 f"Dots: mean over perturbations; lines: the {CONFIDENCE:.0%} interval of that mean under a "
                 "bootstrap of perturbations. Edges lead both ways; the perturbed gene itself is not counted. "
                 "The grey line is the share of all measured genes within reach, which is what random genes "
-                f"give: a set above it is nearer than chance.{note}"
+                f"give: a set above it is nearer than chance.{followed}{note}"
             ),
+            sharex=True,
             sharey=True,
         )
-        for axes, top_k in zip(panels.flat, graphs, strict=True):
-            of_graph = summary[summary["graph_top_k"] == top_k]
-            _draw_panel(axes, of_graph)
-            axes.set_title(
-                f"top-{top_k} edges of each gene (n={of_graph['n_perturbations'].max():,})", loc="left"
-            )
+        parts = summary.groupby(["graph_top_k", "depth"], sort=False)
+        for axes, ((top_k, depth), part) in zip(panels.flat, parts, strict=True):
+            _draw_panel(axes, part)
+            genes = f"top {depth} predicted, " if depth else ""
+            n = part["n_perturbations"].max()
+            axes.set_title(f"{genes}top-{top_k} edges of each gene (n={n:,})", loc="left")
         panels[0, 0].set_ylim(0, min(1.03, 1.15 * float(summary[["mean", "high"]].max().max())))
-        panels[0, 0].set_ylabel("share of genes within reach")
-        panels[0, 0].legend(loc="upper left", frameon=False)
+        for row in panels:
+            row[0].set_ylabel("share of genes within reach")
+        for axes in panels[-1]:
+            axes.set_xlabel("hops from the perturbed gene, at most")
+        for axes in panels[0, : len(depths)]:
+            axes.legend(loc="upper left", frameon=False)
     return figure
 
 
@@ -138,32 +159,36 @@ def hop_distances(shared: SharedTable, top_k: int, targets: Sequence[Sequence[in
 
 def _gene_sets(
     dataset: PreparedDataset, predictions: Predictions | None, variant: str | None
-) -> tuple[StringArray, dict[str, BoolArray]]:
-    """Name perturbations, and mark the genes of each set, (n_perturbations, n_genes)."""
+) -> tuple[StringArray, dict[int, dict[str, BoolArray]]]:
+    """Name perturbations, and mark the genes of each set at each depth, (n_perturbations, n_genes)."""
     if predictions is None:
         tables = [split.table for split in dataset.splits.values()]
         names = np.concatenate([table.perturbations for table in tables])
-        return names, {DEGS: np.concatenate([table.deg_mask for table in tables])}
+        return names, {0: {DEGS: np.concatenate([table.deg_mask for table in tables])}}
     if predictions.gene_names.tolist() != dataset.gene_names.tolist():
         raise InputError(
             f"Predictions must be of the data set's {dataset.n_genes:,} genes, but these are of "
             f"{len(predictions.gene_names):,} genes, in another order or of other names. "
             "Name the data set that was evaluated."
         )
-    sets = {DEGS: predictions.deg_mask}
-    if variant is not None:
-        # Each gene's place by size of its predicted delta; of equal ones the first comes first.
-        order = np.argsort(-np.abs(predictions.prediction_of(variant)), axis=1, kind="stable")
-        place = np.argsort(order, axis=1)
-        sets |= {f"top {n} of {model_label(variant)}": place < n for n in _TOP_GENES}
-    return predictions.perturbations, sets
+    degs = predictions.deg_mask
+    if variant is None:
+        return predictions.perturbations, {0: {DEGS: degs}}
+    # Each gene's place by size of its predicted delta; of equal ones the first comes first.
+    order = np.argsort(-np.abs(predictions.prediction_of(variant)), axis=1, kind="stable")
+    place = np.argsort(order, axis=1)
+    label = model_label(variant)
+    return predictions.perturbations, {
+        depth: {DEGS: degs, f"top {depth} of {label}": place < depth, HITS: degs & (place < depth)}
+        for depth in DEPTHS
+    }
 
 
-def _summarize_graph(
-    dataset: PreparedDataset, top_k: int, targets: Sequence[Sequence[int]], gene_sets: dict[str, BoolArray]
+def _summarize_reach(
+    distance: FloatArray, gene_sets: dict[str, BoolArray], stream: str
 ) -> list[dict[str, Any]]:
-    distance = hop_distances(dataset.shared, top_k, targets)
-    genes = distance[:, : dataset.n_genes]
+    """Average each set's share within reach; `distance` is from `hop_distances`."""
+    genes = distance[:, : gene_sets[DEGS].shape[1]]
     is_other = genes > 0
     is_joined = (distance == 1).any(axis=1)
     has_degs = (gene_sets[DEGS] & is_other).any(axis=1)
@@ -176,11 +201,11 @@ def _summarize_graph(
         for n_hops in range(1, MAX_HOPS + 1):
             n_near = (members & (genes[is_joined & has_degs] <= n_hops)).sum(axis=1)
             shares = n_near[n_members > 0] / n_members[n_members > 0]
-            generator = numpy_generator(0, f"coverage/{top_k}/{name}/{n_hops}")
+            generator = numpy_generator(0, f"coverage/{stream}/{name}/{n_hops}")
             interval = bootstrap_interval(shares[None], generator)
             mean = float(shares.mean()) if len(shares) else np.nan
             rows.append(
-                {"graph_top_k": top_k, "gene_set": name, "n_hops": n_hops, "mean": mean}
+                {"gene_set": name, "n_hops": n_hops, "mean": mean}
                 | {"low": interval.low, "high": interval.high, "n_perturbations": len(shares)}
                 | counts
             )
@@ -209,6 +234,5 @@ def _draw_panel(axes: Axes, summary: pd.DataFrame) -> None:
     axes.set_xticks(range(1, MAX_HOPS + 1))
     axes.set_xlim(0.7, MAX_HOPS + 0.3)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
-    axes.set_xlabel("hops from the perturbed gene, at most")
     axes.grid(axis="y")
     finish_axes(axes)

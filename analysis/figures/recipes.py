@@ -56,10 +56,12 @@ class Prepared:
     Attributes:
         dataset: The data set.
         predictions: An evaluation on it: Figure 8 also follows its strongest genes; None if there is none.
+        min_change: Change above which Figure 7 counts a gene; None counts the data set's DEGs.
     """
 
     dataset: PreparedDataset
     predictions: Predictions | None = None
+    min_change: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,11 @@ FIGURES: dict[str, tuple[FigureRecipe, ...]] = {
 
 DATA_FIGURES = (
     FigureRecipe("figure_6_expression", lambda source: summarize_expression(source.dataset), plot_expression),
-    FigureRecipe("figure_7_deg_counts", lambda source: summarize_deg_counts(source.dataset), plot_deg_counts),
+    FigureRecipe(
+        "figure_7_deg_counts",
+        lambda source: summarize_deg_counts(source.dataset, source.min_change),
+        plot_deg_counts,
+    ),
     FigureRecipe("figure_8_graph_coverage", _summarize_graph_coverage, plot_graph_coverage),
 )
 """Figures of a prepared data set; their `summarize` takes a `Prepared`."""

@@ -1,8 +1,9 @@
-"""Tables 4, 5 and 6: what a prepared data set holds (App. A)."""
+"""Tables 4 to 7: what a prepared data set holds (App. A)."""
 
 import numpy as np
 import pandas as pd
 
+from adapert.data.manifest import EMBEDDED_IN
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import EFFECT_SIZES, SPLITS
 from adapert.data.units import describe_degs
@@ -14,8 +15,13 @@ _NO_CELLS = " The data are a table of responses that says no numbers of cells."
 
 
 def build_data_tables(dataset: PreparedDataset) -> list[PaperTable]:
-    """Build Tables 4, 5 and 6 of a data set with any of its splits; no other's expression is opened."""
-    return [build_split_table(dataset), build_group_table(dataset), build_network_table(dataset)]
+    """Build Tables 4 to 7 of a data set with any of its splits; no other's expression is opened."""
+    return [
+        build_split_table(dataset),
+        build_group_table(dataset),
+        build_network_table(dataset),
+        build_embedding_table(dataset),
+    ]
 
 
 def build_split_table(dataset: PreparedDataset) -> PaperTable:
@@ -113,6 +119,56 @@ def build_network_table(dataset: PreparedDataset) -> PaperTable:
             "the degree of a node is of edges into and out of it: twice its number of neighbours where "
             "nothing is cut. Top-k keeps the k edges of highest confidence into each gene. "
             "The prepared data set does not hold the whole network."
+        ),
+        frame=frame,
+        cells=cells,
+    )
+
+
+def summarize_embeddings(dataset: PreparedDataset) -> pd.DataFrame:
+    """Count what each source of gene embeddings holds, and which genes of the data it covers.
+
+    Returns:
+        dataset, source, n_total (genes in its file, NaN where the data set does not say), size (numbers of a
+        vector), n_covered of n_genes (measured) and n_perturbed_covered of n_perturbed (perturbed genes).
+    """
+    shared = dataset.shared
+    is_perturbed = np.asarray(shared.is_perturbed)
+    rows = []
+    for source in shared.embedding_names.tolist():
+        vectors = shared.vectors_of(source)
+        has_embedding = np.asarray(vectors.has_embedding)
+        rows.append(
+            {
+                "dataset": name_dataset(dataset),
+                "source": source,
+                "n_total": dataset.manifest.counts.get(f"{EMBEDDED_IN}{source}", np.nan),
+                "size": vectors.embedding.shape[1],
+                "n_covered": int(has_embedding[: dataset.n_genes].sum()),
+                "n_genes": dataset.n_genes,
+                "n_perturbed_covered": int((has_embedding & is_perturbed).sum()),
+                "n_perturbed": int(is_perturbed.sum()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def build_embedding_table(dataset: PreparedDataset) -> PaperTable:
+    """Build Table 7: the sources of gene embeddings, and how much of the data's genes they cover."""
+    frame = summarize_embeddings(dataset)
+    cells = _cells(frame, {"source": "Source"}, {"n_total": "Total genes", "size": "Dimension"})
+    for head, part, all_of in (
+        ("Measured genes covered", "n_covered", "n_genes"),
+        ("Perturbed genes covered", "n_perturbed_covered", "n_perturbed"),
+    ):
+        pairs = zip(frame[part], frame[all_of], strict=True)
+        cells[head] = [f"{n:,} / {total:,} ({n / max(total, 1):.1%})" for n, total in pairs]
+    return PaperTable(
+        stem="table_7_embeddings",
+        title=f"Gene embeddings of {name_dataset(dataset)}",
+        caption=(
+            "Total genes: symbols in the source's file. Measured genes are those kept; aliases are followed. "
+            "A response table of another screen is reduced to its leading principal components."
         ),
         frame=frame,
         cells=cells,

@@ -68,7 +68,7 @@ def test_figure_8_follows_an_evaluated_models_genes(
         name: set(pd.read_csv(tmp_path / name / f"{FIGURE_8}.csv")["gene_set"])
         for name in ("with", "without")
     }
-    assert sets["with"] - sets["without"] == {"top 10 of AdaPert", "top 20 of AdaPert"}
+    assert sets["with"] - sets["without"] == {"top 10 of AdaPert", "top 20 of AdaPert", "DEGs among these"}
 
 
 def test_an_evaluation_of_other_data_is_refused_before_anything_is_drawn(

@@ -44,6 +44,8 @@ def test_an_unknown_study_is_answered_with_the_nearest(
         (["figures", "ablate_parts", "--only", "serch_history"], "Did you mean 'search_history'?"),
         (["figures", "ablate_parts", "--perturbation", "A"], "Add --evaluation FOLDER."),
         (["figures", "vary_lambda", "--pathways", "sets.gmt"], "Add --evaluation FOLDER."),
+        (["figures", "vary_lambda", "--deg-change", "0.1"], "Add --data DIR."),
+        (["figures", "--data", "nowhere", "--deg-change", "-1"], "--deg-change must be 0 or above"),
         (["figures", "search_wide", "--only", "claims"], "None of the sources has 'claims'"),
         (["figures", "--data", "nowhere"], "adapert prepare"),
         (["figures", "--evaluation", "nowhere"], "adapert evaluate"),

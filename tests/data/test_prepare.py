@@ -398,6 +398,13 @@ def test_saved_split_is_kept(experiment: Experiment, tmp_path: Path) -> None:
         assert again[part].table.perturbations.tolist() == split[part].table.perturbations.tolist()
 
 
+def test_the_manifest_counts_the_genes_of_embeddings(
+    experiment: Experiment, dataset: PreparedDataset
+) -> None:
+    with np.load(experiment.embeddings) as file:
+        assert dataset.manifest.counts["embedded:text"] == len(file["symbols"])
+
+
 def test_summary_names_what_the_data_hold(dataset: PreparedDataset) -> None:
     rows = dict(summarize_prepared(dataset, top_k=5))
     assert rows["cells"] == "870, of which 120 controls"

@@ -41,12 +41,35 @@ def test_the_histogram_holds_every_perturbation(tiny_dataset: PreparedDataset) -
     assert sum(bar.get_height() for bar in _bars(axes)) == pytest.approx(15)
 
 
+def test_groups_are_tertiles_of_the_mean_absolute_change(tiny_dataset: PreparedDataset) -> None:
+    summary = summarize_deg_counts(tiny_dataset).set_index("perturbation")
+    changes = {
+        name: np.abs(delta).mean()
+        for split in tiny_dataset.splits.values()
+        for name, delta in zip(split.table.perturbations.tolist(), split.table.delta, strict=True)
+    }
+    ranked = sorted(changes, key=lambda name: changes[name])
+    assert set(ranked[:5]) == set(summary.index[summary["effect_size"] == "small"])
+    assert set(ranked[10:]) == set(summary.index[summary["effect_size"] == "large"])
+    np.testing.assert_allclose(summary["mean_change"], [changes[name] for name in summary.index], rtol=1e-6)
+
+
+def test_genes_that_change_by_more_can_count_as_degs(tiny_dataset: PreparedDataset) -> None:
+    summary = summarize_deg_counts(tiny_dataset, min_change=0.1)
+    one = summary[summary["split"] == "validation"].set_index("perturbation")["n_degs"]
+    table = tiny_dataset.splits["validation"].table
+    for name, delta in zip(table.perturbations.tolist(), table.delta, strict=True):
+        assert one[name] == sum(abs(change) > 0.1 for change in delta.tolist())
+    text = " ".join(text.get_text() for text in plot_deg_counts(summary).texts).replace("\n", " ")
+    assert "DEGs: absolute change above 0.1 log1p units." in text
+
+
 @pytest.mark.parametrize("has_degs", [True, False])
 def test_one_group_still_draws(tiny_dataset: PreparedDataset, has_degs: bool) -> None:
     table = tiny_dataset.splits["train"].table
     changed = change_train(
         tiny_dataset,
-        effect_size=np.full(8, "small"),
+        delta=np.full_like(table.delta, 0.5),
         deg_mask=table.deg_mask & has_degs,
     )
     figure = plot_deg_counts(

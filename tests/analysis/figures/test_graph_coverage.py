@@ -58,6 +58,7 @@ def test_every_set_is_averaged_over_the_same_perturbations(tiny_dataset: Prepare
     tiny_dataset.splits["train"].table.deg_mask[:3] = False
     summary = summarize_graph_coverage(tiny_dataset)
     assert summary.groupby("graph_top_k")["n_perturbations"].nunique().tolist() == [1, 1]
+    assert set(summary["depth"]) == {0}
     counted = summary["n_perturbations"] + summary["n_isolated"] + summary["n_without_degs"]
     assert set(counted) == {15}
     assert (summary["n_isolated"] >= 1).all()  # the last node has no edge
@@ -66,13 +67,41 @@ def test_every_set_is_averaged_over_the_same_perturbations(tiny_dataset: Prepare
 def test_an_evaluation_brings_its_perturbations_and_its_top_genes(tiny_dataset: PreparedDataset) -> None:
     closed = replace(tiny_dataset, splits={"train": tiny_dataset.splits["train"]})
     summary = summarize_graph_coverage(closed, predict_test_split(tiny_dataset), "adapert")
-    assert summary["gene_set"].unique().tolist() == [
-        "DEGs",
-        "top 10 of AdaPert",
-        "top 20 of AdaPert",
-        "all genes",
-    ]
+    for depth in (10, 20):
+        sets = summary.loc[summary["depth"] == depth, "gene_set"].unique().tolist()
+        assert sets == ["DEGs", f"top {depth} of AdaPert", "DEGs among these", "all genes"]
     assert summary["n_perturbations"].max() <= 3
+    figure = plot_graph_coverage(summary)
+    assert [axes.get_title(loc="left").split(" edges")[0] for axes in figure.axes] == [
+        "top 10 predicted, top-10",
+        "top 20 predicted, top-10",
+        "top 10 predicted, top-20",
+        "top 20 predicted, top-20",
+    ]
+
+
+def test_a_depth_follows_the_genes_of_largest_predicted_change(tiny_dataset: PreparedDataset) -> None:
+    predictions = predict_test_split(tiny_dataset)
+    summary = summarize_graph_coverage(tiny_dataset, predictions, "adapert", graphs=(2,))
+    shares: dict[str, list[float]] = {"top 10 of AdaPert": [], "DEGs among these": []}
+    for name, delta, degs in zip(
+        predictions.perturbations.tolist(),
+        predictions.prediction_of("adapert"),
+        predictions.deg_mask,
+        strict=True,
+    ):
+        hops = np.array(_hops_by_plain_search(tiny_dataset.shared, 2, tiny_dataset.perturbed_nodes(name)))
+        if not (hops == 1).any() or not (degs & (hops[:12] > 0)).any():
+            continue
+        strongest = sorted(range(12), key=lambda gene: -abs(delta[gene]))[:10]
+        top = [gene for gene in strongest if hops[gene] > 0]
+        hits = [gene for gene in top if degs[gene]]
+        shares["top 10 of AdaPert"].append(float((hops[top] <= 1).mean()))
+        if hits:
+            shares["DEGs among these"].append(float((hops[hits] <= 1).mean()))
+    at_10 = summary[(summary["depth"] == 10) & (summary["n_hops"] == 1)].set_index("gene_set")["mean"]
+    for gene_set, values in shares.items():
+        assert at_10[gene_set] == pytest.approx(np.mean(values))
 
 
 def test_predictions_of_other_genes_or_perturbations_are_refused(tiny_dataset: PreparedDataset) -> None:
