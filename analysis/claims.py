@@ -10,7 +10,7 @@ from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError, name_some
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.best_weight import NEAR, NOT_SUPPORTED, SUPPORTED, UNDECIDED, locate_best
-from adapert.statistics.families import (
+from adapert.statistics.questions import (
     LEVEL,
     REFERENCE,
     TEST,
@@ -202,7 +202,7 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
 
 P_CAPTION = (
     f"p is that of Figures 4 and 5: {TEST}; Holm's correction over the comparisons of a metric, of an "
-    f"ablation {VARIANTS.family}; of a sensitivity study {WEIGHTS.family}."
+    f"ablation {VARIANTS.tests}; of a sensitivity study {WEIGHTS.tests}."
 )
 
 _CAPTION = (

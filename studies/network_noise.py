@@ -3,7 +3,7 @@
 from typing import Any
 
 from adapert.config import Config, is_network, model_names, read_sections
-from adapert.statistics.families import name_noise
+from adapert.statistics.questions import name_noise
 from adapert.study.plan.peers import changes_to, published_config
 from adapert.study.plan.study import Design, Study
 

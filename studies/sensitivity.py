@@ -1,7 +1,7 @@
 """Figure 5: the weight of the non-DEG loss, in both readings of Eq. 15."""
 
 from adapert.config import Config
-from adapert.statistics.families import name_weight
+from adapert.statistics.questions import name_weight
 from adapert.statistics.readings import LETTER, READINGS
 from adapert.study.plan.study import Design, Study
 

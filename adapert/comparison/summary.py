@@ -14,9 +14,9 @@ from adapert.evaluation.catalogue import check_metrics, find_metric
 from adapert.files import parse_json, whole_directory
 from adapert.records import LONG_COLUMNS
 from adapert.statistics.estimates import CONFIDENCE, summarize_by
-from adapert.statistics.families import MODELS, compare_models
 from adapert.statistics.pairs import ALL as ALL
 from adapert.statistics.pairs import pool_effect_sizes
+from adapert.statistics.questions import MODELS, compare_models
 
 CAPTION = (
     f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, with the "

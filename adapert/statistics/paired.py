@@ -56,7 +56,7 @@ def summarize_paired(
         ``difference`` is the mean of variant minus reference, ``low`` and ``high`` its `bootstrap_interval`:
         both variants meet the same resamples. ``p_wilcoxon`` and ``p`` are two-sided (`signed_rank_p`):
         the first is about the models that were trained, the second about other seeds too. ``p_holm``
-        is `p` after Holm's correction; the family is all rows of a metric, so variants times groups.
+        is `p` after Holm's correction; the test family is all rows of a metric, so variants times groups.
         ``wins`` counts perturbations on which the variant is better; missing where a metric has no
         direction. ``standardized_difference`` is Cohen's d_z: mean over SD of the perturbations'
         differences, positive where the variant's values are larger, NaN where all differences are equal.
@@ -77,7 +77,7 @@ def summarize_paired(
         generator = numpy_generator(seed, stream_name(tuple(arms.identity.values())))
         rows.append({**arms.identity, **compare_pairs(ours - theirs, generator), **counted})
     table = pd.DataFrame(rows, columns=[*keys, *PAIRED_COLUMNS])
-    return correct_family(table).sort_values([*keys, "metric", "variant"], ignore_index=True)
+    return correct_tests(table).sort_values([*keys, "metric", "variant"], ignore_index=True)
 
 
 def compare_pairs(
@@ -118,7 +118,7 @@ def average_over_seeds(differences: FloatArray) -> FloatArray:
     return np.where(np.abs(means) <= ROUNDING, 0.0, means)
 
 
-def correct_family(table: pd.DataFrame) -> pd.DataFrame:
-    """Fill ``p_holm`` from ``p``, the rows of a metric being one family."""
+def correct_tests(table: pd.DataFrame) -> pd.DataFrame:
+    """Fill ``p_holm`` from ``p``, the rows of a metric being one test family."""
     corrected = table.groupby("metric")["p"].transform(lambda p: holm(p.to_numpy(dtype=np.float64)))
     return table.assign(p_holm=corrected.astype(np.float64))

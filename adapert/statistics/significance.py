@@ -67,7 +67,7 @@ def _variance_scales(freedom: int) -> tuple[FloatArray, FloatArray]:
 
 
 def holm(p: FloatArray) -> FloatArray:
-    """Correct the p of a family of tests (Holm, 1979): the i-th smallest of m times m - i + 1, never falling.
+    """Correct the p of a test family (Holm, 1979): the i-th smallest of m times m - i + 1, never falling.
 
     Args:
         p: The p of each test; NaN is no test.

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from adapert.statistics.families import Question
-from adapert.statistics.paired import PAIRED_COLUMNS, correct_family, summarize_paired
+from adapert.statistics.paired import PAIRED_COLUMNS, correct_tests, summarize_paired
+from adapert.statistics.questions import Question
 
 ALONE, BESIDE = "alone", "beside the others"
 """With nothing else; with all other sources that the model reads at the same time."""
@@ -81,4 +81,4 @@ def compare_sources(frame: pd.DataFrame, sources_of: Mapping[str, frozenset[str]
     ]
     if not tables:
         return pd.DataFrame(columns=list(WORTH_COLUMNS))
-    return correct_family(pd.concat(tables, ignore_index=True))[list(WORTH_COLUMNS)]
+    return correct_tests(pd.concat(tables, ignore_index=True))[list(WORTH_COLUMNS)]

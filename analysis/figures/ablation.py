@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from adapert.data.schema import EFFECT_SIZES
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
-from adapert.statistics.families import REFERENCE, VARIANTS, compare_variants
+from adapert.statistics.questions import REFERENCE, VARIANTS, compare_variants
 from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.overlap import OVERLAPS, choose_overlap, overlap_caption

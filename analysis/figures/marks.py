@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from adapert.statistics.families import LEVEL, Question
+from adapert.statistics.questions import LEVEL, Question
 from analysis.figures.style import NO_BREAK
 
 _ENDS = {"low": "difference_low", "high": "difference_high"}
@@ -15,7 +15,7 @@ def add_paired(summary: pd.DataFrame, paired: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         summary: A row a group, variant and metric, with the columns effect_size, variant and metric.
-        paired: From a function of `adapert.statistics.families`.
+        paired: From a function of `adapert.statistics.questions`.
 
     Returns:
         `summary` with difference, difference_low, difference_high, p_holm, wins, ties and losses (NaN for the

@@ -13,8 +13,8 @@ from matplotlib.transforms import ScaledTranslation
 
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
-from adapert.statistics.families import NOISE, UNDISTURBED, compare_noise, read_noise
 from adapert.statistics.pairs import ALL
+from adapert.statistics.questions import NOISE, UNDISTURBED, compare_noise, read_noise
 from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.prediction import model_label

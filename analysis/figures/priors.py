@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from adapert.data.sources import SEPARATOR
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
-from adapert.statistics.families import LEVEL
+from adapert.statistics.questions import LEVEL
 from adapert.statistics.source_worth import ALONE, BESIDE, SOURCES, compare_sources
 from analysis.figures import style
 from analysis.figures.ablation import ABLATION_METRICS

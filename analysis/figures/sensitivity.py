@@ -16,7 +16,7 @@ from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
-from adapert.statistics.families import WEIGHTS, compare_weights, name_weight
+from adapert.statistics.questions import WEIGHTS, compare_weights, name_weight
 from adapert.statistics.readings import LETTER, MEAN_AND_SUM, READINGS, split_readings
 from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption

@@ -9,8 +9,8 @@ from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError
 from adapert.results.study import StudyResults
 from adapert.statistics.estimates import summarize_by
-from adapert.statistics.families import compare_systems
 from adapert.statistics.pairs import ALL, pool_effect_sizes
+from adapert.statistics.questions import compare_systems
 from adapert.statistics.ranks import rank_variants
 from adapert.study.plan.peers import DEFAULT
 from analysis.leaderboard.load import FACTS, load_leaderboard

@@ -8,7 +8,7 @@ from adapert.evaluation.catalogue import find_metric
 from adapert.records import TrialStatus
 from adapert.results.load import load_per_perturbation
 from adapert.results.study import StudyResults
-from adapert.statistics.families import REFERENCE, VARIANTS, Question, compare_variants
+from adapert.statistics.questions import REFERENCE, VARIANTS, Question, compare_variants
 from adapert.statistics.two_level import CONFIDENCE
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
 

@@ -11,7 +11,7 @@ from adapert.comparison.test_access import Access
 from adapert.csv_files import read_csv
 from adapert.errors import InputError, format_count
 from adapert.evaluation.catalogue import check_metrics
-from adapert.statistics.families import MODELS
+from adapert.statistics.questions import MODELS
 from analysis.report.drawings import draw_evaluation, gather_figures
 from analysis.report.effects import build_paired_table
 from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part, build_page_table

@@ -11,8 +11,8 @@ from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE
-from adapert.statistics.families import LEVEL, MODELS, compare_two_models
 from adapert.statistics.pairs import pool_effect_sizes
+from adapert.statistics.questions import LEVEL, MODELS, compare_two_models
 from analysis.figures.prediction import model_label
 from analysis.figures.style import order_rows
 from analysis.predictions import MODEL, check_variant

@@ -9,8 +9,8 @@ import pandas as pd
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE
-from adapert.statistics.families import SYSTEMS
 from adapert.statistics.pairs import ALL
+from adapert.statistics.questions import SYSTEMS
 from adapert.study.plan.peers import DEFAULT
 from analysis.figures.prediction import model_label
 from analysis.leaderboard.summary import LEADERBOARD_METRICS, RANKED_BY, REFERENCES

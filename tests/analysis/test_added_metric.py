@@ -16,8 +16,8 @@ from adapert.evaluation.evaluate import evaluate
 from adapert.seeding import numpy_generator
 from adapert.selection.rank import rank_candidates
 from adapert.statistics.estimates import summarize_by
-from adapert.statistics.families import VARIANTS
 from adapert.statistics.paired import summarize_paired
+from adapert.statistics.questions import VARIANTS
 from analysis.claims import summarize_claims
 from analysis.figures import ablation, sensitivity
 from analysis.report.effects import build_paired_table

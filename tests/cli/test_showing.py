@@ -9,7 +9,7 @@ from fixtures.dataset import write_prepared
 from fixtures.store import Store
 
 from adapert.data.prepared import PreparedDataset
-from adapert.statistics.families import VARIANTS
+from adapert.statistics.questions import VARIANTS
 
 
 @pytest.mark.parametrize("words", [["pick", "search", "--out", "best.yaml"], ["figures", "search"]])
@@ -66,7 +66,7 @@ def test_figures_of_an_ablation_come_with_the_papers_claims(
     assert ended.status == 0
     assert "the context helps" in ended.out
     assert {path.name for path in tmp_path.iterdir()} == {"claims.csv", "claims.md", "claims.tex"}
-    assert VARIANTS.family in " ".join(ended.out.split())
+    assert VARIANTS.tests in " ".join(ended.out.split())
     claims = pd.read_csv(tmp_path / "claims.csv")
     assert claims.loc[claims["group"] == "small", "estimate"].tolist() == pytest.approx([0.1, 0.1, 0.1])
 

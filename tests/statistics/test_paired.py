@@ -82,7 +82,7 @@ def test_what_all_variants_share_changes_no_comparison(make_table: MakeTable) ->
     pd.testing.assert_frame_equal(summarize_paired(table), summarize_paired(shifted))
 
 
-def test_family_is_every_variant_and_group_of_a_metric(make_table: MakeTable) -> None:
+def test_test_family_is_every_variant_and_group_of_a_metric(make_table: MakeTable) -> None:
     draws = numpy_generator(0, "test")
     rows = [
         {"variant": v, "perturbation": f"P{i}", "effect_size": group, "metric": m, "value": draws.normal()}
@@ -91,10 +91,10 @@ def test_family_is_every_variant_and_group_of_a_metric(make_table: MakeTable) ->
         for m in ("pds", "mse")
     ]
     summary = summarize_paired(make_table(rows))
-    for _, family in summary.groupby("metric"):
-        assert len(family) == 6
-        smallest = family["p"].argmin()
-        assert family["p_holm"].iloc[smallest] == pytest.approx(min(6 * family["p"].iloc[smallest], 1))
+    for _, tests in summary.groupby("metric"):
+        assert len(tests) == 6
+        smallest = tests["p"].argmin()
+        assert tests["p_holm"].iloc[smallest] == pytest.approx(min(6 * tests["p"].iloc[smallest], 1))
 
 
 def test_summary_depends_on_neither_row_order_nor_other_variants(make_table: MakeTable) -> None:

@@ -71,6 +71,6 @@ def test_holm_rejects_what_stepping_down_by_hand_rejects() -> None:
     assert set(np.flatnonzero(holm(p) <= 0.05)) == rejected
 
 
-def test_holm_leaves_a_missing_test_out_of_the_family() -> None:
+def test_holm_leaves_a_missing_test_out_of_the_test_family() -> None:
     np.testing.assert_allclose(holm(np.array([np.nan, 0.02, 0.9])), [np.nan, 0.04, 0.9])
     assert holm(np.array([0.6, 0.7])).tolist() == [1.0, 1.0]

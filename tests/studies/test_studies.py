@@ -6,7 +6,7 @@ from optuna.distributions import FloatDistribution
 
 from adapert.config import Config, ModelName, is_network
 from adapert.errors import InputError
-from adapert.statistics.families import read_noise
+from adapert.statistics.questions import read_noise
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import AblationPath, Design, Search
 from studies.ablation import VARIANTS

@@ -1,4 +1,4 @@
-"""Which comparisons are tested together: one family a question, the same wherever its p is shown."""
+"""Which comparisons are tested together: one test family a question, the same wherever its p is shown."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from adapert.errors import InputError
-from adapert.statistics.paired import PAIRED_COLUMNS, correct_family, summarize_paired
+from adapert.statistics.paired import PAIRED_COLUMNS, correct_tests, summarize_paired
 from adapert.statistics.pairs import CEILINGS, FILE_MODEL, LABEL_MARK, model_of, without_chance
 
 LEVEL = 0.05
@@ -27,20 +27,20 @@ _IN_GROUPS = "in each effect-size group and in all groups together"
 
 @dataclass(frozen=True)
 class Question:
-    """What a family of tests is to answer.
+    """What a test family is to answer.
 
     Attributes:
         asked: The question.
-        family: The comparisons that are corrected together, metric by metric, as captions name them.
+        tests: The comparisons that are corrected together, metric by metric, as captions name them.
     """
 
     asked: str
-    family: str
+    tests: str
 
     @property
     def rule(self) -> str:
         """How p came about, as captions say it."""
-        return f"{TEST}; Holm's correction over the comparisons of a metric: {self.family}"
+        return f"{TEST}; Holm's correction over the comparisons of a metric: {self.tests}"
 
 
 VARIANTS = Question(
@@ -95,7 +95,7 @@ def compare_noise(frame: pd.DataFrame) -> pd.DataFrame:
         frame: The long table of one study and one split, its variants called by `name_noise`.
 
     Returns:
-        split and `PAIRED_COLUMNS`, as `summarize_paired`, all systems of a metric in one family.
+        split and `PAIRED_COLUMNS`, as `summarize_paired`, all systems of a metric in one test family.
     """
     systems = frame["variant"].map(lambda variant: read_noise(variant).system)
     tables = [
@@ -103,7 +103,7 @@ def compare_noise(frame: pd.DataFrame) -> pd.DataFrame:
         for system, rows in frame.groupby(systems, sort=False)
         if (rows["variant"] == system).any() and rows["variant"].nunique() > 1
     ]
-    return correct_family(pd.concat(tables, ignore_index=True)) if tables else _no_pairs("split")
+    return correct_tests(pd.concat(tables, ignore_index=True)) if tables else _no_pairs("split")
 
 
 class Dose(NamedTuple):
@@ -155,8 +155,8 @@ def compare_models(frame: pd.DataFrame) -> pd.DataFrame:
         frame: The long table of one evaluation.
 
     Returns:
-        variant, reference, effect_size and the other `PAIRED_COLUMNS`, a family a variant and metric; without
-        rows where the frame lacks either side.
+        variant, reference, effect_size and the other `PAIRED_COLUMNS`, a test family a variant and metric;
+        without rows where the frame lacks either side.
     """
     variants = list(dict.fromkeys(frame["variant"]))
     tables = [
@@ -169,12 +169,12 @@ def compare_models(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare_two_models(frame: pd.DataFrame, model: str, baseline: str) -> pd.DataFrame:
-    """Take a model minus another from the model's family of `MODELS`.
+    """Take a model minus another from the model's test family of `MODELS`.
 
     Args:
         frame: As in `compare_models`, with both.
         model: Variant.
-        baseline: Variant. One that is no reference model is in no family: the two are one of their own.
+        baseline: Variant. One that is no reference model is in no test family: the two are one of their own.
 
     Returns:
         The rows of the two, as `compare_models`.
@@ -216,7 +216,7 @@ def _references_of(frame: pd.DataFrame, model: str) -> list[str]:
 
 
 def _subtract(frame: pd.DataFrame, variant: str, references: list[str]) -> pd.DataFrame:
-    """Negate "each reference minus the variant", so that one variant's differences share a family."""
+    """Negate "each reference minus the variant", so that one variant's differences share a test family."""
     compared = frame[frame["variant"].isin([variant, *references])]
     turned = summarize_paired(compared, variant).rename(
         columns={"variant": "reference", "low": "high", "high": "low", "wins": "losses", "losses": "wins"}

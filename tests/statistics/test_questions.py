@@ -7,7 +7,7 @@ from fixtures.store import MakeTable
 from scipy import stats
 
 from adapert.comparison.summary import PAIRED_CAPTION, summarize_differences
-from adapert.statistics.families import (
+from adapert.statistics.questions import (
     MODELS,
     VARIANTS,
     WEIGHTS,
@@ -73,7 +73,7 @@ def adjust_by_hand(frame: pd.DataFrame, reference: str, metric: str) -> dict[tup
 
 @pytest.fixture(scope="module")
 def ablation(make_table: MakeTable) -> pd.DataFrame:
-    """With variants that no claim is about: they belong to the family all the same."""
+    """With variants that no claim is about: they belong to the test family all the same."""
     levels = {"full": 0.5, "no_context": 0.43, "no_non_deg": 0.44, "no_graph": 0.47, "mean": 0.3}
     return build_frame(make_table, levels)
 
@@ -172,7 +172,7 @@ def test_a_supported_gain_has_its_mark(ablation: pd.DataFrame) -> None:
         assert figure["is_different"][*key, "no_context"]
 
 
-def test_metrics_and_other_models_beside_it_leave_a_family_as_it_is(evaluation: pd.DataFrame) -> None:
+def test_metrics_and_other_models_beside_it_leave_a_test_family_as_it_is(evaluation: pd.DataFrame) -> None:
     whole = compare_models(evaluation)
     is_alone = evaluation["metric"].eq("pds") & evaluation["variant"].ne("adapert_ensemble")
     alone = compare_models(evaluation[is_alone])
@@ -180,7 +180,7 @@ def test_metrics_and_other_models_beside_it_leave_a_family_as_it_is(evaluation: 
     pd.testing.assert_frame_equal(same.reset_index(drop=True), alone)
 
 
-def test_two_models_outside_any_family_are_their_own(evaluation: pd.DataFrame) -> None:
+def test_two_models_outside_any_test_family_are_their_own(evaluation: pd.DataFrame) -> None:
     rows = compare_two_models(evaluation, "adapert_ensemble", "adapert")
     assert set(rows["reference"]) == {"adapert"}
     expected = adjust_by_hand(
@@ -190,7 +190,7 @@ def test_two_models_outside_any_family_are_their_own(evaluation: pd.DataFrame) -
     assert own.to_dict() == pytest.approx({group: p for (group, _), p in expected.items()})
 
 
-def test_noise_is_one_family_over_systems_each_against_itself(make_table: MakeTable) -> None:
+def test_noise_is_one_test_family_over_systems_each_against_itself(make_table: MakeTable) -> None:
     levels = {
         "adapert": 0.5,
         "adapert:kept=0.5": 0.45,
@@ -237,7 +237,7 @@ def test_nothing_to_compare_with_has_no_row(
     assert {"effect_size", "variant", "metric", "p_holm"} <= set(compare(alone).columns)
 
 
-def test_every_caption_names_its_family(
+def test_every_caption_names_its_test_family(
     ablation: pd.DataFrame,
     ablation_figure: pd.DataFrame,
     sensitivity_figure: pd.DataFrame,
@@ -245,8 +245,8 @@ def test_every_caption_names_its_family(
     evaluation: pd.DataFrame,
 ) -> None:
     caption = build_claims_table(claims).caption
-    assert VARIANTS.family in caption
-    assert WEIGHTS.family in caption
+    assert VARIANTS.tests in caption
+    assert WEIGHTS.tests in caption
     paired = compare_variants(ablation)
     for question, figure in [
         (VARIANTS, plot_ablation(ablation_figure)),
