@@ -62,6 +62,7 @@ def prepare(
     network_info: AnyPath | None = None,
     aliases: AnyPath | None = None,
     split_file: AnyPath | None = None,
+    families: AnyPath = "network",
     **choices: Any,
 ) -> "PreparedDataset":
     """Read, check and normalise cells (or responses), networks and embeddings into one data set.
@@ -76,6 +77,8 @@ def prepare(
         network_info: STRING's info file; found next to the links.
         aliases: Table of pairs of symbols of one gene.
         split_file: Saved split, instead of a drawn one.
+        families: What families of perturbations that respond alike are found by: ``"network"``,
+            ``"responses"`` or the path of gene sets (.gmt). They say how certain means are, to no model.
         **choices: Fields of `PrepareChoices`, such as ``split_seed=1``; ``where`` may be one condition.
 
     Returns:
@@ -101,6 +104,7 @@ def prepare(
         network_info=_file("network_info", network_info),
         aliases=_file("aliases", aliases),
         split_file=_file("split_file", split_file),
+        families=families if families in ("network", "responses") else check_file("families", families),
         out=folder,
     )
 

@@ -144,6 +144,7 @@ LONG_COLUMNS = (
     "split",
     "perturbation",
     "effect_size",
+    "family",
     "n_cells",
     "n_degs",
     "metric",

@@ -125,6 +125,7 @@ def _empty_table() -> PerturbationTable:
         delta=nothing,
         deg_mask=nothing > 0,
         n_cells=np.full(N_PERTURBATIONS, N_CELLS),
+        family=GENES[:N_PERTURBATIONS],
         effect_size=np.full(N_PERTURBATIONS, "small"),
         group_perturbation_index=np.arange(N_PERTURBATIONS),
         group_batch_index=np.zeros(N_PERTURBATIONS, dtype=np.int32),

@@ -95,6 +95,13 @@ def prepare(
     ] = (0.675, 0.075, 0.25),
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     split_file: Annotated[Path | None, typer.Option(help="Saved split: columns perturbation, split.")] = None,
+    families: Annotated[
+        str,
+        typer.Option(
+            metavar="<text|file>",
+            help="Perturbations that respond alike, by network, responses or gene sets (.gmt).",
+        ),
+    ] = "network",
 ) -> None:
     """Read, check and normalise cells (or responses), networks and embeddings into one data set."""
     from adapert.api import prepare as prepare_data
@@ -116,6 +123,7 @@ def prepare(
         network_info=network_info,
         aliases=aliases,
         split_file=split_file,
+        families=families,
         **choices,
     )
     print_rows(summarize_prepared(dataset))

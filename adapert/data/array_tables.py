@@ -115,6 +115,7 @@ class PerturbationTable(ArrayFolder):
         deg_mask: Differentially expressed genes, as `delta`.
         n_cells: Cells of each perturbation, (n_perturbations,); 1 where the input does not tell.
         effect_size: ``"small"``, ``"medium"`` or ``"large"``, (n_perturbations,).
+        family: Name of the family that each is in (`adapert.data.families`), (n_perturbations,).
         group_perturbation_index: Into `perturbations`, (n_groups,).
         group_batch_index: Into the data set's batches, (n_groups,).
         group_mean: Mean expression of the group's cells, log1p units, (n_groups, n_genes).
@@ -126,15 +127,18 @@ class PerturbationTable(ArrayFolder):
     deg_mask: Annotated[BoolArray, Rule("bool", ("n_perturbations", "n_genes"))]
     n_cells: Annotated[IntArray, Rule("int", ("n_perturbations",), least=1)]
     effect_size: Annotated[StringArray, Rule("text", ("n_perturbations",))]
+    family: Annotated[StringArray, Rule("text", ("n_perturbations",))]
     group_perturbation_index: Annotated[IntArray, Rule("int", ("n_groups",), below="n_perturbations")]
     group_batch_index: Annotated[IntArray, Rule("int", ("n_groups",), below="n_batches")]
     group_mean: Annotated[FloatArray, Rule("float", ("n_groups", "n_genes"), is_large=True)]
     group_n_cells: Annotated[IntArray, Rule("int", ("n_groups",), least=1)]
 
     def find_fault(self, sizes: Mapping[str, int]) -> tuple[str, str] | None:
-        """Find an empty split, and unknown effect sizes."""
+        """Find an empty split, perturbations without a family, and unknown effect sizes."""
         if not len(self.perturbations):
             return "perturbations", "holds none"
+        if not all(self.family.tolist()):
+            return "family", "holds an empty name"
         unknown = set(self.effect_size.tolist()) - set(EFFECT_SIZES)
         if unknown:
             return "effect_size", f"holds {name_some(sorted(unknown))}, not {', '.join(EFFECT_SIZES)}"

@@ -153,7 +153,7 @@ def measure_effect(
 def write_effects(
     writer: FolderWriter, names: Sequence[str], effects: Iterable[Effect], bounds: tuple[float, float]
 ) -> None:
-    """Write one split's perturbations as they are measured, as a `PerturbationTable`."""
+    """Write one split's perturbations as they are measured, as a `PerturbationTable`; each is a family."""
     for number, effect in enumerate(effects):
         n_groups = len(effect.group_n_cells)
         writer.append("delta", effect.delta[None])
@@ -165,3 +165,4 @@ def write_effects(
         writer.append("group_mean", effect.group_mean)
         writer.append("group_n_cells", effect.group_n_cells)
     writer.append("perturbations", np.array(names, dtype=str))
+    writer.append("family", np.array(names, dtype=str))

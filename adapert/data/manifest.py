@@ -10,13 +10,14 @@ from pydantic import Field, NonNegativeInt, TypeAdapter, ValidationError
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.formats.array_folder import DamagedError
+from adapert.data.schema import FamilySource
 from adapert.data.sources import EMBEDDINGS, NETWORKS
 from adapert.errors import InputError
 from adapert.files import parse_json
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the folder. In version 1 a gene could be in two splits, under two spellings; version 2 had one
-network, one source of embeddings, and did not say which genes are perturbed."""
+network, one source of embeddings, and did not say which genes are perturbed; version 3 knew no families."""
 
 MANIFEST_FILE = "manifest.json"
 
@@ -51,6 +52,7 @@ class Manifest:
         inputs: Files it was made of, by role: ``network``, and ``network:go`` for another one.
         counts: Numbers of cells, perturbations, genes, edges, ...; of each split's perturbations.
         labels: How labels were understood: `adapert.data.labels.understood.Understood.record`.
+        families: What families of perturbations were found by: the network, responses or gene sets.
         coverage: Genes and perturbations that each network and source of embeddings knows.
         versions: Packages that took part in the numbers.
     """
@@ -66,6 +68,7 @@ class Manifest:
     inputs: Mapping[str, InputFile] = field(default_factory=dict)
     counts: Mapping[str, NonNegativeInt] = field(default_factory=dict)
     labels: Mapping[str, Any] = field(default_factory=dict)
+    families: FamilySource = "network"
     coverage: Mapping[str, NonNegativeInt] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 

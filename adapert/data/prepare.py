@@ -19,15 +19,27 @@ from adapert.data.cells import measure_cells
 from adapert.data.choices import LIBRARY_SIZE, PrepareChoices
 from adapert.data.effects import Measured
 from adapert.data.embeddings import Embeddings, align_embeddings, read_embeddings
+from adapert.data.families import (
+    NETWORK,
+    RESPONSES,
+    check_families,
+    describe_families,
+    find_network_families,
+    find_response_families,
+    find_set_families,
+    name_source,
+)
+from adapert.data.formats.gene_sets import read_gene_sets
 from adapert.data.formats.tables import require_file
 from adapert.data.labels.aliases import Aliases, read_aliases
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.understood import check_covered
 from adapert.data.manifest import EMBEDDED_IN, MEDIAN_COUNTS, InputFile, Manifest
 from adapert.data.networks import Network, find_infos, read_networks
-from adapert.data.prepared import PreparedDataset, hash_file, read_prepared, write_rest
+from adapert.data.prepared import PreparedDataset, hash_file, read_prepared, write_families, write_rest
+from adapert.data.regroup import DRAWN_BETWEEN
 from adapert.data.responses import measure_responses
-from adapert.data.schema import EFFECT_SIZES, GENE_SEPARATOR, SPLITS, BoolArray, genes_of
+from adapert.data.schema import EFFECT_SIZES, GENE_SEPARATOR, SPLITS, BoolArray, SplitName, genes_of
 from adapert.data.sources import EMBEDDINGS, NETWORKS, check_names
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError, name_some
@@ -42,6 +54,7 @@ INPUTS = {
     "embeddings": "The embeddings",
     "aliases": "The alias table",
     "split_file": "The split list",
+    "families": "The families",
 }
 """Files that a preparation may read, as messages name them."""
 
@@ -90,6 +103,7 @@ def prepare(
     network_info: Path | None = None,
     aliases: Path | None = None,
     split_file: Path | None = None,
+    families: str | Path = NETWORK,
     out: Path | None = None,
 ) -> PreparedDataset:
     """Read, check, normalise, select genes, call DEGs, split, join network and text, and write.
@@ -107,6 +121,9 @@ def prepare(
         network_info: STRING's protein info, where it is not in the folder of the links.
         aliases: Pairs of symbols that name the same gene.
         split_file: Saved split; ``None`` to draw one from ``choices.split_seed``.
+        families: What families of perturbations are found by (`adapert.data.families`): ``"network"``, the
+            first one; ``"responses"``, those of training and validation perturbations among each other, and
+            those of test perturbations; or the path of gene sets (.gmt).
         out: New directory, written whole or not at all; ``None`` to keep a small data set in memory.
 
     Returns:
@@ -130,6 +147,7 @@ def prepare(
         **_roles("embeddings", sources, sources),
         "aliases": aliases,
         "split_file": split_file,
+        "families": None if families in (NETWORK, RESPONSES) else check_families(families),
     }
     inputs = {role: path for role, path in given.items() if path is not None}
     for role, path in inputs.items():  # all of them, before the first is read
@@ -159,8 +177,12 @@ def prepare(
             shared = _join(measured, knowledge)
             covered = shared.node_names[_is_known(shared)].tolist()
             check_covered(measured.understood.names, covered)
+            found = _find_families(families, measured, shared, knowledge.aliases)
+            write_families(folder, found)
             _note_gaps(measured, shared, choices, split_file)
-            write_rest(folder, shared, _build_manifest(measured, shared, knowledge, choices, inputs))
+            write_rest(
+                folder, shared, _build_manifest(measured, shared, knowledge, choices, inputs, families)
+            )
         return read_prepared(path, SPLITS, is_mapped=out is not None)
 
 
@@ -184,6 +206,7 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
             f"{dataset.n_genes:,} measured, {dataset.n_nodes - dataset.n_genes:,} perturbed but not measured",
         ),
         ("DEGs", describe_degs(manifest)),
+        (f"families by {manifest.families}", _describe_families(dataset)),
         *_describe_effect_sizes(dataset),
     ]
     for name in manifest.networks:
@@ -222,6 +245,13 @@ def _describe_groups(dataset: PreparedDataset) -> str:
     is_cells = dataset.manifest.kind == "cells"
     without = "; no batch column" if is_cells and dataset.manifest.choices.batch_column is None else ""
     return f"{len(names):,} ({name_some(names, 3)}{without})"
+
+
+def _describe_families(dataset: PreparedDataset) -> str:
+    described = [
+        f"{name} {describe_families(split.table.family.tolist())}" for name, split in dataset.splits.items()
+    ]
+    return ", ".join(described)
 
 
 def _describe_effect_sizes(dataset: PreparedDataset) -> list[tuple[str, str]]:
@@ -267,6 +297,25 @@ def _join(measured: Measured, knowledge: _Knowledge) -> SharedTable:
         embedding_names=np.array([text, *(name for name, _ in further)]),
         embeddings=dict(further),
     )
+
+
+def _find_families(
+    families: str | Path, measured: Measured, shared: SharedTable, aliases: Aliases
+) -> dict[str, str]:
+    """Find the family of each perturbation, as `prepare` is told to."""
+    if families == NETWORK:
+        return find_network_families(_perturbations(measured), shared, shared.node_names)
+    if families != RESPONSES:
+        path = Path(families)
+        return find_set_families(_perturbations(measured), read_gene_sets(path), path, aliases)
+    found: dict[str, str] = {}
+    # The folders that trials read must not tell which perturbations respond as those of the test split do.
+    together: tuple[tuple[SplitName, ...], ...] = (DRAWN_BETWEEN, ("test",))
+    for splits in together:
+        tables = [measured.splits[name].table for name in splits]
+        names = [name for table in tables for name in table.perturbations.tolist()]
+        found |= find_response_families(names, np.concatenate([table.delta for table in tables]))
+    return found
 
 
 def _perturbations(measured: Measured) -> list[str]:
@@ -357,6 +406,7 @@ def _build_manifest(
     knowledge: _Knowledge,
     choices: PrepareChoices,
     inputs: Mapping[str, Path],
+    families: str | Path,
 ) -> Manifest:
     guessed: dict[str, Any] = dict(measured.guessed)
     used = replace(choices, **guessed, where=tuple(sorted(choices.where)))
@@ -379,6 +429,8 @@ def _build_manifest(
         identity["networks"] = networks
     if embeddings != (EMBEDDINGS.default,):
         identity["embeddings"] = embeddings
+    if families == RESPONSES:  # those of gene sets are known by their file
+        identity["families"] = families
     return Manifest(
         kind=choices.kind,
         fingerprint=hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest(),
@@ -391,6 +443,7 @@ def _build_manifest(
         counts=_count(measured, shared)
         | {f"{EMBEDDED_IN}{name}": len(source.symbols) for name, source in knowledge.embeddings.items()},
         labels=measured.understood.record(),
+        families=name_source(families),
         coverage=_count_covered(shared, _perturbations(measured)),
         versions={
             "adapert": __version__,

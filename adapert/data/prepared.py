@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from adapert.data.array_tables import CellTable, PerturbationTable, SharedTable
 from adapert.data.formats.array_folder import DamagedError
 from adapert.data.manifest import MANIFEST_FILE, Manifest, read_manifest
-from adapert.data.schema import SplitName, StringArray, genes_of
+from adapert.data.schema import SPLITS, SplitName, StringArray, genes_of
 from adapert.errors import InputError, name_some
 
 CONTROL_FOLDER = "control_cells"
@@ -89,6 +89,15 @@ class PreparedDataset:
                 "Prepare the data with this perturbation."
             )
         return [self._node_index[gene] for gene in genes_of(perturbation)]
+
+
+def write_families(path: Path, families: Mapping[str, str]) -> None:
+    """Write the family of each perturbation, by name, into the folders of all splits."""
+    for split in SPLITS:
+        (names,) = PerturbationTable.read_fields(path / split, "perturbations")
+        file = path / split / "family.npy"
+        file.unlink()  # it may be mapped
+        np.save(file, np.array([families[name] for name in names.tolist()]), allow_pickle=False)
 
 
 def write_rest(path: Path, shared: SharedTable, manifest: Manifest) -> None:

@@ -15,6 +15,9 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 EFFECT_SIZES = ("small", "medium", "large")
 
+FamilySource: TypeAlias = Literal["network", "responses", "gene sets"]
+"""What families of perturbations are found by."""
+
 CONTROL = "control"
 """The label that stands for unperturbed cells once labels are read."""
 

@@ -37,6 +37,7 @@ def build_long_table(
             "split": split,
             "perturbation": table.perturbations,
             "effect_size": table.effect_size,
+            "family": table.family,
             "n_cells": table.n_cells,
             "n_degs": table.n_degs,
             **metrics,

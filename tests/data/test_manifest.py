@@ -26,7 +26,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "manifest.json").read_text())
     assert list(written) == [
         *("format_version", "kind", "fingerprint", "split_seed", "choices", "guessed"),
-        *("networks", "embeddings", "inputs", "counts", "labels", "coverage", "versions"),
+        *("networks", "embeddings", "inputs", "counts", "labels", "families", "coverage", "versions"),
     ]
 
 
@@ -78,13 +78,14 @@ def test_a_manifest_that_is_nested_too_deeply_is_refused(prepared: Path) -> None
         read_manifest(prepared)
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_folder_of_an_earlier_version_is_refused_with_the_cure(prepared: Path, version: int) -> None:
-    # Before version 2 a gene could be in two splits, spelt in two ways; version 2 had one network.
+    # Before version 2 a gene could be in two splits, spelt in two ways; version 2 had one network,
+    # and version 3 no families.
     manifest = prepared / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format_version": version}))
     with pytest.raises(
         InputError,
-        match=rf"must have format version 3, but .* has {version}\. Run 'adapert prepare' again",
+        match=rf"must have format version 4, but .* has {version}\. Run 'adapert prepare' again",
     ):
         read_manifest(prepared)

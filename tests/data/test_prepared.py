@@ -53,6 +53,7 @@ def put(index: int | tuple[int, int], value: float | str) -> Callable[[np.ndarra
         ("shared/has_text", lambda a: a.astype(">f4"), "holds values of type >f4, not bool"),
         ("train/delta", lambda a: a[:, :-1], r"has shape \(8, 11\)"),
         ("train/effect_size", lambda a: np.full_like(a, "huge"), "holds 'huge', not small, medium, large"),
+        ("train/family", put(0, ""), "holds an empty name"),
         ("train/n_cells", lambda a: a + 1, "does not count the split's cells"),
         ("train/n_cells", put(0, 0), "holds 0, but its numbers must be at least 1"),
         ("train/perturbations", put(0, "XX"), "names genes that are no nodes: 'XX'"),
