@@ -8,9 +8,10 @@ from rich.table import Table
 
 from adapert.comparison.summary import ALL, LABELS, MAIN_METRICS
 from adapert.errors import format_count
+from adapert.statistics.families import FEWEST_FAMILIES
 
-N_PAIRED_METRICS = 3
-"""Columns of a table of differences, so that it fits into 80 characters."""
+N_PAIRED_METRICS, N_FAMILY_METRICS = 3, 2
+"""Columns of a table of differences, and of their ICC, so that it fits into 80 characters."""
 
 
 def build_tables(summary: pd.DataFrame, split: str) -> list[Table]:
@@ -50,6 +51,42 @@ def build_paired_tables(paired: pd.DataFrame) -> list[Table]:
     ]
 
 
+def build_family_tables(paired: pd.DataFrame) -> list[Table]:
+    """Build a table for each variant: how far its differences correlate within families of perturbations.
+
+    Args:
+        paired: From `summarize_differences`.
+
+    Returns:
+        Tables that fit into 80 columns; none where no perturbation shares its family.
+    """
+    everywhere = paired[(paired["effect_size"] == ALL) & paired["icc"].notna()]
+    tables = []
+    for name, rows in everywhere.groupby("variant", sort=False):
+        title = f"{name} minus each model: ICC [interval], design effect"
+        tables.append(_build_table(title, rows, "reference", _describe_family, N_FAMILY_METRICS))
+    return tables
+
+
+def describe_families(paired: pd.DataFrame) -> str:
+    """Say in a sentence or two what families there are among the compared perturbations; empty for none."""
+    everywhere = paired[(paired["effect_size"] == ALL) & (paired["n_perturbations"] > 1)]
+    if everywhere.empty:
+        return ""
+    n, n_families = (int(everywhere[name].max()) for name in ("n_perturbations", "n_families"))
+    if n_families == n:
+        return f"Each of the {n} perturbations is a family of its own."
+    few = (
+        f" With fewer than {FEWEST_FAMILIES} families, intervals may be too narrow and p too small."
+        if n_families < FEWEST_FAMILIES
+        else ""
+    )
+    return (
+        f"The {n} perturbations are of {n_families} {'family' if n_families == 1 else 'families'}. Where "
+        f"members of a family correlate, intervals and p are by family.{few}"
+    )
+
+
 def _build_table(
     title: str,
     rows: pd.DataFrame,
@@ -83,6 +120,11 @@ def _describe_difference(row: dict[Hashable, Any]) -> str:
     significance = "" if pd.isna(p) else " p<.001" if p < 0.001 else f" p={_short(p)}"
     sign = "+" if row["difference"] >= 0 else ""
     return f"{sign}{_short(row['difference'])}{_describe_interval(row)}{significance}"
+
+
+def _describe_family(row: dict[Hashable, Any]) -> str:
+    low, high = (_short(row[end]) for end in ("icc_low", "icc_high"))
+    return f"{_short(row['icc'])} [{low}, {high}] {row['design_effect']:.1f}"
 
 
 def _describe_interval(row: dict[Hashable, Any]) -> str:

@@ -118,12 +118,18 @@ def evaluate(
 
 
 def _print_tables(assessment: "Assessment", split: str) -> None:
-    from adapert.cli.comparison import build_paired_tables, build_tables
+    from adapert.cli.comparison import (
+        build_family_tables,
+        build_paired_tables,
+        build_tables,
+        describe_families,
+    )
     from adapert.comparison.summary import CAPTION, PAIRED_CAPTION
 
     captioned = [
         (build_tables(assessment.summary, split), CAPTION),
         (build_paired_tables(assessment.paired), PAIRED_CAPTION),
+        (build_family_tables(assessment.paired), describe_families(assessment.paired)),
     ]
     for tables, caption in captioned:
         for table in tables:

@@ -19,8 +19,9 @@ from adapert.statistics.pairs import pool_effect_sizes
 from adapert.statistics.questions import MODELS, compare_models
 
 CAPTION = (
-    f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of perturbations, with the "
-    "variance between fits. Among n perturbations, the same prediction for all has a PDS of .5 + 1/(2n)."
+    f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of families of perturbations, "
+    "with the variance between fits. Among n perturbations, the same prediction for all has a PDS of .5 + "
+    "1/(2n)."
 )
 
 PAIRED_CAPTION = (

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from adapert.seeding import numpy_generator
-from adapert.statistics.estimates import pivot_replicates
+from adapert.statistics.estimates import families_of, pivot_replicates
+from adapert.statistics.families import draw_family_counts, number_families
 from adapert.statistics.two_level import CONFIDENCE, N_RESAMPLES, TAILS, FloatArray
 
 SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "undecided"
@@ -77,7 +78,7 @@ def locate_best(frame: pd.DataFrame, stream: str) -> Iterator[BestWeight]:
 
 
 def resample_best(frame: pd.DataFrame, generator: np.random.Generator) -> FloatArray:
-    """Find the best lambda_non on resampled perturbations and seeds.
+    """Find the best lambda_non on resampled families of perturbations and seeds.
 
     Args:
         frame: The long table of one group and metric, with lambda_non.
@@ -88,14 +89,14 @@ def resample_best(frame: pd.DataFrame, generator: np.random.Generator) -> FloatA
         best; empty for fewer than two perturbations, or seeds, that all weights have in common.
     """
     weights = np.sort(frame["lambda_non"].unique()).astype(np.float64)
-    values = _align(frame, weights)
-    if values is None:
+    aligned = _align(frame, weights)
+    if aligned is None:
         return np.empty(0)
-    n_seeds, n_perturbations = values.shape[1:]
+    values, perturbations = aligned
+    family = number_families(families_of(frame, perturbations))
+    n_seeds = values.shape[1]
     of_seeds = generator.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), N_RESAMPLES)
-    of_perturbations = generator.multinomial(
-        n_perturbations, np.full(n_perturbations, 1 / n_perturbations), N_RESAMPLES
-    )
+    of_perturbations = draw_family_counts(family, generator)
     counts = [np.vstack([np.ones(drawn.shape[1]), drawn]) for drawn in (of_seeds, of_perturbations)]
     # A perturbation that one seed lacks weighs as the mean of its others.
     filled = np.where(np.isnan(values), np.nanmean(values, axis=1, keepdims=True), values)
@@ -103,8 +104,8 @@ def resample_best(frame: pd.DataFrame, generator: np.random.Generator) -> FloatA
     return np.asarray(weights[means.argmax(axis=1)], dtype=np.float64)
 
 
-def _align(frame: pd.DataFrame, weights: FloatArray) -> FloatArray | None:
-    """Stack what all weights have in common, (n_weights, n_seeds, n_perturbations)."""
+def _align(frame: pd.DataFrame, weights: FloatArray) -> tuple[FloatArray, pd.Index] | None:
+    """Stack what all weights have in common, (n_weights, n_seeds, n_perturbations); name perturbations."""
     tables = [pivot_replicates(frame[frame["lambda_non"] == weight]) for weight in weights]
     if not tables:
         return None
@@ -114,8 +115,8 @@ def _align(frame: pd.DataFrame, weights: FloatArray) -> FloatArray | None:
     if len(seeds) < 2:
         return None
     values = np.stack([table.loc[seeds, perturbations].to_numpy(dtype=np.float64) for table in tables])
-    values = values[:, :, ~np.isnan(values).all(axis=1).any(axis=0)]
-    return values if values.shape[2] > 1 else None
+    is_known = ~np.isnan(values).all(axis=1).any(axis=0)
+    return (values[:, :, is_known], perturbations[is_known]) if is_known.sum() > 1 else None
 
 
 def _decide(is_supported: bool, is_refuted: bool) -> str:

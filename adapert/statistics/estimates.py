@@ -1,21 +1,27 @@
 """Estimates over perturbations and seeds, each with the interval it is entitled to."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from adapert.data.schema import StringArray
 from adapert.evaluation.catalogue import find_metric
 from adapert.seeding import numpy_generator
+from adapert.statistics.families import FamilyLayout, lay_out, number_families, resample_families
 from adapert.statistics.two_level import CONFIDENCE as CONFIDENCE
 from adapert.statistics.two_level import (
     N_RESAMPLES,
     NO_INTERVAL,
     FloatArray,
+    IntArray,
     Interval,
     Resampled,
     draw_counts,
     find_interval,
+    inflate,
+    measure_interaction,
 )
 
 REPLICATE = ["split_seed", "seed"]
@@ -36,53 +42,96 @@ def mean_over_perturbations(values: FloatArray) -> float:
 
 
 def bootstrap_interval(
-    values: FloatArray, generator: np.random.Generator, n_resamples: int = N_RESAMPLES
+    values: FloatArray,
+    generator: np.random.Generator,
+    n_resamples: int = N_RESAMPLES,
+    families: StringArray | None = None,
 ) -> Interval:
     """Bound `mean_over_perturbations` as it would be on other perturbations and other training seeds.
 
-    A two-level bootstrap (`adapert.statistics.two_level`). In simulations with 30 or more perturbations it
-    covers 93 to 97 % from 5 seeds on, and 91 to 97 % with 3. Two seeds say too little about the between-seed
-    variance (coverage down to 87 %), and one says nothing; 10 perturbations of skewed values have 90 %.
+    A two-level bootstrap (`adapert.statistics.two_level`), by family where members correlate
+    (`adapert.statistics.families`). docs/statistics.md has its coverage. Two seeds say too little about the
+    between-seed variance (coverage down to 87 %), and one says nothing; 10 perturbations of skewed values
+    have 90 %.
 
     Args:
         values: One metric, (n_seeds, n_perturbations); NaN where a seed has no value.
         generator: Draws the resamples.
         n_resamples: How many.
+        families: Name of each perturbation's family, (n_perturbations,); None where each is one of its own.
 
     Returns:
         The central `CONFIDENCE` interval; NaN below two perturbations with a value, which say nothing
         about other perturbations. One seed leaves the variation between seeds out.
     """
-    resampled = resample_mean(values, generator, n_resamples)
-    return find_interval(resampled, generator) if resampled else NO_INTERVAL
+    known = drop_unknown(values)
+    n = known.shape[1]
+    if n < 2:
+        return NO_INTERVAL
+    counts = draw_counts(n, generator, n_resamples)
+    if families is not None and (related := relate(values, families)).matters:
+        return find_interval(related.resample(counts, generator), generator)
+    return find_interval(resample_mean(known, counts), generator)
 
 
-def resample_mean(
-    values: FloatArray, generator: np.random.Generator, n_resamples: int = N_RESAMPLES
-) -> Resampled | None:
-    """Compute `mean_over_perturbations` on resampled perturbations; arguments as in `bootstrap_interval`.
+@dataclass(frozen=True)
+class Related:
+    """Values of perturbations that are in families.
+
+    Attributes:
+        values: One metric, (n_seeds, n_perturbations); what a seed lacks is the mean of the others.
+        family: Number of each perturbation's family, (n_perturbations,).
+        layout: Analysis of variance of their means over seeds; None where no family is shared, or all
+            perturbations are one.
+    """
+
+    values: FloatArray
+    family: IntArray
+    layout: FamilyLayout | None
+
+    @property
+    def matters(self) -> bool:
+        """Whether members of a family correlate; where they seem not to, families change nothing."""
+        return self.layout is not None and self.layout.between > 0
+
+    def resample(self, counts: FloatArray, generator: np.random.Generator) -> Resampled:
+        """Resample by family, where that matters; see `resample_families`."""
+        assert self.layout is not None, "there are families"
+        return resample_families(self.values, self.family, self.layout, counts, generator)
+
+
+def relate(values: FloatArray, families: StringArray) -> Related:
+    """Lay out values by family; arguments as in `bootstrap_interval`."""
+    known = drop_unknown(values)
+    family = number_families(families[~np.isnan(values).all(axis=0)])
+    filled = np.where(np.isnan(known), np.nanmean(known, axis=0), known) if known.size else known
+    layout = lay_out(filled.mean(axis=0), family) if known.size else None
+    return Related(filled, family, layout)
+
+
+def resample_mean(known: FloatArray, counts: FloatArray) -> Resampled:
+    """Compute `mean_over_perturbations` on resampled perturbations.
 
     How often each perturbation was drawn turns resampling into two matrix products: no
     (n_resamples, n_seeds, n_perturbations) array.
 
-    Returns:
-        The mean and its resamples; None below two perturbations with a value.
+    Args:
+        known: From `drop_unknown`, of two perturbations or more.
+        counts: From `draw_counts`, (n_resamples, n_perturbations).
     """
-    known = drop_unknown(values)
     n = known.shape[1]
-    if n < 2:
-        return None
-    counts = draw_counts(n, generator, n_resamples)
     is_known = ~np.isnan(known)
     sums = counts @ np.where(is_known, known, 0.0).T  # (n_resamples, n_seeds)
     n_values = counts @ is_known.T
     means = np.nanmean(known, axis=0)
+    by_seed = np.divide(sums, n_values, out=np.full_like(sums, np.nan), where=n_values > 0)
+    draws = inflate(counts @ means / n, n)
     return Resampled(
         estimate=float(means.mean()),
-        draws=counts @ means / n,
+        draws=draws,
         by_seed=np.nanmean(known, axis=1),
-        by_seed_draws=np.divide(sums, n_values, out=np.full_like(sums, np.nan), where=n_values > 0),
-        n_perturbations=n,
+        interaction=measure_interaction(draws, inflate(by_seed, n)),
+        freedom=n - 1,
     )
 
 
@@ -99,7 +148,7 @@ def summarize_by(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) -> pd.
     averaged. Each combination draws from its own random stream, so that none moves with another's presence.
 
     Args:
-        frame: The long table; needs split_seed, seed, perturbation, metric, value and `keys`.
+        frame: The long table; needs split_seed, seed, perturbation, family, metric, value and `keys`.
         keys: Columns to group by, besides ``metric``.
         seed: Seed of the bootstrap.
 
@@ -110,8 +159,10 @@ def summarize_by(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) -> pd.
     grouping = [*keys, "metric"]
     rows = []
     for names, group in frame.groupby(grouping, observed=True):
-        values = pivot_replicates(group).to_numpy(dtype=np.float64)
-        interval = bootstrap_interval(values, numpy_generator(seed, stream_name(names)))
+        table = pivot_replicates(group)
+        values = table.to_numpy(dtype=np.float64)
+        generator = numpy_generator(seed, stream_name(names))
+        interval = bootstrap_interval(values, generator, families=families_of(group, table.columns))
         # From few perturbations it would reach beyond what the metric can be.
         low, high = np.clip(interval, *find_metric(str(names[-1])).bounds).tolist()
         n_seeds, n_perturbations = values.shape
@@ -129,6 +180,12 @@ def pivot_replicates(frame: pd.DataFrame) -> pd.DataFrame:
     # A third of what `pivot_table` takes.
     means = known.groupby([*REPLICATE, "perturbation"], observed=True)["value"].mean()
     return means.unstack("perturbation")
+
+
+def families_of(frame: pd.DataFrame, perturbations: pd.Index) -> StringArray:
+    """Look up the family of perturbations in the long table, (n_perturbations,)."""
+    family = frame.drop_duplicates("perturbation").set_index("perturbation")["family"]
+    return family.reindex(perturbations).to_numpy(dtype=str)
 
 
 def stream_name(names: tuple[object, ...]) -> str:

@@ -6,16 +6,25 @@ from typing import TypedDict
 import numpy as np
 import pandas as pd
 
+from adapert.data.schema import StringArray
 from adapert.evaluation.catalogue import find_metric
 from adapert.seeding import numpy_generator
-from adapert.statistics.estimates import drop_unknown, resample_mean, stream_name
+from adapert.statistics.estimates import Related, drop_unknown, relate, resample_mean, stream_name
 from adapert.statistics.pairs import align_pairs, iterate_arms
-from adapert.statistics.significance import holm, signed_rank_p
-from adapert.statistics.two_level import N_RESAMPLES, FloatArray, find_interval, measure_spread
+from adapert.statistics.significance import family_signed_rank_p, holm, p_of_mean, signed_rank_p
+from adapert.statistics.two_level import (
+    N_RESAMPLES,
+    FloatArray,
+    Spread,
+    draw_counts,
+    find_interval,
+    measure_spread,
+)
 
 PAIRED_COLUMNS = (
-    *("variant", "metric", "difference", "low", "high", "p_wilcoxon", "p", "p_holm"),
+    *("variant", "metric", "difference", "low", "high", "p_wilcoxon", "p_families", "p", "p_holm"),
     *("wins", "ties", "losses", "standardized_difference", "n_perturbations", "n_seeds"),
+    *("n_families", "icc", "icc_low", "icc_high", "design_effect", "low_unrelated", "high_unrelated"),
 )
 """Columns of `summarize_paired`, after its keys."""
 
@@ -30,10 +39,18 @@ class Comparison(TypedDict):
     low: float
     high: float
     p_wilcoxon: float
+    p_families: float
     p: float
     standardized_difference: float
     n_perturbations: int
     n_seeds: int
+    n_families: int
+    icc: float
+    icc_low: float
+    icc_high: float
+    design_effect: float
+    low_unrelated: float
+    high_unrelated: float
 
 
 def summarize_paired(
@@ -46,7 +63,7 @@ def summarize_paired(
 
     Args:
         frame: The long table, of one study and split unless `keys` name them; needs variant, split_seed,
-            seed, perturbation, metric, value and `keys`.
+            seed, perturbation, family, metric, value and `keys`.
         reference: Variant that is subtracted.
         keys: Columns to group by. With ``effect_size`` among them, all sizes together are the group ``all``.
         seed: Seed of the bootstrap.
@@ -54,8 +71,14 @@ def summarize_paired(
     Returns:
         A row a group, variant and metric: `keys` and `PAIRED_COLUMNS`, sorted by `keys`, metric and variant.
         ``difference`` is the mean of variant minus reference, ``low`` and ``high`` its `bootstrap_interval`:
-        both variants meet the same resamples. ``p_wilcoxon`` and ``p`` are two-sided (`signed_rank_p`):
-        the first is about the models that were trained, the second about other seeds too. ``p_holm``
+        both variants meet the same resamples, of families where the members correlate. ``low_unrelated`` and
+        ``high_unrelated`` take perturbations for independent. ``icc`` is the intra-class correlation of the
+        perturbations' differences, with its interval, and ``design_effect`` what it does to the variance of
+        their mean (`adapert.statistics.families`); NaN and 1 where no family is shared, or all are one.
+        ``p_wilcoxon``, ``p_families`` and ``p`` are two-sided: the first two are about the models that were
+        trained, for independent perturbations (`signed_rank_p`) and families (`family_signed_rank_p`). The
+        last is about other seeds too: the largest of the first, of `p_of_mean` if there are several seeds or
+        the design effect is above 1, and of the second if the interval of the ICC lies above 0. ``p_holm``
         is `p` after Holm's correction; the test family is all rows of a metric, so variants times groups.
         ``wins`` counts perturbations on which the variant is better; missing where a metric has no
         direction. ``standardized_difference`` is Cohen's d_z: mean over SD of the perturbations'
@@ -67,7 +90,7 @@ def summarize_paired(
     """
     rows: list[dict[str, object]] = []
     for arms in iterate_arms(frame, reference, keys):
-        ours, theirs = align_pairs(arms.rows, arms.reference_rows)
+        ours, theirs, families = align_pairs(arms.rows, arms.reference_rows)
         gains = find_metric(arms.metric).gain * average_over_seeds(drop_unknown(ours - theirs))
         counts = {"wins": gains > 0, "ties": gains == 0, "losses": gains < 0}
         # Nothing is won or lost in a metric without a direction.
@@ -75,13 +98,17 @@ def summarize_paired(
         counted = {name: int(is_so.sum()) if is_known else pd.NA for name, is_so in counts.items()}
         # Named after the comparison: no draw changes when another variant joins the table.
         generator = numpy_generator(seed, stream_name(tuple(arms.identity.values())))
-        rows.append({**arms.identity, **compare_pairs(ours - theirs, generator), **counted})
+        compared = compare_pairs(ours - theirs, generator, families=families)
+        rows.append({**arms.identity, **compared, **counted})
     table = pd.DataFrame(rows, columns=[*keys, *PAIRED_COLUMNS])
     return correct_tests(table).sort_values([*keys, "metric", "variant"], ignore_index=True)
 
 
 def compare_pairs(
-    differences: FloatArray, generator: np.random.Generator, n_resamples: int = N_RESAMPLES
+    differences: FloatArray,
+    generator: np.random.Generator,
+    n_resamples: int = N_RESAMPLES,
+    families: StringArray | None = None,
 ) -> Comparison:
     """Summarise paired differences of one metric.
 
@@ -89,25 +116,63 @@ def compare_pairs(
         differences: Variant minus reference, (n_seeds, n_perturbations); NaN where there is no pair.
         generator: Draws the resamples.
         n_resamples: How many.
+        families: Name of each perturbation's family, (n_perturbations,); None where each is one of its own.
     """
+    if families is None:
+        families = np.arange(differences.shape[1]).astype(str)
     known = drop_unknown(differences)
     means = average_over_seeds(known)
     spread = np.std(means, ddof=1) if len(means) > 1 else 0.0
+    related = relate(differences, families)
     comparison = Comparison(
         difference=float(means.mean()) if len(means) else np.nan,
         low=np.nan,
         high=np.nan,
         p_wilcoxon=np.nan,
+        p_families=np.nan,
         p=np.nan,
         standardized_difference=float(means.mean() / spread) if spread > ROUNDING else np.nan,
         n_perturbations=known.shape[1],
         n_seeds=known.shape[0],
+        n_families=len(np.unique(related.family)),
+        icc=np.nan,
+        icc_low=np.nan,
+        icc_high=np.nan,
+        design_effect=1.0,
+        low_unrelated=np.nan,
+        high_unrelated=np.nan,
     )
-    if resampled := resample_mean(known, generator, n_resamples):
+    if layout := related.layout:
+        icc_low, icc_high = layout.icc_interval
+        comparison.update({"icc": layout.icc, "icc_low": icc_low, "icc_high": icc_high})
+        comparison["design_effect"] = layout.design_effect
+    if len(means) > 1:
+        counts = draw_counts(len(means), generator, n_resamples)
+        resampled = resample_mean(known, counts)
         low, high = find_interval(resampled, generator)
-        p_wilcoxon, p = signed_rank_p(means, measure_spread(resampled))
-        comparison.update({"low": low, "high": high, "p_wilcoxon": p_wilcoxon, "p": p})
+        comparison.update({"low": low, "high": high, "low_unrelated": low, "high_unrelated": high})
+        if related.matters:
+            resampled = related.resample(counts, generator)
+            low, high = find_interval(resampled, generator)
+            comparison.update({"low": low, "high": high})
+        _test(comparison, means, related, measure_spread(resampled))
     return comparison
+
+
+def _test(comparison: Comparison, means: FloatArray, related: Related, spread: Spread) -> None:
+    """Fill the p of a comparison."""
+    p = [signed_rank_p(means)]
+    comparison["p_wilcoxon"] = comparison["p_families"] = p[0]
+    if related.layout:
+        comparison["p_families"] = family_signed_rank_p(means, related.family)
+    if not means.any():
+        comparison["p"] = 1.0
+        return
+    if spread.between_seeds or related.matters:
+        p.append(p_of_mean(float(means.mean()), spread))
+    if comparison["icc_low"] > 0:
+        p.append(comparison["p_families"])
+    comparison["p"] = max(p)
 
 
 def average_over_seeds(differences: FloatArray) -> FloatArray:

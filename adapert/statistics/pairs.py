@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from adapert.config import is_network, model_names
+from adapert.data.schema import StringArray
 from adapert.errors import InputError, nearest
-from adapert.statistics.estimates import pivot_replicates
+from adapert.statistics.estimates import families_of, pivot_replicates
 from adapert.statistics.two_level import FloatArray
 
 ALL = "all"
@@ -107,7 +108,9 @@ def has_one_fit(variant: str) -> bool:
     )
 
 
-def align_pairs(rows: pd.DataFrame, reference_rows: pd.DataFrame) -> tuple[FloatArray, FloatArray]:
+def align_pairs(
+    rows: pd.DataFrame, reference_rows: pd.DataFrame
+) -> tuple[FloatArray, FloatArray, StringArray]:
     """Lay the values of two variants out on the replicates and perturbations that both have.
 
     A replicate is a pair of split_seed and seed. A variant that has one fit (`has_one_fit`) is paired, on
@@ -118,10 +121,11 @@ def align_pairs(rows: pd.DataFrame, reference_rows: pd.DataFrame) -> tuple[Float
         reference_rows: Rows of another variant and the same metric.
 
     Returns:
-        Values of either, (n_seeds, n_perturbations); NaN in both where one of them has no value.
+        Values of either, (n_seeds, n_perturbations), NaN in both where one of them has no value; and the
+        perturbations' families, (n_perturbations,).
     """
     if rows["value"].isna().all() or reference_rows["value"].isna().all():
-        return np.empty((0, 0)), np.empty((0, 0))
+        return np.empty((0, 0)), np.empty((0, 0)), np.empty(0, dtype=str)
     own, other = pivot_replicates(rows), pivot_replicates(reference_rows)
     is_one, is_other = (has_one_fit(str(table["variant"].iloc[0])) for table in (rows, reference_rows))
     seeds = None if is_one and is_other else other.index if is_one else own.index
@@ -132,7 +136,7 @@ def align_pairs(rows: pd.DataFrame, reference_rows: pd.DataFrame) -> tuple[Float
     own, other = own.align(other, join="inner")
     is_pair = own.notna() & other.notna()
     first, second = (table.where(is_pair).to_numpy(dtype=np.float64) for table in (own, other))
-    return first, second
+    return first, second, families_of(rows, own.columns)
 
 
 def _repeat(table: pd.DataFrame, replicates: pd.Index | None) -> pd.DataFrame:

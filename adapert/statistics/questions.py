@@ -20,7 +20,17 @@ REFERENCE = "full"
 UNDISTURBED = {"kept": 1.0, "added": 0.0, "rewired": 0.0}
 """Noise in the network, ``graph.NOISE_fraction``, to the fraction that leaves it as it is."""
 
-TEST = "two-sided Wilcoxon signed-rank test over perturbations, allowing for the variance between seeds"
+TEST = (
+    "two-sided Wilcoxon signed-rank test over perturbations, allowing for the variance between seeds and for "
+    "families of perturbations"
+)
+
+_TURNED = {
+    "variant": "reference",
+    **{"low": "high", "high": "low", "low_unrelated": "high_unrelated", "high_unrelated": "low_unrelated"},
+    **{"wins": "losses", "losses": "wins"},
+}
+"""Columns of a comparison, to what they are of its opposite."""
 
 _IN_GROUPS = "in each effect-size group and in all groups together"
 
@@ -218,10 +228,8 @@ def _references_of(frame: pd.DataFrame, model: str) -> list[str]:
 def _subtract(frame: pd.DataFrame, variant: str, references: list[str]) -> pd.DataFrame:
     """Negate "each reference minus the variant", so that one variant's differences share a test family."""
     compared = frame[frame["variant"].isin([variant, *references])]
-    turned = summarize_paired(compared, variant).rename(
-        columns={"variant": "reference", "low": "high", "high": "low", "wins": "losses", "losses": "wins"}
-    )
+    turned = summarize_paired(compared, variant).rename(columns=_TURNED)
     # The names of the two ends and of wins and losses are exchanged above.
-    for column in ("difference", "low", "high", "standardized_difference"):
+    for column in ("difference", "low", "high", "low_unrelated", "high_unrelated", "standardized_difference"):
         turned[column] = -turned[column]
     return turned.assign(variant=variant)

@@ -5,7 +5,8 @@ import pandas as pd
 
 from adapert.evaluation.catalogue import find_metric
 from adapert.seeding import numpy_generator
-from adapert.statistics.estimates import pivot_replicates, stream_name
+from adapert.statistics.estimates import families_of, pivot_replicates, stream_name
+from adapert.statistics.families import draw_family_counts, number_families
 from adapert.statistics.two_level import N_RESAMPLES, TAILS, FloatArray, draw_counts
 
 RANK_COLUMNS = ("variant", "rank", "rank_low", "rank_high")
@@ -17,8 +18,8 @@ def rank_variants(frame: pd.DataFrame, seed: int = 0, n_resamples: int = N_RESAM
 
     Each variant's value is averaged over the seeds of a split, over splits within each perturbation, and over
     perturbations; only pairs of split and perturbation that all of them have count. A resample draws
-    perturbations and splits with replacement, the same for all variants, and each variant's seeds; the
-    interval holds the central 95 % of the ranks that variants have on resamples.
+    families of perturbations and splits with replacement, the same for all variants, and each variant's
+    seeds; the interval holds the central 95 % of the ranks that variants have on resamples.
 
     Args:
         frame: Rows of one metric with a direction of the long table.
@@ -27,7 +28,7 @@ def rank_variants(frame: pd.DataFrame, seed: int = 0, n_resamples: int = N_RESAM
 
     Returns:
         A row a variant in the frame's order: rank (of equal ones the smaller), rank_low and rank_high. NaN
-        for a variant without any value, and intervals of NaN below two shared perturbations.
+        for a variant without any value, and intervals of NaN below two families of shared perturbations.
 
     Raises:
         InputError: The catalogue does not have the metric.
@@ -37,17 +38,18 @@ def rank_variants(frame: pd.DataFrame, seed: int = 0, n_resamples: int = N_RESAM
     names = [str(name) for name in dict.fromkeys(frame["variant"])]
     tables = {name: pivot_replicates(frame[frame["variant"] == name]) for name in names}
     ranked = {name: gain * table for name, table in tables.items() if table.size}
-    shared = _keep_shared(ranked)
+    shared, perturbations = _keep_shared(ranked)
     if not shared:
         return pd.DataFrame([(name, np.nan, np.nan, np.nan) for name in names], columns=list(RANK_COLUMNS))
+    family = number_families(families_of(frame, perturbations))
     _, n_splits, n_perturbations = next(iter(shared.values())).shape
     ones = np.ones((1, n_perturbations)), np.ones((1, n_splits))
     observed = np.stack([_resampled_means(values, *ones) for values in shared.values()], axis=1)
     rank = 1 + (observed[0][None, :] > observed[0][:, None]).sum(axis=1)
     low, high = np.full(len(rank), np.nan), np.full(len(rank), np.nan)
-    if n_perturbations > 1:
+    if family.max() > 0:
         generator = numpy_generator(seed, stream_name(("ranks", metric)))
-        counts = draw_counts(n_perturbations, generator, n_resamples)
+        counts = draw_family_counts(family, generator, n_resamples)
         of_splits = draw_counts(n_splits, generator, n_resamples)
         means = [
             _resampled_means(
@@ -61,24 +63,24 @@ def rank_variants(frame: pd.DataFrame, seed: int = 0, n_resamples: int = N_RESAM
     return pd.DataFrame([(name, *found.get(name, missing)) for name in names], columns=list(RANK_COLUMNS))
 
 
-def _keep_shared(tables: dict[str, pd.DataFrame]) -> dict[str, FloatArray]:
+def _keep_shared(tables: dict[str, pd.DataFrame]) -> tuple[dict[str, FloatArray], pd.Index]:
     """Lay out the values on pairs of split and perturbation that all variants have.
 
     Returns:
         Variant to values, (n_seeds, n_splits, n_perturbations), NaN for other pairs; the number of seeds may
-        differ between variants. Empty where they share nothing.
+        differ between variants; and the names of the perturbations. Empty where they share nothing.
     """
     means = {name: table.groupby(level="split_seed").mean() for name, table in tables.items()}
     known = [mean.notna() for mean in means.values()]
     if not known:
-        return {}
+        return {}, pd.Index([])
     shared = known[0]
     for other in known[1:]:
         shared, other = shared.align(other, join="inner", fill_value=False)
         shared = shared & other
     shared = shared.loc[shared.any(axis=1), shared.any(axis=0)]
     if not shared.size:
-        return {}
+        return {}, pd.Index([])
     is_shared = shared.to_numpy(dtype=bool)
     laid_out: dict[str, FloatArray] = {}
     for name, table in tables.items():
@@ -87,7 +89,7 @@ def _keep_shared(tables: dict[str, pd.DataFrame]) -> dict[str, FloatArray]:
             for _, rows in table.groupby(level="seed")
         ]
         laid_out[name] = np.where(is_shared, np.stack(by_seed), np.nan)
-    return laid_out
+    return laid_out, shared.columns
 
 
 def _resampled_means(

@@ -5,10 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from adapert.data.schema import StringArray
 from adapert.evaluation.catalogue import METRICS
 from adapert.seeding import numpy_generator
-from adapert.statistics.estimates import pivot_replicates, stream_name
-from adapert.statistics.two_level import NO_INTERVAL, FloatArray, Resampled, draw_counts, find_interval
+from adapert.statistics.estimates import families_of, pivot_replicates, stream_name
+from adapert.statistics.families import draw_family_counts, number_families
+from adapert.statistics.two_level import (
+    NO_INTERVAL,
+    FloatArray,
+    Resampled,
+    find_interval,
+    inflate,
+    measure_interaction,
+)
 
 _ROUNDING = 1e-9
 
@@ -20,8 +29,8 @@ def summarize_scalars(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) -
     """Summarise the catalogue's scalars: mean over seeds and interval, for each combination of keys.
 
     Args:
-        frame: The long table with split_seed, seed, perturbation, metric, value, `keys`, and the rows and
-            the column that each scalar correlates (`Metric.correlates`).
+        frame: The long table with split_seed, seed, perturbation, family, metric, value, `keys`, and the
+            rows and the column that each scalar correlates (`Metric.correlates`).
         keys: Columns to group by, at least one.
         seed: Seed of the bootstrap.
 
@@ -39,16 +48,17 @@ def summarize_scalars(frame: pd.DataFrame, keys: Sequence[str], seed: int = 0) -
         for names, group in frame[frame["metric"] == source].groupby(list(keys), observed=True):
             generator = numpy_generator(seed, stream_name((*names, metric.name)))
             true = group.assign(value=group[column].where(group["value"].notna()))
-            predicted, observed = (
-                pivot_replicates(table).to_numpy(dtype=np.float64) for table in (group, true)
-            )
-            resampled = _resample(predicted, observed, generator)
-            is_enough = resampled.n_perturbations >= _FEWEST and resampled.by_seed_draws.size > 0
+            tables = pivot_replicates(group), pivot_replicates(true)
+            predicted, observed = (table.to_numpy(dtype=np.float64) for table in tables)
+            families = families_of(group, tables[0].columns)
+            resampled = _resample(predicted, observed, families, generator)
+            n_perturbations = int((observed > 0).any(axis=0).sum())
+            is_enough = n_perturbations >= _FEWEST and resampled.draws.size > 0
             interval = find_interval(resampled, generator) if is_enough else NO_INTERVAL
             # From few perturbations it would reach beyond what the metric can be.
             low, high = np.clip(interval, *metric.bounds).tolist()
             estimate = {"metric": metric.name, "mean": resampled.estimate, "low": low, "high": high}
-            counts = {"n_perturbations": resampled.n_perturbations, "n_seeds": len(resampled.by_seed)}
+            counts = {"n_perturbations": n_perturbations, "n_seeds": len(resampled.by_seed)}
             rows.append(dict(zip(keys, names, strict=True)) | estimate | counts)
     return pd.DataFrame(rows, columns=[*keys, "metric", "mean", "low", "high", "n_perturbations", "n_seeds"])
 
@@ -74,17 +84,22 @@ def weighted_spearman(one: FloatArray, other: FloatArray, counts: FloatArray) ->
     return rho
 
 
-def _resample(predicted: FloatArray, observed: FloatArray, generator: np.random.Generator) -> Resampled:
-    """Compute the mean over seeds of the rank correlation, and that of resamples.
+def _resample(
+    predicted: FloatArray, observed: FloatArray, families: StringArray, generator: np.random.Generator
+) -> Resampled:
+    """Compute the mean over seeds of the rank correlation, and that on resampled families.
 
     Args:
         predicted: Numbers of DEGs, (n_seeds, n_perturbations); NaN where missing.
         observed: As `predicted`, NaN in the same places.
+        families: Name of each perturbation's family, (n_perturbations,).
         generator: Draws the resamples.
     """
     is_usable = (observed > 0).any(axis=0)  # NaN is not
     n = int(is_usable.sum())
-    counts = draw_counts(n, generator) if n else np.ones((1, 0))
+    family = number_families(families[is_usable])
+    n_families = int(family.max()) + 1 if n else 0
+    counts = draw_family_counts(family, generator) if n else np.ones((1, 0))
     # A perturbation without an observed DEG has nothing to rank: it is drawn in no resample.
     observed = observed[:, is_usable]
     # The first row is the perturbations as they are.
@@ -93,12 +108,18 @@ def _resample(predicted: FloatArray, observed: FloatArray, generator: np.random.
     has_value = ~np.isnan(values[0])
     by_seed, by_seed_draws = values[0, has_value], values[1:, has_value]
     by_seed_draws = by_seed_draws[~np.isnan(by_seed_draws).all(axis=1)]
+    estimate = float(by_seed.mean()) if by_seed.size else np.nan
+    if not by_seed_draws.size or n_families < 2:
+        return Resampled(
+            estimate=estimate, draws=np.empty(0), by_seed=by_seed, interaction=0.0, freedom=np.nan
+        )
+    draws = inflate(np.nanmean(by_seed_draws, axis=1), n_families)
     return Resampled(
-        estimate=float(by_seed.mean()) if by_seed.size else np.nan,
-        draws=np.nanmean(by_seed_draws, axis=1) if by_seed_draws.size else np.empty(0),
+        estimate=estimate,
+        draws=draws,
         by_seed=by_seed,
-        by_seed_draws=by_seed_draws,
-        n_perturbations=n,
+        interaction=measure_interaction(draws, inflate(by_seed_draws, n_families)),
+        freedom=n_families - 1,
     )
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
+IntArray: TypeAlias = npt.NDArray[np.int64]
 
 CONFIDENCE = 0.95
 """Coverage that every interval aims at."""
@@ -41,18 +42,18 @@ class Resampled:
 
     Attributes:
         estimate: On the observed perturbations, over all seeds.
-        draws: The same on resampled perturbations, (n_resamples,).
+        draws: The same on resampled perturbations, with the variance that other perturbations would give
+            (`inflate`), (n_resamples,).
         by_seed: Estimate of each seed, (n_seeds,).
-        by_seed_draws: `by_seed` on the resampled perturbations, (n_resamples, n_seeds); NaN where a
-            resample has no value of a seed.
-        n_perturbations: Number of perturbations that were resampled, two or more.
+        interaction: Variance that perturbations put between the seeds, of the mean over seeds; 0 for one.
+        freedom: Degrees of freedom of the draws' variance, at least 1.
     """
 
     estimate: float
     draws: FloatArray
     by_seed: FloatArray
-    by_seed_draws: FloatArray
-    n_perturbations: int
+    interaction: float
+    freedom: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +64,14 @@ class Spread:
         perturbations: Variance from the choice of perturbations, the interaction with seeds included.
         between_seeds: Variance of the seeds' estimates over their number; 0 for one seed, which shows none.
         interaction: What of `between_seeds` is not shared by the perturbations of a seed.
-        n_perturbations: Two or more.
+        freedom: Degrees of freedom of `perturbations`, at least 1.
         n_seeds: One or more.
     """
 
     perturbations: float
     between_seeds: float
     interaction: float
-    n_perturbations: int
+    freedom: float
     n_seeds: int
 
     @property
@@ -86,7 +87,7 @@ class Spread:
     @property
     def degrees_of_freedom(self) -> float:
         """Degrees of freedom of `total` (Satterthwaite, 1946); infinite where that is 0."""
-        n, n_seeds = self.n_perturbations - 1, self.n_seeds - 1
+        n, n_seeds = self.freedom, self.n_seeds - 1
         squares = self.perturbations**2 / n
         if self.seeds:
             squares += self.between_seeds**2 / n_seeds + self.interaction**2 / (n * n_seeds)
@@ -103,26 +104,49 @@ def draw_counts(n: int, generator: np.random.Generator, n_resamples: int = N_RES
     return counts.reshape(n_resamples, n).astype(np.float64)
 
 
+def inflate(draws: FloatArray, n: int) -> FloatArray:
+    """Give resampled estimates of n units, (n_resamples, ...), the variance that others would give.
+
+    n drawn of n with replacement vary by (n - 1) / n of that.
+    """
+    middle = np.nanmean(draws, axis=0)
+    inflated: FloatArray = middle + np.sqrt(n / (n - 1)) * (draws - middle)
+    return inflated
+
+
+def measure_interaction(draws: FloatArray, by_seed_draws: FloatArray) -> float:
+    """Measure the variance that perturbations put between seeds.
+
+    How far a seed's estimate moves against all seeds' when perturbations are drawn again is what the
+    interaction, and not the seed itself, has put between the seeds.
+
+    Args:
+        draws: Estimates over all seeds on resampled perturbations, (n_resamples,).
+        by_seed_draws: Those of each seed, (n_resamples, n_seeds); NaN where a resample has no value of it.
+
+    Returns:
+        Of the mean over seeds; 0 for one seed.
+    """
+    n_seeds = by_seed_draws.shape[1]
+    if n_seeds < 2:
+        return 0.0
+    variance = np.nanmean(np.nanvar(by_seed_draws - draws[:, None], axis=0))
+    return float(variance / (n_seeds - 1))
+
+
 def measure_spread(resampled: Resampled) -> Spread:
     """Split the variance of an estimate into its parts.
 
     With P perturbations, S seeds and the mean squares of a two-way layout, the variance of a mean is
     (MS_perturbations + MS_seeds - MS_interaction) / (P S): the interaction is in both of the first two, and
-    counts once. The resamples give the same for any statistic and for missing values: how far a seed's
-    estimate moves against all seeds' when perturbations are drawn again is what the interaction, and
-    not the seed itself, has put between the seeds.
+    counts once. The resamples give the same for any statistic and for missing values.
     """
-    n, n_seeds = resampled.n_perturbations, len(resampled.by_seed)
-    between_seeds, interaction = 0.0, 0.0
-    if n_seeds > 1:
-        between_seeds = float(np.var(resampled.by_seed, ddof=1)) / n_seeds
-        moves = resampled.by_seed_draws - resampled.draws[:, None]
-        interaction = float(np.nanmean(np.nanvar(moves, axis=0))) * n / ((n - 1) * (n_seeds - 1))
+    n_seeds = len(resampled.by_seed)
     return Spread(
-        perturbations=float(np.var(resampled.draws)) * n / (n - 1),
-        between_seeds=between_seeds,
-        interaction=interaction,
-        n_perturbations=n,
+        perturbations=float(np.var(resampled.draws)),
+        between_seeds=float(np.var(resampled.by_seed, ddof=1)) / n_seeds if n_seeds > 1 else 0.0,
+        interaction=resampled.interaction,
+        freedom=resampled.freedom,
         n_seeds=n_seeds,
     )
 
@@ -139,9 +163,8 @@ def find_interval(resampled: Resampled, generator: np.random.Generator) -> Inter
         generator: Draws what seeds add to each resample.
     """
     spread = measure_spread(resampled)
-    n = resampled.n_perturbations
     between_seeds = np.sqrt(spread.seeds) * generator.standard_normal(len(resampled.draws))
-    deviations = np.sqrt(n / (n - 1)) * (resampled.draws - resampled.draws.mean()) + between_seeds
+    deviations = resampled.draws - resampled.draws.mean() + between_seeds
     widening = stdtrit(spread.degrees_of_freedom, TAILS[1]) / ndtri(TAILS[1])
     low, high = resampled.estimate + widening * np.quantile(deviations, TAILS)
     return Interval(float(low), float(high))

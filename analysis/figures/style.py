@@ -243,5 +243,5 @@ def interval_caption(summary: pd.DataFrame) -> str:
     cut = " Some reach beyond the panel." if has_cut_interval(summary) else ""
     return (
         f"the {CONFIDENCE:.0%} interval of that mean under a two-level bootstrap "
-        f"(perturbations, including between-seed variance){single}.{few}{cut}"
+        f"(families of perturbations, including between-seed variance){single}.{few}{cut}"
     )

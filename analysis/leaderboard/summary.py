@@ -30,7 +30,10 @@ COMPARED_METRICS = ("pearson_delta", "pds")
 REFERENCES = ("adapert", "kernel_loo")
 """Systems that every other is compared with."""
 
-_COMPARED = ("difference", "low", "high", "p", "p_holm", "wins", "ties", "losses")
+_COMPARED = (
+    *("difference", "low", "high", "p", "p_holm", "wins", "ties", "losses"),
+    *("low_unrelated", "high_unrelated", "n_families", "icc", "icc_low", "icc_high", "design_effect"),
+)
 
 
 _SUMMARIES: "WeakKeyDictionary[StudyResults, pd.DataFrame]" = WeakKeyDictionary()
@@ -65,8 +68,9 @@ def summarize_leaderboard(frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row an effect size (all first), variant and metric: study, split, effect_size, `FACTS`, metric, the
         estimates of `summarize_by`, rank, rank_low and rank_high (by Pearson-delta), and for each of
-        `REFERENCES` that is there REFERENCE_difference, _low, _high, _p, _p_holm, _wins, _ties and _losses.
-        NaN where there is none. Within an effect size by group of what is read, then by rank.
+        `REFERENCES` that is there REFERENCE_difference, _low, _high, _p, _p_holm, _wins, _ties, _losses, and
+        what `summarize_paired` says of families. NaN where there is none. Within an effect size by group of
+        what is read, then by rank.
 
     Raises:
         InputError: The frame has none of the metrics.

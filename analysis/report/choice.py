@@ -111,8 +111,8 @@ def _with_intervals(scores: pd.DataFrame, study: StudyResults, metric: str) -> p
 def _scores_table(scores: pd.DataFrame, picked: Pick) -> PageTable:
     label = find_metric(picked.metric).label
     interval = (
-        f" Low and high: {CONFIDENCE:.0%} interval of {label}'s mean, by bootstrap of perturbations, "
-        "including between-seed variance."
+        f" Low and high: {CONFIDENCE:.0%} interval of {label}'s mean, by bootstrap of families of "
+        "perturbations, including between-seed variance."
         if "low" in scores
         else ""
     )

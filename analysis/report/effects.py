@@ -8,6 +8,7 @@ from adapert.evaluation.catalogue import find_metric
 from adapert.records import TrialStatus
 from adapert.results.load import load_per_perturbation
 from adapert.results.study import StudyResults
+from adapert.statistics.families import EXPLANATION
 from adapert.statistics.questions import REFERENCE, VARIANTS, Question, compare_variants
 from adapert.statistics.two_level import CONFIDENCE
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
@@ -19,6 +20,12 @@ _SHOWN = {
     **{name: Column(name) for name in ("wins", "ties", "losses")},
     "standardized_difference": Column("Cohen's d", n_decimals=2),
     "n_perturbations": Column("perturbations"),
+    "n_families": Column("families"),
+    "icc": Column("ICC", n_decimals=2),
+    **{f"icc_{end}": Column(f"ICC {end}", n_decimals=2) for end in ("low", "high")},
+    "design_effect": Column("design effect", n_decimals=2),
+    **{f"{end}_unrelated": Column(f"{end}, unrelated", n_decimals=4) for end in ("low", "high")},
+    **{"p_wilcoxon": Column("p, unrelated"), "p_families": Column("p, families")},
     "n_seeds": Column("replicates"),
 }
 
@@ -52,7 +59,9 @@ def build_paired_table(table: pd.DataFrame, caption: str, subtracted: str, quest
     note = (
         f"{subtracted} Low and high: {CONFIDENCE:.0%} interval of the mean difference over perturbations and "
         f"replicates. p: before and after correction ({question.rule}). Wins: perturbations on which the "
-        "variant is better. Cohen's d: mean over standard deviation of the perturbations' differences."
+        "variant is better. Cohen's d: mean over standard deviation of the perturbations' differences. ICC: "
+        "correlation of differences within families of perturbations, with its interval; design effect: "
+        f"what that does to the variance of the mean. {EXPLANATION}"
     )
     labelled = shown.assign(metric=[find_metric(name).label for name in shown["metric"]])
     return build_page_table(labelled, caption, _SHOWN, note)

@@ -125,10 +125,10 @@ def _caption(references: list[str]) -> str:
     )
     return (
         f"Rank by {find_metric(RANKED_BY).label} with its {CONFIDENCE:.0%} interval over resampled "
-        "perturbations, splits and seeds; rows without one have a constant prediction. Metrics: means over "
-        "perturbations, each averaged over seeds and splits, as published → tuned where the system was "
-        "searched. Reads: what the system knows of genes that were not perturbed in training; further "
-        "embeddings are those beyond the data set's first, such as another screen. Trials, hours: "
+        "families of perturbations, splits and seeds; rows without one have a constant prediction. Metrics: "
+        "means over perturbations, each averaged over seeds and splits, as published → tuned where the "
+        "system was searched. Reads: what the system knows of genes that were not perturbed in training; "
+        "further embeddings are those beyond the data set's first, such as another screen. Trials, hours: "
         f"of its search, the hours with those of retraining the best few.{paired} {CHOSEN_HERE} "
         f"{OWN_VERSIONS}"
     )

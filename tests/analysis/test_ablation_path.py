@@ -30,7 +30,8 @@ def summary() -> pd.DataFrame:
         for number in range(5)
         for metric in ("pearson_delta", "pds")
     ]
-    return summarize_path(pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    return summarize_path(frame.assign(family=frame["perturbation"]))
 
 
 def test_the_path_goes_by_the_best_mean_of_each_step(summary: pd.DataFrame) -> None:

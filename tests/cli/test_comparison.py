@@ -4,7 +4,12 @@ import pandas as pd
 from fixtures.store import MakeTable
 from rich.console import Console
 
-from adapert.cli.comparison import build_paired_tables, build_tables
+from adapert.cli.comparison import (
+    build_family_tables,
+    build_paired_tables,
+    build_tables,
+    describe_families,
+)
 from adapert.comparison.summary import MAIN_METRICS, summarize_comparison, summarize_differences
 
 
@@ -82,3 +87,44 @@ def test_the_table_of_differences_fits_into_80_columns(make_table: MakeTable) ->
 def test_nothing_to_compare_gives_no_table(compared: pd.DataFrame) -> None:
     for only in ("adapert", "ridge_both"):
         assert build_paired_tables(summarize_differences(compared[compared["variant"] == only])) == []
+
+
+def related(make_table: MakeTable, n: int, size: int) -> pd.DataFrame:
+    """Differences whose members of a family are nearly equal."""
+    rows = [
+        {
+            "variant": variant,
+            "perturbation": f"G{index:02d}",
+            "family": f"F{index // size}",
+            "metric": metric,
+            "value": level * (index // size) + 0.01 * level * (index % 3),
+        }
+        for variant, level in [("adapert_ensemble", -0.123), ("ridge_network", 0.9)]
+        for metric in MAIN_METRICS
+        for index in range(n)
+    ]
+    return summarize_differences(make_table(rows))
+
+
+def test_the_table_of_families_shows_icc_and_design_effect_within_80_columns(make_table: MakeTable) -> None:
+    paired = related(make_table, 48, 4)
+    console = Console(file=(file := io.StringIO()), width=80)
+    for table in build_family_tables(paired):
+        console.print(table)
+    title, head, row = (line.split() for line in file.getvalue().splitlines())
+    assert title[:5] == ["adapert_ensemble", "minus", "each", "model:", "ICC"]
+    assert head[:3] == ["model", "Pearson-delta", "PDS"]
+    assert row == ["ridge_network", *2 * ["1.000", "[1.000,", "1.000]", "4.0"]]
+    assert describe_families(paired).startswith("The 48 perturbations are of 12 families. Where members")
+    assert "too narrow" not in describe_families(paired)
+
+
+def test_few_families_are_warned_of(make_table: MakeTable) -> None:
+    warned = describe_families(related(make_table, 20, 4))
+    assert "With fewer than 10 families, intervals may be too narrow" in warned
+
+
+def test_without_shared_families_there_is_no_table_of_them(make_table: MakeTable) -> None:
+    paired = related(make_table, 12, 1)
+    assert build_family_tables(paired) == []
+    assert describe_families(paired) == "Each of the 12 perturbations is a family of its own."

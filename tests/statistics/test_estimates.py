@@ -3,7 +3,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.narrowed import present
 from fixtures.store import MakeTable
 from scipy import stats
 
@@ -16,7 +15,7 @@ from adapert.statistics.estimates import (
     resample_mean,
     summarize_by,
 )
-from adapert.statistics.two_level import measure_spread
+from adapert.statistics.two_level import draw_counts, measure_spread
 
 
 def _generator() -> np.random.Generator:
@@ -57,7 +56,7 @@ def test_mean_of_nothing_is_nan() -> None:
 def test_spread_agrees_with_an_analysis_of_variance_in_plain_loops() -> None:
     draws = _generator()
     values = draws.normal(size=25) + draws.normal(0, 0.5, (4, 1)) + draws.normal(size=(4, 25))
-    spread = measure_spread(present(resample_mean(values, draws, n_resamples=10_000)))
+    spread = measure_spread(resample_mean(values, draw_counts(25, draws, 10_000)))
     found = (spread.perturbations, spread.between_seeds, spread.interaction)
     np.testing.assert_allclose(found, _analysis_of_variance(values), rtol=0.06)
 
@@ -87,7 +86,7 @@ def test_interval_of_other_perturbations_in_each_seed_is_that_of_one_seed() -> N
     means = _generator().normal(size=60)
     values = np.full((3, 60), np.nan)
     values[np.arange(60) % 3, np.arange(60)] = means
-    spread = measure_spread(present(resample_mean(values, _generator(), n_resamples=20_000)))
+    spread = measure_spread(resample_mean(values, draw_counts(60, _generator(), 20_000)))
     assert spread.perturbations == pytest.approx(means.var(ddof=1) / 60, rel=0.04)
     # Seeds that differ by their perturbations alone share no variance: what is between them is expected.
     assert spread.interaction == pytest.approx(means.var() / 60, rel=0.15)

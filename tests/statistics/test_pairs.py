@@ -31,14 +31,15 @@ def _rows(
 def test_only_what_both_were_evaluated_on_is_a_pair(make_table: MakeTable) -> None:
     ours = _rows(make_table, "a", {0: {"A": 1.0, "B": 2.0}, 1: {"A": 3.0, "B": np.nan}, 2: {"A": 9.0}})
     theirs = _rows(make_table, "b", {0: {"A": 0.1, "B": 0.2, "C": 0.3}, 1: {"A": 0.4, "B": 0.5}})
-    own, other = align_pairs(ours, theirs)
+    own, other, families = align_pairs(ours, theirs)
+    assert families.tolist() == ["A", "B"]
     np.testing.assert_array_equal(own, [[1.0, 2.0], [3.0, np.nan]])
     np.testing.assert_array_equal(other, [[0.1, 0.2], [0.4, np.nan]])
 
 
 def test_the_same_seed_on_another_split_is_no_pair(make_table: MakeTable) -> None:
     ours = _rows(make_table, "a", {0: {"A": 1.0}}, split_seed=1)
-    own, other = align_pairs(ours, _rows(make_table, "b", {0: {"A": 1.0}}, split_seed=2))
+    own, other, _ = align_pairs(ours, _rows(make_table, "b", {0: {"A": 1.0}}, split_seed=2))
     assert own.size == other.size == 0
 
 
@@ -48,14 +49,15 @@ def test_the_one_fit_of_a_model_without_chance_meets_every_seed(
 ) -> None:
     fit = _rows(make_table, "ridge_both", {0: {"A": 5.0, "B": 6.0}})
     seeds = _rows(make_table, "full", {0: {"A": 1.0, "B": 2.0}, 1: {"A": 3.0, "B": 4.0}})
-    arms = align_pairs(seeds, fit)[::-1] if is_swapped else align_pairs(fit, seeds)
+    first, second, _ = align_pairs(seeds, fit) if is_swapped else align_pairs(fit, seeds)
+    arms = (second, first) if is_swapped else (first, second)
     np.testing.assert_array_equal(arms[0], [[5.0, 6.0], [5.0, 6.0]])
     np.testing.assert_array_equal(arms[1], [[1.0, 2.0], [3.0, 4.0]])
 
 
 def test_two_models_without_chance_are_one_pair_a_split(make_table: MakeTable) -> None:
     ridge = _rows(make_table, "ridge_both", {0: {"A": 5.0}, 1: {"A": 5.0}})
-    own, other = align_pairs(ridge, _rows(make_table, "mean", {7: {"A": 1.0}}))
+    own, other, _ = align_pairs(ridge, _rows(make_table, "mean", {7: {"A": 1.0}}))
     assert own.tolist() == [[5.0]]
     assert other.tolist() == [[1.0]]
 
