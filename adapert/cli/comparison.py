@@ -1,6 +1,6 @@
 """A comparison of models as tables in the terminal, 80 columns wide."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,6 +9,13 @@ from rich.table import Table
 from adapert.comparison.summary import ALL, LABELS, MAIN_METRICS
 from adapert.errors import format_count
 from adapert.statistics.families import FEWEST_FAMILIES
+from adapert.statistics.power import DETECTED_PER_HALF_WIDTH, POWER, warn_of_tests
+
+MAIN_METRIC = "pearson_delta"
+"""Metric whose detectable differences are shown."""
+
+FEWEST_SHOWN = 4
+"""Perturbations without which no ± is shown."""
 
 N_PAIRED_METRICS, N_FAMILY_METRICS = 3, 2
 """Columns of a table of differences, and of their ICC, so that it fits into 80 characters."""
@@ -87,6 +94,28 @@ def describe_families(paired: pd.DataFrame) -> str:
     )
 
 
+def describe_power(paired: pd.DataFrame, families: Sequence[str]) -> list[str]:
+    """Say what difference the comparisons could have shown, and warn where no p could pass.
+
+    Args:
+        paired: From `summarize_differences`.
+        families: Name of each compared perturbation's family.
+    """
+    rows = paired[(paired["effect_size"] == ALL) & (paired["metric"] == MAIN_METRIC)].dropna(subset=["low"])
+    if rows.empty:
+        return []
+    detected = DETECTED_PER_HALF_WIDTH * (rows["high"] - rows["low"]) / 2
+    least, most = _short(detected.min()), _short(detected.max())
+    of = least if least == most else f"{least} to {most}"
+    of_one = paired[(paired["variant"] == rows["variant"].iloc[0]) & (paired["metric"] == MAIN_METRIC)]
+    warnings = warn_of_tests(families, int(rows["n_seeds"].max()), len(of_one))
+    said = (
+        f"Power: differences in {MAIN_METRICS[MAIN_METRIC]} of about {of} are detected here in {POWER:.0%} "
+        f"of cases, {DETECTED_PER_HALF_WIDTH:.2f} times ± of a single comparison."
+    )
+    return [said, *(f"Warning: {warning}" for warning in warnings)]
+
+
 def _build_table(
     title: str,
     rows: pd.DataFrame,
@@ -129,10 +158,14 @@ def _describe_family(row: dict[Hashable, Any]) -> str:
 
 def _describe_interval(row: dict[Hashable, Any]) -> str:
     half_width = (row["high"] - row["low"]) / 2
-    return "" if pd.isna(half_width) else f" ±{_short(half_width)}"
+    # Of very few perturbations it is as wide as the metric's range, or by chance far too narrow.
+    if pd.isna(half_width) or row["n_perturbations"] < FEWEST_SHOWN:
+        return ""
+    return f" ±{_short(half_width)}" if half_width >= 0.0005 else " ±<.001"
 
 
 def _short(value: float) -> str:
     """Write three decimals as tables in papers do: ``.451``, ``-.020``, ``1.000``."""
+    value = round(value, 3) + 0.0  # nothing is written as -.000
     # Once only: the zeros behind the point stay.
     return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.3f}"

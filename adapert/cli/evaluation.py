@@ -123,6 +123,7 @@ def _print_tables(assessment: "Assessment", split: str) -> None:
         build_paired_tables,
         build_tables,
         describe_families,
+        describe_power,
     )
     from adapert.comparison.summary import CAPTION, PAIRED_CAPTION
 
@@ -138,3 +139,6 @@ def _print_tables(assessment: "Assessment", split: str) -> None:
         if tables:
             console.print(caption)
             console.print()
+    families = assessment.frame.drop_duplicates("perturbation")["family"].tolist()
+    for line in describe_power(assessment.paired, families):
+        console.print(line, soft_wrap=True)

@@ -99,7 +99,14 @@ def launch(
     from adapert.study.engine.limits import Limits
     from adapert.study.plan.peers import PEERS
     from adapert.study.plan.recipes import build_study
-    from adapert.workspace.launch import Stores, check_effect, check_new, estimate_seconds, print_plan
+    from adapert.workspace.launch import (
+        Stores,
+        check_effect,
+        check_new,
+        describe_comparisons,
+        estimate_seconds,
+        print_plan,
+    )
 
     if study != PEERS and (models or splits):
         raise InputError(
@@ -142,6 +149,8 @@ def launch(
     )
     if dry_run:
         print_plan(built, estimate_seconds(built, used), console)
+        for line in describe_comparisons(built):
+            console.print(line, soft_wrap=True, markup=False)
         return
     check_new(built, workspace)
     # Absolute: 'adapert resume' compares it from any directory.

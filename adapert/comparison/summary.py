@@ -20,8 +20,8 @@ from adapert.statistics.questions import MODELS, compare_models
 
 CAPTION = (
     f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of families of perturbations, "
-    "with the variance between fits. Among n perturbations, the same prediction for all has a PDS of .5 + "
-    "1/(2n)."
+    "with the variance between fits; none below 4 perturbations. Among n perturbations, the same prediction "
+    "for all has a PDS of .5 + 1/(2n)."
 )
 
 PAIRED_CAPTION = (

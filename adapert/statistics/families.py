@@ -25,7 +25,7 @@ from adapert.statistics.two_level import (
     draw_counts,
 )
 
-FEWEST_FAMILIES = 10
+FEWEST_FAMILIES = 6
 """Families without which intervals may be too narrow (`python -m benchmarks coverage`)."""
 
 EXPLANATION = (

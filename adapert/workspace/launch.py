@@ -15,6 +15,7 @@ from rich.console import Console
 from adapert.addresses import passwords, take_apart
 from adapert.config import Config, check_read, read_config
 from adapert.config.presets import PREPARED, locate_config
+from adapert.data.array_tables import PerturbationTable
 from adapert.data.manifest import Manifest, read_manifest
 from adapert.data.prepared import check_values, read_prepared
 from adapert.data.sources import check_picked
@@ -22,6 +23,7 @@ from adapert.errors import InputError, first_line, format_count
 from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE
 from adapert.results.inputs import find_data
+from adapert.statistics.power import describe_power, warn_of_tests
 from adapert.study.engine.events import StudyDefined
 from adapert.study.engine.folders import study_folder
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held
@@ -31,7 +33,7 @@ from adapert.study.engine.state import read_state
 from adapert.study.engine.trial_files import TRIALS_FOLDER
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.definition import describe_origin, describe_study
-from adapert.study.plan.study import Study
+from adapert.study.plan.study import Design, Study
 from adapert.tracking.provenance import code_diff, git_commit, package_versions
 from adapert.tracking.read import has_trials
 from adapert.tracking.store import ADDRESS_FILE, name_store, open_store, tracking_uri
@@ -319,6 +321,22 @@ def estimate_trial_seconds(base: Config, resources: Resources) -> float:
     n_epochs = base.training.max_epochs if isinstance(model, TrainedInEpochs) else 1
     # The first epoch also warms caches up.
     return float(built + min(seconds) * n_epochs)
+
+
+def describe_comparisons(study: Study) -> list[str]:
+    """Say what a design's comparisons can show on the validation perturbations; nothing of other plans."""
+    plan = study.plan
+    if not isinstance(plan, Design) or len(plan.variants) < 2:
+        return []
+    folder = Path(study.base.data.path) / "validation"
+    families, effect_sizes = (
+        table.tolist() for table in PerturbationTable.read_fields(folder, "family", "effect_size")
+    )
+    n_tests = (len(plan.variants) - 1) * (len(set(effect_sizes)) + 1)
+    return [
+        describe_power(families, plan.n_seeds),
+        *(f"Warning: {warning}" for warning in warn_of_tests(families, plan.n_seeds, n_tests)),
+    ]
 
 
 def print_plan(study: Study, seconds: float, console: Console, is_listed: bool = True) -> None:

@@ -28,6 +28,9 @@ _STAND_IN_CAPTION = (
     f"for {find_metric(DES).label}."
 )
 
+MOST_PERCENT = 100
+"""Half width of an improvement's interval above which a percentage says nothing."""
+
 _GAIN = ["improvement_percent", "improvement_percent_low", "improvement_percent_high"]
 _COLUMNS = [
     *("effect_size", "metric", "model", "baseline", "model_mean", "baseline_mean"),
@@ -103,7 +106,8 @@ def build_effect_size_table(
         title=f"{pair} by effect size, {describe_evaluation(record)}",
         caption=(
             "Means over perturbations, each averaged over fits. Improvement: mean difference on the same "
-            "perturbations, in percent of the other model's mean, with the "
+            "perturbations, in percent of the other model's mean (none where that is so near 0 that the "
+            f"interval is wider than ±{MOST_PERCENT} %), with the "
             f"{CONFIDENCE:.0%} interval of that difference in brackets (two-level bootstrap); * p < "
             f"{LEVEL:g} ({MODELS.rule}).{chosen}{stand_in}"
         ),
@@ -151,6 +155,8 @@ def _improvement(row: Mapping[Any, Any]) -> str:
     if np.isnan(percent):
         return MISSING
     low, high = row["improvement_percent_low"], row["improvement_percent_high"]
+    if (high - low) / 2 > MOST_PERCENT:
+        return MISSING
     interval = "" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]"
     star = " *" if row["p_holm"] < LEVEL else ""
     return f"{percent:+.1f} %{interval}{star}"

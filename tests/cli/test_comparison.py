@@ -9,6 +9,7 @@ from adapert.cli.comparison import (
     build_paired_tables,
     build_tables,
     describe_families,
+    describe_power,
 )
 from adapert.comparison.summary import MAIN_METRICS, summarize_comparison, summarize_differences
 
@@ -121,10 +122,47 @@ def test_the_table_of_families_shows_icc_and_design_effect_within_80_columns(mak
 
 def test_few_families_are_warned_of(make_table: MakeTable) -> None:
     warned = describe_families(related(make_table, 20, 4))
-    assert "With fewer than 10 families, intervals may be too narrow" in warned
+    assert "With fewer than 6 families, intervals may be too narrow" in warned
 
 
 def test_without_shared_families_there_is_no_table_of_them(make_table: MakeTable) -> None:
     paired = related(make_table, 12, 1)
     assert build_family_tables(paired) == []
     assert describe_families(paired) == "Each of the 12 perturbations is a family of its own."
+
+
+def test_power_is_said_of_the_half_widths_that_were_found(make_table: MakeTable) -> None:
+    paired = related(make_table, 48, 4)
+    row = paired[(paired["effect_size"] == "all") & (paired["metric"] == "pearson_delta")].iloc[0]
+    # (1.96 + .84) / 1.96 of half the width.
+    expected = f"{2.8016 / 1.9600 * (row['high'] - row['low']) / 2:.3f}".replace("0.", ".", 1)
+    said, *warnings = describe_power(paired, [f"F{index // 4}" for index in range(48)])
+    assert f"Pearson-delta of about {expected} are detected here in 80% of cases, 1.43 times" in said
+    assert warnings == [
+        "Warning: One seed says nothing about other seeds: every p is about this one fit. Give --seeds 3 or "
+        "more."
+    ]
+
+
+def test_of_few_perturbations_no_interval_is_shown_and_nothing_is_written_as_0(make_table: MakeTable) -> None:
+    rows = [
+        {
+            "variant": variant,
+            "perturbation": f"G{index}",
+            "effect_size": group,
+            "metric": "pds",
+            "value": value,
+        }
+        for variant, value in [("adapert", 0.5), ("ridge_both", 0.50002)]
+        for group, numbers in [("small", range(6)), ("large", range(6, 8))]
+        for index in numbers
+    ]
+    frame = make_table(rows)
+    shown = " ".join(printed(frame).split())
+    assert ".500 ±<.001" in shown
+    large = shown[shown.index("of large effect") :]
+    assert "±" not in large
+    console = Console(file=(file := io.StringIO()), width=80)
+    for table in build_paired_tables(summarize_differences(frame)):
+        console.print(table)
+    assert "-.000" not in file.getvalue()

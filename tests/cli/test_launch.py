@@ -46,6 +46,10 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
     assert (ended.status, ended.err) == (0, "")
     assert "12 trials of at most 3 epochs" in ended.out
     assert "no_context: model.context = constant" in ended.out
+    # Two validation perturbations of one family or two, and two seeds.
+    assert "detect" in ended.out
+    assert "Warning: No p can pass: the smallest of 2 perturbations is 0.5" in ended.out
+    assert "Warning: With 2 seeds hardly any p can pass" in ended.out
     assert list(tmp_path.iterdir()) == []
 
 
