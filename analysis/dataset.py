@@ -1,12 +1,16 @@
 """What figures and tables say of a prepared data set besides its numbers."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from adapert.data.array_tables import PerturbationTable
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import SPLITS
+from adapert.data.schema import SPLITS, SplitName
 
 GROUP_RULES = {
     "fractions": "Groups: small below 5 %, large above 10 % of the genes differentially expressed.",
@@ -45,18 +49,31 @@ def count_perturbations(dataset: PreparedDataset) -> pd.DataFrame:
     Returns:
         split, effect_size, n_perturbations and n_cells; groups without a perturbation have no row.
     """
-    parts = []
-    for split in SPLITS:
-        if split in dataset.splits:
-            table = dataset.splits[split].table
-            effect_size, n_cells = table.effect_size, table.n_cells
-        elif dataset.path is not None:
-            effect_size, n_cells = PerturbationTable.read_fields(
-                dataset.path / split, "effect_size", "n_cells"
-            )
-        else:
-            continue
-        known = {"effect_size": effect_size, "n_perturbations": 1, "n_cells": n_cells}
-        parts.append(pd.DataFrame({"split": split} | known))
+    parts = [
+        pd.DataFrame({"split": split, "effect_size": effect_size, "n_perturbations": 1, "n_cells": n_cells})
+        for split, (effect_size, n_cells) in _read_splits(dataset, "effect_size", "n_cells")
+    ]
     frame = pd.concat(parts, ignore_index=True)
     return frame.groupby(["split", "effect_size"], as_index=False, sort=False).sum()
+
+
+def count_families(dataset: PreparedDataset) -> pd.DataFrame:
+    """Count the families of perturbations of every split, as `count_perturbations`.
+
+    Returns:
+        split, n_families and largest_family, the number of its perturbations.
+    """
+    rows = []
+    for split, (family,) in _read_splits(dataset, "family"):
+        sizes = np.unique(family, return_counts=True)[1]
+        rows.append({"split": split, "n_families": len(sizes), "largest_family": int(sizes.max())})
+    return pd.DataFrame(rows)
+
+
+def _read_splits(dataset: PreparedDataset, *fields: str) -> Iterator[tuple[SplitName, list[NDArray[Any]]]]:
+    """Read some fields of every split's table, those of a split that is not open from its files."""
+    for split in SPLITS:
+        if split in dataset.splits:
+            yield split, [getattr(dataset.splits[split].table, name) for name in fields]
+        elif dataset.path is not None:
+            yield split, PerturbationTable.read_fields(dataset.path / split, *fields)

@@ -7,7 +7,7 @@ from adapert.data.manifest import EMBEDDED_IN
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import EFFECT_SIZES, SPLITS
 from adapert.data.units import describe_degs
-from analysis.dataset import GROUP_RULES, count_perturbations, name_dataset
+from analysis.dataset import GROUP_RULES, count_families, count_perturbations, name_dataset
 from analysis.figures.graph_coverage import GRAPHS
 from analysis.tables.table import PaperTable, whole
 
@@ -29,16 +29,19 @@ def build_split_table(dataset: PreparedDataset) -> PaperTable:
     counts = count_perturbations(dataset)
     by_split = counts.groupby("split", sort=False)[["n_cells", "n_perturbations"]].sum().reindex(list(SPLITS))
     frame = by_split.rename_axis("split").reset_index().assign(n_genes=dataset.n_genes)
+    frame = frame.merge(count_families(dataset), on="split", how="left")
     controls = {"split": "control", "n_cells": len(dataset.control_cells), "n_genes": dataset.n_genes}
     frame = pd.concat([frame, pd.DataFrame([controls])], ignore_index=True)
     if not _has_cell_counts(dataset):
         frame["n_cells"] = np.nan
     frame.insert(0, "dataset", name_dataset(dataset))
     heads = {"n_cells": "Cells", "n_perturbations": "Perturbations", "n_genes": "Genes"}
+    heads |= {"n_families": "Families", "largest_family": "Largest family"}
     return PaperTable(
         stem="table_4_data",
         title=f"Data set {name_dataset(dataset)}",
-        caption="Splits share no perturbation, but the control cells. Genes: measured and kept."
+        caption="Splits share no perturbation, but the control cells. Genes: measured and kept. Families: of "
+        f"perturbations that respond alike, by {dataset.manifest.families}."
         + ("" if _has_cell_counts(dataset) else _NO_CELLS),
         frame=frame,
         cells=_cells(frame, {"split": "Split"}, heads),

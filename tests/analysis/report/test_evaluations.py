@@ -8,7 +8,9 @@ from fixtures.narrowed import of_kind
 from fixtures.predictions import build_predictions, write_predictions
 from fixtures.store import MakeTable
 
-from adapert.comparison.summary import summarize_comparison
+from adapert.comparison.summary import summarize_comparison, summarize_differences
+from adapert.statistics.questions import MODELS
+from analysis.report.effects import build_paired_table
 from analysis.report.elements import Drawings, Heading, PageTable, Paragraph
 from analysis.report.evaluations import build_accesses, build_evaluations
 
@@ -73,6 +75,27 @@ def test_paired_differences_are_laid_out_where_there_are_some(tmp_path: Path, ma
     table = build_evaluations(tmp_path, [], {"0012"})[-2]
     assert isinstance(table, PageTable)
     assert [cell.text for cell in table.rows[0]] == ["all", "PDS", "adapert", "mean", "0.1000"]
+
+
+def test_paired_differences_show_families_and_both_intervals(make_table: MakeTable) -> None:
+    rows = [
+        {
+            "variant": variant,
+            "perturbation": f"G{number}",
+            "family": f"F{number // 3}",
+            "value": value * number,
+        }
+        for variant, value in (("adapert", 0.1), ("mean", 0.0))
+        for number in range(12)
+    ]
+    paired = summarize_differences(make_table(rows, metric="pds"))
+    table = build_paired_table(paired, "", "", MODELS)
+    row = dict(zip((column.label for column in table.columns), table.rows[0], strict=True))
+    assert row["families"].text == "4"
+    assert row["ICC"].text == f"{paired['icc'][0]:.2f}"
+    assert row["design effect"].text == f"{paired['design_effect'][0]:.2f}" > "2"
+    for name in ("low", "high"):
+        assert row[name].text == f"{paired[name][0]:.4f}" != row[f"{name}, unrelated"].text
 
 
 def test_every_access_is_listed_and_none_is_said(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def test_tables_4_to_7_are_built_without_the_test_split(
     assert splits.cells["Split"].tolist() == ["train", "validation", "test", "control"]
     assert splits.frame["n_cells"].tolist() == [*n_cells, 20]
     assert splits.cells["Perturbations"].tolist() == ["8", "4", "3", "-"]
+    assert splits.cells["Families"].tolist() == ["8", "4", "3", "-"]
+    assert splits.cells["Largest family"].tolist() == ["1", "1", "1", "-"]
     assert groups.frame.groupby("split")["n_perturbations"].sum().to_dict() == {
         "test": 3,
         "train": 8,
