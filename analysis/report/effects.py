@@ -8,7 +8,7 @@ from adapert.evaluation.catalogue import find_metric
 from adapert.records import TrialStatus
 from adapert.results.load import load_per_perturbation
 from adapert.results.study import StudyResults
-from adapert.statistics.families import EXPLANATION
+from adapert.statistics.families import EXPLANATION, FEWEST_FAMILIES
 from adapert.statistics.questions import REFERENCE, VARIANTS, Question, compare_variants
 from adapert.statistics.two_level import CONFIDENCE
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
@@ -63,5 +63,10 @@ def build_paired_table(table: pd.DataFrame, caption: str, subtracted: str, quest
         "correlation of differences within families of perturbations, with its interval; design effect: "
         f"what that does to the variance of the mean. {EXPLANATION}"
     )
+    if "n_families" in table and (table["n_families"] < FEWEST_FAMILIES).any():
+        note += (
+            f" With fewer than {FEWEST_FAMILIES} families, intervals may be too narrow, and their p is never "
+            "below .05."
+        )
     labelled = shown.assign(metric=[find_metric(name).label for name in shown["metric"]])
     return build_page_table(labelled, caption, _SHOWN, note)

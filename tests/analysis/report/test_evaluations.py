@@ -92,6 +92,7 @@ def test_paired_differences_show_families_and_both_intervals(make_table: MakeTab
     table = build_paired_table(paired, "", "", MODELS)
     row = dict(zip((column.label for column in table.columns), table.rows[0], strict=True))
     assert row["families"].text == "4"
+    assert "With fewer than 6 families, intervals may be too narrow" in table.note
     assert row["ICC"].text == f"{paired['icc'][0]:.2f}"
     assert row["design effect"].text == f"{paired['design_effect'][0]:.2f}" > "2"
     for name in ("low", "high"):
