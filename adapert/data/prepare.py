@@ -75,7 +75,7 @@ LABELS = frozenset({"units"})
 IDENTITY_VERSION = 1
 """Version of what a fingerprint covers, not of the folder: a data set that is prepared again keeps it."""
 
-PACKAGES = ("anndata", "numpy", "pandas", "scikit-misc", "scipy")
+PACKAGES = ("anndata", "networkx", "numpy", "pandas", "scikit-misc", "scipy")
 """Packages that take part in the numbers; their versions are stored."""
 
 
