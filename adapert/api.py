@@ -118,13 +118,14 @@ def launch(
     config: AnyPath | None = None,
     changes: Mapping[str, Any] | None = None,
     budget: Budget | None = None,
+    executor: str | None = None,
     resources: "Resources | None" = None,
     limits: "Limits | None" = None,
     stores: "Stores | None" = None,
     console: "Console | None" = None,
     recipe: str = "",
 ) -> "StudyResult":
-    """Run a study, or resume it where it was begun: its trials on Ray Tune, its runs in MLflow.
+    """Run a study, or resume it where it was begun, with its runs in MLflow.
 
     Args:
         study: A recipe's name, the path of a recipe (.py), or a whole `Study`, whose base has its data.
@@ -133,6 +134,8 @@ def launch(
         config: YAML config to start from, or the name of a preset (``"paper"``).
         changes: Dotted config fields on top: ``{"model.tau": 0.5}``.
         budget: How much is tried, such as ``{"n_trials": 32}`` for a search.
+        executor: ``"ray"`` runs trials side by side, ``"local"`` one after the other in this process, without
+            Ray; by default as `resources`, which are Ray's but for a single trial and ``"quickstart"``.
         resources: What the study may use; a core per trial, or a GPU if there is one.
         limits: When it ends early.
         stores: MLflow and Optuna stores other than the workspace's own, for a new study.
@@ -147,13 +150,21 @@ def launch(
 
     from adapert.config import Config
     from adapert.study.engine.limits import Limits
-    from adapert.study.execution.resources import Resources, build_resources
+    from adapert.study.execution.resources import (
+        EXECUTORS,
+        Resources,
+        build_resources,
+        restore_resources,
+        usual_executor,
+    )
     from adapert.study.plan.recipes import build_study
     from adapert.study.plan.study import Study
     from adapert.workspace.launch import Stores, build_base, check_effect, is_begun
     from adapert.workspace.launch import launch as launch_study
     from adapert.workspace.resume import resume as resume_study
 
+    if executor is not None:
+        check_word("executor", executor, EXECUTORS)
     for name, given, kind, cure in (
         ("resources", resources, Resources, "adapert.study.execution.resources.build_resources"),
         ("limits", limits, Limits, "adapert.study.engine.limits.Limits(seconds=60)"),
@@ -181,10 +192,14 @@ def launch(
         study = build_study(named, base).with_budget(**tried)
         check_effect(study, changed)
     shown = console or Console(quiet=True)
+    if resources and executor:
+        resources = restore_resources(asdict(resources), {"executor": executor})
     if is_begun(study, folder):
-        used, ends = (asdict(part) if part else {} for part in (resources, limits))
+        used = asdict(resources) if resources else {"executor": executor}
+        ends = asdict(limits) if limits else {}
         return resume_study(folder, study.name, shown, used, ends, data=Path(study.base.data.path))
-    chosen = resources or build_resources(1, None, None, "auto")
+    usual = usual_executor(recipe, study.plan.size)
+    chosen = resources or build_resources(executor=executor, usual=usual)
     return launch_study(study, folder, chosen, limits or Limits(), shown, stores, recipe)
 
 
@@ -378,7 +393,7 @@ def rerun(run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = No
 
     Raises:
         InputError: No such store or run, or other data than the trial's.
-        RerunError: The trial failed, such as by a loss that is not finite, or Ray was lost.
+        RerunError: The trial failed, such as by a loss that is not finite.
     """
     from adapert.prediction.rerun import rerun_trial
 

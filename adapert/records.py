@@ -131,6 +131,9 @@ FAILURE, MESSAGE, DISK = "failure", "message", "disk"
 ERROR_FILE = "error.txt"
 """Artifact of each trial that raised an exception: where."""
 
+HOST = "hostname"
+"""Reported with every epoch: where it was trained."""
+
 IS_OVER = "is_over"
 """Reported with every epoch: whether it was the trial's last by its own rules, not by a scheduler's."""
 

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from optuna.storages import BaseStorage, InMemoryStorage
 
-from adapert.records import IS_OVER, OBJECTIVE, TrialRecord
+from adapert.records import HOST, IS_OVER, OBJECTIVE, TrialRecord
 from adapert.seeding import derive_seed
 from adapert.study.engine.events import SessionOpened, StudyDefined
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held
@@ -33,7 +33,7 @@ from adapert.study.plan.definition import describe_origin, describe_study
 from adapert.study.plan.study import Study
 
 Report = Callable[[TrialRecord, int], Mapping[str, Any]]
-"""What a trial reports after an epoch, from 1: as `adapert.study.execution.trainable.TrialTrainable.step`."""
+"""What a trial reports after an epoch, from 1: as `adapert.study.execution.trainer.TrialTrainer.step`."""
 
 EpochTime = Callable[[TrialRecord, int], float]
 """How long an epoch of a trial takes, on the simulated clock."""
@@ -78,7 +78,7 @@ class SimulatedTraining:
         objective = value * (1 - math.exp(-epoch / 2)) + self.noise * _uniform(
             record.seed, f"{changes} {epoch}"
         )
-        return {OBJECTIVE: objective, "epoch": epoch, "hostname": "here", IS_OVER: epoch >= self.max_epochs}
+        return {OBJECTIVE: objective, "epoch": epoch, HOST: "here", IS_OVER: epoch >= self.max_epochs}
 
 
 def _uniform(seed: int, stream: str) -> float:

@@ -23,9 +23,10 @@ from adapert.study.engine.events import EpochReported, TrialEnded, TrialStarted
 from adapert.study.engine.folders import study_folder
 from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.limits import Limits
+from adapert.study.execution.on_ray import started_ray
 from adapert.study.execution.resources import Resources
-from adapert.study.execution.run import started_ray
-from adapert.study.execution.trainable import TrialSettings, TrialTrainable
+from adapert.study.execution.trainable import TrialTrainable
+from adapert.study.execution.trainer import TrialSettings, TrialTrainer
 from adapert.study.plan.study import Search, Study
 from adapert.workspace.launch import build_base, launch
 from adapert.workspace.session import StudyResult
@@ -66,29 +67,33 @@ def measure(scratch: Path) -> Iterator[Measurement]:
 def measure_work(data: Path, folder: Path, n: int = 30) -> float:
     """Seconds of a trivial trial by itself, in a process that has fitted one before."""
     base = build_base(data, None, TRIVIAL)
-    trainable = TrialTrainable(settings(base, folder, 0))
-    run(trainable)
+    trainer = TrialTrainer()
+    run(trainer, trial(base, folder, 0))
     started = time.perf_counter()
     for number in range(1, n + 1):
-        trainable.reset_config(settings(base, folder, number))
-        run(trainable)
+        run(trainer, trial(base, folder, number))
     return (time.perf_counter() - started) / n
 
 
-def run(trainable: TrialTrainable) -> float:
+def run(trainer: TrialTrainer, settings: TrialSettings) -> float:
     """Train a trial to its end and return its objective."""
-    while not (report := trainable.step())[IS_OVER]:
+    trainer.take(settings)
+    while not (report := trainer.step())[IS_OVER]:
         pass
     return float(report["best_pds"])
 
 
-def settings(config: Config, folder: Path, number: int) -> dict[str, str]:
-    """Settings of a trial, as a study hands them to a worker."""
+def trial(config: Config, folder: Path, number: int) -> TrialSettings:
+    """Settings of a trial, as a study hands them to a trainer."""
     place = str(folder / "plain" / str(number))
-    trial = TrialSettings(
+    return TrialSettings(
         trial_id=str(number), study="plain", variant="search", seed=number, config=config.flat(), folder=place
     )
-    return {"settings": trial.to_text()}
+
+
+def settings(config: Config, folder: Path, number: int) -> dict[str, str]:
+    """The same, as Tune hands them to a worker."""
+    return {"settings": trial(config, folder, number).to_text()}
 
 
 def fit_with_tune(
@@ -139,14 +144,13 @@ def time_ray_tune(data: Path, folder: Path) -> float:
 def time_optuna(data: Path, folder: Path) -> float:
     """Wall seconds of the trials in Optuna's own loop, one after the other in this process."""
     base = build_base(data, None, TRIVIAL)
-    trainable = TrialTrainable(settings(base, folder, 0))
+    trainer = TrialTrainer()
     numbers = count()
 
-    def objective(trial: optuna.Trial) -> float:
+    def objective(asked: optuna.Trial) -> float:
         for name, distribution in SPACE.items():
-            trial._suggest(name, distribution)
-        trainable.reset_config(settings(base, folder, next(numbers)))
-        return run(trainable)
+            asked._suggest(name, distribution)
+        return run(trainer, trial(base, folder, next(numbers)))
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

@@ -18,8 +18,8 @@ from adapert.records import IS_OVER
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.reports import REPORTED
 from adapert.study.engine.runner import StudyRunner
+from adapert.study.execution.on_ray import started_ray
 from adapert.study.execution.resources import Resources
-from adapert.study.execution.run import started_ray
 from adapert.study.execution.trainable import TrialTrainable
 from adapert.study.plan.study import Search, Study
 from adapert.tracking.read import trial_runs

@@ -36,6 +36,13 @@ def refusals() -> list[tuple[str, Sequence[object], dict[str, Any], str]]:
         ),
         ("launch", ["search"], {"changes": "model.tau=0.5"}, "but it is 'model.tau=0.5'"),
         ("launch", ["search"], {"resources": {"cpus": 1}}, "must be a Resources.*build_resources"),
+        (
+            "launch",
+            ["search"],
+            {"executor": "dask"},
+            "must be one of ray, local, but it is 'dask'",
+        ),
+        ("launch", ["search"], {"executor": 7}, "'executor' must be one of ray, local, but it is 7"),
         ("launch", ["search"], {"limits": 3600}, r"must be a Limits, but it is 3600.*Limits\(seconds"),
         ("launch", ["search"], {"stores": "sqlite:///x"}, "must be a Stores"),
         ("launch", [None], {}, "'study' must be a str or Path or Study, but it is None"),

@@ -59,6 +59,14 @@ KEPT = "Default: the study's."
 class NewResources:
     """Options of what a new study may use."""
 
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            "--executor",
+            help="ray: trials side by side. local: one after the other, in this process. Default: local for "
+            "one trial and quickstart, else ray.",
+        ),
+    ] = None
     cpus_per_trial: Annotated[int, typer.Option("--cpus-per-trial", min=1, help="CPU cores per trial.")] = 1
     gpus_per_trial: Annotated[
         float | None,
@@ -69,18 +77,21 @@ class NewResources:
     max_concurrent: MaxConcurrent = None
     device: Device = "auto"
 
-    def build(self, **cluster: Any) -> "Resources":
-        """Build the resources, checked against this machine."""
+    def build(self, **others: Any) -> "Resources":
+        """Build the resources, checked against this machine; others as in `build_resources`."""
         from adapert.study.execution.resources import build_resources
 
         used = asdict(self) | {"device": parse_device(self.device)}
-        return build_resources(**used, **cluster)
+        return build_resources(**used, **others)
 
 
 @dataclass(frozen=True)
 class KeptResources:
     """Options of what a study may use that has some resources already, and keeps those that are not given."""
 
+    executor: Annotated[
+        str | None, typer.Option("--executor", help=f"ray or local: what runs the trials. {KEPT}")
+    ] = None
     cpus_per_trial: Annotated[
         int | None, typer.Option("--cpus-per-trial", min=1, help=f"CPU cores per trial. {KEPT}")
     ] = None

@@ -89,7 +89,7 @@ def launch(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan without running it.")] = False,
 ) -> None:
-    """Run a study: trials on Ray Tune, runs in MLflow. After Ctrl-C, continue with 'adapert resume'.
+    """Run a study, with its runs in MLflow. After Ctrl-C, continue with 'adapert resume'.
 
     'peers' searches every system with the same budget, picks a config of each, and compares them in pairs,
     as published and tuned; repeat the command to continue.
@@ -97,6 +97,7 @@ def launch(
     from dataclasses import replace
 
     from adapert.study.engine.limits import Limits
+    from adapert.study.execution.resources import usual_executor
     from adapert.study.plan.peers import PEERS
     from adapert.study.plan.recipes import build_study
     from adapert.workspace.launch import (
@@ -124,8 +125,9 @@ def launch(
     }
     limits = Limits(**ends.limits())
     stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
-    used = resources.build(address=address or "", ships_data=ship_data, max_failures=max_failures)
+    of_cluster = {"address": address or "", "ships_data": ship_data, "max_failures": max_failures}
     if study == PEERS:
+        used = resources.build(**of_cluster)
         plan = plan_peers(
             base,
             Retraining(),
@@ -147,6 +149,7 @@ def launch(
     built = replace(built, name=built.name if name is None else name).with_budget(
         n_seeds=seeds, **search_budget
     )
+    used = resources.build(usual=usual_executor(study, built.plan.size), **of_cluster)
     if dry_run:
         print_plan(built, estimate_seconds(built, used), console)
         for line in describe_comparisons(built):
@@ -176,13 +179,14 @@ def train(
     """Train one config as a study of its own, for 'predict', 'rerun' and 'report'."""
     from dataclasses import replace
 
+    from adapert.study.execution.resources import usual_executor
     from adapert.study.plan.recipes import build_study
     from adapert.workspace.launch import check_new
 
     base = parse_base(data, config, changes, max_epochs, workspace)
     built = build_study("single", base).with_budget(n_seeds=seeds)
     built = replace(built, name=config.stem if name is None else name)
-    used = resources.build()
+    used = resources.build(usual=usual_executor("single", built.plan.size))
     check_new(built, workspace)
     finish(run_study(built, workspace, used, "single"), workspace)
 

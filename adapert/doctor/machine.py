@@ -209,7 +209,7 @@ def check_ray() -> Finding:
     """Start Ray as a study does, run one task in a worker, and end it."""
     import ray
 
-    from adapert.study.execution.run import started_ray
+    from adapert.study.execution.on_ray import started_ray
 
     started = time.monotonic()
     with started_ray():

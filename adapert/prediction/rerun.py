@@ -1,6 +1,6 @@
 """Run a study's trial again, as a study of one trial, and compare every metric with what it reported.
 
-The trial runs as in a study: the engine hands it to a Ray worker and writes what it reports into a ledger.
+The trial runs as in a study, but in this process: the engine writes what it reports into a ledger.
 Only MLflow keeps a rerun; the ledger's folder is a temporary one, so that the workspace gets no new study.
 """
 
@@ -87,7 +87,7 @@ def rerun_trial(workspace: Path, run: str, data: Path | None = None) -> RerunRes
     Raises:
         InputError: No such study, trial or run, a trial without an epoch, other data than the trial's, or no
             space on the disk.
-        RerunError: The trial failed, such as by a loss that is not finite, or Ray was lost.
+        RerunError: The trial failed, such as by a loss that is not finite.
         KeyboardInterrupt: Ctrl-C, or a request to end.
     """
     study, original = find_trial(workspace, run)
@@ -165,9 +165,10 @@ def describe_result(result: RerunResult) -> str:
 
 
 def _resources_of(original: TrialResult) -> Resources:
-    """Give a trial what it had, as far as this machine has it: Ray would wait for more indefinitely."""
+    """Give a trial what it had, as far as this machine has it."""
     is_on_gpu = original.device == "cuda" and count_gpus() > 0
     return Resources(
+        executor="local",
         cpus_per_trial=min(original.n_threads or 1, count_cpus()),
         gpus_per_trial=float(is_on_gpu),
         device="cuda" if is_on_gpu else "cpu",
@@ -218,8 +219,7 @@ def _train(
     name, question = original.name, f"Does {original.name} report the same again?"
     plan = Design(kind="ablation", variants={original.variant: {}}, n_seeds=1, first_seed=original.seed)
     study = Study(name="rerun", question=question, base=config, plan=plan)
-    # After a second Ctrl-C a worker may still write while the folder is removed.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         runner = _OneTrial(study, Path(folder), n_epochs, resources.max_failures, rerun)
         runner.open(
             SessionOpened(
@@ -244,9 +244,6 @@ def _train(
 def _check_closing(closing: Closing, name: str) -> None:
     if closing.status == TrialStatus.INTERRUPTED:
         raise KeyboardInterrupt(f"The rerun of {name} was interrupted.")
-    if closing.is_ray_lost:
-        message = f"A part of Ray no longer answers, without which {name} does not train. Run it again."
-        raise RerunError(message, closing)
     if closing.status == TrialStatus.FAILED and closing.message:  # without one the trial's own says why
         raise InputError(
             f"A rerun needs space for its checkpoints, but '{tempfile.gettempdir()}' takes no more. Free "

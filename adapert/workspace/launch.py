@@ -48,8 +48,8 @@ _LOGGER = logging.getLogger(__name__)
 
 PROBE_EPOCHS = 3
 
-START_SECONDS = 10
-"""Time that Ray and its workers' imports take, about."""
+START_SECONDS = {"ray": 10, "local": 2}
+"""Executor to the time until its first trial trains, about: that of Ray, its workers' imports."""
 
 
 def build_base(
@@ -287,8 +287,8 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
 
 
 def wall_seconds(trial_seconds: float, resources: Resources) -> float:
-    """Wall time of trials that take so long one after the other, with Ray's start."""
-    return START_SECONDS + trial_seconds / resources.n_at_once
+    """Wall time of trials that take so long one after the other, with the executor's start."""
+    return START_SECONDS[resources.executor] + trial_seconds / resources.n_at_once
 
 
 def estimate_trial_seconds(base: Config, resources: Resources) -> float:

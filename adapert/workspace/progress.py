@@ -12,7 +12,7 @@ from rich.text import Text
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
-from adapert.study.engine.events import Event, TrialEnded, WorkerLost
+from adapert.study.engine.events import Event, TrialEnded, TrialStarted, WorkerLost
 from adapert.study.engine.state import StudyState
 
 COLOURS = {
@@ -31,8 +31,16 @@ class Progress:
     Where the output is no terminal, print a line whenever a trial ends instead.
     """
 
-    def __init__(self, console: Console, state: StudyState) -> None:
+    def __init__(self, console: Console, state: StudyState, waited_for: str = "") -> None:
+        """Nothing is shown before the block is entered.
+
+        Args:
+            console: Where it is shown.
+            state: The study so far.
+            waited_for: What the first trial waits for, such as "starting Ray".
+        """
         self.console, self.state = console, state
+        self._waited_for = waited_for
         self.started = time.monotonic()
         self._done_before = self._done()
         # A live display takes stdout and stderr over: that of a quiet console would swallow others' warnings.
@@ -53,6 +61,8 @@ class Progress:
         self.state = state
         if isinstance(event, WorkerLost):
             self.console.print(f"{event.trial} lost its worker and continues in another.", soft_wrap=True)
+        if isinstance(event, TrialStarted):
+            self._waited_for = ""
         if not isinstance(event, TrialEnded):
             return
         record = state.records[event.trial]
@@ -73,6 +83,8 @@ class Progress:
         best = best_record(records)
         if best is not None:
             parts.append(f"best Pearson-delta {best.metrics[OBJECTIVE]:.3f}")
+        if self._waited_for:
+            parts.append(self._waited_for)
         left = self.seconds_left()
         if left is not None:
             parts.append(f"about {format_seconds(left)} left")

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -22,8 +22,9 @@ from adapert.study.engine.runner import Closing, StudyRunner
 from adapert.study.engine.search import Owner, Suggestions, check_owner, open_storage
 from adapert.study.engine.sources import build_source
 from adapert.study.engine.state import fold
-from adapert.study.execution.resources import Resources
-from adapert.study.execution.run import clear_scratch, run_trials
+from adapert.study.execution.on_ray import clear_scratch
+from adapert.study.execution.resources import Executor, Resources
+from adapert.study.execution.run import run_trials
 from adapert.study.plan.plans import Search
 from adapert.study.plan.study import Study
 from adapert.tracking.runs import Connect
@@ -31,6 +32,9 @@ from adapert.tracking.tracker import Tracker
 from adapert.workspace.progress import Progress
 
 _LOGGER = logging.getLogger(__name__)
+
+WAITED_FOR: Mapping[Executor, str] = {"ray": "starting Ray", "local": ""}
+"""What a study's first trial waits for, where that takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def operate(
     placed = study
     if data is not None:
         placed = replace(study, base=study.base.with_changes({"data.path": str(data)}))
-    progress = Progress(console, state)
+    progress = Progress(console, state, WAITED_FOR[resources.executor])
     try:
         runner = StudyRunner(
             placed, ledger, state, source, limits, [tracker, progress], resources.max_failures

@@ -81,7 +81,6 @@ def test_predict_refuses_in_a_sentence(
     assert said in refused("predict", *words, *where)
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_rerun_prints_each_metric_twice_and_ends_well_where_all_agree(
     adapert: RunCommand, where: tuple[str, Path]
 ) -> None:
@@ -96,7 +95,6 @@ def test_rerun_prints_each_metric_twice_and_ends_well_where_all_agree(
     assert "Changed since forms/005 ran: the commit was abc" in ended.out
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_rerun_ends_with_1_where_a_metric_differs(
     adapert: RunCommand, trained: Trained, tmp_path: Path
 ) -> None:
@@ -112,15 +110,14 @@ def test_rerun_ends_with_1_where_a_metric_differs(
     assert "metrics differ from those of forms/005, by 0.25 at most." in ended.out
 
 
-@pytest.mark.parametrize(("closing", "status"), [("lose_ray", 75), ("interrupt", 130)])
-def test_rerun_ends_as_a_study_does_that_is_left(
-    adapert: RunCommand, where: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, closing: str, status: int
+def test_rerun_ends_as_a_study_does_that_is_interrupted(
+    adapert: RunCommand, where: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def leave(runner: _OneTrial, resources: Resources) -> None:
-        getattr(runner, closing)(*(["control service"] if status == 75 else []))
+        runner.interrupt()
 
     monkeypatch.setattr("adapert.prediction.rerun.run_trials", leave)
-    assert adapert("rerun", "forms/005", *where).status == status
+    assert adapert("rerun", "forms/005", *where).status == 130
 
 
 def test_rerun_refuses_in_a_sentence(refused: Refused, where: tuple[str, Path]) -> None:

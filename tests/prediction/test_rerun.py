@@ -3,6 +3,7 @@ import math
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pandas as pd
 import pytest
 from fixtures.edited import Copy
-from fixtures.trained import Trained, run_here
+from fixtures.trained import Trained
 
 from adapert.data.manifest import MANIFEST_FILE
 from adapert.errors import InputError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
-TRAINABLE = "adapert.study.execution.trainable"
+TRAINER = "adapert.study.execution.trainer"
 
 
 def run_of(trained: Trained, run_id: str) -> "Run":
@@ -59,24 +60,10 @@ def fill_the_disk(*args: pd.DataFrame | Path, **kwargs: Any) -> NoReturn:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def lose_ray(runner: _OneTrial, resources: Resources) -> None:
-    runner.lose_ray("control service")
-
-
-def interrupt_after_an_epoch(runner: _OneTrial, resources: Resources) -> None:
-    run_here(runner, resources, n_reports=1)
-    runner.interrupt()
-
-
-pytestmark = pytest.mark.usefixtures("without_ray")
-
-
 @pytest.fixture(scope="module")
 def again(trained: Trained) -> RerunResult:
     """A finished trial, run again."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adapert.prediction.rerun.run_trials", run_here)
-        return rerun_trial(trained.workspace, "forms/001")
+    return rerun_trial(trained.workspace, "forms/001")
 
 
 def test_a_trial_that_is_run_again_has_exactly_the_same_metrics(again: RerunResult) -> None:
@@ -133,7 +120,7 @@ def test_a_run_id_names_a_trial(trained: Trained) -> None:
 def test_a_trial_that_has_failed_again_is_tracked_with_its_sentence_and_traceback(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"{TRAINABLE}.evaluate_model", fail)
+    monkeypatch.setattr(f"{TRAINER}.evaluate_model", fail)
     with pytest.raises(RerunError, match=r"forms/005 failed when it was run again: ValueError: no") as caught:
         rerun_trial(trained.workspace, "forms/005")
     assert caught.value.closing.status == TrialStatus.FAILED
@@ -145,7 +132,14 @@ def test_a_trial_that_has_failed_again_is_tracked_with_its_sentence_and_tracebac
 def test_a_rerun_that_is_interrupted_ends_as_killed_with_what_it_has_reported(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapert.prediction.rerun.run_trials", interrupt_after_an_epoch)
+    take_in = _OneTrial.reported
+
+    def interrupt_after_it(runner: _OneTrial, trial_id: str, report: Mapping[str, Any]) -> bool:
+        goes_on = take_in(runner, trial_id, report)
+        runner.interrupt()
+        return goes_on
+
+    monkeypatch.setattr(_OneTrial, "reported", interrupt_after_it)
     with pytest.raises(KeyboardInterrupt, match="rerun of forms/001 was interrupted"):
         rerun_trial(trained.workspace, "forms/001")
     run = last_rerun(trained)
@@ -156,19 +150,10 @@ def test_a_rerun_without_space_names_the_directory_that_lacks_it(
     trained: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(f"{TRAINABLE}.write_long_table", fill_the_disk)
+    monkeypatch.setattr(f"{TRAINER}.write_long_table", fill_the_disk)
     with pytest.raises(InputError, match=rf"but '{tmp_path}' takes no more.*set TMPDIR"):
         rerun_trial(trained.workspace, "forms/005")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_lost_ray_is_no_failure_of_the_trial(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapert.prediction.rerun.run_trials", lose_ray)
-    with pytest.raises(
-        RerunError, match=r"A part of Ray no longer answers.*forms/001.* Run it again\."
-    ) as caught:
-        rerun_trial(trained.workspace, "forms/001")
-    assert caught.value.closing.is_ray_lost
 
 
 def test_a_rerun_needs_no_more_threads_than_the_machine_has_cores(

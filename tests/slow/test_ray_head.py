@@ -17,7 +17,7 @@ from adapert.records import TrialStatus
 from adapert.study.engine.events import SessionClosed
 from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.state import fold
-from adapert.study.execution.run import started_ray
+from adapert.study.execution.on_ray import started_ray
 
 pytestmark = pytest.mark.slow
 SLOW_ENOUGH = ("--max-epochs", "40", "--set", "data.control=cell", "--set", "training.minibatch_size=1")

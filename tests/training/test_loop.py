@@ -201,7 +201,7 @@ def test_same_seed_gives_the_same_losses_in_a_fresh_process(
     program = f"""
 import sys
 import torch
-import adapert.study.execution.trainable
+import adapert.study.execution.trainer
 from fixtures.dataset import N_GENES, build_tiny_dataset, change_train
 from adapert.config import Config
 from adapert.training.loop import train

@@ -50,6 +50,14 @@ def test_the_summary_counts_ends_and_names_the_best(made: HandMade) -> None:
     )
 
 
+def test_what_the_first_trial_waits_for_is_named_until_it_starts(made: HandMade) -> None:
+    made.opened()
+    shown = Progress(Console(quiet=True), made.state, "starting Ray")
+    assert shown.summary() == "0/10 trials, starting Ray"
+    shown.on_event(made.asked("a"), made.state)
+    assert shown.summary() == "0/10 trials, 1 running"
+
+
 def test_trials_that_were_added_are_asked_for_too(made: HandMade) -> None:
     some_ends(made)
     made.say(StudyExtended, request="r", n_trials=None, n_seeds=1)

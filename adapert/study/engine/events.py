@@ -65,6 +65,7 @@ class StudyDefined(Line):
 class UsedResources(TypedDict, total=False):
     """Fields of `adapert.study.execution.resources.Resources`."""
 
+    executor: Literal["ray", "local"]
     cpus_per_trial: int
     gpus_per_trial: float
     max_concurrent: int | None

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from adapert.records import DISK, FAILURE, IS_OVER, MESSAGE, EndReason, TrialRecord, TrialStatus
+from adapert.records import DISK, FAILURE, HOST, IS_OVER, MESSAGE, EndReason, TrialRecord, TrialStatus
 from adapert.study.engine.events import (
     EpochReported,
     Event,
@@ -190,7 +190,7 @@ class StudyRunner:
 
         Args:
             trial_id: As `next_trial` handed it out.
-            report: What `TrialTrainable.step` returned.
+            report: What `TrialTrainer.step` returned.
 
         Returns:
             Whether the trial continues.
@@ -273,7 +273,7 @@ class StudyRunner:
                 EpochReported(
                     trial=record.trial_id,
                     epoch=epoch,
-                    host=report.get("hostname", ""),
+                    host=report.get(HOST, ""),
                     is_over=bool(report[IS_OVER]),
                     metrics=metrics,
                 )

@@ -2,13 +2,25 @@
 
 import math
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
-from adapert.errors import InputError
+from adapert.errors import InputError, nearest
 
 CONNECT_SECONDS = 5.0
+
+Executor: TypeAlias = Literal["ray", "local"]
+"""What runs trials: Ray Tune, in worker processes; or this process, one after the other."""
+
+EXECUTORS: tuple[Executor, ...] = get_args(Executor)
+
+SHORT_RECIPES = ("quickstart",)
+"""Recipes whose trials together take about as long as Ray's start."""
+
+
+OF_RAY = ("gpus_per_trial", "max_concurrent", "address", "ships_data")
+"""Fields of `Resources` that another executor does not take over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +28,7 @@ class Resources:
     """What a study may use.
 
     Attributes:
+        executor: What runs the trials.
         cpus_per_trial: Cores, and threads, of a trial.
         gpus_per_trial: May be a fraction.
         max_concurrent: Trials at once at most; None is as many as fit.
@@ -25,6 +38,7 @@ class Resources:
         max_failures: Number of times that a trial is resumed after its worker was lost.
     """
 
+    executor: Executor = "ray"
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
     max_concurrent: int | None = None
@@ -36,6 +50,8 @@ class Resources:
     @property
     def n_at_once(self) -> int:
         """Trials that run side by side on this machine."""
+        if self.executor == "local":
+            return 1
         fitting = self.count_fitting({"CPU": count_cpus(), "GPU": count_gpus()})
         return max(1, min(fitting, self.max_concurrent or fitting))
 
@@ -52,7 +68,9 @@ def build_resources(
     gpus_per_trial: float | None = None,
     max_concurrent: int | None = None,
     device: str = "auto",
-    **cluster: Any,
+    executor: str | None = None,
+    usual: Executor = "ray",
+    **others: Any,
 ) -> Resources:
     """Check what was asked for against this machine, and decide what was left open.
 
@@ -61,13 +79,17 @@ def build_resources(
         gpus_per_trial: May be a fraction; None is a whole GPU where there is one and `device` allows it.
         max_concurrent: Trials at once at most; None is as many as fit.
         device: ``"auto"`` is CUDA where trials get a share of a GPU.
-        cluster: Other fields of `Resources`. Nodes of a cluster at an ``address`` are not checked here.
+        executor: ``"ray"`` or ``"local"``; None is `usual`, or Ray where something is asked that needs it.
+        usual: See `usual_executor`.
+        others: Other fields of `Resources`. Nodes of a cluster at an ``address`` are not checked here.
 
     Raises:
-        InputError: More than the machine has, for which Ray would wait indefinitely, or no cluster at the
-            address.
+        InputError: No such executor, something that it cannot have, more than the machine has, for which Ray
+            would wait indefinitely, or no cluster at the address.
     """
-    address = cluster.get("address", "")
+    of_ray = _options_of_ray(gpus_per_trial, max_concurrent, **others)
+    chosen = _choose_executor(executor, usual, of_ray)
+    address = others.get("address", "")
     _check_address(address)
     n_cpus, n_gpus = count_cpus(), count_gpus()
     if not address and cpus_per_trial > n_cpus:
@@ -86,11 +108,12 @@ def build_resources(
     if device == "auto":
         device = "cuda" if gpus_per_trial else "cpu"
     return Resources(
+        executor=chosen,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
         device=device,
-        **cluster,
+        **others,
     )
 
 
@@ -102,10 +125,13 @@ def restore_resources(had: Mapping[str, Any], given: Mapping[str, Any]) -> Resou
         given: Fields to use instead; None keeps what the study had.
 
     Raises:
-        InputError: More than the machine has, or no cluster at the address.
+        InputError: As `build_resources`.
     """
     kept = {entry.name: had[entry.name] for entry in fields(Resources) if entry.name in had}
     chosen = {name: value for name, value in given.items() if value is not None}
+    kept.setdefault("executor", "ray")  # ledgers of before there was another
+    if chosen.get("executor", kept["executor"]) != kept["executor"]:
+        kept = {name: value for name, value in kept.items() if name not in OF_RAY}
     if "device" in chosen:
         kept["gpus_per_trial"] = None  # a share of the other device, or none
     return build_resources(**kept | chosen)
@@ -123,6 +149,51 @@ def count_gpus() -> int:
     import torch
 
     return torch.cuda.device_count()
+
+
+def usual_executor(recipe: str, n_trials: int) -> Executor:
+    """Executor of a study for which none is named: this process where Ray's start takes longer than it helps.
+
+    Args:
+        recipe: Name of the study's recipe; empty if it has none.
+        n_trials: Number of trials of the study.
+    """
+    return "local" if n_trials == 1 or recipe in SHORT_RECIPES else "ray"
+
+
+def _choose_executor(executor: str | None, usual: Executor, of_ray: Sequence[str]) -> Executor:
+    if executor is None:
+        return "ray" if of_ray else usual
+    if executor not in EXECUTORS:
+        raise InputError(
+            f"--executor must be one of {', '.join(EXECUTORS)}, but it is '{executor}'."
+            f"{nearest(executor, EXECUTORS)}"
+        )
+    if executor == "ray":
+        return "ray"
+    if of_ray:
+        raise InputError(
+            "--executor local trains one trial at a time in this process, on its cores or one whole GPU, but "
+            f"{' and '.join(of_ray)} came with it. Leave out what needs Ray, or give --executor ray."
+        )
+    return "local"
+
+
+def _options_of_ray(
+    gpus_per_trial: float | None,
+    max_concurrent: int | None,
+    address: str = "",
+    ships_data: bool = False,
+    **_: Any,
+) -> list[str]:
+    """Name the options among those given that mean nothing for one trial at a time in this process."""
+    needs_ray = {
+        "--address": bool(address),
+        "--ship-data": ships_data,
+        f"--gpus-per-trial {gpus_per_trial}": gpus_per_trial not in (None, 0, 1),
+        f"--max-concurrent {max_concurrent}": max_concurrent not in (None, 1),
+    }
+    return [option for option, is_needed in needs_ray.items() if is_needed]
 
 
 def _check_address(address: str) -> None:

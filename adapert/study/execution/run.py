@@ -1,87 +1,32 @@
-"""Run a study's trials on Ray Tune, on this machine or a cluster."""
+"""Run a study's trials by the executor that it chose: on Ray, or in this process."""
 
-import gc
-import logging
-import os
-import shutil
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
-from adapert.data.shipping import ShippedFolder
-from adapert.errors import InputError, first_line
-from adapert.process import log_levels, set_handlers, signal_handlers
+from adapert.process import set_handlers, signal_handlers
 from adapert.study.engine.runner import StudyRunner
-from adapert.study.execution.ray_head import (
-    CLUSTER_PATIENCE,
-    LOCAL_PATIENCE,
-    Processes,
-    Watch,
-    abandon,
-    draw_token,
-    find_parts,
-    private_folder,
-    ray_environment,
-    run_watched,
-)
-from adapert.study.execution.resources import Resources, count_cpus
+from adapert.study.execution.local import run_here
+from adapert.study.execution.on_ray import run_on_ray
+from adapert.study.execution.resources import Executor, Resources
 
-RAY_SETTINGS: dict[str, str] = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    # Relative paths of the user's stay true in workers.
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    # Tune's own CSV, JSON and TensorBoard loggers halve the speed of a report.
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # The study takes Ctrl-C itself.
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # The ledger stands for Tune's own snapshots, which grow with every trial.
-    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    # Actors made at once: by default one after the other; how many trials there are is the searcher's to say.
-    "TUNE_MAX_PENDING_TRIALS_PG": "256",
+RUN: Mapping[Executor, Callable[[StudyRunner, Resources, Callable[[], None]], None]] = {
+    "ray": run_on_ray,
+    "local": run_here,
 }
-
-RAY_LEVELS = {
-    "ray": logging.ERROR,
-    # A failed trial is recorded with its message; Tune would print its traceback as well.
-    "ray.tune": logging.CRITICAL,
-}
-"""Levels of what Ray logs in this process."""
-
-SCRATCH = "ray"
-"""Ray Tune's folder below a study's: nobody reads it."""
-
-SHIPPED_PACKAGES = ("adapert", "search_spaces", "studies")
-"""Code that is shipped to the workers of a cluster."""
+"""Name to what runs the trials; the last argument sets the study's signal handlers again."""
 
 
 def run_trials(runner: StudyRunner, resources: Resources) -> None:
-    """Run what a runner hands out, each trial in a worker process, until it is done or a signal comes.
+    """Run what a runner hands out until it is done or a signal comes.
 
     Raises:
         InputError: There is no cluster at the address.
     """
-    try:
-        with _leaving_on_signals(runner) as take_signals, started_ray(resources.address) as head:
-            take_signals()  # Ray has just set handlers of its own
-            if not runner.should_close():
-                tuner = _build_tuner(runner, resources)
-                head.lost = run_watched(tuner.fit, head.watch(), head.processes.note)
-                if head.lost:
-                    runner.lose_ray(head.lost)
-    finally:
-        clear_scratch(runner.folder)
-
-
-def clear_scratch(folder: Path) -> None:
-    """Remove what Ray Tune wrote into a study's folder, also for a process that was killed."""
-    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    with _leaving_on_signals(runner) as take_signals:
+        RUN[resources.executor](runner, resources, take_signals)
 
 
 SAME_SECONDS = 1.0
@@ -115,135 +60,3 @@ def _leaving_on_signals(runner: StudyRunner) -> Iterator[Callable[[], None]]:
     leaving = {number: leave if handler != signal.SIG_IGN else handler for number, handler in usual.items()}
     with signal_handlers(leaving):
         yield lambda: set_handlers(leaving)
-
-
-class Head:
-    """The Ray that a block runs on.
-
-    Attributes:
-        address: Address of a cluster; empty for this machine alone.
-        lost: The part of it that no longer answers; empty while all do.
-        processes: Processes that it consists of, where they are this process's own.
-    """
-
-    def __init__(self, address: str) -> None:
-        self.address, self.lost = address, ""
-        self.processes = Processes()
-
-    def watch(self) -> Watch:
-        """Watch what this process cannot do without."""
-        # Ray's client has a patience of its own.
-        parts = {} if self.address.startswith("ray://") else find_parts()
-        return Watch(parts, CLUSTER_PATIENCE if self.address else LOCAL_PATIENCE)
-
-
-@contextmanager
-def started_ray(address: str = "") -> Iterator[Head]:
-    """Start Ray on this machine and leave no process of it behind, or join the cluster at an address.
-
-    The process's environment and log levels are afterwards as they were.
-
-    Raises:
-        InputError: There is no cluster at the address, or this process has a Ray of its own.
-    """
-    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
-        raise InputError(
-            "A study starts and ends its own Ray, but this process already has one. Call ray.shutdown() "
-            "before, or run the study in a process of its own."
-        )
-    head, token = Head(address), {} if address else draw_token()
-    breakpoint_of_ray = {"PYTHONBREAKPOINT": os.environ.get("PYTHONBREAKPOINT")}
-    with ray_environment(RAY_SETTINGS | token | breakpoint_of_ray):
-        import ray
-
-        with nullcontext() if address else private_folder() as folder, log_levels(RAY_LEVELS):
-            try:
-                _connect(address, folder)
-                with _no_other_ray():
-                    yield head
-            finally:
-                with _garbage_collected_before():
-                    abandon() if head.lost else ray.shutdown()
-                if head.lost and not address:
-                    head.processes.kill()
-
-
-@contextmanager
-def _no_other_ray() -> Iterator[None]:
-    """Keep a call that comes late, once Ray is shut down, from starting another one without a token."""
-    hook: Any = import_module("ray._private.auto_init_hook")
-    before, hook.enable_auto_connect = hook.enable_auto_connect, False
-    try:
-        yield
-    except Exception:
-        hook.enable_auto_connect = before
-        raise
-    # Not after a second Ctrl-C: Tune's thread may still be at work.
-    hook.enable_auto_connect = before
-
-
-def _connect(address: str, folder: Path | None) -> None:
-    import ray
-
-    quiet = {"log_to_driver": False, "logging_level": RAY_LEVELS["ray"]}
-    if folder is not None:
-        n_cpus = count_cpus()
-        ray.init(address="local", _temp_dir=str(folder), num_cpus=n_cpus, include_dashboard=False, **quiet)
-        return
-    modules = [str(Path(import_module(package).__path__[0])) for package in SHIPPED_PACKAGES]
-    try:
-        ray.init(address=address, runtime_env={"py_modules": modules, "env_vars": RAY_SETTINGS}, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"--address must be that of a Ray cluster, but '{address}' is none: {first_line(error)} "
-            "Start one with 'ray start --head', or leave it out to use this machine alone."
-        ) from error
-
-
-@contextmanager
-def _garbage_collected_before() -> Iterator[None]:
-    """Collect garbage before the block and none within it.
-
-    Ray ends the process where another thread's collection frees a reference of it while it shuts down.
-    """
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def _build_tuner(runner: StudyRunner, resources: Resources) -> Any:
-    from ray import tune
-
-    from adapert.study.execution.trainable import TrialTrainable
-    from adapert.study.execution.tune import RunnerCallback, RunnerScheduler, RunnerSearcher, RunnerStopper
-
-    trainable: Any = TrialTrainable
-    if resources.ships_data:
-        shipped = ShippedFolder.pack(Path(runner.study.base.data.path))
-        trainable = tune.with_parameters(trainable, shipped=shipped)
-    return tune.Tuner(
-        tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),
-        tune_config=tune.TuneConfig(
-            num_samples=-1,  # the runner says when it is enough
-            search_alg=RunnerSearcher(runner, resources),
-            scheduler=RunnerScheduler(runner),
-            reuse_actors=True,
-            trial_name_creator=lambda trial: str(trial.config["trial"]),
-            # A trial that is handed out again is another one to Tune.
-            trial_dirname_creator=lambda trial: f"{trial.config['trial']}_{trial.trial_id}",
-        ),
-        run_config=tune.RunConfig(
-            name=SCRATCH,
-            storage_path=str(runner.folder),
-            callbacks=[RunnerCallback(runner)],
-            stop=RunnerStopper(runner),
-            # Trials keep their own: Tune's copies are not written whole.
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            verbose=0,
-        ),
-    )

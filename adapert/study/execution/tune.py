@@ -9,13 +9,11 @@ from ray.exceptions import OutOfMemoryError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from adapert.records import EndReason, TrialRecord
+from adapert.records import EndReason
 from adapert.study.engine.runner import StudyRunner
-from adapert.study.engine.trial_files import trial_folder
 from adapert.study.execution.memory import NoMemoryError
 from adapert.study.execution.resources import Resources
-from adapert.study.execution.trainable import TrialSettings
-from adapert.study.plan.study import Study
+from adapert.study.execution.settings import trial_settings
 
 
 class NotPickled:
@@ -105,21 +103,6 @@ class RunnerCallback(NotPickled, tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost, or could not be had; the runner hands the trial out again."""
         self._runner.failed(trial.config["trial"], *_failure_of(trial))
-
-
-def trial_settings(record: TrialRecord, study: Study, folder: Path, resources: Resources) -> TrialSettings:
-    """What a trial needs to know; the study's `folder` is absolute."""
-    return TrialSettings(
-        trial_id=record.trial_id,
-        study=study.name,
-        variant=record.variant,
-        seed=record.seed,
-        config=study.base.with_changes(record.changes).flat(),
-        folder=str(trial_folder(folder, record.trial_id)),
-        device=resources.device,
-        n_threads=resources.cpus_per_trial,
-        gpu_share=resources.gpus_per_trial,
-    )
 
 
 def _failure_of(trial: Any) -> tuple[EndReason, str]:

@@ -11,7 +11,7 @@ from adapert.study.plan.import_closure import digest_closure
 from adapert.study.plan.plans import AblationPath, Design, Plan, Search
 from adapert.study.plan.study import Study
 
-TRAINABLE = "adapert.study.execution.trainable"
+TRAINER = "adapert.study.execution.trainer"
 """The module that runs a trial: what it imports is what changes a trial's numbers."""
 
 FINGERPRINTED_PACKAGES = ("torch", "torch-geometric", "numpy", "scipy", "numba", "optuna")
@@ -61,7 +61,7 @@ def describe_origin(study: Study) -> dict[str, Any]:
 
 def describe_code(models: Iterable[str]) -> dict[str, Any]:
     """Fingerprint the code and the packages that change the numbers of trials of some models."""
-    modules = [TRAINABLE, *sorted(find_plugins()[name].module for name in {*models} & {*packaged_models()})]
+    modules = [TRAINER, *sorted(find_plugins()[name].module for name in {*models} & {*packaged_models()})]
     return {
         "code": {name: digest for module in modules for name, digest in digest_closure(module).items()},
         "versions": {package: version(package) for package in FINGERPRINTED_PACKAGES},

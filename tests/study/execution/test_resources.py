@@ -1,5 +1,6 @@
 from collections.abc import Callable
-from typing import get_type_hints
+from dataclasses import asdict
+from typing import Any, get_type_hints
 
 import pytest
 from fixtures.servers import free_port
@@ -7,7 +8,12 @@ from fixtures.servers import free_port
 from adapert.errors import InputError
 from adapert.study.engine.events import UsedResources
 from adapert.study.execution import resources
-from adapert.study.execution.resources import Resources, build_resources, restore_resources
+from adapert.study.execution.resources import (
+    Resources,
+    build_resources,
+    restore_resources,
+    usual_executor,
+)
 
 Machine = Callable[[int, int], None]
 
@@ -120,3 +126,73 @@ def test_another_device_does_not_keep_the_share_of_the_former(machine: Machine) 
 
 def test_a_ledger_records_every_resource() -> None:
     assert get_type_hints(UsedResources) == get_type_hints(Resources)
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"gpus_per_trial": 0.25}, "--gpus-per-trial 0.25"),
+        ({"gpus_per_trial": 2.0}, "--gpus-per-trial 2.0"),
+        ({"max_concurrent": 2}, "--max-concurrent 2"),
+        ({"ships_data": True}, "--ship-data"),
+        ({"address": "auto", "max_concurrent": 4}, "--address and --max-concurrent 4"),
+    ],
+)
+def test_what_only_ray_can_do_is_refused_without_it(
+    machine: Machine, asked: dict[str, Any], named: str
+) -> None:
+    machine(8, 4)
+    with pytest.raises(InputError, match=f"one trial at a time .* but {named} came with it. Leave out"):
+        build_resources(executor="local", **asked)
+    assert build_resources(usual="local", **asked).executor == "ray"
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"max_concurrent": 1}, {"gpus_per_trial": 1.0}, {"device": "cpu"}, {"max_failures": 0}]
+)
+def test_this_process_runs_one_trial_at_a_time(machine: Machine, asked: dict[str, Any]) -> None:
+    machine(8, 4)
+    found = build_resources(executor="local", **asked)
+    assert (found.executor, found.n_at_once) == ("local", 1)
+    assert build_resources(usual="local", **asked) == found
+
+
+def test_an_executor_that_does_not_exist_is_refused_with_the_nearest(machine: Machine) -> None:
+    machine(2, 0)
+    with pytest.raises(InputError, match=r"one of ray, local, but it is 'locally'. Did you mean 'local'"):
+        build_resources(executor="locally")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "n_trials", "executor"),
+    [("single", 1, "local"), ("", 1, "local"), ("quickstart", 4, "local"), ("single", 3, "ray")],
+)
+def test_a_short_study_needs_no_ray(recipe: str, n_trials: int, executor: str) -> None:
+    assert usual_executor(recipe, n_trials) == executor
+
+
+def test_a_study_keeps_its_executor_unless_it_is_given_another(machine: Machine) -> None:
+    machine(4, 2)
+    here = asdict(build_resources(2, executor="local", device="cuda"))
+    assert restore_resources(here, {"max_failures": 1}).executor == "local"
+    on_ray = restore_resources(here, {"executor": "ray", "max_concurrent": 2})
+    assert (on_ray.executor, on_ray.cpus_per_trial, on_ray.device) == ("ray", 2, "cuda")
+    assert restore_resources(asdict(on_ray), {"executor": "ray"}) == on_ray
+    # Without what only Ray can do.
+    fraction = asdict(on_ray) | {"gpus_per_trial": 0.25, "ships_data": True}
+    again = restore_resources(fraction, {"executor": "local"})
+    assert (again.executor, again.gpus_per_trial, again.max_concurrent) == ("local", 1.0, None)
+    assert again.ships_data is False
+
+
+def test_a_ledger_of_before_there_was_another_executor_means_ray(machine: Machine) -> None:
+    machine(4, 0)
+    had = {"cpus_per_trial": 1, "max_concurrent": 3}
+    assert restore_resources(had, {}) == Resources(max_concurrent=3)
+    assert restore_resources(had, {"executor": "local"}) == Resources(executor="local")
+
+
+def test_what_only_ray_can_do_is_refused_of_a_study_that_runs_without_it(machine: Machine) -> None:
+    machine(4, 0)
+    with pytest.raises(InputError, match="but --max-concurrent 2 came with it"):
+        restore_resources({"executor": "local"}, {"max_concurrent": 2})

@@ -9,7 +9,7 @@ from adapert.config import Config
 from adapert.errors import InputError
 from adapert.study.plan.definition import (
     FINGERPRINTED_PACKAGES,
-    TRAINABLE,
+    TRAINER,
     describe_origin,
     describe_study,
     find_changes,
@@ -87,7 +87,7 @@ def origin() -> dict[str, Any]:
 
 def test_an_origin_names_data_code_and_packages(origin: dict[str, Any]) -> None:
     assert origin["data"] == "abc"
-    assert TRAINABLE in origin["code"]
+    assert TRAINER in origin["code"]
     assert list(origin["versions"]) == list(FINGERPRINTED_PACKAGES)
 
 
@@ -101,10 +101,10 @@ def test_other_data_are_named_by_both_fingerprints(origin: dict[str, Any]) -> No
 
 
 def test_changed_new_and_removed_modules_are_named(origin: dict[str, Any]) -> None:
-    code = origin["code"] | {"adapert.new": "0", TRAINABLE: "0"}
+    code = origin["code"] | {"adapert.new": "0", TRAINER: "0"}
     del code["adapert.config"]
     changes = find_changes(origin, origin | {"code": code})
-    assert changes == [f"the code of 'adapert.config', 'adapert.new', '{TRAINABLE}' has changed"]
+    assert changes == [f"the code of 'adapert.config', 'adapert.new', '{TRAINER}' has changed"]
 
 
 def test_changed_packages_are_named_by_both_versions(origin: dict[str, Any]) -> None:

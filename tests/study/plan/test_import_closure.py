@@ -8,7 +8,7 @@ import pytest
 from fixtures.edited import Copy
 
 import adapert
-from adapert.study.plan.definition import TRAINABLE
+from adapert.study.plan.definition import TRAINER
 from adapert.study.plan.import_closure import digest_closure, find_closure, find_imports
 
 Closure = Callable[[dict[str, str]], dict[str, Path]]
@@ -123,28 +123,28 @@ def rooms_of(modules: Iterable[str]) -> set[str]:
 
 def test_what_trains_and_evaluates_a_trial_is_in_its_closure() -> None:
     changing = {"adapert.data", "adapert.models", "adapert.training", "adapert.evaluation", "adapert.config"}
-    assert changing <= rooms_of(find_closure(TRAINABLE))
+    assert changing <= rooms_of(find_closure(TRAINER))
 
 
 def test_what_changes_no_number_of_a_trial_is_not_in_its_closure() -> None:
-    modules = find_closure(TRAINABLE)
+    modules = find_closure(TRAINER)
     assert not rooms_of(modules) & {"adapert.cli", "adapert.api", "adapert.tracking", "adapert.results"}
     assert {name.split(".")[0] for name in modules} == {"adapert"}
 
 
 def digest_in(copy: Copy) -> dict[str, str]:
     code = f"import json; from {digest_closure.__module__} import digest_closure as digest"
-    ended = copy.python(f"{code}; print(json.dumps(digest({TRAINABLE!r})))")
+    ended = copy.python(f"{code}; print(json.dumps(digest({TRAINER!r})))")
     assert ended.returncode == 0, ended.stderr
     return dict(json.loads(ended.stdout))
 
 
 def test_digests_do_not_depend_on_where_the_project_lies(package_copy: Copy) -> None:
-    assert digest_in(package_copy) == digest_closure(TRAINABLE)
+    assert digest_in(package_copy) == digest_closure(TRAINER)
 
 
 @pytest.mark.parametrize("module", ["differential", "effect_size", "regroup"])
 def test_an_edit_of_a_module_that_the_trainable_imports_is_seen(package_copy: Copy, module: str) -> None:
     package_copy.edit(f"data/{module}.py")
-    now, recorded = digest_in(package_copy), digest_closure(TRAINABLE)
+    now, recorded = digest_in(package_copy), digest_closure(TRAINER)
     assert {name for name in now if now[name] != recorded[name]} == {f"adapert.data.{module}"}
