@@ -6,6 +6,7 @@ python -m benchmarks studies              what orchestration and tracking cost, 
 python -m benchmarks at_scale             reading commands over 1,000 trials and 20 studies
 python -m benchmarks parity               agreement with cell-eval, a line a metric
 python -m benchmarks systems              an epoch of each system, beside one of AdaPert
+python -m benchmarks executors            what a short study takes on Ray and without it
 python -m benchmarks search_quality       speed-up of samplers and early stopping; has options of its own
 python -m benchmarks kills                a study killed at random moments equals one left alone
 python -m benchmarks fuzz                 damaged inputs are read, or refused in one sentence
@@ -41,7 +42,7 @@ GROUPS = {
 }
 """Name of a group to its benchmarks; a benchmark is the function `measure` of its module here."""
 
-SINGLE = ("at_scale", "parity", "systems")
+SINGLE = ("at_scale", "executors", "parity", "systems")
 """Benchmarks of no group."""
 
 WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage", "fuzz")

@@ -1,10 +1,12 @@
 """Kill a study at random moments, resume it each time, and compare it with one that was left alone.
 
     python -m benchmarks kills --kills 20 --seed 0
+    python -m benchmarks kills --kills 20 --seed 0 --executor local
 
 SIGKILL goes to the driver, to a worker that runs a trial, or to both, at random points of the study's
-progress, its start and its resumption among them. Afterwards ledger, Optuna and MLflow must hold the same
-trials, ends, reports and best config as those of the unbroken study: none lost, none twice, none running on.
+progress, its start and its resumption among them. Without Ray there is only the driver. Afterwards ledger,
+Optuna and MLflow must hold the same trials, ends, reports and best config as those of the unbroken study:
+none lost, none twice, none running on.
 """
 
 import os
@@ -36,8 +38,10 @@ from adapert.tracking.store import open_store
 from benchmarks.measurement import build_parser
 
 NAME = "search"
-TARGETS = ("driver", "worker", "both")
-WAIT_SECONDS = 300
+TARGETS = {"ray": ("driver", "worker", "both"), "local": ("driver",)}
+"""Executor to what of it is killed, in turn."""
+
+WAIT_SECONDS = 1200
 COMMAND = [sys.executable, "-c", "from adapert.cli import main; main()"]
 
 TIMED = ("seconds", "total_seconds", "wall_hours", "trial_hours", "system/")
@@ -63,13 +67,16 @@ def prepare_small(folder: Path) -> Path:
     return folder / "prepared"
 
 
-def launch_words(prepared: Path, workspace: Path, n_trials: int, n_epochs: int) -> list[str]:
+def launch_words(
+    prepared: Path, workspace: Path, n_trials: int, n_epochs: int, executor: str = "ray"
+) -> list[str]:
     """The command that launches the study; deterministic, so that a broken one can be compared."""
     where = ["--data", str(prepared), "--workspace", str(workspace)]
     size = ["--trials", str(n_trials), "--max-epochs", str(n_epochs), "--deterministic"]
     # Cells in small minibatches make an epoch slow enough to be killed in.
     slow = ["--set", "data.control=cell", "--set", "training.minibatch_size=4"]
-    return ["launch", NAME, *where, *size, *slow, "--set", f"training.patience={n_epochs}", "--device", "cpu"]
+    resources = ["--device", "cpu", "--executor", executor]
+    return ["launch", NAME, *where, *size, *slow, "--set", f"training.patience={n_epochs}", *resources]
 
 
 def resume_words(workspace: Path) -> list[str]:
@@ -106,13 +113,16 @@ def find_workers(driver: int) -> list[psutil.Process]:
     return workers
 
 
-def break_study(words: list[str], workspace: Path, n_kills: int, seed: int, log: Path) -> list[Kill]:
+def break_study(
+    words: list[str], workspace: Path, n_kills: int, seed: int, log: Path, executor: str = "ray"
+) -> list[Kill]:
     """Run a study to its end, killed on the way."""
+    targets = TARGETS[executor]
     generator = numpy_generator(seed, "kills")
     kills: list[Kill] = []
     process = start(words, log)
     while len(kills) < n_kills:
-        target = TARGETS[len(kills) % len(TARGETS)]
+        target = targets[len(kills) % len(targets)]
         more = int(generator.integers(0, 40))
         begun_at = count_lines(workspace)
         if not more:  # somewhere in the start of command, store and Ray
@@ -201,6 +211,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--executor", choices=TARGETS, default="ray")
     arguments = parser.parse_args(words)
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}", flush=True)
     with tempfile.TemporaryDirectory() as directory:
@@ -208,9 +219,10 @@ def main(words: list[str]) -> None:
         prepared = prepare_small(folder)
         log, size = folder / "log", (arguments.trials, arguments.epochs)
         whole, broken = folder / "whole", folder / "broken"
-        finish(start(launch_words(prepared, whole, *size), log), log)
-        broken_words = launch_words(prepared, broken, *size)
-        kills = break_study(broken_words, broken, arguments.kills, arguments.seed, log)
+        executor = arguments.executor
+        finish(start(launch_words(prepared, whole, *size, executor), log), log)
+        broken_words = launch_words(prepared, broken, *size, executor)
+        kills = break_study(broken_words, broken, arguments.kills, arguments.seed, log, executor)
         print("kill  of      ledger lines  trials ended")
         for number, kill in enumerate(kills, start=1):
             print(f"{number:<6}{kill.target:<8}{kill.n_lines:>12}{kill.n_ended:>14}")

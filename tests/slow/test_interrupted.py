@@ -56,14 +56,16 @@ class Interrupted:
     left: list[psutil.Process]
 
 
-def interrupt(directory: Path, name: str, prepared: Path, table: str, number: signal.Signals) -> Interrupted:
+def interrupt(
+    directory: Path, name: str, prepared: Path, table: str, number: signal.Signals, executor: str
+) -> Interrupted:
     """Launch an endless study and signal it once the store has a row of a table."""
     # No rung in reach: a trial that one stops would end before the signal.
     endless = ("--max-epochs", "100000", "--min-epochs", "50000", "--set", "training.patience=100000")
     slow = ("--set", "data.control=cell", "--set", "training.minibatch_size=1")
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
-        command(directory, name, SEARCH, prepared, *endless, *slow),
+        command(directory, name, SEARCH, prepared, *endless, *slow, "--executor", executor),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -84,10 +86,12 @@ def interrupt(directory: Path, name: str, prepared: Path, table: str, number: si
 
 
 INTERRUPTIONS = {
-    "ctrl_c_before_any_trial": ("runs", signal.SIGINT),
-    "ctrl_c_amid_trials": ("metrics", signal.SIGINT),
-    "terminated_amid_trials": ("metrics", signal.SIGTERM),
-    "hung_up_amid_trials": ("metrics", signal.SIGHUP),
+    "ctrl_c_before_any_trial": ("runs", signal.SIGINT, "ray"),
+    "ctrl_c_amid_trials": ("metrics", signal.SIGINT, "ray"),
+    "terminated_amid_trials": ("metrics", signal.SIGTERM, "ray"),
+    "hung_up_amid_trials": ("metrics", signal.SIGHUP, "ray"),
+    "ctrl_c_without_ray": ("metrics", signal.SIGINT, "local"),
+    "terminated_without_ray": ("metrics", signal.SIGTERM, "local"),
 }
 
 
@@ -126,7 +130,7 @@ def test_an_interrupted_study_leaves_no_run_open(interrupted: dict[str, Interrup
     assert kinds == {"study", "trial"} or (how == "ctrl_c_before_any_trial" and kinds == {"study"})
 
 
-@pytest.mark.parametrize("how", ["ctrl_c_amid_trials", "terminated_amid_trials"])
+@pytest.mark.parametrize("how", ["ctrl_c_amid_trials", "terminated_amid_trials", "ctrl_c_without_ray"])
 def test_optuna_is_told_that_interrupted_trials_failed(interrupted: dict[str, Interrupted], how: str) -> None:
     journal = interrupted[how].workspace / "studies" / "tiny_search" / "optuna_journal.log"
     storage = JournalStorage(JournalFileBackend(str(journal)))

@@ -14,7 +14,7 @@ import pandas as pd
 import psutil
 import pytest
 from fixtures.killed import Sign, break_off, count_lines, has_lines, run
-from fixtures.launched import SEARCH, command, runs_in
+from fixtures.launched import LOCAL, SEARCH, command, runs_in
 
 from adapert.comparison.test_access import read_accesses
 from adapert.config import Config, read_config, write_config
@@ -145,8 +145,7 @@ def both(one: Callable[[], object], other: Callable[[], object]) -> None:
 @pytest.fixture(scope="module")
 def searched(launchable: Path) -> Path:
     """A workspace with a finished search; to be copied."""
-    options = ("--max-epochs", "4", "--max-concurrent", "1")
-    line = command(launchable.parent, "searched", SEARCH, launchable, *options)
+    line = command(launchable.parent, "searched", SEARCH, launchable, "--max-epochs", "4", *LOCAL)
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
     return launchable.parent / "searched runs"
 
@@ -192,7 +191,7 @@ def test_a_killed_prepare_leaves_no_data_set_and_the_next_one_sweeps_what_it_lef
 
 def test_a_killed_pick_goes_on_and_picks_the_same_config(copied: tuple[Path, Path]) -> None:
     broken, whole = copied
-    few = ["--top", "2", "--fresh-seeds", "2", "--redraws", "1", "--max-concurrent", "1"]
+    few = ["--top", "2", "--fresh-seeds", "2", "--redraws", "1"]
 
     def words(workspace: Path) -> list[str]:
         return ["pick", STUDY, *few, "--out", str(workspace / "best.yaml"), "--workspace", str(workspace)]
@@ -362,13 +361,16 @@ def describe_runs(workspace: Path) -> list[tuple[object, ...]]:
     )
 
 
-def test_a_killed_reproduce_goes_on_with_what_is_done(launchable: Path, tmp_path: Path) -> None:
+def test_a_killed_reproduce_goes_on_with_what_is_done_and_equals_one_on_ray(
+    launchable: Path, tmp_path: Path
+) -> None:
     broken, whole = tmp_path / "broken runs", tmp_path / "whole runs"
     size = ["--trials", "2", "--seeds", "1", "--max-epochs", "1", "--min-epochs", "1", "--device", "cpu"]
     few = ["--top", "1", "--fresh-seeds", "1", "--redraws", "0"]
 
-    def words(workspace: Path) -> list[str]:
-        return ["reproduce", "--data", str(launchable), *size, *few, "--workspace", str(workspace)]
+    def words(workspace: Path, executor: str) -> list[str]:
+        how = ["--workspace", str(workspace), "--executor", executor]
+        return ["reproduce", "--data", str(launchable), *size, *few, *how]
 
     def check(moment: str) -> None:
         assert (broken / "best.yaml").exists() == (moment != "early")
@@ -381,7 +383,10 @@ def test_a_killed_reproduce_goes_on_with_what_is_done(launchable: Path, tmp_path
         "middle": has_lines(ledger_of(broken, "ablation"), "ended", 2),
         "late": exists(broken / "figures"),
     }
-    both(lambda: run(words(whole)), lambda: break_off(words(broken), moments, check, tmp_path / "log"))
+    both(
+        lambda: run(words(whole, "ray")),
+        lambda: break_off(words(broken, "local"), moments, check, tmp_path / "log"),
+    )
     for study in ("search", "search_reevaluation", "ablation", "sensitivity"):
         assert_same_study(broken, whole, study)
     assert study_names(broken) == study_names(whole)

@@ -4,33 +4,35 @@ from typing import Any
 
 import pytest
 
-from benchmarks.kills import Kill, break_study, describe, finish, launch_words, prepare_small, start
+from benchmarks.kills import TARGETS, break_study, describe, finish, launch_words, prepare_small, start
 
 pytestmark = pytest.mark.slow
 SIZE = 6, 25
+N_KILLS = {"ray": 3, "local": 2}
 
-WholeAndBroken = tuple[dict[str, Any], dict[str, Any], list[Kill]]
+WholeAndBroken = tuple[dict[str, Any], dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def whole_and_broken(tmp_path_factory: pytest.TempPathFactory) -> WholeAndBroken:
-    folder = tmp_path_factory.mktemp("kills")
+@pytest.fixture(scope="module", params=N_KILLS)
+def whole_and_broken(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> WholeAndBroken:
+    executor, folder = request.param, tmp_path_factory.mktemp("kills")
     prepared, log = prepare_small(folder), folder / "log"
     whole, broken = folder / "whole", folder / "broken"
-    finish(start(launch_words(prepared, whole, *SIZE), log), log)
-    kills = break_study(launch_words(prepared, broken, *SIZE), broken, n_kills=3, seed=1, log=log)
-    return describe(whole), describe(broken), kills
-
-
-def test_driver_worker_and_both_were_killed(whole_and_broken: WholeAndBroken) -> None:
-    assert {kill.target for kill in whole_and_broken[2]} == {"driver", "worker", "both"}
+    finish(start(launch_words(prepared, whole, *SIZE, executor), log), log)
+    words = launch_words(prepared, broken, *SIZE, executor)
+    kills = break_study(words, broken, N_KILLS[executor], seed=1, log=log, executor=executor)
+    assert {kill.target for kill in kills} == set(TARGETS[executor])
+    assert [path for path in broken.rglob("ray") if path.is_dir()] == []
+    return describe(whole), describe(broken)
 
 
 @pytest.mark.parametrize("where", ["ledger", "optuna", "mlflow"])
 def test_a_study_that_was_killed_ends_as_one_that_was_left_alone(
     whole_and_broken: WholeAndBroken, where: str
 ) -> None:
-    whole, broken, _ = whole_and_broken
+    whole, broken = whole_and_broken
     assert broken[where] == whole[where]
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlparse
 
 import optuna
 import pytest
-from fixtures.launched import SEARCH, command, runs_in
+from fixtures.launched import LOCAL, SEARCH, command, runs_in
 from fixtures.narrowed import present
 from fixtures.servers import free_port
 
@@ -31,7 +31,8 @@ def run(*words: object) -> str:
 
 
 def launch(folder: Path, prepared: Path) -> Path:
-    ended = subprocess.run(command(folder, "first", SEARCH, prepared), capture_output=True, text=True)
+    line = command(folder, "first", SEARCH, prepared, *LOCAL)
+    ended = subprocess.run(line, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return folder / "first runs"
 
@@ -68,7 +69,8 @@ def test_a_project_moves_with_its_data_and_keeps_its_database_and_a_copy_leaves_
     project = tmp_path / "project"
     shutil.copytree(launchable, project / "data" / "prepared")
     address = f"sqlite:///{tmp_path}/optuna.db"
-    line = command(project, "first", SEARCH, project / "data" / "prepared", "--optuna-storage", address)
+    options = ("--optuna-storage", address, *LOCAL)
+    line = command(project, "first", SEARCH, project / "data" / "prepared", *options)
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
     moved = project.rename(tmp_path / "moved")
     copied = shutil.copytree(moved, tmp_path / "copied")

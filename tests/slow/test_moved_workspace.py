@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fixtures.launched import SEARCH, command, runs_in
+from fixtures.launched import LOCAL, SEARCH, command, runs_in
 
 from adapert.data.prepared import read_prepared
 from adapert.records import Tag
@@ -78,7 +78,7 @@ def assert_whole(workspace: Path) -> None:
 def test_a_copied_and_a_moved_workspace_are_used_without_a_trace_elsewhere(
     launchable: Path, tmp_path: Path
 ) -> None:
-    line = command(tmp_path, "first", SEARCH, launchable, "--max-epochs", "3", "--max-concurrent", "1")
+    line = command(tmp_path, "first", SEARCH, launchable, "--max-epochs", "3", *LOCAL)
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
     original, copied, moved = (tmp_path / name for name in ("first runs", COPIED, MOVED))
     gene = str(read_prepared(launchable).shared.node_names[0])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fixtures.killed import break_off, has_lines, run
+from fixtures.launched import LOCAL
 
 from adapert.comparison.test_access import read_accesses
 from adapert.config import Config, read_config
@@ -34,7 +35,7 @@ def test_systems_are_searched_picked_and_compared_once_however_often_it_is_kille
     runs = tmp_path / "runs"
     budget = ["--trials", "3", "--seeds", "2", "--splits", "2", "--max-epochs", "2", "--min-epochs", "1"]
     where = ["--data", str(launchable), "--workspace", str(runs), "--device", "cpu"]
-    words = ["launch", "peers", "--models", MODELS, *budget, *where]
+    words = ["launch", "peers", "--models", MODELS, *budget, *where, *LOCAL]
     ledgers = {study: runs / "studies" / study / LEDGER_FILE for study in STUDIES}
     moments = {
         study: has_lines(ledgers[study], "ended", 1)

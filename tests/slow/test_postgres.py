@@ -7,7 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from fixtures.launched import SEARCH, command
+from fixtures.launched import LOCAL, SEARCH, command
 from fixtures.servers import MlflowServer
 from mlflow.tracking import MlflowClient
 
@@ -34,7 +34,7 @@ def studied(launchable: Path, postgres: str, tmp_path_factory: pytest.TempPathFa
     with_password = f"{postgres}optuna".replace("adapert@", f"adapert:{PASSWORD}@")
     stores = ("--tracking-uri", server.address, "--optuna-storage", with_password)
     process = subprocess.Popen(
-        command(folder, "pg", SEARCH, launchable, "--device", "cpu", *stores, *SLOW_ENOUGH),
+        command(folder, "pg", SEARCH, launchable, *LOCAL, *stores, *SLOW_ENOUGH),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -12,7 +12,6 @@ import pytest
 from fixtures.launched import SEARCH, command
 from fixtures.narrowed import of_kind
 
-from adapert.errors import InputError
 from adapert.records import TrialStatus
 from adapert.study.engine.events import SessionClosed
 from adapert.study.engine.ledger import LEDGER_FILE, read_events
@@ -114,15 +113,6 @@ def test_no_other_user_can_enter_rays_folder(met: Met) -> None:
 def test_the_environment_is_left_as_it_was_found(met: Met) -> None:
     before, after = met.environment
     assert {name for name in before | after if before.get(name) != after.get(name)} <= {IMPORTED}
-
-
-def test_a_ray_of_the_callers_own_is_refused_and_left_alone() -> None:
-    import ray
-
-    with started_ray():
-        with pytest.raises(InputError, match="this process already has one"), started_ray():
-            pass
-        assert ray.get(ray.put(1)) == 1
 
 
 # a part of Ray dies

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 def test_a_study_runs_in_a_thread_where_python_lets_nobody_handle_signals(
     launchable: Path, tmp_path: Path
 ) -> None:
-    changes = {"training.max_epochs": 2}
+    options = {"changes": {"training.max_epochs": 2}, "executor": "ray"}
     with ThreadPoolExecutor(1) as pool:
-        launched = pool.submit(adapert.launch, "single", data=launchable, workspace=tmp_path, changes=changes)
+        launched = pool.submit(adapert.launch, "single", data=launchable, workspace=tmp_path, **options)
         result = launched.result()
     assert [record.status for record in result.records] == [TrialStatus.FINISHED]

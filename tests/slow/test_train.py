@@ -1,4 +1,4 @@
-"""`adapert train`: one config, on Ray, and what the other commands make of it."""
+"""`adapert train`: one config, and what the other commands make of it."""
 
 import os
 import subprocess
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fixtures.command import RunCommand
+from fixtures.launched import LOCAL
 
 from adapert.api import load_trials
 from adapert.data.prepared import read_prepared
@@ -19,7 +20,7 @@ def test_a_config_of_ones_own_is_trained_predicts_and_is_run_again(
 ) -> None:
     (tmp_path / "mine.yaml").write_text("model: {tau: 0.7}\ntraining: {max_epochs: 2}\n")
     command = str(Path(sys.executable).with_name("adapert"))
-    words = ["train", "mine.yaml", "--data", str(launchable), "--seeds", "2"]
+    words = ["train", "mine.yaml", "--data", str(launchable), "--seeds", "2", *LOCAL]
     trained = subprocess.run([command, *words], cwd=tmp_path, capture_output=True, text=True)
     assert trained.returncode == 0, trained.stderr
     assert "Next: adapert predict mine GENE --workspace runs" in trained.stdout
@@ -44,7 +45,7 @@ def test_a_model_of_an_installed_package_is_trained_by_workers_and_predicts(
     command = str(Path(sys.executable).with_name("adapert"))
     gene = read_prepared(launchable).shared.node_names[0]
     for words in (
-        ("train", "linear.yaml", "--data", str(launchable)),
+        ("train", "linear.yaml", "--data", str(launchable), "--executor", "ray"),
         ("predict", "linear", str(gene)),
         ("rerun", "linear/001"),
         ("evaluate", "linear.yaml", "--data", str(launchable), "--models", "text_map,mean", "--seeds", "2"),

@@ -6,7 +6,10 @@ import pytest
 import ray
 from ray._private import auto_init_hook
 
+from adapert.errors import InputError
 from adapert.study.execution.on_ray import started_ray
+
+pytestmark = pytest.mark.slow
 
 
 class Cycle:
@@ -14,7 +17,9 @@ class Cycle:
         self.itself = self
 
 
-def test_no_collection_frees_a_ray_object_while_ray_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_of_the_callers_own_is_refused_and_no_collection_frees_its_objects_while_it_shuts_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # Ray ends the process where another thread drops a reference then; any thread may run a collection.
     shutdown, seen = ray.shutdown, []
 
@@ -25,6 +30,9 @@ def test_no_collection_frees_a_ray_object_while_ray_shuts_down(monkeypatch: pyte
     monkeypatch.setattr(ray, "shutdown", observe)
     with started_ray():
         assert not auto_init_hook.enable_auto_connect  # a late call starts no second Ray
+        with pytest.raises(InputError, match="this process already has one"), started_ray():
+            pass
+        assert ray.get(ray.put(1)) == 1
         garbage = weakref.ref(Cycle())
     assert auto_init_hook.enable_auto_connect
     assert seen == [(True, False)]
