@@ -23,6 +23,7 @@ from adapert.errors import InputError
 from adapert.files import write_whole
 from adapert.process import environment, log_levels, set_until_block_ends
 from adapert.records import EXPERIMENT, Tag
+from adapert.tracking.empty_store import keep_empty_database, lay_empty_database
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -112,8 +113,13 @@ def open_store(workspace: Path) -> tuple["MlflowClient", str]:
     address = tracking_uri(workspace)
     # Two processes that create a SQLite database at once damage it for good.
     with FileLock(workspace / ".store.lock"):
+        new_file = _missing_file(address)
+        if new_file:
+            lay_empty_database(new_file)
         client = make_client(address)
         experiment = client.get_experiment_by_name(EXPERIMENT)
+        if new_file:
+            keep_empty_database(new_file)
         if experiment is None:
             is_server = address.startswith(("http://", "https://"))  # which knows where its artifacts are
             folder = _artifact_folder(sqlite_file(address) or workspace.resolve() / DATABASE)
@@ -127,6 +133,12 @@ def open_store(workspace: Path) -> tuple["MlflowClient", str]:
                 if name not in experiment.tags:
                     client.set_experiment_tag(experiment_id, name, value)
     return client, str(experiment_id)
+
+
+def _missing_file(address: str) -> Path | None:
+    """The SQLite database of an address that is yet to be made."""
+    file = sqlite_file(address)
+    return file if file and not file.exists() else None
 
 
 def study_artifacts(address: str, study: str) -> Path | None:
