@@ -365,6 +365,44 @@ def test_launch_hands_its_options_over(
     assert recipe == "search"
 
 
+@pytest.mark.parametrize(
+    ("words", "executor"),
+    [
+        (("launch", "search"), "ray"),
+        (("launch", "search", "--executor", "local"), "local"),
+        (("launch", "quickstart"), "local"),
+        (("launch", "quickstart", "--executor", "ray"), "ray"),
+        (("launch", "quickstart", "--max-concurrent", "2"), "ray"),
+        (("train", "mine.yaml"), "local"),
+        (("train", "mine.yaml", "--seeds", "2"), "ray"),
+    ],
+)
+def test_what_runs_the_trials_is_chosen_by_their_number_unless_it_is_given(
+    adapert: RunCommand,
+    simulated: Simulated,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    executor: str,
+) -> None:
+    given: list[Resources] = []
+
+    def launch(study: Study, workspace: Path, resources: Resources, *_: object) -> NoReturn:
+        given.append(resources)
+        raise InputError("Enough.")
+
+    monkeypatch.setattr("adapert.workspace.launch.launch", launch)
+    (tmp_path / "mine.yaml").write_text("model: {tau: 0.7}")
+    assert adapert(*words, "--data", simulated.prepared, "--device", "cpu").status == 2
+    assert [resources.executor for resources in given] == [executor]
+
+
+def test_what_needs_ray_is_refused_without_it(launch: Launch) -> None:
+    message = launch("search", "--executor", "local", "--address", "auto", "--max-concurrent", "2")
+    assert "--address and --max-concurrent 2 came with it" in message
+    assert "Did you mean 'local'?" in launch("search", "--executor", "locl")
+
+
 def test_a_name_of_300_letters_is_refused_before_anything_is_written(launch: Launch) -> None:
     assert "at most 120 bytes" in launch("quickstart", "--name", "n" * 300)
 

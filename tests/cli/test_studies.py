@@ -155,6 +155,14 @@ def test_resume_goes_on_with_what_it_is_given(
     ]
 
 
+def test_resume_goes_on_without_ray_where_that_is_asked(
+    adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = operated(monkeypatch, begun)
+    adapert("resume", "compare_parts", "--executor", "local")
+    assert given == [(Resources(executor="local"), Limits())]
+
+
 def test_an_interrupted_study_says_how_to_go_on_and_ends_with_130(
     adapert: RunCommand, begun: HandMade, monkeypatch: pytest.MonkeyPatch
 ) -> None:

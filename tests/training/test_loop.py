@@ -212,6 +212,7 @@ config = Config().with_changes({small_settings!r})
 training = Training(config, build_tiny_dataset(), 0, torch.device("cpu"))
 print([report.losses for report in train(training)])
 assert "torch_geometric" not in sys.modules, "AdaPert needs no graph attention"
+assert "ray" not in sys.modules, "a trial needs no Ray"
 """
     root = Path(__file__).parents[2]
     done = subprocess.run(
