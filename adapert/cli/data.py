@@ -71,7 +71,7 @@ def prepare(
         bool, typer.Option("--group-guides", help="Merge guides of one gene: A2M_1, A2M_2.")
     ] = False,
     target_sum: Annotated[
-        str, typer.Option(metavar="<number|median|none>", help="Counts each cell is scaled to before log1p.")
+        str, typer.Option(metavar="<text>", help="Counts each cell is scaled to: a number, median or none.")
     ] = "4000",
     batch_column: Annotated[str | None, typer.Option(help="Column of sequencing batches; guessed.")] = None,
     cell_line_column: Annotated[str | None, typer.Option(help="Column of cell lines; guessed.")] = None,

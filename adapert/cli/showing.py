@@ -66,9 +66,12 @@ def figures(
         claims = drawn.claims
         # The first metric's; the files have them all.
         shown = build_claims_table(claims[claims["metric"] == claims["metric"].iloc[0]]).cells
-        console.print(f"The paper's claims about Figures 4 and 5, {shown['Metric'].iloc[0]}:")
-        cells = shown.drop(columns="Metric")
-        print_table(list(cells.columns), cells.itertuples(index=False))
+        for reading, cells in shown.groupby("Loss", sort=False):
+            console.print(
+                f"The paper's claims about Figures 4 and 5, {cells['Metric'].iloc[0]}, loss {reading}:"
+            )
+            cells = cells.drop(columns=["Metric", "Loss"])
+            print_table(list(cells.columns), cells.itertuples(index=False))
         console.print(P_CAPTION)
     if not drawn.paths:
         raise InputError(
