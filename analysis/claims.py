@@ -108,6 +108,16 @@ ABLATION_CLAIMS = (
 )
 """Section 5.4 of the AdaPert paper: estimates are the full model minus the model without the part."""
 
+CONTEXT_ONLY = "context_only"
+"""The model to which the perturbed gene itself adds nothing, as Eq. 3 reads to the letter."""
+
+CONTEXT_ONLY_CLAIMS = (
+    Comparison(
+        "the context helps where it stands alone", EFFECT_SIZES, "context_only_no_context", -1, judge_gain
+    ),
+)
+"""The first of `ABLATION_CLAIMS` in that reading; estimates are `CONTEXT_ONLY` minus it without context."""
+
 SENSITIVITY_CLAIMS = (
     Comparison(f"lambda_non of {TOO_LARGE:g} hurts", EFFECT_SIZES, name_weight(TOO_LARGE), 1, judge_loss),
 )
@@ -145,11 +155,21 @@ def summarize_claims(
         # Without the loss the full model has nothing to be compared with: that variant is the same model.
         judged = [claim for claim in ABLATION_CLAIMS if claim.variant != "no_non_deg" or not is_full_without]
         rows += _judge(chosen, reading, compare_variants(chosen), judged)
+        rows += _judge_context_only(chosen, reading)
     if sensitivity is not None:
         for reading, chosen in split_readings(_select(sensitivity, metrics)).items():
             rows += _judge_weights(chosen, reading, metrics)
     table = pd.DataFrame(rows, columns=list(CLAIM_COLUMNS))
     return order_rows(table, {"metric": metrics})
+
+
+def _judge_context_only(frame: pd.DataFrame, reading: str) -> Iterator[dict[str, object]]:
+    """Judge the context by the models in which it stands alone, a test family of their own."""
+    names = {CONTEXT_ONLY: REFERENCE} | {claim.variant: claim.variant for claim in CONTEXT_ONLY_CLAIMS}
+    alone = frame[frame["variant"].isin(names)]
+    if alone["variant"].nunique() == len(names):
+        alone = alone.assign(variant=alone["variant"].map(names))
+        yield from _judge(alone, reading, compare_variants(alone), CONTEXT_ONLY_CLAIMS)
 
 
 def _judge_weights(frame: pd.DataFrame, reading: str, metrics: Sequence[str]) -> Iterator[dict[str, object]]:
@@ -202,7 +222,8 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
 
 P_CAPTION = (
     f"p is that of Figures 4 and 5: {TEST}; Holm's correction over the comparisons of a metric, of an "
-    f"ablation {VARIANTS.tests}; of a sensitivity study {WEIGHTS.tests}."
+    f"ablation {VARIANTS.tests}, and {CONTEXT_ONLY} with it without its context; of a sensitivity study "
+    f"{WEIGHTS.tests}."
 )
 
 _CAPTION = (

@@ -78,6 +78,24 @@ def test_claims_of_an_ablation_are_judged_by_group(ablation: pd.DataFrame) -> No
     assert context["low"] < context["estimate"] < context["high"]
 
 
+def test_the_context_is_judged_where_it_stands_alone_too(make_table: MakeTable) -> None:
+    gains = {"full": 0.0, "no_context": 0.0, "context_only": -0.05, "context_only_no_context": -0.2}
+    table = make_table(_rows({(name, group): gain for name, gain in gains.items() for group in NAMES}))
+    claims = summarize_claims(table)
+    alone = claims[claims["claim"] == "the context helps where it stands alone"]
+    assert alone["group"].tolist() == list(NAMES)
+    assert set(alone["verdict"]) == {"supported"}
+    assert alone["estimate"].tolist() == pytest.approx([0.15 * (1 + 0.02 * 5.5)] * 3)
+    # p are those of a table of these two models alone.
+    own = table[table["variant"].isin(["context_only", "context_only_no_context"])]
+    names = {"context_only": "full", "context_only_no_context": "no_context"}
+    by_itself = summarize_claims(own.assign(variant=own["variant"].map(names)))
+    assert alone["p_holm"].tolist() == by_itself["p_holm"].tolist()
+    assert set(claims[claims["claim"] == "the context helps"]["verdict"]) == {"not supported"}
+    without = summarize_claims(table[table["variant"] != "context_only_no_context"])
+    assert "the context helps where it stands alone" not in set(without["claim"])
+
+
 def test_claims_of_a_sensitivity_study_are_judged_by_group(sensitivity: pd.DataFrame) -> None:
     claims = summarize_claims(None, sensitivity)
     assert _verdicts(claims) == {
