@@ -18,7 +18,6 @@ import psutil
 SAMPLE_SECONDS = 0.25
 SPLIT = ("--split-fractions", "0.5", "0.2", "0.3")
 BUDGET = ("--trials", "12", "--seeds", "3", "--max-epochs", "40", "--min-epochs", "30")
-SETTINGS = ("--set", "training.minibatch_size=16")
 
 
 def commands(directory: Path) -> list[list[str]]:
@@ -29,7 +28,7 @@ def commands(directory: Path) -> list[list[str]]:
     return [
         ["simulate", "--out", str(cells)],
         ["prepare", f"{cells}/cells.h5ad", *network, *text, *SPLIT, "--out", str(prepared)],
-        ["reproduce", "--data", str(prepared), "--workspace", runs, *BUDGET, *SETTINGS],
+        ["reproduce", "--data", str(prepared), "--workspace", runs, *BUDGET],
     ]
 
 

@@ -13,6 +13,6 @@ SPACE: dict[str, BaseDistribution] = {
 
 PEER_SPACE: dict[str, BaseDistribution] = SPACE | {
     "training.learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
-    "model.dropout": FloatDistribution(0.0, 0.5),
+    "model.dropout": FloatDistribution(0.0, 0.7),
 }
 """Beside other systems, eight as each of them: its six, the learning rate and the dropout."""
