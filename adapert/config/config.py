@@ -87,7 +87,9 @@ class Config(Section):
     def reads_edges(self) -> bool:
         """Whether the model reads edges between genes, with these settings."""
         is_used = {
-            "adapert": self.model.n_graph_layers > 0 or self.model.context == "neighbourhood",
+            "adapert": self.model.n_graph_layers > 0
+            or self.model.context == "neighbourhood"
+            or bool({"spectral", "diffused"} & set(self.model.node_features.split("+"))),
             "txpert": self.txpert.n_layers > 0,
             "app": self.app.n_layers > 0,
         }

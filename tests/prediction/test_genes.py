@@ -79,7 +79,8 @@ def test_text_tells_no_gene_apart_for_a_model_that_reads_none(tiny_dataset: Prep
         ({"model.name": "app", "app.node_features": "one_hot", "app.n_layers": 0}, ["G00", "G03", "G14"]),
         ({"model.name": "app", "app.n_layers": 0}, ["G03", "G14"]),
         ({"model.name": "txpert", "txpert.n_layers": 0}, ["G00", "G03", "G14"]),
-        ({"model.n_graph_layers": 0}, ["G03", "G14"]),
+        ({"model.n_graph_layers": 0, "model.node_features": "text"}, ["G03", "G14"]),
+        ({"model.n_graph_layers": 0, "model.node_features": "text+spectral"}, ["G14"]),
         ({"model.n_graph_layers": 0, "model.context": "neighbourhood"}, ["G14"]),
     ],
 )

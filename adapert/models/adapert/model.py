@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -134,7 +135,7 @@ class AdaPert(Network):
         parts = [project(table()) for table, project in self._tables()]
         if self._has("one_hot"):
             parts.insert(0, self.node_table)
-        return self.message_passing(torch.stack(parts).sum(dim=0))  # type: ignore[no-any-return]
+        return self.message_passing(reduce(torch.add, parts))  # type: ignore[no-any-return]
 
     def _has(self, part: str) -> bool:
         return part in self.config.node_features.split("+")

@@ -19,7 +19,7 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
     ("changes", "sources", "group"),
     [
         ({}, ("network", "text"), "one network"),
-        ({"model.n_graph_layers": 0}, ("text",), "no network"),
+        ({"model.n_graph_layers": 0, "model.node_features": "text"}, ("text",), "no network"),
         ({"model.name": "app"}, ("network", "text"), "one network"),
         ({"model.name": "app", "app.node_features": "one_hot"}, ("network",), "one network"),
         ({"model.name": "app", "app.n_layers": 0}, ("text",), "no network"),
