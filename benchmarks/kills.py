@@ -74,7 +74,7 @@ def launch_words(
     where = ["--data", str(prepared), "--workspace", str(workspace)]
     size = ["--trials", str(n_trials), "--max-epochs", str(n_epochs), "--deterministic"]
     # Cells in small minibatches make an epoch slow enough to be killed in.
-    slow = ["--set", "data.control=cell", "--set", "training.minibatch_size=4"]
+    slow = ["--set", "data.control=cell", "--set", "training.minibatch_size=4", "--set", "model.n_heads=1"]
     resources = ["--device", "cpu", "--executor", executor]
     return ["launch", NAME, *where, *size, *slow, "--set", f"training.patience={n_epochs}", *resources]
 

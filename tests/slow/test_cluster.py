@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fixtures.launched import PLAIN
 from rich.console import Console
 
 from adapert.records import TrialStatus
@@ -31,7 +32,7 @@ N_SEEDS = 5
 """More than there are GPUs."""
 
 N_EPOCHS = 60
-SLOW = {
+SLOW = PLAIN | {
     "training.max_epochs": N_EPOCHS,
     "training.patience": N_EPOCHS,
     "data.control": "cell",

@@ -15,7 +15,7 @@ import optuna
 import psutil
 import pytest
 from fixtures.killed import processes_with
-from fixtures.launched import SEARCH, command, runs_in
+from fixtures.launched import SEARCH, SET_PLAIN, command, runs_in
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
@@ -62,7 +62,7 @@ def interrupt(
     """Launch an endless study and signal it once the store has a row of a table."""
     # No rung in reach: a trial that one stops would end before the signal.
     endless = ("--max-epochs", "100000", "--min-epochs", "50000", "--set", "training.patience=100000")
-    slow = ("--set", "data.control=cell", "--set", "training.minibatch_size=1")
+    slow = ("--set", "data.control=cell", "--set", "training.minibatch_size=1", *SET_PLAIN)
     mark = uuid.uuid4().hex
     process = subprocess.Popen(
         command(directory, name, SEARCH, prepared, *endless, *slow, "--executor", executor),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from fixtures.launched import LOCAL, SEARCH, command
+from fixtures.launched import LOCAL, SEARCH, SET_PLAIN, command
 from fixtures.servers import MlflowServer
 from mlflow.tracking import MlflowClient
 
@@ -18,7 +18,15 @@ from adapert.tracking.tracker import count_waiting
 
 pytestmark = pytest.mark.slow
 PASSWORD = "never%20written"
-SLOW_ENOUGH = ("--max-epochs", "30", "--set", "data.control=cell", "--set", "training.minibatch_size=2")
+SLOW_ENOUGH = (
+    "--max-epochs",
+    "30",
+    "--set",
+    "data.control=cell",
+    "--set",
+    "training.minibatch_size=2",
+    *SET_PLAIN,
+)
 
 
 Studied = tuple[str, int, subprocess.CompletedProcess[str], str, Path]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fixtures.launched import SEARCH, command
+from fixtures.launched import SEARCH, SET_PLAIN, command
 from fixtures.narrowed import of_kind
 
 from adapert.records import TrialStatus
@@ -19,7 +19,15 @@ from adapert.study.engine.state import fold
 from adapert.study.execution.on_ray import started_ray
 
 pytestmark = pytest.mark.slow
-SLOW_ENOUGH = ("--max-epochs", "40", "--set", "data.control=cell", "--set", "training.minibatch_size=1")
+SLOW_ENOUGH = (
+    "--max-epochs",
+    "40",
+    "--set",
+    "data.control=cell",
+    "--set",
+    "training.minibatch_size=1",
+    *SET_PLAIN,
+)
 DEADLINE_SECONDS = 50
 """Before Ray itself would give up."""
 
