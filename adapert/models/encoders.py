@@ -49,6 +49,13 @@ class TextTable(nn.Module):
         self.register_buffer("has_text", has_text.float().unsqueeze(1), persistent=False)
         self.absent = nn.Parameter(torch.randn(self.size) / self.size**0.5)
 
+    def project(self, projection: nn.Linear) -> Tensor:
+        """Project the embeddings of all nodes, (n_nodes, n_outputs); `projection` has no bias.
+
+        Thus no table of embeddings needs a gradient for the sake of `absent`.
+        """
+        return projection(self.embedding) + (1 - self.has_text) * projection(self.absent)  # type: ignore[no-any-return]
+
     @property
     def size(self) -> int:
         """Of an embedding."""

@@ -19,7 +19,8 @@ class Prediction:
     """A forward pass.
 
     Attributes:
-        delta: Predicted expression minus control, log1p units, (n_rows, n_genes).
+        delta: Predicted expression minus control, log1p units, (n_rows, n_genes); in training, of a network
+            whose heads are each trained by itself, (n_heads, n_rows, n_genes).
         observed: What the report of an epoch is made of, by name, detached; a row a distinct perturbation.
     """
 

@@ -35,7 +35,7 @@ def cell_losses(
     targets = build_targets(dataset, [str(table.perturbations[perturbation])], torch.device("cpu"))
     row = torch.zeros(1, dtype=torch.int64)
     prediction = training.network(targets, row, torch.from_numpy(control)[None], row)
-    predicted, is_deg = prediction.delta[0], table.deg_mask[perturbation]
+    predicted, is_deg = prediction.delta[0, 0], table.deg_mask[perturbation]
     expression = train_split.cells.expression(N_GENES).toarray()[cell]
     matched = dataset.shared.batch_control_mean[train_split.cells.batch_index[cell]]
     recon, non, delta = torch.zeros(()), torch.zeros(()), training.resolved["resolved_huber_delta"]

@@ -32,6 +32,10 @@ class NodeTable(nn.Module):
         self.rows: Tensor
         self.register_buffer("rows", rows, persistent=is_kept)
 
+    def project(self, projection: nn.Linear) -> Tensor:
+        """Project the rows of all nodes, (n_nodes, n_outputs)."""
+        return projection(self.rows)  # type: ignore[no-any-return]
+
     @property
     def size(self) -> int:
         """Of a row."""

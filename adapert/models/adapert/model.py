@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import scipy.sparse
@@ -57,11 +57,9 @@ class AdaPertPrediction(Prediction):
 
     Attributes:
         context: Contexts of the distinct perturbations.
-        heads: What each decoder predicts, of which `delta` is the mean, (n_heads, n_rows, n_genes).
     """
 
     context: Context
-    heads: Tensor
 
 
 class AdaPert(Network):
@@ -132,7 +130,7 @@ class AdaPert(Network):
 
     def node_embeddings(self) -> Tensor:
         """Structural embeddings h_v of all nodes (Eq. 5 and 6), (n_nodes, structural_size)."""
-        parts = [project(table()) for table, project in self._tables()]
+        parts = [table.project(projection) for table, projection in self._tables()]
         if self._has("one_hot"):
             parts.insert(0, self.node_table)
         return self.message_passing(reduce(torch.add, parts))  # type: ignore[no-any-return]
@@ -140,11 +138,12 @@ class AdaPert(Network):
     def _has(self, part: str) -> bool:
         return part in self.config.node_features.split("+")
 
-    def _tables(self) -> list[tuple[nn.Module, nn.Module]]:
+    def _tables(self) -> list[tuple[TextTable | NodeTable, nn.Linear]]:
         """Each table of node features but the learnable one, with its projection to h(0)."""
         texts = zip([self.text, *self.other_texts], [self.node_text, *self.other_node_texts], strict=True)
         network = zip(self.network_features, self.node_network, strict=True)
-        return [*(texts if self._has("text") else ()), *network]
+        tables = [*(texts if self._has("text") else ()), *network]
+        return cast("list[tuple[TextTable | NodeTable, nn.Linear]]", tables)
 
     def _own(self, targets: Targets, h: Tensor | None) -> list[Tensor]:
         """What the perturbed genes themselves are, in parts: (n_perturbations, size) each."""
@@ -225,7 +224,9 @@ class AdaPert(Network):
         control_row: Tensor,
         generator: torch.Generator | None = None,
     ) -> AdaPertPrediction:
-        """Predict rows: DEC(z_c + W_p h_p + W_x z_context), added to the control profile.
+        """Predict rows: DEC(z_c + W_p x_p + W_x z_context), added to the control profile.
+
+        In training each head predicts, and none is averaged: each is a model of its own.
 
         Args:
             targets: Genes of the distinct perturbations, n_perturbations.
@@ -244,7 +245,7 @@ class AdaPert(Network):
         if self.config.predict == "expression":
             heads = heads - control[control_row]
         observed = {"z": context.z.detach(), "n_selected": context.n_selected.float()}
-        return AdaPertPrediction(heads.mean(dim=0), observed, context, heads)
+        return AdaPertPrediction(heads if self.training else heads.mean(dim=0), observed, context)
 
     def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, float]:
         """How many nodes the contexts of an epoch held, and how many directions they used."""

@@ -1,7 +1,5 @@
 """AdaPert's objective (Eq. 21): squared error, the non-DEG penalty, and the alignment of contexts."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
@@ -30,8 +28,7 @@ class AdaPertObjective(SquaredLoss):
 
     def forward(self, prediction: AdaPertPrediction, batch: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """Compute L_total and its three terms, the last two before their weights."""
-        # Each head is trained by itself, not their mean: each is a model of its own.
-        losses = super().forward(replace(prediction, delta=prediction.heads), batch)
+        losses = super().forward(prediction, batch)
         is_deg = to_tensor(self.table.deg_mask[batch.perturbations], batch.weight.device)
         align = self.align(
             prediction.context.z,
