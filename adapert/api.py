@@ -421,13 +421,13 @@ def draw_figures(
     *,
     split: str = "validation",
     data: AnyPath | None = None,
-    evaluation: AnyPath | None = None,
+    evaluation: AnyPath | Mapping[str, AnyPath] | None = None,
     perturbation: str | None = None,
     pathways: AnyPath | None = None,
     deg_change: float | None = None,
     only: str | Collection[str] = (),
 ) -> Drawn:
-    """Draw the figures and tables of studies, of a data set, or of an evaluation.
+    """Draw the figures and tables of studies, of a data set, or of evaluations.
 
     Args:
         studies: Their names, or one; their figures are kept with them in MLflow too.
@@ -436,7 +436,8 @@ def draw_figures(
         split: Which perturbations the studies' figures show: validation.
         data: Prepared data set: Figures 6 to 8, Tables 4 to 7.
         evaluation: Folder of an evaluation: Figures 1 and 9, Tables 1 to 3. With its `data` named too,
-            Figure 8 follows its model's strongest genes.
+            Figure 8 follows its model's strongest genes. Several, as ``{"k562": path, "rpe1": path}``, get
+            Tables 1 and 2 side by side, and nothing else.
         perturbation: Shown in Figures 1 and 9; if None, one is chosen by a rule that their captions state.
         pathways: GMT file of gene sets, for Figure 9 and a table of all perturbations.
         deg_change: Absolute change above which Figure 7 counts a gene as a DEG, .1 in the paper's; if None,
@@ -449,25 +450,33 @@ def draw_figures(
     """
     from adapert.results.find import open_study
     from analysis.figures.recipes import figure_stems
-    from analysis.sources import TABLE_STEMS, draw_data, draw_evaluation
+    from analysis.sources import TABLE_STEMS, draw_data, draw_evaluation, draw_evaluations
 
     check_split(split)
     studies, wanted = check_names("studies", studies), tuple(check_names("only", only))
     for stem in wanted:
         check_word("only", stem, (*figure_stems(), *TABLE_STEMS))
+    evaluations = _folders("evaluation", evaluation)
     for name, value in (("perturbation", perturbation), ("pathways", pathways)):
-        if value is not None and evaluation is None:
+        if value is not None and not evaluations:
             raise InputError(f"--{name} is about an evaluation, but none was named. Add --evaluation FOLDER.")
     if deg_change is not None:
         _check_deg_change(deg_change, data)
-    if not studies and data is None and evaluation is None:
+    for name, value in (("data", data), ("perturbation", perturbation), ("pathways", pathways)):
+        if value is not None and len(evaluations) > 1:
+            raise InputError(
+                f"--{name} goes with one evaluation, but {len(evaluations)} were named. Leave it out, "
+                "or name one."
+            )
+    if not studies and data is None and not evaluations:
         raise InputError(
             "Figures need a source, but none was named. "
             "Name studies, or a folder with --data or --evaluation."
         )
     folder = check_folder("workspace", workspace)
     directory = _folder("out", out) or folder / "figures"
-    prepared, evaluated = _folder("data", data), _folder("evaluation", evaluation)
+    prepared = _folder("data", data)
+    evaluated = next(iter(evaluations.values())) if len(evaluations) == 1 else None
     gene_sets = _file("pathways", pathways)
     paths, claims = list[Path](), None
     if studies:
@@ -477,6 +486,8 @@ def draw_figures(
         paths += draw_data(prepared, directory, evaluated, wanted, deg_change)
     if evaluated is not None:
         paths += draw_evaluation(evaluated, directory, perturbation, gene_sets, wanted)
+    elif evaluations:
+        paths += draw_evaluations(evaluations, directory, wanted)
     return Drawn(paths, claims)
 
 
@@ -600,6 +611,15 @@ def _config_files(given: AnyPath | Sequence[AnyPath] | None) -> list[Path | None
             "Name each once, or rename a file."
         )
     return [*files] or [None]
+
+
+def _folders(what: str, given: AnyPath | Mapping[str, AnyPath] | None) -> dict[str, Path]:
+    """Read folders by name; one alone needs none."""
+    named = given if isinstance(given, Mapping) else {} if given is None else {"": given}
+    return {
+        name: check_folder(f"{what} {name}".strip(), path)
+        for name, path in check_mapping(what, named).items()
+    }
 
 
 def _folder(what: str, path: AnyPath | None) -> Path | None:

@@ -10,7 +10,7 @@ import pandas as pd
 from adapert.comparison.summary import read_evaluation
 from adapert.data.formats.gene_sets import GeneSets, read_gene_sets
 from adapert.data.prepared import PreparedDataset, read_prepared
-from adapert.errors import InputError
+from adapert.errors import InputError, name_some
 from adapert.evaluation.predictions import PREDICTIONS_FILE
 from adapert.results.load import NothingToShowError, load_per_perturbation
 from adapert.results.study import StudyResults
@@ -28,7 +28,14 @@ from analysis.leaderboard.summary import load_summary
 from analysis.pathways import summarize_pathway_agreement
 from analysis.predictions import Predictions, choose_variants, read_predictions
 from analysis.priors import PRIORS, load_priors
-from analysis.tables import PaperTable, build_data_tables, build_evaluation_tables, write_table
+from analysis.tables import (
+    PaperTable,
+    build_data_tables,
+    build_evaluation_tables,
+    build_joint_tables,
+    write_table,
+)
+from analysis.tables.joint import DE_STEM, PERFORMANCE_STEM
 from analysis.tables.leaderboard import BY_SIZE_STEM, LEADERBOARD_STEM, build_leaderboard_tables
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
 from analysis.tables.priors import SOURCES_STEM, build_sources_table
@@ -43,6 +50,8 @@ TABLE_STEMS = (
     "table_5_effect_sizes",
     "table_6_network",
     "table_7_embeddings",
+    PERFORMANCE_STEM,
+    DE_STEM,
     PATHWAYS_STEM,
     CLAIMS_STEM,
     LEADERBOARD_STEM,
@@ -130,6 +139,55 @@ def draw_evaluation(
     else:
         _LOGGER.info(f"Left out Figures 1 and 9: '{folder}' has no '{PREDICTIONS_FILE}'.")
     return [*paths, *(path for table in tables for path in write_table(table, directory))]
+
+
+def parse_evaluations(given: Sequence[str]) -> dict[str, Path]:
+    """Read ``NAME=FOLDER`` or ``FOLDER`` each; an evaluation without a name has its folder's.
+
+    Raises:
+        InputError: No name before the ``=``, or one that is given twice.
+    """
+    folders: dict[str, Path] = {}
+    for text in given:
+        name, separator, path = text.partition("=")
+        if not separator or "/" in name:
+            name, path = Path(text).absolute().name, text
+        if not name.strip() or not path:
+            raise InputError(
+                f"An evaluation is given as FOLDER or NAME=FOLDER, but it is '{text}'. Give both, or leave "
+                "the '=' out."
+            )
+        if name in folders:
+            raise InputError(
+                f"Each evaluation needs a name of its own, but '{name}' is given twice: '{folders[name]}' "
+                f"and '{path}'. Name them: --evaluation NAME=FOLDER."
+            )
+        folders[name] = Path(path)
+    return folders
+
+
+def draw_evaluations(folders: Mapping[str, Path], directory: Path, only: Collection[str] = ()) -> list[Path]:
+    """Write Tables 1 and 2 of several evaluations side by side.
+
+    Args:
+        folders: Name to folder that `adapert evaluate` wrote.
+        directory: Target; created if need be, and files of the same name are replaced.
+        only: Stems of the tables; empty takes both.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: No evaluation, a damaged one, or one that is given twice.
+    """
+    places = [folder.resolve() for folder in folders.values()]
+    if len(set(places)) < len(places):
+        raise InputError(
+            "Evaluations are set side by side, but "
+            f"{name_some(str(folder) for folder in folders.values())} has one twice. Name each once."
+        )
+    tables = build_joint_tables({name: read_evaluation(folder) for name, folder in folders.items()})
+    return [path for table in select_stems(tables, only) for path in write_table(table, directory)]
 
 
 def _build_pathway_table(

@@ -6,16 +6,13 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from adapert.comparison.summary import ALL, LABELS, MAIN_METRICS
+from adapert.comparison.summary import ALL, FEWEST_SHOWN, LABELS, MAIN_METRICS
 from adapert.errors import format_count
 from adapert.statistics.families import FEWEST_FAMILIES
 from adapert.statistics.power import DETECTED_PER_HALF_WIDTH, POWER, warn_of_tests
 
 MAIN_METRIC = "pearson_delta"
 """Metric whose detectable differences are shown."""
-
-FEWEST_SHOWN = 4
-"""Perturbations without which no ± is shown."""
 
 N_PAIRED_METRICS, N_FAMILY_METRICS = 3, 2
 """Columns of a table of differences, and of their ICC, so that it fits into 80 characters."""

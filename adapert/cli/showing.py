@@ -24,8 +24,13 @@ def figures(
     data: Annotated[
         Path | None, typer.Option("--data", help="Prepared data set: Figures 6 to 8, Tables 4 to 7.")
     ] = None,
-    evaluation: Annotated[
-        Path | None, typer.Option("--evaluation", help="Folder from 'evaluate': Figures 1, 9, Tables 1 to 3.")
+    evaluations: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--evaluation",
+            metavar="<[name=]folder>",
+            help="Folder from 'evaluate': Figures 1, 9, Tables 1 to 3. Several: Tables 1, 2 side by side.",
+        ),
     ] = None,
     perturbation: Annotated[
         str | None, typer.Option("--perturbation", help="Shown in Figures 1 and 9; default: one is chosen.")
@@ -41,11 +46,11 @@ def figures(
         list[str] | None, typer.Option("--only", help="Figure or table to draw: claims. Repeatable.")
     ] = None,
 ) -> None:
-    """Draw the figures and tables of studies, of a data set, or of an evaluation."""
+    """Draw the figures and tables of studies, of a data set, or of evaluations."""
     from adapert.api import draw_figures as draw_all
     from analysis.claims import P_CAPTION, build_claims_table
     from analysis.figures.recipes import figure_stems
-    from analysis.sources import TABLE_STEMS
+    from analysis.sources import TABLE_STEMS, parse_evaluations
 
     wanted = tuple(only or ())
     for stem in wanted:
@@ -56,7 +61,7 @@ def figures(
         out,
         split=split,
         data=data,
-        evaluation=evaluation,
+        evaluation=parse_evaluations(evaluations or ()),
         perturbation=perturbation,
         pathways=pathways,
         deg_change=deg_change,

@@ -18,11 +18,17 @@ from adapert.statistics.pairs import ALL as ALL
 from adapert.statistics.pairs import pool_effect_sizes
 from adapert.statistics.questions import MODELS, compare_models
 
-CAPTION = (
+FEWEST_SHOWN = 4
+"""Perturbations without which no ± is shown: of fewer it is as wide as the metric, or far too narrow."""
+
+INTERVAL_CAPTION = (
     f"± is half the width of the mean's {CONFIDENCE:.0%} interval: bootstrap of families of perturbations, "
-    "with the variance between fits; none below 4 perturbations. Among n perturbations, the same prediction "
-    "for all has a PDS of .5 + 1/(2n)."
+    f"with the variance between fits; none below {FEWEST_SHOWN} perturbations."
 )
+
+PDS_CAPTION = "Among n perturbations, the same prediction for all has a PDS of .5 + 1/(2n)."
+
+CAPTION = f"{INTERVAL_CAPTION} {PDS_CAPTION}"
 
 PAIRED_CAPTION = (
     f"Paired by perturbation: mean difference, ± half its {CONFIDENCE:.0%} interval, and p ({MODELS.rule})."

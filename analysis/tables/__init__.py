@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.tables.effect_sizes import build_effect_size_table
+from analysis.tables.joint import build_joint_tables
 from analysis.tables.performance import build_de_table, build_performance_table
 from analysis.tables.prepared import build_data_tables
 from analysis.tables.table import PaperTable, write_table
 
-__all__ = ["PaperTable", "build_data_tables", "build_evaluation_tables", "write_table"]
+__all__ = ["PaperTable", "build_data_tables", "build_evaluation_tables", "build_joint_tables", "write_table"]
 
 
 def build_evaluation_tables(

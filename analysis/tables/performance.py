@@ -21,7 +21,7 @@ GLOBAL_METRICS = ("pearson_delta", "pds")
 POOLED = "pearson_delta_pooled"
 """A further column of Table 1 where it differs from Pearson-delta: data of several batches."""
 
-_POOLED_CAPTION = (
+POOLED_CAPTION = (
     " Pearson-delta is of deltas against controls of the same batch; against the pooled controls of all "
     "batches it is cell-eval's."
 )
@@ -38,7 +38,7 @@ _SD_CAPTION = (
 )
 _SCALAR = "spearman_n_degs"
 _SCALAR_CAPTION = "Spearman of DEG counts is one number over all perturbations, so it has no SD."
-_STAND_IN_CAPTION = (
+STAND_IN_CAPTION = (
     "These data have no cells to test, so DES@k and what needs predicted DEGs are missing. Rank overlap@k "
     "stands in: the share of the true DEGs of largest change, at most k, found among as many genes of "
     "largest predicted change. It is not comparable with DES@k."
@@ -81,15 +81,14 @@ def summarize_performance(
 
 def build_performance_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> PaperTable:
     """Build Table 1: Pearson-delta and PDS of every model; where batches differ, of pooled controls too."""
-    is_pooled = _differs_pooled(frame)
-    metrics = (*GLOBAL_METRICS, POOLED) if is_pooled else GLOBAL_METRICS
+    metrics = choose_global_metrics(frame)
     summary = summarize_performance(frame, metrics)
     n = int(summary["n_perturbations"].max())
     note = f"The same prediction for all {n} perturbations has a PDS of {0.5 + 0.5 / n:.3f}."
     return _build(
         "table_1_performance",
         f"Performance, {describe_evaluation(record)}",
-        f"{_SD_CAPTION} {note}{_POOLED_CAPTION if is_pooled else ''}",
+        f"{_SD_CAPTION} {note}{POOLED_CAPTION if POOLED in metrics else ''}",
         summary,
         metrics,
     )
@@ -97,13 +96,23 @@ def build_performance_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> P
 
 def build_de_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> PaperTable:
     """Build Table 2 (the paper's Table 10 for its other data set): how well models find and rank the DEGs."""
-    is_tested = frame["metric"].isin(list(STAND_INS)).any()
-    metrics = DE_METRICS if is_tested else [STAND_INS.get(metric, metric) for metric in DE_METRICS]
-    note = _SCALAR_CAPTION if is_tested else _STAND_IN_CAPTION
+    metrics = choose_de_metrics(frame)
+    note = _SCALAR_CAPTION if metrics == DE_METRICS else STAND_IN_CAPTION
     caption = f"{_SD_CAPTION} {note}"
     summary = summarize_performance(frame, metrics, record)
     title = f"Differential expression, {describe_evaluation(record)}"
     return _build("table_2_differential_expression", title, caption, summary, metrics)
+
+
+def choose_global_metrics(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Choose the columns of Table 1: `GLOBAL_METRICS`, and `POOLED` where it differs."""
+    return (*GLOBAL_METRICS, POOLED) if _differs_pooled(frame) else GLOBAL_METRICS
+
+
+def choose_de_metrics(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Choose the columns of Table 2: `DE_METRICS`, or their `STAND_INS` where the data have no cells."""
+    is_tested = frame["metric"].isin(list(STAND_INS)).any()
+    return DE_METRICS if is_tested else tuple(STAND_INS.get(metric, metric) for metric in DE_METRICS)
 
 
 def describe_evaluation(record: Mapping[str, Any]) -> str:
@@ -135,15 +144,8 @@ def _build(stem: str, title: str, caption: str, summary: pd.DataFrame, metrics: 
         for metric in metrics
     }
     n_fits = summary.groupby("variant")["n_seeds"].max().astype(int)
-    names = [
-        LABELS.get(name, model_label(name)) + (f" ({n_fits[name]} fits)" if n_fits[name] > 1 else "")
-        for name in variants
-    ]
-    # Each column's best model, where it has a rival; no ceiling is a model.
-    models = means.drop(index=list(LABELS), errors="ignore")
-    gains = models * [find_metric(metric).gain for metric in metrics]
-    # The maximum of no value is NaN, which equals nothing.
-    is_best = (gains.eq(gains.max()) & (gains.count() > 1)).reindex(variants, fill_value=False)
+    names = [row_label(name) + (f" ({n_fits[name]} fits)" if n_fits[name] > 1 else "") for name in variants]
+    is_best = mark_best(means)
     is_best.insert(0, "Model", False)
     return PaperTable(
         stem=stem,
@@ -153,3 +155,23 @@ def _build(stem: str, title: str, caption: str, summary: pd.DataFrame, metrics: 
         cells=pd.DataFrame({"Model": names} | columns),
         is_best=is_best.to_numpy(),
     )
+
+
+def row_label(variant: str) -> str:
+    """Name a model or a ceiling as tables do."""
+    return LABELS.get(variant, model_label(variant))
+
+
+def mark_best(means: pd.DataFrame) -> pd.DataFrame:
+    """Mark each metric's best model, where it has a rival; no ceiling is a model.
+
+    Args:
+        means: A row a variant, a column a metric.
+
+    Returns:
+        As `means`, of bool.
+    """
+    models = means.drop(index=list(LABELS), errors="ignore")
+    gains = models * [find_metric(metric).gain for metric in means.columns]
+    # The maximum of no value is NaN, which equals nothing.
+    return (gains.eq(gains.max()) & (gains.count() > 1)).reindex(means.index, fill_value=False)

@@ -45,7 +45,8 @@ class PaperTable:
         title: One line.
         caption: What the numbers are, what "±" is of, what is missing and why.
         frame: The numbers, tidy; these are the CSV.
-        cells: The same as text, a column a head.
+        cells: The same as text, a column a head; a head may be a pair, the first of which names a group of
+            columns, or none where it is empty.
         is_best: Cells to set in bold, as `cells`; none if None.
         n_names: Columns at the left that hold names, not numbers.
     """
@@ -61,7 +62,7 @@ class PaperTable:
     def to_markdown(self) -> str:
         """Lay the table out in Markdown, title above and caption below."""
         cells = _emphasise(self.cells.map(escape_markdown), self.is_best, "**{}**")
-        heads = [escape_markdown(head) for head in cells.columns]
+        heads = [escape_markdown(_join_head(head)) for head in cells.columns]
         rules = [":--" if column < self.n_names else "--:" for column in range(len(heads))]
         rows = [heads, rules, *cells.to_numpy().tolist()]
         lines = ["| " + " | ".join(row) + " |" for row in rows]
@@ -77,6 +78,7 @@ class PaperTable:
             caption=escape_latex(f"{self.title}. {self.caption}"),
             label=f"tab:{self.stem}",
             column_format="l" * self.n_names + "r" * n_numbers,
+            multicolumn_format="c",
         )
 
 
@@ -115,6 +117,11 @@ def decimal(value: float, spread: float = np.nan) -> str:
 def whole(value: float) -> str:
     """Write a count: ``111,770``; `MISSING` where it is NaN."""
     return MISSING if np.isnan(value) else f"{value:,.0f}"
+
+
+def _join_head(head: str | tuple[str, ...]) -> str:
+    """Write a head on one line: Markdown has no groups of columns."""
+    return head if isinstance(head, str) else ": ".join(filter(None, head))
 
 
 def _emphasise(cells: pd.DataFrame, is_best: BoolArray | None, form: str) -> pd.DataFrame:

@@ -12,12 +12,20 @@ from fixtures.dataset import write_prepared
 from fixtures.predictions import build_predictions, predict_test_split, write_predictions
 from fixtures.store import MakeTable
 
+from adapert import api
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
 from adapert.results.find import open_study
 from analysis.figures.recipes import draw_figures
 from analysis.predictions import Predictions
-from analysis.sources import build_study_tables, draw_data, draw_evaluation, draw_study_tables
+from analysis.sources import (
+    build_study_tables,
+    draw_data,
+    draw_evaluation,
+    draw_evaluations,
+    draw_study_tables,
+    parse_evaluations,
+)
 
 FIGURE_8 = "figure_8_graph_coverage"
 
@@ -76,6 +84,49 @@ def test_an_evaluation_of_other_data_is_refused_before_anything_is_drawn(
 ) -> None:
     with pytest.raises(InputError, match=r"is of data f00, .* Name the evaluation's own data"):
         draw_data(prepared, tmp_path / "out", evaluate_as("f00"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_evaluations_are_named_or_have_their_folders_names(tmp_path: Path) -> None:
+    assert parse_evaluations(["k562=runs/test_001", "other/test=2", "./a=b"]) == {
+        "k562": Path("runs/test_001"),
+        "test=2": Path("other/test=2"),
+        "a=b": Path("./a=b"),
+    }
+    with pytest.raises(InputError, match=r"'test_1' is given twice: 'a/test_1' and 'b/test_1'\. Name them"):
+        parse_evaluations(["a/test_1", "b/test_1"])
+    for text in ("=folder", "k562="):
+        with pytest.raises(InputError, match=f"given as FOLDER or NAME=FOLDER, but it is '{text}'"):
+            parse_evaluations([text])
+
+
+def test_several_evaluations_have_tables_side_by_side_and_nothing_else(
+    make_table: MakeTable, tmp_path: Path
+) -> None:
+    folders = {
+        name: _write_evaluation(tmp_path / name, build_predictions(), make_table, fingerprint)
+        for name, fingerprint in (("k562", "f00"), ("rpe1", "f11"))
+    }
+    drawn = api.draw_figures(evaluation=folders, out=tmp_path / "out")
+    stems = ("table_1_joint", "table_2_joint")
+    names = [f"{stem}.{ending}" for stem in stems for ending in ("csv", "md", "tex")]
+    assert [path.name for path in drawn.paths] == names
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    written = pd.read_csv(drawn.paths[0])
+    assert written.groupby("data_fingerprint")["evaluation"].unique().map(list).to_dict() == {
+        "f00": ["k562"],
+        "f11": ["rpe1"],
+    }
+    chosen = draw_evaluations(folders, tmp_path / "one", only=["table_2_joint"])
+    assert {path.stem for path in chosen} == {"table_2_joint"}
+
+
+def test_the_same_evaluation_is_not_set_beside_itself(
+    evaluate_as: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = evaluate_as("f00")
+    with pytest.raises(InputError, match=r"has one twice\. Name each once"):
+        draw_evaluations({"a": folder, "b": folder / ".." / folder.name}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

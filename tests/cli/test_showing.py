@@ -49,6 +49,12 @@ def test_an_unknown_study_is_answered_with_the_nearest(
         (["figures", "search_wide", "--only", "claims"], "None of the sources has 'claims'"),
         (["figures", "--data", "nowhere"], "adapert prepare"),
         (["figures", "--evaluation", "nowhere"], "adapert evaluate"),
+        (["figures", "--evaluation", "a=nowhere", "--evaluation", "b=there"], "adapert evaluate"),
+        (["figures", "--evaluation", "a/test_1", "--evaluation", "b/test_1"], "--evaluation NAME=FOLDER"),
+        (
+            ["figures", "--evaluation", "a", "--evaluation", "b", "--pathways", "sets.gmt"],
+            "--pathways goes with one evaluation, but 2 were named",
+        ),
         (["pick", "search_wide"], "Missing option '--out'"),
     ],
 )
