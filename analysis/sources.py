@@ -181,10 +181,10 @@ def draw_evaluations(folders: Mapping[str, Path], directory: Path, only: Collect
         InputError: No evaluation, a damaged one, or one that is given twice.
     """
     places = [folder.resolve() for folder in folders.values()]
-    if len(set(places)) < len(places):
+    if twice := [str(folder) for folder in folders.values() if places.count(folder.resolve()) > 1]:
         raise InputError(
-            "Evaluations are set side by side, but "
-            f"{name_some(str(folder) for folder in folders.values())} has one twice. Name each once."
+            f"Evaluations that are set side by side must differ, but {name_some(twice)} are the same folder. "
+            "Name each once."
         )
     tables = build_joint_tables({name: read_evaluation(folder) for name, folder in folders.items()})
     return [path for table in select_stems(tables, only) for path in write_table(table, directory)]

@@ -125,7 +125,7 @@ def test_the_same_evaluation_is_not_set_beside_itself(
     evaluate_as: Callable[[str], Path], tmp_path: Path
 ) -> None:
     folder = evaluate_as("f00")
-    with pytest.raises(InputError, match=r"has one twice\. Name each once"):
+    with pytest.raises(InputError, match=r"test_001' are the same folder\. Name each once"):
         draw_evaluations({"a": folder, "b": folder / ".." / folder.name}, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
