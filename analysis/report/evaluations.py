@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from adapert.comparison.summary import CAPTION, LABELS, MAIN_METRICS, read_record
+from adapert.comparison.summary import CAPTION, FEWEST_SHOWN, LABELS, MAIN_METRICS, read_record
 from adapert.comparison.test_access import Access
 from adapert.csv_files import read_csv
 from adapert.errors import InputError, format_count
@@ -75,7 +75,9 @@ def _score_table(folder: Path, split: str) -> PageTable:
     columns: dict[str, Column] = {}
     for metric in (name for name in MAIN_METRICS if name in set(summary["metric"])):
         known = summary[summary["metric"] == metric].set_index(keys)
-        frame[metric], frame[f"± {metric}"] = known["mean"], (known["high"] - known["low"]) / 2
+        half_width = (known["high"] - known["low"]) / 2
+        frame[metric] = known["mean"]
+        frame[f"± {metric}"] = half_width.where(known["n_perturbations"] >= FEWEST_SHOWN)
         columns |= {
             f"{sign}{metric}": Column(f"{sign}{MAIN_METRICS[metric]}", n_decimals=3) for sign in ("", "± ")
         }

@@ -37,6 +37,7 @@ def test_an_evaluation_shows_each_models_mean(tmp_path: Path, make_table: MakeTa
     assert isinstance(table, PageTable)
     cells = dict(zip((column.label for column in table.columns), table.rows[0], strict=True))
     assert (cells["model"].text, cells["PDS"].text, cells["fits"].text) == ("full", "0.400", "1")
+    assert cells["± PDS"].text in ("", "-")  # of two perturbations there is none
     assert "Left out, Figure 1" in of_kind(Paragraph, left_out).text
 
 
