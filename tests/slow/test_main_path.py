@@ -201,7 +201,7 @@ def test_the_picked_config_can_be_launched(world: World, adapert: RunCommand, tm
     assert read_config(tmp_path / "best.yaml").digest() == best["config_digest"]
     planned = adapert("launch", "ablation", "--config", "best.yaml", "--dry-run")
     assert planned.status == 0
-    assert "12 trials of at most 4 epochs" in planned.out
+    assert "18 trials of at most 4 epochs" in planned.out
     assert not (tmp_path / "runs").exists()
 
 
