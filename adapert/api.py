@@ -77,8 +77,8 @@ def prepare(
         network_info: STRING's info file; found next to the links.
         aliases: Table of pairs of symbols of one gene.
         split_file: Saved split, instead of a drawn one.
-        families: What families of perturbations that respond alike are found by: ``"network"``,
-            ``"responses"`` or the path of gene sets (.gmt). They say how certain means are, to no model.
+        families: How perturbations that respond alike are grouped: ``"network"``, ``"responses"`` or the path
+            of gene sets (.gmt). Intervals and tests allow for families; no model reads them.
         **choices: Fields of `PrepareChoices`, such as ``split_seed=1``; ``where`` may be one condition.
 
     Returns:
@@ -135,7 +135,7 @@ def launch(
         changes: Dotted config fields on top: ``{"model.tau": 0.5}``.
         budget: How much is tried, such as ``{"n_trials": 32}`` for a search.
         executor: ``"ray"`` runs trials side by side, ``"local"`` one after the other in this process, without
-            Ray; by default as `resources`, which are Ray's but for a single trial and ``"quickstart"``.
+            Ray. None takes that of `resources`, or local for a single trial and ``"quickstart"``, else Ray.
         resources: What the study may use; a core per trial, or a GPU if there is one.
         limits: When it ends early.
         stores: MLflow and Optuna stores other than the workspace's own, for a new study.

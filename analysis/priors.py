@@ -1,4 +1,4 @@
-"""What a study of priors says of each source: its variants by what they read, and paired differences."""
+"""What each variant of a study of priors reads."""
 
 import pandas as pd
 

@@ -58,7 +58,7 @@ class TextTable(nn.Module):
 
     @property
     def size(self) -> int:
-        """Of an embedding."""
+        """Length of an embedding."""
         return self.embedding.shape[1]
 
     def forward(self, nodes: Tensor | None = None) -> Tensor:

@@ -85,7 +85,7 @@ class NetworkFit:
         return report.flat() | (self.training.resolved if report.epoch == 1 else {})
 
     def finish(self) -> None:
-        """Load the best epoch's weights; the last epoch's stay where none had a Pearson-delta."""
+        """Load the weights that were kept; the last epoch's stay where no epoch had a Pearson-delta."""
         if self.training.best.weights:
             self.training.predictor.load_state_dict(self.training.best.weights)
 

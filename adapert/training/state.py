@@ -26,7 +26,7 @@ NO_SCORES = dict.fromkeys(metrics_of_epochs(), math.nan) | {CHOSEN_BY: -math.inf
 
 @dataclass
 class BestEpoch:
-    """The epoch of best validation score by `CHOSEN_BY`.
+    """The epoch whose weights are kept: of the best validation score by `CHOSEN_BY`, or the last.
 
     Attributes:
         epoch: From 1; 0 before there is one.

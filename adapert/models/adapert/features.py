@@ -38,7 +38,7 @@ class NodeTable(nn.Module):
 
     @property
     def size(self) -> int:
-        """Of a row."""
+        """Length of a row."""
         return self.rows.shape[1]
 
     def forward(self, nodes: Tensor | None = None) -> Tensor:
@@ -61,6 +61,9 @@ def build_network_features(
         adjacency: Of the trial's graph, rows sum to 1.
         texts: As the trial has them, shuffled or not; the first is diffused.
         seed: The trial's.
+
+    Returns:
+        A table of the spectrum, then one of each diffusion, rows of length 1 or 0; none of what is not named.
     """
     parts = config.model.node_features.split("+")
     tables = []

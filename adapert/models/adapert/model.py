@@ -28,7 +28,6 @@ TEXT_FEATURE_SD = 0.5
 """SD of an untrained gene's projected text, where a row of the learnable table has 1; averaging over
 neighbours shrinks the table's independent rows more than text, which neighbours share. Not in the paper."""
 
-
 OWN_FEATURE_SD = 0.3
 """SD of the latent state's units from each fixed part of an untrained gene's own features, whose rows have
 length 1. The smaller, the smoother what is learned of a part. Not in the paper."""
@@ -271,9 +270,9 @@ def _own_inputs(
     return [*own_table, *texts, *((n_inputs, OWN_FEATURE_SD) for n_inputs in network_sizes)]
 
 
-def _node_projection(text_size: int, size: int) -> nn.Linear:
-    projection = nn.Linear(text_size, size, bias=False)
-    # By torch's default L2-normalised text would hardly count against the table.
+def _node_projection(n_inputs: int, size: int) -> nn.Linear:
+    projection = nn.Linear(n_inputs, size, bias=False)
+    # By torch's default rows of length 1 would hardly count against the table.
     nn.init.normal_(projection.weight, std=TEXT_FEATURE_SD)
     return projection
 
@@ -285,7 +284,7 @@ def _sum_rows(table: nn.Module, targets: Targets) -> Tensor:
 
 
 def build_model(dataset: PreparedDataset, config: Config, seed: int) -> AdaPert:
-    """Build the untrained model of a trial; of the splits the training split is read, for the offset.
+    """Build the untrained model of a trial; of the splits the training split is read, for the output.
 
     The trial's seed draws parameters, rewiring, shuffled text and random contexts.
     """

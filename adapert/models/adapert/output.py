@@ -40,7 +40,7 @@ class Output(nn.Module):
 
 
 def build_output(dataset: PreparedDataset, config: ModelConfig) -> Output:
-    """Build it from the training split; without splits, trained weights bring its numbers."""
+    """Build the output from the training split; without splits, trained weights bring its numbers."""
     n_genes, size = dataset.n_genes, config.output_basis
     offset, basis = np.zeros(n_genes), np.zeros((size, n_genes))
     if "train" in dataset.splits:
