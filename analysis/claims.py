@@ -222,8 +222,8 @@ def build_claims_table(claims: pd.DataFrame) -> PaperTable:
 
 P_CAPTION = (
     f"p is that of Figures 4 and 5: {TEST}; Holm's correction over the comparisons of a metric, of an "
-    f"ablation {VARIANTS.tests}, and {CONTEXT_ONLY} with it without its context; of a sensitivity study "
-    f"{WEIGHTS.tests}."
+    f"ablation {VARIANTS.tests}, and {CONTEXT_ONLY} with the same model without its context; of a "
+    f"sensitivity study {WEIGHTS.tests}."
 )
 
 _CAPTION = (

@@ -8,7 +8,6 @@ from rich.table import Table
 
 from adapert.comparison.summary import ALL, FEWEST_SHOWN, LABELS, MAIN_METRICS
 from adapert.errors import format_count
-from adapert.statistics.families import FEWEST_FAMILIES
 from adapert.statistics.power import DETECTED_PER_HALF_WIDTH, POWER, warn_of_tests
 
 MAIN_METRIC = "pearson_delta"
@@ -80,14 +79,9 @@ def describe_families(paired: pd.DataFrame) -> str:
     n, n_families = (int(everywhere[name].max()) for name in ("n_perturbations", "n_families"))
     if n_families == n:
         return f"Each of the {n} perturbations is a family of its own."
-    few = (
-        f" With fewer than {FEWEST_FAMILIES} families, intervals may be too narrow and p too small."
-        if n_families < FEWEST_FAMILIES
-        else ""
-    )
     return (
         f"The {n} perturbations are of {n_families} {'family' if n_families == 1 else 'families'}. Where "
-        f"members of a family correlate, intervals and p are by family.{few}"
+        "members of a family correlate, intervals and p are by family."
     )
 
 

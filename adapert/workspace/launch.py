@@ -5,6 +5,7 @@ import logging
 import shlex
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -332,11 +333,21 @@ def describe_comparisons(study: Study) -> list[str]:
     families, effect_sizes = (
         table.tolist() for table in PerturbationTable.read_fields(folder, "family", "effect_size")
     )
-    n_tests = (len(plan.variants) - 1) * (len(set(effect_sizes)) + 1)
+    n_tests = _count_corrected(plan, study.base) * (len(set(effect_sizes)) + 1)
     return [
         describe_power(families, plan.n_seeds),
         *(f"Warning: {warning}" for warning in warn_of_tests(families, plan.n_seeds, n_tests)),
     ]
+
+
+def _count_corrected(plan: Design, base: Config) -> int:
+    """Count the comparisons of one group of effect sizes that are corrected together."""
+    if plan.kind != "sensitivity":
+        return len(plan.variants) - 1
+    # Each reading of the loss is a test family of its own, and shares the variant without the loss.
+    losses = [base.with_changes(changes).loss for changes in plan.variants.values()]
+    readings = Counter(loss.non_deg_reduction for loss in losses if loss.lambda_non > 0)
+    return max(readings.values(), default=0)
 
 
 def print_plan(study: Study, seconds: float, console: Console, is_listed: bool = True) -> None:

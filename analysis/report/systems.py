@@ -15,7 +15,7 @@ def build_systems(study: StudyResults, split: str) -> list[Part]:
 
 def build_sources(study: StudyResults, split: str) -> list[Part]:
     """Lay out what each source of priors is worth; nothing for a study of another design."""
-    return _build_tables(study, split, "worth of sources") if study.design == PRIORS else []
+    return _build_tables(study, split, "comparison of sources") if study.design == PRIORS else []
 
 
 def _build_tables(study: StudyResults, split: str, noun: str) -> list[Part]:

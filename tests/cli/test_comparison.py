@@ -120,11 +120,6 @@ def test_the_table_of_families_shows_icc_and_design_effect_within_80_columns(mak
     assert "too narrow" not in describe_families(paired)
 
 
-def test_few_families_are_warned_of(make_table: MakeTable) -> None:
-    warned = describe_families(related(make_table, 20, 4))
-    assert "With fewer than 6 families, intervals may be too narrow" in warned
-
-
 def test_without_shared_families_there_is_no_table_of_them(make_table: MakeTable) -> None:
     paired = related(make_table, 12, 1)
     assert build_family_tables(paired) == []

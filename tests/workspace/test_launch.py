@@ -17,6 +17,7 @@ from rich.console import Console
 
 from adapert.config import Config, write_config
 from adapert.data.manifest import read_manifest
+from adapert.data.prepared import read_prepared
 from adapert.errors import InputError
 from adapert.study.engine.events import StudyDefined
 from adapert.study.engine.folders import study_folder
@@ -24,6 +25,7 @@ from adapert.study.engine.ledger import LEDGER_FILE, held, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.definition import restore_study
+from adapert.study.plan.recipes import build_study
 from adapert.study.plan.study import Design, Search, Study
 from adapert.tracking.runs import Connect
 from adapert.tracking.store import tracking_uri
@@ -32,6 +34,7 @@ from adapert.workspace.launch import (
     build_base,
     check_data,
     check_new,
+    describe_comparisons,
     estimate_seconds,
     is_begun,
     launch,
@@ -253,6 +256,16 @@ def test_the_estimate_grows_with_epochs_and_needs_no_test_split(prepared: Path) 
     longer = base.with_changes({"training.max_epochs": 100_000})
     many = estimate_seconds(study_of(DESIGN, longer), resources)
     assert 0 < few < many
+
+
+@pytest.mark.parametrize(("recipe", "n_corrected"), [("ablation", 5), ("sensitivity", 8)])
+def test_the_plan_counts_the_tests_that_are_corrected_together(
+    prepared: Path, recipe: str, n_corrected: int
+) -> None:
+    study = build_study(recipe, build_base(prepared, None, {}))
+    groups = len(set(read_prepared(prepared).splits["validation"].table.effect_size)) + 1
+    (warning,) = (line for line in describe_comparisons(study) if "No p can pass" in line)
+    assert f"Holm's correction over {n_corrected * groups} tests" in warning
 
 
 def put_nan(data: Path) -> None:
