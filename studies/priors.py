@@ -69,6 +69,7 @@ def _changes(base: Config, embeddings: Sequence[str], networks: Sequence[str]) -
     if NETWORKS.field in base.settings():
         changes[NETWORKS.field] = SEPARATOR.join(networks) or NONE
     # Where text alone tells nodes apart, a network of nodes that are all the same would say nothing.
-    if not embeddings and base.model.name == "adapert" and base.model.node_features == "text":
+    is_of_text = set(base.model.node_features.split("+")) <= {"text", "diffused"}
+    if not embeddings and base.model.name == "adapert" and is_of_text:
         changes["model.node_features"] = "one_hot"
     return changes

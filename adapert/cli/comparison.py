@@ -8,7 +8,8 @@ from rich.table import Table
 
 from adapert.comparison.summary import ALL, FEWEST_SHOWN, LABELS, MAIN_METRICS
 from adapert.errors import format_count
-from adapert.statistics.power import DETECTED_PER_HALF_WIDTH, POWER, warn_of_tests
+from adapert.statistics.pairs import FILE_MODEL, model_of, without_chance
+from adapert.statistics.power import DETECTED_PER_HALF_WIDTH, FEWEST_SEEDS, POWER, warn_of_tests
 
 MAIN_METRIC = "pearson_delta"
 """Metric whose detectable differences are shown."""
@@ -99,7 +100,10 @@ def describe_power(paired: pd.DataFrame, families: Sequence[str]) -> list[str]:
     least, most = _short(detected.min()), _short(detected.max())
     of = least if least == most else f"{least} to {most}"
     of_one = paired[(paired["variant"] == rows["variant"].iloc[0]) & (paired["metric"] == MAIN_METRIC)]
-    warnings = warn_of_tests(families, int(rows["n_seeds"].max()), len(of_one))
+    # Where no fit has chance, further seeds would add nothing.
+    is_drawn = bool({model_of(name) for name in rows["variant"]} - without_chance() - {FILE_MODEL})
+    n_seeds = int(rows["n_seeds"].max()) if is_drawn else FEWEST_SEEDS
+    warnings = warn_of_tests(families, n_seeds, len(of_one))
     said = (
         f"Power: differences in {MAIN_METRICS[MAIN_METRIC]} of about {of} are detected here in {POWER:.0%} "
         f"of cases, {DETECTED_PER_HALF_WIDTH:.2f} times ± of a single comparison."

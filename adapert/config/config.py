@@ -21,6 +21,7 @@ from adapert.config.names import (
 )
 from adapert.config.parsing import shorten
 from adapert.config.sections import (
+    INCOMPATIBLE,
     AppConfig,
     DataConfig,
     GraphConfig,
@@ -215,6 +216,8 @@ def validate(nested: Mapping[str, Any]) -> Config:
         if first["type"] == "extra_forbidden":
             known = [*kind.model_fields, *kind().flat()]
             raise InputError(f"Config has no field '{name}'.{nearest(name, known)}") from error
+        if first["type"] == INCOMPATIBLE:
+            raise InputError(first["msg"]) from error
         number = number_kind(first["type"])
         if number and not isinstance(first["input"], int):  # one of these is a number, but too large
             raise InputError(

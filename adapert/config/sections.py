@@ -30,6 +30,9 @@ def _check_model(name: str) -> str:
     return name
 
 
+INCOMPATIBLE = "incompatible"
+"""Kind of the error of fields that do not go together; its message is the whole sentence."""
+
 NODE_FEATURES = ("one_hot", "text", "spectral", "diffused")
 
 
@@ -331,7 +334,8 @@ class TrainingConfig(Section):
     def _check_schedule(self) -> Self:
         if self.schedule == "plateau" and self.kept_epoch == "last":
             raise PydanticCustomError(
-                "schedule",
-                "schedule 'plateau' needs kept_epoch 'best': it lowers the rate after epochs that are not",
+                INCOMPATIBLE,
+                "Config field 'training.kept_epoch' must be 'best' with schedule 'plateau', which lowers the "
+                "rate after epochs that are not the best, but it is 'last'. Set another schedule, or 'best'.",
             )
         return self

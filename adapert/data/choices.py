@@ -12,6 +12,9 @@ from adapert.data.effect_size import EffectSizeGroups
 from adapert.data.labels.words import strip_blanks
 from adapert.errors import InputError
 
+MOST_COUNTS = 1_000_000_000
+"""Counts a cell can be scaled to; fewer than 1 would leave nothing of them in single precision."""
+
 LIBRARY_SIZE = 4_000
 """Counts a cell is scaled to before log1p: TxPert's representation."""
 
@@ -116,7 +119,7 @@ class PrepareChoices:
 
     def _check_target_sum(self) -> None:
         is_number = not isinstance(self.target_sum, str)
-        if is_number and not 0 < float(self.target_sum) < math.inf:
+        if is_number and not 1 <= float(self.target_sum) <= MOST_COUNTS:
             raise _no_target_sum(self.target_sum)
         if self.kind == "responses" and self.target_sum != LIBRARY_SIZE:
             raise InputError(
@@ -154,7 +157,9 @@ def read_target_sum(text: str) -> float | Literal["median", "none"]:
 
 
 def _no_target_sum(given: object) -> InputError:
-    return InputError(f"--target-sum must be a number above 0, 'median' or 'none', but it is '{given}'.")
+    return InputError(
+        f"--target-sum must be a number from 1 to {MOST_COUNTS:,}, 'median' or 'none', but it is '{given}'."
+    )
 
 
 def check_fractions(fractions: tuple[float, float, float]) -> None:

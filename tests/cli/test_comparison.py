@@ -12,6 +12,7 @@ from adapert.cli.comparison import (
     describe_power,
 )
 from adapert.comparison.summary import MAIN_METRICS, summarize_comparison, summarize_differences
+from adapert.statistics.pairs import FILE_MODEL, LABEL_MARK
 
 
 def printed(frame: pd.DataFrame, split: str = "test", width: int = 80) -> str:
@@ -137,6 +138,16 @@ def test_power_is_said_of_the_half_widths_that_were_found(make_table: MakeTable)
         "Warning: One seed says nothing about other seeds: every p is about this one fit. Give --seeds 3 or "
         "more."
     ]
+
+
+def test_models_without_chance_are_not_told_to_take_more_seeds(make_table: MakeTable) -> None:
+    rows = [
+        {"variant": name, "perturbation": f"G{index}", "metric": "pearson_delta", "value": value + index % 5}
+        for name, value in ((f"{FILE_MODEL}{LABEL_MARK}theirs", 0.5), ("mean", 0.3))
+        for index in range(48)
+    ]
+    paired = summarize_differences(make_table(rows))
+    assert len(describe_power(paired, [f"F{index // 4}" for index in range(48)])) == 1
 
 
 def test_of_few_perturbations_no_interval_is_shown_and_nothing_is_written_as_0(make_table: MakeTable) -> None:

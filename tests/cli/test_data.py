@@ -25,9 +25,11 @@ def test_prepare_tells_what_it_guessed(adapert: RunCommand, simulated: Simulated
     assert re.search(r"splits +train 6, validation 2, test 4", ended.out)
 
 
-@pytest.mark.parametrize("given", ["0", "-1", "nan", "inf", "medain", ""])
+@pytest.mark.parametrize("given", ["0", "-1", "1e-300", "1e10", "nan", "inf", "medain", ""])
 def test_a_wrong_target_sum_is_refused(prepare: Prepare, given: str) -> None:
-    assert "--target-sum must be a number above 0, 'median' or 'none'" in prepare("--target-sum", given)
+    assert "--target-sum must be a number from 1 to 1,000,000,000, 'median' or 'none'" in prepare(
+        "--target-sum", given
+    )
 
 
 def test_responses_have_no_target_sum(prepare: Prepare) -> None:

@@ -91,7 +91,10 @@ def test_the_order_of_node_features_makes_no_other_config() -> None:
 
 
 def test_a_plateau_needs_a_best_epoch() -> None:
-    with pytest.raises(InputError, match=r"'training': schedule 'plateau' needs kept_epoch 'best'"):
+    with pytest.raises(
+        InputError,
+        match=r"^Config field 'training\.kept_epoch' must be 'best' .* but it is 'last'\. Set another",
+    ):
         Config().with_changes({"training.schedule": "plateau", "training.kept_epoch": "last"})
 
 

@@ -50,8 +50,9 @@ def test_a_model_that_picks_no_network_varies_embeddings_alone(base: Config) -> 
     assert variants["full"] == {"data.embeddings": "text+rpe1"}
 
 
-def test_without_text_nodes_are_told_apart_by_a_table(base: Config) -> None:
-    variants = list_variants(base.with_changes({"model.node_features": "text"}))
+@pytest.mark.parametrize("features", ["text", "text+diffused"])
+def test_without_text_nodes_are_told_apart_by_a_table(base: Config, features: str) -> None:
+    variants = list_variants(base.with_changes({"model.node_features": features}))
     assert variants["go"]["model.node_features"] == "one_hot"
     assert "model.node_features" not in variants["text"]
 

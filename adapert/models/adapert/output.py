@@ -13,6 +13,10 @@ RESPONSE_LENGTH = 4.0
 size, whatever the units of expression. Not in the paper."""
 
 
+NEGLIGIBLE = 1e-6
+"""Length of a direction, relative to the longest one's, below which it is rounding."""
+
+
 class Output(nn.Module):
     """Add an offset to decoded genes, or to directions weighed by decoded coefficients."""
 
@@ -62,9 +66,10 @@ def principal_directions(responses: FloatArray, size: int) -> FloatArray:
         size: Directions wanted.
 
     Returns:
-        (n_found, n_genes): all of them where there are fewer.
+        (n_found, n_genes): all that the responses have, where these are fewer.
     """
     _, lengths, directions = np.linalg.svd(responses, full_matrices=False)
+    directions = directions[lengths > NEGLIGIBLE * lengths.max(initial=0)]
     typical = np.sqrt((lengths**2).sum() / len(responses))
     scaled: FloatArray = directions[:size] * typical / RESPONSE_LENGTH
     return scaled

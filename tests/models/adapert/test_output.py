@@ -47,6 +47,12 @@ def test_a_basis_of_every_direction_reaches_every_training_response(predict: str
     torch.testing.assert_close(coefficients @ basis + own, torch.from_numpy(wanted), rtol=1e-4, atol=1e-5)
 
 
+def test_directions_that_are_rounding_are_left_out() -> None:
+    basis = present(output_of({"output_basis": N_GENES}).basis)
+    # Eight centred responses span seven directions.
+    assert basis.norm(dim=1).gt(0).sum() == len(DELTA) - 1
+
+
 def test_without_a_basis_the_decoder_gives_genes() -> None:
     output = output_of({"output_basis": 0})
     assert output.basis is None
