@@ -21,6 +21,8 @@ VARIANT_LABELS = {
     "no_context": r"w/o $\mathbf{z}_{\mathrm{context}}$",
     "no_non_deg": r"w/o $\mathcal{L}_{\mathrm{non}}$",
     "no_context_no_non_deg": "w/o both",
+    "context_only": r"$\mathbf{z}_{\mathrm{context}}$ alone",
+    "context_only_no_context": "neither context nor gene",
 }
 """In the order they are drawn; any other variant follows under its own name, in its recipe's order."""
 
