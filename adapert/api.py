@@ -89,6 +89,7 @@ def prepare(
             exists.
     """
     from adapert.data.choices import PrepareChoices
+    from adapert.data.families import NETWORK, RESPONSES
     from adapert.data.prepare import prepare as prepare_data
     from adapert.files import check_new_directory
 
@@ -104,7 +105,7 @@ def prepare(
         network_info=_file("network_info", network_info),
         aliases=_file("aliases", aliases),
         split_file=_file("split_file", split_file),
-        families=families if families in ("network", "responses") else check_file("families", families),
+        families=families if families in (NETWORK, RESPONSES) else check_file("families", families),
         out=folder,
     )
 

@@ -10,6 +10,7 @@ import pandas as pd
 from adapert.comparison.summary import read_evaluation
 from adapert.data.formats.gene_sets import GeneSets, read_gene_sets
 from adapert.data.prepared import PreparedDataset, read_prepared
+from adapert.data.sources import parse_named
 from adapert.errors import InputError, name_some
 from adapert.evaluation.predictions import PREDICTIONS_FILE
 from adapert.results.load import NothingToShowError, load_per_perturbation
@@ -142,28 +143,23 @@ def draw_evaluation(
 
 
 def parse_evaluations(given: Sequence[str]) -> dict[str, Path]:
-    """Read ``NAME=FOLDER`` or ``FOLDER`` each; an evaluation without a name has its folder's.
+    """Read ``NAME=FOLDER`` or ``FOLDER`` each, see `parse_named`; one without a name has its folder's.
 
     Raises:
         InputError: No name before the ``=``, or one that is given twice.
     """
-    folders: dict[str, Path] = {}
-    for text in given:
-        name, separator, path = text.partition("=")
-        if not separator or "/" in name:
-            name, path = Path(text).absolute().name, text
-        if not name.strip() or not path:
+
+    def check(name: str, text: str) -> None:
+        if not name.strip() or not text or text.endswith("="):
             raise InputError(
                 f"An evaluation is given as FOLDER or NAME=FOLDER, but it is '{text}'. Give both, or leave "
                 "the '=' out."
             )
-        if name in folders:
-            raise InputError(
-                f"Each evaluation needs a name of its own, but '{name}' is given twice: '{folders[name]}' "
-                f"and '{path}'. Name them: --evaluation NAME=FOLDER."
-            )
-        folders[name] = Path(path)
-    return folders
+
+    named = parse_named(
+        given, "evaluation", "--evaluation NAME=FOLDER", lambda path: path.absolute().name, check
+    )
+    return {name: Path(path) for name, path in named.items()}
 
 
 def draw_evaluations(folders: Mapping[str, Path], directory: Path, only: Collection[str] = ()) -> list[Path]:

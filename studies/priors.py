@@ -69,7 +69,7 @@ def _changes(base: Config, embeddings: Sequence[str], networks: Sequence[str]) -
     if NETWORKS.field in base.settings():
         changes[NETWORKS.field] = SEPARATOR.join(networks) or NONE
     # Where text alone tells nodes apart, a network of nodes that are all the same would say nothing.
-    is_of_text = set(base.model.node_features.split("+")) <= {"text", "diffused"}
+    is_of_text = set(base.model.feature_parts) <= {"text", "diffused"}
     if not embeddings and base.model.name == "adapert" and is_of_text:
         changes["model.node_features"] = "one_hot"
     return changes

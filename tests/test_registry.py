@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from fixtures.configs import SMALL_ADAPERT
 from fixtures.dataset import build_tiny_dataset, without_test
 
 from adapert.config import Config, ModelName
@@ -19,11 +20,7 @@ from adapert.prediction.predictions import predict_bundle
 from adapert.registry import MODELS, build_model
 from adapert.training.fit import begin_fit
 
-SMALL = {
-    "model.structural_size": 8,
-    "model.latent_size": 8,
-    "model.hidden_size": 16,
-    "model.score_size": 6,
+SMALL = SMALL_ADAPERT | {
     "txpert.size": 8,
     "txpert.latent_size": 8,
     "txpert.hidden_size": 16,

@@ -72,7 +72,7 @@ def build_family_tables(paired: pd.DataFrame) -> list[Table]:
     return tables
 
 
-def describe_families(paired: pd.DataFrame) -> str:
+def summarize_families(paired: pd.DataFrame) -> str:
     """Say in a sentence or two what families there are among the compared perturbations; empty for none."""
     everywhere = paired[(paired["effect_size"] == ALL) & (paired["n_perturbations"] > 1)]
     if everywhere.empty:
@@ -86,7 +86,7 @@ def describe_families(paired: pd.DataFrame) -> str:
     )
 
 
-def describe_power(paired: pd.DataFrame, families: Sequence[str]) -> list[str]:
+def summarize_power(paired: pd.DataFrame, families: Sequence[str]) -> list[str]:
     """Say what difference the comparisons could have shown, and warn where no p could pass.
 
     Args:

@@ -122,15 +122,15 @@ def _print_tables(assessment: "Assessment", split: str) -> None:
         build_family_tables,
         build_paired_tables,
         build_tables,
-        describe_families,
-        describe_power,
+        summarize_families,
+        summarize_power,
     )
     from adapert.comparison.summary import CAPTION, PAIRED_CAPTION
 
     captioned = [
         (build_tables(assessment.summary, split), CAPTION),
         (build_paired_tables(assessment.paired), PAIRED_CAPTION),
-        (build_family_tables(assessment.paired), describe_families(assessment.paired)),
+        (build_family_tables(assessment.paired), summarize_families(assessment.paired)),
     ]
     for tables, caption in captioned:
         for table in tables:
@@ -140,5 +140,5 @@ def _print_tables(assessment: "Assessment", split: str) -> None:
             console.print(caption)
             console.print()
     families = assessment.frame.drop_duplicates("perturbation")["family"].tolist()
-    for line in describe_power(assessment.paired, families):
+    for line in summarize_power(assessment.paired, families):
         console.print(line, soft_wrap=True)

@@ -90,7 +90,7 @@ class Config(Section):
         is_used = {
             "adapert": self.model.n_graph_layers > 0
             or self.model.context == "neighbourhood"
-            or bool({"spectral", "diffused"} & set(self.model.node_features.split("+"))),
+            or bool({"spectral", "diffused"} & set(self.model.feature_parts)),
             "txpert": self.txpert.n_layers > 0,
             "app": self.app.n_layers > 0,
         }

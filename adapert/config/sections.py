@@ -178,6 +178,11 @@ class ModelConfig(Section):
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="In encoder and decoder. Not in the paper.")
 
+    @property
+    def feature_parts(self) -> list[str]:
+        """Parts of `node_features`, in the order of `NODE_FEATURES`."""
+        return self.node_features.split("+")
+
 
 class LossConfig(Section):
     """The three terms of Eq. 21."""

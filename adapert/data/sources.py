@@ -1,7 +1,7 @@
 """Networks and embeddings by name: as a data set is given them, and as a config picks them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,27 +39,56 @@ EMBEDDINGS = Kind("--embeddings", "text", "source of embeddings", "data.embeddin
 
 
 def parse_sources(given: Sequence[str], kind: Kind) -> dict[str, str]:
-    """Read ``NAME=FILE`` or ``FILE`` each, in their order; what stands before an '=' may not be a path.
+    """Read ``NAME=FILE`` or ``FILE`` each, see `parse_named`; one without a name has its kind's default.
 
     Raises:
         InputError: None, a name that is none, or one that is given twice.
     """
     if not given:
         raise InputError(f"A data set needs a {kind.noun}, but none was named. Give {kind.option} FILE.")
-    sources: dict[str, str] = {}
+
+    def check(name: str, text: str) -> None:
+        is_file = "=" in text and Path(text).exists()
+        _check_name(name, kind, f" For a file whose name has '=', write './{text}'." if is_file else "")
+
+    return parse_named(given, kind.noun, f"{kind.option} NAME=FILE", lambda _: kind.default, check)
+
+
+def parse_named(
+    given: Sequence[str],
+    noun: str,
+    form: str,
+    usual: Callable[[Path], str],
+    check: Callable[[str, str], None],
+) -> dict[str, str]:
+    """Read ``NAME=PATH`` or ``PATH`` each, in their order; what stands before an '=' may not be a path.
+
+    Args:
+        given: What a user gave.
+        noun: What each of them is, in a sentence.
+        form: How one is named, ``"--evaluation NAME=FOLDER"``.
+        usual: Name of a path that is given without one.
+        check: Refuses a name; also given the whole text.
+
+    Returns:
+        Name to path.
+
+    Raises:
+        InputError: A name that is given twice, or what `check` raises.
+    """
+    paths: dict[str, str] = {}
     for text in given:
         name, separator, path = text.partition("=")
         if not separator or "/" in name:
-            name, path = kind.default, text
-        is_file = separator and Path(text).exists()
-        _check_name(name, kind, f" For a file whose name has '=', write './{text}'." if is_file else "")
-        if name in sources:
+            name, path = usual(Path(text)), text
+        check(name, text)
+        if name in paths:
             raise InputError(
-                f"Each {kind.noun} needs a name of its own, but '{name}' is given twice: '{sources[name]}' "
-                f"and '{path}'. Name them: {kind.option} NAME=FILE."
+                f"Each {noun} needs a name of its own, but '{name}' is given twice: '{paths[name]}' and "
+                f"'{path}'. Name them: {form}."
             )
-        sources[name] = path
-    return sources
+        paths[name] = path
+    return paths
 
 
 def check_names(networks: Mapping[str, Path], embeddings: Mapping[str, Path]) -> None:

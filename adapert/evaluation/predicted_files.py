@@ -16,7 +16,7 @@ from adapert.data.genes import read_symbols
 from adapert.data.labels.rule import LabelRule
 from adapert.data.prepared import PreparedDataset, hash_file
 from adapert.data.schema import CONTROL, FloatArray, IntArray, SplitName, StringArray
-from adapert.data.sources import NAME
+from adapert.data.sources import NAME, parse_named
 from adapert.errors import InputError, name_some
 from adapert.evaluation.controls import pooled_offset
 
@@ -54,24 +54,19 @@ class FilePrediction:
 
 
 def parse_predictions(given: Sequence[str]) -> dict[str, Path]:
-    """Read ``NAME=FILE`` or ``FILE`` each; a file without a name is called by its stem.
+    """Read ``NAME=FILE`` or ``FILE`` each, see `parse_named`; a file without a name is called by its stem.
 
     Raises:
         InputError: A name that is none, or one that is given twice.
     """
-    files: dict[str, Path] = {}
-    for text in given:
-        name, separator, path = text.partition("=")
-        if not separator or "/" in name:
-            name, path = Path(text).stem, text
-        check_name(name)
-        if name in files:
-            raise InputError(
-                f"Each model's predictions need a name of their own, but '{name}' is given twice: "
-                f"'{files[name]}' and '{path}'. Name them: --predictions NAME=FILE."
-            )
-        files[name] = Path(path)
-    return files
+    named = parse_named(
+        given,
+        "file of predictions",
+        "--predictions NAME=FILE",
+        lambda path: path.stem,
+        lambda name, _: check_name(name),
+    )
+    return {name: Path(path) for name, path in named.items()}
 
 
 def check_name(name: str) -> None:

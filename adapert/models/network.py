@@ -104,6 +104,6 @@ def restore_network(
     return network.eval()
 
 
-def to_tensor(array: FloatArray | BoolArray, device: torch.device) -> Tensor:
+def to_tensor(array: FloatArray | BoolArray, device: torch.device | str = "cpu") -> Tensor:
     """Copy an array to a device as float32."""
     return torch.from_numpy(np.array(array, dtype=np.float32)).to(device)

@@ -20,6 +20,10 @@ class SparseProduct(nn.Module):
         self.register_buffer("matrix", _csr_tensor(matrix), persistent=False)
         self.register_buffer("transposed", _csr_tensor(matrix.T), persistent=False)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SparseProduct":
+        """Share the matrix, which is constant; torch cannot copy sparse ones."""
+        return self
+
     def forward(self, h: Tensor) -> Tensor:
         """Multiply, (n_columns, size) to (n_rows, size), in float32 under autocast too."""
         with torch.autocast(h.device.type, enabled=False):  # Sparse products are float32 only.

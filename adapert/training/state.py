@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import torch
@@ -62,7 +63,7 @@ class Training:
             fused=True,  # on a CPU a third of the default's time
         )
         is_averaged = config.training.weight_averaging > 0
-        self.averaged = parts.build(dataset, config, seed).to(device) if is_averaged else None
+        self.averaged = deepcopy(self.network) if is_averaged else None
         # One generator for each use: none depends on how often the others were drawn from.
         self.generator = torch_generator(seed, "noise", device)
         self.order_generator = numpy_generator(seed, "minibatches")

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from adapert.addresses import passwords, take_apart
 from adapert.config import Config, check_read, read_config
-from adapert.config.presets import PREPARED, locate_config
+from adapert.config.presets import PREPARE_CHOICES, locate_config
 from adapert.data.array_tables import PerturbationTable
 from adapert.data.manifest import Manifest, read_manifest
 from adapert.data.prepared import check_values, read_prepared
@@ -83,7 +83,7 @@ def _warn_of_preparation(preset: str, data: Path, manifest: Manifest) -> None:
     """Say where a preset goes with other choices of a preparation; a response table brings its own DEGs."""
     if manifest.kind == "responses":
         return
-    for choice, value in PREPARED.get(preset, {}).items():
+    for choice, value in PREPARE_CHOICES.get(preset, {}).items():
         found, option = getattr(manifest.choices, choice), f"--{choice.replace('_', '-')}"
         if found != value:
             _LOGGER.warning(

@@ -140,16 +140,8 @@ def _scale_fraction(axes: Axes, noise: str, fractions: pd.Series) -> None:
 
 
 def _draw_legend(figure: Figure, looks: dict[str, Look]) -> None:
-    """Put the legend between title and panels, where no data can lie under it."""
     handles = [
         Line2D([], [], color=colour, marker=marker, markersize=4, label=model_label(system))
         for system, (colour, marker) in looks.items()
     ]
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0, 1 - 0.2 / figure.get_figheight()),
-        ncols=len(handles),
-        frameon=False,
-        borderaxespad=0.2,
-    ).set_in_layout(False)
+    style.place_legend(figure, handles)

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from adapert.data.sources import SEPARATOR
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
+from adapert.statistics.pairs import ALL
 from adapert.statistics.questions import LEVEL
 from adapert.statistics.source_worth import ALONE, BESIDE, SOURCES, compare_sources
 from analysis.figures import style
@@ -54,7 +55,7 @@ def summarize_priors(frame: pd.DataFrame) -> pd.DataFrame:
     means = style.order_rows(means, orders)
     means = means.assign(part=COMBINATION, name=means["variant"].map(names), role="", p_holm=np.nan)
     worth = compare_sources(selected, sources_of)
-    worth = worth[worth["effect_size"] == "all"].rename(columns={"difference": "mean", "source": "name"})
+    worth = worth[worth["effect_size"] == ALL].rename(columns={"difference": "mean", "source": "name"})
     summary = pd.concat([means, worth.assign(part=WORTH)], ignore_index=True)
     summary = summary.assign(
         study=selected["study"].iloc[0],
@@ -153,11 +154,4 @@ def _draw_legend(figure: Figure) -> None:
         Line2D([], [], color=look["color"], marker=look["marker"], markersize=4, label=role)
         for role, look in _ROLES.items()
     ]
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0, 1 - 0.2 / figure.get_figheight()),
-        ncols=len(handles),
-        frameon=False,
-        borderaxespad=0.2,
-    ).set_in_layout(False)
+    style.place_legend(figure, handles)

@@ -41,7 +41,7 @@ _DODGE_POINTS = 3.0
 _ZERO_GAP_DECADES = 0.8
 _LAMBDA_LABEL = r"$\lambda_{\mathrm{non}}$"
 _READING_TITLES = {
-    MEAN_AND_SUM: r"Eq. 15 a mean over genes, Eq. 16 a sum",
+    MEAN_AND_SUM: "Eq. 15 a mean over genes, Eq. 16 a sum",
     LETTER: "Eq. 15 and 16 both sums, to the letter",
 }
 
@@ -211,18 +211,9 @@ def _lambda_text(value: float) -> str:
 
 
 def _draw_legend(figure: Figure, summary: pd.DataFrame, looks: dict[str, Look]) -> None:
-    """Put the legend between title and panels, where no data can lie under it."""
     handles = [
         Line2D([], [], color=colour, marker=marker, markersize=4, label=style.group_label(group, summary))
         for group, (colour, marker) in looks.items()
     ]
     handles.append(Line2D([], [], linestyle="", marker="o", label="best of its group", **_BEST_MARKER))
-    height = figure.get_figheight()
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0, 1 - 0.2 / height),
-        ncols=len(handles),
-        frameon=False,
-        borderaxespad=0.2,
-    ).set_in_layout(False)
+    style.place_legend(figure, handles)

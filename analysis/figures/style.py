@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 
 from adapert.errors import InputError
 from adapert.statistics.estimates import CONFIDENCE
@@ -87,6 +88,18 @@ def paper_style() -> Iterator[None]:
 def palette(n_colours: int) -> list[Colour]:
     """List colours that stay apart for colour-blind readers; they repeat after ten."""
     return [to_rgb(colour) for colour in islice(cycle(_COLOUR_BLIND), n_colours)]
+
+
+def place_legend(figure: Figure, handles: list[Line2D]) -> None:
+    """Put a legend of one line between title and panels, where no data can lie under it."""
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 1 - 0.2 / figure.get_figheight()),
+        ncols=len(handles),
+        frameon=False,
+        borderaxespad=0.2,
+    ).set_in_layout(False)
 
 
 def build_figure(

@@ -8,8 +8,8 @@ from adapert.cli.comparison import (
     build_family_tables,
     build_paired_tables,
     build_tables,
-    describe_families,
-    describe_power,
+    summarize_families,
+    summarize_power,
 )
 from adapert.comparison.summary import MAIN_METRICS, summarize_comparison, summarize_differences
 from adapert.statistics.pairs import FILE_MODEL, LABEL_MARK
@@ -117,14 +117,14 @@ def test_the_table_of_families_shows_icc_and_design_effect_within_80_columns(mak
     assert title[:5] == ["adapert_ensemble", "minus", "each", "model:", "ICC"]
     assert head[:3] == ["model", "Pearson-delta", "PDS"]
     assert row == ["ridge_network", *2 * ["1.000", "[1.000,", "1.000]", "4.0"]]
-    assert describe_families(paired).startswith("The 48 perturbations are of 12 families. Where members")
-    assert "too narrow" not in describe_families(paired)
+    assert summarize_families(paired).startswith("The 48 perturbations are of 12 families. Where members")
+    assert "too narrow" not in summarize_families(paired)
 
 
 def test_without_shared_families_there_is_no_table_of_them(make_table: MakeTable) -> None:
     paired = related(make_table, 12, 1)
     assert build_family_tables(paired) == []
-    assert describe_families(paired) == "Each of the 12 perturbations is a family of its own."
+    assert summarize_families(paired) == "Each of the 12 perturbations is a family of its own."
 
 
 def test_power_is_said_of_the_half_widths_that_were_found(make_table: MakeTable) -> None:
@@ -132,7 +132,7 @@ def test_power_is_said_of_the_half_widths_that_were_found(make_table: MakeTable)
     row = paired[(paired["effect_size"] == "all") & (paired["metric"] == "pearson_delta")].iloc[0]
     # (1.96 + .84) / 1.96 of half the width.
     expected = f"{2.8016 / 1.9600 * (row['high'] - row['low']) / 2:.3f}".replace("0.", ".", 1)
-    said, *warnings = describe_power(paired, [f"F{index // 4}" for index in range(48)])
+    said, *warnings = summarize_power(paired, [f"F{index // 4}" for index in range(48)])
     assert f"Pearson-delta of about {expected} are detected here in 80% of cases, 1.43 times" in said
     assert warnings == [
         "Warning: One seed says nothing about other seeds: every p is about this one fit. Give --seeds 3 or "
@@ -147,7 +147,7 @@ def test_models_without_chance_are_not_told_to_take_more_seeds(make_table: MakeT
         for index in range(48)
     ]
     paired = summarize_differences(make_table(rows))
-    assert len(describe_power(paired, [f"F{index // 4}" for index in range(48)])) == 1
+    assert len(summarize_power(paired, [f"F{index // 4}" for index in range(48)])) == 1
 
 
 def test_of_few_perturbations_no_interval_is_shown_and_nothing_is_written_as_0(make_table: MakeTable) -> None:

@@ -5,16 +5,13 @@ from typing import Any
 
 import pytest
 from fixtures.builders import PlanOf
+from fixtures.configs import SMALL_ADAPERT
 
 from adapert.comparison.plan import ComparisonPlan
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 
-SMALL = {
-    "model.structural_size": 8,
-    "model.latent_size": 8,
-    "model.hidden_size": 16,
-    "model.score_size": 6,
+SMALL = SMALL_ADAPERT | {
     "training.minibatch_size": 3,
     "training.max_epochs": 2,
 }

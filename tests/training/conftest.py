@@ -6,16 +6,13 @@ from typing import Any
 import pytest
 import torch
 from fixtures.builders import NewTraining
+from fixtures.configs import SMALL_ADAPERT
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.training.state import Training
 
-SMALL = {
-    "model.structural_size": 8,
-    "model.latent_size": 8,
-    "model.hidden_size": 16,
-    "model.score_size": 6,
+SMALL = SMALL_ADAPERT | {
     "model.context_size": 4,
     "model.threshold": 1.2,
     "txpert.size": 8,

@@ -7,7 +7,7 @@ from adapert.errors import InputError, name_some, nearest
 
 _FOLDER = Path(__file__).parent
 
-PREPARED: Mapping[str, Mapping[str, str]] = {"paper": {"deg_adjust": "none"}}
+PREPARE_CHOICES: Mapping[str, Mapping[str, str]] = {"paper": {"deg_adjust": "none"}}
 """Preset to the choices of `adapert prepare` that go with it, of data with cells."""
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse
-import torch
 from torch import Tensor, nn
 
 from adapert.config import Config
@@ -13,6 +12,7 @@ from adapert.data.schema import FloatArray
 from adapert.data.trial_graph import graph_nodes
 from adapert.models.encoders import TextTable
 from adapert.models.gene_kernels import network_coordinates, unit_rows
+from adapert.models.network import to_tensor
 
 N_DIFFUSIONS = 2
 """Text is diffused over the network once, twice, ...: Eq. 6 without its weights."""
@@ -65,17 +65,16 @@ def build_network_features(
     Returns:
         A table of the spectrum, then one of each diffusion, rows of length 1 or 0; none of what is not named.
     """
-    parts = config.model.node_features.split("+")
     tables = []
-    if "spectral" in parts:
-        tables.append(NodeTable(_to_tensor(_spectrum(dataset, config, seed)), is_kept=True))
-    if "diffused" in parts:
+    if "spectral" in config.model.feature_parts:
+        tables.append(NodeTable(to_tensor(_spectrum(dataset, config, seed)), is_kept=True))
+    if "diffused" in config.model.feature_parts:
         with_itself = adjacency + scipy.sparse.eye_array(adjacency.shape[0])
         step = scipy.sparse.diags_array(1 / with_itself.sum(axis=1)) @ with_itself
         rows = np.asarray(texts[0].embedding, dtype=np.float64)
         for _ in range(N_DIFFUSIONS):
             rows = step @ rows
-            tables.append(NodeTable(_to_tensor(unit_rows(rows - rows.mean(axis=0))), is_kept=False))
+            tables.append(NodeTable(to_tensor(unit_rows(rows - rows.mean(axis=0))), is_kept=False))
     return tables
 
 
@@ -87,7 +86,3 @@ def _spectrum(dataset: PreparedDataset, config: Config, seed: int) -> FloatArray
         found = network_coordinates(dataset.shared, config.graph, "spectral", size, seed=seed)[nodes]
         spectrum[:, : found.shape[1]] = found
     return spectrum
-
-
-def _to_tensor(rows: FloatArray) -> Tensor:
-    return torch.from_numpy(np.asarray(rows, dtype=np.float32))

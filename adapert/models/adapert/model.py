@@ -24,8 +24,8 @@ from adapert.models.network import Network, Prediction
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import numpy_generator, seeded_initialisation
 
-TEXT_FEATURE_SD = 0.5
-"""SD of an untrained gene's projected text, where a row of the learnable table has 1; averaging over
+NODE_FEATURE_SD = 0.5
+"""SD of each untrained projection to h(0), where a row of the learnable table has 1; averaging over
 neighbours shrinks the table's independent rows more than text, which neighbours share. Not in the paper."""
 
 OWN_FEATURE_SD = 0.3
@@ -130,18 +130,15 @@ class AdaPert(Network):
     def node_embeddings(self) -> Tensor:
         """Structural embeddings h_v of all nodes (Eq. 5 and 6), (n_nodes, structural_size)."""
         parts = [table.project(projection) for table, projection in self._tables()]
-        if self._has("one_hot"):
+        if "one_hot" in self.config.feature_parts:
             parts.insert(0, self.node_table)
         return self.message_passing(reduce(torch.add, parts))  # type: ignore[no-any-return]
-
-    def _has(self, part: str) -> bool:
-        return part in self.config.node_features.split("+")
 
     def _tables(self) -> list[tuple[TextTable | NodeTable, nn.Linear]]:
         """Each table of node features but the learnable one, with its projection to h(0)."""
         texts = zip([self.text, *self.other_texts], [self.node_text, *self.other_node_texts], strict=True)
         network = zip(self.network_features, self.node_network, strict=True)
-        tables = [*(texts if self._has("text") else ()), *network]
+        tables = [*(texts if "text" in self.config.feature_parts else ()), *network]
         return cast("list[tuple[TextTable | NodeTable, nn.Linear]]", tables)
 
     def _own(self, targets: Targets, h: Tensor | None) -> list[Tensor]:
@@ -151,7 +148,9 @@ class AdaPert(Network):
         if h is not None and self.config.own_embedding == "structural":
             return [h]
         parts = [_sum_rows(table, targets) for table, _ in self._tables()]
-        return [targets.sum_rows(self.node_table), *parts] if self._has("one_hot") else parts
+        if "one_hot" in self.config.feature_parts:
+            parts.insert(0, targets.sum_rows(self.node_table))
+        return parts
 
     def node_weights(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
         """What each node counts in each perturbation's context, (n_perturbations, n_nodes)."""
@@ -192,7 +191,9 @@ class AdaPert(Network):
         Raises:
             InputError: A gene that is not in the graph.
         """
-        targets = self.place(targets)
+        return self._contexts(self.place(targets), generator)
+
+    def _contexts(self, targets: Targets, generator: torch.Generator | None) -> Context:
         is_constant = self.config.context == "constant"
         if is_constant and self.config.own_embedding != "structural":
             return self._constant_context(targets, None)
@@ -234,9 +235,10 @@ class AdaPert(Network):
             control_row: Control profile of each row, (n_rows,).
             generator: Draws Gumbel noise and dropout; None is prediction, which is deterministic.
         """
-        context = self.contexts(targets, generator)
+        targets = self.place(targets)
+        context = self._contexts(targets, generator)
         shift = self.context_to_latent(context.z)
-        own = self._own(self.place(targets), context.h)
+        own = self._own(targets, context.h)
         for part, to_latent in zip(own, self.gene_to_latent, strict=True):
             shift = shift + to_latent(part)
         latent = self.encoder(control, generator)[control_row] + shift[:, perturbation_row]
@@ -258,7 +260,7 @@ def _own_inputs(
     config: ModelConfig, text_sizes: Sequence[int], network_sizes: Sequence[int]
 ) -> list[tuple[int, float]]:
     """Size of each part that perturbed genes themselves enter by, and SD of its untrained weights."""
-    size, parts = config.structural_size, config.node_features.split("+")
+    size, parts = config.structural_size, config.feature_parts
     if config.own_embedding == "none":
         return []
     if config.own_embedding == "structural":
@@ -273,7 +275,7 @@ def _own_inputs(
 def _node_projection(n_inputs: int, size: int) -> nn.Linear:
     projection = nn.Linear(n_inputs, size, bias=False)
     # By torch's default rows of length 1 would hardly count against the table.
-    nn.init.normal_(projection.weight, std=TEXT_FEATURE_SD)
+    nn.init.normal_(projection.weight, std=NODE_FEATURE_SD)
     return projection
 
 

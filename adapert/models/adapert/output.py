@@ -1,12 +1,12 @@
 """From the decoder's output to expression: an offset, and principal directions of the training deltas."""
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from adapert.config import ModelConfig
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
+from adapert.models.network import to_tensor
 
 RESPONSE_LENGTH = 4.0
 """Root of the mean squared length of the coefficients that a decoder has to reach: AdamW takes steps of one
@@ -55,7 +55,7 @@ def build_output(dataset: PreparedDataset, config: ModelConfig) -> Output:
         if size:
             found = principal_directions(wanted - offset, size)
             basis[: len(found)] = found
-    return Output(_to_tensor(offset), _to_tensor(basis) if size else None)
+    return Output(to_tensor(offset), to_tensor(basis) if size else None)
 
 
 def principal_directions(responses: FloatArray, size: int) -> FloatArray:
@@ -73,7 +73,3 @@ def principal_directions(responses: FloatArray, size: int) -> FloatArray:
     typical = np.sqrt((lengths**2).sum() / len(responses))
     scaled: FloatArray = directions[:size] * typical / RESPONSE_LENGTH
     return scaled
-
-
-def _to_tensor(array: FloatArray) -> Tensor:
-    return torch.from_numpy(np.asarray(array, dtype=np.float32))

@@ -129,8 +129,7 @@ def restore_resources(had: Mapping[str, Any], given: Mapping[str, Any]) -> Resou
     """
     kept = {entry.name: had[entry.name] for entry in fields(Resources) if entry.name in had}
     chosen = {name: value for name, value in given.items() if value is not None}
-    kept.setdefault("executor", "ray")  # ledgers written before there was a choice
-    if chosen.get("executor", kept["executor"]) != kept["executor"]:
+    if "executor" in chosen and chosen["executor"] != kept.get("executor"):
         kept = {name: value for name, value in kept.items() if name not in OF_RAY}
     if "device" in chosen:
         kept["gpus_per_trial"] = None  # a share of the other device, or none

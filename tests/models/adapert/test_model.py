@@ -11,7 +11,7 @@ from fixtures.narrowed import of_kind, present
 
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
-from adapert.models.adapert.model import TEXT_FEATURE_SD, AdaPert, AdaPertPrediction, Context
+from adapert.models.adapert.model import NODE_FEATURE_SD, AdaPert, AdaPertPrediction, Context
 from adapert.models.targets import Targets, build_targets
 from adapert.training.prediction import predict
 
@@ -352,7 +352,7 @@ def test_untrained_text_is_heard_beside_the_table(small_model: SmallModel) -> No
         {"model.node_features": "text", "model.n_graph_layers": 0, "model.structural_size": 512}
     )
     with torch.no_grad():
-        assert model.node_embeddings()[0].std() == pytest.approx(TEXT_FEATURE_SD, rel=0.15)
+        assert model.node_embeddings()[0].std() == pytest.approx(NODE_FEATURE_SD, rel=0.15)
 
 
 def test_shuffled_text_is_a_permutation_of_genes(small_model: SmallModel) -> None:

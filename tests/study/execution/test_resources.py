@@ -185,13 +185,6 @@ def test_a_study_keeps_its_executor_unless_it_is_given_another(machine: Machine)
     assert again.ships_data is False
 
 
-def test_a_ledger_of_before_there_was_another_executor_means_ray(machine: Machine) -> None:
-    machine(4, 0)
-    had = {"cpus_per_trial": 1, "max_concurrent": 3}
-    assert restore_resources(had, {}) == Resources(max_concurrent=3)
-    assert restore_resources(had, {"executor": "local"}) == Resources(executor="local")
-
-
 def test_what_only_ray_can_do_is_refused_of_a_study_that_runs_without_it(machine: Machine) -> None:
     machine(4, 0)
     with pytest.raises(InputError, match="but --max-concurrent 2 came with it"):

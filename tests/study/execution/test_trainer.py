@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fixtures.configs import SMALL_ADAPERT
 from fixtures.dataset import build_tiny_dataset, write_prepared
 from fixtures.narrowed import of_kind, present
 from safetensors.torch import load_file
@@ -47,11 +48,7 @@ from adapert.training.state import Training
 
 MakeSettings = Callable[..., TrialSettings]
 
-SMALL = {
-    "model.structural_size": 8,
-    "model.latent_size": 8,
-    "model.hidden_size": 16,
-    "model.score_size": 6,
+SMALL = SMALL_ADAPERT | {
     "training.minibatch_size": 3,
     "training.max_epochs": 4,
 }
