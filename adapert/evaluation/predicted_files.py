@@ -109,6 +109,7 @@ def read_prediction(
     check_layer(file, None, "--predictions")
     table = dataset.splits[split].table
     labels = _read_labels(file, dataset)
+    _check_orientation(file, labels, dataset, table.perturbations)
     _check_perturbations(path, labels, table.perturbations, split)
     controls = np.flatnonzero(labels == CONTROL)
     rows = [np.flatnonzero(labels == perturbation) for perturbation in table.perturbations]
@@ -126,6 +127,11 @@ def read_prediction(
         )
     means = np.stack([_mean(expression, own) for own in rows])
     control_mean = _mean(expression, controls) if len(controls) else None
+    if control_mean is not None and not control_mean.any():
+        raise InputError(
+            f"Controls are of expression, but those in '{path}' are all 0, as those of deltas are. Leave the "
+            "rows of controls out: a row a perturbation without controls is read as deltas."
+        )
     _check_expression(path, check, means, control_mean, dataset)
     baseline = dataset.shared.control_mean if control_mean is None else control_mean
     return FilePrediction(
@@ -177,6 +183,17 @@ def _read_labels(file: AnnotatedFile, dataset: PreparedDataset) -> StringArray:
         for label in labels.dropna().unique()
     }
     return labels.map(names).fillna("").to_numpy(dtype=str)
+
+
+def _check_orientation(
+    file: AnnotatedFile, labels: StringArray, dataset: PreparedDataset, wanted: StringArray
+) -> None:
+    columns = set(read_symbols(file.var, None).names.tolist())
+    if set(dataset.gene_names.tolist()) <= set(labels.tolist()) and set(wanted.tolist()) <= columns:
+        raise InputError(
+            f"Predictions have a row a perturbation or cell and a column a gene, but '{file.path}' has them "
+            "the other way round. Transpose it."
+        )
 
 
 def _check_perturbations(path: Path, labels: StringArray, wanted: StringArray, split: str) -> None:

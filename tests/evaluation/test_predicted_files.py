@@ -255,3 +255,23 @@ def test_files_are_named_by_the_user_or_by_their_stem() -> None:
         parse_predictions(["a/one.h5ad", "one=two.h5ad"])
     with pytest.raises(InputError, match="'my model' is no such name"):
         parse_predictions(["my model.h5ad"])
+
+
+def test_a_transposed_file_is_told_to_be_transposed(
+    table: PerturbationTable, predicted: np.ndarray, write: Write, read: Read, tiny_dataset: PreparedDataset
+) -> None:
+    path = write(predicted.T, tiny_dataset.gene_names.tolist(), table.perturbations.tolist())
+    with pytest.raises(
+        InputError, match=r"a column a gene, but '.*' has them the other way round\. Transpose"
+    ):
+        read(path)
+
+
+def test_deltas_beside_a_control_of_0_are_told_to_leave_it_out(
+    table: PerturbationTable, predicted: np.ndarray, write: Write, read: Read
+) -> None:
+    values = np.vstack([np.zeros(predicted.shape[1]), predicted])
+    with pytest.raises(
+        InputError, match=r"are all 0, as those of deltas are\. Leave the rows of controls out"
+    ):
+        read(write(values, ["control", *table.perturbations]))
