@@ -35,6 +35,16 @@ EXPLANATION = (
 """What tables say that show both."""
 
 
+def design_effect(sizes: FloatArray, icc: float) -> float:
+    """Compute the variance of a mean over that of independent values: 1 + (sum k^2 / n - 1) ICC.
+
+    Args:
+        sizes: Number of perturbations of each family, k, (n_families,); n is their sum.
+        icc: Correlation within families.
+    """
+    return float(1 + ((sizes**2).sum() / sizes.sum() - 1) * icc)
+
+
 @dataclass(frozen=True, kw_only=True)
 class FamilyLayout:
     """What families of perturbations have in common, by a one-way analysis of variance.
@@ -88,8 +98,8 @@ class FamilyLayout:
 
     @property
     def design_effect(self) -> float:
-        """Variance of the mean over that of independent values: 1 + (sum k^2 / n - 1) ICC, 1 or more."""
-        return float(1 + ((self.sizes**2).sum() / self.sizes.sum() - 1) * max(np.nan_to_num(self.icc), 0.0))
+        """Variance of the mean over that of independent values, 1 or more."""
+        return design_effect(self.sizes, max(np.nan_to_num(self.icc), 0.0))
 
     @property
     def variance(self) -> float:

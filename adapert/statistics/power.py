@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from adapert.statistics.families import FEWEST_FAMILIES
+from adapert.statistics.families import FEWEST_FAMILIES, design_effect
 from adapert.statistics.two_level import CONFIDENCE, TAILS
 
 POWER = 0.8
@@ -44,9 +44,7 @@ def detectable_difference(
         icc: Correlation of differences within families.
     """
     sizes = np.asarray(family_sizes, dtype=np.float64)
-    n = sizes.sum()
-    design_effect = 1 + ((sizes**2).sum() / n - 1) * icc
-    parts = [(design_effect * sd**2 / n, len(sizes) - 1)]
+    parts = [(design_effect(sizes, icc) * sd**2 / sizes.sum(), len(sizes) - 1)]
     if n_seeds > 1:
         parts.append((seed_sd**2 / n_seeds, n_seeds - 1))
     variance = sum(part for part, _ in parts)
