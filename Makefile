@@ -3,13 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
 
-.PHONY: test test-slow lint types demo
+.PHONY: test test-slow lint types docs demo
 
 # Editable by its path: folders "adapert" or "studies" in the working directory would hide the packages otherwise.
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--config-settings editable_mode=compat --editable ".[dev,parity,cluster]"
+		--config-settings editable_mode=compat --editable ".[dev,docs,parity,cluster]"
 	touch .venv
 
 # Compiled modules are kept, for the commands that tests start and for the next time.
@@ -28,6 +28,10 @@ lint: .venv
 
 types: .venv
 	$(BIN)/mypy
+
+# The site, in site/: a page or a heading that a link names and that is not there fails.
+docs: .venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The main job on simulated data, from files to figures. Starts from scratch each time.
 demo: .venv

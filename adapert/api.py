@@ -2,8 +2,9 @@
 
 Each takes paths as strings or `pathlib.Path`, and raises `adapert.errors.InputError` where the command would
 print one sentence and exit with status 2. What was guessed, left out or done is logged under ``adapert`` at
-level INFO, and what a caller must know at WARNING: the README shows how to see both. Only `launch` does more
-than its command: it resumes a study of the same name, config and plan, where the command asks for `resume`.
+level INFO, and what a caller must know at WARNING: docs/python.md shows how to see both. Only `launch` does
+more than its command: it resumes a study of the same name, config and plan, where the command asks for
+`resume`.
 """
 
 import math

@@ -165,8 +165,8 @@ def test_a_forward_import_is_seen() -> None:
     assert room_of("adapert.study.engine.runner") == "adapert.study.engine"
 
 
-def test_the_readme_names_every_room() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_the_page_of_the_house_names_every_room() -> None:
+    page = (ROOT / "docs/how_it_works.md").read_text()
     rooms = {room.replace(".", "/") for room in ROOMS[1:] if (ROOT / room.replace(".", "/")).is_dir()}
-    missing = {room for room in rooms if not re.search(rf"`{room}/?`", readme)}
+    missing = {room for room in rooms if not re.search(rf"`{room}/?`", page)}
     assert not missing
