@@ -314,7 +314,8 @@ def evaluate(
             None.
         data: Prepared data set; the one that `config` names if None.
         workspace: Its studies may have tried the configs, and its ledger counts the accesses.
-        plan: Models, split, seeds, refit; three seeds of every model on the test split if None.
+        plan: Models, split, seeds, refit, another data set to score on (``on``); three seeds of every model
+            on the test split of their own data if None.
         changes: Dotted config fields on top, of each config.
         again: Whether to open a test split that was opened before.
         out: New directory for the results; else the next free one of the workspace.

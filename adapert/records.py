@@ -137,6 +137,15 @@ HOST = "hostname"
 IS_OVER = "is_over"
 """Reported with every epoch: whether it was the trial's last by its own rules, not by a scheduler's."""
 
+
+def trained_on(opened: Mapping[str, Any]) -> str:
+    """Name the data that an evaluation's models were trained on, from the record of what it opened.
+
+    An evaluation across data sets names them; any other one opened the data of its models.
+    """
+    return str(opened.get("trained_on", opened.get("data_fingerprint")))
+
+
 LONG_COLUMNS = (
     "run",
     "study",

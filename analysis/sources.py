@@ -13,6 +13,7 @@ from adapert.data.prepared import PreparedDataset, read_prepared
 from adapert.data.sources import parse_named
 from adapert.errors import InputError, name_some
 from adapert.evaluation.predictions import PREDICTIONS_FILE
+from adapert.records import trained_on
 from adapert.results.load import NothingToShowError, load_per_perturbation
 from adapert.results.study import StudyResults
 from adapert.study.plan.peers import PEERS
@@ -287,7 +288,13 @@ def write_claims(claims: pd.DataFrame, directory: Path) -> list[Path]:
 def _read_predictions_of(dataset: PreparedDataset, folder: Path) -> Predictions | None:
     """Read an evaluation's predictions, if it has some, and refuse those on other data."""
     _, record = read_evaluation(folder)
-    fingerprint = record["opened"]["data_fingerprint"]
+    fingerprint, of_models = record["opened"]["data_fingerprint"], trained_on(record["opened"])
+    if fingerprint != of_models:
+        raise InputError(
+            "Figure 8 follows an evaluated model's genes through the network that it was trained on, but "
+            f"the models of '{folder}' were trained on data {of_models} and scored on data {fingerprint}. "
+            "Name an evaluation within one data set, or draw the two one after the other."
+        )
     if fingerprint != dataset.fingerprint:
         raise InputError(
             "Figure 8 follows an evaluated model's genes through the network of the data it was evaluated "

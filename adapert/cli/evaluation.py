@@ -31,6 +31,13 @@ def evaluate(
         ),
     ] = None,
     data: Data = None,
+    on: Annotated[
+        Path | None,
+        typer.Option(
+            "--on",
+            help="Another prepared data set to score on, such as of another cell line; default: --data.",
+        ),
+    ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     changes: Changes = None,
     models: Annotated[
@@ -74,6 +81,8 @@ def evaluate(
 ) -> None:
     """Refit models, open a split and compute every metric, next to reference models.
 
+    With --on, the models of --data are scored on another data set, on the genes that both measure.
+
     Several configs are compared with each other too, and the split is opened once for all of them. Every
     access to the test split is counted. Repeated after a crash, it continues under the same access.
     """
@@ -86,6 +95,7 @@ def evaluate(
     plan = ComparisonPlan(
         **chosen,
         split=one_of("--split", split, ("test", "validation")),
+        on=on,
         n_seeds=seeds,
         use_ensembles=ensemble,
         emission=one_of("--emission", emission, ("control_shift", "tiled")),
@@ -127,8 +137,9 @@ def _print_tables(assessment: "Assessment", split: str) -> None:
     )
     from adapert.comparison.summary import CAPTION, PAIRED_CAPTION
 
+    transfer = f" {assessment.transfer.caption}" if assessment.transfer else ""
     captioned = [
-        (build_tables(assessment.summary, split), CAPTION),
+        (build_tables(assessment.summary, split), f"{CAPTION}{transfer}"),
         (build_paired_tables(assessment.paired), PAIRED_CAPTION),
         (build_family_tables(assessment.paired), summarize_families(assessment.paired)),
     ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from adapert.comparison.fit import as_fitted, fit_models, mean_predictions
+from adapert.comparison.fit import Fitted, as_fitted, fit_models, mean_predictions
 from adapert.comparison.plan import ComparisonPlan, name_variants
 from adapert.comparison.score import measure_ceilings, score
 from adapert.comparison.summary import (
@@ -31,10 +31,12 @@ from adapert.comparison.test_access import (
     next_folder,
     opened,
 )
+from adapert.comparison.transfer import ScoredData, Transfer, read_scored_data
 from adapert.config import Config
 from adapert.data.manifest import check_fingerprint
 from adapert.data.prepared import PreparedDataset, check_values, read_prepared
 from adapert.data.regroup import redraw
+from adapert.data.schema import SplitName
 from adapert.errors import InputError, first_line, format_count
 from adapert.evaluation.emitted_files import write_emitted_pair
 from adapert.evaluation.predicted_files import read_prediction, record_files
@@ -67,6 +69,7 @@ class Assessment:
         folder: Folder with all of it, and every prediction.
         study: Study that tried the (first) config; empty where no study of the workspace tried it.
         access: Access to the test split, and its number; None where it stayed closed.
+        transfer: What was asked of models of other data; None where they were trained on the scored ones.
     """
 
     frame: pd.DataFrame
@@ -75,6 +78,7 @@ class Assessment:
     folder: Path
     study: str
     access: RecordedAccess | None
+    transfer: Transfer | None = None
 
 
 def evaluate_configs(
@@ -111,56 +115,51 @@ def evaluate_configs(
     """
     variants = name_variants(plan.names(configs.values()), configs)
     dataset = read_dataset(configs.values(), plan)
+    tested = read_scored_data(plan, variants.values(), dataset)
+    scored_data = tested.dataset
+    if tested.transfer:
+        _LOGGER.info(tested.transfer.describe())
     tried = {label: name_study(workspace, config) for label, config in configs.items()}
     studies = list(dict.fromkeys(tried.values()))
     with tempfile.TemporaryDirectory() as scratch:  # of predicted cells
         given = [
-            read_prediction(name, path, dataset, plan.split, Path(scratch))
+            read_prediction(name, path, scored_data, plan.split, Path(scratch))
             for name, path in predictions.items()
         ]
         files = record_files(given)
         access = (
-            _describe_access(configs, plan, dataset, tried, out, emit, files)
-            if plan.split == "test"
-            else None
+            _describe_access(configs, plan, tested, tried, out, emit, files) if plan.split == "test" else None
         )
         left = find_interrupted(workspace, access) if access else None
         if left is None:  # else all was checked when it was begun, and some of it may be there
             if emit:
-                check_emitted(plan, dataset, emit, configs.values())
-            _check(plan, dataset, studies, workspace, again, out)
+                check_emitted(plan, scored_data, emit, configs.values())
+            _check(plan, scored_data, studies, workspace, again, out)
         # The same evaluation was killed after its folder was written; MLflow may not have it.
         is_written = left is not None and (workspace / left.access.folder).exists()
-        fitted = [] if is_written else fit_models(plan, variants, dataset)
+        fitted = [] if is_written else fit_models(plan, variants, dataset, scored_data)
         with opened(workspace, access, again) if access else nullcontext() as recorded:
-            _LOGGER.info(describe_opened(plan, dataset, recorded))
+            _LOGGER.info(describe_opened(plan, scored_data, recorded))
             folder = out or workspace / (
                 recorded.access.folder if recorded else next_folder(workspace, plan.split)
             )
             if is_written:
-                assessment = _summarize(read_evaluation(folder)[0], folder, studies[0], recorded)
+                assessment = _summarize(read_evaluation(folder)[0], folder, studies[0], recorded, tested)
             else:
-                compared = [*fitted, *map(as_fitted, given)]
-                scored = score(plan, compared, dataset) + measure_ceilings(plan, dataset)
-                frame = build_comparison_table(scored, dataset, plan.split)
-                assessment = _summarize(frame, folder, studies[0], recorded)
+                compared = [*fitted, *map(as_fitted, given), *tested.references]
+                scored = score(plan, compared, scored_data) + measure_ceilings(plan, scored_data)
+                frame = build_comparison_table(scored, scored_data, plan.split, dataset.fingerprint)
+                assessment = _summarize(frame, folder, studies[0], recorded, tested)
                 if emit:
-                    write_emitted_pair(
-                        fitted[-1].predicted_delta,
-                        dataset,
-                        plan.split,
-                        predicted_file=emit[0],
-                        real_file=emit[1],
-                        emission=plan.emission,
-                        generator=emission_generator(fitted[-1].seed),
-                    )
-                record = describe_comparison(plan, configs, dataset, scored, files)
-                kept = build_predictions(dataset, plan.split, mean_predictions(compared))
+                    _emit(fitted[-1], scored_data, plan, emit)
+                record = describe_comparison(plan, configs, scored_data, scored, files, tested.transfer)
+                kept = build_predictions(scored_data, plan.split, mean_predictions(compared))
+                kept.uns["trained_on"] = dataset.fingerprint
                 # Last: an evaluation is made once its folder is there.
                 _write(assessment, record | {"git_commit": git_commit()}, kept)
             for study in studies:
                 if study != NO_STUDY:  # a failure is no loss: the folder has it already
-                    n_accesses = recorded.numbers[study] if recorded else None
+                    n_accesses = _count_own(recorded, study)
                     keep_evaluation(tracking_uri(workspace), study, folder, n_accesses)
     return assessment
 
@@ -170,7 +169,7 @@ def read_dataset(configs: Iterable[Config], plan: ComparisonPlan) -> PreparedDat
 
     Args:
         configs: One or more, which agree in data and split.
-        plan: Says which split is predicted.
+        plan: Says which split is predicted; one of other data is not read here.
 
     Raises:
         InputError: No data set, a damaged one, or another than the configs'.
@@ -179,7 +178,8 @@ def read_dataset(configs: Iterable[Config], plan: ComparisonPlan) -> PreparedDat
     if not config.data.path:
         raise InputError("An evaluation needs a prepared data set, but the config has no data.path. Set it.")
     path = Path(config.data.path)
-    dataset = read_prepared(path, {"train", "validation", plan.split})
+    own: set[SplitName] = {plan.split} if plan.on is None else set()
+    dataset = read_prepared(path, {"train", "validation", *own})
     if config.data.fingerprint:
         cure = "Name the data set that it was picked on."
         check_fingerprint(path, dataset.fingerprint, config.data.fingerprint, "The config", cure)
@@ -233,7 +233,9 @@ def _check(
             check_first_access(workspace, study, dataset.fingerprint)
 
 
-def _summarize(frame: pd.DataFrame, folder: Path, study: str, recorded: RecordedAccess | None) -> Assessment:
+def _summarize(
+    frame: pd.DataFrame, folder: Path, study: str, recorded: RecordedAccess | None, tested: ScoredData
+) -> Assessment:
     return Assessment(
         frame=frame,
         summary=summarize_comparison(frame),
@@ -241,13 +243,19 @@ def _summarize(frame: pd.DataFrame, folder: Path, study: str, recorded: Recorded
         folder=folder,
         study=study,
         access=recorded,
+        transfer=tested.transfer,
     )
+
+
+def _count_own(recorded: RecordedAccess | None, study: str) -> int | None:
+    """Number an access among a study's to the test split of its own data; None where that stayed closed."""
+    return None if recorded is None or recorded.access.trained_on else recorded.numbers[study]
 
 
 def _describe_access(
     configs: Mapping[str, Config],
     plan: ComparisonPlan,
-    dataset: PreparedDataset,
+    tested: ScoredData,
     tried: Mapping[str, str],
     out: Path | None,
     emit: EmittedFiles | None,
@@ -269,7 +277,7 @@ def _describe_access(
         config_digest=config.digest(),
         config=config.flat(),
         git_commit=git_commit(),
-        data_fingerprint=dataset.fingerprint,
+        data_fingerprint=tested.dataset.fingerprint,
         models=list(plan.names(configs.values())),
         n_seeds=plan.n_seeds,
         refit=plan.refit,
@@ -279,6 +287,8 @@ def _describe_access(
         emitted=[str(path.absolute()) for path in emit or ()],
         files=files,
         others=described[1:],
+        trained_on=tested.transfer.trained_on if tested.transfer else "",
+        on=tested.transfer.on if tested.transfer else "",
     )
 
 
@@ -299,6 +309,18 @@ def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnD
         assessment.paired,
         record,
         lambda directory: write_predictions(predictions, directory),
+    )
+
+
+def _emit(fitted: Fitted, dataset: PreparedDataset, plan: ComparisonPlan, files: EmittedFiles) -> None:
+    write_emitted_pair(
+        fitted.predicted_delta,
+        dataset,
+        plan.split,
+        predicted_file=files[0],
+        real_file=files[1],
+        emission=plan.emission,
+        generator=emission_generator(fitted.seed),
     )
 
 

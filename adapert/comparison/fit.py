@@ -11,7 +11,7 @@ from adapert.comparison.plan import ComparisonPlan
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.regroup import join_splits, without_cells
-from adapert.data.schema import FloatArray
+from adapert.data.schema import FloatArray, IntArray
 from adapert.evaluation.predicted_files import FilePrediction
 from adapert.models.ensemble import Ensemble
 from adapert.models.protocol import PerturbationModel
@@ -45,7 +45,10 @@ class Fitted:
 
 
 def fit_models(
-    plan: ComparisonPlan, variants: Mapping[str, Config], dataset: PreparedDataset
+    plan: ComparisonPlan,
+    variants: Mapping[str, Config],
+    dataset: PreparedDataset,
+    scored: PreparedDataset | None = None,
 ) -> list[Fitted]:
     """Fit, and predict the plan's perturbations; of its split only their names are read.
 
@@ -55,6 +58,7 @@ def fit_models(
         plan: How they are fitted; which is up to `variants`.
         variants: Name to config, from `adapert.comparison.plan.name_variants`.
         dataset: Data set of all configs.
+        scored: Other data with the plan's split, whose genes `dataset` has too; None for `dataset` itself.
 
     Returns:
         A row a variant and seed, in the order given, each variant's ensemble after its seeds.
@@ -70,13 +74,15 @@ def fit_models(
             "Each model is fitted to train, then from scratch to train+validation with what it chose by "
             "validation."
         )
-    wanted = [str(name) for name in dataset.splits[plan.split].table.perturbations]
+    scored = scored or dataset
+    wanted = [str(name) for name in scored.splits[plan.split].table.perturbations]
+    genes = _find_genes(scored, dataset)
     fitted = []
     with torch_threads(plan.n_threads):
         for name, config in variants.items():
             digest = config.digest()
             for variant, seed, model in _fit(plan, config, name, readable, joined):
-                predicted = model.predict(wanted)
+                predicted = model.predict(wanted)[:, genes]
                 require_finite(predicted, f"of {variant} seed {seed}")
                 row = Fitted(
                     variant=variant, seed=seed, config_digest=digest, model=model, predicted_delta=predicted
@@ -116,6 +122,14 @@ def mean_predictions(fitted: Sequence[Fitted]) -> dict[str, FloatArray]:
     for row in fitted:
         by_variant.setdefault(row.variant, []).append(row.predicted_delta)
     return {variant: np.mean(deltas, axis=0) for variant, deltas in by_variant.items()}
+
+
+def _find_genes(scored: PreparedDataset, dataset: PreparedDataset) -> IntArray | slice:
+    """Find the scored genes among those that models predict; a slice where they are the same."""
+    if scored is dataset:
+        return slice(None)
+    number = {name: index for index, name in enumerate(dataset.gene_names.tolist())}
+    return np.array([number[name] for name in scored.gene_names.tolist()], dtype=np.int64)
 
 
 def _fit(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -26,6 +27,7 @@ class ComparisonPlan:
     Attributes:
         models: Names of models; None compares those of the configs, AdaPert, and every model fitted at once.
         split: Split that is predicted.
+        on: Another prepared data set, of which the split is; that of the configs where None.
         n_seeds: Seeds 0, 1, ... of each model that has chance.
         use_ensembles: Whether the mean prediction of a model's seeds is compared too.
         emission: How cells are made from predictions, for metrics that test cells.
@@ -42,6 +44,7 @@ class ComparisonPlan:
 
     models: Sequence[str] | None = None
     split: SplitName
+    on: Path | None = None
     n_seeds: int = 3
     use_ensembles: bool = False
     emission: EmissionName = "control_shift"
@@ -56,7 +59,7 @@ class ComparisonPlan:
         _check_known("model", named, model_names())
         _check_known("way of emission", [self.emission], tuple(EMISSIONS))
         _check_known("--refit", [self.refit], REFITS)
-        if self.refit != "train" and self.split != "test":
+        if self.refit != "train" and self.split != "test" and self.on is None:
             raise InputError(
                 "Scores are of perturbations that no model learned from, but --refit train+validation learns "
                 f"from those of --split {self.split}. Leave one of the two out."

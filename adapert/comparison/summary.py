@@ -43,8 +43,15 @@ MAIN_METRICS = {
 SUMMARY_METRICS = (*MAIN_METRICS, "pearson_delta_pooled")
 """Metrics of `summarize_comparison`: for the last, cell-eval's Pearson-delta, a terminal has no room."""
 
-LABELS = {"split_half": "ceiling: split halves", "resampled": "ceiling: resampled"}
-"""Variants that no model is; any other row has its variant's name."""
+TESTED_MEAN = "mean:tested"
+"""Variant: the mean change of the training perturbations of scored data that are not the models' own."""
+
+LABELS = {
+    TESTED_MEAN: "mean of tested data",
+    "split_half": "ceiling: split halves",
+    "resampled": "ceiling: resampled",
+}
+"""Variants that are none of the compared models; any other row has its variant's name."""
 
 PAIRED_METRICS = (*MAIN_METRICS, "retrieval", "centroid_pearson", "mse", "collapse_ratio")
 """Metrics of `summarize_differences`: all would take a minute on a slow core."""

@@ -1,6 +1,7 @@
 """A comparison as the long table, and as a record of what was opened."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from adapert.comparison.plan import ComparisonPlan
 from adapert.comparison.score import Scored
+from adapert.comparison.transfer import Transfer
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import SplitName
@@ -17,11 +19,21 @@ from adapert.evaluation.long_table import build_long_table
 STUDY = "evaluate"
 """What the long table has in place of a study's name."""
 
+DATA_COLUMNS = ("trained_on", "tested_on")
+"""Columns of an evaluation's long table after `LONG_COLUMNS`: fingerprints of the data."""
+
 
 def build_comparison_table(
-    scored: Sequence[Scored], dataset: PreparedDataset, split: SplitName
+    scored: Sequence[Scored], dataset: PreparedDataset, split: SplitName, trained_on: str = ""
 ) -> pd.DataFrame:
-    """Lay out every row's metrics below each other, in `LONG_COLUMNS`."""
+    """Lay out every row's metrics below each other, in `LONG_COLUMNS` and `DATA_COLUMNS`.
+
+    Args:
+        scored: Every row of the comparison.
+        dataset: What it was compared on.
+        split: Its split.
+        trained_on: Fingerprint of the data that models were trained on; empty where they are these.
+    """
     tables = []
     for row in scored:
         identity = {
@@ -32,7 +44,8 @@ def build_comparison_table(
             "seed": row.seed,
         }
         tables.append(build_long_table(identity, dataset, split, row.evaluation.per_perturbation))
-    return pd.concat(tables, ignore_index=True)
+    data = (trained_on or dataset.fingerprint, dataset.fingerprint)
+    return pd.concat(tables, ignore_index=True).assign(**dict(zip(DATA_COLUMNS, data, strict=True)))
 
 
 def describe_comparison(
@@ -41,6 +54,7 @@ def describe_comparison(
     dataset: PreparedDataset,
     scored: Sequence[Scored],
     files: Sequence[Mapping[str, str]] = (),
+    transfer: Transfer | None = None,
 ) -> dict[str, Any]:
     """List what was opened and how it was scored, in words and numbers that JSON can hold.
 
@@ -50,6 +64,7 @@ def describe_comparison(
         dataset: What it was compared on.
         scored: Every row of the comparison.
         files: Of each file of predictions its name, checksum and form.
+        transfer: What was asked of models of other data; None where `dataset` is their own.
     """
     first = scored[0].evaluation
     (_, first_config), *others = configs.items()
@@ -59,7 +74,9 @@ def describe_comparison(
             "n_perturbations": len(dataset.splits[plan.split].table.perturbations),
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "data_fingerprint": dataset.fingerprint,
+            "trained_on": dataset.fingerprint if transfer is None else transfer.trained_on,
         },
+        "transfer": None if transfer is None else asdict(transfer),
         "config": first_config.flat(),
         "further_configs": {label: config.flat() for label, config in others},
         "files": list(files),

@@ -51,6 +51,8 @@ class Access:
         emitted: Files that they were written to; empty where none were.
         files: Of each file of predictions its name, checksum and form.
         others: Of each further config of the same access its label, study, config_digest and config.
+        trained_on: Fingerprint of the data that models were trained on, where they are not the opened ones.
+        on: Directory of the opened data, where models were trained on others.
     """
 
     at: str
@@ -68,6 +70,8 @@ class Access:
     emitted: Sequence[str] = field(default_factory=list)
     files: Sequence[Mapping[str, str]] = field(default_factory=list)
     others: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    trained_on: str = ""
+    on: str = ""
 
     @property
     def studies(self) -> list[str]:
@@ -81,8 +85,8 @@ class RecordedAccess:
 
     Attributes:
         access: As it was written.
-        numbers: Of each study of the access its number, from 1, among the study's; without a study among
-            all of the data set.
+        numbers: Of each study of the access its number, from 1, among the study's to these data; without a
+            study among all of the data set.
         data_number: Its number among all of the data set.
     """
 
@@ -97,12 +101,17 @@ class RecordedAccess:
 
     def describe(self) -> str:
         """Say the count in a sentence."""
+        split = f"data {self.access.data_fingerprint}" if self.access.trained_on else "these data"
         if self.access.studies == [NO_STUDY]:
-            return f"This is access {self.number} to the test split of these data (no study)."
+            return f"This is access {self.number} to the test split of {split} (no study)."
         others = (
             f", and access {self.data_number} to that of these data" if self.data_number > self.number else ""
         )
         named = {study: number for study, number in self.numbers.items() if study != NO_STUDY}
+        if self.access.trained_on:
+            by = " and ".join(f"access {number} by study {study}" for study, number in named.items())
+            in_all = f", and access {self.data_number} in all" if others else ""
+            return f"This is {by} to the test split of {split}{in_all}."
         of_each = " and ".join(
             f"access {number} to the test split of study {study}" for study, number in named.items()
         )
@@ -146,10 +155,9 @@ def check_first_access(workspace: Path, study: str, data_fingerprint: str) -> No
 
 
 def earlier_accesses(accesses: Sequence[Access], study: str, data_fingerprint: str) -> list[Access]:
-    """Choose the accesses that count for a study, or, without one, for a data set."""
-    if study == NO_STUDY:
-        return [access for access in accesses if access.data_fingerprint == data_fingerprint]
-    return [access for access in accesses if study in access.studies]
+    """Choose the accesses to a data set that count for a study; without one, all of them."""
+    of_data = [access for access in accesses if access.data_fingerprint == data_fingerprint]
+    return of_data if study == NO_STUDY else [access for access in of_data if study in access.studies]
 
 
 def record_access(workspace: Path, access: Access, again: bool = False) -> RecordedAccess:
@@ -245,6 +253,7 @@ def _identify(access: Access) -> str:
     # Wherever the data lie now: their fingerprint says which they are.
     changed = {
         "at": "",
+        "on": "",
         "config": _without_place(access.config),
         "others": [{**other, "config": _without_place(other["config"])} for other in access.others],
     }
@@ -281,7 +290,10 @@ def _refuse(earlier: Sequence[Access], study: str) -> None:
     if not earlier:
         return
     first = earlier[0]
-    source = f"study '{study}'" if study else f"data {first.data_fingerprint} (no study tried this config)"
+    data = f"data {first.data_fingerprint}"
+    source = f"study '{study}'" if study else f"{data} (no study tried this config)"
+    if study and first.trained_on:
+        source = f"{data}, by study '{study}',"
     since = f", and {len(earlier) - 1} more times since" if len(earlier) > 1 else ""
     raise InputError(
         f"The test split is opened once per study, but that of {source} was opened at {first.at} with config "

@@ -1,6 +1,6 @@
 """The units of a data set's deltas and the test that called its DEGs, as captions and tables name them."""
 
-from adapert.data.manifest import Manifest
+from adapert.data.manifest import MEDIAN_COUNTS, Manifest
 
 LOG1P_UNITS = "log1p units"
 """Units of expression prepared from cells."""
@@ -23,3 +23,11 @@ def describe_degs(manifest: Manifest) -> str:
         return f"{_TESTS[manifest.choices.deg_test]}, {_ADJUSTMENTS[manifest.choices.deg_adjust]}"
     layer = manifest.choices.significant_layer
     return f"marked by the responses' layer '{layer}'" if layer else "none: the responses mark no gene"
+
+
+def counts_per_cell(manifest: Manifest) -> float | None:
+    """Tell how many counts a cell has on a prepared data set's scale; None of log values and of responses."""
+    if MEDIAN_COUNTS not in manifest.counts:
+        return None
+    target_sum = manifest.choices.target_sum
+    return float(manifest.counts[MEDIAN_COUNTS] if isinstance(target_sum, str) else target_sum)

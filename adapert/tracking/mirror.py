@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from adapert.config import build_config
 from adapert.errors import InputError
-from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag
+from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag, trained_on
 from adapert.study.engine.events import Event, TrialAsked
 from adapert.study.engine.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
 from adapert.study.engine.state import StudyState, fold
@@ -206,8 +206,9 @@ class Mirror:
             opened = _read_opened(folder, self._study, digests)
             if opened is None:
                 continue
-            of_study = opened.get("numbers", {}).get(self._study.name, opened.get("number"))
-            n_accesses = max(n_accesses, int(of_study or 0))
+            if trained_on(opened) == opened.get("data_fingerprint"):  # else the test split was another's
+                of_study = opened.get("numbers", {}).get(self._study.name, opened.get("number"))
+                n_accesses = max(n_accesses, int(of_study or 0))
             for name in EVALUATION_FILES:
                 kept = f"evaluation/{folder.name}/{name}"
                 if not (found and self._runs.has_artifact(found, kept)):

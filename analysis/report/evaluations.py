@@ -11,6 +11,7 @@ from adapert.comparison.test_access import Access
 from adapert.csv_files import read_csv
 from adapert.errors import InputError, format_count
 from adapert.evaluation.catalogue import check_metrics
+from adapert.records import trained_on
 from adapert.statistics.questions import MODELS
 from analysis.report.drawings import draw_evaluation, gather_figures
 from analysis.report.effects import build_paired_table
@@ -27,7 +28,7 @@ def build_evaluations(
     Args:
         workspace: Folder with the studies and evaluations.
         accesses: Accesses to the test split; they name the evaluations in other folders.
-        fingerprints: Fingerprints of the studies' data.
+        fingerprints: Fingerprints of the studies' data, which may be the scored ones or those of the models.
     """
     inside = sorted((workspace.resolve() / "evaluations").glob("[!.]*"))
     elsewhere = [(workspace / access.folder).resolve() for access in accesses]
@@ -39,12 +40,16 @@ def build_evaluations(
         except InputError:
             continue
         opened = record["opened"]
-        if opened.get("data_fingerprint") not in fingerprints or not (folder / SUMMARY_FILE).is_file():
+        of_models = trained_on(opened)
+        is_of_studies = not {opened.get("data_fingerprint"), of_models}.isdisjoint(fingerprints)
+        if not is_of_studies or not (folder / SUMMARY_FILE).is_file():
             continue
         split = opened["split"]
+        is_other = of_models != opened["data_fingerprint"]
+        transferred = f", by models trained on data {of_models}" if is_other else ""
         described = (
             f"{format_count(opened['n_perturbations'], f'{split} perturbation')} of data "
-            f"{opened['data_fingerprint']}, scored {opened['at']}, "
+            f"{opened['data_fingerprint']}{transferred}, scored {opened['at']}, "
             f"commit {record.get('git_commit', 'unknown')}."
         )
         parts += [Heading(folder.name), Paragraph(described), _score_table(folder, split)]
@@ -89,7 +94,7 @@ def _score_table(folder: Path, split: str) -> PageTable:
 
 _ACCESS_COLUMNS = (
     *("at", "study", "models", "n_seeds", "refit"),
-    *("config_digest", "data_fingerprint", "git_commit", "folder"),
+    *("config_digest", "data_fingerprint", "trained_on", "git_commit", "folder"),
 )
 
 
@@ -102,6 +107,7 @@ def build_accesses(accesses: Sequence[Access]) -> list[Part]:
         | {
             "models": ", ".join(access.models),
             "study": ", ".join(filter(None, access.studies)),
+            "trained_on": access.trained_on or access.data_fingerprint,
             "config_digest": ", ".join(
                 [access.config_digest, *(str(other["config_digest"]) for other in access.others)]
             ),
@@ -115,6 +121,7 @@ def build_accesses(accesses: Sequence[Access]) -> list[Part]:
         "refit": Column("learned from"),
         "config_digest": Column("config"),
         "data_fingerprint": Column("data"),
+        "trained_on": Column("models of data"),
     }
     frame["git_commit"] = frame["git_commit"].str[:12]
     return [build_page_table(frame, "Accesses to the test split, earliest first", columns)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from adapert.comparison.summary import read_record
+from adapert.comparison.summary import TESTED_MEAN, read_record
 from adapert.comparison.test_access import Access, earlier_accesses
 from adapert.config import Config, build_config, default_models, model_names
 from adapert.data.manifest import Manifest, read_manifest
@@ -201,7 +201,8 @@ def _evaluate_lines(
     """Write how the studies' data were evaluated, and the configs that no pick writes."""
     fingerprints = {study.fingerprint for study in studies}
     every = [*accesses, *_read_validated(workspace)]
-    opened = sorted((one for one in every if one.data_fingerprint in fingerprints), key=lambda one: one.at)
+    of_data = [one for one in every if not {one.data_fingerprint, one.trained_on}.isdisjoint(fingerprints)]
+    opened = sorted(of_data, key=lambda one: one.at)
     lines: list[str] = []
     configs: dict[str, elements.Part] = {}
     for number, access in enumerate(opened):
@@ -219,6 +220,7 @@ def _evaluate_lines(
         if set(access.models) != usual:
             words = ["--models", ",".join(access.models), *words]
         words += ["--ensemble"] if access.use_ensembles else []
+        words += ["--on", access.on] if access.on else []
         if access not in accesses:
             words += ["--split", "validation"]
         elif any(
@@ -238,7 +240,8 @@ def _read_validated(workspace: Path) -> list[Access]:
     for file in sorted((workspace / "evaluations").glob("validation_*/evaluation.json")):
         try:
             record = read_record(file.parent)
-            config, variants = build_config(record["config"]), [row["variant"] for row in record["models"]]
+            config, transfer = build_config(record["config"]), record.get("transfer") or {}
+            variants = [row["variant"] for row in record["models"] if row["variant"] != TESTED_MEAN]
             found.append(
                 Access(
                     at=record["opened"]["at"],
@@ -256,6 +259,8 @@ def _read_validated(workspace: Path) -> list[Access]:
                         {"study": "", "config_digest": build_config(flat).digest(), "config": flat}
                         for flat in record.get("further_configs", {}).values()
                     ],
+                    trained_on=transfer.get("trained_on", ""),
+                    on=transfer.get("on", ""),
                 )
             )
         except (ValueError, KeyError, TypeError):

@@ -9,6 +9,7 @@ import pandas as pd
 from adapert.comparison.summary import FEWEST_SHOWN, INTERVAL_CAPTION, LABELS, PDS_CAPTION
 from adapert.data.schema import BoolArray
 from adapert.evaluation.catalogue import find_metric
+from adapert.records import trained_on
 from analysis.tables.performance import (
     POOLED,
     POOLED_CAPTION,
@@ -40,7 +41,7 @@ def build_joint_tables(evaluations: Mapping[str, _Evaluation]) -> list[PaperTabl
 
     Returns:
         Two tables. A model that an evaluation lacks has no number there. Their frames are those of
-        `summarize_performance` below each other, beside evaluation, split and data_fingerprint.
+        `summarize_performance` below each other, beside evaluation, split, data_fingerprint and trained_on.
     """
     of_deltas = {name: choose_global_metrics(frame) for name, (frame, _) in evaluations.items()}
     pooled = POOLED_CAPTION if any(POOLED in metrics for metrics in of_deltas.values()) else ""
@@ -115,5 +116,10 @@ def _name_rows(variants: Sequence[str], summaries: Sequence[pd.DataFrame]) -> li
 
 def _identify(summary: pd.DataFrame, name: str, record: Mapping[str, Any]) -> pd.DataFrame:
     opened = record["opened"]
-    identity = {"evaluation": name, "split": opened["split"], "data_fingerprint": opened["data_fingerprint"]}
+    identity = {
+        "evaluation": name,
+        "split": opened["split"],
+        "data_fingerprint": opened["data_fingerprint"],
+        "trained_on": trained_on(opened),
+    }
     return summary.assign(**identity)[[*identity, *summary.columns]]

@@ -9,6 +9,7 @@ import pandas as pd
 from adapert.comparison.summary import LABELS
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
+from adapert.records import trained_on
 from adapert.statistics.estimates import summarize_by
 from adapert.statistics.scalars import summarize_scalars
 from analysis.figures.prediction import model_label
@@ -116,10 +117,12 @@ def choose_de_metrics(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def describe_evaluation(record: Mapping[str, Any]) -> str:
-    """Say what was evaluated: ``"test split of data 8df6, 36 perturbations"``."""
+    """Say what was evaluated: ``"test split of data 8df6, 36 perturbations"``, and by which models."""
     opened = record["opened"]
-    n = opened["n_perturbations"]
-    return f"{opened['split']} split of data {opened['data_fingerprint']}, {format_count(n, 'perturbation')}"
+    n, of_models = opened["n_perturbations"], trained_on(opened)
+    others = "" if of_models == opened["data_fingerprint"] else f", by models trained on data {of_models}"
+    perturbations = format_count(n, "perturbation")
+    return f"{opened['split']} split of data {opened['data_fingerprint']}, {perturbations}{others}"
 
 
 def _differs_pooled(frame: pd.DataFrame) -> bool:

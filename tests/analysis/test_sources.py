@@ -87,6 +87,18 @@ def test_an_evaluation_of_other_data_is_refused_before_anything_is_drawn(
     assert not (tmp_path / "out").exists()
 
 
+def test_figure_8_is_of_models_of_the_scored_data(
+    prepared: Path, tiny_dataset: PreparedDataset, evaluate_as: Callable[[str], Path], tmp_path: Path
+) -> None:
+    record = json.loads(
+        (folder := evaluate_as(tiny_dataset.fingerprint)).joinpath("evaluation.json").read_text()
+    )
+    record["opened"]["trained_on"] = "f00"
+    (folder / "evaluation.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"were trained on data f00 and scored on data tiny\. Name"):
+        draw_data(prepared, tmp_path / "out", folder)
+
+
 def test_several_evaluations_are_named_or_have_their_folders_names(tmp_path: Path) -> None:
     assert parse_evaluations(["k562=runs/test_001", "other/test=2", "./a=b"]) == {
         "k562": Path("runs/test_001"),

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from fixtures.command import Refused, RunCommand, Simulated
 
+from adapert.comparison.table import DATA_COLUMNS
 from adapert.models.reference.mean import MeanModel
 from adapert.records import LONG_COLUMNS
 
@@ -42,11 +43,29 @@ def test_evaluate_prints_and_writes_every_model_beside_the_ceilings(
     folder = tmp_path / "runs" / "evaluations" / "test_001"
     assert f"Wrote {folder.relative_to(tmp_path)}" in ended.out
     table = pd.read_parquet(folder / "per_perturbation.parquet")
-    assert tuple(table.columns) == LONG_COLUMNS
+    assert tuple(table.columns) == LONG_COLUMNS + DATA_COLUMNS
     assert set(table["variant"]) >= {"control", "ridge_both", "split_half"}
     record = json.loads((folder / "evaluation.json").read_text())
     assert record["opened"]["split"] == "test"
     assert record["git_commit"]
+
+
+def test_models_of_one_data_set_are_scored_on_another(
+    adapert: RunCommand, evaluate: Evaluate, simulated: Simulated, tmp_path: Path
+) -> None:
+    words = ["--network", simulated.network, "--embeddings", simulated.embeddings, "--min-cells", "1"]
+    splits = ["--split-fractions", "0.4", "0.2", "0.4", "--split-seed", "3", "--where", "batch=batch2"]
+    assert adapert("prepare", simulated.cells, *words, *splits, "--out", "other").status == 0
+    words = ["--data", simulated.prepared, "--on", "other", "--models", "mean", "--device", "cpu"]
+    ended = adapert("evaluate", *words)
+    assert (ended.status, ended.err) == (0, "")
+    assert re.search(r"Trained on data \w+, scored on data \w+: \d+ genes measured in both, of", ended.out)
+    assert re.search(r"Left out of \d test perturbations: \d in the training or validation", ended.out)
+    assert re.search(r"^mean of tested data .*\d", ended.out, re.MULTILINE)
+    assert re.search(r"Models\s+were\s+trained\s+on\s+data", ended.out)
+    assert re.search(r"This is access 1 to the test split of data \w+ \(no study\)\.\n$", ended.out)
+    shutil.rmtree(tmp_path / "runs")
+    assert "Leave it out, or name another data set" in evaluate("--on", simulated.prepared)
 
 
 def test_evaluate_on_validation_needs_no_test_split(

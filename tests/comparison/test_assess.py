@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fixtures.command import Simulated
+from fixtures.dataset import write_prepared
 from fixtures.narrowed import present
 
 from adapert.comparison import assess as assessment
@@ -22,8 +23,8 @@ from adapert.comparison.summary import read_evaluation
 from adapert.comparison.test_access import read_accesses
 from adapert.config import Config
 from adapert.data.manifest import read_manifest
-from adapert.data.prepared import PreparedDataset, hash_file
-from adapert.data.schema import SplitName
+from adapert.data.prepared import PreparedDataset, hash_file, read_prepared
+from adapert.data.schema import SPLITS, SplitName
 from adapert.errors import InputError
 from adapert.prediction.files import write_deltas
 from adapert.records import EXPERIMENT, Tag
@@ -193,6 +194,25 @@ def test_mlflow_is_told_the_count_and_the_result(
     assert kept == {
         f"evaluation/test_002/{name}" for name in ("summary.csv", "paired.csv", "evaluation.json")
     }
+
+
+def test_mlflow_keeps_what_was_scored_on_other_data_and_counts_its_own(
+    config: Config, plan_of: PlanOf, workspace: Path, study_of: Callable[..., None], tmp_path: Path
+) -> None:
+    study_of("search")
+    whole = read_prepared(Path(config.data.path), SPLITS)
+    other = replace(whole, manifest=replace(whole.manifest, fingerprint="other"))
+    write_prepared(other, tmp_path / "other")
+    found = evaluate_configs({"best": config}, plan_of("mean", on=tmp_path / "other"), workspace)
+    assert present(found.access).describe() == (
+        "This is access 1 by study search to the test split of data other."
+    )
+    run = study_run(tracking_uri(workspace), "search")
+    assert Tag.TEST_OPENINGS not in run.data.tags
+    client, _ = open_store(workspace)
+    assert len(client.list_artifacts(run.info.run_id, "evaluation/test_001")) == 3
+    evaluate_configs({"best": config}, plan_of("mean"), workspace)
+    assert study_run(tracking_uri(workspace), "search").data.tags[Tag.TEST_OPENINGS] == "1"
 
 
 def test_a_config_belongs_to_the_study_that_tried_it_first(

@@ -6,7 +6,7 @@ from fixtures.builders import PlanOf
 from fixtures.narrowed import of_kind, present
 
 from adapert.comparison.score import compare
-from adapert.comparison.table import build_comparison_table, describe_comparison
+from adapert.comparison.table import DATA_COLUMNS, build_comparison_table, describe_comparison
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.models.reference.ridge import RidgeModel
@@ -48,7 +48,8 @@ def test_the_table_has_every_metric_of_every_row_and_perturbation(
 ) -> None:
     rows = compare(plan_of("mean", "ridge_both"), small_config, tiny_dataset)
     table = build_comparison_table(rows, tiny_dataset, "test")
-    assert tuple(table.columns) == LONG_COLUMNS
+    assert tuple(table.columns) == LONG_COLUMNS + DATA_COLUMNS
+    assert set(table["trained_on"]) == set(table["tested_on"]) == {"tiny"}
     sizes = table.groupby(["variant", "metric"]).size()
     assert (sizes == 3).all()
     assert set(table["metric"]) == set(rows[0].evaluation.per_perturbation)
@@ -72,7 +73,9 @@ def test_the_record_says_what_was_opened_and_is_json(
         "n_perturbations": 3,
         "at": "",
         "data_fingerprint": "tiny",
+        "trained_on": "tiny",
     }
+    assert record["transfer"] is None
     assert record["emission"] == "control_shift"
     assert {row["variant"]: row["chosen"] for row in record["models"]} == {
         "control": {},

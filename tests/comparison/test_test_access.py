@@ -79,6 +79,34 @@ def test_a_config_of_no_study_is_refused_after_any_access_of_its_data(tmp_path: 
     assert recorded.describe() == "This is access 1 to the test split of these data (no study)."
 
 
+def test_an_access_to_other_data_is_counted_apart_from_the_study_s_own(tmp_path: Path) -> None:
+    transfer = replace(access_of(data="data_b"), trained_on="data_a", on="b")
+    said = record_access(tmp_path, transfer).describe()
+    assert said == "This is access 1 by study search to the test split of data data_b."
+    assert (
+        record_access(tmp_path, access_of()).describe()
+        == "This is access 1 to the test split of study search."
+    )
+    with pytest.raises(InputError, match=r"that of data data_b, by study 'search', was opened"):
+        check_first_access(tmp_path, "search", "data_b")
+    with pytest.raises(InputError, match=r"that of data data_b \(no study tried this config\) was opened"):
+        check_first_access(tmp_path, "", "data_b")
+    again = record_access(tmp_path, replace(transfer, study="ablation"))
+    assert again.describe().endswith(
+        "by study ablation to the test split of data data_b, and access 2 in all."
+    )
+    own = record_access(tmp_path, access_of("of_b", data="data_b"))
+    assert own.describe().endswith("study of_b, and access 3 to that of these data.")
+
+
+def test_a_transfer_resumes_wherever_the_opened_data_lie_now(tmp_path: Path) -> None:
+    transfer = replace(access_of(data="data_b"), trained_on="data_a", on="there")
+    with pytest.raises(RuntimeError, match="killed"), opened(tmp_path, transfer):
+        raise RuntimeError("killed")
+    assert find_interrupted(tmp_path, replace(transfer, on="here")) is not None
+    assert find_interrupted(tmp_path, replace(transfer, trained_on="data_c")) is None
+
+
 def test_a_torn_line_counts_as_never_written_and_is_cut_off(tmp_path: Path) -> None:
     record_access(tmp_path, access_of("one"))
     with (tmp_path / ACCESS_FILE).open("a") as file:

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.manifest import Manifest
-from adapert.data.units import describe_degs, describe_units
+from adapert.data.units import counts_per_cell, describe_degs, describe_units
 from adapert.errors import InputError
 
 
@@ -26,6 +27,13 @@ def test_responses_say_their_own_units_and_layer() -> None:
     assert describe_degs(responses) == "marked by the responses' layer 'up'"
     assert describe_units(manifest("responses")) == "units of the responses"
     assert describe_degs(manifest("responses")) == "none: the responses mark no gene"
+
+
+@pytest.mark.parametrize(("target_sum", "expected"), [(10_000, 10_000), ("median", 2_500), ("none", 2_500)])
+def test_the_scale_of_cells_is_their_target_or_what_they_have(target_sum: Any, expected: float) -> None:
+    cells = replace(manifest("cells", target_sum=target_sum), counts={"median_counts": 2_500})
+    assert counts_per_cell(cells) == expected
+    assert counts_per_cell(manifest("cells")) is None  # log values, taken as they are
 
 
 @pytest.mark.parametrize(

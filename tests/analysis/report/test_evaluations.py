@@ -20,10 +20,10 @@ ACCESS = build_access(
 
 
 def write_evaluation(
-    folder: Path, make_table: Callable[..., pd.DataFrame], fingerprint: str = "0012"
+    folder: Path, make_table: Callable[..., pd.DataFrame], fingerprint: str = "0012", **of_models: str
 ) -> None:
     folder.mkdir(parents=True)
-    opened = {"split": "test", "n_perturbations": 2, "at": "now", "data_fingerprint": fingerprint}
+    opened = {"split": "test", "n_perturbations": 2, "at": "now", "data_fingerprint": fingerprint} | of_models
     (folder / "evaluation.json").write_text(json.dumps({"opened": opened, "git_commit": "abc"}))
     rows = [{"perturbation": name, "value": value} for name, value in (("A", 0.2), ("B", 0.6))]
     summarize_comparison(make_table(rows)).to_csv(folder / "summary.csv", index=False)
@@ -59,6 +59,15 @@ def test_evaluations_of_other_data_and_damaged_ones_are_only_counted(
     (tmp_path / "evaluations" / "test_002" / "evaluation.json").write_text("{")
     (told,) = build_evaluations(tmp_path, [], {"0012"})
     assert told == Paragraph("2 more in this workspace are of other data, unfinished or damaged.")
+
+
+def test_an_evaluation_on_other_data_is_shown_with_the_studies_of_its_models(
+    tmp_path: Path, make_table: MakeTable
+) -> None:
+    write_evaluation(tmp_path / "evaluations" / "test_001", make_table, "ffff", trained_on="0012")
+    for fingerprint in ("0012", "ffff"):
+        told = of_kind(Paragraph, build_evaluations(tmp_path, [], {fingerprint})[1]).text
+        assert "of data ffff, by models trained on data 0012, scored now" in told
 
 
 def test_an_evaluation_outside_the_workspace_is_found_by_its_access(

@@ -166,6 +166,14 @@ def test_an_evaluation_on_validation_is_listed_as_one(tmp_path: Path) -> None:
     assert (tested[1]["split"], tested[1]["again"]) == ("test", False)
 
 
+def test_an_evaluation_on_other_data_is_listed_with_them(tmp_path: Path) -> None:
+    transfer = build_access(data_fingerprint="ffff", trained_on="0012", on="/data/rpe1")
+    config = transfer.config_digest
+    _, evaluated, _ = (parse(line) for line in commands(reading(), tmp_path, [], [transfer]))
+    assert [str(path) for path in evaluated[1]["configs"]] == [f"evaluated_{config}.yaml"]
+    assert (str(evaluated[1]["on"]), evaluated[1]["again"]) == ("/data/rpe1", False)
+
+
 def test_what_no_recipe_launched_is_said_and_no_command(tmp_path: Path) -> None:
     given = reading()
     again = KnownResults("search_reevaluation", state=given.state, design="reevaluation")

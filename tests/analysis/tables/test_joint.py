@@ -129,6 +129,7 @@ def test_the_files_say_which_data_each_number_is_of(performance: PaperTable) -> 
     )
     data = performance.frame.groupby("evaluation")["data_fingerprint"].unique()
     assert {name: of_data.tolist() for name, of_data in data.items()} == {"k562": ["f00"], "rpe1": ["f11"]}
+    assert (performance.frame["trained_on"] == performance.frame["data_fingerprint"]).all()
     assert (
         "| Model | k562: Pearson-delta ↑ | k562: PDS ↑ | rpe1: Pearson-delta ↑ |" in performance.to_markdown()
     )
