@@ -11,6 +11,7 @@ python -m benchmarks search_quality       speed-up of samplers and early stoppin
 python -m benchmarks kills                a study killed at random moments equals one left alone
 python -m benchmarks fuzz                 damaged inputs are read, or refused in one sentence
 python -m benchmarks importance           importance intervals cover what is known
+python -m benchmarks training_size        how Pearson-delta grows with the training set; --data DIR
 python -m benchmarks coverage             how often intervals cover a known truth, and tests err
 
 Prints ``NAME measured target ok|short`` a line a target, and exits 0 only if none is short.
@@ -45,7 +46,7 @@ GROUPS = {
 SINGLE = ("at_scale", "executors", "parity", "systems")
 """Benchmarks of no group."""
 
-WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage", "fuzz")
+WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage", "fuzz", "training_size")
 """Benchmarks with a command line of their own, `main` of their module; each is run alone."""
 
 
