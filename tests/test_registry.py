@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures.configs import SMALL_ADAPERT
-from fixtures.dataset import build_tiny_dataset, without_test
+from fixtures.dataset import build_tiny_dataset, hold_out_combinations, without_test
 
 from adapert.config import Config, ModelName
 from adapert.data.prepared import PreparedDataset
@@ -160,3 +160,16 @@ def test_kept_weights_predict_as_the_trained_network_without_any_split(
     write_bundle(Bundle(config_of(name), dataset.shared, [Member("r", 0, weights)]), tmp_path / "bundle")
     predicted = predict_bundle(read_bundle(tmp_path / "bundle"), ASKED)
     np.testing.assert_array_equal(predicted.deltas, model.predict(ASKED))
+
+
+@every_model
+def test_a_model_learns_from_single_genes_what_they_do_together(name: str) -> None:
+    dataset = hold_out_combinations()
+    model = build(name)
+    model.fit(without_test(dataset))
+    asked = dataset.splits["test"].table.perturbations.tolist()
+    predicted = model.predict(asked)
+    assert predicted.shape == (1, dataset.n_genes)
+    assert np.isfinite(predicted).all()
+    swapped = ["+".join(reversed(name.split("+"))) for name in asked]
+    np.testing.assert_allclose(model.predict(swapped), predicted, atol=1e-5)

@@ -89,10 +89,18 @@ def prepare(
     effect_size_groups: Annotated[
         str, typer.Option(help="fractions (5 and 10 %) or tertiles.")
     ] = "fractions",
+    split_scheme: Annotated[
+        str,
+        typer.Option(help="Split perturbations, or combinations alone (single genes train)."),
+    ] = "perturbations",
     split_fractions: Annotated[
-        tuple[float, float, float],
-        typer.Option(metavar="<float x3>", help="Fractions of train, validation and test."),
-    ] = (0.675, 0.075, 0.25),
+        tuple[float, float, float] | None,
+        typer.Option(
+            metavar="<float x3>",
+            help="Train, validation, test; of combinations .25 .25 .5.",
+            show_default=".675 .075 .25",
+        ),
+    ] = None,
     split_seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     split_file: Annotated[Path | None, typer.Option(help="Saved split: columns perturbation, split.")] = None,
     families: Annotated[

@@ -10,6 +10,7 @@ from pydantic import PositiveInt
 from adapert.data.differential import DegAdjust, DegTest
 from adapert.data.effect_size import EffectSizeGroups
 from adapert.data.labels.words import strip_blanks
+from adapert.data.schema import SplitScheme
 from adapert.errors import InputError
 
 MOST_COUNTS = 1_000_000_000
@@ -21,8 +22,12 @@ LIBRARY_SIZE = 4_000
 MAX_UNITS = 40
 """Most characters: units are part of axis labels."""
 
-DEFAULT_FRACTIONS = (0.675, 0.075, 0.25)
-"""Train, validation, test: gives the 733/82/272 of K562 (Table 4)."""
+DEFAULT_FRACTIONS: dict[SplitScheme, tuple[float, float, float]] = {
+    "perturbations": (0.675, 0.075, 0.25),
+    "combinations": (0.25, 0.25, 0.5),
+}
+"""Train, validation, test. Of all perturbations: gives the 733/82/272 of K562 (Table 4). Of combinations:
+half are tested, as in the APP paper (62 of 124), and half of the others validate: a tenth is a handful."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +58,10 @@ class PrepareChoices:
         deg_test: Mann-Whitney or Welch's t-test. Cells only.
         deg_adjust: Whether p-values are adjusted. Cells only.
         effect_size_groups: By fixed shares of the genes, or tertiles of the training perturbations.
-        split_fractions: Shares of train, validation and test.
+        split_scheme: What is split: perturbations of any number of genes, or combinations only, while single
+            genes train.
+        split_fractions: Shares of train, validation and test, of what is split; ``None`` for the scheme's of
+            `DEFAULT_FRACTIONS`, which then stand here.
         split_seed: Seed of the split.
     """
 
@@ -77,7 +85,8 @@ class PrepareChoices:
     deg_test: DegTest = "mann_whitney"
     deg_adjust: DegAdjust = "fdr"
     effect_size_groups: EffectSizeGroups = "fractions"
-    split_fractions: tuple[float, float, float] = DEFAULT_FRACTIONS
+    split_scheme: SplitScheme = "perturbations"
+    split_fractions: tuple[float, float, float] | None = None
     split_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -85,7 +94,8 @@ class PrepareChoices:
             value = getattr(self, option)
             if value < 1:
                 raise InputError(f"--{option.replace('_', '-')} must be at least 1, but it is {value}.")
-        check_fractions(self.split_fractions)
+        object.__setattr__(self, "split_fractions", self.drawn_fractions)
+        check_fractions(self.drawn_fractions)
         self._check_units()
         self._check_target_sum()
         for option in ("group_guides", "missing_is_control"):
@@ -130,6 +140,11 @@ class PrepareChoices:
     def controls(self) -> tuple[str, ...]:
         """Labels and patterns of `control`."""
         return (self.control,) if isinstance(self.control, str) else self.control or ()
+
+    @property
+    def drawn_fractions(self) -> tuple[float, float, float]:
+        """Shares of train, validation and test."""
+        return self.split_fractions or DEFAULT_FRACTIONS[self.split_scheme]
 
     def guessed(self, found: Mapping[str, str | None]) -> dict[str, str]:
         """Pick the columns and layers in use, by choice, that were found without having been chosen."""

@@ -39,8 +39,9 @@ from adapert.data.networks import Network, find_infos, read_networks
 from adapert.data.prepared import PreparedDataset, hash_file, read_prepared, write_families, write_rest
 from adapert.data.regroup import DRAWN_BETWEEN
 from adapert.data.responses import measure_responses
-from adapert.data.schema import EFFECT_SIZES, GENE_SEPARATOR, SPLITS, BoolArray, SplitName, genes_of
+from adapert.data.schema import EFFECT_SIZES, SPLITS, BoolArray, SplitName, genes_of, is_combination
 from adapert.data.sources import EMBEDDINGS, NETWORKS, check_names
+from adapert.data.splits import count_unseen_genes
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError, name_some
 from adapert.files import whole_directory
@@ -65,6 +66,7 @@ LATER_CHOICES = {
     "deg_test": "mann_whitney",
     "group_guides": False,
     "missing_is_control": False,
+    "split_scheme": "perturbations",
     "target_sum": LIBRARY_SIZE,
 }
 """Choices added later: at these values they leave the fingerprints of earlier data sets unchanged."""
@@ -200,7 +202,8 @@ def summarize_prepared(dataset: PreparedDataset, top_k: int = 20) -> list[tuple[
         ("perturbations", f"{counts['perturbations']:,}, of which {counts['combinations']:,} combinations"),
         ("left out", ", ".join(f"{number:,} {reason}" for reason, number in labels["left_out"].items())),
         ("guides grouped", f"{labels['grouped_guides']:,}" if labels["grouped_guides"] else ""),
-        ("splits", ", ".join(f"{name} {counts[name]:,}" for name in SPLITS)),
+        ("splits", _describe_splits(manifest)),
+        ("test combinations", _describe_test_combinations(dataset)),
         (
             "genes",
             f"{dataset.n_genes:,} measured, {dataset.n_nodes - dataset.n_genes:,} perturbed but not measured",
@@ -245,6 +248,22 @@ def _describe_groups(dataset: PreparedDataset) -> str:
     is_cells = dataset.manifest.kind == "cells"
     without = "; no batch column" if is_cells and dataset.manifest.choices.batch_column is None else ""
     return f"{len(names):,} ({name_some(names, 3)}{without})"
+
+
+def _describe_splits(manifest: Manifest) -> str:
+    sizes = ", ".join(f"{name} {manifest.counts[name]:,}" for name in SPLITS)
+    is_whole = manifest.choices.split_scheme == "perturbations"
+    return sizes if is_whole else f"{sizes}; single genes train"
+
+
+def _describe_test_combinations(dataset: PreparedDataset) -> str:
+    """Count the test split's combinations by their genes that were never perturbed alone in training."""
+    train, test = (dataset.splits[name].table.perturbations.tolist() for name in ("train", "test"))
+    combinations = [name for name in test if is_combination(name)]
+    n_unseen = count_unseen_genes(combinations, [name for name in train if not is_combination(name)])
+    counts = np.bincount(n_unseen, minlength=3).tolist()
+    found = ", ".join(f"{number} in {count:,}" for number, count in enumerate(counts))
+    return f"{len(combinations):,}; genes unseen alone in training: {found}" if combinations else ""
 
 
 def _describe_families(dataset: PreparedDataset) -> str:
@@ -393,7 +412,7 @@ def _note_gaps(
         )
     n_validation = len(measured.splits["validation"].table.perturbations)
     if n_validation < FEW_VALIDATION:
-        is_helped = split_file is None and choices.split_fractions[1] < 0.2
+        is_helped = split_file is None and choices.drawn_fractions[1] < 0.2
         _LOGGER.warning(
             f"only {n_validation} validation perturbations: what they say of configs is mostly chance"
             f"{'; --split-fractions 0.5 0.2 0.3 gives more' if is_helped else ''}"
@@ -460,7 +479,7 @@ def _count(measured: Measured, shared: SharedTable) -> dict[str, int]:
         "cells": n_controls + sum(len(split.cells) for split in measured.splits.values()),
         "control_cells": n_controls,
         "perturbations": len(perturbations),
-        "combinations": sum(GENE_SEPARATOR in name for name in perturbations),
+        "combinations": sum(map(is_combination, perturbations)),
         **{name: len(split.table.perturbations) for name, split in measured.splits.items()},
         "genes": int(shared.n_genes),
         "nodes": len(shared.node_names),

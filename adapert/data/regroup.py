@@ -9,7 +9,7 @@ import numpy as np
 from adapert.data.array_tables import CellTable, PerturbationTable
 from adapert.data.prepared import PreparedDataset, PreparedSplit
 from adapert.data.row_chunks import starts_of
-from adapert.data.schema import IntArray, SplitName
+from adapert.data.schema import IntArray, SplitName, is_combination
 from adapert.seeding import numpy_generator
 
 Table = TypeVar("Table", PerturbationTable, CellTable)
@@ -57,6 +57,7 @@ def redraw(dataset: PreparedDataset, split_seed: int, has_training_cells: bool =
     """Draw training and validation perturbations again among their union; the test split is never touched.
 
     The draw depends on the union and the sizes alone, so that a second draw does not depend on the first.
+    Where only combinations were split, only they are drawn, and single genes go on training.
     Everything in the manifest stays except ``split_seed``, which becomes the negative of the
     draw's seed: seeds of prepared splits are never negative, so that tables distinguish the two.
 
@@ -72,12 +73,15 @@ def redraw(dataset: PreparedDataset, split_seed: int, has_training_cells: bool =
     if split_seed == 0:
         return dataset
     parts = [dataset.splits[name] for name in DRAWN_BETWEEN]
-    names = sorted(str(name) for part in parts for name in part.table.perturbations)
+    training, validation = (part.table.perturbations.tolist() for part in parts)
+    is_whole = dataset.manifest.choices.split_scheme == "perturbations"
+    staying = [] if is_whole else [name for name in training if not is_combination(name)]
+    names = sorted({*training, *validation}.difference(staying))
     shuffled = numpy_generator(split_seed, "redrawn split").permutation(names).tolist()
-    n_train = len(parts[0].table.perturbations)
+    n_train = len(training) - len(staying)
     train_parts = parts if has_training_cells else [without_cells(part) for part in parts]
     redrawn: dict[SplitName, PreparedSplit] = {
-        "train": _gather(train_parts, set(shuffled[:n_train])),
+        "train": _gather(train_parts, {*staying, *shuffled[:n_train]}),
         "validation": _gather(parts, set(shuffled[n_train:])),
     }
     return replace(

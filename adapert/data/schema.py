@@ -13,6 +13,9 @@ StringArray: TypeAlias = NDArray[np.str_]
 SplitName: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
+SplitScheme: TypeAlias = Literal["perturbations", "combinations"]
+"""What a split is drawn over: all perturbations alike, or combinations alone, while single genes train."""
+
 EFFECT_SIZES = ("small", "medium", "large")
 
 FamilySource: TypeAlias = Literal["network", "responses", "gene sets"]
@@ -23,6 +26,11 @@ CONTROL = "control"
 
 GENE_SEPARATOR = "+"
 """Joins the genes of a combination: ``"KLF1+MAP2K6"``."""
+
+
+def is_combination(perturbation: str) -> bool:
+    """Whether a perturbation targets several genes."""
+    return GENE_SEPARATOR in perturbation
 
 
 def genes_of(perturbation: str) -> tuple[str, ...]:

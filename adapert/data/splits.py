@@ -1,18 +1,23 @@
 """Splits by perturbation, never by cell: drawn from a seed, or read from a saved list."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from adapert.data.choices import DEFAULT_FRACTIONS, PrepareChoices, check_fractions
 from adapert.data.formats.tables import read_table, require_file
 from adapert.data.labels.rule import LabelRule
 from adapert.data.labels.spellings import Spellings
-from adapert.data.schema import SPLITS, SplitName, genes_of
+from adapert.data.schema import SPLITS, IntArray, SplitName, SplitScheme, genes_of, is_combination
 from adapert.errors import InputError, name_some, nearest
 from adapert.files import parse_json
 from adapert.seeding import numpy_generator
+
+Fractions: TypeAlias = tuple[float, float, float]
+"""Shares of train, validation and test."""
 
 Split: TypeAlias = dict[SplitName, list[str]]
 """The sorted perturbations of each split."""
@@ -23,7 +28,7 @@ _COLUMNS_CURE = (
 
 
 def split_perturbations(
-    perturbations: Iterable[str], split_seed: int, fractions: tuple[float, float, float] = DEFAULT_FRACTIONS
+    perturbations: Iterable[str], split_seed: int, fractions: Fractions = DEFAULT_FRACTIONS["perturbations"]
 ) -> Split:
     """Draw a split over perturbations; their order makes no difference.
 
@@ -34,18 +39,53 @@ def split_perturbations(
         InputError: Fractions that do not sum to 1, or a split without a perturbation.
     """
     check_fractions(fractions)
-    names = sorted(perturbations)
-    # The small addend keeps floor(0.29 * 100) from being 28.
-    n_train = math.floor(fractions[0] * len(names) + 1e-9)
-    n_test = round(fractions[2] * len(names))
-    shuffled = numpy_generator(split_seed, "split").permutation(names).tolist()
-    split: Split = {
-        "train": sorted(shuffled[:n_train]),
-        "validation": sorted(shuffled[n_train : len(names) - n_test]),
-        "test": sorted(shuffled[len(names) - n_test :]),
-    }
+    split = _draw(sorted(perturbations), numpy_generator(split_seed, "split"), fractions)
     _refuse_empty(split, "Use more perturbations, or other --split-fractions.")
     return split
+
+
+def split_combinations(
+    perturbations: Iterable[str], split_seed: int, fractions: Fractions = DEFAULT_FRACTIONS["combinations"]
+) -> Split:
+    """Draw a split over combinations; single genes train. The order of perturbations makes no difference.
+
+    Validation and test so hold combinations alone: how well is it predicted what genes do together that are
+    known alone? Shares are of the combinations and rounded as in `split_perturbations`; few of them may leave
+    none to train.
+
+    Raises:
+        InputError: Fractions that do not sum to 1, no combination, or too few for a split to hold any.
+    """
+    check_fractions(fractions)
+    names = sorted(perturbations)
+    combinations = [name for name in names if is_combination(name)]
+    if not combinations:
+        raise InputError(
+            "Validation and test of --split-scheme combinations are combinations of genes, but none of "
+            f"{len(names)} perturbations is one. Use --split-scheme perturbations."
+        )
+    split = _draw(combinations, numpy_generator(split_seed, "split of combinations"), fractions)
+    split["train"] = sorted({*names} - {*split["validation"], *split["test"]})
+    _refuse_empty(split, "Use data of more combinations, other --split-fractions, or another --split-scheme.")
+    return split
+
+
+SPLIT_SCHEMES: dict[SplitScheme, Callable[[Iterable[str], int, Fractions], Split]] = {
+    "perturbations": split_perturbations,
+    "combinations": split_combinations,
+}
+"""Scheme to what draws a split from perturbations, seed and fractions."""
+
+
+def count_unseen_genes(perturbations: Sequence[str], seen: Iterable[str]) -> IntArray:
+    """Count the genes of each perturbation that no seen perturbation targets, (n_perturbations,).
+
+    `seen` has the training perturbations, for genes perturbed neither alone nor in a combination; only those
+    of single genes, for genes never perturbed alone.
+    """
+    known = {gene for name in seen for gene in genes_of(name)}
+    counts = [sum(gene not in known for gene in genes_of(name)) for name in perturbations]
+    return np.array(counts, dtype=np.int64)
 
 
 def choose_split(
@@ -55,9 +95,20 @@ def choose_split(
     choices: PrepareChoices,
     dropped: Collection[str],
 ) -> Split:
-    """Read the saved split where there is one, else draw one; as `read_split` and `split_perturbations`."""
+    """Read the saved split where there is one, else draw one as `SPLIT_SCHEMES` say.
+
+    Raises:
+        InputError: A saved split beside a scheme to draw one by, and as `read_split` and those of
+            `SPLIT_SCHEMES`.
+    """
     if split_file is None:
-        return split_perturbations(perturbations, choices.split_seed, choices.split_fractions)
+        draw = SPLIT_SCHEMES[choices.split_scheme]
+        return draw(perturbations, choices.split_seed, choices.drawn_fractions)
+    if choices.split_scheme != "perturbations":
+        raise InputError(
+            f"A split is drawn or read, but --split-scheme is {choices.split_scheme} and --split-file names "
+            f"'{split_file}'. Leave one of them out."
+        )
     return read_split(split_file, perturbations, rule, dropped)
 
 
@@ -104,6 +155,18 @@ def read_split(
     }
     _refuse_empty(split, f"Move some there in '{path}'.")
     return split
+
+
+def _draw(names: Sequence[str], generator: np.random.Generator, fractions: Fractions) -> Split:
+    # The small addend keeps floor(0.29 * 100) from being 28.
+    n_train = math.floor(fractions[0] * len(names) + 1e-9)
+    n_test = round(fractions[2] * len(names))
+    shuffled = generator.permutation(names).tolist()
+    return {
+        "train": sorted(shuffled[:n_train]),
+        "validation": sorted(shuffled[n_train : len(names) - n_test]),
+        "test": sorted(shuffled[len(names) - n_test :]),
+    }
 
 
 def _read_pairs(path: Path) -> list[tuple[str, str]]:

@@ -79,7 +79,8 @@ def _manifest_facts(manifest: Manifest) -> list[tuple[str, str]]:
         combinations = f", {counts['combinations']:,} of them combinations" if counts["combinations"] else ""
         facts.append(("perturbations", f"{counts['perturbations']:,}{combinations}"))
         splits = ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test"))
-        facts.append(("splits", f"{splits}; drawn with split seed {manifest.split_seed}"))
+        of_what = "" if manifest.choices.split_scheme == "perturbations" else " among combinations"
+        facts.append(("splits", f"{splits}; drawn{of_what} with split seed {manifest.split_seed}"))
     facts += [(name.replace("_", " "), f"{counts[name]:,}") for name in _COUNTS if counts.get(name)]
     facts += [("units of deltas", describe_units(manifest)), ("DEGs", describe_degs(manifest))]
     facts += [

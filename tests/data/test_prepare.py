@@ -510,6 +510,32 @@ def test_numbers_below_one_are_refused(experiment: Experiment, choices: dict[str
         experiment.prepare(**choices)
 
 
+def test_combinations_alone_are_held_out_by_their_scheme(experiment: Experiment, tmp_path: Path) -> None:
+    dataset = experiment.prepare(split_scheme="combinations", out=tmp_path / "prepared")
+    held_out = [dataset.splits[name].table.perturbations.tolist() for name in ("validation", "test")]
+    assert [len(names) for names in held_out] == [1, 2]
+    assert all("+" in name for names in held_out for name in names)
+    choices = read_prepared(tmp_path / "prepared").manifest.choices
+    assert (choices.split_scheme, choices.split_fractions) == ("combinations", (0.25, 0.25, 0.5))
+    rows = dict(summarize_prepared(dataset))
+    assert rows["splits"] == "train 27, validation 1, test 2; single genes train"
+    assert rows["test combinations"] == "2; genes unseen alone in training: 0 in 2, 1 in 0, 2 in 0"
+
+
+def test_test_combinations_are_told_by_their_genes_unseen_alone(experiment: Experiment) -> None:
+    dataset = experiment.prepare(split_fractions=(0.2, 0.1, 0.7))
+    train, test = (dataset.splits[name].table.perturbations.tolist() for name in ("train", "test"))
+    counts = [0, 0, 0]
+    for name in test:
+        if "+" in name:
+            counts[sum(gene not in train for gene in name.split("+"))] += 1
+    assert sum(counts) > 0
+    found = dict(summarize_prepared(dataset))["test combinations"]
+    assert found == f"{sum(counts)}; genes unseen alone in training: " + ", ".join(
+        f"{number} in {count}" for number, count in enumerate(counts)
+    )
+
+
 def test_a_small_validation_split_is_noted(experiment: Experiment, logged: pytest.LogCaptureFixture) -> None:
     experiment.prepare(split_fractions=(0.675, 0.075, 0.25))
     small = logged.messages

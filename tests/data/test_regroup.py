@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures.dataset import N_GENES, build_tiny_dataset, write_prepared
+from fixtures.dataset import N_GENES, build_tiny_dataset, hold_out_combinations, write_prepared
 
 from adapert.data.array_tables import CellTable
 from adapert.data.prepared import PreparedDataset, PreparedSplit, read_prepared
@@ -149,3 +149,15 @@ def test_a_redraw_of_mapped_files_leaves_them_as_they_are(dataset: PreparedDatas
     for name in ("train", "validation"):
         assert contents(mapped.splits[name]) == contents(dataset.splits[name])
         assert contents(redrawn.splits[name]) == contents(redraw(dataset, 4).splits[name])
+
+
+def test_a_redraw_of_combinations_keeps_single_genes_in_training() -> None:
+    dataset = hold_out_combinations()
+    before = [names(dataset.splits[part]) for part in ("train", "validation")]
+    drawn = {name for part in before for name in part if "+" in name}
+    validated = set()
+    for seed in range(1, 8):
+        redrawn = redraw(dataset, seed)
+        assert set(before[0]) - drawn < set(names(redrawn.splits["train"]))
+        validated.update(names(redrawn.splits["validation"]))
+    assert validated == drawn

@@ -5,8 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adapert.data.choices import PrepareChoices
 from adapert.data.labels.rule import LabelRule
-from adapert.data.splits import read_split, split_perturbations
+from adapert.data.splits import (
+    choose_split,
+    count_unseen_genes,
+    read_split,
+    split_combinations,
+    split_perturbations,
+)
 from adapert.errors import InputError
 
 NAMES = [f"GENE{number}" for number in range(40)]
@@ -50,6 +57,48 @@ def test_empty_split_is_refused() -> None:
 def test_fractions_that_are_no_shares_are_refused(fractions: tuple[float, float, float]) -> None:
     with pytest.raises(InputError, match="three positive numbers that sum to 1"):
         split_perturbations(NAMES, 0, fractions)
+
+
+PAIRS = [f"GENE{first}+GENE{first + 1}" for first in range(24)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_single_genes_train_and_combinations_alone_are_validated_and_tested(seed: int) -> None:
+    split = split_combinations(NAMES + PAIRS, seed)
+    assert set(NAMES) <= set(split["train"])
+    assert [len(set(split[part]) & set(PAIRS)) for part in ("train", "validation", "test")] == [6, 6, 12]
+    assert sorted(name for part in split.values() for name in part) == sorted(NAMES + PAIRS)
+    assert split == split_combinations([*PAIRS[::-1], *NAMES[::-1]], seed)
+    assert split["test"] != split_combinations(NAMES + PAIRS, seed + 1)["test"]
+
+
+def test_single_genes_move_no_combination() -> None:
+    few = split_combinations([*NAMES[:3], *PAIRS], 0, (0.4, 0.2, 0.4))
+    assert few["test"] == split_combinations(NAMES + PAIRS, 0, (0.4, 0.2, 0.4))["test"]
+
+
+@pytest.mark.parametrize(
+    ("combinations", "message"),
+    [
+        ([], r"but none of 40 perturbations is one\. Use --split-scheme perturbations\."),
+        (PAIRS[:1], r"'test' is empty \(train 40, validation 1, test 0\)\. Use data of more combinations"),
+    ],
+)
+def test_too_few_combinations_are_refused(combinations: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        split_combinations(NAMES + combinations, 0)
+
+
+def test_a_saved_split_beside_a_scheme_to_draw_by_is_refused(tmp_path: Path) -> None:
+    choices = PrepareChoices(split_scheme="combinations")
+    with pytest.raises(InputError, match=r"is drawn or read, .* names '.*s\.csv'\. Leave one of them out\."):
+        choose_split(NAMES, LabelRule(), tmp_path / "s.csv", choices, [])
+
+
+def test_unseen_genes_are_those_that_no_training_perturbation_targets() -> None:
+    seen = ["A", "B+C"]
+    assert count_unseen_genes(["A+B", "A+D", "D+E", "C", "D", "B+D+E"], seen).tolist() == [0, 1, 2, 0, 1, 2]
+    assert count_unseen_genes([], seen).tolist() == []
 
 
 SAVED = {"A": "train", "B+C": "train", "D": "validation", "E": "test"}
