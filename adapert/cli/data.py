@@ -11,16 +11,26 @@ from adapert.cli.printing import console, print_rows
 
 def simulate(
     out: Annotated[Path, typer.Option("--out", help="New directory for cells, network and text.")],
+    combinations: Annotated[
+        int | None,
+        typer.Option("--combinations", help="How many of the 120 perturbations are of two genes; else 12."),
+    ] = None,
+    interaction: Annotated[
+        float | None,
+        typer.Option("--interaction", help="Combinations: effect beyond the sum, log units; 0 for none."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
 ) -> None:
     """Write a small simulated Perturb-seq experiment with known effects."""
     from adapert.data.simulate import simulate as write_simulation
 
-    write_simulation(out, seed=seed)
+    write_simulation(out, n_combinations=combinations, interaction=interaction, seed=seed)
+    is_about_combinations = combinations is not None or interaction is not None
+    split = "--split-scheme combinations" if is_about_combinations else "--split-fractions 0.5 0.2 0.3"
     console.print(
-        f"Wrote {out}/cells.h5ad, {out}/network.tsv.gz and {out}/text.npz. Next:\n"
+        f"Wrote {out}/cells.h5ad, {out}/network.tsv.gz, {out}/text.npz and {out}/truth.npz. Next:\n"
         f"  adapert prepare {out}/cells.h5ad --network {out}/network.tsv.gz "
-        f"--embeddings {out}/text.npz --split-fractions 0.5 0.2 0.3 --out {out}/prepared",
+        f"--embeddings {out}/text.npz {split} --out {out}/prepared",
         soft_wrap=True,
     )
 

@@ -3,6 +3,9 @@
 Genes belong to pathways. Knocking a gene down moves its own pathway and the pathways below it; how far
 depends on the pathway, so that small, medium and large effects occur. Network and text know the
 pathways, noisily: an unseen effect can be predicted from the effects of neighbours.
+
+The effects of a combination's genes add up, but for an interaction: each of some modules of pathways moves
+up or down by the product of the signs that the pathways of the two genes have for it.
 """
 
 import io
@@ -28,8 +31,15 @@ TRUTH_FILE = "truth.npz"
 PATHWAY_SIZE = 25
 COMBINATION_FRACTION = 0.1
 TEXT_SIZE = 32
+N_MODULES = 3
+MODULE_PATHWAYS = 3
+"""Modules that interactions move, and pathways of each."""
+
 COMMON_GENES = 8
 """Genes that respond to every perturbation, as stress genes do: the training mean is not zero."""
+
+MOST_INTERACTION = 5
+"""Log units; what genes express would else be lost beside it."""
 
 MEAN_COUNTS = 4_000
 DISPERSION = 0.1
@@ -47,6 +57,8 @@ class Truth:
         perturbed: Genes that are knocked down, ascending, (n_perturbed,).
         gene_effect: Effect of knocking each of them down, log units, (n_perturbed, n_genes).
         common_effect: Effect of any perturbation, log units, (n_genes,).
+        module_sign: Sign that each pathway has for a module, (n_pathways, n_modules).
+        module_effect: What a module does, log units at an interaction of 1, (n_modules, n_genes).
         baseline: Expected share of a control cell's counts, (n_genes,).
     """
 
@@ -56,19 +68,32 @@ class Truth:
     perturbed: IntArray
     gene_effect: FloatArray
     common_effect: FloatArray
+    module_sign: FloatArray
+    module_effect: FloatArray
     baseline: FloatArray
 
-    def effect(self, perturbation_genes: list[int]) -> FloatArray:
-        """Sum the effects of a perturbation's genes, log units, (n_genes,)."""
+    def effect(self, perturbation_genes: list[int], interaction: float | None = None) -> FloatArray:
+        """Sum the effects of a perturbation's genes, and in a combination of modules: log units, (n_genes,).
+
+        `interaction` scales what modules do. Without one they do nothing, and what every perturbation does
+        comes once, not with each of its genes.
+        """
         rows = np.searchsorted(self.perturbed, perturbation_genes)
         total: FloatArray = self.gene_effect[rows].sum(axis=0) + self.common_effect
-        return total
+        if interaction is None or len(perturbation_genes) == 1:
+            return total
+        sign = self.module_sign[self.pathway[perturbation_genes]].prod(axis=0)
+        repeated = (len(perturbation_genes) - 1) * self.common_effect
+        beyond: FloatArray = repeated + interaction * (sign @ self.module_effect)
+        return total + beyond
 
 
 def simulate(
     out: Path,
     *,
     n_perturbations: int = 120,
+    n_combinations: int | None = None,
+    interaction: float | None = None,
     n_genes: int = 500,
     cells_per_perturbation: int = 60,
     n_controls: int = 600,
@@ -83,9 +108,14 @@ def simulate(
 
     Args:
         out: New directory; gets ``cells.h5ad`` (integer counts, obs ``perturbation`` and ``batch``),
-            ``network.tsv.gz``, ``text.npz`` and ``truth.npz`` (``perturbations``, ``gene_names``,
-            ``effect`` in log units).
-        n_perturbations: A tenth of them are combinations of two genes that are perturbed alone too.
+            ``network.tsv.gz``, ``text.npz`` and ``truth.npz`` (``perturbations``, ``gene_names``, ``effect``
+            and ``interaction``, what of it is beyond the sum of single effects, both in log units).
+        n_perturbations: Single genes and combinations.
+        n_combinations: Combinations among them, of two genes that are perturbed alone too; ``None`` for a
+            tenth.
+        interaction: Log units by which modules of pathways move in a combination beyond the sum of its single
+            effects; at 0 effects add up. ``None``: they add up but for what every perturbation does, which
+            comes once.
         n_genes: Genes measured.
         cells_per_perturbation: Cells of each perturbation.
         n_controls: Unperturbed cells.
@@ -98,12 +128,17 @@ def simulate(
         InputError: `out` exists, or numbers that do not fit together.
     """
     n_pathways = max(2, n_genes // PATHWAY_SIZE) if n_pathways is None else n_pathways
-    _check_sizes(n_perturbations, n_genes, n_pathways, min(cells_per_perturbation, n_controls, n_batches))
-    targets = _draw_targets(n_genes, n_perturbations, numpy_generator(seed, "simulated targets"))
+    if n_combinations is None:
+        n_combinations = round(COMBINATION_FRACTION * n_perturbations)
+    n_single = n_perturbations - n_combinations
+    _check_combinations(n_perturbations, n_combinations, interaction)
+    _check_sizes(n_single, n_genes, n_pathways, min(cells_per_perturbation, n_controls, n_batches))
+    targets = _draw_targets(n_genes, n_single, n_combinations, numpy_generator(seed, "simulated targets"))
     perturbed = np.unique(np.concatenate(targets))
-    truth = _draw_truth(n_genes, n_pathways, perturbed, numpy_generator(seed, "simulated effects"))
+    truth = _draw_truth(n_genes, n_pathways, perturbed, seed)
     names = [GENE_SEPARATOR.join(truth.gene_names[genes]) for genes in targets]
-    effects = np.stack([truth.effect(genes) for genes in targets])
+    effects = np.stack([truth.effect(genes, interaction) for genes in targets])
+    sums = np.stack([np.sum([truth.effect([gene]) for gene in genes], axis=0) for genes in targets])
     row_effect = np.repeat(
         np.arange(n_perturbations + 1), [cells_per_perturbation] * n_perturbations + [n_controls]
     )
@@ -114,15 +149,20 @@ def simulate(
         _write_cells(beside / CELLS_FILE, truth, [*names, CONTROL], effects, row_effect, n_batches, generator)
         _write_network(beside / NETWORK_FILE, truth, numpy_generator(seed, "simulated network"))
         _write_text(beside / TEXT_FILE, truth, numpy_generator(seed, "simulated text"))
-        np.savez(beside / TRUTH_FILE, perturbations=names, gene_names=truth.gene_names, effect=effects)
+        np.savez(
+            beside / TRUTH_FILE,
+            perturbations=names,
+            gene_names=truth.gene_names,
+            effect=effects,
+            interaction=effects - sums,
+        )
 
 
-def _check_sizes(n_perturbations: int, n_genes: int, n_pathways: int, smallest: int) -> None:
+def _check_sizes(n_single: int, n_genes: int, n_pathways: int, smallest: int) -> None:
     if smallest < 1:
         raise InputError(
             f"A simulated experiment must have cells, controls and batches, but one is {smallest}."
         )
-    n_single = n_perturbations - round(COMBINATION_FRACTION * n_perturbations)
     if not 2 <= n_single <= n_genes:
         raise InputError(
             "A simulated experiment must perturb at least 2 genes and no more than it measures, but it is "
@@ -135,7 +175,24 @@ def _check_sizes(n_perturbations: int, n_genes: int, n_pathways: int, smallest: 
         )
 
 
-def _draw_truth(n_genes: int, n_pathways: int, perturbed: IntArray, generator: np.random.Generator) -> Truth:
+def _check_combinations(n_perturbations: int, n_combinations: int, interaction: float | None) -> None:
+    n_single = max(n_perturbations - n_combinations, 0)
+    n_pairs = n_single * (n_single - 1) // 2
+    if not 0 <= n_combinations <= n_pairs:
+        raise InputError(
+            f"--combinations are pairs of genes that are perturbed alone too, but {n_combinations:,} of "
+            f"{n_perturbations:,} perturbations leave {n_single:,} single genes, which form {n_pairs:,} "
+            "pairs. Give fewer."
+        )
+    if interaction is not None and not 0 <= interaction <= MOST_INTERACTION:
+        raise InputError(
+            f"--interaction must be 0 to {MOST_INTERACTION} log units, but it is {interaction:g}. At 1 it is "
+            "as strong as a large effect."
+        )
+
+
+def _draw_truth(n_genes: int, n_pathways: int, perturbed: IntArray, seed: int) -> Truth:
+    generator = numpy_generator(seed, "simulated effects")
     pathway = np.sort(np.arange(n_genes) % n_pathways)
     downstream = _draw_downstream(n_pathways, generator)
     # How each gene answers when its pathway is moved; its sign belongs to the gene.
@@ -149,6 +206,7 @@ def _draw_truth(n_genes: int, n_pathways: int, perturbed: IntArray, generator: n
         0, 0.6, COMMON_GENES
     )
     baseline = generator.lognormal(0, 0.8, n_genes)
+    module_sign, moved = _draw_modules(n_pathways, numpy_generator(seed, "simulated interactions"))
     return Truth(
         gene_names=np.array([f"GENE{number + 1:04d}" for number in range(n_genes)]),
         pathway=pathway,
@@ -156,6 +214,8 @@ def _draw_truth(n_genes: int, n_pathways: int, perturbed: IntArray, generator: n
         perturbed=perturbed,
         gene_effect=gene_effect,
         common_effect=common_effect,
+        module_sign=module_sign,
+        module_effect=moved[:, pathway] * answer,
         baseline=baseline / baseline.sum(),
     )
 
@@ -173,6 +233,15 @@ def _draw_downstream(n_pathways: int, generator: np.random.Generator) -> FloatAr
             0.5, 1.0, len(below)
         )
     return downstream
+
+
+def _draw_modules(n_pathways: int, generator: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """Draw each pathway's sign for a module, (n_pathways, n_modules), and the pathways that it moves."""
+    moved = np.zeros((N_MODULES, n_pathways))
+    n_moved = min(MODULE_PATHWAYS, n_pathways)
+    for module in moved:
+        module[generator.choice(n_pathways, n_moved, replace=False)] = generator.choice([-1.0, 1.0], n_moved)
+    return generator.choice([-1.0, 1.0], (n_pathways, N_MODULES)), moved
 
 
 def _draw_specific(n_genes: int, perturbed: IntArray, generator: np.random.Generator) -> FloatArray:
@@ -193,14 +262,14 @@ def _draw_specific(n_genes: int, perturbed: IntArray, generator: np.random.Gener
     return specific
 
 
-def _draw_targets(n_genes: int, n_perturbations: int, generator: np.random.Generator) -> list[list[int]]:
+def _draw_targets(
+    n_genes: int, n_single: int, n_combinations: int, generator: np.random.Generator
+) -> list[list[int]]:
     """Choose perturbed genes, then pairs of them."""
-    n_combinations = round(COMBINATION_FRACTION * n_perturbations)
-    single = np.sort(generator.choice(n_genes, n_perturbations - n_combinations, replace=False))
+    single = np.sort(generator.choice(n_genes, n_single, replace=False))
     pairs: set[tuple[int, int]] = set()
-    n_possible = len(single) * (len(single) - 1) // 2
     # A set: a pair that comes twice does not count.
-    while len(pairs) < min(n_combinations, n_possible):
+    while len(pairs) < n_combinations:
         first, second = sorted(generator.choice(single, 2, replace=False).tolist())
         pairs.add((first, second))
     return [[gene] for gene in single.tolist()] + [list(pair) for pair in sorted(pairs)]

@@ -146,6 +146,17 @@ def test_a_wrong_number_is_refused(prepare: Prepare, words: list[str], says: str
 
 
 @pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--combinations", "110"], "110 of 120 perturbations leave 10 single genes, which form 45 pairs"),
+        (["--interaction", "-0.5"], "--interaction must be 0 to 5 log units, but it is -0.5"),
+    ],
+)
+def test_impossible_combinations_are_not_simulated(refused: Refused, words: list[str], says: str) -> None:
+    assert says in refused("simulate", "--out", "new", *words)
+
+
+@pytest.mark.parametrize(
     ("name", "text", "says"),
     [
         ("split.tsv", "GENE9999\ttrain\n", "'GENE9999'"),

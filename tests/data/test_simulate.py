@@ -5,6 +5,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import pearsonr
 from sklearn.kernel_ridge import KernelRidge
 
 from adapert.data import simulate as simulating
@@ -15,6 +16,7 @@ from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import EFFECT_SIZES, genes_of
 from adapert.data.simulate import simulate
 from adapert.errors import InputError
+from adapert.models.reference import REFERENCE_MODELS
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,59 @@ def test_unseen_effects_can_be_told_from_text_beyond_the_mean(dataset: PreparedD
     mean = train.delta.mean(axis=0)
     ridge = KernelRidge(kernel="rbf", gamma=1.0, alpha=0.3).fit(features(train), train.delta - mean)
     assert pearson(mean + ridge.predict(features(test))) > pearson(np.tile(mean, (len(test.delta), 1))) + 0.1
+
+
+def simulate_combinations(out: Path, interaction: float) -> tuple[PreparedDataset, pd.DataFrame]:
+    """Prepare pairs of 20 genes in one batch with little noise, and read what genes do beyond their sum."""
+    sizes: dict[str, Any] = {"n_genes": 100, "cells_per_perturbation": 100, "n_controls": 200}
+    simulate(out, n_perturbations=60, n_combinations=40, n_batches=1, interaction=interaction, **sizes)
+    cells, network, text = (out / name for name in ("cells.h5ad", "network.tsv.gz", "text.npz"))
+    dataset = prepare(cells, network, text, PrepareChoices(split_scheme="combinations"))
+    truth = np.load(out / "truth.npz")
+    frame = pd.DataFrame(truth["interaction"], index=truth["perturbations"], columns=truth["gene_names"])
+    return dataset, frame[dataset.gene_names.tolist()]
+
+
+def errors_on_test(dataset: PreparedDataset) -> dict[str, float]:
+    """Mean distance of models' predictions from the tested combinations."""
+    test = dataset.splits["test"].table
+    errors = {}
+    for name in ("additive", "control", "ridge_text", "neighbour"):
+        model = REFERENCE_MODELS[name]()
+        model.fit(dataset)
+        predicted = model.predict(test.perturbations.tolist())
+        errors[name] = float(np.linalg.norm(predicted - test.delta, axis=1).mean())
+    return errors
+
+
+def test_where_genes_do_not_interact_the_sum_of_single_effects_is_best(tmp_path: Path) -> None:
+    dataset, interaction = simulate_combinations(tmp_path / "out", 0)
+    np.testing.assert_allclose(interaction, 0, atol=1e-12)
+    errors = errors_on_test(dataset)
+    assert errors.pop("additive") < 0.6 * min(errors.values())
+
+
+def test_a_strong_interaction_is_measured_and_the_sum_misses_it(tmp_path: Path) -> None:
+    dataset, interaction = simulate_combinations(tmp_path / "out", 1)
+    tables = [split.table for split in dataset.splits.values()]
+    delta = {name: row for t in tables for name, row in zip(t.perturbations.tolist(), t.delta, strict=True)}
+    combinations = [name for name in delta if "+" in name]
+    beyond = [delta[name] - sum(delta[gene] for gene in genes_of(name)) for name in combinations]
+    true = interaction.loc[combinations].to_numpy()
+    assert pearsonr(np.ravel(beyond), true.ravel()).statistic > 0.9
+    errors = errors_on_test(dataset)
+    assert errors["neighbour"] < 0.9 * errors["additive"]
+
+
+def test_effects_add_up_but_for_the_interaction(tmp_path: Path) -> None:
+    simulate(tmp_path / "out", **SMALL | {"n_perturbations": 12}, n_combinations=5, interaction=2)
+    truth = np.load(tmp_path / "out" / "truth.npz")
+    effect = dict(zip(truth["perturbations"].tolist(), truth["effect"], strict=True))
+    combinations = [name for name in effect if "+" in name]
+    assert len(combinations) == 5
+    for name, beyond in zip(truth["perturbations"].tolist(), truth["interaction"], strict=True):
+        np.testing.assert_allclose(effect[name] - sum(effect[gene] for gene in genes_of(name)), beyond)
+        assert np.abs(beyond).max() == 0 if name not in combinations else np.abs(beyond).max() > 0.5
 
 
 def test_same_seed_writes_the_same_cells(tmp_path: Path) -> None:
@@ -132,6 +187,9 @@ def test_effects_of_a_gene_do_not_depend_on_the_others_perturbed(tmp_path: Path)
         ({"n_controls": 0}, "must have cells, controls and batches, but one is 0"),
         ({"n_genes": 200, "n_pathways": 1}, "at least 2 pathways and no more than genes"),
         ({"n_perturbations": 90, "n_genes": 50}, "to perturb 81 of 50"),
+        ({"n_combinations": 110}, "110 of 120 perturbations leave 10 single genes, which form 45 pairs"),
+        ({"n_combinations": 200}, "200 of 120 perturbations leave 0 single genes"),
+        ({"interaction": float("nan")}, "--interaction must be 0 to 5 log units, but it is nan"),
     ],
 )
 def test_impossible_sizes_are_refused(tmp_path: Path, sizes: dict[str, Any], message: str) -> None:
