@@ -157,6 +157,7 @@ LONG_COLUMNS = (
     "perturbation",
     "effect_size",
     "family",
+    "n_unseen_genes",
     "n_cells",
     "n_degs",
     "metric",

@@ -47,7 +47,7 @@ def score_split(plan: ComparisonPlan, config: Config, data: Path) -> pd.DataFram
     """Fit and score every model on one split; the long table."""
     dataset = read_prepared(data, {"train", "validation", plan.split})
     rows = compare(plan, config, dataset) + measure_ceilings(plan, dataset)
-    return build_comparison_table(rows, dataset, plan.split)
+    return build_comparison_table(rows, dataset, plan)
 
 
 def read_arguments() -> argparse.Namespace:

@@ -1,12 +1,12 @@
 """A comparison of models as tables in the terminal, 80 columns wide."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from rich.table import Table
 
-from adapert.comparison.summary import ALL, FEWEST_SHOWN, LABELS, MAIN_METRICS
+from adapert.comparison.summary import ALL, COMBINATION_METRICS, FEWEST_SHOWN, LABELS, MAIN_METRICS
 from adapert.errors import format_count
 from adapert.statistics.pairs import FILE_MODEL, model_of, without_chance
 from adapert.statistics.power import DETECTED_PER_HALF_WIDTH, FEWEST_SEEDS, POWER, warn_of_tests
@@ -36,6 +36,27 @@ def build_tables(summary: pd.DataFrame, split: str) -> list[Table]:
         n_perturbations = format_count(int(rows["n_perturbations"].max()), f"{split} perturbation")
         title = n_perturbations if group == ALL else f"{n_perturbations} of {group} effect"
         tables.append(_build_table(title, rows, "variant", _describe_estimate))
+    return tables
+
+
+def build_combination_tables(combinations: pd.DataFrame, split: str) -> list[Table]:
+    """Build a table for all combinations and one for each number of unseen genes: a row per variant.
+
+    Args:
+        combinations: From `summarize_combinations`.
+        split: Split that the titles name.
+
+    Returns:
+        Tables that fit into 80 columns; none where there is no combination.
+    """
+    tables = []
+    for group, rows in combinations.groupby("n_unseen_genes", sort=False):
+        n_combinations = format_count(int(rows["n_perturbations"].max()), f"{split} combination")
+        if group == ALL:
+            title = n_combinations
+        else:
+            title = f"{n_combinations} with {format_count(int(str(group)), 'unseen gene')}"
+        tables.append(_build_table(title, rows, "variant", _describe_estimate, heads=COMBINATION_METRICS))
     return tables
 
 
@@ -117,12 +138,13 @@ def _build_table(
     by: str,
     describe: Callable[[dict[Hashable, Any]], str],
     n_metrics: int | None = None,
+    heads: Mapping[str, str] = MAIN_METRICS,
 ) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("model")
-    metrics = [metric for metric in MAIN_METRICS if metric in set(rows["metric"])][:n_metrics]
+    metrics = [metric for metric in heads if metric in set(rows["metric"])][:n_metrics]
     for metric in metrics:
-        table.add_column(MAIN_METRICS[metric])
+        table.add_column(heads[metric])
     for name, of_model in rows.groupby(by, sort=False):
         cells = {row["metric"]: describe(row) for row in of_model.to_dict("records")}
         label = str(name)

@@ -129,17 +129,19 @@ def evaluate(
 
 def _print_tables(assessment: "Assessment", split: str) -> None:
     from adapert.cli.comparison import (
+        build_combination_tables,
         build_family_tables,
         build_paired_tables,
         build_tables,
         summarize_families,
         summarize_power,
     )
-    from adapert.comparison.summary import CAPTION, PAIRED_CAPTION
+    from adapert.comparison.summary import CAPTION, COMBINATIONS_CAPTION, PAIRED_CAPTION
 
     transfer = f" {assessment.transfer.caption}" if assessment.transfer else ""
     captioned = [
         (build_tables(assessment.summary, split), f"{CAPTION}{transfer}"),
+        (build_combination_tables(assessment.combinations, split), COMBINATIONS_CAPTION),
         (build_paired_tables(assessment.paired), PAIRED_CAPTION),
         (build_family_tables(assessment.paired), summarize_families(assessment.paired)),
     ]

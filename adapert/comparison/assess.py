@@ -17,6 +17,7 @@ from adapert.comparison.plan import ComparisonPlan, name_variants
 from adapert.comparison.score import measure_ceilings, score
 from adapert.comparison.summary import (
     read_evaluation,
+    summarize_combinations,
     summarize_comparison,
     summarize_differences,
     write_comparison,
@@ -66,6 +67,8 @@ class Assessment:
         frame: The long table: a row a fit, perturbation and metric.
         summary: Means by effect size and variant (`adapert.comparison.summary.summarize_comparison`).
         paired: Each model minus each reference model (`adapert.comparison.summary.summarize_differences`).
+        combinations: Means by number of unseen genes and variant, of combinations
+            (`adapert.comparison.summary.summarize_combinations`); without rows where there are none.
         folder: Folder with all of it, and every prediction.
         study: Study that tried the (first) config; empty where no study of the workspace tried it.
         access: Access to the test split, and its number; None where it stayed closed.
@@ -75,6 +78,7 @@ class Assessment:
     frame: pd.DataFrame
     summary: pd.DataFrame
     paired: pd.DataFrame
+    combinations: pd.DataFrame
     folder: Path
     study: str
     access: RecordedAccess | None
@@ -148,7 +152,7 @@ def evaluate_configs(
             else:
                 compared = [*fitted, *map(as_fitted, given), *tested.references]
                 scored = score(plan, compared, scored_data) + measure_ceilings(plan, scored_data)
-                frame = build_comparison_table(scored, scored_data, plan.split, dataset.fingerprint)
+                frame = build_comparison_table(scored, scored_data, plan, dataset)
                 assessment = _summarize(frame, folder, studies[0], recorded, tested)
                 if emit:
                     _emit(fitted[-1], scored_data, plan, emit)
@@ -240,6 +244,7 @@ def _summarize(
         frame=frame,
         summary=summarize_comparison(frame),
         paired=summarize_differences(frame),
+        combinations=summarize_combinations(frame),
         folder=folder,
         study=study,
         access=recorded,
@@ -307,6 +312,7 @@ def _write(assessment: Assessment, record: Mapping[str, Any], predictions: "AnnD
         assessment.frame,
         assessment.summary,
         assessment.paired,
+        assessment.combinations,
         record,
         lambda directory: write_predictions(predictions, directory),
     )

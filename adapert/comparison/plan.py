@@ -74,6 +74,11 @@ class ComparisonPlan:
                 f"{', '.join(named)}. Leave --ensemble out, or add adapert to --models."
             )
 
+    @property
+    def learned_from(self) -> tuple[SplitName, ...]:
+        """Splits whose perturbations the scored models learned from."""
+        return ("train",) if self.refit == "train" else ("train", "validation")
+
     def names(self, configs: Iterable[Config]) -> tuple[str, ...]:
         """Name every model that is compared, once, in the order in which they are shown."""
         own = (config.model.name for config in configs)

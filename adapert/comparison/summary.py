@@ -13,6 +13,7 @@ from adapert.errors import InputError, name_some
 from adapert.evaluation.catalogue import check_metrics, find_metric
 from adapert.files import parse_json, whole_directory
 from adapert.records import LONG_COLUMNS
+from adapert.statistics.combinations import pool_unseen_genes
 from adapert.statistics.estimates import CONFIDENCE, summarize_by
 from adapert.statistics.pairs import ALL as ALL
 from adapert.statistics.pairs import pool_effect_sizes
@@ -43,6 +44,20 @@ MAIN_METRICS = {
 SUMMARY_METRICS = (*MAIN_METRICS, "pearson_delta_pooled")
 """Metrics of `summarize_comparison`: for the last, cell-eval's Pearson-delta, a terminal has no room."""
 
+COMBINATION_METRICS = {
+    "pearson_delta": find_metric("pearson_delta").label,
+    "rmse_top_10_degs": "RMSE@10",
+    "rmse_top_20_degs": "RMSE@20",
+    "l2_top_1000": "L2@1000",
+}
+"""Metric to its column's head where combinations are shown: what papers report of them, and Pearson-delta."""
+
+COMBINATIONS_CAPTION = (
+    "RMSE@k: over the k true DEGs of largest change, or all where there are fewer. L2@1000: over the 1,000 "
+    "genes of highest control expression, or all. Of both, smaller is better. Unseen: in no training "
+    "perturbation."
+)
+
 TESTED_MEAN = "mean:tested"
 """Variant: the mean change of the training perturbations of scored data that are not the models' own."""
 
@@ -55,6 +70,9 @@ LABELS = {
 
 PAIRED_METRICS = (*MAIN_METRICS, "retrieval", "centroid_pearson", "mse", "collapse_ratio")
 """Metrics of `summarize_differences`: all would take a minute on a slow core."""
+
+COMBINATIONS_FILE = "combinations.csv"
+"""In the folder of an evaluation of combinations."""
 
 TABLE_FILE, RECORD_FILE = "per_perturbation.parquet", "evaluation.json"
 """Files of an evaluation's folder."""
@@ -73,6 +91,24 @@ def summarize_comparison(frame: pd.DataFrame) -> pd.DataFrame:
     summary = summarize_by(pool_effect_sizes(selected, ["effect_size"]), ["effect_size", "variant"])
     variants = list(dict.fromkeys(frame["variant"]))
     orders = {"effect_size": _GROUPS, "variant": variants, "metric": SUMMARY_METRICS}
+    return _sort_as_listed(summary, orders)
+
+
+def summarize_combinations(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the long table's combinations by number of unseen genes and variant.
+
+    Returns:
+        n_unseen_genes (as text, `ALL` first; see `pool_unseen_genes`), variant (in the frame's order), metric
+        (of `COMBINATION_METRICS`) and the estimates of `summarize_by`; without rows where no perturbation is
+        a combination.
+    """
+    selected = pool_unseen_genes(frame[frame["metric"].isin(list(COMBINATION_METRICS))])
+    summary = summarize_by(selected, ["n_unseen_genes", "variant"])
+    orders = {
+        "n_unseen_genes": (ALL, *sorted(set(summary["n_unseen_genes"]) - {ALL})),
+        "variant": list(dict.fromkeys(frame["variant"])),
+        "metric": list(COMBINATION_METRICS),
+    }
     return _sort_as_listed(summary, orders)
 
 
@@ -100,10 +136,13 @@ def write_comparison(
     frame: pd.DataFrame,
     summary: pd.DataFrame,
     paired: pd.DataFrame,
+    combinations: pd.DataFrame,
     record: Mapping[str, Any],
     write_more: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a comparison as a new directory, whole or not at all; `write_more` adds what else belongs there.
+
+    `combinations` has a file only where it has rows.
 
     Raises:
         InputError: `directory` exists, or cannot be written.
@@ -113,6 +152,8 @@ def write_comparison(
         write_csv(frame, beside / "per_perturbation.csv")
         write_csv(summary, beside / "summary.csv")
         write_csv(paired, beside / "paired.csv")
+        if len(combinations):
+            write_csv(combinations, beside / COMBINATIONS_FILE)
         (beside / RECORD_FILE).write_text(json.dumps(record, indent=2), encoding="utf-8")
         if write_more:
             write_more(beside)
@@ -133,7 +174,7 @@ def read_evaluation(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise InputError(
             f"An evaluation's table must have the columns {', '.join(LONG_COLUMNS)}, but "
             f"'{folder / TABLE_FILE}' has no {name_some(missing)}. Name a folder that "
-            "'adapert evaluate' wrote."
+            "'adapert evaluate' of this version wrote."
         )
     check_metrics(frame["metric"].unique(), f"'{folder / TABLE_FILE}'")
     return frame, record

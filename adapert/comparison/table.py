@@ -13,7 +13,6 @@ from adapert.comparison.score import Scored
 from adapert.comparison.transfer import Transfer
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import SplitName
 from adapert.evaluation.long_table import build_long_table
 
 STUDY = "evaluate"
@@ -24,16 +23,21 @@ DATA_COLUMNS = ("trained_on", "tested_on")
 
 
 def build_comparison_table(
-    scored: Sequence[Scored], dataset: PreparedDataset, split: SplitName, trained_on: str = ""
+    scored: Sequence[Scored],
+    dataset: PreparedDataset,
+    plan: ComparisonPlan,
+    trained_on: PreparedDataset | None = None,
 ) -> pd.DataFrame:
     """Lay out every row's metrics below each other, in `LONG_COLUMNS` and `DATA_COLUMNS`.
 
     Args:
         scored: Every row of the comparison.
         dataset: What it was compared on.
-        split: Its split.
-        trained_on: Fingerprint of the data that models were trained on; empty where they are these.
+        plan: Names its split, and those that models learned from.
+        trained_on: Data that models were trained on; None where they are these.
     """
+    splits = (trained_on or dataset).splits
+    learned = [name for part in plan.learned_from for name in splits[part].table.perturbations.tolist()]
     tables = []
     for row in scored:
         identity = {
@@ -43,8 +47,9 @@ def build_comparison_table(
             "config_digest": row.config_digest,
             "seed": row.seed,
         }
-        tables.append(build_long_table(identity, dataset, split, row.evaluation.per_perturbation))
-    data = (trained_on or dataset.fingerprint, dataset.fingerprint)
+        metrics = row.evaluation.per_perturbation
+        tables.append(build_long_table(identity, dataset, plan.split, metrics, learned))
+    data = ((trained_on or dataset).fingerprint, dataset.fingerprint)
     return pd.concat(tables, ignore_index=True).assign(**dict(zip(DATA_COLUMNS, data, strict=True)))
 
 

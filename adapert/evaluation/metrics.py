@@ -135,7 +135,8 @@ def rmse_top_degs(
 ) -> FloatArray:
     """Root mean squared error over the k strongest true DEGs (GEARS: 20; PerturbedVAE: 10).
 
-    The size of `observed_delta` ranks the DEGs, ties going to the earlier gene.
+    The size of `observed_delta` ranks the DEGs, ties going to the earlier gene; k is cut to their number.
+    GEARS's own numbers are mean squares over the genes of highest test score, DEGs or not.
 
     Returns:
         log1p units, (n_perturbations,); NaN where there is no DEG.

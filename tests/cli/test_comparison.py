@@ -5,13 +5,19 @@ from fixtures.store import MakeTable
 from rich.console import Console
 
 from adapert.cli.comparison import (
+    build_combination_tables,
     build_family_tables,
     build_paired_tables,
     build_tables,
     summarize_families,
     summarize_power,
 )
-from adapert.comparison.summary import MAIN_METRICS, summarize_comparison, summarize_differences
+from adapert.comparison.summary import (
+    MAIN_METRICS,
+    summarize_combinations,
+    summarize_comparison,
+    summarize_differences,
+)
 from adapert.statistics.pairs import FILE_MODEL, LABEL_MARK
 
 
@@ -29,6 +35,29 @@ def test_tables_name_split_group_and_fits(compared: pd.DataFrame) -> None:
     assert "1 test perturbation of large effect" in text
     assert "adapert, 2 fits" in text
     assert "DES@50" not in text
+
+
+def test_combinations_have_tables_by_their_unseen_genes(make_table: MakeTable) -> None:
+    unseen = {"A+B": 0, "A+C": 1, "A+D": 1, "A": 0}
+    metrics = ("pearson_delta", "rmse_top_10_degs", "rmse_top_20_degs", "l2_top_1000", "pds")
+    rows = [
+        {"perturbation": name, "n_unseen_genes": n, "metric": metric, "value": 0.25 + n}
+        for name, n in unseen.items()
+        for metric in metrics
+    ]
+    console = Console(file=(file := io.StringIO()), width=80)
+    for table in build_combination_tables(summarize_combinations(make_table(rows)), "test"):
+        console.print(table)
+    lines = [line.split() for line in file.getvalue().splitlines()]
+    titles = [" ".join(line) for line in lines if "combination" in " ".join(line)]
+    assert titles == [
+        "3 test combinations",
+        "1 test combination with 0 unseen genes",
+        "2 test combinations with 1 unseen gene",
+    ]
+    assert lines.count(["model", "Pearson-delta", "RMSE@10", "RMSE@20", "L2@1000"]) == 3
+    assert ["full", "1.250", "1.250", "1.250", "1.250"] in lines
+    assert build_combination_tables(summarize_combinations(make_table(rows[-5:])), "test") == []
 
 
 def test_a_cell_is_the_mean_and_half_its_interval(compared: pd.DataFrame) -> None:

@@ -8,7 +8,13 @@ from fixtures.narrowed import row_of
 from fixtures.store import MakeTable
 from scipy.stats import wilcoxon
 
-from adapert.comparison.summary import CAPTION, summarize_comparison, summarize_differences, write_comparison
+from adapert.comparison.summary import (
+    CAPTION,
+    summarize_combinations,
+    summarize_comparison,
+    summarize_differences,
+    write_comparison,
+)
 from adapert.errors import InputError
 
 
@@ -32,6 +38,32 @@ def test_the_summary_has_pearson_in_both_ways(compared: pd.DataFrame) -> None:
 
 def test_the_caption_says_what_plus_minus_is() -> None:
     assert CAPTION.startswith("± is half the width of the mean's 95% interval")
+
+
+def test_combinations_are_summarised_by_their_unseen_genes(make_table: MakeTable, tmp_path: Path) -> None:
+    unseen = {"A+B": 0, "A+C": 1, "B+C": 1, "D": 1}
+    rows = [
+        {"variant": variant, "perturbation": name, "n_unseen_genes": n, "metric": metric, "value": n + 0.5}
+        for variant in ("mean", "adapert")
+        for name, n in unseen.items()
+        for metric in ("mse", "rmse_top_20_degs", "pearson_delta")
+    ]
+    table = make_table(rows)
+    summary = summarize_combinations(table)
+    assert summary["n_unseen_genes"].unique().tolist() == ["all", "0", "1"]
+    assert summary["variant"].unique().tolist() == ["mean", "adapert"]
+    assert summary["metric"].unique().tolist() == ["pearson_delta", "rmse_top_20_degs"]
+    of_mean = summary[(summary["variant"] == "mean") & (summary["metric"] == "rmse_top_20_degs")]
+    assert of_mean["mean"].tolist() == pytest.approx([3.5 / 3, 0.5, 1.5])
+    assert of_mean["n_perturbations"].tolist() == [3, 1, 2]
+    write_comparison(tmp_path / "out", table, summary, summary, summary, {})
+    assert len(pd.read_csv(tmp_path / "out" / "combinations.csv")) == 12
+
+
+def test_combinations_of_one_number_of_unseen_genes_are_one_group(make_table: MakeTable) -> None:
+    summary = summarize_combinations(make_table([{"perturbation": "A+B", "metric": "pearson_delta"}]))
+    assert summary["n_unseen_genes"].tolist() == ["all"]
+    assert summarize_combinations(make_table([{"perturbation": "A", "metric": "pearson_delta"}])).empty
 
 
 def write_more(folder: Path) -> None:
@@ -81,13 +113,15 @@ def test_a_ceiling_is_no_model_to_compare(compared: pd.DataFrame) -> None:
 
 
 def test_a_comparison_is_written_whole_into_a_new_directory(compared: pd.DataFrame, tmp_path: Path) -> None:
-    tables = (compared, summarize_comparison(compared), summarize_differences(compared))
+    combinations = summarize_combinations(compared)
+    tables = (compared, summarize_comparison(compared), summarize_differences(compared), combinations)
     write_comparison(tmp_path / "out", *tables, {"opened": {"split": "test"}}, write_more)
     assert (tmp_path / "out" / "more").read_text() == "more"
     assert len(pd.read_csv(tmp_path / "out" / "paired.csv")) == 9
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "per_perturbation.parquet"), compared)
     assert len(pd.read_csv(tmp_path / "out" / "per_perturbation.csv")) == len(compared)
     assert len(pd.read_csv(tmp_path / "out" / "summary.csv")) == 12
+    assert not (tmp_path / "out" / "combinations.csv").exists()
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["opened"] == {"split": "test"}
     with pytest.raises(InputError, match="must be new"):
         write_comparison(tmp_path / "out", *tables, {})
@@ -95,5 +129,5 @@ def test_a_comparison_is_written_whole_into_a_new_directory(compared: pd.DataFra
 
 def test_a_comparison_that_cannot_be_written_leaves_nothing(compared: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
-        write_comparison(tmp_path / "out", compared, compared, compared, {"a": object()})
+        write_comparison(tmp_path / "out", compared, compared, compared, compared, {"a": object()})
     assert list(tmp_path.iterdir()) == []

@@ -22,9 +22,10 @@ def values_of(table: pd.DataFrame, variant: str, metric: str = "pearson_delta", 
 def test_a_model_with_chance_is_fitted_once_a_seed_and_others_once(
     tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
 ) -> None:
-    rows = compare(plan_of("mean", "adapert", n_seeds=2), small_config, tiny_dataset)
+    plan = plan_of("mean", "adapert", n_seeds=2)
+    rows = compare(plan, small_config, tiny_dataset)
     assert [(row.variant, row.seed) for row in rows] == [("mean", 0), ("adapert", 0), ("adapert", 1)]
-    table = build_comparison_table(rows, tiny_dataset, "test")
+    table = build_comparison_table(rows, tiny_dataset, plan)
     assert (values_of(table, "adapert", seed=0) != values_of(table, "adapert", seed=1)).all()
 
 
@@ -39,15 +40,16 @@ def test_an_ensemble_is_scored_on_the_mean_prediction_of_the_seeds(
     observed = tiny_dataset.splits["test"].table.delta
     pairs = zip((one + other) / 2, observed, strict=True)
     expected = [np.corrcoef(predicted, delta)[0, 1] for predicted, delta in pairs]
-    table = build_comparison_table(rows, tiny_dataset, "test")
+    table = build_comparison_table(rows, tiny_dataset, plan)
     np.testing.assert_allclose(values_of(table, "adapert_ensemble"), expected, atol=1e-6)
 
 
 def test_the_table_has_every_metric_of_every_row_and_perturbation(
     tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
 ) -> None:
-    rows = compare(plan_of("mean", "ridge_both"), small_config, tiny_dataset)
-    table = build_comparison_table(rows, tiny_dataset, "test")
+    plan = plan_of("mean", "ridge_both")
+    rows = compare(plan, small_config, tiny_dataset)
+    table = build_comparison_table(rows, tiny_dataset, plan)
     assert tuple(table.columns) == LONG_COLUMNS + DATA_COLUMNS
     assert set(table["trained_on"]) == set(table["tested_on"]) == {"tiny"}
     sizes = table.groupby(["variant", "metric"]).size()
@@ -58,6 +60,19 @@ def test_the_table_has_every_metric_of_every_row_and_perturbation(
         small_config.with_changes({"model.name": "ridge_both"}).digest()
     ]
     assert set(table["split"]) == {"test"}
+
+
+def test_a_gene_of_a_validation_perturbation_is_seen_by_a_refit_that_learns_from_it(
+    tiny_dataset: PreparedDataset, small_config: Config, plan_of: PlanOf
+) -> None:
+    counts = {}
+    for refit in ("train", "train+validation"):
+        plan = plan_of("control", refit=refit)
+        table = build_comparison_table(compare(plan, small_config, tiny_dataset), tiny_dataset, plan)
+        counts[refit] = dict(zip(table["perturbation"], table["n_unseen_genes"], strict=True))
+    # The validation perturbation G02+G05 is the only one of G05 beside the test split's.
+    assert counts["train"] == {"G08": 1, "G05": 1, "G03": 1}
+    assert counts["train+validation"] == {"G08": 1, "G05": 0, "G03": 1}
 
 
 def test_the_record_says_what_was_opened_and_is_json(

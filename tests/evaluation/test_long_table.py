@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from fixtures.dataset import build_tiny_dataset
 
 from adapert.data.prepared import PreparedDataset
 from adapert.evaluation.long_table import build_long_table, write_long_table
@@ -23,6 +24,13 @@ def test_metrics_stand_below_each_other_with_what_is_known_of_each_perturbation(
         assert long[column].tolist() == getattr(table, column).tolist() * 2
     assert long["perturbation"].tolist() == table.perturbations.tolist() * 2
     assert (long[["seed", "split_seed", "split"]] == [3, 0, "test"]).all(axis=None)
+
+
+def test_genes_are_unseen_that_training_perturbs_neither_alone_nor_together() -> None:
+    dataset = build_tiny_dataset(4)  # trains on G02 and G00+G03, among others
+    long = build_long_table(IDENTITY, dataset, "test", {"pds": np.zeros(3)})
+    counts = dict(zip(long["perturbation"], long["n_unseen_genes"], strict=True))
+    assert counts == {"G03": 0, "G02+G05": 1, "G11": 1}
 
 
 def test_a_table_is_read_back_as_it_was_written(tiny_dataset: PreparedDataset, tmp_path: Path) -> None:
