@@ -26,7 +26,7 @@ from analysis.figures.recipes import (
     draw_source,
     select_stems,
 )
-from analysis.leaderboard.summary import load_summary
+from analysis.leaderboard.summary import load_combinations, load_summary
 from analysis.pathways import summarize_pathway_agreement
 from analysis.predictions import Predictions, choose_variants, read_predictions
 from analysis.priors import PRIORS, load_priors
@@ -37,8 +37,14 @@ from analysis.tables import (
     build_joint_tables,
     write_table,
 )
+from analysis.tables.combinations import COMBINATIONS_STEM
 from analysis.tables.joint import DE_STEM, PERFORMANCE_STEM
-from analysis.tables.leaderboard import BY_SIZE_STEM, LEADERBOARD_STEM, build_leaderboard_tables
+from analysis.tables.leaderboard import (
+    BY_SIZE_STEM,
+    LEADERBOARD_STEM,
+    UNSEEN_STEM,
+    build_leaderboard_tables,
+)
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
 from analysis.tables.priors import SOURCES_STEM, build_sources_table
 
@@ -52,17 +58,19 @@ TABLE_STEMS = (
     "table_5_effect_sizes",
     "table_6_network",
     "table_7_embeddings",
+    COMBINATIONS_STEM,
     PERFORMANCE_STEM,
     DE_STEM,
     PATHWAYS_STEM,
     CLAIMS_STEM,
     LEADERBOARD_STEM,
     BY_SIZE_STEM,
+    UNSEEN_STEM,
     SOURCES_STEM,
 )
 """Names of all tables that the commands write."""
 
-STUDY_TABLES = {PEERS: (LEADERBOARD_STEM, BY_SIZE_STEM), PRIORS: (SOURCES_STEM,)}
+STUDY_TABLES = {PEERS: (LEADERBOARD_STEM, BY_SIZE_STEM, UNSEEN_STEM), PRIORS: (SOURCES_STEM,)}
 """Design of a study to its tables."""
 
 
@@ -105,7 +113,7 @@ def draw_evaluation(
     pathways: Path | None = None,
     only: Collection[str] = (),
 ) -> list[Path]:
-    """Draw Figures 1 and 9 and write Tables 1, 2 and 3 and that of pathways of an evaluation.
+    """Draw Figures 1 and 9 and write Tables 1, 2, 3 and those of pathways and combinations of an evaluation.
 
     Args:
         folder: Folder that `adapert evaluate` wrote.
@@ -277,7 +285,10 @@ def build_study_tables(study: StudyResults, split: str = "validation") -> list[P
     chosen = summary[summary["split"] == split]
     if chosen.empty:
         raise NothingToShowError(f"No run of study '{study.name}' has the split '{split}'.")
-    return [build_sources_table(chosen)] if is_priors else build_leaderboard_tables(chosen)
+    if is_priors:
+        return [build_sources_table(chosen)]
+    combinations = load_combinations(study)
+    return build_leaderboard_tables(chosen, combinations[combinations["split"] == split])
 
 
 def write_claims(claims: pd.DataFrame, directory: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import pandas as pd
 from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError
 from adapert.results.study import StudyResults
+from adapert.statistics.combinations import pool_unseen_genes
 from adapert.statistics.estimates import summarize_by
 from adapert.statistics.pairs import ALL, pool_effect_sizes
 from adapert.statistics.questions import compare_systems
@@ -86,7 +87,8 @@ def summarize_leaderboard(frame: pd.DataFrame) -> pd.DataFrame:
     summary = summarize_by(pooled, ["effect_size", "variant"]).merge(facts, on="variant")
     ranked = selected[selected["form"] != DEFAULT]
     keys = ["effect_size", "variant", "metric"]
-    summary = summary.merge(_rank(ranked), on=keys, how="left")
+    of_metric = pool_effect_sizes(ranked[ranked["metric"] == RANKED_BY], ["effect_size"])
+    summary = summary.merge(_rank(of_metric, "effect_size"), on=keys, how="left")
     for reference in REFERENCES:
         compared = _compare(ranked, reference)
         if compared is not None:
@@ -94,13 +96,43 @@ def summarize_leaderboard(frame: pd.DataFrame) -> pd.DataFrame:
     return _sort(summary)
 
 
-def _rank(frame: pd.DataFrame) -> pd.DataFrame:
-    pooled = pool_effect_sizes(frame[frame["metric"] == RANKED_BY], ["effect_size"])
+def load_combinations(study: StudyResults) -> pd.DataFrame:
+    """Load and summarise what a comparison says of combinations, as `load_summary` does the whole."""
+    by_split = load_leaderboard(study).groupby("split", observed=True)
+    return pd.concat([summarize_combinations(rows) for _, rows in by_split])
+
+
+def summarize_combinations(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rank systems on combinations, by how many of their genes no training perturbation targeted.
+
+    Args:
+        frame: As in `summarize_leaderboard`.
+
+    Returns:
+        A row a number of unseen genes (as text, all first) and system, in its tuned form or the only one:
+        study, split, n_unseen_genes, `FACTS`, the estimates of `summarize_by`, rank, rank_low and rank_high.
+        Without rows where no perturbation is a combination.
+    """
+    ranked = frame[(frame["metric"] == RANKED_BY) & (frame["form"] != DEFAULT)]
+    pooled = pool_unseen_genes(ranked)
+    keys = ["n_unseen_genes", "variant", "metric"]
+    summary = summarize_by(pooled, keys[:2]).merge(_rank(pooled, keys[0]), on=keys, how="left")
+    summary = summary.merge(ranked[["study", "split", *FACTS]].drop_duplicates("variant"), on="variant")
+    group, place = summary["group"].map(GROUPS.index), summary["rank"].fillna(np.inf)
+    is_part = summary["n_unseen_genes"] != ALL
+    order = pd.DataFrame({"part": is_part, "n": summary["n_unseen_genes"], "group": group, "rank": place})
+    ordered = summary.loc[order.sort_values([*order], kind="stable").index].reset_index(drop=True)
+    first = ["study", "split", "n_unseen_genes", *FACTS, "metric"]
+    return ordered[[*first, *(name for name in ordered if name not in first)]]
+
+
+def _rank(pooled: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Rank variants in each group of a long table of one metric."""
     tables = [
-        rank_variants(rows).assign(effect_size=group, metric=RANKED_BY)
-        for group, rows in pooled.groupby("effect_size", observed=True)
+        rank_variants(rows).assign(**{key: group, "metric": RANKED_BY})
+        for group, rows in pooled.groupby(key, observed=True)
     ]
-    columns = ["effect_size", "metric", "variant", "rank", "rank_low", "rank_high"]
+    columns = [key, "metric", "variant", "rank", "rank_low", "rank_high"]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 

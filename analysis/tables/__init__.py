@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.tables.combinations import build_combination_table
 from analysis.tables.effect_sizes import build_effect_size_table
 from analysis.tables.joint import build_joint_tables
 from analysis.tables.performance import build_de_table, build_performance_table
@@ -17,7 +18,9 @@ __all__ = ["PaperTable", "build_data_tables", "build_evaluation_tables", "build_
 def build_evaluation_tables(
     frame: pd.DataFrame, record: Mapping[str, Any], baseline: str | None = None
 ) -> list[PaperTable]:
-    """Build Tables 1, 2 and 3 of an evaluation; no Table 3 where only one model was evaluated.
+    """Build Tables 1, 2 and 3 of an evaluation, and that of combinations.
+
+    There is no Table 3 where only one model was evaluated, and no other where there is no combination.
 
     Args:
         frame: The long table, from `adapert.comparison.summary.read_evaluation`.
@@ -29,4 +32,5 @@ def build_evaluation_tables(
     """
     effect_sizes = build_effect_size_table(frame, record, baseline)
     tables = [build_performance_table(frame, record), build_de_table(frame, record)]
-    return [*tables, effect_sizes] if effect_sizes else tables
+    combinations = build_combination_table(frame, record)
+    return [*tables, *(table for table in (effect_sizes, combinations) if table)]

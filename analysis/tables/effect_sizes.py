@@ -17,7 +17,7 @@ from analysis.figures.prediction import model_label
 from analysis.figures.style import order_rows
 from analysis.predictions import MODEL, check_variant
 from analysis.tables.performance import describe_evaluation
-from analysis.tables.table import MISSING, PaperTable, decimal
+from analysis.tables.table import MISSING, MOST_PERCENT, PaperTable, decimal, percentage
 
 DES, RANK_OVERLAP = "overlap_at_N", "rank_overlap_at_N"
 
@@ -27,9 +27,6 @@ _STAND_IN_CAPTION = (
     f"These data have no cells to test: {find_metric(RANK_OVERLAP).label}, by predicted deltas, stands in "
     f"for {find_metric(DES).label}."
 )
-
-MOST_PERCENT = 100
-"""Half width of an improvement's interval above which a percentage says nothing."""
 
 _GAIN = ["improvement_percent", "improvement_percent_low", "improvement_percent_high"]
 _COLUMNS = [
@@ -151,12 +148,5 @@ def _rows(group: str, part: pd.DataFrame, heads: Mapping[str, str]) -> list[dict
 
 
 def _improvement(row: Mapping[Any, Any]) -> str:
-    percent = float(row["improvement_percent"])
-    if np.isnan(percent):
-        return MISSING
-    low, high = row["improvement_percent_low"], row["improvement_percent_high"]
-    if (high - low) / 2 > MOST_PERCENT:
-        return MISSING
-    interval = "" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]"
-    star = " *" if row["p_holm"] < LEVEL else ""
-    return f"{percent:+.1f} %{interval}{star}"
+    written = percentage(*(row[name] for name in _GAIN))
+    return f"{written} *" if written != MISSING and row["p_holm"] < LEVEL else written

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from adapert.comparison.summary import COMBINATION_METRICS
+from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import CONFIDENCE
@@ -17,12 +19,8 @@ from analysis.leaderboard.summary import LEADERBOARD_METRICS, RANKED_BY, REFEREN
 from analysis.tables.table import MISSING, PaperTable, decimal, whole
 
 LEADERBOARD_STEM, BY_SIZE_STEM = "table_leaderboard", "table_leaderboard_effect_sizes"
+UNSEEN_STEM = "table_leaderboard_unseen_genes"
 
-_HEADS = {
-    "pearson_delta": "Pearson-delta",
-    "rmse_top_20_degs": "RMSE@20",
-    "l2_top_1000": "L2@1000",
-}
 _ARROWS = {"larger": " ↑", "smaller": " ↓", "neither": ""}
 
 _Row = Mapping[Hashable, Any]
@@ -37,15 +35,17 @@ CHOSEN_HERE = (
 )
 
 
-def build_leaderboard_tables(summary: pd.DataFrame) -> list[PaperTable]:
-    """Build the leaderboard, and where there are several effect sizes, that by effect size.
+def build_leaderboard_tables(summary: pd.DataFrame, combinations: pd.DataFrame) -> list[PaperTable]:
+    """Build the leaderboard; by effect size, where there are several; of combinations, where there are any.
 
     Args:
         summary: From `analysis.leaderboard.summary.summarize_leaderboard`.
+        combinations: From `analysis.leaderboard.summary.summarize_combinations`.
     """
     tables = [build_leaderboard_table(summary)]
-    n_sizes = summary["effect_size"].nunique() - 1
-    return [*tables, _build_by_size(summary)] if n_sizes > 1 else tables
+    if summary["effect_size"].nunique() > 2:
+        tables.append(_build_by_size(summary))
+    return [*tables, _build_of_combinations(combinations)] if len(combinations) else tables
 
 
 def build_leaderboard_table(summary: pd.DataFrame) -> PaperTable:
@@ -92,27 +92,50 @@ def build_leaderboard_table(summary: pd.DataFrame) -> PaperTable:
 
 def _build_by_size(summary: pd.DataFrame) -> PaperTable:
     ranked = summary[(summary["metric"] == RANKED_BY) & (summary["form"] != DEFAULT)]
-    sizes = [size for size in dict.fromkeys(ranked["effect_size"]) if size != ALL]
-    cells = []
-    for system, of_system in ranked[ranked["effect_size"] == ALL].groupby("system", sort=False):
-        by_size = ranked[ranked["system"] == system].set_index("effect_size").to_dict("index")
-        row = {"Reads": str(of_system["group"].iloc[0]), "System": model_label(str(system))}
-        for size in sizes:
-            n = int(ranked.loc[ranked["effect_size"] == size, "n_perturbations"].max())
-            found = by_size.get(size)
-            row[f"{size} (n={n})"] = (
-                MISSING if found is None else f"{_interval(found)}, rank {_write_rank(found)}"
-            )
-        cells.append(row)
     label = find_metric(RANKED_BY).label
     return PaperTable(
         stem=BY_SIZE_STEM,
         title=f"{label} of systems by effect size, study '{ranked['study'].iloc[0]}'",
         caption=f"In brackets: {CONFIDENCE:.0%} intervals of {label} and of the rank. {CHOSEN_HERE}",
         frame=ranked.reset_index(drop=True),
-        cells=pd.DataFrame(cells),
+        cells=_lay_out(ranked, "effect_size", {size: size for size in EFFECT_SIZES}),
         n_names=2,
     )
+
+
+def _build_of_combinations(combinations: pd.DataFrame) -> PaperTable:
+    label = find_metric(RANKED_BY).label
+    return PaperTable(
+        stem=UNSEEN_STEM,
+        title=f"{label} of systems on combinations, study '{combinations['study'].iloc[0]}'",
+        caption="By number of genes that no training perturbation targets. In brackets: "
+        f"{CONFIDENCE:.0%} intervals of {label} and of the rank. {CHOSEN_HERE}",
+        frame=combinations.reset_index(drop=True),
+        cells=_lay_out(
+            combinations,
+            "n_unseen_genes",
+            {group: group if group == ALL else f"{group} unseen" for group in combinations["n_unseen_genes"]},
+        ),
+        n_names=2,
+    )
+
+
+def _lay_out(ranked: pd.DataFrame, key: str, heads: Mapping[str, str]) -> pd.DataFrame:
+    """Write a row a system, and a column a group of perturbations that `heads` name and there is."""
+    n_perturbations = ranked.groupby(key)["n_perturbations"].max()
+    cells = []
+    for system, of_system in ranked.groupby("system", sort=False):
+        row = {"Reads": str(of_system["group"].iloc[0]), "System": model_label(str(system))}
+        found = of_system.set_index(key).to_dict("index")
+        for group, head in heads.items():
+            if group in n_perturbations:
+                row[f"{head} (n={int(n_perturbations[group])})"] = (
+                    f"{_interval(found[group])}, rank {_write_rank(found[group])}"
+                    if group in found
+                    else MISSING
+                )
+        cells.append(row)
+    return pd.DataFrame(cells)
 
 
 def _caption(references: list[str]) -> str:
@@ -135,7 +158,7 @@ def _caption(references: list[str]) -> str:
 
 
 def _head(metric: str) -> str:
-    return _HEADS.get(metric, find_metric(metric).label) + _ARROWS[find_metric(metric).better]
+    return COMBINATION_METRICS.get(metric, find_metric(metric).label) + _ARROWS[find_metric(metric).better]
 
 
 def _write_rank(row: _Row) -> str:

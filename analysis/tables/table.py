@@ -14,6 +14,9 @@ from adapert.files import whole_file, write_whole
 MISSING = "-"
 """Where the data have no such value."""
 
+MOST_PERCENT = 100
+"""Half width of an interval above which a percentage says nothing."""
+
 # pandas escapes no caption, not the last six signs, and would escape the commands of bold cells too.
 _LATEX: dict[str, str | int | None] = {
     "\\": r"\textbackslash{}",
@@ -112,6 +115,14 @@ def decimal(value: float, spread: float = np.nan) -> str:
     if np.isnan(value):
         return MISSING
     return f"{value:.3f}" if np.isnan(spread) else f"{value:.3f} ± {spread:.3f}"
+
+
+def percentage(percent: float, low: float = np.nan, high: float = np.nan) -> str:
+    """Write a gain in percent with its interval, if it has one; `MISSING` where that is too wide."""
+    if np.isnan(percent) or (high - low) / 2 > MOST_PERCENT:
+        return MISSING
+    percent, low, high = (round(value, 1) + 0.0 for value in (percent, low, high))  # nothing is -0.0
+    return f"{percent:+.1f} %" + ("" if np.isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
 
 
 def whole(value: float) -> str:

@@ -5,9 +5,12 @@ import pytest
 
 from adapert.results.find import open_study
 from analysis.leaderboard.load import load_leaderboard
-from analysis.leaderboard.summary import summarize_leaderboard
+from analysis.leaderboard.summary import summarize_combinations, summarize_leaderboard
 from analysis.tables.leaderboard import build_leaderboard_tables
 from analysis.tables.table import PaperTable, write_table
+
+NONE = pd.DataFrame()
+"""No combinations."""
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +20,7 @@ def summary(peers_workspace: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def tables(summary: pd.DataFrame) -> list[PaperTable]:
-    return build_leaderboard_tables(summary)
+    return build_leaderboard_tables(summary, NONE)
 
 
 def test_a_row_says_rank_cost_and_what_the_search_gained(
@@ -64,7 +67,7 @@ def test_a_constant_prediction_has_neither_rank_nor_wins(peers_workspace: Path) 
     frame = load_leaderboard(open_study(peers_workspace, "peers"))
     is_flat = (frame["variant"] == "mean") & (frame["metric"] == "pearson_delta")
     summary = summarize_leaderboard(frame.assign(value=frame["value"].mask(is_flat)))
-    row = build_leaderboard_tables(summary)[0].cells.set_index("System").loc["mean change"]
+    row = build_leaderboard_tables(summary, NONE)[0].cells.set_index("System").loc["mean change"]
     assert (row["Rank"], row["Pearson-delta ↑"], row["minus AdaPert"], row["wins over AdaPert"]) == ("-",) * 4
     assert row["PDS ↑"] != "-"
 
@@ -72,7 +75,28 @@ def test_a_constant_prediction_has_neither_rank_nor_wins(peers_workspace: Path) 
 def test_systems_that_read_another_screen_are_a_group_of_their_own(peers_workspace: Path) -> None:
     frame = load_leaderboard(open_study(peers_workspace, "peers"))
     further = frame.assign(group=frame["group"].mask(frame["system"] == "adapert", "further embeddings"))
-    table, by_size = build_leaderboard_tables(summarize_leaderboard(further))
+    table, by_size = build_leaderboard_tables(summarize_leaderboard(further), NONE)
     for cells in (table.cells, by_size.cells):
         assert (cells.at[0, "Reads"], cells.at[0, "System"]) == ("further embeddings", "AdaPert")
         assert cells.at[1, "Reads"] == "one network"
+
+
+def test_systems_are_ranked_on_combinations_by_their_unseen_genes(
+    peers_workspace: Path, summary: pd.DataFrame
+) -> None:
+    frame = load_leaderboard(open_study(peers_workspace, "peers"))
+    assert summarize_combinations(frame).empty
+    pairs = frame.assign(
+        perturbation=frame["perturbation"].map(lambda name: f"{name}+K" if name in "ABCVWX" else name),
+        n_unseen_genes=frame["perturbation"].isin(["A", "B"]).astype(int),
+    )
+    combinations = summarize_combinations(pairs)
+    table = build_leaderboard_tables(summary, combinations)[-1]
+    assert table.stem == "table_leaderboard_unseen_genes"
+    assert [*table.cells] == ["Reads", "System", "all (n=6)", "0 unseen (n=4)", "1 unseen (n=2)"]
+    row = table.cells.set_index("System").loc["kernel ridge"]
+    assert row["all (n=6)"].endswith("rank 1 [1, 1]")
+    is_own = (pairs["variant"] == "kernel_ridge:tuned") & (pairs["metric"] == "pearson_delta")
+    of_two = pairs[is_own & (pairs["n_unseen_genes"] == 1)]["value"].mean()
+    assert row["1 unseen (n=2)"].startswith(f"{of_two:.3f} [")
+    assert "default" not in set(combinations["form"])

@@ -6,7 +6,7 @@ import pytest
 
 from adapert.errors import InputError
 from analysis.tables import PaperTable, write_table
-from analysis.tables.table import decimal, escape_latex, escape_markdown, whole
+from analysis.tables.table import decimal, escape_latex, escape_markdown, percentage, whole
 
 
 @pytest.fixture
@@ -71,3 +71,9 @@ def test_every_sign_of_latex_is_escaped() -> None:
 def test_names_neither_break_a_cell_nor_format_it() -> None:
     assert escape_markdown("a|b *c* `d` [e](f) <g>\nh\\i") == r"a\|b \*c\* \`d\` \[e](f) \<g> h\\i"
     assert escape_latex("a\nb\t_c") == r"a b \_c"
+
+
+def test_a_gain_of_nothing_has_no_sign_of_its_own() -> None:
+    assert percentage(-1e-9, -1e-9, 1e-9) == "+0.0 % [+0.0, +0.0]"
+    assert percentage(-12.34) == "-12.3 %"
+    assert percentage(5.0, -150.0, 60.0) == percentage(float("nan")) == "-"
