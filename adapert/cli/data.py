@@ -25,7 +25,7 @@ def simulate(
     from adapert.data.simulate import simulate as write_simulation
 
     write_simulation(out, n_combinations=combinations, interaction=interaction, seed=seed)
-    is_about_combinations = combinations is not None or interaction is not None
+    is_about_combinations = combinations != 0 and (combinations, interaction) != (None, None)
     split = "--split-scheme combinations" if is_about_combinations else "--split-fractions 0.5 0.2 0.3"
     console.print(
         f"Wrote {out}/cells.h5ad, {out}/network.tsv.gz, {out}/text.npz and {out}/truth.npz. Next:\n"
@@ -101,7 +101,7 @@ def prepare(
     ] = "fractions",
     split_scheme: Annotated[
         str,
-        typer.Option(help="Split perturbations, or combinations alone (single genes train)."),
+        typer.Option(help="What is split: perturbations, or combinations (all single genes train)."),
     ] = "perturbations",
     split_fractions: Annotated[
         tuple[float, float, float] | None,

@@ -11,7 +11,7 @@ from adapert.data.expression import ValueCheck
 from adapert.data.formats.matrices import read_annotations, read_matrix
 from adapert.data.genes import read_symbols
 from adapert.data.labels.rule import LEFT_OUT, LabelRule
-from adapert.data.schema import CONTROL, GENE_SEPARATOR, FloatArray, StringArray
+from adapert.data.schema import CONTROL, FloatArray, StringArray, is_combination
 from adapert.errors import InputError, name_some
 
 N_COMPONENTS = 64
@@ -42,7 +42,7 @@ def read_screen(path: Path) -> tuple[StringArray, FloatArray]:
     column = find_column(file.obs, PERTURBATION, None)
     labels = texts(file.obs.index.to_series() if column is None else file.obs[column])
     names = np.array([rule.read(label).name for label in labels.tolist()])
-    is_single = np.array([name not in (CONTROL, LEFT_OUT) and GENE_SEPARATOR not in name for name in names])
+    is_single = np.array([name not in (CONTROL, LEFT_OUT) and not is_combination(name) for name in names])
     rows = np.flatnonzero(is_single)
     distinct, counts = np.unique(names[rows], return_counts=True)
     if repeated := distinct[counts > 1].tolist():

@@ -39,7 +39,7 @@ COMMON_GENES = 8
 """Genes that respond to every perturbation, as stress genes do: the training mean is not zero."""
 
 MOST_INTERACTION = 5
-"""Log units; what genes express would else be lost beside it."""
+"""Log units; a larger one would leave nothing to see of other effects."""
 
 MEAN_COUNTS = 4_000
 DISPERSION = 0.1
@@ -73,10 +73,10 @@ class Truth:
     baseline: FloatArray
 
     def effect(self, perturbation_genes: list[int], interaction: float | None = None) -> FloatArray:
-        """Sum the effects of a perturbation's genes, and in a combination of modules: log units, (n_genes,).
+        """Sum the effects of a perturbation's genes and, in a combination, of modules: log units, (n_genes,).
 
         `interaction` scales what modules do. Without one they do nothing, and what every perturbation does
-        comes once, not with each of its genes.
+        comes once, not with each gene.
         """
         rows = np.searchsorted(self.perturbed, perturbation_genes)
         total: FloatArray = self.gene_effect[rows].sum(axis=0) + self.common_effect
@@ -182,7 +182,7 @@ def _check_combinations(n_perturbations: int, n_combinations: int, interaction: 
         raise InputError(
             f"--combinations are pairs of genes that are perturbed alone too, but {n_combinations:,} of "
             f"{n_perturbations:,} perturbations leave {n_single:,} single genes, which form {n_pairs:,} "
-            "pairs. Give fewer."
+            "pairs. Give another number."
         )
     if interaction is not None and not 0 <= interaction <= MOST_INTERACTION:
         raise InputError(

@@ -66,7 +66,9 @@ def split_combinations(
         )
     split = _draw(combinations, numpy_generator(split_seed, "split of combinations"), fractions)
     split["train"] = sorted({*names} - {*split["validation"], *split["test"]})
-    _refuse_empty(split, "Use data of more combinations, other --split-fractions, or another --split-scheme.")
+    _refuse_empty(
+        split, "Use data with more combinations, other --split-fractions, or another --split-scheme."
+    )
     return split
 
 

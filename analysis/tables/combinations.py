@@ -47,7 +47,7 @@ def summarize_combination_gains(frame: pd.DataFrame) -> pd.DataFrame:
     keys = ["n_unseen_genes", "variant", "metric"]
     metric = next((name for name in COMPARED if (summary["metric"] == name).any()), None)
     rows = frame[(frame["metric"] == metric) & ~frame["variant"].isin(list(LABELS))]
-    if not (rows["variant"] == ADDITIVE).any() or summary.empty:
+    if summary.empty or not (rows["variant"] == ADDITIVE).any() or rows["variant"].nunique() < 2:
         return summary.assign(**dict.fromkeys(_GAIN, np.nan))
     paired = summarize_paired(pool_unseen_genes(rows), ADDITIVE, ("n_unseen_genes",))
     of_additive = summary[(summary["variant"] == ADDITIVE) & (summary["metric"] == metric)]

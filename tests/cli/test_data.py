@@ -134,7 +134,10 @@ def test_matrix_of_another_size_than_its_annotations_is_refused(
         (["--split-fractions", "a", "b", "c"], "--split-fractions"),
         (["--split-fractions", "0.97", "0.01", "0.02"], "Every split must hold a perturbation"),
         (["--split-fractions", "nan", "0.5", "0.5"], "three positive numbers"),
-        (["--split-scheme", "combinations"], "'test' is empty (train 11, validation 1, test 0). Use data of"),
+        (
+            ["--split-scheme", "combinations"],
+            "'test' is empty (train 11, validation 1, test 0). Use data",
+        ),
         (["--split-scheme", "doubles"], "--split-scheme must be"),
         (["--n-genes", "0"], "--n-genes must be at least 1, but it is 0"),
         (["--min-cells", "-1"], "--min-cells must be at least 1"),

@@ -81,7 +81,7 @@ def test_single_genes_move_no_combination() -> None:
     ("combinations", "message"),
     [
         ([], r"but none of 40 perturbations is one\. Use --split-scheme perturbations\."),
-        (PAIRS[:1], r"'test' is empty \(train 40, validation 1, test 0\)\. Use data of more combinations"),
+        (PAIRS[:1], r"'test' is empty \(train 40, validation 1, test 0\)\. Use data with more combinations"),
     ],
 )
 def test_too_few_combinations_are_refused(combinations: list[str], message: str) -> None:

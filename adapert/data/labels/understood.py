@@ -13,7 +13,7 @@ import pandas as pd
 from adapert.data.labels.rule import LEFT_OUT, LabelRule, Reading, Reason, guide_target
 from adapert.data.labels.spellings import Spellings
 from adapert.data.labels.words import SYMBOL_FORM, is_date, strip_blanks
-from adapert.data.schema import CONTROL, GENE_SEPARATOR, StringArray, genes_of
+from adapert.data.schema import CONTROL, GENE_SEPARATOR, StringArray, genes_of, is_combination
 from adapert.errors import InputError, format_count, name_some, nearest
 
 _LOGGER = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Understood:
         """Give counts and examples as a manifest keeps them."""
         return {
             "perturbations": len(self.labels_of),
-            "combinations": sum(GENE_SEPARATOR in name for name in self.labels_of),
+            "combinations": sum(map(is_combination, self.labels_of)),
             "controls": self.n_controls,
             "control_labels": self._labels("controls")[:N_RECORDED],
             "left_out": dict(self.n_left_out),

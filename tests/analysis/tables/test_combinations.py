@@ -60,4 +60,6 @@ def test_no_gain_without_the_additive_model_and_no_table_without_combinations(fr
     table = present(build_combination_table(frame[frame["variant"] != "additive"], RECORD))
     assert "over sum of genes" not in table.cells
     assert np.isnan(table.frame["improvement_percent"]).all()
+    alone = present(build_combination_table(frame[frame["variant"] == "additive"], RECORD))
+    assert "over sum of genes" not in alone.cells
     assert build_combination_table(frame[frame["perturbation"] == "E"], RECORD) is None
