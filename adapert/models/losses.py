@@ -13,18 +13,85 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from adapert.config import LossConfig
+from adapert.data.schema import FloatArray
+from adapert.models.loss_kernels import slope_errors, sum_errors
 
 
-def reconstruction_loss(predicted_delta: Tensor, target_delta: Tensor, weight: Tensor) -> Tensor:
-    """Mean over genes of the squared error, ||x_hat - x||^2 / N: Eq. 15, which the text calls a mean.
+def response_losses(
+    predicted_delta: Tensor,
+    target_delta: Tensor,
+    non_deg: Tensor,
+    huber_delta: float,
+    reduction: str,
+    weight: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Compute the squared error (Eq. 15), and the penalty of change in genes that do not respond (Eq. 16).
 
     Args:
         predicted_delta: x_hat minus control, log1p units, (n_rows, n_genes), or of several heads,
             (n_heads, n_rows, n_genes), whose losses are averaged.
         target_delta: x minus control, (n_rows, n_genes).
+        non_deg: 1 at non-DEGs, else 0, (n_rows, n_genes).
+        huber_delta: delta of Eq. 17, log1p units.
+        reduction: Of the penalty: ``"sum"`` over a row's non-DEGs (Eq. 16), or ``"mean"``, that divided by
+            the number of all genes: with the error's mean, Eq. 15 and 16 to the letter but for a factor of
+            both.
         weight: (n_rows,).
+
+    Returns:
+        Mean over genes of the squared error, ||x_hat - x||^2 / N, which the text of Eq. 15 calls a mean; and
+        the Huber penalty.
     """
-    return (weight * (predicted_delta - target_delta).square().mean(dim=-1)).mean()
+    n_genes = predicted_delta.shape[-1]
+    is_fused = predicted_delta.device.type == "cpu" and predicted_delta.dtype == torch.float32
+    errors = fused_errors if is_fused else plain_errors
+    squared, penalty = errors(predicted_delta, target_delta, non_deg, huber_delta)
+    if reduction == "mean":
+        penalty = penalty / n_genes
+    return (weight * (squared / n_genes)).mean(), (weight * penalty).mean()
+
+
+def plain_errors(
+    predicted_delta: Tensor, target_delta: Tensor, non_deg: Tensor, huber_delta: float
+) -> tuple[Tensor, Tensor]:
+    """Sum each row's squared error, and Huber's penalty over its non-DEGs; as in `response_losses`."""
+    squared = (predicted_delta - target_delta).square().sum(dim=-1)
+    return squared, (huber(predicted_delta, huber_delta) * non_deg).sum(dim=-1)
+
+
+def fused_errors(
+    predicted_delta: Tensor, target_delta: Tensor, non_deg: Tensor, huber_delta: float
+) -> tuple[Tensor, Tensor]:
+    """Do what `plain_errors` does in one pass on a CPU, and its gradient in another."""
+    return _FusedErrors.apply(predicted_delta, target_delta, non_deg, huber_delta)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _FusedErrors(torch.autograd.Function):
+    """See `adapert.models.loss_kernels` for the equations."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, predicted_delta: Tensor, target_delta: Tensor, non_deg: Tensor, huber_delta: float
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(predicted_delta, target_delta, non_deg)
+        ctx.huber_delta = huber_delta
+        squared, penalty = predicted_delta.new_empty(2, *predicted_delta.shape[:-1])
+        given = _rows(predicted_delta, target_delta, non_deg)
+        sum_errors(*given, huber_delta, squared.view(-1).numpy(), penalty.view(-1).numpy())
+        return squared, penalty
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        to_squared, to_penalty = (gradient.contiguous().view(-1).numpy() for gradient in gradients)
+        to_predicted = torch.empty_like(ctx.saved_tensors[0], memory_format=torch.contiguous_format)
+        given = _rows(*ctx.saved_tensors)
+        slope_errors(*given, ctx.huber_delta, to_squared, to_penalty, *_rows(to_predicted))
+        return to_predicted, None, None, None
+
+
+def _rows(*tensors: Tensor) -> list[FloatArray]:
+    """View (..., n_genes) as (n_rows, n_genes)."""
+    return [tensor.detach().contiguous().view(-1, tensor.shape[-1]).numpy() for tensor in tensors]
 
 
 def huber(residual: Tensor, delta: float) -> Tensor:
@@ -45,25 +112,6 @@ class _Huber(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (clamped,) = ctx.saved_tensors
         return gradients[0] * clamped, None
-
-
-def non_deg_loss(
-    predicted_delta: Tensor, non_deg: Tensor, huber_delta: float, reduction: str, weight: Tensor
-) -> Tensor:
-    """Huber penalty of predicted change in genes that do not respond (Eq. 16).
-
-    Args:
-        predicted_delta: As in `reconstruction_loss`.
-        non_deg: 1 at non-DEGs, else 0, (n_rows, n_genes).
-        huber_delta: delta of Eq. 17, log1p units.
-        reduction: ``"sum"`` over a row's non-DEGs (Eq. 16), or ``"mean"``, that divided by the number of all
-            genes: with `reconstruction_loss`, Eq. 15 and 16 to the letter but for a factor of both.
-        weight: (n_rows,).
-    """
-    penalty = (huber(predicted_delta, huber_delta) * non_deg).sum(dim=-1)
-    if reduction == "mean":
-        penalty = penalty / predicted_delta.shape[-1]
-    return (weight * penalty).mean()
 
 
 def cosine_alignment(context: Tensor, target: Tensor, weight: Tensor) -> Tensor:

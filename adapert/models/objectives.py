@@ -7,7 +7,7 @@ from adapert.config import Config, LossConfig, SquaredLossSection
 from adapert.data.array_tables import PerturbationTable
 from adapert.data.prepared import PreparedDataset
 from adapert.data.rows import ROWS
-from adapert.models.losses import non_deg_loss, non_deg_shrinkage, reconstruction_loss
+from adapert.models.losses import non_deg_shrinkage, response_losses
 from adapert.models.network import Batch, Objective, Prediction, to_tensor
 
 
@@ -34,10 +34,10 @@ class SquaredLoss(Objective):
 
     def forward(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss and its two terms, the second before its weight."""
-        recon = reconstruction_loss(prediction.delta, batch.target_delta, batch.weight)
         is_deg = to_tensor(self.table.deg_mask[batch.perturbations], batch.weight.device)
-        non = non_deg_loss(
+        recon, non = response_losses(
             prediction.delta,
+            batch.target_delta,
             1 - is_deg[batch.perturbation_row],
             self.huber_delta,
             self.loss.non_deg_reduction,

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -11,10 +12,11 @@ from adapert.models.losses import (
     alignment_loss,
     contrastive_alignment,
     cosine_alignment,
+    fused_errors,
     huber,
-    non_deg_loss,
     non_deg_shrinkage,
-    reconstruction_loss,
+    plain_errors,
+    response_losses,
 )
 
 N_ROWS, N_GENES, SIZE = 5, 6, 4
@@ -23,6 +25,16 @@ WEIGHT = torch.tensor([2.0, 0.5, 1.0, 0.25, 1.25])
 
 def draws(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def reconstruction_loss(predicted: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return response_losses(predicted, target, torch.ones_like(target), 1.0, "sum", weight)[0]
+
+
+def non_deg_loss(
+    predicted: torch.Tensor, non_deg: torch.Tensor, delta: float, reduction: str, weight: torch.Tensor
+) -> torch.Tensor:
+    return response_losses(predicted, torch.ones_like(non_deg), non_deg, delta, reduction, weight)[1]
 
 
 def test_reconstruction_equals_a_plain_loop_over_equation_15() -> None:
@@ -54,6 +66,40 @@ def test_huber_and_its_gradient_equal_torchs(delta: float) -> None:
     (own,) = torch.autograd.grad(huber(residual, delta).sum(), residual)
     (theirs,) = torch.autograd.grad(reference.sum(), residual)
     torch.testing.assert_close(own, theirs)
+
+
+@pytest.mark.parametrize("shape", [(N_ROWS, 40), (3, N_ROWS, 40)])
+def test_fused_errors_and_their_gradient_equal_torchs(shape: tuple[int, ...]) -> None:
+    target, non_deg = draws(N_ROWS, 40, seed=1), (draws(N_ROWS, 40, seed=3) > 0).float()
+    weights = draws(2, *shape[:-1], seed=4)
+
+    def values_and_gradient(errors: Callable[..., tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
+        # Every second gene of a wider table: no row follows the one before it in memory.
+        wide = draws(*shape[:-1], 80).requires_grad_()
+        both = errors(wide[..., ::2], target, non_deg, 0.4)
+        total = sum((weight * error).sum() for weight, error in zip(weights, both, strict=True))
+        return [*both, *torch.autograd.grad(present(total), wide)]
+
+    def reference(
+        predicted: torch.Tensor, target: torch.Tensor, non_deg: torch.Tensor, delta: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        wanted = target.expand_as(predicted)
+        squared = torch.nn.functional.mse_loss(predicted, wanted, reduction="none")
+        penalty = torch.nn.functional.huber_loss(predicted, 0 * predicted, reduction="none", delta=delta)
+        return squared.sum(dim=-1), (penalty * non_deg).sum(dim=-1)
+
+    theirs = values_and_gradient(reference)
+    torch.testing.assert_close(values_and_gradient(fused_errors), theirs)
+    torch.testing.assert_close(values_and_gradient(plain_errors), theirs)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_prediction_that_is_no_number_leaves_no_finite_error(bad: float) -> None:
+    predicted, marks = torch.zeros(2, 40), torch.ones(2, 40)
+    predicted[0, 17] = bad
+    for errors in (fused_errors, plain_errors):
+        squared, _ = errors(predicted, marks, marks, 0.4)
+        assert squared.isfinite().tolist() == [False, True]
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
