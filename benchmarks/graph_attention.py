@@ -12,7 +12,7 @@ from torch import Tensor
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.layer import ATTENTION_LAYERS, AttentionKind, GraphAttention
 from adapert.training.loop import flushed_denormals
-from adapert.training.threads import torch_threads
+from adapert.training.threads import threads
 from benchmarks.measurement import Measurement
 
 TOP_K, N_HEADS, SIZE = 20, 2, 128
@@ -34,7 +34,7 @@ TINY = 1e-38
 
 def measure(scratch: Path) -> Iterator[Measurement]:
     """Run one layer in turn with torch-geometric's on one thread. Nothing is kept in `scratch`."""
-    with torch_threads(1):
+    with threads(1):
         for kind, n_nodes, target in CASES:
             yield _compare(kind, n_nodes, target)
         yield _flush()

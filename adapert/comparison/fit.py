@@ -18,7 +18,7 @@ from adapert.models.protocol import PerturbationModel
 from adapert.statistics.pairs import ENSEMBLE_SUFFIX as ENSEMBLE_SUFFIX
 from adapert.statistics.pairs import FILE_MODEL, LABEL_MARK
 from adapert.training.loop import require_finite
-from adapert.training.threads import torch_threads
+from adapert.training.threads import threads
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def fit_models(
     wanted = [str(name) for name in scored.splits[plan.split].table.perturbations]
     genes = _find_genes(scored, dataset)
     fitted = []
-    with torch_threads(plan.n_threads):
+    with threads(plan.n_threads):
         for name, config in variants.items():
             digest = config.digest()
             for variant, seed, model in _fit(plan, config, name, readable, joined):

@@ -1,17 +1,30 @@
-"""How many threads torch takes: one setting for the whole process."""
+"""How many threads torch and the BLAS of numpy and scipy take: settings of the whole process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Each has a BLAS of its own, which must be loaded before it can be told.
+import scipy.linalg  # noqa: F401
 import torch
+from threadpoolctl import threadpool_limits
+
+
+def set_threads(n_threads: int) -> None:
+    """Give torch, numpy and scipy a number of threads from now on.
+
+    Eigenvectors and singular vectors depend on it by rounding, and a trained network by more.
+    """
+    torch.set_num_threads(n_threads)
+    threadpool_limits(n_threads, "blas")
 
 
 @contextmanager
-def torch_threads(n_threads: int) -> Iterator[None]:
-    """Give torch a number of threads while the block runs."""
+def threads(n_threads: int) -> Iterator[None]:
+    """Give torch, numpy and scipy a number of threads while the block runs."""
     before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with threadpool_limits(user_api="blas"):  # puts back what is changed within
+        set_threads(n_threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)

@@ -304,9 +304,9 @@ def estimate_trial_seconds(base: Config, resources: Resources) -> float:
     from adapert.registry import build_model
     from adapert.training.fit import begin_fit
     from adapert.training.loop import DivergedError
-    from adapert.training.threads import torch_threads
+    from adapert.training.threads import threads
 
-    with torch_threads(resources.cpus_per_trial):
+    with threads(resources.cpus_per_trial):
         started = time.perf_counter()
         dataset = read_prepared(Path(base.data.path))
         probe = base.with_changes({"training.max_epochs": PROBE_EPOCHS})

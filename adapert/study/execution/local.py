@@ -27,10 +27,10 @@ def run_here(runner: StudyRunner, resources: Resources, take_signals: Callable[[
     """
     from adapert.study.execution.settings import trial_settings
     from adapert.study.execution.trainer import TrialTrainer
-    from adapert.training.threads import torch_threads
+    from adapert.training.threads import threads
 
     trainer = TrialTrainer()
-    with torch_threads(resources.cpus_per_trial):
+    with threads(resources.cpus_per_trial):
         while not runner.should_close() and (record := runner.next_trial()):
             trainer.take(trial_settings(record, runner.study, runner.folder, resources))
             runner.started(record.trial_id)

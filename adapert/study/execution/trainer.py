@@ -48,6 +48,7 @@ from adapert.training.evaluation import evaluate_model
 from adapert.training.fit import begin_fit
 from adapert.training.kept import keep_newest, restore_newest
 from adapert.training.loop import DivergedError
+from adapert.training.threads import set_threads
 
 READABLE_SPLITS: tuple[SplitName, ...] = ("train", "validation")
 
@@ -145,7 +146,7 @@ class TrialTrainer:
         if self._fit is None:
             settings = self._settings
             self._device = torch.device(settings.device)
-            torch.set_num_threads(settings.n_threads)
+            set_threads(settings.n_threads)
             take_share(self._device, settings.gpu_share)
             config = build_config(settings.config)
             self._dataset = self._read_dataset(config)

@@ -9,7 +9,7 @@ from torch import Tensor
 from adapert.models.graph_attention.attention import leaky_attention
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.training.loop import flushed_denormals
-from adapert.training.threads import torch_threads
+from adapert.training.threads import threads
 
 N_HEADS = 2
 SIZES = [(1, 1), (5, 3), (3, 5), (16, 16)]
@@ -19,7 +19,7 @@ SIZES = [(1, 1), (5, 3), (3, 5), (16, 16)]
 @pytest.fixture(params=[1, 2, 7])
 def n_threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Threads that torch has."""
-    with torch_threads(request.param):
+    with threads(request.param):
         yield request.param
 
 
@@ -63,7 +63,7 @@ def test_attention_and_its_gradients_equal_the_equation(
 def test_threads_and_repeats_change_no_bit(graph: AttentionGraph) -> None:
     operands, found = draw_operands(16, 16), []
     for n_threads in (1, 1, 2, 3):
-        with torch_threads(n_threads):
+        with threads(n_threads):
             out = leaky_attention(graph, *operands)
             found.append([out, *torch.autograd.grad(out.square().sum(), operands)])
     for other in found[1:]:

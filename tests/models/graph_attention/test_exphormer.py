@@ -14,7 +14,7 @@ from adapert.models.graph_attention.exphormer import ExphormerAttention, Exphorm
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.provenance import ProvenanceGraph
 from adapert.models.graph_attention.stack import NORMS, Norm
-from adapert.training.threads import torch_threads
+from adapert.training.threads import threads
 
 SIZE, N_HEADS = 6, 2
 EXPANDER = random_expander(N_NODES, 3, np.random.default_rng(0))
@@ -97,7 +97,7 @@ def gradients(attention: ExphormerAttention, h: Tensor, graph: ProvenanceGraph) 
 def test_the_kernels_equal_autograd_in_float64(scale: float, n_threads: int) -> None:
     graph = ProvenanceGraph(networks(0, 1), EXPANDER)
     attention, h = build_attention(graph, scale), node_features()
-    with torch_threads(n_threads):
+    with threads(n_threads):
         found = gradients(attention, h, graph)
     plain = gradients(copy.deepcopy(attention).double(), h.detach().double(), copy.deepcopy(graph).double())
     for one, other in zip(found, plain, strict=True):
@@ -108,7 +108,7 @@ def test_threads_and_repeats_change_no_bit() -> None:
     graph = ProvenanceGraph(networks(0, 1), EXPANDER)
     found = []
     for n_threads in (1, 1, 2, 3):
-        with torch_threads(n_threads):
+        with threads(n_threads):
             found.append(gradients(build_attention(graph), node_features(), graph))
     for other in found[1:]:
         assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.layer import ATTENTION_LAYERS, AttentionKind, GraphAttention
-from adapert.training.threads import torch_threads
+from adapert.training.threads import threads
 
 N_INPUTS, SIZE = 6, 5
 KINDS = pytest.mark.parametrize("kind", ATTENTION_LAYERS)
@@ -21,7 +21,7 @@ KINDS = pytest.mark.parametrize("kind", ATTENTION_LAYERS)
 @pytest.fixture(params=[1, 2])
 def n_threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Threads that torch has."""
-    with torch_threads(request.param):
+    with threads(request.param):
         yield request.param
 
 
