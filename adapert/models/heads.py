@@ -33,7 +33,8 @@ class HeadLinear(nn.Module):
         Returns:
             (n_heads, n_rows, n_outputs).
         """
-        return x @ self.weight + self.bias
+        # Where shared rows need a gradient, `@` would make one wide product, of a copy of the weights.
+        return torch.bmm(x.expand(len(self.weight), *x.shape[-2:]), self.weight) + self.bias
 
 
 class HeadPerceptron(nn.Module):

@@ -111,7 +111,7 @@ def test_minibatches_together_weigh_like_the_whole(new_training: NewTraining) ->
 
 
 def test_alignment_weighs_perturbations_by_their_rows_and_skips_those_without_degs() -> None:
-    is_deg = torch.tensor([[0.0, 1.0], [0.0, 0.0], [1.0, 1.0]])
-    weight = align_weight(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0, 2, 1, 0]), is_deg)
+    has_deg = torch.tensor([1.0, 0.0, 1.0])
+    weight = align_weight(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([0, 2, 1, 0]), has_deg)
     # Sums 5, 3, 2 over rows; times 3 perturbations over 4 rows.
     assert weight.tolist() == [3.75, 0.0, 1.5]

@@ -5,11 +5,15 @@ from torch import Tensor, nn
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import IntArray
 from adapert.models.adapert.model import AdaPertPrediction
 from adapert.models.losses import alignment_loss
 from adapert.models.network import Batch, to_tensor
 from adapert.models.objectives import SquaredLoss
 from adapert.seeding import seeded_initialisation
+
+TARGET_CHUNK = 64
+"""Perturbations whose targets are computed at once."""
 
 
 class AdaPertObjective(SquaredLoss):
@@ -23,32 +27,51 @@ class AdaPertObjective(SquaredLoss):
         self.target_head.requires_grad_(config.loss.alignment == "paper")
         self.align = alignment_loss(config.loss)
         # Rows without a DEG are not aligned (Eq. 20): the mean over the others is that of all, scaled up.
-        aligned = (self.rows.weight * (self.table.n_degs > 0)[self.rows.perturbation_index]).mean()
+        has_deg = self.table.n_degs > 0
+        aligned = (self.rows.weight * has_deg[self.rows.perturbation_index]).mean()
         self.align_scale = float(1 / aligned) if aligned > 0 else 0.0
+        self.has_deg: Tensor
+        self.register_buffer("has_deg", to_tensor(has_deg), persistent=False)
+        # Constant where g is, which the seed draws: checkpoints hold the same.
+        targets = self._all_targets() if config.loss.alignment != "paper" else None
+        self.targets: Tensor | None
+        self.register_buffer("targets", targets, persistent=False)
 
     def forward(self, prediction: AdaPertPrediction, batch: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """Compute L_total and its three terms, the last two before their weights."""
         losses = super().forward(prediction, batch)
-        is_deg = to_tensor(self.table.deg_mask[batch.perturbations], batch.weight.device)
+        chosen = torch.from_numpy(batch.perturbations).to(batch.weight.device)
         align = self.align(
             prediction.context.z,
-            self.target_head(to_tensor(self.table.delta[batch.perturbations], batch.weight.device) * is_deg),
-            align_weight(batch.weight, batch.perturbation_row, is_deg) * self.align_scale,
+            self._targets(batch.perturbations) if self.targets is None else self.targets[chosen],
+            align_weight(batch.weight, batch.perturbation_row, self.has_deg[chosen]) * self.align_scale,
         )
         total = losses["loss_total"] + self.loss.lambda_align * align
         return losses | {"loss_total": total, "loss_align": align}
 
+    def _targets(self, perturbations: IntArray) -> Tensor:
+        """Map the deltas of DEGs by g (Eq. 19), (n_perturbations, structural_size)."""
+        device = self.target_head.weight.device
+        delta = to_tensor(self.table.delta[perturbations], device)
+        return self.target_head(delta * to_tensor(self.table.deg_mask[perturbations], device))  # type: ignore[no-any-return]
 
-def align_weight(weight: Tensor, perturbation_row: Tensor, is_deg: Tensor) -> Tensor:
+    @torch.no_grad()
+    def _all_targets(self) -> Tensor:
+        """Map all training perturbations, as many at a time as a few megabytes hold."""
+        every = torch.arange(len(self.table.perturbations))
+        return torch.cat([self._targets(chunk.numpy()) for chunk in torch.split(every, TARGET_CHUNK)])
+
+
+def align_weight(weight: Tensor, perturbation_row: Tensor, has_deg: Tensor) -> Tensor:
     """Add up the rows' weights of each distinct perturbation that has a DEG (Eq. 20 skips the others).
 
     Args:
         weight: Weight of each row, (n_rows,).
         perturbation_row: Distinct perturbation of each row, (n_rows,).
-        is_deg: 1 at DEGs, (n_perturbations, n_genes).
+        has_deg: 1 where a perturbation has a DEG, (n_perturbations,).
 
     Returns:
         (n_perturbations,), scaled so that its mean is a mean over rows.
     """
-    summed = torch.zeros(len(is_deg), device=weight.device).index_add(0, perturbation_row, weight)
-    return summed * is_deg.amax(dim=1) * (len(is_deg) / len(weight))
+    summed = torch.zeros(len(has_deg), device=weight.device).index_add(0, perturbation_row, weight)
+    return summed * has_deg * (len(has_deg) / len(weight))
