@@ -17,6 +17,7 @@ from adapert.evaluation.metrics import (
     rank_overlap_at_k,
     retrieval,
     rmse_top_degs,
+    strongest,
 )
 
 N_PERTURBATIONS, N_GENES = 7, 20
@@ -208,6 +209,14 @@ def test_rank_overlap_keeps_no_more_genes_than_there_are_degs() -> None:
 
 def test_rank_overlap_without_degs_is_undefined() -> None:
     assert math.isnan(overlap([1.0, 2.0], [1.0, 2.0], [0, 0], 50))
+
+
+@pytest.mark.parametrize("n_genes", [0, 1, 5, 20, 29, 30, 99])
+def test_the_strongest_are_the_first_of_a_stable_sort(n_genes: int) -> None:
+    effect = np.random.default_rng(0).integers(-3, 4, size=30).astype(np.float32)  # ties
+    effect[[2, 3, 11]] = np.nan
+    expected = sorted(range(30), key=lambda gene: np.inf if np.isnan(effect[gene]) else -abs(effect[gene]))
+    assert strongest(effect, n_genes).tolist() == expected[:n_genes]
 
 
 def test_rank_overlap_of_a_perfect_prediction_is_1_if_degs_are_the_strongest() -> None:
