@@ -10,7 +10,7 @@ from adapert.data.schema import FloatArray
 from adapert.models.network import Network, to_tensor
 from adapert.models.targets import build_targets
 
-PREDICTION_CHUNK = 64
+PREDICTION_CHUNK = 128
 """Perturbations predicted at once: bounds the memory of scores at chunk x nodes."""
 
 

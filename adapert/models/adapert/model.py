@@ -242,11 +242,13 @@ class AdaPert(Network):
         for part, to_latent in zip(own, self.gene_to_latent, strict=True):
             shift = shift + to_latent(part)
         latent = self.encoder(control, generator)[control_row] + shift[:, perturbation_row]
-        heads = self.output(self.decoder(latent, generator).float())
+        decoded = self.decoder(latent, generator).float()
+        # The output is linear: the heads' mean may be taken before it.
+        delta = self.output(decoded if self.training else decoded.mean(dim=0))
         if self.config.predict == "expression":
-            heads = heads - control[control_row]
+            delta = delta - control[control_row]
         observed = {"z": context.z.detach(), "n_selected": context.n_selected.float()}
-        return AdaPertPrediction(heads if self.training else heads.mean(dim=0), observed, context)
+        return AdaPertPrediction(delta, observed, context)
 
     def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, float]:
         """How many nodes the contexts of an epoch held, and how many directions they used."""
