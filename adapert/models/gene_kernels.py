@@ -1,6 +1,7 @@
 """Genes as points on the unit sphere, by text or by place in the network, and how far apart they are."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +15,9 @@ from adapert.data.schema import FloatArray, IntArray
 from adapert.data.trial_graph import TrialGraph, build_trial_graph
 
 NetworkKernel: TypeAlias = Literal["spectral", "heat", "laplacian"]
+
+N_KEPT = 2
+"""Matrices whose eigenvectors are kept in memory: of 2,400 genes and 256 eigenvectors 5 MB each."""
 
 
 def network_coordinates(
@@ -60,21 +64,43 @@ def network_coordinates(
 
 
 def leading_eigenvectors(matrix: scipy.sparse.sparray, size: int) -> tuple[FloatArray, FloatArray]:
-    """Find the eigenvectors of largest eigenvalues of a symmetric matrix.
+    """Find the eigenvectors of largest eigenvalues of a symmetric matrix; the last ones found are kept.
+
+    Trials that a process trains one after the other mostly have one network, whose eigenvectors take as long
+    as some epochs.
 
     Args:
         matrix: (n, n).
         size: Eigenvectors wanted; all of them where there are no more.
 
     Returns:
-        Eigenvalues and, as columns, eigenvectors, (n_found,) and (n, n_found).
+        Eigenvalues and, as columns, eigenvectors, (n_found,) and (n, n_found); read-only.
     """
-    n_nodes = matrix.shape[0]
+    rows = scipy.sparse.csr_array(matrix)
+    rows.sum_duplicates()
+    parts = (rows.data.astype(np.float64), rows.indices.astype(np.int64), rows.indptr.astype(np.int64))
+    return _find_eigenvectors(*(part.tobytes() for part in parts), size)
+
+
+@lru_cache(maxsize=N_KEPT)
+def _find_eigenvectors(
+    data: bytes, indices: bytes, indptr: bytes, size: int
+) -> tuple[FloatArray, FloatArray]:
+    """Take a matrix's numbers as bytes, which can be compared with those of the last one."""
+    columns, starts = np.frombuffer(indices, np.int64), np.frombuffer(indptr, np.int64)
+    n_nodes = len(starts) - 1
+    matrix = scipy.sparse.csr_array(
+        (np.frombuffer(data, np.float64), columns, starts), shape=(n_nodes, n_nodes)
+    )
     if not matrix.nnz or n_nodes < size + 2:  # ARPACK takes neither
         values, vectors = np.linalg.eigh(matrix.toarray())
-        return values[-size:], vectors[:, -size:]
-    # A fixed start vector: ARPACK's own is random.
-    return scipy.sparse.linalg.eigsh(matrix, k=size, which="LA", v0=np.ones(n_nodes))  # type: ignore[no-any-return]
+        values, vectors = values[-size:], vectors[:, -size:]
+    else:
+        # A fixed start vector: ARPACK's own is random.
+        values, vectors = scipy.sparse.linalg.eigsh(matrix, k=size, which="LA", v0=np.ones(n_nodes))
+    for each in (values, vectors):
+        each.flags.writeable = False
+    return values, vectors
 
 
 def _symmetric_adjacency(graph: TrialGraph) -> scipy.sparse.csr_array:

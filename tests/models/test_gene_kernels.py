@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.sparse
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from sklearn.metrics.pairwise import cosine_similarity
@@ -10,7 +11,13 @@ from sklearn.metrics.pairwise import cosine_similarity
 from adapert.config import GraphConfig
 from adapert.data.array_tables import SharedTable
 from adapert.data.prepared import PreparedDataset
-from adapert.models.gene_kernels import Members, half_squared_distances, network_coordinates, unit_rows
+from adapert.models.gene_kernels import (
+    Members,
+    half_squared_distances,
+    leading_eigenvectors,
+    network_coordinates,
+    unit_rows,
+)
 
 EDGES = GraphConfig()
 TIME = 0.7
@@ -40,6 +47,18 @@ def test_sparse_and_dense_eigenvectors_span_the_same_similarities(dataset: Prepa
     dense[14] = 0
     assert few.shape == (15, 5)
     np.testing.assert_allclose(few @ few.T, dense @ dense.T, atol=1e-8)
+
+
+def test_eigenvectors_are_found_once_a_matrix_and_size_and_cannot_be_changed() -> None:
+    table = np.random.default_rng(0).normal(size=(9, 9))
+    matrix, other = (scipy.sparse.csr_array(each + each.T) for each in (table, table**2))
+    first, again = leading_eigenvectors(matrix, 3), leading_eigenvectors(matrix.copy(), 3)
+    assert first[1] is again[1]
+    for each, size in ((other, 3), (matrix, 4)):
+        expected = scipy.linalg.eigh(each.toarray(), eigvals_only=True)[-size:]
+        np.testing.assert_allclose(leading_eigenvectors(each, size)[0], expected)
+    with pytest.raises(ValueError, match="read-only"):
+        first[1][0] = 0
 
 
 def test_heat_is_the_exponential_of_the_laplacian(dataset: PreparedDataset) -> None:
