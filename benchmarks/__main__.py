@@ -1,6 +1,6 @@
 """Run benchmarks and compare them with their targets.
 
-python -m benchmarks core                 the table of speed and memory, an hour on 2 cores
+python -m benchmarks core                 the tables of speed and memory, an hour on 2 cores
 python -m benchmarks epoch mann_whitney   some of its rows
 python -m benchmarks studies              what orchestration and tracking cost, a quarter of an hour
 python -m benchmarks at_scale             reading commands over 1,000 trials and 20 studies
@@ -31,6 +31,7 @@ from benchmarks.measurement import build_parser
 GROUPS = {
     "core": (
         "epoch",
+        "step",
         "denormals",
         "context",
         "graph_attention",

@@ -9,13 +9,11 @@ from pathlib import Path
 import torch
 
 from adapert.config import Config
-from adapert.data.choices import PrepareChoices
-from adapert.data.prepare import prepare
 from adapert.data.prepared import read_prepared
-from adapert.data.simulate import CELLS_FILE, NETWORK_FILE, TEXT_FILE, simulate
 from adapert.training.loop import train_at, train_epoch
 from adapert.training.state import Training
 from benchmarks.measurement import Measurement, seconds_of
+from benchmarks.simulated import prepared_responses
 
 SHARP = {"model.tau": 0.15, "model.threshold": 19.0}
 """The values that searches on K562 picked."""
@@ -29,7 +27,7 @@ N_EPOCHS = 5
 
 def measure(scratch: Path) -> Iterator[Measurement]:
     """Train until the selection has saturated, then epochs with and without denormals in turn."""
-    dataset = read_prepared(_prepared(scratch))
+    dataset = read_prepared(prepared_responses(scratch))
     training = Training(Config().with_changes(SHARP), dataset, 0, torch.device("cpu"))
     train_at(training, [training.config.training.learning_rate] * N_BEFORE)
     kept = inspect.unwrap(train_epoch)
@@ -41,13 +39,3 @@ def measure(scratch: Path) -> Iterator[Measurement]:
         unit="times",
         note=f"{with_denormals:.2f} s with denormals, {flushed:.2f} s without, after {N_BEFORE} epochs",
     )
-
-
-def _prepared(scratch: Path) -> Path:
-    """Simulate and prepare 500 perturbations of 2,000 genes, unless an earlier run did."""
-    folder = scratch / "denormals"
-    if not folder.exists():
-        simulate(folder, n_perturbations=500, n_genes=2_000, cells_per_perturbation=20, n_controls=1_000)
-        files = (folder / CELLS_FILE, folder / NETWORK_FILE, folder / TEXT_FILE)
-        prepare(*files, PrepareChoices(), out=folder / "prepared")
-    return folder / "prepared"

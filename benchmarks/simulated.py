@@ -48,3 +48,13 @@ def prepared(scratch: Path) -> Path:
         cells, network, text = input_files(scratch)
         prepare(cells, network, text, PrepareChoices(), out=folder)
     return folder
+
+
+def prepared_responses(scratch: Path) -> Path:
+    """Simulate and prepare 500 perturbations of 2,000 genes, unless an earlier run did: fewer and smaller."""
+    folder = scratch / "responses"
+    if not folder.exists():
+        simulate(folder, n_perturbations=500, n_genes=2_000, cells_per_perturbation=20, n_controls=1_000)
+        files = (folder / CELLS_FILE, folder / NETWORK_FILE, folder / TEXT_FILE)
+        prepare(*files, PrepareChoices(), out=folder / "prepared")
+    return folder / "prepared"
