@@ -153,7 +153,7 @@ def keep_finished(trials: pd.DataFrame, objective: str) -> pd.DataFrame:
         field: finished.get(field, unknown).astype(object).where(lambda values: values.notna(), default)
         for field, default in Config().flat().items()
     }
-    named = finished.assign(**metrics, **config)
+    named = pd.DataFrame({**finished, **metrics, **config})
     return named.dropna(subset=list(FRONT) if objective == PARETO else [objective])
 
 
