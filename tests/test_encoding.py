@@ -1,11 +1,6 @@
 import ast
-from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("adapert", "analysis", "search_spaces", "studies")
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+from fixtures.sources import SOURCES, parse, path_name
 
 
 def opens_text(call: ast.Call) -> bool:
@@ -21,9 +16,17 @@ def opens_text(call: ast.Call) -> bool:
     return said <= {"mode", "encoding"} and not any("b" in str(mode) for mode in modes)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_text_files_are_utf8_whatever_the_locale(path: Path) -> None:
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    calls = [node for node in nodes if isinstance(node, ast.Call) and opens_text(node)]
-    named = [any(word.arg == "encoding" for word in call.keywords) for call in calls]
-    assert [call.lineno for call, is_named in zip(calls, named, strict=True) if not is_named] == []
+def test_text_files_are_utf8_whatever_the_locale() -> None:
+    calls = [
+        (path, node)
+        for path in SOURCES
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.Call) and opens_text(node)
+    ]
+    assert len(calls) > 20
+    unnamed = [
+        f"{path_name(path)}:{call.lineno}"
+        for path, call in calls
+        if not any(word.arg == "encoding" for word in call.keywords)
+    ]
+    assert unnamed == []

@@ -3,12 +3,12 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from fixtures.sources import PACKAGES, ROOT, SOURCES, parse
 
 # Each room may import itself and those before it.
 ROOMS = (
@@ -46,9 +46,6 @@ ROOMS = (
     "adapert.api",
     "adapert.cli",
 )
-PACKAGES = ("adapert", "search_spaces", "studies", "analysis")
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-
 # What a room must not need: the model knows nothing of studies, and figures redraw without torch or Ray.
 FORBIDDEN = {
     "adapert.data": {"torch", "ray", "optuna", "mlflow"},
@@ -79,37 +76,45 @@ def room_of(module: str) -> str:
     return max((room for room in ROOMS if f"{module}.".startswith(f"{room}.")), key=len)
 
 
-def imported(path: Path) -> set[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             # `from adapert.data import prepare` imports a module of the room, `from x import y` a name.
             names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_a_room_imports_only_rooms_before_it(path: Path) -> None:
-    here = room_of(module_name(path))
-    own = {name for name in imported(path) if name.split(".")[0] in PACKAGES}
-    forward = {name for name in own if ROOMS.index(room_of(name)) > ROOMS.index(here)}
-    assert not forward
+def test_a_room_imports_only_rooms_before_it() -> None:
+    forward = {
+        (module_name(path), name)
+        for path in SOURCES
+        for name in imported(path)
+        if name.split(".")[0] in PACKAGES
+        and ROOMS.index(room_of(name)) > ROOMS.index(room_of(module_name(path)))
+    }
+    assert forward == set()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_a_room_does_not_need_what_later_rooms_are_made_of(path: Path) -> None:
-    forbidden = FORBIDDEN.get(room_of(module_name(path)), set())
-    assert not {name.split(".")[0] for name in imported(path)} & forbidden
+def test_a_room_does_not_need_what_later_rooms_are_made_of() -> None:
+    needed = {
+        (module_name(path), name)
+        for path in SOURCES
+        for name in imported(path)
+        if name.split(".")[0] in FORBIDDEN.get(room_of(module_name(path)), set())
+    }
+    assert needed == set()
 
 
 def test_no_module_needs_itself_by_way_of_others() -> None:
     """Importing a module imports its packages first, so what a package's `__init__` needs counts, too."""
-    known = {module_name(path) for path in MODULES}
+    known = {module_name(path) for path in SOURCES}
     TopologicalSorter(
-        {module_name(path): (imported(path) & known) - {module_name(path)} for path in MODULES}
+        {module_name(path): (imported(path) & known) - {module_name(path)} for path in SOURCES}
     ).prepare()
 
 

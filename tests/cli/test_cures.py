@@ -4,19 +4,13 @@ import ast
 import pkgutil
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-import pytest
 import typer.main
+from fixtures.sources import ROOT, SOURCES, parse, path_name
 
 from adapert.cli import app
-
-ROOT = Path(__file__).parents[2]
-SOURCES = sorted(
-    path
-    for package in ("adapert", "analysis", "search_spaces", "studies")
-    for path in (ROOT / package).rglob("*.py")
-)
 
 OPTIONS = {
     name: {option for parameter in command.params for option in parameter.opts}
@@ -30,7 +24,7 @@ FOREIGN = re.compile(r"docker run .*|ray (start|up) .*|pip install .*")
 FOREIGN_MODULES = {"adapert/tracking/provenance.py", "adapert/tracking/ui.py"}
 """These run git and MLflow's server."""
 
-ANY_COMMAND_DATA = {"array_folder.py", "prepared.py", "shipping.py"}
+ANY_COMMAND_DATA = {"prepared.py", "shipping.py"}
 """Modules of `adapert/data` that every command reads prepared data with."""
 
 OPTION = re.compile(r"(?<![\w-])--[a-z](?:[a-z-]*[a-z])?")
@@ -38,9 +32,13 @@ COMMAND = re.compile(r"(?:['`]|: )adapert ([a-z]+)([^'`]*)")
 OBJECT = re.compile(r"\badapert(?:\.[a-zA-Z_]\w*){2,}")
 
 
-def texts_of(path: Path) -> Iterator[str]:
-    """Yield a module's strings, without docstrings; what is filled in is ``{}``."""
-    tree = ast.parse(path.read_text())
+@cache
+def texts_of(path: Path) -> tuple[str, ...]:
+    """A module's strings, without docstrings; what is filled in is ``{}``."""
+    return tuple(find_texts(parse(path)))
+
+
+def find_texts(tree: ast.Module) -> Iterator[str]:
     left_out: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
@@ -58,37 +56,35 @@ def named_options(path: Path) -> set[str]:
     return {option for text in texts_of(path) for option in OPTION.findall(FOREIGN.sub("", text))}
 
 
-def module_name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+def test_every_option_that_a_string_names_exists() -> None:
+    named = {path_name(path): named_options(path) for path in SOURCES}
+    assert named.keys() >= FOREIGN_MODULES
+    wrong = {name: options - ALL_OPTIONS for name, options in named.items() if name not in FOREIGN_MODULES}
+    assert {name: options for name, options in wrong.items() if options} == {}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_every_option_that_a_string_names_exists(path: Path) -> None:
-    if module_name(path) in FOREIGN_MODULES:
-        pytest.skip("runs another program")
-    assert named_options(path) <= ALL_OPTIONS
+def test_every_command_that_a_string_names_exists_with_its_options() -> None:
+    wrong = [
+        f"{path_name(path)}: {text}"
+        for path in SOURCES
+        for text in texts_of(path)
+        for command, words in COMMAND.findall(text)
+        if command not in OPTIONS or not set(OPTION.findall(words)) <= OPTIONS[command]
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_every_command_that_a_string_names_exists_with_its_options(path: Path) -> None:
-    for text in texts_of(path):
-        for command, words in COMMAND.findall(text):
-            assert command in OPTIONS, text
-            assert set(OPTION.findall(words)) <= OPTIONS[command], text
+def test_every_object_that_a_string_names_exists() -> None:
+    for name in {name for path in SOURCES for text in texts_of(path) for name in OBJECT.findall(text)}:
+        pkgutil.resolve_name(name)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=module_name)
-def test_every_object_that_a_string_names_exists(path: Path) -> None:
-    for text in texts_of(path):
-        for name in OBJECT.findall(text):
-            pkgutil.resolve_name(name)
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "adapert" / "data").glob("*.py")), ids=module_name)
-def test_what_preparing_advises_are_options_of_prepare(path: Path) -> None:
-    if path.name in ANY_COMMAND_DATA:
-        pytest.skip("reads what was prepared")
-    assert named_options(path) <= OPTIONS["prepare"]
+def test_what_preparing_advises_are_options_of_prepare() -> None:
+    modules = [path for path in SOURCES if path.parent == ROOT / "adapert" / "data"]
+    named = {path.name: named_options(path) for path in modules}
+    assert named.keys() >= ANY_COMMAND_DATA
+    wrong = {name: options - OPTIONS["prepare"] for name, options in named.items()}
+    assert {name for name, options in wrong.items() if options} <= ANY_COMMAND_DATA
 
 
 def test_the_check_finds_what_does_not_exist(tmp_path: Path) -> None:
@@ -97,4 +93,4 @@ def test_the_check_finds_what_does_not_exist(tmp_path: Path) -> None:
         '"""Docs of --none."""\nx = f"Give --{1} or --none, {2}: run \'adapert nothing --trials 2\'."\n'
     )
     assert named_options(path) == {"--none", "--trials"}
-    assert COMMAND.findall(next(texts_of(path))) == [("nothing", " --trials 2")]
+    assert COMMAND.findall(texts_of(path)[0]) == [("nothing", " --trials 2")]
