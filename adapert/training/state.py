@@ -14,9 +14,12 @@ from adapert.data.schema import FloatArray
 from adapert.evaluation.catalogue import metrics_of_epochs
 from adapert.models.network import Network
 from adapert.models.networks import network_parts
+from adapert.models.optimizers import without_compiler
 from adapert.models.targets import build_targets
 from adapert.seeding import numpy_generator, torch_generator
 from adapert.training.prediction import predict
+
+AdamW = without_compiler(torch.optim.AdamW)
 
 CHOSEN_BY = "pearson_delta"
 """Validation metric whose largest value makes an epoch the best."""
@@ -56,7 +59,7 @@ class Training:
         self.network = parts.build(dataset, config, seed).to(device)
         self.objective = parts.objective(dataset, config, seed).to(device)
         trainable = [p for p in self.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = AdamW(
             trainable,
             lr=config.training.learning_rate,
             weight_decay=config.training.weight_decay,

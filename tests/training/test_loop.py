@@ -199,6 +199,7 @@ def test_same_seed_gives_the_same_losses_in_a_fresh_process(
     program = f"""
 import sys
 import torch
+import adapert.models.graph_attention.layer
 import adapert.study.execution.trainer
 from fixtures.dataset import N_GENES, build_tiny_dataset, change_train
 from adapert.config import Config
@@ -209,7 +210,8 @@ torch.set_num_threads(1)
 config = Config().with_changes({small_settings!r})
 training = Training(config, build_tiny_dataset(), 0, torch.device("cpu"))
 print([report.losses for report in train(training)])
-assert "torch_geometric" not in sys.modules, "AdaPert needs no graph attention"
+assert "torch_geometric" not in sys.modules, "only a layer of graph attention needs it"
+assert "torch._dynamo" not in sys.modules, "nothing is compiled"
 assert "ray" not in sys.modules, "a trial needs no Ray"
 """
     root = Path(__file__).parents[2]

@@ -18,6 +18,7 @@ from adapert.models.gene_kernels import (
     network_coordinates,
     unit_rows,
 )
+from adapert.models.optimizers import without_compiler
 
 SIZE = 256
 """Eigenvectors of the network."""
@@ -36,6 +37,8 @@ INTERCEPT = 10.0
 
 PRIOR = 0.2
 """Weight of the squared logarithms of widths, weights and penalties, which keeps them near 1."""
+
+Adam = without_compiler(torch.optim.Adam)
 
 N_STEPS = 40
 
@@ -177,7 +180,7 @@ class _Settings:
 
     def learn(self, distances: Sequence[Tensor], has: Tensor, components: Tensor) -> None:
         """Take the steps."""
-        optimizer = torch.optim.Adam(self.parameters(), lr=STEP)
+        optimizer = Adam(self.parameters(), lr=STEP)
         for _ in range(N_STEPS):
             loss = self.loss(distances, has, components)
             optimizer.zero_grad()
