@@ -15,6 +15,7 @@ import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,7 +30,7 @@ from adapert.study.engine.runner import StudyObserver, StudyRunner
 from adapert.study.engine.search import Suggestions
 from adapert.study.engine.sources import build_source
 from adapert.study.engine.state import StudyState, read_state
-from adapert.study.plan.definition import describe_origin, describe_study
+from adapert.study.plan.definition import describe_code, describe_study
 from adapert.study.plan.study import Study
 
 Report = Callable[[TrialRecord, int], Mapping[str, Any]]
@@ -156,15 +157,22 @@ def begin_study(study: Study, folder: Path) -> None:
 
 def define_study(study: Study, recipe: str = "", git_commit: str = "", packages: str = "") -> StudyDefined:
     """Build the first line of a study's ledger."""
+    code = _describe_code(frozenset(study.plan.models(study.base)))
     return StudyDefined(
         format=FORMAT,
         study=describe_study(study),
-        origin=describe_origin(study),
+        origin={"data": study.base.data.fingerprint} | code,
         recipe=recipe,
         optuna_storage="",
         git_commit=git_commit,
         packages=packages,
     )
+
+
+@cache
+def _describe_code(models: frozenset[str]) -> dict[str, Any]:
+    """As `describe_code` does, read once: no trial runs, so an edit of the code changes none."""
+    return describe_code(models)
 
 
 def open_study(
