@@ -1,8 +1,11 @@
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -117,18 +120,49 @@ def means(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return frame.index.to_numpy(dtype=str), frame.to_numpy() - control
 
 
-def run_cell_eval(pair: tuple[Path, Path], out: Path) -> pd.DataFrame:
+RunCellEval = Callable[[tuple[Path, Path], Path], pd.DataFrame]
+
+CELL_EVAL = """
+import json, sys
+from contextlib import redirect_stdout
+from cell_eval.__main__ import main
+for line in sys.stdin:
+    sys.argv = ["cell-eval", *json.loads(line)]
+    with redirect_stdout(sys.stderr):
+        main()
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def run_cell_eval() -> Iterator[RunCellEval]:
+    """Run cell-eval's command, in one process for all tests: it takes seconds to import."""
     pytest.importorskip("cell_eval", reason="the extra 'parity' is not installed")
-    command = [str(Path(sys.executable).with_name("cell-eval")), "run", "--skip-metrics", SKIPPED]
-    files = ["-ap", str(pair[0]), "-ar", str(pair[1]), "-o", str(out)]
     # To compile takes longer than to test so few cells.
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
-    subprocess.run([*command, *files], check=True, capture_output=True, env=environment)
-    return pd.read_csv(out / "results.csv", index_col="perturbation")
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", CELL_EVAL], env=environment, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        requests, answers = process.stdin, process.stdout
+
+        def run(pair: tuple[Path, Path], out: Path) -> pd.DataFrame:
+            files = ["-ap", str(pair[0]), "-ar", str(pair[1]), "-o", str(out)]
+            requests.write(json.dumps(["run", "--skip-metrics", SKIPPED, *files]) + "\n")
+            requests.flush()
+            assert answers.readline() == "done\n"
+            return pd.read_csv(out / "results.csv", index_col="perturbation")
+
+        yield run
+        requests.close()
 
 
 def test_cell_eval_takes_the_pair_as_it_is_and_finds_the_same_numbers(
-    tested_dataset: PreparedDataset, predicted: np.ndarray, pair: tuple[Path, Path], tmp_path: Path
+    tested_dataset: PreparedDataset,
+    predicted: np.ndarray,
+    pair: tuple[Path, Path],
+    run_cell_eval: RunCellEval,
+    tmp_path: Path,
 ) -> None:
     results = run_cell_eval(pair, tmp_path / "out")
     table = tested_dataset.splits["validation"].table
@@ -171,7 +205,7 @@ def batched_dataset(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset
 
 
 def test_cell_eval_pools_the_controls_of_all_batches(
-    batched_dataset: PreparedDataset, tmp_path: Path
+    batched_dataset: PreparedDataset, run_cell_eval: RunCellEval, tmp_path: Path
 ) -> None:
     table = batched_dataset.splits["test"].table
     # Between matched controls and observed cells, so that nothing is clipped.

@@ -249,13 +249,13 @@ def hidden_scale(network: TxPert, controls: Tensor) -> float:
         return float(basal.norm(basal.first(controls)).abs().max())
 
 
-def train_on(network: TxPert, controls: Tensor) -> Tensor:
-    """Take 200 steps on all genes and controls; the last gradient of the basal encoder's first map."""
+def train_on(network: TxPert, controls: Tensor, n_steps: int = 200) -> Tensor:
+    """Take steps on all genes and controls; the last gradient of the basal encoder's first map."""
     genes = [f"G{number:02d}" for number in range(12)]
     rows = torch.arange(len(genes))
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
     first = present(network.basal).first.weight
-    for _ in range(200):
+    for _ in range(n_steps):
         optimizer.zero_grad()
         targets = build_targets(DATASET, genes, CPU)
         network.train()(targets, rows, controls, rows % len(controls)).delta.square().mean().backward()
@@ -268,13 +268,18 @@ AVERAGES = CONTROLS[:1] + CONTROLS / 1000
 
 
 @pytest.mark.parametrize("control", ["mean", "batch_mean"])
-@pytest.mark.parametrize("controls", [CONTROLS[:1], AVERAGES], ids=["one", "averages"])
-def test_averaged_controls_train_the_basal_encoder_and_no_other_control_explodes(
-    control: str, controls: Tensor, caplog: pytest.LogCaptureFixture
+def test_networks_of_averaged_controls_are_normalised_by_layer(
+    control: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         network = build_model(DATASET, config_of(**{"data.control": control}), 0)
     assert "normalised by layer" in caplog.text
+    assert isinstance(present(network.basal).norm, nn.LayerNorm)
+
+
+@pytest.mark.parametrize("controls", [CONTROLS[:1], AVERAGES], ids=["one", "averages"])
+def test_averaged_controls_train_the_basal_encoder_and_no_other_control_explodes(controls: Tensor) -> None:
+    network = build_model(DATASET, config_of(**{"data.control": "mean"}), 0)
     assert train_on(network, controls).abs().max() > 0
     for other in (controls.mean(dim=0, keepdim=True), 2 * controls[:1]):
         assert hidden_scale(network, other) < 10
@@ -322,7 +327,7 @@ def test_a_minibatch_of_one_row_is_normalised_by_the_running_statistics() -> Non
 def test_weights_bring_all_that_training_read_of_splits_and_controls(control: str) -> None:
     config = config_of(**{"data.control": control})
     network = build_model(DATASET, config, 0)
-    train_on(network, CONTROLS)
+    train_on(network, CONTROLS, n_steps=5)
     shared = replace(DATASET.shared, batches=np.array([]), batch_control_mean=np.zeros((0, N_GENES)))
     bare = replace(DATASET, shared=shared, control_cells=CellTable.empty())
     restored = restore_network(NETWORKS["txpert"], bare, config, 0, network.state_dict())
