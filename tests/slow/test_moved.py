@@ -4,15 +4,18 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 import optuna
 import pytest
+from fixtures.command import RunCommand
 from fixtures.launched import LOCAL, SEARCH, command, runs_in
 from fixtures.narrowed import present
-from fixtures.servers import free_port
+from fixtures.servers import START_SECONDS, free_port
 
 from adapert.records import CONFIG_FILE, Tag
 from adapert.study.engine.ledger import LEDGER_FILE, read_events
@@ -24,26 +27,36 @@ pytestmark = pytest.mark.slow
 ADAPERT = str(Path(sys.executable).with_name("adapert"))
 
 
-def run(*words: object) -> str:
-    ended = subprocess.run([ADAPERT, *map(str, words)], capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+@pytest.fixture
+def run(adapert: RunCommand) -> Callable[..., str]:
+    """Run a command that must succeed, and give what it printed."""
+
+    def succeed(*words: object) -> str:
+        ended = adapert(*words)
+        assert ended.status == 0, ended.out + ended.err
+        return ended.out
+
+    return succeed
 
 
-def launch(folder: Path, prepared: Path) -> Path:
-    line = command(folder, "first", SEARCH, prepared, *LOCAL)
-    ended = subprocess.run(line, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return folder / "first runs"
+@pytest.fixture
+def launch(run: Callable[..., str], launchable: Path) -> Callable[[Path], Path]:
+    """Run a study in a workspace below a folder."""
+
+    def begin(folder: Path) -> Path:
+        run(*command(folder, "first", SEARCH, launchable, "--max-epochs", "3", *LOCAL)[1:])
+        return folder / "first runs"
+
+    return begin
 
 
 @pytest.mark.parametrize("name", ["a?b#c", "50 % of 'ü'%20"])
 def test_a_study_in_an_awkward_place_is_moved_and_extended_there(
-    launchable: Path, tmp_path: Path, name: str
+    launch: Callable[[Path], Path], run: Callable[..., str], tmp_path: Path, name: str
 ) -> None:
     place = tmp_path / name
     place.mkdir()
-    workspace = launch(place, launchable)
+    workspace = launch(place)
     assert {path.name for path in tmp_path.iterdir()} == {name}
     moved = workspace.rename(tmp_path / f"moved {name}")
     run("extend", "tiny_search", "--trials", 1, "--workspace", moved)
@@ -64,14 +77,13 @@ def optuna_trials(address: str) -> int:
 
 
 def test_a_project_moves_with_its_data_and_keeps_its_database_and_a_copy_leaves_that_alone(
-    launchable: Path, tmp_path: Path
+    launchable: Path, run: Callable[..., str], tmp_path: Path
 ) -> None:
     project = tmp_path / "project"
     shutil.copytree(launchable, project / "data" / "prepared")
     address = f"sqlite:///{tmp_path}/optuna.db"
-    options = ("--optuna-storage", address, *LOCAL)
-    line = command(project, "first", SEARCH, project / "data" / "prepared", *options)
-    subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
+    options = ("--max-epochs", "3", "--optuna-storage", address, *LOCAL)
+    run(*command(project, "first", SEARCH, project / "data" / "prepared", *options)[1:])
     moved = project.rename(tmp_path / "moved")
     copied = shutil.copytree(moved, tmp_path / "copied")
     extend = ("extend", "tiny_search", "--trials", 1, "--workspace")
@@ -90,8 +102,8 @@ def test_a_project_moves_with_its_data_and_keeps_its_database_and_a_copy_leaves_
     assert not project.exists()
 
 
-def test_a_moved_workspace_s_pages_show_its_artifacts(launchable: Path, tmp_path: Path) -> None:
-    workspace = launch(tmp_path, launchable)
+def test_a_moved_workspace_s_pages_show_its_artifacts(launch: Callable[[Path], Path], tmp_path: Path) -> None:
+    workspace = launch(tmp_path)
     moved = workspace.rename(tmp_path / "moved ?#%")
     port = free_port()
     words = [ADAPERT, "ui", "--workspace", str(moved), "--port", str(port)]
@@ -109,7 +121,8 @@ def test_a_moved_workspace_s_pages_show_its_artifacts(launchable: Path, tmp_path
 
 
 def wait_for(address: str, process: subprocess.Popen[str]) -> str:
-    for _ in range(300):
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
         assert process.poll() is None
         try:
             with urllib.request.urlopen(address, timeout=30) as answer:

@@ -4,10 +4,11 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from fixtures.command import RunCommand
 from fixtures.launched import LOCAL, SEARCH, command, runs_in
 
 from adapert.data.prepared import read_prepared
@@ -16,7 +17,6 @@ from adapert.results.find import open_study
 
 pytestmark = pytest.mark.slow
 
-ADAPERT = str(Path(sys.executable).with_name("adapert"))
 STUDY = "tiny_search"
 COPIED, MOVED = "copied ? #1 100%41 ü", "moved #? %20 größer"
 
@@ -27,7 +27,7 @@ def list_files(folder: Path) -> dict[str, tuple[int, int]]:
     return {str(path.relative_to(folder)): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in paths}
 
 
-def use(workspace: Path, gene: str) -> None:
+def use(adapert: RunCommand, workspace: Path, gene: str) -> None:
     """Type every command about a study that has ended; each must succeed."""
     picked = workspace / "best.yaml"
     for line in (
@@ -40,10 +40,10 @@ def use(workspace: Path, gene: str) -> None:
         f"report {STUDY}",
         f"sync {STUDY}",
     ):
-        words = [ADAPERT, *shlex.split(line), "--workspace", str(workspace)]
         # From a directory of its own: what is written beside would be seen.
-        done = subprocess.run(words, cwd=workspace, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        with chdir(workspace):
+            ended = adapert(*shlex.split(line), "--workspace", workspace)
+        assert ended.status == 0, f"{line}\n{ended.out}{ended.err}"
 
 
 def artifacts_of(workspace: Path) -> set[Path]:
@@ -76,7 +76,7 @@ def assert_whole(workspace: Path) -> None:
 
 
 def test_a_copied_and_a_moved_workspace_are_used_without_a_trace_elsewhere(
-    launchable: Path, tmp_path: Path
+    launchable: Path, adapert: RunCommand, tmp_path: Path
 ) -> None:
     line = command(tmp_path, "first", SEARCH, launchable, "--max-epochs", "3", *LOCAL)
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
@@ -85,13 +85,13 @@ def test_a_copied_and_a_moved_workspace_are_used_without_a_trace_elsewhere(
 
     shutil.copytree(original, copied)
     before = list_files(original)
-    use(copied, gene)
+    use(adapert, copied, gene)
     assert list_files(original) == before
     assert_whole(copied)
 
     original.rename(moved)
     before = list_files(copied)
-    use(moved, gene)
+    use(adapert, moved, gene)
     assert list_files(copied) == before
     assert_whole(moved)
     assert sorted(os.listdir(tmp_path)) == sorted([COPIED, MOVED, "first recipe.py"])
