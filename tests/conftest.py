@@ -23,6 +23,7 @@ pytest_plugins = [
     "fixtures.logged",
     "fixtures.packaged",
     "fixtures.peers",
+    "fixtures.pictures",
 ]
 
 # What is imported and collected lives to the end: to look through it for garbage again and again took as long

@@ -63,6 +63,7 @@ def test_figures_and_a_report_are_written_where_they_are_asked_for(store: Store,
     assert page.read_text().lower().startswith("<!doctype html>")
 
 
+@pytest.mark.usefixtures("small_pictures")
 def test_what_is_drawn_of_a_study_is_copied_into_its_folder(trained: Trained, tmp_path: Path) -> None:
     workspace = tmp_path / "runs"
     shutil.copytree(trained.workspace, workspace)

@@ -1,10 +1,9 @@
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import matplotlib
 import matplotlib.image
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ import pytest
 import scipy.stats
 from fixtures.narrowed import present
 from fixtures.store import MakeTable, Store
+from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -21,8 +21,8 @@ from analysis.figures import writing
 from analysis.figures.ablation import plot_ablation, summarize_ablation
 from analysis.figures.recipes import FIGURES, draw_figures
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
-from analysis.figures.style import paper_style
-from analysis.figures.writing import RESOLUTION, Drawing, FigureRecipe, write_drawing, write_figure
+from analysis.figures.style import build_figure, paper_style
+from analysis.figures.writing import Drawing, FigureRecipe, write_drawing, write_figure
 
 GROUPS = {"large": ["D"], "small": ["A", "B", "C"]}
 (FIGURE_4,), (FIGURE_5,) = FIGURES["ablation"], FIGURES["sensitivity"]
@@ -51,12 +51,6 @@ def _rows(
         for metric in metrics
         for seed in (0, 1)
     ]
-
-
-@pytest.fixture
-def png_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write no SVG and no PDF, where no test looks at them: they take longer than the PNG."""
-    monkeypatch.setattr(writing, "_FORMATS", {"png": writing._FORMATS["png"]})
 
 
 def _build_ablation(make_table: MakeTable) -> pd.DataFrame:
@@ -423,14 +417,14 @@ def test_files_are_png_svg_pdf_and_csv(written: list[Path], ablation_summary: pd
 
 
 @BY_EFFECT_SIZE
-@pytest.mark.usefixtures("png_alone")
+@pytest.mark.usefixtures("small_pictures")
 def test_a_figure_is_laid_out_as_matplotlib_would_when_it_saves_it(
     recipe: FigureRecipe, ablation_summary: pd.DataFrame, sensitivity_summary: pd.DataFrame, tmp_path: Path
 ) -> None:
     summary = ablation_summary if recipe is FIGURE_4 else sensitivity_summary
     drawn, *_ = write_drawing(Drawing("drawn", summary, recipe.plot(summary)), tmp_path)
     with paper_style():
-        recipe.plot(summary).savefig(tmp_path / "saved.png", dpi=RESOLUTION)
+        recipe.plot(summary).savefig(tmp_path / "saved.png", dpi=writing.RESOLUTION)
     image, saved = (matplotlib.image.imread(path) for path in (drawn, tmp_path / "saved.png"))
     np.testing.assert_allclose(image, saved, atol=2 / 255)
 
@@ -458,20 +452,13 @@ def test_a_failed_write_leaves_the_old_file(
 
 
 def test_drawing_leaves_pyplot_alone() -> None:
-    code = """
-import matplotlib, pandas
-from analysis.figures.style import build_figure, paper_style
-import matplotlib.pyplot as plt
-before = dict(matplotlib.rcParams)
-with paper_style():
-    build_figure((1, 1), 1.0, "title", "caption")
-assert plt.get_fignums() == []
-assert dict(matplotlib.rcParams) == before
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, env={"MPLBACKEND": "agg", "PATH": ""})
+    before = pyplot.get_fignums(), dict(matplotlib.rcParams)
+    with paper_style():
+        build_figure((1, 1), 1.0, "title", "caption")
+    assert (pyplot.get_fignums(), dict(matplotlib.rcParams)) == before
 
 
-@pytest.mark.usefixtures("png_alone")
+@pytest.mark.usefixtures("small_pictures")
 def test_studies_are_drawn_by_their_design(
     store: Store, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -492,7 +479,7 @@ def test_studies_are_drawn_by_their_design(
     ]
 
 
-@pytest.mark.usefixtures("png_alone")
+@pytest.mark.usefixtures("small_pictures")
 def test_a_study_without_anything_to_show_is_left_out_beside_others(
     store: Store, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
@@ -501,14 +488,14 @@ def test_a_study_without_anything_to_show_is_left_out_beside_others(
     assert "Left out figure_4_ablation_start_only: A study needs a finished trial" in logged.messages[0]
 
 
-@pytest.mark.usefixtures("png_alone")
+@pytest.mark.usefixtures("small_pictures")
 def test_only_the_named_figures_are_drawn(store: Store, tmp_path: Path) -> None:
     paths = draw_figures(store.studies(["search_wide", "vary_lambda"]), tmp_path, only=["search_history"])
     assert {path.stem for path in tmp_path.iterdir()} == {"search_history"}
     assert list(paths) == ["search_wide"]
 
 
-@pytest.mark.usefixtures("png_alone")
+@pytest.mark.usefixtures("small_pictures")
 def test_two_studies_of_one_design_keep_their_own_files(store: Store, tmp_path: Path) -> None:
     paths = draw_figures(store.studies(["ablate_parts", "ablate_again"]), tmp_path)
     assert {study: files[0].name for study, files in paths.items()} == {

@@ -27,6 +27,8 @@ from analysis.sources import (
     parse_evaluations,
 )
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 FIGURE_8 = "figure_8_graph_coverage"
 
 

@@ -77,6 +77,7 @@ def test_figures_of_an_ablation_come_with_the_papers_claims(
     assert claims.loc[claims["group"] == "small", "estimate"].tolist() == pytest.approx([0.1, 0.1, 0.1])
 
 
+@pytest.mark.usefixtures("small_pictures")
 def test_a_data_set_has_tables_and_figures(
     adapert: RunCommand, tiny_dataset: PreparedDataset, tmp_path: Path
 ) -> None:
