@@ -31,7 +31,7 @@ pytestmark = pytest.mark.slow
 N_SEEDS = 5
 """More than there are GPUs."""
 
-N_EPOCHS = 60
+N_EPOCHS = 24
 SLOW = PLAIN | {
     "training.max_epochs": N_EPOCHS,
     "training.patience": N_EPOCHS,
@@ -48,11 +48,12 @@ def cluster() -> "Iterator[Cluster]":
     """A head, and two nodes that pretend to have two GPUs each."""
     from ray.cluster_utils import Cluster
 
-    os.environ["RAY_AUTH_MODE"] = "disabled"
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    made.nodes = [made.add_node(num_cpus=8, num_gpus=2) for _ in range(2)]
-    yield made
-    made.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+        made.nodes = [made.add_node(num_cpus=8, num_gpus=2) for _ in range(2)]
+        yield made
+        made.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -119,6 +119,7 @@ def test_an_interrupted_study_exits_130_and_leaves_no_process(
 def test_an_interrupted_study_says_how_to_go_on(interrupted: dict[str, Interrupted], how: str) -> None:
     ended = interrupted[how]
     assert f"adapert resume tiny_search --workspace '{ended.workspace}'" in ended.out
+    assert " running of 3 trials in " not in ended.out
 
 
 @pytest.mark.parametrize("how", INTERRUPTIONS)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,8 +50,10 @@ def studied(launchable: Path, postgres: str, tmp_path_factory: pytest.TempPathFa
     )
     workspace = folder / "pg runs"
     ledger = workspace / "studies" / "tiny_search" / LEDGER_FILE
+    tick = threading.Event()
     while not (ledger.is_file() and ledger.read_bytes().count(b'"reported"') > 5):
         assert process.poll() is None, process.communicate()[0]
+        tick.wait(0.02)
     server.kill()
     out, _ = process.communicate(timeout=300)
     assert process.returncode == 0, out

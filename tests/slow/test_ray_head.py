@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from adapert.study.execution.on_ray import started_ray
 pytestmark = pytest.mark.slow
 SLOW_ENOUGH = (
     "--max-epochs",
-    "40",
+    "16",
     "--set",
     "data.control=cell",
     "--set",
@@ -151,8 +152,10 @@ def lose(directory: Path, part: str, prepared: Path) -> Lost:
     )
     workspace = directory / f"{part} runs"
     ledger = workspace / "studies" / "tiny_search" / LEDGER_FILE
+    tick = threading.Event()
     while not (ledger.is_file() and ledger.read_bytes().count(b'"reported"') > 2):
         assert process.poll() is None, process.communicate()[0]
+        tick.wait(0.02)
     started = psutil.Process(process.pid).children(recursive=True)
     next(child for child in started if child.name() == part).kill()
     out, _ = process.communicate(timeout=DEADLINE_SECONDS)
