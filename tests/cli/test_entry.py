@@ -45,12 +45,6 @@ COMMANDS = (
 HEAVY = ("torch", "ray", "mlflow", "optuna", "pandas", "scanpy", "anndata", "numpy", "sklearn", "matplotlib")
 
 
-def run_installed(*words: object, directory: Path) -> "subprocess.CompletedProcess[str]":
-    """Run the installed command in a process of its own."""
-    command = [str(Path(sys.executable).with_name("adapert")), *map(str, words)]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
-
-
 def options_of(command: str) -> set[str]:
     parameters = typer.main.get_group(app).commands[command].params
     return {name for parameter in parameters for name in parameter.opts if name.startswith("--")}
@@ -107,10 +101,10 @@ finally:
     assert ended.stderr == "[]\n"
 
 
-def test_installed_command_simulates_and_its_hint_prepares(adapert: RunCommand, tmp_path: Path) -> None:
-    simulated = run_installed("simulate", "--out", "demo", directory=tmp_path)
-    assert (simulated.returncode, simulated.stderr) == (0, "")
-    hint = simulated.stdout.splitlines()[-1].split()
+def test_what_simulate_advises_prepares(adapert: RunCommand, tmp_path: Path) -> None:
+    simulated = adapert("simulate", "--out", "demo")
+    assert (simulated.status, simulated.err) == (0, "")
+    hint = simulated.out.splitlines()[-1].split()
     assert hint[0] == "adapert"
     prepared = adapert(*hint[1:])
     assert (prepared.status, prepared.err) == (0, "")
@@ -127,7 +121,8 @@ def test_installed_command_simulates_and_its_hint_prepares(adapert: RunCommand, 
 
 
 def test_installed_command_refuses_in_one_sentence(tmp_path: Path) -> None:
-    ended = run_installed("launch", "quickstart", "--data", "no", directory=tmp_path)
+    words = [str(Path(sys.executable).with_name("adapert")), "launch", "quickstart", "--data", "no"]
+    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr == (
