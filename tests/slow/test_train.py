@@ -39,22 +39,23 @@ def test_a_config_of_ones_own_is_trained_predicts_and_is_run_again(
 
 
 def test_a_model_of_an_installed_package_is_trained_by_workers_and_predicts(
-    launchable: Path, package_site: Path, tmp_path: Path
+    launchable: Path, package: Path, adapert: RunCommand, tmp_path: Path
 ) -> None:
     (tmp_path / "linear.yaml").write_text("model: {name: text_map}\ntraining: {max_epochs: 2}\n")
     command = str(Path(sys.executable).with_name("adapert"))
+    trained = subprocess.run(
+        [command, "train", "linear.yaml", "--data", str(launchable), "--executor", "ray"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+    )
+    assert trained.returncode == 0, trained.stderr
     gene = read_prepared(launchable).shared.node_names[0]
     for words in (
-        ("train", "linear.yaml", "--data", str(launchable), "--executor", "ray"),
-        ("predict", "linear", str(gene)),
+        ("predict", "linear", gene),
         ("rerun", "linear/001"),
-        ("evaluate", "linear.yaml", "--data", str(launchable), "--models", "text_map,mean", "--seeds", "2"),
+        ("evaluate", "linear.yaml", "--data", launchable, "--models", "text_map,mean", "--seeds", "2"),
     ):
-        done = subprocess.run(
-            [command, *words],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(package_site)},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
+        ended = adapert(*words)
+        assert ended.status == 0, ended.out + ended.err
