@@ -4,20 +4,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import batch_norm, leaky_relu
+from torch.nn.functional import leaky_relu
 
 from adapert.models.encoders import drop
-
-
-class RowNorm(nn.BatchNorm1d):
-    """Batch normalisation over a minibatch's rows; a single row is normalised by the running statistics."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (n_rows, size)."""
-        if self.training and len(x) == 1:
-            return batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(x)
-
+from adapert.models.row_norm import RowNorm
 
 UNIT_NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": RowNorm,

@@ -19,9 +19,10 @@ from adapert.models.graph_attention.layer import GraphAttention
 from adapert.models.graph_attention.stack import GraphAttentionStack
 from adapert.models.network import Prediction, restore_network
 from adapert.models.networks import NETWORKS
+from adapert.models.row_norm import RowNorm
 from adapert.models.targets import build_targets
 from adapert.models.txpert.model import TxPert, build_model
-from adapert.models.txpert.perceptron import NormedPerceptron, RowNorm
+from adapert.models.txpert.perceptron import NormedPerceptron
 from adapert.training.prediction import predict
 
 CPU = torch.device("cpu")
