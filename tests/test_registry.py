@@ -26,6 +26,7 @@ SMALL = SMALL_ADAPERT | {
     "txpert.hidden_size": 16,
     "app.size": 8,
     "app.score_size": 6,
+    "gears.size": 8,
     "training.minibatch_size": 3,
     "training.max_epochs": 2,
 }

@@ -118,7 +118,7 @@ def evaluate_configs(
         DivergedError: A loss or prediction became NaN or infinite.
     """
     variants = name_variants(plan.names(configs.values()), configs)
-    dataset = read_dataset(configs.values(), plan)
+    dataset = read_dataset([*configs.values(), *variants.values()], plan)
     tested = read_scored_data(plan, variants.values(), dataset)
     scored_data = tested.dataset
     if tested.transfer:
@@ -188,7 +188,7 @@ def read_dataset(configs: Iterable[Config], plan: ComparisonPlan) -> PreparedDat
         cure = "Name the data set that it was picked on."
         check_fingerprint(path, dataset.fingerprint, config.data.fingerprint, "The config", cure)
     check_values(dataset)
-    has_training_cells = any(one.data.control == "cell" for one in (config, *others))
+    has_training_cells = any(one.reads_training_cells for one in (config, *others))
     return redraw(dataset, config.data.split_seed, has_training_cells)
 
 

@@ -111,7 +111,7 @@ def join_training(dataset: PreparedDataset, configs: Iterable[Config]) -> Prepar
         configs: Say whether a model trains on cells; else they are left out, since joined ones are copies.
     """
     parts = [dataset.splits[name] for name in ("train", "validation")]
-    if all(config.data.control != "cell" for config in configs):
+    if not any(config.reads_training_cells for config in configs):
         parts = [without_cells(part) for part in parts]
     return replace(dataset, splits={"train": join_splits(*parts)})
 

@@ -20,6 +20,7 @@ from adapert.config.names import (
 from adapert.config.parsing import parse_yaml, shorten
 from adapert.config.sections import (
     AppConfig,
+    GearsConfig,
     GraphConfig,
     LossConfig,
     ModelConfig,
@@ -31,6 +32,7 @@ from adapert.config.sections import (
 __all__ = [
     "AppConfig",
     "Config",
+    "GearsConfig",
     "GraphConfig",
     "LossConfig",
     "ModelConfig",

@@ -24,6 +24,7 @@ from adapert.config.sections import (
     INCOMPATIBLE,
     AppConfig,
     DataConfig,
+    GearsConfig,
     GraphConfig,
     KernelRidgeConfig,
     LossConfig,
@@ -47,6 +48,7 @@ class Config(Section):
     kernel_ridge: KernelRidgeConfig = KernelRidgeConfig()
     txpert: TxPertConfig = TxPertConfig()
     app: AppConfig = AppConfig()
+    gears: GearsConfig = GearsConfig()
 
     def flat(self) -> dict[str, Any]:
         """List every setting under its dotted name, such as ``"loss.lambda_non"``."""
@@ -93,9 +95,15 @@ class Config(Section):
             or bool({"spectral", "diffused"} & set(self.model.feature_parts)),
             "txpert": self.txpert.n_layers > 0,
             "app": self.app.n_layers > 0,
+            "gears": self.gears.n_go_layers > 0,
         }
         name = self.model.name
         return name in WITH_NETWORK or ("graph" in read_sections(name) and is_used.get(name, True))
+
+    @property
+    def reads_training_cells(self) -> bool:
+        """Whether training reads single cells, where the data set has them, and not only their means."""
+        return self.data.control == "cell" or self.model.name == "gears"
 
     @property
     def reads_several_networks(self) -> bool:

@@ -12,6 +12,7 @@ ModelName: TypeAlias = Literal[
     "adapert",
     "txpert",
     "app",
+    "gears",
     "control",
     "mean",
     "additive",
@@ -28,11 +29,14 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
     "adapert": ("graph", "model", "loss", "training"),
     "txpert": ("graph", "txpert", "training"),
     "app": ("graph", "app", "training"),
+    "gears": ("graph", "gears", "training"),
     "kernel_ridge": ("graph", "kernel_ridge"),
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
 
-WITHOUT_EMBEDDINGS: frozenset[str] = frozenset({"txpert", "control", "mean", "additive", "ridge_network"})
+WITHOUT_EMBEDDINGS: frozenset[str] = frozenset(
+    {"txpert", "gears", "control", "mean", "additive", "ridge_network"}
+)
 """The project's models that read no embeddings of genes, whatever their settings."""
 
 WITH_NETWORK: frozenset[str] = frozenset({"neighbour", "ridge_network", "ridge_both", "kernel_loo"})

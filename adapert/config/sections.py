@@ -305,6 +305,36 @@ class AppConfig(SquaredLossSection):
     dropout: float = Field(0.0, ge=0, lt=1, description="Of the cell state, and of the 'mlp' decoder.")
 
 
+class GearsConfig(Section):
+    """`gears`: tables of genes and perturbations, their graphs, and a loss beyond the square (own version).
+
+    Defaults are those of the published package.
+    """
+
+    size: int = Field(64, ge=1, le=MOST_UNITS, description="d, of every state.")
+    n_go_layers: int = Field(
+        1, ge=0, le=MOST_LAYERS, description="Graph convolutions over the network; 0 is no network."
+    )
+    n_coexpression_layers: int = Field(
+        1, ge=0, le=MOST_LAYERS, description="Graph convolutions over co-expressed genes; 0 is none."
+    )
+    coexpression_threshold: float = Field(
+        0.4,
+        gt=0,
+        le=1,
+        description="Least absolute correlation, over training cells, of joined genes.",
+    )
+    cross_gene: bool = Field(
+        True, description="Whether each gene's delta also depends on the state of all genes, c."
+    )
+    exponent: Literal[2, 4] = Field(4, description="Power of the error of each cell.")
+    direction: Literal["none", "tanh"] = Field(
+        "none",
+        description="Penalty of a wrong direction of change: the published one, by sign, has no gradient.",
+    )
+    direction_weight: float = Field(0.1, ge=0, description="Of that penalty.")
+
+
 class TrainingConfig(Section):
     """The optimiser and its budget. Not in the paper."""
 

@@ -65,7 +65,7 @@ def redraw(dataset: PreparedDataset, split_seed: int, has_training_cells: bool =
         dataset: With training and validation split.
         split_seed: Seed of the draw; 0 leaves the data set as it is.
         has_training_cells: Whether the training split gets its cells; they are copied into memory, and only
-            training on cells (``data.control: "cell"``) reads them.
+            training on cells reads them (`Config.reads_training_cells`).
 
     Returns:
         The same perturbations in training and validation splits of the same sizes; the rest as it was.

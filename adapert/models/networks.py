@@ -4,6 +4,8 @@ from adapert.config import ModelName
 from adapert.models.adapert.model import build_model
 from adapert.models.adapert.objective import AdaPertObjective
 from adapert.models.app.model import build_app
+from adapert.models.gears.model import build_gears
+from adapert.models.gears.objective import GearsLoss
 from adapert.models.network import NetworkParts
 from adapert.models.objectives import squared_loss
 from adapert.models.txpert.model import build_model as build_txpert
@@ -15,6 +17,7 @@ NETWORKS: dict[ModelName, NetworkParts] = {
         build_txpert, lambda dataset, config, seed: squared_loss(dataset, config, config.txpert)
     ),
     "app": NetworkParts(build_app, lambda dataset, config, seed: squared_loss(dataset, config, config.app)),
+    "gears": NetworkParts(build_gears, GearsLoss),
 }
 """Name to parts; a further network is a line here, beside its section in `adapert.config`."""
 

@@ -29,6 +29,7 @@ VARIANT_LABELS = {
 REFERENCE_MODEL_LABELS = {
     "txpert": "TxPert (own version)",
     "app": "APP (own version)",
+    "gears": "GEARS (own version)",
     "control": "no change",
     "mean": "mean change",
     "additive": "sum of genes",

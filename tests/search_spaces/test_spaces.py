@@ -6,6 +6,7 @@ import search_spaces.adapert
 import search_spaces.adapert_forms
 import search_spaces.adapert_wide
 import search_spaces.app
+import search_spaces.gears
 import search_spaces.kernel_ridge
 import search_spaces.txpert
 import search_spaces.txpert_table8
@@ -19,6 +20,7 @@ SPACES: dict[str, SearchSpace] = {
     "adapert_forms": search_spaces.adapert_forms.SPACE,
     "kernel_ridge": search_spaces.kernel_ridge.SPACE,
     "app": search_spaces.app.SPACE,
+    "gears": search_spaces.gears.SPACE,
     "txpert": search_spaces.txpert.SPACE,
     "txpert_table8": search_spaces.txpert_table8.SPACE,
 }
@@ -27,6 +29,7 @@ MODELS = dict.fromkeys(SPACES, "adapert") | {
     "txpert": "txpert",
     "txpert_table8": "txpert",
     "app": "app",
+    "gears": "gears",
 }
 
 
@@ -69,8 +72,9 @@ def test_every_space_holds_the_default_config(name: str) -> None:
 
 
 def test_the_peer_spaces_have_eight_fields_each() -> None:
-    assert {name: len(SPACES[name]) for name in ("kernel_ridge", "txpert")} == {
+    assert {name: len(SPACES[name]) for name in ("kernel_ridge", "txpert", "gears")} == {
         "kernel_ridge": 8,
+        "gears": 8,
         "txpert": 8,
     }
 

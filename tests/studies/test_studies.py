@@ -23,6 +23,14 @@ TXPERT = {
 }
 """TxPert's published form."""
 
+GEARS = {
+    "model.name": "gears",
+    "graph.edge_weight": "confidence",
+    "training.weight_decay": 5e-4,
+    "training.minibatch_size": 32,
+}
+"""GEARS' published form."""
+
 PICKED = Config().with_changes(PICKED_CHANGES)
 
 
@@ -37,7 +45,7 @@ def test_every_recipe_is_a_whole_study_under_its_own_name(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_keeps_the_base_it_is_given(recipe: str) -> None:
     base = build_study(recipe, PICKED).base
-    published = TXPERT if base.model.name == "txpert" else {}
+    published = {"txpert": TXPERT, "gears": GEARS}.get(base.model.name, {})
     assert base == PICKED.with_changes(published | PICKED_CHANGES | {"model.name": base.model.name})
 
 
@@ -57,6 +65,7 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("search", "search"),
         ("search_app", "search"),
         ("search_forms", "search"),
+        ("search_gears", "search"),
         ("search_kernel_ridge", "search"),
         ("search_txpert", "search"),
         ("search_wide", "search"),
@@ -64,6 +73,7 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("ablation", "ablation"),
         ("ablation_app", "ablation"),
         ("ablation_extended", "ablation"),
+        ("ablation_gears", "ablation"),
         ("ablation_txpert", "ablation"),
         ("references", "ablation"),
         ("leave_one_out", "ablation"),
@@ -140,7 +150,7 @@ def test_network_noise_gives_every_system_the_same_doses() -> None:
         doses.setdefault(read_noise(name).system, []).append(noise)
         model = study.base.with_changes(changes).model.name
         assert model == read_noise(name).system.removesuffix("_own_gene")
-    assert doses.keys() >= {"adapert", "txpert", "app", "app_own_gene"}
+    assert doses.keys() >= {"adapert", "txpert", "app", "app_own_gene", "gears"}
     assert all(given == doses["adapert"] for given in doses.values())
     assert doses["adapert"][0] == {}
     assert [dose.get("graph.kept_fraction") for dose in doses["adapert"][1:6]] == [0.9, 0.75, 0.5, 0.2, 0.0]
@@ -199,6 +209,21 @@ def test_apps_ablation_has_its_table_2_and_the_perturbed_gene() -> None:
     tuned = Config().with_changes({"app.own_gene": True})
     from_tuned = of_kind(Design, build_study("ablation_app", tuned).plan).variants
     assert from_tuned["no_own_gene"] == {"app.own_gene": False}
+
+
+def test_gears_is_searched_and_ablated_from_its_published_form() -> None:
+    search, ablation = (build_study(f"{kind}_gears", Config()) for kind in ("search", "ablation"))
+    assert search.base == ablation.base == Config().with_changes(GEARS)
+    (first,) = of_kind(Search, search.plan).initial_points
+    assert search.base.with_changes(first) == search.base
+    assert of_kind(Design, ablation.plan).variants == {
+        "full": {},
+        "no_go": {"gears.n_go_layers": 0},
+        "no_coexpression": {"gears.n_coexpression_layers": 0},
+        "no_cross_gene": {"gears.cross_gene": False},
+        "squared_error": {"gears.exponent": 2},
+        "tanh_direction": {"gears.direction": "tanh"},
+    }
 
 
 def test_kernel_ridge_is_searched_over_what_its_config_reads() -> None:

@@ -18,6 +18,7 @@ SMALL = SMALL_ADAPERT | {
     "txpert.size": 8,
     "txpert.latent_size": 8,
     "txpert.hidden_size": 16,
+    "gears.size": 4,
     "training.minibatch_size": 3,
     "training.max_epochs": 4,
 }

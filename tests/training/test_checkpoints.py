@@ -31,6 +31,7 @@ FORMS = [
     },
     {"model.name": "txpert", "data.control": "cell", "training.minibatch_size": 16},
     {"model.name": "txpert", "training.weight_averaging": 0.9},
+    {"model.name": "gears", "gears.direction": "tanh", "training.weight_averaging": 0.9},
     {"model.name": "txpert", "txpert.layer": "gat", "txpert.basal": "none", "txpert.skip": "add"},
 ]
 

@@ -170,7 +170,7 @@ class TrialTrainer:
             path = self._shipped.unpack(config.data.fingerprint)
         if self._prepared is None or self._prepared.path != path:
             self._prepared = read_prepared(path, READABLE_SPLITS)
-        return redraw(self._prepared, config.data.split_seed, config.data.control == "cell")
+        return redraw(self._prepared, config.data.split_seed, config.reads_training_cells)
 
     def _keep_checkpoint(self, fit: Fit) -> None:
         # Before an epoch, not after one: all that a checkpoint holds has then reached the study's ledger.

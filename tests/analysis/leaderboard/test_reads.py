@@ -40,6 +40,8 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
         ({"model.name": "ridge_text", "data.embeddings": "rpe1"}, ("rpe1",), "further embeddings"),
         ({"model.name": "txpert", "data.embeddings": "text+rpe1"}, ("network",), "one network"),
         ({"model.name": "txpert", "txpert.n_layers": 0}, (), "nothing"),
+        ({"model.name": "gears"}, ("network",), "one network"),
+        ({"model.name": "gears", "gears.n_go_layers": 0}, (), "nothing"),
     ],
 )
 def test_sources_are_named_and_grouped(

@@ -1,0 +1,89 @@
+"""GEARS' loss over single cells, computed exactly from central moments of each perturbation's cells."""
+
+import torch
+from torch import Tensor
+
+from adapert.config import Config, LossConfig
+from adapert.data.central_moments import CentralMoments, measure_central_moments
+from adapert.data.prepared import PreparedDataset
+from adapert.data.rows import MeanControlRows
+from adapert.data.schema import FloatArray
+from adapert.errors import InputError
+from adapert.models.network import Batch, Objective, Prediction, to_tensor
+
+
+def power_loss(error: Tensor, second: Tensor, third: Tensor, fourth: Tensor) -> Tensor:
+    """Mean over a perturbation's cells of (y - x - predicted delta)^4, as `error`.
+
+    With e = delta - predicted delta and y - x - delta = d, of mean 0: e^4 + 6 e^2 <d^2> + 4 e <d^3> + <d^4>.
+
+    Args:
+        error: e, (n_rows, n_genes).
+        second: <d^2>, as `error`.
+        third: <d^3>, as `error`.
+        fourth: <d^4>, as `error`.
+    """
+    square = error.square()
+    return square.square() + 6 * square * second + 4 * error * third + fourth
+
+
+def squared_error(error: Tensor, second: Tensor) -> Tensor:
+    """Mean over a perturbation's cells of (y - x - predicted delta)^2, as `power_loss`: e^2 + <d^2>."""
+    return error.square() + second
+
+
+def direction_loss(predicted_delta: Tensor, sign: Tensor) -> Tensor:
+    """Mean over a perturbation's cells of (sign(y - x) - tanh(predicted delta))^2, for y other than x.
+
+    Args:
+        predicted_delta: (n_rows, n_genes).
+        sign: Mean of sign(y - x), as `predicted_delta`.
+    """
+    direction = torch.tanh(predicted_delta)
+    return 1 - 2 * sign * direction + direction.square()
+
+
+class GearsLoss(Objective):
+    """Mean over cells and genes of (y - x_hat)^exponent, plus the direction's term where it has one.
+
+    y is a cell, x_hat its matched mean control plus the predicted delta.
+    """
+
+    def __init__(self, dataset: PreparedDataset, config: Config, seed: int) -> None:
+        """Read the training split, and measure its cells; nothing is drawn.
+
+        Raises:
+            InputError: A control that is a cell.
+        """
+        super().__init__()
+        if config.data.control == "cell":
+            raise InputError(
+                "GEARS is trained on moments of cells around their matched mean control, but data.control is "
+                "'cell'. Use 'mean'."
+            )
+        self.settings = config.gears
+        self.rows = MeanControlRows(dataset, LossConfig().weighting)
+        self.moments: CentralMoments = measure_central_moments(dataset)
+        self.resolved = {}
+
+    def forward(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+        """Compute the loss, and its terms before their weights."""
+        error = batch.target_delta - prediction.delta
+
+        def moment(values: FloatArray) -> Tensor:
+            return to_tensor(values[batch.perturbations], error.device)[batch.perturbation_row]
+
+        def mean(loss: Tensor) -> Tensor:
+            return (batch.weight * loss.mean(dim=-1)).mean()
+
+        measured = self.moments
+        if self.settings.exponent == 2:
+            recon = mean(squared_error(error, moment(measured.second)))
+        else:
+            powers = (measured.second, measured.third, measured.fourth)
+            recon = mean(power_loss(error, *map(moment, powers)))
+        if self.settings.direction == "none":
+            return {"loss_total": recon, "loss_recon": recon}
+        direction = mean(direction_loss(prediction.delta, moment(measured.sign)))
+        total = recon + self.settings.direction_weight * direction
+        return {"loss_total": total, "loss_recon": recon, "loss_direction": direction}
