@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from adapert.models.gears.normed_layers import NormedLayers
 
 VALUES_AT_ONCE = 2**23
-"""Most values of b_n + u_p in memory at once; with all that a gradient needs of them, half a gigabyte."""
+"""Most values of b_n + u_p in memory at once; what a gradient needs of them is several times as many."""
 
 
 class Moments(NamedTuple):
@@ -25,7 +25,7 @@ class Grid(nn.Module):
 
     A grid of more values than `VALUES_AT_ONCE` is cut by perturbations. In training each normalisation then
     takes a pass of its own over the parts, and the gradient computes them again: what holds of all rows at
-    once holds of the parts, but for rounding, in two and a half times the time.
+    once holds of the parts, but for rounding, and takes longer.
     """
 
     def __init__(self, size: int) -> None:
