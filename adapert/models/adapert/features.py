@@ -4,46 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse
-from torch import Tensor, nn
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import FloatArray
-from adapert.data.trial_graph import graph_nodes
 from adapert.models.encoders import TextTable
-from adapert.models.gene_kernels import network_coordinates, unit_rows
+from adapert.models.gene_kernels import unit_rows
 from adapert.models.network import to_tensor
+from adapert.models.spectrum import NodeTable, build_spectrum
 
 N_DIFFUSIONS = 2
 """Text is diffused over the network once, twice, ...: Eq. 6 without its weights."""
-
-
-class NodeTable(nn.Module):
-    """A fixed row a node."""
-
-    def __init__(self, rows: Tensor, is_kept: bool) -> None:
-        """Keep the table.
-
-        Args:
-            rows: (n_nodes, size).
-            is_kept: Whether weights files hold it.
-        """
-        super().__init__()
-        self.rows: Tensor
-        self.register_buffer("rows", rows, persistent=is_kept)
-
-    def project(self, projection: nn.Linear) -> Tensor:
-        """Project the rows of all nodes, (n_nodes, n_outputs)."""
-        return projection(self.rows)  # type: ignore[no-any-return]
-
-    @property
-    def size(self) -> int:
-        """Length of a row."""
-        return self.rows.shape[1]
-
-    def forward(self, nodes: Tensor | None = None) -> Tensor:
-        """Rows of all nodes, (n_nodes, size), or of (...,) nodes, (..., size)."""
-        return self.rows if nodes is None else self.rows[nodes]
 
 
 def build_network_features(
@@ -67,7 +37,7 @@ def build_network_features(
     """
     tables = []
     if "spectral" in config.model.feature_parts:
-        tables.append(NodeTable(to_tensor(_spectrum(dataset, config, seed)), is_kept=True))
+        tables.append(build_spectrum(dataset, config.graph, config.model.spectral_size, seed))
     if "diffused" in config.model.feature_parts:
         with_itself = adjacency + scipy.sparse.eye_array(adjacency.shape[0])
         step = scipy.sparse.diags_array(1 / with_itself.sum(axis=1)) @ with_itself
@@ -76,13 +46,3 @@ def build_network_features(
             rows = step @ rows
             tables.append(NodeTable(to_tensor(unit_rows(rows - rows.mean(axis=0))), is_kept=False))
     return tables
-
-
-def _spectrum(dataset: PreparedDataset, config: Config, seed: int) -> FloatArray:
-    """Unit rows of as many columns as the config says, zeros where the network has fewer eigenvectors."""
-    nodes, size = graph_nodes(dataset.shared, config.graph), config.model.spectral_size
-    spectrum = np.zeros((len(nodes), size))
-    if dataset.splits:
-        found = network_coordinates(dataset.shared, config.graph, "spectral", size, seed=seed)[nodes]
-        spectrum[:, : found.shape[1]] = found
-    return spectrum

@@ -15,12 +15,13 @@ from adapert.data.prepared import PreparedDataset
 from adapert.evaluation.metrics import effective_rank
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
 from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
-from adapert.models.adapert.features import NodeTable, build_network_features
+from adapert.models.adapert.features import build_network_features
 from adapert.models.adapert.message_passing import MessagePassing
 from adapert.models.adapert.output import Output, build_output
 from adapert.models.encoders import Perceptron, TextTable, build_text_tables
 from adapert.models.heads import HeadLinear, HeadPerceptron
 from adapert.models.network import Network, Prediction
+from adapert.models.spectrum import NodeTable
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import numpy_generator, seeded_initialisation
 

@@ -7,8 +7,9 @@ from fixtures.dataset import N_NODES, build_tiny_dataset
 
 from adapert.config import Config
 from adapert.models.adapert.adjacency import build_adjacency
-from adapert.models.adapert.features import NodeTable, build_network_features
+from adapert.models.adapert.features import build_network_features
 from adapert.models.encoders import build_text_tables
+from adapert.models.spectrum import NodeTable
 
 DATASET = build_tiny_dataset()
 
