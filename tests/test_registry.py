@@ -27,6 +27,8 @@ SMALL = SMALL_ADAPERT | {
     "app.size": 8,
     "app.score_size": 6,
     "gears.size": 8,
+    "perturbed_vae.hidden_size": 16,
+    "perturbed_vae.spectral_size": 4,
     "training.minibatch_size": 3,
     "training.max_epochs": 2,
 }

@@ -29,6 +29,7 @@ from adapert.config.sections import (
     KernelRidgeConfig,
     LossConfig,
     ModelConfig,
+    PerturbedVaeConfig,
     Section,
     TrainingConfig,
     TxPertConfig,
@@ -49,6 +50,7 @@ class Config(Section):
     txpert: TxPertConfig = TxPertConfig()
     app: AppConfig = AppConfig()
     gears: GearsConfig = GearsConfig()
+    perturbed_vae: PerturbedVaeConfig = PerturbedVaeConfig()
 
     def flat(self) -> dict[str, Any]:
         """List every setting under its dotted name, such as ``"loss.lambda_non"``."""
@@ -78,8 +80,11 @@ class Config(Section):
         model = self.model.name
         if model in packaged_models():
             return load_plugin(model).reads_embeddings
-        is_left_out = model == "app" and self.app.node_features not in ("text", "both")
-        return model not in WITHOUT_EMBEDDINGS and not is_left_out
+        is_used = {
+            "app": self.app.node_features in ("text", "both"),
+            "perturbed_vae": self.perturbed_vae.effects == "linear",
+        }
+        return model not in WITHOUT_EMBEDDINGS and is_used.get(model, True)
 
     @property
     def picks_several_embeddings(self) -> bool:
@@ -96,6 +101,7 @@ class Config(Section):
             "txpert": self.txpert.n_layers > 0,
             "app": self.app.n_layers > 0,
             "gears": self.gears.n_go_layers > 0,
+            "perturbed_vae": self.perturbed_vae.effects == "linear",
         }
         name = self.model.name
         return name in WITH_NETWORK or ("graph" in read_sections(name) and is_used.get(name, True))

@@ -13,6 +13,7 @@ ModelName: TypeAlias = Literal[
     "txpert",
     "app",
     "gears",
+    "perturbed_vae",
     "control",
     "mean",
     "additive",
@@ -30,6 +31,7 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
     "txpert": ("graph", "txpert", "training"),
     "app": ("graph", "app", "training"),
     "gears": ("graph", "gears", "training"),
+    "perturbed_vae": ("graph", "perturbed_vae", "training"),
     "kernel_ridge": ("graph", "kernel_ridge"),
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""

@@ -9,6 +9,8 @@ from adapert.config.names import model_names
 
 MOST_UNITS = 16_384
 """Units of a layer; beyond, a weight matrix for 20,000 genes takes more than a gigabyte."""
+MOST_LATENTS = 1024
+"""Of which each may move each other."""
 MOST_LAYERS = 64
 MOST_HEADS = 64
 MOST_NODES = 1_000_000
@@ -333,6 +335,52 @@ class GearsConfig(Section):
         description="Penalty of a wrong direction of change: the published one, by sign, has no gradient.",
     )
     direction_weight: float = Field(0.1, ge=0, description="Of that penalty.")
+
+
+class PerturbedVaeConfig(Section):
+    """`perturbed_vae`: sizes, forms and loss of PerturbedVAE (Jiang et al. 2026), own construction.
+
+    Only the abstract of its paper is public: a representation split into what perturbations leave alone and
+    what they change, sparse effects, a causal latent model, alignment. Everything else is chosen here.
+    """
+
+    rows: Literal["auto", "cells", "means"] = Field(
+        "auto",
+        description="Single cells, or mean responses (a reduced form); 'auto' is cells where there are any.",
+    )
+    invariant_size: int = Field(
+        32, ge=0, le=MOST_UNITS, description="Latents that perturbations leave alone; 0 is none (ablation)."
+    )
+    specific_size: int = Field(16, ge=1, le=MOST_LATENTS, description="Latents that they move.")
+    hidden_size: int = Field(256, ge=1, le=MOST_UNITS, description="Hidden units of encoder and decoder.")
+    effects: Literal["linear", "table"] = Field(
+        "linear",
+        description="A gene's effect on the latents: linear in embeddings and spectrum, or learned rows that "
+        "know nothing of other genes (ablation).",
+    )
+    spectral_size: int = Field(
+        64, ge=1, le=MOST_UNITS, description="Eigenvectors of the network for 'linear'."
+    )
+    mask: Literal["bernoulli", "none"] = Field(
+        "bernoulli", description="Which latents a gene moves: drawn, or all (ablation)."
+    )
+    mask_prior: float = Field(0.1, gt=0, lt=1, description="Prior probability that a gene moves a latent.")
+    lambda_sparsity: float = Field(1.0, ge=0, description="Weight of the masks' KL to their prior.")
+    latent_graph: Literal["causal", "none"] = Field(
+        "causal", description="Whether latents move each other by a triangular matrix, or not (ablation)."
+    )
+    beta: float = Field(
+        0.5,
+        ge=0,
+        description="Weight of the latents' KL to their priors: twice the variance of a gene's noise.",
+    )
+    alignment: Literal["mmd", "contrastive", "both", "none"] = Field(
+        "both",
+        description="Invariant latents of perturbed and control cells alike (MMD), specific ones near their "
+        "own perturbation's shift (InfoNCE), or both.",
+    )
+    lambda_align: float = Field(0.1, ge=0, description="Weight of the alignment.")
+    contrastive_temperature: float = Field(0.1, gt=0, description="Of 'contrastive'.")
 
 
 class TrainingConfig(Section):

@@ -12,6 +12,7 @@ from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.rows import Rows
 from adapert.data.schema import BoolArray, FloatArray, IntArray
+from adapert.models.targets import Targets
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,28 @@ class Network(nn.Module):
     - control_row: the control profile of each row, (n_rows,);
     - generator: draws dropout and other noise; None is prediction, which is deterministic.
     """
+
+    def forward_in_training(
+        self,
+        targets: Targets,
+        perturbation_row: Tensor,
+        control: Tensor,
+        control_row: Tensor,
+        target_delta: Tensor,
+        generator: torch.Generator,
+    ) -> Prediction:
+        """Predict training rows; an autoencoder also reads what it is to reconstruct, others do not.
+
+        Args:
+            targets: As `forward`.
+            perturbation_row: As `forward`.
+            control: As `forward`.
+            control_row: As `forward`.
+            target_delta: Observed expression minus control, log1p units, (n_rows, n_genes).
+            generator: As `forward`.
+        """
+        prediction: Prediction = self(targets, perturbation_row, control, control_row, generator)
+        return prediction
 
     def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, float]:
         """Report an epoch by what its predictions observed, each name's rows joined; nothing by default."""

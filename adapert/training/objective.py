@@ -15,18 +15,19 @@ def minibatch_losses(training: Training, minibatch: Minibatch) -> tuple[dict[str
     distinct, row = np.unique(minibatch.perturbation_index, return_inverse=True)
     perturbation_row = torch.from_numpy(row).to(device)
     is_half = training.config.training.precision == "bfloat16"
-    with torch.autocast(device.type, torch.bfloat16, enabled=is_half):
-        prediction: Prediction = training.network(
-            training.targets.take(torch.from_numpy(distinct).to(device)),
-            perturbation_row,
-            to_tensor(minibatch.control, device),
-            torch.from_numpy(minibatch.control_row).to(device),
-            training.generator,
-        )
     batch = Batch(
         distinct,
         perturbation_row,
         to_tensor(minibatch.target_delta, device),
         to_tensor(minibatch.weight, device),
     )
+    with torch.autocast(device.type, torch.bfloat16, enabled=is_half):
+        prediction = training.network.forward_in_training(
+            training.targets.take(torch.from_numpy(distinct).to(device)),
+            perturbation_row,
+            to_tensor(minibatch.control, device),
+            torch.from_numpy(minibatch.control_row).to(device),
+            batch.target_delta,
+            training.generator,
+        )
     return training.objective(prediction, batch), prediction

@@ -30,6 +30,7 @@ REFERENCE_MODEL_LABELS = {
     "txpert": "TxPert (own version)",
     "app": "APP (own version)",
     "gears": "GEARS (own version)",
+    "perturbed_vae": "PerturbedVAE (own construction)",
     "control": "no change",
     "mean": "mean change",
     "additive": "sum of genes",

@@ -156,6 +156,7 @@ def test_digest_is_that_of_the_sorted_settings() -> None:
         ("kernel_ridge", {"data", "graph", "kernel_ridge", "model"}),
         ("app", {"data", "graph", "app", "training", "model"}),
         ("gears", {"data", "graph", "gears", "training", "model"}),
+        ("perturbed_vae", {"data", "graph", "perturbed_vae", "training", "model"}),
         ("mean", {"data", "model"}),
     ],
 )

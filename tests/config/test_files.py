@@ -57,8 +57,8 @@ def test_float_that_yaml_calls_text_is_read(tmp_path: Path) -> None:
         ("model:\n  tau: -1\n", r"Config field 'model\.tau': .* greater than 0, but it is -1\."),
         (
             "tau: 1\n",
-            r"sections of fields \(data, graph, model, loss, training, kernel_ridge, txpert, app, gears\), "
-            r"but '.*' is not",
+            r"sections of fields \(data, graph, model, loss, training, kernel_ridge, txpert, app, gears, "
+            r"perturbed_vae\), but '.*' is not",
         ),
         ("- model\n", "sections of fields"),
         ("model: {tau: 1\n", "A config must be YAML, but '.*' is not: "),

@@ -8,6 +8,7 @@ import search_spaces.adapert_wide
 import search_spaces.app
 import search_spaces.gears
 import search_spaces.kernel_ridge
+import search_spaces.perturbed_vae
 import search_spaces.txpert
 import search_spaces.txpert_table8
 from adapert.config import Config
@@ -21,6 +22,7 @@ SPACES: dict[str, SearchSpace] = {
     "kernel_ridge": search_spaces.kernel_ridge.SPACE,
     "app": search_spaces.app.SPACE,
     "gears": search_spaces.gears.SPACE,
+    "perturbed_vae": search_spaces.perturbed_vae.SPACE,
     "txpert": search_spaces.txpert.SPACE,
     "txpert_table8": search_spaces.txpert_table8.SPACE,
 }
@@ -30,6 +32,7 @@ MODELS = dict.fromkeys(SPACES, "adapert") | {
     "txpert_table8": "txpert",
     "app": "app",
     "gears": "gears",
+    "perturbed_vae": "perturbed_vae",
 }
 
 

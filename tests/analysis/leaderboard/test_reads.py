@@ -42,6 +42,8 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
         ({"model.name": "txpert", "txpert.n_layers": 0}, (), "nothing"),
         ({"model.name": "gears"}, ("network",), "one network"),
         ({"model.name": "gears", "gears.n_go_layers": 0}, (), "nothing"),
+        ({"model.name": "perturbed_vae"}, ("network", "text"), "one network"),
+        ({"model.name": "perturbed_vae", "perturbed_vae.effects": "table"}, (), "nothing"),
     ],
 )
 def test_sources_are_named_and_grouped(

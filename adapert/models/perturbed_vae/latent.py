@@ -1,0 +1,109 @@
+"""Latent variables: Gaussian posteriors, Bernoulli masks, and the causal graph between latents."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+
+class Posterior(NamedTuple):
+    """Independent Gaussians, one for each latent of each profile.
+
+    Attributes:
+        mean: (n_profiles, size).
+        log_variance: As `mean`.
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, generator: torch.Generator | None) -> Tensor:
+        """Draw mean + sd * noise; without a generator, take the mean."""
+        if generator is None:
+            return self.mean
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
+        return self.mean + torch.exp(self.log_variance / 2) * noise
+
+    def divergence(self) -> Tensor:
+        """KL to standard Gaussians, (n_profiles,)."""
+        terms = self.mean.square() + self.log_variance.exp() - 1 - self.log_variance
+        return terms.sum(dim=1) / 2
+
+
+def bernoulli_divergence(logits: Tensor, prior: float) -> Tensor:
+    """KL(Bern(sigma(l)) || Bern(prior)), as `logits`."""
+    p = torch.sigmoid(logits)
+    kept = p * (logsigmoid(logits) - math.log(prior))
+    return kept + (1 - p) * (logsigmoid(-logits) - math.log1p(-prior))
+
+
+def bernoulli_mask(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw m ~ Bern(sigma(l)) with the gradient of sigma(l); without a generator, the mean sigma(l)."""
+    p = torch.sigmoid(logits)
+    if generator is None:
+        return p
+    drawn = (torch.rand(p.shape, generator=generator, device=p.device) < p).to(p.dtype)
+    return drawn + p - p.detach()
+
+
+def open_mask(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+    """M = 1: every gene moves every latent (ablation)."""
+    return torch.ones_like(logits)
+
+
+def no_divergence(logits: Tensor, prior: float) -> Tensor:
+    """0, as `logits`: a mask that is not drawn has no prior."""
+    return torch.zeros_like(logits)
+
+
+class Mask(NamedTuple):
+    """A kind of mask.
+
+    Attributes:
+        draw: From logits and a generator, of which None is prediction.
+        divergence: KL to a prior probability, from logits and the latter.
+    """
+
+    draw: Callable[[Tensor, torch.Generator | None], Tensor]
+    divergence: Callable[[Tensor, float], Tensor]
+
+
+MASKS: dict[str, Mask] = {
+    "bernoulli": Mask(bernoulli_mask, bernoulli_divergence),
+    "none": Mask(open_mask, no_divergence),
+}
+"""What ``perturbed_vae.mask`` names."""
+
+
+class CausalGraph(nn.Module):
+    """z = (I - B)^-1 u, with B strictly upper triangular: a latent is moved by those after it."""
+
+    def __init__(self, size: int) -> None:
+        """Start without edges.
+
+        Args:
+            size: Number of latents.
+        """
+        super().__init__()
+        self.edges = nn.Parameter(torch.zeros(size, size))
+
+    def forward(self, u: Tensor) -> Tensor:
+        """Map rows, (n_rows, size), in float32."""
+        identity = torch.eye(len(self.edges), device=u.device)
+        matrix = identity - torch.triu(self.edges, diagonal=1)
+        # Rows are vectors: z (I - B)^T = u.
+        transposed: Tensor = matrix.T
+        z: Tensor = torch.linalg.solve_triangular(
+            transposed, u.float(), upper=False, left=False, unitriangular=True
+        )
+        return z
+
+
+LATENT_GRAPHS: dict[str, Callable[[int], nn.Module]] = {
+    "causal": CausalGraph,
+    "none": lambda size: nn.Identity(),
+}
+"""What ``perturbed_vae.latent_graph`` names, made of the number of latents."""
