@@ -340,7 +340,7 @@ class GearsConfig(Section):
 class PerturbedVaeConfig(Section):
     """`perturbed_vae`: sizes, forms and loss of PerturbedVAE (Jiang et al. 2026), own construction.
 
-    Only the abstract of its paper is public: a representation split into what perturbations leave alone and
+    Its paper is known by the abstract alone: a representation split into what perturbations leave alone and
     what they change, sparse effects, a causal latent model, alignment. Everything else is chosen here.
     """
 
