@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from adapert.cli.entry import INTERRUPTED, RAY_LOST, exit_status
-from adapert.cli.printing import console, progress
+from adapert.cli.printing import LIBRARY, console, progress
 from adapert.errors import format_count
 
 if TYPE_CHECKING:
@@ -39,11 +39,14 @@ def run_or_resume(
 def run_study(
     study: "Study", workspace: Path, resources: "Resources", recipe: str, **options: Any
 ) -> "StudyResult":
-    """Print a study's question and run it; options as in `adapert.api.launch`."""
+    """Print a study's question and what weakens it, and run it; options as in `adapert.api.launch`."""
     from adapert.api import launch as launch_study
+    from adapert.workspace.launch import warn_of_comparisons
 
     shown = progress()
     shown.print(f"{study.name}: {study.question}", style="bold", soft_wrap=True)
+    for warning in warn_of_comparisons(study):
+        LIBRARY.warning(f"{study.name}: {warning}")
     return launch_study(
         study, workspace=workspace, resources=resources, console=shown, recipe=recipe, **options
     )

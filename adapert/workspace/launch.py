@@ -25,6 +25,8 @@ from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE
 from adapert.results.inputs import find_data
 from adapert.statistics.power import describe_power, warn_of_tests
+from adapert.statistics.questions import REFERENCE
+from adapert.statistics.readings import find_empty
 from adapert.study.engine.events import StudyDefined
 from adapert.study.engine.folders import study_folder
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held
@@ -329,15 +331,35 @@ def describe_comparisons(study: Study) -> list[str]:
     plan = study.plan
     if not isinstance(plan, Design) or len(plan.variants) < 2:
         return []
-    folder = Path(study.base.data.path) / "validation"
-    families, effect_sizes = (
-        table.tolist() for table in PerturbationTable.read_fields(folder, "family", "effect_size")
-    )
+    families, _ = _read_groups(study)
+    warnings = [f"Warning: {warning}" for warning in warn_of_comparisons(study)]
+    return [describe_power(families, plan.n_seeds), *warnings]
+
+
+def warn_of_comparisons(study: Study) -> list[str]:
+    """Warn, before any trial is spent, where a design's comparisons can show little or nothing.
+
+    Returns:
+        A sentence each; none of other plans.
+    """
+    plan = study.plan
+    if not isinstance(plan, Design) or len(plan.variants) < 2:
+        return []
+    families, effect_sizes = _read_groups(study)
     n_tests = _count_corrected(plan, study.base) * (len(set(effect_sizes)) + 1)
-    return [
-        describe_power(families, plan.n_seeds),
-        *(f"Warning: {warning}" for warning in warn_of_tests(families, plan.n_seeds, n_tests)),
-    ]
+    warnings = warn_of_tests(families, plan.n_seeds, n_tests)
+    if plan.kind == "ablation":
+        full = study.base.with_changes(plan.variants.get(REFERENCE, {}))
+        empty = find_empty(full.loss.lambda_non, plan.variants)
+        warnings += [empty.sentence] if empty.variants else []
+    return warnings
+
+
+def _read_groups(study: Study) -> tuple[list[str], list[str]]:
+    """Read the family and the effect size of each validation perturbation."""
+    folder = Path(study.base.data.path) / "validation"
+    families, effect_sizes = PerturbationTable.read_fields(folder, "family", "effect_size")
+    return families.tolist(), effect_sizes.tolist()
 
 
 def _count_corrected(plan: Design, base: Config) -> int:

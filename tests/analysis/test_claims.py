@@ -132,6 +132,18 @@ def test_claims_of_an_ablation_name_the_full_models_reading(ablation: pd.DataFra
     assert set(summarize_claims(to_the_letter)["reading"]) == {"to the letter"}
 
 
+@pytest.mark.parametrize("weight", [0.0, 1e-5])
+def test_a_full_model_without_the_loss_tests_no_claim_about_it(ablation: pd.DataFrame, weight: float) -> None:
+    is_without = ablation["variant"] == "no_non_deg"
+    near_0 = ablation.assign(lambda_non=np.where(is_without, 0.0, weight))
+    claims = summarize_claims(near_0)
+    of_loss = claims["claim"].str.contains("non-DEG")
+    assert set(claims.loc[of_loss, "verdict"]) == {"not tested: lambda_non near 0"}
+    assert set(claims.loc[~of_loss, "verdict"]) == {"supported"}
+    larger = ablation.assign(lambda_non=np.where(is_without, 0.0, 3e-4))
+    assert "not tested: lambda_non near 0" not in set(summarize_claims(larger)["verdict"])
+
+
 def test_claims_without_their_runs_are_left_out(ablation: pd.DataFrame, sensitivity: pd.DataFrame) -> None:
     assert summarize_claims(None, None).empty
     no_context = ablation[ablation["variant"] != "no_non_deg"]

@@ -2,7 +2,14 @@ import pandas as pd
 import pytest
 from fixtures.store import MakeTable
 
-from adapert.statistics.readings import LETTER, MEAN_AND_SUM, split_readings
+from adapert.statistics.readings import (
+    LETTER,
+    MEAN_AND_SUM,
+    NEGLIGIBLE,
+    find_empty,
+    find_empty_in,
+    split_readings,
+)
 
 
 @pytest.fixture
@@ -38,3 +45,20 @@ def test_a_reading_that_no_weight_was_tried_in_is_left_out(table: pd.DataFrame) 
 def test_trials_of_models_without_the_loss_have_no_reading(table: pd.DataFrame) -> None:
     others = table.assign(lambda_non=float("nan"), non_deg_reduction="")
     assert split_readings(others) == {}
+
+
+def test_without_a_loss_to_speak_of_the_variants_without_it_are_empty(make_table: MakeTable) -> None:
+    variants = ("full", "no_context", "no_non_deg", "no_context_no_non_deg")
+    assert find_empty(NEGLIGIBLE, variants).variants == variants[2:]
+    assert "lambda_non of 3e-05 is near 0" in find_empty(NEGLIGIBLE, variants).sentence
+    for weight, others in ((2 * NEGLIGIBLE, variants), (float("nan"), variants), (0.0, variants[:2])):
+        assert find_empty(weight, others) == ((), "")
+    frame = make_table([{"variant": name} for name in variants])
+    assert find_empty_in(frame, "full") == ((), "")  # its weights are not known
+    assert find_empty_in(frame.assign(lambda_non=0.0), "full").variants == variants[2:]
+    assert find_empty_in(frame.assign(lambda_non=0.0), "other") == ((), "")
+
+
+def test_a_negligible_weight_leaves_the_amplitude_as_docs_say() -> None:
+    """Genes that are no DEGs keep 1 / (1 + lambda_non N / 2)."""
+    assert 1 / (1 + NEGLIGIBLE * 3300 / 2) > 0.95 > 1 / (1 + NEGLIGIBLE * 3600 / 2)

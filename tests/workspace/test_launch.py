@@ -39,6 +39,7 @@ from adapert.workspace.launch import (
     is_begun,
     launch,
     print_plan,
+    warn_of_comparisons,
 )
 
 DESIGN = Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}, n_seeds=2)
@@ -266,6 +267,23 @@ def test_the_plan_counts_the_tests_that_are_corrected_together(
     groups = len(set(read_prepared(prepared).splits["validation"].table.effect_size)) + 1
     (warning,) = (line for line in describe_comparisons(study) if "No p can pass" in line)
     assert f"Holm's correction over {n_corrected * groups} tests" in warning
+
+
+@pytest.mark.parametrize(("weight", "is_warned"), [(1e-5, True), (0.0, True), (3e-4, False)])
+def test_an_ablation_of_a_loss_that_is_hardly_there_is_warned_of(
+    prepared: Path, weight: float, is_warned: bool
+) -> None:
+    study = build_study("ablation", build_base(prepared, None, {"loss.lambda_non": weight}))
+    study = study.with_budget(n_seeds=2)
+    warnings = warn_of_comparisons(study)
+    assert any("is near 0, so that leaving the non-DEG loss out" in line for line in warnings) == is_warned
+    assert any("With 2 seeds hardly any p can pass" in line for line in warnings)
+    assert set(warnings) <= {line.removeprefix("Warning: ") for line in describe_comparisons(study)}
+
+
+def test_plans_without_comparisons_are_not_warned_of(prepared: Path) -> None:
+    base = build_base(prepared, None, {})
+    assert [warn_of_comparisons(build_study(name, base)) for name in ("search", "single")] == [[], []]
 
 
 def put_nan(data: Path) -> None:
