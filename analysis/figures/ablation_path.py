@@ -44,7 +44,7 @@ def plot_path(summary: pd.DataFrame) -> Figure:
     """
     summary = style.drawable(summary)
     metrics = style.present(PATH_METRICS, summary["metric"])
-    colour = style.palette(1)[0]
+    colour = style.MODEL_COLOURS["adapert"]
     labels = summary[summary["is_taken"]].drop_duplicates("step").set_index("step")["field"]
     with style.paper_style():
         figure, panels = style.build_figure(

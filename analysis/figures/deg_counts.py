@@ -56,10 +56,7 @@ def plot_deg_counts(summary: pd.DataFrame) -> Figure:
         A figure 7 in wide: bars left, histogram right, groups in the same colours.
     """
     groups = style.present(EFFECT_SIZES, summary["effect_size"])
-    shades = style.palette(10)
-    # A group has the same colour whichever others there are.
-    known = dict(zip(EFFECT_SIZES, (shades[0], shades[1], shades[3]), strict=True))
-    colours = [known.get(group, shades[7]) for group in groups]
+    colours = [style.EFFECT_SIZE_COLOURS.get(group, style.OTHER_COLOUR) for group in groups]
     splits = " and ".join(dict.fromkeys(summary["split"]))
     tops = summary.groupby("effect_size")["mean_change"].max().reindex(groups)[:-1]
     limits = " and ".join(f"{top:.2g}" for top in tops)
@@ -89,7 +86,14 @@ def _draw_bars(axes: Axes, summary: pd.DataFrame, groups: list[str], colours: li
     means = summary.groupby("effect_size")["n_degs"].mean().reindex(groups)
     positions = np.arange(len(groups))
     axes.bar(positions, means, width=0.62, color=colours, label="DEGs")
-    axes.bar(positions, n_genes - means, bottom=means, width=0.62, color="0.88", label="other genes")
+    axes.bar(
+        positions,
+        n_genes - means,
+        bottom=means,
+        width=0.62,
+        color=style.UNMEASURED_COLOUR,
+        label="other genes",
+    )
     for position, mean in zip(positions.tolist(), means, strict=True):
         axes.text(position, mean, f"{mean:,.0f} ({mean / n_genes:.1%})", ha="center", va="bottom", size=7.5)
         axes.text(

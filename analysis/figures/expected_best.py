@@ -52,7 +52,9 @@ def plot_expected_best(summary: pd.DataFrame) -> Figure:
             ),
         )
         axes = panels[0, 0]
-        for system, colour in zip(systems, style.palette(len(systems)), strict=True):
+        colours = style.model_colours(systems)
+        for system in systems:
+            colour = colours[system]
             rows = summary[summary["system"] == system]
             axes.plot(
                 rows["n_trials"],

@@ -14,8 +14,6 @@ from analysis.leaderboard.reads import GROUPS
 
 DRAWN_METRICS = ("pearson_delta", "pds", "rank_overlap_at_50")
 
-_TUNED_COLOUR, _DEFAULT_COLOUR = (0.0, 0.45, 0.7), (0.5, 0.5, 0.5)
-
 
 def plot_leaderboard(summary: pd.DataFrame) -> Figure:
     """Draw a row a system and a panel a metric: filled dots as tuned, hollow ones as published.
@@ -61,10 +59,11 @@ def _phrase(summary: pd.DataFrame) -> str:
 
 
 def _draw_panel(axes: Axes, estimates: pd.DataFrame, systems: list[str]) -> None:
-    for is_default, rows in estimates.groupby(estimates["form"] == DEFAULT):
+    colours = style.model_colours(systems)
+    for (is_default, system), rows in estimates.groupby([estimates["form"] == DEFAULT, "system"]):
         # Below the tuned one, so that intervals do not hide each other.
-        heights = [systems.index(system) + (0.22 if is_default else 0.0) for system in rows["system"]]
-        colour = _DEFAULT_COLOUR if is_default else _TUNED_COLOUR
+        heights = [systems.index(str(system)) + (0.22 if is_default else 0.0)] * len(rows)
+        colour = colours[str(system)]
         axes.hlines(heights, rows["low"], rows["high"], color=colour, linewidth=1.0 if is_default else 1.4)
         axes.plot(
             rows["mean"], heights, "o", color=colour, markerfacecolor="white" if is_default else colour,
@@ -83,8 +82,8 @@ def _separate_groups(panels: "list[Axes]", groups: list[str]) -> None:
             continue
         first = groups.index(group)
         for axes in panels if first else ():
-            axes.axhline(first - 0.5, color="0.7", linewidth=0.6)
+            axes.axhline(first - 0.5, color=style.REFERENCE_COLOUR, linewidth=0.6)
         panels[-1].text(
             1.02, first + (groups.count(group) - 1) / 2, f"reads\n{group}", va="center",
-            transform=panels[-1].get_yaxis_transform(), size=style.SMALL_FONT_SIZE, color="0.45",
+            transform=panels[-1].get_yaxis_transform(), size=style.SMALL_FONT_SIZE, color=style.QUIET_COLOUR,
         )  # fmt: skip

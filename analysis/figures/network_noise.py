@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
-from adapert.statistics.pairs import ALL
+from adapert.statistics.pairs import ALL, model_of
 from adapert.statistics.questions import NOISE, UNDISTURBED, compare_noise, read_noise
 from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption
@@ -80,7 +80,8 @@ def plot_network_noise(summary: pd.DataFrame) -> Figure:
     metrics = style.present(NOISE_METRICS, summary["metric"])
     noises = style.present(dict(UNDISTURBED), summary["noise"])
     systems = list(dict.fromkeys(summary["system"]))
-    looks = dict(zip(systems, zip(style.palette(len(systems)), cycle(_MARKERS), strict=False), strict=True))
+    colours, markers = style.model_colours(map(model_of, systems)), cycle(_MARKERS)
+    looks = {system: (colours[model_of(system)], next(markers)) for system in systems}
     with style.paper_style():
         figure, panels = style.build_figure(
             (len(metrics), len(noises)),

@@ -20,9 +20,6 @@ from analysis.pathways import (
 )
 from analysis.predictions import Predictions, choose_perturbation, choose_variants
 
-STATUS_COLOURS = dict(zip(STATUSES, ("0.7", "#3b75af", "#f4a582", "#b2182b"), strict=True))
-"""The paper's: gray, blue, coral, red."""
-
 MAX_LABELS = 14
 
 _ONE_SIDED_SHARE = 0.9
@@ -34,7 +31,7 @@ _ONE_SIDED_CAPTION = (
 _LABEL_X = 1.06
 _LEADER: dict[str, Any] = {
     "arrowstyle": "-",
-    "color": "0.6",
+    "color": style.REFERENCE_COLOUR,
     "linewidth": 0.5,
     "relpos": (0, 0.5),
     "shrinkB": 2,
@@ -111,7 +108,7 @@ def plot_pathways(summary: pd.DataFrame) -> Figure:
 def _draw(axes: Axes, known: pd.DataFrame) -> None:
     scores = correlate_pathways(known)
     axes.axline((0, 0), slope=1, color=style.REFERENCE_COLOUR, linewidth=0.8, dashes=(4, 3), zorder=1)
-    for status, colour in STATUS_COLOURS.items():
+    for status, colour in zip(STATUSES, style.STATUS_COLOURS, strict=True):
         rows = known[known["status"] == status]
         axes.scatter(
             rows["observed_nes"], rows["predicted_nes"], s=16, color=colour, label=f"{status} ({len(rows)})"
@@ -119,15 +116,15 @@ def _draw(axes: Axes, known: pd.DataFrame) -> None:
     # Both axes are symmetric and alike, so that the diagonal is one.
     limit = 1.08 * float(known[["observed_nes", "predicted_nes"]].abs().to_numpy().max()) or 1.0
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit))
-    axes.axhline(0, color="0.9", linewidth=0.6, zorder=0)
-    axes.axvline(0, color="0.9", linewidth=0.6, zorder=0)
+    axes.axhline(0, color=style.UNMEASURED_COLOUR, linewidth=0.6, zorder=0)
+    axes.axvline(0, color=style.UNMEASURED_COLOUR, linewidth=0.6, zorder=0)
     n = scores["n_pathways"]
     if np.isnan(scores["r"]):
         headline = f"{format_count(n, 'pathway')}; r is undefined"
     else:
         slope, intercept = np.polyfit(known["observed_nes"], known["predicted_nes"], 1)
         axes.axline(
-            (0, intercept), slope=slope, color=style.palette(1)[0], linewidth=1.0, dashes=(2, 1.5), zorder=1
+            (0, intercept), slope=slope, color=style.FIT_COLOUR, linewidth=1.0, dashes=(2, 1.5), zorder=1
         )
         p = scores["p_value"]
         p_text = "p < .001" if p < 0.001 else f"p = {p:.3f}".replace("0.", ".")

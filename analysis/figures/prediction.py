@@ -9,7 +9,14 @@ from adapert.errors import format_count
 from adapert.evaluation.mean_collapse import collapse_ratio
 from adapert.evaluation.metrics import pearson_delta
 from analysis.figures.ablation import REFERENCE_MODEL_LABELS
-from analysis.figures.style import REFERENCE_COLOUR, build_figure, finish_axes, palette, paper_style
+from analysis.figures.style import (
+    DEG_COLOUR,
+    GENE_COLOUR,
+    REFERENCE_COLOUR,
+    build_figure,
+    finish_axes,
+    paper_style,
+)
 from analysis.predictions import Predictions, choose_perturbation, choose_variants
 
 MODEL_LABELS = {
@@ -17,9 +24,6 @@ MODEL_LABELS = {
     "adapert_ensemble": "AdaPert, ensemble",
     "app_own_gene": "APP (own version) with the perturbed gene",
 } | REFERENCE_MODEL_LABELS
-
-_DEG_COLOUR = 3  # of the palette
-_OTHER_COLOUR = "0.72"
 
 _CAPTION = (
     "A dot is a gene. r: Pearson-delta, over all genes. Collapse ratio: SD of the predicted over SD of the "
@@ -110,8 +114,8 @@ def plot_prediction(summary: pd.DataFrame) -> Figure:
 def _draw_panel(axes: Axes, genes: pd.DataFrame) -> None:
     axes.axline((0, 0), slope=1, color=REFERENCE_COLOUR, linewidth=0.8, dashes=(4, 3), zorder=1)
     for is_deg, colour, label in (
-        (False, _OTHER_COLOUR, "other genes"),
-        (True, palette(4)[_DEG_COLOUR], "DEGs"),
+        (False, GENE_COLOUR, "other genes"),
+        (True, DEG_COLOUR, "DEGs"),
     ):
         chosen = genes[genes["is_deg"] == is_deg]
         axes.scatter(

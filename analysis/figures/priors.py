@@ -28,7 +28,6 @@ _ROLES: dict[str, dict[str, Any]] = {
     ALONE: {"marker": "o", "color": style.palette(2)[0], "offset": -0.17},
     BESIDE: {"marker": "s", "color": style.palette(2)[1], "offset": 0.17},
 }
-_DOT_COLOUR = "0.35"
 
 
 def summarize_priors(frame: pd.DataFrame) -> pd.DataFrame:
@@ -121,8 +120,8 @@ def _name_combination(sources: str) -> str:
 
 def _draw_combinations(axes: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     places = [names.index(name) for name in rows["name"]]
-    axes.hlines(places, rows["low"], rows["high"], color=_DOT_COLOUR, linewidth=1.4)
-    axes.plot(rows["mean"], places, "o", color=_DOT_COLOUR, markersize=4.5)
+    axes.hlines(places, rows["low"], rows["high"], color=style.OTHER_COLOUR, linewidth=1.4)
+    axes.plot(rows["mean"], places, "o", color=style.OTHER_COLOUR, markersize=4.5)
     axes.set_yticks(np.arange(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)  # the recipe's first on top
     axes.set_xlim(style.value_range(rows))

@@ -110,8 +110,10 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
     groups = style.present(EFFECT_SIZES, summary["effect_size"])
     # A group has the same colour and marker in every panel and every study.
     order = [*EFFECT_SIZES, *(group for group in groups if group not in EFFECT_SIZES)]
-    every = dict(zip(order, zip(style.palette(len(order)), cycle(_MARKERS), strict=False), strict=True))
-    looks = {group: every[group] for group in groups}
+    markers = dict(zip(order, cycle(_MARKERS), strict=False))
+    looks = {
+        group: (style.EFFECT_SIZE_COLOURS.get(group, style.OTHER_COLOUR), markers[group]) for group in groups
+    }
     lambdas = summary["lambda_non"]
     reference = f"{_LAMBDA_LABEL} = {_lambda_text(float(lambdas.min()))}"
     has_break = (lambdas == 0).any() and (lambdas > 0).any()

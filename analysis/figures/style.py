@@ -1,7 +1,7 @@
 """How every figure looks: sizes in inches and points for a page 7 in wide, colours, names, captions."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
+from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError
 from adapert.statistics.estimates import CONFIDENCE
 
@@ -34,7 +35,9 @@ _CAPTION_WIDTH = 126
 _AXIS_LABEL_HEIGHT = 0.25
 _MARGIN = 0.06
 
-_FEW = 10
+FEW = 10
+"""Perturbations below which an interval is rough."""
+
 _LEAST_ROOM = 0.25
 
 NO_BREAK = "\u00a0"
@@ -46,6 +49,52 @@ _COLOUR_BLIND = (
     "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9",
 )  # fmt: skip
 """The palette that seaborn 0.13 calls "colorblind"; seaborn itself takes a second to import."""
+
+_BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _BROWN, _PINK, _GREY, _YELLOW, _SKY = map(to_rgb, _COLOUR_BLIND)
+
+EFFECT_SIZE_COLOURS: dict[str, Colour] = dict(zip(EFFECT_SIZES, (_BLUE, _ORANGE, _GREEN), strict=True))
+"""The same in every figure, whichever groups it has."""
+
+MODEL_COLOURS: dict[str, Colour] = {
+    "adapert": _BLUE,
+    "txpert": _ORANGE,
+    "app": _PURPLE,
+    "kernel_ridge": _GREEN,
+    "kernel_loo": _RED,
+    "neighbour": _BROWN,
+    "additive": _PINK,
+    "ridge_both": _SKY,
+    "ridge_text": _YELLOW,
+    "ridge_network": (0.45, 0.35, 0.65),
+    "mean": _GREY,
+    "control": (0.3, 0.3, 0.3),
+}
+"""The same in every figure; `model_colours` has those of other packages' models."""
+
+VARIANT_COLOURS: dict[str, Colour] = {
+    "full": _BLUE,
+    "no_context": _ORANGE,
+    "no_non_deg": _GREEN,
+    "no_context_no_non_deg": _RED,
+    "context_only": _PURPLE,
+    "context_only_no_context": _BROWN,
+}
+"""Of AdaPert, whose own colour the full model has; any other variant has `OTHER_COLOUR`."""
+
+OTHER_COLOUR: Colour = (0.35, 0.35, 0.35)
+QUIET_COLOUR = "0.4"
+"""Of words beside the data."""
+
+DEG_COLOUR, GENE_COLOUR, UNMEASURED_COLOUR = _RED, "0.72", "0.85"
+"""Of genes that are DEGs, of other genes, and of those without a value."""
+
+INK = "0.2"
+
+FIT_COLOUR = _BLUE
+"""Of a line through points."""
+
+STATUS_COLOURS = ("0.7", "#3b75af", "#f4a582", "#b2182b")
+"""Gray, blue, coral and red, as the AdaPert paper has pathways that are enriched nowhere to on both sides."""
 
 
 @contextmanager
@@ -88,6 +137,18 @@ def paper_style() -> Iterator[None]:
 def palette(n_colours: int) -> list[Colour]:
     """List colours that stay apart for colour-blind readers; they repeat after ten."""
     return [to_rgb(colour) for colour in islice(cycle(_COLOUR_BLIND), n_colours)]
+
+
+def model_colours(models: Iterable[str]) -> dict[str, Colour]:
+    """Colour models: those of other packages in the order given, by what the project's leave."""
+    names = list(dict.fromkeys(models))
+    left = (
+        colour
+        for colour in palette(len(_COLOUR_BLIND))
+        if colour not in {MODEL_COLOURS.get(name) for name in names}
+    )
+    others = (name for name in names if name not in MODEL_COLOURS)
+    return {**MODEL_COLOURS, **dict(zip(others, cycle([*left, OTHER_COLOUR]), strict=False))}
 
 
 def place_legend(figure: Figure, handles: list[Line2D]) -> None:
@@ -252,7 +313,7 @@ def interval_caption(summary: pd.DataFrame) -> str:
     """Say what the intervals are of, and which of them deserve no trust."""
     counts = summary["n_perturbations"]
     single = "; none for a single perturbation" if counts.min() < 2 else ""
-    few = f" With n below {_FEW} they are rough." if ((counts > 1) & (counts < _FEW)).any() else ""
+    few = f" With n below {FEW} they are rough." if ((counts > 1) & (counts < FEW)).any() else ""
     cut = " Some reach beyond the panel." if has_cut_interval(summary) else ""
     return (
         f"the {CONFIDENCE:.0%} interval of that mean under a two-level bootstrap "

@@ -130,20 +130,54 @@ def test_variants_without_a_label_keep_the_order_of_their_recipe(make_table: Mak
 
 
 def test_ablation_axes_carry_groups_metrics_and_variants(ablation_figure: Figure) -> None:
-    panels = np.array(ablation_figure.axes).reshape(2, 3)
+    panels = np.array(ablation_figure.axes).reshape(2, 6)
     assert [axes.get_ylabel() for axes in panels[:, 0]] == ["small (n=3)", "large (n=1)"]
     assert [axes.get_xlabel() for axes in panels[-1]] == [
         "Pearson-delta ↑",
+        "difference",
         "Rank overlap@50 ↑",
+        "difference",
         "PDS ↑",
+        "difference",
     ]
     assert [label.get_text() for label in panels[0, 0].get_yticklabels()] == [
         "full model",
         r"w/o $\mathbf{z}_{\mathrm{context}}$",
         "no_graph",
     ]
-    lines = _plotted(panels[1, 2])
+    lines = _plotted(panels[1, 4])
     assert (lines["full"], lines["no_context"], lines["no_graph"]) == ([0.5], [0.4], [0.3])
+
+
+def test_differences_to_the_full_model_stand_beside_the_means(
+    ablation_figure: Figure, ablation_summary: pd.DataFrame
+) -> None:
+    panels = np.array(ablation_figure.axes).reshape(2, 6)
+    lines = _plotted(panels[1, 5])
+    assert "full" not in lines  # its own difference is none
+    assert lines["no_context"] + lines["no_graph"] == pytest.approx([-0.1, -0.2])
+    texts = " ".join(_texts(ablation_figure)).replace("\n", " ")
+    assert "Beside it: the mean paired difference to the full model, with its interval" in texts
+    # The test family is named, although none of so few perturbations can pass.
+    assert "Nothing differs from the full model on the same perturbations and seeds" in texts
+    assert "every variant with the full model, in each effect-size group" in texts
+    alone = plot_ablation(ablation_summary[ablation_summary["variant"] == "full"])
+    assert len(alone.axes) == 2 * 3
+
+
+def test_a_variant_that_lost_everything_does_not_hide_the_others(make_table: MakeTable) -> None:
+    levels = {"full": 0.5, "no_context": 0.49, "no_non_deg": 0.495, "no_graph": 0.48, "lost": -0.5}
+    axes = plot_ablation(summarize_ablation(make_table(_rows(levels)))).axes[1]
+    assert axes.get_xlim()[0] > -0.2
+    assert [text.get_text() for text in axes.texts] == ["-1.00"]
+    assert _plotted(axes)["no_graph"] == [pytest.approx(-0.02)]
+
+
+def test_a_full_model_without_the_loss_is_warned_of(ablation_table: pd.DataFrame) -> None:
+    without = ablation_table.replace({"variant": {"no_graph": "no_non_deg"}}).assign(lambda_non=1e-5)
+    texts = " ".join(_texts(plot_ablation(summarize_ablation(without)))).replace("\n", " ")
+    assert "The full model's lambda_non of 1e-05 is near 0, so that leaving the non-DEG loss out" in texts
+    assert "near 0" not in " ".join(_texts(plot_ablation(summarize_ablation(ablation_table))))
 
 
 @BY_EFFECT_SIZE
@@ -192,7 +226,7 @@ def test_reference_models_follow_the_variants_as_hollow_dots(make_table: MakeTab
 def test_ablation_draws_no_group_without_a_value(ablation_table: pd.DataFrame) -> None:
     ablation_table.loc[ablation_table["effect_size"] == "large", "value"] = np.nan
     figure = plot_ablation(summarize_ablation(ablation_table))
-    assert [axes.get_ylabel() for axes in figure.axes] == ["small (n=3)", "", ""]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["small (n=3)", *[""] * 5]
 
 
 def test_ablation_says_where_a_metric_lacks_perturbations(ablation_table: pd.DataFrame) -> None:
@@ -203,7 +237,7 @@ def test_ablation_says_where_a_metric_lacks_perturbations(ablation_table: pd.Dat
     )
     ablation_table.loc[undefined, "value"] = np.nan
     figure = plot_ablation(summarize_ablation(ablation_table))
-    assert [axes.get_title(loc="right") for axes in figure.axes] == ["n=2\u20133", "", "", "", "", ""]
+    assert [axes.get_title(loc="right") for axes in figure.axes] == ["n=2\u20133", *[""] * 11]
 
 
 def test_sensitivity_frame_marks_the_best_weight_of_each_group(sensitivity_summary: pd.DataFrame) -> None:

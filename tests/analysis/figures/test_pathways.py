@@ -7,12 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
 from adapert.errors import InputError
-from analysis.figures.pathways import MAX_LABELS, STATUS_COLOURS, plot_pathways
+from analysis.figures.pathways import MAX_LABELS, plot_pathways
+from analysis.pathways import STATUSES
 
 
-def _summary(
-    n_pathways: int, statuses: tuple[str, ...] = tuple(STATUS_COLOURS), seed: int = 0
-) -> pd.DataFrame:
+def _summary(n_pathways: int, statuses: tuple[str, ...] = STATUSES, seed: int = 0) -> pd.DataFrame:
     generator = np.random.default_rng(seed)
     observed = generator.normal(0, 1.5, size=n_pathways)
     return pd.DataFrame(
@@ -39,7 +38,7 @@ def test_points_have_the_colour_of_their_status_and_r_in_the_title() -> None:
     summary = _summary(40)
     axes = plot_pathways(summary).axes[0]
     legend = [text.get_text() for text in present(axes.get_legend()).get_texts()]
-    assert legend == [f"{status} (10)" for status in STATUS_COLOURS]
+    assert legend == [f"{status} (10)" for status in STATUSES]
     r = np.corrcoef(summary["observed_nes"], summary["predicted_nes"])[0, 1]
     assert axes.get_title(loc="left") == f"40 pathways: r = {r:.2f}, p < .001"
 
