@@ -9,10 +9,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from adapert.errors import format_count
 from adapert.seeding import numpy_generator
-from analysis.figures.style import FONT_SIZE, SMALL_FONT_SIZE, paper_style
+from analysis.figures.style import FONT_SIZE, INK, SMALL_FONT_SIZE, UNMEASURED_COLOUR, paper_style
 
 MOST_GENES = 25
 """Context genes that a picture has room for."""
@@ -22,9 +23,6 @@ _SIZES = 60.0, 420.0
 
 _ONE_RING = 12
 """Context genes that have room on one ring."""
-
-_UNMEASURED = "0.85"
-_INK = "0.2"
 
 
 def summarize_context(contexts: pd.DataFrame, deltas: pd.DataFrame, perturbation: str) -> pd.DataFrame:
@@ -59,7 +57,8 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure
         units: Units of the deltas.
 
     Returns:
-        A figure 5 in wide: dots grow with relevance, and are coloured by predicted delta.
+        A figure 5 in wide: dots grow with relevance, and are coloured by predicted delta. Without a context
+        gene it says so below the perturbed ones.
     """
     names = list(nodes["gene"])
     among = edges[edges["source"].isin(names) & edges["target"].isin(names)]
@@ -70,7 +69,7 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure
     which = f", {n_shown} most relevant shown" if n_shown < n_selected else ""
     grey = " Grey: not measured." if nodes["predicted_delta"].isna().any() else ""
     with paper_style():
-        figure = Figure(figsize=(5.0, 4.9), layout="constrained")
+        figure = Figure(figsize=(5.0, 5.4 if n_selected else 4.9), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
         for ends in zip(among["source"], among["target"], strict=True):
@@ -82,9 +81,14 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure
         bar = figure.colorbar(colours, ax=axes, shrink=0.5, aspect=28, pad=0.02)
         bar.set_label(f"predicted delta ({units})")
         bar.outline.set_visible(False)
+        if n_selected:
+            _draw_size_legend(axes, nodes)
+        else:
+            axes.text(0, -0.55, "The model selected no context gene.", ha="center", size=FONT_SIZE)
         title = f"Context of {nodes['perturbation'].iloc[0]}: {selected} selected{which}"
         axes.set_title(title, loc="left", size=FONT_SIZE + 1)
-        caption = f"Thick rim: perturbed. Area: relevance (alpha). Lines: the model's network.{grey}"
+        area = " Area: relevance (alpha)." if n_selected else ""
+        caption = f"Thick rim: perturbed.{area} Lines: the model's network.{grey}"
         figure.supxlabel(caption, size=SMALL_FONT_SIZE, x=0.02, ha="left")
     return figure
 
@@ -143,14 +147,16 @@ def _draw_nodes(
 ) -> None:
     xy = np.array([place[gene] for gene in nodes["gene"]])
     is_perturbed = nodes["is_perturbed"].to_numpy(dtype=bool)
-    fills = [_UNMEASURED if np.isnan(v) else tuple(colours.to_rgba(v)) for v in nodes["predicted_delta"]]
+    fills = [
+        UNMEASURED_COLOUR if np.isnan(v) else tuple(colours.to_rgba(v)) for v in nodes["predicted_delta"]
+    ]
     areas = _areas(nodes)
     axes.scatter(
         xy[:, 0],
         xy[:, 1],
         s=areas,
         c=fills,
-        edgecolors=[_INK] * len(nodes),
+        edgecolors=[INK] * len(nodes),
         linewidths=[1.8 if is_own else 0.5 for is_own in is_perturbed],
         zorder=2,
     )
@@ -171,11 +177,34 @@ def _draw_nodes(
     axes.set_axis_off()
 
 
+def _draw_size_legend(axes: Axes, nodes: pd.DataFrame) -> None:
+    """Show the dots of the most relevant context gene, of the least that is drawn, and of one between."""
+    relevance = nodes.loc[~nodes["is_perturbed"].astype(bool), "relevance"].astype(float)
+    highest, lowest = float(relevance.max()), float(relevance.min())
+    shown = dict.fromkeys([highest, (highest + lowest) / 2, lowest])
+    handles = [
+        Line2D(
+            [], [], linestyle="", marker="o", markersize=np.sqrt(_area(value, highest)), color="white",
+            markeredgecolor=INK, markeredgewidth=0.5, label=f"{value:.2g}",
+        )
+        for value in shown
+    ]  # fmt: skip
+    axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0, 0.02), ncols=3, title="relevance",
+        frameon=False, alignment="left", title_fontsize=SMALL_FONT_SIZE, handletextpad=0.9,
+        columnspacing=1.8, handleheight=3.0,
+    )  # fmt: skip
+
+
+def _area(relevance: Any, highest: float) -> Any:
+    """Area of a dot, points squared: linear in relevance."""
+    least, most = _SIZES
+    return least + (most - least) * (relevance / highest if highest else 1.0)
+
+
 def _areas(nodes: pd.DataFrame) -> np.ndarray[Any, Any]:
     """Areas of dots: linear in a context gene's relevance; perturbed genes, always selected, are alike."""
     relevance = nodes["relevance"].to_numpy(dtype=float)
     is_perturbed = nodes["is_perturbed"].to_numpy(dtype=bool)
-    least, most = _SIZES
-    highest = relevance[~is_perturbed].max(initial=0.0)
-    share = relevance / highest if highest else np.ones(len(relevance))
-    return np.where(is_perturbed, most, least + (most - least) * share)
+    highest = float(relevance[~is_perturbed].max(initial=0.0))
+    return np.where(is_perturbed, _SIZES[1], _area(relevance, highest))

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from fixtures.narrowed import of_kind
 from matplotlib.collections import PathCollection
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 
 from analysis.figures.context import place_genes, plot_context, summarize_context
 from analysis.figures.writing import write_picture
@@ -65,11 +67,32 @@ def test_the_picture_names_every_gene_and_draws_the_edges_among_them(
     assert figure.axes[1].get_ylabel() == "predicted delta (rank)"
 
 
+def test_a_legend_says_what_relevance_a_dots_area_is(contexts: pd.DataFrame, deltas: pd.DataFrame) -> None:
+    nodes = summarize_context(contexts, deltas, "A+B")
+    axes = plot_context(nodes, EDGES, "rank").axes[0]
+    (dots,) = axes.collections
+    areas = dict(zip(nodes["gene"], of_kind(PathCollection, dots).get_sizes(), strict=True))
+    legend = of_kind(Legend, axes.get_legend())
+    shown = {
+        text.get_text(): of_kind(Line2D, handle).get_markersize() ** 2
+        for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True)
+    }
+    assert shown == pytest.approx({"0.3": areas["G00"], "0.18": areas["G12"], "0.06": areas["G24"]})
+
+
+def test_equal_relevances_have_one_dot_in_the_legend(contexts: pd.DataFrame, deltas: pd.DataFrame) -> None:
+    nodes = summarize_context(contexts.assign(alpha=np.nan, weight=0.25), deltas, "A+B")
+    legend = of_kind(Legend, plot_context(nodes, EDGES, "rank").axes[0].get_legend())
+    assert [text.get_text() for text in legend.get_texts()] == ["0.25"]
+
+
 def test_a_perturbation_that_selects_nothing_is_drawn_alone(
     contexts: pd.DataFrame, deltas: pd.DataFrame, tmp_path: Path
 ) -> None:
     figure = plot_context(summarize_context(contexts, deltas, "C"), EDGES, "rank")
     assert figure.axes[0].get_title(loc="left") == "Context of C: no genes selected"
+    assert "The model selected no context gene." in [text.get_text() for text in figure.axes[0].texts]
+    assert figure.axes[0].get_legend() is None
     write_picture(figure, tmp_path / "c.svg")
     assert b"<svg" in (tmp_path / "c.svg").read_bytes()
 
