@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from adapert.study.plan.study import Study
     from adapert.workspace.launch import Stores
     from adapert.workspace.session import StudyResult
+    from analysis.findings.finding import Findings
 
 # Torch, Ray and MLflow take seconds to import: each function imports what it needs, when it is called.
 
@@ -494,6 +495,19 @@ def draw_figures(
     return Drawn(paths, claims)
 
 
+@dataclass(frozen=True)
+class Reported:
+    """A report that was written.
+
+    Attributes:
+        path: The HTML file.
+        findings: What it begins with, a sentence each, and what weakens them.
+    """
+
+    path: Path
+    findings: "Findings"
+
+
 @settings_put_back()
 def write_report(
     studies: str | Sequence[str],
@@ -501,24 +515,23 @@ def write_report(
     out: AnyPath | None = None,
     *,
     split: str = "validation",
-) -> Path:
-    """Report what studies asked, ran, found and cost, on one HTML page that needs no network.
+) -> Reported:
+    """Report what studies found, asked, ran and cost, on one HTML page that needs no network.
 
     Args:
-        studies: Their names, or one; the page is kept with each of them in MLflow too.
+        studies: Their names, or one; the page is kept with each of them in MLflow too, whose descriptions
+            begin with the findings.
         workspace: Directory of the studies and the MLflow store.
         out: HTML file; ``report.html`` in the workspace if None.
         split: Which perturbations figures and tables show: validation.
 
-    Returns:
-        The file.
-
     Raises:
         InputError: No such study, none at all, another split, or a file that cannot be written.
     """
-    from adapert.study.engine.folders import copy_report, study_folder
-    from adapert.tracking.runs import keep_report
+    from adapert.study.engine.folders import copy_findings, copy_report, study_folder
+    from adapert.tracking.runs import keep_findings, keep_report
     from adapert.tracking.store import tracking_uri
+    from adapert.tracking.summary import describe_findings
     from analysis.report.content import build_report
     from analysis.report.page import write_page
 
@@ -528,11 +541,15 @@ def write_report(
         raise InputError("A report is about studies, but none was named. Name one.")
     folder = check_folder("workspace", workspace)
     path = _file("out", out) or folder / "report.html"
-    page = write_page(build_report(folder, studies, split), path)
+    report = build_report(folder, studies, split)
+    page = write_page(report, path)
+    note = describe_findings(report.findings.sentences, report.made_at)
     for study in studies:
         copy_report(study_folder(folder, study), page)
+        copy_findings(study_folder(folder, study), note)
     keep_report(tracking_uri(folder), studies, page)
-    return path
+    keep_findings(tracking_uri(folder), studies, note)
+    return Reported(path, report.findings)
 
 
 def _draw_studies(

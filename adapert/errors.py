@@ -1,6 +1,6 @@
 """The one error that means: what the user gave is wrong."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -52,3 +52,8 @@ def first_line(error: Exception) -> str:
     """Put what another package's error says into one sentence."""
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return line if line.endswith(".") else f"{line}."
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Join words as a sentence does: ``"a, b and c"``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -59,8 +59,9 @@ def test_figures_and_a_report_are_written_where_they_are_asked_for(store: Store,
     drawn = adapert.draw_figures(["ablate_parts"], copied, tmp_path / "here", only=["claims"])
     assert [path.name for path in drawn.paths] == ["claims.csv", "claims.md", "claims.tex"]
     assert set(drawn.claims["verdict"]) <= {"supported", "not supported", "undecided"}
-    page = adapert.write_report(["ablate_parts"], copied, tmp_path / "page.html")
-    assert page.read_text().lower().startswith("<!doctype html>")
+    written = adapert.write_report(["ablate_parts"], copied, tmp_path / "page.html")
+    assert [finding.topic for finding in written.findings.findings] == ["parts", "certainty", "undecided"]
+    assert written.path.read_text().lower().startswith("<!doctype html>")
 
 
 @pytest.mark.usefixtures("small_pictures")
@@ -68,12 +69,13 @@ def test_what_is_drawn_of_a_study_is_copied_into_its_folder(trained: Trained, tm
     workspace = tmp_path / "runs"
     shutil.copytree(trained.workspace, workspace)
     drawn = adapert.draw_figures("forms", workspace, tmp_path / "here")
-    page = adapert.write_report("forms", workspace, tmp_path / "page.html")
+    written = adapert.write_report("forms", workspace, tmp_path / "page.html")
     folder = workspace / "studies" / "forms"
     figures = {path.name: path.read_bytes() for path in drawn.paths if path.suffix == ".png"}
     assert figures
     assert {path.name: path.read_bytes() for path in (folder / "figures").iterdir()} == figures
-    assert (folder / "report.html").read_bytes() == page.read_bytes()
+    assert (folder / "report.html").read_bytes() == written.path.read_bytes()
+    assert written.findings.sentences[0] in (folder / "findings.md").read_text().replace("\\", "")
 
 
 def test_a_split_is_evaluated_and_counted(simulated: Simulated, tmp_path: Path) -> None:

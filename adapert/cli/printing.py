@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
     from adapert.selection.rank import Pick
+    from analysis.findings.finding import Findings
 
 console = Console(highlight=False, markup=False, emoji=False)
 
@@ -142,6 +143,15 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return "" if value != value else f"{value:.4g}"
     return str(value)
+
+
+def print_findings(findings: "Findings") -> None:
+    """Print what studies answer, a paragraph a sentence, and what weakens it."""
+    console.print("\nFindings", style="bold")
+    for finding in findings.findings:
+        console.print(finding.sentence, soft_wrap=True)
+    for warning in findings.warnings:
+        console.print(f"Warning: {warning}", style="yellow", soft_wrap=True)
 
 
 def print_figures(paths: Sequence[Path]) -> None:

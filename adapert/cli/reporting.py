@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from adapert.cli.options import DEFAULT_WORKSPACE, Workspace
-from adapert.cli.printing import console
+from adapert.cli.printing import console, print_findings
 
 
 def report(
@@ -19,10 +19,12 @@ def report(
         str, typer.Option("--split", help="validation; for test see 'evaluate'.")
     ] = "validation",
 ) -> None:
-    """Report what studies asked, ran, found and cost, on one HTML page that needs no network."""
+    """Report what studies found, asked, ran and cost, on one HTML page that needs no network."""
     from adapert.api import write_report
 
     if out and out.is_dir():
         raise typer.BadParameter(f"'{out}' is a directory; name an HTML file.", param_hint="--out")
-    path = write_report(studies, workspace, out, split=split)
-    console.print(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).", soft_wrap=True)
+    written = write_report(studies, workspace, out, split=split)
+    size = written.path.stat().st_size / 1e6
+    console.print(f"Wrote {written.path} ({size:.1f} MB).", soft_wrap=True)
+    print_findings(written.findings)

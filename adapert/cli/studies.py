@@ -27,7 +27,14 @@ from adapert.cli.options import (
     parse_changes,
 )
 from adapert.cli.peers import check_peers, plan_peers, print_next, print_peers, run_peers
-from adapert.cli.printing import console, print_candidates, print_error, print_figures, progress
+from adapert.cli.printing import (
+    console,
+    print_candidates,
+    print_error,
+    print_figures,
+    print_findings,
+    progress,
+)
 from adapert.cli.running import finish, run_or_resume, run_study
 from adapert.errors import InputError, format_count
 
@@ -352,10 +359,11 @@ def reproduce(
         n_failed += run_peers(compared, workspace, used)
         studies.append(compared.name)
     drawn = draw_figures(studies, workspace)
-    report = write_report(studies, workspace)
+    written = write_report(studies, workspace)
     console.print(f"Picked config: {best}")
     print_figures(drawn.paths)
-    console.print(f"All of it on one page: {report}", soft_wrap=True)
+    console.print(f"All of it on one page: {written.path}", soft_wrap=True)
     console.print(f"All runs: adapert ui --workspace {workspace}", soft_wrap=True)
+    print_findings(written.findings)
     if n_failed:
         raise typer.Exit(1)

@@ -22,6 +22,7 @@ from adapert.results.study import StudyResults
 from adapert.selection.rank import (
     PARETO,
     SPLIT_SEED,
+    Lead,
     Pick,
     config_of,
     describe_objective,
@@ -110,6 +111,7 @@ def pick_retrained(picked: Pick, trials: pd.DataFrame) -> Pick:
         )
     shared, notes = _keep_shared(results)
     table = rank_candidates(_summarize(picked, shared), picked.objective)
+    lead = _measure_lead(picked, table, shared)
     best = int(table["rank"][0]) - 1
     config = picked.configs[best]
     on_own_split = results[(results["rank"] == best + 1) & (results[SPLIT_SEED] == config.data.split_seed)]
@@ -121,7 +123,8 @@ def pick_retrained(picked: Pick, trials: pd.DataFrame) -> Pick:
         config=config,
         trials=(*picked.trials_of[best], *on_own_split["run"]),
         reevaluated=table,
-        reason=_give_reason(picked, table, shared),
+        lead=lead,
+        reason=_give_reason(picked, table, shared, lead),
         notes=(*picked.notes, *notes),
         n_failed=n_failed,
     )
@@ -193,21 +196,29 @@ def _summarize(picked: Pick, shared: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _give_reason(picked: Pick, table: pd.DataFrame, shared: pd.DataFrame) -> str:
+def _measure_lead(picked: Pick, table: pd.DataFrame, shared: pd.DataFrame) -> Lead | None:
+    """Compare the best with the next, trial by trial; None where nothing is next."""
+    if len(table) == 1:
+        return None
+    (best, second), gain = table.head(2).to_dict("records"), find_metric(picked.metric).gain
+    values = shared.set_index([*_REPLICATE, "rank"])[picked.metric].unstack("rank")
+    leads = gain * (values[best["rank"]] - values[second["rank"]])
+    difference = float(gain * (best[picked.metric] - second[picked.metric]))
+    return Lead(difference, int((leads > 0).sum()), len(values))
+
+
+def _give_reason(picked: Pick, table: pd.DataFrame, shared: pd.DataFrame, lead: Lead | None) -> str:
     main, objective = picked.metric, picked.objective
     best = table.iloc[0]
     lead_in = f"Rank {best['rank']:.0f} is picked: its {describe_objective(objective)}"
     n_splits = shared[SPLIT_SEED].nunique()
     over = f"over {format_count(n_splits, 'split')}, {format_count(best['n_trials'], 'trial')} in all"
-    if len(table) == 1:
+    if lead is None:
         return f"{lead_in} is {best[main]:.4f} {over}; no other config was retrained."
     second = table.iloc[1]
-    values = shared.set_index([*_REPLICATE, "rank"])[main].unstack("rank")
-    lead = find_metric(main).gain * (values[best["rank"]] - values[second["rank"]])
-    n_ahead = int((lead > 0).sum())
     unit = f" in {find_metric(main).label}" if objective == PARETO else ""
     is_best = "is the best" if objective == PARETO else f"of {best[main]:.4f} is the best of {len(table)}"
     return (
         f"{lead_in} {is_best} {over}. Rank {second['rank']:.0f} is next with {second[main]:.4f}{unit}; the "
-        f"pick is ahead of it in {n_ahead} of {format_count(len(values), 'paired trial')}."
+        f"pick is ahead of it in {lead.n_ahead} of {format_count(lead.n_paired, 'paired trial')}."
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,20 @@ OBJECTIVES = (*METRICS, PARETO)
 SPLIT_SEED = "data.split_seed"
 
 
+class Lead(NamedTuple):
+    """How far the picked config is ahead of the next, both trained again with the same seeds and splits.
+
+    Attributes:
+        difference: Of the two means over splits, in the metric; above 0 where the pick is better.
+        n_ahead: Paired trials in which it is.
+        n_paired: Paired trials.
+    """
+
+    difference: float
+    n_ahead: int
+    n_paired: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pick:
     """The picked config and how it compares.
@@ -50,6 +64,7 @@ class Pick:
             first.
         trials_of: Finished trials of each candidate in the study.
         reevaluated: A row for each retrained candidate (`adapert.selection.reevaluate`); None without any.
+        lead: How far it is ahead of the next that was retrained; None without any.
         reason: Why this one, in a sentence.
         notes: What a reader of the table must know, in sentences.
         n_failed: Failed trials of the re-evaluation.
@@ -65,6 +80,7 @@ class Pick:
     trials: tuple[str, ...] = ()
     trials_of: tuple[tuple[str, ...], ...] = ()
     reevaluated: pd.DataFrame | None = None
+    lead: Lead | None = None
     reason: str = ""
     notes: tuple[str, ...] = ()
     n_failed: int = 0

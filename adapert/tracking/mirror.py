@@ -17,7 +17,13 @@ from adapert.config import build_config
 from adapert.errors import InputError
 from adapert.records import CODE_DIFF_FILE, CONFIG_FILE, ORIGIN_FILE, Tag, trained_on
 from adapert.study.engine.events import Event, TrialAsked
-from adapert.study.engine.folders import FIGURES_FOLDER, PICK_FILE, PICKED_MODEL_FOLDER, REPORT_FILE
+from adapert.study.engine.folders import (
+    FIGURES_FOLDER,
+    FINDINGS_FILE,
+    PICK_FILE,
+    PICKED_MODEL_FOLDER,
+    REPORT_FILE,
+)
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.engine.trial_files import trial_folder
 from adapert.study.plan.study import Study
@@ -36,7 +42,7 @@ from adapert.tracking.runs import (
     picked_by,
     run_status,
 )
-from adapert.tracking.summary import escape_markdown
+from adapert.tracking.summary import escape_markdown, put_first
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -95,6 +101,7 @@ class Mirror:
             *self._of_evaluations(events, own),
             *self._of_shown(own),
             *self._of_pick(own),
+            *self._of_findings(own),
             *self._of_end(parent, own),
         ]
         model = list(self._of_model(own))
@@ -234,6 +241,17 @@ class Mirror:
         if said != ("" if found is None else found.data.tags.get(Tag.PICKED_BY)):
             yield partial(self._runs.set_tags, STUDY, {Tag.PICKED_BY: said})
 
+    def _of_findings(self, found: "Run | None") -> Iterator[Job]:
+        """Findings as they were last gathered, before what the run's description says already."""
+        findings = self._read_findings()
+        said = "" if found is None else found.data.tags.get(NOTE, "")
+        if findings and found is not None and not said.startswith(findings):
+            yield partial(self._runs.set_tags, STUDY, {NOTE: put_first(findings, said)})
+
+    def _read_findings(self) -> str:
+        file = self._folder / FINDINGS_FILE
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
+
     def _of_model(self, found: "Run | None") -> Iterator[Job]:
         folder = self._folder / PICKED_MODEL_FOLDER
         if self._models is None or not folder.is_dir():
@@ -247,7 +265,10 @@ class Mirror:
                 yield partial(self._runs.reopen, run.trial)
             return
         if found is None or not _has_end_tags(run, found):
-            yield partial(self._runs.set_tags, run.trial, {**run.end_tags, Tag.STATUS: run.status})
+            tags = {**run.end_tags, Tag.STATUS: run.status}
+            if NOTE in tags and (findings := self._read_findings()):
+                tags[NOTE] = put_first(findings, tags[NOTE])
+            yield partial(self._runs.set_tags, run.trial, tags)
         if found is None or not self._has_end(run, found):
             yield partial(self._runs.terminate, run.trial, run.status, run.ended_at, run.reason)
 

@@ -25,9 +25,10 @@ from adapert.records import (
 from adapert.study.engine.events import RunTracked
 from adapert.study.engine.folders import REPORT_FILE
 from adapert.study.engine.ledger import Ledger
-from adapert.tracking.expected import STUDY
+from adapert.tracking.expected import NOTE, STUDY
 from adapert.tracking.read import open_client, search_all, study_run, tag_of
 from adapert.tracking.store import study_artifacts
+from adapert.tracking.summary import put_first
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, Run
@@ -398,6 +399,19 @@ def keep_report(tracking_uri: str, studies: Sequence[str], page: str) -> None:
                 _keep_files(tracking_uri, study, [file], REPORT_FOLDER)
 
     _work_aside("the report", keep)
+
+
+def keep_findings(tracking_uri: str, studies: Sequence[str], findings: str) -> None:
+    """Begin the description of each study's own run with what was found, Markdown."""
+
+    def keep() -> None:
+        client = open_client(tracking_uri)
+        for study in dict.fromkeys(studies):
+            run = study_run(tracking_uri, study)
+            note = put_first(findings, run.data.tags.get(NOTE, ""))
+            client.set_tag(run.info.run_id, NOTE, note[:MAX_TAG])
+
+    _work_aside("the findings", keep)
 
 
 def _keep_files(tracking_uri: str, study: str, files: Sequence[Path], kept: str) -> None:

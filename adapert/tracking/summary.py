@@ -2,17 +2,32 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.state import StudyState
 
 N_FAILURES_SHOWN = 5
 
+RULE = "\n\n---\n\n"
+"""Divides the findings about a study from what is known of its trials."""
+
 
 def escape_markdown(text: str) -> str:
     """Let MLflow's page show a text as it is: on one line, and none of its characters as Markdown or HTML."""
     line = " ".join(str(text).split())
     return re.sub(r"^([-+]|\d+[.)])(?=\s|$)", r"\\\1", re.sub(r"([\\`*_{}\[\]<>#|~&$!])", r"\\\1", line))
+
+
+def describe_findings(sentences: Sequence[str], made_at: str) -> str:
+    """Write findings in Markdown, with the time at which they were found."""
+    listed = [f"- {escape_markdown(sentence)}" for sentence in sentences]
+    return "\n".join([f"Findings of {made_at}:", "", *listed])
+
+
+def put_first(findings: str, note: str) -> str:
+    """Begin a study's note with findings, in place of those that it began with."""
+    return f"{findings}{RULE}{note.rpartition(RULE)[2]}"
 
 
 def best_finished(state: StudyState) -> TrialRecord | None:

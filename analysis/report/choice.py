@@ -1,8 +1,5 @@
 """The section on a search's picked config: how it compares, and how it did when it was trained again."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pandas as pd
 
 from adapert.config import Config
@@ -10,9 +7,9 @@ from adapert.errors import InputError, format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.results.load import load_per_perturbation
 from adapert.results.study import StudyResults
-from adapert.selection.decide import pick_reevaluated
 from adapert.selection.rank import Pick
 from adapert.statistics.estimates import CONFIDENCE, summarize_by
+from analysis.findings.pick import ReadPick
 from analysis.report.elements import Code, Column, PageTable, Paragraph, Part, build_page_table
 from analysis.report.results import METRICS
 
@@ -33,29 +30,6 @@ _AGAIN_COLUMNS = _COLUMNS | {
     "drop": Column("drop", n_decimals=4),
     "n_trials": Column("trials"),
 }
-
-
-@dataclass(frozen=True)
-class ReadPick:
-    """What was picked from a study.
-
-    Attributes:
-        study: Its name.
-        pick: None where nothing can be picked.
-        reason: Why nothing can, in a sentence.
-    """
-
-    study: str
-    pick: Pick | None
-    reason: str = ""
-
-
-def read_pick(workspace: Path, study: StudyResults) -> ReadPick:
-    """Read what `adapert pick` last named, or would name without training anything."""
-    try:
-        return ReadPick(study.name, pick_reevaluated(workspace, study))
-    except InputError as error:
-        return ReadPick(study.name, None, str(error))
 
 
 def build_choice(study: StudyResults, read: ReadPick) -> list[Part]:

@@ -1,22 +1,24 @@
 """What the page says: every section, read from the workspace (or MLflow) and the prepared data's manifest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from adapert.comparison.test_access import read_accesses
-from adapert.errors import format_count
-from adapert.records import TrialStatus
+from adapert.comparison.test_access import Access, read_accesses
+from adapert.errors import join_words
 from adapert.results.find import open_study
 from adapert.results.study import StudyResults
-from analysis.report.choice import build_choice, read_pick
+from analysis.findings.finding import Findings
+from analysis.findings.gather import Evidence, gather_findings, list_evaluations
+from analysis.findings.pick import ReadPick, read_pick
+from analysis.report.choice import build_choice
 from analysis.report.drawings import draw_study, gather_figures
 from analysis.report.effects import build_effects
-from analysis.report.elements import Heading, Part, Section, join_words
+from analysis.report.elements import Heading, Part, Section
 from analysis.report.evaluations import build_accesses, build_evaluations
 from analysis.report.provenance import build_commands, build_data, build_versions
-from analysis.report.questions import build_claims, build_importance
+from analysis.report.questions import build_claims, build_importance, read_claims
 from analysis.report.results import build_cost_table, build_failures, build_leaderboard
 from analysis.report.systems import build_sources, build_systems
 
@@ -29,14 +31,14 @@ class Report:
         title: Title of the page.
         made_at: Time at which the page was made, UTC.
         questions: Study and the question that it was to answer.
-        findings: The answer in a few sentences.
+        findings: The answer in a few sentences, and what weakens it.
         sections: In their order.
     """
 
     title: str
     made_at: str
     questions: tuple[tuple[str, str], ...]
-    findings: tuple[str, ...]
+    findings: Findings
     sections: tuple[Section, ...]
 
 
@@ -57,43 +59,71 @@ def build_report(workspace: Path, studies: Sequence[str], split: str = "validati
     # First: a study of several designs is refused before anything is drawn.
     searches = [study for study in results if study.design == "search"]
     accesses = read_accesses(workspace)
-    drawn = [draw_study(study, split) for study in results]
+    drawn = {study.name: draw_study(study, split) for study in results}
     picks = {study.name: read_pick(workspace, study) for study in searches}
-    fingerprints = {study.fingerprint for study in results}
-    n_accesses = sum(one.data_fingerprint in fingerprints for one in accesses)
-    opened = (
-        "not opened" if not n_accesses else "opened " + ("once" if n_accesses == 1 else f"{n_accesses} times")
+    read = read_claims(results, split)
+    findings = gather_findings(
+        Evidence(
+            studies=results,
+            split=split,
+            summaries={name: frame for name, one in drawn.items() for frame in one.summaries.values()},
+            picks=picks,
+            claims=read.claims,
+            evaluations=list_evaluations(workspace, accesses),
+        )
     )
-    own = {r.name: build_sources(r, split) + build_effects(r, split) + build_importance(r) for r in results}
+    answers = [_section("Figures", gather_figures([drawn[r.name] for r in results if r not in searches]))]
+    answers += [_section("The paper's claims", build_claims(read))]
     sections = [
-        _section("Data", build_data(results, workspace)),
-        _section("What was run, and what it cost", [build_cost_table(results)]),
-        _section(
-            "Leaderboard",
-            _by_study(results, {r.name: build_systems(r, split) + build_leaderboard(r) for r in results}),
-        ),
-        _section(
-            "Picked config and runners-up",
-            _by_study(searches, {r.name: build_choice(r, picks[r.name]) for r in searches}),
-        ),
-        _section("Figures", gather_figures(drawn)),
-        # The claims first, which several studies answer together; then each study's own.
-        _section("Tables", build_claims(results, split) + _by_study(results, own)),
-        _section("Evaluations", build_evaluations(workspace, accesses, fingerprints)),
-        _section(
-            "Failed and stopped trials", _by_study(results, {r.name: build_failures(r) for r in results})
-        ),
-        _section("Accesses to the test split", build_accesses(accesses)),
-        _section("Versions", [build_versions(results)]),
-        _section("How to run it again", build_commands(results, workspace, list(picks.values()), accesses)),
+        *answers,
+        *_sections_of_results(results, searches, split, picks),
+        _section("Figures of the search", gather_figures([drawn[r.name] for r in searches])),
+        *_sections_of_origin(workspace, results, picks, accesses),
     ]
     return Report(
         title=f"Report on {join_words(names)}",
         made_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         questions=tuple((r.name, r.question or "Its question was not recorded.") for r in results),
-        findings=(*map(_finding, results), f"The test split of these data was {opened}."),
+        findings=findings,
         sections=tuple(section for section in sections if section.parts),
     )
+
+
+def _sections_of_results(
+    results: Sequence[StudyResults],
+    searches: Sequence[StudyResults],
+    split: str,
+    picks: Mapping[str, ReadPick],
+) -> list[Section]:
+    """Lay out what the answers stand on."""
+    own = {r.name: build_sources(r, split) + build_effects(r, split) + build_importance(r) for r in results}
+    ranked = {r.name: build_systems(r, split) + build_leaderboard(r) for r in results}
+    picked = {r.name: build_choice(r, picks[r.name]) for r in searches}
+    return [
+        _section("Tables", _by_study(results, own)),
+        _section("Leaderboard", _by_study(results, ranked)),
+        _section("Picked config and runners-up", _by_study(searches, picked)),
+    ]
+
+
+def _sections_of_origin(
+    workspace: Path,
+    results: Sequence[StudyResults],
+    picks: Mapping[str, ReadPick],
+    accesses: Sequence[Access],
+) -> list[Section]:
+    """Lay out what was run, on what, by which code, and how to run it again."""
+    fingerprints = {study.fingerprint for study in results}
+    failures = {r.name: build_failures(r) for r in results}
+    return [
+        _section("Evaluations", build_evaluations(workspace, accesses, fingerprints)),
+        _section("Accesses to the test split", build_accesses(accesses)),
+        _section("What was run, and what it cost", [build_cost_table(results)]),
+        _section("Failed and stopped trials", _by_study(results, failures)),
+        _section("Data", build_data(results, workspace)),
+        _section("Versions", [build_versions(results)]),
+        _section("How to run it again", build_commands(results, workspace, list(picks.values()), accesses)),
+    ]
 
 
 def _section(title: str, parts: Sequence[Part]) -> Section:
@@ -106,13 +136,3 @@ def _by_study(studies: Sequence[StudyResults], parts: dict[str, list[Part]]) -> 
     named = [study.name for study in studies if parts[study.name]]
     headings: dict[str, list[Part]] = {name: [Heading(name)] if len(studies) > 1 else [] for name in named}
     return [part for name in named for part in (*headings[name], *parts[name])]
-
-
-def _finding(study: StudyResults) -> str:
-    counts = join_words([f"{n} {end}" for end in TrialStatus if (n := study.count(end))] or ["none"])
-    counted = f"{study.name}: {format_count(len(study.frame), 'trial')} ({counts})"
-    if not any(trial.is_finished for trial in study.trials):
-        return f"{counted}; none with a final Pearson-delta."
-    best = study.best_trial()
-    name = best.trial_id if study.design == "search" else best.variant
-    return f"{counted}; best validation Pearson-delta {best.objective:.4f} ({name})."

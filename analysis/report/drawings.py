@@ -1,18 +1,20 @@
 """Figures of studies and evaluations as SVG that may stand beside others inside one HTML page."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
+
+import pandas as pd
 
 from adapert.errors import InputError
 from adapert.results.study import StudyResults
 from analysis.figures.recipes import FIGURE_1, FIGURES, Evaluation, cached_load
 from analysis.figures.style import paper_style
-from analysis.figures.writing import FigureRecipe, draw_figure
+from analysis.figures.writing import Drawing as DrawnFigure
+from analysis.figures.writing import draw_figure
 from analysis.predictions import read_predictions
 from analysis.report.elements import Drawing, Drawings, Paragraph, Part, build_page_table
 
@@ -30,10 +32,12 @@ class Drawn:
     Attributes:
         drawings: Its figures.
         reasons: Why figures are left out, a sentence each.
+        summaries: Name of each figure to the frame that it draws.
     """
 
     drawings: tuple[Drawing, ...] = ()
     reasons: tuple[str, ...] = ()
+    summaries: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def draw_study(study: StudyResults, split: str) -> Drawn:
@@ -42,6 +46,7 @@ def draw_study(study: StudyResults, split: str) -> Drawn:
     if not recipes:
         return Drawn(reasons=(f"Studies of the design '{study.design}', as {study.name}, have no figure.",))
     drawings: list[Drawing] = []
+    summaries: dict[str, pd.DataFrame] = {}
     reasons: dict[str, str] = {}  # by their own words: what keeps one figure off the page keeps others off
     load = cached_load(study, split)
     for recipe in recipes:
@@ -49,11 +54,13 @@ def draw_study(study: StudyResults, split: str) -> Drawn:
             caption = f"{title_of(recipe.stem)}, study {study.name}"
             frame = load(recipe)
             caption += f", {split} perturbations" if "split" in frame else ""
-            drawings.append(_draw(recipe, frame, caption, study.name, study.name))
+            drawn = draw_figure(recipe, frame)
+            summaries[recipe.stem] = drawn.summary
+            drawings.append(_embed(drawn, caption, study.name, study.name))
         except InputError as error:
             reason = f"Left out of study {study.name}, {title_of(recipe.stem)}: {error}"
             reasons.setdefault(str(error), reason)
-    return Drawn(tuple(drawings), tuple(reasons.values()))
+    return Drawn(tuple(drawings), tuple(reasons.values()), summaries)
 
 
 def draw_evaluation(folder: Path, shown: str) -> Drawn:
@@ -66,29 +73,29 @@ def draw_evaluation(folder: Path, shown: str) -> Drawn:
     title = f"{title_of(FIGURE_1.stem)}, evaluation {folder.name}"
     try:
         source = Evaluation(read_predictions(folder))
-        return Drawn((_draw(FIGURE_1, source, title, folder.name, f"--evaluation {shown}"),))
+        drawn = draw_figure(FIGURE_1, source)
+        return Drawn((_embed(drawn, title, folder.name, f"--evaluation {shown}"),))
     except InputError as error:
         return Drawn(reasons=(f"Left out, {title}: {error}",))
 
 
-def _draw(recipe: FigureRecipe, source: Any, caption: str, name: str, words: str) -> Drawing:
-    """Draw a figure of a source with a name, which `adapert figures` takes as these words."""
-    drawn = draw_figure(recipe, source)
+def _embed(drawn: DrawnFigure, caption: str, name: str, words: str) -> Drawing:
+    """Embed a figure of a source with a name, which `adapert figures` takes as these words."""
     file = StringIO()
     with paper_style():
         drawn.figure.savefig(file, format="svg", metadata={"Date": None})
     # The figure's own title and caption, to be read aloud: as drawn they are no text, but shapes.
     spoken = " ".join(" ".join(text.get_text().split()) for text in drawn.figure.texts)
-    identifier = re.sub(r"[^a-z0-9]+", "-", f"{recipe.stem}-{name}".lower()).strip("-")
+    identifier = re.sub(r"[^a-z0-9]+", "-", f"{drawn.stem}-{name}".lower()).strip("-")
     svg = embed_svg(file.getvalue(), identifier, spoken)
     if len(drawn.summary) > MAX_ROWS:
-        note = f"It draws {len(drawn.summary):,} rows: 'adapert figures {words}' writes {recipe.stem}.csv."
+        note = f"It draws {len(drawn.summary):,} rows: 'adapert figures {words}' writes {drawn.stem}.csv."
         return Drawing(caption, svg, note=note)
     return Drawing(caption, svg, build_page_table(drawn.summary, f"Numbers of {caption}"))
 
 
 def gather_figures(drawn: Sequence[Drawn]) -> list[Part]:
-    """Put figures beside each other, since each says whose it is, and below them why others are left out."""
+    """Put figures below each other, since each says whose it is, and last why others are left out."""
     drawings = tuple(drawing for one in drawn for drawing in one.drawings)
     reasons: list[Part] = [Paragraph(reason) for one in drawn for reason in one.reasons]
     return [Drawings(drawings), *reasons] if drawings else reasons
@@ -113,8 +120,7 @@ def embed_svg(text: str, prefix: str, title: str) -> str:
         title: Read aloud in place of the drawing.
 
     Returns:
-        Markup of one ``<svg>`` element without metadata, as wide as it is made for, narrower where the page
-        is.
+        Markup of one ``<svg>`` element without metadata; its own width is the style's ``--width``.
     """
     # Else every tag would be written as ns0:path, which a browser does not draw inside HTML.
     ElementTree.register_namespace("", _SVG)
@@ -139,7 +145,7 @@ def embed_svg(text: str, prefix: str, title: str) -> str:
     root.set("id", prefix)
     root.set("role", "img")
     root.set("aria-label", title)
-    root.set("style", f"width: {root.get('width', '504pt')}")
+    root.set("style", f"--width: {root.get('width', '504pt')}")
     for size in ("width", "height"):
         root.attrib.pop(size, None)
     return ElementTree.tostring(root, encoding="unicode")

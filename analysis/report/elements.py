@@ -1,7 +1,7 @@
 """What a page is made of: sections of paragraphs, facts, tables, drawings and code, free of any markup."""
 
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -51,12 +51,14 @@ class PageTable:
         columns: Heads.
         rows: Cells, in the order of `columns`.
         note: What an interval is of, what is left out; may be empty.
+        is_wrapped: Whether it takes the page's width, its cells wrapped, and is never scrolled up and down.
     """
 
     caption: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
+    is_wrapped: bool = False
     kind = "table"
 
 
@@ -112,7 +114,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Drawings:
-    """Figures that stand side by side where they fit."""
+    """Figures, one below the other."""
 
     drawings: tuple[Drawing, ...]
     kind = "drawings"
@@ -165,8 +167,3 @@ def build_cell(value: Any, column: Column) -> Cell:
         form = ".4g" if column.n_decimals is None else f".{column.n_decimals}f"
         return Cell(format(float(value), form), repr(float(value)), is_number=True)
     return Cell(str(value) or MISSING, str(value), is_number=False)
-
-
-def join_words(words: Sequence[str]) -> str:
-    """Join words as a sentence does: ``"a, b and c"``."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -13,11 +13,12 @@ from adapert.errors import InputError, format_count
 from adapert.evaluation.catalogue import check_metrics
 from adapert.records import trained_on
 from adapert.statistics.questions import MODELS
+from analysis.findings.gather import PAIRED_FILE, list_evaluations, read_paired
 from analysis.report.drawings import draw_evaluation, gather_figures
 from analysis.report.effects import build_paired_table
 from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part, build_page_table
 
-SUMMARY_FILE, PAIRED_FILE = "summary.csv", "paired.csv"
+SUMMARY_FILE = "summary.csv"
 
 
 def build_evaluations(
@@ -30,9 +31,7 @@ def build_evaluations(
         accesses: Accesses to the test split; they name the evaluations in other folders.
         fingerprints: Fingerprints of the studies' data, which may be the scored ones or those of the models.
     """
-    inside = sorted((workspace.resolve() / "evaluations").glob("[!.]*"))
-    elsewhere = [(workspace / access.folder).resolve() for access in accesses]
-    folders = list(dict.fromkeys([*inside, *elsewhere]))
+    folders = list_evaluations(workspace, accesses)
     parts: list[Part] = []
     for folder in folders:
         try:
@@ -53,10 +52,9 @@ def build_evaluations(
             f"commit {record.get('git_commit', 'unknown')}."
         )
         parts += [Heading(folder.name), Paragraph(described), _score_table(folder, split)]
-        file = folder / PAIRED_FILE
-        paired = read_csv(file) if file.is_file() and file.stat().st_size > 1 else pd.DataFrame()
+        paired = read_paired(folder)
         if not paired.empty:
-            check_metrics(paired["metric"], f"'{file}'")
+            check_metrics(paired["metric"], f"'{folder / PAIRED_FILE}'")
             caption = f"Paired differences between models on {split} perturbations ({folder.name})"
             subtracted = "Each variant minus the reference on the same perturbations."
             parts.append(build_paired_table(paired, caption, subtracted, MODELS))

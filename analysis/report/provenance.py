@@ -13,7 +13,7 @@ from adapert.comparison.test_access import Access, earlier_accesses
 from adapert.config import Config, build_config, default_models, model_names
 from adapert.data.manifest import Manifest, read_manifest
 from adapert.data.units import describe_degs, describe_units
-from adapert.errors import InputError
+from adapert.errors import InputError, join_words
 from adapert.results.find import open_beside, open_study
 from adapert.results.inputs import locate_data
 from adapert.results.study import StudyResults
@@ -25,8 +25,8 @@ from adapert.study.plan.peers import PEERS, compared_variant, name_search
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import BUDGET_OPTIONS, Design
 from adapert.tracking.provenance import DIRTY, git_commit, package_versions
+from analysis.findings.pick import ReadPick
 from analysis.report import elements
-from analysis.report.choice import ReadPick
 
 MAX_SETS = 4
 """Fields that a command line sets before a file of settings reads better."""
@@ -47,7 +47,7 @@ def build_data(studies: Sequence[StudyResults], workspace: Path) -> list[element
     parts: list[elements.Part] = []
     for fingerprint, members in sets.items():
         if len(sets) > 1:
-            parts.append(elements.Heading(f"Data of {elements.join_words([one.name for one in members])}"))
+            parts.append(elements.Heading(f"Data of {join_words([one.name for one in members])}"))
         paths = (path for member in members for path in member.frame.get("data.path", ())[:1])
         path = next(paths, "")
         parts += _describe_data(fingerprint, path and _locate(path, fingerprint, workspace))

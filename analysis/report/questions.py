@@ -1,6 +1,9 @@
 """Tables that answer a study's question at once: the paper's claims, and which fields matter."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
 
 from adapert.errors import InputError, format_count
 from adapert.results.load import NothingToShowError
@@ -21,16 +24,33 @@ _IMPORTANCE = {
 }
 
 
-def build_claims(studies: Sequence[StudyResults], split: str) -> list[Part]:
-    """Lay out the paper's claims about Figures 4 and 5; nothing where no study can test them."""
+@dataclass(frozen=True)
+class ReadClaims:
+    """The paper's claims about studies.
+
+    Attributes:
+        claims: As `analysis.claims.summarize_claims`; None where no study can test them.
+        reason: Why they could not be tested, in a sentence.
+    """
+
+    claims: pd.DataFrame | None = None
+    reason: str = ""
+
+
+def read_claims(studies: Sequence[StudyResults], split: str) -> ReadClaims:
+    """Test the paper's claims about Figures 4 and 5, as far as the studies can."""
     try:
-        claims = summarize_study_claims(studies, split)
+        return ReadClaims(summarize_study_claims(studies, split))
     except InputError as error:
-        return [Paragraph(f"The paper's claims are not tested: {error}")]
-    if claims is None:
-        return []
-    table = build_claims_table(claims)
-    return [build_page_table(table.cells, table.title, note=table.caption)]
+        return ReadClaims(reason=f"The paper's claims are not tested: {error}")
+
+
+def build_claims(read: ReadClaims) -> list[Part]:
+    """Lay out the paper's claims; nothing where no study can test them."""
+    if read.claims is None:
+        return [Paragraph(read.reason)] if read.reason else []
+    table = build_claims_table(read.claims)
+    return [replace(build_page_table(table.cells, table.title, note=table.caption), is_wrapped=True)]
 
 
 def build_importance(study: StudyResults) -> list[Part]:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from adapert.config import Config
+from adapert.errors import join_words
 from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
 from adapert.results.study import StudyResults
-from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table, join_words
+from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
 
 ENDS = (
     TrialStatus.FINISHED,

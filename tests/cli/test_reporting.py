@@ -7,6 +7,7 @@ from fixtures.command import Refused, RunCommand
 from fixtures.copied import copy_store
 from fixtures.store import Store
 
+from adapert.tracking.expected import NOTE
 from adapert.tracking.read import study_run
 
 
@@ -23,11 +24,18 @@ def test_report_writes_one_page_and_keeps_it_with_every_study(adapert: RunComman
     ended = adapert("report", "start_only", "lost_table", "--workspace", workspace, "--out", "here/page.html")
     assert ended.status == 0, ended
     assert "Wrote here/page.html (" in ended.out
+    findings = ended.out.partition("\nFindings\n")[2].splitlines()
+    assert findings[-2:] == [
+        "How sure: none of these studies compares variants.",
+        "Undecided: not asked was which part of the model matters (ablation), which lambda_non is best "
+        "(sensitivity) and whether AdaPert is better than tuned kernel ridge (peers, evaluate).",
+    ]
     page = Path("here/page.html").read_text()
     assert page.startswith("<!DOCTYPE html>")
     for study in ("start_only", "lost_table"):
         run = study_run(f"sqlite:///{workspace}/mlflow.db", study)
         assert load_text(f"{run.info.artifact_uri}/report/report.html") == page
+        assert "How sure: none of these studies compares variants." in run.data.tags[NOTE]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ from adapert.records import OBJECTIVE, EndReason, TrialStatus
 from adapert.study.engine.state import StudyState
 from adapert.tracking.summary import (
     best_finished,
+    describe_findings,
     describe_state,
     escape_markdown,
+    put_first,
     summarize_state,
 )
 
@@ -112,3 +114,12 @@ def test_a_message_breaks_no_table(make_ledger: MakeLedger) -> None:
     made.asked("001")
     made.ended("001", TrialStatus.FAILED, EndReason.ERROR, "a | b\n| c |")
     assert r"| 1 | a \| b \| c \| |" in describe_state(made.state).splitlines()
+
+
+def test_findings_come_before_the_rest_of_a_description_and_replace_earlier_ones() -> None:
+    first = describe_findings(["It *is* so.", "Warning: 2 seeds."], "2026-01-01 10:00 UTC")
+    assert first == ("Findings of 2026-01-01 10:00 UTC:\n\n- It \\*is\\* so.\n- Warning: 2 seeds.")
+    note = put_first(first, "Which one?\n\n2 finished")
+    assert note == f"{first}\n\n---\n\nWhich one?\n\n2 finished"
+    later = describe_findings(["No."], "later")
+    assert put_first(later, note) == f"{later}\n\n---\n\nWhich one?\n\n2 finished"

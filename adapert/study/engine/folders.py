@@ -15,7 +15,7 @@ PICK_FILE = "pick.json"
 PICKED_MODEL_FOLDER = "picked_model"
 """The bundle of the picked config's model."""
 
-FIGURES_FOLDER, REPORT_FILE = "figures", "report.html"
+FIGURES_FOLDER, REPORT_FILE, FINDINGS_FILE = "figures", "report.html", "findings.md"
 """Copies of what MLflow shows of the study, as they were last drawn, wherever the originals are now."""
 
 
@@ -61,6 +61,12 @@ def copy_figures(folder: Path, files: Iterable[Path]) -> None:
         for file in (file for file in files if file.suffix == ".png"):
             with whole_file(folder / FIGURES_FOLDER / file.name) as beside:
                 shutil.copyfile(file, beside)
+
+
+def copy_findings(folder: Path, note: str) -> None:
+    """Keep findings, Markdown, in the folder of a study that they are about, if it has a ledger."""
+    if (folder / LEDGER_FILE).is_file():
+        write_whole(folder / FINDINGS_FILE, note)
 
 
 def copy_report(folder: Path, page: str) -> None:

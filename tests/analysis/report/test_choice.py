@@ -8,7 +8,8 @@ from fixtures.store import Store
 
 from adapert.config import Config
 from adapert.selection.rank import pick
-from analysis.report.choice import ReadPick, build_choice, read_pick
+from analysis.findings.pick import ReadPick, read_pick
+from analysis.report.choice import build_choice
 from analysis.report.elements import Code, PageTable, Paragraph
 
 

@@ -45,7 +45,7 @@ def test_an_embedded_figure_keeps_its_styles_to_itself() -> None:
     assert "#a * {stroke-linecap: butt}" in svg
     assert "who" not in svg
     assert root.get("aria-label") == 'Of "x" < y'
-    assert root.get("style") == "width: 9pt"
+    assert root.get("style") == "--width: 9pt"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.report.elements import Column, build_cell, build_page_table, join_words
+from analysis.report.elements import Column, build_cell, build_page_table
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,3 @@ def test_a_table_has_a_head_for_every_column_and_units_beside() -> None:
     heads = [(column.label, column.unit) for column in table.columns]
     assert heads == [("time", "s"), ("best epoch", ""), ("loss.lambda_non", "")]
     assert [cell.text for cell in table.rows[0]] == ["1.0", "3", "0.1"]
-
-
-def test_words_are_joined_as_in_a_sentence() -> None:
-    assert [join_words(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == [
-        "a",
-        "a and b",
-        "a, b and c",
-    ]

@@ -24,7 +24,9 @@ addEventListener("load", () => {
     const page = frame.contentDocument;
     told[frame.id] = page.documentElement.scrollWidth - page.documentElement.clientWidth;
   }
-  const table = document.getElementById("wide").contentDocument.querySelectorAll("table.sortable")[1];
+  const page = document.getElementById("wide").contentDocument;
+  const named = (table) => table.ariaLabel.startsWith("Configs of ablate_parts");
+  const table = [...page.querySelectorAll("table.sortable")].find(named);
   const button = table.tHead.rows[0].cells[0].querySelector("button");
   const ranks = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent).join("");
   button.click(); told.up = ranks();
@@ -110,6 +112,25 @@ def test_the_policy_names_the_only_script(elements: Elements) -> None:
 def test_what_users_wrote_is_text_and_never_markup(page: str) -> None:
     assert "<script>alert" not in page
     assert "Is &lt;script&gt;alert(1)&lt;/script&gt; &amp; co." in page
+
+
+def test_the_page_begins_with_the_findings_then_figure_4_then_claims(page: str) -> None:
+    places = [
+        page.index('<ul class="findings"'),
+        page.index("Parts of the model (&#39;ablate_parts&#39;, Pearson-delta)"),
+        page.index("Undecided: "),
+        page.index('<p class="warning">'),
+        page.index("Figure 4: ablation"),
+        page.index("The paper&#39;s claims</h2>"),
+        page.index("Picked config and runners-up</h2>"),
+        page.index("Versions</h2>"),
+    ]
+    assert places == sorted(places)
+
+
+def test_claims_take_the_pages_width_and_are_never_scrolled_up_and_down(page: str) -> None:
+    assert page.count('<figure class="table wrapped">') == 1
+    assert ".wrapped .scroll { max-height: none; width: 100%; }" in page
 
 
 def test_every_table_is_sortable_by_keyboard(elements: Elements) -> None:

@@ -28,7 +28,7 @@ from adapert.study.engine.state import StudyState
 from adapert.study.plan.recipes import build_study
 from adapert.study.plan.study import Design, Study
 from adapert.testing import define_study
-from analysis.report.choice import ReadPick
+from analysis.findings.pick import ReadPick
 from analysis.report.elements import Code, Facts, Paragraph
 from analysis.report.provenance import build_commands, build_data, build_versions
 

@@ -8,12 +8,12 @@ from adapert.results.tracked import TrackedResults
 from analysis.claims import build_claims_table
 from analysis.report import questions
 from analysis.report.elements import PageTable
-from analysis.report.questions import build_claims, build_importance
+from analysis.report.questions import build_claims, build_importance, read_claims
 from analysis.sources import summarize_study_claims
 
 
 def test_the_claims_are_those_of_the_figures(store: Store) -> None:
-    (table,) = build_claims([store.study("ablate_parts"), store.study("search_wide")], "validation")
+    (table,) = build_claims(read_claims(store.studies(["ablate_parts", "search_wide"]), "validation"))
     cells = build_claims_table(present(summarize_study_claims([store.study("ablate_parts")]))).cells
     assert isinstance(table, PageTable)
     assert [column.label for column in table.columns] == list(cells.columns)
@@ -21,7 +21,7 @@ def test_the_claims_are_those_of_the_figures(store: Store) -> None:
 
 
 def test_a_search_judges_no_claim_and_has_no_importance(store: Store) -> None:
-    assert build_claims([store.study("search_wide")], "validation") == []
+    assert build_claims(read_claims([store.study("search_wide")], "validation")) == []
     assert build_importance(store.study("search_wide")) == []
 
 

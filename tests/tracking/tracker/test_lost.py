@@ -13,6 +13,8 @@ from adapert.records import (
     OBJECTIVE,
     Tag,
 )
+from adapert.study.engine.folders import copy_findings
+from adapert.tracking.expected import NOTE
 from adapert.tracking.store import ARTIFACTS, DATABASE, open_store
 
 if TYPE_CHECKING:
@@ -119,6 +121,22 @@ def test_whatever_a_store_lost_is_there_again(
     parent = runs_of(workspace)[""].info.run_id
     children = [run for trial, run in runs_of(workspace).items() if trial]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent}
+
+
+@pytest.mark.parametrize("lose", [lose_the_database, lose_an_end])
+def test_findings_begin_the_description_of_the_studys_run_again(
+    made: HandMade, workspace: Path, lose: "Callable[[MlflowClient, Path], None]"
+) -> None:
+    deliver(ways_to_end(made), workspace)
+    before = runs_of(workspace)[""].data.tags[NOTE]
+    copy_findings(made.folder, "Findings of today:\n\n- It is so.")
+    deliver(made, workspace)
+    note = runs_of(workspace)[""].data.tags[NOTE]
+    assert note.startswith("Findings of today:\n\n- It is so.\n\n---\n\n")
+    assert note.endswith(before)
+    lose(open_store(workspace)[0], workspace)
+    deliver(made, workspace)
+    assert runs_of(workspace)[""].data.tags[NOTE] == note
 
 
 def test_an_older_backup_of_the_database_is_brought_up_to_date(
