@@ -28,7 +28,7 @@ from adapert.evaluation.metrics import mean_over_perturbations, pds, pearson_del
 from adapert.registry import build_model
 from adapert.seeding import numpy_generator
 from adapert.study.plan.peers import published_config
-from adapert.training.threads import torch_threads
+from adapert.training.threads import threads
 from analysis.figures.prediction import model_label
 from analysis.figures.style import build_figure, finish_axes, palette, paper_style
 from benchmarks.measurement import build_parser
@@ -141,7 +141,7 @@ def main(words: Sequence[str]) -> None:
         name: yaml.safe_load(value) for name, value in (one.split("=", 1) for one in arguments.changes)
     }
     dataset = read_prepared(arguments.data)
-    with torch_threads(1):
+    with threads(1):
         growth = measure_growth(
             dataset,
             Config().with_changes(changes),

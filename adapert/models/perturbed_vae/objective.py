@@ -8,7 +8,6 @@ from torch import Tensor
 from adapert.config import Config, PerturbedVaeConfig
 from adapert.data.prepared import PreparedDataset
 from adapert.data.rows import ROWS
-from adapert.models.losses import reconstruction_loss
 from adapert.models.network import Batch, Objective
 from adapert.models.perturbed_vae.alignment import specific_contrast, squared_mmd
 from adapert.models.perturbed_vae.latent import MASKS
@@ -58,7 +57,8 @@ class PerturbedVaeObjective(Objective):
     def forward(self, prediction: VaePrediction, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss and its terms, all but the first before their weights."""
         settings = self.settings
-        recon = reconstruction_loss(prediction.delta, batch.target_delta, batch.weight)
+        squared = (prediction.delta - batch.target_delta).square().mean(dim=-1)
+        recon = (batch.weight * squared).mean()
         if prediction.control_error is not None:
             recon = (recon + prediction.control_error.square().mean()) / 2
         kl = prediction.divergence.mean()
