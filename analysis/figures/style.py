@@ -59,6 +59,8 @@ MODEL_COLOURS: dict[str, Colour] = {
     "adapert": _BLUE,
     "txpert": _ORANGE,
     "app": _PURPLE,
+    "gears": (0.0, 0.45, 0.45),
+    "perturbed_vae": (0.55, 0.6, 0.1),
     "kernel_ridge": _GREEN,
     "kernel_loo": _RED,
     "neighbour": _BROWN,

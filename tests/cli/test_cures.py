@@ -21,11 +21,11 @@ ALL_OPTIONS = set.union({"--help", "--version"}, *OPTIONS.values())
 FOREIGN = re.compile(r"docker run .*|ray (start|up) .*|pip install .*")
 """Other programs' commands, with options of theirs."""
 
-FOREIGN_MODULES = {"adapert/tracking/provenance.py", "adapert/tracking/ui.py"}
-"""These run git and MLflow's server."""
+FOREIGN_MODULES = {"adapert/tracking/provenance.py", "adapert/tracking/ui.py", "analysis/report/drawings.py"}
+"""These run git and MLflow's server, and name a style of the page."""
 
-ANY_COMMAND_DATA = {"prepared.py", "shipping.py"}
-"""Modules of `adapert/data` that every command reads prepared data with."""
+ANY_COMMAND_DATA = {"prepared.py", "shipping.py", "simulate.py"}
+"""Modules of `adapert/data` that other commands than `prepare` call."""
 
 OPTION = re.compile(r"(?<![\w-])--[a-z](?:[a-z-]*[a-z])?")
 COMMAND = re.compile(r"(?:['`]|: )adapert ([a-z]+)([^'`]*)")

@@ -170,7 +170,7 @@ def test_an_interrupted_study_says_how_to_go_on_and_ends_with_130(
     ended = adapert("resume", "compare_parts")
     assert (ended.status, ended.err) == (130, "")
     assert ended.out.splitlines() == [
-        "compare_parts: 1 running, 1 finished of 4 trials in 1 s.",
+        "compare_parts: 1 finished, 1 interrupted of 4 trials in 1 s.",
         "It was interrupted.",
         "Continue with: adapert resume compare_parts --workspace runs",
         "Tracking: gone",
@@ -197,7 +197,7 @@ def test_resuming_a_study_that_had_ended_says_that_nothing_was_to_do(
     ended = adapert("resume", "compare_parts")
     assert ended.status == 0
     assert (
-        "compare_parts had ended, with 1 running, 1 finished of 4 trials: there was nothing to do."
+        "compare_parts had ended, with 1 finished, 1 interrupted of 4 trials: there was nothing to do."
         in ended.out
     )
 

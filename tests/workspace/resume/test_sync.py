@@ -134,16 +134,26 @@ def write_evaluation(workspace: Path, name: str, record: dict[str, dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("opened", "is_of_study"),
+    ("opened", "is_of_study", "n_accesses"),
     [
-        ({"split": "test", "study": "try", "number": 2}, True),
-        ({"split": "validation"}, True),
-        ({"split": "test", "study": "other", "number": 1}, False),
-        ({"split": "test", "study": "", "number": 1}, False),
+        ({"split": "test", "study": "try", "number": 2, "data_fingerprint": "own"}, True, "2"),
+        (
+            {"split": "test", "study": "try", "number": 2, "data_fingerprint": "other", "trained_on": "own"},
+            True,
+            None,
+        ),
+        ({"split": "validation", "data_fingerprint": "own"}, True, None),
+        ({"split": "test", "study": "other", "number": 1, "data_fingerprint": "own"}, False, None),
+        ({"split": "test", "study": "", "number": 1, "data_fingerprint": "own"}, False, None),
     ],
 )
 def test_an_evaluation_that_was_killed_before_mlflow_had_it_is_delivered(
-    begun: MakeLedger, workspace: Path, no_patience: None, opened: dict[str, Any], is_of_study: bool
+    begun: MakeLedger,
+    workspace: Path,
+    no_patience: None,
+    opened: dict[str, Any],
+    is_of_study: bool,
+    n_accesses: str | None,
 ) -> None:
     made = finished(begun)
     write_evaluation(workspace, "test_001", {"opened": opened, "config": made.study.base.flat()})
@@ -152,7 +162,6 @@ def test_an_evaluation_that_was_killed_before_mlflow_had_it_is_delivered(
     client, _ = open_store(workspace)
     kept = client.list_artifacts(study.info.run_id, "evaluation/test_001")
     assert len(kept) == (3 if is_of_study else 0)
-    n_accesses = str(opened["number"]) if is_of_study and "number" in opened else None
     assert study.data.tags.get(Tag.TEST_OPENINGS) == n_accesses
 
 
