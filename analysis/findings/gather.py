@@ -11,6 +11,7 @@ from adapert.comparison.test_access import Access
 from adapert.csv_files import read_csv
 from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
+from adapert.records import trained_on
 from adapert.results.load import NothingToShowError, load_per_perturbation
 from adapert.results.study import StudyResults
 from adapert.statistics.pairs import model_of
@@ -130,6 +131,8 @@ def _find_evaluated(evidence: Evidence) -> Finding | None:
         except InputError:  # unfinished or damaged: the page says so elsewhere
             continue
         if opened.get("data_fingerprint") not in fingerprints or opened.get("split") != "test":
+            continue
+        if trained_on(opened) != opened["data_fingerprint"]:  # models of other data, scored on these
             continue
         if rival := find_evaluated_rival(read_paired(folder), record, folder.name):
             return rival

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -48,6 +49,31 @@ def test_a_comparison_of_systems_says_how_kernel_ridge_does(peers_workspace: Pat
     assert "'peers' stands on" in findings.findings[1].sentence
     table = pd.DataFrame([vars(each) for each in findings.findings[0].estimates])
     assert table["of"].tolist() == ["adapert minus kernel_ridge"]
+
+
+def write_evaluation(folder: Path, opened: dict[str, str], difference: float) -> Path:
+    folder.mkdir()
+    (folder / "evaluation.json").write_text(json.dumps({"opened": opened | {"split": "test"}}))
+    row = {"variant": "adapert", "reference": "kernel_ridge", "effect_size": "all", "metric": "pearson_delta"}
+    ends = {"difference": difference, "low": difference - 0.01, "high": difference + 0.01}
+    pd.DataFrame([row | ends | {"p_holm": 0.001, "n_seeds": 5}]).to_csv(folder / "paired.csv", index=False)
+    return folder
+
+
+def test_the_last_evaluation_of_models_of_the_same_data_compares_them(store: Store, tmp_path: Path) -> None:
+    study = store.study("search_wide")
+    own = {"data_fingerprint": study.fingerprint}
+    folders = [
+        write_evaluation(tmp_path / "test_001", own, 0.10),
+        write_evaluation(tmp_path / "test_002", own, 0.20),
+        write_evaluation(tmp_path / "test_003", own | {"trained_on": "other"}, 0.30),
+        write_evaluation(tmp_path / "test_004", {"data_fingerprint": "other"}, 0.40),
+    ]
+    findings = gather_findings(Evidence(studies=[study], split="validation", evaluations=folders))
+    told = [finding.sentence for finding in findings.findings if finding.topic == "kernel ridge"]
+    assert len(told) == 1
+    assert "'test_002'" in told[0]
+    assert "0.200" in told[0]
 
 
 def test_a_study_of_another_design_says_what_it_reached(store: Store) -> None:
