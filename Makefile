@@ -18,9 +18,9 @@ test test-slow: export PYTHONDONTWRITEBYTECODE =
 test: .venv
 	$(BIN)/pytest -n 2 --dist loadfile
 
-# Minutes: starts clusters, servers and databases, and kills what it started.
+# Minutes: starts clusters, servers and databases, and kills what it started. Two at a time, since much of it waits.
 test-slow: .venv
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist loadfile
 
 lint: .venv
 	$(BIN)/ruff check .
