@@ -43,5 +43,5 @@ demo: .venv
 		--trials 12 --seeds 3 --max-epochs 40 --min-epochs 30
 	$(BIN)/adapert launch peers --data $(DEMO)/prepared --workspace $(DEMO)/runs \
 		--models adapert,kernel_ridge,kernel_loo,mean --trials 3 --seeds 2 --splits 1 \
-		--max-epochs 20 --min-epochs 10
+		--max-epochs 20 --min-epochs 10 --executor local
 	$(BIN)/adapert figures peers --workspace $(DEMO)/runs
