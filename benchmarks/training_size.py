@@ -30,7 +30,7 @@ from adapert.seeding import numpy_generator
 from adapert.study.plan.peers import published_config
 from adapert.training.threads import threads
 from analysis.figures.prediction import model_label
-from analysis.figures.style import build_figure, finish_axes, palette, paper_style
+from analysis.figures.style import build_figure, finish_axes, model_colours, paper_style
 from benchmarks.measurement import build_parser
 
 MODELS = "adapert,kernel_ridge,kernel_loo"
@@ -64,7 +64,8 @@ def measure_growth(
 ) -> pd.DataFrame:
     """Fit every model to every subset: model, draw, fraction, n_train, cpu_seconds and `METRICS` a row."""
     table = dataset.splits["validation"].table
-    if config.data.control != "cell":  # nothing else reads training cells, which subsets would copy
+    # Subsets copy training cells, which few models read.
+    if not any(published_config(name, config).reads_training_cells for name in models):
         splits = dict(dataset.splits) | {"train": without_cells(dataset.splits["train"])}
         dataset = replace(dataset, splits=splits)
     asked, observed = table.perturbations.tolist(), np.asarray(table.delta, dtype=np.float64)
@@ -107,13 +108,13 @@ def plot_growth(summary: pd.DataFrame, n_draws: int, n_validation: int) -> Figur
     )
     figure, axes = build_figure((1, 1), 2.6, "Pearson-delta by size of the training set", caption)
     (panel,) = axes.ravel()
-    colours = palette(summary["model"].nunique())
-    for colour, (name, rows) in zip(colours, summary.groupby("model", sort=False), strict=True):
+    colours = model_colours(summary["model"])
+    for name, rows in summary.groupby("model", sort=False):
         panel.errorbar(
             rows["n_train"],
             rows["mean"],
             rows["sd"].fillna(0),
-            color=colour,
+            color=colours[str(name)],
             marker="o",
             label=model_label(str(name)),
         )

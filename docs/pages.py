@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[1]
 FROM_ROOT = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """Files of the project's root that are pages of the site too."""
 
+PAGE_OF = FROM_ROOT | {"adapert/config/sections.py": "config.md"}
+"""Pages in whose place other pages link to a file, so that links work outside the site too."""
+
 CONFIG_HEAD = """# Config
 
 Every setting of a trial, from `adapert/config/sections.py`: `--set SECTION.FIELD=VALUE` changes one, a YAML
@@ -43,7 +46,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     def resolve(link: re.Match[str]) -> str:
         label, path, anchor = link.groups()
         name = path.removeprefix("../").removeprefix("docs/")
-        name = FROM_ROOT.get(name, name)
+        name = PAGE_OF.get(name, name)
         return f"[{label}]({name}{anchor or ''})" if files.get_file_from_path(name) else label
 
     return re.sub(r"(?<!!)\[([^\]]+)\]\(((?!https?:|#|mailto:)[^)#]+)(#[^)]*)?\)", resolve, markdown).replace(

@@ -12,13 +12,15 @@ from fixtures.dataset import build_tiny_dataset, hold_out_combinations, without_
 
 from adapert.config import Config, ModelName
 from adapert.data.prepared import PreparedDataset
-from adapert.data.regroup import join_splits
+from adapert.data.regroup import join_splits, redraw
 from adapert.models.networks import NETWORKS
 from adapert.models.protocol import PerturbationModel, TrainedInEpochs
 from adapert.prediction.bundle import Bundle, Member, read_bundle, read_weights, write_bundle
 from adapert.prediction.predictions import predict_bundle
 from adapert.registry import MODELS, build_model
 from adapert.training.fit import begin_fit
+from adapert.training.loop import train_epoch
+from adapert.training.state import Training
 
 SMALL = SMALL_ADAPERT | {
     "txpert.size": 8,
@@ -176,3 +178,11 @@ def test_a_model_learns_from_single_genes_what_they_do_together(name: str) -> No
     assert np.isfinite(predicted).all()
     swapped = ["+".join(reversed(name.split("+"))) for name in asked]
     np.testing.assert_allclose(model.predict(swapped), predicted, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_trains_where_its_split_is_drawn_again(dataset: PreparedDataset, name: str) -> None:
+    config = config_of(name).with_changes({"data.split_seed": 1})
+    redrawn = redraw(dataset, config.data.split_seed, config.reads_training_cells)
+    training = Training(config, redrawn, 0, torch.device("cpu"))
+    assert np.isfinite(train_epoch(training)[0]["loss_total"])

@@ -183,7 +183,7 @@ def _restrict(
 
 
 def _mean_of_tested(view: PreparedDataset, perturbations: Sequence[str]) -> Fitted:
-    """Predict what knows the scored data's average response, and nothing else of it."""
+    """Predict as the model `mean` does, of the scored data's own training split."""
     model = MeanModel()
     model.fit(view)
     return Fitted(

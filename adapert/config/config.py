@@ -109,7 +109,8 @@ class Config(Section):
     @property
     def reads_training_cells(self) -> bool:
         """Whether training reads single cells, where the data set has them, and not only their means."""
-        return self.data.control == "cell" or self.model.name == "gears"
+        is_of_cells = {"gears": True, "perturbed_vae": self.perturbed_vae.rows != "means"}
+        return self.data.control == "cell" or is_of_cells.get(self.model.name, False)
 
     @property
     def reads_several_networks(self) -> bool:

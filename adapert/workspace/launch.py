@@ -164,7 +164,7 @@ def check_data(study: Study, data: Path) -> None:
 
     Raises:
         InputError: The data set is damaged, lacks a source that a config picks, or has no cells and a config
-            has ``data.control: "cell"``.
+            asks for them.
     """
     dataset = read_prepared(data)
     configs = [study.base.with_changes(changes) for changes in study.plan.variants_changes]
@@ -172,6 +172,12 @@ def check_data(study: Study, data: Path) -> None:
         raise InputError(
             "data.control 'cell' needs single cells, but the data set was prepared from responses. "
             "Use 'mean'."
+        )
+    is_of_cells = {config.model.name: config.perturbed_vae.rows for config in configs}
+    if dataset.manifest.kind == "responses" and is_of_cells.get("perturbed_vae") == "cells":
+        raise InputError(
+            "perturbed_vae.rows 'cells' needs single cells, but the data set was prepared from responses. "
+            "Use 'means' or 'auto'."
         )
     for config in configs:
         check_picked(config, dataset.manifest.networks, dataset.manifest.embeddings)
@@ -336,6 +342,10 @@ def describe_comparisons(study: Study) -> list[str]:
     return [describe_power(families, plan.n_seeds), *warnings]
 
 
+PAIRED_WITH_FULL = ("ablation", "sensitivity")
+"""Kinds of designs that compare every variant with one of them."""
+
+
 def warn_of_comparisons(study: Study) -> list[str]:
     """Warn, before any trial is spent, where a design's comparisons can show little or nothing.
 
@@ -343,7 +353,7 @@ def warn_of_comparisons(study: Study) -> list[str]:
         A sentence each; none of other plans.
     """
     plan = study.plan
-    if not isinstance(plan, Design) or len(plan.variants) < 2:
+    if not isinstance(plan, Design) or plan.kind not in PAIRED_WITH_FULL or len(plan.variants) < 2:
         return []
     families, effect_sizes = _read_groups(study)
     n_tests = _count_corrected(plan, study.base) * (len(set(effect_sizes)) + 1)

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adapert.comparison.summary import LABELS
 from adapert.errors import format_count
 from adapert.evaluation.mean_collapse import collapse_ratio
 from adapert.evaluation.metrics import pearson_delta
@@ -19,11 +20,15 @@ from analysis.figures.style import (
 )
 from analysis.predictions import Predictions, choose_perturbation, choose_variants
 
-MODEL_LABELS = {
-    "adapert": "AdaPert",
-    "adapert_ensemble": "AdaPert, ensemble",
-    "app_own_gene": "APP (own version) with the perturbed gene",
-} | REFERENCE_MODEL_LABELS
+MODEL_LABELS = (
+    {
+        "adapert": "AdaPert",
+        "adapert_ensemble": "AdaPert, ensemble",
+        "app_own_gene": "APP (own version) with the perturbed gene",
+    }
+    | REFERENCE_MODEL_LABELS
+    | LABELS
+)
 
 _CAPTION = (
     "A dot is a gene. r: Pearson-delta, over all genes. Collapse ratio: SD of the predicted over SD of the "

@@ -12,6 +12,7 @@ from adapert.selection.rank import Pick
 from adapert.statistics.best_weight import SUPPORTED, UNDECIDED
 from adapert.statistics.power import warn_of_tests
 from adapert.statistics.two_level import CONFIDENCE
+from analysis.claims import EMPTY
 from analysis.figures.style import FEW
 from analysis.findings.finding import Finding, group_effects, write_number
 from analysis.findings.parts import METRIC
@@ -71,7 +72,10 @@ def find_certainty(compared: Sequence[Compared], picks: Sequence[Pick]) -> Findi
     for pick in picks:
         if pick.reevaluated is not None and pd.notna(drop := pick.reevaluated["drop"].iloc[0]):
             label = find_metric(pick.metric).label
-            told.append(f"on fresh seeds, the pick's {label} was {write_number(drop)} below its search's")
+            side = "above" if drop < 0 else "below"
+            told.append(
+                f"on fresh seeds, the pick's {label} was {write_number(abs(drop))} {side} its search's"
+            )
     by_basis: dict[str, list[str]] = {}
     for one in compared:
         n_families = len(set(one.families))
@@ -106,10 +110,12 @@ def find_undecided(claims: pd.DataFrame | None, topics: Collection[str]) -> Find
         of_metric = claims[claims["metric"] == METRIC]
         undecided = of_metric[of_metric["verdict"] == UNDECIDED]
         told.append(_write_claims(of_metric, undecided))
+        n_empty = int((of_metric["verdict"] == EMPTY).sum())
+        told += [f"{n_empty} of them {'is' if n_empty == 1 else 'are'} not tested"] if n_empty else []
     missing = [question for topic, question in ASKED.items() if topic not in topics]
     if missing:
         told.append(f"not asked was {join_words(missing)}")
-    is_decided = claims is not None and not len(undecided) and not missing
+    is_decided = claims is not None and not len(undecided) and not n_empty and not missing
     words = "; ".join(told) or "nothing that was asked"
     return Finding("undecided", f"Undecided: {words}.", (), SUPPORTED if is_decided else UNDECIDED)
 

@@ -1,8 +1,10 @@
 """All findings of some studies, from what their figures, tables and claims are made of."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -42,7 +44,7 @@ class Evidence:
         summaries: Study to the frame of its Figure 4 or 5, as far as it was drawn.
         picks: Search to what was picked from it.
         claims: The paper's claims about them; None where none can be tested.
-        evaluations: Folders of evaluations, the oldest first; those on other data are passed over.
+        evaluations: Folders of evaluations; those on other data, or of models of other data, are passed over.
     """
 
     studies: Sequence[StudyResults]
@@ -62,18 +64,20 @@ def gather_findings(evidence: Evidence) -> Findings:
     found: list[Finding] = [find_pick(read) for read in evidence.picks.values()]
     compared: list[Compared] = []
     warnings: list[str] = []
-    if rival := _find_evaluated(evidence):
+    # An evaluation may have kernel ridge at its defaults: a comparison of systems has searched it.
+    if of_systems := _find_compared(evidence):
+        study, rival = of_systems
         found.append(rival)
-    for study in evidence.studies:
-        if study.design == PEERS and rival is None and (rival := _find_in_comparison(evidence, study)):
-            found.append(rival)
-            compared.append(_describe_comparison(evidence, study))
+        compared.append(_describe_comparison(evidence, study))
+    elif evaluated := _find_evaluated(evidence):
+        found.append(evaluated)
     for study, summary, long in _read_compared(evidence):
         compared.append(describe_compared(long, _count_compared(study.design, long)))
         if study.design == ABLATION:
             empty = find_empty_in(long, REFERENCE)
             warnings += [f"'{study.name}': {empty.sentence}"] if empty.variants else []
-            found.append(find_parts(summary, empty.variants))
+            if parts := find_parts(summary, empty.variants):
+                found.append(parts)
         else:
             found.append(find_weights(summary, _claims_of(evidence, study)))
     topics = {finding.topic for finding in found}
@@ -125,17 +129,29 @@ def _claims_of(evidence: Evidence, study: StudyResults) -> pd.DataFrame:
 def _find_evaluated(evidence: Evidence) -> Finding | None:
     """Compare with kernel ridge as the last evaluation of both on the test split did."""
     fingerprints = {study.fingerprint for study in evidence.studies}
-    for folder in reversed(evidence.evaluations):
-        try:
-            opened = (record := read_record(folder))["opened"]
-        except InputError:  # unfinished or damaged: the page says so elsewhere
-            continue
+    records = dict(_read_records(evidence.evaluations))
+    for folder in sorted(records, key=lambda folder: str(records[folder]["opened"].get("at")), reverse=True):
+        opened = (record := records[folder])["opened"]
         if opened.get("data_fingerprint") not in fingerprints or opened.get("split") != "test":
             continue
         if trained_on(opened) != opened["data_fingerprint"]:  # models of other data, scored on these
             continue
         if rival := find_evaluated_rival(read_paired(folder), record, folder.name):
             return rival
+    return None
+
+
+def _read_records(folders: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for folder in folders:
+        with suppress(InputError):  # unfinished or damaged: the page says so elsewhere
+            yield folder, read_record(folder)
+
+
+def _find_compared(evidence: Evidence) -> tuple[StudyResults, Finding] | None:
+    """Compare with kernel ridge as the first comparison of systems that has both did."""
+    for study in evidence.studies:
+        if study.design == PEERS and (rival := _find_in_comparison(evidence, study)):
+            return study, rival
     return None
 
 

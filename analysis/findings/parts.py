@@ -11,7 +11,6 @@ from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.best_weight import SUPPORTED, UNDECIDED
 from adapert.statistics.questions import REFERENCE
 from analysis.claims import LITTLE
-from analysis.figures.ablation import REFERENCE_MODEL_LABELS
 from analysis.findings.finding import (
     BETTER,
     LEVEL_WITH,
@@ -35,19 +34,21 @@ PARTS = {
 }
 """Variant to the part that it lacks; another variant is called by its name."""
 
-_OF_SEVERAL = ("no_context_no_non_deg", "context_only_no_context")
-"""Variants that lack two parts at once, and so tell of neither."""
 
-
-def find_parts(summary: pd.DataFrame, without: Iterable[str] = ()) -> Finding:
+def find_parts(summary: pd.DataFrame, without: Iterable[str] = ()) -> Finding | None:
     """Say which part of the model is worth most for each effect size.
 
     Args:
         summary: From `analysis.figures.ablation.summarize_ablation`, of one study.
         without: Variants that take nothing away.
+
+    Returns:
+        None where no variant lacks one part alone, as where models are compared.
     """
-    left_out = {REFERENCE, *REFERENCE_MODEL_LABELS, *_OF_SEVERAL, *without}
-    is_part = ~summary["variant"].isin(left_out) & (summary["metric"] == METRIC)
+    tells = summary["variant"].map(_lacks_one_part) & ~summary["variant"].isin(set(without))
+    if not (summary["variant"].map(_lacks_one_part)).any():
+        return None
+    is_part = tells & (summary["metric"] == METRIC)
     rows = summary[is_part & summary["difference"].notna()]
     by_group = {
         str(group): {str(row["variant"]): _estimate(row) for row in of_group.to_dict("records")}
@@ -68,6 +69,11 @@ def find_parts(summary: pd.DataFrame, without: Iterable[str] = ()) -> Finding:
         estimates=tuple(each for estimates in by_group.values() for each in estimates.values()),
         certainty=SUPPORTED if is_decided else UNDECIDED,
     )
+
+
+def _lacks_one_part(variant: str) -> bool:
+    """Whether a variant lacks one part, by its name: others exchange parts, add them, or lack several."""
+    return variant in PARTS or (variant.startswith("no_") and variant.count("no_") == 1)
 
 
 def _estimate(row: Mapping[Hashable, Any]) -> Estimate:

@@ -1,6 +1,7 @@
 """Where the weight of the non-DEG loss is best and where it hurts: Figure 5 and the claims about it."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -81,18 +82,25 @@ def _write_best(best: dict[str, Estimate]) -> str:
 
 
 def _write_harm(rows: pd.DataFrame, changes: dict[str, dict[float, Estimate]]) -> str:
-    from_weight: dict[float, list[str]] = {}
+    of_weights: dict[tuple[float, ...], list[str]] = {}
     for group, of_group in changes.items():
-        harmful = [weight for weight, each in of_group.items() if each.verdict == WORSE]
+        harmful = tuple(sorted(weight for weight, each in of_group.items() if each.verdict == WORSE))
         if harmful:
-            from_weight.setdefault(min(harmful), []).append(group)
-    if from_weight:
+            of_weights.setdefault(harmful, []).append(group)
+    if of_weights:
+        tried = sorted(rows["lambda_non"].unique())
         told = [
-            f"{group_effects(groups)} {'at' if weight == rows['lambda_non'].max() else 'from'} {weight:g}"
-            for weight, groups in sorted(from_weight.items())
+            f"{group_effects(groups)} {_write_range(harmful, tried)}"
+            for harmful, groups in sorted(of_weights.items())
         ]
         return f"it hurts {join_words(told)}"
     every = [each.verdict for of_group in changes.values() for each in of_group.values()]
     if every and all(verdict == LEVEL_WITH for verdict in every):
         return f"no weight changes anything by {LITTLE:g}"
     return "no weight is decided to hurt"
+
+
+def _write_range(harmful: Sequence[float], tried: Sequence[float]) -> str:
+    """Write weights as "from" the smallest where all larger ones that were tried are among them."""
+    is_open = len(harmful) > 1 and list(harmful) == [weight for weight in tried if weight >= harmful[0]]
+    return f"from {harmful[0]:g}" if is_open else f"at {join_words([f'{weight:g}' for weight in harmful])}"

@@ -20,7 +20,7 @@ def build_evaluation_tables(
 ) -> list[PaperTable]:
     """Build Tables 1, 2 and 3 of an evaluation, and that of combinations.
 
-    There is no Table 3 where only one model was evaluated, and no other where there is no combination.
+    There is no Table 3 where only one model was evaluated, and no table of combinations where there is none.
 
     Args:
         frame: The long table, from `adapert.comparison.summary.read_evaluation`.

@@ -227,3 +227,20 @@ def test_every_whole_number_has_an_upper_bound(name: str) -> None:
 def test_a_whole_number_of_thousands_of_digits_is_refused() -> None:
     with pytest.raises(InputError, match=r"Config field 'model\.hidden_size'.*it is too large a number\."):
         Config().with_changes({"model.hidden_size": 10**5000})
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_read"),
+    [
+        ({}, False),
+        ({"data.control": "cell"}, True),
+        ({"model.name": "gears"}, True),
+        ({"model.name": "perturbed_vae"}, True),
+        ({"model.name": "perturbed_vae", "perturbed_vae.rows": "means"}, False),
+        ({"model.name": "txpert"}, False),
+    ],
+)
+def test_models_of_cells_keep_them_where_splits_are_drawn_again(
+    changes: dict[str, str], is_read: bool
+) -> None:
+    assert Config().with_changes(changes).reads_training_cells == is_read

@@ -341,3 +341,9 @@ def test_cells_as_rows_are_refused_for_responses(tmp_path: Path) -> None:
             InputError, match=r"needs single cells, but .* prepared from responses\. Use 'mean'"
         ):
             check_data(study, Path(study.base.data.path))
+    of_cells = base.with_changes({"model.name": "perturbed_vae", "perturbed_vae.rows": "cells"})
+    alone = Design(kind="ablation", variants={"full": {}})
+    with pytest.raises(
+        InputError, match=r"perturbed_vae\.rows 'cells' needs single cells, .* Use 'means' or"
+    ):
+        check_data(study_of(alone, of_cells), Path(base.data.path))

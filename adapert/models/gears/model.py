@@ -29,9 +29,9 @@ class Gears(Network):
 
         b = MLP(relu(BN(E)) + .2 SGConv(E', co-expression))
         u_P = MLP(sum over p in P of SGConv(T, network)_p)
-        r_n = w_n . MLP(relu(BN(b_n + u_P))) + b_n
+        r_n = w_n . MLP(relu(BN(b_n + u_P))) + v_n
         c = MLP(r)
-        delta_n = w'_n . [r_n, c] + b'_n
+        delta_n = w'_n . [r_n, c] + v'_n
 
     The grid of perturbations and genes is `adapert.models.gears.grid.Grid`.
     """

@@ -64,8 +64,8 @@ def test_the_last_evaluation_of_models_of_the_same_data_compares_them(store: Sto
     study = store.study("search_wide")
     own = {"data_fingerprint": study.fingerprint}
     folders = [
-        write_evaluation(tmp_path / "test_001", own, 0.10),
-        write_evaluation(tmp_path / "test_002", own, 0.20),
+        write_evaluation(tmp_path / "test_002", own | {"at": "2026-01-02"}, 0.20),
+        write_evaluation(tmp_path / "test_001", own | {"at": "2026-01-01"}, 0.10),
         write_evaluation(tmp_path / "test_003", own | {"trained_on": "other"}, 0.30),
         write_evaluation(tmp_path / "test_004", {"data_fingerprint": "other"}, 0.40),
     ]

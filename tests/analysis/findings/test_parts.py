@@ -3,6 +3,7 @@ from collections.abc import Mapping
 import pandas as pd
 import pytest
 import scipy.stats
+from fixtures.narrowed import present
 from fixtures.store import MakeTable
 
 from adapert.statistics.best_weight import SUPPORTED, UNDECIDED
@@ -41,7 +42,7 @@ def build(
 
 def test_the_part_that_is_worth_most_is_named_by_effect_size(make_table: MakeTable) -> None:
     table = build(make_table)
-    finding = find_parts(summarize_ablation(table))
+    finding = present(find_parts(summarize_ablation(table)))
     assert finding.certainty == SUPPORTED
     assert finding.sentence.startswith(
         "Parts of the model ('parts', Pearson-delta): the context helps most, small effects by 0.111 (95% "
@@ -56,7 +57,7 @@ def test_its_numbers_are_those_of_the_paired_table(make_table: MakeTable) -> Non
     row = next(each for each in rows if (each["variant"], each["effect_size"]) == ("no_context", "small"))
     context = next(
         each
-        for each in find_parts(summarize_ablation(table)).estimates
+        for each in present(find_parts(summarize_ablation(table))).estimates
         if each.of == "full minus no_context, small effects"
     )
     assert (context.value, context.low, context.high, context.p_holm) == (
@@ -75,31 +76,39 @@ def test_its_numbers_are_those_of_the_paired_table(make_table: MakeTable) -> Non
 
 def test_a_part_that_does_harm_is_said_to(make_table: MakeTable) -> None:
     table = build(make_table, {"full": {}, "no_context": {"small": 0.1, "medium": 0.001, "large": 0.001}})
-    sentence = find_parts(summarize_ablation(table)).sentence
+    sentence = present(find_parts(summarize_ablation(table))).sentence
     assert ": the context does harm, small effects by 0.111 (95% interval 0.1" in sentence
 
 
 def test_one_seed_decides_nothing(make_table: MakeTable) -> None:
-    finding = find_parts(summarize_ablation(build(make_table, n_seeds=1)))
+    finding = present(find_parts(summarize_ablation(build(make_table, n_seeds=1))))
     assert finding.certainty == UNDECIDED
     assert "undecided for small effects (largest estimate: the context, 0.111, p = " in finding.sentence
 
 
 def test_three_perturbations_of_different_effects_decide_nothing(make_table: MakeTable) -> None:
     gains = {name: GAINS[name] for name in ("full", "no_context")}
-    finding = find_parts(summarize_ablation(build(make_table, gains, n=1)))
+    finding = present(find_parts(summarize_ablation(build(make_table, gains, n=1))))
     assert finding.certainty == UNDECIDED
     assert "undecided for small effects (largest estimate: the context, 0.100)" in finding.sentence
 
 
 def test_variants_that_take_nothing_or_two_parts_away_are_left_out(make_table: MakeTable) -> None:
     gains = GAINS | {"no_context_no_non_deg": {"small": -0.3}, "ridge_text": {"small": -0.3}}
-    finding = find_parts(summarize_ablation(build(make_table, gains)), ["no_non_deg"])
+    finding = present(find_parts(summarize_ablation(build(make_table, gains)), ["no_non_deg"]))
     assert {each.of.split(",")[0] for each in finding.estimates} == {"full minus no_context"}
     assert {each.verdict for each in finding.estimates if "large" in each.of} == {LEVEL_WITH}
 
 
-def test_without_a_variant_to_compare_it_is_undecided(make_table: MakeTable) -> None:
-    finding = find_parts(summarize_ablation(build(make_table, {"full": {}})))
-    assert finding.certainty == UNDECIDED
-    assert "since no variant can be compared with the full model" in finding.sentence
+@pytest.mark.parametrize(
+    "gains",
+    [
+        {"full": {}},
+        {"full": {}, "mean": {"small": -0.3}, "ridge_text": {"small": -0.3}},
+        {"full": {}, "with_non_deg": {"small": 0.1}, "soft_context": {}, "no_context_no_non_deg": {}},
+    ],
+)
+def test_variants_that_lack_no_single_part_have_no_finding(
+    make_table: MakeTable, gains: Mapping[str, Mapping[str, float]]
+) -> None:
+    assert find_parts(summarize_ablation(build(make_table, gains))) is None
