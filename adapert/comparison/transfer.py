@@ -22,8 +22,6 @@ from adapert.errors import InputError, format_count, name_some
 from adapert.evaluation.predicted_files import SAME_SCALE
 from adapert.models.reference.mean import MeanModel
 
-_SPLIT_WORDS = {"train": "training"}
-
 FEWEST_GENES = 2
 """Genes without which no delta correlates with another."""
 
@@ -63,7 +61,7 @@ class Transfer:
     @property
     def learned(self) -> str:
         """Name the splits that are not scored: ``"training or validation split of the models' data"``."""
-        words = [_SPLIT_WORDS.get(split, split) for split in self.learned_splits]
+        words = ["training" if split == "train" else split for split in self.learned_splits]
         return f"{' or '.join(words)} split of the models' data"
 
     @property

@@ -178,7 +178,9 @@ def _check_sizes(n_single: int, n_genes: int, n_pathways: int, smallest: int) ->
 def _check_combinations(n_perturbations: int, n_combinations: int, interaction: float | None) -> None:
     n_single = max(n_perturbations - n_combinations, 0)
     n_pairs = n_single * (n_single - 1) // 2
-    if not 0 <= n_combinations <= n_pairs:
+    if n_combinations < 0:
+        raise InputError(f"--combinations must be 0 or more, but it is {n_combinations:,}. Leave it out.")
+    if n_combinations > n_pairs:
         raise InputError(
             f"--combinations are pairs of genes that are perturbed alone too, but {n_combinations:,} of "
             f"{n_perturbations:,} perturbations leave {n_single:,} single genes, which form {n_pairs:,} "

@@ -12,6 +12,9 @@ N_FAILURES_SHOWN = 5
 RULE = "\n\n---\n\n"
 """Divides the findings about a study from what is known of its trials."""
 
+HEAD = "Findings of "
+"""How findings begin, by which a note is known to have some."""
+
 
 def escape_markdown(text: str) -> str:
     """Let MLflow's page show a text as it is: on one line, and none of its characters as Markdown or HTML."""
@@ -22,12 +25,13 @@ def escape_markdown(text: str) -> str:
 def describe_findings(sentences: Sequence[str], made_at: str) -> str:
     """Write findings in Markdown, with the time at which they were found."""
     listed = [f"- {escape_markdown(sentence)}" for sentence in sentences]
-    return "\n".join([f"Findings of {made_at}:", "", *listed])
+    return "\n".join([f"{HEAD}{made_at}:", "", *listed])
 
 
 def put_first(findings: str, note: str) -> str:
-    """Begin a study's note with findings, in place of those that it began with."""
-    return f"{findings}{RULE}{note.rpartition(RULE)[2]}"
+    """Begin a study's note with findings, in place of those that it began with; a user's words stay."""
+    rest = note.partition(RULE)[2] if note.startswith(HEAD) else note
+    return f"{findings}{RULE}{rest}"
 
 
 def best_finished(state: StudyState) -> TrialRecord | None:

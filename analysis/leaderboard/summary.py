@@ -99,10 +99,10 @@ def summarize_leaderboard(frame: pd.DataFrame) -> pd.DataFrame:
 def load_combinations(study: StudyResults) -> pd.DataFrame:
     """Load and summarise what a comparison says of combinations, as `load_summary` does the whole."""
     by_split = load_leaderboard(study).groupby("split", observed=True)
-    return pd.concat([summarize_combinations(rows) for _, rows in by_split])
+    return pd.concat([rank_combinations(rows) for _, rows in by_split])
 
 
-def summarize_combinations(frame: pd.DataFrame) -> pd.DataFrame:
+def rank_combinations(frame: pd.DataFrame) -> pd.DataFrame:
     """Rank systems on combinations, by how many of their genes no training perturbation targeted.
 
     Args:

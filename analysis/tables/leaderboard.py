@@ -40,7 +40,7 @@ def build_leaderboard_tables(summary: pd.DataFrame, combinations: pd.DataFrame) 
 
     Args:
         summary: From `analysis.leaderboard.summary.summarize_leaderboard`.
-        combinations: From `analysis.leaderboard.summary.summarize_combinations`.
+        combinations: From `analysis.leaderboard.summary.rank_combinations`.
     """
     tables = [build_leaderboard_table(summary)]
     if summary["effect_size"].nunique() > 2:

@@ -189,6 +189,7 @@ def test_effects_of_a_gene_do_not_depend_on_the_others_perturbed(tmp_path: Path)
         ({"n_perturbations": 90, "n_genes": 50}, "to perturb 81 of 50"),
         ({"n_combinations": 110}, "110 of 120 perturbations leave 10 single genes, which form 45 pairs"),
         ({"n_combinations": 200}, "200 of 120 perturbations leave 0 single genes"),
+        ({"n_combinations": -1}, "--combinations must be 0 or more, but it is -1"),
         ({"interaction": float("nan")}, "--interaction must be 0 to 5 log units, but it is nan"),
     ],
 )

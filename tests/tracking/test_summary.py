@@ -123,3 +123,5 @@ def test_findings_come_before_the_rest_of_a_description_and_replace_earlier_ones
     assert note == f"{first}\n\n---\n\nWhich one?\n\n2 finished"
     later = describe_findings(["No."], "later")
     assert put_first(later, note) == f"{later}\n\n---\n\nWhich one?\n\n2 finished"
+    own = "Mine.\n\n---\n\nMore of mine."
+    assert put_first(later, put_first(first, own)) == f"{later}\n\n---\n\n{own}"

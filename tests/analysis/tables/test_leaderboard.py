@@ -5,7 +5,7 @@ import pytest
 
 from adapert.results.find import open_study
 from analysis.leaderboard.load import load_leaderboard
-from analysis.leaderboard.summary import summarize_combinations, summarize_leaderboard
+from analysis.leaderboard.summary import rank_combinations, summarize_leaderboard
 from analysis.tables.leaderboard import build_leaderboard_tables
 from analysis.tables.table import PaperTable, write_table
 
@@ -85,12 +85,12 @@ def test_systems_are_ranked_on_combinations_by_their_unseen_genes(
     peers_workspace: Path, summary: pd.DataFrame
 ) -> None:
     frame = load_leaderboard(open_study(peers_workspace, "peers"))
-    assert summarize_combinations(frame).empty
+    assert rank_combinations(frame).empty
     pairs = frame.assign(
         perturbation=frame["perturbation"].map(lambda name: f"{name}+K" if name in "ABCVWX" else name),
         n_unseen_genes=frame["perturbation"].isin(["A", "B"]).astype(int),
     )
-    combinations = summarize_combinations(pairs)
+    combinations = rank_combinations(pairs)
     table = build_leaderboard_tables(summary, combinations)[-1]
     assert table.stem == "table_leaderboard_unseen_genes"
     assert [*table.cells] == ["Reads", "System", "all (n=6)", "0 unseen (n=4)", "1 unseen (n=2)"]
