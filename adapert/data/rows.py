@@ -12,7 +12,6 @@ import numpy as np
 from adapert.data.array_tables import PerturbationTable
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray
-from adapert.errors import InputError
 
 
 class Minibatch(NamedTuple):
@@ -76,19 +75,10 @@ class BatchControlRows:
 
 
 class CellRows:
-    """A row a cell, on a control cell drawn from its batch, or from all where the batch has none.
-
-    Raises:
-        InputError: The data set has no cells.
-    """
+    """A row a cell, on a control cell drawn from its batch, or from all where the batch has none."""
 
     def __init__(self, dataset: PreparedDataset, weighting: str) -> None:
         split = dataset.splits["train"]
-        if not len(split.cells) or not len(dataset.control_cells):
-            raise InputError(
-                "data.control 'cell' needs single cells, but the data set is a table of responses. "
-                "Use 'mean' or 'batch_mean'."
-            )
         self.cells = split.cells.expression(dataset.n_genes)
         self.control_cells = dataset.control_cells.expression(dataset.n_genes)
         self.batch_index = split.cells.batch_index

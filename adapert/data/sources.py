@@ -155,6 +155,36 @@ def check_picked(config: Config, networks: Sequence[str], embeddings: Sequence[s
             check_single(picked, f"Model '{config.model.name}'")
 
 
+def check_cells(config: Config, kind: str) -> None:
+    """Refuse a config that asks for single cells of a data set without, or for others than its model reads.
+
+    Args:
+        config: Of a trial.
+        kind: What the data set was prepared from, ``"cells"`` or ``"responses"``.
+
+    Raises:
+        InputError: As said.
+    """
+    model, is_of_cells = config.model.name, config.data.control == "cell"
+    if model == "gears" and is_of_cells:
+        raise InputError(
+            "GEARS is trained on moments of cells around their matched mean control, but data.control is "
+            "'cell'. Use 'mean'."
+        )
+    asked = {
+        "data.control 'cell'": (is_of_cells, "Use 'mean'."),
+        "perturbed_vae.rows 'cells'": (
+            model == "perturbed_vae" and config.perturbed_vae.rows == "cells",
+            "Use 'means' or 'auto'.",
+        ),
+    }
+    for setting, (is_asked, cure) in asked.items():
+        if is_asked and kind != "cells":
+            raise InputError(
+                f"{setting} needs single cells, but the data set was prepared from responses. {cure}"
+            )
+
+
 def check_single(picked: Sequence[str], model: str = "This model") -> None:
     """Refuse several networks for a model of one; `model` begins the sentence.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
+from adapert.data.sources import check_cells
 from adapert.evaluation.catalogue import metrics_of_epochs
 from adapert.models.network import Network
 from adapert.models.networks import network_parts
@@ -53,7 +54,12 @@ class Training:
     """
 
     def __init__(self, config: Config, dataset: PreparedDataset, seed: int, device: torch.device) -> None:
-        """Build the untrained state from the data set's training split."""
+        """Build the untrained state from the data set's training split.
+
+        Raises:
+            InputError: The config asks for cells that the data set does not have.
+        """
+        check_cells(config, dataset.manifest.kind)
         self.config, self.dataset, self.seed, self.device = config, dataset, seed, device
         parts = network_parts(config.model.name)
         self.network = parts.build(dataset, config, seed).to(device)

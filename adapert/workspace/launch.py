@@ -19,7 +19,7 @@ from adapert.config.presets import PREPARE_CHOICES, locate_config
 from adapert.data.array_tables import PerturbationTable
 from adapert.data.manifest import Manifest, read_manifest
 from adapert.data.prepared import check_values, read_prepared
-from adapert.data.sources import check_picked
+from adapert.data.sources import check_cells, check_picked
 from adapert.errors import InputError, first_line, format_count
 from adapert.files import write_whole
 from adapert.records import CODE_DIFF_FILE
@@ -168,18 +168,8 @@ def check_data(study: Study, data: Path) -> None:
     """
     dataset = read_prepared(data)
     configs = [study.base.with_changes(changes) for changes in study.plan.variants_changes]
-    if dataset.manifest.kind == "responses" and any(config.data.control == "cell" for config in configs):
-        raise InputError(
-            "data.control 'cell' needs single cells, but the data set was prepared from responses. "
-            "Use 'mean'."
-        )
-    is_of_cells = {config.model.name: config.perturbed_vae.rows for config in configs}
-    if dataset.manifest.kind == "responses" and is_of_cells.get("perturbed_vae") == "cells":
-        raise InputError(
-            "perturbed_vae.rows 'cells' needs single cells, but the data set was prepared from responses. "
-            "Use 'means' or 'auto'."
-        )
     for config in configs:
+        check_cells(config, dataset.manifest.kind)
         check_picked(config, dataset.manifest.networks, dataset.manifest.embeddings)
     check_values(dataset)
 

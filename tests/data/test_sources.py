@@ -6,6 +6,7 @@ from adapert.config import Config
 from adapert.data.sources import (
     EMBEDDINGS,
     NETWORKS,
+    check_cells,
     check_names,
     check_picked,
     choose_sources,
@@ -101,3 +102,18 @@ def test_a_model_of_one_network_refuses_two_and_one_that_reads_none_does_not_car
         InputError, match=r"'data\.embeddings' .* no 'rpe1'.* has 'text'; prepare it with --embeddings"
     ):
         check_picked(Config().with_changes({"data.embeddings": "text+rpe1"}), KNOWN, ["text"])
+
+
+def test_cells_are_refused_where_there_are_none_or_where_the_model_reads_their_moments() -> None:
+    of_cells = Config().with_changes({"data.control": "cell"})
+    check_cells(of_cells, "cells")
+    with pytest.raises(InputError, match=r"'cell' needs single cells, but .* from responses\. Use 'mean'\."):
+        check_cells(of_cells, "responses")
+    vae = Config().with_changes({"model.name": "perturbed_vae"})
+    check_cells(vae, "responses")
+    with pytest.raises(InputError, match=r"rows 'cells' needs single cells, .* Use 'means' or 'auto'\."):
+        check_cells(vae.with_changes({"perturbed_vae.rows": "cells"}), "responses")
+    gears = Config().with_changes({"model.name": "gears"})
+    check_cells(gears, "responses")
+    with pytest.raises(InputError, match=r"moments of cells .* data\.control is 'cell'\. Use 'mean'"):
+        check_cells(gears.with_changes({"data.control": "cell"}), "cells")

@@ -355,7 +355,10 @@ def test_response_table_without_cells_cannot_be_trained_on_cells(
     none = CellTable.empty()
     train_split = replace(tiny_dataset.splits["train"], cells=none)
     responses = replace(
-        tiny_dataset, control_cells=none, splits=dict(tiny_dataset.splits) | {"train": train_split}
+        tiny_dataset,
+        manifest=replace(tiny_dataset.manifest, kind="responses"),
+        control_cells=none,
+        splits=dict(tiny_dataset.splits) | {"train": train_split},
     )
     assert losses_of(new_training(dataset=responses)) == losses_of(new_training())
     with pytest.raises(InputError, match=r"data\.control 'cell' needs single cells"):

@@ -8,7 +8,6 @@ from adapert.data.central_moments import CentralMoments, measure_central_moments
 from adapert.data.prepared import PreparedDataset
 from adapert.data.rows import MeanControlRows
 from adapert.data.schema import FloatArray
-from adapert.errors import InputError
 from adapert.models.network import Batch, Objective, Prediction, to_tensor
 
 
@@ -50,17 +49,8 @@ class GearsLoss(Objective):
     """
 
     def __init__(self, dataset: PreparedDataset, config: Config, seed: int) -> None:
-        """Read the training split, and measure its cells; nothing is drawn.
-
-        Raises:
-            InputError: A control that is a cell.
-        """
+        """Read the training split, and measure its cells; nothing is drawn."""
         super().__init__()
-        if config.data.control == "cell":
-            raise InputError(
-                "GEARS is trained on moments of cells around their matched mean control, but data.control is "
-                "'cell'. Use 'mean'."
-            )
         self.settings = config.gears
         self.rows = MeanControlRows(dataset, LossConfig().weighting)
         self.moments: CentralMoments = measure_central_moments(dataset)

@@ -12,17 +12,13 @@ from torch.nn.functional import linear
 from adapert.config import Config, PerturbedVaeConfig
 from adapert.data.array_tables import SharedTable
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import FloatArray
-from adapert.errors import InputError
+from adapert.models.control_cells import draw_control_cells
 from adapert.models.encoders import Perceptron
 from adapert.models.network import Network, Prediction, to_tensor
 from adapert.models.perturbed_vae.effects import EFFECTS
 from adapert.models.perturbed_vae.latent import LATENT_GRAPHS, MASKS, Posterior
 from adapert.models.targets import NodePlace, Targets
-from adapert.seeding import numpy_generator, seeded_initialisation
-
-N_CONTROL_CELLS = 256
-"""Control cells that a prediction is the mean over."""
+from adapert.seeding import seeded_initialisation
 
 
 class Shift(NamedTuple):
@@ -258,9 +254,6 @@ def build_perturbed_vae(dataset: PreparedDataset, config: Config, seed: int) -> 
 
     The trial's seed draws parameters, noise of the network, shuffled text and the control cells. A data set
     without splits brings no control cells: trained weights do.
-
-    Raises:
-        InputError: Cells are asked for, but the data set is a table of responses.
     """
     settings = config.perturbed_vae
     with seeded_initialisation(seed):
@@ -269,7 +262,7 @@ def build_perturbed_vae(dataset: PreparedDataset, config: Config, seed: int) -> 
         centre = to_tensor(np.asarray(dataset.shared.control_mean))
         if rows_of(dataset.shared, settings) == "means":
             return MeanVae(settings, effects, place, centre)
-        return CellVae(settings, effects, place, centre, to_tensor(_control_cells(dataset, seed)))
+        return CellVae(settings, effects, place, centre, to_tensor(draw_control_cells(dataset, seed)))
 
 
 def rows_of(shared: SharedTable, settings: PerturbedVaeConfig) -> str:
@@ -277,19 +270,3 @@ def rows_of(shared: SharedTable, settings: PerturbedVaeConfig) -> str:
     if settings.rows != "auto":
         return settings.rows
     return "cells" if np.asarray(shared.control_mean).any() else "means"
-
-
-def _control_cells(dataset: PreparedDataset, seed: int) -> FloatArray:
-    """Draw control cells, (N_CONTROL_CELLS, n_genes); repeatedly where there are fewer."""
-    if not dataset.splits:
-        return np.zeros((N_CONTROL_CELLS, dataset.n_genes))
-    n_cells = len(dataset.control_cells)
-    if not n_cells:
-        raise InputError(
-            "perturbed_vae.rows 'cells' needs single cells, but the data set is a table of responses. Use "
-            "'means' or 'auto'."
-        )
-    generator = numpy_generator(seed, "control_cells")
-    drawn = generator.choice(n_cells, N_CONTROL_CELLS, replace=n_cells < N_CONTROL_CELLS)
-    cells: FloatArray = dataset.control_cells.expression(dataset.n_genes)[np.sort(drawn)].toarray()
-    return cells

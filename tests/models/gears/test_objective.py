@@ -10,8 +10,7 @@ from torch import Tensor
 from adapert.config import Config
 from adapert.data.central_moments import measure_central_moments
 from adapert.data.prepared import PreparedDataset
-from adapert.errors import InputError
-from adapert.models.gears.objective import GearsLoss, power_loss, squared_error
+from adapert.models.gears.objective import power_loss, squared_error
 from adapert.models.network import Prediction
 from adapert.training.objective import minibatch_losses
 from adapert.training.state import Training
@@ -90,8 +89,3 @@ def test_of_responses_the_power_is_that_of_the_mean(exponent: int) -> None:
     each = (table.delta - prediction.delta.detach().numpy()) ** exponent
     expected = float(np.average(each.mean(axis=1), weights=table.n_cells))
     assert losses["loss_total"].item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_single_controls_are_refused() -> None:
-    with pytest.raises(InputError, match=r"moments of cells .* data\.control is 'cell'\. Use 'mean'"):
-        GearsLoss(DATASET, Config().with_changes({"data.control": "cell"}), 0)

@@ -12,7 +12,6 @@ from fixtures.narrowed import of_kind
 from adapert.config import Config
 from adapert.data.array_tables import CellTable
 from adapert.data.prepared import PreparedDataset
-from adapert.errors import InputError
 from adapert.models.perturbed_vae.latent import CausalGraph
 from adapert.models.perturbed_vae.model import CellVae, MeanVae, PerturbedVae
 from adapert.models.targets import Targets, build_targets
@@ -65,11 +64,6 @@ def test_the_form_follows_what_the_data_hold(small_vae: SmallPerturbedVae) -> No
     assert isinstance(small_vae(), CellVae)
     assert isinstance(small_vae(MEANS), MeanVae)
     assert isinstance(small_vae(dataset=of_responses(DATASET)), MeanVae)
-
-
-def test_cells_of_a_table_of_responses_are_refused(small_vae: SmallPerturbedVae) -> None:
-    with pytest.raises(InputError, match=r"'cells' needs single cells, but .* Use 'means' or 'auto'\."):
-        small_vae({"perturbed_vae.rows": "cells"}, of_responses(DATASET))
 
 
 def test_shift_is_the_mean_over_all_masks(small_vae: SmallPerturbedVae) -> None:
