@@ -7,14 +7,15 @@ from torch import Tensor, nn
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.trial_graph import graph_nodes
+from adapert.models.noise import Noise, uniform
 from adapert.seeding import numpy_generator
 
 
-def drop(x: Tensor, fraction: float, generator: torch.Generator | None) -> Tensor:
+def drop(x: Tensor, fraction: float, generator: Noise | None) -> Tensor:
     """Drop units by a generator's draws; without a generator (prediction) nothing is dropped."""
     if generator is None or fraction == 0:
         return x
-    kept = torch.rand(x.shape, generator=generator, device=x.device) >= fraction
+    kept = uniform(x.shape, generator, x.device) >= fraction
     return x * kept / (1 - fraction)
 
 
@@ -27,7 +28,7 @@ class Perceptron(nn.Module):
         self.second = nn.Linear(hidden_size, n_outputs)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+    def forward(self, x: Tensor, generator: Noise | None) -> Tensor:
         """Map (n_rows, n_inputs) to (n_rows, n_outputs)."""
         return self.second(drop(torch.relu(self.first(x)), self.dropout, generator))  # type: ignore[no-any-return]
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from adapert.models.encoders import drop
+from adapert.models.noise import Noise
 
 FIRST_OUTPUT_SD = 0.1
 """SD of an untrained perceptron's outputs, relative to its hidden units: at first it says next to nothing."""
@@ -61,7 +62,7 @@ class HeadPerceptron(nn.Module):
         self.last = HeadLinear(n_heads, hidden_size, n_outputs, sd=FIRST_OUTPUT_SD * hidden_size**-0.5)
         self.dropout = dropout
 
-    def forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
+    def forward(self, x: Tensor, generator: Noise | None) -> Tensor:
         """Map (n_heads, n_rows, n_inputs) to (n_heads, n_rows, n_outputs)."""
         for layer in self.hidden:
             x = torch.relu(layer(x))

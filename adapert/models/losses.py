@@ -15,13 +15,14 @@ from torch.nn.functional import cross_entropy, normalize
 from adapert.config import LossConfig
 from adapert.data.schema import FloatArray
 from adapert.models.loss_kernels import slope_errors, sum_errors
+from adapert.models.side_by_side import map_trials
 
 
 def response_losses(
     predicted_delta: Tensor,
     target_delta: Tensor,
     non_deg: Tensor,
-    huber_delta: float,
+    huber_delta: Tensor,
     reduction: str,
     weight: Tensor,
 ) -> tuple[Tensor, Tensor]:
@@ -32,7 +33,7 @@ def response_losses(
             (n_heads, n_rows, n_genes), whose losses are averaged.
         target_delta: x minus control, (n_rows, n_genes).
         non_deg: 1 at non-DEGs, else 0, (n_rows, n_genes).
-        huber_delta: delta of Eq. 17, log1p units.
+        huber_delta: delta of Eq. 17, log1p units, ().
         reduction: Of the penalty: ``"sum"`` over a row's non-DEGs (Eq. 16), or ``"mean"``, that divided by
             the number of all genes: with the error's mean, Eq. 15 and 16 to the letter but for a factor of
             both.
@@ -52,7 +53,7 @@ def response_losses(
 
 
 def plain_errors(
-    predicted_delta: Tensor, target_delta: Tensor, non_deg: Tensor, huber_delta: float
+    predicted_delta: Tensor, target_delta: Tensor, non_deg: Tensor, huber_delta: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Sum each row's squared error, and Huber's penalty over its non-DEGs; as in `response_losses`."""
     squared = (predicted_delta - target_delta).square().sum(dim=-1)
@@ -60,7 +61,7 @@ def plain_errors(
 
 
 def fused_errors(
-    predicted_delta: Tensor, target_delta: Tensor, non_deg: Tensor, huber_delta: float
+    predicted_delta: Tensor, target_delta: Tensor, non_deg: Tensor, huber_delta: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Do what `plain_errors` does in one pass on a CPU, and its gradient in another."""
     return _FusedErrors.apply(predicted_delta, target_delta, non_deg, huber_delta)  # type: ignore[no-any-return, no-untyped-call]
@@ -71,22 +72,36 @@ class _FusedErrors(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, predicted_delta: Tensor, target_delta: Tensor, non_deg: Tensor, huber_delta: float
+        predicted_delta: Tensor, target_delta: Tensor, non_deg: Tensor, huber_delta: Tensor
     ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(predicted_delta, target_delta, non_deg)
-        ctx.huber_delta = huber_delta
         squared, penalty = predicted_delta.new_empty(2, *predicted_delta.shape[:-1])
         given = _rows(predicted_delta, target_delta, non_deg)
-        sum_errors(*given, huber_delta, squared.view(-1).numpy(), penalty.view(-1).numpy())
+        sum_errors(*given, float(huber_delta), squared.view(-1).numpy(), penalty.view(-1).numpy())
         return squared, penalty
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        *inputs, huber_delta = ctx.saved_tensors
         to_squared, to_penalty = (gradient.contiguous().view(-1).numpy() for gradient in gradients)
-        to_predicted = torch.empty_like(ctx.saved_tensors[0], memory_format=torch.contiguous_format)
-        given = _rows(*ctx.saved_tensors)
-        slope_errors(*given, ctx.huber_delta, to_squared, to_penalty, *_rows(to_predicted))
+        to_predicted = torch.empty_like(inputs[0], memory_format=torch.contiguous_format)
+        slope_errors(*_rows(*inputs), float(huber_delta), to_squared, to_penalty, *_rows(to_predicted))
         return to_predicted, None, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], *inputs: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[int, int]]:
+        """Sum trial by trial: Huber's delta is each trial's own."""
+        stacked = map_trials(_stacked_errors, info.batch_size, in_dims, inputs)
+        return stacked.unbind(1), (0, 0)
+
+
+def _stacked_errors(*inputs: Tensor) -> Tensor:
+    return torch.stack(fused_errors(*inputs))
 
 
 def _rows(*tensors: Tensor) -> list[FloatArray]:
@@ -94,19 +109,25 @@ def _rows(*tensors: Tensor) -> list[FloatArray]:
     return [tensor.detach().contiguous().view(-1, tensor.shape[-1]).numpy() for tensor in tensors]
 
 
-def huber(residual: Tensor, delta: float) -> Tensor:
+def huber(residual: Tensor, delta: Tensor) -> Tensor:
     """r^2 / 2 within delta, delta (|r| - delta / 2) beyond (Eq. 17), as `residual`."""
-    return _Huber.apply(residual, delta)  # type: ignore[no-any-return, no-untyped-call]
+    return _Huber.apply(residual, delta)[0]  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Huber(torch.autograd.Function):
     """With c = r clamped to +-delta: c (r - c / 2), whose derivative is c. It takes a third of the passes."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, residual: Tensor, delta: float) -> Tensor:
+    def forward(residual: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
         clamped = residual.clamp(-delta, delta)
-        ctx.save_for_backward(clamped)
-        return clamped * (residual - clamped / 2)
+        return clamped * (residual - clamped / 2), clamped
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.rows import Rows
-from adapert.data.schema import BoolArray, FloatArray, IntArray
+from adapert.data.schema import BoolArray, FloatArray
 from adapert.models.targets import Targets
 
 
@@ -39,7 +39,7 @@ class Batch(NamedTuple):
         weight: Averages 1 over all training rows, (n_rows,).
     """
 
-    perturbations: IntArray
+    perturbations: Tensor
     perturbation_row: Tensor
     target_delta: Tensor
     weight: Tensor
@@ -106,10 +106,12 @@ class NetworkParts(NamedTuple):
         build: The network. A data set without splits is given with trained weights, which then bring all that
             training reads of them.
         objective: Its objective.
+        is_mapped: Whether `torch.vmap` can map a step over trials, see `adapert.training.slots`.
     """
 
     build: Callable[[PreparedDataset, Config, int], Network]
     objective: Callable[[PreparedDataset, Config, int], Objective]
+    is_mapped: bool = False
 
 
 def restore_network(

@@ -14,7 +14,7 @@ from adapert.models.txpert.model import build_model as build_txpert
 from adapert.plugins import load_plugin
 
 NETWORKS: dict[ModelName, NetworkParts] = {
-    "adapert": NetworkParts(build_model, AdaPertObjective),
+    "adapert": NetworkParts(build_model, AdaPertObjective, is_mapped=True),
     "txpert": NetworkParts(
         build_txpert, lambda dataset, config, seed: squared_loss(dataset, config, config.txpert)
     ),

@@ -1,6 +1,7 @@
 """The objective of networks that are trained on mean responses: squared error, and the penalty of Eq. 16."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from adapert.config import Config, LossConfig, SquaredLossSection
@@ -8,7 +9,7 @@ from adapert.data.array_tables import PerturbationTable
 from adapert.data.prepared import PreparedDataset
 from adapert.data.rows import ROWS
 from adapert.models.losses import non_deg_shrinkage, response_losses
-from adapert.models.network import Batch, Objective, Prediction, to_tensor
+from adapert.models.network import Batch, Objective, Prediction
 
 
 class SquaredLoss(Objective):
@@ -26,24 +27,32 @@ class SquaredLoss(Objective):
         self.loss = loss
         self.table = dataset.splits["train"].table
         self.rows = ROWS[config.data.control](dataset, loss.weighting)
-        self.huber_delta = resolve_huber_delta(self.table, loss)
+        huber_delta = resolve_huber_delta(self.table, loss)
+        # Tensors, as trials trained side by side differ in them.
+        self.huber_delta: Tensor
+        self.lambda_non: Tensor
+        self.register_buffer("huber_delta", torch.tensor(huber_delta), persistent=False)
+        self.register_buffer("lambda_non", torch.tensor(loss.lambda_non), persistent=False)
+        self.is_deg: Tensor
+        self.register_buffer(
+            "is_deg", torch.from_numpy(np.array(self.table.deg_mask, dtype=bool)), persistent=False
+        )
         self.resolved = {
-            "resolved_huber_delta": self.huber_delta,
+            "resolved_huber_delta": huber_delta,
             "non_deg_shrinkage": non_deg_shrinkage(loss.lambda_non, loss.non_deg_reduction, dataset.n_genes),
         }
 
     def forward(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss and its two terms, the second before its weight."""
-        is_deg = to_tensor(self.table.deg_mask[batch.perturbations], batch.weight.device)
         recon, non = response_losses(
             prediction.delta,
             batch.target_delta,
-            1 - is_deg[batch.perturbation_row],
+            (~self.is_deg[batch.perturbations[batch.perturbation_row]]).float(),
             self.huber_delta,
             self.loss.non_deg_reduction,
             batch.weight,
         )
-        return {"loss_total": recon + self.loss.lambda_non * non, "loss_recon": recon, "loss_non": non}
+        return {"loss_total": recon + self.lambda_non * non, "loss_recon": recon, "loss_non": non}
 
 
 def squared_loss(dataset: PreparedDataset, config: Config, settings: SquaredLossSection) -> SquaredLoss:

@@ -1,12 +1,15 @@
 """The product of a constant sparse matrix with a table of nodes, and its gradient."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 import torch
 from torch import Tensor, nn
+
+from adapert.models.side_by_side import stack_trials
 
 
 class SparseProduct(nn.Module):
@@ -27,18 +30,52 @@ class SparseProduct(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """Multiply, (n_columns, size) to (n_rows, size), in float32 under autocast too."""
         with torch.autocast(h.device.type, enabled=False):  # Sparse products are float32 only.
-            return _Product.apply(self.matrix, self.transposed, h.to(self.matrix.dtype))  # type: ignore[no-any-return, no-untyped-call]
+            return _product(self.matrix, self.transposed, h.to(self.matrix.dtype))
+
+
+def _product(matrix: Tensor, transposed: Tensor, h: Tensor) -> Tensor:
+    return _Product.apply(matrix, transposed, h)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, transposed: Tensor, h: Tensor) -> Tensor:
-        ctx.transposed = transposed
+    def forward(matrix: Tensor, transposed: Tensor, h: Tensor) -> Tensor:
         return matrix @ h
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.matrix, ctx.transposed, _ = inputs
+
+    @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor]:
-        return None, None, ctx.transposed @ gradients[0]
+        return None, None, _product(ctx.transposed, ctx.matrix, gradients[0])
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], matrix: Tensor, transposed: Tensor, h: Tensor
+    ) -> tuple[Tensor, int]:
+        """Multiply the tables of all trials at once: by one matrix, or by `block_diagonal` of theirs."""
+        n_trials, (n_rows, n_columns) = info.batch_size, matrix.shape
+        (tables,) = stack_trials(n_trials, in_dims[2:], [h])
+        if n_columns == tables.shape[1]:
+            wide = tables.movedim(0, 1).reshape(n_columns, -1)
+            return _product(matrix, transposed, wide).view(n_rows, n_trials, -1), 1
+        long = tables.reshape(n_columns, -1)
+        return _product(matrix, transposed, long).view(n_trials, n_rows // n_trials, -1), 0
+
+
+def block_diagonal(matrices: Sequence[Tensor]) -> Tensor:
+    """Join CSR matrices into one that multiplies tables that stand one below the other."""
+    starts = np.cumsum([0] + [len(matrix.values()) for matrix in matrices])
+    columns = np.cumsum([0] + [matrix.shape[1] for matrix in matrices])
+    rows = [matrix.crow_indices()[1:] + int(start) for matrix, start in zip(matrices, starts, strict=False)]
+    return torch.sparse_csr_tensor(
+        torch.cat([matrices[0].crow_indices()[:1], *rows]),
+        torch.cat([m.col_indices() + int(first) for m, first in zip(matrices, columns, strict=False)]),
+        torch.cat([matrix.values() for matrix in matrices]),
+        size=(sum(matrix.shape[0] for matrix in matrices), int(columns[-1])),
+        check_invariants=True,
+    )
 
 
 def _csr_tensor(matrix: scipy.sparse.sparray) -> Tensor:

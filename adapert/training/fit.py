@@ -1,7 +1,7 @@
 """Fits in steps: networks by the training loop, any other model at once."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.models.protocol import Fit, PerturbationModel, TrainedInEpochs
 from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
-from adapert.training.loop import require_finite, train, train_at
+from adapert.training.loop import TrainedEpoch, advance, require_finite, run_alone, train_at
 from adapert.training.state import Training
 
 
@@ -68,11 +68,15 @@ class FittedNetwork:
 
 
 class NetworkFit:
-    """A network's training, an epoch a step."""
+    """A network's training, an epoch a step.
+
+    Attributes:
+        run_epoch: Trains the next epoch; another one trains it beside other trials.
+    """
 
     def __init__(self, training: Training) -> None:
         self.training = training
-        self._epochs = train(training)
+        self.run_epoch: Callable[[Training], TrainedEpoch] = run_alone
 
     @property
     def is_over(self) -> bool:
@@ -81,7 +85,7 @@ class NetworkFit:
 
     def step(self) -> dict[str, float]:
         """Train an epoch; its report, and after the first what the config amounts to on these data."""
-        report = next(self._epochs)
+        report = advance(self.training, self.run_epoch)
         return report.flat() | (self.training.resolved if report.epoch == 1 else {})
 
     def finish(self) -> None:

@@ -3,15 +3,16 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from adapert.data.schema import FloatArray
+from adapert.data.schema import FloatArray, IntArray
 from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.models.network import Network
@@ -70,6 +71,20 @@ class EpochReport:
         return rest | self.losses | self.validation | self.network | best
 
 
+class TrainedEpoch(NamedTuple):
+    """What training took of an epoch.
+
+    Attributes:
+        losses: Mean over minibatches of each loss.
+        observed: What the predictions observed, the rows of all minibatches joined.
+        seconds: Its time; an equal share of what trials took together.
+    """
+
+    losses: dict[str, float]
+    observed: dict[str, Tensor]
+    seconds: float
+
+
 def train(training: Training) -> Iterator[EpochReport]:
     """Train until the epochs or the patience are used up, one report an epoch.
 
@@ -79,29 +94,47 @@ def train(training: Training) -> Iterator[EpochReport]:
     Raises:
         DivergedError: The loss or a validation prediction became NaN or infinite.
     """
-    validation = training.dataset.splits["validation"].table
     while not training.is_over:
-        started = time.perf_counter()
-        learning_rate = begin_epoch(training, next_learning_rate(training))
-        losses, observed = train_epoch(training)
-        predicted = training.predict(list(validation.perturbations))
-        # The last step of an epoch has no later loss to show that it diverged.
-        require_finite(predicted, f"after epoch {training.epoch}")
-        scores = {
-            name: mean_over_perturbations(values)
-            for name, values in cheap_metrics(predicted, validation.delta, validation.deg_mask).items()
-        }
-        keep_best(training, scores)
-        yield EpochReport(
-            epoch=training.epoch,
-            losses=losses,
-            validation=scores,
-            network=training.network.epoch_report(observed),
-            learning_rate=learning_rate,
-            seconds=time.perf_counter() - started,
-            best_epoch=training.best.epoch,
-            best=training.best.scores,
-        )
+        yield advance(training, run_alone)
+
+
+def advance(training: Training, run_epoch: Callable[[Training], TrainedEpoch]) -> EpochReport:
+    """Train the next epoch by `run_epoch`, score the validation split and keep the best weights.
+
+    Raises:
+        DivergedError: The loss or a validation prediction became NaN or infinite.
+    """
+    validation = training.dataset.splits["validation"].table
+    losses, observed, seconds = run_epoch(training)
+    started = time.perf_counter()
+    predicted = training.predict(list(validation.perturbations))
+    # The last step of an epoch has no later loss to show that it diverged.
+    require_finite(predicted, f"after epoch {training.epoch}")
+    scores = {
+        name: mean_over_perturbations(values)
+        for name, values in cheap_metrics(predicted, validation.delta, validation.deg_mask).items()
+    }
+    keep_best(training, scores)
+    return EpochReport(
+        epoch=training.epoch,
+        losses=losses,
+        validation=scores,
+        network=training.network.epoch_report(observed),
+        learning_rate=training.rates[-1],
+        seconds=seconds + time.perf_counter() - started,
+        best_epoch=training.best.epoch,
+        best=training.best.scores,
+    )
+
+
+def run_alone(training: Training) -> TrainedEpoch:
+    """Train the next epoch of one trial.
+
+    Raises:
+        DivergedError: The loss became NaN or infinite.
+    """
+    begin_epoch(training, next_learning_rate(training))
+    return train_epoch(training)
 
 
 def train_at(training: Training, rates: Sequence[float]) -> None:
@@ -134,29 +167,19 @@ def flushed_denormals() -> Iterator[None]:
 
 
 @flushed_denormals()
-def train_epoch(training: Training) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """Take every training row once, in a drawn order.
-
-    Returns:
-        Mean losses, and what the predictions observed, the rows of all minibatches joined.
-    """
+def train_epoch(training: Training) -> TrainedEpoch:
+    """Take every training row once, in a drawn order."""
+    started = time.perf_counter()
     training.network.train()
     totals: dict[str, float] = defaultdict(float)
     observed: dict[str, list[Tensor]] = defaultdict(list)
-    order = training.order_generator.permutation(len(training.objective.rows.perturbation_index))
-    # Of nearly one size: a small last one would move the weights as far as the others.
-    minibatches = np.array_split(order, math.ceil(len(order) / training.config.training.minibatch_size))
-    # Sorted, since rows come from memory-mapped files.
+    minibatches = draw_minibatches(training)
     for index in minibatches:
         losses, prediction = minibatch_losses(
-            training, training.objective.rows.minibatch(np.sort(index), training.order_generator)
+            training, training.objective.rows.minibatch(index, training.order_generator)
         )
         # Before the step, which would turn every weight into NaN.
-        if not torch.isfinite(losses["loss_total"]):
-            raise DivergedError(
-                f"The loss must stay finite, but it is {losses['loss_total'].item()} in epoch "
-                f"{training.epoch}. Lower training.learning_rate."
-            )
+        require_finite_loss(losses["loss_total"].item(), training.epoch)
         training.optimizer.zero_grad(set_to_none=True)
         losses["loss_total"].backward()  # type: ignore[no-untyped-call]
         training.optimizer.step()
@@ -166,7 +189,29 @@ def train_epoch(training: Training) -> tuple[dict[str, float], dict[str, Tensor]
             totals[name] += value.item() / len(minibatches)
         for name, rows in prediction.observed.items():
             observed[name].append(rows)
-    return dict(totals), {name: torch.cat(parts) for name, parts in observed.items()}
+    joined = {name: torch.cat(parts) for name, parts in observed.items()}
+    return TrainedEpoch(dict(totals), joined, time.perf_counter() - started)
+
+
+def draw_minibatches(training: Training) -> list[IntArray]:
+    """Draw the order of an epoch's training rows: rows of each minibatch, sorted."""
+    order = training.order_generator.permutation(len(training.objective.rows.perturbation_index))
+    # Of nearly one size: a small last one would move the weights as far as the others.
+    minibatches = np.array_split(order, math.ceil(len(order) / training.config.training.minibatch_size))
+    # Sorted, since rows come from memory-mapped files.
+    return [np.sort(index) for index in minibatches]
+
+
+def require_finite_loss(loss: float, epoch: int) -> None:
+    """Refuse a minibatch's loss that is NaN or infinite.
+
+    Raises:
+        DivergedError: It is.
+    """
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"The loss must stay finite, but it is {loss} in epoch {epoch}. Lower training.learning_rate."
+        )
 
 
 @torch.no_grad()
@@ -175,22 +220,26 @@ def average_weights(training: Training, averaged: Network) -> None:
 
     torch's `AveragedModel` would copy every constant table at each step.
     """
-    n_steps = next(iter(training.optimizer.state.values()))["step"].item()
-    decay = min(training.config.training.weight_averaging, 1 - 1 / n_steps)
+    share = newest_share(training)
     weights = training.network.state_dict()
     for name, average in averaged.state_dict().items():
         if average.is_floating_point():
-            average.lerp_(weights[name], 1 - decay)
+            average.lerp_(weights[name], share)
         else:  # a count
             average.copy_(weights[name])
 
 
-def begin_epoch(training: Training, rate: float) -> float:
-    """Count the next epoch, and set and return its learning rate."""
+def newest_share(training: Training) -> float:
+    """Share of the newest step's weights in the moving average."""
+    n_steps: float = next(iter(training.optimizer.state.values()))["step"].item()
+    return 1 - min(training.config.training.weight_averaging, 1 - 1 / n_steps)
+
+
+def begin_epoch(training: Training, rate: float) -> None:
+    """Count the next epoch, and set its learning rate."""
     training.rates.append(rate)
     for group in training.optimizer.param_groups:
         group["lr"] = rate
-    return rate
 
 
 def next_learning_rate(training: Training) -> float:

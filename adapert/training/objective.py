@@ -15,15 +15,16 @@ def minibatch_losses(training: Training, minibatch: Minibatch) -> tuple[dict[str
     distinct, row = np.unique(minibatch.perturbation_index, return_inverse=True)
     perturbation_row = torch.from_numpy(row).to(device)
     is_half = training.config.training.precision == "bfloat16"
+    perturbations = torch.from_numpy(distinct).to(device)
     batch = Batch(
-        distinct,
+        perturbations,
         perturbation_row,
         to_tensor(minibatch.target_delta, device),
         to_tensor(minibatch.weight, device),
     )
     with torch.autocast(device.type, torch.bfloat16, enabled=is_half):
         prediction = training.network.forward_in_training(
-            training.targets.take(torch.from_numpy(distinct).to(device)),
+            training.targets.take(perturbations),
             perturbation_row,
             to_tensor(minibatch.control, device),
             torch.from_numpy(minibatch.control_row).to(device),

@@ -28,13 +28,15 @@ def draws(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def reconstruction_loss(predicted: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    return response_losses(predicted, target, torch.ones_like(target), 1.0, "sum", weight)[0]
+    return response_losses(predicted, target, torch.ones_like(target), torch.tensor(1.0), "sum", weight)[0]
 
 
 def non_deg_loss(
     predicted: torch.Tensor, non_deg: torch.Tensor, delta: float, reduction: str, weight: torch.Tensor
 ) -> torch.Tensor:
-    return response_losses(predicted, torch.ones_like(non_deg), non_deg, delta, reduction, weight)[1]
+    return response_losses(
+        predicted, torch.ones_like(non_deg), non_deg, torch.tensor(delta), reduction, weight
+    )[1]
 
 
 def test_reconstruction_equals_a_plain_loop_over_equation_15() -> None:
@@ -55,15 +57,15 @@ def test_reconstruction_with_equal_weights_is_the_mean_squared_error() -> None:
 def test_huber_is_quadratic_within_delta_and_linear_beyond() -> None:
     # delta = 0.5: 0.2^2 / 2, 0.5^2 / 2, 0.5 (2 - 0.25), both signs alike
     expected = torch.tensor([0.0, 0.02, 0.125, 0.875, 0.875])
-    torch.testing.assert_close(huber(torch.tensor([0.0, 0.2, 0.5, 2.0, -2.0]), 0.5), expected)
+    torch.testing.assert_close(huber(torch.tensor([0.0, 0.2, 0.5, 2.0, -2.0]), torch.tensor(0.5)), expected)
 
 
 @pytest.mark.parametrize("delta", [0.01, 0.5, 3.0])
 def test_huber_and_its_gradient_equal_torchs(delta: float) -> None:
     residual = (2 * draws(50)).requires_grad_()
     reference = torch.nn.functional.huber_loss(residual, torch.zeros(50), reduction="none", delta=delta)
-    torch.testing.assert_close(huber(residual, delta), reference)
-    (own,) = torch.autograd.grad(huber(residual, delta).sum(), residual)
+    torch.testing.assert_close(huber(residual, torch.tensor(delta)), reference)
+    (own,) = torch.autograd.grad(huber(residual, torch.tensor(delta)).sum(), residual)
     (theirs,) = torch.autograd.grad(reference.sum(), residual)
     torch.testing.assert_close(own, theirs)
 
@@ -76,7 +78,7 @@ def test_fused_errors_and_their_gradient_equal_torchs(shape: tuple[int, ...]) ->
     def values_and_gradient(errors: Callable[..., tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
         # Every second gene of a wider table: no row follows the one before it in memory.
         wide = draws(*shape[:-1], 80).requires_grad_()
-        both = errors(wide[..., ::2], target, non_deg, 0.4)
+        both = errors(wide[..., ::2], target, non_deg, torch.tensor(0.4))
         total = sum((weight * error).sum() for weight, error in zip(weights, both, strict=True))
         return [*both, *torch.autograd.grad(present(total), wide)]
 
@@ -98,7 +100,7 @@ def test_a_prediction_that_is_no_number_leaves_no_finite_error(bad: float) -> No
     predicted, marks = torch.zeros(2, 40), torch.ones(2, 40)
     predicted[0, 17] = bad
     for errors in (fused_errors, plain_errors):
-        squared, _ = errors(predicted, marks, marks, 0.4)
+        squared, _ = errors(predicted, marks, marks, torch.tensor(0.4))
         assert squared.isfinite().tolist() == [False, True]
 
 
@@ -126,7 +128,7 @@ def test_a_mean_penalty_beside_a_mean_error_is_both_equations_to_the_letter() ->
     as_printed = 0.0
     for row in range(N_ROWS):
         squared = sum((predicted[row] - target[row]).square().tolist())
-        penalties = huber(predicted[row], delta) * non_deg[row]
+        penalties = huber(predicted[row], torch.tensor(delta)) * non_deg[row]
         as_printed += WEIGHT[row].item() * (squared + weight * sum(penalties.tolist())) / N_ROWS
     ours = reconstruction_loss(predicted, target, WEIGHT)
     ours = ours + weight * non_deg_loss(predicted, non_deg, delta, "mean", WEIGHT)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from adapert.models.noise import Noise, uniform
 from adapert.models.scores import build_score
 
 
@@ -32,23 +33,23 @@ class NodeScorer(nn.Module):
         return self.score(self.node(h).float(), self.text(s).float(), self.weight.weight[0])
 
 
-def gumbel_softmax(score: Tensor, tau: float, generator: torch.Generator | None) -> Tensor:
+def gumbel_softmax(score: Tensor, tau: Tensor | float, generator: Noise | None) -> Tensor:
     """Relax the choice of nodes (Eq. 11 and 12); without a generator (prediction) there is no noise.
 
     softmax((log softmax(a) + g) / tau) = softmax((a + g) / tau): alpha of Eq. 11 needs no step of its own.
 
     Args:
         score: a of Eq. 10, (n_perturbations, n_nodes).
-        tau: Temperature.
+        tau: Temperature, ().
         generator: Draws g_v = -log(-log u) from Gumbel(0, 1).
 
     Returns:
         alpha tilde, rows sum to 1, (n_perturbations, n_nodes).
     """
     if generator is not None:
-        uniform = torch.rand(score.shape, generator=generator, device=score.device)
+        u = uniform(score.shape, generator, score.device)
         # A u of 0 leaves its node out. exponential_() would take six times as long.
-        score = score - uniform.log_().neg_().log_()
+        score = score - u.log_().neg_().log_()
     return torch.softmax(score / tau, dim=1)
 
 
@@ -75,12 +76,12 @@ WEIGHTINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def above_threshold(alpha: Tensor, threshold: float, is_perturbed: Tensor) -> Tensor:
+def above_threshold(alpha: Tensor, threshold: Tensor | float, is_perturbed: Tensor) -> Tensor:
     """Select nodes with alpha > threshold / V, and always the perturbed genes.
 
     Args:
         alpha: Alpha tilde of Eq. 12, (n_perturbations, n_nodes).
-        threshold: T in units of the uniform probability 1/V.
+        threshold: T in units of the uniform probability 1/V, ().
         is_perturbed: 1 at perturbed genes, as `alpha`.
 
     Returns:

@@ -21,6 +21,7 @@ from adapert.models.adapert.output import Output, build_output
 from adapert.models.encoders import Perceptron, TextTable, build_text_tables
 from adapert.models.heads import HeadLinear, HeadPerceptron
 from adapert.models.network import Network, Prediction
+from adapert.models.noise import Noise
 from adapert.models.spectrum import NodeTable
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import numpy_generator, seeded_initialisation
@@ -89,6 +90,11 @@ class AdaPert(Network):
         """
         super().__init__()
         self.config = config
+        # Tensors, as trials trained side by side differ in them.
+        self.tau: Tensor
+        self.threshold: Tensor
+        self.register_buffer("tau", torch.tensor(config.tau), persistent=False)
+        self.register_buffer("threshold", torch.tensor(config.threshold), persistent=False)
         text, *others = texts
         n_nodes, text_size = text.embedding.shape
         size, latent_size = config.structural_size, config.latent_size
@@ -153,11 +159,11 @@ class AdaPert(Network):
             parts.insert(0, targets.sum_rows(self.node_table))
         return parts
 
-    def node_weights(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
+    def node_weights(self, targets: Targets, h: Tensor, generator: Noise | None) -> Tensor:
         """What each node counts in each perturbation's context, (n_perturbations, n_nodes)."""
         return self._node_weights(self.place(targets), h, generator)
 
-    def _node_weights(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _node_weights(self, targets: Targets, h: Tensor, generator: Noise | None) -> Tensor:
         config = self.config
         is_perturbed = targets.mark(len(h))
         if config.context == "all_nodes":
@@ -169,20 +175,20 @@ class AdaPert(Network):
         if config.selection == "top_k":
             is_selected = best_nodes(alpha, config.context_size, is_perturbed)
         else:
-            is_selected = above_threshold(alpha, config.threshold, is_perturbed)
+            is_selected = above_threshold(alpha, self.threshold, is_perturbed)
         return WEIGHTINGS[config.selection](alpha, is_selected)
 
-    def node_relevance(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
+    def node_relevance(self, targets: Targets, h: Tensor, generator: Noise | None) -> Tensor:
         """How much each node matters to each perturbation: alpha of Eq. 12, (n_perturbations, n_nodes)."""
         return self._node_relevance(self.place(targets), h, generator)
 
-    def _node_relevance(self, targets: Targets, h: Tensor, generator: torch.Generator | None) -> Tensor:
+    def _node_relevance(self, targets: Targets, h: Tensor, generator: Noise | None) -> Tensor:
         s = self.text_projection(_sum_rows(self.text, targets))
         for other, project in zip(self.other_texts, self.other_projections, strict=True):
             s = s + project(_sum_rows(other, targets))
-        return gumbel_softmax(self.scorer(h, s), self.config.tau, generator)
+        return gumbel_softmax(self.scorer(h, s), self.tau, generator)
 
-    def contexts(self, targets: Targets, generator: torch.Generator | None = None) -> Context:
+    def contexts(self, targets: Targets, generator: Noise | None = None) -> Context:
         """Select nodes and sum their embeddings (Eq. 13), for each perturbation.
 
         Args:
@@ -194,7 +200,7 @@ class AdaPert(Network):
         """
         return self._contexts(self.place(targets), generator)
 
-    def _contexts(self, targets: Targets, generator: torch.Generator | None) -> Context:
+    def _contexts(self, targets: Targets, generator: Noise | None) -> Context:
         is_constant = self.config.context == "constant"
         if is_constant and self.config.own_embedding != "structural":
             return self._constant_context(targets, None)
@@ -215,7 +221,7 @@ class AdaPert(Network):
     def is_counted(self, weights: Tensor) -> Tensor:
         """Which nodes are selected, by what each counts; bool, as `weights`."""
         # A selected node counts 1, also where T is out of every node's reach.
-        return weights > min(self.config.threshold / weights.shape[1], 0.5)
+        return weights > (self.threshold / weights.shape[1]).clamp(max=0.5)
 
     def forward(
         self,
@@ -223,7 +229,7 @@ class AdaPert(Network):
         perturbation_row: Tensor,
         control: Tensor,
         control_row: Tensor,
-        generator: torch.Generator | None = None,
+        generator: Noise | None = None,
     ) -> AdaPertPrediction:
         """Predict rows: DEC(z_c + W_p x_p + W_x z_context), added to the control profile.
 

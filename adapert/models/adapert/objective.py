@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import IntArray
 from adapert.models.adapert.model import AdaPertPrediction
 from adapert.models.losses import alignment_loss
 from adapert.models.network import Batch, to_tensor
@@ -29,7 +28,11 @@ class AdaPertObjective(SquaredLoss):
         # Rows without a DEG are not aligned (Eq. 20): the mean over the others is that of all, scaled up.
         has_deg = self.table.n_degs > 0
         aligned = (self.rows.weight * has_deg[self.rows.perturbation_index]).mean()
-        self.align_scale = float(1 / aligned) if aligned > 0 else 0.0
+        align_scale = float(1 / aligned) if aligned > 0 else 0.0
+        self.align_scale: Tensor
+        self.lambda_align: Tensor
+        self.register_buffer("align_scale", torch.tensor(align_scale), persistent=False)
+        self.register_buffer("lambda_align", torch.tensor(config.loss.lambda_align), persistent=False)
         self.has_deg: Tensor
         self.register_buffer("has_deg", to_tensor(has_deg), persistent=False)
         # Constant where g is, which the seed draws: checkpoints hold the same.
@@ -40,26 +43,25 @@ class AdaPertObjective(SquaredLoss):
     def forward(self, prediction: AdaPertPrediction, batch: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """Compute L_total and its three terms, the last two before their weights."""
         losses = super().forward(prediction, batch)
-        chosen = torch.from_numpy(batch.perturbations).to(batch.weight.device)
         align = self.align(
             prediction.context.z,
-            self._targets(batch.perturbations) if self.targets is None else self.targets[chosen],
-            align_weight(batch.weight, batch.perturbation_row, self.has_deg[chosen]) * self.align_scale,
+            self._targets(batch.perturbations) if self.targets is None else self.targets[batch.perturbations],
+            align_weight(batch.weight, batch.perturbation_row, self.has_deg[batch.perturbations])
+            * self.align_scale,
         )
-        total = losses["loss_total"] + self.loss.lambda_align * align
+        total = losses["loss_total"] + self.lambda_align * align
         return losses | {"loss_total": total, "loss_align": align}
 
-    def _targets(self, perturbations: IntArray) -> Tensor:
+    def _targets(self, perturbations: Tensor) -> Tensor:
         """Map the deltas of DEGs by g (Eq. 19), (n_perturbations, structural_size)."""
-        device = self.target_head.weight.device
-        delta = to_tensor(self.table.delta[perturbations], device)
-        return self.target_head(delta * to_tensor(self.table.deg_mask[perturbations], device))  # type: ignore[no-any-return]
+        delta = to_tensor(self.table.delta[perturbations.cpu().numpy()], self.is_deg.device)
+        return self.target_head(delta * self.is_deg[perturbations])  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def _all_targets(self) -> Tensor:
         """Map all training perturbations, as many at a time as a few megabytes hold."""
         every = torch.arange(len(self.table.perturbations))
-        return torch.cat([self._targets(chunk.numpy()) for chunk in torch.split(every, TARGET_CHUNK)])
+        return torch.cat([self._targets(chunk) for chunk in torch.split(every, TARGET_CHUNK)])
 
 
 def align_weight(weight: Tensor, perturbation_row: Tensor, has_deg: Tensor) -> Tensor:

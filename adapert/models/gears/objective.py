@@ -61,7 +61,7 @@ class GearsLoss(Objective):
         error = batch.target_delta - prediction.delta
 
         def moment(values: FloatArray) -> Tensor:
-            return to_tensor(values[batch.perturbations], error.device)[batch.perturbation_row]
+            return to_tensor(values[batch.perturbations.cpu().numpy()], error.device)[batch.perturbation_row]
 
         def mean(loss: Tensor) -> Tensor:
             return (batch.weight * loss.mean(dim=-1)).mean()

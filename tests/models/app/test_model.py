@@ -121,7 +121,7 @@ def test_with_uniform_attention_the_best_fit_is_the_training_mean(small_app: Sma
     minibatch = objective.rows.minibatch(np.arange(len(table.perturbations)), np.random.default_rng(0))
     rows = torch.arange(len(table.perturbations))
     batch = Batch(
-        minibatch.perturbation_index,
+        rows,
         rows,
         torch.from_numpy(np.asarray(minibatch.target_delta)),
         torch.from_numpy(minibatch.weight),

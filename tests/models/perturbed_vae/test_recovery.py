@@ -61,7 +61,7 @@ def train(model: PerturbedVae, objective: PerturbedVaeObjective, simulator: Simu
         control = simulator.cells(torch.zeros(N_CELLS, N_LATENTS))
         delta = simulator.cells(simulator.shifts[row]) - control
         prediction = model.forward_in_training(TARGETS, row, control, cell, delta, simulator.generator)
-        losses = objective(prediction, Batch(np.arange(N_NODES), row, delta, weight))
+        losses = objective(prediction, Batch(torch.arange(N_NODES), row, delta, weight))
         optimizer.zero_grad()
         losses["loss_total"].backward()
         optimizer.step()
