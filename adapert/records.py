@@ -62,6 +62,7 @@ class TrialRecord:
         config_digest: `Config.digest` of its config.
         device: ``"cpu"`` or ``"cuda"``; empty where that is not known.
         n_threads: Number of threads; 0 where that is not known.
+        n_slots: Trials at once in its process; 0 where that is not known.
     """
 
     trial_id: str
@@ -82,6 +83,7 @@ class TrialRecord:
     config_digest: str = ""
     device: str = ""
     n_threads: int = 0
+    n_slots: int = 0
 
     @property
     def objective(self) -> float:
@@ -184,6 +186,7 @@ class Tag(StrEnum):
     VERSIONS = "versions"
     DEVICE = "device"
     N_THREADS = "n_threads"
+    N_SLOTS = "n_slots"
     HOST = "host"
     ORIGINAL = "adapert.original"  # name of the trial that a rerun repeats: "search/007"
     PICKED_MODEL = "adapert.picked_model"  # on the parent run: address of the model of its picked config

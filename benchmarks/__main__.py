@@ -12,6 +12,7 @@ python -m benchmarks kills                a study killed at random moments equal
 python -m benchmarks fuzz                 damaged inputs are read, or refused in one sentence
 python -m benchmarks importance           importance intervals cover what is known
 python -m benchmarks training_size        how Pearson-delta grows with the training set; --data DIR
+python -m benchmarks slots                trials side by side in one process; --data DIR, for a GPU
 python -m benchmarks coverage             how often intervals cover a known truth, and tests err
 
 Prints ``NAME measured target ok|short`` a line a target, and exits 0 only if none is short.
@@ -47,7 +48,7 @@ GROUPS = {
 SINGLE = ("at_scale", "executors", "parity", "systems")
 """Benchmarks of no group."""
 
-WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage", "fuzz", "training_size")
+WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage", "fuzz", "training_size", "slots")
 """Benchmarks with a command line of their own, `main` of their module; each is run alone."""
 
 

@@ -63,8 +63,8 @@ class NewResources:
         str | None,
         typer.Option(
             "--executor",
-            help="ray: trials side by side. local: one after the other, in this process. Default: local for "
-            "one trial and quickstart, else ray.",
+            help="ray: trials side by side, a process each. local: in this process, one after the other or in"
+            " --slots. Default: local for one trial and quickstart, else ray.",
         ),
     ] = None
     cpus_per_trial: Annotated[int, typer.Option("--cpus-per-trial", min=1, help="CPU cores per trial.")] = 1
@@ -75,6 +75,14 @@ class NewResources:
         ),
     ] = None
     max_concurrent: MaxConcurrent = None
+    slots: Annotated[
+        int,
+        typer.Option(
+            "--slots",
+            min=1,
+            help="Trials at once in this process; those of one shape share each step, for GPUs.",
+        ),
+    ] = 1
     device: Device = "auto"
 
     def build(self, **others: Any) -> "Resources":
@@ -99,6 +107,9 @@ class KeptResources:
         float | None, typer.Option("--gpus-per-trial", min=0, help=f"GPUs per trial, such as 0.25. {KEPT}")
     ] = None
     max_concurrent: MaxConcurrent = None
+    slots: Annotated[
+        int | None, typer.Option("--slots", min=1, help=f"Trials at once in this process. {KEPT}")
+    ] = None
     device: Annotated[str | None, typer.Option("--device", help=f"auto, cpu or cuda. {KEPT}")] = None
 
     def changes(self, **others: Any) -> dict[str, Any]:

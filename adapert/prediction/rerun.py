@@ -132,6 +132,7 @@ def compare_origins(study: StudyResults, original: TrialResult, resources: Resou
         ("the device", original.device, resources.device),
         # Sums of floating-point numbers depend on how they are split among threads.
         ("the number of threads", original.n_threads, resources.cpus_per_trial),
+        ("the number of slots", original.n_slots, resources.slots),
         ("the machine", original.host, socket.gethostname()),
     ]
     changes = [f"{what} was {before} and is {now}" for what, before, now in pairs if before and before != now]
@@ -186,6 +187,7 @@ def _tags_of(original: TrialResult, config: Config, parent: str, resources: Reso
         Tag.DATA_FINGERPRINT: config.data.fingerprint,
         Tag.DEVICE: resources.device,
         Tag.N_THREADS: str(resources.cpus_per_trial),
+        Tag.N_SLOTS: str(resources.slots),
         Tag.HOST: socket.gethostname(),
     }
     return tags | ({"mlflow.parentRunId": parent} if parent else {})

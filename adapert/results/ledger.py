@@ -145,6 +145,7 @@ class LedgerResults(StudyResults):
             metrics=record.metrics,
             device=record.device,
             n_threads=record.n_threads,
+            n_slots=record.n_slots,
             git_commit=self.git_commit,
             packages=self.packages,
             run_id=self.state.run_ids.get(record.trial_id, ""),

@@ -153,6 +153,7 @@ def _result_of(run: "Run") -> TrialResult:
         metrics=dict(run.data.metrics),
         device=tag_of(run, Tag.DEVICE),
         n_threads=int(tag_of(run, Tag.N_THREADS) or 0),
+        n_slots=int(tag_of(run, Tag.N_SLOTS) or 0),
         git_commit=tag_of(run, Tag.GIT_COMMIT),
         packages=tag_of(run, Tag.VERSIONS),
         run_id=str(run.info.run_id),

@@ -27,6 +27,7 @@ class TrialResult:
         metrics: Last value of each metric.
         device: ``"cpu"`` or ``"cuda"``; empty where that is not known.
         n_threads: Number of threads; 0 where that is not known.
+        n_slots: Trials at once in its process; 0 where that is not known.
         git_commit: Commit of the code that it ran with.
         packages: Versions that it ran with: ``"torch 2.13.0, ..."``.
         run_id: Its run in MLflow; empty where it has none.
@@ -45,6 +46,7 @@ class TrialResult:
     metrics: Mapping[str, float]
     device: str
     n_threads: int
+    n_slots: int
     git_commit: str
     packages: str
     run_id: str

@@ -157,7 +157,8 @@ def _expect_asked(study: Study, event: TrialAsked, state: StudyState, runs: Expe
     }
     # What a trial's numbers may depend on besides config, data and code.
     tags |= {Tag.DEVICE: record.device} if record.device else {}
-    tags |= {Tag.N_THREADS: str(record.n_threads)} if record.n_threads else {}
+    counts = {Tag.N_THREADS: record.n_threads, Tag.N_SLOTS: record.n_slots}
+    tags |= {tag: str(count) for tag, count in counts.items() if count}
     is_search = study.plan.form == "search"
     runs[record.trial_id] = ExpectedRun(
         trial=record.trial_id,

@@ -13,7 +13,7 @@ from adapert.study.engine.ledger import held
 
 def test_a_trial_has_the_last_value_of_every_metric_that_it_reported(make_ledger: MakeLedger) -> None:
     made = make_ledger()
-    made.opened(resources={"device": "cuda", "cpus_per_trial": 2})
+    made.opened(resources={"device": "cuda", "cpus_per_trial": 2, "slots": 4})
     made.asked("001", "sharp", 1, {"model.tau": 0.5})
     made.reported("001", 1, 0.3, once=1.0)
     made.reported("001", 2, None)
@@ -21,7 +21,7 @@ def test_a_trial_has_the_last_value_of_every_metric_that_it_reported(make_ledger
     assert trial.metrics["once"] == 1.0
     assert trial.metrics["best_pearson_delta"] != trial.metrics["best_pearson_delta"]  # NaN
     assert (trial.config["model.tau"], trial.seed, trial.variant) == (0.5, 1, "sharp")
-    assert (trial.device, trial.n_threads, trial.host) == ("cuda", 2, "node")
+    assert (trial.device, trial.n_threads, trial.n_slots, trial.host) == ("cuda", 2, 4, "node")
 
 
 def test_a_trial_without_an_end_is_running_only_while_a_process_has_the_study(

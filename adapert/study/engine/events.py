@@ -72,6 +72,7 @@ class UsedResources(TypedDict, total=False):
     device: str
     address: str
     ships_data: bool
+    slots: int
     max_failures: int
 
 

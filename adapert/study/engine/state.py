@@ -152,6 +152,7 @@ class StudyState:
                     config_digest=event.config_digest,
                     device=self.resources.get("device", ""),
                     n_threads=self.resources.get("cpus_per_trial", 0),
+                    n_slots=self.resources.get("slots", 0),
                 )
             case TrialStarted():
                 self._last_seen[event.trial] = event.time

@@ -11,7 +11,7 @@ from adapert.errors import InputError, nearest
 CONNECT_SECONDS = 5.0
 
 Executor: TypeAlias = Literal["ray", "local"]
-"""What runs trials: Ray Tune, in worker processes; or this process, one after the other."""
+"""What runs trials: Ray Tune, in worker processes; or this process."""
 
 EXECUTORS: tuple[Executor, ...] = get_args(Executor)
 
@@ -19,7 +19,7 @@ SHORT_RECIPES = ("quickstart",)
 """Recipes whose trials together take about as long as Ray's start."""
 
 
-OF_RAY = ("gpus_per_trial", "max_concurrent", "address", "ships_data")
+OF_ONE_EXECUTOR = ("gpus_per_trial", "max_concurrent", "address", "ships_data", "slots")
 """Fields of `Resources` that another executor does not take over."""
 
 
@@ -35,6 +35,7 @@ class Resources:
         device: ``"cpu"`` or ``"cuda"``.
         address: Address of a Ray cluster; empty for this machine alone.
         ships_data: Whether the prepared data travel to nodes of a cluster that do not see their path.
+        slots: Trials at once in this process, where it is the executor.
         max_failures: Number of times that a trial is resumed after its worker was lost.
     """
 
@@ -45,13 +46,14 @@ class Resources:
     device: str = "cpu"
     address: str = ""
     ships_data: bool = False
+    slots: int = 1
     max_failures: int = 3
 
     @property
     def n_at_once(self) -> int:
         """Trials that run side by side on this machine."""
         if self.executor == "local":
-            return 1
+            return self.slots
         fitting = self.count_fitting({"CPU": count_cpus(), "GPU": count_gpus()})
         return max(1, min(fitting, self.max_concurrent or fitting))
 
@@ -70,6 +72,7 @@ def build_resources(
     device: str = "auto",
     executor: str | None = None,
     usual: Executor = "ray",
+    slots: int = 1,
     **others: Any,
 ) -> Resources:
     """Check what was asked for against this machine, and decide what was left open.
@@ -81,6 +84,7 @@ def build_resources(
         device: ``"auto"`` is CUDA where trials get a share of a GPU.
         executor: ``"ray"`` or ``"local"``; None is `usual`, or Ray where something is asked that needs it.
         usual: See `usual_executor`.
+        slots: Trials at once in this process; several make it the usual executor.
         others: Other fields of `Resources`. Nodes of a cluster at an ``address`` are not checked here.
 
     Raises:
@@ -88,7 +92,12 @@ def build_resources(
             would wait indefinitely, or no cluster at the address.
     """
     of_ray = _options_of_ray(gpus_per_trial, max_concurrent, **others)
-    chosen = _choose_executor(executor, usual, of_ray)
+    chosen = _choose_executor(executor, "local" if slots > 1 else usual, of_ray)
+    if chosen == "ray" and slots > 1:
+        raise InputError(
+            f"--slots needs --executor local, but it is {slots} with Ray, where each trial has a process of "
+            "its own. Leave it out, or what needs Ray."
+        )
     address = others.get("address", "")
     _check_address(address)
     n_cpus, n_gpus = count_cpus(), count_gpus()
@@ -113,6 +122,7 @@ def build_resources(
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
         device=device,
+        slots=slots,
         **others,
     )
 
@@ -130,7 +140,7 @@ def restore_resources(had: Mapping[str, Any], given: Mapping[str, Any]) -> Resou
     kept = {entry.name: had[entry.name] for entry in fields(Resources) if entry.name in had}
     chosen = {name: value for name, value in given.items() if value is not None}
     if "executor" in chosen and chosen["executor"] != kept.get("executor"):
-        kept = {name: value for name, value in kept.items() if name not in OF_RAY}
+        kept = {name: value for name, value in kept.items() if name not in OF_ONE_EXECUTOR}
     if "device" in chosen:
         kept["gpus_per_trial"] = None  # a share of the other device, or none
     return build_resources(**kept | chosen)
@@ -172,7 +182,7 @@ def _choose_executor(executor: str | None, usual: Executor, of_ray: Sequence[str
         return "ray"
     if of_ray:
         raise InputError(
-            "--executor local trains one trial at a time in this process, on its cores or one whole GPU, but "
+            "--executor local trains in this process, on its cores or one whole GPU, but "
             f"{' and '.join(of_ray)} came with it. Leave out what needs Ray, or give --executor ray."
         )
     return "local"
@@ -185,7 +195,7 @@ def _options_of_ray(
     ships_data: bool = False,
     **_: Any,
 ) -> list[str]:
-    """Name the options among those given that mean nothing for one trial at a time in this process."""
+    """Name the options among those given that mean nothing in this process."""
     needs_ray = {
         "--address": bool(address),
         "--ship-data": ships_data,

@@ -117,6 +117,19 @@ class TrialTrainer:
         # Built in its first step: an error while an actor is made would reach the study without its cause.
         self._settings = settings
         self._fit: Fit | None = None
+        self._is_ready = False
+
+    def get_ready(self) -> Fit:
+        """Build what the next epoch starts from, and keep a checkpoint where one is due.
+
+        Raises:
+            Exception: Whatever goes wrong; `step` would report it.
+        """
+        fit = self._begin()
+        if not self._is_ready:
+            self._keep_checkpoint(fit)
+            self._is_ready = True
+        return fit
 
     def step(self) -> dict[str, Any]:
         """Train one epoch; after the last one, leave the trial's results in its folder.
@@ -125,16 +138,16 @@ class TrialTrainer:
             NoMemoryError: Others use the memory that the trial was promised; the study tries again.
         """
         try:
-            return self._train_epoch()
+            fit = self.get_ready()
+            self._is_ready = False
+            return self._train_epoch(fit)
         except NoMemoryError:
             raise
         except Exception as error:
             self._fit = None
             return describe_failure(error, Path(self._settings.folder))
 
-    def _train_epoch(self) -> dict[str, Any]:
-        fit = self._begin()
-        self._keep_checkpoint(fit)
+    def _train_epoch(self, fit: Fit) -> dict[str, Any]:
         report = fit.step()
         self._epoch = int(report["epoch"])
         if fit.is_over:

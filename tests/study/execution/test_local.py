@@ -1,16 +1,20 @@
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from fixtures.dataset import build_tiny_dataset, write_prepared
+from optuna.distributions import FloatDistribution
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from adapert.config import Config
+from adapert.models.protocol import PerturbationModel
 from adapert.records import HOST, EndReason, TrialRecord, TrialStatus
+from adapert.registry import build_model
 from adapert.study.engine.events import EpochReported, Event, TrialEnded, TrialStarted
 from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.requests import write_request
@@ -22,8 +26,9 @@ from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import run_trials
 from adapert.study.execution.settings import trial_settings
 from adapert.study.execution.trainer import TrialTrainer
-from adapert.study.plan.study import Design, Study
+from adapert.study.plan.study import Design, Search, Study
 from adapert.testing import begin_study, open_study
+from adapert.training import slots
 
 SMALL = {
     "model.structural_size": 8,
@@ -63,11 +68,13 @@ def begin(folder: Path, prepared: Path) -> Path:
     return folder
 
 
-def run_here(folder: Path, *observers: When, max_failures: int = 0) -> tuple[StudyRunner, Closing]:
+def run_here(
+    folder: Path, *observers: When, max_failures: int = 0, slots: int = 1
+) -> tuple[StudyRunner, Closing]:
     """Take the study up as a process does, and run it to its end or until it is left."""
     runner = open_study(folder, observers=observers, max_failures=max_failures)
     try:
-        run_trials(runner, HERE)
+        run_trials(runner, replace(HERE, slots=slots))
     finally:
         closing = runner.close()
         runner.ledger.close()
@@ -236,3 +243,61 @@ def test_a_failed_trial_is_recorded_and_the_next_one_begins(
     runner, _ = run_here(folder, When(TrialEnded, repair))
     ends = [(record.status, record.message) for record in runner.state.records.values()]
     assert ends == [(TrialStatus.FAILED, "ValueError: no"), (TrialStatus.FINISHED, "")]
+
+
+def test_trials_in_slots_find_what_they_find_one_after_the_other(
+    folder: Path, unbroken: list[dict[str, float]]
+) -> None:
+    runner, closing = run_here(folder, slots=8)
+    assert closing.status == TrialStatus.FINISHED
+    assert epochs_in(folder) == sorted(EVERY_EPOCH, key=lambda line: line[1])
+    for record, alone in zip(runner.state.records.values(), unbroken, strict=True):
+        assert numbers_of(record) == pytest.approx(alone, rel=1e-5, nan_ok=True)
+
+
+@pytest.mark.parametrize("n", [1, 4, 5])
+def test_slots_that_are_left_amid_an_epoch_are_resumed_as_if_unbroken(
+    folder: Path, unbroken: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch, n: int
+) -> None:
+    monkeypatch.setattr("adapert.study.execution.trainer.CHECKPOINT_EVERY", 1)
+    run_here(folder, When(EpochReported, lambda: os.kill(os.getpid(), signal.SIGINT), n), slots=2)
+    assert len(epochs_in(folder)) == n
+    resumed, closing = run_here(folder, slots=2)
+    assert closing.status == TrialStatus.FINISHED
+    assert sorted(epochs_in(folder)) == EVERY_EPOCH
+    for record, alone in zip(resumed.state.records.values(), unbroken, strict=True):
+        assert numbers_of(record) == pytest.approx(alone, rel=1e-5, nan_ok=True)
+
+
+def test_a_search_in_slots_asks_the_same_and_ends_the_same(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Config().with_changes(SMALL | {"data.path": str(prepared)})
+    plan = Search(space={"model.tau": FloatDistribution(0.2, 2.0)}, n_trials=10, min_epochs=1)
+    states = []
+    for name, shape_of in (("apart", lambda _: None), ("together", slots.shape_of)):
+        monkeypatch.setattr("adapert.training.side_by_side.shape_of", shape_of)
+        folder = tmp_path / name
+        begin_study(Study(name="try", question="?", base=base, plan=plan), folder)
+        states.append(run_here(folder, slots=4)[0].state)
+    for apart, together in zip(*(state.records.values() for state in states), strict=True):
+        assert (together.changes, together.status, together.reason) == (
+            apart.changes,
+            apart.status,
+            apart.reason,
+        )
+        assert numbers_of(together) == pytest.approx(numbers_of(apart), rel=1e-5, nan_ok=True)
+
+
+def test_a_trial_that_fails_leaves_the_other_slots_alone(
+    folder: Path, unbroken: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_first(config: Config, seed: int, device: torch.device) -> PerturbationModel:
+        if config.model.tau != 0.5:
+            raise ValueError("no")
+        return build_model(config, seed, device)
+
+    monkeypatch.setattr("adapert.study.execution.trainer.build_model", fail_first)
+    failed, finished = run_here(folder, slots=2)[0].state.records.values()
+    assert (failed.status, failed.message) == (TrialStatus.FAILED, "ValueError: no")
+    assert numbers_of(finished) == unbroken[1]

@@ -142,7 +142,7 @@ def test_what_only_ray_can_do_is_refused_without_it(
     machine: Machine, asked: dict[str, Any], named: str
 ) -> None:
     machine(8, 4)
-    with pytest.raises(InputError, match=f"one trial at a time .* but {named} came with it. Leave out"):
+    with pytest.raises(InputError, match=f"trains in this process, .* but {named} came with it. Leave out"):
         build_resources(executor="local", **asked)
     assert build_resources(usual="local", **asked).executor == "ray"
 
@@ -155,6 +155,18 @@ def test_this_process_runs_one_trial_at_a_time(machine: Machine, asked: dict[str
     found = build_resources(executor="local", **asked)
     assert (found.executor, found.n_at_once) == ("local", 1)
     assert build_resources(usual="local", **asked) == found
+
+
+def test_slots_are_of_this_process(machine: Machine) -> None:
+    machine(4, 0)
+    found = build_resources(slots=8)
+    assert (found.executor, found.n_at_once) == ("local", 8)
+    for asked in ({"executor": "ray"}, {"max_concurrent": 2}):
+        with pytest.raises(InputError, match="--slots needs --executor local, but it is 8 with Ray"):
+            build_resources(slots=8, **asked)
+    kept = restore_resources({"executor": "local", "slots": 8}, {"executor": None})
+    moved = restore_resources({"executor": "local", "slots": 8}, {"executor": "ray"})
+    assert (kept.slots, moved.executor, moved.slots) == (8, "ray", 1)
 
 
 def test_an_executor_that_does_not_exist_is_refused_with_the_nearest(machine: Machine) -> None:

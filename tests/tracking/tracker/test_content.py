@@ -104,13 +104,14 @@ def test_a_study_keeps_its_code_s_diff_and_fingerprints(
 
 
 def test_a_trial_says_on_what_it_ran(made: HandMade, workspace: Path) -> None:
-    made.opened(resources={"cpus_per_trial": 2, "device": "cuda"})
+    made.opened(resources={"cpus_per_trial": 2, "device": "cuda", "slots": 4})
     made.asked("001")
     made.reported("001", 1, 0.1)
     made.ended("001")
     deliver(made, workspace)
     tags = runs_of(workspace)["001"].data.tags
-    assert [tags[tag] for tag in (Tag.DEVICE, Tag.N_THREADS, Tag.HOST)] == ["cuda", "2", "node"]
+    named = (Tag.DEVICE, Tag.N_THREADS, Tag.N_SLOTS, Tag.HOST)
+    assert [tags[tag] for tag in named] == ["cuda", "2", "4", "node"]
 
 
 def test_the_folder_of_a_trial_that_goes_on_stays(made: HandMade, workspace: Path) -> None:

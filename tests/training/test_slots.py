@@ -1,0 +1,138 @@
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fixtures.builders import NewTraining
+
+from adapert.training.loop import DivergedError, TrainedEpoch, run_alone
+from adapert.training.slots import OWN, Slots, shape_of
+from adapert.training.state import Training
+
+OWN_CHANGES: list[dict[str, Any]] = [
+    {},
+    {"model.tau": 0.4, "model.threshold": 2.0, "graph.top_k": 2},
+    {"loss.lambda_non": 0.1, "loss.lambda_align": 0.5, "loss.huber_delta": 0.3, "graph.edges": "rewired"},
+    {"data.text_embedding": "shuffled", "training.learning_rate": 0.01, "training.weight_decay": 0.1},
+]
+"""What trials of one shape may differ in."""
+
+FORMS: list[dict[str, Any]] = [
+    {},
+    {"model.dropout": 0.4, "training.weight_averaging": 0.9, "model.n_heads": 2},
+    {"model.selection": "top_k", "model.score_activation": "relu", "loss.non_deg_reduction": "mean"},
+    {"model.selection": "soft", "loss.alignment": "contrastive", "model.predict": "expression"},
+    {"model.context": "neighbourhood", "model.graph_activation": "gelu", "model.residual": True},
+    {"model.context": "random", "model.own_embedding": "none"},
+    {"model.context": "constant", "model.own_embedding": "features", "training.schedule": "plateau"},
+    {
+        "model.node_features": "text+spectral+diffused",
+        "model.own_embedding": "features",
+        "model.output_basis": 4,
+        "model.decoder_layers": 2,
+        "model.context": "all_nodes",
+    },
+    {"training.precision": "bfloat16", "model.selection": "soft"},
+]
+
+
+def trained(epoch: TrainedEpoch | DivergedError) -> TrainedEpoch:
+    assert isinstance(epoch, TrainedEpoch)
+    return epoch
+
+
+def assert_alike(found: Training, expected: Training, tolerance: float) -> None:
+    names = list(expected.dataset.splits["validation"].table.perturbations)
+    np.testing.assert_allclose(found.predict(names), expected.predict(names), atol=tolerance)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_slot_equals_the_trial_alone(new_training: NewTraining, form: Mapping[str, Any]) -> None:
+    all_changes = [{**form, **own} for own in OWN_CHANGES]
+    alone = [new_training(changes, seed=seed) for seed, changes in enumerate(all_changes)]
+    together = [new_training(changes, seed=seed) for seed, changes in enumerate(all_changes)]
+    slots = Slots(together)
+    # Half precision rounds the products of one trial and of several differently.
+    tolerance = 2e-2 if "training.precision" in form else 2e-6
+    for _ in range(3):
+        epochs = slots.train_epoch()
+        for epoch, training in zip(epochs, alone, strict=True):
+            expected = run_alone(training)
+            assert trained(epoch).losses == pytest.approx(expected.losses, rel=tolerance, abs=1e-7)
+            assert trained(epoch).observed.keys() == expected.observed.keys()
+            for name, observed in expected.observed.items():
+                torch.testing.assert_close(
+                    trained(epoch).observed[name], observed, rtol=tolerance, atol=10 * tolerance
+                )
+    for found, training in zip(together, alone, strict=True):
+        assert_alike(found, training, tolerance)
+        assert found.rates == training.rates
+
+
+def poisoned(trainings: Sequence[Training], slot: int) -> None:
+    """Make one trial's weights NaN."""
+    with torch.no_grad():
+        trainings[slot].network.get_parameter("node_text.weight")[0] = torch.nan
+
+
+def test_nan_in_one_slot_reaches_no_other(new_training: NewTraining) -> None:
+    sound = [new_training(changes, seed=1) for changes in OWN_CHANGES]
+    ruined = [new_training(changes, seed=1) for changes in OWN_CHANGES]
+    slots, with_nan = Slots(sound), Slots(ruined)
+    slots.train_epoch()
+    with_nan.train_epoch()
+    poisoned(ruined, 1)
+    expected, found = slots.train_epoch(), with_nan.train_epoch()
+    with pytest.raises(DivergedError, match="The loss must stay finite") as alone:
+        run_alone(ruined[1])
+    error = found[1]
+    assert isinstance(error, DivergedError)
+    assert str(error) == str(alone.value).replace("epoch 3", "epoch 2")
+    for slot in (0, 2, 3):
+        assert trained(found[slot]).losses == trained(expected[slot]).losses
+        for name, value in sound[slot].network.state_dict().items():
+            assert torch.equal(ruined[slot].network.state_dict()[name], value)
+
+
+def test_trials_come_and_go_between_epochs(new_training: NewTraining) -> None:
+    alone = [new_training(changes, seed=2) for changes in OWN_CHANGES[:3]]
+    together = [new_training(changes, seed=2) for changes in OWN_CHANGES[:3]]
+    for members in ((0, 1), (1, 2), (2, 1), (0, 2)):
+        epochs = Slots([together[member] for member in members]).train_epoch()
+        for member, epoch in zip(members, epochs, strict=True):
+            assert trained(epoch).losses == pytest.approx(run_alone(alone[member]).losses, rel=2e-6)
+    for found, expected in zip(together, alone, strict=True):
+        assert_alike(found, expected, 2e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_one"),
+    [
+        *((own, True) for own in OWN_CHANGES),
+        ({"model.hidden_size": 32}, False),
+        ({"model.context": "constant"}, False),
+        ({"model.dropout": 0.3}, False),
+        ({"loss.non_deg_reduction": "mean"}, False),
+        ({"training.minibatch_size": 4}, False),
+        ({"training.precision": "bfloat16"}, False),
+        ({"training.weight_averaging": 0.5}, False),
+    ],
+)
+def test_one_shape_is_what_a_step_is_made_of(
+    new_training: NewTraining, changes: Mapping[str, Any], is_one: bool
+) -> None:
+    base = shape_of(new_training())
+    assert base is not None
+    assert (shape_of(new_training(changes, seed=5)) == base) == is_one
+
+
+@pytest.mark.parametrize(
+    "changes", [{"data.control": "cell"}, {"loss.alignment": "paper"}, {"model.name": "txpert"}]
+)
+def test_some_trials_have_no_shape(new_training: NewTraining, changes: Mapping[str, Any]) -> None:
+    assert shape_of(new_training(changes)) is None
+
+
+def test_own_fields_are_fields(new_training: NewTraining) -> None:
+    assert set(OWN) <= new_training().config.settings().keys()
