@@ -6,7 +6,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 SPACE: dict[str, BaseDistribution] = {
     "gears.size": CategoricalDistribution((32, 64, 128)),
-    "gears.n_go_layers": IntDistribution(0, 2),
+    "gears.n_network_layers": IntDistribution(0, 2),
     "gears.n_coexpression_layers": IntDistribution(0, 2),
     "gears.coexpression_threshold": CategoricalDistribution((0.2, 0.4, 0.6)),
     "gears.exponent": CategoricalDistribution((2, 4)),

@@ -8,7 +8,7 @@ from adapert.study.plan.study import Design, Study
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
-    "no_go": {"gears.n_go_layers": 0},
+    "no_network": {"gears.n_network_layers": 0},
     "no_coexpression": {"gears.n_coexpression_layers": 0},
     "no_cross_gene": {"gears.cross_gene": False},
     "squared_error": {"gears.exponent": 2},

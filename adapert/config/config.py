@@ -100,7 +100,7 @@ class Config(Section):
             or bool({"spectral", "diffused"} & set(self.model.feature_parts)),
             "txpert": self.txpert.n_layers > 0,
             "app": self.app.n_layers > 0,
-            "gears": self.gears.n_go_layers > 0,
+            "gears": self.gears.n_network_layers > 0,
             "perturbed_vae": self.perturbed_vae.effects == "linear",
         }
         name = self.model.name

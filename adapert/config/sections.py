@@ -314,7 +314,7 @@ class GearsConfig(Section):
     """
 
     size: int = Field(64, ge=1, le=MOST_UNITS, description="d, of every state.")
-    n_go_layers: int = Field(
+    n_network_layers: int = Field(
         1, ge=0, le=MOST_LAYERS, description="Graph convolutions over the network; 0 is no network."
     )
     n_coexpression_layers: int = Field(

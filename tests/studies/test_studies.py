@@ -220,7 +220,7 @@ def test_gears_is_searched_and_ablated_from_its_published_form() -> None:
     assert search.base.with_changes(first) == search.base
     assert of_kind(Design, ablation.plan).variants == {
         "full": {},
-        "no_go": {"gears.n_go_layers": 0},
+        "no_network": {"gears.n_network_layers": 0},
         "no_coexpression": {"gears.n_coexpression_layers": 0},
         "no_cross_gene": {"gears.cross_gene": False},
         "squared_error": {"gears.exponent": 2},

@@ -57,7 +57,7 @@ class Gears(Network):
         self.position_layers = GraphConvolutions(config.n_coexpression_layers, size)
         self.base = NormedLayers((size, size, size), nn.BatchNorm1d)
         self.perturbations = nn.Embedding(n_nodes, size, max_norm=1.0)
-        self.network_layers = GraphConvolutions(config.n_go_layers, size)
+        self.network_layers = GraphConvolutions(config.n_network_layers, size)
         self.fuse = NormedLayers((size, size, size), RowNorm)
         self.grid = Grid(size)
         self.gene_weight = nn.Parameter(torch.empty(n_genes, size))

@@ -41,7 +41,7 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
         ({"model.name": "txpert", "data.embeddings": "text+rpe1"}, ("network",), "one network"),
         ({"model.name": "txpert", "txpert.n_layers": 0}, (), "nothing"),
         ({"model.name": "gears"}, ("network",), "one network"),
-        ({"model.name": "gears", "gears.n_go_layers": 0}, (), "nothing"),
+        ({"model.name": "gears", "gears.n_network_layers": 0}, (), "nothing"),
         ({"model.name": "perturbed_vae"}, ("network", "text"), "one network"),
         ({"model.name": "perturbed_vae", "perturbed_vae.effects": "table"}, (), "nothing"),
     ],

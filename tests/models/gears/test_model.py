@@ -117,7 +117,7 @@ def test_the_change_knows_nothing_of_the_control() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "is_read"),
-    [({}, True), ({"n_go_layers": 0}, False), ({"n_coexpression_layers": 0}, True)],
+    [({}, True), ({"n_network_layers": 0}, False), ({"n_coexpression_layers": 0}, True)],
 )
 def test_without_layers_over_the_network_no_other_gene_is_heard(
     changes: dict[str, Any], is_read: bool

@@ -62,7 +62,7 @@ def build_both(n_layers: int) -> tuple[Any, Gears]:
     changes = {
         "model.name": "gears",
         "gears.size": 6,
-        "gears.n_go_layers": n_layers,
+        "gears.n_network_layers": n_layers,
         "gears.n_coexpression_layers": n_layers,
         "gears.coexpression_threshold": 0.2,
         "graph.edge_weight": "confidence",
