@@ -39,7 +39,7 @@ def in_double() -> PreparedDataset:
 def test_loss_and_gradient_of_moments_are_those_of_a_loop_over_cells(exponent: int) -> None:
     dataset = in_double()
     moments = measure_central_moments(dataset)
-    powers = [torch.from_numpy(each) for each in (moments.second, moments.third, moments.fourth)]
+    powers = [torch.tensor(each) for each in (moments.second, moments.third, moments.fourth)]
     delta = torch.from_numpy(dataset.splits["train"].table.delta)
     predicted = torch.randn(delta.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     predicted.requires_grad_()
