@@ -426,6 +426,7 @@ def draw_figures(
     split: str = "validation",
     data: AnyPath | None = None,
     evaluation: AnyPath | Mapping[str, AnyPath] | None = None,
+    peers: Mapping[str, AnyPath] | None = None,
     perturbation: str | None = None,
     pathways: AnyPath | None = None,
     deg_change: float | None = None,
@@ -442,6 +443,8 @@ def draw_figures(
         evaluation: Folder of an evaluation: Figures 1 and 9, Tables 1 to 3. With its `data` named too,
             Figure 8 follows its model's strongest genes. Several, as ``{"k562": path, "rpe1": path}``, get
             Tables 1 and 2 side by side, and nothing else.
+        peers: Name to the folder of a comparison of systems, such as of another workspace: beside those among
+            `studies` in their tables of several data sets, and in nothing else.
         perturbation: Shown in Figures 1 and 9; if None, one is chosen by a rule that their captions state.
         pathways: GMT file of gene sets, for Figure 9 and a table of all perturbations.
         deg_change: Absolute change above which Figure 7 counts a gene as a DEG, .1 in the paper's; if None,
@@ -454,7 +457,15 @@ def draw_figures(
     """
     from adapert.results.find import open_study
     from analysis.figures.recipes import figure_stems
-    from analysis.sources import TABLE_STEMS, draw_data, draw_evaluation, draw_evaluations
+    from analysis.sources import (
+        TABLE_STEMS,
+        draw_data,
+        draw_evaluation,
+        draw_evaluations,
+        draw_joined_tables,
+        join_comparisons,
+        open_comparison,
+    )
 
     check_split(split)
     studies, wanted = check_names("studies", studies), tuple(check_names("only", only))
@@ -472,10 +483,11 @@ def draw_figures(
                 f"--{name} goes with one evaluation, but {len(evaluations)} were named. Leave it out, "
                 "or name one."
             )
-    if not studies and data is None and not evaluations:
+    comparisons = _folders("peers", peers)
+    if not studies and data is None and not evaluations and not comparisons:
         raise InputError(
             "Figures need a source, but none was named. "
-            "Name studies, or a folder with --data or --evaluation."
+            "Name studies, or a folder with --data, --evaluation or --peers."
         )
     folder = check_folder("workspace", workspace)
     directory = _folder("out", out) or folder / "figures"
@@ -483,9 +495,12 @@ def draw_figures(
     evaluated = next(iter(evaluations.values())) if len(evaluations) == 1 else None
     gene_sets = _file("pathways", pathways)
     paths, claims = list[Path](), None
+    opened = [open_study(folder, name) for name in dict.fromkeys(studies)]
+    joined = join_comparisons(opened, {name: open_comparison(path) for name, path in comparisons.items()})
     if studies:
-        opened = [open_study(folder, name) for name in dict.fromkeys(studies)]
         paths, claims = _draw_studies(folder, opened, directory, split, wanted)
+    if joined:
+        paths += draw_joined_tables(joined, directory, split, wanted)
     if prepared is not None:
         paths += draw_data(prepared, directory, evaluated, wanted, deg_change)
     if evaluated is not None:

@@ -1,7 +1,7 @@
 """All that is drawn of a source: the figures and tables of a data set, an evaluation, and studies' claims."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from adapert.data.sources import parse_named
 from adapert.errors import InputError, name_some
 from adapert.evaluation.predictions import PREDICTIONS_FILE
 from adapert.records import trained_on
+from adapert.results.ledger import LedgerResults
 from adapert.results.load import NothingToShowError, load_per_perturbation
 from adapert.results.study import StudyResults
-from adapert.study.plan.peers import PEERS
+from adapert.study.engine.ledger import LEDGER_FILE
+from adapert.study.plan.peers import PEERS, shown_name
 from analysis.claims import CLAIMS_STEM, build_claims_table, summarize_claims
 from analysis.figures.recipes import (
     DATA_FIGURES,
@@ -26,6 +28,7 @@ from analysis.figures.recipes import (
     draw_source,
     select_stems,
 )
+from analysis.leaderboard.load import load_ranked
 from analysis.leaderboard.summary import load_combinations, load_summary
 from analysis.pathways import summarize_pathway_agreement
 from analysis.predictions import Predictions, choose_variants, read_predictions
@@ -47,6 +50,8 @@ from analysis.tables.leaderboard import (
 )
 from analysis.tables.pathways import PATHWAYS_STEM, build_pathway_table
 from analysis.tables.priors import SOURCES_STEM, build_sources_table
+from analysis.tables.system_scores import Compared
+from analysis.tables.systems import SYSTEM_STEMS, build_system_tables
 
 _LOGGER = logging.getLogger(f"adapert.{__name__}")
 
@@ -67,6 +72,7 @@ TABLE_STEMS = (
     BY_SIZE_STEM,
     UNSEEN_STEM,
     SOURCES_STEM,
+    *SYSTEM_STEMS,
 )
 """Names of all tables that the commands write."""
 
@@ -157,16 +163,30 @@ def parse_evaluations(given: Sequence[str]) -> dict[str, Path]:
     Raises:
         InputError: No name before the ``=``, or one that is given twice.
     """
+    return _parse_folders(given, "An evaluation", "--evaluation", str)
 
+
+def parse_comparisons(given: Sequence[str]) -> dict[str, Path]:
+    """Read folders of comparisons of systems, as `parse_evaluations`; ``peers_k562`` is called k562."""
+    return _parse_folders(given, "A comparison of systems", "--peers", shown_name)
+
+
+def _parse_folders(
+    given: Sequence[str], noun: str, option: str, shorten: Callable[[str], str]
+) -> dict[str, Path]:
     def check(name: str, text: str) -> None:
         if not name.strip() or not text or text.endswith("="):
             raise InputError(
-                f"An evaluation is given as FOLDER or NAME=FOLDER, but it is '{text}'. Give both, or leave "
-                "the '=' out."
+                f"{noun} is given as FOLDER or NAME=FOLDER, but it is '{text}'. Give both, or leave the '=' "
+                "out."
             )
 
     named = parse_named(
-        given, "evaluation", "--evaluation NAME=FOLDER", lambda path: path.absolute().name, check
+        given,
+        noun.partition(" ")[2],
+        f"{option} NAME=FOLDER",
+        lambda path: shorten(path.absolute().name),
+        check,
     )
     return {name: Path(path) for name, path in named.items()}
 
@@ -271,6 +291,94 @@ def draw_study_tables(
             stem = f"{table.stem}_{study.name}" if designs.count(study.design) > 1 else table.stem
             paths += write_table(table, directory, stem)
     return paths
+
+
+def open_comparison(folder: Path) -> StudyResults:
+    """Read a comparison of systems from its study's folder.
+
+    Raises:
+        InputError: No such study in it, one of another design, or a damaged ledger.
+    """
+    rule = "A comparison of systems is given as the folder of its study, such as runs/studies/peers, but"
+    if not (folder / LEDGER_FILE).is_file():
+        raise InputError(f"{rule} '{folder}' has no '{LEDGER_FILE}'. 'adapert launch peers' makes one.")
+    study = LedgerResults(folder)
+    if study.design != PEERS:
+        raise InputError(f"{rule} '{folder}' is of the design '{study.design}'. Name one of '{PEERS}'.")
+    return study
+
+
+def join_comparisons(
+    studies: Sequence[StudyResults], further: Mapping[str, StudyResults] | None = None
+) -> dict[str, StudyResults]:
+    """Name the comparisons of systems that tables set side by side.
+
+    Args:
+        studies: Those of other designs are passed over; ``"peers_k562"`` is called k562.
+        further: Name to comparison.
+
+    Raises:
+        InputError: Two of one name.
+    """
+    joined = {shown_name(study.name): study for study in studies if study.design == PEERS}
+    if both := sorted(joined.keys() & dict(further or {}).keys()):
+        raise InputError(
+            f"Comparisons that are set side by side need names of their own, but {name_some(both)} is there "
+            "twice. Name it otherwise: --peers NAME=FOLDER."
+        )
+    return joined | dict(further or {})
+
+
+def build_joined_tables(
+    comparisons: Mapping[str, StudyResults], split: str = "validation"
+) -> list[PaperTable]:
+    """Build Tables 1, 2 and 3 of comparisons of systems side by side.
+
+    Args:
+        comparisons: From `join_comparisons`; one without a finished trial of the split is left out.
+        split: Split that is compared.
+
+    Returns:
+        No table where none is left.
+
+    Raises:
+        InputError: A damaged study.
+    """
+    compared: dict[str, Compared] = {}
+    for name, study in comparisons.items():
+        try:
+            frame = load_ranked(study, split)
+        except NothingToShowError as error:
+            _LOGGER.info(f"Left out of the tables of systems: {error}")
+            continue
+        compared[name] = Compared(study=study.name, fingerprint=study.fingerprint, frame=frame)
+    return build_system_tables(compared) if compared else []
+
+
+def draw_joined_tables(
+    comparisons: Mapping[str, StudyResults],
+    directory: Path,
+    split: str = "validation",
+    only: Collection[str] = (),
+) -> list[Path]:
+    """Write Tables 1, 2 and 3 of comparisons of systems side by side.
+
+    Args:
+        comparisons: As in `build_joined_tables`.
+        directory: Target; created if need be, and files of the same name are replaced.
+        split: Split that is compared.
+        only: Stems of the tables; empty takes all.
+
+    Returns:
+        The files.
+
+    Raises:
+        InputError: A damaged study.
+    """
+    if only and not set(only) & set(SYSTEM_STEMS):
+        return []
+    tables = select_stems(build_joined_tables(comparisons, split), only)
+    return [path for table in tables for path in write_table(table, directory)]
 
 
 def build_study_tables(study: StudyResults, split: str = "validation") -> list[PaperTable]:

@@ -1,4 +1,4 @@
-"""The comparison of systems: a search each, a pick each, and the paired study of all."""
+"""The comparison of systems: on each data set a search each, a pick each, and the paired study of all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PeersPlan:
-    """What is compared, and with which budgets.
+    """What is compared on one data set, and with which budgets.
 
     Attributes:
         name: Name of the comparison.
+        data: Name of the data set, which is in the names of all its studies; empty for one without.
         base: Config that every search starts from.
         models: Names of systems, and of models that need no search.
         search_budget: Budget of each search, as `Study.with_budget`.
@@ -37,6 +38,7 @@ class PeersPlan:
     """
 
     name: str
+    data: str
     base: "Config"
     models: Sequence[str]
     retraining: "ReevaluationPlan"
@@ -56,7 +58,9 @@ class PeersPlan:
         spaces = searched_spaces(self.base)
         check_systems(self.models, spaces)
         return {
-            model: build_peer_search(model, spaces[model], self.base).with_budget(**self.search_budget)
+            model: build_peer_search(model, spaces[model], self.base, self.data).with_budget(
+                **self.search_budget
+            )
             for model in dict.fromkeys(self.models)
             if model in spaces
         }
@@ -65,8 +69,42 @@ class PeersPlan:
         """Build the comparison of what was picked; arguments as in `adapert.study.plan.peers`."""
         from adapert.study.plan.peers import build_comparison
 
-        study = build_comparison(self.name, self.base, self.models, tuned, first_seed, self.n_splits)
+        study = build_comparison(self.study, self.base, self.models, tuned, first_seed, self.n_splits)
         return study.with_budget(n_seeds=self.n_seeds)
+
+    @property
+    def study(self) -> str:
+        """Name of the paired study."""
+        from adapert.study.plan.peers import name_comparison
+
+        return name_comparison(self.name, self.data)
+
+    def config_file(self, workspace: Path, model: str) -> Path:
+        """Where the picked config of a system is written."""
+        return workspace / f"{f'{self.data}_' if self.data else ''}{model}.yaml"
+
+
+def parse_data(given: Sequence[str]) -> dict[str, Path | None]:
+    """Read ``NAME=DIR`` or ``DIR`` each: name of a data set to its directory.
+
+    One alone without a name has none, and neither has the one that a config file may name (None); of several,
+    each without a name has its directory's.
+
+    Raises:
+        InputError: No name before the ``=``, or one that is given twice.
+    """
+    from adapert.data.sources import parse_named
+
+    def check(name: str, text: str) -> None:
+        if not name.strip() or not text or text.endswith("="):
+            raise InputError(f"A data set is given as DIR or NAME=DIR, but it is '{text}'. Give both.")
+
+    if not given:
+        return {"": None}
+    if len(given) == 1 and ("=" not in given[0] or "/" in given[0].partition("=")[0]):
+        return {"": Path(given[0])}
+    named = parse_named(given, "data set", "--data NAME=DIR", lambda path: path.absolute().name, check)
+    return {name: Path(path) for name, path in named.items()}
 
 
 def plan_peers(
@@ -78,6 +116,7 @@ def plan_peers(
     n_seeds: int | None = None,
     n_splits: int | None = None,
     options: Mapping[str, Any] | None = None,
+    data: str = "",
 ) -> PeersPlan:
     """Plan a comparison from what was typed; None is the usual.
 
@@ -91,6 +130,7 @@ def plan_peers(
     check_name(name)
     return PeersPlan(
         name=name,
+        data=data,
         base=base,
         models=model_names() if models is None else [part.strip() for part in models.split(",")],
         retraining=retraining.plan(),
@@ -112,15 +152,15 @@ def run_peers(plan: PeersPlan, workspace: Path, resources: "Resources") -> int:
         typer.Exit: A study was left before its end.
     """
     from adapert.config import write_config
-    from adapert.study.plan.peers import PEERS, name_search
+    from adapert.study.plan.peers import PEERS
 
     searches = check_peers(plan, workspace)
     n_failed = sum(
         run_or_resume(study, workspace, resources, PEERS, **plan.options) for study in searches.values()
     )
-    picks = {model: _pick(name_search(model), workspace, plan) for model in searches}
+    picks = {model: _pick(search.name, workspace, plan) for model, search in searches.items()}
     for model, picked in picks.items():
-        write_config(picked.config, _file_of(workspace, model))
+        write_config(picked.config, plan.config_file(workspace, model))
     # No seed by which a config was found or picked.
     first_seed = max(picked.next_seed for picked in picks.values()) + plan.retraining.n_fresh_seeds
     comparison = plan.build_comparison({model: picked.config for model, picked in picks.items()}, first_seed)
@@ -128,18 +168,65 @@ def run_peers(plan: PeersPlan, workspace: Path, resources: "Resources") -> int:
     return n_failed + run_or_resume(comparison, workspace, resources, PEERS, **_only_stores(plan.options))
 
 
-def print_next(plan: PeersPlan, workspace: Path) -> None:
-    """Print the commands that show a comparison, and that open the test split for it."""
-    files = [str(_file_of(workspace, model)) for model in plan.build_searches()]
-    console.print(f"Next: {command_line(workspace, 'figures', plan.name)}", soft_wrap=True)
-    console.print(f"On the test split: {command_line(workspace, 'evaluate', *files)}", soft_wrap=True)
+def run_comparisons(plans: Sequence[PeersPlan], workspace: Path, resources: "Resources") -> int:
+    """Compare on one data set after the other, as `run_peers`; all are checked before the first trial.
+
+    Raises:
+        InputError: As `run_peers`, or two data sets that are the same or whose studies would share a name.
+    """
+    check_comparisons(plans)
+    for plan in plans:
+        check_peers(plan, workspace)
+    return sum(run_peers(plan, workspace, resources) for plan in plans)
 
 
-def print_peers(plan: PeersPlan, resources: "Resources") -> None:
-    """Print all that a comparison would run, and for how long."""
+def check_comparisons(plans: Sequence[PeersPlan]) -> None:
+    """Refuse data sets that are the same, or whose studies would share a name.
+
+    Raises:
+        InputError: There are two of them.
+    """
+    from adapert.study.plan.peers import check_data_names
+
+    by_fingerprint: dict[str, str] = {}
+    for plan in plans:
+        fingerprint = plan.base.data.fingerprint
+        if (other := by_fingerprint.setdefault(fingerprint, plan.data)) != plan.data:
+            raise InputError(
+                f"Data sets to compare on must differ, but '{other}' and '{plan.data}' have the same "
+                f"fingerprint, {fingerprint}. Name each once."
+            )
+    if named := [plan.data for plan in plans if plan.data]:
+        check_data_names(named, plans[0].name, plans[0].build_searches())
+
+
+def print_next(plans: Sequence[PeersPlan], workspace: Path) -> None:
+    """Print the commands that show comparisons, and that open the test split of each data set."""
+    shown = command_line(workspace, "figures", *(plan.study for plan in plans))
+    console.print(f"Next: {shown}", soft_wrap=True)
+    for plan in plans:
+        files = [str(plan.config_file(workspace, model)) for model in plan.build_searches()]
+        of = f" of {plan.data}" if plan.data else ""
+        console.print(f"On the test split{of}: {command_line(workspace, 'evaluate', *files)}", soft_wrap=True)
+
+
+def print_comparisons(plans: Sequence[PeersPlan], resources: "Resources") -> None:
+    """Print all that comparisons would run, and for how long.
+
+    Raises:
+        InputError: As `run_comparisons`.
+    """
+    from adapert.workspace.progress import format_seconds
+
+    check_comparisons(plans)
+    total = sum(_print_plan(plan, resources) for plan in plans)
+    console.print(f"all of it: at most about {format_seconds(total)}", style="bold")
+
+
+def _print_plan(plan: PeersPlan, resources: "Resources") -> float:
+    """Print what is run on one data set; return its seconds."""
     from adapert.study.plan.peers import published_config
     from adapert.workspace.launch import estimate_trial_seconds, print_plan, wall_seconds
-    from adapert.workspace.progress import format_seconds
 
     searches = plan.build_searches()
     tuned = {model: study.base for model, study in searches.items()}
@@ -170,7 +257,7 @@ def print_peers(plan: PeersPlan, resources: "Resources") -> None:
         f"{format_count(plan.n_splits, 'split')}; several seeds where they matter",
         soft_wrap=True,
     )
-    console.print(f"all of it: at most about {format_seconds(total + seconds)}", style="bold")
+    return total + seconds
 
 
 def check_peers(plan: PeersPlan, workspace: Path) -> "dict[str, Study]":
@@ -200,7 +287,7 @@ def _check_comparison(plan: PeersPlan, searches: "Mapping[str, Study]", workspac
     from adapert.study.plan.study import Design
 
     planned = plan.build_comparison({model: study.base for model, study in searches.items()}, first_seed=1)
-    folder = study_folder(workspace, plan.name)
+    folder = study_folder(workspace, plan.study)
     if not (folder / LEDGER_FILE).exists():
         return
     begun = read_state(folder).study.plan
@@ -209,7 +296,7 @@ def _check_comparison(plan: PeersPlan, searches: "Mapping[str, Study]", workspac
     if set(variants) != set(planned.plan.variants):
         systems = ", ".join(dict.fromkeys(map(model_of, variants)))
         raise InputError(
-            f"A comparison keeps its systems and splits, but '{plan.name}' in '{workspace}' was begun with "
+            f"A comparison keeps its systems and splits, but '{plan.study}' in '{workspace}' was begun with "
             f"others ({systems}). Give another --name: the searches are shared, and none is run again."
         )
 
@@ -225,10 +312,6 @@ def _pick(search: str, workspace: Path, plan: PeersPlan) -> "Pick":
         raise typer.Exit(exit_status(error.closing) or 1) from error
     print_candidates(picked)
     return picked
-
-
-def _file_of(workspace: Path, model: str) -> Path:
-    return workspace / f"{model}.yaml"
 
 
 def _only_stores(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,15 @@ def figures(
             help="Folder from 'evaluate': Figures 1, 9, Tables 1 to 3. Several: Tables 1, 2 side by side.",
         ),
     ] = None,
+    peers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--peers",
+            metavar="<[name=]folder>",
+            help="Study folder of a comparison of systems, such as of another workspace: Tables 1 to 3 of "
+            "systems, side by side with those of STUDY. Repeatable.",
+        ),
+    ] = None,
     perturbation: Annotated[
         str | None, typer.Option("--perturbation", help="Shown in Figures 1 and 9; default: one is chosen.")
     ] = None,
@@ -50,7 +59,7 @@ def figures(
     from adapert.api import draw_figures as draw_all
     from analysis.claims import P_CAPTION, build_claims_table
     from analysis.figures.recipes import figure_stems
-    from analysis.sources import TABLE_STEMS, parse_evaluations
+    from analysis.sources import TABLE_STEMS, parse_comparisons, parse_evaluations
 
     wanted = tuple(only or ())
     for stem in wanted:
@@ -62,6 +71,7 @@ def figures(
         split=split,
         data=data,
         evaluation=parse_evaluations(evaluations or ()),
+        peers=parse_comparisons(peers or ()),
         perturbation=perturbation,
         pathways=pathways,
         deg_change=deg_change,

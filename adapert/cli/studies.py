@@ -26,7 +26,15 @@ from adapert.cli.options import (
     parse_base,
     parse_changes,
 )
-from adapert.cli.peers import check_peers, plan_peers, print_next, print_peers, run_peers
+from adapert.cli.peers import (
+    check_peers,
+    parse_data,
+    plan_peers,
+    print_comparisons,
+    print_next,
+    run_comparisons,
+    run_peers,
+)
 from adapert.cli.printing import (
     console,
     print_candidates,
@@ -47,7 +55,14 @@ def launch(
         str, typer.Argument(metavar="STUDY", help="A recipe's name, or the path of your own (.py).")
     ],
     *,
-    data: Data = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--data",
+            metavar="<[name=]path>",
+            help="Directory made by 'adapert prepare'. 'peers' takes several, each with a name of its own.",
+        ),
+    ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the study; default: the recipe's.")
@@ -99,7 +114,7 @@ def launch(
     """Run a study, with its runs in MLflow. After Ctrl-C, continue with 'adapert resume'.
 
     'peers' searches every system with the same budget, picks a config of each, and compares them in pairs,
-    as published and tuned; repeat the command to continue.
+    as published and tuned, on one data set after the other; repeat the command to continue.
     """
     from dataclasses import replace
 
@@ -121,7 +136,6 @@ def launch(
             f"--models and --splits are of 'peers', but the study is '{study}'. Leave them out, or launch "
             "peers."
         )
-    base = parse_base(data, config, changes, max_epochs, workspace)
     search_budget = {
         "n_trials": trials,
         "sampler": sampler,
@@ -135,22 +149,32 @@ def launch(
     of_cluster = {"address": address or "", "ships_data": ship_data, "max_failures": max_failures}
     if study == PEERS:
         used = resources.build(**of_cluster)
-        plan = plan_peers(
-            base,
-            Retraining(),
-            search_budget,
-            name=PEERS if name is None else name,
-            models=models,
-            n_seeds=seeds,
-            n_splits=splits,
-            options={"limits": limits, "stores": stores},
-        )
+        plans = [
+            plan_peers(
+                parse_base(place, config, changes, max_epochs, workspace),
+                Retraining(),
+                search_budget,
+                name=PEERS if name is None else name,
+                models=models,
+                n_seeds=seeds,
+                n_splits=splits,
+                options={"limits": limits, "stores": stores},
+                data=data_name,
+            )
+            for data_name, place in parse_data(data or ()).items()
+        ]
         if dry_run:
-            print_peers(plan, used)
+            print_comparisons(plans, used)
             return
-        n_failed = run_peers(plan, workspace, used)
-        print_next(plan, workspace)
+        n_failed = run_comparisons(plans, workspace, used)
+        print_next(plans, workspace)
         raise typer.Exit(int(n_failed > 0))
+    if data and len(data) > 1:
+        raise InputError(
+            f"A study has one data set, but --data names {len(data)}. Name one, or launch 'peers', which "
+            "compares systems on several."
+        )
+    base = parse_base(Path(data[0]) if data else None, config, changes, max_epochs, workspace)
     built = build_study(study, base)
     check_effect(built, parse_changes(changes, None))
     built = replace(built, name=built.name if name is None else name).with_budget(

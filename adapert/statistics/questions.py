@@ -8,8 +8,16 @@ import numpy as np
 import pandas as pd
 
 from adapert.errors import InputError
+from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.paired import PAIRED_COLUMNS, correct_tests, summarize_paired
-from adapert.statistics.pairs import CEILINGS, FILE_MODEL, LABEL_MARK, model_of, without_chance
+from adapert.statistics.pairs import (
+    CEILINGS,
+    FILE_MODEL,
+    LABEL_MARK,
+    model_of,
+    pool_effect_sizes,
+    without_chance,
+)
 
 LEVEL = 0.05
 """Differences count as such where p after Holm's correction is below it."""
@@ -69,6 +77,9 @@ MODELS = Question(
 )
 
 SYSTEMS = Question("Which system predicts best?", f"every system with one, {_IN_GROUPS}")
+BEST = Question(
+    "Which systems are as good as the best?", f"every system with the one of the best mean, {_IN_GROUPS}"
+)
 
 
 def compare_variants(frame: pd.DataFrame) -> pd.DataFrame:
@@ -206,6 +217,37 @@ def compare_systems(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
         As `compare_variants`.
     """
     return _compare_with(frame, reference)
+
+
+def compare_with_best(frame: pd.DataFrame) -> pd.DataFrame:
+    """Answer `BEST`: each system minus the one of the best mean, which may differ between groups and metrics.
+
+    The best is the luckiest too: its mean is a little too good, and these p are a little too small.
+
+    Args:
+        frame: The long table of one study and one split.
+
+    Returns:
+        effect_size, reference (the best) and the other `PAIRED_COLUMNS`; without rows of a metric without a
+        direction, and of groups in which one system alone has a value.
+    """
+    tables = []
+    pooled = pool_effect_sizes(frame, ["effect_size"])
+    for (size, metric), rows in pooled.groupby(["effect_size", "metric"], observed=True, sort=False):
+        gains = find_metric(str(metric)).gain * _means(rows)
+        if gains.count() > 1:
+            compared = summarize_paired(rows, str(gains.idxmax()), keys=())
+            tables.append(compared.assign(effect_size=str(size), reference=str(gains.idxmax())))
+    columns = ["effect_size", "reference", *PAIRED_COLUMNS]
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    return correct_tests(pd.concat(tables, ignore_index=True))[columns]
+
+
+def _means(rows: pd.DataFrame) -> "pd.Series[float]":
+    """Average each variant over replicates within a perturbation, then over perturbations."""
+    by_perturbation = rows.groupby(["variant", "perturbation"], observed=True)["value"].mean()
+    return by_perturbation.groupby(level="variant").mean()
 
 
 def _compare_with(frame: pd.DataFrame, reference: str) -> pd.DataFrame:

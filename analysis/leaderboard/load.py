@@ -15,7 +15,14 @@ from adapert.results.load import NothingToShowError, load_per_perturbation, load
 from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
 from adapert.statistics.pairs import model_of
-from adapert.study.plan.peers import DEFAULT, TUNED, compared_variant, form_of, name_search
+from adapert.study.plan.peers import (
+    DEFAULT,
+    TUNED,
+    compared_variant,
+    form_of,
+    name_search,
+    names_of_data,
+)
 from analysis.leaderboard.reads import TEXT, find_sources, group_of
 
 FACTS = ("variant", "system", "form", "group", "reads", "n_parameters", "n_trials", "hours")
@@ -35,6 +42,23 @@ def load_leaderboard(study: StudyResults) -> pd.DataFrame:
     frame = load_per_perturbation(study)
     frame["variant"] = frame["variant"].astype(str).map(compared_variant)
     return frame.merge(describe_systems(study), on="variant", how="left")
+
+
+def load_ranked(study: StudyResults, split: str) -> pd.DataFrame:
+    """Load the rows of one split that systems are ranked by: of their tuned forms, or the only ones.
+
+    Returns:
+        As `load_leaderboard`.
+
+    Raises:
+        NothingToShowError: No finished trial, or none with the split.
+        InputError: A damaged table.
+    """
+    frame = load_leaderboard(study)
+    chosen = frame[(frame["split"] == split) & (frame["form"] != DEFAULT)]
+    if chosen.empty:
+        raise NothingToShowError(f"No run of study '{study.name}' has the split '{split}' and a picked form.")
+    return chosen
 
 
 def describe_systems(study: StudyResults) -> pd.DataFrame:
@@ -82,6 +106,19 @@ def _find_first_embeddings(study: StudyResults, trials: Iterable[TrialResult]) -
     return TEXT
 
 
+def find_search(study: StudyResults, system: str) -> tuple[StudyResults, str] | None:
+    """Find the search of a system beside a comparison on the same data, and the data set's name; else None.
+
+    Raises:
+        InputError: A damaged ledger, or a store that cannot be read.
+    """
+    for data in names_of_data(study.name):
+        search = open_beside(study, name_search(system, data))
+        if search is not None and search.fingerprint == study.fingerprint:
+            return search, data
+    return None
+
+
 def load_searches(study: StudyResults) -> pd.DataFrame:
     """Load the searches of a comparison's systems, a row a trial.
 
@@ -94,9 +131,9 @@ def load_searches(study: StudyResults) -> pd.DataFrame:
     systems = dict.fromkeys(model_of(trial.variant) for trial in study.trials if form_of(trial.variant))
     loaded = []
     for system in systems:
-        search = open_beside(study, name_search(system))
+        found = find_search(study, system)
         try:
-            loaded += [load_search(search).assign(system=system)] if search else []
+            loaded += [load_search(found[0]).assign(system=system)] if found else []
         except NothingToShowError:
             continue
     if not loaded:
@@ -110,9 +147,10 @@ def load_searches(study: StudyResults) -> pd.DataFrame:
 
 def _measure_search(study: StudyResults, system: str) -> tuple[float, float]:
     """Count a system's configs and the hours of its search, with those of its re-evaluation."""
-    search = open_beside(study, name_search(system))
-    if search is None:
+    found = find_search(study, system)
+    if found is None:
         return math.nan, math.nan
+    search, _ = found
     hours = search.trial_hours
     again = search.picked and search.picked.reevaluation
     if again and (retrained := open_beside(study, again)):

@@ -20,7 +20,7 @@ from analysis.report.evaluations import build_accesses, build_evaluations
 from analysis.report.provenance import build_commands, build_data, build_versions
 from analysis.report.questions import build_claims, build_importance, read_claims
 from analysis.report.results import build_cost_table, build_failures, build_leaderboard
-from analysis.report.systems import build_sources, build_systems
+from analysis.report.systems import build_side_by_side, build_sources, build_systems
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ def _sections_of_results(
     return [
         _section("Tables", _by_study(results, own)),
         _section("Leaderboard", _by_study(results, ranked)),
+        _section("Systems by data set", build_side_by_side(results, split)),
         _section("Picked config and runners-up", _by_study(searches, picked)),
     ]
 

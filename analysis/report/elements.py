@@ -2,11 +2,13 @@
 
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+
+from adapert.data.schema import BoolArray
 
 MISSING = "-"
 """Shown where there is no value; sorted last."""
@@ -35,11 +37,13 @@ class Cell:
         text: Shown.
         order: Sorted by; empty where there is no value.
         is_number: Whether `order` is one.
+        is_best: Whether it is set in bold.
     """
 
     text: str
     order: str
     is_number: bool
+    is_best: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,11 @@ class Section:
 
 
 def build_page_table(
-    frame: pd.DataFrame, caption: str, columns: Mapping[str, Column] | None = None, note: str = ""
+    frame: pd.DataFrame,
+    caption: str,
+    columns: Mapping[str, Column] | None = None,
+    note: str = "",
+    is_best: BoolArray | None = None,
 ) -> PageTable:
     """Lay a frame out as a table of the page.
 
@@ -142,6 +150,7 @@ def build_page_table(
         caption: Title of the table.
         columns: How columns of the frame are shown; any other has its own name as a head.
         note: What an interval is of, what is left out.
+        is_best: Cells to set in bold, as `frame`; none if None.
     """
     names = [str(name) for name in frame.columns]
     # Dotted fields of a config stay as they are typed.
@@ -152,6 +161,11 @@ def build_page_table(
         tuple(build_cell(value, head) for value, head in zip(row, heads, strict=True))
         for row in frame.itertuples(index=False, name=None)
     ]
+    if is_best is not None:
+        rows = [
+            tuple(replace(cell, is_best=bool(best)) for cell, best in zip(row, marked, strict=True))
+            for row, marked in zip(rows, is_best, strict=True)
+        ]
     return PageTable(caption, tuple(heads), tuple(rows), note)
 
 

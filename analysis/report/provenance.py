@@ -14,18 +14,19 @@ from adapert.config import Config, build_config, default_models, model_names
 from adapert.data.manifest import Manifest, read_manifest
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError, join_words
-from adapert.results.find import open_beside, open_study
+from adapert.results.find import open_study
 from adapert.results.inputs import locate_data
 from adapert.results.study import StudyResults
 from adapert.selection.decide import count_retrained
 from adapert.selection.rank import Pick
 from adapert.statistics.pairs import ENSEMBLE_SUFFIX, model_of
 from adapert.study.engine.state import StudyState
-from adapert.study.plan.peers import PEERS, compared_variant, name_search
+from adapert.study.plan.peers import PEERS, compared_variant
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import BUDGET_OPTIONS, Design
 from adapert.tracking.provenance import DIRTY, git_commit, package_versions
 from analysis.findings.pick import ReadPick
+from analysis.leaderboard.load import find_search
 from analysis.report import elements
 
 MAX_SETS = 4
@@ -299,7 +300,12 @@ def _launch_line(
 ) -> tuple[str, str | None]:
     """Write a study's launch, and the YAML of its base config where neither that is short nor a pick's."""
     defined, base = state.definition.study, _base_of(state)
-    words = ["launch", recipe, "--data", _locate(base.data.path, study.fingerprint, workspace)]
+    place, called, of_peers = _locate(base.data.path, study.fingerprint, workspace), study.name, list[str]()
+    if recipe == PEERS:
+        data, of_peers = _peers_words(study, defined["plan"]["variants"])
+        if data:
+            place, called = f"{data}={place}", called.removesuffix(f"_{data}")
+    words = ["launch", recipe, "--data", place]
     default = Config().flat()
     changed = {
         name: value
@@ -317,22 +323,24 @@ def _launch_line(
             text = json.dumps(value).strip('"')  # as --set reads it: JSON, which is YAML, with words unquoted
             words += ["--set", f"{name}={text}"]
     words += _budget_words(defined, recipe, base)
-    words += _peers_words(study, defined["plan"]["variants"]) if recipe == PEERS else []
-    words += ["--name", study.name]
+    words += [*of_peers, "--name", called]
     return _line(workspace, *words), base.to_yaml() if is_long else None
 
 
-def _peers_words(study: StudyResults, variants: Sequence[str]) -> list[str]:
-    """Options of a comparison of systems: which, on how many splits, and the budget of each search."""
+def _peers_words(study: StudyResults, variants: Sequence[str]) -> tuple[str, list[str]]:
+    """Name the data set of a comparison of systems, and its options.
+
+    These are which systems, on how many splits, and the budget of each search.
+    """
     models = list(dict.fromkeys(map(model_of, variants)))
     first = compared_variant(next(iter(variants)))
     n_splits = sum(compared_variant(name) == first for name in variants)
     words = ["--models", ",".join(models), "--splits", str(n_splits)]
-    searches = (open_beside(study, name_search(model)) for model in models)
-    search = next((one for one in searches if one is not None and one.state is not None), None)
-    if search is None or search.state is None:
-        return words
-    return [*words, *_budget_words(search.state.definition.study, PEERS, _base_of(search.state))]
+    for model in models:
+        found = find_search(study, model)
+        if found is not None and (state := found[0].state) is not None:
+            return found[1], [*words, *_budget_words(state.definition.study, PEERS, _base_of(state))]
+    return "", words
 
 
 def _budget_words(study: dict[str, Any], recipe: str, base: Config) -> list[str]:

@@ -50,7 +50,7 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
         check_variant(variant, list(dict.fromkeys(frame["variant"])))
     if model == baseline:
         raise InputError(f"A model is compared with another, but both are '{model}'. Name two variants.")
-    rows = frame[frame["metric"].isin(_metrics(frame))]
+    rows = frame[frame["metric"].isin(choose_size_metrics(frame))]
     paired = compare_two_models(rows, model, baseline)
     pooled = pool_effect_sizes(rows, ["effect_size"])
     keys = ["effect_size", "variant", "metric"]
@@ -67,7 +67,7 @@ def summarize_improvement(frame: pd.DataFrame, model: str, baseline: str) -> pd.
     paired[_GAIN[1:]] = np.sort(paired[_GAIN[1:]], axis=1)  # a gain in an error is a negative difference
     if paired["effect_size"].nunique() == 2:  # all perturbations are of one group
         paired = paired[paired["effect_size"] != ALL]
-    orders = {"effect_size": [*EFFECT_SIZES, ALL], "metric": _metrics(frame)}
+    orders = {"effect_size": [*EFFECT_SIZES, ALL], "metric": choose_size_metrics(frame)}
     return order_rows(paired.assign(model=model, baseline=baseline), orders)[_COLUMNS]
 
 
@@ -91,7 +91,7 @@ def build_effect_size_table(
     if other is None:
         return None
     summary = summarize_improvement(frame, model, other)
-    metrics = _metrics(frame)
+    metrics = choose_size_metrics(frame)
     heads = {metric: find_metric(metric).label for metric in metrics}
     groups = summary.groupby("effect_size", sort=False)
     rule = " The other model is the one of best mean Pearson-delta among the rest."
@@ -114,7 +114,8 @@ def build_effect_size_table(
     )
 
 
-def _metrics(frame: pd.DataFrame) -> tuple[str, str, str]:
+def choose_size_metrics(frame: pd.DataFrame) -> tuple[str, str, str]:
+    """Choose the columns of Table 3: DES where the data have cells, else what stands in for it."""
     has_tests = (frame["metric"] == DES).any()
     return ("pearson_delta", DES if has_tests else RANK_OVERLAP, "pds")
 

@@ -33,12 +33,12 @@ DE_METRICS = ("overlap_at_50", "overlap_at_100", "spearman_n_degs", "spearman_lf
 STAND_INS = {"overlap_at_50": "rank_overlap_at_50", "overlap_at_100": "rank_overlap_at_100"}
 """What is shown of data without cells, which cannot be tested for differential expression."""
 
-_SD_CAPTION = (
+SD_CAPTION = (
     "± is the SD over perturbations, each averaged over its model's fits: how much perturbations differ, not "
     "how sure the mean is."
 )
-_SCALAR = "spearman_n_degs"
-_SCALAR_CAPTION = "Spearman of DEG counts is one number over all perturbations, so it has no SD."
+SCALAR = "spearman_n_degs"
+SCALAR_CAPTION = "Spearman of DEG counts is one number over all perturbations, so it has no SD."
 STAND_IN_CAPTION = (
     "These data have no cells to test, so DES@k and what needs predicted DEGs are missing. Rank overlap@k "
     "stands in: the share of the true DEGs of largest change, at most k, found among as many genes of "
@@ -66,13 +66,13 @@ def summarize_performance(
     by_perturbation = selected.groupby(["variant", "metric", "perturbation"], observed=True)["value"].mean()
     sd = by_perturbation.groupby(level=["variant", "metric"]).std().rename("sd").reset_index()
     summary = summary.merge(sd, on=["variant", "metric"], how="left")
-    if _SCALAR in metrics:
-        scalars = summarize_scalars(frame, ["variant"]).query("metric == @_SCALAR")
+    if SCALAR in metrics:
+        scalars = summarize_scalars(frame, ["variant"]).query("metric == @SCALAR")
         if scalars.empty:  # an evaluation that kept no numbers of DEGs
-            fits = pd.DataFrame((record or {}).get("models", []), columns=["variant", "seed", _SCALAR])
-            known = fits.astype({_SCALAR: float}).dropna(subset=[_SCALAR])
-            by_variant = known.groupby("variant", sort=False)[_SCALAR]
-            scalars = by_variant.agg(mean="mean", n_seeds="size").reset_index().assign(metric=_SCALAR)
+            fits = pd.DataFrame((record or {}).get("models", []), columns=["variant", "seed", SCALAR])
+            known = fits.astype({SCALAR: float}).dropna(subset=[SCALAR])
+            by_variant = known.groupby("variant", sort=False)[SCALAR]
+            scalars = by_variant.agg(mean="mean", n_seeds="size").reset_index().assign(metric=SCALAR)
         summary = pd.concat([summary, scalars], ignore_index=True)
     orders = {"variant": list(dict.fromkeys(frame["variant"])), "metric": list(metrics)}
     summary = summary[summary["variant"].isin(orders["variant"])]
@@ -89,7 +89,7 @@ def build_performance_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> P
     return _build(
         "table_1_performance",
         f"Performance, {describe_evaluation(record)}",
-        f"{_SD_CAPTION} {note}{POOLED_CAPTION if POOLED in metrics else ''}",
+        f"{SD_CAPTION} {note}{POOLED_CAPTION if POOLED in metrics else ''}",
         summary,
         metrics,
     )
@@ -98,8 +98,8 @@ def build_performance_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> P
 def build_de_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> PaperTable:
     """Build Table 2 (the paper's Table 10 for its other data set): how well models find and rank the DEGs."""
     metrics = choose_de_metrics(frame)
-    note = _SCALAR_CAPTION if metrics == DE_METRICS else STAND_IN_CAPTION
-    caption = f"{_SD_CAPTION} {note}"
+    note = SCALAR_CAPTION if metrics == DE_METRICS else STAND_IN_CAPTION
+    caption = f"{SD_CAPTION} {note}"
     summary = summarize_performance(frame, metrics, record)
     title = f"Differential expression, {describe_evaluation(record)}"
     return _build("table_2_differential_expression", title, caption, summary, metrics)

@@ -32,6 +32,7 @@ _LATEX: dict[str, str | int | None] = {
     "<": "$<$",
     ">": "$>$",
     "±": r"$\pm$",
+    "†": r"$\dagger$",
     "→": r"$\rightarrow$",
     "Δ": r"$\Delta$",
     "↑": r"$\uparrow$",
@@ -61,6 +62,10 @@ class PaperTable:
     cells: pd.DataFrame
     is_best: BoolArray | None = None
     n_names: int = 1
+
+    def to_flat(self) -> pd.DataFrame:
+        """Lay the cells out under heads of one line."""
+        return self.cells.set_axis([_join_head(head) for head in self.cells.columns], axis="columns")
 
     def to_markdown(self) -> str:
         """Lay the table out in Markdown, title above and caption below."""

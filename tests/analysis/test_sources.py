@@ -19,11 +19,16 @@ from adapert.results.find import open_study
 from analysis.figures.recipes import draw_figures
 from analysis.predictions import Predictions
 from analysis.sources import (
+    build_joined_tables,
     build_study_tables,
     draw_data,
     draw_evaluation,
     draw_evaluations,
+    draw_joined_tables,
     draw_study_tables,
+    join_comparisons,
+    open_comparison,
+    parse_comparisons,
     parse_evaluations,
 )
 
@@ -213,3 +218,35 @@ def test_only_the_tables_that_are_named_are_written(peers_workspace: Path, tmp_p
 def test_another_split_than_the_trials_have_shows_nothing(peers_workspace: Path) -> None:
     with pytest.raises(InputError, match="has the split 'test'"):
         build_study_tables(open_study(peers_workspace, "peers"), "test")
+
+
+def test_comparisons_of_two_data_sets_stand_side_by_side(
+    peers_workspace: Path, named_peers_workspace: Path, tmp_path: Path
+) -> None:
+    folder = named_peers_workspace / "studies" / "peers_k562"
+    further = {"k562": open_comparison(folder)}
+    joined = join_comparisons([open_study(peers_workspace, "peers")], further)
+    paths = draw_joined_tables(joined, tmp_path, only=("table_1_systems",))
+    assert [path.name for path in paths] == [f"table_1_systems.{end}" for end in ("csv", "md", "tex")]
+    table = pd.read_csv(paths[0])
+    assert table.groupby("data", sort=False)["study"].unique().map(list).to_dict() == {
+        "peers": ["peers"],
+        "k562": ["peers_k562"],
+    }
+    assert draw_joined_tables(joined, tmp_path, only=("leaderboard",)) == []
+    assert build_joined_tables(joined, "test") == []
+
+
+def test_a_folder_that_is_no_comparison_and_a_name_that_is_there_twice_are_refused(
+    peers_workspace: Path, named_peers_workspace: Path
+) -> None:
+    studies = peers_workspace / "studies"
+    with pytest.raises(InputError, match=r"has no 'ledger\.jsonl'"):
+        open_comparison(studies)
+    with pytest.raises(InputError, match="is of the design 'search'"):
+        open_comparison(studies / "peers_adapert")
+    study = open_study(peers_workspace, "peers")
+    with pytest.raises(InputError, match="but 'peers' is there twice"):
+        join_comparisons([study], {"peers": study})
+    named = parse_comparisons([str(named_peers_workspace / "studies" / "peers_k562"), f"a={studies}"])
+    assert list(named) == ["k562", "a"]

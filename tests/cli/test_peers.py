@@ -10,7 +10,7 @@ from fixtures.command import Refused, RunCommand, Simulated
 from adapert.cli.options import Retraining
 from adapert.cli.peers import plan_peers
 from adapert.config import Config
-from adapert.data.manifest import read_manifest
+from adapert.data.manifest import MANIFEST_FILE, read_manifest
 
 Peers = Callable[..., str]
 
@@ -96,3 +96,48 @@ def test_reproduce_refuses_peers_that_cannot_be_compared_before_its_own_search(
 ) -> None:
     words = ["reproduce", "--peers", "--data", simulated.prepared, "--device", "cpu", "--set", "model.tau=9"]
     assert "'model.tau' is 9.0 and the space has" in refused(*words)
+
+
+def test_several_data_sets_are_several_comparisons(
+    adapert: RunCommand, simulated: Simulated, copied_data: Path
+) -> None:
+    words = ["--data", f"k562={simulated.prepared}", "--data", copied_data, "--models", "kernel_ridge,mean"]
+    ended = adapert(
+        "launch", "peers", *words, "--trials", "6", "--splits", "1", "--device", "cpu", "--dry-run"
+    )
+    assert (ended.status, ended.err) == (0, "")
+    begun = [line.partition(":")[0] for line in ended.out.splitlines() if line.startswith("peers_")]
+    assert begun == ["peers_k562_kernel_ridge", "peers_k562", "peers_other_kernel_ridge", "peers_other"]
+    assert ended.out.count("all of it: at most about") == 1
+
+
+@pytest.fixture(scope="module")
+def copied_data(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The prepared data set with another fingerprint."""
+    copied = tmp_path_factory.mktemp("data") / "other"
+    shutil.copytree(simulated.prepared, copied)
+    manifest = copied / MANIFEST_FILE
+    own = read_manifest(copied).fingerprint
+    manifest.write_text(manifest.read_text("utf-8").replace(own, "f" * len(own)), "utf-8")
+    return copied
+
+
+def test_data_sets_that_are_the_same_or_would_share_a_study_are_refused(
+    refused: Refused, simulated: Simulated, copied_data: Path
+) -> None:
+    def run(*data: object) -> str:
+        given = [word for each in data for word in ("--data", each)]
+        return refused("launch", "peers", *given, "--models", "kernel_ridge,mean", "--device", "cpu")
+
+    assert "'a' and 'b' have the same fingerprint" in run(
+        f"a={simulated.prepared}", f"b={simulated.prepared}"
+    )
+    assert "'k' is given twice" in run(f"k={simulated.prepared}", f"k={copied_data}")
+    assert "would be 'peers_kernel_ridge', which is another's" in run(f"kernel_ridge={copied_data}")
+    assert "A study's name must be of letters" in run(f"k 562={copied_data}")
+    assert "A data set is given as DIR or NAME=DIR" in run(f"={copied_data}")
+
+
+def test_several_data_sets_are_of_peers_alone(refused: Refused, simulated: Simulated) -> None:
+    words = ["--data", simulated.prepared, "--data", simulated.prepared]
+    assert "A study has one data set, but --data names 2" in refused("launch", "ablation", *words)

@@ -40,7 +40,7 @@ def test_an_unknown_study_is_answered_with_the_nearest(
         (["figures", "ablate_parts", "--split", "test"], "scored on validation perturbations only"),
         (["figures", "start_only"], "'start_only' has none"),
         (["pick", "start_only", "--out", "best.yaml"], "'start_only' has none"),
-        (["figures"], "Name studies, or a folder with --data or --evaluation."),
+        (["figures"], "Name studies, or a folder with --data, --evaluation or --peers."),
         (["figures", "ablate_parts", "--only", "serch_history"], "Did you mean 'search_history'?"),
         (["figures", "ablate_parts", "--perturbation", "A"], "Add --evaluation FOLDER."),
         (["figures", "vary_lambda", "--pathways", "sets.gmt"], "Add --evaluation FOLDER."),

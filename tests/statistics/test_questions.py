@@ -17,6 +17,7 @@ from adapert.statistics.questions import (
     compare_two_models,
     compare_variants,
     compare_weights,
+    compare_with_best,
     name_noise,
     read_noise,
 )
@@ -226,6 +227,23 @@ def test_the_name_of_a_dose_is_read_again(noise: str, fraction: float) -> None:
 def test_one_system_alone_has_no_noise_to_compare(make_table: MakeTable) -> None:
     assert compare_noise(build_frame(make_table, {"adapert": 0.5})).empty
     assert compare_noise(build_frame(make_table, {"adapert:kept=0.5": 0.5})).empty
+
+
+def test_each_group_and_metric_has_a_best_of_its_own_in_one_test_family(ablation: pd.DataFrame) -> None:
+    errors = ablation[ablation["metric"] == "pds"].assign(metric="mse")
+    table = compare_with_best(pd.concat([ablation[ablation["metric"] == "pds"], errors]))
+    best = table.groupby(["metric", "effect_size"])["reference"].unique().map(list)
+    for metric, name in (("pds", "full"), ("mse", "mean")):  # of an error, the smallest
+        assert set(map(tuple, best[metric])) == {(name,)}
+        rows = table[table["metric"] == metric].set_index(["effect_size", "variant"])["p_holm"]
+        by_hand = adjust_by_hand(ablation, name, "pds")
+        assert rows.to_dict() == pytest.approx(by_hand)
+
+
+def test_a_metric_without_a_direction_and_a_system_alone_have_no_best(ablation: pd.DataFrame) -> None:
+    rows = ablation[ablation["metric"] == "pds"]
+    assert compare_with_best(rows.assign(metric="collapse_ratio")).empty
+    assert compare_with_best(rows[rows["variant"] == "full"]).empty
 
 
 @pytest.mark.parametrize("compare", [compare_variants, compare_weights])

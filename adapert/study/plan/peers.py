@@ -8,7 +8,7 @@ package by the space that it brings.
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +17,7 @@ from adapert.errors import InputError, name_some, nearest
 from adapert.plugins import load_plugin
 from adapert.statistics.pairs import LABEL_MARK, without_chance
 from adapert.study.plan.space import SearchSpace, is_varied
-from adapert.study.plan.study import Design, Search, Study
+from adapert.study.plan.study import Design, Search, Study, check_name
 
 PEERS = "peers"
 """Name of the study that compares systems, if it has no other, and kind of its plan."""
@@ -71,25 +71,69 @@ def check_systems(models: Sequence[str], spaces: Mapping[str, SearchSpace]) -> N
         )
 
 
-def name_search(model: str) -> str:
-    """Name the search of a system, which every comparison of a workspace shares."""
-    return f"{PEERS}_{model}"
+def name_search(model: str, data: str = "") -> str:
+    """Name the search of a system, which every comparison of a workspace on the same data shares.
+
+    Args:
+        model: Name of the system.
+        data: Name of the data set, where it has one.
+    """
+    return f"{name_comparison(PEERS, data)}_{model}"
 
 
-def build_peer_search(model: str, space: SearchSpace, base: Config) -> Study:
+def name_comparison(name: str, data: str) -> str:
+    """Name the comparison on a data set with a name; without one, as the user did."""
+    return f"{name}_{data}" if data else name
+
+
+def names_of_data(comparison: str) -> list[str]:
+    """List the names that the data set of a comparison may have: ``"peers_k562"`` gives "k562" and ""."""
+    parts = comparison.split("_")
+    return [*("_".join(parts[first:]) for first in range(1, len(parts))), ""]
+
+
+def shown_name(comparison: str) -> str:
+    """Shorten the name of a comparison for a table's head: ``"peers_k562"`` is "k562"."""
+    return comparison.removeprefix(f"{PEERS}_")
+
+
+def check_data_names(names: Sequence[str], comparison: str, systems: Iterable[str]) -> None:
+    """Refuse names of data sets that would give two studies one name.
+
+    Args:
+        names: Of all data sets that are compared on.
+        comparison: What the user named the comparison.
+        systems: Those that are searched.
+
+    Raises:
+        InputError: There is such a name, or one of which no study can be called.
+    """
+    taken: dict[str, str] = {name_search(system): "" for system in systems}
+    for data in names:
+        for study in (name_comparison(comparison, data), *(name_search(system, data) for system in systems)):
+            check_name(study)
+            if taken.setdefault(study, data) != data:
+                raise InputError(
+                    f"Each study of a comparison needs a name of its own, but of data set '{data}' one would "
+                    f"be '{study}', which is another's. Name it otherwise: --data NAME=DIR."
+                )
+
+
+def build_peer_search(model: str, space: SearchSpace, base: Config, data: str = "") -> Study:
     """Build the search of a system, which tries the base config's own values first.
 
     Args:
         model: Name of the system.
         space: Its search space.
         base: The defaults, or what the user starts from, of whatever model; see `published_config`.
+        data: Name of the data set, where it has one.
 
     Raises:
         InputError: A value of the base config is outside the space.
     """
     own = published_config(model, base)
     return Study(
-        name=name_search(model),
+        name=name_search(model, data),
         question=f"Which config of {model} predicts held-out perturbations best?",
         base=own,
         plan=Search(space=space, n_trials=N_TRIALS, initial_points=(find_point(space, own),)),

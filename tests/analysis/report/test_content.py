@@ -58,3 +58,11 @@ def test_systems_lead_the_leaderboard_of_their_comparison(peers_workspace: Path)
     assert "own version" in systems.note
     assert isinstance(by_size, PageTable)
     assert isinstance(configs, PageTable)
+    performance = section(report, "Systems by data set").parts[0]
+    assert isinstance(performance, PageTable)
+    assert [column.label for column in performance.columns][:3] == [
+        "Reads",
+        "System",
+        "peers: Pearson-delta ↑",
+    ]
+    assert [row[1].text for row in performance.rows if row[2].is_best] == ["kernel ridge"]

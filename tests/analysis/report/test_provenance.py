@@ -287,3 +287,11 @@ def test_a_comparison_of_systems_is_one_command_with_the_budget_of_its_searches(
     }
     assert {name: asked[name] for name in wanted} == wanted
     assert asked["min_epochs"] == 4
+
+
+def test_a_comparison_on_a_data_set_with_a_name_is_launched_by_it(named_peers_workspace: Path) -> None:
+    study = open_study(named_peers_workspace, "peers_k562")
+    (code, *_) = build_commands([study], named_peers_workspace, [], [])
+    verb, asked = parse(of_kind(Code, code).text.splitlines()[0])
+    assert (verb, asked["study"], asked["name"], asked["trials"]) == ("launch", "peers", "peers", 6)
+    assert asked["data"][0].startswith("k562=")
