@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
-from adapert.errors import InputError
+from adapert.errors import InputError, join_words
 from adapert.files import append_line, open_lines, parse_json, write_whole
 
 ACCESS_FILE = "test_openings.jsonl"
@@ -109,11 +109,11 @@ class RecordedAccess:
         )
         named = {study: number for study, number in self.numbers.items() if study != NO_STUDY}
         if self.access.trained_on:
-            by = " and ".join(f"access {number} by study {study}" for study, number in named.items())
+            by = join_words([f"access {number} by study {study}" for study, number in named.items()])
             in_all = f", and access {self.data_number} in all" if others else ""
             return f"This is {by} to the test split of {split}{in_all}."
-        of_each = " and ".join(
-            f"access {number} to the test split of study {study}" for study, number in named.items()
+        of_each = join_words(
+            [f"access {number} to the test split of study {study}" for study, number in named.items()]
         )
         return f"This is {of_each}{others}."
 

@@ -192,7 +192,7 @@ def _retrain(
     assert isinstance(named.plan, Design)
     n_configs, n_redraws = count_retrained(named.plan)
     console.print(
-        f"{format_count(named.plan.size, 'trial')}: the configs of rank 1 to {n_configs}, each on "
+        f"{format_count(named.plan.size, 'trial')}: {_name_ranks(n_configs)} on "
         f"{format_count(named.plan.n_seeds, 'fresh seed')} and {format_count(n_redraws, 'redrawn split')}.",
         soft_wrap=True,
     )
@@ -212,6 +212,10 @@ def _retrain(
             result.closing,
         )
     return named.name
+
+
+def _name_ranks(n_configs: int) -> str:
+    return f"the configs of rank 1 to {n_configs}, each" if n_configs > 1 else "the config of rank 1"
 
 
 def _find(wanted: Study, study: str, workspace: Path) -> tuple[Study, StudyState | None]:

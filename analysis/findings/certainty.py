@@ -66,16 +66,20 @@ def describe_compared(frame: pd.DataFrame, n_variants: int) -> Compared:
     )
 
 
-def find_certainty(compared: Sequence[Compared], picks: Sequence[Pick]) -> Finding:
-    """Say on how many perturbations and seeds the answers stand, and what chance the picks lost again."""
+def find_certainty(compared: Sequence[Compared], picks: Mapping[str, Pick]) -> Finding:
+    """Say on how many perturbations and seeds the answers stand, and what chance the picks lost again.
+
+    Args:
+        compared: Of each study that compares variants.
+        picks: Search to what was picked from it.
+    """
     told = []
-    for pick in picks:
+    for search, pick in picks.items():
         if pick.reevaluated is not None and pd.notna(drop := pick.reevaluated["drop"].iloc[0]):
             label = find_metric(pick.metric).label
             side = "above" if drop < 0 else "below"
-            told.append(
-                f"on fresh seeds, the pick's {label} was {write_number(abs(drop))} {side} its search's"
-            )
+            whose = f"the {label} of the pick from '{search}'" if len(picks) > 1 else f"the pick's {label}"
+            told.append(f"on fresh seeds, {whose} was {write_number(abs(drop))} {side} its search's")
     by_basis: dict[str, list[str]] = {}
     for one in compared:
         n_families = len(set(one.families))

@@ -82,7 +82,9 @@ def gather_findings(evidence: Evidence) -> Findings:
             found.append(find_weights(summary, _claims_of(evidence, study)))
     topics = {finding.topic for finding in found}
     found = found or [_find_result(study) for study in evidence.studies]
-    found.append(find_certainty(compared, [read.pick for read in evidence.picks.values() if read.pick]))
+    found.append(
+        find_certainty(compared, {name: read.pick for name, read in evidence.picks.items() if read.pick})
+    )
     found.append(find_undecided(evidence.claims, topics))
     return Findings(tuple(found), (*warnings, *warn_of(compared)))
 

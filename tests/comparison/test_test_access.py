@@ -251,6 +251,10 @@ def test_one_access_for_several_configs_counts_for_each_of_their_studies(tmp_pat
     assert recorded.describe() == (
         "This is access 1 to the test split of study a and access 2 to the test split of study b."
     )
+    three = replace(recorded, numbers={"a": 1, "b": 2, "c": 1})
+    assert three.describe().startswith(
+        "This is access 1 to the test split of study a, access 2 to the test split of study b and access 1 to"
+    )
     for study in ("a", "b"):
         with pytest.raises(InputError, match=f"study '{study}' was opened"):
             check_first_access(tmp_path, study, "data_a")

@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 from fixtures.store import MakeTable
 
+from adapert.config import Config
+from adapert.selection.rank import Pick
 from adapert.statistics.best_weight import SUPPORTED, UNDECIDED
 from analysis.claims import CLAIM_COLUMNS
 from analysis.findings.certainty import (
@@ -16,6 +18,11 @@ from analysis.findings.certainty import (
 )
 
 ENOUGH = Compared("ablation", "validation", tuple("ABCDEFGHIJKLMNOPQRST"), n_seeds=3, n_tests=8)
+
+
+def build_pick(drop: float) -> Pick:
+    again = pd.DataFrame({"rank": [1], "drop": [drop]})
+    return Pick(config=Config(), candidates=pd.DataFrame(), n_left_out=0, reevaluated=again)
 
 
 def build_claims(*verdicts: str) -> pd.DataFrame:
@@ -41,7 +48,7 @@ def test_what_is_compared_is_counted(make_table: MakeTable) -> None:
 
 def test_equal_bases_are_said_once() -> None:
     other = Compared("sensitivity", "validation", ENOUGH.families, n_seeds=3, n_tests=9)
-    finding = find_certainty([ENOUGH, other], [])
+    finding = find_certainty([ENOUGH, other], {})
     assert finding.sentence == (
         "How sure: 'ablation' and 'sensitivity' stand on 20 validation perturbations of 20 families and 3 "
         "seeds; intervals are of 95% over families and seeds, p are after Holm's correction."
@@ -60,7 +67,7 @@ def test_equal_bases_are_said_once() -> None:
 def test_few_perturbations_and_seeds_are_warned_of(n_perturbations: int, n_seeds: int, warning: str) -> None:
     weak = Compared("ablation", "validation", ENOUGH.families[:n_perturbations], n_seeds, 8)
     assert warn_of([weak])[0].startswith(warning)
-    assert find_certainty([weak], []).certainty == UNDECIDED
+    assert find_certainty([weak], {}).certainty == UNDECIDED
 
 
 def test_a_warning_of_several_studies_is_said_once() -> None:
@@ -79,7 +86,7 @@ def test_small_groups_are_said_to_have_rough_intervals() -> None:
 
 
 def test_without_a_comparison_nothing_has_an_interval() -> None:
-    assert find_certainty([], []).sentence == "How sure: none of these studies compares variants."
+    assert find_certainty([], {}).sentence == "How sure: none of these studies compares variants."
 
 
 def test_undecided_claims_and_questions_that_were_not_asked_are_named() -> None:
@@ -97,3 +104,12 @@ def test_where_all_is_decided_it_says_so() -> None:
     assert finding.sentence == "Undecided: none of 1 claim of the paper in Pearson-delta."
     assert finding.certainty == SUPPORTED
     assert find_undecided(None, set(ASKED)).sentence == "Undecided: nothing that was asked."
+
+
+def test_of_several_picks_each_drop_names_its_search() -> None:
+    picks = {name: build_pick(drop) for name, drop in (("peers_a", 0.02), ("peers_b", -0.08))}
+    said = find_certainty([], picks).sentence
+    assert "the Pearson-delta of the pick from 'peers_a' was 0.020 below its search's" in said
+    assert "the Pearson-delta of the pick from 'peers_b' was 0.080 above its search's" in said
+    alone = find_certainty([], {"search": build_pick(0.02)}).sentence
+    assert alone == "How sure: on fresh seeds, the pick's Pearson-delta was 0.020 below its search's."
