@@ -27,7 +27,7 @@ CONFIG_HEAD = """# Config
 
 Every setting of a trial, from `adapert/config/sections.py`: `--set SECTION.FIELD=VALUE` changes one, a YAML
 file of sections gives many, and a search space names them likewise. A model reads the sections that
-[Systems](models.md) lists for it; a study refuses a field of another section.
+[Systems](systems.md) lists for it; a study refuses a field of another section.
 """
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 import yaml
@@ -13,7 +14,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from adapert.cli.entry import app
-from adapert.config import Config
+from adapert.config import Config, ModelName, TxPertConfig
+from adapert.config.names import read_sections
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -64,6 +66,28 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(re.findall(r"\w+\.md", navigation)) == sorted(
         {page.name for page in DOCS.glob("*.md")} | made
     )
+
+
+def test_every_system_and_layer_has_its_row_and_its_section_with_the_fields_that_it_reads() -> None:
+    page = (DOCS / "systems.md").read_text()
+    rows = re.findall(r"^\| \[([^\]]+)\]\(#([\w-]+)\) \|", page, re.MULTILINE)
+    anchor_of = {name: anchor for names, anchor in rows for name in re.findall(r"`(\w+)`", names)}
+    assert anchor_of.keys() == set(get_args(ModelName))
+    sections = {
+        re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")): text
+        for title, text in re.findall(r"^## (.+)$\n((?:(?!^## ).*\n)*)", page, re.MULTILINE)
+    }
+    for name, anchor in anchor_of.items():
+        text = sections[anchor]
+        labels = re.findall(r"^- \*\*([^*]+)\*\*", text, re.MULTILINE)
+        assert [label for label in labels if label != "Ours"] == [
+            *["Is", "Reads", "Source", "Take it", "Rather not", "Fields"]
+        ], name
+        fields = text.partition("- **Fields**")[2].partition("\n\n")[0].partition(". ")[0]
+        own = read_sections(name)
+        assert re.findall(r"`(\w+)`", fields) == list(own), name
+    layers = re.findall(r"^\| `(\w+)` \| (?:one|several) \|", sections["txpert"], re.MULTILINE)
+    assert layers == list(get_args(TxPertConfig.model_fields["layer"].annotation))
 
 
 def test_the_messages_to_look_up_are_those_of_the_code() -> None:
