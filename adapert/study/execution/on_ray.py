@@ -113,7 +113,8 @@ def started_ray(address: str = "") -> Iterator[Head]:
     The process's environment and log levels are afterwards as they were.
 
     Raises:
-        InputError: There is no cluster at the address, or this process has a Ray of its own.
+        InputError: There is no cluster at the address, Ray does not start, or this process has a Ray of its
+            own.
     """
     if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         raise InputError(
@@ -127,7 +128,7 @@ def started_ray(address: str = "") -> Iterator[Head]:
 
         with nullcontext() if address else private_folder() as folder, log_levels(RAY_LEVELS):
             try:
-                _connect(address, folder)
+                _connect(address, folder, head.processes)
                 with _no_other_ray():
                     yield head
             finally:
@@ -151,13 +152,21 @@ def _no_other_ray() -> Iterator[None]:
     hook.enable_auto_connect = before
 
 
-def _connect(address: str, folder: Path | None) -> None:
+def _connect(address: str, folder: Path | None, processes: Processes) -> None:
     import ray
 
     quiet = {"log_to_driver": False, "logging_level": RAY_LEVELS["ray"]}
     if folder is not None:
-        n_cpus = count_cpus()
-        ray.init(address="local", _temp_dir=str(folder), num_cpus=n_cpus, include_dashboard=False, **quiet)
+        options = {"_temp_dir": str(folder), "num_cpus": count_cpus(), "include_dashboard": False}
+        try:
+            ray.init(address="local", **options, **quiet)
+        except Exception as error:  # Ray's own, such as of a node that is late: some are of no other class
+            processes.note()
+            processes.kill()  # those of a head that is half there
+            raise InputError(
+                f"A study needs Ray to start on this machine, but it did not: {first_line(error)} Try again "
+                "when the machine is less busy, or do without: --executor local."
+            ) from error
         return
     modules = [str(Path(import_module(package).__path__[0])) for package in SHIPPED_PACKAGES]
     try:

@@ -1,7 +1,9 @@
 import gc
+import re
 import weakref
 from typing import Any
 
+import psutil
 import pytest
 import ray
 from ray._private import auto_init_hook
@@ -37,3 +39,20 @@ def test_a_ray_of_the_callers_own_is_refused_and_no_collection_frees_its_objects
     assert auto_init_hook.enable_auto_connect
     assert seen == [(True, False)]
     assert gc.isenabled()
+
+
+def test_a_head_that_does_not_come_up_is_one_sentence_and_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    late = "The current node timed out during startup. This could happen because it is overloaded."
+
+    def wait(*given: object) -> None:
+        raise Exception(late)  # as Ray does after 30 s, of no other class
+
+    before = set(psutil.Process().children(recursive=True))
+    monkeypatch.setattr(ray._private.services, "get_node", wait)
+    says = f"needs Ray to start on this machine, but it did not: {late}"
+    with pytest.raises(InputError, match=re.escape(says)), started_ray():
+        pass
+    assert set(psutil.Process().children(recursive=True)) <= before
+    assert not ray.is_initialized()
