@@ -1,5 +1,6 @@
 """How every figure looks: sizes in inches and points for a page 7 in wide, colours, names, captions."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ REFERENCE_COLOUR = "0.6"
 
 _LINE_HEIGHT = 0.135
 _CAPTION_WIDTH = 126
+_PRIVATE_USE = 0xE000
 _AXIS_LABEL_HEIGHT = 0.25
 _MARGIN = 0.06
 
@@ -165,6 +167,28 @@ def place_legend(figure: Figure, handles: list[Line2D]) -> None:
     ).set_in_layout(False)
 
 
+def wrap_caption(caption: str, width: int = _CAPTION_WIDTH) -> list[str]:
+    """Cut a caption into lines of at most a width, in characters as drawn: formulas are shorter than in TeX.
+
+    A formula is never cut.
+    """
+    formulas = re.findall(r"\$[^$]+\$", caption)
+    # Each stands as a word of its drawn length, of a character of its own, while lines are cut.
+    marks = [chr(_PRIVATE_USE + number) for number in range(len(formulas))]
+    for formula, mark in zip(formulas, marks, strict=True):
+        caption = caption.replace(formula, mark * _drawn_length(formula), 1)
+    text = "\n".join(textwrap.wrap(caption, width, break_on_hyphens=False))
+    for formula, mark in zip(formulas, marks, strict=True):
+        text = text.replace(mark * _drawn_length(formula), formula)
+    return text.split("\n")
+
+
+def _drawn_length(formula: str) -> int:
+    r"""Count the characters that a formula is drawn as: ``$\lambda_{\mathrm{non}}$`` as four."""
+    without_fonts = re.sub(r"\\math[a-z]+", "", formula)
+    return max(1, len(re.sub(r"[{}_^$\s]", "", re.sub(r"\\[a-zA-Z]+", "x", without_fonts))))
+
+
 def build_figure(
     shape: tuple[int, int],
     panel_height: float,
@@ -186,7 +210,7 @@ def build_figure(
     Returns:
         The figure on a canvas of its own (pyplot never hears of it), and its Axes, (n_rows, n_columns).
     """
-    lines = textwrap.wrap(caption, _CAPTION_WIDTH, break_on_hyphens=False)
+    lines = wrap_caption(caption)
     top = n_header_lines * 1.6 * _LINE_HEIGHT + _MARGIN
     bottom = len(lines) * _LINE_HEIGHT + 2 * _MARGIN
     height = top + shape[0] * panel_height + _AXIS_LABEL_HEIGHT + bottom

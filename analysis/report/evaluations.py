@@ -9,7 +9,7 @@ import pandas as pd
 from adapert.comparison.summary import CAPTION, FEWEST_SHOWN, LABELS, MAIN_METRICS, read_record
 from adapert.comparison.test_access import Access
 from adapert.csv_files import read_csv
-from adapert.errors import InputError, format_count
+from adapert.errors import InputError
 from adapert.evaluation.catalogue import check_metrics
 from adapert.records import trained_on
 from adapert.statistics.questions import MODELS
@@ -17,6 +17,7 @@ from analysis.findings.gather import PAIRED_FILE, list_evaluations, read_paired
 from analysis.report.drawings import draw_evaluation, gather_figures
 from analysis.report.effects import build_paired_table
 from analysis.report.elements import Column, Heading, PageTable, Paragraph, Part, build_page_table
+from analysis.tables.performance import describe_evaluation
 
 SUMMARY_FILE = "summary.csv"
 
@@ -44,12 +45,9 @@ def build_evaluations(
         if not is_of_studies or not (folder / SUMMARY_FILE).is_file():
             continue
         split = opened["split"]
-        is_other = of_models != opened["data_fingerprint"]
-        transferred = f", by models trained on data {of_models}" if is_other else ""
         described = (
-            f"{format_count(opened['n_perturbations'], f'{split} perturbation')} of data "
-            f"{opened['data_fingerprint']}{transferred}, scored {opened['at']}, "
-            f"commit {record.get('git_commit', 'unknown')}."
+            f"The {describe_evaluation(record)}, scored {opened['at']}, commit "
+            f"{record.get('git_commit', 'unknown')}."
         )
         parts += [Heading(folder.name), Paragraph(described), _score_table(folder, split)]
         paired = read_paired(folder)

@@ -1,4 +1,5 @@
 import re
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,13 @@ from adapert.config import model_names
 from adapert.data.schema import EFFECT_SIZES
 from analysis.figures.ablation import VARIANT_LABELS
 from analysis.figures.expected_best import plot_expected_best
-from analysis.figures.style import EFFECT_SIZE_COLOURS, MODEL_COLOURS, VARIANT_COLOURS, model_colours
+from analysis.figures.style import (
+    EFFECT_SIZE_COLOURS,
+    MODEL_COLOURS,
+    VARIANT_COLOURS,
+    model_colours,
+    wrap_caption,
+)
 
 WITH_COLOURS_OF_THEIR_OWN = {"style.py", "search.py"}  # the latter's map is shared by all figures of a search
 
@@ -46,3 +53,14 @@ def test_no_figure_has_a_hue_of_its_own() -> None:
         for path in folder.glob("*.py")
     }
     assert {name for name, found in hues.items() if found} <= WITH_COLOURS_OF_THEIR_OWN
+
+
+def test_a_caption_is_cut_by_what_is_drawn_and_never_within_a_formula() -> None:
+    weight = r"$\lambda_{\mathrm{non}}$"
+    caption = f"The weight {weight} and {weight} of Eq. 16, or $a b$"
+    # As drawn: "The weight xnon and xnon" is 24 characters.
+    assert wrap_caption(caption, 24) == [f"The weight {weight} and {weight}", "of Eq. 16, or $a b$"]
+    assert wrap_caption(caption, 23)[0] == f"The weight {weight} and"
+    assert wrap_caption("One of 5 $", 8) == ["One of 5", "$"]
+    plain = "A dot is a gene of a well-known pathway, and the line is the mean. " * 4
+    assert wrap_caption(plain) == textwrap.wrap(plain, 126, break_on_hyphens=False)

@@ -33,7 +33,7 @@ def test_an_evaluation_shows_each_models_mean(tmp_path: Path, make_table: MakeTa
     write_evaluation(tmp_path / "evaluations" / "test_001", make_table)
     heading, told, table, left_out = build_evaluations(tmp_path, [], {"0012"})
     assert heading == Heading("test_001")
-    assert of_kind(Paragraph, told).text.startswith("2 test perturbations o")
+    assert of_kind(Paragraph, told).text.startswith("The test split of data 0012, 2 perturbations, scored")
     assert isinstance(table, PageTable)
     cells = dict(zip((column.label for column in table.columns), table.rows[0], strict=True))
     assert (cells["model"].text, cells["PDS"].text, cells["fits"].text) == ("full", "0.400", "1")
@@ -67,7 +67,7 @@ def test_an_evaluation_on_other_data_is_shown_with_the_studies_of_its_models(
     write_evaluation(tmp_path / "evaluations" / "test_001", make_table, "ffff", trained_on="0012")
     for fingerprint in ("0012", "ffff"):
         told = of_kind(Paragraph, build_evaluations(tmp_path, [], {fingerprint})[1]).text
-        assert "of data ffff, by models trained on data 0012, scored now" in told
+        assert "of data ffff, 2 perturbations, by models trained on data 0012, scored now" in told
 
 
 def test_an_evaluation_outside_the_workspace_is_found_by_its_access(
