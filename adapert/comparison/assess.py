@@ -119,10 +119,10 @@ def evaluate_configs(
     """
     variants = name_variants(plan.names(configs.values()), configs)
     dataset = read_dataset([*configs.values(), *variants.values()], plan)
-    tested = read_scored_data(plan, variants.values(), dataset)
-    scored_data = tested.dataset
-    if tested.transfer:
-        _LOGGER.info(tested.transfer.describe())
+    scored_on = read_scored_data(plan, variants.values(), dataset)
+    scored_data = scored_on.dataset
+    if scored_on.transfer:
+        _LOGGER.info(scored_on.transfer.describe())
     tried = {label: name_study(workspace, config) for label, config in configs.items()}
     studies = list(dict.fromkeys(tried.values()))
     with tempfile.TemporaryDirectory() as scratch:  # of predicted cells
@@ -132,7 +132,9 @@ def evaluate_configs(
         ]
         files = record_files(given)
         access = (
-            _describe_access(configs, plan, tested, tried, out, emit, files) if plan.split == "test" else None
+            _describe_access(configs, plan, scored_on, tried, out, emit, files)
+            if plan.split == "test"
+            else None
         )
         left = find_interrupted(workspace, access) if access else None
         if left is None:  # else all was checked when it was begun, and some of it may be there
@@ -148,15 +150,15 @@ def evaluate_configs(
                 recorded.access.folder if recorded else next_folder(workspace, plan.split)
             )
             if is_written:
-                assessment = _summarize(read_evaluation(folder)[0], folder, studies[0], recorded, tested)
+                assessment = _summarize(read_evaluation(folder)[0], folder, studies[0], recorded, scored_on)
             else:
-                compared = [*fitted, *map(as_fitted, given), *tested.references]
+                compared = [*fitted, *map(as_fitted, given), *scored_on.references]
                 scored = score(plan, compared, scored_data) + measure_ceilings(plan, scored_data)
                 frame = build_comparison_table(scored, scored_data, plan, dataset)
-                assessment = _summarize(frame, folder, studies[0], recorded, tested)
+                assessment = _summarize(frame, folder, studies[0], recorded, scored_on)
                 if emit:
                     _emit(fitted[-1], scored_data, plan, emit)
-                record = describe_comparison(plan, configs, scored_data, scored, files, tested.transfer)
+                record = describe_comparison(plan, configs, scored_data, scored, files, scored_on.transfer)
                 kept = build_predictions(scored_data, plan.split, mean_predictions(compared))
                 kept.uns["trained_on"] = dataset.fingerprint
                 # Last: an evaluation is made once its folder is there.
@@ -238,7 +240,7 @@ def _check(
 
 
 def _summarize(
-    frame: pd.DataFrame, folder: Path, study: str, recorded: RecordedAccess | None, tested: ScoredData
+    frame: pd.DataFrame, folder: Path, study: str, recorded: RecordedAccess | None, scored_on: ScoredData
 ) -> Assessment:
     return Assessment(
         frame=frame,
@@ -248,7 +250,7 @@ def _summarize(
         folder=folder,
         study=study,
         access=recorded,
-        transfer=tested.transfer,
+        transfer=scored_on.transfer,
     )
 
 
@@ -260,7 +262,7 @@ def _count_own(recorded: RecordedAccess | None, study: str) -> int | None:
 def _describe_access(
     configs: Mapping[str, Config],
     plan: ComparisonPlan,
-    tested: ScoredData,
+    scored_on: ScoredData,
     tried: Mapping[str, str],
     out: Path | None,
     emit: EmittedFiles | None,
@@ -282,7 +284,7 @@ def _describe_access(
         config_digest=config.digest(),
         config=config.flat(),
         git_commit=git_commit(),
-        data_fingerprint=tested.dataset.fingerprint,
+        data_fingerprint=scored_on.dataset.fingerprint,
         models=list(plan.names(configs.values())),
         n_seeds=plan.n_seeds,
         refit=plan.refit,
@@ -292,8 +294,8 @@ def _describe_access(
         emitted=[str(path.absolute()) for path in emit or ()],
         files=files,
         others=described[1:],
-        trained_on=tested.transfer.trained_on if tested.transfer else "",
-        on=tested.transfer.on if tested.transfer else "",
+        trained_on=scored_on.transfer.trained_on if scored_on.transfer else "",
+        on=scored_on.transfer.on if scored_on.transfer else "",
     )
 
 

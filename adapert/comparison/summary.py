@@ -58,11 +58,11 @@ COMBINATIONS_CAPTION = (
     "perturbation."
 )
 
-TESTED_MEAN = "mean:tested"
+SCORED_MEAN = "mean:scored"
 """Variant: the mean change of the training perturbations of scored data that are not the models' own."""
 
 LABELS = {
-    TESTED_MEAN: "mean of tested data",
+    SCORED_MEAN: "mean of scored data",
     "split_half": "ceiling: split halves",
     "resampled": "ceiling: resampled",
 }

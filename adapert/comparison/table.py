@@ -18,7 +18,7 @@ from adapert.evaluation.long_table import build_long_table
 STUDY = "evaluate"
 """What the long table has in place of a study's name."""
 
-DATA_COLUMNS = ("trained_on", "tested_on")
+DATA_COLUMNS = ("trained_on", "scored_on")
 """Columns of an evaluation's long table after `LONG_COLUMNS`: fingerprints of the data."""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from adapert.comparison.fit import Fitted
 from adapert.comparison.plan import ComparisonPlan
-from adapert.comparison.summary import LABELS, TESTED_MEAN
+from adapert.comparison.summary import LABELS, SCORED_MEAN
 from adapert.config import Config, read_sections
 from adapert.data.array_tables import SharedTable
 from adapert.data.gene_view import keep_genes
@@ -69,7 +69,7 @@ class Transfer:
         """Say under a table what it is of."""
         return (
             f"Models were trained on data {self.trained_on} and scored on data {self.scored_on}; "
-            f"'{LABELS[TESTED_MEAN]}' is that of the latter's own training perturbations."
+            f"'{LABELS[SCORED_MEAN]}' is that of the latter's own training perturbations."
         )
 
     def describe(self) -> str:
@@ -158,7 +158,7 @@ def read_scored_data(plan: ComparisonPlan, configs: Iterable[Config], dataset: P
     if not kept:
         raise _nothing_to_score(transfer)
     view = _restrict(other, plan.split, genes, kept)
-    return ScoredData(dataset=view, references=[_mean_of_tested(view, kept)], transfer=transfer)
+    return ScoredData(dataset=view, references=[_mean_of_scored(view, kept)], transfer=transfer)
 
 
 def _learned_splits(plan: ComparisonPlan) -> tuple[SplitName, ...]:
@@ -180,12 +180,12 @@ def _restrict(
     return keep_genes(replace(other, splits=splits), genes)
 
 
-def _mean_of_tested(view: PreparedDataset, perturbations: Sequence[str]) -> Fitted:
+def _mean_of_scored(view: PreparedDataset, perturbations: Sequence[str]) -> Fitted:
     """Predict as the model `mean` does, of the scored data's own training split."""
     model = MeanModel()
     model.fit(view)
     return Fitted(
-        variant=TESTED_MEAN,
+        variant=SCORED_MEAN,
         seed=0,
         config_digest="",
         model=model,

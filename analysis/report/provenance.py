@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from adapert.comparison.summary import TESTED_MEAN, read_record
+from adapert.comparison.summary import SCORED_MEAN, read_record
 from adapert.comparison.test_access import Access, earlier_accesses
 from adapert.config import Config, build_config, default_models, model_names
 from adapert.data.manifest import Manifest, read_manifest
@@ -243,7 +243,7 @@ def _read_validated(workspace: Path) -> list[Access]:
         try:
             record = read_record(file.parent)
             config, transfer = build_config(record["config"]), record.get("transfer") or {}
-            variants = [row["variant"] for row in record["models"] if row["variant"] != TESTED_MEAN]
+            variants = [row["variant"] for row in record["models"] if row["variant"] != SCORED_MEAN]
             found.append(
                 Access(
                     at=record["opened"]["at"],

@@ -61,7 +61,7 @@ def test_models_of_one_data_set_are_scored_on_another(
     assert (ended.status, ended.err) == (0, "")
     assert re.search(r"Trained on data \w+, scored on data \w+: \d+ genes measured in both, of", ended.out)
     assert re.search(r"Left out of \d test perturbations: \d in the training or validation", ended.out)
-    assert re.search(r"^mean of tested data .*\d", ended.out, re.MULTILINE)
+    assert re.search(r"^mean of scored data .*\d", ended.out, re.MULTILINE)
     assert re.search(r"Models\s+were\s+trained\s+on\s+data", ended.out)
     assert re.search(r"This is access 1 to the test split of data \w+ \(no study\)\.\n$", ended.out)
     shutil.rmtree(tmp_path / "runs")

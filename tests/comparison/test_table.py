@@ -51,7 +51,7 @@ def test_the_table_has_every_metric_of_every_row_and_perturbation(
     rows = compare(plan, small_config, tiny_dataset)
     table = build_comparison_table(rows, tiny_dataset, plan)
     assert tuple(table.columns) == LONG_COLUMNS + DATA_COLUMNS
-    assert set(table["trained_on"]) == set(table["tested_on"]) == {"tiny"}
+    assert set(table["trained_on"]) == set(table["scored_on"]) == {"tiny"}
     sizes = table.groupby(["variant", "metric"]).size()
     assert (sizes == 3).all()
     assert set(table["metric"]) == set(rows[0].evaluation.per_perturbation)

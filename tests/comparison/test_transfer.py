@@ -15,7 +15,7 @@ from fixtures.dataset import build_tiny_dataset, write_prepared
 
 from adapert.comparison.assess import evaluate_configs
 from adapert.comparison.plan import ComparisonPlan
-from adapert.comparison.summary import TESTED_MEAN, read_evaluation
+from adapert.comparison.summary import SCORED_MEAN, read_evaluation
 from adapert.comparison.test_access import read_accesses
 from adapert.comparison.transfer import ScoredData, read_scored_data
 from adapert.config import Config
@@ -145,7 +145,7 @@ def test_the_mean_of_the_tested_data_is_a_reference(
 ) -> None:
     tested = read(own, place)
     (reference,) = tested.references
-    assert reference.variant == TESTED_MEAN
+    assert reference.variant == SCORED_MEAN
     train = other.splits["train"].table
     deltas = pd.DataFrame(train.delta, train.perturbations, other.gene_names)[tested.dataset.gene_names]
     singles = [name for name in tested.dataset.splits["test"].table.perturbations if "+" not in name]
@@ -298,8 +298,8 @@ def test_a_transfer_s_values_are_those_of_a_plain_computation(
     expected = [np.corrcoef(predicted, observed[names.index(name)])[0, 1] for name in singles]
     np.testing.assert_allclose(frame.loc[singles, "value"], expected, atol=1e-6)
     assert set(frame["trained_on"]) == {read_manifest(a).fingerprint}
-    assert set(frame["tested_on"]) == {read_manifest(b).fingerprint}
-    assert {TESTED_MEAN, "split_half"} <= set(found.frame["variant"])
+    assert set(frame["scored_on"]) == {read_manifest(b).fingerprint}
+    assert {SCORED_MEAN, "split_half"} <= set(found.frame["variant"])
 
 
 def test_an_access_counts_for_the_opened_data_and_names_both(
@@ -341,10 +341,10 @@ def test_every_model_and_the_file_of_another_is_scored_and_emitted(
     files = tmp_path / "predicted.h5ad", tmp_path / "real.h5ad"
     small = config.with_changes({"training.max_epochs": 1, "model.hidden_size": 8})
     found = evaluate_configs({"": small}, plan, tmp_path, emit=files)
-    assert set(found.frame["variant"]) == {"adapert", TESTED_MEAN, "split_half"}
+    assert set(found.frame["variant"]) == {"adapert", SCORED_MEAN, "split_half"}
     assert {"overlap_at_50", "pearson_delta_pooled"} <= set(found.frame["metric"])
     references = set(zip(found.paired["variant"], found.paired["reference"], strict=True))
-    assert references == {("adapert", TESTED_MEAN)}
+    assert references == {("adapert", SCORED_MEAN)}
     asked = {"theirs": files[0]}
     again = evaluate_configs({"": small}, plan_on(lines[1], split="validation"), tmp_path, predictions=asked)
     scores = {
@@ -361,7 +361,7 @@ def test_predicted_deltas_of_the_shared_genes_score_as_a_plain_loop_says(
     found = evaluate_configs({"": config}, plan_on(lines[1], split="validation"), tmp_path)
     kept = read_predictions(found.folder)
     assert kept.var_names.isin(read_prepared(lines[0]).gene_names).all()
-    frame = found.frame.query(f"variant == '{TESTED_MEAN}' and metric == 'pearson_delta'")
+    frame = found.frame.query(f"variant == '{SCORED_MEAN}' and metric == 'pearson_delta'")
     np.testing.assert_allclose(
-        frame["value"], pearson_delta(kept.layers[TESTED_MEAN], np.asarray(kept.X)), atol=1e-5
+        frame["value"], pearson_delta(kept.layers[SCORED_MEAN], np.asarray(kept.X)), atol=1e-5
     )
