@@ -1,5 +1,6 @@
 """Paired effects: each variant against a reference on the same perturbations, seeds and splits."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -9,8 +10,15 @@ import pandas as pd
 from adapert.data.schema import StringArray
 from adapert.evaluation.catalogue import find_metric
 from adapert.seeding import numpy_generator
-from adapert.statistics.estimates import Related, drop_unknown, relate, resample_mean, stream_name
-from adapert.statistics.pairs import align_pairs, iterate_arms
+from adapert.statistics.estimates import (
+    REPLICATE,
+    Related,
+    drop_unknown,
+    relate,
+    resample_mean,
+    stream_name,
+)
+from adapert.statistics.pairs import Arms, align_pairs, check_reference, iterate_arms
 from adapert.statistics.significance import family_signed_rank_p, holm, p_of_mean, signed_rank_p
 from adapert.statistics.two_level import (
     N_RESAMPLES,
@@ -88,20 +96,53 @@ def summarize_paired(
     Raises:
         InputError: The frame has no row of the reference.
     """
-    rows: list[dict[str, object]] = []
-    for arms in iterate_arms(frame, reference, keys):
-        ours, theirs, families = align_pairs(arms.rows, arms.reference_rows)
-        gains = find_metric(arms.metric).gain * average_over_seeds(drop_unknown(ours - theirs))
-        counts = {"wins": gains > 0, "ties": gains == 0, "losses": gains < 0}
-        # Nothing is won or lost in a metric without a direction.
-        is_known = not np.isnan(find_metric(arms.metric).gain)
-        counted = {name: int(is_so.sum()) if is_known else pd.NA for name, is_so in counts.items()}
-        # Named after the comparison: no draw changes when another variant joins the table.
-        generator = numpy_generator(seed, stream_name(tuple(arms.identity.values())))
-        compared = compare_pairs(ours - theirs, generator, families=families)
-        rows.append({**arms.identity, **compared, **counted})
+    check_reference(frame, reference)
+    of_metrics = frame.groupby("metric", observed=True)
+    rows = [row for _, of_metric in of_metrics for row in _compare_metric(of_metric, reference, keys, seed)]
     table = pd.DataFrame(rows, columns=[*keys, *PAIRED_COLUMNS])
     return correct_tests(table).sort_values([*keys, "metric", "variant"], ignore_index=True)
+
+
+N_KEPT = 64
+"""Metrics whose comparisons are kept in memory, some kB each."""
+
+_KEPT: dict[bytes, list[dict[str, object]]] = {}
+"""The last comparisons: figure, claims, tables and findings of a study make the same, which takes seconds."""
+
+
+def _compare_metric(
+    frame: pd.DataFrame, reference: str, keys: Sequence[str], seed: int
+) -> list[dict[str, object]]:
+    """Compare every variant in the rows of one metric; as the last time where these are the same."""
+    key = _identify(frame, reference, keys, seed)
+    if key not in _KEPT:
+        compared = [_compare_arms(arms, seed) for arms in iterate_arms(frame, reference, keys)]
+        while len(_KEPT) >= N_KEPT:
+            del _KEPT[next(iter(_KEPT))]
+        _KEPT[key] = compared
+    return _KEPT[key]
+
+
+def _identify(frame: pd.DataFrame, reference: str, keys: Sequence[str], seed: int) -> bytes:
+    """Tell comparisons apart by all that they read."""
+    read = [*keys, "variant", *REPLICATE, "perturbation", "family", "metric", "value"]
+    digest = hashlib.blake2b(f"{reference} {list(keys)} {seed}".encode(), digest_size=16)
+    for name in read:
+        digest.update(pd.util.hash_array(frame[name].to_numpy()).tobytes())
+    return digest.digest()
+
+
+def _compare_arms(arms: Arms, seed: int) -> dict[str, object]:
+    ours, theirs, families = align_pairs(arms.rows, arms.reference_rows)
+    gains = find_metric(arms.metric).gain * average_over_seeds(drop_unknown(ours - theirs))
+    counts = {"wins": gains > 0, "ties": gains == 0, "losses": gains < 0}
+    # Nothing is won or lost in a metric without a direction.
+    is_known = not np.isnan(find_metric(arms.metric).gain)
+    counted = {name: int(is_so.sum()) if is_known else pd.NA for name, is_so in counts.items()}
+    # Named after the comparison: no draw changes when another variant joins the table.
+    generator = numpy_generator(seed, stream_name(tuple(arms.identity.values())))
+    compared = compare_pairs(ours - theirs, generator, families=families)
+    return {**arms.identity, **compared, **counted}
 
 
 def compare_pairs(

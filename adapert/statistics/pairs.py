@@ -60,16 +60,11 @@ class Arms:
         return {**self.group, "variant": self.variant, "metric": self.metric}
 
 
-def iterate_arms(frame: pd.DataFrame, reference: str, keys: Sequence[str]) -> Iterator[Arms]:
-    """Yield every comparison with a reference: of each group, metric and other variant.
-
-    Args:
-        frame: The long table.
-        reference: Variant to compare with.
-        keys: Columns to group by. With ``effect_size`` among them, all sizes together are the group `ALL`.
+def check_reference(frame: pd.DataFrame, reference: str) -> None:
+    """Refuse a long table without a row of the reference.
 
     Raises:
-        InputError: The frame has no row of the reference.
+        InputError: It has none.
     """
     variants = sorted(set(frame["variant"].astype(str)))
     if reference not in variants:
@@ -77,6 +72,16 @@ def iterate_arms(frame: pd.DataFrame, reference: str, keys: Sequence[str]) -> It
             f"Variants are compared with '{reference}', but the long table has no row of it."
             f"{nearest(reference, variants)} Launch a study with that variant, or name another reference."
         )
+
+
+def iterate_arms(frame: pd.DataFrame, reference: str, keys: Sequence[str]) -> Iterator[Arms]:
+    """Yield every comparison with a reference: of each group, metric and other variant.
+
+    Args:
+        frame: The long table.
+        reference: Variant to compare with.
+        keys: Columns to group by. With ``effect_size`` among them, all sizes together are the group `ALL`.
+    """
     for names, group in pool_effect_sizes(frame, keys).groupby([*keys, "metric"], observed=True):
         *values, metric = names
         rows = {str(variant): own for variant, own in group.groupby("variant", observed=True)}

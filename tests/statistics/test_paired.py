@@ -7,6 +7,7 @@ import pytest
 from fixtures.store import MakeTable
 from scipy import stats
 
+import adapert.statistics.paired
 from adapert.seeding import numpy_generator
 from adapert.statistics.estimates import bootstrap_interval
 from adapert.statistics.paired import PAIRED_COLUMNS, compare_pairs, summarize_paired
@@ -118,3 +119,26 @@ def test_one_perturbation_has_a_difference_but_no_interval(make_table: MakeTable
     row = _row(summarize_paired(_table(make_table)), effect_size="large")
     assert row["difference"] == pytest.approx(-0.1)
     assert row[["low", "high", "p_wilcoxon", "p", "p_holm", "standardized_difference"]].isna().all()
+
+
+def test_the_same_comparison_is_made_once_and_another_one_again(
+    make_table: MakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def count(differences: np.ndarray, *given: Any, **named: Any) -> Any:
+        made.append(differences.shape[1])
+        return compare_pairs(differences, *given, **named)
+
+    monkeypatch.setattr(adapert.statistics.paired, "compare_pairs", count)
+    monkeypatch.setattr(adapert.statistics.paired, "_KEPT", {})
+    both = pd.concat([_table(make_table), _table(make_table, "mse")])
+    first = summarize_paired(both)
+    assert len(made) == 6  # two metrics, each in two groups and in all together
+    alone = summarize_paired(both[both["metric"] == "mse"])
+    assert len(made) == 6
+    pd.testing.assert_frame_equal(alone, first[first["metric"] == "mse"].reset_index(drop=True))
+    other = both.assign(value=both["value"].where(both["perturbation"] != "A", 0.9))
+    assert not summarize_paired(other)["difference"].equals(first["difference"])
+    assert summarize_paired(both, seed=1)["low"].notna().sum() == first["low"].notna().sum()
+    assert len(made) == 18

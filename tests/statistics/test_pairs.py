@@ -11,7 +11,7 @@ from adapert.errors import InputError
 from adapert.evaluation.reproducibility import REPLICATES
 from adapert.registry import MODELS
 from adapert.statistics import pairs
-from adapert.statistics.pairs import align_pairs, has_one_fit, iterate_arms
+from adapert.statistics.pairs import align_pairs, check_reference, has_one_fit, iterate_arms
 
 
 def _rows(
@@ -88,4 +88,4 @@ def test_every_group_is_compared_and_all_together(make_table: MakeTable) -> None
 def test_an_unknown_reference_is_refused_with_the_nearest_name(make_table: MakeTable) -> None:
     table = make_table([{"variant": "full"}, {"variant": "no_context"}])
     with pytest.raises(InputError, match=r"'no_contxt', but the long table has no row of it\. Did you mean"):
-        list(iterate_arms(table, "no_contxt", ["effect_size"]))
+        check_reference(table, "no_contxt")
