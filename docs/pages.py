@@ -2,18 +2,17 @@
 
 import re
 from pathlib import Path
-from typing import Literal, get_args, get_origin
 
 import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from pydantic.fields import FieldInfo
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
 from adapert.cli.entry import app
 from adapert.config import Config
+from adapert.config.fields import ConfigField, describe_fields, section_classes
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +26,8 @@ CONFIG_HEAD = """# Config
 
 Every setting of a trial, from `adapert/config/sections.py`: `--set SECTION.FIELD=VALUE` changes one, a YAML
 file of sections gives many, and a search space names them likewise. A model reads the sections that
-[Systems](systems.md) lists for it; a study refuses a field of another section.
+[Systems](systems.md) lists for it; a study refuses a field of another section. `adapert config`
+prints the same in a [terminal](terminal.md).
 """
 
 
@@ -62,31 +62,17 @@ def _describe_commands() -> str:
 
 def _describe_config() -> str:
     sections = [CONFIG_HEAD]
-    for name, section in Config.model_fields.items():
-        kind = section.annotation
-        assert kind is not None
-        head = (kind.__doc__ or "").strip()
-        rows = [_describe_field(name, field, info) for field, info in kind.model_fields.items()]
+    fields = describe_fields()
+    for name, kind in section_classes(Config).items():
+        rows = [_describe_field(field) for field in fields if field.section == name]
         table = ["| field | default | values | meaning |", "|---|---|---|---|", *rows]
-        sections.append(f"## {name}\n\n{head}\n\n" + "\n".join(table))
+        sections.append(f"## {name}\n\n{(kind.__doc__ or '').strip()}\n\n" + "\n".join(table))
     return "\n\n".join(sections) + "\n"
 
 
-def _describe_field(section: str, name: str, field: FieldInfo) -> str:
-    cells = (f"`{section}.{name}`", f"`{field.default}`", _describe_values(field), field.description or "")
+def _describe_field(field: ConfigField) -> str:
+    values = (
+        field.values if isinstance(field.values, str) else ", ".join(f"`{word}`" for word in field.values)
+    )
+    cells = (f"`{field.name}`", f"`{field.default}`", values, field.meaning)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def _describe_values(field: FieldInfo) -> str:
-    if get_origin(field.annotation) is Literal:
-        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
-    if field.annotation is bool:
-        return "`true`, `false`"
-    signs = {"gt": "above", "ge": "from", "lt": "below", "le": "to"}
-    bounds = [
-        f"{word} {getattr(bound, sign):,}"
-        for sign, word in signs.items()
-        for bound in field.metadata
-        if hasattr(bound, sign)
-    ]
-    return " ".join(bounds) or "text"

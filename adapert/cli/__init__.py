@@ -9,6 +9,7 @@ from adapert.cli.choice import pick
 from adapert.cli.data import prepare, simulate
 from adapert.cli.entry import app, main
 from adapert.cli.evaluation import evaluate
+from adapert.cli.fields import config
 from adapert.cli.machine import doctor
 from adapert.cli.options import with_shared_options
 from adapert.cli.reporting import report
@@ -21,6 +22,7 @@ __all__ = ["app", "main"]
 COMMANDS: tuple[Callable[..., None], ...] = (
     simulate,
     prepare,
+    config,
     launch,
     train,
     status,
