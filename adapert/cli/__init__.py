@@ -15,7 +15,8 @@ from adapert.cli.options import with_shared_options
 from adapert.cli.reporting import report
 from adapert.cli.runs import predict, rerun
 from adapert.cli.showing import figures, ui
-from adapert.cli.studies import extend, launch, reproduce, resume, status, stop, sync, train
+from adapert.cli.studies import extend, launch, reproduce, resume, stop, sync, train
+from adapert.cli.watching import status
 
 __all__ = ["app", "main"]
 

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from adapert.cli.as_json import describe_pick, print_json
 from adapert.cli.entry import exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
+    AsJson,
     KeptResources,
     MovedData,
     Retraining,
@@ -34,6 +36,7 @@ def pick(
     ] = False,
     resources: KeptResources,
     data: MovedData = None,
+    as_json: AsJson = False,
 ) -> None:
     """Pick the best config on validation, after retraining the best few on fresh seeds and redrawn splits.
 
@@ -62,8 +65,11 @@ def pick(
     except UnfinishedError as error:
         print_error(str(error))
         raise typer.Exit(exit_status(error.closing) or 1) from error
-    print_candidates(picked)
     write_config(picked.config, out)
+    if as_json:
+        print_json(describe_pick(study, picked, out))
+        return
+    print_candidates(picked)
     is_adapert = picked.config.model.name == "adapert"  # the recipe takes its parts away
     words = ["launch", "ablation", "--config", str(out)] if is_adapert else ["evaluate", str(out)]
     following = ["adapert", *words, "--workspace", str(workspace)]

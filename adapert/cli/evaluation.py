@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapert.cli.as_json import describe_assessment, print_json
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
+    AsJson,
     Changes,
     Data,
     Device,
@@ -78,6 +80,7 @@ def evaluate(
     cpus_per_fit: Annotated[int, typer.Option("--cpus-per-fit", min=1, help="CPU cores per fit.")] = 1,
     again: Annotated[bool, typer.Option("--again", help="Open a test split again.")] = False,
     device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Refit models, open a split and compute every metric, next to reference models.
 
@@ -119,6 +122,9 @@ def evaluate(
     except DivergedError as error:
         print_error(str(error))
         raise typer.Exit(1) from error
+    if as_json:
+        print_json(describe_assessment(assessment, split))
+        return
     _print_tables(assessment, split)
     console.print(f"Wrote {assessment.folder}", soft_wrap=True)
     if emit:

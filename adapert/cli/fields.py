@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from adapert.cli.printing import console, print_json
+from adapert.cli.as_json import print_json
+from adapert.cli.printing import console
 from adapert.errors import InputError, join_words
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ import logging
 import platform
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adapert import __version__
+from adapert.cli.as_json import stdout_kept_free
 from adapert.cli.printing import LIBRARY
 from adapert.errors import InputError, nearest
 
@@ -44,6 +46,9 @@ Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Number of c
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds per variant of a design.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print details too, and where an error arose.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON, and everything else on stderr.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print only results, warnings and errors.")]
 MaxConcurrent = Annotated[
     int | None, typer.Option("--max-concurrent", min=1, help="Maximum number of trials at once.")
@@ -180,7 +185,8 @@ def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
         LIBRARY.debug(f"adapert {__version__}, Python {platform.python_version()}, {platform.platform()}")
         for name, group in groups.items():
             values[name] = group(**{option.name: values.pop(option.name) for option in fields(group)})
-        command(**values)
+        with stdout_kept_free() if values.get("as_json") else nullcontext():
+            command(**values)
 
     # Typer reads a command's options from its signature, in which a group stands for its fields.
     parameters = [

@@ -1,6 +1,5 @@
 """What the commands print: text as it is, so that brackets in a name are never taken for markup."""
 
-import json
 import logging
 import sys
 from collections.abc import Iterable, Sequence
@@ -27,11 +26,6 @@ LIBRARY = logging.getLogger("adapert")
 def print_error(sentence: str) -> None:
     """Print the error that a command ends with."""
     print(f"Error: {sentence}", file=sys.stderr)  # noqa: T201
-
-
-def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    sys.stdout.write(f"{json.dumps(value, indent=2, allow_nan=False)}\n")
 
 
 class LogHandler(logging.Handler):

@@ -289,36 +289,6 @@ def stop(
     console.print(f"Asked to stop: {study if trial is None else f'trial {trial} of {study}'}.")
 
 
-def status(
-    study: Annotated[
-        str | None, typer.Argument(metavar="STUDY", help="Name of a study; default: all studies.")
-    ] = None,
-    workspace: Workspace = DEFAULT_WORKSPACE,
-) -> None:
-    """List studies, or the trials of one: state, epoch, best value, seconds, host."""
-    from adapert.workspace.status import (
-        build_studies_table,
-        build_trials_table,
-        describe_status,
-        read_status,
-        read_statuses,
-    )
-
-    if study is None:
-        statuses, faults = read_statuses(workspace)
-        if statuses or not faults:
-            console.print(build_studies_table(statuses) if statuses else f"'{workspace}' has no study yet.")
-        for fault in faults:
-            print_error(fault)
-        if faults:
-            raise typer.Exit(2)
-        return
-    read = read_status(workspace, study)
-    for line in describe_status(read):
-        console.print(line, soft_wrap=True)
-    console.print(build_trials_table(read))
-
-
 def sync(study: StudyName, workspace: Workspace = DEFAULT_WORKSPACE) -> None:
     """Send MLflow whatever it lacks of a study, and end the runs of a study that was killed."""
     from adapert.workspace.resume import sync as sync_study

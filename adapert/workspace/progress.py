@@ -131,7 +131,8 @@ def empty_table(columns: Sequence[str], numbers: Sequence[str]) -> Table:
     """Table without a row; columns of numbers are aligned right."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left")
+        # Wrap what does not fit, rather than cut it.
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     return table
 
 

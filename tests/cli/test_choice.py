@@ -1,13 +1,14 @@
 """`adapert pick`: what it prints and writes, and what a user can get wrong."""
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import pandas as pd
 import pytest
-from fixtures.command import Refused, RunCommand
+from fixtures.command import Refused, RunCommand, documented_keys
 from fixtures.store import Store
 from rich.console import Console
 
@@ -30,6 +31,17 @@ def test_pick_at_once_says_that_nothing_was_retrained(
     assert ended.status == 0
     assert "it was not retrained" in ended.out
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["best.yaml"]
+
+
+def test_pick_as_json_is_all_that_stdout_has(adapert: RunCommand, store: Store, tmp_path: Path) -> None:
+    where = ("--out", "best.yaml", "--workspace", store.directory)
+    ended = adapert("pick", "search_wide", *where, "--no-reevaluation", "--json")
+    assert ended.status == 0
+    said = json.loads(ended.out)
+    assert list(said) == documented_keys("`pick`")
+    assert said["config"] == read_config(tmp_path / "best.yaml").settings()
+    assert said["candidates"][0]["pearson_delta"] == 0.4
+    assert (said["rank"], said["lead"], said["reevaluated"], said["out"]) == (1, None, [], "best.yaml")
 
 
 def test_pick_refuses_a_directory_in_place_of_its_file(

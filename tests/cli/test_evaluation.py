@@ -10,7 +10,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.command import Refused, RunCommand, Simulated
+from fixtures.command import Refused, RunCommand, Simulated, documented_keys
 
 from adapert.comparison.table import DATA_COLUMNS
 from adapert.models.reference.mean import MeanModel
@@ -74,10 +74,14 @@ def test_evaluate_on_validation_needs_no_test_split(
     shutil.copytree(simulated.prepared, tmp_path / "data")
     shutil.rmtree(tmp_path / "data" / "test")
     words = ["--data", "data", "--models", "mean", "--split", "validation", "--out", "here"]
-    ended = adapert("evaluate", *words, "--device", "cpu")
-    assert (ended.status, ended.err) == (0, "")
-    assert "The test split stays closed." in ended.out
-    assert (tmp_path / "here" / "summary.csv").is_file()
+    ended = adapert("evaluate", *words, "--device", "cpu", "--json")
+    assert ended.status == 0
+    assert "The test split stays closed." in ended.err
+    said = json.loads(ended.out)
+    assert list(said) == documented_keys("`evaluate`")
+    assert (said["split"], said["folder"], said["access"]) == ("validation", "here", None)
+    means = pd.read_csv(tmp_path / "here" / "summary.csv")["mean"]
+    assert [row["mean"] for row in said["summary"]] == pytest.approx(means.to_numpy())
     assert not (tmp_path / "runs").exists()
 
 

@@ -223,29 +223,6 @@ def test_a_failed_trial_is_told_and_ends_the_command_with_1(
     assert "1 failed: ValueError: [no]" in ended.out
 
 
-def test_status_lists_studies(adapert: RunCommand, begun: HandMade) -> None:
-    ended = adapert("status")
-    assert (ended.status, ended.err) == (0, "")
-    header, row = ended.out.splitlines()
-    assert header.split()[:3] == ["study", "state", "trials"]
-    assert row.split()[:3] == ["compare_parts", "killed", "1/4"]
-
-
-def test_status_of_a_study_lists_its_trials(adapert: RunCommand, begun: HandMade) -> None:
-    ended = adapert("status", "compare_parts")
-    assert ended.status == 0
-    told, waiting, header, *rows = ended.out.splitlines()
-    assert told.startswith("compare_parts: killed (last by pid unknown on unknown), 1 of 4 trials")
-    assert waiting == "MLflow lacks 9 lines: adapert sync compare_parts"
-    assert header.split()[:2] == ["trial", "variant"]
-    assert [row.split()[3] for row in rows] == ["finished", "interrupted"]
-
-
-def test_status_of_a_workspace_without_studies_says_so(adapert: RunCommand) -> None:
-    ended = adapert("status")
-    assert (ended.status, ended.out) == (0, "'runs' has no study yet.\n")
-
-
 def test_sync_says_that_mlflow_has_all(adapert: RunCommand, begun: HandMade, workspace: Path) -> None:
     shutil.copy(workspace / DATABASE, begun.folder.parents[1])
     ended = adapert("sync", "compare_parts")

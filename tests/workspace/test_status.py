@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 from fixtures.ledger import HandMade, MakeLedger
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 from adapert.errors import InputError
 from adapert.records import EndReason, TrialStatus
@@ -40,7 +39,7 @@ def some_trials(made: HandMade) -> HandMade:
     return made
 
 
-def rows_of(table: Table) -> list[list[str]]:
+def rows_of(table: RenderableType) -> list[list[str]]:
     file = io.StringIO()
     Console(file=file, width=200).print(table)
     return [line.split() for line in file.getvalue().splitlines()]
@@ -76,11 +75,11 @@ def test_studies_are_a_line_each_by_name(make_ledger: MakeLedger, runs: Path) ->
     made.ended("001")
     made.closed()
     header, *rows = rows_of(build_studies_table(read_statuses(runs)[0]))
-    assert header == ["study", "state", "trials", "ends", "best", "trial-hours"]
+    assert header == ["study", "kind", "state", "trials", "ends", "best", "trial-hours"]
     ends = ["1", "failed,", "1", "finished,", "1", "interrupted,", "1", "stopped"]
     assert rows == [
-        ["small", "finished", "1/4", "1", "finished", "-", "0.00"],
-        ["wide", "interrupted", "3/4", *ends, "0.750", "0.01"],
+        ["small", "ablation", "finished", "1/4", "1", "finished", "-", "0.00"],
+        ["wide", "ablation", "interrupted", "3/4", *ends, "0.750", "0.01"],
     ]
 
 

@@ -1,0 +1,105 @@
+"""The command status: studies and their trials, once or for as long as they run."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.console import RenderableType
+from rich.live import Live
+
+from adapert.cli.as_json import describe_study, describe_trials, print_json
+from adapert.cli.options import DEFAULT_WORKSPACE, AsJson
+from adapert.cli.printing import console, print_error
+from adapert.errors import InputError
+
+if TYPE_CHECKING:
+    from adapert.workspace.status import StudyStatus
+
+PAUSE_SECONDS, PAUSE_PER_LOOK = 1.0, 4.0
+"""Between two looks, at least; and per second that a look takes, so that watching never costs a core."""
+
+Seen = TypeVar("Seen")
+
+
+def status(
+    study: Annotated[
+        str | None, typer.Argument(metavar="STUDY", help="Name of a study; default: all studies.")
+    ] = None,
+    workspace: Annotated[
+        Path,
+        typer.Option("--workspace", help="Directory of the studies, or a folder of several workspaces."),
+    ] = DEFAULT_WORKSPACE,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it live until nothing runs; Ctrl-C ends only the watching.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List studies, or the trials of one: state, hyperparameters, epoch, best value, seconds.
+
+    From any terminal, while studies run or long after.
+    """
+    if watch and as_json:
+        raise InputError("--json prints a result once, but --watch shows it live. Leave one of them out.")
+    if study is None:
+        _list_studies(workspace, watch, as_json)
+    else:
+        _list_trials(workspace, study, watch, as_json)
+
+
+def _list_studies(workspace: Path, is_watched: bool, as_json: bool) -> None:
+    from adapert.workspace.status import build_studies_table, read_statuses
+
+    if is_watched:
+        _watch(
+            lambda: read_statuses(workspace)[0],
+            lambda statuses: any(each.is_running for each in statuses),
+            build_studies_table,
+        )
+    statuses, faults = read_statuses(workspace)
+    if as_json:
+        print_json({"studies": [describe_study(each) for each in statuses], "unreadable": faults})
+    elif statuses or not faults:
+        console.print(build_studies_table(statuses) if statuses else f"'{workspace}' has no study yet.")
+    for fault in faults:
+        print_error(fault)
+    if faults:
+        raise typer.Exit(2)
+
+
+def _list_trials(workspace: Path, study: str, is_watched: bool, as_json: bool) -> None:
+    from adapert.workspace.progress import Progress
+    from adapert.workspace.status import build_trials_table, describe_status, read_status
+
+    read = read_status(workspace, study)
+    if is_watched:
+        progress = Progress(console, read.state)
+
+        def draw(seen: "StudyStatus") -> RenderableType:
+            progress.state = seen.state
+            return progress.render()
+
+        _watch(lambda: read_status(workspace, study), lambda seen: seen.is_running, draw)
+        read = read_status(workspace, study)
+    if as_json:
+        print_json(describe_study(read) | {"trials": describe_trials(read)})
+        return
+    for line in describe_status(read):
+        console.print(line, soft_wrap=True)
+    console.print(build_trials_table(read))
+
+
+def _watch(
+    read: Callable[[], Seen], is_running: Callable[[Seen], bool], draw: Callable[[Seen], RenderableType]
+) -> None:
+    """Draw what is read again and again until nothing runs, or Ctrl-C; nothing where there is no terminal."""
+    with suppress(KeyboardInterrupt), Live(console=console, transient=True, auto_refresh=False) as live:
+        while True:
+            began = time.monotonic()
+            seen = read()
+            live.update(draw(seen), refresh=True)
+            if not is_running(seen):
+                return
+            time.sleep(max(PAUSE_SECONDS, PAUSE_PER_LOOK * (time.monotonic() - began)))
