@@ -16,6 +16,7 @@ _FUNCTIONS = (
     "load_metrics",
     "pick",
     "evaluate",
+    "compare",
     "predict",
     "rerun",
     "draw_figures",

@@ -1,4 +1,4 @@
-"""What the commands do, as ten functions for Python: ``import adapert; adapert.launch(...)``.
+"""What the commands do, as eleven functions for Python: ``import adapert; adapert.launch(...)``.
 
 Each takes paths as strings or `pathlib.Path`, and raises `adapert.errors.InputError` where the command would
 print one sentence and exit with status 2. What was guessed, left out or done is logged under ``adapert`` at
@@ -8,6 +8,7 @@ more than its command: it resumes a study of the same name, config and plan, whe
 """
 
 import math
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from adapert.comparison.assess import Assessment, EmittedFiles
     from adapert.comparison.plan import ComparisonPlan
+    from adapert.comparison.two import PairComparison
     from adapert.data.prepared import PreparedDataset
     from adapert.prediction.predictions import Predictions
     from adapert.prediction.rerun import RerunResult
@@ -353,6 +355,28 @@ def evaluate(
         emit=emit,
         predictions=_predicted_files(predictions),
     )
+
+
+@settings_put_back()
+def compare(first: AnyPath, second: AnyPath, workspace: AnyPath = WORKSPACE) -> "PairComparison":
+    """Compare two trials, picked configs or config files: their fields, and their metrics in pairs.
+
+    Args:
+        first: A trial's run id, ``"search/007"``, a study's name (its picked config, else its best trial), or
+            a config file or preset, whose trials are those that any study of the workspace had of it.
+        second: The same; differences are second minus first.
+        workspace: Directory of the studies and the MLflow store.
+
+    Returns:
+        Frames of the fields that differ, of the metrics and of the perturbations, and what they say in words.
+
+    Raises:
+        InputError: No such trial, study or config.
+    """
+    from adapert.comparison.two import compare_two
+
+    names = (_name("first", os.fspath(first)), _name("second", os.fspath(second)))
+    return compare_two(check_folder("workspace", workspace), *names)
 
 
 @settings_put_back()

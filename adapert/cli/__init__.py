@@ -12,6 +12,7 @@ from adapert.cli.evaluation import evaluate
 from adapert.cli.fields import config
 from adapert.cli.machine import doctor
 from adapert.cli.options import with_shared_options
+from adapert.cli.pair import compare
 from adapert.cli.reporting import report
 from adapert.cli.runs import predict, rerun
 from adapert.cli.showing import figures, ui
@@ -34,6 +35,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     reproduce,
     pick,
     evaluate,
+    compare,
     predict,
     rerun,
     figures,

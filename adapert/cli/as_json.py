@@ -13,6 +13,7 @@ from adapert.cli.printing import console
 
 if TYPE_CHECKING:
     from adapert.comparison.assess import Assessment
+    from adapert.comparison.two import PairComparison
     from adapert.selection.rank import Pick
     from adapert.workspace.status import StudyStatus
 
@@ -109,6 +110,22 @@ def describe_assessment(assessment: "Assessment", split: str) -> dict[str, Any]:
         "summary": _rows(assessment.summary),
         "paired": _rows(assessment.paired),
         "combinations": _rows(assessment.combinations),
+    }
+
+
+def describe_comparison(compared: "PairComparison") -> dict[str, Any]:
+    """Put a comparison of two into JSON's types."""
+    sides = {"first": compared.first, "second": compared.second}
+    return {
+        **{
+            place: {"name": side.name, "trials": side.trials, "config_digest": side.config.digest()}
+            for place, side in sides.items()
+        },
+        "config": _rows(compared.config),
+        "metrics": _rows(compared.metrics),
+        "perturbations": _rows(compared.perturbations),
+        "sentences": compared.sentences,
+        "notes": compared.notes,
     }
 
 

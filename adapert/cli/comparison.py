@@ -1,15 +1,19 @@
 """A comparison of models as tables in the terminal, 80 columns wide."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.table import Table
 
 from adapert.comparison.summary import ALL, COMBINATION_METRICS, FEWEST_SHOWN, LABELS, MAIN_METRICS
 from adapert.errors import format_count
+from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.pairs import FILE_MODEL, model_of, without_chance
 from adapert.statistics.power import DETECTED_PER_HALF_WIDTH, FEWEST_SEEDS, POWER, warn_of_tests
+
+if TYPE_CHECKING:
+    from adapert.comparison.two import PairComparison
 
 MAIN_METRIC = "pearson_delta"
 """Metric whose detectable differences are shown."""
@@ -130,6 +134,19 @@ def summarize_power(paired: pd.DataFrame, families: Sequence[str]) -> list[str]:
         f"of cases, {DETECTED_PER_HALF_WIDTH:.2f} times ± of a single comparison."
     )
     return [said, *(f"Warning: {warning}" for warning in warnings)]
+
+
+def build_two_table(compared: "PairComparison") -> Table:
+    """Build the table of two trials or configs: a row a metric, and on how many perturbations each leads."""
+    table = Table(box=None, pad_edge=False)
+    for head in ("metric", compared.first.name, compared.second.name, "difference", "better on"):
+        table.add_column(head, overflow="fold")
+    for row in compared.metrics.to_dict("records"):
+        difference = _describe_difference(row)
+        leads = "-" if pd.isna(row["wins"]) else f"{row['wins']} of {row['n_perturbations']}"
+        metric = find_metric(row["metric"]).directed_label
+        table.add_row(metric, _short(row["first"]), _short(row["second"]), difference, leads)
+    return table
 
 
 def _build_table(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.as_json import print_json
-from adapert.cli.printing import console
+from adapert.cli.printing import console, show_value
 from adapert.errors import InputError, join_words
 
 if TYPE_CHECKING:
@@ -65,12 +65,5 @@ def _print_fields(shown: "Config", values: Mapping[str, object]) -> None:
 
 def _describe_value(field: "ConfigField", value: object) -> str:
     words = field.values if isinstance(field.values, str) else " | ".join(field.values)
-    default = "" if value == field.default else f"; default {_show(field.default)}"
-    return f"{field.name}: {_show(value)}   ({words}{default})"
-
-
-def _show(value: object) -> str:
-    """Write a value as YAML does."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "''" if value == "" else str(value)
+    default = "" if value == field.default else f"; default {show_value(field.default)}"
+    return f"{field.name}: {show_value(value)}   ({words}{default})"

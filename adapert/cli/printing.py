@@ -58,6 +58,13 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], sides: str 
     console.print(table)
 
 
+def show_value(value: object) -> str:
+    """Write a value of a config as YAML does; a dash where there is none."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "-" if value is None else str(value) or "''"
+
+
 def print_rows(rows: list[tuple[str, str]]) -> None:
     """Print what things are called, and their values."""
     table = Table(show_header=False, box=None, pad_edge=False)

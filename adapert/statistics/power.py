@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from adapert.errors import format_count
 from adapert.statistics.families import FEWEST_FAMILIES, design_effect
 from adapert.statistics.two_level import CONFIDENCE, TAILS
 
@@ -92,13 +93,14 @@ def warn_of_tests(families: Sequence[str], n_seeds: int, n_tests: int) -> list[s
     if least * n_tests >= level:
         warnings.append(
             f"No p can pass: the smallest of {n} perturbations is {least:.2g}, and "
-            f"{min(least * n_tests, 1):.2g} after Holm's correction over {n_tests} tests. Compare on more "
-            "perturbations."
+            f"{min(least * n_tests, 1):.2g} after Holm's correction over {format_count(n_tests, 'test')}. "
+            "Compare on more perturbations."
         )
     elif smallest_p(n_families) * n_tests >= level:
         warnings.append(
             f"Where members of families correlate, no p can pass: the smallest of {n_families} families is "
-            f"{smallest_p(n_families):.2g}, before Holm's correction over {n_tests} tests."
+            f"{smallest_p(n_families):.2g}, before Holm's correction over "
+            f"{format_count(n_tests, 'test')}."
         )
     if n_families < FEWEST_FAMILIES:
         warnings.append(
