@@ -22,7 +22,6 @@ app = typer.Typer(
     name="adapert",
     help="Search, ablate and compare configs of AdaPert, a model of responses to unseen perturbations.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -51,7 +50,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # in an ASCII locale, a name or a ± must not end a command
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="adapert", standalone_mode=False)
     except typer.TyperException as error:
         status = error.exit_code
         # Without any argument the help was printed, and there is no message.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.as_json import print_json
+from adapert.cli.completion import complete_model
 from adapert.cli.printing import console, show_value
 from adapert.errors import InputError, join_words
 
@@ -20,7 +21,10 @@ def config(
         Path | None,
         typer.Argument(metavar="CONFIG.yaml", help="YAML config or preset; default: every field."),
     ] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Only fields that this model reads.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="Only fields that this model reads.", autocompletion=complete_model),
+    ] = None,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema, by which editors complete a YAML config.")
     ] = False,

@@ -15,6 +15,7 @@ import typer
 
 from adapert import __version__
 from adapert.cli.as_json import stdout_kept_free
+from adapert.cli.completion import complete_field, complete_study
 from adapert.cli.printing import LIBRARY
 from adapert.errors import InputError, nearest
 
@@ -35,7 +36,8 @@ ConfigFile = Annotated[
     typer.Option("--config", help="YAML config to start from, or a preset: paper (AdaPert to the letter)."),
 ]
 Changes = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a field: model.tau=0.5. Repeatable.")
+    list[str] | None,
+    typer.Option("--set", help="Change a field: model.tau=0.5. Repeatable.", autocompletion=complete_field),
 ]
 MaxEpochs = Annotated[int | None, typer.Option("--max-epochs", min=1, help="Maximum epochs per trial.")]
 MinEpochs = Annotated[
@@ -44,7 +46,9 @@ MinEpochs = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Number of configs a search tries.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds per variant of a design.")]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study.")]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="Name of a study.", autocompletion=complete_study)
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print details too, and where an error arose.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, and everything else on stderr.")

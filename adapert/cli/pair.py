@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from adapert.cli.as_json import describe_comparison, print_json
+from adapert.cli.completion import complete_trial
 from adapert.cli.options import DEFAULT_WORKSPACE, AsJson, Workspace
 from adapert.cli.printing import console, print_table, show_value
 from adapert.errors import format_count
@@ -14,10 +15,12 @@ def compare(
     first: Annotated[
         str,
         typer.Argument(
-            metavar="FIRST", help="STUDY/TRIAL such as search/007, STUDY (its pick), a YAML config or preset."
+            metavar="FIRST",
+            help="STUDY/TRIAL such as search/007, STUDY (its pick), a YAML config or preset.",
+            autocompletion=complete_trial,
         ),
     ],
-    second: Annotated[str, typer.Argument(metavar="SECOND", help="The same.")],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="The same.", autocompletion=complete_trial)],
     workspace: Workspace = DEFAULT_WORKSPACE,
     as_json: AsJson = False,
 ) -> None:

@@ -5,12 +5,15 @@ from typing import Annotated
 
 import typer
 
+from adapert.cli.completion import complete_study
 from adapert.cli.options import DEFAULT_WORKSPACE, Workspace
 from adapert.cli.printing import console, print_findings
 
 
 def report(
-    studies: Annotated[list[str], typer.Argument(metavar="STUDY", help="Names of studies.")],
+    studies: Annotated[
+        list[str], typer.Argument(metavar="STUDY", help="Names of studies.", autocompletion=complete_study)
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", help="HTML file; default: WORKSPACE/report.html.")
     ] = None,

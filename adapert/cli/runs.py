@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from adapert.cli.completion import complete_trial
 from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace
 from adapert.cli.printing import console, print_error, print_table
 from adapert.errors import InputError, format_count
@@ -16,7 +17,12 @@ N_STRONGEST = 10
 """Genes shown of each perturbation, up and down."""
 
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="An MLflow run id, STUDY/TRIAL such as search/007, or STUDY.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="An MLflow run id, STUDY/TRIAL such as search/007, or STUDY.",
+        autocompletion=complete_trial,
+    ),
 ]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from adapert.cli.completion import complete_study
 from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, one_of
 from adapert.cli.printing import console, print_figures, print_table
 from adapert.errors import InputError, name_some
@@ -14,7 +15,11 @@ from adapert.errors import InputError, name_some
 def figures(
     studies: Annotated[
         list[str] | None,
-        typer.Argument(metavar="STUDY", help="Names of searches, ablations, comparisons of systems."),
+        typer.Argument(
+            metavar="STUDY",
+            help="Names of searches, ablations, comparisons of systems.",
+            autocompletion=complete_study,
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Directory; default: WORKSPACE/figures.")] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from adapert.cli.completion import complete_recipe, complete_trial_of_study
 from adapert.cli.entry import exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
@@ -52,7 +53,12 @@ COHORT_SIZE = 4
 
 def launch(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="A recipe's name, or the path of your own (.py).")
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A recipe's name, or the path of your own (.py).",
+            autocompletion=complete_recipe,
+        ),
     ],
     *,
     data: Annotated[
@@ -278,7 +284,12 @@ def extend(
 def stop(
     study: StudyName,
     trial: Annotated[
-        str | None, typer.Argument(metavar="TRIAL", help="Id of a trial; default: the whole study.")
+        str | None,
+        typer.Argument(
+            metavar="TRIAL",
+            help="Id of a trial; default: the whole study.",
+            autocompletion=complete_trial_of_study,
+        ),
     ] = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:

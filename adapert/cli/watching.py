@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from adapert.cli.as_json import describe_study, describe_trials, print_json
+from adapert.cli.completion import complete_study
 from adapert.cli.options import DEFAULT_WORKSPACE, AsJson
 from adapert.cli.printing import console, print_error
 from adapert.errors import InputError
@@ -26,7 +27,10 @@ Seen = TypeVar("Seen")
 
 def status(
     study: Annotated[
-        str | None, typer.Argument(metavar="STUDY", help="Name of a study; default: all studies.")
+        str | None,
+        typer.Argument(
+            metavar="STUDY", help="Name of a study; default: all studies.", autocompletion=complete_study
+        ),
     ] = None,
     workspace: Annotated[
         Path,

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "simulate",
     "prepare",
+    "config",
     "launch",
     "train",
     "status",
@@ -35,6 +36,7 @@ COMMANDS = (
     "reproduce",
     "pick",
     "evaluate",
+    "compare",
     "predict",
     "rerun",
     "figures",

@@ -7,7 +7,6 @@ from pathlib import Path
 from adapert.errors import InputError, name_some, nearest
 from adapert.files import whole_file, write_whole
 from adapert.study.engine.ledger import LEDGER_FILE
-from adapert.study.plan.study import MAX_DERIVED_NAME, check_name
 
 PICK_FILE = "pick.json"
 """How the study's config was last picked."""
@@ -25,6 +24,8 @@ def study_folder(workspace: Path, name: str) -> Path:
     Raises:
         InputError: A name that leads elsewhere, or is too long.
     """
+    from adapert.study.plan.study import MAX_DERIVED_NAME, check_name  # optuna, for which a TAB would wait
+
     check_name(name, MAX_DERIVED_NAME)
     return workspace.resolve() / "studies" / name
 
