@@ -67,7 +67,8 @@ class Progress:
             return
         record = state.records[event.trial]
         if not self.console.is_terminal:
-            line = f"{self.summary()} | {record.variant} seed {record.seed}: {describe(record)}"
+            tried = Tried(self._snapshot()).describe(record)
+            line = f"{self.summary()} | {tried}, seed {record.seed}: {describe(record)}"
             self.console.print(line, soft_wrap=True, markup=False)
         elif record.status == TrialStatus.FAILED:
             line = f"{record.trial_id} failed: {record.message}"
@@ -111,20 +112,44 @@ class Progress:
     def render(self) -> Group:
         """Draw the summary, the trials that ended last, and below them those that run."""
         metrics = [find_metric(name).label for name in ("pearson_delta", "pds")]
-        columns = ("trial", "variant", "seed", "status", "epoch", *metrics)
+        records = self._snapshot()
+        tried = Tried(records)
+        columns = ("trial", "seed", "status", "epoch", *metrics, tried.head)
         table = empty_table(columns, ("seed", "epoch", *metrics))
-        by_end = sorted(self._snapshot(), key=lambda record: record.status == TrialStatus.RUNNING)
+        by_end = sorted(records, key=lambda record: record.status == TrialStatus.RUNNING)
         for record in by_end[-ROWS_SHOWN:]:
             table.add_row(
                 record.trial_id,
-                Text(record.variant),
                 str(record.seed),
                 Text(record.status, style=COLOURS[record.status]),
                 str(record.n_epochs),
                 format_value(record.metrics.get(OBJECTIVE)),
                 format_value(record.metrics.get("best_pds")),
+                Text(tried.describe(record)),
             )
         return Group(Text(self.summary()), table)
+
+
+class Tried:
+    """What tells trials of a study apart: their variants, or the hyperparameters that a search tries."""
+
+    def __init__(self, records: Sequence[TrialRecord]) -> None:
+        """Find it: a search calls all its trials alike."""
+        is_search = len({record.variant for record in records}) == 1 and any(
+            record.suggested for record in records
+        )
+        self.head = "hyperparameters" if is_search else "variant"
+
+    def describe(self, record: TrialRecord) -> str:
+        """Say what a trial tries: ``"lambda_non 0.00117, top_k 5"``, or its variant."""
+        if self.head == "variant":
+            return record.variant
+        return ", ".join(
+            f"{field.rpartition('.')[2]} {value:.3g}"
+            if isinstance(value, float)
+            else f"{field.rpartition('.')[2]} {value}"
+            for field, value in record.changes.items()
+        )
 
 
 def empty_table(columns: Sequence[str], numbers: Sequence[str]) -> Table:

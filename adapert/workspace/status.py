@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from adapert.errors import InputError, format_count
-from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
+from adapert.records import OBJECTIVE, EndReason, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.folders import find_study, study_names
 from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events, read_holder
 from adapert.study.engine.state import StudyState, fold
 from adapert.tracking.tracker import count_waiting
-from adapert.workspace.progress import empty_table, format_seconds, format_value
+from adapert.workspace.progress import Tried, empty_table, format_seconds, format_value
 
 N_LEVELS = 3
 """Levels of folders below one in which workspaces are looked for."""
@@ -156,20 +156,24 @@ def _studies_of_one(statuses: list[StudyStatus]) -> Table:
 
 
 def build_trials_table(status: StudyStatus) -> Table:
-    """Table of a study's trials, a line each."""
-    columns = ("trial", "variant", "seed", "state", "epoch", "best", "seconds", "host", "why")
+    """Table of a study's trials, a line each; without columns that say nothing."""
+    records = list(status.state.records.values())
+    tried, has_hosts = Tried(records), len({record.host for record in records}) > 1
+    # That a trial was stopped after an epoch says as much as where the others stood.
+    has_reasons = any(record.message and record.reason != EndReason.RUNG for record in records)
+    columns = ["trial", "seed", "state", "epoch", "best", "seconds", tried.head]
+    columns += ["host"] * has_hosts + ["why"] * has_reasons
     table = empty_table(columns, ("seed", "epoch", "best", "seconds"))
-    for record in status.state.records.values():
+    for record in records:
+        optional = [record.host] * has_hosts + [record.message] * has_reasons
         table.add_row(
             record.trial_id,
-            Text(record.variant),
             str(record.seed),
             status.end_of(record),
             str(record.n_epochs),
             format_value(record.metrics.get(OBJECTIVE)),
             f"{record.seconds:.1f}",
-            Text(record.host),
-            Text(record.message),
+            *map(Text, (tried.describe(record), *optional)),
         )
     return table
 

@@ -40,8 +40,8 @@ def test_status_of_a_study_lists_its_trials(adapert: RunCommand, begun: HandMade
     told, waiting, header, *rows = ended.out.splitlines()
     assert told.startswith("compare_parts: killed (last by pid unknown on unknown), 1 of 4 trials")
     assert waiting == "MLflow lacks 9 lines: adapert sync compare_parts"
-    assert header.split()[:2] == ["trial", "variant"]
-    assert [row.split()[3] for row in rows] == ["finished", "interrupted"]
+    assert header.split() == ["trial", "seed", "state", "epoch", "best", "seconds", "variant"]
+    assert [row.split()[2] for row in rows] == ["finished", "interrupted"]
 
 
 def test_status_of_a_workspace_without_studies_says_so(adapert: RunCommand) -> None:

@@ -326,7 +326,7 @@ def test_the_plan_of_a_design_lists_its_variants() -> None:
 def test_the_plan_of_a_search_lists_its_space() -> None:
     text = printed(SEARCH)
     assert "sampler random, seed 0" in text
-    assert "model.tau: 0.1 to 2 (log)" in text
+    assert "model.tau: 0.1 to 2, log scale" in text
 
 
 def test_cells_as_rows_are_refused_for_responses(tmp_path: Path) -> None:

@@ -117,14 +117,14 @@ def test_without_a_terminal_each_end_is_a_line(made: HandMade) -> None:
     lines = printed(shown).splitlines()
     assert len(lines) == 3
     assert lines[0].startswith("1/10 trials, 3 running, 1 finished")
-    assert lines[0].endswith("full seed 0: finished after 60 epochs, Pearson-delta 0.500")
+    assert lines[0].endswith("full, seed 0: finished after 60 epochs, Pearson-delta 0.500")
 
 
 def test_a_failure_is_printed_word_for_word(made: HandMade) -> None:
     some_ends(made)
     shown = shown_for(made, fold(made.events[:1]))
     tell(shown, made)
-    assert "full seed 0: failed: RuntimeError: [enforce fail] no memory" in printed(shown)
+    assert "full, seed 0: failed: RuntimeError: [enforce fail] no memory" in printed(shown)
 
 
 def test_a_terminal_shows_failures_above_what_it_draws(made: HandMade) -> None:

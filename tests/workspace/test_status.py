@@ -9,6 +9,7 @@ from adapert.errors import InputError
 from adapert.records import EndReason, TrialStatus
 from adapert.study.engine.events import RunTracked, StudyExtended
 from adapert.study.engine.ledger import held
+from adapert.study.plan.study import Search
 from adapert.tracking.tracker import DELIVERED_FILE
 from adapert.workspace.status import (
     build_studies_table,
@@ -17,6 +18,7 @@ from adapert.workspace.status import (
     read_status,
     read_statuses,
 )
+from search_spaces.adapert import SPACE
 
 
 @pytest.fixture
@@ -48,22 +50,42 @@ def rows_of(table: RenderableType) -> list[list[str]]:
 def test_trials_are_a_line_each(make_ledger: MakeLedger, runs: Path) -> None:
     some_trials(make_ledger())
     header, *rows = rows_of(build_trials_table(read_status(runs, "try")))
-    assert header == ["trial", "variant", "seed", "state", "epoch", "best", "seconds", "host", "why"]
+    assert header == ["trial", "seed", "state", "epoch", "best", "seconds", "variant", "host", "why"]
     assert rows == [
-        ["001", "full", "0", "finished", "2", "0.500", "9.0", "node"],
+        ["001", "0", "finished", "2", "0.500", "9.0", "full", "node"],
         [
-            "002",
-            "sharp",
-            "0",
-            "stopped",
-            "1",
-            "0.750",
-            "9.0",
-            "node",
+            *["002", "0", "stopped", "1", "0.750", "9.0", "sharp", "node"],
             *["It", "was", "below", "0.9", "at", "epoch", "1."],
         ],
-        ["003", "full", "0", "failed", "0", "-", "8.0", "ValueError:", "[no]"],
-        ["004", "sharp", "0", "interrupted", "1", "0.900", "7.0", "node"],
+        ["003", "0", "failed", "0", "-", "8.0", "full", "ValueError:", "[no]"],
+        ["004", "0", "interrupted", "1", "0.900", "7.0", "sharp", "node"],
+    ]
+
+
+def test_what_says_nothing_has_no_column(make_ledger: MakeLedger, runs: Path) -> None:
+    made = make_ledger()
+    made.opened()
+    made.asked("001")
+    made.reported("001", 1, 0.75)
+    made.ended("001", TrialStatus.STOPPED, EndReason.RUNG, "It was below 0.9 at epoch 1.")
+    header, row = rows_of(build_trials_table(read_status(runs, "try")))
+    assert header == ["trial", "seed", "state", "epoch", "best", "seconds", "variant"]
+    assert row == ["001", "0", "stopped", "1", "0.750", "2.0", "full"]
+
+
+def test_trials_of_a_search_are_told_by_their_hyperparameters(make_ledger: MakeLedger, runs: Path) -> None:
+    made = make_ledger(plan=Search(space=SPACE, n_trials=2))
+    made.opened()
+    for trial, changes in (
+        ("001", {"loss.lambda_non": 0.0011658, "graph.top_k": 10}),
+        ("002", {"loss.lambda_non": 1e-05, "graph.top_k": 5}),
+    ):
+        made.asked(trial, "search", changes=changes, suggested=changes)
+    header, *rows = rows_of(build_trials_table(read_status(runs, "try")))
+    assert header[-1] == "hyperparameters"
+    assert [row[-4:] for row in rows] == [
+        ["lambda_non", "0.00117,", "top_k", "10"],
+        ["lambda_non", "1e-05,", "top_k", "5"],
     ]
 
 
@@ -87,7 +109,7 @@ def test_a_study_whose_process_is_gone_without_a_word_was_killed(make_ledger: Ma
     some_trials(make_ledger())
     status = read_status(runs, "try")
     assert (status.word, status.is_running) == ("killed", False)
-    assert [row[3] for row in rows_of(build_trials_table(status))][-1] == "interrupted"
+    assert [row[2] for row in rows_of(build_trials_table(status))][-1] == "interrupted"
 
 
 def test_a_study_that_a_process_holds_runs(make_ledger: MakeLedger, runs: Path) -> None:
@@ -95,7 +117,7 @@ def test_a_study_that_a_process_holds_runs(make_ledger: MakeLedger, runs: Path) 
     with held(made.folder):
         status = read_status(runs, "try")
     assert (status.word, status.is_running) == ("running", True)
-    assert [row[3] for row in rows_of(build_trials_table(status))][-1] == "running"
+    assert [row[2] for row in rows_of(build_trials_table(status))][-1] == "running"
 
 
 @pytest.mark.parametrize("end", [TrialStatus.FINISHED, TrialStatus.STOPPED, TrialStatus.FAILED])

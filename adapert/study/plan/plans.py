@@ -425,10 +425,9 @@ def _check_points(plan: Search) -> None:
                     f"An initial point sets fields of the space, but '{name}' is not among them."
                     f"{nearest(name, plan.space)}"
                 )
-            distribution = distribution_of(plan.space[name])
             # Optuna would only warn, and try a value that its models do not know.
-            if not is_within(value, distribution):
+            if not is_within(value, distribution_of(plan.space[name])):
                 raise InputError(
                     f"An initial point must lie in the space, but '{name}' is {value} and the space has "
-                    f"{distribution}."
+                    f"{describe_choice(name, plan.space[name])}."
                 )

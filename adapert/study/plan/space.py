@@ -78,8 +78,8 @@ def describe_choice(name: str, choice: BaseDistribution | Conditional) -> str:
     """Say what a field is drawn from, and when.
 
     Returns:
-        Such as ``"0.5 to 16 (log), where network_kernel is heat or laplacian"``; a condition's section is
-        only named where it is another than the field's.
+        Such as ``"0.5 to 16, log scale, where network_kernel is heat or laplacian"``; a condition's section
+        is only named where it is another than the field's.
     """
     described = _describe_distribution(distribution_of(choice))
     if not isinstance(choice, Conditional):
@@ -98,7 +98,7 @@ def _describe_distribution(distribution: BaseDistribution) -> str:
         isinstance(distribution, IntDistribution) and distribution.step == 1
     )
     step = f" in steps of {_describe_value(distribution.step)}" if has_step else ""
-    return f"{low} to {high}{' (log)' if distribution.log else step}"
+    return f"{low} to {high}{', log scale' if distribution.log else step}"
 
 
 def _list_values(values: Sequence[Any]) -> str:
