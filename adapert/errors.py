@@ -26,14 +26,25 @@ def number_kind(error_type: str) -> str:
     return _NUMBER_KINDS.get(error_type, "")
 
 
+FEWEST_LETTERS = 3
+"""Of a name's beginning, for which a whole one is suggested."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Suggest the known name closest to a mistyped one.
+    """Suggest the known name closest to a mistyped one, or the first that it is the beginning of.
 
     Returns:
         ``" Did you mean 'model.dropout'?"``, or ``""`` where nothing comes near.
     """
-    matches = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    matches = get_close_matches(name, names, n=1, cutoff=0.6)
+    if not matches and len(begun := _bare(name)) >= FEWEST_LETTERS:
+        matches = [each for each in names if _bare(each).startswith(begun)]
     return f" Did you mean '{matches[0]}'?" if matches else ""
+
+
+def _bare(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
 def name_some(names: Iterable[str], limit: int = 5) -> str:

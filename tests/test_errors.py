@@ -1,6 +1,6 @@
 import pytest
 
-from adapert.errors import format_count, join_words
+from adapert.errors import format_count, join_words, nearest
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,18 @@ def test_words_are_joined_as_in_a_sentence() -> None:
         "a and b",
         "a, b and c",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("figure_4_ablaton", "figure_4_ablation"),
+        ("Figure 5", "figure_5_sensitivity"),
+        ("table_1", "table_1_performance"),
+        ("fi", ""),
+        ("other", ""),
+    ],
+)
+def test_the_nearest_name_may_be_begun_or_mistyped(name: str, meant: str) -> None:
+    known = ["figure_4_ablation", "figure_5_sensitivity", "table_1_performance"]
+    assert nearest(name, known) == (f" Did you mean '{meant}'?" if meant else "")

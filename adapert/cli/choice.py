@@ -24,7 +24,10 @@ from adapert.files import check_writable
 
 def pick(
     study: StudyName,
-    out: Annotated[Path, typer.Option("--out", help="YAML file for the picked config.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="YAML file for the picked config; default: WORKSPACE/STUDY_best.yaml."),
+    ] = None,
     *,
     workspace: Workspace = DEFAULT_WORKSPACE,
     objective: Annotated[
@@ -36,6 +39,9 @@ def pick(
     ] = False,
     resources: KeptResources,
     data: MovedData = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the ranking and the number of trainings.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Pick the best config on validation, after retraining the best few on fresh seeds and redrawn splits.
@@ -46,11 +52,14 @@ def pick(
     from adapert.config import write_config
     from adapert.selection.reevaluate import UnfinishedError
 
-    if out.is_dir():
+    if dry_run:
+        _print_expected(study, workspace, objective, retraining, no_reevaluation, as_json)
+        return
+    if out and out.is_dir():
         raise InputError(
             f"--out must be a file, but '{out}' is a directory. Name a file: '{out / 'best.yaml'}'."
         )
-    check_writable(out)
+    check_writable(out := out or workspace / f"{study}_best.yaml")
     try:
         picked = pick_config(
             study,
@@ -74,3 +83,25 @@ def pick(
     words = ["launch", "ablation", "--config", str(out)] if is_adapert else ["evaluate", str(out)]
     following = ["adapert", *words, "--workspace", str(workspace)]
     console.print(f"Wrote {out}. Next: {shlex.join(following)}", soft_wrap=True)
+
+
+def _print_expected(
+    study: str,
+    workspace: Path,
+    objective: str,
+    retraining: Retraining,
+    no_reevaluation: bool,
+    as_json: bool,
+) -> None:
+    """Print what picking would train; without a re-evaluation that is nothing."""
+    from dataclasses import replace
+
+    from adapert.selection.reevaluate import expect_retraining
+
+    expected = expect_retraining(workspace, study, objective, retraining.plan())
+    n_left = 0 if no_reevaluation else expected.n_left
+    said = "Picking would train nothing." if no_reevaluation else expected.describe()
+    if as_json:
+        print_json(describe_pick(study, expected.picked, None) | {"n_trainings": n_left})
+    else:
+        print_candidates(replace(expected.picked, reason=said))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.as_json import describe_assessment, print_json
+from adapert.cli.completion import complete_model
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
     AsJson,
@@ -17,6 +18,7 @@ from adapert.cli.options import (
     Workspace,
     one_of,
     parse_changes,
+    split_list,
 )
 from adapert.cli.printing import console, print_error
 
@@ -43,10 +45,11 @@ def evaluate(
     workspace: Workspace = DEFAULT_WORKSPACE,
     changes: Changes = None,
     models: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--models",
             help="Such as adapert,mean; default: adapert, and all that need no epochs.",
+            autocompletion=complete_model,
         ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Fits per model with randomness.")] = 3,
@@ -94,7 +97,7 @@ def evaluate(
     from adapert.evaluation.predicted_files import parse_predictions
     from adapert.training.loop import DivergedError
 
-    chosen = {} if models is None else {"models": [name.strip() for name in models.split(",")]}
+    chosen = {} if models is None else {"models": split_list("--models", models)}
     plan = ComparisonPlan(
         **chosen,
         split=one_of("--split", split, ("test", "validation")),

@@ -4,7 +4,7 @@ import inspect
 import logging
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import wraps
@@ -37,7 +37,9 @@ ConfigFile = Annotated[
 ]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change a field: model.tau=0.5. Repeatable.", autocompletion=complete_field),
+    typer.Option(
+        "--set", help="Change fields: model.tau=0.5. Repeatable, or a list.", autocompletion=complete_field
+    ),
 ]
 MaxEpochs = Annotated[int | None, typer.Option("--max-epochs", min=1, help="Maximum epochs per trial.")]
 MinEpochs = Annotated[
@@ -59,6 +61,9 @@ MaxConcurrent = Annotated[
 ]
 
 DEFAULT_WORKSPACE = Path("runs")
+
+NEXT_FIELD = r"[,\s]+(?=\w+\.\w+=)"
+"""Between two changes of one ``--set``; values may have commas and spaces too."""
 
 KEPT = "Default: the study's."
 """Said of options that keep what a study has."""
@@ -221,7 +226,7 @@ def parse_changes(changes: list[str] | None, max_epochs: int | None) -> dict[str
     from adapert.config import parse_yaml
 
     parsed: dict[str, Any] = {}
-    for change in changes or ():
+    for change in [each for given in changes or () for each in re.split(NEXT_FIELD, given)]:
         name, _, value = change.partition("=")
         try:
             if not (name and value):
@@ -232,6 +237,19 @@ def parse_changes(changes: list[str] | None, max_epochs: int | None) -> dict[str
                 f"--set must be FIELD=VALUE, such as model.tau=0.5, but it is '{change}'."
             ) from error
     return parsed if max_epochs is None else parsed | {"training.max_epochs": max_epochs}
+
+
+def split_list(what: str, words: Iterable[str]) -> list[str]:
+    """Read the words of a list that was given one by one, by commas, or by spaces in quotation marks.
+
+    Raises:
+        InputError: There is none, as in ``","``.
+    """
+    given = list(words)
+    split = [word for each in given for word in re.split(r"[,\s]+", each) if word]
+    if given and not split:
+        raise InputError(f"{what} must be a list such as a,b or 'a b', but it is '{' '.join(given)}'.")
+    return split
 
 
 def parse_device(device: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from adapert.cli.entry import exit_status
+from adapert.cli.options import split_list
 from adapert.cli.printing import console, print_candidates, print_error, progress
 from adapert.cli.running import command_line, run_or_resume
 from adapert.errors import InputError, format_count
@@ -112,7 +113,7 @@ def plan_peers(
     retraining: "Retraining",
     search_budget: Mapping[str, Any],
     name: str = "peers",
-    models: str | None = None,
+    models: Sequence[str] | None = None,
     n_seeds: int | None = None,
     n_splits: int | None = None,
     options: Mapping[str, Any] | None = None,
@@ -132,7 +133,7 @@ def plan_peers(
         name=name,
         data=data,
         base=base,
-        models=model_names() if models is None else [part.strip() for part in models.split(",")],
+        models=model_names() if models is None else split_list("--models", models),
         retraining=retraining.plan(),
         search_budget=search_budget,
         n_seeds=n_seeds,

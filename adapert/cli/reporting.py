@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from adapert.cli.completion import complete_study
-from adapert.cli.options import DEFAULT_WORKSPACE, Workspace
+from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, split_list
 from adapert.cli.printing import console, print_findings
 
 
@@ -27,7 +27,7 @@ def report(
 
     if out and out.is_dir():
         raise typer.BadParameter(f"'{out}' is a directory; name an HTML file.", param_hint="--out")
-    written = write_report(studies, workspace, out, split=split)
+    written = write_report(split_list("STUDY", studies), workspace, out, split=split)
     size = written.path.stat().st_size / 1e6
     console.print(f"Wrote {written.path} ({size:.1f} MB).", soft_wrap=True)
     print_findings(written.findings)

@@ -72,7 +72,7 @@ def _next_words(study: "Study") -> list[str]:
 
     searched = {"search": study.name, "reevaluation": study.name.partition(SUFFIX)[0]}.get(study.plan.kind)
     if searched:
-        return ["pick", searched, "--out", "best.yaml"]
+        return ["pick", searched]
     if study.plan.form == "design" and len(study.plan.variants_changes) == 1:
         return ["predict", study.name, "GENE"]
     return ["figures", study.name]

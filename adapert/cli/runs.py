@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.completion import complete_trial
-from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace
+from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace, split_list
 from adapert.cli.printing import console, print_error, print_table
 from adapert.errors import InputError, format_count
 
@@ -51,7 +51,7 @@ def predict(
         check_form(out)
     if picture and picture.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"A picture is written as .png, .svg or .pdf, but --picture is '{picture}'.")
-    predictions = predict_run(run, genes, workspace, data=data)
+    predictions = predict_run(run, split_list("GENE", genes), workspace, data=data)
     if (contexts or picture) and predictions.contexts.empty:
         raise InputError(
             f"--contexts and --picture need a model that selects genes, but {predictions.source} does not. "

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from adapert.cli.completion import complete_study
-from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, one_of
+from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, one_of, split_list
 from adapert.cli.printing import console, print_figures, print_table
 from adapert.errors import InputError, name_some
 
@@ -57,7 +57,8 @@ def figures(
         typer.Option("--deg-change", help="Figure 7 counts genes that change by more: 0.1; default: DEGs."),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Figure or table to draw: claims. Repeatable.")
+        list[str] | None,
+        typer.Option("--only", help="Figures or tables to draw: claims,figure_4_ablation. Repeatable."),
     ] = None,
 ) -> None:
     """Draw the figures and tables of studies, of a data set, or of evaluations."""
@@ -66,11 +67,11 @@ def figures(
     from analysis.figures.recipes import figure_stems
     from analysis.sources import TABLE_STEMS, parse_comparisons, parse_evaluations
 
-    wanted = tuple(only or ())
+    wanted = tuple(split_list("--only", only or ()))
     for stem in wanted:
         one_of("--only", stem, (*figure_stems(), *TABLE_STEMS))
     drawn = draw_all(
-        studies or (),
+        split_list("STUDY", studies or ()),
         workspace,
         out,
         split=split,

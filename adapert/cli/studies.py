@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from adapert.cli.completion import complete_recipe, complete_trial_of_study
+from adapert.cli.completion import complete_model, complete_recipe, complete_trial_of_study
 from adapert.cli.entry import exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
@@ -98,9 +98,11 @@ def launch(
         str | None, typer.Option("--address", help="Ray cluster: auto or HOST:6379; default: this machine.")
     ] = None,
     models: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--models", help="Of 'peers': systems, such as adapert,kernel_ridge,mean; default: all."
+            "--models",
+            help="Of 'peers': systems, such as adapert,kernel_ridge,mean; default: all.",
+            autocompletion=complete_model,
         ),
     ] = None,
     splits: Annotated[

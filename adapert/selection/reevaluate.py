@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import count
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from adapert.study.plan.study import Design, Study
 from adapert.tracking.runs import keep_pick as track_pick
 from adapert.tracking.store import tracking_uri
 from adapert.workspace.launch import launch
+from adapert.workspace.progress import format_seconds
 from adapert.workspace.resume import resume
 
 _LOGGER = logging.getLogger(__name__)
@@ -104,6 +106,60 @@ def pick_config(
     wanted = build_reevaluation(picked, study, plan or ReevaluationPlan())
     name = _retrain(wanted, study, workspace, resources or {}, console or Console(quiet=True), data)
     return replace(pick_retrained(picked, open_study(workspace, name).frame), reevaluation=name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedRetraining:
+    """What picking would train.
+
+    Attributes:
+        picked: The study's ranking, with intervals, before anything is retrained.
+        study: The study that would retrain the best.
+        n_left: Its trials that have not ended yet.
+        trial_seconds: Mean of the ranked study's finished trials; NaN where that is not known.
+    """
+
+    picked: Pick
+    study: Study
+    n_left: int
+    trial_seconds: float
+
+    def describe(self) -> str:
+        """Say in a sentence what would be trained."""
+        assert isinstance(self.study.plan, Design)
+        n_configs, n_redraws = count_retrained(self.study.plan)
+        n_trials = format_count(self.study.plan.size, "training")
+        if not self.n_left:
+            return f"All {n_trials} of '{self.study.name}' are done: picking would train nothing."
+        left = "" if self.n_left == self.study.plan.size else f", of which {self.n_left} are left"
+        seconds = self.n_left * self.trial_seconds
+        takes = "" if isnan(seconds) else f"; one after the other about {format_seconds(seconds)}"
+        return (
+            f"Picking would take {n_trials}{left}: rank 1 to {n_configs}, each on "
+            f"{format_count(self.study.plan.n_seeds, 'fresh seed')} and "
+            f"{format_count(n_redraws, 'redrawn split')}{takes}."
+        )
+
+
+def expect_retraining(
+    workspace: Path, study: str, objective: str = "pearson_delta", plan: ReevaluationPlan | None = None
+) -> ExpectedRetraining:
+    """Say what `pick_config` would train, without training or writing anything.
+
+    Raises:
+        InputError: As `pick`.
+    """
+    results = open_study(workspace, study)
+    picked = add_intervals(pick(results, objective), results)
+    named, begun = _find(build_reevaluation(picked, study, plan or ReevaluationPlan()), study, workspace)
+    n_ended = sum(record.status != TrialStatus.RUNNING for record in begun.records.values()) if begun else 0
+    seconds = [trial.metrics.get("total_seconds", nan) for trial in results.trials if trial.is_finished]
+    return ExpectedRetraining(
+        picked=picked,
+        study=named,
+        n_left=(begun.n_asked if begun else named.plan.size) - n_ended,
+        trial_seconds=sum(seconds) / len(seconds),
+    )
 
 
 def add_intervals(picked: Pick, study: StudyResults) -> Pick:

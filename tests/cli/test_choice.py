@@ -9,6 +9,7 @@ from typing import NoReturn
 import pandas as pd
 import pytest
 from fixtures.command import Refused, RunCommand, documented_keys
+from fixtures.copied import copy_store
 from fixtures.store import Store
 from rich.console import Console
 
@@ -42,6 +43,33 @@ def test_pick_as_json_is_all_that_stdout_has(adapert: RunCommand, store: Store, 
     assert said["config"] == read_config(tmp_path / "best.yaml").settings()
     assert said["candidates"][0]["pearson_delta"] == 0.4
     assert (said["rank"], said["lead"], said["reevaluated"], said["out"]) == (1, None, [], "best.yaml")
+
+
+def test_pick_without_a_place_keeps_the_config_in_the_workspace(
+    adapert: RunCommand, store: Store, tmp_path: Path
+) -> None:
+    copy_store(store, tmp_path / "runs")
+    ended = adapert("pick", "search_wide", "--no-reevaluation")
+    assert ended.status == 0
+    assert "Wrote runs/search_wide_best.yaml. Next: adapert launch ablation --config runs/" in ended.out
+    assert read_config(tmp_path / "runs" / "search_wide_best.yaml").loss.lambda_non == 3e-4
+
+
+def test_a_dry_run_counts_the_trainings_and_writes_nothing(
+    adapert: RunCommand, store: Store, tmp_path: Path
+) -> None:
+    words = ("pick", "search_wide", "--workspace", store.directory, "--dry-run")
+    ended = adapert(*words, "--fresh-seeds", 2, "--redraws", 3)
+    assert ended.status == 0
+    assert ended.out.endswith(
+        "Picking would take 5 trainings: rank 1 to 1, each on 2 fresh seeds and 3 redrawn splits.\n"
+    )
+    said = json.loads(adapert(*words, "--json").out)
+    assert list(said) == [*documented_keys("`pick`"), "n_trainings"]
+    assert (said["n_trainings"], said["out"]) == (5, None)
+    at_once = adapert(*words, "--no-reevaluation")
+    assert at_once.out.endswith("Picking would train nothing.\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_pick_refuses_a_directory_in_place_of_its_file(

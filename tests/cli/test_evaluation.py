@@ -164,7 +164,7 @@ def test_evaluate_of_a_model_that_diverges_ends_with_1(
         (["no.yaml"], "there is no file 'no.yaml'"),
         (["--set", "model.dropuot=0.1"], "Did you mean 'model.dropout'?"),
         (["--models", "mean,rigde_both"], "There is no model 'rigde_both'. Did you mean 'ridge_both'?"),
-        (["--models", ""], "There is no model ''"),
+        (["--models", ""], "--models must be a list such as a,b"),
         (["--split", "tset"], "Did you mean 'test'?"),
         (["--emission", "titled"], "Did you mean 'tiled'?"),
         (["--refit", "train+validaton"], "Did you mean 'train+validation'?"),

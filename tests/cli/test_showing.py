@@ -55,7 +55,6 @@ def test_an_unknown_study_is_answered_with_the_nearest(
             ["figures", "--evaluation", "a", "--evaluation", "b", "--pathways", "sets.gmt"],
             "--pathways goes with one evaluation, but 2 were named",
         ),
-        (["pick", "search_wide"], "Missing option '--out'"),
     ],
 )
 def test_wrong_questions_to_a_store_are_refused(
