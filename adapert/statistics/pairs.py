@@ -138,9 +138,11 @@ def align_pairs(
         own = _repeat(own, seeds)
     if is_other:
         other = _repeat(other, seeds)
-    own, other = own.align(other, join="inner")
-    is_pair = own.notna() & other.notna()
-    first, second = (table.where(is_pair).to_numpy(dtype=np.float64) for table in (own, other))
+    if not (own.index.equals(other.index) and own.columns.equals(other.columns)):
+        own, other = own.align(other, join="inner")
+    first, second = (table.to_numpy(dtype=np.float64) for table in (own, other))
+    is_pair = ~(np.isnan(first) | np.isnan(second))
+    first, second = (np.where(is_pair, values, np.nan) for values in (first, second))
     return first, second, families_of(rows, own.columns)
 
 

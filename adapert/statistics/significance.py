@@ -12,6 +12,9 @@ _N_STEPS, _N_PERTURBATION_STEPS = 500, 60
 _MAX_EXACT = 12
 """Families up to which all signs are tried."""
 
+_MAX_TIED = 13
+"""Perturbations up to which scipy tries all signs where some tie."""
+
 
 def signed_rank_p(differences: FloatArray) -> float:
     """Test paired differences by Wilcoxon's signed ranks, perturbations taken for independent.
@@ -26,6 +29,9 @@ def signed_rank_p(differences: FloatArray) -> float:
     """
     if not differences.any():
         return 1.0
+    if len(differences) <= _MAX_TIED:
+        # As scipy's, in a hundredth of the time.
+        return _share_of_signs(_signed_ranks(differences))
     from scipy import stats  # takes half a second, and only this needs it
 
     return float(stats.wilcoxon(differences).pvalue)
@@ -45,18 +51,26 @@ def family_signed_rank_p(differences: FloatArray, family: IntArray) -> float:
     Returns:
         Two-sided p; 1 where all differences are 0.
     """
-    from scipy import stats  # takes half a second, and only this needs it
-
-    is_used = differences != 0
-    used = differences[is_used]
-    sums = np.bincount(family[is_used], np.sign(used) * stats.rankdata(np.abs(used)))
+    sums = np.bincount(family[differences != 0], _signed_ranks(differences))
     sums = sums[sums != 0]
-    total = abs(sums.sum())
     if not len(sums):
         return 1.0
     if len(sums) > _MAX_EXACT:
-        return float(2 * ndtr(-total / np.sqrt((sums**2).sum())))
-    return float(np.mean(np.abs(_all_signs(len(sums)) @ sums) >= total - 1e-9))
+        return float(2 * ndtr(-abs(sums.sum()) / np.sqrt((sums**2).sum())))
+    return _share_of_signs(sums)
+
+
+def _signed_ranks(differences: FloatArray) -> FloatArray:
+    """Rank the sizes of differences that are not 0, and give each rank its difference's sign."""
+    from scipy import stats  # takes half a second, and only this needs it
+
+    used = differences[differences != 0]
+    return np.asarray(np.sign(used) * stats.rankdata(np.abs(used)), dtype=np.float64)
+
+
+def _share_of_signs(ranks: FloatArray) -> float:
+    """Compute in which share of all signs the sum is as far from 0 as it is."""
+    return float(np.mean(np.abs(_all_signs(len(ranks)) @ ranks) >= abs(ranks.sum()) - 1e-9))
 
 
 def p_of_mean(effect: float, spread: Spread) -> float:
