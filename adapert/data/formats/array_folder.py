@@ -164,12 +164,13 @@ def _read_arrays(
 
 def _read_array(file: Path, is_mapped: bool) -> Any:
     # A data set is copied and shipped as a folder, without what links in it point to.
-    if not file.resolve().is_relative_to(file.parent.resolve()):
+    if file.is_symlink() and not file.resolve().is_relative_to(file.parent.resolve()):
         raise DamagedError(file, "is a link that leaves the folder")
     try:
         with np.errstate(over="ignore"):  # of declared sizes
             # Mapped first in any case: a file shorter than it declares is then refused, not made room for.
-            array = np.lib.format.open_memmap(file, mode="r")
+            # By its name: numpy resolves each part of a `Path`.
+            array = np.lib.format.open_memmap(str(file), mode="r")
     except Exception as error:  # a damaged header may raise nearly anything
         raise DamagedError(file, "is missing or damaged") from error
     return array if is_mapped else np.array(array)
