@@ -5,9 +5,12 @@ import io
 import logging
 import re
 import sys
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.main import get_command
 
 from adapert import __version__
 from adapert.cli.options import Quiet, Verbose, set_verbosity
@@ -50,7 +53,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # in an ASCII locale, a name or a ± must not end a command
             stream.reconfigure(errors="backslashreplace")
     try:
-        status = app(prog_name="adapert", standalone_mode=False)
+        status = _command()(prog_name="adapert", standalone_mode=False)
     except typer.TyperException as error:
         status = error.exit_code
         # Without any argument the help was printed, and there is no message.
@@ -78,6 +81,12 @@ def main() -> None:
         else:
             raise
     sys.exit(status)
+
+
+@cache
+def _command() -> Callable[..., int | None]:
+    """Build the command, of all that was added to `app`, once in a process."""
+    return get_command(app)
 
 
 def _describe_usage_error(error: typer.TyperException) -> str:
