@@ -19,6 +19,7 @@ ROOMS = (
     "adapert.process",
     "adapert.addresses",
     "adapert.seeding",
+    "adapert.versions",
     "adapert.plugins",
     "adapert.config",
     "adapert.records",

@@ -7,7 +7,6 @@ import platform
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,7 @@ from adapert.data.splits import count_unseen_genes
 from adapert.data.units import describe_degs, describe_units
 from adapert.errors import InputError, name_some
 from adapert.files import whole_directory
+from adapert.versions import installed_version
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -467,7 +467,7 @@ def _build_manifest(
         versions={
             "adapert": __version__,
             "python": platform.python_version(),
-            **{package: version(package) for package in PACKAGES},
+            **{package: installed_version(package) for package in PACKAGES},
         },
     )
 

@@ -8,6 +8,7 @@ from importlib import metadata
 
 from adapert.doctor.findings import Finding, ok, problem, warning
 from adapert.errors import name_some
+from adapert.versions import installed_version
 
 SHOWN_PACKAGES = ("adapert", "torch", "ray", "optuna", "mlflow", "numpy", "pandas", "anndata")
 
@@ -65,6 +66,6 @@ def _metadata_of_adapert(field: str) -> str | None:
 
 def _version_of(package: str) -> str | None:
     try:
-        return metadata.version(package)
+        return installed_version(package)
     except metadata.PackageNotFoundError:
         return None

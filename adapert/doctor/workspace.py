@@ -6,13 +6,13 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
-from importlib import metadata
 from pathlib import Path
 
 from adapert.doctor.findings import GB, Finding, State, describe_size, ok, problem, warning
 from adapert.errors import InputError, name_some
 from adapert.files import parse_json
 from adapert.study.engine.ledger import FORMAT, LEDGER_FILE
+from adapert.versions import installed_version
 
 LOW_DISK = 5 * GB
 
@@ -85,7 +85,7 @@ def _unusable(file: Path, reason: str) -> str:
 def _check_revision(file: Path, address: str, revision: str | None) -> Finding:
     from adapert.tracking.store import known_revisions
 
-    version = metadata.version("mlflow")
+    version = installed_version("mlflow")
     revisions = known_revisions()
     if revision == revisions[0]:
         return ok(f"'{file}', {describe_size(file.stat().st_size)}, of MLflow {version}'s schema")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from adapert.evaluation.controls import pooled_offset
 from adapert.evaluation.de_metrics import DifferentialExpression
 from adapert.evaluation.emission import EmissionName, EmittedCells, clip_cells, emit_cells
 from adapert.evaluation.inputs import gather_inputs
+from adapert.versions import installed_version
 
 DEFINITIONS = "0.8.2"
 """Version of cell-eval whose definitions are followed; it changed its multiple-testing scope at 0.7.0."""
@@ -29,7 +29,7 @@ DEFINITIONS = "0.8.2"
 
 def versions() -> dict[str, str]:
     """List what takes part in the numbers, to store with every score."""
-    packages = {package: version(package) for package in ("adapert", "numpy", "scipy")}
+    packages = {package: installed_version(package) for package in ("adapert", "numpy", "scipy")}
     return packages | {"cell-eval definitions": DEFINITIONS}
 
 

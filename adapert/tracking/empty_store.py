@@ -8,11 +8,11 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing, suppress
-from importlib.metadata import version
 from pathlib import Path
 
 from adapert.errors import InputError
 from adapert.files import whole_file
+from adapert.versions import installed_version
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -23,7 +23,8 @@ MAKERS = ("mlflow", "alembic", "sqlalchemy")
 def kept_database() -> Path:
     """Where the empty database of the installed versions is kept."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "adapert" / f"{'_'.join(f'{maker}-{version(maker)}' for maker in MAKERS)}.db"
+    makers = "_".join(f"{maker}-{installed_version(maker)}" for maker in MAKERS)
+    return Path(cache) / "adapert" / f"{makers}.db"
 
 
 def lay_empty_database(file: Path) -> None:

@@ -5,8 +5,10 @@ import platform
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+
+from adapert.versions import installed_version
 
 DIRTY = "-dirty"
 """Ends a commit whose files were changed."""
@@ -64,7 +66,7 @@ def find_versions(packages: Iterable[str]) -> dict[str, str]:
     found = {}
     for package in packages:
         with suppress(PackageNotFoundError):
-            found[package] = version(package)
+            found[package] = installed_version(package)
     return found
 
 

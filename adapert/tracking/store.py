@@ -12,7 +12,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlparse
@@ -24,6 +24,7 @@ from adapert.files import write_whole
 from adapert.process import environment, log_levels, set_until_block_ends
 from adapert.records import EXPERIMENT, Tag
 from adapert.tracking.empty_store import keep_empty_database, lay_empty_database
+from adapert.versions import installed_version
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -278,7 +279,7 @@ def make_client(address: str) -> "MlflowClient":
             else "Use the environment of the MLflow that wrote it, or give another --workspace."
         )
         raise InputError(
-            f"A store must have the schema of MLflow {metadata.version('mlflow')}, but {address} is of "
+            f"A store must have the schema of MLflow {installed_version('mlflow')}, but {address} is of "
             f"{'an older' if is_older else 'a newer'} one (revision {found[1]}). {cure}"
         ) from error
 

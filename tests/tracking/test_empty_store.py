@@ -61,7 +61,7 @@ def test_a_store_laid_from_the_kept_database_is_as_one_that_mlflow_made(
 
 
 def test_a_database_of_other_versions_is_not_laid(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(empty_store, "version", lambda maker: "99")
+    monkeypatch.setattr(empty_store, "installed_version", lambda maker: "99")
     assert kept_database() != filled
     assert not kept_database().exists()
 

@@ -1,7 +1,6 @@
 """A study as plain JSON, for its ledger, and back; and what has changed since it was written."""
 
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from typing import Any
 
 from adapert.config import build_config, packaged_models
@@ -10,6 +9,7 @@ from adapert.plugins import find_plugins
 from adapert.study.plan.import_closure import digest_closure
 from adapert.study.plan.plans import AblationPath, Design, Plan, Search
 from adapert.study.plan.study import Study
+from adapert.versions import installed_version
 
 TRAINER = "adapert.study.execution.trainer"
 """The module that runs a trial: what it imports is what changes a trial's numbers."""
@@ -64,7 +64,7 @@ def describe_code(models: Iterable[str]) -> dict[str, Any]:
     modules = [TRAINER, *sorted(find_plugins()[name].module for name in {*models} & {*packaged_models()})]
     return {
         "code": {name: digest for module in modules for name, digest in digest_closure(module).items()},
-        "versions": {package: version(package) for package in FINGERPRINTED_PACKAGES},
+        "versions": {package: installed_version(package) for package in FINGERPRINTED_PACKAGES},
     }
 
 
