@@ -1,4 +1,4 @@
-"""Latent variables: Gaussian posteriors, Bernoulli masks, and the causal graph between latents."""
+"""Latent variables: Bernoulli masks, and the causal graph between latents."""
 
 import math
 from collections.abc import Callable
@@ -7,30 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
-
-
-class Posterior(NamedTuple):
-    """Independent Gaussians, one for each latent of each profile.
-
-    Attributes:
-        mean: (n_profiles, size).
-        log_variance: As `mean`.
-    """
-
-    mean: Tensor
-    log_variance: Tensor
-
-    def sample(self, generator: torch.Generator | None) -> Tensor:
-        """Draw mean + sd * noise; without a generator, take the mean."""
-        if generator is None:
-            return self.mean
-        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
-        return self.mean + torch.exp(self.log_variance / 2) * noise
-
-    def divergence(self) -> Tensor:
-        """KL to standard Gaussians, (n_profiles,)."""
-        terms = self.mean.square() + self.log_variance.exp() - 1 - self.log_variance
-        return terms.sum(dim=1) / 2
 
 
 def bernoulli_divergence(logits: Tensor, prior: float) -> Tensor:

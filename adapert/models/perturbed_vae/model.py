@@ -16,7 +16,8 @@ from adapert.models.control_cells import draw_control_cells
 from adapert.models.encoders import Perceptron
 from adapert.models.network import Network, Prediction, to_tensor
 from adapert.models.perturbed_vae.effects import EFFECTS
-from adapert.models.perturbed_vae.latent import LATENT_GRAPHS, MASKS, Posterior
+from adapert.models.perturbed_vae.latent import LATENT_GRAPHS, MASKS
+from adapert.models.posterior import Posterior
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import seeded_initialisation
 
