@@ -1,4 +1,4 @@
-"""How long an epoch of each system takes beside one of AdaPert, on means, in their published forms."""
+"""How long an epoch of each system takes beside one of AdaPert, in published forms, on means where it can."""
 
 import statistics
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ from adapert.cli.entry import exit_status
 from adapert.cli.options import split_list
 from adapert.cli.printing import console, print_candidates, print_error, progress
 from adapert.cli.running import command_line, run_or_resume
-from adapert.errors import InputError, format_count
+from adapert.errors import InputError, format_count, name_some
 
 if TYPE_CHECKING:
     from adapert.cli.options import Retraining
@@ -124,7 +124,6 @@ def plan_peers(
     Raises:
         InputError: A study's name that makes no folder.
     """
-    from adapert.config import model_names
     from adapert.study.plan.peers import N_SPLITS
     from adapert.study.plan.study import check_name
 
@@ -133,13 +132,28 @@ def plan_peers(
         name=name,
         data=data,
         base=base,
-        models=model_names() if models is None else split_list("--models", models),
+        models=_trainable_models(base) if models is None else split_list("--models", models),
         retraining=retraining.plan(),
         search_budget=search_budget,
         n_seeds=n_seeds,
         n_splits=N_SPLITS if n_splits is None else n_splits,
         options=options or {},
     )
+
+
+def _trainable_models(base: "Config") -> list[str]:
+    """Name every model, but those of single cells where the base config's data set has none."""
+    from adapert.config import model_names
+    from adapert.config.names import OF_CELLS
+    from adapert.data.manifest import read_manifest
+
+    names = list(model_names())
+    if not base.data.path or read_manifest(Path(base.data.path)).kind == "cells":
+        return names
+    console.print(
+        f"The data set has no single cells, which leaves out {name_some(sorted(OF_CELLS))}.", soft_wrap=True
+    )
+    return [name for name in names if name not in OF_CELLS]
 
 
 def run_peers(plan: PeersPlan, workspace: Path, resources: "Resources") -> int:

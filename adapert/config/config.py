@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError, create_model
 
 from adapert.config.names import (
+    OF_CELLS,
     OF_FURTHER_EMBEDDINGS,
     SEVERAL_NETWORK_LAYERS,
     WITH_NETWORK,
@@ -30,6 +31,7 @@ from adapert.config.sections import (
     LossConfig,
     ModelConfig,
     PerturbedVaeConfig,
+    ScviConfig,
     Section,
     TrainingConfig,
     TxPertConfig,
@@ -51,6 +53,7 @@ class Config(Section):
     app: AppConfig = AppConfig()
     gears: GearsConfig = GearsConfig()
     perturbed_vae: PerturbedVaeConfig = PerturbedVaeConfig()
+    scvi: ScviConfig = ScviConfig()
 
     def flat(self) -> dict[str, Any]:
         """List every setting under its dotted name, such as ``"loss.lambda_non"``."""
@@ -83,6 +86,7 @@ class Config(Section):
         is_used = {
             "app": self.app.node_features in ("text", "both"),
             "perturbed_vae": self.perturbed_vae.effects == "linear",
+            "scvi": self.scvi.unseen == "text",
         }
         return model not in WITHOUT_EMBEDDINGS and is_used.get(model, True)
 
@@ -110,7 +114,8 @@ class Config(Section):
     def reads_training_cells(self) -> bool:
         """Whether training reads single cells, where the data set has them, and not only their means."""
         is_of_cells = {"gears": True, "perturbed_vae": self.perturbed_vae.rows != "means"}
-        return self.data.control == "cell" or is_of_cells.get(self.model.name, False)
+        name = self.model.name
+        return self.data.control == "cell" or name in OF_CELLS or is_of_cells.get(name, False)
 
     @property
     def reads_several_networks(self) -> bool:

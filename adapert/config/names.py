@@ -14,6 +14,7 @@ ModelName: TypeAlias = Literal[
     "app",
     "gears",
     "perturbed_vae",
+    "scvi",
     "control",
     "mean",
     "additive",
@@ -32,6 +33,7 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
     "app": ("graph", "app", "training"),
     "gears": ("graph", "gears", "training"),
     "perturbed_vae": ("graph", "perturbed_vae", "training"),
+    "scvi": ("scvi", "training"),
     "kernel_ridge": ("graph", "kernel_ridge"),
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
@@ -43,6 +45,9 @@ WITHOUT_EMBEDDINGS: frozenset[str] = frozenset(
 
 WITH_NETWORK: frozenset[str] = frozenset({"neighbour", "ridge_network", "ridge_both", "kernel_loo"})
 """Models that read the data set's network in a form of their own, without the section ``graph``."""
+
+OF_CELLS: frozenset[str] = frozenset({"scvi"})
+"""Models that are trained on single cells alone."""
 
 SEVERAL_NETWORK_LAYERS = ("hybrid", "multilayer", "exphormer")
 """Layers of TxPert that read several networks at once; the other models and layers read one."""

@@ -383,6 +383,25 @@ class PerturbedVaeConfig(Section):
     contrastive_temperature: float = Field(0.1, gt=0, description="Of 'contrastive'.")
 
 
+class ScviConfig(Section):
+    """`scvi`: sizes and loss of scVI (Lopez et al. 2018), own compact version; defaults of scvi-tools."""
+
+    latent_size: int = Field(10, ge=1, le=MOST_LATENTS, description="Latents; scvi-tools: 10.")
+    hidden_size: int = Field(
+        128, ge=1, le=MOST_UNITS, description="Hidden units of encoder and decoder; scvi-tools: 128."
+    )
+    n_layers: int = Field(1, ge=1, le=MOST_LAYERS, description="Hidden layers of each; scvi-tools: 1.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="In the encoder; scvi-tools: 0.1.")
+    beta: float = Field(
+        1.0, ge=0, description="Weight of the latents' KL to their prior; scvi-tools: 1, after a warm-up."
+    )
+    unseen: Literal["mean", "text"] = Field(
+        "mean",
+        description="Shift of a gene that no training perturbation targets: the mean of trained genes', or "
+        "ridge regression of theirs on text.",
+    )
+
+
 class TrainingConfig(Section):
     """The optimiser and its budget. Not in the paper."""
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from adapert.data.array_tables import PerturbationTable
+from adapert.data.corrected_cells import CorrectedCells
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray
 
@@ -93,16 +94,35 @@ class CellRows:
 
     def minibatch(self, index: IntArray, generator: np.random.Generator) -> Minibatch:
         """Gather cells and draw a matched control cell for each."""
-        matched = np.array(
-            [
-                generator.choice(self.controls_of_batch.get(batch, self.all_controls))
-                for batch in self.batch_index[index]
-            ]
-        )
-        control = self.control_cells[matched].toarray()
-        target = self.cells[index].toarray() - control
+        control = self.control_cells[self.match(index, generator)].toarray()
+        return self.pair(index, self.cells[index].toarray(), control)
+
+    def match(self, index: IntArray, generator: np.random.Generator) -> IntArray:
+        """Draw the number of a control cell for each row."""
+        drawn = [
+            generator.choice(self.controls_of_batch.get(batch, self.all_controls))
+            for batch in self.batch_index[index]
+        ]
+        return np.array(drawn)
+
+    def pair(self, index: IntArray, cells: FloatArray, control: FloatArray) -> Minibatch:
+        """Make a minibatch of cells and the control cell of each, (n_rows, n_genes) both."""
         rows = np.arange(len(index))
-        return Minibatch(self.perturbation_index[index], control, rows, target, self.weight[index])
+        return Minibatch(self.perturbation_index[index], control, rows, cells - control, self.weight[index])
+
+
+class CorrectedCellRows(CellRows):
+    """A row a cell on a drawn control cell as in `CellRows`, each without what its batch adds to controls."""
+
+    def __init__(self, dataset: PreparedDataset, weighting: str) -> None:
+        super().__init__(dataset, weighting)
+        self.corrected = CorrectedCells(dataset.splits["train"].cells, dataset.shared)
+        self.corrected_controls = CorrectedCells(dataset.control_cells, dataset.shared)
+
+    def minibatch(self, index: IntArray, generator: np.random.Generator) -> Minibatch:
+        """Gather cells and draw a matched control cell for each."""
+        control = self.corrected_controls.take(self.match(index, generator))
+        return self.pair(index, self.corrected.take(index), control)
 
 
 ROWS: dict[str, Callable[[PreparedDataset, str], Rows]] = {

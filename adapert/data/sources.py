@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from adapert.config import Config
+from adapert.config.names import OF_CELLS
 from adapert.errors import InputError, name_some, nearest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
@@ -172,6 +173,7 @@ def check_cells(config: Config, kind: str) -> None:
             "'cell'. Use 'mean'."
         )
     asked = {
+        f"model.name '{model}'": (model in OF_CELLS, "Use a model of mean responses, such as txpert."),
         "data.control 'cell'": (is_of_cells, "Use 'mean'."),
         "perturbed_vae.rows 'cells'": (
             model == "perturbed_vae" and config.perturbed_vae.rows == "cells",

@@ -1,9 +1,14 @@
 """The control cells that a network of single cells predicts from."""
 
-import numpy as np
+from collections.abc import Callable
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapert.data.corrected_cells import CorrectedCells
 from adapert.data.prepared import PreparedDataset
-from adapert.data.schema import FloatArray
+from adapert.data.schema import FloatArray, IntArray
 from adapert.seeding import numpy_generator
 
 N_CONTROL_CELLS = 256
@@ -20,8 +25,37 @@ def draw_control_cells(dataset: PreparedDataset, seed: int) -> FloatArray:
     """
     if not dataset.splits:
         return np.zeros((N_CONTROL_CELLS, dataset.n_genes))
+    rows = _draw_rows(dataset, seed)
+    cells: FloatArray = dataset.control_cells.expression(dataset.n_genes)[rows].toarray()
+    return cells
+
+
+def draw_corrected_controls(dataset: PreparedDataset, seed: int) -> FloatArray:
+    """Draw the same cells as `draw_control_cells`, each without what its batch adds (`CorrectedCells`)."""
+    if not dataset.splits:
+        return np.zeros((N_CONTROL_CELLS, dataset.n_genes))
+    return CorrectedCells(dataset.control_cells, dataset.shared).take(_draw_rows(dataset, seed))
+
+
+def mean_changes(decode: Callable[[Tensor], Tensor], latents: Tensor, shifts: Tensor) -> Tensor:
+    """Average over cells what shifts of their latents change: mean of decode(z + shift) - decode(z).
+
+    What a decoder gets wrong of a cell cancels, and a shift of 0 changes exactly nothing. One shift is
+    decoded at a time, so that memory holds the cells once, and company changes nothing.
+
+    Args:
+        decode: From latents, (n_cells, size), to expression, log1p units, (n_cells, n_genes).
+        latents: z of control cells, (n_cells, size).
+        shifts: (n_perturbations, size).
+
+    Returns:
+        log1p units, (n_perturbations, n_genes).
+    """
+    before = decode(latents)
+    return torch.stack([(decode(latents + shift) - before).mean(dim=0) for shift in shifts])
+
+
+def _draw_rows(dataset: PreparedDataset, seed: int) -> IntArray:
     n_cells = len(dataset.control_cells)
     generator = numpy_generator(seed, "control_cells")
-    drawn = generator.choice(n_cells, N_CONTROL_CELLS, replace=n_cells < N_CONTROL_CELLS)
-    cells: FloatArray = dataset.control_cells.expression(dataset.n_genes)[np.sort(drawn)].toarray()
-    return cells
+    return np.sort(generator.choice(n_cells, N_CONTROL_CELLS, replace=n_cells < N_CONTROL_CELLS))

@@ -79,6 +79,12 @@ class Network(nn.Module):
         prediction: Prediction = self(targets, perturbation_row, control, control_row, generator)
         return prediction
 
+    def after_epoch(self, dataset: PreparedDataset) -> None:
+        """Measure on training rows, after an epoch, what predictions read beside parameters.
+
+        It belongs into buffers, which travel with the weights. Nothing by default.
+        """
+
     def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, float]:
         """Report an epoch by what its predictions observed, each name's rows joined; nothing by default."""
         return {}

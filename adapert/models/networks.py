@@ -10,6 +10,8 @@ from adapert.models.network import NetworkParts
 from adapert.models.objectives import squared_loss
 from adapert.models.perturbed_vae.model import build_perturbed_vae
 from adapert.models.perturbed_vae.objective import PerturbedVaeObjective
+from adapert.models.scvi.model import build_scvi
+from adapert.models.scvi.objective import ScviObjective
 from adapert.models.txpert.model import build_model as build_txpert
 from adapert.plugins import load_plugin
 
@@ -21,6 +23,7 @@ NETWORKS: dict[ModelName, NetworkParts] = {
     "app": NetworkParts(build_app, lambda dataset, config, seed: squared_loss(dataset, config, config.app)),
     "gears": NetworkParts(build_gears, GearsLoss),
     "perturbed_vae": NetworkParts(build_perturbed_vae, PerturbedVaeObjective),
+    "scvi": NetworkParts(build_scvi, ScviObjective),
 }
 """Name to parts; a further network is a line here, beside its section in `adapert.config`."""
 

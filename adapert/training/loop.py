@@ -189,6 +189,7 @@ def train_epoch(training: Training) -> TrainedEpoch:
             totals[name] += value.item() / len(minibatches)
         for name, rows in prediction.observed.items():
             observed[name].append(rows)
+    training.predictor.after_epoch(training.dataset)
     joined = {name: torch.cat(parts) for name, parts in observed.items()}
     return TrainedEpoch(dict(totals), joined, time.perf_counter() - started)
 

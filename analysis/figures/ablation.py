@@ -32,6 +32,7 @@ REFERENCE_MODEL_LABELS = {
     "app": "APP (own version)",
     "gears": "GEARS (own version)",
     "perturbed_vae": "PerturbedVAE (own construction)",
+    "scvi": "scVI (own compact version)",
     "control": "no change",
     "mean": "mean change",
     "additive": "sum of genes",

@@ -63,6 +63,7 @@ MODEL_COLOURS: dict[str, Colour] = {
     "app": _PURPLE,
     "gears": (0.0, 0.45, 0.45),
     "perturbed_vae": (0.55, 0.6, 0.1),
+    "scvi": (0.75, 0.3, 0.45),
     "kernel_ridge": _GREEN,
     "kernel_loo": _RED,
     "neighbour": _BROWN,

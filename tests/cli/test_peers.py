@@ -2,14 +2,17 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fixtures.command import Refused, RunCommand, Simulated
+from fixtures.dataset import build_tiny_dataset, write_prepared
 
 from adapert.cli.options import Retraining
 from adapert.cli.peers import plan_peers
 from adapert.config import Config
+from adapert.config.names import OF_CELLS
 from adapert.data.manifest import MANIFEST_FILE, read_manifest
 
 Peers = Callable[..., str]
@@ -46,6 +49,21 @@ def test_a_dry_run_lists_every_search_and_the_comparison_and_writes_nothing(
 @pytest.mark.usefixtures("package")
 def test_all_models_are_those_of_packages_too() -> None:
     assert plan_peers(Config(), Retraining(), {}).models[-1] == "text_map"
+
+
+def test_models_of_cells_are_left_out_where_a_data_set_has_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = build_tiny_dataset()
+    responses = replace(dataset, manifest=replace(dataset.manifest, kind="responses"))
+    compared = []
+    for name, each in (("cells", dataset), ("responses", responses)):
+        write_prepared(each, tmp_path / name)
+        base = Config().with_changes({"data.path": str(tmp_path / name)})
+        compared.append(set(plan_peers(base, Retraining(), {}).models))
+    assert compared[0] - compared[1] == OF_CELLS
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("The data set has no single cells, which leaves out 'scvi'")
 
 
 @pytest.mark.parametrize(

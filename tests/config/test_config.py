@@ -157,6 +157,7 @@ def test_digest_is_that_of_the_sorted_settings() -> None:
         ("app", {"data", "graph", "app", "training", "model"}),
         ("gears", {"data", "graph", "gears", "training", "model"}),
         ("perturbed_vae", {"data", "graph", "perturbed_vae", "training", "model"}),
+        ("scvi", {"data", "scvi", "training", "model"}),
         ("mean", {"data", "model"}),
     ],
 )
@@ -237,6 +238,7 @@ def test_a_whole_number_of_thousands_of_digits_is_refused() -> None:
         ({"model.name": "gears"}, True),
         ({"model.name": "perturbed_vae"}, True),
         ({"model.name": "perturbed_vae", "perturbed_vae.rows": "means"}, False),
+        ({"model.name": "scvi"}, True),
         ({"model.name": "txpert"}, False),
     ],
 )

@@ -6,6 +6,7 @@ from fixtures.dataset import N_GENES, build_tiny_dataset
 
 from adapert.data.rows import (
     ROWS,
+    CorrectedCellRows,
     Minibatch,
     Rows,
     row_weights,
@@ -102,6 +103,17 @@ def test_cells_of_a_batch_without_controls_are_matched_with_any() -> None:
     minibatch = minibatch_of(ROWS["cell"](elsewhere, "cells"), np.arange(len(CELLS)))
     matched = [control_cell_of(profile) for profile in minibatch.control]
     assert set(DATASET.control_cells.batch_index[matched].tolist()) == {0, 1}
+
+
+def test_corrected_cells_are_matched_as_others_are_and_differ_by_their_batches_alone() -> None:
+    shared, index = DATASET.shared, np.arange(len(CELLS))
+    plain = minibatch_of(ROWS["cell"](DATASET, "cells"), index)
+    corrected = minibatch_of(CorrectedCellRows(DATASET, "cells"), index)
+    added = shared.batch_control_mean[TRAIN.cells.batch_index] - shared.control_mean
+    np.testing.assert_allclose(corrected.control, plain.control - added, atol=1e-6)
+    # Both cells of a row are of one batch.
+    np.testing.assert_allclose(corrected.target_delta, plain.target_delta, atol=1e-6)
+    assert np.array_equal(corrected.perturbation_index, plain.perturbation_index)
 
 
 def test_matched_cells_follow_the_generator() -> None:

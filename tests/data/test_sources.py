@@ -113,6 +113,8 @@ def test_cells_are_refused_where_there_are_none_or_where_the_model_reads_their_m
     check_cells(vae, "responses")
     with pytest.raises(InputError, match=r"rows 'cells' needs single cells, .* Use 'means' or 'auto'\."):
         check_cells(vae.with_changes({"perturbed_vae.rows": "cells"}), "responses")
+    with pytest.raises(InputError, match=r"'scvi' needs single cells, .* a model of mean responses, such as"):
+        check_cells(Config().with_changes({"model.name": "scvi"}), "responses")
     gears = Config().with_changes({"model.name": "gears"})
     check_cells(gears, "responses")
     with pytest.raises(InputError, match=r"moments of cells .* data\.control is 'cell'\. Use 'mean'"):

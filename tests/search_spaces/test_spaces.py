@@ -9,6 +9,7 @@ import search_spaces.app
 import search_spaces.gears
 import search_spaces.kernel_ridge
 import search_spaces.perturbed_vae
+import search_spaces.scvi
 import search_spaces.txpert
 import search_spaces.txpert_table8
 from adapert.config import Config
@@ -23,6 +24,7 @@ SPACES: dict[str, SearchSpace] = {
     "app": search_spaces.app.SPACE,
     "gears": search_spaces.gears.SPACE,
     "perturbed_vae": search_spaces.perturbed_vae.SPACE,
+    "scvi": search_spaces.scvi.SPACE,
     "txpert": search_spaces.txpert.SPACE,
     "txpert_table8": search_spaces.txpert_table8.SPACE,
 }
@@ -33,6 +35,7 @@ MODELS = dict.fromkeys(SPACES, "adapert") | {
     "app": "app",
     "gears": "gears",
     "perturbed_vae": "perturbed_vae",
+    "scvi": "scvi",
 }
 
 

@@ -31,6 +31,9 @@ GEARS = {
 }
 """GEARS' published form."""
 
+SCVI = {"model.name": "scvi", "training.weight_decay": 1e-6, "training.minibatch_size": 128}
+"""scVI's published form."""
+
 PICKED = Config().with_changes(PICKED_CHANGES)
 
 
@@ -45,7 +48,7 @@ def test_every_recipe_is_a_whole_study_under_its_own_name(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_keeps_the_base_it_is_given(recipe: str) -> None:
     base = build_study(recipe, PICKED).base
-    published = {"txpert": TXPERT, "gears": GEARS}.get(base.model.name, {})
+    published = {"txpert": TXPERT, "gears": GEARS, "scvi": SCVI}.get(base.model.name, {})
     assert base == PICKED.with_changes(published | PICKED_CHANGES | {"model.name": base.model.name})
 
 
@@ -68,12 +71,14 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("search_gears", "search"),
         ("search_kernel_ridge", "search"),
         ("search_perturbed_vae", "search"),
+        ("search_scvi", "search"),
         ("search_txpert", "search"),
         ("search_wide", "search"),
         ("importance", "importance"),
         ("ablation", "ablation"),
         ("ablation_app", "ablation"),
         ("ablation_perturbed_vae", "ablation"),
+        ("ablation_scvi", "ablation"),
         ("ablation_extended", "ablation"),
         ("ablation_gears", "ablation"),
         ("ablation_txpert", "ablation"),

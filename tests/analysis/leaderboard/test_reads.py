@@ -44,6 +44,8 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
         ({"model.name": "gears", "gears.n_network_layers": 0}, (), "nothing"),
         ({"model.name": "perturbed_vae"}, ("network", "text"), "one network"),
         ({"model.name": "perturbed_vae", "perturbed_vae.effects": "table"}, (), "nothing"),
+        ({"model.name": "scvi"}, (), "nothing"),
+        ({"model.name": "scvi", "scvi.unseen": "text"}, ("text",), "no network"),
     ],
 )
 def test_sources_are_named_and_grouped(

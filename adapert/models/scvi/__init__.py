@@ -1,0 +1,1 @@
+"""scVI (Lopez et al. 2018), own compact version: an autoencoder of cells, perturbed by latent arithmetic."""
