@@ -32,6 +32,7 @@ SMALL = SMALL_ADAPERT | {
     "perturbed_vae.hidden_size": 16,
     "perturbed_vae.spectral_size": 4,
     "scvi.hidden_size": 16,
+    "cpa.hidden_size": 16,
     "training.minibatch_size": 3,
     "training.max_epochs": 2,
 }

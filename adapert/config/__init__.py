@@ -20,6 +20,7 @@ from adapert.config.names import (
 from adapert.config.parsing import parse_yaml, shorten
 from adapert.config.sections import (
     AppConfig,
+    CpaConfig,
     GearsConfig,
     GraphConfig,
     LossConfig,
@@ -34,6 +35,7 @@ from adapert.config.sections import (
 __all__ = [
     "AppConfig",
     "Config",
+    "CpaConfig",
     "GearsConfig",
     "GraphConfig",
     "LossConfig",

@@ -24,6 +24,7 @@ from adapert.config.parsing import shorten
 from adapert.config.sections import (
     INCOMPATIBLE,
     AppConfig,
+    CpaConfig,
     DataConfig,
     GearsConfig,
     GraphConfig,
@@ -54,6 +55,7 @@ class Config(Section):
     gears: GearsConfig = GearsConfig()
     perturbed_vae: PerturbedVaeConfig = PerturbedVaeConfig()
     scvi: ScviConfig = ScviConfig()
+    cpa: CpaConfig = CpaConfig()
 
     def flat(self) -> dict[str, Any]:
         """List every setting under its dotted name, such as ``"loss.lambda_non"``."""
@@ -87,6 +89,7 @@ class Config(Section):
             "app": self.app.node_features in ("text", "both"),
             "perturbed_vae": self.perturbed_vae.effects == "linear",
             "scvi": self.scvi.unseen == "text",
+            "cpa": self.cpa.unseen == "text",
         }
         return model not in WITHOUT_EMBEDDINGS and is_used.get(model, True)
 

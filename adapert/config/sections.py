@@ -402,6 +402,37 @@ class ScviConfig(Section):
     )
 
 
+class CpaConfig(Section):
+    """`cpa`: sizes and loss of CPA (Lotfollahi et al. 2023), own compact version.
+
+    Defaults are chosen here; descriptions name those of the paper's code, whose layers and loss are others.
+    """
+
+    latent_size: int = Field(64, ge=1, le=MOST_LATENTS, description="Latents; the paper's code: 128.")
+    hidden_size: int = Field(
+        256,
+        ge=1,
+        le=MOST_UNITS,
+        description="Hidden units of encoder, decoder and adversary, one layer each; the paper's code: 128 "
+        "in three layers, 64 in two for the adversary.",
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="In encoder and decoder.")
+    lambda_adversary: float = Field(
+        1.0,
+        ge=0,
+        description="Weight with which the encoder hides the perturbation; 0 is none (ablation); the paper's "
+        "code: 60, beside a likelihood.",
+    )
+    gradient_penalty: float = Field(
+        5.0, ge=0, description="Weight of the adversary's squared gradient; the paper's code: 60."
+    )
+    unseen: Literal["mean", "text"] = Field(
+        "mean",
+        description="Effect of a gene that no training perturbation targets: the mean of trained genes', or "
+        "ridge regression of theirs on text.",
+    )
+
+
 class TrainingConfig(Section):
     """The optimiser and its budget. Not in the paper."""
 

@@ -4,6 +4,8 @@ from adapert.config import ModelName
 from adapert.models.adapert.model import build_model
 from adapert.models.adapert.objective import AdaPertObjective
 from adapert.models.app.model import build_app
+from adapert.models.cpa.model import build_cpa
+from adapert.models.cpa.objective import CpaObjective
 from adapert.models.gears.model import build_gears
 from adapert.models.gears.objective import GearsLoss
 from adapert.models.network import NetworkParts
@@ -24,6 +26,7 @@ NETWORKS: dict[ModelName, NetworkParts] = {
     "gears": NetworkParts(build_gears, GearsLoss),
     "perturbed_vae": NetworkParts(build_perturbed_vae, PerturbedVaeObjective),
     "scvi": NetworkParts(build_scvi, ScviObjective),
+    "cpa": NetworkParts(build_cpa, CpaObjective),
 }
 """Name to parts; a further network is a line here, beside its section in `adapert.config`."""
 

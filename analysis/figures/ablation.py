@@ -33,6 +33,7 @@ REFERENCE_MODEL_LABELS = {
     "gears": "GEARS (own version)",
     "perturbed_vae": "PerturbedVAE (own construction)",
     "scvi": "scVI (own compact version)",
+    "cpa": "CPA (own compact version)",
     "control": "no change",
     "mean": "mean change",
     "additive": "sum of genes",

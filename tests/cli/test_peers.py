@@ -63,7 +63,7 @@ def test_models_of_cells_are_left_out_where_a_data_set_has_none(
         compared.append(set(plan_peers(base, Retraining(), {}).models))
     assert compared[0] - compared[1] == OF_CELLS
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("The data set has no single cells, which leaves out 'scvi'")
+    assert line.startswith("The data set has no single cells, which leaves out 'cpa', 'scvi'")
 
 
 @pytest.mark.parametrize(

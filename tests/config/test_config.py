@@ -158,6 +158,7 @@ def test_digest_is_that_of_the_sorted_settings() -> None:
         ("gears", {"data", "graph", "gears", "training", "model"}),
         ("perturbed_vae", {"data", "graph", "perturbed_vae", "training", "model"}),
         ("scvi", {"data", "scvi", "training", "model"}),
+        ("cpa", {"data", "cpa", "training", "model"}),
         ("mean", {"data", "model"}),
     ],
 )

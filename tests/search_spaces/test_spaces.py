@@ -6,6 +6,7 @@ import search_spaces.adapert
 import search_spaces.adapert_forms
 import search_spaces.adapert_wide
 import search_spaces.app
+import search_spaces.cpa
 import search_spaces.gears
 import search_spaces.kernel_ridge
 import search_spaces.perturbed_vae
@@ -25,6 +26,7 @@ SPACES: dict[str, SearchSpace] = {
     "gears": search_spaces.gears.SPACE,
     "perturbed_vae": search_spaces.perturbed_vae.SPACE,
     "scvi": search_spaces.scvi.SPACE,
+    "cpa": search_spaces.cpa.SPACE,
     "txpert": search_spaces.txpert.SPACE,
     "txpert_table8": search_spaces.txpert_table8.SPACE,
 }
@@ -36,6 +38,7 @@ MODELS = dict.fromkeys(SPACES, "adapert") | {
     "gears": "gears",
     "perturbed_vae": "perturbed_vae",
     "scvi": "scvi",
+    "cpa": "cpa",
 }
 
 

@@ -34,6 +34,9 @@ GEARS = {
 SCVI = {"model.name": "scvi", "training.weight_decay": 1e-6, "training.minibatch_size": 128}
 """scVI's published form."""
 
+CPA = SCVI | {"model.name": "cpa", "training.learning_rate": 5e-4}
+"""CPA as it starts."""
+
 PICKED = Config().with_changes(PICKED_CHANGES)
 
 
@@ -48,7 +51,7 @@ def test_every_recipe_is_a_whole_study_under_its_own_name(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_keeps_the_base_it_is_given(recipe: str) -> None:
     base = build_study(recipe, PICKED).base
-    published = {"txpert": TXPERT, "gears": GEARS, "scvi": SCVI}.get(base.model.name, {})
+    published = {"txpert": TXPERT, "gears": GEARS, "scvi": SCVI, "cpa": CPA}.get(base.model.name, {})
     assert base == PICKED.with_changes(published | PICKED_CHANGES | {"model.name": base.model.name})
 
 
@@ -67,6 +70,7 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("quickstart", "search"),
         ("search", "search"),
         ("search_app", "search"),
+        ("search_cpa", "search"),
         ("search_forms", "search"),
         ("search_gears", "search"),
         ("search_kernel_ridge", "search"),
@@ -77,6 +81,7 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("importance", "importance"),
         ("ablation", "ablation"),
         ("ablation_app", "ablation"),
+        ("ablation_cpa", "ablation"),
         ("ablation_perturbed_vae", "ablation"),
         ("ablation_scvi", "ablation"),
         ("ablation_extended", "ablation"),

@@ -46,6 +46,8 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
         ({"model.name": "perturbed_vae", "perturbed_vae.effects": "table"}, (), "nothing"),
         ({"model.name": "scvi"}, (), "nothing"),
         ({"model.name": "scvi", "scvi.unseen": "text"}, ("text",), "no network"),
+        ({"model.name": "cpa"}, (), "nothing"),
+        ({"model.name": "cpa", "cpa.unseen": "text"}, ("text",), "no network"),
     ],
 )
 def test_sources_are_named_and_grouped(

@@ -3,6 +3,7 @@ import pytest
 import torch
 from fixtures.builders import SmallPerturbedVae
 from fixtures.dataset import N_GENES, build_tiny_dataset
+from fixtures.linear import make_linear
 from fixtures.narrowed import of_kind
 from sklearn.decomposition import PCA
 from torch import Tensor
@@ -23,19 +24,6 @@ N_CELLS, N_COMPONENTS = 40, 2
 
 def draws(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def make_linear(perceptron: Perceptron, weight: np.ndarray, bias: np.ndarray) -> None:
-    """Let a perceptron be linear: W relu(z) - W relu(-z) = W z; (n_outputs, n_inputs)."""
-    n_inputs = weight.shape[1]
-    for parameter in perceptron.parameters():
-        torch.nn.init.zeros_(parameter)
-    identity = torch.eye(n_inputs)
-    with torch.no_grad():
-        perceptron.first.weight[: 2 * n_inputs] = torch.cat([identity, -identity])
-        matrix = torch.from_numpy(weight).float()
-        perceptron.second.weight[:, : 2 * n_inputs] = torch.cat([matrix, -matrix], dim=1)
-        perceptron.second.bias[:] = torch.from_numpy(bias).float()
 
 
 def make_ppca(model: PerturbedVae, pca: PCA) -> None:

@@ -75,6 +75,17 @@ def test_a_prediction_is_the_mean_change_of_control_cells(small_scvi: SmallScvi)
     np.testing.assert_allclose(delta_of(model, MIXED), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_without_text_genes_that_training_does_not_perturb_are_predicted_alike(small_scvi: SmallScvi) -> None:
+    unseen = np.setdiff1d(np.arange(DATASET.n_nodes), small_scvi().effects.trained)
+    names = DATASET.shared.node_names[unseen].tolist()
+    assert len(names) > 1
+    for choice, is_alike in (("mean", True), ("text", False)):
+        model = small_scvi({"scvi.unseen": choice})
+        model.after_epoch(DATASET)
+        predicted = delta_of(model, names)
+        assert np.allclose(predicted, predicted[0], atol=1e-6) == is_alike
+
+
 def test_predictions_start_from_corrected_control_cells(small_scvi: SmallScvi) -> None:
     controls = CorrectedCells(DATASET.control_cells, DATASET.shared).take(slice(None))
     distinct = {tuple(cell) for cell in controls.astype(np.float32)}

@@ -24,6 +24,7 @@ def test_bundled_recipes_are_found_by_name() -> None:
     assert recipe_names() == [
         "ablation",
         "ablation_app",
+        "ablation_cpa",
         "ablation_extended",
         "ablation_gears",
         "ablation_path",
@@ -40,6 +41,7 @@ def test_bundled_recipes_are_found_by_name() -> None:
         "references",
         "search",
         "search_app",
+        "search_cpa",
         "search_forms",
         "search_gears",
         "search_kernel_ridge",
