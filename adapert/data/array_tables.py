@@ -70,8 +70,11 @@ class CellTable(ArrayFolder):
                 f"Cells must be of the data set's {n_genes:,} genes, but their gene_index {fault}. Run "
                 "'adapert prepare' again, or copy the data set again."
             )
+        # Of two types of numbers scipy would copy all of gene_index into memory.
+        is_counted = len(self.values) <= np.iinfo(self.gene_index.dtype).max
+        row_start = self.row_start.astype(self.gene_index.dtype) if is_counted else self.row_start
         return scipy.sparse.csr_array(
-            (self.values, self.gene_index, self.row_start), shape=(len(self), n_genes), copy=False
+            (self.values, self.gene_index, row_start), shape=(len(self), n_genes), copy=False
         )
 
 

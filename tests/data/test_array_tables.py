@@ -13,6 +13,9 @@ def test_cells_written_in_chunks_are_read_as_one_table(tmp_path: Path) -> None:
             part = scipy.sparse.csr_array(values[rows])
             writer.append_cells(part, number, np.arange(9)[rows])
     table = CellTable.read(tmp_path / "cells")
-    np.testing.assert_array_equal(table.expression(4).toarray(), values)
+    expression = table.expression(4)
+    np.testing.assert_array_equal(expression.toarray(), values)
+    for mapped, array in ((expression.data, table.values), (expression.indices, table.gene_index)):
+        assert np.shares_memory(mapped, array)  # nothing that grows with cells is copied into memory
     assert table.perturbation_index.tolist() == [0] * 4 + [1] + [2] * 4
     assert table.batch_index.tolist() == list(range(9))
