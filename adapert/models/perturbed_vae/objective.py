@@ -8,8 +8,9 @@ from torch import Tensor
 from adapert.config import Config, PerturbedVaeConfig
 from adapert.data.prepared import PreparedDataset
 from adapert.data.rows import ROWS
+from adapert.models.discrepancies import squared_mmd
 from adapert.models.network import Batch, Objective
-from adapert.models.perturbed_vae.alignment import specific_contrast, squared_mmd
+from adapert.models.perturbed_vae.alignment import specific_contrast
 from adapert.models.perturbed_vae.latent import MASKS
 from adapert.models.perturbed_vae.model import VaePrediction, rows_of
 

@@ -9,9 +9,10 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from adapert.config import Config
+from adapert.models.discrepancies import squared_mmd
 from adapert.models.encoders import Perceptron
 from adapert.models.network import Batch
-from adapert.models.perturbed_vae.alignment import specific_contrast, squared_mmd
+from adapert.models.perturbed_vae.alignment import specific_contrast
 from adapert.models.perturbed_vae.latent import bernoulli_divergence
 from adapert.models.perturbed_vae.model import PerturbedVae, Shift, VaePrediction
 from adapert.models.perturbed_vae.objective import PerturbedVaeObjective
