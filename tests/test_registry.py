@@ -33,6 +33,9 @@ SMALL = SMALL_ADAPERT | {
     "perturbed_vae.spectral_size": 4,
     "scvi.hidden_size": 16,
     "cpa.hidden_size": 16,
+    "state.hidden_size": 8,
+    "state.n_heads": 2,
+    "state.set_size": 4,
     "training.minibatch_size": 3,
     "training.max_epochs": 2,
 }

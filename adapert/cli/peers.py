@@ -31,6 +31,7 @@ class PeersPlan:
         data: Name of the data set, which is in the names of all its studies; empty for one without.
         base: Config that every search starts from.
         models: Names of systems, and of models that need no search.
+        kind: What the data set was prepared from, ``"cells"`` or ``"responses"``.
         search_budget: Budget of each search, as `Study.with_budget`.
         n_seeds: Seeds of each system on each split; the usual number if None.
         n_splits: Splits of the comparison.
@@ -42,6 +43,7 @@ class PeersPlan:
     data: str
     base: "Config"
     models: Sequence[str]
+    kind: str = "cells"
     retraining: "ReevaluationPlan"
     search_budget: Mapping[str, Any] = field(default_factory=dict)
     n_seeds: int | None = None
@@ -52,19 +54,24 @@ class PeersPlan:
         """Build the search of each system that has a space: model to study.
 
         Raises:
-            InputError: A model that does not exist, none that is searched, or a base config outside a space.
+            InputError: A model that does not exist, none that is searched, a base config outside a space, or
+                one that asks for cells which the data set does not have.
         """
+        from adapert.data.sources import check_cells
         from adapert.study.plan.peers import build_peer_search, check_systems, searched_spaces
 
         spaces = searched_spaces(self.base)
         check_systems(self.models, spaces)
-        return {
+        searches = {
             model: build_peer_search(model, spaces[model], self.base, self.data).with_budget(
                 **self.search_budget
             )
             for model in dict.fromkeys(self.models)
             if model in spaces
         }
+        for study in searches.values():
+            check_cells(study.base, self.kind)
+        return searches
 
     def build_comparison(self, tuned: "Mapping[str, Config]", first_seed: int) -> "Study":
         """Build the comparison of what was picked; arguments as in `adapert.study.plan.peers`."""
@@ -121,18 +128,23 @@ def plan_peers(
 ) -> PeersPlan:
     """Plan a comparison from what was typed; None is the usual.
 
+    All models are compared unless some are named, of a table of responses those that need no cells.
+
     Raises:
-        InputError: A study's name that makes no folder.
+        InputError: A study's name that makes no folder, or no data set where the base config says.
     """
+    from adapert.data.manifest import read_manifest
     from adapert.study.plan.peers import N_SPLITS
     from adapert.study.plan.study import check_name
 
     check_name(name)
+    kind = read_manifest(Path(base.data.path)).kind if base.data.path else PeersPlan.kind
     return PeersPlan(
         name=name,
         data=data,
         base=base,
-        models=_trainable_models(base) if models is None else split_list("--models", models),
+        models=_trainable_models(kind) if models is None else split_list("--models", models),
+        kind=kind,
         retraining=retraining.plan(),
         search_budget=search_budget,
         n_seeds=n_seeds,
@@ -141,19 +153,16 @@ def plan_peers(
     )
 
 
-def _trainable_models(base: "Config") -> list[str]:
-    """Name every model, but those of single cells where the base config's data set has none."""
-    from adapert.config import model_names
-    from adapert.config.names import OF_CELLS
-    from adapert.data.manifest import read_manifest
+def _trainable_models(kind: str) -> list[str]:
+    """Name every model, but those of single cells where the data set has none."""
+    from adapert.config import OF_CELLS, model_names
 
-    names = list(model_names())
-    if not base.data.path or read_manifest(Path(base.data.path)).kind == "cells":
-        return names
+    if kind == "cells":
+        return list(model_names())
     console.print(
         f"The data set has no single cells, which leaves out {name_some(sorted(OF_CELLS))}.", soft_wrap=True
     )
-    return [name for name in names if name not in OF_CELLS]
+    return [name for name in model_names() if name not in OF_CELLS]
 
 
 def run_peers(plan: PeersPlan, workspace: Path, resources: "Resources") -> int:

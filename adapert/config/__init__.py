@@ -10,6 +10,7 @@ paper does.
 from adapert.config.config import Config, build_config, check_read, config_class
 from adapert.config.files import read_config, write_config
 from adapert.config.names import (
+    OF_CELLS,
     ModelName,
     default_models,
     is_network,
@@ -29,10 +30,12 @@ from adapert.config.sections import (
     ScviConfig,
     Section,
     SquaredLossSection,
+    StateConfig,
     TxPertConfig,
 )
 
 __all__ = [
+    "OF_CELLS",
     "AppConfig",
     "Config",
     "CpaConfig",
@@ -45,6 +48,7 @@ __all__ = [
     "ScviConfig",
     "Section",
     "SquaredLossSection",
+    "StateConfig",
     "TxPertConfig",
     "build_config",
     "check_read",

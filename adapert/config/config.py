@@ -34,6 +34,7 @@ from adapert.config.sections import (
     PerturbedVaeConfig,
     ScviConfig,
     Section,
+    StateConfig,
     TrainingConfig,
     TxPertConfig,
 )
@@ -56,6 +57,7 @@ class Config(Section):
     perturbed_vae: PerturbedVaeConfig = PerturbedVaeConfig()
     scvi: ScviConfig = ScviConfig()
     cpa: CpaConfig = CpaConfig()
+    state: StateConfig = StateConfig()
 
     def flat(self) -> dict[str, Any]:
         """List every setting under its dotted name, such as ``"loss.lambda_non"``."""

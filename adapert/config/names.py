@@ -16,6 +16,7 @@ ModelName: TypeAlias = Literal[
     "perturbed_vae",
     "scvi",
     "cpa",
+    "state",
     "control",
     "mean",
     "additive",
@@ -36,6 +37,7 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
     "perturbed_vae": ("graph", "perturbed_vae", "training"),
     "scvi": ("scvi", "training"),
     "cpa": ("cpa", "training"),
+    "state": ("state", "training"),
     "kernel_ridge": ("graph", "kernel_ridge"),
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""
@@ -48,7 +50,7 @@ WITHOUT_EMBEDDINGS: frozenset[str] = frozenset(
 WITH_NETWORK: frozenset[str] = frozenset({"neighbour", "ridge_network", "ridge_both", "kernel_loo"})
 """Models that read the data set's network in a form of their own, without the section ``graph``."""
 
-OF_CELLS: frozenset[str] = frozenset({"scvi", "cpa"})
+OF_CELLS: frozenset[str] = frozenset({"scvi", "cpa", "state"})
 """Models that are trained on single cells alone."""
 
 SEVERAL_NETWORK_LAYERS = ("hybrid", "multilayer", "exphormer")

@@ -17,6 +17,8 @@ MOST_NODES = 1_000_000
 """More than any organism has genes."""
 MOST_ROWS = 1_000_000
 """Rows of a minibatch; as many cells of 5,000 genes take 20 GB."""
+MOST_CELLS = 4096
+"""Cells of a set, each of which attends to each other."""
 MOST_EPOCHS = 1_000_000
 MOST_ADDED = 100
 """Times as many random edges as the network's own."""
@@ -433,6 +435,34 @@ class CpaConfig(Section):
     )
 
 
+class StateConfig(Section):
+    """`state`: sizes of STATE (Adduri et al. 2025), own compact version.
+
+    The published models are larger: of hidden size 696 with 8 layers and 12 heads, on sets of 512 cells.
+    """
+
+    hidden_size: int = Field(128, ge=1, le=MOST_UNITS, description="Of a cell's token; published: 696.")
+    n_layers: int = Field(
+        2, ge=0, le=MOST_LAYERS, description="Transformer layers; 0 lets no cell see another. Published: 8."
+    )
+    n_heads: int = Field(4, ge=1, le=MOST_HEADS, description="Of each layer's attention; published: 12.")
+    set_size: int = Field(
+        64, ge=1, le=MOST_CELLS, description="Cells that are predicted together; published: 512."
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of tokens.")
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        if self.hidden_size % self.n_heads:
+            raise PydanticCustomError(
+                INCOMPATIBLE,
+                "Config field 'state.hidden_size' must be a multiple of 'state.n_heads', but they are "
+                "{hidden_size} and {n_heads}. Set 1, 2 or 4 heads and a size that they divide.",
+                {"hidden_size": self.hidden_size, "n_heads": self.n_heads},
+            )
+        return self
+
+
 class TrainingConfig(Section):
     """The optimiser and its budget. Not in the paper."""
 
@@ -446,7 +476,7 @@ class TrainingConfig(Section):
         5, ge=0, le=MOST_EPOCHS, description="Epochs without a better one that 'plateau' endures."
     )
     minibatch_size: int = Field(
-        64, ge=1, le=MOST_ROWS, description="Rows (perturbations, or cells) an optimiser step."
+        64, ge=1, le=MOST_ROWS, description="Rows (perturbations, cells or sets of cells) an optimiser step."
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the products of a training step: autocast to bfloat16 pays on GPUs."

@@ -1,4 +1,4 @@
-"""What a training row is: a perturbation, a perturbation in a batch, or a cell.
+"""What a training row is: a perturbation, a perturbation in a batch, a cell, or a set of cells.
 
 With a control input that all cells of a group share, sum_i ||x_hat - x_i||^2 equals
 n ||x_hat - mean(x)||^2 plus a constant: training on (mean, count) rows has the gradient of all cells.
@@ -16,7 +16,7 @@ from adapert.data.schema import FloatArray, IntArray
 
 
 class Minibatch(NamedTuple):
-    """Rows of one optimiser step.
+    """Rows of one optimiser step; of sets, their cells, set after set.
 
     Attributes:
         perturbation_index: Into the training perturbations, (n_rows,).
@@ -75,35 +75,41 @@ class BatchControlRows:
         return Minibatch(self.perturbation_index[index], control, control_row, target, self.weight[index])
 
 
+class ControlCells:
+    """Control cells to draw from: those of a batch, or all where it has none."""
+
+    def __init__(self, dataset: PreparedDataset) -> None:
+        self.expression = dataset.control_cells.expression(dataset.n_genes)
+        batch_index = np.asarray(dataset.control_cells.batch_index)
+        self._of_batch = {batch: np.flatnonzero(batch_index == batch) for batch in np.unique(batch_index)}
+        self._all = np.arange(len(batch_index))
+
+    def of_batch(self, batch: int) -> IntArray:
+        """Number the cells that perturbed cells of a batch are matched with."""
+        return self._of_batch.get(batch, self._all)
+
+
 class CellRows:
     """A row a cell, on a control cell drawn from its batch, or from all where the batch has none."""
 
     def __init__(self, dataset: PreparedDataset, weighting: str) -> None:
         split = dataset.splits["train"]
         self.cells = split.cells.expression(dataset.n_genes)
-        self.control_cells = dataset.control_cells.expression(dataset.n_genes)
+        self.controls = ControlCells(dataset)
         self.batch_index = split.cells.batch_index
         self.perturbation_index: IntArray = np.array(split.cells.perturbation_index)
         ones = np.ones(len(split.cells))
         self.weight = row_weights(split.table, self.perturbation_index, ones, weighting)
-        control_batch = np.asarray(dataset.control_cells.batch_index)
-        self.controls_of_batch = {
-            batch: np.flatnonzero(control_batch == batch) for batch in np.unique(control_batch)
-        }
-        self.all_controls = np.arange(len(control_batch))
 
     def minibatch(self, index: IntArray, generator: np.random.Generator) -> Minibatch:
         """Gather cells and draw a matched control cell for each."""
-        control = self.control_cells[self.match(index, generator)].toarray()
+        control = self.controls.expression[self.match(index, generator)].toarray()
         return self.pair(index, self.cells[index].toarray(), control)
 
     def match(self, index: IntArray, generator: np.random.Generator) -> IntArray:
         """Draw the number of a control cell for each row."""
-        drawn = [
-            generator.choice(self.controls_of_batch.get(batch, self.all_controls))
-            for batch in self.batch_index[index]
-        ]
-        return np.array(drawn)
+        batches = self.batch_index[index]
+        return np.array([generator.choice(self.controls.of_batch(batch)) for batch in batches])
 
     def pair(self, index: IntArray, cells: FloatArray, control: FloatArray) -> Minibatch:
         """Make a minibatch of cells and the control cell of each, (n_rows, n_genes) both."""
@@ -123,6 +129,47 @@ class CorrectedCellRows(CellRows):
         """Gather cells and draw a matched control cell for each."""
         control = self.corrected_controls.take(self.match(index, generator))
         return self.pair(index, self.corrected.take(index), control)
+
+
+class CellSetRows:
+    """A row a set: some cells of one perturbation and batch, and as many control cells of that batch.
+
+    A group of n cells has n // set_size sets an epoch, and at least one. The cells of a set are drawn when
+    its minibatch is, by themselves, so that an epoch leaves out some cells of a group, and the next other
+    ones. Cells are drawn without replacement, or with it where there are fewer than a set has.
+    """
+
+    def __init__(self, dataset: PreparedDataset, weighting: str, set_size: int) -> None:
+        split = dataset.splits["train"]
+        self.set_size = set_size
+        self.cells = split.cells.expression(dataset.n_genes)
+        self.controls = ControlCells(dataset)
+        perturbation, batch = np.array(split.cells.perturbation_index), np.array(split.cells.batch_index)
+        by_group = np.lexsort((batch, perturbation))
+        is_next = np.diff(perturbation[by_group]).astype(bool) | np.diff(batch[by_group]).astype(bool)
+        self.groups = np.split(by_group, np.flatnonzero(is_next) + 1)
+        n_cells = np.array([len(group) for group in self.groups])
+        n_sets = np.maximum(n_cells // set_size, 1)
+        self.group_index = np.repeat(np.arange(len(self.groups)), n_sets)
+        first_cell = np.array([group[0] for group in self.groups])[self.group_index]
+        self.batch_index = batch[first_cell]
+        self.perturbation_index: IntArray = perturbation[first_cell]
+        share = (n_cells / n_sets)[self.group_index]
+        self.weight = row_weights(split.table, self.perturbation_index, share, weighting)
+
+    def minibatch(self, index: IntArray, generator: np.random.Generator) -> Minibatch:
+        """Draw the cells of sets; `set_size` rows each."""
+        drawn = [self._draw(self.groups[group], generator) for group in self.group_index[index]]
+        matched = [self._draw(self.controls.of_batch(batch), generator) for batch in self.batch_index[index]]
+        control = self.controls.expression[np.concatenate(matched)].toarray()
+        target = self.cells[np.concatenate(drawn)].toarray() - control
+        of_each = np.repeat(index, self.set_size)
+        rows = np.arange(len(of_each))
+        return Minibatch(self.perturbation_index[of_each], control, rows, target, self.weight[of_each])
+
+    def _draw(self, cells: IntArray, generator: np.random.Generator) -> IntArray:
+        # Sorted, since they come from memory-mapped files: in a set the order says nothing.
+        return np.sort(generator.choice(cells, self.set_size, replace=len(cells) < self.set_size))
 
 
 ROWS: dict[str, Callable[[PreparedDataset, str], Rows]] = {

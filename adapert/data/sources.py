@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from adapert.config import Config
-from adapert.config.names import OF_CELLS
+from adapert.config import OF_CELLS, Config
 from adapert.errors import InputError, name_some, nearest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")

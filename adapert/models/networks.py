@@ -14,6 +14,8 @@ from adapert.models.perturbed_vae.model import build_perturbed_vae
 from adapert.models.perturbed_vae.objective import PerturbedVaeObjective
 from adapert.models.scvi.model import build_scvi
 from adapert.models.scvi.objective import ScviObjective
+from adapert.models.state.model import build_state
+from adapert.models.state.objective import StateObjective
 from adapert.models.txpert.model import build_model as build_txpert
 from adapert.plugins import load_plugin
 
@@ -27,6 +29,7 @@ NETWORKS: dict[ModelName, NetworkParts] = {
     "perturbed_vae": NetworkParts(build_perturbed_vae, PerturbedVaeObjective),
     "scvi": NetworkParts(build_scvi, ScviObjective),
     "cpa": NetworkParts(build_cpa, CpaObjective),
+    "state": NetworkParts(build_state, StateObjective),
 }
 """Name to parts; a further network is a line here, beside its section in `adapert.config`."""
 

@@ -34,6 +34,7 @@ REFERENCE_MODEL_LABELS = {
     "perturbed_vae": "PerturbedVAE (own construction)",
     "scvi": "scVI (own compact version)",
     "cpa": "CPA (own compact version)",
+    "state": "STATE (own compact version)",
     "control": "no change",
     "mean": "mean change",
     "additive": "sum of genes",

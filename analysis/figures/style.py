@@ -65,6 +65,7 @@ MODEL_COLOURS: dict[str, Colour] = {
     "perturbed_vae": (0.55, 0.6, 0.1),
     "scvi": (0.75, 0.3, 0.45),
     "cpa": (0.25, 0.5, 0.2),
+    "state": (0.6, 0.1, 0.3),
     "kernel_ridge": _GREEN,
     "kernel_loo": _RED,
     "neighbour": _BROWN,

@@ -11,9 +11,9 @@ from fixtures.dataset import build_tiny_dataset, write_prepared
 
 from adapert.cli.options import Retraining
 from adapert.cli.peers import plan_peers
-from adapert.config import Config
-from adapert.config.names import OF_CELLS
+from adapert.config import OF_CELLS, Config
 from adapert.data.manifest import MANIFEST_FILE, read_manifest
+from adapert.errors import InputError
 
 Peers = Callable[..., str]
 
@@ -51,7 +51,7 @@ def test_all_models_are_those_of_packages_too() -> None:
     assert plan_peers(Config(), Retraining(), {}).models[-1] == "text_map"
 
 
-def test_models_of_cells_are_left_out_where_a_data_set_has_none(
+def test_models_of_cells_are_left_out_where_a_data_set_has_none_and_refused_by_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dataset = build_tiny_dataset()
@@ -64,6 +64,9 @@ def test_models_of_cells_are_left_out_where_a_data_set_has_none(
     assert compared[0] - compared[1] == OF_CELLS
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("The data set has no single cells, which leaves out 'cpa', 'scvi'")
+    named = plan_peers(base, Retraining(), {}, models=["adapert", "state"])
+    with pytest.raises(InputError, match=r"model\.name 'state' needs single cells"):
+        named.build_searches()
 
 
 @pytest.mark.parametrize(

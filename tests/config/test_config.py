@@ -159,6 +159,7 @@ def test_digest_is_that_of_the_sorted_settings() -> None:
         ("perturbed_vae", {"data", "graph", "perturbed_vae", "training", "model"}),
         ("scvi", {"data", "scvi", "training", "model"}),
         ("cpa", {"data", "cpa", "training", "model"}),
+        ("state", {"data", "state", "training", "model"}),
         ("mean", {"data", "model"}),
     ],
 )
@@ -240,6 +241,7 @@ def test_a_whole_number_of_thousands_of_digits_is_refused() -> None:
         ({"model.name": "perturbed_vae"}, True),
         ({"model.name": "perturbed_vae", "perturbed_vae.rows": "means"}, False),
         ({"model.name": "scvi"}, True),
+        ({"model.name": "state"}, True),
         ({"model.name": "txpert"}, False),
     ],
 )

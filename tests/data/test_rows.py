@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse
 from fixtures.dataset import N_GENES, build_tiny_dataset
 
 from adapert.data.rows import (
     ROWS,
+    CellSetRows,
     CorrectedCellRows,
     Minibatch,
     Rows,
@@ -121,3 +123,73 @@ def test_matched_cells_follow_the_generator() -> None:
     one, same, other = (minibatch_of(rows, np.arange(20), seed).control for seed in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+def cell_of(profile: np.ndarray) -> np.int64:
+    (cell,) = np.flatnonzero(np.isclose(profile, CELLS, atol=1e-6).all(axis=1))
+    return cell
+
+
+def test_a_set_is_of_one_perturbation_and_batch_and_so_are_its_controls() -> None:
+    rows = CellSetRows(DATASET, "cells", set_size=3)
+    index = np.arange(len(rows.perturbation_index))
+    minibatch = minibatch_of(rows, index)
+    np.testing.assert_array_equal(minibatch.perturbation_index, np.repeat(rows.perturbation_index, 3))
+    drawn = np.array([cell_of(each) for each in minibatch.control + minibatch.target_delta])
+    controls = np.array([control_cell_of(each) for each in minibatch.control])
+    np.testing.assert_array_equal(TRAIN.cells.perturbation_index[drawn], minibatch.perturbation_index)
+    batches = np.stack([TRAIN.cells.batch_index[drawn], DATASET.control_cells.batch_index[controls]])
+    assert (batches == batches[0, ::3].repeat(3)).all()
+    groups = np.unique(np.stack([TRAIN.cells.perturbation_index, TRAIN.cells.batch_index]), axis=1)
+    assert {*zip(*groups, strict=True)} == {*zip(minibatch.perturbation_index, batches[0], strict=True)}
+
+
+def test_a_group_has_as_many_sets_as_its_cells_fill_and_over_epochs_all_its_cells() -> None:
+    rows = CellSetRows(DATASET, "cells", set_size=3)
+    n_cells = TRAIN.table.group_n_cells
+    assert len(rows.perturbation_index) == np.maximum(n_cells // 3, 1).sum()
+    index = np.arange(len(rows.perturbation_index))
+    epochs = [minibatch_of(rows, index, seed) for seed in range(12)]
+    drawn = [{cell_of(each) for each in epoch.control + epoch.target_delta} for epoch in epochs]
+    assert drawn[0] != drawn[1]
+    assert set.union(*drawn) == set(range(len(CELLS)))
+    # A set has a cell twice only where the group has fewer cells than a set.
+    own = [cell_of(each) for each in epochs[0].control + epochs[0].target_delta]
+    is_small = n_cells[rows.group_index] < 3
+    assert is_small.any()
+    assert all(len(set(own[3 * row : 3 * row + 3])) == 3 for row in index[~is_small])
+
+
+@pytest.mark.parametrize("weighting", ["cells", "perturbations"])
+def test_sets_weigh_by_the_cells_of_their_group_or_their_perturbations_equally(weighting: str) -> None:
+    rows = CellSetRows(DATASET, weighting, set_size=3)
+    assert rows.weight.mean() == pytest.approx(1, rel=1e-6)
+    totals = np.bincount(rows.perturbation_index, rows.weight)
+    shares = TRAIN.table.n_cells if weighting == "cells" else np.ones(len(totals))
+    np.testing.assert_allclose(totals / totals.sum(), shares / shares.sum(), rtol=1e-5)
+
+
+def test_sets_of_a_batch_without_controls_are_matched_with_any() -> None:
+    no_batch = np.zeros(len(CELLS), dtype=np.int64) + 7
+    elsewhere = replace(
+        DATASET, splits={"train": replace(TRAIN, cells=replace(TRAIN.cells, batch_index=no_batch))}
+    )
+    minibatch = minibatch_of(CellSetRows(elsewhere, "cells", set_size=30), [0])
+    matched = [control_cell_of(profile) for profile in minibatch.control]
+    assert set(DATASET.control_cells.batch_index[matched].tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("rows", [ROWS["cell"](DATASET, "cells"), CellSetRows(DATASET, "cells", 5)])
+def test_only_the_cells_of_a_minibatch_are_ever_dense(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    n_dense = []
+    to_array = scipy.sparse.csr_array.toarray
+
+    def counted(sparse: scipy.sparse.csr_array) -> np.ndarray:
+        n_dense.append(sparse.shape[0])
+        dense: np.ndarray = to_array(sparse)
+        return dense
+
+    monkeypatch.setattr(scipy.sparse.csr_array, "toarray", counted)
+    minibatch = minibatch_of(rows, [0, 3])
+    assert n_dense == [len(minibatch.target_delta)] * 2  # perturbed and control cells
+    assert len(minibatch.target_delta) < len(CELLS) / 4

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from adapert.config import Config
+from adapert.config import OF_CELLS, Config
 from adapert.data.sources import (
     EMBEDDINGS,
     NETWORKS,
@@ -113,8 +113,11 @@ def test_cells_are_refused_where_there_are_none_or_where_the_model_reads_their_m
     check_cells(vae, "responses")
     with pytest.raises(InputError, match=r"rows 'cells' needs single cells, .* Use 'means' or 'auto'\."):
         check_cells(vae.with_changes({"perturbed_vae.rows": "cells"}), "responses")
-    with pytest.raises(InputError, match=r"'scvi' needs single cells, .* a model of mean responses, such as"):
-        check_cells(Config().with_changes({"model.name": "scvi"}), "responses")
+    for name in OF_CELLS:
+        of_cells = Config().with_changes({"model.name": name})
+        check_cells(of_cells, "cells")
+        with pytest.raises(InputError, match=rf"'{name}' needs single cells, .* of mean responses, such"):
+            check_cells(of_cells, "responses")
     gears = Config().with_changes({"model.name": "gears"})
     check_cells(gears, "responses")
     with pytest.raises(InputError, match=r"moments of cells .* data\.control is 'cell'\. Use 'mean'"):

@@ -60,6 +60,6 @@ def test_a_sample_and_itself_differ_by_0_with_a_finite_gradient(discrepancy: Dis
 
 @pytest.mark.parametrize("discrepancy", BOTH)
 def test_pairs_of_samples_are_compared_each_by_itself(discrepancy: Discrepancy) -> None:
-    sets, others = X.unflatten(0, (2, 3)), X.flip(0).unflatten(0, (2, 3)) + 1
+    sets, others = X.reshape(2, 3, 3), X.flip(0).reshape(2, 3, 3) + 1
     each = [discrepancy(one, other) for one, other in zip(sets, others, strict=True)]
     torch.testing.assert_close(discrepancy(sets, others), torch.stack(each))

@@ -11,6 +11,7 @@ import search_spaces.gears
 import search_spaces.kernel_ridge
 import search_spaces.perturbed_vae
 import search_spaces.scvi
+import search_spaces.state
 import search_spaces.txpert
 import search_spaces.txpert_table8
 from adapert.config import Config
@@ -27,6 +28,7 @@ SPACES: dict[str, SearchSpace] = {
     "perturbed_vae": search_spaces.perturbed_vae.SPACE,
     "scvi": search_spaces.scvi.SPACE,
     "cpa": search_spaces.cpa.SPACE,
+    "state": search_spaces.state.SPACE,
     "txpert": search_spaces.txpert.SPACE,
     "txpert_table8": search_spaces.txpert_table8.SPACE,
 }
@@ -39,6 +41,7 @@ MODELS = dict.fromkeys(SPACES, "adapert") | {
     "perturbed_vae": "perturbed_vae",
     "scvi": "scvi",
     "cpa": "cpa",
+    "state": "state",
 }
 
 
@@ -81,9 +84,10 @@ def test_every_space_holds_the_default_config(name: str) -> None:
 
 
 def test_the_peer_spaces_have_eight_fields_each() -> None:
-    assert {name: len(SPACES[name]) for name in ("kernel_ridge", "txpert", "gears")} == {
+    assert {name: len(SPACES[name]) for name in ("kernel_ridge", "txpert", "gears", "state")} == {
         "kernel_ridge": 8,
         "gears": 8,
+        "state": 8,
         "txpert": 8,
     }
 

@@ -36,6 +36,8 @@ SCVI = {"model.name": "scvi", "training.weight_decay": 1e-6, "training.minibatch
 
 CPA = SCVI | {"model.name": "cpa", "training.learning_rate": 5e-4}
 """CPA as it starts."""
+STATE = {"model.name": "state", "training.minibatch_size": 8}
+"""STATE's compact form."""
 
 PICKED = Config().with_changes(PICKED_CHANGES)
 
@@ -52,6 +54,7 @@ def test_every_recipe_is_a_whole_study_under_its_own_name(recipe: str) -> None:
 def test_every_recipe_keeps_the_base_it_is_given(recipe: str) -> None:
     base = build_study(recipe, PICKED).base
     published = {"txpert": TXPERT, "gears": GEARS, "scvi": SCVI, "cpa": CPA}.get(base.model.name, {})
+    published = {"txpert": TXPERT, "gears": GEARS, "state": STATE}.get(base.model.name, {})
     assert base == PICKED.with_changes(published | PICKED_CHANGES | {"model.name": base.model.name})
 
 
@@ -76,6 +79,7 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("search_kernel_ridge", "search"),
         ("search_perturbed_vae", "search"),
         ("search_scvi", "search"),
+        ("search_state", "search"),
         ("search_txpert", "search"),
         ("search_wide", "search"),
         ("importance", "importance"),
@@ -86,6 +90,7 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("ablation_scvi", "ablation"),
         ("ablation_extended", "ablation"),
         ("ablation_gears", "ablation"),
+        ("ablation_state", "ablation"),
         ("ablation_txpert", "ablation"),
         ("references", "ablation"),
         ("leave_one_out", "ablation"),

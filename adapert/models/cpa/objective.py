@@ -38,7 +38,7 @@ class CpaObjective(Objective):
         """Compute the loss, and its terms before their weights."""
         settings, basal = self.settings, prediction.basal
         recon = (prediction.reconstructed - prediction.profiles).square().mean()
-        perturbed = torch.from_numpy(batch.perturbations).long().to(basal.device)[batch.perturbation_row]
+        perturbed = batch.perturbations[batch.perturbation_row]
         label = torch.cat([perturbed, torch.full_like(perturbed, self.n_perturbations)])
         found = cross_entropy(self.adversary(turn_gradient(basal, settings.lambda_adversary), None), label)
         penalty = self.penalty(basal.detach(), label)

@@ -48,6 +48,8 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
         ({"model.name": "scvi", "scvi.unseen": "text"}, ("text",), "no network"),
         ({"model.name": "cpa"}, (), "nothing"),
         ({"model.name": "cpa", "cpa.unseen": "text"}, ("text",), "no network"),
+        ({"model.name": "state"}, ("text",), "no network"),
+        ({"model.name": "state", "data.embeddings": "none"}, (), "nothing"),
     ],
 )
 def test_sources_are_named_and_grouped(

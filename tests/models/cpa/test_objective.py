@@ -46,7 +46,7 @@ def test_without_effects_and_adversary_a_linear_network_is_principal_components(
     prediction = CpaPrediction(reconstructed[::2] - x[1::2], {}, x, reconstructed, basal)
     row = torch.zeros(N_CELLS // 2, dtype=torch.long)
     objective = CpaObjective(DATASET, small_config.with_changes(changes), 0)
-    losses = objective(prediction, Batch(np.zeros(1, int), row, x[::2], row + 1.0))
+    losses = objective(prediction, Batch(row[:1], row, x[::2], row + 1.0))
     error = np.square(cells - pca.inverse_transform(pca.transform(cells))).mean()
     assert losses["loss_recon"].item() == pytest.approx(error, rel=1e-5)
     # And no map is better: the loss is stationary in both, along what keeps them linear.

@@ -64,7 +64,7 @@ def bound_of(model: Scvi, config: Config, cells: Tensor) -> dict[str, Tensor]:
     prediction = ScviPrediction(mean, {}, repeated, mean, model.log_sd, kl)
     row = torch.zeros(len(repeated), dtype=torch.long)
     objective = ScviObjective(DATASET, config, 0)
-    losses: dict[str, Tensor] = objective(prediction, Batch(np.zeros(1, int), row, repeated, row + 1.0))
+    losses: dict[str, Tensor] = objective(prediction, Batch(row[:1], row, repeated, row + 1.0))
     return losses
 
 

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from fixtures.builders import SmallScvi
@@ -86,7 +85,7 @@ def test_posterior_decoded_mean_and_bound_are_those_of_the_published_module(
         mean = own.decode(inferred["z"])
         prediction = ScviPrediction(mean, {}, cells, mean, own.log_sd, posterior.divergence())
         objective = ScviObjective(build_tiny_dataset(), small_config.with_changes({"scvi.beta": 0.7}), 0)
-        losses = objective(prediction, Batch(np.arange(1), none[:, 0].long(), cells, none[:, 0] + 1))
+        losses = objective(prediction, Batch(torch.arange(1), none[:, 0].long(), cells, none[:, 0] + 1))
     assert_close(posterior.mean, inferred["qz"].loc)
     assert_close(posterior.log_variance.exp(), inferred["qz"].variance)
     assert_close(mean, generated["px"].loc)
