@@ -16,7 +16,7 @@ from adapert.training.state import Training
 from benchmarks.measurement import Measurement, seconds_of
 from benchmarks.simulated import prepared
 
-ON_MEANS = {"perturbed_vae.rows": "means"}
+ON_MEANS = {"perturbed_vae.rows": "means", "morph.rows": "means"}
 """What lets systems that would take single cells take their means; those of cells alone take cells."""
 
 N_ROUNDS = 5

@@ -9,7 +9,7 @@ from adapert.study.plan.study import Design, Study
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
     "no_attention": {"state.n_layers": 0},
-    "one_cell": {"state.set_size": 1},
+    "one_cell": {"state.set_size": 1, "training.minibatch_size": 512},  # as many cells a step
     "no_text": {"data.embeddings": "none"},
     "shuffled_text": {"data.text_embedding": "shuffled"},
 }

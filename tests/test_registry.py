@@ -36,6 +36,8 @@ SMALL = SMALL_ADAPERT | {
     "state.hidden_size": 8,
     "state.n_heads": 2,
     "state.set_size": 4,
+    "morph.hidden_size": 8,
+    "morph.set_size": 4,
     "training.minibatch_size": 3,
     "training.max_epochs": 2,
 }

@@ -31,6 +31,7 @@ from adapert.config.sections import (
     KernelRidgeConfig,
     LossConfig,
     ModelConfig,
+    MorphConfig,
     PerturbedVaeConfig,
     ScviConfig,
     Section,
@@ -58,6 +59,7 @@ class Config(Section):
     scvi: ScviConfig = ScviConfig()
     cpa: CpaConfig = CpaConfig()
     state: StateConfig = StateConfig()
+    morph: MorphConfig = MorphConfig()
 
     def flat(self) -> dict[str, Any]:
         """List every setting under its dotted name, such as ``"loss.lambda_non"``."""
@@ -118,9 +120,13 @@ class Config(Section):
     @property
     def reads_training_cells(self) -> bool:
         """Whether training reads single cells, where the data set has them, and not only their means."""
-        is_of_cells = {"gears": True, "perturbed_vae": self.perturbed_vae.rows != "means"}
-        name = self.model.name
-        return self.data.control == "cell" or name in OF_CELLS or is_of_cells.get(name, False)
+        is_of_cells = {
+            "gears": True,
+            "perturbed_vae": self.perturbed_vae.rows != "means",
+            "morph": self.morph.rows != "means",
+        }
+        model = self.model.name
+        return self.data.control == "cell" or model in OF_CELLS or is_of_cells.get(model, False)
 
     @property
     def reads_several_networks(self) -> bool:

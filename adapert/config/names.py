@@ -17,6 +17,7 @@ ModelName: TypeAlias = Literal[
     "scvi",
     "cpa",
     "state",
+    "morph",
     "control",
     "mean",
     "additive",
@@ -38,6 +39,7 @@ READ_SECTIONS: dict[ModelName, tuple[str, ...]] = {
     "scvi": ("scvi", "training"),
     "cpa": ("cpa", "training"),
     "state": ("state", "training"),
+    "morph": ("morph", "training"),
     "kernel_ridge": ("graph", "kernel_ridge"),
 }
 """Sections of a config that a model reads beside ``data``; a model that is not named here reads no other."""

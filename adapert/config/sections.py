@@ -463,6 +463,32 @@ class StateConfig(Section):
         return self
 
 
+class MorphConfig(Section):
+    """`morph`: sizes and loss of MORPH (He et al. 2025), own compact version.
+
+    Sizes of latents and programs, and the two weights, are those of the published package.
+    """
+
+    rows: Literal["auto", "cells", "means"] = Field(
+        "auto",
+        description="Sets of cells, or mean responses (a reduced form); 'auto' is cells where there are any.",
+    )
+    latent_size: int = Field(50, ge=1, le=MOST_UNITS, description="Latents of a control cell, z.")
+    perturbation_size: int = Field(50, ge=1, le=MOST_UNITS, description="Latents of a perturbation, e_P.")
+    n_programs: int = Field(50, ge=1, le=MOST_UNITS, description="Rows of G, learned gene programs.")
+    program_size: int = Field(50, ge=1, le=MOST_UNITS, description="Size of a program.")
+    n_layers: int = Field(
+        2, ge=0, le=MOST_LAYERS, description="Times that latents attend to programs; 0 is none (ablation)."
+    )
+    hidden_size: int = Field(128, ge=1, le=MOST_UNITS, description="Hidden units of both encoders.")
+    set_size: int = Field(32, ge=1, le=MOST_CELLS, description="Cells that are compared together.")
+    alpha: float = Field(2.0, ge=0, description="Weight of the MMD of perturbed cells.")
+    beta: float = Field(2.0, ge=0, description="Weight of the KL of z to its prior.")
+    ramp_epochs: int = Field(
+        10, ge=0, le=MOST_EPOCHS, description="Epochs in which both weights rise from 0; not the package's."
+    )
+
+
 class TrainingConfig(Section):
     """The optimiser and its budget. Not in the paper."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from adapert.data.array_tables import PerturbationTable
+from adapert.data.array_tables import PerturbationTable, SharedTable
 from adapert.data.corrected_cells import CorrectedCells
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray
@@ -177,6 +177,13 @@ ROWS: dict[str, Callable[[PreparedDataset, str], Rows]] = {
     "batch_mean": BatchControlRows,
     "cell": CellRows,
 }
+
+
+def resolve_rows(shared: SharedTable, rows: str) -> str:
+    """Resolve ``"auto"``: ``"cells"``, or ``"means"`` where controls are 0, as of responses."""
+    if rows != "auto":
+        return rows
+    return "cells" if np.asarray(shared.control_mean).any() else "means"
 
 
 def row_weights(

@@ -178,6 +178,10 @@ def check_cells(config: Config, kind: str) -> None:
             model == "perturbed_vae" and config.perturbed_vae.rows == "cells",
             "Use 'means' or 'auto'.",
         ),
+        "morph.rows 'cells'": (
+            model == "morph" and config.morph.rows == "cells",
+            "Use 'means' or 'auto'.",
+        ),
     }
     for setting, (is_asked, cure) in asked.items():
         if is_asked and kind != "cells":

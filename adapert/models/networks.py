@@ -8,6 +8,8 @@ from adapert.models.cpa.model import build_cpa
 from adapert.models.cpa.objective import CpaObjective
 from adapert.models.gears.model import build_gears
 from adapert.models.gears.objective import GearsLoss
+from adapert.models.morph.model import build_morph
+from adapert.models.morph.objective import build_objective as build_morph_objective
 from adapert.models.network import NetworkParts
 from adapert.models.objectives import squared_loss
 from adapert.models.perturbed_vae.model import build_perturbed_vae
@@ -30,6 +32,7 @@ NETWORKS: dict[ModelName, NetworkParts] = {
     "scvi": NetworkParts(build_scvi, ScviObjective),
     "cpa": NetworkParts(build_cpa, CpaObjective),
     "state": NetworkParts(build_state, StateObjective),
+    "morph": NetworkParts(build_morph, build_morph_objective),
 }
 """Name to parts; a further network is a line here, beside its section in `adapert.config`."""
 

@@ -35,6 +35,7 @@ REFERENCE_MODEL_LABELS = {
     "scvi": "scVI (own compact version)",
     "cpa": "CPA (own compact version)",
     "state": "STATE (own compact version)",
+    "morph": "MORPH (own compact version)",
     "control": "no change",
     "mean": "mean change",
     "additive": "sum of genes",

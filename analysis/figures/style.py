@@ -66,6 +66,7 @@ MODEL_COLOURS: dict[str, Colour] = {
     "scvi": (0.75, 0.3, 0.45),
     "cpa": (0.25, 0.5, 0.2),
     "state": (0.6, 0.1, 0.3),
+    "morph": (0.25, 0.35, 0.1),
     "kernel_ridge": _GREEN,
     "kernel_loo": _RED,
     "neighbour": _BROWN,

@@ -160,6 +160,7 @@ def test_digest_is_that_of_the_sorted_settings() -> None:
         ("scvi", {"data", "scvi", "training", "model"}),
         ("cpa", {"data", "cpa", "training", "model"}),
         ("state", {"data", "state", "training", "model"}),
+        ("morph", {"data", "morph", "training", "model"}),
         ("mean", {"data", "model"}),
     ],
 )
@@ -242,6 +243,8 @@ def test_a_whole_number_of_thousands_of_digits_is_refused() -> None:
         ({"model.name": "perturbed_vae", "perturbed_vae.rows": "means"}, False),
         ({"model.name": "scvi"}, True),
         ({"model.name": "state"}, True),
+        ({"model.name": "morph"}, True),
+        ({"model.name": "morph", "morph.rows": "means"}, False),
         ({"model.name": "txpert"}, False),
     ],
 )

@@ -58,7 +58,7 @@ def test_float_that_yaml_calls_text_is_read(tmp_path: Path) -> None:
         (
             "tau: 1\n",
             r"sections of fields \(data, graph, model, loss, training, kernel_ridge, txpert, app, gears, "
-            r"perturbed_vae, scvi, cpa, state\), but '.*' is not",
+            r"perturbed_vae, scvi, cpa, state, morph\), but '.*' is not",
         ),
         ("- model\n", "sections of fields"),
         ("model: {tau: 1\n", "A config must be YAML, but '.*' is not: "),

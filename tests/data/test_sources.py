@@ -118,6 +118,10 @@ def test_cells_are_refused_where_there_are_none_or_where_the_model_reads_their_m
         check_cells(of_cells, "cells")
         with pytest.raises(InputError, match=rf"'{name}' needs single cells, .* of mean responses, such"):
             check_cells(of_cells, "responses")
+    morph = Config().with_changes({"model.name": "morph"})
+    check_cells(morph, "responses")
+    with pytest.raises(InputError, match=r"morph\.rows 'cells' needs single cells, .* Use 'means' or 'auto'"):
+        check_cells(morph.with_changes({"morph.rows": "cells"}), "responses")
     gears = Config().with_changes({"model.name": "gears"})
     check_cells(gears, "responses")
     with pytest.raises(InputError, match=r"moments of cells .* data\.control is 'cell'\. Use 'mean'"):

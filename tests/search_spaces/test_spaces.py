@@ -9,6 +9,7 @@ import search_spaces.app
 import search_spaces.cpa
 import search_spaces.gears
 import search_spaces.kernel_ridge
+import search_spaces.morph
 import search_spaces.perturbed_vae
 import search_spaces.scvi
 import search_spaces.state
@@ -29,6 +30,7 @@ SPACES: dict[str, SearchSpace] = {
     "scvi": search_spaces.scvi.SPACE,
     "cpa": search_spaces.cpa.SPACE,
     "state": search_spaces.state.SPACE,
+    "morph": search_spaces.morph.SPACE,
     "txpert": search_spaces.txpert.SPACE,
     "txpert_table8": search_spaces.txpert_table8.SPACE,
 }
@@ -42,6 +44,7 @@ MODELS = dict.fromkeys(SPACES, "adapert") | {
     "scvi": "scvi",
     "cpa": "cpa",
     "state": "state",
+    "morph": "morph",
 }
 
 
@@ -84,10 +87,11 @@ def test_every_space_holds_the_default_config(name: str) -> None:
 
 
 def test_the_peer_spaces_have_eight_fields_each() -> None:
-    assert {name: len(SPACES[name]) for name in ("kernel_ridge", "txpert", "gears", "state")} == {
+    assert {name: len(SPACES[name]) for name in ("kernel_ridge", "txpert", "gears", "state", "morph")} == {
         "kernel_ridge": 8,
         "gears": 8,
         "state": 8,
+        "morph": 8,
         "txpert": 8,
     }
 

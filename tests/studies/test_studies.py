@@ -39,6 +39,14 @@ CPA = SCVI | {"model.name": "cpa", "training.learning_rate": 5e-4}
 STATE = {"model.name": "state", "training.minibatch_size": 8}
 """STATE's compact form."""
 
+MORPH = {
+    "model.name": "morph",
+    "training.learning_rate": 1e-4,
+    "training.weight_decay": 0.0,
+    "training.minibatch_size": 1,
+}
+"""MORPH's published form."""
+
 PICKED = Config().with_changes(PICKED_CHANGES)
 
 
@@ -53,8 +61,14 @@ def test_every_recipe_is_a_whole_study_under_its_own_name(recipe: str) -> None:
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_every_recipe_keeps_the_base_it_is_given(recipe: str) -> None:
     base = build_study(recipe, PICKED).base
-    published = {"txpert": TXPERT, "gears": GEARS, "scvi": SCVI, "cpa": CPA}.get(base.model.name, {})
-    published = {"txpert": TXPERT, "gears": GEARS, "state": STATE}.get(base.model.name, {})
+    published = {
+        "txpert": TXPERT,
+        "gears": GEARS,
+        "scvi": SCVI,
+        "cpa": CPA,
+        "state": STATE,
+        "morph": MORPH,
+    }.get(base.model.name, {})
     assert base == PICKED.with_changes(published | PICKED_CHANGES | {"model.name": base.model.name})
 
 
@@ -77,6 +91,7 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("search_forms", "search"),
         ("search_gears", "search"),
         ("search_kernel_ridge", "search"),
+        ("search_morph", "search"),
         ("search_perturbed_vae", "search"),
         ("search_scvi", "search"),
         ("search_state", "search"),
@@ -86,6 +101,7 @@ def test_no_two_variants_are_the_same_config(recipe: str) -> None:
         ("ablation", "ablation"),
         ("ablation_app", "ablation"),
         ("ablation_cpa", "ablation"),
+        ("ablation_morph", "ablation"),
         ("ablation_perturbed_vae", "ablation"),
         ("ablation_scvi", "ablation"),
         ("ablation_extended", "ablation"),

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from adapert.config import Config, PerturbedVaeConfig
-from adapert.data.array_tables import SharedTable
 from adapert.data.prepared import PreparedDataset
+from adapert.data.rows import resolve_rows
 from adapert.models.control_cells import draw_control_cells
 from adapert.models.encoders import Perceptron
 from adapert.models.network import Network, Prediction, to_tensor
@@ -261,13 +261,6 @@ def build_perturbed_vae(dataset: PreparedDataset, config: Config, seed: int) -> 
         effects = EFFECTS[settings.effects](dataset, config, seed)
         place = NodePlace(dataset.shared, config.graph)
         centre = to_tensor(np.asarray(dataset.shared.control_mean))
-        if rows_of(dataset.shared, settings) == "means":
+        if resolve_rows(dataset.shared, settings.rows) == "means":
             return MeanVae(settings, effects, place, centre)
         return CellVae(settings, effects, place, centre, to_tensor(draw_control_cells(dataset, seed)))
-
-
-def rows_of(shared: SharedTable, settings: PerturbedVaeConfig) -> str:
-    """Resolve ``perturbed_vae.rows``: ``"cells"``, or ``"means"`` where controls are 0, as of responses."""
-    if settings.rows != "auto":
-        return settings.rows
-    return "cells" if np.asarray(shared.control_mean).any() else "means"

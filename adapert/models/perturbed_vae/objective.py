@@ -7,12 +7,12 @@ from torch import Tensor
 
 from adapert.config import Config, PerturbedVaeConfig
 from adapert.data.prepared import PreparedDataset
-from adapert.data.rows import ROWS
+from adapert.data.rows import ROWS, resolve_rows
 from adapert.models.discrepancies import squared_mmd
 from adapert.models.network import Batch, Objective
 from adapert.models.perturbed_vae.alignment import specific_contrast
 from adapert.models.perturbed_vae.latent import MASKS
-from adapert.models.perturbed_vae.model import VaePrediction, rows_of
+from adapert.models.perturbed_vae.model import VaePrediction
 
 
 def _invariance(prediction: VaePrediction, batch: Batch, settings: PerturbedVaeConfig) -> Tensor:
@@ -51,7 +51,7 @@ class PerturbedVaeObjective(Objective):
         super().__init__()
         self.settings = config.perturbed_vae
         self.n_genes = dataset.n_genes
-        is_cells = rows_of(dataset.shared, self.settings) == "cells"
+        is_cells = resolve_rows(dataset.shared, self.settings.rows) == "cells"
         self.rows = ROWS["cell" if is_cells else config.data.control](dataset, "cells")
         self.resolved = {}
 

@@ -49,6 +49,7 @@ def test_every_model_belongs_to_a_group(model: str) -> None:
         ({"model.name": "cpa"}, (), "nothing"),
         ({"model.name": "cpa", "cpa.unseen": "text"}, ("text",), "no network"),
         ({"model.name": "state"}, ("text",), "no network"),
+        ({"model.name": "morph"}, ("text",), "no network"),
         ({"model.name": "state", "data.embeddings": "none"}, (), "nothing"),
     ],
 )

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 from fixtures.builders import SmallPerturbedVae
-from fixtures.dataset import N_GENES, build_tiny_dataset
+from fixtures.dataset import N_GENES, build_tiny_dataset, without_cells_and_controls
 from fixtures.narrowed import of_kind
 
 from adapert.config import Config
 from adapert.data.array_tables import CellTable
-from adapert.data.prepared import PreparedDataset
 from adapert.models.perturbed_vae.latent import CausalGraph
 from adapert.models.perturbed_vae.model import CellVae, MeanVae, PerturbedVae
 from adapert.models.targets import Targets, build_targets
@@ -41,18 +40,6 @@ def delta_of(model: PerturbedVae, perturbations: list[str]) -> np.ndarray:
     return predict(model, DATASET, perturbations, CPU)
 
 
-def of_responses(dataset: PreparedDataset) -> PreparedDataset:
-    """The same data as a table of responses has them: no cells, and controls of 0."""
-    no_control = np.zeros_like(dataset.shared.control_mean)
-    splits = {name: replace(split, cells=CellTable.empty()) for name, split in dataset.splits.items()}
-    return replace(
-        dataset,
-        control_cells=CellTable.empty(),
-        shared=replace(dataset.shared, control_mean=no_control),
-        splits=splits,
-    )
-
-
 def with_edges(model: PerturbedVae) -> PerturbedVae:
     """A network whose latents move each other, as untrained ones do not."""
     edges = of_kind(CausalGraph, model.latent_graph).edges
@@ -63,7 +50,7 @@ def with_edges(model: PerturbedVae) -> PerturbedVae:
 def test_the_form_follows_what_the_data_hold(small_vae: SmallPerturbedVae) -> None:
     assert isinstance(small_vae(), CellVae)
     assert isinstance(small_vae(MEANS), MeanVae)
-    assert isinstance(small_vae(dataset=of_responses(DATASET)), MeanVae)
+    assert isinstance(small_vae(dataset=without_cells_and_controls(DATASET)), MeanVae)
 
 
 def test_shift_is_the_mean_over_all_masks(small_vae: SmallPerturbedVae) -> None:
