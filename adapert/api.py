@@ -162,6 +162,7 @@ def launch(
         restore_resources,
         usual_executor,
     )
+    from adapert.study.plan.first_rung import parse_first_rung
     from adapert.study.plan.recipes import build_study
     from adapert.study.plan.study import Study
     from adapert.workspace.launch import Stores, build_base, check_effect, is_begun
@@ -182,6 +183,8 @@ def launch(
     folder = check_folder("workspace", workspace)
     changed = check_mapping("changes", changes)
     tried = check_fields("budget", budget, get_type_hints(Budget), list(Config().flat()))
+    if (min_epochs := tried.pop("min_epochs", None)) is not None:
+        tried["first_rung"] = parse_first_rung(min_epochs)
     if isinstance(study, Study):
         # They build a recipe's study; a whole one would silently ignore them.
         unused = {"data": data, "config": config, "changes": changes, "budget": budget}

@@ -11,7 +11,7 @@ AnyPath = str | os.PathLike[str]
 
 
 class Budget(TypedDict, total=False):
-    """How much a study tries: what `Study.with_budget` takes."""
+    """How much a study tries."""
 
     n_trials: int
     """Configs that a search tries."""
@@ -20,8 +20,8 @@ class Budget(TypedDict, total=False):
     sampler: Literal["tpe", "random", "quasi_random", "grid"]
     seed: int
     """Seed of a search and its trials."""
-    min_epochs: int
-    """Epochs before a search may stop a trial."""
+    min_epochs: int | Literal["auto"]
+    """Epochs before a search may stop a trial; "auto": it learns from its first trials."""
     seeds_per_config: int
     cohort_size: int
     """Configs that a search proposes at once."""

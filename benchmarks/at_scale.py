@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from adapert.study.plan.study import Design, Search, Study
+from adapert.study.plan.study import Design, FixedRung, Search, Study
 from adapert.workspace.launch import build_base
 from benchmarks.kills import prepare_small
 from benchmarks.measurement import Measurement, seconds_of
@@ -60,5 +60,5 @@ def fill(data: Path, workspace: Path) -> tuple[object, float, list[float]]:
     for number in range(N_STUDIES - 1):
         plan = Design(kind="ablation", variants={"full": {}, "no_context": {"model.context": "constant"}})
         run_study(Study(name=f"small_{number:02d}", question="?", base=base, plan=plan), workspace)
-    search = Search(space=SPACE, n_trials=N_TRIALS, sampler="random", min_epochs=1)
+    search = Search(space=SPACE, n_trials=N_TRIALS, sampler="random", first_rung=FixedRung(1))
     return run_study(Study(name="many", question="Which?", base=base, plan=search), workspace)

@@ -27,7 +27,7 @@ from adapert.study.execution.on_ray import started_ray
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.trainable import TrialTrainable
 from adapert.study.execution.trainer import TrialSettings, TrialTrainer
-from adapert.study.plan.study import Search, Study
+from adapert.study.plan.study import FixedRung, Search, Study
 from adapert.workspace.launch import build_base, launch
 from adapert.workspace.session import StudyResult
 from benchmarks.kills import prepare_small
@@ -162,7 +162,7 @@ def time_optuna(data: Path, folder: Path) -> float:
 def run_trivial(data: Path, workspace: Path, n_trials: int) -> tuple[StudyResult, float, list[float]]:
     """Run a search of trivial trials; return its result, wall seconds, and driver memory after each trial."""
     base = build_base(data, None, TRIVIAL | {"training.max_epochs": 1})
-    plan = Search(space=SPACE, n_trials=n_trials, sampler="random", min_epochs=1)
+    plan = Search(space=SPACE, n_trials=n_trials, sampler="random", first_rung=FixedRung(1))
     study = Study(name="trivial", question="What does orchestration cost?", base=base, plan=plan)
     return run_study(study, workspace)
 
@@ -195,7 +195,7 @@ def measure_long(data: Path, workspace: Path) -> Measurement:
     base = build_base(data, None, changes | {"training.max_epochs": 10_000})
     second = _seconds_per_epoch(base.with_changes({"training.max_epochs": 5}))
     base = base.with_changes({"training.max_epochs": max(1, round(LONG_SECONDS / second))})
-    plan = Search(space=SPACE, n_trials=6, sampler="random", min_epochs=base.training.max_epochs)
+    plan = Search(space=SPACE, n_trials=6, sampler="random", first_rung=FixedRung(base.training.max_epochs))
     study = Study(name="long", question="What does orchestration cost?", base=base, plan=plan)
     result, wall, _ = run_study(study, workspace)
     events = read_events(study_folder(workspace, study.name) / LEDGER_FILE)

@@ -20,7 +20,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,11 +34,13 @@ from optuna.samplers import BaseSampler, GPSampler, QMCSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
-from adapert.records import OBJECTIVE, TrialRecord
+from adapert.records import OBJECTIVE, EndReason, TrialRecord, TrialStatus
 from adapert.seeding import derive_seed, numpy_generator
-from adapert.study.engine.rungs import Rungs
+from adapert.study.engine.comparisons import Comparisons
+from adapert.study.engine.events import EpochReported, TrialAsked, TrialEnded
 from adapert.study.engine.search import ConfigEnd, Suggestions
-from adapert.study.plan.study import Search
+from adapert.study.engine.state import StudyState
+from adapert.study.plan.study import FixedRung, LearnedRung, Search
 from adapert.testing import SimulatedWorkers
 from benchmarks.learning_curves import (
     Array,
@@ -244,49 +246,55 @@ OTHER_SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
 
 @dataclass(frozen=True)
 class Method:
-    """A sampler and whether ASHA stops its trials.
+    """A sampler, which rungs stop its trials, and how its best trial is found.
 
     Attributes:
         sampler: The project's or one of `OTHER_SAMPLERS`.
-        has_asha: Whether rungs stop trials.
         plan: The rest, but for space and seed.
-        min_share: Share of a problem's epochs that replaces the plan's min_epochs; None for the plan's own.
+        has_asha: Whether rungs stop trials.
+        min_share: Share of a problem's epochs at which the first rung is; None for the plan's own.
+        has_race: Whether the leaders are trained with further seeds before one is chosen.
     """
 
     sampler: str
-    has_asha: bool
     plan: Search
+    has_asha: bool = False
     min_share: float | None = None
+    has_race: bool = False
+
+    def plan_of(self, problem: Problem, seed: int) -> Search:
+        """Plan of a search."""
+        first_rung = self.plan.first_rung if self.has_asha else FixedRung(problem.max_epochs)
+        if self.min_share is not None:
+            first_rung = FixedRung(round(self.min_share * problem.max_epochs))
+        return replace(self.plan, space=dict(problem.space), seed=seed, first_rung=first_rung)
 
     def suggestions(self, problem: Problem, seed: int) -> Suggester:
         """Begin a search."""
-        plan = replace(self.plan, space=dict(problem.space), seed=seed)
+        plan = self.plan_of(problem, seed)
         if self.sampler in OTHER_SAMPLERS:
             sampler = OTHER_SAMPLERS[self.sampler](derive_seed(seed, "sampler") % 2**32)
             return OtherSuggestions(plan, sampler)
         return Suggestions(plan, "search", InMemoryStorage())
 
-    def rungs(self, problem: Problem) -> Rungs | None:
-        """Begin its rungs; None where every trial runs to its end."""
-        if not self.has_asha:
-            return None
-        min_epochs = self.plan.min_epochs
-        if self.min_share is not None:
-            min_epochs = round(self.min_share * problem.max_epochs)
-        return Rungs(min_epochs, problem.max_epochs, self.plan.reduction_factor)
-
 
 def build_method(name: str, min_share: float | None = None, **changes: Any) -> Method:
-    """Build a method from its name, ``SAMPLER`` or ``SAMPLER+asha``, and changes of the default plan."""
-    sampler, _, stopping = name.partition("+")
+    """Build a method from its name and changes of the default plan.
+
+    ``SAMPLER``, then ``+asha`` with the default first rung or ``+asha@EPOCH`` with that one, then ``+race``.
+    """
+    sampler, *further = name.split("+")
+    stopping = next((word for word in further if word.startswith("asha")), "")
     own: dict[str, Any] = {} if sampler in OTHER_SAMPLERS else {"sampler": sampler}
+    if epoch := stopping.partition("@")[2]:
+        own["first_rung"] = FixedRung(int(epoch))
     plan = Search(space=SPACE, n_trials=N_FULL_TRIALS, **own, **changes)
-    return Method(sampler, stopping == "asha", plan, min_share)
+    return Method(sampler, plan, bool(stopping), min_share, "race" in further)
 
 
-METHODS = ("random", "qmc", "tpe", "random+asha", "qmc+asha", "tpe+asha")
-SLOW_METHODS = ("gp", "gp+asha")
-"""A Gaussian process takes tenths of a second a suggestion: only on demand."""
+METHODS = ("random", "tpe", "random+asha", "tpe+asha@1", "tpe+asha@10", "tpe+asha", "tpe+asha+race")
+MORE_METHODS = ("qmc", "qmc+asha", "gp", "gp+asha")
+"""Only on demand: a Gaussian process takes tenths of a second a suggestion."""
 
 
 @dataclass(frozen=True)
@@ -297,18 +305,22 @@ class Finished:
         time: When it ended.
         reported: Its last report.
         value: The same without noise.
+        config: Its config.
     """
 
     time: float
     reported: float
     value: float
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 class SearchInProgress:
-    """A search as an engine of `adapert.testing`: suggestions and rungs alone, without a ledger."""
+    """A search as an engine of `adapert.testing`: suggestions and comparisons alone, without a ledger."""
 
-    def __init__(self, problem: Problem, suggestions: Suggester, rungs: Rungs | None, seed: int) -> None:
-        self._problem, self._suggestions, self._rungs, self._seed = problem, suggestions, rungs, seed
+    def __init__(self, problem: Problem, plan: Search, suggestions: Suggester, seed: int) -> None:
+        self._problem, self._suggestions, self._seed = problem, suggestions, seed
+        self._state = StudyState()
+        self._comparisons = Comparisons(plan, self._state, problem.max_epochs)
         self._curves: list[Curve] = []
         self.finished: list[Finished] = []
         self.clock: Callable[[], float] = lambda: 0.0
@@ -318,7 +330,17 @@ class SearchInProgress:
         number = len(self._curves)
         config = self._suggestions.suggest(number)
         self._curves.append(self._problem.curve(config, self._seed))
-        return TrialRecord(str(number), number, "search", self._seed, config)
+        asked = TrialAsked(
+            trial=str(number),
+            number=number,
+            variant="search",
+            seed=self._seed,
+            changes=config,
+            suggested={},
+            config_digest="",
+        )
+        self._state.see(asked)
+        return self._state.records[asked.trial]
 
     def started(self, trial_id: str) -> None:
         """Nobody waits for it."""
@@ -329,17 +351,30 @@ class SearchInProgress:
 
     def reported(self, trial_id: str, report: Mapping[str, Any]) -> bool:
         """Decide whether a trial continues; tell the sampler how it ended if it does not."""
-        number, value, epoch = int(trial_id), report[OBJECTIVE], report["epoch"]
-        curve = self._curves[number]
-        decision = self._rungs.decide(trial_id, epoch, value) if self._rungs else None
-        if epoch == len(curve.reported):
-            self._suggestions.tell(number, ConfigEnd(TrialState.COMPLETE, value, epoch))
-            self.finished.append(Finished(self.clock(), value, curve.value))
+        record, value, epoch = self._state.records[trial_id], report[OBJECTIVE], report["epoch"]
+        curve = self._curves[record.number]
+        is_over = epoch == len(curve.reported)
+        metrics = {OBJECTIVE: value}
+        self._state.see(EpochReported(trial=trial_id, epoch=epoch, host="", is_over=is_over, metrics=metrics))
+        if is_over:
+            self._end(record, TrialStatus.FINISHED, EndReason.EPOCHS)
+            self._suggestions.tell(record.number, ConfigEnd(TrialState.COMPLETE, value, epoch))
+            self.finished.append(Finished(self.clock(), value, curve.value, record.changes))
             return False
-        if decision and decision.is_stopped:
-            self._suggestions.tell(number, ConfigEnd(TrialState.PRUNED, value, epoch))
-            return False
-        return True
+        line = self._comparisons.compare(record)
+        if line is None:
+            return True
+        self._state.see(line)
+        if line.is_stopped:
+            self._end(record, TrialStatus.STOPPED, EndReason.RUNG)
+            self._suggestions.tell(record.number, ConfigEnd(TrialState.PRUNED, value, epoch))
+        return not line.is_stopped
+
+    def _end(self, record: TrialRecord, status: TrialStatus, reason: EndReason) -> None:
+        self._state.see(TrialEnded(trial=record.trial_id, status=status, reason=reason, message=""))
+        if line := self._comparisons.learn():
+            self._state.see(line)
+            self._comparisons.place()
 
     def should_close(self) -> bool:
         """The clock says when."""
@@ -347,16 +382,16 @@ class SearchInProgress:
 
 
 def simulate(
-    problem: Problem, suggestions: Suggester, rungs: Rungs | None, seed: int, n_workers: int = N_WORKERS
+    problem: Problem, plan: Search, suggestions: Suggester, seed: int, n_workers: int = N_WORKERS
 ) -> list[Finished]:
     """Search until the problem's time is used up; workers never wait for each other.
 
-    Without rungs nothing is stopped. The seed is that of the curves' noise.
+    The seed is that of the curves' noise.
 
     Returns:
         The trials that ran to their ends, in that order.
     """
-    search = SearchInProgress(problem, suggestions, rungs, seed)
+    search = SearchInProgress(problem, plan, suggestions, seed)
     workers = SimulatedWorkers(
         search, search.report, n_workers, lambda _, epoch: 1.0 + START_EPOCHS * (epoch == 1)
     )
@@ -381,12 +416,39 @@ def regret_over_time(problem: Problem, finished: Sequence[Finished]) -> Array:
     return regrets
 
 
+N_LEADERS, N_FRESH = 3, 2
+"""Best finished trials that race, and the seeds that each is trained with once more."""
+
+
+def race_over_time(problem: Problem, finished: Sequence[Finished], seed: int) -> Array:
+    """Read the regret at `read_times` of the best of the leaders by their mean over seeds.
+
+    At each time the search has ended early enough for the leaders' further seeds to be trained, in full.
+    """
+    rounds = math.ceil(N_LEADERS * N_FRESH / N_WORKERS)
+    times = read_times() * problem.horizon / N_FULL_TRIALS
+    regrets, means = np.ones(len(times)), dict[int, float]()
+    for place, until in enumerate(times - rounds * (problem.max_epochs + START_EPOCHS)):
+        in_time = [number for number, trial in enumerate(finished) if trial.time <= until]
+        leaders = sorted(in_time, key=lambda number: -finished[number].reported)[:N_LEADERS]
+        for number in leaders:
+            if number not in means:
+                trial = finished[number]
+                fresh = [problem.curve(trial.config, derive_seed(seed, f"race {n}")) for n in range(N_FRESH)]
+                means[number] = float(np.mean([trial.reported, *(each.reported[-1] for each in fresh)]))
+        if leaders:
+            regrets[place] = problem.regret(finished[max(leaders, key=means.__getitem__)].value)
+    return regrets
+
+
 def run_method(problem: Problem, method: Method, n_seeds: int) -> Array:
     """Search with each seed; regrets, (n_seeds, n_times)."""
     rows = []
     for seed in range(n_seeds):
-        finished = simulate(problem, method.suggestions(problem, seed), method.rungs(problem), seed)
-        rows.append(regret_over_time(problem, finished))
+        plan, suggestions = method.plan_of(problem, seed), method.suggestions(problem, seed)
+        finished = simulate(problem, plan, suggestions, seed)
+        race = race_over_time(problem, finished, seed) if method.has_race else None
+        rows.append(regret_over_time(problem, finished) if race is None else race)
     return np.array(rows)
 
 
@@ -477,8 +539,11 @@ N_COLUMNS = 3
 COLOURS = {"random": "#8c8c8c", "qmc": "#c98a1b", "tpe": "#0b62a4", "gp": "#2a8c4a"}
 
 
+LINES: dict[str, Any] = {"": "--", "asha": "-", "asha@10": "-.", "asha+race": (0, (5, 1, 1, 1))}
+
+
 def plot_regret(summary: pd.DataFrame) -> Figure:
-    """Draw mean regret over time, a panel a problem; dashed without early stopping."""
+    """Draw mean regret over time, a panel a problem, a line style for each way of stopping early."""
     problems = list(dict.fromkeys(summary["problem"]))
     n_rows = math.ceil((len(problems) + 1) / N_COLUMNS)  # one more for the legend
     figure = Figure(figsize=(10, 3.1 * n_rows), layout="constrained")
@@ -488,7 +553,7 @@ def plot_regret(summary: pd.DataFrame) -> Figure:
         for method, rows in of_problem.groupby("method", sort=False):
             sampler, _, stopping = str(method).partition("+")
             look: dict[str, Any] = {"color": COLOURS[sampler], "linewidth": 1.6, "label": method}
-            panel.plot(rows["time"], rows["regret"], "-" if stopping else "--", **look)
+            panel.plot(rows["time"], rows["regret"], linestyle=LINES.get(stopping, ":"), **look)
             panel.fill_between(
                 rows["time"], rows["low"], rows["high"], color=COLOURS[sampler], alpha=0.12, linewidth=0
             )
@@ -519,8 +584,8 @@ def run_all(problems: Sequence[Problem], methods: Mapping[str, Method], n_seeds:
     return regrets
 
 
-VARIATIONS: Mapping[str, Sequence[int | float]] = {
-    "min_epochs": (1, 2, 4, 10),
+VARIATIONS: Mapping[str, Sequence[Any]] = {
+    "first_rung": (FixedRung(2), FixedRung(4), *(LearnedRung(n_trials=n) for n in (6, 12))),
     "min_share": (0.25, 0.5, 0.75),
     "reduction_factor": (2, 4),
     "n_startup": (4, 8, 16, 20),
@@ -566,7 +631,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run, print the tables and draw the figure."""
     parser = build_parser("benchmarks search_quality", __doc__)
     parser.add_argument("--seeds", type=int, default=N_SEEDS)
-    parser.add_argument("--methods", default=",".join(METHODS), help=f"more: {', '.join(SLOW_METHODS)}")
+    parser.add_argument("--methods", default=",".join(METHODS), help=f"more: {', '.join(MORE_METHODS)}")
     parser.add_argument(
         "--vary",
         action="store_true",

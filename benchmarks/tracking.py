@@ -21,7 +21,7 @@ from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution.on_ray import started_ray
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.trainable import TrialTrainable
-from adapert.study.plan.study import Search, Study
+from adapert.study.plan.study import FixedRung, Search, Study
 from adapert.tracking.read import trial_runs
 from adapert.tracking.store import open_store, tracking_uri
 from adapert.workspace.launch import build_base, launch
@@ -81,7 +81,7 @@ def pretended_cores(n_cores: int) -> Iterator[str]:
 def time_own(data: Path, folder: Path, address: str) -> tuple[list[float], int]:
     """Seconds of each report under adapert, and how many MLflow has in the end."""
     changes = {"training.max_epochs": N_EPOCHS, "training.patience": N_EPOCHS}
-    plan = Search(space=SPACE, n_trials=N_TRIALS, sampler="random", min_epochs=N_EPOCHS)
+    plan = Search(space=SPACE, n_trials=N_TRIALS, sampler="random", first_rung=FixedRung(N_EPOCHS))
     base = build_base(data, None, changes)
     study = Study(name="reports", question="What does a report cost?", base=base, plan=plan)
     seconds: list[float] = []

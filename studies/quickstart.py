@@ -1,7 +1,7 @@
 """Four short trials: does everything work on this machine and these data?"""
 
 from adapert.config import Config
-from adapert.study.plan.study import Search, Study
+from adapert.study.plan.study import FixedRung, Search, Study
 from search_spaces.adapert import SPACE
 
 
@@ -11,5 +11,5 @@ def study(base: Config) -> Study:
         name="quickstart",
         question="Does everything work on this machine and these data?",
         base=base.with_changes({"training.max_epochs": min(10, base.training.max_epochs)}),
-        plan=Search(space=SPACE, n_trials=4, min_epochs=4),
+        plan=Search(space=SPACE, n_trials=4, first_rung=FixedRung(4)),
     )

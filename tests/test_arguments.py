@@ -27,6 +27,8 @@ def refusals() -> list[tuple[str, Sequence[object], dict[str, Any], str]]:
         ("launch", ["search"], {"budget": {"trials": 2}}, "no field 'trials'. Did you mean 'n_trials'"),
         ("launch", ["search"], {"budget": {"n_trials": "2"}}, "valid integer, but it is '2'"),
         ("launch", ["search"], {"budget": {"sampler": "tp"}}, "'tpe', 'random'.*but it is 'tp'"),
+        ("launch", ["search"], {"budget": {"min_epochs": 0}}, "--min-epochs must be auto or a whole number"),
+        ("launch", ["search"], {"budget": {"min_epochs": "no"}}, "valid integer, but it is 'no'"),
         ("launch", ["search"], {"budget": ["n_trials"]}, "'budget' must map names of fields"),
         (
             "launch",
@@ -160,7 +162,8 @@ def test_fields_are_taken_as_they_are_described() -> None:
 
 
 def test_a_budget_has_the_fields_that_a_study_takes() -> None:
-    assert get_type_hints(Budget).keys() == BUDGET_OPTIONS.keys()
+    # Users name a first rung by its epochs, or by "auto".
+    assert get_type_hints(Budget).keys() - {"min_epochs"} == BUDGET_OPTIONS.keys() - {"first_rung"}
     with pytest.raises(InputError, match=r"no field 'trials'\. Did you mean 'n_trials'"):
         build_study("search", Config()).with_budget(trials=2)
 

@@ -11,7 +11,7 @@ from adapert.records import IS_OVER, OBJECTIVE, EndReason, TrialRecord, TrialSta
 from adapert.study.engine.ledger import LEDGER_FILE, held, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.plan.recipes import build_study, recipe_names
-from adapert.study.plan.study import AblationPath, Design, Plan, Search, Study
+from adapert.study.plan.study import AblationPath, Design, FixedRung, Plan, Search, Study
 from adapert.testing import SimulatedTraining, SimulatedWorkers, begin_study, open_study, run_study
 
 BASE = Config().with_changes({"training.max_epochs": 8})
@@ -61,7 +61,7 @@ def test_a_study_runs_to_its_end_without_ray(tmp_path: Path) -> None:
 
 
 def test_rungs_stop_trials_of_a_simulated_search(tmp_path: Path) -> None:
-    plan = Search(space=SPACE, n_trials=12, min_epochs=1, reduction_factor=2)
+    plan = Search(space=SPACE, n_trials=12, first_rung=FixedRung(1), reduction_factor=2)
     state = run_study(study_of(plan), tmp_path, n_workers=3)
     assert len(state.records) == len(state.completed) == 12
     assert {record.reason for record in state.records.values()} == {EndReason.RUNG, EndReason.EPOCHS}

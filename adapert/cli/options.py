@@ -43,7 +43,12 @@ Changes = Annotated[
 ]
 MaxEpochs = Annotated[int | None, typer.Option("--max-epochs", min=1, help="Maximum epochs per trial.")]
 MinEpochs = Annotated[
-    int | None, typer.Option("--min-epochs", min=1, help="Epochs before a search stops a trial; default: 10.")
+    str | None,
+    typer.Option(
+        "--min-epochs",
+        metavar="N|auto",
+        help="Epochs before a search stops a trial; default: auto, learned from its first trials.",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Trials = Annotated[int | None, typer.Option("--trials", min=1, help="Number of configs a search tries.")]

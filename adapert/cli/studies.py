@@ -128,6 +128,7 @@ def launch(
 
     from adapert.study.engine.limits import Limits
     from adapert.study.execution.resources import usual_executor
+    from adapert.study.plan.first_rung import parse_first_rung
     from adapert.study.plan.peers import PEERS
     from adapert.study.plan.recipes import build_study
     from adapert.workspace.launch import (
@@ -148,7 +149,7 @@ def launch(
         "n_trials": trials,
         "sampler": sampler,
         "seed": seed,
-        "min_epochs": min_epochs,
+        "first_rung": None if min_epochs is None else parse_first_rung(min_epochs),
         "seeds_per_config": seeds_per_trial,
         "cohort_size": COHORT_SIZE if deterministic else None,
     }
@@ -339,12 +340,13 @@ def reproduce(
     from adapert.api import pick as pick_config
     from adapert.config import write_config
     from adapert.selection.reevaluate import UnfinishedError
+    from adapert.study.plan.first_rung import parse_first_rung
     from adapert.study.plan.recipes import build_study
 
     base = parse_base(data, config, changes, max_epochs, workspace)
     used = resources.build()
-    search = build_study("search", base).with_budget(n_trials=trials, min_epochs=min_epochs)
-    budget = {"n_trials": trials, "min_epochs": min_epochs}
+    budget = {"n_trials": trials, "first_rung": None if min_epochs is None else parse_first_rung(min_epochs)}
+    search = build_study("search", base).with_budget(**budget)
     compared = plan_peers(base, retraining, budget, n_seeds=seeds) if peers else None
     if compared:
         check_peers(compared, workspace)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
+from adapert.study.engine.first_rung import describe_first_rung
 from adapert.study.engine.state import StudyState
 
 N_FAILURES_SHOWN = 5
@@ -59,6 +60,8 @@ def describe_state(state: StudyState) -> str:
     lines += [f"{ends or 'no trial yet'}; {state.trial_hours:.2f} trial-hours."]
     if state.closed and state.closed.message:
         lines += ["", escape_markdown(state.closed.message)]
+    if first_rung := describe_first_rung(state):
+        lines += ["", escape_markdown(first_rung)]
     best = best_finished(state)
     if best is not None:
         lines += [

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from adapert.errors import InputError, format_count
 from adapert.records import OBJECTIVE, EndReason, TrialRecord, TrialStatus, best_record
+from adapert.study.engine.first_rung import describe_first_rung
 from adapert.study.engine.folders import find_study, study_names
 from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events, read_holder
 from adapert.study.engine.state import StudyState, fold
@@ -188,6 +189,8 @@ def describe_status(status: StudyStatus) -> list[str]:
     ]
     if status.state.closed and status.state.closed.message:
         lines.append(status.state.closed.message)
+    if first_rung := describe_first_rung(status.state):
+        lines.append(first_rung)
     if status.n_waiting and not status.is_running:
         lines.append(f"MLflow lacks {format_count(status.n_waiting, 'line')}: adapert sync {status.name}")
     return lines

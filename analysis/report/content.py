@@ -19,7 +19,7 @@ from analysis.report.elements import Heading, Part, Section
 from analysis.report.evaluations import build_accesses, build_evaluations
 from analysis.report.provenance import build_commands, build_data, build_versions
 from analysis.report.questions import build_claims, build_importance, read_claims
-from analysis.report.results import build_cost_table, build_failures, build_leaderboard
+from analysis.report.results import build_cost_table, build_failures, build_first_rungs, build_leaderboard
 from analysis.report.systems import build_side_by_side, build_sources, build_systems
 
 
@@ -119,7 +119,7 @@ def _sections_of_origin(
     return [
         _section("Evaluations", build_evaluations(workspace, accesses, fingerprints)),
         _section("Accesses to the test split", build_accesses(accesses)),
-        _section("What was run, and what it cost", [build_cost_table(results)]),
+        _section("What was run, and what it cost", [build_cost_table(results), *build_first_rungs(results)]),
         _section("Failed and stopped trials", _by_study(results, failures)),
         _section("Data", build_data(results, workspace)),
         _section("Versions", [build_versions(results)]),

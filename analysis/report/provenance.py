@@ -21,6 +21,7 @@ from adapert.selection.decide import count_retrained
 from adapert.selection.rank import Pick
 from adapert.statistics.pairs import ENSEMBLE_SUFFIX, model_of
 from adapert.study.engine.state import StudyState
+from adapert.study.plan.first_rung import name_first_rung
 from adapert.study.plan.peers import PEERS, compared_variant
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.study import BUDGET_OPTIONS, Design
@@ -347,13 +348,15 @@ def _budget_words(study: dict[str, Any], recipe: str, base: Config) -> list[str]
     """Options for what a plan has and its recipe, as it is now, has not."""
     plan = study["plan"]
     # Only recipes that come with the package are run here: a page about a study must not run users' code.
-    own = build_study(recipe, base).plan if recipe in recipe_names() else None
+    own = build_study(recipe, base).plan.to_json() if recipe in recipe_names() else {}
     words = []
     for name, option in BUDGET_OPTIONS.items():
-        if name not in plan or (own is not None and getattr(own, name, None) == plan[name]):
+        if name not in plan or own.get(name) == plan[name]:
             continue
         if name == "cohort_size":  # an option without a value
             words += [option] if plan[name] else []
+        elif name == "first_rung":
+            words += [option, name_first_rung(plan[name])]
         else:
             words += [option, str(plan[name])]
     return words

@@ -11,6 +11,7 @@ from adapert.errors import join_words
 from adapert.evaluation.catalogue import find_metric
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
 from adapert.results.study import StudyResults
+from adapert.study.engine.first_rung import describe_first_rung
 from analysis.report.elements import Column, PageTable, Paragraph, Part, build_page_table
 
 ENDS = (
@@ -75,6 +76,15 @@ def build_cost_table(studies: Sequence[StudyResults]) -> PageTable:
         columns,
         "Trial-hours: work, summed over trials. Wall time: while a process ran the study.",
     )
+
+
+def build_first_rungs(studies: Sequence[StudyResults]) -> list[Part]:
+    """Say from which epoch on each search compared its trials, and why."""
+    return [
+        Paragraph(f"{study.name}: {sentence}")
+        for study in studies
+        if study.state is not None and (sentence := describe_first_rung(study.state))
+    ]
 
 
 def summarize_leaderboard(study: StudyResults) -> pd.DataFrame:

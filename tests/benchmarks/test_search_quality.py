@@ -1,19 +1,25 @@
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
-from adapert.study.engine.rungs import Rungs
 from adapert.study.engine.search import ConfigEnd
+from adapert.study.plan.study import FixedRung, LearnedRung, Search
 from benchmarks import search_quality
 from benchmarks.search_quality import (
     Curve,
+    Finished,
     Problem,
     branin,
     build_method,
     build_standard_problem,
     hartmann6,
     plot_regret,
+    race_over_time,
     read_times,
     regret_over_time,
     resampled_shares,
@@ -61,7 +67,8 @@ def four_full_trials(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_clock_equals_an_example_by_hand() -> None:
     # Two workers, three epochs and one to start: trials end at 4 and 8, when the time is used up.
     suggestions = Listed([0.2, 0.4, 0.1, 0.8])
-    finished = simulate(straight_problem(3), suggestions, None, seed=0, n_workers=2)
+    plan = Search(space={}, first_rung=FixedRung(3))
+    finished = simulate(straight_problem(3), plan, suggestions, seed=0, n_workers=2)
     horizon = straight_problem(3).horizon  # of four workers
     assert horizon == 4
     assert [(trial.time, trial.reported) for trial in finished] == [(4, 0.2), (4, 0.4)]
@@ -73,14 +80,45 @@ def test_stopped_trials_free_their_worker_at_once() -> None:
     # One worker, ten epochs, a rung at 1: trial 0 is alone there and ends at 11, when the time is used up.
     # Two workers: trial 1 is decided behind trial 0 at time 2, trial 2 at 4, then trial 3 goes on.
     suggestions = Listed([0.5, 0.1, 0.2, 0.9])
-    rungs = Rungs(1, 10, 10)
-    finished = simulate(straight_problem(10), suggestions, rungs, seed=0, n_workers=2)
+    plan = Search(space={}, first_rung=FixedRung(1), reduction_factor=10)
+    finished = simulate(straight_problem(10), plan, suggestions, seed=0, n_workers=2)
     assert [(number, state) for number, state, _, _ in suggestions.told] == [
         (1, TrialState.PRUNED),
         (2, TrialState.PRUNED),
         (0, TrialState.COMPLETE),
     ]
     assert [trial.time for trial in finished] == [11]
+
+
+def test_a_first_rung_is_learned_from_the_first_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two workers, ten epochs: trials 0 to 3 end at 11 and 22; trial 4 was asked for before the last of them
+    # ended. From then on a trial that is behind at epoch 1 ends there.
+    monkeypatch.setattr(search_quality, "N_FULL_TRIALS", 16)
+    suggestions = Listed([0.5, 0.6, 0.7, 0.8, 0.9, 0.4])
+    plan = Search(space={}, first_rung=LearnedRung(n_trials=4))
+    finished = simulate(straight_problem(10), plan, suggestions, seed=0, n_workers=2)
+    assert [trial.time for trial in finished] == [11, 11, 22, 22, 33]
+    pruned = [told for told in suggestions.told if told[1] == TrialState.PRUNED]
+    assert pruned[:2] == [(5, TrialState.PRUNED, 0.4, 1), (6, TrialState.PRUNED, 0.0, 1)]
+    assert len(pruned) == len(suggestions.told) - 5
+
+
+def test_a_race_chooses_the_leader_of_best_mean_and_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Reports of the search flatter 0.2; two fresh seeds tell the truth, two rounds of four epochs later.
+    def curve(config: Mapping[str, Any], seed: int) -> Curve:
+        flattered = 0.9 if (seed, config["x"]) == (0, 0.2) else config["x"]
+        return Curve(np.full(3, flattered), config["x"])
+
+    problem = replace(straight_problem(3), curve=curve)
+    finished = [
+        Finished(time=0.25, reported=0.9, value=0.2, config={"x": 0.2}),
+        Finished(time=0.5, reported=0.6, value=0.6, config={"x": 0.6}),
+    ]
+    monkeypatch.setattr(search_quality, "N_FULL_TRIALS", 16)
+    regrets = race_over_time(problem, finished, seed=0)
+    times = read_times() * problem.horizon / 16
+    assert (regrets[times < 8.25] == 1).all()
+    assert regrets[times >= 8.5] == pytest.approx(problem.regret(0.6))
 
 
 def test_regret_is_one_for_the_median_and_nothing_for_the_optimum() -> None:
@@ -135,10 +173,10 @@ def test_standard_curves_rise_to_the_value_and_its_noise() -> None:
     assert not np.array_equal(curve.reported, problem.curve(config, 1).reported)
 
 
-@pytest.mark.parametrize("name", ["random", "qmc", "tpe+asha"])
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe+asha", "tpe+asha@1"])
 def test_a_search_repeats_by_its_seed(name: str) -> None:
     problem = build_standard_problem("branin", branin, 2, -0.397887, max_epochs=4)
-    method = build_method(name, min_epochs=1)
+    method = build_method(name)
     regrets = run_method(problem, method, n_seeds=2)
     assert np.array_equal(regrets, run_method(problem, method, n_seeds=2))
     assert not np.array_equal(regrets[0], regrets[1])

@@ -21,7 +21,7 @@ from adapert.study.engine.runner import Closing
 from adapert.study.engine.state import fold
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.definition import restore_study
-from adapert.study.plan.study import Design, Search, Study
+from adapert.study.plan.study import Design, FixedRung, Search, Study
 from adapert.workspace.launch import Stores
 from adapert.workspace.session import StudyResult
 
@@ -62,6 +62,12 @@ def test_an_ablation_starts_from_the_paper_s_preset_by_name(
     assert "12 trials of at most 3 epochs" in ended.out
     assert "prepared with --deg-adjust fdr, so its DEGs are others." in " ".join(ended.out.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", ["never", "0", ""])
+def test_epochs_that_are_no_number_are_refused(launch: Launch, given: str) -> None:
+    said = launch("search", "--min-epochs", given)
+    assert f"--min-epochs must be auto or a whole number of at least 1, but it is '{given}'" in said
 
 
 # the data
@@ -355,10 +361,12 @@ def test_launch_hands_its_options_over(
         "auto",
     ]
     words += ["--tracking-uri", "http://server", "--optuna-storage", "sqlite:///o.db", "--seed", "7"]
+    words += ["--min-epochs", "12"]
     assert adapert("launch", "search", *words).status == 2
     ((study, resources, limits, stores, recipe),) = given
     plan = of_kind(Search, study.plan)
     assert (plan.seeds_per_config, plan.cohort_size, plan.seed) == (3, COHORT_SIZE, 7)
+    assert plan.first_rung == FixedRung(12)
     assert resources == Resources(device="cpu", address="auto", ships_data=True, max_failures=1)
     assert limits == Limits(trial_hours=2, target=0.5)
     assert stores == Stores(tracking_uri="http://server", optuna_storage="sqlite:///o.db")

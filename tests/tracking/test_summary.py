@@ -4,10 +4,13 @@ from collections.abc import Callable
 import pytest
 from fixtures.ledger import HandMade, MakeLedger
 from fixtures.narrowed import present
+from optuna.distributions import FloatDistribution
 
 from adapert.config import Config
 from adapert.records import OBJECTIVE, EndReason, TrialStatus
+from adapert.study.engine.events import FirstRungDecided
 from adapert.study.engine.state import StudyState
+from adapert.study.plan.study import Search
 from adapert.tracking.summary import (
     best_finished,
     describe_findings,
@@ -83,6 +86,14 @@ def test_words_are_the_question_the_ends_the_best_config_and_the_failures(make_l
         "|---|---|",
         "| 2 | ValueError: no |",
     ]
+
+
+def test_words_of_a_search_say_where_its_first_rung_is_and_why(make_ledger: MakeLedger) -> None:
+    made = make_ledger(plan=Search(space={"model.tau": FloatDistribution(0.1, 2.0)}))
+    made.say(FirstRungDecided, epoch=None, n_trials=8, agreement=None)
+    *_, empty, said = describe_state(made.state).splitlines()
+    assert empty == ""
+    assert said.startswith("No rung yet: the order of 8 full trials agrees with their final order too late")
 
 
 def test_a_study_without_trials_says_so(make_ledger: MakeLedger) -> None:

@@ -3,11 +3,12 @@ from pathlib import Path
 
 import pytest
 from fixtures.ledger import HandMade, MakeLedger
+from optuna.distributions import FloatDistribution
 from rich.console import Console, RenderableType
 
 from adapert.errors import InputError
 from adapert.records import EndReason, TrialStatus
-from adapert.study.engine.events import RunTracked, StudyExtended
+from adapert.study.engine.events import FirstRungDecided, RunTracked, StudyExtended
 from adapert.study.engine.ledger import held
 from adapert.study.plan.study import Search
 from adapert.tracking.tracker import DELIVERED_FILE
@@ -136,6 +137,16 @@ def test_a_study_is_told_in_a_line_with_its_process_and_cost(make_ledger: MakeLe
         (line,) = describe_status(read_status(runs, "try"))
     assert line.startswith("try: running (by pid ")
     assert line.endswith("3 of 4 trials, 0.01 trial-hours, 15 s at work")
+
+
+def test_a_search_says_where_its_first_rung_is_and_why(make_ledger: MakeLedger, runs: Path) -> None:
+    made = make_ledger(plan=Search(space={"model.tau": FloatDistribution(0.1, 2.0)}))
+    assert describe_status(read_status(runs, "try"))[1].startswith("First rung not known yet: 8 trials must")
+    made.say(FirstRungDecided, epoch=12, n_trials=8, agreement=0.9375)
+    assert describe_status(read_status(runs, "try"))[1] == (
+        "First rung at epoch 12: from there the order of 8 full trials agrees with their final order "
+        "(Spearman at least 0.94)."
+    )
 
 
 def test_trials_that_were_added_count_as_asked_for(make_ledger: MakeLedger, runs: Path) -> None:

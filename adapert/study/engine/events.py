@@ -125,6 +125,15 @@ class RungDecided(TrialLine):
     is_stopped: bool
 
 
+class FirstRungDecided(Line):
+    """A search learned from which epoch on it compares trials, those that are asked for from now on."""
+
+    event: Literal["first_rung"] = "first_rung"
+    epoch: int | None
+    n_trials: int
+    agreement: float | None
+
+
 class WorkerLost(TrialLine):
     """A trial's worker was lost; the trial continues in another."""
 
@@ -203,6 +212,7 @@ Event = (
     | TrialStarted
     | EpochReported
     | RungDecided
+    | FirstRungDecided
     | WorkerLost
     | TrialEnded
     | ConfigCompleted

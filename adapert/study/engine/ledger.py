@@ -25,7 +25,7 @@ LEDGER_FILE = "ledger.jsonl"
 LOCK_FILE = "lock"
 HOLDER_FILE = "holder.json"
 
-FORMAT = 4
+FORMAT = 5
 """Version of the lines, and of the files that trials leave; any other is refused."""
 
 _PATIENCE_SECONDS = 0.5

@@ -50,7 +50,7 @@ class Rungs:
             None where the epoch reaches no new rung.
         """
         # The highest rung reached: one that a report skips cannot be decided by it.
-        reached = [rung for rung in self.epochs if rung <= epoch]
+        reached = self.reached(epoch)
         if not reached or trial in self._values[reached[-1]]:
             return None
         rung = reached[-1]
@@ -63,6 +63,10 @@ class Rungs:
         self.record(trial, rung, value, cohort)
         return RungDecision(rung, cutoff, cutoff is not None and value < cutoff)
 
+    def reached(self, epoch: int) -> list[int]:
+        """Rungs that a trial has reached after an epoch, lowest first."""
+        return [rung for rung in self.epochs if rung <= epoch]
+
     def record(self, trial: str, rung: int, value: float, cohort: int | None = None) -> None:
-        """Put a value that was decided before back to its rung."""
+        """Put a value to its rung without a decision."""
         self._values[rung][trial] = (cohort or 0, value)

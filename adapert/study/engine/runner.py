@@ -9,11 +9,12 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from adapert.records import DISK, FAILURE, HOST, IS_OVER, MESSAGE, EndReason, TrialRecord, TrialStatus
+from adapert.study.engine.comparisons import Comparisons
 from adapert.study.engine.events import (
     EpochReported,
     Event,
@@ -32,10 +33,9 @@ from adapert.study.engine.limits import Limits
 from adapert.study.engine.proposals import Proposal, TrialSource
 from adapert.study.engine.reports import REPORTED
 from adapert.study.engine.requests import read_requests
-from adapert.study.engine.rungs import Rungs
 from adapert.study.engine.state import StudyState
 from adapert.study.engine.trial_files import clear_trial, write_trial_config
-from adapert.study.plan.study import Search, Study
+from adapert.study.plan.study import Study
 
 MAX_IDENTICAL_FAILURES = 3
 """Number of trials that fail for the same reason, while none succeeds, before a study gives up."""
@@ -115,17 +115,14 @@ class StudyRunner:
         self.max_failures = max_failures
         self.closing: Closing | None = None
         self._waiting: deque[TrialRecord] = deque()
-        self._rungs = _build_rungs(study)
+        self._comparisons = Comparisons(study.plan, state, study.base.training.max_epochs)
         self._opened, self._looked = time.monotonic(), 0.0
         self._seconds_before = state.seconds
 
     def open(self, session: SessionOpened) -> None:
         """Take the study up, put its rungs back, and end what had ended when the last process was killed."""
         self._write(session)
-        for line in self.state.decided:
-            self._rungs.record(
-                line.trial, line.rung, line.value, self._cohort(self.state.records[line.trial])
-            )
+        self._learn_first_rung()
         for record in self.state.records.values():
             if record.status != TrialStatus.RUNNING:
                 clear_trial(self.folder, record.trial_id)
@@ -288,19 +285,19 @@ class StudyRunner:
 
     def _decide_rung(self, record: TrialRecord) -> bool:
         """Compare a trial at its rung, if it reached one; return whether it continues."""
-        # A config's first seed is decided for all its seeds.
-        if record.seed != self.study.plan.first_seed:
+        line = self._comparisons.compare(record)
+        if line is None:
             return True
-        decision = self._rungs.decide(
-            record.trial_id, record.n_epochs, record.objective, self._cohort(record)
-        )
-        if decision is None:
-            return True
-        line = RungDecided(trial=record.trial_id, value=record.objective, **asdict(decision))
         self._write(line)
         if line.is_stopped:
             self._end(record, TrialStatus.STOPPED, EndReason.RUNG, _describe(line))
         return not line.is_stopped
+
+    def _learn_first_rung(self) -> None:
+        line = self._comparisons.learn()
+        if line is not None:
+            self._write(line)
+            self._comparisons.place()
 
     def _end(self, record: TrialRecord, status: TrialStatus, reason: EndReason, message: str = "") -> None:
         self._write(TrialEnded(trial=record.trial_id, status=status, reason=reason, message=message))
@@ -308,6 +305,7 @@ class StudyRunner:
         if record in self._waiting:
             self._waiting.remove(record)
         self._complete_configs()
+        self._learn_first_rung()
         self._check_failures()
 
     def _complete_configs(self) -> None:
@@ -372,18 +370,6 @@ class StudyRunner:
         self.state.see(event)
         for observer in self.observers:
             observer.on_event(event, self.state)
-
-    def _cohort(self, record: TrialRecord) -> int | None:
-        size = self.study.plan.cohort_size
-        return record.number // size if size else None
-
-
-def _build_rungs(study: Study) -> Rungs:
-    """Those of a search that stops trials early; all others run to their end."""
-    max_epochs = study.base.training.max_epochs
-    if isinstance(study.plan, Search) and not study.plan.is_full_fidelity:
-        return Rungs(study.plan.min_epochs, max_epochs, study.plan.reduction_factor)
-    return Rungs(max_epochs, max_epochs, 2)
 
 
 def _is_of_the_past(request: Path) -> bool:

@@ -12,6 +12,7 @@ from adapert.study.engine.events import (
     ConfigCompleted,
     EpochReported,
     Event,
+    FirstRungDecided,
     RungDecided,
     RunTracked,
     SessionClosed,
@@ -40,6 +41,9 @@ class StudyState:
         first: The ledger's first line; None before any.
         records: Trial id to record, in the order of asking.
         decided: Lines of comparisons at rungs.
+        curves: Trial id to epoch to objective, minus infinity where it is NaN.
+        first_rung: The last line about a learned first rung; None before any.
+        uncompared: Trials that were asked for while no first rung was known.
         completed: Number of a config to what Optuna was told about it.
         n_more_trials: Configs asked for beyond the definition's.
         n_more_seeds: Seeds of each variant asked for beyond the definition's.
@@ -55,6 +59,9 @@ class StudyState:
     first: Event | None = None
     records: dict[str, TrialRecord] = field(default_factory=dict)
     decided: list[RungDecided] = field(default_factory=list)
+    curves: dict[str, dict[int, float]] = field(default_factory=dict)
+    first_rung: FirstRungDecided | None = None
+    uncompared: set[str] = field(default_factory=set)
     completed: dict[int, ConfigCompleted] = field(default_factory=dict)
     n_more_trials: int = 0
     n_more_seeds: int = 0
@@ -108,6 +115,11 @@ class StudyState:
         """Cost: hours of work, summed over trials and attempts."""
         return sum(record.seconds for record in self.records.values()) / 3600
 
+    def objective_at(self, trial: str, epoch: int) -> float:
+        """Objective of a trial's first report at an epoch or after it, of which there must be one."""
+        reported = self.curves[trial]
+        return reported[epoch] if epoch in reported else reported[min(e for e in reported if e > epoch)]
+
     def see(self, event: Event) -> None:
         """Take a line in."""
         # These are written also while no process works on the study, and none did before one opens it.
@@ -134,6 +146,8 @@ class StudyState:
                 self.n_more_trials += event.n_trials or 0
                 self.n_more_seeds += event.n_seeds or 0
                 self.requests.add(event.request)
+            case FirstRungDecided():
+                self.first_rung = event
             case RunTracked():
                 self.run_ids[event.trial] = event.run
             case ConfigCompleted():
@@ -154,12 +168,16 @@ class StudyState:
                     n_threads=self.resources.get("cpus_per_trial", 0),
                     n_slots=self.resources.get("slots", 0),
                 )
+                self.curves[event.trial] = {}
+                if self.first_rung is None or self.first_rung.epoch is None:
+                    self.uncompared.add(event.trial)
             case TrialStarted():
                 self._last_seen[event.trial] = event.time
             case EpochReported():
                 record = self._spend(event)
                 record.n_epochs, record.host, record.is_over = event.epoch, event.host, event.is_over
                 record.metrics |= event.metrics | {"total_seconds": record.seconds}
+                self.curves[event.trial][event.epoch] = record.objective
             case WorkerLost():
                 self._spend(event).n_lost += 1
                 self._last_seen.pop(event.trial, None)

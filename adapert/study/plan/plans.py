@@ -11,6 +11,14 @@ from adapert.config import Config, check_read
 from adapert.config.parsing import MOST_SHOWN
 from adapert.config.sections import MOST_EPOCHS
 from adapert.errors import InputError, format_count, nearest
+from adapert.study.plan.first_rung import (
+    LEAST_TRIALS,
+    FirstRung,
+    FixedRung,
+    LearnedRung,
+    first_rung_from_json,
+    first_rung_to_json,
+)
 from adapert.study.plan.space import (
     Conditional,
     SearchSpace,
@@ -40,7 +48,6 @@ _MOST_SEED = 2**32 - 1
 _BOUNDS = {
     "n_trials": (1, MOST_TRIALS),
     "n_seeds": (1, MOST_TRIALS),
-    "min_epochs": (1, MOST_EPOCHS),
     "reduction_factor": (2, MOST_TRIALS),
     "seed": (0, _MOST_SEED),
     "first_seed": (0, _MOST_SEED),
@@ -169,7 +176,7 @@ class Search(Plan):
             sequence, best at a power of two), or every point of a grid.
         n_startup: Random configs before the estimator's first; None is a third of the trials, 4 to 10.
         initial_points: Dotted fields of the first configs, tried before any other; fields left out are drawn.
-        min_epochs: ASHA's first rung: no trial is stopped before.
+        first_rung: ASHA's: no trial is stopped before. An epoch, or how it is learned from the first trials.
         reduction_factor: ASHA's: at each rung the best of this many continue.
         seed: Seed of the sampler and of every config's first trial, so that configs differ in nothing else.
         seeds_per_config: Seeds that a config is trained with; its objective is their mean. ASHA compares the
@@ -190,7 +197,7 @@ class Search(Plan):
     sampler: Sampler = "tpe"
     n_startup: int | None = None
     initial_points: Sequence[Mapping[str, Any]] = ()
-    min_epochs: int = 10
+    first_rung: FirstRung = field(default_factory=LearnedRung)
     reduction_factor: int = 3
     seed: int = 0
     seeds_per_config: int = 1
@@ -256,6 +263,7 @@ class Search(Plan):
                 "An importance study needs configs that no result has chosen, but its sampler is 'tpe'. "
                 "Use --sampler quasi_random."
             )
+        _check_first_rung(self.first_rung)
         check_space(self.space, base)
         _check_points(self)
         if not self.is_sampled:
@@ -271,7 +279,8 @@ class Search(Plan):
         """Build the plan that `to_json` described."""
         space = {name: choice_from_json(choice) for name, choice in described["space"].items()}
         points = tuple(described["initial_points"])
-        return cls(**{**described, "space": space, "initial_points": points})
+        first_rung = first_rung_from_json(described["first_rung"])
+        return cls(**{**described, "space": space, "initial_points": points, "first_rung": first_rung})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,6 +400,8 @@ class AblationPath(Plan):
 def _to_json(value: Any) -> Any:
     if isinstance(value, Conditional | BaseDistribution):
         return choice_to_json(value)
+    if isinstance(value, FirstRung):
+        return first_rung_to_json(value)
     if isinstance(value, Mapping):
         return {name: _to_json(inner) for name, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -415,6 +426,20 @@ def _check_number(name: str, value: Any, least: int, most: int) -> None:
     if value > most:
         found = f"{value:.6g}" if value < 10**300 else "far more"
         raise InputError(f"{name} of a plan must be at most {most:,}, but it is {found}.")
+
+
+def _check_first_rung(first_rung: FirstRung) -> None:
+    if isinstance(first_rung, FixedRung):
+        _check_number("min_epochs", first_rung.epoch, 1, MOST_EPOCHS)
+        return
+    if not isinstance(first_rung, LearnedRung):
+        shown = repr(str(first_rung)[:MOST_SHOWN])
+        raise InputError(f"first_rung of a plan must be a FixedRung or a LearnedRung, but it is {shown}.")
+    _check_number("first_rung.n_trials", first_rung.n_trials, LEAST_TRIALS, MOST_TRIALS)
+    for name in ("agreement", "epochs_left"):
+        share = getattr(first_rung, name)
+        if not (isinstance(share, float) and 0 < share < 1):
+            raise InputError(f"first_rung.{name} of a plan must lie between 0 and 1, but it is {share}.")
 
 
 def _check_points(plan: Search) -> None:

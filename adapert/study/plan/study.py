@@ -7,6 +7,8 @@ from adapert.config import Config
 from adapert.errors import InputError, name_some, nearest
 
 # Also for recipes, which need a study and its plan.
+from adapert.study.plan.first_rung import FixedRung as FixedRung
+from adapert.study.plan.first_rung import LearnedRung as LearnedRung
 from adapert.study.plan.plans import AblationPath as AblationPath
 from adapert.study.plan.plans import Design as Design
 from adapert.study.plan.plans import Plan as Plan
@@ -18,7 +20,7 @@ BUDGET_OPTIONS = {
     "sampler": "--sampler",
     "seed": "--seed",
     "seeds_per_config": "--seeds-per-trial",
-    "min_epochs": "--min-epochs",
+    "first_rung": "--min-epochs",
     "cohort_size": "--deterministic",
 }
 """Field of a plan to the option that sets it."""
@@ -76,7 +78,7 @@ class Study:
         """Change what the command line may change of a plan.
 
         Args:
-            budget: ``n_trials``, ``sampler``, ``seed``, ``min_epochs``, ``seeds_per_config``, ``cohort_size``
+            budget: ``n_trials``, ``sampler``, ``seed``, ``first_rung``, ``seeds_per_config``, ``cohort_size``
                 of a search, or ``n_seeds`` of a design; None leaves a field as it is.
 
         Raises:
@@ -94,7 +96,7 @@ class Study:
                     f"{self.plan.rule}, but study '{self.name}' was given {BUDGET_OPTIONS[name]}. "
                     f"Use {self.plan.budget_cure}."
                 )
-        if "min_epochs" in given and self.plan.is_full_fidelity:
+        if "first_rung" in given and self.plan.is_full_fidelity:
             raise InputError(
                 f"An importance study stops no trial early, but study '{self.name}' was given "
                 "--min-epochs. Leave it out."

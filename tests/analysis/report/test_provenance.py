@@ -161,7 +161,7 @@ def test_an_evaluation_on_validation_is_listed_as_one(tmp_path: Path) -> None:
     _, validated, tested, _ = (parse(line) for line in commands(reading(), tmp_path, [], [test_access]))
     asked = {name: validated[1][name] for name in ("split", "models", "seeds", "ensemble", "again")}
     assert asked == {
-        **{"split": "validation", "models": "adapert", "seeds": 2, "ensemble": True, "again": False}
+        **{"split": "validation", "models": ["adapert"], "seeds": 2, "ensemble": True, "again": False}
     }
     assert (tested[1]["split"], tested[1]["again"]) == ("test", False)
 
@@ -280,13 +280,13 @@ def test_a_comparison_of_systems_is_one_command_with_the_budget_of_its_searches(
     verb, asked = parse(line)
     assert (verb, asked["study"], asked["name"]) == ("launch", "peers", "peers")
     wanted = {
-        "models": "adapert,kernel_ridge,kernel_loo,ridge_text,mean",
+        "models": ["adapert,kernel_ridge,kernel_loo,ridge_text,mean"],
         "splits": 2,
         "trials": 6,
         "seeds": 2,
     }
     assert {name: asked[name] for name in wanted} == wanted
-    assert asked["min_epochs"] == 4
+    assert asked["min_epochs"] == "4"
 
 
 def test_a_comparison_on_a_data_set_with_a_name_is_launched_by_it(named_peers_workspace: Path) -> None:

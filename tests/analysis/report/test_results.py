@@ -1,13 +1,22 @@
 import statistics
 from typing import Any
 
+from fixtures.ledger import MakeLedger
 from fixtures.narrowed import of_kind
 from fixtures.results import KnownResults
+from optuna.distributions import FloatDistribution
 
 from adapert.records import TrialStatus
 from adapert.results.study import StudyResults
+from adapert.study.plan.study import FixedRung, Search
 from analysis.report.elements import PageTable, Paragraph
-from analysis.report.results import build_cost_table, build_failures, build_leaderboard, summarize_leaderboard
+from analysis.report.results import (
+    build_cost_table,
+    build_failures,
+    build_first_rungs,
+    build_leaderboard,
+    summarize_leaderboard,
+)
 
 VALUES = {"a": [0.4, 0.5, 0.42], "b": [0.6, 0.1, 0.2]}
 
@@ -59,6 +68,14 @@ def test_costs_are_summed_over_trials() -> None:
     assert costs["trial-hours"].text == "0.006"  # 6 trials of 3.6 s
     assert costs["epochs"].text == "60"
     assert "interrupted" not in costs
+
+
+def test_a_search_says_where_its_first_rung_is(make_ledger: MakeLedger) -> None:
+    search, design = reading(TUNED), reading(TUNED, design="ablation")
+    plan = Search(space={"model.tau": FloatDistribution(0.1, 2.0)}, first_rung=FixedRung(12))
+    search.state, design.state = make_ledger("tune", plan=plan).state, make_ledger("ablate").state
+    (said,) = build_first_rungs([search, design, reading(TUNED)])
+    assert of_kind(Paragraph, said).text == "tune: First rung at epoch 12, as it was given."
 
 
 def test_failures_are_named_with_their_reason_and_stops_are_counted() -> None:

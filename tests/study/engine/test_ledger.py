@@ -213,7 +213,7 @@ DAMAGED = (
         *((first, "line 1 of .* is damaged or missing. Put back a copy") for first in DAMAGED),
         (
             b'{"event": "study", "time": 1.0, "format": 2}\n',
-            "must have format 4, but .* has 2. Use the version",
+            "must have format 5, but .* has 2. Use the version",
         ),
     ],
 )

@@ -26,7 +26,7 @@ from adapert.study.execution.resources import Resources
 from adapert.study.execution.run import run_trials
 from adapert.study.execution.settings import trial_settings
 from adapert.study.execution.trainer import TrialTrainer
-from adapert.study.plan.study import Design, Search, Study
+from adapert.study.plan.study import Design, FixedRung, Search, Study
 from adapert.testing import begin_study, open_study
 from adapert.training import slots
 
@@ -273,7 +273,7 @@ def test_a_search_in_slots_asks_the_same_and_ends_the_same(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = Config().with_changes(SMALL | {"data.path": str(prepared)})
-    plan = Search(space={"model.tau": FloatDistribution(0.2, 2.0)}, n_trials=10, min_epochs=1)
+    plan = Search(space={"model.tau": FloatDistribution(0.2, 2.0)}, n_trials=10, first_rung=FixedRung(1))
     states = []
     for name, shape_of in (("apart", lambda _: None), ("together", slots.shape_of)):
         monkeypatch.setattr("adapert.training.side_by_side.shape_of", shape_of)

@@ -17,7 +17,7 @@ from adapert.study.plan.definition import (
 )
 from adapert.study.plan.recipes import build_study, recipe_names
 from adapert.study.plan.space import Conditional
-from adapert.study.plan.study import Design, Search, Study
+from adapert.study.plan.study import Design, FixedRung, Search, Study
 
 SPACE: dict[str, BaseDistribution | Conditional] = {
     "model.tau": FloatDistribution(0.1, 2.0, log=True),
@@ -42,7 +42,7 @@ PLANS = {
         sampler="random",
         n_startup=2,
         initial_points=({"model.tau": 0.5}, {"graph.top_k": 5, "model.self_loops": True}),
-        min_epochs=3,
+        first_rung=FixedRung(3),
         reduction_factor=4,
         seed=9,
         seeds_per_config=2,

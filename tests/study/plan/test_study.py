@@ -10,7 +10,7 @@ from adapert.config import Config
 from adapert.errors import InputError
 from adapert.study.plan.plans import AblationPath, Assignment, Design, Search
 from adapert.study.plan.space import Conditional, grid_variants
-from adapert.study.plan.study import Plan, Study
+from adapert.study.plan.study import FixedRung, LearnedRung, Plan, Study
 
 
 def study_of(plan: Design | Search, name: str = "try") -> Study:
@@ -93,7 +93,19 @@ def test_a_name_that_makes_no_folder_is_refused(name: str) -> None:
     ("plan", "sentence"),
     [
         (search_of(n_trials=0), "n_trials of a plan must be at least 1, but it is 0"),
-        (search_of(min_epochs=0), "min_epochs of a plan must be at least 1, but it is 0"),
+        (search_of(first_rung=FixedRung(0)), "min_epochs of a plan must be at least 1, but it is 0"),
+        (
+            search_of(first_rung=10),
+            "first_rung of a plan must be a FixedRung or a LearnedRung, but it is '10'",
+        ),
+        (
+            search_of(first_rung=LearnedRung(n_trials=3)),
+            r"first_rung\.n_trials of a plan must be at least 4, but it is 3",
+        ),
+        (
+            search_of(first_rung=LearnedRung(agreement=1.0)),
+            r"first_rung\.agreement of a plan must lie between 0 and 1",
+        ),
         (search_of(reduction_factor=1), "reduction_factor of a plan must be at least 2, but it is 1"),
         (search_of(seeds_per_config=0), "seeds_per_config of a plan must be at least 1, but it is 0"),
         (search_of(cohort_size=-1), "cohort_size of a plan must be at least 0, but it is -1"),
@@ -211,7 +223,7 @@ def test_an_empty_budget_changes_nothing() -> None:
         ),
         (
             search_of(kind="importance", sampler="random"),
-            {"min_epochs": 3},
+            {"first_rung": FixedRung(3)},
             r"importance study stops no trial early.*given --min-epochs\. Leave it out",
         ),
         (

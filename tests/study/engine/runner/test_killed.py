@@ -17,6 +17,8 @@ UNBROKEN = pytest.mark.parametrize(
     ("plan", "n_at_once"),
     [
         ("deterministic", 3),
+        ("learned", 1),
+        ("deterministic learned seeds", 3),
         ("seeds", 1),
         ("deterministic seeds", 2),
         ("importance", 1),

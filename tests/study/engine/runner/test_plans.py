@@ -26,11 +26,13 @@ from adapert.records import IS_OVER, OBJECTIVE, EndReason, TrialRecord, TrialSta
 from adapert.study.engine.events import Event
 from adapert.study.engine.ledger import read_events
 from adapert.study.engine.state import StudyState, fold
-from adapert.study.plan.study import Search
+from adapert.study.plan.study import FixedRung, Search
 from adapert.testing import open_study
 
 
-@pytest.mark.parametrize("plan", ["deterministic", "deterministic seeds", "deterministic grid"])
+@pytest.mark.parametrize(
+    "plan", ["deterministic", "deterministic seeds", "deterministic learned seeds", "deterministic grid"]
+)
 def test_a_deterministic_search_is_the_same_whatever_runs_side_by_side(
     study_folder: Path, ledger_path: Path, plan: str
 ) -> None:
@@ -93,7 +95,7 @@ def test_only_a_config_s_first_seed_is_compared_at_rungs(study_folder: Path) -> 
 
 
 def test_a_config_that_another_one_leaves_behind_is_completed_with_it(study_folder: Path) -> None:
-    plan = Search(space=SPACE, n_trials=3, seeds_per_config=2, min_epochs=MAX_EPOCHS)
+    plan = Search(space=SPACE, n_trials=3, seeds_per_config=2, first_rung=FixedRung(MAX_EPOCHS))
     begin(study_folder, plan)
     runner = open_study(study_folder)
 
@@ -142,7 +144,7 @@ def test_a_design_s_trials_are_never_compared(study_folder: Path) -> None:
 
 
 def test_a_trial_that_a_rung_stopped_says_at_which_value(study_folder: Path) -> None:
-    begin(study_folder, replace(of_kind(Search, PLANS["search"]), min_epochs=2))
+    begin(study_folder, replace(of_kind(Search, PLANS["search"]), first_rung=FixedRung(2)))
     runner = open_study(study_folder)
     first, second = hand_out(runner), hand_out(runner)
     better = {OBJECTIVE: 0.5, "epoch": 2, IS_OVER: False}
