@@ -33,6 +33,7 @@ FORMS = [
     {"model.name": "txpert", "training.weight_averaging": 0.9},
     {"model.name": "gears", "gears.direction": "tanh", "training.weight_averaging": 0.9},
     {"model.name": "txpert", "txpert.layer": "gat", "txpert.basal": "none", "txpert.skip": "add"},
+    {"model.name": "scvi", "training.weight_averaging": 0.9, "training.minibatch_size": 16},
 ]
 
 
