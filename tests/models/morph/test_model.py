@@ -87,14 +87,22 @@ def test_every_parameter_is_taught_by_either_form(
     losses, _ = minibatch_losses(training, all_rows.minibatch(index, training.order_generator))
     losses["loss_total"].backward()  # type: ignore[no-untyped-call]
     untaught = {
-        name.partition(".")[0]
+        name
         for name, p in training.network.named_parameters()
         if p.requires_grad and (p.grad is None or not p.grad.abs().sum() > 0)
     }
-    # Nothing attends to programs, what is known of genes is nothing, or controls are linear and cancel.
-    unused = {"programs", "encoder"} if rows == "means" else {"programs"}
-    allowed = unused if "morph.n_layers" in changes else {"text"} if changes else set()
-    assert untaught <= allowed
+    expected: set[str] = set()
+    if (
+        "morph.n_layers" in changes
+    ):  # nothing attends to programs, and z adds to both sides of a mean's change
+        encoder = {
+            f"encoder.{name}" for name, _ in of_kind(Morph, training.network).encoder.named_parameters()
+        }
+        expected = {"programs"} | (encoder if rows == "means" else set())
+    elif changes:  # of no gene anything is known: every perturbation has the same latents
+        expected = {f"text.{name}" for name in ("tables.0.absent", "projections.0.weight", "bias")}
+        expected |= {"text.second.weight"}
+    assert untaught == expected
 
 
 def test_control_cells_and_their_noise_come_with_the_weights(small_morph: SmallMorph) -> None:
