@@ -11,6 +11,7 @@ from adapert.errors import InputError
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.paired import PAIRED_COLUMNS, correct_tests, summarize_paired
 from adapert.statistics.pairs import (
+    ALL,
     CEILINGS,
     FILE_MODEL,
     LABEL_MARK,
@@ -78,7 +79,8 @@ MODELS = Question(
 
 SYSTEMS = Question("Which system predicts best?", f"every system with one, {_IN_GROUPS}")
 BEST = Question(
-    "Which systems are as good as the best?", f"every system with the one of the best mean, {_IN_GROUPS}"
+    "Which systems are as good as the best?",
+    "every system with the one of the best mean, over all perturbations, or within all effect-size groups",
 )
 
 
@@ -222,7 +224,8 @@ def compare_systems(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
 def compare_with_best(frame: pd.DataFrame) -> pd.DataFrame:
     """Answer `BEST`: each system minus the one of the best mean, which may differ between groups and metrics.
 
-    The best is the luckiest too: its mean is a little too good, and these p are a little too small.
+    All perturbations together are a test family, and so are all groups of effect sizes. The best is the
+    luckiest too: its mean is a little too good, and these p are a little too small.
 
     Args:
         frame: The long table of one study and one split.
@@ -236,12 +239,15 @@ def compare_with_best(frame: pd.DataFrame) -> pd.DataFrame:
     for (size, metric), rows in pooled.groupby(["effect_size", "metric"], observed=True, sort=False):
         gains = find_metric(str(metric)).gain * _means(rows)
         if gains.count() > 1:
-            compared = summarize_paired(rows, str(gains.idxmax()), keys=())
-            tables.append(compared.assign(effect_size=str(size), reference=str(gains.idxmax())))
+            # Not by effect_size: the rows would be pooled once more.
+            compared = summarize_paired(rows.assign(group=str(size)), str(gains.idxmax()), keys=("group",))
+            tables.append(compared.assign(reference=str(gains.idxmax())))
     columns = ["effect_size", "reference", *PAIRED_COLUMNS]
     if not tables:
         return pd.DataFrame(columns=columns)
-    return correct_tests(pd.concat(tables, ignore_index=True))[columns]
+    table = pd.concat(tables, ignore_index=True).rename(columns={"group": "effect_size"})
+    is_all = table["effect_size"] == ALL
+    return pd.concat([correct_tests(part) for part in (table[is_all], table[~is_all])])[columns]
 
 
 def _means(rows: pd.DataFrame) -> "pd.Series[float]":
