@@ -453,7 +453,7 @@ def draw_figures(
     split: str = "validation",
     data: AnyPath | None = None,
     evaluation: AnyPath | Mapping[str, AnyPath] | None = None,
-    peers: Mapping[str, AnyPath] | None = None,
+    peers: AnyPath | Mapping[str, AnyPath] | None = None,
     perturbation: str | None = None,
     pathways: AnyPath | None = None,
     deg_change: float | None = None,
@@ -470,8 +470,8 @@ def draw_figures(
         evaluation: Folder of an evaluation: Figures 1 and 9, Tables 1 to 3. With its `data` named too,
             Figure 8 follows its model's strongest genes. Several, as ``{"k562": path, "rpe1": path}``, get
             Tables 1 and 2 side by side, and nothing else.
-        peers: Name to the folder of a comparison of systems, such as of another workspace: beside those among
-            `studies` in their tables of several data sets, and in nothing else.
+        peers: Study folder of a comparison of systems, such as of another workspace, or several by name:
+            beside those among `studies` in their tables of several data sets, and in nothing else.
         perturbation: Shown in Figures 1 and 9; if None, one is chosen by a rule that their captions state.
         pathways: GMT file of gene sets, for Figure 9 and a table of all perturbations.
         deg_change: Absolute change above which Figure 7 counts a gene as a DEG, .1 in the paper's; if None,

@@ -315,18 +315,19 @@ def join_comparisons(
 
     Args:
         studies: Those of other designs are passed over; ``"peers_k562"`` is called k562.
-        further: Name to comparison.
+        further: Name to comparison; one whose name is empty is called as those of `studies`.
 
     Raises:
         InputError: Two of one name.
     """
     joined = {shown_name(study.name): study for study in studies if study.design == PEERS}
-    if both := sorted(joined.keys() & dict(further or {}).keys()):
+    named = {name or shown_name(study.name): study for name, study in (further or {}).items()}
+    if both := sorted(joined.keys() & named.keys()):
         raise InputError(
             f"Comparisons that are set side by side need names of their own, but {name_some(both)} is there "
             "twice. Name it otherwise: --peers NAME=FOLDER."
         )
-    return joined | dict(further or {})
+    return joined | named
 
 
 def build_joined_tables(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from adapert.comparison.summary import PDS_CAPTION
 from adapert.data.schema import EFFECT_SIZES, BoolArray
 from adapert.errors import format_count, join_words
 from adapert.evaluation.catalogue import find_metric
@@ -60,9 +61,9 @@ def build_system_tables(compared: Mapping[str, Compared]) -> list[PaperTable]:
     systems = order_systems(scores)
     of_globals = dict.fromkeys(compared, GLOBAL_METRICS)
     of_degs = {name: choose_de_metrics(one.frame) for name, one in compared.items()}
-    de_note = f"{SD_CAPTION} {_describe_degs(of_degs)}"
+    note, de_note = f"{SD_CAPTION} {PDS_CAPTION}", f"{SD_CAPTION} {_describe_degs(of_degs)}"
     tables = [
-        _build_flat(PERFORMANCE_STEM, "Performance", SD_CAPTION, compared, scores, systems, of_globals),
+        _build_flat(PERFORMANCE_STEM, "Performance", note, compared, scores, systems, of_globals),
         _build_flat(DE_STEM, "Differential expression", de_note, compared, scores, systems, of_degs),
     ]
     has_sizes = any(one.frame["effect_size"].nunique() > 1 for one in compared.values())

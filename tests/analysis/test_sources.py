@@ -250,3 +250,12 @@ def test_a_folder_that_is_no_comparison_and_a_name_that_is_there_twice_are_refus
         join_comparisons([study], {"peers": study})
     named = parse_comparisons([str(named_peers_workspace / "studies" / "peers_k562"), f"a={studies}"])
     assert list(named) == ["k562", "a"]
+
+
+def test_comparisons_of_other_workspaces_alone_are_a_source_of_tables(
+    named_peers_workspace: Path, tmp_path: Path
+) -> None:
+    folder = named_peers_workspace / "studies" / "peers_k562"
+    drawn = api.draw_figures(out=tmp_path, peers=folder, only="table_3_systems")
+    assert {path.name for path in drawn.paths} == {f"table_3_systems.{end}" for end in ("csv", "md", "tex")}
+    assert set(pd.read_csv(tmp_path / "table_3_systems.csv")["data"]) == {"k562"}
