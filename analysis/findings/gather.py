@@ -65,11 +65,10 @@ def gather_findings(evidence: Evidence) -> Findings:
     compared: list[Compared] = []
     warnings: list[str] = []
     # An evaluation may have kernel ridge at its defaults: a comparison of systems has searched it.
-    if of_systems := _find_compared(evidence):
-        study, rival = of_systems
-        found.append(rival)
-        compared.append(_describe_comparison(evidence, study))
-    elif evaluated := _find_evaluated(evidence):
+    of_systems = list(_find_compared(evidence))
+    found += [rival for _, rival in of_systems]
+    compared += [_describe_comparison(evidence, study) for study, _ in of_systems]
+    if not of_systems and (evaluated := _find_evaluated(evidence)):
         found.append(evaluated)
     for study, summary, long in _read_compared(evidence):
         compared.append(describe_compared(long, _count_compared(study.design, long)))
@@ -149,12 +148,11 @@ def _read_records(folders: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any
             yield folder, read_record(folder)
 
 
-def _find_compared(evidence: Evidence) -> tuple[StudyResults, Finding] | None:
-    """Compare with kernel ridge as the first comparison of systems that has both did."""
+def _find_compared(evidence: Evidence) -> Iterator[tuple[StudyResults, Finding]]:
+    """Compare with kernel ridge as each comparison of systems did that has both, data set by data set."""
     for study in evidence.studies:
         if study.design == PEERS and (rival := _find_in_comparison(evidence, study)):
-            return study, rival
-    return None
+            yield study, rival
 
 
 def _find_in_comparison(evidence: Evidence, study: StudyResults) -> Finding | None:

@@ -47,6 +47,18 @@ def test_a_comparison_of_systems_says_how_kernel_ridge_does(peers_workspace: Pat
     findings = gather_findings(Evidence(studies=[study], split="validation"))
     assert [finding.topic for finding in findings.findings] == ["kernel ridge", "certainty", "undecided"]
     assert "'peers' stands on" in findings.findings[1].sentence
+
+
+def test_comparisons_of_several_data_sets_have_a_sentence_each(
+    peers_workspace: Path, named_peers_workspace: Path
+) -> None:
+    studies = [open_study(peers_workspace, "peers"), open_study(named_peers_workspace, "peers_k562")]
+    findings = gather_findings(Evidence(studies=studies, split="validation"))
+    told = [finding.sentence for finding in findings.findings if finding.topic == "kernel ridge"]
+    assert len(told) == 2
+    assert "'peers'" in told[0]
+    assert "'peers_k562'" in told[1]
+    assert "'peers' and 'peers_k562' stand on" in findings.findings[2].sentence
     table = pd.DataFrame([vars(each) for each in findings.findings[0].estimates])
     assert table["of"].tolist() == ["adapert minus kernel_ridge"]
 
