@@ -98,7 +98,7 @@ def test_a_table_marks_the_smallest_error_and_points_down(
 
 
 def test_an_improvement_is_a_smaller_error(table: MakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(effect_sizes, "_metrics", lambda frame: (ADDED.name,))
+    monkeypatch.setattr(effect_sizes, "choose_size_metrics", lambda frame: (ADDED.name,))
     frame = table(adapert=0.45, ridge_both=0.9)
     row = effect_sizes.summarize_improvement(frame, "adapert", "ridge_both").iloc[0]
     assert row["improvement_percent"] == pytest.approx(50)
