@@ -264,10 +264,11 @@ def _print_plan(plan: PeersPlan, resources: "Resources") -> float:
     for model, study in searches.items():
         seconds = wall_seconds(study.plan.size * a_trial[model], resources)
         print_plan(study, seconds, console)
-        n_again = retraining.top * (retraining.n_fresh_seeds + retraining.n_redraws)
+        top = min(retraining.top, study.plan.size)
+        n_again = top * (retraining.n_fresh_seeds + retraining.n_redraws)
         console.print(
-            f"then at most {format_count(n_again, 'trial')} of its best {retraining.top}, on fresh seeds and "
-            "redrawn splits, before one is picked",
+            f"then at most {format_count(n_again, 'trial')} of its best {top}, on fresh seeds and redrawn "
+            "splits, before one is picked",
             soft_wrap=True,
         )
         total += seconds + wall_seconds(n_again * a_trial[model], resources)

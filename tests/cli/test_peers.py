@@ -124,12 +124,13 @@ def test_several_data_sets_are_several_comparisons(
 ) -> None:
     words = ["--data", f"k562={simulated.prepared}", "--data", copied_data, "--models", "kernel_ridge,mean"]
     ended = adapert(
-        "launch", "peers", *words, "--trials", "6", "--splits", "1", "--device", "cpu", "--dry-run"
+        "launch", "peers", *words, "--trials", "2", "--splits", "1", "--device", "cpu", "--dry-run"
     )
     assert (ended.status, ended.err) == (0, "")
     begun = [line.partition(":")[0] for line in ended.out.splitlines() if line.startswith("peers_")]
     assert begun == ["peers_k562_kernel_ridge", "peers_k562", "peers_other_kernel_ridge", "peers_other"]
     assert ended.out.count("all of it: at most about") == 1
+    assert ended.out.count("then at most 10 trials of its best 2") == 2
 
 
 @pytest.fixture(scope="module")
