@@ -67,7 +67,9 @@ def dataset() -> PreparedDataset:
 
 
 def config_of(name: str) -> Config:
-    return Config().with_changes(SMALL | {"model.name": name})
+    config = Config().with_changes(SMALL | {"model.name": name})
+    # Several times as many rows as perturbations.
+    return config.with_changes({"training.minibatch_size": 16}) if config.reads_training_cells else config
 
 
 def build(name: str, seed: int = 0) -> PerturbationModel:

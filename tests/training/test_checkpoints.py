@@ -48,7 +48,7 @@ def results_of(training: Training) -> list[dict[str, float]]:
 def test_stopped_and_restored_training_equals_an_unbroken_one(
     new_training: NewTraining, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    changes = changes | {"training.max_epochs": 4}
+    changes = changes | {"training.max_epochs": 3}
     unbroken, stopped = new_training(changes), new_training(changes)
     expected = results_of(unbroken)
     for n_epochs, _ in zip((1, 2), train(stopped), strict=False):

@@ -97,7 +97,7 @@ def test_literal_scorer_never_moves(new_training: NewTraining) -> None:
 
 @pytest.mark.parametrize("control", ["mean", "batch_mean", "cell"])
 def test_each_epoch_is_reported(new_training: NewTraining, control: str) -> None:
-    reports = list(train(new_training({"data.control": control})))
+    reports = list(train(new_training({"data.control": control, "training.minibatch_size": 8})))
     assert [report.epoch for report in reports] == [1, 2, 3, 4]
     for report in reports:
         assert set(report.losses) == ALL_LOSSES
@@ -112,14 +112,14 @@ def test_each_epoch_is_reported(new_training: NewTraining, control: str) -> None
 
 
 def test_cells_are_learned_from(new_training: NewTraining) -> None:
-    changes = NO_NOISE | {"data.control": "cell", "training.max_epochs": 30, "training.minibatch_size": 16}
-    losses = losses_of(new_training(changes))
+    changes = NO_NOISE | {"data.control": "cell", "training.max_epochs": 10, "training.minibatch_size": 16}
+    losses = losses_of(new_training(changes | {"training.learning_rate": 0.01}))
     assert losses[-1]["loss_recon"] < 0.9 * losses[0]["loss_recon"]
 
 
 def test_training_reduces_the_loss(new_training: NewTraining) -> None:
-    changes = NO_NOISE | {"training.max_epochs": 60, "training.learning_rate": 0.01}
-    losses = losses_of(new_training(changes | {"training.patience": 60}))
+    changes = NO_NOISE | {"training.max_epochs": 40, "training.learning_rate": 0.03}
+    losses = losses_of(new_training(changes | {"training.patience": 40, "training.minibatch_size": 8}))
     assert losses[-1]["loss_recon"] < 0.2 * losses[0]["loss_recon"]
 
 
@@ -240,7 +240,7 @@ def test_plateau_lowers_the_rate_where_torchs_scheduler_does(
         return cheap_metrics(predicted, observed, deg_mask) | {"pearson_delta": np.array([next(scores)])}
 
     monkeypatch.setattr(loop, "cheap_metrics", scripted)
-    changes = {"training.schedule": "plateau", "training.plateau_factor": 0.3}
+    changes = {"training.schedule": "plateau", "training.plateau_factor": 0.3, "training.minibatch_size": 8}
     limits = {"training.plateau_patience": patience, "training.max_epochs": 30, "training.patience": 30}
     rates = [report.learning_rate for report in train(new_training(changes | limits))]
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.001)

@@ -250,7 +250,7 @@ def hidden_scale(network: TxPert, controls: Tensor) -> float:
         return float(basal.norm(basal.first(controls)).abs().max())
 
 
-def train_on(network: TxPert, controls: Tensor, n_steps: int = 200) -> Tensor:
+def train_on(network: TxPert, controls: Tensor, n_steps: int = 100) -> Tensor:
     """Take steps on all genes and controls; the last gradient of the basal encoder's first map."""
     genes = [f"G{number:02d}" for number in range(12)]
     rows = torch.arange(len(genes))
