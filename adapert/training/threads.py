@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 # Each has a BLAS of its own, which must be loaded before it can be told.
 import scipy.linalg  # noqa: F401
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 
 def set_threads(n_threads: int) -> None:
@@ -15,16 +16,22 @@ def set_threads(n_threads: int) -> None:
     Eigenvectors and singular vectors depend on it by rounding, and a trained network by more.
     """
     torch.set_num_threads(n_threads)
-    threadpool_limits(n_threads, "blas")
+    _blas().limit(limits=n_threads)
 
 
 @contextmanager
 def threads(n_threads: int) -> Iterator[None]:
     """Give torch, numpy and scipy a number of threads while the block runs."""
     before = torch.get_num_threads()
-    with threadpool_limits(user_api="blas"):  # puts back what is changed within
+    with _blas().limit():  # puts back what is changed within
         set_threads(n_threads)
         try:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    # To find the loaded libraries takes milliseconds.
+    return ThreadpoolController().select(user_api="blas")
