@@ -23,6 +23,13 @@ def test_p_of_signed_ranks_is_scipys() -> None:
     assert signed_rank_p(differences) == stats.wilcoxon(differences).pvalue
 
 
+@pytest.mark.parametrize("n", [1, 5, 8, 13])
+def test_p_of_few_signed_ranks_that_tie_is_scipys(n: int) -> None:
+    differences = np.random.default_rng(n).integers(-3, 4, n).astype(np.float64)
+    differences[0] = 2.0  # one at least is not 0
+    assert signed_rank_p(differences) == stats.wilcoxon(differences).pvalue
+
+
 def test_p_of_between_seed_variance_alone_is_students() -> None:
     spread = _spread(0.25, n_seeds=4, perturbations=1e-12)
     effect = 1.7
