@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from benchmarks.parity import (
     ties_at_k,
 )
 
-pytest.importorskip("cell_eval", reason="the extra 'parity' is not installed")
+# Imported by the tests alone: it takes seconds, in each process that collects them.
+pytestmark = pytest.mark.skipif(not find_spec("cell_eval"), reason="the extra 'parity' is not installed")
 
 SHAPES = [(3, 20, 15, 30), (8, 60, 25, 40), (12, 130, 30, 200), (5, 250, 60, 90)]
 

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 from fixtures.store import Store
 
@@ -66,18 +63,3 @@ def test_a_metric_that_the_catalogue_lacks_is_refused(store: Store, monkeypatch:
     monkeypatch.delitem(METRICS, "rank_overlap_at_50")
     with pytest.raises(InputError, match=r"study 'ablate_parts' has 'rank_overlap_at_50'\. Did you"):
         load_per_perturbation(store.study("ablate_parts"))
-
-
-def test_analysis_imports_neither_torch_nor_ray() -> None:
-    code = """
-import importlib, pkgutil, sys
-import analysis
-for module in pkgutil.walk_packages(analysis.__path__, "analysis."):
-    importlib.import_module(module.name)
-print(sorted(module.name for module in pkgutil.walk_packages(analysis.__path__, "analysis.")))
-print([name for name in ("torch", "ray", "mlflow") if name in sys.modules])
-"""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    modules, heavy = result.stdout.splitlines()
-    assert "analysis.figures.recipes" in modules
-    assert heavy == "[]"

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 from fixtures.narrowed import present
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
 from adapert.study.engine.rungs import RungDecision, Rungs
 
@@ -14,6 +13,8 @@ class Bystander:
     """Ray's scheduler, asked as Tune asks it, after each epoch."""
 
     def __init__(self, min_epochs: int, max_epochs: int, reduction_factor: int) -> None:
+        from ray.tune.schedulers import AsyncHyperBandScheduler
+
         self.scheduler = AsyncHyperBandScheduler(
             time_attr="epoch",
             metric="value",
@@ -29,7 +30,7 @@ class Bystander:
     def stops(self, trial: str, epoch: int, value: float) -> bool:
         report = {"epoch": epoch, "value": value}
         decision = self.scheduler.on_trial_result(None, SimpleNamespace(trial_id=trial), report)
-        return bool(decision == TrialScheduler.STOP)
+        return bool(decision == self.scheduler.STOP)
 
 
 def draw_value(rng: Random, digits: int) -> float:
