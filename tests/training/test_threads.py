@@ -57,7 +57,7 @@ def losses_with(n_threads: int, dataset: PreparedDataset) -> list[float]:
     before = torch.get_num_threads()
     torch.set_num_threads(n_threads)
     try:
-        config = Config().with_changes({"training.max_epochs": 2, "training.minibatch_size": 32})
+        config = Config().with_changes({"training.max_epochs": 2, "training.minibatch_size": 64})
         training = Training(config, dataset, 0, torch.device("cpu"))
         return [value for report in train(training) for value in report.losses.values()]
     finally:
