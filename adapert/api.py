@@ -11,13 +11,14 @@ import math
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from adapert.arguments import (
     AnyPath,
     Budget,
+    answer_keywords,
     check_fields,
     check_file,
     check_folder,
@@ -27,14 +28,14 @@ from adapert.arguments import (
     check_split,
     check_word,
 )
-from adapert.errors import InputError, name_some
+from adapert.errors import InputError, name_some, nearest
 from adapert.process import settings_put_back
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from adapert.comparison.assess import Assessment, EmittedFiles
+    from adapert.comparison.assess import Assessment
     from adapert.comparison.plan import ComparisonPlan
     from adapert.comparison.two import PairComparison
     from adapert.data.prepared import PreparedDataset
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
 
 WORKSPACE = "runs"
 """Default directory of the studies and the MLflow store."""
+
+MAIN, ALL = "main", "all"
+"""Sets of columns of `load_trials`."""
 
 
 @settings_put_back()
@@ -114,6 +118,7 @@ def prepare(
     )
 
 
+@answer_keywords
 @settings_put_back()
 def launch(
     study: "AnyPath | Study",
@@ -211,24 +216,38 @@ def launch(
     return launch_study(study, folder, chosen, limits or Limits(), shown, stores, recipe)
 
 
+@answer_keywords
 @settings_put_back()
-def load_trials(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
-    """Load a row a trial: its config under dotted names, its status, the last value of every metric.
+def load_trials(
+    study: str, workspace: AnyPath = WORKSPACE, *, columns: str | Sequence[str] = MAIN
+) -> "pd.DataFrame":
+    """Load a row a trial: what it tried, how it ended, and what it reached.
 
     Args:
         study: Its name.
         workspace: Directory of the studies and the MLflow store.
-
-    Returns:
-        As `adapert.results.study.StudyResults.frame`.
+        columns: ``"main"``: the trial, its seed and state, the config fields that differ between trials, the
+            best validation metrics and its cost. ``"all"``: the whole config under dotted names, and the last
+            value of every metric, as `adapert.results.study.StudyResults.frame`. Or names of columns.
 
     Raises:
-        InputError: No such study, or a damaged ledger.
+        InputError: No such study or column, or a damaged ledger.
     """
-    # A copy: the frame is cached, and callers may change theirs.
-    return _open(study, workspace).frame.copy()
+    from adapert.results.study import main_columns
+
+    # Copies: the frame is cached, and callers may change theirs.
+    frame, names = _open(study, workspace).frame, check_names("columns", columns)
+    if names == [ALL]:
+        return frame.copy()
+    if names == [MAIN]:
+        return frame[main_columns(frame)].copy()
+    for name in names:
+        if name not in frame:
+            raise InputError(f"Trials have no column '{name}'.{nearest(name, [MAIN, ALL, *frame.columns])}")
+    return frame[names].copy()
 
 
+@answer_keywords
 @settings_put_back()
 def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """Load the long table of a study's finished trials: a row a trial, perturbation and metric.
@@ -248,6 +267,7 @@ def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     return load_per_perturbation(_open(study, workspace))
 
 
+@answer_keywords
 @settings_put_back()
 def pick(
     study: str,
@@ -298,6 +318,7 @@ def pick(
     return picked
 
 
+@answer_keywords
 @settings_put_back()
 def evaluate(
     config: AnyPath | Sequence[AnyPath] | None = None,
@@ -308,7 +329,7 @@ def evaluate(
     changes: Mapping[str, Any] | None = None,
     again: bool = False,
     out: AnyPath | None = None,
-    emit: "EmittedFiles | None" = None,
+    emit: tuple[AnyPath, AnyPath] | None = None,
     predictions: Mapping[str, AnyPath] | None = None,
 ) -> "Assessment":
     """Refit models, open a split and compute every metric, next to reference models.
@@ -341,7 +362,11 @@ def evaluate(
     check_kind("plan", plan, ComparisonPlan, cure, is_optional=True)
     if plan is not None:
         check_word("split", plan.split, ("test", "validation"))
-    check_kind("emit", emit, tuple, "Give two new files, of predicted and of real cells.", is_optional=True)
+        plan = replace(plan, on=_folder("on", plan.on))
+    cure = "Give two new files, of predicted and of real cells."
+    check_kind("emit", emit, tuple, cure, is_optional=True)
+    if emit is not None and len(emit) != 2:
+        raise InputError(f"'emit' must be two files, but it is {len(emit)}. {cure}")
     changed = check_mapping("changes", changes)
     folder = check_folder("workspace", workspace)
     place = _folder("data", data)
@@ -355,11 +380,12 @@ def evaluate(
         folder,
         again=again,
         out=_folder("out", out),
-        emit=emit,
+        emit=emit and (check_file("emit", emit[0]), check_file("emit", emit[1])),
         predictions=_predicted_files(predictions),
     )
 
 
+@answer_keywords
 @settings_put_back()
 def compare(first: AnyPath, second: AnyPath, workspace: AnyPath = WORKSPACE) -> "PairComparison":
     """Compare two trials, picked configs or config files: their fields, and their metrics in pairs.
@@ -382,6 +408,7 @@ def compare(first: AnyPath, second: AnyPath, workspace: AnyPath = WORKSPACE) -> 
     return compare_two(check_folder("workspace", workspace), *names)
 
 
+@answer_keywords
 @settings_put_back()
 def predict(
     run: str,
@@ -413,6 +440,7 @@ def predict(
     return predict_run(folder, run, asked, place)
 
 
+@answer_keywords
 @settings_put_back()
 def rerun(run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = None) -> "RerunResult":
     """Run a tracked trial again, and compare its metrics with what was tracked.
@@ -444,6 +472,7 @@ class Drawn:
     claims: "pd.DataFrame | None" = None
 
 
+@answer_keywords
 @settings_put_back()
 def draw_figures(
     studies: str | Sequence[str] = (),
@@ -550,6 +579,7 @@ class Reported:
     findings: "Findings"
 
 
+@answer_keywords
 @settings_put_back()
 def write_report(
     studies: str | Sequence[str],

@@ -1,9 +1,11 @@
 """Checks of the arguments of the Python functions, before any work."""
 
+import inspect
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
 
 from adapert.errors import InputError, name_some, nearest
 
@@ -25,6 +27,38 @@ class Budget(TypedDict, total=False):
     seeds_per_config: int
     cohort_size: int
     """Configs that a search proposes at once."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def answer_keywords(function: Callable[P, R]) -> Callable[P, R]:
+    """Refuse a keyword that a function does not take, with the argument that is meant.
+
+    That is the nearest of its arguments, or the one whose field it is: ``budget`` or ``changes``.
+    """
+    known = inspect.signature(function).parameters
+
+    @wraps(function)
+    def run(*args: P.args, **named: P.kwargs) -> R:
+        for name in named.keys() - known.keys():
+            raise InputError(f"'{function.__name__}' has no argument '{name}'.{_find_argument(name, known)}")
+        return function(*args, **named)
+
+    return run
+
+
+def _find_argument(name: str, known: Collection[str]) -> str:
+    if "budget" in known and name in get_type_hints(Budget):
+        return f" It is a field of the budget: budget={{'{name}': ...}}."
+    if "changes" in known:
+        from adapert.config import Config
+
+        fields = [field for field in Config().flat() if name == field.partition(".")[2]]
+        if fields:
+            return f" It is a field of the config: changes={{'{fields[0]}': ...}}."
+    return nearest(name, known) or f" It has {name_some(known, len(known))}."
 
 
 def check_names(what: str, given: str | Iterable[str]) -> list[str]:

@@ -46,11 +46,25 @@ def test_a_name_that_is_none_of_them_is_an_attribute_error() -> None:
 
 
 def test_results_are_data_frames(store: Store) -> None:
-    trials = adapert.load_trials("ablate_parts", store.directory)
+    trials = adapert.load_trials("ablate_parts", store.directory, columns="all")
     assert trials.equals(store.study("ablate_parts").frame)
     metrics = adapert.load_metrics("ablate_parts", str(store.directory))
     assert tuple(metrics.columns) == (*LONG_COLUMNS, "lambda_non", "non_deg_reduction")
     assert set(metrics["variant"]) == set(trials.loc[trials["status"] == "finished", "variant"])
+
+
+def test_trials_have_few_columns_unless_more_are_asked_for(store: Store) -> None:
+    trials = adapert.load_trials("vary_lambda", store.directory)
+    assert list(trials) == [
+        *("run", "variant", "seed", "status", "loss.lambda_non", "best_pearson_delta", "best_pds"),
+    ]
+    assert trials["loss.lambda_non"].tolist() == [0.0, 0.001]
+    assert list(adapert.load_trials("vary_lambda", store.directory, columns=["run", "model.tau"])) == [
+        "run",
+        "model.tau",
+    ]
+    with pytest.raises(InputError, match=r"^Trials have no column 'model.tua'. Did you mean 'model.tau'"):
+        adapert.load_trials("vary_lambda", store.directory, columns="model.tua")
 
 
 def test_figures_and_a_report_are_written_where_they_are_asked_for(store: Store, tmp_path: Path) -> None:

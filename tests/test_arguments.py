@@ -78,6 +78,16 @@ def refusals() -> list[tuple[str, Sequence[object], dict[str, Any], str]]:
         ("prepare", prepare, {"kind": "cell"}, "'cells' or 'responses', but it is 'cell'"),
         ("prepare", prepare, {"n_genes": "500"}, "'n_genes' of 'choices': .*integer, but it is '500'"),
         ("prepare", prepare, {"split_fractions": 0.5}, "'split_fractions' of 'choices'"),
+        ("launch", ["search"], {"n_trials": 3}, r"field of the budget: budget={'n_trials': \.\.\.}\."),
+        ("launch", ["search"], {"tau": 3}, r"field of the config: changes={'model.tau': \.\.\.}\."),
+        (
+            "launch",
+            ["search"],
+            {"chnages": {}},
+            r"^'launch' has no argument 'chnages'. Did you mean 'changes'",
+        ),
+        ("rerun", ["s"], {"x": 1}, r"has no argument 'x'. It has 'run', 'workspace', 'data'\."),
+        ("evaluate", [], {"emit": ("a.h5ad",)}, "'emit' must be two files, but it is 1"),
         ("prepare", [7, *prepare[1:]], {}, "'cells' must be a path, but it is 7"),
     ]
 

@@ -16,6 +16,7 @@ ROOMS = (
     "adapert.errors",
     "adapert.files",
     "adapert.csv_files",
+    "adapert.html",
     "adapert.process",
     "adapert.addresses",
     "adapert.seeding",

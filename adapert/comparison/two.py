@@ -12,6 +12,7 @@ from adapert.config import Config, read_config
 from adapert.config.presets import locate_config, preset_names
 from adapert.errors import format_count, join_words
 from adapert.evaluation.catalogue import find_metric
+from adapert.html import build_card, build_sentences, build_table
 from adapert.results.find import RUN_ID, TRIAL_NAME, find_studies, find_trial, open_study
 from adapert.results.load import load_per_perturbation
 from adapert.selection.decide import pick_reevaluated
@@ -28,6 +29,9 @@ N_EXAMPLES = 3
 
 FIRST, SECOND = "first", "second"
 """What stands behind a model's name in the variant of either."""
+
+_SHOWN = (FIRST, SECOND, "difference", "low", "high", "p")
+"""Columns of metrics that a notebook shows."""
 
 _REPLICATE = ["split_seed", "seed"]
 
@@ -75,6 +79,20 @@ class PairComparison:
     perturbations: pd.DataFrame
     sentences: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        """Show a notebook what it comes to, the fields and the metrics."""
+        names = (self.first.name, self.second.name)
+        metrics = [
+            (find_metric(row["metric"]).directed_label, *(row[each] for each in _SHOWN))
+            for row in self.metrics.to_dict("records")
+        ]
+        return build_card(
+            f"{names[1]} minus {names[0]}",
+            build_sentences([*self.sentences, *self.notes]),
+            build_table(("field", *names), self.config.to_numpy().tolist(), n_shown=30),
+            build_table(("metric", *names, *_SHOWN[2:]), metrics) if metrics else "",
+        )
 
 
 def compare_two(workspace: Path, first: str, second: str) -> PairComparison:

@@ -40,6 +40,7 @@ from adapert.config.sections import (
     TxPertConfig,
 )
 from adapert.errors import InputError, name_some, nearest, number_kind
+from adapert.html import build_card, build_details, build_sentences, build_table, build_values
 from adapert.plugins import load_plugin
 
 
@@ -156,6 +157,20 @@ class Config(Section):
         # The fingerprint stands for the data: they may move, and the config stays the same.
         settings = {name: value for name, value in self.settings().items() if name != "data.path"}
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the fields that are not at their defaults, and the others on demand."""
+        values, defaults = self.settings(), type(self)().flat()
+        changed = {name: value for name, value in values.items() if value != defaults[name]}
+        others = {name: value for name, value in values.items() if name not in changed}
+        said = f"{len(changed)} of {len(values)} fields that it reads are not at their defaults."
+        rows = [(name, value, defaults[name]) for name, value in changed.items()]
+        return build_card(
+            f"Config of {self.model.name}, {self.digest()}",
+            build_sentences([said]),
+            build_table(("field", "value", "default"), rows, len(rows)) if rows else "",
+            build_details("Fields at their defaults", build_values(others)),
+        )
 
     def to_yaml(self) -> str:
         """Write what the model reads as YAML, as `read_config` takes it."""

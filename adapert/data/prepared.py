@@ -19,6 +19,7 @@ from adapert.data.formats.array_folder import DamagedError
 from adapert.data.manifest import MANIFEST_FILE, Manifest, read_manifest
 from adapert.data.schema import SPLITS, SplitName, StringArray, genes_of
 from adapert.errors import InputError, name_some
+from adapert.html import build_card, build_values
 
 CONTROL_FOLDER = "control_cells"
 CELL_FOLDER = "cells"
@@ -51,6 +52,27 @@ class PreparedDataset:
     control_cells: CellTable
     splits: Mapping[SplitName, PreparedSplit]
     path: Path | None = None
+
+    def _repr_html_(self) -> str:
+        """Show a notebook what it holds, and of what it was made."""
+        manifest, counts = self.manifest, self.manifest.counts
+        cells = f"{counts.get('cells', 0):,}, of which {counts.get('control_cells', 0):,} controls"
+        return build_card(
+            f"Prepared data set {self.fingerprint}",
+            build_values(
+                {
+                    "path": self.path,
+                    "cells": cells if counts.get("cells") else "none: a table of responses",
+                    "perturbations": f"{counts.get('perturbations', 0):,}",
+                    "splits": ", ".join(f"{name} {counts[name]:,}" for name in SPLITS if name in counts),
+                    "splits read": ", ".join(self.splits),
+                    "genes": f"{self.n_genes:,} measured, {self.n_nodes:,} in the graph",
+                    "networks": ", ".join(manifest.networks),
+                    "embeddings": ", ".join(manifest.embeddings),
+                    "made of": ", ".join(each.file for each in manifest.inputs.values()),
+                }
+            ),
+        )
 
     @property
     def fingerprint(self) -> str:

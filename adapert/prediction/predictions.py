@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,18 @@ from adapert.config import Config
 from adapert.data.schema import StringArray, genes_of
 from adapert.data.trial_graph import graph_nodes
 from adapert.data.units import LOG1P_UNITS
-from adapert.errors import InputError
+from adapert.errors import InputError, format_count
+from adapert.html import MOST_ROWS, build_card, build_sentences, build_table
 from adapert.models.adapert.adjacency import build_adjacency
 from adapert.models.adapert.model import AdaPert
 from adapert.models.targets import build_targets
 from adapert.prediction.bundle import Bundle
+from adapert.prediction.files import build_anndata
 from adapert.prediction.genes import check_perturbations, indistinct_genes
 from adapert.training.prediction import PREDICTION_CHUNK, predict
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 CONTEXT_COLUMNS = (
     "perturbation",
@@ -30,6 +36,9 @@ CONTEXT_COLUMNS = (
 )
 
 EDGE_COLUMNS = ("source", "target")
+
+N_STRONGEST = 5
+"""Genes that a notebook shows of each perturbation, up and down."""
 
 DEVICE = torch.device("cpu")
 """Predictions of thousands of perturbations take seconds."""
@@ -59,6 +68,31 @@ class Predictions:
     notes: Sequence[str] = ()
     source: str = ""
     units: str = LOG1P_UNITS
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the genes that change most, of each perturbation."""
+        rows = []
+        for name, deltas in self.deltas.head(MOST_ROWS).iterrows():
+            ascending = deltas.sort_values()
+            ends = (ascending[::-1][:N_STRONGEST], ascending[:N_STRONGEST])
+            named = [", ".join(f"{gene} {delta:+.3f}" for gene, delta in end.items()) for end in ends]
+            rows.append((name, *named))
+        n_perturbations, n_genes = self.deltas.shape
+        said = (
+            f"{format_count(n_perturbations, 'perturbation')} x {format_count(n_genes, 'gene')}, deltas in "
+            f"{self.units}, by {self.source or 'a model'}."
+        )
+        more = f"... and {n_perturbations - len(rows)} more" if n_perturbations > len(rows) else ""
+        return build_card(
+            "Predictions",
+            build_sentences([said, *self.notes]),
+            build_table(("perturbation", "most up", "most down"), rows),
+            build_sentences([more]),
+        )
+
+    def to_anndata(self) -> "AnnData":
+        """Lay the deltas out for scanpy: a row of obs a perturbation, a row of var a gene."""
+        return build_anndata(self.deltas, self.units)
 
 
 def predict_bundle(bundle: Bundle, perturbations: Sequence[str]) -> Predictions:

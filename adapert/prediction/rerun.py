@@ -18,6 +18,7 @@ import pandas as pd
 
 from adapert.config import Config
 from adapert.errors import InputError
+from adapert.html import build_card, build_sentences, build_table
 from adapert.records import CODE_DIFF_FILE, SYSTEM, EndReason, Tag, TrialStatus
 from adapert.results.find import find_trial
 from adapert.results.inputs import find_data
@@ -66,6 +67,16 @@ class RerunResult:
     rerun: str
     metrics: pd.DataFrame
     changes: Sequence[str]
+
+    def _repr_html_(self) -> str:
+        """Show a notebook what came of it, and the metrics that differ."""
+        differing = self.metrics[self.metrics["difference"] != 0]
+        rows = differing.to_numpy().tolist()
+        return build_card(
+            f"{self.name}, run again",
+            build_sentences([describe_result(self)]),
+            build_table(COLUMNS, rows) if rows else "",
+        )
 
     @property
     def is_same(self) -> bool:

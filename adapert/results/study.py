@@ -29,6 +29,22 @@ class PickRecord:
     reevaluation: str = ""
 
 
+MAIN_METRICS = ("best_pearson_delta", "best_pds", "best_epoch", "total_seconds")
+"""What of a trial's metrics is read first."""
+
+
+def main_columns(frame: pd.DataFrame) -> list[str]:
+    """Name the columns of `StudyResults.frame` that say what trials tried, how they ended, what they reached.
+
+    Fields of the config are among them where they differ between trials, messages where there are any.
+    """
+    fields = [name for name in map(str, frame) if "." in name and name != "data.path"]
+    varied = [name for name in fields if frame[name].nunique(dropna=False) > 1]
+    metrics = [name for name in MAIN_METRICS if name in frame]
+    messages = ["message"] if frame["message"].astype(bool).any() else []
+    return ["run", "variant", "seed", "status", *varied, *metrics, *messages]
+
+
 class StudyResults(ABC):
     """A study that was launched, with all that its trials left; what is not known of it is empty.
 

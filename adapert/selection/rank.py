@@ -11,6 +11,7 @@ from adapert.config import Config, build_config
 from adapert.data.schema import BoolArray, FloatArray
 from adapert.errors import InputError, format_count, nearest
 from adapert.evaluation.catalogue import find_metric, metrics_at_end
+from adapert.html import build_card, build_sentences, build_table
 from adapert.records import TrialStatus
 from adapert.results.study import StudyResults
 
@@ -90,6 +91,21 @@ class Pick:
     def metric(self) -> str:
         """The metric that is shown first and whose interval is drawn: Pearson-delta for ``"pareto"``."""
         return "pearson_delta" if self.objective == PARETO else self.objective
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the reason, the best configs, and what is picked."""
+        shown = self.candidates.drop(columns=["config_digest", "variant"], errors="ignore")
+        is_picked = [index + 1 == self.rank for index in range(len(shown))]
+        heads = ("rank", *map(str, shown.columns), "picked")
+        rows = [
+            (rank, *row, "*" if picked else "")
+            for rank, (row, picked) in enumerate(zip(shown.to_numpy().tolist(), is_picked, strict=True), 1)
+        ]
+        return build_card(
+            f"Picked by {describe_objective(self.objective)}",
+            build_sentences([self.reason, *self.notes]),
+            build_table(heads, rows),
+        )
 
     @property
     def rank(self) -> int:

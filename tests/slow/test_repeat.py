@@ -19,7 +19,7 @@ def launch(directory: Path, name: str, prepared: Path, executor: str) -> pd.Data
     at_once = ("--max-concurrent", "1", "--executor", executor)
     line = command(directory, name, SEARCH, prepared, "--max-epochs", "4", *at_once)
     subprocess.run(line, check=True, stdout=subprocess.DEVNULL)
-    trials = adapert.load_trials("tiny_search", directory / f"{name} runs")
+    trials = adapert.load_trials("tiny_search", directory / f"{name} runs", columns="all")
     named = trials.drop(columns=trials.filter(regex=f"^({TIMES})$"))
     sorted_trials: pd.DataFrame = named.sort_values("model.tau", ignore_index=True)
     return sorted_trials
