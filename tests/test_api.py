@@ -99,6 +99,10 @@ def test_a_split_is_evaluated_and_counted(simulated: Simulated, tmp_path: Path) 
     found = adapert.evaluate(data=simulated.prepared, workspace=tmp_path, plan=plan)
     assert set(found.summary["variant"]) >= {"control", "mean"}
     assert found.access.number == 1
+    page = found._repr_html_()
+    assert "This is access 1 to the test split of these data (no study)." in page
+    mean = found.summary.set_index(["effect_size", "variant", "metric"])["mean"]["all", "control", "pds"]
+    assert f">{mean:.4g}</td>" in page
     with pytest.raises(InputError, match="--again"):
         adapert.evaluate(data=simulated.prepared, workspace=tmp_path, plan=plan)
 

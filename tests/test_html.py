@@ -104,23 +104,18 @@ def test_a_pick_marks_the_picked_config() -> None:
     candidates = pd.DataFrame(
         {"config_digest": ["a", "b"], "pearson_delta": [0.6, 0.5], "model.tau": [0.5, 0.7]}
     )
-    texts = texts_of(
-        Pick(config=configs[1], candidates=candidates, n_left_out=0, configs=configs, reason="Because.")
+    pick = Pick(
+        config=configs[1],
+        candidates=candidates,
+        n_left_out=0,
+        configs=configs,
+        reason="Because.",
+        reevaluated=pd.DataFrame({"rank": [2], "config_digest": ["b"], "fresh": [0.55]}),
     )
-    assert texts[:2] == ["Picked by Pearson-delta", "Because."]
-    assert texts[2:] == [
-        "rank",
-        "pearson_delta",
-        "model.tau",
-        "picked",
-        "1",
-        "0.6",
-        "0.5",
-        "2",
-        "0.5",
-        "0.7",
-        "*",
-    ]
+    assert " ".join(texts_of(pick)) == (
+        "Picked by Pearson-delta Because. rank pearson_delta model.tau picked 1 0.6 0.5 2 0.5 0.7 * "
+        "Retrained: rank fresh 2 0.55"
+    )
 
 
 @pytest.fixture

@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 Rows = list[dict[str, Any]]
 
 
-@contextmanager
-def stdout_kept_free() -> Iterator[None]:
-    """Let everything that commands print go to stderr while the block runs."""
+def keep_stdout_free() -> None:
+    """Let everything that the command prints go to stderr, until it ends."""
     console.stderr = True
+
+
+@contextmanager
+def stdout_put_back() -> Iterator[None]:
+    """Print on stdout again after the block, whatever a command in it has set."""
     try:
         yield
     finally:

@@ -59,7 +59,8 @@ def pick(
         raise InputError(
             f"--out must be a file, but '{out}' is a directory. Name a file: '{out / 'best.yaml'}'."
         )
-    check_writable(out := out or workspace / f"{study}_best.yaml")
+    out = out or workspace / f"{study}_best.yaml"
+    check_writable(out)
     try:
         picked = pick_config(
             study,

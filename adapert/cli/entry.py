@@ -13,6 +13,7 @@ import typer
 from typer.main import get_command
 
 from adapert import __version__
+from adapert.cli.as_json import stdout_put_back
 from adapert.cli.options import Quiet, Verbose, set_verbosity
 from adapert.cli.printing import LIBRARY, LogHandler, console, print_error
 from adapert.errors import InputError, number_kind
@@ -45,6 +46,7 @@ def exit_status(closing: "Closing") -> int:
     return {TrialStatus.INTERRUPTED: INTERRUPTED, TrialStatus.FAILED: 1}.get(closing.status, 0)
 
 
+@stdout_put_back()
 @log_levels({LIBRARY.name: logging.INFO})
 def main() -> None:
     """Run the command: a user's mistake is one sentence and status 2; a traceback only with --verbose."""

@@ -5,7 +5,6 @@ import logging
 import platform
 import re
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from adapert import __version__
-from adapert.cli.as_json import stdout_kept_free
+from adapert.cli.as_json import keep_stdout_free
 from adapert.cli.completion import complete_field, complete_study
 from adapert.cli.printing import LIBRARY
 from adapert.errors import InputError, nearest
@@ -195,12 +194,13 @@ def with_shared_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(verbose: bool, quiet: bool, **values: Any) -> None:
+        if values.get("as_json"):
+            keep_stdout_free()
         set_verbosity(verbose, quiet)
         LIBRARY.debug(f"adapert {__version__}, Python {platform.python_version()}, {platform.platform()}")
         for name, group in groups.items():
             values[name] = group(**{option.name: values.pop(option.name) for option in fields(group)})
-        with stdout_kept_free() if values.get("as_json") else nullcontext():
-            command(**values)
+        command(**values)
 
     # Typer reads a command's options from its signature, in which a group stands for its fields.
     parameters = [

@@ -16,6 +16,8 @@ from adapert.comparison.fit import Fitted, as_fitted, fit_models, mean_predictio
 from adapert.comparison.plan import ComparisonPlan, name_variants
 from adapert.comparison.score import measure_ceilings, score
 from adapert.comparison.summary import (
+    ALL,
+    MAIN_METRICS,
     read_evaluation,
     summarize_combinations,
     summarize_comparison,
@@ -43,6 +45,7 @@ from adapert.evaluation.emitted_files import write_emitted_pair
 from adapert.evaluation.predicted_files import read_prediction, record_files
 from adapert.evaluation.predictions import build_predictions, write_predictions
 from adapert.files import check_new_directory
+from adapert.html import build_card, build_sentences, build_table
 from adapert.results.find import find_studies
 from adapert.selection.decide import searched_study
 from adapert.tracking.provenance import git_commit
@@ -83,6 +86,22 @@ class Assessment:
     study: str
     access: RecordedAccess | None
     transfer: Transfer | None = None
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the means over all perturbations, and the access that they took."""
+        means = self.summary[self.summary["effect_size"] == ALL]
+        metrics = [metric for metric in MAIN_METRICS if metric in set(means["metric"])]
+        by_variant = means.pivot(index="variant", columns="metric", values="mean")
+        rows = [
+            (variant, *(by_variant.loc[variant, metric] for metric in metrics))
+            for variant in dict.fromkeys(means["variant"])
+        ]
+        said = [said.describe() for said in (self.transfer, self.access) if said]
+        return build_card(
+            f"Evaluation in {self.folder}",
+            build_sentences(said),
+            build_table(("model", *(MAIN_METRICS[metric] for metric in metrics)), rows, len(rows)),
+        )
 
 
 def evaluate_configs(

@@ -101,10 +101,16 @@ class Pick:
             (rank, *row, "*" if picked else "")
             for rank, (row, picked) in enumerate(zip(shown.to_numpy().tolist(), is_picked, strict=True), 1)
         ]
+        retrained = ""
+        if self.reevaluated is not None:
+            again = self.reevaluated.drop(columns="config_digest")
+            table = build_table([*map(str, again.columns)], again.to_numpy().tolist())
+            retrained = build_sentences(["Retrained:"]) + table
         return build_card(
             f"Picked by {describe_objective(self.objective)}",
             build_sentences([self.reason, *self.notes]),
             build_table(heads, rows),
+            retrained,
         )
 
     @property

@@ -76,6 +76,13 @@ def test_status_as_json_has_the_documented_keys(adapert: RunCommand, begun: Hand
     listed = json.loads(adapert("status", "--json").out)
     assert list(listed) == documented_keys("`status`")
     assert listed == {"studies": [said], "unreadable": []}
+    verbose = adapert("status", "--json", "--verbose")
+    assert json.loads(verbose.out) == listed
+    assert verbose.err.startswith("adapert 0.")
+    unknown = adapert("status", "other", "--json", "--verbose")
+    assert (unknown.status, unknown.out) == (2, "")
+    assert "Traceback" in unknown.err
+    assert adapert("--version").err == ""
 
 
 def test_a_study_that_cannot_be_read_is_named_beside_the_others(
