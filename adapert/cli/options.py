@@ -45,7 +45,7 @@ MinEpochs = Annotated[
     str | None,
     typer.Option(
         "--min-epochs",
-        metavar="N|auto",
+        metavar="<int|auto>",
         help="Epochs before a search stops a trial; default: auto, learned from its first trials.",
     ),
 ]

@@ -184,7 +184,7 @@ def test_pick_hands_its_options_on_and_writes_the_config(
     assert ended.status == 0
     assert given[1:4] == ["s", "pds", ReevaluationPlan(top=2, n_fresh_seeds=4, n_redraws=0)]
     used = {"cpus_per_trial": None, "gpus_per_trial": None, "max_concurrent": 1, "device": "cpu"}
-    used |= {"executor": None}
+    used |= {"executor": None, "slots": None}
     assert given[4] == used
     for told in ("3 trials without a final Pearson-delta", "Mind this.", "Because.", "Wrote best.yaml"):
         assert told in ended.out

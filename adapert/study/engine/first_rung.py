@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from adapert.errors import format_count
 from adapert.records import TrialRecord, TrialStatus
@@ -95,6 +94,8 @@ def correlate_with_end(curves: Array) -> Array:
 
     0 where all are equal.
     """
+    from scipy.stats import rankdata  # takes half a second, and only this needs it
+
     ranks = rankdata(curves, axis=0)
     centred = ranks - ranks.mean(axis=0)
     lengths = np.sqrt((centred**2).sum(axis=0))
