@@ -404,8 +404,11 @@ def compare(first: AnyPath, second: AnyPath, workspace: AnyPath = WORKSPACE) -> 
     """
     from adapert.comparison.two import compare_two
 
-    names = (_name("first", os.fspath(first)), _name("second", os.fspath(second)))
-    return compare_two(check_folder("workspace", workspace), *names)
+    first, second = (
+        os.fspath(given) if isinstance(given, os.PathLike) else given for given in (first, second)
+    )
+    folder = check_folder("workspace", workspace)
+    return compare_two(folder, _name("first", first), _name("second", second))
 
 
 @answer_keywords

@@ -58,6 +58,7 @@ def refusals() -> list[tuple[str, Sequence[object], dict[str, Any], str]]:
         ("evaluate", [], {"plan": {"split": "test"}}, "must be a ComparisonPlan"),
         ("evaluate", [], {"changes": [("model.tau", 1)]}, "'changes' must map"),
         ("evaluate", [], {"emit": "cells.h5ad"}, "'emit' must be a tuple"),
+        ("compare", ["s", 7], {}, "'second' must be a str, but it is 7"),
         ("predict", ["s", ["KLF1", 7]], {}, "'perturbations' must be a name or a list of names"),
         ("predict", ["s", [""]], {}, "'perturbations' must be a name"),
         ("predict", ["s", 7], {}, "but it is 7. Give strings"),

@@ -13,7 +13,7 @@ from adapert.config.presets import locate_config, preset_names
 from adapert.errors import format_count, join_words
 from adapert.evaluation.catalogue import find_metric
 from adapert.html import build_card, build_sentences, build_table
-from adapert.results.find import RUN_ID, TRIAL_NAME, find_studies, find_trial, open_study
+from adapert.results.find import RUN_ID, TRIAL_NAME, find_studies, find_trial, is_study_name, open_study
 from adapert.results.load import load_per_perturbation
 from adapert.selection.decide import pick_reevaluated
 from adapert.statistics.paired import summarize_paired
@@ -154,19 +154,18 @@ def _find_sides(workspace: Path, first: str, second: str) -> tuple[Side, Side]:
 
 def _locate_file(workspace: Path, given: str) -> Path | None:
     """Find the file of a config; None where a trial or a study is named."""
-    if RUN_ID.fullmatch(given) or (TRIAL_NAME.fullmatch(given) and not Path(given).is_file()):
+    is_trial = TRIAL_NAME.fullmatch(given) and not Path(given).is_file()
+    if RUN_ID.fullmatch(given) or is_trial or given in study_names(workspace):
         return None
-    is_preset = given in preset_names() and given not in study_names(workspace)
-    return locate_config(Path(given)) if Path(given).suffix or is_preset else None
+    return locate_config(Path(given)) if Path(given).suffix or given in preset_names() else None
 
 
 def _find_tried(workspace: Path, given: str) -> Side:
     """Find a trial, or a study's picked config, else its best trial."""
-    study, trial = find_trial(workspace, given) if "/" in given else (open_study(workspace, given), None)
-    if trial is None and study.picked:
+    if is_study_name(given) and (study := open_study(workspace, given)).picked:
         picked = pick_reevaluated(workspace, study)
         return _load(workspace, given, picked.config, picked.trials)
-    trial = trial or study.best_trial()
+    _, trial = find_trial(workspace, given)
     if not trial.is_finished:
         note = f"{trial.name} is {trial.status}, so it has no metrics to compare."
         return _load(workspace, trial.name, trial.build_config(), (), note)
@@ -247,7 +246,9 @@ def _average_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 def _compare_metrics(paired: pd.DataFrame) -> pd.DataFrame:
     first, second = dict.fromkeys(paired["variant"])
     differences = summarize_paired(paired, first, keys=())
-    means = paired.groupby(["metric", "variant"])["value"].mean().unstack("variant")
+    by_perturbation = paired.groupby(["metric", "perturbation", "variant"])["value"].mean()
+    # Of those that both have, as the differences are.
+    means = by_perturbation.unstack("variant").dropna().groupby("metric").mean()
     named = means.rename(columns={first: FIRST, second: SECOND}).reset_index()
     compared: pd.DataFrame = named.merge(differences.drop(columns="variant"), on="metric")
     in_order: pd.DataFrame = compared.set_index("metric").reindex(

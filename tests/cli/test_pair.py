@@ -19,6 +19,12 @@ def test_compare_prints_fields_metrics_and_what_they_say(adapert: RunCommand, st
     assert "Better predicted: " not in ended.out
 
 
+def test_a_trial_may_be_named_by_its_run(adapert: RunCommand, store: Store) -> None:
+    run = store.study("ablate_parts").trials[2].run_id
+    ended = adapert("compare", "ablate_parts/1", run, "--workspace", store.directory)
+    assert "the Pearson-delta of ablate_parts/003 is 0.100 lower than that of ablate_parts/001" in ended.out
+
+
 def test_compare_as_json_has_the_documented_keys(adapert: RunCommand, store: Store) -> None:
     where = ("--workspace", store.directory)
     said = json.loads(adapert("compare", "ablate_parts/1", "vary_lambda/2", *where, "--json").out)

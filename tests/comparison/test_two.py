@@ -36,11 +36,17 @@ def add_trial() -> Callable[..., np.ndarray]:
     """Let a trial finish with random values of each perturbation."""
 
     def add(
-        made: HandMade, trial: str, seed: int = 0, tau: float = 1.0, split_seed: int = 0, **changes: object
+        made: HandMade,
+        trial: str,
+        seed: int = 0,
+        tau: float = 1.0,
+        split_seed: int = 0,
+        reached: float = 0.5,
+        **changes: object,
     ) -> np.ndarray:
         changed = {"model.tau": tau, **changes} if tau != 1 else changes
         made.asked(trial, "full", seed, changed)
-        made.reported(trial, 1, 0.5)
+        made.reported(trial, 1, reached, best_pds=reached, pds=reached)
         made.ended(trial)
         values = np.random.default_rng([int(trial), seed]).uniform(0.3, 0.9, len(NAMES))
         rows = [
@@ -89,6 +95,27 @@ def test_two_trials_differ_by_their_fields_and_by_paired_metrics(
     assert "Each was trained with one seed, and another could turn the difference." in compared.notes
 
 
+def test_a_perturbation_without_a_value_is_left_out_of_means_and_differences(
+    workspace: Path, tried: HandMade, add_trial: Add
+) -> None:
+    first, second = add_trial(tried, "001"), add_trial(tried, "002", tau=0.5)
+    path = trial_folder(tried.folder, "002") / PER_PERTURBATION_FILE
+    table = pd.read_parquet(path)
+    table.loc[table["perturbation"] == NAMES[0], "value"] = np.nan
+    table.to_parquet(path)
+    row = compare_two(workspace, "try/001", "try/002").metrics.iloc[0]
+    assert row["n_perturbations"] == len(NAMES) - 1
+    assert (row["first"], row["second"]) == pytest.approx((first[1:].mean(), second[1:].mean()))
+    assert row["difference"] == pytest.approx(row["second"] - row["first"])
+
+
+def test_a_study_may_be_called_like_a_file(make_ledger: MakeLedger, workspace: Path, add_trial: Add) -> None:
+    made = make_ledger("v1.2", base=BASE)
+    made.opened()
+    add_trial(made, "001")
+    assert compare_two(workspace, "v1.2", "v1.2/1").first.trials == ("v1.2/001",)
+
+
 def test_the_same_split_and_seeds_are_compared_of_several(
     workspace: Path, tried: HandMade, add_trial: Add, tmp_path: Path
 ) -> None:
@@ -118,12 +145,11 @@ def test_a_study_stands_for_its_pick_and_without_one_for_its_best_trial(
     workspace: Path, tried: HandMade, add_trial: Add
 ) -> None:
     for trial, seed, tau in (("001", 0, 0.5), ("002", 1, 0.5), ("003", 0, 1.0)):
-        add_trial(tried, trial, seed, tau=tau)
+        add_trial(tried, trial, seed, tau=tau, reached=1 - tau / 2)
     assert compare_two(workspace, "try", "try/003").first.name == "try/001"
     write_pick(tried.folder, PickRecord("pearson_delta"))
-    compared = compare_two(workspace, "try", "try/003")
-    assert compared.first.trials in (("try/001", "try/002"), ("try/003",))
-    assert compared.first.name == "try"
+    first = compare_two(workspace, "try", "try/003").first
+    assert (first.name, first.trials) == ("try", ("try/001", "try/002"))
 
 
 def test_a_config_without_data_is_of_the_others_data(
