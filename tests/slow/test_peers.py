@@ -1,5 +1,6 @@
 """Systems searched, picked and compared by the installed command: killed in between, and typed again."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from fixtures.launched import LOCAL
 
 from adapert.comparison.test_access import read_accesses
 from adapert.config import Config, read_config
+from adapert.data.manifest import MANIFEST_FILE, read_manifest
 from adapert.records import TrialStatus
 from adapert.results.find import open_study
 from adapert.study.engine.events import TrialAsked, TrialEnded
@@ -83,3 +85,42 @@ def test_systems_are_searched_picked_and_compared_once_however_often_it_is_kille
     run(["evaluate", *files, "--models", MODELS, "--seeds", "1", "--workspace", str(runs)])
     (access,) = read_accesses(runs)
     assert access.studies == ["peers_adapert", "peers_kernel_ridge"]
+
+
+def test_several_data_sets_are_compared_as_one_command_however_often_it_is_killed(
+    launchable: Path, tmp_path: Path
+) -> None:
+    runs, other = tmp_path / "runs", tmp_path / "other"
+    shutil.copytree(launchable, other)
+    own = read_manifest(other).fingerprint
+    manifest = (other / MANIFEST_FILE).read_text("utf-8")
+    (other / MANIFEST_FILE).write_text(manifest.replace(own, "f" * len(own)), "utf-8")
+    where = ["--data", f"k562={launchable}", "--data", str(other), "--workspace", str(runs)]
+    words = ["launch", "peers", "--models", "kernel_ridge,mean", "--trials", "2", "--splits", "2"]
+    words += [*where, "--device", "cpu", *LOCAL]
+    ledgers = {data: runs / "studies" / f"peers_{data}" / LEDGER_FILE for data in ("k562", "other")}
+    moments = {data: has_lines(ledger, "ended", 1) for data, ledger in ledgers.items()}
+
+    def check(moment: str) -> None:
+        assert ledgers["other"].is_file() == (moment == "other")
+
+    break_off(words, moments, check, tmp_path / "log")
+    for name in study_names(runs):
+        events = read_events(runs / "studies" / name / LEDGER_FILE)
+        assert set(Counter(event.trial for event in events if isinstance(event, TrialEnded)).values()) == {1}
+    assert {f"peers_{data}_kernel_ridge" for data in ledgers} < set(study_names(runs))
+    assert {path.name for path in runs.glob("*.yaml")} == {
+        "k562_kernel_ridge.yaml",
+        "other_kernel_ridge.yaml",
+    }
+
+    run(["figures", "peers_k562", "peers_other", "--workspace", str(runs)])
+    table = pd.read_csv(runs / "figures" / "table_1_systems.csv")
+    assert table.groupby("data")["data_fingerprint"].unique().map(list).to_dict() == {
+        "k562": [own],
+        "other": ["f" * len(own)],
+    }
+    assert set(table["system"]) == {"kernel_ridge", "mean"}
+    # The same numbers: only the name and the fingerprint of the data differ.
+    wide = table.pivot(index=["system", "metric"], columns="data", values="mean")
+    pd.testing.assert_series_equal(wide["k562"], wide["other"], check_names=False)
