@@ -5,7 +5,7 @@ python -m benchmarks epoch mann_whitney   some of its rows
 python -m benchmarks studies              what orchestration and tracking cost, a quarter of an hour
 python -m benchmarks at_scale             reading commands over 1,000 trials and 20 studies
 python -m benchmarks parity               agreement with cell-eval, a line a metric
-python -m benchmarks systems              an epoch of each system, beside one of AdaPert
+python -m benchmarks systems              CPU seconds and memory of an epoch of each system
 python -m benchmarks executors            what a short study takes on Ray and without it
 python -m benchmarks search_quality       speed-up of samplers and early stopping; has options of its own
 python -m benchmarks kills                a study killed at random moments equals one left alone

@@ -1,46 +1,107 @@
-"""How long an epoch of each system takes beside one of AdaPert, in published forms, on means where it can."""
+"""CPU seconds and memory of an epoch of each system, as published, on means where it can.
+
+Each system trains in a process of its own, without validation; seconds are set beside AdaPert's.
+"""
 
 import statistics
+import threading
+import time
 from collections.abc import Iterator
-from functools import partial
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
+import psutil
 import torch
 
-from adapert.config import Config
+from adapert.config import OF_CELLS, Config
 from adapert.data.prepared import read_prepared
 from adapert.models.networks import NETWORKS
 from adapert.study.plan.peers import published_config
 from adapert.training.loop import train_epoch
 from adapert.training.state import Training
-from benchmarks.measurement import Measurement, seconds_of
+from adapert.training.threads import threads
+from benchmarks.measurement import Measurement
 from benchmarks.simulated import prepared
 
 ON_MEANS = {"perturbed_vae.rows": "means", "morph.rows": "means"}
 """What lets systems that would take single cells take their means; those of cells alone take cells."""
 
-N_ROUNDS = 5
-"""Measured after one that compiles, and warms caches up."""
+N_EPOCHS = 6
+"""Epochs at most, of which the first compiles and warms caches up."""
+
+ENOUGH_SECONDS = 30.0
+"""CPU seconds after which no further epoch begins."""
+
+LOOK_SECONDS = 0.05
+"""Between two looks at a process's memory."""
+
+
+class Cost(NamedTuple):
+    """What a system's training takes.
+
+    Attributes:
+        seconds: CPU seconds of an epoch on one thread.
+        gigabytes: Memory of the process at most, less mapped files.
+        n_parameters: Trained ones.
+    """
+
+    seconds: float
+    gigabytes: float
+    n_parameters: int
 
 
 def measure(scratch: Path) -> Iterator[Measurement]:
-    """Train every system for an epoch in turn, without validation, so that all meet the same machine."""
-    dataset = read_prepared(prepared(scratch))
-    trainings = {
-        name: Training(
-            published_config(name, Config().with_changes(ON_MEANS)), dataset, 0, torch.device("cpu")
-        )
-        for name in NETWORKS
-    }
-    rounds = [
-        {name: seconds_of(partial(train_epoch, training)) for name, training in trainings.items()}
-        for _ in range(1 + N_ROUNDS)
-    ]
-    seconds = {name: statistics.median(each[name] for each in rounds[1:]) for name in trainings}
-    for name, training in trainings.items():
+    """Train every system in turn."""
+    data = prepared(scratch)
+    costs = {}
+    for name in NETWORKS:
+        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+            costs[name] = alone.submit(train_alone, data, name).result()
+        cost = costs[name]
+        rows = "cells" if name in OF_CELLS else "means"
         yield Measurement(
             name=f"epoch_of_{name}",
-            value=seconds[name] / seconds["adapert"],
+            value=cost.seconds / costs["adapert"].seconds,
             unit="times",
-            note=f"{seconds[name]:.2f} s, {training.resolved['n_parameters']:,.0f} parameters",
+            note=f"{cost.seconds:.2f} CPU s on {rows}, {cost.gigabytes:.2f} GB, "
+            f"{cost.n_parameters:,} parameters",
         )
+
+
+def train_alone(data: Path, name: str) -> Cost:
+    """Train a system for a few epochs, and watch the process's memory."""
+    peak, is_done = [0], threading.Event()
+
+    def watch() -> None:
+        while not is_done.wait(LOOK_SECONDS):
+            memory = psutil.Process().memory_info()
+            peak[0] = max(peak[0], memory.rss - memory.shared)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    with threads(1):
+        training = Training(
+            published_config(name, Config().with_changes(ON_MEANS)),
+            read_prepared(data),
+            0,
+            torch.device("cpu"),
+        )
+        seconds = list(_time_epochs(training))
+    is_done.set()
+    watcher.join()
+    n_parameters = int(training.resolved["n_parameters"])
+    return Cost(statistics.median(seconds[1:] or seconds), peak[0] / 1e9, n_parameters)
+
+
+def _time_epochs(training: Training) -> Iterator[float]:
+    used = 0.0
+    for _ in range(N_EPOCHS):
+        started = time.process_time()
+        train_epoch(training)
+        taken = time.process_time() - started
+        yield taken
+        used += taken
+        if used > ENOUGH_SECONDS:
+            return
