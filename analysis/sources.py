@@ -1,6 +1,7 @@
 """All that is drawn of a source: the figures and tables of a data set, an evaluation, and studies' claims."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -320,14 +321,15 @@ def join_comparisons(
     Raises:
         InputError: Two of one name.
     """
-    joined = {shown_name(study.name): study for study in studies if study.design == PEERS}
-    named = {name or shown_name(study.name): study for name, study in (further or {}).items()}
-    if both := sorted(joined.keys() & named.keys()):
+    own = [("", study) for study in studies if study.design == PEERS]
+    named = [(name or shown_name(study.name), study) for name, study in (*own, *(further or {}).items())]
+    counts = Counter(name for name, _ in named)
+    if both := sorted(name for name, count in counts.items() if count > 1):
         raise InputError(
             f"Comparisons that are set side by side need names of their own, but {name_some(both)} is there "
             "twice. Name it otherwise: --peers NAME=FOLDER."
         )
-    return joined | named
+    return dict(named)
 
 
 def build_joined_tables(

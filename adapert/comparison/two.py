@@ -20,6 +20,7 @@ from adapert.statistics.paired import summarize_paired
 from adapert.statistics.pairs import LABEL_MARK, has_one_fit
 from adapert.statistics.power import FEWEST_SEEDS, warn_of_tests
 from adapert.statistics.questions import LEVEL
+from adapert.statistics.two_level import CONFIDENCE
 from adapert.study.engine.folders import study_names
 
 MAIN_METRIC = "pearson_delta"
@@ -271,16 +272,22 @@ def _compare_perturbations(paired: pd.DataFrame) -> pd.DataFrame:
 
 def _describe(first: str, second: str, metrics: pd.DataFrame, perturbations: pd.DataFrame) -> tuple[str, ...]:
     """Say in words what the two differ by in Pearson-delta."""
-    row = metrics.set_index("metric").loc[MAIN_METRIC].to_dict()
+    by_metric = metrics.set_index("metric")
+    if MAIN_METRIC not in by_metric.index:
+        label = find_metric(MAIN_METRIC).label
+        return (f"One of the two has no {label}: a prediction that is the same for all genes has none.",)
+    row = by_metric.loc[MAIN_METRIC].to_dict()
     label, difference = find_metric(MAIN_METRIC).label, float(row["difference"])
     n = format_count(row["n_perturbations"], "validation perturbation")
-    interval = f" (95 % interval {row['low']:+.3f} to {row['high']:+.3f})" if row["low"] == row["low"] else ""
+    interval = ""
+    if row["low"] == row["low"]:
+        interval = f" ({CONFIDENCE:.0%} interval {row['low']:+.3f} to {row['high']:+.3f})"
     if not (row["wins"] or row["losses"]):
         return (f"Over {n}, {first} and {second} have the same {label}.",)
     said = (
         f"Over {n}, the {label} of {second} is {abs(difference):.3f} "
         f"{'higher' if difference >= 0 else 'lower'} than that of {first}{interval}; {second} is better on "
-        f"{row['wins']} of them, worse on {row['losses']}."
+        f"{int(row['wins'])} of them, worse on {int(row['losses'])}."
     )
     p = float(row["p"])
     if p != p:

@@ -112,7 +112,8 @@ class NetworkParts(NamedTuple):
         build: The network. A data set without splits is given with trained weights, which then bring all that
             training reads of them.
         objective: Its objective.
-        is_mapped: Whether `torch.vmap` can map a step over trials, see `adapert.training.slots`.
+        is_mapped: Whether `torch.vmap` can map a step over trials, see `adapert.training.slots`: it changes
+            no buffer, branches on no value, and draws by `adapert.models.noise`.
     """
 
     build: Callable[[PreparedDataset, Config, int], Network]

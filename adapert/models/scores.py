@@ -45,8 +45,10 @@ def chunked_score(act: Activation, node: Tensor, text: Tensor, w: Tensor) -> Ten
 
 
 def _score_chunk(act: Activation, node: Tensor, text: Tensor, w: Tensor) -> Tensor:
-    hidden = act(node.unsqueeze(-3) + text.unsqueeze(-2))
-    return (hidden @ w[..., None, :, None]).squeeze(-1)
+    # In float32 under autocast too, which is not there when the gradient is computed.
+    with torch.autocast(node.device.type, enabled=False):
+        hidden = act(node.unsqueeze(-3) + text.unsqueeze(-2))
+        return (hidden @ w[..., None, :, None]).squeeze(-1)
 
 
 def _split(node: Tensor, rows: Tensor) -> tuple[Tensor, ...]:

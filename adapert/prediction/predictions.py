@@ -74,7 +74,10 @@ class Predictions:
         rows = []
         for name, deltas in self.deltas.head(MOST_ROWS).iterrows():
             ascending = deltas.sort_values()
-            ends = (ascending[::-1][:N_STRONGEST], ascending[:N_STRONGEST])
+            ends = (
+                ascending[ascending > 0][::-1][:N_STRONGEST],
+                ascending[ascending < 0][:N_STRONGEST],
+            )
             named = [", ".join(f"{gene} {delta:+.3f}" for gene, delta in end.items()) for end in ends]
             rows.append((name, *named))
         n_perturbations, n_genes = self.deltas.shape

@@ -90,17 +90,17 @@ def warn_of_tests(families: Sequence[str], n_seeds: int, n_tests: int) -> list[s
     n, n_families = len(families), len(set(families))
     level = 1 - CONFIDENCE
     least = smallest_p(n)
+    over = f"Holm's correction over {format_count(n_tests, 'test')}"
+    corrected = f", and {min(least * n_tests, 1):.2g} after {over}" if n_tests > 1 else ""
     if least * n_tests >= level:
         warnings.append(
-            f"No p can pass: the smallest of {n} perturbations is {least:.2g}, and "
-            f"{min(least * n_tests, 1):.2g} after Holm's correction over {format_count(n_tests, 'test')}. "
-            "Compare on more perturbations."
+            f"No p can pass: the smallest of {n} perturbations is {least:.2g}{corrected}. Compare on more "
+            "perturbations."
         )
     elif smallest_p(n_families) * n_tests >= level:
         warnings.append(
             f"Where members of families correlate, no p can pass: the smallest of {n_families} families is "
-            f"{smallest_p(n_families):.2g}, before Holm's correction over "
-            f"{format_count(n_tests, 'test')}."
+            f"{smallest_p(n_families):.2g}{f', before {over}' if n_tests > 1 else ''}."
         )
     if n_families < FEWEST_FAMILIES:
         warnings.append(

@@ -224,8 +224,8 @@ def compare_systems(frame: pd.DataFrame, reference: str) -> pd.DataFrame:
 def compare_with_best(frame: pd.DataFrame) -> pd.DataFrame:
     """Answer `BEST`: each system minus the one of the best mean, which may differ between groups and metrics.
 
-    All perturbations together are a test family, and so are all groups of effect sizes. The best is the
-    luckiest too: its mean is a little too good, and these p are a little too small.
+    All perturbations together are a test family, and so are all groups of effect sizes. The best is
+    chosen for its mean, which is biased high a little, and these p low.
 
     Args:
         frame: The long table of one study and one split.

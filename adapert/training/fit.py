@@ -71,7 +71,7 @@ class NetworkFit:
     """A network's training, an epoch a step.
 
     Attributes:
-        run_epoch: Trains the next epoch; another one trains it beside other trials.
+        run_epoch: Trains the next epoch, and that one alone; another one trains it beside other trials.
     """
 
     def __init__(self, training: Training) -> None:
@@ -85,7 +85,8 @@ class NetworkFit:
 
     def step(self) -> dict[str, float]:
         """Train an epoch; its report, and after the first what the config amounts to on these data."""
-        report = advance(self.training, self.run_epoch)
+        run_epoch, self.run_epoch = self.run_epoch, run_alone
+        report = advance(self.training, run_epoch)
         return report.flat() | (self.training.resolved if report.epoch == 1 else {})
 
     def finish(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from adapert.models.protocol import Fit
 from adapert.training.fit import NetworkFit
-from adapert.training.loop import DivergedError, TrainedEpoch, run_alone
+from adapert.training.loop import DivergedError, TrainedEpoch
 from adapert.training.slots import Slots, shape_of
 from adapert.training.state import Training
 
@@ -25,7 +25,6 @@ class SideBySide:
         alike: dict[Hashable, list[NetworkFit]] = defaultdict(list)
         for fit in fits:
             if isinstance(fit, NetworkFit):
-                fit.run_epoch = run_alone
                 alike[shape_of(fit.training)].append(fit)
         alike.pop(None, None)
         shared = {shape: group for shape, group in alike.items() if len(group) > 1}
@@ -47,17 +46,19 @@ class _SharedEpoch:
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self._trained: dict[int, TrainedEpoch | DivergedError] = {}
+        self._is_trained = False
 
     def take(self, training: Training) -> TrainedEpoch:
-        """Return a trial's part.
+        """Return a trial's part, once.
 
         Raises:
             DivergedError: Its loss became NaN or infinite.
         """
-        if not self._trained:
+        if not self._is_trained:
             of_each = zip(self._slots.trainings, self._slots.train_epoch(), strict=True)
             self._trained = {id(each): trained for each, trained in of_each}
-        trained = self._trained[id(training)]
+            self._is_trained = True
+        trained = self._trained.pop(id(training))
         if isinstance(trained, DivergedError):
             raise trained
         return trained

@@ -32,7 +32,7 @@ from adapert.training.loop import (
 )
 from adapert.training.state import Training
 
-OWN = (
+OWN_FIELDS = (
     "data.embeddings",
     "data.path",
     "data.split_seed",
@@ -70,9 +70,11 @@ def shape_of(training: Training) -> Hashable:
     """Tell trials that can share a step: theirs are equal. None for a trial that can only train alone."""
     config = training.config
     is_apart = config.data.control != "mean" or config.loss.alignment == "paper"
+    # Genes outside a graph of some nodes are refused by their values, which a mapped step cannot look at.
+    is_apart |= config.graph.nodes != "all"
     if is_apart or not network_parts(config.model.name).is_mapped:
         return None
-    settings = tuple((name, value) for name, value in config.settings().items() if name not in OWN)
+    settings = tuple((name, value) for name, value in config.settings().items() if name not in OWN_FIELDS)
     tensors = tuple((name, tuple(tensor.shape)) for name, tensor in _tensors(training).items())
     return settings, tensors, training.device, len(training.objective.rows.perturbation_index)
 
@@ -122,6 +124,8 @@ class Slots:
         observed = {name: [step.observed[name] for step in steps] for name in steps[0].observed}
         # One read of the device an epoch.
         names, values = list(losses), torch.stack(list(losses.values())).cpu().numpy().astype(float)
+        for training in self.trainings:
+            training.predictor.after_epoch(training.dataset)
         seconds = (time.perf_counter() - started) / len(self.trainings)
         trained = [
             TrainedEpoch(

@@ -286,8 +286,12 @@ def estimate_seconds(study: Study, resources: Resources) -> float:
 
 
 def wall_seconds(trial_seconds: float, resources: Resources) -> float:
-    """Wall time of trials that take so long one after the other, with the executor's start."""
-    return START_SECONDS[resources.executor] + trial_seconds / resources.n_at_once
+    """Wall time of trials that take so long one after the other, with the executor's start.
+
+    Slots are counted as one: what they gain differs from machine to machine.
+    """
+    n_at_once = resources.n_at_once if resources.executor == "ray" else 1
+    return START_SECONDS[resources.executor] + trial_seconds / n_at_once
 
 
 def estimate_trial_seconds(base: Config, resources: Resources) -> float:

@@ -42,8 +42,8 @@ _SYSTEMS = (
 )
 
 _MARKS = (
-    f"Bold: the best of a column. †: not told from it, p at least {LEVEL:g} ({BEST.rule}), data set by data "
-    "set."
+    f"Bold: the best of a column. †: not significantly different from it, p at least {LEVEL:g} "
+    f"({BEST.rule}), data set by data set."
 )
 
 

@@ -248,6 +248,8 @@ def test_a_folder_that_is_no_comparison_and_a_name_that_is_there_twice_are_refus
     study = open_study(peers_workspace, "peers")
     with pytest.raises(InputError, match="but 'peers' is there twice"):
         join_comparisons([study], {"peers": study})
+    with pytest.raises(InputError, match="but 'peers' is there twice"):
+        join_comparisons([study, study])
     named = parse_comparisons([str(named_peers_workspace / "studies" / "peers_k562"), f"a={studies}"])
     assert list(named) == ["k562", "a"]
 

@@ -10,7 +10,7 @@ from fixtures.ledger import HandMade, MakeLedger
 from fixtures.store import build_table
 from scipy import stats
 
-from adapert.comparison.two import compare_two, diff_configs
+from adapert.comparison.two import MAIN_METRIC, compare_two, diff_configs
 from adapert.config import Config, write_config
 from adapert.errors import InputError
 from adapert.records import LONG_COLUMNS, PER_PERTURBATION_FILE, TrialStatus
@@ -107,6 +107,19 @@ def test_a_perturbation_without_a_value_is_left_out_of_means_and_differences(
     assert row["n_perturbations"] == len(NAMES) - 1
     assert (row["first"], row["second"]) == pytest.approx((first[1:].mean(), second[1:].mean()))
     assert row["difference"] == pytest.approx(row["second"] - row["first"])
+
+
+def test_a_side_whose_predictions_have_no_correlation_is_said_to_have_none(
+    workspace: Path, tried: HandMade, add_trial: Add
+) -> None:
+    add_trial(tried, "001")
+    add_trial(tried, "002", tau=0.5)
+    path = trial_folder(tried.folder, "002") / PER_PERTURBATION_FILE
+    table = pd.read_parquet(path)
+    table.loc[table["metric"] == MAIN_METRIC, "value"] = np.nan
+    table.to_parquet(path)
+    (said,) = compare_two(workspace, "try/001", "try/002").sentences
+    assert said.startswith("One of the two has no Pearson-delta")
 
 
 def test_a_study_may_be_called_like_a_file(make_ledger: MakeLedger, workspace: Path, add_trial: Add) -> None:

@@ -69,3 +69,15 @@ def test_threads_change_no_bit_of_the_fused_score() -> None:
         torch.set_num_threads(before)
     for one, two in zip(*found, strict=True):
         assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("activation", FUNCTIONS)
+def test_half_precision_around_them_changes_neither_scores_nor_gradients(activation: str) -> None:
+    inputs = draw(9, 5, 8)
+    score = build_score(activation)(*inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        around = build_score(activation)(*inputs)
+    assert torch.equal(around, score)
+    gradients = (torch.autograd.grad(each.square().sum(), inputs) for each in (around, score))
+    for found, expected in zip(*gradients, strict=True):
+        assert torch.equal(found, expected)

@@ -65,6 +65,8 @@ def test_six_perturbations_are_warned_of() -> None:
         "No p can pass: the smallest of 6 perturbations is 0.031, and 0.38 after Holm's"
     )
     assert not any("No p can pass" in warning for warning in warn_of_tests(families, 3, 1))
+    (alone, *_) = warn_of_tests(families[:4], 3, 1)
+    assert alone == "No p can pass: the smallest of 4 perturbations is 0.12. Compare on more perturbations."
 
 
 def test_few_families_and_seeds_are_warned_of_and_enough_are_not() -> None:

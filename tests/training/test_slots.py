@@ -6,8 +6,12 @@ import pytest
 import torch
 from fixtures.builders import NewTraining
 
+from adapert.data.prepared import PreparedDataset
+from adapert.data.regroup import redraw
+from adapert.training.fit import NetworkFit
 from adapert.training.loop import DivergedError, TrainedEpoch, run_alone
-from adapert.training.slots import OWN, Slots, shape_of
+from adapert.training.side_by_side import SideBySide
+from adapert.training.slots import OWN_FIELDS, Slots, shape_of
 from adapert.training.state import Training
 
 OWN_CHANGES: list[dict[str, Any]] = [
@@ -128,11 +132,74 @@ def test_one_shape_is_what_a_step_is_made_of(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"data.control": "cell"}, {"loss.alignment": "paper"}, {"model.name": "txpert"}]
+    "changes",
+    [
+        {"data.control": "cell"},
+        {"loss.alignment": "paper"},
+        {"model.name": "txpert"},
+        {"graph.nodes": "perturbed"},
+    ],
 )
 def test_some_trials_have_no_shape(new_training: NewTraining, changes: Mapping[str, Any]) -> None:
     assert shape_of(new_training(changes)) is None
 
 
-def test_own_fields_are_fields(new_training: NewTraining) -> None:
-    assert set(OWN) <= new_training().config.settings().keys()
+OTHER_VALUES: dict[str, Any] = {
+    "data.embeddings": "none",
+    "data.path": "elsewhere",
+    "data.split_seed": 3,
+    "data.text_embedding": "shuffled",
+    "graph.added_fraction": 0.5,
+    "graph.edge_weight": "confidence",
+    "graph.edges": "rewired",
+    "graph.kept_fraction": 0.5,
+    "graph.networks": "none",
+    "graph.rewired_fraction": 0.5,
+    "graph.top_k": 2,
+    "loss.huber_delta": 0.3,
+    "loss.huber_delta_unit": "absolute",
+    "loss.lambda_align": 0.5,
+    "loss.lambda_non": 0.1,
+    "loss.weighting": "perturbations",
+    "model.offset": "none",
+    "model.other_scale": 2.0,
+    "model.self_loops": True,
+    "model.tau": 0.4,
+    "model.threshold": 2.0,
+    "training.kept_epoch": "last",
+    "training.learning_rate": 0.01,
+    "training.max_epochs": 2,
+    "training.patience": 1,
+    "training.plateau_factor": 0.2,
+    "training.plateau_patience": 0,
+    "training.schedule": "cosine",
+    "training.weight_decay": 0.1,
+}
+
+
+@pytest.mark.parametrize("field", OWN_FIELDS)
+def test_slots_may_differ_in_each_of_their_own_fields(
+    new_training: NewTraining, tiny_dataset: PreparedDataset, field: str
+) -> None:
+    changes = {field: OTHER_VALUES[field]}
+    dataset = (
+        redraw(tiny_dataset, 3, has_training_cells=False) if field == "data.split_seed" else tiny_dataset
+    )
+    alone = [new_training(), new_training(changes, dataset)]
+    assert alone[1].config.flat()[field] != alone[0].config.flat()[field]
+    if shape_of(alone[0]) != shape_of(alone[1]):
+        assert field == "data.embeddings"  # no text at all is a table of another size
+        return
+    slots = Slots([new_training(), new_training(changes, dataset)])
+    for _ in range(2):
+        for epoch, training in zip(slots.train_epoch(), alone, strict=True):
+            assert trained(epoch).losses == pytest.approx(run_alone(training).losses, rel=5e-6, abs=1e-7)
+
+
+def test_an_epoch_that_slots_trained_is_reported_once(new_training: NewTraining) -> None:
+    fits = [NetworkFit(new_training(seed=seed)) for seed in range(2)]
+    together = SideBySide()
+    together.share(fits)
+    assert [fit.step()["epoch"] for fit in fits] == [1, 1]
+    first, _ = fits
+    assert first.step()["epoch"] == 2  # alone, where it was left out

@@ -1,6 +1,5 @@
 """scVI's network (Lopez et al. 2018, scvi-tools), own compact version, with shifts of its latents."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +75,7 @@ class Scvi(Network):
         self.posterior_variance = nn.Linear(hidden_size, size)
         self.decoder = HiddenLayers(size, hidden_size, n_layers, nn.Identity)
         self.output = nn.Linear(hidden_size, n_genes)
-        self.raw_log_sd = nn.Parameter(cells.std(dim=0).clamp(min=FIRST_SD).log())
+        self.raw_log_sd = nn.Parameter((cells.std(dim=0).clamp(min=FIRST_SD) - LEAST_SD).log())
         self.effects = effects
         self.cells: Tensor
         self.register_buffer("cells", cells)
@@ -84,7 +83,7 @@ class Scvi(Network):
     @property
     def log_sd(self) -> Tensor:
         """Logarithm of each gene's standard deviation about the decoded mean, (n_genes,)."""
-        return self.raw_log_sd.clamp(min=math.log(LEAST_SD))
+        return torch.log(self.raw_log_sd.exp() + LEAST_SD)
 
     def encode(self, profiles: Tensor, generator: torch.Generator | None = None) -> Posterior:
         """Infer the latents of profiles, log1p units, (n_profiles, n_genes); the generator drops units."""

@@ -434,12 +434,18 @@ def _check_first_rung(first_rung: FirstRung) -> None:
         return
     if not isinstance(first_rung, LearnedRung):
         shown = repr(str(first_rung)[:MOST_SHOWN])
-        raise InputError(f"first_rung of a plan must be a FixedRung or a LearnedRung, but it is {shown}.")
+        raise InputError(
+            f"first_rung of a plan must be a FixedRung or a LearnedRung, but it is {shown}. "
+            "Give one, such as FixedRung(10)."
+        )
     _check_number("first_rung.n_trials", first_rung.n_trials, LEAST_TRIALS, MOST_TRIALS)
     for name in ("agreement", "epochs_left"):
         share = getattr(first_rung, name)
         if not (isinstance(share, float) and 0 < share < 1):
-            raise InputError(f"first_rung.{name} of a plan must lie between 0 and 1, but it is {share}.")
+            raise InputError(
+                f"first_rung.{name} of a plan must lie between 0 and 1, but it is {share}. Give a "
+                "share, such as 0.7."
+            )
 
 
 def _check_points(plan: Search) -> None:

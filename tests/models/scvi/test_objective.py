@@ -50,7 +50,7 @@ def make_ppca(model: Scvi, pca: PCA) -> None:
     set_map(model.posterior_mean, encoding, -encoding @ pca.mean_)
     set_map(model.posterior_variance, np.zeros((SIZE, N_GENES)), np.log(noise / variance - LEAST_VARIANCE))
     set_map(model.output, loadings, pca.mean_)
-    torch.nn.init.constant_(model.raw_log_sd, np.log(noise) / 2)
+    torch.nn.init.constant_(model.raw_log_sd, np.log(noise**0.5 - LEAST_SD))
 
 
 def bound_of(model: Scvi, config: Config, cells: Tensor) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from adapert.config import Config
 from adapert.models.network import Batch
-from adapert.models.scvi.model import Scvi, ScviPrediction
+from adapert.models.scvi.model import LEAST_SD, Scvi, ScviPrediction
 from adapert.models.scvi.objective import ScviObjective
 
 # To import the package takes 10 s.
@@ -30,7 +30,7 @@ UNUSED = ("l_encoder", "decoder.px_dropout_decoder", "decoder.px_r_decoder")
 
 
 def translate(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    ours = {"raw_log_sd": theirs["px_r"]}
+    ours = {"raw_log_sd": torch.log(theirs["px_r"].exp() - LEAST_SD)}
     for name, value in theirs.items():
         part, _, rest = name.partition(".fc_layers.Layer ")
         head, _, field = name.rpartition(".")
