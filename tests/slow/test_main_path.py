@@ -104,7 +104,7 @@ def world(launchable: Path) -> World:
 def test_a_study_that_ends_well_says_what_to_do_next(world: World) -> None:
     assert world.search.status == 0, world.search.out
     assert "of 3 trials in" in world.search.out
-    assert "adapert pick tiny_search --out" in world.search.out
+    assert "adapert pick tiny_search --workspace" in world.search.out
 
 
 def test_the_store_holds_every_trial_below_its_study_and_all_have_ended(world: World) -> None:
