@@ -1,7 +1,7 @@
 """The comparison of systems: on each data set a search each, a pick each, and the paired study of all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,12 +182,19 @@ def run_peers(plan: PeersPlan, workspace: Path, resources: "Resources") -> int:
     n_failed = sum(
         run_or_resume(study, workspace, resources, PEERS, **plan.options) for study in searches.values()
     )
-    picks = {model: _pick(search.name, workspace, plan) for model, search in searches.items()}
+    kept = _without_failed(plan, searches, workspace)
+    for model in [model for model in searches if model not in kept.models]:
+        print_error(
+            f"'{model}' is left out of the comparison: every trial of its search failed. See why: "
+            f"{command_line(workspace, 'status', searches[model].name)}"
+        )
+    tuned = [model for model in searches if model in kept.models]
+    picks = {model: _pick(searches[model].name, workspace, plan) for model in tuned}
     for model, picked in picks.items():
         write_config(picked.config, plan.config_file(workspace, model))
     # No seed by which a config was found or picked.
     first_seed = max(picked.next_seed for picked in picks.values()) + plan.retraining.n_fresh_seeds
-    comparison = plan.build_comparison({model: picked.config for model, picked in picks.items()}, first_seed)
+    comparison = kept.build_comparison({model: picked.config for model, picked in picks.items()}, first_seed)
     n_failed += sum(picked.n_failed for picked in picks.values())
     return n_failed + run_or_resume(comparison, workspace, resources, PEERS, **_only_stores(plan.options))
 
@@ -243,6 +250,8 @@ def print_comparisons(plans: Sequence[PeersPlan], resources: "Resources") -> Non
     from adapert.workspace.progress import format_seconds
 
     check_comparisons(plans)
+    for plan in plans:
+        plan.build_searches()
     total = sum(_print_plan(plan, resources) for plan in plans)
     console.print(f"all of it: at most about {format_seconds(total)}", style="bold")
 
@@ -298,7 +307,7 @@ def check_peers(plan: PeersPlan, workspace: Path) -> "dict[str, Study]":
     from adapert.workspace.launch import is_begun
 
     searches = plan.build_searches()
-    _check_comparison(plan, searches, workspace)
+    _check_comparison(_without_failed(plan, searches, workspace), searches, workspace)
     for study in searches.values():
         is_begun(study, workspace)
     return searches
@@ -311,7 +320,8 @@ def _check_comparison(plan: PeersPlan, searches: "Mapping[str, Study]", workspac
     from adapert.study.engine.state import read_state
     from adapert.study.plan.study import Design
 
-    planned = plan.build_comparison({model: study.base for model, study in searches.items()}, first_seed=1)
+    tuned = {model: study.base for model, study in searches.items() if model in plan.models}
+    planned = plan.build_comparison(tuned, first_seed=1)
     folder = study_folder(workspace, plan.study)
     if not (folder / LEDGER_FILE).exists():
         return
@@ -324,6 +334,24 @@ def _check_comparison(plan: PeersPlan, searches: "Mapping[str, Study]", workspac
             f"A comparison keeps its systems and splits, but '{plan.study}' in '{workspace}' was begun with "
             f"others ({systems}). Give another --name: the searches are shared, and none is run again."
         )
+
+
+def _without_failed(plan: PeersPlan, searches: "Mapping[str, Study]", workspace: Path) -> PeersPlan:
+    """Leave out the systems of whose searches every trial failed, unless that is all of them."""
+    from adapert.records import TrialStatus
+    from adapert.study.engine.folders import study_folder
+    from adapert.study.engine.ledger import LEDGER_FILE
+    from adapert.study.engine.state import read_state
+
+    failed = set()
+    for model, study in searches.items():
+        folder = study_folder(workspace, study.name)
+        if (folder / LEDGER_FILE).exists():
+            statuses = {record.status for record in read_state(folder).records.values()}
+            failed |= {model} if statuses == {TrialStatus.FAILED} else set()
+    if failed == searches.keys():
+        return plan
+    return replace(plan, models=[model for model in plan.models if model not in failed])
 
 
 def _pick(search: str, workspace: Path, plan: PeersPlan) -> "Pick":

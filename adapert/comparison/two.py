@@ -25,6 +25,9 @@ from adapert.study.engine.folders import study_names
 
 MAIN_METRIC = "pearson_delta"
 
+ROUNDING = 1e-5
+"""Differences of a metric below it come of the order in which a machine adds numbers."""
+
 N_EXAMPLES = 3
 """Perturbations named that gain most, and that lose most."""
 
@@ -284,6 +287,8 @@ def _describe(first: str, second: str, metrics: pd.DataFrame, perturbations: pd.
         interval = f" ({CONFIDENCE:.0%} interval {row['low']:+.3f} to {row['high']:+.3f})"
     if not (row["wins"] or row["losses"]):
         return (f"Over {n}, {first} and {second} have the same {label}.",)
+    if perturbations["difference"].abs().max() < ROUNDING:
+        return (f"Over {n}, {first} and {second} have the same {label} but for rounding.",)
     said = (
         f"Over {n}, the {label} of {second} is {abs(difference):.3f} "
         f"{'higher' if difference >= 0 else 'lower'} than that of {first}{interval}; {second} is better on "

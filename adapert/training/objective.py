@@ -15,7 +15,7 @@ def minibatch_losses(training: Training, minibatch: Minibatch) -> tuple[dict[str
     distinct, row = np.unique(minibatch.perturbation_index, return_inverse=True)
     perturbation_row = torch.from_numpy(row).to(device)
     is_half = training.config.training.precision == "bfloat16"
-    perturbations = torch.from_numpy(distinct).to(device)
+    perturbations = torch.from_numpy(distinct.astype(np.int64)).to(device)
     batch = Batch(
         perturbations,
         perturbation_row,

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 from adapert.models.protocol import Fit
 from adapert.training.fit import NetworkFit
-from adapert.training.loop import DivergedError, TrainedEpoch
+from adapert.training.loop import TrainedEpoch
 from adapert.training.slots import Slots, shape_of
 from adapert.training.state import Training
 
@@ -45,20 +45,26 @@ class _SharedEpoch:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._trained: dict[int, TrainedEpoch | DivergedError] = {}
-        self._is_trained = False
+        self._trained: dict[int, TrainedEpoch | Exception] | None = None
 
     def take(self, training: Training) -> TrainedEpoch:
         """Return a trial's part, once.
 
         Raises:
-            DivergedError: Its loss became NaN or infinite.
+            Exception: Its loss became NaN or infinite, or the step failed, for all slots alike.
         """
-        if not self._is_trained:
-            of_each = zip(self._slots.trainings, self._slots.train_epoch(), strict=True)
-            self._trained = {id(each): trained for each, trained in of_each}
-            self._is_trained = True
+        if self._trained is None:
+            self._trained = self._train()
         trained = self._trained.pop(id(training))
-        if isinstance(trained, DivergedError):
+        if isinstance(trained, Exception):
             raise trained
         return trained
+
+    def _train(self) -> dict[int, TrainedEpoch | Exception]:
+        trainings = self._slots.trainings
+        try:
+            trained: Sequence[TrainedEpoch | Exception] = self._slots.train_epoch()
+        except Exception as error:
+            # Somewhere within a step: no slot is where it was, and none may go on from there.
+            trained = [error] * len(trainings)
+        return {id(training): each for training, each in zip(trainings, trained, strict=True)}

@@ -163,7 +163,7 @@ class Slots:
             for training, index in zip(self.trainings, indices, strict=True)
         ]
         return _Rows(
-            torch.from_numpy(np.stack([one.perturbation_index for one in each])).to(device),
+            torch.from_numpy(np.stack([one.perturbation_index for one in each]).astype(np.int64)).to(device),
             to_tensor(np.stack([one.control for one in each]), device),
             torch.from_numpy(np.stack([one.control_row for one in each])).to(device),
             to_tensor(np.stack([one.target_delta for one in each]), device),

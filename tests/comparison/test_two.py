@@ -122,6 +122,16 @@ def test_a_side_whose_predictions_have_no_correlation_is_said_to_have_none(
     assert said.startswith("One of the two has no Pearson-delta")
 
 
+def test_a_difference_of_rounding_is_none(workspace: Path, tried: HandMade, add_trial: Add) -> None:
+    add_trial(tried, "001")
+    add_trial(tried, "002", tau=0.5)
+    paths = [trial_folder(tried.folder, trial) / PER_PERTURBATION_FILE for trial in ("001", "002")]
+    first, second = map(pd.read_parquet, paths)
+    second.assign(value=first["value"] + 1e-7).to_parquet(paths[1])
+    (said,) = compare_two(workspace, "try/001", "try/002").sentences
+    assert said.endswith("have the same Pearson-delta but for rounding.")
+
+
 def test_a_study_may_be_called_like_a_file(make_ledger: MakeLedger, workspace: Path, add_trial: Add) -> None:
     made = make_ledger("v1.2", base=BASE)
     made.opened()

@@ -139,6 +139,12 @@ def describe_first_rung(state: StudyState) -> str:
     policy, line = first_rung_from_json(plan["first_rung"]), state.first_rung
     if isinstance(policy, FixedRung):
         return f"First rung at epoch {policy.epoch}, as it was given."
+    n_trials = plan.get("n_trials", policy.n_trials)
+    if line is None and isinstance(n_trials, int) and n_trials <= policy.n_trials:
+        return (
+            f"No first rung: the first {format_count(policy.n_trials, 'trial')} run to their ends, and there "
+            "are no more."
+        )
     if line is None:
         return (
             f"First rung not known yet: {format_count(policy.n_trials, 'trial')} must run to their ends "

@@ -49,6 +49,15 @@ class Resources:
     slots: int = 1
     max_failures: int = 3
 
+    def __post_init__(self) -> None:
+        """Refuse a number of slots that is none.
+
+        Raises:
+            InputError: It is.
+        """
+        if type(self.slots) is not int or self.slots < 1:
+            raise InputError(f"slots must be a whole number from 1, but it is {self.slots!r}. Give one.")
+
     @property
     def n_at_once(self) -> int:
         """Trials that run side by side on this machine."""

@@ -45,6 +45,9 @@ FirstRung = FixedRung | LearnedRung
 
 _FORMS: dict[str, type[FixedRung] | type[LearnedRung]] = {"fixed": FixedRung, "learned": LearnedRung}
 
+MOST_DIGITS = 20
+"""Of a number of epochs that is read as one."""
+
 LEAST_TRIALS = 4
 """Of fewer, the confidence in a rank correlation is not defined."""
 
@@ -59,7 +62,7 @@ def parse_first_rung(min_epochs: MinEpochs | str) -> FirstRung:
     if text == AUTO:
         return LearnedRung()
     # No int(): it would take "1_0" as well.
-    if not (text.isascii() and text.isdigit() and int(text)):
+    if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS and int(text)):
         raise InputError(
             f"--min-epochs must be auto or a whole number of at least 1, but it is '{text[:20]}'. "
             "Leave it out, and the search learns it."

@@ -157,6 +157,12 @@ def test_this_process_runs_one_trial_at_a_time(machine: Machine, asked: dict[str
     assert build_resources(usual="local", **asked) == found
 
 
+@pytest.mark.parametrize("slots", [0, -2, 2.5, "four", True])
+def test_a_number_of_slots_that_is_none_is_refused(slots: Any) -> None:
+    with pytest.raises(InputError, match="slots must be a whole number from 1, but it is"):
+        Resources(executor="local", slots=slots)
+
+
 def test_slots_are_of_this_process(machine: Machine) -> None:
     machine(4, 0)
     found = build_resources(slots=8)
