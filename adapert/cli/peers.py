@@ -182,7 +182,7 @@ def run_peers(plan: PeersPlan, workspace: Path, resources: "Resources") -> int:
     n_failed = sum(
         run_or_resume(study, workspace, resources, PEERS, **plan.options) for study in searches.values()
     )
-    kept = _without_failed(plan, searches, workspace)
+    kept = without_failed(plan, searches, workspace)
     for model in [model for model in searches if model not in kept.models]:
         print_error(
             f"'{model}' is left out of the comparison: every trial of its search failed. See why: "
@@ -236,7 +236,9 @@ def print_next(plans: Sequence[PeersPlan], workspace: Path) -> None:
     shown = command_line(workspace, "figures", *(plan.study for plan in plans))
     console.print(f"Next: {shown}", soft_wrap=True)
     for plan in plans:
-        files = [str(plan.config_file(workspace, model)) for model in plan.build_searches()]
+        searches = plan.build_searches()
+        kept = without_failed(plan, searches, workspace).models
+        files = [str(plan.config_file(workspace, model)) for model in searches if model in kept]
         of = f" of {plan.data}" if plan.data else ""
         console.print(f"On the test split{of}: {command_line(workspace, 'evaluate', *files)}", soft_wrap=True)
 
@@ -307,7 +309,7 @@ def check_peers(plan: PeersPlan, workspace: Path) -> "dict[str, Study]":
     from adapert.workspace.launch import is_begun
 
     searches = plan.build_searches()
-    _check_comparison(_without_failed(plan, searches, workspace), searches, workspace)
+    _check_comparison(without_failed(plan, searches, workspace), searches, workspace)
     for study in searches.values():
         is_begun(study, workspace)
     return searches
@@ -336,7 +338,7 @@ def _check_comparison(plan: PeersPlan, searches: "Mapping[str, Study]", workspac
         )
 
 
-def _without_failed(plan: PeersPlan, searches: "Mapping[str, Study]", workspace: Path) -> PeersPlan:
+def without_failed(plan: PeersPlan, searches: "Mapping[str, Study]", workspace: Path) -> PeersPlan:
     """Leave out the systems of whose searches every trial failed, unless that is all of them."""
     from adapert.records import TrialStatus
     from adapert.study.engine.folders import study_folder

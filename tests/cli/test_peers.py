@@ -1,5 +1,6 @@
 """`adapert launch peers` up to its first trial; `tests/slow/test_peers.py` runs it."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,10 +11,11 @@ from fixtures.command import Refused, RunCommand, Simulated
 from fixtures.dataset import build_tiny_dataset, write_prepared
 
 from adapert.cli.options import Retraining
-from adapert.cli.peers import plan_peers
+from adapert.cli.peers import plan_peers, without_failed
 from adapert.config import OF_CELLS, Config
 from adapert.data.manifest import MANIFEST_FILE, read_manifest
 from adapert.errors import InputError
+from adapert.study.engine.ledger import LEDGER_FILE
 
 Peers = Callable[..., str]
 
@@ -163,3 +165,21 @@ def test_data_sets_that_are_the_same_or_would_share_a_study_are_refused(
 def test_several_data_sets_are_of_peers_alone(refused: Refused, simulated: Simulated) -> None:
     words = ["--data", simulated.prepared, "--data", simulated.prepared]
     assert "A study has one data set, but --data names 2" in refused("launch", "ablation", *words)
+
+
+def test_a_system_whose_every_trial_failed_is_left_out_unless_that_is_all_of_them(
+    peers_workspace: Path, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "runs"
+    shutil.copytree(peers_workspace, workspace)
+    plan = plan_peers(Config(), Retraining(), {}, models=["adapert", "kernel_ridge", "mean"])
+    searches = plan.build_searches()
+    assert without_failed(plan, searches, workspace) == plan
+    kept = []
+    for model in searches:
+        ledger = workspace / "studies" / f"peers_{model}" / LEDGER_FILE
+        lines = [json.loads(line) for line in ledger.read_text("utf-8").splitlines()]
+        failed = [line | {"status": "failed"} if line["event"] == "ended" else line for line in lines]
+        ledger.write_text("".join(json.dumps(line) + "\n" for line in failed), "utf-8")
+        kept.append(list(without_failed(plan, searches, workspace).models))
+    assert kept == [["kernel_ridge", "mean"], ["adapert", "kernel_ridge", "mean"]]
