@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
+from adapert.data.schema import IntArray
 from adapert.data.trial_graph import graph_nodes
 from adapert.models.noise import Noise, uniform
 from adapert.seeding import numpy_generator
@@ -70,6 +71,13 @@ class TextTable(nn.Module):
         return embedding + (1 - has_text) * self.absent
 
 
+def text_order(dataset: PreparedDataset, config: Config, seed: int) -> IntArray:
+    """Say whose embedding each node has: its own, or another's where the config shuffles them, (n_nodes,)."""
+    if config.data.text_embedding == "shuffled":
+        return numpy_generator(seed, "shuffled_text").permutation(dataset.n_nodes)
+    return np.arange(dataset.n_nodes)
+
+
 def build_text_tables(dataset: PreparedDataset, config: Config, seed: int) -> list[TextTable]:
     """Build a table of each picked source, for a trial's nodes.
 
@@ -82,10 +90,7 @@ def build_text_tables(dataset: PreparedDataset, config: Config, seed: int) -> li
     if not sources:
         nothing = torch.zeros(len(nodes), 1)
         return [TextTable(nothing, torch.ones(len(nodes), dtype=torch.bool))]
-    order = np.arange(dataset.n_nodes)
-    if config.data.text_embedding == "shuffled":
-        order = numpy_generator(seed, "shuffled_text").permutation(dataset.n_nodes)
-    chosen = order[nodes]
+    chosen = text_order(dataset, config, seed)[nodes]
     return [
         TextTable(
             torch.from_numpy(np.asarray(source.embedding)[chosen]),

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray, IntArray
+from adapert.models.encoders import text_order
 from adapert.models.targets import Targets
-from adapert.seeding import numpy_generator
 
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Of the ridge regression on text, whose rows are of length 1."""
@@ -146,9 +146,7 @@ def effects_of_genes(shifts: FloatArray, members: Sequence[Sequence[int]]) -> Fl
 
 def _text(dataset: PreparedDataset, config: Config, seed: int) -> FloatArray:
     """The picked sources of text side by side, (n_nodes, size); no column where none is picked."""
-    order = np.arange(dataset.n_nodes)
-    if config.data.text_embedding == "shuffled":
-        order = numpy_generator(seed, "shuffled_text").permutation(dataset.n_nodes)
+    order = text_order(dataset, config, seed)
     sources = dataset.shared.picked_vectors(config.data.embeddings)
     parts = [np.asarray(source.embedding, dtype=np.float64)[order] for source in sources]
     return np.concatenate([np.zeros((dataset.n_nodes, 0)), *parts], axis=1)

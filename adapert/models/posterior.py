@@ -21,7 +21,10 @@ class Posterior(NamedTuple):
         """Draw mean + sd * noise; without a generator, take the mean."""
         if generator is None:
             return self.mean
-        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
+        return self.at(torch.randn(self.mean.shape, generator=generator, device=self.mean.device))
+
+    def at(self, noise: Tensor) -> Tensor:
+        """Compute mean + sd * noise, (n_profiles, size)."""
         return self.mean + torch.exp(self.log_variance / 2) * noise
 
     def divergence(self) -> Tensor:

@@ -40,12 +40,13 @@ class CpaObjective(Objective):
         recon = (prediction.reconstructed - prediction.profiles).square().mean()
         perturbed = batch.perturbations[batch.perturbation_row]
         label = torch.cat([perturbed, torch.full_like(perturbed, self.n_perturbations)])
-        found = cross_entropy(self.adversary(turn_gradient(basal, settings.lambda_adversary), None), label)
+        hidden = reverse_gradient(basal, settings.lambda_adversary)
+        adversary_loss = cross_entropy(self.adversary(hidden, None), label)
         penalty = self.penalty(basal.detach(), label)
         return {
-            "loss_total": recon + found + settings.gradient_penalty * penalty,
+            "loss_total": recon + adversary_loss + settings.gradient_penalty * penalty,
             "loss_recon": recon,
-            "loss_adversary": found,
+            "loss_adversary": adversary_loss,
             "loss_penalty": penalty,
         }
 
@@ -57,13 +58,12 @@ class CpaObjective(Objective):
         return gradient.square().sum(dim=1).mean()
 
 
-def turn_gradient(x: Tensor, weight: float) -> Tensor:
+def reverse_gradient(x: Tensor, weight: float) -> Tensor:
     """Return x, whose gradient is -weight times what comes back (Ganin and Lempitsky, 2015)."""
-    turned: Tensor = _TurnedGradient.apply(x, weight)  # type: ignore[no-untyped-call]
-    return turned
+    return _ReversedGradient.apply(x, weight)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _TurnedGradient(torch.autograd.Function):
+class _ReversedGradient(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
         ctx.weight = weight

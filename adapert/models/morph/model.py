@@ -120,8 +120,7 @@ class CellMorph(Morph):
     ) -> Prediction:
         """Predict rows from the network's own control cells; arguments as `Network` has them."""
         # Drawn as in training: cells at the mean of z are not the mean of cells.
-        posterior = self.infer(self.cells)
-        z = posterior.mean + torch.exp(posterior.log_variance / 2) * self.noise
+        z = self.infer(self.cells).at(self.noise)
         # One perturbation at a time: the genes of all cells of many would fill the memory.
         means = [self.decode(z, each.expand(len(z), -1)).mean(dim=0) for each in self.text(targets)]
         delta = torch.stack(means) - self.decode(z, None).mean(dim=0)

@@ -24,7 +24,7 @@ class ScviObjective(Objective):
     def forward(self, prediction: ScviPrediction, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss and its terms, the second before its weight."""
         error = (prediction.profiles - prediction.mean) * (-prediction.log_sd).exp()
-        surprise = error.square() / 2 + prediction.log_sd + math.log(2 * math.pi) / 2
-        recon = surprise.sum(dim=1).mean()
+        nll = error.square() / 2 + prediction.log_sd + math.log(2 * math.pi) / 2
+        recon = nll.sum(dim=1).mean()
         kl = prediction.divergence.mean()
         return {"loss_total": recon + self.beta * kl, "loss_recon": recon, "loss_kl": kl}

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from adapert.config import Config
 from adapert.models.cpa.model import CpaPrediction
-from adapert.models.cpa.objective import CpaObjective, turn_gradient
+from adapert.models.cpa.objective import CpaObjective, reverse_gradient
 from adapert.models.network import Batch
 from adapert.training.objective import minibatch_losses
 from adapert.training.state import Training
@@ -94,7 +94,7 @@ def test_the_penalty_is_the_squared_gradient_cell_by_cell(small_config: Config) 
 
 def test_a_turned_gradient_leaves_values_alone() -> None:
     x = torch.tensor([1.0, -2.0], requires_grad=True)
-    turned = turn_gradient(x, 0.5)
+    turned = reverse_gradient(x, 0.5)
     torch.testing.assert_close(turned, x)
     (gradient,) = torch.autograd.grad((turned * torch.tensor([3.0, 4.0])).sum(), x)
     assert gradient.tolist() == [-1.5, -2.0]

@@ -92,9 +92,9 @@ def test_the_loss_is_the_bound_of_perturbed_and_control_cells(small_config: Conf
     cells = np.concatenate([minibatch.target_delta + minibatch.control, minibatch.control])
     torch.testing.assert_close(prediction.profiles, torch.from_numpy(cells).float())
     normal = Normal(prediction.mean, prediction.log_sd.exp())
-    surprise = -normal.log_prob(prediction.profiles).sum(dim=1)  # type: ignore[no-untyped-call]
-    torch.testing.assert_close(losses["loss_recon"], surprise.mean())
-    torch.testing.assert_close(losses["loss_total"], surprise.mean() + 0.3 * prediction.divergence.mean())
+    nll = -normal.log_prob(prediction.profiles).sum(dim=1)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(losses["loss_recon"], nll.mean())
+    torch.testing.assert_close(losses["loss_total"], nll.mean() + 0.3 * prediction.divergence.mean())
 
 
 def test_the_likelihood_of_a_gene_that_no_cell_expresses_is_bounded(small_scvi: SmallScvi) -> None:
