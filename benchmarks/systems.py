@@ -19,7 +19,7 @@ from adapert.config import OF_CELLS, Config
 from adapert.data.prepared import read_prepared
 from adapert.models.networks import NETWORKS
 from adapert.study.plan.peers import published_config
-from adapert.training.loop import train_epoch
+from adapert.training.loop import run_alone
 from adapert.training.state import Training
 from adapert.training.threads import threads
 from benchmarks.measurement import Measurement
@@ -99,7 +99,7 @@ def _time_epochs(training: Training) -> Iterator[float]:
     used = 0.0
     for _ in range(N_EPOCHS):
         started = time.process_time()
-        train_epoch(training)
+        run_alone(training)
         taken = time.process_time() - started
         yield taken
         used += taken

@@ -121,13 +121,14 @@ class Config(Section):
     @property
     def reads_training_cells(self) -> bool:
         """Whether training reads single cells, where the data set has them, and not only their means."""
-        is_of_cells = {
-            "gears": True,
-            "perturbed_vae": self.perturbed_vae.rows != "means",
-            "morph": self.morph.rows != "means",
-        }
-        model = self.model.name
-        return self.data.control == "cell" or model in OF_CELLS or is_of_cells.get(model, False)
+        is_of_cells = self.model.name in {"gears", *OF_CELLS}
+        return self.data.control == "cell" or is_of_cells or self.rows in ("auto", "cells")
+
+    @property
+    def rows(self) -> str:
+        """The named model's setting of ``rows``; empty where it has none."""
+        rows = {"perturbed_vae": self.perturbed_vae.rows, "morph": self.morph.rows}
+        return rows.get(self.model.name, "")
 
     @property
     def reads_several_networks(self) -> bool:

@@ -174,14 +174,7 @@ def check_cells(config: Config, kind: str) -> None:
     asked = {
         f"model.name '{model}'": (model in OF_CELLS, "Use a model of mean responses, such as txpert."),
         "data.control 'cell'": (is_of_cells, "Use 'mean'."),
-        "perturbed_vae.rows 'cells'": (
-            model == "perturbed_vae" and config.perturbed_vae.rows == "cells",
-            "Use 'means' or 'auto'.",
-        ),
-        "morph.rows 'cells'": (
-            model == "morph" and config.morph.rows == "cells",
-            "Use 'means' or 'auto'.",
-        ),
+        f"{model}.rows 'cells'": (config.rows == "cells", "Use 'means' or 'auto'."),
     }
     for setting, (is_asked, cure) in asked.items():
         if is_asked and kind != "cells":

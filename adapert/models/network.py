@@ -80,7 +80,7 @@ class Network(nn.Module):
         return prediction
 
     def after_epoch(self, dataset: PreparedDataset) -> None:
-        """Measure on training rows, after an epoch, what predictions read beside parameters.
+        """Measure on training rows what predictions read beside parameters, once the weights are used.
 
         It belongs into buffers, which travel with the weights. Nothing by default.
         """

@@ -134,7 +134,9 @@ def run_alone(training: Training) -> TrainedEpoch:
         DivergedError: The loss became NaN or infinite.
     """
     begin_epoch(training, next_learning_rate(training))
-    return train_epoch(training)
+    trained = train_epoch(training)
+    training.predictor.after_epoch(training.dataset)
+    return trained
 
 
 def train_at(training: Training, rates: Sequence[float]) -> None:
@@ -148,6 +150,7 @@ def train_at(training: Training, rates: Sequence[float]) -> None:
     for rate in rates:
         begin_epoch(training, rate)
         train_epoch(training)
+    training.predictor.after_epoch(training.dataset)
 
 
 @contextmanager
@@ -189,7 +192,6 @@ def train_epoch(training: Training) -> TrainedEpoch:
             totals[name] += value.item() / len(minibatches)
         for name, rows in prediction.observed.items():
             observed[name].append(rows)
-    training.predictor.after_epoch(training.dataset)
     joined = {name: torch.cat(parts) for name, parts in observed.items()}
     return TrainedEpoch(dict(totals), joined, time.perf_counter() - started)
 

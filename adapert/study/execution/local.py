@@ -43,8 +43,7 @@ def run_here(runner: StudyRunner, resources: Resources, take_signals: Callable[[
                 runner.started(record.trial_id)
             if not running:
                 return
-            if len(running) > 1:
-                _share_epoch(together, running.values())
+            _share_epoch(together, running.values() if len(running) > 1 else ())
             for trial_id in list(running):
                 if not _train(running[trial_id], runner, trial_id):
                     free.append(running.pop(trial_id))
