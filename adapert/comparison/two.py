@@ -289,8 +289,9 @@ def _describe(first: str, second: str, metrics: pd.DataFrame, perturbations: pd.
         return (f"Over {n}, {first} and {second} have the same {label}.",)
     if perturbations["difference"].abs().max() < ROUNDING:
         return (f"Over {n}, {first} and {second} have the same {label} but for rounding.",)
+    size = f"{abs(difference):.3f}" if abs(difference) >= 0.0005 else "less than 0.001"
     said = (
-        f"Over {n}, the {label} of {second} is {abs(difference):.3f} "
+        f"Over {n}, the {label} of {second} is {size} "
         f"{'higher' if difference >= 0 else 'lower'} than that of {first}{interval}; {second} is better on "
         f"{int(row['wins'])} of them, worse on {int(row['losses'])}."
     )
