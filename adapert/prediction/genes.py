@@ -88,6 +88,6 @@ def _check_known(genes: Sequence[str], known: Sequence[str]) -> None:
     verb = "is" if len(unknown) == 1 else "are"
     hint = f" Did you mean {', '.join(near)}?" if near else " Write symbols as the prepared data do."
     raise InputError(
-        f"A perturbed gene must be one of the {len(known):,} genes of the model's graph, but "
+        f"A perturbed gene must be one of the {len(known):,} genes that the model knows, but "
         f"{name_some(unknown)} {verb} not.{hint}"
     )

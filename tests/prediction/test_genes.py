@@ -42,7 +42,7 @@ def test_what_is_asked_for_is_read_as_labels_of_data_are(asked: str, name: str) 
         (["klf1"], r"'klf1' is not. Did you mean 'KLF1' for 'klf1'\?$"),
         (["C1ORF112"], r"Did you mean 'C1orf112' for 'C1ORF112'\?$"),
         (["KLF1+KLF2", "MAP2K7"], r"'KLF2', 'MAP2K7' are not. Did you mean 'KLF1' for 'KLF2', 'MAP2K6' for"),
-        (["?"], r"one of the 4 genes of the model's graph, but '\?' is not. Write symbols as"),
+        (["?"], r"one of the 4 genes that the model knows, but '\?' is not. Write symbols as"),
         (["KLF1+"], r"but 'KLF1\+' has an empty one"),
         (["KLF1+KLF1"], r"but 'KLF1\+KLF1' names one twice"),
         ([], "none was named"),
