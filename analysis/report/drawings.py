@@ -14,7 +14,7 @@ from adapert.results.study import StudyResults
 from analysis.figures.recipes import FIGURE_1, FIGURES, Evaluation, cached_load
 from analysis.figures.style import paper_style
 from analysis.figures.writing import Drawing as DrawnFigure
-from analysis.figures.writing import draw_figure
+from analysis.figures.writing import draw_figure, fix_layout
 from analysis.predictions import read_predictions
 from analysis.report.elements import Drawing, Drawings, Paragraph, Part, build_page_table
 
@@ -82,6 +82,7 @@ def draw_evaluation(folder: Path, shown: str) -> Drawn:
 def _embed(drawn: DrawnFigure, caption: str, name: str, words: str) -> Drawing:
     """Embed a figure of a source with a name, which `adapert figures` takes as these words."""
     file = StringIO()
+    fix_layout(drawn.figure)
     with paper_style():
         drawn.figure.savefig(file, format="svg", metadata={"Date": None})
     # The figure's own title and caption, to be read aloud: as drawn they are no text, but shapes.
