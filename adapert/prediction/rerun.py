@@ -26,7 +26,7 @@ from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
 from adapert.study.engine.events import SessionOpened, UsedResources
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger
-from adapert.study.engine.reports import REPORTED
+from adapert.study.engine.reports import select_reported
 from adapert.study.engine.runner import Closing, LeftError, StudyObserver, StudyRunner
 from adapert.study.engine.sources import ListedTrials
 from adapert.study.engine.state import StudyState
@@ -41,8 +41,8 @@ from adapert.tracking.store import open_store
 
 _LOGGER = logging.getLogger(__name__)
 
-COMPARED = tuple(metric for metric in REPORTED if metric not in (*SYSTEM, "seconds"))
-"""A trial's numbers: all that it reports but the time and the memory that it takes."""
+COST = (*SYSTEM, "seconds")
+"""What a trial reports of the time and the memory that it takes: no number of the model's."""
 
 COLUMNS = ("metric", "tracked", "again", "difference")
 
@@ -127,8 +127,8 @@ def rerun_trial(workspace: Path, run: str, data: Path | None = None) -> RerunRes
 def compare_metrics(tracked: Mapping[str, float], again: Mapping[str, float]) -> pd.DataFrame:
     """Lay out each metric that either side has, see `RerunResult.metrics`."""
     rows = []
-    for metric in COMPARED:
-        if metric in tracked or metric in again:
+    for metric in select_reported([*tracked, *again]):
+        if metric not in COST:
             was, is_now = tracked.get(metric, math.nan), again.get(metric, math.nan)
             # A difference of two NaN would be NaN, of two infinities too.
             is_equal = was == is_now or (math.isnan(was) and math.isnan(is_now))

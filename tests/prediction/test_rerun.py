@@ -16,7 +16,6 @@ from fixtures.trained import Trained
 from adapert.data.manifest import MANIFEST_FILE
 from adapert.errors import InputError
 from adapert.prediction.rerun import (
-    COMPARED,
     RerunError,
     RerunResult,
     _OneTrial,
@@ -245,7 +244,7 @@ def test_metrics_differ_where_one_side_has_none_or_another_value() -> None:
     nan = math.nan
     frame = compare_metrics({"epoch": 3, "pds": nan, "mse": 0.5}, {"epoch": 3, "pds": nan, "loss_total": 1.0})
     frame = frame.set_index("metric")
-    assert list(frame.index) == [name for name in COMPARED if name in ("epoch", "pds", "mse", "loss_total")]
+    assert list(frame.index) == ["epoch", "loss_total", "pds", "mse"]
     assert frame["difference"].eq(0).to_dict() == {
         "epoch": True,
         "loss_total": False,

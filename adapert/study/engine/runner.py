@@ -31,7 +31,7 @@ from adapert.study.engine.events import (
 from adapert.study.engine.ledger import HOLDER_FILE, Ledger
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.proposals import Proposal, TrialSource
-from adapert.study.engine.reports import REPORTED
+from adapert.study.engine.reports import values_of
 from adapert.study.engine.requests import read_requests
 from adapert.study.engine.state import StudyState
 from adapert.study.engine.trial_files import clear_trial, write_trial_config
@@ -265,14 +265,13 @@ class StudyRunner:
             return False
         epoch = int(report["epoch"])
         if epoch > record.n_epochs:  # else it was reported before a worker was lost
-            metrics = {name: float(report[name]) for name in REPORTED if name in report}
             self._write(
                 EpochReported(
                     trial=record.trial_id,
                     epoch=epoch,
                     host=report.get(HOST, ""),
                     is_over=bool(report[IS_OVER]),
-                    metrics=metrics,
+                    metrics=values_of(report),
                 )
             )
         if report[IS_OVER]:
