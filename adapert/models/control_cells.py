@@ -15,17 +15,17 @@ N_CONTROL_CELLS = 256
 """Control cells that a prediction is the mean over."""
 
 
-def draw_control_cells(dataset: PreparedDataset, seed: int) -> FloatArray:
+def draw_control_cells(dataset: PreparedDataset, seed: int, n_cells: int = N_CONTROL_CELLS) -> FloatArray:
     """Draw control cells by a trial's seed; repeatedly where there are fewer.
 
     Of a data set without splits they are 0: the trained weights that it is given with bring their own.
 
     Returns:
-        log1p units, (N_CONTROL_CELLS, n_genes).
+        log1p units, (n_cells, n_genes).
     """
     if not dataset.splits:
-        return np.zeros((N_CONTROL_CELLS, dataset.n_genes))
-    rows = _draw_rows(dataset, seed)
+        return np.zeros((n_cells, dataset.n_genes))
+    rows = _draw_rows(dataset, seed, n_cells)
     cells: FloatArray = dataset.control_cells.expression(dataset.n_genes)[rows].toarray()
     return cells
 
@@ -34,7 +34,9 @@ def draw_corrected_controls(dataset: PreparedDataset, seed: int) -> FloatArray:
     """Draw the same cells as `draw_control_cells`, each without what its batch adds (`CorrectedCells`)."""
     if not dataset.splits:
         return np.zeros((N_CONTROL_CELLS, dataset.n_genes))
-    return CorrectedCells(dataset.control_cells, dataset.shared).take(_draw_rows(dataset, seed))
+    return CorrectedCells(dataset.control_cells, dataset.shared).take(
+        _draw_rows(dataset, seed, N_CONTROL_CELLS)
+    )
 
 
 def mean_changes(decode: Callable[[Tensor], Tensor], latents: Tensor, shifts: Tensor) -> Tensor:
@@ -55,7 +57,7 @@ def mean_changes(decode: Callable[[Tensor], Tensor], latents: Tensor, shifts: Te
     return torch.stack([(decode(latents + shift) - before).mean(dim=0) for shift in shifts])
 
 
-def _draw_rows(dataset: PreparedDataset, seed: int) -> IntArray:
-    n_cells = len(dataset.control_cells)
+def _draw_rows(dataset: PreparedDataset, seed: int, n_cells: int) -> IntArray:
+    n_there = len(dataset.control_cells)
     generator = numpy_generator(seed, "control_cells")
-    return np.sort(generator.choice(n_cells, N_CONTROL_CELLS, replace=n_cells < N_CONTROL_CELLS))
+    return np.sort(generator.choice(n_there, n_cells, replace=n_there < n_cells))

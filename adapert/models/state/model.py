@@ -1,5 +1,7 @@
 """STATE's network (own compact version): cells of a set attend to each other and to the perturbation."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,7 @@ from torch.nn.functional import linear
 from adapert.config import Config, StateConfig
 from adapert.data.prepared import PreparedDataset
 from adapert.models.cell_sets import SetPrediction
-from adapert.models.control_cells import draw_control_cells
+from adapert.models.control_cells import N_CONTROL_CELLS, draw_control_cells
 from adapert.models.encoders import Perceptron, drop
 from adapert.models.network import Network, Prediction, to_tensor
 from adapert.models.targets import Targets
@@ -37,7 +39,7 @@ class State(Network):
             config: Sizes.
             text: e_P, of the hidden size.
             centre: Mean control profile, log1p units, taken off what is encoded, (n_genes,).
-            cells: Control cells that predictions start from, log1p units, (N_CONTROL_CELLS, n_genes).
+            cells: Control cells that predictions start from, in whole sets, log1p units, (n_cells, n_genes).
         """
         super().__init__()
         n_genes, size = len(centre), config.hidden_size
@@ -125,10 +127,13 @@ def build_state(dataset: PreparedDataset, config: Config, seed: int) -> State:
     """Build the untrained network of a trial.
 
     The trial's seed draws parameters, shuffled text and the control cells. A data set without splits brings
-    no control cells: trained weights do.
+    no control cells: trained weights do. These are whole sets, as in training: attention among fewer cells
+    would not be what was learned.
     """
     settings = config.state
+    n_sets = math.ceil(N_CONTROL_CELLS / settings.set_size)
     with seeded_initialisation(seed):
         text = build_text_latents(dataset, config, seed, settings.hidden_size, settings.hidden_size)
         centre = to_tensor(np.asarray(dataset.shared.control_mean))
-        return State(settings, text, centre, to_tensor(draw_control_cells(dataset, seed)))
+        cells = draw_control_cells(dataset, seed, n_sets * settings.set_size)
+        return State(settings, text, centre, to_tensor(cells))

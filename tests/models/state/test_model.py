@@ -68,6 +68,17 @@ def test_attention_is_over_the_cells_of_a_set_as_in_torchs_multihead_attention()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("set_size", "n_cells"), [(1, 256), (64, 256), (100, 300), (300, 300)])
+def test_predictions_start_from_whole_sets(set_size: int, n_cells: int) -> None:
+    model = small_state({"state.set_size": set_size})
+    sizes = []
+    for layer in model.layers:
+        layer.register_forward_pre_hook(lambda _, tokens: sizes.append(tokens[0].shape[1]))
+    delta_of(model)
+    assert len(model.cells) == n_cells
+    assert set(sizes) == {set_size}
+
+
 def test_the_order_of_cells_says_nothing_and_their_company_does() -> None:
     model, order = small_state(), torch.tensor([3, 0, 4, 1, 2])
     encoded, effect = draws(2, 5, 8), draws(2, 8)
@@ -93,7 +104,7 @@ def test_a_prediction_is_the_mean_over_control_cells_with_less_without_the_pertu
                 for part in torch.split(model.cells, 5)
             ]
             with_effect, without = torch.cat(cells).chunk(2)
-            assert len(without) == 256
+            assert len(without) == 260
             changes.append((with_effect - without).mean(dim=0).numpy())
     assert np.abs(changes).max() > 0.01
     np.testing.assert_allclose(delta_of(model), changes, rtol=1e-3, atol=1e-5)
