@@ -14,6 +14,7 @@ BLOCK_NODES = 512
 
 
 # Sums may be reordered, divisions estimated and refined. Nothing compares, so NaN passes through.
+# Blocks are copied by loops: to compile an array's assignment to a block of another takes seconds.
 _compiled = compiled(fastmath=True, error_model="numpy")
 
 
@@ -30,7 +31,10 @@ def sum_reciprocals(e: FloatArray, f: FloatArray, w: FloatArray, sums: FloatArra
     score_size, n_nodes = e.shape
     for start in range(0, n_nodes, BLOCK_NODES):
         stop = min(start + BLOCK_NODES, n_nodes)
-        e_block = np.ascontiguousarray(e[:, start:stop])
+        e_block = np.empty((score_size, stop - start), np.float32)
+        for k in range(score_size):
+            for v in range(stop - start):
+                e_block[k, v] = e[k, start + v]
         total = np.empty(stop - start, np.float32)
         for p in range(len(f)):
             total[:] = 0
@@ -38,7 +42,8 @@ def sum_reciprocals(e: FloatArray, f: FloatArray, w: FloatArray, sums: FloatArra
                 e_k, f_pk, w_k = e_block[k], f[p, k], w[k]
                 for v in range(stop - start):
                     total[v] += w_k * (e_k[v] / (e_k[v] + f_pk))
-            sums[p, start:stop] = total
+            for v in range(stop - start):
+                sums[p, start + v] = total[v]
 
 
 @_compiled
@@ -63,10 +68,13 @@ def sum_slopes(
     score_size, n_nodes = e.shape
     for start in range(0, n_nodes, BLOCK_NODES):
         stop = min(start + BLOCK_NODES, n_nodes)
-        e_block = np.ascontiguousarray(e[:, start:stop])
-        node_block = np.zeros((score_size, stop - start), np.float32)
+        e_block = np.empty((score_size, stop - start), np.float32)
+        node_block = np.empty((score_size, stop - start), np.float32)
+        for k in range(score_size):
+            for v in range(stop - start):
+                e_block[k, v], node_block[k, v] = e[k, start + v], 0
         for p in range(len(f)):
-            g = np.ascontiguousarray(gradient[p, start:stop])
+            g = gradient[p, start:stop]
             for k in range(score_size):
                 e_k, node_k, f_pk = e_block[k], node_block[k], f[p, k]
                 slope_sum, r_sum = np.float32(0), np.float32(0)
@@ -79,4 +87,6 @@ def sum_slopes(
                     node_k[v] += g_slope
                 to_text[p, k] += slope_sum
                 to_w[k] += r_sum
-        to_node[:, start:stop] = node_block
+        for k in range(score_size):
+            for v in range(stop - start):
+                to_node[k, start + v] = node_block[k, v]
