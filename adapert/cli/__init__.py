@@ -11,7 +11,7 @@ from adapert.cli.entry import app, main
 from adapert.cli.evaluation import evaluate
 from adapert.cli.fields import config
 from adapert.cli.machine import doctor
-from adapert.cli.options import with_shared_options
+from adapert.cli.options import ListCommand, with_shared_options
 from adapert.cli.pair import compare
 from adapert.cli.reporting import report
 from adapert.cli.runs import predict, rerun
@@ -46,4 +46,4 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 """Commands in the order of the help."""
 
 for command in COMMANDS:
-    app.command()(with_shared_options(command))
+    app.command(cls=ListCommand)(with_shared_options(command))

@@ -1,5 +1,6 @@
 """Commands that make data: simulate, prepare."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
@@ -27,10 +28,11 @@ def simulate(
     write_simulation(out, n_combinations=combinations, interaction=interaction, seed=seed)
     is_about_combinations = combinations != 0 and (combinations, interaction) != (None, None)
     split = "--split-scheme combinations" if is_about_combinations else "--split-fractions 0.5 0.2 0.3"
+    words = ["adapert", "prepare", f"{out}/cells.h5ad", "--network", f"{out}/network.tsv.gz"]
+    words += ["--embeddings", f"{out}/text.npz", *split.split(), "--out", f"{out}/prepared"]
     console.print(
         f"Wrote {out}/cells.h5ad, {out}/network.tsv.gz, {out}/text.npz and {out}/truth.npz. Next:\n"
-        f"  adapert prepare {out}/cells.h5ad --network {out}/network.tsv.gz "
-        f"--embeddings {out}/text.npz {split} --out {out}/prepared",
+        f"  {shlex.join(words)}",
         soft_wrap=True,
     )
 
@@ -145,4 +147,5 @@ def prepare(
         **choices,
     )
     print_rows(summarize_prepared(dataset))
-    console.print(f"Wrote {out}. Next: adapert reproduce --data {out}", soft_wrap=True)
+    following = shlex.join(["adapert", "reproduce", "--data", str(out)])
+    console.print(f"Wrote {out}. Next: {following}", soft_wrap=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from adapert import __version__
 from adapert.cli.as_json import keep_stdout_free
@@ -244,6 +245,25 @@ def parse_changes(changes: list[str] | None, max_epochs: int | None) -> dict[str
     return parsed if max_epochs is None else parsed | {"training.max_epochs": max_epochs}
 
 
+class ListCommand(TyperCommand):
+    """A command whose options of several values take them with commas, too, as every other list is given."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words, once those behind such an option are one a value."""
+        several = {name: option.nargs for option in self.params if option.nargs > 1 for name in option.opts}
+        words: list[str] = []
+        n_left = 0  # values that the last such option lacks
+        for word in args:
+            name, _, behind = word.partition("=")
+            if name in several:
+                words.append(name)
+                n_left, word = several[name], behind
+            values = _split(word) if n_left > 0 else [word]
+            words += values
+            n_left -= len(values)
+        return super().parse_args(ctx, words)
+
+
 def split_list(what: str, words: Iterable[str]) -> list[str]:
     """Read the words of a list that was given one by one, by commas, or by spaces in quotation marks.
 
@@ -251,10 +271,14 @@ def split_list(what: str, words: Iterable[str]) -> list[str]:
         InputError: There is none, as in ``","``.
     """
     given = list(words)
-    split = [word for each in given for word in re.split(r"[,\s]+", each) if word]
+    split = [word for each in given for word in _split(each)]
     if given and not split:
         raise InputError(f"{what} must be a list such as a,b or 'a b', but it is '{' '.join(given)}'.")
     return split
+
+
+def _split(words: str) -> list[str]:
+    return [word for word in re.split(r"[,\s]+", words) if word]
 
 
 def parse_device(device: str) -> str:

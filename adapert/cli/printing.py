@@ -66,13 +66,13 @@ def show_value(value: object) -> str:
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:
-    """Print what things are called, and their values."""
+    """Print what things are called, and their values; nothing with --quiet."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    progress().print(table)
 
 
 def print_candidates(picked: "Pick", n_shown: int = 4) -> None:

@@ -44,7 +44,7 @@ from adapert.cli.printing import (
     print_findings,
     progress,
 )
-from adapert.cli.running import finish, run_or_resume, run_study
+from adapert.cli.running import command_line, finish, run_or_resume, run_study
 from adapert.errors import InputError, format_count
 
 COHORT_SIZE = 4
@@ -372,7 +372,7 @@ def reproduce(
     console.print(f"Picked config: {best}")
     print_figures(drawn.paths)
     console.print(f"All of it on one page: {written.path}", soft_wrap=True)
-    console.print(f"All runs: adapert ui --workspace {workspace}", soft_wrap=True)
+    console.print(f"All runs: {command_line(workspace, 'ui')}", soft_wrap=True)
     print_findings(written.findings)
     if n_failed:
         raise typer.Exit(1)

@@ -25,6 +25,21 @@ def test_prepare_tells_what_it_guessed(adapert: RunCommand, simulated: Simulated
     assert re.search(r"splits +train 6, validation 2, test 4", ended.out)
 
 
+@pytest.mark.parametrize("fractions", [["0.5,0.2,0.3"], ["0.5 0.2 0.3"], ["0.5,", "0.2,", "0.3"]])
+def test_fractions_are_a_list_like_any_other(
+    adapert: RunCommand, simulated: Simulated, fractions: list[str]
+) -> None:
+    files = ["--network", simulated.network, "--embeddings", simulated.embeddings]
+    ended = adapert("prepare", simulated.cells, "--split-fractions", *fractions, *files, "--out", "out")
+    assert (ended.status, ended.err) == (0, "")
+    assert re.search(r"splits +train 6, validation 2, test 4", ended.out)
+
+
+def test_fractions_behind_an_equals_sign_are_a_list_too(prepare: Prepare) -> None:
+    said = prepare("--split-fractions=0.5,0.2,0.2")
+    assert "sum to 1, but they are 0.5 0.2 0.2" in said
+
+
 @pytest.mark.parametrize("given", ["0", "-1", "1e-300", "1e10", "nan", "inf", "medain", ""])
 def test_a_wrong_target_sum_is_refused(prepare: Prepare, given: str) -> None:
     assert "--target-sum must be a number from 1 to 1,000,000,000, 'median' or 'none'" in prepare(
@@ -130,6 +145,7 @@ def test_matrix_of_another_size_than_its_annotations_is_refused(
     [
         (["--split-fractions", "0.5", "0.2", "0.2"], "sum to 1, but they are 0.5 0.2 0.2"),
         (["--split-fractions", "1.2", "-0.4", "0.2"], "three positive numbers"),
+        (["--split-fractions", "0.5,0.5"], "--split-fractions"),
         (["--split-fractions", "0.5", "0.5"], "See 'adapert prepare --help'"),
         (["--split-fractions", "a", "b", "c"], "--split-fractions"),
         (["--split-fractions", "0.97", "0.01", "0.02"], "Every split must hold a perturbation"),

@@ -101,6 +101,12 @@ class Study:
                 f"An importance study stops no trial early, but study '{self.name}' was given "
                 "--min-epochs. Leave it out."
             )
+        rung, max_epochs = given.get("first_rung"), self.base.training.max_epochs
+        if isinstance(rung, FixedRung) and rung.epoch > max_epochs:
+            raise InputError(
+                f"--min-epochs must be at most --max-epochs, which is {max_epochs} in study '{self.name}', "
+                f"but it is {rung.epoch}. Lower it; with {max_epochs} no trial is stopped early."
+            )
         changed = replace(self, plan=replace(self.plan, **given))
         if "n_trials" in given and changed.plan.assignments:
             raise InputError(

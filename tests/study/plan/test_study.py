@@ -231,6 +231,11 @@ def test_an_empty_budget_changes_nothing() -> None:
             {"sampler": "tpe"},
             r"no result has chosen, but its sampler is 'tpe'\. Use --sampler quasi_random",
         ),
+        (
+            search_of(),
+            {"first_rung": FixedRung(Config().training.max_epochs + 1)},
+            rf"--min-epochs must be at most --max-epochs, which is {Config().training.max_epochs} in study",
+        ),
     ],
 )
 def test_a_budget_that_a_plan_does_not_have_is_refused(
