@@ -82,15 +82,19 @@ class NewResources:
         str | None,
         typer.Option(
             "--executor",
-            help="ray: trials side by side, a process each. local: in this process, one after the other or in"
-            " --slots. Default: local for one trial and quickstart, else ray.",
+            help="ray: trials in worker processes. local: in this process, one after the other or in"
+            " --slots. Default: local for one trial, quickstart and --slots, else ray.",
         ),
     ] = None
-    cpus_per_trial: Annotated[int, typer.Option("--cpus-per-trial", min=1, help="CPU cores per trial.")] = 1
+    cpus_per_trial: Annotated[
+        int, typer.Option("--cpus-per-trial", min=1, help="CPU cores per trial, or per worker with --slots.")
+    ] = 1
     gpus_per_trial: Annotated[
         float | None,
         typer.Option(
-            "--gpus-per-trial", min=0, help="GPUs per trial, such as 0.25; default: 1 if there is one."
+            "--gpus-per-trial",
+            min=0,
+            help="GPUs per trial, or per worker with --slots, such as 0.25; default: 1 if there is one.",
         ),
     ] = None
     max_concurrent: MaxConcurrent = None
@@ -99,7 +103,7 @@ class NewResources:
         typer.Option(
             "--slots",
             min=1,
-            help="Trials at once in this process; those of one shape share each step, for GPUs.",
+            help="Trials at once in this process, or in each worker; those of one shape share steps.",
         ),
     ] = 1
     device: Device = "auto"
@@ -127,7 +131,7 @@ class KeptResources:
     ] = None
     max_concurrent: MaxConcurrent = None
     slots: Annotated[
-        int | None, typer.Option("--slots", min=1, help=f"Trials at once in this process. {KEPT}")
+        int | None, typer.Option("--slots", min=1, help=f"Trials at once in each process. {KEPT}")
     ] = None
     device: Annotated[str | None, typer.Option("--device", help=f"auto, cpu or cuda. {KEPT}")] = None
 

@@ -290,8 +290,7 @@ def wall_seconds(trial_seconds: float, resources: Resources) -> float:
 
     Slots are counted as one: what they gain differs from machine to machine.
     """
-    n_at_once = resources.n_at_once if resources.executor == "ray" else 1
-    return START_SECONDS[resources.executor] + trial_seconds / n_at_once
+    return START_SECONDS[resources.executor] + trial_seconds / resources.n_workers
 
 
 def estimate_trial_seconds(base: Config, resources: Resources) -> float:

@@ -205,11 +205,7 @@ class StudyRunner:
         if self.closing or record.status != TrialStatus.RUNNING:
             return
         with self._closing_where_unwritable():
-            if reason == EndReason.WORKER and record.n_lost < self.max_failures:
-                self._write(WorkerLost(trial=trial_id, message=message))
-                self._waiting.appendleft(record)
-            else:
-                self._end(record, TrialStatus.FAILED, reason, message)
+            self._fail(record, reason, message)
 
     def should_close(self) -> bool:
         """Look for requests and limits; called many times a second.
@@ -261,7 +257,7 @@ class StudyRunner:
             if report[FAILURE] == DISK:
                 self.closing = Closing(TrialStatus.FAILED, message=report[MESSAGE])
             else:
-                self._end(record, TrialStatus.FAILED, EndReason(report[FAILURE]), report[MESSAGE])
+                self._fail(record, EndReason(report[FAILURE]), report[MESSAGE])
             return False
         epoch = int(report["epoch"])
         if epoch > record.n_epochs:  # else it was reported before a worker was lost
@@ -281,6 +277,13 @@ class StudyRunner:
             self._end(record, TrialStatus.STOPPED, EndReason.REQUEST, ASKED_TO_STOP)
             return False
         return self._decide_rung(record)
+
+    def _fail(self, record: TrialRecord, reason: EndReason, message: str) -> None:
+        if reason == EndReason.WORKER and record.n_lost < self.max_failures:
+            self._write(WorkerLost(trial=record.trial_id, message=message))
+            self._waiting.appendleft(record)
+        else:
+            self._end(record, TrialStatus.FAILED, reason, message)
 
     def _decide_rung(self, record: TrialRecord) -> bool:
         """Compare a trial at its rung, if it reached one; return whether it continues."""

@@ -1,17 +1,11 @@
 """Run a study's trials in this process, without Ray: one after the other, or several side by side."""
 
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from adapert.records import EndReason
+from adapert.records import FAILURE, EndReason
 from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution.resources import Resources
-
-if TYPE_CHECKING:
-    from adapert.study.execution.trainer import TrialTrainer
-    from adapert.training.side_by_side import SideBySide
 
 RETRY_SECONDS = 1.0
 """Wait before a trial that found no memory is tried again."""
@@ -28,48 +22,24 @@ def run_here(runner: StudyRunner, resources: Resources, take_signals: Callable[[
         take_signals: Not needed: nothing here sets signal handlers.
     """
     from adapert.study.execution.settings import trial_settings
-    from adapert.study.execution.trainer import TrialTrainer
-    from adapert.training.side_by_side import SideBySide
+    from adapert.study.execution.trial_slots import TrialSlots
     from adapert.training.threads import threads
 
-    free = [TrialTrainer() for _ in range(resources.slots)]
-    running: dict[str, TrialTrainer] = {}
-    together = SideBySide()
+    slots = TrialSlots(resources.slots)
     with threads(resources.cpus_per_trial):
         while not runner.should_close():
-            while free and (record := runner.next_trial()):
-                trainer = running[record.trial_id] = free.pop()
-                trainer.take(trial_settings(record, runner.study, runner.folder, resources))
+            while slots.n_free and (record := runner.next_trial()):
+                slots.take(trial_settings(record, runner.study, runner.folder, resources))
                 runner.started(record.trial_id)
-            if not running:
+            if not slots.n_taken:
                 return
-            _share_epoch(together, running.values() if len(running) > 1 else ())
-            for trial_id in list(running):
-                if not _train(running[trial_id], runner, trial_id):
-                    free.append(running.pop(trial_id))
+            for trial_id, report in slots.train_epoch():
+                if not runner.reported(trial_id, report):
+                    slots.leave(trial_id)
+                if report.get(FAILURE) == EndReason.WORKER:
+                    _wait(runner)
                 if runner.should_close():
                     return
-
-
-def _share_epoch(together: "SideBySide", trainers: Iterable["TrialTrainer"]) -> None:
-    """Let the trials that can share their next epoch."""
-    ready = []
-    for trainer in trainers:
-        with suppress(Exception):  # which its step will report
-            ready.append(trainer.get_ready())
-    together.share(ready)
-
-
-def _train(trainer: "TrialTrainer", runner: StudyRunner, trial_id: str) -> bool:
-    """Train a trial's next epoch; whether the trial goes on."""
-    from adapert.study.execution.memory import NoMemoryError
-
-    try:
-        return runner.reported(trial_id, trainer.step())
-    except NoMemoryError as error:
-        runner.failed(trial_id, EndReason.WORKER, str(error))
-        _wait(runner)
-        return False
 
 
 def _wait(runner: StudyRunner) -> None:

@@ -59,7 +59,7 @@ SHIPPED_PACKAGES = ("adapert", "search_spaces", "studies")
 
 
 def run_on_ray(runner: StudyRunner, resources: Resources, take_signals: Callable[[], None]) -> None:
-    """Run what a runner hands out, each trial in a worker process, as many at once as fit.
+    """Run what a runner hands out in worker processes, as many as fit: of a trial each, or of several slots.
 
     Args:
         runner: Says what is run, and when to leave.
@@ -73,8 +73,8 @@ def run_on_ray(runner: StudyRunner, resources: Resources, take_signals: Callable
         with started_ray(resources.address) as head:
             take_signals()
             if not runner.should_close():
-                tuner = _build_tuner(runner, resources)
-                head.lost = run_watched(tuner.fit, head.watch(), head.processes.note)
+                work = _build_work(runner, resources)
+                head.lost = run_watched(work, head.watch(), head.processes.note)
                 if head.lost:
                     runner.lose_ray(head.lost)
     finally:
@@ -194,15 +194,24 @@ def _garbage_collected_before() -> Iterator[None]:
             gc.enable()
 
 
-def _build_tuner(runner: StudyRunner, resources: Resources) -> Any:
+def _build_work(runner: StudyRunner, resources: Resources) -> Callable[[], object]:
+    """Build what runs the trials: Ray Tune, or workers with slots."""
+    shipped = ShippedFolder.pack(Path(runner.study.base.data.path)) if resources.ships_data else None
+    if resources.slots == 1:
+        return _build_tuner(runner, resources, shipped).fit  # type: ignore[no-any-return]
+    from adapert.study.execution.workers import Workers
+
+    return Workers(runner, resources, shipped).run
+
+
+def _build_tuner(runner: StudyRunner, resources: Resources, shipped: ShippedFolder | None) -> Any:
     from ray import tune
 
     from adapert.study.execution.trainable import TrialTrainable
     from adapert.study.execution.tune import RunnerCallback, RunnerScheduler, RunnerSearcher, RunnerStopper
 
     trainable: Any = TrialTrainable
-    if resources.ships_data:
-        shipped = ShippedFolder.pack(Path(runner.study.base.data.path))
+    if shipped is not None:
         trainable = tune.with_parameters(trainable, shipped=shipped)
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}),

@@ -19,7 +19,7 @@ SHORT_RECIPES = ("quickstart",)
 """Recipes whose trials together take about as long as Ray's start."""
 
 
-OF_ONE_EXECUTOR = ("gpus_per_trial", "max_concurrent", "address", "ships_data", "slots")
+OF_ONE_EXECUTOR = ("gpus_per_trial", "max_concurrent", "address", "ships_data")
 """Fields of `Resources` that another executor does not take over."""
 
 
@@ -29,13 +29,13 @@ class Resources:
 
     Attributes:
         executor: What runs the trials.
-        cpus_per_trial: Cores, and threads, of a trial.
-        gpus_per_trial: May be a fraction.
+        cpus_per_trial: Cores, and threads, of a trial, or of the slots of a worker together.
+        gpus_per_trial: The same of GPUs; may be a fraction.
         max_concurrent: Trials at once at most; None is as many as fit.
         device: ``"cpu"`` or ``"cuda"``.
         address: Address of a Ray cluster; empty for this machine alone.
         ships_data: Whether the prepared data travel to nodes of a cluster that do not see their path.
-        slots: Trials at once in this process, where it is the executor.
+        slots: Trials at once in a process: this one, or each of Ray's workers.
         max_failures: Number of times that a trial is resumed after its worker was lost.
     """
 
@@ -59,10 +59,10 @@ class Resources:
             raise InputError(f"slots must be a whole number from 1, but it is {self.slots!r}. Give one.")
 
     @property
-    def n_at_once(self) -> int:
-        """Trials that run side by side on this machine."""
+    def n_workers(self) -> int:
+        """Processes that train side by side on this machine."""
         if self.executor == "local":
-            return self.slots
+            return 1
         fitting = self.count_fitting({"CPU": count_cpus(), "GPU": count_gpus()})
         return max(1, min(fitting, self.max_concurrent or fitting))
 
@@ -93,7 +93,7 @@ def build_resources(
         device: ``"auto"`` is CUDA where trials get a share of a GPU.
         executor: ``"ray"`` or ``"local"``; None is `usual`, or Ray where something is asked that needs it.
         usual: See `usual_executor`.
-        slots: Trials at once in this process; several make it the usual executor.
+        slots: Trials at once in a process; several make this one the usual executor.
         others: Other fields of `Resources`. Nodes of a cluster at an ``address`` are not checked here.
 
     Raises:
@@ -102,11 +102,6 @@ def build_resources(
     """
     of_ray = _options_of_ray(gpus_per_trial, max_concurrent, **others)
     chosen = _choose_executor(executor, "local" if slots > 1 else usual, of_ray)
-    if chosen == "ray" and slots > 1:
-        raise InputError(
-            f"--slots needs --executor local, but it is {slots} with Ray, where each trial has a process of "
-            "its own. Leave it out, or what needs Ray."
-        )
     address = others.get("address", "")
     _check_address(address)
     n_cpus, n_gpus = count_cpus(), count_gpus()

@@ -30,7 +30,7 @@ from adapert.evaluation.evaluate import Evaluation
 from adapert.evaluation.long_table import build_long_table, write_long_table
 from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.files import write_whole
-from adapert.models.protocol import Fit
+from adapert.models.protocol import Fit, PerturbationModel
 from adapert.records import (
     DISK,
     ERROR_FILE,
@@ -117,7 +117,12 @@ class TrialTrainer:
         # Built in its first step: an error while an actor is made would reach the study without its cause.
         self._settings = settings
         self._fit: Fit | None = None
+        self._model: PerturbationModel | None = None
         self._is_ready = False
+
+    def leave(self) -> None:
+        """Let go of the trial, and of the memory that it takes."""
+        self._fit = self._model = None
 
     def get_ready(self) -> Fit:
         """Build what the next epoch starts from, and keep a checkpoint where one is due.
@@ -197,6 +202,7 @@ class TrialTrainer:
         """Leave weights and the long table in the trial's folder, and return what is tracked of them."""
         folder = Path(self._settings.folder)
         fit.write_weights(folder / WEIGHTS_FILE)
+        assert self._model is not None  # a fit has its model
         evaluation = evaluate_model(self._model, self._dataset, "validation", self._settings.seed)
         long = build_long_table(self._identity, self._dataset, "validation", evaluation.per_perturbation)
         write_long_table(long, folder / PER_PERTURBATION_FILE)

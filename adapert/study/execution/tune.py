@@ -5,13 +5,12 @@ from typing import Any
 
 import ray
 from ray import cloudpickle, tune
-from ray.exceptions import OutOfMemoryError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from adapert.records import EndReason
 from adapert.study.engine.runner import StudyRunner
-from adapert.study.execution.memory import NoMemoryError
+from adapert.study.execution.lost_workers import LOST, describe_loss
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.settings import trial_settings
 
@@ -46,7 +45,7 @@ class RunnerSearcher(NotPickled, Searcher):  # type: ignore[misc]
     def _n_places(self) -> int:
         """Trials that find a place now; on a cluster one more, so that it knows to grow."""
         if not self._resources.address:
-            return self._resources.n_at_once
+            return self._resources.n_workers
         n_fitting = self._resources.count_fitting(ray.cluster_resources()) + 1
         return min(n_fitting, self._resources.max_concurrent or n_fitting)
 
@@ -109,13 +108,5 @@ def _failure_of(trial: Any) -> tuple[EndReason, str]:
     # Trial.get_error() reads the storage, where Ray copies this file only after the callback.
     file = trial.pickled_error_file
     if not file or not Path(file).is_file():
-        return EndReason.WORKER, "Its worker was lost."
-    error = cloudpickle.loads(Path(file).read_bytes())
-    cause = getattr(error, "cause", None) or error
-    if isinstance(cause, OutOfMemoryError):
-        return EndReason.MEMORY, "The machine ran out of memory, and Ray ended its worker."
-    if isinstance(cause, NoMemoryError):
-        return EndReason.WORKER, str(cause)
-    if type(cause).__module__.startswith("ray."):
-        return EndReason.WORKER, "Its worker was lost."
-    return EndReason.ERROR, f"{type(cause).__name__}: {cause}".strip().splitlines()[0]
+        return EndReason.WORKER, LOST
+    return describe_loss(cloudpickle.loads(Path(file).read_bytes()))

@@ -8,86 +8,40 @@ from typing import Any
 import pytest
 import torch
 from fixtures.dataset import build_tiny_dataset, write_prepared
+from fixtures.executed import When, begin, epochs_in, execute, numbers_of
 from optuna.distributions import FloatDistribution
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from adapert.config import Config
 from adapert.models.protocol import PerturbationModel
-from adapert.records import HOST, EndReason, TrialRecord, TrialStatus
+from adapert.records import HOST, EndReason, TrialStatus
 from adapert.registry import build_model
-from adapert.study.engine.events import EpochReported, Event, TrialEnded, TrialStarted
+from adapert.study.engine.events import EpochReported, TrialEnded, TrialStarted
 from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.requests import write_request
 from adapert.study.engine.runner import Closing, StudyRunner
-from adapert.study.engine.state import StudyState
 from adapert.study.execution import run
 from adapert.study.execution.memory import NoMemoryError
 from adapert.study.execution.resources import Resources
-from adapert.study.execution.run import run_trials
 from adapert.study.execution.settings import trial_settings
 from adapert.study.execution.trainer import TrialTrainer
-from adapert.study.plan.study import Design, FixedRung, Search, Study
-from adapert.testing import begin_study, open_study
+from adapert.study.plan.study import Design, FixedRung, Search
 from adapert.training import slots
 
-SMALL = {
-    "model.structural_size": 8,
-    "model.latent_size": 8,
-    "model.hidden_size": 16,
-    "model.dropout": 0.3,
-    "training.max_epochs": 4,
-    "training.minibatch_size": 3,
-}
 DESIGN = Design(kind="ablation", variants={"full": {}, "sharp": {"model.tau": 0.5}}, n_seeds=1)
 HERE = Resources(executor="local")
-TIMED = ("seconds", "total_seconds", "system/")
-
-
-class When:
-    """Does something when a line is written."""
-
-    def __init__(self, line: type[object], act: Callable[[], object], n: int = 1) -> None:
-        self._line, self._act, self._n = line, act, n
-
-    def on_event(self, event: Event, state: StudyState) -> None:
-        if isinstance(event, self._line):
-            self._n -= 1
-            if not self._n:
-                self._act()
 
 
 @pytest.fixture
 def folder(tmp_path: Path, prepared: Path) -> Path:
     """Folder of a study of two trials that has not begun."""
-    return begin(tmp_path / "study", prepared)
-
-
-def begin(folder: Path, prepared: Path) -> Path:
-    base = Config().with_changes(SMALL | {"data.path": str(prepared)})
-    begin_study(Study(name="try", question="?", base=base, plan=DESIGN), folder)
-    return folder
+    return begin(tmp_path / "study", prepared, DESIGN)
 
 
 def run_here(
     folder: Path, *observers: When, max_failures: int = 0, slots: int = 1
 ) -> tuple[StudyRunner, Closing]:
-    """Take the study up as a process does, and run it to its end or until it is left."""
-    runner = open_study(folder, observers=observers, max_failures=max_failures)
-    try:
-        run_trials(runner, replace(HERE, slots=slots))
-    finally:
-        closing = runner.close()
-        runner.ledger.close()
-    return runner, closing
-
-
-def numbers_of(record: TrialRecord) -> dict[str, float]:
-    return {name: value for name, value in record.metrics.items() if not name.startswith(TIMED)}
-
-
-def epochs_in(folder: Path) -> list[tuple[str, int]]:
-    events = read_events(folder / LEDGER_FILE)
-    return [(event.trial, event.epoch) for event in events if isinstance(event, EpochReported)]
+    return execute(folder, replace(HERE, slots=slots), *observers, max_failures=max_failures)
 
 
 TRIALS = ["001", "002"]
@@ -131,7 +85,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]
     """Numbers of the study's trials where nothing interrupts it."""
     place = tmp_path_factory.mktemp("unbroken")
     write_prepared(build_tiny_dataset(), place / "prepared")
-    runner, _ = run_here(begin(place / "study", place / "prepared"))
+    runner, _ = run_here(begin(place / "study", place / "prepared", DESIGN))
     return [numbers_of(record) for record in runner.state.records.values()]
 
 
@@ -272,13 +226,11 @@ def test_slots_that_are_left_amid_an_epoch_are_resumed_as_if_unbroken(
 def test_a_search_in_slots_asks_the_same_and_ends_the_same(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = Config().with_changes(SMALL | {"data.path": str(prepared)})
     plan = Search(space={"model.tau": FloatDistribution(0.2, 2.0)}, n_trials=10, first_rung=FixedRung(1))
     states = []
     for name, shape_of in (("apart", lambda _: None), ("together", slots.shape_of)):
         monkeypatch.setattr("adapert.training.side_by_side.shape_of", shape_of)
-        folder = tmp_path / name
-        begin_study(Study(name="try", question="?", base=base, plan=plan), folder)
+        folder = begin(tmp_path / name, prepared, plan)
         states.append(run_here(folder, slots=4)[0].state)
     for apart, together in zip(*(state.records.values() for state in states), strict=True):
         assert (together.changes, together.status, together.reason) == (

@@ -47,14 +47,14 @@ def test_a_trial_gets_a_gpu_where_there_is_one(
 
 
 @pytest.mark.parametrize(
-    ("cpus_per_trial", "gpus_per_trial", "max_concurrent", "n_at_once"),
+    ("cpus_per_trial", "gpus_per_trial", "max_concurrent", "n_workers"),
     [(1, 0.0, None, 8), (3, 0.0, None, 2), (1, 0.0, 4, 4), (1, 0.25, None, 8), (1, 1.0, None, 2)],
 )
-def test_as_many_trials_run_as_fit(
-    machine: Machine, cpus_per_trial: int, gpus_per_trial: float, max_concurrent: int | None, n_at_once: int
+def test_as_many_workers_run_as_fit(
+    machine: Machine, cpus_per_trial: int, gpus_per_trial: float, max_concurrent: int | None, n_workers: int
 ) -> None:
     machine(8, 2)
-    assert build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, "auto").n_at_once == n_at_once
+    assert build_resources(cpus_per_trial, gpus_per_trial, max_concurrent, "auto").n_workers == n_workers
 
 
 def test_more_than_the_machine_has_is_refused(machine: Machine) -> None:
@@ -153,7 +153,7 @@ def test_what_only_ray_can_do_is_refused_without_it(
 def test_this_process_runs_one_trial_at_a_time(machine: Machine, asked: dict[str, Any]) -> None:
     machine(8, 4)
     found = build_resources(executor="local", **asked)
-    assert (found.executor, found.n_at_once) == ("local", 1)
+    assert (found.executor, found.n_workers) == ("local", 1)
     assert build_resources(usual="local", **asked) == found
 
 
@@ -163,16 +163,16 @@ def test_a_number_of_slots_that_is_none_is_refused(slots: Any) -> None:
         Resources(executor="local", slots=slots)
 
 
-def test_slots_are_of_this_process(machine: Machine) -> None:
+def test_slots_are_of_this_process_or_of_each_worker(machine: Machine) -> None:
     machine(4, 0)
     found = build_resources(slots=8)
-    assert (found.executor, found.n_at_once) == ("local", 8)
-    for asked in ({"executor": "ray"}, {"max_concurrent": 2}):
-        with pytest.raises(InputError, match="--slots needs --executor local, but it is 8 with Ray"):
-            build_resources(slots=8, **asked)
+    assert (found.executor, found.n_workers) == ("local", 1)
+    for asked, n_workers in (({"executor": "ray"}, 4), ({"max_concurrent": 2}, 2)):
+        on_ray = build_resources(slots=8, **asked)
+        assert (on_ray.executor, on_ray.slots, on_ray.n_workers) == ("ray", 8, n_workers)
     kept = restore_resources({"executor": "local", "slots": 8}, {"executor": None})
     moved = restore_resources({"executor": "local", "slots": 8}, {"executor": "ray"})
-    assert (kept.slots, moved.executor, moved.slots) == (8, "ray", 1)
+    assert (kept.slots, moved.executor, moved.slots) == (8, "ray", 8)
 
 
 def test_an_executor_that_does_not_exist_is_refused_with_the_nearest(machine: Machine) -> None:
