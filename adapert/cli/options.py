@@ -22,7 +22,7 @@ from adapert.errors import InputError, nearest
 if TYPE_CHECKING:
     from adapert.config import Config
     from adapert.selection.reevaluate import ReevaluationPlan
-    from adapert.study.execution.resources import Resources
+    from adapert.study.execution.resources import Resources, SlotNumber
 
 Data = Annotated[Path | None, typer.Option("--data", help="Directory made by 'adapert prepare'.")]
 MovedData = Annotated[
@@ -70,6 +70,9 @@ DEFAULT_WORKSPACE = Path("runs")
 NEXT_FIELD = r"[,\s]+(?=\w+\.\w+=)"
 """Between two changes of one ``--set``; values may have commas and spaces too."""
 
+MOST_DIGITS = 9
+"""Of a number that is read as one."""
+
 KEPT = "Default: the study's."
 """Said of options that keep what a study has."""
 
@@ -99,20 +102,21 @@ class NewResources:
     ] = None
     max_concurrent: MaxConcurrent = None
     slots: Annotated[
-        int,
+        str | None,
         typer.Option(
             "--slots",
-            min=1,
-            help="Trials at once in this process, or in each worker; those of one shape share steps.",
+            metavar="<int|auto>",
+            help="Trials at once in this process, or in each worker; those of one shape share steps."
+            " Default: 1; for a whole GPU auto, as many as its memory holds.",
         ),
-    ] = 1
+    ] = None
     device: Device = "auto"
 
     def build(self, **others: Any) -> "Resources":
         """Build the resources, checked against this machine; others as in `build_resources`."""
         from adapert.study.execution.resources import build_resources
 
-        used = asdict(self) | {"device": parse_device(self.device)}
+        used = asdict(self) | {"device": parse_device(self.device), "slots": parse_slots(self.slots)}
         return build_resources(**used, **others)
 
 
@@ -131,13 +135,15 @@ class KeptResources:
     ] = None
     max_concurrent: MaxConcurrent = None
     slots: Annotated[
-        int | None, typer.Option("--slots", min=1, help=f"Trials at once in each process. {KEPT}")
+        str | None,
+        typer.Option("--slots", metavar="<int|auto>", help=f"Trials at once in each process. {KEPT}"),
     ] = None
     device: Annotated[str | None, typer.Option("--device", help=f"auto, cpu or cuda. {KEPT}")] = None
 
     def changes(self, **others: Any) -> dict[str, Any]:
         """Collect what was given, as fields of `Resources`; None keeps the study's value."""
-        return asdict(self) | {"device": self.device and parse_device(self.device)} | others
+        device = self.device and parse_device(self.device)
+        return asdict(self) | {"device": device, "slots": parse_slots(self.slots)} | others
 
 
 @dataclass(frozen=True)
@@ -290,6 +296,19 @@ def parse_device(device: str) -> str:
     # What many call it; the nearest word would be 'cpu'.
     word = "cuda" if device == "gpu" else device
     return str(one_of("--device", word, ("auto", "cpu", "cuda")))
+
+
+def parse_slots(slots: str | None) -> "SlotNumber | None":
+    """Read a number of slots, or ``"auto"``; None is not given."""
+    if slots is None or slots == "auto":
+        return slots  # type: ignore[return-value]
+    # No int(): it would take "1_0" as well.
+    if not (slots.isascii() and slots.isdigit() and len(slots) < MOST_DIGITS and int(slots)):
+        raise InputError(
+            f"--slots must be auto or a whole number of at least 1, but it is '{slots[:20]}'. Give one of "
+            "them, or leave it out."
+        )
+    return int(slots)
 
 
 def parse_duration(text: str) -> float:

@@ -19,7 +19,7 @@ from adapert.models.scvi.objective import ScviObjective
 from adapert.models.state.model import build_state
 from adapert.models.state.objective import StateObjective
 from adapert.models.txpert.model import build_model as build_txpert
-from adapert.plugins import load_plugin
+from adapert.plugins import find_plugins, load_plugin
 
 NETWORKS: dict[ModelName, NetworkParts] = {
     "adapert": NetworkParts(build_model, AdaPertObjective, is_mapped=True),
@@ -43,3 +43,10 @@ def network_parts(model: str) -> NetworkParts:
         return NETWORKS[model]
     parts: NetworkParts = load_plugin(model).network
     return parts
+
+
+def is_mapped(model: str) -> bool:
+    """Whether trials of a model can share steps; those of a model without epochs have none."""
+    plugin = load_plugin(model).network if model in find_plugins() else None
+    parts: NetworkParts | None = NETWORKS.get(model, plugin)  # type: ignore[call-overload]
+    return parts is not None and parts.is_mapped

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from adapert.config import Config
 from adapert.data.schema import FloatArray, IntArray
 from adapert.models.network import Batch, Network, Objective, to_tensor
-from adapert.models.networks import network_parts
+from adapert.models.networks import is_mapped
 from adapert.models.noise import SlotGenerators
 from adapert.models.sparse_product import block_diagonal
 from adapert.models.targets import Targets
@@ -66,13 +67,18 @@ OWN_FIELDS = (
 """Fields that slots may differ in: they are numbers in tensors, or nothing that a step computes."""
 
 
-def shape_of(training: Training) -> Hashable:
-    """Tell trials that can share a step: theirs are equal. None for a trial that can only train alone."""
-    config = training.config
+def can_share(config: Config) -> bool:
+    """Whether trials of a config can share steps with others at all."""
     is_apart = config.data.control != "mean" or config.loss.alignment == "paper"
     # Genes outside a graph of some nodes are refused by their values, which a mapped step cannot look at.
     is_apart |= config.graph.nodes != "all"
-    if is_apart or not network_parts(config.model.name).is_mapped:
+    return not is_apart and is_mapped(config.model.name)
+
+
+def shape_of(training: Training) -> Hashable:
+    """Tell trials that can share a step: theirs are equal. None for a trial that can only train alone."""
+    config = training.config
+    if not can_share(config):
         return None
     settings = tuple((name, value) for name, value in config.settings().items() if name not in OWN_FIELDS)
     tensors = tuple((name, tuple(tensor.shape)) for name, tensor in _tensors(training).items())

@@ -72,7 +72,7 @@ class UsedResources(TypedDict, total=False):
     device: str
     address: str
     ships_data: bool
-    slots: int
+    slots: int | Literal["auto"]
     max_failures: int
 
 

@@ -166,7 +166,7 @@ class StudyState:
                     config_digest=event.config_digest,
                     device=self.resources.get("device", ""),
                     n_threads=self.resources.get("cpus_per_trial", 0),
-                    n_slots=self.resources.get("slots", 0),
+                    n_slots=slots if isinstance(slots := self.resources.get("slots"), int) else 0,
                 )
                 self.curves[event.trial] = {}
                 if self.first_rung is None or self.first_rung.epoch is None:

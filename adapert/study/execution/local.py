@@ -33,13 +33,15 @@ def run_here(runner: StudyRunner, resources: Resources, take_signals: Callable[[
                 runner.started(record.trial_id)
             if not slots.n_taken:
                 return
+            is_short = False
             for trial_id, report in slots.train_epoch():
                 if not runner.reported(trial_id, report):
                     slots.leave(trial_id)
-                if report.get(FAILURE) == EndReason.WORKER:
-                    _wait(runner)
+                is_short |= report.get(FAILURE) == EndReason.WORKER
                 if runner.should_close():
                     return
+            if is_short:
+                _wait(runner)
 
 
 def _wait(runner: StudyRunner) -> None:

@@ -6,6 +6,15 @@ from functools import cache
 import psutil
 import torch
 
+SLOT_SHARE = 0.6
+"""Part of its share of a GPU that a process fills with slots, each of what its first trial took.
+
+The rest is for trials that take more than that one, and for what torch's allocator cannot join.
+"""
+
+MOST_SLOTS = 64
+"""Beyond them a shared step gains nothing: its time grows as the trials do."""
+
 LEAST_MEMORY = 512 * 2**20
 """Bytes of free memory without which no trial starts."""
 
@@ -43,6 +52,27 @@ def take_share(device: torch.device, share: float) -> None:
             f"A trial must find {_gigabytes(LEAST_MEMORY)} of memory free, but {_gigabytes(available)} "
             "are. Run fewer at once with --max-concurrent."
         )
+
+
+def count_slots(device: torch.device, share: float) -> int:
+    """Count the trials that find a place in a process, after one of them has trained an epoch alone.
+
+    Args:
+        device: Where the model lives.
+        share: The process's share of the GPU; 1 or more is all of it.
+
+    Returns:
+        1 on a CPU, where a process serves one trial.
+    """
+    if device.type != "cuda":
+        return 1
+    _, total = torch.cuda.mem_get_info(device)
+    return fitting_slots(torch.cuda.max_memory_allocated(device), min(share, 1.0) * total)
+
+
+def fitting_slots(n_bytes: int, n_available: float) -> int:
+    """Count the trials of so many bytes that `SLOT_SHARE` of the available ones holds, from 1."""
+    return max(1, min(MOST_SLOTS, int(SLOT_SHARE * n_available / max(n_bytes, 1))))
 
 
 def measure_use(device: torch.device) -> dict[str, float]:

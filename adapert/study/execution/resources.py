@@ -19,6 +19,9 @@ SHORT_RECIPES = ("quickstart",)
 """Recipes whose trials together take about as long as Ray's start."""
 
 
+SlotNumber: TypeAlias = int | Literal["auto"]
+"""Trials at once in a process; "auto" is as many as a GPU's memory holds, by what the first one takes."""
+
 OF_ONE_EXECUTOR = ("gpus_per_trial", "max_concurrent", "address", "ships_data")
 """Fields of `Resources` that another executor does not take over."""
 
@@ -46,7 +49,7 @@ class Resources:
     device: str = "cpu"
     address: str = ""
     ships_data: bool = False
-    slots: int = 1
+    slots: SlotNumber = 1
     max_failures: int = 3
 
     def __post_init__(self) -> None:
@@ -55,8 +58,10 @@ class Resources:
         Raises:
             InputError: It is.
         """
-        if type(self.slots) is not int or self.slots < 1:
-            raise InputError(f"slots must be a whole number from 1, but it is {self.slots!r}. Give one.")
+        if self.slots != "auto" and (type(self.slots) is not int or self.slots < 1):
+            raise InputError(
+                f"slots must be a whole number from 1, or 'auto', but it is {self.slots!r}. Give one of them."
+            )
 
     @property
     def n_workers(self) -> int:
@@ -81,7 +86,7 @@ def build_resources(
     device: str = "auto",
     executor: str | None = None,
     usual: Executor = "ray",
-    slots: int = 1,
+    slots: SlotNumber | None = None,
     **others: Any,
 ) -> Resources:
     """Check what was asked for against this machine, and decide what was left open.
@@ -93,7 +98,8 @@ def build_resources(
         device: ``"auto"`` is CUDA where trials get a share of a GPU.
         executor: ``"ray"`` or ``"local"``; None is `usual`, or Ray where something is asked that needs it.
         usual: See `usual_executor`.
-        slots: Trials at once in a process; several make this one the usual executor.
+        slots: Trials at once in a process; a number above 1 makes this one the usual executor. None is one,
+            or ``"auto"`` for a whole GPU; ``"auto"`` on a CPU is one too.
         others: Other fields of `Resources`. Nodes of a cluster at an ``address`` are not checked here.
 
     Raises:
@@ -101,7 +107,8 @@ def build_resources(
             would wait indefinitely, or no cluster at the address.
     """
     of_ray = _options_of_ray(gpus_per_trial, max_concurrent, **others)
-    chosen = _choose_executor(executor, "local" if slots > 1 else usual, of_ray)
+    is_several = slots not in (None, "auto", 1)
+    chosen = _choose_executor(executor, "local" if is_several else usual, of_ray)
     address = others.get("address", "")
     _check_address(address)
     n_cpus, n_gpus = count_cpus(), count_gpus()
@@ -120,13 +127,15 @@ def build_resources(
     _check_gpus(gpus_per_trial, math.inf if address else n_gpus)
     if device == "auto":
         device = "cuda" if gpus_per_trial else "cpu"
+    if slots is None:  # shares of a GPU are asked for to have a trial in each
+        slots = "auto" if gpus_per_trial >= 1 else 1
     return Resources(
         executor=chosen,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
         max_concurrent=max_concurrent,
         device=device,
-        slots=slots,
+        slots=1 if slots == "auto" and device == "cpu" else slots,
         **others,
     )
 

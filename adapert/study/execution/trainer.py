@@ -43,7 +43,7 @@ from adapert.records import (
     EndReason,
 )
 from adapert.registry import build_model
-from adapert.study.execution.memory import NoMemoryError, measure_use, take_share
+from adapert.study.execution.memory import NoMemoryError, count_slots, measure_use, take_share
 from adapert.training.evaluation import evaluate_model
 from adapert.training.fit import begin_fit
 from adapert.training.kept import keep_newest, restore_newest
@@ -123,6 +123,10 @@ class TrialTrainer:
     def leave(self) -> None:
         """Let go of the trial, and of the memory that it takes."""
         self._fit = self._model = None
+
+    def count_slots(self) -> int:
+        """Count the trials that find a place in this process, each of what this one took in its epoch."""
+        return count_slots(self._device, self._settings.gpu_share)
 
     def get_ready(self) -> Fit:
         """Build what the next epoch starts from, and keep a checkpoint where one is due.

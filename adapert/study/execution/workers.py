@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import RayError
@@ -20,7 +20,7 @@ from adapert.records import FAILURE, EndReason, TrialStatus
 from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution.local import RETRY_SECONDS
 from adapert.study.execution.lost_workers import describe_loss
-from adapert.study.execution.resources import Resources
+from adapert.study.execution.resources import Resources, SlotNumber
 from adapert.study.execution.settings import trial_settings
 from adapert.study.execution.trainer import TrialSettings
 from adapert.study.execution.trial_slots import TrialSlots
@@ -28,22 +28,31 @@ from adapert.study.execution.trial_slots import TrialSlots
 LOOK_SECONDS = 0.2
 """Between two looks at limits and requests while all workers train."""
 
-Reports: TypeAlias = list[tuple[str, dict[str, Any]]]
-"""Trial and report of its epoch, in turn."""
+
+class Answer(NamedTuple):
+    """What a worker answers.
+
+    Attributes:
+        n_slots: Trials that it takes at once at most.
+        reports: Trial and report of its epoch, in turn.
+    """
+
+    n_slots: int
+    reports: Sequence[tuple[str, dict[str, Any]]] = ()
 
 
 class SlotsWorker:
     """What an actor runs: the slots of one process."""
 
-    def __init__(self, n_slots: int, shipped: ShippedFolder | None = None) -> None:
+    def __init__(self, slots: SlotNumber, shipped: ShippedFolder | None = None) -> None:
         """Make the slots, see `TrialSlots`."""
-        self._slots = TrialSlots(n_slots, shipped)
+        self._slots = TrialSlots(slots, shipped)
 
-    def get_ready(self) -> Reports:
+    def get_ready(self) -> Answer:
         """Answer once the actor is there; no trial has anything to report."""
-        return []
+        return Answer(self._slots.n_slots)
 
-    def train_epoch(self, left: Sequence[str], taken: Sequence[TrialSettings]) -> Reports:
+    def train_epoch(self, left: Sequence[str], taken: Sequence[TrialSettings]) -> Answer:
         """Train an epoch of each trial.
 
         Args:
@@ -57,7 +66,7 @@ class SlotsWorker:
         reports = list(self._slots.train_epoch())
         if any(report.get(FAILURE) == EndReason.WORKER for _, report in reports):
             time.sleep(RETRY_SECONDS)
-        return reports
+        return Answer(self._slots.n_slots, reports)
 
 
 @dataclass(eq=False)
@@ -66,14 +75,14 @@ class _Worker:
 
     Attributes:
         actor: Ray's handle.
-        is_placed: Whether it has answered.
+        n_slots: Trials that it takes at once at most; 0 until it has answered.
         trials: Those in its slots.
         left: Trials that have ended since its last epoch began.
         taken: Trials that came in since then.
     """
 
     actor: Any
-    is_placed: bool = False
+    n_slots: int = 0
     trials: set[str] = field(default_factory=set)
     left: list[str] = field(default_factory=list)
     taken: list[TrialSettings] = field(default_factory=list)
@@ -158,18 +167,18 @@ class Workers:
         most = self._resources.max_concurrent
         if most is not None and self._runner.n_running >= most:
             return None
-        n_each = min(self._resources.slots, math.ceil(self._n_left / max(1, self._count_places())))
-        emptiest = min(self._idle, key=lambda worker: len(worker.trials), default=None)
-        return emptiest if emptiest and len(emptiest.trials) < n_each else None
+        n_each = math.ceil(self._n_left / max(1, self._count_places()))
+        free = [worker for worker in self._idle if len(worker.trials) < min(worker.n_slots, n_each)]
+        return min(free, key=lambda worker: len(worker.trials), default=None)
 
     def _take_answer(self, answer: Any) -> None:
         worker = self._busy.pop(answer)
         try:
-            reports: Reports = ray.get(answer)
+            n_slots, reports = ray.get(answer)
         except RayError as error:
             self._lose(worker, error)
             return
-        worker.is_placed = True
+        worker.n_slots = n_slots
         for trial_id, report in reports:
             if not self._runner.reported(trial_id, report):
                 worker.trials.remove(trial_id)
@@ -184,7 +193,7 @@ class Workers:
         if reason == EndReason.MEMORY and len(worker.trials) > 1:
             reason = EndReason.WORKER  # of several it cannot be said which took the memory
         trials = worker.trials
-        if not worker.is_placed and (record := self._runner.next_trial()):
+        if not worker.n_slots and (record := self._runner.next_trial()):
             trials = {record.trial_id}  # else workers that never come up would be started without end
         for trial_id in sorted(trials, reverse=True):
             self._runner.failed(trial_id, reason, message)

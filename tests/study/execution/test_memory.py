@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from adapert.records import SYSTEM
-from adapert.study.execution.memory import LEAST_MEMORY, NoMemoryError, measure_use, take_share
+from adapert.study.execution.memory import (
+    LEAST_MEMORY,
+    MOST_SLOTS,
+    NoMemoryError,
+    count_slots,
+    fitting_slots,
+    measure_use,
+    take_share,
+)
 
 CPU = torch.device("cpu")
 
@@ -67,3 +75,30 @@ def test_use_is_measured_under_the_names_that_are_tracked() -> None:
     assert list(use) == list(SYSTEM[:2])
     assert 1 < use["system/process_memory_megabytes"] < 1e6
     assert use["system/cpu_utilization_percentage"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "n_available", "n_slots"),
+    [
+        (6, 100, 10),  # three fifths of what there is
+        (7, 100, 8),
+        (60, 100, 1),
+        (61, 100, 1),  # a trial is tried, whatever it takes
+        (1, 100, 60),
+        (1, 1000, MOST_SLOTS),
+        (0, 100, 60),
+    ],
+)
+def test_slots_fill_a_part_of_the_memory(n_bytes: int, n_available: int, n_slots: int) -> None:
+    assert fitting_slots(n_bytes, n_available) == n_slots
+
+
+def test_the_first_trial_says_how_many_fit_into_the_share_of_the_gpu(
+    gpu: Callable[..., list[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu(free_gigabytes=10)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 2**29)
+    assert count_slots(torch.device("cuda"), 1.0) == 12
+    assert count_slots(torch.device("cuda"), 2.0) == 12  # of two GPUs a trial uses one
+    assert count_slots(torch.device("cuda"), 0.5) == 6
+    assert count_slots(CPU, 1.0) == 1

@@ -159,7 +159,7 @@ def test_this_process_runs_one_trial_at_a_time(machine: Machine, asked: dict[str
 
 @pytest.mark.parametrize("slots", [0, -2, 2.5, "four", True])
 def test_a_number_of_slots_that_is_none_is_refused(slots: Any) -> None:
-    with pytest.raises(InputError, match="slots must be a whole number from 1, but it is"):
+    with pytest.raises(InputError, match="slots must be a whole number from 1, or 'auto', but it is"):
         Resources(executor="local", slots=slots)
 
 
@@ -173,6 +173,27 @@ def test_slots_are_of_this_process_or_of_each_worker(machine: Machine) -> None:
     kept = restore_resources({"executor": "local", "slots": 8}, {"executor": None})
     moved = restore_resources({"executor": "local", "slots": 8}, {"executor": "ray"})
     assert (kept.slots, moved.executor, moved.slots) == (8, "ray", 8)
+
+
+@pytest.mark.parametrize(
+    ("n_gpus", "asked", "slots"),
+    [
+        (0, {}, 1),
+        (0, {"slots": "auto"}, 1),  # a core is busy with one trial
+        (1, {}, "auto"),
+        (1, {"device": "cpu"}, 1),
+        (1, {"executor": "local"}, "auto"),
+        (1, {"gpus_per_trial": 0.25}, 1),  # a trial in each share
+        (1, {"gpus_per_trial": 0.25, "slots": "auto"}, "auto"),
+        (1, {"gpus_per_trial": 0.25, "slots": 4}, 4),
+        (1, {"slots": 1}, 1),
+    ],
+)
+def test_a_whole_gpu_is_filled_by_what_a_trial_takes(
+    machine: Machine, n_gpus: int, asked: dict[str, Any], slots: Any
+) -> None:
+    machine(4, n_gpus)
+    assert build_resources(**asked).slots == slots
 
 
 def test_an_executor_that_does_not_exist_is_refused_with_the_nearest(machine: Machine) -> None:
