@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from adapert.study.plan.study import Study
     from adapert.workspace.launch import Stores
     from adapert.workspace.session import StudyResult
+    from analysis.figures.page import Style
     from analysis.findings.finding import Findings
 
 # Torch, Ray and MLflow take seconds to import: each function imports what it needs, when it is called.
@@ -490,6 +491,7 @@ def draw_figures(
     pathways: AnyPath | None = None,
     deg_change: float | None = None,
     only: str | Collection[str] = (),
+    style: str = "screen",
 ) -> Drawn:
     """Draw the figures and tables of studies, of a data set, or of evaluations.
 
@@ -509,12 +511,16 @@ def draw_figures(
         deg_change: Absolute change above which Figure 7 counts a gene as a DEG, .1 in the paper's; if None,
             the data set's DEGs count.
         only: Names of figures and tables, or one; empty takes all.
+        style: What the figures are drawn for: ``paper`` (85 or 180 mm wide, words that can be edited, title
+            and caption beside the figure as ``.txt`` and ``.tex``), ``screen`` (title and caption in the
+            picture) or ``slide`` (16:9, larger type, caption beside the figure).
 
     Raises:
-        InputError: No source, one that has nothing to show, an option without what it is about, or a name
-            that no figure or table has.
+        InputError: No source, one that has nothing to show, an option without what it is about, a name that
+            no figure or table has, or another style.
     """
     from adapert.results.find import open_study
+    from analysis.figures.page import STYLES
     from analysis.figures.recipes import figure_stems
     from analysis.sources import (
         TABLE_STEMS,
@@ -530,6 +536,8 @@ def draw_figures(
     studies, wanted = check_names("studies", studies), tuple(check_names("only", only))
     for stem in wanted:
         check_word("only", stem, (*figure_stems(), *TABLE_STEMS))
+    check_word("style", style, STYLES)
+    chosen = STYLES[style]
     evaluations = _folders("evaluation", evaluation)
     for name, value in (("perturbation", perturbation), ("pathways", pathways)):
         if value is not None and not evaluations:
@@ -557,13 +565,13 @@ def draw_figures(
     opened = [open_study(folder, name) for name in dict.fromkeys(studies)]
     joined = join_comparisons(opened, {name: open_comparison(path) for name, path in comparisons.items()})
     if studies:
-        paths, claims = _draw_studies(folder, opened, directory, split, wanted)
+        paths, claims = _draw_studies(folder, opened, directory, split, wanted, chosen)
     if joined:
         paths += draw_joined_tables(joined, directory, split, wanted)
     if prepared is not None:
-        paths += draw_data(prepared, directory, evaluated, wanted, deg_change)
+        paths += draw_data(prepared, directory, evaluated, wanted, deg_change, chosen)
     if evaluated is not None:
-        paths += draw_evaluation(evaluated, directory, perturbation, gene_sets, wanted)
+        paths += draw_evaluation(evaluated, directory, perturbation, gene_sets, wanted, chosen)
     elif evaluations:
         paths += draw_evaluations(evaluations, directory, wanted)
     return Drawn(paths, claims)
@@ -633,6 +641,7 @@ def _draw_studies(
     directory: Path,
     split: str,
     only: tuple[str, ...],
+    style: "Style",
 ) -> "tuple[list[Path], pd.DataFrame | None]":
     from adapert.study.engine.folders import copy_figures, study_folder
     from adapert.tracking.runs import keep_figures
@@ -644,7 +653,7 @@ def _draw_studies(
 
     paths: list[Path] = []
     if not only or set(only) & set(figure_stems()):
-        drawn = draw_study_figures(studies, directory, split, only)
+        drawn = draw_study_figures(studies, directory, split, only, style)
         for study, files in drawn.items():
             copy_figures(study_folder(workspace, study), files)
         keep_figures(tracking_uri(workspace), drawn)

@@ -21,6 +21,7 @@ from adapert.results.study import StudyResults
 from adapert.study.engine.ledger import LEDGER_FILE
 from adapert.study.plan.peers import PEERS, shown_name
 from analysis.claims import CLAIMS_STEM, build_claims_table, summarize_claims
+from analysis.figures.page import SCREEN, Style
 from analysis.figures.recipes import (
     DATA_FIGURES,
     EVALUATION_FIGURES,
@@ -87,6 +88,7 @@ def draw_data(
     evaluation: Path | None = None,
     only: Collection[str] = (),
     min_change: float | None = None,
+    style: Style = SCREEN,
 ) -> list[Path]:
     """Draw Figures 6, 7 and 8 and write Tables 4 to 7 of a prepared data set, its test split unopened.
 
@@ -97,6 +99,7 @@ def draw_data(
             genes of its model's largest predicted changes too.
         only: Stems of the figures and tables; empty takes all.
         min_change: Absolute change above which Figure 7 counts a gene; None counts the data set's DEGs.
+        style: What the figures are drawn for.
 
     Returns:
         The files, each figure's PNG first.
@@ -108,7 +111,7 @@ def draw_data(
     tables = select_stems(build_data_tables(dataset), only)
     predictions = None if evaluation is None else _read_predictions_of(dataset, evaluation)
     return [
-        *draw_source(DATA_FIGURES, Prepared(dataset, predictions, min_change), directory, only),
+        *draw_source(DATA_FIGURES, Prepared(dataset, predictions, min_change), directory, only, style),
         *(path for table in tables for path in write_table(table, directory)),
     ]
 
@@ -119,6 +122,7 @@ def draw_evaluation(
     perturbation: str | None = None,
     pathways: Path | None = None,
     only: Collection[str] = (),
+    style: Style = SCREEN,
 ) -> list[Path]:
     """Draw Figures 1 and 9 and write Tables 1, 2, 3 and those of pathways and combinations of an evaluation.
 
@@ -129,6 +133,7 @@ def draw_evaluation(
         pathways: GMT file of the gene sets of Figure 9 and its table; None leaves both out. Where no set has
             enough measured genes, both are left out beside the others, with the reason.
         only: Stems of the figures and tables; empty takes all.
+        style: What the figures are drawn for.
 
     Returns:
         The files, each figure's PNG first.
@@ -145,7 +150,7 @@ def draw_evaluation(
         if perturbation is not None:
             evaluation.predictions.row_of(perturbation)
         try:
-            paths = draw_source(EVALUATION_FIGURES, evaluation, directory, only)
+            paths = draw_source(EVALUATION_FIGURES, evaluation, directory, only, style)
         except InputError as error:
             _leave_out("Figures 1 and 9", error, tables)
         if gene_sets is not None and (not only or PATHWAYS_STEM in only):

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from matplotlib.figure import Figure
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset, PreparedSplit, read_prepared
@@ -29,8 +28,9 @@ from adapert.registry import build_model
 from adapert.seeding import numpy_generator
 from adapert.study.plan.peers import published_config
 from adapert.training.threads import threads
+from analysis.figures.page import SCREEN, StyledFigure, build_figure
 from analysis.figures.prediction import model_label
-from analysis.figures.style import build_figure, finish_axes, model_colours, paper_style
+from analysis.figures.style import finish_axes, model_colours
 from benchmarks.measurement import build_parser
 
 MODELS = "adapert,kernel_ridge,kernel_loo"
@@ -99,14 +99,14 @@ def summarize_growth(growth: pd.DataFrame) -> pd.DataFrame:
     return values.agg(mean="mean", sd="std").reset_index()
 
 
-def plot_growth(summary: pd.DataFrame, n_draws: int, n_validation: int) -> Figure:
+def plot_growth(summary: pd.DataFrame, n_draws: int, n_validation: int) -> StyledFigure:
     """Draw means and SDs against the number of training perturbations, a line a model."""
     caption = (
         f"Means over {n_draws} draws of the training perturbations, ± SD over draws, on {n_validation} "
         "validation perturbations, by which epochs and settings are chosen too. In a draw, a larger set has "
         "all of a smaller one."
     )
-    figure, axes = build_figure((1, 1), 2.6, "Pearson-delta by size of the training set", caption)
+    figure, axes = build_figure(SCREEN, (1, 1), 2.6, "Pearson-delta by size of the training set", caption)
     (panel,) = axes.ravel()
     colours = model_colours(summary["model"])
     for name, rows in summary.groupby("model", sort=False):
@@ -157,7 +157,7 @@ def main(words: Sequence[str]) -> None:
     shown = summary.assign(cell=cells).pivot(index="model", columns="n_train", values="cell")
     print(f"{os.cpu_count()} cores, torch {torch.__version__}; data {dataset.fingerprint}")
     print(shown.reindex(summary["model"].unique()).to_string())
-    with paper_style():
+    with SCREEN.applied():
         n_validation = len(dataset.splits["validation"].table.perturbations)
         plot_growth(summary, arguments.draws, n_validation).savefig(arguments.out.with_suffix(".png"))
     print(f"Wrote {arguments.out.with_suffix('.csv')} and {arguments.out.with_suffix('.png')}")

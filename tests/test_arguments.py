@@ -72,6 +72,7 @@ def refusals() -> list[tuple[str, Sequence[object], dict[str, Any], str]]:
         ("draw_figures", ["s"], {"only": ["claims", "figure_5"]}, "'only' must be one of .*'figure_5'"),
         ("draw_figures", ["s"], {"split": "tset"}, "'split' must be one of validation, but it is 'tset'"),
         ("draw_figures", ["s"], {"split": "test"}, "scored on validation .*'adapert evaluate'"),
+        ("draw_figures", ["s"], {"style": "screan"}, "Did you mean 'screen'"),
         ("draw_figures", ["s"], {"perturbation": "KLF1"}, "about an evaluation, but none"),
         ("write_report", ["s"], {"split": "test"}, "figures --evaluation FOLDER"),
         ("write_report", [[]], {}, "none was named"),

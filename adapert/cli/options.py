@@ -56,6 +56,14 @@ Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds per var
 StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="Name of a study.", autocompletion=complete_study)
 ]
+FigureStyle = Annotated[
+    str,
+    typer.Option(
+        "--style",
+        help="paper: 85 or 180 mm wide, title and caption in .txt and .tex beside it. screen: both in it. "
+        "slide: 16:9, caption beside it.",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print details too, and where an error arose.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON, and everything else on stderr.")
@@ -309,6 +317,13 @@ def parse_slots(slots: str | None) -> "SlotNumber | None":
             "them, or leave it out."
         )
     return int(slots)
+
+
+def parse_style(word: str) -> str:
+    """Read what figures are drawn for."""
+    from analysis.figures.page import STYLES
+
+    return str(one_of("--style", word, tuple(STYLES)))
 
 
 def parse_duration(text: str) -> float:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from adapert.cli.completion import complete_study
-from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, one_of, split_list
+from adapert.cli.options import DEFAULT_WORKSPACE, FigureStyle, Workspace, one_of, parse_style, split_list
 from adapert.cli.printing import console, print_figures, print_table
 from adapert.errors import InputError, name_some
 
@@ -60,6 +60,7 @@ def figures(
         list[str] | None,
         typer.Option("--only", help="Figures or tables to draw: claims,figure_4_ablation. Repeatable."),
     ] = None,
+    style: FigureStyle = "screen",
 ) -> None:
     """Draw the figures and tables of studies, of a data set, or of evaluations."""
     from adapert.api import draw_figures as draw_all
@@ -82,6 +83,7 @@ def figures(
         pathways=pathways,
         deg_change=deg_change,
         only=wanted,
+        style=parse_style(style),
     )
     if drawn.claims is not None:
         claims = drawn.claims

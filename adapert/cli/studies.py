@@ -14,6 +14,7 @@ from adapert.cli.options import (
     ConfigFile,
     Data,
     EarlyEnd,
+    FigureStyle,
     KeptResources,
     MaxEpochs,
     MinEpochs,
@@ -26,6 +27,7 @@ from adapert.cli.options import (
     Workspace,
     parse_base,
     parse_changes,
+    parse_style,
 )
 from adapert.cli.peers import (
     check_peers,
@@ -331,6 +333,7 @@ def reproduce(
     peers: Annotated[
         bool, typer.Option("--peers", help="Also search, pick and compare every other system.")
     ] = False,
+    style: FigureStyle = "screen",
 ) -> None:
     """Run the whole job: search, pick, ablation and sensitivity of the pick, figures and report.
 
@@ -343,6 +346,7 @@ def reproduce(
     from adapert.study.plan.first_rung import parse_first_rung
     from adapert.study.plan.recipes import build_study
 
+    style = parse_style(style)
     base = parse_base(data, config, changes, max_epochs, workspace)
     used = resources.build()
     budget = {"n_trials": trials, "first_rung": None if min_epochs is None else parse_first_rung(min_epochs)}
@@ -367,7 +371,7 @@ def reproduce(
     if compared:
         n_failed += run_peers(compared, workspace, used)
         studies.append(compared.name)
-    drawn = draw_figures(studies, workspace)
+    drawn = draw_figures(studies, workspace, style=style)
     written = write_report(studies, workspace)
     console.print(f"Picked config: {best}")
     print_figures(drawn.paths)

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adapert.data.schema import EFFECT_SIZES
@@ -14,6 +13,7 @@ from adapert.statistics.readings import find_empty_in
 from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.overlap import OVERLAPS, choose_overlap, overlap_caption
+from analysis.figures.page import SCREEN, SMALL_FONT_SIZE, Style, StyledFigure, build_figure
 
 ABLATION_METRICS = ("pearson_delta", *OVERLAPS, "pds")
 
@@ -81,11 +81,11 @@ def summarize_ablation(frame: pd.DataFrame) -> pd.DataFrame:
     return add_paired(style.order_rows(summary, orders), compare_variants(selected))
 
 
-def plot_ablation(summary: pd.DataFrame) -> Figure:
+def plot_ablation(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a row of panels for each effect-size group, and for each metric means and differences.
 
     Returns:
-        A figure 7 in wide: of each metric a column with every variant's mean and, where there is a full
+        A figure: of each metric a column with every variant's mean and, where there is a full
         model, one with its paired difference to that. All rows share a column's axis; a grey line marks the
         full model.
 
@@ -98,8 +98,9 @@ def plot_ablation(summary: pd.DataFrame) -> Figure:
     variants = _ordered_variants(summary)
     is_compared = bool(summary["difference"].notna().any())
     n_columns = 2 if is_compared else 1
-    with style.paper_style():
-        figure, panels = style.build_figure(
+    with figure_style.applied():
+        figure, panels = build_figure(
+            figure_style,
             (len(groups), n_columns * len(metrics)),
             panel_height=0.35 + 0.17 * len(variants),
             title=f"Model variants by effect size: {style.data_phrase(summary)}",
@@ -189,7 +190,7 @@ def _draw_means(axes: Axes, estimates: pd.DataFrame, variants: list[str]) -> Non
     if estimates["n_perturbations"].nunique() > 1:  # a metric is undefined for part of its group
         axes.set_title(
             f"n={style.count(estimates['n_perturbations'])}",
-            loc="right", size=style.SMALL_FONT_SIZE, color=style.QUIET_COLOUR, pad=2,
+            loc="right", size=SMALL_FONT_SIZE, color=style.QUIET_COLOUR, pad=2,
         )  # fmt: skip
     _finish(axes)
 
@@ -228,7 +229,7 @@ def _draw_beyond(axes: Axes, position: int, variant: str, difference: float, mar
     axes.annotate(
         f"{difference:.2f}{mark}", (place, position), xycoords=across, xytext=(inwards, 0),
         textcoords="offset points", ha="left" if is_left else "right", va="center",
-        size=style.SMALL_FONT_SIZE,
+        size=SMALL_FONT_SIZE,
     )  # fmt: skip
 
 

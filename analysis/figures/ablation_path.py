@@ -1,13 +1,15 @@
 """The ablation path: what each change from default to picked config is worth (Fawcett and Hoos 2016)."""
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.estimates import summarize_by
 from analysis.figures import style
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_figure
 
 PATH_METRICS = ("pearson_delta", "rank_overlap_at_50", "pds")
+
+_ABOVE = 0.25  # a step's other fields lie off the interval of the one that was taken
 
 CHOOSES = "pearson_delta"
 """The metric by which a step is chosen among the fields that are left."""
@@ -36,7 +38,7 @@ def summarize_path(frame: pd.DataFrame) -> pd.DataFrame:
     return summary.drop(columns="variant").sort_values(["step", "field", "metric"], ignore_index=True)
 
 
-def plot_path(summary: pd.DataFrame) -> Figure:
+def plot_path(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a panel a metric: the path's configs from top to bottom, and those it was chosen among.
 
     Raises:
@@ -46,8 +48,9 @@ def plot_path(summary: pd.DataFrame) -> Figure:
     metrics = style.present(PATH_METRICS, summary["metric"])
     colour = style.MODEL_COLOURS["adapert"]
     labels = summary[summary["is_taken"]].drop_duplicates("step").set_index("step")["field"]
-    with style.paper_style():
-        figure, panels = style.build_figure(
+    with figure_style.applied():
+        figure, panels = build_figure(
+            figure_style,
             (1, len(metrics)),
             panel_height=0.5 + 0.24 * len(labels),
             title=f"From the default config to the picked one: {style.data_phrase(summary)}",
@@ -62,8 +65,8 @@ def plot_path(summary: pd.DataFrame) -> Figure:
             rows = summary[summary["metric"] == metric]
             on_path, others = rows[rows["is_taken"]], rows[~rows["is_taken"]]
             axes.plot(
-                others["mean"], others["step"], "o", color=style.REFERENCE_COLOUR, markerfacecolor="none",
-                markersize=3,
+                others["mean"], others["step"] - _ABOVE, "o", color=style.REFERENCE_COLOUR,
+                markerfacecolor="none", markersize=3,
             )  # fmt: skip
             axes.plot(on_path["mean"], on_path["step"], "-", color=colour, linewidth=0.8)
             axes.hlines(on_path["step"], on_path["low"], on_path["high"], color=colour, linewidth=1.4)

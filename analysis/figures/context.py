@@ -5,15 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from adapert.errors import format_count
 from adapert.seeding import numpy_generator
-from analysis.figures.style import FONT_SIZE, INK, SMALL_FONT_SIZE, UNMEASURED_COLOUR, paper_style
+from analysis.figures.page import FONT_SIZE, SCREEN, SMALL_FONT_SIZE, StyledFigure
+from analysis.figures.style import INK, UNMEASURED_COLOUR
 
 MOST_GENES = 25
 """Context genes that a picture has room for."""
@@ -48,7 +47,7 @@ def summarize_context(contexts: pd.DataFrame, deltas: pd.DataFrame, perturbation
     return shown[["perturbation", "gene", "is_perturbed", "relevance", "predicted_delta", "n_selected"]]
 
 
-def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure:
+def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> StyledFigure:
     """Draw the genes of a context: perturbed ones in the middle, the others around them.
 
     Args:
@@ -68,9 +67,13 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure
     selected = format_count(n_selected, "gene") if n_selected else "no genes"
     which = f", {n_shown} most relevant shown" if n_shown < n_selected else ""
     grey = " Grey: not measured." if nodes["predicted_delta"].isna().any() else ""
-    with paper_style():
-        figure = Figure(figsize=(5.0, 5.4 if n_selected else 4.9), layout="constrained")
-        FigureCanvasAgg(figure)
+    title = f"Context of {nodes['perturbation'].iloc[0]}: {selected} selected{which}"
+    area = " Area: relevance (alpha)." if n_selected else ""
+    caption = f"Thick rim: perturbed.{area} Lines: the model's network.{grey}"
+    with SCREEN.applied():
+        figure = StyledFigure(
+            SCREEN, title, caption, figsize=(5.0, 5.4 if n_selected else 4.9), layout="constrained"
+        )
         axes = figure.subplots()
         for ends in zip(among["source"], among["target"], strict=True):
             axes.plot(
@@ -85,10 +88,7 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Figure
             _draw_size_legend(axes, nodes)
         else:
             axes.text(0, -0.55, "The model selected no context gene.", ha="center", size=FONT_SIZE)
-        title = f"Context of {nodes['perturbation'].iloc[0]}: {selected} selected{which}"
         axes.set_title(title, loc="left", size=FONT_SIZE + 1)
-        area = " Area: relevance (alpha)." if n_selected else ""
-        caption = f"Thick rim: perturbed.{area} Lines: the model's network.{grey}"
         figure.supxlabel(caption, size=SMALL_FONT_SIZE, x=0.02, ha="left")
     return figure
 

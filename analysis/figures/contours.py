@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
 from adapert.errors import InputError, format_count
 from analysis.fields import field_label, varied_fields
 from analysis.figures import search, style
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_grid
 from analysis.figures.scales import association, build_scale
 
 N_FIELDS = 4
@@ -59,19 +59,20 @@ def summarize_contours(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([_summarize_pair(known, x, y) for x, y in combinations(shown, 2)], ignore_index=True)
 
 
-def plot_contours(summary: pd.DataFrame) -> Figure:
+def plot_contours(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a panel for each pair of fields: the smoothed objective, and the trials on top.
 
     Returns:
-        A figure 7 in wide; all panels share the colours.
+        A figure; all panels share the colours.
     """
     pairs = list(dict.fromkeys(zip(summary["x_field"], summary["y_field"], strict=True)))
     heights = summary.loc[summary["kind"] == "surface", "objective"]
     scale = Normalize(float(heights.quantile(0.05)), float(heights.max()))
     levels = np.linspace(float(scale.vmin or 0), float(scale.vmax or 0), _N_LEVELS)
     trials = summary[summary["kind"] == "trial"]
-    with style.paper_style():
-        figure, panels = style.build_grid(
+    with figure_style.applied():
+        figure, panels = build_grid(
+            figure_style,
             len(pairs),
             n_columns=3,
             panel_height=1.75,
@@ -87,7 +88,7 @@ def plot_contours(summary: pd.DataFrame) -> Figure:
                     cmap=search.colour_map(), norm=scale, extend="min", alpha=0.85,
                 )  # fmt: skip
             _draw_trials(axes, of_pair[of_pair["kind"] == "trial"])
-        search.draw_colourbar(figure, scale, figure.axes, "mean validation Pearson-delta ↑")
+        search.draw_colourbar(figure, scale, figure.axes, "mean Pearson-delta ↑")
     return figure
 
 

@@ -1,9 +1,11 @@
 """Figure 7: how many genes perturbations of small, medium and large change affect (App. A.1)."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from adapert.data.effect_size import effect_size_bounds, group_effect_sizes
@@ -13,6 +15,7 @@ from adapert.data.units import describe_degs, describe_units
 from adapert.errors import format_count
 from analysis.dataset import describe_perturbations, name_dataset
 from analysis.figures import style
+from analysis.figures.page import SCREEN, SMALL_FONT_SIZE, Style, StyledFigure, build_figure
 
 _N_BINS = 30
 _NARROWEST = 10  # DEGs that the histogram shows at least
@@ -49,11 +52,11 @@ def summarize_deg_counts(dataset: PreparedDataset, min_change: float | None = No
     return style.order_rows(frame[[*columns, "n_degs", "n_genes"]], {"effect_size": groups})
 
 
-def plot_deg_counts(summary: pd.DataFrame) -> Figure:
+def plot_deg_counts(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw the mean numbers of DEGs and other genes as stacked bars, and the counts as a histogram.
 
     Returns:
-        A figure 7 in wide: bars left, histogram right, groups in the same colours.
+        A figure: bars left, histogram right, groups in the same colours.
     """
     groups = style.present(EFFECT_SIZES, summary["effect_size"])
     colours = [style.EFFECT_SIZE_COLOURS.get(group, style.OTHER_COLOUR) for group in groups]
@@ -65,10 +68,12 @@ def plot_deg_counts(summary: pd.DataFrame) -> Figure:
         f"Groups: tertiles of the mean absolute change over genes{told}, as in the paper's figure; elsewhere "
         "they are by the number of DEGs."
     )
-    with style.paper_style():
-        figure, panels = style.build_figure(
+    with figure_style.applied():
+        figure, panels = build_figure(
+            figure_style,
             (1, 2),
             panel_height=2.3,
+            legend=[Patch(color=colour, label=group) for group, colour in zip(groups, colours, strict=True)],
             title=f"DEGs by size of change: {summary['dataset'].iloc[0]}",
             caption=(
                 f"{format_count(len(summary), 'perturbation')} of {splits}, "
@@ -95,10 +100,9 @@ def _draw_bars(axes: Axes, summary: pd.DataFrame, groups: list[str], colours: li
         label="other genes",
     )
     for position, mean in zip(positions.tolist(), means, strict=True):
-        axes.text(position, mean, f"{mean:,.0f} ({mean / n_genes:.1%})", ha="center", va="bottom", size=7.5)
-        axes.text(
-            position, (mean + n_genes) / 2, f"{n_genes - mean:,.0f}", ha="center", size=7.5, color="0.35"
-        )
+        both: dict[str, Any] = {"ha": "center", "size": SMALL_FONT_SIZE}
+        axes.text(position, mean, f"{mean:,.0f} ({mean / n_genes:.1%})", va="bottom", **both)
+        axes.text(position, (mean + n_genes) / 2, f"{n_genes - mean:,.0f}", va="center", color="0.35", **both)
     counts = summary["effect_size"].value_counts()
     axes.set_xticks(positions, [f"{group}\n(n={counts[group]:,})" for group in groups])
     axes.set_xlim(-0.6, max(len(groups) - 0.4, 1.6))
@@ -123,5 +127,4 @@ def _draw_histograms(
     axes.set_ylabel("perturbations")
     axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_title("Perturbations by their number of DEGs", loc="left")
-    axes.legend(loc="upper right", frameon=False)
     style.finish_axes(axes)

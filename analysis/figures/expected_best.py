@@ -1,11 +1,12 @@
 """How good a config each system's search finds after so many trials: do the trials suffice?"""
 
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from adapert.statistics.expected_best import expected_best
 from analysis.figures import search, style
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_figure
 from analysis.figures.prediction import model_label
 
 
@@ -36,13 +37,20 @@ def summarize_expected_best(trials: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["system", "n_trials", "expected_best", "first"])
 
 
-def plot_expected_best(summary: pd.DataFrame) -> Figure:
+def plot_expected_best(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a curve a system; its first trial, the published config, is a hollow dot at 1."""
+    colours = style.model_colours(summary["system"])
     systems = list(dict.fromkeys(summary["system"]))
-    with style.paper_style():
-        figure, panels = style.build_figure(
+    with figure_style.applied():
+        figure, panels = build_figure(
+            figure_style,
             (1, 1),
             panel_height=2.4,
+            span="column",
+            legend=[
+                Line2D([], [], color=colours[system], linewidth=1.4, label=model_label(system))
+                for system in systems
+            ],
             title="Best validation score to be expected after so many trials",
             caption=(
                 "Exact mean of the best of n of a search's trials over all subsets of them, as if they had "
@@ -52,22 +60,14 @@ def plot_expected_best(summary: pd.DataFrame) -> Figure:
             ),
         )
         axes = panels[0, 0]
-        colours = style.model_colours(systems)
         for system in systems:
             colour = colours[system]
             rows = summary[summary["system"] == system]
-            axes.plot(
-                rows["n_trials"],
-                rows["expected_best"],
-                color=colour,
-                linewidth=1.4,
-                label=model_label(system),
-            )
+            axes.plot(rows["n_trials"], rows["expected_best"], color=colour, linewidth=1.4)
             axes.plot(1, rows["first"].iloc[0], "o", color=colour, markerfacecolor="white", markersize=4.5)
         axes.set_xlabel("trials")
         axes.set_ylabel(search.OBJECTIVE_LABEL)
         axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
         axes.grid(axis="y")
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))  # no curve lies under it
         style.finish_axes(axes)
     return figure

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import IntArray
 from adapert.errors import InputError
 from analysis.dataset import name_dataset
-from analysis.figures.style import build_figure, finish_axes, palette, paper_style
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_figure
+from analysis.figures.style import INK, finish_axes
 
 ALL_CELLS = "all cells"
 """In place of a cell line's name where the data name none."""
@@ -25,8 +25,8 @@ CONTROL_CELLS, PERTURBED_CELLS = "control", "perturbed"
 _LINE_SEPARATOR = " / "
 _N_BINS = 40
 _BAR_LOOKS: dict[str, dict[str, Any]] = {
-    CONTROL_CELLS: {"histtype": "stepfilled", "alpha": 0.45, "linewidth": 0},
-    PERTURBED_CELLS: {"histtype": "step", "linewidth": 1.2},
+    CONTROL_CELLS: {"color": "0.55", "histtype": "stepfilled", "alpha": 0.6, "linewidth": 0},
+    PERTURBED_CELLS: {"color": INK, "histtype": "step", "linewidth": 1.2},
 }
 _DATA_SHARE = 0.72  # of a panel's height; the legend lies above
 _MEAN_LOOK: dict[str, Any] = {"linewidth": 1.1, "dashes": (4, 2)}
@@ -57,18 +57,19 @@ def summarize_expression(dataset: PreparedDataset) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def plot_expression(summary: pd.DataFrame) -> Figure:
+def plot_expression(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a row of histograms a cell line, all genes left and DEGs right, with means and medians.
 
     Returns:
-        A figure 7 in wide; all panels share the expression axis. A set without a gene has an empty panel.
+        A figure; all panels share the expression axis. A set without a gene has an empty panel.
     """
     cell_lines = list(dict.fromkeys(summary["cell_line"]))
     bins = np.histogram_bin_edges(summary["expression"], bins=_N_BINS)
     counts = summary.groupby("cell_line", sort=False)["n_perturbations"].first()
     of_lines = ", ".join(f"{n:,}{'' if line == ALL_CELLS else f' in {line}'}" for line, n in counts.items())
-    with paper_style():
+    with figure_style.applied():
         figure, panels = build_figure(
+            figure_style,
             (len(cell_lines), 2),
             panel_height=1.75,
             title=f"Expression in control and perturbed cells: {summary['dataset'].iloc[0]}",
@@ -93,14 +94,14 @@ def plot_expression(summary: pd.DataFrame) -> Figure:
 
 
 def _draw_panel(axes: Axes, genes: pd.DataFrame, bins: list[float]) -> None:
-    for (cells, look), colour in zip(_BAR_LOOKS.items(), palette(2), strict=True):
+    for cells, look in _BAR_LOOKS.items():
         values = genes.loc[genes["cells"] == cells, "expression"]
         if values.empty:
             continue
         label = f"{cells}: mean {values.mean():.2f}, median {values.median():.2f}"
-        axes.hist(values, bins=bins, color=colour, label=label, **look)
-        axes.axvline(float(values.mean()), ymax=_DATA_SHARE, color=colour, **_MEAN_LOOK)
-        axes.axvline(float(values.median()), ymax=_DATA_SHARE, color=colour, **_MEDIAN_LOOK)
+        axes.hist(values, bins=bins, label=label, **look)
+        axes.axvline(float(values.mean()), ymax=_DATA_SHARE, color=look["color"], **_MEAN_LOOK)
+        axes.axvline(float(values.median()), ymax=_DATA_SHARE, color=look["color"], **_MEDIAN_LOOK)
     axes.set_ylabel("genes")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_ylim(0, axes.dataLim.y1 / _DATA_SHARE if len(genes) else 1)

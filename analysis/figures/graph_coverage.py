@@ -1,5 +1,6 @@
 """Figure 8: how near to the perturbed gene its DEGs lie in the network (App. A.2)."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from adapert.data.array_tables import SharedTable
@@ -17,8 +18,9 @@ from adapert.errors import InputError, format_count
 from adapert.seeding import numpy_generator
 from adapert.statistics.estimates import CONFIDENCE, bootstrap_interval
 from analysis.dataset import name_dataset
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_figure
 from analysis.figures.prediction import model_label
-from analysis.figures.style import build_figure, finish_axes, palette, paper_style
+from analysis.figures.style import DEG_COLOUR, INK, MODEL_COLOURS, OTHER_COLOUR, finish_axes
 from analysis.predictions import Predictions
 
 GRAPHS = (10, 20)
@@ -31,7 +33,7 @@ DEGS, HITS, ALL_GENES = "DEGs", "DEGs among these", "all genes"
 DEPTHS = (10, 20)
 """Genes of largest predicted change that a model is followed to."""
 
-_MARKERS = ("o", "s", "^", "D", "v")
+_TOP = re.compile("^top [0-9]+ of ")
 
 
 def summarize_graph_coverage(
@@ -76,11 +78,11 @@ def summarize_graph_coverage(
     return frame
 
 
-def plot_graph_coverage(summary: pd.DataFrame) -> Figure:
+def plot_graph_coverage(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw mean coverage against hops, a line a set of genes: a row a graph and a column a depth.
 
     Returns:
-        A figure 7 in wide; the grey line is what random genes give. Without a model, a column a graph.
+        A figure; the grey line is what random genes give. Without a model, a column a graph.
 
     Raises:
         InputError: No perturbation has both an edge and a DEG.
@@ -104,10 +106,12 @@ def plot_graph_coverage(summary: pd.DataFrame) -> Figure:
         if has_depths
         else ""
     )
-    with paper_style():
+    with figure_style.applied():
         figure, panels = build_figure(
+            figure_style,
             (len(graphs), len(depths)) if has_depths else (1, len(graphs)),
             panel_height=2.3,
+            legend=_legend_handles(summary),
             title=f"Genes near the perturbed gene: {summary['dataset'].iloc[0]}",
             caption=(
                 f"Dots: mean over perturbations; lines: the {CONFIDENCE:.0%} interval of that mean under a "
@@ -129,8 +133,6 @@ def plot_graph_coverage(summary: pd.DataFrame) -> Figure:
             row[0].set_ylabel("share of genes within reach")
         for axes in panels[-1]:
             axes.set_xlabel("hops from the perturbed gene, at most")
-        for axes in panels[0, : len(depths)]:
-            axes.legend(loc="upper left", frameon=False)
     return figure
 
 
@@ -212,25 +214,36 @@ def _summarize_reach(
     return rows
 
 
+def _look(gene_set: str) -> dict[str, Any]:
+    """Colour, marker and line of a set of genes, the same at every depth: a model's genes have its colour."""
+    if gene_set == ALL_GENES:
+        return {"color": "0.5", "marker": "D", "linestyle": "--"}
+    if gene_set == DEGS:
+        return {"color": DEG_COLOUR, "marker": "o", "linestyle": "-"}
+    if gene_set == HITS:
+        return {"color": INK, "marker": "^", "linestyle": "-"}
+    model = _TOP.sub("", gene_set)
+    colours = {model_label(name): colour for name, colour in MODEL_COLOURS.items()}
+    return {"color": colours.get(model, OTHER_COLOUR), "marker": "s", "linestyle": "-"}
+
+
+def _legend_handles(summary: pd.DataFrame) -> list[Line2D]:
+    chance = {ALL_GENES: f"{ALL_GENES} (chance)"}
+    labels = {chance.get(name, _TOP.sub("top of ", name)): name for name in summary["gene_set"].unique()}
+    return [
+        Line2D([], [], label=label, markersize=4, linewidth=1.1, **_look(name))
+        for label, name in labels.items()
+    ]
+
+
 def _draw_panel(axes: Axes, summary: pd.DataFrame) -> None:
     names = list(dict.fromkeys(summary["gene_set"]))
-    colours = palette(len(names))
     for number, name in enumerate(names):
         rows = summary[summary["gene_set"] == name]
-        is_baseline = name == ALL_GENES
-        colour: Any = "0.5" if is_baseline else colours[number]
+        look = _look(name)
         shift = 0.05 * (number - (len(names) - 1) / 2)
-        axes.vlines(rows["n_hops"] + shift, rows["low"], rows["high"], color=colour, linewidth=1.2)
-        axes.plot(
-            rows["n_hops"] + shift,
-            rows["mean"],
-            marker=_MARKERS[number % len(_MARKERS)],
-            markersize=4,
-            color=colour,
-            linestyle="--" if is_baseline else "-",
-            linewidth=1.1,
-            label="all genes (chance)" if is_baseline else name,
-        )
+        axes.vlines(rows["n_hops"] + shift, rows["low"], rows["high"], color=look["color"], linewidth=1.2)
+        axes.plot(rows["n_hops"] + shift, rows["mean"], markersize=4, linewidth=1.1, label=name, **look)
     axes.set_xticks(range(1, MAX_HOPS + 1))
     axes.set_xlim(0.7, MAX_HOPS + 0.3)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))

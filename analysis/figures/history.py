@@ -2,11 +2,11 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures import search
-from analysis.figures.style import build_figure, finish_axes, paper_style
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_figure
+from analysis.figures.style import finish_axes
 
 _COLUMNS = ["study", "number", "status", "reason", "epoch", "objective"]
 _FINISHED_COLOUR = (0.0, 0.45, 0.7)
@@ -29,18 +29,20 @@ def summarize_history(trials: pd.DataFrame) -> pd.DataFrame:
     return history.assign(best_so_far=finished.cummax().ffill())
 
 
-def plot_history(summary: pd.DataFrame) -> Figure:
+def plot_history(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw the objective by trial above, and below it the epochs that each trial was given.
 
     Returns:
-        A figure 7 in wide; both panels share the axis of trial numbers.
+        A figure; both panels share the axis of trial numbers.
     """
     rungs = search.rungs(summary)
     dashed = " Dashed: rungs, where the scheduler compares trials and stops the weaker." if rungs else ""
-    with paper_style():
+    with figure_style.applied():
         figure, panels = build_figure(
+            figure_style,
             (2, 1),
             panel_height=1.55,
+            span="column",
             title=f"History: {search.trials_phrase(summary)}",
             caption=(
                 "Above: each trial's objective, its best epoch's validation Pearson-delta over all "

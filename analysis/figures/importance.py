@@ -2,11 +2,11 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from adapert.errors import format_count
 from analysis.fields import field_label
 from analysis.figures import style
+from analysis.figures.page import SCREEN, SMALL_FONT_SIZE, Style, StyledFigure, build_figure
 from analysis.importance import MAIN, PAIR, REST, REST_LABEL
 
 N_PAIRS = 6
@@ -15,7 +15,7 @@ N_PAIRS = 6
 _KINDS = {MAIN: "one field", PAIR: "two fields together, beyond their sum", REST: REST_LABEL}
 
 
-def plot_importance(summary: pd.DataFrame) -> Figure:
+def plot_importance(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw fields, the strongest pairs and the rest as bars with intervals, from top to bottom."""
     pairs = summary[summary["kind"] == PAIR].nlargest(N_PAIRS, "importance")
     own, rest = summary[summary["kind"] == MAIN], summary[summary["kind"] == REST]
@@ -26,8 +26,9 @@ def plot_importance(summary: pd.DataFrame) -> Figure:
     n_pairs = int((summary["kind"] == PAIR).sum())
     shown = f" Of {n_pairs} pairs the {N_PAIRS} strongest are drawn." if n_pairs > N_PAIRS else ""
     left_out = f" Left out: {format_count(n_left_out, 'trial')} without a value." if n_left_out else ""
-    with style.paper_style():
-        figure, panels = style.build_figure(
+    with figure_style.applied():
+        figure, panels = build_figure(
+            figure_style,
             (1, 1),
             panel_height=0.3 + 0.2 * len(rows),
             title=(
@@ -58,13 +59,11 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> None:
     for place, values in zip(places, rows[["importance", "low", "high"]].to_numpy(float), strict=True):
         estimate, *ends = (f"{100 * value:.0f}" for value in values)
         text = f"{estimate}{style.NO_BREAK}% ({' to '.join(ends)})"
-        axes.text(1.04 * right, place, text, va="center", ha="left", size=style.SMALL_FONT_SIZE)
+        axes.text(1.04 * right, place, text, va="center", ha="left", size=SMALL_FONT_SIZE)
     axes.set_yticks(places, rows["label"])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.3 * right)
     axes.set_xlabel("share of the variance between configs")
     axes.grid(axis="x")
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=style.SMALL_FONT_SIZE
-    )
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=SMALL_FONT_SIZE)
     style.finish_axes(axes)

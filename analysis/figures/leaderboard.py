@@ -2,25 +2,26 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adapert.evaluation.catalogue import find_metric
 from adapert.statistics.pairs import ALL
 from adapert.study.plan.peers import DEFAULT
 from analysis.figures import style
+from analysis.figures.page import SCREEN, SMALL_FONT_SIZE, Style, StyledFigure, build_figure
 from analysis.figures.prediction import model_label
 from analysis.leaderboard.reads import GROUPS
 
 DRAWN_METRICS = ("pearson_delta", "pds", "rank_overlap_at_50")
 
 
-def plot_leaderboard(summary: pd.DataFrame) -> Figure:
+def plot_leaderboard(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a row a system and a panel a metric: filled dots as tuned, hollow ones as published.
 
     Args:
         summary: From `analysis.leaderboard.summary.summarize_leaderboard`; all effect sizes together are
             drawn.
+        figure_style: What it is drawn for.
 
     Raises:
         InputError: Every value is NaN.
@@ -30,8 +31,9 @@ def plot_leaderboard(summary: pd.DataFrame) -> Figure:
     systems = summary.drop_duplicates("system").set_index("system")["group"]
     drawn = summary[summary["metric"].isin(metrics)]
     default = " Hollow: as published, before the search." if (drawn["form"] == DEFAULT).any() else ""
-    with style.paper_style():
-        figure, panels = style.build_figure(
+    with figure_style.applied():
+        figure, panels = build_figure(
+            figure_style,
             (1, len(metrics)),
             panel_height=0.5 + 0.24 * len(systems),
             title=f"Systems after equal searches: {_phrase(drawn)}",
@@ -85,5 +87,5 @@ def _separate_groups(panels: "list[Axes]", groups: list[str]) -> None:
             axes.axhline(first - 0.5, color=style.REFERENCE_COLOUR, linewidth=0.6)
         panels[-1].text(
             1.02, first + (groups.count(group) - 1) / 2, f"reads\n{group}", va="center",
-            transform=panels[-1].get_yaxis_transform(), size=style.SMALL_FONT_SIZE, color=style.QUIET_COLOUR,
+            transform=panels[-1].get_yaxis_transform(), size=SMALL_FONT_SIZE, color=style.QUIET_COLOUR,
         )  # fmt: skip

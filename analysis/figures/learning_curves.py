@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adapert.statistics.two_level import FloatArray
 from analysis.figures import search
-from analysis.figures.style import build_figure, finish_axes, paper_style
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_figure
+from analysis.figures.style import finish_axes
 
 _COLUMNS = ["study", "number", "status", "reason", "objective", "epoch", "value"]
 _LOWEST_SHOWN = 0.02
@@ -31,16 +31,18 @@ def summarize_learning_curves(curves: pd.DataFrame) -> pd.DataFrame:
     return known.assign(is_best=known["number"].isin(best))
 
 
-def plot_learning_curves(summary: pd.DataFrame) -> Figure:
+def plot_learning_curves(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw validation Pearson-delta by epoch, the best trial on top of all others."""
     best = summary.loc[summary["is_best"], "number"]
     thick = f" Thick: trial {best.iloc[0]}, the best; its dot is its best epoch." if len(best) else ""
     rungs = search.rungs(_last_epochs(summary))
     dashed = " Dashed: rungs, where the scheduler compares trials." if rungs else ""
-    with paper_style():
+    with figure_style.applied():
         figure, panels = build_figure(
+            figure_style,
             (1, 1),
             panel_height=2.7,
+            span="column",
             title=f"Learning curves: {search.trials_phrase(summary)}",
             caption=(
                 "Validation Pearson-delta, mean over perturbations, at every epoch. Coloured: finished "

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
@@ -17,6 +16,7 @@ from adapert.statistics.pairs import ALL, model_of
 from adapert.statistics.questions import NOISE, UNDISTURBED, compare_noise, read_noise
 from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_figure
 from analysis.figures.prediction import model_label
 
 NOISE_METRICS = ("pearson_delta", "pds", "l2_top_1000")
@@ -67,11 +67,11 @@ def summarize_network_noise(frame: pd.DataFrame) -> pd.DataFrame:
     return style.order_rows(rows, orders)[[*first, *rows.columns.difference(first, sort=False)]]
 
 
-def plot_network_noise(summary: pd.DataFrame) -> Figure:
+def plot_network_noise(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a row of panels for each metric, a column for each kind of noise, a line for each system.
 
     Returns:
-        A figure 7 in wide; the network as it is stands left, and noise grows to the right.
+        A figure; the network as it is stands left, and noise grows to the right.
 
     Raises:
         InputError: Every value is NaN.
@@ -82,8 +82,9 @@ def plot_network_noise(summary: pd.DataFrame) -> Figure:
     systems = list(dict.fromkeys(summary["system"]))
     colours, markers = style.model_colours(map(model_of, systems)), cycle(_MARKERS)
     looks = {system: (colours[model_of(system)], next(markers)) for system in systems}
-    with style.paper_style():
-        figure, panels = style.build_figure(
+    with figure_style.applied():
+        figure, panels = build_figure(
+            figure_style,
             (len(metrics), len(noises)),
             panel_height=1.6,
             title=f"Noise in the network: {style.data_phrase(summary)}",
@@ -95,7 +96,7 @@ def plot_network_noise(summary: pd.DataFrame) -> Figure:
                 f"{style.interval_caption(summary)} ↑{style.NO_BREAK}higher is better, "
                 f"↓{style.NO_BREAK}lower is better."
             ),
-            n_header_lines=2,
+            legend=_legend_handles(looks),
             sharey="row",
         )
         for row, metric in enumerate(metrics):
@@ -109,7 +110,6 @@ def plot_network_noise(summary: pd.DataFrame) -> Figure:
             panels[row, 0].set_ylabel(label)
         for column, noise in enumerate(noises):
             panels[-1, column].set_xlabel(f"share of edges {noise}")
-        _draw_legend(figure, looks)
         figure.align_labels()
     return figure
 
@@ -140,9 +140,8 @@ def _scale_fraction(axes: Axes, noise: str, fractions: pd.Series) -> None:
     axes.set_xlim(ends if UNDISTURBED[noise] == ticks[0] else ends[::-1])
 
 
-def _draw_legend(figure: Figure, looks: dict[str, Look]) -> None:
-    handles = [
+def _legend_handles(looks: dict[str, Look]) -> list[Line2D]:
+    return [
         Line2D([], [], color=colour, marker=marker, markersize=4, label=model_label(system))
         for system, (colour, marker) in looks.items()
     ]
-    style.place_legend(figure, handles)

@@ -4,18 +4,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from adapert.errors import InputError
 from adapert.statistics.two_level import FloatArray
 from analysis.fields import field_label, varied_fields
 from analysis.figures import search
+from analysis.figures.page import SCREEN, SMALL_FONT_SIZE, Style, StyledFigure, build_figure
 from analysis.figures.scales import build_scale
-from analysis.figures.style import SMALL_FONT_SIZE, build_figure, paper_style
 
 _IDENTITY = ["study", "number", "status", "epoch", "objective", "is_best"]
 _N_STEPS = 24
-_BEHIND_TEXT = {"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.8}
+_GUTTER_POINTS = 26.0
 
 
 def summarize_parallel(trials: pd.DataFrame) -> pd.DataFrame:
@@ -38,16 +38,17 @@ def summarize_parallel(trials: pd.DataFrame) -> pd.DataFrame:
     return known[[*_IDENTITY, *fields]].sort_values(["objective", "number"], ignore_index=True)
 
 
-def plot_parallel(summary: pd.DataFrame) -> Figure:
+def plot_parallel(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a line for each trial through its values of the fields.
 
     Returns:
-        A figure 7 in wide, an upright axis for each field.
+        A figure, an upright axis for each field.
     """
     fields = [str(column) for column in summary.columns if column not in _IDENTITY]
     heights = np.column_stack([build_scale(summary[field]).positions(summary[field]) for field in fields])
-    with paper_style():
+    with figure_style.applied():
         figure, panels = build_figure(
+            figure_style,
             (1, 1),
             panel_height=3.0,
             title=f"Parallel coordinates: {search.trials_phrase(summary)}",
@@ -55,13 +56,14 @@ def plot_parallel(summary: pd.DataFrame) -> Figure:
         )
         axes = panels[0, 0]
         _draw_lines(axes, summary, heights)
+        _draw_gutters(axes, len(fields))
         axes.vlines(range(len(fields)), 0, 1, color="0.3", linewidth=0.8, zorder=3)
         for place, field in enumerate(fields):
             for height, text in build_scale(summary[field]).ticks():
                 axes.hlines(height, place - 0.05, place, color="0.3", linewidth=0.8, zorder=3)
                 axes.annotate(
                     text, (place, height), xytext=(-5, 0), textcoords="offset points", ha="right",
-                    va="center", size=SMALL_FONT_SIZE, zorder=4, bbox=_BEHIND_TEXT,
+                    va="center", size=SMALL_FONT_SIZE, zorder=4,
                 )  # fmt: skip
         axes.set_xticks(range(len(fields)), [field_label(field).replace(" ", "\n") for field in fields])
         axes.set_xlim(-0.4, len(fields) - 0.7)
@@ -91,7 +93,18 @@ def _draw_lines(axes: Axes, summary: pd.DataFrame, heights: FloatArray) -> None:
     coloured.set_array(summary.loc[is_finished, "objective"].to_numpy())
     axes.add_collection(coloured)
     best = [curve for curve, first in zip(curves, summary["is_best"], strict=True) if first]
-    axes.add_collection(LineCollection(best, colors=[search.BEST_COLOUR], linewidths=2.2))
+    axes.add_collection(LineCollection(best, colors=[search.BEST_COLOUR], linewidths=2.2, zorder=2.8))
+
+
+def _draw_gutters(axes: Axes, n_fields: int) -> None:
+    """Fade the lines left of each axis, where its labels stand: no line is cut, and labels can be read."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    left = ScaledTranslation(-_GUTTER_POINTS / 2 / 72, 0, figure.dpi_scale_trans)
+    axes.vlines(
+        range(1, n_fields), 0, 1, color="white", alpha=0.55, linewidth=_GUTTER_POINTS, zorder=2.5,
+        transform=axes.transData + left, capstyle="butt",
+    )  # fmt: skip
 
 
 def _curve(heights: FloatArray) -> FloatArray:

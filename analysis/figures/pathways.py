@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from adapert.data.formats.gene_sets import GeneSets
 from adapert.data.schema import FloatArray
 from adapert.errors import InputError, format_count
 from analysis.figures import style
+from analysis.figures.page import SCREEN, SMALL_FONT_SIZE, Style, StyledFigure, build_figure
 from analysis.figures.prediction import model_label
 from analysis.pathways import (
     SIGNIFICANT_FDR,
@@ -37,6 +37,7 @@ _LEADER: dict[str, Any] = {
     "shrinkB": 2,
 }
 _LABEL_LENGTH = 34
+_CAPITAL_WIDTH, _LEADER_WIDTH, _LEGEND_WIDTH = 0.07, 0.3, 1.4
 _LABEL_GAP = 0.052
 _LABEL_LOWEST = 0.3  # above the legend
 
@@ -62,11 +63,11 @@ def summarize_pathways(
     return compare_pathways(predictions, gene_sets, name, [model])
 
 
-def plot_pathways(summary: pd.DataFrame) -> Figure:
-    """Draw predicted against observed NES, a dot a pathway, names of those significant in both at the right.
+def plot_pathways(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
+    """Draw predicted against observed NES, a dot a pathway, names of those significant in both at its right.
 
     Returns:
-        A figure 7 in wide, with the diagonal and the regression line.
+        A figure, with the diagonal and the regression line.
 
     Raises:
         InputError: No pathway has an NES on both sides.
@@ -83,8 +84,10 @@ def plot_pathways(summary: pd.DataFrame) -> Figure:
     observed = summary["observed_nes"].dropna()
     share = float((observed > 0).mean())
     is_one_sided = len(observed) > 1 and not 1 - _ONE_SIDED_SHARE < share < _ONE_SIDED_SHARE
-    with style.paper_style():
-        figure, panels = style.build_figure(
+    names_width = _names_width(known[known["status"] == "both"])
+    with figure_style.applied():
+        figure, panels = build_figure(
+            figure_style,
             (1, 2),
             panel_height=3.4,
             title=(
@@ -98,7 +101,7 @@ def plot_pathways(summary: pd.DataFrame) -> Figure:
                 "least squares. Sets share genes, so p is smaller than it should be."
                 f"{_ONE_SIDED_CAPTION if is_one_sided else ''}"
             ),
-            width_ratios=(1.25, 1),
+            width_ratios=(figure_style.widths["page"] - names_width, names_width),
         )
         panels[0, 1].set_axis_off()
         _draw(panels[0, 0], known)
@@ -139,7 +142,7 @@ def _draw(axes: Axes, known: pd.DataFrame) -> None:
         handletextpad=0.2,
         title=f"FDR < {SIGNIFICANT_FDR:g} in",
         alignment="left",
-        title_fontsize=style.SMALL_FONT_SIZE,
+        title_fontsize=SMALL_FONT_SIZE,
     )
     _label(axes, known[known["status"] == "both"])
     style.finish_axes(axes)
@@ -147,23 +150,37 @@ def _draw(axes: Axes, known: pd.DataFrame) -> None:
 
 def _label(axes: Axes, rows: pd.DataFrame) -> None:
     """Name pathways in a column beside the panel, in the order of their dots, so that no names overlap."""
-    strength = rows[["observed_nes", "predicted_nes"]].abs().min(axis=1)
-    shown = rows.loc[strength.nlargest(MAX_LABELS).index].sort_values("predicted_nes", ascending=False)
+    shown = _strongest(rows).sort_values("predicted_nes", ascending=False)
     low, high = axes.get_ylim()
     heights = _spread((shown["predicted_nes"].to_numpy() - low) / (high - low))
     for height, pathway in zip(heights, shown.to_dict("records"), strict=True):
-        name = pathway["pathway"].removeprefix("HALLMARK_").replace("_", " ")
         label = axes.annotate(
-            name if len(name) <= _LABEL_LENGTH else f"{name[: _LABEL_LENGTH - 1]}…",
+            _shorten(pathway["pathway"]),
             xy=(pathway["observed_nes"], pathway["predicted_nes"]),
             xytext=(_LABEL_X, height),
             textcoords="axes fraction",
             va="center",
-            size=style.SMALL_FONT_SIZE,
+            size=SMALL_FONT_SIZE,
             arrowprops=_LEADER,
             annotation_clip=False,
         )
         label.set_in_layout(False)  # the panel keeps its width whatever the names
+
+
+def _strongest(rows: pd.DataFrame) -> pd.DataFrame:
+    strength = rows[["observed_nes", "predicted_nes"]].abs().min(axis=1)
+    return rows.loc[strength.nlargest(MAX_LABELS).index]
+
+
+def _shorten(pathway: str) -> str:
+    name = pathway.removeprefix("HALLMARK_").replace("_", " ")
+    return name if len(name) <= _LABEL_LENGTH else f"{name[: _LABEL_LENGTH - 1]}…"
+
+
+def _names_width(rows: pd.DataFrame) -> float:
+    """Inches that the longest name beside the panel takes with its line, or the legend below the names."""
+    longest = max((len(_shorten(name)) for name in _strongest(rows)["pathway"]), default=0)
+    return max(_LEGEND_WIDTH, _LEADER_WIDTH + longest * _CAPITAL_WIDTH)
 
 
 def _spread(heights: FloatArray) -> list[float]:

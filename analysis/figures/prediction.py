@@ -3,21 +3,14 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from adapert.comparison.summary import LABELS
 from adapert.errors import format_count
 from adapert.evaluation.mean_collapse import collapse_ratio
 from adapert.evaluation.metrics import pearson_delta
 from analysis.figures.ablation import REFERENCE_MODEL_LABELS
-from analysis.figures.style import (
-    DEG_COLOUR,
-    GENE_COLOUR,
-    REFERENCE_COLOUR,
-    build_figure,
-    finish_axes,
-    paper_style,
-)
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_figure
+from analysis.figures.style import DEG_COLOUR, GENE_COLOUR, REFERENCE_COLOUR, finish_axes
 from analysis.predictions import Predictions, choose_perturbation, choose_variants
 
 MODEL_LABELS = (
@@ -84,11 +77,11 @@ def summarize_prediction(
     return pd.concat(parts, ignore_index=True)
 
 
-def plot_prediction(summary: pd.DataFrame) -> Figure:
+def plot_prediction(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a panel a variant, a dot a gene, DEGs coloured and on top.
 
     Returns:
-        A figure 7 in wide; all panels share their axes, a dashed line marks predictions without error.
+        A figure; all panels share their axes, a dashed line marks predictions without error.
     """
     variants = list(dict.fromkeys(summary["variant"]))
     first = summary.iloc[0]
@@ -97,8 +90,9 @@ def plot_prediction(summary: pd.DataFrame) -> Figure:
     values = summary[["observed_delta", "predicted_delta"]].to_numpy()
     margin = 0.04 * float(np.ptp(values)) or 0.1
     limits = float(values.min()) - margin, float(values.max()) + margin
-    with paper_style():
+    with figure_style.applied():
         figure, panels = build_figure(
+            figure_style,
             (1, len(variants)),
             panel_height=2.9,
             title=(

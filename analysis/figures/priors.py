@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
@@ -18,6 +17,7 @@ from adapert.statistics.source_worth import ALONE, BESIDE, SOURCES, compare_sour
 from analysis.figures import style
 from analysis.figures.ablation import ABLATION_METRICS
 from analysis.figures.marks import mark_caption
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_figure
 from analysis.priors import SOURCES_COLUMN, find_sources
 
 COMBINATION, WORTH = "combination", "worth"
@@ -69,11 +69,8 @@ def summarize_priors(frame: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def plot_priors(summary: pd.DataFrame) -> Figure:
+def plot_priors(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw the means of all combinations above, and what each source adds below, a column for each metric.
-
-    Returns:
-        A figure 7 in wide.
 
     Raises:
         InputError: Every value is NaN.
@@ -84,8 +81,9 @@ def plot_priors(summary: pd.DataFrame) -> Figure:
     names = list(dict.fromkeys(combinations["name"]))
     sources = list(dict.fromkeys(worth["name"]))
     heights = [len(names) + 1.0, *([1.6 * len(sources) + 1.0] if sources else [])]
-    with style.paper_style():
-        figure, panels = style.build_figure(
+    with figure_style.applied():
+        figure, panels = build_figure(
+            figure_style,
             (len(heights), len(metrics)),
             panel_height=0.25 + _ROW_HEIGHT * sum(heights) / len(heights),
             title=f"Sources of prior knowledge: {style.data_phrase(summary)}",
@@ -97,7 +95,7 @@ def plot_priors(summary: pd.DataFrame) -> Figure:
                 f"{mark_caption('0', SOURCES)} Lines: {style.interval_caption(combinations)} "
                 f"↑{style.NO_BREAK}higher is better."
             ),
-            n_header_lines=2,
+            legend=_legend_handles() if sources else (),
             sharey="row",
             gridspec_kw={"height_ratios": heights},
         )
@@ -108,8 +106,6 @@ def plot_priors(summary: pd.DataFrame) -> Figure:
             if sources:
                 _draw_worth(panels[1, column], worth[worth["metric"] == metric], sources)
                 panels[1, column].set_xlabel(f"difference in {find_metric(metric).label}")
-        if sources:
-            _draw_legend(figure)
         figure.align_labels()
     return figure
 
@@ -148,9 +144,8 @@ def _finish(axes: Axes) -> None:
     style.finish_axes(axes)
 
 
-def _draw_legend(figure: Figure) -> None:
-    handles = [
+def _legend_handles() -> list[Line2D]:
+    return [
         Line2D([], [], color=look["color"], marker=look["marker"], markersize=4, label=role)
         for role, look in _ROLES.items()
     ]
-    style.place_legend(figure, handles)

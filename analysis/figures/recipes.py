@@ -24,6 +24,7 @@ from analysis.figures.importance import plot_importance
 from analysis.figures.leaderboard import plot_leaderboard
 from analysis.figures.learning_curves import plot_learning_curves, summarize_learning_curves
 from analysis.figures.network_noise import plot_network_noise, summarize_network_noise
+from analysis.figures.page import SCREEN, Style
 from analysis.figures.parallel import plot_parallel, summarize_parallel
 from analysis.figures.pathways import plot_pathways, summarize_pathways
 from analysis.figures.prediction import plot_prediction, summarize_prediction
@@ -144,6 +145,7 @@ def draw_figures(
     directory: Path,
     split: str = "validation",
     only: Collection[str] = (),
+    style: Style = SCREEN,
 ) -> dict[str, list[Path]]:
     """Draw the figures of each study that has some.
 
@@ -155,6 +157,7 @@ def draw_figures(
         directory: Target; created if need be, and files of the same name are replaced.
         split: Split that is shown, where a figure shows one.
         only: Stems of the figures to draw; empty draws all.
+        style: What they are drawn for.
 
     Returns:
         Name of a study to its files, each figure's PNG first, in the order of `studies`.
@@ -170,7 +173,7 @@ def draw_figures(
             f"{name_some(f'{study} ({design})' for study, design in designs.items()) or 'none'}. "
             "Launch a search, an ablation or a sensitivity study."
         )
-    attempts = _Attempts()
+    attempts = _Attempts(style)
     for study in studies:
         is_shared = list(designs.values()).count(study.design) > 1
         load = cached_load(study, split)
@@ -185,6 +188,7 @@ def draw_source(
     source: Any,
     directory: Path,
     only: Collection[str] = (),
+    style: Style = SCREEN,
 ) -> list[Path]:
     """Draw the figures of a prepared data set or of an evaluation.
 
@@ -193,6 +197,7 @@ def draw_source(
         source: What their `summarize` takes.
         directory: Target; created if need be, and files of the same name are replaced.
         only: Stems of the figures to draw; empty draws all.
+        style: What they are drawn for.
 
     Returns:
         The files, each figure's PNG first; none where `only` names none of them.
@@ -200,7 +205,7 @@ def draw_source(
     Raises:
         InputError: None of the figures could be drawn.
     """
-    attempts = _Attempts()
+    attempts = _Attempts(style)
     for recipe in select_stems(recipes, only):
         attempts.draw("", recipe, lambda _: source, recipe.stem)
     return attempts.write(directory).get("", [])
@@ -210,6 +215,7 @@ def draw_source(
 class _Attempts:
     """Draws figure after figure, and writes none before all are drawn."""
 
+    style: Style
     drawings: dict[str, list[Drawing]] = field(default_factory=dict)
     reasons: list[tuple[str, InputError]] = field(default_factory=list)
 
@@ -220,7 +226,7 @@ class _Attempts:
             self.reasons.append((stem, error))
             return
         try:
-            self.drawings.setdefault(study, []).append(draw_figure(recipe, source, stem))
+            self.drawings.setdefault(study, []).append(draw_figure(recipe, source, stem, self.style))
         except InputError as error:
             self.reasons.append((stem, error))
 

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from adapert.errors import InputError, format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.records import EndReason, TrialStatus
-from analysis.figures.style import NO_BREAK, SMALL_FONT_SIZE
+from analysis.figures.page import SMALL_FONT_SIZE
+from analysis.figures.style import NO_BREAK
 
 OBJECTIVE_LABEL = f"validation {find_metric('pearson_delta').directed_label}"
 
@@ -40,6 +41,7 @@ _LOWEST_COLOURED = 0.1
 _ROOM_BELOW = 2.0
 _ENOUGH = 5
 _BAR_ASPECT = 8
+_BAR_WIDTH = 0.21
 
 
 def with_objective(trials: pd.DataFrame) -> pd.DataFrame:
@@ -104,7 +106,7 @@ def draw_colourbar(
         ScalarMappable(scale, colour_map()),
         ax=panels,
         extend=extend,
-        fraction=0.03,
+        fraction=_BAR_WIDTH / figure.get_figwidth(),
         pad=0.015,
         aspect=_BAR_ASPECT * figure.get_figheight(),
     )

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import ScaledTranslation
@@ -21,6 +20,7 @@ from adapert.statistics.readings import LETTER, MEAN_AND_SUM, READINGS, split_re
 from analysis.figures import style
 from analysis.figures.marks import add_paired, mark_caption
 from analysis.figures.overlap import OVERLAPS, choose_overlap, overlap_caption
+from analysis.figures.page import SCREEN, SMALL_FONT_SIZE, Style, StyledFigure, build_grid
 from analysis.figures.scales import power_text
 
 SENSITIVITY_METRICS = ("pearson_delta", *OVERLAPS, "pds", "mse")
@@ -93,11 +93,11 @@ def _summarize_reading(selected: pd.DataFrame) -> pd.DataFrame:
     return add_paired(summary, compare_weights(selected)).drop(columns="variant")
 
 
-def plot_sensitivity(summary: pd.DataFrame) -> Figure:
+def plot_sensitivity(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a panel for each metric: its mean against lambda_non, a line for each effect-size group.
 
     Returns:
-        A figure 7 in wide; lambda_non on a logarithmic axis, with 0 left of a break. Two readings of the loss
+        A figure; lambda_non on a logarithmic axis, with 0 left of a break. Two readings of the loss
         stand beside each other, a metric in a row on one axis.
 
     Raises:
@@ -125,8 +125,9 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
         else f" Loss: {_READING_TITLES[readings[0]]}."
     )
     panels_of = [(metric, reading) for metric in metrics for reading in readings]
-    with style.paper_style():
-        figure, panels = style.build_grid(
+    with figure_style.applied():
+        figure, panels = build_grid(
+            figure_style,
             len(panels_of),
             n_columns=2,
             panel_height=1.5 if is_compared else 1.9,
@@ -138,7 +139,7 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
                 f"↑{style.NO_BREAK}higher is better, ↓{style.NO_BREAK}lower is better."
                 f"{overlap_caption(metrics)}"
             ),
-            n_header_lines=2,
+            legend=_legend_handles(summary, looks),
         )
         for axes, (metric, reading) in zip(panels, panels_of, strict=True):
             of_metric = summary[summary["metric"] == metric]
@@ -156,7 +157,6 @@ def plot_sensitivity(summary: pd.DataFrame) -> Figure:
             axes.set_title(_READING_TITLES[reading])
         for axes in panels[-2:]:
             axes.set_xlabel(_LAMBDA_LABEL)
-        _draw_legend(figure, summary, looks)
         figure.align_ylabels()
     return figure
 
@@ -192,7 +192,7 @@ def _scale_lambda(axes: Axes, lambdas: Sequence[float]) -> None:
         # symlog is linear up to the smallest weight and logarithmic from there: 0 at a fixed distance.
         axes.set_xscale("symlog", linthresh=positive[0], linscale=_ZERO_GAP_DECADES)
         axes.set_xlim(-0.3 * positive[0], positive[-1] * _EDGE)
-        look: dict[str, Any] = {"ha": "center", "va": "center", "size": style.SMALL_FONT_SIZE}
+        look: dict[str, Any] = {"ha": "center", "va": "center", "size": SMALL_FONT_SIZE}
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.2}
         axes.text(positive[0] / 2, 0, "//", transform=axes.get_xaxis_transform(), bbox=box, **look)
     else:
@@ -212,10 +212,10 @@ def _lambda_text(value: float) -> str:
     return power_text(value) if value else "0"
 
 
-def _draw_legend(figure: Figure, summary: pd.DataFrame, looks: dict[str, Look]) -> None:
+def _legend_handles(summary: pd.DataFrame, looks: dict[str, Look]) -> list[Line2D]:
     handles = [
         Line2D([], [], color=colour, marker=marker, markersize=4, label=style.group_label(group, summary))
         for group, (colour, marker) in looks.items()
     ]
     handles.append(Line2D([], [], linestyle="", marker="o", label="best of its group", **_BEST_MARKER))
-    style.place_legend(figure, handles)
+    return handles

@@ -5,11 +5,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
 from adapert.errors import InputError
 from analysis.fields import field_label, varied_fields
 from analysis.figures import search, style
+from analysis.figures.page import SCREEN, Style, StyledFigure, build_grid
 from analysis.figures.scales import build_scale
 
 _IDENTITY = ["study", "number", "status", "epoch", "objective", "is_best"]
@@ -47,16 +47,17 @@ def summarize_slices(trials: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def plot_slices(summary: pd.DataFrame) -> Figure:
+def plot_slices(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure:
     """Draw a panel for each field: the objective against its values.
 
     Returns:
-        A figure 7 in wide; all panels share the axis of the objective.
+        A figure; all panels share the axis of the objective.
     """
     fields = list(dict.fromkeys(summary["field"]))
     order = Normalize(float(summary["number"].min()), float(summary["number"].max()))
-    with style.paper_style():
-        figure, panels = style.build_grid(
+    with figure_style.applied():
+        figure, panels = build_grid(
+            figure_style,
             len(fields),
             n_columns=3,
             panel_height=1.45,

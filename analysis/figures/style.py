@@ -1,21 +1,13 @@
-"""How every figure looks: sizes in inches and points for a page 7 in wide, colours, names, captions."""
+"""How every figure looks: colours, names, captions; its sizes are those of `page.Style`."""
 
-import re
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 
 from adapert.data.schema import EFFECT_SIZES
 from adapert.errors import InputError
@@ -23,19 +15,7 @@ from adapert.statistics.estimates import CONFIDENCE
 
 Colour: TypeAlias = tuple[float, float, float]
 
-WIDTH = 7.0
-"""Inches: two columns of a journal page, so that nothing is scaled and points are points."""
-
-FONT_SIZE = 8.0
-SMALL_FONT_SIZE = 7.0
-
 REFERENCE_COLOUR = "0.6"
-
-_LINE_HEIGHT = 0.135
-_CAPTION_WIDTH = 126
-_PRIVATE_USE = 0xE000
-_AXIS_LABEL_HEIGHT = 0.25
-_MARGIN = 0.06
 
 FEW = 10
 """Perturbations below which an interval is rough."""
@@ -81,13 +61,13 @@ MODEL_COLOURS: dict[str, Colour] = {
 
 VARIANT_COLOURS: dict[str, Colour] = {
     "full": _BLUE,
-    "no_context": _ORANGE,
-    "no_non_deg": _GREEN,
-    "no_context_no_non_deg": _RED,
-    "context_only": _PURPLE,
-    "context_only_no_context": _BROWN,
+    "no_context": (0.3, 0.6, 0.8),
+    "no_non_deg": (0.45, 0.7, 0.87),
+    "no_context_no_non_deg": (0.6, 0.79, 0.92),
+    "context_only": (0.0, 0.32, 0.52),
+    "context_only_no_context": (0.0, 0.2, 0.33),
 }
-"""Of AdaPert, whose own colour the full model has; any other variant has `OTHER_COLOUR`."""
+"""Shades of AdaPert's own colour, which the full model has; any other variant has `OTHER_COLOUR`."""
 
 OTHER_COLOUR: Colour = (0.35, 0.35, 0.35)
 QUIET_COLOUR = "0.4"
@@ -105,43 +85,6 @@ STATUS_COLOURS = ("0.7", "#3b75af", "#f4a582", "#b2182b")
 """Gray, blue, coral and red, as the AdaPert paper has pathways that are enriched nowhere to on both sides."""
 
 
-@contextmanager
-def paper_style() -> Iterator[None]:
-    """Set matplotlib's defaults inside the block: figures are built and saved in it."""
-    settings: Any = {
-        "axes.labelcolor": "0.15",
-        "xtick.color": "0.15",
-        "ytick.color": "0.15",
-        "text.color": "0.15",
-        "lines.solid_capstyle": "round",
-        "patch.edgecolor": "w",
-        "patch.force_edgecolor": True,
-        "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same figure on every machine
-        "font.size": FONT_SIZE,
-        "axes.titlesize": FONT_SIZE,
-        "axes.labelsize": FONT_SIZE,
-        "figure.titlesize": FONT_SIZE + 1,
-        "xtick.labelsize": SMALL_FONT_SIZE,
-        "ytick.labelsize": SMALL_FONT_SIZE,
-        "legend.fontsize": SMALL_FONT_SIZE,
-        "axes.linewidth": 0.6,
-        "xtick.major.width": 0.6,
-        "ytick.major.width": 0.6,
-        "xtick.major.size": 3,
-        "ytick.major.size": 3,
-        "axes.edgecolor": "0.2",
-        "axes.axisbelow": True,
-        "grid.color": "0.9",
-        "grid.linewidth": 0.5,
-        "mathtext.fontset": "dejavusans",
-        "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
-        "svg.hashsalt": "adapert",  # the same frame gives the same bytes
-    }
-    with rc_context(settings):
-        yield
-
-
 def palette(n_colours: int) -> list[Colour]:
     """List colours that stay apart for colour-blind readers; they repeat after ten."""
     return [to_rgb(colour) for colour in islice(cycle(_COLOUR_BLIND), n_colours)]
@@ -157,96 +100,6 @@ def model_colours(models: Iterable[str]) -> dict[str, Colour]:
     )
     others = (name for name in names if name not in MODEL_COLOURS)
     return {**MODEL_COLOURS, **dict(zip(others, cycle([*left, OTHER_COLOUR]), strict=False))}
-
-
-def place_legend(figure: Figure, handles: list[Line2D]) -> None:
-    """Put a legend of one line between title and panels, where no data can lie under it."""
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0, 1 - 0.2 / figure.get_figheight()),
-        ncols=len(handles),
-        frameon=False,
-        borderaxespad=0.2,
-    ).set_in_layout(False)
-
-
-def wrap_caption(caption: str, width: int = _CAPTION_WIDTH) -> list[str]:
-    """Cut a caption into lines of at most a width, in characters as drawn: formulas are shorter than in TeX.
-
-    A formula is never cut.
-    """
-    formulas = re.findall(r"\$[^$]+\$", caption)
-    # Each stands as a word of its drawn length, of a character of its own, while lines are cut.
-    marks = [chr(_PRIVATE_USE + number) for number in range(len(formulas))]
-    for formula, mark in zip(formulas, marks, strict=True):
-        caption = caption.replace(formula, mark * _drawn_length(formula), 1)
-    text = "\n".join(textwrap.wrap(caption, width, break_on_hyphens=False))
-    for formula, mark in zip(formulas, marks, strict=True):
-        text = text.replace(mark * _drawn_length(formula), formula)
-    return text.split("\n")
-
-
-def _drawn_length(formula: str) -> int:
-    r"""Count the characters that a formula is drawn as: ``$\lambda_{\mathrm{non}}$`` as four."""
-    without_fonts = re.sub(r"\\math[a-z]+", "", formula)
-    return max(1, len(re.sub(r"[{}_^$\s]", "", re.sub(r"\\[a-zA-Z]+", "x", without_fonts))))
-
-
-def build_figure(
-    shape: tuple[int, int],
-    panel_height: float,
-    title: str,
-    caption: str,
-    n_header_lines: int = 1,
-    **subplots: Any,
-) -> tuple[Figure, np.ndarray[Any, Any]]:
-    """Make a figure of the page's width with a title above its panels and a caption below them.
-
-    Args:
-        shape: Rows and columns of panels.
-        panel_height: Height of a row, inches; the labels below the last row have their own.
-        title: One line.
-        caption: A paragraph, wrapped here.
-        n_header_lines: Lines kept free above the panels, the title's included.
-        **subplots: For matplotlib's ``Figure.subplots``.
-
-    Returns:
-        The figure on a canvas of its own (pyplot never hears of it), and its Axes, (n_rows, n_columns).
-    """
-    lines = wrap_caption(caption)
-    top = n_header_lines * 1.6 * _LINE_HEIGHT + _MARGIN
-    bottom = len(lines) * _LINE_HEIGHT + 2 * _MARGIN
-    height = top + shape[0] * panel_height + _AXIS_LABEL_HEIGHT + bottom
-    figure = Figure(figsize=(WIDTH, height))
-    FigureCanvasAgg(figure)
-    figure.set_layout_engine(
-        ConstrainedLayoutEngine(
-            rect=(0, bottom / height, 1, 1 - (top + bottom) / height), w_pad=_MARGIN, h_pad=_MARGIN
-        )
-    )
-    left = _MARGIN / WIDTH
-    figure.suptitle(title, x=left, y=1 - _MARGIN / height, ha="left", va="top", in_layout=False)
-    figure.text(
-        left,
-        _MARGIN / height,
-        "\n".join(lines),
-        ha="left",
-        va="bottom",
-        size=SMALL_FONT_SIZE,
-        linespacing=1.25,
-        in_layout=False,
-    )
-    return figure, figure.subplots(*shape, squeeze=False, **subplots)
-
-
-def build_grid(n_panels: int, n_columns: int, *args: Any, **keywords: Any) -> tuple[Figure, list[Axes]]:
-    """Make a figure of so many panels, row by row; arguments as `build_figure` after its shape."""
-    n_columns = min(n_columns, n_panels)
-    figure, panels = build_figure((-(-n_panels // n_columns), n_columns), *args, **keywords)
-    for axes in panels.flat[n_panels:]:
-        axes.set_visible(False)
-    return figure, list(panels.flat[:n_panels])
 
 
 def finish_axes(axes: Axes) -> None:

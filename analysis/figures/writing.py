@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from adapert.csv_files import write_csv
-from adapert.files import whole_file
+from adapert.files import whole_file, write_whole
 from adapert.results.load import load_per_perturbation
 from adapert.results.study import StudyResults
-from analysis.figures.style import paper_style
+from analysis.figures.page import SCREEN, Style, StyledFigure
+from analysis.figures.words import latex_caption, plain_words
 
 RESOLUTION = 300
 """Dots per inch of the PNG."""
@@ -29,6 +29,12 @@ _FORMATS: dict[str, Any] = {
     "svg": {"metadata": {"Date": None}},
     "pdf": {"metadata": {"CreationDate": None}},
 }
+
+
+class Plot(Protocol):
+    """Draws a tidy frame in a style."""
+
+    def __call__(self, summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFigure: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class FigureRecipe:
 
     stem: str
     summarize: Callable[[Any], pd.DataFrame]
-    plot: Callable[[pd.DataFrame], Figure]
+    plot: Plot
     load: Callable[[StudyResults], pd.DataFrame] = load_per_perturbation
 
 
@@ -56,20 +62,20 @@ class Drawing:
 
     stem: str
     summary: pd.DataFrame
-    figure: Figure
+    figure: StyledFigure
 
 
-def draw_figure(recipe: FigureRecipe, source: Any, stem: str | None = None) -> Drawing:
+def draw_figure(recipe: FigureRecipe, source: Any, stem: str | None = None, style: Style = SCREEN) -> Drawing:
     """Draw a figure in memory.
 
     Raises:
         InputError: The source has nothing that the figure shows.
     """
     summary = recipe.summarize(source)
-    return Drawing(stem or recipe.stem, summary, recipe.plot(summary))
+    return Drawing(stem or recipe.stem, summary, recipe.plot(summary, style))
 
 
-def fix_layout(figure: Figure) -> None:
+def fix_layout(figure: StyledFigure) -> None:
     """Find the places of a figure's panels once, for every file that it becomes.
 
     The solver's sums come in the order of its variables' addresses in memory: their last digits would
@@ -78,7 +84,7 @@ def fix_layout(figure: Figure) -> None:
     engine = figure.get_layout_engine()
     if engine is None:
         return
-    with paper_style():
+    with figure.style.applied():
         figure.set_dpi(RESOLUTION)
         engine.execute(figure)
     figure.set_layout_engine(None)
@@ -89,7 +95,10 @@ def fix_layout(figure: Figure) -> None:
 
 
 def write_drawing(drawing: Drawing, directory: Path) -> list[Path]:
-    """Write a figure as PNG, SVG and PDF, and its tidy frame as CSV, each whole or not at all."""
+    """Write a figure as PNG, SVG and PDF, and its tidy frame as CSV, each whole or not at all.
+
+    Words that the picture leaves out stand beside it, as plain text and as a caption of LaTeX.
+    """
     target = directory / drawing.stem
     figure = drawing.figure
     fix_layout(figure)
@@ -99,7 +108,16 @@ def write_drawing(drawing: Drawing, directory: Path) -> list[Path]:
     table = target.with_name(f"{target.name}.csv")
     with whole_file(table) as beside:
         write_csv(drawing.summary, beside)
-    return [*paths, table]
+    return [*paths, table, *_write_words(figure, target)]
+
+
+def _write_words(figure: StyledFigure, target: Path) -> list[Path]:
+    if figure.style.draws_all_words:
+        return []
+    plain, latex = (target.with_name(f"{target.name}.{ending}") for ending in ("txt", "tex"))
+    write_whole(plain, plain_words(figure.title, figure.caption))
+    write_whole(latex, latex_caption(figure.title, figure.caption))
+    return [plain, latex]
 
 
 def write_figure(recipe: FigureRecipe, source: Any, directory: Path, stem: str | None = None) -> list[Path]:
@@ -117,8 +135,8 @@ def write_figure(recipe: FigureRecipe, source: Any, directory: Path, stem: str |
     return write_drawing(draw_figure(recipe, source, stem), directory)
 
 
-def write_picture(figure: Figure, path: Path) -> None:
+def write_picture(figure: StyledFigure, path: Path) -> None:
     """Write a figure as the file's suffix says (``.png``, ``.svg`` or ``.pdf``), whole or not at all."""
     form = path.suffix.removeprefix(".")
-    with whole_file(path) as beside, paper_style():
+    with whole_file(path) as beside, figure.style.applied():
         figure.savefig(beside, format=form, dpi=RESOLUTION, **_FORMATS[form])

@@ -12,7 +12,6 @@ import pandas as pd
 from adapert.errors import InputError
 from adapert.results.study import StudyResults
 from analysis.figures.recipes import FIGURE_1, FIGURES, Evaluation, cached_load
-from analysis.figures.style import paper_style
 from analysis.figures.writing import Drawing as DrawnFigure
 from analysis.figures.writing import draw_figure, fix_layout
 from analysis.predictions import read_predictions
@@ -83,10 +82,10 @@ def _embed(drawn: DrawnFigure, caption: str, name: str, words: str) -> Drawing:
     """Embed a figure of a source with a name, which `adapert figures` takes as these words."""
     file = StringIO()
     fix_layout(drawn.figure)
-    with paper_style():
+    with drawn.figure.style.applied():
         drawn.figure.savefig(file, format="svg", metadata={"Date": None})
-    # The figure's own title and caption, to be read aloud: as drawn they are no text, but shapes.
-    spoken = " ".join(" ".join(text.get_text().split()) for text in drawn.figure.texts)
+    # To be read aloud: as drawn they are no text, but shapes.
+    spoken = " ".join(f"{drawn.figure.title} {drawn.figure.caption}".split())
     identifier = re.sub(r"[^a-z0-9]+", "-", f"{drawn.stem}-{name}".lower()).strip("-")
     svg = embed_svg(file.getvalue(), identifier, spoken)
     if len(drawn.summary) > MAX_ROWS:

@@ -10,34 +10,13 @@ import pandas as pd
 from adapert.csv_files import write_csv
 from adapert.data.schema import BoolArray
 from adapert.files import whole_file, write_whole
+from analysis.latex import escape_latex
 
 MISSING = "-"
 """Where the data have no such value."""
 
 MOST_PERCENT = 100
 """Half width of an interval above which a percentage says nothing."""
-
-# pandas escapes no caption, not the last six signs, and would escape the commands of bold cells too.
-_LATEX: dict[str, str | int | None] = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": "$<$",
-    ">": "$>$",
-    "±": r"$\pm$",
-    "†": r"$\dagger$",
-    "→": r"$\rightarrow$",
-    "Δ": r"$\Delta$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +82,6 @@ def write_table(table: PaperTable, directory: Path, stem: str | None = None) -> 
     write_whole(markdown, table.to_markdown())
     write_whole(latex, table.to_latex())
     return [csv, markdown, latex]
-
-
-def escape_latex(text: str) -> str:
-    """Write text so that LaTeX prints it as it is."""
-    return re.sub(r"\s+", " ", str(text)).translate(str.maketrans(_LATEX))
 
 
 def escape_markdown(text: str) -> str:

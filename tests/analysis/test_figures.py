@@ -19,9 +19,9 @@ from matplotlib.text import Text
 from adapert.errors import InputError
 from analysis.figures import writing
 from analysis.figures.ablation import plot_ablation, summarize_ablation
+from analysis.figures.page import SCREEN, build_figure
 from analysis.figures.recipes import FIGURES, draw_figures
 from analysis.figures.sensitivity import plot_sensitivity, summarize_sensitivity
-from analysis.figures.style import build_figure, paper_style
 from analysis.figures.writing import Drawing, FigureRecipe, write_drawing, write_figure
 
 GROUPS = {"large": ["D"], "small": ["A", "B", "C"]}
@@ -457,7 +457,7 @@ def test_a_figure_is_laid_out_as_matplotlib_would_when_it_saves_it(
 ) -> None:
     summary = ablation_summary if recipe is FIGURE_4 else sensitivity_summary
     drawn, *_ = write_drawing(Drawing("drawn", summary, recipe.plot(summary)), tmp_path)
-    with paper_style():
+    with SCREEN.applied():
         recipe.plot(summary).savefig(tmp_path / "saved.png", dpi=writing.RESOLUTION)
     image, saved = (matplotlib.image.imread(path) for path in (drawn, tmp_path / "saved.png"))
     np.testing.assert_allclose(image, saved, atol=4 / 255)
@@ -487,8 +487,8 @@ def test_a_failed_write_leaves_the_old_file(
 
 def test_drawing_leaves_pyplot_alone() -> None:
     before = pyplot.get_fignums(), dict(matplotlib.rcParams)
-    with paper_style():
-        build_figure((1, 1), 1.0, "title", "caption")
+    with SCREEN.applied():
+        build_figure(SCREEN, (1, 1), 1.0, "title", "caption")
     assert (pyplot.get_fignums(), dict(matplotlib.rcParams)) == before
 
 

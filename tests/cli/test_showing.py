@@ -42,6 +42,7 @@ def test_an_unknown_study_is_answered_with_the_nearest(
         (["pick", "start_only", "--out", "best.yaml"], "'start_only' has none"),
         (["figures"], "Name studies, or a folder with --data, --evaluation or --peers."),
         (["figures", "ablate_parts", "--only", "serch_history"], "Did you mean 'search_history'?"),
+        (["figures", "ablate_parts", "--style", "papr"], "Did you mean 'paper'?"),
         (["figures", "ablate_parts", "--perturbation", "A"], "Add --evaluation FOLDER."),
         (["figures", "vary_lambda", "--pathways", "sets.gmt"], "Add --evaluation FOLDER."),
         (["figures", "vary_lambda", "--deg-change", "0.1"], "Add --data DIR."),
@@ -87,5 +88,10 @@ def test_a_data_set_has_tables_and_figures(
     assert {path.name for path in out.iterdir()} == {
         f"table_4_data.{ending}" for ending in ("csv", "md", "tex")
     }
-    adapert("figures", "--data", tmp_path / "data", "--only", "figure_7_deg_counts", "--out", out)
-    assert (out / "figure_7_deg_counts.png").is_file()
+    words = ["--only", "figure_7_deg_counts", "--style", "paper"]
+    ended = adapert("figures", "--data", tmp_path / "data", "--out", out, *words)
+    assert "figure_7_deg_counts.png (csv, txt, tex)" in ended.out
+    assert (out / "figure_7_deg_counts.txt").read_text().startswith("DEGs by size of change")
+    assert (
+        (out / "figure_7_deg_counts.tex").read_text().startswith("\\caption{\\textbf{DEGs by size of change")
+    )

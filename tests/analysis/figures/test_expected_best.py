@@ -31,9 +31,8 @@ def test_seeds_of_one_config_are_one_trial(peers_workspace: Path) -> None:
 
 def test_the_figure_has_a_curve_and_a_hollow_dot_a_system(peers_workspace: Path) -> None:
     summary = summarize_expected_best(load_searches(open_study(peers_workspace, "peers")))
-    (axes,) = plot_expected_best(summary).axes
+    figure = plot_expected_best(summary)
+    (axes,), (legend,) = figure.axes, figure.legends
     assert axes.get_xlabel() == "trials"
-    legend = axes.get_legend()
-    assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["AdaPert", "kernel ridge"]
     assert sum(line.get_marker() == "o" for line in axes.lines) == 2

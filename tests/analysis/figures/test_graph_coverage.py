@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fixtures.narrowed import present, row_of
+from fixtures.narrowed import row_of
 from fixtures.predictions import predict_test_split
 
 from adapert.data.array_tables import SharedTable
@@ -120,7 +120,7 @@ def test_axes_carry_graphs_and_sets(tiny_dataset: PreparedDataset) -> None:
         "top-10 edges of each gene",
         "top-20 edges of each gene",
     ]
-    labels = [text.get_text() for text in present(figure.axes[0].get_legend()).get_texts()]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["DEGs", "all genes (chance)"]
 
 

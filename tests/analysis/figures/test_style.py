@@ -1,5 +1,4 @@
 import re
-import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,6 @@ from analysis.figures.style import (
     MODEL_COLOURS,
     VARIANT_COLOURS,
     model_colours,
-    wrap_caption,
 )
 
 WITH_COLOURS_OF_THEIR_OWN = {"style.py", "search.py"}  # the latter's map is shared by all figures of a search
@@ -28,6 +26,12 @@ def test_models_variants_and_effect_sizes_have_one_colour_each() -> None:
     assert list(VARIANT_COLOURS) == list(VARIANT_LABELS)
     for colours in (MODEL_COLOURS, EFFECT_SIZE_COLOURS, VARIANT_COLOURS):
         assert len(set(colours.values())) == len(colours)
+
+
+def test_no_variant_has_the_colour_of_another_model() -> None:
+    others = {colour for name, colour in MODEL_COLOURS.items() if name != "adapert"}
+    assert VARIANT_COLOURS["full"] == MODEL_COLOURS["adapert"]
+    assert not others & set(VARIANT_COLOURS.values())
 
 
 def test_a_model_of_another_package_takes_a_colour_that_is_left() -> None:
@@ -53,14 +57,3 @@ def test_no_figure_has_a_hue_of_its_own() -> None:
         for path in folder.glob("*.py")
     }
     assert {name for name, found in hues.items() if found} <= WITH_COLOURS_OF_THEIR_OWN
-
-
-def test_a_caption_is_cut_by_what_is_drawn_and_never_within_a_formula() -> None:
-    weight = r"$\lambda_{\mathrm{non}}$"
-    caption = f"The weight {weight} and {weight} of Eq. 16, or $a b$"
-    # As drawn: "The weight xnon and xnon" is 24 characters.
-    assert wrap_caption(caption, 24) == [f"The weight {weight} and {weight}", "of Eq. 16, or $a b$"]
-    assert wrap_caption(caption, 23)[0] == f"The weight {weight} and"
-    assert wrap_caption("One of 5 $", 8) == ["One of 5", "$"]
-    plain = "A dot is a gene of a well-known pathway, and the line is the mean. " * 4
-    assert wrap_caption(plain) == textwrap.wrap(plain, 126, break_on_hyphens=False)

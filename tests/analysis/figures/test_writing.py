@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
-from analysis.figures.style import paper_style
+from analysis.figures.page import SCREEN, StyledFigure
 from analysis.figures.writing import fix_layout
 
 
@@ -23,13 +23,13 @@ class NoisyLayout(ConstrainedLayoutEngine):
 
 
 def saved(noise: float) -> str:
-    with paper_style():
-        figure = Figure(layout=NoisyLayout(noise))
+    with SCREEN.applied():
+        figure = StyledFigure(SCREEN, "", "", layout=NoisyLayout(noise))
         for axes in figure.subplots(1, 2):
             axes.plot([1, 2], [3, 40])
     fix_layout(figure)
     file = StringIO()
-    with paper_style():
+    with SCREEN.applied():
         figure.savefig(file, format="svg", metadata={"Date": None})
     return file.getvalue()
 

@@ -6,7 +6,7 @@ import pytest
 
 from adapert.errors import InputError
 from analysis.tables import PaperTable, write_table
-from analysis.tables.table import decimal, escape_latex, escape_markdown, percentage, whole
+from analysis.tables.table import decimal, escape_markdown, percentage, whole
 
 
 @pytest.fixture
@@ -62,15 +62,8 @@ def test_numbers_are_written_as_papers_do() -> None:
     assert (whole(111770.0), whole(np.nan)) == ("111,770", "-")
 
 
-def test_every_sign_of_latex_is_escaped() -> None:
-    assert escape_latex(r"a_b&c%d#e{f}~^\<") == (
-        r"a\_b\&c\%d\#e\{f\}\textasciitilde{}\textasciicircum{}\textbackslash{}$<$"
-    )
-
-
 def test_names_neither_break_a_cell_nor_format_it() -> None:
     assert escape_markdown("a|b *c* `d` [e](f) <g>\nh\\i") == r"a\|b \*c\* \`d\` \[e](f) \<g> h\\i"
-    assert escape_latex("a\nb\t_c") == r"a b \_c"
 
 
 def test_a_gain_of_nothing_has_no_sign_of_its_own() -> None:
