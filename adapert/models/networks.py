@@ -26,7 +26,9 @@ NETWORKS: dict[ModelName, NetworkParts] = {
     "txpert": NetworkParts(
         build_txpert, lambda dataset, config, seed: squared_loss(dataset, config, config.txpert)
     ),
-    "app": NetworkParts(build_app, lambda dataset, config, seed: squared_loss(dataset, config, config.app)),
+    "app": NetworkParts(
+        build_app, lambda dataset, config, seed: squared_loss(dataset, config, config.app), is_mapped=True
+    ),
     "gears": NetworkParts(build_gears, GearsLoss),
     "perturbed_vae": NetworkParts(build_perturbed_vae, PerturbedVaeObjective),
     "scvi": NetworkParts(build_scvi, ScviObjective),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from adapert.config import Config
+from adapert.data.rows import MeanControlRows
 from adapert.data.schema import FloatArray, IntArray
 from adapert.models.network import Batch, Network, Objective, to_tensor
 from adapert.models.networks import is_mapped
@@ -34,6 +35,9 @@ from adapert.training.loop import (
 from adapert.training.state import Training
 
 OWN_FIELDS = (
+    "app.huber_delta",
+    "app.huber_delta_unit",
+    "app.lambda_non",
     "data.embeddings",
     "data.path",
     "data.split_seed",
@@ -78,7 +82,7 @@ def can_share(config: Config) -> bool:
 def shape_of(training: Training) -> Hashable:
     """Tell trials that can share a step: theirs are equal. None for a trial that can only train alone."""
     config = training.config
-    if not can_share(config):
+    if not can_share(config) or not isinstance(training.objective.rows, MeanControlRows):
         return None
     settings = tuple((name, value) for name, value in config.settings().items() if name not in OWN_FIELDS)
     tensors = tuple((name, tuple(tensor.shape)) for name, tensor in _tensors(training).items())

@@ -74,6 +74,36 @@ def test_a_slot_equals_the_trial_alone(new_training: NewTraining, form: Mapping[
         assert found.rates == training.rates
 
 
+APP_FORMS: list[dict[str, Any]] = [
+    {"model.name": "app", "app.size": 8, "app.own_gene": True, "app.dropout": 0.3},
+    {"model.name": "app", "app.size": 8, "app.aggregation": "max", "app.decoder": "mlp", "app.score_size": 4},
+    {"model.name": "app", "app.size": 8, "app.attention": "none", "app.aggregation": "sum"},
+]
+OF_APP: list[dict[str, Any]] = [
+    {},
+    {
+        "training.learning_rate": 0.01,
+        "graph.edges": "rewired",
+        "app.lambda_non": 0.1,
+        "app.huber_delta": 0.3,
+    },
+    {"data.text_embedding": "shuffled", "training.weight_decay": 0.1},
+]
+
+
+@pytest.mark.parametrize("form", APP_FORMS)
+def test_a_slot_of_app_equals_the_trial_alone(new_training: NewTraining, form: Mapping[str, Any]) -> None:
+    alone = [new_training({**form, **own}, seed=seed) for seed, own in enumerate(OF_APP)]
+    together = [new_training({**form, **own}, seed=seed) for seed, own in enumerate(OF_APP)]
+    assert len({shape_of(training) for training in together} - {None}) == 1
+    slots = Slots(together)
+    for _ in range(3):
+        for epoch, training in zip(slots.train_epoch(), alone, strict=True):
+            assert trained(epoch).losses == pytest.approx(run_alone(training).losses, rel=1e-5, abs=1e-7)
+    for found, training in zip(together, alone, strict=True):
+        assert_alike(found, training, 1e-5)
+
+
 def poisoned(trainings: Sequence[Training], slot: int) -> None:
     """Make one trial's weights NaN."""
     with torch.no_grad():
@@ -137,6 +167,8 @@ def test_one_shape_is_what_a_step_is_made_of(
         {"data.control": "cell"},
         {"loss.alignment": "paper"},
         {"model.name": "txpert"},
+        {"model.name": "gears"},
+        {"model.name": "morph", "morph.rows": "means"},
         {"graph.nodes": "perturbed"},
     ],
 )
@@ -145,6 +177,9 @@ def test_some_trials_have_no_shape(new_training: NewTraining, changes: Mapping[s
 
 
 OTHER_VALUES: dict[str, Any] = {
+    "app.huber_delta": 0.3,
+    "app.huber_delta_unit": "absolute",
+    "app.lambda_non": 0.1,
     "data.embeddings": "none",
     "data.path": "elsewhere",
     "data.split_seed": 3,
@@ -181,16 +216,17 @@ OTHER_VALUES: dict[str, Any] = {
 def test_slots_may_differ_in_each_of_their_own_fields(
     new_training: NewTraining, tiny_dataset: PreparedDataset, field: str
 ) -> None:
-    changes = {field: OTHER_VALUES[field]}
+    base = {"model.name": "app", "app.size": 8, "app.lambda_non": 0.05} if field.startswith("app.") else {}
+    changes = base | {field: OTHER_VALUES[field]}
     dataset = (
         redraw(tiny_dataset, 3, has_training_cells=False) if field == "data.split_seed" else tiny_dataset
     )
-    alone = [new_training(), new_training(changes, dataset)]
+    alone = [new_training(base), new_training(changes, dataset)]
     assert alone[1].config.flat()[field] != alone[0].config.flat()[field]
     if shape_of(alone[0]) != shape_of(alone[1]):
         assert field == "data.embeddings"  # no text at all is a table of another size
         return
-    slots = Slots([new_training(), new_training(changes, dataset)])
+    slots = Slots([new_training(base), new_training(changes, dataset)])
     for _ in range(2):
         for epoch, training in zip(slots.train_epoch(), alone, strict=True):
             assert trained(epoch).losses == pytest.approx(run_alone(training).losses, rel=5e-6, abs=1e-7)
