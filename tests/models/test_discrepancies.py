@@ -53,7 +53,7 @@ def test_energy_distance_is_a_double_loop_over_pairs() -> None:
 def test_a_sample_and_itself_differ_by_0_with_a_finite_gradient(discrepancy: Discrepancy) -> None:
     x = X.clone().requires_grad_()
     found = discrepancy(x, X.flip(0))
-    assert found.item() == pytest.approx(0, abs=1e-4)  # distances are roots of differences of squares
+    assert found.item() == pytest.approx(0, abs=1e-3)  # distances are roots of differences of squares
     (gradient,) = torch.autograd.grad(found, x)
     assert gradient.isfinite().all()
 
