@@ -36,7 +36,7 @@ SMALL = SMALL_ADAPERT | {
     "cpa.hidden_size": 16,
     "state.hidden_size": 8,
     "state.n_heads": 2,
-    "state.set_size": 4,
+    "state.set_size": 8,
     "morph.hidden_size": 8,
     "morph.set_size": 4,
     "training.minibatch_size": 3,

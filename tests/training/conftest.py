@@ -7,6 +7,7 @@ import pytest
 import torch
 from fixtures.builders import NewTraining
 from fixtures.configs import SMALL_ADAPERT
+from fixtures.dataset import build_tiny_dataset
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
@@ -29,9 +30,10 @@ def small_settings() -> dict[str, Any]:
     return dict(SMALL)
 
 
-@pytest.fixture
-def new_training(tiny_dataset: PreparedDataset) -> NewTraining:
+@pytest.fixture(scope="session")
+def new_training() -> NewTraining:
     """Build a small training of the tiny data set, with changes of config, data set or seed."""
+    tiny_dataset = build_tiny_dataset()
 
     def build(
         changes: Mapping[str, Any] | None = None, dataset: PreparedDataset = tiny_dataset, seed: int = 0

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,19 +13,26 @@ from fixtures.narrowed import of_kind, present
 from fixtures.trainings import adapert_of, context_of
 
 from adapert.models.network import Prediction
-from adapert.training.loop import train
+from adapert.training.loop import EpochReport, train
 from adapert.training.objective import minibatch_losses
 from adapert.training.state import Training
 from studies.ablation_extended import VARIANTS
 
 FirstStep = Callable[[str], tuple[Training, dict[str, torch.Tensor], Prediction]]
+ReportsOf = Callable[[str], list[EpochReport]]
 
 FULL = {"training.max_epochs": 2, "loss.lambda_non": 0.05, "loss.lambda_align": 0.3}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def new_variant(new_training: NewTraining) -> NewTraining:
     return lambda name, **changes: new_training(FULL | VARIANTS[name] | changes)
+
+
+@pytest.fixture(scope="module")
+def reports_of(new_variant: NewTraining) -> ReportsOf:
+    """Reports of a variant, which is trained once."""
+    return cache(lambda name: list(train(new_variant(name))))
 
 
 @pytest.fixture
@@ -50,20 +58,19 @@ def graph_of(training: Training) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_variant_trains_with_finite_numbers(new_variant: NewTraining, name: str) -> None:
-    training = new_variant(name)
-    reports = list(train(training))
+def test_variant_trains_with_finite_numbers(reports_of: ReportsOf, name: str) -> None:
+    reports = reports_of(name)
     assert [report.epoch for report in reports] == [1, 2]
     assert all(math.isfinite(value) for report in reports for value in report.flat().values())
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name != "full"])
-def test_variant_learns_something_else_than_the_full_model(new_variant: NewTraining, name: str) -> None:
-    def last(training: Training) -> tuple[float, float]:
-        report = list(train(training))[-1]
+def test_variant_learns_something_else_than_the_full_model(reports_of: ReportsOf, name: str) -> None:
+    def last(name: str) -> tuple[float, float]:
+        report = reports_of(name)[-1]
         return report.losses["loss_recon"], report.validation["mse"]
 
-    assert last(new_variant(name)) != last(new_variant("full"))
+    assert last(name) != last("full")
 
 
 @pytest.mark.parametrize("name", VARIANTS)

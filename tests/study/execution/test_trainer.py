@@ -2,6 +2,8 @@ import errno
 import shutil
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -47,17 +49,29 @@ from adapert.training.loop import train
 from adapert.training.state import Training
 
 MakeSettings = Callable[..., TrialSettings]
+RunOnce = Callable[[str], "Run"]
 
 SMALL = SMALL_ADAPERT | {
     "training.minibatch_size": 3,
     "training.max_epochs": 4,
+}
+LONG = {"training.max_epochs": 6, "model.dropout": 0.3, "training.minibatch_size": 4}
+EVERY_SECOND = "adapert.study.execution.trainer.CHECKPOINT_EVERY", 2
+RUNS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "long": LONG,
+    "long, of means": LONG | {"training.minibatch_size": 8},
+    "long, of cells": LONG | {"data.control": "cell", "training.minibatch_size": 32},
 }
 
 
 @pytest.fixture
 def settings(tmp_path: Path, prepared: Path) -> MakeSettings:
     """What a study hands to a trial."""
+    return settings_in(tmp_path, prepared)
 
+
+def settings_in(directory: Path, prepared: Path) -> MakeSettings:
     def make(
         changes: dict[str, Any] | None = None, seed: int = 0, path: Path = prepared, trial: str = "001"
     ) -> TrialSettings:
@@ -68,10 +82,47 @@ def settings(tmp_path: Path, prepared: Path) -> MakeSettings:
             variant="full",
             seed=seed,
             config=config.flat(),
-            folder=str(tmp_path / "trials" / trial),
+            folder=str(directory / "trials" / trial),
         )
 
     return make
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trial that ran to its end: its reports, and its folder after each of them."""
+
+    reports: list[dict[str, float]]
+    folders: list[Path]
+
+
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> RunOnce:
+    """Run one of `RUNS` for all tests, with a checkpoint every second epoch."""
+    directory = tmp_path_factory.mktemp("runs")
+    write_prepared(build_tiny_dataset(), directory / "prepared")
+
+    @cache
+    def run(name: str) -> Run:
+        made = settings_in(directory / name, directory / "prepared")(RUNS[name])
+        reports: list[dict[str, float]] = []
+        folders = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(*EVERY_SECOND)
+            trainer = begin(made)
+            while not reports or not reports[-1][IS_OVER]:
+                reports.append(values_of(trainer.step()))
+                folders.append(directory / name / f"after {len(reports)}")
+                copy_trial(Path(made.folder), folders[-1])
+        return Run(reports, folders)
+
+    return run
+
+
+def copy_trial(source: Path, target: Path) -> None:
+    """Copy a trial's folder, if it has one yet."""
+    if source.exists():
+        shutil.copytree(source, target)
 
 
 def begin(made: TrialSettings, shipped: ShippedFolder | None = None) -> TrialTrainer:
@@ -256,15 +307,18 @@ def replace_by_other_numbers(folder: Path) -> None:
 
 @pytest.mark.parametrize("change", [remove, spoil, replace_by_other_numbers])
 def test_nothing_of_a_trial_depends_on_the_test_split(
-    settings: MakeSettings, tmp_path: Path, prepared: Path, change: Callable[[Path], None]
+    settings: MakeSettings,
+    run_once: RunOnce,
+    tmp_path: Path,
+    prepared: Path,
+    change: Callable[[Path], None],
 ) -> None:
-    expected, folder = finished(settings, tmp_path)
-    table = pd.read_parquet(folder / PER_PERTURBATION_FILE)
-    shutil.rmtree(folder)
+    expected = run_once("plain")
     change(prepared / "test")
     changed, folder = finished(settings, tmp_path)
-    assert changed == expected
-    pd.testing.assert_frame_equal(pd.read_parquet(folder / PER_PERTURBATION_FILE), table)
+    assert changed == expected.reports[-1]
+    found, table = (pd.read_parquet(each / PER_PERTURBATION_FILE) for each in (folder, expected.folders[-1]))
+    pd.testing.assert_frame_equal(found, table)
 
 
 def test_what_a_config_amounts_to_is_reported_once(settings: MakeSettings) -> None:
@@ -292,15 +346,15 @@ def test_a_trial_of_a_reference_model_is_one_epoch_with_its_own_table(
     assert not (folder / WEIGHTS_FILE).exists()
 
 
-def test_a_trainer_goes_from_one_model_to_another(settings: MakeSettings) -> None:
+def test_a_trainer_goes_from_one_model_to_another(settings: MakeSettings, run_once: RunOnce) -> None:
     trainer = begin(settings({"model.name": "control"}))
     reports_of(trainer, 1)
     trainer.take(settings())
-    assert reports_of(trainer) == reports_of(begin(settings()))
+    assert reports_of(trainer) == run_once("plain").reports
 
 
-def test_the_last_epoch_says_that_the_trial_is_over(settings: MakeSettings) -> None:
-    reports = reports_of(begin(settings()))
+def test_the_last_epoch_says_that_the_trial_is_over(run_once: RunOnce) -> None:
+    reports = run_once("plain").reports
     assert [(report["epoch"], report[IS_OVER]) for report in reports] == [
         (1, False),
         (2, False),
@@ -325,16 +379,19 @@ def test_settings_come_back_from_text(settings: MakeSettings) -> None:
 
 
 def test_a_node_that_does_not_see_the_data_unpacks_what_was_shipped(
-    settings: MakeSettings, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: MakeSettings,
+    run_once: RunOnce,
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "node"))
     (tmp_path / "node").mkdir()
-    expected = reports_of(begin(settings()))
     shipped = ShippedFolder.pack(prepared)
     prepared.rename(tmp_path / "gone")
     made = settings({"data.fingerprint": "tiny"}, trial="002")
     trainer = begin(made, shipped)
-    assert reports_of(trainer) == expected
+    assert reports_of(trainer) == run_once("plain").reports
     assert present(trainer._dataset.path).parent == tmp_path / "node"
 
 
@@ -344,10 +401,7 @@ def test_a_node_that_does_not_see_the_data_unpacks_what_was_shipped(
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a checkpoint every second epoch."""
-    monkeypatch.setattr("adapert.study.execution.trainer.CHECKPOINT_EVERY", 2)
-
-
-LONG = {"training.max_epochs": 6, "model.dropout": 0.3, "training.minibatch_size": 4}
+    monkeypatch.setattr(*EVERY_SECOND)
 
 
 def run_to_its_end(made: TrialSettings) -> list[dict[str, float]]:
@@ -359,25 +413,25 @@ def run_to_its_end(made: TrialSettings) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize(
-    ("control", "minibatch_size", "epochs"), [("mean", 8, range(1, 6)), ("cell", 32, (2, 3))]
+    ("name", "epochs"), [("long, of means", range(1, 6)), ("long, of cells", (2, 3))], ids=["mean", "cell"]
 )
 def test_a_trial_that_is_killed_after_any_epoch_reports_the_same_when_started_again(
-    settings: MakeSettings, often: None, control: str, minibatch_size: int, epochs: Sequence[int]
+    settings: MakeSettings, often: None, run_once: RunOnce, name: str, epochs: Sequence[int]
 ) -> None:
-    changes = LONG | {"data.control": control, "training.minibatch_size": minibatch_size}
-    unbroken = run_to_its_end(settings(changes, trial="unbroken"))
+    unbroken = run_once(name)
     for n_epochs in epochs:
-        made = settings(changes, trial=str(n_epochs))
-        assert reports_of(begin(made), n_epochs) == unbroken[:n_epochs]
+        made = settings(RUNS[name], trial=str(n_epochs))
+        copy_trial(unbroken.folders[n_epochs - 1], Path(made.folder))
         again = run_to_its_end(made)
-        assert again == unbroken[-len(again) :]
+        assert again == unbroken.reports[-len(again) :]
         # Never ahead of what was reported, and never far behind.
-        assert n_epochs <= len(unbroken) - len(again) + 2
-        assert len(unbroken) - len(again) <= n_epochs
+        assert n_epochs <= len(unbroken.reports) - len(again) + 2
+        assert len(unbroken.reports) - len(again) <= n_epochs
 
 
-def test_a_trial_that_is_killed_again_and_again_still_ends_alike(settings: MakeSettings, often: None) -> None:
-    unbroken = run_to_its_end(settings(LONG, trial="unbroken"))
+def test_a_trial_that_is_killed_again_and_again_still_ends_alike(
+    settings: MakeSettings, often: None, run_once: RunOnce
+) -> None:
     made = settings(LONG)
     seen: list[dict[str, Any]] = []
     while not seen or not seen[-1][IS_OVER]:
@@ -385,7 +439,7 @@ def test_a_trial_that_is_killed_again_and_again_still_ends_alike(settings: MakeS
             seen = [*seen[: int(report["epoch"]) - 1], report]
             if report[IS_OVER]:
                 break
-    assert seen == unbroken
+    assert seen == run_once("long").reports
 
 
 def test_a_checkpoint_is_written_before_the_next_epoch_and_not_with_a_report(
@@ -410,15 +464,14 @@ def test_slow_epochs_are_all_kept(
 @pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 100])
 @pytest.mark.parametrize("name", ["checkpoint.safetensors", "checkpoint.json"])
 def test_a_torn_checkpoint_gives_way_to_the_one_before_it(
-    settings: MakeSettings, often: None, tmp_path: Path, name: str, content: bytes
+    settings: MakeSettings, often: None, run_once: RunOnce, name: str, content: bytes
 ) -> None:
-    unbroken = run_to_its_end(settings(LONG, trial="unbroken"))
-    made = settings(LONG)
-    reports_of(begin(made), 5)
-    newest, _ = kept_checkpoints(tmp_path / "trials" / "001")
+    unbroken, made = run_once("long"), settings(LONG)
+    copy_trial(unbroken.folders[4], Path(made.folder))
+    newest, _ = kept_checkpoints(Path(made.folder))
     (newest / name).write_bytes(content)
     again = run_to_its_end(made)
-    assert again == unbroken[2:]
+    assert again == unbroken.reports[2:]
 
 
 # failures are reports
@@ -511,11 +564,8 @@ def test_memory_that_others_use_is_no_failure_of_the_trial(
     assert trainer.step()["epoch"] == 1
 
 
-def test_a_trainer_takes_the_next_trial_after_a_failure(
-    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    expected = reports_of(begin(settings()))
+def test_a_trainer_takes_the_next_trial_after_a_failure(settings: MakeSettings, run_once: RunOnce) -> None:
     trainer = begin(settings({"training.learning_rate": 1e30}, trial="002"))
     failed(trainer)
     trainer.take(settings(trial="003"))
-    assert reports_of(trainer) == expected
+    assert reports_of(trainer) == run_once("plain").reports
