@@ -79,7 +79,9 @@ NEXT_FIELD = r"[,\s]+(?=\w+\.\w+=)"
 """Between two changes of one ``--set``; values may have commas and spaces too."""
 
 MOST_DIGITS = 9
-"""Of a number that is read as one."""
+"""Digits of the largest number of slots that is read: Python refuses to parse thousands of them."""
+
+_NUMBERS = re.compile(r"[-+.\deE,\s]*")
 
 KEPT = "Default: the study's."
 """Said of options that keep what a study has."""
@@ -264,10 +266,10 @@ def parse_changes(changes: list[str] | None, max_epochs: int | None) -> dict[str
 
 
 class ListCommand(TyperCommand):
-    """A command whose options of several values take them with commas, too, as every other list is given."""
+    """A command whose options of several numbers take commas between them, as all its other lists do."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words, once those behind such an option are one a value."""
+        """Parse the words after splitting the numbers that follow such an option; paths are left whole."""
         several = {name: option.nargs for option in self.params if option.nargs > 1 for name in option.opts}
         words: list[str] = []
         n_left = 0  # values that the last such option lacks
@@ -276,7 +278,7 @@ class ListCommand(TyperCommand):
             if name in several:
                 words.append(name)
                 n_left, word = several[name], behind
-            values = _split(word) if n_left > 0 else [word]
+            values = _split(word) if n_left > 0 and _NUMBERS.fullmatch(word) else [word]
             words += values
             n_left -= len(values)
         return super().parse_args(ctx, words)

@@ -1,8 +1,13 @@
 """Words that several commands read alike."""
 
-import pytest
+from pathlib import Path
+from typing import Annotated
 
-from adapert.cli.options import parse_changes, split_list
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from adapert.cli.options import ListCommand, parse_changes, split_list
 from adapert.errors import InputError
 
 
@@ -30,3 +35,18 @@ def test_changes_are_given_one_by_one_or_as_a_list(given: list[str]) -> None:
         "data.embeddings": "text+rpe1",
         "data.path": "a b, c=d",
     }
+
+
+def test_commas_part_numbers_behind_an_option_of_several_and_leave_paths_whole() -> None:
+    command = typer.Typer()
+
+    @command.command(cls=ListCommand)
+    def take(
+        shares: Annotated[tuple[float, float], typer.Option("--shares")] = (0, 0),
+        files: Annotated[tuple[Path, Path], typer.Option("--files")] = (Path(), Path()),
+    ) -> None:
+        typer.echo([*shares, *map(str, files)])
+
+    given = ["--shares", "0.25,1e-2", "--files", "a b/x,1.h5ad", "y z.h5ad"]
+    ended = CliRunner().invoke(command, given)
+    assert ended.output == "[0.25, 0.01, 'a b/x,1.h5ad', 'y z.h5ad']\n"
