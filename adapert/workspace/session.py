@@ -27,7 +27,7 @@ from adapert.study.engine.state import fold
 from adapert.study.execution.on_ray import clear_scratch
 from adapert.study.execution.resources import Executor, Resources
 from adapert.study.execution.run import run_trials
-from adapert.study.execution.slots import settle_slots
+from adapert.study.execution.slots import useful_slots
 from adapert.study.plan.plans import Search
 from adapert.study.plan.study import Study
 from adapert.tracking.runs import Connect
@@ -116,14 +116,13 @@ def operate(
         data: Where its data set is now; where its ledger says if None.
 
     Raises:
-        InputError: Ray, or the searcher's storage, cannot be had, or slots are asked for that no trial can
-            share.
+        InputError: Ray, or the searcher's storage, cannot be had.
     """
     started = time.monotonic()
     clear_scratch(folder)
     events = read_events(folder / LEDGER_FILE)
     state = fold(events)
-    resources = settle_slots(state.study, resources)
+    resources = useful_slots(state.study, resources)
     ledger = Ledger(folder / LEDGER_FILE)
     _LOGGER.debug(f"{len(events)} events in '{folder / LEDGER_FILE}'")
     study = state.study

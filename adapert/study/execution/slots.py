@@ -1,20 +1,19 @@
-"""Whether a study's trials can be trained in slots."""
+"""Whether a study's trials gain by slots."""
 
+import logging
 from dataclasses import replace
 
-from adapert.errors import InputError, name_some
+from adapert.errors import name_some
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.study import Study
 
+_LOGGER = logging.getLogger(__name__)
 
-def settle_slots(study: Study, resources: Resources) -> Resources:
-    """Keep several slots for a study that has trials that can share a step.
 
-    Returns:
-        The resources; with one slot in place of ``"auto"`` where slots would gain nothing.
+def useful_slots(study: Study, resources: Resources) -> Resources:
+    """Replace several slots by one where no trial of a study can share a step with another.
 
-    Raises:
-        InputError: Several slots were asked for, but no trial of the study can share a step.
+    A number that was asked for is not refused but warned of: one option serves all searches of a comparison.
     """
     if resources.slots == 1:
         return resources
@@ -23,10 +22,10 @@ def settle_slots(study: Study, resources: Resources) -> Resources:
     configs = [study.base.with_changes(changes) for changes in study.plan.variants_changes]
     if any(map(can_share, configs)) and (resources.slots != "auto" or study.plan.size > 1):
         return resources
-    if resources.slots == "auto":
-        return replace(resources, slots=1)
-    models = name_some(sorted({str(config.model.name) for config in configs}))
-    raise InputError(
-        f"--slots {resources.slots} needs trials that can share a step, but those of '{study.name}' cannot "
-        f"(model {models}; docs/speed.md says which can). Leave --slots out, or give --slots 1."
-    )
+    if resources.slots != "auto":
+        models = name_some(sorted({str(config.model.name) for config in configs}))
+        _LOGGER.warning(
+            f"--slots {resources.slots} changes nothing for '{study.name}': none of its trials can share a "
+            f"step with another (model {models}; docs/speed.md says which can)."
+        )
+    return replace(resources, slots=1)

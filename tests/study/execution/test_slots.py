@@ -1,12 +1,12 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from adapert.config import Config
-from adapert.errors import InputError
 from adapert.study.execution.resources import Resources
-from adapert.study.execution.slots import settle_slots
+from adapert.study.execution.slots import useful_slots
 from adapert.study.plan.study import Design, Study
 
 HERE = Resources(executor="local", slots=8)
@@ -28,17 +28,20 @@ ALONE: tuple[dict[str, Any], ...] = (
 
 def test_slots_that_some_trials_share_stay() -> None:
     for resources in (HERE, ON_GPU, Resources()):
-        assert settle_slots(study_of({}, *ALONE), resources) == resources
+        assert useful_slots(study_of({}, *ALONE), resources) == resources
 
 
 @pytest.mark.parametrize("changes", ALONE)
-def test_slots_that_no_trial_can_share_are_refused(changes: Mapping[str, Any]) -> None:
-    with pytest.raises(
-        InputError, match=r"--slots 8 needs trials that can share a step, .* 'slotted' cannot"
-    ):
-        settle_slots(study_of(changes), HERE)
-    assert settle_slots(study_of(changes), ON_GPU).slots == 1
+def test_slots_that_no_trial_can_share_are_one_with_a_warning_where_they_were_asked_for(
+    changes: Mapping[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert useful_slots(study_of(changes), ON_GPU).slots == 1
+    assert not caplog.messages
+    assert useful_slots(study_of(changes), HERE) == replace(HERE, slots=1)
+    (message,) = caplog.messages
+    assert message.startswith("--slots 8 changes nothing for 'slotted': none of its trials can share a step")
+    assert changes.get("model.name", "adapert") in message
 
 
 def test_one_trial_needs_no_probe() -> None:
-    assert settle_slots(study_of({}, n_seeds=1), ON_GPU).slots == 1
+    assert useful_slots(study_of({}, n_seeds=1), ON_GPU).slots == 1
