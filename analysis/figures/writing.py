@@ -20,7 +20,7 @@ RESOLUTION = 300
 """Dots per inch of the PNG."""
 
 _STEPS = 1024
-"""Places of panels a dot. Words are measured in 64ths of one, so a place is hardly ever between two."""
+"""Panel positions are rounded to this part of a dot; text is measured in 64ths of one, so ties are rare."""
 
 # Without their dates the files of the same frame are the same, byte for byte. PNG's usual level of
 # compression, 6, takes twice the time of 4 and saves 3 %.
@@ -76,10 +76,10 @@ def draw_figure(recipe: FigureRecipe, source: Any, stem: str | None = None, styl
 
 
 def fix_layout(figure: StyledFigure) -> None:
-    """Find the places of a figure's panels once, for every file that it becomes.
+    """Lay a figure out once, before it is saved in several formats.
 
-    The solver's sums come in the order of its variables' addresses in memory: their last digits would
-    change the ids that an SVG makes of its clip paths.
+    The layout solver adds its terms in the order of their memory addresses, so that the last digits of
+    positions differ between processes. SVG files hash positions into ids: they are rounded first.
     """
     engine = figure.get_layout_engine()
     if engine is None:
@@ -112,9 +112,11 @@ def write_drawing(drawing: Drawing, directory: Path) -> list[Path]:
 
 
 def _write_words(figure: StyledFigure, target: Path) -> list[Path]:
-    if figure.style.draws_all_words:
-        return []
     plain, latex = (target.with_name(f"{target.name}.{ending}") for ending in ("txt", "tex"))
+    if figure.style.draws_all_words:
+        for old in (plain, latex):  # of an earlier picture in another style
+            old.unlink(missing_ok=True)
+        return []
     write_whole(plain, plain_words(figure.title, figure.caption))
     write_whole(latex, latex_caption(figure.title, figure.caption))
     return [plain, latex]
