@@ -45,13 +45,13 @@ TARGETS = {"ray": ("driver", "worker", "both"), "local": ("driver",)}
 """Executor to what of it is killed, in turn."""
 
 ACTORS = ("TrialTrainable", "SlotsWorker")
-"""What workers of Ray's are called by."""
+"""Class names in the command lines of Ray's workers."""
 
 WAIT_SECONDS = 1200
 COMMAND = [sys.executable, "-c", "from adapert.cli import main; main()"]
 
 ROUNDING = 1e-5
-"""Of trials in slots, from the same trials in other company."""
+"""How far a trial's numbers may depend on the trials that shared its steps."""
 
 TIMED = ("seconds", "total_seconds", "wall_hours", "trial_hours", "system/")
 """Beginnings of the names of metrics that no two runs share."""

@@ -48,7 +48,6 @@ def network_parts(model: str) -> NetworkParts:
 
 
 def is_mapped(model: str) -> bool:
-    """Whether trials of a model can share steps; those of a model without epochs have none."""
-    plugin = load_plugin(model).network if model in find_plugins() else None
-    parts: NetworkParts | None = NETWORKS.get(model, plugin)  # type: ignore[call-overload]
-    return parts is not None and parts.is_mapped
+    """Whether trials of a model can share steps. A model that is not trained in epochs has no steps."""
+    has_network = model in NETWORKS or (model in find_plugins() and load_plugin(model).network is not None)
+    return has_network and network_parts(model).is_mapped

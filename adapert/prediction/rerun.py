@@ -42,7 +42,7 @@ from adapert.tracking.store import open_store
 _LOGGER = logging.getLogger(__name__)
 
 COST = (*SYSTEM, "seconds")
-"""What a trial reports of the time and the memory that it takes: no number of the model's."""
+"""Time and memory of a trial, which differ from run to run."""
 
 COLUMNS = ("metric", "tracked", "again", "difference")
 

@@ -7,7 +7,7 @@ from adapert.evaluation.catalogue import metrics_at_end, metrics_of_epochs
 from adapert.records import SYSTEM
 
 LOSS = "loss_"
-"""What the names of the loss and its terms begin with; each system has terms of its own."""
+"""Prefix of the loss and its terms, which each system has of its own."""
 
 REPORTED = (
     *metrics_of_epochs(),

@@ -7,13 +7,13 @@ import psutil
 import torch
 
 SLOT_SHARE = 0.6
-"""Part of its share of a GPU that a process fills with slots, each of what its first trial took.
+"""Fraction of a process's GPU memory that is filled with slots, each as large as the first trial's peak.
 
-The rest is for trials that take more than that one, and for what torch's allocator cannot join.
+The rest is for trials that need more than the first one, and for fragmentation.
 """
 
 MOST_SLOTS = 64
-"""Beyond them a shared step gains nothing: its time grows as the trials do."""
+"""With more slots the time of a shared step grows in proportion, so that nothing is gained."""
 
 LEAST_MEMORY = 512 * 2**20
 """Bytes of free memory without which no trial starts."""

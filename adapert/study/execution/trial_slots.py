@@ -16,11 +16,6 @@ from adapert.study.execution.trainer import TrialSettings, TrialTrainer
 from adapert.training.side_by_side import SideBySide
 
 
-def first_slots(slots: SlotNumber) -> int:
-    """Slots before the first trial has shown what it takes."""
-    return 1 if slots == "auto" else slots
-
-
 class TrialSlots:
     """Places for trials that are trained at once in this process, whoever hands them out.
 
@@ -35,7 +30,8 @@ class TrialSlots:
             slots: Trials at once at most, or ``"auto"``.
             shipped: The prepared data set, for nodes that do not see its path.
         """
-        self._is_probed, self.n_slots = slots != "auto", first_slots(slots)
+        self._is_probed = slots != "auto"
+        self.n_slots = 1 if slots == "auto" else slots
         self._shipped = shipped
         self._idle: list[TrialTrainer] = []
         self._taken: dict[str, TrialTrainer] = {}

@@ -26,7 +26,7 @@ from adapert.study.execution.trainer import TrialSettings
 from adapert.study.execution.trial_slots import TrialSlots
 
 LOOK_SECONDS = 0.2
-"""Between two looks at limits and requests while all workers train."""
+"""Seconds between two checks of limits and requests while all workers train."""
 
 
 class Answer(NamedTuple):
@@ -160,9 +160,9 @@ class Workers:
         return may_have_more
 
     def _choose_worker(self) -> _Worker | None:
-        """Choose the emptiest worker, if the next trial may begin and one of them has a slot for it.
+        """Choose the worker with the fewest trials, if another trial may begin and a slot is free.
 
-        None takes more than its part of the trials that are left: two GPUs share those that fit into one.
+        Remaining trials are divided evenly, so that two GPUs share what would fit into one.
         """
         most = self._resources.max_concurrent
         if most is not None and self._runner.n_running >= most:
