@@ -173,11 +173,13 @@ def test_a_variant_that_lost_everything_does_not_hide_the_others(make_table: Mak
     assert _plotted(axes)["no_graph"] == [pytest.approx(-0.02)]
 
 
-def test_a_full_model_without_the_loss_is_warned_of(ablation_table: pd.DataFrame) -> None:
+def test_a_full_model_without_the_loss_is_warned_of(
+    ablation_table: pd.DataFrame, ablation_figure: Figure
+) -> None:
     without = ablation_table.replace({"variant": {"no_graph": "no_non_deg"}}).assign(lambda_non=1e-5)
     texts = " ".join(_texts(plot_ablation(summarize_ablation(without)))).replace("\n", " ")
     assert "The full model's lambda_non of 1e-05 is near 0, so that leaving the non-DEG loss out" in texts
-    assert "near 0" not in " ".join(_texts(plot_ablation(summarize_ablation(ablation_table))))
+    assert "near 0" not in " ".join(_texts(ablation_figure))
 
 
 @BY_EFFECT_SIZE
@@ -324,7 +326,7 @@ def test_a_figure_of_one_reading_names_it(
 
 
 def test_sensitivity_legend_lies_above_all_panels(sensitivity_figure: Figure) -> None:
-    sensitivity_figure.canvas.draw()
+    sensitivity_figure.draw_without_rendering()
     bottom = sensitivity_figure.legends[0].get_window_extent().y0
     assert all(axes.get_window_extent().y1 < bottom for axes in sensitivity_figure.axes)
 
@@ -396,7 +398,7 @@ def test_few_perturbations_of_one_group_still_draw(
     names = [f"G{index}" for index in range(n_perturbations)]
     table = make_table(_rows(variants, ["pds"], {"medium": names})).astype({"variant": str})
     figure = recipe.plot(recipe.summarize(table))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert f"medium (n={n_perturbations})" in _texts(figure)
 
 
@@ -421,33 +423,33 @@ def test_text_stays_inside_the_figure_and_apart_at_7_points(
     rows = _rows({name: 0.1 * index for index, name in enumerate(variants)})
     table = make_table(rows).assign(lambda_non=lambda frame: frame["variant"].map(variants.index) * 1e-3)
     figure = recipe.plot(recipe.summarize(table))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert figure.get_figwidth() == 7.0
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_text()]
     assert min(float(text.get_fontsize()) for text in texts if text.get_visible()) >= 7
+    panels = [present(axes.get_tightbbox()) for axes in figure.axes if axes.get_visible()]
     for text in figure.texts:
         box = text.get_window_extent()
         assert 0 <= box.x0 < box.x1 <= figure.bbox.width
-        assert not any(
-            box.overlaps(present(axes.get_tightbbox())) for axes in figure.axes if axes.get_visible()
-        )
+        assert not any(map(box.overlaps, panels))
 
 
 @pytest.fixture(scope="module")
 def written(make_table: MakeTable, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Files of Figure 4."""
-    return write_figure(FIGURE_4, _build_ablation(make_table), tmp_path_factory.mktemp("figure") / "figures")
+    """Files of Figure 5, which has fewer panels than Figure 4."""
+    directory = tmp_path_factory.mktemp("figure") / "figures"
+    return write_figure(FIGURE_5, _build_sensitivity(make_table), directory)
 
 
-def test_files_are_png_svg_pdf_and_csv(written: list[Path], ablation_summary: pd.DataFrame) -> None:
+def test_files_are_png_svg_pdf_and_csv(written: list[Path], sensitivity_summary: pd.DataFrame) -> None:
     assert [path.name for path in written] == [
-        f"figure_4_ablation.{ending}" for ending in ("png", "svg", "pdf", "csv")
+        f"figure_5_sensitivity.{ending}" for ending in ("png", "svg", "pdf", "csv")
     ]
     assert sorted(written[0].parent.iterdir()) == sorted(written)
     assert matplotlib.image.imread(written[0]).shape[1] == 2100  # 7 in at 300 dpi
     assert ElementTree.parse(written[1]).getroot().tag.endswith("svg")
     assert written[2].read_bytes().startswith(b"%PDF")
-    pd.testing.assert_frame_equal(pd.read_csv(written[3]), ablation_summary)
+    pd.testing.assert_frame_equal(pd.read_csv(written[3]), sensitivity_summary)
 
 
 @BY_EFFECT_SIZE
@@ -464,16 +466,16 @@ def test_a_figure_is_laid_out_as_matplotlib_would_when_it_saves_it(
 
 
 def test_the_same_table_gives_the_same_bytes(
-    written: list[Path], ablation_table: pd.DataFrame, tmp_path: Path
+    written: list[Path], sensitivity_table: pd.DataFrame, tmp_path: Path
 ) -> None:
-    again = write_figure(FIGURE_4, ablation_table, tmp_path)
+    again = write_figure(FIGURE_5, sensitivity_table, tmp_path)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
 
 
 def test_a_failed_write_leaves_the_old_file(
-    ablation_table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sensitivity_table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = tmp_path / "figure_4_ablation.png"
+    old = tmp_path / "figure_5_sensitivity.png"
     old.write_text("old")
 
     def fail(*_args: Figure | Path, **_keywords: object) -> NoReturn:
@@ -481,7 +483,7 @@ def test_a_failed_write_leaves_the_old_file(
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     with pytest.raises(InputError, match="disk full"):
-        write_figure(FIGURE_4, ablation_table, tmp_path)
+        write_figure(FIGURE_5, sensitivity_table, tmp_path)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 

@@ -76,7 +76,7 @@ def test_the_figure_has_a_column_a_metric_and_names_variants_and_sources(table: 
     ]  # fmt: skip
     texts = " ".join(text.get_text() for text in figure.findobj(Text) if isinstance(text, Text))
     assert "every source, alone and beside the others" in " ".join(texts.split())
-    figure.canvas.draw()
+    figure.draw_without_rendering()
 
 
 def test_a_study_of_one_variant_is_drawn_without_differences(table: pd.DataFrame) -> None:

@@ -208,11 +208,10 @@ def test_search_figures_are_a_page_wide_and_keep_their_words_inside(
     trials: pd.DataFrame, summarize: Callable[..., object], plot: Callable[..., Figure]
 ) -> None:
     figure = plot(summarize(trials))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert figure.get_figwidth() == 7.0
+    panels = [present(axes.get_tightbbox()) for axes in figure.axes if axes.get_visible()]
     for text in figure.texts:
         box = text.get_window_extent()
         assert 0 <= box.x0 < box.x1 <= figure.bbox.width
-        assert not any(
-            box.overlaps(present(axes.get_tightbbox())) for axes in figure.axes if axes.get_visible()
-        )
+        assert not any(map(box.overlaps, panels))

@@ -75,5 +75,5 @@ def test_one_group_still_draws(tiny_dataset: PreparedDataset, has_degs: bool) ->
     figure = plot_deg_counts(
         summarize_deg_counts(replace(changed, splits={"train": changed.splits["train"]}))
     )
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["small\n(n=8)"]

@@ -70,7 +70,7 @@ def test_data_without_a_deg_have_an_empty_panel(tiny_dataset: PreparedDataset) -
     without = change_train(tiny_dataset, deg_mask=np.zeros_like(train.deg_mask))
     only = replace(without, splits={"train": without.splits["train"]})
     figure = plot_expression(summarize_expression(only))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert figure.axes[1].get_title(loc="left") == "DEGs (n=0)"
 
 

@@ -45,7 +45,7 @@ def test_points_have_the_colour_of_their_status_and_r_in_the_title() -> None:
 
 def test_pathways_of_both_are_named_and_never_overlap() -> None:
     figure = plot_pathways(_summary(60, statuses=("both",)))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     texts = figure.axes[0].texts
     assert len(texts) == MAX_LABELS
     assert texts[0].get_text().startswith("SET ")
@@ -60,7 +60,7 @@ def test_pathways_of_both_are_named_and_never_overlap() -> None:
 @pytest.mark.parametrize("n_pathways", [1, 2, 3])
 def test_few_pathways_still_draw(n_pathways: int) -> None:
     figure = plot_pathways(_summary(n_pathways, statuses=("neither",)))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert _labels(figure) == []
     title = figure.axes[0].get_title(loc="left")
     assert title.startswith(f"{n_pathways} pathway")

@@ -40,7 +40,7 @@ def test_axes_are_shared_and_say_variant_and_scores(predictions: Predictions) ->
 def test_a_perturbation_without_degs_is_drawn_where_it_is_named(predictions: Predictions) -> None:
     predictions.deg_mask[1] = False
     figure = plot_prediction(summarize_prediction(predictions, "G01", ("mean",)))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert figure.axes[0].get_title(loc="left").endswith("collapse ratio none")
 
 
