@@ -192,7 +192,7 @@ def _draw_size_legend(axes: Axes, nodes: pd.DataFrame) -> None:
     axes.legend(
         handles=handles, loc="upper left", bbox_to_anchor=(0, 0.02), ncols=3, title="relevance",
         frameon=False, alignment="left", title_fontsize=SMALL_FONT_SIZE, handletextpad=0.9,
-        columnspacing=1.8, handleheight=3.0,
+        columnspacing=1.8, handleheight=3.6,
     )  # fmt: skip
 
 
