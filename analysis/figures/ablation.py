@@ -20,7 +20,7 @@ ABLATION_METRICS = ("pearson_delta", *OVERLAPS, "pds")
 VARIANT_LABELS = {
     REFERENCE: "full model",
     "no_context": r"w/o $\mathbf{z}_{\mathrm{context}}$",
-    "no_non_deg": r"w/o $\mathcal{L}_{\mathrm{non}}$",
+    "no_non_deg": "w/o $\\mathrm{\u2112}_{\\mathrm{non}}$",
     "no_context_no_non_deg": "w/o both",
     "context_only": r"$\mathbf{z}_{\mathrm{context}}$ alone",
     "context_only_no_context": "neither context nor gene",

@@ -87,14 +87,11 @@ def _draw_slice(axes: Axes, rows: pd.DataFrame, order: Normalize, low: float) ->
         rows = rows.assign(position=rows["position"] + (rows["number"] * _GOLDEN % 1 - 0.5) * _SPREAD)
     others, finished, best = search.split_by_end(rows)
     hollow: dict[str, Any] = {"markerfacecolor": "none", "linestyle": "none", "marker": "o"}
+    shown = others[others["objective"] >= low]
     axes.plot(
-        others["position"],
-        others["objective"],
-        color=search.FAINT,
-        markersize=3,
-        markeredgewidth=0.7,
-        **hollow,
-    )
+        shown["position"], shown["objective"], color=search.FAINT, markersize=3, markeredgewidth=0.7,
+        clip_on=False, **hollow,
+    )  # fmt: skip
     axes.scatter(
         finished["position"], finished["objective"], s=14, linewidths=0.3, c=finished["number"],
         cmap=search.colour_map(), norm=order, edgecolors="white",

@@ -1,3 +1,4 @@
+import re
 import textwrap
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import pytest
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
+from analysis.fields import HYPERPARAMETERS
+from analysis.figures.ablation import VARIANT_LABELS
 from analysis.figures.page import (
     PAPER,
     SCREEN,
@@ -16,6 +19,7 @@ from analysis.figures.page import (
     build_figure,
     wrap_caption,
 )
+from analysis.figures.scales import power_text
 from analysis.figures.writing import write_picture
 
 
@@ -100,3 +104,14 @@ def test_words_of_a_paper_are_text_in_svg_and_truetype_in_pdf(tmp_path: Path) ->
     assert b"/FontFile2" in (tmp_path / "f.pdf").read_bytes()
     write_picture(_build(SCREEN), tmp_path / "screen.svg")
     assert "<text" not in (tmp_path / "screen.svg").read_text()
+
+
+def test_formulas_are_of_the_font_that_all_words_have(tmp_path: Path) -> None:
+    """A sign of another font is an empty box where that font is not installed."""
+    with PAPER.applied():
+        figure = StyledFigure(PAPER, "", "")
+        for label in (*VARIANT_LABELS.values(), *HYPERPARAMETERS.values(), power_text(2e-5)):
+            figure.text(0.5, 0.5, label)
+    write_picture(figure, tmp_path / "labels.svg")
+    fonts = re.findall(r'font-family: ([^";,]+)', (tmp_path / "labels.svg").read_text())
+    assert set(fonts) == {"'DejaVu Sans'"}
