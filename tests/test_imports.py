@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from fixtures.sources import PACKAGES, ROOT, SOURCES, parse
 
+from adapert import __version__
+
 # Each room may import itself and those before it.
 ROOMS = (
     "adapert",
@@ -185,3 +187,16 @@ def test_the_page_of_the_house_names_every_room() -> None:
     rooms = {room.replace(".", "/") for room in ROOMS[1:] if (ROOT / room.replace(".", "/")).is_dir()}
     missing = {room for room in rooms if not re.search(rf"`{room}/?`", page)}
     assert not missing
+
+
+def test_a_folder_of_the_same_name_does_not_hide_the_package(tmp_path: Path) -> None:
+    # As the clone does in the folder above it: a folder that is no package.
+    (tmp_path / "adapert" / "docs").mkdir(parents=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", "import adapert; print(adapert.__version__)"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (0, __version__)

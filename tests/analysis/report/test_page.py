@@ -23,6 +23,8 @@ addEventListener("load", () => {
   for (const frame of document.querySelectorAll("iframe")) {
     const page = frame.contentDocument;
     told[frame.id] = page.documentElement.scrollWidth - page.documentElement.clientWidth;
+    const figures = [...page.querySelectorAll(".drawing > .scroll")];
+    told[`${frame.id} figures`] = figures.filter((box) => box.scrollWidth > box.clientWidth).length;
   }
   const page = document.getElementById("wide").contentDocument;
   const named = (table) => table.ariaLabel.startsWith("Configs of ablate_parts");
@@ -155,6 +157,49 @@ def test_every_figure_has_a_caption_and_words_in_place_of_the_drawing(elements: 
     assert all(svg["role"] == "img" and len(svg["aria-label"]) > 20 for svg in elements.of("svg"))
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour (WCAG 2.2)."""
+    shares = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    """Contrast ratio of two colours, from 1 to 21 (WCAG 2.2)."""
+    darker, lighter = sorted((luminance(first), luminance(second)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_contrast_is_that_of_known_pairs() -> None:
+    # Black on white, and the greys next to the limit of 4.5 on white, as WCAG's own tools say.
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_text_stands_out_from_its_ground_in_both_themes(elements: Elements) -> None:
+    themes = [
+        dict(re.findall(r"--(\w+): (#\w{6});", block))
+        for block in re.findall(r"\{([^{}]*--ground:[^{}]*)\}", elements.text["style"][0])
+    ]
+    light, *dark = themes
+    assert len(dark) == 2  # by the system's setting, and by the page's button
+    assert dark[0] == dark[1]
+    for theme in (light, dark[0]):
+        ratios = {
+            f"{text} on {ground}": contrast(theme[text], theme[ground])
+            for text in ("ink", "quiet", "accent")
+            for ground in ("ground", "raised")
+        }
+        assert min(ratios.values()) >= 4.5, ratios
+    assert "opacity" not in elements.text["style"][0]
+
+
+def test_the_dark_theme_has_no_white_cards(elements: Elements) -> None:
+    cards = re.findall(r"--card: (#\w{6});", elements.text["style"][0])
+    assert [luminance(card) < 0.05 for card in cards] == [False, True, True]
+
+
 def test_the_contents_name_every_section(elements: Elements) -> None:
     linked = {link["href"][1:] for link in elements.of("a")} - {"content"}
     assert linked == {section["aria-labelledby"] for section in elements.of("section")}
@@ -182,5 +227,6 @@ def test_in_a_browser_the_page_fits_sorts_and_has_no_error(chromium: str, page: 
         check=True,
     )
     told = json.loads(present(re.search(r"\{.*\}", ended.stdout))[0])
-    assert told == {"narrow": 0, "wide": 0, "up": "12-", "down": "21-", "sort": "descending"}
+    fits = {"narrow": 0, "narrow figures": 0, "wide": 0, "wide figures": 0}
+    assert told == fits | {"up": "12-", "down": "21-", "sort": "descending"}
     assert "CONSOLE" not in ended.stderr
