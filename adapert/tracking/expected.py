@@ -18,7 +18,7 @@ from adapert.study.engine.events import (
 )
 from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Study
-from adapert.tracking.summary import best_finished, describe_state, summarize_state
+from adapert.tracking.summary import best_finished, describe_state, describe_trial, summarize_state
 
 STUDY = ""
 """In place of a trial's id: the study's own run."""
@@ -176,6 +176,7 @@ def _expect_ended(event: TrialEnded, state: StudyState, runs: ExpectedRuns) -> N
         Tag.MESSAGE: record.message,
         Tag.REASON: str(record.reason),
         Tag.HOST: record.host,
+        NOTE: describe_trial(record),
     }
     run.end(record.status, tags, event.time, record.reason)
 

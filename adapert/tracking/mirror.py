@@ -266,7 +266,7 @@ class Mirror:
             return
         if found is None or not _has_end_tags(run, found):
             tags = {**run.end_tags, Tag.STATUS: run.status}
-            if NOTE in tags and (findings := self._read_findings()):
+            if run.trial == STUDY and NOTE in tags and (findings := self._read_findings()):
                 tags[NOTE] = put_first(findings, tags[NOTE])
             yield partial(self._runs.set_tags, run.trial, tags)
         if found is None or not self._has_end(run, found):

@@ -1,10 +1,13 @@
-"""What a study's own run shows: counts, cost, the best config, in numbers and in words."""
+"""What runs say of themselves: a study's counts, cost and best config, a trial's end and its config."""
 
+import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
+from adapert.errors import format_count
+from adapert.records import OBJECTIVE, EndReason, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.first_rung import describe_first_rung
 from adapert.study.engine.state import StudyState
 
@@ -67,12 +70,7 @@ def describe_state(state: StudyState) -> str:
         lines += [
             "",
             f"Best: trial {best.trial_id}, validation Pearson-delta {best.metrics[OBJECTIVE]:.4f}",
-            "",
-        ]
-        lines += ["| field | value |", "|---|---|"]
-        lines += [
-            f"| {escape_markdown(name)} | {escape_markdown(str(value))} |"
-            for name, value in best.changes.items()
+            *_tabulate(best.changes),
         ]
     failures = Counter(r.message for r in state.records.values() if r.status == TrialStatus.FAILED)
     if failures:
@@ -82,3 +80,24 @@ def describe_state(state: StudyState) -> str:
             for message, count in failures.most_common(N_FAILURES_SHOWN)
         ]
     return "\n".join(lines)
+
+
+def describe_trial(record: TrialRecord) -> str:
+    """Tell in Markdown how a trial ended, what it reached, and what its config changes."""
+    said = f"{record.status.capitalize()} after {format_count(record.n_epochs, 'epoch')}"
+    if record.reason == EndReason.RUNG:
+        said += ": others had reached more by then"
+    lines = [f"{said}."]
+    if math.isfinite(record.objective):
+        at = record.metrics.get("best_epoch", math.nan)
+        epoch = f", at epoch {at:.0f}" if math.isfinite(at) else ""
+        lines[0] += f" Best validation Pearson-delta {record.objective:.4f}{epoch}."
+    if record.message:
+        lines += ["", escape_markdown(record.message)]
+    return "\n".join([*lines, *_tabulate(record.changes)])
+
+
+def _tabulate(changes: Mapping[str, Any]) -> list[str]:
+    """Lines of a table of changed fields, if any."""
+    rows = [f"| {escape_markdown(name)} | {escape_markdown(str(value))} |" for name, value in changes.items()]
+    return ["", "| field | value |", "|---|---|", *rows] if rows else []

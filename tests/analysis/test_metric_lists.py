@@ -11,7 +11,7 @@ from adapert.records import OBJECTIVE
 from adapert.results import load
 from adapert.selection import rank as selection
 from adapert.study.engine.reports import REPORTED
-from adapert.tracking.views import WIDTHS
+from adapert.tracking.views import HYPERPARAMETERS, build_widths
 from analysis import claims
 from analysis.figures import ablation, ablation_path, leaderboard, search, sensitivity
 from analysis.leaderboard import summary as systems
@@ -47,7 +47,8 @@ def test_what_is_tracked_of_the_best_epoch_is_a_metric() -> None:
     best = {name.removeprefix("best_") for name in REPORTED if name.startswith("best_")} - {"epoch"}
     assert best == {*metrics_of_epochs(), *metrics_at_end()}
     assert set(selection.METRICS) <= best
-    columns = [match[1] for column in WIDTHS if (match := re.fullmatch(r"metrics\.`best_(\w+)`", column))]
+    shown = build_widths(HYPERPARAMETERS)
+    columns = [match[1] for column in shown if (match := re.fullmatch(r"metrics\.`best_(\w+)`", column))]
     assert set(columns) <= best
     assert OBJECTIVE.removeprefix("best_") in best
 

@@ -15,6 +15,7 @@ from adapert.tracking.summary import (
     best_finished,
     describe_findings,
     describe_state,
+    describe_trial,
     escape_markdown,
     put_first,
     summarize_state,
@@ -136,3 +137,32 @@ def test_findings_come_before_the_rest_of_a_description_and_replace_earlier_ones
     assert put_first(later, note) == f"{later}\n\n---\n\nWhich one?\n\n2 finished"
     own = "Mine.\n\n---\n\nMore of mine."
     assert put_first(later, put_first(first, own)) == f"{later}\n\n---\n\n{own}"
+
+
+@pytest.mark.parametrize(
+    ("trial", "said"),
+    [
+        (
+            "002",
+            "Finished after 1 epoch. Best validation Pearson-delta 0.5000.\n\n| field | value |\n|---|---|\n"
+            "| model.tau | 0.5 |\n| graph.top\\_k | 10 |",
+        ),
+        (
+            "003",
+            "Stopped after 1 epoch: others had reached more by then. Best validation Pearson-delta 0.9000.",
+        ),
+        ("004", "Failed after 0 epochs.\n\nValueError: no"),
+    ],
+)
+def test_a_trial_says_how_it_ended_and_what_it_tried(make_ledger: MakeLedger, trial: str, said: str) -> None:
+    assert describe_trial(make_state(make_ledger).records[trial]) == said
+
+
+def test_a_trial_says_at_which_epoch_it_was_best(make_ledger: MakeLedger) -> None:
+    made = make_ledger()
+    made.asked("001")
+    made.reported("001", 3, 0.25, best_epoch=2)
+    made.ended("001")
+    assert describe_trial(made.state.records["001"]) == (
+        "Finished after 3 epochs. Best validation Pearson-delta 0.2500, at epoch 2."
+    )

@@ -1,3 +1,4 @@
+import base64
 import contextlib
 import json
 import os
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ import pytest
 from rich.console import Console
 
 from adapert.errors import InputError
-from adapert.records import Tag
+from adapert.evaluation.catalogue import METRICS
+from adapert.records import OBJECTIVE, Tag
 from adapert.tracking.store import DATABASE, open_store
 from adapert.tracking.ui import serve
-from adapert.tracking.views import share_views, view_address
+from adapert.tracking.views import HYPERPARAMETERS, MARGINS, SCREEN, share_views, view_address
 
 
 def test_a_workspace_without_a_store_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -45,10 +48,20 @@ def views_of(workspace: Path, *studies: str) -> tuple[list[str], dict[str, dict[
         tags = {Tag.KIND: "study", Tag.STUDY: study}
         client.create_run(experiment, tags=tags, start_time=number + 1)
     names = share_views(client, experiment)
+    return names, read_views(workspace)
+
+
+def read_views(workspace: Path) -> dict[str, dict[str, Any]]:
+    """Views of a store, as MLflow's pages read them."""
+    client, experiment = open_store(workspace)
     tags = client.get_experiment(experiment).tags
     prefix = "mlflow.sharedViewState."
-    kept = {name.removeprefix(prefix): json.loads(text) for name, text in tags.items() if prefix in name}
-    return names, kept
+    packed = {
+        name.removeprefix(prefix): text.removeprefix("deflate;")
+        for name, text in tags.items()
+        if name.startswith(prefix)
+    }
+    return {name: json.loads(zlib.decompress(base64.b64decode(text))) for name, text in packed.items()}
 
 
 def test_each_study_has_a_leaderboard_of_its_own(workspace: Path) -> None:
@@ -73,6 +86,53 @@ def test_a_leaderboard_says_how_each_trial_ended(workspace: Path) -> None:
     _, kept = views_of(workspace, "search")
     columns = kept["leaderboard.search"]["selectedColumns"]
     assert {f"tags.`{Tag.STATUS}`", f"tags.`{Tag.REASON}`", f"tags.`{Tag.VARIANT}`"} <= set(columns)
+
+
+def test_the_hyperparameters_and_a_trial_s_end_fit_a_screen(workspace: Path) -> None:
+    _, kept = views_of(workspace, "search")
+    view = kept["leaderboard.search"]
+    n_fitting = view["columnOrder"].index(f"tags.`{Tag.STATUS}`") + 1
+    fitting = view["columnOrder"][:n_fitting]
+    assert {f"params.`{name}`" for name in HYPERPARAMETERS} < set(fitting)
+    assert sum(view["columnWidths"][column] for column in fitting) <= SCREEN - MARGINS
+
+
+def test_the_first_chart_is_validation_and_no_chart_is_of_a_best_so_far(workspace: Path) -> None:
+    client, experiment = open_store(workspace)
+    tags = {Tag.KIND: "trial", Tag.STUDY: "search"}
+    run = client.create_run(experiment, tags=tags).info.run_id
+    for name in ("loss_total", "best_mae_of_mine", "pearson_delta", OBJECTIVE):
+        client.log_metric(run, name, 0.5)
+    _, kept = views_of(workspace, "search")
+    charts = kept["leaderboard.search"]["compareRunCharts"]
+    assert [charts[0]["metricKey"], charts[0]["metricSectionId"]] == ["pearson_delta", "Validation"]
+    assert kept["leaderboard.search"]["compareRunSections"][0]["name"] == "Validation"
+    drawn = {chart.get("metricKey") for chart in charts if not chart["deleted"]}
+    # As bars, a value a run.
+    assert {name for name in drawn if name and name.startswith("best_")} == {OBJECTIVE}
+    assert "loss_total" in drawn
+    # Every other metric that a trial may log is named too, since MLflow would add its chart.
+    named = {chart.get("metricKey") for chart in charts}
+    assert {"best_mae_of_mine", *(f"best_{metric}" for metric in METRICS)} <= named
+
+
+def test_a_search_of_other_fields_shows_these(workspace: Path) -> None:
+    client, experiment = open_store(workspace)
+    for width in (8, 16):
+        run = client.create_run(experiment, tags={Tag.KIND: "trial", Tag.STUDY: "search_gears"}).info.run_id
+        for name, value in {
+            "gears.width": width,
+            "model.tau": width,
+            "data.split_seed": width,
+            "a.b": 1,
+        }.items():
+            client.log_param(run, name, value)
+    _, kept = views_of(workspace, "search_gears")
+    view = kept["leaderboard.search_gears"]
+    fields = [column for column in view["selectedColumns"] if column.startswith("params.")]
+    assert fields == ["params.`model.tau`", "params.`gears.width`"]
+    parallel = next(chart for chart in view["compareRunCharts"] if chart["type"] == "PARALLEL")
+    assert parallel["selectedParams"] == ["model.tau", "gears.width"]
 
 
 @pytest.mark.parametrize("view", ["studies", "leaderboard of search"])

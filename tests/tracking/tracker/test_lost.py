@@ -139,6 +139,14 @@ def test_findings_begin_the_description_of_the_studys_run_again(
     assert runs_of(workspace)[""].data.tags[NOTE] == note
 
 
+def test_a_trial_s_description_has_no_findings_of_its_study(made: HandMade, workspace: Path) -> None:
+    copy_findings(made.folder, "Findings of today:\n\n- It is so.")
+    deliver(ways_to_end(made), workspace)
+    assert (
+        runs_of(workspace)["002"].data.tags[NOTE].startswith("Stopped after 1 epoch: others had reached more")
+    )
+
+
 def test_an_older_backup_of_the_database_is_brought_up_to_date(
     made: HandMade, workspace: Path, tmp_path: Path
 ) -> None:
