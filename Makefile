@@ -9,7 +9,7 @@ DEMO ?= demo
 .venv: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		--config-settings editable_mode=compat --editable ".[dev,docs,parity,cluster,notebooks]"
+		--config-settings editable_mode=compat --editable ".[dev,docs,parity,cluster,notebooks,dashboard]"
 	touch .venv
 
 # Compiled modules are kept, for the commands that tests start and for the next time.

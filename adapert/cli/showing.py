@@ -106,8 +106,16 @@ def figures(
 def ui(
     workspace: Workspace = DEFAULT_WORKSPACE,
     port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port on 127.0.0.1.")] = 5000,
+    optuna: Annotated[
+        bool, typer.Option("--optuna", help="Optuna's dashboard of searches in place of MLflow's pages.")
+    ] = False,
 ) -> None:
-    """Serve MLflow's pages for a workspace on 127.0.0.1."""
+    """Serve MLflow's pages for a workspace on 127.0.0.1, or Optuna's dashboard of its searches."""
+    if optuna:
+        from adapert.workspace.optuna_pages import serve_optuna
+
+        serve_optuna(workspace, port, console)
+        return
     from adapert.tracking.ui import serve
 
     sys.exit(serve(workspace, port, console))

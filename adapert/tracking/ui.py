@@ -45,9 +45,7 @@ def serve(workspace: Path, port: int, console: Console) -> int:
             f"The page shows a workspace with studies, but '{workspace}' has no {DATABASE}. Launch a study "
             "first, or name its workspace with --workspace."
         )
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise InputError(f"The page needs a free port, but {port} is taken. Give another with --port.")
+    check_port(port)
     client, experiment_id = open_store(workspace)
     views = share_views(client, experiment_id)
     for view in views[:N_SHOWN]:
@@ -75,6 +73,17 @@ def serve(workspace: Path, port: int, console: Console) -> int:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGTERM)
+
+
+def check_port(port: int) -> None:
+    """Refuse a port of this machine that something listens on.
+
+    Raises:
+        InputError: It is taken.
+    """
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise InputError(f"The page needs a free port, but {port} is taken. Give another with --port.")
 
 
 def _wait(server: subprocess.Popen[bytes]) -> int:

@@ -211,18 +211,8 @@ class Suggestions:
             suggested: What `suggest` returned then.
             end: How it ended; None while it is open.
         """
-        distributions = {field: distribution_of(self.plan.space[field]) for field in suggested}
         known = end or ConfigEnd(TrialState.RUNNING)
-        self._study.add_trial(
-            create_trial(
-                state=known.state,
-                value=known.value,
-                params=dict(suggested),
-                distributions=distributions,
-                intermediate_values=known.intermediate_values,
-                constraints=known.constraints,
-            )
-        )
+        self._study.add_trial(build_trial(self.plan, suggested, known, known.intermediate_values))
         if end is None:
             restored = self._study.get_trials(deepcopy=False)[number]
             self._trials[number] = Trial(self._study, restored._trial_id)
@@ -236,6 +226,25 @@ class Suggestions:
     def trials(self) -> list[FrozenTrial]:
         """What Optuna knows, by number."""
         return self._study.get_trials()
+
+
+def build_trial(
+    plan: Search,
+    suggested: Mapping[str, Any],
+    end: ConfigEnd,
+    intermediate_values: Mapping[int, float],
+    user_attrs: Mapping[str, Any] | None = None,
+) -> FrozenTrial:
+    """Build Optuna's trial of a config from what it was suggested and how it ended."""
+    return create_trial(
+        state=end.state,
+        value=end.value,
+        params=dict(suggested),
+        distributions={field: distribution_of(plan.space[field]) for field in suggested},
+        intermediate_values=dict(intermediate_values),
+        user_attrs=dict(user_attrs or {}),
+        constraints=end.constraints,
+    )
 
 
 def check_owner(name: str, storage: BaseStorage, owner: Owner) -> None:

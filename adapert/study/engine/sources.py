@@ -61,13 +61,13 @@ class SampledTrials:
     def __init__(self, plan: Search, suggestions: Suggestions, state: StudyState) -> None:
         """Put back what an earlier process was suggested and told; `suggestions` are begun from scratch."""
         self._plan, self._suggestions = plan, suggestions
-        for number, records in _by_config(state).items():
+        for number, records in by_config(state).items():
             line = state.completed.get(number)
             suggestions.restore(number, records[0].suggested, ConfigEnd.from_line(line) if line else None)
 
     def propose(self, state: StudyState) -> list[Proposal]:
         """Another seed of a config that deserves one, or new configs: one, or a cohort."""
-        configs = _by_config(state)
+        configs = by_config(state)
         for number, records in configs.items():
             if number not in state.completed and self._deserves_seed(records, state):
                 seed = self._plan.seed + len(records)
@@ -87,7 +87,7 @@ class SampledTrials:
 
     def complete(self, state: StudyState) -> list[tuple[int, ConfigEnd]]:
         """Configs whose trials have ended and that deserve no more seeds; of a cohort, all or none."""
-        configs = _by_config(state)
+        configs = by_config(state)
         incomplete = {number: records for number, records in configs.items() if number not in state.completed}
         done = {
             number: _end_of(records)
@@ -132,7 +132,7 @@ class SampledTrials:
         size, own = self._plan.cohort_size, records[0].number
         completed = [
             _objectives(rivals)
-            for number, rivals in _by_config(state).items()
+            for number, rivals in by_config(state).items()
             if number in state.completed and (not size or number // size < own // size)
         ]
         rivals = [values for values in completed if len(values) == self._plan.seeds_per_config]
@@ -140,7 +140,8 @@ class SampledTrials:
         return not is_clearly_behind(_objectives(records), best, pool_spread(completed))
 
 
-def _by_config(state: StudyState) -> dict[int, list[TrialRecord]]:
+def by_config(state: StudyState) -> dict[int, list[TrialRecord]]:
+    """Group trials by the number of their config."""
     configs: dict[int, list[TrialRecord]] = {}
     for record in state.records.values():
         configs.setdefault(record.number, []).append(record)
