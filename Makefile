@@ -7,6 +7,7 @@ DEMO ?= demo
 
 # Editable by its path: folders "adapert" or "studies" in the working directory would hide the packages otherwise.
 .venv: pyproject.toml constraints.txt
+	@echo "Installing adapert and what it needs into .venv: some minutes, most of them for PyTorch."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		--config-settings editable_mode=compat --editable ".[dev,docs,parity,cluster,notebooks,dashboard]"
