@@ -1,4 +1,4 @@
-"""The model of a picked config in MLflow: a pyfunc of its study's run, whole and once.
+"""The model of a picked config in MLflow: a pyfunc of its study's run, whole, once, and registered.
 
 A model's tags name its trials, so that one that a killed process had logged, but not yet named with its
 study's run, is found again; one without its files, or not logged to its end, is deleted.
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MODEL_NAME = "model"
 """Name of the picked model among its run's models: ``runs:/RUN/model``."""
 
+ALIAS = "picked"
+"""Of the registered model of a study's name: ``models:/STUDY@picked``."""
+
 _READY, _DESCRIPTION = "READY", "MLmodel"
 
 
@@ -38,6 +41,7 @@ def log_model(client: "MlflowClient", run: "Run", bundle: Bundle) -> str:
     address = f"{MODELS}{model_id}"
     client.set_tag(run.info.run_id, Tag.PICKED_MODEL, address)
     client.set_tag(run.info.run_id, Tag.PICKED_RUNS, names)
+    _register(client, run, model_id)
     return address
 
 
@@ -54,8 +58,13 @@ class PickedModels:
         address = tag_of(run, Tag.PICKED_MODEL)
         if tag_of(run, Tag.PICKED_RUNS) != names or not address:
             return False
-        found = (model.model_id for model in _models(client, run) if _is_whole(client, model))
-        return address.removeprefix(MODELS) in found
+        places = {
+            model.model_id: model.artifact_location
+            for model in _models(client, run)
+            if _is_whole(client, model)
+        }
+        place = places.get(address.removeprefix(MODELS))
+        return place is not None and _version_at(client, tag_of(run, Tag.STUDY), place) is not None
 
     def log(self, client: "MlflowClient", run_id: str, folder: Path) -> None:
         """Log the bundle in a folder as the model of a study's run.
@@ -95,6 +104,31 @@ def _is_whole(client: "MlflowClient", model: "LoggedModel") -> bool:
 def _is_of(model: "LoggedModel", run: "Run", names: str) -> bool:
     is_named = f"{MODELS}{model.model_id}" == tag_of(run, Tag.PICKED_MODEL)
     return names in (model.tags.get(Tag.PICKED_RUNS), tag_of(run, Tag.PICKED_RUNS) if is_named else "")
+
+
+def _register(client: "MlflowClient", run: "Run", model_id: str) -> None:
+    """Give a model a version of its study's registered model, unless it has one, and the alias."""
+    from mlflow.exceptions import MlflowException
+
+    name = tag_of(run, Tag.STUDY)
+    # Not the model's address, which MLflow would look for in the store of its global state.
+    place = client.get_logged_model(model_id).artifact_location
+    version = _version_at(client, name, place)
+    if version is None:
+        try:
+            client.create_registered_model(name, description=f"Models picked from study '{name}'.")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        made = client.create_model_version(name, place, run.info.run_id, model_id=model_id)
+        version = str(made.version)
+    client.set_registered_model_alias(name, ALIAS, version)
+
+
+def _version_at(client: "MlflowClient", name: str, place: str) -> str | None:
+    """The version of a registered model whose files are at a place; another workspace may have others."""
+    versions = client.search_model_versions(f"name = '{name}'")
+    return next((str(version.version) for version in versions if version.source == place), None)
 
 
 def _log(client: "MlflowClient", run: "Run", bundle: Bundle, names: str) -> str:

@@ -147,7 +147,7 @@ def test_a_picked_model_needs_neither_the_data_nor_their_place(
     assert not {path.name for path in found} & {"train", "validation", "test", "control_cells", "cells"}
 
 
-def test_mlflow_loads_the_picked_model_by_its_address_and_by_its_study_s_run(
+def test_mlflow_loads_the_picked_model_by_its_address_its_study_s_run_and_its_alias(
     trained: Trained, picked: Path, genes: list[str]
 ) -> None:
     uri = tracking_uri(picked)
@@ -156,7 +156,7 @@ def test_mlflow_loads_the_picked_model_by_its_address_and_by_its_study_s_run(
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:
-        addresses = (tag_of(run, Tag.PICKED_MODEL), f"runs:/{run.info.run_id}/model")
+        addresses = (tag_of(run, Tag.PICKED_MODEL), f"runs:/{run.info.run_id}/model", "models:/forms@picked")
         models = [mlflow.pyfunc.load_model(address) for address in addresses]
     finally:
         mlflow.set_tracking_uri(before)
@@ -231,6 +231,16 @@ def test_an_earlier_pick_s_model_stays_beside_the_next_one_s(own: Path) -> None:
     assert tag_of(run, Tag.PICKED_RUNS) == "forms/001,forms/002"
 
 
+def test_the_alias_is_with_the_last_pick_and_each_model_is_registered_once(own: Path) -> None:
+    for trials in (("001",), ("002",), ("001",)):
+        pick_model(own, *trials)
+    client, run, _ = models_of(own)
+    version = client.get_model_version_by_alias("forms", "picked")
+    assert version.source.removesuffix("/artifacts").endswith(tag_of(run, Tag.PICKED_MODEL).partition("/")[2])
+    assert (version.run_id, int(version.version)) == (run.info.run_id, 1)
+    assert len(client.search_model_versions("name = 'forms'")) == 2
+
+
 def test_what_is_said_of_an_earlier_pick_goes_with_its_model(own: Path) -> None:
     folder = study_folder(own, "forms")
     pick_model(own, "001")
@@ -270,7 +280,11 @@ def lose_model(workspace: Path, _: Path) -> None:
     client.delete_logged_model(model.model_id)
 
 
-@pytest.mark.parametrize("lose", [lose_store, lose_artifacts, lose_model])
+def lose_registration(workspace: Path, _: Path) -> None:
+    models_of(workspace)[0].delete_registered_model("forms")
+
+
+@pytest.mark.parametrize("lose", [lose_store, lose_artifacts, lose_model, lose_registration])
 def test_sync_logs_a_picked_model_again_that_the_store_lost(
     own: Path, genes: list[str], lose: Callable[[Path, Path], None], empty_database: Path
 ) -> None:
@@ -279,9 +293,10 @@ def test_sync_logs_a_picked_model_again_that_the_store_lost(
     lose(own, empty_database)
     for _ in range(2):
         assert sync(own, "forms") == (0, "")
-    _, run, (model,) = models_of(own)
+    client, run, (model,) = models_of(own)
     assert model.status == "READY"
     assert tag_of(run, Tag.PICKED_MODEL) == f"models:/{model.model_id}"
+    assert client.get_model_version_by_alias("forms", "picked").source == model.artifact_location
     shutil.rmtree(own / "studies")
     pd.testing.assert_frame_equal(predict_run(own, "forms", genes).deltas, expected)
 
