@@ -31,10 +31,11 @@ def numpy_generator(seed: int, stream: str) -> np.random.Generator:
 
 
 def torch_generator(seed: int, stream: str, device: "torch.device | str" = "cpu") -> "torch.Generator":
-    """Make torch's generator of a named stream on a device."""
+    """Make torch's generator of a named stream on a device; the meta device has none, and gets the CPU's."""
     import torch
 
-    return torch.Generator(device=device).manual_seed(derive_seed(seed, stream))
+    place = "cpu" if torch.device(device).type == "meta" else device
+    return torch.Generator(device=place).manual_seed(derive_seed(seed, stream))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import IntArray
 from adapert.data.trial_graph import graph_nodes
 from adapert.models.noise import Noise, uniform
+from adapert.models.row_picks import pick_rows
 from adapert.seeding import numpy_generator
 
 
@@ -67,7 +68,7 @@ class TextTable(nn.Module):
         """Embeddings of all nodes, (n_nodes, text_size), or of (...,) nodes, (..., text_size)."""
         embedding, has_text = self.embedding, self.has_text
         if nodes is not None:
-            embedding, has_text = embedding[nodes], has_text[nodes]
+            embedding, has_text = pick_rows(embedding, nodes), pick_rows(has_text, nodes)
         return embedding + (1 - has_text) * self.absent
 
 

@@ -85,8 +85,11 @@ class Network(nn.Module):
         It belongs into buffers, which travel with the weights. Nothing by default.
         """
 
-    def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, float]:
-        """Report an epoch by what its predictions observed, each name's rows joined; nothing by default."""
+    def epoch_report(self, observed: Mapping[str, Tensor]) -> Mapping[str, Tensor | float]:
+        """Report an epoch by what its predictions observed, each name's rows joined; nothing by default.
+
+        Tensors of () are read later, with all else that an epoch leaves on the device.
+        """
         return {}
 
 
@@ -138,4 +141,11 @@ def restore_network(
 
 def to_tensor(array: FloatArray | BoolArray, device: torch.device | str = "cpu") -> Tensor:
     """Copy an array to a device as float32."""
-    return torch.from_numpy(np.array(array, dtype=np.float32)).to(device)
+    return send(torch.from_numpy(np.array(array, dtype=np.float32)), torch.device(device))
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Bring the host's tensor to a device; a GPU gets it while the host goes on."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -24,9 +24,9 @@ Noise: TypeAlias = torch.Generator | SlotGenerators
 
 
 def uniform(shape: torch.Size, noise: Noise, device: torch.device) -> Tensor:
-    """Draw from [0, 1); each trial what it would draw alone."""
+    """Draw from [0, 1) where the generator is; each trial what it would draw alone."""
     if isinstance(noise, torch.Generator):
-        return torch.rand(shape, generator=noise, device=device)
+        return torch.rand(shape, generator=noise, device=noise.device).to(device)
     return _SlotUniform.apply(noise.slot, noise.generators, shape, device)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -37,7 +37,8 @@ class _SlotUniform(torch.autograd.Function):
     def forward(
         slot: Tensor, generators: Sequence[torch.Generator], shape: torch.Size, device: torch.device
     ) -> Tensor:
-        return torch.rand(shape, generator=generators[int(slot)], device=device)
+        generator = generators[int(slot)]
+        return torch.rand(shape, generator=generator, device=generator.device).to(device)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -52,7 +53,7 @@ class _SlotUniform(torch.autograd.Function):
         shape: torch.Size,
         device: torch.device,
     ) -> tuple[Tensor, int]:
-        draws = torch.empty(len(generators), *shape, device=device)
+        draws = torch.empty(len(generators), *shape, device=generators[0].device)
         for drawn, generator in zip(draws, generators, strict=True):
-            torch.rand(shape, generator=generator, out=drawn)
-        return draws, 0
+            drawn.uniform_(generator=generator)  # as `torch.rand`, in one call
+        return draws.to(device), 0

@@ -10,6 +10,7 @@ from adapert.data.prepared import PreparedDataset
 from adapert.data.rows import ROWS
 from adapert.models.losses import non_deg_shrinkage, response_losses
 from adapert.models.network import Batch, Objective, Prediction
+from adapert.models.row_picks import pick_rows
 
 
 class SquaredLoss(Objective):
@@ -47,7 +48,7 @@ class SquaredLoss(Objective):
         recon, non = response_losses(
             prediction.delta,
             batch.target_delta,
-            (~self.is_deg[batch.perturbations[batch.perturbation_row]]).float(),
+            (~pick_rows(self.is_deg, pick_rows(batch.perturbations, batch.perturbation_row))).float(),
             self.huber_delta,
             self.loss.non_deg_reduction,
             batch.weight,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from adapert.data.schema import FloatArray
 from adapert.models.activations import ACTIVATIONS
+from adapert.models.precision import full_precision
 from adapert.models.score_kernels import sum_reciprocals, sum_slopes
 from adapert.models.side_by_side import map_trials, stack_trials
 
@@ -46,7 +47,7 @@ def chunked_score(act: Activation, node: Tensor, text: Tensor, w: Tensor) -> Ten
 
 def _score_chunk(act: Activation, node: Tensor, text: Tensor, w: Tensor) -> Tensor:
     # In float32 under autocast too, which is not there when the gradient is computed.
-    with torch.autocast(node.device.type, enabled=False):
+    with full_precision(node.device):
         hidden = act(node.unsqueeze(-3) + text.unsqueeze(-2))
         return (hidden @ w[..., None, :, None]).squeeze(-1)
 

@@ -8,6 +8,7 @@ from adapert.data.prepared import PreparedDataset
 from adapert.data.trial_graph import graph_nodes
 from adapert.models.gene_kernels import network_coordinates
 from adapert.models.network import to_tensor
+from adapert.models.row_picks import pick_rows
 
 
 class NodeTable(nn.Module):
@@ -35,7 +36,7 @@ class NodeTable(nn.Module):
 
     def forward(self, nodes: Tensor | None = None) -> Tensor:
         """Rows of all nodes, (n_nodes, size), or of (...,) nodes, (..., size)."""
-        return self.rows if nodes is None else self.rows[nodes]
+        return self.rows if nodes is None else pick_rows(self.rows, nodes)
 
 
 def build_spectrum(dataset: PreparedDataset, config: GraphConfig, size: int, seed: int) -> NodeTable:

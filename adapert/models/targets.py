@@ -11,6 +11,7 @@ from adapert.config import GraphConfig
 from adapert.data.array_tables import SharedTable
 from adapert.data.prepared import PreparedDataset
 from adapert.data.trial_graph import node_places, refuse_outside
+from adapert.models.row_picks import pick_rows
 
 
 class Targets(NamedTuple):
@@ -26,11 +27,12 @@ class Targets(NamedTuple):
 
     def take(self, index: Tensor) -> "Targets":
         """Pick perturbations."""
-        return Targets(self.nodes[index], self.is_gene[index])
+        return Targets(pick_rows(self.nodes, index), pick_rows(self.is_gene, index))
 
     def sum_rows(self, table: Tensor) -> Tensor:
         """Sum the rows of each perturbation's genes: (n_nodes, size) to (n_perturbations, size)."""
-        return (table[self.nodes] * self.is_gene.unsqueeze(-1)).sum(dim=1)
+        rows = pick_rows(table, self.nodes)
+        return (rows * self.is_gene.unsqueeze(-1)).sum(dim=1)
 
     def mark(self, n_nodes: int) -> Tensor:
         """1 at each perturbation's genes, (n_perturbations, n_nodes)."""
@@ -66,15 +68,29 @@ class NodePlace(nn.Module):
         self.register_buffer("places", places, persistent=False)
 
     def forward(self, targets: Targets) -> Targets:
-        """Number perturbed genes as the graph does.
+        """Number perturbed genes as the graph does; in training, those that `check` has been given before.
 
         Raises:
             InputError: A gene that is not in the graph.
         """
         if self.places is None:
             return targets
-        nodes = torch.where(targets.is_gene > 0, self.places[targets.nodes], 0)
+        if not self.training:
+            self.check(targets)
+        return Targets(self._numbered(targets), targets.is_gene)
+
+    def check(self, targets: Targets) -> None:
+        """Refuse genes outside the graph. It waits for the targets' device, which no training step should.
+
+        Raises:
+            InputError: A gene that is not in the graph.
+        """
+        nodes = self._numbered(targets)
         if bool((nodes < 0).any()):
             outside = torch.unique(targets.nodes[nodes < 0]).cpu().numpy()
             refuse_outside(np.asarray(self._names)[outside].tolist())
-        return Targets(nodes, targets.is_gene)
+
+    def _numbered(self, targets: Targets) -> Tensor:
+        if self.places is None:
+            return targets.nodes
+        return torch.where(targets.is_gene > 0, self.places[targets.nodes], 0)

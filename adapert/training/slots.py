@@ -6,8 +6,8 @@ checkpoints stay the trials' own. Nothing sums over slots: NaN in one reaches no
 """
 
 import time
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,23 +16,32 @@ from torch.func import functional_call
 
 from adapert.config import Config
 from adapert.data.rows import MeanControlRows
-from adapert.data.schema import FloatArray, IntArray
-from adapert.models.network import Batch, Network, Objective, to_tensor
+from adapert.data.schema import FloatArray
+from adapert.models.network import Batch, Network, Objective, Prediction, send
 from adapert.models.networks import is_mapped
 from adapert.models.noise import SlotGenerators
+from adapert.models.optimizers import descend
+from adapert.models.precision import half_precision
 from adapert.models.sparse_product import block_diagonal
 from adapert.models.targets import Targets
 from adapert.training.loop import (
     DivergedError,
+    Steps,
     TrainedEpoch,
     begin_epoch,
     draw_minibatches,
     flushed_denormals,
     newest_share,
     next_learning_rate,
-    require_finite_loss,
+    read_epoch,
+    require_finite_losses,
 )
+from adapert.training.prediction import predict_targets
+from adapert.training.rows import MeanTable, RowTensors, copy_order
 from adapert.training.state import Training
+from adapert.training.validation import ValidationTable, score_on_device
+
+Parts = TypeVar("Parts", Targets, MeanTable, ValidationTable)
 
 OWN_FIELDS = (
     "app.huber_delta",
@@ -86,7 +95,9 @@ def shape_of(training: Training) -> Hashable:
         return None
     settings = tuple((name, value) for name, value in config.settings().items() if name not in OWN_FIELDS)
     tensors = tuple((name, tuple(tensor.shape)) for name, tensor in _tensors(training).items())
-    return settings, tensors, training.device, len(training.objective.rows.perturbation_index)
+    # Validation is part of a shared epoch where its predictions stay on a GPU.
+    validated = None if training.device.type == "cpu" else training.validation.nodes.shape
+    return settings, tensors, training.device, len(training.objective.rows.perturbation_index), validated
 
 
 class Slots:
@@ -109,9 +120,10 @@ class Slots:
         self.trained = [name for name, each in self.parameters.items() if each[0].requires_grad]
         for name in self.trained:
             self.stacked[name].requires_grad_()
-        targets = [_join(each) for each in zip(*(training.targets for training in trainings), strict=True)]
-        self.targets = Targets(*(tensor for tensor, _ in targets))
-        self.target_dims = Targets(*(in_dim for _, in_dim in targets))  # type: ignore[arg-type]
+        self.device = trainings[0].device
+        self.slot = torch.arange(len(trainings), device=self.device)
+        self.targets, self.target_dims = _join_all([training.targets for training in trainings])
+        self.table, self.table_dims = _join_all([training.table for training in trainings])
         averaged = [training.averaged for training in trainings if training.averaged is not None]
         self.averaged = {
             name: _stack_views([network.get_parameter(name) for network in averaged])
@@ -123,96 +135,110 @@ class Slots:
 
     @flushed_denormals()
     def train_epoch(self) -> list[TrainedEpoch | DivergedError]:
-        """Train the next epoch of every slot; a slot whose loss became NaN or infinite has an error."""
+        """Train the next epoch of every slot; a slot whose loss became NaN or infinite has an error.
+
+        On another device than the CPU validation is part of it: the device is read once, for all slots.
+        """
         started = time.perf_counter()
+        losses, observed = self._train_steps()
+        for training in self.trainings:
+            training.predictor.after_epoch(training.dataset)
+        is_validated = self.device.type != "cpu"
+        scores = self._validate() if is_validated else {}
+        report = torch.vmap(self.step.network.epoch_report)(observed) if is_validated else {}
+        read = read_epoch(losses, scores, report, self.device)
+        seconds = (time.perf_counter() - started) / len(self.trainings)
+        epochs: list[TrainedEpoch | DivergedError] = []
+        for slot, training in enumerate(self.trainings):
+            own = read.of_slot(slot)
+            means = {name: float(values.mean()) for name, values in own.losses.items()}
+            joined = {name: rows[slot] for name, rows in observed.items()}
+            validated = own.validated() if is_validated else None
+            epoch = TrainedEpoch(means, joined, seconds, validated)
+            epochs.append(_find_divergence(own.losses["loss_total"], training.epoch) or epoch)
+        return epochs
+
+    def _train_steps(self) -> Steps:
+        """Take the steps of an epoch; slots are the first dimension of what they left."""
         self.step.train()
         for training in self.trainings:
             begin_epoch(training, next_learning_rate(training))
-        minibatches = zip(*map(draw_minibatches, self.trainings), strict=True)
-        steps = [self._train_step(indices) for indices in minibatches]
-        losses = {name: torch.stack([step.losses[name] for step in steps], dim=1) for name in steps[0].losses}
+        order, steps = self.draw_order(), []
+        for index in order:
+            steps.append(self.compute_losses(index))
+            self._descend(self.gradients(steps[-1]))
+            self._average(n_minibatches=len(order), number=len(steps))
+        losses = {name: [step.losses[name].detach() for step in steps] for name in steps[0].losses}
         observed = {name: [step.observed[name] for step in steps] for name in steps[0].observed}
-        # One read of the device an epoch.
-        names, values = list(losses), torch.stack(list(losses.values())).cpu().numpy().astype(float)
-        for training in self.trainings:
-            training.predictor.after_epoch(training.dataset)
-        seconds = (time.perf_counter() - started) / len(self.trainings)
-        trained = [
-            TrainedEpoch(
-                dict(zip(names, values[:, slot].mean(axis=1).tolist(), strict=True)),
-                {name: torch.cat([rows[slot] for rows in parts]) for name, parts in observed.items()},
-                seconds,
-            )
-            for slot in range(len(self.trainings))
-        ]
-        totals = values[names.index("loss_total")]
-        return [
-            _find_divergence(losses, training.epoch) or epoch
-            for losses, training, epoch in zip(totals, self.trainings, trained, strict=True)
-        ]
-
-    def _train_step(self, indices: Sequence[IntArray]) -> "_StepOutput":
-        minibatch = self._gather(indices)
-        slot = torch.arange(len(self.trainings), device=minibatch.control.device)
-        generators = [training.generator for training in self.trainings]
-
-        def run(tensors: dict[str, Tensor], targets: Targets, rows: _Rows, slot: Tensor) -> _StepOutput:
-            arguments = (targets, rows, SlotGenerators(slot, generators))
-            return functional_call(self.step, tensors, arguments)  # type: ignore[no-any-return]
-
-        mapped = torch.vmap(run, in_dims=(self.in_dims, self.target_dims, 0, 0))
-        losses, observed = mapped(self.stacked, self.targets, minibatch, slot)
-        self._descend(losses["loss_total"])
-        return _StepOutput({name: loss.detach() for name, loss in losses.items()}, observed)
-
-    def _gather(self, indices: Sequence[IntArray]) -> "_Rows":
-        """Gather a minibatch of each slot; slots are the first dimension."""
-        device = self.trainings[0].device
-        each = [
-            training.objective.rows.minibatch(index, training.order_generator)
-            for training, index in zip(self.trainings, indices, strict=True)
-        ]
-        return _Rows(
-            torch.from_numpy(np.stack([one.perturbation_index for one in each]).astype(np.int64)).to(device),
-            to_tensor(np.stack([one.control for one in each]), device),
-            torch.from_numpy(np.stack([one.control_row for one in each])).to(device),
-            to_tensor(np.stack([one.target_delta for one in each]), device),
-            to_tensor(np.stack([one.weight for one in each]), device),
+        return Steps(
+            {name: torch.stack(values, dim=1) for name, values in losses.items()},
+            {name: torch.cat(parts, dim=1) for name, parts in observed.items()},
         )
 
-    def _descend(self, loss: Tensor) -> None:
-        """Take the step of each slot's optimiser, and average its weights."""
+    def draw_order(self) -> Sequence[Tensor]:
+        """Draw the rows of each minibatch of an epoch, (n_slots, n_rows)."""
+        order = [np.stack(each) for each in zip(*map(draw_minibatches, self.trainings), strict=True)]
+        return copy_order(order, self.device)
+
+    def compute_losses(self, index: Tensor) -> Steps:
+        """Compute the losses of a minibatch of each slot, (n_slots, n_rows), and what they observed."""
+        generators = [training.generator for training in self.trainings]
+
+        def run(
+            tensors: dict[str, Tensor], targets: Targets, table: MeanTable, index: Tensor, slot: Tensor
+        ) -> Steps:
+            arguments = (targets, table.take(index), SlotGenerators(slot, generators))
+            return functional_call(self.step, tensors, arguments)  # type: ignore[no-any-return]
+
+        mapped = torch.vmap(run, in_dims=(self.in_dims, self.target_dims, self.table_dims, 0, 0))
+        return mapped(self.stacked, self.targets, self.table, index, self.slot)
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, Tensor]:
+        """Score the validation split of each slot, (n_slots,) by name."""
+        tensors, in_dims = self._predictors()
+        table, table_dims = _join_all([training.validation for training in self.trainings])
+
+        def run(tensors: dict[str, Tensor], table: ValidationTable) -> Tensor:
+            def predict(*arguments: Any) -> Prediction:
+                return functional_call(self.step.network, tensors, arguments)  # type: ignore[no-any-return]
+
+            return predict_targets(predict, table.targets, table.control)
+
+        self.step.network.eval()
+        predicted_delta = torch.vmap(run, in_dims=(in_dims, table_dims))(tensors, table)
+        return score_on_device(predicted_delta, table)
+
+    def _predictors(self) -> tuple[dict[str, Tensor], dict[str, int | None]]:
+        """Tensors of the networks that predict, and their dimensions of slots."""
+        prefix = "network."
+        names = [name for name in self.stacked if name.startswith(prefix)]
+        tensors = {name.removeprefix(prefix): self.stacked[name] for name in names}
+        in_dims = {name.removeprefix(prefix): self.in_dims[name] for name in names}
+        return tensors | self.averaged, in_dims | dict.fromkeys(self.averaged, 0)
+
+    def gradients(self, computed: Steps) -> dict[str, Tensor]:
+        """Compute the gradients of the parameters that the losses depend on, (n_slots, ...) by name."""
         leaves = [self.stacked[name] for name in self.trained]
-        gradients = torch.autograd.grad(loss.sum(), leaves, allow_unused=True)
-        for name, gradient in zip(self.trained, gradients, strict=True):
-            # The optimiser reads memory, not strides.
-            parts = None if gradient is None else gradient.contiguous()
-            for slot, parameter in enumerate(self.parameters[name]):
-                parameter.grad = None if parts is None else parts[slot]
-        for training in self.trainings:
-            training.optimizer.step()
+        found = torch.autograd.grad(computed.losses["loss_total"].sum(), leaves, allow_unused=True)
+        return {name: g for name, g in zip(self.trained, found, strict=True) if g is not None}
+
+    def _descend(self, gradients: Mapping[str, Tensor]) -> None:
+        """Take the step of each slot's optimiser."""
+        # It reads memory, not strides.
+        parts = {name: gradient.contiguous().unbind() for name, gradient in gradients.items()}
+        for slot, training in enumerate(self.trainings):
+            parameters = [self.parameters[name][slot] for name in parts]
+            descend(training.optimizer, parameters, [of_slots[slot] for of_slots in parts.values()])
+
+    def _average(self, n_minibatches: int, number: int) -> None:
+        """Average the weights of each slot after a step; those of an epoch count from 1."""
         if self.averaged:
-            shares = torch.tensor([newest_share(training) for training in self.trainings], device=loss.device)
+            n_steps = [(training.epoch - 1) * n_minibatches + number for training in self.trainings]
+            shares = send(torch.tensor(list(map(newest_share, self.trainings, n_steps))), self.device)
             for name, average in self.averaged.items():
                 weights = self.stacked[f"network.{name}"].detach()
                 average.lerp_(weights, shares.view(-1, *[1] * (average.dim() - 1)))
-
-
-class _Rows(NamedTuple):
-    """A minibatch whose rows are perturbations; fields as `adapert.data.rows.Minibatch` has them."""
-
-    perturbations: Tensor
-    control: Tensor
-    control_row: Tensor
-    target_delta: Tensor
-    weight: Tensor
-
-
-class _StepOutput(NamedTuple):
-    """Losses by name, and what the prediction observed."""
-
-    losses: dict[str, Tensor]
-    observed: dict[str, Tensor]
 
 
 class _Step(nn.Module):
@@ -224,21 +250,19 @@ class _Step(nn.Module):
         self.objective: Objective = training.objective
         self.is_half = training.config.training.precision == "bfloat16"
 
-    def forward(self, targets: Targets, rows: _Rows, noise: SlotGenerators) -> _StepOutput:
-        """Compute the losses of one slot."""
-        device = rows.weight.device
-        row = torch.arange(len(rows.perturbations), device=device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.is_half):
+    def forward(self, targets: Targets, rows: RowTensors, noise: SlotGenerators) -> Steps:
+        """Compute the losses of one slot, and what its prediction observed."""
+        with half_precision(rows.weight.device, self.is_half):
             prediction = self.network.forward_in_training(
                 targets.take(rows.perturbations),
-                row,
+                rows.perturbation_row,
                 rows.control,
                 rows.control_row,
                 rows.target_delta,
                 cast(torch.Generator, noise),  # networks that are mapped draw by `adapert.models.noise`
             )
-        batch = Batch(rows.perturbations, row, rows.target_delta, rows.weight)
-        return _StepOutput(self.objective(prediction, batch), dict(prediction.observed))
+        batch = Batch(rows.perturbations, rows.perturbation_row, rows.target_delta, rows.weight)
+        return Steps(self.objective(prediction, batch), dict(prediction.observed))
 
 
 def _tensors(training: Training) -> dict[str, Tensor]:
@@ -267,7 +291,17 @@ def _join(each: Sequence[Tensor]) -> tuple[Tensor, int | None]:
     return torch.stack(list(each)), 0
 
 
+def _join_all(each: Sequence[Parts]) -> tuple[Parts, Parts]:
+    """Join named constants of all slots, one by one as `_join` does, and name the dimensions of slots."""
+    joined = [_join(tensors) for tensors in zip(*each, strict=True)]
+    kind = type(each[0])
+    dims: Any = [in_dim for _, in_dim in joined]  # of the same kind, as `torch.vmap` wants them
+    return kind(*(tensor for tensor, _ in joined)), kind(*dims)
+
+
 def _is_same(one: Tensor, other: Tensor) -> bool:
+    if one.is_meta:  # it has no values
+        return one is other
     if one.layout != torch.sparse_csr:
         return torch.equal(one, other)
     parts = ((m.crow_indices(), m.col_indices(), m.values()) for m in (one, other))
@@ -277,8 +311,7 @@ def _is_same(one: Tensor, other: Tensor) -> bool:
 def _find_divergence(losses: FloatArray, epoch: int) -> DivergedError | None:
     """Find the first loss, (n_minibatches,), that is NaN or infinite."""
     try:
-        for loss in losses:
-            require_finite_loss(loss, epoch)
+        require_finite_losses(losses, epoch)
     except DivergedError as error:
         return error
     return None

@@ -4,26 +4,32 @@ import math
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
+from adapert.data.rows import MeanControlRows
 from adapert.data.schema import FloatArray
 from adapert.data.sources import check_cells
 from adapert.evaluation.catalogue import metrics_of_epochs
 from adapert.models.network import Network
 from adapert.models.networks import network_parts
 from adapert.models.optimizers import without_compiler
-from adapert.models.targets import build_targets
+from adapert.models.targets import NodePlace, Targets, build_targets
 from adapert.seeding import numpy_generator, torch_generator
 from adapert.training.prediction import predict
+from adapert.training.rows import MeanTable, copy_table
+from adapert.training.validation import ValidationTable, copy_validation
 
 AdamW = without_compiler(torch.optim.AdamW)
 
 CHOSEN_BY = "pearson_delta"
 """Validation metric whose largest value makes an epoch the best."""
+
+CPU = torch.device("cpu")
 
 NO_SCORES = dict.fromkeys(metrics_of_epochs(), math.nan) | {CHOSEN_BY: -math.inf}
 """Scores before any epoch: any value of `CHOSEN_BY` is better."""
@@ -62,21 +68,26 @@ class Training:
         check_cells(config, dataset.manifest.kind)
         self.config, self.dataset, self.seed, self.device = config, dataset, seed, device
         parts = network_parts(config.model.name)
-        self.network = parts.build(dataset, config, seed).to(device)
+        network = parts.build(dataset, config, seed)
+        targets = build_targets(dataset, list(dataset.splits["train"].table.perturbations), CPU)
+        for module in network.modules():
+            if isinstance(module, NodePlace):
+                module.check(targets)
+        self.network = network.to(device)
+        self.targets = Targets(*(tensor.to(device) for tensor in targets))
         self.objective = parts.objective(dataset, config, seed).to(device)
         trainable = [p for p in self.parameters() if p.requires_grad]
         self.optimizer = AdamW(
             trainable,
             lr=config.training.learning_rate,
             weight_decay=config.training.weight_decay,
-            fused=True,  # on a CPU a third of the default's time
+            fused=device.type != "meta",  # on a CPU a third of the default's time
         )
         is_averaged = config.training.weight_averaging > 0
         self.averaged = deepcopy(self.network) if is_averaged else None
         # One generator for each use: none depends on how often the others were drawn from.
         self.generator = torch_generator(seed, "noise", device)
         self.order_generator = numpy_generator(seed, "minibatches")
-        self.targets = build_targets(dataset, list(dataset.splits["train"].table.perturbations), device)
         self.resolved = self.objective.resolved | {"n_parameters": float(sum(p.numel() for p in trainable))}
         self.best = BestEpoch()
         self.rates: list[float] = []
@@ -101,6 +112,17 @@ class Training:
     def predictor(self) -> Network:
         """The network that predicts."""
         return self.network if self.averaged is None else self.averaged
+
+    @cached_property
+    def table(self) -> MeanTable:
+        """All training rows on the device, where they are mean responses."""
+        assert isinstance(self.objective.rows, MeanControlRows)
+        return copy_table(self.objective.rows, self.device)
+
+    @cached_property
+    def validation(self) -> ValidationTable:
+        """The validation split on the device."""
+        return copy_validation(self.dataset, self.device)
 
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas with the current weights, (n_perturbations, n_genes)."""

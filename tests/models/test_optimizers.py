@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, AdamW, Optimizer
 
-from adapert.models.optimizers import without_compiler
+from adapert.models.optimizers import descend, without_compiler
 
 FORMS: list[tuple[type[Optimizer], dict[str, Any]]] = [
     (AdamW, {"lr": 0.03, "weight_decay": 0.2, "fused": True}),
@@ -51,3 +51,26 @@ def test_a_state_is_torchs_and_is_resumed_from() -> None:
     second.load_state_dict(first.state_dict())
     for one, two in zip(take_steps(broken, second, 3), expected, strict=True):
         assert torch.equal(one, two)
+
+
+def test_a_step_by_given_gradients_is_torchs_bit_for_bit() -> None:
+    kind, options = FORMS[0]
+    ours, theirs, unused = draw_layer(), draw_layer(), nn.Parameter(torch.ones(2))
+    own, other = (
+        without_compiler(AdamW)([*ours.parameters(), unused], **options),
+        kind(theirs.parameters(), **options),
+    )
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(4):
+        parameters = list(ours.parameters())
+        gradients = [torch.randn(parameter.shape, generator=generator) for parameter in parameters]
+        descend(own, parameters, gradients)
+        for parameter, gradient in zip(theirs.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        other.step()
+        for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(one, two)
+    assert len(own.state) == 2  # none of what has no gradient
+    for found, expected in zip(own.state.values(), other.state.values(), strict=True):
+        for name, value in expected.items():
+            assert torch.equal(found[name], value)

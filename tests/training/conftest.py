@@ -24,6 +24,8 @@ SMALL = SMALL_ADAPERT | {
     "training.max_epochs": 4,
 }
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture
 def small_settings() -> dict[str, Any]:
@@ -36,9 +38,12 @@ def new_training() -> NewTraining:
     tiny_dataset = build_tiny_dataset()
 
     def build(
-        changes: Mapping[str, Any] | None = None, dataset: PreparedDataset = tiny_dataset, seed: int = 0
+        changes: Mapping[str, Any] | None = None,
+        dataset: PreparedDataset = tiny_dataset,
+        seed: int = 0,
+        device: torch.device = CPU,
     ) -> Training:
         config = Config().with_changes(SMALL | dict(changes or {}))
-        return Training(config, dataset, seed, torch.device("cpu"))
+        return Training(config, dataset, seed, device)
 
     return build

@@ -22,7 +22,8 @@ from adapert.evaluation.metrics import effective_rank
 from adapert.models.network import Prediction
 from adapert.training import loop
 from adapert.training.loop import DivergedError, train
-from adapert.training.objective import minibatch_losses
+from adapert.training.objective import minibatch_losses, row_losses
+from adapert.training.rows import RowTensors
 from adapert.training.state import Training
 
 ALL_LOSSES = {"loss_total", "loss_recon", "loss_non", "loss_align"}
@@ -374,11 +375,11 @@ def test_an_epoch_takes_denormals_for_0_and_its_caller_keeps_them(
 ) -> None:
     seen = []
 
-    def spy(training: Training, minibatch: Minibatch) -> tuple[dict[str, torch.Tensor], Prediction]:
+    def spy(training: Training, rows: RowTensors) -> tuple[dict[str, torch.Tensor], Prediction]:
         seen.append(keeps_denormals())
-        return minibatch_losses(training, minibatch)
+        return row_losses(training, rows)
 
-    monkeypatch.setattr(loop, "minibatch_losses", spy)
+    monkeypatch.setattr(loop, "row_losses", spy)
     next(train(new_training()))
     assert set(seen) == {False}
     assert keeps_denormals()

@@ -25,7 +25,7 @@ class MessagePassing(nn.Module):
             nn.init.orthogonal_(weight.weight)  # type: ignore[arg-type]
         self.activation = ACTIVATIONS[activation]
         self.residual = residual
-        self.aggregate = SparseProduct(adjacency)
+        self.aggregate = SparseProduct(adjacency) if n_layers else nn.Identity()
 
     def forward(self, h: Tensor) -> Tensor:
         """Embed all nodes.

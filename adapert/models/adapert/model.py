@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from adapert.config import Config, ModelConfig
 from adapert.data.prepared import PreparedDataset
+from adapert.evaluation import tensor_metrics
 from adapert.evaluation.metrics import effective_rank
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
 from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
@@ -22,6 +23,7 @@ from adapert.models.encoders import Perceptron, TextTable, build_text_tables
 from adapert.models.heads import HeadLinear, HeadPerceptron
 from adapert.models.network import Network, Prediction
 from adapert.models.noise import Noise
+from adapert.models.row_picks import pick_rows
 from adapert.models.spectrum import NodeTable
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import numpy_generator, seeded_initialisation
@@ -131,6 +133,7 @@ class AdaPert(Network):
             HeadLinear(config.n_heads, n_inputs, latent_size, sd)
             for n_inputs, sd in _own_inputs(config, text_sizes, network_sizes)
         )
+        self.fixed_context: Tensor | None
         self.register_buffer("fixed_context", fixed_context, persistent=False)
         self.place = place
 
@@ -169,7 +172,7 @@ class AdaPert(Network):
         if config.context == "all_nodes":
             return torch.ones_like(is_perturbed)
         if self.fixed_context is not None:
-            chosen = self.fixed_context[targets.nodes] * targets.is_gene.unsqueeze(-1)  # type: ignore[index]
+            chosen = pick_rows(self.fixed_context, targets.nodes) * targets.is_gene.unsqueeze(-1)
             return torch.maximum(chosen.amax(dim=1), is_perturbed)
         alpha = self._node_relevance(targets, h, generator)
         if config.selection == "top_k":
@@ -248,21 +251,21 @@ class AdaPert(Network):
         own = self._own(targets, context.h)
         for part, to_latent in zip(own, self.gene_to_latent, strict=True):
             shift = shift + to_latent(part)
-        latent = self.encoder(control, generator)[control_row] + shift[:, perturbation_row]
+        encoded = pick_rows(self.encoder(control, generator), control_row)
+        latent = encoded + pick_rows(shift, perturbation_row, dim=1)
         decoded = self.decoder(latent, generator).float()
         # The output is linear: the heads' mean may be taken before it.
         delta = self.output(decoded if self.training else decoded.mean(dim=0))
         if self.config.predict == "expression":
-            delta = delta - control[control_row]
+            delta = delta - pick_rows(control, control_row)
         observed = {"z": context.z.detach(), "n_selected": context.n_selected.float()}
         return AdaPertPrediction(delta, observed, context)
 
-    def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, float]:
+    def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, Tensor | float]:
         """How many nodes the contexts of an epoch held, and how many directions they used."""
-        return {
-            "n_selected": observed["n_selected"].mean().item(),
-            "context_effective_rank": effective_rank(observed["z"].cpu().numpy()),
-        }
+        z = observed["z"]
+        rank = effective_rank(z.numpy()) if z.device.type == "cpu" else tensor_metrics.effective_rank(z)
+        return {"n_selected": observed["n_selected"].mean(), "context_effective_rank": rank}
 
 
 def _own_inputs(

@@ -9,6 +9,7 @@ from adapert.models.adapert.model import AdaPertPrediction
 from adapert.models.losses import alignment_loss
 from adapert.models.network import Batch, to_tensor
 from adapert.models.objectives import SquaredLoss
+from adapert.models.row_picks import pick_rows
 from adapert.seeding import seeded_initialisation
 
 TARGET_CHUNK = 64
@@ -35,18 +36,20 @@ class AdaPertObjective(SquaredLoss):
         self.register_buffer("lambda_align", torch.tensor(config.loss.lambda_align), persistent=False)
         self.has_deg: Tensor
         self.register_buffer("has_deg", to_tensor(has_deg), persistent=False)
-        # Constant where g is, which the seed draws: checkpoints hold the same.
-        targets = self._all_targets() if config.loss.alignment != "paper" else None
         self.targets: Tensor | None
-        self.register_buffer("targets", targets, persistent=False)
+        self.deg_delta: Tensor | None
+        # Constant where g is, which the seed draws: checkpoints hold the same.
+        is_constant = config.loss.alignment != "paper"
+        self.register_buffer("targets", self._all_targets() if is_constant else None, persistent=False)
+        self.register_buffer("deg_delta", None if is_constant else self._deg_delta(), persistent=False)
 
     def forward(self, prediction: AdaPertPrediction, batch: Batch) -> dict[str, Tensor]:  # type: ignore[override]
         """Compute L_total and its three terms, the last two before their weights."""
         losses = super().forward(prediction, batch)
         align = self.align(
             prediction.context.z,
-            self._targets(batch.perturbations) if self.targets is None else self.targets[batch.perturbations],
-            align_weight(batch.weight, batch.perturbation_row, self.has_deg[batch.perturbations])
+            self._targets(batch.perturbations),
+            align_weight(batch.weight, batch.perturbation_row, pick_rows(self.has_deg, batch.perturbations))
             * self.align_scale,
         )
         total = losses["loss_total"] + self.lambda_align * align
@@ -54,14 +57,21 @@ class AdaPertObjective(SquaredLoss):
 
     def _targets(self, perturbations: Tensor) -> Tensor:
         """Map the deltas of DEGs by g (Eq. 19), (n_perturbations, structural_size)."""
-        delta = to_tensor(self.table.delta[perturbations.cpu().numpy()], self.is_deg.device)
-        return self.target_head(delta * self.is_deg[perturbations])  # type: ignore[no-any-return]
+        if self.targets is not None:
+            return pick_rows(self.targets, perturbations)
+        assert self.deg_delta is not None
+        return self.target_head(pick_rows(self.deg_delta, perturbations))  # type: ignore[no-any-return]
+
+    def _deg_delta(self, rows: slice = slice(None)) -> Tensor:
+        """Deltas of DEGs, 0 elsewhere, (n_perturbations, n_genes)."""
+        return to_tensor(self.table.delta[rows]) * self.is_deg[rows]
 
     @torch.no_grad()
     def _all_targets(self) -> Tensor:
         """Map all training perturbations, as many at a time as a few megabytes hold."""
-        every = torch.arange(len(self.table.perturbations))
-        return torch.cat([self._targets(chunk) for chunk in torch.split(every, TARGET_CHUNK)])
+        firsts = range(0, len(self.table.perturbations), TARGET_CHUNK)
+        chunks = [self._deg_delta(slice(first, first + TARGET_CHUNK)) for first in firsts]
+        return torch.cat([self.target_head(chunk) for chunk in chunks])
 
 
 def align_weight(weight: Tensor, perturbation_row: Tensor, has_deg: Tensor) -> Tensor:

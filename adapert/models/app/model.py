@@ -10,6 +10,7 @@ from adapert.models.app.edges import build_neighbours
 from adapert.models.app.features import FEATURES
 from adapert.models.encoders import Perceptron, drop
 from adapert.models.network import Network, Prediction
+from adapert.models.row_picks import pick_rows
 from adapert.models.scores import tanh_score
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import seeded_initialisation
@@ -112,7 +113,8 @@ class App(Network):
         Raises:
             InputError: A gene that is not in the graph.
         """
-        s = self.cell_states(self.place(targets), self.gene_embeddings())[perturbation_row]
+        states = self.cell_states(self.place(targets), self.gene_embeddings())
+        s = pick_rows(states, perturbation_row)
         delta = self.decoder(drop(s, self.dropout, generator), generator)
         return Prediction(delta.to(control.dtype), {})
 

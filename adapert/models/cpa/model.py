@@ -12,6 +12,7 @@ from adapert.models.control_cells import draw_corrected_controls, mean_changes
 from adapert.models.encoders import Perceptron
 from adapert.models.gene_effects import GeneEffects
 from adapert.models.network import Network, Prediction, to_tensor
+from adapert.models.row_picks import pick_rows
 from adapert.models.targets import Targets
 from adapert.seeding import seeded_initialisation
 
@@ -94,7 +95,7 @@ class Cpa(Network):
         matched = control[control_row]
         profiles = torch.cat([matched + target_delta, matched])
         basal = self.encode(profiles, generator)
-        effect = targets.sum_rows(self.gene_effects)[perturbation_row]
+        effect = pick_rows(targets.sum_rows(self.gene_effects), perturbation_row)
         latents = basal + torch.cat([effect, torch.zeros_like(effect)])
         reconstructed = self.decode(latents, generator)
         return CpaPrediction(

@@ -16,6 +16,7 @@ from adapert.models.gears.grid import Grid
 from adapert.models.gears.normed_layers import NormedLayers
 from adapert.models.network import Network, Prediction
 from adapert.models.row_norm import RowNorm
+from adapert.models.row_picks import pick_rows
 from adapert.models.sparse_product import SparseProduct
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import seeded_initialisation
@@ -111,7 +112,7 @@ class Gears(Network):
         delta = r * self.own_weight + self.delta_bias
         if self.cross is not None and self.cross_weight is not None:
             delta = delta + self.cross(r) @ self.cross_weight.T
-        return Prediction(delta[perturbation_row].to(control.dtype), {})
+        return Prediction(pick_rows(delta, perturbation_row).to(control.dtype), {})
 
 
 def build_gears(dataset: PreparedDataset, config: Config, seed: int) -> Gears:

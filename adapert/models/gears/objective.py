@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 
 from adapert.config import Config, LossConfig
-from adapert.data.central_moments import CentralMoments, measure_central_moments
+from adapert.data.central_moments import measure_central_moments
 from adapert.data.prepared import PreparedDataset
 from adapert.data.rows import MeanControlRows
-from adapert.data.schema import FloatArray
 from adapert.models.network import Batch, Objective, Prediction, to_tensor
+from adapert.models.row_picks import pick_rows
 
 
 def power_loss(error: Tensor, second: Tensor, third: Tensor, fourth: Tensor) -> Tensor:
@@ -53,27 +53,28 @@ class GearsLoss(Objective):
         super().__init__()
         self.settings = config.gears
         self.rows = MeanControlRows(dataset, LossConfig().weighting)
-        self.moments: CentralMoments = measure_central_moments(dataset)
         self.resolved = {}
+        measured = measure_central_moments(dataset)
+        powers = ("second",) if self.settings.exponent == 2 else ("second", "third", "fourth")
+        for name in (*powers, *(() if self.settings.direction == "none" else ("sign",))):
+            self.register_buffer(name, to_tensor(getattr(measured, name)), persistent=False)
 
     def forward(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss, and its terms before their weights."""
         error = batch.target_delta - prediction.delta
 
-        def moment(values: FloatArray) -> Tensor:
-            return to_tensor(values[batch.perturbations.cpu().numpy()], error.device)[batch.perturbation_row]
+        def moment(name: str) -> Tensor:
+            return pick_rows(self.get_buffer(name), pick_rows(batch.perturbations, batch.perturbation_row))
 
         def mean(loss: Tensor) -> Tensor:
             return (batch.weight * loss.mean(dim=-1)).mean()
 
-        measured = self.moments
         if self.settings.exponent == 2:
-            recon = mean(squared_error(error, moment(measured.second)))
+            recon = mean(squared_error(error, moment("second")))
         else:
-            powers = (measured.second, measured.third, measured.fourth)
-            recon = mean(power_loss(error, *map(moment, powers)))
+            recon = mean(power_loss(error, *map(moment, ("second", "third", "fourth"))))
         if self.settings.direction == "none":
             return {"loss_total": recon, "loss_recon": recon}
-        direction = mean(direction_loss(prediction.delta, moment(measured.sign)))
+        direction = mean(direction_loss(prediction.delta, moment("sign")))
         total = recon + self.settings.direction_weight * direction
         return {"loss_total": total, "loss_recon": recon, "loss_direction": direction}

@@ -16,6 +16,7 @@ from adapert.models.encoders import Perceptron
 from adapert.models.morph.attention import SLOPE, ProgramAttention
 from adapert.models.network import Network, Prediction, to_tensor
 from adapert.models.posterior import Posterior
+from adapert.models.row_picks import pick_rows
 from adapert.models.targets import Targets
 from adapert.models.text_latents import TextLatents, build_text_latents
 from adapert.seeding import seeded_initialisation
@@ -141,7 +142,7 @@ class CellMorph(Morph):
         z = posterior.sample(generator)
         in_sets = (-1, self.set_size, cells.shape[1])
         return MorphPrediction(
-            delta=self.decode(z, self.text(targets)[perturbation_row]) - cells,
+            delta=self.decode(z, pick_rows(self.text(targets), perturbation_row)) - cells,
             observed={},
             control=cells.reshape(in_sets),
             reconstructed=self.decode(z, None).reshape(in_sets),
@@ -170,8 +171,8 @@ class MeanMorph(Morph):
     ) -> Prediction:
         """Predict rows; arguments as `Network` has them."""
         z = self.encode(control)
-        change = self.join(z[control_row], self.text(targets)[perturbation_row])
-        change = change - self.join(z, None)[control_row]
+        change = self.join(pick_rows(z, control_row), pick_rows(self.text(targets), perturbation_row))
+        change = change - pick_rows(self.join(z, None), control_row)
         return Prediction(linear(change, self.decoder.weight).float(), {})
 
 

@@ -18,6 +18,7 @@ from adapert.models.network import Network, Prediction, to_tensor
 from adapert.models.perturbed_vae.effects import EFFECTS
 from adapert.models.perturbed_vae.latent import LATENT_GRAPHS, MASKS
 from adapert.models.posterior import Posterior
+from adapert.models.row_picks import pick_rows
 from adapert.models.targets import NodePlace, Targets
 from adapert.seeding import seeded_initialisation
 
@@ -127,9 +128,9 @@ class PerturbedVae(Network):
         """Decode a change of hidden units, (n_rows, hidden_size), log1p units, (n_rows, n_genes)."""
         return linear(hidden_change, self.decoder.second.weight).float()
 
-    def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, float]:
+    def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Mean probability that a gene of training moves a latent."""
-        return {"mask_mean": observed["mask"].mean().item()}
+        return {"mask_mean": observed["mask"].mean()}
 
 
 class CellVae(PerturbedVae):
@@ -188,10 +189,10 @@ class CellVae(PerturbedVae):
         n_rows = len(perturbation_row)
         shift = self.shift(targets, generator)
         matched = control[control_row]
-        unperturbed = matched + target_delta - self.mean_response(shift.a)[perturbation_row]
+        unperturbed = matched + target_delta - pick_rows(self.mean_response(shift.a), perturbation_row)
         posterior = self.encode(torch.cat([unperturbed, matched]))
         z_invariant, eps = self._split(posterior.sample(generator))
-        a = shift.a[perturbation_row]
+        a = pick_rows(shift.a, perturbation_row)
         z_specific = self.latent_graph(eps + torch.cat([a, torch.zeros_like(a)]))
         reconstructed = self.decode(z_invariant, z_specific)
         return VaePrediction(
@@ -238,13 +239,13 @@ class MeanVae(PerturbedVae):
         posterior = self.encode(control)
         z_invariant = posterior.sample(generator)
         no_noise = z_invariant.new_zeros(len(control), self.specific_size)
-        before = self.hidden_units(z_invariant, no_noise)[control_row]
+        before = pick_rows(self.hidden_units(z_invariant, no_noise), control_row)
         shift = self.shift(targets, generator)
-        z_specific = self.latent_graph(shift.a)[perturbation_row]
+        z_specific = pick_rows(self.latent_graph(shift.a), perturbation_row)
         return VaePrediction(
             delta=self.expression_change(self.hidden_change(before, z_specific)),
             observed=self.observe(shift),
-            divergence=posterior.divergence()[control_row],
+            divergence=pick_rows(posterior.divergence(), control_row),
             shift=shift,
             z_specific=z_specific,
         )

@@ -15,6 +15,7 @@ from adapert.data.prepared import PreparedDataset
 from adapert.data.trial_graph import build_trial_graph
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.network import Network, Prediction
+from adapert.models.row_picks import pick_rows
 from adapert.models.targets import NodePlace, Targets
 from adapert.models.txpert.encoders import GRAPH_ENCODERS, GraphEncoder, build_graphs
 from adapert.models.txpert.perceptron import UNIT_NORMS, NormedPerceptron
@@ -85,10 +86,11 @@ class TxPert(Network):
         Raises:
             InputError: A gene that is not in the graph.
         """
-        latent = self.place(targets).sum_rows(self.gene_embeddings(generator))[perturbation_row]
+        latents = self.place(targets).sum_rows(self.gene_embeddings(generator))
+        latent = pick_rows(latents, perturbation_row)
         if self.basal is None:
             return Prediction(self.decoder(latent, generator).float(), {})
-        latent = latent + self.basal(control, generator)[control_row]
+        latent = latent + pick_rows(self.basal(control, generator), control_row)
         expression = self.decoder(latent, generator).float()
         return Prediction(expression - control[control_row], {})
 
