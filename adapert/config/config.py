@@ -43,6 +43,9 @@ from adapert.errors import InputError, name_some, nearest, number_kind
 from adapert.html import build_card, build_details, build_sentences, build_table, build_values
 from adapert.plugins import load_plugin
 
+ADDED_LATER: dict[str, Any] = {"training.deterministic": False}
+"""Fields that digests written before know nothing of, and their defaults, which digests leave out."""
+
 
 class Config(Section):
     """All settings of one trial but its seed."""
@@ -156,7 +159,11 @@ class Config(Section):
     def digest(self) -> str:
         """Identify what the model reads: 12 hexadecimal digits, the same wherever the data are."""
         # The fingerprint stands for the data: they may move, and the config stays the same.
-        settings = {name: value for name, value in self.settings().items() if name != "data.path"}
+        settings = {
+            name: value
+            for name, value in self.settings().items()
+            if name != "data.path" and (name, value) not in ADDED_LATER.items()
+        }
         return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=6).hexdigest()
 
     def _repr_html_(self) -> str:

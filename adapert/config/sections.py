@@ -504,8 +504,16 @@ class TrainingConfig(Section):
     minibatch_size: int = Field(
         64, ge=1, le=MOST_ROWS, description="Rows (perturbations, cells or sets of cells) an optimiser step."
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Of the products of a training step: autocast to bfloat16 pays on GPUs."
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="Of the products of a training step: TF32 and autocast to bfloat16 pay on GPUs; on a CPU "
+        "TF32 is float32.",
+    )
+    deterministic: bool = Field(
+        False,
+        description="The same seed gives the same bits again, on the same machine with as many threads, also "
+        "on a GPU and by several threads, more slowly; an operation that cannot ends the trial. One thread "
+        "of a CPU always does.",
     )
     max_epochs: int = Field(60, ge=1, le=MOST_EPOCHS, description="Epochs at most.")
     patience: int = Field(

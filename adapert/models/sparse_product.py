@@ -41,7 +41,9 @@ def _product(matrix: Tensor, transposed: Tensor, h: Tensor) -> Tensor:
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(matrix: Tensor, transposed: Tensor, h: Tensor) -> Tensor:
-        return matrix @ h
+        # cuSPARSE promises no order of its sums.
+        is_ordered = h.device.type == "cpu" or not torch.are_deterministic_algorithms_enabled()
+        return matrix @ h if is_ordered else ordered_product(matrix, h)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -63,6 +65,13 @@ class _Product(torch.autograd.Function):
             return _product(matrix, transposed, wide).view(n_rows, n_trials, -1), 1
         long = tables.reshape(n_columns, -1)
         return _product(matrix, transposed, long).view(n_trials, n_rows // n_trials, -1), 0
+
+
+def ordered_product(matrix: Tensor, h: Tensor) -> Tensor:
+    """Multiply a CSR matrix with a table, each row's terms in their order, on any device."""
+    terms = matrix.values().unsqueeze(1) * h.index_select(0, matrix.col_indices())
+    # A row without terms is 0. `unsafe` leaves out checks that would wait for the device.
+    return torch.segment_reduce(terms, "sum", offsets=matrix.crow_indices(), axis=0, initial=0, unsafe=True)
 
 
 def block_diagonal(matrices: Sequence[Tensor]) -> Tensor:

@@ -17,6 +17,7 @@ from adapert.data.schema import FloatArray, IntArray
 from adapert.evaluation.catalogue import cheap_metrics
 from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.models.network import Network
+from adapert.training.numerics import deterministic, tf32
 from adapert.training.objective import row_losses
 from adapert.training.prediction import predict_targets
 from adapert.training.rows import RowTensors, copy_minibatch, copy_order
@@ -203,7 +204,8 @@ def run_alone(training: Training) -> TrainedEpoch:
     losses, observed = train_steps(training)
     training.predictor.after_epoch(training.dataset)
     table, predictor = training.validation, training.predictor.eval()
-    scores = score_on_device(predict_targets(predictor, table.targets, table.control), table)
+    with deterministic(training.config.training.deterministic):
+        scores = score_on_device(predict_targets(predictor, table.targets, table.control), table)
     read = read_epoch(losses, scores, training.network.epoch_report(observed), training.device)
     require_finite_losses(read.losses["loss_total"], training.epoch)
     seconds = time.perf_counter() - started
@@ -265,13 +267,22 @@ class Steps(NamedTuple):
     observed: dict[str, Tensor]
 
 
-@flushed_denormals()
 def train_steps(training: Training) -> Steps:
     """Take the steps of `train_epoch`; but on a CPU, nothing is read from the device.
 
     Raises:
         DivergedError: The loss became NaN or infinite, on a CPU.
     """
+    settings = training.config.training
+    with (
+        flushed_denormals(),
+        deterministic(settings.deterministic),
+        tf32(settings.precision == "tf32", training.device),
+    ):
+        return _take_steps(training)
+
+
+def _take_steps(training: Training) -> Steps:
     training.network.train()
     index = draw_minibatches(training)
     losses: dict[str, list[Tensor]] = defaultdict(list)

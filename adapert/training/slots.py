@@ -36,6 +36,7 @@ from adapert.training.loop import (
     read_epoch,
     require_finite_losses,
 )
+from adapert.training.numerics import deterministic, tf32
 from adapert.training.prediction import predict_targets
 from adapert.training.rows import MeanTable, RowTensors, copy_order
 from adapert.training.state import Training
@@ -133,18 +134,20 @@ class Slots:
     def _hold(self, name: str, tensor: Tensor, in_dim: int | None) -> None:
         self.stacked[name], self.in_dims[name] = tensor, in_dim
 
-    @flushed_denormals()
     def train_epoch(self) -> list[TrainedEpoch | DivergedError]:
         """Train the next epoch of every slot; a slot whose loss became NaN or infinite has an error.
 
         On another device than the CPU validation is part of it: the device is read once, for all slots.
         """
         started = time.perf_counter()
-        losses, observed = self._train_steps()
-        for training in self.trainings:
-            training.predictor.after_epoch(training.dataset)
-        is_validated = self.device.type != "cpu"
-        scores = self._validate() if is_validated else {}
+        settings = self.trainings[0].config.training
+        with flushed_denormals(), deterministic(settings.deterministic):
+            with tf32(settings.precision == "tf32", self.device):
+                losses, observed = self._train_steps()
+            for training in self.trainings:
+                training.predictor.after_epoch(training.dataset)
+            is_validated = self.device.type != "cpu"
+            scores = self._validate() if is_validated else {}
         report = torch.vmap(self.step.network.epoch_report)(observed) if is_validated else {}
         read = read_epoch(losses, scores, report, self.device)
         seconds = (time.perf_counter() - started) / len(self.trainings)

@@ -20,6 +20,7 @@ from adapert.models.networks import network_parts
 from adapert.models.optimizers import without_compiler
 from adapert.models.targets import NodePlace, Targets, build_targets
 from adapert.seeding import numpy_generator, torch_generator
+from adapert.training.numerics import deterministic, prepare_device
 from adapert.training.prediction import predict
 from adapert.training.rows import MeanTable, copy_table
 from adapert.training.validation import ValidationTable, copy_validation
@@ -66,6 +67,7 @@ class Training:
             InputError: The config asks for cells that the data set does not have.
         """
         check_cells(config, dataset.manifest.kind)
+        prepare_device(device)
         self.config, self.dataset, self.seed, self.device = config, dataset, seed, device
         parts = network_parts(config.model.name)
         network = parts.build(dataset, config, seed)
@@ -126,4 +128,5 @@ class Training:
 
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas with the current weights, (n_perturbations, n_genes)."""
-        return predict(self.predictor, self.dataset, perturbations, self.device)
+        with deterministic(self.config.training.deterministic):
+            return predict(self.predictor, self.dataset, perturbations, self.device)

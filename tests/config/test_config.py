@@ -135,6 +135,7 @@ def test_digest_knows_every_setting_but_the_path() -> None:
         "data.fingerprint": "abc",
         "graph.top_k": 19,
         "training.patience": 5,
+        "training.deterministic": True,
     }
     for name, value in others.items():
         digests.add(Config().with_changes({name: value}).digest())
@@ -142,8 +143,16 @@ def test_digest_knows_every_setting_but_the_path() -> None:
     assert Config().with_changes({"data.path": "/elsewhere"}).digest() == Config().digest()
 
 
+@pytest.mark.parametrize(
+    ("model", "digest"), [("adapert", "a2f2f9462a08"), ("txpert", "faed51c87925"), ("scvi", "b4f86a641b13")]
+)
+def test_digests_of_defaults_are_those_of_older_studies(model: str, digest: str) -> None:
+    assert Config().with_changes({"model.name": model}).digest() == digest
+
+
 def test_digest_is_that_of_the_sorted_settings() -> None:
-    settings = {name: value for name, value in Config().settings().items() if name != "data.path"}
+    left_out = ("data.path", "training.deterministic")
+    settings = {name: value for name, value in Config().settings().items() if name not in left_out}
     text = json.dumps(dict(sorted(settings.items())))
     assert Config().digest() == hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
