@@ -13,6 +13,7 @@ python -m benchmarks fuzz                 damaged inputs are read, or refused in
 python -m benchmarks importance           importance intervals cover what is known
 python -m benchmarks training_size        how Pearson-delta grows with the training set; --data DIR
 python -m benchmarks slots                trials side by side in one process; --data DIR, for a GPU
+python -m benchmarks gpu                  the same on drawn data, all that a card is asked, 6 minutes at most
 python -m benchmarks coverage             how often intervals cover a known truth, and tests err
 
 Prints ``NAME measured target ok|short`` a line a target, and exits 0 only if none is short.
@@ -48,7 +49,7 @@ GROUPS = {
 SINGLE = ("at_scale", "executors", "parity", "systems")
 """Benchmarks of no group."""
 
-WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage", "fuzz", "training_size", "slots")
+WITH_OPTIONS = ("search_quality", "kills", "importance", "coverage", "fuzz", "training_size", "slots", "gpu")
 """Benchmarks with a command line of their own, `main` of their module; each is run alone."""
 
 

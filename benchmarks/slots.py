@@ -2,9 +2,10 @@
 
     python -m benchmarks slots --data DIR [--device cuda] [--slots 1,8,16,32] [--epochs 3]
 
-Trials are drawn from AdaPert's search space, a seed each. On a GPU the same trials are also trained on the
-CPU, for equality. Epochs are of training alone, without validation; a trial counts as 50 of them. On a CPU
-its own seconds count, on a GPU those of the clock.
+Trials differ in settings that AdaPert's search varies, and in their seeds. On a GPU the same trials are also
+trained on the CPU, for equality, with the noise that the CPU draws. An epoch is of training alone on a CPU,
+and includes validation on a GPU, where that is part of it; a trial counts as 50 of them. On a CPU its own
+seconds count, on a GPU those of the clock.
 """
 
 import os
@@ -21,11 +22,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset, read_prepared
+from adapert.seeding import numpy_generator, torch_generator
 from adapert.training.loop import TrainedEpoch, run_alone
 from adapert.training.slots import Slots
 from adapert.training.state import Training
 from adapert.training.threads import threads
-from benchmarks.learning_curves import drawn_configs
 from benchmarks.measurement import Measurement, build_parser
 
 EPOCHS_PER_TRIAL = 50
@@ -55,10 +56,23 @@ class CountedCalls(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def build_trials(
     dataset: PreparedDataset, config: Config, n_trials: int, device: torch.device
 ) -> list[Training]:
-    """Build trials of drawn configs."""
+    """Build trials of drawn settings, a seed each."""
+    generator = numpy_generator(0, "slots")
+    draws = generator.uniform(size=(n_trials, 3)).tolist()
     return [
-        Training(config.with_changes(changes), dataset, seed, device)
-        for seed, changes in enumerate(drawn_configs(n_trials))
+        Training(
+            config.with_changes(
+                {
+                    "model.tau": 0.2 + 1.3 * temperature,
+                    "training.learning_rate": 10 ** (-3.5 + rate),
+                    "loss.lambda_non": 10 ** (-4.5 + 1.5 * weight),
+                }
+            ),
+            dataset,
+            seed,
+            device,
+        )
+        for seed, (temperature, rate, weight) in enumerate(draws)
     ]
 
 
@@ -114,11 +128,18 @@ def measure_equality(
     dataset: PreparedDataset, config: Config, n_epochs: int, device: torch.device
 ) -> list[Measurement]:
     """Compare slots with the same trials alone, and on a GPU with the CPU."""
-    together = train_together(build_trials(dataset, config, N_ALIKE, device), n_epochs)
-    alone = train_apart(build_trials(dataset, config, N_ALIKE, device), n_epochs)
+
+    def build(device: torch.device) -> list[Training]:
+        trainings = build_trials(dataset, config, N_ALIKE, device)
+        for training in trainings:
+            # A GPU's own generator draws other numbers from the same seed.
+            training.generator = torch_generator(training.seed, "noise")
+        return trainings
+
+    together, alone = train_together(build(device), n_epochs), train_apart(build(device), n_epochs)
     found = [_difference("slots_and_alone", largest_difference(together, alone), 1e-5, n_epochs)]
     if device.type != "cpu":
-        on_cpu = train_apart(build_trials(dataset, config, N_ALIKE, torch.device("cpu")), n_epochs)
+        on_cpu = train_apart(build(torch.device("cpu")), n_epochs)
         found.append(_difference(f"{device.type}_and_cpu", largest_difference(alone, on_cpu), 1e-4, n_epochs))
     return found
 
@@ -129,7 +150,13 @@ def _difference(name: str, value: float, target: float, n_epochs: int) -> Measur
 
 
 def measure_slots(
-    dataset: PreparedDataset, config: Config, n_slots: int, n_epochs: int, device: torch.device, alone: float
+    dataset: PreparedDataset,
+    config: Config,
+    n_slots: int,
+    n_epochs: int,
+    device: torch.device,
+    alone: float,
+    name: str = "",
 ) -> Measurement:
     """Train so many slots; `alone` is the trials an hour of one after the other."""
     if device.type == "cuda":
@@ -143,7 +170,10 @@ def measure_slots(
     calls = f"{counted.calls.total() / n_steps:,.0f} calls a step, {reads:.0f} may wait"
     note = f"{rate:,.0f} trials an hour; {calls}"
     return Measurement(
-        name=f"slots_{n_slots}", value=rate / alone, unit="times", note=f"{note}; {_peak_memory(device)}"
+        name=name or f"slots_{n_slots}",
+        value=rate / alone,
+        unit="times",
+        note=f"{note}; {_peak_memory(device)}",
     )
 
 
@@ -160,7 +190,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--slots", default="1,8,16,32")
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "tf32", "bfloat16"])
     arguments = parser.parse_args(words)
     device = torch.device(arguments.device)
     dataset = read_prepared(arguments.data, ("train", "validation"))
