@@ -15,12 +15,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._triton import has_triton
 
 
-def has_kernels(node: Tensor) -> bool:
-    """Whether the compiler can write kernels for a tensor's device."""
-    return node.device.type == "cuda" and has_triton()
+def can_be_compiled(node: Tensor) -> bool:
+    """Whether a tensor is on a GPU that the compiler can write kernels for; a CPU has its own."""
+    return node.device.type == "cuda" and _has_compiler()
+
+
+@cache
+def _has_compiler() -> bool:
+    from torch.utils._triton import has_triton  # late: a CPU needs none of it
+
+    return bool(has_triton())
 
 
 def compiled_score(node: Tensor, text: Tensor, w: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from adapert.data.schema import FloatArray
 from adapert.models.activations import ACTIVATIONS
+from adapert.models.compiled_scores import can_be_compiled, compiled_score, compiled_slopes
 from adapert.models.precision import full_precision
 from adapert.models.score_kernels import sum_reciprocals, sum_slopes
 from adapert.models.side_by_side import map_trials, stack_trials
@@ -36,7 +37,10 @@ def build_score(activation: str) -> Score:
 
 
 def tanh_score(node: Tensor, text: Tensor, w: Tensor) -> Tensor:
-    """Score with tanh: fused on a CPU in float32, else, or where exponentials would overflow, in chunks."""
+    """Score with tanh: fused on a CPU in float32, compiled on a GPU; in chunks where neither can be.
+
+    That is on a GPU without a compiler for it, and on a CPU where exponentials would overflow.
+    """
     return _TanhScore.apply(node, text, w)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -105,6 +109,8 @@ class _TanhScore(torch.autograd.Function):
 
     @staticmethod
     def forward(node: Tensor, text: Tensor, w: Tensor) -> Tensor:
+        if can_be_compiled(node):
+            return compiled_score(node, text, w)
         if not _can_be_fused(node, text):
             return _score(torch.tanh, node, text, w)
         sums = torch.empty(len(text), len(node))
@@ -118,6 +124,8 @@ class _TanhScore(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         node, text, w = ctx.saved_tensors
+        if can_be_compiled(node):
+            return compiled_slopes(node, text, w, gradients[0])
         if not _can_be_fused(node, text):
             return _slopes(torch.tanh, node, text, w, gradients[0])
         e, f = _exponentials(node, text)
@@ -132,7 +140,7 @@ class _TanhScore(torch.autograd.Function):
         """Score all trials at once on a GPU, and one after the other on a CPU: a core is busy with one."""
         if inputs[0].device.type == "cpu":
             return map_trials(tanh_score, info.batch_size, in_dims, inputs), 0
-        return chunked_score(torch.tanh, *stack_trials(info.batch_size, in_dims, inputs)), 0
+        return tanh_score(*stack_trials(info.batch_size, in_dims, inputs)), 0
 
 
 def _can_be_fused(node: Tensor, text: Tensor) -> bool:
