@@ -9,9 +9,9 @@ from torch import Tensor
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import FloatArray
-from adapert.evaluation.tensor_metrics import epoch_means
 from adapert.models.network import to_tensor
 from adapert.models.targets import Targets, build_targets
+from adapert.models.tensor_metrics import epoch_means
 from adapert.training.prediction import mean_control
 
 

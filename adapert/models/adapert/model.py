@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from adapert.config import Config, ModelConfig
 from adapert.data.prepared import PreparedDataset
-from adapert.evaluation import tensor_metrics
 from adapert.evaluation.metrics import effective_rank
+from adapert.models import tensor_metrics
 from adapert.models.adapert.adjacency import build_adjacency, neighbourhoods
 from adapert.models.adapert.context import WEIGHTINGS, NodeScorer, above_threshold, best_nodes, gumbel_softmax
 from adapert.models.adapert.features import build_network_features

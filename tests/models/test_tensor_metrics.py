@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from adapert.data.schema import BoolArray, FloatArray
-from adapert.evaluation import metrics, tensor_metrics
+from adapert.evaluation import metrics
 from adapert.evaluation.catalogue import cheap_metrics, metrics_of_epochs
 from adapert.evaluation.metrics import mean_over_perturbations
-from adapert.evaluation.tensor_metrics import EPOCH_METRICS, epoch_means
+from adapert.models import tensor_metrics
+from adapert.models.tensor_metrics import EPOCH_METRICS, epoch_means
 
 Case = tuple[FloatArray, FloatArray, BoolArray]
 
