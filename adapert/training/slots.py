@@ -125,6 +125,9 @@ class Slots:
         self.slot = torch.arange(len(trainings), device=self.device)
         self.targets, self.target_dims = _join_all([training.targets for training in trainings])
         self.table, self.table_dims = _join_all([training.table for training in trainings])
+        self.is_validated = self.device.type != "cpu"
+        if self.is_validated:
+            self.validation, self.validation_dims = _join_all([training.validation for training in trainings])
         averaged = [training.averaged for training in trainings if training.averaged is not None]
         self.averaged = {
             name: _stack_views([network.get_parameter(name) for network in averaged])
@@ -146,9 +149,8 @@ class Slots:
                 losses, observed = self._train_steps()
             for training in self.trainings:
                 training.predictor.after_epoch(training.dataset)
-            is_validated = self.device.type != "cpu"
-            scores = self._validate() if is_validated else {}
-        report = torch.vmap(self.step.network.epoch_report)(observed) if is_validated else {}
+            scores = self._validate() if self.is_validated else {}
+        report = torch.vmap(self.step.network.epoch_report)(observed) if self.is_validated else {}
         read = read_epoch(losses, scores, report, self.device)
         seconds = (time.perf_counter() - started) / len(self.trainings)
         epochs: list[TrainedEpoch | DivergedError] = []
@@ -156,7 +158,7 @@ class Slots:
             own = read.of_slot(slot)
             means = {name: float(values.mean()) for name, values in own.losses.items()}
             joined = {name: rows[slot] for name, rows in observed.items()}
-            validated = own.validated() if is_validated else None
+            validated = own.validated() if self.is_validated else None
             epoch = TrainedEpoch(means, joined, seconds, validated)
             epochs.append(_find_divergence(own.losses["loss_total"], training.epoch) or epoch)
         return epochs
@@ -200,7 +202,6 @@ class Slots:
     def _validate(self) -> dict[str, Tensor]:
         """Score the validation split of each slot, (n_slots,) by name."""
         tensors, in_dims = self._predictors()
-        table, table_dims = _join_all([training.validation for training in self.trainings])
 
         def run(tensors: dict[str, Tensor], table: ValidationTable) -> Tensor:
             def predict(*arguments: Any) -> Prediction:
@@ -209,8 +210,8 @@ class Slots:
             return predict_targets(predict, table.targets, table.control)
 
         self.step.network.eval()
-        predicted_delta = torch.vmap(run, in_dims=(in_dims, table_dims))(tensors, table)
-        return score_on_device(predicted_delta, table)
+        predicted_delta = torch.vmap(run, in_dims=(in_dims, self.validation_dims))(tensors, self.validation)
+        return score_on_device(predicted_delta, self.validation)
 
     def _predictors(self) -> tuple[dict[str, Tensor], dict[str, int | None]]:
         """Tensors of the networks that predict, and their dimensions of slots."""
