@@ -250,3 +250,13 @@ def test_a_step_that_fails_ends_all_slots_and_trains_none_twice(new_training: Ne
         with pytest.raises(AttributeError, match="no attribute 'permutation'"):
             fit.step()
         assert fit.training.epoch == 1
+
+
+def test_slots_that_cannot_be_made_end_each_of_their_trials(new_training: NewTraining) -> None:
+    fits = [NetworkFit(new_training(seed=seed)) for seed in range(2)]
+    fits[1].training.table = None  # type: ignore[assignment]  # as where memory holds the table of one alone
+    together = SideBySide()
+    together.share(fits)
+    for fit in fits:
+        with pytest.raises(TypeError, match="NoneType"):
+            fit.step()
