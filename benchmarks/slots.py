@@ -58,22 +58,24 @@ def build_trials(
 ) -> list[Training]:
     """Build trials of drawn settings, a seed each."""
     generator = numpy_generator(0, "slots")
-    draws = generator.uniform(size=(n_trials, 3)).tolist()
     return [
-        Training(
-            config.with_changes(
-                {
-                    "model.tau": 0.2 + 1.3 * temperature,
-                    "training.learning_rate": 10 ** (-3.5 + rate),
-                    "loss.lambda_non": 10 ** (-4.5 + 1.5 * weight),
-                }
-            ),
-            dataset,
-            seed,
-            device,
-        )
-        for seed, (temperature, rate, weight) in enumerate(draws)
+        Training(config.with_changes(_draw_changes(generator)), dataset, seed, device)
+        for seed in range(n_trials)
     ]
+
+
+def _draw_changes(generator: np.random.Generator) -> dict[str, Any]:
+    """Draw what a search of AdaPert beside other systems varies, without the package that searches."""
+    return {
+        "loss.lambda_non": 10 ** generator.uniform(-5, -1),
+        "loss.lambda_align": 10 ** generator.uniform(-4, 0),
+        "loss.huber_delta": generator.uniform(0.1, 2),
+        "model.tau": 10 ** generator.uniform(-1, 0.3),
+        "model.threshold": 2 ** generator.uniform(-2, 5),
+        "model.dropout": generator.uniform(0.1, 0.7),
+        "graph.top_k": int(generator.choice([5, 10, 20])),
+        "training.learning_rate": 10 ** generator.uniform(-3.5, -2.5),
+    }
 
 
 def clock(device: torch.device) -> float:

@@ -1,4 +1,4 @@
-"""Parts of several networks: dropout, perceptrons and text (Eq. 1, 3, 7 and 8 of the AdaPert paper)."""
+"""Parts of several networks: perceptrons and text (Eq. 1, 3, 7 and 8 of the AdaPert paper)."""
 
 import numpy as np
 import torch
@@ -8,17 +8,10 @@ from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.schema import IntArray
 from adapert.data.trial_graph import graph_nodes
-from adapert.models.noise import Noise, uniform
+from adapert.models.dropout import Dropout
+from adapert.models.noise import Noise
 from adapert.models.row_picks import pick_rows
 from adapert.seeding import numpy_generator
-
-
-def drop(x: Tensor, fraction: float, generator: Noise | None) -> Tensor:
-    """Drop units by a generator's draws; without a generator (prediction) nothing is dropped."""
-    if generator is None or fraction == 0:
-        return x
-    kept = uniform(x.shape, generator, x.device) >= fraction
-    return x * kept / (1 - fraction)
 
 
 class Perceptron(nn.Module):
@@ -28,11 +21,11 @@ class Perceptron(nn.Module):
         super().__init__()
         self.first = nn.Linear(n_inputs, hidden_size)
         self.second = nn.Linear(hidden_size, n_outputs)
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, generator: Noise | None) -> Tensor:
         """Map (n_rows, n_inputs) to (n_rows, n_outputs)."""
-        return self.second(drop(torch.relu(self.first(x)), self.dropout, generator))  # type: ignore[no-any-return]
+        return self.second(self.dropout(torch.relu(self.first(x)), generator))  # type: ignore[no-any-return]
 
 
 class TextTable(nn.Module):

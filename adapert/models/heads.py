@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from adapert.models.encoders import drop
+from adapert.models.dropout import Dropout
 from adapert.models.noise import Noise
 
 FIRST_OUTPUT_SD = 0.1
@@ -60,10 +60,10 @@ class HeadPerceptron(nn.Module):
             HeadLinear(n_heads, n_in, n_out, sd=(2 / n_in) ** 0.5) for n_in, n_out in pairwise(sizes)
         )
         self.last = HeadLinear(n_heads, hidden_size, n_outputs, sd=FIRST_OUTPUT_SD * hidden_size**-0.5)
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, generator: Noise | None) -> Tensor:
         """Map (n_heads, n_rows, n_inputs) to (n_heads, n_rows, n_outputs)."""
         for layer in self.hidden:
             x = torch.relu(layer(x))
-        return self.last(drop(x, self.dropout, generator))  # type: ignore[no-any-return]
+        return self.last(self.dropout(x, generator))  # type: ignore[no-any-return]

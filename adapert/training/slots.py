@@ -45,6 +45,7 @@ from adapert.training.validation import ValidationTable, score_on_device
 Parts = TypeVar("Parts", Targets, MeanTable, ValidationTable)
 
 OWN_FIELDS = (
+    "app.dropout",
     "app.huber_delta",
     "app.huber_delta_unit",
     "app.lambda_non",
@@ -64,6 +65,7 @@ OWN_FIELDS = (
     "loss.lambda_align",
     "loss.lambda_non",
     "loss.weighting",
+    "model.dropout",
     "model.offset",
     "model.other_scale",
     "model.self_loops",

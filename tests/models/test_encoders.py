@@ -1,6 +1,6 @@
 import torch
 
-from adapert.models.encoders import Perceptron, TextTable, drop
+from adapert.models.encoders import Perceptron, TextTable
 
 
 def test_perceptron_equals_a_plain_loop() -> None:
@@ -15,21 +15,6 @@ def test_perceptron_equals_a_plain_loop() -> None:
         for row, bias in zip(perceptron.second.weight.tolist(), perceptron.second.bias.tolist(), strict=True)
     ]
     torch.testing.assert_close(perceptron(x, None), torch.tensor([expected]))
-
-
-def test_dropout_scales_what_it_keeps_and_follows_the_generator() -> None:
-    x = torch.ones(2000)
-    dropped = drop(x, 0.2, torch.Generator().manual_seed(0))
-    assert set(dropped.tolist()) == {0.0, 1.25}
-    assert 0.17 < (dropped == 0).float().mean() < 0.23
-    assert torch.equal(dropped, drop(x, 0.2, torch.Generator().manual_seed(0)))
-    assert not torch.equal(dropped, drop(x, 0.2, torch.Generator().manual_seed(1)))
-
-
-def test_nothing_is_dropped_without_a_generator_or_at_fraction_0() -> None:
-    x = torch.arange(5.0)
-    assert torch.equal(drop(x, 0.9, None), x)
-    assert torch.equal(drop(x, 0.0, torch.Generator()), x)
 
 
 def test_gene_without_text_gets_the_learned_vector() -> None:

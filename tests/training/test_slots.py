@@ -146,7 +146,7 @@ def test_trials_come_and_go_between_epochs(new_training: NewTraining) -> None:
         *((own, True) for own in OWN_CHANGES),
         ({"model.hidden_size": 32}, False),
         ({"model.context": "constant"}, False),
-        ({"model.dropout": 0.3}, False),
+        ({"model.dropout": 0.0}, False),
         ({"loss.non_deg_reduction": "mean"}, False),
         ({"training.minibatch_size": 4}, False),
         ({"training.precision": "bfloat16"}, False),
@@ -177,6 +177,7 @@ def test_some_trials_have_no_shape(new_training: NewTraining, changes: Mapping[s
 
 
 OTHER_VALUES: dict[str, Any] = {
+    "app.dropout": 0.6,
     "app.huber_delta": 0.3,
     "app.huber_delta_unit": "absolute",
     "app.lambda_non": 0.1,
@@ -196,6 +197,7 @@ OTHER_VALUES: dict[str, Any] = {
     "loss.lambda_align": 0.5,
     "loss.lambda_non": 0.1,
     "loss.weighting": "perturbations",
+    "model.dropout": 0.6,
     "model.offset": "none",
     "model.other_scale": 2.0,
     "model.self_loops": True,
@@ -216,7 +218,8 @@ OTHER_VALUES: dict[str, Any] = {
 def test_slots_may_differ_in_each_of_their_own_fields(
     new_training: NewTraining, tiny_dataset: PreparedDataset, field: str
 ) -> None:
-    base = {"model.name": "app", "app.size": 8, "app.lambda_non": 0.05} if field.startswith("app.") else {}
+    of_app = {"model.name": "app", "app.size": 8, "app.lambda_non": 0.05, "app.dropout": 0.2}
+    base = of_app if field.startswith("app.") else {}
     changes = base | {field: OTHER_VALUES[field]}
     dataset = (
         redraw(tiny_dataset, 3, has_training_cells=False) if field == "data.split_seed" else tiny_dataset

@@ -8,7 +8,8 @@ from adapert.data.prepared import PreparedDataset
 from adapert.models.app.aggregation import AGGREGATIONS
 from adapert.models.app.edges import build_neighbours
 from adapert.models.app.features import FEATURES
-from adapert.models.encoders import Perceptron, drop
+from adapert.models.dropout import Dropout
+from adapert.models.encoders import Perceptron
 from adapert.models.network import Network, Prediction
 from adapert.models.row_picks import pick_rows
 from adapert.models.scores import tanh_score
@@ -62,7 +63,7 @@ class App(Network):
         super().__init__()
         size = config.size
         self.features, self.aggregate, self.place = features, aggregate, place
-        self.dropout = config.dropout
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(nn.Linear(size, size) for _ in range(config.n_layers))
         self._scale_layers()
         is_attentive = config.attention == "perturbation"
@@ -115,7 +116,7 @@ class App(Network):
         """
         states = self.cell_states(self.place(targets), self.gene_embeddings())
         s = pick_rows(states, perturbation_row)
-        delta = self.decoder(drop(s, self.dropout, generator), generator)
+        delta = self.decoder(self.dropout(s, generator), generator)
         return Prediction(delta.to(control.dtype), {})
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from adapert.data.schema import IntArray
 from adapert.errors import InputError
-from adapert.models.encoders import Perceptron, drop
+from adapert.models.dropout import Dropout
+from adapert.models.encoders import Perceptron
 from adapert.models.graph_attention.attention import has_kernels, provenance_scores, weighted_average
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.layer import GatV2Layer
@@ -86,14 +87,14 @@ class ExphormerLayer(nn.Module):
         self.local = GatV2Layer(size, size, n_heads, concatenate_heads=False)
         self.mlp = Perceptron(size, 2 * size, size, dropout)
         self.attention_norm, self.mlp_norm = NORMS[norm](size), NORMS[norm](size)
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, h: Tensor, far: ProvenanceGraph, near: AttentionGraph, generator: torch.Generator | None
     ) -> Tensor:
         """Embed all nodes: (n_nodes, size) to (n_nodes, size)."""
-        attended = drop(self.attention(h, far), self.dropout, generator)
-        local = drop(self.local(h, near), self.dropout, generator)
+        attended = self.dropout(self.attention(h, far), generator)
+        local = self.dropout(self.local(h, near), generator)
         y = self.attention_norm(h + attended) + local
         return self.mlp_norm(y + self.mlp(y, generator))  # type: ignore[no-any-return]
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
 from adapert.errors import InputError
-from adapert.models.encoders import drop
+from adapert.models.dropout import Dropout
 from adapert.models.graph_attention.graph import AttentionGraph
 from adapert.models.graph_attention.kernels import NEGATIVE_SLOPE
 from adapert.models.graph_attention.layer import ATTENTION_LAYERS, AttentionKind
@@ -89,7 +89,7 @@ class GraphAttentionStack(nn.Module):
             if number < n_layers - 1:
                 self.norms.append(NORMS[norm](layer_size))
         self.skip: Skip = skip
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
 
     def forward(self, h: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Embed all nodes.
@@ -105,6 +105,6 @@ class GraphAttentionStack(nn.Module):
             new = layer(h, self.graph)
             if number < len(self.norms):
                 new = leaky_relu(self.norms[number](new), NEGATIVE_SLOPE)
-                new = drop(new, self.dropout, generator)
+                new = self.dropout(new, generator)
             h = SKIPS[self.skip](new, h)
         return h

@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from adapert.models.encoders import drop
+from adapert.models.dropout import Dropout
 from adapert.models.row_norm import RowNorm
 
 VARIANCE_EPS = 1e-3
@@ -34,10 +34,10 @@ class HiddenLayers(nn.Module):
         sizes = [n_inputs, *[hidden_size] * n_layers]
         self.maps = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(sizes))
         self.norms = nn.ModuleList(norm(hidden_size) for _ in self.maps)
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         """Map (n_rows, n_inputs) to (n_rows, hidden_size); without a generator nothing is dropped."""
         for linear, norm in zip(self.maps, self.norms, strict=True):
-            x = drop(torch.relu(norm(linear(x))), self.dropout, generator)
+            x = self.dropout(torch.relu(norm(linear(x))), generator)
         return x

@@ -11,7 +11,8 @@ from adapert.config import Config, StateConfig
 from adapert.data.prepared import PreparedDataset
 from adapert.models.cell_sets import SetPrediction
 from adapert.models.control_cells import N_CONTROL_CELLS, draw_control_cells
-from adapert.models.encoders import Perceptron, drop
+from adapert.models.dropout import Dropout
+from adapert.models.encoders import Perceptron
 from adapert.models.network import Network, Prediction, to_tensor
 from adapert.models.targets import Targets
 from adapert.models.text_latents import TextLatents, build_text_latents
@@ -43,7 +44,7 @@ class State(Network):
         """
         super().__init__()
         n_genes, size = len(centre), config.hidden_size
-        self.set_size, self.dropout = config.set_size, config.dropout
+        self.set_size, self.dropout = config.set_size, Dropout(config.dropout)
         self.text = text
         self.encoder = Perceptron(n_genes, size, size, dropout=0)
         # Layers of their own: torch's TransformerEncoder starts all from the same weights.
@@ -117,7 +118,7 @@ class State(Network):
             effect: e_P of each set, (n_sets, hidden_size).
             generator: Draws dropout of tokens; None drops nothing.
         """
-        hidden = drop(encoded + effect.unsqueeze(1), self.dropout, generator)
+        hidden = self.dropout(encoded + effect.unsqueeze(1), generator)
         for layer in self.layers:
             hidden = layer(hidden)
         return torch.relu(self.decoder.first(hidden + encoded))

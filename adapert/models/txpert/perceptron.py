@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from adapert.models.encoders import drop
+from adapert.models.dropout import Dropout
 from adapert.models.row_norm import RowNorm
 
 UNIT_NORMS: dict[str, Callable[[int], nn.Module]] = {
@@ -36,9 +36,9 @@ class NormedPerceptron(nn.Module):
         self.first = nn.Linear(n_inputs, hidden_size)
         self.norm = norm
         self.second = nn.Linear(hidden_size, n_outputs)
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         """Map (n_rows, n_inputs) to (n_rows, n_outputs); the generator draws dropout, None drops nothing."""
         hidden = leaky_relu(self.norm(self.first(x)))
-        return self.second(drop(hidden, self.dropout, generator))  # type: ignore[no-any-return]
+        return self.second(self.dropout(hidden, generator))  # type: ignore[no-any-return]
