@@ -30,7 +30,8 @@ def __getattr__(name: str) -> Any:
     # Torch, Ray and MLflow take seconds to import: only who calls a function waits for them.
     if name in _FUNCTIONS:
         return getattr(import_module("adapert.api"), name)
-    raise AttributeError(f"module 'adapert' has no attribute '{name}'")
+    suggestion = import_module("adapert.errors").nearest(name, _FUNCTIONS)
+    raise AttributeError(f"module 'adapert' has no attribute '{name}'.{suggestion}")
 
 
 def __dir__() -> list[str]:

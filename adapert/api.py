@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from adapert.arguments import (
     AnyPath,
     Budget,
-    answer_keywords,
+    answer_arguments,
     check_fields,
     check_file,
     check_folder,
@@ -61,6 +61,13 @@ MAIN, ALL = "main", "all"
 """Sets of columns of `load_trials`."""
 
 
+def _choice_names() -> Collection[str]:
+    from adapert.data.choices import PrepareChoices
+
+    return get_type_hints(PrepareChoices)
+
+
+@answer_arguments(more=_choice_names)
 @settings_put_back()
 def prepare(
     cells: AnyPath,
@@ -119,13 +126,14 @@ def prepare(
     )
 
 
-@answer_keywords
+@answer_arguments()
 @settings_put_back()
 def launch(
     study: "AnyPath | Study",
     data: AnyPath | None = None,
     workspace: AnyPath = WORKSPACE,
     *,
+    name: str | None = None,
     config: AnyPath | None = None,
     changes: Mapping[str, Any] | None = None,
     budget: Budget | None = None,
@@ -142,6 +150,7 @@ def launch(
         study: A recipe's name, the path of a recipe (.py), or a whole `Study`, whose base has its data.
         data: Prepared data set; the one that `config` names if None.
         workspace: Directory of the studies and the MLflow store.
+        name: Name of the study; the recipe's if None.
         config: YAML config to start from, or the name of a preset (``"paper"``).
         changes: Dotted config fields on top: ``{"model.tau": 0.5}``.
         budget: How much is tried, such as ``{"n_trials": 32}`` for a search.
@@ -177,12 +186,14 @@ def launch(
 
     if executor is not None:
         check_word("executor", executor, EXECUTORS)
-    for name, given, kind, cure in (
+    for argument, given, kind, cure in (
         ("resources", resources, Resources, "adapert.study.execution.resources.build_resources"),
         ("limits", limits, Limits, "adapert.study.engine.limits.Limits(seconds=60)"),
         ("stores", stores, Stores, "adapert.workspace.launch.Stores(tracking_uri=...)"),
     ):
-        check_kind(name, given, kind, f"Make them by {cure}.", is_optional=True)
+        check_kind(argument, given, kind, f"Make them by {cure}.", is_optional=True)
+    if name is not None:
+        name = _name("name", name)
     check_kind(
         "study", study, (str, Path, Study), "Name a recipe, such as 'search', or the path of your own."
     )
@@ -193,17 +204,19 @@ def launch(
         tried["first_rung"] = parse_first_rung(min_epochs)
     if isinstance(study, Study):
         # They build a recipe's study; a whole one would silently ignore them.
-        unused = {"data": data, "config": config, "changes": changes, "budget": budget}
-        if names := [name for name, value in unused.items() if value]:
+        unused = {"data": data, "name": name, "config": config, "changes": changes, "budget": budget}
+        if names := [argument for argument, value in unused.items() if value]:
             raise InputError(
-                f"A whole Study has its own data, config and budget, but {', '.join(names)} came with it. "
-                "Change its base by Config.with_changes and its plan by Study.with_budget, or name a recipe."
+                f"A whole Study has its own data, name, config and budget, but {', '.join(names)} came with "
+                "it. Change its base by Config.with_changes and its plan by Study.with_budget, or name a "
+                "recipe."
             )
     else:
         base = build_base(_folder("data", data), _file("config", config), changed, folder)
         named = str(study)
         recipe = str(Path(named).resolve()) if named.endswith(".py") else named
         study = build_study(named, base).with_budget(**tried)
+        study = study if name is None else replace(study, name=name)
         check_effect(study, changed)
     shown = console or Console(quiet=True)
     if resources and executor:
@@ -217,7 +230,7 @@ def launch(
     return launch_study(study, folder, chosen, limits or Limits(), shown, stores, recipe)
 
 
-@answer_keywords
+@answer_arguments()
 @settings_put_back()
 def load_trials(
     study: str, workspace: AnyPath = WORKSPACE, *, columns: str | Sequence[str] = MAIN
@@ -248,7 +261,7 @@ def load_trials(
     return frame[names].copy()
 
 
-@answer_keywords
+@answer_arguments()
 @settings_put_back()
 def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     """Load the long table of a study's finished trials: a row a trial, perturbation and metric.
@@ -268,7 +281,7 @@ def load_metrics(study: str, workspace: AnyPath = WORKSPACE) -> "pd.DataFrame":
     return load_per_perturbation(_open(study, workspace))
 
 
-@answer_keywords
+@answer_arguments()
 @settings_put_back()
 def pick(
     study: str,
@@ -319,7 +332,7 @@ def pick(
     return picked
 
 
-@answer_keywords
+@answer_arguments()
 @settings_put_back()
 def evaluate(
     config: AnyPath | Sequence[AnyPath] | None = None,
@@ -386,7 +399,7 @@ def evaluate(
     )
 
 
-@answer_keywords
+@answer_arguments()
 @settings_put_back()
 def compare(first: AnyPath, second: AnyPath, workspace: AnyPath = WORKSPACE) -> "PairComparison":
     """Compare two trials, picked configs or config files: their fields, and their metrics in pairs.
@@ -412,7 +425,7 @@ def compare(first: AnyPath, second: AnyPath, workspace: AnyPath = WORKSPACE) -> 
     return compare_two(folder, _name("first", first), _name("second", second))
 
 
-@answer_keywords
+@answer_arguments()
 @settings_put_back()
 def predict(
     run: str,
@@ -444,7 +457,7 @@ def predict(
     return predict_run(folder, run, asked, place)
 
 
-@answer_keywords
+@answer_arguments()
 @settings_put_back()
 def rerun(run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = None) -> "RerunResult":
     """Run a tracked trial again, and compare its metrics with what was tracked.
@@ -476,7 +489,7 @@ class Drawn:
     claims: "pd.DataFrame | None" = None
 
 
-@answer_keywords
+@answer_arguments()
 @settings_put_back()
 def draw_figures(
     studies: str | Sequence[str] = (),
@@ -590,7 +603,7 @@ class Reported:
     findings: "Findings"
 
 
-@answer_keywords
+@answer_arguments()
 @settings_put_back()
 def write_report(
     studies: str | Sequence[str],

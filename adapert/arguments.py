@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
 
@@ -31,34 +32,96 @@ class Budget(TypedDict, total=False):
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Parameters = Mapping[str, inspect.Parameter]
+
+_CLASSES = {
+    "resources": "adapert.study.execution.resources.Resources",
+    "limits": "adapert.study.engine.limits.Limits",
+    "stores": "adapert.workspace.launch.Stores",
+}
+"""Arguments to the classes whose fields they have, imported only for an answer."""
 
 
-def answer_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """Refuse a keyword that a function does not take, with the argument that is meant.
+def answer_arguments(
+    more: Callable[[], Collection[str]] = tuple,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Refuse a call that does not fit a function's signature: in a sentence, with the argument that is meant.
 
-    That is the nearest of its arguments, or the one whose field it is: ``budget`` or ``changes``.
+    That is the nearest of its arguments, or the one whose field it is, such as ``budget`` or ``changes``.
+
+    Args:
+        more: Names that the function's ``**`` takes, read only once a call needs them.
     """
-    known = inspect.signature(function).parameters
 
-    @wraps(function)
-    def run(*args: P.args, **named: P.kwargs) -> R:
-        for name in named.keys() - known.keys():
-            raise InputError(f"'{function.__name__}' has no argument '{name}'.{_find_argument(name, known)}")
-        return function(*args, **named)
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        name, taken = function.__name__, inspect.signature(function).parameters
 
-    return run
+        @wraps(function)
+        def run(*args: P.args, **named: P.kwargs) -> R:
+            _check_keywords(name, named, taken, more)
+            _check_places(name, len(args), named, taken)
+            return function(*args, **named)
+
+        return run
+
+    return decorate
+
+
+def _check_keywords(
+    function: str, named: Collection[str], taken: Parameters, more: Callable[[], Collection[str]]
+) -> None:
+    known = [name for name, argument in taken.items() if argument.kind is not argument.VAR_KEYWORD]
+    unknown = [name for name in named if name not in known]
+    known += more() if unknown else ()
+    for name in unknown:
+        if name not in known:
+            raise InputError(f"'{function}' has no argument '{name}'.{_find_argument(name, known)}")
+
+
+def _check_places(function: str, n_placed: int, named: Collection[str], taken: Parameters) -> None:
+    placed = [name for name, argument in taken.items() if argument.kind is argument.POSITIONAL_OR_KEYWORD]
+    needed = [name for name in placed if taken[name].default is inspect.Parameter.empty]
+    if n_placed > len(placed):
+        raise InputError(
+            f"'{function}' takes {name_some(placed)} without their names, but {n_placed} values came "
+            "without. Name the others: argument=value."
+        )
+    if twice := [name for name in placed[:n_placed] if name in named]:
+        raise InputError(
+            f"'{function}' takes each argument once, but {name_some(twice)} came by place and by name. "
+            "Leave one of them out."
+        )
+    if missing := [name for name in needed if name not in (*placed[:n_placed], *named)]:
+        raise InputError(
+            f"'{function}' needs {name_some(needed)}, but {name_some(missing)} did not come. Add it."
+        )
 
 
 def _find_argument(name: str, known: Collection[str]) -> str:
-    if "budget" in known and name in get_type_hints(Budget):
-        return f" It is a field of the budget: budget={{'{name}': ...}}."
-    if "changes" in known:
+    owners = {field: owner for argument in known for field, owner in _describe_fields(argument).items()}
+    if name in owners:
+        return f" It is a field of {owners[name]}."
+    meant = nearest(name, [*known, *owners])
+    for field, owner in owners.items():
+        if field not in known and f"'{field}'" in meant:
+            return f"{meant} It is a field of {owner}."
+    return meant or f" It has {name_some(known, len(known))}."
+
+
+def _describe_fields(argument: str) -> dict[str, str]:
+    """Name the fields that an argument takes, and say how each is given."""
+    if argument == "budget":
+        return {field: f"the budget: budget={{'{field}': ...}}" for field in get_type_hints(Budget)}
+    if argument == "changes":
         from adapert.config import Config
 
-        fields = [field for field in Config().flat() if name == field.partition(".")[2]]
-        if fields:
-            return f" It is a field of the config: changes={{'{fields[0]}': ...}}."
-    return nearest(name, known) or f" It has {name_some(known, len(known))}."
+        fields = {field.partition(".")[2]: field for field in reversed(Config().flat())}
+        return {name: f"the config: changes={{'{field}': ...}}" for name, field in fields.items()}
+    if argument in _CLASSES:
+        package, _, name = _CLASSES[argument].rpartition(".")
+        hints = get_type_hints(getattr(import_module(package), name))
+        return dict.fromkeys(hints, f"the argument '{argument}'")
+    return {}
 
 
 def check_names(what: str, given: str | Iterable[str]) -> list[str]:

@@ -33,6 +33,16 @@ def test_there_are_eleven_functions_and_each_says_what_it_takes_and_raises() -> 
         assert "Raises:" in described, name
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_answers_a_keyword_that_it_does_not_take(name: str) -> None:
+    function = getattr(adapert, name)
+    argument = next(iter(inspect.signature(function).parameters))
+    with pytest.raises(
+        InputError, match=f"^'{name}' has no argument '{argument}_'. Did you mean '{argument}'"
+    ):
+        function(**{f"{argument}_": "x"})
+
+
 def test_importing_adapert_imports_nothing_heavy() -> None:
     code = "import sys, adapert; print([n for n in ('torch', 'ray', 'mlflow', 'pandas') if n in sys.modules])"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -41,7 +51,7 @@ def test_importing_adapert_imports_nothing_heavy() -> None:
 
 
 def test_a_name_that_is_none_of_them_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'lunch'"):
+    with pytest.raises(AttributeError, match=r"no attribute 'lunch'\. Did you mean 'launch'"):
         adapert.lunch  # noqa: B018
 
 
@@ -115,6 +125,11 @@ def test_a_study_is_not_launched_on_data_with_a_damaged_value(simulated: Simulat
     with pytest.raises(InputError, match=r"delta\.npy' holds values that are no finite numbers"):
         adapert.launch("quickstart", data, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_launched_study_has_the_name_that_it_is_given(simulated: Simulated, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"A study's name must be of letters.* but it is 'my study'"):
+        adapert.launch("quickstart", simulated.prepared, tmp_path / "runs", name="my study")
 
 
 def test_a_data_set_is_prepared_as_by_the_command(simulated: Simulated, tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def is_begun(study: Study, workspace: Path) -> bool:
     if _placeless(begun) != _placeless(json.loads(json.dumps(describe_study(study)))):
         raise InputError(
             f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}' with "
-            "another config, plan or data. Give another --workspace, or the options that it was begun with."
+            "another config, plan or data. Give another name or --workspace, or the options that it was "
+            "begun with."
         )
     return True
 
