@@ -36,6 +36,11 @@ def build_table(heads: Sequence[str], rows: Sequence[Sequence[object]], n_shown:
     return _build_table(f"<tr>{cells}</tr>", rows[:n_shown]) + more
 
 
+def build_bar(fraction: float) -> str:
+    """Draw how much of something is done, from 0 to 1."""
+    return f'<progress style="width: 24em" value="{fraction:.3f}">{fraction:.0%}</progress>'
+
+
 def build_details(summary: str, part: str) -> str:
     """Hide a part, HTML, until it is asked for."""
     return f"<details><summary>{escape(summary)}</summary>{part}</details>"

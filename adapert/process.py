@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeAlias
@@ -114,6 +115,7 @@ def settings_put_back() -> Iterator[None]:
     """
     with _BLOCKS.lock:
         _BLOCKS.n_open += 1
+        _BLOCKS.within.enter(_without_widgets)
     drawn = random.getstate()  # Ray and MLflow draw from it
     try:
         yield
@@ -123,6 +125,14 @@ def settings_put_back() -> Iterator[None]:
             _BLOCKS.n_open -= 1
             if not _BLOCKS.n_open:
                 _BLOCKS.within.leave()
+
+
+@contextmanager
+def _without_widgets() -> Iterator[None]:
+    """Keep tqdm quiet where packages import it in a notebook without ipywidgets: no bar is shown."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        yield
 
 
 def set_until_block_ends(setting: Setting) -> None:

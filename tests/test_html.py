@@ -90,10 +90,11 @@ def test_a_study_shows_its_best_trials_first(make_ledger: MakeLedger) -> None:
     records = list(made.state.records.values())
     closing = Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
     texts = texts_of(StudyResult(made.study, records, 4, closing, 1.0, 0.0))
-    assert texts[:3] == [
+    assert texts[:4] == [
         "try: Which one?",
-        "2 running, 1 finished of 4 trials in 1 s.",
+        "1 finished, 2 interrupted of 4 trials in 1 s.",
         "It was interrupted.",
+        "Run the cell again, and it continues where it was.",
     ]
     assert [text for text in texts if text in ("001", "002", "003")] == ["002", "001", "003"]
     assert "<b>" in texts

@@ -86,10 +86,7 @@ def print_result(result: "StudyResult", workspace: Path) -> None:
     from adapert.workspace.progress import format_seconds
 
     name = result.study.name
-    left = {TrialStatus.RUNNING: TrialStatus.INTERRUPTED}  # the process that ran them has left the study
-    counts = Counter(left.get(record.status, record.status) for record in result.records)
-    ends = ", ".join(f"{counts[end]} {end}" for end in TrialStatus if counts[end])
-    trials = f"{ends or 'none'} of {format_count(result.n_asked, 'trial')}"
+    trials = result.describe_ends()
     said = (
         f"{name} had ended, with {trials}: there was nothing to do."
         if result.had_ended

@@ -1,8 +1,8 @@
-"""Live progress of a study in the terminal."""
+"""Live progress of a study, in a terminal or a notebook."""
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,9 +11,11 @@ from rich.text import Text
 
 from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
+from adapert.html import build_bar, build_card, build_sentences, build_table
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus, best_record
-from adapert.study.engine.events import Event, TrialEnded, TrialStarted, WorkerLost
+from adapert.study.engine.events import Event, SessionClosed, TrialEnded, TrialStarted, WorkerLost
 from adapert.study.engine.state import StudyState
+from adapert.workspace.card import NotebookCard
 
 COLOURS = {
     TrialStatus.RUNNING: "cyan",
@@ -23,12 +25,17 @@ COLOURS = {
     TrialStatus.INTERRUPTED: "yellow",
 }
 ROWS_SHOWN = 8
+LEADING_SHOWN = 5
+FAILURES_SHOWN = 3
+
+CONTINUE = "Run the cell again, and it continues where it was."
+"""Said in a notebook of a study that was interrupted."""
 
 
 class Progress:
     """Show trials running, done, stopped and failed, the best so far, and the time left.
 
-    Where the output is no terminal, print a line whenever a trial ends instead.
+    A notebook has them on one card. Where the output is neither, print a line whenever a trial ends instead.
     """
 
     def __init__(self, console: Console, state: StudyState, waited_for: str = "") -> None:
@@ -44,12 +51,15 @@ class Progress:
         self.started = time.monotonic()
         self._done_before = self._done()
         # A live display takes stdout and stderr over: that of a quiet console would swallow others' warnings.
-        self._is_live = console.is_terminal and not console.quiet
+        self._card = NotebookCard() if console.is_jupyter and not console.quiet else None
+        self._is_live = console.is_terminal and not console.quiet and self._card is None
         self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
 
     def __enter__(self) -> "Progress":
         if self._is_live:
             self.live.start()
+        if self._card:
+            self._card.draw(self.build_html, self.summary())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,10 +69,13 @@ class Progress:
     def on_event(self, event: Event, state: StudyState) -> None:
         """Print a line for a trial that ended where nothing is drawn live, and every failure's sentence."""
         self.state = state
-        if isinstance(event, WorkerLost):
-            self.console.print(f"{event.trial} lost its worker and continues in another.", soft_wrap=True)
         if isinstance(event, TrialStarted):
             self._waited_for = ""
+        if self._card:
+            self._card.draw(self.build_html, self.summary(), is_last=isinstance(event, SessionClosed))
+            return
+        if isinstance(event, WorkerLost):
+            self.console.print(f"{event.trial} lost its worker and continues in another.", soft_wrap=True)
         if not isinstance(event, TrialEnded):
             return
         record = state.records[event.trial]
@@ -77,10 +90,9 @@ class Progress:
     def summary(self) -> str:
         """One line: counts, best, time left."""
         records = self._snapshot()
-        counts = Counter(record.status for record in records)
-        n_ended = sum(counts.values()) - counts[TrialStatus.RUNNING]
+        n_ended = sum(record.status != TrialStatus.RUNNING for record in records)
         parts = [f"{n_ended}/{format_count(self.state.n_asked, 'trial')}"]
-        parts += [f"{counts[status]} {status}" for status in TrialStatus if counts[status]]
+        parts += describe_ends(records, is_left=self.state.closed is not None)
         best = best_record(records)
         if best is not None:
             parts.append(f"best Pearson-delta {best.metrics[OBJECTIVE]:.3f}")
@@ -94,7 +106,7 @@ class Progress:
     def seconds_left(self) -> float | None:
         """Extrapolate from epochs done; a trial that was stopped counts as done. None before the first."""
         done = self._done()
-        if done <= self._done_before or done >= self.state.n_asked:
+        if done <= self._done_before or done >= self.state.n_asked or self.state.closed:
             return None
         return (time.monotonic() - self.started) * (self.state.n_asked - done) / (done - self._done_before)
 
@@ -108,6 +120,20 @@ class Progress:
     def _snapshot(self) -> list[TrialRecord]:
         # The terminal is drawn by a thread of its own while trials are added.
         return list(self.state.records.values())
+
+    def build_html(self) -> str:
+        """Draw for a notebook: the summary, the leading trials, what failed, and why the study was left."""
+        study, closed, records = self.state.study, self.state.closed, self._snapshot()
+        failures = [f"{r.trial_id} failed: {r.message}" for r in records if r.status == TrialStatus.FAILED]
+        said = [self.summary(), *failures[-FAILURES_SHOWN:]]
+        if closed:
+            said += [closed.message, CONTINUE if closed.status == TrialStatus.INTERRUPTED else ""]
+        return build_card(
+            f"{study.name}: {study.question}",
+            build_bar(self._done() / max(1, self.state.n_asked)),
+            build_sentences(said),
+            build_leading(records, LEADING_SHOWN, is_left=closed is not None),
+        )
 
     def render(self) -> Group:
         """Draw the summary, the trials that ended last, and below them those that run."""
@@ -150,6 +176,41 @@ class Tried:
             else f"{field.rpartition('.')[2]} {value}"
             for field, value in record.changes.items()
         )
+
+
+def build_leading(records: Sequence[TrialRecord], n_shown: int, is_left: bool) -> str:
+    """Put the best trials into a table of a notebook; nothing without trials.
+
+    Args:
+        records: Every trial.
+        n_shown: How many are shown, the best first.
+        is_left: Whether no process runs them any more.
+    """
+    tried = Tried(records)
+    rows = [
+        (
+            record.trial_id,
+            record.seed,
+            _status(record, is_left),
+            record.n_epochs,
+            record.metrics.get(OBJECTIVE),
+            tried.describe(record),
+        )
+        for record in sorted(records, key=lambda record: record.objective, reverse=True)
+    ]
+    heads = ("trial", "seed", "state", "epoch", find_metric("pearson_delta").label, tried.head)
+    return build_table(heads, rows, n_shown) if rows else ""
+
+
+def describe_ends(records: Iterable[TrialRecord], is_left: bool) -> list[str]:
+    """Count trials by where they stand: ``["1 running", "3 finished"]``; as `build_leading`."""
+    counts = Counter(_status(record, is_left) for record in records)
+    return [f"{counts[status]} {status}" for status in TrialStatus if counts[status]]
+
+
+def _status(record: TrialRecord, is_left: bool) -> TrialStatus:
+    is_interrupted = is_left and record.status == TrialStatus.RUNNING
+    return TrialStatus.INTERRUPTED if is_interrupted else record.status
 
 
 def empty_table(columns: Sequence[str], numbers: Sequence[str]) -> Table:

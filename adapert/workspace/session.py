@@ -13,10 +13,9 @@ from optuna.storages import BaseStorage
 from rich.console import Console
 
 from adapert.errors import InputError, first_line, format_count
-from adapert.evaluation.catalogue import find_metric
-from adapert.html import build_card, build_sentences, build_table
+from adapert.html import MOST_ROWS, build_card, build_sentences
 from adapert.process import log_levels
-from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
+from adapert.records import TrialRecord, TrialStatus
 from adapert.study.engine.events import SessionOpened, UsedResources
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, read_events, read_identity
 from adapert.study.engine.limits import Limits
@@ -32,7 +31,7 @@ from adapert.study.plan.plans import Search
 from adapert.study.plan.study import Study
 from adapert.tracking.runs import Connect
 from adapert.tracking.tracker import Tracker
-from adapert.workspace.progress import Progress, Tried, format_seconds
+from adapert.workspace.progress import CONTINUE, Progress, build_leading, describe_ends, format_seconds
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -68,27 +67,18 @@ class StudyResult:
 
     def _repr_html_(self) -> str:
         """Show a notebook how the study ended, and its best trials."""
-        tried = Tried(self.records)
-        best = sorted(self.records, key=lambda record: record.objective, reverse=True)
-        rows = [
-            (
-                record.trial_id,
-                record.seed,
-                record.status,
-                record.n_epochs,
-                record.metrics.get(OBJECTIVE),
-                tried.describe(record),
-            )
-            for record in best
-        ]
-        ends = ", ".join(f"{self.count(end)} {end}" for end in TrialStatus if self.count(end))
-        said = f"{ends or 'none'} of {format_count(self.n_asked, 'trial')} in {format_seconds(self.seconds)}."
-        heads = ("trial", "seed", "state", "epoch", find_metric("pearson_delta").label, tried.head)
+        said = f"{self.describe_ends()} in {format_seconds(self.seconds)}."
+        how = CONTINUE if self.closing.status == TrialStatus.INTERRUPTED else ""
         return build_card(
             f"{self.study.name}: {self.study.question}",
-            build_sentences([said, self.closing.message, self.trouble]),
-            build_table(heads, rows) if rows else "",
+            build_sentences([said, self.closing.message, how, self.trouble]),
+            build_leading(self.records, MOST_ROWS, is_left=True),
         )
+
+    def describe_ends(self) -> str:
+        """Count how the trials ended: ``"3 finished, 1 interrupted of 8 trials"``."""
+        ends = ", ".join(describe_ends(self.records, is_left=True))
+        return f"{ends or 'none'} of {format_count(self.n_asked, 'trial')}"
 
     def count(self, status: TrialStatus) -> int:
         """Number of trials that ended so."""

@@ -1,5 +1,6 @@
 import io
 import math
+import re
 import sys
 from typing import Any
 
@@ -12,7 +13,7 @@ from adapert.records import EndReason, TrialStatus, best_record
 from adapert.study.engine.events import StudyExtended, WorkerLost
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.plan.study import Design
-from adapert.workspace.progress import ROWS_SHOWN, Progress, describe, format_seconds
+from adapert.workspace.progress import CONTINUE, ROWS_SHOWN, Progress, describe, format_seconds
 
 DESIGN = Design(kind="ablation", variants={f"v{n}": {} for n in range(5)}, n_seeds=2)
 
@@ -154,6 +155,25 @@ def test_one_epoch_is_told_as_one(made: HandMade) -> None:
     made.reported("a", 1, 0.5)
     made.ended("a")
     assert describe(made.state.records["a"]) == "finished after 1 epoch, Pearson-delta 0.500"
+
+
+def test_a_notebook_sees_how_far_a_study_is_its_best_trials_first_and_what_failed(made: HandMade) -> None:
+    some_ends(made)
+    page = re.sub("<[^>]*>", " ", shown_for(made).build_html())
+    assert "try: Which one?  35%" in page
+    assert "3/10 trials, 1 running, 1 finished, 1 stopped, 1 failed, best Pearson-delta 0.700" in page
+    assert "c failed: RuntimeError: [enforce fail] no memory" in page
+    assert re.findall("  ([abcd])  0  ", page) == ["b", "a", "d", "c"]
+    assert CONTINUE not in page
+
+
+def test_a_notebook_is_told_how_an_interrupted_study_continues(made: HandMade) -> None:
+    some_ends(made)
+    made.closed(TrialStatus.INTERRUPTED, "It was interrupted.")
+    page = shown_for(made).build_html()
+    assert "1 interrupted" in page
+    assert "running" not in page
+    assert page.index("It was interrupted.") < page.index(CONTINUE)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12_600, "3.5 h")])
