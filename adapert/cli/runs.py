@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.completion import complete_trial
-from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace, split_list
+from adapert.cli.options import DEFAULT_WORKSPACE, Data, FigureStyle, Workspace, parse_style, split_list
 from adapert.cli.printing import console, print_error, print_table
 from adapert.errors import InputError, format_count
 
@@ -38,6 +38,7 @@ def predict(
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Draw the first context to PNG, SVG or PDF.")
     ] = None,
+    style: FigureStyle = "screen",
     data: Data = None,
     workspace: Workspace = DEFAULT_WORKSPACE,
 ) -> None:
@@ -51,6 +52,8 @@ def predict(
         check_form(out)
     if picture and picture.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"A picture is written as .png, .svg or .pdf, but --picture is '{picture}'.")
+    if parse_style(style) != "screen" and not picture:
+        raise InputError(f"--style {style} is about a picture, but none was asked for. Add --picture FILE.")
     predictions = predict_run(run, split_list("GENE", genes), workspace, data=data)
     if (contexts or picture) and predictions.contexts.empty:
         raise InputError(
@@ -58,6 +61,7 @@ def predict(
             "Leave them out."
         )
     _print_predictions(predictions, is_shown=out is None)
+    written = [path for path in (out, contexts) if path]
     if out:
         write_deltas(predictions.deltas, out, predictions.units)
     if contexts:
@@ -65,13 +69,14 @@ def predict(
             write_csv(predictions.contexts, beside)
     if picture:
         from analysis.figures.context import plot_context, summarize_context
-        from analysis.figures.writing import write_picture
+        from analysis.figures.page import STYLES
+        from analysis.figures.writing import write_single
 
         nodes = summarize_context(predictions.contexts, predictions.deltas, str(predictions.deltas.index[0]))
-        write_picture(plot_context(nodes, predictions.edges, predictions.units), picture)
-    for path in (out, contexts, picture):
-        if path:
-            console.print(f"Wrote {path}", soft_wrap=True)
+        figure = plot_context(nodes, predictions.edges, predictions.units, STYLES[style])
+        written += write_single(figure, picture)
+    for path in written:
+        console.print(f"Wrote {path}", soft_wrap=True)
 
 
 def rerun(run: RunName, data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:

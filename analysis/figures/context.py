@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from adapert.errors import format_count
 from adapert.seeding import numpy_generator
-from analysis.figures.page import FONT_SIZE, SCREEN, SMALL_FONT_SIZE, StyledFigure
+from analysis.figures.page import FONT_SIZE, SCREEN, SMALL_FONT_SIZE, Style, StyledFigure, build_figure
 from analysis.figures.style import INK, UNMEASURED_COLOUR
 
 MOST_GENES = 25
@@ -19,6 +19,9 @@ MOST_GENES = 25
 
 _SIZES = 60.0, 420.0
 """Areas of the least and the most relevant gene's dot, points squared."""
+
+_HEIGHT = 4.2
+"""Of the picture without its words, inches."""
 
 _ONE_RING = 12
 """Context genes that have room on one ring."""
@@ -47,16 +50,19 @@ def summarize_context(contexts: pd.DataFrame, deltas: pd.DataFrame, perturbation
     return shown[["perturbation", "gene", "is_perturbed", "relevance", "predicted_delta", "n_selected"]]
 
 
-def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> StyledFigure:
+def plot_context(
+    nodes: pd.DataFrame, edges: pd.DataFrame, units: str, figure_style: Style = SCREEN
+) -> StyledFigure:
     """Draw the genes of a context: perturbed ones in the middle, the others around them.
 
     Args:
         nodes: From `summarize_context`.
         edges: source, target: the model's network; edges between other genes are left out.
         units: Units of the deltas.
+        figure_style: What the picture is drawn for.
 
     Returns:
-        A figure 5 in wide: dots grow with relevance, and are coloured by predicted delta. Without a context
+        A figure: dots grow with relevance, and are coloured by predicted delta. Without a context
         gene it says so below the perturbed ones.
     """
     names = list(nodes["gene"])
@@ -70,11 +76,9 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Styled
     title = f"Context of {nodes['perturbation'].iloc[0]}: {selected} selected{which}"
     area = " Area: relevance (alpha)." if n_selected else ""
     caption = f"Thick rim: perturbed.{area} Lines: the model's network.{grey}"
-    with SCREEN.applied():
-        figure = StyledFigure(
-            SCREEN, title, caption, figsize=(5.0, 5.4 if n_selected else 4.9), layout="constrained"
-        )
-        axes = figure.subplots()
+    with figure_style.applied():
+        figure, panels = build_figure(figure_style, (1, 1), _HEIGHT, title, caption)
+        axes = panels[0, 0]
         for ends in zip(among["source"], among["target"], strict=True):
             axes.plot(
                 *zip(*(place[gene] for gene in ends), strict=True), color="0.72", linewidth=0.7, zorder=1
@@ -88,8 +92,6 @@ def plot_context(nodes: pd.DataFrame, edges: pd.DataFrame, units: str) -> Styled
             _draw_size_legend(axes, nodes)
         else:
             axes.text(0, -0.55, "The model selected no context gene.", ha="center", size=FONT_SIZE)
-        axes.set_title(title, loc="left", size=FONT_SIZE + 1)
-        figure.supxlabel(caption, size=SMALL_FONT_SIZE, x=0.02, ha="left")
     return figure
 
 
@@ -173,7 +175,7 @@ def _draw_nodes(
             zorder=3,
             bbox={"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
         )
-    axes.set(xlim=(-1.2, 1.2), ylim=(-1.25, 1.15), aspect="equal")
+    axes.set(xlim=(-1.2, 1.2), ylim=(-1.25, 1.15))
     axes.set_axis_off()
 
 

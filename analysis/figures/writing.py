@@ -108,15 +108,30 @@ def write_drawing(drawing: Drawing, directory: Path) -> list[Path]:
     table = target.with_name(f"{target.name}.csv")
     with whole_file(table) as beside:
         write_csv(drawing.summary, beside)
+    if figure.style.draws_all_words:
+        for old in _name_words(target):  # of an earlier picture in another style
+            old.unlink(missing_ok=True)
     return [*paths, table, *_write_words(figure, target)]
 
 
+def write_single(figure: StyledFigure, path: Path) -> list[Path]:
+    """Write a figure to one file, in the format of its suffix, and beside it the words that it leaves out.
+
+    Files beside it that it does not write are left alone: they may be its user's.
+    """
+    fix_layout(figure)
+    write_picture(figure, path)
+    return [path, *_write_words(figure, path.with_suffix(""))]
+
+
+def _name_words(target: Path) -> tuple[Path, Path]:
+    return target.with_name(f"{target.name}.txt"), target.with_name(f"{target.name}.tex")
+
+
 def _write_words(figure: StyledFigure, target: Path) -> list[Path]:
-    plain, latex = (target.with_name(f"{target.name}.{ending}") for ending in ("txt", "tex"))
     if figure.style.draws_all_words:
-        for old in (plain, latex):  # of an earlier picture in another style
-            old.unlink(missing_ok=True)
         return []
+    plain, latex = _name_words(target)
     write_whole(plain, plain_words(figure.title, figure.caption))
     write_whole(latex, latex_caption(figure.title, figure.caption))
     return [plain, latex]

@@ -3,13 +3,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.figure_images import name_clipped
 from fixtures.narrowed import of_kind
 from matplotlib.collections import PathCollection
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from analysis.figures.context import place_genes, plot_context, summarize_context
-from analysis.figures.writing import write_picture
+from analysis.figures.page import STYLES
+from analysis.figures.writing import fix_layout, write_single
 
 GENES = [f"G{number:02d}" for number in range(30)]
 
@@ -60,7 +62,7 @@ def test_the_picture_names_every_gene_and_draws_the_edges_among_them(
     axes = figure.axes[0]
     assert {text.get_text() for text in axes.texts} == set(nodes["gene"])
     assert len(axes.lines) == 3  # G28 is not shown
-    assert axes.get_title(loc="left") == "Context of A+B: 29 genes selected, 25 most relevant shown"
+    assert figure.get_suptitle() == "Context of A+B: 29 genes selected, 25 most relevant shown"
     (dots,) = axes.collections
     areas = dict(zip(nodes["gene"], of_kind(PathCollection, dots).get_sizes(), strict=True))
     assert areas["G00"] > areas["G10"] > areas["G24"]
@@ -90,11 +92,38 @@ def test_a_perturbation_that_selects_nothing_is_drawn_alone(
     contexts: pd.DataFrame, deltas: pd.DataFrame, tmp_path: Path
 ) -> None:
     figure = plot_context(summarize_context(contexts, deltas, "C"), EDGES, "rank")
-    assert figure.axes[0].get_title(loc="left") == "Context of C: no genes selected"
+    assert figure.get_suptitle() == "Context of C: no genes selected"
     assert "The model selected no context gene." in [text.get_text() for text in figure.axes[0].texts]
     assert figure.axes[0].get_legend() is None
-    write_picture(figure, tmp_path / "c.svg")
+    assert write_single(figure, tmp_path / "c.svg") == [tmp_path / "c.svg"]
     assert b"<svg" in (tmp_path / "c.svg").read_bytes()
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("perturbation", ["A+B", "C"])
+def test_no_word_of_a_picture_is_cut_in_any_style(
+    contexts: pd.DataFrame, deltas: pd.DataFrame, style: str, perturbation: str
+) -> None:
+    nodes = summarize_context(contexts, deltas, perturbation)
+    figure = plot_context(nodes, EDGES, "rank", STYLES[style])
+    fix_layout(figure)
+    assert name_clipped(figure) == []
+
+
+def test_for_a_paper_the_words_stand_beside_the_picture_and_for_a_screen_nothing_is_touched(
+    contexts: pd.DataFrame, deltas: pd.DataFrame, tmp_path: Path
+) -> None:
+    nodes = summarize_context(contexts, deltas, "A+B")
+    notes = tmp_path / "c.txt"
+    notes.write_text("kept")
+    write_single(plot_context(nodes, EDGES, "rank"), tmp_path / "c.pdf")
+    assert notes.read_text() == "kept"
+    paper = plot_context(nodes, EDGES, "rank", STYLES["paper"])
+    assert paper.get_size_inches()[0] == pytest.approx(180 / 25.4)
+    written = write_single(paper, tmp_path / "c.pdf")
+    assert [path.name for path in written] == ["c.pdf", "c.txt", "c.tex"]
+    assert "Thick rim: perturbed." in notes.read_text()
+    assert paper.texts == []
 
 
 def test_perturbed_genes_lie_in_the_middle_and_no_two_genes_on_one_place(

@@ -51,6 +51,17 @@ def test_predict_writes_deltas_contexts_and_a_picture(
     assert (tmp_path / "context.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_predict_draws_a_picture_for_a_paper_with_its_words_beside_it(
+    adapert: RunCommand, where: tuple[str, Path], tmp_path: Path
+) -> None:
+    ended = adapert("predict", "forms/001", GENE, "--picture", "context.pdf", "--style", "paper", *where)
+    assert ended.status == 0
+    assert [line for line in ended.out.splitlines() if line.startswith("Wrote ")] == [
+        f"Wrote context.{ending}" for ending in ("pdf", "txt", "tex")
+    ]
+    assert f"Context of {GENE}: " in (tmp_path / "context.txt").read_text()
+
+
 def test_predict_reads_names_as_labels_are_read(
     adapert: RunCommand, where: tuple[str, Path], tmp_path: Path
 ) -> None:
@@ -68,6 +79,8 @@ def test_predict_reads_names_as_labels_are_read(
         (("forms/003", GENE), "'forms/003' is stopped"),
         (("forms/001", GENE, "--out", "x.xlsx"), "written as .csv, .parquet, .h5ad, but --out is 'x.xlsx'"),
         (("forms/001", GENE, "--picture", "x.gif"), "--picture is 'x.gif'"),
+        (("forms/001", GENE, "--picture", "x.png", "--style", "papre"), "Did you mean 'paper'?"),
+        (("forms/001", GENE, "--style", "slide"), "--style slide is about a picture, but none was asked for"),
         (("forms/004", GENE, "--contexts", "x.csv"), "trial forms/004 does not. Leave them out."),
         (("forms/005", GENE, "--picture", "x.png"), "ridge_both of trial forms/005, fitted again does not"),
         (("forms/001", GENE, "--data", "nowhere"), "but 'nowhere' has no manifest.json"),
