@@ -46,6 +46,9 @@ from adapert.plugins import load_plugin
 ADDED_LATER: dict[str, Any] = {"training.deterministic": False}
 """Fields that digests written before know nothing of, and their defaults, which digests leave out."""
 
+NO_FOLDING = 1_000_000
+"""Columns of a line of YAML: a value is never cut in two."""
+
 
 class Config(Section):
     """All settings of one trial but its seed."""
@@ -184,7 +187,9 @@ class Config(Section):
         """Write what the model reads as YAML, as `read_config` takes it."""
         import yaml
 
-        return str(yaml.safe_dump(_nest(self.settings()), sort_keys=False))
+        # Several times as fast by libyaml, which PyYAML may lack. The two fold long lines differently.
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+        return str(yaml.dump(_nest(self.settings()), Dumper=dumper, sort_keys=False, width=NO_FOLDING))
 
 
 @cache

@@ -1,12 +1,15 @@
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
 from fixtures.configs import ALL_ELSEWHERE
 
 from adapert.config import Config, ModelName, build_config, read_config, write_config
+from adapert.config.fields import default_config
+from adapert.config.names import model_names
+from adapert.config.presets import locate_config, preset_names
 from adapert.errors import InputError
 
 
@@ -30,6 +33,32 @@ def test_yaml_holds_what_the_model_reads_and_nothing_else(model: ModelName, tmp_
         f"{section}.{field}": value for section, fields in found.items() for field, value in fields.items()
     }
     assert flat == config.settings()
+
+
+@pytest.mark.parametrize("has_libyaml", [True, False])
+def test_yaml_is_that_of_pyyaml_with_libyaml_and_without_it(
+    monkeypatch: pytest.MonkeyPatch, has_libyaml: bool
+) -> None:
+    if not has_libyaml:
+        monkeypatch.delattr(yaml, "CSafeDumper", raising=False)
+    presets = [read_config(locate_config(Path(name))) for name in preset_names()]
+    for config in (*map(default_config, model_names()), *presets, Config().with_changes(ALL_ELSEWHERE)):
+        sections: dict[str, dict[str, Any]] = {}
+        for name, value in config.settings().items():
+            section, _, field = name.partition(".")
+            sections.setdefault(section, {})[field] = value
+        assert config.to_yaml() == yaml.safe_dump(sections, sort_keys=False)
+
+
+@pytest.mark.parametrize("path", ["/data of Zürich" * 9, "/data, all: '漢'\t" * 9, "\n" * 200])
+def test_long_values_are_the_same_with_libyaml_and_without_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: str
+) -> None:
+    config = Config().with_changes({"data.path": path})
+    written = config.to_yaml()
+    monkeypatch.delattr(yaml, "CSafeDumper", raising=False)
+    assert config.to_yaml() == written
+    assert read_config(write(tmp_path, written)) == config
 
 
 def write(directory: Path, text: str) -> Path:

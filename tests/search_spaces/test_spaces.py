@@ -1,6 +1,9 @@
+import optuna
 import pytest
+import yaml
 from fixtures.narrowed import of_kind
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import RandomSampler
 
 import search_spaces.adapert
 import search_spaces.adapert_forms
@@ -84,6 +87,19 @@ def test_every_space_holds_the_default_config(name: str) -> None:
         and not distribution._contains(distribution.to_internal_repr(flat[field]))
     ]
     assert outside == []
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_points_of_every_space_are_the_same_yaml_without_libyaml(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    base = Config().with_changes({"model.name": MODELS[name]})
+    space = {field: distribution_of(choice) for field, choice in SPACES[name].items()}
+    asked = optuna.create_study(sampler=RandomSampler(seed=0))
+    configs = [base.with_changes(asked.ask(space).params) for _ in range(8)]
+    written = [config.to_yaml() for config in configs]
+    monkeypatch.delattr(yaml, "CSafeDumper", raising=False)
+    assert [config.to_yaml() for config in configs] == written
 
 
 def test_the_peer_spaces_have_eight_fields_each() -> None:
