@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from adapert.comparison.assess import Assessment
+    from adapert.comparison.pair import PairComparison
     from adapert.comparison.plan import ComparisonPlan
-    from adapert.comparison.two import PairComparison
     from adapert.data.prepared import PreparedDataset
     from adapert.prediction.predictions import Predictions
     from adapert.prediction.rerun import RerunResult
@@ -416,13 +416,13 @@ def compare(first: AnyPath, second: AnyPath, workspace: AnyPath = WORKSPACE) -> 
     Raises:
         InputError: No such trial, study or config.
     """
-    from adapert.comparison.two import compare_two
+    from adapert.comparison.pair import compare_pair
 
     first, second = (
         os.fspath(given) if isinstance(given, os.PathLike) else given for given in (first, second)
     )
     folder = check_folder("workspace", workspace)
-    return compare_two(folder, _name("first", first), _name("second", second))
+    return compare_pair(folder, _name("first", first), _name("second", second))
 
 
 @answer_arguments()

@@ -13,7 +13,7 @@ from adapert.cli.printing import console
 
 if TYPE_CHECKING:
     from adapert.comparison.assess import Assessment
-    from adapert.comparison.two import PairComparison
+    from adapert.comparison.pair import PairComparison
     from adapert.selection.rank import Pick
     from adapert.workspace.status import StudyStatus
 
@@ -117,8 +117,8 @@ def describe_assessment(assessment: "Assessment", split: str) -> dict[str, Any]:
     }
 
 
-def describe_comparison(compared: "PairComparison") -> dict[str, Any]:
-    """Put a comparison of two into JSON's types."""
+def describe_pair(compared: "PairComparison") -> dict[str, Any]:
+    """Put a pair, compared, into JSON's types."""
     sides = {"first": compared.first, "second": compared.second}
     return {
         **{

@@ -13,7 +13,7 @@ from adapert.statistics.pairs import FILE_MODEL, model_of, without_chance
 from adapert.statistics.power import DETECTED_PER_HALF_WIDTH, FEWEST_SEEDS, POWER, warn_of_tests
 
 if TYPE_CHECKING:
-    from adapert.comparison.two import PairComparison
+    from adapert.comparison.pair import PairComparison
 
 MAIN_METRIC = "pearson_delta"
 """Metric whose detectable differences are shown."""
@@ -136,8 +136,8 @@ def summarize_power(paired: pd.DataFrame, families: Sequence[str]) -> list[str]:
     return [said, *(f"Warning: {warning}" for warning in warnings)]
 
 
-def build_two_table(compared: "PairComparison") -> Table:
-    """Build the table of two trials or configs: a row a metric, and on how many perturbations each leads."""
+def build_pair_table(compared: "PairComparison") -> Table:
+    """Build the table of a pair: a row a metric, and on how many perturbations each leads."""
     table = Table(box=None, pad_edge=False)
     for head in ("metric", compared.first.name, compared.second.name, "difference", "better on"):
         table.add_column(head, overflow="fold")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from adapert.cli.as_json import describe_comparison, print_json
+from adapert.cli.as_json import describe_pair, print_json
 from adapert.cli.completion import complete_trial
 from adapert.cli.options import DEFAULT_WORKSPACE, AsJson, Workspace
 from adapert.cli.printing import console, print_table, show_value
@@ -28,12 +28,12 @@ def compare(
 
     Differences are SECOND minus FIRST. A config has the trials that any study of the workspace tried it with.
     """
-    from adapert.api import compare as compare_two
-    from adapert.cli.comparison import build_two_table
+    from adapert.api import compare as compare_pair
+    from adapert.cli.comparison import build_pair_table
 
-    compared = compare_two(first, second, workspace)
+    compared = compare_pair(first, second, workspace)
     if as_json:
-        print_json(describe_comparison(compared))
+        print_json(describe_pair(compared))
         return
     names = [side.name for side in (compared.first, compared.second)]
     for side in (compared.first, compared.second):
@@ -47,7 +47,7 @@ def compare(
         console.print("They have the same config.")
     if len(compared.metrics):
         console.print()
-        console.print(build_two_table(compared))
+        console.print(build_pair_table(compared))
         console.print(f"{compared.second.name} minus {compared.first.name}, paired by perturbation.")
     console.print()
     for sentence in compared.sentences:

@@ -1,4 +1,4 @@
-"""Two trials or configs side by side: what differs, and the paired metrics."""
+"""A pair of trials or configs: what differs, and the paired metrics."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from fixtures.ledger import HandMade, MakeLedger
 from fixtures.store import build_table
 from scipy import stats
 
-from adapert.comparison.two import MAIN_METRIC, compare_two, diff_configs
+from adapert.comparison.pair import MAIN_METRIC, compare_pair, diff_configs
 from adapert.config import Config, write_config
 from adapert.errors import InputError
 from adapert.records import LONG_COLUMNS, PER_PERTURBATION_FILE, TrialStatus
@@ -71,11 +71,11 @@ def tried(make_ledger: MakeLedger) -> HandMade:
     return made
 
 
-def test_two_trials_differ_by_their_fields_and_by_paired_metrics(
+def test_a_pair_differs_by_its_fields_and_by_paired_metrics(
     workspace: Path, tried: HandMade, add_trial: Add
 ) -> None:
     first, second = add_trial(tried, "001"), add_trial(tried, "002", tau=0.5)
-    compared = compare_two(workspace, "try/001", "try/2")
+    compared = compare_pair(workspace, "try/001", "try/2")
     assert compared.config.to_numpy().tolist() == [["model.tau", 1.0, 0.5]]
     row = compared.metrics.set_index("metric").loc["pearson_delta"]
     assert row["first"] == pytest.approx(first.mean())
@@ -103,7 +103,7 @@ def test_a_perturbation_without_a_value_is_left_out_of_means_and_differences(
     table = pd.read_parquet(path)
     table.loc[table["perturbation"] == NAMES[0], "value"] = np.nan
     table.to_parquet(path)
-    row = compare_two(workspace, "try/001", "try/002").metrics.iloc[0]
+    row = compare_pair(workspace, "try/001", "try/002").metrics.iloc[0]
     assert row["n_perturbations"] == len(NAMES) - 1
     assert (row["first"], row["second"]) == pytest.approx((first[1:].mean(), second[1:].mean()))
     assert row["difference"] == pytest.approx(row["second"] - row["first"])
@@ -118,7 +118,7 @@ def test_a_side_whose_predictions_have_no_correlation_is_said_to_have_none(
     table = pd.read_parquet(path)
     table.loc[table["metric"] == MAIN_METRIC, "value"] = np.nan
     table.to_parquet(path)
-    (said,) = compare_two(workspace, "try/001", "try/002").sentences
+    (said,) = compare_pair(workspace, "try/001", "try/002").sentences
     assert said.startswith("One of the two has no Pearson-delta")
 
 
@@ -128,7 +128,7 @@ def test_a_difference_of_rounding_is_none(workspace: Path, tried: HandMade, add_
     paths = [trial_folder(tried.folder, trial) / PER_PERTURBATION_FILE for trial in ("001", "002")]
     first, second = map(pd.read_parquet, paths)
     second.assign(value=first["value"] + 1e-7).to_parquet(paths[1])
-    (said,) = compare_two(workspace, "try/001", "try/002").sentences
+    (said,) = compare_pair(workspace, "try/001", "try/002").sentences
     assert said.endswith("have the same Pearson-delta but for rounding.")
 
 
@@ -136,7 +136,7 @@ def test_a_study_may_be_called_like_a_file(make_ledger: MakeLedger, workspace: P
     made = make_ledger("v1.2", base=BASE)
     made.opened()
     add_trial(made, "001")
-    assert compare_two(workspace, "v1.2", "v1.2/1").first.trials == ("v1.2/001",)
+    assert compare_pair(workspace, "v1.2", "v1.2/1").first.trials == ("v1.2/001",)
 
 
 def test_the_same_split_and_seeds_are_compared_of_several(
@@ -147,7 +147,7 @@ def test_the_same_split_and_seeds_are_compared_of_several(
     add_trial(tried, "008", 1, tau=0.5, split_seed=1)
     for name, tau in (("a.yaml", 1.0), ("b.yaml", 0.5)):
         write_config(BASE.with_changes({"model.tau": tau}), tmp_path / name)
-    compared = compare_two(workspace, str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"))
+    compared = compare_pair(workspace, str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"))
     assert compared.first.trials == ("try/001", "try/002", "try/003")
     row = compared.metrics.set_index("metric").loc["pearson_delta"]
     assert row["n_seeds"] == 2
@@ -159,7 +159,7 @@ def test_trials_without_a_shared_seed_are_averaged_and_that_is_said(
     workspace: Path, tried: HandMade, add_trial: Add
 ) -> None:
     first, second = add_trial(tried, "001", 0), add_trial(tried, "002", 1, tau=0.5)
-    compared = compare_two(workspace, "try/001", "try/002")
+    compared = compare_pair(workspace, "try/001", "try/002")
     assert compared.metrics["difference"][0] == pytest.approx((second - first).mean())
     assert "They share no seed, so part of the difference may be that between seeds." in compared.notes
 
@@ -169,9 +169,9 @@ def test_a_study_stands_for_its_pick_and_without_one_for_its_best_trial(
 ) -> None:
     for trial, seed, tau in (("001", 0, 0.5), ("002", 1, 0.5), ("003", 0, 1.0)):
         add_trial(tried, trial, seed, tau=tau, reached=1 - tau / 2)
-    assert compare_two(workspace, "try", "try/003").first.name == "try/001"
+    assert compare_pair(workspace, "try", "try/003").first.name == "try/001"
     write_pick(tried.folder, PickRecord("pearson_delta"))
-    first = compare_two(workspace, "try", "try/003").first
+    first = compare_pair(workspace, "try", "try/003").first
     assert (first.name, first.trials) == ("try", ("try/001", "try/002"))
 
 
@@ -180,7 +180,7 @@ def test_a_config_without_data_is_of_the_others_data(
 ) -> None:
     add_trial(tried, "001")
     (tmp_path / "mine.yaml").write_text("{}")
-    compared = compare_two(workspace, str(tmp_path / "mine.yaml"), "try/001")
+    compared = compare_pair(workspace, str(tmp_path / "mine.yaml"), "try/001")
     assert compared.config.empty
     assert compared.sentences == (
         f"Over 8 validation perturbations, {tmp_path / 'mine.yaml'} and try/001 have the same Pearson-delta.",
@@ -193,7 +193,7 @@ def test_what_does_not_compare_is_said(workspace: Path, tried: HandMade, add_tri
     add_trial(tried, "003", tau=0.5, split_seed=1)
     tried.asked("004", "sharp", 0, {"model.tau": 0.2})
     tried.ended("004", TrialStatus.STOPPED)
-    notes = {other: compare_two(workspace, "try/001", f"try/{other}") for other in ("002", "003", "004")}
+    notes = {other: compare_pair(workspace, "try/001", f"try/{other}") for other in ("002", "003", "004")}
     assert {other: (len(compared.metrics), compared.notes) for other, compared in notes.items()} == {
         "002": (0, ("Their metrics do not compare: their data are 0012 and 0013.",)),
         "003": (0, ("Their metrics do not compare: they were scored on different splits.",)),
@@ -223,4 +223,4 @@ def test_what_is_not_there_is_refused(
 ) -> None:
     make_ledger(plan=Design(kind="ablation", variants={"full": {}}))
     with pytest.raises(InputError, match=says):
-        compare_two(workspace, given, given)
+        compare_pair(workspace, given, given)

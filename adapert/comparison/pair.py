@@ -1,4 +1,4 @@
-"""Two trials, picked configs or config files side by side: what differs, and what it does on validation."""
+"""A pair of trials, picked configs or config files: what differs, and what it does on validation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ _REPLICATE = ["split_seed", "seed"]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two.
+    """One side of a pair.
 
     Attributes:
         name: As the user named it.
@@ -61,7 +61,7 @@ class Side:
 
 @dataclass(frozen=True)
 class PairComparison:
-    """Two configs and their trials, side by side.
+    """A pair of configs and their trials, side by side.
 
     Attributes:
         first: What `second` is compared with.
@@ -99,7 +99,7 @@ class PairComparison:
         )
 
 
-def compare_two(workspace: Path, first: str, second: str) -> PairComparison:
+def compare_pair(workspace: Path, first: str, second: str) -> PairComparison:
     """Compare two trials, studies or configs: their fields, and their metrics in pairs.
 
     Args:
@@ -274,7 +274,7 @@ def _compare_perturbations(paired: pd.DataFrame) -> pd.DataFrame:
 
 
 def _describe(first: str, second: str, metrics: pd.DataFrame, perturbations: pd.DataFrame) -> tuple[str, ...]:
-    """Say in words what the two differ by in Pearson-delta."""
+    """Say in words what a pair differs by in Pearson-delta."""
     by_metric = metrics.set_index("metric")
     if MAIN_METRIC not in by_metric.index:
         label = find_metric(MAIN_METRIC).label
