@@ -9,7 +9,6 @@ more than its command: it resumes a study of the same name, config and plan, whe
 
 import math
 import os
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,16 +18,22 @@ from adapert.arguments import (
     AnyPath,
     Budget,
     answer_arguments,
+    check_configs,
     check_fields,
     check_file,
+    check_files,
     check_folder,
+    check_folders,
     check_kind,
     check_mapping,
+    check_name,
     check_names,
+    check_optional_file,
+    check_optional_folder,
     check_split,
     check_word,
 )
-from adapert.errors import InputError, name_some, nearest
+from adapert.errors import InputError, nearest
 from adapert.process import settings_put_back
 
 if TYPE_CHECKING:
@@ -115,12 +120,12 @@ def prepare(
     check_new_directory(folder := check_folder("out", out))
     return prepare_data(
         check_file("cells", cells),
-        _files("network", network),
-        _files("embeddings", embeddings),
+        check_files("network", network),
+        check_files("embeddings", embeddings),
         PrepareChoices(**chosen),
-        network_info=_file("network_info", network_info),
-        aliases=_file("aliases", aliases),
-        split_file=_file("split_file", split_file),
+        network_info=check_optional_file("network_info", network_info),
+        aliases=check_optional_file("aliases", aliases),
+        split_file=check_optional_file("split_file", split_file),
         families=families if families in (NETWORK, RESPONSES) else check_file("families", families),
         out=folder,
     )
@@ -178,7 +183,7 @@ def launch(
         usual_executor,
     )
     from adapert.study.plan.first_rung import parse_first_rung
-    from adapert.study.plan.recipes import build_study
+    from adapert.study.plan.recipes import build_study, locate_recipe
     from adapert.study.plan.study import Study
     from adapert.workspace.launch import Stores, build_base, check_effect, is_begun
     from adapert.workspace.launch import launch as launch_study
@@ -193,7 +198,7 @@ def launch(
     ):
         check_kind(argument, given, kind, f"Make them by {cure}.", is_optional=True)
     if name is not None:
-        name = _name("name", name)
+        name = check_name("name", name)
     check_kind(
         "study", study, (str, Path, Study), "Name a recipe, such as 'search', or the path of your own."
     )
@@ -203,19 +208,11 @@ def launch(
     if (min_epochs := tried.pop("min_epochs", None)) is not None:
         tried["first_rung"] = parse_first_rung(min_epochs)
     if isinstance(study, Study):
-        # They build a recipe's study; a whole one would silently ignore them.
-        unused = {"data": data, "name": name, "config": config, "changes": changes, "budget": budget}
-        if names := [argument for argument, value in unused.items() if value]:
-            raise InputError(
-                f"A whole Study has its own data, name, config and budget, but {', '.join(names)} came with "
-                "it. Change its base by Config.with_changes and its plan by Study.with_budget, or name a "
-                "recipe."
-            )
+        _refuse_beside_whole(data=data, name=name, config=config, changes=changes, budget=budget)
     else:
-        base = build_base(_folder("data", data), _file("config", config), changed, folder)
-        named = str(study)
-        recipe = str(Path(named).resolve()) if named.endswith(".py") else named
-        study = build_study(named, base).with_budget(**tried)
+        named, place = str(study), check_optional_folder("data", data)
+        base = build_base(place, check_optional_file("config", config), changed, folder)
+        study, recipe = build_study(named, base).with_budget(**tried), locate_recipe(named)
         study = study if name is None else replace(study, name=name)
         check_effect(study, changed)
     shown = console or Console(quiet=True)
@@ -320,7 +317,7 @@ def pick(
     check_kind("plan", plan, ReevaluationPlan, cure, is_optional=True)
     used = check_fields("resources", resources, get_type_hints(Resources))
     folder = check_folder("workspace", workspace)
-    study, place = _name("study", study), _folder("data", data)
+    study, place = check_name("study", study), check_optional_folder("data", data)
     if is_reevaluated:
         picked = pick_config(folder, study, objective, plan, used, console, place)
     else:
@@ -376,24 +373,24 @@ def evaluate(
     check_kind("plan", plan, ComparisonPlan, cure, is_optional=True)
     if plan is not None:
         check_word("split", plan.split, ("test", "validation"))
-        plan = replace(plan, on=_folder("on", plan.on))
+        plan = replace(plan, on=check_optional_folder("on", plan.on))
     cure = "Give two new files, of predicted and of real cells."
     check_kind("emit", emit, tuple, cure, is_optional=True)
     if emit is not None and len(emit) != 2:
         raise InputError(f"'emit' must be two files, but it is {len(emit)}. {cure}")
     changed = check_mapping("changes", changes)
     folder = check_folder("workspace", workspace)
-    place = _folder("data", data)
+    place = check_optional_folder("data", data)
     configs = {
         "" if file is None else file.stem: build_base(place, file, changed, folder)
-        for file in _config_files(config)
+        for file in check_configs(config)
     }
     return evaluate_configs(
         configs,
         plan or ComparisonPlan(split="test"),
         folder,
         again=again,
-        out=_folder("out", out),
+        out=check_optional_folder("out", out),
         emit=emit and (check_file("emit", emit[0]), check_file("emit", emit[1])),
         predictions=_predicted_files(predictions),
     )
@@ -422,7 +419,7 @@ def compare(first: AnyPath, second: AnyPath, workspace: AnyPath = WORKSPACE) -> 
         os.fspath(given) if isinstance(given, os.PathLike) else given for given in (first, second)
     )
     folder = check_folder("workspace", workspace)
-    return compare_pair(folder, _name("first", first), _name("second", second))
+    return compare_pair(folder, check_name("first", first), check_name("second", second))
 
 
 @answer_arguments()
@@ -451,7 +448,11 @@ def predict(
     from adapert.selection.decide import picked_trial
 
     asked = check_names("perturbations", perturbations)
-    folder, run, place = check_folder("workspace", workspace), _name("run", run), _folder("data", data)
+    folder, run, place = (
+        check_folder("workspace", workspace),
+        check_name("run", run),
+        check_optional_folder("data", data),
+    )
     if is_study_name(run) and not (study := open_study(folder, run)).picked_model():
         run = picked_trial(folder, study) or run
     return predict_run(folder, run, asked, place)
@@ -473,7 +474,9 @@ def rerun(run: str, workspace: AnyPath = WORKSPACE, *, data: AnyPath | None = No
     """
     from adapert.prediction.rerun import rerun_trial
 
-    return rerun_trial(check_folder("workspace", workspace), _name("run", run), _folder("data", data))
+    return rerun_trial(
+        check_folder("workspace", workspace), check_name("run", run), check_optional_folder("data", data)
+    )
 
 
 @dataclass(frozen=True)
@@ -551,7 +554,7 @@ def draw_figures(
         check_word("only", stem, (*figure_stems(), *TABLE_STEMS))
     check_word("style", style, STYLES)
     chosen = STYLES[style]
-    evaluations = _folders("evaluation", evaluation)
+    evaluations = check_folders("evaluation", evaluation)
     for name, value in (("perturbation", perturbation), ("pathways", pathways)):
         if value is not None and not evaluations:
             raise InputError(f"--{name} is about an evaluation, but none was named. Add --evaluation FOLDER.")
@@ -563,17 +566,17 @@ def draw_figures(
                 f"--{name} goes with one evaluation, but {len(evaluations)} were named. Leave it out, "
                 "or name one."
             )
-    comparisons = _folders("peers", peers)
+    comparisons = check_folders("peers", peers)
     if not studies and data is None and not evaluations and not comparisons:
         raise InputError(
             "Figures need a source, but none was named. "
             "Name studies, or a folder with --data, --evaluation or --peers."
         )
     folder = check_folder("workspace", workspace)
-    directory = _folder("out", out) or folder / "figures"
-    prepared = _folder("data", data)
+    directory = check_optional_folder("out", out) or folder / "figures"
+    prepared = check_optional_folder("data", data)
     evaluated = next(iter(evaluations.values())) if len(evaluations) == 1 else None
-    gene_sets = _file("pathways", pathways)
+    gene_sets = check_optional_file("pathways", pathways)
     paths, claims = list[Path](), None
     opened = [open_study(folder, name) for name in dict.fromkeys(studies)]
     joined = join_comparisons(opened, {name: open_comparison(path) for name, path in comparisons.items()})
@@ -636,7 +639,7 @@ def write_report(
     if not studies:
         raise InputError("A report is about studies, but none was named. Name one.")
     folder = check_folder("workspace", workspace)
-    path = _file("out", out) or folder / "report.html"
+    path = check_optional_file("out", out) or folder / "report.html"
     report = build_report(folder, studies, split)
     page = write_page(report, path)
     note = describe_findings(report.findings.sentences, report.made_at)
@@ -678,22 +681,19 @@ def _draw_studies(
     return paths, claims
 
 
+def _refuse_beside_whole(**given: object) -> None:
+    """Refuse what builds a recipe's study: a whole one would silently ignore it."""
+    if names := [name for name, value in given.items() if value]:
+        raise InputError(
+            f"A whole Study has its own data, name, config and budget, but {', '.join(names)} came with it. "
+            "Change its base by Config.with_changes and its plan by Study.with_budget, or name a recipe."
+        )
+
+
 def _open(study: str, workspace: AnyPath) -> "StudyResults":
     from adapert.results.find import open_study
 
-    return open_study(check_folder("workspace", workspace), _name("study", study))
-
-
-def _name(what: str, given: object) -> str:
-    check_kind(what, given, str, "Give one name.")
-    return str(given)
-
-
-def _files(what: str, paths: AnyPath | Mapping[str, AnyPath]) -> Path | dict[str, Path]:
-    if isinstance(paths, Mapping):
-        named = check_mapping(what, paths)
-        return {name: check_file(f"{what} {name}", path) for name, path in named.items()}
-    return check_file(what, paths)
+    return open_study(check_folder("workspace", workspace), check_name("study", study))
 
 
 def _check_deg_change(change: float, data: AnyPath | None) -> None:
@@ -705,39 +705,9 @@ def _check_deg_change(change: float, data: AnyPath | None) -> None:
 
 
 def _predicted_files(given: Mapping[str, AnyPath] | None) -> dict[str, Path]:
-    from adapert.evaluation.predicted_files import check_name
+    from adapert.evaluation.predicted_files import check_name as check_label
 
     files = check_mapping("predictions", given)
     for name in files:
-        check_name(name)
+        check_label(name)
     return {name: check_file(f"predictions of {name}", path) for name, path in files.items()}
-
-
-def _file(what: str, path: AnyPath | None) -> Path | None:
-    return None if path is None else check_file(what, path)
-
-
-def _config_files(given: AnyPath | Sequence[AnyPath] | None) -> list[Path | None]:
-    if given is None or not isinstance(given, Sequence) or isinstance(given, str):
-        return [_file("config", given)]
-    files = [check_file("config", path) for path in given]
-    twice = [stem for stem, n in Counter(file.stem for file in files).items() if n > 1]
-    if twice:
-        raise InputError(
-            f"Several configs are told apart by their files' names, but {name_some(twice)} is there twice. "
-            "Name each once, or rename a file."
-        )
-    return [*files] or [None]
-
-
-def _folders(what: str, given: AnyPath | Mapping[str, AnyPath] | None) -> dict[str, Path]:
-    """Read folders by name; one alone needs none."""
-    named = given if isinstance(given, Mapping) else {} if given is None else {"": given}
-    return {
-        name: check_folder(f"{what} {name}".strip(), path)
-        for name, path in check_mapping(what, named).items()
-    }
-
-
-def _folder(what: str, path: AnyPath | None) -> Path | None:
-    return None if path is None else check_folder(what, path)

@@ -2,7 +2,8 @@
 
 import inspect
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -122,6 +123,16 @@ def _describe_fields(argument: str) -> dict[str, str]:
         hints = get_type_hints(getattr(import_module(package), name))
         return dict.fromkeys(hints, f"the argument '{argument}'")
     return {}
+
+
+def check_name(what: str, given: object) -> str:
+    """Read one name.
+
+    Raises:
+        InputError: Anything but a string.
+    """
+    check_kind(what, given, str, "Give one name.")
+    return str(given)
 
 
 def check_names(what: str, given: str | Iterable[str]) -> list[str]:
@@ -257,6 +268,59 @@ def check_folder(what: str, path: object) -> Path:
     if found.is_file():
         raise InputError(f"'{what}' must be a directory, but '{found}' is a file. Name another place.")
     return found
+
+
+def check_optional_file(what: str, path: AnyPath | None) -> Path | None:
+    """Read a file's path as `check_file`, where one is given."""
+    return None if path is None else check_file(what, path)
+
+
+def check_optional_folder(what: str, path: AnyPath | None) -> Path | None:
+    """Read a directory's path as `check_folder`, where one is given."""
+    return None if path is None else check_folder(what, path)
+
+
+def check_files(what: str, paths: AnyPath | Mapping[str, AnyPath]) -> Path | dict[str, Path]:
+    """Read the path of one file, or of several by name.
+
+    Raises:
+        InputError: As `check_file` and `check_mapping`.
+    """
+    if isinstance(paths, Mapping):
+        named = check_mapping(what, paths)
+        return {name: check_file(f"{what} {name}", path) for name, path in named.items()}
+    return check_file(what, paths)
+
+
+def check_folders(what: str, given: AnyPath | Mapping[str, AnyPath] | None) -> dict[str, Path]:
+    """Read folders by name; one alone needs none.
+
+    Raises:
+        InputError: As `check_folder` and `check_mapping`.
+    """
+    named = given if isinstance(given, Mapping) else {} if given is None else {"": given}
+    return {
+        name: check_folder(f"{what} {name}".strip(), path)
+        for name, path in check_mapping(what, named).items()
+    }
+
+
+def check_configs(given: AnyPath | Sequence[AnyPath] | None) -> list[Path | None]:
+    """Read the files of configs; None stands for the defaults.
+
+    Raises:
+        InputError: As `check_file`, or two files of one name.
+    """
+    if given is None or not isinstance(given, Sequence) or isinstance(given, str):
+        return [check_optional_file("config", given)]
+    files = [check_file("config", path) for path in given]
+    twice = [stem for stem, n in Counter(file.stem for file in files).items() if n > 1]
+    if twice:
+        raise InputError(
+            f"Several configs are told apart by their files' names, but {name_some(twice)} is there twice. "
+            "Name each once, or rename a file."
+        )
+    return [*files] or [None]
 
 
 def _check_path(what: str, path: object) -> Path:

@@ -199,16 +199,20 @@ def run_peers(plan: PeersPlan, workspace: Path, resources: "Resources") -> int:
     return n_failed + run_or_resume(comparison, workspace, resources, PEERS, **_only_stores(plan.options))
 
 
-def run_comparisons(plans: Sequence[PeersPlan], workspace: Path, resources: "Resources") -> int:
+def run_comparisons(plans: Sequence[PeersPlan], workspace: Path, resources: "Resources") -> None:
     """Compare on one data set after the other, as `run_peers`; all are checked before the first trial.
 
     Raises:
         InputError: As `run_peers`, or two data sets that are the same or whose studies would share a name.
+        typer.Exit: A trial failed.
     """
     check_comparisons(plans)
     for plan in plans:
         check_peers(plan, workspace)
-    return sum(run_peers(plan, workspace, resources) for plan in plans)
+    n_failed = sum(run_peers(plan, workspace, resources) for plan in plans)
+    _print_next(plans, workspace)
+    if n_failed:
+        raise typer.Exit(1)
 
 
 def check_comparisons(plans: Sequence[PeersPlan]) -> None:
@@ -231,7 +235,7 @@ def check_comparisons(plans: Sequence[PeersPlan]) -> None:
         check_data_names(named, plans[0].name, plans[0].build_searches())
 
 
-def print_next(plans: Sequence[PeersPlan], workspace: Path) -> None:
+def _print_next(plans: Sequence[PeersPlan], workspace: Path) -> None:
     """Print the commands that show comparisons, and that open the test split of each data set."""
     shown = command_line(workspace, "figures", *(plan.study for plan in plans))
     console.print(f"Next: {shown}", soft_wrap=True)

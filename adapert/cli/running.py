@@ -52,6 +52,15 @@ def run_study(
     )
 
 
+def print_study(study: "Study", resources: "Resources") -> None:
+    """Print what a study would try, how long that takes, and what its comparisons can detect."""
+    from adapert.workspace.launch import describe_comparisons, estimate_seconds, print_plan
+
+    print_plan(study, estimate_seconds(study, resources), console)
+    for line in describe_comparisons(study):
+        console.print(line, soft_wrap=True, markup=False)
+
+
 def finish(result: "StudyResult", workspace: Path) -> None:
     """Print how a study ended, and exit accordingly."""
     from adapert.records import TrialStatus

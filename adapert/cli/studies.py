@@ -34,7 +34,6 @@ from adapert.cli.peers import (
     parse_data,
     plan_peers,
     print_comparisons,
-    print_next,
     run_comparisons,
     run_peers,
 )
@@ -46,7 +45,7 @@ from adapert.cli.printing import (
     print_findings,
     progress,
 )
-from adapert.cli.running import command_line, finish, run_or_resume, run_study
+from adapert.cli.running import command_line, finish, print_study, run_or_resume, run_study
 from adapert.errors import InputError, format_count
 
 COHORT_SIZE = 4
@@ -132,15 +131,8 @@ def launch(
     from adapert.study.execution.resources import usual_executor
     from adapert.study.plan.first_rung import parse_first_rung
     from adapert.study.plan.peers import PEERS
-    from adapert.study.plan.recipes import build_study
-    from adapert.workspace.launch import (
-        Stores,
-        check_effect,
-        check_new,
-        describe_comparisons,
-        estimate_seconds,
-        print_plan,
-    )
+    from adapert.study.plan.recipes import build_study, locate_recipe
+    from adapert.workspace.launch import Stores, check_effect, check_new
 
     if study != PEERS and (models or splits):
         raise InputError(
@@ -155,8 +147,10 @@ def launch(
         "seeds_per_config": seeds_per_trial,
         "cohort_size": COHORT_SIZE if deterministic else None,
     }
-    limits = Limits(**ends.limits())
-    stores = Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or "")
+    options = {
+        "limits": Limits(**ends.limits()),
+        "stores": Stores(tracking_uri=tracking_uri or "", optuna_storage=optuna_storage or ""),
+    }
     of_cluster = {"address": address or "", "ships_data": ship_data, "max_failures": max_failures}
     if study == PEERS:
         used = resources.build(**of_cluster)
@@ -169,17 +163,16 @@ def launch(
                 models=models,
                 n_seeds=seeds,
                 n_splits=splits,
-                options={"limits": limits, "stores": stores},
+                options=options,
                 data=data_name,
             )
             for data_name, place in parse_data(data or ()).items()
         ]
         if dry_run:
             print_comparisons(plans, used)
-            return
-        n_failed = run_comparisons(plans, workspace, used)
-        print_next(plans, workspace)
-        raise typer.Exit(int(n_failed > 0))
+        else:
+            run_comparisons(plans, workspace, used)
+        return
     if data and len(data) > 1:
         raise InputError(
             f"A study has one data set, but --data names {len(data)}. Name one, or launch 'peers', which "
@@ -193,14 +186,10 @@ def launch(
     )
     used = resources.build(usual=usual_executor(study, built.plan.size), **of_cluster)
     if dry_run:
-        print_plan(built, estimate_seconds(built, used), console)
-        for line in describe_comparisons(built):
-            console.print(line, soft_wrap=True, markup=False)
+        print_study(built, used)
         return
     check_new(built, workspace)
-    # Absolute: 'adapert resume' compares it from any directory.
-    recipe = str(Path(study).resolve()) if study.endswith(".py") else study
-    finish(run_study(built, workspace, used, recipe, limits=limits, stores=stores), workspace)
+    finish(run_study(built, workspace, used, locate_recipe(study), **options), workspace)
 
 
 def train(

@@ -43,6 +43,11 @@ def build_study(recipe: str, base: Config) -> Study:
     return study
 
 
+def locate_recipe(recipe: str) -> str:
+    """Name a recipe as a study keeps it: a file by its whole path, so that it is found from any directory."""
+    return str(Path(recipe).resolve()) if recipe.endswith(".py") else recipe
+
+
 def _load_named(name: str) -> ModuleType:
     names = recipe_names()
     if name not in names:
