@@ -20,7 +20,7 @@ from adapert.data.units import describe_degs, describe_units
 PrepareReal = Callable[..., PreparedDataset]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def prepare_real(real_data: Path) -> PrepareReal:
     def prepare_file(name: str | Path, **choices: Any) -> PreparedDataset:
         return prepare(
@@ -34,37 +34,38 @@ def prepare_real(real_data: Path) -> PrepareReal:
     return prepare_file
 
 
-def test_norman_k562_cells_are_prepared(prepare_real: PrepareReal) -> None:
-    dataset = prepare_real("norman_mcfaline_cells.h5ad", where=("cell_type=k562",))
-    counts = dataset.manifest.counts
-    assert (counts["perturbations"], counts["combinations"], counts["control_cells"]) == (33, 15, 100)
-    assert dataset.manifest.coverage["perturbations_in_text"] == 33
+@pytest.fixture(scope="module")
+def norman(prepare_real: PrepareReal) -> PreparedDataset:
+    return prepare_real("norman_mcfaline_cells.h5ad", where=("cell_type=k562",))
 
 
-def test_replogle_responses_are_prepared(prepare_real: PrepareReal) -> None:
-    dataset = prepare_real(
+@pytest.fixture(scope="module")
+def replogle(prepare_real: PrepareReal) -> PreparedDataset:
+    return prepare_real(
         "replogle_k562_responses.h5ad", kind="responses", n_genes=2000, units="up-regulation rank"
     )
-    counts = dataset.manifest.counts
+
+
+def test_norman_k562_cells_are_prepared(norman: PreparedDataset) -> None:
+    counts = norman.manifest.counts
+    assert (counts["perturbations"], counts["combinations"], counts["control_cells"]) == (33, 15, 100)
+    assert norman.manifest.coverage["perturbations_in_text"] == 33
+
+
+def test_replogle_responses_are_prepared(replogle: PreparedDataset) -> None:
+    counts = replogle.manifest.counts
     assert (counts["train"], counts["validation"], counts["test"]) == (394, 45, 146)
-    assert dataset.manifest.coverage["perturbations_in_network"] == 567
-    assert 2000 <= dataset.n_genes < 2000 + 585
-    assert describe_units(dataset.manifest) == "up-regulation rank"
-    assert describe_degs(dataset.manifest) == "marked by the responses' layer 'significant'"
+    assert replogle.manifest.coverage["perturbations_in_network"] == 567
+    assert 2000 <= replogle.n_genes < 2000 + 585
+    assert describe_units(replogle.manifest) == "up-regulation rank"
+    assert describe_degs(replogle.manifest) == "marked by the responses' layer 'significant'"
 
 
-@pytest.mark.parametrize(
-    ("name", "choices", "fingerprint"),
-    [
-        ("norman_mcfaline_cells.h5ad", {"where": ("cell_type=k562",)}, "7a650348da8b589d"),
-        ("replogle_k562_responses.h5ad", {"kind": "responses", "n_genes": 2000}, "456979fd83e3892a"),
-    ],
-)
 def test_data_sets_of_plain_labels_keep_the_fingerprint_they_had(
-    prepare_real: PrepareReal, name: str, choices: dict[str, Any], fingerprint: str
+    norman: PreparedDataset, replogle: PreparedDataset
 ) -> None:
     # Written down before labels were read by one rule.
-    assert prepare_real(name, **choices).fingerprint == fingerprint
+    assert (norman.fingerprint, replogle.fingerprint) == ("7a650348da8b589d", "456979fd83e3892a")
 
 
 def test_every_real_symbol_is_read_as_itself(real_data: Path) -> None:
