@@ -435,13 +435,17 @@ def test_text_stays_inside_the_figure_and_apart_at_7_points(
 
 
 @pytest.fixture(scope="module")
-def written(make_table: MakeTable, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Files of Figure 5, which has fewer panels than Figure 4."""
-    directory = tmp_path_factory.mktemp("figure") / "figures"
-    return write_figure(FIGURE_5, _build_sensitivity(make_table), directory)
+def one_metric(make_table: MakeTable) -> pd.DataFrame:
+    """A table whose Figure 5 has one panel; read-only, as its files are."""
+    return make_table(_rows({0.0: 0.4, 1e-2: 0.6}, ["pds"]))
 
 
-def test_files_are_png_svg_pdf_and_csv(written: list[Path], sensitivity_summary: pd.DataFrame) -> None:
+@pytest.fixture(scope="module")
+def written(one_metric: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_figure(FIGURE_5, one_metric, tmp_path_factory.mktemp("figure") / "figures")
+
+
+def test_files_are_png_svg_pdf_and_csv(written: list[Path], one_metric: pd.DataFrame) -> None:
     assert [path.name for path in written] == [
         f"figure_5_sensitivity.{ending}" for ending in ("png", "svg", "pdf", "csv")
     ]
@@ -449,7 +453,7 @@ def test_files_are_png_svg_pdf_and_csv(written: list[Path], sensitivity_summary:
     assert matplotlib.image.imread(written[0]).shape[1] == 2100  # 7 in at 300 dpi
     assert ElementTree.parse(written[1]).getroot().tag.endswith("svg")
     assert written[2].read_bytes().startswith(b"%PDF")
-    pd.testing.assert_frame_equal(pd.read_csv(written[3]), sensitivity_summary)
+    pd.testing.assert_frame_equal(pd.read_csv(written[3]), summarize_sensitivity(one_metric))
 
 
 @BY_EFFECT_SIZE
@@ -457,7 +461,8 @@ def test_files_are_png_svg_pdf_and_csv(written: list[Path], sensitivity_summary:
 def test_a_figure_is_laid_out_as_matplotlib_would_when_it_saves_it(
     recipe: FigureRecipe, ablation_summary: pd.DataFrame, sensitivity_summary: pd.DataFrame, tmp_path: Path
 ) -> None:
-    summary = ablation_summary if recipe is FIGURE_4 else sensitivity_summary
+    whole = ablation_summary if recipe is FIGURE_4 else sensitivity_summary
+    summary = whole[whole["metric"] == "pds"]
     drawn, *_ = write_drawing(Drawing("drawn", summary, recipe.plot(summary)), tmp_path)
     with SCREEN.applied():
         recipe.plot(summary).savefig(tmp_path / "saved.png", dpi=writing.RESOLUTION)
@@ -466,9 +471,9 @@ def test_a_figure_is_laid_out_as_matplotlib_would_when_it_saves_it(
 
 
 def test_the_same_table_gives_the_same_bytes(
-    written: list[Path], sensitivity_table: pd.DataFrame, tmp_path: Path
+    written: list[Path], one_metric: pd.DataFrame, tmp_path: Path
 ) -> None:
-    again = write_figure(FIGURE_5, sensitivity_table, tmp_path)
+    again = write_figure(FIGURE_5, one_metric, tmp_path)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
 
 
