@@ -84,8 +84,8 @@ def _check_places(function: str, n_placed: int, named: Collection[str], taken: P
     needed = [name for name in placed if taken[name].default is inspect.Parameter.empty]
     if n_placed > len(placed):
         raise InputError(
-            f"'{function}' takes {name_some(placed)} without their names, but {n_placed} values came "
-            "without. Name the others: argument=value."
+            f"'{function}' takes at most {len(placed)} arguments by place ({name_some(placed)}), but "
+            f"{n_placed} came. Name the others: argument=value."
         )
     if twice := [name for name in placed[:n_placed] if name in named]:
         raise InputError(
@@ -94,7 +94,7 @@ def _check_places(function: str, n_placed: int, named: Collection[str], taken: P
         )
     if missing := [name for name in needed if name not in (*placed[:n_placed], *named)]:
         raise InputError(
-            f"'{function}' needs {name_some(needed)}, but {name_some(missing)} did not come. Add it."
+            f"'{function}' needs {name_some(needed)}, but {name_some(missing)} is missing. Add it."
         )
 
 

@@ -13,7 +13,7 @@ python -m benchmarks fuzz                 damaged inputs are read, or refused in
 python -m benchmarks importance           importance intervals cover what is known
 python -m benchmarks training_size        how Pearson-delta grows with the training set; --data DIR
 python -m benchmarks slots                trials side by side in one process; --data DIR, for a GPU
-python -m benchmarks gpu                  the same on drawn data, all that a card is asked, 6 minutes at most
+python -m benchmarks gpu                  the same on drawn data, all that a card is asked, about 6 minutes
 python -m benchmarks coverage             how often intervals cover a known truth, and tests err
 
 Prints ``NAME measured target ok|short`` a line a target, and exits 0 only if none is short.

@@ -1,11 +1,11 @@
-"""What a GPU makes of AdaPert's training, at the size of K562's responses, in 6 minutes at most.
+"""What a GPU makes of AdaPert's training, at the size of K562's responses, in about 6 minutes.
 
     python -m benchmarks gpu [--device cuda] [--slots 8,16,32] [--minutes 6] [--small]
 
 The losses of the GPU beside those of the CPU; trials an hour of one process a trial, of four processes that
 share the card, and of slots; memory; the share of an epoch that the card computes; other precisions. Data are
 drawn. Of packages it needs torch, numpy, scipy, numba, pydantic, psutil and threadpoolctl; run it from a
-checkout. What the minutes do not suffice for is left out, and said.
+checkout. Nothing is begun after the minutes; what that leaves out is said.
 
 `--small` is a set of data that a CPU trains on in seconds, to see that it works.
 """
@@ -33,6 +33,9 @@ from benchmarks.slots import build_trials, clock, measure_equality, measure_slot
 N_PROCESSES = 4
 """Processes that share the card, as with ``--gpus-per-trial 0.25``."""
 
+READY_SECONDS = 120.0
+"""Until all of them have trained an epoch; after that one of them must have failed."""
+
 N_EPOCHS = 3
 
 SMALL_DATA = {"n_nodes": 60, "n_training": 30, "n_validation": 8}
@@ -45,8 +48,9 @@ SMALL_MODEL = {
     "model.output_basis": 4,
 }
 
+GOAL_SLOTS = 32
 GOALS = {"alone": 12.0, "processes": 4.0}
-"""How many times as many trials 32 slots should train as one process, and as four processes."""
+"""How many times as many trials so many slots should train as one process, and as four processes."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -106,7 +110,7 @@ def _works(
                 name=f"slots_to_{name}",
                 value=largest / rates[name],
                 unit="times",
-                target=None if is_small else GOALS[name],
+                target=None if is_small or n_slots[-1] != GOAL_SLOTS else GOALS[name],
                 bound="at least",
             )
             for name in GOALS
@@ -148,7 +152,7 @@ def _train_beside(seed: int, device: str, is_small: bool, barrier: Barrier, rate
     dataset = draw_dataset(**(SMALL_DATA if is_small else {}))
     training = build_trials(dataset, config, seed + 1, torch.device(device))[seed]
     run_alone(training)
-    barrier.wait()
+    barrier.wait(timeout=READY_SECONDS)
     rates.append(trials_an_hour(lambda: run_alone(training), 1, N_EPOCHS, torch.device(device)))
 
 
@@ -165,12 +169,15 @@ def measure_share(
         slots.train_epoch()
         clock(device)  # until the card has done its work
         seconds = time.perf_counter() - started
-    events = profiled.key_averages()
-    busy = sum(event.self_device_time_total if is_cuda else event.self_cpu_time_total for event in events)
-    largest = max(events, key=lambda event: event.self_device_time_total or event.self_cpu_time_total)
+    times = {
+        # Operators have their kernels' time once more.
+        event.key: event.self_device_time_total if is_cuda else event.self_cpu_time_total
+        for event in profiled.key_averages()
+        if not is_cuda or (event.device_type.name == "CUDA" and not event.is_user_annotation)
+    }
     return Measurement(
         name="share_in_kernels",
-        value=busy / 1e6 / seconds,
+        value=sum(times.values()) / 1e6 / seconds,
         unit="of an epoch",
-        note=f"{n_slots} slots, while profiled; most in {largest.key[:40]}",
+        note=f"{n_slots} slots, while profiled; most in {max(times, key=lambda name: times[name])[:40]}",
     )

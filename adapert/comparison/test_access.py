@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
+from adapert.config.config import ADDED_LATER
 from adapert.errors import InputError, join_words
 from adapert.files import append_line, open_lines, parse_json, write_whole
 
@@ -261,7 +262,8 @@ def _identify(access: Access) -> str:
 
 
 def _without_place(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in config.items() if name != "data.path"}
+    """Describe a config wherever its data lie, and whichever of its fields there were when it was written."""
+    return {name: value for name, value in (ADDED_LATER | dict(config)).items() if name != "data.path"}
 
 
 def _number(accesses: Sequence[Access]) -> RecordedAccess:

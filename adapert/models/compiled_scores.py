@@ -9,6 +9,8 @@ Each adds up hidden units that it computes itself, h_pvk = tanh(node_vk + text_p
 Arguments are those of `adapert.models.scores`, with first dimensions in common, and the gradient g of a.
 """
 
+import os
+import shutil
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -26,7 +28,9 @@ def can_be_compiled(node: Tensor) -> bool:
 def _has_compiler() -> bool:
     from torch.utils._triton import has_triton  # late: a CPU needs none of it
 
-    return bool(has_triton())
+    # Triton has its launcher built by a compiler of C, which `has_triton` does not look for.
+    has_c = "CC" in os.environ or any(map(shutil.which, ("gcc", "clang")))
+    return has_c and bool(has_triton())
 
 
 def compiled_score(node: Tensor, text: Tensor, w: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 
-def half_precision(device: torch.device, is_half: bool = True) -> AbstractContextManager[object]:
+def half_precision(device: torch.device, is_half: bool) -> AbstractContextManager[object]:
     """Let products be of bfloat16 numbers, where that is asked for."""
     return _autocast(device, is_half)
 

@@ -51,16 +51,19 @@ def mse(predicted_delta: Tensor, observed_delta: Tensor) -> Tensor:
 def effective_rank(contexts: Tensor) -> Tensor:
     """See `adapert.evaluation.metrics.effective_rank`; (..., n_perturbations, size) to (...).
 
-    It waits for the device once: torch looks whether the eigenvalues were found.
+    It waits for the device once: torch looks whether the eigenvalues were found. NaN and infinite contexts
+    have none, which must not be another trial's matter: their rank is NaN.
     """
     wide = contexts.double()
+    is_finite = wide.isfinite().all(dim=-1).all(dim=-1)
+    wide = torch.where(is_finite[..., None, None], wide, 0.0)
     # Singular values by way of a matrix of (size, size), which a GPU decomposes for all trials at once.
     squares = torch.linalg.eigvalsh(wide.mT @ wide)
     rounding = squares[..., -1:] * torch.finfo(squares.dtype).eps * squares.shape[-1]
     values = torch.where(squares > rounding, squares, 0).sqrt()
     total = values.sum(dim=-1, keepdim=True)
     shares = values / torch.where(total > 0, total, 1)
-    return (-torch.xlogy(shares, shares).sum(dim=-1)).exp()
+    return torch.where(is_finite, (-torch.xlogy(shares, shares).sum(dim=-1)).exp(), torch.nan)
 
 
 EPOCH_METRICS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {

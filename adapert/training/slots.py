@@ -7,6 +7,7 @@ checkpoints stay the trials' own. Nothing sums over slots: NaN in one reaches no
 
 import time
 from collections.abc import Hashable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -99,7 +100,7 @@ def shape_of(training: Training) -> Hashable:
     settings = tuple((name, value) for name, value in config.settings().items() if name not in OWN_FIELDS)
     tensors = tuple((name, tuple(tensor.shape)) for name, tensor in _tensors(training).items())
     # Validation is part of a shared epoch where its predictions stay on a GPU.
-    validated = None if training.device.type == "cpu" else training.validation.nodes.shape
+    validated = None if training.device.type == "cpu" else training.validation_shape
     return settings, tensors, training.device, len(training.objective.rows.perturbation_index), validated
 
 
@@ -128,13 +129,21 @@ class Slots:
         self.targets, self.target_dims = _join_all([training.targets for training in trainings])
         self.table, self.table_dims = _join_all([training.table for training in trainings])
         self.is_validated = self.device.type != "cpu"
-        if self.is_validated:
-            self.validation, self.validation_dims = _join_all([training.validation for training in trainings])
+        for training in trainings:
+            del training.table  # the joined one serves all
         averaged = [training.averaged for training in trainings if training.averaged is not None]
         self.averaged = {
             name: _stack_views([network.get_parameter(name) for network in averaged])
             for name, _ in (averaged[0].named_parameters() if averaged else ())
         }
+
+    @cached_property
+    def validation(self) -> tuple[ValidationTable, ValidationTable]:
+        """Validation splits of all slots, and their dimensions of slots."""
+        joined = _join_all([training.validation for training in self.trainings])
+        for training in self.trainings:
+            del training.validation
+        return joined
 
     def _hold(self, name: str, tensor: Tensor, in_dim: int | None) -> None:
         self.stacked[name], self.in_dims[name] = tensor, in_dim
@@ -152,7 +161,8 @@ class Slots:
             for training in self.trainings:
                 training.predictor.after_epoch(training.dataset)
             scores = self._validate() if self.is_validated else {}
-        report = torch.vmap(self.step.network.epoch_report)(observed) if self.is_validated else {}
+        has_report = self.is_validated and bool(observed)  # there is no map of nothing
+        report = torch.vmap(self.step.network.epoch_report)(observed) if has_report else {}
         read = read_epoch(losses, scores, report, self.device)
         seconds = (time.perf_counter() - started) / len(self.trainings)
         epochs: list[TrainedEpoch | DivergedError] = []
@@ -204,6 +214,7 @@ class Slots:
     def _validate(self) -> dict[str, Tensor]:
         """Score the validation split of each slot, (n_slots,) by name."""
         tensors, in_dims = self._predictors()
+        table, table_dims = self.validation
 
         def run(tensors: dict[str, Tensor], table: ValidationTable) -> Tensor:
             def predict(*arguments: Any) -> Prediction:
@@ -212,8 +223,8 @@ class Slots:
             return predict_targets(predict, table.targets, table.control)
 
         self.step.network.eval()
-        predicted_delta = torch.vmap(run, in_dims=(in_dims, self.validation_dims))(tensors, self.validation)
-        return score_on_device(predicted_delta, self.validation)
+        predicted_delta = torch.vmap(run, in_dims=(in_dims, table_dims))(tensors, table)
+        return score_on_device(predicted_delta, table)
 
     def _predictors(self) -> tuple[dict[str, Tensor], dict[str, int | None]]:
         """Tensors of the networks that predict, and their dimensions of slots."""

@@ -126,6 +126,12 @@ class Training:
         """The validation split on the device."""
         return copy_validation(self.dataset, self.device)
 
+    @cached_property
+    def validation_shape(self) -> torch.Size:
+        """Shape of the genes that validation perturbations target, found without the device."""
+        perturbations = self.dataset.splits["validation"].table.perturbations
+        return build_targets(self.dataset, list(perturbations), CPU).nodes.shape
+
     def predict(self, perturbations: Sequence[str]) -> FloatArray:
         """Predict deltas with the current weights, (n_perturbations, n_genes)."""
         with deterministic(self.config.training.deterministic):

@@ -119,9 +119,9 @@ def is_begun(study: Study, workspace: Path) -> bool:
     folder = study_folder(workspace, study.name)
     if not (folder / LEDGER_FILE).exists():
         return False
-    begun = read_state(folder).definition.study
+    begun = read_state(folder).study
     # Wherever its data lie now: their fingerprint says whether they are the same.
-    if _placeless(begun) != _placeless(json.loads(json.dumps(describe_study(study)))):
+    if _placeless(begun) != _placeless(study):
         raise InputError(
             f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}' with "
             "another config, plan or data. Give another name or --workspace, or the options that it was "
@@ -130,7 +130,8 @@ def is_begun(study: Study, workspace: Path) -> bool:
     return True
 
 
-def _placeless(described: Mapping[str, Any]) -> dict[str, Any]:
+def _placeless(study: Study) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads(json.dumps(describe_study(study)))
     base = {name: value for name, value in described["base"].items() if name != "data.path"}
     return {**described, "base": base}
 

@@ -44,7 +44,7 @@ def serve_optuna(workspace: Path, port: int, console: Console) -> None:
     if util.find_spec("optuna_dashboard") is None:
         raise InputError(
             "--optuna needs the package optuna-dashboard, but it is not installed. Run: pip install "
-            "'adapert[dashboard]'."
+            "'optuna-dashboard>=0.21,<0.22'."
         )
     from optuna_dashboard import wsgi
 

@@ -121,7 +121,7 @@ def write_single(figure: StyledFigure, path: Path) -> list[Path]:
     """
     fix_layout(figure)
     write_picture(figure, path)
-    return [path, *_write_words(figure, path.with_suffix(""))]
+    return [path, *_write_words(figure, path.with_name(f"{path.stem}_caption"))]
 
 
 def _name_words(target: Path) -> tuple[Path, Path]:

@@ -114,15 +114,15 @@ def test_for_a_paper_the_words_stand_beside_the_picture_and_for_a_screen_nothing
     contexts: pd.DataFrame, deltas: pd.DataFrame, tmp_path: Path
 ) -> None:
     nodes = summarize_context(contexts, deltas, "A+B")
-    notes = tmp_path / "c.txt"
-    notes.write_text("kept")
-    write_single(plot_context(nodes, EDGES, "rank"), tmp_path / "c.pdf")
-    assert notes.read_text() == "kept"
+    own, words = tmp_path / "c.txt", tmp_path / "c_caption.txt"
+    own.write_text("kept")
+    assert write_single(plot_context(nodes, EDGES, "rank"), tmp_path / "c.pdf") == [tmp_path / "c.pdf"]
     paper = plot_context(nodes, EDGES, "rank", STYLES["paper"])
     assert paper.get_size_inches()[0] == pytest.approx(180 / 25.4)
     written = write_single(paper, tmp_path / "c.pdf")
-    assert [path.name for path in written] == ["c.pdf", "c.txt", "c.tex"]
-    assert "Thick rim: perturbed." in notes.read_text()
+    assert [path.name for path in written] == ["c.pdf", "c_caption.txt", "c_caption.tex"]
+    assert "Thick rim: perturbed." in words.read_text()
+    assert own.read_text() == "kept"
     assert paper.texts == []
 
 

@@ -57,9 +57,9 @@ def test_predict_draws_a_picture_for_a_paper_with_its_words_beside_it(
     ended = adapert("predict", "forms/001", GENE, "--picture", "context.pdf", "--style", "paper", *where)
     assert ended.status == 0
     assert [line for line in ended.out.splitlines() if line.startswith("Wrote ")] == [
-        f"Wrote context.{ending}" for ending in ("pdf", "txt", "tex")
+        f"Wrote context{ending}" for ending in (".pdf", "_caption.txt", "_caption.tex")
     ]
-    assert f"Context of {GENE}: " in (tmp_path / "context.txt").read_text()
+    assert f"Context of {GENE}: " in (tmp_path / "context_caption.txt").read_text()
 
 
 def test_predict_reads_names_as_labels_are_read(

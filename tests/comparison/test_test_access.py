@@ -21,6 +21,7 @@ from adapert.comparison.test_access import (
     read_accesses,
     record_access,
 )
+from adapert.config.config import ADDED_LATER
 from adapert.errors import InputError
 
 
@@ -238,6 +239,15 @@ def test_an_evaluation_goes_on_where_its_data_were_moved_meanwhile(tmp_path: Pat
     moved = replace(first, config={"data.path": "/new/prepared", "model.tau": 0.5})
     assert find_interrupted(tmp_path, moved) is not None
     assert find_interrupted(tmp_path, replace(first, config={"model.tau": 0.6})) is None
+
+
+def test_an_evaluation_goes_on_where_configs_have_more_fields_meanwhile(tmp_path: Path) -> None:
+    first = build_access(config={"model.tau": 0.5})
+    with pytest.raises(RuntimeError, match="killed"), opened(tmp_path, first):
+        raise RuntimeError("killed")
+    assert find_interrupted(tmp_path, replace(first, config={"model.tau": 0.5} | ADDED_LATER)) is not None
+    other = {"model.tau": 0.5, "training.deterministic": True}
+    assert find_interrupted(tmp_path, replace(first, config=other)) is None
 
 
 def test_one_access_for_several_configs_counts_for_each_of_their_studies(tmp_path: Path) -> None:

@@ -148,6 +148,15 @@ def test_effective_rank_of_a_tensor_equals_numpys(contexts: FloatArray) -> None:
     torch.testing.assert_close(*tensor_metrics.effective_rank(stacked))
 
 
+def test_a_context_that_diverged_has_no_rank_and_leaves_the_others_theirs() -> None:
+    contexts = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    alone = tensor_metrics.effective_rank(contexts)
+    contexts[1, 2, 0] = torch.nan
+    ranks = tensor_metrics.effective_rank(contexts)
+    assert ranks.isnan().tolist() == [False, True, False]
+    assert torch.equal(ranks[[0, 2]], alone[[0, 2]])
+
+
 def test_the_metrics_read_nothing_from_the_device() -> None:
     shape = (3, 6, 80)  # three trials
     predicted, mask = torch.empty(shape, device="meta"), torch.empty(shape[1:], device="meta").bool()

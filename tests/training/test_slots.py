@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 import torch
 from fixtures.builders import NewTraining
+from torch import Tensor
 
 from adapert.data.prepared import PreparedDataset
 from adapert.data.regroup import redraw
+from adapert.models.adapert.model import AdaPert
+from adapert.models.tensor_metrics import effective_rank
 from adapert.training.fit import NetworkFit
-from adapert.training.loop import DivergedError, TrainedEpoch, run_alone
+from adapert.training.loop import DivergedError, TrainedEpoch, run_alone, validate
 from adapert.training.side_by_side import SideBySide
 from adapert.training.slots import OWN_FIELDS, Slots, shape_of
 from adapert.training.state import Training
@@ -233,6 +236,54 @@ def test_slots_may_differ_in_each_of_their_own_fields(
     for _ in range(2):
         for epoch, training in zip(slots.train_epoch(), alone, strict=True):
             assert trained(epoch).losses == pytest.approx(run_alone(training).losses, rel=5e-6, abs=1e-7)
+
+
+OF_A_GPU: list[dict[str, Any]] = [
+    {},
+    {"training.weight_averaging": 0.9},
+    {"model.name": "app", "app.size": 8, "app.dropout": 0.3},
+]
+
+
+@pytest.fixture
+def report_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let AdaPert report by tensors on the CPU too, where numpy's values have always been tracked."""
+
+    def epoch_report(self: AdaPert, observed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {"context_effective_rank": effective_rank(observed["z"])}
+
+    monkeypatch.setattr(AdaPert, "epoch_report", epoch_report)
+
+
+@pytest.mark.usefixtures("report_of_a_gpu")
+@pytest.mark.parametrize("form", OF_A_GPU)
+def test_slots_validate_where_they_are_as_a_trial_does_on_the_host(
+    new_training: NewTraining, form: Mapping[str, Any]
+) -> None:
+    slots = Slots([new_training(form, seed=seed) for seed in range(2)])
+    slots.is_validated = True  # as on a GPU
+    for _ in range(2):
+        epochs = [trained(epoch) for epoch in slots.train_epoch()]
+    for epoch, training in zip(epochs, slots.trainings, strict=True):
+        expected = validate(training, epoch.observed)
+        assert epoch.validated is not None
+        assert epoch.validated.scores == pytest.approx(expected.scores, rel=1e-5)
+        assert epoch.validated.report == pytest.approx(expected.report, rel=1e-5)
+        assert epoch.validated.n_bad == expected.n_bad == 0
+
+
+@pytest.mark.usefixtures("report_of_a_gpu")
+def test_nan_in_one_slot_leaves_the_validation_of_others_alone(new_training: NewTraining) -> None:
+    slots = Slots([new_training(seed=seed) for seed in range(3)])
+    slots.is_validated = True
+    slots.train_epoch()
+    poisoned(slots.trainings, 1)
+    first, ruined, last = slots.train_epoch()
+    assert isinstance(ruined, DivergedError)
+    for epoch in (first, last):
+        validated = trained(epoch).validated
+        assert validated is not None
+        assert np.isfinite([*validated.scores.values(), *validated.report.values()]).all()
 
 
 def test_an_epoch_that_slots_trained_is_reported_once(new_training: NewTraining) -> None:

@@ -174,6 +174,17 @@ def test_the_very_study_is_known_again_wherever_its_data_lie(
         assert is_begun(study_of(plan, base), tmp_path / "runs")
 
 
+def test_a_study_is_known_again_by_a_version_with_more_fields(
+    tmp_path: Path, make_ledger: MakeLedger
+) -> None:
+    make_ledger(plan=DESIGN)
+    path = study_folder(tmp_path / "runs", "try") / LEDGER_FILE
+    added = '"training.deterministic":false,'
+    assert added in path.read_text()
+    path.write_text(path.read_text().replace(added, ""))
+    assert is_begun(study_of(DESIGN), tmp_path / "runs")
+
+
 def test_another_study_of_the_same_name_is_refused(tmp_path: Path, make_ledger: MakeLedger) -> None:
     make_ledger(plan=DESIGN)
     for other in (study_of(SEARCH), study_of(DESIGN, Config().with_changes({"model.tau": 0.5}))):

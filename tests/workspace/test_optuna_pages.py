@@ -84,7 +84,7 @@ def test_a_port_that_is_taken_is_refused(make_ledger: MakeLedger, tmp_path: Path
 
 def test_without_the_extra_the_cure_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
-    with pytest.raises(InputError, match=r"not installed\. Run: pip install 'adapert\[dashboard\]'"):
+    with pytest.raises(InputError, match=r"not installed\. Run: pip install 'optuna-dashboard>=0"):
         serve_optuna(tmp_path, 5000, Console())
 
 
