@@ -25,7 +25,7 @@ from adapert.study.engine.ledger import LEDGER_FILE, read_events
 from adapert.study.engine.limits import Limits
 from adapert.study.execution.on_ray import started_ray
 from adapert.study.execution.resources import Resources
-from adapert.study.execution.trainable import TrialTrainable
+from adapert.study.execution.trainable import REPORT, TrialTrainable
 from adapert.study.execution.trainer import TrialSettings, TrialTrainer
 from adapert.study.plan.study import FixedRung, Search, Study
 from adapert.workspace.launch import build_base, launch
@@ -120,7 +120,7 @@ def time_ray_tune(data: Path, folder: Path) -> float:
 
     class Plain(TrialTrainable):
         def step(self):  # type: ignore[no-untyped-def]
-            report = super().step()
+            report = super().step()[REPORT]
             return report | {"done": report[IS_OVER]}
 
     times: list[float] = []

@@ -16,11 +16,11 @@ import numpy as np
 
 from adapert.records import IS_OVER
 from adapert.study.engine.limits import Limits
-from adapert.study.engine.reports import REPORTED
+from adapert.study.engine.reports import values_of
 from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution.on_ray import started_ray
 from adapert.study.execution.resources import Resources
-from adapert.study.execution.trainable import TrialTrainable
+from adapert.study.execution.trainable import REPORT, TrialTrainable
 from adapert.study.plan.study import FixedRung, Search, Study
 from adapert.tracking.read import trial_runs
 from adapert.tracking.store import open_store, tracking_uri
@@ -100,9 +100,8 @@ def time_callback(data: Path, folder: Path, address: str) -> list[float]:
 
     class Plain(TrialTrainable):
         def step(self) -> dict[str, Any]:
-            report = super().step()
-            kept = {name: report[name] for name in REPORTED if name in report}
-            return kept | {"done": report[IS_OVER]}
+            report = super().step()[REPORT]
+            return values_of(report) | {"done": report[IS_OVER]}
 
     seconds: list[float] = []
     base = build_base(data, None, {"training.max_epochs": N_EPOCHS, "training.patience": N_EPOCHS})

@@ -4,10 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.command import Simulated
 from fixtures.dataset import without_test
 from fixtures.narrowed import of_kind
 from fixtures.packaged import found_at
 
+import adapert
 from adapert.config import Config, build_config, model_names, read_config
 from adapert.data.prepared import PreparedDataset
 from adapert.errors import InputError
@@ -15,10 +17,14 @@ from adapert.models.network import restore_network
 from adapert.models.networks import network_parts
 from adapert.plugins import load_plugin
 from adapert.registry import build_model
+from adapert.results.find import open_study
+from adapert.results.tracked import TrackedResults
 from adapert.statistics.pairs import without_chance
 from adapert.study.plan.definition import describe_origin
-from adapert.study.plan.study import Search, Study
-from adapert.training.fit import FittedNetwork
+from adapert.study.plan.study import Design, Search, Study
+from adapert.tracking.store import tracking_uri
+from adapert.training.fit import FittedNetwork, begin_fit
+from adapert.workspace.launch import build_base
 from search_spaces.adapert import SPACE
 
 SETTINGS = {"model.name": "text_map", "text_map.rank": 3, "training.max_epochs": 2}
@@ -75,6 +81,35 @@ def test_a_packages_network_trains_and_predicts_by_its_own_equation(tiny_dataset
     expected = low @ weights["response.weight"].T + weights["response.bias"]
     np.testing.assert_allclose(model.predict(names), expected, atol=1e-6)
     assert set(model.training.resolved) == {"resolved_huber_delta", "non_deg_shrinkage", "n_parameters"}
+
+
+@pytest.mark.usefixtures("package")
+def test_what_a_packages_network_reports_is_kept_epoch_by_epoch_and_compared_by_a_rerun(
+    simulated: Simulated, tmp_path: Path
+) -> None:
+    place = build_base(simulated.prepared, None, SETTINGS)
+    plan = Design(kind="ablation", variants={"full": {}}, n_seeds=1)
+    study = Study(name="own", question="Kept?", base=place, plan=plan)
+    adapert.launch(study, workspace=tmp_path, executor="local")
+    for results in (open_study(tmp_path, "own"), TrackedResults(tracking_uri(tmp_path), "own")):
+        history = results.read_histories(["predicted_size"])
+        assert list(history["epoch"]) == [1, 2]
+        assert (history["value"] > 0).all()
+    metrics = adapert.rerun("own/001", tmp_path).metrics.set_index("metric")
+    assert metrics.loc["predicted_size", "difference"] == 0
+    assert metrics.loc["predicted_size", "again"] > 0
+
+
+@pytest.mark.usefixtures("package")
+def test_a_packages_network_reports_under_names_of_its_own(
+    tiny_dataset: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build_model(Config().with_changes(SETTINGS), 0, torch.device("cpu"))
+    fit = begin_fit(model, without_test(tiny_dataset))
+    network = of_kind(FittedNetwork, model).training.network
+    monkeypatch.setattr(network, "epoch_report", lambda observed: {"pds": 1.0})
+    with pytest.raises(InputError, match="'text_map' reports 'pds', which every trial reports"):
+        fit.step()
 
 
 @pytest.mark.usefixtures("package")

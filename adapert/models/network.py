@@ -89,6 +89,7 @@ class Network(nn.Module):
         """Report an epoch by what its predictions observed, each name's rows joined; nothing by default.
 
         Tensors of () are read later, with all else that an epoch leaves on the device.
+        Names are of letters, digits and ``_``, and none that every trial reports, such as ``pds``.
         """
         return {}
 

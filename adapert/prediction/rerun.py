@@ -26,7 +26,7 @@ from adapert.results.study import StudyResults
 from adapert.results.trial import TrialResult
 from adapert.study.engine.events import SessionOpened, UsedResources
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger
-from adapert.study.engine.reports import select_reported
+from adapert.study.engine.reports import order_reported
 from adapert.study.engine.runner import Closing, LeftError, StudyObserver, StudyRunner
 from adapert.study.engine.sources import ListedTrials
 from adapert.study.engine.state import StudyState
@@ -41,7 +41,7 @@ from adapert.tracking.store import open_store
 
 _LOGGER = logging.getLogger(__name__)
 
-COST = (*SYSTEM, "seconds")
+COST = (*SYSTEM, "seconds", "total_seconds")
 """Time and memory of a trial, which differ from run to run."""
 
 COLUMNS = ("metric", "tracked", "again", "difference")
@@ -127,7 +127,7 @@ def rerun_trial(workspace: Path, run: str, data: Path | None = None) -> RerunRes
 def compare_metrics(tracked: Mapping[str, float], again: Mapping[str, float]) -> pd.DataFrame:
     """Lay out each metric that either side has, see `RerunResult.metrics`."""
     rows = []
-    for metric in select_reported([*tracked, *again]):
+    for metric in order_reported([*tracked, *again]):
         if metric not in COST:
             was, is_now = tracked.get(metric, math.nan), again.get(metric, math.nan)
             # A difference of two NaN would be NaN, of two infinities too.

@@ -14,6 +14,7 @@ from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.models.protocol import Fit, PerturbationModel, TrainedInEpochs
 from adapert.training.checkpoints import restore_checkpoint, write_checkpoint, write_weights
 from adapert.training.loop import TrainedEpoch, advance, require_finite, run_alone, train_at
+from adapert.training.own_values import join_own
 from adapert.training.state import Training
 
 
@@ -84,10 +85,17 @@ class NetworkFit:
         return self.training.is_over
 
     def step(self) -> dict[str, float]:
-        """Train an epoch; its report, and after the first what the config amounts to on these data."""
+        """Train an epoch; its report, and after the first what the config amounts to on these data.
+
+        Raises:
+            DivergedError: The loss or a validation prediction became NaN or infinite.
+            InputError: The network or its objective reports what `join_own` refuses.
+        """
         run_epoch, self.run_epoch = self.run_epoch, run_alone
         report = advance(self.training, run_epoch)
-        return report.flat() | (self.training.resolved if report.epoch == 1 else {})
+        resolved = self.training.resolved if report.epoch == 1 else {}
+        own = join_own(self.training.config.model.name, report.losses, report.network, resolved)
+        return report.flat() | own
 
     def finish(self) -> None:
         """Load the weights that were kept; the last epoch's stay where no epoch had a Pearson-delta."""

@@ -19,6 +19,7 @@ from adapert.evaluation.metrics import mean_over_perturbations
 from adapert.models.network import Network
 from adapert.training.numerics import deterministic, tf32
 from adapert.training.objective import row_losses
+from adapert.training.own_values import read_numbers
 from adapert.training.prediction import predict_targets
 from adapert.training.rows import RowTensors, copy_minibatch, copy_order
 from adapert.training.state import CHOSEN_BY, BestEpoch, Training
@@ -185,8 +186,8 @@ def validate(training: Training, observed: Mapping[str, Tensor]) -> Validated:
         return Validated({}, {}, n_bad)
     metrics = cheap_metrics(predicted, table.delta, table.deg_mask)
     scores = {name: mean_over_perturbations(values) for name, values in metrics.items()}
-    report = training.network.epoch_report(observed)
-    return Validated(scores, {name: float(value) for name, value in report.items()}, n_bad)
+    report = read_numbers(training.config.model.name, training.network.epoch_report(observed))
+    return Validated(scores, report, n_bad)
 
 
 def run_alone(training: Training) -> TrainedEpoch:

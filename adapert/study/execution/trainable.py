@@ -1,11 +1,22 @@
 """A trial as Ray Tune runs it: a class Trainable, an epoch a step."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ray import tune
 
 from adapert.data.shipping import ShippedFolder
 from adapert.study.execution.trainer import TrialSettings, TrialTrainer
+
+REPORT = "report"
+
+
+def read_report(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a trial's report from what Tune hands on: flat, and among the bookkeeping that it adds."""
+    beginning = f"{REPORT}/"
+    return {
+        name.removeprefix(beginning): value for name, value in result.items() if name.startswith(beginning)
+    }
 
 
 class TrialTrainable(tune.Trainable):  # type: ignore[misc]
@@ -27,5 +38,5 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train one epoch; see `TrialTrainer.step`."""
-        return self._trainer.step()
+        """Train one epoch; what `TrialTrainer.step` reports stands apart from what Ray adds to it."""
+        return {REPORT: self._trainer.step()}

@@ -13,6 +13,7 @@ from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution.lost_workers import LOST, describe_loss
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.settings import trial_settings
+from adapert.study.execution.trainable import read_report
 
 
 class NotPickled:
@@ -70,7 +71,7 @@ class RunnerScheduler(NotPickled, FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Stop or continue, as the runner says."""
-        is_continued = self._runner.reported(trial.config["trial"], result)
+        is_continued = self._runner.reported(trial.config["trial"], read_report(result))
         return str(TrialScheduler.CONTINUE if is_continued else TrialScheduler.STOP)
 
 

@@ -1,17 +1,14 @@
-from adapert.study.engine.reports import select_reported, values_of
+from adapert.records import HOST, IS_OVER
+from adapert.study.engine.reports import order_reported, values_of
 
-REPORT = {"pid": 7, "pds": 0.5, "loss_kl": 2, "epoch": 1, "loss_total": 3.0, "n_parameters": 4, "done": False}
-
-
-def test_every_term_of_a_loss_is_kept_and_no_bookkeeping() -> None:
-    assert values_of(REPORT) == {
-        "epoch": 1.0,
-        "loss_kl": 2.0,
-        "loss_total": 3.0,
-        "pds": 0.5,
-        "n_parameters": 4.0,
-    }
+REPORT = {HOST: "node", "rank": 7, "pds": 0.5, "loss_kl": 2, "epoch": 1, "loss_total": 3.0, IS_OVER: False}
 
 
-def test_a_name_of_both_of_two_reports_is_selected_once() -> None:
-    assert select_reported([*REPORT, "mse", *REPORT]) == select_reported([*REPORT, "mse"])
+def test_every_value_is_kept_also_of_names_that_one_system_has_alone() -> None:
+    values = values_of(REPORT)
+    assert values == {"epoch": 1.0, "loss_kl": 2.0, "loss_total": 3.0, "pds": 0.5, "rank": 7.0}
+    assert list(values) == ["epoch", "loss_kl", "loss_total", "pds", "rank"]
+
+
+def test_a_name_of_both_of_two_reports_comes_once() -> None:
+    assert order_reported(["rank", "mse", "angle", "rank"]) == ["mse", "angle", "rank"]

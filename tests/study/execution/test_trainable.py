@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+from ray.tune.utils import flatten_dict
 
 from adapert.config import Config
 from adapert.records import IS_OVER
-from adapert.study.execution.trainable import TrialTrainable
+from adapert.study.execution.trainable import REPORT, TrialTrainable, read_report
 from adapert.study.execution.trainer import TrialSettings, TrialTrainer
 
 SMALL = {"model.structural_size": 8, "model.latent_size": 8, "model.hidden_size": 16}
@@ -17,7 +18,13 @@ def settings_of(folder: Path, prepared: Path, seed: int) -> TrialSettings:
 
 def objectives(trial: TrialTrainable | TrialTrainer) -> list[tuple[float, bool]]:
     reports = [trial.step() for _ in range(2)]
+    reports = [report.get(REPORT, report) for report in reports]
     return [(report["best_pearson_delta"], report[IS_OVER]) for report in reports]
+
+
+def test_a_report_is_read_from_what_tune_hands_on_without_its_bookkeeping() -> None:
+    report = {"epoch": 1, "rank": 2.5, "system/cpu_utilization_percentage": 50.0, "pid": 3.0, IS_OVER: False}
+    assert read_report(flatten_dict({REPORT: report, "pid": 7, "config": {"trial": "001"}})) == report
 
 
 def test_an_actor_s_trials_report_as_a_trainer_s(
