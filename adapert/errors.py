@@ -31,13 +31,14 @@ FEWEST_LETTERS = 3
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Suggest the known name closest to a mistyped one, or the first that it is the beginning of.
+    """Suggest the known name that a mistyped one is the last part of, comes near to or is the beginning of.
 
     Returns:
         ``" Did you mean 'model.dropout'?"``, or ``""`` where nothing comes near.
     """
     names = list(known)
-    matches = get_close_matches(name, names, n=1, cutoff=0.6)
+    matches = [each for each in names if each.rpartition(".")[2] == name]
+    matches = matches or get_close_matches(name, names, n=1, cutoff=0.6)
     if not matches and len(begun := _bare(name)) >= FEWEST_LETTERS:
         matches = [each for each in names if _bare(each).startswith(begun)]
     return f" Did you mean '{matches[0]}'?" if matches else ""

@@ -26,9 +26,10 @@ def test_words_are_joined_as_in_a_sentence() -> None:
         ("Figure 5", "figure_5_sensitivity"),
         ("table_1", "table_1_performance"),
         ("fi", ""),
+        ("tau", "model.tau"),
         ("other", ""),
     ],
 )
 def test_the_nearest_name_may_be_begun_or_mistyped(name: str, meant: str) -> None:
-    known = ["figure_4_ablation", "figure_5_sensitivity", "table_1_performance"]
+    known = ["figure_4_ablation", "figure_5_sensitivity", "table_1_performance", "model.tau"]
     assert nearest(name, known) == (f" Did you mean '{meant}'?" if meant else "")

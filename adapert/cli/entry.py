@@ -7,23 +7,55 @@ import re
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from adapert import __version__
 from adapert.cli.as_json import stdout_put_back
 from adapert.cli.options import Quiet, Verbose, set_verbosity
 from adapert.cli.printing import LIBRARY, LogHandler, console, print_error
-from adapert.errors import InputError, number_kind
+from adapert.errors import InputError, nearest, number_kind
 from adapert.process import log_levels
 
 if TYPE_CHECKING:
     from adapert.study.engine.runner import Closing
 
+MEANT = {
+    **dict.fromkeys(("ls", "list", "ps", "show", "studies", "trials"), "status"),
+    "watch": "status STUDY --watch",
+    **dict.fromkeys(("run", "start", "search", "tune", "optimize"), "launch search"),
+    **dict.fromkeys(("ablate", "ablation"), "launch ablation"),
+    **dict.fromkeys(("plot", "draw"), "figures"),
+    **dict.fromkeys(("continue", "restart"), "resume"),
+    "best": "pick",
+    "mlflow": "ui",
+}
+"""Words of other tools to the command that does the same."""
+
+
+class CommandGroup(TyperGroup):
+    """Commands, of which a word that names none is answered by the one that is meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command.
+
+        Raises:
+            InputError: There is none of this name.
+        """
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-") and not ctx.resilient_parsing:
+            meant = f" Did you mean 'adapert {MEANT[name]}'?" if name in MEANT else ""
+            suggestion = meant or nearest(name, self.list_commands(ctx))
+            raise InputError(f"There is no command '{name}'.{suggestion} See 'adapert --help'.")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="adapert",
+    cls=CommandGroup,
     help="Search, ablate and compare configs of AdaPert, a model of responses to unseen perturbations.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -96,9 +128,15 @@ def _describe_usage_error(error: typer.TyperException) -> str:
     from pydantic import ValidationError
 
     if isinstance(error, typer.BadParameter) and isinstance(error.__cause__, ValidationError) and error.param:
-        first = error.__cause__.errors()[0]
+        first, option = error.__cause__.errors()[0], error.param.opts[0]
         if kind := number_kind(first["type"]):
-            return f"{error.param.opts[0]} must be {kind}, but it is '{first['input']}'."
+            return f"{option} must be {kind}, but it is '{first['input']}'."
+        for bound, words in (("ge", "at least"), ("le", "at most")):
+            if bound in first.get("ctx", {}):
+                return f"{option} must be {words} {first['ctx'][bound]:,}, but it is {first['input']}."
+    if possible := getattr(error, "possibilities", None):
+        name = error.option_name  # type: ignore[attr-defined]
+        return f"There is no option '{name}'.{nearest(name, possible)}"
     return _sentence(error.format_message())
 
 

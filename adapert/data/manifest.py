@@ -88,9 +88,10 @@ def read_manifest(path: Path) -> Manifest:
     """
     file = path / MANIFEST_FILE
     if not file.is_file():
+        lacks = f"'{path}' has no {MANIFEST_FILE}" if path.exists() else f"there is no '{path}'"
         raise InputError(
-            f"A prepared data set must be a directory made by 'adapert prepare', but '{path}' has no "
-            "manifest.json. Name another, or put it back."
+            f"A prepared data set must be a directory made by 'adapert prepare', but {lacks}. Name another, "
+            "or put it back."
         )
     text = file.read_bytes()
     try:

@@ -17,6 +17,7 @@ from fixtures.command import Refused, RunCommand, Simulated
 
 from adapert import __version__
 from adapert.cli import app
+from adapert.cli.entry import MEANT
 from adapert.cli.options import set_verbosity
 from adapert.cli.printing import progress
 from adapert.process import log_levels
@@ -131,10 +132,34 @@ def test_installed_command_refuses_in_one_sentence(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert ended.stdout == ""
     assert ended.stderr == (
-        "Error: A prepared data set must be a directory made by 'adapert prepare', but 'no' has no "
-        "manifest.json. Name another, or put it back.\n"
+        "Error: A prepared data set must be a directory made by 'adapert prepare', but there is no "
+        "'no'. Name another, or put it back.\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("ls",), "There is no command 'ls'. Did you mean 'adapert status'? See 'adapert --help'."),
+        (("watch", "search"), "Did you mean 'adapert status STUDY --watch'?"),
+        (("tune",), "Did you mean 'adapert launch search'?"),
+        (("simluate",), "There is no command 'simluate'. Did you mean 'simulate'?"),
+        (("xyz",), "There is no command 'xyz'. See 'adapert --help'."),
+        (("launch", "search", "--trails", "3"), "There is no option '--trails'. Did you mean '--trials'?"),
+        (("launch", "search", "--trials", "0"), "--trials must be at least 1, but it is 0."),
+        (("ui", "--port", "70000"), "--port must be at most 65,535, but it is 70000."),
+    ],
+)
+def test_a_wrong_word_is_answered_by_the_one_that_is_meant(
+    refused: Refused, words: tuple[str, ...], said: str
+) -> None:
+    assert said in refused(*words)
+
+
+def test_words_of_other_tools_lead_to_commands() -> None:
+    assert not MEANT.keys() & set(COMMANDS)
+    assert {meant.split()[0] for meant in MEANT.values()} <= set(COMMANDS)
 
 
 def test_ctrl_c_ends_with_130_and_no_traceback(

@@ -83,7 +83,7 @@ def test_predict_reads_names_as_labels_are_read(
         (("forms/001", GENE, "--style", "slide"), "--style slide is about a picture, but none was asked for"),
         (("forms/004", GENE, "--contexts", "x.csv"), "trial forms/004 does not. Leave them out."),
         (("forms/005", GENE, "--picture", "x.png"), "ridge_both of trial forms/005, fitted again does not"),
-        (("forms/001", GENE, "--data", "nowhere"), "but 'nowhere' has no manifest.json"),
+        (("forms/001", GENE, "--data", "nowhere"), "but there is no 'nowhere'"),
         (("forms/001", "ctrl"), "'ctrl' names unperturbed cells"),
         (("forms/001",), "Missing argument"),
     ],

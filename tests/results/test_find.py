@@ -30,7 +30,7 @@ def test_a_study_s_name_and_its_own_run_stand_for_its_best_finished_trial(traine
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("froms/001", r"There is no study 'froms' in .*\. Did you mean 'forms'\? It has 'forms'"),
+        ("froms/001", r"There is no study 'froms' in .*\. Did you mean 'forms'\? Launch one"),
         ("froms", r"There is no study 'froms' in .*\. Did you mean 'forms'\?"),
         ("forms/7", r"Study 'forms' has no trial '7'. It has '001', '002', '003', '004', '005' and 1 more"),
         ("0" * 32, f"The store has no run '{'0' * 32}'"),

@@ -49,10 +49,10 @@ def find_study(workspace: Path, name: str) -> Path:
 
 def explain_unknown(workspace: Path, name: str, names: Sequence[str]) -> InputError:
     """Say that a workspace has no study of a name, and which studies it has."""
-    existing = f"It has {name_some(names)}." if names else "It has no study yet."
+    existing = f" It has {name_some(names)}." if names else " It has no study yet."
     return InputError(
-        f"There is no study '{name}' in '{workspace}'.{nearest(name, names)} {existing} Launch one, or "
-        "name its workspace with --workspace."
+        f"There is no study '{name}' in '{workspace}'.{nearest(name, names) or existing} Launch one, or name "
+        "its workspace with --workspace."
     )
 
 

@@ -9,7 +9,7 @@ from types import ModuleType
 
 from adapert.config import Config
 from adapert.config.parsing import MOST_SHOWN
-from adapert.errors import InputError, nearest
+from adapert.errors import InputError, join_words, nearest
 from adapert.study.plan.study import Study
 
 
@@ -52,8 +52,8 @@ def _load_named(name: str) -> ModuleType:
     names = recipe_names()
     if name not in names:
         raise InputError(
-            f"There is no recipe '{name}'.{nearest(name, names)} Recipes are {', '.join(names)}, or the path "
-            "of a Python file."
+            f"There is no recipe '{name}'.{nearest(name, names) or f' Recipes are {join_words(names)}.'} Or "
+            "name the path of a Python file."
         )
     return importlib.import_module(f"studies.{name}")
 

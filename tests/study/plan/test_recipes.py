@@ -59,11 +59,13 @@ def test_bundled_recipes_are_found_by_name() -> None:
     assert build_study("search", Config()).name == "search"
 
 
-def test_an_unknown_name_is_refused_with_the_nearest_and_all_names() -> None:
+def test_an_unknown_name_is_refused_with_the_nearest_or_all_names() -> None:
     with pytest.raises(
-        InputError, match=r"no recipe 'serch'\. Did you mean 'search'\? Recipes are ablation, .*sensitivity"
+        InputError, match=r"no recipe 'serch'\. Did you mean 'search'\? Or name the path of a Python file"
     ):
         build_study("serch", Config())
+    with pytest.raises(InputError, match=r"no recipe 'x'\. Recipes are ablation, .* and single\. Or name"):
+        build_study("x", Config())
 
 
 def test_a_recipe_of_the_user_s_own_starts_from_the_base_config(tmp_path: Path) -> None:

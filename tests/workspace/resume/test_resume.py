@@ -23,15 +23,13 @@ from adapert.workspace.resume import extend, resume
 # which study
 
 
-def test_an_unknown_study_is_answered_with_the_nearest_and_all_there_are(
-    begun: MakeLedger, workspace: Path
-) -> None:
+def test_an_unknown_study_is_answered_with_the_nearest(begun: MakeLedger, workspace: Path) -> None:
     begun(name="search_wide")
     begun(name="ablation")
     assert study_names(workspace) == ["ablation", "search_wide"]
     with pytest.raises(
         InputError,
-        match=r"no study 'serch_wide' .*Did you mean 'search_wide'\? It has 'ablation', 'search_wide'",
+        match=r"no study 'serch_wide' .*Did you mean 'search_wide'\? Launch one",
     ):
         find_study(workspace, "serch_wide")
 
