@@ -41,7 +41,7 @@ demo: .venv
 	$(BIN)/adapert prepare $(DEMO)/input/cells.h5ad --network $(DEMO)/input/network.tsv.gz \
 		--embeddings $(DEMO)/input/text.npz --split-fractions 0.5 0.2 0.3 --out $(DEMO)/prepared
 	$(BIN)/adapert reproduce --data $(DEMO)/prepared --workspace $(DEMO)/runs \
-		--trials 12 --seeds 3 --max-epochs 40 --min-epochs 30
+		--set training.learning_rate=0.002 --trials 12 --seeds 3 --max-epochs 20 --min-epochs 15
 	$(BIN)/adapert launch peers --data $(DEMO)/prepared --workspace $(DEMO)/runs \
 		--models adapert,kernel_ridge,kernel_loo,mean --trials 3 --seeds 2 --splits 1 \
 		--max-epochs 20 --min-epochs 10 --executor local
