@@ -248,6 +248,6 @@ def _draw_row(axes: Axes, position: int, variant: str, rows: pd.DataFrame) -> No
 
 
 def _finish(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 4, 5, 10]))
     axes.grid(axis="x")
     style.finish_axes(axes)

@@ -434,6 +434,14 @@ def test_text_stays_inside_the_figure_and_apart_at_7_points(
         assert not any(map(box.overlaps, panels))
 
 
+@pytest.mark.parametrize("lowest", [0.05, 0.1, 0.3, 0.6])
+def test_panels_of_variants_have_no_more_numbers_than_find_room(make_table: MakeTable, lowest: float) -> None:
+    table = make_table(_rows({"full": 0.9, "no_context": lowest}, ["pearson_delta"]))
+    axes, *_ = FIGURE_4.plot(FIGURE_4.summarize(table)).axes
+    axes.set_xlim(lowest - 0.03, 0.93)
+    assert 2 <= sum(lowest - 0.03 <= tick <= 0.93 for tick in axes.get_xticks()) <= 3
+
+
 @pytest.fixture(scope="module")
 def one_metric(make_table: MakeTable) -> pd.DataFrame:
     """A table whose Figure 5 has one panel; read-only, as its files are."""
