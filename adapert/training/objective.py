@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from adapert.data.rows import Minibatch
-from adapert.models.network import Batch, Prediction
+from adapert.models.network import Prediction
 from adapert.models.precision import half_precision
 from adapert.training.rows import RowTensors, copy_minibatch
 from adapert.training.state import Training
@@ -16,7 +16,6 @@ def minibatch_losses(training: Training, minibatch: Minibatch) -> tuple[dict[str
 
 def row_losses(training: Training, rows: RowTensors) -> tuple[dict[str, Tensor], Prediction]:
     """Compute ``loss_total`` and its terms on a minibatch, and the prediction that they are of."""
-    batch = Batch(rows.perturbations, rows.perturbation_row, rows.target_delta, rows.weight)
     with half_precision(training.device, training.config.training.precision == "bfloat16"):
         prediction = training.network.forward_in_training(
             training.targets.take(rows.perturbations),
@@ -26,4 +25,4 @@ def row_losses(training: Training, rows: RowTensors) -> tuple[dict[str, Tensor],
             rows.target_delta,
             training.generator,
         )
-    return training.objective(prediction, batch), prediction
+    return training.objective(prediction, rows.batch), prediction

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from adapert.data.rows import MeanControlRows, Minibatch
 from adapert.data.schema import IntArray
-from adapert.models.network import send, to_tensor
+from adapert.models.network import Batch, send, to_tensor
 from adapert.models.row_picks import pick_rows
 
 
@@ -31,6 +31,11 @@ class RowTensors(NamedTuple):
     control_row: Tensor
     target_delta: Tensor
     weight: Tensor
+
+    @property
+    def batch(self) -> Batch:
+        """What an objective needs of them."""
+        return Batch(self.perturbations, self.perturbation_row, self.target_delta, self.weight)
 
 
 class MeanTable(NamedTuple):

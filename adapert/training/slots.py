@@ -18,7 +18,7 @@ from torch.func import functional_call
 from adapert.config import Config
 from adapert.data.rows import MeanControlRows
 from adapert.data.schema import FloatArray
-from adapert.models.network import Batch, Network, Objective, Prediction, send
+from adapert.models.network import Network, Objective, Prediction, send
 from adapert.models.networks import is_mapped
 from adapert.models.noise import SlotGenerators
 from adapert.models.optimizers import descend
@@ -278,8 +278,7 @@ class _Step(nn.Module):
                 rows.target_delta,
                 cast(torch.Generator, noise),  # networks that are mapped draw by `adapert.models.noise`
             )
-        batch = Batch(rows.perturbations, rows.perturbation_row, rows.target_delta, rows.weight)
-        return Steps(self.objective(prediction, batch), dict(prediction.observed))
+        return Steps(self.objective(prediction, rows.batch), dict(prediction.observed))
 
 
 def _tensors(training: Training) -> dict[str, Tensor]:

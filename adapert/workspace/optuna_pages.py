@@ -57,7 +57,8 @@ def serve_optuna(workspace: Path, port: int, console: Console) -> None:
         suppress(KeyboardInterrupt),
     ):
         for study in storage.get_all_studies():
-            address = f"http://127.0.0.1:{port}/dashboard/studies/{study._study_id}"
+            number = storage.get_study_id_from_name(study.study_name)
+            address = f"http://127.0.0.1:{port}/dashboard/studies/{number}"
             console.print(f"{study.study_name}: {address}", soft_wrap=True, markup=False)
         console.print("Searches as they are now; start it again to see later trials. Ctrl-C ends it.")
         server.serve_forever()
