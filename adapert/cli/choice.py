@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from adapert.cli.as_json import describe_pick, print_json
-from adapert.cli.entry import exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
     AsJson,
@@ -17,7 +16,8 @@ from adapert.cli.options import (
     StudyName,
     Workspace,
 )
-from adapert.cli.printing import console, print_candidates, print_error, progress
+from adapert.cli.printing import console, print_candidates
+from adapert.cli.running import run_pick
 from adapert.errors import InputError
 from adapert.files import check_writable
 
@@ -48,9 +48,7 @@ def pick(
 
     Repeat the command to continue after an interruption; configs that were retrained before are reused.
     """
-    from adapert.api import pick as pick_config
     from adapert.config import write_config
-    from adapert.selection.reevaluate import UnfinishedError
 
     if dry_run:
         _print_expected(study, workspace, objective, retraining, no_reevaluation, as_json)
@@ -61,20 +59,15 @@ def pick(
         )
     out = out or workspace / f"{study}_best.yaml"
     check_writable(out)
-    try:
-        picked = pick_config(
-            study,
-            workspace,
-            objective=objective,
-            plan=retraining.plan(),
-            is_reevaluated=not no_reevaluation,
-            resources=resources.changes(),
-            data=data,
-            console=progress(),
-        )
-    except UnfinishedError as error:
-        print_error(str(error))
-        raise typer.Exit(exit_status(error.closing) or 1) from error
+    picked = run_pick(
+        study,
+        workspace,
+        objective=objective,
+        plan=retraining.plan(),
+        is_reevaluated=not no_reevaluation,
+        resources=resources.changes(),
+        data=data,
+    )
     write_config(picked.config, out)
     if as_json:
         print_json(describe_pick(study, picked, out))

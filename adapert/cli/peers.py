@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from adapert.cli.entry import exit_status
 from adapert.cli.options import split_list
-from adapert.cli.printing import console, print_candidates, print_error, progress
-from adapert.cli.running import command_line, run_or_resume
+from adapert.cli.printing import console, print_candidates, print_error
+from adapert.cli.running import command_line, run_or_resume, run_pick
 from adapert.errors import InputError, format_count, name_some
 
 if TYPE_CHECKING:
     from adapert.cli.options import Retraining
     from adapert.config import Config
-    from adapert.selection.rank import Pick
     from adapert.selection.reevaluate import ReevaluationPlan
     from adapert.study.execution.resources import Resources
     from adapert.study.plan.study import Study
@@ -189,7 +187,10 @@ def run_peers(plan: PeersPlan, workspace: Path, resources: "Resources") -> int:
             f"{command_line(workspace, 'status', searches[model].name)}"
         )
     tuned = [model for model in searches if model in kept.models]
-    picks = {model: _pick(searches[model].name, workspace, plan) for model in tuned}
+    picks = {}
+    for model in tuned:
+        picks[model] = run_pick(searches[model].name, workspace, plan=plan.retraining)
+        print_candidates(picks[model])
     for model, picked in picks.items():
         write_config(picked.config, plan.config_file(workspace, model))
     # No seed by which a config was found or picked.
@@ -206,10 +207,13 @@ def run_comparisons(plans: Sequence[PeersPlan], workspace: Path, resources: "Res
         InputError: As `run_peers`, or two data sets that are the same or whose studies would share a name.
         typer.Exit: A trial failed.
     """
+    from adapert.study.execution.on_ray import one_ray
+
     check_comparisons(plans)
     for plan in plans:
         check_peers(plan, workspace)
-    n_failed = sum(run_peers(plan, workspace, resources) for plan in plans)
+    with one_ray():
+        n_failed = sum(run_peers(plan, workspace, resources) for plan in plans)
     _print_next(plans, workspace)
     if n_failed:
         raise typer.Exit(1)
@@ -358,19 +362,6 @@ def without_failed(plan: PeersPlan, searches: "Mapping[str, Study]", workspace: 
     if failed == searches.keys():
         return plan
     return replace(plan, models=[model for model in plan.models if model not in failed])
-
-
-def _pick(search: str, workspace: Path, plan: PeersPlan) -> "Pick":
-    from adapert.api import pick as pick_config
-    from adapert.selection.reevaluate import UnfinishedError
-
-    try:
-        picked = pick_config(search, workspace, plan=plan.retraining, console=progress())
-    except UnfinishedError as error:
-        print_error(str(error))
-        raise typer.Exit(exit_status(error.closing) or 1) from error
-    print_candidates(picked)
-    return picked
 
 
 def _only_stores(options: Mapping[str, Any]) -> dict[str, Any]:

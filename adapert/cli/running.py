@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from adapert.cli.entry import INTERRUPTED, RAY_LOST, exit_status
-from adapert.cli.printing import LIBRARY, console, progress
+from adapert.cli.printing import LIBRARY, console, print_error, progress
 from adapert.errors import format_count
 
 if TYPE_CHECKING:
+    from adapert.selection.rank import Pick
     from adapert.study.execution.resources import Resources
     from adapert.study.plan.study import Study
     from adapert.workspace.session import StudyResult
@@ -34,6 +35,23 @@ def run_or_resume(
         console.print("Or repeat this command, which continues with all that is left.")
         raise typer.Exit(status or 1)
     return result.count(TrialStatus.FAILED)
+
+
+def run_pick(search: str, workspace: Path, **options: Any) -> "Pick":
+    """Pick the best config of a search, with progress shown; options as in `adapert.api.pick`.
+
+    Raises:
+        InputError: As `adapert.api.pick`.
+        typer.Exit: The retraining was left before its end.
+    """
+    from adapert.api import pick as pick_config
+    from adapert.selection.reevaluate import UnfinishedError
+
+    try:
+        return pick_config(search, workspace, console=progress(), **options)
+    except UnfinishedError as error:
+        print_error(str(error))
+        raise typer.Exit(exit_status(error.closing) or 1) from error
 
 
 def run_study(

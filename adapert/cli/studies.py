@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from adapert.cli.completion import complete_model, complete_recipe, complete_trial_of_study
-from adapert.cli.entry import exit_status
 from adapert.cli.options import (
     DEFAULT_WORKSPACE,
     KEPT,
@@ -45,7 +44,7 @@ from adapert.cli.printing import (
     print_findings,
     progress,
 )
-from adapert.cli.running import command_line, finish, print_study, run_or_resume, run_study
+from adapert.cli.running import command_line, finish, print_study, run_or_resume, run_pick, run_study
 from adapert.errors import InputError, format_count
 
 COHORT_SIZE = 4
@@ -329,9 +328,8 @@ def reproduce(
     Repeated after a crash, it continues where it was.
     """
     from adapert.api import draw_figures, write_report
-    from adapert.api import pick as pick_config
     from adapert.config import write_config
-    from adapert.selection.reevaluate import UnfinishedError
+    from adapert.study.execution.on_ray import one_ray
     from adapert.study.plan.first_rung import parse_first_rung
     from adapert.study.plan.recipes import build_study
 
@@ -343,23 +341,20 @@ def reproduce(
     compared = plan_peers(base, retraining, budget, n_seeds=seeds) if peers else None
     if compared:
         check_peers(compared, workspace)
-    n_failed = run_or_resume(search, workspace, used, search.name)
-    try:
-        picked = pick_config("search", workspace, plan=retraining.plan(), console=progress())
-    except UnfinishedError as error:
-        print_error(str(error))
-        raise typer.Exit(exit_status(error.closing) or 1) from error
-    n_failed += picked.n_failed
     best = workspace / "best.yaml"
-    write_config(picked.config, best)
-    print_candidates(picked)
-    for recipe in ("ablation", "sensitivity"):
-        study = build_study(recipe, picked.config).with_budget(n_seeds=seeds)
-        n_failed += run_or_resume(study, workspace, used, recipe)
     studies = ["search", "ablation", "sensitivity"]
-    if compared:
-        n_failed += run_peers(compared, workspace, used)
-        studies.append(compared.name)
+    with one_ray():
+        n_failed = run_or_resume(search, workspace, used, search.name)
+        picked = run_pick(search.name, workspace, plan=retraining.plan())
+        write_config(picked.config, best)
+        print_candidates(picked)
+        n_failed += picked.n_failed
+        for recipe in ("ablation", "sensitivity"):
+            study = build_study(recipe, picked.config).with_budget(n_seeds=seeds)
+            n_failed += run_or_resume(study, workspace, used, recipe)
+        if compared:
+            n_failed += run_peers(compared, workspace, used)
+            studies.append(compared.name)
     drawn = draw_figures(studies, workspace, style=style)
     written = write_report(studies, workspace)
     console.print(f"Picked config: {best}")

@@ -6,7 +6,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution.ray_head import (
     CLUSTER_PATIENCE,
     LOCAL_PATIENCE,
+    Address,
     Processes,
     Watch,
     abandon,
@@ -70,7 +73,7 @@ def run_on_ray(runner: StudyRunner, resources: Resources, take_signals: Callable
         InputError: There is no cluster at the address.
     """
     try:
-        with started_ray(resources.address) as head:
+        with _joined_ray(resources.address) as head:
             take_signals()
             if not runner.should_close():
                 work = _build_work(runner, resources)
@@ -99,11 +102,59 @@ class Head:
         self.address, self.lost = address, ""
         self.processes = Processes()
 
+    @cached_property
+    def _parts(self) -> dict[str, Address]:
+        # Ray's client has a patience of its own.
+        return {} if self.address.startswith("ray://") else find_parts()
+
     def watch(self) -> Watch:
         """Watch what this process cannot do without."""
-        # Ray's client has a patience of its own.
-        parts = {} if self.address.startswith("ray://") else find_parts()
-        return Watch(parts, CLUSTER_PATIENCE if self.address else LOCAL_PATIENCE)
+        return Watch(self._parts, CLUSTER_PATIENCE if self.address else LOCAL_PATIENCE)
+
+
+class _SharedRay:
+    """What the studies of a `one_ray` block run on; the first of them starts it."""
+
+    def __init__(self, started: ExitStack) -> None:
+        self._started = started
+        self._head: Head | None = None
+
+    def join(self, address: str) -> Head:
+        """Return the Ray that runs, or start one: the first, after a lost one, or at another address."""
+        if self._head is not None and not self._head.lost and self._head.watch().is_silent:
+            self._head.lost = "a part of Ray"
+        if self._head is None or self._head.lost or self._head.address != address:
+            self._head = None
+            self._started.close()
+            self._head = self._started.enter_context(started_ray(address))
+        return self._head
+
+
+_SHARED: ContextVar[_SharedRay | None] = ContextVar("_SHARED", default=None)
+
+
+@contextmanager
+def one_ray() -> Iterator[None]:
+    """Let the studies of a block, one after the other, share a Ray, which takes seconds to start and to end.
+
+    None is started where no study asks for it.
+    """
+    with ExitStack() as started:
+        before = _SHARED.set(_SharedRay(started))
+        try:
+            yield
+        finally:
+            _SHARED.reset(before)
+
+
+@contextmanager
+def _joined_ray(address: str) -> Iterator[Head]:
+    shared = _SHARED.get()
+    if shared is not None:
+        yield shared.join(address)
+        return
+    with started_ray(address) as head:
+        yield head
 
 
 @contextmanager

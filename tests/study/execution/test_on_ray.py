@@ -1,15 +1,21 @@
 import gc
 import re
 import weakref
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import ray
+from fixtures.dataset import build_tiny_dataset, write_prepared
+from fixtures.executed import begin, execute
 from ray._private import auto_init_hook
 
 from adapert.errors import InputError
-from adapert.study.execution.on_ray import started_ray
+from adapert.records import TrialStatus
+from adapert.study.execution.on_ray import one_ray, started_ray
+from adapert.study.execution.resources import Resources
+from adapert.study.plan.study import Design
 
 pytestmark = pytest.mark.slow
 
@@ -56,3 +62,25 @@ def test_a_head_that_does_not_come_up_is_one_sentence_and_leaves_no_process(
         pass
     assert set(psutil.Process().children(recursive=True)) <= before
     assert not ray.is_initialized()
+
+
+def test_studies_of_a_block_share_a_ray_which_is_started_again_where_it_died_and_ends_with_the_block(
+    tmp_path: Path,
+) -> None:
+    data, heads = tmp_path / "data", []
+    write_prepared(build_tiny_dataset(), data)
+    before = set(psutil.Process().children(recursive=True))
+    with one_ray():
+        assert not ray.is_initialized()
+        for name in ("first", "second", "after_a_crash"):
+            if name == "after_a_crash":
+                for process in set(psutil.Process().children(recursive=True)) - before:
+                    if process.name() in ("gcs_server", "raylet"):
+                        process.kill()
+            study = begin(tmp_path / name, data, Design(kind="ablation", variants={"full": {}}, n_seeds=1))
+            (record,) = execute(study, Resources())[0].state.records.values()
+            assert record.status == TrialStatus.FINISHED
+            heads.append(ray.get_runtime_context().gcs_address)
+    assert heads[0] == heads[1] != heads[2]
+    assert not ray.is_initialized()
+    assert set(psutil.Process().children(recursive=True)) <= before
