@@ -17,7 +17,7 @@ from adapert.cli.reporting import report
 from adapert.cli.runs import predict, rerun
 from adapert.cli.showing import figures, ui
 from adapert.cli.studies import extend, launch, reproduce, resume, stop, sync, train
-from adapert.cli.watching import status
+from adapert.cli.watching import ls, status, watch
 
 __all__ = ["app", "main"]
 
@@ -27,7 +27,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     config,
     launch,
     train,
+    ls,
     status,
+    watch,
     resume,
     extend,
     stop,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from adapert.study.engine.runner import Closing
 
 MEANT = {
-    **dict.fromkeys(("ls", "list", "ps", "show", "studies", "trials"), "status"),
-    "watch": "status STUDY --watch",
+    **dict.fromkeys(("list", "ps", "studies"), "ls"),
+    **dict.fromkeys(("show", "trials"), "status STUDY"),
     **dict.fromkeys(("run", "start", "search", "tune", "optimize"), "launch search"),
     **dict.fromkeys(("ablate", "ablation"), "launch ablation"),
     **dict.fromkeys(("plot", "draw"), "figures"),

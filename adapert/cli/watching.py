@@ -1,4 +1,4 @@
-"""The command status: studies and their trials, once or for as long as they run."""
+"""The commands ls, status and watch: studies and their trials, once or for as long as they run."""
 
 import time
 from collections.abc import Callable
@@ -12,9 +12,8 @@ from rich.live import Live
 
 from adapert.cli.as_json import describe_study, describe_trials, print_json
 from adapert.cli.completion import complete_study
-from adapert.cli.options import DEFAULT_WORKSPACE, AsJson
+from adapert.cli.options import DEFAULT_WORKSPACE, AsJson, StudyName
 from adapert.cli.printing import console, print_error
-from adapert.errors import InputError
 
 if TYPE_CHECKING:
     from adapert.workspace.status import StudyStatus
@@ -24,44 +23,19 @@ PAUSE_SECONDS, PAUSE_PER_LOOK = 1.0, 4.0
 
 Seen = TypeVar("Seen")
 
+Workspaces = Annotated[
+    Path,
+    typer.Option("--workspace", help="Directory of the studies, or a folder of several workspaces."),
+]
 
-def status(
-    study: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="STUDY", help="Name of a study; default: all studies.", autocompletion=complete_study
-        ),
-    ] = None,
-    workspace: Annotated[
-        Path,
-        typer.Option("--workspace", help="Directory of the studies, or a folder of several workspaces."),
-    ] = DEFAULT_WORKSPACE,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show it live until nothing runs; Ctrl-C ends only the watching.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List studies, or the trials of one: state, hyperparameters, epoch, best value, seconds.
+
+def ls(workspace: Workspaces = DEFAULT_WORKSPACE, as_json: AsJson = False) -> None:
+    """List studies: kind, state, trials, best value.
 
     From any terminal, while studies run or long after.
     """
-    if watch and as_json:
-        raise InputError("--json prints a result once, but --watch shows it live. Leave one of them out.")
-    if study is None:
-        _list_studies(workspace, watch, as_json)
-    else:
-        _list_trials(workspace, study, watch, as_json)
-
-
-def _list_studies(workspace: Path, is_watched: bool, as_json: bool) -> None:
     from adapert.workspace.status import build_studies_table, read_statuses
 
-    if is_watched:
-        _watch(
-            lambda: read_statuses(workspace)[0],
-            lambda statuses: any(each.is_running for each in statuses),
-            build_studies_table,
-        )
     statuses, faults = read_statuses(workspace)
     if as_json:
         print_json({"studies": [describe_study(each) for each in statuses], "unreadable": faults})
@@ -73,26 +47,64 @@ def _list_studies(workspace: Path, is_watched: bool, as_json: bool) -> None:
         raise typer.Exit(2)
 
 
-def _list_trials(workspace: Path, study: str, is_watched: bool, as_json: bool) -> None:
-    from adapert.workspace.progress import Progress
+def status(study: StudyName, workspace: Workspaces = DEFAULT_WORKSPACE, as_json: AsJson = False) -> None:
+    """List a study's trials: state, hyperparameters, epoch, best value, seconds.
+
+    From any terminal, while the study runs or long after.
+    """
     from adapert.workspace.status import build_trials_table, describe_status, read_status
 
     read = read_status(workspace, study)
-    if is_watched:
-        progress = Progress(console, read.state)
-
-        def draw(seen: "StudyStatus") -> RenderableType:
-            progress.state = seen.state
-            return progress.render()
-
-        _watch(lambda: read_status(workspace, study), lambda seen: seen.is_running, draw)
-        read = read_status(workspace, study)
     if as_json:
         print_json(describe_study(read) | {"trials": describe_trials(read)})
         return
     for line in describe_status(read):
         console.print(line, soft_wrap=True)
     console.print(build_trials_table(read))
+
+
+def watch(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STUDY", help="Name of a study; default: all studies.", autocompletion=complete_study
+        ),
+    ] = None,
+    workspace: Workspaces = DEFAULT_WORKSPACE,
+) -> None:
+    """Show a running study's live table, or all studies, from another terminal until nothing runs.
+
+    Ctrl-C ends only the watching.
+    """
+    if study is None:
+        _watch_studies(workspace)
+        ls(workspace)
+    else:
+        _watch_trials(workspace, study)
+        status(study, workspace)
+
+
+def _watch_studies(workspace: Path) -> None:
+    from adapert.workspace.status import build_studies_table, read_statuses
+
+    _watch(
+        lambda: read_statuses(workspace)[0],
+        lambda statuses: any(each.is_running for each in statuses),
+        build_studies_table,
+    )
+
+
+def _watch_trials(workspace: Path, study: str) -> None:
+    from adapert.workspace.progress import Progress
+    from adapert.workspace.status import read_status
+
+    progress = Progress(console, read_status(workspace, study).state)
+
+    def draw(seen: "StudyStatus") -> RenderableType:
+        progress.state = seen.state
+        return progress.render()
+
+    _watch(lambda: read_status(workspace, study), lambda seen: seen.is_running, draw)
 
 
 def _watch(

@@ -84,7 +84,7 @@ def find_run(tracking_uri: str, run_id: str) -> "Run":
                 raise
             raise InputError(
                 f"The store has no run '{run_id}'. Give a run's id as MLflow shows it, or STUDY/TRIAL, such "
-                "as search/007; 'adapert status' lists the studies."
+                "as search/007; 'adapert ls' lists the studies."
             ) from error
 
 

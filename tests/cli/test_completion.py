@@ -47,6 +47,7 @@ def workspace(make_ledger: MakeLedger) -> None:
     ("words", "completed"),
     [
         ("adapert status ", ["search_001", "search_012", "search_012_b"]),
+        ("adapert watch search_012_", ["search_012_b"]),
         ("adapert resume search_012", ["search_012", "search_012_b"]),
         ("adapert report search_001 search_012_", ["search_012_b"]),
         ("adapert predict search_001/", ["search_001/001"]),

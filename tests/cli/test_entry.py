@@ -30,7 +30,9 @@ COMMANDS = (
     "config",
     "launch",
     "train",
+    "ls",
     "status",
+    "watch",
     "resume",
     "extend",
     "stop",
@@ -141,8 +143,8 @@ def test_installed_command_refuses_in_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("ls",), "There is no command 'ls'. Did you mean 'adapert status'? See 'adapert --help'."),
-        (("watch", "search"), "Did you mean 'adapert status STUDY --watch'?"),
+        (("list",), "There is no command 'list'. Did you mean 'adapert ls'? See 'adapert --help'."),
+        (("trials", "search"), "Did you mean 'adapert status STUDY'?"),
         (("tune",), "Did you mean 'adapert launch search'?"),
         (("simluate",), "There is no command 'simluate'. Did you mean 'simulate'?"),
         (("xyz",), "There is no command 'xyz'. See 'adapert --help'."),
@@ -249,9 +251,9 @@ def test_verbose_prints_details_and_where_an_error_arose(
 @pytest.mark.parametrize(
     "words",
     [
-        ("--quiet", "status", "--verbose"),
-        ("status", "--quiet", "--verbose"),
-        ("--quiet", "--verbose", "status"),
+        ("--quiet", "ls", "--verbose"),
+        ("ls", "--quiet", "--verbose"),
+        ("--quiet", "--verbose", "ls"),
     ],
 )
 def test_quiet_and_verbose_together_are_refused(refused: Refused, words: tuple[str, str, str]) -> None:
@@ -261,7 +263,7 @@ def test_quiet_and_verbose_together_are_refused(refused: Refused, words: tuple[s
 def test_a_command_leaves_no_handler_and_no_level_behind(adapert: RunCommand) -> None:
     library = logging.getLogger("adapert")
     before = (library.level, list(library.handlers))
-    adapert("status", "--quiet")
+    adapert("ls", "--quiet")
     assert (library.level, library.handlers) == before
 
 
@@ -288,8 +290,8 @@ def test_prepare_prints_a_name_with_brackets_as_it_is(
     assert (tmp_path / MARKUP / "manifest.json").is_file()
 
 
-def test_status_prints_a_workspace_with_brackets_as_it_is(adapert: RunCommand) -> None:
-    ended = adapert("status", "--workspace", MARKUP)
+def test_ls_prints_a_workspace_with_brackets_as_it_is(adapert: RunCommand) -> None:
+    ended = adapert("ls", "--workspace", MARKUP)
     assert (ended.status, ended.out) == (0, f"'{MARKUP}' has no study yet.\n")
 
 

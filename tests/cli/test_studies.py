@@ -47,7 +47,7 @@ def begun(make_ledger: MakeLedger, simulated: Simulated) -> HandMade:
     return made
 
 
-@pytest.mark.parametrize("command", ["resume", "extend", "stop", "status", "sync"])
+@pytest.mark.parametrize("command", ["resume", "extend", "stop", "status", "watch", "sync"])
 def test_an_unknown_study_is_answered_with_the_nearest_by_every_command(
     refused: Refused, begun: HandMade, command: str
 ) -> None:
@@ -56,7 +56,7 @@ def test_an_unknown_study_is_answered_with_the_nearest_by_every_command(
     assert "--workspace" in message
 
 
-@pytest.mark.parametrize("command", ["resume", "extend", "stop", "sync"])
+@pytest.mark.parametrize("command", ["resume", "extend", "stop", "status", "sync"])
 def test_a_command_without_its_study_is_refused(refused: Refused, command: str) -> None:
     assert "Missing argument 'STUDY'" in refused(command)
 

@@ -1,4 +1,4 @@
-"""`adapert status`: once, live, and as JSON."""
+"""`adapert ls`, `status` and `watch`: once, live, and as JSON."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from fixtures.command import Refused, RunCommand, documented_keys
+from fixtures.command import RunCommand, documented_keys
 from fixtures.ledger import HandMade, MakeLedger
 
 from adapert.cli.printing import console
@@ -26,8 +26,8 @@ def begun(make_ledger: MakeLedger) -> HandMade:
     return made
 
 
-def test_status_lists_studies(adapert: RunCommand, begun: HandMade) -> None:
-    ended = adapert("status")
+def test_ls_lists_studies(adapert: RunCommand, begun: HandMade) -> None:
+    ended = adapert("ls")
     assert (ended.status, ended.err) == (0, "")
     header, row, *_ = ended.out.splitlines()
     assert header.split()[:4] == ["study", "kind", "state", "trials"]
@@ -44,23 +44,23 @@ def test_status_of_a_study_lists_its_trials(adapert: RunCommand, begun: HandMade
     assert [row.split()[2] for row in rows] == ["finished", "interrupted"]
 
 
-def test_status_of_a_workspace_without_studies_says_so(adapert: RunCommand) -> None:
-    ended = adapert("status")
+def test_ls_of_a_workspace_without_studies_says_so(adapert: RunCommand) -> None:
+    ended = adapert("ls")
     assert (ended.status, ended.out) == (0, "'runs' has no study yet.\n")
 
 
-def test_status_of_a_folder_of_workspaces_lists_the_studies_of_each(
+def test_ls_of_a_folder_of_workspaces_lists_the_studies_of_each(
     adapert: RunCommand, make_ledger: MakeLedger, tmp_path: Path
 ) -> None:
     for place in ("a/runs", "b/c/runs", "b/.hidden/runs", "too/deep/for/it/runs"):
         make_ledger(workspace=tmp_path / "all" / place)
-    ended = adapert("status", "--workspace", "all")
+    ended = adapert("ls", "--workspace", "all")
     lines = ended.out.split()
     assert [word for word in lines if word.endswith("runs:")] == ["all/a/runs:", "all/b/c/runs:"]
     assert lines.count("try") == 2
 
 
-def test_status_as_json_has_the_documented_keys(adapert: RunCommand, begun: HandMade) -> None:
+def test_json_has_the_documented_keys(adapert: RunCommand, begun: HandMade) -> None:
     begun.reported("002", 2, None)
     ended = adapert("status", "compare_parts", "--json")
     assert (ended.status, ended.err) == (0, "")
@@ -73,10 +73,10 @@ def test_status_as_json_has_the_documented_keys(adapert: RunCommand, begun: Hand
     assert (first["trial"], first["state"]) == ("compare_parts/001", "finished")
     assert second["metrics"]["best_pearson_delta"] is None  # NaN, which JSON does not have
     del said["trials"]
-    listed = json.loads(adapert("status", "--json").out)
-    assert list(listed) == documented_keys("`status`")
+    listed = json.loads(adapert("ls", "--json").out)
+    assert list(listed) == documented_keys("`ls`")
     assert listed == {"studies": [said], "unreadable": []}
-    verbose = adapert("status", "--json", "--verbose")
+    verbose = adapert("ls", "--json", "--verbose")
     assert json.loads(verbose.out) == listed
     assert verbose.err.startswith("adapert 0.")
     unknown = adapert("status", "other", "--json", "--verbose")
@@ -89,7 +89,7 @@ def test_a_study_that_cannot_be_read_is_named_beside_the_others(
     adapert: RunCommand, begun: HandMade, make_ledger: MakeLedger
 ) -> None:
     make_ledger("torn").path.write_text("no ledger\n")
-    ended = adapert("status", "--json")
+    ended = adapert("ls", "--json")
     said = json.loads(ended.out)
     assert ended.status == 2
     assert [study["study"] for study in said["studies"]] == ["compare_parts"]
@@ -107,7 +107,7 @@ def test_watching_draws_each_look_and_ends_with_the_study(
     process.enter_context(held(begun.folder))
     steps: Iterator[Callable[[], object]] = iter([lambda: begun.reported("002", 7, 0.75), process.close])
     monkeypatch.setattr("adapert.cli.watching.time.sleep", lambda _: next(steps)())
-    ended = adapert("status", "compare_parts", "--watch")
+    ended = adapert("watch", "compare_parts")
     assert ended.status == 0
     drawn, _, last = ended.out.rpartition("compare_parts: killed")
     assert "1/4 trials, 1 running, 1 finished, best Pearson-delta 0.500" in drawn
@@ -118,7 +118,7 @@ def test_watching_draws_each_look_and_ends_with_the_study(
 
 def test_watching_all_studies_ends_at_once_where_none_runs(adapert: RunCommand, begun: HandMade) -> None:
     begun.closed(TrialStatus.INTERRUPTED)
-    assert adapert("status", "--watch").out == adapert("status").out
+    assert adapert("watch").out == adapert("ls").out
 
 
 def test_ctrl_c_ends_the_watching_alone(
@@ -129,10 +129,6 @@ def test_ctrl_c_ends_the_watching_alone(
 
     monkeypatch.setattr("adapert.cli.watching.time.sleep", interrupt)
     with held(begun.folder):
-        ended = adapert("status", "compare_parts", "--watch")
+        ended = adapert("watch", "compare_parts")
     assert (ended.status, ended.err) == (0, "")
     assert ended.out.startswith("compare_parts: running")
-
-
-def test_what_shows_something_live_is_no_json(refused: Refused) -> None:
-    assert "Leave one of them out." in refused("status", "--watch", "--json")

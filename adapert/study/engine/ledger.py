@@ -139,7 +139,7 @@ def held(folder: Path) -> Iterator[None]:
         holder = read_holder(folder)
         raise InputError(
             f"One process at a time runs a study, but '{folder.name}' is run by process {holder['pid']} on "
-            f"{holder['host']}. Watch it with 'adapert status {folder.name}', end it with 'adapert stop "
+            f"{holder['host']}. Watch it with 'adapert watch {folder.name}', end it with 'adapert stop "
             f"{folder.name}', or launch another under another name."
         ) from error
     try:

@@ -86,7 +86,7 @@ def test_a_study_that_another_process_runs_is_refused(
     begun: MakeLedger, workspace: Path, operated: Operated, console: Console
 ) -> None:
     made = begun()
-    with held(made.folder), pytest.raises(InputError, match=r"run by process \d+ on .* 'adapert status try'"):
+    with held(made.folder), pytest.raises(InputError, match=r"run by process \d+ on .* 'adapert watch try'"):
         resume(workspace, "try", console, {}, {})
 
 
