@@ -86,10 +86,8 @@ def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: 
         # Those of an earlier pick belong to another config.
         (folder / PICK_FILE).unlink(missing_ok=True)
         remove_whole(kept)
-        try:
-            bundle = bundle_trials([find_trial(workspace, trial) for trial in trials], workspace, data)
-        except InputError as error:
-            _LOGGER.warning(f"No model is kept of the picked config: {error}")
+        bundle = _bundle_picked(study, trials, workspace, data)
+        if bundle is None:
             try_to_keep("that it has no picked model", tracking_uri(workspace), study, _untrack_model)
             return
         if (folder / LEDGER_FILE).is_file():
@@ -119,14 +117,29 @@ def _read_kept(kept: Path, trials: Sequence[str]) -> Bundle | None:
     return None
 
 
+def _bundle_picked(study: str, trials: Sequence[str], workspace: Path, data: Path | None) -> Bundle | None:
+    """Collect a picked config's model; where it has no weights, or they are gone, the log says so."""
+    try:
+        found = [find_trial(workspace, trial) for trial in trials]
+        for config in {trial.build_config() for _, trial in found}:
+            if not config.has_weights:
+                _LOGGER.info(
+                    f"'{config.model.name}' has no weights to keep: 'adapert predict {study}' fits it again."
+                )
+                return None
+        return bundle_trials(found, workspace, data)
+    except InputError as error:
+        _LOGGER.warning(f"No model is kept of the picked config: {error}")
+        return None
+
+
 def bundle_trials(
     trials: Sequence[tuple[StudyResults, TrialResult]], workspace: Path, data: Path | None = None
 ) -> Bundle:
     """Collect what trained trials of one config need to predict.
 
     Raises:
-        InputError: No trial, one without weights (such as a reference model's), several configs, or other
-            data than the trials'.
+        InputError: No trial, one that did not finish, several configs, or other data than the trials'.
     """
     if not trials:
         raise InputError("A model is made of a config's finished trials, but none was given.")
@@ -138,11 +151,6 @@ def bundle_trials(
         )
     (config,) = configs.values()
     for _, trial in trials:
-        if not config.has_weights:
-            raise InputError(
-                f"A kept model needs weights, but trial '{trial.name}' has the model "
-                f"'{config.model.name}', which has none: 'adapert predict' fits it again."
-            )
         if not trial.is_finished:
             raise InputError(
                 f"Predictions need the weights of a finished trial, but '{trial.name}' is {trial.status}. "
