@@ -30,7 +30,7 @@ NETWORKS: dict[ModelName, NetworkParts] = {
         build_app, lambda dataset, config, seed: squared_loss(dataset, config, config.app), is_mapped=True
     ),
     "gears": NetworkParts(build_gears, GearsLoss),
-    "perturbed_vae": NetworkParts(build_perturbed_vae, PerturbedVaeObjective),
+    "perturbed_vae": NetworkParts(build_perturbed_vae, PerturbedVaeObjective, is_mapped=True),
     "scvi": NetworkParts(build_scvi, ScviObjective),
     "cpa": NetworkParts(build_cpa, CpaObjective),
     "state": NetworkParts(build_state, StateObjective),

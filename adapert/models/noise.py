@@ -1,6 +1,6 @@
 """Draws of a training step: of one trial, or of several that are trained side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -23,22 +23,38 @@ Noise: TypeAlias = torch.Generator | SlotGenerators
 """What training draws from."""
 
 
+Fill = Callable[..., Tensor]
+"""Fills a tensor by draws of its argument ``generator``, such as `torch.Tensor.uniform_`."""
+
+
 def uniform(shape: torch.Size, noise: Noise, device: torch.device) -> Tensor:
     """Draw from [0, 1) where the generator is; each trial what it would draw alone."""
+    return _draw(Tensor.uniform_, shape, noise, device)
+
+
+def normal(shape: torch.Size, noise: Noise, device: torch.device) -> Tensor:
+    """Draw standard Gaussians, as `uniform` does."""
+    return _draw(Tensor.normal_, shape, noise, device)
+
+
+def _draw(fill: Fill, shape: torch.Size, noise: Noise, device: torch.device) -> Tensor:
     if isinstance(noise, torch.Generator):
-        return torch.rand(shape, generator=noise, device=noise.device).to(device)
-    return _SlotUniform.apply(noise.slot, noise.generators, shape, device)  # type: ignore[no-any-return, no-untyped-call]
+        return fill(torch.empty(shape, device=noise.device), generator=noise).to(device)
+    return _SlotDraws.apply(noise.slot, noise.generators, fill, shape, device)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _SlotUniform(torch.autograd.Function):
+class _SlotDraws(torch.autograd.Function):
     """What `torch.vmap` asks for: draws as they are for one trial, and for all."""
 
     @staticmethod
     def forward(
-        slot: Tensor, generators: Sequence[torch.Generator], shape: torch.Size, device: torch.device
+        slot: Tensor,
+        generators: Sequence[torch.Generator],
+        fill: Fill,
+        shape: torch.Size,
+        device: torch.device,
     ) -> Tensor:
-        generator = generators[int(slot)]
-        return torch.rand(shape, generator=generator, device=generator.device).to(device)
+        return _draw(fill, shape, generators[int(slot)], device)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -50,10 +66,11 @@ class _SlotUniform(torch.autograd.Function):
         in_dims: tuple[int | None, ...],
         slot: Tensor,
         generators: Sequence[torch.Generator],
+        fill: Fill,
         shape: torch.Size,
         device: torch.device,
     ) -> tuple[Tensor, int]:
         draws = torch.empty(len(generators), *shape, device=generators[0].device)
         for drawn, generator in zip(draws, generators, strict=True):
-            drawn.uniform_(generator=generator)  # as `torch.rand`, in one call
+            fill(drawn, generator=generator)
         return draws.to(device), 0

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from adapert.models.noise import Noise, normal
+
 
 class Posterior(NamedTuple):
     """Independent Gaussians, one for each latent of each profile.
@@ -17,11 +19,11 @@ class Posterior(NamedTuple):
     mean: Tensor
     log_variance: Tensor
 
-    def sample(self, generator: torch.Generator | None) -> Tensor:
+    def sample(self, generator: Noise | None) -> Tensor:
         """Draw mean + sd * noise; without a generator, take the mean."""
         if generator is None:
             return self.mean
-        return self.at(torch.randn(self.mean.shape, generator=generator, device=self.mean.device))
+        return self.at(normal(self.mean.shape, generator, self.mean.device))
 
     def at(self, noise: Tensor) -> Tensor:
         """Compute mean + sd * noise, (n_profiles, size)."""

@@ -72,6 +72,11 @@ OWN_FIELDS = (
     "model.self_loops",
     "model.tau",
     "model.threshold",
+    "perturbed_vae.beta",
+    "perturbed_vae.contrastive_temperature",
+    "perturbed_vae.lambda_align",
+    "perturbed_vae.lambda_sparsity",
+    "perturbed_vae.mask_prior",
     "training.kept_epoch",
     "training.learning_rate",
     "training.max_epochs",
@@ -85,7 +90,7 @@ OWN_FIELDS = (
 
 
 def can_share(config: Config) -> bool:
-    """Whether trials of a config can share steps with others at all."""
+    """Whether trials of a config can share steps with others, where their rows are mean responses."""
     is_apart = config.data.control != "mean" or config.loss.alignment == "paper"
     # Genes outside a graph of some nodes are refused by their values, which a mapped step cannot look at.
     is_apart |= config.graph.nodes != "all"

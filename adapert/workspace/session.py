@@ -112,7 +112,6 @@ def operate(
     clear_scratch(folder)
     events = read_events(folder / LEDGER_FILE)
     state = fold(events)
-    resources = useful_slots(state.study, resources)
     ledger = Ledger(folder / LEDGER_FILE)
     _LOGGER.debug(f"{len(events)} events in '{folder / LEDGER_FILE}'")
     study = state.study
@@ -127,6 +126,7 @@ def operate(
     placed = study
     if data is not None:
         placed = replace(study, base=study.base.with_changes({"data.path": str(data)}))
+    resources = useful_slots(placed, resources)
     progress = Progress(console, state, WAITED_FOR[resources.executor])
     try:
         runner = StudyRunner(

@@ -35,6 +35,7 @@ FORMS: list[dict[str, Any]] = [
     {"loss.alignment": "contrastive", "model.predict": "expression"},
     {"model.context": "neighbourhood", "model.own_embedding": "none"},
     {"model.node_features": "text+diffused", "model.own_embedding": "features", "model.output_basis": 4},
+    {"model.name": "perturbed_vae", "perturbed_vae.rows": "means"},
 ]
 
 

@@ -13,6 +13,7 @@ from adapert.models.adapert.model import AdaPert
 from adapert.models.tensor_metrics import effective_rank
 from adapert.training.fit import NetworkFit
 from adapert.training.loop import DivergedError, TrainedEpoch, run_alone, validate
+from adapert.training.own_values import read_numbers
 from adapert.training.side_by_side import SideBySide
 from adapert.training.slots import OWN_FIELDS, Slots, shape_of
 from adapert.training.state import Training
@@ -94,28 +95,86 @@ OF_APP: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("form", APP_FORMS)
-def test_a_slot_of_app_equals_the_trial_alone(new_training: NewTraining, form: Mapping[str, Any]) -> None:
-    alone = [new_training({**form, **own}, seed=seed) for seed, own in enumerate(OF_APP)]
-    together = [new_training({**form, **own}, seed=seed) for seed, own in enumerate(OF_APP)]
+VAE: dict[str, Any] = {
+    "model.name": "perturbed_vae",
+    "perturbed_vae.rows": "means",
+    "perturbed_vae.invariant_size": 2,
+    "perturbed_vae.specific_size": 3,
+    "perturbed_vae.hidden_size": 8,
+    "perturbed_vae.spectral_size": 4,
+}
+VAE_FORMS: list[dict[str, Any]] = [
+    VAE,
+    VAE | {"perturbed_vae.mask": "none", "training.weight_averaging": 0.9},
+    VAE | {"perturbed_vae.latent_graph": "none", "perturbed_vae.alignment": "none"},
+    VAE | {"perturbed_vae.effects": "table", "perturbed_vae.alignment": "contrastive"},
+    VAE | {"perturbed_vae.invariant_size": 0, "training.schedule": "plateau"},
+    VAE | {"training.precision": "bfloat16"},
+]
+OF_VAE: list[dict[str, Any]] = [
+    {},
+    {
+        "training.learning_rate": 0.01,
+        "graph.edges": "rewired",
+        "perturbed_vae.beta": 0.1,
+        "perturbed_vae.lambda_sparsity": 3.0,
+        "perturbed_vae.mask_prior": 0.3,
+    },
+    {
+        "data.text_embedding": "shuffled",
+        "training.weight_decay": 0.1,
+        "perturbed_vae.lambda_align": 2.0,
+        "perturbed_vae.contrastive_temperature": 0.5,
+    },
+]
+
+
+@pytest.mark.parametrize(
+    ("form", "own_changes"),
+    [*((form, OF_APP) for form in APP_FORMS), *((form, OF_VAE) for form in VAE_FORMS)],
+)
+def test_a_slot_of_another_system_equals_the_trial_alone(
+    new_training: NewTraining, form: Mapping[str, Any], own_changes: Sequence[Mapping[str, Any]]
+) -> None:
+    alone = [new_training({**form, **own}, seed=seed) for seed, own in enumerate(own_changes)]
+    together = [new_training({**form, **own}, seed=seed) for seed, own in enumerate(own_changes)]
     assert len({shape_of(training) for training in together} - {None}) == 1
     slots = Slots(together)
+    tolerance = 2e-2 if "training.precision" in form else 1e-5
     for _ in range(3):
         for epoch, training in zip(slots.train_epoch(), alone, strict=True):
-            assert trained(epoch).losses == pytest.approx(run_alone(training).losses, rel=1e-5, abs=1e-7)
+            expected = run_alone(training)
+            assert trained(epoch).losses == pytest.approx(expected.losses, rel=tolerance, abs=1e-7)
+            found_report, expected_report = (
+                read_numbers("its model", training.network.epoch_report(each.observed))
+                for each in (trained(epoch), expected)
+            )
+            assert found_report == pytest.approx(expected_report, rel=tolerance)
     for found, training in zip(together, alone, strict=True):
-        assert_alike(found, training, 1e-5)
+        assert_alike(found, training, tolerance)
 
 
 def poisoned(trainings: Sequence[Training], slot: int) -> None:
     """Make one trial's weights NaN."""
     with torch.no_grad():
-        trainings[slot].network.get_parameter("node_text.weight")[0] = torch.nan
+        for parameter in trainings[slot].network.parameters():
+            parameter.fill_(torch.nan)
 
 
-def test_nan_in_one_slot_reaches_no_other(new_training: NewTraining) -> None:
-    sound = [new_training(changes, seed=1) for changes in OWN_CHANGES]
-    ruined = [new_training(changes, seed=1) for changes in OWN_CHANGES]
+@pytest.mark.parametrize(
+    "all_changes",
+    [
+        OWN_CHANGES,
+        [{"model.name": "app", "app.size": 8, **own} for own in (*OF_APP, {})],
+        [{**VAE, **own} for own in (*OF_VAE, {})],
+    ],
+    ids=["adapert", "app", "perturbed_vae"],
+)
+def test_nan_in_one_slot_reaches_no_other(
+    new_training: NewTraining, all_changes: Sequence[Mapping[str, Any]]
+) -> None:
+    sound = [new_training(changes, seed=1) for changes in all_changes]
+    ruined = [new_training(changes, seed=1) for changes in all_changes]
     slots, with_nan = Slots(sound), Slots(ruined)
     slots.train_epoch()
     with_nan.train_epoch()
@@ -172,6 +231,8 @@ def test_one_shape_is_what_a_step_is_made_of(
         {"model.name": "txpert"},
         {"model.name": "gears"},
         {"model.name": "morph", "morph.rows": "means"},
+        {"model.name": "perturbed_vae", "perturbed_vae.rows": "cells"},
+        {"model.name": "perturbed_vae"},  # of data with cells
         {"graph.nodes": "perturbed"},
     ],
 )
@@ -206,6 +267,11 @@ OTHER_VALUES: dict[str, Any] = {
     "model.self_loops": True,
     "model.tau": 0.4,
     "model.threshold": 2.0,
+    "perturbed_vae.beta": 0.1,
+    "perturbed_vae.contrastive_temperature": 0.3,
+    "perturbed_vae.lambda_align": 0.7,
+    "perturbed_vae.lambda_sparsity": 0.2,
+    "perturbed_vae.mask_prior": 0.3,
     "training.kept_epoch": "last",
     "training.learning_rate": 0.01,
     "training.max_epochs": 2,
@@ -222,7 +288,7 @@ def test_slots_may_differ_in_each_of_their_own_fields(
     new_training: NewTraining, tiny_dataset: PreparedDataset, field: str
 ) -> None:
     of_app = {"model.name": "app", "app.size": 8, "app.lambda_non": 0.05, "app.dropout": 0.2}
-    base = of_app if field.startswith("app.") else {}
+    base = {"app": of_app, "perturbed_vae": VAE}.get(field.partition(".")[0], {})
     changes = base | {field: OTHER_VALUES[field]}
     dataset = (
         redraw(tiny_dataset, 3, has_training_cells=False) if field == "data.split_seed" else tiny_dataset
@@ -242,6 +308,7 @@ OF_A_GPU: list[dict[str, Any]] = [
     {},
     {"training.weight_averaging": 0.9},
     {"model.name": "app", "app.size": 8, "app.dropout": 0.3},
+    VAE,
 ]
 
 

@@ -10,6 +10,7 @@ from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
 from adapert.data.trial_graph import graph_nodes
 from adapert.models.encoders import TextTable, build_text_tables
+from adapert.models.row_picks import pick_rows
 from adapert.models.spectrum import NodeTable, build_spectrum
 
 EFFECT_SD = 0.3
@@ -59,8 +60,8 @@ class EffectTable(nn.Module):
     def forward(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Look up l and e of (...,) nodes, (..., size) each."""
         mean = (self.rows * self.is_trained).sum(dim=0) / self.is_trained.sum().clamp(min=1)
-        is_trained = self.is_trained[nodes]
-        logits, effects = (is_trained * self.rows[nodes] + (1 - is_trained) * mean).chunk(2, dim=-1)
+        is_trained, rows = pick_rows(self.is_trained, nodes), pick_rows(self.rows, nodes)
+        logits, effects = (is_trained * rows + (1 - is_trained) * mean).chunk(2, dim=-1)
         return logits, effects
 
 

@@ -8,29 +8,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from adapert.models.noise import Noise, uniform
 
-def bernoulli_divergence(logits: Tensor, prior: float) -> Tensor:
-    """KL(Bern(sigma(l)) || Bern(prior)), as `logits`."""
+
+def log_probabilities(prior: float) -> Tensor:
+    """Logarithms of the probabilities that a gene moves a latent, and that it does not, (2,)."""
+    return torch.tensor([math.log(prior), math.log1p(-prior)])
+
+
+def bernoulli_divergence(logits: Tensor, log_prior: Tensor) -> Tensor:
+    """KL(Bern(sigma(l)) || Bern(prior)), as `logits`; of the prior `log_probabilities`."""
     p = torch.sigmoid(logits)
-    kept = p * (logsigmoid(logits) - math.log(prior))
-    return kept + (1 - p) * (logsigmoid(-logits) - math.log1p(-prior))
+    kept = p * (logsigmoid(logits) - log_prior[0])
+    return kept + (1 - p) * (logsigmoid(-logits) - log_prior[1])
 
 
-def bernoulli_mask(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+def bernoulli_mask(logits: Tensor, generator: Noise | None) -> Tensor:
     """Draw m ~ Bern(sigma(l)) with the gradient of sigma(l); without a generator, the mean sigma(l)."""
     p = torch.sigmoid(logits)
     if generator is None:
         return p
-    drawn = (torch.rand(p.shape, generator=generator, device=p.device) < p).to(p.dtype)
+    drawn = (uniform(p.shape, generator, p.device) < p).to(p.dtype)
     return drawn + p - p.detach()
 
 
-def open_mask(logits: Tensor, generator: torch.Generator | None) -> Tensor:
+def open_mask(logits: Tensor, generator: Noise | None) -> Tensor:
     """M = 1: every gene moves every latent (ablation)."""
     return torch.ones_like(logits)
 
 
-def no_divergence(logits: Tensor, prior: float) -> Tensor:
+def no_divergence(logits: Tensor, log_prior: Tensor) -> Tensor:
     """0, as `logits`: a mask that is not drawn has no prior."""
     return torch.zeros_like(logits)
 
@@ -40,11 +47,11 @@ class Mask(NamedTuple):
 
     Attributes:
         draw: From logits and a generator, of which None is prediction.
-        divergence: KL to a prior probability, from logits and the latter.
+        divergence: KL to a prior, from logits and its `log_probabilities`.
     """
 
-    draw: Callable[[Tensor, torch.Generator | None], Tensor]
-    divergence: Callable[[Tensor, float], Tensor]
+    draw: Callable[[Tensor, Noise | None], Tensor]
+    divergence: Callable[[Tensor, Tensor], Tensor]
 
 
 MASKS: dict[str, Mask] = {

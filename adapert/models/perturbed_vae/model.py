@@ -15,6 +15,7 @@ from adapert.data.rows import resolve_rows
 from adapert.models.control_cells import draw_control_cells
 from adapert.models.encoders import Perceptron
 from adapert.models.network import Network, Prediction, to_tensor
+from adapert.models.noise import Noise
 from adapert.models.perturbed_vae.effects import EFFECTS
 from adapert.models.perturbed_vae.latent import LATENT_GRAPHS, MASKS
 from adapert.models.posterior import Posterior
@@ -29,10 +30,12 @@ class Shift(NamedTuple):
     Attributes:
         a: a_P = sum over genes g of m_g * e_g, (n_perturbations, size).
         mask_logits: l_g of every gene of every perturbation, (n_targeted_genes, size).
+        is_gene: 1 for a gene, 0 for padding among them, (n_targeted_genes,).
     """
 
     a: Tensor
     mask_logits: Tensor
+    is_gene: Tensor
 
 
 @dataclass(frozen=True)
@@ -93,17 +96,21 @@ class PerturbedVae(Network):
         mean, log_variance = self.encoder(profiles - self.centre, None).float().chunk(2, dim=1)
         return Posterior(mean, log_variance)
 
-    def shift(self, targets: Targets, generator: torch.Generator | None) -> Shift:
+    def shift(self, targets: Targets, generator: Noise | None) -> Shift:
         """Compute a_P of perturbations; the generator draws masks, and None is their mean."""
         targets = self.place(targets)
         logits, effects = self.effects(targets.nodes)
-        is_gene = targets.is_gene.unsqueeze(-1)
-        a = (self.draw_mask(logits.float(), generator) * effects.float() * is_gene).sum(dim=1)
-        return Shift(a, logits[targets.is_gene > 0].float())
+        is_gene = targets.is_gene
+        a = (self.draw_mask(logits.float(), generator) * effects.float() * is_gene.unsqueeze(-1)).sum(dim=1)
+        if isinstance(generator, torch.Generator) and a.device.type == "cpu":
+            return Shift(a, logits[is_gene > 0].float(), is_gene[is_gene > 0])
+        # Elsewhere padding stays: trials side by side differ in how many genes they target, and a GPU would
+        # have to be asked how many there are.
+        return Shift(a, logits.flatten(0, 1).float(), is_gene.flatten())
 
     def observe(self, shift: Shift) -> dict[str, Tensor]:
         """Note what the report of an epoch is made of."""
-        return {"mask": self.draw_mask(shift.mask_logits.detach(), None)}
+        return {"mask": self.draw_mask(shift.mask_logits.detach(), None), "is_gene": shift.is_gene}
 
     def decode(self, z_invariant: Tensor, z_specific: Tensor) -> Tensor:
         """Reconstruct profiles, log1p units, (n_profiles, n_genes)."""
@@ -130,7 +137,8 @@ class PerturbedVae(Network):
 
     def epoch_report(self, observed: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Mean probability that a gene of training moves a latent."""
-        return {"mask_mean": observed["mask"].mean()}
+        mask, is_gene = observed["mask"], observed["is_gene"]
+        return {"mask_mean": (mask * is_gene.unsqueeze(1)).sum() / (is_gene.sum() * mask.shape[1])}
 
 
 class CellVae(PerturbedVae):

@@ -1,9 +1,13 @@
 """Whether a study's trials gain by slots."""
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
-from adapert.errors import name_some
+from adapert.config import Config
+from adapert.data.manifest import read_manifest
+from adapert.errors import InputError, name_some
 from adapert.study.execution.resources import Resources
 from adapert.study.plan.study import Study
 
@@ -20,7 +24,8 @@ def useful_slots(study: Study, resources: Resources) -> Resources:
     from adapert.training.slots import can_share
 
     configs = [study.base.with_changes(changes) for changes in study.plan.variants_changes]
-    if any(map(can_share, configs)) and (resources.slots != "auto" or study.plan.size > 1):
+    is_shared = any(can_share(config) and not _reads_cells(config) for config in configs)
+    if is_shared and (resources.slots != "auto" or study.plan.size > 1):
         return resources
     if resources.slots != "auto":
         models = name_some(sorted({str(config.model.name) for config in configs}))
@@ -29,3 +34,11 @@ def useful_slots(study: Study, resources: Resources) -> Resources:
             f"step with another (model {models}; docs/speed.md says which can)."
         )
     return replace(resources, slots=1)
+
+
+def _reads_cells(config: Config) -> bool:
+    """Whether a model that can be of cells or of means is of cells: by its config, or by its data set."""
+    if config.rows == "auto":
+        with suppress(InputError):  # a data set that cannot be read is refused by its trials
+            return read_manifest(Path(config.data.path)).kind == "cells"
+    return config.rows == "cells"

@@ -17,4 +17,4 @@ def test_contrast_is_the_share_of_the_own_shift_among_all_of_the_minibatch() -> 
         cosines = [float(z @ each / (z.norm() * each.norm())) for each in a]
         weights = [math.exp(cosine / 0.2) for cosine in cosines]
         expected -= math.log(weights[own] / sum(weights)) / len(row)
-    assert specific_contrast(X, a, row, 0.2).item() == pytest.approx(expected, rel=1e-5)
+    assert specific_contrast(X, a, row, torch.tensor(0.2)).item() == pytest.approx(expected, rel=1e-5)

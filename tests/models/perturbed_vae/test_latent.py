@@ -7,6 +7,7 @@ from adapert.models.perturbed_vae.latent import (
     CausalGraph,
     bernoulli_divergence,
     bernoulli_mask,
+    log_probabilities,
 )
 
 
@@ -30,8 +31,9 @@ def test_the_causal_graph_is_the_finite_neumann_sum() -> None:
 def test_the_divergence_of_a_mask_is_that_of_torch_and_of_an_open_mask_0() -> None:
     logits = 3 * draws(5, 4)
     expected = kl_divergence(Bernoulli(logits=logits), Bernoulli(torch.tensor(0.1)))
-    torch.testing.assert_close(bernoulli_divergence(logits, 0.1), expected)
-    assert not MASKS["none"].divergence(logits, 0.1).any()
+    prior = log_probabilities(0.1)
+    torch.testing.assert_close(bernoulli_divergence(logits, prior), expected)
+    assert not MASKS["none"].divergence(logits, prior).any()
 
 
 def test_a_drawn_mask_is_0_or_1_as_often_as_it_should_and_has_the_gradient_of_its_mean() -> None:

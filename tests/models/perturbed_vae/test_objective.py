@@ -13,7 +13,7 @@ from adapert.models.discrepancies import squared_mmd
 from adapert.models.encoders import Perceptron
 from adapert.models.network import Batch
 from adapert.models.perturbed_vae.alignment import specific_contrast
-from adapert.models.perturbed_vae.latent import bernoulli_divergence
+from adapert.models.perturbed_vae.latent import bernoulli_divergence, log_probabilities
 from adapert.models.perturbed_vae.model import PerturbedVae, Shift, VaePrediction
 from adapert.models.perturbed_vae.objective import PerturbedVaeObjective
 from adapert.training.objective import minibatch_losses
@@ -71,7 +71,7 @@ def test_at_the_exact_posterior_of_a_linear_decoder_the_loss_is_the_likelihood_o
             delta=model.decode(z[:, :2], z[:, 2:]),
             observed={},
             divergence=posterior.divergence().repeat(10),
-            shift=Shift(none, none),
+            shift=Shift(none, none, torch.ones(1)),
             z_specific=z[:, 2:],
         )
         objective = PerturbedVaeObjective(DATASET, small_config.with_changes(changes), 0)
@@ -94,7 +94,7 @@ def test_the_loss_is_the_sum_of_its_terms(small_config: Config, rows: str) -> No
 
     squares = (prediction.delta - torch.from_numpy(minibatch.target_delta)).square().mean(dim=1)
     recon = (squares * torch.from_numpy(minibatch.weight)).mean()
-    align = specific_contrast(prediction.z_specific, prediction.shift.a, row, 0.1)
+    align = specific_contrast(prediction.z_specific, prediction.shift.a, row, torch.tensor(0.1))
     if rows == "cells":
         assert prediction.control_error is not None
         assert prediction.z_invariant is not None
@@ -102,7 +102,8 @@ def test_the_loss_is_the_sum_of_its_terms(small_config: Config, rows: str) -> No
         recon = (recon + prediction.control_error.square().mean()) / 2
         align = align + squared_mmd(*prediction.z_invariant)
     n_perturbations = len(DATASET.splits["train"].table.perturbations)
-    mask = bernoulli_divergence(prediction.shift.mask_logits, 0.1).sum() / n_perturbations
+    divergences = bernoulli_divergence(prediction.shift.mask_logits, log_probabilities(0.1))
+    mask = divergences.sum() / n_perturbations
     expected = recon + (0.5 * prediction.divergence.mean() + mask + 2 * align) / N_GENES
     torch.testing.assert_close(losses["loss_recon"], recon)
     torch.testing.assert_close(losses["loss_total"], expected)

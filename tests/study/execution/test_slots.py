@@ -1,10 +1,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
+from fixtures.dataset import write_prepared
 
 from adapert.config import Config
+from adapert.data.prepared import PreparedDataset
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.slots import useful_slots
 from adapert.study.plan.study import Design, Study
@@ -23,6 +26,7 @@ ALONE: tuple[dict[str, Any], ...] = (
     {"model.name": "gears"},
     {"model.name": "mean"},
     {"data.control": "cell"},
+    {"model.name": "perturbed_vae", "perturbed_vae.rows": "cells"},
 )
 
 
@@ -41,6 +45,17 @@ def test_slots_that_no_trial_can_share_are_one_with_a_warning_where_they_were_as
     (message,) = caplog.messages
     assert message.startswith("--slots 8 changes nothing for 'slotted': none of its trials can share a step")
     assert changes.get("model.name", "adapert") in message
+
+
+@pytest.mark.parametrize("kind", ["cells", "responses"])
+def test_a_model_of_cells_or_means_shares_steps_where_its_data_are_responses(
+    tiny_dataset: PreparedDataset, tmp_path: Path, kind: Literal["cells", "responses"]
+) -> None:
+    write_prepared(
+        replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind=kind)), tmp_path / "data"
+    )
+    changes = {"model.name": "perturbed_vae", "data.path": str(tmp_path / "data")}
+    assert useful_slots(study_of(changes), ON_GPU).slots == ("auto" if kind == "responses" else 1)
 
 
 def test_one_trial_needs_no_probe() -> None:
