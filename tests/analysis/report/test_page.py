@@ -157,6 +157,12 @@ def test_every_figure_has_a_caption_and_words_in_place_of_the_drawing(elements: 
     assert all(svg["role"] == "img" and len(svg["aria-label"]) > 20 for svg in elements.of("svg"))
 
 
+def test_what_can_be_scrolled_has_a_role_for_its_name(elements: Elements) -> None:
+    scrolled = [attributes for _, attributes in elements.found if attributes.get("tabindex") == "0"]
+    assert {"pre", "div"} <= {tag for tag, attributes in elements.found if attributes in scrolled}
+    assert all(each["role"] == "region" and each["aria-label"] for each in scrolled)
+
+
 def luminance(colour: str) -> float:
     """Relative luminance of a colour (WCAG 2.2)."""
     shares = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
