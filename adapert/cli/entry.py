@@ -137,7 +137,9 @@ def _describe_usage_error(error: typer.TyperException) -> str:
     if possible := getattr(error, "possibilities", None):
         name = error.option_name  # type: ignore[attr-defined]
         return f"There is no option '{name}'.{nearest(name, possible)}"
-    return _sentence(error.format_message())
+    said = _sentence(error.format_message())
+    is_begun = getattr(getattr(error, "ctx", None), "info_name", "launch") != "launch"
+    return f"{said} 'adapert ls' lists them." if is_begun and said == "Missing argument 'STUDY'." else said
 
 
 def _sentence(message: str) -> str:
