@@ -118,6 +118,9 @@ def open_store(workspace: Path) -> tuple["MlflowClient", str]:
         if new_file:
             lay_empty_database(new_file)
         client = make_client(address)
+        if new_file:
+            # A client that this process had before is still connected to the file that was deleted.
+            client._tracking_client.store.engine.dispose()
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if new_file:
             keep_empty_database(new_file)

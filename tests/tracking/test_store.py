@@ -55,6 +55,16 @@ def test_opening_again_gives_the_same_experiment(workspace: Path) -> None:
     assert open_store(workspace)[1] == open_store(workspace)[1]
 
 
+def test_a_database_that_was_deleted_while_it_was_open_is_made_again(workspace: Path) -> None:
+    client, experiment = open_store(workspace)
+    client.create_run(experiment)
+    (workspace / DATABASE).unlink()
+    client, experiment = open_store(workspace)
+    written = client.create_run(experiment).info.run_id
+    with contextlib.closing(sqlite3.connect(workspace / DATABASE)) as database:
+        assert database.execute("SELECT run_uuid FROM runs").fetchall() == [(written,)]
+
+
 def test_artifacts_land_in_the_workspace_whatever_the_current_directory(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
