@@ -81,7 +81,7 @@ def count_step(trainings: Sequence[Training]) -> int:
     return sum(n for name, n in counted.calls.items() if name not in WITHOUT_A_KERNEL)
 
 
-@pytest.mark.parametrize("n_slots", [1, 8, 32])
+@pytest.mark.parametrize("n_slots", [1, 8])
 def test_a_step_of_slots_asks_a_gpu_for_few_calls(new_training: NewTraining, n_slots: int) -> None:
     changes = {name: Config().flat()[name] for name in SMALL_ADAPERT} | {"training.minibatch_size": 64}
 

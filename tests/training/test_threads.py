@@ -12,7 +12,7 @@ from adapert.data.schema import SplitName
 from adapert.training.loop import train
 from adapert.training.state import Training
 
-N_GENES, N_TRAIN, N_VALIDATION = 1500, 60, 20
+N_GENES, N_TRAIN, N_VALIDATION = 600, 60, 20
 """Enough that matrix products, sums and scores are split between threads."""
 
 
