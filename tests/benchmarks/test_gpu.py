@@ -3,6 +3,7 @@ import pytest
 from benchmarks.gpu import main
 
 
+@pytest.mark.slow
 def test_all_that_a_card_is_asked_works_on_a_cpu(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -315,6 +315,7 @@ def test_a_refusal_prints_a_name_with_brackets_as_it_is(refused: Refused) -> Non
     assert f"'{MARKUP}" in refused("launch", "quickstart", "--data", MARKUP)
 
 
+@pytest.mark.slow
 def test_files_are_utf8_in_an_ascii_locale(simulated: Simulated, tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text("# Zürich\nmodel:\n  name: mean\n", encoding="utf-8")

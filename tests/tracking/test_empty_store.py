@@ -37,6 +37,7 @@ def content_of(file: Path) -> dict[str, Any]:
     return {"schema": schema, "rows": rows, "revision": revision, "experiments": experiments}
 
 
+@pytest.mark.slow
 def test_a_store_laid_from_the_kept_database_is_as_one_that_mlflow_made(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,6 +194,7 @@ def test_validation_perturbations_teach_nothing(
     assert losses_of(new_training(dataset=changed)) == losses_of(new_training())
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_losses_in_a_fresh_process(
     new_training: NewTraining, small_settings: dict[str, Any]
 ) -> None:
