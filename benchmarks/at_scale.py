@@ -18,8 +18,8 @@ N_TRIALS = 1000
 N_STUDIES = 20
 SMALL = {"model.structural_size": 8, "model.latent_size": 8, "model.hidden_size": 8, "training.max_epochs": 2}
 COMMANDS = {
-    "status": (["status"], 2.0),
-    "status_of_one": (["status", "many"], 2.0),
+    "ls": (["ls"], 2.0),
+    "status": (["status", "many"], 2.0),
     "pick": (["pick", "many", "--no-reevaluation", "--out", "best.yaml"], 5.0),
     "figures": (["figures", "many"], 5.0),
 }

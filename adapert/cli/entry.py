@@ -138,8 +138,9 @@ def _describe_usage_error(error: typer.TyperException) -> str:
         name = error.option_name  # type: ignore[attr-defined]
         return f"There is no option '{name}'.{nearest(name, possible)}"
     said = _sentence(error.format_message())
-    is_begun = getattr(getattr(error, "ctx", None), "info_name", "launch") != "launch"
-    return f"{said} 'adapert ls' lists them." if is_begun and said == "Missing argument 'STUDY'." else said
+    # The STUDY of launch is a recipe.
+    names_begun = said == "Missing argument 'STUDY'." and error.ctx.info_name != "launch"  # type: ignore[attr-defined]
+    return f"{said} 'adapert ls' lists the studies." if names_begun else said
 
 
 def _sentence(message: str) -> str:

@@ -12,7 +12,7 @@ from rich.live import Live
 
 from adapert.cli.as_json import describe_study, describe_trials, print_json
 from adapert.cli.completion import complete_study
-from adapert.cli.options import DEFAULT_WORKSPACE, AsJson, StudyName
+from adapert.cli.options import DEFAULT_WORKSPACE, AsJson, StudyName, Workspace
 from adapert.cli.printing import console, print_error
 
 if TYPE_CHECKING:
@@ -23,13 +23,14 @@ PAUSE_SECONDS, PAUSE_PER_LOOK = 1.0, 4.0
 
 Seen = TypeVar("Seen")
 
-Workspaces = Annotated[
-    Path,
-    typer.Option("--workspace", help="Directory of the studies, or a folder of several workspaces."),
-]
 
-
-def ls(workspace: Workspaces = DEFAULT_WORKSPACE, as_json: AsJson = False) -> None:
+def ls(
+    workspace: Annotated[
+        Path,
+        typer.Option("--workspace", help="Directory of the studies, or a folder of several workspaces."),
+    ] = DEFAULT_WORKSPACE,
+    as_json: AsJson = False,
+) -> None:
     """List studies: kind, state, trials, best value.
 
     From any terminal, while studies run or long after.
@@ -47,10 +48,10 @@ def ls(workspace: Workspaces = DEFAULT_WORKSPACE, as_json: AsJson = False) -> No
         raise typer.Exit(2)
 
 
-def status(study: StudyName, workspace: Workspaces = DEFAULT_WORKSPACE, as_json: AsJson = False) -> None:
+def status(study: StudyName, workspace: Workspace = DEFAULT_WORKSPACE, as_json: AsJson = False) -> None:
     """List a study's trials: state, hyperparameters, epoch, best value, seconds.
 
-    From any terminal, while the study runs or long after.
+    From any terminal, while the study runs or long after. Live: 'adapert watch STUDY'.
     """
     from adapert.workspace.status import build_trials_table, describe_status, read_status
 
@@ -70,7 +71,13 @@ def watch(
             metavar="STUDY", help="Name of a study; default: all studies.", autocompletion=complete_study
         ),
     ] = None,
-    workspace: Workspaces = DEFAULT_WORKSPACE,
+    workspace: Annotated[
+        Path,
+        typer.Option(
+            "--workspace",
+            help="Directory of the studies; of all studies, also a folder of several workspaces.",
+        ),
+    ] = DEFAULT_WORKSPACE,
 ) -> None:
     """Show a running study's live table, or all studies, from another terminal until nothing runs.
 

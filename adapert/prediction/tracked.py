@@ -70,7 +70,7 @@ def predict_run(
     if not config.has_weights:
         refitted = _refit(config, perturbations, workspace, data)
         return replace(refitted, source=f"{config.model.name} of trial {trial.name}, fitted again")
-    predictions = predict_bundle(bundle_trials([(study, trial)], workspace, data), perturbations)
+    predictions = predict_bundle(_bundle_trials([(study, trial)], workspace, data), perturbations)
     return replace(predictions, source=f"trial {trial.name}")
 
 
@@ -86,7 +86,7 @@ def keep_picked_model(workspace: Path, study: str, trials: Sequence[str], data: 
         # Those of an earlier pick belong to another config.
         (folder / PICK_FILE).unlink(missing_ok=True)
         remove_whole(kept)
-        bundle = _bundle_picked(study, trials, workspace, data)
+        bundle = _bundle_picked(trials, workspace, data)
         if bundle is None:
             try_to_keep("that it has no picked model", tracking_uri(workspace), study, _untrack_model)
             return
@@ -117,26 +117,26 @@ def _read_kept(kept: Path, trials: Sequence[str]) -> Bundle | None:
     return None
 
 
-def _bundle_picked(study: str, trials: Sequence[str], workspace: Path, data: Path | None) -> Bundle | None:
-    """Collect a picked config's model; where it has no weights, or they are gone, the log says so."""
+def _bundle_picked(trials: Sequence[str], workspace: Path, data: Path | None) -> Bundle | None:
+    """Collect a picked config's model; None, and the log says why, where no weights are there."""
     try:
         found = [find_trial(workspace, trial) for trial in trials]
-        for config in {trial.build_config() for _, trial in found}:
-            if not config.has_weights:
-                _LOGGER.info(
-                    f"'{config.model.name}' has no weights to keep: 'adapert predict {study}' fits it again."
-                )
-                return None
-        return bundle_trials(found, workspace, data)
+        config = found[0][1].build_config() if found else Config()
+        if not config.has_weights:
+            _LOGGER.info(
+                f"'{config.model.name}' has no weights to keep: 'adapert predict {trials[0]}' fits it again."
+            )
+            return None
+        return _bundle_trials(found, workspace, data)
     except InputError as error:
         _LOGGER.warning(f"No model is kept of the picked config: {error}")
         return None
 
 
-def bundle_trials(
+def _bundle_trials(
     trials: Sequence[tuple[StudyResults, TrialResult]], workspace: Path, data: Path | None = None
 ) -> Bundle:
-    """Collect what trained trials of one config need to predict.
+    """Collect what trained trials of one config need to predict, of a model with weights.
 
     Raises:
         InputError: No trial, one that did not finish, several configs, or other data than the trials'.

@@ -107,7 +107,7 @@ def pick_retrained(picked: Pick, trials: pd.DataFrame) -> Pick:
     if results.empty:
         raise InputError(
             "A config is picked by finished trials of the re-evaluation, but it has none of "
-            f"{len(trials)}. See 'adapert ls', or pick without one by --no-reevaluation."
+            f"{len(trials)}. See why with 'adapert status STUDY', or pick without one by --no-reevaluation."
         )
     shared, notes = _keep_shared(results)
     table = rank_candidates(_summarize(picked, shared), picked.objective)

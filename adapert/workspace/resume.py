@@ -151,7 +151,7 @@ def stop(workspace: Path, name: str, trial: str | None) -> None:
     if not _is_taken(folder):
         raise InputError(
             f"The process that runs '{name}' should take a request up within {TAKEN_SECONDS:g} s, but has "
-            "not; it will when it can. See 'adapert ls'."
+            f"not; it will when it can. See 'adapert status {name}'."
         )
 
 

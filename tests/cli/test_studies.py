@@ -58,7 +58,7 @@ def test_an_unknown_study_is_answered_with_the_nearest_by_every_command(
 
 @pytest.mark.parametrize("command", ["resume", "extend", "stop", "status", "sync"])
 def test_a_command_without_its_study_is_refused(refused: Refused, command: str) -> None:
-    assert "Missing argument 'STUDY'. 'adapert ls' lists them." in refused(command)
+    assert "Missing argument 'STUDY'. 'adapert ls' lists the studies." in refused(command)
 
 
 @pytest.mark.parametrize(

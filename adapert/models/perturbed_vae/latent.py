@@ -11,13 +11,13 @@ from torch.nn.functional import logsigmoid
 from adapert.models.noise import Noise, uniform
 
 
-def log_probabilities(prior: float) -> Tensor:
+def log_mask_prior(prior: float) -> Tensor:
     """Logarithms of the probabilities that a gene moves a latent, and that it does not, (2,)."""
     return torch.tensor([math.log(prior), math.log1p(-prior)])
 
 
 def bernoulli_divergence(logits: Tensor, log_prior: Tensor) -> Tensor:
-    """KL(Bern(sigma(l)) || Bern(prior)), as `logits`; of the prior `log_probabilities`."""
+    """KL(Bern(sigma(l)) || Bern(prior)), as `logits`; of the prior `log_mask_prior`."""
     p = torch.sigmoid(logits)
     kept = p * (logsigmoid(logits) - log_prior[0])
     return kept + (1 - p) * (logsigmoid(-logits) - log_prior[1])
@@ -47,7 +47,7 @@ class Mask(NamedTuple):
 
     Attributes:
         draw: From logits and a generator, of which None is prediction.
-        divergence: KL to a prior, from logits and its `log_probabilities`.
+        divergence: KL to a prior, from logits and its `log_mask_prior`.
     """
 
     draw: Callable[[Tensor, Noise | None], Tensor]

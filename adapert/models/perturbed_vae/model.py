@@ -102,10 +102,6 @@ class PerturbedVae(Network):
         logits, effects = self.effects(targets.nodes)
         is_gene = targets.is_gene
         a = (self.draw_mask(logits.float(), generator) * effects.float() * is_gene.unsqueeze(-1)).sum(dim=1)
-        if isinstance(generator, torch.Generator) and a.device.type == "cpu":
-            return Shift(a, logits[is_gene > 0].float(), is_gene[is_gene > 0])
-        # Elsewhere padding stays: trials side by side differ in how many genes they target, and a GPU would
-        # have to be asked how many there are.
         return Shift(a, logits.flatten(0, 1).float(), is_gene.flatten())
 
     def observe(self, shift: Shift) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from adapert.data.rows import ROWS, resolve_rows
 from adapert.models.discrepancies import squared_mmd
 from adapert.models.network import Batch, Objective
 from adapert.models.perturbed_vae.alignment import specific_contrast
-from adapert.models.perturbed_vae.latent import MASKS, log_probabilities
+from adapert.models.perturbed_vae.latent import MASKS, log_mask_prior
 from adapert.models.perturbed_vae.model import VaePrediction
 
 
@@ -60,7 +60,7 @@ class PerturbedVaeObjective(Objective):
         self.register_buffer("lambda_sparsity", torch.tensor(settings.lambda_sparsity), persistent=False)
         self.register_buffer("lambda_align", torch.tensor(settings.lambda_align), persistent=False)
         self.register_buffer("temperature", torch.tensor(settings.contrastive_temperature), persistent=False)
-        self.register_buffer("log_prior", log_probabilities(settings.mask_prior), persistent=False)
+        self.register_buffer("log_prior", log_mask_prior(settings.mask_prior), persistent=False)
         is_cells = resolve_rows(dataset.shared, settings.rows) == "cells"
         self.rows = ROWS["cell" if is_cells else config.data.control](dataset, "cells")
         self.resolved = {}

@@ -4,7 +4,9 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -15,7 +17,7 @@ from typing import Any
 
 from adapert.data.shipping import ShippedFolder
 from adapert.errors import InputError, first_line
-from adapert.process import log_levels
+from adapert.process import log_levels, signal_handlers
 from adapert.study.engine.runner import StudyRunner
 from adapert.study.execution.ray_head import (
     CLUSTER_PATIENCE,
@@ -29,8 +31,11 @@ from adapert.study.execution.ray_head import (
     private_folder,
     ray_environment,
     run_watched,
+    wait_for_parts,
 )
 from adapert.study.execution.resources import Resources, count_cpus
+
+_LOGGER = logging.getLogger(__name__)
 
 RAY_SETTINGS: dict[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -121,13 +126,20 @@ class _SharedRay:
 
     def join(self, address: str) -> Head:
         """Return the Ray that runs, or start one: the first, after a lost one, or at another address."""
-        if self._head is not None and not self._head.lost and self._head.watch().is_silent:
-            self._head.lost = "a part of Ray"
-        if self._head is None or self._head.lost or self._head.address != address:
-            self._head = None
-            self._started.close()
+        if self._head is not None and (lost := wait_for_parts(self._head.watch())):
+            _LOGGER.warning(f"Ray's {lost} was lost between two studies. Another Ray is started.")
+            self._head.lost = lost
+            self.leave()
+        if self._head is not None and self._head.address != address:
+            self.leave()
+        if self._head is None:
             self._head = self._started.enter_context(started_ray(address))
         return self._head
+
+    def leave(self) -> None:
+        """End the Ray that runs."""
+        self._head = None
+        self._started.close()
 
 
 _SHARED: ContextVar[_SharedRay | None] = ContextVar("_SHARED", default=None)
@@ -137,9 +149,15 @@ _SHARED: ContextVar[_SharedRay | None] = ContextVar("_SHARED", default=None)
 def one_ray() -> Iterator[None]:
     """Let the studies of a block, one after the other, share a Ray, which takes seconds to start and to end.
 
-    None is started where no study asks for it.
+    None is started where no study asks for it. A block is of one thread, and one within it shares its Ray.
+
+    Raises:
+        KeyboardInterrupt: SIGTERM or SIGHUP came between two studies: unhandled, they would leave Ray behind.
     """
-    with ExitStack() as started:
+    if _SHARED.get() is not None:
+        yield
+        return
+    with _interrupted_by_signals(), ExitStack() as started:
         before = _SHARED.set(_SharedRay(started))
         try:
             yield
@@ -148,13 +166,33 @@ def one_ray() -> Iterator[None]:
 
 
 @contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets only the main thread set handlers
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    # Under nohup studies outlive their terminal.
+    ended_by = (signal.SIGTERM, signal.SIGHUP)
+    with signal_handlers({each: interrupt for each in ended_by if signal.getsignal(each) != signal.SIG_IGN}):
+        yield
+
+
+@contextmanager
 def _joined_ray(address: str) -> Iterator[Head]:
     shared = _SHARED.get()
-    if shared is not None:
-        yield shared.join(address)
+    if shared is None:
+        with started_ray(address) as head:
+            yield head
         return
-    with started_ray(address) as head:
+    head = shared.join(address)
+    try:
         yield head
+    finally:
+        if head.lost:  # before its study is closed: whoever resumes it must not meet its workers
+            shared.leave()
 
 
 @contextmanager
@@ -180,7 +218,7 @@ def started_ray(address: str = "") -> Iterator[Head]:
         with nullcontext() if address else private_folder() as folder, log_levels(RAY_LEVELS):
             try:
                 _connect(address, folder, head.processes)
-                with _no_other_ray():
+                with _no_other_ray(head):
                     yield head
             finally:
                 with _garbage_collected_before():
@@ -190,17 +228,19 @@ def started_ray(address: str = "") -> Iterator[Head]:
 
 
 @contextmanager
-def _no_other_ray() -> Iterator[None]:
+def _no_other_ray(head: Head) -> Iterator[None]:
     """Keep a call that comes late, once Ray is shut down, from starting another one without a token."""
     hook: Any = import_module("ray._private.auto_init_hook")
     before, hook.enable_auto_connect = hook.enable_auto_connect, False
+    is_over = True
     try:
         yield
-    except Exception:
-        hook.enable_auto_connect = before
+    except BaseException as error:
+        is_over = isinstance(error, Exception)  # after a second Ctrl-C Tune's thread may still be at work
         raise
-    # Not after a second Ctrl-C: Tune's thread may still be at work.
-    hook.enable_auto_connect = before
+    finally:
+        if is_over and not head.lost:
+            hook.enable_auto_connect = before
 
 
 def _connect(address: str, folder: Path | None, processes: Processes) -> None:

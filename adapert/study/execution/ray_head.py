@@ -162,14 +162,19 @@ def run_watched(work: Callable[[], object], watch: Watch, look: Callable[[], Non
         raise
     if raised:
         # What broke since a part is gone is not the work's own fault.
-        lost = watch.find_lost()
-        while not lost and watch.is_silent:
-            time.sleep(LOOK_SECONDS)
-            lost = watch.find_lost()
-        if not lost:
-            raise raised[0]
-        return lost
+        if lost := wait_for_parts(watch):
+            return lost
+        raise raised[0]
     return ""
+
+
+def wait_for_parts(watch: Watch) -> str:
+    """Wait until all parts answer, or one is lost; return its name, or nothing."""
+    lost = watch.find_lost()
+    while not lost and watch.is_silent:
+        time.sleep(LOOK_SECONDS)
+        lost = watch.find_lost()
+    return lost
 
 
 def answers(address: Address) -> bool:

@@ -7,7 +7,7 @@ from adapert.models.perturbed_vae.latent import (
     CausalGraph,
     bernoulli_divergence,
     bernoulli_mask,
-    log_probabilities,
+    log_mask_prior,
 )
 
 
@@ -31,7 +31,7 @@ def test_the_causal_graph_is_the_finite_neumann_sum() -> None:
 def test_the_divergence_of_a_mask_is_that_of_torch_and_of_an_open_mask_0() -> None:
     logits = 3 * draws(5, 4)
     expected = kl_divergence(Bernoulli(logits=logits), Bernoulli(torch.tensor(0.1)))
-    prior = log_probabilities(0.1)
+    prior = log_mask_prior(0.1)
     torch.testing.assert_close(bernoulli_divergence(logits, prior), expected)
     assert not MASKS["none"].divergence(logits, prior).any()
 

@@ -1,5 +1,6 @@
 import gc
 import re
+import signal
 import weakref
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from adapert.study.execution.resources import Resources
 from adapert.study.plan.study import Design
 
 pytestmark = pytest.mark.slow
+
+DESIGN = Design(kind="ablation", variants={"full": {}}, n_seeds=1)
 
 
 class Cycle:
@@ -65,22 +68,42 @@ def test_a_head_that_does_not_come_up_is_one_sentence_and_leaves_no_process(
 
 
 def test_studies_of_a_block_share_a_ray_which_is_started_again_where_it_died_and_ends_with_the_block(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data, heads = tmp_path / "data", []
     write_prepared(build_tiny_dataset(), data)
     before = set(psutil.Process().children(recursive=True))
-    with one_ray():
+    with one_ray(), caplog.at_level("WARNING"), one_ray():
         assert not ray.is_initialized()
         for name in ("first", "second", "after_a_crash"):
             if name == "after_a_crash":
                 for process in set(psutil.Process().children(recursive=True)) - before:
                     if process.name() in ("gcs_server", "raylet"):
                         process.kill()
-            study = begin(tmp_path / name, data, Design(kind="ablation", variants={"full": {}}, n_seeds=1))
+            study = begin(tmp_path / name, data, DESIGN)
             (record,) = execute(study, Resources())[0].state.records.values()
             assert record.status == TrialStatus.FINISHED
             heads.append(ray.get_runtime_context().gcs_address)
     assert heads[0] == heads[1] != heads[2]
+    assert "was lost between two studies. Another Ray is started." in caplog.text
     assert not ray.is_initialized()
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_between_studies_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+    write_prepared(build_tiny_dataset(), tmp_path / "data")
+    study = begin(tmp_path / "study", tmp_path / "data", DESIGN)
+    before, usual = set(psutil.Process().children(recursive=True)), signal.getsignal(number)
+
+    def run() -> None:
+        with one_ray():
+            execute(study, Resources())
+            assert ray.is_initialized()
+            signal.raise_signal(number)
+
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        run()
+    assert not ray.is_initialized()
+    assert set(psutil.Process().children(recursive=True)) <= before
+    assert signal.getsignal(number) == usual

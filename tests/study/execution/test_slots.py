@@ -3,11 +3,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 from fixtures.dataset import write_prepared
 
 from adapert.config import Config
 from adapert.data.prepared import PreparedDataset
+from adapert.data.rows import resolve_rows
 from adapert.study.execution.resources import Resources
 from adapert.study.execution.slots import useful_slots
 from adapert.study.plan.study import Design, Study
@@ -51,9 +53,12 @@ def test_slots_that_no_trial_can_share_are_one_with_a_warning_where_they_were_as
 def test_a_model_of_cells_or_means_shares_steps_where_its_data_are_responses(
     tiny_dataset: PreparedDataset, tmp_path: Path, kind: Literal["cells", "responses"]
 ) -> None:
-    write_prepared(
-        replace(tiny_dataset, manifest=replace(tiny_dataset.manifest, kind=kind)), tmp_path / "data"
-    )
+    manifest, shared = replace(tiny_dataset.manifest, kind=kind), tiny_dataset.shared
+    if kind == "responses":
+        shared = replace(shared, control_mean=np.zeros_like(shared.control_mean))
+    dataset = replace(tiny_dataset, manifest=manifest, shared=shared)
+    assert resolve_rows(shared, "auto") == ("means" if kind == "responses" else "cells")
+    write_prepared(dataset, tmp_path / "data")
     changes = {"model.name": "perturbed_vae", "data.path": str(tmp_path / "data")}
     assert useful_slots(study_of(changes), ON_GPU).slots == ("auto" if kind == "responses" else 1)
 
