@@ -91,7 +91,7 @@ def _draw_curves(axes: Axes, summary: pd.DataFrame) -> None:
     best = summary[summary["is_best"]]
     axes.plot(best["epoch"], best["value"], color=search.BEST_COLOUR, linewidth=2)
     top = best.nlargest(1, "value")
-    axes.plot(top["epoch"], top["value"], "o", color=search.BEST_COLOUR, markersize=6, clip_on=False)
+    search.plot_whole(axes, top["epoch"], top["value"], marker="o", color=search.BEST_COLOUR, markersize=6)
 
 
 def _finished(summary: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """What the figures of a search share: which trials, their words, their colours, the rungs they stopped at."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import Locator
+from numpy.typing import ArrayLike
 
 from adapert.errors import InputError, format_count
 from adapert.evaluation.catalogue import find_metric
@@ -100,12 +102,14 @@ def draw_colourbar(
     panels: list[Axes],
     label: str = OBJECTIVE_LABEL,
     extend: Literal["min", "neither"] = "min",
+    ticks: Locator | None = None,
 ) -> None:
     """Put a slim bar of the colours right of the panels."""
     bar = figure.colorbar(
         ScalarMappable(scale, colour_map()),
         ax=panels,
         extend=extend,
+        ticks=ticks,
         fraction=_BAR_WIDTH / figure.get_figwidth(),
         pad=0.015,
         aspect=_BAR_ASPECT * figure.get_figheight(),
@@ -133,18 +137,16 @@ def objective_range(trials: pd.DataFrame) -> tuple[float, float]:
 def draw_outside(axes: Axes, places: pd.Series, objective: pd.Series, low: float) -> None:
     """Mark at the lower edge the trials that lie below it."""
     below = objective < low
-    if not below.any():  # an empty line has no extent, on which the layout would collapse
-        return
-    axes.plot(
-        places[below],
-        np.zeros(int(below.sum())),
-        "v",
-        transform=axes.get_xaxis_transform(),
-        color=FAINT,
-        markerfacecolor="white",
-        markersize=3.5,
-        clip_on=False,
-    )
+    plot_whole(
+        axes, places[below], np.zeros(int(below.sum())), marker="v", transform=axes.get_xaxis_transform(),
+        color=FAINT, markerfacecolor="white", markersize=3.5,
+    )  # fmt: skip
+
+
+def plot_whole(axes: Axes, x: pd.Series, y: ArrayLike, **look: Any) -> None:
+    """Plot dots that no edge of the axes cuts, of which there may be none."""
+    if len(x):  # a line without extent, not clipped, is one on which the layout would collapse
+        axes.plot(x, y, linestyle="none", clip_on=False, **look)
 
 
 def outside_phrase(trials: pd.DataFrame) -> str:

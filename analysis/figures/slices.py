@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
+from matplotlib.ticker import MaxNLocator
 
 from adapert.errors import InputError
 from analysis.fields import field_label, varied_fields
@@ -54,6 +55,7 @@ def plot_slices(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFi
         A figure; all panels share the axis of the objective.
     """
     fields = list(dict.fromkeys(summary["field"]))
+    trials = summary.drop_duplicates("number")
     order = Normalize(float(summary["number"].min()), float(summary["number"].max()))
     with figure_style.applied():
         figure, panels = build_grid(
@@ -65,18 +67,19 @@ def plot_slices(summary: pd.DataFrame, figure_style: Style = SCREEN) -> StyledFi
             caption=(
                 "A dot is a trial, placed by its value of a field and its validation Pearson-delta. "
                 "Filled: finished, darker the later it was tried. Hollow: ended before its time. Ringed: the "
-                f"best.{search.outside_phrase(summary.drop_duplicates('number'))} "
+                f"best.{search.outside_phrase(trials)} "
                 "Other fields differ between trials, too: what looks like an effect of one may be another's."
             ),
             sharey=True,
         )
-        low, high = search.objective_range(summary)
+        low, high = search.objective_range(trials)
         for axes, field in zip(panels, fields, strict=True):
             _draw_slice(axes, summary[summary["field"] == field], order, low)
         for axes in panels[::3]:
             axes.set_ylabel("Pearson-delta ↑")
         panels[0].set_ylim(low, high)
-        search.draw_colourbar(figure, order, figure.axes, "trial", extend="neither")
+        whole = MaxNLocator(integer=True)
+        search.draw_colourbar(figure, order, figure.axes, "trial", extend="neither", ticks=whole)
     return figure
 
 
@@ -86,11 +89,11 @@ def _draw_slice(axes: Axes, rows: pd.DataFrame, order: Normalize, low: float) ->
         # Trials of a choice are set apart: multiples of the golden ratio fill a range evenly.
         rows = rows.assign(position=rows["position"] + (rows["number"] * _GOLDEN % 1 - 0.5) * _SPREAD)
     others, finished, best = search.split_by_end(rows)
-    hollow: dict[str, Any] = {"markerfacecolor": "none", "linestyle": "none", "marker": "o"}
+    hollow: dict[str, Any] = {"markerfacecolor": "none", "marker": "o"}
     shown = others[others["objective"] >= low]
-    axes.plot(
-        shown["position"], shown["objective"], color=search.FAINT, markersize=3, markeredgewidth=0.7,
-        clip_on=False, **hollow,
+    search.plot_whole(
+        axes, shown["position"], shown["objective"], color=search.FAINT, markersize=3, markeredgewidth=0.7,
+        **hollow,
     )  # fmt: skip
     axes.scatter(
         finished["position"], finished["objective"], s=14, linewidths=0.3, c=finished["number"],
@@ -98,7 +101,7 @@ def _draw_slice(axes: Axes, rows: pd.DataFrame, order: Normalize, low: float) ->
     )  # fmt: skip
     axes.plot(
         best["position"], best["objective"], markeredgecolor=search.BEST_COLOUR, markeredgewidth=1.5,
-        markersize=7, **hollow,
+        markersize=7, linestyle="none", **hollow,
     )  # fmt: skip
     search.draw_outside(axes, others["position"], others["objective"], low)
     ticks = scale.ticks()

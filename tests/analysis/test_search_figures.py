@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from analysis.figures.history import plot_history, summarize_history
 from analysis.figures.learning_curves import plot_learning_curves, summarize_learning_curves
 from analysis.figures.parallel import plot_parallel, summarize_parallel
 from analysis.figures.slices import plot_slices, summarize_slices
+from analysis.figures.style import NO_BREAK
 
 N_TRIALS = 24
 EPOCHS = 6
@@ -193,6 +195,33 @@ def test_trials_without_an_objective_are_refused(
 ) -> None:
     with pytest.raises(InputError, match="every one is NaN"):
         summarize(trials.assign(objective=np.nan))
+
+
+@pytest.mark.parametrize(("n_trials", "n_outside"), [(4, 0), (N_TRIALS, 8)])
+def test_slices_have_room_for_their_words_where_all_stopped_trials_are_far_below(
+    trials: pd.DataFrame, n_trials: int, n_outside: int
+) -> None:
+    """The layout would collapse on a line without a dot."""
+    seen = trials.dropna(subset=["objective"]).iloc[:n_trials]
+    seen.loc[seen["status"] == "stopped", "objective"] -= 1
+    figure = plot_slices(summarize_slices(seen))
+    assert (f"Triangles: {n_outside} trials below" in _texts(figure).replace(NO_BREAK, " ")) == (
+        n_outside > 0
+    )
+    figure.draw_without_rendering()
+    *panels, bar = figure.axes
+    boxes = [present(axes.get_tightbbox()) for axes in panels if axes.get_visible()]
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert [float(tick).is_integer() for tick in bar.get_yticks()] == [True] * len(bar.get_yticks())
+
+
+def test_learning_curves_of_trials_that_were_all_stopped_are_drawn(
+    trials: pd.DataFrame, curves: pd.DataFrame
+) -> None:
+    stopped = curves[curves["status"] == "stopped"]
+    figure = plot_learning_curves(summarize_learning_curves(stopped))
+    figure.draw_without_rendering()
+    assert min(axes.bbox.width for axes in figure.axes) > 50
 
 
 @pytest.mark.parametrize(
