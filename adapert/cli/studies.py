@@ -332,12 +332,14 @@ def reproduce(
     from adapert.study.execution.on_ray import one_ray
     from adapert.study.plan.first_rung import parse_first_rung
     from adapert.study.plan.recipes import build_study
+    from adapert.workspace.launch import check_effect
 
     style = parse_style(style)
     base = parse_base(data, config, changes, max_epochs, workspace)
     used = resources.build()
     budget = {"n_trials": trials, "first_rung": None if min_epochs is None else parse_first_rung(min_epochs)}
     search = build_study("search", base).with_budget(**budget)
+    check_effect(search, parse_changes(changes, None))
     compared = plan_peers(base, retraining, budget, n_seeds=seeds) if peers else None
     if compared:
         check_peers(compared, workspace)

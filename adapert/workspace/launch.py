@@ -144,10 +144,15 @@ def check_effect(study: Study, changes: Mapping[str, Any]) -> None:
         changes: Dotted fields that were changed before the recipe built it.
 
     Raises:
-        InputError: The recipe sets one of the fields itself, or no model of the study reads it.
+        InputError: The recipe sets or searches one of the fields itself, or no model of the study reads it.
     """
     base, variants = study.base, study.plan.variants_changes
     for name, value in changes.items():
+        if searched := study.plan.searched_fields.get(name):
+            raise InputError(
+                f"Study '{study.name}' searches {name} itself ({searched}), so {name}={value} would change "
+                "nothing. Leave it out, or launch a recipe of your own whose space has no such field."
+            )
         kept = base.flat()[name]
         if base.with_changes({name: value}).flat()[name] != kept or all(name in each for each in variants):
             others = dict.fromkeys(str(each.get(name, kept)) for each in variants)

@@ -423,6 +423,11 @@ def test_a_name_of_300_letters_is_refused_before_anything_is_written(launch: Lau
             "model.name=kernel_ridge",
             "'search_app' sets model.name itself, to app, ",
         ),
+        (
+            "search",
+            "model.tau=0.5",
+            "'search' searches model.tau itself (0.1 to 2, log scale), so model.tau=0.5 would change",
+        ),
         ("sensitivity", "loss.lambda_non=0.5", "'sensitivity' sets loss.lambda_non itself, to 0.0, "),
         (
             "search_kernel_ridge",

@@ -115,9 +115,11 @@ def test_a_search_with_another_budget_is_refused(
 
 
 def test_reproduce_refuses_peers_that_cannot_be_compared_before_its_own_search(
-    refused: Refused, simulated: Simulated
+    refused: Refused, simulated: Simulated, tmp_path: Path
 ) -> None:
-    words = ["reproduce", "--peers", "--data", simulated.prepared, "--device", "cpu", "--set", "model.tau=9"]
+    (tmp_path / "outside.yaml").write_text("model: {tau: 9}\n")
+    words = ["reproduce", "--peers", "--data", simulated.prepared, "--device", "cpu", "--config"]
+    words.append(tmp_path / "outside.yaml")
     assert "'model.tau' is 9.0 and the space has" in refused(*words)
 
 

@@ -105,6 +105,11 @@ class Plan:
         """Changes of the configs that are known beforehand."""
         return [{}]
 
+    @property
+    def searched_fields(self) -> dict[str, str]:
+        """Fields that every config gets from the plan, and what each is drawn from, in words."""
+        return {}
+
     def models(self, base: Config) -> list[str]:
         """Name the models that may be trained."""
         return [changes.get("model.name", base.model.name) for changes in self.variants_changes]
@@ -268,6 +273,15 @@ class Search(Plan):
         _check_points(self)
         if not self.is_sampled:
             grid_variants(self.space)
+
+    @property
+    def searched_fields(self) -> dict[str, str]:
+        """Fields of the space but those that only some of its configs vary."""
+        return {
+            name: describe_choice(name, choice)
+            for name, choice in self.space.items()
+            if not isinstance(choice, Conditional)
+        }
 
     def describe(self, base: Config) -> list[str]:
         """Sampler and space."""
