@@ -138,7 +138,7 @@ def describe_first_rung(state: StudyState) -> str:
         return ""
     policy, line = first_rung_from_json(plan["first_rung"]), state.first_rung
     if isinstance(policy, FixedRung):
-        return f"First rung at epoch {policy.epoch}, as it was given."
+        return f"First rung at epoch {policy.epoch}, as set."
     n_trials = plan.get("n_trials", policy.n_trials)
     if line is None and isinstance(n_trials, int) and n_trials <= policy.n_trials:
         return (

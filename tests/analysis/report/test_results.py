@@ -75,7 +75,7 @@ def test_a_search_says_where_its_first_rung_is(make_ledger: MakeLedger) -> None:
     plan = Search(space={"model.tau": FloatDistribution(0.1, 2.0)}, first_rung=FixedRung(12))
     search.state, design.state = make_ledger("tune", plan=plan).state, make_ledger("ablate").state
     (said,) = build_first_rungs([search, design, reading(TUNED)])
-    assert of_kind(Paragraph, said).text == "tune: First rung at epoch 12, as it was given."
+    assert of_kind(Paragraph, said).text == "tune: First rung at epoch 12, as set."
 
 
 def test_failures_are_named_with_their_reason_and_stops_are_counted() -> None:

@@ -202,7 +202,7 @@ def test_only_first_seeds_are_learned_from(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("plan", "sentence"),
     [
-        (Search(space=SPACE, first_rung=FixedRung(12)), "First rung at epoch 12, as it was given."),
+        (Search(space=SPACE, first_rung=FixedRung(12)), "First rung at epoch 12, as set."),
         (Search(kind="importance", sampler="random", space=SPACE), ""),
         (Design(kind="ablation", variants={"full": {}}), ""),
     ],
