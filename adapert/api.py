@@ -310,7 +310,13 @@ def pick(
     from adapert.prediction.tracked import keep_picked_model
     from adapert.results.find import open_study
     from adapert.selection.rank import pick as rank_configs
-    from adapert.selection.reevaluate import ReevaluationPlan, add_intervals, keep_pick, pick_config
+    from adapert.selection.reevaluate import (
+        ReevaluationPlan,
+        add_intervals,
+        keep_pick,
+        pick_config,
+        warn_of_replaced,
+    )
     from adapert.study.execution.resources import Resources
 
     cure = "Make it by adapert.selection.reevaluate.ReevaluationPlan(top=3)."
@@ -322,6 +328,7 @@ def pick(
         picked = pick_config(folder, study, objective, plan, used, console, place)
     else:
         results = open_study(folder, study)
+        warn_of_replaced(results)
         picked = add_intervals(rank_configs(results, objective), results)
     # The record of the pick comes last: a pick that was killed before it does not count.
     keep_picked_model(folder, study, picked.trials, place)

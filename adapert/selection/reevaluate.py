@@ -181,6 +181,15 @@ def add_intervals(picked: Pick, study: StudyResults) -> Pick:
     return replace(picked, candidates=candidates)
 
 
+def warn_of_replaced(results: StudyResults) -> None:
+    """Say in the log that a pick at once replaces one that stood on retraining."""
+    if results.picked and results.picked.reevaluation:
+        _LOGGER.warning(
+            f"This replaces a pick that retrained the best in '{results.picked.reevaluation}'. That comes "
+            f"back, without training anything, by: adapert pick {results.name}."
+        )
+
+
 def keep_pick(workspace: Path, study: str, picked: Pick) -> None:
     """Record how a study's config was picked: in its folder, and with its run in MLflow."""
     folder = study_folder(workspace, study)

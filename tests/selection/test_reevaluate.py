@@ -259,13 +259,17 @@ def test_other_candidates_get_a_further_re_evaluation_and_the_last_one_counts(
     assert pick_reevaluated(workspace, open_study(workspace, "s")).config.model.tau == 0.5
 
 
-def test_what_is_read_is_the_last_pick(workspace: Path, searched: None, launched: Launches) -> None:
+def test_what_is_read_is_the_last_pick(
+    workspace: Path, searched: None, launched: Launches, caplog: pytest.LogCaptureFixture
+) -> None:
     plan = ReevaluationPlan(n_fresh_seeds=1, n_redraws=0)
     picked = pick_through_api("s", workspace, objective="pds", plan=plan)
     read = pick_reevaluated(workspace, open_study(workspace, "s"))
     assert (read.objective, read.reevaluation) == ("pds", "s_reevaluation")
     assert read.config == picked.config
+    assert "replaces a pick" not in caplog.text
     at_once = pick_through_api("s", workspace, is_reevaluated=False)
+    assert "This replaces a pick that retrained the best in 's_reevaluation'." in caplog.text
     assert pick_reevaluated(workspace, open_study(workspace, "s")).reevaluated is None
     assert pick_reevaluated(workspace, open_study(workspace, "s")).config == at_once.config
 
