@@ -138,9 +138,9 @@ def _describe_usage_error(error: typer.TyperException) -> str:
         name = error.option_name  # type: ignore[attr-defined]
         return f"There is no option '{name}'.{nearest(name, possible)}"
     said = _sentence(error.format_message())
-    # The STUDY of launch is a recipe.
-    names_begun = said == "Missing argument 'STUDY'." and error.ctx.info_name != "launch"  # type: ignore[attr-defined]
-    return f"{said} 'adapert ls' lists the studies." if names_begun else said
+    if said != "Missing argument 'STUDY'." or error.ctx.info_name == "launch":  # type: ignore[attr-defined]
+        return said  # the STUDY of launch is a recipe
+    return f"{said} 'adapert ls' lists the studies."
 
 
 def _sentence(message: str) -> str:

@@ -121,12 +121,11 @@ def _bundle_picked(trials: Sequence[str], workspace: Path, data: Path | None) ->
     """Collect a picked config's model; None, and the log says why, where no weights are there."""
     try:
         found = [find_trial(workspace, trial) for trial in trials]
-        config = found[0][1].build_config() if found else Config()
-        if not config.has_weights:
-            _LOGGER.info(
-                f"'{config.model.name}' has no weights to keep: 'adapert predict {trials[0]}' fits it again."
-            )
-            return None
+        for config in (trial.build_config() for _, trial in found):
+            if not config.has_weights:
+                again = f"'adapert predict {trials[0]}' fits it again."
+                _LOGGER.info(f"'{config.model.name}' has no weights to keep: {again}")
+                return None
         return _bundle_trials(found, workspace, data)
     except InputError as error:
         _LOGGER.warning(f"No model is kept of the picked config: {error}")

@@ -185,8 +185,8 @@ def warn_of_replaced(results: StudyResults) -> None:
     """Say in the log that a pick at once replaces one that stood on retraining."""
     if results.picked and results.picked.reevaluation:
         _LOGGER.warning(
-            f"This replaces a pick that retrained the best in '{results.picked.reevaluation}'. That comes "
-            f"back, without training anything, by: adapert pick {results.name}."
+            f"This replaces a pick that retrained the best in '{results.picked.reevaluation}'. 'adapert pick "
+            f"{results.name}' makes that one again and trains nothing."
         )
 
 
