@@ -309,12 +309,11 @@ def pick(
     """
     from adapert.prediction.tracked import keep_picked_model
     from adapert.results.find import open_study
-    from adapert.selection.rank import pick as rank_configs
     from adapert.selection.reevaluate import (
         ReevaluationPlan,
-        add_intervals,
         keep_pick,
         pick_config,
+        rank_with_intervals,
         warn_of_replaced,
     )
     from adapert.study.execution.resources import Resources
@@ -329,7 +328,7 @@ def pick(
     else:
         results = open_study(folder, study)
         warn_of_replaced(results)
-        picked = add_intervals(rank_configs(results, objective), results)
+        picked = rank_with_intervals(results, objective)
     # The record of the pick comes last: a pick that was killed before it does not count.
     keep_picked_model(folder, study, picked.trials, place)
     keep_pick(folder, study, picked)

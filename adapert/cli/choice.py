@@ -87,15 +87,21 @@ def _print_expected(
     no_reevaluation: bool,
     as_json: bool,
 ) -> None:
-    """Print what picking would train; without a re-evaluation that is nothing."""
+    """Print what picking would train and, where that is nothing, the pick."""
     from dataclasses import replace
 
-    from adapert.selection.reevaluate import expect_retraining
+    from adapert.results.find import open_study
+    from adapert.selection.reevaluate import expect_retraining, rank_with_intervals
 
-    expected = expect_retraining(workspace, study, objective, retraining.plan())
-    n_left = 0 if no_reevaluation else expected.n_left
-    said = "Picking would train nothing." if no_reevaluation else expected.describe()
-    if as_json:
-        print_json(describe_pick(study, expected.picked, None) | {"n_trainings": n_left})
+    if no_reevaluation:
+        picked, n_left = rank_with_intervals(open_study(workspace, study), objective), 0
+        said = "Picking would train nothing."
     else:
-        print_candidates(replace(expected.picked, reason=said))
+        expected = expect_retraining(workspace, study, objective, retraining.plan())
+        picked, n_left, said = expected.picked, expected.n_left, expected.describe()
+    if not n_left:
+        said = f"{picked.reason} {said}"
+    if as_json:
+        print_json(describe_pick(study, picked, None) | {"n_trainings": n_left})
+    else:
+        print_candidates(replace(picked, reason=said))

@@ -101,11 +101,16 @@ def pick_config(
             data set is not the study's.
         UnfinishedError: The re-evaluation was left before its end.
     """
-    results = open_study(workspace, study)
-    picked = add_intervals(pick(results, objective), results)
+    picked = rank_with_intervals(open_study(workspace, study), objective)
     wanted = build_reevaluation(picked, study, plan or ReevaluationPlan())
     name = _retrain(wanted, study, workspace, resources or {}, console or Console(quiet=True), data)
-    return replace(pick_retrained(picked, open_study(workspace, name).frame), reevaluation=name)
+    return _pick_by(name, picked, workspace)
+
+
+def _pick_by(reevaluation: str, picked: Pick, workspace: Path) -> Pick:
+    """Pick of a ranking the config that a re-evaluation's trials find best."""
+    frame = open_study(workspace, reevaluation).frame
+    return replace(pick_retrained(picked, frame), reevaluation=reevaluation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +118,7 @@ class ExpectedRetraining:
     """What picking would train.
 
     Attributes:
-        picked: The study's ranking, with intervals, before anything is retrained.
+        picked: As `pick_config` returns it where nothing is left to train; else the study's ranking.
         study: The study that would retrain the best.
         n_left: Its trials that have not ended yet.
         trial_seconds: Mean of the ranked study's finished trials; NaN where that is not known.
@@ -150,16 +155,26 @@ def expect_retraining(
         InputError: As `pick`.
     """
     results = open_study(workspace, study)
-    picked = add_intervals(pick(results, objective), results)
+    picked = rank_with_intervals(results, objective)
     named, begun = _find(build_reevaluation(picked, study, plan or ReevaluationPlan()), study, workspace)
     n_ended = sum(record.status != TrialStatus.RUNNING for record in begun.records.values()) if begun else 0
+    n_left = (begun.n_asked if begun else named.plan.size) - n_ended
     seconds = [trial.metrics.get("total_seconds", nan) for trial in results.trials if trial.is_finished]
     return ExpectedRetraining(
-        picked=picked,
+        picked=picked if n_left else _pick_by(named.name, picked, workspace),
         study=named,
-        n_left=(begun.n_asked if begun else named.plan.size) - n_ended,
+        n_left=n_left,
         trial_seconds=sum(seconds) / len(seconds),
     )
+
+
+def rank_with_intervals(results: StudyResults, objective: str = "pearson_delta") -> Pick:
+    """Pick a study's best config without retraining any, with the intervals of `add_intervals`.
+
+    Raises:
+        InputError: As `pick`.
+    """
+    return add_intervals(pick(results, objective), results)
 
 
 def add_intervals(picked: Pick, study: StudyResults) -> Pick:

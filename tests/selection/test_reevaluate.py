@@ -31,6 +31,7 @@ from adapert.selection.reevaluate import (
     UnfinishedError,
     add_intervals,
     build_reevaluation,
+    expect_retraining,
     has_chance,
     pick_config,
 )
@@ -244,6 +245,9 @@ def test_picking_again_trains_nothing_where_the_candidates_are_the_same(
     read = pick_reevaluated(workspace, open_study(workspace, "s"))
     assert read.config == first.config
     assert read.reason == first.reason
+    expected = expect_retraining(workspace, "s", plan=SMALL_PLAN)
+    assert (expected.n_left, expected.picked.config) == (0, first.config)
+    assert (expected.picked.reason, expected.picked.reevaluation) == (first.reason, "s_reevaluation")
 
 
 def test_other_candidates_get_a_further_re_evaluation_and_the_last_one_counts(
