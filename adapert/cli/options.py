@@ -266,10 +266,14 @@ def parse_changes(changes: list[str] | None, max_epochs: int | None) -> dict[str
 
 
 class ListCommand(TyperCommand):
-    """A command whose options of several numbers take commas between them, as all its other lists do."""
+    """A command whose lists are given by commas, by spaces, or by an option that is repeated."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words after splitting the numbers that follow such an option; paths are left whole."""
+        """Parse the words, with each value of a list in a word of its own."""
+        return super().parse_args(ctx, self._repeat_options(ctx, self._split_numbers(args)))
+
+    def _split_numbers(self, args: list[str]) -> list[str]:
+        """Split by commas the numbers that follow an option of several; paths are left whole."""
         several = {name: option.nargs for option in self.params if option.nargs > 1 for name in option.opts}
         words: list[str] = []
         n_left = 0  # values that the last such option lacks
@@ -281,7 +285,25 @@ class ListCommand(TyperCommand):
             values = _split(word) if n_left > 0 and _NUMBERS.fullmatch(word) else [word]
             words += values
             n_left -= len(values)
-        return super().parse_args(ctx, words)
+        return words
+
+    def _repeat_options(self, ctx: Any, args: list[str]) -> list[str]:
+        """Name a repeatable option again before the words behind its value that no argument would take."""
+        n_left = len(self.make_parser(ctx).parse_args(list(args))[1])
+        repeatable = {name for option in self.params if option.multiple for name in option.opts}
+        words: list[str] = []
+        option, has_value = "", False
+        for word in args:
+            name, equals, _ = word.partition("=")
+            if word.startswith("-"):
+                option, has_value = name if name in repeatable else "", bool(equals)
+            elif option and has_value and n_left:
+                words.append(option)
+                n_left -= 1
+            else:
+                has_value = True
+            words.append(word)
+        return words
 
 
 def split_list(what: str, words: Iterable[str]) -> list[str]:

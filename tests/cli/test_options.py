@@ -50,3 +50,39 @@ def test_commas_part_numbers_behind_an_option_of_several_and_leave_paths_whole()
     given = ["--shares", "0.25,1e-2", "--files", "a b/x,1.h5ad", "y z.h5ad"]
     ended = CliRunner().invoke(command, given)
     assert ended.output == "[0.25, 0.01, 'a b/x,1.h5ad', 'y z.h5ad']\n"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--models", "a", "b", "study", "--set", "c"],
+        ["study", "--models", "a", "b", "--set", "c"],
+        ["--set=c", "--models=a", "b", "study"],
+        ["--models", "a", "--models", "b", "study", "--set", "c"],
+    ],
+)
+def test_words_behind_a_list_are_of_it_unless_an_argument_needs_them(given: list[str]) -> None:
+    command = typer.Typer()
+
+    @command.command(cls=ListCommand)
+    def take(
+        study: Annotated[str, typer.Argument()],
+        models: Annotated[list[str], typer.Option("--models")],
+        changes: Annotated[list[str], typer.Option("--set")],
+    ) -> None:
+        typer.echo([study, *sorted(models), *changes])
+
+    assert CliRunner().invoke(command, given).output == "['study', 'a', 'b', 'c']\n"
+
+
+def test_a_word_too_many_that_follows_no_list_is_refused() -> None:
+    command = typer.Typer()
+
+    @command.command(cls=ListCommand)
+    def take(models: Annotated[list[str], typer.Option("--models")]) -> None:
+        typer.echo(models)
+
+    ended = CliRunner().invoke(command, ["c", "--models", "a", "b"])
+    assert ended.exit_code == 2
+    assert "unexpected extra argument" in ended.output
+    assert "(b)" not in ended.output
