@@ -99,7 +99,15 @@ def read_statuses(workspace: Path) -> tuple[list[StudyStatus], list[str]]:
 
     Returns:
         Those that can be read, and a sentence for each that cannot.
+
+    Raises:
+        InputError: There is no such folder.
     """
+    if not workspace.is_dir():
+        raise InputError(
+            f"There is no folder '{workspace}', and no study in it. Launch one, or name its workspace with "
+            "--workspace."
+        )
     statuses: list[StudyStatus] = []
     faults: list[str] = []
     for found in find_workspaces(workspace):

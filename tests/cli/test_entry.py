@@ -290,7 +290,8 @@ def test_prepare_prints_a_name_with_brackets_as_it_is(
     assert (tmp_path / MARKUP / "manifest.json").is_file()
 
 
-def test_ls_prints_a_workspace_with_brackets_as_it_is(adapert: RunCommand) -> None:
+def test_ls_prints_a_workspace_with_brackets_as_it_is(adapert: RunCommand, tmp_path: Path) -> None:
+    (tmp_path / MARKUP).mkdir(parents=True)
     ended = adapert("ls", "--workspace", MARKUP)
     assert (ended.status, ended.out) == (0, f"'{MARKUP}' has no study yet.\n")
 

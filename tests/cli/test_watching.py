@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from fixtures.command import RunCommand, documented_keys
+from fixtures.command import Refused, RunCommand, documented_keys
 from fixtures.ledger import HandMade, MakeLedger
 
 from adapert.cli.printing import console
@@ -44,9 +44,15 @@ def test_status_of_a_study_lists_its_trials(adapert: RunCommand, begun: HandMade
     assert [row.split()[2] for row in rows] == ["finished", "interrupted"]
 
 
-def test_ls_of_a_workspace_without_studies_says_so(adapert: RunCommand) -> None:
+def test_ls_of_a_workspace_without_studies_says_so(adapert: RunCommand, tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
     ended = adapert("ls")
     assert (ended.status, ended.out) == (0, "'runs' has no study yet.\n")
+
+
+@pytest.mark.parametrize("command", ["ls", "watch"])
+def test_a_workspace_that_is_no_folder_is_refused(refused: Refused, command: str) -> None:
+    assert "There is no folder 'rusn', and no study in it." in refused(command, "--workspace", "rusn")
 
 
 def test_ls_of_a_folder_of_workspaces_lists_the_studies_of_each(

@@ -190,6 +190,9 @@ def test_a_damaged_ledger_is_refused_by_its_line(make_ledger: MakeLedger, runs: 
 
 
 def test_a_workspace_without_studies_has_none(runs: Path) -> None:
+    with pytest.raises(InputError, match=r"^There is no folder '.*runs', and no study in it\. Launch one,"):
+        read_statuses(runs)
+    runs.mkdir()
     assert read_statuses(runs) == ([], [])
 
 
