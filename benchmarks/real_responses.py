@@ -29,6 +29,7 @@ from adapert.comparison.summary import CAPTION, summarize_comparison
 from adapert.comparison.table import build_comparison_table
 from adapert.config import Config, read_config
 from adapert.data.prepared import read_prepared
+from adapert.process import log_levels
 from benchmarks.measurement import build_parser
 
 MODELS = "control,mean,neighbour,ridge_text,ridge_network,ridge_both,adapert"
@@ -65,6 +66,7 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@log_levels({"adapert": logging.INFO})
 def main() -> None:
     """Prepare every split, fit and score, and print the tables."""
     arguments = read_arguments()
@@ -79,7 +81,6 @@ def main() -> None:
     )
     console = Console(highlight=False, width=100)
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("adapert").setLevel(logging.INFO)
     console.print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}; "
         f"{arguments.split_seeds} splits x {arguments.seeds} seeds, {arguments.split} perturbations"

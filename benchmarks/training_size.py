@@ -24,6 +24,7 @@ from adapert.data.prepared import PreparedDataset, PreparedSplit, read_prepared
 from adapert.data.regroup import take_perturbations, without_cells
 from adapert.data.schema import SplitName
 from adapert.evaluation.metrics import mean_over_perturbations, pds, pearson_delta
+from adapert.process import log_levels
 from adapert.registry import build_model
 from adapert.seeding import numpy_generator
 from adapert.study.plan.peers import published_config
@@ -125,6 +126,7 @@ def plot_growth(summary: pd.DataFrame, n_draws: int, n_validation: int) -> Style
     return figure
 
 
+@log_levels({"adapert": logging.INFO})
 def main(words: Sequence[str]) -> None:
     """Fit, print the table, and write it beside the figure."""
     parser = build_parser("benchmarks training_size", __doc__)
@@ -137,7 +139,6 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("training_size"), help="stem of the CSV and the PNG")
     arguments = parser.parse_args(words)
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("adapert").setLevel(logging.INFO)
     changes = {
         name: yaml.safe_load(value) for name, value in (one.split("=", 1) for one in arguments.changes)
     }
