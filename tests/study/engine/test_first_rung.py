@@ -114,8 +114,8 @@ def n_epochs(state: StudyState) -> list[int]:
 
 
 @pytest.fixture
-def folder(memory_folder: Path) -> Path:
-    return memory_folder
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 @pytest.mark.parametrize("n_trials", [3, 8])

@@ -67,11 +67,9 @@ def score_of(worth: dict[str, float]) -> Callable[[Mapping[str, Any], int], floa
 
 
 @pytest.mark.parametrize("values", list(permutations([-1.0, 3.0, 2.0])))
-def test_a_path_moves_the_field_that_helps_most(
-    values: tuple[float, float, float], memory_folder: Path
-) -> None:
+def test_a_path_moves_the_field_that_helps_most(values: tuple[float, float, float], tmp_path: Path) -> None:
     score = score_of(dict(zip(START, values, strict=True)))
-    records = run_path(memory_folder, AblationPath(start=START, n_seeds=1), score)
+    records = run_path(tmp_path, AblationPath(start=START, n_seeds=1), score)
     steps = []
     for number in range(1, 4):
         of_round = [record for record in records if record.variant.startswith(f"{number} ")]
@@ -80,8 +78,8 @@ def test_a_path_moves_the_field_that_helps_most(
     assert steps == greedy(score)
 
 
-def test_a_path_begins_at_the_start_and_ends_at_the_base(memory_folder: Path) -> None:
-    records = run_path(memory_folder, AblationPath(start=START, n_seeds=2), score_of(WORTH))
+def test_a_path_begins_at_the_start_and_ends_at_the_base(tmp_path: Path) -> None:
+    records = run_path(tmp_path, AblationPath(start=START, n_seeds=2), score_of(WORTH))
     assert [(r.variant, r.seed, r.changes) for r in records[:2]] == [
         ("0 start", 0, START),
         ("0 start", 1, START),
@@ -91,10 +89,10 @@ def test_a_path_begins_at_the_start_and_ends_at_the_base(memory_folder: Path) ->
     assert [record.number for record in records[::2]] == list(range(7))
 
 
-def test_a_killed_path_goes_on_as_if_it_had_not_been(memory_folder: Path) -> None:
+def test_a_killed_path_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     plan = AblationPath(start=START, n_seeds=2)
-    whole = run_path(memory_folder / "whole", plan, score_of(WORTH))
-    assert run_path(memory_folder / "killed", plan, score_of(WORTH), killed_every=1) == whole
+    whole = run_path(tmp_path / "whole", plan, score_of(WORTH))
+    assert run_path(tmp_path / "killed", plan, score_of(WORTH), killed_every=1) == whole
 
 
 def test_a_round_waits_for_its_last_trial() -> None:
@@ -109,7 +107,7 @@ def test_a_round_waits_for_its_last_trial() -> None:
     assert source.has_more(state)
 
 
-def test_a_config_that_failed_is_not_a_step_while_another_finished(memory_folder: Path) -> None:
+def test_a_config_that_failed_is_not_a_step_while_another_finished(tmp_path: Path) -> None:
     def score(changes: Mapping[str, Any], seed: int) -> float | None:
         return (
             None
@@ -117,7 +115,7 @@ def test_a_config_that_failed_is_not_a_step_while_another_finished(memory_folder
             else score_of(WORTH)(changes, seed)
         )
 
-    records = run_path(memory_folder, AblationPath(start=START, n_seeds=1), score)
+    records = run_path(tmp_path, AblationPath(start=START, n_seeds=1), score)
     # The second step has nothing but configs with the failing field moved, or the other one.
     assert records[-1].changes == {}
     assert "graph.top_k" not in next(r for r in records if r.variant.startswith("2 ")).changes

@@ -357,16 +357,16 @@ def test_without_an_address_optuna_s_storage_is_a_journal_in_the_folder(tmp_path
     assert (trial.params, trial.value) == (suggested, 0.4)
 
 
-def test_a_database_is_optuna_s_storage_where_it_is_named(memory_folder: Path) -> None:
-    address = f"sqlite:///{memory_folder / 'optuna.db'}"
-    storage = open_storage(address, memory_folder)
+def test_a_database_is_optuna_s_storage_where_it_is_named(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path / 'optuna.db'}"
+    storage = open_storage(address, tmp_path)
     assert isinstance(storage, RDBStorage)
     plan = PLANS["conditional"]
     asked: list[dict[str, Any]] = []
     told: list[ConfigEnd] = []
     ask_and_tell(begin(plan, storage), 4, 2, asked, told, stop_after=6)
     # As the next process does: the study is begun again from the ledger.
-    again = begin(plan, open_storage(address, memory_folder))
+    again = begin(plan, open_storage(address, tmp_path))
     for number, suggested in enumerate(asked):
         again.restore(number, suggested, told[number] if number < len(told) else None)
     in_memory = begin(plan)
@@ -391,8 +391,8 @@ def test_a_journal_that_a_killed_process_left_torn_and_locked_is_opened(tmp_path
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ledger.jsonl", JOURNAL_FILE]
 
 
-def test_other_studies_of_a_database_stay(memory_folder: Path) -> None:
-    storage = open_storage(f"sqlite:///{memory_folder / 'optuna.db'}", memory_folder)
+def test_other_studies_of_a_database_stay(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path / 'optuna.db'}", tmp_path)
     optuna.create_study(study_name="other", storage=storage)
     begin(storage=storage)
     begin(storage=storage)

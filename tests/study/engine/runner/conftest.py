@@ -6,8 +6,8 @@ from adapert.study.engine.ledger import LEDGER_FILE
 
 
 @pytest.fixture
-def study_folder(memory_folder: Path) -> Path:
-    return memory_folder
+def study_folder(tmp_path: Path) -> Path:
+    return tmp_path
 
 
 @pytest.fixture
