@@ -187,11 +187,12 @@ def keep_finished(trials: pd.DataFrame, objective: str) -> pd.DataFrame:
     finished = trials[trials["status"] == TrialStatus.FINISHED] if len(trials) else trials
     unknown = pd.Series(None, finished.index, dtype=object)
     metrics = {name: finished.get(f"best_{name}", unknown).astype(float) for name in METRICS}
-    config = {
-        field: finished.get(field, unknown).astype(object).where(lambda values: values.notna(), default)
-        for field, default in Config().flat().items()
-    }
-    named = pd.DataFrame({**finished, **metrics, **config})
+    defaults = Config().flat()
+    config = finished.reindex(columns=list(defaults)).astype(object)
+    for field in config.columns[config.isna().any()]:
+        config[field] = config[field].where(config[field].notna(), defaults[field])
+    others = finished.drop(columns=[*metrics, *defaults], errors="ignore")
+    named = pd.concat([others, pd.DataFrame(metrics, finished.index), config], axis=1)
     return named.dropna(subset=list(FRONT) if objective == PARETO else [objective])
 
 
