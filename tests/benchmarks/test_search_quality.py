@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.exhaustive import few_fast
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
@@ -173,7 +174,7 @@ def test_standard_curves_rise_to_the_value_and_its_noise() -> None:
     assert not np.array_equal(curve.reported, problem.curve(config, 1).reported)
 
 
-@pytest.mark.parametrize("name", ["random", "qmc", "tpe+asha", "tpe+asha@1"])
+@pytest.mark.parametrize("name", few_fast(("random", "qmc", "tpe+asha", "tpe+asha@1"), 2))
 def test_a_search_repeats_by_its_seed(name: str) -> None:
     problem = build_standard_problem("branin", branin, 2, -0.397887, max_epochs=4)
     method = build_method(name)

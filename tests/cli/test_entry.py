@@ -107,6 +107,7 @@ finally:
     assert ended.stderr == "[]\n"
 
 
+@pytest.mark.slow
 def test_what_simulate_advises_prepares_whatever_the_name(adapert: RunCommand, tmp_path: Path) -> None:
     name = "demo [bold][/x]:smile:"
     simulated = adapert("simulate", "--out", name)

@@ -11,6 +11,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.exhaustive import few_fast
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.labels import rule as rule_of_labels
@@ -201,7 +202,7 @@ def perturbations_of(dataset: PreparedDataset) -> list[str]:
     return sorted(name for split in dataset.splits.values() for name in split.table.perturbations.tolist())
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", few_fast(LAYOUTS, 6))
 def test_layout_is_understood_cell_by_cell(prepare_layout: PrepareLayout, name: str) -> None:
     _, truth = label_cells(LAYOUTS[name])
     dataset = prepare_layout(name)

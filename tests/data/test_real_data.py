@@ -8,6 +8,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.exhaustive import few_fast
 
 from adapert.data.choices import PrepareChoices
 from adapert.data.graph import read_network
@@ -98,7 +99,7 @@ def norman_k562(real_data: Path) -> anndata.AnnData:
     return cells[(cells.obs["cell_type"] == "k562").to_numpy()].copy()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", few_fast(FORMS, 1))
 def test_norman_cells_are_the_same_whoever_wrote_their_labels(
     prepare_real: PrepareReal, norman_k562: anndata.AnnData, tmp_path: Path, form: str
 ) -> None:

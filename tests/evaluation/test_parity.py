@@ -36,7 +36,10 @@ from benchmarks.parity import (
 )
 
 # Imported by the tests alone: it takes seconds, in each process that collects them.
-pytestmark = pytest.mark.skipif(not find_spec("cell_eval"), reason="the extra 'parity' is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not find_spec("cell_eval"), reason="the extra 'parity' is not installed"),
+]
 
 SKIPPED = "clustering_agreement,pearson_edistance"
 SHAPES = [(3, 20, 15, 30), (8, 60, 25, 40), (12, 130, 30, 200), (5, 250, 60, 90)]

@@ -9,6 +9,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.exhaustive import few_fast
 from fixtures.trained import Trained
 
 from adapert.api import predict
@@ -284,7 +285,7 @@ def lose_registration(workspace: Path, _: Path) -> None:
     models_of(workspace)[0].delete_registered_model("forms")
 
 
-@pytest.mark.parametrize("lose", [lose_store, lose_artifacts, lose_model, lose_registration])
+@pytest.mark.parametrize("lose", few_fast((lose_store, lose_artifacts, lose_model, lose_registration), 1))
 def test_sync_logs_a_picked_model_again_that_the_store_lost(
     own: Path, genes: list[str], lose: Callable[[Path, Path], None], empty_database: Path
 ) -> None:

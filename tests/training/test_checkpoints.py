@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from fixtures.builders import NewTraining
+from fixtures.exhaustive import few_fast
 from safetensors.torch import load_file
 
 from adapert.errors import InputError
@@ -44,7 +45,7 @@ def results_of(training: Training) -> list[dict[str, float]]:
     return reports
 
 
-@pytest.mark.parametrize("changes", FORMS)
+@pytest.mark.parametrize("changes", few_fast(FORMS, 3))
 def test_stopped_and_restored_training_equals_an_unbroken_one(
     new_training: NewTraining, tmp_path: Path, changes: dict[str, Any]
 ) -> None:

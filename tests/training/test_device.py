@@ -7,6 +7,7 @@ import pytest
 import torch
 from fixtures.builders import NewTraining
 from fixtures.configs import SMALL_ADAPERT
+from fixtures.exhaustive import few_fast
 
 from adapert.config import Config
 from adapert.training.loop import run_alone
@@ -52,7 +53,9 @@ def assert_that_only_the_end_of_an_epoch_is_read(error: pytest.ExceptionInfo[Not
     assert "read_together" in [entry.name for entry in error.traceback]
 
 
-@pytest.mark.parametrize("form", [*FORMS, {"loss.alignment": "paper"}, {"data.control": "batch_mean"}])
+@pytest.mark.parametrize(
+    "form", few_fast([*FORMS, {"loss.alignment": "paper"}, {"data.control": "batch_mean"}], 3)
+)
 def test_an_epoch_with_its_validation_reads_the_device_once(
     new_training: NewTraining, form: Mapping[str, Any]
 ) -> None:
@@ -62,7 +65,7 @@ def test_an_epoch_with_its_validation_reads_the_device_once(
     assert_that_only_the_end_of_an_epoch_is_read(error)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", few_fast(FORMS, 2))
 def test_an_epoch_of_slots_reads_the_device_once_for_all(
     new_training: NewTraining, form: Mapping[str, Any]
 ) -> None:

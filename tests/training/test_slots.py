@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures.builders import NewTraining
+from fixtures.exhaustive import few_fast
 from torch import Tensor
 
 from adapert.data.prepared import PreparedDataset
@@ -55,7 +56,7 @@ def assert_alike(found: Training, expected: Training, tolerance: float) -> None:
     np.testing.assert_allclose(found.predict(names), expected.predict(names), atol=tolerance)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", few_fast(FORMS, 3))
 def test_a_slot_equals_the_trial_alone(new_training: NewTraining, form: Mapping[str, Any]) -> None:
     all_changes = [{**form, **own} for own in OWN_CHANGES]
     alone = [new_training(changes, seed=seed) for seed, changes in enumerate(all_changes)]
@@ -283,7 +284,7 @@ OTHER_VALUES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("field", OWN_FIELDS)
+@pytest.mark.parametrize("field", few_fast(OWN_FIELDS, 4))
 def test_slots_may_differ_in_each_of_their_own_fields(
     new_training: NewTraining, tiny_dataset: PreparedDataset, field: str
 ) -> None:

@@ -1,5 +1,6 @@
 """Simulated shifts of latents, predicted of perturbations that training has and of others."""
 
+import pytest
 import torch
 from fixtures.latent_experiment import LatentExperiment, mean_score, score
 
@@ -26,6 +27,7 @@ def train_on_cells(lambda_adversary: float) -> Training:
     return training
 
 
+@pytest.mark.slow
 def test_the_adversary_brings_effects_into_gene_effects_and_text_tells_those_of_unseen_genes() -> None:
     training = train_on_cells(1.0)
     for split in ("train", "validation"):

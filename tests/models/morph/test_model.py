@@ -112,6 +112,7 @@ def test_control_cells_and_their_noise_come_with_the_weights(small_morph: SmallM
     np.testing.assert_array_equal(delta_of(unsplit), delta_of(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "n_epochs"), [("cells", 6), ("means", 12)])
 def test_responses_of_unseen_genes_are_recovered(rows: str, n_epochs: int) -> None:
     dataset = build_linear_dataset()

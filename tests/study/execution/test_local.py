@@ -9,6 +9,7 @@ import pytest
 import torch
 from fixtures.dataset import build_tiny_dataset, write_prepared
 from fixtures.executed import When, begin, epochs_in, execute, numbers_of
+from fixtures.exhaustive import few_fast
 from optuna.distributions import FloatDistribution
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -209,7 +210,7 @@ def test_trials_in_slots_find_what_they_find_one_after_the_other(
         assert numbers_of(record) == pytest.approx(alone, rel=1e-5, nan_ok=True)
 
 
-@pytest.mark.parametrize("n", [1, 4, 5])
+@pytest.mark.parametrize("n", few_fast((4, 1, 5), 1))
 def test_slots_that_are_left_amid_an_epoch_are_resumed_as_if_unbroken(
     folder: Path, unbroken: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch, n: int
 ) -> None:
