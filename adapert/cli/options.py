@@ -194,6 +194,26 @@ class Retraining:
         return ReevaluationPlan(top=self.top, n_fresh_seeds=self.fresh_seeds, n_redraws=self.redraws)
 
 
+@dataclass(frozen=True)
+class PeersRetraining(Retraining):
+    """The same options of a command that retrains nothing but in a comparison of systems."""
+
+    top: Annotated[
+        int, typer.Option("--top", min=1, help="Of 'peers': number of best configs to retrain.")
+    ] = Retraining.top
+    fresh_seeds: Annotated[
+        int, typer.Option("--fresh-seeds", min=1, help="Of 'peers': fresh seeds per retrained config.")
+    ] = Retraining.fresh_seeds
+    redraws: Annotated[
+        int, typer.Option("--redraws", min=0, help="Of 'peers': redrawn splits per retrained config.")
+    ] = Retraining.redraws
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any differs from its default."""
+        return self != PeersRetraining()
+
+
 def set_verbosity(verbose: Verbose = False, quiet: Quiet = False) -> None:
     """Set how much is printed; neither leaves what was set before."""
     wanted = {logging.DEBUG} if verbose else set()

@@ -19,6 +19,7 @@ from adapert.cli.options import (
     MinEpochs,
     MovedData,
     NewResources,
+    PeersRetraining,
     Retraining,
     Seeds,
     StudyName,
@@ -108,6 +109,7 @@ def launch(
     splits: Annotated[
         int | None, typer.Option("--splits", min=1, help="Of 'peers': splits to compare on; default: 3.")
     ] = None,
+    retraining: PeersRetraining,
     ship_data: Annotated[
         bool, typer.Option("--ship-data", help="Send the data to nodes that cannot see their path.")
     ] = False,
@@ -133,10 +135,10 @@ def launch(
     from adapert.study.plan.recipes import build_study, locate_recipe
     from adapert.workspace.launch import Stores, check_effect, check_new
 
-    if study != PEERS and (models or splits):
+    if study != PEERS and (models or splits or retraining.is_given):
         raise InputError(
-            f"--models and --splits are of 'peers', but the study is '{study}'. Leave them out, or launch "
-            "peers."
+            "--models, --splits, --top, --fresh-seeds and --redraws are of 'peers', but the study is "
+            f"'{study}'. Leave them out, or launch peers."
         )
     search_budget = {
         "n_trials": trials,
@@ -156,7 +158,7 @@ def launch(
         plans = [
             plan_peers(
                 parse_base(place, config, changes, max_epochs, workspace),
-                Retraining(),
+                retraining,
                 search_budget,
                 name=PEERS if name is None else name,
                 models=models,

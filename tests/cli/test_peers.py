@@ -89,9 +89,9 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_written(
 
 
 def test_options_of_peers_are_refused_for_other_studies(refused: Refused, simulated: Simulated) -> None:
-    for option in (["--models", "adapert"], ["--splits", "2"]):
+    for option in (["--models", "adapert"], ["--splits", "2"], ["--top", "2"], ["--redraws", "1"]):
         message = refused("launch", "ablation", "--data", simulated.prepared, *option)
-        assert "--models and --splits are of 'peers', but the study is 'ablation'" in message
+        assert "--fresh-seeds and --redraws are of 'peers', but the study is 'ablation'" in message
 
 
 def test_other_systems_under_the_name_of_a_begun_comparison_are_refused_before_any_search(
@@ -121,6 +121,12 @@ def test_reproduce_refuses_peers_that_cannot_be_compared_before_its_own_search(
     words = ["reproduce", "--peers", "--data", simulated.prepared, "--device", "cpu", "--config"]
     words.append(tmp_path / "outside.yaml")
     assert "'model.tau' is 9.0 and the space has" in refused(*words)
+
+
+def test_how_the_best_are_retrained_is_a_choice(adapert: RunCommand, simulated: Simulated) -> None:
+    words = ["--data", simulated.prepared, "--models", "kernel_ridge,mean", "--splits", "1", "--dry-run"]
+    words += ["--trials", "4", "--top", "2", "--fresh-seeds", "1", "--redraws", "1", "--device", "cpu"]
+    assert "then at most 4 trials of its best 2, on fresh seeds" in adapert("launch", "peers", *words).out
 
 
 def test_several_data_sets_are_several_comparisons(
