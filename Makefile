@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO ?= demo
+# Half of the usual sizes: enough for 60 training perturbations, in half the time.
+SMALL := model.latent_size=128 model.hidden_size=128 training.learning_rate=0.003 training.minibatch_size=20
 
 .PHONY: test test-slow lint types docs demo
 
@@ -40,9 +42,9 @@ demo: .venv
 	$(BIN)/adapert simulate --out $(DEMO)/input
 	$(BIN)/adapert prepare $(DEMO)/input/cells.h5ad --network $(DEMO)/input/network.tsv.gz \
 		--embeddings $(DEMO)/input/text.npz --split-fractions 0.5 0.2 0.3 --out $(DEMO)/prepared
-	$(BIN)/adapert reproduce --data $(DEMO)/prepared --workspace $(DEMO)/runs \
-		--set training.learning_rate=0.002 --trials 12 --seeds 3 --max-epochs 20 --min-epochs 15
-	$(BIN)/adapert launch peers --data $(DEMO)/prepared --workspace $(DEMO)/runs \
+	$(BIN)/adapert reproduce --data $(DEMO)/prepared --workspace $(DEMO)/runs --set $(SMALL) \
+		--trials 12 --seeds 3 --max-epochs 10 --min-epochs 8 --top 2 --fresh-seeds 2 --redraws 1
+	$(BIN)/adapert launch peers --data $(DEMO)/prepared --workspace $(DEMO)/runs --set $(SMALL) \
 		--models adapert,kernel_ridge,kernel_loo,mean --trials 3 --seeds 2 --splits 1 \
-		--max-epochs 20 --min-epochs 10 --executor local
+		--max-epochs 10 --min-epochs 5 --top 2 --fresh-seeds 2 --redraws 1 --executor local
 	$(BIN)/adapert figures peers --workspace $(DEMO)/runs
