@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.exhaustive import few_fast
 from optuna.distributions import FloatDistribution
 
 from adapert.config import Config
@@ -87,7 +88,7 @@ def test_a_simulated_study_is_held_while_it_runs(tmp_path: Path) -> None:
         run_study(study, tmp_path)
 
 
-@pytest.mark.parametrize("recipe", recipe_names())
+@pytest.mark.parametrize("recipe", few_fast(recipe_names(), 12))
 def test_every_recipe_s_study_runs_to_its_end(recipe: str, tmp_path: Path) -> None:
     study = build_study(recipe, Config().with_changes({"model.dropout": 0.25, "training.max_epochs": 2}))
     study = study.with_budget(n_trials=6) if study.plan.is_sampled else study
