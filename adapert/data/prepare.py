@@ -42,7 +42,7 @@ from adapert.data.schema import EFFECT_SIZES, SPLITS, BoolArray, SplitName, gene
 from adapert.data.sources import EMBEDDINGS, NETWORKS, check_names
 from adapert.data.splits import count_unseen_genes
 from adapert.data.units import describe_degs, describe_units
-from adapert.errors import InputError, name_some
+from adapert.errors import InputError, format_count, name_some
 from adapert.files import whole_directory
 from adapert.versions import installed_version
 
@@ -414,7 +414,8 @@ def _note_gaps(
     if n_validation < FEW_VALIDATION:
         is_helped = split_file is None and choices.drawn_fractions[1] < 0.2
         _LOGGER.warning(
-            f"only {n_validation} validation perturbations: what they say of configs is mostly chance"
+            f"only {format_count(n_validation, 'validation perturbation')}: the choice among configs is "
+            "mostly chance"
             f"{'; --split-fractions 0.5 0.2 0.3 gives more' if is_helped else ''}"
         )
 

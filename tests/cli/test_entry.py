@@ -229,7 +229,7 @@ def test_quiet_prints_results_and_warnings_alone(
     assert (ended.status, ended.err) == (0, "")
     assert "(guessed)" not in ended.out
     assert "fingerprint" not in ended.out
-    assert "validation perturbations: what they say of configs is mostly chance" in ended.out
+    assert "only 1 validation perturbation: the choice among configs is mostly chance" in ended.out
     assert "Wrote data. Next: " in ended.out
 
 

@@ -533,7 +533,7 @@ def test_a_small_validation_split_is_noted(experiment: Experiment, logged: pytes
     logged.clear()
     experiment.prepare(split_fractions=(0.2, 0.6, 0.2))
     assert any(
-        "validation perturbations: what they say of configs is mostly chance" in note for note in small
+        "validation perturbations: the choice among configs is mostly chance" in note for note in small
     )
     assert not any("mostly chance" in note for note in logged.messages)
 
