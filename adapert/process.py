@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, TypeAlias
 
+NO_TELEMETRY = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+"""Else MLflow tells its makers which of its functions a process calls."""
+
 Setting: TypeAlias = Callable[[], AbstractContextManager[None]]
 """Changes something of the process for a block."""
 
@@ -50,6 +53,13 @@ def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
         yield
     finally:
         set_variables(before)
+
+
+@contextmanager
+def default_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """As `environment`, but what the user has set stays."""
+    with environment({name: value for name, value in variables.items() if name not in os.environ}):
+        yield
 
 
 def set_variables(variables: Mapping[str, str | None]) -> None:

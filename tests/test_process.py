@@ -17,6 +17,7 @@ from fixtures.trained import SMALL, Trained
 import adapert
 from adapert.errors import InputError
 from adapert.process import (
+    default_environment,
     environment,
     log_levels,
     set_until_block_ends,
@@ -168,6 +169,14 @@ def test_variables_are_put_back_also_those_that_were_unset(monkeypatch: pytest.M
     monkeypatch.delenv("ADAPERT_B", raising=False)
     with environment({"ADAPERT_A": None, "ADAPERT_B": "theirs"}):
         assert "ADAPERT_A" not in os.environ
+    assert (os.environ["ADAPERT_A"], "ADAPERT_B" in os.environ) == ("mine", False)
+
+
+def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADAPERT_A", "mine")
+    monkeypatch.delenv("ADAPERT_B", raising=False)
+    with default_environment({"ADAPERT_A": "theirs", "ADAPERT_B": "theirs"}):
+        assert (os.environ["ADAPERT_A"], os.environ["ADAPERT_B"]) == ("mine", "theirs")
     assert (os.environ["ADAPERT_A"], "ADAPERT_B" in os.environ) == ("mine", False)
 
 

@@ -1,6 +1,8 @@
 """The entry point: what every command shares, and how each ends."""
 
+import atexit
 import errno
+import gc
 import io
 import logging
 import re
@@ -18,7 +20,7 @@ from adapert.cli.as_json import stdout_put_back
 from adapert.cli.options import Quiet, Verbose, set_verbosity
 from adapert.cli.printing import LIBRARY, LogHandler, console, print_error
 from adapert.errors import InputError, nearest, number_kind
-from adapert.process import log_levels
+from adapert.process import NO_TELEMETRY, default_environment, log_levels
 
 if TYPE_CHECKING:
     from adapert.study.engine.runner import Closing
@@ -80,8 +82,11 @@ def exit_status(closing: "Closing") -> int:
 
 @stdout_put_back()
 @log_levels({LIBRARY.name: logging.INFO})
+@default_environment(NO_TELEMETRY)
 def main() -> None:
     """Run the command: a user's mistake is one sentence and status 2; a traceback only with --verbose."""
+    # The interpreter's last look for garbage, among all that torch and MLflow made, took seconds.
+    atexit.register(gc.freeze)
     LIBRARY.addHandler(LogHandler())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # in an ASCII locale, a name or a ± must not end a command

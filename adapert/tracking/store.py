@@ -5,7 +5,6 @@ database, so the addresses of a store that was moved or copied are updated when 
 """
 
 import logging
-import os
 import re
 import shlex
 import sqlite3
@@ -21,7 +20,7 @@ from filelock import FileLock
 
 from adapert.errors import InputError
 from adapert.files import write_whole
-from adapert.process import environment, log_levels, set_until_block_ends
+from adapert.process import NO_TELEMETRY, default_environment, log_levels, set_until_block_ends
 from adapert.records import EXPERIMENT, Tag
 from adapert.tracking.empty_store import keep_empty_database, lay_empty_database
 from adapert.versions import installed_version
@@ -310,6 +309,6 @@ def quiet_mlflow() -> None:
 def _quiet() -> Iterator[None]:
     # The writer tries again by itself; MLflow's seven tries of two minutes would hold a study's end up.
     patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-    missing = {name: value for name, value in patience.items() if name not in os.environ}
-    with log_levels({"alembic": logging.WARNING, "mlflow": logging.WARNING}), environment(missing):
+    levels = {"alembic": logging.WARNING, "mlflow": logging.WARNING}
+    with log_levels(levels), default_environment(patience | NO_TELEMETRY):
         yield

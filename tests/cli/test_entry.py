@@ -16,7 +16,7 @@ import typer
 from fixtures.command import Refused, RunCommand, Simulated
 
 from adapert import __version__
-from adapert.cli import app
+from adapert.cli import app, entry
 from adapert.cli.entry import MEANT
 from adapert.cli.options import set_verbosity
 from adapert.cli.printing import progress
@@ -277,6 +277,8 @@ def test_the_progress_of_a_study_is_printed_unless_quiet(words: tuple[str, ...],
 
 # text is printed as text
 
+TELEMETRY = "MLFLOW_DISABLE_TELEMETRY"
+
 MARKUP = "my [/x] :smile: [bold]data[/bold]"
 
 
@@ -289,6 +291,20 @@ def test_prepare_prints_a_name_with_brackets_as_it_is(
     assert (ended.status, ended.err) == (0, "")
     assert f"Wrote {MARKUP}. Next: adapert reproduce --data {shlex.quote(MARKUP)}" in ended.out
     assert (tmp_path / MARKUP / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("own", [None, "false"])
+def test_a_command_has_mlflow_tell_its_makers_nothing_unless_the_user_has_it_so(
+    adapert: RunCommand, monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    seen = []
+    monkeypatch.setattr(entry, "_command", lambda: lambda **_: seen.append(os.environ[TELEMETRY]))
+    monkeypatch.delenv(TELEMETRY, raising=False)
+    if own:
+        monkeypatch.setenv(TELEMETRY, own)
+    adapert("ls")
+    assert seen == [own or "true"]
+    assert os.environ.get(TELEMETRY) == own
 
 
 def test_ls_prints_a_workspace_with_brackets_as_it_is(adapert: RunCommand, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from fixtures.exhaustive import few_fast
 from fixtures.narrowed import of_kind
 
 from adapert.errors import InputError
+from adapert.process import settings_put_back
 from adapert.records import EXPERIMENT
 from adapert.tracking.read import open_client
 from adapert.tracking.store import (
@@ -318,3 +319,18 @@ def test_a_store_of_an_older_mlflow_is_told_the_command_that_upgrades_it(
     command = re.escape(f"mlflow db upgrade {shlex.quote(tracking_uri(workspace))}")
     with pytest.raises(InputError, match=f"is of an older one .*Run: {command} "):
         opening(workspace)
+
+
+def test_mlflow_tells_its_makers_nothing_unless_the_user_has_it_so(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.environment_variables import MLFLOW_DISABLE_TELEMETRY
+
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    with settings_put_back():
+        open_store(workspace)
+        assert MLFLOW_DISABLE_TELEMETRY.get() is True
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    with settings_put_back():
+        open_store(workspace)
+        assert MLFLOW_DISABLE_TELEMETRY.get() is False
