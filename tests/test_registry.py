@@ -9,6 +9,7 @@ import pytest
 import torch
 from fixtures.configs import SMALL_ADAPERT
 from fixtures.dataset import build_tiny_dataset, hold_out_combinations, without_test
+from fixtures.exhaustive import few_fast
 
 from adapert.config import Config, ModelName
 from adapert.data.prepared import PreparedDataset
@@ -58,8 +59,8 @@ REPORTED = {
 
 ASKED = ["G00", "G14", "G00+G03"]
 
-every_model = pytest.mark.parametrize("name", MODELS)
-every_network = pytest.mark.parametrize("name", NETWORKS)
+every_model = pytest.mark.parametrize("name", few_fast(MODELS, 7))
+every_network = pytest.mark.parametrize("name", few_fast(NETWORKS, 4))
 
 
 @pytest.fixture

@@ -465,6 +465,7 @@ def test_files_are_png_svg_pdf_and_csv(written: list[Path], one_metric: pd.DataF
     pd.testing.assert_frame_equal(pd.read_csv(written[3]), summarize_sensitivity(one_metric))
 
 
+@pytest.mark.slow
 @BY_EFFECT_SIZE
 @pytest.mark.usefixtures("small_pictures")
 def test_a_figure_is_laid_out_as_matplotlib_would_when_it_saves_it(
@@ -545,6 +546,7 @@ def test_only_the_named_figures_are_drawn(store: Store, tmp_path: Path) -> None:
     assert list(paths) == ["search_wide"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_pictures")
 def test_two_studies_of_one_design_keep_their_own_files(store: Store, tmp_path: Path) -> None:
     paths = draw_figures(store.studies(["ablate_parts", "ablate_again"]), tmp_path)

@@ -247,6 +247,7 @@ def test_a_full_disk_leaves_no_prepared_data(prepare: Prepare, small_disk: Path)
     assert "No space left on device" in prepare(out=small_disk / "out")
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_simulated_data(refused: Refused, small_disk: Path) -> None:
     assert "No space left on device" in refused("simulate", "--out", small_disk / "out")
 

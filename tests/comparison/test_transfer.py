@@ -328,6 +328,7 @@ def test_an_access_counts_for_the_opened_data_and_names_both(
     assert f"by models trained on data {own}" in markdown
 
 
+@pytest.mark.slow
 def test_every_model_and_the_file_of_another_is_scored_and_emitted(
     lines: tuple[Path, Path], config: Config, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from fixtures.dataset import write_prepared
+from fixtures.exhaustive import few_fast
 from fixtures.experiment import Experiment
 from fixtures.preparing import ChangeCells
 
@@ -79,7 +80,7 @@ def test_order_of_cells_and_genes_makes_no_difference(
     assert_same_tables(experiment.prepare(cells=changed_cells(shuffle)), dataset)
 
 
-@pytest.mark.parametrize("form", ["csr", "csc", "dense"])
+@pytest.mark.parametrize("form", few_fast(["csr", "csc", "dense"], 1))
 def test_what_is_in_memory_at_once_makes_no_difference(
     experiment: Experiment,
     dataset: PreparedDataset,
@@ -673,6 +674,7 @@ def test_several_networks_are_written_and_read_back(
         read_prepared(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_names_order_and_contents_of_networks_are_part_of_the_fingerprint(
     experiment: Experiment, dataset: PreparedDataset, gene_sets: Path
 ) -> None:
@@ -751,6 +753,7 @@ def test_other_embeddings_lie_beside_the_first_with_their_own_gaps(
     assert dict(summarize_prepared(mapped))["covered by rpe1"].startswith("60 of 120 (50.0%) of genes")
 
 
+@pytest.mark.slow
 def test_names_and_order_of_embeddings_are_part_of_the_fingerprint(
     experiment: Experiment, dataset: PreparedDataset, other_vectors: Path
 ) -> None:

@@ -32,6 +32,7 @@ def dataset(directory: Path) -> PreparedDataset:
     return prepare(cells, network, text, PrepareChoices(split_fractions=(0.5, 0.2, 0.3)))
 
 
+@pytest.mark.slow
 def test_default_data_set_keeps_the_fingerprint_it_had(dataset: PreparedDataset) -> None:
     # Written down before `deg_test` was a choice: data sets that were prepared earlier stay known.
     assert dataset.fingerprint == "8df69b554afe9711"
@@ -43,11 +44,13 @@ def test_counts_are_whole_numbers(directory: Path) -> None:
     assert (cells.obs["perturbation"] == "control").sum() == 600
 
 
+@pytest.mark.slow
 def test_every_split_has_every_effect_size(dataset: PreparedDataset) -> None:
     for split in dataset.splits.values():
         assert set(split.table.effect_size.tolist()) == set(EFFECT_SIZES)
 
 
+@pytest.mark.slow
 def test_measured_deltas_follow_the_true_effects(directory: Path, dataset: PreparedDataset) -> None:
     truth = np.load(directory / "truth.npz")
     effects = pd.DataFrame(truth["effect"], index=truth["perturbations"], columns=truth["gene_names"])
@@ -60,6 +63,7 @@ def test_measured_deltas_follow_the_true_effects(directory: Path, dataset: Prepa
     assert np.median(correlations) > 0.8
 
 
+@pytest.mark.slow
 def test_unseen_effects_can_be_told_from_text_beyond_the_mean(dataset: PreparedDataset) -> None:
     node = {name: index for index, name in enumerate(dataset.shared.node_names.tolist())}
 

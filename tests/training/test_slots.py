@@ -132,7 +132,7 @@ OF_VAE: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize(
     ("form", "own_changes"),
-    [*((form, OF_APP) for form in APP_FORMS), *((form, OF_VAE) for form in VAE_FORMS)],
+    few_fast([*((form, OF_VAE) for form in VAE_FORMS), *((form, OF_APP) for form in APP_FORMS)], 3),
 )
 def test_a_slot_of_another_system_equals_the_trial_alone(
     new_training: NewTraining, form: Mapping[str, Any], own_changes: Sequence[Mapping[str, Any]]

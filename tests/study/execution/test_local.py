@@ -224,6 +224,7 @@ def test_slots_that_are_left_amid_an_epoch_are_resumed_as_if_unbroken(
         assert numbers_of(record) == pytest.approx(alone, rel=1e-5, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_a_search_in_slots_asks_the_same_and_ends_the_same(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def test_the_first_epoch_of_one_trial_says_how_many_follow(
     assert {record.n_slots for record in runner.state.records.values()} == {0}  # it is not known beforehand
 
 
+@pytest.mark.slow
 def test_trials_that_do_not_fit_together_are_trained_fewer_at_a_time(
     tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_killed_after_any_call_a_tracker_goes_on_without_a_second_run_or_point(
     assert found["001"]["files"] == sorted([CONFIG_FILE, PER_PERTURBATION_FILE, WEIGHTS_FILE])
 
 
+@pytest.mark.slow
 def test_any_number_of_lines_delivered_again_changes_nothing(made: HandMade, workspace: Path) -> None:
     deliver(ways_to_end(made), workspace)
     expected = everything_in(workspace)

@@ -121,6 +121,7 @@ def test_a_change_is_refused_by_name(
     assert operated == []
 
 
+@pytest.mark.slow
 def test_an_edited_module_of_the_package_is_refused(
     begun: MakeLedger, workspace: Path, package_copy: Copy
 ) -> None:

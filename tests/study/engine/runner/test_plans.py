@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixtures.exhaustive import few_fast
 from fixtures.narrowed import of_kind
 from fixtures.simulated_study import (
     MAX_EPOCHS,
@@ -31,7 +32,10 @@ from adapert.testing import open_study
 
 
 @pytest.mark.parametrize(
-    "plan", ["deterministic", "deterministic seeds", "deterministic learned seeds", "deterministic grid"]
+    "plan",
+    few_fast(
+        ["deterministic", "deterministic seeds", "deterministic learned seeds", "deterministic grid"], 2
+    ),
 )
 def test_a_deterministic_search_is_the_same_whatever_runs_side_by_side(
     study_folder: Path, ledger_path: Path, plan: str
