@@ -5,6 +5,7 @@ is in the ledger before anything acts on it.
 """
 
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -114,6 +115,7 @@ class StudyRunner:
         self.limits, self.observers = limits or Limits(), observers
         self.max_failures = max_failures
         self.closing: Closing | None = None
+        self._writing, self._is_left = threading.RLock(), False
         self._waiting: deque[TrialRecord] = deque()
         self._comparisons = Comparisons(study.plan, state, study.base.training.max_epochs)
         self._opened, self._looked = time.monotonic(), 0.0
@@ -235,7 +237,9 @@ class StudyRunner:
             if closing.reason:
                 for record in self.state.running:
                     self._end(record, TrialStatus.STOPPED, closing.reason, closing.message)
-            self._write(SessionClosed(status=closing.status, message=closing.message))
+            with self._writing:
+                self._write(SessionClosed(status=closing.status, message=closing.message))
+                self._is_left = True
         with suppress(OSError):  # the next process puts back what Optuna's journal could not take
             self.source.close()
         return closing
@@ -368,10 +372,13 @@ class StudyRunner:
         self._waiting.append(self.state.records[trial_id])
 
     def _write(self, event: Event) -> None:
-        self.ledger.append(event)
-        self.state.see(event)
-        for observer in self.observers:
-            observer.on_event(event, self.state)
+        with self._writing:
+            if self._is_left:  # by a thread that was left behind with a lost Ray
+                return
+            self.ledger.append(event)
+            self.state.see(event)
+            for observer in self.observers:
+                observer.on_event(event, self.state)
 
 
 def _is_of_the_past(request: Path) -> bool:

@@ -9,9 +9,10 @@ from fixtures.simulated_study import PLANS, begin, finish, frozen_trials, hand_o
 from optuna.trial import TrialState
 
 from adapert.records import EndReason, TrialStatus
-from adapert.study.engine.events import SessionClosed, SessionOpened
+from adapert.study.engine.events import EpochReported, Event, SessionClosed, SessionOpened
 from adapert.study.engine.ledger import Ledger, read_events
 from adapert.study.engine.limits import Limits
+from adapert.study.engine.state import StudyState
 from adapert.study.plan.study import Search
 from adapert.testing import open_study
 
@@ -91,3 +92,20 @@ def test_what_runs_is_left_to_the_next_process_when_a_study_is_interrupted(study
     assert [trial.state for trial in frozen_trials(runner)] == [TrialState.FAIL] * 2
     again = open_study(study_folder)
     assert [hand_out(again).trial_id for _ in range(3)] == ["001", "002", "003"]
+
+
+def test_what_follows_from_a_report_is_not_written_behind_the_end_of_a_session(
+    study_folder: Path, ledger_path: Path
+) -> None:
+    class Leaving:
+        """Leaves the study amid a report, as the command does whose Ray is lost."""
+
+        def on_event(self, event: Event, state: StudyState) -> None:
+            if isinstance(event, EpochReported) and len(state.records) > 1:
+                runner.close()
+
+    begin(study_folder, "search")
+    runner = open_study(study_folder)
+    runner.observers = [Leaving()]
+    run(runner, n_at_once=2, n_reports=1)
+    assert isinstance(read_events(ledger_path)[-1], SessionClosed)
