@@ -181,7 +181,9 @@ class EarlyEnd:
 class Retraining:
     """Options of how the best configs are retrained before one is picked."""
 
-    top: Annotated[int, typer.Option("--top", min=1, help="Number of best configs to retrain.")] = 3
+    top: Annotated[
+        int, typer.Option("--top", min=1, help="Number of best configs to retrain before one is picked.")
+    ] = 3
     fresh_seeds: Annotated[
         int, typer.Option("--fresh-seeds", min=1, help="Fresh seeds per retrained config.")
     ] = 3
@@ -192,26 +194,6 @@ class Retraining:
         from adapert.selection.reevaluate import ReevaluationPlan
 
         return ReevaluationPlan(top=self.top, n_fresh_seeds=self.fresh_seeds, n_redraws=self.redraws)
-
-
-@dataclass(frozen=True)
-class PeersRetraining(Retraining):
-    """The same options of a command that retrains nothing but in a comparison of systems."""
-
-    top: Annotated[
-        int, typer.Option("--top", min=1, help="Of 'peers': number of best configs to retrain.")
-    ] = Retraining.top
-    fresh_seeds: Annotated[
-        int, typer.Option("--fresh-seeds", min=1, help="Of 'peers': fresh seeds per retrained config.")
-    ] = Retraining.fresh_seeds
-    redraws: Annotated[
-        int, typer.Option("--redraws", min=0, help="Of 'peers': redrawn splits per retrained config.")
-    ] = Retraining.redraws
-
-    @property
-    def is_given(self) -> bool:
-        """Whether any differs from its default."""
-        return self != PeersRetraining()
 
 
 def set_verbosity(verbose: Verbose = False, quiet: Quiet = False) -> None:

@@ -19,7 +19,6 @@ from adapert.cli.options import (
     MinEpochs,
     MovedData,
     NewResources,
-    PeersRetraining,
     Retraining,
     Seeds,
     StudyName,
@@ -109,7 +108,7 @@ def launch(
     splits: Annotated[
         int | None, typer.Option("--splits", min=1, help="Of 'peers': splits to compare on; default: 3.")
     ] = None,
-    retraining: PeersRetraining,
+    retraining: Retraining,
     ship_data: Annotated[
         bool, typer.Option("--ship-data", help="Send the data to nodes that cannot see their path.")
     ] = False,
@@ -135,7 +134,7 @@ def launch(
     from adapert.study.plan.recipes import build_study, locate_recipe
     from adapert.workspace.launch import Stores, check_effect, check_new
 
-    if study != PEERS and (models or splits or retraining.is_given):
+    if study != PEERS and (models or splits or retraining != Retraining()):
         raise InputError(
             "--models, --splits, --top, --fresh-seeds and --redraws are of 'peers', but the study is "
             f"'{study}'. Leave them out, or launch peers."

@@ -168,7 +168,7 @@ def expect_retraining(
     )
 
 
-def rank_with_intervals(results: StudyResults, objective: str = "pearson_delta") -> Pick:
+def rank_with_intervals(results: StudyResults, objective: str) -> Pick:
     """Pick a study's best config without retraining any, with the intervals of `add_intervals`.
 
     Raises:

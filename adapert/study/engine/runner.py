@@ -115,7 +115,7 @@ class StudyRunner:
         self.limits, self.observers = limits or Limits(), observers
         self.max_failures = max_failures
         self.closing: Closing | None = None
-        self._writing, self._is_left = threading.RLock(), False
+        self._writing = threading.RLock()
         self._waiting: deque[TrialRecord] = deque()
         self._comparisons = Comparisons(study.plan, state, study.base.training.max_epochs)
         self._opened, self._looked = time.monotonic(), 0.0
@@ -237,9 +237,7 @@ class StudyRunner:
             if closing.reason:
                 for record in self.state.running:
                     self._end(record, TrialStatus.STOPPED, closing.reason, closing.message)
-            with self._writing:
-                self._write(SessionClosed(status=closing.status, message=closing.message))
-                self._is_left = True
+            self._write(SessionClosed(status=closing.status, message=closing.message))
         with suppress(OSError):  # the next process puts back what Optuna's journal could not take
             self.source.close()
         return closing
@@ -372,8 +370,9 @@ class StudyRunner:
         self._waiting.append(self.state.records[trial_id])
 
     def _write(self, event: Event) -> None:
+        # A thread that is left behind with a lost Ray may come with a result behind the session's end.
         with self._writing:
-            if self._is_left:  # by a thread that was left behind with a lost Ray
+            if self.state.closed and not isinstance(event, SessionOpened):
                 return
             self.ledger.append(event)
             self.state.see(event)
