@@ -30,9 +30,9 @@ METRIC = "pearson_delta"
 PARTS = {
     "no_context": "the context",
     "no_non_deg": "the non-DEG loss",
-    "context_only": "what the perturbed gene itself adds",
+    "context_only": "what the perturbed gene adds to the context alone",
 }
-"""Variant to the part that it lacks; another variant is called by its name."""
+"""Variant to the part that it lacks, near the words of its row in Figure 4; another is called by its name."""
 
 
 def find_parts(summary: pd.DataFrame, without: Iterable[str] = ()) -> Finding | None:

@@ -8,7 +8,7 @@ from fixtures.store import MakeTable
 
 from adapert.statistics.best_weight import SUPPORTED, UNDECIDED
 from adapert.statistics.questions import compare_variants
-from analysis.figures.ablation import summarize_ablation
+from analysis.figures.ablation import VARIANT_LABELS, summarize_ablation
 from analysis.findings.finding import BETTER, LEVEL_WITH
 from analysis.findings.parts import find_parts
 
@@ -112,3 +112,10 @@ def test_variants_that_lack_no_single_part_have_no_finding(
     make_table: MakeTable, gains: Mapping[str, Mapping[str, float]]
 ) -> None:
     assert find_parts(summarize_ablation(build(make_table, gains))) is None
+
+
+def test_the_gene_s_own_part_is_called_by_the_row_of_figure_4_that_shows_it(make_table: MakeTable) -> None:
+    gains = {"full": {}, "context_only": {"small": -0.1, "medium": -0.1, "large": -0.1}}
+    sentence = present(find_parts(summarize_ablation(build(make_table, gains)))).sentence
+    assert ": what the perturbed gene adds to the context alone helps most, small effects by" in sentence
+    assert VARIANT_LABELS["context_only"].endswith(" alone")
