@@ -36,7 +36,9 @@ PAIRED_COLUMNS = (
 )
 """Columns of `summarize_paired`, after its keys."""
 
-ROUNDING = 1e-12
+_DECIMALS = 12
+
+ROUNDING = 10.0**-_DECIMALS
 """Differences up to this size are rounding of an average, and count as 0."""
 
 
@@ -202,10 +204,12 @@ def compare_pairs(
 
 def _test(comparison: Comparison, means: FloatArray, related: Related, spread: Spread) -> None:
     """Fill the p of a comparison."""
-    p = [signed_rank_p(means)]
+    # Shares, such as DES and PDS, have few values: .62 - .6 and .42 - .4 are the same, and must share a rank.
+    ranked = np.round(means, _DECIMALS)
+    p = [signed_rank_p(ranked)]
     comparison["p_wilcoxon"] = comparison["p_families"] = p[0]
     if related.layout:
-        comparison["p_families"] = family_signed_rank_p(means, related.family)
+        comparison["p_families"] = family_signed_rank_p(ranked, related.family)
     if not means.any():
         comparison["p"] = 1.0
         return

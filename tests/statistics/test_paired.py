@@ -11,6 +11,7 @@ import adapert.statistics.paired
 from adapert.seeding import numpy_generator
 from adapert.statistics.estimates import bootstrap_interval
 from adapert.statistics.paired import PAIRED_COLUMNS, compare_pairs, summarize_paired
+from adapert.statistics.significance import family_signed_rank_p
 
 EFFECTS = {"A": 0.1, "B": 0.2, "C": 0.0, "D": -0.1}
 
@@ -68,6 +69,17 @@ def test_p_is_scipys_of_seed_averages() -> None:
     values = numpy_generator(0, "test").normal(0.2, 1, (3, 20))
     expected = stats.wilcoxon(values.mean(axis=0)).pvalue
     assert compare_pairs(values, numpy_generator(0, "test"))["p_wilcoxon"] == expected
+
+
+@pytest.mark.parametrize("n", [13, 30])
+def test_shares_that_are_equal_but_for_rounding_tie(n: int) -> None:
+    draws = numpy_generator(0, "test")
+    found = draws.integers(10, 40, (3, n))
+    gains = draws.integers(-3, 6, (3, n))
+    families = np.repeat(np.arange(n // 2 + 1), 2)[:n]
+    p = compare_pairs((found + gains) / 50 - found / 50, draws, families=families.astype(str))
+    assert p["p_wilcoxon"] == stats.wilcoxon(gains.sum(axis=0)).pvalue
+    assert p["p_families"] == family_signed_rank_p(gains.sum(axis=0).astype(np.float64), families)
 
 
 def test_interval_is_that_of_the_differences() -> None:
