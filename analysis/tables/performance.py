@@ -11,6 +11,7 @@ from adapert.errors import format_count
 from adapert.evaluation.catalogue import find_metric
 from adapert.records import trained_on
 from adapert.statistics.estimates import summarize_by
+from adapert.statistics.pairs import CEILINGS
 from adapert.statistics.scalars import summarize_scalars
 from analysis.figures.prediction import model_label
 from analysis.figures.style import order_rows
@@ -67,17 +68,26 @@ def summarize_performance(
     sd = by_perturbation.groupby(level=["variant", "metric"]).std().rename("sd").reset_index()
     summary = summary.merge(sd, on=["variant", "metric"], how="left")
     if SCALAR in metrics:
-        scalars = summarize_scalars(frame, ["variant"]).query("metric == @SCALAR")
-        if scalars.empty:  # an evaluation that kept no numbers of DEGs
-            fits = pd.DataFrame((record or {}).get("models", []), columns=["variant", "seed", SCALAR])
-            known = fits.astype({SCALAR: float}).dropna(subset=[SCALAR])
-            by_variant = known.groupby("variant", sort=False)[SCALAR]
-            scalars = by_variant.agg(mean="mean", n_seeds="size").reset_index().assign(metric=SCALAR)
-        summary = pd.concat([summary, scalars], ignore_index=True)
+        summary = pd.concat([summary, *_summarize_scalar(frame, record or {})], ignore_index=True)
     orders = {"variant": list(dict.fromkeys(frame["variant"])), "metric": list(metrics)}
     summary = summary[summary["variant"].isin(orders["variant"])]
     columns = ["variant", "metric", "mean", "sd", "low", "high", "n_perturbations", "n_seeds"]
     return order_rows(summary, orders)[columns]
+
+
+def _summarize_scalar(frame: pd.DataFrame, record: Mapping[str, Any]) -> list[pd.DataFrame]:
+    """Summarise `SCALAR` by variant, by the table's numbers of DEGs where these are what it correlates.
+
+    Of other variants the record has it: of ceilings, since the table has the DEGs of all cells, and a part of
+    them stands for the observation; and of all in an evaluation that kept no numbers of predicted DEGs.
+    """
+    of_models = frame[~frame["variant"].isin(list(CEILINGS))]
+    counted = summarize_scalars(of_models, ["variant"]).query("metric == @SCALAR")
+    fits = pd.DataFrame(record.get("models", []), columns=["variant", "seed", SCALAR])
+    known = fits.astype({SCALAR: float}).dropna(subset=[SCALAR])
+    by_variant = known[~known["variant"].isin(counted["variant"])].groupby("variant", sort=False)[SCALAR]
+    recorded = by_variant.agg(mean="mean", n_seeds="size").reset_index().assign(metric=SCALAR)
+    return [part for part in (counted, recorded) if len(part)]
 
 
 def build_performance_table(frame: pd.DataFrame, record: Mapping[str, Any]) -> PaperTable:

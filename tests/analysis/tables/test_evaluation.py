@@ -105,6 +105,19 @@ def test_table_2_has_one_number_for_the_counts_of_degs(of_cells: pd.DataFrame) -
     assert counts["mean change"] == "-"
 
 
+def test_the_counts_of_a_ceiling_are_compared_with_those_of_its_own_cells(of_cells: pd.DataFrame) -> None:
+    n_degs = {name: number for names in GROUPS.values() for number, name in enumerate(names, start=1)}
+    of_all_cells = of_cells["perturbation"].map(n_degs)
+    counts = of_cells.assign(metric="n_predicted_degs", value=of_all_cells.astype(float), n_degs=of_all_cells)
+    ceiling = {"variant": "split_half", "seed": 0, "spearman_n_degs": 0.25}
+    record = {**RECORD, "models": [*RECORD["models"], ceiling]}
+    frame = pd.concat([of_cells, counts.drop_duplicates(["variant", "seed", "perturbation"])])
+    table = build_de_table(frame, record)
+    shown = dict(zip(table.cells["Model"], table.cells["Spearman of DEG counts ↑"], strict=True))
+    assert shown["AdaPert (2 fits)"] == "1.000"
+    assert shown["ceiling: split halves"] == "0.250"
+
+
 def test_rank_overlap_stands_in_where_there_are_no_cells(of_responses: pd.DataFrame) -> None:
     table = build_de_table(of_responses, {**RECORD, "models": []})
     assert list(table.cells.columns)[1:3] == ["Rank overlap@50 ↑", "Rank overlap@100 ↑"]
