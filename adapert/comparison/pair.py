@@ -13,6 +13,7 @@ from adapert.config.presets import locate_config, preset_names
 from adapert.errors import format_count, join_words
 from adapert.evaluation.catalogue import find_metric
 from adapert.html import build_card, build_sentences, build_table
+from adapert.records import TrialStatus
 from adapert.results.find import RUN_ID, TRIAL_NAME, find_studies, find_trial, is_study_name, open_study
 from adapert.results.load import load_per_perturbation
 from adapert.selection.decide import pick_reevaluated
@@ -118,8 +119,9 @@ def compare_pair(workspace: Path, first: str, second: str) -> PairComparison:
         empty = pd.DataFrame()
         return PairComparison(*sides, config, empty, empty, (), notes)
     metrics, perturbations = _compare_metrics(paired), _compare_perturbations(paired)
+    families = perturbations["family"].tolist()
     # What it says of seeds is advice for a study.
-    warnings = warn_of_tests(perturbations["family"].tolist(), FEWEST_SEEDS, n_tests=1)
+    warnings = warn_of_tests(families, FEWEST_SEEDS, n_tests=1) if families else ()
     sentences = _describe(sides[0].name, sides[1].name, metrics, perturbations)
     return PairComparison(*sides, config, metrics, perturbations, sentences, (*notes, *warnings))
 
@@ -170,7 +172,8 @@ def _find_tried(workspace: Path, given: str) -> Side:
         picked = pick_reevaluated(workspace, study)
         return _load(workspace, given, picked.config, picked.trials)
     _, trial = find_trial(workspace, given)
-    if not trial.is_finished:
+    # Not `is_finished`: a constant prediction has no Pearson-delta, but other metrics.
+    if trial.status != TrialStatus.FINISHED:
         note = f"{trial.name} is {trial.status}, so it has no metrics to compare."
         return _load(workspace, trial.name, trial.build_config(), (), note)
     return _load(workspace, trial.name, trial.build_config(), [trial.name])
@@ -185,7 +188,7 @@ def _find_config(workspace: Path, given: str, config: Config, fingerprint: str) 
         trial.name
         for name in find_studies(workspace, digest)
         for trial in open_study(workspace, name).trials
-        if trial.is_finished and trial.config_digest == digest
+        if trial.status == TrialStatus.FINISHED and trial.config_digest == digest
     ]
     note = "" if trials else f"No study of '{workspace}' has a finished trial of {given}."
     return _load(workspace, given, config, trials, note)

@@ -109,17 +109,23 @@ def test_a_perturbation_without_a_value_is_left_out_of_means_and_differences(
     assert row["difference"] == pytest.approx(row["second"] - row["first"])
 
 
-def test_a_side_whose_predictions_have_no_correlation_is_said_to_have_none(
-    workspace: Path, tried: HandMade, add_trial: Add
+@pytest.mark.parametrize("second", ["try/002", "constant.yaml"])
+def test_a_side_whose_predictions_have_no_correlation_is_compared_by_other_metrics(
+    workspace: Path, tried: HandMade, add_trial: Add, tmp_path: Path, second: str
 ) -> None:
     add_trial(tried, "001")
-    add_trial(tried, "002", tau=0.5)
+    add_trial(tried, "002", tau=0.5, reached=np.nan)
     path = trial_folder(tried.folder, "002") / PER_PERTURBATION_FILE
     table = pd.read_parquet(path)
     table.loc[table["metric"] == MAIN_METRIC, "value"] = np.nan
     table.to_parquet(path)
-    (said,) = compare_pair(workspace, "try/001", "try/002").sentences
+    write_config(BASE.with_changes({"model.tau": 0.5}), tmp_path / "constant.yaml")
+    given = second if second.startswith("try") else str(tmp_path / second)
+    compared = compare_pair(workspace, "try/001", given)
+    (said,) = compared.sentences
     assert said.startswith("One of the two has no Pearson-delta")
+    assert compared.metrics["metric"].tolist() == ["pds"]
+    assert compared.notes == ("Each was trained with one seed, and another could turn the difference.",)
 
 
 def test_a_difference_of_rounding_is_none(workspace: Path, tried: HandMade, add_trial: Add) -> None:
