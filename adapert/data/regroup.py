@@ -57,7 +57,8 @@ def redraw(dataset: PreparedDataset, split_seed: int, has_training_cells: bool =
     """Draw training and validation perturbations again among their union; the test split is never touched.
 
     The draw depends on the union and the sizes alone, so that a second draw does not depend on the first.
-    Where only combinations were split, only they are drawn, and single genes go on training.
+    Where validation holds combinations alone, as of a split of these, drawn or saved, only combinations are
+    drawn, and single genes go on training.
     Everything in the manifest stays except ``split_seed``, which becomes the negative of the
     draw's seed: seeds of prepared splits are never negative, so that tables distinguish the two.
 
@@ -74,8 +75,9 @@ def redraw(dataset: PreparedDataset, split_seed: int, has_training_cells: bool =
         return dataset
     parts = [dataset.splits[name] for name in DRAWN_BETWEEN]
     training, validation = (part.table.perturbations.tolist() for part in parts)
-    is_whole = dataset.manifest.choices.split_scheme == "perturbations"
-    staying = [] if is_whole else [name for name in training if not is_combination(name)]
+    # The manifest's scheme says nothing of a saved split.
+    is_of_combinations = all(map(is_combination, validation))
+    staying = [name for name in training if not is_combination(name)] if is_of_combinations else []
     names = sorted({*training, *validation}.difference(staying))
     shuffled = numpy_generator(split_seed, "redrawn split").permutation(names).tolist()
     n_train = len(training) - len(staying)

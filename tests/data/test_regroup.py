@@ -9,6 +9,7 @@ from fixtures.dataset import N_GENES, build_tiny_dataset, hold_out_combinations,
 from adapert.data.array_tables import CellTable
 from adapert.data.prepared import PreparedDataset, PreparedSplit, read_prepared
 from adapert.data.regroup import join_splits, redraw, take_perturbations
+from adapert.data.schema import SplitScheme
 
 
 def contents(split: PreparedSplit) -> dict[str, dict[str, Any]]:
@@ -151,8 +152,12 @@ def test_a_redraw_of_mapped_files_leaves_them_as_they_are(dataset: PreparedDatas
         assert contents(redrawn.splits[name]) == contents(redraw(dataset, 4).splits[name])
 
 
-def test_a_redraw_of_combinations_keeps_single_genes_in_training() -> None:
-    dataset = hold_out_combinations()
+@pytest.mark.parametrize("scheme", ["combinations", "perturbations"])
+def test_a_redraw_of_combinations_keeps_single_genes_in_training(scheme: SplitScheme) -> None:
+    made = hold_out_combinations()
+    # A saved split has the default scheme, whatever it holds.
+    choices = replace(made.manifest.choices, split_scheme=scheme)
+    dataset = replace(made, manifest=replace(made.manifest, choices=choices))
     before = [names(dataset.splits[part]) for part in ("train", "validation")]
     drawn = {name for part in before for name in part if "+" in name}
     validated = set()
