@@ -1,8 +1,10 @@
 """When a study ends before all its trials have."""
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from adapert.errors import InputError
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
 
 
@@ -14,11 +16,23 @@ class Limits:
         seconds: Wall time, over all processes that worked on the study.
         trial_hours: Hours of work, summed over trials.
         target: Objective of a finished trial.
+
+    Raises:
+        InputError: A limit that is NaN or infinite.
     """
 
     seconds: float | None = None
     trial_hours: float | None = None
     target: float | None = None
+
+    def __post_init__(self) -> None:
+        # No limit is None: of other numbers than finite ones a ledger could not be read again.
+        for name, value in asdict(self).items():
+            if value is not None and not math.isfinite(value):
+                raise InputError(
+                    f"A study's limit '{name}' must be a finite number, but it is {value}. Give one, or "
+                    "leave it out for no limit."
+                )
 
     def reached(self, records: Iterable[TrialRecord], trial_hours: float, seconds: float) -> str:
         """Say which limit is reached.

@@ -53,11 +53,16 @@ class Resources:
     max_failures: int = 3
 
     def __post_init__(self) -> None:
-        """Refuse a number of slots that is none.
+        """Refuse a number of slots, or a share of GPUs, that is none.
 
         Raises:
             InputError: It is.
         """
+        if not (math.isfinite(self.gpus_per_trial) and self.gpus_per_trial >= 0):
+            raise InputError(
+                f"gpus_per_trial must be a number from 0, but it is {self.gpus_per_trial}. Give one, or "
+                "leave it out."
+            )
         if self.slots != "auto" and (type(self.slots) is not int or self.slots < 1):
             raise InputError(
                 f"slots must be a whole number from 1, or 'auto', but it is {self.slots!r}. Give one of them."

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from adapert.errors import InputError
 from adapert.records import OBJECTIVE, TrialRecord, TrialStatus
 from adapert.study.engine.limits import Limits
 from adapert.study.engine.state import StudyState
@@ -52,3 +53,10 @@ def test_a_trial_that_is_worse_or_did_not_finish_does_not_reach_the_target(
     trial: tuple[TrialStatus, float],
 ) -> None:
     assert reached(Limits(target=0.5), trial) == ""
+
+
+@pytest.mark.parametrize("name", ["seconds", "trial_hours", "target"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_limit_that_is_no_finite_number_is_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"limit '{name}' must be a finite number, but it is {value}"):
+        Limits(**{name: value})

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, get_type_hints
@@ -228,3 +229,10 @@ def test_what_only_ray_can_do_is_refused_of_a_study_that_runs_without_it(machine
     machine(4, 0)
     with pytest.raises(InputError, match="but --max-concurrent 2 came with it"):
         restore_resources({"executor": "local"}, {"max_concurrent": 2})
+
+
+@pytest.mark.parametrize("share", [math.nan, math.inf, -1.0])
+def test_a_share_of_gpus_that_is_no_number_is_refused(machine: Machine, share: float) -> None:
+    machine(4, 1)
+    with pytest.raises(InputError, match=r"gpus.per.trial must be (a number from 0|at most)"):
+        build_resources(gpus_per_trial=share, device="cuda")
