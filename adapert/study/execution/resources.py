@@ -109,7 +109,8 @@ def build_resources(
 
     Raises:
         InputError: No such executor, something that it cannot have, more than the machine has, for which Ray
-            would wait indefinitely, or no cluster at the address.
+            would wait indefinitely, a device and a share of GPUs that contradict each other, or no cluster at
+            the address.
     """
     of_ray = _options_of_ray(gpus_per_trial, max_concurrent, **others)
     is_several = slots not in (None, "auto", 1)
@@ -132,6 +133,7 @@ def build_resources(
     _check_gpus(gpus_per_trial, math.inf if address else n_gpus)
     if device == "auto":
         device = "cuda" if gpus_per_trial else "cpu"
+    _check_device(device, gpus_per_trial)
     if slots is None:  # shares of a GPU are asked for to have a trial in each
         slots = "auto" if gpus_per_trial >= 1 else 1
     return Resources(
@@ -236,6 +238,20 @@ def _check_address(address: str) -> None:
             f"{error.strerror or error}. Start one with 'ray start --head', or leave it out to use this "
             "machine alone."
         ) from error
+
+
+def _check_device(device: str, gpus_per_trial: float) -> None:
+    """Refuse a GPU of which trials get nothing, and a share of one that they would leave unused."""
+    if device == "cuda" and not gpus_per_trial:
+        raise InputError(
+            "--device cuda needs a share of a GPU, but --gpus-per-trial is 0. Give a share, such as 1, or "
+            "--device cpu."
+        )
+    if device == "cpu" and gpus_per_trial:
+        raise InputError(
+            f"--device cpu leaves GPUs unused, but --gpus-per-trial is {gpus_per_trial:g}. Give --device "
+            "cuda, or --gpus-per-trial 0."
+        )
 
 
 def _check_gpus(gpus_per_trial: float, n_gpus: float) -> None:

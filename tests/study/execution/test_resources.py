@@ -236,3 +236,27 @@ def test_a_share_of_gpus_that_is_no_number_is_refused(machine: Machine, share: f
     machine(4, 1)
     with pytest.raises(InputError, match=r"gpus.per.trial must be (a number from 0|at most)"):
         build_resources(gpus_per_trial=share, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("device", "share", "sentence"),
+    [
+        ("cuda", 0.0, "--device cuda needs a share of a GPU, but --gpus-per-trial is 0"),
+        ("cpu", 0.5, r"--device cpu leaves GPUs unused, but --gpus-per-trial is 0\.5"),
+    ],
+)
+def test_a_device_and_a_share_of_gpus_that_contradict_each_other_are_refused(
+    machine: Machine, device: str, share: float, sentence: str
+) -> None:
+    machine(4, 1)
+    with pytest.raises(InputError, match=sentence):
+        build_resources(gpus_per_trial=share, device=device)
+
+
+def test_a_study_of_cpus_is_given_a_share_of_a_gpu_together_with_the_device(machine: Machine) -> None:
+    machine(4, 1)
+    had = asdict(build_resources(device="cpu"))
+    with pytest.raises(InputError, match=r"--gpus-per-trial is 0\.5\. Give --device cuda"):
+        restore_resources(had, {"gpus_per_trial": 0.5})
+    found = restore_resources(had, {"gpus_per_trial": 0.5, "device": "cuda"})
+    assert (found.device, found.gpus_per_trial) == ("cuda", 0.5)
