@@ -17,7 +17,7 @@ from adapert.results.study import PickRecord, StudyResults
 from adapert.results.trial import TrialResult
 from adapert.study.engine.events import EpochReported
 from adapert.study.engine.folders import PICK_FILE, PICKED_MODEL_FOLDER
-from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events
+from adapert.study.engine.ledger import read_running
 from adapert.study.engine.state import StudyState, fold
 from adapert.study.engine.trial_files import trial_folder
 
@@ -36,7 +36,7 @@ class LedgerResults(StudyResults):
             InputError: No ledger, or a damaged one.
         """
         self.folder, self.name = folder, folder.name
-        self._events = read_events(folder / LEDGER_FILE)
+        self._events, self._is_running = read_running(folder)
         self.state = fold(self._events)
         definition = self.state.definition
         self.question = str(definition.study["question"])
@@ -55,7 +55,7 @@ class LedgerResults(StudyResults):
         """Where it stands."""
         if self.state.closed is not None:
             return str(self.state.closed.status)
-        return str(TrialStatus.RUNNING if is_held(self.folder) else TrialStatus.INTERRUPTED)
+        return str(TrialStatus.RUNNING if self._is_running else TrialStatus.INTERRUPTED)
 
     @property
     def origin(self) -> Mapping[str, Any]:

@@ -25,10 +25,10 @@ from adapert.errors import InputError
 from adapert.process import log_levels, signal_handlers
 from adapert.records import TrialRecord
 from adapert.study.engine.folders import study_folder, study_names
-from adapert.study.engine.ledger import is_held
+from adapert.study.engine.ledger import read_running
 from adapert.study.engine.search import ConfigEnd, build_trial
 from adapert.study.engine.sources import by_config
-from adapert.study.engine.state import StudyState, read_state
+from adapert.study.engine.state import StudyState, fold
 from adapert.study.plan.plans import Search
 from adapert.tracking.ui import check_port
 
@@ -82,9 +82,10 @@ def fill_storage(workspace: Path) -> BaseStorage:
     """
     storage = InMemoryStorage()
     for name in study_names(workspace):
-        state = read_state(study_folder(workspace, name))
+        events, is_running = read_running(study_folder(workspace, name))
+        state = fold(events)
         if isinstance(state.study.plan, Search):
-            _add_search(storage, name, state, state.study.plan, is_held(study_folder(workspace, name)))
+            _add_search(storage, name, state, state.study.plan, is_running)
     if not storage.get_all_studies():
         raise InputError(
             f"Optuna's dashboard shows searches, but '{workspace}' has none. Launch one first: adapert "

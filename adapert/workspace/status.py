@@ -13,7 +13,7 @@ from adapert.errors import InputError, format_count
 from adapert.records import OBJECTIVE, EndReason, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.first_rung import describe_first_rung
 from adapert.study.engine.folders import find_study, study_names
-from adapert.study.engine.ledger import LEDGER_FILE, is_held, read_events, read_holder
+from adapert.study.engine.ledger import read_holder, read_running
 from adapert.study.engine.state import StudyState, fold
 from adapert.tracking.tracker import count_waiting
 from adapert.workspace.progress import Tried, empty_table, format_seconds, format_value
@@ -81,13 +81,13 @@ def read_status(workspace: Path, name: str) -> StudyStatus:
         InputError: No such study, or a damaged ledger.
     """
     folder = find_study(workspace, name)
-    events = read_events(folder / LEDGER_FILE)
+    events, is_running = read_running(folder)
     state, holder = fold(events), read_holder(folder)
     return StudyStatus(
         workspace=workspace,
         name=name,
         state=state,
-        is_running=is_held(folder),
+        is_running=is_running,
         holder=f"pid {holder['pid']} on {holder['host']}",
         n_asked=state.n_asked,
         n_waiting=count_waiting(folder, events),

@@ -1,4 +1,5 @@
 import io
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,12 @@ from rich.console import Console, RenderableType
 
 from adapert.errors import InputError
 from adapert.records import EndReason, TrialStatus
-from adapert.study.engine.events import FirstRungDecided, RunTracked, StudyExtended
+from adapert.study.engine import ledger
+from adapert.study.engine.events import Event, FirstRungDecided, RunTracked, StudyExtended
 from adapert.study.engine.ledger import held
 from adapert.study.plan.study import Search
 from adapert.tracking.tracker import DELIVERED_FILE
+from adapert.workspace import status
 from adapert.workspace.status import (
     build_studies_table,
     build_trials_table,
@@ -221,3 +224,21 @@ def test_variants_and_messages_with_brackets_are_shown_as_they_are(
     made.ended("001", TrialStatus.FAILED, EndReason.ERROR, "[/x]: [bold]no[/bold]")
     _, row = rows_of(build_trials_table(read_status(runs, "try")))
     assert row[-2:] == ["[/x]:", "[bold]no[/bold]"]
+
+
+def test_a_study_that_ends_while_it_is_read_was_not_killed(
+    make_ledger: MakeLedger, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = some_trials(make_ledger())
+    read = ledger.read_events
+    with ExitStack() as process:
+        process.enter_context(held(made.folder))
+
+        def read_and_end(path: Path) -> list[Event]:
+            events = read(path)
+            process.close()
+            return events
+
+        monkeypatch.setattr(ledger, "read_events", read_and_end)
+        monkeypatch.setattr(status, "read_events", read_and_end, raising=False)
+        assert read_status(runs, "try").word == "running"

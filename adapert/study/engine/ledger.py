@@ -4,6 +4,8 @@ A line is written, and is on the disk, before the searcher, the scheduler, MLflo
 says. A process that is killed leaves at most one line torn, which counts as never written.
 """
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -150,7 +152,21 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process runs the study now."""
+    """Whether a process runs the study now; also for those who may read its folder and not write to it."""
+    try:
+        file = os.open(folder / LOCK_FILE, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared: of two who look at once, neither takes the other for the process that runs the study.
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            return True
+    finally:
+        os.close(file)
+    # On a file system that has no such locks `held` takes another kind, which only it knows.
     lock = FileLock(folder / LOCK_FILE)
     try:
         lock.acquire(timeout=0)
@@ -158,6 +174,19 @@ def is_held(folder: Path) -> bool:
         return True
     lock.release()
     return False
+
+
+def read_running(folder: Path) -> tuple[list[Event], bool]:
+    """Read a study's lines, and whether a process runs it.
+
+    Looked at before and after: a process that ends or begins meanwhile must not seem to have been killed.
+
+    Raises:
+        InputError: As `read_events`.
+    """
+    was_held = is_held(folder)
+    events = read_events(folder / LEDGER_FILE)
+    return events, was_held or is_held(folder)
 
 
 def read_holder(folder: Path) -> Mapping[str, Any]:

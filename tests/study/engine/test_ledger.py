@@ -1,3 +1,4 @@
+import fcntl
 import json
 import math
 import os
@@ -26,7 +27,16 @@ from adapert.study.engine.events import (
     StudyDefined,
     TrialAsked,
 )
-from adapert.study.engine.ledger import FORMAT, LEDGER_FILE, Ledger, held, is_held, read_events, read_holder
+from adapert.study.engine.ledger import (
+    FORMAT,
+    LEDGER_FILE,
+    LOCK_FILE,
+    Ledger,
+    held,
+    is_held,
+    read_events,
+    read_holder,
+)
 
 STUDY = StudyDefined(
     format=FORMAT, study={}, origin={}, recipe="", optuna_storage="", git_commit="", packages=""
@@ -330,3 +340,16 @@ def test_a_study_is_held_until_the_block_ends_also_by_an_error(tmp_path: Path) -
 
 def test_a_holder_that_left_no_name_is_unknown(tmp_path: Path) -> None:
     assert read_holder(tmp_path) == {"pid": "unknown", "host": "unknown"}
+
+
+def test_who_looks_is_not_taken_for_the_process_that_runs_a_study(tmp_path: Path) -> None:
+    with held(tmp_path):
+        pass
+    with (tmp_path / LOCK_FILE).open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_held(tmp_path)
+
+
+def test_looking_whether_a_study_is_held_writes_nothing(tmp_path: Path) -> None:
+    assert not is_held(tmp_path)
+    assert list(tmp_path.iterdir()) == []
