@@ -55,8 +55,11 @@ def read_requests(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
     A file that is no request is set aside under another name, with a warning: it must not stop a study.
     """
     # Called many times a second; a study has the folder from its beginning.
-    requests = []
-    for file in sorted(_waiting(folder), key=lambda file: file.stat().st_mtime_ns):
+    waiting, requests = [], []
+    for file in _waiting(folder):
+        with suppress(FileNotFoundError):  # the process that runs the study has taken it up meanwhile
+            waiting.append((file.stat().st_mtime_ns, file))
+    for _, file in sorted(waiting):
         try:
             requests.append((file, _REQUEST.validate_json(file.read_bytes())))
         except (OSError, ValidationError):

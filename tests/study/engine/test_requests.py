@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from adapert.study.engine import requests
 from adapert.study.engine.requests import REQUESTS_FOLDER, has_requests, read_requests, write_request
 
 
@@ -60,3 +61,12 @@ def test_a_file_that_is_no_request_is_set_aside_with_a_warning(
     assert foreign.with_suffix(".unreadable").read_text() == text
     assert "foreign.json' is not. The study continues" in caplog.text
     assert len(read_requests(tmp_path)) == 1
+
+
+def test_a_request_that_is_taken_up_while_others_are_read_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_request(tmp_path, "stop", trial="001")
+    waiting = [tmp_path / REQUESTS_FOLDER / "gone.json", *(tmp_path / REQUESTS_FOLDER).iterdir()]
+    monkeypatch.setattr(requests, "_waiting", lambda folder: waiting)
+    assert [request["trial"] for request in said(tmp_path)] == ["001"]
