@@ -107,7 +107,8 @@ def extend(
         None where another process runs the study and has taken the request up.
 
     Raises:
-        InputError: No such study, or what was asked for is not what its plan has.
+        InputError: No such study, what was asked for is not what its plan has, or the process that runs it
+            has not taken the request up so far.
     """
     folder = find_study(workspace, name)
     events = read_events(folder / LEDGER_FILE)
@@ -119,7 +120,7 @@ def extend(
         _check_unchanged(study, state, folder, _find_data(study, state, workspace, data), False)
     if is_again or not _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
         write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
-        is_running = _is_taken(folder)
+        is_running = _is_taken(folder, name)
     else:
         _LOGGER.warning(
             f"'{name}' was already extended by as much, and continues with that: nothing is added "
@@ -148,10 +149,10 @@ def stop(workspace: Path, name: str, trial: str | None) -> None:
             f"{name_some(running, 10) or 'none'}."
         )
     write_request(folder, "stop", trial=trial)
-    if not _is_taken(folder):
+    if not _is_taken(folder, name):
         raise InputError(
-            f"The process that runs '{name}' should take a request up within {TAKEN_SECONDS:g} s, but has "
-            f"not; it will when it can. See 'adapert status {name}'."
+            f"A study is stopped while a process runs it, but that of '{name}' has just ended. See 'adapert "
+            f"status {name}'."
         )
 
 
@@ -265,11 +266,20 @@ def _was_left(folder: Path, events: Sequence[Event], more: Mapping[str, int | No
     return last == more
 
 
-def _is_taken(folder: Path) -> bool:
-    """Wait until the process that runs a study has taken all requests up; False where none runs it."""
+def _is_taken(folder: Path, name: str) -> bool:
+    """Wait until the process that runs a study has taken all requests up; False where none runs it.
+
+    Raises:
+        InputError: It has not, such as within a long epoch.
+    """
     deadline = time.monotonic() + TAKEN_SECONDS
     while has_requests(folder):
-        if time.monotonic() > deadline or not is_held(folder):
+        if not is_held(folder):
             return not has_requests(folder)
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"The process that runs '{name}' should take a request up within {TAKEN_SECONDS:g} s, but "
+                f"has not; it will when it can. See 'adapert status {name}'."
+            )
         time.sleep(0.1)
     return True

@@ -201,3 +201,13 @@ def test_a_process_that_does_not_answer_is_told(
     with held(made.folder), pytest.raises(InputError, match="it will when it can"):
         stop(workspace, "try", None)
     assert has_requests(made.folder)
+
+
+def test_an_extension_that_waits_for_a_long_epoch_is_said_to_wait(
+    begun: MakeLedger, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapert.workspace.resume.TAKEN_SECONDS", 0.0)
+    made = begun()
+    with held(made.folder), pytest.raises(InputError, match="it will when it can"):
+        extend(workspace, "try", Console(quiet=True), None, 1)
+    assert has_requests(made.folder)
