@@ -233,6 +233,7 @@ def launch(
             packages=package_versions(),
         )
         with held(folder):
+            check_new(study, workspace)  # again: another process may have run it while the stores were opened
             if diff := code_diff():
                 write_whole(folder / CODE_DIFF_FILE, diff)
             try:

@@ -29,6 +29,7 @@ from adapert.study.plan.recipes import build_study
 from adapert.study.plan.study import Design, Search, Study
 from adapert.tracking.runs import Connect
 from adapert.tracking.store import tracking_uri
+from adapert.workspace import launch as launching
 from adapert.workspace.launch import (
     Stores,
     build_base,
@@ -257,6 +258,22 @@ def test_a_study_that_another_process_runs_is_left_alone(
         pytest.raises(InputError, match="One process at a time runs a study"),
     ):
         launch_in(workspace, prepared, monkeypatch)
+
+
+def test_a_study_that_another_process_ran_meanwhile_is_left_alone(
+    workspace: Path, prepared: Path, make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = launching._open_store
+
+    def open_late(*arguments: Any) -> Any:
+        store = opened(*arguments)
+        make_ledger("try", DESIGN, workspace=workspace)
+        return store
+
+    monkeypatch.setattr(launching, "_open_store", open_late)
+    with pytest.raises(InputError, match="A study's name must be new in its workspace"):
+        launch_in(workspace, prepared, monkeypatch)
+    assert len(read_events(study_folder(workspace, "try") / LEDGER_FILE)) == 1
 
 
 def test_the_estimate_grows_with_epochs_and_needs_no_test_split(prepared: Path) -> None:
