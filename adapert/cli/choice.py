@@ -1,6 +1,7 @@
 """The command pick."""
 
 import shlex
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from adapert.cli.options import (
 )
 from adapert.cli.printing import console, print_candidates
 from adapert.cli.running import run_pick
-from adapert.errors import InputError
+from adapert.errors import InputError, join_words
 from adapert.files import check_writable
 
 
@@ -50,6 +51,8 @@ def pick(
     """
     from adapert.config import write_config
 
+    if no_reevaluation:
+        _refuse_retraining(retraining, resources)
     if dry_run:
         _print_expected(study, workspace, objective, retraining, no_reevaluation, as_json)
         return
@@ -77,6 +80,21 @@ def pick(
     words = ["launch", "ablation", "--config", str(out)] if is_adapert else ["evaluate", str(out)]
     following = ["adapert", *words, "--workspace", str(workspace)]
     console.print(f"Wrote {out}. Next: {shlex.join(following)}", soft_wrap=True)
+
+
+def _refuse_retraining(*groups: Retraining | KeptResources) -> None:
+    """Refuse options of the retraining where nothing is retrained."""
+    given = [
+        f"--{option.name.replace('_', '-')}"
+        for group in groups
+        for option in fields(group)
+        if getattr(group, option.name) != option.default
+    ]
+    if given:
+        raise InputError(
+            f"--no-reevaluation retrains nothing, but {join_words(given)} came with it. Leave out the one or "
+            "the other."
+        )
 
 
 def _print_expected(

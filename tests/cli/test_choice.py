@@ -88,6 +88,12 @@ def test_pick_refuses_a_file_below_a_file_before_anything_is_trained(
     assert "is not a directory that can be written to" in message
 
 
+def test_pick_refuses_options_of_a_retraining_that_it_is_not_to_make(refused: Refused, store: Store) -> None:
+    words = ("pick", "search_wide", "--workspace", store.directory, "--no-reevaluation")
+    message = refused(*words, "--top", 5, "--fresh-seeds", 3, "--max-concurrent", 2)
+    assert "--no-reevaluation retrains nothing, but --top and --max-concurrent came with it." in message
+
+
 def test_pick_refuses_an_objective_that_is_none(refused: Refused, store: Store) -> None:
     where = ("--out", "best.yaml", "--workspace", store.directory)
     message = refused("pick", "search_wide", *where, "--objective", "peto")
