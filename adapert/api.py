@@ -327,7 +327,7 @@ def pick(
         picked = pick_config(folder, study, objective, plan, used, console, place)
     else:
         results = open_study(folder, study)
-        warn_of_replaced(results)
+        warn_of_replaced(folder, results)
         picked = rank_with_intervals(results, objective)
     # The record of the pick comes last: a pick that was killed before it does not count.
     keep_picked_model(folder, study, picked.trials, place)

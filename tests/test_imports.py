@@ -21,6 +21,7 @@ ROOMS = (
     "adapert.html",
     "adapert.process",
     "adapert.addresses",
+    "adapert.commands",
     "adapert.seeding",
     "adapert.versions",
     "adapert.plugins",

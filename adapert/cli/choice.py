@@ -1,6 +1,5 @@
 """The command pick."""
 
-import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,6 @@ import typer
 
 from adapert.cli.as_json import describe_pick, print_json
 from adapert.cli.options import (
-    DEFAULT_WORKSPACE,
     AsJson,
     KeptResources,
     MovedData,
@@ -18,7 +16,8 @@ from adapert.cli.options import (
     Workspace,
 )
 from adapert.cli.printing import console, print_candidates
-from adapert.cli.running import run_pick
+from adapert.cli.running import command_line, run_pick
+from adapert.commands import DEFAULT_WORKSPACE
 from adapert.errors import InputError, join_words
 from adapert.files import check_writable
 
@@ -78,8 +77,7 @@ def pick(
     print_candidates(picked)
     is_adapert = picked.config.model.name == "adapert"  # the recipe takes its parts away
     words = ["launch", "ablation", "--config", str(out)] if is_adapert else ["evaluate", str(out)]
-    following = ["adapert", *words, "--workspace", str(workspace)]
-    console.print(f"Wrote {out}. Next: {shlex.join(following)}", soft_wrap=True)
+    console.print(f"Wrote {out}. Next: {command_line(workspace, *words)}", soft_wrap=True)
 
 
 def _refuse_retraining(*groups: Retraining | KeptResources) -> None:

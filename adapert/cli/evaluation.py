@@ -8,7 +8,6 @@ import typer
 from adapert.cli.as_json import describe_assessment, print_json
 from adapert.cli.completion import complete_model
 from adapert.cli.options import (
-    DEFAULT_WORKSPACE,
     AsJson,
     Changes,
     Data,
@@ -21,6 +20,7 @@ from adapert.cli.options import (
     split_list,
 )
 from adapert.cli.printing import console, print_error
+from adapert.commands import DEFAULT_WORKSPACE
 
 if TYPE_CHECKING:
     from adapert.comparison.assess import Assessment

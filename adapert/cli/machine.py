@@ -2,8 +2,9 @@
 
 import typer
 
-from adapert.cli.options import DEFAULT_WORKSPACE, Data, Workspace
+from adapert.cli.options import Data, Workspace
 from adapert.cli.printing import console, progress
+from adapert.commands import DEFAULT_WORKSPACE
 
 
 def doctor(data: Data = None, workspace: Workspace = DEFAULT_WORKSPACE) -> None:

@@ -73,8 +73,6 @@ MaxConcurrent = Annotated[
     int | None, typer.Option("--max-concurrent", min=1, help="Maximum number of trials at once.")
 ]
 
-DEFAULT_WORKSPACE = Path("runs")
-
 NEXT_FIELD = r"[,\s]+(?=\w+\.\w+=)"
 """Between two changes of one ``--set``; values may have commas and spaces too."""
 

@@ -6,8 +6,9 @@ import typer
 
 from adapert.cli.as_json import describe_pair, print_json
 from adapert.cli.completion import complete_trial
-from adapert.cli.options import DEFAULT_WORKSPACE, AsJson, Workspace
+from adapert.cli.options import AsJson, Workspace
 from adapert.cli.printing import console, print_table, show_value
+from adapert.commands import DEFAULT_WORKSPACE
 from adapert.errors import format_count
 
 

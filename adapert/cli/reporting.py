@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from adapert.cli.completion import complete_study
-from adapert.cli.options import DEFAULT_WORKSPACE, Workspace, split_list
+from adapert.cli.options import Workspace, split_list
 from adapert.cli.printing import console, print_findings
+from adapert.commands import DEFAULT_WORKSPACE
 
 
 def report(

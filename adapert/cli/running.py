@@ -1,6 +1,5 @@
 """How commands run studies, one or several, and how they end."""
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from adapert.cli.entry import INTERRUPTED, RAY_LOST, exit_status
 from adapert.cli.printing import LIBRARY, console, print_error, progress
+from adapert.commands import in_workspace
 from adapert.errors import format_count
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def print_result(result: "StudyResult", workspace: Path) -> None:
     for message, count in failures.most_common(5):
         console.print(f"{count} failed: {message}", soft_wrap=True)
     is_left = any(record.status == TrialStatus.RUNNING for record in result.records)
-    if is_left or result.closing.status == TrialStatus.INTERRUPTED:
+    if is_left or result.closing.is_left:
         console.print(f"Continue with: {command_line(workspace, 'resume', name)}", soft_wrap=True)
     if result.trouble:
         console.print(f"Tracking: {result.trouble}", soft_wrap=True)
@@ -138,4 +138,4 @@ def print_result(result: "StudyResult", workspace: Path) -> None:
 
 def command_line(workspace: Path, *words: str) -> str:
     """Build a command line that can be copied."""
-    return shlex.join(["adapert", *words, "--workspace", str(workspace)])
+    return f"adapert {in_workspace(workspace, *words)}"

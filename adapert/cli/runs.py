@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapert.cli.completion import complete_trial
-from adapert.cli.options import DEFAULT_WORKSPACE, Data, FigureStyle, Workspace, parse_style, split_list
+from adapert.cli.options import Data, FigureStyle, Workspace, parse_style, split_list
 from adapert.cli.printing import console, print_error, print_table
+from adapert.commands import DEFAULT_WORKSPACE
 from adapert.errors import InputError, format_count
 
 if TYPE_CHECKING:

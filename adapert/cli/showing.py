@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from adapert.cli.completion import complete_study
-from adapert.cli.options import DEFAULT_WORKSPACE, FigureStyle, Workspace, one_of, parse_style, split_list
+from adapert.cli.options import FigureStyle, Workspace, one_of, parse_style, split_list
 from adapert.cli.printing import console, print_figures, print_table
+from adapert.commands import DEFAULT_WORKSPACE
 from adapert.errors import InputError, name_some
 
 

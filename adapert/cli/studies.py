@@ -7,7 +7,6 @@ import typer
 
 from adapert.cli.completion import complete_model, complete_recipe, complete_trial_of_study
 from adapert.cli.options import (
-    DEFAULT_WORKSPACE,
     KEPT,
     Changes,
     ConfigFile,
@@ -45,6 +44,7 @@ from adapert.cli.printing import (
     progress,
 )
 from adapert.cli.running import command_line, finish, print_study, run_or_resume, run_pick, run_study
+from adapert.commands import DEFAULT_WORKSPACE
 from adapert.errors import InputError, format_count
 
 COHORT_SIZE = 4

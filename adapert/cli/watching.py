@@ -12,8 +12,9 @@ from rich.live import Live
 
 from adapert.cli.as_json import describe_study, describe_trials, print_json
 from adapert.cli.completion import complete_study
-from adapert.cli.options import DEFAULT_WORKSPACE, AsJson, StudyName, Workspace
+from adapert.cli.options import AsJson, StudyName, Workspace
 from adapert.cli.printing import console, print_error
+from adapert.commands import DEFAULT_WORKSPACE
 
 if TYPE_CHECKING:
     from adapert.workspace.status import StudyStatus

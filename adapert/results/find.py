@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from adapert.commands import in_workspace
 from adapert.errors import InputError
 from adapert.records import Tag
 from adapert.results.ledger import LedgerResults
@@ -76,7 +77,8 @@ def find_trial(workspace: Path, name: str) -> tuple[StudyResults, TrialResult]:
     if named is None:
         raise InputError(
             "A trial is named by its study and number, such as 'search/007', but it is "
-            f"'{make_printable(name)}'. 'adapert status STUDY' lists a study's trials."
+            f"'{make_printable(name)}'. 'adapert status {in_workspace(workspace, 'STUDY')}' lists a study's "
+            "trials."
         )
     results = open_study(workspace, named[1])
     return results, results.trial(named[2])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from adapert.commands import in_workspace
 from adapert.config import Config, build_config
 from adapert.errors import InputError
 from adapert.files import write_whole
@@ -56,6 +57,16 @@ class LedgerResults(StudyResults):
         if self.state.closed is not None:
             return str(self.state.closed.status)
         return str(TrialStatus.RUNNING if self._is_running else TrialStatus.INTERRUPTED)
+
+    @property
+    def how_to_finish(self) -> str:
+        """Advice on how to get a finished trial, in a sentence."""
+        named = in_workspace(self.folder.parents[1], self.name)
+        if self.status == TrialStatus.RUNNING:
+            return f"Wait for its first: 'adapert status {named}'."
+        if self.status in (TrialStatus.INTERRUPTED, TrialStatus.STOPPED):
+            return f"Continue it: adapert resume {named}"
+        return f"See why with 'adapert status {named}', or launch it again under another name."
 
     @property
     def origin(self) -> Mapping[str, Any]:

@@ -167,13 +167,9 @@ class StudyResults(ABC):
         return max(finished, key=lambda trial: trial.objective)
 
     @property
+    @abstractmethod
     def how_to_finish(self) -> str:
         """Advice on how to get a finished trial, in a sentence."""
-        if self.status == TrialStatus.RUNNING:
-            return f"Wait for its first: 'adapert status {self.name}'."
-        if self.status in (TrialStatus.INTERRUPTED, TrialStatus.STOPPED):
-            return f"Continue it: adapert resume {self.name}"
-        return f"See why with 'adapert status {self.name}', or launch it again under another name."
 
     def count(self, status: TrialStatus) -> int:
         """Number of trials with a status."""

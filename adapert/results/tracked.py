@@ -68,6 +68,11 @@ class TrackedResults(StudyResults):
         """Where it stands."""
         return tag_of(self._run, Tag.STATUS) or "unknown"
 
+    @property
+    def how_to_finish(self) -> str:
+        """Advice on how to get a finished trial, in a sentence."""
+        return "Only MLflow has it here: it is continued in the workspace in which it was launched."
+
     @cached_property
     def origin(self) -> Mapping[str, Any]:
         """Fingerprints of its code and packages."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from adapert.commands import in_workspace
 from adapert.config import Config, read_sections
 from adapert.data.trial_graph import is_random
 from adapert.errors import InputError, format_count
@@ -196,12 +197,12 @@ def add_intervals(picked: Pick, study: StudyResults) -> Pick:
     return replace(picked, candidates=candidates)
 
 
-def warn_of_replaced(results: StudyResults) -> None:
+def warn_of_replaced(workspace: Path, results: StudyResults) -> None:
     """Say in the log that a pick at once replaces one that stood on retraining."""
     if results.picked and results.picked.reevaluation:
         _LOGGER.warning(
             f"This replaces a pick that retrained the best in '{results.picked.reevaluation}'. 'adapert pick "
-            f"{results.name}' makes that one again and trains nothing."
+            f"{in_workspace(workspace, results.name)}' makes that one again and trains nothing."
         )
 
 
@@ -288,7 +289,7 @@ def _retrain(
         cause = f" {result.closing.message}" if result.closing.message else ""
         raise UnfinishedError(
             f"The re-evaluation was left before its end.{cause} Resume it by the same command, or pick "
-            f"without it: adapert pick {study} --no-reevaluation.",
+            f"without it: 'adapert pick {in_workspace(workspace, study)} --no-reevaluation'.",
             result.closing,
         )
     return named.name

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shlex
 import shutil
 import time
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from adapert.addresses import passwords, take_apart
+from adapert.commands import in_workspace
 from adapert.config import Config, check_read, read_config
 from adapert.config.presets import PREPARE_CHOICES, locate_config
 from adapert.data.array_tables import PerturbationTable
@@ -102,7 +102,7 @@ def check_new(study: Study, workspace: Path) -> None:
         InputError: A study of this name exists.
     """
     if (study_folder(workspace, study.name) / LEDGER_FILE).exists():
-        named = f"{study.name} --workspace {shlex.quote(str(workspace))}"
+        named = in_workspace(workspace, study.name)
         raise InputError(
             f"A study's name must be new in its workspace, but '{study.name}' exists in '{workspace}'. "
             f"Launch under another --name, or continue: adapert resume {named}, or add to it: adapert extend "

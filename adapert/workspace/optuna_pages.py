@@ -21,6 +21,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 from rich.console import Console
 
+from adapert.commands import in_workspace
 from adapert.errors import InputError
 from adapert.process import log_levels, signal_handlers
 from adapert.records import TrialRecord
@@ -88,8 +89,8 @@ def fill_storage(workspace: Path) -> BaseStorage:
             _add_search(storage, name, state, state.study.plan, is_running)
     if not storage.get_all_studies():
         raise InputError(
-            f"Optuna's dashboard shows searches, but '{workspace}' has none. Launch one first: adapert "
-            "launch search; 'adapert ui' shows every kind of study."
+            f"Optuna's dashboard shows searches, but '{workspace}' has none. Launch one first by 'adapert "
+            f"launch {in_workspace(workspace, 'search')}', or leave out --optuna to see every kind of study."
         )
     return storage
 

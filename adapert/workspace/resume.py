@@ -11,13 +11,14 @@ from typing import Any
 
 from rich.console import Console
 
+from adapert.commands import in_workspace
 from adapert.data.manifest import read_manifest
 from adapert.errors import InputError, name_some
 from adapert.prediction.logged import PickedModels
 from adapert.records import TrialStatus
 from adapert.results.inputs import find_data
 from adapert.study.engine.events import ChangesAccepted, Event, SessionClosed, StudyExtended
-from adapert.study.engine.folders import find_study
+from adapert.study.engine.folders import find_study, study_folder
 from adapert.study.engine.ledger import LEDGER_FILE, Ledger, held, is_held, read_events
 from adapert.study.engine.requests import has_requests, read_requests, write_request
 from adapert.study.engine.state import StudyState, fold, read_state
@@ -68,7 +69,7 @@ def resume(
         state = read_state(folder)
         study = state.study
         place = _find_data(study, state, workspace, data)
-        _check_unchanged(study, state, folder, place, is_accepted)
+        _check_unchanged(study, state, workspace, place, is_accepted)
         check_data(study, place)
         return operate(
             folder,
@@ -117,10 +118,10 @@ def extend(
     _check_extension(study, n_trials, n_seeds)
     is_running = is_held(folder)
     if not is_running:  # else a request would wait that was refused
-        _check_unchanged(study, state, folder, _find_data(study, state, workspace, data), False)
+        _check_unchanged(study, state, workspace, _find_data(study, state, workspace, data), False)
     if is_again or not _was_left(folder, events, {"n_trials": n_trials, "n_seeds": n_seeds}):
         write_request(folder, "extend", n_trials=n_trials, n_seeds=n_seeds)
-        is_running = _is_taken(folder, name)
+        is_running = _is_taken(workspace, name)
     else:
         _LOGGER.warning(
             f"'{name}' was already extended by as much, and continues with that: nothing is added "
@@ -139,7 +140,7 @@ def stop(workspace: Path, name: str, trial: str | None) -> None:
     if not is_held(folder):
         raise InputError(
             f"A study is stopped while a process runs it, but none runs '{name}'. See 'adapert status "
-            f"{name}'."
+            f"{in_workspace(workspace, name)}'."
         )
     records = read_state(folder).records
     if trial is not None and (trial not in records or records[trial].status != TrialStatus.RUNNING):
@@ -149,10 +150,10 @@ def stop(workspace: Path, name: str, trial: str | None) -> None:
             f"{name_some(running, 10) or 'none'}."
         )
     write_request(folder, "stop", trial=trial)
-    if not _is_taken(folder, name):
+    if not _is_taken(workspace, name):
         raise InputError(
             f"A study is stopped while a process runs it, but that of '{name}' has just ended. See 'adapert "
-            f"status {name}'."
+            f"status {in_workspace(workspace, name)}'."
         )
 
 
@@ -201,7 +202,7 @@ def _find_data(study: Study, state: StudyState, workspace: Path, data: Path | No
         raise
 
 
-def _check_unchanged(study: Study, state: StudyState, folder: Path, data: Path, is_accepted: bool) -> None:
+def _check_unchanged(study: Study, state: StudyState, workspace: Path, data: Path, is_accepted: bool) -> None:
     before = {"varied": _varied(study)} | dict(state.accepted or state.definition.origin)
     now = describe_origin(study) | {
         "data": read_manifest(data).fingerprint,
@@ -215,10 +216,11 @@ def _check_unchanged(study: Study, state: StudyState, folder: Path, data: Path, 
     if not is_accepted:
         raise InputError(
             f"A study continues with the code and data it began with, but {'; '.join(changes)}. Restore "
-            "them, or first accept that trials are not comparable: 'adapert resume --accept-changes'."
+            "them, or first accept that trials are not comparable: 'adapert resume "
+            f"{in_workspace(workspace, study.name)} --accept-changes'."
         )
     _LOGGER.warning(f"Accepted: {'; '.join(changes)}.")
-    ledger = Ledger(folder / LEDGER_FILE)
+    ledger = Ledger(study_folder(workspace, study.name) / LEDGER_FILE)
     ledger.append(ChangesAccepted(origin=now, changes=changes))
     ledger.close()
 
@@ -266,20 +268,20 @@ def _was_left(folder: Path, events: Sequence[Event], more: Mapping[str, int | No
     return last == more
 
 
-def _is_taken(folder: Path, name: str) -> bool:
+def _is_taken(workspace: Path, name: str) -> bool:
     """Wait until the process that runs a study has taken all requests up; False where none runs it.
 
     Raises:
         InputError: It has not, such as within a long epoch.
     """
-    deadline = time.monotonic() + TAKEN_SECONDS
+    folder, deadline = study_folder(workspace, name), time.monotonic() + TAKEN_SECONDS
     while has_requests(folder):
         if not is_held(folder):
             return not has_requests(folder)
         if time.monotonic() > deadline:
             raise InputError(
                 f"The process that runs '{name}' should take a request up within {TAKEN_SECONDS:g} s, but "
-                f"has not; it will when it can. See 'adapert status {name}'."
+                f"has not; it will when it can. See 'adapert status {in_workspace(workspace, name)}'."
             )
         time.sleep(0.1)
     return True

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from adapert.commands import in_workspace
 from adapert.errors import InputError, format_count
 from adapert.records import OBJECTIVE, EndReason, TrialRecord, TrialStatus, best_record
 from adapert.study.engine.first_rung import describe_first_rung
@@ -200,5 +201,6 @@ def describe_status(status: StudyStatus) -> list[str]:
     if first_rung := describe_first_rung(status.state):
         lines.append(first_rung)
     if status.n_waiting and not status.is_running:
-        lines.append(f"MLflow lacks {format_count(status.n_waiting, 'line')}: adapert sync {status.name}")
+        named = in_workspace(status.workspace, status.name)
+        lines.append(f"MLflow lacks {format_count(status.n_waiting, 'line')}: adapert sync {named}")
     return lines

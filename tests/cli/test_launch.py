@@ -162,7 +162,7 @@ def test_train_runs_the_config_as_it_is_under_the_file_s_name(
     monkeypatch.setattr("adapert.workspace.launch.operate", operate)
     ended = adapert("train", "mine.yaml", "--data", simulated.prepared, "--seeds", "2")
     assert (ended.status, ended.err) == (0, "")
-    assert "Next: adapert predict mine GENE --workspace runs" in ended.out
+    assert "Next: adapert predict mine GENE" in ended.out
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_a_workspace_that_is_a_file_is_refused(launch: Launch, tmp_path: Path) -
 def test_a_study_that_exists_is_refused(launch: Launch, make_ledger: MakeLedger) -> None:
     make_ledger("ablation")
     message = launch("ablation")
-    assert "adapert resume ablation --workspace runs" in message
+    assert "adapert resume ablation" in message
     assert "under another --name" in message
 
 

@@ -32,6 +32,19 @@ def test_trials_of_an_interrupted_study_are_interrupted_and_do_not_run(
     ]
 
 
+def test_a_study_that_lost_ray_between_two_trials_says_how_to_continue(
+    make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_ledger()
+    made.asked("001")
+    made.ended("001")
+    closing = Closing(TrialStatus.FAILED, message="Ray's raylet no longer answers.", is_ray_lost=True)
+    assert printed(made, closing, capsys)[1:] == [
+        "Ray's raylet no longer answers.",
+        "Continue with: adapert resume try --workspace 'my runs'",
+    ]
+
+
 def test_each_failure_is_said_once_with_how_many_trials_it_ended(
     make_ledger: MakeLedger, capsys: pytest.CaptureFixture[str]
 ) -> None:

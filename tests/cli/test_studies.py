@@ -172,9 +172,9 @@ def test_an_interrupted_study_says_how_to_go_on_and_ends_with_130(
     assert ended.out.splitlines() == [
         "compare_parts: 1 finished, 1 interrupted of 4 trials in 1 s.",
         "It was interrupted.",
-        "Continue with: adapert resume compare_parts --workspace runs",
+        "Continue with: adapert resume compare_parts",
         "Tracking: gone",
-        "MLflow lacks 3 lines. Deliver with: adapert sync compare_parts --workspace runs",
+        "MLflow lacks 3 lines. Deliver with: adapert sync compare_parts",
     ]
 
 
@@ -187,7 +187,7 @@ def test_a_study_s_end_is_the_command_s(
     operated(monkeypatch, begun, Closing(end))
     ended = adapert("resume", "compare_parts")
     assert ended.status == status
-    assert "Next: adapert figures compare_parts --workspace runs" in ended.out
+    assert "Next: adapert figures compare_parts" in ended.out
 
 
 def test_resuming_a_study_that_had_ended_says_that_nothing_was_to_do(
@@ -209,7 +209,7 @@ def test_a_study_that_lost_ray_says_how_to_go_on_and_ends_with_75(
     ended = adapert("resume", "compare_parts")
     assert (ended.status, ended.err) == (75, "")
     assert "Ray's GCS is gone." in ended.out
-    assert "Continue with: adapert resume compare_parts --workspace runs" in ended.out
+    assert "Continue with: adapert resume compare_parts" in ended.out
     assert "Next:" not in ended.out
 
 

@@ -3,6 +3,7 @@ import json
 import pytest
 from fixtures.ledger import MakeLedger
 
+from adapert.commands import in_workspace
 from adapert.errors import InputError
 from adapert.records import TrialStatus
 from adapert.results.ledger import LedgerResults, write_pick
@@ -32,6 +33,8 @@ def test_a_trial_without_an_end_is_running_only_while_a_process_has_the_study(
     made.asked("001")
     assert LedgerResults(made.folder).trials[0].status == TrialStatus.INTERRUPTED
     assert LedgerResults(made.folder).status == TrialStatus.INTERRUPTED
+    named = in_workspace(made.folder.parents[1], made.folder.name)
+    assert LedgerResults(made.folder).how_to_finish == f"Continue it: adapert resume {named}"
     with held(made.folder):
         running = LedgerResults(made.folder)
         assert running.trials[0].status == TrialStatus.RUNNING

@@ -75,6 +75,10 @@ def test_a_study_of_two_designs_is_refused(store: Store) -> None:
         store.study("two_designs").design  # noqa: B018
 
 
+def test_a_study_without_a_ledger_here_advises_no_command_that_needs_one(store: Store) -> None:
+    assert "adapert" not in store.study("search_wide").how_to_finish
+
+
 def test_an_unknown_study_names_the_nearest_and_those_that_exist(store: Store) -> None:
     with pytest.raises(
         InputError, match=r"no study 'ablate_part'\. Did you mean 'ablate_parts'\? .*'ablate_again'.*more\."

@@ -23,7 +23,7 @@ def test_a_config_of_ones_own_is_trained_predicts_and_is_run_again(
     words = ["train", "mine.yaml", "--data", str(launchable), "--seeds", "2", *LOCAL]
     trained = subprocess.run([command, *words], cwd=tmp_path, capture_output=True, text=True)
     assert trained.returncode == 0, trained.stderr
-    assert "Next: adapert predict mine GENE --workspace runs" in trained.stdout
+    assert "Next: adapert predict mine GENE" in trained.stdout
     trials = load_trials("mine", tmp_path / "runs", columns="all")
     assert sorted(zip(trials["seed"], trials["model.tau"], trials["epoch"], strict=True)) == [
         (0, 0.7, 2.0),

@@ -7,6 +7,7 @@ from fixtures.ledger import HandMade, MakeLedger
 from optuna.distributions import FloatDistribution
 from rich.console import Console, RenderableType
 
+from adapert.commands import in_workspace
 from adapert.errors import InputError
 from adapert.records import EndReason, TrialStatus
 from adapert.study.engine import ledger
@@ -165,7 +166,9 @@ def test_lines_that_wait_for_mlflow_are_counted_with_their_cure(make_ledger: Mak
     (made.folder / DELIVERED_FILE).write_text('{"lines": 10}')
     status = read_status(runs, "try")
     assert status.n_waiting == len(made.events) - 1 - 10
-    assert describe_status(status)[-1] == f"MLflow lacks {status.n_waiting} lines: adapert sync try"
+    assert describe_status(status)[-1] == (
+        f"MLflow lacks {status.n_waiting} lines: adapert sync {in_workspace(runs, 'try')}"
+    )
 
 
 def test_a_study_whose_lines_were_all_delivered_says_nothing_of_it(

@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic_core import PydanticSerializationError
 
+from adapert.commands import in_workspace
 from adapert.errors import InputError
 from adapert.files import append_line, open_lines, parse_json, write_whole
 from adapert.study.engine.events import Event, TrialAsked, check_order, parse_line
@@ -138,11 +139,11 @@ def held(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=_PATIENCE_SECONDS)
     except Timeout as error:
-        holder = read_holder(folder)
+        holder, named = read_holder(folder), in_workspace(folder.parents[1], folder.name)
         raise InputError(
             f"One process at a time runs a study, but '{folder.name}' is run by process {holder['pid']} on "
-            f"{holder['host']}. Watch it with 'adapert watch {folder.name}', end it with 'adapert stop "
-            f"{folder.name}', or launch another under another name."
+            f"{holder['host']}. Watch it with 'adapert watch {named}', end it with 'adapert stop {named}', "
+            "or launch another under another name."
         ) from error
     try:
         write_whole(folder / HOLDER_FILE, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))

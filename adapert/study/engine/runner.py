@@ -71,6 +71,11 @@ class Closing:
     message: str = ""
     is_ray_lost: bool = False
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the study was left before its end, and the next process can resume what runs."""
+        return self.reason is None and bool(self.message)
+
 
 INTERRUPTED = Closing(TrialStatus.INTERRUPTED, message="It was interrupted.")
 
@@ -149,8 +154,7 @@ class StudyRunner:
     def lose_ray(self, part: str) -> None:
         """Leave the study since a part of Ray no longer answers; what runs is left to be resumed."""
         message = (
-            f"Ray's {part} no longer answers, without which no trial runs. Nothing is lost: "
-            f"continue with 'adapert resume {self.study.name}'."
+            f"Ray's {part} no longer answers, without which no trial runs. Nothing is lost: resume the study."
         )
         self.closing = self.closing or Closing(TrialStatus.FAILED, message=message, is_ray_lost=True)
 
@@ -250,7 +254,7 @@ class StudyRunner:
         except OSError as error:
             message = (
                 f"The study's ledger must be writable, but: {error.strerror or error}. Nothing is lost: free "
-                "some space and continue with 'adapert resume'."
+                "some space and resume the study."
             )
             self.closing = self.closing or Closing(TrialStatus.FAILED, message=message)
 

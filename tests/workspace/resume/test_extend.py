@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ from fixtures.ledger import MakeLedger
 from fixtures.resumed import DESIGN, GRID, RESUMED, SEARCH, Operated, other_code
 from rich.console import Console
 
+from adapert.commands import in_workspace
 from adapert.errors import InputError
 from adapert.records import TrialStatus
 from adapert.study.engine.events import SessionClosed, StudyExtended
@@ -163,7 +165,8 @@ def test_an_extension_that_waits_is_not_asked_for_twice(
 
 def test_a_study_that_nobody_runs_is_not_stopped(begun: MakeLedger, workspace: Path) -> None:
     made = begun()
-    with pytest.raises(InputError, match=r"none runs 'try'\. See 'adapert status try'"):
+    named = re.escape(in_workspace(workspace, "try"))
+    with pytest.raises(InputError, match=rf"none runs 'try'\. See 'adapert status {named}'"):
         stop(workspace, "try", None)
     assert not has_requests(made.folder)
 
@@ -198,7 +201,11 @@ def test_a_process_that_does_not_answer_is_told(
 ) -> None:
     monkeypatch.setattr("adapert.workspace.resume.TAKEN_SECONDS", 0.0)
     made = begun()
-    with held(made.folder), pytest.raises(InputError, match="it will when it can"):
+    named = re.escape(in_workspace(workspace, "try"))
+    with (
+        held(made.folder),
+        pytest.raises(InputError, match=rf"it will when it can\. See 'adapert status {named}'"),
+    ):
         stop(workspace, "try", None)
     assert has_requests(made.folder)
 

@@ -1,3 +1,4 @@
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from fixtures.ledger import HandMade, MakeLedger
 from fixtures.resumed import RESUMED, SEARCH, Operated, other_code
 from rich.console import Console
 
+from adapert.commands import in_workspace
 from adapert.errors import InputError
 from adapert.study.engine.events import ChangesAccepted
 from adapert.study.engine.folders import find_study, study_names
@@ -86,7 +88,13 @@ def test_a_study_that_another_process_runs_is_refused(
     begun: MakeLedger, workspace: Path, operated: Operated, console: Console
 ) -> None:
     made = begun()
-    with held(made.folder), pytest.raises(InputError, match=r"run by process \d+ on .* 'adapert watch try'"):
+    named = re.escape(in_workspace(workspace, "try"))
+    with (
+        held(made.folder),
+        pytest.raises(
+            InputError, match=rf"run by process \d+ on .* 'adapert watch {named}', .* stop {named}'"
+        ),
+    ):
         resume(workspace, "try", console, {}, {})
 
 
@@ -136,7 +144,8 @@ def test_extending_after_a_change_names_the_command_that_accepts_it(
     begun: MakeLedger, workspace: Path, operated: Operated, console: Console
 ) -> None:
     other_code(begun())
-    with pytest.raises(InputError, match=r"first accept .* 'adapert resume --accept-changes'"):
+    named = re.escape(in_workspace(workspace, "try"))
+    with pytest.raises(InputError, match=rf"first accept .* 'adapert resume {named} --accept-changes'"):
         extend(workspace, "try", console, None, 2)
     resume(workspace, "try", console, {}, {}, is_accepted=True)
     assert extend(workspace, "try", console, None, 2) is RESUMED
